@@ -1,0 +1,9 @@
+//! Jobs without actors: a plan cuts work into slices, absorbs partial results and gives the answer.
+//!
+//! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
+
+mod checkpoint;
+mod plan;
+
+pub use checkpoint::{Damaged, Reader, Writer};
+pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};

@@ -1,0 +1,16 @@
+//! `primed`, the prime daemon: answers questions about prime numbers over TCP, and is the engine for CPU work of your own.
+//!
+//! Everything long is a [`job::Plan`]: plain data that cuts off slices of about 2 ms of work, absorbs their partial results and in
+//! the end gives the answer. From that follow short answers beside long ones, cancelling, deadlines, progress and checkpoints.
+//!
+//! The rooms, from the roof down; imports go down only:
+//!
+//! | room | its job |
+//! |---|---|
+//! | [`job`] | pure: a plan, its slices, its checkpoint; the built-in plans |
+//! | [`proto`] | pure: the wire: values, requests, replies |
+//! | [`primes`] | pure: the mathematics |
+
+pub mod job;
+pub mod primes;
+pub mod proto;

@@ -1,0 +1,24 @@
+//! What an answer can be, before it is spelt for a dialect.
+
+use crate::primes::Natural;
+
+/// The value of a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Done; there is nothing to say.
+    Nothing,
+    /// A natural number of any size.
+    Number(Natural),
+    /// Yes or no.
+    Truth(bool),
+    /// Several numbers, in order.
+    Numbers(Vec<Natural>),
+    /// Words; without line breaks.
+    Text(String),
+}
+
+impl From<u64> for Value {
+    fn from(n: u64) -> Self {
+        Self::Number(Natural::from(n))
+    }
+}
