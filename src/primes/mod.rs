@@ -5,3 +5,6 @@
 
 /// A natural number of any size.
 pub use dashu_int::UBig as Natural;
+
+pub mod known;
+pub mod primality;
