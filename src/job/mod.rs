@@ -3,9 +3,13 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod checkpoint;
+mod interim;
 mod plan;
+mod query;
 mod request;
 
 pub use checkpoint::{Damaged, Reader, Writer};
+use interim::*;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
+pub use query::{Method, Query};
 pub use request::Job;

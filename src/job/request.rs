@@ -14,11 +14,11 @@ pub struct Job {
 
 impl Job {
     /// A job whose plan is made, where it will run, by `make`.
-    pub fn new<P: AnyPlan + 'static>(title: String, make: impl FnOnce() -> P + Send + 'static) -> Self {
+    pub fn new(title: String, make: impl FnOnce() -> Box<dyn AnyPlan> + Send + 'static) -> Self {
         Self {
             title,
             streams: false,
-            make: Box::new(move || Box::new(make())),
+            make: Box::new(make),
         }
     }
 

@@ -8,3 +8,6 @@ pub use dashu_int::UBig as Natural;
 
 pub mod known;
 pub mod primality;
+
+/// The number of primes below 2^64 (OEIS A007053), and so the largest N whose N-th prime is a word.
+pub const MAX_NTH: u64 = 425_656_284_035_217_743;
