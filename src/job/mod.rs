@@ -3,7 +3,11 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod checkpoint;
+mod is_prime;
+mod neighbour;
 mod plan;
 
 pub use checkpoint::{Damaged, Reader, Writer};
+pub use is_prime::IsPrime;
+pub use neighbour::{Next, Prev};
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
