@@ -3,11 +3,13 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod checkpoint;
+mod factor;
 mod is_prime;
 mod neighbour;
 mod plan;
 
 pub use checkpoint::{Damaged, Reader, Writer};
+pub use factor::Factor;
 pub use is_prime::IsPrime;
 pub use neighbour::{Next, Prev};
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};

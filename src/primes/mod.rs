@@ -6,5 +6,7 @@
 /// A natural number of any size.
 pub use dashu_int::UBig as Natural;
 
+pub mod estimate;
+pub(crate) mod factor;
 pub mod known;
 pub mod primality;
