@@ -5,3 +5,5 @@
 
 /// A natural number of any size.
 pub use dashu_int::UBig as Natural;
+
+pub mod sieve;
