@@ -7,3 +7,4 @@
 pub use dashu_int::UBig as Natural;
 
 pub mod sieve;
+pub mod wheel;
