@@ -4,6 +4,8 @@
 
 mod checkpoint;
 mod plan;
+mod request;
 
 pub use checkpoint::{Damaged, Reader, Writer};
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
+pub use request::Job;

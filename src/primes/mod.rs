@@ -6,5 +6,7 @@
 /// A natural number of any size.
 pub use dashu_int::UBig as Natural;
 
+pub mod known;
+pub mod primality;
 pub mod sieve;
 pub mod wheel;
