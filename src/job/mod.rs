@@ -7,9 +7,11 @@ mod factor;
 mod is_prime;
 mod neighbour;
 mod plan;
+mod request;
 
 pub use checkpoint::{Damaged, Reader, Writer};
 pub use factor::Factor;
 pub use is_prime::IsPrime;
 pub use neighbour::{Next, Prev};
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
+pub use request::Job;

@@ -10,3 +10,5 @@ pub mod estimate;
 pub(crate) mod factor;
 pub mod known;
 pub mod primality;
+pub mod sieve;
+pub mod wheel;
