@@ -9,6 +9,10 @@ pub use dashu_int::UBig as Natural;
 pub mod estimate;
 pub(crate) mod factor;
 pub mod known;
+pub mod nth_table;
 pub mod primality;
 pub mod sieve;
 pub mod wheel;
+
+/// How many primes are below 2^64 (A007053): the largest `n` whose prime fits 64 bits, 18446744073709551557.
+pub const MAX_NTH: u64 = 425_656_284_035_217_743;
