@@ -3,7 +3,9 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod checkpoint;
+mod pi;
 mod plan;
 
 pub use checkpoint::{Damaged, Reader, Writer};
+pub use pi::Pi;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};

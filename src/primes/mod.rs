@@ -7,3 +7,6 @@
 pub use dashu_int::UBig as Natural;
 
 pub mod sieve;
+
+mod phi;
+pub mod pi;
