@@ -6,6 +6,7 @@ mod checkpoint;
 mod factor;
 mod is_prime;
 mod neighbour;
+mod pi;
 mod plan;
 mod request;
 
@@ -13,5 +14,6 @@ pub use checkpoint::{Damaged, Reader, Writer};
 pub use factor::Factor;
 pub use is_prime::IsPrime;
 pub use neighbour::{Next, Prev};
+pub use pi::Pi;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
 pub use request::Job;

@@ -10,6 +10,8 @@ pub mod estimate;
 pub(crate) mod factor;
 pub mod known;
 pub mod nth_table;
+mod phi;
+pub mod pi;
 pub mod primality;
 pub mod sieve;
 pub mod wheel;
