@@ -3,13 +3,21 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod checkpoint;
+mod factor;
 mod interim;
+mod is_prime;
+mod neighbour;
+mod pi;
 mod plan;
 mod query;
 mod request;
 
 pub use checkpoint::{Damaged, Reader, Writer};
-use interim::*;
+pub use factor::Factor;
+use interim::{Count, CountByPi, Nth, Rows};
+pub use is_prime::IsPrime;
+pub use neighbour::{Next, Prev};
+pub use pi::Pi;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
 pub use query::{Method, Query};
 pub use request::Job;

@@ -30,12 +30,12 @@ pub(crate) struct Power<E> {
     pub(crate) next: u32,
 }
 
-/// `U_k`, `V_k` and `Q^k` of the Lucas sequences for `P = 1`, `Q = (1 - D) / 4`, where `k` has the bits of `n + 1` from `next` up.
+/// `V_k`, `V_(k+1)` and `Q^k` of the Lucas sequence for `P = 1`, `Q = (1 - D) / 4`, where `k` has the bits of `n + 1` from `next` up.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lucas<E> {
-    pub(crate) discriminant: i32,
-    pub(crate) u: E,
+    pub(crate) q: i32,
     pub(crate) v: E,
+    pub(crate) v_after: E,
     pub(crate) q_power: E,
     pub(crate) next: u32,
 }
@@ -82,7 +82,7 @@ impl<E: Clone + PartialEq> Test<E> {
             let size = discriminant.unsigned_abs();
             // Every D of the sequence 5, -7, 9, -11, ... is 1 mod 4, so reciprocity has no sign: (D/n) = (n/|D|).
             match jacobi(ring.modulus_mod(size), size) {
-                -1 => return Self::Lucas(Lucas::new(ring, discriminant)),
+                -1 => return Self::Lucas(Lucas::new(ring, (1 - discriminant) / 4)),
                 // A common factor; n itself may be that factor's size only if n is a small prime.
                 0 if ring.modulus_bits() > 32 - size.leading_zeros() => return Self::Done(false),
                 _ => {
@@ -93,6 +93,27 @@ impl<E: Clone + PartialEq> Test<E> {
                     }
                 }
             }
+        }
+    }
+
+    /// The same test with its elements in another representation.
+    pub(crate) fn map<F>(self, mut to: impl FnMut(E) -> F) -> Test<F> {
+        match self {
+            Self::Power(Power { power, next }) => Test::Power(Power { power: to(power), next }),
+            Self::Lucas(Lucas {
+                q,
+                v,
+                v_after,
+                q_power,
+                next,
+            }) => Test::Lucas(Lucas {
+                q,
+                v: to(v),
+                v_after: to(v_after),
+                q_power: to(q_power),
+                next,
+            }),
+            Self::Done(verdict) => Test::Done(verdict),
         }
     }
 
@@ -141,17 +162,19 @@ impl<E: Clone + PartialEq> Power<E> {
 }
 
 impl<E: Clone + PartialEq> Lucas<E> {
-    fn new<R: Ring<Element = E>>(ring: &R, discriminant: i32) -> Self {
+    fn new<R: Ring<Element = E>>(ring: &R, q: i32) -> Self {
+        // k = 1: V_1 = P = 1 and V_2 = P^2 - 2 Q.
         let one = ring.one();
-        let q_power = ring.scale(&one, &ring.small((1 - discriminant) / 4));
+        let q_power = ring.scale(&one, q);
+        let v_after = ring.sub(&one, &ring.add(&q_power, &q_power));
         let next = match ring.modulus_bits() {
             bits if (0..bits).all(|i| ring.modulus_bit(i)) => bits,
             bits => bits - 1,
         };
         Self {
-            discriminant,
-            u: one.clone(),
+            q,
             v: one,
+            v_after,
             q_power,
             next,
         }
@@ -161,9 +184,6 @@ impl<E: Clone + PartialEq> Lucas<E> {
     fn advance<R: Ring<Element = E>>(&mut self, ring: &R, over: &mut impl FnMut() -> bool) -> Option<bool> {
         let zero = ring.zero();
         let one = ring.one();
-        let q = (1 - self.discriminant) / 4;
-        let discriminant = ring.small(self.discriminant);
-        let q_factor = ring.small(q);
         // n + 1 = odd * 2^twos; above its lowest set bit its bits are those of n (none if n is a Mersenne number).
         let mut twos = 1;
         while twos < ring.modulus_bits() && ring.modulus_bit(twos) {
@@ -171,7 +191,8 @@ impl<E: Clone + PartialEq> Lucas<E> {
         }
         loop {
             if self.next <= twos {
-                if self.v == zero || (self.next == twos && self.u == zero) {
+                // D U_k = 2 V_(k+1) - P V_k, and D has no factor in common with n.
+                if self.v == zero || (self.next == twos && ring.add(&self.v_after, &self.v_after) == self.v) {
                     return Some(true);
                 }
                 if self.next <= 1 {
@@ -179,28 +200,38 @@ impl<E: Clone + PartialEq> Lucas<E> {
                 }
             }
             self.next -= 1;
-            let v_square = ring.square(&self.v);
-            // U_2k = U_k V_k is of no more use once k has passed the odd part.
-            if self.next >= twos {
-                self.u = ring.mul(&self.u, &self.v);
+            self.double(ring, &one, twos);
+            if over() {
+                return None;
             }
-            self.v = ring.sub(&v_square, &ring.add(&self.q_power, &self.q_power));
-            // Q = -1 half of the time: then Q^2k is 1.
-            self.q_power = if q == -1 {
+        }
+    }
+
+    /// From `k` to `2 k` or `2 k + 1`, whichever is the index for bit `next`.
+    #[inline(always)]
+    fn double<R: Ring<Element = E>>(&mut self, ring: &R, one: &E, twos: u32) {
+        let odd = self.next == twos || (self.next > twos && ring.modulus_bit(self.next));
+        if odd {
+            let q_after = ring.scale(&self.q_power, self.q);
+            self.v = ring.sub(&ring.mul(&self.v, &self.v_after), &self.q_power);
+            self.v_after = ring.sub(&ring.square(&self.v_after), &ring.add(&q_after, &q_after));
+            // Q = -1 half of the time: then Q^(2k+1) is -1 and Q^2k is 1.
+            self.q_power = if self.q == -1 {
+                ring.sub(&ring.zero(), one)
+            } else {
+                ring.mul(&self.q_power, &q_after)
+            };
+        } else {
+            // Past the odd part only V is looked at.
+            if self.next > twos {
+                self.v_after = ring.sub(&ring.mul(&self.v, &self.v_after), &self.q_power);
+            }
+            self.v = ring.sub(&ring.square(&self.v), &ring.add(&self.q_power, &self.q_power));
+            self.q_power = if self.q == -1 {
                 one.clone()
             } else {
                 ring.square(&self.q_power)
             };
-            let odd = self.next == twos || (self.next > twos && ring.modulus_bit(self.next));
-            if odd {
-                let u_scaled = ring.scale(&self.u, &discriminant);
-                self.u = ring.halve(&ring.add(&self.u, &self.v));
-                self.v = ring.halve(&ring.add(&u_scaled, &self.v));
-                self.q_power = ring.scale(&self.q_power, &q_factor);
-            }
-            if over() {
-                return None;
-            }
         }
     }
 }

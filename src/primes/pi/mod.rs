@@ -1,0 +1,74 @@
+//! Counting primes: `pi(x)` for every `x` below `2^64`, by Gourdon's variant of the Deleglise-Rivat algorithm.
+//!
+//! `pi(x) = A - B + C + D + Phi0 + Sigma` (X. Gourdon, "Computation of pi(x): improvements to the Meissel, Lehmer, Lagarias, Miller,
+//! Odlyzko, Deleglise and Rivat method", 2001). All sums are modulo 2^64, which is exact because the result fits.
+//!
+//! Start at [`Shape`] for the parameters and at [`whole`] for how the sums come together; each sum has a file of its own and can be
+//! computed in independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
+
+pub(crate) mod easy;
+pub(crate) mod factor;
+pub(crate) mod hard;
+pub(crate) mod ordinary;
+pub(crate) mod semiprimes;
+pub(crate) mod shape;
+pub(crate) mod sigma;
+pub(crate) mod small;
+pub(crate) mod table;
+pub(crate) mod tables;
+pub(crate) mod wheel;
+
+#[cfg(test)]
+mod tests {
+    use super::shape::Shape;
+    use super::*;
+    use crate::primes::sieve::primes_up_to;
+
+    fn whole(shape: Shape) -> u64 {
+        let mut making = tables::Making::new(shape);
+        while !making.step() {}
+        let tables = making.finish();
+        let segment_primes = primes_up_to(shape.sqrt_x.isqrt() as u32 + 1);
+        let segment = table::PiTable::sieve(0, shape.sqrt_x + 1, 0, &segment_primes);
+        let pi_sqrt_x = segment.pi(shape.sqrt_x);
+        let sigma = sigma::sigma(&tables, pi_sqrt_x);
+        let phi0 = ordinary::root(&tables).wrapping_add(ordinary::sum(&tables, ordinary::indices(&tables)));
+        let mut easy = easy::constants(&tables, easy::all(&tables));
+        for b in easy::all(&tables) {
+            easy = easy.wrapping_add(easy::leaves(&tables, &segment, b).0);
+        }
+        let sieve_primes = primes_up_to(shape.sieve_limit().isqrt().max(shape.sqrt_x.isqrt()) as u32 + 1);
+        let low = shape.sqrt_x / 240 * 240;
+        let piece = semiprimes::piece(
+            &mut Default::default(),
+            &sieve_primes[3..],
+            shape.x,
+            shape.y,
+            low,
+            shape.sieve_limit() + 1,
+        );
+        let b = piece.sum.wrapping_add(piece.queries.wrapping_mul(segment.pi(low)));
+        let d = hard::segment(&mut Default::default(), &tables, 0, shape.sieve_limit() + 1).sum;
+        sigma
+            .wrapping_add(phi0)
+            .wrapping_add(easy)
+            .wrapping_add(d)
+            .wrapping_sub(b)
+    }
+
+    #[test]
+    fn the_sums_make_pi() {
+        for (x, pi) in [
+            (1_000_000, 78_498),
+            (10_000_000, 664_579),
+            (100_000_000, 5_761_455),
+            (1_000_000_000, 50_847_534),
+            (10_000_000_000, 455_052_511),
+        ] {
+            for alpha in [1.0, 1.5, 2.0, 2.7, 4.0, 10.0] {
+                let shape = Shape::with_alpha(x, alpha);
+                assert_eq!(whole(shape), pi, "{shape:?}");
+            }
+        }
+    }
+}

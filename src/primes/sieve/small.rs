@@ -1,0 +1,103 @@
+//! Crosses off the multiples of small primes: those with many multiples in a cache-sized chunk. Knows chunks of bytes, and
+//! nothing of segments or of where primes come from.
+//!
+//! The multiples of `p` form a pattern of `p` bytes with eight cleared bits, one for each cofactor residue, in places that
+//! depend on `p / 30` and `p % 30` only. So a chunk is walked in whole periods of `p` bytes, eight clears each with constant
+//! masks, and no state of a wheel is kept: only how far into its period the chunk begins. The first and the last period
+//! reach out of the chunk. That is harmless: what they clear there are multiples of `p` as well. It costs up to one more
+//! period for each chunk and saves the two hard-to-predict branches of a wheel that starts and stops anywhere.
+
+use crate::primes::wheel::{RESIDUES, TURNS_30, bit};
+
+/// Primes must be below this bound; the buffer needs as many bytes before and behind a chunk.
+pub(super) const SLACK: usize = 16 << 10;
+
+#[derive(Clone, Copy, Debug)]
+struct SmallPrime {
+    prime: u32,
+    /// How many bytes before the chunk its current period began; less than `prime`.
+    into: u32,
+}
+
+/// The small primes, by their residue.
+#[derive(Debug, Default)]
+pub(super) struct SmallPrimes([Vec<SmallPrime>; 8]);
+
+impl SmallPrimes {
+    /// Adds a prime (coprime to 30, below [`SLACK`]) for chunks from `first_byte` on.
+    pub(super) fn add(&mut self, prime: u32, first_byte: u64) {
+        let into = (first_byte % u64::from(prime)) as u32;
+        self.0[bit(prime as usize % 30)].push(SmallPrime { prime, into });
+    }
+
+    /// Crosses off in `buffer[start..start + length]`; the next call is for the chunk behind this one.
+    ///
+    /// Clears multiples up to [`SLACK`] bytes before and behind the chunk too.
+    pub(super) fn cross_off(&mut self, buffer: &mut [u8], start: usize, length: usize) {
+        let [p1, p7, p11, p13, p17, p19, p23, p29] = &mut self.0;
+        cross_off::<0>(p1, buffer, start, length);
+        cross_off::<1>(p7, buffer, start, length);
+        cross_off::<2>(p11, buffer, start, length);
+        cross_off::<3>(p13, buffer, start, length);
+        cross_off::<4>(p17, buffer, start, length);
+        cross_off::<5>(p19, buffer, start, length);
+        cross_off::<6>(p23, buffer, start, length);
+        cross_off::<7>(p29, buffer, start, length);
+    }
+}
+
+/// The same for the primes of the residue `RESIDUES[C]`.
+fn cross_off<const C: usize>(primes: &mut [SmallPrime], buffer: &mut [u8], start: usize, length: usize) {
+    let end = start + length;
+    for SmallPrime { prime, into } in primes {
+        let p = *prime as usize;
+        let place = Places::of::<C>(p);
+        let mut at = start - *into as usize;
+        while at < end {
+            let period = &mut buffer[at..at + p];
+            for (j, place) in place.0.iter().enumerate() {
+                // Never out of bounds; said here because it lets the compiler check once a prime, not once a multiple.
+                if let Some(byte) = period.get_mut(*place) {
+                    *byte &= TURNS_30[C][j].keep;
+                }
+            }
+            at += p;
+        }
+        *into = if at == end { 0 } else { (p - (at - end)) as u32 };
+    }
+}
+
+/// In which bytes of its period the multiples of a prime lie.
+struct Places([usize; 8]);
+
+impl Places {
+    #[inline(always)]
+    fn of<const C: usize>(p: usize) -> Self {
+        let (a, r) = (p / 30, RESIDUES[C] as usize);
+        Self(RESIDUES.map(|s| a * s as usize + r * s as usize / 30))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_lose_exactly_the_multiples() {
+        for p in [7_u32, 31, 37, 101, 997, 1009, 4001, 8191, 16381] {
+            let (chunk, first_byte) = (20_000, 987_654_321_u64);
+            let mut buffer = vec![0xff; SLACK + 3 * chunk + SLACK];
+            let mut primes = SmallPrimes::default();
+            primes.add(p, first_byte);
+            for i in 0..3 {
+                primes.cross_off(&mut buffer, SLACK + i * chunk, chunk);
+            }
+            for (byte, k) in buffer[SLACK..SLACK + 3 * chunk].iter().zip(first_byte..) {
+                for (j, residue) in RESIDUES.iter().enumerate() {
+                    let n = k * 30 + u64::from(*residue);
+                    assert_eq!(byte >> j & 1 == 0, n % u64::from(p) == 0, "{n} and {p}");
+                }
+            }
+        }
+    }
+}
