@@ -3,6 +3,7 @@
 //! Start at [`Sieve`]; a list of small primes is at [`primes_up_to`].
 
 mod big;
+mod feed;
 mod list;
 mod medium;
 mod popcount;
