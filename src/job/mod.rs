@@ -3,9 +3,11 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod checkpoint;
+mod count;
 mod plan;
 mod request;
 
 pub use checkpoint::{Damaged, Reader, Writer};
+pub use count::Count;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
 pub use request::Job;

@@ -15,7 +15,7 @@ mod small;
 
 pub use list::primes_up_to;
 pub use segment::{Counter, Segment};
-pub use sieve::{Sieve, Step};
+pub use sieve::{Cost, Sieve, Step};
 
 #[cfg(test)]
 pub(crate) mod naive;

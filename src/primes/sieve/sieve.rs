@@ -16,7 +16,7 @@ use super::segment::Segment;
 use super::small::{self, SmallPrimes};
 use crate::primes::primality::is_prime_u64;
 use crate::primes::wheel::{
-    BITS_BELOW, COPRIME_TO_210, NEXT_COPRIME, NEXT_COPRIME_210, NUMBERS_PER_BYTE, RESIDUES, bit,
+    BITS_BELOW, COPRIME_TO_210, NEXT_COPRIME, NEXT_COPRIME_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit,
 };
 
 /// Small primes are crossed off in chunks of so many bytes: the smallest first-level cache of today's machines.
@@ -97,6 +97,15 @@ pub enum Step<'a> {
     Done,
 }
 
+/// What a sieve costs, in nanoseconds on the machine the model was fitted on: good for shares and comparisons.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// To find the sieving primes.
+    pub start: f64,
+    /// For each number of the range.
+    pub per_number: f64,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Start,
@@ -156,6 +165,46 @@ impl Sieve {
             Phase::Done => Step::Done,
             _ => Step::Busy,
         }
+    }
+
+    /// Where the segments of a sieve from `low` on begin: the multiple of 240 at or below it.
+    pub fn align(low: u64) -> u64 {
+        low - low % NUMBERS_PER_WORD
+    }
+
+    /// How many numbers a segment is about; the first is that much above [`Sieve::align`] of the lower bound, the last
+    /// segment may be shorter.
+    pub fn segment_numbers(&self) -> u64 {
+        self.segment_bytes as u64 * NUMBERS_PER_BYTE
+    }
+
+    /// What the whole work is expected to cost.
+    pub fn cost(&self) -> Cost {
+        let root = f64::from(self.max_prime.max(10));
+        let is_exact = self.max_prime >= self.last.isqrt() as u32;
+        let per_number = if is_exact {
+            0.0025 * 1.9_f64.powf(root.log10())
+        } else {
+            TEST_COST
+        };
+        Cost {
+            start: FEED_COST * root,
+            per_number,
+        }
+    }
+
+    /// The share of the sieving primes that have been found, 0.0..=1.0.
+    pub fn prepared(&self) -> f64 {
+        self.feed.as_ref().map_or(0.0, Feed::progress)
+    }
+
+    /// Upper bound of the bytes the sieve will hold.
+    pub fn memory_bound(&self) -> u64 {
+        let numbers = self.last.saturating_sub(self.low) as f64;
+        let sieving_primes = primes_with_multiples(f64::from(self.max_prime), numbers);
+        // 16 bytes for each medium prime, 8 for each big one and a block for each bucket; arenas and lists grow in advance.
+        let segments = f64::from(self.max_prime) / 3.0 / self.segment_bytes as f64;
+        (1 << 20) + 2 * self.segment_bytes as u64 + (16.0 * sieving_primes + 8192.0 * segments) as u64
     }
 
     fn segment_low(&self) -> u64 {
@@ -356,6 +405,18 @@ impl Sieve {
             self.first_byte += self.bytes as u64;
             self.phase = Phase::Start;
         }
+    }
+}
+
+/// About how many primes up to `root` have a multiple coprime to 210 among so many numbers; rather more than less.
+fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
+    let pi = |x: f64| 1.25506 * x / x.max(3.0).ln();
+    let reach = (numbers * COPRIME_TO_210 as f64 / 210.0).max(1000.0);
+    if reach >= root {
+        pi(root)
+    } else {
+        // Mertens: the reciprocals of the primes between a and b sum up to ln(ln b / ln a).
+        pi(reach) + reach * (root.ln() / reach.ln()).ln()
     }
 }
 
