@@ -6,8 +6,10 @@ mod checkpoint;
 mod count;
 mod plan;
 mod request;
+mod rows;
 
 pub use checkpoint::{Damaged, Reader, Writer};
 pub use count::Count;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
 pub use request::Job;
+pub use rows::Rows;

@@ -14,7 +14,7 @@ mod sieve;
 mod small;
 
 pub use list::primes_up_to;
-pub use segment::{Counter, Segment};
+pub use segment::{Counter, OwnedSegment, Segment};
 pub use sieve::{Cost, Sieve, Step};
 
 #[cfg(test)]
