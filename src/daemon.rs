@@ -24,7 +24,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 #[derive(Debug, Error)]
 pub enum StartError {
     /// A listening address cannot be had.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}; another daemon may be there: stop it or choose another with --listen")]
     Listen {
         /// The address.
         address: SocketAddr,
