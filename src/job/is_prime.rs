@@ -66,11 +66,11 @@ impl IsPrime {
         }
     }
 
-    /// Restores a plan from its checkpoint.
+    /// Resumes from what [`Plan::save`] wrote.
     ///
     /// # Errors
     /// If the bytes are not a checkpoint of this plan.
-    pub fn load(bytes: &[u8]) -> Result<Self, Damaged> {
+    pub fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(bytes, KIND, VERSION)?;
         let n = Natural::from_le_bytes(reader.bytes()?);
         let saved = load_stage(&mut reader, &n)?;
@@ -295,7 +295,7 @@ mod tests {
                 let slice = Plan::cut(&mut plan).expect("a slice");
                 prop_assert!(Plan::cut(&mut plan).is_none());
                 if saves >> (turn % 8) & 1 == 1 {
-                    let mut resumed = IsPrime::load(&Plan::save(&plan).expect("bytes")).expect("own bytes");
+                    let mut resumed = IsPrime::restore(&Plan::save(&plan).expect("bytes")).expect("own bytes");
                     prop_assert_eq!(resumed.saved.clone(), plan.saved.clone());
                     plan = std::mem::replace(&mut resumed, IsPrime::new(n.clone()));
                     drop(slice);
@@ -321,8 +321,8 @@ mod tests {
             let mut bytes = Plan::save(&plan).expect("bytes");
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
-            let _ = IsPrime::load(&bytes);
-            prop_assert!(IsPrime::load(&bytes[..cut.min(bytes.len() - 1)]).is_err());
+            let _ = IsPrime::restore(&bytes);
+            prop_assert!(IsPrime::restore(&bytes[..cut.min(bytes.len() - 1)]).is_err());
         }
     }
 }

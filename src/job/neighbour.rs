@@ -135,11 +135,11 @@ impl<S: Side> Neighbour<S> {
         }
     }
 
-    /// Restores a plan from its checkpoint.
+    /// Resumes from what [`Plan::save`] wrote.
     ///
     /// # Errors
     /// If the bytes are not a checkpoint of this plan.
-    pub fn load(bytes: &[u8]) -> Result<Self, Damaged> {
+    pub fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(bytes, KIND, VERSION)?;
         if reader.u64()? != u64::from(S::UP) {
             return Err(Damaged::Kind);
@@ -456,7 +456,7 @@ mod tests {
                 before = plan.progress();
                 turn += 1;
                 if turn % save_every == 0 && turn < 40 && Plan::answer(&mut plan).is_none() {
-                    plan = Next::load(&Plan::save(&plan).expect("bytes")).expect("own bytes");
+                    plan = Next::restore(&Plan::save(&plan).expect("bytes")).expect("own bytes");
                     out.clear();
                 }
             }

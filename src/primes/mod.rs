@@ -14,6 +14,7 @@ mod phi;
 pub mod pi;
 pub mod primality;
 pub mod sieve;
+pub(crate) mod walk;
 pub mod wheel;
 
 /// How many primes are below 2^64 (A007053): the largest `n` whose prime fits 64 bits, 18446744073709551557.
