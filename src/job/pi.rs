@@ -5,6 +5,7 @@
 
 use super::checkpoint::{Damaged, Reader, Writer};
 use super::plan::{Budget, Plan};
+use crate::primes::pi::level::Level;
 use crate::primes::pi::shape::Shape;
 use crate::primes::pi::table::PiTable;
 use crate::primes::pi::tables::{Making, Tables};
@@ -274,6 +275,24 @@ impl Pi {
     }
 }
 
+impl Slice {
+    #[doc(hidden)]
+    pub fn kind(&self) -> &'static str {
+        match &self.0 {
+            Unit::Small { .. } => "small",
+            Unit::Solo(..) => "solo",
+            Unit::Base { .. } => "base",
+            Unit::Make(_) => "make",
+            Unit::Ordinary(_) => "ordinary",
+            Unit::Table(_) => "table",
+            Unit::Easy(_) => "easy",
+            Unit::Semiprimes(_) => "semiprimes",
+            Unit::Hard(_) => "hard",
+            Unit::Closed(_) => "closed",
+        }
+    }
+}
+
 impl Plan for Pi {
     type Slice = Slice;
     type Partial = Partial;
@@ -391,7 +410,7 @@ impl Together {
             });
         };
         let tables = match std::mem::replace(&mut self.preparation, Preparation::Away) {
-            Preparation::Missing => return Some(Unit::Make(Box::new(Making::new(self.shape)))),
+            Preparation::Missing => return Some(Unit::Make(Box::new(Making::new(self.shape, Level::best())))),
             Preparation::Making(making) => return Some(Unit::Make(making)),
             Preparation::Away => return self.cut_semiprimes(&base),
             Preparation::Done(tables) => tables,

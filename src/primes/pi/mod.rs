@@ -7,8 +7,10 @@
 //! computed in independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
 
 pub(crate) mod easy;
+mod easy_sum;
 pub(crate) mod factor;
 pub(crate) mod hard;
+pub(crate) mod level;
 pub(crate) mod ordinary;
 pub(crate) mod semiprimes;
 pub(crate) mod shape;
@@ -26,7 +28,7 @@ mod tests {
     use crate::primes::sieve::primes_up_to;
 
     fn whole(shape: Shape) -> u64 {
-        let mut making = tables::Making::new(shape);
+        let mut making = tables::Making::new(shape, level::Level::best());
         while !making.step() {}
         let tables = making.finish();
         let segment_primes = primes_up_to(shape.sqrt_x.isqrt() as u32 + 1);

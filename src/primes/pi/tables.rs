@@ -1,6 +1,7 @@
 //! The tables every sum of one count shares, and how they are made in small steps.
 
 use super::factor::FactorTable;
+use super::level::Level;
 use super::shape::Shape;
 use super::table::PiTable;
 use crate::primes::phi::PhiTiny;
@@ -10,6 +11,8 @@ use crate::primes::sieve::primes_up_to;
 pub(crate) struct Tables {
     /// The parameters.
     pub(crate) shape: Shape,
+    /// The instructions the kernels may use.
+    pub(crate) level: Level,
     /// The primes below the table limit, 1-based: `primes[1] = 2`; `primes[0]` is a 1 that nobody uses.
     pub(crate) primes: Vec<u32>,
     /// The reciprocals of `primes`.
@@ -43,10 +46,11 @@ pub(crate) struct Making {
 
 impl Making {
     /// Starts.
-    pub(crate) fn new(shape: Shape) -> Self {
+    pub(crate) fn new(shape: Shape, level: Level) -> Self {
         Self {
             tables: Tables {
                 shape,
+                level,
                 primes: Vec::new(),
                 reciprocals: Vec::new(),
                 pi: PiTable::default(),
