@@ -11,6 +11,8 @@
 //! | [`proto`] | pure: the wire: values, requests, replies |
 //! | [`primes`] | pure: the mathematics |
 
+pub mod engine;
 pub mod job;
+pub mod metrics;
 pub mod primes;
 pub mod proto;

@@ -3,9 +3,15 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod checkpoint;
+mod count;
 mod pi;
 mod plan;
+mod request;
+mod rows;
 
 pub use checkpoint::{Damaged, Reader, Writer};
+pub use count::Count;
 pub use pi::Pi;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
+pub use request::Job;
+pub use rows::Rows;

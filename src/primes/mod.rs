@@ -6,7 +6,9 @@
 /// A natural number of any size.
 pub use dashu_int::UBig as Natural;
 
-pub mod sieve;
-
+pub mod known;
 mod phi;
 pub mod pi;
+pub mod primality;
+pub mod sieve;
+pub mod wheel;

@@ -1,8 +1,21 @@
-//! The sieve of Eratosthenes. Knows no job, thread or clock: whoever calls takes one segment at a time.
+//! The sieve of Eratosthenes. Knows no job, thread or clock: whoever calls takes one step at a time.
+//!
+//! Start at [`Sieve`]; a list of small primes is at [`primes_up_to`].
 
+mod big;
+mod feed;
+mod list;
+mod medium;
+mod popcount;
+mod presieve;
+mod segment;
+#[allow(clippy::module_inception)] // The door and what is behind it have the same name.
+mod sieve;
 mod small;
 
-pub use small::primes_up_to;
+pub use list::primes_up_to;
+pub use segment::{Counter, OwnedSegment, Segment};
+pub use sieve::{Cost, Sieve, Step};
 
 #[cfg(test)]
 pub(crate) mod naive;

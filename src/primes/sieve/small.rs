@@ -1,94 +1,103 @@
-//! All primes up to a 32-bit bound as a list: for tables and for the primes that sieve others. Knows nothing of the fast
-//! segmented sieve, so that the latter can start from here.
+//! Crosses off the multiples of small primes: those with many multiples in a cache-sized chunk. Knows chunks of bytes, and
+//! nothing of segments or of where primes come from.
+//!
+//! The multiples of `p` form a pattern of `p` bytes with eight cleared bits, one for each cofactor residue, in places that
+//! depend on `p / 30` and `p % 30` only. So a chunk is walked in whole periods of `p` bytes, eight clears each with constant
+//! masks, and no state of a wheel is kept: only how far into its period the chunk begins. The first and the last period
+//! reach out of the chunk. That is harmless: what they clear there are multiples of `p` as well. It costs up to one more
+//! period for each chunk and saves the two hard-to-predict branches of a wheel that starts and stops anywhere.
 
-/// Odd numbers in one block: 32 KiB of bytes stay in the first-level cache.
-const BLOCK: usize = 32 << 10;
+use crate::primes::wheel::{RESIDUES, TURNS_30, bit};
 
-/// The primes `<= last`, ascending. Takes about 3 ns a prime and memory for the list alone.
-///
-/// ```
-/// assert_eq!(primed::primes::sieve::primes_up_to(20), [2, 3, 5, 7, 11, 13, 17, 19]);
-/// ```
-pub fn primes_up_to(last: u32) -> Vec<u32> {
-    let mut primes = Vec::with_capacity(upper_bound_of_count(last));
-    if last >= 2 {
-        primes.push(2);
+/// Primes must be below this bound; the buffer needs as many bytes before and behind a chunk.
+pub(super) const SLACK: usize = 16 << 10;
+
+#[derive(Clone, Copy, Debug)]
+struct SmallPrime {
+    prime: u32,
+    /// How many bytes before the chunk its current period began; less than `prime`.
+    into: u32,
+}
+
+/// The small primes, by their residue.
+#[derive(Debug, Default)]
+pub(super) struct SmallPrimes([Vec<SmallPrime>; 8]);
+
+impl SmallPrimes {
+    /// Adds a prime (coprime to 30, below [`SLACK`]) for chunks from `first_byte` on.
+    pub(super) fn add(&mut self, prime: u32, first_byte: u64) {
+        let into = (first_byte % u64::from(prime)) as u32;
+        self.0[bit(prime as usize % 30)].push(SmallPrime { prime, into });
     }
-    let base = odd_primes_by_marking(last.isqrt());
-    // The odd number at index i is 2 i + 1; the next multiple of each base prime is kept relative to the block.
-    let mut next: Vec<usize> = base.iter().map(|&p| (p as usize * p as usize) / 2).collect();
-    let count = (last as usize).div_ceil(2);
-    let mut composite = vec![false; BLOCK];
-    for start in (0..count).step_by(BLOCK) {
-        let block = &mut composite[..BLOCK.min(count - start)];
-        block.fill(false);
-        if start == 0 {
-            block[0] = true;
-        }
-        for (&prime, next) in base.iter().zip(&mut next) {
-            let mut at = *next;
-            while at < block.len() {
-                block[at] = true;
-                at += prime as usize;
+
+    /// Crosses off in `buffer[start..start + length]`; the next call is for the chunk behind this one.
+    ///
+    /// Clears multiples up to [`SLACK`] bytes before and behind the chunk too.
+    pub(super) fn cross_off(&mut self, buffer: &mut [u8], start: usize, length: usize) {
+        let [p1, p7, p11, p13, p17, p19, p23, p29] = &mut self.0;
+        cross_off::<0>(p1, buffer, start, length);
+        cross_off::<1>(p7, buffer, start, length);
+        cross_off::<2>(p11, buffer, start, length);
+        cross_off::<3>(p13, buffer, start, length);
+        cross_off::<4>(p17, buffer, start, length);
+        cross_off::<5>(p19, buffer, start, length);
+        cross_off::<6>(p23, buffer, start, length);
+        cross_off::<7>(p29, buffer, start, length);
+    }
+}
+
+/// The same for the primes of the residue `RESIDUES[C]`.
+fn cross_off<const C: usize>(primes: &mut [SmallPrime], buffer: &mut [u8], start: usize, length: usize) {
+    let end = start + length;
+    for SmallPrime { prime, into } in primes {
+        let p = *prime as usize;
+        let place = Places::of::<C>(p);
+        let mut at = start - *into as usize;
+        while at < end {
+            let period = &mut buffer[at..at + p];
+            for (j, place) in place.0.iter().enumerate() {
+                // Never out of bounds; said here because it lets the compiler check once a prime, not once a multiple.
+                if let Some(byte) = period.get_mut(*place) {
+                    *byte &= TURNS_30[C][j].keep;
+                }
             }
-            *next = at - block.len();
+            at += p;
         }
-        let found = block.iter().zip(start..).filter(|(composite, _)| !**composite);
-        primes.extend(found.map(|(_, index)| 2 * index as u32 + 1));
+        *into = if at == end { 0 } else { (p - (at - end)) as u32 };
     }
-    primes
 }
 
-/// The odd primes `<= last`, by marking all multiples at once; for the square root of a 32-bit bound.
-fn odd_primes_by_marking(last: u32) -> Vec<u32> {
-    let mut composite = vec![false; last as usize + 1];
-    let mut primes = Vec::new();
-    for n in (3..=last).step_by(2) {
-        if !composite[n as usize] {
-            primes.push(n);
-            let square = u64::from(n) * u64::from(n);
-            (square..=u64::from(last))
-                .step_by(2 * n as usize)
-                .for_each(|multiple| composite[multiple as usize] = true);
-        }
-    }
-    primes
-}
+/// In which bytes of its period the multiples of a prime lie.
+struct Places([usize; 8]);
 
-/// At least `pi(x)`: Rosser and Schoenfeld 1962, Theorem 1: `pi(x) < 1.25506 x / ln x` for `x > 1`.
-pub(super) fn upper_bound_of_count(x: u32) -> usize {
-    if x < 2 {
-        0
-    } else {
-        (1.25506 * f64::from(x) / f64::from(x).ln()) as usize + 1
+impl Places {
+    #[inline(always)]
+    fn of<const C: usize>(p: usize) -> Self {
+        let (a, r) = (p / 30, RESIDUES[C] as usize);
+        Self(RESIDUES.map(|s| a * s as usize + r * s as usize / 30))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primes::sieve::naive;
 
     #[test]
-    fn lists_are_those_of_trial_division_for_every_small_bound() {
-        let all: Vec<u32> = naive::primes(0, 3000).iter().map(|&p| p as u32).collect();
-        for last in 0..=3000 {
-            let expected = all.partition_point(|&p| p <= last);
-            assert_eq!(primes_up_to(last), all[..expected], "last = {last}");
-        }
-    }
-
-    #[test]
-    fn counts_agree_with_oeis_a006880() {
-        for (last, count) in [
-            (10_000, 1229),
-            (100_000, 9592),
-            (1_000_000, 78_498),
-            (10_000_000, 664_579),
-        ] {
-            let primes = primes_up_to(last);
-            assert_eq!(primes.len(), count);
-            assert!(primes.len() <= upper_bound_of_count(last));
+    fn chunks_lose_exactly_the_multiples() {
+        for p in [7_u32, 31, 37, 101, 997, 1009, 4001, 8191, 16381] {
+            let (chunk, first_byte) = (20_000, 987_654_321_u64);
+            let mut buffer = vec![0xff; SLACK + 3 * chunk + SLACK];
+            let mut primes = SmallPrimes::default();
+            primes.add(p, first_byte);
+            for i in 0..3 {
+                primes.cross_off(&mut buffer, SLACK + i * chunk, chunk);
+            }
+            for (byte, k) in buffer[SLACK..SLACK + 3 * chunk].iter().zip(first_byte..) {
+                for (j, residue) in RESIDUES.iter().enumerate() {
+                    let n = k * 30 + u64::from(*residue);
+                    assert_eq!(byte >> j & 1 == 0, n % u64::from(p) == 0, "{n} and {p}");
+                }
+            }
         }
     }
 }

@@ -1,0 +1,15 @@
+//! The engine: jobs in, news out. Actors without sockets.
+//!
+//! [`Scheduler`] is the door: it takes [`Submit`], hands slices to the workers of its pool, and tells whoever asked through the
+//! recipient that came with the request. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is).
+//! Knows plans, not what they compute; knows failures, not how they are spelt.
+
+mod fairness;
+mod pool;
+mod scheduler;
+mod table;
+mod worker;
+
+pub use fairness::ClientId;
+pub use scheduler::{Cancel, Drain, Grant, Leave, News, Scheduler, Submit};
+pub use table::{Event, Order, Place, Policy};

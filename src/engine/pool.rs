@@ -1,0 +1,90 @@
+//! The pool: which workers there are, which are free, and a new thread for each that died. Knows no queue.
+
+use super::worker::{Finished, Lane, Run, Task, Ticket, Worker, WorkerId};
+use actix::prelude::*;
+use std::sync::Arc;
+
+/// The workers of both lanes, each a `SyncArbiter` of one thread, so that each can be told apart, addressed and replaced.
+pub(super) struct Pool {
+    express: LaneWorkers,
+    bulk: LaneWorkers,
+    back: Arc<Recipient<Finished>>,
+    /// Threads replaced so far.
+    pub(super) replaced: u64,
+}
+
+struct LaneWorkers {
+    lane: Lane,
+    workers: Vec<(Addr<Worker>, u64)>,
+    free: Vec<usize>,
+}
+
+impl LaneWorkers {
+    fn new(lane: Lane, count: usize) -> Self {
+        Self {
+            lane,
+            workers: (0..count).map(|_| (start(lane), 0)).collect(),
+            free: (0..count).collect(),
+        }
+    }
+}
+
+fn start(lane: Lane) -> Addr<Worker> {
+    SyncArbiter::start(1, move || Worker { lane })
+}
+
+impl Pool {
+    /// Starts `count` workers in each lane. They report to `back`.
+    pub(super) fn start(count: usize, back: Recipient<Finished>) -> Self {
+        Self {
+            express: LaneWorkers::new(Lane::Express, count),
+            bulk: LaneWorkers::new(Lane::Bulk, count),
+            back: Arc::new(back),
+            replaced: 0,
+        }
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut LaneWorkers {
+        match lane {
+            Lane::Express => &mut self.express,
+            Lane::Bulk => &mut self.bulk,
+        }
+    }
+
+    /// How many workers of a lane are free.
+    pub(super) fn free(&mut self, lane: Lane) -> usize {
+        self.lane(lane).free.len()
+    }
+
+    /// Hands tasks to a free worker; gives them back if none is free.
+    pub(super) fn run(&mut self, lane: Lane, tasks: Vec<Task>) -> Result<(), Vec<Task>> {
+        let back = self.back.clone();
+        let workers = self.lane(lane);
+        let Some(index) = workers.free.pop() else {
+            return Err(tasks);
+        };
+        let (address, generation) = &workers.workers[index];
+        let worker = WorkerId {
+            lane,
+            index,
+            generation: *generation,
+        };
+        address.do_send(Run(Ticket::new(worker, tasks, back)));
+        Ok(())
+    }
+
+    /// Takes a worker back; starts a new thread in its place if its own died.
+    pub(super) fn freed(&mut self, worker: WorkerId, thread_died: bool) {
+        let workers = self.lane(worker.lane);
+        let (address, generation) = &mut workers.workers[worker.index];
+        if *generation != worker.generation {
+            return;
+        }
+        if thread_died {
+            *address = start(workers.lane);
+            *generation += 1;
+        }
+        workers.free.push(worker.index);
+        self.replaced += u64::from(thread_died);
+    }
+}

@@ -1,0 +1,239 @@
+//! The scheduler actor: orders in, tasks out to the pool, news back to whoever asked. Every decision is made in `table`.
+
+use super::fairness::ClientId;
+use super::pool::Pool;
+use super::table::{Event, Order, Place, Policy, Table};
+use super::worker::{Finished, Lane};
+use crate::metrics::Metrics;
+use actix::prelude::*;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// The order to do jobs. One message carries all jobs of one read.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Submit {
+    /// Who asks.
+    pub client: ClientId,
+    /// What for.
+    pub orders: Vec<Order>,
+    /// Where news of them goes.
+    pub to: Arc<Recipient<News>>,
+}
+
+/// News of a client's requests, in the order they happened.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct News(pub Vec<(Place, Event)>);
+
+/// The order to stop working on a request; it is answered `cancelled`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Cancel {
+    /// Who asked.
+    pub client: ClientId,
+    /// Which request.
+    pub place: Place,
+}
+
+/// The news that a client can take more rows of a request.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Grant {
+    /// Who asked.
+    pub client: ClientId,
+    /// Which request.
+    pub place: Place,
+    /// How many more rows.
+    pub rows: usize,
+}
+
+/// The news that a client is gone: what it asked is cancelled.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave(pub ClientId);
+
+/// The order to shut down: first nothing new, and then nothing at all.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum Drain {
+    /// Finish what has been accepted, refuse what is new.
+    Begin,
+    /// Cancel what is left.
+    Finish,
+}
+
+/// Whose turn it is, on which worker.
+pub struct Scheduler {
+    policy: Policy,
+    table: Table,
+    pool: Option<Pool>,
+    clients: HashMap<ClientId, Arc<Recipient<News>>>,
+    alarm: Option<(Instant, SpawnHandle)>,
+    metrics: Arc<Metrics>,
+}
+
+impl Scheduler {
+    /// A scheduler with its own pool of `policy.workers` workers in each lane.
+    pub fn new(policy: Policy, metrics: Arc<Metrics>) -> Self {
+        Self {
+            policy,
+            table: Table::new(policy),
+            pool: None,
+            clients: HashMap::new(),
+            alarm: None,
+            metrics,
+        }
+    }
+
+    /// After anything has happened: hands out work, tells the news, sets the alarm.
+    fn turn(&mut self, context: &mut Context<Self>) {
+        self.hand_out();
+        self.tell();
+        self.set_alarm(context);
+        self.metrics.jobs.store(self.table.len() as u64, Relaxed);
+    }
+
+    fn hand_out(&mut self) {
+        let Some(pool) = &mut self.pool else {
+            return;
+        };
+        while let free @ 1.. = pool.free(Lane::Express) {
+            let tasks = self.table.next_express(free);
+            if tasks.is_empty() || pool.run(Lane::Express, tasks).is_err() {
+                break;
+            }
+        }
+        while pool.free(Lane::Bulk) > 0 {
+            let Some(task) = self.table.next_bulk() else {
+                break;
+            };
+            if pool.run(Lane::Bulk, vec![task]).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let mut news = self.table.take_news().into_iter().peekable();
+        while let Some((client, place, event)) = news.next() {
+            let mut events = vec![(place, event)];
+            while let Some((_, place, event)) = news.next_if(|(next, _, _)| *next == client) {
+                events.push((place, event));
+            }
+            if let Some(to) = self.clients.get(&client) {
+                to.do_send(News(events));
+            }
+        }
+    }
+
+    fn set_alarm(&mut self, context: &mut Context<Self>) {
+        let next = self.table.next_alarm();
+        let earlier = match (&self.alarm, next) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some((at, _)), Some(next)) => next < *at,
+        };
+        let Some(next) = next.filter(|_| earlier) else {
+            return;
+        };
+        if let Some((_, handle)) = self.alarm.take() {
+            context.cancel_future(handle);
+        }
+        let handle = context.run_later(next.saturating_duration_since(Instant::now()), |this, context| {
+            this.alarm = None;
+            this.table.tick(Instant::now());
+            this.turn(context);
+        });
+        self.alarm = Some((next, handle));
+    }
+}
+
+impl Actor for Scheduler {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.pool = Some(Pool::start(self.policy.workers, context.address().recipient()));
+    }
+}
+
+impl Handler<Submit> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, submit: Submit, context: &mut Self::Context) {
+        let Submit { client, orders, to } = submit;
+        self.clients.entry(client).or_insert(to);
+        let now = Instant::now();
+        for order in orders {
+            self.table.submit(client, order, now);
+        }
+        self.turn(context);
+    }
+}
+
+impl Handler<Finished> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, finished: Finished, context: &mut Self::Context) {
+        let Finished {
+            worker,
+            done,
+            thread_died,
+        } = finished;
+        let now = Instant::now();
+        for done in done {
+            self.metrics.slices.fetch_add(1, Relaxed);
+            self.metrics
+                .cpu_us
+                .fetch_add(u64::try_from(done.cpu.as_micros()).unwrap_or(u64::MAX), Relaxed);
+            self.table.finished(done, now);
+        }
+        if let Some(pool) = &mut self.pool {
+            pool.freed(worker, thread_died);
+            self.metrics.threads_replaced.store(pool.replaced, Relaxed);
+        }
+        self.turn(context);
+    }
+}
+
+impl Handler<Cancel> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Cancel { client, place }: Cancel, context: &mut Self::Context) {
+        self.table.cancel(client, place);
+        self.turn(context);
+    }
+}
+
+impl Handler<Grant> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, grant: Grant, context: &mut Self::Context) {
+        self.table.grant(grant.client, grant.place, grant.rows);
+        self.turn(context);
+    }
+}
+
+impl Handler<Leave> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Leave(client): Leave, context: &mut Self::Context) {
+        self.clients.remove(&client);
+        self.table.leave(client);
+        self.turn(context);
+    }
+}
+
+impl Handler<Drain> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, drain: Drain, context: &mut Self::Context) {
+        match drain {
+            Drain::Begin => self.table.drain(),
+            Drain::Finish => self.table.cancel_all(),
+        }
+        self.turn(context);
+    }
+}

@@ -1,0 +1,220 @@
+//! A worker: a sync actor on a thread of its own that runs what it is handed, and survives its panics.
+//!
+//! Knows no queue and no client. What it is handed travels in a [`Ticket`]; a ticket that is dropped without an answer tells the
+//! pool that the thread itself died.
+
+use super::table::{JobId, Outcome};
+use crate::job::{AnySlice, Budget, Job};
+use actix::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How long the first slice of a job may take: most questions are answered within it, and those behind it do not notice.
+const EXPRESS_SLICE: Duration = Duration::from_millis(1);
+/// How long jobs of one pack are begun. A pack saves hand-overs; it must not make its last job wait.
+const EXPRESS_PACK: Duration = Duration::from_micros(500);
+/// How long a slice of a long job may take: a few hundred times its hand-over, and short enough to be a good moment to stop.
+const BULK_SLICE: Duration = Duration::from_millis(2);
+
+/// The two kinds of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// First slices, at normal priority.
+    Express,
+    /// All further slices, at the lowest priority that still shares (nice 19; idle scheduling would starve).
+    Bulk,
+}
+
+/// Names a worker: its lane, its place in the lane, and which thread in that place it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WorkerId {
+    pub(super) lane: Lane,
+    pub(super) index: usize,
+    pub(super) generation: u64,
+}
+
+/// Something to run.
+pub(super) struct Task {
+    pub(super) job: JobId,
+    pub(super) cancel: Arc<AtomicBool>,
+    pub(super) load: Load,
+}
+
+/// What there is to run of a job.
+pub(super) enum Load {
+    /// All of it, from its beginning, as far as an express slice goes.
+    Begin(Job),
+    /// One slice of its plan.
+    Slice(AnySlice),
+}
+
+/// What became of a task.
+pub(super) struct Done {
+    pub(super) job: JobId,
+    pub(super) outcome: Outcome,
+    pub(super) cpu: Duration,
+}
+
+/// News from a worker: it is free again, or its thread is dead.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Finished {
+    pub(super) worker: WorkerId,
+    pub(super) done: Vec<Done>,
+    pub(super) thread_died: bool,
+}
+
+/// Tasks on their way to a worker and back. Dropped on the way, it says so.
+pub(super) struct Ticket {
+    worker: WorkerId,
+    tasks: std::vec::IntoIter<Task>,
+    done: Vec<Done>,
+    running: Option<JobId>,
+    back: Option<Arc<Recipient<Finished>>>,
+}
+
+impl Ticket {
+    pub(super) fn new(worker: WorkerId, tasks: Vec<Task>, back: Arc<Recipient<Finished>>) -> Self {
+        Self {
+            worker,
+            done: Vec::with_capacity(tasks.len()),
+            tasks: tasks.into_iter(),
+            running: None,
+            back: Some(back),
+        }
+    }
+
+    fn next(&mut self) -> Option<Task> {
+        let task = self.tasks.next()?;
+        self.running = Some(task.job);
+        Some(task)
+    }
+
+    fn note(&mut self, job: JobId, outcome: Outcome, cpu: Duration) {
+        self.running = None;
+        self.done.push(Done { job, outcome, cpu });
+    }
+
+    /// Sends everything back: what is done, what was running, and what was not begun.
+    fn send(&mut self, thread_died: bool) {
+        let Some(back) = self.back.take() else {
+            return;
+        };
+        if let Some(job) = self.running.take() {
+            self.note(job, Outcome::Panicked, Duration::ZERO);
+        }
+        for Task { job, load, .. } in self.tasks.by_ref() {
+            let outcome = match load {
+                Load::Begin(fresh) => Outcome::Untouched(fresh),
+                Load::Slice(_) => Outcome::Panicked,
+            };
+            self.done.push(Done {
+                job,
+                outcome,
+                cpu: Duration::ZERO,
+            });
+        }
+        back.do_send(Finished {
+            worker: self.worker,
+            done: std::mem::take(&mut self.done),
+            thread_died,
+        });
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.send(true);
+    }
+}
+
+/// The order to run the tasks of a ticket.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Run(pub(super) Ticket);
+
+/// A worker of one lane.
+pub(super) struct Worker {
+    pub(super) lane: Lane,
+}
+
+impl Actor for Worker {
+    type Context = SyncContext<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        if self.lane == Lane::Bulk {
+            lower_priority();
+        }
+    }
+}
+
+impl Handler<Run> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, Run(mut ticket): Run, context: &mut Self::Context) {
+        let begun = Instant::now();
+        let mut panicked = false;
+        while !panicked && (ticket.done.is_empty() || begun.elapsed() < EXPRESS_PACK) {
+            let Some(Task { job, cancel, load }) = ticket.next() else {
+                break;
+            };
+            let before = cpu_time();
+            let outcome = run(load, &cancel);
+            panicked = matches!(outcome, Outcome::Panicked);
+            ticket.note(job, outcome, cpu_time().saturating_sub(before));
+        }
+        ticket.send(false);
+        if panicked {
+            // Whatever the panic left behind on this actor goes with it; the thread stays and makes a new one.
+            context.stop();
+        }
+    }
+}
+
+fn run(load: Load, cancel: &AtomicBool) -> Outcome {
+    let limit = match load {
+        Load::Begin(_) => EXPRESS_SLICE,
+        Load::Slice(_) => BULK_SLICE,
+    };
+    let begun = Instant::now();
+    let over = || cancel.load(Relaxed) || begun.elapsed() >= limit;
+    let budget = Budget::new(&over);
+    let outcome = catch_unwind(AssertUnwindSafe(|| match load {
+        Load::Begin(job) => {
+            let mut plan = job.plan();
+            match plan.advance(budget) {
+                Some(value) => Outcome::Answered(value),
+                None => Outcome::Unfinished(plan),
+            }
+        }
+        Load::Slice(slice) => Outcome::Partial(slice(budget)),
+    }));
+    outcome.unwrap_or_else(|payload| {
+        // Dropping a payload may panic again, outside of the catch.
+        std::mem::forget(payload);
+        Outcome::Panicked
+    })
+}
+
+/// CPU time of this thread: what is charged must not depend on who else wants the core.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
+/// On Linux, priority belongs to a thread; elsewhere to the process, which must keep its own.
+#[cfg(target_os = "linux")]
+fn lower_priority() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), 19) {
+        tracing::warn!(%error, "bulk workers keep their normal priority: short requests may wait longer beside long ones");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn lower_priority() {}

@@ -1,0 +1,43 @@
+//! A job that can be handed over: a title and the way to make its plan. Knows nothing of who asks or who runs it.
+
+use super::AnyPlan;
+use std::fmt;
+
+/// Work that was asked for and is not begun.
+pub struct Job {
+    /// The question in its one canonical spelling, e.g. `pi 1000000`. Two jobs of one title have the same answer.
+    pub title: String,
+    /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
+    pub streams: bool,
+    make: Box<dyn FnOnce() -> Box<dyn AnyPlan> + Send>,
+}
+
+impl Job {
+    /// A job whose plan is made, where it will run, by `make`.
+    pub fn new<P: AnyPlan + 'static>(title: String, make: impl FnOnce() -> P + Send + 'static) -> Self {
+        Self {
+            title,
+            streams: false,
+            make: Box::new(move || Box::new(make())),
+        }
+    }
+
+    /// The same job, marked as one that streams rows.
+    pub fn streaming(mut self) -> Self {
+        self.streams = true;
+        self
+    }
+
+    /// Makes the plan.
+    pub fn plan(self) -> Box<dyn AnyPlan> {
+        (self.make)()
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("title", &self.title)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,295 @@
+//! The Baillie-PSW test over any [`Ring`]: a strong probable prime test to base 2, then a strong Lucas test. One squaring or one
+//! doubling of the index at a time, so that a number of thousands of digits can be tested in slices.
+//!
+//! Does not know how large its modulus is, nor how the ring multiplies. Start at [`Test::advance`].
+//!
+//! Sources: R. Baillie and S. S. Wagstaff, "Lucas pseudoprimes", Math. Comp. 35 (1980), sections 3 (strong Lucas pseudoprimes) and 6
+//! (the combination), with Selfridge's parameters (method A); R. Baillie, A. Fiori, S. S. Wagstaff, "Strengthening the
+//! Baillie-PSW primality test", Math. Comp. 90 (2021). No composite below 2^64 passes: J. Feitsma's list of all base-2 pseudoprimes
+//! below 2^64 (2013) holds no strong Lucas pseudoprime. Above 2^64 none is known, though some must be expected to exist.
+
+use super::ring::Ring;
+
+/// A test of one number under way.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Test<E> {
+    /// Raising 2 to `n - 1`.
+    Power(Power<E>),
+    /// Climbing the Lucas sequence to `n + 1`.
+    Lucas(Lucas<E>),
+    /// The verdict: `false` is certain, `true` is certain below 2^64 and without a known exception above.
+    Done(bool),
+}
+
+/// `2^(n - 1)` by squarings, its last ones looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Power<E> {
+    /// 2 to the power of the bits of `n - 1` from `next` up.
+    pub(crate) power: E,
+    /// The bits of `n - 1` that are still to come.
+    pub(crate) next: u32,
+}
+
+/// `U_k`, `V_k` and `Q^k` of the Lucas sequences for `P = 1`, `Q = (1 - D) / 4`, where `k` has the bits of `n + 1` from `next` up.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Lucas<E> {
+    pub(crate) discriminant: i32,
+    pub(crate) u: E,
+    pub(crate) v: E,
+    pub(crate) q_power: E,
+    pub(crate) next: u32,
+}
+
+impl<E: Clone + PartialEq> Test<E> {
+    /// The start of the test of the ring's modulus.
+    #[inline]
+    pub(crate) fn new<R: Ring<Element = E>>(ring: &R) -> Self {
+        let one = ring.one();
+        Self::Power(Power {
+            power: ring.add(&one, &one),
+            next: ring.modulus_bits() - 1,
+        })
+    }
+
+    /// Goes on until the verdict or until `over`, which is asked after every step (a few multiplications). Makes at least one step.
+    #[inline]
+    pub(crate) fn advance<R: Ring<Element = E>>(&mut self, ring: &R, mut over: impl FnMut() -> bool) {
+        loop {
+            let after = match self {
+                Self::Power(power) => match power.advance(ring, &mut over) {
+                    Some(true) => Self::lucas(ring),
+                    Some(false) => Self::Done(false),
+                    None => return,
+                },
+                Self::Lucas(lucas) => match lucas.advance(ring, &mut over) {
+                    Some(verdict) => Self::Done(verdict),
+                    None => return,
+                },
+                Self::Done(_) => return,
+            };
+            *self = after;
+        }
+    }
+
+    /// The Lucas stage, or the verdict if the search for its discriminant meets a factor.
+    fn lucas<R: Ring<Element = E>>(ring: &R) -> Self {
+        // A square has no discriminant with symbol -1. Only squares of Wieferich primes come this far.
+        if ring.modulus_is_square() {
+            return Self::Done(false);
+        }
+        let mut discriminant = 5i32;
+        loop {
+            let size = discriminant.unsigned_abs();
+            // Every D of the sequence 5, -7, 9, -11, ... is 1 mod 4, so reciprocity has no sign: (D/n) = (n/|D|).
+            match jacobi(ring.modulus_mod(size), size) {
+                -1 => return Self::Lucas(Lucas::new(ring, discriminant)),
+                // A common factor; n itself may be that factor's size only if n is a small prime.
+                0 if ring.modulus_bits() > 32 - size.leading_zeros() => return Self::Done(false),
+                _ => {
+                    discriminant = if discriminant > 0 {
+                        -discriminant - 2
+                    } else {
+                        2 - discriminant
+                    }
+                }
+            }
+        }
+    }
+
+    /// The share of the whole cost that is done, 0.0..=1.0, if the number turns out to be prime.
+    pub(crate) fn progress(&self, modulus_bits: u32) -> f64 {
+        let bits = f64::from(modulus_bits);
+        // A step costs one squaring, against two or three multiplications.
+        const POWER_SHARE: f64 = 0.3;
+        match self {
+            Self::Power(power) => POWER_SHARE * (1.0 - f64::from(power.next) / bits),
+            Self::Lucas(lucas) => POWER_SHARE + (1.0 - POWER_SHARE) * (1.0 - f64::from(lucas.next) / (bits + 1.0)),
+            Self::Done(_) => 1.0,
+        }
+    }
+}
+
+impl<E: Clone + PartialEq> Power<E> {
+    #[inline]
+    fn advance<R: Ring<Element = E>>(&mut self, ring: &R, over: &mut impl FnMut() -> bool) -> Option<bool> {
+        let one = ring.one();
+        let minus_one = ring.sub(&ring.zero(), &one);
+        // n - 1 = odd * 2^twos, and its bits above the lowest are those of n.
+        let mut twos = 1;
+        while !ring.modulus_bit(twos) {
+            twos += 1;
+        }
+        loop {
+            if self.next <= twos {
+                if self.power == minus_one || (self.next == twos && self.power == one) {
+                    return Some(true);
+                }
+                if self.next <= 1 || self.power == one {
+                    return Some(false);
+                }
+            }
+            self.next -= 1;
+            self.power = ring.square(&self.power);
+            if self.next > 0 && ring.modulus_bit(self.next) {
+                self.power = ring.add(&self.power, &self.power);
+            }
+            if over() {
+                return None;
+            }
+        }
+    }
+}
+
+impl<E: Clone + PartialEq> Lucas<E> {
+    fn new<R: Ring<Element = E>>(ring: &R, discriminant: i32) -> Self {
+        let one = ring.one();
+        let q_power = ring.scale(&one, &ring.small((1 - discriminant) / 4));
+        let next = match ring.modulus_bits() {
+            bits if (0..bits).all(|i| ring.modulus_bit(i)) => bits,
+            bits => bits - 1,
+        };
+        Self {
+            discriminant,
+            u: one.clone(),
+            v: one,
+            q_power,
+            next,
+        }
+    }
+
+    #[inline]
+    fn advance<R: Ring<Element = E>>(&mut self, ring: &R, over: &mut impl FnMut() -> bool) -> Option<bool> {
+        let zero = ring.zero();
+        let one = ring.one();
+        let q = (1 - self.discriminant) / 4;
+        let discriminant = ring.small(self.discriminant);
+        let q_factor = ring.small(q);
+        // n + 1 = odd * 2^twos; above its lowest set bit its bits are those of n (none if n is a Mersenne number).
+        let mut twos = 1;
+        while twos < ring.modulus_bits() && ring.modulus_bit(twos) {
+            twos += 1;
+        }
+        loop {
+            if self.next <= twos {
+                if self.v == zero || (self.next == twos && self.u == zero) {
+                    return Some(true);
+                }
+                if self.next <= 1 {
+                    return Some(false);
+                }
+            }
+            self.next -= 1;
+            let v_square = ring.square(&self.v);
+            // U_2k = U_k V_k is of no more use once k has passed the odd part.
+            if self.next >= twos {
+                self.u = ring.mul(&self.u, &self.v);
+            }
+            self.v = ring.sub(&v_square, &ring.add(&self.q_power, &self.q_power));
+            // Q = -1 half of the time: then Q^2k is 1.
+            self.q_power = if q == -1 {
+                one.clone()
+            } else {
+                ring.square(&self.q_power)
+            };
+            let odd = self.next == twos || (self.next > twos && ring.modulus_bit(self.next));
+            if odd {
+                let u_scaled = ring.scale(&self.u, &discriminant);
+                self.u = ring.halve(&ring.add(&self.u, &self.v));
+                self.v = ring.halve(&ring.add(&u_scaled, &self.v));
+                self.q_power = ring.scale(&self.q_power, &q_factor);
+            }
+            if over() {
+                return None;
+            }
+        }
+    }
+}
+
+/// The Jacobi symbol `(a/n)` for odd `n`.
+fn jacobi(a: u32, n: u32) -> i32 {
+    let (mut a, mut n, mut sign) = (a % n, n, 1);
+    while a != 0 {
+        let twos = a.trailing_zeros();
+        a >>= twos;
+        if twos % 2 == 1 && matches!(n % 8, 3 | 5) {
+            sign = -sign;
+        }
+        if a % 4 == 3 && n % 4 == 3 {
+            sign = -sign;
+        }
+        (a, n) = (n % a, a);
+    }
+    if n == 1 { sign } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primes::primality::ring::Montgomery;
+
+    /// Runs the Lucas stage alone.
+    fn strong_lucas(n: u64) -> bool {
+        let ring = Montgomery::new(n);
+        let mut test = Test::lucas(&ring);
+        test.advance(&ring, || false);
+        test == Test::Done(true)
+    }
+
+    fn strong_base_two(n: u64) -> bool {
+        let ring = Montgomery::new(n);
+        let Test::Power(mut power) = Test::new(&ring) else {
+            unreachable!("a test starts with the power")
+        };
+        power.advance(&ring, &mut || false) == Some(true)
+    }
+
+    fn odd_composites_below(limit: u64) -> impl Iterator<Item = u64> {
+        (9..limit)
+            .step_by(2)
+            .filter(|n| (3..=n.isqrt()).step_by(2).any(|d| n % d == 0))
+    }
+
+    #[test]
+    fn strong_pseudoprimes_to_base_two_are_those_of_a001262() {
+        let found: Vec<u64> = odd_composites_below(91_000).filter(|n| strong_base_two(*n)).collect();
+        let listed = [
+            2047, 3277, 4033, 4681, 8321, 15841, 29341, 42799, 49141, 52633, 65281, 74665, 80581, 85489, 88357, 90751,
+        ];
+        assert_eq!(found, listed);
+    }
+
+    #[test]
+    fn strong_lucas_pseudoprimes_are_those_of_a217255() {
+        let found: Vec<u64> = odd_composites_below(100_200).filter(|n| strong_lucas(*n)).collect();
+        assert_eq!(
+            found,
+            [
+                5459, 5777, 10877, 16109, 18971, 22499, 24569, 25199, 40309, 58519, 75077, 97439, 100127
+            ]
+        );
+    }
+
+    #[test]
+    fn interrupted_after_every_step_gives_the_same_verdict() {
+        for n in [
+            2047u64,
+            5459,
+            97,
+            1_000_003,
+            18_446_744_073_709_551_557,
+            18_446_744_073_709_551_559,
+            (1 << 61) - 1,
+        ] {
+            let ring = Montgomery::new(n);
+            let (mut whole, mut steps, mut before) = (Test::new(&ring), Test::new(&ring), 0.0);
+            whole.advance(&ring, || false);
+            while !matches!(steps, Test::Done(_)) {
+                steps.advance(&ring, || true);
+                let progress = steps.progress(64 - n.leading_zeros());
+                assert!((before..=1.0).contains(&progress), "{n}");
+                before = progress;
+            }
+            assert_eq!(whole, steps, "{n}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The integers modulo an odd `n`, as the primality tests and the factoring see them: words and double words in Montgomery form.
+//!
+//! Knows no test. [`Ring`] is the door for moduli of any size: [`super::big`] implements it for naturals.
+//!
+//! Source: P. L. Montgomery, "Modular multiplication without trial division", Math. Comp. 44 (1985), section 2, with
+//! `R = 2^64` or `2^128` and the inverse taken positive, so that a reduction is one subtraction of the high halves.
+
+/// Arithmetic modulo an odd `n > 2`.
+pub(crate) trait Ring {
+    /// A residue, in the ring's own representation; equal residues are equal elements.
+    type Element: Clone + PartialEq;
+    /// A small factor, prepared for [`Ring::scale`].
+    type Small;
+
+    /// The residue of 0.
+    fn zero(&self) -> Self::Element;
+    /// The residue of 1.
+    fn one(&self) -> Self::Element;
+    /// `a + b`
+    fn add(&self, a: &Self::Element, b: &Self::Element) -> Self::Element;
+    /// `a - b`
+    fn sub(&self, a: &Self::Element, b: &Self::Element) -> Self::Element;
+    /// `a * b`
+    fn mul(&self, a: &Self::Element, b: &Self::Element) -> Self::Element;
+    /// `a * a`
+    fn square(&self, a: &Self::Element) -> Self::Element;
+    /// `a / 2`
+    fn halve(&self, a: &Self::Element) -> Self::Element;
+    /// Prepares the factor `k`.
+    fn small(&self, k: i32) -> Self::Small;
+    /// `a * k`
+    fn scale(&self, a: &Self::Element, k: &Self::Small) -> Self::Element;
+
+    /// `n mod k`
+    fn modulus_mod(&self, k: u32) -> u32;
+    /// Bit `i` of `n`.
+    fn modulus_bit(&self, i: u32) -> bool;
+    /// How many bits `n` has.
+    fn modulus_bits(&self) -> u32;
+    /// Whether `n` is a perfect square.
+    fn modulus_is_square(&self) -> bool;
+}
+
+/// An unsigned machine integer that can be a Montgomery modulus.
+pub(crate) trait Word: Copy + Ord + std::fmt::Debug {
+    /// How many bits it has.
+    const BITS: u32;
+    /// 0
+    const ZERO: Self;
+    /// The low and the high half of `a * b`.
+    fn mul_wide(self, b: Self) -> (Self, Self);
+    /// `a * b` modulo the word.
+    fn wrapping_mul(self, b: Self) -> Self;
+    /// `a - b` modulo the word, and whether it went below zero.
+    fn overflowing_sub(self, b: Self) -> (Self, bool);
+    /// `a + b` modulo the word, and whether it went over the top.
+    fn overflowing_add(self, b: Self) -> (Self, bool);
+    /// `a / 2` rounded down, and whether `a` is odd.
+    fn halves(self) -> (Self, bool);
+    /// The word of a small number.
+    fn of(small: u32) -> Self;
+    /// `2^BITS mod self`
+    fn radix_mod(self) -> Self;
+    /// `self mod k`
+    fn mod_small(self, k: u32) -> u32;
+    /// Bit `i`.
+    fn bit(self, i: u32) -> bool;
+    /// Leading zero bits.
+    fn leading_zeros(self) -> u32;
+    /// Whether it is a perfect square.
+    fn is_square(self) -> bool;
+}
+
+macro_rules! word {
+    ($word:ty, $mul_wide:expr) => {
+        impl Word for $word {
+            const BITS: u32 = <$word>::BITS;
+            const ZERO: Self = 0;
+            #[inline(always)]
+            fn mul_wide(self, b: Self) -> (Self, Self) {
+                $mul_wide(self, b)
+            }
+            #[inline(always)]
+            fn wrapping_mul(self, b: Self) -> Self {
+                <$word>::wrapping_mul(self, b)
+            }
+            #[inline(always)]
+            fn overflowing_sub(self, b: Self) -> (Self, bool) {
+                <$word>::overflowing_sub(self, b)
+            }
+            #[inline(always)]
+            fn overflowing_add(self, b: Self) -> (Self, bool) {
+                <$word>::overflowing_add(self, b)
+            }
+            #[inline(always)]
+            fn halves(self) -> (Self, bool) {
+                (self >> 1, self & 1 == 1)
+            }
+            #[inline(always)]
+            fn of(small: u32) -> Self {
+                Self::from(small)
+            }
+            #[inline]
+            fn radix_mod(self) -> Self {
+                self.wrapping_neg() % self
+            }
+            #[inline]
+            fn mod_small(self, k: u32) -> u32 {
+                // The remainder is below k, so it fits.
+                (self % Self::from(k)) as u32
+            }
+            #[inline(always)]
+            fn bit(self, i: u32) -> bool {
+                self >> i & 1 == 1
+            }
+            #[inline(always)]
+            fn leading_zeros(self) -> u32 {
+                <$word>::leading_zeros(self)
+            }
+            #[inline]
+            fn is_square(self) -> bool {
+                let root = self.isqrt();
+                root * root == self
+            }
+        }
+    };
+}
+
+word!(u64, |a: u64, b: u64| {
+    let wide = u128::from(a) * u128::from(b);
+    (wide as u64, (wide >> 64) as u64)
+});
+word!(u128, mul_wide_u128);
+
+#[inline(always)]
+fn mul_wide_u128(a: u128, b: u128) -> (u128, u128) {
+    let (a0, a1) = (u128::from(a as u64), a >> 64);
+    let (b0, b1) = (u128::from(b as u64), b >> 64);
+    let low = a0 * b0;
+    // Each sum below is at most (2^64 - 1)^2 + 2 (2^64 - 1) = 2^128 - 1.
+    let middle = a1 * b0 + (low >> 64);
+    let cross = a0 * b1 + u128::from(middle as u64);
+    (
+        cross << 64 | u128::from(low as u64),
+        a1 * b1 + (middle >> 64) + (cross >> 64),
+    )
+}
+
+/// The integers modulo an odd word; an element `a` is kept as `a R mod n`, below `n`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Montgomery<W> {
+    modulus: W,
+    /// `n^-1 mod R`
+    inverse: W,
+    /// `R mod n`
+    one: W,
+}
+
+impl<W: Word> Montgomery<W> {
+    /// The ring modulo `n`, which must be odd and above 2.
+    #[inline]
+    pub(crate) fn new(modulus: W) -> Self {
+        debug_assert!(modulus.bit(0) && modulus > W::of(2));
+        // n n = 1 mod 8, and each Newton step doubles the correct bits: 3, 6, 12, 24, 48, 96, 192.
+        let mut inverse = modulus;
+        let mut correct = 3;
+        while correct < W::BITS {
+            let error = W::of(2).overflowing_sub(modulus.wrapping_mul(inverse)).0;
+            inverse = inverse.wrapping_mul(error);
+            correct *= 2;
+        }
+        Self {
+            modulus,
+            inverse,
+            one: modulus.radix_mod(),
+        }
+    }
+
+    /// `n`
+    #[inline(always)]
+    pub(crate) fn modulus(&self) -> W {
+        self.modulus
+    }
+
+    #[inline(always)]
+    fn plus(&self, a: W, b: W) -> W {
+        let (sum, carry) = a.overflowing_add(b);
+        let (less, borrow) = sum.overflowing_sub(self.modulus);
+        if carry || !borrow { less } else { sum }
+    }
+
+    #[inline(always)]
+    fn minus(&self, a: W, b: W) -> W {
+        let (difference, borrow) = a.overflowing_sub(b);
+        if borrow {
+            difference.overflowing_add(self.modulus).0
+        } else {
+            difference
+        }
+    }
+
+    #[inline(always)]
+    fn times(&self, a: W, b: W) -> W {
+        let (low, high) = a.mul_wide(b);
+        let (_, subtract) = low.wrapping_mul(self.inverse).mul_wide(self.modulus);
+        // low - m n is 0 in its low half, so the quotient by R is the difference of the high halves, above -n.
+        self.minus(high, subtract)
+    }
+}
+
+impl<W: Word> Ring for Montgomery<W> {
+    type Element = W;
+    type Small = W;
+
+    #[inline(always)]
+    fn zero(&self) -> W {
+        W::ZERO
+    }
+    #[inline(always)]
+    fn one(&self) -> W {
+        self.one
+    }
+    #[inline(always)]
+    fn add(&self, a: &W, b: &W) -> W {
+        self.plus(*a, *b)
+    }
+    #[inline(always)]
+    fn sub(&self, a: &W, b: &W) -> W {
+        self.minus(*a, *b)
+    }
+    #[inline(always)]
+    fn mul(&self, a: &W, b: &W) -> W {
+        self.times(*a, *b)
+    }
+    #[inline(always)]
+    fn square(&self, a: &W) -> W {
+        self.times(*a, *a)
+    }
+    #[inline(always)]
+    fn halve(&self, a: &W) -> W {
+        // An odd a takes n along, which is odd too: (a + n) / 2 = a/2 + n/2 + 1 with both halves rounded down.
+        let (half, odd) = a.halves();
+        if odd {
+            half.overflowing_add(self.modulus.halves().0)
+                .0
+                .overflowing_add(W::of(1))
+                .0
+        } else {
+            half
+        }
+    }
+    #[inline]
+    fn small(&self, k: i32) -> W {
+        let size = k.unsigned_abs();
+        let mut product = W::ZERO;
+        for i in (0..u32::BITS - size.leading_zeros()).rev() {
+            product = self.plus(product, product);
+            if size >> i & 1 == 1 {
+                product = self.plus(product, self.one);
+            }
+        }
+        if k < 0 { self.minus(W::ZERO, product) } else { product }
+    }
+    #[inline(always)]
+    fn scale(&self, a: &W, k: &W) -> W {
+        self.times(*a, *k)
+    }
+
+    #[inline]
+    fn modulus_mod(&self, k: u32) -> u32 {
+        self.modulus.mod_small(k)
+    }
+    #[inline(always)]
+    fn modulus_bit(&self, i: u32) -> bool {
+        self.modulus.bit(i)
+    }
+    #[inline(always)]
+    fn modulus_bits(&self) -> u32 {
+        W::BITS - self.modulus.leading_zeros()
+    }
+    #[inline]
+    fn modulus_is_square(&self) -> bool {
+        self.modulus.is_square()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `a b mod n` by doubling: slow and plain.
+    fn product_by_doubling(a: u128, b: u128, n: u128) -> u128 {
+        let add = |x: u128, y: u128| if x >= n - y { x - (n - y) } else { x + y };
+        let (a, mut sum) = (a % n, 0);
+        for i in (0..128).rev() {
+            sum = add(sum, sum);
+            if b >> i & 1 == 1 {
+                sum = add(sum, a);
+            }
+        }
+        sum
+    }
+
+    /// The element of `a`, by doubling and adding one.
+    fn element(ring: &Montgomery<u128>, a: u128) -> u128 {
+        (0..128).rev().fold(0, |e, i| {
+            let twice = ring.add(&e, &e);
+            if a >> i & 1 == 1 {
+                ring.add(&twice, &ring.one())
+            } else {
+                twice
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn double_words_multiply_as_doubling_does(n in 3u128.., a: u128, b: u128, shift in 0u32..125) {
+            let n = (n >> shift | 1).max(3);
+            let ring = Montgomery::new(n);
+            let (a, b) = (a % n, b % n);
+            let product = ring.mul(&element(&ring, a), &element(&ring, b));
+            prop_assert_eq!(product, element(&ring, product_by_doubling(a, b, n)));
+            prop_assert_eq!(ring.halve(&ring.add(&product, &product)), product);
+            prop_assert_eq!(ring.sub(&ring.add(&product, &a), &a), product);
+        }
+
+        #[test]
+        fn words_and_double_words_agree_on_small_factors(n in 3u64.., k: i32, a: u64) {
+            let ring = Montgomery::new(n | 1);
+            let n = i128::from(n | 1);
+            let a = ring.scale(&ring.one(), &ring.small((a >> 34) as i32));
+            let product = ring.scale(&a, &ring.small(k));
+            // Multiplying by the plain word 1 takes an element out of Montgomery form.
+            let plain = |e: &u64| i128::from(ring.mul(e, &1));
+            prop_assert_eq!(plain(&product), (plain(&a) * i128::from(k)).rem_euclid(n));
+        }
+    }
+
+    #[test]
+    fn wide_product_of_the_largest_double_words() {
+        assert_eq!(u128::MAX.mul_wide(u128::MAX), (1, u128::MAX - 1));
+    }
+}

@@ -1,0 +1,128 @@
+//! Crosses off the multiples of big primes: those with a multiple in few segments. Knows a segment's bytes, and nothing of
+//! where primes come from.
+//!
+//! Every segment has a bucket of the primes with a multiple in it; crossing one off moves the prime to the bucket of its next
+//! multiple, so that no segment looks at primes it does not need (Oliveira e Silva, "Fast implementation of the segmented
+//! sieve of Eratosthenes", 2002). The wheel modulo 210 skips the multiples of 7 as well. A bucket is a chain of blocks of
+//! one arena; a block that was worked off is used again at once, while it is still in the cache.
+
+use crate::primes::wheel::TURNS_210;
+
+/// Primes in a block: 8 KiB.
+const BLOCK: usize = 1024;
+
+/// The bits of a prime's entry: `prime / 30` above, then the state of the wheel, then the byte in its segment.
+const STATE_SHIFT: u32 = 23;
+const PRIME_SHIFT: u32 = 32;
+
+/// The largest segment: its bytes must fit the entry.
+pub(super) const MAX_SEGMENT: usize = 1 << STATE_SHIFT;
+
+/// The big primes of one sieve.
+#[derive(Debug)]
+pub(super) struct BigPrimes {
+    /// log2 of the bytes of a segment.
+    segment_shift: u32,
+    /// The blocks. Block 0 is never used, so that a bucket's end 0 means "empty".
+    arena: Vec<u64>,
+    /// For each block the one filled before it in the same bucket.
+    previous: Vec<u32>,
+    /// Blocks to be used again.
+    free: Vec<u32>,
+    /// For each of the next segments, where the next entry of its bucket goes; a multiple of `BLOCK` if its block is full.
+    ends: Vec<u32>,
+    /// The segment that is crossed off next, as an index into `ends`.
+    current: usize,
+}
+
+impl BigPrimes {
+    /// For segments of `segment` bytes, a power of two up to [`MAX_SEGMENT`], and primes up to `max_prime`.
+    pub(super) fn new(segment: usize, max_prime: u32) -> Self {
+        debug_assert!(segment.is_power_of_two() && segment <= MAX_SEGMENT);
+        let segment_shift = segment.trailing_zeros();
+        // The widest gap of the wheel is 10; a prime moves at most so far from anywhere in the current segment.
+        let reach = (max_prime as usize / 30 + 1) * 10 >> segment_shift;
+        Self {
+            segment_shift,
+            arena: vec![0; BLOCK],
+            previous: vec![0],
+            free: Vec::new(),
+            ends: vec![0; (reach + 2).next_power_of_two()],
+            current: 0,
+        }
+    }
+
+    /// Bytes of memory held.
+    pub(super) fn memory(&self) -> usize {
+        8 * self.arena.capacity() + 4 * (self.previous.capacity() + self.free.capacity() + self.ends.capacity())
+    }
+
+    /// Adds a prime with `prime / 30 = a` whose next multiple has the state `state` of [`TURNS_210`] and lies `at` bytes
+    /// behind the start of the segment that is crossed off next.
+    #[inline]
+    pub(super) fn add(&mut self, a: u32, state: u32, at: usize) {
+        let mask = (1 << self.segment_shift) - 1;
+        let entry = u64::from(a) << PRIME_SHIFT | u64::from(state) << STATE_SHIFT | (at & mask) as u64;
+        self.push(self.current + (at >> self.segment_shift), entry);
+    }
+
+    #[inline(always)]
+    fn push(&mut self, segment: usize, entry: u64) {
+        let bucket = segment & (self.ends.len() - 1);
+        let mut end = self.ends[bucket];
+        if end as usize % BLOCK == 0 {
+            end = self.new_block(end);
+        }
+        self.arena[end as usize] = entry;
+        self.ends[bucket] = end + 1;
+    }
+
+    /// The start of a fresh block behind the full one that ends at `end` (0: there is none).
+    #[cold]
+    #[inline(never)]
+    fn new_block(&mut self, end: u32) -> u32 {
+        let block = self.free.pop().unwrap_or_else(|| {
+            let block = self.previous.len() as u32;
+            self.previous.push(0);
+            self.arena.resize(self.arena.len() + BLOCK, 0);
+            block
+        });
+        self.previous[block as usize] = (end / BLOCK as u32).saturating_sub(1);
+        block * BLOCK as u32
+    }
+
+    /// Crosses off about one block of primes; false once the segment is done. Then the next segment's turn has come.
+    pub(super) fn cross_off_some(&mut self, segment: &mut [u8]) -> bool {
+        let end = std::mem::take(&mut self.ends[self.current]);
+        if end == 0 {
+            self.current = (self.current + 1) & (self.ends.len() - 1);
+            return false;
+        }
+        let block = (end - 1) / BLOCK as u32;
+        let previous = self.previous[block as usize];
+        if previous != 0 {
+            // The rest of the bucket: its last block is full.
+            self.ends[self.current] = (previous + 1) * BLOCK as u32;
+        }
+        self.cross_off_entries((block * BLOCK as u32) as usize, end as usize, segment);
+        self.free.push(block);
+        true
+    }
+
+    fn cross_off_entries(&mut self, start: usize, end: usize, segment: &mut [u8]) {
+        let (shift, current) = (self.segment_shift, self.current);
+        let mask = (1 << shift) - 1;
+        for index in start..end {
+            let entry = self.arena[index];
+            let a = (entry >> PRIME_SHIFT) as usize;
+            let turn = &TURNS_210[(entry >> STATE_SHIFT) as usize & 511];
+            let at = entry as usize & (MAX_SEGMENT - 1);
+            if let Some(byte) = segment.get_mut(at) {
+                *byte &= turn.keep;
+            }
+            let at = at + a * turn.gap as usize + turn.carry as usize;
+            let moved = (a as u64) << PRIME_SHIFT | u64::from(turn.next) << STATE_SHIFT | (at & mask) as u64;
+            self.push(current + (at >> shift), moved);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Crosses off the multiples of medium primes: those with a few multiples in a segment. Knows a segment's bytes, and nothing
+//! of where primes come from.
+//!
+//! Which way a prime's walk enters and leaves a segment is random, and a wrong guess of the branch predictor costs more than
+//! several multiples. So primes are kept in 64 lists, one for each residue of the prime and of its next cofactor: all primes
+//! of a list enter the unrolled walk at the same place, and only the way out is a guess (primesieve's EratMedium has the idea).
+
+use crate::primes::wheel::TURNS_30;
+
+/// A prime waiting for the next segment: `prime / 30` in the high half, the byte of its next multiple relative to that
+/// segment in the low half.
+type Waiting = u64;
+
+/// The medium primes, by residue class and by state of the wheel.
+#[derive(Debug)]
+pub(super) struct MediumPrimes {
+    waiting: [Vec<Waiting>; 64],
+    /// The spare of the list that is being worked off, so that it keeps its memory.
+    next: [Vec<Waiting>; 64],
+}
+
+impl Default for MediumPrimes {
+    fn default() -> Self {
+        Self {
+            waiting: std::array::from_fn(|_| Vec::new()),
+            next: std::array::from_fn(|_| Vec::new()),
+        }
+    }
+}
+
+impl MediumPrimes {
+    /// Adds a prime of the residue class `class`, `prime / 30 = a`, whose next multiple has the cofactor residue `state` and
+    /// lies in the byte `at` of the segment that is crossed off next.
+    pub(super) fn add(&mut self, a: u32, class: usize, state: usize, at: u32) {
+        self.waiting[8 * class + state].push(u64::from(a) << 32 | u64::from(at));
+    }
+
+    /// Bytes of memory held.
+    pub(super) fn memory(&self) -> usize {
+        self.waiting
+            .iter()
+            .chain(&self.next)
+            .map(|list| 8 * list.capacity())
+            .sum()
+    }
+
+    /// Crosses off the multiples of the primes of one residue class, `0..8`. Every class must be called once a segment.
+    pub(super) fn cross_off(&mut self, class: usize, segment: &mut [u8]) {
+        let lists = 8 * class..8 * class + 8;
+        let Some(waiting) = self.waiting[lists.clone()].as_mut_array() else {
+            return;
+        };
+        let Some(next) = self.next[lists].as_mut_array() else {
+            return;
+        };
+        match class {
+            0 => cross_off_class::<0>(waiting, next, segment),
+            1 => cross_off_class::<1>(waiting, next, segment),
+            2 => cross_off_class::<2>(waiting, next, segment),
+            3 => cross_off_class::<3>(waiting, next, segment),
+            4 => cross_off_class::<4>(waiting, next, segment),
+            5 => cross_off_class::<5>(waiting, next, segment),
+            6 => cross_off_class::<6>(waiting, next, segment),
+            _ => cross_off_class::<7>(waiting, next, segment),
+        }
+    }
+}
+
+type Lists = [Vec<Waiting>; 8];
+
+fn cross_off_class<const C: usize>(waiting: &mut Lists, next: &mut Lists, segment: &mut [u8]) {
+    cross_off_list::<C, 0>(&mut waiting[0], next, segment);
+    cross_off_list::<C, 1>(&mut waiting[1], next, segment);
+    cross_off_list::<C, 2>(&mut waiting[2], next, segment);
+    cross_off_list::<C, 3>(&mut waiting[3], next, segment);
+    cross_off_list::<C, 4>(&mut waiting[4], next, segment);
+    cross_off_list::<C, 5>(&mut waiting[5], next, segment);
+    cross_off_list::<C, 6>(&mut waiting[6], next, segment);
+    cross_off_list::<C, 7>(&mut waiting[7], next, segment);
+    std::mem::swap(waiting, next);
+}
+
+/// Walks the primes of one list through the segment, starting in the wheel's state `J`, and files them in `next`.
+fn cross_off_list<const C: usize, const J: usize>(list: &mut Vec<Waiting>, next: &mut Lists, segment: &mut [u8]) {
+    for &prime in list.iter() {
+        let a = (prime >> 32) as usize;
+        let mut at = prime as u32 as usize;
+        let state = 'walk: loop {
+            // Unrolled by the compiler: eight copies with constant masks and distances.
+            for turn in 0..8 {
+                let j = (J + turn) % 8;
+                let Some(byte) = segment.get_mut(at) else { break 'walk j };
+                *byte &= TURNS_30[C][j].keep;
+                at += a * TURNS_30[C][j].gap as usize + TURNS_30[C][j].carry as usize;
+            }
+        };
+        next[state].push(prime >> 32 << 32 | (at - segment.len()) as u64);
+    }
+    list.clear();
+}

@@ -1,0 +1,143 @@
+//! Starts a segment with the multiples of the primes 7 to 163 already crossed off. Knows the layout of [`wheel`] and no
+//! sieving state: where a pattern begins follows from the position alone.
+//!
+//! The multiples of `p` repeat every `p` bytes, those of several primes every product of them. Sixteen patterns, each about
+//! 6 to 10 KB long, cover 35 primes; their conjunction is the segment (primesieve's doc/ALGORITHMS.md, "Pre-sieving", has the
+//! idea and the grouping by products of similar size). Each pattern is repeated for one more block behind its end, so that
+//! a block can be read from anywhere in it without wrapping around.
+#![allow(unsafe_code)] // Calling a function that was compiled for more instructions than the crate.
+
+use crate::primes::wheel::{RESIDUES, bit};
+use std::sync::OnceLock;
+
+/// The largest prime whose multiples are already crossed off.
+pub(super) const MAX_PRIME: u32 = 163;
+
+/// Segments are started in blocks of so many bytes.
+pub(super) const BLOCK: usize = 1024;
+
+/// Which primes share a pattern. The products lie between 5,957 and 9,797.
+const GROUPS: [&[usize]; 16] = [
+    &[7, 23, 37],
+    &[11, 19, 31],
+    &[13, 17, 29],
+    &[41, 163],
+    &[43, 157],
+    &[47, 151],
+    &[53, 149],
+    &[59, 139],
+    &[61, 137],
+    &[67, 131],
+    &[71, 127],
+    &[73, 113],
+    &[79, 109],
+    &[83, 107],
+    &[89, 103],
+    &[97, 101],
+];
+
+/// One pattern: `period` bytes and their first `BLOCK` bytes once more.
+struct Pattern {
+    period: usize,
+    bytes: Vec<u8>,
+}
+
+/// The patterns; made in about 0.2 ms when the first segment is started.
+fn patterns() -> &'static [Pattern; 16] {
+    static PATTERNS: OnceLock<[Pattern; 16]> = OnceLock::new();
+    PATTERNS.get_or_init(|| GROUPS.map(pattern))
+}
+
+fn pattern(primes: &[usize]) -> Pattern {
+    let period: usize = primes.iter().product();
+    let mut bytes = vec![0xff; period + BLOCK];
+    for &p in primes {
+        for s in RESIDUES.map(usize::from) {
+            let keep = !(1 << bit(p * s % 30));
+            bytes[p * s / 30..].iter_mut().step_by(p).for_each(|byte| *byte &= keep);
+        }
+    }
+    Pattern { period, bytes }
+}
+
+/// Fills `bytes` with the numbers from `30 * first_byte` on, less the multiples of 7 to 163 (these primes among them).
+///
+/// # Panics
+/// If the length is not a multiple of [`BLOCK`].
+pub(super) fn fill(bytes: &mut [u8], first_byte: u64) {
+    let (blocks, rest) = bytes.as_chunks_mut::<BLOCK>();
+    assert!(rest.is_empty(), "segments are started in whole blocks");
+    let patterns = patterns();
+    let mut at: [usize; 16] = std::array::from_fn(|i| (first_byte % patterns[i].period as u64) as usize);
+    for block in blocks {
+        let read = |i: usize| -> &[u8; BLOCK] {
+            let bytes = patterns[i].bytes[at[i]..].first_chunk();
+            bytes.expect("a pattern goes on for one more block")
+        };
+        and_all(block, std::array::from_fn(read));
+        for (at, pattern) in at.iter_mut().zip(patterns) {
+            *at = (*at + BLOCK) % pattern.period;
+        }
+    }
+}
+
+/// The conjunction of sixteen blocks.
+fn and_all(out: &mut [u8; BLOCK], blocks: [&[u8; BLOCK]; 16]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+            // SAFETY: both features were just detected.
+            return unsafe { and_all_avx512(out, blocks) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature was just detected.
+            return unsafe { and_all_avx2(out, blocks) };
+        }
+    }
+    and_all_portable(out, blocks);
+}
+
+#[inline(always)]
+fn and_all_portable(out: &mut [u8; BLOCK], blocks: [&[u8; BLOCK]; 16]) {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = blocks;
+    for i in 0..BLOCK {
+        out[i] = a[i] & b[i] & c[i] & d[i] & e[i] & f[i] & g[i] & h[i];
+    }
+    let [a, b, c, d, e, f, g, h] = rest;
+    for i in 0..BLOCK {
+        out[i] &= a[i] & b[i] & c[i] & d[i] & e[i] & f[i] & g[i] & h[i];
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn and_all_avx512(out: &mut [u8; BLOCK], blocks: [&[u8; BLOCK]; 16]) {
+    and_all_portable(out, blocks);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn and_all_avx2(out: &mut [u8; BLOCK], blocks: [&[u8; BLOCK]; 16]) {
+    and_all_portable(out, blocks);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primes::wheel::NUMBERS_PER_BYTE;
+
+    #[test]
+    fn multiples_of_the_small_primes_are_gone_and_no_others() {
+        for first_byte in [0, 1, 5_956, 123_456_789, u64::MAX / 30 - 4095] {
+            let mut bytes = [0; 4 * BLOCK];
+            fill(&mut bytes, first_byte);
+            for (byte, k) in bytes.iter().zip(0..) {
+                for (j, residue) in RESIDUES.iter().enumerate() {
+                    let n = u128::from(first_byte + k) * u128::from(NUMBERS_PER_BYTE) + u128::from(*residue);
+                    let expected = GROUPS.iter().copied().flatten().all(|&p| n % p as u128 != 0);
+                    assert_eq!(byte >> j & 1 == 1, expected, "{n}");
+                }
+            }
+        }
+    }
+}

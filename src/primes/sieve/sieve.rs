@@ -1,0 +1,514 @@
+//! The segmented sieve: which primes lie in `low..=last`, one segment after the other, in small steps. Knows no clock: whoever
+//! calls decides after each step whether to go on.
+//!
+//! A segment is made in four phases: *feed* adds the sieving primes up to its square root, *chunks* starts its bytes from the
+//! patterns of [`presieve`] and crosses off small primes a first-level cache at a time, then *medium* and *big* primes are
+//! crossed off in the whole of it. Each phase is cut into steps of some 10 to 200 microseconds.
+//!
+//! All positions are bytes of the number line, `n / 30`, so nothing overflows up to 2^64.
+
+use super::big::{self, BigPrimes};
+use super::feed::{Feed, first_primes};
+use super::medium::MediumPrimes;
+use super::presieve;
+
+use super::segment::Segment;
+use super::small::{self, SmallPrimes};
+use crate::primes::primality::is_prime_u64;
+use crate::primes::wheel::{
+    BITS_BELOW, COPRIME_TO_210, NEXT_COPRIME, NEXT_COPRIME_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit,
+};
+
+/// Small primes are crossed off in chunks of so many bytes: the smallest first-level cache of today's machines.
+const CHUNK: usize = 32 << 10;
+
+/// Primes up to this bound are small.
+const MAX_SMALL: u32 = 8 << 10;
+
+/// The largest segment, in bytes: half of a usual second-level cache.
+const MAX_SEGMENT: usize = 512 << 10;
+
+/// Primes up to so many times a segment's bytes are medium.
+const MEDIUM_FACTOR: usize = 3;
+
+/// Blocks of big primes in a step.
+const BIG_BLOCKS: usize = 16;
+
+/// Only with a square root above this can it be cheaper to sieve by primes up to this bound only and to test what is left.
+const PARTIAL_BOUND: u32 = 1 << 20;
+
+/// Bytes of a segment if what is left is tested: that takes so much longer than sieving that segments may be short.
+const PARTIAL_SEGMENT: usize = 2 << 10;
+
+/// What the work costs, in nanoseconds on the machine it was measured on: to add the sieving primes for each number up to
+/// their bound, to test what is left for each number of the range.
+const FEED_COST: f64 = 0.25;
+const TEST_COST: f64 = 70.0;
+
+/// Words whose numbers are tested in a step: about 20 numbers.
+const TEST_WORDS: usize = 2;
+
+/// Finds the primes of a range of numbers, segment by segment. Can be moved to another thread between any two steps.
+///
+/// ```
+/// use primed::primes::sieve::{Sieve, Step};
+///
+/// let mut sieve = Sieve::new(100, 120);
+/// let mut primes = Vec::new();
+/// loop {
+///     match sieve.step() {
+///         Step::Busy => continue,
+///         Step::Segment(segment) => primes.extend(segment.primes()),
+///         Step::Done => break,
+///     }
+/// }
+/// assert_eq!(primes, [101, 103, 107, 109, 113]);
+/// ```
+#[derive(Debug)]
+pub struct Sieve {
+    low: u64,
+    last: u64,
+    /// Bytes of a segment; the last one may be shorter.
+    segment_bytes: usize,
+    /// The current segment's first byte on the number line, and how many bytes it has.
+    first_byte: u64,
+    bytes: usize,
+    /// The current segment with slack on both sides for the small primes' periods.
+    buffer: Vec<u8>,
+    phase: Phase,
+    /// Made with the first segment.
+    feed: Option<Feed>,
+    small: SmallPrimes,
+    medium: MediumPrimes,
+    big: Option<BigPrimes>,
+    max_medium: u32,
+    /// The largest sieving prime. If it is below the square root of `last`, what is left is tested.
+    max_prime: u32,
+}
+
+/// What a step did.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// Some work; more is left for the current segment.
+    Busy,
+    /// Finished this segment.
+    Segment(Segment<'a>),
+    /// Nothing: all segments were returned.
+    Done,
+}
+
+/// What a sieve costs, in nanoseconds on the machine the model was fitted on: good for shares and comparisons.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// To find the sieving primes.
+    pub start: f64,
+    /// For each number of the range.
+    pub per_number: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Start,
+    Feed { root: u32 },
+    Chunk { start: usize },
+    Medium { class: usize },
+    Big,
+    Test { byte: usize },
+    Ready,
+    Done,
+}
+
+impl Sieve {
+    /// A sieve of the numbers `low..=last`; empty if `last < low`. Costs nothing: all work is done by steps.
+    pub fn new(low: u64, last: u64) -> Self {
+        let root = last.isqrt() as u32;
+        let numbers = last.saturating_sub(low);
+        let is_partial = root > PARTIAL_BOUND && (numbers as f64) * TEST_COST < f64::from(root) * FEED_COST;
+        let max_prime = if is_partial { PARTIAL_BOUND } else { root };
+        let segment_bytes = if is_partial {
+            PARTIAL_SEGMENT
+        } else {
+            (2 * root as usize).next_power_of_two().clamp(CHUNK, MAX_SEGMENT)
+        };
+        let first_byte = low / NUMBERS_PER_BYTE / 8 * 8;
+        Self {
+            low,
+            last,
+            segment_bytes,
+            first_byte,
+            bytes: 0,
+            buffer: Vec::new(),
+            phase: if low > last { Phase::Done } else { Phase::Start },
+            feed: None,
+            small: SmallPrimes::default(),
+            medium: MediumPrimes::default(),
+            big: None,
+            max_medium: (segment_bytes * MEDIUM_FACTOR) as u32,
+            max_prime,
+        }
+    }
+
+    /// Works for some 10 to 200 microseconds.
+    pub fn step(&mut self) -> Step<'_> {
+        match self.phase {
+            Phase::Start => self.start_segment(),
+            Phase::Feed { root } => self.feed_some(root),
+            Phase::Chunk { start } => self.sieve_chunk(start),
+            Phase::Medium { class } => self.cross_off_medium(class),
+            Phase::Big => self.cross_off_big(),
+            Phase::Test { byte } => self.test_some(byte),
+            Phase::Ready => self.next_segment(),
+            Phase::Done => {}
+        }
+        match self.phase {
+            Phase::Ready => Step::Segment(self.segment()),
+            Phase::Done => Step::Done,
+            _ => Step::Busy,
+        }
+    }
+
+    /// Where the segments of a sieve from `low` on begin: the multiple of 240 at or below it.
+    pub fn align(low: u64) -> u64 {
+        low - low % NUMBERS_PER_WORD
+    }
+
+    /// How many numbers a segment is about; the first is that much above [`Sieve::align`] of the lower bound, the last
+    /// segment may be shorter.
+    pub fn segment_numbers(&self) -> u64 {
+        self.segment_bytes as u64 * NUMBERS_PER_BYTE
+    }
+
+    /// What the whole work is expected to cost.
+    pub fn cost(&self) -> Cost {
+        let root = f64::from(self.max_prime.max(10));
+        let is_exact = self.max_prime >= self.last.isqrt() as u32;
+        let per_number = if is_exact {
+            0.0025 * 1.9_f64.powf(root.log10())
+        } else {
+            TEST_COST
+        };
+        Cost {
+            start: FEED_COST * root,
+            per_number,
+        }
+    }
+
+    /// The share of the sieving primes that have been found, 0.0..=1.0.
+    pub fn prepared(&self) -> f64 {
+        self.feed.as_ref().map_or(0.0, Feed::progress)
+    }
+
+    /// Upper bound of the bytes the sieve will hold.
+    pub fn memory_bound(&self) -> u64 {
+        let numbers = self.last.saturating_sub(self.low) as f64;
+        let sieving_primes = primes_with_multiples(f64::from(self.max_prime), numbers);
+        // 16 bytes for each medium prime, 8 for each big one and a block for each bucket; arenas and lists grow in advance.
+        let segments = f64::from(self.max_prime) / 3.0 / self.segment_bytes as f64;
+        (1 << 20) + 2 * self.segment_bytes as u64 + (16.0 * sieving_primes + 8192.0 * segments) as u64
+    }
+
+    fn segment_low(&self) -> u64 {
+        self.first_byte * NUMBERS_PER_BYTE
+    }
+
+    /// The last number of the current segment.
+    fn segment_last(&self) -> u64 {
+        let numbers = self.bytes as u64 * NUMBERS_PER_BYTE;
+        self.segment_low().saturating_add(numbers - 1).min(self.last)
+    }
+
+    fn is_last_segment(&self) -> bool {
+        self.first_byte + self.bytes as u64 > self.last / NUMBERS_PER_BYTE
+    }
+
+    pub(super) fn segment(&self) -> Segment<'_> {
+        Segment {
+            low: self.segment_low(),
+            last: self.segment_last(),
+            bytes: &self.buffer[small::SLACK..][..self.bytes],
+            wheel_primes: self.wheel_primes(),
+        }
+    }
+
+    /// Those of 2, 3, 5 that are in the current segment.
+    fn wheel_primes(&self) -> &'static [u64] {
+        const ALL: &[u64] = &[2, 3, 5];
+        if self.first_byte > 0 {
+            return &[];
+        }
+        let from = ALL.partition_point(|&p| p < self.low);
+        let to = ALL.partition_point(|&p| p <= self.last);
+        &ALL[from..to]
+    }
+
+    fn start_segment(&mut self) {
+        let left = self.last / NUMBERS_PER_BYTE - self.first_byte + 1;
+        self.bytes = left.next_multiple_of(8).min(self.segment_bytes as u64) as usize;
+        if self.buffer.is_empty() {
+            let whole_blocks = self.bytes.next_multiple_of(presieve::BLOCK);
+            self.buffer = vec![0; whole_blocks + 2 * small::SLACK];
+            self.add_small_primes();
+        }
+        let root = self.max_prime.min(self.segment_last().isqrt() as u32);
+        self.phase = Phase::Feed { root };
+    }
+
+    /// The small primes do not wait for their squares: crossing off a few numbers too early costs less than looking.
+    fn add_small_primes(&mut self) {
+        let table = first_primes();
+        let from = table.partition_point(|&p| p <= presieve::MAX_PRIME);
+        let max = MAX_SMALL.min(self.max_prime);
+        let to = table.partition_point(|&p| p <= max).max(from);
+        for &prime in &table[from..to] {
+            self.small.add(prime, self.first_byte);
+        }
+        self.feed = Some(Feed::new(MAX_SMALL, self.max_prime));
+    }
+
+    /// Adds sieving primes up to `root`, or a batch of them.
+    fn feed_some(&mut self, root: u32) {
+        // Taken out for the loop, because adding needs the rest of the sieve.
+        let Some(mut feed) = self.feed.take() else { return };
+        match feed.take(root) {
+            Some(batch) => batch.iter().for_each(|&prime| self.add(prime)),
+            None => self.phase = Phase::Chunk { start: 0 },
+        }
+        self.feed = Some(feed);
+    }
+
+    /// Adds a sieving prime that is not small, from its square or the current segment on, whichever is later.
+    #[inline]
+    fn add(&mut self, prime: u32) {
+        let (p, a, r) = (u64::from(prime), u64::from(prime / 30), prime % 30);
+        let class = bit(r as usize);
+        let q = self.segment_low().div_ceil(p).max(p);
+        let byte_of = |q: u64| a * q + u64::from(r) * (q / 30) + u64::from(r) * (q % 30) / 30;
+        if prime <= self.max_medium {
+            let (up, state) = NEXT_COPRIME[(q % 30) as usize];
+            let at = byte_of(q + u64::from(up)) - self.first_byte;
+            self.medium.add(a as u32, class, state.into(), at as u32);
+        } else {
+            let (up, index) = NEXT_COPRIME_210[(q % 210) as usize];
+            let at = byte_of(q + u64::from(up)) - self.first_byte;
+            if at > self.last / NUMBERS_PER_BYTE - self.first_byte {
+                return;
+            }
+            let state = class * COPRIME_TO_210 + usize::from(index);
+            self.big
+                .get_or_insert_with(|| BigPrimes::new(self.segment_bytes, self.max_prime))
+                .add(a as u32, state as u32, at as usize);
+        }
+    }
+
+    /// Starts one chunk from the patterns and crosses off its small primes.
+    fn sieve_chunk(&mut self, start: usize) {
+        let length = CHUNK.min(self.bytes - start);
+        let at = small::SLACK + start;
+        let whole_blocks = length.next_multiple_of(presieve::BLOCK);
+        presieve::fill(&mut self.buffer[at..at + whole_blocks], self.first_byte + start as u64);
+        self.small.cross_off(&mut self.buffer, at, length);
+        let start = start + length;
+        self.phase = if start < self.bytes {
+            Phase::Chunk { start }
+        } else {
+            Phase::Medium { class: 0 }
+        };
+    }
+
+    fn cross_off_medium(&mut self, class: usize) {
+        self.medium
+            .cross_off(class, &mut self.buffer[small::SLACK..][..self.bytes]);
+        if class < 7 {
+            self.phase = Phase::Medium { class: class + 1 };
+        } else if self.big.is_some() {
+            self.phase = Phase::Big;
+        } else {
+            self.finish_segment();
+        }
+    }
+
+    fn cross_off_big(&mut self) {
+        let segment = &mut self.buffer[small::SLACK..][..self.bytes];
+        let Some(big) = &mut self.big else { return };
+        for _ in 0..BIG_BLOCKS {
+            if !big.cross_off_some(segment) {
+                return self.finish_segment();
+            }
+        }
+    }
+
+    /// Puts back the primes that crossed themselves off, and clears what is out of bounds.
+    fn finish_segment(&mut self) {
+        let (first_byte, low, last) = (self.first_byte, self.segment_low(), self.last);
+        let is_last = self.is_last_segment();
+        let segment = &mut self.buffer[small::SLACK..][..self.bytes];
+        if low < MAX_SMALL.into() {
+            for p in first_primes()
+                .iter()
+                .take_while(|&&p| p <= MAX_SMALL)
+                .skip(3)
+                .map(|&p| p as usize)
+            {
+                if let Some(byte) = (p / 30)
+                    .checked_sub(first_byte as usize)
+                    .and_then(|k| segment.get_mut(k))
+                {
+                    *byte |= 1 << bit(p % 30);
+                }
+            }
+        }
+        if low == 0 {
+            // 1 is no prime.
+            segment[0] &= !1;
+        }
+        if low < self.low {
+            let k = ((self.low - low) / NUMBERS_PER_BYTE) as usize;
+            segment[..k].fill(0);
+            segment[k] &= !BITS_BELOW[(self.low % NUMBERS_PER_BYTE) as usize];
+        }
+        if is_last {
+            let k = (last / NUMBERS_PER_BYTE - first_byte) as usize;
+            segment[k] &= BITS_BELOW[(last % NUMBERS_PER_BYTE) as usize + 1];
+            segment[k + 1..].fill(0);
+        }
+        let is_exact = self.max_prime >= self.segment_last().isqrt() as u32;
+        self.phase = if is_exact {
+            Phase::Ready
+        } else {
+            Phase::Test { byte: 0 }
+        };
+    }
+
+    /// Clears what is left but not prime in some words.
+    fn test_some(&mut self, start: usize) {
+        let low = self.segment_low();
+        let end = (start + 8 * TEST_WORDS).min(self.bytes);
+        for k in start..end {
+            let byte = &mut self.buffer[small::SLACK + k];
+            for (j, residue) in RESIDUES.iter().enumerate() {
+                if *byte >> j & 1 == 1 && !is_prime_u64(low + NUMBERS_PER_BYTE * k as u64 + u64::from(*residue)) {
+                    *byte &= !(1 << j);
+                }
+            }
+        }
+        self.phase = if end < self.bytes {
+            Phase::Test { byte: end }
+        } else {
+            Phase::Ready
+        };
+    }
+
+    fn next_segment(&mut self) {
+        if self.is_last_segment() {
+            self.phase = Phase::Done;
+        } else {
+            self.first_byte += self.bytes as u64;
+            self.phase = Phase::Start;
+        }
+    }
+}
+
+/// About how many primes up to `root` have a multiple coprime to 210 among so many numbers; rather more than less.
+fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
+    let pi = |x: f64| 1.25506 * x / x.max(3.0).ln();
+    let reach = (numbers * COPRIME_TO_210 as f64 / 210.0).max(1000.0);
+    if reach >= root {
+        pi(root)
+    } else {
+        // Mertens: the reciprocals of the primes between a and b sum up to ln(ln b / ln a).
+        pi(reach) + reach * (root.ln() / reach.ln()).ln()
+    }
+}
+
+const _: () = assert!(MAX_SEGMENT <= big::MAX_SEGMENT && MAX_SMALL as usize <= small::SLACK);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primes::sieve::naive;
+    use proptest::prelude::*;
+
+    fn primes(low: u64, last: u64) -> Vec<u64> {
+        let mut sieve = Sieve::new(low, last);
+        let mut primes = Vec::new();
+        loop {
+            match sieve.step() {
+                Step::Busy => {}
+                Step::Done => return primes,
+                Step::Segment(segment) => {
+                    let start = primes.len();
+                    primes.extend(segment.primes());
+                    assert_eq!(segment.count(), (primes.len() - start) as u64);
+                    let mut walked = Vec::new();
+                    segment.for_each(|p| walked.push(p));
+                    assert_eq!(walked, primes[start..]);
+                }
+            }
+        }
+    }
+
+    fn count(low: u64, last: u64) -> u64 {
+        let mut sieve = Sieve::new(low, last);
+        let mut count = 0;
+        loop {
+            match sieve.step() {
+                Step::Busy => {}
+                Step::Done => return count,
+                Step::Segment(segment) => count += segment.count(),
+            }
+        }
+    }
+
+    #[test]
+    fn every_small_range_is_right() {
+        for low in 0..70 {
+            for last in 0..130 {
+                assert_eq!(primes(low, last), naive::primes(low, last), "{low}..={last}");
+            }
+        }
+        for last in 130..2000 {
+            assert_eq!(primes(last - 130, last), naive::primes(last - 130, last));
+        }
+    }
+
+    #[test]
+    fn counts_agree_with_oeis_a006880() {
+        for (k, expected) in [
+            (3, 168),
+            (4, 1229),
+            (5, 9592),
+            (6, 78_498),
+            (7, 664_579),
+            (8, 5_761_455),
+            (9, 50_847_534),
+        ] {
+            assert_eq!(count(0, 10_u64.pow(k)), expected);
+        }
+    }
+
+    #[test]
+    fn counts_at_high_offsets_agree_with_primesieve() {
+        assert_eq!(count(1_000_000_000_000, 1_000_100_000_000), 3_618_282);
+    }
+
+    #[test]
+    fn last_primes_below_2_to_the_64_are_found() {
+        // PARI: for(k = 0, 255, if(isprime(2^64 - 1 - k), print(2^64 - k)))
+        let below = [59, 83, 95, 179, 189, 257, 279].map(|k| u64::MAX - (k - 1));
+        let found = primes(u64::MAX - 278, u64::MAX);
+        assert_eq!(found, below.iter().rev().copied().collect::<Vec<_>>());
+    }
+
+    proptest! {
+        #[test]
+        fn any_range_is_what_trial_division_finds(low in 0_u64..1 << 34, length in 0_u64..2000) {
+            prop_assert_eq!(primes(low, low + length), naive::primes(low, low + length));
+        }
+
+        #[test]
+        fn two_parts_are_the_whole(low in 0_u64..1 << 44, length in 1_u64..20_000_000, cut in 0.0..1.0_f64) {
+            let middle = low + (length as f64 * cut) as u64;
+            prop_assert_eq!(count(low, middle) + count(middle + 1, low + length), count(low, low + length));
+        }
+    }
+}

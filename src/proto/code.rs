@@ -1,0 +1,135 @@
+//! The error codes of the wire: all of them, and nothing else is ever sent behind `ERR`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a request got no answer. Programs go by the code; the text beside it is for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The line is not a request.
+    Syntax,
+    /// No verb of that name.
+    UnknownVerb,
+    /// An argument or option is missing, too many, or not what the verb takes.
+    BadArg,
+    /// The question is understood, but beyond a limit.
+    TooBig,
+    /// The line is longer than the limit; it was skipped up to its end.
+    LineTooLong,
+    /// The input ended in the middle of a line.
+    Truncated,
+    /// A request with this tag is still under way.
+    DupTag,
+    /// The daemon has too much to do; try again after the time it says.
+    Busy,
+    /// The deadline passed.
+    Deadline,
+    /// Somebody who may do so cancelled it.
+    Cancelled,
+    /// No job of that name.
+    NoJob,
+    /// The daemon is shutting down.
+    Draining,
+    /// Not allowed here.
+    Denied,
+    /// A fault in the daemon; the request was lost, the daemon goes on.
+    Internal,
+}
+
+impl Code {
+    /// Every code, in the order of the documentation.
+    pub const ALL: [Self; 14] = [
+        Self::Syntax,
+        Self::UnknownVerb,
+        Self::BadArg,
+        Self::TooBig,
+        Self::LineTooLong,
+        Self::Truncated,
+        Self::DupTag,
+        Self::Busy,
+        Self::Deadline,
+        Self::Cancelled,
+        Self::NoJob,
+        Self::Draining,
+        Self::Denied,
+        Self::Internal,
+    ];
+
+    /// The code as it is spelt on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::UnknownVerb => "unknown-verb",
+            Self::BadArg => "bad-arg",
+            Self::TooBig => "too-big",
+            Self::LineTooLong => "line-too-long",
+            Self::Truncated => "truncated",
+            Self::DupTag => "dup-tag",
+            Self::Busy => "busy",
+            Self::Deadline => "deadline",
+            Self::Cancelled => "cancelled",
+            Self::NoJob => "no-job",
+            Self::Draining => "draining",
+            Self::Denied => "denied",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The code that is spelt so.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == text)
+    }
+
+    /// What the code means, in one line for `help errors`.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Syntax => "the line is not a request",
+            Self::UnknownVerb => "no such verb",
+            Self::BadArg => "an argument or option is missing, too many, or of the wrong kind",
+            Self::TooBig => "beyond a limit, which the text names",
+            Self::LineTooLong => "the line was longer than the limit and was skipped",
+            Self::Truncated => "the input ended in the middle of a line",
+            Self::DupTag => "a request with this tag is still under way",
+            Self::Busy => "too much to do; try again after retry-ms",
+            Self::Deadline => "its deadline= passed; the work was stopped",
+            Self::Cancelled => "it was cancelled; the work was stopped",
+            Self::NoJob => "no job or request of that name",
+            Self::Draining => "the daemon is shutting down",
+            Self::Denied => "not allowed here",
+            Self::Internal => "a fault in the daemon: this request is lost, the daemon goes on",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An error reply: a code for programs and a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of failure.
+    pub code: Code,
+    /// What is wrong and what would be right, in one line.
+    pub text: Cow<'static, str>,
+}
+
+impl Failure {
+    /// A failure with its sentence.
+    pub fn new(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} :{}", self.code, self.text)
+    }
+}
+
+impl std::error::Error for Failure {}

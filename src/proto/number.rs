@@ -1,0 +1,224 @@
+//! How numbers are written: `1000000`, `1_000_000`, `1e6`, `1.5e6`, `10**6`, `2^127-1`. Knows no verb.
+
+use crate::primes::Natural;
+use dashu_int::ops::BitTest;
+use thiserror::Error;
+
+/// The most decimal digits a number may have. Enough for primes of record size a generation ago; short enough that reading
+/// one costs well under a millisecond.
+pub const MAX_DIGITS: usize = 10_000;
+
+/// Bits of the largest number of [`MAX_DIGITS`] digits: `ceil(10000 * log2(10))`.
+const MAX_BITS: usize = 33_220;
+
+/// Why a text is not a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NumberError {
+    /// It is not written like a number.
+    #[error("write numbers like 1000000, 1_000_000, 1e6, 10**6 or 2^61-1")]
+    Malformed,
+    /// It is below zero.
+    #[error("numbers here are not negative")]
+    Negative,
+    /// It is not a whole number.
+    #[error("numbers here are whole")]
+    Fraction,
+    /// It has more than [`MAX_DIGITS`] digits.
+    #[error("a number may have at most {MAX_DIGITS} digits")]
+    TooBig,
+}
+
+/// Reads a natural number.
+///
+/// The forms are decimal digits (with `_` between digits), `AeB` (A may have a fraction that B makes whole), `A^B` or `A**B`,
+/// and one `+` or `-` between two of these.
+///
+/// # Errors
+/// [`NumberError`] says what is wrong; nothing larger than [`MAX_DIGITS`] digits is ever computed.
+pub fn parse_number(text: &str) -> Result<Natural, NumberError> {
+    if let Some(word) = parse_word(text.as_bytes()) {
+        return Ok(Natural::from(word));
+    }
+    if text.starts_with('-') {
+        return Err(negative_or_malformed(&text[1..]));
+    }
+    // A sign right behind an `e` belongs to the exponent.
+    let split = text
+        .char_indices()
+        .skip(1)
+        .find(|&(at, c)| matches!(c, '+' | '-') && !matches!(text.as_bytes()[at - 1], b'e' | b'E'));
+    let number = match split {
+        None => parse_term(text)?,
+        Some((at, sign)) => {
+            let (left, right) = (parse_term(&text[..at])?, parse_term(&text[at + 1..])?);
+            match sign {
+                '+' => left + right,
+                _ if right > left => return Err(NumberError::Negative),
+                _ => left - right,
+            }
+        }
+    };
+    within_limit(number)
+}
+
+/// The common case, without an allocation: up to 19 digits and nothing else.
+fn parse_word(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 19 {
+        return None;
+    }
+    text.iter().try_fold(0u64, |word, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| word * 10 + u64::from(digit))
+    })
+}
+
+fn negative_or_malformed(rest: &str) -> NumberError {
+    match parse_number(rest) {
+        Ok(_) => NumberError::Negative,
+        Err(_) => NumberError::Malformed,
+    }
+}
+
+fn within_limit(number: Natural) -> Result<Natural, NumberError> {
+    // 2^33220 has 10,001 digits, so the bound in bits is checked against the digits only at the very edge.
+    if number.bit_len() < MAX_BITS || (number.bit_len() == MAX_BITS && number < Natural::from(10u8).pow(MAX_DIGITS)) {
+        Ok(number)
+    } else {
+        Err(NumberError::TooBig)
+    }
+}
+
+fn parse_term(text: &str) -> Result<Natural, NumberError> {
+    if let Some((base, exponent)) = text.split_once("**").or_else(|| text.split_once('^')) {
+        return power(&parse_digits(base)?, &parse_digits(exponent)?);
+    }
+    match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => parse_scientific(mantissa, exponent.strip_prefix('+').unwrap_or(exponent)),
+        None if text.contains('.') => Err(fraction_or_malformed(text)),
+        None => parse_digits(text),
+    }
+}
+
+fn parse_scientific(mantissa: &str, exponent: &str) -> Result<Natural, NumberError> {
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if let Some(positive) = exponent.strip_prefix('-') {
+        parse_digits(positive)?;
+        return Err(NumberError::Fraction);
+    }
+    let exponent = parse_digits(exponent)?;
+    let shift = usize::try_from(&exponent).map_err(|_| NumberError::TooBig)?;
+    let fraction = fraction.trim_end_matches('0');
+    let zeros = shift.checked_sub(fraction.len()).ok_or(NumberError::Fraction)?;
+    let digits = if fraction.is_empty() {
+        parse_digits(whole)?
+    } else {
+        parse_digits(&[whole, fraction].concat())?
+    };
+    Ok(digits * power(&Natural::from(10u8), &Natural::from(zeros))?)
+}
+
+fn fraction_or_malformed(text: &str) -> NumberError {
+    match text.split_once('.') {
+        Some((whole, fraction)) if parse_digits(whole).is_ok() && parse_digits(fraction).is_ok() => {
+            NumberError::Fraction
+        }
+        _ => NumberError::Malformed,
+    }
+}
+
+fn parse_digits(text: &str) -> Result<Natural, NumberError> {
+    let bytes = text.as_bytes();
+    let edges_are_digits =
+        bytes.first().is_some_and(u8::is_ascii_digit) && bytes.last().is_some_and(u8::is_ascii_digit);
+    if !edges_are_digits || !bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b'_') {
+        return Err(NumberError::Malformed);
+    }
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let digits = digits.trim_start_matches('0');
+    match digits.len() {
+        0 => Ok(Natural::ZERO),
+        1..=MAX_DIGITS => Natural::from_str_radix(digits, 10).map_err(|_| NumberError::Malformed),
+        _ => Err(NumberError::TooBig),
+    }
+}
+
+/// `base ^ exponent`, refused before it is computed if it cannot fit.
+fn power(base: &Natural, exponent: &Natural) -> Result<Natural, NumberError> {
+    if *base <= Natural::ONE && *exponent > Natural::ZERO {
+        return Ok(base.clone());
+    }
+    let exponent = usize::try_from(exponent).map_err(|_| NumberError::TooBig)?;
+    let least_bits = (base.bit_len() - usize::from(!base.is_zero())).checked_mul(exponent);
+    match least_bits {
+        Some(bits) if bits <= MAX_BITS => Ok(base.pow(exponent)),
+        _ => Err(NumberError::TooBig),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, NumberError> {
+        parse_number(text).map(|number| number.to_string())
+    }
+
+    #[test]
+    fn every_documented_form_is_read() {
+        for text in [
+            "1000000",
+            "1e6",
+            "10**6",
+            "10^6",
+            "1_000_000",
+            "1E6",
+            "1.0e6",
+            "0.001e9",
+            "1e+6",
+            "999_999+1",
+        ] {
+            assert_eq!(read(text).as_deref(), Ok("1000000"), "{text}");
+        }
+        assert_eq!(
+            read("2^127-1").as_deref(),
+            Ok("170141183460469231731687303715884105727")
+        );
+        assert_eq!(read("2^64-59").as_deref(), Ok("18446744073709551557"));
+        assert_eq!(read("18446744073709551616").as_deref(), Ok("18446744073709551616"));
+        assert_eq!(read("0007").as_deref(), Ok("7"));
+        assert_eq!(read("0^0").as_deref(), Ok("1"));
+        assert_eq!(read("0e5").as_deref(), Ok("0"));
+    }
+
+    #[test]
+    fn what_is_no_natural_number_is_refused_with_its_reason() {
+        for text in [
+            "", "x", "1x", "_1", "1_", "--1", "1e", "e5", "1^", "^2", "1.", ".5", "1..2", "1+", "0x10", "1 2", "²",
+        ] {
+            assert_eq!(read(text), Err(NumberError::Malformed), "{text}");
+        }
+        assert_eq!(read("-5"), Err(NumberError::Negative));
+        assert_eq!(read("2-3"), Err(NumberError::Negative));
+        assert_eq!(read("1.5"), Err(NumberError::Fraction));
+        assert_eq!(read("1.55e1"), Err(NumberError::Fraction));
+        assert_eq!(read("1e-3"), Err(NumberError::Fraction));
+    }
+
+    #[test]
+    fn a_number_that_would_be_huge_is_refused_before_it_is_computed() {
+        for text in [
+            "1e10000",
+            "9^99999999999999999999",
+            "2^33221",
+            "10**10000",
+            "1e99999999999999999999",
+        ] {
+            assert_eq!(read(text), Err(NumberError::TooBig), "{text}");
+        }
+        assert!(read("1e9999").is_ok());
+        assert_eq!(read("10^10000-1").map(|n| n.len()), Ok(MAX_DIGITS));
+        assert_eq!(read(&"9".repeat(MAX_DIGITS)).map(|n| n.len()), Ok(MAX_DIGITS));
+        assert_eq!(read(&"9".repeat(MAX_DIGITS + 1)), Err(NumberError::TooBig));
+        assert_eq!(read("1^999999999").as_deref(), Ok("1"));
+    }
+}

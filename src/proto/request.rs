@@ -1,0 +1,249 @@
+//! Requests: one line, taken apart. Borrows from the line; knows which forms exist, not which verbs.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use thiserror::Error;
+
+/// A client's name for a request, 1 to 32 of `A-Z a-z 0-9 . _ -`. Replies to tagged requests may overtake each other.
+#[derive(Clone, Copy)]
+pub struct Tag {
+    bytes: [u8; Self::MAX],
+    len: u8,
+}
+
+impl Tag {
+    /// The longest tag, in bytes.
+    pub const MAX: usize = 32;
+
+    /// Reads a tag, without its `@`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if text.is_empty() || text.len() > Self::MAX || !text.as_bytes().iter().all(allowed) {
+            return None;
+        }
+        let mut bytes = [0; Self::MAX];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        let len = u8::try_from(text.len()).ok()?;
+        Some(Self { bytes, len })
+    }
+
+    /// The tag without its `@`.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl PartialEq for Tag {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Tag {}
+
+impl Hash for Tag {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "@{self}")
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
+/// What a line is.
+#[derive(Debug, PartialEq)]
+pub enum Line<'a> {
+    /// Blank, or a `#` comment: nothing is asked and nothing answered.
+    Nothing,
+    /// A request.
+    Request(Request<'a>),
+    /// The first lines of an HTTP request: some web page wants to drive the daemon, and must not.
+    Http,
+}
+
+/// A request, borrowed from its line.
+#[derive(Debug, PartialEq, Default)]
+pub struct Request<'a> {
+    /// The client's name for it.
+    pub tag: Option<Tag>,
+    /// The first word, as it was typed.
+    pub verb: &'a str,
+    /// The words behind the verb that are not options.
+    pub args: Words<&'a str>,
+    /// The `key=value` words.
+    pub options: Words<(&'a str, &'a str)>,
+    /// The line was only a number: it means `nth`, and wants a bare number back.
+    pub is_bare: bool,
+}
+
+/// A short list that needs no allocation in the common case.
+pub type Words<T> = smallvec::SmallVec<[T; 2]>;
+
+/// Why a line is not a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Malformed {
+    /// It holds a byte that is no printable ASCII character.
+    #[error("a request is printable ASCII; try 'help'")]
+    NotText,
+    /// It begins with `@`, but no tag follows.
+    #[error("a tag is '@' and 1 to 32 of A-Z a-z 0-9 . _ - before the verb")]
+    Tag,
+    /// Nothing but a tag.
+    #[error("nothing is asked behind the tag; try 'help'")]
+    OnlyTag,
+    /// Too many words.
+    #[error("a request has at most {max} words", max = Request::MAX_WORDS)]
+    TooManyWords,
+}
+
+impl<'a> Request<'a> {
+    /// The most words a request may have. No verb needs as many; the bound keeps a hostile line cheap.
+    pub const MAX_WORDS: usize = 64;
+
+    /// Takes a line apart.
+    ///
+    /// # Errors
+    /// [`Malformed`], beside the tag if one could be read, so that the reply can bear it.
+    pub fn parse(line: &'a [u8]) -> Result<Line<'a>, (Option<Tag>, Malformed)> {
+        let Some(text) = printable(line) else {
+            return Err((None, Malformed::NotText));
+        };
+        let mut words = text.split([' ', '\t']).filter(|word| !word.is_empty()).peekable();
+        let mut request = Request::default();
+        match words.peek() {
+            None => return Ok(Line::Nothing),
+            Some(word) if word.starts_with('#') => return Ok(Line::Nothing),
+            Some(word) => {
+                if let Some(tag) = word.strip_prefix('@') {
+                    request.tag = Some(Tag::parse(tag).ok_or((None, Malformed::Tag))?);
+                    words.next();
+                }
+            }
+        }
+        request.verb = words.next().ok_or((request.tag, Malformed::OnlyTag))?;
+        let starts_with_digit = request.verb.as_bytes()[0].is_ascii_digit();
+        for (index, word) in words.enumerate() {
+            if index + 2 > Self::MAX_WORDS {
+                return Err((request.tag, Malformed::TooManyWords));
+            }
+            match word.split_once('=') {
+                Some(option) => request.options.push(option),
+                None => request.args.push(word),
+            }
+        }
+        if looks_like_http(&request) {
+            return Ok(Line::Http);
+        }
+        if starts_with_digit && request.args.is_empty() {
+            request.args.push(std::mem::replace(&mut request.verb, "nth"));
+            request.is_bare = request.tag.is_none() && request.options.is_empty();
+        }
+        Ok(Line::Request(request))
+    }
+
+    /// The value of an option.
+    pub fn option(&self, key: &str) -> Option<&'a str> {
+        self.options
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(key))
+            .map(|(_, value)| *value)
+    }
+}
+
+fn printable(line: &[u8]) -> Option<&str> {
+    let is_printable = line.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+    is_printable.then(|| std::str::from_utf8(line).ok()).flatten()
+}
+
+fn looks_like_http(request: &Request<'_>) -> bool {
+    const METHODS: [&str; 9] = [
+        "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
+    ];
+    let last_word = request.args.last().copied().unwrap_or_default();
+    request.verb.eq_ignore_ascii_case("host:") || last_word.starts_with("HTTP/") && METHODS.contains(&request.verb) || {
+        METHODS.contains(&request.verb) && request.args.first().is_some_and(|target| target.starts_with('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(line: &str) -> Request<'_> {
+        match Request::parse(line.as_bytes()) {
+            Ok(Line::Request(request)) => request,
+            other => panic!("{line:?} gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_request_is_tag_verb_args_and_options() {
+        let request = request("@a.1 pi  1e16\tdeadline=60s progress=1s ");
+        assert_eq!(request.tag, Tag::parse("a.1"));
+        assert_eq!(request.verb, "pi");
+        assert_eq!(request.args.as_slice(), ["1e16"]);
+        assert_eq!(request.option("DEADLINE"), Some("60s"));
+        assert!(!request.is_bare);
+    }
+
+    #[test]
+    fn a_line_that_is_only_a_number_means_nth() {
+        for (line, is_bare) in [
+            ("100000", true),
+            (" 10**6 ", true),
+            ("@t 5", false),
+            ("5 deadline=1s", false),
+        ] {
+            let request = request(line);
+            assert_eq!(
+                (request.verb, request.args.len(), request.is_bare),
+                ("nth", 1, is_bare),
+                "{line}"
+            );
+        }
+        assert_eq!(request("5 6").verb, "5");
+    }
+
+    #[test]
+    fn blank_lines_and_comments_ask_nothing() {
+        for line in ["", "   ", "# pi 5", "\t"] {
+            assert_eq!(Request::parse(line.as_bytes()), Ok(Line::Nothing));
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_malformed() {
+        let malformed = |line: &[u8]| Request::parse(line).map(|_| ());
+        assert_eq!(malformed(b"pi \0"), Err((None, Malformed::NotText)));
+        assert_eq!(malformed("pi é".as_bytes()), Err((None, Malformed::NotText)));
+        assert_eq!(malformed(b"@ pi 5"), Err((None, Malformed::Tag)));
+        assert_eq!(malformed(b"@a/b pi 5"), Err((None, Malformed::Tag)));
+        assert_eq!(malformed(b"@a"), Err((Tag::parse("a"), Malformed::OnlyTag)));
+        assert_eq!(
+            malformed("x ".repeat(65).as_bytes()),
+            Err((None, Malformed::TooManyWords))
+        );
+        assert_eq!(malformed("x ".repeat(64).as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn a_web_page_is_recognised() {
+        for line in [
+            "POST / HTTP/1.1",
+            "GET /x",
+            "Host: localhost:7919",
+            "OPTIONS * HTTP/1.1",
+        ] {
+            assert_eq!(Request::parse(line.as_bytes()), Ok(Line::Http), "{line}");
+        }
+    }
+}
