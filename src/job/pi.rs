@@ -19,7 +19,7 @@ use std::sync::Arc;
 const SOLO: u64 = 20_000_000_000;
 
 /// How many numbers a piece of the table of `pi` up to `sqrt x` covers: 1 MB of table.
-const TABLE_STEP: u64 = 1 << 23;
+const TABLE_STEP: u64 = 960 << 13;
 
 /// How many entries of the factor table a unit of Phi0 takes.
 const ORDINARY_STEP: usize = 1 << 16;
@@ -124,10 +124,10 @@ struct SemiprimesUnit {
 struct HardUnit {
     index: u64,
     tables: Arc<Tables>,
-    room: Box<hard::Room>,
+    work: Box<hard::Work>,
     low: u64,
     high: u64,
-    result: hard::Segment,
+    begun: bool,
 }
 
 struct ClosedUnit {
@@ -229,7 +229,7 @@ struct Together {
     pi_sieve_start: u64,
     closed_away: bool,
     closed: Option<u64>,
-    hard_rooms: Vec<Box<hard::Room>>,
+    hard_rooms: Vec<Box<hard::Work>>,
     sieve_rooms: Vec<Box<semiprimes::Room>>,
 }
 
@@ -525,10 +525,10 @@ impl Together {
         Some(Unit::Hard(HardUnit {
             index,
             tables: Arc::clone(tables),
-            room: self.hard_rooms.pop().unwrap_or_default(),
+            work: self.hard_rooms.pop().unwrap_or_default(),
             low,
             high,
-            result: hard::Segment::default(),
+            begun: false,
         }))
     }
 
@@ -581,9 +581,10 @@ impl Together {
                     sums.semiprimes.append(piece);
                 });
             }
-            Unit::Hard(unit) => {
-                self.hard_rooms.push(unit.room);
-                self.hard.absorb(unit.index, (unit.high, unit.result), |(high, segment)| {
+            Unit::Hard(mut unit) => {
+                let segment = unit.work.finish();
+                self.hard_rooms.push(unit.work);
+                self.hard.absorb(unit.index, (unit.high, segment), |(high, segment)| {
                     done.hard = high;
                     sums.add_hard(&segment);
                 });
@@ -676,7 +677,7 @@ fn sieve_start(shape: &Shape) -> u64 {
 
 /// How long the segment of D at `low` is: short where leaves are dense.
 fn hard_length(low: u64) -> u64 {
-    (low / 6).clamp(HARD_LEAST, HARD_MOST) / 240 * 240
+    (low / 6).clamp(HARD_LEAST, HARD_MOST) / hard::ALIGNMENT * hard::ALIGNMENT
 }
 
 impl Sums {
@@ -735,10 +736,7 @@ impl Unit {
             }
             Self::Easy(unit) => unit.run(budget),
             Self::Semiprimes(unit) => unit.run(budget),
-            Self::Hard(unit) => {
-                unit.result = hard::segment(&mut unit.room, &unit.tables, unit.low, unit.high);
-                true
-            }
+            Self::Hard(unit) => unit.run(budget),
             Self::Closed(unit) => {
                 let tables = &unit.tables;
                 unit.sum = sigma::sigma(tables, unit.pi_sqrt_x)
@@ -782,6 +780,20 @@ impl EasyUnit {
             }
         }
         self.at == self.end
+    }
+}
+
+impl HardUnit {
+    fn run(&mut self, budget: Budget<'_>) -> bool {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.work.begin(&self.tables, self.low, self.high);
+        }
+        while self.work.step(&self.tables) {
+            if budget.over() {
+                return false;
+            }
+        }
+        true
     }
 }
 

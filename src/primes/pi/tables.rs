@@ -1,6 +1,7 @@
 //! The tables every sum of one count shares, and how they are made in small steps.
 
 use super::factor::FactorTable;
+use super::hard_sieve::Sieves;
 use super::level::Level;
 use super::shape::Shape;
 use super::table::PiTable;
@@ -21,6 +22,8 @@ pub(crate) struct Tables {
     pub(crate) pi: PiTable,
     /// The factor table up to `y`.
     pub(crate) factors: FactorTable,
+    /// The masks of D's sieve.
+    pub(super) sieves: Sieves,
     /// `phi(x, 8)`.
     pub(crate) phi: PhiTiny,
 }
@@ -55,6 +58,7 @@ impl Making {
                 reciprocals: Vec::new(),
                 pi: PiTable::default(),
                 factors: FactorTable::default(),
+                sieves: Sieves::new(level),
                 phi: PhiTiny::new(),
             },
         }
