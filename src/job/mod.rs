@@ -18,7 +18,7 @@ mod rows;
 pub use checkpoint::{Damaged, Reader, Writer};
 pub use count::Count;
 pub use factor::Factor;
-use interim::{CountByPi, Nth};
+use interim::CountByPi;
 pub use is_prime::IsPrime;
 pub use neighbour::{Next, Prev};
 pub use nth::Nth;

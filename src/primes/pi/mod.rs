@@ -7,8 +7,12 @@
 //! computed in independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
 
 pub(crate) mod easy;
+mod easy_sum;
 pub(crate) mod factor;
 pub(crate) mod hard;
+mod hard_kernels;
+mod hard_sieve;
+pub(crate) mod level;
 pub(crate) mod ordinary;
 pub(crate) mod semiprimes;
 pub(crate) mod shape;
@@ -18,14 +22,16 @@ pub(crate) mod table;
 pub(crate) mod tables;
 pub(crate) mod wheel;
 
+
 #[cfg(test)]
 mod tests {
     use super::shape::Shape;
+    use super::level::Level;
     use super::*;
     use crate::primes::sieve::primes_up_to;
 
-    fn whole(shape: Shape) -> u64 {
-        let mut making = tables::Making::new(shape);
+    fn whole(shape: Shape, level: Level) -> u64 {
+        let mut making = tables::Making::new(shape, level);
         while !making.step() {}
         let tables = making.finish();
         let segment_primes = primes_up_to(shape.sqrt_x.isqrt() as u32 + 1);
@@ -39,35 +45,23 @@ mod tests {
         }
         let sieve_primes = primes_up_to(shape.sieve_limit().isqrt().max(shape.sqrt_x.isqrt()) as u32 + 1);
         let low = shape.sqrt_x / 240 * 240;
-        let piece = semiprimes::piece(
-            &mut Default::default(),
-            &sieve_primes[3..],
-            shape.x,
-            shape.y,
-            low,
-            shape.sieve_limit() + 1,
-        );
+        let piece = semiprimes::piece(&mut Default::default(), &sieve_primes[3..], shape.x, shape.y, low, shape.sieve_limit() + 1);
         let b = piece.sum.wrapping_add(piece.queries.wrapping_mul(segment.pi(low)));
-        let d = hard::segment(&mut Default::default(), &tables, 0, shape.sieve_limit() + 1).sum;
-        sigma
-            .wrapping_add(phi0)
-            .wrapping_add(easy)
-            .wrapping_add(d)
-            .wrapping_sub(b)
+        let mut d = hard::Work::default();
+        d.begin(&tables, 0, shape.sieve_limit() + 1);
+        while d.step(&tables) {}
+        let d = d.finish().sum;
+        sigma.wrapping_add(phi0).wrapping_add(easy).wrapping_add(d).wrapping_sub(b)
     }
 
     #[test]
     fn the_sums_make_pi() {
-        for (x, pi) in [
-            (1_000_000, 78_498),
-            (10_000_000, 664_579),
-            (100_000_000, 5_761_455),
-            (1_000_000_000, 50_847_534),
-            (10_000_000_000, 455_052_511),
-        ] {
+        for (x, pi) in [(1_000_000, 78_498), (10_000_000, 664_579), (100_000_000, 5_761_455), (1_000_000_000, 50_847_534), (10_000_000_000, 455_052_511)] {
             for alpha in [1.0, 1.5, 2.0, 2.7, 4.0, 10.0] {
                 let shape = Shape::with_alpha(x, alpha);
-                assert_eq!(whole(shape), pi, "{shape:?}");
+                for &level in Level::all() {
+                    assert_eq!(whole(shape, level), pi, "{shape:?} {level:?}");
+                }
             }
         }
     }
