@@ -17,7 +17,10 @@ fn main() {
     let workers: usize = args.get(2).map_or(1, |a| a.parse().unwrap());
     let slice = Duration::from_micros(args.get(3).map_or(2000, |a| a.parse().unwrap()));
     let start = Instant::now();
-    let shared = Arc::new((Mutex::new((Pi::new(x), 0_usize, Vec::<(&'static str, u64)>::new())), Condvar::new()));
+    let shared = Arc::new((
+        Mutex::new((Pi::new(x), 0_usize, Vec::<(&'static str, u64)>::new())),
+        Condvar::new(),
+    ));
     let threads: Vec<_> = (0..workers)
         .map(|_| {
             let shared = Arc::clone(&shared);

@@ -568,18 +568,24 @@ impl Together {
             }
             Unit::Easy(unit) => {
                 let last = easy::in_segment(&unit.tables, unit.segment.low(), unit.segment.high()).end;
-                let next = if unit.end == last { (unit.number + 1, Shape::K + 1) } else { (unit.number, unit.end) };
-                self.easy.absorb(unit.index, (next.0, next.1, unit.sum), |(number, at, sum)| {
-                    done.easy = (number, at);
-                    sums.easy = sums.easy.wrapping_add(sum);
-                });
+                let next = if unit.end == last {
+                    (unit.number + 1, Shape::K + 1)
+                } else {
+                    (unit.number, unit.end)
+                };
+                self.easy
+                    .absorb(unit.index, (next.0, next.1, unit.sum), |(number, at, sum)| {
+                        done.easy = (number, at);
+                        sums.easy = sums.easy.wrapping_add(sum);
+                    });
             }
             Unit::Semiprimes(unit) => {
                 self.sieve_rooms.push(unit.room);
-                self.semiprimes.absorb(unit.index, (unit.end, unit.piece), |(end, piece)| {
-                    done.semiprimes = end;
-                    sums.semiprimes.append(piece);
-                });
+                self.semiprimes
+                    .absorb(unit.index, (unit.end, unit.piece), |(end, piece)| {
+                        done.semiprimes = end;
+                        sums.semiprimes.append(piece);
+                    });
             }
             Unit::Hard(mut unit) => {
                 let segment = unit.work.finish();
@@ -601,7 +607,11 @@ impl Together {
             && self.done.semiprimes == limit
             && self.done.hard == limit
             && self.ordinary.is_empty();
-        let b = self.sums.semiprimes.sum.wrapping_add(self.sums.semiprimes.queries.wrapping_mul(self.pi_sieve_start));
+        let b = self
+            .sums
+            .semiprimes
+            .sum
+            .wrapping_add(self.sums.semiprimes.queries.wrapping_mul(self.pi_sieve_start));
         over.then(|| {
             closed
                 .wrapping_add(self.sums.ordinary)
@@ -820,10 +830,26 @@ mod tests {
     #[test]
     fn powers_of_ten_agree_with_oeis_a006880() {
         let counts = [
-            4_u64, 25, 168, 1229, 9592, 78_498, 664_579, 5_761_455, 50_847_534, 455_052_511, 4_118_054_813, 37_607_912_018, 346_065_536_839,
+            4_u64,
+            25,
+            168,
+            1229,
+            9592,
+            78_498,
+            664_579,
+            5_761_455,
+            50_847_534,
+            455_052_511,
+            4_118_054_813,
+            37_607_912_018,
+            346_065_536_839,
         ];
         for (exponent, count) in (1..).zip(counts) {
-            assert_eq!(run_to_end(&mut Pi::new(10_u64.pow(exponent))), Value::from(count), "10^{exponent}");
+            assert_eq!(
+                run_to_end(&mut Pi::new(10_u64.pow(exponent))),
+                Value::from(count),
+                "10^{exponent}"
+            );
         }
     }
 }

@@ -95,7 +95,11 @@ pub(crate) fn in_segment(tables: &Tables, low: u64, high: u64) -> Range<usize> {
     let root = (shape.x / low.max(1)).isqrt() + 1;
     let last = root.max(shape.y.isqrt()).min(shape.cbrt_x);
     // Every one is at most x / p^2, and for p <= x* at most p^2 or y.
-    let first = if high > shape.y { (shape.x / high).isqrt().min(high.isqrt()) } else { 1 };
+    let first = if high > shape.y {
+        (shape.x / high).isqrt().min(high.isqrt())
+    } else {
+        1
+    };
     let _ = first;
     start..end.min(tables.index(last) + 1).max(start)
 }
@@ -106,7 +110,11 @@ pub(crate) fn most_leaves(tables: &Tables, segment: &PiTable, b: usize) -> u64 {
     let xp = tables.shape.x / prime;
     let last = (xp / segment.low().max(1)).min(xp.isqrt()).min(tables.pi.high() - 1);
     let first = xp / segment.high();
-    if first < last { (tables.index(last) - tables.index(first)) as u64 } else { 0 }
+    if first < last {
+        (tables.index(last) - tables.index(first)) as u64
+    } else {
+        0
+    }
 }
 
 /// The sum of the leaves of the `b`-th prime in one segment, and how many were looked up.
@@ -179,8 +187,16 @@ impl<'a> Clip<'a> {
         if run.is_empty() || last <= self.above || first > self.up_to {
             return (0, 0);
         }
-        let start = if first > self.above { run.start } else { self.tables.index(self.above) + 1 };
-        let end = if last <= self.up_to { run.end } else { self.tables.index(self.up_to) + 1 };
+        let start = if first > self.above {
+            run.start
+        } else {
+            self.tables.index(self.above) + 1
+        };
+        let end = if last <= self.up_to {
+            run.end
+        } else {
+            self.tables.index(self.up_to) + 1
+        };
         self.total(start..end)
     }
 

@@ -32,7 +32,10 @@ pub(crate) fn sum(level: Level, table: &PiTable, xp: u64, primes: &[u32], recipr
 #[inline(always)]
 fn portable(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
     let numerator = xp as f64 + 0.5;
-    reciprocals.iter().map(|reciprocal| table.pi_at((numerator * reciprocal) as i64 as u64)).sum()
+    reciprocals
+        .iter()
+        .map(|reciprocal| table.pi_at((numerator * reciprocal) as i64 as u64))
+        .sum()
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -22,11 +22,10 @@ pub(crate) mod table;
 pub(crate) mod tables;
 pub(crate) mod wheel;
 
-
 #[cfg(test)]
 mod tests {
-    use super::shape::Shape;
     use super::level::Level;
+    use super::shape::Shape;
     use super::*;
     use crate::primes::sieve::primes_up_to;
 
@@ -45,18 +44,35 @@ mod tests {
         }
         let sieve_primes = primes_up_to(shape.sieve_limit().isqrt().max(shape.sqrt_x.isqrt()) as u32 + 1);
         let low = shape.sqrt_x / 240 * 240;
-        let piece = semiprimes::piece(&mut Default::default(), &sieve_primes[3..], shape.x, shape.y, low, shape.sieve_limit() + 1);
+        let piece = semiprimes::piece(
+            &mut Default::default(),
+            &sieve_primes[3..],
+            shape.x,
+            shape.y,
+            low,
+            shape.sieve_limit() + 1,
+        );
         let b = piece.sum.wrapping_add(piece.queries.wrapping_mul(segment.pi(low)));
         let mut d = hard::Work::default();
         d.begin(&tables, 0, shape.sieve_limit() + 1);
         while d.step(&tables) {}
         let d = d.finish().sum;
-        sigma.wrapping_add(phi0).wrapping_add(easy).wrapping_add(d).wrapping_sub(b)
+        sigma
+            .wrapping_add(phi0)
+            .wrapping_add(easy)
+            .wrapping_add(d)
+            .wrapping_sub(b)
     }
 
     #[test]
     fn the_sums_make_pi() {
-        for (x, pi) in [(1_000_000, 78_498), (10_000_000, 664_579), (100_000_000, 5_761_455), (1_000_000_000, 50_847_534), (10_000_000_000, 455_052_511)] {
+        for (x, pi) in [
+            (1_000_000, 78_498),
+            (10_000_000, 664_579),
+            (100_000_000, 5_761_455),
+            (1_000_000_000, 50_847_534),
+            (10_000_000_000, 455_052_511),
+        ] {
             for alpha in [1.0, 1.5, 2.0, 2.7, 4.0, 10.0] {
                 let shape = Shape::with_alpha(x, alpha);
                 for &level in Level::all() {
