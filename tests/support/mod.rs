@@ -168,7 +168,7 @@ impl Verb for Probe {
                     number,
                     cut: 0,
                     absorbed: 0,
-                    slices,
+                    slices: slices.clone(),
                 })
             },
         )))
