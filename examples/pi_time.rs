@@ -1,12 +1,19 @@
 //! Times whole counts: `pi_time X [WORKERS] [SLICE_US]`. Prints the count, wall time, CPU time and how long slices took.
 
+#![allow(unsafe_code)]
 use primed::job::{Budget, Pi, Plan};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 fn cpu_ns() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split(' ').next().unwrap().parse().unwrap()
+    #[repr(C)]
+    struct Timespec(i64, i64);
+    unsafe extern "C" {
+        fn clock_gettime(id: i32, time: *mut Timespec) -> i32;
+    }
+    let mut time = Timespec(0, 0);
+    unsafe { clock_gettime(3, &mut time) };
+    (time.0 * 1_000_000_000 + time.1) as u64
 }
 
 fn main() {
@@ -61,5 +68,7 @@ fn main() {
     let mut times: Vec<u64> = times.into_iter().map(|(_, took)| took).collect();
     times.sort_unstable();
     let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize];
+    let cpu: u64 = times.iter().sum();
+    eprintln!("cpu {:.4} s", cpu as f64 / 1e6);
     eprintln!("wall {:.4} s, {} slices: p50 {} p99 {} max {} us", wall.as_secs_f64(), times.len(), at(0.5), at(0.99), at(1.0));
 }

@@ -10,7 +10,6 @@ use crate::primes::pi::shape::Shape;
 use crate::primes::pi::table::PiTable;
 use crate::primes::pi::tables::{Making, Tables};
 use crate::primes::pi::{easy, hard, ordinary, semiprimes, sigma, small};
-use crate::primes::sieve::primes_up_to;
 use crate::proto::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,12 +25,6 @@ const ORDINARY_STEP: usize = 1 << 16;
 
 /// How many leaves a unit of A + C is to look up, about.
 const EASY_LEAVES: u64 = 1 << 20;
-
-/// How many numbers B sieves at once: 32 KB of bits.
-const SIEVE_STEP: u64 = 30 << 15;
-
-/// How many of those a unit of B takes.
-const SIEVE_STEPS: u64 = 8;
 
 /// How many numbers the first segment of D has.
 const HARD_LEAST: u64 = 30_720;
@@ -75,7 +68,6 @@ pub struct Partial {
 enum Unit {
     Small { x: u64, count: u64 },
     Solo(Option<Box<Together>>, u64),
-    Base { shape: Shape, primes: Vec<u32> },
     Make(Box<Making>),
     Ordinary(OrdinaryUnit),
     Table(TableUnit),
@@ -113,12 +105,8 @@ struct EasyUnit {
 
 struct SemiprimesUnit {
     index: u64,
-    shape: Shape,
-    primes: Arc<Vec<u32>>,
-    room: Box<semiprimes::Room>,
-    at: u64,
     end: u64,
-    piece: semiprimes::Piece,
+    work: Box<semiprimes::Work>,
 }
 
 struct HardUnit {
@@ -207,8 +195,6 @@ struct Cursors {
 struct Together {
     shape: Shape,
     preparation: Preparation,
-    base: Option<Arc<Vec<u32>>>,
-    base_away: bool,
     again: Vec<Unit>,
     ordinary: Lane<u64>,
     easy: Lane<(u64, usize, u64)>,
@@ -230,7 +216,6 @@ struct Together {
     closed_away: bool,
     closed: Option<u64>,
     hard_rooms: Vec<Box<hard::Work>>,
-    sieve_rooms: Vec<Box<semiprimes::Room>>,
 }
 
 impl Pi {
@@ -281,7 +266,6 @@ impl Slice {
         match &self.0 {
             Unit::Small { .. } => "small",
             Unit::Solo(..) => "solo",
-            Unit::Base { .. } => "base",
             Unit::Make(_) => "make",
             Unit::Ordinary(_) => "ordinary",
             Unit::Table(_) => "table",
@@ -368,15 +352,13 @@ impl Plan for Pi {
 impl Together {
     fn new(shape: Shape) -> Self {
         let cursors = Cursors {
-            semiprimes: sieve_start(&shape),
+            semiprimes: semiprimes::start(&shape),
             easy: (0, Shape::K + 1),
             ..Cursors::default()
         };
         Self {
             shape,
             preparation: Preparation::Missing,
-            base: None,
-            base_away: false,
             again: Vec::new(),
             ordinary: Lane::from(0),
             easy: Lane::from(0),
@@ -394,7 +376,6 @@ impl Together {
             closed_away: false,
             closed: None,
             hard_rooms: Vec::new(),
-            sieve_rooms: Vec::new(),
         }
     }
 
@@ -402,17 +383,10 @@ impl Together {
         if let Some(unit) = self.again.pop() {
             return Some(unit);
         }
-        let Some(base) = self.base.clone() else {
-            let first = !std::mem::replace(&mut self.base_away, true);
-            return first.then(|| Unit::Base {
-                shape: self.shape,
-                primes: Vec::new(),
-            });
-        };
         let tables = match std::mem::replace(&mut self.preparation, Preparation::Away) {
             Preparation::Missing => return Some(Unit::Make(Box::new(Making::new(self.shape, Level::best())))),
             Preparation::Making(making) => return Some(Unit::Make(making)),
-            Preparation::Away => return self.cut_semiprimes(&base),
+            Preparation::Away => return self.cut_semiprimes(),
             Preparation::Done(tables) => tables,
         };
         self.preparation = Preparation::Done(Arc::clone(&tables));
@@ -420,7 +394,7 @@ impl Together {
             .or_else(|| self.cut_table(&tables))
             .or_else(|| self.cut_easy(&tables))
             .or_else(|| self.cut_hard(&tables))
-            .or_else(|| self.cut_semiprimes(&base))
+            .or_else(|| self.cut_semiprimes())
             .or_else(|| self.cut_closed(&tables))
     }
 
@@ -493,23 +467,18 @@ impl Together {
         }))
     }
 
-    fn cut_semiprimes(&mut self, primes: &Arc<Vec<u32>>) -> Option<Unit> {
-        let limit = self.shape.sieve_limit() + 1;
+    fn cut_semiprimes(&mut self) -> Option<Unit> {
         let at = self.next.semiprimes;
-        if at >= limit {
+        if at > self.shape.sieve_limit() {
             return None;
         }
         let index = self.semiprimes.take()?;
-        let end = limit.min(at + SIEVE_STEP * SIEVE_STEPS);
+        let end = semiprimes::end(&self.shape, at);
         self.next.semiprimes = end;
         Some(Unit::Semiprimes(SemiprimesUnit {
             index,
-            shape: self.shape,
-            primes: Arc::clone(primes),
-            room: self.sieve_rooms.pop().unwrap_or_default(),
-            at,
             end,
-            piece: semiprimes::Piece::default(),
+            work: Box::new(semiprimes::Work::new(&self.shape, at)),
         }))
     }
 
@@ -548,7 +517,6 @@ impl Together {
         match unit {
             Unit::Make(making) if !finished => self.preparation = Preparation::Making(making),
             unit if !finished => self.again.push(unit),
-            Unit::Base { primes, .. } => self.base = Some(Arc::new(primes)),
             Unit::Make(making) => self.preparation = Preparation::Done(Arc::new(making.finish())),
             Unit::Ordinary(unit) => self.ordinary.absorb(unit.index, unit.sum, |sum| {
                 done.ordinary += 1;
@@ -557,7 +525,7 @@ impl Together {
             Unit::Table(unit) => {
                 self.table_away = false;
                 self.table_counts.push(unit.table.count());
-                let start = sieve_start(&self.shape);
+                let start = semiprimes::start(&self.shape);
                 if unit.low <= start && start < unit.high {
                     self.pi_sieve_start = unit.table.pi(start);
                 }
@@ -575,8 +543,7 @@ impl Together {
                 });
             }
             Unit::Semiprimes(unit) => {
-                self.sieve_rooms.push(unit.room);
-                self.semiprimes.absorb(unit.index, (unit.end, unit.piece), |(end, piece)| {
+                self.semiprimes.absorb(unit.index, (unit.end, unit.work.piece()), |(end, piece)| {
                     done.semiprimes = end;
                     sums.semiprimes.append(piece);
                 });
@@ -670,11 +637,6 @@ impl Together {
     }
 }
 
-/// Where B begins: a multiple of 240, so that `pi` does not change there.
-fn sieve_start(shape: &Shape) -> u64 {
-    shape.sqrt_x / 240 * 240
-}
-
 /// How long the segment of D at `low` is: short where leaves are dense.
 fn hard_length(low: u64) -> u64 {
     (low / 6).clamp(HARD_LEAST, HARD_MOST) / hard::ALIGNMENT * hard::ALIGNMENT
@@ -714,12 +676,6 @@ impl Unit {
                         return together.answer().is_some();
                     }
                 }
-            }
-            Self::Base { shape, primes } => {
-                let bound = shape.sieve_limit().max(shape.sqrt_x).isqrt() as u32 + 1;
-                *primes = primes_up_to(bound);
-                primes.drain(..3);
-                true
             }
             Self::Make(making) => loop {
                 if making.step() {
@@ -799,16 +755,14 @@ impl HardUnit {
 
 impl SemiprimesUnit {
     fn run(&mut self, budget: Budget<'_>) -> bool {
-        while self.at < self.end {
-            let high = self.end.min(self.at + SIEVE_STEP);
-            let piece = semiprimes::piece(&mut self.room, &self.primes, self.shape.x, self.shape.y, self.at, high);
-            self.piece.append(piece);
-            self.at = high;
+        loop {
+            if self.work.step() {
+                return true;
+            }
             if budget.over() {
-                break;
+                return false;
             }
         }
-        self.at == self.end
     }
 }
 

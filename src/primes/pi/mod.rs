@@ -43,10 +43,15 @@ mod tests {
         for b in easy::all(&tables) {
             easy = easy.wrapping_add(easy::leaves(&tables, &segment, b).0);
         }
-        let sieve_primes = primes_up_to(shape.sieve_limit().isqrt().max(shape.sqrt_x.isqrt()) as u32 + 1);
-        let low = shape.sqrt_x / 240 * 240;
-        let piece = semiprimes::piece(&mut Default::default(), &sieve_primes[3..], shape.x, shape.y, low, shape.sieve_limit() + 1);
-        let b = piece.sum.wrapping_add(piece.queries.wrapping_mul(segment.pi(low)));
+        let (mut low, mut pieces) = (semiprimes::start(&shape), semiprimes::Piece::default());
+        let before = segment.pi(low);
+        while low <= shape.sieve_limit() {
+            let mut work = semiprimes::Work::new(&shape, low);
+            while !work.step() {}
+            pieces.append(work.piece());
+            low = semiprimes::end(&shape, low);
+        }
+        let b = pieces.sum.wrapping_add(pieces.queries.wrapping_mul(before));
         let mut d = hard::Work::default();
         d.begin(&tables, 0, shape.sieve_limit() + 1);
         while d.step(&tables) {}
