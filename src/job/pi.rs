@@ -7,7 +7,7 @@ use super::checkpoint::{Damaged, Reader, Writer};
 use super::plan::{Budget, Plan};
 use crate::primes::pi::level::Level;
 use crate::primes::pi::shape::Shape;
-use crate::primes::pi::table::PiTable;
+use crate::primes::pi::table::{ALIGNMENT, Filling, PiTable};
 use crate::primes::pi::tables::{Making, Tables};
 use crate::primes::pi::{easy, hard, ordinary, semiprimes, sigma, small};
 use crate::proto::Value;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 const SOLO: u64 = 20_000_000_000;
 
 /// How many numbers a piece of the table of `pi` up to `sqrt x` covers: 1 MB of table.
-const TABLE_STEP: u64 = 960 << 13;
+const TABLE_STEP: u64 = ALIGNMENT << 13;
 
 /// How many entries of the factor table a unit of Phi0 takes.
 const ORDINARY_STEP: usize = 1 << 16;
@@ -86,11 +86,8 @@ struct OrdinaryUnit {
 }
 
 struct TableUnit {
-    tables: Arc<Tables>,
-    low: u64,
     high: u64,
-    before: u64,
-    table: PiTable,
+    filling: Filling,
 }
 
 struct EasyUnit {
@@ -391,7 +388,7 @@ impl Together {
         };
         self.preparation = Preparation::Done(Arc::clone(&tables));
         self.cut_ordinary(&tables)
-            .or_else(|| self.cut_table(&tables))
+            .or_else(|| self.cut_table())
             .or_else(|| self.cut_easy(&tables))
             .or_else(|| self.cut_hard(&tables))
             .or_else(|| self.cut_semiprimes())
@@ -420,7 +417,7 @@ impl Together {
         self.shape.sqrt_x / TABLE_STEP + 1
     }
 
-    fn cut_table(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
+    fn cut_table(&mut self) -> Option<Unit> {
         if self.table_away || self.table_next.is_some() || self.pi_sqrt_x != 0 {
             return None;
         }
@@ -430,12 +427,11 @@ impl Together {
         }
         self.table_away = true;
         let low = number * TABLE_STEP;
+        let high = (low + TABLE_STEP).min(self.shape.sqrt_x + 1);
+        let before = self.table_counts[number as usize];
         Some(Unit::Table(TableUnit {
-            tables: Arc::clone(tables),
-            low,
-            high: (low + TABLE_STEP).min(self.shape.sqrt_x + 1),
-            before: self.table_counts[number as usize],
-            table: PiTable::default(),
+            high,
+            filling: Filling::new(low, high, before),
         }))
     }
 
@@ -524,15 +520,16 @@ impl Together {
             }),
             Unit::Table(unit) => {
                 self.table_away = false;
-                self.table_counts.push(unit.table.count());
+                let table = unit.filling.finish();
+                self.table_counts.push(table.count());
                 let start = semiprimes::start(&self.shape);
-                if unit.low <= start && start < unit.high {
-                    self.pi_sieve_start = unit.table.pi(start);
+                if table.low() <= start && start < unit.high {
+                    self.pi_sieve_start = table.pi(start);
                 }
                 if unit.high > self.shape.sqrt_x {
-                    self.pi_sqrt_x = unit.table.pi(self.shape.sqrt_x);
+                    self.pi_sqrt_x = table.pi(self.shape.sqrt_x);
                 }
-                self.table_next = Some(Arc::new(unit.table));
+                self.table_next = Some(Arc::new(table));
             }
             Unit::Easy(unit) => {
                 let last = easy::in_segment(&unit.tables, unit.segment.low(), unit.segment.high()).end;
@@ -686,10 +683,14 @@ impl Unit {
                 }
             },
             Self::Ordinary(unit) => unit.run(budget),
-            Self::Table(unit) => {
-                unit.table = PiTable::sieve(unit.low, unit.high, unit.before, &unit.tables.primes[1..]);
-                true
-            }
+            Self::Table(unit) => loop {
+                if unit.filling.step() {
+                    return true;
+                }
+                if budget.over() {
+                    return false;
+                }
+            },
             Self::Easy(unit) => unit.run(budget),
             Self::Semiprimes(unit) => unit.run(budget),
             Self::Hard(unit) => unit.run(budget),

@@ -28,14 +28,12 @@ mod tests {
     use super::shape::Shape;
     use super::level::Level;
     use super::*;
-    use crate::primes::sieve::primes_up_to;
 
     fn whole(shape: Shape, level: Level) -> u64 {
         let mut making = tables::Making::new(shape, level);
         while !making.step() {}
         let tables = making.finish();
-        let segment_primes = primes_up_to(shape.sqrt_x.isqrt() as u32 + 1);
-        let segment = table::PiTable::sieve(0, shape.sqrt_x + 1, 0, &segment_primes);
+        let segment = table::PiTable::new(0, shape.sqrt_x + 1, 0);
         let pi_sqrt_x = segment.pi(shape.sqrt_x);
         let sigma = sigma::sigma(&tables, pi_sqrt_x);
         let phi0 = ordinary::root(&tables).wrapping_add(ordinary::sum(&tables, ordinary::indices(&tables)));

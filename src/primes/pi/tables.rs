@@ -79,7 +79,7 @@ impl Making {
             *primes = [1].into_iter().chain(primes_up_to(limit as u32)).collect();
             *reciprocals = primes.iter().map(|&p| 1.0 / f64::from(p)).collect();
         } else if pi.high() == 0 {
-            *pi = PiTable::sieve(0, limit + 1, 0, &primes[1..]);
+            *pi = PiTable::new(0, limit + 1, 0);
         } else {
             factors.extend(primes);
         }
