@@ -21,6 +21,16 @@ fn main() {
     let x = args[1].parse::<u64>().unwrap_or_else(|_| args[1].parse::<f64>().unwrap() as u64);
     let workers: usize = args.get(2).map_or(1, |a| a.parse().unwrap());
     let slice = Duration::from_micros(args.get(3).map_or(2000, |a| a.parse().unwrap()));
+    if workers == 0 {
+        for _ in 0..3 {
+            let cpu = cpu_ns();
+            for i in 0..1000 {
+                std::hint::black_box(primed::job::run_to_end(&mut Pi::new(x + i)));
+            }
+            eprintln!("{} ns a count", (cpu_ns() - cpu) / 1000);
+        }
+        return;
+    }
     let start = Instant::now();
     let shared = Arc::new((Mutex::new((Pi::new(x), 0_usize, Vec::<(&'static str, u64)>::new())), Condvar::new()));
     let threads: Vec<_> = (0..workers)

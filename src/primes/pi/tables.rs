@@ -57,7 +57,7 @@ impl Making {
                 primes: Vec::new(),
                 reciprocals: Vec::new(),
                 pi: PiTable::default(),
-                factors: FactorTable::default(),
+                factors: FactorTable::new(shape.y),
                 sieves: Sieves::new(level),
                 phi: PhiTiny::new(),
             },
