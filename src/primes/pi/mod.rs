@@ -35,12 +35,15 @@ mod tests {
         let tables = making.finish();
         let segment = table::PiTable::new(0, shape.sqrt_x + 1, 0);
         let pi_sqrt_x = segment.pi(shape.sqrt_x);
-        let sigma = sigma::sigma(&tables, pi_sqrt_x);
+        let sigma = sigma::of_counts(&tables, pi_sqrt_x).wrapping_add(sigma::of_primes(&tables, easy::all(&tables)));
         let phi0 = ordinary::root(&tables).wrapping_add(ordinary::sum(&tables, ordinary::indices(&tables)));
-        let mut easy = easy::constants(&tables, easy::all(&tables));
+        let constants = easy::constants(&tables, easy::all(&tables));
+        let mut easy = easy::Leaves::default();
         for b in easy::all(&tables) {
-            easy = easy.wrapping_add(easy::leaves(&tables, &segment, b).0);
+            easy.add(easy::leaves(&tables, &segment, b));
         }
+        assert_eq!(easy.count, constants.count);
+        let easy = easy.sum.wrapping_add(constants.sum);
         let (mut low, mut pieces) = (semiprimes::start(&shape), semiprimes::Piece::default());
         let before = segment.pi(low);
         while low <= shape.sieve_limit() {
@@ -49,7 +52,7 @@ mod tests {
             pieces.append(work.piece());
             low = semiprimes::end(&shape, low);
         }
-        let b = pieces.sum.wrapping_add(pieces.queries.wrapping_mul(before));
+        let b = pieces.counted_from(before);
         let mut d = hard::Work::default();
         d.begin(&tables, 0, shape.sieve_limit() + 1);
         while d.step(&tables) {}

@@ -33,6 +33,23 @@ impl Piece {
         self.queries += next.queries;
         self.count += next.count;
     }
+
+    /// The sum of `pi(x / p)` itself, where `before` primes lie before the first piece; modulo 2^64.
+    pub(crate) fn counted_from(&self, before: u64) -> u64 {
+        self.sum.wrapping_add(self.queries.wrapping_mul(before))
+    }
+}
+
+/// Upper bound of the bytes of a piece at work.
+pub(crate) fn memory(shape: &Shape) -> u64 {
+    let low = start(shape);
+    let places = 4 * MOST_APART / 8;
+    places + Sieve::new(low, low + MOST).memory_bound() + Sieve::new(shape.sqrt_x / 2, shape.sqrt_x).memory_bound()
+}
+
+/// What sieving costs for each number, in nanoseconds.
+pub(crate) fn cost_per_number(shape: &Shape) -> f64 {
+    Sieve::new(start(shape), shape.sieve_limit()).cost().per_number
 }
 
 /// Where B begins: a multiple of 240, so that `pi` is the same there and right before.
