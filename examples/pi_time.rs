@@ -32,7 +32,7 @@ fn main() {
         return;
     }
     let start = Instant::now();
-    let shared = Arc::new((Mutex::new((Pi::new(x), 0_usize, Vec::<(&'static str, u64)>::new())), Condvar::new()));
+    let shared = Arc::new((Mutex::new((Pi::new(x), 0_usize, Vec::<(&'static str, u64)>::new(), Vec::<(u64, f64)>::new())), Condvar::new()));
     let threads: Vec<_> = (0..workers)
         .map(|_| {
             let shared = Arc::clone(&shared);
@@ -53,6 +53,9 @@ fn main() {
                             state.0.absorb(partial);
                             state.1 -= 1;
                             state.2.push((kind, took));
+                            let sum = state.3.last().map_or(0, |l| l.0) + took;
+                            let progress = state.0.progress();
+                            state.3.push((sum, progress));
                             changed.notify_all();
                         }
                         None if state.1 == 0 => return,
@@ -66,6 +69,10 @@ fn main() {
     let wall = start.elapsed();
     let mut state = shared.0.lock().unwrap();
     println!("{:?}", state.0.answer());
+    let total = state.3.last().unwrap().0 as f64;
+    let ratios = state.3.iter().filter(|(t, p)| *p >= 0.1 && *p < 0.97 && (*t as f64) < total).map(|&(t, p)| (t as f64 * (1.0 - p) / p / (total - t as f64), p, t as f64 / total));
+    let list: Vec<_> = ratios.collect();
+    for i in 0..12 { if let Some((r, p, t)) = list.get(i * list.len() / 12) { eprintln!("progress {p:.3} time {t:.3} ratio {r:.2}"); } }
     let mut times = std::mem::take(&mut state.2);
     let mut kinds = std::collections::BTreeMap::<&str, (u64, u64, u64)>::new();
     for &(kind, took) in &times {

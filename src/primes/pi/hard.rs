@@ -30,7 +30,7 @@ pub(crate) fn end(shape: &Shape, low: u64) -> u64 {
 
 /// What a segment costs, in nanoseconds on the machine where that was measured; good for shares.
 ///
-/// A number costs about `0.0113 sqrt(w)` where `w` primes are crossed off, and a leaf 4.5. How many leaves there are is estimated from
+/// A number costs about `0.0113 sqrt(w)` where `w` primes are crossed off, and a leaf 3.3. How many leaves there are is estimated from
 /// a few primes: `m` runs through an interval, and a share of about `1 / ln p` has no factor up to `p`, `1 / ln m` if only primes have none.
 pub(crate) fn cost(tables: &Tables, low: u64, high: u64) -> f64 {
     const SAMPLES: usize = 12;
@@ -47,7 +47,7 @@ pub(crate) fn cost(tables: &Tables, low: u64, high: u64) -> f64 {
         }
         from = to;
     }
-    0.0113 * (width as f64).sqrt() * (high - low) as f64 + 4.5 * leaves
+    0.0113 * (width as f64).sqrt() * (high - low) as f64 + 3.3 * leaves
 }
 
 /// What a segment brings; for the primes behind the first [`Shape::K`].

@@ -49,7 +49,7 @@ pub(crate) fn memory(shape: &Shape) -> u64 {
 
 /// What sieving costs for each number, in nanoseconds.
 pub(crate) fn cost_per_number(shape: &Shape) -> f64 {
-    Sieve::new(start(shape), shape.sieve_limit()).cost().per_number
+    1.8 * Sieve::new(start(shape), shape.sieve_limit()).cost().per_number
 }
 
 /// Where B begins: a multiple of 240, so that `pi` is the same there and right before.
