@@ -23,7 +23,7 @@ use crate::primes::wheel::{
 const CHUNK: usize = 32 << 10;
 
 /// Primes up to this bound are small.
-const MAX_SMALL: u32 = 8 << 10;
+const MAX_SMALL: u32 = 16 << 10;
 
 /// The largest segment, in bytes: half of a usual second-level cache.
 const MAX_SEGMENT: usize = 512 << 10;
