@@ -18,14 +18,25 @@ pub const NUMBERS_PER_BYTE: u64 = 30;
 /// How many numbers one 64-bit word stands for.
 pub const NUMBERS_PER_WORD: u64 = 240;
 
-/// The bit that stands for `residue`, which must be coprime to 30 and below 30.
+/// The bit that stands for `residue`, which must be coprime to 30.
+///
+/// # Panics
+/// If `residue` is 32 or more.
+#[inline]
 pub const fn bit(residue: usize) -> usize {
+    BITS[residue] as usize
+}
+
+/// Padded to a power of two.
+const BITS: [u8; 32] = {
+    let mut table = [0; 32];
     let mut j = 0;
-    while RESIDUES[j] as usize != residue {
+    while j < 8 {
+        table[RESIDUES[j] as usize] = j as u8;
         j += 1;
     }
-    j
-}
+    table
+};
 
 /// `BITS_BELOW[n]` has the bits of all residues `< n` set, for `n <= 30`.
 pub const BITS_BELOW: [u8; 31] = {

@@ -9,6 +9,7 @@
 
 use super::big::{self, BigPrimes};
 use super::feed::{Feed, first_primes};
+use super::first_multiple::FirstMultiples;
 use super::medium::MediumPrimes;
 use super::presieve;
 
@@ -78,6 +79,7 @@ pub struct Sieve {
     phase: Phase,
     /// Made with the first segment.
     feed: Option<Feed>,
+    first_multiples: FirstMultiples,
     small: SmallPrimes,
     medium: MediumPrimes,
     big: Option<BigPrimes>,
@@ -140,6 +142,7 @@ impl Sieve {
             buffer: Vec::new(),
             phase: if low > last { Phase::Done } else { Phase::Start },
             feed: None,
+            first_multiples: FirstMultiples::default(),
             small: SmallPrimes::default(),
             medium: MediumPrimes::default(),
             big: None,
@@ -266,37 +269,37 @@ impl Sieve {
     }
 
     /// Adds sieving primes up to `root`, or a batch of them.
+    #[inline(never)]
     fn feed_some(&mut self, root: u32) {
-        // Taken out for the loop, because adding needs the rest of the sieve.
-        let Some(mut feed) = self.feed.take() else { return };
-        match feed.take(root) {
-            Some(batch) => batch.iter().for_each(|&prime| self.add(prime)),
-            None => self.phase = Phase::Chunk { start: 0 },
+        let low = self.segment_low();
+        let Some(primes) = self.feed.as_mut().and_then(|feed| feed.take(root)) else {
+            self.phase = Phase::Chunk { start: 0 };
+            return;
+        };
+        self.first_multiples.compute(primes, low);
+        let FirstMultiples { distances, residues } = &self.first_multiples;
+        let is_medium = primes.partition_point(|&p| p <= self.max_medium);
+        for (i, &prime) in primes.iter().enumerate().take(is_medium) {
+            let (up, state) = NEXT_COPRIME[residues[i] as usize % 30];
+            let at = (distances[i] + u64::from(prime) * u64::from(up)) / NUMBERS_PER_BYTE;
+            self.medium
+                .add(prime / 30, bit(prime as usize % 30), state.into(), at as u32);
         }
-        self.feed = Some(feed);
-    }
-
-    /// Adds a sieving prime that is not small, from its square or the current segment on, whichever is later.
-    #[inline]
-    fn add(&mut self, prime: u32) {
-        let (p, a, r) = (u64::from(prime), u64::from(prime / 30), prime % 30);
-        let class = bit(r as usize);
-        let q = self.segment_low().div_ceil(p).max(p);
-        let byte_of = |q: u64| a * q + u64::from(r) * (q / 30) + u64::from(r) * (q % 30) / 30;
-        if prime <= self.max_medium {
-            let (up, state) = NEXT_COPRIME[(q % 30) as usize];
-            let at = byte_of(q + u64::from(up)) - self.first_byte;
-            self.medium.add(a as u32, class, state.into(), at as u32);
-        } else {
-            let (up, index) = NEXT_COPRIME_210[(q % 210) as usize];
-            let at = byte_of(q + u64::from(up)) - self.first_byte;
-            if at > self.last / NUMBERS_PER_BYTE - self.first_byte {
-                return;
+        if is_medium == primes.len() {
+            return;
+        }
+        // Only primes with a multiple in the range are kept.
+        let reach = self.last - low;
+        let big = self
+            .big
+            .get_or_insert_with(|| BigPrimes::new(self.segment_bytes, self.max_prime));
+        for (i, &prime) in primes.iter().enumerate().skip(is_medium) {
+            let (up, index) = NEXT_COPRIME_210[residues[i] as usize];
+            let distance = distances[i] + u64::from(prime) * u64::from(up);
+            if distance <= reach {
+                let state = (bit(prime as usize % 30) * COPRIME_TO_210) as u32 + u32::from(index);
+                big.add(prime / 30, state, (distance / NUMBERS_PER_BYTE) as usize);
             }
-            let state = class * COPRIME_TO_210 + usize::from(index);
-            self.big
-                .get_or_insert_with(|| BigPrimes::new(self.segment_bytes, self.max_prime))
-                .add(a as u32, state as u32, at as usize);
         }
     }
 
