@@ -6,6 +6,7 @@
 //! sieve of Eratosthenes", 2002). The wheel modulo 210 skips the multiples of 7 as well. A bucket is a chain of blocks of
 //! one arena; a block that was worked off is used again at once, while it is still in the cache.
 
+use super::first_multiple::FirstMultiples;
 use crate::primes::wheel::TURNS_210;
 
 /// Words in a block: 8 KiB. The first is the number of the block filled before it in the same bucket, or 0; entries follow.
@@ -14,6 +15,7 @@ const BLOCK: usize = 1024;
 /// The bits of a prime's entry: `prime / 30` above, then the state of the wheel, then the byte in its segment.
 const STATE_SHIFT: u32 = 23;
 const PRIME_SHIFT: u32 = 32;
+const STATES: u64 = 511;
 
 /// The largest segment: its bytes must fit the entry.
 pub(super) const MAX_SEGMENT: usize = 1 << STATE_SHIFT;
@@ -25,6 +27,8 @@ pub(super) struct BigPrimes {
     segment_shift: u32,
     /// The blocks. Block 0 is never used, so that a bucket's end 0 means "empty".
     arena: Vec<u64>,
+    /// Scratch of `add`.
+    picked: Vec<(u64, u32)>,
     /// Blocks to be used again.
     free: Vec<u32>,
     /// For each of the next segments, where the next entry of its bucket goes; a multiple of `BLOCK` if its block is full.
@@ -43,6 +47,7 @@ impl BigPrimes {
         Self {
             segment_shift,
             arena: vec![0; BLOCK],
+            picked: Vec::new(),
             free: Vec::new(),
             ends: vec![0; (reach + 2).next_power_of_two()],
             current: 0,
@@ -54,24 +59,38 @@ impl BigPrimes {
         8 * self.arena.capacity() + 4 * (self.free.capacity() + self.ends.capacity())
     }
 
-    /// Adds a prime with `prime / 30 = a` whose next multiple has the state `state` of [`TURNS_210`] and lies `at` bytes
-    /// behind the start of the segment that is crossed off next.
-    #[inline]
-    pub(super) fn add(&mut self, a: u32, state: u32, at: usize) {
-        let mask = (1 << self.segment_shift) - 1;
-        let entry = u64::from(a) << PRIME_SHIFT | u64::from(state) << STATE_SHIFT | (at & mask) as u64;
-        self.push(self.current + (at >> self.segment_shift), entry);
-    }
-
-    #[inline(always)]
-    fn push(&mut self, segment: usize, entry: u64) {
-        let bucket = segment & (self.ends.len() - 1);
-        let mut end = self.ends[bucket];
-        if end as usize % BLOCK == 0 {
-            end = self.new_block(end);
+    /// Adds those primes whose multiple is at most `reach` bytes behind the start of the segment that is crossed off next; on
+    /// the wheel modulo 210.
+    pub(super) fn add(&mut self, primes: &FirstMultiples, reach: u64) {
+        // Which primes stay is random. Picking them first is cheaper than a branch that is often guessed wrong.
+        self.picked.resize(primes.tags.len(), (0, 0));
+        let mut count = 0;
+        for (&tag, &byte) in primes.tags.iter().zip(&primes.bytes) {
+            self.picked[count] = (tag, byte);
+            count += usize::from(u64::from(byte) <= reach);
         }
-        self.arena[end as usize] = entry;
-        self.ends[bucket] = end + 1;
+        let (shift, current) = (self.segment_shift, self.current);
+        let mut index = 0;
+        while index < count {
+            let (arena, ends) = (&mut self.arena[..], &mut self.ends[..]);
+            let (in_segment, in_ends) = ((1 << shift) - 1, ends.len() - 1);
+            let mut full = None;
+            for &(tag, byte) in &self.picked[index..count] {
+                let bucket = (current + (byte >> shift) as usize) & in_ends;
+                let slot = ends[bucket];
+                if slot as usize % BLOCK == 0 {
+                    full = Some((bucket, slot));
+                    break;
+                }
+                arena[slot as usize] =
+                    tag >> PRIME_SHIFT << PRIME_SHIFT | (tag & STATES) << STATE_SHIFT | u64::from(byte & in_segment);
+                ends[bucket] = slot + 1;
+                index += 1;
+            }
+            if let Some((bucket, slot)) = full {
+                self.ends[bucket] = self.new_block(slot);
+            }
+        }
     }
 
     /// The first slot of a fresh block behind the full one that ends at `end` (0: there is none).
@@ -117,7 +136,7 @@ impl BigPrimes {
             let (in_segment, in_ends) = ((1 << shift) - 1, ends.len() - 1);
             let full = loop {
                 let entry = arena[index];
-                let turn = &TURNS_210[(entry >> STATE_SHIFT) as usize & 511];
+                let turn = &TURNS_210[(entry >> STATE_SHIFT & STATES) as usize];
                 let at = entry as usize & (MAX_SEGMENT - 1);
                 let a = entry >> PRIME_SHIFT;
                 let next = at + a as usize * turn.gap as usize + turn.carry as usize;

@@ -9,16 +9,14 @@
 
 use super::big::{self, BigPrimes};
 use super::feed::{Feed, first_primes};
-use super::first_multiple::FirstMultiples;
+use super::first_multiple::{self, FirstMultiples, Wheel};
 use super::medium::MediumPrimes;
 use super::presieve;
 
 use super::segment::Segment;
 use super::small::{self, SmallPrimes};
 use crate::primes::primality::is_prime_u64;
-use crate::primes::wheel::{
-    BITS_BELOW, COPRIME_TO_210, NEXT_COPRIME, NEXT_COPRIME_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit,
-};
+use crate::primes::wheel::{BITS_BELOW, COPRIME_TO_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
 
 /// Small primes are crossed off in chunks of so many bytes: the smallest first-level cache of today's machines.
 const CHUNK: usize = 32 << 10;
@@ -276,30 +274,18 @@ impl Sieve {
             self.phase = Phase::Chunk { start: 0 };
             return;
         };
-        self.first_multiples.compute(primes, low);
-        let FirstMultiples { distances, residues } = &self.first_multiples;
-        let is_medium = primes.partition_point(|&p| p <= self.max_medium);
-        for (i, &prime) in primes.iter().enumerate().take(is_medium) {
-            let (up, state) = NEXT_COPRIME[residues[i] as usize % 30];
-            let at = (distances[i] + u64::from(prime) * u64::from(up)) / NUMBERS_PER_BYTE;
-            self.medium
-                .add(prime / 30, bit(prime as usize % 30), state.into(), at as u32);
+        let (medium, big) = primes.split_at(primes.partition_point(|&p| p <= self.max_medium));
+        if !medium.is_empty() {
+            self.first_multiples.find(medium, low, Wheel::Modulo30);
+            self.medium.add(&self.first_multiples);
         }
-        if is_medium == primes.len() {
-            return;
-        }
-        // Only primes with a multiple in the range are kept.
-        let reach = self.last - low;
-        let big = self
-            .big
-            .get_or_insert_with(|| BigPrimes::new(self.segment_bytes, self.max_prime));
-        for (i, &prime) in primes.iter().enumerate().skip(is_medium) {
-            let (up, index) = NEXT_COPRIME_210[residues[i] as usize];
-            let distance = distances[i] + u64::from(prime) * u64::from(up);
-            if distance <= reach {
-                let state = (bit(prime as usize % 30) * COPRIME_TO_210) as u32 + u32::from(index);
-                big.add(prime / 30, state, (distance / NUMBERS_PER_BYTE) as usize);
-            }
+        if !big.is_empty() {
+            self.first_multiples.find(big, low, Wheel::Modulo210);
+            let reach = self.last / NUMBERS_PER_BYTE - self.first_byte;
+            let big = self
+                .big
+                .get_or_insert_with(|| BigPrimes::new(self.segment_bytes, self.max_prime));
+            big.add(&self.first_multiples, reach);
         }
     }
 
@@ -424,6 +410,7 @@ fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
 }
 
 const _: () = assert!(MAX_SEGMENT <= big::MAX_SEGMENT && MAX_SMALL as usize <= small::SLACK);
+const _: () = assert!(MAX_SMALL >= first_multiple::MIN_PRIME);
 
 #[cfg(test)]
 mod tests {
