@@ -41,8 +41,8 @@ const PARTIAL_SEGMENT: usize = 2 << 10;
 
 /// What the work costs, in nanoseconds on the machine it was measured on: to add the sieving primes for each number up to
 /// their bound, to test what is left for each number of the range.
-const FEED_COST: f64 = 0.25;
-const TEST_COST: f64 = 70.0;
+const FEED_COST: f64 = 0.27;
+const TEST_COST: f64 = 22.0;
 
 /// Words whose numbers are tested in a step: about 20 numbers.
 const TEST_WORDS: usize = 2;
