@@ -237,7 +237,7 @@ impl<E: Clone + PartialEq> Lucas<E> {
 }
 
 /// The Jacobi symbol `(a/n)` for odd `n`.
-fn jacobi(a: u32, n: u32) -> i32 {
+pub(crate) fn jacobi(a: u32, n: u32) -> i32 {
     let (mut a, mut n, mut sign) = (a % n, n, 1);
     while a != 0 {
         let twos = a.trailing_zeros();
