@@ -4,6 +4,11 @@ use primed::job::{Budget, Pi, Plan};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let x = args[1]
@@ -12,7 +17,10 @@ fn main() {
     let workers: usize = args.get(2).map_or(1, |a| a.parse().unwrap());
     let slice = Duration::from_micros(args.get(3).map_or(2000, |a| a.parse().unwrap()));
     let start = Instant::now();
-    let shared = Arc::new((Mutex::new((Pi::new(x), 0_usize, Vec::<u64>::new())), Condvar::new()));
+    let shared = Arc::new((
+        Mutex::new((Pi::new(x), 0_usize, Vec::<(&'static str, u64)>::new())),
+        Condvar::new(),
+    ));
     let threads: Vec<_> = (0..workers)
         .map(|_| {
             let shared = Arc::clone(&shared);
@@ -24,13 +32,15 @@ fn main() {
                         Some(unit) => {
                             state.1 += 1;
                             drop(state);
+                            let kind = unit.kind();
                             let begin = Instant::now();
+                            let cpu = cpu_ns();
                             let partial = Pi::run(unit, Budget::new(&|| begin.elapsed() >= slice));
-                            let took = begin.elapsed().as_micros() as u64;
+                            let took = (cpu_ns() - cpu) / 1000;
                             state = mutex.lock().unwrap();
                             state.0.absorb(partial);
                             state.1 -= 1;
-                            state.2.push(took);
+                            state.2.push((kind, took));
                             changed.notify_all();
                         }
                         None if state.1 == 0 => return,
@@ -45,6 +55,15 @@ fn main() {
     let mut state = shared.0.lock().unwrap();
     println!("{:?}", state.0.answer());
     let mut times = std::mem::take(&mut state.2);
+    let mut kinds = std::collections::BTreeMap::<&str, (u64, u64, u64)>::new();
+    for &(kind, took) in &times {
+        let entry = kinds.entry(kind).or_default();
+        *entry = (entry.0 + 1, entry.1 + took, entry.2.max(took));
+    }
+    for (kind, (count, total, most)) in kinds {
+        eprintln!("{kind:>12} {count:>6} slices {total:>9} us, longest {most}");
+    }
+    let mut times: Vec<u64> = times.into_iter().map(|(_, took)| took).collect();
     times.sort_unstable();
     let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize];
     eprintln!(

@@ -1,7 +1,8 @@
 //! The table of jobs: what happens to each, and who waits for it. Plain data: time is an argument, news is a list.
 //!
 //! A job is `Queued` for its express slice, `Express` while that runs, and then, if it is not answered, `Bulk`: its plan is here
-//! and cuts slices for as many workers as are free. It ends when it is answered, or when nobody waits for it any more.
+//! and cuts slices for as many workers as are free. If there is no memory for it, it is `Parked` until there is, and then begun
+//! anew. It ends when it is answered, or when nobody waits for it any more.
 //! Knows no actor, no thread and no socket.
 
 use super::fairness::{ClientId, Fair};
@@ -55,7 +56,7 @@ pub(super) enum Outcome {
     /// The express slice was enough.
     Answered(Value),
     /// The express slice was not enough; here is the plan.
-    Unfinished(Box<dyn AnyPlan>),
+    Unfinished(Box<dyn AnyPlan>, Job),
     /// The worker had no time to begin it.
     Untouched(Job),
     /// A slice of the plan.
@@ -96,6 +97,9 @@ pub(super) struct Table {
     alarms: BTreeSet<(Instant, ClientId, Place)>,
     express: Fair<JobId>,
     bulk: Fair<JobId>,
+    /// Long jobs for which there is no memory yet; clients take turns.
+    parked: Fair<JobId>,
+    /// Bytes that long jobs may hold.
     memory: u64,
     is_draining: bool,
     news: Vec<(ClientId, Place, Event)>,
@@ -110,11 +114,14 @@ struct Entry {
     cancel: Arc<AtomicBool>,
     stage: Stage,
     begun: Instant,
+    /// Bytes set aside for its plan.
+    memory: u64,
 }
 
 enum Stage {
     Queued(Job),
     Express,
+    Parked(Job),
     Bulk(Bulk),
 }
 
@@ -123,7 +130,6 @@ struct Bulk {
     used: u64,
     under_way: usize,
     is_ready: bool,
-    memory: u64,
     advanced: Instant,
     done: f64,
 }
@@ -156,6 +162,7 @@ impl Table {
             alarms: BTreeSet::new(),
             express: Fair::default(),
             bulk: Fair::default(),
+            parked: Fair::default(),
             memory: 0,
             is_draining: false,
             news: Vec::new(),
@@ -197,6 +204,7 @@ impl Table {
                     cancel: Arc::default(),
                     stage: Stage::Queued(order.job),
                     begun: now,
+                    memory: 0,
                 };
                 self.jobs.insert(id, entry);
                 self.express.push(client, id, 0);
@@ -281,9 +289,9 @@ impl Table {
                 entry.stage = Stage::Queued(job);
                 self.express.push(client, id, 0);
             }
-            Outcome::Unfinished(plan) => {
+            Outcome::Unfinished(plan, job) => {
                 self.express.charge(client, cost);
-                self.enter_bulk(id, plan, now);
+                self.enter_bulk(id, plan, job, now);
             }
             Outcome::Partial(partial) => {
                 self.bulk.charge(client, cost - CHARGE_US as i64);
@@ -302,12 +310,12 @@ impl Table {
     }
 
     /// A job was not answered by its express slice: it joins its twin, or becomes a long job if there is room for it.
-    fn enter_bulk(&mut self, id: JobId, plan: Box<dyn AnyPlan>, now: Instant) {
+    fn enter_bulk(&mut self, id: JobId, plan: Box<dyn AnyPlan>, job: Job, now: Instant) {
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
         let streams = entry.streams;
-        if let Some(&twin) = self.long.get(&entry.title).filter(|_| !streams) {
+        if let Some(&twin) = self.long.get(&entry.title).filter(|twin| **twin != id && !streams) {
             let waiters = std::mem::take(&mut entry.waiters);
             self.jobs.remove(&id);
             for waiter in &waiters {
@@ -329,13 +337,17 @@ impl Table {
             );
             return self.end(id, &Err(Failure::new(Code::TooBig, text)));
         }
-        if self.memory + memory > self.policy.max_memory {
-            let text = format!("other work takes {} MiB already; retry-ms=10000", self.memory >> 20);
-            return self.end(id, &Err(Failure::new(Code::Busy, text)));
-        }
-        self.memory += memory;
         if !streams {
             self.long.insert(entry.title.clone(), id);
+        }
+        if entry.memory == 0 {
+            entry.memory = memory;
+            if self.memory + memory > self.policy.max_memory {
+                // What the first slice has made is given up: parked jobs hold nothing.
+                entry.stage = Stage::Parked(job);
+                return self.parked.push(entry.client, id, 0);
+            }
+            self.memory += memory;
         }
         entry.stage = Stage::Bulk(Bulk {
             done,
@@ -343,10 +355,28 @@ impl Table {
             used: 0,
             under_way: 0,
             is_ready: false,
-            memory,
             advanced: now,
         });
         self.settle(id);
+    }
+
+    /// Begins parked jobs for which there is memory now. The first in turn is waited for, so that small ones cannot overtake it
+    /// for ever.
+    fn unpark(&mut self) {
+        while let Some((client, id, used)) = self.parked.next() {
+            let Some(entry) = self.jobs.get_mut(&id) else {
+                continue;
+            };
+            if self.memory + entry.memory > self.policy.max_memory {
+                return self.parked.push(client, id, used);
+            }
+            if let Stage::Parked(job) = std::mem::replace(&mut entry.stage, Stage::Express) {
+                self.memory += entry.memory;
+                entry.stage = Stage::Queued(job);
+                self.parked.charge(client, 1);
+                self.express.push(client, id, 0);
+            }
+        }
     }
 
     /// Delivers what a plan has, ends it if it is answered, and else makes it ready for its next slice.
@@ -406,6 +436,7 @@ impl Table {
         self.news.retain(|(to, _, _)| *to != client);
         self.express.forget(client);
         self.bulk.forget(client);
+        self.parked.forget(client);
     }
 
     /// From now on nothing new is taken in.
@@ -489,14 +520,6 @@ impl Table {
         self.jobs.len()
     }
 
-    /// How many of them are long.
-    pub(super) fn long_jobs(&self) -> usize {
-        self.jobs
-            .values()
-            .filter(|entry| matches!(entry.stage, Stage::Bulk(_)))
-            .count()
-    }
-
     fn tell(&mut self, client: ClientId, place: Place, event: Event) {
         self.news.push((client, place, event));
     }
@@ -535,11 +558,15 @@ impl Table {
             Some(heir) if entry.client == client => {
                 // The one whose share the job used has left: the next in line takes it over.
                 let heir = heir.client;
-                if let Stage::Bulk(bulk) = &entry.stage
-                    && bulk.is_ready
-                {
-                    self.bulk.remove(client, id);
-                    self.bulk.push(heir, id, 0);
+                let queue = match &entry.stage {
+                    Stage::Queued(_) => Some(&mut self.express),
+                    Stage::Parked(_) => Some(&mut self.parked),
+                    Stage::Bulk(bulk) => bulk.is_ready.then_some(&mut self.bulk),
+                    Stage::Express => None,
+                };
+                if let Some(queue) = queue {
+                    queue.remove(client, id);
+                    queue.push(heir, id, 0);
                 }
                 entry.client = heir;
             }
@@ -579,16 +606,18 @@ impl Table {
             return;
         };
         entry.cancel.store(true, Relaxed);
+        if self.long.get(&entry.title) == Some(&id) {
+            self.long.remove(&entry.title);
+        }
         match entry.stage {
+            Stage::Parked(_) => return self.parked.remove(entry.client, id),
             Stage::Queued(_) => self.express.remove(entry.client, id),
             Stage::Express => {}
-            Stage::Bulk(bulk) => {
-                self.bulk.remove(entry.client, id);
-                self.memory -= bulk.memory;
-                if self.long.get(&entry.title) == Some(&id) {
-                    self.long.remove(&entry.title);
-                }
-            }
+            Stage::Bulk(_) => self.bulk.remove(entry.client, id),
+        }
+        if entry.memory > 0 {
+            self.memory -= entry.memory;
+            self.unpark();
         }
     }
 }

@@ -3,19 +3,27 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod checkpoint;
+mod count;
 mod factor;
+mod interim;
 mod is_prime;
 mod neighbour;
 mod nth;
 mod pi;
 mod plan;
+mod query;
 mod request;
+mod rows;
 
 pub use checkpoint::{Damaged, Reader, Writer};
+pub use count::Count;
 pub use factor::Factor;
+use interim::CountByPi;
 pub use is_prime::IsPrime;
 pub use neighbour::{Next, Prev};
 pub use nth::Nth;
 pub use pi::Pi;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
+pub use query::{Method, Query};
 pub use request::Job;
+pub use rows::Rows;

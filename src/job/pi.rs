@@ -5,6 +5,7 @@
 
 use super::checkpoint::{Damaged, Reader, Writer};
 use super::plan::{Budget, Plan};
+use crate::primes::pi::level::Level;
 use crate::primes::pi::shape::Shape;
 use crate::primes::pi::table::PiTable;
 use crate::primes::pi::tables::{Making, Tables};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 const SOLO: u64 = 20_000_000_000;
 
 /// How many numbers a piece of the table of `pi` up to `sqrt x` covers: 1 MB of table.
-const TABLE_STEP: u64 = 1 << 23;
+const TABLE_STEP: u64 = 960 << 13;
 
 /// How many entries of the factor table a unit of Phi0 takes.
 const ORDINARY_STEP: usize = 1 << 16;
@@ -123,10 +124,10 @@ struct SemiprimesUnit {
 struct HardUnit {
     index: u64,
     tables: Arc<Tables>,
-    room: Box<hard::Room>,
+    work: Box<hard::Work>,
     low: u64,
     high: u64,
-    result: hard::Segment,
+    begun: bool,
 }
 
 struct ClosedUnit {
@@ -228,7 +229,7 @@ struct Together {
     pi_sieve_start: u64,
     closed_away: bool,
     closed: Option<u64>,
-    hard_rooms: Vec<Box<hard::Room>>,
+    hard_rooms: Vec<Box<hard::Work>>,
     sieve_rooms: Vec<Box<semiprimes::Room>>,
 }
 
@@ -270,6 +271,24 @@ impl Pi {
         match self.play {
             Play::Over(count) => Some(count),
             _ => None,
+        }
+    }
+}
+
+impl Slice {
+    #[doc(hidden)]
+    pub fn kind(&self) -> &'static str {
+        match &self.0 {
+            Unit::Small { .. } => "small",
+            Unit::Solo(..) => "solo",
+            Unit::Base { .. } => "base",
+            Unit::Make(_) => "make",
+            Unit::Ordinary(_) => "ordinary",
+            Unit::Table(_) => "table",
+            Unit::Easy(_) => "easy",
+            Unit::Semiprimes(_) => "semiprimes",
+            Unit::Hard(_) => "hard",
+            Unit::Closed(_) => "closed",
         }
     }
 }
@@ -391,7 +410,7 @@ impl Together {
             });
         };
         let tables = match std::mem::replace(&mut self.preparation, Preparation::Away) {
-            Preparation::Missing => return Some(Unit::Make(Box::new(Making::new(self.shape)))),
+            Preparation::Missing => return Some(Unit::Make(Box::new(Making::new(self.shape, Level::best())))),
             Preparation::Making(making) => return Some(Unit::Make(making)),
             Preparation::Away => return self.cut_semiprimes(&base),
             Preparation::Done(tables) => tables,
@@ -506,10 +525,10 @@ impl Together {
         Some(Unit::Hard(HardUnit {
             index,
             tables: Arc::clone(tables),
-            room: self.hard_rooms.pop().unwrap_or_default(),
+            work: self.hard_rooms.pop().unwrap_or_default(),
             low,
             high,
-            result: hard::Segment::default(),
+            begun: false,
         }))
     }
 
@@ -568,13 +587,13 @@ impl Together {
                         sums.semiprimes.append(piece);
                     });
             }
-            Unit::Hard(unit) => {
-                self.hard_rooms.push(unit.room);
-                self.hard
-                    .absorb(unit.index, (unit.high, unit.result), |(high, segment)| {
-                        done.hard = high;
-                        sums.add_hard(&segment);
-                    });
+            Unit::Hard(mut unit) => {
+                let segment = unit.work.finish();
+                self.hard_rooms.push(unit.work);
+                self.hard.absorb(unit.index, (unit.high, segment), |(high, segment)| {
+                    done.hard = high;
+                    sums.add_hard(&segment);
+                });
             }
             Unit::Closed(unit) => self.closed = Some(unit.sum),
             Unit::Small { .. } | Unit::Solo(..) => unreachable!("these are not cut here"),
@@ -668,7 +687,7 @@ fn sieve_start(shape: &Shape) -> u64 {
 
 /// How long the segment of D at `low` is: short where leaves are dense.
 fn hard_length(low: u64) -> u64 {
-    (low / 6).clamp(HARD_LEAST, HARD_MOST) / 240 * 240
+    (low / 6).clamp(HARD_LEAST, HARD_MOST) / hard::ALIGNMENT * hard::ALIGNMENT
 }
 
 impl Sums {
@@ -727,10 +746,7 @@ impl Unit {
             }
             Self::Easy(unit) => unit.run(budget),
             Self::Semiprimes(unit) => unit.run(budget),
-            Self::Hard(unit) => {
-                unit.result = hard::segment(&mut unit.room, &unit.tables, unit.low, unit.high);
-                true
-            }
+            Self::Hard(unit) => unit.run(budget),
             Self::Closed(unit) => {
                 let tables = &unit.tables;
                 unit.sum = sigma::sigma(tables, unit.pi_sqrt_x)
@@ -774,6 +790,20 @@ impl EasyUnit {
             }
         }
         self.at == self.end
+    }
+}
+
+impl HardUnit {
+    fn run(&mut self, budget: Budget<'_>) -> bool {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.work.begin(&self.tables, self.low, self.high);
+        }
+        while self.work.step(&self.tables) {
+            if budget.over() {
+                return false;
+            }
+        }
+        true
     }
 }
 

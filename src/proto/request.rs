@@ -78,15 +78,12 @@ pub struct Request<'a> {
     /// The first word, as it was typed.
     pub verb: &'a str,
     /// The words behind the verb that are not options.
-    pub args: Words<&'a str>,
+    pub args: Vec<&'a str>,
     /// The `key=value` words.
-    pub options: Words<(&'a str, &'a str)>,
+    pub options: Vec<(&'a str, &'a str)>,
     /// The line was only a number: it means `nth`, and wants a bare number back.
     pub is_bare: bool,
 }
-
-/// A short list that needs no allocation in the common case.
-pub type Words<T> = smallvec::SmallVec<[T; 2]>;
 
 /// Why a line is not a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

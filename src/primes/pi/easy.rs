@@ -10,6 +10,7 @@
 //! above `p`. Such an `m` is a prime or, if `p < sqrt y`, the product of two. For primes `m = q` above `s = sqrt(x / p)` the sum of
 //! `pi(x / (p q))` counts the lattice points `q r <= x / p` by columns; counted by rows it is a sum over fewer `r <= s`.
 
+use super::easy_sum;
 use super::shape::Shape;
 use super::table::PiTable;
 use super::tables::Tables;
@@ -200,10 +201,9 @@ impl<'a> Clip<'a> {
     }
 
     fn total(&self, run: Range<usize>) -> (u64, u64) {
-        let sum = self.tables.primes[run.clone()]
-            .iter()
-            .map(|&q| self.segment.pi(self.xp / u64::from(q)))
-            .sum();
+        let tables = self.tables;
+        let (primes, reciprocals) = (&tables.primes[run.clone()], &tables.reciprocals[run.clone()]);
+        let sum = easy_sum::sum(tables.level, self.segment, self.xp, primes, reciprocals);
         (sum, run.len() as u64)
     }
 }

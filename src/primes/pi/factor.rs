@@ -4,13 +4,13 @@
 //! behind the `b`-th prime, so that one comparison picks the leaves of that prime; its lowest bit is set if `mu(n) = -1`.
 
 /// The wheel: entries exist for numbers coprime to it.
-const WHEEL: u64 = 2310;
+pub(super) const WHEEL: u64 = 2310;
 
 /// How many numbers of one turn of the wheel have entries.
-const ENTRIES: usize = 480;
+pub(super) const ENTRIES: usize = 480;
 
 /// The residues that have entries.
-static RESIDUES: [u16; ENTRIES] = residues();
+pub(super) static RESIDUES: [u16; ENTRIES] = residues();
 
 /// For each residue, how many residues that have entries are at most it.
 static RANKS: [u16; WHEEL as usize] = ranks();

@@ -1,12 +1,17 @@
 //! D, the hard leaves: `-mu(m) phi(x / (p m), b - 1)` for `19 < p <= x*` and `m <= y`, where `phi` has to be counted in a sieve.
 //!
 //! Gourdon 2001, page 4. A segment `low..high` of `[0, x / y]` counts from `low`: its leaves give a sum, and for each prime `p_b` how
-//! often the count below `low` has to be added. With the counts of the segments before it that makes the whole.
+//! often the count below `low` has to be added. With the counts of the segments before it that makes the whole. So a segment must count
+//! for every prime that has leaves later, even if it has none itself.
 
-use super::factor::{index_after, number, threshold};
+use super::factor::{index_after, threshold};
+use super::hard_kernels::{BLOCK, Leaves, Lists, View, Word, accumulate, composite_leaves, prime_leaves};
 use super::shape::Shape;
 use super::tables::Tables;
-use super::wheel::{SPAN, UP_TO, cross_off, runs};
+use super::wheel::SPAN;
+
+/// Segments begin at multiples of so many numbers: a block of the running counts.
+pub(crate) const ALIGNMENT: u64 = SPAN * BLOCK as u64;
 
 /// What a segment brings; for the primes behind the first [`Shape::K`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,77 +24,107 @@ pub(crate) struct Segment {
     pub(crate) counts: Vec<u32>,
 }
 
-/// Room for the bitmap of a segment, used again and again.
+/// Room for a segment, used again and again.
 #[derive(Debug, Default)]
-pub(crate) struct Room {
-    bytes: Vec<u8>,
-    words: Vec<u64>,
+struct Room {
+    words: Vec<Word>,
+    /// For each block, how many of its bits are set.
+    counts: Vec<u32>,
+    /// For each block, how many bits are set before it.
     before: Vec<u32>,
+    lists: Lists,
+}
+
+/// A segment at work, prime after prime.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    low: u64,
+    high: u64,
+    total: u32,
+    room: Room,
+    width: usize,
+    result: Segment,
 }
 
 /// How many primes, behind the first [`Shape::K`], have leaves at `low` or above.
-pub(crate) fn width(tables: &Tables, low: u64) -> usize {
+fn width(tables: &Tables, low: u64) -> usize {
     let shape = &tables.shape;
     let last = shape.x_star.min((shape.x / low.max(1)).isqrt());
     tables.index(last).saturating_sub(Shape::K)
 }
 
-/// Sieves a segment and counts its leaves.
-pub(crate) fn segment(room: &mut Room, tables: &Tables, low: u64, high: u64) -> Segment {
-    let shape = &tables.shape;
-    let width = width(tables, low);
-    let mut result = Segment {
-        sum: 0,
-        weights: vec![0; width],
-        counts: vec![0; width],
-    };
-    room.bytes.clear();
-    room.bytes.resize((high - low).div_ceil(SPAN) as usize * 8, u8::MAX);
-    for &prime in &tables.primes[4..=Shape::K] {
-        cross_off(&mut room.bytes, u64::from(prime), low, 1);
+impl Work {
+    /// Begins the segment `low..high`, in the room of a segment that is over; `low` is a multiple of [`ALIGNMENT`].
+    pub(crate) fn begin(&mut self, tables: &Tables, low: u64, high: u64) {
+        debug_assert!(low.is_multiple_of(ALIGNMENT));
+        (self.low, self.high) = (low, high);
+        self.width = width(tables, low);
+        self.result = Segment {
+            sum: 0,
+            weights: Vec::with_capacity(self.width),
+            counts: Vec::with_capacity(self.width),
+        };
+        let Room {
+            words, counts, before, ..
+        } = &mut self.room;
+        let blocks = (high - low).div_ceil(ALIGNMENT) as usize;
+        words.resize(blocks * BLOCK, Word::default());
+        counts.resize(blocks, 0);
+        before.resize(blocks, 0);
+        self.total = tables.sieves.start(tables.level, words, counts, low);
     }
-    for (at, b) in (Shape::K + 1..).take(width).enumerate() {
+
+    /// The leaves of the next prime, then crosses it off. False if there was none left.
+    pub(crate) fn step(&mut self, tables: &Tables) -> bool {
+        if self.result.counts.len() == self.width {
+            return false;
+        }
+        let b = Shape::K + 1 + self.result.counts.len();
+        let leaves = self.leaves(tables, b);
+        self.result.sum = self.result.sum.wrapping_add(leaves.sum);
+        self.result.weights.push(leaves.weight as i32);
+        self.result.counts.push(self.total);
+        let Self { room, low, total, .. } = self;
+        *total = tables.sieves.cross_off(
+            tables.level,
+            &mut room.words,
+            &mut room.counts,
+            *low,
+            *total,
+            tables.prime(b),
+        );
+        true
+    }
+
+    /// What the segment brings, once there is no step left.
+    pub(crate) fn finish(&mut self) -> Segment {
+        std::mem::take(&mut self.result)
+    }
+
+    fn leaves(&mut self, tables: &Tables, b: usize) -> Leaves {
+        let Self { low, high, room, .. } = self;
+        let (shape, low) = (&tables.shape, *low);
         let prime = tables.prime(b);
-        let total = index(room);
-        result.counts[at] = total;
         let xp = shape.x / prime;
         let last = shape.y.min(xp / low.max(1)).min(xp / (prime * prime));
-        let first = (shape.y / prime).max(xp / high).max(prime);
-        if first < last {
-            let (from, to) = (index_after(first), index_after(last));
-            let least = threshold(b);
-            let entries = &tables.factors.entries()[from..to];
-            for (&entry, index) in entries.iter().zip(from..) {
-                if entry > least {
-                    let n = xp / number(index) - low;
-                    let word = (n / SPAN) as usize;
-                    let count = room.before[word] + (room.words[word] & UP_TO[(n % SPAN) as usize]).count_ones();
-                    let sign = if entry & 1 == 0 { -1 } else { 1 };
-                    result.weights[at] += sign;
-                    result.sum = result.sum.wrapping_add_signed(i64::from(sign) * i64::from(count));
-                }
-            }
+        let first = (shape.y / prime).max(xp / *high).max(prime);
+        if first >= last {
+            return Leaves::default();
         }
-        for (first, bit) in runs(prime, low, 1) {
-            let mask = !(1_u8 << bit);
-            if let Some(run) = room.bytes.get_mut(first..) {
-                run.iter_mut().step_by(prime as usize).for_each(|byte| *byte &= mask);
-            }
+        accumulate(tables.level, &room.counts, &mut room.before);
+        let view = View {
+            words: &room.words,
+            before: &room.before,
+            low,
+        };
+        if prime * prime < shape.y {
+            let range = index_after(first)..index_after(last);
+            let entries = tables.factors.entries();
+            composite_leaves(tables.level, view, &mut room.lists, xp, entries, range, threshold(b))
+        } else {
+            let range = tables.index(first) + 1..tables.index(last) + 1;
+            let (primes, reciprocals) = (&tables.primes[range.clone()], &tables.reciprocals[range]);
+            prime_leaves(tables.level, view, &mut room.lists, xp, primes, reciprocals)
         }
     }
-    result
-}
-
-/// Makes the running counts; gives their total.
-fn index(room: &mut Room) -> u32 {
-    room.words.clear();
-    room.before.clear();
-    let mut total = 0;
-    for bytes in room.bytes.chunks_exact(8) {
-        let word = u64::from_le_bytes(bytes.try_into().unwrap());
-        room.words.push(word);
-        room.before.push(total);
-        total += word.count_ones();
-    }
-    total
 }

@@ -7,8 +7,12 @@
 //! computed in independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
 
 pub(crate) mod easy;
+mod easy_sum;
 pub(crate) mod factor;
 pub(crate) mod hard;
+mod hard_kernels;
+mod hard_sieve;
+pub(crate) mod level;
 pub(crate) mod ordinary;
 pub(crate) mod semiprimes;
 pub(crate) mod shape;
@@ -20,12 +24,13 @@ pub(crate) mod wheel;
 
 #[cfg(test)]
 mod tests {
+    use super::level::Level;
     use super::shape::Shape;
     use super::*;
     use crate::primes::sieve::primes_up_to;
 
-    fn whole(shape: Shape) -> u64 {
-        let mut making = tables::Making::new(shape);
+    fn whole(shape: Shape, level: Level) -> u64 {
+        let mut making = tables::Making::new(shape, level);
         while !making.step() {}
         let tables = making.finish();
         let segment_primes = primes_up_to(shape.sqrt_x.isqrt() as u32 + 1);
@@ -48,7 +53,10 @@ mod tests {
             shape.sieve_limit() + 1,
         );
         let b = piece.sum.wrapping_add(piece.queries.wrapping_mul(segment.pi(low)));
-        let d = hard::segment(&mut Default::default(), &tables, 0, shape.sieve_limit() + 1).sum;
+        let mut d = hard::Work::default();
+        d.begin(&tables, 0, shape.sieve_limit() + 1);
+        while d.step(&tables) {}
+        let d = d.finish().sum;
         sigma
             .wrapping_add(phi0)
             .wrapping_add(easy)
@@ -67,7 +75,9 @@ mod tests {
         ] {
             for alpha in [1.0, 1.5, 2.0, 2.7, 4.0, 10.0] {
                 let shape = Shape::with_alpha(x, alpha);
-                assert_eq!(whole(shape), pi, "{shape:?}");
+                for &level in Level::all() {
+                    assert_eq!(whole(shape, level), pi, "{shape:?} {level:?}");
+                }
             }
         }
     }

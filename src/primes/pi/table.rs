@@ -9,7 +9,8 @@ pub(crate) const SPAN: u64 = 64;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PiTable {
     low: u64,
-    /// High half: how many primes lie before these 64 numbers. Low half: a bit for each odd number that is prime.
+    /// High half: how many primes lie before these 64 numbers. Low half: a bit for each odd number that is prime. One word more than
+    /// there are numbers for, so that `pi(n)` may be looked up as the primes before `n + 1`.
     words: Vec<u64>,
     count: u64,
 }
@@ -24,7 +25,7 @@ impl PiTable {
             words: vec![u64::from(u32::MAX); (high - low).div_ceil(SPAN) as usize],
             count: before,
         };
-        let end = table.high();
+        let end = low + table.words.len() as u64 * SPAN;
         for &prime in primes.iter().skip_while(|&&p| p < 3) {
             let prime = u64::from(prime);
             if prime * prime >= end {
@@ -42,6 +43,7 @@ impl PiTable {
             *word |= table.count << 32;
             table.count += here;
         }
+        table.words.push(table.count << 32);
         table
     }
 
@@ -52,7 +54,7 @@ impl PiTable {
 
     /// The end of the range.
     pub(crate) fn high(&self) -> u64 {
-        self.low + self.words.len() as u64 * SPAN
+        self.low + self.words.len().saturating_sub(1) as u64 * SPAN
     }
 
     /// How many primes lie below the end of the range.
@@ -71,9 +73,12 @@ impl PiTable {
     /// If `n` lies outside.
     #[inline]
     pub(crate) fn pi(&self, n: u64) -> u64 {
-        if n < 2 {
-            return 0;
-        }
+        if n < 2 { 0 } else { self.pi_at(n) }
+    }
+
+    /// The same for an `n` of at least 2.
+    #[inline]
+    pub(crate) fn pi_at(&self, n: u64) -> u64 {
         let at = n - self.low;
         let word = self.words[(at / SPAN) as usize];
         let mask = (1_u64 << (at % SPAN).div_ceil(2)) - 1;
@@ -91,6 +96,7 @@ mod tests {
         let primes = primes_up_to(1000);
         let table = PiTable::sieve(0, 20_000, 0, &primes);
         let mut count = 0;
+        assert_eq!(table.high(), 20_032);
         for n in 0..table.high() {
             count += u64::from(naive::is_prime(n));
             assert_eq!(table.pi(n), count, "n = {n}");

@@ -1,6 +1,8 @@
 //! The tables every sum of one count shares, and how they are made in small steps.
 
 use super::factor::FactorTable;
+use super::hard_sieve::Sieves;
+use super::level::Level;
 use super::shape::Shape;
 use super::table::PiTable;
 use crate::primes::phi::PhiTiny;
@@ -10,6 +12,8 @@ use crate::primes::sieve::primes_up_to;
 pub(crate) struct Tables {
     /// The parameters.
     pub(crate) shape: Shape,
+    /// The instructions the kernels may use.
+    pub(crate) level: Level,
     /// The primes below the table limit, 1-based: `primes[1] = 2`; `primes[0]` is a 1 that nobody uses.
     pub(crate) primes: Vec<u32>,
     /// The reciprocals of `primes`.
@@ -18,6 +22,8 @@ pub(crate) struct Tables {
     pub(crate) pi: PiTable,
     /// The factor table up to `y`.
     pub(crate) factors: FactorTable,
+    /// The masks of D's sieve.
+    pub(super) sieves: Sieves,
     /// `phi(x, 8)`.
     pub(crate) phi: PhiTiny,
 }
@@ -43,14 +49,16 @@ pub(crate) struct Making {
 
 impl Making {
     /// Starts.
-    pub(crate) fn new(shape: Shape) -> Self {
+    pub(crate) fn new(shape: Shape, level: Level) -> Self {
         Self {
             tables: Tables {
                 shape,
+                level,
                 primes: Vec::new(),
                 reciprocals: Vec::new(),
                 pi: PiTable::default(),
                 factors: FactorTable::default(),
+                sieves: Sieves::new(level),
                 phi: PhiTiny::new(),
             },
         }

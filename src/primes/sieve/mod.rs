@@ -3,6 +3,7 @@
 //! Start at [`Sieve`]; a list of small primes is at [`primes_up_to`].
 
 mod big;
+mod feed;
 mod list;
 mod medium;
 mod popcount;
@@ -13,8 +14,8 @@ mod sieve;
 mod small;
 
 pub use list::primes_up_to;
-pub use segment::{Counter, Segment};
-pub use sieve::{Sieve, Step};
+pub use segment::{Counter, OwnedSegment, Segment};
+pub use sieve::{Cost, Sieve, Step};
 
 #[cfg(test)]
 pub(crate) mod naive;

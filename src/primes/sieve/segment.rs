@@ -91,12 +91,79 @@ impl<'a> Segment<'a> {
         self.wheel_primes.iter().copied().chain(in_words)
     }
 
+    /// The same in parts of at most so many bytes, a multiple of eight; ascending.
+    pub fn parts(&self, most_bytes: usize) -> impl Iterator<Item = Segment<'a>> + use<'a> {
+        let Self {
+            low,
+            last,
+            bytes,
+            wheel_primes,
+        } = *self;
+        bytes
+            .chunks(most_bytes.next_multiple_of(8))
+            .enumerate()
+            .map(move |(index, part)| {
+                let low = low + (index * most_bytes.next_multiple_of(8)) as u64 * NUMBERS_PER_BYTE;
+                let part_last = low.saturating_add(part.len() as u64 * NUMBERS_PER_BYTE - 1);
+                let wheel_primes = if index == 0 { wheel_primes } else { &[] };
+                Segment {
+                    low,
+                    last: part_last.min(last),
+                    bytes: part,
+                    wheel_primes,
+                }
+            })
+    }
+
+    /// A copy that outlives the sieve's next step.
+    pub fn to_owned(&self) -> OwnedSegment {
+        let Self {
+            low,
+            last,
+            bytes,
+            wheel_primes,
+        } = *self;
+        OwnedSegment {
+            low,
+            last,
+            bytes: bytes.into(),
+            wheel_primes,
+        }
+    }
+
     /// Starts to count primes up to ascending bounds.
     pub fn counter(&self) -> Counter<'a> {
         Counter {
             segment: *self,
             words_counted: 0,
             count: 0,
+        }
+    }
+}
+
+/// A copy of a [`Segment`].
+#[derive(Clone, Debug)]
+pub struct OwnedSegment {
+    low: u64,
+    last: u64,
+    bytes: Box<[u8]>,
+    wheel_primes: &'static [u64],
+}
+
+impl OwnedSegment {
+    /// What it is a copy of.
+    pub fn segment(&self) -> Segment<'_> {
+        let Self {
+            low,
+            last,
+            ref bytes,
+            wheel_primes,
+        } = *self;
+        Segment {
+            low,
+            last,
+            bytes,
+            wheel_primes,
         }
     }
 }
@@ -135,5 +202,50 @@ impl Counter<'_> {
             count += u64::from((u64::from_le_bytes(*bits) & below).count_ones());
         }
         count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::primes::sieve::{Sieve, Step, naive};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn counters_count_up_to_any_bounds(low in 0_u64..5000, length in 1_u64..5000, mut bounds in prop::collection::vec(0_u64..12_000, 1..20)) {
+            let mut sieve = Sieve::new(low, low + length);
+            let primes = naive::primes(low, low + length);
+            bounds.sort_unstable();
+            loop {
+                match sieve.step() {
+                    Step::Busy => {}
+                    Step::Done => break,
+                    Step::Segment(segment) => {
+                        let mut counter = segment.counter();
+                        for &bound in &bounds {
+                            prop_assert_eq!(counter.up_to(bound), primes.partition_point(|&p| p <= bound) as u64);
+                        }
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn parts_and_copies_are_the_whole(low in 0_u64..1 << 33, length in 0_u64..500_000, bytes in 1_usize..10_000) {
+            let mut sieve = Sieve::new(low, low + length);
+            loop {
+                match sieve.step() {
+                    Step::Busy => {}
+                    Step::Done => break,
+                    Step::Segment(segment) => {
+                        let copies: Vec<_> = segment.parts(bytes).map(|part| part.to_owned()).collect();
+                        let primes = copies.iter().flat_map(|copy| copy.segment().primes());
+                        prop_assert!(primes.eq(segment.primes()));
+                        prop_assert_eq!(copies[0].segment().low(), segment.low());
+                        prop_assert_eq!(copies[copies.len() - 1].segment().last(), segment.last());
+                    }
+                }
+            }
+        }
     }
 }

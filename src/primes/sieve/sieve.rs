@@ -8,13 +8,16 @@
 //! All positions are bytes of the number line, `n / 30`, so nothing overflows up to 2^64.
 
 use super::big::{self, BigPrimes};
+use super::feed::{Feed, first_primes};
 use super::medium::MediumPrimes;
 use super::presieve;
-use super::primes_up_to;
+
 use super::segment::Segment;
 use super::small::{self, SmallPrimes};
-use crate::primes::wheel::{BITS_BELOW, COPRIME_TO_210, NEXT_COPRIME, NEXT_COPRIME_210, NUMBERS_PER_BYTE, bit};
-use std::sync::OnceLock;
+use crate::primes::primality::is_prime_u64;
+use crate::primes::wheel::{
+    BITS_BELOW, COPRIME_TO_210, NEXT_COPRIME, NEXT_COPRIME_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit,
+};
 
 /// Small primes are crossed off in chunks of so many bytes: the smallest first-level cache of today's machines.
 const CHUNK: usize = 32 << 10;
@@ -31,14 +34,19 @@ const MEDIUM_FACTOR: usize = 3;
 /// Blocks of big primes in a step.
 const BIG_BLOCKS: usize = 16;
 
-/// Words of a nested segment that are turned into sieving primes in a step: up to about 15,000 primes.
-const FEED_WORDS: usize = 1024;
+/// Only with a square root above this can it be cheaper to sieve by primes up to this bound only and to test what is left.
+const PARTIAL_BOUND: u32 = 1 << 20;
 
-/// All primes below 2^16: enough to find the sieving primes of any sieve. Shared by all sieves of the process.
-fn first_primes() -> &'static [u32] {
-    static PRIMES: OnceLock<Vec<u32>> = OnceLock::new();
-    PRIMES.get_or_init(|| primes_up_to(u16::MAX.into()))
-}
+/// Bytes of a segment if what is left is tested: that takes so much longer than sieving that segments may be short.
+const PARTIAL_SEGMENT: usize = 2 << 10;
+
+/// What the work costs, in nanoseconds on the machine it was measured on: to add the sieving primes for each number up to
+/// their bound, to test what is left for each number of the range.
+const FEED_COST: f64 = 0.25;
+const TEST_COST: f64 = 70.0;
+
+/// Words whose numbers are tested in a step: about 20 numbers.
+const TEST_WORDS: usize = 2;
 
 /// Finds the primes of a range of numbers, segment by segment. Can be moved to another thread between any two steps.
 ///
@@ -68,11 +76,14 @@ pub struct Sieve {
     /// The current segment with slack on both sides for the small primes' periods.
     buffer: Vec<u8>,
     phase: Phase,
-    feed: Feed,
+    /// Made with the first segment.
+    feed: Option<Feed>,
     small: SmallPrimes,
     medium: MediumPrimes,
     big: Option<BigPrimes>,
     max_medium: u32,
+    /// The largest sieving prime. If it is below the square root of `last`, what is left is tested.
+    max_prime: u32,
 }
 
 /// What a step did.
@@ -86,6 +97,15 @@ pub enum Step<'a> {
     Done,
 }
 
+/// What a sieve costs, in nanoseconds on the machine the model was fitted on: good for shares and comparisons.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// To find the sieving primes.
+    pub start: f64,
+    /// For each number of the range.
+    pub per_number: f64,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Start,
@@ -93,29 +113,23 @@ enum Phase {
     Chunk { start: usize },
     Medium { class: usize },
     Big,
+    Test { byte: usize },
     Ready,
     Done,
-}
-
-/// Where sieving primes come from, ascending.
-#[derive(Debug)]
-enum Feed {
-    /// From the table of the first primes, from this index on.
-    Table(usize),
-    /// From a sieve of its own, whose current segment has been taken up to `word`; `bits` is what is left of that word.
-    Nested {
-        sieve: Box<Sieve>,
-        ready: bool,
-        word: usize,
-        bits: u64,
-    },
 }
 
 impl Sieve {
     /// A sieve of the numbers `low..=last`; empty if `last < low`. Costs nothing: all work is done by steps.
     pub fn new(low: u64, last: u64) -> Self {
         let root = last.isqrt() as u32;
-        let segment_bytes = (2 * root as usize).next_power_of_two().clamp(CHUNK, MAX_SEGMENT);
+        let numbers = last.saturating_sub(low);
+        let is_partial = root > PARTIAL_BOUND && (numbers as f64) * TEST_COST < f64::from(root) * FEED_COST;
+        let max_prime = if is_partial { PARTIAL_BOUND } else { root };
+        let segment_bytes = if is_partial {
+            PARTIAL_SEGMENT
+        } else {
+            (2 * root as usize).next_power_of_two().clamp(CHUNK, MAX_SEGMENT)
+        };
         let first_byte = low / NUMBERS_PER_BYTE / 8 * 8;
         Self {
             low,
@@ -125,11 +139,12 @@ impl Sieve {
             bytes: 0,
             buffer: Vec::new(),
             phase: if low > last { Phase::Done } else { Phase::Start },
-            feed: Feed::Table(0),
+            feed: None,
             small: SmallPrimes::default(),
             medium: MediumPrimes::default(),
             big: None,
             max_medium: (segment_bytes * MEDIUM_FACTOR) as u32,
+            max_prime,
         }
     }
 
@@ -141,6 +156,7 @@ impl Sieve {
             Phase::Chunk { start } => self.sieve_chunk(start),
             Phase::Medium { class } => self.cross_off_medium(class),
             Phase::Big => self.cross_off_big(),
+            Phase::Test { byte } => self.test_some(byte),
             Phase::Ready => self.next_segment(),
             Phase::Done => {}
         }
@@ -149,6 +165,46 @@ impl Sieve {
             Phase::Done => Step::Done,
             _ => Step::Busy,
         }
+    }
+
+    /// Where the segments of a sieve from `low` on begin: the multiple of 240 at or below it.
+    pub fn align(low: u64) -> u64 {
+        low - low % NUMBERS_PER_WORD
+    }
+
+    /// How many numbers a segment is about; the first is that much above [`Sieve::align`] of the lower bound, the last
+    /// segment may be shorter.
+    pub fn segment_numbers(&self) -> u64 {
+        self.segment_bytes as u64 * NUMBERS_PER_BYTE
+    }
+
+    /// What the whole work is expected to cost.
+    pub fn cost(&self) -> Cost {
+        let root = f64::from(self.max_prime.max(10));
+        let is_exact = self.max_prime >= self.last.isqrt() as u32;
+        let per_number = if is_exact {
+            0.0025 * 1.9_f64.powf(root.log10())
+        } else {
+            TEST_COST
+        };
+        Cost {
+            start: FEED_COST * root,
+            per_number,
+        }
+    }
+
+    /// The share of the sieving primes that have been found, 0.0..=1.0.
+    pub fn prepared(&self) -> f64 {
+        self.feed.as_ref().map_or(0.0, Feed::progress)
+    }
+
+    /// Upper bound of the bytes the sieve will hold.
+    pub fn memory_bound(&self) -> u64 {
+        let numbers = self.last.saturating_sub(self.low) as f64;
+        let sieving_primes = primes_with_multiples(f64::from(self.max_prime), numbers);
+        // 16 bytes for each medium prime, 8 for each big one and a block for each bucket; arenas and lists grow in advance.
+        let segments = f64::from(self.max_prime) / 3.0 / self.segment_bytes as f64;
+        (1 << 20) + 2 * self.segment_bytes as u64 + (16.0 * sieving_primes + 8192.0 * segments) as u64
     }
 
     fn segment_low(&self) -> u64 {
@@ -165,7 +221,7 @@ impl Sieve {
         self.first_byte + self.bytes as u64 > self.last / NUMBERS_PER_BYTE
     }
 
-    fn segment(&self) -> Segment<'_> {
+    pub(super) fn segment(&self) -> Segment<'_> {
         Segment {
             low: self.segment_low(),
             last: self.segment_last(),
@@ -193,7 +249,7 @@ impl Sieve {
             self.buffer = vec![0; whole_blocks + 2 * small::SLACK];
             self.add_small_primes();
         }
-        let root = self.segment_last().isqrt() as u32;
+        let root = self.max_prime.min(self.segment_last().isqrt() as u32);
         self.phase = Phase::Feed { root };
     }
 
@@ -201,82 +257,23 @@ impl Sieve {
     fn add_small_primes(&mut self) {
         let table = first_primes();
         let from = table.partition_point(|&p| p <= presieve::MAX_PRIME);
-        let max = MAX_SMALL.min(self.last.isqrt() as u32);
+        let max = MAX_SMALL.min(self.max_prime);
         let to = table.partition_point(|&p| p <= max).max(from);
         for &prime in &table[from..to] {
             self.small.add(prime, self.first_byte);
         }
-        self.feed = Feed::Table(to);
+        self.feed = Some(Feed::new(MAX_SMALL, self.max_prime));
     }
 
-    /// Adds sieving primes up to `root`, or a step's worth of them.
+    /// Adds sieving primes up to `root`, or a batch of them.
     fn feed_some(&mut self, root: u32) {
-        let mut feed = std::mem::replace(&mut self.feed, Feed::Table(0));
-        let complete = match &mut feed {
-            Feed::Table(next) => {
-                let table = first_primes();
-                let to = *next + table[*next..].partition_point(|&p| p <= root);
-                for &prime in &table[*next..to] {
-                    self.add(prime);
-                }
-                *next = to;
-                if to == table.len() && root > u16::MAX.into() {
-                    let from = u64::from(u16::MAX) + 1;
-                    let sieve = Box::new(Sieve::new(from, self.last.isqrt()));
-                    feed = Feed::Nested {
-                        sieve,
-                        ready: false,
-                        word: 0,
-                        bits: 0,
-                    };
-                    false
-                } else {
-                    true
-                }
-            }
-            Feed::Nested {
-                sieve,
-                ready,
-                word,
-                bits,
-            } => self.feed_from(sieve, ready, word, bits, root),
-        };
-        self.feed = feed;
-        if complete {
-            self.phase = Phase::Chunk { start: 0 };
+        // Taken out for the loop, because adding needs the rest of the sieve.
+        let Some(mut feed) = self.feed.take() else { return };
+        match feed.take(root) {
+            Some(batch) => batch.iter().for_each(|&prime| self.add(prime)),
+            None => self.phase = Phase::Chunk { start: 0 },
         }
-    }
-
-    /// Takes a step's worth of primes up to `root` from the nested sieve; true if there are no more.
-    fn feed_from(&mut self, sieve: &mut Sieve, ready: &mut bool, word: &mut usize, bits: &mut u64, root: u32) -> bool {
-        if !*ready {
-            match sieve.step() {
-                Step::Busy => return false,
-                Step::Done => return true,
-                Step::Segment(_) => (*ready, *word, *bits) = (true, usize::MAX, 0),
-            }
-        }
-        let segment = sieve.segment();
-        let words = segment.bytes().as_chunks::<8>().0;
-        for _ in 0..FEED_WORDS {
-            while *bits != 0 {
-                let prime = segment.low()
-                    + *word as u64 * 240
-                    + u64::from(super::segment::OFFSETS[bits.trailing_zeros() as usize]);
-                if prime > u64::from(root) {
-                    return true;
-                }
-                self.add(prime as u32);
-                *bits &= *bits - 1;
-            }
-            *word = word.wrapping_add(1);
-            let Some(next) = words.get(*word) else {
-                *ready = false;
-                return false;
-            };
-            *bits = u64::from_le_bytes(*next);
-        }
-        false
+        self.feed = Some(feed);
     }
 
     /// Adds a sieving prime that is not small, from its square or the current segment on, whichever is later.
@@ -298,7 +295,7 @@ impl Sieve {
             }
             let state = class * COPRIME_TO_210 + usize::from(index);
             self.big
-                .get_or_insert_with(|| BigPrimes::new(self.segment_bytes, self.last.isqrt() as u32))
+                .get_or_insert_with(|| BigPrimes::new(self.segment_bytes, self.max_prime))
                 .add(a as u32, state as u32, at as usize);
         }
     }
@@ -374,7 +371,31 @@ impl Sieve {
             segment[k] &= BITS_BELOW[(last % NUMBERS_PER_BYTE) as usize + 1];
             segment[k + 1..].fill(0);
         }
-        self.phase = Phase::Ready;
+        let is_exact = self.max_prime >= self.segment_last().isqrt() as u32;
+        self.phase = if is_exact {
+            Phase::Ready
+        } else {
+            Phase::Test { byte: 0 }
+        };
+    }
+
+    /// Clears what is left but not prime in some words.
+    fn test_some(&mut self, start: usize) {
+        let low = self.segment_low();
+        let end = (start + 8 * TEST_WORDS).min(self.bytes);
+        for k in start..end {
+            let byte = &mut self.buffer[small::SLACK + k];
+            for (j, residue) in RESIDUES.iter().enumerate() {
+                if *byte >> j & 1 == 1 && !is_prime_u64(low + NUMBERS_PER_BYTE * k as u64 + u64::from(*residue)) {
+                    *byte &= !(1 << j);
+                }
+            }
+        }
+        self.phase = if end < self.bytes {
+            Phase::Test { byte: end }
+        } else {
+            Phase::Ready
+        };
     }
 
     fn next_segment(&mut self) {
@@ -384,6 +405,18 @@ impl Sieve {
             self.first_byte += self.bytes as u64;
             self.phase = Phase::Start;
         }
+    }
+}
+
+/// About how many primes up to `root` have a multiple coprime to 210 among so many numbers; rather more than less.
+fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
+    let pi = |x: f64| 1.25506 * x / x.max(3.0).ln();
+    let reach = (numbers * COPRIME_TO_210 as f64 / 210.0).max(1000.0);
+    if reach >= root {
+        pi(root)
+    } else {
+        // Mertens: the reciprocals of the primes between a and b sum up to ln(ln b / ln a).
+        pi(reach) + reach * (root.ln() / reach.ln()).ln()
     }
 }
 

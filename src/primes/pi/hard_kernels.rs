@@ -1,0 +1,573 @@
+//! The inner loops of D, for bits in words and running counts of blocks of eight words.
+//!
+//! Each is a portable function, the same compiled for AVX2, and an AVX-512 twin; the tests compare them.
+//!
+//! `xp / m` is the truncated quotient in f64, which is exact for `xp < 2^53`: a quotient below an integer `k` is at most `k - 1 / m`,
+//! and rounding moves it by less than that. With a reciprocal it is exact for `xp < 2^51`, see `easy_sum`. Above, integers are divided.
+//!
+//! Unsafe: the AVX-512 twins load and store through pointers; before each loop the lengths are checked that make this sound.
+#![allow(unsafe_code)]
+
+use super::factor::number;
+use super::level::Level;
+use super::wheel::{SPAN, UP_TO};
+use std::ops::Range;
+
+/// 240 numbers: a word of bits, the first byte lowest. Bytes, so that they can be crossed off as such on every machine.
+pub(crate) type Word = [u8; 8];
+
+/// Words of a block, whose bits have one running count.
+pub(crate) const BLOCK: usize = 8;
+
+/// A list of leaves takes so many; and as many more may be written behind its end.
+pub(crate) const LIST: usize = 2048;
+
+/// Lists of leaves on their way through the kernels.
+#[derive(Debug)]
+pub(crate) struct Lists {
+    /// Numbers `m`, with the highest bit set if `mu(m) = -1`.
+    cofactors: Box<[u32]>,
+    /// Where leaves that count positive look: `x / (p m) - low`.
+    plus: Box<[u32]>,
+    /// Where leaves that count negative look.
+    minus: Box<[u32]>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        let list = || vec![0; LIST + 64].into_boxed_slice();
+        Self {
+            cofactors: list(),
+            plus: list(),
+            minus: list(),
+        }
+    }
+}
+
+/// What leaves come to: the sum of their counts, and how many more of them are positive than negative.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Leaves {
+    pub(crate) sum: u64,
+    pub(crate) weight: i64,
+}
+
+/// The sieve leaves look into.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    /// The bits, 240 numbers to a word, whole blocks.
+    pub(crate) words: &'a [Word],
+    /// For each block, how many bits are set before it.
+    pub(crate) before: &'a [u32],
+    /// The number at which the bits begin.
+    pub(crate) low: u64,
+}
+
+/// The leaves `p m` for the entries of the factor table with these indices that are above the threshold.
+pub(crate) fn composite_leaves(
+    level: Level,
+    view: View<'_>,
+    lists: &mut Lists,
+    xp: u64,
+    entries: &[u16],
+    range: Range<usize>,
+    threshold: u16,
+) -> Leaves {
+    let mut leaves = Leaves::default();
+    let mut from = range.start;
+    while from < range.end {
+        // Whole groups of 32 entries behind the first, so that the vector kernel meets each group once.
+        let to = range.end.min((from + LIST) / 32 * 32);
+        let found = filter(level, entries, from..to, threshold, &mut lists.cofactors);
+        let (plus, minus) = divide(
+            level,
+            xp,
+            view.low,
+            &lists.cofactors[..found],
+            &mut lists.plus,
+            &mut lists.minus,
+        );
+        let sums = (
+            ranks(level, view, &lists.plus[..plus]),
+            ranks(level, view, &lists.minus[..minus]),
+        );
+        leaves.sum = leaves.sum.wrapping_add(sums.0).wrapping_sub(sums.1);
+        leaves.weight += plus as i64 - minus as i64;
+        from = to;
+    }
+    leaves
+}
+
+/// The leaves `p q` for these primes `q`, given with their reciprocals.
+pub(crate) fn prime_leaves(
+    level: Level,
+    view: View<'_>,
+    lists: &mut Lists,
+    xp: u64,
+    primes: &[u32],
+    reciprocals: &[f64],
+) -> Leaves {
+    let mut leaves = Leaves::default();
+    for (primes, reciprocals) in primes.chunks(LIST).zip(reciprocals.chunks(LIST)) {
+        multiply(level, xp, view.low, primes, reciprocals, &mut lists.plus);
+        leaves.sum = leaves.sum.wrapping_add(ranks(level, view, &lists.plus[..primes.len()]));
+        leaves.weight += primes.len() as i64;
+    }
+    leaves
+}
+
+/// Runs the twin of a kernel that the level allows.
+macro_rules! dispatch {
+    ($level:expr, $portable:ident, $avx2:ident, $avx512:ident, ($($argument:expr),*)) => {
+        match $level {
+            Level::Portable => $portable($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a level is only used if the processor has its instructions.
+            Level::Avx2 => unsafe { $avx2($($argument),*) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a level is only used if the processor has its instructions.
+            Level::Avx512 => unsafe { $avx512($($argument),*) },
+        }
+    };
+}
+
+/// Counts the bits of each block; gives their total.
+pub(crate) fn count(level: Level, words: &[Word], counts: &mut [u32]) -> u32 {
+    dispatch!(level, count_portable, count_avx2, count_avx512, (words, counts))
+}
+
+/// Clears what the pattern clears, and counts the bits that are left. The pattern repeats after `period` bytes, is 64 bytes longer than
+/// that, and begins at byte `offset`.
+pub(crate) fn mask_and_count(
+    level: Level,
+    words: &mut [Word],
+    pattern: &[u8],
+    offset: usize,
+    counts: &mut [u32],
+) -> u32 {
+    dispatch!(
+        level,
+        mask_portable,
+        mask_avx2,
+        mask_avx512,
+        (words, pattern, offset, counts)
+    )
+}
+
+/// Turns the counts of blocks into the counts of all blocks before.
+pub(crate) fn accumulate(level: Level, counts: &[u32], before: &mut [u32]) {
+    dispatch!(
+        level,
+        accumulate_portable,
+        accumulate_avx2,
+        accumulate_avx512,
+        (counts, before)
+    );
+}
+
+fn filter(level: Level, entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize {
+    dispatch!(
+        level,
+        filter_portable,
+        filter_avx2,
+        filter_avx512,
+        (entries, range, threshold, found)
+    )
+}
+
+fn divide(level: Level, xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
+    if xp >= 1 << 53 {
+        return divide_exactly(xp, low, cofactors, plus, minus);
+    }
+    dispatch!(
+        level,
+        divide_portable,
+        divide_avx2,
+        divide_avx512,
+        (xp, low, cofactors, plus, minus)
+    )
+}
+
+fn multiply(level: Level, xp: u64, low: u64, primes: &[u32], reciprocals: &[f64], places: &mut [u32]) {
+    if xp >= 1 << 51 {
+        for (place, &prime) in places.iter_mut().zip(primes) {
+            *place = (xp / u64::from(prime) - low) as u32;
+        }
+        return;
+    }
+    dispatch!(
+        level,
+        multiply_portable,
+        multiply_avx2,
+        multiply_avx512,
+        (xp, low, reciprocals, places)
+    );
+}
+
+fn ranks(level: Level, view: View<'_>, places: &[u32]) -> u64 {
+    dispatch!(level, ranks_portable, ranks_avx2, ranks_avx512, (view, places))
+}
+
+#[inline(always)]
+fn count_portable(words: &[Word], counts: &mut [u32]) -> u32 {
+    let mut total = 0;
+    for (block, count) in words.chunks_exact(BLOCK).zip(counts) {
+        *count = block.iter().map(|word| u64::from_le_bytes(*word).count_ones()).sum();
+        total += *count;
+    }
+    total
+}
+
+#[inline(always)]
+fn mask_portable(words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u32]) -> u32 {
+    let period = pattern.len() - 64;
+    let mut at = offset;
+    let mut total = 0;
+    for (block, count) in words.chunks_exact_mut(BLOCK).zip(counts) {
+        *count = 0;
+        for (word, mask) in block.iter_mut().zip(pattern[at..at + 64].as_chunks::<8>().0) {
+            let bits = u64::from_le_bytes(*word) & u64::from_le_bytes(*mask);
+            *word = bits.to_le_bytes();
+            *count += bits.count_ones();
+        }
+        total += *count;
+        at = (at + 64) % period;
+    }
+    total
+}
+
+#[inline(always)]
+fn accumulate_portable(counts: &[u32], before: &mut [u32]) {
+    let mut total = 0;
+    for (&count, before) in counts.iter().zip(before) {
+        *before = total;
+        total += count;
+    }
+}
+
+#[inline(always)]
+fn filter_portable(entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize {
+    let mut count = 0;
+    for (&entry, index) in entries[range.clone()].iter().zip(range) {
+        found[count] = number(index) as u32 | u32::from(entry) << 31;
+        count += usize::from(entry > threshold);
+    }
+    count
+}
+
+#[inline(always)]
+fn divide_portable(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
+    let (xp, low) = (xp as f64, low as f64);
+    let (mut pluses, mut minuses) = (0, 0);
+    for &cofactor in cofactors {
+        let place = (xp / f64::from(cofactor & !(1 << 31)) - low) as i64 as u32;
+        plus[pluses] = place;
+        minus[minuses] = place;
+        pluses += (cofactor >> 31) as usize;
+        minuses += (cofactor >> 31 ^ 1) as usize;
+    }
+    (pluses, minuses)
+}
+
+fn divide_exactly(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
+    let (mut pluses, mut minuses) = (0, 0);
+    for &cofactor in cofactors {
+        let place = (xp / u64::from(cofactor & !(1 << 31)) - low) as u32;
+        plus[pluses] = place;
+        minus[minuses] = place;
+        pluses += (cofactor >> 31) as usize;
+        minuses += (cofactor >> 31 ^ 1) as usize;
+    }
+    (pluses, minuses)
+}
+
+#[inline(always)]
+fn multiply_portable(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]) {
+    let (numerator, low) = (xp as f64 + 0.5, low as i64);
+    for (place, reciprocal) in places.iter_mut().zip(reciprocals) {
+        *place = ((numerator * reciprocal) as i64 - low) as u32;
+    }
+}
+
+#[inline(always)]
+fn ranks_portable(view: View<'_>, places: &[u32]) -> u64 {
+    let mut sum = 0;
+    for &place in places {
+        let word = place as usize / SPAN as usize;
+        let block = word / BLOCK;
+        let whole = &view.words[block * BLOCK..word];
+        let part = u64::from_le_bytes(view.words[word]) & UP_TO[place as usize % SPAN as usize];
+        let inside: u32 = whole.iter().map(|word| u64::from_le_bytes(*word).count_ones()).sum();
+        sum += u64::from(view.before[block] + inside + part.count_ones());
+    }
+    sum
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64 {
+    use super::super::factor::{ENTRIES, RESIDUES, WHEEL};
+    use super::*;
+    use std::arch::x86_64::*;
+
+    macro_rules! compile_for_avx2 {
+        ($($name:ident = $portable:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+            $(
+                #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2,lzcnt")]
+                pub(super) fn $name($($argument: $type),*) $(-> $result)? {
+                    $portable($($argument),*)
+                }
+            )*
+        };
+    }
+
+    compile_for_avx2! {
+        count_avx2 = count_portable(words: &[Word], counts: &mut [u32]) -> u32;
+        mask_avx2 = mask_portable(words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u32]) -> u32;
+        accumulate_avx2 = accumulate_portable(counts: &[u32], before: &mut [u32]);
+        filter_avx2 = filter_portable(entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize;
+        divide_avx2 = divide_portable(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize);
+        multiply_avx2 = multiply_portable(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]);
+        ranks_avx2 = ranks_portable(view: View<'_>, places: &[u32]) -> u64;
+    }
+
+    /// Counts of eight blocks, each given as the counts of its eight words: four blocks share the 16-bit quarters of a word, so that
+    /// one sum over the words of a vector is one over four blocks.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn eight_counts(counts: [__m512i; 8]) -> __m256i {
+        let quarters = |four: [__m512i; 4]| {
+            let low = _mm512_or_si512(four[0], _mm512_slli_epi64::<16>(four[1]));
+            let high = _mm512_or_si512(four[2], _mm512_slli_epi64::<16>(four[3]));
+            _mm512_or_si512(low, _mm512_slli_epi64::<32>(high))
+        };
+        let [a, b, c, d, e, f, g, h] = counts;
+        let (first, second) = (quarters([a, b, c, d]), quarters([e, f, g, h]));
+        let pairs = _mm512_add_epi16(
+            _mm512_unpacklo_epi64(first, second),
+            _mm512_unpackhi_epi64(first, second),
+        );
+        let half = _mm256_add_epi16(_mm512_castsi512_si256(pairs), _mm512_extracti64x4_epi64::<1>(pairs));
+        let whole = _mm_add_epi16(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
+        _mm256_cvtepu16_epi32(whole)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt")]
+    pub(super) fn count_avx512(words: &[Word], counts: &mut [u32]) -> u32 {
+        let mut total = _mm256_setzero_si256();
+        let (groups, rest) = words.as_chunks::<{ 8 * BLOCK }>();
+        let (group_counts, rest_counts) = counts.as_chunks_mut::<8>();
+        for (group, counts) in groups.iter().zip(group_counts) {
+            let mut ones = [_mm512_setzero_si512(); 8];
+            for (ones, block) in ones.iter_mut().zip(group.as_chunks::<BLOCK>().0) {
+                // SAFETY: a block is 64 bytes.
+                *ones = _mm512_popcnt_epi64(unsafe { _mm512_loadu_si512(block.as_ptr().cast()) });
+            }
+            let eight = eight_counts(ones);
+            total = _mm256_add_epi32(total, eight);
+            // SAFETY: there are eight counts.
+            unsafe { _mm256_storeu_si256(counts.as_mut_ptr().cast(), eight) };
+        }
+        let mut lanes = [0_u32; 8];
+        // SAFETY: eight lanes of 32 bits.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), total) };
+        lanes.iter().sum::<u32>() + count_portable(rest, rest_counts)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt")]
+    pub(super) fn mask_avx512(words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u32]) -> u32 {
+        let period = pattern.len() - 64;
+        let stride = 64 % period;
+        assert!(offset < period);
+        let mut at = offset;
+        let mut total = _mm256_setzero_si256();
+        let (groups, rest) = words.as_chunks_mut::<{ 8 * BLOCK }>();
+        let (group_counts, rest_counts) = counts.as_chunks_mut::<8>();
+        for (group, counts) in groups.iter_mut().zip(group_counts) {
+            let mut ones = [_mm512_setzero_si512(); 8];
+            for (ones, block) in ones.iter_mut().zip(group.as_chunks_mut::<BLOCK>().0) {
+                // SAFETY: a block is 64 bytes; the pattern has 64 bytes from every place below its period on.
+                let (bits, mask) = unsafe {
+                    let mask = _mm512_loadu_si512(pattern.as_ptr().add(at).cast());
+                    (_mm512_loadu_si512(block.as_ptr().cast()), mask)
+                };
+                let bits = _mm512_and_si512(bits, mask);
+                // SAFETY: a block is 64 bytes.
+                unsafe { _mm512_storeu_si512(block.as_mut_ptr().cast(), bits) };
+                *ones = _mm512_popcnt_epi64(bits);
+                at += stride;
+                at = if at >= period { at - period } else { at };
+            }
+            let eight = eight_counts(ones);
+            total = _mm256_add_epi32(total, eight);
+            // SAFETY: there are eight counts.
+            unsafe { _mm256_storeu_si256(counts.as_mut_ptr().cast(), eight) };
+        }
+        let mut lanes = [0_u32; 8];
+        // SAFETY: eight lanes of 32 bits.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), total) };
+        lanes.iter().sum::<u32>() + mask_portable(rest, pattern, at, rest_counts)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    pub(super) fn accumulate_avx512(counts: &[u32], before: &mut [u32]) {
+        let zero = _mm512_setzero_si512();
+        let last = _mm512_set1_epi32(15);
+        let mut total = zero;
+        let (groups, rest) = counts.as_chunks::<16>();
+        let (group_before, rest_before) = before.as_chunks_mut::<16>();
+        for (group, before) in groups.iter().zip(group_before) {
+            // SAFETY: a group is 16 words of 32 bits.
+            let own = unsafe { _mm512_loadu_si512(group.as_ptr().cast()) };
+            let sums = _mm512_add_epi32(own, _mm512_alignr_epi32::<15>(own, zero));
+            let sums = _mm512_add_epi32(sums, _mm512_alignr_epi32::<14>(sums, zero));
+            let sums = _mm512_add_epi32(sums, _mm512_alignr_epi32::<12>(sums, zero));
+            let sums = _mm512_add_epi32(sums, _mm512_alignr_epi32::<8>(sums, zero));
+            let exclusive = _mm512_add_epi32(total, _mm512_sub_epi32(sums, own));
+            // SAFETY: a group is 16 words of 32 bits.
+            unsafe { _mm512_storeu_si512(before.as_mut_ptr().cast(), exclusive) };
+            total = _mm512_add_epi32(total, _mm512_permutexvar_epi32(last, sums));
+        }
+        let total = _mm_cvtsi128_si32(_mm512_castsi512_si128(total)) as u32;
+        accumulate_portable(rest, rest_before);
+        rest_before.iter_mut().for_each(|before| *before += total);
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt")]
+    pub(super) fn filter_avx512(entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize {
+        const GROUP: usize = 32;
+        assert!(
+            range.end <= entries.len() && entries.len().is_multiple_of(GROUP) && found.len() >= range.len() + GROUP
+        );
+        let limit = _mm512_set1_epi16(threshold as i16);
+        let seven_fff = _mm512_set1_epi32(0x7fff);
+        let mut count = 0;
+        for group in range.start / GROUP..range.end.div_ceil(GROUP) {
+            let start = group * GROUP;
+            let base = _mm512_set1_epi32((start / ENTRIES * WHEEL as usize) as i32);
+            // SAFETY: whole groups lie within the entries, and the residues are whole groups too.
+            let (entry, residue) = unsafe {
+                let residue = RESIDUES.as_ptr().add(start % ENTRIES);
+                (
+                    _mm512_loadu_si512(entries.as_ptr().add(start).cast()),
+                    _mm512_loadu_si512(residue.cast()),
+                )
+            };
+            let inside = (u32::MAX << range.start.saturating_sub(start))
+                & (u64::from(u32::MAX) >> (start + GROUP).saturating_sub(range.end)) as u32;
+            let mask = _mm512_mask_cmpgt_epu16_mask(inside, entry, limit);
+            let signed = _mm512_or_si512(residue, _mm512_slli_epi16::<15>(entry));
+            let packed = _mm512_maskz_compress_epi16(mask, signed);
+            let spread = |half: __m256i| {
+                let wide = _mm512_cvtepu16_epi32(half);
+                let sign = _mm512_slli_epi32::<16>(_mm512_andnot_si512(seven_fff, wide));
+                _mm512_or_si512(sign, _mm512_add_epi32(base, _mm512_and_si512(wide, seven_fff)))
+            };
+            let halves = (
+                spread(_mm512_castsi512_si256(packed)),
+                spread(_mm512_extracti64x4_epi64::<1>(packed)),
+            );
+            // SAFETY: `count` is at most the entries passed so far, and 32 words more were checked to have room.
+            unsafe {
+                let to = found.as_mut_ptr().add(count);
+                _mm512_storeu_si512(to.cast(), halves.0);
+                _mm512_storeu_si512(to.add(16).cast(), halves.1);
+            }
+            count += mask.count_ones() as usize;
+        }
+        count
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+    pub(super) fn divide_avx512(
+        xp: u64,
+        low: u64,
+        cofactors: &[u32],
+        plus: &mut [u32],
+        minus: &mut [u32],
+    ) -> (usize, usize) {
+        let (numerator, offset) = (_mm512_set1_pd(xp as f64), _mm512_set1_pd(low as f64));
+        let without_sign = _mm256_set1_epi32(i32::MAX);
+        assert!(plus.len() >= cofactors.len() + 8 && minus.len() >= cofactors.len() + 8);
+        let (groups, rest) = cofactors.as_chunks::<8>();
+        let (mut pluses, mut minuses) = (0, 0);
+        for group in groups {
+            // SAFETY: a group is eight words of 32 bits.
+            let signed = unsafe { _mm256_loadu_si256(group.as_ptr().cast()) };
+            let cofactor = _mm512_cvtepu32_pd(_mm256_and_si256(signed, without_sign));
+            let place = _mm512_cvttpd_epu32(_mm512_sub_pd(_mm512_div_pd(numerator, cofactor), offset));
+            let mask = _mm256_movepi32_mask(signed);
+            // SAFETY: at most as many were written as there are cofactors, and there is room for eight more.
+            unsafe {
+                _mm256_storeu_si256(
+                    plus.as_mut_ptr().add(pluses).cast(),
+                    _mm256_maskz_compress_epi32(mask, place),
+                );
+                _mm256_storeu_si256(
+                    minus.as_mut_ptr().add(minuses).cast(),
+                    _mm256_maskz_compress_epi32(!mask, place),
+                );
+            }
+            pluses += mask.count_ones() as usize;
+            minuses += mask.count_zeros() as usize;
+        }
+        let (more, less) = divide_portable(xp, low, rest, &mut plus[pluses..], &mut minus[minuses..]);
+        (pluses + more, minuses + less)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    pub(super) fn multiply_avx512(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]) {
+        let (numerator, offset) = (_mm512_set1_pd(xp as f64 + 0.5), _mm512_set1_pd(low as f64));
+        let (groups, rest) = reciprocals.as_chunks::<8>();
+        for (group, places) in groups.iter().zip(places.as_chunks_mut::<8>().0) {
+            // SAFETY: a group is eight doubles.
+            let reciprocal = unsafe { _mm512_loadu_pd(group.as_ptr()) };
+            let place = _mm512_cvttpd_epu32(_mm512_fmsub_pd(numerator, reciprocal, offset));
+            // SAFETY: there are eight places.
+            unsafe { _mm256_storeu_si256(places.as_mut_ptr().cast(), place) };
+        }
+        multiply_portable(xp, low, rest, &mut places[8 * groups.len()..]);
+    }
+
+    /// For each word of a block, a mask of the words before it.
+    static BEFORE: [[u64; BLOCK]; BLOCK] = {
+        let mut masks = [[0; BLOCK]; BLOCK];
+        let mut word = 0;
+        while word < BLOCK {
+            let mut other = 0;
+            while other < word {
+                masks[word][other] = u64::MAX;
+                other += 1;
+            }
+            word += 1;
+        }
+        masks
+    };
+
+    /// Only the sum over all leaves is wanted, so the counts of words stay in their lanes until the end.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt,bmi2")]
+    pub(super) fn ranks_avx512(view: View<'_>, places: &[u32]) -> u64 {
+        let View { words, before, .. } = view;
+        let (mut vector, mut sum) = (_mm512_setzero_si512(), 0);
+        for &place in places {
+            let word = place as usize / SPAN as usize;
+            let block = word / BLOCK;
+            let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % SPAN as usize];
+            sum += u64::from(before[block]) + u64::from(part.count_ones());
+            let whole: &[Word; BLOCK] = words[block * BLOCK..]
+                .first_chunk()
+                .expect("words come in whole blocks");
+            // SAFETY: a block is 64 bytes, as is each mask.
+            let (bits, mask) = unsafe {
+                let mask = BEFORE[word % BLOCK].as_ptr();
+                (
+                    _mm512_loadu_si512(whole.as_ptr().cast()),
+                    _mm512_loadu_si512(mask.cast()),
+                )
+            };
+            vector = _mm512_add_epi64(vector, _mm512_popcnt_epi64(_mm512_and_si512(bits, mask)));
+        }
+        sum + _mm512_reduce_add_epi64(vector) as u64
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+use x86_64::*;

@@ -1,0 +1,45 @@
+//! Which instructions the kernels may use; asked of the processor once a count, so that one binary runs everywhere.
+
+/// A family of instructions. Every kernel has a portable twin that the tests compare it with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// What every processor has.
+    Portable,
+    /// AVX2 with FMA, POPCNT and BMI2: x86-64-v3.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 F, BW, DQ, VL, VBMI2 and VPOPCNTDQ: Intel since Ice Lake, AMD since Zen 4.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// The best the processor has.
+    pub(crate) fn best() -> Self {
+        Self::all().last().copied().unwrap_or(Self::Portable)
+    }
+
+    /// All the processor has, from the slowest to the fastest.
+    pub(crate) fn all() -> &'static [Self] {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("popcnt")
+                && is_x86_feature_detected!("bmi2");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vbmi2")
+                && is_x86_feature_detected!("avx512vpopcntdq");
+            match (avx2, avx512) {
+                (true, true) => &[Self::Portable, Self::Avx2, Self::Avx512],
+                (true, false) => &[Self::Portable, Self::Avx2],
+                _ => &[Self::Portable],
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        &[Self::Portable]
+    }
+}
