@@ -3,7 +3,6 @@
 //! Knows nothing of other families. Start at [`Choice::next`] and [`Family::advance`].
 
 use super::base::{Base, SMALLEST_SIEVED, SPECIAL};
-use crate::primes::primality::ring::Ring;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -312,7 +311,7 @@ impl Started {
         let offset = offset as u32;
         let zeros = self.first.iter().zip(&self.second);
         for (i, ((first, second), (p, magic))) in zeros.zip(base.primes.iter().zip(&base.magic)).enumerate() {
-            let quotient = (u64::from(offset) * u64::from(*magic) >> 32) as u32;
+            let quotient = ((u64::from(offset) * u64::from(*magic)) >> 32) as u32;
             let residue = offset - quotient * p;
             if residue == *first || residue == *second {
                 divide(&mut left, *p, base.column_of(i), &mut columns);
@@ -355,6 +354,7 @@ fn inverse_mod_2_128(a: u128) -> u128 {
 mod tests {
     use super::*;
     use crate::primes::factor::quadratic::linear;
+    use crate::primes::primality::ring::Ring;
 
     #[test]
     fn relations_hold_and_coefficients_differ() {
