@@ -63,7 +63,8 @@ pub struct Session {
     is_watching: bool,
     /// Since when the client owes us something: the rest of a line, or to take what is written for it.
     waiting_since: Option<Instant>,
-    has_stall_timer: bool,
+    /// When we look whether it has kept us waiting for too long.
+    timer: Option<(Instant, SpawnHandle)>,
 }
 
 /// A request that sends rows, and how many it may send before it is granted more.
@@ -117,7 +118,7 @@ impl Session {
             is_draining: false,
             is_watching: false,
             waiting_since: None,
-            has_stall_timer: false,
+            timer: None,
         }
     }
 
@@ -163,7 +164,6 @@ impl Session {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.extend_from_slice(&self.unread);
-            let before = scratch.len();
             scratch.reserve(READ_BYTES);
             let ended = ready!(read_into(&mut self.socket, scratch, task))?;
             self.decode(scratch, ended, context);
@@ -171,9 +171,6 @@ impl Session {
                 self.phase = Phase::Finishing { input_ended: true };
             }
             if self.phase == Phase::Open && !scratch.is_empty() {
-                if self.unread.is_empty() || scratch.len() < before {
-                    self.waiting_since = Some(Instant::now());
-                }
                 self.unread.clear();
                 self.unread.extend_from_slice(scratch);
             } else if !self.unread.is_empty() {
@@ -198,6 +195,7 @@ impl Session {
     }
 
     fn take_frame(&mut self, frame: &Frame, context: &mut Context<Self>) {
+        self.waiting_since = None;
         let (bytes, is_finished) = match frame {
             Frame::Line(bytes) => (bytes, true),
             Frame::Unfinished(bytes) => (bytes, false),
@@ -403,15 +401,14 @@ impl Session {
 
     /// Keeps the timers that this state of affairs needs, and no others.
     fn keep_time(&mut self, context: &mut Context<Self>) {
-        let owes = !self.unsent.is_empty() || !self.unread.is_empty() || self.phase == Phase::Lingering;
-        if !owes {
-            self.waiting_since = None;
-        } else if self.waiting_since.is_none() {
-            self.waiting_since = Some(Instant::now());
-        }
-        if owes && !self.has_stall_timer {
-            self.has_stall_timer = true;
-            context.run_later(self.patience(), Self::look_for_stall);
+        match self.patience() {
+            None => self.waiting_since = None,
+            Some(patience) => {
+                let due = *self.waiting_since.get_or_insert_with(Instant::now) + patience;
+                if self.timer.as_ref().is_none_or(|(at, _)| due < *at) {
+                    self.set_timer(due, context);
+                }
+            }
         }
         let cannot_tell = !self.may_read() && self.conversation.in_flight() > 0;
         if cannot_tell && !self.is_watching {
@@ -420,25 +417,35 @@ impl Session {
         }
     }
 
-    fn patience(&self) -> Duration {
+    /// How long we wait for what the client owes us now: the rest of a line, to take what is written, to close, or a question.
+    fn patience(&self) -> Option<Duration> {
+        let limits = &self.shared.limits;
         match self.phase {
-            Phase::Lingering => LINGER,
-            _ => self.shared.limits.stall_timeout,
+            Phase::Lingering => Some(LINGER),
+            _ if !self.unsent.is_empty() || !self.unread.is_empty() => Some(limits.stall_timeout),
+            _ if self.conversation.in_flight() == 0 => limits.idle_timeout,
+            _ => None,
         }
     }
 
+    fn set_timer(&mut self, due: Instant, context: &mut Context<Self>) {
+        if let Some((_, earlier)) = self.timer.take() {
+            context.cancel_future(earlier);
+        }
+        let wait = due.saturating_duration_since(Instant::now());
+        self.timer = Some((due, context.run_later(wait, Self::look_for_stall)));
+    }
+
     fn look_for_stall(&mut self, context: &mut Context<Self>) {
-        self.has_stall_timer = false;
-        let Some(since) = self.waiting_since else {
+        self.timer = None;
+        let (Some(patience), Some(since)) = (self.patience(), self.waiting_since) else {
             return;
         };
-        let left = self.patience().saturating_sub(since.elapsed());
-        if left.is_zero() {
+        if since.elapsed() >= patience {
             tracing::debug!(session = self.id, phase = ?self.phase, "the client kept us waiting for too long; closing");
             return context.stop();
         }
-        self.has_stall_timer = true;
-        context.run_later(left, Self::look_for_stall);
+        self.set_timer(since + patience, context);
     }
 
     /// Not reading, a session does not notice that its client is gone; and after the end of input there is nothing to read.
