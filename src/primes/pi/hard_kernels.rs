@@ -2,13 +2,14 @@
 //!
 //! Each is a portable function, the same compiled for AVX2, and an AVX-512 twin; the tests compare them.
 //!
-//! `xp / m` is the truncated quotient in f64, which is exact for `xp < 2^53`: a quotient below an integer `k` is at most `k - 1 / m`,
-//! and rounding moves it by less than that. With a reciprocal it is exact for `xp < 2^51`, see `easy_sum`. Above, integers are divided.
+//! `xp / m` is computed in f64 as in [`easy_sum`](super::easy_sum): `(xp + 1/2) / m` is at least `1 / (2 m)` away from any integer, so it
+//! may be rounded by less than that, which holds for `xp < 2^51`, or `2^50` if `1 / m` was rounded too. Above, integers are divided.
 //!
 //! Unsafe: the AVX-512 twins load and store through pointers; before each loop the lengths are checked that make this sound.
 #![allow(unsafe_code)]
 
-use super::factor::number;
+use super::easy_sum::{EXACT_BY_RECIPROCAL, TO_INTEGER};
+use super::factor::{ENTRIES, RESIDUES, WHEEL};
 use super::level::Level;
 use super::wheel::{SPAN, UP_TO};
 use std::ops::Range;
@@ -134,14 +135,14 @@ fn filter(level: Level, entries: &[u16], range: Range<usize>, threshold: u16, fo
 }
 
 fn divide(level: Level, xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
-    if xp >= 1 << 53 {
+    if xp >= 1 << 51 {
         return divide_exactly(xp, low, cofactors, plus, minus);
     }
     dispatch!(level, divide_portable, divide_avx2, divide_avx512, (xp, low, cofactors, plus, minus))
 }
 
 fn multiply(level: Level, xp: u64, low: u64, primes: &[u32], reciprocals: &[f64], places: &mut [u32]) {
-    if xp >= 1 << 51 {
+    if xp >= EXACT_BY_RECIPROCAL {
         for (place, &prime) in places.iter_mut().zip(primes) {
             *place = (xp / u64::from(prime) - low) as u32;
         }
@@ -194,23 +195,38 @@ fn accumulate_portable(counts: &[u32], before: &mut [u32]) {
 #[inline(always)]
 fn filter_portable(entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize {
     let mut count = 0;
-    for (&entry, index) in entries[range.clone()].iter().zip(range) {
-        found[count] = number(index) as u32 | u32::from(entry) << 31;
-        count += usize::from(entry > threshold);
+    let mut at = range.start;
+    while at < range.end {
+        let (turn, first) = (at / ENTRIES, at % ENTRIES);
+        let length = (ENTRIES - first).min(range.end - at);
+        let base = turn as u32 * WHEEL as u32;
+        for (&entry, &residue) in entries[at..at + length].iter().zip(&RESIDUES[first..]) {
+            found[count] = (base + u32::from(residue)) | u32::from(entry) << 31;
+            count += usize::from(entry > threshold);
+        }
+        at += length;
     }
     count
 }
 
 #[inline(always)]
 fn divide_portable(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
-    let (xp, low) = (xp as f64, low as f64);
+    const GROUP: usize = 64;
+    let (numerator, offset) = (xp as f64 + 0.5, low as f64 + 0.5);
     let (mut pluses, mut minuses) = (0, 0);
-    for &cofactor in cofactors {
-        let place = (xp / f64::from(cofactor & !(1 << 31)) - low) as i64 as u32;
-        plus[pluses] = place;
-        minus[minuses] = place;
-        pluses += (cofactor >> 31) as usize;
-        minuses += (cofactor >> 31 ^ 1) as usize;
+    for group in cofactors.chunks(GROUP) {
+        // Apart from what follows, so that it is done with vectors.
+        let mut places = [0; GROUP];
+        for (place, &cofactor) in places.iter_mut().zip(group) {
+            let quotient = numerator / f64::from((cofactor & !(1 << 31)) as i32);
+            *place = (quotient - offset + TO_INTEGER).to_bits() as u32;
+        }
+        for (&place, &cofactor) in places.iter().zip(group) {
+            plus[pluses] = place;
+            minus[minuses] = place;
+            pluses += (cofactor >> 31) as usize;
+            minuses += (cofactor >> 31 ^ 1) as usize;
+        }
     }
     (pluses, minuses)
 }
@@ -229,9 +245,9 @@ fn divide_exactly(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus:
 
 #[inline(always)]
 fn multiply_portable(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]) {
-    let (numerator, low) = (xp as f64 + 0.5, low as i64);
+    let (numerator, offset) = (xp as f64 + 0.5, low as f64 + 0.5);
     for (place, reciprocal) in places.iter_mut().zip(reciprocals) {
-        *place = ((numerator * reciprocal) as i64 - low) as u32;
+        *place = (numerator * reciprocal - offset + TO_INTEGER).to_bits() as u32;
     }
 }
 
@@ -251,7 +267,6 @@ fn ranks_portable(view: View<'_>, places: &[u32]) -> u64 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
-    use super::super::factor::{ENTRIES, RESIDUES, WHEEL};
     use super::*;
     use std::arch::x86_64::*;
 
@@ -273,7 +288,6 @@ mod x86_64 {
         filter_avx2 = filter_portable(entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize;
         divide_avx2 = divide_portable(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize);
         multiply_avx2 = multiply_portable(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]);
-        ranks_avx2 = ranks_portable(view: View<'_>, places: &[u32]) -> u64;
     }
 
     /// Counts of eight blocks, each given as the counts of its eight words: four blocks share the 16-bit quarters of a word, so that
@@ -413,7 +427,7 @@ mod x86_64 {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
     pub(super) fn divide_avx512(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
-        let (numerator, offset) = (_mm512_set1_pd(xp as f64), _mm512_set1_pd(low as f64));
+        let (numerator, offset) = (_mm512_set1_pd(xp as f64 + 0.5), _mm512_set1_pd(low as f64));
         let without_sign = _mm256_set1_epi32(i32::MAX);
         assert!(plus.len() >= cofactors.len() + 8 && minus.len() >= cofactors.len() + 8);
         let (groups, rest) = cofactors.as_chunks::<8>();
@@ -464,6 +478,41 @@ mod x86_64 {
         }
         masks
     };
+
+    /// The bits of each byte come from a table of half bytes (Mula, Kurz, Lemire 2018), the sums of bytes stay in their lanes.
+    #[target_feature(enable = "avx2,popcnt,bmi1,bmi2,lzcnt")]
+    pub(super) fn ranks_avx2(view: View<'_>, places: &[u32]) -> u64 {
+        let View { words, before, .. } = view;
+        let table = _mm256_setr_epi8(
+            0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
+        );
+        let nibble = _mm256_set1_epi8(15);
+        let (mut vector, mut sum) = (_mm256_setzero_si256(), 0);
+        for &place in places {
+            let word = place as usize / SPAN as usize;
+            let block = word / BLOCK;
+            let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % SPAN as usize];
+            sum += u64::from(before[block]) + u64::from(part.count_ones());
+            let whole: &[Word; BLOCK] = words[block * BLOCK..].first_chunk().expect("words come in whole blocks");
+            let mask = &BEFORE[word % BLOCK];
+            let ones = |half: usize| {
+                // SAFETY: half a block is 32 bytes, as is half a mask.
+                let bits = unsafe {
+                    let bits = _mm256_loadu_si256(whole[4 * half..][..4].as_ptr().cast());
+                    _mm256_and_si256(bits, _mm256_loadu_si256(mask[4 * half..][..4].as_ptr().cast()))
+                };
+                let low = _mm256_shuffle_epi8(table, _mm256_and_si256(bits, nibble));
+                let high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16::<4>(bits), nibble));
+                _mm256_add_epi8(low, high)
+            };
+            let bytes = _mm256_add_epi8(ones(0), ones(1));
+            vector = _mm256_add_epi64(vector, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
+        }
+        let mut lanes = [0_u64; 4];
+        // SAFETY: four lanes of 64 bits.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), vector) };
+        sum + lanes.iter().sum::<u64>()
+    }
 
     /// Only the sum over all leaves is wanted, so the counts of words stay in their lanes until the end.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt,bmi2")]
