@@ -538,3 +538,106 @@ mod x86_64 {
 
 #[cfg(target_arch = "x86_64")]
 use x86_64::*;
+
+#[cfg(test)]
+mod tests {
+    use super::super::factor::{FactorTable, index_after, number};
+    use super::*;
+    use crate::primes::sieve::primes_up_to;
+    use proptest::prelude::*;
+
+    /// Words with about half of their bits set, from a seed.
+    fn words(blocks: usize, seed: u64) -> Vec<Word> {
+        let mut state = seed | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        };
+        (0..blocks * BLOCK).map(|_| next()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_level_counts_and_masks_the_same(blocks in 1_usize..70, seed: u64, period in 1_usize..200, offset in 0_usize..200) {
+            let words = words(blocks, seed);
+            let pattern: Vec<u8> = (0..period + 64).map(|i| (i % period * 37) as u8).collect();
+            let run = |level| {
+                let mut masked = words.clone();
+                let (mut counts, mut left, mut before) = (vec![0; blocks], vec![0; blocks], vec![0; blocks]);
+                let total = count(level, &words, &mut counts);
+                let total_left = mask_and_count(level, &mut masked, &pattern, offset % period, &mut left);
+                accumulate(level, &left, &mut before);
+                (masked, counts, left, before, total, total_left)
+            };
+            let expected = run(Level::Portable);
+            prop_assert_eq!(expected.4, expected.1.iter().sum::<u32>());
+            for &level in Level::all() {
+                prop_assert_eq!(&run(level), &expected, "{:?}", level);
+            }
+        }
+
+        #[test]
+        fn every_level_finds_the_leaves_that_division_finds(
+            seed: u64,
+            bits in 30_u32..60,
+            fraction in 0.5_f64..1.0,
+            from in 0.0_f64..1.0,
+            length in 0_usize..9000,
+            b in 9_usize..40,
+        ) {
+            const BLOCKS: usize = 64;
+            const HIGHEST: u64 = 300_000;
+            let xp = ((1_u64 << bits) as f64 * fraction) as u64;
+            let primes: Vec<u32> = [1].into_iter().chain(primes_up_to(HIGHEST as u32)).collect();
+            let mut factors = FactorTable::new(HIGHEST);
+            while factors.end() < HIGHEST {
+                factors.extend(&primes);
+            }
+            // Cofactors from some place on whose leaves lie in one segment.
+            let start = index_after((from * HIGHEST as f64) as u64);
+            let low = xp / number(start + length) / (SPAN * BLOCK as u64) * (SPAN * BLOCK as u64);
+            let high = low + BLOCKS as u64 * BLOCK as u64 * SPAN;
+            let range = index_after(xp / high).max(start).max(1)..start + length;
+            prop_assume!(!range.is_empty());
+            let words = words(BLOCKS, seed);
+            let (mut counts, mut before) = (vec![0; BLOCKS], vec![0; BLOCKS]);
+            count(Level::Portable, &words, &mut counts);
+            accumulate(Level::Portable, &counts, &mut before);
+            let view = View { words: &words, before: &before, low };
+            let rank = |n: u64| {
+                let word = ((n - low) / SPAN) as usize;
+                let whole: u32 = words[..word].iter().flatten().map(|byte| byte.count_ones()).sum();
+                let part = u64::from_le_bytes(words[word]) & UP_TO[((n - low) % SPAN) as usize];
+                u64::from(whole + part.count_ones())
+            };
+
+            let threshold = 2 * b as u16 + 1;
+            let mut expected = Leaves::default();
+            for index in range.clone() {
+                let entry = factors.entries()[index];
+                if entry > threshold {
+                    let sign = if entry & 1 == 1 { 1 } else { -1 };
+                    expected.weight += sign;
+                    expected.sum = expected.sum.wrapping_add(rank(xp / number(index)).wrapping_mul(sign as u64));
+                }
+            }
+            let first = primes.partition_point(|&q| q <= 1 || u64::from(q) <= xp / high);
+            let last = primes.partition_point(|&q| u64::from(q) <= xp.checked_div(low).unwrap_or(u64::MAX));
+            let primes = &primes[first..last.max(first)];
+            let reciprocals: Vec<f64> = primes.iter().map(|&q| 1.0 / f64::from(q)).collect();
+            let expected_of_primes = Leaves {
+                sum: primes.iter().map(|&q| rank(xp / u64::from(q))).sum(),
+                weight: primes.len() as i64,
+            };
+            let mut lists = Lists::default();
+            for &level in Level::all() {
+                let found = composite_leaves(level, view, &mut lists, xp, factors.entries(), range.clone(), threshold);
+                prop_assert_eq!(found, expected, "{:?}", level);
+                let found = prime_leaves(level, view, &mut lists, xp, primes, &reciprocals);
+                prop_assert_eq!(found, expected_of_primes, "{:?}", level);
+            }
+        }
+    }
+}
