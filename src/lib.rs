@@ -11,8 +11,14 @@
 //! | [`proto`] | pure: the wire: values, requests, replies |
 //! | [`primes`] | pure: the mathematics |
 
+pub mod cli;
+pub mod daemon;
 pub mod engine;
 pub mod job;
 pub mod metrics;
 pub mod primes;
 pub mod proto;
+pub mod server;
+pub mod verb;
+
+pub use daemon::Daemon;

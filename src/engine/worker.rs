@@ -186,7 +186,7 @@ fn run(load: Load, cancel: &AtomicBool) -> Outcome {
             let mut plan = job.plan();
             match plan.advance(budget) {
                 Some(value) => Outcome::Answered(value),
-                None => Outcome::Unfinished(plan),
+                None => Outcome::Unfinished(plan, job),
             }
         }
         Load::Slice(slice) => Outcome::Partial(slice(budget)),

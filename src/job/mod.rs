@@ -4,14 +4,26 @@
 
 mod checkpoint;
 mod count;
+mod factor;
+mod interim;
+mod is_prime;
+mod neighbour;
+mod nth;
 mod pi;
 mod plan;
+mod query;
 mod request;
 mod rows;
 
 pub use checkpoint::{Damaged, Reader, Writer};
 pub use count::Count;
+pub use factor::Factor;
+use interim::CountByPi;
+pub use is_prime::IsPrime;
+pub use neighbour::{Next, Prev};
+pub use nth::Nth;
 pub use pi::Pi;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
+pub use query::{Method, Query};
 pub use request::Job;
 pub use rows::Rows;

@@ -9,16 +9,16 @@ pub struct Job {
     pub title: String,
     /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
     pub streams: bool,
-    make: Box<dyn FnOnce() -> Box<dyn AnyPlan> + Send>,
+    make: Box<dyn Fn() -> Box<dyn AnyPlan> + Send>,
 }
 
 impl Job {
-    /// A job whose plan is made, where it will run, by `make`.
-    pub fn new<P: AnyPlan + 'static>(title: String, make: impl FnOnce() -> P + Send + 'static) -> Self {
+    /// A job whose plan is made, where it will run, by `make`; again, if it had to make room for others before it was begun.
+    pub fn new(title: String, make: impl Fn() -> Box<dyn AnyPlan> + Send + 'static) -> Self {
         Self {
             title,
             streams: false,
-            make: Box::new(move || Box::new(make())),
+            make: Box::new(make),
         }
     }
 
@@ -29,7 +29,7 @@ impl Job {
     }
 
     /// Makes the plan.
-    pub fn plan(self) -> Box<dyn AnyPlan> {
+    pub fn plan(&self) -> Box<dyn AnyPlan> {
         (self.make)()
     }
 }

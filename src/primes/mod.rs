@@ -6,9 +6,16 @@
 /// A natural number of any size.
 pub use dashu_int::UBig as Natural;
 
+pub mod estimate;
+pub(crate) mod factor;
 pub mod known;
+pub mod nth_table;
 mod phi;
 pub mod pi;
 pub mod primality;
 pub mod sieve;
+pub(crate) mod walk;
 pub mod wheel;
+
+/// How many primes are below 2^64 (A007053): the largest `n` whose prime fits 64 bits, 18446744073709551557.
+pub const MAX_NTH: u64 = 425_656_284_035_217_743;

@@ -2,7 +2,7 @@
 //!
 //! Plain data: bytes of replies go to a buffer that the caller owns. Knows no socket, no clock and no verb.
 
-use super::reply::{write_final, write_interim};
+use super::reply::{write_final, write_interim, write_rows};
 use super::{Interim, Reply, Tag};
 use bytes::BytesMut;
 use std::collections::{HashMap, VecDeque};
@@ -30,6 +30,8 @@ pub struct Conversation {
 struct Waiting {
     place: Place,
     is_bare: bool,
+    /// Rows that are known before the reply and wait with it.
+    rows: Vec<String>,
     reply: Option<Reply>,
 }
 
@@ -49,6 +51,7 @@ impl Conversation {
             None => self.queue.push_back(Waiting {
                 place,
                 is_bare,
+                rows: Vec::new(),
                 reply: None,
             }),
         }
@@ -58,12 +61,26 @@ impl Conversation {
 
     /// Answers a request at once, without opening it; its reply still waits for untagged ones before it.
     pub fn answer(&mut self, tag: Option<Tag>, is_bare: bool, reply: Reply, out: &mut BytesMut) {
+        self.answer_rows(tag, is_bare, Vec::new(), reply, out);
+    }
+
+    /// Answers a request at once with rows and a final reply.
+    pub fn answer_rows(
+        &mut self,
+        tag: Option<Tag>,
+        is_bare: bool,
+        rows: Vec<String>,
+        reply: Reply,
+        out: &mut BytesMut,
+    ) {
         if tag.is_some() || self.queue.is_empty() {
+            write_rows(out, tag.as_ref(), &rows);
             write_final(out, tag.as_ref(), is_bare, &reply);
         } else {
             self.queue.push_back(Waiting {
                 place: self.next,
                 is_bare,
+                rows,
                 reply: Some(reply),
             });
             self.next += 1;
@@ -83,10 +100,12 @@ impl Conversation {
         waiting.reply = Some(reply);
         while let Some(Waiting {
             is_bare,
+            rows,
             reply: Some(reply),
             ..
         }) = self.queue.front()
         {
+            write_rows(out, None, rows);
             write_final(out, None, *is_bare, reply);
             self.queue.pop_front();
         }
@@ -95,15 +114,18 @@ impl Conversation {
         }
     }
 
-    /// Writes interim lines of an opened request, if they may leave now: it is tagged, or the first in the queue.
-    pub fn interim(&mut self, place: Place, interim: &Interim, out: &mut BytesMut) {
-        match self.tagged.get(&place) {
-            Some(tag) => write_interim(out, Some(tag), interim),
-            None if self.may_stream(place) => write_interim(out, None, interim),
-            None => debug_assert!(
-                !matches!(interim, Interim::Rows(_)),
-                "rows are granted to the head only"
-            ),
+    /// Writes interim lines of an opened request, if they may leave now: it is tagged, or the first in the queue. Else rows
+    /// wait with their reply, and progress is forgotten.
+    pub fn interim(&mut self, place: Place, interim: Interim, out: &mut BytesMut) {
+        match (self.tagged.get(&place), interim) {
+            (Some(tag), interim) => write_interim(out, Some(tag), &interim),
+            (None, interim) if self.may_stream(place) => write_interim(out, None, &interim),
+            (None, Interim::Rows(rows)) => {
+                if let Some(waiting) = self.waiting(place) {
+                    waiting.rows.extend(rows);
+                }
+            }
+            (None, _) => {}
         }
     }
 

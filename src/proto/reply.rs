@@ -51,14 +51,7 @@ pub(super) fn write_final(out: &mut BytesMut, tag: Option<&Tag>, is_bare: bool, 
 /// Writes interim lines.
 pub(super) fn write_interim(out: &mut BytesMut, tag: Option<&Tag>, interim: &Interim) {
     match interim {
-        Interim::Rows(rows) => {
-            for row in rows {
-                write_tag(out, tag);
-                out.extend_from_slice(b"= ");
-                write_words(out, row);
-                out.extend_from_slice(b"\n");
-            }
-        }
+        Interim::Rows(rows) => write_rows(out, tag, rows),
         Interim::Progress { done, eta } => {
             write_tag(out, tag);
             // Never "100.0" before the answer is there.
@@ -73,6 +66,16 @@ pub(super) fn write_interim(out: &mut BytesMut, tag: Option<&Tag>, interim: &Int
             write_tag(out, tag);
             write_fmt(out, format_args!("* stalled={}\n", short_duration(*since)));
         }
+    }
+}
+
+/// Writes rows, a line each.
+pub(super) fn write_rows(out: &mut BytesMut, tag: Option<&Tag>, rows: &[String]) {
+    for row in rows {
+        write_tag(out, tag);
+        out.extend_from_slice(b"= ");
+        write_words(out, row);
+        out.extend_from_slice(b"\n");
     }
 }
 

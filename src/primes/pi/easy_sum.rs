@@ -27,7 +27,10 @@ pub(crate) fn sum(level: Level, table: &PiTable, xp: u64, primes: &[u32], recipr
         return primes.iter().map(|&q| table.pi_at(xp / u64::from(q))).sum();
     }
     if xp >= EXACT_BY_RECIPROCAL {
-        return primes.iter().map(|&q| table.pi_at((xp as f64 / f64::from(q)) as u64)).sum();
+        return primes
+            .iter()
+            .map(|&q| table.pi_at((xp as f64 / f64::from(q)) as u64))
+            .sum();
     }
     match level {
         Level::Portable => portable(table, xp, reciprocals),

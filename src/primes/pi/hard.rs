@@ -132,7 +132,14 @@ impl Work {
         self.result.weights.push(leaves.weight as i32);
         self.result.counts.push(self.total);
         let Self { room, low, total, .. } = self;
-        *total = tables.sieves.cross_off(tables.level, &mut room.words, &mut room.counts, *low, *total, tables.prime(b));
+        *total = tables.sieves.cross_off(
+            tables.level,
+            &mut room.words,
+            &mut room.counts,
+            *low,
+            *total,
+            tables.prime(b),
+        );
         true
     }
 

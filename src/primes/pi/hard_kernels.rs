@@ -79,8 +79,18 @@ pub(crate) fn composite_leaves(
         // Whole groups of 32 entries behind the first, so that the vector kernel meets each group once.
         let to = range.end.min((from + LIST) / 32 * 32);
         let found = filter(level, entries, from..to, threshold, &mut lists.cofactors);
-        let (plus, minus) = divide(level, xp, view.low, &lists.cofactors[..found], &mut lists.plus, &mut lists.minus);
-        let sums = (ranks(level, view, &lists.plus[..plus]), ranks(level, view, &lists.minus[..minus]));
+        let (plus, minus) = divide(
+            level,
+            xp,
+            view.low,
+            &lists.cofactors[..found],
+            &mut lists.plus,
+            &mut lists.minus,
+        );
+        let sums = (
+            ranks(level, view, &lists.plus[..plus]),
+            ranks(level, view, &lists.minus[..minus]),
+        );
         leaves.sum = leaves.sum.wrapping_add(sums.0).wrapping_sub(sums.1);
         leaves.weight += plus as i64 - minus as i64;
         from = to;
@@ -89,7 +99,14 @@ pub(crate) fn composite_leaves(
 }
 
 /// The leaves `p q` for these primes `q`, given with their reciprocals.
-pub(crate) fn prime_leaves(level: Level, view: View<'_>, lists: &mut Lists, xp: u64, primes: &[u32], reciprocals: &[f64]) -> Leaves {
+pub(crate) fn prime_leaves(
+    level: Level,
+    view: View<'_>,
+    lists: &mut Lists,
+    xp: u64,
+    primes: &[u32],
+    reciprocals: &[f64],
+) -> Leaves {
     let mut leaves = Leaves::default();
     for (primes, reciprocals) in primes.chunks(LIST).zip(reciprocals.chunks(LIST)) {
         multiply(level, xp, view.low, primes, reciprocals, &mut lists.plus);
@@ -121,24 +138,54 @@ pub(crate) fn count(level: Level, words: &[Word], counts: &mut [u32]) -> u32 {
 
 /// Clears what the pattern clears, and counts the bits that are left. The pattern repeats after `period` bytes, is 64 bytes longer than
 /// that, and begins at byte `offset`.
-pub(crate) fn mask_and_count(level: Level, words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u32]) -> u32 {
-    dispatch!(level, mask_portable, mask_avx2, mask_avx512, (words, pattern, offset, counts))
+pub(crate) fn mask_and_count(
+    level: Level,
+    words: &mut [Word],
+    pattern: &[u8],
+    offset: usize,
+    counts: &mut [u32],
+) -> u32 {
+    dispatch!(
+        level,
+        mask_portable,
+        mask_avx2,
+        mask_avx512,
+        (words, pattern, offset, counts)
+    )
 }
 
 /// Turns the counts of blocks into the counts of all blocks before.
 pub(crate) fn accumulate(level: Level, counts: &[u32], before: &mut [u32]) {
-    dispatch!(level, accumulate_portable, accumulate_avx2, accumulate_avx512, (counts, before));
+    dispatch!(
+        level,
+        accumulate_portable,
+        accumulate_avx2,
+        accumulate_avx512,
+        (counts, before)
+    );
 }
 
 fn filter(level: Level, entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize {
-    dispatch!(level, filter_portable, filter_avx2, filter_avx512, (entries, range, threshold, found))
+    dispatch!(
+        level,
+        filter_portable,
+        filter_avx2,
+        filter_avx512,
+        (entries, range, threshold, found)
+    )
 }
 
 fn divide(level: Level, xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
     if xp >= 1 << 51 {
         return divide_exactly(xp, low, cofactors, plus, minus);
     }
-    dispatch!(level, divide_portable, divide_avx2, divide_avx512, (xp, low, cofactors, plus, minus))
+    dispatch!(
+        level,
+        divide_portable,
+        divide_avx2,
+        divide_avx512,
+        (xp, low, cofactors, plus, minus)
+    )
 }
 
 fn multiply(level: Level, xp: u64, low: u64, primes: &[u32], reciprocals: &[f64], places: &mut [u32]) {
@@ -148,7 +195,13 @@ fn multiply(level: Level, xp: u64, low: u64, primes: &[u32], reciprocals: &[f64]
         }
         return;
     }
-    dispatch!(level, multiply_portable, multiply_avx2, multiply_avx512, (xp, low, reciprocals, places));
+    dispatch!(
+        level,
+        multiply_portable,
+        multiply_avx2,
+        multiply_avx512,
+        (xp, low, reciprocals, places)
+    );
 }
 
 fn ranks(level: Level, view: View<'_>, places: &[u32]) -> u64 {
@@ -302,7 +355,10 @@ mod x86_64 {
         };
         let [a, b, c, d, e, f, g, h] = counts;
         let (first, second) = (quarters([a, b, c, d]), quarters([e, f, g, h]));
-        let pairs = _mm512_add_epi16(_mm512_unpacklo_epi64(first, second), _mm512_unpackhi_epi64(first, second));
+        let pairs = _mm512_add_epi16(
+            _mm512_unpacklo_epi64(first, second),
+            _mm512_unpackhi_epi64(first, second),
+        );
         let half = _mm256_add_epi16(_mm512_castsi512_si256(pairs), _mm512_extracti64x4_epi64::<1>(pairs));
         let whole = _mm_add_epi16(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
         _mm256_cvtepu16_epi32(whole)
@@ -392,7 +448,9 @@ mod x86_64 {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt")]
     pub(super) fn filter_avx512(entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize {
         const GROUP: usize = 32;
-        assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP) && found.len() >= range.len() + GROUP);
+        assert!(
+            range.end <= entries.len() && entries.len().is_multiple_of(GROUP) && found.len() >= range.len() + GROUP
+        );
         let limit = _mm512_set1_epi16(threshold as i16);
         let seven_fff = _mm512_set1_epi32(0x7fff);
         let mut count = 0;
@@ -402,9 +460,13 @@ mod x86_64 {
             // SAFETY: whole groups lie within the entries, and the residues are whole groups too.
             let (entry, residue) = unsafe {
                 let residue = RESIDUES.as_ptr().add(start % ENTRIES);
-                (_mm512_loadu_si512(entries.as_ptr().add(start).cast()), _mm512_loadu_si512(residue.cast()))
+                (
+                    _mm512_loadu_si512(entries.as_ptr().add(start).cast()),
+                    _mm512_loadu_si512(residue.cast()),
+                )
             };
-            let inside = (u32::MAX << range.start.saturating_sub(start)) & (u64::from(u32::MAX) >> (start + GROUP).saturating_sub(range.end)) as u32;
+            let inside = (u32::MAX << range.start.saturating_sub(start))
+                & (u64::from(u32::MAX) >> (start + GROUP).saturating_sub(range.end)) as u32;
             let mask = _mm512_mask_cmpgt_epu16_mask(inside, entry, limit);
             let signed = _mm512_or_si512(residue, _mm512_slli_epi16::<15>(entry));
             let packed = _mm512_maskz_compress_epi16(mask, signed);
@@ -413,7 +475,10 @@ mod x86_64 {
                 let sign = _mm512_slli_epi32::<16>(_mm512_andnot_si512(seven_fff, wide));
                 _mm512_or_si512(sign, _mm512_add_epi32(base, _mm512_and_si512(wide, seven_fff)))
             };
-            let halves = (spread(_mm512_castsi512_si256(packed)), spread(_mm512_extracti64x4_epi64::<1>(packed)));
+            let halves = (
+                spread(_mm512_castsi512_si256(packed)),
+                spread(_mm512_extracti64x4_epi64::<1>(packed)),
+            );
             // SAFETY: `count` is at most the entries passed so far, and 32 words more were checked to have room.
             unsafe {
                 let to = found.as_mut_ptr().add(count);
@@ -426,7 +491,13 @@ mod x86_64 {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
-    pub(super) fn divide_avx512(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
+    pub(super) fn divide_avx512(
+        xp: u64,
+        low: u64,
+        cofactors: &[u32],
+        plus: &mut [u32],
+        minus: &mut [u32],
+    ) -> (usize, usize) {
         let (numerator, offset) = (_mm512_set1_pd(xp as f64 + 0.5), _mm512_set1_pd(low as f64));
         let without_sign = _mm256_set1_epi32(i32::MAX);
         assert!(plus.len() >= cofactors.len() + 8 && minus.len() >= cofactors.len() + 8);
@@ -440,8 +511,14 @@ mod x86_64 {
             let mask = _mm256_movepi32_mask(signed);
             // SAFETY: at most as many were written as there are cofactors, and there is room for eight more.
             unsafe {
-                _mm256_storeu_si256(plus.as_mut_ptr().add(pluses).cast(), _mm256_maskz_compress_epi32(mask, place));
-                _mm256_storeu_si256(minus.as_mut_ptr().add(minuses).cast(), _mm256_maskz_compress_epi32(!mask, place));
+                _mm256_storeu_si256(
+                    plus.as_mut_ptr().add(pluses).cast(),
+                    _mm256_maskz_compress_epi32(mask, place),
+                );
+                _mm256_storeu_si256(
+                    minus.as_mut_ptr().add(minuses).cast(),
+                    _mm256_maskz_compress_epi32(!mask, place),
+                );
             }
             pluses += mask.count_ones() as usize;
             minuses += mask.count_zeros() as usize;
@@ -493,7 +570,9 @@ mod x86_64 {
             let block = word / BLOCK;
             let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % SPAN as usize];
             sum += u64::from(before[block]) + u64::from(part.count_ones());
-            let whole: &[Word; BLOCK] = words[block * BLOCK..].first_chunk().expect("words come in whole blocks");
+            let whole: &[Word; BLOCK] = words[block * BLOCK..]
+                .first_chunk()
+                .expect("words come in whole blocks");
             let mask = &BEFORE[word % BLOCK];
             let ones = |half: usize| {
                 // SAFETY: half a block is 32 bytes, as is half a mask.
@@ -524,11 +603,16 @@ mod x86_64 {
             let block = word / BLOCK;
             let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % SPAN as usize];
             sum += u64::from(before[block]) + u64::from(part.count_ones());
-            let whole: &[Word; BLOCK] = words[block * BLOCK..].first_chunk().expect("words come in whole blocks");
+            let whole: &[Word; BLOCK] = words[block * BLOCK..]
+                .first_chunk()
+                .expect("words come in whole blocks");
             // SAFETY: a block is 64 bytes, as is each mask.
             let (bits, mask) = unsafe {
                 let mask = BEFORE[word % BLOCK].as_ptr();
-                (_mm512_loadu_si512(whole.as_ptr().cast()), _mm512_loadu_si512(mask.cast()))
+                (
+                    _mm512_loadu_si512(whole.as_ptr().cast()),
+                    _mm512_loadu_si512(mask.cast()),
+                )
             };
             vector = _mm512_add_epi64(vector, _mm512_popcnt_epi64(_mm512_and_si512(bits, mask)));
         }

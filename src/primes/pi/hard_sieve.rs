@@ -64,13 +64,25 @@ impl Sieves {
         for word in words.iter_mut() {
             word.copy_from_slice(&first.0[at..at + 8]);
             at += 8;
-            at = if at >= first.period() as usize { at - first.period() as usize } else { at };
+            at = if at >= first.period() as usize {
+                at - first.period() as usize
+            } else {
+                at
+            };
         }
         mask_and_count(level, words, &second.0, second.offset(low), counts)
     }
 
     /// Crosses off the multiples of a prime, the prime itself among them; gives how many numbers are left of `total`.
-    pub(crate) fn cross_off(&self, level: Level, words: &mut [Word], counts: &mut [u32], low: u64, total: u32, prime: u64) -> u32 {
+    pub(crate) fn cross_off(
+        &self,
+        level: Level,
+        words: &mut [Word],
+        counts: &mut [u32],
+        low: u64,
+        total: u32,
+        prime: u64,
+    ) -> u32 {
         if let Ok(at) = self.small.binary_search_by_key(&prime, |small| small.0) {
             let pattern = &self.small[at].1;
             return mask_and_count(level, words, &pattern.0, pattern.offset(low), counts);

@@ -24,7 +24,11 @@ pub(crate) fn sum(tables: &Tables, indices: Range<usize>) -> u64 {
     for (&entry, index) in tables.factors.entries()[indices.clone()].iter().zip(indices) {
         if entry > least {
             let phi = tables.phi.eight(tables.shape.x / number(index));
-            sum = if entry & 1 == 0 { sum.wrapping_add(phi) } else { sum.wrapping_sub(phi) };
+            sum = if entry & 1 == 0 {
+                sum.wrapping_add(phi)
+            } else {
+                sum.wrapping_sub(phi)
+            };
         }
     }
     sum

@@ -95,7 +95,11 @@ mod tests {
     #[test]
     fn parameters_keep_their_order() {
         for exponent in 60..=192 {
-            let x = if exponent == 192 { u64::MAX } else { 10_f64.powf(f64::from(exponent) / 10.0) as u64 };
+            let x = if exponent == 192 {
+                u64::MAX
+            } else {
+                10_f64.powf(f64::from(exponent) / 10.0) as u64
+            };
             let shape = Shape::new(x.max(Shape::LEAST));
             assert!(shape.x_star > 19 && shape.x_star <= shape.y, "{shape:?}");
             assert!(shape.cbrt_x < shape.y && shape.y < shape.sqrt_x, "{shape:?}");

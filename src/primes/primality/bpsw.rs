@@ -30,13 +30,19 @@ pub(crate) struct Power<E> {
     pub(crate) next: u32,
 }
 
-/// `U_k`, `V_k` and `Q^k` of the Lucas sequences for `P = 1`, `Q = (1 - D) / 4`, where `k` has the bits of `n + 1` from `next` up.
+/// The strong Lucas test for `P = 1`, `Q = (1 - D) / 4`, on the powers of `r = alpha / beta`, the quotient of the zeros of `x^2 - P x + Q`.
+///
+/// `U_d = 0` means `r^d = 1` and `V_d = 0` means `r^d = -1`; and `V_2k = Q^k W_k` for `W_k = r^k + r^-k`. These `W` are a Lucas sequence with
+/// `Q = 1`, `W_1 = P^2 / Q - 2`, which needs no powers of `Q`: two multiplications a bit and not three (R. Crandall, C. Pomerance, "Prime
+/// Numbers", section 3.6.3, take the same way to the test without "strong").
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lucas<E> {
-    pub(crate) discriminant: i32,
-    pub(crate) u: E,
-    pub(crate) v: E,
-    pub(crate) q_power: E,
+    /// `W_1`
+    pub(crate) first: E,
+    /// `W_k` and `W_(k+1)`, where `k` has the bits of `n + 1` from `next` up.
+    pub(crate) w: E,
+    pub(crate) w_after: E,
+    /// The bits of `n + 1` that are still to come.
     pub(crate) next: u32,
 }
 
@@ -82,7 +88,11 @@ impl<E: Clone + PartialEq> Test<E> {
             let size = discriminant.unsigned_abs();
             // Every D of the sequence 5, -7, 9, -11, ... is 1 mod 4, so reciprocity has no sign: (D/n) = (n/|D|).
             match jacobi(ring.modulus_mod(size), size) {
-                -1 => return Self::Lucas(Lucas::new(ring, discriminant)),
+                -1 => {
+                    // Without an inverse of Q there is a common factor.
+                    let inverse = ring.inverse((1 - discriminant) / 4);
+                    return inverse.map_or(Self::Done(false), |inverse| Self::Lucas(Lucas::new(ring, &inverse)));
+                }
                 // A common factor; n itself may be that factor's size only if n is a small prime.
                 0 if ring.modulus_bits() > 32 - size.leading_zeros() => return Self::Done(false),
                 _ => {
@@ -96,10 +106,29 @@ impl<E: Clone + PartialEq> Test<E> {
         }
     }
 
+    /// The same test with its elements in another representation.
+    pub(crate) fn map<F>(self, mut to: impl FnMut(E) -> F) -> Test<F> {
+        match self {
+            Self::Power(Power { power, next }) => Test::Power(Power { power: to(power), next }),
+            Self::Lucas(Lucas {
+                first,
+                w,
+                w_after,
+                next,
+            }) => Test::Lucas(Lucas {
+                first: to(first),
+                w: to(w),
+                w_after: to(w_after),
+                next,
+            }),
+            Self::Done(verdict) => Test::Done(verdict),
+        }
+    }
+
     /// The share of the whole cost that is done, 0.0..=1.0, if the number turns out to be prime.
     pub(crate) fn progress(&self, modulus_bits: u32) -> f64 {
         let bits = f64::from(modulus_bits);
-        // A step costs one squaring, against two or three multiplications.
+        // A step costs one squaring, against a squaring and a multiplication.
         const POWER_SHARE: f64 = 0.3;
         match self {
             Self::Power(power) => POWER_SHARE * (1.0 - f64::from(power.next) / bits),
@@ -141,18 +170,18 @@ impl<E: Clone + PartialEq> Power<E> {
 }
 
 impl<E: Clone + PartialEq> Lucas<E> {
-    fn new<R: Ring<Element = E>>(ring: &R, discriminant: i32) -> Self {
-        let one = ring.one();
-        let q_power = ring.scale(&one, &ring.small((1 - discriminant) / 4));
+    fn new<R: Ring<Element = E>>(ring: &R, q_inverse: &E) -> Self {
+        let two = ring.add(&ring.one(), &ring.one());
+        let first = ring.sub(q_inverse, &two);
+        let w_after = ring.sub(&ring.square(&first), &two);
         let next = match ring.modulus_bits() {
             bits if (0..bits).all(|i| ring.modulus_bit(i)) => bits,
             bits => bits - 1,
         };
         Self {
-            discriminant,
-            u: one.clone(),
-            v: one,
-            q_power,
+            w: first.clone(),
+            first,
+            w_after,
             next,
         }
     }
@@ -160,53 +189,51 @@ impl<E: Clone + PartialEq> Lucas<E> {
     #[inline]
     fn advance<R: Ring<Element = E>>(&mut self, ring: &R, over: &mut impl FnMut() -> bool) -> Option<bool> {
         let zero = ring.zero();
-        let one = ring.one();
-        let q = (1 - self.discriminant) / 4;
-        let discriminant = ring.small(self.discriminant);
-        let q_factor = ring.small(q);
+        let two = ring.add(&ring.one(), &ring.one());
         // n + 1 = odd * 2^twos; above its lowest set bit its bits are those of n (none if n is a Mersenne number).
         let mut twos = 1;
         while twos < ring.modulus_bits() && ring.modulus_bit(twos) {
             twos += 1;
         }
         loop {
+            if self.next == twos && self.is_sign(ring, &two) {
+                return Some(true);
+            }
             if self.next <= twos {
-                if self.v == zero || (self.next == twos && self.u == zero) {
+                if self.next > 1 && self.w == zero {
                     return Some(true);
                 }
-                if self.next <= 1 {
+                if self.next <= 2 {
                     return Some(false);
                 }
             }
             self.next -= 1;
-            let v_square = ring.square(&self.v);
-            // U_2k = U_k V_k is of no more use once k has passed the odd part.
-            if self.next >= twos {
-                self.u = ring.mul(&self.u, &self.v);
-            }
-            self.v = ring.sub(&v_square, &ring.add(&self.q_power, &self.q_power));
-            // Q = -1 half of the time: then Q^2k is 1.
-            self.q_power = if q == -1 {
-                one.clone()
+            if self.next == twos || (self.next > twos && ring.modulus_bit(self.next)) {
+                self.w = ring.sub(&ring.mul(&self.w, &self.w_after), &self.first);
+                self.w_after = ring.sub(&ring.square(&self.w_after), &two);
             } else {
-                ring.square(&self.q_power)
-            };
-            let odd = self.next == twos || (self.next > twos && ring.modulus_bit(self.next));
-            if odd {
-                let u_scaled = ring.scale(&self.u, &discriminant);
-                self.u = ring.halve(&ring.add(&self.u, &self.v));
-                self.v = ring.halve(&ring.add(&u_scaled, &self.v));
-                self.q_power = ring.scale(&self.q_power, &q_factor);
+                // Past the odd part only W_k is looked at.
+                if self.next > twos {
+                    self.w_after = ring.sub(&ring.mul(&self.w, &self.w_after), &self.first);
+                }
+                self.w = ring.sub(&ring.square(&self.w), &two);
             }
             if over() {
                 return None;
             }
         }
     }
+
+    /// Whether `r^k` is 1 or -1: then `W_k = r^k + r^-k` and `W_(k+1)` are those of `k = 0` or their negatives.
+    fn is_sign<R: Ring<Element = E>>(&self, ring: &R, two: &E) -> bool {
+        let zero = ring.zero();
+        (self.w == *two && self.w_after == self.first)
+            || (self.w == ring.sub(&zero, two) && self.w_after == ring.sub(&zero, &self.first))
+    }
 }
 
 /// The Jacobi symbol `(a/n)` for odd `n`.
-fn jacobi(a: u32, n: u32) -> i32 {
+pub(crate) fn jacobi(a: u32, n: u32) -> i32 {
     let (mut a, mut n, mut sign) = (a % n, n, 1);
     while a != 0 {
         let twos = a.trailing_zeros();

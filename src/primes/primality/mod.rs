@@ -1,10 +1,12 @@
 //! Is a number prime? Baillie-PSW: proved for everything below 2^64, without a known exception above.
 //!
-//! [`is_prime_u64`] and [`is_prime_u128`] answer at once. [`bpsw`] is the one test
-//! behind both, [`ring`] the arithmetic of words.
+//! [`is_prime_u64`] and [`is_prime_u128`] answer at once; numbers beyond go through [`large`], step by step. [`bpsw`] is the
+//! one test behind all of them, [`ring`] the arithmetic of words.
 
 pub(crate) mod bpsw;
+pub(crate) mod large;
 pub(crate) mod ring;
+pub mod search;
 
 use bpsw::Test;
 use ring::{Montgomery, Ring};
@@ -20,7 +22,7 @@ pub fn is_prime_u64(n: u64) -> bool {
     if n < 64 {
         return SMALL >> n & 1 == 1;
     }
-    if n % 2 == 0 || !coprime(n, SMALL_PRODUCT) {
+    if n.is_multiple_of(2) || !coprime(n, SMALL_PRODUCT) {
         return false;
     }
     n < 59 * 59 || passes(&Montgomery::new(n))

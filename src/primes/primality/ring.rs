@@ -9,8 +9,6 @@
 pub(crate) trait Ring {
     /// A residue, in the ring's own representation; equal residues are equal elements.
     type Element: Clone + PartialEq;
-    /// A small factor, prepared for [`Ring::scale`].
-    type Small;
 
     /// The residue of 0.
     fn zero(&self) -> Self::Element;
@@ -24,12 +22,26 @@ pub(crate) trait Ring {
     fn mul(&self, a: &Self::Element, b: &Self::Element) -> Self::Element;
     /// `a * a`
     fn square(&self, a: &Self::Element) -> Self::Element;
-    /// `a / 2`
-    fn halve(&self, a: &Self::Element) -> Self::Element;
-    /// Prepares the factor `k`.
-    fn small(&self, k: i32) -> Self::Small;
-    /// `a * k`
-    fn scale(&self, a: &Self::Element, k: &Self::Small) -> Self::Element;
+    /// `1 / k` for a small `k` that is not 0; `None` if it has a factor in common with `n`.
+    fn inverse(&self, k: i32) -> Option<Self::Element>;
+
+    /// `a * k` for a small `k`, by doublings.
+    #[inline]
+    fn scale(&self, a: &Self::Element, k: i32) -> Self::Element {
+        let size = k.unsigned_abs();
+        let mut product = self.zero();
+        for i in (0..u32::BITS - size.leading_zeros()).rev() {
+            product = self.add(&product, &product);
+            if size >> i & 1 == 1 {
+                product = self.add(&product, a);
+            }
+        }
+        if k < 0 {
+            self.sub(&self.zero(), &product)
+        } else {
+            product
+        }
+    }
 
     /// `n mod k`
     fn modulus_mod(&self, k: u32) -> u32;
@@ -55,8 +67,8 @@ pub(crate) trait Word: Copy + Ord + std::fmt::Debug {
     fn overflowing_sub(self, b: Self) -> (Self, bool);
     /// `a + b` modulo the word, and whether it went over the top.
     fn overflowing_add(self, b: Self) -> (Self, bool);
-    /// `a / 2` rounded down, and whether `a` is odd.
-    fn halves(self) -> (Self, bool);
+    /// `a / k`
+    fn div_small(self, k: u32) -> Self;
     /// The word of a small number.
     fn of(small: u32) -> Self;
     /// `2^BITS mod self`
@@ -92,9 +104,9 @@ macro_rules! word {
             fn overflowing_add(self, b: Self) -> (Self, bool) {
                 <$word>::overflowing_add(self, b)
             }
-            #[inline(always)]
-            fn halves(self) -> (Self, bool) {
-                (self >> 1, self & 1 == 1)
+            #[inline]
+            fn div_small(self, k: u32) -> Self {
+                self / Self::from(k)
             }
             #[inline(always)]
             fn of(small: u32) -> Self {
@@ -210,7 +222,6 @@ impl<W: Word> Montgomery<W> {
 
 impl<W: Word> Ring for Montgomery<W> {
     type Element = W;
-    type Small = W;
 
     #[inline(always)]
     fn zero(&self) -> W {
@@ -236,34 +247,23 @@ impl<W: Word> Ring for Montgomery<W> {
     fn square(&self, a: &W) -> W {
         self.times(*a, *a)
     }
-    #[inline(always)]
-    fn halve(&self, a: &W) -> W {
-        // An odd a takes n along, which is odd too: (a + n) / 2 = a/2 + n/2 + 1 with both halves rounded down.
-        let (half, odd) = a.halves();
-        if odd {
-            half.overflowing_add(self.modulus.halves().0)
-                .0
-                .overflowing_add(W::of(1))
-                .0
-        } else {
-            half
-        }
-    }
-    #[inline]
-    fn small(&self, k: i32) -> W {
+    fn inverse(&self, k: i32) -> Option<W> {
         let size = k.unsigned_abs();
-        let mut product = W::ZERO;
-        for i in (0..u32::BITS - size.leading_zeros()).rev() {
-            product = self.plus(product, product);
-            if size >> i & 1 == 1 {
-                product = self.plus(product, self.one);
-            }
-        }
-        if k < 0 { self.minus(W::ZERO, product) } else { product }
-    }
-    #[inline(always)]
-    fn scale(&self, a: &W, k: &W) -> W {
-        self.times(*a, *k)
+        // (1 + t n) / k for the t that makes it whole; Montgomery form is linear, so 1 may be the element.
+        let one = u64::from(self.one.mod_small(size));
+        let n = u64::from(self.modulus.mod_small(size));
+        let t = (0..size).find(|t| (one + u64::from(*t) * n).is_multiple_of(size.into()))?;
+        // Quotients and remainders apart, since t n may be longer than a word.
+        let carry = (one + u64::from(t) * n) / u64::from(size);
+        let quotient = self.modulus.div_small(size).wrapping_mul(W::of(t));
+        let inverse = self
+            .one
+            .div_small(size)
+            .overflowing_add(quotient)
+            .0
+            .overflowing_add(W::of(carry as u32))
+            .0;
+        Some(if k < 0 { self.minus(W::ZERO, inverse) } else { inverse })
     }
 
     #[inline]
@@ -322,7 +322,6 @@ mod tests {
             let (a, b) = (a % n, b % n);
             let product = ring.mul(&element(&ring, a), &element(&ring, b));
             prop_assert_eq!(product, element(&ring, product_by_doubling(a, b, n)));
-            prop_assert_eq!(ring.halve(&ring.add(&product, &product)), product);
             prop_assert_eq!(ring.sub(&ring.add(&product, &a), &a), product);
         }
 
@@ -330,11 +329,23 @@ mod tests {
         fn words_and_double_words_agree_on_small_factors(n in 3u64.., k: i32, a: u64) {
             let ring = Montgomery::new(n | 1);
             let n = i128::from(n | 1);
-            let a = ring.scale(&ring.one(), &ring.small((a >> 34) as i32));
-            let product = ring.scale(&a, &ring.small(k));
+            let a = ring.scale(&ring.one(), (a >> 33) as i32);
+            let product = ring.scale(&a, k);
             // Multiplying by the plain word 1 takes an element out of Montgomery form.
             let plain = |e: &u64| i128::from(ring.mul(e, &1));
             prop_assert_eq!(plain(&product), (plain(&a) * i128::from(k)).rem_euclid(n));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn inverses_are_inverses(n in 3u128.., shift in 0u32..120, k in -300i32..300) {
+            let ring = Montgomery::new((n >> shift | 1).max(3));
+            prop_assume!(k != 0);
+            match ring.inverse(k) {
+                Some(inverse) => prop_assert_eq!(ring.scale(&inverse, k), ring.one()),
+                None => prop_assert!((2..=k.unsigned_abs()).any(|d| ring.modulus_mod(d) == 0 && k.unsigned_abs() % d == 0)),
+            }
         }
     }
 

@@ -51,15 +51,16 @@ fn cross_off<const C: usize>(primes: &mut [SmallPrime], buffer: &mut [u8], start
     let end = start + length;
     for SmallPrime { prime, into } in primes {
         let p = *prime as usize;
-        let place = Places::of::<C>(p);
+        let places = places::<C>(p);
+        // Never so; said once a prime, so that the compiler need not check it once a multiple.
+        if places.iter().any(|&place| place >= p) {
+            continue;
+        }
         let mut at = start - *into as usize;
         while at < end {
             let period = &mut buffer[at..at + p];
-            for (j, place) in place.0.iter().enumerate() {
-                // Never out of bounds; said here because it lets the compiler check once a prime, not once a multiple.
-                if let Some(byte) = period.get_mut(*place) {
-                    *byte &= TURNS_30[C][j].keep;
-                }
+            for (place, turn) in places.iter().zip(&TURNS_30[C]) {
+                period[*place] &= turn.keep;
             }
             at += p;
         }
@@ -67,15 +68,11 @@ fn cross_off<const C: usize>(primes: &mut [SmallPrime], buffer: &mut [u8], start
     }
 }
 
-/// In which bytes of its period the multiples of a prime lie.
-struct Places([usize; 8]);
-
-impl Places {
-    #[inline(always)]
-    fn of<const C: usize>(p: usize) -> Self {
-        let (a, r) = (p / 30, RESIDUES[C] as usize);
-        Self(RESIDUES.map(|s| a * s as usize + r * s as usize / 30))
-    }
+/// In which bytes of its period the multiples of a prime of the residue `RESIDUES[C]` lie.
+#[inline(always)]
+fn places<const C: usize>(p: usize) -> [usize; 8] {
+    let (a, r) = (p / 30, RESIDUES[C] as usize);
+    RESIDUES.map(|s| a * s as usize + r * s as usize / 30)
 }
 
 #[cfg(test)]

@@ -1,0 +1,137 @@
+//! `primed demo`: the classic experiment, live. One client asks a short question over and over; then long ones come.
+//!
+//! On a single event loop the short answers stop when the first long question arrives. Here they must not.
+
+use crate::Daemon;
+use hdrhistogram::Histogram;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Seconds before the long questions.
+const QUIET_SECONDS: usize = 3;
+/// The widest bar of the chart.
+const BAR: usize = 44;
+
+/// The arguments of `demo`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Demo {
+    /// Threads that compute [default: one a core]
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// Seconds with long questions
+    #[arg(long, value_name = "N", default_value = "7")]
+    seconds: NonZeroUsize,
+    /// The short question
+    #[arg(value_name = "REQUEST", default_value = "1")]
+    request: Vec<String>,
+}
+
+/// What the client saw in one second.
+struct Second {
+    requests: u64,
+    latency_us: Histogram<u64>,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
+        let workers = workers.map_or(1, NonZeroUsize::get);
+        let question = self.request.join(" ");
+        let daemon = Daemon::new()
+            .workers(workers)
+            .listen(([127, 0, 0, 1], 0).into())
+            .spawn()?;
+        let address = daemon.addresses()[0];
+        println!(
+            "a daemon on {address} with {workers} workers; one client asks '{question}', waits for the answer, asks again"
+        );
+        println!("{:>6} {:>12} {:>10}", "second", "requests/s", "p99");
+        let seconds = QUIET_SECONDS + self.seconds.get();
+        let mut client = Client::connect(address)?;
+        let mut long = Vec::new();
+        let mut rates = Vec::new();
+        for second in 0..seconds {
+            if second == QUIET_SECONDS {
+                long = begin_long(address, 2 * workers)?;
+                println!(
+                    "{:-<76}",
+                    format!("-- from here on with {} questions like 'pi 10^18' ", long.len())
+                );
+            }
+            let seen = client.hammer(&question)?;
+            rates.push(seen.requests);
+            let most = rates.iter().copied().max().unwrap_or(1).max(1);
+            let bar = "#".repeat((seen.requests as usize * BAR).div_ceil(most as usize));
+            let p99 = seen.latency_us.value_at_quantile(0.99);
+            println!("{:>6} {:>12} {:>7} us {bar}", second + 1, seen.requests, p99);
+        }
+        let before = mean(&rates[..QUIET_SECONDS]);
+        let beside = mean(&rates[QUIET_SECONDS..]);
+        println!(
+            "{beside:.0} of {before:.0} requests a second were kept beside {} long questions: {:.0} %",
+            long.len(),
+            100.0 * beside / before
+        );
+        println!("(the asyncio service this is modelled on goes from 7300 to 0)");
+        drop(long);
+        daemon.stop(Duration::ZERO);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn mean(rates: &[u64]) -> f64 {
+    rates.iter().sum::<u64>() as f64 / rates.len() as f64
+}
+
+/// Asks questions that take hours, each on a connection of its own and none equal to another.
+fn begin_long(address: SocketAddr, count: usize) -> anyhow::Result<Vec<TcpStream>> {
+    let ask = |index| {
+        let mut stream = TcpStream::connect(address)?;
+        writeln!(stream, "pi {}", 1_000_000_000_000_000_000u64 + index as u64)?;
+        Ok(stream)
+    };
+    (0..count).map(ask).collect()
+}
+
+struct Client {
+    stream: TcpStream,
+    replies: BufReader<TcpStream>,
+}
+
+impl Client {
+    fn connect(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let replies = BufReader::new(stream.try_clone()?);
+        Ok(Self { stream, replies })
+    }
+
+    /// Asks for one second.
+    fn hammer(&mut self, question: &str) -> anyhow::Result<Second> {
+        let line = format!("{question}\n");
+        let mut reply = String::new();
+        let mut latency_us = Histogram::new(3)?;
+        let mut requests = 0;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(1) {
+            let asked = Instant::now();
+            self.stream.write_all(line.as_bytes())?;
+            loop {
+                reply.clear();
+                anyhow::ensure!(
+                    self.replies.read_line(&mut reply)? > 0,
+                    "the daemon closed the connection"
+                );
+                if !reply.starts_with(['=', '*']) {
+                    break;
+                }
+            }
+            latency_us.record(u64::try_from(asked.elapsed().as_micros())?)?;
+            requests += 1;
+        }
+        Ok(Second { requests, latency_us })
+    }
+}

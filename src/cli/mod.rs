@@ -1,0 +1,96 @@
+//! The command line: `serve ask eval demo`. Values go to standard output, everything else to standard error.
+//!
+//! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
+
+mod ask;
+mod demo;
+mod eval;
+mod print;
+mod prompt;
+mod serve;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+/// Where the daemon listens and clients connect unless told otherwise: 7919 is the 1000th prime.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7919);
+
+/// The prime daemon: ask about primes over TCP and get the answer, whatever else is running.
+#[derive(Debug, Parser)]
+#[command(name = "primed", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  primed serve &                          start the daemon on 127.0.0.1:7919
+  printf '100000\\n' | nc -N 127.0.0.1 7919   the 100000th prime
+  primed ask pi 1e12                      ask the daemon
+  primed ask                              a prompt; 'help' there teaches the protocol
+  primed eval factor 2^101-1              the same engine without a daemon";
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve(serve::Serve),
+    /// Ask a running daemon: one question, the lines of standard input, or at a prompt
+    Ask(ask::Ask),
+    /// Answer one question in this process, without a daemon
+    Eval(eval::Eval),
+    /// Show that long questions do not delay short ones: a daemon, a client, a chart
+    Demo(demo::Demo),
+}
+
+/// Runs the command that the arguments name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let result = match cli.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Ask(ask) => ask.run(),
+        Command::Eval(eval) => eval.run(),
+        Command::Demo(demo) => demo.run(),
+    };
+    result.unwrap_or_else(|error| {
+        // Whoever reads our output has had enough: that is no failure.
+        if print::is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
+        complain(format_args!("primed: {error:#}"));
+        ExitCode::from(1)
+    })
+}
+
+/// Help and version go where they are wanted; a mistake is one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            let text = error.to_string();
+            let what = text.split("\n\n").next().unwrap_or_default();
+            let words: Vec<&str> = what.trim_start_matches("error:").split_whitespace().collect();
+            complain(format_args!("primed: {}; try 'primed --help'", words.join(" ")));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn complain(what: std::fmt::Arguments<'_>) {
+    // With standard error closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{what}");
+}

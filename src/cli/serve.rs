@@ -1,0 +1,166 @@
+//! `primed serve`: runs the daemon until a signal ends it.
+
+use crate::Daemon;
+use crate::engine::Policy;
+use crate::server::Limits;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// The arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    /// Address to listen on; may be given several times
+    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_delimiter = ',', default_values_t = [super::DEFAULT_ADDRESS])]
+    listen: Vec<SocketAddr>,
+    /// Threads that compute [default: one a core]
+    #[arg(long, value_name = "N", env = "PRIMED_WORKERS")]
+    workers: Option<NonZeroUsize>,
+    /// Threads that serve connections
+    #[arg(long, value_name = "N", env = "PRIMED_IO_THREADS", default_value = "1")]
+    io_threads: NonZeroUsize,
+    /// How long accepted work may go on after the first Ctrl-C or SIGTERM
+    #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = humantime::parse_duration)]
+    drain_limit: Duration,
+    /// What to log on standard error, e.g. 'debug' or 'primed=trace' [default: $RUST_LOG or info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    #[command(flatten)]
+    limits: LimitFlags,
+}
+
+/// What peers may take of the machine.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitFlags {
+    /// Connections at once; one more is told 'busy'
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", default_value = "20000")]
+    max_connections: usize,
+    /// Requests of one connection under way; then it is not read until some are answered
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_IN_FLIGHT", default_value = "1024")]
+    max_in_flight: NonZeroUsize,
+    /// Jobs queued and running; one more is 'busy'
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS", default_value = "20000")]
+    max_jobs: usize,
+    /// The same for one client
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "2000")]
+    max_jobs_per_client: usize,
+    /// Memory for long jobs together; one that needs more is 'too-big', one that must wait for it is parked
+    #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    max_memory_mib: u64,
+    /// The longest line; a longer one is 'line-too-long'
+    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384")]
+    max_line: usize,
+    /// Replies that a client has not taken; then it is not read until it takes some
+    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_UNSENT", default_value = "262144")]
+    max_unsent: NonZeroUsize,
+    /// How long a client may take to complete a line, or to take any of its replies
+    #[arg(long, value_name = "TIME", env = "PRIMED_STALL_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    stall_timeout: Duration,
+    /// How long a connection may rest without a question [default: for ever]
+    #[arg(long, value_name = "TIME", env = "PRIMED_IDLE_TIMEOUT", value_parser = humantime::parse_duration)]
+    idle_timeout: Option<Duration>,
+    /// Submitted jobs that are remembered after they have ended
+    #[arg(long, value_name = "N", env = "PRIMED_KEEP_FINISHED", default_value = "1000")]
+    keep_finished: usize,
+    /// How long they are remembered
+    #[arg(long, value_name = "TIME", env = "PRIMED_KEEP_FINISHED_FOR", default_value = "1h", value_parser = humantime::parse_duration)]
+    keep_finished_for: Duration,
+}
+
+impl LimitFlags {
+    fn limits(&self) -> Limits {
+        Limits {
+            max_connections: self.max_connections,
+            max_line_bytes: self.max_line,
+            max_in_flight: self.max_in_flight.get(),
+            max_unsent_bytes: self.max_unsent.get(),
+            idle_timeout: self.idle_timeout,
+            stall_timeout: self.stall_timeout,
+        }
+    }
+
+    fn policy(&self, workers: usize) -> Policy {
+        Policy {
+            max_jobs: self.max_jobs,
+            max_jobs_per_client: self.max_jobs_per_client,
+            max_memory: self.max_memory_mib << 20,
+            max_finished: self.keep_finished,
+            max_finished_age: self.keep_finished_for,
+            workers,
+        }
+    }
+}
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        start_logging(self.log.as_deref())?;
+        let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
+        let daemon = Daemon::new()
+            .policy(self.limits.policy(workers.map_or(1, NonZeroUsize::get)))
+            .limits(self.limits.limits())
+            .io_threads(self.io_threads.get());
+        let daemon = self
+            .listen
+            .iter()
+            .fold(daemon, |daemon, address| daemon.listen(*address));
+        actix::System::new().block_on(serve(daemon, self.drain_limit))
+    }
+}
+
+async fn serve(daemon: Daemon, drain_limit: Duration) -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let running = daemon.start().await?;
+    announce(running.addresses());
+    tracing::info!(addresses = ?running.addresses(), workers = running.workers(), "listening");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!(limit = %humantime::format_duration(drain_limit), "finishing what was accepted; a second signal ends at once");
+    let finished = tokio::select! {
+        finished = running.drain(drain_limit) => finished,
+        _ = interrupt.recv() => std::process::exit(1),
+        _ = terminate.recv() => std::process::exit(1),
+    };
+    match finished {
+        true => tracing::info!("everything accepted is answered; goodbye"),
+        false => tracing::warn!("the drain limit passed; the rest was cancelled"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line: where it listens, and how to ask.
+fn announce(addresses: &[SocketAddr]) {
+    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let first = addresses.first().copied().unwrap_or(super::DEFAULT_ADDRESS);
+    let mut out = std::io::stdout();
+    // A daemon whose standard output is closed serves all the same.
+    let _ = writeln!(
+        out,
+        "primed {} listens on {}; ask with: printf '100000\\n' | nc -N {} {}",
+        env!("CARGO_PKG_VERSION"),
+        all.join(" and "),
+        first.ip(),
+        first.port()
+    );
+    let _ = out.flush();
+}
+
+fn start_logging(filter: Option<&str>) -> anyhow::Result<()> {
+    let filter = match filter {
+        Some(filter) => EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("--log {filter}: {error}"))?,
+        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    Ok(())
+}

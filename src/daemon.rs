@@ -1,0 +1,283 @@
+//! The daemon: starts the rooms bottom-up and drains them top-down. Knows every room's door and no room's inside.
+
+use crate::engine::{self, Policy, Scheduler};
+use crate::metrics::Metrics;
+use crate::server::{Drain, Limits, Listener, Shared};
+use crate::verb::{Facts, Registry, Verb};
+use actix::prelude::*;
+use socket2::{SockRef, TcpKeepalive};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// After the drain limit, how long the replies to what was cancelled may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Why a daemon did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A listening address cannot be had.
+    #[error("cannot listen on {address}; another daemon may be there: stop it or choose another with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// A daemon that is being put together.
+///
+/// ```
+/// use std::io::{BufRead, BufReader, Write};
+/// let daemon = primed::Daemon::new().listen(([127, 0, 0, 1], 0).into()).spawn()?;
+/// let mut client = std::net::TcpStream::connect(daemon.addresses()[0])?;
+/// client.write_all(b"100000\n")?;
+/// let mut line = String::new();
+/// BufReader::new(client).read_line(&mut line)?;
+/// assert_eq!(line, "1299709\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Daemon {
+    listen: Vec<SocketAddr>,
+    io_threads: usize,
+    policy: Policy,
+    limits: Limits,
+    registry: Registry,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Daemon {
+    /// A daemon with the built-in verbs and the default limits, as many workers as the machine has cores, and no address yet.
+    pub fn new() -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            listen: Vec::new(),
+            io_threads: 1,
+            policy: Policy {
+                workers,
+                ..Policy::default()
+            },
+            limits: Limits::default(),
+            registry: Registry::default(),
+        }
+    }
+
+    /// Listens on this address too. Port 0 is a free port of the system's choice.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    /// How many threads do the work; at least 1.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.policy.workers = count.max(1);
+        self
+    }
+
+    /// How many threads serve connections; with 1, they live beside the scheduler.
+    pub fn io_threads(mut self, count: usize) -> Self {
+        self.io_threads = count.max(1);
+        self
+    }
+
+    /// Other bounds for the engine, and how many threads do the work.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Other limits for sessions.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// One more verb, or another one in the place of a built-in one.
+    pub fn verb(mut self, verb: impl Verb) -> Self {
+        self.registry.add(verb);
+        self
+    }
+
+    /// Starts within a running actix system.
+    ///
+    /// # Errors
+    /// [`StartError`] if an address cannot be had.
+    pub async fn start(self) -> Result<Running, StartError> {
+        let sockets = self
+            .listen
+            .iter()
+            .map(|address| bind(*address))
+            .collect::<Result<Vec<_>, _>>()?;
+        let addresses = sockets
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<Result<Vec<_>, _>>()?;
+        let metrics = Arc::new(Metrics::default());
+        let scheduler = Scheduler::new(self.policy, metrics.clone()).start();
+        let shared = Arc::new(Shared {
+            registry: self.registry,
+            facts: Facts {
+                metrics: metrics.clone(),
+                started: Instant::now(),
+                workers: self.policy.workers,
+            },
+            scheduler: scheduler.clone(),
+            limits: self.limits,
+        });
+        let arbiters: Vec<Arbiter> = match self.io_threads {
+            1 => Vec::new(),
+            count => (0..count).map(|_| Arbiter::new()).collect(),
+        };
+        let handles = arbiters.iter().map(Arbiter::handle).collect();
+        let listener = Listener::new(shared, sockets, handles).start();
+        Ok(Running {
+            addresses,
+            workers: self.policy.workers,
+            metrics,
+            scheduler,
+            listener,
+            arbiters,
+        })
+    }
+
+    /// Starts on a thread of its own, and returns once it listens.
+    ///
+    /// # Errors
+    /// [`StartError`] if an address or a thread cannot be had.
+    pub fn spawn(self) -> Result<Handle, StartError> {
+        let (started, starting) = std::sync::mpsc::channel();
+        let (stop, stopping) = oneshot::channel::<Duration>();
+        let thread = std::thread::Builder::new().name("primed".into()).spawn(move || {
+            System::new().block_on(async move {
+                match self.start().await {
+                    Err(error) => drop(started.send(Err(error))),
+                    Ok(running) => {
+                        drop(started.send(Ok(running.addresses.clone())));
+                        let limit = stopping.await.unwrap_or_default();
+                        running.drain(limit).await;
+                    }
+                }
+            });
+        })?;
+        let gone = |_| io::Error::other("the daemon's thread ended while it started");
+        let addresses = starting.recv().map_err(gone)??;
+        Ok(Handle {
+            addresses,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let open = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A daemon that restarts takes its port back at once.
+        socket.set_reuseaddr(true)?;
+        // Sessions inherit it: a client that vanished without a word is found out within two minutes.
+        let probes = TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15));
+        SockRef::from(&socket).set_tcp_keepalive(&probes)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|source| StartError::Listen { address, source })
+}
+
+/// A daemon that runs in this actix system.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    workers: usize,
+    metrics: Arc<Metrics>,
+    scheduler: Addr<Scheduler>,
+    listener: Addr<Listener>,
+    arbiters: Vec<Arbiter>,
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Workers in each lane.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Accepts nothing more, finishes what was accepted within `limit`, cancels what is left, and closes. True if nothing had to be cancelled.
+    pub async fn drain(self, limit: Duration) -> bool {
+        let (drained, mut all_closed) = oneshot::channel();
+        self.scheduler.do_send(engine::Drain::Begin);
+        self.listener.do_send(Drain { drained });
+        let in_time = tokio::time::timeout(limit, &mut all_closed).await.is_ok();
+        let left = self.metrics.jobs.load(Relaxed);
+        if !in_time {
+            self.scheduler.do_send(engine::Drain::Finish);
+            let _ = tokio::time::timeout(LAST_WORDS, all_closed).await;
+        }
+        for arbiter in self.arbiters {
+            arbiter.stop();
+            let _ = arbiter.join();
+        }
+        in_time || left == 0
+    }
+}
+
+/// A daemon that runs on a thread of its own. Dropped, it stops.
+#[derive(Debug)]
+pub struct Handle {
+    addresses: Vec<SocketAddr>,
+    stop: Option<oneshot::Sender<Duration>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Handle {
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Finishes what was accepted within `limit`, and stops.
+    pub fn stop(mut self, limit: Duration) {
+        self.join(limit);
+    }
+
+    fn join(&mut self, limit: Duration) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(limit);
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.join(Duration::ZERO);
+    }
+}

@@ -1,0 +1,538 @@
+//! The n-th prime: a close point whose count of primes is known or is counted, then a short walk from there.
+//!
+//! Does not know how primes are counted ([`super::Pi`]) or sieved ([`crate::primes::walk`]). Start at [`Nth`].
+//!
+//! Up to the 10^10-th prime the point comes from the built-in table, and all happens in the first slice. Above, it is Riemann's
+//! estimate: counting there is nearly all the work, walking the remaining distance of up to some sqrt x about a twentieth.
+
+use super::checkpoint::{Damaged, Reader, Writer};
+use super::pi::Pi;
+use super::plan::{Budget, Plan};
+use crate::primes::walk::{Count, Outcome, Stripe, Way, length};
+use crate::primes::{MAX_NTH, Natural, estimate, known, nth_table};
+use crate::proto::Value;
+use std::collections::BTreeMap;
+
+const KIND: [u8; 4] = *b"NTH ";
+const VERSION: u32 = 1;
+
+/// The share of the cost that walking has when the point must be counted, measured at n = 10^11..10^14.
+const WALK_SHARE: f64 = 0.05;
+
+/// A walk is cut into stripes of at least so many numbers, some 5 ms of sieving.
+const LEAST_STRIPE: u64 = 1 << 25;
+
+/// How many stripes may be ahead of the first that is missing.
+const WINDOW: usize = 64;
+
+/// The `n`-th prime, counted from 1: the first is 2.
+pub struct Nth {
+    n: u64,
+    stage: Stage,
+    progress: f64,
+}
+
+enum Stage {
+    /// Nothing done; a slice may be under way.
+    Fresh {
+        away: bool,
+    },
+    /// Counting the primes up to a point.
+    Counting {
+        point: u64,
+        pi: Box<Pi>,
+    },
+    /// Walking from a point.
+    Walking {
+        walk: Walk,
+        counted: bool,
+    },
+    Done(u64),
+}
+
+/// A piece of the work.
+pub struct Slice(Work);
+
+enum Work {
+    Begin(u64),
+    Count(<Pi as Plan>::Slice),
+    Walk(Piece),
+}
+
+/// What a piece brought.
+pub struct Partial(Found);
+
+enum Found {
+    /// The prime, at once.
+    Prime(u64),
+    /// No table reaches so far: the primes up to this estimate are to be counted.
+    Far(u64),
+    /// The walk from a point of the table.
+    Near(Walk, Option<Piece>),
+    Counted(<Pi as Plan>::Partial),
+    Walked {
+        index: usize,
+        outcome: Outcome,
+    },
+}
+
+/// A stripe on its way.
+struct Piece {
+    index: usize,
+    stripe: Box<Stripe>,
+}
+
+impl Nth {
+    /// Asks for the `n`-th prime, `1 <= n <=` [`MAX_NTH`].
+    pub fn new(n: u64) -> Self {
+        debug_assert!((1..=MAX_NTH).contains(&n));
+        Self {
+            n,
+            stage: Stage::Fresh { away: false },
+            progress: 0.0,
+        }
+    }
+
+    /// Resumes from what [`Plan::save`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are not a checkpoint of this plan.
+    pub fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, KIND, VERSION)?;
+        let n = reader.u64()?;
+        if !(1..=MAX_NTH).contains(&n) {
+            return Err(Damaged::Impossible("n"));
+        }
+        let mut plan = Self::new(n);
+        match reader.u64()? {
+            0 => {}
+            1 => {
+                let point = reader.u64()?;
+                if point != estimate::nth_prime(n) {
+                    return Err(Damaged::Impossible("point"));
+                }
+                plan.stage = Stage::Counting {
+                    point,
+                    pi: Box::new(Pi::restore(reader.bytes()?)?),
+                };
+            }
+            2 => {
+                let (start, count, counted) = (reader.u64()?, reader.u64()?, reader.u64()? != 0);
+                let off = (count as f64 - estimate::li(start.max(3000) as f64)).abs();
+                if off > 2.0 * estimate::error_bound(start.max(3000) as f64) + 500.0 {
+                    return Err(Damaged::Impossible("count"));
+                }
+                plan.stage = Stage::Walking {
+                    walk: Walk::new(n, start, count),
+                    counted,
+                };
+            }
+            _ => return Err(Damaged::Impossible("stage")),
+        }
+        reader.finish()?;
+        plan.progress = plan.share_done();
+        Ok(plan)
+    }
+
+    fn share_done(&self) -> f64 {
+        match &self.stage {
+            Stage::Fresh { .. } => 0.0,
+            Stage::Counting { pi, .. } => (1.0 - WALK_SHARE) * pi.progress(),
+            Stage::Walking { walk, counted: true } => 1.0 - WALK_SHARE * (1.0 - walk.share_done()),
+            Stage::Walking { walk, counted: false } => walk.share_done(),
+            Stage::Done(_) => 1.0,
+        }
+    }
+}
+
+/// The first slice: for all that the tables reach it brings the prime itself.
+fn begin(n: u64, budget: Budget<'_>) -> Found {
+    if let Some(prime) = known::nth(n) {
+        return Found::Prime(prime);
+    }
+    let Some((point, count)) = nth_table::near_nth(n) else {
+        return Found::Far(estimate::nth_prime(n));
+    };
+    let mut walk = Walk::new(n, point, count);
+    while let Some(Piece { index, stripe }) = walk.cut() {
+        match stripe.advance(|| budget.over()) {
+            Outcome::Paused(stripe) => return Found::Near(walk, Some(Piece { index, stripe })),
+            outcome => {
+                if let Some(prime) = walk.absorb(index, outcome) {
+                    return Found::Prime(prime);
+                }
+            }
+        }
+    }
+    Found::Near(walk, None)
+}
+
+impl Plan for Nth {
+    type Slice = Slice;
+    type Partial = Partial;
+
+    fn cut(&mut self) -> Option<Slice> {
+        Some(Slice(match &mut self.stage {
+            Stage::Fresh { away } => {
+                if std::mem::replace(away, true) {
+                    return None;
+                }
+                Work::Begin(self.n)
+            }
+            Stage::Counting { pi, .. } => Work::Count(pi.cut()?),
+            Stage::Walking { walk, .. } => Work::Walk(walk.cut()?),
+            Stage::Done(_) => return None,
+        }))
+    }
+
+    fn run(Slice(work): Slice, budget: Budget<'_>) -> Partial {
+        Partial(match work {
+            Work::Begin(n) => begin(n, budget),
+            Work::Count(slice) => Found::Counted(Pi::run(slice, budget)),
+            Work::Walk(Piece { index, stripe }) => Found::Walked {
+                index,
+                outcome: stripe.advance(|| budget.over()),
+            },
+        })
+    }
+
+    fn absorb(&mut self, Partial(found): Partial) {
+        match found {
+            Found::Prime(prime) => self.stage = Stage::Done(prime),
+            Found::Far(point) => {
+                self.stage = Stage::Counting {
+                    point,
+                    pi: Box::new(Pi::new(point)),
+                }
+            }
+            Found::Near(mut walk, piece) => {
+                if let Some(Piece { index, stripe }) = piece {
+                    walk.absorb(index, Outcome::Paused(stripe));
+                }
+                self.stage = Stage::Walking { walk, counted: false };
+            }
+            Found::Counted(partial) => {
+                if let Stage::Counting { pi, point } = &mut self.stage {
+                    pi.absorb(partial);
+                    if let Some(count) = pi.answer().and_then(word) {
+                        self.stage = Stage::Walking {
+                            walk: Walk::new(self.n, *point, count),
+                            counted: true,
+                        };
+                    }
+                }
+            }
+            // Stripes that were cut before the prime was found may come back later.
+            Found::Walked { index, outcome } => {
+                if let Stage::Walking { walk, .. } = &mut self.stage
+                    && let Some(prime) = walk.absorb(index, outcome)
+                {
+                    self.stage = Stage::Done(prime);
+                }
+            }
+        }
+        self.progress = self.progress.max(self.share_done());
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        match self.stage {
+            Stage::Done(prime) => Some(prime.into()),
+            _ => None,
+        }
+    }
+
+    fn progress(&self) -> f64 {
+        self.progress
+    }
+
+    fn memory(&self, workers: usize) -> u64 {
+        if self.n <= 10_000_000_000 {
+            return 8 << 20;
+        }
+        let point = estimate::nth_prime(self.n);
+        // A sieve keeps some 8 bytes for every prime up to the root, and a segment.
+        let primes = estimate::li((point as f64).sqrt()) as u64;
+        Pi::new(point)
+            .memory(workers)
+            .max((workers as u64 + 1) * (16 * primes + (2 << 20)))
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let mut writer = Writer::new(KIND, VERSION);
+        writer.u64(self.n);
+        match &self.stage {
+            Stage::Fresh { .. } | Stage::Done(_) => {
+                writer.u64(0);
+            }
+            Stage::Counting { point, pi } => {
+                writer.u64(1).u64(*point).bytes(&pi.save()?);
+            }
+            Stage::Walking { walk, counted } => {
+                writer.u64(2).u64(walk.start).u64(walk.count).u64((*counted).into());
+            }
+        }
+        Some(writer.finish())
+    }
+}
+
+fn word(value: Value) -> Option<u64> {
+    match value {
+        Value::Number(n) => <u64 as TryFrom<Natural>>::try_from(n).ok(),
+        _ => None,
+    }
+}
+
+/// The way from a point to the n-th prime, in stripes.
+struct Walk {
+    n: u64,
+    /// `pi(start) = count`; moves on as stripes without the prime come back.
+    start: u64,
+    count: u64,
+    way: Way,
+    /// Where the walk began, and how many numbers it is expected to pass.
+    origin: u64,
+    expected: u64,
+    /// How many stripes were cut, and where the next begins; `None` at either end of the 64-bit numbers.
+    cut: usize,
+    next: Option<u64>,
+    /// How many stripes are done, and what came back of those behind.
+    done: usize,
+    counted: BTreeMap<usize, Vec<Count>>,
+    paused: Vec<Piece>,
+    /// The part that holds the prime, once its stripe came back without it.
+    part: Option<(u64, u64, u64)>,
+    part_cut: bool,
+}
+
+/// The index of the part that holds the prime, which is sieved once more.
+const PART: usize = usize::MAX;
+
+impl Walk {
+    fn new(n: u64, start: u64, count: u64) -> Self {
+        let way = if n > count { Way::Up } else { Way::Down };
+        let next = match way {
+            Way::Up => start.checked_add(1),
+            Way::Down => Some(start),
+        };
+        let mut walk = Self {
+            n,
+            start,
+            count,
+            way,
+            origin: start,
+            expected: 0,
+            cut: 0,
+            next,
+            done: 0,
+            counted: BTreeMap::new(),
+            paused: Vec::new(),
+            part: None,
+            part_cut: false,
+        };
+        walk.expected = length(start, walk.rank());
+        walk
+    }
+
+    /// The prime is the so-manieth from the start.
+    fn rank(&self) -> u64 {
+        match self.way {
+            Way::Up => self.n - self.count,
+            Way::Down => self.count + 1 - self.n,
+        }
+    }
+
+    fn cut(&mut self) -> Option<Piece> {
+        if let Some((low, last, rank)) = self.part {
+            if let Some(piece) = self.paused.pop() {
+                return Some(piece);
+            }
+            let first = !std::mem::replace(&mut self.part_cut, true);
+            return first.then(|| Piece {
+                index: PART,
+                stripe: Box::new(Stripe::new(low, last, Way::Up, Some(rank))),
+            });
+        }
+        let first = (0..self.paused.len()).min_by_key(|i| self.paused[*i].index);
+        if let Some(i) = first {
+            return Some(self.paused.swap_remove(i));
+        }
+        if self.cut >= self.done + WINDOW {
+            return None;
+        }
+        let next = self.next?;
+        let passed = next.abs_diff(self.origin);
+        let left = self.expected.saturating_sub(passed);
+        // As far as expected; if that was not far enough, on from where all is counted.
+        let numbers = match left {
+            0 if self.cut > self.done => return None,
+            0 => length(self.start, self.rank()),
+            left if left < 2 * LEAST_STRIPE => left,
+            // Every stripe finds its sieving primes anew: it should be no shorter than their bound.
+            left => left.min(LEAST_STRIPE.max(next.isqrt())),
+        };
+        let (low, last) = match self.way {
+            Way::Up => (next, next.saturating_add(numbers.max(1) - 1)),
+            Way::Down => (next.saturating_sub(numbers.max(1) - 1), next),
+        };
+        self.next = match self.way {
+            Way::Up => last.checked_add(1),
+            Way::Down => low.checked_sub(1),
+        };
+        let index = self.cut;
+        self.cut += 1;
+        let rank = (index == self.done).then(|| self.rank());
+        Some(Piece {
+            index,
+            stripe: Box::new(Stripe::new(low, last, self.way, rank)),
+        })
+    }
+
+    /// Takes in a stripe; the prime, if it is known now.
+    fn absorb(&mut self, index: usize, outcome: Outcome) -> Option<u64> {
+        match outcome {
+            Outcome::Found(prime) => return Some(prime),
+            Outcome::Paused(stripe) => {
+                if self.part.is_none() || index == PART {
+                    self.paused.push(Piece { index, stripe });
+                }
+            }
+            Outcome::Counted(counts) => {
+                self.counted.insert(index, counts);
+                while let Some(counts) = self.counted.remove(&self.done) {
+                    if self.part.is_none() {
+                        self.pass(&counts);
+                    }
+                    self.done += 1;
+                }
+            }
+        }
+        None
+    }
+
+    /// Moves the start past the parts of a stripe, up to the part that holds the prime.
+    fn pass(&mut self, counts: &[Count]) {
+        let ordered: Box<dyn Iterator<Item = &Count>> = match self.way {
+            Way::Up => Box::new(counts.iter()),
+            Way::Down => Box::new(counts.iter().rev()),
+        };
+        for part in ordered {
+            let rank = self.rank();
+            if rank <= part.primes {
+                let upwards = if self.way == Way::Up {
+                    rank
+                } else {
+                    part.primes + 1 - rank
+                };
+                self.part = Some((part.low, part.last, upwards));
+                self.paused.clear();
+                return;
+            }
+            (self.start, self.count) = match self.way {
+                Way::Up => (part.last, self.count + part.primes),
+                Way::Down => (part.low.saturating_sub(1), self.count - part.primes),
+            };
+        }
+    }
+
+    fn share_done(&self) -> f64 {
+        let passed = self.start.abs_diff(self.origin) as f64;
+        // The expectation has something to spare.
+        (passed / self.expected as f64).min(0.95)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::run_to_end;
+    use proptest::prelude::*;
+
+    fn nth(n: u64) -> u64 {
+        word(run_to_end(&mut Nth::new(n))).expect("a number")
+    }
+
+    #[test]
+    fn powers_of_ten_are_those_of_a006988() {
+        for (n, prime) in [
+            (1, 2),
+            (10, 29),
+            (100, 541),
+            (1000, 7919),
+            (10_000, 104_729),
+            (100_000, 1_299_709),
+            (1_000_000, 15_485_863),
+            (10_000_000, 179_424_673),
+            (100_000_000, 2_038_074_743),
+            (1_000_000_000, 22_801_763_489),
+            (10_000_000_000, 252_097_800_623),
+            (100_000_000_000, 2_760_727_302_517),
+        ] {
+            assert_eq!(nth(n), prime, "{n}");
+        }
+    }
+
+    #[test]
+    fn the_tables_pass_on_to_each_other() {
+        // A006880: 82025 primes below 2^20; the next ones are 2^20 + 7 and 2^20 + 13.
+        assert_eq!(
+            (nth(82_025), nth(82_026), nth(82_027)),
+            (1_048_573, 1_048_583, 1_048_589)
+        );
+        let end = nth_table::count(nth_table::POINTS).expect("the last point");
+        let (last, first) = (nth(end), nth(end + 1));
+        assert!(last <= nth_table::POINTS * nth_table::STEP && first > nth_table::POINTS * nth_table::STEP);
+        assert_eq!(crate::primes::primality::search::next(last.into()), Some(first.into()));
+    }
+
+    /// Walks to the n-th prime from a point with a known count, several stripes at once, coming back in any order.
+    fn walk_from(n: u64, start: u64, count: u64, hands: usize, order: impl Fn(usize) -> usize, rest: u32) -> u64 {
+        let mut walk = Walk::new(n, start, count);
+        let mut out: Vec<Piece> = Vec::new();
+        loop {
+            while out.len() < hands {
+                let Some(piece) = walk.cut() else { break };
+                out.push(piece);
+            }
+            let Piece { index, stripe } = out.swap_remove(order(out.len()));
+            let mut asked = 0;
+            let outcome = stripe.advance(|| {
+                asked += 1;
+                asked > rest
+            });
+            if let Some(prime) = walk.absorb(index, outcome) {
+                return prime;
+            }
+            // What a checkpoint would keep leads to the same prime.
+            if order(7) == 0 && walk.part.is_none() {
+                walk = Walk::new(n, walk.start, walk.count);
+                out.clear();
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        #[test]
+        fn long_walks_in_any_order_arrive(
+            n in 50_847_534u64..60_000_000, point in 400u64..520, hands in 1usize..5, order: prop::sample::Index, rest in 50u32..5000,
+        ) {
+            let count = nth_table::count(point).expect("a point");
+            prop_assert_eq!(walk_from(n, point * nth_table::STEP, count, hands, |n| order.index(n), rest), nth(n));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn neighbouring_ranks_are_neighbouring_primes(n in 1u64..10_000_000_000) {
+            let prime = nth(n);
+            prop_assert_eq!(crate::primes::primality::search::next(prime.into()), Some(nth(n + 1).into()));
+        }
+
+        #[test]
+        fn small_ranks_agree_with_the_table_of_answers_walked_from_elsewhere(n in 1u64..82_000, start in 0u64..1 << 20) {
+            let count = known::pi(start).expect("in the table");
+            prop_assert_eq!(walk_from(n, start, count, 1, |n| n - 1, u32::MAX), known::nth(n).expect("in the table"));
+        }
+    }
+}

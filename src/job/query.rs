@@ -1,0 +1,121 @@
+//! The built-in questions: valid by construction, with one canonical spelling each, and the plan that answers them.
+//!
+//! Knows which plan answers what; knows not who asks.
+
+use super::{AnyPlan, Count, CountByPi, Factor, IsPrime, Job, Next, Nth, Pi, Prev, Rows};
+use crate::primes::{Natural, known};
+use crate::proto::Value;
+use std::fmt;
+
+/// How `count` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Whatever is expected to be fastest.
+    Auto,
+    /// By sieving every number of the range.
+    Sieve,
+}
+
+/// A question about primes that has an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// The N-th prime; `1 <= N <= primes::MAX_NTH`.
+    Nth(u64),
+    /// How many primes are at most X.
+    Pi(u64),
+    /// How many primes lie in `low..=last`.
+    Count {
+        /// The first number.
+        low: u64,
+        /// The last number; below `low` if the range is empty.
+        last: u64,
+        /// How to count.
+        method: Method,
+    },
+    /// The primes in `low..=last`, as rows, and then how many.
+    Primes {
+        /// The first number.
+        low: u64,
+        /// The last number; below `low` if the range is empty.
+        last: u64,
+    },
+    /// Whether N is prime.
+    IsPrime(Natural),
+    /// The smallest prime above N.
+    Next(Natural),
+    /// The largest prime below N; N is above 2.
+    Prev(Natural),
+    /// The prime factors of N, ascending, with multiplicity; N is at least 1.
+    Factor(u128),
+}
+
+impl Query {
+    /// The answer, if it stands in the table of small answers: no work, tens of nanoseconds.
+    pub fn known(&self) -> Option<Value> {
+        let small = |number: &Natural| u64::try_from(number).ok();
+        match self {
+            Self::Nth(n) => known::nth(*n).map(Value::from),
+            Self::Pi(x) => known::pi(*x).map(Value::from),
+            Self::IsPrime(n) => known::is_prime(small(n)?).map(Value::Truth),
+            Self::Next(n) => known::next(small(n)?).map(Value::from),
+            Self::Prev(n) => known::prev(small(n)?).map(Value::from),
+            Self::Count { low, last, method } => match method {
+                Method::Auto if low > last => Some(Value::from(0)),
+                Method::Auto => {
+                    let below = low.checked_sub(1).map_or(Some(0), known::pi)?;
+                    known::pi(*last).map(|up_to| Value::from(up_to - below))
+                }
+                Method::Sieve => None,
+            },
+            Self::Primes { .. } | Self::Factor(_) => None,
+        }
+    }
+
+    /// The question as a job.
+    pub fn job(self) -> Job {
+        let title = self.to_string();
+        let streams = matches!(self, Self::Primes { .. });
+        let job = Job::new(title, move || self.clone().plan());
+        if streams { job.streaming() } else { job }
+    }
+
+    /// The plan that answers the question.
+    pub fn plan(self) -> Box<dyn AnyPlan> {
+        match self {
+            Self::Nth(n) => Box::new(Nth::new(n)),
+            Self::Pi(x) => Box::new(Pi::new(x)),
+            Self::Count { low, last, method } => match method {
+                Method::Auto if CountByPi::is_cheaper(low, last) => Box::new(CountByPi::new(low, last)),
+                _ => Box::new(Count::new(low, last)),
+            },
+            Self::Primes { low, last } => Box::new(Rows::new(low, last)),
+            Self::IsPrime(n) => Box::new(IsPrime::new(n)),
+            Self::Next(n) => Box::new(Next::new(n)),
+            Self::Prev(n) => Box::new(Prev::new(n)),
+            Self::Factor(n) => Box::new(Factor::new(n)),
+        }
+    }
+}
+
+impl fmt::Display for Query {
+    /// The canonical spelling: that of the wire, ranges half-open.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nth(n) => write!(f, "nth {n}"),
+            Self::Pi(x) => write!(f, "pi {x}"),
+            Self::Count { low, last, method } => {
+                write!(f, "count {low} {}", u128::from(*last) + 1)?;
+                if *method == Method::Sieve {
+                    f.write_str(" method=sieve")
+                } else {
+                    Ok(())
+                }
+            }
+            Self::Primes { low, last } => write!(f, "primes {low} {}", u128::from(*last) + 1),
+            Self::IsPrime(n) => write!(f, "isprime {n}"),
+            Self::Next(n) => write!(f, "next {n}"),
+            Self::Prev(n) => write!(f, "prev {n}"),
+            Self::Factor(n) => write!(f, "factor {n}"),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Numbers of any size: trial division, and the [`Test`] with its elements kept as naturals between two bouts of steps.
+//!
+//! Knows no slice and no clock: whoever advances a test says when to pause. Start at [`Large::advance`].
+//!
+//! The reduction is chosen by size, as measured on a 2.7 GHz Xeon (microseconds a squaring with its reduction):
+//!
+//! | bits | Montgomery | division | fold, for `2^k - c` |
+//! |---|---|---|---|
+//! | 1024 | .56 | .77 | .32 |
+//! | 4423 | 7.5 | 9.5 | 3.1 |
+//! | 9941 | 24 | 26 | 7.4 |
+//! | 20000 | 95 | 85 | 26 |
+//! | 33219 | 239 | 194 | 51 |
+
+use super::bpsw::Test;
+use super::ring::Ring;
+use crate::primes::{Natural, known};
+use dashu_int::fast_div::ConstDivisor;
+use dashu_int::modular::Reduced;
+use dashu_int::monty::{Montgomery, MontgomeryRepr};
+use dashu_int::ops::{BitTest, SquareRoot};
+
+/// From this many bits on, dividing is faster than a Montgomery reduction, which is quadratic.
+const DIVISION_BITS: usize = 12_000;
+
+/// An odd number above 2^64 that is to be tested, with what its arithmetic needs.
+#[derive(Debug)]
+pub(crate) struct Large {
+    modulus: Natural,
+    reduction: Reduction,
+}
+
+#[derive(Debug)]
+enum Reduction {
+    /// The modulus is `2^bits - fold`.
+    Fold {
+        fold: u64,
+    },
+    Montgomery(MontgomeryRepr),
+    Division(ConstDivisor),
+}
+
+impl Large {
+    /// Prepares the arithmetic modulo `n`, which must be odd and above 2^64.
+    pub(crate) fn new(modulus: Natural) -> Self {
+        let bits = modulus.bit_len();
+        debug_assert!(bits > 64 && modulus.bit(0));
+        let fold = u64::try_from((Natural::ONE << bits) - &modulus);
+        let reduction = match fold {
+            Ok(fold) => Reduction::Fold { fold },
+            Err(_) if bits < DIVISION_BITS => Reduction::Montgomery(MontgomeryRepr::new(modulus.clone())),
+            Err(_) => Reduction::Division(ConstDivisor::new(modulus.clone())),
+        };
+        Self { modulus, reduction }
+    }
+
+    /// The start of its test.
+    pub(crate) fn start(&self) -> Test<Natural> {
+        Test::new(&Fold {
+            modulus: &self.modulus,
+            bits: self.modulus.bit_len(),
+            fold: 0,
+        })
+    }
+
+    /// Goes on with the test until the verdict or until `over`, asked after every few multiplications.
+    pub(crate) fn advance(&self, test: Test<Natural>, over: impl FnMut() -> bool) -> Test<Natural> {
+        match &self.reduction {
+            Reduction::Fold { fold } => {
+                let ring = Fold {
+                    modulus: &self.modulus,
+                    bits: self.modulus.bit_len(),
+                    fold: *fold,
+                };
+                let mut test = test;
+                test.advance(&ring, over);
+                test
+            }
+            Reduction::Montgomery(repr) => {
+                let ring = Kept {
+                    modulus: &self.modulus,
+                    zero: repr.reduce(0u8),
+                    one: repr.reduce(1u8),
+                };
+                let mut test = test.map(|element| repr.reduce(element));
+                test.advance(&ring, over);
+                test.map(|element| element.residue())
+            }
+            Reduction::Division(divisor) => {
+                let ring = Kept {
+                    modulus: &self.modulus,
+                    zero: divisor.reduce(0u8),
+                    one: divisor.reduce(1u8),
+                };
+                let mut test = test.map(|element| divisor.reduce(element));
+                test.advance(&ring, over);
+                test.map(|element| element.residue())
+            }
+        }
+    }
+}
+
+/// Whether `n` is a multiple of a prime other than itself that is below `limit` (at most 2^20) or not far above.
+pub(crate) fn has_small_factor(n: &Natural, limit: u64) -> bool {
+    let mut p = 1;
+    while p < limit {
+        // As many primes at once as a word holds: one pass over a long n for all of them.
+        let (first, mut product) = (p, 1u64);
+        while let Some((next, longer)) = known::next(p).and_then(|next| Some((next, product.checked_mul(next)?))) {
+            (p, product) = (next, longer);
+        }
+        if p == first {
+            return false;
+        }
+        let remainder = n % product;
+        let mut q = first;
+        while q < p {
+            q = known::next(q).expect("the table holds every prime up to p");
+            if remainder.is_multiple_of(q) && *n != Natural::from(q) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+macro_rules! about_the_modulus {
+    () => {
+        fn modulus_mod(&self, k: u32) -> u32 {
+            self.modulus % k
+        }
+        fn modulus_bit(&self, i: u32) -> bool {
+            self.modulus.bit(i as usize)
+        }
+        fn modulus_bits(&self) -> u32 {
+            u32::try_from(self.modulus.bit_len()).expect("a number in memory has fewer than 2^32 bits")
+        }
+        fn modulus_is_square(&self) -> bool {
+            // Squares are 0, 1, 4 or 9 mod 16: spares most numbers the root.
+            matches!(self.modulus % 16u8, 0 | 1 | 4 | 9) && {
+                let root = self.modulus.sqrt();
+                &root * &root == *self.modulus
+            }
+        }
+    };
+}
+
+/// A ring of dashu, its elements in the representation it keeps.
+struct Kept<'a, E> {
+    modulus: &'a Natural,
+    zero: E,
+    one: E,
+}
+
+macro_rules! kept_ring {
+    ($element:ident) => {
+        impl<'a> Ring for Kept<'a, $element<'a>> {
+            type Element = $element<'a>;
+
+            fn zero(&self) -> Self::Element {
+                self.zero.clone()
+            }
+            fn one(&self) -> Self::Element {
+                self.one.clone()
+            }
+            fn add(&self, a: &Self::Element, b: &Self::Element) -> Self::Element {
+                a + b
+            }
+            fn sub(&self, a: &Self::Element, b: &Self::Element) -> Self::Element {
+                a - b
+            }
+            fn mul(&self, a: &Self::Element, b: &Self::Element) -> Self::Element {
+                a * b
+            }
+            fn square(&self, a: &Self::Element) -> Self::Element {
+                a.sqr()
+            }
+            fn inverse(&self, k: i32) -> Option<Self::Element> {
+                self.scale(&self.one, k).inv()
+            }
+            about_the_modulus!();
+        }
+    };
+}
+
+kept_ring!(Montgomery);
+kept_ring!(Reduced);
+
+/// The integers modulo `n = 2^bits - fold`: what lies above bit `bits` comes back `fold` times, since `2^bits = fold mod n`.
+struct Fold<'a> {
+    modulus: &'a Natural,
+    bits: usize,
+    fold: u64,
+}
+
+impl Fold<'_> {
+    fn reduce(&self, mut a: Natural) -> Natural {
+        while a.bit_len() > self.bits {
+            let (low, high) = a.split_bits(self.bits);
+            a = low + if self.fold == 1 { high } else { high * self.fold };
+        }
+        self.below(a)
+    }
+
+    fn below(&self, a: Natural) -> Natural {
+        if a >= *self.modulus { a - self.modulus } else { a }
+    }
+}
+
+impl Ring for Fold<'_> {
+    type Element = Natural;
+
+    fn zero(&self) -> Natural {
+        Natural::ZERO
+    }
+    fn one(&self) -> Natural {
+        Natural::ONE
+    }
+    fn add(&self, a: &Natural, b: &Natural) -> Natural {
+        self.below(a + b)
+    }
+    fn sub(&self, a: &Natural, b: &Natural) -> Natural {
+        if a >= b { a - b } else { a + self.modulus - b }
+    }
+    fn mul(&self, a: &Natural, b: &Natural) -> Natural {
+        self.reduce(a * b)
+    }
+    fn square(&self, a: &Natural) -> Natural {
+        // Modulo a Mersenne number every power of 2 is a power of 2 again, so the whole first stage is shifts.
+        match a.trailing_zeros() {
+            Some(twos) if twos + 1 == a.bit_len() => self.reduce(Natural::ONE << (2 * twos)),
+            _ => self.reduce(a.sqr()),
+        }
+    }
+    fn inverse(&self, k: i32) -> Option<Natural> {
+        // (1 + t n) / k for the t that makes it whole.
+        let size = k.unsigned_abs();
+        let residue = u64::from(self.modulus_mod(size));
+        let t = (0..size).find(|t| (1 + u64::from(*t) * residue).is_multiple_of(size.into()))?;
+        let inverse = (self.modulus * t + 1u8) / size;
+        Some(if k < 0 { self.modulus - inverse } else { inverse })
+    }
+    about_the_modulus!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primes::primality::is_prime_u128;
+    use proptest::prelude::*;
+
+    fn is_prime(n: Natural) -> bool {
+        let large = Large::new(n);
+        large.advance(large.start(), || false) == Test::Done(true)
+    }
+
+    fn mersenne(p: usize) -> Natural {
+        Natural::ones(p)
+    }
+
+    #[test]
+    fn mersenne_numbers_are_prime_at_the_exponents_of_a000043() {
+        let primes: Vec<usize> = (67..700).step_by(2).filter(|p| is_prime(mersenne(*p))).collect();
+        assert_eq!(primes, [89, 107, 127, 521, 607]);
+    }
+
+    #[test]
+    fn long_primes_by_each_reduction() {
+        // 10^999 + 7 is the smallest prime of 1000 digits (A033874 lists 7 for 999); A003617.
+        assert!(is_prime(Natural::from(10u8).pow(999) + 7u8));
+        assert!(!is_prime(Natural::from(10u8).pow(999) + 9u8));
+        let small = Natural::from(10u8).pow(120) + 79u8;
+        let by_division = Large {
+            reduction: Reduction::Division(ConstDivisor::new(small.clone())),
+            modulus: small.clone(),
+        };
+        let by_montgomery = Large::new(small);
+        for large in [&by_division, &by_montgomery] {
+            let mut test = large.start();
+            while !matches!(test, Test::Done(_)) {
+                test = large.advance(test, || true);
+            }
+            assert_eq!(test, by_montgomery.advance(by_montgomery.start(), || false));
+        }
+    }
+
+    #[test]
+    fn small_factors_are_found_and_only_those() {
+        let p = Natural::from(1_000_003u32);
+        assert!(has_small_factor(&(&p * 65_521u32), 1 << 16));
+        assert!(!has_small_factor(&(&p * &p), 1 << 16));
+        assert!(!has_small_factor(&Natural::from(65_521u32), 1 << 16));
+        assert!(has_small_factor(&(&p * 3u32), 4));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_double_words(n in 1u128 << 65.., near in 0u64..) {
+            for n in [n | 1, u128::MAX - (u128::from(near) & !1)] {
+                prop_assert_eq!(is_prime(Natural::from(n)), is_prime_u128(n));
+            }
+        }
+
+        #[test]
+        fn reductions_agree(words in prop::collection::vec(any::<u64>(), 3..12), fold in any::<u64>()) {
+            let bits = 64 * words.len() - (fold % 60) as usize;
+            let modulus = (Natural::ONE << bits) - (fold | 1);
+            let a = Natural::from_words(&words) % &modulus;
+            let ring = Fold { modulus: &modulus, bits, fold: fold | 1 };
+            prop_assert_eq!(ring.square(&a), a.sqr() % &modulus);
+            prop_assert_eq!(ring.sub(&ring.add(&a, &a), &a), a);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Walking from a point of the number line to the r-th prime above or below it, by sieving one stripe of numbers.
+//!
+//! Knows no slice and no count of primes: [`Stripe::advance`] goes on until it is told to pause; whoever cut the stripe knows what
+//! lies before it.
+
+use super::sieve::{Segment, Sieve, Step};
+use super::wheel::{NUMBERS_PER_BYTE, RESIDUES};
+
+/// Which way to walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The first prime is the smallest one above the start.
+    Up,
+    /// The first prime is the largest one that is not above the start.
+    Down,
+}
+
+/// The primes among the numbers `low..=last`, passed in order to find one, or only counted.
+#[derive(Debug)]
+pub(crate) struct Stripe {
+    low: u64,
+    last: u64,
+    way: Way,
+    /// The prime that is wanted is the so-manieth of the stripe, from the side where the walk begins; `None` if that is not known.
+    rank: Option<u64>,
+    sieve: Sieve,
+    counts: Vec<Count>,
+}
+
+/// How many primes a part of a stripe has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) low: u64,
+    pub(crate) last: u64,
+    pub(crate) primes: u64,
+}
+
+/// What came of a stripe.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The prime that was wanted.
+    Found(u64),
+    /// It is not known or not here: the primes of the stripe's parts, ascending.
+    Counted(Vec<Count>),
+    /// More is to be sieved.
+    Paused(Box<Stripe>),
+}
+
+impl Stripe {
+    /// The stripe `low..=last`; costs nothing before it advances.
+    pub(crate) fn new(low: u64, last: u64, way: Way, rank: Option<u64>) -> Self {
+        Self {
+            low,
+            last,
+            way,
+            rank,
+            sieve: Sieve::new(low, last),
+            counts: Vec::new(),
+        }
+    }
+
+    /// Sieves until the prime is found or the stripe ends or until `over`, asked every 10 to 200 microseconds.
+    pub(crate) fn advance(mut self: Box<Self>, mut over: impl FnMut() -> bool) -> Outcome {
+        loop {
+            match self.sieve.step() {
+                Step::Busy => {}
+                Step::Segment(segment) => {
+                    let primes = segment.count();
+                    let here = match self.way {
+                        Way::Up => self.rank.filter(|rank| *rank <= primes),
+                        // From above the rank counts from the last segment only; others are looked up again when all are counted.
+                        Way::Down => self
+                            .rank
+                            .filter(|rank| segment.last() >= self.last && *rank <= primes)
+                            .map(|rank| primes + 1 - rank),
+                    };
+                    if let Some(prime) = here.and_then(|rank| nth_in(&segment, rank)) {
+                        return Outcome::Found(prime);
+                    }
+                    if self.way == Way::Up {
+                        self.rank = self.rank.map(|rank| rank - primes);
+                    }
+                    self.counts.push(Count {
+                        low: segment.low().max(self.low),
+                        last: segment.last(),
+                        primes,
+                    });
+                }
+                Step::Done => return Outcome::Counted(self.counts),
+            }
+            if over() {
+                return Outcome::Paused(self);
+            }
+        }
+    }
+}
+
+/// The `rank`-th prime of a segment, counted from 1 upwards.
+fn nth_in(segment: &Segment<'_>, rank: u64) -> Option<u64> {
+    let small = segment.wheel_primes();
+    let Some(mut left) = rank.checked_sub(small.len() as u64 + 1) else {
+        return small.get(usize::try_from(rank.checked_sub(1)?).ok()?).copied();
+    };
+    for (word, mut bits) in (0u64..).zip(segment.words()) {
+        let count = u64::from(bits.count_ones());
+        if left < count {
+            for _ in 0..left {
+                bits &= bits - 1;
+            }
+            let bit = u64::from(bits.trailing_zeros());
+            return Some(
+                segment.low() + NUMBERS_PER_BYTE * (8 * word + bit / 8) + u64::from(RESIDUES[bit as usize % 8]),
+            );
+        }
+        left -= count;
+    }
+    None
+}
+
+/// How many numbers a walk of so many primes from `start` takes, with some to spare: more suffices only once in a thousand walks.
+pub(crate) fn length(start: u64, rank: u64) -> u64 {
+    let rank = rank as f64;
+    // Primes are rarer than 1 / ln start by chance as Poisson's law has it, and their density at the far end is lower still; a float saturates.
+    ((rank + 4.0 * rank.sqrt() + 8.0) * (start.max(100) as f64 + rank).ln()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primes::known;
+    use proptest::prelude::*;
+
+    fn outcome(mut stripe: Stripe, every: u32) -> Outcome {
+        let mut asked = 0;
+        loop {
+            let outcome = Box::new(stripe).advance(|| {
+                asked += 1;
+                asked % every == 0
+            });
+            match outcome {
+                Outcome::Paused(rest) => stripe = *rest,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_lead_to_the_prime_of_the_table(start in 0u64..1 << 19, rank in 1u64..5000, every in 1u32..4) {
+            let before = known::pi(start).expect("in the table");
+            let above = known::nth(before + rank).expect("in the table");
+            let up = outcome(Stripe::new(start + 1, start + 2 * length(start, rank), Way::Up, Some(rank)), every);
+            prop_assert!(matches!(up, Outcome::Found(p) if p == above), "{:?}", up);
+            if let Some(below) = (before + 1).checked_sub(rank).and_then(known::nth) {
+                let down = outcome(Stripe::new(0, start, Way::Down, Some(rank)), every);
+                prop_assert!(matches!(down, Outcome::Found(p) if p == below), "{:?}", down);
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_rank_the_parts_are_counted() {
+        let (low, last) = (1 << 40, (1 << 40) + 60_000_000);
+        let Outcome::Counted(counts) = outcome(Stripe::new(low, last, Way::Up, None), 3) else {
+            panic!("no rank")
+        };
+        assert!(counts.len() > 1);
+        assert_eq!((counts[0].low, counts[counts.len() - 1].last), (low, last));
+        assert!(counts.is_sorted_by(|a, b| a.last + 1 == b.low));
+    }
+}

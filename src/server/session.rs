@@ -1,0 +1,545 @@
+//! The session actor: one connection, from bytes to bytes.
+//!
+//! It owns its socket in one hand-polled future, [`Io`]: read what is there, answer what is known, send ONE message with all jobs of the
+//! read, write once. Replies come back as [`News`] and leave in the order that the conversation keeps. A session at rest holds no buffer.
+//! Knows no plan; what a request means is the registry's business.
+
+use super::listener::Closed;
+use super::{Shared, peer};
+use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
+use crate::proto::{Code, Conversation, Failure, Frame, Interim, Line, LineCodec, Reply, Request, Tag, Value};
+use crate::verb::{Step, Terms};
+use actix::prelude::*;
+use bytes::{Buf, BytesMut};
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_util::codec::Decoder;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 << 10;
+/// Reads in one go before other sessions of the thread get their turn.
+const MAX_READS: usize = 4;
+/// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
+const ROWS_GRANTED: usize = 64;
+/// Rows that all streaming requests of a session together may have under way.
+const MAX_ROWS_GRANTED: usize = 256;
+/// How often a session that cannot tell by reading looks whether its client is still there.
+const WATCH_INTERVAL: Duration = Duration::from_millis(40);
+/// How long a client may take to close its half after the session has closed its own.
+const LINGER: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// What is read lands here first; all sessions of a thread share it, so that none holds a buffer of its own while it waits.
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BYTES));
+}
+
+/// One connection.
+pub struct Session {
+    id: ClientId,
+    socket: TcpStream,
+    /// Its own address and the client's.
+    ends: (SocketAddr, SocketAddr),
+    shared: Arc<Shared>,
+    listener: Recipient<Closed>,
+    /// Where the engine sends news; made with the first job.
+    me: Option<Arc<Recipient<News>>>,
+    codec: LineCodec,
+    conversation: Conversation,
+    /// The beginning of a line whose end has not come yet.
+    unread: BytesMut,
+    unsent: BytesMut,
+    orders: Vec<Order>,
+    streams: Vec<Stream>,
+    phase: Phase,
+    is_draining: bool,
+    is_watching: bool,
+    /// Since when the client owes us something: the rest of a line, or to take what is written for it.
+    waiting_since: Option<Instant>,
+    /// When we look whether it has kept us waiting for too long.
+    timer: Option<(Instant, SpawnHandle)>,
+}
+
+/// A request that sends rows, and how many it may send before it is granted more.
+struct Stream {
+    place: Place,
+    granted: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reads requests.
+    Open,
+    /// Reads no more; answers what it has accepted.
+    Finishing {
+        /// The client has said that it sends no more.
+        input_ended: bool,
+    },
+    /// Everything is answered and our half closed; waits for the client to close its own.
+    Lingering,
+    /// Over.
+    Closed,
+}
+
+/// The order to finish: what is accepted is answered, what is new is refused.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct DrainSession;
+
+impl Session {
+    pub(super) fn new(
+        id: ClientId,
+        socket: TcpStream,
+        ends: (SocketAddr, SocketAddr),
+        shared: Arc<Shared>,
+        listener: Recipient<Closed>,
+    ) -> Self {
+        Self {
+            codec: LineCodec::new(shared.limits.max_line_bytes),
+            id,
+            socket,
+            ends,
+            shared,
+            listener,
+            me: None,
+            conversation: Conversation::default(),
+            unread: BytesMut::new(),
+            unsent: BytesMut::new(),
+            orders: Vec::new(),
+            streams: Vec::new(),
+            phase: Phase::Open,
+            is_draining: false,
+            is_watching: false,
+            waiting_since: None,
+            timer: None,
+        }
+    }
+
+    /// Everything that can be done now: read, decode, answer, order, write.
+    fn turn(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> io::Result<()> {
+        let mut reads = 0;
+        while self.may_read() {
+            if reads == MAX_READS {
+                task.waker().wake_by_ref();
+                break;
+            }
+            reads += 1;
+            match self.poll_read(context, task) {
+                Poll::Pending => {
+                    self.finish_if_drained();
+                    break;
+                }
+                Poll::Ready(result) => result?,
+            }
+            self.send_orders(context);
+        }
+        if let Poll::Ready(result) = self.poll_write(task) {
+            result?;
+            self.grant_rows();
+            if self.may_read() && reads == 0 {
+                // Reading had stopped because too much was unsent.
+                task.waker().wake_by_ref();
+            }
+        }
+        self.poll_close(task)?;
+        self.keep_time(context);
+        Ok(())
+    }
+
+    fn may_read(&self) -> bool {
+        self.phase == Phase::Open
+            && self.unsent.len() < self.shared.limits.max_unsent_bytes
+            && self.conversation.in_flight() < self.shared.limits.max_in_flight
+    }
+
+    /// Reads once and takes in all lines that are complete.
+    fn poll_read(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            scratch.extend_from_slice(&self.unread);
+            scratch.reserve(READ_BYTES);
+            let ended = ready!(read_into(&mut self.socket, scratch, task))?;
+            self.decode(scratch, ended, context);
+            if ended {
+                self.phase = Phase::Finishing { input_ended: true };
+            }
+            if self.phase == Phase::Open && !scratch.is_empty() {
+                self.unread.clear();
+                self.unread.extend_from_slice(scratch);
+            } else if !self.unread.is_empty() {
+                self.unread = BytesMut::new();
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    fn decode(&mut self, scratch: &mut BytesMut, ended: bool, context: &mut Context<Self>) {
+        while self.phase == Phase::Open {
+            let frame = if ended {
+                self.codec.decode_eof(scratch)
+            } else {
+                self.codec.decode(scratch)
+            };
+            match frame {
+                Ok(Some(frame)) => self.take_frame(&frame, context),
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+
+    fn take_frame(&mut self, frame: &Frame, context: &mut Context<Self>) {
+        self.waiting_since = None;
+        let (bytes, is_finished) = match frame {
+            Frame::Line(bytes) => (bytes, true),
+            Frame::Unfinished(bytes) => (bytes, false),
+            Frame::TooLong => {
+                let limit = self.shared.limits.max_line_bytes;
+                let text = format!("the line is longer than {limit} bytes and was skipped");
+                return self.answer(None, false, Err(Failure::new(Code::LineTooLong, text)));
+            }
+        };
+        match Request::parse(bytes) {
+            Ok(Line::Nothing) => {}
+            Ok(Line::Http) => {
+                self.answer(
+                    None,
+                    false,
+                    Err(Failure::new(Code::Denied, "this port does not speak HTTP; goodbye")),
+                );
+                self.phase = Phase::Finishing { input_ended: false };
+            }
+            Ok(Line::Request(request)) if is_finished || request.is_bare => self.take_request(&request, context),
+            Ok(Line::Request(request)) => {
+                let text = "the input ended within a line; end every line with a line feed";
+                self.answer(request.tag, false, Err(Failure::new(Code::Truncated, text)));
+            }
+            Err((tag, malformed)) => {
+                self.answer(tag, false, Err(Failure::new(Code::Syntax, malformed.to_string())));
+            }
+        }
+    }
+
+    fn take_request(&mut self, request: &Request<'_>, context: &mut Context<Self>) {
+        let Request { tag, is_bare, .. } = *request;
+        if tag.is_some_and(|tag| self.conversation.tagged(&tag).is_some()) {
+            let failure = Failure::new(Code::DupTag, "a request with this tag is under way; use another");
+            return self.answer(tag, is_bare, Err(failure));
+        }
+        if self.is_draining {
+            let failure = Failure::new(Code::Draining, "the daemon is shutting down; ask again when it is back");
+            return self.answer(tag, is_bare, Err(failure));
+        }
+        match self.shared.registry.call(request, &self.shared.facts) {
+            Err(failure) => self.answer(tag, is_bare, Err(failure)),
+            Ok((Step::Answer(value), _)) => self.answer(tag, is_bare, Ok(value)),
+            Ok((Step::Rows(rows), _)) => {
+                self.conversation
+                    .answer_rows(tag, is_bare, rows, Ok(Value::Nothing), &mut self.unsent);
+                self.count(true);
+            }
+            Ok((Step::Job(job), terms)) => {
+                let Ok(place) = self.conversation.open(tag, is_bare) else {
+                    unreachable!("the tag was free a moment ago");
+                };
+                self.order(place, Ask::Answer(job), terms);
+            }
+            Ok((Step::Ask(ask), terms)) => {
+                let Ok(place) = self.conversation.open(tag, is_bare) else {
+                    unreachable!("the tag was free a moment ago");
+                };
+                self.order(place, ask, terms);
+            }
+            Ok((Step::Cancel(target), _)) => self.cancel(tag, &target, context),
+            Ok((Step::Quit, _)) => {
+                self.answer(tag, is_bare, Ok(Value::Text("bye".into())));
+                self.phase = Phase::Finishing { input_ended: false };
+            }
+        }
+    }
+
+    fn order(&mut self, place: Place, ask: Ask, terms: Terms) {
+        let mut rows = 0;
+        if matches!(&ask, Ask::Answer(job) if job.streams) {
+            if self.conversation.may_stream(place) && self.rows_granted() < MAX_ROWS_GRANTED {
+                rows = ROWS_GRANTED;
+            }
+            self.streams.push(Stream { place, granted: rows });
+        }
+        self.orders.push(Order {
+            place,
+            ask,
+            deadline: terms.deadline.map(|wait| Instant::now() + wait),
+            progress: terms.progress,
+            rows,
+        });
+    }
+
+    fn cancel(&mut self, tag: Option<Tag>, target: &Tag, context: &mut Context<Self>) {
+        match self.conversation.tagged(target) {
+            Some(place) => {
+                self.send_orders(context);
+                self.shared.scheduler.do_send(Cancel { client: self.id, place });
+                self.answer(tag, false, Ok(Value::Nothing));
+            }
+            None => {
+                let text = format!("no request @{target} is under way here");
+                self.answer(tag, false, Err(Failure::new(Code::NoJob, text)));
+            }
+        }
+    }
+
+    fn answer(&mut self, tag: Option<Tag>, is_bare: bool, reply: Reply) {
+        self.count(reply.is_ok());
+        self.conversation.answer(tag, is_bare, reply, &mut self.unsent);
+    }
+
+    fn count(&self, is_ok: bool) {
+        let metrics = &self.shared.facts.metrics;
+        metrics.requests.fetch_add(1, Relaxed);
+        if !is_ok {
+            metrics.errors.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Sends the engine all jobs that were asked for since the last time, in one message.
+    fn send_orders(&mut self, context: &mut Context<Self>) {
+        if self.orders.is_empty() {
+            return;
+        }
+        let to = self
+            .me
+            .get_or_insert_with(|| Arc::new(context.address().recipient()))
+            .clone();
+        self.shared.scheduler.do_send(Submit {
+            client: self.id,
+            orders: std::mem::take(&mut self.orders),
+            to,
+        });
+    }
+
+    fn rows_granted(&self) -> usize {
+        self.streams.iter().map(|stream| stream.granted).sum()
+    }
+
+    /// Everything written is with the client: those who stream may send more.
+    fn grant_rows(&mut self) {
+        let mut granted = self.rows_granted();
+        for stream in &mut self.streams {
+            let is_due = stream.granted == 0 && granted < MAX_ROWS_GRANTED;
+            if is_due && self.conversation.may_stream(stream.place) {
+                stream.granted = ROWS_GRANTED;
+                granted += ROWS_GRANTED;
+                self.shared.scheduler.do_send(Grant {
+                    client: self.id,
+                    place: stream.place,
+                    rows: ROWS_GRANTED,
+                });
+            }
+        }
+    }
+
+    /// Writes what is unsent. Pending while the client does not take it.
+    fn poll_write(&mut self, task: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            let written = ready!(Pin::new(&mut self.socket).poll_write(task, &self.unsent))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent.advance(written);
+            self.waiting_since = None;
+        }
+        if self.unsent.capacity() > 0 {
+            self.unsent = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// While draining, a session is finished once nothing is under way and nothing more has arrived.
+    fn finish_if_drained(&mut self) {
+        if self.is_draining && self.phase == Phase::Open && self.conversation.in_flight() == 0 {
+            self.phase = Phase::Finishing { input_ended: false };
+        }
+    }
+
+    /// Closes our half once everything is answered, and waits until the client has closed its own: closing both at once
+    /// would let a byte that is still on its way destroy the last replies.
+    fn poll_close(&mut self, task: &mut std::task::Context<'_>) -> io::Result<()> {
+        if let Phase::Finishing { input_ended } = self.phase
+            && self.conversation.in_flight() == 0
+            && self.unsent.is_empty()
+        {
+            let _ = Pin::new(&mut self.socket).poll_shutdown(task)?;
+            self.phase = if input_ended { Phase::Closed } else { Phase::Lingering };
+            self.waiting_since = Some(Instant::now());
+        }
+        if self.phase == Phase::Lingering {
+            SCRATCH.with_borrow_mut(|scratch| {
+                for _ in 0..MAX_READS {
+                    scratch.clear();
+                    scratch.reserve(READ_BYTES);
+                    match read_into(&mut self.socket, scratch, task) {
+                        Poll::Ready(Ok(false)) => {}
+                        Poll::Ready(Ok(true) | Err(_)) => {
+                            self.phase = Phase::Closed;
+                            return;
+                        }
+                        Poll::Pending => return,
+                    }
+                }
+                task.waker().wake_by_ref();
+            });
+        }
+        Ok(())
+    }
+
+    /// Keeps the timers that this state of affairs needs, and no others.
+    fn keep_time(&mut self, context: &mut Context<Self>) {
+        match self.patience() {
+            None => self.waiting_since = None,
+            Some(patience) => {
+                let due = *self.waiting_since.get_or_insert_with(Instant::now) + patience;
+                if self.timer.as_ref().is_none_or(|(at, _)| due < *at) {
+                    self.set_timer(due, context);
+                }
+            }
+        }
+        let cannot_tell = !self.may_read() && self.conversation.in_flight() > 0;
+        if cannot_tell && !self.is_watching {
+            self.is_watching = true;
+            context.run_later(WATCH_INTERVAL, Self::look_for_client);
+        }
+    }
+
+    /// How long we wait for what the client owes us now: the rest of a line, to take what is written, to close, or a question.
+    fn patience(&self) -> Option<Duration> {
+        let limits = &self.shared.limits;
+        match self.phase {
+            Phase::Lingering => Some(LINGER),
+            _ if !self.unsent.is_empty() || !self.unread.is_empty() => Some(limits.stall_timeout),
+            _ if self.conversation.in_flight() == 0 => limits.idle_timeout,
+            _ => None,
+        }
+    }
+
+    fn set_timer(&mut self, due: Instant, context: &mut Context<Self>) {
+        if let Some((_, earlier)) = self.timer.take() {
+            context.cancel_future(earlier);
+        }
+        let wait = due.saturating_duration_since(Instant::now());
+        self.timer = Some((due, context.run_later(wait, Self::look_for_stall)));
+    }
+
+    fn look_for_stall(&mut self, context: &mut Context<Self>) {
+        self.timer = None;
+        let (Some(patience), Some(since)) = (self.patience(), self.waiting_since) else {
+            return;
+        };
+        if since.elapsed() >= patience {
+            tracing::debug!(session = self.id, phase = ?self.phase, "the client kept us waiting for too long; closing");
+            return context.stop();
+        }
+        self.set_timer(since + patience, context);
+    }
+
+    /// Not reading, a session does not notice that its client is gone; and after the end of input there is nothing to read.
+    fn look_for_client(&mut self, context: &mut Context<Self>) {
+        self.is_watching = false;
+        let is_broken = !matches!(self.socket.take_error(), Ok(None));
+        if is_broken || peer::is_gone(self.ends.0, self.ends.1) {
+            return context.stop();
+        }
+        self.keep_time(context);
+    }
+}
+
+/// Appends what the socket has; true at the end of input.
+fn read_into(
+    socket: &mut TcpStream,
+    buffer: &mut BytesMut,
+    task: &mut std::task::Context<'_>,
+) -> Poll<io::Result<bool>> {
+    let length = buffer.len();
+    buffer.resize(length + READ_BYTES, 0);
+    let mut free = ReadBuf::new(&mut buffer[length..]);
+    let result = Pin::new(socket).poll_read(task, &mut free);
+    let count = free.filled().len();
+    buffer.truncate(length + count);
+    ready!(result)?;
+    Poll::Ready(Ok(count == 0))
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.spawn(Io);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if self.me.is_some() {
+            self.shared.scheduler.do_send(Leave(self.id));
+        }
+        self.listener.do_send(Closed(self.id));
+    }
+}
+
+/// The future that moves the bytes: polled whenever the socket, a timer or news has woken the session.
+struct Io;
+
+impl ActorFuture<Session> for Io {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut Session,
+        context: &mut Context<Session>,
+        task: &mut std::task::Context<'_>,
+    ) -> Poll<()> {
+        match session.turn(context, task) {
+            Ok(()) if session.phase != Phase::Closed => Poll::Pending,
+            _ => {
+                context.stop();
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl Handler<News> for Session {
+    type Result = ();
+
+    fn handle(&mut self, News(events): News, _: &mut Self::Context) {
+        for (place, event) in events {
+            match event {
+                Event::Final(reply) => {
+                    self.count(reply.is_ok());
+                    self.streams.retain(|stream| stream.place != place);
+                    self.conversation.close(place, reply, &mut self.unsent);
+                }
+                Event::Interim(interim) => {
+                    if let Interim::Rows(rows) = &interim
+                        && let Some(stream) = self.streams.iter_mut().find(|stream| stream.place == place)
+                    {
+                        stream.granted = stream.granted.saturating_sub(rows.len());
+                    }
+                    self.conversation.interim(place, interim, &mut self.unsent);
+                }
+            }
+        }
+    }
+}
+
+impl Handler<DrainSession> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: DrainSession, _: &mut Self::Context) {
+        self.is_draining = true;
+    }
+}

@@ -1,0 +1,301 @@
+//! Verbs about primes: `nth pi count primes isprime next prev factor`.
+
+use super::call::shortened;
+use super::{Call, Registry, Step, Verb};
+use crate::job::{Method, Query};
+use crate::primes::{MAX_NTH, Natural};
+use crate::proto::Failure;
+
+pub(super) fn register(registry: &mut Registry) {
+    for verb in VERBS {
+        registry.add(verb);
+    }
+}
+
+/// A verb whose arguments make a [`Query`].
+struct Arithmetic {
+    name: &'static str,
+    usage: &'static str,
+    about: &'static str,
+    details: &'static [&'static str],
+    read: fn(&Call<'_>) -> Result<Query, Failure>,
+}
+
+impl Verb for Arithmetic {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn usage(&self) -> &'static str {
+        self.usage
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn details(&self) -> &'static [&'static str] {
+        self.details
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        let query = (self.read)(call)?;
+        Ok(match query.known() {
+            Some(value) => Step::Answer(value),
+            None => Step::Job(query.job()),
+        })
+    }
+}
+
+const WORD_LIMIT: &str = "2^64-1";
+
+const VERBS: [Arithmetic; 8] = [
+    Arithmetic {
+        name: "nth",
+        usage: "nth N",
+        about: "the N-th prime; nth 1 is 2",
+        details: &[
+            "N is from 1 to 425656284035217743, whose prime is the last one below 2^64.",
+            "nth 1e6 -> OK 15485863",
+        ],
+        read: read_nth,
+    },
+    Arithmetic {
+        name: "pi",
+        usage: "pi X",
+        about: "how many primes there are up to X",
+        details: &[
+            "X is below 2^64. It is counted by Gourdon's method, on all cores, without sieving up to X.",
+            "pi 1e12 -> OK 37607912018",
+        ],
+        read: |call| {
+            call.only(1, &[])?;
+            Ok(Query::Pi(call.at_most(0, "X", u64::MAX, WORD_LIMIT)?))
+        },
+    },
+    Arithmetic {
+        name: "count",
+        usage: "count A B [method=auto|sieve]",
+        about: "how many primes lie in A..B, B not included",
+        details: &[
+            "method=sieve looks at every number; auto (the default) takes the faster way.",
+            "count 100 110 -> OK 4",
+        ],
+        read: |call| {
+            call.only(2, &["method"])?;
+            let (low, last) = read_range(call)?;
+            let method = match call.option("method") {
+                None => Method::Auto,
+                Some(text) if text.eq_ignore_ascii_case("auto") => Method::Auto,
+                Some(text) if text.eq_ignore_ascii_case("sieve") => Method::Sieve,
+                Some(text) => {
+                    return Err(call.bad_arg(format_args!("method is '{}', not auto or sieve", shortened(text))));
+                }
+            };
+            Ok(Query::Count { low, last, method })
+        },
+    },
+    Arithmetic {
+        name: "primes",
+        usage: "primes A B",
+        about: "the primes in A..B as rows, B not included; then how many",
+        details: &[
+            "Rows begin with '=' and hold up to 64 primes each. The range may be as long as you like: they come as fast as you read.",
+            "primes 100 110 -> = 101 103 107 109",
+            "                  OK 4",
+        ],
+        read: |call| {
+            call.only(2, &[])?;
+            let (low, last) = read_range(call)?;
+            Ok(Query::Primes { low, last })
+        },
+    },
+    Arithmetic {
+        name: "isprime",
+        usage: "isprime N",
+        about: "yes or no",
+        details: &[
+            "N may have up to 10000 digits. Below 2^64 the answer is proven; above, it is the Baillie-PSW test, to which",
+            "no exception is known.",
+            "isprime 2^127-1 -> OK yes",
+        ],
+        read: |call| {
+            call.only(1, &[])?;
+            Ok(Query::IsPrime(call.natural(0, "N")?))
+        },
+    },
+    Arithmetic {
+        name: "next",
+        usage: "next N",
+        about: "the smallest prime above N",
+        details: &["N may have up to 10000 digits.", "next 1e18 -> OK 1000000000000000003"],
+        read: |call| {
+            call.only(1, &[])?;
+            Ok(Query::Next(call.natural(0, "N")?))
+        },
+    },
+    Arithmetic {
+        name: "prev",
+        usage: "prev N",
+        about: "the largest prime below N",
+        details: &["N may have up to 10000 digits.", "prev 2^64 -> OK 18446744073709551557"],
+        read: |call| {
+            call.only(1, &[])?;
+            let n = call.natural(0, "N")?;
+            if n <= Natural::from(2u8) {
+                return Err(call.bad_arg(format_args!("no prime is below {n}; N is to be at least 3")));
+            }
+            Ok(Query::Prev(n))
+        },
+    },
+    Arithmetic {
+        name: "factor",
+        usage: "factor N",
+        about: "the prime factors of N, ascending, each as often as it divides N",
+        details: &["N is from 1 to 2^128-1.", "factor 360 -> OK 2 2 2 3 3 5"],
+        read: |call| {
+            call.only(1, &[])?;
+            match call.at_most(0, "N", u128::MAX, "2^128-1")? {
+                0 => Err(call.bad_arg("every prime divides 0; N is to be at least 1")),
+                n => Ok(Query::Factor(n)),
+            }
+        },
+    },
+];
+
+fn read_nth(call: &Call<'_>) -> Result<Query, Failure> {
+    call.only(1, &[])?;
+    let limit = "425656284035217743, whose prime is the last one below 2^64";
+    match call.at_most(0, "N", MAX_NTH, limit)? {
+        0 => Err(call.bad_arg("N is 0, and primes are counted from 1")),
+        n => Ok(Query::Nth(n)),
+    }
+}
+
+/// The half-open range A..B, with A and B up to 2^64, as its first and last number.
+fn read_range(call: &Call<'_>) -> Result<(u64, u64), Failure> {
+    const END: u128 = 1 << 64;
+    let low = call.at_most(0, "A", END, "2^64")?;
+    let high = call.at_most(1, "B", END, "2^64")?;
+    if high < low {
+        return Err(call.bad_arg(format_args!("B is below A: {high} < {low}")));
+    }
+    // An empty range, wherever it lies, is 1..=0.
+    Ok(match (u64::try_from(low), u64::try_from(high.wrapping_sub(1))) {
+        (Ok(low), Ok(last)) if low <= last => (low, last),
+        _ => (1, 0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::proto::{Code, Line, Request, Value};
+    use crate::verb::Facts;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    /// What a line comes to: `=answer`, `job title`, or the error.
+    fn said(line: &str) -> String {
+        let facts = Facts {
+            metrics: Arc::new(Metrics::default()),
+            started: Instant::now(),
+            workers: 1,
+        };
+        let Ok(Line::Request(request)) = Request::parse(line.as_bytes()) else {
+            panic!("{line} is no request");
+        };
+        match Registry::default().call(&request, &facts) {
+            Ok((Step::Answer(Value::Number(number)), _)) => format!("={number}"),
+            Ok((Step::Answer(value), _)) => format!("={value:?}"),
+            Ok((Step::Job(job), _)) => format!("job {}", job.title),
+            Ok((step, _)) => format!("{step:?}"),
+            Err(failure) => failure.to_string(),
+        }
+    }
+
+    #[test]
+    fn small_questions_are_answered_from_the_table_and_others_become_jobs() {
+        assert_eq!(said("nth 1"), "=2");
+        assert_eq!(said("NTH 1e3"), "=7919");
+        assert_eq!(said("count 0 10"), "=4");
+        assert_eq!(said("count 7 7"), "=0");
+        assert_eq!(said("pi 1e12"), "job pi 1000000000000");
+        assert_eq!(said("count 10 2^64"), "job count 10 18446744073709551616");
+        assert_eq!(said("count 0 10 method=sieve"), "job count 0 10 method=sieve");
+        assert_eq!(
+            said("isprime 2^127-1"),
+            "job isprime 170141183460469231731687303715884105727"
+        );
+    }
+
+    #[test]
+    fn a_wrong_argument_is_named_beside_what_would_be_right() {
+        assert_eq!(said("nth"), "bad-arg :nth: N is missing; write 'nth N'");
+        assert_eq!(
+            said("nth 0"),
+            "bad-arg :nth: N is 0, and primes are counted from 1; write 'nth N'"
+        );
+        assert_eq!(
+            said("nth 5 6"),
+            "bad-arg :nth: '6' is one argument too many; write 'nth N'"
+        );
+        assert_eq!(
+            said("prev 2"),
+            "bad-arg :prev: no prime is below 2; N is to be at least 3; write 'prev N'"
+        );
+        assert_eq!(
+            said("count 9 5"),
+            "bad-arg :count: B is below A: 5 < 9; write 'count A B [method=auto|sieve]'"
+        );
+        assert_eq!(
+            said("pi 5 colour=red"),
+            "bad-arg :pi: there is no option 'colour='; write 'pi X'"
+        );
+        assert_eq!(
+            said("pi 5 deadline=soon"),
+            "bad-arg :pi: deadline is 'soon': write it like 500ms, 5s or 2min; write 'pi X'"
+        );
+        assert_eq!(said("nht 5"), "unknown-verb :no verb 'nht'; did you mean 'nth'?");
+        assert_eq!(
+            said("frobnicate"),
+            "unknown-verb :no verb 'frobnicate'; 'help' lists them all"
+        );
+    }
+
+    #[test]
+    fn what_is_beyond_a_limit_is_too_big_and_names_the_limit() {
+        for (line, limit) in [
+            ("pi 2^64", "2^64-1"),
+            ("nth 425656284035217744", "425656284035217743"),
+            ("factor 2^128", "2^128-1"),
+            ("count 0 2^65", "2^64"),
+            ("isprime 10^10000", "10000 digits"),
+        ] {
+            let said = said(line);
+            assert!(
+                said.starts_with(Code::TooBig.as_str()) && said.contains(limit),
+                "{line}: {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_canonical_spelling_reads_back_as_the_same_question() {
+        for line in [
+            "pi 1e12",
+            "count 5 2^64 method=sieve",
+            "primes 0 2^64",
+            "next 2^89-1",
+            "factor 2^100",
+            "nth 1e9",
+        ] {
+            let title = said(line)
+                .strip_prefix("job ")
+                .map(str::to_owned)
+                .expect("these are jobs");
+            assert_eq!(said(&title), format!("job {title}"));
+        }
+    }
+}

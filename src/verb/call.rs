@@ -1,0 +1,188 @@
+//! A call: a request on its way to its verb, with helpers that read arguments and name what is wrong with them.
+
+use super::{Registry, Step, Verb};
+use crate::metrics::Metrics;
+use crate::primes::Natural;
+use crate::proto::{Code, Failure, NumberError, Request, parse_number};
+use std::time::{Duration, Instant};
+
+/// What verbs about the daemon itself may know of it.
+#[derive(Debug)]
+pub struct Facts {
+    /// Its counters.
+    pub metrics: std::sync::Arc<Metrics>,
+    /// When it started.
+    pub started: Instant,
+    /// Workers in each lane.
+    pub workers: usize,
+}
+
+/// A request for a verb.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    verb: &'a dyn Verb,
+    request: &'a Request<'a>,
+    /// All verbs there are.
+    pub registry: &'a Registry,
+    /// The daemon that was asked.
+    pub facts: &'a Facts,
+}
+
+/// The options that every request takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How long the client waits for the answer.
+    pub deadline: Option<Duration>,
+    /// How often it wants to hear how far the work is.
+    pub progress: Option<Duration>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) const fn new(
+        verb: &'a dyn Verb,
+        request: &'a Request<'a>,
+        registry: &'a Registry,
+        facts: &'a Facts,
+    ) -> Self {
+        Self {
+            verb,
+            request,
+            registry,
+            facts,
+        }
+    }
+
+    /// An argument as it was typed.
+    pub fn arg(&self, index: usize) -> Option<&'a str> {
+        self.request.args.get(index).copied()
+    }
+
+    /// The arguments as they were typed.
+    pub fn words(&self) -> String {
+        self.request.args.join(" ")
+    }
+
+    /// A number of any size within the protocol's limit.
+    ///
+    /// # Errors
+    /// `bad-arg` if it is missing or no number, `too-big` beyond the limit.
+    pub fn natural(&self, index: usize, name: &str) -> Result<Natural, Failure> {
+        let text = self
+            .arg(index)
+            .ok_or_else(|| self.bad_arg(format_args!("{name} is missing")))?;
+        parse_number(text).map_err(|error| match error {
+            NumberError::TooBig => Failure::new(Code::TooBig, format!("{}: {name}: {error}", self.verb.name())),
+            _ => self.bad_arg(format_args!("{name} is '{}': {error}", shortened(text))),
+        })
+    }
+
+    /// A number of at most `max`; `limit` says so in words.
+    ///
+    /// # Errors
+    /// As [`natural`](Self::natural), and `too-big` beyond `max`.
+    pub fn at_most<N: Copy + Into<Natural> + TryFrom<Natural> + PartialOrd>(
+        &self,
+        index: usize,
+        name: &str,
+        max: N,
+        limit: &str,
+    ) -> Result<N, Failure> {
+        let number = self.natural(index, name)?;
+        N::try_from(number).ok().filter(|number| *number <= max).ok_or_else(|| {
+            Failure::new(
+                Code::TooBig,
+                format!("{}: {name} may be at most {limit}", self.verb.name()),
+            )
+        })
+    }
+
+    /// Checks that there are no more arguments than these, and no options but these and the ones every request takes.
+    ///
+    /// # Errors
+    /// `bad-arg` naming the first one too many.
+    pub fn only(&self, args: usize, options: &[&str]) -> Result<(), Failure> {
+        if let Some(extra) = self.arg(args) {
+            return Err(self.bad_arg(format_args!("'{}' is one argument too many", shortened(extra))));
+        }
+        let known = |key: &str| {
+            options
+                .iter()
+                .chain(&["deadline", "progress"])
+                .any(|known| known.eq_ignore_ascii_case(key))
+        };
+        match self.request.options.iter().find(|(key, _)| !known(key)) {
+            Some((key, _)) => Err(self.bad_arg(format_args!("there is no option '{}='", shortened(key)))),
+            None => Ok(()),
+        }
+    }
+
+    /// The value of an option.
+    pub fn option(&self, key: &str) -> Option<&'a str> {
+        self.request.option(key)
+    }
+
+    /// What the request behind the verb comes to, for verbs that take a whole request.
+    ///
+    /// # Errors
+    /// What that request's verb says, or `bad-arg` if there is none.
+    pub fn inner(&self) -> Result<Step, Failure> {
+        let (verb, args) = self
+            .request
+            .args
+            .split_first()
+            .ok_or_else(|| self.bad_arg("REQUEST is missing"))?;
+        let request = Request {
+            verb,
+            args: args.to_vec(),
+            options: self.request.options.clone(),
+            ..Request::default()
+        };
+        self.registry.call(&request.or_nth(), self.facts).map(|(step, _)| step)
+    }
+
+    /// The options that every request takes.
+    ///
+    /// # Errors
+    /// `bad-arg` if one is no duration, or out of its bounds.
+    pub fn terms(&self) -> Result<Terms, Failure> {
+        if self.request.options.is_empty() {
+            return Ok(Terms::default());
+        }
+        Ok(Terms {
+            deadline: self.duration("deadline", Duration::from_millis(1))?,
+            progress: self.duration("progress", Duration::from_millis(100))?,
+        })
+    }
+
+    fn duration(&self, key: &str, least: Duration) -> Result<Option<Duration>, Failure> {
+        const MOST: Duration = Duration::from_secs(365 * 86_400);
+        let Some(text) = self.option(key) else {
+            return Ok(None);
+        };
+        let duration = humantime::parse_duration(text).map_err(|_| {
+            self.bad_arg(format_args!(
+                "{key} is '{}': write it like 500ms, 5s or 2min",
+                shortened(text)
+            ))
+        })?;
+        if duration < least || duration > MOST {
+            let least = humantime::format_duration(least);
+            return Err(self.bad_arg(format_args!("{key} may be from {least} to 1year")));
+        }
+        Ok(Some(duration))
+    }
+
+    /// The failure that says what is wrong with an argument, and how the verb is written.
+    pub fn bad_arg(&self, what: impl std::fmt::Display) -> Failure {
+        let text = format!("{}: {what}; write '{}'", self.verb.name(), self.verb.usage());
+        Failure::new(Code::BadArg, text)
+    }
+}
+
+/// What a peer typed, short enough to be quoted.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text.to_owned(),
+    }
+}

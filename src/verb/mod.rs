@@ -1,0 +1,60 @@
+//! Verbs: what can be asked. The public door for new ones; the built-in verbs enter by it too.
+//!
+//! A [`Verb`] turns a [`Call`] into a [`Step`]: an answer that is known already, a job for the engine, or something the session
+//! does itself. It runs where the session runs, so it only reads its arguments: work goes into a plan.
+//!
+//! To add a verb: 1. write a plan for its work, if it has any (`job`); 2. implement [`Verb`]; 3. register it.
+//! Knows the wire's words, the jobs and what can be asked of the engine; knows no socket and no session.
+
+mod arithmetic;
+mod call;
+mod jobs;
+mod registry;
+mod service;
+
+pub use call::{Call, Facts, Terms};
+pub use registry::Registry;
+
+use crate::engine::Ask;
+use crate::job::Job;
+use crate::proto::{Failure, Tag, Value};
+
+/// One word of the protocol.
+pub trait Verb: Send + Sync + 'static {
+    /// The word, in lower case.
+    fn name(&self) -> &'static str;
+
+    /// How it is written, e.g. `pi X`.
+    fn usage(&self) -> &'static str;
+
+    /// What it answers, in a few words.
+    fn about(&self) -> &'static str;
+
+    /// More about it, a line each, for `help VERB`. May show examples.
+    fn details(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Reads the arguments and says what is to be done.
+    ///
+    /// # Errors
+    /// A [`Failure`] that says which argument is wrong, and what would be right.
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure>;
+}
+
+/// What a call comes to.
+#[derive(Debug)]
+pub enum Step {
+    /// The answer is known.
+    Answer(Value),
+    /// Rows, and then `OK`.
+    Rows(Vec<String>),
+    /// Work for the engine.
+    Job(Job),
+    /// Something else that the engine does, about submitted jobs.
+    Ask(Ask),
+    /// Stop the request of this session that bears the tag.
+    Cancel(Tag),
+    /// Say goodbye and close once everything before it is answered.
+    Quit,
+}

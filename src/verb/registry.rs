@@ -1,0 +1,77 @@
+//! The registry: which verbs there are. Finds a verb by its name, or the nearest one to a name there is not.
+
+use super::call::shortened;
+use super::{Call, Facts, Step, Terms, Verb, arithmetic, jobs, service};
+use crate::proto::{Code, Failure, Request};
+use std::fmt;
+use std::sync::Arc;
+
+/// All verbs, in the order in which `help` shows them.
+#[derive(Clone)]
+pub struct Registry {
+    verbs: Vec<Arc<dyn Verb>>,
+}
+
+impl Default for Registry {
+    /// The built-in verbs.
+    fn default() -> Self {
+        let mut registry = Self { verbs: Vec::new() };
+        arithmetic::register(&mut registry);
+        jobs::register(&mut registry);
+        service::register(&mut registry);
+        registry
+    }
+}
+
+impl Registry {
+    /// Adds a verb. One of the same name is replaced.
+    pub fn add(&mut self, verb: impl Verb) {
+        let verb: Arc<dyn Verb> = Arc::new(verb);
+        match self.verbs.iter_mut().find(|other| other.name() == verb.name()) {
+            Some(other) => *other = verb,
+            None => self.verbs.push(verb),
+        }
+    }
+
+    /// All verbs.
+    pub fn verbs(&self) -> impl Iterator<Item = &dyn Verb> {
+        self.verbs.iter().map(AsRef::as_ref)
+    }
+
+    /// The verb of this name, in any case of letters.
+    pub fn find(&self, name: &str) -> Option<&dyn Verb> {
+        self.verbs().find(|verb| verb.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Calls the verb that the request names.
+    ///
+    /// # Errors
+    /// `unknown-verb` with the nearest one, or what the verb says of its arguments.
+    pub fn call(&self, request: &Request<'_>, facts: &Facts) -> Result<(Step, Terms), Failure> {
+        let verb = self.find(request.verb).ok_or_else(|| self.unknown(request.verb))?;
+        let call = Call::new(verb, request, self, facts);
+        let terms = call.terms()?;
+        verb.call(&call).map(|step| (step, terms))
+    }
+
+    /// The failure for a verb that there is not.
+    pub(super) fn unknown(&self, name: &str) -> Failure {
+        let lower = name.to_ascii_lowercase();
+        let nearest = self
+            .verbs()
+            .map(|verb| (strsim::damerau_levenshtein(&lower, verb.name()), verb.name()))
+            .filter(|(distance, known)| *distance <= 2 && *distance < known.len())
+            .min();
+        let hint = match nearest {
+            Some((_, known)) => format!("did you mean '{known}'?"),
+            None => "'help' lists them all".to_owned(),
+        };
+        Failure::new(Code::UnknownVerb, format!("no verb '{}'; {hint}", shortened(name)))
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.verbs().map(Verb::name)).finish()
+    }
+}

@@ -1,0 +1,164 @@
+//! Verbs about the daemon itself: `ping help info quit`.
+
+use super::{Call, Registry, Step, Verb};
+use crate::proto::{Code, Failure, Value};
+use std::sync::atomic::Ordering::Relaxed;
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add(Ping);
+    registry.add(Help);
+    registry.add(Info);
+    registry.add(Quit);
+}
+
+struct Ping;
+
+impl Verb for Ping {
+    fn name(&self) -> &'static str {
+        "ping"
+    }
+
+    fn usage(&self) -> &'static str {
+        "ping"
+    }
+
+    fn about(&self) -> &'static str {
+        "answers pong"
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        call.only(0, &[])?;
+        Ok(Step::Answer(Value::Text("pong".into())))
+    }
+}
+
+struct Quit;
+
+impl Verb for Quit {
+    fn name(&self) -> &'static str {
+        "quit"
+    }
+
+    fn usage(&self) -> &'static str {
+        "quit"
+    }
+
+    fn about(&self) -> &'static str {
+        "answers what is under way, says goodbye and closes"
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        call.only(0, &[])?;
+        Ok(Step::Quit)
+    }
+}
+
+struct Help;
+
+impl Verb for Help {
+    fn name(&self) -> &'static str {
+        "help"
+    }
+
+    fn usage(&self) -> &'static str {
+        "help [VERB]"
+    }
+
+    fn about(&self) -> &'static str {
+        "this page, or more about a verb; 'help errors' lists the error codes"
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        call.only(1, &[])?;
+        match call.arg(0) {
+            None => Ok(Step::Rows(overview(call.registry))),
+            Some(topic) if topic.eq_ignore_ascii_case("errors") => Ok(Step::Rows(errors())),
+            Some(topic) => {
+                let verb = call.registry.find(topic).ok_or_else(|| call.registry.unknown(topic))?;
+                Ok(Step::Rows(about(verb)))
+            }
+        }
+    }
+}
+
+fn row(left: &str, right: &str) -> String {
+    format!("{left:<32} {right}")
+}
+
+fn overview(registry: &Registry) -> Vec<String> {
+    let mut rows = vec![
+        concat!(
+            "primed ",
+            env!("CARGO_PKG_VERSION"),
+            ", the prime daemon. One line asks; the line OK or ERR answers."
+        )
+        .into(),
+        row(
+            "100000",
+            "only a number: the 100000th prime, answered by the bare number",
+        ),
+    ];
+    rows.extend(registry.verbs().map(|verb| row(verb.usage(), verb.about())));
+    rows.extend(
+        [
+            "Numbers are written 1000000, 1_000_000, 1e6, 10**6 or 2^127-1.",
+            "Every question takes deadline=5s (stop it then) and progress=1s (say how far it is).",
+            "@NAME before a question names it: '@a pi 1e16'. Its reply bears the name and may overtake others.",
+            "Lines that begin with '*' tell progress and with '=' are rows; the last line of a reply is OK or ERR.",
+            "'help pi' tells more about pi, 'help errors' what the error codes mean.",
+        ]
+        .map(String::from),
+    );
+    rows
+}
+
+fn about(verb: &dyn Verb) -> Vec<String> {
+    let mut rows = vec![row(verb.usage(), verb.about())];
+    rows.extend(verb.details().iter().map(|line| (*line).to_owned()));
+    rows
+}
+
+fn errors() -> Vec<String> {
+    Code::ALL
+        .iter()
+        .map(|code| format!("{:<14} {}", code.as_str(), code.meaning()))
+        .collect()
+}
+
+struct Info;
+
+impl Verb for Info {
+    fn name(&self) -> &'static str {
+        "info"
+    }
+
+    fn usage(&self) -> &'static str {
+        "info"
+    }
+
+    fn about(&self) -> &'static str {
+        "how the daemon is doing, as rows of key=value"
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        call.only(0, &[])?;
+        let facts = call.facts;
+        let metrics = &facts.metrics;
+        let counters = [
+            ("uptime_s", facts.started.elapsed().as_secs()),
+            ("workers", facts.workers as u64),
+            ("connections", metrics.connections.load(Relaxed)),
+            ("connections_total", metrics.connections_total.load(Relaxed)),
+            ("connections_refused", metrics.connections_refused.load(Relaxed)),
+            ("requests_total", metrics.requests.load(Relaxed)),
+            ("errors_total", metrics.errors.load(Relaxed)),
+            ("jobs", metrics.jobs.load(Relaxed)),
+            ("slices_total", metrics.slices.load(Relaxed)),
+            ("slices_cpu_ms", metrics.cpu_us.load(Relaxed) / 1000),
+            ("threads_replaced", metrics.threads_replaced.load(Relaxed)),
+        ];
+        let mut rows = vec![format!("version={}", env!("CARGO_PKG_VERSION"))];
+        rows.extend(counters.iter().map(|(key, value)| format!("{key}={value}")));
+        Ok(Step::Rows(rows))
+    }
+}

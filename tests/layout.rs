@@ -1,0 +1,115 @@
+//! The structure of the house: imports go down only, and the pure rooms stay pure.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms from the roof down. A room may import from those below it.
+const ROOMS: [&str; 9] = [
+    "cli", "daemon", "server", "verb", "engine", "job", "proto", "primes", "metrics",
+];
+
+/// What a pure room must not mention: it knows no actor, socket, task, thread or clock.
+const IMPURE: [&str; 9] = [
+    "actix",
+    "tokio::",
+    "std::net",
+    "std::thread",
+    "Instant",
+    "SystemTime",
+    "std::fs",
+    "std::env",
+    "tracing",
+];
+
+const PURE: [&str; 3] = ["job", "proto", "primes"];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("src is readable").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The files of a room with their code: comments and unit tests left out.
+fn code_of(room: &str) -> Vec<(PathBuf, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = match src.join(room) {
+        folder if folder.is_dir() => sources(&folder),
+        _ => vec![src.join(format!("{room}.rs"))],
+    };
+    let code = |path: &PathBuf| {
+        let text = fs::read_to_string(path).expect("a source file is readable");
+        let text = text
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let is_code = |line: &&str| !line.trim_start().starts_with("//");
+        text.lines().filter(is_code).collect::<Vec<_>>().join("\n")
+    };
+    files.into_iter().map(|path| (path.clone(), code(&path))).collect()
+}
+
+#[test]
+fn every_room_is_on_the_list() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in fs::read_dir(src).expect("src is readable").flatten() {
+        let path = entry.path();
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .expect("names are text")
+            .to_owned();
+        assert!(
+            ROOMS.contains(&name.as_str()) || ["main", "lib"].contains(&name.as_str()),
+            "{name} is in src but on no floor; say where it stands in tests/layout.rs and ARCHITECTURE.md"
+        );
+    }
+}
+
+#[test]
+fn imports_go_down_only() {
+    for (floor, room) in ROOMS.iter().enumerate() {
+        for (path, code) in code_of(room) {
+            for above in &ROOMS[..floor] {
+                let import = format!("crate::{above}");
+                assert!(
+                    !code.contains(&import),
+                    "{} imports {import}, which is above it",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_pure_rooms_know_no_actor_socket_thread_or_clock() {
+    for room in PURE {
+        for (path, code) in code_of(room) {
+            for word in IMPURE {
+                assert!(!code.contains(word), "{} mentions {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    for room in ROOMS {
+        for path in code_of(room).into_iter().map(|(path, _)| path) {
+            let text = fs::read_to_string(&path).expect("a source file is readable");
+            assert!(
+                text.starts_with("//!"),
+                "{} does not say what it is for",
+                path.display()
+            );
+        }
+    }
+}

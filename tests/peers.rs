@@ -1,0 +1,231 @@
+//! Hundreds of random questions of every verb, answered by primed and by primecount, primesieve and PARI/GP.
+//!
+//! Ignored unless asked for, because the peers have to be installed (`.ci/run` does). The seed is printed; `PRIMED_SEED` replays it.
+
+mod support;
+
+use support::{Client, daemon};
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// A xorshift generator: the tests need variety, not quality.
+struct Random(u64);
+
+impl Random {
+    fn seeded() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let fresh = now.map_or(1, |time| time.as_secs());
+        let seed = std::env::var("PRIMED_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok())
+            .unwrap_or(fresh);
+        println!("PRIMED_SEED={seed}");
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A number of at most `bits` bits, every length equally likely.
+    fn up_to_bits(&mut self, bits: u32) -> u64 {
+        let length = 1 + u32::try_from(self.next() % u64::from(bits)).expect("a small number");
+        self.next() >> (64 - length)
+    }
+
+    /// The same for up to 128 bits.
+    fn wide(&mut self) -> u128 {
+        let length = 1 + u32::try_from(self.next() % 127).expect("a small number");
+        (u128::from(self.next()) << 64 | u128::from(self.next())) >> (128 - length)
+    }
+}
+
+/// What a program prints, as words.
+fn run(program: &str, args: &[String], input: &str) -> Vec<String> {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program} is not installed: {error}"));
+    child
+        .stdin
+        .take()
+        .expect("it is piped")
+        .write_all(input.as_bytes())
+        .expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{program} {args:?} failed");
+    let text = String::from_utf8(output.stdout).expect("it prints text");
+    text.lines().map(str::to_owned).collect()
+}
+
+/// What PARI prints for each expression.
+fn pari(expressions: &[String]) -> Vec<String> {
+    let script: String = expressions
+        .iter()
+        .map(|expression| format!("print({expression});\n"))
+        .collect();
+    run(
+        "gp",
+        &["-q".into(), "--default".into(), "parisize=64000000".into()],
+        &script,
+    )
+}
+
+/// What primed answers, all questions at once.
+fn primed(requests: &[String]) -> Vec<String> {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    client.send(requests.join("\n") + "\n");
+    requests
+        .iter()
+        .map(|request| {
+            let line = client.line().expect("every request is answered");
+            line.strip_prefix("OK")
+                .unwrap_or_else(|| panic!("{request}: {line}"))
+                .trim()
+                .to_owned()
+        })
+        .collect()
+}
+
+fn agree(requests: &[String], expected: &[String]) {
+    assert_eq!(requests.len(), expected.len());
+    for ((request, answer), expected) in requests.iter().zip(primed(requests)).zip(expected) {
+        assert_eq!(&answer, expected, "{request}");
+    }
+}
+
+#[test]
+#[ignore = "needs primecount"]
+fn pi_agrees_with_primecount() {
+    let mut random = Random::seeded();
+    let numbers: Vec<u64> = (0..250).map(|_| random.up_to_bits(45)).collect();
+    let expected: Vec<String> = numbers
+        .iter()
+        .flat_map(|x| run("primecount", &[x.to_string()], ""))
+        .collect();
+    agree(
+        &numbers.iter().map(|x| format!("pi {x}")).collect::<Vec<_>>(),
+        &expected,
+    );
+}
+
+#[test]
+#[ignore = "needs primecount"]
+fn nth_agrees_with_primecount() {
+    let mut random = Random::seeded();
+    let numbers: Vec<u64> = (0..250).map(|_| 1 + random.up_to_bits(39)).collect();
+    let ask = |n: &u64| run("primecount", &["-n".into(), n.to_string()], "");
+    let expected: Vec<String> = numbers.iter().flat_map(ask).collect();
+    agree(
+        &numbers.iter().map(|n| format!("nth {n}")).collect::<Vec<_>>(),
+        &expected,
+    );
+}
+
+#[test]
+#[ignore = "needs primesieve"]
+fn counts_agree_with_primesieve() {
+    let mut random = Random::seeded();
+    let ranges: Vec<(u64, u64)> = (0..250)
+        .map(|_| {
+            let low = random.up_to_bits(63);
+            (low, low + random.up_to_bits(26))
+        })
+        .collect();
+    let ask = |(low, high): &(u64, u64)| match high - low {
+        0 => vec!["0".to_owned()],
+        _ => run(
+            "primesieve",
+            &["-q".into(), low.to_string(), (high - 1).to_string()],
+            "",
+        ),
+    };
+    let expected: Vec<String> = ranges.iter().flat_map(ask).collect();
+    let requests = |method: &str| {
+        ranges
+            .iter()
+            .map(|(low, high)| format!("count {low} {high}{method}"))
+            .collect::<Vec<_>>()
+    };
+    agree(&requests(" method=sieve"), &expected);
+    agree(&requests(""), &expected);
+}
+
+#[test]
+#[ignore = "needs PARI/GP"]
+fn primes_agree_with_pari() {
+    let mut random = Random::seeded();
+    for _ in 0..100 {
+        let low = random.up_to_bits(63);
+        let high = low + random.up_to_bits(14);
+        let expected = pari(&[format!("primes([{low},{}])", high.saturating_sub(1))]);
+        let expected = expected[0].trim_matches(['[', ']']).replace(',', "");
+        let daemon = daemon();
+        let text = support::exchange(&daemon, format!("primes {low} {high}\n"));
+        let rows: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("= ")).collect();
+        let expected = if high == low { "" } else { &expected };
+        assert_eq!(rows.join(" "), expected, "primes {low} {high}");
+    }
+}
+
+#[test]
+#[ignore = "needs PARI/GP"]
+fn primality_and_neighbours_agree_with_pari() {
+    let mut random = Random::seeded();
+    let mut requests = Vec::new();
+    let mut expressions = Vec::new();
+    for _ in 0..250 {
+        let n = random.wide();
+        let odd = n | 1;
+        requests.push(format!("isprime {odd}"));
+        expressions.push(format!("if(isprime({odd}),\"yes\",\"no\")"));
+        requests.push(format!("next {n}"));
+        expressions.push(format!("nextprime({n}+1)"));
+        requests.push(format!("prev {}", n + 3));
+        expressions.push(format!("precprime({n}+2)"));
+        let prime = format!("nextprime({n})*nextprime({n}+1000)");
+        expressions.push(format!("isprime({prime})"));
+        requests.push("isprime 1".into());
+    }
+    for bits in [200, 400, 800] {
+        for _ in 0..20 {
+            let n = format!("2^{bits}+{}", random.next());
+            requests.push(format!("next {n}"));
+            expressions.push(format!("nextprime({n}+1)"));
+            requests.push(format!("isprime {n}"));
+            expressions.push(format!("if(ispseudoprime({n}),\"yes\",\"no\")"));
+        }
+    }
+    let expected: Vec<String> = pari(&expressions)
+        .into_iter()
+        .map(|word| if word == "0" { "no".into() } else { word })
+        .collect();
+    agree(&requests, &expected);
+}
+
+#[test]
+#[ignore = "needs PARI/GP"]
+fn factors_agree_with_pari() {
+    let mut random = Random::seeded();
+    let mut numbers: Vec<u128> = (0..150).map(|_| 2 + u128::from(random.up_to_bits(63))).collect();
+    numbers.extend((0..150).map(|_| 2 + (random.wide() >> 32)));
+    let expressions: Vec<String> = numbers
+        .iter()
+        .map(|n| format!("strjoin(concat(apply(f->vector(f[2],i,Str(f[1])),Vec(factor({n})~))),\" \")"))
+        .collect();
+    let expected: Vec<String> = pari(&expressions)
+        .into_iter()
+        .map(|line| line.trim().to_owned())
+        .collect();
+    agree(
+        &numbers.iter().map(|n| format!("factor {n}")).collect::<Vec<_>>(),
+        &expected,
+    );
+}

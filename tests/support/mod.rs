@@ -1,0 +1,240 @@
+//! What the tests over real sockets share: a daemon on a free port and a client that never waits for ever.
+#![allow(dead_code, unreachable_pub, reason = "every test crate uses its own part of this")]
+
+use primed::Daemon;
+use primed::daemon::Handle;
+use primed::job::{Budget, Job, Plan};
+use primed::proto::{Failure, Value};
+use primed::verb::{Call, Step, Verb};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+/// No reply takes longer, on the slowest machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon with two workers on a free port.
+pub fn daemon() -> Handle {
+    start(Daemon::new())
+}
+
+/// This daemon with two workers on a free port.
+pub fn start(daemon: Daemon) -> Handle {
+    daemon
+        .workers(2)
+        .listen(([127, 0, 0, 1], 0).into())
+        .spawn()
+        .expect("a free port can be had")
+}
+
+/// A client that reads whole lines.
+pub struct Client {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub fn connect(daemon: &Handle) -> Self {
+        Self::connect_to(daemon.addresses()[0])
+    }
+
+    pub fn connect_to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the daemon listens");
+        stream.set_nodelay(true).expect("a socket takes options");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
+        stream
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a socket takes options");
+        let reader = BufReader::new(stream.try_clone().expect("a socket can be shared"));
+        Self { stream, reader }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("the daemon reads");
+    }
+
+    /// The next line, without its line feed; `None` at the end.
+    pub fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let count = self.reader.read_line(&mut line).expect("the daemon answers in time");
+        (count > 0).then(|| line.strip_suffix('\n').expect("lines end with a line feed").to_owned())
+    }
+
+    /// Sends to a daemon that may have hung up.
+    pub fn send_if_possible(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// The next line of a daemon that may have hung up.
+    pub fn line_if_any(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let count = self.reader.read_line(&mut line).unwrap_or_default();
+        (count > 0).then(|| line.trim_end().to_owned())
+    }
+
+    /// Sends one line and reads its reply up to the final line.
+    pub fn ask(&mut self, request: &str) -> String {
+        self.send(format!("{request}\n"));
+        loop {
+            let line = self.line().expect("the session goes on");
+            if !line.starts_with(['=', '*']) {
+                return line;
+            }
+        }
+    }
+
+    /// No more questions; everything up to the end.
+    pub fn finish(mut self) -> String {
+        self.stream.shutdown(Shutdown::Write).expect("it is connected");
+        let mut rest = String::new();
+        self.reader
+            .read_to_string(&mut rest)
+            .expect("the daemon answers in time");
+        rest
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+/// Everything that comes back for these bytes, sent at once and followed by the end of input.
+pub fn exchange(daemon: &Handle, bytes: impl AsRef<[u8]>) -> String {
+    let mut client = Client::connect(daemon);
+    client.send(bytes);
+    client.finish()
+}
+
+/// A row of `info`.
+pub fn info(daemon: &Handle, key: &str) -> u64 {
+    let text = exchange(daemon, "info\n");
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix("= ")?.strip_prefix(key)?.strip_prefix('='));
+    value
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("info has no {key}: {text}"))
+}
+
+/// Waits until something holds; panics if it never does.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: it never came");
+        std::thread::yield_now();
+    }
+}
+
+/// What a [`Probe`] does in its slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Answers its number.
+    Echo,
+    /// Panics in its slice.
+    Panic,
+    /// Panics in `absorb`, where the scheduler lives.
+    PanicInAbsorb,
+    /// Runs as many full slices as its number says.
+    Slices,
+    /// Cuts nothing and has no answer.
+    Stuck,
+}
+
+/// A verb whose plan misbehaves as asked: `probe echo 5`, `probe panic 1`.
+pub struct Probe {
+    /// Slices run of all probes.
+    pub slices: Arc<AtomicU64>,
+}
+
+impl Verb for Probe {
+    fn name(&self) -> &'static str {
+        "probe"
+    }
+
+    fn usage(&self) -> &'static str {
+        "probe WHAT N"
+    }
+
+    fn about(&self) -> &'static str {
+        "behaves as asked"
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        let behaviour = match call.arg(0) {
+            Some("echo") => Behaviour::Echo,
+            Some("panic") => Behaviour::Panic,
+            Some("absorb") => Behaviour::PanicInAbsorb,
+            Some("slices") => Behaviour::Slices,
+            Some("stuck") => Behaviour::Stuck,
+            _ => return Err(call.bad_arg("WHAT is echo, panic, absorb, slices or stuck")),
+        };
+        let number = call.at_most(1, "N", u64::MAX, "2^64-1")?;
+        let slices = self.slices.clone();
+        Ok(Step::Job(Job::new(
+            format!("probe {behaviour:?} {number}"),
+            move || {
+                Box::new(ProbePlan {
+                    behaviour,
+                    number,
+                    cut: 0,
+                    absorbed: 0,
+                    slices: slices.clone(),
+                })
+            },
+        )))
+    }
+}
+
+struct ProbePlan {
+    behaviour: Behaviour,
+    number: u64,
+    cut: u64,
+    absorbed: u64,
+    slices: Arc<AtomicU64>,
+}
+
+impl ProbePlan {
+    fn total(&self) -> u64 {
+        match self.behaviour {
+            Behaviour::Slices => self.number,
+            _ => 1,
+        }
+    }
+}
+
+impl Plan for ProbePlan {
+    type Slice = (Behaviour, Arc<AtomicU64>);
+    type Partial = ();
+
+    fn cut(&mut self) -> Option<Self::Slice> {
+        if self.behaviour == Behaviour::Stuck || self.cut == self.total() {
+            return None;
+        }
+        self.cut += 1;
+        Some((self.behaviour, self.slices.clone()))
+    }
+
+    fn run((behaviour, slices): Self::Slice, budget: Budget<'_>) {
+        slices.fetch_add(1, SeqCst);
+        match behaviour {
+            Behaviour::Panic => panic!("as asked"),
+            Behaviour::Slices => while !budget.over() {},
+            _ => {}
+        }
+    }
+
+    fn absorb(&mut self, (): ()) {
+        assert!(self.behaviour != Behaviour::PanicInAbsorb, "as asked");
+        self.absorbed += 1;
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        (self.absorbed == self.total()).then(|| Value::from(self.number))
+    }
+
+    fn progress(&self) -> f64 {
+        self.absorbed as f64 / self.total() as f64
+    }
+}

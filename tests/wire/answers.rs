@@ -1,0 +1,170 @@
+//! What is answered, and in which order.
+
+use crate::support::{Client, daemon, exchange};
+
+#[test]
+fn a_line_that_is_only_a_number_gets_the_bare_prime() {
+    assert_eq!(exchange(&daemon(), "100000\n1\n1e6\n"), "1299709\n2\n15485863\n");
+}
+
+#[test]
+fn every_verb_answers() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    for (request, reply) in [
+        ("nth 1e6", "OK 15485863"),
+        ("pi 1e9", "OK 50847534"),
+        ("count 100 110", "OK 4"),
+        ("count 1e6 2e6 method=sieve", "OK 70435"),
+        ("isprime 91", "OK no"),
+        ("isprime 2^127-1", "OK yes"),
+        ("next 1e18", "OK 1000000000000000003"),
+        ("prev 2^64", "OK 18446744073709551557"),
+        ("factor 360", "OK 2 2 2 3 3 5"),
+        ("factor 1", "OK"),
+        ("primes 100 110", "OK 4"),
+        ("PING", "OK pong"),
+        ("help", "OK"),
+        ("info", "OK"),
+    ] {
+        assert_eq!(client.ask(request), reply, "{request}");
+    }
+    assert_eq!(client.ask("quit"), "OK bye");
+    assert_eq!(client.line(), None);
+}
+
+#[test]
+fn lines_may_end_with_crlf_and_blank_lines_and_comments_are_ignored() {
+    assert_eq!(
+        exchange(&daemon(), "\r\n# a comment\n  \nping\r\npi 10\n"),
+        "OK pong\nOK 4\n"
+    );
+}
+
+#[test]
+fn untagged_replies_keep_the_order_of_their_requests() {
+    let daemon = daemon();
+    let requests: String = (0..300)
+        .map(|n| format!("next {}\npi {n}\n", 10_000_000_000u64 + n * 1_000_003))
+        .collect();
+    let together = exchange(&daemon, &requests);
+    let mut client = Client::connect(&daemon);
+    let one_by_one: String = requests.lines().map(|request| client.ask(request) + "\n").collect();
+    assert_eq!(together, one_by_one);
+}
+
+#[test]
+fn tagged_replies_overtake_and_bear_their_tags() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    client.send("@long pi 1e18\n@short isprime 1000000007\n");
+    assert_eq!(client.line().as_deref(), Some("@short OK yes"));
+    assert_eq!(client.ask("@c cancel @long"), "@c OK");
+    assert_eq!(
+        client.line().as_deref(),
+        Some("@long ERR cancelled :cancelled as asked")
+    );
+    assert_eq!(client.ask("@long ping"), "@long OK pong");
+}
+
+#[test]
+fn a_request_in_any_pieces_is_the_same_request() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    for cut in 1..10 {
+        let (head, tail) = b"isprime 97\n".split_at(cut);
+        client.send(head);
+        assert_eq!(Client::connect(&daemon).ask("ping"), "OK pong");
+        client.send(tail);
+        assert_eq!(client.line().as_deref(), Some("OK yes"));
+    }
+}
+
+#[test]
+fn primes_come_as_rows_in_order_and_then_their_number() {
+    let daemon = daemon();
+    let text = exchange(&daemon, "primes 0 2000000\nping\n");
+    let mut expected = 2u64;
+    let mut count = 0;
+    for row in text.lines().filter_map(|line| line.strip_prefix("= ")) {
+        for word in row.split(' ') {
+            let prime: u64 = word.parse().expect("rows hold numbers");
+            assert_eq!(prime, expected, "the primes come in order and none is left out");
+            expected = primed::primes::known::next(prime).unwrap_or_else(|| next_by_division(prime));
+            count += 1;
+        }
+    }
+    assert_eq!(count, 148_933, "pi(2000000)");
+    assert!(text.ends_with("\nOK 148933\nOK pong\n"));
+}
+
+fn next_by_division(n: u64) -> u64 {
+    (n + 1..)
+        .find(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0))
+        .expect("there is a next prime")
+}
+
+#[test]
+fn two_streams_in_one_session_do_not_mix() {
+    let text = exchange(&daemon(), "primes 0 200000\n@t primes 0 100000\nprimes 10 20\n");
+    let untagged: Vec<&str> = text.lines().filter(|line| !line.starts_with('@')).collect();
+    let tagged: Vec<&str> = text.lines().filter(|line| line.starts_with('@')).collect();
+    assert_eq!(untagged[untagged.len() - 3..], ["OK 17984", "= 11 13 17 19", "OK 4"]);
+    assert_eq!(tagged.last(), Some(&"@t OK 9592"));
+    let numbers = tagged
+        .iter()
+        .filter_map(|line| line.strip_prefix("@t = "))
+        .flat_map(|row| row.split(' '))
+        .count();
+    assert_eq!(numbers, 9592);
+}
+
+#[test]
+fn help_names_every_verb_and_every_error() {
+    let daemon = daemon();
+    let help = exchange(&daemon, "help\n");
+    let errors = exchange(&daemon, "help errors\n");
+    for verb in "nth pi count primes isprime next prev factor ping help info cancel quit".split(' ') {
+        assert!(
+            help.lines()
+                .any(|line| line.strip_prefix("= ").is_some_and(|row| row.starts_with(verb))),
+            "{verb}"
+        );
+        assert!(exchange(&daemon, format!("help {verb}\n")).starts_with(&format!("= {verb}")));
+    }
+    for code in primed::proto::Code::ALL {
+        assert!(errors.contains(code.as_str()), "{code}");
+    }
+}
+
+#[test]
+fn known_answers_of_the_encyclopedia_hold() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    // pi(10^k): OEIS A006880. The 10^k-th prime: A006988. Strong pseudoprimes to the first prime bases: A014233.
+    for (request, answer) in [
+        ("pi 1e10", "455052511"),
+        ("pi 1e11", "4118054813"),
+        ("pi 1e12", "37607912018"),
+        ("nth 1e8", "2038074743"),
+        ("nth 1e9", "22801763489"),
+        ("nth 1e10", "252097800623"),
+        ("isprime 3825123056546413051", "no"),
+        ("isprime 318665857834031151167461", "no"),
+        ("isprime 3317044064679887385961981", "no"),
+        ("pi 0", "0"),
+        ("pi 1", "0"),
+        ("pi 2", "1"),
+        ("isprime 0", "no"),
+        ("isprime 1", "no"),
+        ("next 0", "2"),
+        ("prev 3", "2"),
+        ("isprime 18446744073709551557", "yes"),
+        ("next 18446744073709551557", "18446744073709551629"),
+        ("count 18446744073709551557 2^64", "1"),
+        ("count 18446744073709551558 2^64", "0"),
+        ("count 2^64 2^64", "0"),
+    ] {
+        assert_eq!(client.ask(request), format!("OK {answer}"), "{request}");
+    }
+}

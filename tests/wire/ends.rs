@@ -1,0 +1,133 @@
+//! How conversations end: half-close, shutdown, and clients that do not read.
+
+use crate::support::{Client, daemon, exchange, info, start, until};
+use primed::Daemon;
+use primed::engine::Policy;
+use primed::server::Limits;
+use std::time::Duration;
+
+#[test]
+fn what_was_asked_before_the_end_of_input_is_answered() {
+    let daemon = daemon();
+    let requests: String = (0..2000u64)
+        .map(|n| format!("isprime {}\n", 1_000_000_000_000 + n))
+        .collect();
+    let text = exchange(&daemon, &requests);
+    assert_eq!(text.lines().count(), 2000);
+    assert!(text.lines().all(|line| line == "OK yes" || line == "OK no"));
+}
+
+#[test]
+fn a_stopping_daemon_answers_what_it_accepted_and_refuses_what_is_new() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    client.send("@long pi 1e14\n@ready ping\n");
+    assert_eq!(client.line().as_deref(), Some("@ready OK pong"));
+    let stopping = std::thread::spawn(move || daemon.stop(Duration::from_secs(60)));
+    // The daemon begins to drain at some moment; from then on it refuses what is new.
+    until("new requests are refused", || {
+        client.send("@new isprime 5\n");
+        client
+            .line()
+            .is_some_and(|line| line.starts_with("@new ERR draining :"))
+    });
+    assert_eq!(client.line().as_deref(), Some("@long OK 3204941750802"));
+    assert_eq!(client.line(), None);
+    drop(client);
+    stopping.join().expect("the daemon stops");
+}
+
+#[test]
+fn a_stopping_daemon_cancels_what_takes_too_long() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    client.send("pi 1e18\n");
+    until("the work begins", || info(&daemon, "jobs") == 1);
+    daemon.stop(Duration::from_millis(1));
+    assert!(client.line().is_some_and(|line| line.starts_with("ERR cancelled :")));
+    assert_eq!(client.line(), None);
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_nobody_up() {
+    let daemon = daemon();
+    let mut greedy = Client::connect(&daemon);
+    greedy.send("primes 0 2^64\n");
+    let mut other = Client::connect(&daemon);
+    for _ in 0..50 {
+        assert_eq!(other.ask("isprime 1000000007"), "OK yes");
+    }
+    // The stream stands still once the client's and the daemon's buffers are full.
+    until("the stream stands still", || {
+        let before = info(&daemon, "slices_total");
+        (0..20).all(|_| info(&daemon, "slices_total") == before)
+    });
+    drop(greedy);
+    until("the work stops", || info(&daemon, "jobs") == 0);
+}
+
+#[test]
+fn a_client_that_dribbles_or_rests_for_too_long_is_closed_and_a_busy_one_is_not() {
+    let limits = Limits {
+        stall_timeout: Duration::from_millis(300),
+        idle_timeout: Some(Duration::from_millis(300)),
+        ..Limits::default()
+    };
+    let daemon = start(Daemon::new().limits(limits));
+    let mut dribbling = Client::connect(&daemon);
+    dribbling.send("isprime 1");
+    let mut resting = Client::connect(&daemon);
+    assert_eq!(resting.ask("ping"), "OK pong");
+    let mut waiting = Client::connect(&daemon);
+    waiting.send("pi 1e18 deadline=1s\n");
+    assert_eq!(dribbling.line(), None);
+    assert_eq!(resting.line(), None);
+    assert!(waiting.line().is_some_and(|line| line.starts_with("ERR deadline :")));
+    assert_eq!(waiting.line(), None);
+}
+
+#[test]
+fn one_connection_too_many_is_told_so() {
+    let limits = Limits {
+        max_connections: 2,
+        ..Limits::default()
+    };
+    let daemon = start(Daemon::new().limits(limits));
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(&daemon)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("ping"), "OK pong");
+    }
+    let mut third = Client::connect(&daemon);
+    assert_eq!(
+        third.line().as_deref(),
+        Some("ERR busy :too many connections; retry-ms=1000")
+    );
+    assert_eq!(third.line(), None);
+    clients.pop();
+    until("there is room again", || {
+        let mut again = Client::connect(&daemon);
+        again.send_if_possible("ping\n");
+        again.line_if_any().is_some_and(|line| line == "OK pong")
+    });
+}
+
+#[test]
+fn one_job_too_many_is_busy_and_the_others_are_answered() {
+    let policy = Policy {
+        max_jobs: 3,
+        workers: 2,
+        ..Policy::default()
+    };
+    let daemon = start(Daemon::new().policy(policy));
+    let mut client = Client::connect(&daemon);
+    client.send("@a pi 1e18\n@b pi 1e18+1\n@c pi 1e18+2\n@d pi 1e18+3\n");
+    let refused = client.line().expect("the session goes on");
+    assert!(
+        refused.starts_with("@d ERR busy :") && refused.contains("retry-ms="),
+        "{refused}"
+    );
+    client.send("cancel @a\n");
+    assert_eq!(client.line().as_deref(), Some("OK"));
+    assert_eq!(client.line().as_deref(), Some("@a ERR cancelled :cancelled as asked"));
+    assert_eq!(client.ask("@e pi 1e9"), "@e OK 50847534");
+}

@@ -1,0 +1,251 @@
+//! Long work: shared, cancelled, limited in time, and panicking.
+
+use crate::support::{Client, Probe, daemon, exchange, info, start, until};
+use primed::Daemon;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+fn probed() -> (primed::daemon::Handle, Arc<AtomicU64>) {
+    let slices = Arc::new(AtomicU64::new(0));
+    let probe = Probe { slices: slices.clone() };
+    (start(Daemon::new().verb(probe)), slices)
+}
+
+#[test]
+fn panics_cost_their_own_requests_and_no_thread() {
+    let (daemon, _) = probed();
+    let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    assert_eq!(exchange(&daemon, "probe echo 1\n"), "OK 1\n");
+    let mut answers = 0;
+    let mut errors = 0;
+    for _ in 0..10 {
+        let requests: String = (0..1000)
+            .map(|n| format!("probe {} {n}\n", if n % 100 == 7 { "panic" } else { "echo" }))
+            .collect();
+        for (n, line) in exchange(&daemon, &requests).lines().enumerate() {
+            if line.starts_with("ERR internal :") {
+                assert_eq!(n % 100, 7, "only those who asked for it panic");
+                errors += 1;
+            } else {
+                assert_eq!(line, format!("OK {n}"));
+                answers += 1;
+            }
+        }
+    }
+    assert_eq!((answers, errors), (9_900, 100));
+    assert_eq!(info(&daemon, "threads_replaced"), 0);
+    assert!(threads() > 4);
+}
+
+#[test]
+fn a_panic_where_the_scheduler_lives_costs_one_request_too() {
+    let (daemon, _) = probed();
+    let text = exchange(&daemon, "probe absorb 1\nprobe stuck 1\nprobe echo 5\n");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].starts_with("ERR internal :") && lines[1].starts_with("ERR internal :"),
+        "{text}"
+    );
+    assert_eq!(lines[2], "OK 5");
+}
+
+#[test]
+fn two_equal_long_questions_are_computed_once() {
+    let (daemon, slices) = probed();
+    let ask = |daemon: &primed::daemon::Handle| {
+        let mut client = Client::connect(daemon);
+        client.send("probe slices 200\n");
+        client
+    };
+    let mut clients: Vec<Client> = (0..4).map(|_| ask(&daemon)).collect();
+    for client in &mut clients {
+        assert_eq!(client.line().as_deref(), Some("OK 200"));
+    }
+    // Each may have had its own first slice before it was found to be long.
+    assert!(
+        slices.load(SeqCst) <= 204,
+        "{slices:?} slices for four equal questions of 200"
+    );
+}
+
+#[test]
+fn who_leaves_a_shared_question_does_not_take_the_answer_along() {
+    let (daemon, _) = probed();
+    let mut first = Client::connect(&daemon);
+    first.send("@x probe slices 300\n@y probe slices 1\n");
+    assert_eq!(first.line().as_deref(), Some("@y OK 1"));
+    let mut second = Client::connect(&daemon);
+    second.send("@z probe slices 300\n@y probe slices 1\n");
+    assert_eq!(second.line().as_deref(), Some("@y OK 1"));
+    drop(first);
+    assert_eq!(second.line().as_deref(), Some("@z OK 300"));
+}
+
+#[test]
+fn a_deadline_stops_the_work() {
+    let (daemon, slices) = probed();
+    let reply = Client::connect(&daemon).ask("probe slices 1000000 deadline=50ms");
+    assert_eq!(reply, "ERR deadline :the deadline passed; the work was stopped");
+    until("the work stops", || info(&daemon, "jobs") == 0);
+    let after = slices.load(SeqCst);
+    assert_eq!(Client::connect(&daemon).ask("probe slices 20"), "OK 20");
+    assert!(slices.load(SeqCst) <= after + 24, "slices of the stopped job still ran");
+}
+
+#[test]
+fn who_disconnects_stops_its_work() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    client.send("pi 1e18\npi 999999999999999999\n");
+    until("the work begins", || info(&daemon, "jobs") == 2);
+    drop(client);
+    until("the work stops", || info(&daemon, "jobs") == 0);
+}
+
+#[test]
+fn who_half_closes_and_then_leaves_stops_its_work() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    client.send("pi 1e18\n");
+    client
+        .stream()
+        .shutdown(std::net::Shutdown::Write)
+        .expect("it is connected");
+    until("the work begins", || info(&daemon, "slices_total") > 20);
+    assert_eq!(
+        info(&daemon, "jobs"),
+        1,
+        "a client that only half-closed still wants its answer"
+    );
+    drop(client);
+    until("the work stops", || info(&daemon, "jobs") == 0);
+}
+
+#[test]
+fn progress_is_told_and_never_falls() {
+    let (daemon, _) = probed();
+    let mut client = Client::connect(&daemon);
+    client.send("@p probe slices 400 progress=100ms\n");
+    let mut last = -1.0;
+    let mut told = 0;
+    loop {
+        let line = client.line().expect("the session goes on");
+        if line.starts_with("@p * stalled=") {
+            continue;
+        }
+        let Some(progress) = line.strip_prefix("@p * pct=") else {
+            assert_eq!(line, "@p OK 400");
+            break;
+        };
+        let percent: f64 = progress
+            .split(' ')
+            .next()
+            .and_then(|text| text.parse().ok())
+            .expect("pct is a number");
+        assert!(percent >= last && percent < 100.0, "{line} after {last}");
+        last = percent;
+        told += 1;
+    }
+    assert!(told > 0);
+}
+
+#[test]
+fn short_questions_are_answered_beside_long_ones() {
+    let daemon = daemon();
+    let mut long = Client::connect(&daemon);
+    long.send("pi 1e18\npi 999999999999999998\npi 999999999999999997\npi 999999999999999996\n");
+    until("the long ones run", || info(&daemon, "slices_total") > 20);
+    let mut client = Client::connect(&daemon);
+    for _ in 0..200 {
+        assert_eq!(client.ask("isprime 1000000000000000003"), "OK yes");
+    }
+    assert_eq!(info(&daemon, "jobs"), 4);
+}
+
+#[test]
+fn a_submitted_job_goes_on_without_its_client_and_its_answer_is_kept() {
+    let (daemon, _) = probed();
+    assert_eq!(exchange(&daemon, "submit probe slices 100\n"), "OK job=1\n");
+    let mut client = Client::connect(&daemon);
+    assert_eq!(client.ask("result 1"), "OK 100");
+    assert_eq!(client.ask("result job=1"), "OK 100");
+    assert_eq!(client.ask("watch 1"), "OK 100");
+    client.send("jobs\n");
+    let row = client.line().expect("the session goes on");
+    assert!(
+        row.starts_with("= id=1 state=done cpu=0.") && row.ends_with("request=probe Slices 100"),
+        "{row}"
+    );
+    assert_eq!(client.line().as_deref(), Some("OK"));
+}
+
+#[test]
+fn a_known_answer_can_be_submitted_too() {
+    let text = exchange(&daemon(), "submit 5\nresult 1\nsubmit nth 7\nresult 2\n");
+    assert_eq!(text, "OK job=1\nOK 11\nOK job=2\nOK 17\n");
+}
+
+#[test]
+fn a_cancelled_job_tells_all_who_wait_and_frees_its_workers() {
+    let (daemon, _) = probed();
+    let mut client = Client::connect(&daemon);
+    assert_eq!(client.ask("submit probe slices 1000000"), "OK job=1");
+    client.send("@w watch 1 progress=100ms\n@r result 1\n");
+    let progress = client.line().expect("the job makes progress");
+    assert!(progress.starts_with("@w * "), "{progress}");
+    client.send("@c cancel 1\n");
+    let mut last: Vec<String> = Vec::new();
+    while last.len() < 3 {
+        let line = client.line().expect("the session goes on");
+        if !line.contains(" * ") {
+            last.push(line);
+        }
+    }
+    last.sort();
+    assert_eq!(last[0], "@c OK");
+    assert_eq!(last[1], "@r ERR cancelled :job 1 was cancelled");
+    assert_eq!(last[2], "@w ERR cancelled :job 1 was cancelled");
+    until("the work stops", || info(&daemon, "jobs") == 0);
+    assert_eq!(client.ask("result 1"), "ERR cancelled :job 1 was cancelled");
+    assert_eq!(client.ask("cancel 1"), "ERR no-job :job 1 has ended already");
+    assert!(client.ask("result 99").starts_with("ERR no-job :"));
+}
+
+#[test]
+fn who_asks_the_same_keeps_the_answer_when_the_submitted_job_is_cancelled() {
+    let (daemon, _) = probed();
+    let mut client = Client::connect(&daemon);
+    assert_eq!(client.ask("submit probe slices 300"), "OK job=1");
+    until("it is long", || info(&daemon, "slices_total") > 5);
+    client.send("@mine probe slices 300\n");
+    assert_eq!(client.ask("@c cancel 1"), "@c OK");
+    assert_eq!(client.line().as_deref(), Some("@mine OK 300"));
+}
+
+#[test]
+fn waiting_for_a_result_has_a_deadline_of_its_own() {
+    let (daemon, _) = probed();
+    let mut client = Client::connect(&daemon);
+    assert_eq!(client.ask("submit probe slices 400"), "OK job=1");
+    assert!(client.ask("result 1 deadline=20ms").starts_with("ERR deadline :"));
+    assert_eq!(client.ask("result 1"), "OK 400");
+}
+
+#[test]
+fn what_is_no_work_cannot_be_submitted() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    for (request, code) in [
+        ("submit", "bad-arg"),
+        ("submit primes 5 1e9", "bad-arg"),
+        ("submit submit pi 1e9", "bad-arg"),
+        ("submit nht 5", "unknown-verb"),
+        ("submit pi", "bad-arg"),
+        ("result", "bad-arg"),
+        ("result x", "bad-arg"),
+        ("cancel 5", "no-job"),
+    ] {
+        let reply = client.ask(request);
+        assert!(reply.starts_with(&format!("ERR {code} :")), "{request}: {reply}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The daemon over real sockets: bytes in, bytes out.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod ends;
+mod jobs;
+mod rubbish;

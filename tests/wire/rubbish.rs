@@ -1,0 +1,113 @@
+//! Bad input: a clear error, exactly one final line, and the session goes on.
+
+use crate::support::{Client, daemon, exchange};
+
+#[test]
+fn every_kind_of_mistake_gets_its_code_and_the_session_goes_on() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    for (request, code) in [
+        ("nht 5", "unknown-verb"),
+        ("nth", "bad-arg"),
+        ("nth x", "bad-arg"),
+        ("nth 0", "bad-arg"),
+        ("nth -1", "bad-arg"),
+        ("nth 1.5", "bad-arg"),
+        ("nth 1 2", "bad-arg"),
+        ("pi 5 colour=red", "bad-arg"),
+        ("pi 5 deadline=never", "bad-arg"),
+        ("count 5 4", "bad-arg"),
+        ("count 4 5 method=magic", "bad-arg"),
+        ("prev 2", "bad-arg"),
+        ("factor 0", "bad-arg"),
+        ("cancel me", "bad-arg"),
+        ("cancel @nobody", "no-job"),
+        ("help nht", "unknown-verb"),
+        ("nth 1e18", "too-big"),
+        ("pi 2^64", "too-big"),
+        ("factor 2^128", "too-big"),
+        ("isprime 10^10000", "too-big"),
+        ("isprime 9^9^9", "bad-arg"),
+        ("@ pi 5", "syntax"),
+        ("@lonely", "syntax"),
+        ("@way-too-long-a-tag-for-anybody-to-want ping", "syntax"),
+        ("ping \u{1}", "syntax"),
+        ("5 6 7", "unknown-verb"),
+    ] {
+        let reply = client.ask(request);
+        let reply = reply.strip_prefix("@lonely ").unwrap_or(&reply);
+        assert!(
+            reply.starts_with(&format!("ERR {code} :")),
+            "{request:?} gave {reply:?}"
+        );
+    }
+    assert_eq!(client.ask("ping"), "OK pong");
+}
+
+#[test]
+fn an_unknown_verb_is_answered_with_the_nearest_one() {
+    let reply = Client::connect(&daemon()).ask("nht 5");
+    assert_eq!(reply, "ERR unknown-verb :no verb 'nht'; did you mean 'nth'?");
+}
+
+#[test]
+fn a_line_that_is_too_long_is_skipped_whole() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    client.send(vec![b'7'; 1 << 20]);
+    client.send("\nping\n");
+    assert!(
+        client
+            .line()
+            .is_some_and(|line| line.starts_with("ERR line-too-long :"))
+    );
+    assert_eq!(client.line().as_deref(), Some("OK pong"));
+}
+
+#[test]
+fn a_tag_that_is_under_way_is_refused_and_the_first_keeps_its_reply() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    client.send("@a pi 1e18\n@a ping\ncancel @a\n");
+    assert!(client.line().is_some_and(|line| line.starts_with("@a ERR dup-tag :")));
+    assert_eq!(client.line().as_deref(), Some("OK"));
+    assert!(client.line().is_some_and(|line| line.starts_with("@a ERR cancelled :")));
+}
+
+#[test]
+fn a_last_line_without_line_feed_is_truncated_unless_it_is_a_bare_number() {
+    let daemon = daemon();
+    assert!(exchange(&daemon, "pi 10").starts_with("ERR truncated :"));
+    assert!(exchange(&daemon, "@t pi 10").starts_with("@t ERR truncated :"));
+    assert_eq!(exchange(&daemon, "100000"), "1299709\n");
+    assert_eq!(exchange(&daemon, "  # nothing"), "");
+}
+
+#[test]
+fn a_web_page_cannot_drive_the_daemon() {
+    let daemon = daemon();
+    let text = exchange(&daemon, "POST / HTTP/1.1\r\nHost: localhost:7919\r\n\r\nping\n");
+    assert!(
+        text.starts_with("ERR denied :") && text.lines().count() == 1,
+        "{text:?}"
+    );
+    let text = exchange(&daemon, "Host: localhost:7919\r\nping\n");
+    assert!(
+        text.starts_with("ERR denied :") && text.lines().count() == 1,
+        "{text:?}"
+    );
+}
+
+#[test]
+fn every_byte_there_is_gets_an_error_and_not_a_crash() {
+    let daemon = daemon();
+    let mut rubbish = Vec::new();
+    for byte in 0..=255u8 {
+        rubbish.extend_from_slice(&[b'x', byte, byte, b'\n']);
+    }
+    let text = exchange(&daemon, &rubbish);
+    // The line feed itself makes two more lines, of which one is blank.
+    assert_eq!(text.lines().filter(|line| line.starts_with("ERR ")).count(), 256);
+    assert_eq!(text.lines().count(), 256);
+    assert_eq!(exchange(&daemon, "ping\n"), "OK pong\n");
+}
