@@ -233,7 +233,7 @@ fn progress_of(x: u64) {
     }
     let total = begin.elapsed().as_secs_f64();
     for (elapsed, progress) in points {
-        if progress >= 0.1 && progress < 0.95 {
+        if (0.1..0.95).contains(&progress) {
             let left = elapsed * (1.0 - progress) / progress;
             let ratio = left / (total - elapsed);
             assert!(

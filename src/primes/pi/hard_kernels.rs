@@ -11,7 +11,8 @@
 use super::easy_sum::{EXACT_BY_RECIPROCAL, TO_INTEGER};
 use super::factor::{ENTRIES, RESIDUES, WHEEL};
 use super::level::Level;
-use super::wheel::{SPAN, UP_TO};
+use super::wheel::UP_TO;
+use crate::primes::wheel::NUMBERS_PER_WORD;
 use std::ops::Range;
 
 /// 240 numbers: a word of bits, the first byte lowest. Bytes, so that they can be crossed off as such on every machine.
@@ -308,10 +309,10 @@ fn multiply_portable(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32])
 fn ranks_portable(view: View<'_>, places: &[u32]) -> u64 {
     let mut sum = 0;
     for &place in places {
-        let word = place as usize / SPAN as usize;
+        let word = place as usize / NUMBERS_PER_WORD as usize;
         let block = word / BLOCK;
         let whole = &view.words[block * BLOCK..word];
-        let part = u64::from_le_bytes(view.words[word]) & UP_TO[place as usize % SPAN as usize];
+        let part = u64::from_le_bytes(view.words[word]) & UP_TO[place as usize % NUMBERS_PER_WORD as usize];
         let inside: u32 = whole.iter().map(|word| u64::from_le_bytes(*word).count_ones()).sum();
         sum += u64::from(view.before[block] + inside + part.count_ones());
     }
@@ -566,9 +567,9 @@ mod x86_64 {
         let nibble = _mm256_set1_epi8(15);
         let (mut vector, mut sum) = (_mm256_setzero_si256(), 0);
         for &place in places {
-            let word = place as usize / SPAN as usize;
+            let word = place as usize / NUMBERS_PER_WORD as usize;
             let block = word / BLOCK;
-            let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % SPAN as usize];
+            let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % NUMBERS_PER_WORD as usize];
             sum += u64::from(before[block]) + u64::from(part.count_ones());
             let whole: &[Word; BLOCK] = words[block * BLOCK..]
                 .first_chunk()
@@ -599,9 +600,9 @@ mod x86_64 {
         let View { words, before, .. } = view;
         let (mut vector, mut sum) = (_mm512_setzero_si512(), 0);
         for &place in places {
-            let word = place as usize / SPAN as usize;
+            let word = place as usize / NUMBERS_PER_WORD as usize;
             let block = word / BLOCK;
-            let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % SPAN as usize];
+            let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % NUMBERS_PER_WORD as usize];
             sum += u64::from(before[block]) + u64::from(part.count_ones());
             let whole: &[Word; BLOCK] = words[block * BLOCK..]
                 .first_chunk()
@@ -682,8 +683,8 @@ mod tests {
             // Cofactors from some place on whose leaves lie in one segment.
             let start = index_after((from * HIGHEST as f64) as u64);
             let end = (start + length).min(factors.entries().len() - 1);
-            let low = xp / number(end) / (SPAN * BLOCK as u64) * (SPAN * BLOCK as u64);
-            let high = low + BLOCKS as u64 * BLOCK as u64 * SPAN;
+            let low = xp / number(end) / (NUMBERS_PER_WORD * BLOCK as u64) * (NUMBERS_PER_WORD * BLOCK as u64);
+            let high = low + BLOCKS as u64 * BLOCK as u64 * NUMBERS_PER_WORD;
             let range = index_after(xp / high).max(start).max(1)..end;
             prop_assume!(!range.is_empty());
             let words = words(BLOCKS, seed);
@@ -692,9 +693,9 @@ mod tests {
             accumulate(Level::Portable, &counts, &mut before);
             let view = View { words: &words, before: &before, low };
             let rank = |n: u64| {
-                let word = ((n - low) / SPAN) as usize;
+                let word = ((n - low) / NUMBERS_PER_WORD) as usize;
                 let whole: u32 = words[..word].iter().flatten().map(|byte| byte.count_ones()).sum();
-                let part = u64::from_le_bytes(words[word]) & UP_TO[((n - low) % SPAN) as usize];
+                let part = u64::from_le_bytes(words[word]) & UP_TO[((n - low) % NUMBERS_PER_WORD) as usize];
                 u64::from(whole + part.count_ones())
             };
 
