@@ -4,8 +4,8 @@
 
 mod checkpoint;
 mod count;
+mod count_by_pi;
 mod factor;
-mod interim;
 mod is_prime;
 mod neighbour;
 mod nth;
@@ -17,8 +17,8 @@ mod rows;
 
 pub use checkpoint::{Damaged, Reader, Writer};
 pub use count::Count;
+pub use count_by_pi::CountByPi;
 pub use factor::Factor;
-use interim::CountByPi;
 pub use is_prime::IsPrime;
 pub use neighbour::{Next, Prev};
 pub use nth::Nth;

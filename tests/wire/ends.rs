@@ -98,7 +98,10 @@ fn one_connection_too_many_is_told_so() {
         assert_eq!(client.ask("ping"), "OK pong");
     }
     let mut third = Client::connect(&daemon);
-    assert_eq!(third.line().as_deref(), Some("ERR busy :too many connections; retry-ms=1000"));
+    assert_eq!(
+        third.line().as_deref(),
+        Some("ERR busy :too many connections; retry-ms=1000")
+    );
     assert_eq!(third.line(), None);
     clients.pop();
     until("there is room again", || {
@@ -119,7 +122,10 @@ fn one_job_too_many_is_busy_and_the_others_are_answered() {
     let mut client = Client::connect(&daemon);
     client.send("@a pi 1e18\n@b pi 1e18+1\n@c pi 1e18+2\n@d pi 1e18+3\n");
     let refused = client.line().expect("the session goes on");
-    assert!(refused.starts_with("@d ERR busy :") && refused.contains("retry-ms="), "{refused}");
+    assert!(
+        refused.starts_with("@d ERR busy :") && refused.contains("retry-ms="),
+        "{refused}"
+    );
     client.send("cancel @a\n");
     assert_eq!(client.line().as_deref(), Some("OK"));
     assert_eq!(client.line().as_deref(), Some("@a ERR cancelled :cancelled as asked"));

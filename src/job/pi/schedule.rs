@@ -43,7 +43,7 @@ pub(super) struct Schedule {
     table: Pieces,
     closed: Closed,
     /// Rooms for segments of D that nobody uses now.
-    rooms: Vec<Box<hard::Work>>,
+    rooms: Vec<hard::Work>,
     spent: f64,
     progress: f64,
 }
@@ -184,7 +184,7 @@ impl Schedule {
     fn cut_closed(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
         matches!(self.closed, Closed::Missing).then(|| {
             self.closed = Closed::Away;
-            Unit::Closed(ClosedUnit::new(Arc::clone(tables), self.done.hard))
+            Unit::Closed(Box::new(ClosedUnit::new(Arc::clone(tables), self.done.hard)))
         })
     }
 
@@ -220,7 +220,7 @@ impl Schedule {
         let low = number * TABLE_STEP;
         let high = (low + TABLE_STEP).min(self.shape.sqrt_x + 1);
         let filling = Filling::new(low, high, self.table.counts[number as usize]);
-        Some(Unit::Table(TableUnit { filling }))
+        Some(Unit::Table(Box::new(TableUnit { filling })))
     }
 
     fn cut_easy(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
@@ -240,7 +240,7 @@ impl Schedule {
         } else {
             (piece, end)
         };
-        Some(Unit::Easy(EasyUnit {
+        Some(Unit::Easy(Box::new(EasyUnit {
             index,
             tables: Arc::clone(tables),
             segment,
@@ -248,7 +248,7 @@ impl Schedule {
             end,
             next: self.next.easy,
             leaves: Leaves::default(),
-        }))
+        })))
     }
 
     fn cut_semiprimes(&mut self) -> Option<Unit> {
@@ -259,11 +259,11 @@ impl Schedule {
         let index = self.semiprimes.take()?;
         let end = semiprimes::end(&self.shape, at);
         self.next.semiprimes = end;
-        Some(Unit::Semiprimes(SemiprimesUnit {
+        Some(Unit::Semiprimes(Box::new(SemiprimesUnit {
             index,
             end,
-            work: Box::new(semiprimes::Work::new(&self.shape, at)),
-        }))
+            work: semiprimes::Work::new(&self.shape, at),
+        })))
     }
 
     fn cut_hard(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
@@ -274,14 +274,14 @@ impl Schedule {
         let index = self.hard.take()?;
         let high = hard::end(&self.shape, low);
         self.next.hard = high;
-        Some(Unit::Hard(HardUnit {
+        Some(Unit::Hard(Box::new(HardUnit {
             index,
             tables: Arc::clone(tables),
             low,
             high,
             work: self.rooms.pop().unwrap_or_default(),
             is_begun: false,
-        }))
+        })))
     }
 
     /// Takes in a unit that ran.
@@ -320,11 +320,13 @@ impl Schedule {
                 *spent += (table.high() - table.low()) as f64 * COSTS.table;
                 self.table.add(table, shape);
             }
-            Unit::Easy(unit) => self.easy.absorb(unit.index, (unit.next, unit.leaves), |(next, leaves)| {
-                *spent += leaves.count as f64 * COSTS.easy;
-                done.easy = next;
-                sums.easy.add(leaves);
-            }),
+            Unit::Easy(unit) => self
+                .easy
+                .absorb(unit.index, (unit.next, unit.leaves), |(next, leaves)| {
+                    *spent += leaves.count as f64 * COSTS.easy;
+                    done.easy = next;
+                    sums.easy.add(leaves);
+                }),
             Unit::Semiprimes(unit) => {
                 let piece = unit.work.piece();
                 self.semiprimes.absorb(unit.index, (unit.end, piece), |(end, piece)| {

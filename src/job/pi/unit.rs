@@ -30,17 +30,17 @@ pub(super) enum Unit {
     /// The tables of all sums.
     Make(Box<Making>),
     /// What is known without sieving: Sigma and the constants of C.
-    Closed(ClosedUnit),
+    Closed(Box<ClosedUnit>),
     /// A part of Phi0.
     Ordinary(OrdinaryUnit),
     /// A piece of the table of `pi` up to `sqrt x`.
-    Table(TableUnit),
+    Table(Box<TableUnit>),
     /// A part of A + C.
-    Easy(EasyUnit),
+    Easy(Box<EasyUnit>),
     /// A part of B.
-    Semiprimes(SemiprimesUnit),
+    Semiprimes(Box<SemiprimesUnit>),
     /// A segment of D.
-    Hard(HardUnit),
+    Hard(Box<HardUnit>),
 }
 
 pub(super) struct ClosedUnit {
@@ -85,7 +85,7 @@ pub(super) struct EasyUnit {
 pub(super) struct SemiprimesUnit {
     pub(super) index: u64,
     pub(super) end: u64,
-    pub(super) work: Box<semiprimes::Work>,
+    pub(super) work: semiprimes::Work,
 }
 
 pub(super) struct HardUnit {
@@ -94,7 +94,7 @@ pub(super) struct HardUnit {
     pub(super) low: u64,
     pub(super) high: u64,
     /// Room of a segment that is over; then of this one.
-    pub(super) work: Box<hard::Work>,
+    pub(super) work: hard::Work,
     pub(super) is_begun: bool,
 }
 

@@ -19,7 +19,7 @@ pub(super) static RESIDUES: [u16; ENTRIES] = residues();
 static RANKS: [u16; WHEEL as usize] = ranks();
 
 const fn coprime(n: usize) -> bool {
-    n % 2 != 0 && n % 3 != 0 && n % 5 != 0 && n % 7 != 0 && n % 11 != 0
+    !(n.is_multiple_of(2) || n.is_multiple_of(3) || n.is_multiple_of(5) || n.is_multiple_of(7) || n.is_multiple_of(11))
 }
 
 const fn residues() -> [u16; ENTRIES] {

@@ -8,10 +8,10 @@ use super::factor::{index_after, threshold};
 use super::hard_kernels::{BLOCK, Leaves, Lists, View, Word, accumulate, composite_leaves, prime_leaves};
 use super::shape::Shape;
 use super::tables::Tables;
-use super::wheel::SPAN;
+use crate::primes::wheel::NUMBERS_PER_WORD;
 
 /// Segments begin at multiples of so many numbers: a block of the running counts.
-pub(crate) const ALIGNMENT: u64 = SPAN * BLOCK as u64;
+pub(crate) const ALIGNMENT: u64 = NUMBERS_PER_WORD * BLOCK as u64;
 
 /// How many numbers the first segment has: leaves are dense there.
 const LEAST: u64 = 16 * ALIGNMENT;

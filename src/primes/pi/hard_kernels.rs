@@ -2,15 +2,17 @@
 //!
 //! Each is a portable function, the same compiled for AVX2, and an AVX-512 twin; the tests compare them.
 //!
-//! `xp / m` is the truncated quotient in f64, which is exact for `xp < 2^53`: a quotient below an integer `k` is at most `k - 1 / m`,
-//! and rounding moves it by less than that. With a reciprocal it is exact for `xp < 2^51`, see `easy_sum`. Above, integers are divided.
+//! `xp / m` is computed in f64 as in [`easy_sum`](super::easy_sum): `(xp + 1/2) / m` is at least `1 / (2 m)` away from any integer, so it
+//! may be rounded by less than that, which holds for `xp < 2^51`, or `2^50` if `1 / m` was rounded too. Above, integers are divided.
 //!
 //! Unsafe: the AVX-512 twins load and store through pointers; before each loop the lengths are checked that make this sound.
 #![allow(unsafe_code)]
 
-use super::factor::number;
+use super::easy_sum::{EXACT_BY_RECIPROCAL, TO_INTEGER};
+use super::factor::{ENTRIES, RESIDUES, WHEEL};
 use super::level::Level;
-use super::wheel::{SPAN, UP_TO};
+use super::wheel::UP_TO;
+use crate::primes::wheel::NUMBERS_PER_WORD;
 use std::ops::Range;
 
 /// 240 numbers: a word of bits, the first byte lowest. Bytes, so that they can be crossed off as such on every machine.
@@ -175,7 +177,7 @@ fn filter(level: Level, entries: &[u16], range: Range<usize>, threshold: u16, fo
 }
 
 fn divide(level: Level, xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
-    if xp >= 1 << 53 {
+    if xp >= 1 << 51 {
         return divide_exactly(xp, low, cofactors, plus, minus);
     }
     dispatch!(
@@ -188,7 +190,7 @@ fn divide(level: Level, xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], 
 }
 
 fn multiply(level: Level, xp: u64, low: u64, primes: &[u32], reciprocals: &[f64], places: &mut [u32]) {
-    if xp >= 1 << 51 {
+    if xp >= EXACT_BY_RECIPROCAL {
         for (place, &prime) in places.iter_mut().zip(primes) {
             *place = (xp / u64::from(prime) - low) as u32;
         }
@@ -247,23 +249,38 @@ fn accumulate_portable(counts: &[u32], before: &mut [u32]) {
 #[inline(always)]
 fn filter_portable(entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize {
     let mut count = 0;
-    for (&entry, index) in entries[range.clone()].iter().zip(range) {
-        found[count] = number(index) as u32 | u32::from(entry) << 31;
-        count += usize::from(entry > threshold);
+    let mut at = range.start;
+    while at < range.end {
+        let (turn, first) = (at / ENTRIES, at % ENTRIES);
+        let length = (ENTRIES - first).min(range.end - at);
+        let base = turn as u32 * WHEEL as u32;
+        for (&entry, &residue) in entries[at..at + length].iter().zip(&RESIDUES[first..]) {
+            found[count] = (base + u32::from(residue)) | u32::from(entry) << 31;
+            count += usize::from(entry > threshold);
+        }
+        at += length;
     }
     count
 }
 
 #[inline(always)]
 fn divide_portable(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
-    let (xp, low) = (xp as f64, low as f64);
+    const GROUP: usize = 64;
+    let (numerator, offset) = (xp as f64 + 0.5, low as f64 + 0.5);
     let (mut pluses, mut minuses) = (0, 0);
-    for &cofactor in cofactors {
-        let place = (xp / f64::from(cofactor & !(1 << 31)) - low) as i64 as u32;
-        plus[pluses] = place;
-        minus[minuses] = place;
-        pluses += (cofactor >> 31) as usize;
-        minuses += (cofactor >> 31 ^ 1) as usize;
+    for group in cofactors.chunks(GROUP) {
+        // Apart from what follows, so that it is done with vectors.
+        let mut places = [0; GROUP];
+        for (place, &cofactor) in places.iter_mut().zip(group) {
+            let quotient = numerator / f64::from((cofactor & !(1 << 31)) as i32);
+            *place = (quotient - offset + TO_INTEGER).to_bits() as u32;
+        }
+        for (&place, &cofactor) in places.iter().zip(group) {
+            plus[pluses] = place;
+            minus[minuses] = place;
+            pluses += (cofactor >> 31) as usize;
+            minuses += (cofactor >> 31 ^ 1) as usize;
+        }
     }
     (pluses, minuses)
 }
@@ -282,9 +299,9 @@ fn divide_exactly(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus:
 
 #[inline(always)]
 fn multiply_portable(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]) {
-    let (numerator, low) = (xp as f64 + 0.5, low as i64);
+    let (numerator, offset) = (xp as f64 + 0.5, low as f64 + 0.5);
     for (place, reciprocal) in places.iter_mut().zip(reciprocals) {
-        *place = ((numerator * reciprocal) as i64 - low) as u32;
+        *place = (numerator * reciprocal - offset + TO_INTEGER).to_bits() as u32;
     }
 }
 
@@ -292,10 +309,10 @@ fn multiply_portable(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32])
 fn ranks_portable(view: View<'_>, places: &[u32]) -> u64 {
     let mut sum = 0;
     for &place in places {
-        let word = place as usize / SPAN as usize;
+        let word = place as usize / NUMBERS_PER_WORD as usize;
         let block = word / BLOCK;
         let whole = &view.words[block * BLOCK..word];
-        let part = u64::from_le_bytes(view.words[word]) & UP_TO[place as usize % SPAN as usize];
+        let part = u64::from_le_bytes(view.words[word]) & UP_TO[place as usize % NUMBERS_PER_WORD as usize];
         let inside: u32 = whole.iter().map(|word| u64::from_le_bytes(*word).count_ones()).sum();
         sum += u64::from(view.before[block] + inside + part.count_ones());
     }
@@ -304,7 +321,6 @@ fn ranks_portable(view: View<'_>, places: &[u32]) -> u64 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
-    use super::super::factor::{ENTRIES, RESIDUES, WHEEL};
     use super::*;
     use std::arch::x86_64::*;
 
@@ -326,7 +342,6 @@ mod x86_64 {
         filter_avx2 = filter_portable(entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize;
         divide_avx2 = divide_portable(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize);
         multiply_avx2 = multiply_portable(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]);
-        ranks_avx2 = ranks_portable(view: View<'_>, places: &[u32]) -> u64;
     }
 
     /// Counts of eight blocks, each given as the counts of its eight words: four blocks share the 16-bit quarters of a word, so that
@@ -484,7 +499,7 @@ mod x86_64 {
         plus: &mut [u32],
         minus: &mut [u32],
     ) -> (usize, usize) {
-        let (numerator, offset) = (_mm512_set1_pd(xp as f64), _mm512_set1_pd(low as f64));
+        let (numerator, offset) = (_mm512_set1_pd(xp as f64 + 0.5), _mm512_set1_pd(low as f64));
         let without_sign = _mm256_set1_epi32(i32::MAX);
         assert!(plus.len() >= cofactors.len() + 8 && minus.len() >= cofactors.len() + 8);
         let (groups, rest) = cofactors.as_chunks::<8>();
@@ -542,15 +557,52 @@ mod x86_64 {
         masks
     };
 
+    /// The bits of each byte come from a table of half bytes (Mula, Kurz, Lemire 2018), the sums of bytes stay in their lanes.
+    #[target_feature(enable = "avx2,popcnt,bmi1,bmi2,lzcnt")]
+    pub(super) fn ranks_avx2(view: View<'_>, places: &[u32]) -> u64 {
+        let View { words, before, .. } = view;
+        let table = _mm256_setr_epi8(
+            0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
+        );
+        let nibble = _mm256_set1_epi8(15);
+        let (mut vector, mut sum) = (_mm256_setzero_si256(), 0);
+        for &place in places {
+            let word = place as usize / NUMBERS_PER_WORD as usize;
+            let block = word / BLOCK;
+            let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % NUMBERS_PER_WORD as usize];
+            sum += u64::from(before[block]) + u64::from(part.count_ones());
+            let whole: &[Word; BLOCK] = words[block * BLOCK..]
+                .first_chunk()
+                .expect("words come in whole blocks");
+            let mask = &BEFORE[word % BLOCK];
+            let ones = |half: usize| {
+                // SAFETY: half a block is 32 bytes, as is half a mask.
+                let bits = unsafe {
+                    let bits = _mm256_loadu_si256(whole[4 * half..][..4].as_ptr().cast());
+                    _mm256_and_si256(bits, _mm256_loadu_si256(mask[4 * half..][..4].as_ptr().cast()))
+                };
+                let low = _mm256_shuffle_epi8(table, _mm256_and_si256(bits, nibble));
+                let high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16::<4>(bits), nibble));
+                _mm256_add_epi8(low, high)
+            };
+            let bytes = _mm256_add_epi8(ones(0), ones(1));
+            vector = _mm256_add_epi64(vector, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
+        }
+        let mut lanes = [0_u64; 4];
+        // SAFETY: four lanes of 64 bits.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), vector) };
+        sum + lanes.iter().sum::<u64>()
+    }
+
     /// Only the sum over all leaves is wanted, so the counts of words stay in their lanes until the end.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt,bmi2")]
     pub(super) fn ranks_avx512(view: View<'_>, places: &[u32]) -> u64 {
         let View { words, before, .. } = view;
         let (mut vector, mut sum) = (_mm512_setzero_si512(), 0);
         for &place in places {
-            let word = place as usize / SPAN as usize;
+            let word = place as usize / NUMBERS_PER_WORD as usize;
             let block = word / BLOCK;
-            let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % SPAN as usize];
+            let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % NUMBERS_PER_WORD as usize];
             sum += u64::from(before[block]) + u64::from(part.count_ones());
             let whole: &[Word; BLOCK] = words[block * BLOCK..]
                 .first_chunk()
@@ -571,3 +623,107 @@ mod x86_64 {
 
 #[cfg(target_arch = "x86_64")]
 use x86_64::*;
+
+#[cfg(test)]
+mod tests {
+    use super::super::factor::{FactorTable, index_after, number};
+    use super::*;
+    use crate::primes::sieve::primes_up_to;
+    use proptest::prelude::*;
+
+    /// Words with about half of their bits set, from a seed.
+    fn words(blocks: usize, seed: u64) -> Vec<Word> {
+        let mut state = seed | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        };
+        (0..blocks * BLOCK).map(|_| next()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_level_counts_and_masks_the_same(blocks in 1_usize..70, seed: u64, period in 1_usize..200, offset in 0_usize..200) {
+            let words = words(blocks, seed);
+            let pattern: Vec<u8> = (0..period + 64).map(|i| (i % period * 37) as u8).collect();
+            let run = |level| {
+                let mut masked = words.clone();
+                let (mut counts, mut left, mut before) = (vec![0; blocks], vec![0; blocks], vec![0; blocks]);
+                let total = count(level, &words, &mut counts);
+                let total_left = mask_and_count(level, &mut masked, &pattern, offset % period, &mut left);
+                accumulate(level, &left, &mut before);
+                (masked, counts, left, before, total, total_left)
+            };
+            let expected = run(Level::Portable);
+            prop_assert_eq!(expected.4, expected.1.iter().sum::<u32>());
+            for &level in Level::all() {
+                prop_assert_eq!(&run(level), &expected, "{:?}", level);
+            }
+        }
+
+        #[test]
+        fn every_level_finds_the_leaves_that_division_finds(
+            seed: u64,
+            bits in 30_u32..60,
+            fraction in 0.5_f64..1.0,
+            from in 0.0_f64..1.0,
+            length in 0_usize..9000,
+            b in 9_usize..40,
+        ) {
+            const BLOCKS: usize = 64;
+            const HIGHEST: u64 = 300_000;
+            let xp = ((1_u64 << bits) as f64 * fraction) as u64;
+            let primes: Vec<u32> = [1].into_iter().chain(primes_up_to(HIGHEST as u32)).collect();
+            let mut factors = FactorTable::new(HIGHEST);
+            while factors.end() < HIGHEST {
+                factors.extend(&primes);
+            }
+            // Cofactors from some place on whose leaves lie in one segment.
+            let start = index_after((from * HIGHEST as f64) as u64);
+            let end = (start + length).min(factors.entries().len() - 1);
+            let low = xp / number(end) / (NUMBERS_PER_WORD * BLOCK as u64) * (NUMBERS_PER_WORD * BLOCK as u64);
+            let high = low + BLOCKS as u64 * BLOCK as u64 * NUMBERS_PER_WORD;
+            let range = index_after(xp / high).max(start).max(1)..end;
+            prop_assume!(!range.is_empty());
+            let words = words(BLOCKS, seed);
+            let (mut counts, mut before) = (vec![0; BLOCKS], vec![0; BLOCKS]);
+            count(Level::Portable, &words, &mut counts);
+            accumulate(Level::Portable, &counts, &mut before);
+            let view = View { words: &words, before: &before, low };
+            let rank = |n: u64| {
+                let word = ((n - low) / NUMBERS_PER_WORD) as usize;
+                let whole: u32 = words[..word].iter().flatten().map(|byte| byte.count_ones()).sum();
+                let part = u64::from_le_bytes(words[word]) & UP_TO[((n - low) % NUMBERS_PER_WORD) as usize];
+                u64::from(whole + part.count_ones())
+            };
+
+            let threshold = 2 * b as u16 + 1;
+            let mut expected = Leaves::default();
+            for index in range.clone() {
+                let entry = factors.entries()[index];
+                if entry > threshold {
+                    let sign = if entry & 1 == 1 { 1 } else { -1 };
+                    expected.weight += sign;
+                    expected.sum = expected.sum.wrapping_add(rank(xp / number(index)).wrapping_mul(sign as u64));
+                }
+            }
+            let first = primes.partition_point(|&q| q <= 1 || u64::from(q) <= xp / high);
+            let last = primes.partition_point(|&q| u64::from(q) <= xp.checked_div(low).unwrap_or(u64::MAX));
+            let primes = &primes[first..last.max(first)];
+            let reciprocals: Vec<f64> = primes.iter().map(|&q| 1.0 / f64::from(q)).collect();
+            let expected_of_primes = Leaves {
+                sum: primes.iter().map(|&q| rank(xp / u64::from(q))).sum(),
+                weight: primes.len() as i64,
+            };
+            let mut lists = Lists::default();
+            for &level in Level::all() {
+                let found = composite_leaves(level, view, &mut lists, xp, factors.entries(), range.clone(), threshold);
+                prop_assert_eq!(found, expected, "{:?}", level);
+                let found = prime_leaves(level, view, &mut lists, xp, primes, &reciprocals);
+                prop_assert_eq!(found, expected_of_primes, "{:?}", level);
+            }
+        }
+    }
+}

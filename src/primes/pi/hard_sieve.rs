@@ -24,7 +24,7 @@ impl Pattern {
         let period = primes.iter().product::<u64>() as usize;
         let mut bytes = vec![u8::MAX; period + 64];
         for &prime in primes {
-            cross_off(&mut bytes, prime, 0, 1);
+            cross_off(&mut bytes, prime, 0);
         }
         Self(bytes)
     }
@@ -88,7 +88,7 @@ impl Sieves {
             return mask_and_count(level, words, &pattern.0, pattern.offset(low), counts);
         }
         if prime < self.recount {
-            cross_off(words.as_flattened_mut(), prime, low, 1);
+            cross_off(words.as_flattened_mut(), prime, low);
             return count(level, words, counts);
         }
         total - cross_off_and_count(words.as_flattened_mut(), counts, prime, low)
@@ -98,7 +98,7 @@ impl Sieves {
 /// Crosses off bit by bit, and takes what was set from the counts of the blocks; gives how many were set.
 fn cross_off_and_count(bytes: &mut [u8], counts: &mut [u32], prime: u64, low: u64) -> u32 {
     let mut removed = 0;
-    for (first, bit) in runs(prime, low, 1) {
+    for (first, bit) in runs(prime, low) {
         let mut at = first;
         while let Some(byte) = bytes.get_mut(at) {
             let was = u32::from(*byte >> bit & 1);

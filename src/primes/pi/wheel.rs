@@ -1,67 +1,89 @@
-//! A bitmap of the numbers coprime to 30: eight bits for every 30 numbers, 240 numbers to a word. Knows no primes: it is told what to cross off.
+//! D's own view of a sieve by the wheel of 30: which bits come up to a number, and where the multiples of a prime stand.
+//!
+//! Unlike a sieve of primes this one also crosses off the primes themselves, and does not wait for their squares.
 
-/// How many numbers one word stands for.
-pub(crate) const SPAN: u64 = 240;
-
-/// The residues coprime to 30, in the order of the bits.
-pub(crate) const RESIDUES: [u64; 8] = [1, 7, 11, 13, 17, 19, 23, 29];
-
-/// For each residue modulo 30, how many of [`RESIDUES`] are below it.
-const BITS: [u8; 30] = bits();
+use crate::primes::wheel::{NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
 
 /// For each offset in a word, the bits of the numbers up to it.
-pub(crate) static UP_TO: [u64; SPAN as usize] = up_to();
-
-const fn bits() -> [u8; 30] {
-    let mut bits = [0; 30];
-    let (mut n, mut bit) = (0, 0);
-    while n < 30 {
-        bits[n] = bit;
-        if bit < 8 && RESIDUES[bit as usize] == n as u64 {
-            bit += 1;
+pub(super) static UP_TO: [u64; NUMBERS_PER_WORD as usize] = {
+    let mut masks = [0; NUMBERS_PER_WORD as usize];
+    let (mut offset, mut found) = (0, 0);
+    while offset < masks.len() {
+        if found < 64 && found / 8 * 30 + RESIDUES[found % 8] as usize == offset {
+            found += 1;
         }
-        n += 1;
-    }
-    bits
-}
-
-const fn up_to() -> [u64; SPAN as usize] {
-    let mut masks = [0; SPAN as usize];
-    let mut n = 0;
-    let mut mask = 0;
-    while n < SPAN {
-        let bit = BITS[(n % 30) as usize];
-        if bit < 8 && RESIDUES[bit as usize] == n % 30 {
-            mask |= 1 << (n / 30 * 8 + bit as u64);
-        }
-        masks[n as usize] = mask;
-        n += 1;
+        masks[offset] = if found == 64 { u64::MAX } else { (1 << found) - 1 };
+        offset += 1;
     }
     masks
-}
+};
 
-/// For each of the eight runs of multiples of `prime` that keep to one bit: the first byte and the bit. A run goes on every `prime` bytes.
-///
-/// `low` is a multiple of 30; the multiples are `prime * q >= low` with `q >= least` coprime to 30.
+/// For each residue coprime to 30, its bit.
+static BITS: [u8; NUMBERS_PER_BYTE as usize] = {
+    let mut bits = [0; NUMBERS_PER_BYTE as usize];
+    let mut at = 0;
+    while at < RESIDUES.len() {
+        bits[RESIDUES[at] as usize] = bit(RESIDUES[at] as usize) as u8;
+        at += 1;
+    }
+    bits
+};
+
+/// The multiples of `prime` from `low` on, which is a multiple of 30, as eight runs that each keep to one bit: the first byte and the bit.
+/// A run goes on every `prime` bytes.
 #[inline]
-pub(crate) fn runs(prime: u64, low: u64, least: u64) -> [(usize, u32); 8] {
-    let first = low.div_ceil(prime).max(least);
-    let turn = first / 30 * 30;
+pub(super) fn runs(prime: u64, low: u64) -> [(usize, u32); 8] {
+    let first = low.div_ceil(prime).max(1);
+    let turn = first / NUMBERS_PER_BYTE * NUMBERS_PER_BYTE;
     RESIDUES.map(|residue| {
-        let cofactor = turn + residue;
-        let cofactor = if cofactor < first { cofactor + 30 } else { cofactor };
+        let cofactor = turn + u64::from(residue);
+        let cofactor = if cofactor < first {
+            cofactor + NUMBERS_PER_BYTE
+        } else {
+            cofactor
+        };
         let at = prime * cofactor - low;
-        ((at / 30) as usize, u32::from(BITS[(at % 30) as usize]))
+        let bit = BITS[(at % NUMBERS_PER_BYTE) as usize];
+        ((at / NUMBERS_PER_BYTE) as usize, u32::from(bit))
     })
 }
 
-/// The bytes of a bitmap, in the order of the numbers.
+/// Crosses off the multiples of `prime` in the bytes from `low` on.
 #[inline]
-pub(crate) fn cross_off(bytes: &mut [u8], prime: u64, low: u64, least: u64) {
-    for (first, bit) in runs(prime, low, least) {
-        let mask = !(1_u8 << bit);
+pub(super) fn cross_off(bytes: &mut [u8], prime: u64, low: u64) {
+    for (first, bit) in runs(prime, low) {
+        let keep = !(1_u8 << bit);
         if let Some(run) = bytes.get_mut(first..) {
-            run.iter_mut().step_by(prime as usize).for_each(|byte| *byte &= mask);
+            run.iter_mut().step_by(prime as usize).for_each(|byte| *byte &= keep);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn multiples_of_a_prime_are_crossed_off_and_no_others() {
+        for prime in [7, 23, 31, 97, 1009] {
+            for low in [0, 240, 6000, 24_000] {
+                let mut bytes = [u8::MAX; 400];
+                cross_off(&mut bytes, prime, low);
+                let mut count = 0;
+                for (offset, mask) in (0..400 * 30).map(|offset| (offset, UP_TO[offset as usize % 240])) {
+                    if RESIDUES.contains(&((offset % 30) as u8)) {
+                        let is_left = bytes[offset as usize / 30] >> BITS[offset as usize % 30] & 1 == 1;
+                        assert_eq!(
+                            is_left,
+                            !(low + offset).is_multiple_of(prime),
+                            "{prime} {}",
+                            low + offset
+                        );
+                        count += 1;
+                    }
+                    assert_eq!(u64::from(mask.count_ones()), count - offset / 240 * 64);
+                }
+            }
         }
     }
 }
