@@ -355,7 +355,7 @@ mod tests {
                 return number(value);
             }
             let dice = dice();
-            if dice % 97 == 0 {
+            if dice.is_multiple_of(97) {
                 plan = Count::restore(&plan.save().expect("saves")).expect("restores what was saved");
                 out.clear();
                 // Sieving primes that were found are lost.
