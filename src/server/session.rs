@@ -6,7 +6,7 @@
 
 use super::listener::Closed;
 use super::{Shared, peer};
-use crate::engine::{Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
+use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
 use crate::proto::{Code, Conversation, Failure, Frame, Interim, Line, LineCodec, Reply, Request, Tag, Value};
 use crate::verb::{Step, Terms};
 use actix::prelude::*;
@@ -250,7 +250,13 @@ impl Session {
                 let Ok(place) = self.conversation.open(tag, is_bare) else {
                     unreachable!("the tag was free a moment ago");
                 };
-                self.order(place, job, terms);
+                self.order(place, Ask::Answer(job), terms);
+            }
+            Ok((Step::Ask(ask), terms)) => {
+                let Ok(place) = self.conversation.open(tag, is_bare) else {
+                    unreachable!("the tag was free a moment ago");
+                };
+                self.order(place, ask, terms);
             }
             Ok((Step::Cancel(target), _)) => self.cancel(tag, &target, context),
             Ok((Step::Quit, _)) => {
@@ -260,9 +266,9 @@ impl Session {
         }
     }
 
-    fn order(&mut self, place: Place, job: crate::job::Job, terms: Terms) {
+    fn order(&mut self, place: Place, ask: Ask, terms: Terms) {
         let mut rows = 0;
-        if job.streams {
+        if matches!(&ask, Ask::Answer(job) if job.streams) {
             if self.conversation.may_stream(place) && self.rows_granted() < MAX_ROWS_GRANTED {
                 rows = ROWS_GRANTED;
             }
@@ -270,7 +276,7 @@ impl Session {
         }
         self.orders.push(Order {
             place,
-            job,
+            ask,
             deadline: terms.deadline.map(|wait| Instant::now() + wait),
             progress: terms.progress,
             rows,
@@ -516,7 +522,7 @@ impl Handler<News> for Session {
                     {
                         stream.granted = stream.granted.saturating_sub(rows.len());
                     }
-                    self.conversation.interim(place, &interim, &mut self.unsent);
+                    self.conversation.interim(place, interim, &mut self.unsent);
                 }
             }
         }
