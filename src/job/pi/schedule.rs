@@ -320,11 +320,13 @@ impl Schedule {
                 *spent += (table.high() - table.low()) as f64 * COSTS.table;
                 self.table.add(table, shape);
             }
-            Unit::Easy(unit) => self.easy.absorb(unit.index, (unit.next, unit.leaves), |(next, leaves)| {
-                *spent += leaves.count as f64 * COSTS.easy;
-                done.easy = next;
-                sums.easy.add(leaves);
-            }),
+            Unit::Easy(unit) => self
+                .easy
+                .absorb(unit.index, (unit.next, unit.leaves), |(next, leaves)| {
+                    *spent += leaves.count as f64 * COSTS.easy;
+                    done.easy = next;
+                    sums.easy.add(leaves);
+                }),
             Unit::Semiprimes(unit) => {
                 let piece = unit.work.piece();
                 self.semiprimes.absorb(unit.index, (unit.end, piece), |(end, piece)| {

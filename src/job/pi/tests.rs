@@ -42,7 +42,11 @@ fn agrees_with_sieving(mut xs: Vec<u64>) {
 /// Numbers from a fixed seed (Knuth's linear congruential generator), so that a failure can be repeated.
 fn random(seed: u64) -> impl Iterator<Item = u64> {
     std::iter::successors(Some(seed), |state| {
-        Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
+        Some(
+            state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407),
+        )
     })
     .skip(1)
     .map(|state| state >> 11)
@@ -101,7 +105,10 @@ fn two_thousand_random_counts_agree_with_sieving() {
 fn counts_beside_squares_and_cubes_of_primes_agree_with_sieving() {
     let primes = primes_up_to(31_600);
     let squares = primes.iter().rev().step_by(80).map(|&p| u64::from(p).pow(2));
-    let cubes = primes.iter().map(|&p| u64::from(p).pow(3)).filter(|&cube| cube < 1_000_000_000);
+    let cubes = primes
+        .iter()
+        .map(|&p| u64::from(p).pow(3))
+        .filter(|&cube| cube < 1_000_000_000);
     let beside = squares.chain(cubes).flat_map(|n| n - 1..=n + 1);
     agrees_with_sieving(beside.collect());
 }
@@ -229,7 +236,11 @@ fn progress_of(x: u64) {
         if progress >= 0.1 && progress < 0.95 {
             let left = elapsed * (1.0 - progress) / progress;
             let ratio = left / (total - elapsed);
-            assert!((0.5..2.0).contains(&ratio), "{x} at {progress}: {left} s left instead of {}", total - elapsed);
+            assert!(
+                (0.5..2.0).contains(&ratio),
+                "{x} at {progress}: {left} s left instead of {}",
+                total - elapsed
+            );
         }
     }
 }

@@ -130,7 +130,11 @@ pub(crate) fn most_leaves(tables: &Tables, segment: &PiTable, b: usize) -> u64 {
     let xp = tables.shape.x / prime;
     let last = (xp / segment.low().max(1)).min(xp.isqrt()).min(tables.pi.high() - 1);
     let first = xp / segment.high();
-    if first < last { (tables.index(last) - tables.index(first)) as u64 } else { 0 }
+    if first < last {
+        (tables.index(last) - tables.index(first)) as u64
+    } else {
+        0
+    }
 }
 
 /// The leaves of the `b`-th prime in one segment.

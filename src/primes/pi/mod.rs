@@ -22,11 +22,10 @@ pub(crate) mod table;
 pub(crate) mod tables;
 pub(crate) mod wheel;
 
-
 #[cfg(test)]
 mod tests {
-    use super::shape::Shape;
     use super::level::Level;
+    use super::shape::Shape;
     use super::*;
 
     fn whole(shape: Shape, level: Level) -> u64 {
@@ -57,12 +56,22 @@ mod tests {
         d.begin(&tables, 0, shape.sieve_limit() + 1);
         while d.step(&tables) {}
         let d = d.finish().sum;
-        sigma.wrapping_add(phi0).wrapping_add(easy).wrapping_add(d).wrapping_sub(b)
+        sigma
+            .wrapping_add(phi0)
+            .wrapping_add(easy)
+            .wrapping_add(d)
+            .wrapping_sub(b)
     }
 
     #[test]
     fn the_sums_make_pi() {
-        for (x, pi) in [(1_000_000, 78_498), (10_000_000, 664_579), (100_000_000, 5_761_455), (1_000_000_000, 50_847_534), (10_000_000_000, 455_052_511)] {
+        for (x, pi) in [
+            (1_000_000, 78_498),
+            (10_000_000, 664_579),
+            (100_000_000, 5_761_455),
+            (1_000_000_000, 50_847_534),
+            (10_000_000_000, 455_052_511),
+        ] {
             for alpha in [1.0, 1.5, 2.0, 2.7, 4.0, 10.0] {
                 let shape = Shape::with_alpha(x, alpha);
                 for &level in Level::all() {
