@@ -53,7 +53,12 @@ fn code_of(room: &str) -> Vec<(PathBuf, String)> {
         let is_code = |line: &&str| !line.trim_start().starts_with("//");
         text.lines().filter(is_code).collect::<Vec<_>>().join("\n")
     };
-    files.into_iter().map(|path| (path.clone(), code(&path))).collect()
+    let is_test = |path: &PathBuf| path.file_name().is_some_and(|name| name == "tests.rs");
+    files
+        .into_iter()
+        .filter(|path| !is_test(path))
+        .map(|path| (path.clone(), code(&path)))
+        .collect()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! `pi(x) = A - B + C + D + Phi0 + Sigma` (X. Gourdon, "Computation of pi(x): improvements to the Meissel, Lehmer, Lagarias, Miller,
 //! Odlyzko, Deleglise and Rivat method", 2001). All sums are modulo 2^64, which is exact because the result fits.
 //!
-//! Start at [`Shape`] for the parameters and at [`whole`] for how the sums come together; each sum has a file of its own and can be
+//! Start at `shape` for the parameters and at `small` for what needs none of this; `job::Pi` says how the sums come together; each sum has a file of its own and can be
 //! computed in independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
 
 pub(crate) mod easy;
