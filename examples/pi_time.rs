@@ -18,9 +18,7 @@ fn cpu_ns() -> u64 {
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let x = args[1]
-        .parse::<u64>()
-        .unwrap_or_else(|_| args[1].parse::<f64>().unwrap() as u64);
+    let x = args[1].parse::<u64>().unwrap_or_else(|_| args[1].parse::<f64>().unwrap() as u64);
     let workers: usize = args.get(2).map_or(1, |a| a.parse().unwrap());
     let slice = Duration::from_micros(args.get(3).map_or(2000, |a| a.parse().unwrap()));
     if workers == 0 {
@@ -34,15 +32,7 @@ fn main() {
         return;
     }
     let start = Instant::now();
-    let shared = Arc::new((
-        Mutex::new((
-            Pi::new(x),
-            0_usize,
-            Vec::<(&'static str, u64)>::new(),
-            Vec::<(u64, f64)>::new(),
-        )),
-        Condvar::new(),
-    ));
+    let shared = Arc::new((Mutex::new((Pi::new(x), 0_usize, Vec::<(&'static str, u64)>::new(), Vec::<(u64, f64)>::new())), Condvar::new()));
     let threads: Vec<_> = (0..workers)
         .map(|_| {
             let shared = Arc::clone(&shared);
@@ -80,17 +70,9 @@ fn main() {
     let mut state = shared.0.lock().unwrap();
     println!("{:?}", state.0.answer());
     let total = state.3.last().unwrap().0 as f64;
-    let ratios = state
-        .3
-        .iter()
-        .filter(|(t, p)| *p >= 0.1 && *p < 0.97 && (*t as f64) < total)
-        .map(|&(t, p)| (t as f64 * (1.0 - p) / p / (total - t as f64), p, t as f64 / total));
+    let ratios = state.3.iter().filter(|(t, p)| *p >= 0.1 && *p < 0.97 && (*t as f64) < total).map(|&(t, p)| (t as f64 * (1.0 - p) / p / (total - t as f64), p, t as f64 / total));
     let list: Vec<_> = ratios.collect();
-    for i in 0..12 {
-        if let Some((r, p, t)) = list.get(i * list.len() / 12) {
-            eprintln!("progress {p:.3} time {t:.3} ratio {r:.2}");
-        }
-    }
+    for i in 0..12 { if let Some((r, p, t)) = list.get(i * list.len() / 12) { eprintln!("progress {p:.3} time {t:.3} ratio {r:.2}"); } }
     let mut times = std::mem::take(&mut state.2);
     let mut kinds = std::collections::BTreeMap::<&str, (u64, u64, u64)>::new();
     for &(kind, took) in &times {
@@ -105,12 +87,5 @@ fn main() {
     let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize];
     let cpu: u64 = times.iter().sum();
     eprintln!("cpu {:.4} s", cpu as f64 / 1e6);
-    eprintln!(
-        "wall {:.4} s, {} slices: p50 {} p99 {} max {} us",
-        wall.as_secs_f64(),
-        times.len(),
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
+    eprintln!("wall {:.4} s, {} slices: p50 {} p99 {} max {} us", wall.as_secs_f64(), times.len(), at(0.5), at(0.99), at(1.0));
 }
