@@ -508,6 +508,15 @@ mod tests {
     }
 
     #[test]
+    fn walks_end_at_the_last_prime_below_2_64() {
+        let last = 18_446_744_073_709_551_557;
+        let walk = |n, start, count| walk_from(n, start, count, 1, |n| n - 1, u32::MAX);
+        assert_eq!(walk(MAX_NTH, u64::MAX, MAX_NTH), last);
+        assert_eq!(walk(MAX_NTH, last - 1, MAX_NTH - 1), last);
+        assert_eq!(walk(MAX_NTH - 1, last - 1, MAX_NTH - 1), 18_446_744_073_709_551_533);
+    }
+
+    #[test]
     fn the_tables_pass_on_to_each_other() {
         // A006880: 82025 primes below 2^20; the next ones are 2^20 + 7 and 2^20 + 13.
         assert_eq!(
