@@ -55,7 +55,8 @@ pub struct Slice(Work);
 
 enum Work {
     Begin(u64),
-    Count(<Pi as Plan>::Slice),
+    /// Boxed: a piece of a count may carry kilobytes of arrays.
+    Count(Box<<Pi as Plan>::Slice>),
     Walk(Piece),
 }
 
@@ -69,7 +70,7 @@ enum Found {
     Far(u64),
     /// The walk from a point of the table.
     Near(Walk, Option<Piece>),
-    Counted(<Pi as Plan>::Partial),
+    Counted(Box<<Pi as Plan>::Partial>),
     Walked {
         index: usize,
         outcome: Outcome,
@@ -179,7 +180,7 @@ impl Plan for Nth {
                 }
                 Work::Begin(self.n)
             }
-            Stage::Counting { pi, .. } => Work::Count(pi.cut()?),
+            Stage::Counting { pi, .. } => Work::Count(Box::new(pi.cut()?)),
             Stage::Walking { walk, .. } => Work::Walk(walk.cut()?),
             Stage::Done(_) => return None,
         }))
@@ -188,7 +189,7 @@ impl Plan for Nth {
     fn run(Slice(work): Slice, budget: Budget<'_>) -> Partial {
         Partial(match work {
             Work::Begin(n) => begin(n, budget),
-            Work::Count(slice) => Found::Counted(Pi::run(slice, budget)),
+            Work::Count(slice) => Found::Counted(Box::new(Pi::run(*slice, budget))),
             Work::Walk(Piece { index, stripe }) => Found::Walked {
                 index,
                 outcome: stripe.advance(|| budget.over()),
@@ -213,7 +214,7 @@ impl Plan for Nth {
             }
             Found::Counted(partial) => {
                 if let Stage::Counting { pi, point } = &mut self.stage {
-                    pi.absorb(partial);
+                    pi.absorb(*partial);
                     if let Some(count) = pi.answer().and_then(word) {
                         self.stage = Stage::Walking {
                             walk: Walk::new(self.n, *point, count),
@@ -469,6 +470,50 @@ mod tests {
         ] {
             assert_eq!(nth(n), prime, "{n}");
         }
+    }
+
+    #[test]
+    fn any_cut_any_order_and_any_checkpoint_lead_to_the_same_prime() {
+        let mut random = 9u64;
+        let mut below = move |n: u64| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % n
+        };
+        // Above the table: by primecount 7.6, and A006988.
+        for (n, prime) in [(12_345_678_901, 313_945_524_671), (100_000_000_000, 2_760_727_302_517)] {
+            let mut plan = Nth::new(n);
+            let (mut out, mut before, mut turns) = (Vec::new(), 0.0, 0);
+            while Plan::answer(&mut plan).is_none() {
+                while out.len() < 3 {
+                    let Some(slice) = Plan::cut(&mut plan) else { break };
+                    out.push(slice);
+                }
+                let left = std::cell::Cell::new(below(60));
+                let over = || left.replace(left.get().saturating_sub(1)) == 0;
+                let slice = out.swap_remove(below(out.len() as u64) as usize);
+                Plan::absorb(&mut plan, Nth::run(slice, Budget::new(&over)));
+                assert!(plan.progress() >= before && plan.progress() <= 1.0);
+                before = plan.progress();
+                turns += 1;
+                if turns % 40 == 0 && turns < 400 && Plan::answer(&mut plan).is_none() {
+                    plan = Nth::restore(&Plan::save(&plan).expect("bytes")).expect("own bytes");
+                    before = plan.progress();
+                    out.clear();
+                }
+            }
+            assert_eq!(Plan::answer(&mut plan), Some(prime.into()), "{n}");
+        }
+    }
+
+    #[test]
+    fn walks_end_at_the_last_prime_below_2_64() {
+        let last = 18_446_744_073_709_551_557;
+        let walk = |n, start, count| walk_from(n, start, count, 1, |n| n - 1, u32::MAX);
+        assert_eq!(walk(MAX_NTH, u64::MAX, MAX_NTH), last);
+        assert_eq!(walk(MAX_NTH, last - 1, MAX_NTH - 1), last);
+        assert_eq!(walk(MAX_NTH - 1, last - 1, MAX_NTH - 1), 18_446_744_073_709_551_533);
     }
 
     #[test]

@@ -357,6 +357,32 @@ mod tests {
     use crate::primes::primality::ring::Ring;
 
     #[test]
+    fn zeros_are_zeros_of_every_polynomial() {
+        let base = Arc::new(Base::new(((1u128 << 52) + 21) * ((1 << 53) + 5)));
+        let family = Choice::new(Arc::clone(&base)).next().expect("many coefficients");
+        let mut started = Started::new(&base, &family.indices);
+        for polynomial in 1..1 << (family.indices.len() - 1) {
+            for (i, p) in base
+                .primes
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| !family.indices.contains(i))
+            {
+                let mut squares = [started.first[i], started.second[i]].map(|zero| {
+                    let x = i128::from(zero) - HALF as i128;
+                    (i128::from(started.a) * x + i128::from(started.b)).rem_euclid(i128::from(*p)) as u32
+                });
+                squares.sort_unstable();
+                let mut roots = [base.roots[i], p - base.roots[i]];
+                roots.sort_unstable();
+                assert_eq!(squares, roots, "polynomial {polynomial}, prime {p}");
+            }
+            started.done += 1;
+            started.next_polynomial(&base, &family.indices);
+        }
+    }
+
+    #[test]
     fn relations_hold_and_coefficients_differ() {
         for n in [
             ((1u128 << 40) + 15) * ((1 << 39) + 23),
