@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 /// Seconds before the long questions.
 const QUIET_SECONDS: usize = 3;
-/// The widest bar of the chart.
-const BAR: usize = 44;
+/// The bar of the first second; the others are drawn to its scale.
+const FIRST_BAR: f64 = 20.0;
+/// The widest bar that fits beside the figures.
+const LONGEST_BAR: usize = 60;
 
 /// The arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -63,8 +65,8 @@ impl Demo {
             }
             let seen = client.hammer(&question)?;
             rates.push(seen.requests);
-            let most = rates.iter().copied().max().unwrap_or(1).max(1);
-            let bar = "#".repeat((seen.requests as usize * BAR).div_ceil(most as usize));
+            let length = seen.requests as f64 / rates[0] as f64 * FIRST_BAR;
+            let bar = "#".repeat((length.round() as usize).min(LONGEST_BAR));
             let p99 = seen.latency_us.value_at_quantile(0.99);
             println!("{:>6} {:>12} {:>7} us {bar}", second + 1, seen.requests, p99);
         }

@@ -16,8 +16,8 @@ const VERSION: u32 = 1;
 /// The most work a slice is given, in nanoseconds: well above a slice's budget, so that it is the budget that ends it.
 const SLICE_COST: f64 = 20e6;
 
-/// A new stripe must cost so many times what finding its sieving primes costs.
-const WORTH_SPLITTING: f64 = 20.0;
+/// A new stripe must cost so many times what finding its sieving primes costs: then halving costs at most 5 %.
+const WORTH_SPLITTING: f64 = 10.0;
 
 /// A new stripe must cost so many nanoseconds: about a slice.
 const MIN_STRIPE_COST: f64 = 2e6;
@@ -355,7 +355,7 @@ mod tests {
                 return number(value);
             }
             let dice = dice();
-            if dice % 97 == 0 {
+            if dice.is_multiple_of(97) {
                 plan = Count::restore(&plan.save().expect("saves")).expect("restores what was saved");
                 out.clear();
                 // Sieving primes that were found are lost.

@@ -359,8 +359,8 @@ impl<S: Side> Plan for Neighbour<S> {
     fn progress(&self) -> f64 {
         match self.stage {
             Stage::Done(_) => 1.0,
-            // The gaps between primes are about exponentially distributed.
-            _ => 1.0 - (-(self.tested as f64) / search::mean_tests(&self.n)).exp(),
+            // A search forgets: however long it took, it takes the mean again. So what is left always looks like the mean.
+            _ => self.tested as f64 / (self.tested as f64 + search::mean_tests(&self.n)),
         }
     }
 

@@ -301,7 +301,7 @@ mod tests {
             if out.is_empty() {
                 out.extend(plan.cut());
             }
-            if out.is_empty() || dice % 7 == 0 {
+            if out.is_empty() || dice.is_multiple_of(7) {
                 rows.extend(plan.rows(dice % 5 + 1));
             }
             if !out.is_empty() {

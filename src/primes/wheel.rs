@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(!turn.keep, 1 << bit((p * q % 30) as usize), "{p} * {q}");
             byte += u64::from(turn.gap) * (p / 30) + u64::from(turn.carry);
             q = (q + 1..)
-                .find(|&q| (2..8).all(|d| modulus % d != 0 || q % d != 0))
+                .find(|&q| (2..8).all(|d| !modulus.is_multiple_of(d) || !q.is_multiple_of(d)))
                 .expect("endless");
             state = turn.next as usize;
         }
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn next_coprime_is_the_next_coprime() {
         for n in 0..210_u64 {
-            let coprime = |q: u64, modulus: u64| (2..8).all(|d| modulus % d != 0 || q % d != 0);
+            let coprime = |q: u64, modulus: u64| (2..8).all(|d| !modulus.is_multiple_of(d) || !q.is_multiple_of(d));
             let up = u64::from(NEXT_COPRIME_30[n as usize % 30].0);
             assert_eq!(Some(n + up), (n..).find(|&q| coprime(q, 30)));
             let up = u64::from(NEXT_COPRIME_210[n as usize].0);

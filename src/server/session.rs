@@ -35,6 +35,8 @@ const MAX_ROWS_GRANTED: usize = 256;
 const WATCH_INTERVAL: Duration = Duration::from_millis(40);
 /// How long a client may take to close its half after the session has closed its own.
 const LINGER: Duration = Duration::from_secs(2);
+/// The same while the daemon shuts down: long enough for a reply on its way, too short to be noticed by whoever restarts it.
+const LINGER_WHILE_DRAINING: Duration = Duration::from_millis(300);
 
 thread_local! {
     /// What is read lands here first; all sessions of a thread share it, so that none holds a buffer of its own while it waits.
@@ -421,6 +423,7 @@ impl Session {
     fn patience(&self) -> Option<Duration> {
         let limits = &self.shared.limits;
         match self.phase {
+            Phase::Lingering if self.is_draining => Some(LINGER_WHILE_DRAINING),
             Phase::Lingering => Some(LINGER),
             _ if !self.unsent.is_empty() || !self.unread.is_empty() => Some(limits.stall_timeout),
             _ if self.conversation.in_flight() == 0 => limits.idle_timeout,

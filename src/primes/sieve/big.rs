@@ -43,7 +43,7 @@ impl BigPrimes {
         debug_assert!(segment.is_power_of_two() && segment <= MAX_SEGMENT);
         let segment_shift = segment.trailing_zeros();
         // The widest gap of the wheel is 10; a prime moves at most so far from anywhere in the current segment.
-        let reach = (max_prime as usize / 30 + 1) * 10 >> segment_shift;
+        let reach = ((max_prime as usize / 30 + 1) * 10) >> segment_shift;
         Self {
             segment_shift,
             arena: vec![0; BLOCK],
@@ -52,11 +52,6 @@ impl BigPrimes {
             ends: vec![0; (reach + 2).next_power_of_two()],
             current: 0,
         }
-    }
-
-    /// Bytes of memory held.
-    pub(super) fn memory(&self) -> usize {
-        8 * self.arena.capacity() + 4 * (self.free.capacity() + self.ends.capacity())
     }
 
     /// Adds those primes whose multiple is at most `reach` bytes behind the start of the segment that is crossed off next; on
@@ -78,7 +73,7 @@ impl BigPrimes {
             for &(tag, byte) in &self.picked[index..count] {
                 let bucket = (current + (byte >> shift) as usize) & in_ends;
                 let slot = ends[bucket];
-                if slot as usize % BLOCK == 0 {
+                if (slot as usize).is_multiple_of(BLOCK) {
                     full = Some((bucket, slot));
                     break;
                 }
@@ -142,7 +137,7 @@ impl BigPrimes {
                 let next = at + a as usize * turn.gap as usize + turn.carry as usize;
                 let bucket = (current + (next >> shift)) & in_ends;
                 let slot = ends[bucket];
-                if slot as usize % BLOCK == 0 {
+                if (slot as usize).is_multiple_of(BLOCK) {
                     break Some((bucket, slot));
                 }
                 if let Some(byte) = segment.get_mut(at) {

@@ -154,7 +154,7 @@ mod tests {
         find_portable::<M>(primes, low, &mut tags, &mut bytes);
         prop_assert_eq!((&found.tags, &found.bytes), (&tags, &bytes));
         let coprimes: Vec<u128> = (0..M as u128)
-            .filter(|n| (2..8).all(|d| M as u128 % d != 0 || n % d != 0))
+            .filter(|n| (2..8).all(|d| !(M as u128).is_multiple_of(d) || !n.is_multiple_of(d)))
             .collect();
         for (i, &prime) in primes.iter().enumerate() {
             let (p, low) = (u128::from(prime), u128::from(low));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn coprime_to_30(n: &u32) -> bool {
-        n % 2 != 0 && n % 3 != 0 && n % 5 != 0
+        [2, 3, 5].iter().all(|d| !n.is_multiple_of(*d))
     }
 
     proptest! {

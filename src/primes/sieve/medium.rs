@@ -37,15 +37,6 @@ impl MediumPrimes {
         }
     }
 
-    /// Bytes of memory held.
-    pub(super) fn memory(&self) -> usize {
-        self.waiting
-            .iter()
-            .chain(&self.next)
-            .map(|list| 8 * list.capacity())
-            .sum()
-    }
-
     /// Crosses off the multiples of the primes of one residue class, `0..8`. Every class must be called once a segment.
     pub(super) fn cross_off(&mut self, class: usize, segment: &mut [u8]) {
         let lists = 8 * class..8 * class + 8;

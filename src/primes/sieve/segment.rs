@@ -198,7 +198,8 @@ impl Counter<'_> {
         let mut count = self.count + wheel_primes.iter().filter(|&&p| p <= bound).count() as u64;
         if let Some(bits) = bytes[8 * word..].first_chunk() {
             let number = (bound - low) % NUMBERS_PER_BYTE;
-            let below = (1 << (8 * (byte % 8))) - 1 | u64::from(BITS_BELOW[number as usize + 1]) << (8 * (byte % 8));
+            let shift = 8 * (byte % 8);
+            let below = ((1 << shift) - 1) | (u64::from(BITS_BELOW[number as usize + 1]) << shift);
             count += u64::from((u64::from_le_bytes(*bits) & below).count_ones());
         }
         count

@@ -478,7 +478,16 @@ mod tests {
 
     #[test]
     fn counts_at_high_offsets_agree_with_primesieve() {
+        // primesieve LOW -d LENGTH
         assert_eq!(count(1_000_000_000_000, 1_000_100_000_000), 3_618_282);
+        assert_eq!(
+            count(1_000_000_000_000_000, 1_000_000_000_000_000 + 100_000_000),
+            2_893_937
+        );
+        assert_eq!(
+            count(1_000_000_000_000_000_000, 1_000_000_000_000_000_000 + 20_000_000),
+            483_161
+        );
     }
 
     #[test]
@@ -487,6 +496,38 @@ mod tests {
         let below = [59, 83, 95, 179, 189, 257, 279].map(|k| u64::MAX - (k - 1));
         let found = primes(u64::MAX - 278, u64::MAX);
         assert_eq!(found, below.iter().rev().copied().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn testing_what_is_left_gives_what_sieving_gives() {
+        // Above the root of 2^40 both ways are open; the longer range is sieved, the shorter ones are tested.
+        let (low, length) = (1_u64 << 50, 1_000_000);
+        let whole = primes(low, low + length);
+        let parts = (0..10).flat_map(|i| primes(low + i * length / 10, low + (i + 1) * length / 10 - 1));
+        assert!(parts.eq(whole.into_iter().filter(|&p| p < low + length)));
+    }
+
+    #[test]
+    fn a_sieve_goes_on_after_it_was_moved() {
+        let mut sieve = Sieve::new(0, 10_000_000);
+        let mut count = 0;
+        loop {
+            let step = std::thread::spawn(move || {
+                let found = match sieve.step() {
+                    Step::Busy => Some(0),
+                    Step::Segment(segment) => Some(segment.count()),
+                    Step::Done => None,
+                };
+                (sieve, found)
+            });
+            let found;
+            (sieve, found) = step.join().expect("sieves");
+            match found {
+                Some(found) => count += found,
+                None => break,
+            }
+        }
+        assert_eq!(count, 664_579);
     }
 
     proptest! {
