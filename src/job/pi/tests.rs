@@ -244,3 +244,11 @@ fn progress_of(x: u64) {
         }
     }
 }
+
+#[test]
+fn memory_is_bounded_for_every_count() {
+    let mebibytes = |x, workers| Pi::new(x).memory(workers) >> 20;
+    assert!(mebibytes(1000, 64) < 1);
+    assert!(mebibytes(10_u64.pow(15), 2) < 32);
+    assert!(mebibytes(u64::MAX, 2) < 512);
+}
