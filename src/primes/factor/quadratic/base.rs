@@ -9,7 +9,7 @@ const MULTIPLIERS: [u32; 30] = [
     1, 3, 5, 7, 11, 13, 15, 17, 19, 21, 23, 29, 31, 33, 35, 37, 39, 41, 43, 47, 51, 53, 55, 57, 59, 61, 65, 67, 71, 73,
 ];
 
-/// How large things are for a number of so many bits: found by measuring with random semiprimes of every size.
+/// How large things are for a number of so many bits: set by judgement and tried on random semiprimes of every size.
 #[derive(Clone, Copy, Debug)]
 struct Size {
     bits: f64,
