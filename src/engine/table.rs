@@ -24,6 +24,10 @@ pub(super) type JobId = u64;
 /// A slice is charged this much when it is handed out, and what it really took when it comes back.
 const CHARGE_US: u64 = 2_000;
 
+/// Bytes that the titles of all jobs may have. A question takes about three times its title, and one about a number of 10000
+/// digits has a title as long: by their number alone, jobs would not be bounded.
+const MAX_TITLE_BYTES: usize = 8 << 20;
+
 /// How many tasks an express worker is handed at once, at the most.
 const MAX_PACK: usize = 32;
 
@@ -101,6 +105,8 @@ pub(super) struct Table {
     parked: Fair<JobId>,
     /// Bytes that long jobs may hold.
     memory: u64,
+    /// Bytes of the titles of all jobs.
+    titles: usize,
     is_draining: bool,
     news: Vec<(ClientId, Place, Event)>,
 }
@@ -119,6 +125,8 @@ struct Entry {
 }
 
 enum Stage {
+    /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory.
+    Held(Job),
     Queued(Job),
     Express,
     Parked(Job),
@@ -164,6 +172,7 @@ impl Table {
             bulk: Fair::default(),
             parked: Fair::default(),
             memory: 0,
+            titles: 0,
             is_draining: false,
             news: Vec::new(),
         }
@@ -181,6 +190,10 @@ impl Table {
             let text = format!("{} jobs are waiting already; retry-ms=1000", self.jobs.len());
             return self.tell(client, *place, Event::Final(Err(Failure::new(Code::Busy, text))));
         }
+        if twin.is_none() && self.titles + job.title.len() > MAX_TITLE_BYTES {
+            let text = "too many questions about huge numbers are waiting; retry-ms=1000";
+            return self.tell(client, *place, Event::Final(Err(Failure::new(Code::Busy, text))));
+        }
         let waiter = Waiter {
             client,
             place: *place,
@@ -190,6 +203,7 @@ impl Table {
             rows: order.rows,
         };
         self.alarms.extend(waiter.alarm().map(|at| (at, client, *place)));
+        let is_held = order.job.streams && order.rows == 0;
         let id = twin.unwrap_or(self.next_id);
         self.waiting.insert((client, *place), id);
         match self.jobs.get_mut(&id) {
@@ -202,12 +216,18 @@ impl Table {
                     client,
                     waiters: vec![waiter],
                     cancel: Arc::default(),
-                    stage: Stage::Queued(order.job),
+                    stage: match is_held {
+                        true => Stage::Held(order.job),
+                        false => Stage::Queued(order.job),
+                    },
                     begun: now,
                     memory: 0,
                 };
+                self.titles += entry.title.len();
                 self.jobs.insert(id, entry);
-                self.express.push(client, id, 0);
+                if !is_held {
+                    self.express.push(client, id, 0);
+                }
             }
         }
     }
@@ -317,6 +337,7 @@ impl Table {
         let streams = entry.streams;
         if let Some(&twin) = self.long.get(&entry.title).filter(|twin| **twin != id && !streams) {
             let waiters = std::mem::take(&mut entry.waiters);
+            self.titles -= entry.title.len();
             self.jobs.remove(&id);
             for waiter in &waiters {
                 self.waiting.insert((waiter.client, waiter.place), twin);
@@ -414,6 +435,14 @@ impl Table {
         };
         if let Some(waiter) = self.waiter(client, place) {
             waiter.rows += rows;
+        }
+        if let Some(entry) = self.jobs.get_mut(&id)
+            && matches!(entry.stage, Stage::Held(_))
+        {
+            if let Stage::Held(job) = std::mem::replace(&mut entry.stage, Stage::Express) {
+                entry.stage = Stage::Queued(job);
+            }
+            return self.express.push(client, id, 0);
         }
         self.settle(id);
     }
@@ -562,7 +591,7 @@ impl Table {
                     Stage::Queued(_) => Some(&mut self.express),
                     Stage::Parked(_) => Some(&mut self.parked),
                     Stage::Bulk(bulk) => bulk.is_ready.then_some(&mut self.bulk),
-                    Stage::Express => None,
+                    Stage::Held(_) | Stage::Express => None,
                 };
                 if let Some(queue) = queue {
                     queue.remove(client, id);
@@ -606,13 +635,14 @@ impl Table {
             return;
         };
         entry.cancel.store(true, Relaxed);
+        self.titles -= entry.title.len();
         if self.long.get(&entry.title) == Some(&id) {
             self.long.remove(&entry.title);
         }
         match entry.stage {
             Stage::Parked(_) => return self.parked.remove(entry.client, id),
             Stage::Queued(_) => self.express.remove(entry.client, id),
-            Stage::Express => {}
+            Stage::Held(_) | Stage::Express => {}
             Stage::Bulk(_) => self.bulk.remove(entry.client, id),
         }
         if entry.memory > 0 {

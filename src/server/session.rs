@@ -29,8 +29,13 @@ const READ_BYTES: usize = 64 << 10;
 const MAX_READS: usize = 4;
 /// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
 const ROWS_GRANTED: usize = 64;
-/// Rows that all streaming requests of a session together may have under way.
-const MAX_ROWS_GRANTED: usize = 256;
+/// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
+const MAX_STREAMS: usize = 4;
+/// How long requests are taken in before other sessions of the thread get their turn: reading a number of 10000 digits takes a
+/// tenth of a millisecond, and one read may hold thousands of them.
+const LONGEST_TURN: Duration = Duration::from_millis(2);
+/// Requests taken in between two looks at the clock.
+const LOOK_EVERY: usize = 8;
 /// How often a session that cannot tell by reading looks whether its client is still there.
 const WATCH_INTERVAL: Duration = Duration::from_millis(40);
 /// How long a client may take to close its half after the session has closed its own.
@@ -53,16 +58,22 @@ pub struct Session {
     me: Option<Arc<Recipient<News>>>,
     codec: LineCodec,
     conversation: Conversation,
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of a line whose end has not come yet; or, if the session is behind, lines it has not taken in yet.
     unread: BytesMut,
+    /// It stopped taking in requests because of a limit, before the last line that has arrived.
+    is_behind: bool,
+    /// The client has said that it sends no more.
+    input_ended: bool,
     unsent: BytesMut,
     orders: Vec<Order>,
     streams: Vec<Stream>,
     phase: Phase,
     is_draining: bool,
     is_watching: bool,
-    /// Since when the client owes us something: the rest of a line, or to take what is written for it.
-    waiting_since: Option<Instant>,
+    /// Since when the client owes us the rest of a line.
+    line_since: Option<Instant>,
+    /// Since when the client takes nothing of what is written for it.
+    unsent_since: Option<Instant>,
     has_stall_timer: bool,
 }
 
@@ -110,13 +121,16 @@ impl Session {
             me: None,
             conversation: Conversation::default(),
             unread: BytesMut::new(),
+            is_behind: false,
+            input_ended: false,
             unsent: BytesMut::new(),
             orders: Vec::new(),
             streams: Vec::new(),
             phase: Phase::Open,
             is_draining: false,
             is_watching: false,
-            waiting_since: None,
+            line_since: None,
+            unsent_since: None,
             has_stall_timer: false,
         }
     }
@@ -124,6 +138,7 @@ impl Session {
     /// Everything that can be done now: read, decode, answer, order, write.
     fn turn(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> io::Result<()> {
         let mut reads = 0;
+        let mut waits_for_input = false;
         while self.may_read() {
             if reads == MAX_READS {
                 task.waker().wake_by_ref();
@@ -132,6 +147,7 @@ impl Session {
             reads += 1;
             match self.poll_read(context, task) {
                 Poll::Pending => {
+                    waits_for_input = true;
                     self.finish_if_drained();
                     break;
                 }
@@ -142,38 +158,43 @@ impl Session {
         if let Poll::Ready(result) = self.poll_write(task) {
             result?;
             self.grant_rows();
-            if self.may_read() && reads == 0 {
-                // Reading had stopped because too much was unsent.
+            if self.may_read() && !waits_for_input {
+                // Reading had stopped because too much was unsent: no news of the socket would wake us.
                 task.waker().wake_by_ref();
             }
         }
-        self.poll_close(task)?;
+        self.poll_close(context, task)?;
         self.keep_time(context);
         Ok(())
     }
 
     fn may_read(&self) -> bool {
         self.phase == Phase::Open
-            && self.unsent.len() < self.shared.limits.max_unsent_bytes
+            && self.unsent.len() + self.conversation.held_bytes() < self.shared.limits.max_unsent_bytes
             && self.conversation.in_flight() < self.shared.limits.max_in_flight
     }
 
-    /// Reads once and takes in all lines that are complete.
+    /// Reads once, unless lines are left from the last time, and takes in the lines that are complete.
     fn poll_read(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.extend_from_slice(&self.unread);
-            let before = scratch.len();
-            scratch.reserve(READ_BYTES);
-            let ended = ready!(read_into(&mut self.socket, scratch, task))?;
-            self.decode(scratch, ended, context);
-            if ended {
+            if !self.is_behind {
+                scratch.reserve(READ_BYTES);
+                self.input_ended |= ready!(read_into(&mut self.socket, scratch, task))?;
+            }
+            self.is_behind = self.decode(scratch, context);
+            if self.input_ended && !self.is_behind {
                 self.phase = Phase::Finishing { input_ended: true };
             }
-            if self.phase == Phase::Open && !scratch.is_empty() {
-                if self.unread.is_empty() || scratch.len() < before {
-                    self.waiting_since = Some(Instant::now());
-                }
+            if self.phase != Phase::Open {
+                self.unread = BytesMut::new();
+                self.line_since = None;
+                return Poll::Ready(Ok(()));
+            }
+            let is_within_line = !self.is_behind && (!scratch.is_empty() || self.codec.is_skipping());
+            self.line_since = is_within_line.then(|| self.line_since.unwrap_or_else(Instant::now));
+            if !scratch.is_empty() {
                 self.unread.clear();
                 self.unread.extend_from_slice(scratch);
             } else if !self.unread.is_empty() {
@@ -183,18 +204,32 @@ impl Session {
         })
     }
 
-    fn decode(&mut self, scratch: &mut BytesMut, ended: bool, context: &mut Context<Self>) {
-        while self.phase == Phase::Open {
-            let frame = if ended {
+    /// Takes in lines as far as the limits allow. True if it stopped before it had looked at all there is.
+    fn decode(&mut self, scratch: &mut BytesMut, context: &mut Context<Self>) -> bool {
+        let begun = Instant::now();
+        let mut taken = 0;
+        while self.may_read() {
+            if taken == LOOK_EVERY {
+                if begun.elapsed() >= LONGEST_TURN {
+                    return true;
+                }
+                taken = 0;
+            }
+            taken += 1;
+            let frame = if self.input_ended {
                 self.codec.decode_eof(scratch)
             } else {
                 self.codec.decode(scratch)
             };
             match frame {
-                Ok(Some(frame)) => self.take_frame(&frame, context),
-                Ok(None) | Err(_) => break,
+                Ok(Some(frame)) => {
+                    self.line_since = None;
+                    self.take_frame(&frame, context);
+                }
+                Ok(None) | Err(_) => return false,
             }
         }
+        self.phase == Phase::Open
     }
 
     fn take_frame(&mut self, frame: &Frame, context: &mut Context<Self>) {
@@ -263,7 +298,8 @@ impl Session {
     fn order(&mut self, place: Place, job: crate::job::Job, terms: Terms) {
         let mut rows = 0;
         if job.streams {
-            if self.conversation.may_stream(place) && self.rows_granted() < MAX_ROWS_GRANTED {
+            let may_stream = |stream: &&Stream| self.conversation.may_stream(stream.place);
+            if self.conversation.may_stream(place) && self.streams.iter().filter(may_stream).count() < MAX_STREAMS {
                 rows = ROWS_GRANTED;
             }
             self.streams.push(Stream { place, granted: rows });
@@ -320,24 +356,20 @@ impl Session {
         });
     }
 
-    fn rows_granted(&self) -> usize {
-        self.streams.iter().map(|stream| stream.granted).sum()
-    }
-
     /// Everything written is with the client: those who stream may send more.
     fn grant_rows(&mut self) {
-        let mut granted = self.rows_granted();
-        for stream in &mut self.streams {
-            let is_due = stream.granted == 0 && granted < MAX_ROWS_GRANTED;
-            if is_due && self.conversation.may_stream(stream.place) {
-                stream.granted = ROWS_GRANTED;
-                granted += ROWS_GRANTED;
-                self.shared.scheduler.do_send(Grant {
-                    client: self.id,
-                    place: stream.place,
-                    rows: ROWS_GRANTED,
-                });
-            }
+        let conversation = &self.conversation;
+        let streams = self.streams.iter_mut();
+        let turns = streams
+            .filter(|stream| conversation.may_stream(stream.place))
+            .take(MAX_STREAMS);
+        for stream in turns.filter(|stream| stream.granted == 0) {
+            stream.granted = ROWS_GRANTED;
+            self.shared.scheduler.do_send(Grant {
+                client: self.id,
+                place: stream.place,
+                rows: ROWS_GRANTED,
+            });
         }
     }
 
@@ -349,7 +381,7 @@ impl Session {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.unsent.advance(written);
-            self.waiting_since = None;
+            self.unsent_since = None;
         }
         if self.unsent.capacity() > 0 {
             self.unsent = BytesMut::new();
@@ -366,14 +398,16 @@ impl Session {
 
     /// Closes our half once everything is answered, and waits until the client has closed its own: closing both at once
     /// would let a byte that is still on its way destroy the last replies.
-    fn poll_close(&mut self, task: &mut std::task::Context<'_>) -> io::Result<()> {
+    fn poll_close(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> io::Result<()> {
         if let Phase::Finishing { input_ended } = self.phase
             && self.conversation.in_flight() == 0
             && self.unsent.is_empty()
         {
             let _ = Pin::new(&mut self.socket).poll_shutdown(task)?;
             self.phase = if input_ended { Phase::Closed } else { Phase::Lingering };
-            self.waiting_since = Some(Instant::now());
+            if self.phase == Phase::Lingering {
+                context.run_later(LINGER, |_, context| context.stop());
+            }
         }
         if self.phase == Phase::Lingering {
             SCRATCH.with_borrow_mut(|scratch| {
@@ -397,15 +431,14 @@ impl Session {
 
     /// Keeps the timers that this state of affairs needs, and no others.
     fn keep_time(&mut self, context: &mut Context<Self>) {
-        let owes = !self.unsent.is_empty() || !self.unread.is_empty() || self.phase == Phase::Lingering;
-        if !owes {
-            self.waiting_since = None;
-        } else if self.waiting_since.is_none() {
-            self.waiting_since = Some(Instant::now());
+        if self.unsent.is_empty() {
+            self.unsent_since = None;
+        } else if self.unsent_since.is_none() {
+            self.unsent_since = Some(Instant::now());
         }
-        if owes && !self.has_stall_timer {
+        if self.owes_since().is_some() && !self.has_stall_timer {
             self.has_stall_timer = true;
-            context.run_later(self.patience(), Self::look_for_stall);
+            context.run_later(self.shared.limits.stall_timeout, Self::look_for_stall);
         }
         let cannot_tell = !self.may_read() && self.conversation.in_flight() > 0;
         if cannot_tell && !self.is_watching {
@@ -414,19 +447,17 @@ impl Session {
         }
     }
 
-    fn patience(&self) -> Duration {
-        match self.phase {
-            Phase::Lingering => LINGER,
-            _ => self.shared.limits.stall_timeout,
-        }
+    /// Since when the client owes us something. A line is owed also while replies to others are taken.
+    fn owes_since(&self) -> Option<Instant> {
+        [self.line_since, self.unsent_since].into_iter().flatten().min()
     }
 
     fn look_for_stall(&mut self, context: &mut Context<Self>) {
         self.has_stall_timer = false;
-        let Some(since) = self.waiting_since else {
+        let Some(since) = self.owes_since() else {
             return;
         };
-        let left = self.patience().saturating_sub(since.elapsed());
+        let left = self.shared.limits.stall_timeout.saturating_sub(since.elapsed());
         if left.is_zero() {
             tracing::debug!(session = self.id, phase = ?self.phase, "the client kept us waiting for too long; closing");
             return context.stop();
@@ -516,7 +547,11 @@ impl Handler<News> for Session {
                     {
                         stream.granted = stream.granted.saturating_sub(rows.len());
                     }
-                    self.conversation.interim(place, &interim, &mut self.unsent);
+                    // Progress is told to who listens: for one who does not read it would pile up as long as the work goes on.
+                    let is_read = self.unsent.len() < self.shared.limits.max_unsent_bytes;
+                    if is_read || matches!(interim, Interim::Rows(_)) {
+                        self.conversation.interim(place, &interim, &mut self.unsent);
+                    }
                 }
             }
         }
