@@ -5,6 +5,7 @@ use crate::metrics::Metrics;
 use crate::server::{Drain, Limits, Listener, Shared};
 use crate::verb::{Facts, Registry, Verb};
 use actix::prelude::*;
+use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -94,6 +95,12 @@ impl Daemon {
     /// How many threads serve connections; with 1, they live beside the scheduler.
     pub fn io_threads(mut self, count: usize) -> Self {
         self.io_threads = count.max(1);
+        self
+    }
+
+    /// Other bounds for the engine, and how many threads do the work.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -188,7 +195,11 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
         };
         // A daemon that restarts takes its port back at once.
         socket.set_reuseaddr(true)?;
-        socket.set_keepalive(true)?;
+        // Sessions inherit it: a client that vanished without a word is found out within two minutes.
+        let probes = TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15));
+        SockRef::from(&socket).set_tcp_keepalive(&probes)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };

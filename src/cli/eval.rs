@@ -1,7 +1,7 @@
 //! `primed eval`: the same engine in this process, no socket. For scripts, and for whole-process comparisons.
 
 use super::print::{Heard, Printer};
-use crate::engine::{Event, Grant, News, Order, Policy, Scheduler, Submit};
+use crate::engine::{Ask, Event, Grant, News, Order, Policy, Scheduler, Submit};
 use crate::metrics::Metrics;
 use crate::proto::{Conversation, Failure, Interim, Line, Request};
 use crate::verb::{Facts, Registry, Step};
@@ -45,14 +45,17 @@ impl Eval {
             Ok(Some((Step::Job(job), terms))) => {
                 let order = Order {
                     place: PLACE,
-                    job,
+                    ask: Ask::Answer(job),
                     deadline: terms.deadline.map(|wait| Instant::now() + wait),
                     progress: terms.progress,
                     rows: ROWS,
                 };
                 System::new().block_on(play(order, workers, &mut printer))?;
             }
-            Ok(Some((Step::Cancel(_) | Step::Quit, _))) => {}
+            Ok(Some((Step::Ask(_) | Step::Cancel(_), _))) => {
+                anyhow::bail!("only a daemon keeps jobs; start one with 'primed serve'");
+            }
+            Ok(Some((Step::Quit, _))) => {}
         }
         printer.flush()?;
         Ok(ExitCode::from(u8::from(printer.errors > 0)))
@@ -129,7 +132,7 @@ fn print(printer: &mut Printer<BufWriter<Stdout>>, event: Event) -> anyhow::Resu
         Event::Final(reply) => conversation.answer(None, false, reply, &mut out),
         Event::Interim(interim) => {
             let place = conversation.open(None, false).unwrap_or_default();
-            conversation.interim(place, &interim, &mut out);
+            conversation.interim(place, interim, &mut out);
         }
     }
     for line in String::from_utf8_lossy(&out).lines() {

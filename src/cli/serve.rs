@@ -1,6 +1,7 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
 use crate::Daemon;
+use crate::engine::Policy;
 use crate::server::Limits;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -22,31 +23,91 @@ pub(super) struct Serve {
     /// Threads that serve connections
     #[arg(long, value_name = "N", env = "PRIMED_IO_THREADS", default_value = "1")]
     io_threads: NonZeroUsize,
-    /// Connections at once; one more is told 'busy'
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", default_value = "20000")]
-    max_connections: usize,
     /// How long accepted work may go on after the first Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = humantime::parse_duration)]
     drain_limit: Duration,
     /// What to log on standard error, e.g. 'debug' or 'primed=trace' [default: $RUST_LOG or info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    #[command(flatten)]
+    limits: LimitFlags,
+}
+
+/// What peers may take of the machine.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitFlags {
+    /// Connections at once; one more is told 'busy'
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", default_value = "20000")]
+    max_connections: usize,
+    /// Requests of one connection under way; then it is not read until some are answered
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_IN_FLIGHT", default_value = "1024")]
+    max_in_flight: NonZeroUsize,
+    /// Jobs queued and running; one more is 'busy'
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS", default_value = "20000")]
+    max_jobs: usize,
+    /// The same for one client
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "2000")]
+    max_jobs_per_client: usize,
+    /// Memory for long jobs together; one that needs more is 'too-big', one that must wait for it is parked
+    #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    max_memory_mib: u64,
+    /// The longest line; a longer one is 'line-too-long'
+    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384")]
+    max_line: usize,
+    /// Replies that a client has not taken; then it is not read until it takes some
+    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_UNSENT", default_value = "262144")]
+    max_unsent: NonZeroUsize,
+    /// How long a client may take to complete a line, or to take any of its replies
+    #[arg(long, value_name = "TIME", env = "PRIMED_STALL_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    stall_timeout: Duration,
+    /// How long a connection may rest without a question [default: for ever]
+    #[arg(long, value_name = "TIME", env = "PRIMED_IDLE_TIMEOUT", value_parser = humantime::parse_duration)]
+    idle_timeout: Option<Duration>,
+    /// Submitted jobs that are remembered after they have ended
+    #[arg(long, value_name = "N", env = "PRIMED_KEEP_FINISHED", default_value = "1000")]
+    keep_finished: usize,
+    /// How long they are remembered
+    #[arg(long, value_name = "TIME", env = "PRIMED_KEEP_FINISHED_FOR", default_value = "1h", value_parser = humantime::parse_duration)]
+    keep_finished_for: Duration,
+}
+
+impl LimitFlags {
+    fn limits(&self) -> Limits {
+        Limits {
+            max_connections: self.max_connections,
+            max_line_bytes: self.max_line,
+            max_in_flight: self.max_in_flight.get(),
+            max_unsent_bytes: self.max_unsent.get(),
+            idle_timeout: self.idle_timeout,
+            stall_timeout: self.stall_timeout,
+        }
+    }
+
+    fn policy(&self, workers: usize) -> Policy {
+        Policy {
+            max_jobs: self.max_jobs,
+            max_jobs_per_client: self.max_jobs_per_client,
+            max_memory: self.max_memory_mib << 20,
+            max_finished: self.keep_finished,
+            max_finished_age: self.keep_finished_for,
+            workers,
+        }
+    }
 }
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         start_logging(self.log.as_deref())?;
-        let mut daemon = self
+        let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
+        let daemon = Daemon::new()
+            .policy(self.limits.policy(workers.map_or(1, NonZeroUsize::get)))
+            .limits(self.limits.limits())
+            .io_threads(self.io_threads.get());
+        let daemon = self
             .listen
             .iter()
-            .fold(Daemon::new(), |daemon, address| daemon.listen(*address));
-        if let Some(workers) = self.workers {
-            daemon = daemon.workers(workers.get());
-        }
-        let daemon = daemon.io_threads(self.io_threads.get()).limits(Limits {
-            max_connections: self.max_connections,
-            ..Limits::default()
-        });
+            .fold(daemon, |daemon, address| daemon.listen(*address));
         actix::System::new().block_on(serve(daemon, self.drain_limit))
     }
 }

@@ -8,8 +8,10 @@ mod fairness;
 mod pool;
 mod scheduler;
 mod table;
+mod tickets;
 mod worker;
 
 pub use fairness::ClientId;
 pub use scheduler::{Cancel, Drain, Grant, Leave, News, Scheduler, Submit};
-pub use table::{Event, Order, Place, Policy};
+pub use table::{Ask, Event, Order, Place, Policy};
+pub use tickets::TicketId;

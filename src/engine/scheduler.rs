@@ -80,7 +80,7 @@ impl Scheduler {
     pub fn new(policy: Policy, metrics: Arc<Metrics>) -> Self {
         Self {
             policy,
-            table: Table::new(policy),
+            table: Table::new(policy, Instant::now()),
             pool: None,
             clients: HashMap::new(),
             alarm: None,
@@ -202,7 +202,7 @@ impl Handler<Cancel> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, Cancel { client, place }: Cancel, context: &mut Self::Context) {
-        self.table.cancel(client, place);
+        self.table.cancel(client, place, Instant::now());
         self.turn(context);
     }
 }

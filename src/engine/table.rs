@@ -2,14 +2,15 @@
 //!
 //! A job is `Queued` for its express slice, `Express` while that runs, and then, if it is not answered, `Bulk`: its plan is here
 //! and cuts slices for as many workers as are free. If there is no memory for it, it is `Parked` until there is, and then begun
-//! anew. It ends when it is answered, or when nobody waits for it any more.
+//! anew. It ends when it is answered, or when nobody waits for it any more: neither a client nor the ticket of a submitted job.
 //! Knows no actor, no thread and no socket.
 
 use super::fairness::{ClientId, Fair};
+use super::tickets::{State, TicketId, Tickets};
 use super::worker::{Done, Load, Task};
 use crate::job::{AnyPartial, AnyPlan, Job};
 use crate::proto::{Code, Failure, Interim, Reply, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -31,19 +32,52 @@ const MAX_TITLE_BYTES: usize = 8 << 20;
 /// How many tasks an express worker is handed at once, at the most.
 const MAX_PACK: usize = 32;
 
-/// An order for a job, from one who will wait for it.
+/// How often a watched job says how far it is, unless it is asked for more or less often.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A job that has not advanced for so long is said to be stalled.
+const STALLED: Duration = Duration::from_secs(1);
+
+/// How many rows `jobs` shows.
+const MAX_LISTED: usize = 1_000;
+
+/// Something that is asked of the engine.
 #[derive(Debug)]
 pub struct Order {
     /// Names the request among those of the client.
     pub place: Place,
-    /// What is to be done.
-    pub job: Job,
+    /// What is asked.
+    pub ask: Ask,
     /// When the client no longer wants the answer.
     pub deadline: Option<Instant>,
     /// How often the client wants to hear how far it is.
     pub progress: Option<Duration>,
     /// How many rows may be sent before the client grants more.
     pub rows: usize,
+}
+
+/// What can be asked of the engine.
+#[derive(Debug)]
+pub enum Ask {
+    /// The answer of a job, for as long as the client waits.
+    Answer(Job),
+    /// A job that goes on without its client; answered by its ID at once.
+    Keep(Job),
+    /// A submitted job whose answer was known.
+    KeepKnown {
+        /// The question.
+        title: String,
+        /// Its answer.
+        value: Value,
+    },
+    /// The progress of a submitted job, and then its answer.
+    Watch(TicketId),
+    /// The answer of a submitted job.
+    Result(TicketId),
+    /// The end of a submitted job.
+    Cancel(TicketId),
+    /// All jobs that are submitted or long, as rows.
+    List,
 }
 
 /// What the engine tells whoever asked.
@@ -74,8 +108,14 @@ pub(super) enum Outcome {
 pub struct Policy {
     /// Jobs held at once, queued and running.
     pub max_jobs: usize,
+    /// The same for one client.
+    pub max_jobs_per_client: usize,
     /// Bytes that all plans together may hold.
     pub max_memory: u64,
+    /// Submitted jobs that are remembered after they have ended.
+    pub max_finished: usize,
+    /// How long they are remembered.
+    pub max_finished_age: Duration,
     /// Threads that may run slices of one plan at once.
     pub workers: usize,
 }
@@ -84,10 +124,22 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             max_jobs: 20_000,
+            max_jobs_per_client: 2_000,
             max_memory: 2 << 30,
+            max_finished: 1_000,
+            max_finished_age: Duration::from_secs(3_600),
             workers: 1,
         }
     }
+}
+
+/// Who waits for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    /// A request of a client.
+    Client(ClientId, Place),
+    /// A submitted job.
+    Ticket(TicketId),
 }
 
 /// All jobs that are not answered.
@@ -97,8 +149,13 @@ pub(super) struct Table {
     jobs: HashMap<JobId, Entry>,
     /// Long jobs by title, so that an equal question joins them.
     long: HashMap<String, JobId>,
-    waiting: BTreeMap<(ClientId, Place), JobId>,
-    alarms: BTreeSet<(Instant, ClientId, Place)>,
+    waiting: BTreeMap<Holder, JobId>,
+    /// How many jobs a client waits for or has submitted.
+    held: HashMap<ClientId, usize>,
+    /// Clients that have left while jobs which they submitted go on.
+    gone: HashSet<ClientId>,
+    tickets: Tickets,
+    alarms: BTreeSet<(Instant, Holder)>,
     express: Fair<JobId>,
     bulk: Fair<JobId>,
     /// Long jobs for which there is no memory yet; clients take turns.
@@ -108,6 +165,7 @@ pub(super) struct Table {
     /// Bytes of the titles of all jobs.
     titles: usize,
     is_draining: bool,
+    now: Instant,
     news: Vec<(ClientId, Place, Event)>,
 }
 
@@ -120,6 +178,7 @@ struct Entry {
     cancel: Arc<AtomicBool>,
     stage: Stage,
     begun: Instant,
+    cpu: Duration,
     /// Bytes set aside for its plan.
     memory: u64,
 }
@@ -139,16 +198,20 @@ struct Bulk {
     under_way: usize,
     is_ready: bool,
     advanced: Instant,
-    done: f64,
 }
 
 struct Waiter {
+    holder: Holder,
+    /// Whose share of the CPU the job uses on its behalf.
     client: ClientId,
-    place: Place,
+    /// The submitted job that it watches.
+    watched: Option<TicketId>,
     deadline: Option<Instant>,
     progress: Option<Duration>,
     /// When progress is due.
     due: Option<Instant>,
+    /// How far the job was when that was last told.
+    told: f64,
     rows: usize,
 }
 
@@ -160,13 +223,16 @@ impl Waiter {
 }
 
 impl Table {
-    pub(super) fn new(policy: Policy) -> Self {
+    pub(super) fn new(policy: Policy, now: Instant) -> Self {
         Self {
             policy,
             next_id: 1,
             jobs: HashMap::new(),
             long: HashMap::new(),
             waiting: BTreeMap::new(),
+            held: HashMap::new(),
+            gone: HashSet::new(),
+            tickets: Tickets::new(policy.max_finished, policy.max_finished_age),
             alarms: BTreeSet::new(),
             express: Fair::default(),
             bulk: Fair::default(),
@@ -174,60 +240,240 @@ impl Table {
             memory: 0,
             titles: 0,
             is_draining: false,
+            now,
             news: Vec::new(),
         }
     }
 
-    /// Takes in an order. It joins a long job with the same title, or becomes a job of its own.
+    /// Takes in an order of a client.
     pub(super) fn submit(&mut self, client: ClientId, order: Order, now: Instant) {
-        let Order { place, job, .. } = &order;
+        self.now = now;
+        let place = order.place;
+        if let Err(failure) = self.take_in(client, order) {
+            self.tell(Holder::Client(client, place), Event::Final(Err(failure)));
+        }
+    }
+
+    fn take_in(&mut self, client: ClientId, order: Order) -> Result<(), Failure> {
+        let holder = Holder::Client(client, order.place);
+        let waiter = Waiter {
+            holder,
+            client,
+            watched: None,
+            deadline: order.deadline,
+            progress: order.progress,
+            due: order.progress.map(|every| self.now + every),
+            told: -1.0,
+            rows: order.rows,
+        };
+        match order.ask {
+            Ask::Answer(job) => self.hold(waiter, job).map(drop),
+            Ask::Keep(job) => self.keep(waiter, job),
+            Ask::KeepKnown { title, value } => {
+                let ticket = self.tickets.open(title, client, 0);
+                self.tickets.finish(ticket, Ok(value), Duration::ZERO, self.now);
+                self.tell(holder, Event::Final(Ok(job_id(ticket))));
+                Ok(())
+            }
+            Ask::Watch(ticket) => {
+                let every = waiter.progress.unwrap_or(WATCH_INTERVAL);
+                let due = Some(self.now + every);
+                let progress = Some(every);
+                self.watch(
+                    Waiter {
+                        progress,
+                        due,
+                        ..waiter
+                    },
+                    ticket,
+                )
+            }
+            Ask::Result(ticket) => self.watch(waiter, ticket),
+            Ask::Cancel(ticket) => {
+                self.cancel_ticket(ticket)?;
+                self.tell(holder, Event::Final(Ok(Value::Nothing)));
+                Ok(())
+            }
+            Ask::List => {
+                let rows = self.list();
+                self.tell(holder, Event::Interim(Interim::Rows(rows)));
+                self.tell(holder, Event::Final(Ok(Value::Nothing)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets a holder wait for a job: an equal long one that is there, or this one from now on.
+    fn hold(&mut self, waiter: Waiter, job: Job) -> Result<JobId, Failure> {
+        let client = waiter.client;
         if self.is_draining {
-            let failure = Failure::new(Code::Draining, "the daemon is shutting down; ask again when it is back");
-            return self.tell(client, *place, Event::Final(Err(failure)));
+            let text = "the daemon is shutting down; ask again when it is back";
+            return Err(Failure::new(Code::Draining, text));
+        }
+        if self
+            .held
+            .get(&client)
+            .is_some_and(|held| *held >= self.policy.max_jobs_per_client)
+        {
+            let text = format!(
+                "{} jobs of yours are waiting already; retry-ms=1000",
+                self.policy.max_jobs_per_client
+            );
+            return Err(Failure::new(Code::Busy, text));
         }
         let twin = (!job.streams).then(|| self.long.get(&job.title)).flatten().copied();
         if twin.is_none() && self.jobs.len() >= self.policy.max_jobs {
             let text = format!("{} jobs are waiting already; retry-ms=1000", self.jobs.len());
-            return self.tell(client, *place, Event::Final(Err(Failure::new(Code::Busy, text))));
+            return Err(Failure::new(Code::Busy, text));
         }
         if twin.is_none() && self.titles + job.title.len() > MAX_TITLE_BYTES {
             let text = "too many questions about huge numbers are waiting; retry-ms=1000";
-            return self.tell(client, *place, Event::Final(Err(Failure::new(Code::Busy, text))));
+            return Err(Failure::new(Code::Busy, text));
         }
-        let waiter = Waiter {
-            client,
-            place: *place,
-            deadline: order.deadline,
-            progress: order.progress,
-            due: order.progress.map(|every| now + every),
-            rows: order.rows,
-        };
-        self.alarms.extend(waiter.alarm().map(|at| (at, client, *place)));
-        let is_held = order.job.streams && order.rows == 0;
+        let is_held = job.streams && waiter.rows == 0 && matches!(waiter.holder, Holder::Client(..));
         let id = twin.unwrap_or(self.next_id);
-        self.waiting.insert((client, *place), id);
-        match self.jobs.get_mut(&id) {
-            Some(entry) => entry.waiters.push(waiter),
-            None => {
-                self.next_id += 1;
-                let entry = Entry {
-                    title: order.job.title.clone(),
-                    streams: order.job.streams,
-                    client,
-                    waiters: vec![waiter],
-                    cancel: Arc::default(),
-                    stage: match is_held {
-                        true => Stage::Held(order.job),
-                        false => Stage::Queued(order.job),
-                    },
-                    begun: now,
-                    memory: 0,
-                };
-                self.titles += entry.title.len();
-                self.jobs.insert(id, entry);
-                if !is_held {
-                    self.express.push(client, id, 0);
+        if twin.is_none() {
+            self.next_id += 1;
+            let entry = Entry {
+                title: job.title.clone(),
+                streams: job.streams,
+                client,
+                waiters: Vec::with_capacity(1),
+                cancel: Arc::default(),
+                stage: match is_held {
+                    true => Stage::Held(job),
+                    false => Stage::Queued(job),
+                },
+                begun: self.now,
+                cpu: Duration::ZERO,
+                memory: 0,
+            };
+            self.titles += entry.title.len();
+            self.jobs.insert(id, entry);
+            if !is_held {
+                self.express.push(client, id, 0);
+            }
+        }
+        self.add_waiter(id, waiter);
+        Ok(id)
+    }
+
+    /// Submits a job: its ticket waits for it, and the client is told the ID at once.
+    fn keep(&mut self, asker: Waiter, job: Job) -> Result<(), Failure> {
+        let title = job.title.clone();
+        // The ticket is opened only once the job is taken in, so that a refused job leaves none behind.
+        let provisional = Holder::Ticket(0);
+        let reply_to = asker.holder;
+        let waiter = Waiter {
+            holder: provisional,
+            due: None,
+            progress: None,
+            ..asker
+        };
+        let client = waiter.client;
+        let id = self.hold(waiter, job)?;
+        let ticket = self.tickets.open(title, client, id);
+        self.waiting.remove(&provisional);
+        self.waiting.insert(Holder::Ticket(ticket), id);
+        if let Some(waiter) = self.jobs.get_mut(&id).and_then(|entry| entry.waiters.last_mut()) {
+            waiter.holder = Holder::Ticket(ticket);
+            if let Some(at) = waiter.alarm() {
+                self.alarms.remove(&(at, provisional));
+                self.alarms.insert((at, Holder::Ticket(ticket)));
+            }
+        }
+        self.tell(reply_to, Event::Final(Ok(job_id(ticket))));
+        Ok(())
+    }
+
+    fn watch(&mut self, mut waiter: Waiter, ticket: TicketId) -> Result<(), Failure> {
+        let found = self.tickets.get(ticket, self.now).ok_or_else(|| no_job(ticket))?;
+        match &found.state {
+            State::Running(id) => {
+                waiter.watched = Some(ticket);
+                let id = *id;
+                self.add_waiter(id, waiter);
+            }
+            State::Done { reply, .. } => {
+                let reply = reply.clone();
+                self.tell(waiter.holder, Event::Final(reply));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a submitted job: it and all who watch it are told; whoever asked the same question goes on.
+    fn cancel_ticket(&mut self, ticket: TicketId) -> Result<(), Failure> {
+        let found = self.tickets.get(ticket, self.now).ok_or_else(|| no_job(ticket))?;
+        let State::Running(id) = found.state else {
+            return Err(Failure::new(Code::NoJob, format!("job {ticket} has ended already")));
+        };
+        let failure = || Failure::new(Code::Cancelled, format!("job {ticket} was cancelled"));
+        let waiters = self
+            .jobs
+            .get(&id)
+            .map(|entry| entry.waiters.as_slice())
+            .unwrap_or_default();
+        let watchers = waiters.iter().filter(|waiter| waiter.watched == Some(ticket));
+        let watchers: Vec<Holder> = watchers.map(|waiter| waiter.holder).collect();
+        for watcher in watchers {
+            self.refuse(watcher, failure());
+        }
+        self.refuse(Holder::Ticket(ticket), failure());
+        Ok(())
+    }
+
+    fn list(&self) -> Vec<String> {
+        let mut rows = Vec::new();
+        for (id, ticket) in self.tickets.iter() {
+            rows.push(match &ticket.state {
+                State::Running(job) => self.row(&id.to_string(), ticket.owner, *job),
+                State::Done { reply, cpu, .. } => {
+                    let state = reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "done");
+                    format!(
+                        "id={id} state={state} cpu={} owner={} request={}",
+                        spelt(*cpu),
+                        ticket.owner,
+                        ticket.title
+                    )
                 }
+            });
+        }
+        let mut asked: Vec<JobId> = self.long.values().copied().collect();
+        asked.sort_unstable();
+        for job in asked {
+            let waiters = self
+                .jobs
+                .get(&job)
+                .map(|entry| entry.waiters.as_slice())
+                .unwrap_or_default();
+            let is_submitted = waiters.iter().any(|waiter| matches!(waiter.holder, Holder::Ticket(_)));
+            if let Some(waiter) = waiters.first().filter(|_| !is_submitted) {
+                rows.push(self.row("-", waiter.client, job));
+            }
+        }
+        rows.truncate(MAX_LISTED);
+        rows
+    }
+
+    fn row(&self, id: &str, owner: ClientId, job: JobId) -> String {
+        let Some(entry) = self.jobs.get(&job) else {
+            return format!("id={id} state=ending owner={owner}");
+        };
+        let title = &entry.title;
+        let cpu = spelt(entry.cpu);
+        match &entry.stage {
+            Stage::Bulk(bulk) => {
+                let done = guard(|| bulk.plan.progress()).unwrap_or_default();
+                let eta = eta(self.now - entry.begun, done)
+                    .map(|eta| format!(" eta={}", spelt(eta)))
+                    .unwrap_or_default();
+                let percent = (done * 1000.0).floor().clamp(0.0, 999.0) / 10.0;
+                format!("id={id} state=running pct={percent:.1} cpu={cpu}{eta} owner={owner} request={title}")
+            }
+            Stage::Parked(_) => format!("id={id} state=parked cpu={cpu} owner={owner} request={title}"),
+            Stage::Held(_) | Stage::Queued(_) | Stage::Express => {
+                format!("id={id} state=queued cpu={cpu} owner={owner} request={title}")
             }
         }
     }
@@ -294,12 +540,14 @@ impl Table {
 
     /// Takes in what became of a task. A job that nobody waits for any more is unknown here, and its result is dropped.
     pub(super) fn finished(&mut self, done: Done, now: Instant) {
+        self.now = now;
         let Done { job: id, outcome, cpu } = done;
         let cost = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX);
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
         let client = entry.client;
+        entry.cpu += cpu;
         match outcome {
             Outcome::Answered(value) => {
                 self.express.charge(client, cost);
@@ -311,7 +559,7 @@ impl Table {
             }
             Outcome::Unfinished(plan, job) => {
                 self.express.charge(client, cost);
-                self.enter_bulk(id, plan, job, now);
+                self.enter_bulk(id, plan, job);
             }
             Outcome::Partial(partial) => {
                 self.bulk.charge(client, cost - CHARGE_US as i64);
@@ -330,7 +578,7 @@ impl Table {
     }
 
     /// A job was not answered by its express slice: it joins its twin, or becomes a long job if there is room for it.
-    fn enter_bulk(&mut self, id: JobId, plan: Box<dyn AnyPlan>, job: Job, now: Instant) {
+    fn enter_bulk(&mut self, id: JobId, plan: Box<dyn AnyPlan>, job: Job) {
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
@@ -340,14 +588,17 @@ impl Table {
             self.titles -= entry.title.len();
             self.jobs.remove(&id);
             for waiter in &waiters {
-                self.waiting.insert((waiter.client, waiter.place), twin);
+                self.waiting.insert(waiter.holder, twin);
+                if let Holder::Ticket(ticket) = waiter.holder {
+                    self.tickets.join(ticket, twin);
+                }
             }
             if let Some(twin) = self.jobs.get_mut(&twin) {
                 twin.waiters.extend(waiters);
             }
             return;
         }
-        let Ok((memory, done)) = guard(|| (plan.memory(self.policy.workers), plan.progress())) else {
+        let Ok(memory) = guard(|| plan.memory(self.policy.workers)) else {
             return self.end_by_fault(id);
         };
         if memory > self.policy.max_memory {
@@ -371,12 +622,11 @@ impl Table {
             self.memory += memory;
         }
         entry.stage = Stage::Bulk(Bulk {
-            done,
             plan,
             used: 0,
             under_way: 0,
             is_ready: false,
-            advanced: now,
+            advanced: self.now,
         });
         self.settle(id);
     }
@@ -416,8 +666,9 @@ impl Table {
         };
         if let Some(waiter) = entry.waiters.first_mut().filter(|_| !rows.is_empty()) {
             waiter.rows = waiter.rows.saturating_sub(rows.len());
-            self.news
-                .push((waiter.client, waiter.place, Event::Interim(Interim::Rows(rows))));
+            if let Holder::Client(client, place) = waiter.holder {
+                self.news.push((client, place, Event::Interim(Interim::Rows(rows))));
+            }
         }
         if let Some(value) = answer {
             return self.end(id, &Ok(value));
@@ -430,10 +681,11 @@ impl Table {
 
     /// Lets a client have more rows.
     pub(super) fn grant(&mut self, client: ClientId, place: Place, rows: usize) {
-        let Some(&id) = self.waiting.get(&(client, place)) else {
+        let holder = Holder::Client(client, place);
+        let Some(&id) = self.waiting.get(&holder) else {
             return;
         };
-        if let Some(waiter) = self.waiter(client, place) {
+        if let Some(waiter) = self.waiter(holder) {
             waiter.rows += rows;
         }
         if let Some(entry) = self.jobs.get_mut(&id)
@@ -448,21 +700,28 @@ impl Table {
     }
 
     /// The client no longer wants this answer, and is told so.
-    pub(super) fn cancel(&mut self, client: ClientId, place: Place) {
-        self.refuse(client, place, Failure::new(Code::Cancelled, "cancelled as asked"));
+    pub(super) fn cancel(&mut self, client: ClientId, place: Place, now: Instant) {
+        self.now = now;
+        let failure = Failure::new(Code::Cancelled, "cancelled as asked");
+        self.refuse(Holder::Client(client, place), failure);
     }
 
-    /// The client is gone: all it asked is cancelled, and nobody is told.
+    /// The client is gone: what it waits for is cancelled, and nobody is told. What it submitted goes on.
     pub(super) fn leave(&mut self, client: ClientId) {
-        let places: Vec<Place> = self
-            .waiting
-            .range((client, 0)..=(client, Place::MAX))
-            .map(|((_, place), _)| *place)
-            .collect();
-        for place in places {
-            self.remove_waiter(client, place);
+        let places = Holder::Client(client, 0)..=Holder::Client(client, Place::MAX);
+        let holders: Vec<Holder> = self.waiting.range(places).map(|(holder, _)| *holder).collect();
+        for holder in holders {
+            self.remove_waiter(holder);
         }
         self.news.retain(|(to, _, _)| *to != client);
+        if self.held.contains_key(&client) {
+            self.gone.insert(client);
+        } else {
+            self.forget(client);
+        }
+    }
+
+    fn forget(&mut self, client: ClientId) {
         self.express.forget(client);
         self.bulk.forget(client);
         self.parked.forget(client);
@@ -475,68 +734,63 @@ impl Table {
 
     /// Ends everything that is left.
     pub(super) fn cancel_all(&mut self) {
-        let places: Vec<_> = self.waiting.keys().copied().collect();
-        for (client, place) in places {
-            self.refuse(
-                client,
-                place,
-                Failure::new(Code::Cancelled, "the daemon shut down before it was done"),
-            );
+        let holders: Vec<Holder> = self.waiting.keys().copied().collect();
+        for holder in holders {
+            let failure = Failure::new(Code::Cancelled, "the daemon shut down before it was done");
+            self.refuse(holder, failure);
         }
     }
 
     /// Passes the moment `now`: deadlines strike, progress is told.
     pub(super) fn tick(&mut self, now: Instant) {
-        while let Some(&(at, client, place)) = self.alarms.first()
+        self.now = now;
+        while let Some(&(at, holder)) = self.alarms.first()
             && at <= now
         {
             self.alarms.pop_first();
-            self.ring(client, place, now);
+            self.ring(holder);
         }
     }
 
-    fn ring(&mut self, client: ClientId, place: Place, now: Instant) {
-        let Some(waiter) = self.waiter(client, place) else {
+    fn ring(&mut self, holder: Holder) {
+        let now = self.now;
+        let Some(waiter) = self.waiter(holder) else {
             return;
         };
         if waiter.deadline.is_some_and(|deadline| deadline <= now) {
-            return self.refuse(
-                client,
-                place,
-                Failure::new(Code::Deadline, "the deadline passed; the work was stopped"),
-            );
+            let failure = Failure::new(Code::Deadline, "the deadline passed; the work was stopped");
+            return self.refuse(holder, failure);
         }
         if let (Some(every), Some(due)) = (waiter.progress, waiter.due) {
             waiter.due = Some((due + every).max(now));
         }
         if let Some(at) = waiter.alarm() {
-            self.alarms.insert((at, client, place));
+            self.alarms.insert((at, holder));
         }
-        if let Some(news) = self.progress(client, place, now) {
-            self.tell(client, place, Event::Interim(news));
+        if let Some(progress) = self.progress(holder) {
+            self.tell(holder, Event::Interim(progress));
         }
     }
 
-    fn progress(&mut self, client: ClientId, place: Place, now: Instant) -> Option<Interim> {
-        let entry = self.jobs.get_mut(self.waiting.get(&(client, place))?)?;
-        let Stage::Bulk(bulk) = &mut entry.stage else {
-            return Some(Interim::Stalled(now - entry.begun));
+    /// How far the job is that somebody waits for: told only if it has really advanced, else since when it has not.
+    fn progress(&mut self, holder: Holder) -> Option<Interim> {
+        let entry = self.jobs.get_mut(self.waiting.get(&holder)?)?;
+        let (done, silent) = match &entry.stage {
+            Stage::Bulk(bulk) => (guard(|| bulk.plan.progress()).ok()?, self.now - bulk.advanced),
+            _ => (0.0, self.now - entry.begun),
         };
-        let done = guard(|| bulk.plan.progress()).ok()?;
-        let silent = now - bulk.advanced;
-        if done <= bulk.done && silent >= Duration::from_secs(1) {
-            return Some(Interim::Stalled(silent));
+        let waiter = entry.waiters.iter_mut().find(|waiter| waiter.holder == holder)?;
+        if done <= waiter.told {
+            return (silent >= STALLED).then_some(Interim::Stalled(silent));
         }
-        bulk.done = done;
-        let elapsed = now - entry.begun;
-        let left = elapsed.as_secs_f64() * (1.0 - done) / done;
-        let eta = (done > 0.0).then(|| Duration::try_from_secs_f64(left).ok()).flatten();
+        waiter.told = done;
+        let eta = eta(self.now - entry.begun, done);
         Some(Interim::Progress { done, eta })
     }
 
     /// The next moment for [`tick`](Self::tick).
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        self.alarms.first().map(|(at, _, _)| *at)
+        self.alarms.first().map(|(at, _)| *at)
     }
 
     /// What is to be told, since it was last asked.
@@ -549,42 +803,51 @@ impl Table {
         self.jobs.len()
     }
 
-    fn tell(&mut self, client: ClientId, place: Place, event: Event) {
-        self.news.push((client, place, event));
+    fn tell(&mut self, holder: Holder, event: Event) {
+        match (holder, event) {
+            (Holder::Client(client, place), event) => self.news.push((client, place, event)),
+            (Holder::Ticket(ticket), Event::Final(reply)) => {
+                self.tickets.finish(ticket, reply, Duration::ZERO, self.now);
+            }
+            (Holder::Ticket(_), Event::Interim(_)) => {}
+        }
     }
 
-    fn waiter(&mut self, client: ClientId, place: Place) -> Option<&mut Waiter> {
-        let entry = self.jobs.get_mut(self.waiting.get(&(client, place))?)?;
-        entry
-            .waiters
-            .iter_mut()
-            .find(|waiter| (waiter.client, waiter.place) == (client, place))
+    fn add_waiter(&mut self, id: JobId, waiter: Waiter) {
+        self.waiting.insert(waiter.holder, id);
+        self.alarms.extend(waiter.alarm().map(|at| (at, waiter.holder)));
+        *self.held.entry(waiter.client).or_default() += 1;
+        if let Some(entry) = self.jobs.get_mut(&id) {
+            entry.waiters.push(waiter);
+        }
     }
 
-    fn refuse(&mut self, client: ClientId, place: Place, failure: Failure) {
-        if self.remove_waiter(client, place) {
-            self.tell(client, place, Event::Final(Err(failure)));
+    fn waiter(&mut self, holder: Holder) -> Option<&mut Waiter> {
+        let entry = self.jobs.get_mut(self.waiting.get(&holder)?)?;
+        entry.waiters.iter_mut().find(|waiter| waiter.holder == holder)
+    }
+
+    fn refuse(&mut self, holder: Holder, failure: Failure) {
+        if self.remove_waiter(holder) {
+            self.tell(holder, Event::Final(Err(failure)));
         }
     }
 
     /// Takes one who waits off its job, and stops the job if it was the last. False if nobody waited there.
-    fn remove_waiter(&mut self, client: ClientId, place: Place) -> bool {
-        let Some(id) = self.waiting.remove(&(client, place)) else {
+    fn remove_waiter(&mut self, holder: Holder) -> bool {
+        let Some(&id) = self.waiting.get(&holder) else {
             return false;
         };
         let Some(entry) = self.jobs.get_mut(&id) else {
             return false;
         };
-        let is_this = |waiter: &Waiter| (waiter.client, waiter.place) == (client, place);
-        if let Some(index) = entry.waiters.iter().position(is_this) {
-            let waiter = entry.waiters.swap_remove(index);
-            if let Some(at) = waiter.alarm() {
-                self.alarms.remove(&(at, client, place));
-            }
-        }
+        let Some(index) = entry.waiters.iter().position(|waiter| waiter.holder == holder) else {
+            return false;
+        };
+        let waiter = entry.waiters.swap_remove(index);
         match entry.waiters.first() {
             None => self.remove(id),
-            Some(heir) if entry.client == client => {
+            Some(heir) if entry.client == waiter.client => {
                 // The one whose share the job used has left: the next in line takes it over.
                 let heir = heir.client;
                 let queue = match &entry.stage {
@@ -594,30 +857,46 @@ impl Table {
                     Stage::Held(_) | Stage::Express => None,
                 };
                 if let Some(queue) = queue {
-                    queue.remove(client, id);
+                    queue.remove(entry.client, id);
                     queue.push(heir, id, 0);
                 }
                 entry.client = heir;
             }
             Some(_) => {}
         }
+        self.let_go(&waiter);
         true
+    }
+
+    /// A waiter waits no more.
+    fn let_go(&mut self, waiter: &Waiter) {
+        self.waiting.remove(&waiter.holder);
+        if let Some(at) = waiter.alarm() {
+            self.alarms.remove(&(at, waiter.holder));
+        }
+        if let Some(held) = self.held.get_mut(&waiter.client) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&waiter.client);
+                if self.gone.remove(&waiter.client) {
+                    self.forget(waiter.client);
+                }
+            }
+        }
     }
 
     /// Ends a job with one reply to all who wait.
     fn end(&mut self, id: JobId, reply: &Reply) {
-        let waiters = self
-            .jobs
-            .get_mut(&id)
-            .map(|entry| std::mem::take(&mut entry.waiters))
-            .unwrap_or_default();
-        for waiter in waiters {
-            let Waiter { client, place, .. } = waiter;
-            self.waiting.remove(&(client, place));
-            if let Some(at) = waiter.alarm() {
-                self.alarms.remove(&(at, client, place));
+        let Some(entry) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let cpu = entry.cpu;
+        for waiter in std::mem::take(&mut entry.waiters) {
+            self.let_go(&waiter);
+            match waiter.holder {
+                Holder::Ticket(ticket) => self.tickets.finish(ticket, reply.clone(), cpu, self.now),
+                holder => self.tell(holder, Event::Final(reply.clone())),
             }
-            self.tell(client, place, Event::Final(reply.clone()));
         }
         self.remove(id);
     }
@@ -650,6 +929,29 @@ impl Table {
             self.unpark();
         }
     }
+}
+
+/// What `submit` answers.
+fn job_id(ticket: TicketId) -> Value {
+    Value::Text(format!("job={ticket}"))
+}
+
+fn no_job(ticket: TicketId) -> Failure {
+    Failure::new(
+        Code::NoJob,
+        format!("there is no job {ticket}, or it ended too long ago; 'jobs' lists them"),
+    )
+}
+
+/// How long the rest will take, if it goes on as it went.
+fn eta(elapsed: Duration, done: f64) -> Option<Duration> {
+    let left = elapsed.as_secs_f64() * (1.0 - done) / done;
+    (done > 0.0).then(|| Duration::try_from_secs_f64(left).ok()).flatten()
+}
+
+/// A duration as a row shows it.
+fn spelt(duration: Duration) -> String {
+    format!("{:.1}s", duration.as_secs_f64())
 }
 
 /// A plan panicked.

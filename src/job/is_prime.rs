@@ -182,9 +182,8 @@ fn save_stage(writer: &mut Writer, saved: &Saved) {
             element(writer, &power.power);
         }
         Saved::Testing(Test::Lucas(lucas)) => {
-            // Two's complement keeps the sign of Q.
-            writer.u64(2).u64(lucas.next.into()).u64(i64::from(lucas.q) as u64);
-            for e in [&lucas.v, &lucas.v_after, &lucas.q_power] {
+            writer.u64(2).u64(lucas.next.into());
+            for e in [&lucas.first, &lucas.w, &lucas.w_after] {
                 element(writer, e);
             }
         }
@@ -214,13 +213,11 @@ fn load_stage(reader: &mut Reader<'_>, n: &Natural) -> Result<Saved, Damaged> {
         }))),
         2 => {
             let next = index(reader)?;
-            let q = i32::try_from(reader.u64()? as i64).map_err(|_| Damaged::Impossible("parameter"))?;
-            let (v, v_after, q_power) = (element(reader)?, element(reader)?, element(reader)?);
+            let (first, w, w_after) = (element(reader)?, element(reader)?, element(reader)?);
             Ok(Saved::Testing(Test::Lucas(Lucas {
-                q,
-                v,
-                v_after,
-                q_power,
+                first,
+                w,
+                w_after,
                 next,
             })))
         }

@@ -18,14 +18,25 @@ pub const NUMBERS_PER_BYTE: u64 = 30;
 /// How many numbers one 64-bit word stands for.
 pub const NUMBERS_PER_WORD: u64 = 240;
 
-/// The bit that stands for `residue`, which must be coprime to 30 and below 30.
+/// The bit that stands for `residue`, which must be coprime to 30 (0 for others).
+///
+/// # Panics
+/// If `residue` is 32 or more.
+#[inline]
 pub const fn bit(residue: usize) -> usize {
+    BITS[residue] as usize
+}
+
+/// Padded to a power of two.
+const BITS: [u8; 32] = {
+    let mut table = [0; 32];
     let mut j = 0;
-    while RESIDUES[j] as usize != residue {
+    while j < 8 {
+        table[RESIDUES[j] as usize] = j as u8;
         j += 1;
     }
-    j
-}
+    table
+};
 
 /// `BITS_BELOW[n]` has the bits of all residues `< n` set, for `n <= 30`.
 pub const BITS_BELOW: [u8; 31] = {
@@ -42,9 +53,9 @@ pub const BITS_BELOW: [u8; 31] = {
     table
 };
 
-/// `NEXT_COPRIME[n]` leads from a cofactor `n` modulo 30 up to the next coprime to 30: the distance and the index of the
+/// `NEXT_COPRIME_30[n]` leads from a cofactor `n` modulo 30 up to the next coprime to 30: the distance and the index of the
 /// residue that is reached.
-pub const NEXT_COPRIME: [(u8, u8); 30] = {
+pub const NEXT_COPRIME_30: [(u8, u8); 30] = {
     let mut table = [(0, 0); 30];
     let mut n = 0;
     while n < 30 {
@@ -108,7 +119,7 @@ const fn is_coprime_to_210(n: usize) -> bool {
     !n.is_multiple_of(2) && !n.is_multiple_of(3) && !n.is_multiple_of(5) && !n.is_multiple_of(7)
 }
 
-/// `NEXT_COPRIME_210[n]`: as [`NEXT_COPRIME`], modulo 210.
+/// `NEXT_COPRIME_210[n]`: as [`NEXT_COPRIME_30`], modulo 210.
 pub const NEXT_COPRIME_210: [(u8, u8); 210] = {
     let mut table = [(0, 0); 210];
     // 211 is 1 on the next turn.
@@ -178,7 +189,7 @@ mod tests {
     fn next_coprime_is_the_next_coprime() {
         for n in 0..210_u64 {
             let coprime = |q: u64, modulus: u64| (2..8).all(|d| modulus % d != 0 || q % d != 0);
-            let up = u64::from(NEXT_COPRIME[n as usize % 30].0);
+            let up = u64::from(NEXT_COPRIME_30[n as usize % 30].0);
             assert_eq!(Some(n + up), (n..).find(|&q| coprime(q, 30)));
             let up = u64::from(NEXT_COPRIME_210[n as usize].0);
             assert_eq!(Some(n + up), (n..).find(|&q| coprime(q, 210)));

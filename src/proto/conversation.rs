@@ -121,15 +121,18 @@ impl Conversation {
         }
     }
 
-    /// Writes interim lines of an opened request, if they may leave now: it is tagged, or the first in the queue.
-    pub fn interim(&mut self, place: Place, interim: &Interim, out: &mut BytesMut) {
-        match self.tagged.get(&place) {
-            Some(tag) => write_interim(out, Some(tag), interim),
-            None if self.may_stream(place) => write_interim(out, None, interim),
-            None => debug_assert!(
-                !matches!(interim, Interim::Rows(_)),
-                "rows are granted to the head only"
-            ),
+    /// Writes interim lines of an opened request, if they may leave now: it is tagged, or the first in the queue. Else rows
+    /// wait with their reply, and progress is forgotten.
+    pub fn interim(&mut self, place: Place, interim: Interim, out: &mut BytesMut) {
+        match (self.tagged.get(&place), interim) {
+            (Some(tag), interim) => write_interim(out, Some(tag), &interim),
+            (None, interim) if self.may_stream(place) => write_interim(out, None, &interim),
+            (None, Interim::Rows(rows)) => {
+                if let Some(waiting) = self.waiting(place) {
+                    waiting.rows.extend(rows);
+                }
+            }
+            (None, _) => {}
         }
     }
 

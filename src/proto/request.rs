@@ -127,7 +127,6 @@ impl<'a> Request<'a> {
             }
         }
         request.verb = words.next().ok_or((request.tag, Malformed::OnlyTag))?;
-        let starts_with_digit = request.verb.as_bytes()[0].is_ascii_digit();
         for (index, word) in words.enumerate() {
             if index + 2 > Self::MAX_WORDS {
                 return Err((request.tag, Malformed::TooManyWords));
@@ -140,11 +139,20 @@ impl<'a> Request<'a> {
         if looks_like_http(&request) {
             return Ok(Line::Http);
         }
-        if starts_with_digit && request.args.is_empty() {
-            request.args.push(std::mem::replace(&mut request.verb, "nth"));
-            request.is_bare = request.tag.is_none() && request.options.is_empty();
+        request.is_bare = request.is_number() && request.tag.is_none() && request.options.is_empty();
+        Ok(Line::Request(request.or_nth()))
+    }
+
+    fn is_number(&self) -> bool {
+        self.args.is_empty() && self.verb.as_bytes().first().is_some_and(u8::is_ascii_digit)
+    }
+
+    /// The same request; if it is only a number, the one it means.
+    pub fn or_nth(mut self) -> Self {
+        if self.is_number() {
+            self.args.push(std::mem::replace(&mut self.verb, "nth"));
         }
-        Ok(Line::Request(request))
+        self
     }
 
     /// The value of an option.

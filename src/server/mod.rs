@@ -26,6 +26,8 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// Bytes written for a client and not yet taken by it; then the session stops reading until it takes some.
     pub max_unsent_bytes: usize,
+    /// How long a session may rest without a question; `None`: for ever.
+    pub idle_timeout: Option<Duration>,
     /// How long a client may take to complete a line it has begun, or to take any of what is written for it.
     pub stall_timeout: Duration,
 }
@@ -37,6 +39,7 @@ impl Default for Limits {
             max_line_bytes: 16 << 10,
             max_in_flight: 1024,
             max_unsent_bytes: 256 << 10,
+            idle_timeout: None,
             stall_timeout: Duration::from_secs(30),
         }
     }

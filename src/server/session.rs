@@ -6,7 +6,7 @@
 
 use super::listener::Closed;
 use super::{Shared, peer};
-use crate::engine::{Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
+use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
 use crate::proto::{Code, Conversation, Failure, Frame, Interim, Line, LineCodec, Reply, Request, Tag, Value};
 use crate::verb::{Step, Terms};
 use actix::prelude::*;
@@ -74,7 +74,10 @@ pub struct Session {
     line_since: Option<Instant>,
     /// Since when the client takes nothing of what is written for it.
     unsent_since: Option<Instant>,
-    has_stall_timer: bool,
+    /// Since when nothing is under way, or since when we wait for the client to close.
+    resting_since: Option<Instant>,
+    /// When we look whether it has kept us waiting for too long.
+    timer: Option<(Instant, SpawnHandle)>,
 }
 
 /// A request that sends rows, and how many it may send before it is granted more.
@@ -131,7 +134,8 @@ impl Session {
             is_watching: false,
             line_since: None,
             unsent_since: None,
-            has_stall_timer: false,
+            resting_since: None,
+            timer: None,
         }
     }
 
@@ -163,7 +167,7 @@ impl Session {
                 task.waker().wake_by_ref();
             }
         }
-        self.poll_close(context, task)?;
+        self.poll_close(task)?;
         self.keep_time(context);
         Ok(())
     }
@@ -233,6 +237,7 @@ impl Session {
     }
 
     fn take_frame(&mut self, frame: &Frame, context: &mut Context<Self>) {
+        self.resting_since = None;
         let (bytes, is_finished) = match frame {
             Frame::Line(bytes) => (bytes, true),
             Frame::Unfinished(bytes) => (bytes, false),
@@ -285,7 +290,13 @@ impl Session {
                 let Ok(place) = self.conversation.open(tag, is_bare) else {
                     unreachable!("the tag was free a moment ago");
                 };
-                self.order(place, job, terms);
+                self.order(place, Ask::Answer(job), terms);
+            }
+            Ok((Step::Ask(ask), terms)) => {
+                let Ok(place) = self.conversation.open(tag, is_bare) else {
+                    unreachable!("the tag was free a moment ago");
+                };
+                self.order(place, ask, terms);
             }
             Ok((Step::Cancel(target), _)) => self.cancel(tag, &target, context),
             Ok((Step::Quit, _)) => {
@@ -295,9 +306,9 @@ impl Session {
         }
     }
 
-    fn order(&mut self, place: Place, job: crate::job::Job, terms: Terms) {
+    fn order(&mut self, place: Place, ask: Ask, terms: Terms) {
         let mut rows = 0;
-        if job.streams {
+        if matches!(&ask, Ask::Answer(job) if job.streams) {
             let may_stream = |stream: &&Stream| self.conversation.may_stream(stream.place);
             if self.conversation.may_stream(place) && self.streams.iter().filter(may_stream).count() < MAX_STREAMS {
                 rows = ROWS_GRANTED;
@@ -306,7 +317,7 @@ impl Session {
         }
         self.orders.push(Order {
             place,
-            job,
+            ask,
             deadline: terms.deadline.map(|wait| Instant::now() + wait),
             progress: terms.progress,
             rows,
@@ -382,6 +393,7 @@ impl Session {
             }
             self.unsent.advance(written);
             self.unsent_since = None;
+            self.resting_since = None;
         }
         if self.unsent.capacity() > 0 {
             self.unsent = BytesMut::new();
@@ -398,16 +410,14 @@ impl Session {
 
     /// Closes our half once everything is answered, and waits until the client has closed its own: closing both at once
     /// would let a byte that is still on its way destroy the last replies.
-    fn poll_close(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> io::Result<()> {
+    fn poll_close(&mut self, task: &mut std::task::Context<'_>) -> io::Result<()> {
         if let Phase::Finishing { input_ended } = self.phase
             && self.conversation.in_flight() == 0
             && self.unsent.is_empty()
         {
             let _ = Pin::new(&mut self.socket).poll_shutdown(task)?;
             self.phase = if input_ended { Phase::Closed } else { Phase::Lingering };
-            if self.phase == Phase::Lingering {
-                context.run_later(LINGER, |_, context| context.stop());
-            }
+            self.resting_since = Some(Instant::now());
         }
         if self.phase == Phase::Lingering {
             SCRATCH.with_borrow_mut(|scratch| {
@@ -431,14 +441,15 @@ impl Session {
 
     /// Keeps the timers that this state of affairs needs, and no others.
     fn keep_time(&mut self, context: &mut Context<Self>) {
-        if self.unsent.is_empty() {
-            self.unsent_since = None;
-        } else if self.unsent_since.is_none() {
-            self.unsent_since = Some(Instant::now());
-        }
-        if self.owes_since().is_some() && !self.has_stall_timer {
-            self.has_stall_timer = true;
-            context.run_later(self.shared.limits.stall_timeout, Self::look_for_stall);
+        let keep =
+            |since: &mut Option<Instant>, holds: bool| *since = holds.then(|| since.unwrap_or_else(Instant::now));
+        keep(&mut self.unsent_since, !self.unsent.is_empty());
+        let is_idle = self.unsent.is_empty() && self.line_since.is_none() && self.conversation.in_flight() == 0;
+        keep(&mut self.resting_since, is_idle || self.phase == Phase::Lingering);
+        if let Some(due) = self.due()
+            && self.timer.as_ref().is_none_or(|(at, _)| due < *at)
+        {
+            self.set_timer(due, context);
         }
         let cannot_tell = !self.may_read() && self.conversation.in_flight() > 0;
         if cannot_tell && !self.is_watching {
@@ -447,23 +458,34 @@ impl Session {
         }
     }
 
-    /// Since when the client owes us something. A line is owed also while replies to others are taken.
-    fn owes_since(&self) -> Option<Instant> {
-        [self.line_since, self.unsent_since].into_iter().flatten().min()
+    /// When the client will have kept us waiting for too long: for the rest of a line (also while it takes replies to others), to take
+    /// what is written, to close, or for a question.
+    fn due(&self) -> Option<Instant> {
+        let limits = &self.shared.limits;
+        let owed_since = [self.line_since, self.unsent_since].into_iter().flatten().min();
+        let (since, patience) = match (self.phase, owed_since) {
+            (Phase::Lingering, _) => (self.resting_since?, LINGER),
+            (_, Some(since)) => (since, limits.stall_timeout),
+            (_, None) => (self.resting_since?, limits.idle_timeout?),
+        };
+        since.checked_add(patience)
+    }
+
+    fn set_timer(&mut self, due: Instant, context: &mut Context<Self>) {
+        if let Some((_, handle)) = self.timer.take() {
+            context.cancel_future(handle);
+        }
+        let handle = context.run_later(due.saturating_duration_since(Instant::now()), Self::look_for_stall);
+        self.timer = Some((due, handle));
     }
 
     fn look_for_stall(&mut self, context: &mut Context<Self>) {
-        self.has_stall_timer = false;
-        let Some(since) = self.owes_since() else {
-            return;
-        };
-        let left = self.shared.limits.stall_timeout.saturating_sub(since.elapsed());
-        if left.is_zero() {
+        self.timer = None;
+        if self.due().is_some_and(|due| due <= Instant::now()) {
             tracing::debug!(session = self.id, phase = ?self.phase, "the client kept us waiting for too long; closing");
             return context.stop();
         }
-        self.has_stall_timer = true;
-        context.run_later(left, Self::look_for_stall);
+        self.keep_time(context);
     }
 
     /// Not reading, a session does not notice that its client is gone; and after the end of input there is nothing to read.
@@ -550,7 +572,7 @@ impl Handler<News> for Session {
                     // Progress is told to who listens: for one who does not read it would pile up as long as the work goes on.
                     let is_read = self.unsent.len() < self.shared.limits.max_unsent_bytes;
                     if is_read || matches!(interim, Interim::Rows(_)) {
-                        self.conversation.interim(place, &interim, &mut self.unsent);
+                        self.conversation.interim(place, interim, &mut self.unsent);
                     }
                 }
             }

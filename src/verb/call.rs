@@ -1,6 +1,6 @@
 //! A call: a request on its way to its verb, with helpers that read arguments and name what is wrong with them.
 
-use super::{Registry, Verb};
+use super::{Registry, Step, Verb};
 use crate::metrics::Metrics;
 use crate::primes::Natural;
 use crate::proto::{Code, Failure, NumberError, Request, parse_number};
@@ -55,6 +55,11 @@ impl<'a> Call<'a> {
     /// An argument as it was typed.
     pub fn arg(&self, index: usize) -> Option<&'a str> {
         self.request.args.get(index).copied()
+    }
+
+    /// The arguments as they were typed.
+    pub fn words(&self) -> String {
+        self.request.args.join(" ")
     }
 
     /// A number of any size within the protocol's limit.
@@ -114,6 +119,25 @@ impl<'a> Call<'a> {
     /// The value of an option.
     pub fn option(&self, key: &str) -> Option<&'a str> {
         self.request.option(key)
+    }
+
+    /// What the request behind the verb comes to, for verbs that take a whole request.
+    ///
+    /// # Errors
+    /// What that request's verb says, or `bad-arg` if there is none.
+    pub fn inner(&self) -> Result<Step, Failure> {
+        let (verb, args) = self
+            .request
+            .args
+            .split_first()
+            .ok_or_else(|| self.bad_arg("REQUEST is missing"))?;
+        let request = Request {
+            verb,
+            args: args.to_vec(),
+            options: self.request.options.clone(),
+            ..Request::default()
+        };
+        self.registry.call(&request.or_nth(), self.facts).map(|(step, _)| step)
     }
 
     /// The options that every request takes.

@@ -4,16 +4,18 @@
 //! does itself. It runs where the session runs, so it only reads its arguments: work goes into a plan.
 //!
 //! To add a verb: 1. write a plan for its work, if it has any (`job`); 2. implement [`Verb`]; 3. register it.
-//! Knows the wire's words and the jobs; knows no socket, no session and no actor.
+//! Knows the wire's words, the jobs and what can be asked of the engine; knows no socket and no session.
 
 mod arithmetic;
 mod call;
+mod jobs;
 mod registry;
 mod service;
 
 pub use call::{Call, Facts, Terms};
 pub use registry::Registry;
 
+use crate::engine::Ask;
 use crate::job::Job;
 use crate::proto::{Failure, Tag, Value};
 
@@ -49,6 +51,8 @@ pub enum Step {
     Rows(Vec<String>),
     /// Work for the engine.
     Job(Job),
+    /// Something else that the engine does, about submitted jobs.
+    Ask(Ask),
     /// Stop the request of this session that bears the tag.
     Cancel(Tag),
     /// Say goodbye and close once everything before it is answered.

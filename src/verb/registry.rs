@@ -1,7 +1,7 @@
 //! The registry: which verbs there are. Finds a verb by its name, or the nearest one to a name there is not.
 
 use super::call::shortened;
-use super::{Call, Facts, Step, Terms, Verb, arithmetic, service};
+use super::{Call, Facts, Step, Terms, Verb, arithmetic, jobs, service};
 use crate::proto::{Code, Failure, Request};
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ impl Default for Registry {
     fn default() -> Self {
         let mut registry = Self { verbs: Vec::new() };
         arithmetic::register(&mut registry);
+        jobs::register(&mut registry);
         service::register(&mut registry);
         registry
     }

@@ -1,48 +1,14 @@
-//! Verbs about the daemon itself: `ping help info cancel quit`.
+//! Verbs about the daemon itself: `ping help info quit`.
 
-use super::call::shortened;
 use super::{Call, Registry, Step, Verb};
-use crate::proto::{Code, Failure, Tag, Value};
+use crate::proto::{Code, Failure, Value};
 use std::sync::atomic::Ordering::Relaxed;
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(Cancel);
     registry.add(Ping);
     registry.add(Help);
     registry.add(Info);
     registry.add(Quit);
-}
-
-struct Cancel;
-
-impl Verb for Cancel {
-    fn name(&self) -> &'static str {
-        "cancel"
-    }
-
-    fn usage(&self) -> &'static str {
-        "cancel @TAG"
-    }
-
-    fn about(&self) -> &'static str {
-        "stops a question of yours that is under way"
-    }
-
-    fn details(&self) -> &'static [&'static str] {
-        &[
-            "The question gets ERR cancelled, and its CPU is free within a few milliseconds.",
-            "@a pi 1e18",
-            "cancel @a",
-        ]
-    }
-
-    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
-        call.only(1, &[])?;
-        let target = call.arg(0).ok_or_else(|| call.bad_arg("TAG is missing"))?;
-        let tag = target.strip_prefix('@').and_then(Tag::parse);
-        let tag = tag.ok_or_else(|| call.bad_arg(format_args!("'{}' is no tag", shortened(target))))?;
-        Ok(Step::Cancel(tag))
-    }
 }
 
 struct Ping;

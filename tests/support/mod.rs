@@ -62,6 +62,18 @@ impl Client {
         (count > 0).then(|| line.strip_suffix('\n').expect("lines end with a line feed").to_owned())
     }
 
+    /// Sends to a daemon that may have hung up.
+    pub fn send_if_possible(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// The next line of a daemon that may have hung up.
+    pub fn line_if_any(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let count = self.reader.read_line(&mut line).unwrap_or_default();
+        (count > 0).then(|| line.trim_end().to_owned())
+    }
+
     /// Sends one line and reads its reply up to the final line.
     pub fn ask(&mut self, request: &str) -> String {
         self.send(format!("{request}\n"));

@@ -1,6 +1,9 @@
 //! How conversations end: half-close, shutdown, and clients that do not read.
 
-use crate::support::{Client, daemon, exchange, info, until};
+use crate::support::{Client, daemon, exchange, info, start, until};
+use primed::Daemon;
+use primed::engine::Policy;
+use primed::server::Limits;
 use std::time::Duration;
 
 #[test]
@@ -61,4 +64,70 @@ fn a_client_that_does_not_read_holds_nobody_up() {
     });
     drop(greedy);
     until("the work stops", || info(&daemon, "jobs") == 0);
+}
+
+#[test]
+fn a_client_that_dribbles_or_rests_for_too_long_is_closed_and_a_busy_one_is_not() {
+    let limits = Limits {
+        stall_timeout: Duration::from_millis(300),
+        idle_timeout: Some(Duration::from_millis(300)),
+        ..Limits::default()
+    };
+    let daemon = start(Daemon::new().limits(limits));
+    let mut dribbling = Client::connect(&daemon);
+    dribbling.send("isprime 1");
+    let mut resting = Client::connect(&daemon);
+    assert_eq!(resting.ask("ping"), "OK pong");
+    let mut waiting = Client::connect(&daemon);
+    waiting.send("pi 1e18 deadline=1s\n");
+    assert_eq!(dribbling.line(), None);
+    assert_eq!(resting.line(), None);
+    assert!(waiting.line().is_some_and(|line| line.starts_with("ERR deadline :")));
+    assert_eq!(waiting.line(), None);
+}
+
+#[test]
+fn one_connection_too_many_is_told_so() {
+    let limits = Limits {
+        max_connections: 2,
+        ..Limits::default()
+    };
+    let daemon = start(Daemon::new().limits(limits));
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(&daemon)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("ping"), "OK pong");
+    }
+    let mut third = Client::connect(&daemon);
+    assert_eq!(
+        third.line().as_deref(),
+        Some("ERR busy :too many connections; retry-ms=1000")
+    );
+    assert_eq!(third.line(), None);
+    clients.pop();
+    until("there is room again", || {
+        let mut again = Client::connect(&daemon);
+        again.send_if_possible("ping\n");
+        again.line_if_any().is_some_and(|line| line == "OK pong")
+    });
+}
+
+#[test]
+fn one_job_too_many_is_busy_and_the_others_are_answered() {
+    let policy = Policy {
+        max_jobs: 3,
+        workers: 2,
+        ..Policy::default()
+    };
+    let daemon = start(Daemon::new().policy(policy));
+    let mut client = Client::connect(&daemon);
+    client.send("@a pi 1e18\n@b pi 1e18+1\n@c pi 1e18+2\n@d pi 1e18+3\n");
+    let refused = client.line().expect("the session goes on");
+    assert!(
+        refused.starts_with("@d ERR busy :") && refused.contains("retry-ms="),
+        "{refused}"
+    );
+    client.send("cancel @a\n");
+    assert_eq!(client.line().as_deref(), Some("OK"));
+    assert_eq!(client.line().as_deref(), Some("@a ERR cancelled :cancelled as asked"));
+    assert_eq!(client.ask("@e pi 1e9"), "@e OK 50847534");
 }

@@ -1,8 +1,9 @@
 //! Factoring numbers of up to 128 bits.
 //!
 //! Small primes go by trial division ([`small_factors`]), powers by taking roots ([`power`]), factors of up to some 32 bits by Pollard's
-//! method in [`rho`], what is left by the quadratic sieve in [`sieve`]. None of these knows a slice: each goes on until it is told to pause.
+//! method in [`rho`], what is left by the quadratic sieve in [`quadratic`]. None of these knows a slice: each goes on until it is told to pause.
 
+pub(crate) mod quadratic;
 pub(crate) mod rho;
 
 use super::known;

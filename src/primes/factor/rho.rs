@@ -53,13 +53,14 @@ impl<W: Word + Into<u128>> Rho<W> {
         self.steps
     }
 
-    /// Goes on until it has a proper factor or until `over`, which is asked after every batch of steps (1 to 10 microseconds).
-    pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<u128> {
+    /// Goes on until it has a proper factor, has made `most` steps in all, or until `over`, which is asked after every batch of
+    /// steps (1 to 10 microseconds).
+    pub(crate) fn advance(&mut self, most: u64, mut over: impl FnMut() -> bool) -> Option<u128> {
         loop {
             if let Some(factor) = self.batch() {
                 return Some(factor);
             }
-            if over() {
+            if self.steps >= most || over() {
                 return None;
             }
         }
@@ -127,7 +128,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn factor<W: Word + Into<u128>>(n: W) -> u128 {
-        Rho::new(n).advance(|| false).expect("goes on until it has one")
+        Rho::new(n)
+            .advance(u64::MAX, || false)
+            .expect("goes on until it has one")
     }
 
     #[test]

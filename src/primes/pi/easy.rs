@@ -16,6 +16,26 @@ use super::table::PiTable;
 use super::tables::Tables;
 use std::ops::Range;
 
+/// What leaves come to: the sum of their `pi(x / (p m))`, or of what stands beside those, and how many they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Leaves {
+    pub(crate) sum: u64,
+    pub(crate) count: u64,
+}
+
+impl Leaves {
+    /// Adds more leaves.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.add_times(1, more);
+    }
+
+    /// Adds more leaves with a weight, modulo 2^64.
+    fn add_times(&mut self, weight: u64, more: Self) {
+        self.sum = self.sum.wrapping_add(more.sum.wrapping_mul(weight));
+        self.count += more.count;
+    }
+}
+
 /// The primes `p` (as indices) that have easy leaves.
 pub(crate) fn all(tables: &Tables) -> Range<usize> {
     Shape::K + 1..tables.index(tables.shape.cbrt_x) + 1
@@ -45,30 +65,37 @@ impl Columns {
     }
 }
 
-/// The part of C that does not depend on any `pi(x / (p m))`, from these primes.
-pub(crate) fn constants(tables: &Tables, primes: Range<usize>) -> u64 {
+/// The part of C that does not depend on any `pi(x / (p m))`, from these primes; and how many leaves A and C look up for them.
+pub(crate) fn constants(tables: &Tables, primes: Range<usize>) -> Leaves {
     let shape = &tables.shape;
-    let last = tables.index(shape.x_star);
-    let pi_y = tables.index(shape.y) as u64;
-    let mut sum = 0_u64;
-    for b in primes.start..primes.end.min(last + 1) {
+    let index = |n: u64| tables.index(n) as u64;
+    let pi_y = index(shape.y);
+    let mut all = Leaves::default();
+    for b in primes {
         let prime = tables.prime(b);
+        if prime > shape.x_star {
+            all.count += index((shape.x / prime).isqrt()) - b as u64;
+            continue;
+        }
         let Some(columns) = Columns::new(shape, prime) else {
             continue;
         };
-        let index = |n: u64| tables.index(n) as u64;
-        let leaves = pi_y - index(columns.low);
-        sum = sum.wrapping_sub((b as u64 - 2).wrapping_mul(leaves));
+        let before = b as u64 - 2;
+        all.sum = all.sum.wrapping_sub(before.wrapping_mul(pi_y - index(columns.low)));
+        all.count += index(columns.turn) - index(columns.low);
         if columns.turn < shape.y {
             let (full, reach) = columns.rows(shape.y);
-            let inside = index(columns.turn).wrapping_mul(index(reach));
-            sum = sum.wrapping_add(index(full).wrapping_mul(pi_y)).wrapping_sub(inside);
+            let (full, reach) = (index(full), index(reach));
+            let inside = index(columns.turn).wrapping_mul(reach);
+            all.sum = all.sum.wrapping_add(full.wrapping_mul(pi_y)).wrapping_sub(inside);
+            all.count += reach - full;
         }
         for_each_second(tables, b, &columns, |_, run| {
-            sum = sum.wrapping_add((b as u64 - 2).wrapping_mul(run.len() as u64));
+            all.sum = all.sum.wrapping_add(before.wrapping_mul(run.len() as u64));
+            all.count += run.len() as u64;
         });
     }
-    sum
+    all
 }
 
 /// Calls `each` with `q` and the indices of the primes `r > q` for all `m = q r` of C.
@@ -88,19 +115,12 @@ fn for_each_second(tables: &Tables, b: usize, columns: &Columns, mut each: impl 
 }
 
 /// The indices of primes `p` that may have leaves in this segment.
-pub(crate) fn in_segment(tables: &Tables, low: u64, high: u64) -> Range<usize> {
+pub(crate) fn in_segment(tables: &Tables, low: u64) -> Range<usize> {
     let shape = &tables.shape;
     let Range { start, end } = all(tables);
     // Every x / (p q) of A and of the primes of C is at least sqrt(x / p), up to rounding; the products of C have p < sqrt y.
     let root = (shape.x / low.max(1)).isqrt() + 1;
     let last = root.max(shape.y.isqrt()).min(shape.cbrt_x);
-    // Every one is at most x / p^2, and for p <= x* at most p^2 or y.
-    let first = if high > shape.y {
-        (shape.x / high).isqrt().min(high.isqrt())
-    } else {
-        1
-    };
-    let _ = first;
     start..end.min(tables.index(last) + 1).max(start)
 }
 
@@ -117,36 +137,32 @@ pub(crate) fn most_leaves(tables: &Tables, segment: &PiTable, b: usize) -> u64 {
     }
 }
 
-/// The sum of the leaves of the `b`-th prime in one segment, and how many were looked up.
-pub(crate) fn leaves(tables: &Tables, segment: &PiTable, b: usize) -> (u64, u64) {
+/// The leaves of the `b`-th prime in one segment.
+pub(crate) fn leaves(tables: &Tables, segment: &PiTable, b: usize) -> Leaves {
     let shape = &tables.shape;
     let prime = tables.prime(b);
     let xp = shape.x / prime;
     let clip = Clip::new(tables, segment, xp);
+    let mut all = Leaves::default();
     if prime > shape.x_star {
         let root = xp.isqrt();
         let light = (xp / shape.y).clamp(prime, root);
-        let one = clip.sum(prime, light);
-        let two = clip.sum(light, root);
-        return (one.0.wrapping_add(two.0.wrapping_mul(2)), one.1 + two.1);
+        all.add(clip.between(prime, light));
+        all.add_times(2, clip.between(light, root));
+        return all;
     }
     let Some(columns) = Columns::new(shape, prime) else {
-        return (0, 0);
+        return all;
     };
-    let (mut sum, mut count) = clip.sum(columns.low, columns.turn);
+    all.add(clip.between(columns.low, columns.turn));
     if columns.turn < shape.y {
         let (full, reach) = columns.rows(shape.y);
-        let rows = clip.sum(full, reach);
-        sum = sum.wrapping_add(rows.0);
-        count += rows.1;
+        all.add(clip.between(full, reach));
     }
     for_each_second(tables, b, &columns, |second, run| {
-        let clip = Clip::new(tables, segment, xp / second);
-        let seconds = clip.indices(run);
-        sum = sum.wrapping_sub(seconds.0);
-        count += seconds.1;
+        all.add_times(1_u64.wrapping_neg(), Clip::new(tables, segment, xp / second).among(run));
     });
-    (sum, count)
+    all
 }
 
 /// The primes `q` for which `xp / q` lies in one segment.
@@ -171,39 +187,31 @@ impl<'a> Clip<'a> {
         }
     }
 
-    /// The sum of `pi(xp / q)` over the primes `q` of `above < q <= up_to` in the segment, and how many there are.
-    fn sum(&self, above: u64, up_to: u64) -> (u64, u64) {
+    /// The `pi(xp / q)` in the segment for the primes `q` of `above < q <= up_to`.
+    fn between(&self, above: u64, up_to: u64) -> Leaves {
         let above = above.max(self.above);
         let up_to = up_to.min(self.up_to);
         if above >= up_to {
-            return (0, 0);
+            return Leaves::default();
         }
         self.total(self.tables.index(above) + 1..self.tables.index(up_to) + 1)
     }
 
-    /// The same over primes given by their indices.
-    fn indices(&self, run: Range<usize>) -> (u64, u64) {
-        let (first, last) = (self.tables.prime(run.start), self.tables.prime(run.end - 1));
-        if run.is_empty() || last <= self.above || first > self.up_to {
-            return (0, 0);
+    /// The same for primes given by their indices.
+    fn among(&self, run: Range<usize>) -> Leaves {
+        if run.is_empty() {
+            return Leaves::default();
         }
-        let start = if first > self.above {
-            run.start
-        } else {
-            self.tables.index(self.above) + 1
-        };
-        let end = if last <= self.up_to {
-            run.end
-        } else {
-            self.tables.index(self.up_to) + 1
-        };
-        self.total(start..end)
+        let (first, last) = (self.tables.prime(run.start), self.tables.prime(run.end - 1));
+        self.between(first - 1, last)
     }
 
-    fn total(&self, run: Range<usize>) -> (u64, u64) {
+    fn total(&self, run: Range<usize>) -> Leaves {
         let tables = self.tables;
         let (primes, reciprocals) = (&tables.primes[run.clone()], &tables.reciprocals[run.clone()]);
-        let sum = easy_sum::sum(tables.level, self.segment, self.xp, primes, reciprocals);
-        (sum, run.len() as u64)
+        Leaves {
+            sum: easy_sum::sum(tables.level, self.segment, self.xp, primes, reciprocals),
+            count: run.len() as u64,
+        }
     }
 }

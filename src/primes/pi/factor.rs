@@ -9,6 +9,9 @@ pub(super) const WHEEL: u64 = 2310;
 /// How many numbers of one turn of the wheel have entries.
 pub(super) const ENTRIES: usize = 480;
 
+/// How many numbers are added at least; their entries fill whole vectors.
+const LEAST_STEP: u64 = WHEEL * 16;
+
 /// The residues that have entries.
 pub(super) static RESIDUES: [u16; ENTRIES] = residues();
 
@@ -62,24 +65,31 @@ pub(crate) fn threshold(b: usize) -> u16 {
 }
 
 /// The entries of the numbers up to some bound.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(crate) struct FactorTable {
     entries: Vec<u16>,
+    /// How many numbers are added at once.
+    step: u64,
 }
 
 impl FactorTable {
-    /// How many numbers one call of [`FactorTable::extend`] adds.
-    pub(crate) const STEP: u64 = WHEEL * 128;
-
     /// How many numbers are covered: all below.
     pub(crate) fn end(&self) -> u64 {
         (self.entries.len() / ENTRIES) as u64 * WHEEL
     }
 
-    /// Adds the entries of the next [`FactorTable::STEP`] numbers. `primes` (1-based: `primes[1] = 2`) reach a 13th of the new end.
+    /// A table to be extended up to `end`, in at most 64 steps or so: each goes over all primes up to a 13th of where it ends.
+    pub(crate) fn new(end: u64) -> Self {
+        Self {
+            entries: Vec::new(),
+            step: (end / 64).next_multiple_of(LEAST_STEP).max(LEAST_STEP),
+        }
+    }
+
+    /// Adds the entries of the next numbers. `primes` (1-based: `primes[1] = 2`) reach a 13th of the new end.
     pub(crate) fn extend(&mut self, primes: &[u32]) {
         let low = self.end();
-        let high = low + Self::STEP;
+        let high = low + self.step;
         let start = self.entries.len();
         self.entries.resize(index_after(high), u16::MAX);
         let added = &mut self.entries[start..];
@@ -132,7 +142,7 @@ mod tests {
     #[test]
     fn entries_are_those_of_trial_division() {
         let primes: Vec<u32> = [0].into_iter().chain(primes_up_to(100_000)).collect();
-        let mut table = FactorTable::default();
+        let mut table = FactorTable::new(800_000);
         while table.end() < 800_000 {
             table.extend(&primes);
         }

@@ -13,6 +13,43 @@ use super::wheel::SPAN;
 /// Segments begin at multiples of so many numbers: a block of the running counts.
 pub(crate) const ALIGNMENT: u64 = SPAN * BLOCK as u64;
 
+/// How many numbers the first segment has: leaves are dense there.
+const LEAST: u64 = 16 * ALIGNMENT;
+
+/// How many numbers a segment has at most: 128 KB of bits.
+const MOST: u64 = 2048 * ALIGNMENT;
+
+/// Upper bound of the bytes of a segment at work.
+pub(crate) const MEMORY: u64 = 256 << 10;
+
+/// Where the segment that begins at `low` ends.
+pub(crate) fn end(shape: &Shape, low: u64) -> u64 {
+    let length = (low / 6).clamp(LEAST, MOST) / ALIGNMENT * ALIGNMENT;
+    (low + length).min(shape.sieve_limit() + 1)
+}
+
+/// What a segment costs, in nanoseconds on the machine where that was measured; good for shares.
+///
+/// A number costs about `0.0113 sqrt(w)` where `w` primes are crossed off, and a leaf 3.3. How many leaves there are is estimated from
+/// a few primes: `m` runs through an interval, and a share of about `1 / ln p` has no factor up to `p`, `1 / ln m` if only primes have none.
+pub(crate) fn cost(tables: &Tables, low: u64, high: u64) -> f64 {
+    const SAMPLES: usize = 12;
+    let width = width(tables, low);
+    let mut leaves = 0.0;
+    let mut from = 0;
+    for sample in 1..=SAMPLES {
+        // Primes are sampled more densely where they are small.
+        let to = width * sample * sample / (SAMPLES * SAMPLES);
+        if let Some((first, last)) = cofactors(tables, Shape::K + 1 + (from + to) / 2, low, high) {
+            let prime = tables.prime(Shape::K + 1 + (from + to) / 2) as f64;
+            let share = (0.56 / prime.ln()).max(1.0 / (last as f64).ln());
+            leaves += (to - from) as f64 * (last - first) as f64 * share;
+        }
+        from = to;
+    }
+    0.0113 * (width as f64).sqrt() * (high - low) as f64 + 3.3 * leaves
+}
+
 /// What a segment brings; for the primes behind the first [`Shape::K`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Segment {
@@ -51,6 +88,16 @@ fn width(tables: &Tables, low: u64) -> usize {
     let shape = &tables.shape;
     let last = shape.x_star.min((shape.x / low.max(1)).isqrt());
     tables.index(last).saturating_sub(Shape::K)
+}
+
+/// The `m` of the leaves of the `b`-th prime in a segment: above the first, up to the last.
+fn cofactors(tables: &Tables, b: usize, low: u64, high: u64) -> Option<(u64, u64)> {
+    let shape = &tables.shape;
+    let prime = tables.prime(b);
+    let xp = shape.x / prime;
+    let last = shape.y.min(xp / low.max(1)).min(xp / (prime * prime));
+    let first = (shape.y / prime).max(xp / high).max(prime);
+    (first < last).then_some((first, last))
 }
 
 impl Work {
@@ -103,21 +150,18 @@ impl Work {
 
     fn leaves(&mut self, tables: &Tables, b: usize) -> Leaves {
         let Self { low, high, room, .. } = self;
-        let (shape, low) = (&tables.shape, *low);
-        let prime = tables.prime(b);
-        let xp = shape.x / prime;
-        let last = shape.y.min(xp / low.max(1)).min(xp / (prime * prime));
-        let first = (shape.y / prime).max(xp / *high).max(prime);
-        if first >= last {
+        let Some((first, last)) = cofactors(tables, b, *low, *high) else {
             return Leaves::default();
-        }
+        };
+        let prime = tables.prime(b);
+        let xp = tables.shape.x / prime;
         accumulate(tables.level, &room.counts, &mut room.before);
         let view = View {
             words: &room.words,
             before: &room.before,
-            low,
+            low: *low,
         };
-        if prime * prime < shape.y {
+        if prime * prime < tables.shape.y {
             let range = index_after(first)..index_after(last);
             let entries = tables.factors.entries();
             composite_leaves(tables.level, view, &mut room.lists, xp, entries, range, threshold(b))

@@ -27,32 +27,31 @@ mod tests {
     use super::level::Level;
     use super::shape::Shape;
     use super::*;
-    use crate::primes::sieve::primes_up_to;
 
     fn whole(shape: Shape, level: Level) -> u64 {
         let mut making = tables::Making::new(shape, level);
         while !making.step() {}
         let tables = making.finish();
-        let segment_primes = primes_up_to(shape.sqrt_x.isqrt() as u32 + 1);
-        let segment = table::PiTable::sieve(0, shape.sqrt_x + 1, 0, &segment_primes);
+        let segment = table::PiTable::new(0, shape.sqrt_x + 1, 0);
         let pi_sqrt_x = segment.pi(shape.sqrt_x);
-        let sigma = sigma::sigma(&tables, pi_sqrt_x);
+        let sigma = sigma::of_counts(&tables, pi_sqrt_x).wrapping_add(sigma::of_primes(&tables, easy::all(&tables)));
         let phi0 = ordinary::root(&tables).wrapping_add(ordinary::sum(&tables, ordinary::indices(&tables)));
-        let mut easy = easy::constants(&tables, easy::all(&tables));
+        let constants = easy::constants(&tables, easy::all(&tables));
+        let mut easy = easy::Leaves::default();
         for b in easy::all(&tables) {
-            easy = easy.wrapping_add(easy::leaves(&tables, &segment, b).0);
+            easy.add(easy::leaves(&tables, &segment, b));
         }
-        let sieve_primes = primes_up_to(shape.sieve_limit().isqrt().max(shape.sqrt_x.isqrt()) as u32 + 1);
-        let low = shape.sqrt_x / 240 * 240;
-        let piece = semiprimes::piece(
-            &mut Default::default(),
-            &sieve_primes[3..],
-            shape.x,
-            shape.y,
-            low,
-            shape.sieve_limit() + 1,
-        );
-        let b = piece.sum.wrapping_add(piece.queries.wrapping_mul(segment.pi(low)));
+        assert_eq!(easy.count, constants.count);
+        let easy = easy.sum.wrapping_add(constants.sum);
+        let (mut low, mut pieces) = (semiprimes::start(&shape), semiprimes::Piece::default());
+        let before = segment.pi(low);
+        while low <= shape.sieve_limit() {
+            let mut work = semiprimes::Work::new(&shape, low);
+            while !work.step() {}
+            pieces.append(work.piece());
+            low = semiprimes::end(&shape, low);
+        }
+        let b = pieces.counted_from(before);
         let mut d = hard::Work::default();
         d.begin(&tables, 0, shape.sieve_limit() + 1);
         while d.step(&tables) {}

@@ -1,9 +1,16 @@
 //! B: the sum of `pi(x / p)` over the primes `p` of `y < p <= sqrt x`, by sieving up to `x / y`.
 //!
 //! Gourdon 2001, page 4. A piece `low..high` answers the `p` with `x / p` in it, counting from `low`; put together in order the pieces
-//! give the sum.
+//! give the sum. A piece sieves twice: its `p`, which are few, and then itself.
 
-use super::wheel::{SPAN, UP_TO, cross_off};
+use super::shape::Shape;
+use crate::primes::sieve::{Sieve, Step};
+
+/// How many numbers a piece may have at most: a few milliseconds of sieving.
+const MOST: u64 = 40_000_000;
+
+/// How many numbers the `p` of a piece may lie apart: what keeps their list below a megabyte.
+const MOST_APART: u64 = 4_000_000;
 
 /// What a piece of B brings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,74 +33,104 @@ impl Piece {
         self.queries += next.queries;
         self.count += next.count;
     }
+
+    /// The sum of `pi(x / p)` itself, where `before` primes lie before the first piece; modulo 2^64.
+    pub(crate) fn counted_from(&self, before: u64) -> u64 {
+        self.sum.wrapping_add(self.queries.wrapping_mul(before))
+    }
 }
 
-/// Room for the bitmaps of a piece, used again and again.
-#[derive(Debug, Default)]
-pub(crate) struct Room {
-    numbers: Vec<u8>,
-    primes: Vec<u8>,
+/// Upper bound of the bytes of a piece at work.
+pub(crate) fn memory(shape: &Shape) -> u64 {
+    let low = start(shape);
+    let places = 4 * MOST_APART / 8;
+    places + Sieve::new(low, low + MOST).memory_bound() + Sieve::new(shape.sqrt_x / 2, shape.sqrt_x).memory_bound()
 }
 
-/// Sieves `low..high` (`low` a multiple of 240) and answers the primes `p` of `y < p <= sqrt x` with `x / p` there.
-/// `primes` (without 2, 3, 5) reach the square roots of `high` and of `sqrt x`.
-pub(crate) fn piece(room: &mut Room, primes: &[u32], x: u64, y: u64, low: u64, high: u64) -> Piece {
-    sieve(&mut room.numbers, primes, low, high);
-    let first = (x / high + 1).max(y + 1);
-    let last = (x / low.max(1)).min(x.isqrt());
-    let mut piece = Piece::default();
-    let words = room
-        .numbers
-        .chunks_exact(8)
-        .map(|word| u64::from_le_bytes(word.try_into().unwrap()));
-    let words: Vec<u64> = words.collect();
-    let (mut word, mut before) = (0, 0);
-    if first <= last {
-        let start = first / SPAN * SPAN;
-        sieve(&mut room.primes, primes, start, last + 1);
-        let found = room.primes.chunks_exact(8).enumerate().rev();
-        for (index, bits) in found {
-            let mut bits = u64::from_le_bytes(bits.try_into().unwrap());
-            while bits != 0 {
-                let bit = 63 - bits.leading_zeros();
-                bits ^= 1 << bit;
-                let p =
-                    start + index as u64 * SPAN + u64::from(bit / 8) * 30 + super::wheel::RESIDUES[bit as usize % 8];
-                if p < first || p > last {
-                    continue;
-                }
-                let at = x / p - low;
-                while word < (at / SPAN) as usize {
-                    before += u64::from(words[word].count_ones());
-                    word += 1;
-                }
-                let here = words[word] & UP_TO[(at % SPAN) as usize];
-                piece.sum += before + u64::from(here.count_ones());
-                piece.queries += 1;
+/// What sieving costs for each number, in nanoseconds.
+pub(crate) fn cost_per_number(shape: &Shape) -> f64 {
+    1.8 * Sieve::new(start(shape), shape.sieve_limit()).cost().per_number
+}
+
+/// Where B begins: a multiple of 240, so that `pi` is the same there and right before.
+pub(crate) fn start(shape: &Shape) -> u64 {
+    Sieve::align(shape.sqrt_x)
+}
+
+/// Where the piece that begins at `low` ends.
+pub(crate) fn end(shape: &Shape, low: u64) -> u64 {
+    let apart = u128::from(low) * u128::from(low) * u128::from(MOST_APART) / u128::from(shape.x);
+    let length = (apart as u64).clamp(MOST_APART, MOST) / 240 * 240;
+    (low + length).min(shape.sieve_limit() + 1)
+}
+
+/// A piece at work.
+#[derive(Debug)]
+pub(crate) struct Work {
+    shape: Shape,
+    low: u64,
+    /// Finds the `p`, ascending; then is gone.
+    finder: Option<Sieve>,
+    /// `x / p - low` for the `p` that wait, the smallest last.
+    places: Vec<u32>,
+    sieve: Sieve,
+    piece: Piece,
+}
+
+impl Work {
+    /// Begins the piece at `low`.
+    pub(crate) fn new(shape: &Shape, low: u64) -> Self {
+        let end = end(shape, low);
+        let first = (shape.x / end + 1).max(shape.y + 1);
+        let last = (shape.x / low).min(shape.sqrt_x);
+        Self {
+            shape: *shape,
+            low,
+            finder: Some(Sieve::new(first, last)),
+            places: Vec::new(),
+            sieve: Sieve::new(low, end - 1),
+            piece: Piece::default(),
+        }
+    }
+
+    /// Works for some 10 to 200 microseconds; true when all is done.
+    pub(crate) fn step(&mut self) -> bool {
+        let Self {
+            shape,
+            low,
+            finder,
+            places,
+            sieve,
+            piece,
+        } = self;
+        if let Some(sieve) = finder {
+            match sieve.step() {
+                Step::Busy => {}
+                Step::Segment(segment) => segment.for_each(|p| places.push((shape.x / p - *low) as u32)),
+                Step::Done => *finder = None,
             }
+            return false;
+        }
+        match sieve.step() {
+            Step::Busy => false,
+            Step::Segment(segment) => {
+                let mut counter = segment.counter();
+                while let Some(&place) = places.last()
+                    && *low + u64::from(place) <= segment.last()
+                {
+                    piece.sum += piece.count + counter.up_to(*low + u64::from(place));
+                    piece.queries += 1;
+                    places.pop();
+                }
+                piece.count += segment.count();
+                false
+            }
+            Step::Done => true,
         }
     }
-    piece.count = words.iter().map(|word| u64::from(word.count_ones())).sum();
-    piece
-}
 
-/// The primes of `low..high` as bits.
-fn sieve(bytes: &mut Vec<u8>, primes: &[u32], low: u64, high: u64) {
-    bytes.clear();
-    bytes.resize((high - low).div_ceil(SPAN) as usize * 8, u8::MAX);
-    let end = low + bytes.len() as u64 * 30;
-    for &prime in primes {
-        let prime = u64::from(prime);
-        if prime * prime >= end {
-            break;
-        }
-        cross_off(bytes, prime, low, prime);
-    }
-    let over = (end - high) as usize;
-    if over > 0
-        && let Some(last) = bytes.last_chunk_mut::<8>()
-    {
-        let word = u64::from_le_bytes(*last) & UP_TO[SPAN as usize - 1 - over];
-        *last = word.to_le_bytes();
+    /// What the piece brings, once all is done.
+    pub(crate) fn piece(&self) -> Piece {
+        self.piece
     }
 }

@@ -2,6 +2,12 @@
 //!
 //! Knows where it begins and how many primes lie before; a table of `[0, sqrt x)` is cut into pieces of this kind.
 
+use crate::primes::sieve::{Sieve, Step};
+use crate::primes::wheel::RESIDUES;
+
+/// Tables begin at multiples of this: there words of the table and words of the sieve begin together.
+pub(crate) const ALIGNMENT: u64 = 960;
+
 /// How many numbers one word stands for.
 pub(crate) const SPAN: u64 = 64;
 
@@ -15,36 +21,108 @@ pub(crate) struct PiTable {
     count: u64,
 }
 
-impl PiTable {
-    /// Sieves `low..high` with `primes`, which reach the square root of `high`; `before` primes lie below `low`. `low` is a multiple of
-    /// [`SPAN`], and all primes below `high` can be counted in 32 bits.
-    pub(crate) fn sieve(low: u64, high: u64, before: u64, primes: &[u32]) -> Self {
-        debug_assert!(low.is_multiple_of(SPAN));
-        let mut table = Self {
-            low,
-            words: vec![u64::from(u32::MAX); (high - low).div_ceil(SPAN) as usize],
-            count: before,
+/// For each byte of a sieve, 30 numbers, the bits of its odd numbers.
+static ODD_BITS: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < 8 {
+            if byte >> bit & 1 == 1 {
+                table[byte] |= 1 << (RESIDUES[bit] / 2);
+            }
+            bit += 1;
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// The making of a [`PiTable`].
+#[derive(Debug)]
+pub(crate) struct Filling {
+    sieve: Sieve,
+    table: PiTable,
+    /// Bits that do not fill a word yet, and how many.
+    pending: u64,
+    pending_bits: u32,
+    /// How many words the table will have.
+    words: usize,
+}
+
+impl Filling {
+    /// Begins a table of `low..high`, whole words of it; `before` primes lie below `low`, which is a multiple of [`ALIGNMENT`].
+    pub(crate) fn new(low: u64, high: u64, before: u64) -> Self {
+        debug_assert!(low.is_multiple_of(ALIGNMENT));
+        let words = (high - low).div_ceil(SPAN);
+        Self {
+            sieve: Sieve::new(low, low + words * SPAN - 1),
+            table: PiTable {
+                low,
+                words: Vec::with_capacity(words as usize + 1),
+                count: before,
+            },
+            pending: 0,
+            pending_bits: 0,
+            words: words as usize,
+        }
+    }
+
+    /// Works for some 10 to 200 microseconds; true when all is done.
+    pub(crate) fn step(&mut self) -> bool {
+        let Self {
+            sieve,
+            table,
+            pending,
+            pending_bits,
+            words,
+        } = self;
+        let add = |bits: u64, table: &mut PiTable| {
+            table.words.push(table.count << 32 | bits);
+            table.count += u64::from(bits.count_ones());
         };
-        let end = low + table.words.len() as u64 * SPAN;
-        for &prime in primes.iter().skip_while(|&&p| p < 3) {
-            let prime = u64::from(prime);
-            if prime * prime >= end {
-                break;
+        match sieve.step() {
+            Step::Busy => false,
+            Step::Segment(segment) => {
+                if segment.low() == 0 {
+                    // 3 and 5; and the bit of 1 stands for 2, so that even numbers need no thought: only pi(1) would be wrong.
+                    *pending = 0b111;
+                }
+                for &byte in segment.bytes() {
+                    *pending |= u64::from(ODD_BITS[usize::from(byte)]) << *pending_bits;
+                    *pending_bits += 15;
+                    if *pending_bits >= 32 {
+                        add(*pending & u64::from(u32::MAX), table);
+                        *pending >>= 32;
+                        *pending_bits -= 32;
+                    }
+                }
+                false
             }
-            let first = (low.div_ceil(prime) | 1).max(prime) * prime;
-            for multiple in (first..end).step_by(2 * prime as usize) {
-                let at = multiple - low;
-                table.words[(at / SPAN) as usize] &= !(1 << (at % SPAN / 2));
+            Step::Done => {
+                // The sieve goes on to the end of its own last word.
+                if table.words.len() < *words {
+                    add(*pending, table);
+                }
+                table.words.truncate(*words);
+                table.words.push(table.count << 32);
+                true
             }
         }
-        // The bit of 1 stands for 2, so that even numbers need no thought; only pi(1) would be wrong.
-        for word in &mut table.words {
-            let here = u64::from(word.count_ones());
-            *word |= table.count << 32;
-            table.count += here;
-        }
-        table.words.push(table.count << 32);
-        table
+    }
+
+    /// The table, once all is done.
+    pub(crate) fn finish(self) -> PiTable {
+        self.table
+    }
+}
+
+impl PiTable {
+    /// The table of `low..high` at once, see [`Filling::new`].
+    pub(crate) fn new(low: u64, high: u64, before: u64) -> Self {
+        let mut filling = Filling::new(low, high, before);
+        while !filling.step() {}
+        filling.finish()
     }
 
     /// The first number of the range.
@@ -89,20 +167,19 @@ impl PiTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primes::sieve::{naive, primes_up_to};
+    use crate::primes::sieve::naive;
 
     #[test]
     fn every_entry_is_that_of_trial_division() {
-        let primes = primes_up_to(1000);
-        let table = PiTable::sieve(0, 20_000, 0, &primes);
+        let table = PiTable::new(0, 20_000, 0);
         let mut count = 0;
         assert_eq!(table.high(), 20_032);
         for n in 0..table.high() {
             count += u64::from(naive::is_prime(n));
             assert_eq!(table.pi(n), count, "n = {n}");
         }
-        let piece = PiTable::sieve(6400, 20_000, table.pi(6399), &primes);
-        assert!((6400..20_000).all(|n| piece.pi(n) == table.pi(n)));
+        let piece = PiTable::new(6720, 20_000, table.pi(6719));
+        assert!((6720..20_000).all(|n| piece.pi(n) == table.pi(n)));
         assert_eq!(piece.count(), table.count());
     }
 }

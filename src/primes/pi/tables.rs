@@ -4,9 +4,9 @@ use super::factor::FactorTable;
 use super::hard_sieve::Sieves;
 use super::level::Level;
 use super::shape::Shape;
-use super::table::PiTable;
+use super::table::{Filling, PiTable};
 use crate::primes::phi::PhiTiny;
-use crate::primes::sieve::primes_up_to;
+use crate::primes::sieve::{Sieve, Step};
 
 /// What the sums look up. Read only once it is made; shared by all threads.
 pub(crate) struct Tables {
@@ -45,45 +45,70 @@ impl Tables {
 /// The making of [`Tables`].
 pub(crate) struct Making {
     tables: Tables,
+    stage: Stage,
+}
+
+/// What is being made.
+enum Stage {
+    Primes(Sieve),
+    Pi(Filling),
+    Factors,
 }
 
 impl Making {
-    /// Starts.
+    /// Begins.
     pub(crate) fn new(shape: Shape, level: Level) -> Self {
+        let limit = shape.table_limit();
+        let count = (1.25506 * limit as f64 / (limit as f64).ln()) as usize;
+        let mut primes = Vec::with_capacity(count);
+        primes.push(1);
         Self {
             tables: Tables {
                 shape,
                 level,
-                primes: Vec::new(),
-                reciprocals: Vec::new(),
+                primes,
+                reciprocals: Vec::with_capacity(count),
                 pi: PiTable::default(),
-                factors: FactorTable::default(),
+                factors: FactorTable::new(shape.y),
                 sieves: Sieves::new(level),
                 phi: PhiTiny::new(),
             },
+            stage: Stage::Primes(Sieve::new(0, limit)),
         }
     }
 
-    /// Does a piece of the work; true when all is done.
+    /// Works for at most a millisecond or so; true when all is done.
     pub(crate) fn step(&mut self) -> bool {
         let Tables {
             shape,
             primes,
             reciprocals,
-            pi,
             factors,
             ..
         } = &mut self.tables;
-        let limit = shape.table_limit();
-        if primes.is_empty() {
-            *primes = [1].into_iter().chain(primes_up_to(limit as u32)).collect();
-            *reciprocals = primes.iter().map(|&p| 1.0 / f64::from(p)).collect();
-        } else if pi.high() == 0 {
-            *pi = PiTable::sieve(0, limit + 1, 0, &primes[1..]);
-        } else {
-            factors.extend(primes);
+        match &mut self.stage {
+            Stage::Primes(sieve) => match sieve.step() {
+                Step::Busy => {}
+                Step::Segment(segment) => {
+                    segment.for_each(|prime| primes.push(prime as u32));
+                    let new = &primes[reciprocals.len()..];
+                    reciprocals.extend(new.iter().map(|&prime| 1.0 / f64::from(prime)));
+                }
+                Step::Done => self.stage = Stage::Pi(Filling::new(0, shape.table_limit() + 1, 0)),
+            },
+            Stage::Pi(filling) => {
+                if filling.step()
+                    && let Stage::Pi(filling) = std::mem::replace(&mut self.stage, Stage::Factors)
+                {
+                    self.tables.pi = filling.finish();
+                }
+            }
+            Stage::Factors => {
+                factors.extend(primes);
+                return factors.end() > shape.y;
+            }
         }
-        factors.end() > shape.y
+        false
     }
 
     /// The tables, once [`Making::step`] said that all is done.

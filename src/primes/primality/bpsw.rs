@@ -30,13 +30,19 @@ pub(crate) struct Power<E> {
     pub(crate) next: u32,
 }
 
-/// `V_k`, `V_(k+1)` and `Q^k` of the Lucas sequence for `P = 1`, `Q = (1 - D) / 4`, where `k` has the bits of `n + 1` from `next` up.
+/// The strong Lucas test for `P = 1`, `Q = (1 - D) / 4`, on the powers of `r = alpha / beta`, the quotient of the zeros of `x^2 - P x + Q`.
+///
+/// `U_d = 0` means `r^d = 1` and `V_d = 0` means `r^d = -1`; and `V_2k = Q^k W_k` for `W_k = r^k + r^-k`. These `W` are a Lucas sequence with
+/// `Q = 1`, `W_1 = P^2 / Q - 2`, which needs no powers of `Q`: two multiplications a bit and not three (R. Crandall, C. Pomerance, "Prime
+/// Numbers", section 3.6.3, take the same way to the test without "strong").
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lucas<E> {
-    pub(crate) q: i32,
-    pub(crate) v: E,
-    pub(crate) v_after: E,
-    pub(crate) q_power: E,
+    /// `W_1`
+    pub(crate) first: E,
+    /// `W_k` and `W_(k+1)`, where `k` has the bits of `n + 1` from `next` up.
+    pub(crate) w: E,
+    pub(crate) w_after: E,
+    /// The bits of `n + 1` that are still to come.
     pub(crate) next: u32,
 }
 
@@ -82,7 +88,11 @@ impl<E: Clone + PartialEq> Test<E> {
             let size = discriminant.unsigned_abs();
             // Every D of the sequence 5, -7, 9, -11, ... is 1 mod 4, so reciprocity has no sign: (D/n) = (n/|D|).
             match jacobi(ring.modulus_mod(size), size) {
-                -1 => return Self::Lucas(Lucas::new(ring, (1 - discriminant) / 4)),
+                -1 => {
+                    // Without an inverse of Q there is a common factor.
+                    let inverse = ring.inverse((1 - discriminant) / 4);
+                    return inverse.map_or(Self::Done(false), |inverse| Self::Lucas(Lucas::new(ring, &inverse)));
+                }
                 // A common factor; n itself may be that factor's size only if n is a small prime.
                 0 if ring.modulus_bits() > 32 - size.leading_zeros() => return Self::Done(false),
                 _ => {
@@ -101,16 +111,14 @@ impl<E: Clone + PartialEq> Test<E> {
         match self {
             Self::Power(Power { power, next }) => Test::Power(Power { power: to(power), next }),
             Self::Lucas(Lucas {
-                q,
-                v,
-                v_after,
-                q_power,
+                first,
+                w,
+                w_after,
                 next,
             }) => Test::Lucas(Lucas {
-                q,
-                v: to(v),
-                v_after: to(v_after),
-                q_power: to(q_power),
+                first: to(first),
+                w: to(w),
+                w_after: to(w_after),
                 next,
             }),
             Self::Done(verdict) => Test::Done(verdict),
@@ -120,7 +128,7 @@ impl<E: Clone + PartialEq> Test<E> {
     /// The share of the whole cost that is done, 0.0..=1.0, if the number turns out to be prime.
     pub(crate) fn progress(&self, modulus_bits: u32) -> f64 {
         let bits = f64::from(modulus_bits);
-        // A step costs one squaring, against two or three multiplications.
+        // A step costs one squaring, against a squaring and a multiplication.
         const POWER_SHARE: f64 = 0.3;
         match self {
             Self::Power(power) => POWER_SHARE * (1.0 - f64::from(power.next) / bits),
@@ -162,20 +170,18 @@ impl<E: Clone + PartialEq> Power<E> {
 }
 
 impl<E: Clone + PartialEq> Lucas<E> {
-    fn new<R: Ring<Element = E>>(ring: &R, q: i32) -> Self {
-        // k = 1: V_1 = P = 1 and V_2 = P^2 - 2 Q.
-        let one = ring.one();
-        let q_power = ring.scale(&one, q);
-        let v_after = ring.sub(&one, &ring.add(&q_power, &q_power));
+    fn new<R: Ring<Element = E>>(ring: &R, q_inverse: &E) -> Self {
+        let two = ring.add(&ring.one(), &ring.one());
+        let first = ring.sub(q_inverse, &two);
+        let w_after = ring.sub(&ring.square(&first), &two);
         let next = match ring.modulus_bits() {
             bits if (0..bits).all(|i| ring.modulus_bit(i)) => bits,
             bits => bits - 1,
         };
         Self {
-            q,
-            v: one,
-            v_after,
-            q_power,
+            w: first.clone(),
+            first,
+            w_after,
             next,
         }
     }
@@ -183,61 +189,51 @@ impl<E: Clone + PartialEq> Lucas<E> {
     #[inline]
     fn advance<R: Ring<Element = E>>(&mut self, ring: &R, over: &mut impl FnMut() -> bool) -> Option<bool> {
         let zero = ring.zero();
-        let one = ring.one();
+        let two = ring.add(&ring.one(), &ring.one());
         // n + 1 = odd * 2^twos; above its lowest set bit its bits are those of n (none if n is a Mersenne number).
         let mut twos = 1;
         while twos < ring.modulus_bits() && ring.modulus_bit(twos) {
             twos += 1;
         }
         loop {
+            if self.next == twos && self.is_sign(ring, &two) {
+                return Some(true);
+            }
             if self.next <= twos {
-                // D U_k = 2 V_(k+1) - P V_k, and D has no factor in common with n.
-                if self.v == zero || (self.next == twos && ring.add(&self.v_after, &self.v_after) == self.v) {
+                if self.next > 1 && self.w == zero {
                     return Some(true);
                 }
-                if self.next <= 1 {
+                if self.next <= 2 {
                     return Some(false);
                 }
             }
             self.next -= 1;
-            self.double(ring, &one, twos);
+            if self.next == twos || (self.next > twos && ring.modulus_bit(self.next)) {
+                self.w = ring.sub(&ring.mul(&self.w, &self.w_after), &self.first);
+                self.w_after = ring.sub(&ring.square(&self.w_after), &two);
+            } else {
+                // Past the odd part only W_k is looked at.
+                if self.next > twos {
+                    self.w_after = ring.sub(&ring.mul(&self.w, &self.w_after), &self.first);
+                }
+                self.w = ring.sub(&ring.square(&self.w), &two);
+            }
             if over() {
                 return None;
             }
         }
     }
 
-    /// From `k` to `2 k` or `2 k + 1`, whichever is the index for bit `next`.
-    #[inline(always)]
-    fn double<R: Ring<Element = E>>(&mut self, ring: &R, one: &E, twos: u32) {
-        let odd = self.next == twos || (self.next > twos && ring.modulus_bit(self.next));
-        if odd {
-            let q_after = ring.scale(&self.q_power, self.q);
-            self.v = ring.sub(&ring.mul(&self.v, &self.v_after), &self.q_power);
-            self.v_after = ring.sub(&ring.square(&self.v_after), &ring.add(&q_after, &q_after));
-            // Q = -1 half of the time: then Q^(2k+1) is -1 and Q^2k is 1.
-            self.q_power = if self.q == -1 {
-                ring.sub(&ring.zero(), one)
-            } else {
-                ring.mul(&self.q_power, &q_after)
-            };
-        } else {
-            // Past the odd part only V is looked at.
-            if self.next > twos {
-                self.v_after = ring.sub(&ring.mul(&self.v, &self.v_after), &self.q_power);
-            }
-            self.v = ring.sub(&ring.square(&self.v), &ring.add(&self.q_power, &self.q_power));
-            self.q_power = if self.q == -1 {
-                one.clone()
-            } else {
-                ring.square(&self.q_power)
-            };
-        }
+    /// Whether `r^k` is 1 or -1: then `W_k = r^k + r^-k` and `W_(k+1)` are those of `k = 0` or their negatives.
+    fn is_sign<R: Ring<Element = E>>(&self, ring: &R, two: &E) -> bool {
+        let zero = ring.zero();
+        (self.w == *two && self.w_after == self.first)
+            || (self.w == ring.sub(&zero, two) && self.w_after == ring.sub(&zero, &self.first))
     }
 }
 
 /// The Jacobi symbol `(a/n)` for odd `n`.
-fn jacobi(a: u32, n: u32) -> i32 {
+pub(crate) fn jacobi(a: u32, n: u32) -> i32 {
     let (mut a, mut n, mut sign) = (a % n, n, 1);
     while a != 0 {
         let twos = a.trailing_zeros();

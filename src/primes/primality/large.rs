@@ -175,6 +175,9 @@ macro_rules! kept_ring {
             fn square(&self, a: &Self::Element) -> Self::Element {
                 a.sqr()
             }
+            fn inverse(&self, k: i32) -> Option<Self::Element> {
+                self.scale(&self.one, k).inv()
+            }
             about_the_modulus!();
         }
     };
@@ -228,6 +231,14 @@ impl Ring for Fold<'_> {
             Some(twos) if twos + 1 == a.bit_len() => self.reduce(Natural::ONE << (2 * twos)),
             _ => self.reduce(a.sqr()),
         }
+    }
+    fn inverse(&self, k: i32) -> Option<Natural> {
+        // (1 + t n) / k for the t that makes it whole.
+        let size = k.unsigned_abs();
+        let residue = u64::from(self.modulus_mod(size));
+        let t = (0..size).find(|t| (1 + u64::from(*t) * residue).is_multiple_of(size.into()))?;
+        let inverse = (self.modulus * t + 1u8) / size;
+        Some(if k < 0 { self.modulus - inverse } else { inverse })
     }
     about_the_modulus!();
 }

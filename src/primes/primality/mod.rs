@@ -6,7 +6,7 @@
 pub(crate) mod bpsw;
 pub(crate) mod large;
 pub(crate) mod ring;
-pub(crate) mod search;
+pub mod search;
 
 use bpsw::Test;
 use ring::{Montgomery, Ring};

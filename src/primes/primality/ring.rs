@@ -22,6 +22,9 @@ pub(crate) trait Ring {
     fn mul(&self, a: &Self::Element, b: &Self::Element) -> Self::Element;
     /// `a * a`
     fn square(&self, a: &Self::Element) -> Self::Element;
+    /// `1 / k` for a small `k` that is not 0; `None` if it has a factor in common with `n`.
+    fn inverse(&self, k: i32) -> Option<Self::Element>;
+
     /// `a * k` for a small `k`, by doublings.
     #[inline]
     fn scale(&self, a: &Self::Element, k: i32) -> Self::Element {
@@ -64,6 +67,8 @@ pub(crate) trait Word: Copy + Ord + std::fmt::Debug {
     fn overflowing_sub(self, b: Self) -> (Self, bool);
     /// `a + b` modulo the word, and whether it went over the top.
     fn overflowing_add(self, b: Self) -> (Self, bool);
+    /// `a / k`
+    fn div_small(self, k: u32) -> Self;
     /// The word of a small number.
     fn of(small: u32) -> Self;
     /// `2^BITS mod self`
@@ -98,6 +103,10 @@ macro_rules! word {
             #[inline(always)]
             fn overflowing_add(self, b: Self) -> (Self, bool) {
                 <$word>::overflowing_add(self, b)
+            }
+            #[inline]
+            fn div_small(self, k: u32) -> Self {
+                self / Self::from(k)
             }
             #[inline(always)]
             fn of(small: u32) -> Self {
@@ -238,6 +247,25 @@ impl<W: Word> Ring for Montgomery<W> {
     fn square(&self, a: &W) -> W {
         self.times(*a, *a)
     }
+    fn inverse(&self, k: i32) -> Option<W> {
+        let size = k.unsigned_abs();
+        // (1 + t n) / k for the t that makes it whole; Montgomery form is linear, so 1 may be the element.
+        let one = u64::from(self.one.mod_small(size));
+        let n = u64::from(self.modulus.mod_small(size));
+        let t = (0..size).find(|t| (one + u64::from(*t) * n).is_multiple_of(size.into()))?;
+        // Quotients and remainders apart, since t n may be longer than a word.
+        let carry = (one + u64::from(t) * n) / u64::from(size);
+        let quotient = self.modulus.div_small(size).wrapping_mul(W::of(t));
+        let inverse = self
+            .one
+            .div_small(size)
+            .overflowing_add(quotient)
+            .0
+            .overflowing_add(W::of(carry as u32))
+            .0;
+        Some(if k < 0 { self.minus(W::ZERO, inverse) } else { inverse })
+    }
+
     #[inline]
     fn modulus_mod(&self, k: u32) -> u32 {
         self.modulus.mod_small(k)
@@ -306,6 +334,18 @@ mod tests {
             // Multiplying by the plain word 1 takes an element out of Montgomery form.
             let plain = |e: &u64| i128::from(ring.mul(e, &1));
             prop_assert_eq!(plain(&product), (plain(&a) * i128::from(k)).rem_euclid(n));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn inverses_are_inverses(n in 3u128.., shift in 0u32..120, k in -300i32..300) {
+            let ring = Montgomery::new((n >> shift | 1).max(3));
+            prop_assume!(k != 0);
+            match ring.inverse(k) {
+                Some(inverse) => prop_assert_eq!(ring.scale(&inverse, k), ring.one()),
+                None => prop_assert!((2..=k.unsigned_abs()).any(|d| ring.modulus_mod(d) == 0 && k.unsigned_abs() % d == 0)),
+            }
         }
     }
 

@@ -6,14 +6,16 @@
 //! sieve of Eratosthenes", 2002). The wheel modulo 210 skips the multiples of 7 as well. A bucket is a chain of blocks of
 //! one arena; a block that was worked off is used again at once, while it is still in the cache.
 
+use super::first_multiple::FirstMultiples;
 use crate::primes::wheel::TURNS_210;
 
-/// Primes in a block: 8 KiB.
+/// Words in a block: 8 KiB. The first is the number of the block filled before it in the same bucket, or 0; entries follow.
 const BLOCK: usize = 1024;
 
 /// The bits of a prime's entry: `prime / 30` above, then the state of the wheel, then the byte in its segment.
 const STATE_SHIFT: u32 = 23;
 const PRIME_SHIFT: u32 = 32;
+const STATES: u64 = 511;
 
 /// The largest segment: its bytes must fit the entry.
 pub(super) const MAX_SEGMENT: usize = 1 << STATE_SHIFT;
@@ -25,8 +27,8 @@ pub(super) struct BigPrimes {
     segment_shift: u32,
     /// The blocks. Block 0 is never used, so that a bucket's end 0 means "empty".
     arena: Vec<u64>,
-    /// For each block the one filled before it in the same bucket.
-    previous: Vec<u32>,
+    /// Scratch of `add`.
+    picked: Vec<(u64, u32)>,
     /// Blocks to be used again.
     free: Vec<u32>,
     /// For each of the next segments, where the next entry of its bucket goes; a multiple of `BLOCK` if its block is full.
@@ -45,7 +47,7 @@ impl BigPrimes {
         Self {
             segment_shift,
             arena: vec![0; BLOCK],
-            previous: vec![0],
+            picked: Vec::new(),
             free: Vec::new(),
             ends: vec![0; (reach + 2).next_power_of_two()],
             current: 0,
@@ -54,41 +56,55 @@ impl BigPrimes {
 
     /// Bytes of memory held.
     pub(super) fn memory(&self) -> usize {
-        8 * self.arena.capacity() + 4 * (self.previous.capacity() + self.free.capacity() + self.ends.capacity())
+        8 * self.arena.capacity() + 4 * (self.free.capacity() + self.ends.capacity())
     }
 
-    /// Adds a prime with `prime / 30 = a` whose next multiple has the state `state` of [`TURNS_210`] and lies `at` bytes
-    /// behind the start of the segment that is crossed off next.
-    #[inline]
-    pub(super) fn add(&mut self, a: u32, state: u32, at: usize) {
-        let mask = (1 << self.segment_shift) - 1;
-        let entry = u64::from(a) << PRIME_SHIFT | u64::from(state) << STATE_SHIFT | (at & mask) as u64;
-        self.push(self.current + (at >> self.segment_shift), entry);
-    }
-
-    #[inline(always)]
-    fn push(&mut self, segment: usize, entry: u64) {
-        let bucket = segment & (self.ends.len() - 1);
-        let mut end = self.ends[bucket];
-        if end as usize % BLOCK == 0 {
-            end = self.new_block(end);
+    /// Adds those primes whose multiple is at most `reach` bytes behind the start of the segment that is crossed off next; on
+    /// the wheel modulo 210.
+    pub(super) fn add(&mut self, primes: &FirstMultiples, reach: u64) {
+        // Which primes stay is random. Picking them first is cheaper than a branch that is often guessed wrong.
+        self.picked.resize(primes.tags.len(), (0, 0));
+        let mut count = 0;
+        for (&tag, &byte) in primes.tags.iter().zip(&primes.bytes) {
+            self.picked[count] = (tag, byte);
+            count += usize::from(u64::from(byte) <= reach);
         }
-        self.arena[end as usize] = entry;
-        self.ends[bucket] = end + 1;
+        let (shift, current) = (self.segment_shift, self.current);
+        let mut index = 0;
+        while index < count {
+            let (arena, ends) = (&mut self.arena[..], &mut self.ends[..]);
+            let (in_segment, in_ends) = ((1 << shift) - 1, ends.len() - 1);
+            let mut full = None;
+            for &(tag, byte) in &self.picked[index..count] {
+                let bucket = (current + (byte >> shift) as usize) & in_ends;
+                let slot = ends[bucket];
+                if slot as usize % BLOCK == 0 {
+                    full = Some((bucket, slot));
+                    break;
+                }
+                arena[slot as usize] =
+                    tag >> PRIME_SHIFT << PRIME_SHIFT | (tag & STATES) << STATE_SHIFT | u64::from(byte & in_segment);
+                ends[bucket] = slot + 1;
+                index += 1;
+            }
+            if let Some((bucket, slot)) = full {
+                self.ends[bucket] = self.new_block(slot);
+            }
+        }
     }
 
-    /// The start of a fresh block behind the full one that ends at `end` (0: there is none).
+    /// The first slot of a fresh block behind the full one that ends at `end` (0: there is none).
     #[cold]
     #[inline(never)]
     fn new_block(&mut self, end: u32) -> u32 {
         let block = self.free.pop().unwrap_or_else(|| {
-            let block = self.previous.len() as u32;
-            self.previous.push(0);
+            let block = self.arena.len() / BLOCK;
             self.arena.resize(self.arena.len() + BLOCK, 0);
-            block
+            block as u32
         });
-        self.previous[block as usize] = (end / BLOCK as u32).saturating_sub(1);
-        block * BLOCK as u32
+        let start = block * BLOCK as u32;
+        self.arena[start as usize] = u64::from((end / BLOCK as u32).saturating_sub(1));
+        start + 1
     }
 
     /// Crosses off about one block of primes; false once the segment is done. Then the next segment's turn has come.
@@ -99,30 +115,50 @@ impl BigPrimes {
             return false;
         }
         let block = (end - 1) / BLOCK as u32;
-        let previous = self.previous[block as usize];
+        let start = (block * BLOCK as u32) as usize;
+        let previous = self.arena[start] as u32;
         if previous != 0 {
             // The rest of the bucket: its last block is full.
             self.ends[self.current] = (previous + 1) * BLOCK as u32;
         }
-        self.cross_off_entries((block * BLOCK as u32) as usize, end as usize, segment);
+        self.cross_off_entries(start + 1, end as usize, segment);
         self.free.push(block);
         true
     }
 
+    /// Crosses off the entries `start..end` of the arena and moves each to the bucket of its next multiple.
     fn cross_off_entries(&mut self, start: usize, end: usize, segment: &mut [u8]) {
-        let (shift, current) = (self.segment_shift, self.current);
-        let mask = (1 << shift) - 1;
-        for index in start..end {
-            let entry = self.arena[index];
-            let a = (entry >> PRIME_SHIFT) as usize;
-            let turn = &TURNS_210[(entry >> STATE_SHIFT) as usize & 511];
-            let at = entry as usize & (MAX_SEGMENT - 1);
-            if let Some(byte) = segment.get_mut(at) {
-                *byte &= turn.keep;
+        let mut index = start;
+        while index < end {
+            // Runs until a bucket needs a new block. Slices and bounds are held in registers that way.
+            let (shift, current) = (self.segment_shift, self.current);
+            let (arena, ends) = (&mut self.arena[..], &mut self.ends[..]);
+            let (in_segment, in_ends) = ((1 << shift) - 1, ends.len() - 1);
+            let full = loop {
+                let entry = arena[index];
+                let turn = &TURNS_210[(entry >> STATE_SHIFT & STATES) as usize];
+                let at = entry as usize & (MAX_SEGMENT - 1);
+                let a = entry >> PRIME_SHIFT;
+                let next = at + a as usize * turn.gap as usize + turn.carry as usize;
+                let bucket = (current + (next >> shift)) & in_ends;
+                let slot = ends[bucket];
+                if slot as usize % BLOCK == 0 {
+                    break Some((bucket, slot));
+                }
+                if let Some(byte) = segment.get_mut(at) {
+                    *byte &= turn.keep;
+                }
+                arena[slot as usize] =
+                    a << PRIME_SHIFT | u64::from(turn.next) << STATE_SHIFT | (next & in_segment) as u64;
+                ends[bucket] = slot + 1;
+                index += 1;
+                if index == end {
+                    break None;
+                }
+            };
+            if let Some((bucket, slot)) = full {
+                self.ends[bucket] = self.new_block(slot);
             }
-            let at = at + a * turn.gap as usize + turn.carry as usize;
-            let moved = (a as u64) << PRIME_SHIFT | u64::from(turn.next) << STATE_SHIFT | (at & mask) as u64;
-            self.push(current + (at >> shift), moved);
         }
     }
 }

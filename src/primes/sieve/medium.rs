@@ -5,6 +5,7 @@
 //! several multiples. So primes are kept in 64 lists, one for each residue of the prime and of its next cofactor: all primes
 //! of a list enter the unrolled walk at the same place, and only the way out is a guess (primesieve's EratMedium has the idea).
 
+use super::first_multiple::FirstMultiples;
 use crate::primes::wheel::TURNS_30;
 
 /// A prime waiting for the next segment: `prime / 30` in the high half, the byte of its next multiple relative to that
@@ -29,10 +30,11 @@ impl Default for MediumPrimes {
 }
 
 impl MediumPrimes {
-    /// Adds a prime of the residue class `class`, `prime / 30 = a`, whose next multiple has the cofactor residue `state` and
-    /// lies in the byte `at` of the segment that is crossed off next.
-    pub(super) fn add(&mut self, a: u32, class: usize, state: usize, at: u32) {
-        self.waiting[8 * class + state].push(u64::from(a) << 32 | u64::from(at));
+    /// Adds primes, from the segment on that is crossed off next; on the wheel modulo 30.
+    pub(super) fn add(&mut self, primes: &FirstMultiples) {
+        for (&tag, &byte) in primes.tags.iter().zip(&primes.bytes) {
+            self.waiting[tag as usize % 64].push(tag >> 32 << 32 | u64::from(byte));
+        }
     }
 
     /// Bytes of memory held.

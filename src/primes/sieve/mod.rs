@@ -4,6 +4,7 @@
 
 mod big;
 mod feed;
+mod first_multiple;
 mod list;
 mod medium;
 mod popcount;

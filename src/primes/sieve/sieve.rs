@@ -9,21 +9,20 @@
 
 use super::big::{self, BigPrimes};
 use super::feed::{Feed, first_primes};
+use super::first_multiple::{self, FirstMultiples, Wheel};
 use super::medium::MediumPrimes;
 use super::presieve;
 
 use super::segment::Segment;
 use super::small::{self, SmallPrimes};
 use crate::primes::primality::is_prime_u64;
-use crate::primes::wheel::{
-    BITS_BELOW, COPRIME_TO_210, NEXT_COPRIME, NEXT_COPRIME_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit,
-};
+use crate::primes::wheel::{BITS_BELOW, COPRIME_TO_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
 
 /// Small primes are crossed off in chunks of so many bytes: the smallest first-level cache of today's machines.
 const CHUNK: usize = 32 << 10;
 
 /// Primes up to this bound are small.
-const MAX_SMALL: u32 = 8 << 10;
+const MAX_SMALL: u32 = 16 << 10;
 
 /// The largest segment, in bytes: half of a usual second-level cache.
 const MAX_SEGMENT: usize = 512 << 10;
@@ -42,8 +41,8 @@ const PARTIAL_SEGMENT: usize = 2 << 10;
 
 /// What the work costs, in nanoseconds on the machine it was measured on: to add the sieving primes for each number up to
 /// their bound, to test what is left for each number of the range.
-const FEED_COST: f64 = 0.25;
-const TEST_COST: f64 = 70.0;
+const FEED_COST: f64 = 0.27;
+const TEST_COST: f64 = 22.0;
 
 /// Words whose numbers are tested in a step: about 20 numbers.
 const TEST_WORDS: usize = 2;
@@ -78,6 +77,7 @@ pub struct Sieve {
     phase: Phase,
     /// Made with the first segment.
     feed: Option<Feed>,
+    first_multiples: FirstMultiples,
     small: SmallPrimes,
     medium: MediumPrimes,
     big: Option<BigPrimes>,
@@ -140,6 +140,7 @@ impl Sieve {
             buffer: Vec::new(),
             phase: if low > last { Phase::Done } else { Phase::Start },
             feed: None,
+            first_multiples: FirstMultiples::default(),
             small: SmallPrimes::default(),
             medium: MediumPrimes::default(),
             big: None,
@@ -266,37 +267,25 @@ impl Sieve {
     }
 
     /// Adds sieving primes up to `root`, or a batch of them.
+    #[inline(never)]
     fn feed_some(&mut self, root: u32) {
-        // Taken out for the loop, because adding needs the rest of the sieve.
-        let Some(mut feed) = self.feed.take() else { return };
-        match feed.take(root) {
-            Some(batch) => batch.iter().for_each(|&prime| self.add(prime)),
-            None => self.phase = Phase::Chunk { start: 0 },
+        let low = self.segment_low();
+        let Some(primes) = self.feed.as_mut().and_then(|feed| feed.take(root)) else {
+            self.phase = Phase::Chunk { start: 0 };
+            return;
+        };
+        let (medium, big) = primes.split_at(primes.partition_point(|&p| p <= self.max_medium));
+        if !medium.is_empty() {
+            self.first_multiples.find(medium, low, Wheel::Modulo30);
+            self.medium.add(&self.first_multiples);
         }
-        self.feed = Some(feed);
-    }
-
-    /// Adds a sieving prime that is not small, from its square or the current segment on, whichever is later.
-    #[inline]
-    fn add(&mut self, prime: u32) {
-        let (p, a, r) = (u64::from(prime), u64::from(prime / 30), prime % 30);
-        let class = bit(r as usize);
-        let q = self.segment_low().div_ceil(p).max(p);
-        let byte_of = |q: u64| a * q + u64::from(r) * (q / 30) + u64::from(r) * (q % 30) / 30;
-        if prime <= self.max_medium {
-            let (up, state) = NEXT_COPRIME[(q % 30) as usize];
-            let at = byte_of(q + u64::from(up)) - self.first_byte;
-            self.medium.add(a as u32, class, state.into(), at as u32);
-        } else {
-            let (up, index) = NEXT_COPRIME_210[(q % 210) as usize];
-            let at = byte_of(q + u64::from(up)) - self.first_byte;
-            if at > self.last / NUMBERS_PER_BYTE - self.first_byte {
-                return;
-            }
-            let state = class * COPRIME_TO_210 + usize::from(index);
-            self.big
-                .get_or_insert_with(|| BigPrimes::new(self.segment_bytes, self.max_prime))
-                .add(a as u32, state as u32, at as usize);
+        if !big.is_empty() {
+            self.first_multiples.find(big, low, Wheel::Modulo210);
+            let reach = self.last / NUMBERS_PER_BYTE - self.first_byte;
+            let big = self
+                .big
+                .get_or_insert_with(|| BigPrimes::new(self.segment_bytes, self.max_prime));
+            big.add(&self.first_multiples, reach);
         }
     }
 
@@ -421,6 +410,7 @@ fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
 }
 
 const _: () = assert!(MAX_SEGMENT <= big::MAX_SEGMENT && MAX_SMALL as usize <= small::SLACK);
+const _: () = assert!(MAX_SMALL >= first_multiple::MIN_PRIME);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,515 @@
+//! Which unit of a count comes next, and what its result does to the sums. Start at [`Schedule::cut`].
+//!
+//! First come the tables; while one worker makes them the others sieve for B. Then the sums that need a table of `pi` up to `sqrt x`, of
+//! which two pieces exist at a time, then D, then what is left of B: so no worker waits for another, and the last units are short.
+
+use super::lane::{Lane, WINDOW};
+use super::unit::{ClosedUnit, EasyUnit, HardUnit, OrdinaryUnit, SemiprimesUnit, TableUnit, Unit};
+use crate::job::checkpoint::{Damaged, Reader, Writer};
+use crate::job::plan::Budget;
+use crate::primes::pi::easy::Leaves;
+use crate::primes::pi::level::Level;
+use crate::primes::pi::shape::Shape;
+use crate::primes::pi::table::{ALIGNMENT, Filling, PiTable};
+use crate::primes::pi::tables::{Making, Tables};
+use crate::primes::pi::{easy, hard, ordinary, semiprimes, sigma};
+use std::sync::Arc;
+
+/// How many numbers a piece of the table of `pi` up to `sqrt x` covers: 1 MB of table, half of a usual second-level cache.
+const TABLE_STEP: u64 = ALIGNMENT << 13;
+
+/// How many entries of the factor table a unit of Phi0 takes.
+const ORDINARY_STEP: usize = 1 << 17;
+
+/// How many leaves a unit of A + C looks up, about.
+const EASY_LEAVES: u64 = 1 << 22;
+
+/// A count under way.
+pub(super) struct Schedule {
+    shape: Shape,
+    level: Level,
+    preparation: Preparation,
+    /// Units that were interrupted.
+    again: Vec<Unit>,
+    ordinary: Lane<(u64, u64)>,
+    easy: Lane<((u64, usize), Leaves)>,
+    semiprimes: Lane<(u64, semiprimes::Piece)>,
+    hard: Lane<(u64, hard::Segment)>,
+    /// Where the next unit of each sum begins.
+    next: Cursors,
+    /// Up to where each sum is put together.
+    done: Cursors,
+    sums: Sums,
+    table: Pieces,
+    closed: Closed,
+    /// Rooms for segments of D that nobody uses now.
+    rooms: Vec<Box<hard::Work>>,
+    spent: f64,
+    progress: f64,
+}
+
+/// The tables.
+enum Preparation {
+    Missing,
+    Away,
+    Interrupted(Box<Making>),
+    Done(Arc<Tables>),
+}
+
+/// What is known without sieving.
+enum Closed {
+    Missing,
+    Away,
+    Done { sum: u64, cost: f64 },
+}
+
+/// How far the sums have come.
+#[derive(Debug, Clone)]
+struct Cursors {
+    /// How many indices of the factor table.
+    ordinary: u64,
+    /// A piece of the table up to `sqrt x`, and the index of a prime.
+    easy: (u64, usize),
+    semiprimes: u64,
+    hard: u64,
+}
+
+/// What is put together so far.
+#[derive(Debug, Clone, Default)]
+struct Sums {
+    ordinary: u64,
+    easy: Leaves,
+    semiprimes: semiprimes::Piece,
+    hard: u64,
+    /// For each prime of D, how many numbers of the segments so far no prime before it divides.
+    hard_base: Vec<u64>,
+}
+
+/// The table of `pi` up to `sqrt x`: two pieces at a time, made one after the other.
+#[derive(Default)]
+struct Pieces {
+    /// `counts[i]`: how many primes lie below piece `i`.
+    counts: Vec<u64>,
+    now: Option<Arc<PiTable>>,
+    next: Option<Arc<PiTable>>,
+    is_away: bool,
+    /// `pi` where B begins.
+    pi_start: u64,
+    pi_sqrt_x: u64,
+}
+
+/// What units cost, in nanoseconds on the machine where they were measured. Only their proportions count.
+struct Costs {
+    /// Tables, for each number up to `y`.
+    make: f64,
+    ordinary: f64,
+    table: f64,
+    easy: f64,
+    semiprime: f64,
+}
+
+const COSTS: Costs = Costs {
+    make: 4.0,
+    ordinary: 8.0,
+    table: 0.15,
+    easy: 0.4,
+    semiprime: 10.0,
+};
+
+impl Schedule {
+    /// Begins the count for this shape.
+    pub(super) fn new(shape: Shape, level: Level) -> Self {
+        let cursors = Cursors {
+            ordinary: 0,
+            easy: (0, 0),
+            semiprimes: semiprimes::start(&shape),
+            hard: 0,
+        };
+        Self {
+            shape,
+            level,
+            preparation: Preparation::Missing,
+            again: Vec::new(),
+            ordinary: Lane::default(),
+            easy: Lane::default(),
+            semiprimes: Lane::default(),
+            hard: Lane::default(),
+            next: cursors.clone(),
+            done: cursors,
+            sums: Sums::default(),
+            table: Pieces {
+                counts: vec![0],
+                ..Pieces::default()
+            },
+            closed: Closed::Missing,
+            rooms: Vec::new(),
+            spent: 0.0,
+            progress: 0.0,
+        }
+    }
+
+    /// The next unit, see [`crate::job::Plan::cut`].
+    pub(super) fn cut(&mut self) -> Option<Unit> {
+        if let Some(unit) = self.again.pop() {
+            return Some(unit);
+        }
+        let tables = match std::mem::replace(&mut self.preparation, Preparation::Away) {
+            Preparation::Missing => return Some(Unit::Make(Box::new(Making::new(self.shape, self.level)))),
+            Preparation::Interrupted(making) => return Some(Unit::Make(making)),
+            Preparation::Away => return self.cut_semiprimes(),
+            Preparation::Done(tables) => tables,
+        };
+        let unit = self
+            .cut_closed(&tables)
+            .or_else(|| self.cut_table())
+            .or_else(|| self.cut_ordinary(&tables))
+            .or_else(|| self.cut_easy(&tables))
+            .or_else(|| self.cut_hard(&tables))
+            .or_else(|| self.cut_semiprimes());
+        self.preparation = Preparation::Done(tables);
+        unit
+    }
+
+    /// Cuts and absorbs on this thread until the answer is there or the budget is over.
+    pub(super) fn play(&mut self, budget: Budget<'_>) {
+        while let Some(mut unit) = self.cut() {
+            let is_finished = unit.run(budget);
+            self.absorb(unit, is_finished);
+            if budget.over() {
+                break;
+            }
+        }
+    }
+
+    fn cut_closed(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
+        matches!(self.closed, Closed::Missing).then(|| {
+            self.closed = Closed::Away;
+            Unit::Closed(ClosedUnit::new(Arc::clone(tables), self.done.hard))
+        })
+    }
+
+    fn cut_ordinary(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
+        let all = ordinary::indices(tables);
+        let at = all.start + self.next.ordinary as usize;
+        if at >= all.end {
+            return None;
+        }
+        let index = self.ordinary.take()?;
+        let end = all.end.min(at + ORDINARY_STEP);
+        self.next.ordinary = (end - all.start) as u64;
+        Some(Unit::Ordinary(OrdinaryUnit {
+            index,
+            tables: Arc::clone(tables),
+            at,
+            end,
+            sum: 0,
+        }))
+    }
+
+    /// How many pieces the table up to `sqrt x` has.
+    fn pieces(&self) -> u64 {
+        self.shape.sqrt_x / TABLE_STEP + 1
+    }
+
+    fn cut_table(&mut self) -> Option<Unit> {
+        let number = self.next.easy.0 + u64::from(self.table.now.is_some());
+        if self.table.is_away || self.table.next.is_some() || number >= self.pieces() {
+            return None;
+        }
+        self.table.is_away = true;
+        let low = number * TABLE_STEP;
+        let high = (low + TABLE_STEP).min(self.shape.sqrt_x + 1);
+        let filling = Filling::new(low, high, self.table.counts[number as usize]);
+        Some(Unit::Table(TableUnit { filling }))
+    }
+
+    fn cut_easy(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
+        if self.table.now.is_none() {
+            self.table.now = self.table.next.take();
+        }
+        let segment = Arc::clone(self.table.now.as_ref()?);
+        let index = self.easy.take()?;
+        let (piece, at) = self.next.easy;
+        let all = easy::in_segment(tables, segment.low());
+        let at = at.clamp(all.start, all.end);
+        let primes = EASY_LEAVES / easy::most_leaves(tables, &segment, at).max(1);
+        let end = all.end.min(at + primes.max(1) as usize);
+        self.next.easy = if end == all.end {
+            self.table.now = None;
+            (piece + 1, 0)
+        } else {
+            (piece, end)
+        };
+        Some(Unit::Easy(EasyUnit {
+            index,
+            tables: Arc::clone(tables),
+            segment,
+            at,
+            end,
+            next: self.next.easy,
+            leaves: Leaves::default(),
+        }))
+    }
+
+    fn cut_semiprimes(&mut self) -> Option<Unit> {
+        let at = self.next.semiprimes;
+        if at > self.shape.sieve_limit() {
+            return None;
+        }
+        let index = self.semiprimes.take()?;
+        let end = semiprimes::end(&self.shape, at);
+        self.next.semiprimes = end;
+        Some(Unit::Semiprimes(SemiprimesUnit {
+            index,
+            end,
+            work: Box::new(semiprimes::Work::new(&self.shape, at)),
+        }))
+    }
+
+    fn cut_hard(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
+        let low = self.next.hard;
+        if low > self.shape.sieve_limit() {
+            return None;
+        }
+        let index = self.hard.take()?;
+        let high = hard::end(&self.shape, low);
+        self.next.hard = high;
+        Some(Unit::Hard(HardUnit {
+            index,
+            tables: Arc::clone(tables),
+            low,
+            high,
+            work: self.rooms.pop().unwrap_or_default(),
+            is_begun: false,
+        }))
+    }
+
+    /// Takes in a unit that ran.
+    pub(super) fn absorb(&mut self, unit: Unit, is_finished: bool) {
+        match unit {
+            Unit::Make(making) if !is_finished => self.preparation = Preparation::Interrupted(making),
+            unit if !is_finished => self.again.push(unit),
+            unit => self.finish(unit),
+        }
+        let total = self.total_cost();
+        self.progress = self.progress.max((self.spent / total).min(1.0));
+    }
+
+    fn finish(&mut self, unit: Unit) {
+        let (shape, sums, done, spent) = (&self.shape, &mut self.sums, &mut self.done, &mut self.spent);
+        match unit {
+            Unit::Make(making) => {
+                *spent += make_cost(shape);
+                self.preparation = Preparation::Done(Arc::new(making.finish()));
+            }
+            Unit::Closed(unit) => {
+                *spent += unit.hard_cost_over;
+                let cost = unit.hard_cost + unit.easy_leaves as f64 * COSTS.easy;
+                self.closed = Closed::Done { sum: unit.sum, cost };
+            }
+            Unit::Ordinary(unit) => {
+                let end = (unit.end - ordinary::indices(&unit.tables).start) as u64;
+                self.ordinary.absorb(unit.index, (end, unit.sum), |(end, sum)| {
+                    *spent += (end - done.ordinary) as f64 * COSTS.ordinary;
+                    done.ordinary = end;
+                    sums.ordinary = sums.ordinary.wrapping_add(sum);
+                });
+            }
+            Unit::Table(unit) => {
+                let table = unit.filling.finish();
+                *spent += (table.high() - table.low()) as f64 * COSTS.table;
+                self.table.add(table, shape);
+            }
+            Unit::Easy(unit) => self
+                .easy
+                .absorb(unit.index, (unit.next, unit.leaves), |(next, leaves)| {
+                    *spent += leaves.count as f64 * COSTS.easy;
+                    done.easy = next;
+                    sums.easy.add(leaves);
+                }),
+            Unit::Semiprimes(unit) => {
+                let piece = unit.work.piece();
+                self.semiprimes.absorb(unit.index, (unit.end, piece), |(end, piece)| {
+                    *spent += semiprimes_cost(shape, done.semiprimes, end);
+                    done.semiprimes = end;
+                    sums.semiprimes.append(piece);
+                });
+            }
+            Unit::Hard(mut unit) => {
+                let segment = unit.work.finish();
+                self.rooms.push(unit.work);
+                let tables = unit.tables;
+                self.hard.absorb(unit.index, (unit.high, segment), |(high, segment)| {
+                    *spent += hard::cost(&tables, done.hard, high);
+                    done.hard = high;
+                    sums.add_hard(&segment);
+                });
+            }
+            Unit::Small { .. } | Unit::Solo(_) => unreachable!("a schedule cuts no such unit"),
+        }
+    }
+
+    /// The count, once all sums are whole.
+    pub(super) fn answer(&self) -> Option<u64> {
+        let (Closed::Done { sum: closed, .. }, Preparation::Done(tables)) = (&self.closed, &self.preparation) else {
+            return None;
+        };
+        let all = ordinary::indices(tables);
+        let limit = self.shape.sieve_limit();
+        let is_whole = self.done.ordinary == (all.end - all.start) as u64
+            && self.done.easy.0 == self.pieces()
+            && self.done.semiprimes > limit
+            && self.done.hard > limit;
+        let b = self.sums.semiprimes.counted_from(self.table.pi_start);
+        is_whole.then(|| {
+            closed
+                .wrapping_add(sigma::of_counts(tables, self.table.pi_sqrt_x))
+                .wrapping_add(self.sums.ordinary)
+                .wrapping_add(self.sums.easy.sum)
+                .wrapping_add(self.sums.hard)
+                .wrapping_sub(b)
+        })
+    }
+
+    /// See [`crate::job::Plan::progress`].
+    pub(super) fn progress(&self) -> f64 {
+        self.progress
+    }
+
+    /// What the whole count costs. Until the tables are there, what they tell is guessed: both do most of their work up to `sqrt x`.
+    fn total_cost(&self) -> f64 {
+        let shape = &self.shape;
+        let entries = shape.y as f64 * 480.0 / 2310.0;
+        let sieves = semiprimes_cost(shape, semiprimes::start(shape), shape.sieve_limit() + 1);
+        let leaves = match self.closed {
+            Closed::Done { cost, .. } => cost,
+            _ => 4.0 * sieves,
+        };
+        make_cost(shape) + entries * COSTS.ordinary + shape.sqrt_x as f64 * COSTS.table + sieves + leaves
+    }
+
+    /// See [`crate::job::Plan::memory`].
+    pub(super) fn memory(shape: &Shape, workers: usize) -> u64 {
+        let workers = workers as u64;
+        let limit = shape.table_limit() as f64;
+        let primes = 1.3 * limit / limit.ln();
+        // A prime has 4 bytes and a reciprocal of 8, 64 numbers have a word, 2310 have 480 entries of 2 bytes.
+        let tables = 12.0 * primes + limit / 8.0 + 0.42 * (shape.y + shape.y / 32) as f64;
+        let piece = shape.sqrt_x.min(TABLE_STEP) / 8;
+        let width = 1.3 * shape.x_star as f64 / (shape.x_star as f64).ln();
+        let waiting = (2 * WINDOW) as f64 * 8.0 * width;
+        let busy = workers * (hard::MEMORY + semiprimes::memory(shape));
+        (1 << 20) + tables as u64 + (3 + workers) * piece + waiting as u64 + busy
+    }
+
+    /// Writes what is put together.
+    pub(super) fn save(&self, writer: &mut Writer) {
+        let Self { done, sums, table, .. } = self;
+        writer
+            .u64(self.shape.y)
+            .u64(done.ordinary)
+            .u64(sums.ordinary)
+            .u64(done.easy.0)
+            .u64(done.easy.1 as u64)
+            .u64(sums.easy.sum)
+            .u64(sums.easy.count)
+            .words(&table.counts[..=done.easy.0 as usize])
+            .u64(table.pi_start)
+            .u64(table.pi_sqrt_x)
+            .u64(done.semiprimes)
+            .u64(sums.semiprimes.sum)
+            .u64(sums.semiprimes.queries)
+            .u64(sums.semiprimes.count)
+            .u64(done.hard)
+            .u64(sums.hard)
+            .words(&sums.hard_base);
+    }
+
+    /// Reads what [`Schedule::save`] wrote into a schedule that has done nothing yet.
+    ///
+    /// # Errors
+    /// If it is not of this count, or no schedule can have come there.
+    pub(super) fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        if reader.u64()? != self.shape.y {
+            return Err(Damaged::Kind);
+        }
+        let limit = self.shape.sieve_limit() + 1;
+        let (done, sums) = (&mut self.done, &mut self.sums);
+        done.ordinary = reader.u64()?;
+        sums.ordinary = reader.u64()?;
+        done.easy = (reader.u64()?, reader.u64()? as usize);
+        sums.easy.sum = reader.u64()?;
+        sums.easy.count = reader.u64()?;
+        self.table.counts = reader.words()?;
+        self.table.pi_start = reader.u64()?;
+        self.table.pi_sqrt_x = reader.u64()?;
+        done.semiprimes = reader.u64()?;
+        sums.semiprimes.sum = reader.u64()?;
+        sums.semiprimes.queries = reader.u64()?;
+        sums.semiprimes.count = reader.u64()?;
+        done.hard = reader.u64()?;
+        sums.hard = reader.u64()?;
+        sums.hard_base = reader.words()?;
+        let done = self.done.clone();
+        if done.ordinary > self.shape.y {
+            return Err(Damaged::Impossible("ordinary leaf"));
+        }
+        if done.easy.0 > self.pieces() || self.table.counts.len() as u64 != done.easy.0 + 1 {
+            return Err(Damaged::Impossible("piece of the table"));
+        }
+        if done.semiprimes < semiprimes::start(&self.shape) || done.semiprimes > limit {
+            return Err(Damaged::Impossible("place of B"));
+        }
+        if done.hard > limit || done.hard < limit && !done.hard.is_multiple_of(hard::ALIGNMENT) {
+            return Err(Damaged::Impossible("segment of D"));
+        }
+        self.spent = done.ordinary as f64 * COSTS.ordinary
+            + (done.easy.0 * TABLE_STEP).min(self.shape.sqrt_x) as f64 * COSTS.table
+            + self.sums.easy.count as f64 * COSTS.easy
+            + semiprimes_cost(&self.shape, semiprimes::start(&self.shape), done.semiprimes);
+        self.next = done;
+        Ok(())
+    }
+}
+
+fn make_cost(shape: &Shape) -> f64 {
+    shape.y as f64 * COSTS.make
+}
+
+/// What the part `low..high` of B costs.
+fn semiprimes_cost(shape: &Shape, low: u64, high: u64) -> f64 {
+    let x = shape.x as f64;
+    let (low, high) = (low as f64, high as f64);
+    let queries = (x / low - x / high) / x.sqrt().ln();
+    semiprimes::cost_per_number(shape) * (high - low) + COSTS.semiprime * queries
+}
+
+impl Pieces {
+    fn add(&mut self, table: PiTable, shape: &Shape) {
+        self.is_away = false;
+        self.counts.push(table.count());
+        let range = table.low()..table.high();
+        let start = semiprimes::start(shape);
+        if range.contains(&start) {
+            self.pi_start = table.pi(start);
+        }
+        if range.contains(&shape.sqrt_x) {
+            self.pi_sqrt_x = table.pi(shape.sqrt_x);
+        }
+        self.next = Some(Arc::new(table));
+    }
+}
+
+impl Sums {
+    fn add_hard(&mut self, segment: &hard::Segment) {
+        if self.hard_base.len() < segment.counts.len() {
+            self.hard_base.resize(segment.counts.len(), 0);
+        }
+        self.hard = self.hard.wrapping_add(segment.sum);
+        let both = segment.weights.iter().zip(&segment.counts);
+        for (base, (&weight, &count)) in self.hard_base.iter_mut().zip(both) {
+            self.hard = self.hard.wrapping_add(base.wrapping_mul(i64::from(weight) as u64));
+            *base += u64::from(count);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Counts against sieving, against each other when cut, interrupted and resumed in any way, and against the literature.
+
+use super::*;
+use crate::job::run_to_end;
+use crate::primes::sieve::{Sieve, Step, primes_up_to};
+use proptest::prelude::*;
+
+fn count(x: u64) -> u64 {
+    let mut plan = Pi::new(x);
+    run_to_end(&mut plan);
+    plan.count().expect("a plan that ran to its end knows its count")
+}
+
+/// `pi(x)` for ascending `x`, by sieving.
+fn sieved(xs: &[u64]) -> Vec<u64> {
+    let mut sieve = Sieve::new(0, xs.last().copied().unwrap_or(0));
+    let (mut counts, mut before) = (Vec::new(), 0);
+    loop {
+        match sieve.step() {
+            Step::Busy => {}
+            Step::Segment(segment) => {
+                let mut counter = segment.counter();
+                while let Some(&x) = xs.get(counts.len())
+                    && x <= segment.last()
+                {
+                    counts.push(before + counter.up_to(x));
+                }
+                before += segment.count();
+            }
+            Step::Done => return counts,
+        }
+    }
+}
+
+fn agrees_with_sieving(mut xs: Vec<u64>) {
+    xs.sort_unstable();
+    for (&x, expected) in xs.iter().zip(sieved(&xs)) {
+        assert_eq!(count(x), expected, "x = {x}");
+    }
+}
+
+/// Numbers from a fixed seed (Knuth's linear congruential generator), so that a failure can be repeated.
+fn random(seed: u64) -> impl Iterator<Item = u64> {
+    std::iter::successors(Some(seed), |state| {
+        Some(
+            state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407),
+        )
+    })
+    .skip(1)
+    .map(|state| state >> 11)
+}
+
+#[test]
+fn powers_of_ten_agree_with_oeis_a006880() {
+    let counts = [
+        4_u64,
+        25,
+        168,
+        1229,
+        9592,
+        78_498,
+        664_579,
+        5_761_455,
+        50_847_534,
+        455_052_511,
+        4_118_054_813,
+        37_607_912_018,
+        346_065_536_839,
+        3_204_941_750_802,
+        29_844_570_422_669,
+        279_238_341_033_925,
+    ];
+    for (exponent, expected) in (1..).zip(counts) {
+        assert_eq!(count(10_u64.pow(exponent)), expected, "10^{exponent}");
+    }
+}
+
+#[test]
+#[ignore = "slow: half a minute on one core"]
+fn large_powers_of_ten_agree_with_oeis_a006880() {
+    assert_eq!(count(10_u64.pow(17)), 2_623_557_157_654_233);
+    assert_eq!(count(10_u64.pow(18)), 24_739_954_287_740_860);
+}
+
+#[test]
+#[ignore = "slow: some minutes on one core"]
+fn the_largest_count_agrees_with_oeis_a007053() {
+    assert_eq!(count(u64::MAX), 425_656_284_035_217_743);
+}
+
+#[test]
+fn small_counts_agree_with_sieving() {
+    agrees_with_sieving((0..2000).chain([999_999, 1_000_000, 1_000_001]).collect());
+}
+
+#[test]
+fn two_thousand_random_counts_agree_with_sieving() {
+    agrees_with_sieving(random(1).take(1500).map(|r| 1_000_000 + r % 99_000_000).collect());
+    agrees_with_sieving(random(2).take(500).map(|r| r % 1_000_000_000).collect());
+}
+
+#[test]
+fn counts_beside_squares_and_cubes_of_primes_agree_with_sieving() {
+    let primes = primes_up_to(31_600);
+    let squares = primes.iter().rev().step_by(80).map(|&p| u64::from(p).pow(2));
+    let cubes = primes
+        .iter()
+        .map(|&p| u64::from(p).pow(3))
+        .filter(|&cube| cube < 1_000_000_000);
+    let beside = squares.chain(cubes).flat_map(|n| n - 1..=n + 1);
+    agrees_with_sieving(beside.collect());
+}
+
+#[test]
+fn counts_above_the_solo_limit_agree_with_known_ones() {
+    // The n-th prime and the numbers beside it: OEIS A006988 gives the 10^9-th, 10^10-th and 10^11-th.
+    for (n, prime) in [
+        (1_000_000_000, 22_801_763_489),
+        (10_000_000_000, 252_097_800_623),
+        (100_000_000_000, 2_760_727_302_517),
+    ] {
+        assert_eq!([prime - 1, prime, prime + 1].map(count), [n - 1, n, n]);
+    }
+}
+
+#[test]
+fn every_level_counts_the_same() {
+    for x in [30_000_000_000, 123_456_789_012, 1_000_000_000_000] {
+        let expected = count(x);
+        for &level in Level::all() {
+            let mut plan = Pi::with_level(x, level);
+            run_to_end(&mut plan);
+            assert_eq!(plan.count(), Some(expected), "{level:?}");
+        }
+    }
+}
+
+/// Plays a plan with several slices out at once, absorbed in an order and interrupted at places that `choices` picks; saves and
+/// restores it now and then.
+fn play_wildly(x: u64, mut choices: impl Iterator<Item = u64>) -> (u64, usize) {
+    let mut plan = Pi::new(x);
+    let mut out = Vec::new();
+    let mut progress = 0.0;
+    let mut restored = 0;
+    let mut choose = move |below: u64| choices.next().expect("choices never end") % below;
+    loop {
+        if let Some(count) = plan.count() {
+            return (count, restored);
+        }
+        assert!(plan.progress() >= progress && plan.progress() <= 1.0);
+        progress = plan.progress();
+        if choose(40) == 0
+            && let Some(bytes) = plan.save()
+        {
+            assert!(bytes.len() < 100_000);
+            plan = Pi::restore(&bytes).expect("what was saved can be restored");
+            out.clear();
+            progress = 0.0;
+            restored += 1;
+        }
+        while out.len() < 4
+            && let Some(slice) = plan.cut()
+        {
+            out.push(slice);
+        }
+        let slice = out.swap_remove(choose(out.len() as u64) as usize);
+        let steps = std::cell::Cell::new(choose(40) * choose(40));
+        let is_over = || {
+            steps.set(steps.get().saturating_sub(1));
+            steps.get() == 0
+        };
+        plan.absorb(Pi::run(slice, Budget::new(&is_over)));
+    }
+}
+
+#[test]
+fn a_count_is_the_same_however_it_is_cut_interrupted_and_resumed() {
+    let mut restored = 0;
+    for (seed, r) in (0..30).zip(random(3)) {
+        let x = 20_000_000_000 + r % 200_000_000_000;
+        let (played, times) = play_wildly(x, random(seed));
+        assert_eq!(played, count(x), "x = {x}");
+        restored += times;
+    }
+    assert!(restored > 10, "restored only {restored} times");
+    assert_eq!(play_wildly(1_000_000_000_000, random(77)).0, 37_607_912_018);
+    assert_eq!(play_wildly(5_000_000, random(78)).0, 348_513);
+}
+
+#[test]
+fn damaged_checkpoints_are_refused() {
+    let mut plan = Pi::new(100_000_000_000);
+    for _ in 0..20 {
+        let slice = plan.cut().expect("work is left");
+        plan.absorb(Pi::run(slice, Budget::new(&|| true)));
+    }
+    let bytes = plan.save().expect("a count under way can be saved");
+    assert!(Pi::restore(&bytes).is_ok());
+    for length in 0..bytes.len() {
+        assert!(Pi::restore(&bytes[..length]).is_err());
+    }
+    assert!(Pi::restore(&[bytes.as_slice(), &[0]].concat()).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_restoring_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), x in 0_u64..1 << 50) {
+        prop_assert!(Pi::restore(&bytes).is_err());
+        let mut header = Writer::new(Pi::KIND, Pi::VERSION);
+        header.u64(x);
+        bytes.splice(0..0, header.finish());
+        let _ = Pi::restore(&bytes);
+    }
+}
+
+#[test]
+#[ignore = "slow and needs a quiet machine: compares progress with the clock"]
+fn progress_is_about_the_share_of_time() {
+    for exponent in [12, 13, 14, 15, 16] {
+        progress_of(10_u64.pow(exponent));
+    }
+}
+
+fn progress_of(x: u64) {
+    let begin = std::time::Instant::now();
+    let mut plan = Pi::new(x);
+    let mut points = Vec::new();
+    while let Some(slice) = plan.cut() {
+        plan.absorb(Pi::run(slice, Budget::unlimited()));
+        points.push((begin.elapsed().as_secs_f64(), plan.progress()));
+    }
+    let total = begin.elapsed().as_secs_f64();
+    for (elapsed, progress) in points {
+        if progress >= 0.1 && progress < 0.95 {
+            let left = elapsed * (1.0 - progress) / progress;
+            let ratio = left / (total - elapsed);
+            assert!(
+                (0.5..2.0).contains(&ratio),
+                "{x} at {progress}: {left} s left instead of {}",
+                total - elapsed
+            );
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Verbs about submitted jobs: `submit watch result jobs cancel`.
+
+use super::call::shortened;
+use super::{Call, Registry, Step, Verb};
+use crate::engine::{Ask, TicketId};
+use crate::proto::{Failure, Tag};
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add(Submit);
+    registry.add(Watch);
+    registry.add(Outcome);
+    registry.add(Jobs);
+    registry.add(Cancel);
+}
+
+/// The ID of a submitted job, written `7` or `job=7`.
+fn read_id(call: &Call<'_>) -> Result<TicketId, Failure> {
+    call.only(1, &["job"])?;
+    let text = call.arg(0).or_else(|| call.option("job"));
+    let text = text.ok_or_else(|| call.bad_arg("ID is missing"))?;
+    text.parse()
+        .map_err(|_| call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text))))
+}
+
+struct Submit;
+
+impl Verb for Submit {
+    fn name(&self) -> &'static str {
+        "submit"
+    }
+
+    fn usage(&self) -> &'static str {
+        "submit REQUEST"
+    }
+
+    fn about(&self) -> &'static str {
+        "does it without waiting: answers job=ID at once"
+    }
+
+    fn details(&self) -> &'static [&'static str] {
+        &[
+            "The job goes on when you hang up. deadline= is the job's own. Its answer is kept for a while.",
+            "submit pi 1e18 -> OK job=7",
+            "watch 7, result 7, cancel 7, jobs",
+        ]
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        let title = call.words();
+        match call.inner()? {
+            Step::Job(job) if job.streams => Err(call.bad_arg("rows are not kept; ask for them directly")),
+            Step::Job(job) => Ok(Step::Ask(Ask::Keep(job))),
+            Step::Answer(value) => Ok(Step::Ask(Ask::KeepKnown { title, value })),
+            _ => Err(call.bad_arg(format_args!("'{}' is no work", shortened(&title)))),
+        }
+    }
+}
+
+struct Watch;
+
+impl Verb for Watch {
+    fn name(&self) -> &'static str {
+        "watch"
+    }
+
+    fn usage(&self) -> &'static str {
+        "watch ID"
+    }
+
+    fn about(&self) -> &'static str {
+        "progress of a submitted job every second, then its answer"
+    }
+
+    fn details(&self) -> &'static [&'static str] {
+        &["progress=10s asks less often. Hanging up does not stop the job."]
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        Ok(Step::Ask(Ask::Watch(read_id(call)?)))
+    }
+}
+
+struct Outcome;
+
+impl Verb for Outcome {
+    fn name(&self) -> &'static str {
+        "result"
+    }
+
+    fn usage(&self) -> &'static str {
+        "result ID"
+    }
+
+    fn about(&self) -> &'static str {
+        "waits for the answer of a submitted job"
+    }
+
+    fn details(&self) -> &'static [&'static str] {
+        &["deadline=5s waits no longer than that; the job goes on."]
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        Ok(Step::Ask(Ask::Result(read_id(call)?)))
+    }
+}
+
+struct Jobs;
+
+impl Verb for Jobs {
+    fn name(&self) -> &'static str {
+        "jobs"
+    }
+
+    fn usage(&self) -> &'static str {
+        "jobs"
+    }
+
+    fn about(&self) -> &'static str {
+        "submitted jobs and long questions, a row each"
+    }
+
+    fn details(&self) -> &'static [&'static str] {
+        &[
+            "id=- is a question that somebody waits for. owner is a connection. state is queued, parked (waits for memory), running,",
+            "done, or the code of the error that ended it.",
+        ]
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        call.only(0, &[])?;
+        Ok(Step::Ask(Ask::List))
+    }
+}
+
+struct Cancel;
+
+impl Verb for Cancel {
+    fn name(&self) -> &'static str {
+        "cancel"
+    }
+
+    fn usage(&self) -> &'static str {
+        "cancel @TAG|ID"
+    }
+
+    fn about(&self) -> &'static str {
+        "stops a question of yours, or a submitted job"
+    }
+
+    fn details(&self) -> &'static [&'static str] {
+        &[
+            "What is cancelled gets ERR cancelled, and its CPU is free within a few milliseconds.",
+            "@a pi 1e18",
+            "cancel @a",
+        ]
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+        let Some(tagged) = call.arg(0).and_then(|target| target.strip_prefix('@')) else {
+            return Ok(Step::Ask(Ask::Cancel(read_id(call)?)));
+        };
+        call.only(1, &[])?;
+        let tag = Tag::parse(tagged);
+        let tag = tag.ok_or_else(|| call.bad_arg(format_args!("'@{}' is no tag", shortened(tagged))))?;
+        Ok(Step::Cancel(tag))
+    }
+}
