@@ -25,6 +25,10 @@ pub(super) type JobId = u64;
 /// A slice is charged this much when it is handed out, and what it really took when it comes back.
 const CHARGE_US: u64 = 2_000;
 
+/// Bytes that the titles of all jobs may have. A question takes about three times its title, and one about a number of 10000
+/// digits has a title as long: by their number alone, jobs would not be bounded.
+const MAX_TITLE_BYTES: usize = 8 << 20;
+
 /// How many tasks an express worker is handed at once, at the most.
 const MAX_PACK: usize = 32;
 
@@ -158,6 +162,8 @@ pub(super) struct Table {
     parked: Fair<JobId>,
     /// Bytes that long jobs may hold.
     memory: u64,
+    /// Bytes of the titles of all jobs.
+    titles: usize,
     is_draining: bool,
     now: Instant,
     news: Vec<(ClientId, Place, Event)>,
@@ -178,6 +184,8 @@ struct Entry {
 }
 
 enum Stage {
+    /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory.
+    Held(Job),
     Queued(Job),
     Express,
     Parked(Job),
@@ -230,6 +238,7 @@ impl Table {
             bulk: Fair::default(),
             parked: Fair::default(),
             memory: 0,
+            titles: 0,
             is_draining: false,
             now,
             news: Vec::new(),
@@ -317,6 +326,11 @@ impl Table {
             let text = format!("{} jobs are waiting already; retry-ms=1000", self.jobs.len());
             return Err(Failure::new(Code::Busy, text));
         }
+        if twin.is_none() && self.titles + job.title.len() > MAX_TITLE_BYTES {
+            let text = "too many questions about huge numbers are waiting; retry-ms=1000";
+            return Err(Failure::new(Code::Busy, text));
+        }
+        let is_held = job.streams && waiter.rows == 0 && matches!(waiter.holder, Holder::Client(..));
         let id = twin.unwrap_or(self.next_id);
         if twin.is_none() {
             self.next_id += 1;
@@ -326,13 +340,19 @@ impl Table {
                 client,
                 waiters: Vec::with_capacity(1),
                 cancel: Arc::default(),
-                stage: Stage::Queued(job),
+                stage: match is_held {
+                    true => Stage::Held(job),
+                    false => Stage::Queued(job),
+                },
                 begun: self.now,
                 cpu: Duration::ZERO,
                 memory: 0,
             };
+            self.titles += entry.title.len();
             self.jobs.insert(id, entry);
-            self.express.push(client, id, 0);
+            if !is_held {
+                self.express.push(client, id, 0);
+            }
         }
         self.add_waiter(id, waiter);
         Ok(id)
@@ -452,7 +472,7 @@ impl Table {
                 format!("id={id} state=running pct={percent:.1} cpu={cpu}{eta} owner={owner} request={title}")
             }
             Stage::Parked(_) => format!("id={id} state=parked cpu={cpu} owner={owner} request={title}"),
-            Stage::Queued(_) | Stage::Express => {
+            Stage::Held(_) | Stage::Queued(_) | Stage::Express => {
                 format!("id={id} state=queued cpu={cpu} owner={owner} request={title}")
             }
         }
@@ -565,6 +585,7 @@ impl Table {
         let streams = entry.streams;
         if let Some(&twin) = self.long.get(&entry.title).filter(|twin| **twin != id && !streams) {
             let waiters = std::mem::take(&mut entry.waiters);
+            self.titles -= entry.title.len();
             self.jobs.remove(&id);
             for waiter in &waiters {
                 self.waiting.insert(waiter.holder, twin);
@@ -666,6 +687,14 @@ impl Table {
         };
         if let Some(waiter) = self.waiter(holder) {
             waiter.rows += rows;
+        }
+        if let Some(entry) = self.jobs.get_mut(&id)
+            && matches!(entry.stage, Stage::Held(_))
+        {
+            if let Stage::Held(job) = std::mem::replace(&mut entry.stage, Stage::Express) {
+                entry.stage = Stage::Queued(job);
+            }
+            return self.express.push(client, id, 0);
         }
         self.settle(id);
     }
@@ -825,7 +854,7 @@ impl Table {
                     Stage::Queued(_) => Some(&mut self.express),
                     Stage::Parked(_) => Some(&mut self.parked),
                     Stage::Bulk(bulk) => bulk.is_ready.then_some(&mut self.bulk),
-                    Stage::Express => None,
+                    Stage::Held(_) | Stage::Express => None,
                 };
                 if let Some(queue) = queue {
                     queue.remove(entry.client, id);
@@ -885,13 +914,14 @@ impl Table {
             return;
         };
         entry.cancel.store(true, Relaxed);
+        self.titles -= entry.title.len();
         if self.long.get(&entry.title) == Some(&id) {
             self.long.remove(&entry.title);
         }
         match entry.stage {
             Stage::Parked(_) => return self.parked.remove(entry.client, id),
             Stage::Queued(_) => self.express.remove(entry.client, id),
-            Stage::Express => {}
+            Stage::Held(_) | Stage::Express => {}
             Stage::Bulk(_) => self.bulk.remove(entry.client, id),
         }
         if entry.memory > 0 {

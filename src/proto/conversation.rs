@@ -3,8 +3,9 @@
 //! Plain data: bytes of replies go to a buffer that the caller owns. Knows no socket, no clock and no verb.
 
 use super::reply::{write_final, write_interim, write_rows};
-use super::{Interim, Reply, Tag};
+use super::{Interim, Reply, Tag, Value};
 use bytes::BytesMut;
+use dashu_int::ops::BitTest;
 use std::collections::{HashMap, VecDeque};
 
 /// Names a request of this conversation; never used twice.
@@ -24,6 +25,8 @@ pub struct Conversation {
     queue: VecDeque<Waiting>,
     tagged: HashMap<Place, Tag>,
     tags: HashMap<Tag, Place>,
+    /// Bytes of replies that are there and wait for an earlier one, about.
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl Conversation {
             write_rows(out, tag.as_ref(), &rows);
             write_final(out, tag.as_ref(), is_bare, &reply);
         } else {
+            self.held += weight(&rows, &reply);
             self.queue.push_back(Waiting {
                 place: self.next,
                 is_bare,
@@ -97,7 +101,9 @@ impl Conversation {
         let Some(waiting) = self.waiting(place).filter(|waiting| waiting.reply.is_none()) else {
             return;
         };
+        let weight_of_this = weight(&waiting.rows, &reply);
         waiting.reply = Some(reply);
+        self.held += weight_of_this;
         while let Some(Waiting {
             is_bare,
             rows,
@@ -107,6 +113,7 @@ impl Conversation {
         {
             write_rows(out, None, rows);
             write_final(out, None, *is_bare, reply);
+            self.held -= weight(rows, reply);
             self.queue.pop_front();
         }
         if self.queue.is_empty() {
@@ -144,10 +151,25 @@ impl Conversation {
         self.queue.len() + self.tagged.len()
     }
 
+    /// Bytes of replies that are there and wait for an earlier one, about. They count like bytes that the client has not taken.
+    pub const fn held_bytes(&self) -> usize {
+        self.held
+    }
+
     fn waiting(&mut self, place: Place) -> Option<&mut Waiting> {
         let index = self.queue.binary_search_by_key(&place, |waiting| waiting.place).ok()?;
         self.queue.get_mut(index)
     }
+}
+
+/// What a reply that waits takes, about: what its request determines, and not the few words that each has.
+fn weight(rows: &[String], reply: &Reply) -> usize {
+    let value = match reply {
+        Ok(Value::Number(number)) => number.bit_len() / 8,
+        Ok(Value::Text(text)) => text.len(),
+        Ok(_) | Err(_) => 0,
+    };
+    rows.iter().map(|row| row.len() + size_of::<String>()).sum::<usize>() + value
 }
 
 #[cfg(test)]
@@ -187,6 +209,19 @@ mod tests {
         talk.close(first, 1);
         assert_eq!(talk.said(), "OK 1\nOK 2\nOK 3\n");
         assert_eq!(talk.conversation.in_flight(), 0);
+    }
+
+    #[test]
+    fn replies_that_wait_are_counted_until_they_leave() {
+        let mut talk = Talk::default();
+        let first = talk.open("");
+        let rows = vec!["x".repeat(1000); 3];
+        talk.conversation
+            .answer_rows(None, false, rows, Ok(Value::Nothing), &mut talk.out);
+        assert!((3000..4000).contains(&talk.conversation.held_bytes()));
+        talk.close(first, 1);
+        assert_eq!(talk.conversation.held_bytes(), 0);
+        assert!(talk.said().len() > 3000);
     }
 
     #[test]

@@ -72,10 +72,11 @@ fn parse_word(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// One sign only: a line of thousands of them must not recurse thousands of times.
 fn negative_or_malformed(rest: &str) -> NumberError {
-    match parse_number(rest) {
-        Ok(_) => NumberError::Negative,
-        Err(_) => NumberError::Malformed,
+    match rest.starts_with('-') || parse_number(rest).is_err() {
+        true => NumberError::Malformed,
+        false => NumberError::Negative,
     }
 }
 

@@ -29,8 +29,13 @@ const READ_BYTES: usize = 64 << 10;
 const MAX_READS: usize = 4;
 /// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
 const ROWS_GRANTED: usize = 64;
-/// Rows that all streaming requests of a session together may have under way.
-const MAX_ROWS_GRANTED: usize = 256;
+/// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
+const MAX_STREAMS: usize = 4;
+/// How long requests are taken in before other sessions of the thread get their turn: reading a number of 10000 digits takes a
+/// tenth of a millisecond, and one read may hold thousands of them.
+const LONGEST_TURN: Duration = Duration::from_millis(2);
+/// Requests taken in between two looks at the clock.
+const LOOK_EVERY: usize = 8;
 /// How often a session that cannot tell by reading looks whether its client is still there.
 const WATCH_INTERVAL: Duration = Duration::from_millis(40);
 /// How long a client may take to close its half after the session has closed its own.
@@ -55,16 +60,24 @@ pub struct Session {
     me: Option<Arc<Recipient<News>>>,
     codec: LineCodec,
     conversation: Conversation,
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of a line whose end has not come yet; or, if the session is behind, lines it has not taken in yet.
     unread: BytesMut,
+    /// It stopped taking in requests because of a limit, before the last line that has arrived.
+    is_behind: bool,
+    /// The client has said that it sends no more.
+    input_ended: bool,
     unsent: BytesMut,
     orders: Vec<Order>,
     streams: Vec<Stream>,
     phase: Phase,
     is_draining: bool,
     is_watching: bool,
-    /// Since when the client owes us something: the rest of a line, or to take what is written for it.
-    waiting_since: Option<Instant>,
+    /// Since when the client owes us the rest of a line.
+    line_since: Option<Instant>,
+    /// Since when the client takes nothing of what is written for it.
+    unsent_since: Option<Instant>,
+    /// Since when nothing is under way, or since when we wait for the client to close.
+    resting_since: Option<Instant>,
     /// When we look whether it has kept us waiting for too long.
     timer: Option<(Instant, SpawnHandle)>,
 }
@@ -113,13 +126,17 @@ impl Session {
             me: None,
             conversation: Conversation::default(),
             unread: BytesMut::new(),
+            is_behind: false,
+            input_ended: false,
             unsent: BytesMut::new(),
             orders: Vec::new(),
             streams: Vec::new(),
             phase: Phase::Open,
             is_draining: false,
             is_watching: false,
-            waiting_since: None,
+            line_since: None,
+            unsent_since: None,
+            resting_since: None,
             timer: None,
         }
     }
@@ -127,6 +144,7 @@ impl Session {
     /// Everything that can be done now: read, decode, answer, order, write.
     fn turn(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> io::Result<()> {
         let mut reads = 0;
+        let mut waits_for_input = false;
         while self.may_read() {
             if reads == MAX_READS {
                 task.waker().wake_by_ref();
@@ -135,6 +153,7 @@ impl Session {
             reads += 1;
             match self.poll_read(context, task) {
                 Poll::Pending => {
+                    waits_for_input = true;
                     self.finish_if_drained();
                     break;
                 }
@@ -145,8 +164,8 @@ impl Session {
         if let Poll::Ready(result) = self.poll_write(task) {
             result?;
             self.grant_rows();
-            if self.may_read() && reads == 0 {
-                // Reading had stopped because too much was unsent.
+            if self.may_read() && !waits_for_input {
+                // Reading had stopped because too much was unsent: no news of the socket would wake us.
                 task.waker().wake_by_ref();
             }
         }
@@ -157,22 +176,31 @@ impl Session {
 
     fn may_read(&self) -> bool {
         self.phase == Phase::Open
-            && self.unsent.len() < self.shared.limits.max_unsent_bytes
+            && self.unsent.len() + self.conversation.held_bytes() < self.shared.limits.max_unsent_bytes
             && self.conversation.in_flight() < self.shared.limits.max_in_flight
     }
 
-    /// Reads once and takes in all lines that are complete.
+    /// Reads once, unless lines are left from the last time, and takes in the lines that are complete.
     fn poll_read(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.extend_from_slice(&self.unread);
-            scratch.reserve(READ_BYTES);
-            let ended = ready!(read_into(&mut self.socket, scratch, task))?;
-            self.decode(scratch, ended, context);
-            if ended {
+            if !self.is_behind {
+                scratch.reserve(READ_BYTES);
+                self.input_ended |= ready!(read_into(&mut self.socket, scratch, task))?;
+            }
+            self.is_behind = self.decode(scratch, context);
+            if self.input_ended && !self.is_behind {
                 self.phase = Phase::Finishing { input_ended: true };
             }
-            if self.phase == Phase::Open && !scratch.is_empty() {
+            if self.phase != Phase::Open {
+                self.unread = BytesMut::new();
+                self.line_since = None;
+                return Poll::Ready(Ok(()));
+            }
+            let is_within_line = !self.is_behind && (!scratch.is_empty() || self.codec.is_skipping());
+            self.line_since = is_within_line.then(|| self.line_since.unwrap_or_else(Instant::now));
+            if !scratch.is_empty() {
                 self.unread.clear();
                 self.unread.extend_from_slice(scratch);
             } else if !self.unread.is_empty() {
@@ -182,22 +210,36 @@ impl Session {
         })
     }
 
-    fn decode(&mut self, scratch: &mut BytesMut, ended: bool, context: &mut Context<Self>) {
-        while self.phase == Phase::Open {
-            let frame = if ended {
+    /// Takes in lines as far as the limits allow. True if it stopped before it had looked at all there is.
+    fn decode(&mut self, scratch: &mut BytesMut, context: &mut Context<Self>) -> bool {
+        let begun = Instant::now();
+        let mut taken = 0;
+        while self.may_read() {
+            if taken == LOOK_EVERY {
+                if begun.elapsed() >= LONGEST_TURN {
+                    return true;
+                }
+                taken = 0;
+            }
+            taken += 1;
+            let frame = if self.input_ended {
                 self.codec.decode_eof(scratch)
             } else {
                 self.codec.decode(scratch)
             };
             match frame {
-                Ok(Some(frame)) => self.take_frame(&frame, context),
-                Ok(None) | Err(_) => break,
+                Ok(Some(frame)) => {
+                    self.line_since = None;
+                    self.take_frame(&frame, context);
+                }
+                Ok(None) | Err(_) => return false,
             }
         }
+        self.phase == Phase::Open
     }
 
     fn take_frame(&mut self, frame: &Frame, context: &mut Context<Self>) {
-        self.waiting_since = None;
+        self.resting_since = None;
         let (bytes, is_finished) = match frame {
             Frame::Line(bytes) => (bytes, true),
             Frame::Unfinished(bytes) => (bytes, false),
@@ -269,7 +311,8 @@ impl Session {
     fn order(&mut self, place: Place, ask: Ask, terms: Terms) {
         let mut rows = 0;
         if matches!(&ask, Ask::Answer(job) if job.streams) {
-            if self.conversation.may_stream(place) && self.rows_granted() < MAX_ROWS_GRANTED {
+            let may_stream = |stream: &&Stream| self.conversation.may_stream(stream.place);
+            if self.conversation.may_stream(place) && self.streams.iter().filter(may_stream).count() < MAX_STREAMS {
                 rows = ROWS_GRANTED;
             }
             self.streams.push(Stream { place, granted: rows });
@@ -326,24 +369,20 @@ impl Session {
         });
     }
 
-    fn rows_granted(&self) -> usize {
-        self.streams.iter().map(|stream| stream.granted).sum()
-    }
-
     /// Everything written is with the client: those who stream may send more.
     fn grant_rows(&mut self) {
-        let mut granted = self.rows_granted();
-        for stream in &mut self.streams {
-            let is_due = stream.granted == 0 && granted < MAX_ROWS_GRANTED;
-            if is_due && self.conversation.may_stream(stream.place) {
-                stream.granted = ROWS_GRANTED;
-                granted += ROWS_GRANTED;
-                self.shared.scheduler.do_send(Grant {
-                    client: self.id,
-                    place: stream.place,
-                    rows: ROWS_GRANTED,
-                });
-            }
+        let conversation = &self.conversation;
+        let streams = self.streams.iter_mut();
+        let turns = streams
+            .filter(|stream| conversation.may_stream(stream.place))
+            .take(MAX_STREAMS);
+        for stream in turns.filter(|stream| stream.granted == 0) {
+            stream.granted = ROWS_GRANTED;
+            self.shared.scheduler.do_send(Grant {
+                client: self.id,
+                place: stream.place,
+                rows: ROWS_GRANTED,
+            });
         }
     }
 
@@ -355,7 +394,8 @@ impl Session {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.unsent.advance(written);
-            self.waiting_since = None;
+            self.unsent_since = None;
+            self.resting_since = None;
         }
         if self.unsent.capacity() > 0 {
             self.unsent = BytesMut::new();
@@ -379,7 +419,7 @@ impl Session {
         {
             let _ = Pin::new(&mut self.socket).poll_shutdown(task)?;
             self.phase = if input_ended { Phase::Closed } else { Phase::Lingering };
-            self.waiting_since = Some(Instant::now());
+            self.resting_since = Some(Instant::now());
         }
         if self.phase == Phase::Lingering {
             SCRATCH.with_borrow_mut(|scratch| {
@@ -403,14 +443,15 @@ impl Session {
 
     /// Keeps the timers that this state of affairs needs, and no others.
     fn keep_time(&mut self, context: &mut Context<Self>) {
-        match self.patience() {
-            None => self.waiting_since = None,
-            Some(patience) => {
-                let due = *self.waiting_since.get_or_insert_with(Instant::now) + patience;
-                if self.timer.as_ref().is_none_or(|(at, _)| due < *at) {
-                    self.set_timer(due, context);
-                }
-            }
+        let keep =
+            |since: &mut Option<Instant>, holds: bool| *since = holds.then(|| since.unwrap_or_else(Instant::now));
+        keep(&mut self.unsent_since, !self.unsent.is_empty());
+        let is_idle = self.unsent.is_empty() && self.line_since.is_none() && self.conversation.in_flight() == 0;
+        keep(&mut self.resting_since, is_idle || self.phase == Phase::Lingering);
+        if let Some(due) = self.due()
+            && self.timer.as_ref().is_none_or(|(at, _)| due < *at)
+        {
+            self.set_timer(due, context);
         }
         let cannot_tell = !self.may_read() && self.conversation.in_flight() > 0;
         if cannot_tell && !self.is_watching {
@@ -419,36 +460,35 @@ impl Session {
         }
     }
 
-    /// How long we wait for what the client owes us now: the rest of a line, to take what is written, to close, or a question.
-    fn patience(&self) -> Option<Duration> {
+    /// When the client will have kept us waiting for too long: for the rest of a line (also while it takes replies to others), to take
+    /// what is written, to close, or for a question.
+    fn due(&self) -> Option<Instant> {
         let limits = &self.shared.limits;
-        match self.phase {
-            Phase::Lingering if self.is_draining => Some(LINGER_WHILE_DRAINING),
-            Phase::Lingering => Some(LINGER),
-            _ if !self.unsent.is_empty() || !self.unread.is_empty() => Some(limits.stall_timeout),
-            _ if self.conversation.in_flight() == 0 => limits.idle_timeout,
-            _ => None,
-        }
+        let owed_since = [self.line_since, self.unsent_since].into_iter().flatten().min();
+        let (since, patience) = match (self.phase, owed_since) {
+            (Phase::Lingering, _) if self.is_draining => (self.resting_since?, LINGER_WHILE_DRAINING),
+            (Phase::Lingering, _) => (self.resting_since?, LINGER),
+            (_, Some(since)) => (since, limits.stall_timeout),
+            (_, None) => (self.resting_since?, limits.idle_timeout?),
+        };
+        since.checked_add(patience)
     }
 
     fn set_timer(&mut self, due: Instant, context: &mut Context<Self>) {
-        if let Some((_, earlier)) = self.timer.take() {
-            context.cancel_future(earlier);
+        if let Some((_, handle)) = self.timer.take() {
+            context.cancel_future(handle);
         }
-        let wait = due.saturating_duration_since(Instant::now());
-        self.timer = Some((due, context.run_later(wait, Self::look_for_stall)));
+        let handle = context.run_later(due.saturating_duration_since(Instant::now()), Self::look_for_stall);
+        self.timer = Some((due, handle));
     }
 
     fn look_for_stall(&mut self, context: &mut Context<Self>) {
         self.timer = None;
-        let (Some(patience), Some(since)) = (self.patience(), self.waiting_since) else {
-            return;
-        };
-        if since.elapsed() >= patience {
+        if self.due().is_some_and(|due| due <= Instant::now()) {
             tracing::debug!(session = self.id, phase = ?self.phase, "the client kept us waiting for too long; closing");
             return context.stop();
         }
-        self.set_timer(since + patience, context);
+        self.keep_time(context);
     }
 
     /// Not reading, a session does not notice that its client is gone; and after the end of input there is nothing to read.
@@ -532,7 +572,11 @@ impl Handler<News> for Session {
                     {
                         stream.granted = stream.granted.saturating_sub(rows.len());
                     }
-                    self.conversation.interim(place, interim, &mut self.unsent);
+                    // Progress is told to who listens: for one who does not read it would pile up as long as the work goes on.
+                    let is_read = self.unsent.len() < self.shared.limits.max_unsent_bytes;
+                    if is_read || matches!(interim, Interim::Rows(_)) {
+                        self.conversation.interim(place, interim, &mut self.unsent);
+                    }
                 }
             }
         }

@@ -1,0 +1,119 @@
+//! Too many: connections, descriptors, jobs, bytes.
+
+use crate::served::{Served, figure, scale, time_until};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+#[test]
+fn without_descriptors_it_serves_who_is_there_and_recovers() {
+    let served = Served::start_with_descriptors(64, &[]);
+    let mut there = served.client();
+    assert_eq!(there.ask("ping"), "OK pong");
+    let crowd: Vec<_> = (0..400).map(|_| TcpStream::connect(served.address)).collect();
+    let (cpu, begun) = (served.cpu(), Instant::now());
+    let mut slowest = Duration::ZERO;
+    // The measured second: one question every few milliseconds.
+    while begun.elapsed() < Duration::from_secs(1) {
+        let asked = Instant::now();
+        assert_eq!(there.ask("isprime 1000000007"), "OK yes");
+        slowest = slowest.max(asked.elapsed());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let share = (served.cpu() - cpu).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
+    drop(crowd);
+    let time = time_until("it accepts again", || {
+        let mut client = served.client();
+        client.send("ping\n");
+        client.line().as_deref() == Some("OK pong")
+    });
+    let reached = format!("CPU {share:.0} %, slowest of the connected {slowest:.1?}, back after {time:.0?}");
+    figure("ulimit -n 64, 400 connects", "CPU < 5 %, recovers <= 1 s", reached);
+    assert!(share < 30.0 && time < Duration::from_secs(10));
+}
+
+#[test]
+fn connections_at_rest_are_small_and_none_leaks() {
+    let served = Served::start(&[]);
+    served.client().ask("ping");
+    let (before, descriptors) = (served.memory_kib(), served.descriptors());
+    let count = scale(400, 10_000);
+    let idle: Vec<_> = (0..count)
+        .map_while(|_| TcpStream::connect(served.address).ok())
+        .collect();
+    time_until("all are accepted", || served.descriptors() >= descriptors + idle.len());
+    let each = served.memory_kib().saturating_sub(before) as f64 / idle.len() as f64;
+    figure(
+        &format!("{} idle connections", idle.len()),
+        "<= 2 KiB each",
+        format!("{each:.1} KiB"),
+    );
+    assert!(each < 8.0);
+    drop(idle);
+    let cycles = scale(2_000, 100_000);
+    for _ in 0..cycles {
+        drop(TcpStream::connect(served.address).expect("it listens"));
+    }
+    time_until("all are closed", || served.descriptors() <= descriptors);
+    figure(&format!("{cycles} connect/close cycles"), "0 leaked", "0 leaked");
+}
+
+#[test]
+fn too_many_jobs_are_told_busy_at_once() {
+    let served = Served::start(&["--max-jobs", "50"]);
+    let mut client = served.client();
+    let begun = Instant::now();
+    client.send(
+        (0..500u64)
+            .map(|n| format!("@t{n} pi {}\n", 1_000_000_000_000_000_000 - n))
+            .collect::<String>(),
+    );
+    for _ in 0..450 {
+        let line = client.line().expect("the session goes on");
+        assert!(line.contains(" ERR busy :") && line.contains("retry-ms="), "{line}");
+    }
+    figure(
+        "overload 10x",
+        "busy <= 10 ms",
+        format!("the last of 450 after {:.1?}", begun.elapsed()),
+    );
+    assert_eq!(client.ask("ping"), "OK pong");
+}
+
+#[test]
+fn huge_questions_in_a_small_memory_are_refused() {
+    let served = Served::start(&["--max-memory-mib", "64"]);
+    let before = served.memory_kib();
+    let mut most = 0;
+    for request in [
+        "pi 1.8e19",
+        "primes 1e19 2^64",
+        "count 1.8e19 2^64 method=sieve",
+        "nth 4e17",
+        "isprime 10^9999+1",
+        "pi 2^200",
+    ] {
+        let mut client = served.client();
+        client.send(format!("{request} deadline=1s\n"));
+        let reply = loop {
+            let line = client.line().expect("the session goes on");
+            most = most.max(served.memory_kib());
+            if !line.starts_with(['=', '*']) {
+                break line;
+            }
+            if line.len() > 1 && most > before + (512 << 10) {
+                break line;
+            }
+        };
+        println!("  {request}: {}", reply.chars().take(70).collect::<String>());
+    }
+    let isprimes: String = (0..3000)
+        .map(|n| format!("@i{n} isprime 10^9999+{}\n", 2 * n + 1))
+        .collect();
+    let mut client = served.client();
+    client.send(isprimes);
+    time_until("they are taken in", || served.info("jobs") > 0);
+    most = most.max(served.memory_kib());
+    let growth = most.saturating_sub(before) >> 10;
+    figure("memory limit 64 MiB", "<= 64 MiB", format!("{growth} MiB"));
+    assert!(growth <= 128, "{growth} MiB");
+}

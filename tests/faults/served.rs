@@ -1,0 +1,143 @@
+//! A `primed serve` of our own, and what the kernel says of it. Ends with its handle.
+
+use crate::support::{Client, until};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The long form is asked for.
+pub(crate) fn is_long() -> bool {
+    std::env::var("PRIMED_FAULTS").is_ok_and(|form| form == "long")
+}
+
+/// A number for the short form, and one for the long form.
+pub(crate) fn scale(short: usize, long: usize) -> usize {
+    if is_long() { long } else { short }
+}
+
+/// One line: the fault, the figure wanted, the figure reached.
+pub(crate) fn figure(fault: &str, wanted: &str, reached: impl std::fmt::Display) {
+    println!("fault: {fault} | wanted: {wanted} | reached: {reached}");
+}
+
+pub(crate) struct Served {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Served {
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_primed")), flags)
+    }
+
+    /// With no more than so many descriptors.
+    pub(crate) fn start_with_descriptors(count: usize, flags: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")]);
+        shell.arg(env!("CARGO_BIN_EXE_primed"));
+        Self::run(shell, flags)
+    }
+
+    fn run(mut command: Command, flags: &[&str]) -> Self {
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--workers", "2", "--log", "off"])
+            .args(flags);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary was built");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("it is piped");
+        BufReader::new(out)
+            .read_line(&mut line)
+            .expect("it says where it listens");
+        let address = line
+            .split(" listens on ")
+            .nth(1)
+            .and_then(|rest| rest.split(';').next());
+        let address = address
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_else(|| panic!("no address in {line:?}"));
+        Self { child, address }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect_to(self.address)
+    }
+
+    fn proc(&self, file: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("it lives")
+    }
+
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("the kernel tells");
+        line.trim()
+            .split(' ')
+            .next()
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
+    }
+
+    /// CPU time of all its threads so far; the kernel counts hundredths of a second.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = self.proc("stat");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks: u64 = fields[11..13]
+            .iter()
+            .filter_map(|ticks| ticks.parse::<u64>().ok())
+            .sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
+    }
+
+    /// A row of `info`.
+    pub(crate) fn info(&self, key: &str) -> u64 {
+        let mut client = self.client();
+        client.send("info\n");
+        let text = client.finish();
+        let row = text
+            .lines()
+            .find_map(|line| line.strip_prefix("= ")?.strip_prefix(key)?.strip_prefix('='));
+        row.and_then(|value| value.parse().ok())
+            .unwrap_or_else(|| panic!("info has no {key}: {text}"))
+    }
+
+    pub(crate) fn signal(&self) {
+        let id = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process has an id");
+        kill_process(id, Signal::TERM).expect("it lives");
+    }
+
+    /// Its exit status, once it has ended.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the daemon ends", || {
+            status = self.child.try_wait().expect("it is our child");
+            status.is_some()
+        });
+        status.expect("it has ended")
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How long it takes until something holds.
+pub(crate) fn time_until(what: &str, holds: impl FnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    until(what, holds);
+    begun.elapsed()
+}

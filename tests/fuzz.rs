@@ -1,0 +1,158 @@
+//! Fuzzing on the stable toolchain: the committed corpus, mutated by a seeded generator, against what must hold for any bytes.
+//!
+//! A fixed number of executions by default; `PRIMED_FUZZ=60 cargo test --release --test fuzz` goes on for so many seconds each, and
+//! `PRIMED_SEED=7` begins elsewhere. A failure prints its input. To add a target: 1. a function of bytes that asserts; 2. a test that
+//! calls `fuzz` with it; 3. examples in `fuzz/corpus`, words in `fuzz/dictionary`.
+
+use bytes::BytesMut;
+use primed::job::{Reader, Writer};
+use primed::proto::{Frame, Line, LineCodec, MAX_DIGITS, Request, parse_number};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
+use tokio_util::codec::Decoder;
+
+const CORPUS: &str = include_str!("../fuzz/corpus");
+const DICTIONARY: &str = include_str!("../fuzz/dictionary");
+const EXECUTIONS: u64 = 50_000;
+
+/// SplitMix64 (Steele, Lea, Flood 2014): all the randomness there is, from one seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound.max(1) as u64).unwrap_or_default()
+    }
+}
+
+fn mutated(random: &mut Random, corpus: &[Vec<u8>], words: &[&str]) -> Vec<u8> {
+    let mut bytes = corpus[random.below(corpus.len())].clone();
+    for _ in 0..=random.below(6) {
+        let at = random.below(bytes.len() + 1);
+        match random.below(7) {
+            0 => bytes.insert(at, random.next() as u8),
+            1 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
+            2 if at < bytes.len() => drop(bytes.remove(at)),
+            3 => bytes.truncate(at),
+            4 => drop(bytes.splice(at..at, words[random.below(words.len())].bytes())),
+            5 => bytes.extend_from_within(at.min(bytes.len())..),
+            _ => bytes.extend_from_slice(&corpus[random.below(corpus.len())]),
+        }
+    }
+    bytes.truncate(40_000);
+    bytes
+}
+
+fn fuzz(name: &str, target: impl Fn(&[u8])) {
+    let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = number("PRIMED_SEED").unwrap_or(1);
+    let time = number("PRIMED_FUZZ").map(Duration::from_secs);
+    let corpus: Vec<Vec<u8>> = CORPUS
+        .lines()
+        .map(|line| line.replace("\\n", "\n").replace("\\r", "\r").into_bytes())
+        .collect();
+    let words: Vec<&str> = DICTIONARY.lines().collect();
+    let mut random = Random(seed);
+    let begun = Instant::now();
+    let mut executions = 0;
+    while time.map_or(executions < EXECUTIONS, |time| begun.elapsed() < time) {
+        let input = if executions < corpus.len() as u64 {
+            corpus[executions as usize].clone()
+        } else {
+            mutated(&mut random, &corpus, &words)
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| target(&input))) {
+            eprintln!(
+                "{name} fails with seed {seed} after {executions} executions on {:?}",
+                input.escape_ascii().to_string()
+            );
+            resume_unwind(payload);
+        }
+        executions += 1;
+    }
+    println!(
+        "fuzz {name}: {executions} executions, seed {seed}, {:.1?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn codec_gives_one_frame_a_line_and_holds_no_more_than_its_limit() {
+    fuzz("codec", |input| {
+        let limit = usize::from(input.first().copied().unwrap_or_default());
+        let step = 1 + usize::from(input.last().copied().unwrap_or_default());
+        let (mut codec, mut buffer, mut frames) = (LineCodec::new(limit), BytesMut::new(), 0);
+        for piece in input.chunks(step) {
+            buffer.extend_from_slice(piece);
+            while let Some(frame) = codec.decode(&mut buffer).expect("the codec never fails") {
+                frames += 1;
+                assert!(!matches!(&frame, Frame::Line(line) if line.len() > limit || line.contains(&b'\n')));
+            }
+            assert!(buffer.len() <= limit + 1, "{} bytes held", buffer.len());
+        }
+        while let Some(frame) = codec.decode_eof(&mut buffer).expect("the codec never fails") {
+            frames += 1;
+            assert!(!matches!(&frame, Frame::Unfinished(line) if line.len() > limit));
+        }
+        let ends = input.iter().filter(|byte| **byte == b'\n').count();
+        let rest = usize::from(input.last().is_some_and(|byte| *byte != b'\n'));
+        assert_eq!(frames, ends + rest, "one frame a line");
+    });
+}
+
+#[test]
+fn requests_are_made_of_words_of_their_line() {
+    fuzz("request", |input| {
+        if let Ok(Line::Request(request)) = Request::parse(input) {
+            assert!(input.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
+            assert!(!request.verb.is_empty() && request.args.len() + request.options.len() < Request::MAX_WORDS + 1);
+            assert!(request.args.iter().all(|word| !word.contains([' ', '\t', '='])));
+            if request.is_bare {
+                assert_eq!((request.verb, request.args.len()), ("nth", 1));
+            }
+        }
+    });
+}
+
+#[test]
+fn numbers_are_read_as_they_are_spelt_and_never_grow_huge() {
+    fuzz("number", |input| {
+        let Ok(text) = std::str::from_utf8(input) else {
+            return;
+        };
+        if let Ok(number) = parse_number(text) {
+            let spelt = number.to_string();
+            assert!(spelt.len() <= MAX_DIGITS);
+            assert_eq!(parse_number(&spelt), Ok(number));
+        }
+    });
+}
+
+#[test]
+fn checkpoints_are_read_back_and_damaged_ones_refused() {
+    fuzz("checkpoint", |input| {
+        let words: Vec<u64> = input.iter().map(|byte| u64::from(*byte) << 40).collect();
+        let mut writer = Writer::new(*b"test", 1);
+        writer.u64(7).words(&words).bytes(input);
+        let good = writer.finish();
+        let read = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes, *b"test", 1)?;
+            let all = (reader.u64()?, reader.words()?, reader.bytes()?.to_vec());
+            reader.finish().map(|()| all)
+        };
+        assert_eq!(read(&good), Ok((7, words, input.to_vec())));
+        assert!(read(&good[..good.len() - 1]).is_err() && read(&[&good[..], &[0]].concat()).is_err());
+        // Any bytes at all, and lengths that lie.
+        let mut lie = good.clone();
+        let at = 16 + usize::from(input.first().copied().unwrap_or_default()) % 8;
+        lie[at] ^= 0x80;
+        assert!(read(&lie).is_err(), "a length that lies is refused");
+        let _ = read(&[b"test\x01\0\0\0", input].concat());
+    });
+}
