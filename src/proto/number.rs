@@ -39,8 +39,8 @@ pub fn parse_number(text: &str) -> Result<Natural, NumberError> {
     if let Some(word) = parse_word(text.as_bytes()) {
         return Ok(Natural::from(word));
     }
-    if text.starts_with('-') {
-        return Err(negative_or_malformed(&text[1..]));
+    if let Some(rest) = text.strip_prefix('-') {
+        return Err(negative_or_malformed(rest));
     }
     // A sign right behind an `e` belongs to the exponent.
     let split = text

@@ -288,18 +288,8 @@ impl Session {
                     .answer_rows(tag, is_bare, rows, Ok(Value::Nothing), &mut self.unsent);
                 self.count(true);
             }
-            Ok((Step::Job(job), terms)) => {
-                let Ok(place) = self.conversation.open(tag, is_bare) else {
-                    unreachable!("the tag was free a moment ago");
-                };
-                self.order(place, Ask::Answer(job), terms);
-            }
-            Ok((Step::Ask(ask), terms)) => {
-                let Ok(place) = self.conversation.open(tag, is_bare) else {
-                    unreachable!("the tag was free a moment ago");
-                };
-                self.order(place, ask, terms);
-            }
+            Ok((Step::Job(job), terms)) => self.order(tag, is_bare, Ask::Answer(job), terms),
+            Ok((Step::Ask(ask), terms)) => self.order(tag, is_bare, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(tag, &target, context),
             Ok((Step::Quit, _)) => {
                 self.answer(tag, is_bare, Ok(Value::Text("bye".into())));
@@ -308,7 +298,10 @@ impl Session {
         }
     }
 
-    fn order(&mut self, place: Place, ask: Ask, terms: Terms) {
+    fn order(&mut self, tag: Option<Tag>, is_bare: bool, ask: Ask, terms: Terms) {
+        let Ok(place) = self.conversation.open(tag, is_bare) else {
+            unreachable!("the tag was free a moment ago");
+        };
         let mut rows = 0;
         if matches!(&ask, Ask::Answer(job) if job.streams) {
             let may_stream = |stream: &&Stream| self.conversation.may_stream(stream.place);
