@@ -106,7 +106,7 @@ pub(super) enum Outcome {
 /// The bounds of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// Jobs held at once, queued and running.
+    /// Jobs held at once, queued and running. Beyond it, up to twice as many, only clients with less than an equal share are served.
     pub max_jobs: usize,
     /// The same for one client.
     pub max_jobs_per_client: usize,
@@ -310,26 +310,8 @@ impl Table {
             let text = "the daemon is shutting down; ask again when it is back";
             return Err(Failure::new(Code::Draining, text));
         }
-        if self
-            .held
-            .get(&client)
-            .is_some_and(|held| *held >= self.policy.max_jobs_per_client)
-        {
-            let text = format!(
-                "{} jobs of yours are waiting already; retry-ms=1000",
-                self.policy.max_jobs_per_client
-            );
-            return Err(Failure::new(Code::Busy, text));
-        }
         let twin = (!job.streams).then(|| self.long.get(&job.title)).flatten().copied();
-        if twin.is_none() && self.jobs.len() >= self.policy.max_jobs {
-            let text = format!("{} jobs are waiting already; retry-ms=1000", self.jobs.len());
-            return Err(Failure::new(Code::Busy, text));
-        }
-        if twin.is_none() && self.titles + job.title.len() > MAX_TITLE_BYTES {
-            let text = "too many questions about huge numbers are waiting; retry-ms=1000";
-            return Err(Failure::new(Code::Busy, text));
-        }
+        self.admit(client, twin.is_none().then_some(&job))?;
         let is_held = job.streams && waiter.rows == 0 && matches!(waiter.holder, Holder::Client(..));
         let id = twin.unwrap_or(self.next_id);
         if twin.is_none() {
@@ -356,6 +338,30 @@ impl Table {
         }
         self.add_waiter(id, waiter);
         Ok(id)
+    }
+
+    /// Whether one more may wait, and there is room for one more job if it needs one of its own.
+    fn admit(&self, client: ClientId, new: Option<&Job>) -> Result<(), Failure> {
+        let held = self.held.get(&client).copied().unwrap_or_default();
+        if held >= self.policy.max_jobs_per_client {
+            let text = format!("{held} jobs of yours are waiting already; retry-ms=1000");
+            return Err(Failure::new(Code::Busy, text));
+        }
+        let Some(job) = new else {
+            return Ok(());
+        };
+        // Those who filled the table must not lock out the others: who holds less than an equal share is still taken in.
+        let share = self.policy.max_jobs / (self.held.len() + 1);
+        let is_full = self.jobs.len() >= self.policy.max_jobs;
+        if is_full && (held >= share || self.jobs.len() >= 2 * self.policy.max_jobs) {
+            let text = format!("{} jobs are waiting already; retry-ms=1000", self.jobs.len());
+            return Err(Failure::new(Code::Busy, text));
+        }
+        if self.titles + job.title.len() > MAX_TITLE_BYTES {
+            let text = "too many questions about huge numbers are waiting; retry-ms=1000";
+            return Err(Failure::new(Code::Busy, text));
+        }
+        Ok(())
     }
 
     /// Submits a job: its ticket waits for it, and the client is told the ID at once.

@@ -40,7 +40,10 @@ fn connections_at_rest_are_small_and_none_leaks() {
     let idle: Vec<_> = (0..count)
         .map_while(|_| TcpStream::connect(served.address).ok())
         .collect();
-    time_until("all are accepted", || served.descriptors() >= descriptors + idle.len());
+    // The client before may still have been closing when the baseline was taken.
+    time_until("all are accepted", || {
+        served.descriptors() + 1 >= descriptors + idle.len()
+    });
     let each = served.memory_kib().saturating_sub(before) as f64 / idle.len() as f64;
     figure(
         &format!("{} idle connections", idle.len()),

@@ -53,7 +53,8 @@ fn clients_that_never_read_are_held_to_their_bounds() {
         0 => "ping\n".repeat(10_000),
         1 => "help\n".repeat(10_000),
         2 => format!("isprime 1000000007\nnth {n}00000\n").repeat(5_000),
-        _ => format!("pi 1e18\n{}", "help\n".repeat(10_000)),
+        // A head that takes long and little memory.
+        _ => format!("isprime 10^9999+33603\n{}", "help\n".repeat(10_000)),
     });
     let growth = (served.memory_kib().saturating_sub(before)) >> 10;
     figure(

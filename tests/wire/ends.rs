@@ -126,6 +126,12 @@ fn one_job_too_many_is_busy_and_the_others_are_answered() {
         refused.starts_with("@d ERR busy :") && refused.contains("retry-ms="),
         "{refused}"
     );
+    let mut other = Client::connect(&daemon);
+    assert_eq!(
+        other.ask("pi 1e8"),
+        "OK 5761455",
+        "who filled the table does not lock out the others"
+    );
     client.send("cancel @a\n");
     assert_eq!(client.line().as_deref(), Some("OK"));
     assert_eq!(client.line().as_deref(), Some("@a ERR cancelled :cancelled as asked"));
