@@ -34,7 +34,6 @@ fn without_descriptors_it_serves_who_is_there_and_recovers() {
 #[test]
 fn connections_at_rest_are_small_and_none_leaks() {
     let served = Served::start(&[]);
-    served.client().ask("ping");
     let (before, descriptors) = (served.memory_kib(), served.descriptors());
     let count = scale(400, 10_000);
     let idle: Vec<_> = (0..count)

@@ -83,7 +83,6 @@ fn a_reset_in_any_state_leaves_nothing_behind() {
         "GET / HTTP/1.1\n",
         "pi 1e18\nquit\n",
     ];
-    served.client().ask("ping");
     let descriptors = served.descriptors();
     let count = scale(270, 10_000);
     for n in 0..count {

