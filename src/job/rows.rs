@@ -17,7 +17,7 @@ const ROW: usize = 64;
 const PIECE: usize = 8 << 10;
 
 /// Bytes of text that may be held or be under way before nothing more is formatted until rows are taken.
-const MOST_HELD: usize = 384 << 10;
+const MOST_HELD: usize = 192 << 10;
 
 /// With fewer pieces than this waiting to be formatted the next segment is sieved.
 const FEW_PIECES: usize = 4;

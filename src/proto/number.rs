@@ -101,7 +101,9 @@ fn parse_term(text: &str) -> Result<Natural, NumberError> {
 }
 
 fn parse_scientific(mantissa: &str, exponent: &str) -> Result<Natural, NumberError> {
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    parse_digits(whole)?;
+    parse_digits(fraction)?;
     if let Some(positive) = exponent.strip_prefix('-') {
         parse_digits(positive)?;
         return Err(NumberError::Fraction);
@@ -194,7 +196,8 @@ mod tests {
     #[test]
     fn what_is_no_natural_number_is_refused_with_its_reason() {
         for text in [
-            "", "x", "1x", "_1", "1_", "--1", "1e", "e5", "1^", "^2", "1.", ".5", "1..2", "1+", "0x10", "1 2", "²",
+            "", "x", "1x", "_1", "1_", "--1", "1e", "e5", "1^", "^2", "1.", ".5", "1..2", ".5e1", "1_.5e1", "1.e5",
+            "1+", "0x10", "1 2", "²",
         ] {
             assert_eq!(read(text), Err(NumberError::Malformed), "{text}");
         }

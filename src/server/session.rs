@@ -30,7 +30,7 @@ const MAX_READS: usize = 4;
 /// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
 const ROWS_GRANTED: usize = 64;
 /// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
-const MAX_STREAMS: usize = 4;
+const MAX_STREAMS: usize = 2;
 /// How long requests are taken in before other sessions of the thread get their turn: reading a number of 10000 digits takes a
 /// tenth of a millisecond, and one read may hold thousands of them.
 const LONGEST_TURN: Duration = Duration::from_millis(2);
