@@ -13,6 +13,7 @@ mod pi;
 mod plan;
 mod query;
 mod request;
+mod restore;
 mod rows;
 
 pub use checkpoint::{Damaged, Reader, Writer};
@@ -26,4 +27,5 @@ pub use pi::Pi;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
 pub use query::{Method, Query};
 pub use request::Job;
+pub use restore::restore;
 pub use rows::Rows;

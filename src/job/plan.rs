@@ -69,7 +69,8 @@ pub trait Plan: Send + Sized + 'static {
         Vec::new()
     }
 
-    /// What has been absorbed, as versioned bytes that [`crate::job`] can restore. `None`: this plan starts over.
+    /// What has been absorbed, as versioned bytes; [`restore`](super::restore()) takes them back for the built-in plans. `None`:
+    /// this plan starts over.
     fn save(&self) -> Option<Vec<u8>> {
         None
     }
