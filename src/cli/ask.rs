@@ -1,5 +1,6 @@
 //! `primed ask`: one question, the lines of standard input, or a prompt.
 
+use super::connect::connect;
 use super::print::{Heard, Printer, split_tag};
 use super::prompt;
 use anyhow::Context;
@@ -28,13 +29,6 @@ impl Ask {
         }
         ask_all(self.connect)
     }
-}
-
-pub(super) fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
-    let refused = || format!("cannot reach a daemon at {address}; start one with 'primed serve'");
-    let stream = TcpStream::connect(address).with_context(refused)?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// One question. It is answered by one final line; a comment by none.

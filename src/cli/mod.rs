@@ -3,6 +3,7 @@
 //! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
 
 mod ask;
+mod connect;
 mod demo;
 mod eval;
 mod print;

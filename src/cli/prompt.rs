@@ -1,6 +1,6 @@
 //! The prompt of `primed ask`: history, a progress line, and Ctrl-C for the question, not for the client.
 
-use super::ask;
+use super::connect::connect;
 use super::print::{Heard, Printer, split_tag};
 use crate::verb::{Registry, Verb};
 use anyhow::Context;
@@ -71,7 +71,7 @@ struct Talk {
 
 impl Talk {
     fn new(runtime: &Runtime, address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = ask::connect(address)?;
+        let stream = connect(address)?;
         stream.set_nonblocking(true)?;
         let _inside = runtime.enter();
         Ok(Self {

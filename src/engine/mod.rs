@@ -8,6 +8,7 @@ mod fairness;
 mod pool;
 mod scheduler;
 mod table;
+mod task;
 mod tickets;
 mod worker;
 

@@ -1,6 +1,7 @@
 //! The pool: which workers there are, which are free, and a new thread for each that died. Knows no queue.
 
-use super::worker::{Finished, Lane, Run, Task, Ticket, Worker, WorkerId};
+use super::task::Task;
+use super::worker::{Finished, Lane, Run, Ticket, Worker, WorkerId};
 use actix::prelude::*;
 use std::sync::Arc;
 

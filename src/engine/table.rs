@@ -6,9 +6,9 @@
 //! Knows no actor, no thread and no socket.
 
 use super::fairness::{ClientId, Fair};
+use super::task::{Done, JobId, Load, Outcome, Task};
 use super::tickets::{State, TicketId, Tickets};
-use super::worker::{Done, Load, Task};
-use crate::job::{AnyPartial, AnyPlan, Job};
+use crate::job::{AnyPlan, Job};
 use crate::proto::{Code, Failure, Interim, Reply, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,9 +18,6 @@ use std::time::{Duration, Instant};
 
 /// Names a request among those of its client.
 pub type Place = u64;
-
-/// Names a job; never used twice.
-pub(super) type JobId = u64;
 
 /// A slice is charged this much when it is handed out, and what it really took when it comes back.
 const CHARGE_US: u64 = 2_000;
@@ -87,20 +84,6 @@ pub enum Event {
     Final(Reply),
     /// A line before it.
     Interim(Interim),
-}
-
-/// What a run of a job came to.
-pub(super) enum Outcome {
-    /// The express slice was enough.
-    Answered(Value),
-    /// The express slice was not enough; here is the plan.
-    Unfinished(Box<dyn AnyPlan>, Job),
-    /// The worker had no time to begin it.
-    Untouched(Job),
-    /// A slice of the plan.
-    Partial(AnyPartial),
-    /// It panicked.
-    Panicked,
 }
 
 /// The bounds of the table.

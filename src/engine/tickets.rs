@@ -4,7 +4,7 @@
 //! for a while, bounded in number and age.
 
 use super::fairness::ClientId;
-use super::table::JobId;
+use super::task::JobId;
 use crate::proto::Reply;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};

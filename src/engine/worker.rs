@@ -3,8 +3,8 @@
 //! Knows no queue and no client. What it is handed travels in a [`Ticket`]; a ticket that is dropped without an answer tells the
 //! pool that the thread itself died.
 
-use super::table::{JobId, Outcome};
-use crate::job::{AnySlice, Budget, Job};
+use super::task::{Done, JobId, Load, Outcome, Task};
+use crate::job::Budget;
 use actix::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,28 +33,6 @@ pub(super) struct WorkerId {
     pub(super) lane: Lane,
     pub(super) index: usize,
     pub(super) generation: u64,
-}
-
-/// Something to run.
-pub(super) struct Task {
-    pub(super) job: JobId,
-    pub(super) cancel: Arc<AtomicBool>,
-    pub(super) load: Load,
-}
-
-/// What there is to run of a job.
-pub(super) enum Load {
-    /// All of it, from its beginning, as far as an express slice goes.
-    Begin(Job),
-    /// One slice of its plan.
-    Slice(AnySlice),
-}
-
-/// What became of a task.
-pub(super) struct Done {
-    pub(super) job: JobId,
-    pub(super) outcome: Outcome,
-    pub(super) cpu: Duration,
 }
 
 /// News from a worker: it is free again, or its thread is dead.

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::accept::Acceptor;
-use super::session::{DrainSession, Session};
+use super::session::{Closed, DrainSession, Session};
 use crate::engine::ClientId;
 use actix::prelude::*;
 use std::collections::HashMap;
@@ -35,11 +35,6 @@ pub struct Drain {
     /// Told when the last session is closed.
     pub drained: oneshot::Sender<()>,
 }
-
-/// The news that a session is closed.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Closed(pub(super) ClientId);
 
 impl Listener {
     /// A listener on sockets that are bound already.

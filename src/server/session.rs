@@ -4,7 +4,6 @@
 //! read, write once. Replies come back as [`News`] and leave in the order that the conversation keeps. A session at rest holds no buffer.
 //! Knows no plan; what a request means is the registry's business.
 
-use super::listener::Closed;
 use super::{Shared, peer};
 use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
 use crate::proto::{Code, Conversation, Failure, Frame, Interim, Line, LineCodec, Reply, Request, Tag, Value};
@@ -107,6 +106,11 @@ enum Phase {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct DrainSession;
+
+/// The news that a session is closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Closed(pub(super) ClientId);
 
 impl Session {
     pub(super) fn new(

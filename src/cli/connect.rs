@@ -1,0 +1,15 @@
+//! A connection to a running daemon, or what to do if there is none.
+
+use anyhow::Context;
+use std::net::{SocketAddr, TcpStream};
+
+/// Connects.
+///
+/// # Errors
+/// Says how to start a daemon if none can be reached.
+pub(super) fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let refused = || format!("cannot reach a daemon at {address}; start one with 'primed serve'");
+    let stream = TcpStream::connect(address).with_context(refused)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

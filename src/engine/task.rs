@@ -1,0 +1,46 @@
+//! What travels between the table and the workers: a task, and what became of it. Plain data.
+
+use crate::job::{AnyPartial, AnyPlan, AnySlice, Job};
+use crate::proto::Value;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// Names a job; never used twice.
+pub(super) type JobId = u64;
+
+/// Something to run.
+pub(super) struct Task {
+    pub(super) job: JobId,
+    pub(super) cancel: Arc<AtomicBool>,
+    pub(super) load: Load,
+}
+
+/// What there is to run of a job.
+pub(super) enum Load {
+    /// All of it, from its beginning, as far as an express slice goes.
+    Begin(Job),
+    /// One slice of its plan.
+    Slice(AnySlice),
+}
+
+/// What became of a task.
+pub(super) struct Done {
+    pub(super) job: JobId,
+    pub(super) outcome: Outcome,
+    pub(super) cpu: Duration,
+}
+
+/// What a run of a job came to.
+pub(super) enum Outcome {
+    /// The express slice was enough.
+    Answered(Value),
+    /// The express slice was not enough; here is the plan.
+    Unfinished(Box<dyn AnyPlan>, Job),
+    /// The worker had no time to begin it.
+    Untouched(Job),
+    /// A slice of the plan.
+    Partial(AnyPartial),
+    /// It panicked.
+    Panicked,
+}
