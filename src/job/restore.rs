@@ -9,10 +9,11 @@ use super::{AnyPlan, Count, CountByPi, Damaged, Factor, IsPrime, Next, Nth, Pi, 
 /// # Errors
 /// [`Damaged`] if no plan of this version wrote these bytes. Never panics on any bytes.
 pub fn restore(bytes: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
+    type Restored = Result<Box<dyn AnyPlan>, Damaged>;
     fn boxed<P: AnyPlan + 'static>(plan: P) -> Box<dyn AnyPlan> {
         Box::new(plan)
     }
-    const KINDS: [fn(&[u8]) -> Result<Box<dyn AnyPlan>, Damaged>; 8] = [
+    const KINDS: [fn(&[u8]) -> Restored; 8] = [
         |bytes| Pi::restore(bytes).map(boxed),
         |bytes| Nth::restore(bytes).map(boxed),
         |bytes| Count::restore(bytes).map(boxed),

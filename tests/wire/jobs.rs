@@ -2,6 +2,7 @@
 
 use crate::support::{Client, Probe, daemon, exchange, info, start, until};
 use primed::Daemon;
+use primed::engine::Policy;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -248,4 +249,21 @@ fn what_is_no_work_cannot_be_submitted() {
         let reply = client.ask(request);
         assert!(reply.starts_with(&format!("ERR {code} :")), "{request}: {reply}");
     }
+}
+
+#[test]
+fn long_jobs_for_which_there_is_no_memory_wait_and_are_all_answered() {
+    let policy = Policy {
+        max_memory: 24 << 20,
+        ..Policy::default()
+    };
+    let daemon = start(Daemon::new().policy(policy));
+    let requests: String = (0..40u64).map(|n| format!("pi {}\n", 1_000_000_000_000 + n)).collect();
+    let text = exchange(&daemon, requests);
+    // The first prime above 10^12 is 10^12 + 39.
+    let expected: String = (0..40)
+        .map(|n| format!("OK {}\n", if n < 39 { 37_607_912_018u64 } else { 37_607_912_019 }))
+        .collect();
+    assert_eq!(text, expected);
+    assert!(Client::connect(&daemon).ask("pi 1e18").starts_with("ERR too-big :"));
 }
