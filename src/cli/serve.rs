@@ -56,7 +56,7 @@ struct LimitFlags {
     #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384")]
     max_line: usize,
     /// Replies that a client has not taken; then it is not read until it takes some
-    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_UNSENT", default_value = "262144")]
+    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_UNSENT", default_value = "65536")]
     max_unsent: NonZeroUsize,
     /// How long a client may take to complete a line, or to take any of its replies
     #[arg(long, value_name = "TIME", env = "PRIMED_STALL_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]

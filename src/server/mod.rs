@@ -38,7 +38,7 @@ impl Default for Limits {
             max_connections: 20_000,
             max_line_bytes: 16 << 10,
             max_in_flight: 1024,
-            max_unsent_bytes: 256 << 10,
+            max_unsent_bytes: 64 << 10,
             idle_timeout: None,
             stall_timeout: Duration::from_secs(30),
         }
