@@ -18,9 +18,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio_util::codec::Decoder;
+use tokio_util::io::poll_read_buf;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -190,7 +191,6 @@ impl Session {
             scratch.clear();
             scratch.extend_from_slice(&self.unread);
             if !self.is_behind {
-                scratch.reserve(READ_BYTES);
                 self.input_ended |= ready!(read_into(&mut self.socket, scratch, task))?;
             }
             self.is_behind = self.decode(scratch, context);
@@ -422,7 +422,6 @@ impl Session {
             SCRATCH.with_borrow_mut(|scratch| {
                 for _ in 0..MAX_READS {
                     scratch.clear();
-                    scratch.reserve(READ_BYTES);
                     match read_into(&mut self.socket, scratch, task) {
                         Poll::Ready(Ok(false)) => {}
                         Poll::Ready(Ok(true) | Err(_)) => {
@@ -505,13 +504,8 @@ fn read_into(
     buffer: &mut BytesMut,
     task: &mut std::task::Context<'_>,
 ) -> Poll<io::Result<bool>> {
-    let length = buffer.len();
-    buffer.resize(length + READ_BYTES, 0);
-    let mut free = ReadBuf::new(&mut buffer[length..]);
-    let result = Pin::new(socket).poll_read(task, &mut free);
-    let count = free.filled().len();
-    buffer.truncate(length + count);
-    ready!(result)?;
+    buffer.reserve(READ_BYTES);
+    let count = ready!(poll_read_buf(Pin::new(socket), task, buffer))?;
     Poll::Ready(Ok(count == 0))
 }
 
