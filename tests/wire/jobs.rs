@@ -15,11 +15,10 @@ fn probed() -> (primed::daemon::Handle, Arc<AtomicU64>) {
 #[test]
 fn panics_cost_their_own_requests_and_no_thread() {
     let (daemon, _) = probed();
-    let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     assert_eq!(exchange(&daemon, "probe echo 1\n"), "OK 1\n");
     let mut answers = 0;
     let mut errors = 0;
-    for _ in 0..10 {
+    for _ in 0..100 {
         let requests: String = (0..1000)
             .map(|n| format!("probe {} {n}\n", if n % 100 == 7 { "panic" } else { "echo" }))
             .collect();
@@ -33,9 +32,8 @@ fn panics_cost_their_own_requests_and_no_thread() {
             }
         }
     }
-    assert_eq!((answers, errors), (9_900, 100));
+    assert_eq!((answers, errors), (99_000, 1_000));
     assert_eq!(info(&daemon, "threads_replaced"), 0);
-    assert!(threads() > 4);
 }
 
 #[test]
