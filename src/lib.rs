@@ -7,9 +7,15 @@
 //!
 //! | room | its job |
 //! |---|---|
+//! | [`cli`] | the command: `serve ask eval demo` |
+//! | [`daemon`] | starts the rooms bottom-up, drains them top-down; [`Daemon`] puts one together |
+//! | [`server`] | the listener and session actors |
+//! | [`verb`] | the door for new verbs, and the built-in ones |
+//! | [`engine`] | the scheduler and worker actors: jobs in, news out |
 //! | [`job`] | pure: a plan, its slices, its checkpoint; the built-in plans |
 //! | [`proto`] | pure: the wire: values, requests, replies |
 //! | [`primes`] | pure: the mathematics |
+//! | [`metrics`] | counters that every room adds to |
 
 pub mod cli;
 pub mod daemon;

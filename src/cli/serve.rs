@@ -3,7 +3,7 @@
 use crate::Daemon;
 use crate::engine::Policy;
 use crate::server::Limits;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -160,6 +160,7 @@ fn start_logging(filter: Option<&str>) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     Ok(())
