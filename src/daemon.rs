@@ -2,7 +2,7 @@
 
 use crate::engine::{self, Policy, Scheduler};
 use crate::metrics::Metrics;
-use crate::server::{Drain, Limits, Listener, Shared};
+use crate::server::{Accept, Drain, Limits, Listener, Shared};
 use crate::verb::{Facts, Registry, Verb};
 use actix::prelude::*;
 use socket2::{SockRef, TcpKeepalive};
@@ -147,7 +147,8 @@ impl Daemon {
             count => (0..count).map(|_| Arbiter::new()).collect(),
         };
         let handles = arbiters.iter().map(Arbiter::handle).collect();
-        let listener = Listener::new(shared, sockets, handles).start();
+        let sockets = sockets.into_iter().map(|socket| Box::new(socket) as Box<dyn Accept>);
+        let listener = Listener::new(shared, sockets.collect(), handles).start();
         Ok(Running {
             addresses,
             workers: self.policy.workers,

@@ -80,7 +80,7 @@ impl Scheduler {
     pub fn new(policy: Policy, metrics: Arc<Metrics>) -> Self {
         Self {
             policy,
-            table: Table::new(policy, Instant::now()),
+            table: Table::new(policy, now()),
             pool: None,
             clients: HashMap::new(),
             alarm: None,
@@ -142,13 +142,18 @@ impl Scheduler {
         if let Some((_, handle)) = self.alarm.take() {
             context.cancel_future(handle);
         }
-        let handle = context.run_later(next.saturating_duration_since(Instant::now()), |this, context| {
+        let handle = context.run_later(next.saturating_duration_since(now()), |this, context| {
             this.alarm = None;
-            this.table.tick(Instant::now());
+            this.table.tick(now());
             this.turn(context);
         });
         self.alarm = Some((next, handle));
     }
+}
+
+/// The present moment by the clock that timers go by.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 impl Actor for Scheduler {
@@ -165,7 +170,7 @@ impl Handler<Submit> for Scheduler {
     fn handle(&mut self, submit: Submit, context: &mut Self::Context) {
         let Submit { client, orders, to } = submit;
         self.clients.entry(client).or_insert(to);
-        let now = Instant::now();
+        let now = now();
         for order in orders {
             self.table.submit(client, order, now);
         }
@@ -182,7 +187,7 @@ impl Handler<Finished> for Scheduler {
             done,
             thread_died,
         } = finished;
-        let now = Instant::now();
+        let now = now();
         for done in done {
             self.metrics.slices.fetch_add(1, Relaxed);
             self.metrics
@@ -202,7 +207,7 @@ impl Handler<Cancel> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, Cancel { client, place }: Cancel, context: &mut Self::Context) {
-        self.table.cancel(client, place, Instant::now());
+        self.table.cancel(client, place, now());
         self.turn(context);
     }
 }

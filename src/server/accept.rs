@@ -4,13 +4,13 @@
 //! readable. So one descriptor is kept in reserve: it is given up, the connection accepted and closed at once, so that its client
 //! knows, and the reserve taken again. What still fails waits, from 10 up to 500 ms.
 
+use super::connection::{Accept, Connection};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -18,14 +18,14 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A listening socket that survives errors of `accept`.
 pub(super) struct Acceptor {
-    socket: TcpListener,
+    socket: Box<dyn Accept>,
     reserve: Option<File>,
     pause: Duration,
     pausing: Option<Pin<Box<Sleep>>>,
 }
 
 impl Acceptor {
-    pub(super) fn new(socket: TcpListener) -> Self {
+    pub(super) fn new(socket: Box<dyn Accept>) -> Self {
         Self {
             socket,
             reserve: open_reserve(),
@@ -35,7 +35,7 @@ impl Acceptor {
     }
 
     /// The next connection.
-    pub(super) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<(TcpStream, SocketAddr)> {
+    pub(super) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<(Box<dyn Connection>, SocketAddr)> {
         loop {
             if let Some(pausing) = &mut self.pausing {
                 ready!(pausing.as_mut().poll(context));

@@ -2,16 +2,16 @@
 
 use super::Shared;
 use super::accept::Acceptor;
+use super::connection::{Accept, Connection};
 use super::session::{Closed, DrainSession, Session};
 use crate::engine::ClientId;
 use actix::prelude::*;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 /// Connections accepted in one go before other work of the thread gets its turn.
@@ -21,7 +21,7 @@ const MAX_ACCEPTS: usize = 64;
 pub struct Listener {
     shared: Arc<Shared>,
     acceptors: Vec<Acceptor>,
-    sessions: HashMap<ClientId, Addr<Session>>,
+    sessions: BTreeMap<ClientId, Addr<Session>>,
     next: ClientId,
     /// The threads that sessions are spread over; none: they live beside the listener.
     arbiters: Vec<ArbiterHandle>,
@@ -38,30 +38,30 @@ pub struct Drain {
 
 impl Listener {
     /// A listener on sockets that are bound already.
-    pub fn new(shared: Arc<Shared>, sockets: Vec<TcpListener>, arbiters: Vec<ArbiterHandle>) -> Self {
+    pub fn new(shared: Arc<Shared>, sockets: Vec<Box<dyn Accept>>, arbiters: Vec<ArbiterHandle>) -> Self {
         Self {
             shared,
             acceptors: sockets.into_iter().map(Acceptor::new).collect(),
-            sessions: HashMap::new(),
+            sessions: BTreeMap::new(),
             next: 1,
             arbiters,
             drained: None,
         }
     }
 
-    fn admit(&mut self, socket: TcpStream, peer: SocketAddr, context: &mut Context<Self>) {
+    fn admit(&mut self, socket: Box<dyn Connection>, peer: SocketAddr, context: &mut Context<Self>) {
         let metrics = &self.shared.facts.metrics;
         if self.sessions.len() >= self.shared.limits.max_connections {
             metrics.connections_refused.fetch_add(1, Relaxed);
             // Best effort: a fresh socket takes a line without waiting.
-            let _ = socket.try_write(b"ERR busy :too many connections; retry-ms=1000\n");
+            socket.try_write(b"ERR busy :too many connections; retry-ms=1000\n");
             return;
         }
         metrics.connections.fetch_add(1, Relaxed);
         metrics.connections_total.fetch_add(1, Relaxed);
         let id = self.next;
         self.next += 1;
-        match self.begin(id, socket, peer, context.address().recipient()) {
+        match self.begin(id, socket, context.address().recipient()) {
             Ok(session) => {
                 self.sessions.insert(id, session);
             }
@@ -75,21 +75,17 @@ impl Listener {
     fn begin(
         &self,
         id: ClientId,
-        socket: TcpStream,
-        peer: SocketAddr,
+        socket: Box<dyn Connection>,
         listener: Recipient<Closed>,
     ) -> std::io::Result<Addr<Session>> {
-        socket.set_nodelay(true)?;
-        let local = socket.local_addr()?;
         let shared = self.shared.clone();
         if self.arbiters.is_empty() {
-            return Ok(Session::new(id, socket, (local, peer), shared, listener).start());
+            return Ok(Session::new(id, socket, shared, listener).start());
         }
         let arbiter = &self.arbiters[usize::try_from(id).unwrap_or_default() % self.arbiters.len()];
-        let socket = socket.into_std()?;
+        let socket = socket.detach()?;
         Ok(Session::start_in_arbiter(arbiter, move |_| {
-            let socket = TcpStream::from_std(socket).expect("an arbiter has a reactor, and the socket is nonblocking");
-            Session::new(id, socket, (local, peer), shared, listener)
+            Session::new(id, socket(), shared, listener)
         }))
     }
 

@@ -3,10 +3,12 @@
 //! Knows the wire (`proto`), the verbs and the door of the engine; knows no plan.
 
 mod accept;
+mod connection;
 mod listener;
 mod peer;
 mod session;
 
+pub use connection::{Accept, Connection, Detached};
 pub use listener::{Drain, Listener};
 pub use session::Session;
 

@@ -4,7 +4,8 @@
 //! read, write once. Replies come back as [`News`] and leave in the order that the conversation keeps. A session at rest holds no buffer.
 //! Knows no plan; what a request means is the registry's business.
 
-use super::{Shared, peer};
+use super::Shared;
+use super::connection::Connection;
 use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
 use crate::proto::{Code, Conversation, Failure, Frame, Interim, Line, LineCodec, Reply, Request, Tag, Value};
 use crate::verb::{Step, Terms};
@@ -12,14 +13,13 @@ use actix::prelude::*;
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_util::codec::Decoder;
 use tokio_util::io::poll_read_buf;
 
@@ -51,9 +51,7 @@ thread_local! {
 /// One connection.
 pub struct Session {
     id: ClientId,
-    socket: TcpStream,
-    /// Its own address and the client's.
-    ends: (SocketAddr, SocketAddr),
+    socket: Box<dyn Connection>,
     shared: Arc<Shared>,
     listener: Recipient<Closed>,
     /// Where the engine sends news; made with the first job.
@@ -116,8 +114,7 @@ pub(super) struct Closed(pub(super) ClientId);
 impl Session {
     pub(super) fn new(
         id: ClientId,
-        socket: TcpStream,
-        ends: (SocketAddr, SocketAddr),
+        socket: Box<dyn Connection>,
         shared: Arc<Shared>,
         listener: Recipient<Closed>,
     ) -> Self {
@@ -125,7 +122,6 @@ impl Session {
             codec: LineCodec::new(shared.limits.max_line_bytes),
             id,
             socket,
-            ends,
             shared,
             listener,
             me: None,
@@ -191,7 +187,7 @@ impl Session {
             scratch.clear();
             scratch.extend_from_slice(&self.unread);
             if !self.is_behind {
-                self.input_ended |= ready!(read_into(&mut self.socket, scratch, task))?;
+                self.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
             }
             self.is_behind = self.decode(scratch, context);
             if self.input_ended && !self.is_behind {
@@ -317,7 +313,7 @@ impl Session {
         self.orders.push(Order {
             place,
             ask,
-            deadline: terms.deadline.map(|wait| Instant::now() + wait),
+            deadline: terms.deadline.map(|wait| (Instant::now() + wait).into_std()),
             progress: terms.progress,
             rows,
         });
@@ -422,7 +418,7 @@ impl Session {
             SCRATCH.with_borrow_mut(|scratch| {
                 for _ in 0..MAX_READS {
                     scratch.clear();
-                    match read_into(&mut self.socket, scratch, task) {
+                    match read_into(&mut *self.socket, scratch, task) {
                         Poll::Ready(Ok(false)) => {}
                         Poll::Ready(Ok(true) | Err(_)) => {
                             self.phase = Phase::Closed;
@@ -490,8 +486,7 @@ impl Session {
     /// Not reading, a session does not notice that its client is gone; and after the end of input there is nothing to read.
     fn look_for_client(&mut self, context: &mut Context<Self>) {
         self.is_watching = false;
-        let is_broken = !matches!(self.socket.take_error(), Ok(None));
-        if is_broken || peer::is_gone(self.ends.0, self.ends.1) {
+        if self.socket.is_gone() {
             return context.stop();
         }
         self.keep_time(context);
@@ -500,7 +495,7 @@ impl Session {
 
 /// Appends what the socket has; true at the end of input.
 fn read_into(
-    socket: &mut TcpStream,
+    socket: &mut dyn Connection,
     buffer: &mut BytesMut,
     task: &mut std::task::Context<'_>,
 ) -> Poll<io::Result<bool>> {

@@ -1,0 +1,65 @@
+//! What a session needs of a connection, and a listener of a listening socket: TCP is one kind of both. Knows no session.
+//!
+//! The other kind lives in the tests, where a simulated network loses, delays and tears connections on purpose.
+
+use super::peer;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Bytes both ways.
+pub trait Connection: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// True if it is certain that nobody is at the other end, also when there is nothing to read.
+    fn is_gone(&self) -> bool;
+
+    /// Writes what fits at once, if anything does.
+    fn try_write(&self, bytes: &[u8]);
+
+    /// Makes it ready to be taken up by another thread, which has a reactor of its own.
+    ///
+    /// # Errors
+    /// What the system says; the connection is closed then.
+    fn detach(self: Box<Self>) -> io::Result<Detached>;
+}
+
+/// A connection on its way to another thread: call it there.
+pub type Detached = Box<dyn FnOnce() -> Box<dyn Connection> + Send>;
+
+/// Where connections come from.
+pub trait Accept: 'static {
+    /// The next connection, and who opened it.
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Box<dyn Connection>, SocketAddr)>>;
+}
+
+impl Connection for TcpStream {
+    fn is_gone(&self) -> bool {
+        let is_broken = !matches!(self.take_error(), Ok(None));
+        match (self.local_addr(), self.peer_addr()) {
+            (Ok(local), Ok(other)) => is_broken || peer::is_gone(local, other),
+            _ => true,
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) {
+        let _ = Self::try_write(self, bytes);
+    }
+
+    fn detach(self: Box<Self>) -> io::Result<Detached> {
+        let socket = self.into_std()?;
+        Ok(Box::new(move || {
+            let socket = Self::from_std(socket).expect("the thread has a reactor, and the socket is nonblocking");
+            Box::new(socket)
+        }))
+    }
+}
+
+impl Accept for TcpListener {
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Box<dyn Connection>, SocketAddr)>> {
+        let (socket, peer) = ready!(Self::poll_accept(self, context))?;
+        // Without it a small reply would wait for the acknowledgement of the one before. Where it fails, replies are late.
+        let _ = socket.set_nodelay(true);
+        Poll::Ready(Ok((Box::new(socket), peer)))
+    }
+}
