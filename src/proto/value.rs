@@ -15,6 +15,8 @@ pub enum Value {
     Numbers(Vec<Natural>),
     /// Words; without line breaks.
     Text(String),
+    /// What is known about something, as keys and values.
+    Facts(Vec<(&'static str, String)>),
 }
 
 impl From<u64> for Value {

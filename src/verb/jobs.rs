@@ -3,7 +3,7 @@
 use super::call::shortened;
 use super::{Call, Registry, Step, Verb};
 use crate::engine::{Ask, TicketId};
-use crate::proto::{Failure, Tag};
+use crate::proto::{Failure, Tag, Value};
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add(Submit);
@@ -50,7 +50,7 @@ impl Verb for Submit {
         match call.inner()? {
             Step::Job(job) if job.streams => Err(call.bad_arg("rows are not kept; ask for them directly")),
             Step::Job(job) => Ok(Step::Ask(Ask::Keep(job))),
-            Step::Answer(value) => Ok(Step::Ask(Ask::KeepKnown { title, value })),
+            Step::Answer(value) if !matches!(value, Value::Facts(_)) => Ok(Step::Ask(Ask::KeepKnown { title, value })),
             _ => Err(call.bad_arg(format_args!("'{}' is no work", shortened(&title)))),
         }
     }

@@ -157,8 +157,8 @@ impl Verb for Info {
             ("slices_cpu_ms", metrics.cpu_us.load(Relaxed) / 1000),
             ("threads_replaced", metrics.threads_replaced.load(Relaxed)),
         ];
-        let mut rows = vec![format!("version={}", env!("CARGO_PKG_VERSION"))];
-        rows.extend(counters.iter().map(|(key, value)| format!("{key}={value}")));
-        Ok(Step::Rows(rows))
+        let mut all = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        all.extend(counters.map(|(key, value)| (key, value.to_string())));
+        Ok(Step::Answer(Value::Facts(all)))
     }
 }

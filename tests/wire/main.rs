@@ -6,4 +6,5 @@ mod support;
 mod answers;
 mod ends;
 mod jobs;
+mod resp;
 mod rubbish;
