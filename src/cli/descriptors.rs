@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a daemon or a client holds open beside its connections: standard streams, epolls, wakers, listeners, a reserve.
-const BESIDE: u64 = 64;
+const BESIDE: u64 = 32;
 
 /// Raises the limit to what the system allows this process without asking anybody; gives the limit in force, `None` for none.
 pub(super) fn raise_limit() -> Option<u64> {
