@@ -7,6 +7,8 @@
 mod fairness;
 mod pool;
 mod scheduler;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod table;
 mod task;
 mod tickets;
