@@ -47,8 +47,6 @@ impl Verb for Arithmetic {
     }
 }
 
-const WORD_LIMIT: &str = "2^64-1";
-
 const VERBS: [Arithmetic; 8] = [
     Arithmetic {
         name: "nth",
@@ -70,7 +68,7 @@ const VERBS: [Arithmetic; 8] = [
         ],
         read: |call| {
             call.only(1, &[])?;
-            Ok(Query::Pi(call.at_most(0, "X", u64::MAX, WORD_LIMIT)?))
+            Ok(Query::Pi(call.number(0, "X")?))
         },
     },
     Arithmetic {

@@ -57,6 +57,11 @@ impl<'a> Call<'a> {
         self.request.args.get(index).copied()
     }
 
+    /// The question as `jobs` shows it: the verb and its arguments.
+    pub fn title(&self) -> String {
+        [self.verb.name(), &self.words()].join(" ")
+    }
+
     /// The arguments as they were typed.
     pub fn words(&self) -> String {
         self.request.args.join(" ")
@@ -74,6 +79,14 @@ impl<'a> Call<'a> {
             NumberError::TooBig => Failure::new(Code::TooBig, format!("{}: {name}: {error}", self.verb.name())),
             _ => self.bad_arg(format_args!("{name} is '{}': {error}", shortened(text))),
         })
+    }
+
+    /// A number below 2^64.
+    ///
+    /// # Errors
+    /// As [`natural`](Self::natural), and `too-big` beyond.
+    pub fn number(&self, index: usize, name: &str) -> Result<u64, Failure> {
+        self.at_most(index, name, u64::MAX, "2^64-1")
     }
 
     /// A number of at most `max`; `limit` says so in words.

@@ -2,9 +2,9 @@
 
 use super::waiters::{Holder, Waiter};
 use super::{Entry, Stage, Table};
+use crate::engine::errand::Work;
 use crate::engine::fairness::ClientId;
 use crate::engine::task::JobId;
-use crate::job::Job;
 use crate::proto::{Code, Failure};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,27 +15,30 @@ const MAX_TITLE_BYTES: usize = 8 << 20;
 
 impl Table {
     /// Lets a holder wait for a job: an equal long one that is there, or this one from now on.
-    pub(super) fn hold(&mut self, waiter: Waiter, job: Job) -> Result<JobId, Failure> {
+    pub(super) fn hold(&mut self, waiter: Waiter, work: Work) -> Result<JobId, Failure> {
         let client = waiter.client;
         if self.is_draining {
             let text = "the daemon is shutting down; ask again when it is back";
             return Err(Failure::new(Code::Draining, text));
         }
-        let twin = (!job.streams).then(|| self.long.get(&job.title)).flatten().copied();
-        self.admit(client, twin.is_none().then_some(&job))?;
-        let is_held = job.streams && waiter.rows == 0 && matches!(waiter.holder, Holder::Client(..));
+        let twin = match &work {
+            Work::Plan(job) if !job.streams => self.long.get(&job.title).copied(),
+            _ => None,
+        };
+        self.admit(client, twin.is_none().then_some(&work))?;
+        let is_held = work.streams() && waiter.rows == 0 && matches!(waiter.holder, Holder::Client(..));
         let id = twin.unwrap_or(self.next_id);
         if twin.is_none() {
             self.next_id += 1;
             let entry = Entry {
-                title: job.title.clone(),
-                streams: job.streams,
+                title: work.title().to_owned(),
+                streams: work.streams(),
                 client,
                 waiters: Vec::with_capacity(1),
                 cancel: Arc::default(),
                 stage: match is_held {
-                    true => Stage::Held(job),
-                    false => Stage::Queued(job),
+                    true => Stage::Held(work),
+                    false => self.enqueue(id, client, work),
                 },
                 begun: self.now,
                 cpu: Duration::ZERO,
@@ -43,22 +46,30 @@ impl Table {
             };
             self.titles += entry.title.len();
             self.jobs.insert(id, entry);
-            if !is_held {
-                self.express.push(client, id, 0);
-            }
         }
         self.add_waiter(id, waiter);
         Ok(id)
     }
 
+    /// Puts work into the queue where it begins.
+    pub(super) fn enqueue(&mut self, id: JobId, client: ClientId, work: Work) -> Stage {
+        match work {
+            Work::Plan(job) => {
+                self.express.push(client, id, 0);
+                Stage::Queued(job)
+            }
+            Work::Errand(errand) => self.enqueue_errand(id, client, errand),
+        }
+    }
+
     /// Whether one more may wait, and there is room for one more job if it needs one of its own.
-    pub(super) fn admit(&self, client: ClientId, new: Option<&Job>) -> Result<(), Failure> {
+    pub(super) fn admit(&mut self, client: ClientId, new: Option<&Work>) -> Result<(), Failure> {
         let held = self.held.get(&client).copied().unwrap_or_default();
         if held >= self.policy.max_jobs_per_client {
             let text = format!("{held} jobs of yours are waiting already; retry-ms=1000");
             return Err(Failure::new(Code::Busy, text));
         }
-        let Some(job) = new else {
+        let Some(work) = new else {
             return Ok(());
         };
         // Those who filled the table must not lock out the others: who holds less than an equal share is still taken in.
@@ -68,10 +79,13 @@ impl Table {
             let text = format!("{} jobs are waiting already; retry-ms=1000", self.jobs.len());
             return Err(Failure::new(Code::Busy, text));
         }
-        if self.titles + job.title.len() > MAX_TITLE_BYTES {
+        if self.titles + work.title().len() > MAX_TITLE_BYTES {
             let text = "too many questions about huge numbers are waiting; retry-ms=1000";
             return Err(Failure::new(Code::Busy, text));
         }
-        Ok(())
+        match work {
+            Work::Plan(_) => Ok(()),
+            Work::Errand(errand) => self.admit_errand(errand),
+        }
     }
 }

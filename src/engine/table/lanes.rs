@@ -1,7 +1,8 @@
 //! The way of a job through the lanes: what is handed out next, and what becomes of what comes back.
 
 use super::waiters::Holder;
-use super::{Entry, Event, Panicked, Place, Stage, Table, guard};
+use super::{Entry, Event, Place, Stage, Table};
+use crate::engine::caught::{Panicked, caught};
 use crate::engine::fairness::ClientId;
 use crate::engine::task::{Done, JobId, Load, Outcome, Task};
 use crate::job::{AnyPlan, Job};
@@ -61,7 +62,7 @@ impl Table {
             };
             bulk.used = used;
             bulk.is_ready = false;
-            let slice = match guard(|| bulk.plan.cut()) {
+            let slice = match caught(|| bulk.plan.cut()) {
                 Ok(Some(slice)) => slice,
                 // What is left waits for slices under way, or for rows to be taken: absorbing and granting make it ready again.
                 Ok(None) if bulk.under_way > 0 || *streams => continue,
@@ -113,12 +114,13 @@ impl Table {
                     bulk.under_way -= 1;
                     bulk.used = bulk.used.saturating_add_signed(cost - CHARGE_US as i64);
                     bulk.advanced = now;
-                    if guard(|| bulk.plan.absorb(partial)).is_err() {
+                    if caught(|| bulk.plan.absorb(partial)).is_err() {
                         return self.end_by_fault(id);
                     }
                 }
                 self.settle(id);
             }
+            Outcome::Replied(reply) => self.replied(id, reply),
             Outcome::Panicked => self.end_by_fault(id),
         }
     }
@@ -144,7 +146,7 @@ impl Table {
             }
             return;
         }
-        let Ok(memory) = guard(|| plan.memory(self.policy.workers)) else {
+        let Ok(memory) = caught(|| plan.memory(self.policy.workers)) else {
             return self.end_by_fault(id);
         };
         if memory > self.policy.max_memory {
@@ -207,7 +209,7 @@ impl Table {
         // A job that streams has one waiter: it is never shared.
         let allowed = entry.waiters.first().map_or(0, |waiter| waiter.rows);
         let plan = &mut bulk.plan;
-        let Ok((rows, answer)) = guard(|| (plan.rows(allowed), plan.answer())) else {
+        let Ok((rows, answer)) = caught(|| (plan.rows(allowed), plan.answer())) else {
             return self.end_by_fault(id);
         };
         if let Some(waiter) = entry.waiters.first_mut().filter(|_| !rows.is_empty()) {
@@ -237,11 +239,15 @@ impl Table {
         if let Some(entry) = self.jobs.get_mut(&id)
             && matches!(entry.stage, Stage::Held(_))
         {
-            if let Stage::Held(job) = std::mem::replace(&mut entry.stage, Stage::Express) {
-                entry.stage = Stage::Queued(job);
+            if let Stage::Held(work) = std::mem::replace(&mut entry.stage, Stage::Express) {
+                let stage = self.enqueue(id, client, work);
+                if let Some(entry) = self.jobs.get_mut(&id) {
+                    entry.stage = stage;
+                }
             }
-            return self.express.push(client, id, 0);
+            return;
         }
         self.settle(id);
+        self.deliver(id);
     }
 }

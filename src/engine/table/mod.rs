@@ -2,25 +2,28 @@
 //!
 //! A job is `Queued` for its express slice, `Express` while that runs, and then, if it is not answered, `Bulk`: its plan is here
 //! and cuts slices for as many workers as are free. If there is no memory for it, it is `Parked` until there is, and then begun
-//! anew. It ends when it is answered, or when nobody waits for it any more: neither a client nor the ticket of a submitted job.
+//! anew. Work that is no plan is an `Errand`, in a lane of its own. A job ends when it is answered, or when nobody waits for it any more: neither a client nor the ticket of a submitted job.
 //! Knows no actor, no thread and no socket.
 
 mod admission;
+mod errands;
 mod lanes;
 mod order;
 mod submitted;
 mod waiters;
 
+pub(super) use errands::{HandedOut, LaneId};
 pub use order::{Ask, Event, Order, Place, Policy};
 
+use super::errand::Work;
 use super::fairness::{ClientId, Fair};
 use super::task::JobId;
 use super::tickets::Tickets;
 use crate::job::Job;
 use crate::proto::{Code, Failure, Interim, Reply, Value};
+use errands::{ErrandState, LaneState, Slot};
 use lanes::Bulk;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -45,6 +48,10 @@ pub(in crate::engine) struct Table {
     bulk: Fair<JobId>,
     /// Long jobs for which there is no memory yet; clients take turns.
     parked: Fair<JobId>,
+    /// Lanes of errands, in the order in which they were met.
+    lanes: Vec<LaneState>,
+    /// Slots of these that are taken.
+    slots: HashMap<JobId, Slot>,
     /// Bytes that long jobs may hold.
     memory: u64,
     /// Bytes of the titles of all jobs.
@@ -70,11 +77,12 @@ struct Entry {
 
 enum Stage {
     /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory.
-    Held(Job),
+    Held(Work),
     Queued(Job),
     Express,
     Parked(Job),
     Bulk(Bulk),
+    Errand(ErrandState),
 }
 
 impl Table {
@@ -92,6 +100,8 @@ impl Table {
             express: Fair::default(),
             bulk: Fair::default(),
             parked: Fair::default(),
+            lanes: Vec::new(),
+            slots: HashMap::new(),
             memory: 0,
             titles: 0,
             is_draining: false,
@@ -122,8 +132,8 @@ impl Table {
             rows: order.rows,
         };
         match order.ask {
-            Ask::Answer(job) => self.hold(waiter, job).map(drop),
-            Ask::Keep(job) => self.keep(waiter, job),
+            Ask::Answer(work) => self.hold(waiter, work).map(drop),
+            Ask::Keep(work) => self.keep(waiter, work),
             Ask::KeepKnown { title, value } => {
                 let ticket = self.tickets.open(title, client, 0);
                 self.tickets.finish(ticket, Ok(value), Duration::ZERO, self.now);
@@ -199,10 +209,10 @@ impl Table {
         self.remove(id);
     }
 
-    /// Ends a job whose plan panicked, or stopped cutting before it had its answer.
+    /// Ends a job whose plan or errand panicked, or stopped before it had its answer.
     fn end_by_fault(&mut self, id: JobId) {
         let title = self.jobs.get(&id).map(|entry| entry.title.clone()).unwrap_or_default();
-        tracing::error!(job = id, title, "a plan failed; its request gets an error");
+        tracing::error!(job = id, title, "it failed; its request gets an error");
         let text = format!("'{title}' failed by a fault in the daemon; other requests are not touched");
         self.end(id, &Err(Failure::new(Code::Internal, text)));
     }
@@ -221,6 +231,10 @@ impl Table {
             Stage::Queued(_) => self.express.remove(entry.client, id),
             Stage::Held(_) | Stage::Express => {}
             Stage::Bulk(_) => self.bulk.remove(entry.client, id),
+            Stage::Errand(errand) => {
+                errand.line().close();
+                self.lanes[errand.lane].waiting.remove(entry.client, id);
+            }
         }
         if entry.memory > 0 {
             self.memory -= entry.memory;
@@ -233,16 +247,4 @@ impl Table {
 fn eta(elapsed: Duration, done: f64) -> Option<Duration> {
     let left = elapsed.as_secs_f64() * (1.0 - done) / done;
     (done > 0.0).then(|| Duration::try_from_secs_f64(left).ok()).flatten()
-}
-
-/// A plan panicked.
-struct Panicked;
-
-/// Calls into a plan, which anybody may have written: its panic must cost one job and not the scheduler.
-fn guard<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
-        // Dropping a payload may panic again, outside of the catch.
-        std::mem::forget(payload);
-        Panicked
-    })
 }

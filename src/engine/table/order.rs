@@ -1,7 +1,7 @@
 //! What is asked of the engine and what it tells, and the bounds it keeps. Plain data.
 
+use crate::engine::errand::Work;
 use crate::engine::tickets::TicketId;
-use crate::job::Job;
 use crate::proto::{Interim, Reply, Value};
 use std::time::{Duration, Instant};
 
@@ -26,10 +26,10 @@ pub struct Order {
 /// What can be asked of the engine.
 #[derive(Debug)]
 pub enum Ask {
-    /// The answer of a job, for as long as the client waits.
-    Answer(Job),
-    /// A job that goes on without its client; answered by its ID at once.
-    Keep(Job),
+    /// The answer to some work, for as long as the client waits.
+    Answer(Work),
+    /// Work that goes on without its client; answered by its ID at once.
+    Keep(Work),
     /// A submitted job whose answer was known.
     KeepKnown {
         /// The question.

@@ -1,11 +1,12 @@
 //! Submitted jobs in the table: kept, watched, cancelled, listed.
 
 use super::waiters::{Holder, Waiter};
-use super::{Event, Stage, Table, eta, guard};
+use super::{Event, Stage, Table, eta};
+use crate::engine::caught::caught;
+use crate::engine::errand::Work;
 use crate::engine::fairness::ClientId;
 use crate::engine::task::JobId;
 use crate::engine::tickets::{State, TicketId};
-use crate::job::Job;
 use crate::proto::{Code, Failure, Value};
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ const MAX_LISTED: usize = 1_000;
 
 impl Table {
     /// Submits a job: its ticket waits for it, and the client is told the ID at once.
-    pub(super) fn keep(&mut self, asker: Waiter, job: Job) -> Result<(), Failure> {
-        let title = job.title.clone();
+    pub(super) fn keep(&mut self, asker: Waiter, work: Work) -> Result<(), Failure> {
+        let title = work.title().to_owned();
         // The ticket is opened only once the job is taken in, so that a refused job leaves none behind.
         let provisional = Holder::Ticket(0);
         let reply_to = asker.holder;
@@ -29,7 +30,7 @@ impl Table {
             ..asker
         };
         let client = waiter.client;
-        let id = self.hold(waiter, job)?;
+        let id = self.hold(waiter, work)?;
         let ticket = self.tickets.open(title, client, id);
         self.waiting.remove(&provisional);
         self.waiting.insert(Holder::Ticket(ticket), id);
@@ -97,7 +98,7 @@ impl Table {
                 }
             });
         }
-        let mut asked: Vec<JobId> = self.long.values().copied().collect();
+        let mut asked: Vec<JobId> = self.long.values().copied().chain(self.slots.keys().copied()).collect();
         asked.sort_unstable();
         for job in asked {
             let waiters = self
@@ -122,15 +123,19 @@ impl Table {
         let cpu = spelt(entry.cpu);
         match &entry.stage {
             Stage::Bulk(bulk) => {
-                let done = guard(|| bulk.plan.progress()).unwrap_or_default();
+                let done = caught(|| bulk.plan.progress()).unwrap_or_default();
                 let eta = eta(self.now - entry.begun, done)
                     .map(|eta| format!(" eta={}", spelt(eta)))
                     .unwrap_or_default();
                 let percent = (done * 1000.0).floor().clamp(0.0, 999.0) / 10.0;
                 format!("id={id} state=running pct={percent:.1} cpu={cpu}{eta} owner={owner} request={title}")
             }
+            Stage::Errand(errand) if !errand.is_waiting() => {
+                let percent = errand.line().progress() * 100.0;
+                format!("id={id} state=running pct={percent:.1} cpu={cpu} owner={owner} request={title}")
+            }
             Stage::Parked(_) => format!("id={id} state=parked cpu={cpu} owner={owner} request={title}"),
-            Stage::Held(_) | Stage::Queued(_) | Stage::Express => {
+            Stage::Held(_) | Stage::Queued(_) | Stage::Express | Stage::Errand(_) => {
                 format!("id={id} state=queued cpu={cpu} owner={owner} request={title}")
             }
         }

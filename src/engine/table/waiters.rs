@@ -1,6 +1,7 @@
 //! Who waits for a job, and for how long: deadlines, progress, cancelling, leaving. A job ends with the last who waits for it.
 
-use super::{Event, Place, Stage, Table, eta, guard};
+use super::{Event, Place, Stage, Table, eta};
+use crate::engine::caught::caught;
 use crate::engine::fairness::ClientId;
 use crate::engine::task::JobId;
 use crate::engine::tickets::TicketId;
@@ -61,6 +62,9 @@ impl Table {
         self.express.forget(client);
         self.bulk.forget(client);
         self.parked.forget(client);
+        for lane in &mut self.lanes {
+            lane.waiting.forget(client);
+        }
     }
 
     /// The client no longer wants this answer, and is told so.
@@ -114,7 +118,8 @@ impl Table {
     pub(super) fn progress(&mut self, holder: Holder) -> Option<Interim> {
         let entry = self.jobs.get_mut(self.waiting.get(&holder)?)?;
         let (done, silent) = match &entry.stage {
-            Stage::Bulk(bulk) => (guard(|| bulk.plan.progress()).ok()?, self.now - bulk.advanced),
+            Stage::Bulk(bulk) => (caught(|| bulk.plan.progress()).ok()?, self.now - bulk.advanced),
+            Stage::Errand(errand) => (errand.line().progress(), self.now - errand.advanced),
             _ => (0.0, self.now - entry.begun),
         };
         let waiter = entry.waiters.iter_mut().find(|waiter| waiter.holder == holder)?;
@@ -172,6 +177,7 @@ impl Table {
                     Stage::Queued(_) => Some(&mut self.express),
                     Stage::Parked(_) => Some(&mut self.parked),
                     Stage::Bulk(bulk) => bulk.is_ready.then_some(&mut self.bulk),
+                    Stage::Errand(errand) => errand.is_waiting().then_some(&mut self.lanes[errand.lane].waiting),
                     Stage::Held(_) | Stage::Express => None,
                 };
                 if let Some(queue) = queue {
