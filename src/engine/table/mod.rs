@@ -10,6 +10,8 @@ mod errands;
 mod lanes;
 mod order;
 mod submitted;
+#[cfg(test)]
+mod tests;
 mod waiters;
 
 pub(super) use errands::{HandedOut, LaneId};
