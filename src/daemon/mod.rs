@@ -1,5 +1,8 @@
 //! The daemon: starts the rooms bottom-up and drains them top-down. Knows every room's door and no room's inside.
 
+#[cfg(test)]
+mod simulation;
+
 use crate::engine::{self, Policy, Scheduler};
 use crate::metrics::Metrics;
 use crate::server::{Accept, Drain, Limits, Listener, Shared};
@@ -130,8 +133,21 @@ impl Daemon {
             .iter()
             .map(TcpListener::local_addr)
             .collect::<Result<Vec<_>, _>>()?;
+        let sockets = sockets.into_iter().map(|socket| Box::new(socket) as Box<dyn Accept>);
         let metrics = Arc::new(Metrics::default());
-        let scheduler = Scheduler::new(self.policy, metrics.clone()).start();
+        let scheduler = Scheduler::new(self.policy, metrics.clone());
+        Ok(self.open(sockets.collect(), addresses, scheduler, metrics))
+    }
+
+    /// Opens the rooms, from the engine up.
+    fn open(
+        self,
+        sockets: Vec<Box<dyn Accept>>,
+        addresses: Vec<SocketAddr>,
+        scheduler: Scheduler,
+        metrics: Arc<Metrics>,
+    ) -> Running {
+        let scheduler = scheduler.start();
         let shared = Arc::new(Shared {
             registry: self.registry,
             facts: Facts {
@@ -147,16 +163,15 @@ impl Daemon {
             count => (0..count).map(|_| Arbiter::new()).collect(),
         };
         let handles = arbiters.iter().map(Arbiter::handle).collect();
-        let sockets = sockets.into_iter().map(|socket| Box::new(socket) as Box<dyn Accept>);
-        let listener = Listener::new(shared, sockets.collect(), handles).start();
-        Ok(Running {
+        let listener = Listener::new(shared, sockets, handles).start();
+        Running {
             addresses,
             workers: self.policy.workers,
             metrics,
             scheduler,
             listener,
             arbiters,
-        })
+        }
     }
 
     /// Starts on a thread of its own, and returns once it listens.

@@ -11,6 +11,8 @@ mod host;
 mod pool;
 mod responder;
 mod scheduler;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod table;
 mod task;
 mod tickets;
