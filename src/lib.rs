@@ -7,7 +7,7 @@
 //!
 //! | room | its job |
 //! |---|---|
-//! | [`cli`] | the command: `serve ask eval demo` |
+//! | [`cli`] | the command: `serve ask eval demo bench` |
 //! | [`daemon`] | starts the rooms bottom-up, drains them top-down; [`Daemon`] puts one together |
 //! | [`server`] | the listener and session actors |
 //! | [`verb`] | the door for new verbs, and the built-in ones |
@@ -28,3 +28,7 @@ pub mod server;
 pub mod verb;
 
 pub use daemon::Daemon;
+pub use engine::{Asked, Policy, Responder, RowError, Token};
+pub use proto::{Code, Failure, Value};
+pub use server::Limits;
+pub use verb::{Blocking, Call, Host, Step, Verb, define};

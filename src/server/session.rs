@@ -269,7 +269,8 @@ impl Session {
                     .answer_rows(manner, Some(rows), reply, &mut self.unsent);
                 self.count(true);
             }
-            Ok((Step::Job(job), terms)) => self.order(manner, Ask::Answer(job), terms),
+            Ok((Step::Job(job), terms)) => self.order(manner, Ask::Answer(job.into()), terms),
+            Ok((Step::Errand(errand), terms)) => self.order(manner, Ask::Answer(errand.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(manner, &target, context),
             Ok((Step::Quit, _)) => {
@@ -280,7 +281,7 @@ impl Session {
     }
 
     fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
-        let streams = matches!(&ask, Ask::Answer(job) if job.streams);
+        let streams = matches!(&ask, Ask::Answer(work) if work.streams());
         let has_rows = streams || matches!(ask, Ask::List);
         let Ok(place) = self.conversation.open(manner, has_rows) else {
             unreachable!("the tag was free a moment ago");

@@ -232,7 +232,7 @@ impl Script {
 }
 
 fn is_prime(n: &u64) -> bool {
-    *n > 1 && (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0)
+    *n > 1 && (2..*n).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d))
 }
 
 /// Checks the lines of a connection against what was asked.

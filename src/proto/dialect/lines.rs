@@ -260,7 +260,7 @@ mod tests {
             "OK 2 3\n"
         );
         assert_eq!(
-            spelt(Some("a"), false, Ok(Value::Facts(vec![("jobs", "3".into())]))),
+            spelt(Some("a"), false, Ok(Value::Facts(vec![("jobs".into(), "3".into())]))),
             "@a = jobs=3\n@a OK\n"
         );
         assert_eq!(

@@ -191,7 +191,7 @@ fn values_are_spelt_as_documented() {
     assert_eq!(both(None, Value::Text("job=7".into())), "$5\r\njob=7\r\n");
     assert_eq!(both(None, Value::Text("\n\u{e9}".into())), "$2\r\n??\r\n");
     assert_eq!(both(None, Value::Numbers(vec![])), "*0\r\n");
-    let facts = vec![("jobs", "3".to_owned()), ("workers", "2".to_owned())];
+    let facts = vec![("jobs".into(), "3".to_owned()), ("workers".into(), "2".to_owned())];
     assert_eq!(both(None, Value::Facts(facts)), "$19\r\njobs:3\r\nworkers:2\r\n\r\n");
     assert_eq!(both(Some(&[]), Value::from(0)), "*0\r\n");
     assert_eq!(
