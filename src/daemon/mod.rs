@@ -147,6 +147,7 @@ impl Daemon {
         scheduler: Scheduler,
         metrics: Arc<Metrics>,
     ) -> Running {
+        let answers = scheduler.answers();
         let scheduler = scheduler.start();
         let shared = Arc::new(Shared {
             registry: self.registry,
@@ -156,6 +157,7 @@ impl Daemon {
                 workers: self.policy.workers,
             },
             scheduler: scheduler.clone(),
+            answers,
             limits: self.limits,
         });
         let arbiters: Vec<Arbiter> = match self.io_threads {

@@ -4,6 +4,7 @@
 //! recipient that came with the request. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is).
 //! Knows plans, not what they compute; knows failures, not how they are spelt.
 
+mod answers;
 mod caught;
 mod errand;
 mod fairness;
@@ -18,6 +19,7 @@ mod task;
 mod tickets;
 mod worker;
 
+pub use answers::Answers;
 pub use errand::{Errand, OwnLane, Token, Work};
 pub use fairness::ClientId;
 pub use host::Asked;

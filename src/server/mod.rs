@@ -12,9 +12,10 @@ pub use connection::{Accept, Connection, Detached};
 pub use listener::{Drain, Listener};
 pub use session::Session;
 
-use crate::engine::Scheduler;
+use crate::engine::{Answers, Scheduler};
 use crate::verb::{Facts, Registry};
 use actix::Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a session may take of the machine. Every limit is enforced where it is named.
@@ -56,6 +57,8 @@ pub struct Shared {
     pub facts: Facts,
     /// The door of the engine.
     pub scheduler: Addr<Scheduler>,
+    /// What the engine has found lately.
+    pub answers: Arc<Answers>,
     /// The bounds of a session.
     pub limits: Limits,
 }

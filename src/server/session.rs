@@ -6,7 +6,8 @@
 
 use super::Shared;
 use super::connection::Connection;
-use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
+use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit, Work};
+use crate::job::Job;
 use crate::proto::{Code, Codec, Conversation, Failure, Final, Frame, Interim, Manner, Request, Tag, Value};
 use crate::verb::{Step, Terms};
 use actix::prelude::*;
@@ -269,7 +270,20 @@ impl Session {
                     .answer_rows(manner, Some(rows), reply, &mut self.unsent);
                 self.count(true);
             }
-            Ok((Step::Job(job), terms)) => self.order(manner, Ask::Answer(job.into()), terms),
+            Ok((Step::Job(job), terms)) => match self.found(&job) {
+                Some(value) => self.answer(manner, Final::Reply(Ok(value))),
+                None => self.order(manner, Ask::Answer(job.into()), terms),
+            },
+            Ok((Step::Ask(Ask::Keep(Work::Plan(job))), terms)) => {
+                let ask = match self.found(&job) {
+                    Some(value) => Ask::KeepKnown {
+                        title: job.title,
+                        value,
+                    },
+                    None => Ask::Keep(job.into()),
+                };
+                self.order(manner, ask, terms);
+            }
             Ok((Step::Errand(errand), terms)) => self.order(manner, Ask::Answer(errand.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(manner, &target, context),
@@ -278,6 +292,13 @@ impl Session {
                 self.phase = Phase::Finishing { input_ended: false };
             }
         }
+    }
+
+    /// The answer, if it was found for somebody lately.
+    fn found(&self, job: &Job) -> Option<Value> {
+        let value = job.is_kept.then(|| self.shared.answers.get(&job.title))??;
+        self.shared.facts.metrics.cache_hits.fetch_add(1, Relaxed);
+        Some(value)
     }
 
     fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {

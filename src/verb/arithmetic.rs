@@ -82,6 +82,7 @@ fn long(style: Style, text: String, query: fn(Style, Natural) -> Result<Query, F
         let n = parse_number(&text).map_err(|error| style.bad_number("N", &text, error))?;
         Ok(query(style, n)?.plan())
     })
+    .kept()
 }
 
 const VERBS: [Arithmetic; 8] = [

@@ -153,6 +153,7 @@ impl Verb for Info {
             ("connections_refused", metrics.connections_refused.load(Relaxed)),
             ("requests_total", metrics.requests.load(Relaxed)),
             ("errors_total", metrics.errors.load(Relaxed)),
+            ("cache_hits_total", metrics.cache_hits.load(Relaxed)),
             ("jobs", metrics.jobs.load(Relaxed)),
             ("slices_total", metrics.slices.load(Relaxed)),
             ("slices_cpu_ms", metrics.cpu_us.load(Relaxed) / 1000),
