@@ -28,3 +28,4 @@ pub mod server;
 pub mod verb;
 
 pub use daemon::Daemon;
+pub use verb::Engine;

@@ -4,6 +4,7 @@
 //! recipient that came with the request. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is).
 //! Knows plans, not what they compute; knows failures, not how they are spelt.
 
+mod desk;
 mod fairness;
 mod pool;
 mod scheduler;
@@ -12,6 +13,7 @@ mod task;
 mod tickets;
 mod worker;
 
+pub use desk::{Answer, Asker, Desk, Events};
 pub use fairness::ClientId;
 pub use scheduler::{Cancel, Drain, Grant, Leave, News, Scheduler, Submit};
 pub use table::{Ask, Event, Order, Place, Policy};

@@ -39,11 +39,7 @@ impl Verb for Arithmetic {
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
-        let query = (self.read)(call)?;
-        Ok(match query.known() {
-            Some(value) => Step::Answer(value),
-            None => Step::Job(query.job()),
-        })
+        (self.read)(call).map(Step::from)
     }
 }
 

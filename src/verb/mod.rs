@@ -8,11 +8,13 @@
 
 mod arithmetic;
 mod call;
+mod engine;
 mod jobs;
 mod registry;
 mod service;
 
 pub use call::{Call, Facts, Terms};
+pub use engine::{Engine, Question};
 pub use registry::Registry;
 
 use crate::engine::Ask;
