@@ -8,6 +8,8 @@ mod desk;
 mod fairness;
 mod pool;
 mod scheduler;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod table;
 mod task;
 mod tickets;

@@ -1,12 +1,16 @@
 //! The pool: which workers there are, which are free, and a new thread for each that died. Knows no queue.
 
 use super::task::Task;
-use super::worker::{Finished, Lane, Run, Ticket, Worker, WorkerId};
+use super::worker::{Finished, Lane, Run, Ticket, WorkerId};
 use actix::prelude::*;
 use std::sync::Arc;
 
-/// The workers of both lanes, each a `SyncArbiter` of one thread, so that each can be told apart, addressed and replaced.
+/// Starts a worker of a lane, and says where to send it what it is to run.
+pub(super) type Hire = Box<dyn Fn(Lane) -> Recipient<Run>>;
+
+/// The workers of both lanes, each with an address of its own, so that each can be told apart and replaced.
 pub(super) struct Pool {
+    hire: Hire,
     express: LaneWorkers,
     bulk: LaneWorkers,
     back: Arc<Recipient<Finished>>,
@@ -15,31 +19,26 @@ pub(super) struct Pool {
 }
 
 struct LaneWorkers {
-    lane: Lane,
-    workers: Vec<(Addr<Worker>, u64)>,
+    workers: Vec<(Recipient<Run>, u64)>,
     free: Vec<usize>,
 }
 
 impl LaneWorkers {
-    fn new(lane: Lane, count: usize) -> Self {
+    fn new(lane: Lane, count: usize, hire: &Hire) -> Self {
         Self {
-            lane,
-            workers: (0..count).map(|_| (start(lane), 0)).collect(),
+            workers: (0..count).map(|_| (hire(lane), 0)).collect(),
             free: (0..count).collect(),
         }
     }
 }
 
-fn start(lane: Lane) -> Addr<Worker> {
-    SyncArbiter::start(1, move || Worker { lane })
-}
-
 impl Pool {
     /// Starts `count` workers in each lane. They report to `back`.
-    pub(super) fn start(count: usize, back: Recipient<Finished>) -> Self {
+    pub(super) fn start(count: usize, hire: Hire, back: Recipient<Finished>) -> Self {
         Self {
-            express: LaneWorkers::new(Lane::Express, count),
-            bulk: LaneWorkers::new(Lane::Bulk, count),
+            express: LaneWorkers::new(Lane::Express, count, &hire),
+            bulk: LaneWorkers::new(Lane::Bulk, count, &hire),
+            hire,
             back: Arc::new(back),
             replaced: 0,
         }
@@ -76,13 +75,14 @@ impl Pool {
 
     /// Takes a worker back; starts a new thread in its place if its own died.
     pub(super) fn freed(&mut self, worker: WorkerId, thread_died: bool) {
+        let replacement = thread_died.then(|| (self.hire)(worker.lane));
         let workers = self.lane(worker.lane);
         let (address, generation) = &mut workers.workers[worker.index];
         if *generation != worker.generation {
             return;
         }
-        if thread_died {
-            *address = start(workers.lane);
+        if let Some(replacement) = replacement {
+            *address = replacement;
             *generation += 1;
         }
         workers.free.push(worker.index);

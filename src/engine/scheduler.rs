@@ -1,9 +1,9 @@
 //! The scheduler actor: orders in, tasks out to the pool, news back to whoever asked. Every decision is made in `table`.
 
 use super::fairness::ClientId;
-use super::pool::Pool;
+use super::pool::{Hire, Pool};
 use super::table::{Event, Order, Place, Policy, Table};
-use super::worker::{Finished, Lane};
+use super::worker::{self, Finished, Lane};
 use crate::metrics::Metrics;
 use actix::prelude::*;
 use std::collections::HashMap;
@@ -69,6 +69,7 @@ pub enum Drain {
 pub struct Scheduler {
     policy: Policy,
     table: Table,
+    hire: Option<Hire>,
     pool: Option<Pool>,
     clients: HashMap<ClientId, Arc<Recipient<News>>>,
     alarm: Option<(Instant, SpawnHandle)>,
@@ -76,11 +77,17 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler with its own pool of `policy.workers` workers in each lane.
+    /// A scheduler with its own pool of `policy.workers` workers in each lane, each on a thread of its own.
     pub fn new(policy: Policy, metrics: Arc<Metrics>) -> Self {
+        Self::with_workers(Box::new(worker::start), policy, metrics)
+    }
+
+    /// A scheduler that starts its workers so.
+    pub(super) fn with_workers(hire: Hire, policy: Policy, metrics: Arc<Metrics>) -> Self {
         Self {
             policy,
             table: Table::new(policy, now()),
+            hire: Some(hire),
             pool: None,
             clients: HashMap::new(),
             alarm: None,
@@ -160,7 +167,8 @@ impl Actor for Scheduler {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        self.pool = Some(Pool::start(self.policy.workers, context.address().recipient()));
+        let hire = self.hire.take();
+        self.pool = hire.map(|hire| Pool::start(self.policy.workers, hire, context.address().recipient()));
     }
 }
 

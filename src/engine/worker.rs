@@ -75,8 +75,26 @@ impl Ticket {
         self.done.push(Done { job, outcome, cpu });
     }
 
+    /// Runs tasks until none is left or the pack has taken its time. False if one panicked: what is left is not begun then.
+    pub(super) fn work(&mut self, clock: &impl Clock) -> bool {
+        let begun = clock.wall();
+        while self.done.is_empty() || clock.wall() - begun < EXPRESS_PACK {
+            let Some(Task { job, cancel, load }) = self.next() else {
+                break;
+            };
+            let before = clock.cpu();
+            let outcome = run(load, &cancel, clock);
+            let panicked = matches!(outcome, Outcome::Panicked);
+            self.note(job, outcome, clock.cpu().saturating_sub(before));
+            if panicked {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Sends everything back: what is done, what was running, and what was not begun.
-    fn send(&mut self, thread_died: bool) {
+    pub(super) fn send(&mut self, thread_died: bool) {
         let Some(back) = self.back.take() else {
             return;
         };
@@ -113,9 +131,22 @@ impl Drop for Ticket {
 #[rtype(result = "()")]
 pub(super) struct Run(pub(super) Ticket);
 
-/// A worker of one lane.
-pub(super) struct Worker {
-    pub(super) lane: Lane,
+/// The time as a worker sees it.
+pub(super) trait Clock {
+    /// Passes while it works, and while others have the core.
+    fn wall(&self) -> Duration;
+    /// Passes while it works: what is charged must not depend on who else wants the core.
+    fn cpu(&self) -> Duration;
+}
+
+/// A worker of one lane, on a thread of its own.
+struct Worker {
+    lane: Lane,
+}
+
+/// Starts a worker on a thread of its own.
+pub(super) fn start(lane: Lane) -> Recipient<Run> {
+    SyncArbiter::start(1, move || Worker { lane }).recipient()
 }
 
 impl Actor for Worker {
@@ -132,32 +163,22 @@ impl Handler<Run> for Worker {
     type Result = ();
 
     fn handle(&mut self, Run(mut ticket): Run, context: &mut Self::Context) {
-        let begun = Instant::now();
-        let mut panicked = false;
-        while !panicked && (ticket.done.is_empty() || begun.elapsed() < EXPRESS_PACK) {
-            let Some(Task { job, cancel, load }) = ticket.next() else {
-                break;
-            };
-            let before = cpu_time();
-            let outcome = run(load, &cancel);
-            panicked = matches!(outcome, Outcome::Panicked);
-            ticket.note(job, outcome, cpu_time().saturating_sub(before));
-        }
+        let survived = ticket.work(&ThreadClock(Instant::now()));
         ticket.send(false);
-        if panicked {
+        if !survived {
             // Whatever the panic left behind on this actor goes with it; the thread stays and makes a new one.
             context.stop();
         }
     }
 }
 
-fn run(load: Load, cancel: &AtomicBool) -> Outcome {
+fn run(load: Load, cancel: &AtomicBool, clock: &impl Clock) -> Outcome {
     let limit = match load {
         Load::Begin(_) => EXPRESS_SLICE,
         Load::Slice(_) => BULK_SLICE,
     };
-    let begun = Instant::now();
-    let over = || cancel.load(Relaxed) || begun.elapsed() >= limit;
+    let begun = clock.wall();
+    let over = || cancel.load(Relaxed) || clock.wall() - begun >= limit;
     let budget = Budget::new(&over);
     let outcome = catch_unwind(AssertUnwindSafe(|| match load {
         Load::Begin(job) => {
@@ -176,13 +197,21 @@ fn run(load: Load, cancel: &AtomicBool) -> Outcome {
     })
 }
 
-/// CPU time of this thread: what is charged must not depend on who else wants the core.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or_default(),
-        u32::try_from(time.tv_nsec).unwrap_or_default(),
-    )
+/// The time of this thread, since it was looked at for the first time.
+struct ThreadClock(Instant);
+
+impl Clock for ThreadClock {
+    fn wall(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn cpu(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(
+            u64::try_from(time.tv_sec).unwrap_or_default(),
+            u32::try_from(time.tv_nsec).unwrap_or_default(),
+        )
+    }
 }
 
 /// On Linux, priority belongs to a thread; elsewhere to the process, which must keep its own.

@@ -153,6 +153,13 @@ mod tests {
         let (mut tags, mut bytes) = (vec![0; primes.len()], vec![0; primes.len()]);
         find_portable::<M>(primes, low, &mut tags, &mut bytes);
         prop_assert_eq!((&found.tags, &found.bytes), (&tags, &bytes));
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            let (mut tags_avx2, mut bytes_avx2) = (vec![0; primes.len()], vec![0; primes.len()]);
+            // SAFETY: the feature was just detected.
+            unsafe { find_avx2::<M>(primes, low, &mut tags_avx2, &mut bytes_avx2) };
+            prop_assert_eq!((&tags_avx2, &bytes_avx2), (&tags, &bytes));
+        }
         let coprimes: Vec<u128> = (0..M as u128)
             .filter(|n| (2..8).all(|d| !(M as u128).is_multiple_of(d) || !n.is_multiple_of(d)))
             .collect();

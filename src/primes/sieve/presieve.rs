@@ -127,6 +127,25 @@ mod tests {
     use crate::primes::wheel::NUMBERS_PER_BYTE;
 
     #[test]
+    fn every_way_to_combine_patterns_gives_the_same() {
+        let blocks: [[u8; BLOCK]; 16] =
+            std::array::from_fn(|i| std::array::from_fn(|k| !(1 << ((i * 7 + k * k) % 29 % 8))));
+        let blocks: [&[u8; BLOCK]; 16] = std::array::from_fn(|i| &blocks[i]);
+        let expected: [u8; BLOCK] = std::array::from_fn(|k| blocks.iter().fold(!0, |all, block| all & block[k]));
+        let mut out = [0; BLOCK];
+        and_all(&mut out, blocks);
+        assert_eq!(out, expected);
+        and_all_portable(&mut out, blocks);
+        assert_eq!(out, expected);
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature was just detected.
+            unsafe { and_all_avx2(&mut out, blocks) };
+            assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
     fn multiples_of_the_small_primes_are_gone_and_no_others() {
         for first_byte in [0, 1, 5_956, 123_456_789, u64::MAX / 30 - 4095] {
             let mut bytes = [0; 4 * BLOCK];

@@ -1,5 +1,8 @@
 //! The daemon: starts the rooms bottom-up and drains them top-down. Knows every room's door and no room's inside.
 
+#[cfg(test)]
+mod simulation;
+
 use crate::engine::{self, Asker, Desk, Policy, Scheduler};
 use crate::metrics::Metrics;
 use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, Protocol, Service, Shared, Talk};
@@ -147,9 +150,8 @@ impl Daemon {
     ///
     /// # Errors
     /// [`StartError`] if an address cannot be had.
-    pub async fn start(self) -> Result<Running, StartError> {
-        let sockets = self
-            .listen
+    pub async fn start(mut self) -> Result<Running, StartError> {
+        let sockets = std::mem::take(&mut self.listen)
             .into_iter()
             .map(|(address, service)| Ok((bind(address)?, service)))
             .collect::<Result<Vec<_>, StartError>>()?;
@@ -157,8 +159,23 @@ impl Daemon {
             .iter()
             .map(|(socket, _)| socket.local_addr())
             .collect::<Result<Vec<_>, _>>()?;
+        let sockets = sockets
+            .into_iter()
+            .map(|(socket, service)| (Box::new(socket) as Box<dyn Accept>, service));
         let metrics = Arc::new(Metrics::default());
-        let scheduler = Scheduler::new(self.policy, metrics.clone()).start();
+        let scheduler = Scheduler::new(self.policy, metrics.clone());
+        Ok(self.open(sockets.collect(), addresses, scheduler, metrics))
+    }
+
+    /// Opens the rooms, from the engine up.
+    fn open(
+        self,
+        sockets: Vec<(Box<dyn Accept>, Service)>,
+        addresses: Vec<SocketAddr>,
+        scheduler: Scheduler,
+        metrics: Arc<Metrics>,
+    ) -> Running {
+        let scheduler = scheduler.start();
         let facts = Facts {
             metrics: metrics.clone(),
             started: Instant::now(),
@@ -179,11 +196,8 @@ impl Daemon {
             count => (0..count).map(|_| Arbiter::new()).collect(),
         };
         let handles = arbiters.iter().map(Arbiter::handle).collect();
-        let sockets = sockets
-            .into_iter()
-            .map(|(socket, service)| (Box::new(socket) as Box<dyn Accept>, service));
-        let listener = Listener::new(shared, sockets.collect(), handles).start();
-        Ok(Running {
+        let listener = Listener::new(shared, sockets, handles).start();
+        Running {
             addresses,
             workers: self.policy.workers,
             metrics,
@@ -191,7 +205,7 @@ impl Daemon {
             engine,
             listener,
             arbiters,
-        })
+        }
     }
 
     /// Runs on this thread until Ctrl-C or SIGTERM, and then finishes what was accepted. Says on standard output where it listens.

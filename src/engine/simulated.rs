@@ -1,0 +1,67 @@
+//! Workers without threads, for simulated networks: their time is made up, and now and then one dies.
+//!
+//! What they run is real; only the clock is not. The same seed gives the same slices at the same moments.
+
+use super::scheduler::Scheduler;
+use super::table::Policy;
+use super::worker::{Clock, Run};
+use crate::metrics::Metrics;
+use actix::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where workers die, one run of so many ends so.
+const RUNS_A_DEATH: u32 = 100;
+
+/// A scheduler whose workers play on the asker's own thread, and may die there.
+pub(crate) fn scheduler(policy: Policy, metrics: Arc<Metrics>, seed: u64, may_die: bool) -> Scheduler {
+    let seeds = RefCell::new(fastrand::Rng::with_seed(seed));
+    let hire = move |_| {
+        let random = seeds.borrow_mut().fork();
+        Worker { random, may_die }.start().recipient()
+    };
+    Scheduler::with_workers(Box::new(hire), policy, metrics)
+}
+
+struct Worker {
+    random: fastrand::Rng,
+    may_die: bool,
+}
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+}
+
+impl Handler<Run> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, Run(mut ticket): Run, context: &mut Self::Context) {
+        if self.may_die && self.random.u32(..RUNS_A_DEATH) == 0 {
+            return context.stop();
+        }
+        let clock = MadeUp {
+            now: Cell::default(),
+            step: Duration::from_micros(self.random.u64(20..400)),
+        };
+        ticket.work(&clock);
+        context.run_later(clock.now.get(), move |_, _| ticket.send(false));
+    }
+}
+
+/// A clock that advances when it is looked at.
+struct MadeUp {
+    now: Cell<Duration>,
+    step: Duration,
+}
+
+impl Clock for MadeUp {
+    fn wall(&self) -> Duration {
+        self.now.set(self.now.get() + self.step);
+        self.now.get()
+    }
+
+    fn cpu(&self) -> Duration {
+        self.now.get()
+    }
+}
