@@ -8,6 +8,7 @@
 //! | room | its job |
 //! |---|---|
 //! | [`cli`] | the command: `serve ask eval demo` |
+//! | [`client`] | [`Client`] asks a running daemon |
 //! | [`daemon`] | starts the rooms bottom-up, drains them top-down; [`Daemon`] puts one together |
 //! | [`server`] | the listener and session actors |
 //! | [`verb`] | the door for new verbs, and the built-in ones |
@@ -18,6 +19,7 @@
 //! | [`metrics`] | counters that every room adds to |
 
 pub mod cli;
+pub mod client;
 pub mod daemon;
 pub mod engine;
 pub mod job;
@@ -27,5 +29,6 @@ pub mod proto;
 pub mod server;
 pub mod verb;
 
+pub use client::Client;
 pub use daemon::Daemon;
 pub use verb::Engine;
