@@ -59,10 +59,7 @@ impl Verb for Arithmetic {
                 }
             }
         };
-        Ok(match query.known() {
-            Some(value) => Step::Answer(value),
-            None => Step::Job(query.job()),
-        })
+        Ok(Step::from(query))
     }
 }
 
