@@ -5,6 +5,7 @@
 mod checkpoint;
 mod count;
 mod count_by_pi;
+mod exercise;
 mod factor;
 mod is_prime;
 mod neighbour;
@@ -19,6 +20,7 @@ mod rows;
 pub use checkpoint::{Damaged, Reader, Writer};
 pub use count::Count;
 pub use count_by_pi::CountByPi;
+pub use exercise::exercise;
 pub use factor::Factor;
 pub use is_prime::IsPrime;
 pub use neighbour::{Next, Prev};

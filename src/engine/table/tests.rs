@@ -73,15 +73,12 @@ impl Plan for Scripted {
 }
 
 fn job(title: &str, script: Script) -> Work {
-    let make = move || -> Box<dyn crate::job::AnyPlan> {
-        Box::new(Scripted {
-            script,
-            cut: 0,
-            absorbed: 0,
-            rows: Vec::new(),
-        })
-    };
-    let job = Job::new(title.to_owned(), make);
+    let job = Job::new(title, move || Scripted {
+        script,
+        cut: 0,
+        absorbed: 0,
+        rows: Vec::new(),
+    });
     Work::Plan(if script.has_rows { job.streaming() } else { job })
 }
 
