@@ -6,6 +6,7 @@
 
 mod answers;
 mod caught;
+mod desk;
 mod errand;
 mod fairness;
 mod host;
@@ -20,6 +21,7 @@ mod tickets;
 mod worker;
 
 pub use answers::Answers;
+pub use desk::{Answer, Asker, Desk, Events};
 pub use errand::{Errand, OwnLane, Token, Work};
 pub use fairness::ClientId;
 pub use host::Asked;

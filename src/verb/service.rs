@@ -106,6 +106,7 @@ fn overview(registry: &Registry) -> Vec<String> {
             "Every question takes deadline=5s (stop it then) and progress=1s (say how far it is).",
             "@NAME before a question names it: '@a pi 1e16'. Its reply bears the name and may overtake others.",
             "Lines that begin with '*' tell progress and with '=' are rows; the last line of a reply is OK or ERR.",
+            "Clients of Redis may ask on this port too: docs/protocol.md says how.",
             "'help pi' tells more about pi, 'help errors' what the error codes mean.",
         ]
         .map(String::from),
