@@ -1,6 +1,8 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
+use super::descriptors;
 use crate::Daemon;
+use crate::daemon::Signals;
 use crate::engine::Policy;
 use crate::server::Limits;
 use std::io::{IsTerminal, Write};
@@ -8,7 +10,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// The arguments of `serve`.
@@ -73,6 +74,24 @@ struct LimitFlags {
 }
 
 impl LimitFlags {
+    /// Makes room for as many connections as the system allows, and says if they are fewer than the limit.
+    fn check_descriptors(&self) {
+        let Some(files) = descriptors::raise_limit() else {
+            return;
+        };
+        let connections = descriptors::connections_within(files);
+        if connections < self.max_connections {
+            tracing::warn!(
+                files,
+                connections,
+                max_connections = self.max_connections,
+                "the system lets this process have too few files open for so many connections; more are turned away (ulimit -Hn, LimitNOFILE=)"
+            );
+        } else {
+            tracing::info!(files, max_connections = self.max_connections, "room for connections");
+        }
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             max_connections: self.max_connections,
@@ -99,6 +118,7 @@ impl LimitFlags {
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         start_logging(self.log.as_deref())?;
+        self.limits.check_descriptors();
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
         let daemon = Daemon::new()
             .policy(self.limits.policy(workers.map_or(1, NonZeroUsize::get)))
@@ -113,21 +133,11 @@ impl Serve {
 }
 
 async fn serve(daemon: Daemon, drain_limit: Duration) -> anyhow::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signals = Signals::new()?;
     let running = daemon.start().await?;
     announce(running.addresses());
     tracing::info!(addresses = ?running.addresses(), workers = running.workers(), "listening");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    tracing::info!(limit = %humantime::format_duration(drain_limit), "finishing what was accepted; a second signal ends at once");
-    let finished = tokio::select! {
-        finished = running.drain(drain_limit) => finished,
-        _ = interrupt.recv() => std::process::exit(1),
-        _ = terminate.recv() => std::process::exit(1),
-    };
+    let finished = signals.end(running, drain_limit).await;
     match finished {
         true => tracing::info!("everything accepted is answered; goodbye"),
         false => tracing::warn!("the drain limit passed; the rest was cancelled"),

@@ -5,6 +5,7 @@
 //! Knows plans, not what they compute; knows failures, not how they are spelt.
 
 mod caught;
+mod desk;
 mod errand;
 mod fairness;
 mod host;
@@ -18,6 +19,7 @@ mod task;
 mod tickets;
 mod worker;
 
+pub use desk::{Answer, Asker, Desk, Events};
 pub use errand::{Errand, OwnLane, Token, Work};
 pub use fairness::ClientId;
 pub use host::Asked;

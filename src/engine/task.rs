@@ -2,7 +2,7 @@
 
 use super::errand::{Blocking, Token};
 use crate::job::{AnyPartial, AnyPlan, AnySlice, Job};
-use crate::proto::{Reply, Value};
+use crate::proto::{Failure, Reply, Value};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub(super) struct Done {
 pub(super) enum Outcome {
     /// The express slice was enough.
     Answered(Value),
+    /// The question was wrong.
+    Refused(Failure),
     /// The express slice was not enough; here is the plan.
     Unfinished(Box<dyn AnyPlan>, Job),
     /// The worker had no time to begin it.

@@ -1,17 +1,21 @@
 //! A job that can be handed over: a title and the way to make its plan. Knows nothing of who asks or who runs it.
 
 use super::{AnyPlan, Damaged, Plan, restore};
+use crate::proto::Failure;
 use std::fmt;
 
 /// Work that was asked for and is not begun.
 pub struct Job {
-    /// The question in its one canonical spelling, e.g. `pi 1000000`. Two jobs of one title have the same answer.
+    /// The question in its one canonical spelling, e.g. `pi 1000000`; or, if its numbers
+    /// are too long to be read at once, as it was asked. Two jobs of one title have the same answer.
     pub title: String,
     /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
     pub streams: bool,
-    make: Box<dyn Fn() -> Box<dyn AnyPlan> + Send>,
+    make: Box<MakePlan>,
     restore: Restore,
 }
+
+type MakePlan = dyn Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send;
 
 /// Reads the checkpoint of a plan.
 type Restore = fn(&[u8]) -> Result<Box<dyn AnyPlan>, Damaged>;
@@ -22,13 +26,17 @@ impl Job {
         Self {
             title: title.into(),
             streams: false,
-            make: Box::new(move || Box::new(make())),
+            make: Box::new(move || Ok(Box::new(make()))),
             restore: |bytes| Ok(Box::new(P::restore(bytes)?)),
         }
     }
 
-    /// A job of a built-in question, which plans of several kinds may answer.
-    pub(super) fn of_any(title: String, make: impl Fn() -> Box<dyn AnyPlan> + Send + 'static) -> Self {
+    /// A job of a built-in question, which plans of several kinds may answer, and which may turn out to be wrong where it is
+    /// worked on, because reading it takes long.
+    pub(crate) fn built_in(
+        title: String,
+        make: impl Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + 'static,
+    ) -> Self {
         Self {
             title,
             streams: false,
@@ -44,7 +52,10 @@ impl Job {
     }
 
     /// Makes the plan.
-    pub fn plan(&self) -> Box<dyn AnyPlan> {
+    ///
+    /// # Errors
+    /// What is wrong with the question.
+    pub fn plan(&self) -> Result<Box<dyn AnyPlan>, Failure> {
         (self.make)()
     }
 
