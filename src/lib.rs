@@ -36,3 +36,8 @@ pub use job::{AnyPlan, Budget, Damaged, Job, Pieces, Plan, Reader, Writer, exerc
 pub use proto::{Code, Failure, Value};
 pub use server::Limits;
 pub use verb::{Blocking, Call, Engine, Host, Step, Verb, define};
+
+/// Every Rust block of the guide is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/extending.md")]
+struct Extending;
