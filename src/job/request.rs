@@ -31,12 +31,9 @@ impl Job {
         }
     }
 
-    /// A job of a built-in question, which plans of several kinds may answer, and which may turn out to be wrong where it is
-    /// worked on, because reading it takes long.
-    pub(crate) fn built_in(
-        title: String,
-        make: impl Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + 'static,
-    ) -> Self {
+    /// A job of a built-in question, which plans of several kinds may answer, and which may turn out to be wrong where it is worked
+    /// on, because reading it takes long.
+    pub(crate) fn of_any(title: String, make: impl Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + 'static) -> Self {
         Self {
             title,
             streams: false,
