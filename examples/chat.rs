@@ -125,8 +125,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "lines of the room as rows, until it is cancelled",
             move |call| {
                 call.only(1, &[])?;
-                let name = call.arg(0).ok_or_else(|| call.bad_arg("NAME is missing"))?;
-                Ok(room.stream(call, Join(name.to_owned())))
+                Ok(room.stream(call, Join(call.required(0, "NAME")?.to_owned())))
             },
         )
     };

@@ -10,6 +10,7 @@ pub type Reply = Result<Value, Failure>;
 
 /// A line before the final one.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Interim {
     /// How far the work is.
     Progress {

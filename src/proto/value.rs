@@ -5,6 +5,7 @@ use crate::primes::Natural;
 
 /// The value of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Value {
     /// Done; there is nothing to say.
     Nothing,

@@ -23,9 +23,9 @@ pub struct Call<'a> {
     verb: &'a dyn Verb,
     request: &'a Request<'a>,
     /// All verbs there are.
-    pub registry: &'a Registry,
+    pub(super) registry: &'a Registry,
     /// The daemon that was asked.
-    pub facts: &'a Facts,
+    pub(super) facts: &'a Facts,
 }
 
 /// The options that every request takes.
@@ -79,7 +79,7 @@ impl<'a> Call<'a> {
     /// A number below 2^64.
     ///
     /// # Errors
-    /// As [`natural`](Self::natural), and `too-big` beyond.
+    /// As [`at_most`](Self::at_most).
     pub fn number(&self, index: usize, name: &str) -> Result<u64, Failure> {
         self.at_most(index, name, u64::MAX, "2^64-1")
     }
@@ -141,7 +141,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// What that request's verb says, or `bad-arg` if there is none.
-    pub fn inner(&self) -> Result<Step, Failure> {
+    pub(crate) fn inner(&self) -> Result<Step, Failure> {
         let (verb, args) = self
             .request
             .args
@@ -160,7 +160,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// `bad-arg` if one is no duration, or out of its bounds.
-    pub fn terms(&self) -> Result<Terms, Failure> {
+    pub(crate) fn terms(&self) -> Result<Terms, Failure> {
         if self.request.options.is_empty() {
             return Ok(Terms::default());
         }
@@ -194,7 +194,7 @@ impl<'a> Call<'a> {
     }
 
     /// How its verb is written, to be kept for later.
-    pub fn style(&self) -> Style {
+    pub(crate) fn style(&self) -> Style {
         Style {
             name: self.verb.name(),
             usage: self.verb.usage(),
