@@ -36,7 +36,7 @@ pub enum NumberError {
 /// # Errors
 /// [`NumberError`] says what is wrong; nothing larger than [`MAX_DIGITS`] digits is ever computed.
 pub fn parse_number(text: &str) -> Result<Natural, NumberError> {
-    if let Some(word) = parse_word(text.as_bytes()) {
+    if let Some(word) = parse_word(text) {
         return Ok(Natural::from(word));
     }
     if let Some(rest) = text.strip_prefix('-') {
@@ -61,12 +61,12 @@ pub fn parse_number(text: &str) -> Result<Natural, NumberError> {
     within_limit(number)
 }
 
-/// The common case, without an allocation: up to 19 digits and nothing else.
-fn parse_word(text: &[u8]) -> Option<u64> {
+/// The common case of a number: up to 19 digits and nothing else. `None` says nothing about any other text.
+pub fn parse_word(text: &str) -> Option<u64> {
     if text.is_empty() || text.len() > 19 {
         return None;
     }
-    text.iter().try_fold(0u64, |word, byte| {
+    text.bytes().try_fold(0u64, |word, byte| {
         let digit = byte.wrapping_sub(b'0');
         (digit < 10).then(|| word * 10 + u64::from(digit))
     })

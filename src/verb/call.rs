@@ -3,7 +3,7 @@
 use super::{Registry, Step, Verb};
 use crate::metrics::Metrics;
 use crate::primes::Natural;
-use crate::proto::{Code, Failure, NumberError, Request, parse_number};
+use crate::proto::{Code, Failure, NumberError, Request, parse_number, parse_word};
 use std::time::{Duration, Instant};
 
 /// What verbs about the daemon itself may know of it.
@@ -80,15 +80,19 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// As [`natural`](Self::natural), and `too-big` beyond `max`.
-    pub fn at_most<N: Copy + Into<Natural> + TryFrom<Natural> + PartialOrd>(
+    pub fn at_most<N: Copy + From<u64> + TryFrom<Natural> + PartialOrd>(
         &self,
         index: usize,
         name: &str,
         max: N,
         limit: &str,
     ) -> Result<N, Failure> {
-        let number = self.natural(index, name)?;
-        N::try_from(number).ok().filter(|number| *number <= max).ok_or_else(|| {
+        let number = match self.arg(index).and_then(parse_word) {
+            // Nearly all are short: they need not pass through a number of any size.
+            Some(word) => Some(N::from(word)),
+            None => N::try_from(self.natural(index, name)?).ok(),
+        };
+        number.filter(|number| *number <= max).ok_or_else(|| {
             Failure::new(
                 Code::TooBig,
                 format!("{}: {name} may be at most {limit}", self.verb.name()),
