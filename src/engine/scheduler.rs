@@ -6,7 +6,7 @@ use super::table::{Event, Order, Place, Policy, Table};
 use super::worker::{self, Finished, Lane};
 use crate::metrics::Metrics;
 use actix::prelude::*;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -71,7 +71,7 @@ pub struct Scheduler {
     table: Table,
     hire: Option<Hire>,
     pool: Option<Pool>,
-    clients: HashMap<ClientId, Arc<Recipient<News>>>,
+    clients: FxHashMap<ClientId, Arc<Recipient<News>>>,
     alarm: Option<(Instant, SpawnHandle)>,
     metrics: Arc<Metrics>,
 }
@@ -89,7 +89,7 @@ impl Scheduler {
             table: Table::new(policy, now()),
             hire: Some(hire),
             pool: None,
-            clients: HashMap::new(),
+            clients: FxHashMap::default(),
             alarm: None,
             metrics,
         }

@@ -6,10 +6,11 @@
 //! Knows no actor, no thread and no socket.
 
 use super::fairness::{ClientId, Fair};
-use super::task::{Done, JobId, Load, Outcome, Task};
+use super::task::{Done, JobId, Load, Outcome, Task, Work};
 use super::tickets::{State, TicketId, Tickets};
 use crate::job::{AnyPlan, Job};
 use crate::proto::{Code, Failure, Interim, Reply, Value};
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -129,12 +130,12 @@ enum Holder {
 pub(super) struct Table {
     policy: Policy,
     next_id: JobId,
-    jobs: HashMap<JobId, Entry>,
+    jobs: FxHashMap<JobId, Entry>,
     /// Long jobs by title, so that an equal question joins them.
     long: HashMap<String, JobId>,
     waiting: BTreeMap<Holder, JobId>,
     /// How many jobs a client waits for or has submitted.
-    held: HashMap<ClientId, usize>,
+    held: FxHashMap<ClientId, usize>,
     /// Clients that have left while jobs which they submitted go on.
     gone: HashSet<ClientId>,
     tickets: Tickets,
@@ -153,12 +154,10 @@ pub(super) struct Table {
 }
 
 struct Entry {
-    title: String,
-    streams: bool,
+    work: Arc<Work>,
     /// Whose share of the CPU it uses.
     client: ClientId,
     waiters: Vec<Waiter>,
-    cancel: Arc<AtomicBool>,
     stage: Stage,
     begun: Instant,
     cpu: Duration,
@@ -166,12 +165,18 @@ struct Entry {
     memory: u64,
 }
 
+impl Entry {
+    fn title(&self) -> &str {
+        &self.work.job.title
+    }
+}
+
 enum Stage {
     /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory.
-    Held(Job),
-    Queued(Job),
+    Held,
+    Queued,
     Express,
-    Parked(Job),
+    Parked,
     Bulk(Bulk),
 }
 
@@ -210,10 +215,10 @@ impl Table {
         Self {
             policy,
             next_id: 1,
-            jobs: HashMap::new(),
+            jobs: FxHashMap::default(),
             long: HashMap::new(),
             waiting: BTreeMap::new(),
-            held: HashMap::new(),
+            held: FxHashMap::default(),
             gone: HashSet::new(),
             tickets: Tickets::new(policy.max_finished, policy.max_finished_age),
             alarms: BTreeSet::new(),
@@ -299,21 +304,22 @@ impl Table {
         let id = twin.unwrap_or(self.next_id);
         if twin.is_none() {
             self.next_id += 1;
+            self.titles += job.title.len();
             let entry = Entry {
-                title: job.title.clone(),
-                streams: job.streams,
                 client,
                 waiters: Vec::with_capacity(1),
-                cancel: Arc::default(),
                 stage: match is_held {
-                    true => Stage::Held(job),
-                    false => Stage::Queued(job),
+                    true => Stage::Held,
+                    false => Stage::Queued,
                 },
+                work: Arc::new(Work {
+                    job,
+                    is_cancelled: AtomicBool::new(false),
+                }),
                 begun: self.now,
                 cpu: Duration::ZERO,
                 memory: 0,
             };
-            self.titles += entry.title.len();
             self.jobs.insert(id, entry);
             if !is_held {
                 self.express.push(client, id, 0);
@@ -449,7 +455,7 @@ impl Table {
         let Some(entry) = self.jobs.get(&job) else {
             return format!("id={id} state=ending owner={owner}");
         };
-        let title = &entry.title;
+        let title = entry.title();
         let cpu = spelt(entry.cpu);
         match &entry.stage {
             Stage::Bulk(bulk) => {
@@ -460,8 +466,8 @@ impl Table {
                 let percent = (done * 1000.0).floor().clamp(0.0, 999.0) / 10.0;
                 format!("id={id} state=running pct={percent:.1} cpu={cpu}{eta} owner={owner} request={title}")
             }
-            Stage::Parked(_) => format!("id={id} state=parked cpu={cpu} owner={owner} request={title}"),
-            Stage::Held(_) | Stage::Queued(_) | Stage::Express => {
+            Stage::Parked => format!("id={id} state=parked cpu={cpu} owner={owner} request={title}"),
+            Stage::Held | Stage::Queued | Stage::Express => {
                 format!("id={id} state=queued cpu={cpu} owner={owner} request={title}")
             }
         }
@@ -478,11 +484,12 @@ impl Table {
             let Some(entry) = self.jobs.get_mut(&id) else {
                 continue;
             };
-            if let Stage::Queued(job) = std::mem::replace(&mut entry.stage, Stage::Express) {
+            if matches!(entry.stage, Stage::Queued) {
+                entry.stage = Stage::Express;
                 tasks.push(Task {
                     job: id,
-                    cancel: entry.cancel.clone(),
-                    load: Load::Begin(job),
+                    work: entry.work.clone(),
+                    load: Load::Begin,
                 });
             }
         }
@@ -495,8 +502,7 @@ impl Table {
             let (client, id, used) = self.bulk.next()?;
             let Some(Entry {
                 stage: Stage::Bulk(bulk),
-                cancel,
-                streams,
+                work,
                 ..
             }) = self.jobs.get_mut(&id)
             else {
@@ -507,7 +513,7 @@ impl Table {
             let slice = match guard(|| bulk.plan.cut()) {
                 Ok(Some(slice)) => slice,
                 // What is left waits for slices under way, or for rows to be taken: absorbing and granting make it ready again.
-                Ok(None) if bulk.under_way > 0 || *streams => continue,
+                Ok(None) if bulk.under_way > 0 || work.job.streams => continue,
                 Ok(None) | Err(Panicked) => {
                     self.end_by_fault(id);
                     continue;
@@ -518,7 +524,7 @@ impl Table {
             bulk.is_ready = true;
             let task = Task {
                 job: id,
-                cancel: cancel.clone(),
+                work: work.clone(),
                 load: Load::Slice(slice),
             };
             self.bulk.push(client, id, bulk.used);
@@ -540,15 +546,15 @@ impl Table {
         match outcome {
             Outcome::Answered(value) => {
                 self.express.charge(client, cost);
-                self.end(id, &Ok(value));
+                self.end(id, Ok(value));
             }
-            Outcome::Untouched(job) => {
-                entry.stage = Stage::Queued(job);
+            Outcome::Untouched => {
+                entry.stage = Stage::Queued;
                 self.express.push(client, id, 0);
             }
-            Outcome::Unfinished(plan, job) => {
+            Outcome::Unfinished(plan) => {
                 self.express.charge(client, cost);
-                self.enter_bulk(id, plan, job);
+                self.enter_bulk(id, plan);
             }
             Outcome::Partial(partial) => {
                 self.bulk.charge(client, cost - CHARGE_US as i64);
@@ -567,14 +573,14 @@ impl Table {
     }
 
     /// A job was not answered by its express slice: it joins its twin, or becomes a long job if there is room for it.
-    fn enter_bulk(&mut self, id: JobId, plan: Box<dyn AnyPlan>, job: Job) {
+    fn enter_bulk(&mut self, id: JobId, plan: Box<dyn AnyPlan>) {
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
-        let streams = entry.streams;
-        if let Some(&twin) = self.long.get(&entry.title).filter(|twin| **twin != id && !streams) {
+        let streams = entry.work.job.streams;
+        if let Some(&twin) = self.long.get(entry.title()).filter(|twin| **twin != id && !streams) {
             let waiters = std::mem::take(&mut entry.waiters);
-            self.titles -= entry.title.len();
+            self.titles -= entry.title().len();
             self.jobs.remove(&id);
             for waiter in &waiters {
                 self.waiting.insert(waiter.holder, twin);
@@ -596,16 +602,16 @@ impl Table {
                 memory >> 20,
                 self.policy.max_memory >> 20
             );
-            return self.end(id, &Err(Failure::new(Code::TooBig, text)));
+            return self.end(id, Err(Failure::new(Code::TooBig, text)));
         }
         if !streams {
-            self.long.insert(entry.title.clone(), id);
+            self.long.insert(entry.title().to_owned(), id);
         }
         if entry.memory == 0 {
             entry.memory = memory;
             if self.memory + memory > self.policy.max_memory {
                 // What the first slice has made is given up: parked jobs hold nothing.
-                entry.stage = Stage::Parked(job);
+                entry.stage = Stage::Parked;
                 return self.parked.push(entry.client, id, 0);
             }
             self.memory += memory;
@@ -630,9 +636,9 @@ impl Table {
             if self.memory + entry.memory > self.policy.max_memory {
                 return self.parked.push(client, id, used);
             }
-            if let Stage::Parked(job) = std::mem::replace(&mut entry.stage, Stage::Express) {
+            if matches!(entry.stage, Stage::Parked) {
                 self.memory += entry.memory;
-                entry.stage = Stage::Queued(job);
+                entry.stage = Stage::Queued;
                 self.parked.charge(client, 1);
                 self.express.push(client, id, 0);
             }
@@ -660,7 +666,7 @@ impl Table {
             }
         }
         if let Some(value) = answer {
-            return self.end(id, &Ok(value));
+            return self.end(id, Ok(value));
         }
         if !bulk.is_ready {
             bulk.is_ready = true;
@@ -678,11 +684,9 @@ impl Table {
             waiter.rows += rows;
         }
         if let Some(entry) = self.jobs.get_mut(&id)
-            && matches!(entry.stage, Stage::Held(_))
+            && matches!(entry.stage, Stage::Held)
         {
-            if let Stage::Held(job) = std::mem::replace(&mut entry.stage, Stage::Express) {
-                entry.stage = Stage::Queued(job);
-            }
+            entry.stage = Stage::Queued;
             return self.express.push(client, id, 0);
         }
         self.settle(id);
@@ -840,10 +844,10 @@ impl Table {
                 // The one whose share the job used has left: the next in line takes it over.
                 let heir = heir.client;
                 let queue = match &entry.stage {
-                    Stage::Queued(_) => Some(&mut self.express),
-                    Stage::Parked(_) => Some(&mut self.parked),
+                    Stage::Queued => Some(&mut self.express),
+                    Stage::Parked => Some(&mut self.parked),
                     Stage::Bulk(bulk) => bulk.is_ready.then_some(&mut self.bulk),
-                    Stage::Held(_) | Stage::Express => None,
+                    Stage::Held | Stage::Express => None,
                 };
                 if let Some(queue) = queue {
                     queue.remove(entry.client, id);
@@ -875,42 +879,56 @@ impl Table {
     }
 
     /// Ends a job with one reply to all who wait.
-    fn end(&mut self, id: JobId, reply: &Reply) {
+    fn end(&mut self, id: JobId, reply: Reply) {
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
         let cpu = entry.cpu;
-        for waiter in std::mem::take(&mut entry.waiters) {
-            self.let_go(&waiter);
-            match waiter.holder {
-                Holder::Ticket(ticket) => self.tickets.finish(ticket, reply.clone(), cpu, self.now),
-                holder => self.tell(holder, Event::Final(reply.clone())),
-            }
-        }
+        let mut waiters = std::mem::take(&mut entry.waiters);
         self.remove(id);
+        let last = waiters.pop();
+        for waiter in waiters {
+            self.answer(&waiter, reply.clone(), cpu);
+        }
+        if let Some(last) = last {
+            self.answer(&last, reply, cpu);
+        }
+    }
+
+    /// Gives one who waits the final reply of a job that took so much CPU time.
+    fn answer(&mut self, waiter: &Waiter, reply: Reply, cpu: Duration) {
+        self.let_go(waiter);
+        match waiter.holder {
+            Holder::Ticket(ticket) => self.tickets.finish(ticket, reply, cpu, self.now),
+            holder => self.tell(holder, Event::Final(reply)),
+        }
     }
 
     /// Ends a job whose plan panicked, or stopped cutting before it had its answer.
     fn end_by_fault(&mut self, id: JobId) {
-        let title = self.jobs.get(&id).map(|entry| entry.title.clone()).unwrap_or_default();
+        let title = self
+            .jobs
+            .get(&id)
+            .map(|entry| entry.title().to_owned())
+            .unwrap_or_default();
         tracing::error!(job = id, title, "a plan failed; its request gets an error");
         let text = format!("'{title}' failed by a fault in the daemon; other requests are not touched");
-        self.end(id, &Err(Failure::new(Code::Internal, text)));
+        self.end(id, Err(Failure::new(Code::Internal, text)));
     }
 
     fn remove(&mut self, id: JobId) {
         let Some(entry) = self.jobs.remove(&id) else {
             return;
         };
-        entry.cancel.store(true, Relaxed);
-        self.titles -= entry.title.len();
-        if self.long.get(&entry.title) == Some(&id) {
-            self.long.remove(&entry.title);
+        entry.work.is_cancelled.store(true, Relaxed);
+        self.titles -= entry.title().len();
+        if self.long.get(entry.title()) == Some(&id) {
+            self.long.remove(entry.title());
         }
         match entry.stage {
-            Stage::Parked(_) => return self.parked.remove(entry.client, id),
-            Stage::Queued(_) => self.express.remove(entry.client, id),
-            Stage::Held(_) | Stage::Express => {}
+            Stage::Parked => return self.parked.remove(entry.client, id),
+            Stage::Queued => self.express.remove(entry.client, id),
+            Stage::Held | Stage::Express => {}
             Stage::Bulk(_) => self.bulk.remove(entry.client, id),
         }
         if entry.memory > 0 {

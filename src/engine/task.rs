@@ -9,17 +9,24 @@ use std::time::Duration;
 /// Names a job; never used twice.
 pub(super) type JobId = u64;
 
+/// A job as the table and a worker share it.
+pub(super) struct Work {
+    pub(super) job: Job,
+    /// Nobody waits for it any more.
+    pub(super) is_cancelled: AtomicBool,
+}
+
 /// Something to run.
 pub(super) struct Task {
     pub(super) job: JobId,
-    pub(super) cancel: Arc<AtomicBool>,
+    pub(super) work: Arc<Work>,
     pub(super) load: Load,
 }
 
 /// What there is to run of a job.
 pub(super) enum Load {
     /// All of it, from its beginning, as far as an express slice goes.
-    Begin(Job),
+    Begin,
     /// One slice of its plan.
     Slice(AnySlice),
 }
@@ -36,9 +43,9 @@ pub(super) enum Outcome {
     /// The express slice was enough.
     Answered(Value),
     /// The express slice was not enough; here is the plan.
-    Unfinished(Box<dyn AnyPlan>, Job),
+    Unfinished(Box<dyn AnyPlan>),
     /// The worker had no time to begin it.
-    Untouched(Job),
+    Untouched,
     /// A slice of the plan.
     Partial(AnyPartial),
     /// It panicked.

@@ -3,12 +3,12 @@
 //! Knows no queue and no client. What it is handed travels in a [`Ticket`]; a ticket that is dropped without an answer tells the
 //! pool that the thread itself died.
 
-use super::task::{Done, JobId, Load, Outcome, Task};
+use super::task::{Done, JobId, Load, Outcome, Task, Work};
 use crate::job::Budget;
 use actix::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// How long the first slice of a job may take: most questions are answered within it, and those behind it do not notice.
@@ -78,19 +78,21 @@ impl Ticket {
     /// Runs tasks until none is left or the pack has taken its time. False if one panicked: what is left is not begun then.
     pub(super) fn work(&mut self, clock: &impl Clock) -> bool {
         let begun = clock.wall();
-        while self.done.is_empty() || clock.wall() - begun < EXPRESS_PACK {
-            let Some(Task { job, cancel, load }) = self.next() else {
+        let mut now = begun;
+        let mut cpu = clock.cpu();
+        let mut panicked = false;
+        // Each look at a clock ends one task and begins the next: a task may be shorter than a look.
+        while !panicked && (self.done.is_empty() || now - begun < EXPRESS_PACK) {
+            let Some(Task { job, work, load }) = self.next() else {
                 break;
             };
-            let before = clock.cpu();
-            let outcome = run(load, &cancel, clock);
-            let panicked = matches!(outcome, Outcome::Panicked);
-            self.note(job, outcome, clock.cpu().saturating_sub(before));
-            if panicked {
-                return false;
-            }
+            let outcome = run(load, &work, clock, now);
+            panicked = matches!(outcome, Outcome::Panicked);
+            let cpu_before = std::mem::replace(&mut cpu, clock.cpu());
+            self.note(job, outcome, cpu.saturating_sub(cpu_before));
+            now = clock.wall();
         }
-        true
+        !panicked
     }
 
     /// Sends everything back: what is done, what was running, and what was not begun.
@@ -103,7 +105,7 @@ impl Ticket {
         }
         for Task { job, load, .. } in self.tasks.by_ref() {
             let outcome = match load {
-                Load::Begin(fresh) => Outcome::Untouched(fresh),
+                Load::Begin => Outcome::Untouched,
                 Load::Slice(_) => Outcome::Panicked,
             };
             self.done.push(Done {
@@ -172,20 +174,20 @@ impl Handler<Run> for Worker {
     }
 }
 
-fn run(load: Load, cancel: &AtomicBool, clock: &impl Clock) -> Outcome {
+/// Runs a task, which begins at `begun` by the wall clock.
+fn run(load: Load, work: &Work, clock: &impl Clock, begun: Duration) -> Outcome {
     let limit = match load {
-        Load::Begin(_) => EXPRESS_SLICE,
+        Load::Begin => EXPRESS_SLICE,
         Load::Slice(_) => BULK_SLICE,
     };
-    let begun = clock.wall();
-    let over = || cancel.load(Relaxed) || clock.wall() - begun >= limit;
+    let over = || work.is_cancelled.load(Relaxed) || clock.wall() - begun >= limit;
     let budget = Budget::new(&over);
     let outcome = catch_unwind(AssertUnwindSafe(|| match load {
-        Load::Begin(job) => {
-            let mut plan = job.plan();
+        Load::Begin => {
+            let mut plan = work.job.plan();
             match plan.advance(budget) {
                 Some(value) => Outcome::Answered(value),
-                None => Outcome::Unfinished(plan, job),
+                None => Outcome::Unfinished(plan),
             }
         }
         Load::Slice(slice) => Outcome::Partial(slice(budget)),

@@ -9,12 +9,12 @@ pub struct Job {
     pub title: String,
     /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
     pub streams: bool,
-    make: Box<dyn Fn() -> Box<dyn AnyPlan> + Send>,
+    make: Box<dyn Fn() -> Box<dyn AnyPlan> + Send + Sync>,
 }
 
 impl Job {
     /// A job whose plan is made, where it will run, by `make`; again, if it had to make room for others before it was begun.
-    pub fn new(title: String, make: impl Fn() -> Box<dyn AnyPlan> + Send + 'static) -> Self {
+    pub fn new(title: String, make: impl Fn() -> Box<dyn AnyPlan> + Send + Sync + 'static) -> Self {
         Self {
             title,
             streams: false,
