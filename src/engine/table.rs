@@ -548,6 +548,10 @@ impl Table {
                 self.express.charge(client, cost);
                 self.end(id, Ok(value));
             }
+            Outcome::Refused(failure) => {
+                self.express.charge(client, cost);
+                self.end(id, Err(failure));
+            }
             Outcome::Untouched => {
                 entry.stage = Stage::Queued;
                 self.express.push(client, id, 0);

@@ -183,13 +183,13 @@ fn run(load: Load, work: &Work, clock: &impl Clock, begun: Duration) -> Outcome 
     let over = || work.is_cancelled.load(Relaxed) || clock.wall() - begun >= limit;
     let budget = Budget::new(&over);
     let outcome = catch_unwind(AssertUnwindSafe(|| match load {
-        Load::Begin => {
-            let mut plan = work.job.plan();
-            match plan.advance(budget) {
+        Load::Begin => match work.job.plan() {
+            Err(failure) => Outcome::Refused(failure),
+            Ok(mut plan) => match plan.advance(budget) {
                 Some(value) => Outcome::Answered(value),
                 None => Outcome::Unfinished(plan),
-            }
-        }
+            },
+        },
         Load::Slice(slice) => Outcome::Partial(slice(budget)),
     }));
     outcome.unwrap_or_else(|payload| {

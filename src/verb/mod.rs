@@ -12,7 +12,7 @@ mod jobs;
 mod registry;
 mod service;
 
-pub use call::{Call, Facts, Terms};
+pub use call::{Call, Facts, Style, Terms};
 pub use registry::Registry;
 
 use crate::engine::Ask;
