@@ -25,6 +25,8 @@ use tokio_util::io::poll_read_buf;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
+/// Room made for replies at first.
+const FIRST_REPLIES_BYTES: usize = 1 << 10;
 /// Reads in one go before other sessions of the thread get their turn.
 const MAX_READS: usize = 4;
 /// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
@@ -35,7 +37,7 @@ const MAX_STREAMS: usize = 2;
 /// tenth of a millisecond, and one read may hold thousands of them.
 const LONGEST_TURN: Duration = Duration::from_millis(2);
 /// Requests taken in between two looks at the clock.
-const LOOK_EVERY: usize = 8;
+const LOOK_EVERY: usize = 32;
 /// How often a session that cannot tell by reading looks whether its client is still there.
 const WATCH_INTERVAL: Duration = Duration::from_millis(40);
 /// How long a client may take to close its half after the session has closed its own.
@@ -67,6 +69,9 @@ pub struct Session {
     unsent: BytesMut,
     orders: Vec<Order>,
     streams: Vec<Stream>,
+    /// Requests answered and not counted yet, and how many of them with an error.
+    answered: u64,
+    failed: u64,
     phase: Phase,
     is_draining: bool,
     is_watching: bool,
@@ -132,6 +137,8 @@ impl Session {
             unsent: BytesMut::new(),
             orders: Vec::new(),
             streams: Vec::new(),
+            answered: 0,
+            failed: 0,
             phase: Phase::Open,
             is_draining: false,
             is_watching: false,
@@ -162,6 +169,8 @@ impl Session {
             }
             self.send_orders(context);
         }
+        // Before the replies leave: who has read them finds them counted.
+        self.tell_metrics();
         if let Poll::Ready(result) = self.poll_write(task) {
             result?;
             self.grant_rows();
@@ -212,11 +221,12 @@ impl Session {
 
     /// Takes in lines as far as the limits allow. True if it stopped before it had looked at all there is.
     fn decode(&mut self, scratch: &mut BytesMut, context: &mut Context<Self>) -> bool {
-        let begun = Instant::now();
+        let mut begun = None;
         let mut taken = 0;
         while self.may_read() {
             if taken == LOOK_EVERY {
-                if begun.elapsed() >= LONGEST_TURN {
+                // A few requests are taken in without a look.
+                if begun.get_or_insert_with(Instant::now).elapsed() >= LONGEST_TURN {
                     return true;
                 }
                 taken = 0;
@@ -335,14 +345,26 @@ impl Session {
 
     fn answer(&mut self, tag: Option<Tag>, is_bare: bool, reply: Reply) {
         self.count(reply.is_ok());
+        if self.unsent.capacity() == 0 {
+            // Enough for a hundred short ones, so that it need not grow by and by.
+            self.unsent.reserve(FIRST_REPLIES_BYTES);
+        }
         self.conversation.answer(tag, is_bare, reply, &mut self.unsent);
     }
 
-    fn count(&self, is_ok: bool) {
+    fn count(&mut self, is_ok: bool) {
+        self.answered += 1;
+        self.failed += u64::from(!is_ok);
+    }
+
+    /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a reply.
+    fn tell_metrics(&mut self) {
         let metrics = &self.shared.facts.metrics;
-        metrics.requests.fetch_add(1, Relaxed);
-        if !is_ok {
-            metrics.errors.fetch_add(1, Relaxed);
+        if self.answered > 0 {
+            metrics.requests.fetch_add(std::mem::take(&mut self.answered), Relaxed);
+        }
+        if self.failed > 0 {
+            metrics.errors.fetch_add(std::mem::take(&mut self.failed), Relaxed);
         }
     }
 
@@ -439,7 +461,8 @@ impl Session {
             |since: &mut Option<Instant>, holds: bool| *since = holds.then(|| since.unwrap_or_else(Instant::now));
         keep(&mut self.unsent_since, !self.unsent.is_empty());
         let is_idle = self.unsent.is_empty() && self.line_since.is_none() && self.conversation.in_flight() == 0;
-        keep(&mut self.resting_since, is_idle || self.phase == Phase::Lingering);
+        let is_resting = is_idle && self.shared.limits.idle_timeout.is_some();
+        keep(&mut self.resting_since, is_resting || self.phase == Phase::Lingering);
         if let Some(due) = self.due()
             && self.timer.as_ref().is_none_or(|(at, _)| due < *at)
         {
@@ -512,6 +535,7 @@ impl Actor for Session {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        self.tell_metrics();
         if self.me.is_some() {
             self.shared.scheduler.do_send(Leave(self.id));
         }
