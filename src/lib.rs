@@ -28,3 +28,7 @@ pub mod server;
 pub mod verb;
 
 pub use daemon::Daemon;
+pub use engine::{Asked, Policy, Responder, RowError, Token};
+pub use proto::{Code, Failure, Value};
+pub use server::Limits;
+pub use verb::{Blocking, Call, Host, Step, Verb, define};

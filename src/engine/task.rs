@@ -1,7 +1,8 @@
 //! What travels between the table and the workers: a task, and what became of it. Plain data.
 
+use super::errand::{Blocking, Token};
 use crate::job::{AnyPartial, AnyPlan, AnySlice, Job};
-use crate::proto::{Failure, Value};
+use crate::proto::{Failure, Reply, Value};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -9,26 +10,21 @@ use std::time::Duration;
 /// Names a job; never used twice.
 pub(super) type JobId = u64;
 
-/// A job as the table and a worker share it.
-pub(super) struct Work {
-    pub(super) job: Job,
-    /// Nobody waits for it any more.
-    pub(super) is_cancelled: AtomicBool,
-}
-
 /// Something to run.
 pub(super) struct Task {
     pub(super) job: JobId,
-    pub(super) work: Arc<Work>,
+    pub(super) cancel: Arc<AtomicBool>,
     pub(super) load: Load,
 }
 
 /// What there is to run of a job.
 pub(super) enum Load {
     /// All of it, from its beginning, as far as an express slice goes.
-    Begin,
+    Begin(Job),
     /// One slice of its plan.
     Slice(AnySlice),
+    /// Code that blocks its thread, in a lane of its own.
+    Blocking(Blocking, Token),
 }
 
 /// What became of a task.
@@ -45,11 +41,13 @@ pub(super) enum Outcome {
     /// The question was wrong.
     Refused(Failure),
     /// The express slice was not enough; here is the plan.
-    Unfinished(Box<dyn AnyPlan>),
+    Unfinished(Box<dyn AnyPlan>, Job),
     /// The worker had no time to begin it.
-    Untouched,
+    Untouched(Job),
     /// A slice of the plan.
     Partial(AnyPartial),
+    /// What blocking code came to.
+    Replied(Reply),
     /// It panicked.
     Panicked,
 }

@@ -3,12 +3,13 @@
 //! Knows no queue and no client. What it is handed travels in a [`Ticket`]; a ticket that is dropped without an answer tells the
 //! pool that the thread itself died.
 
-use super::task::{Done, JobId, Load, Outcome, Task, Work};
+use super::caught::caught;
+use super::table::LaneId;
+use super::task::{Done, JobId, Load, Outcome, Task};
 use crate::job::Budget;
 use actix::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How long the first slice of a job may take: most questions are answered within it, and those behind it do not notice.
@@ -18,13 +19,15 @@ const EXPRESS_PACK: Duration = Duration::from_micros(500);
 /// How long a slice of a long job may take: a few hundred times its hand-over, and short enough to be a good moment to stop.
 const BULK_SLICE: Duration = Duration::from_millis(2);
 
-/// The two kinds of workers.
+/// The kinds of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
     /// First slices, at normal priority.
     Express,
     /// All further slices, at the lowest priority that still shares (nice 19; idle scheduling would starve).
     Bulk,
+    /// Blocking code of a lane of its own, at the priority of bulk workers.
+    Own(LaneId),
 }
 
 /// Names a worker: its lane, its place in the lane, and which thread in that place it is.
@@ -81,12 +84,12 @@ impl Ticket {
         let mut now = begun;
         let mut cpu = clock.cpu();
         let mut panicked = false;
-        // Each look at a clock ends one task and begins the next: a task may be shorter than a look.
+        // Each look at a clock ends one task and begins the next: a task may be shorter than a look, and the CPU's is a system call.
         while !panicked && (self.done.is_empty() || now - begun < EXPRESS_PACK) {
-            let Some(Task { job, work, load }) = self.next() else {
+            let Some(Task { job, cancel, load }) = self.next() else {
                 break;
             };
-            let outcome = run(load, &work, clock, now);
+            let outcome = run(load, &cancel, clock, now);
             panicked = matches!(outcome, Outcome::Panicked);
             let cpu_before = std::mem::replace(&mut cpu, clock.cpu());
             self.note(job, outcome, cpu.saturating_sub(cpu_before));
@@ -105,8 +108,8 @@ impl Ticket {
         }
         for Task { job, load, .. } in self.tasks.by_ref() {
             let outcome = match load {
-                Load::Begin => Outcome::Untouched,
-                Load::Slice(_) => Outcome::Panicked,
+                Load::Begin(fresh) => Outcome::Untouched(fresh),
+                Load::Slice(_) | Load::Blocking(..) => Outcome::Panicked,
             };
             self.done.push(Done {
                 job,
@@ -155,7 +158,7 @@ impl Actor for Worker {
     type Context = SyncContext<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        if self.lane == Lane::Bulk {
+        if self.lane != Lane::Express {
             lower_priority();
         }
     }
@@ -175,28 +178,25 @@ impl Handler<Run> for Worker {
 }
 
 /// Runs a task, which begins at `begun` by the wall clock.
-fn run(load: Load, work: &Work, clock: &impl Clock, begun: Duration) -> Outcome {
+fn run(load: Load, cancel: &AtomicBool, clock: &impl Clock, begun: Duration) -> Outcome {
     let limit = match load {
-        Load::Begin => EXPRESS_SLICE,
-        Load::Slice(_) => BULK_SLICE,
+        Load::Begin(_) => EXPRESS_SLICE,
+        Load::Slice(_) | Load::Blocking(..) => BULK_SLICE,
     };
-    let over = || work.is_cancelled.load(Relaxed) || clock.wall() - begun >= limit;
+    let over = || cancel.load(Relaxed) || clock.wall() - begun >= limit;
     let budget = Budget::new(&over);
-    let outcome = catch_unwind(AssertUnwindSafe(|| match load {
-        Load::Begin => match work.job.plan() {
+    let outcome = caught(|| match load {
+        Load::Begin(job) => match job.plan() {
             Err(failure) => Outcome::Refused(failure),
             Ok(mut plan) => match plan.advance(budget) {
                 Some(value) => Outcome::Answered(value),
-                None => Outcome::Unfinished(plan),
+                None => Outcome::Unfinished(plan, job),
             },
         },
         Load::Slice(slice) => Outcome::Partial(slice(budget)),
-    }));
-    outcome.unwrap_or_else(|payload| {
-        // Dropping a payload may panic again, outside of the catch.
-        std::mem::forget(payload);
-        Outcome::Panicked
-    })
+        Load::Blocking(work, token) => Outcome::Replied(work(&token)),
+    });
+    outcome.unwrap_or(Outcome::Panicked)
 }
 
 /// The time of this thread, since it was looked at for the first time.
@@ -221,7 +221,7 @@ impl Clock for ThreadClock {
 fn lower_priority() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), 19) {
-        tracing::warn!(%error, "bulk workers keep their normal priority: short requests may wait longer beside long ones");
+        tracing::warn!(%error, "workers keep their normal priority: short requests may wait longer beside long ones");
     }
 }
 

@@ -14,19 +14,16 @@ pub struct Job {
     make: Box<MakePlan>,
 }
 
-type MakePlan = dyn Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + Sync;
+type MakePlan = dyn Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send;
 
 impl Job {
     /// A job whose plan is made, where it will run, by `make`; again, if it had to make room for others before it was begun.
-    pub fn new(title: String, make: impl Fn() -> Box<dyn AnyPlan> + Send + Sync + 'static) -> Self {
+    pub fn new(title: String, make: impl Fn() -> Box<dyn AnyPlan> + Send + 'static) -> Self {
         Self::fallible(title, move || Ok(make()))
     }
 
     /// The same for a question that may turn out to be wrong where it is worked on, because reading it takes long.
-    pub fn fallible(
-        title: String,
-        make: impl Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn fallible(title: String, make: impl Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + 'static) -> Self {
         Self {
             title,
             streams: false,
