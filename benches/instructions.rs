@@ -5,21 +5,23 @@
 use bytes::BytesMut;
 use primed::Daemon;
 use primed::metrics::Metrics;
-use primed::proto::{Conversation, Frame, Line, LineCodec, Request};
+use primed::proto::{Codec, Conversation, Final, Frame};
 use primed::verb::{Facts, Registry, Step};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio_util::codec::Decoder;
 
 /// Requests in one read.
 const DEPTH: usize = 16;
 
-const WAYS: [(&str, fn(usize)); 4] = [
+const WAYS: [(&str, fn(usize)); 5] = [
     ("read-and-answer-nth", |times| answer("nth 7\n", times)),
     ("read-and-answer-ping", |times| answer("ping\n", times)),
     ("read-and-refuse", |times| answer("nht 7\n", times)),
+    ("read-and-answer-resp", |times| {
+        answer("*2\r\n$3\r\nnth\r\n$1\r\n7\r\n", times)
+    }),
     ("round-trip-known", |times| round_trips("nth 7\n", times)),
 ];
 
@@ -43,14 +45,14 @@ fn answer(question: &str, times: usize) {
         workers: 1,
     };
     let registry = Registry::default();
-    let mut codec = LineCodec::new(16 << 10);
+    let mut codec = Codec::new(16 << 10, 1);
     let mut conversation = Conversation::default();
-    let mut input = BytesMut::new();
+    let input = question.repeat(DEPTH);
     let mut out = BytesMut::with_capacity(4 << 10);
     for _ in 0..times / DEPTH {
-        input.extend_from_slice(question.repeat(DEPTH).as_bytes());
-        while let Ok(Some(Frame::Line(line))) = codec.decode(&mut input) {
-            let Ok(Line::Request(request)) = Request::parse(&line) else {
+        let mut left = input.as_bytes();
+        while let (used @ 1.., Some(frame)) = codec.next(left, false) {
+            let Frame::Request(request) = frame else {
                 panic!("{question} is a request");
             };
             let reply = match registry.call(&request, &facts) {
@@ -58,7 +60,8 @@ fn answer(question: &str, times: usize) {
                 Ok((step, _)) => panic!("{question} is not known: {step:?}"),
                 Err(failure) => Err(failure),
             };
-            conversation.answer(None, false, reply, &mut out);
+            conversation.answer(&request.manner, Final::Reply(reply), &mut out);
+            left = &left[used..];
         }
         out.clear();
     }

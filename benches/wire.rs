@@ -4,14 +4,13 @@ use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use primed::Daemon;
 use primed::metrics::Metrics;
-use primed::proto::{Conversation, Frame, Line, LineCodec, Request};
+use primed::proto::{Codec, Conversation, Final, Line, Request};
 use primed::verb::{Facts, Registry, Step};
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio_util::codec::Decoder;
 
 const LINES: u64 = 1000;
 
@@ -31,20 +30,18 @@ fn request(line: &str) -> Request<'_> {
 }
 
 fn codec(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("codec");
+    let mut group = criterion.benchmark_group("framing and reading");
     group.throughput(Throughput::Elements(LINES));
     let input = "nth 100000\n".repeat(LINES as usize);
     group.bench_function("1000 short lines", |bencher| {
-        bencher.iter_batched_ref(
-            || BytesMut::from(input.as_bytes()),
-            |buffer| {
-                let mut codec = LineCodec::new(16 << 10);
-                while let Ok(Some(Frame::Line(line))) = codec.decode(buffer) {
-                    black_box(line);
-                }
-            },
-            criterion::BatchSize::SmallInput,
-        );
+        bencher.iter(|| {
+            let mut codec = Codec::new(16 << 10, 1);
+            let mut left = black_box(input.as_bytes());
+            while let (used @ 1.., Some(frame)) = codec.next(left, false) {
+                black_box(frame);
+                left = &left[used..];
+            }
+        });
     });
 }
 
@@ -62,13 +59,14 @@ fn calling(criterion: &mut Criterion) {
     for line in ["nth 16", "ping", "isprime 1000003", "nth 0"] {
         group.bench_function(line, |bencher| {
             bencher.iter(|| {
-                let reply = match registry.call(&request(black_box(line)), &facts) {
+                let request = request(black_box(line));
+                let reply = match registry.call(&request, &facts) {
                     Ok((Step::Answer(value), _)) => Ok(value),
                     Ok((step, _)) => panic!("{line} is not known: {step:?}"),
                     Err(failure) => Err(failure),
                 };
                 out.clear();
-                Conversation::default().answer(None, false, reply, &mut out);
+                Conversation::default().answer(&request.manner, Final::Reply(reply), &mut out);
             });
         });
     }

@@ -1,6 +1,7 @@
 //! What an answer can be, before it is spelt for a dialect.
 
 use crate::primes::Natural;
+use std::borrow::Cow;
 
 /// The value of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Value {
     Numbers(Vec<Natural>),
     /// Words; without line breaks.
     Text(String),
+    /// What is known about something, as keys and values.
+    Facts(Vec<(Cow<'static, str>, String)>),
 }
 
 impl From<()> for Value {

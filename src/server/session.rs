@@ -7,7 +7,7 @@
 use super::Shared;
 use super::connection::Connection;
 use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
-use crate::proto::{Code, Conversation, Failure, Frame, Interim, Line, LineCodec, Reply, Request, Tag, Value};
+use crate::proto::{Code, Codec, Conversation, Failure, Final, Frame, Interim, Manner, Request, Tag, Value};
 use crate::verb::{Step, Terms};
 use actix::prelude::*;
 use bytes::{Buf, BytesMut};
@@ -20,7 +20,6 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
-use tokio_util::codec::Decoder;
 use tokio_util::io::poll_read_buf;
 
 /// Bytes read at once.
@@ -58,7 +57,7 @@ pub struct Session {
     listener: Recipient<Closed>,
     /// Where the engine sends news; made with the first job.
     me: Option<Arc<Recipient<News>>>,
-    codec: LineCodec,
+    codec: Codec,
     conversation: Conversation,
     /// The beginning of a line whose end has not come yet; or, if the session is behind, lines it has not taken in yet.
     unread: BytesMut,
@@ -124,7 +123,7 @@ impl Session {
         listener: Recipient<Closed>,
     ) -> Self {
         Self {
-            codec: LineCodec::new(shared.limits.max_line_bytes),
+            codec: Codec::new(shared.limits.max_line_bytes, id),
             id,
             socket,
             shared,
@@ -219,102 +218,86 @@ impl Session {
         })
     }
 
-    /// Takes in lines as far as the limits allow. True if it stopped before it had looked at all there is.
+    /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
     fn decode(&mut self, scratch: &mut BytesMut, context: &mut Context<Self>) -> bool {
         let mut begun = None;
         let mut taken = 0;
-        while self.may_read() {
+        let mut used = 0;
+        let is_behind = loop {
+            if !self.may_read() {
+                break self.phase == Phase::Open;
+            }
             if taken == LOOK_EVERY {
                 // A few requests are taken in without a look.
                 if begun.get_or_insert_with(Instant::now).elapsed() >= LONGEST_TURN {
-                    return true;
+                    break true;
                 }
                 taken = 0;
             }
             taken += 1;
-            let frame = if self.input_ended {
-                self.codec.decode_eof(scratch)
-            } else {
-                self.codec.decode(scratch)
+            let (more, frame) = self.codec.next(&scratch[used..], self.input_ended);
+            used += more;
+            let Some(frame) = frame else {
+                break false;
             };
-            match frame {
-                Ok(Some(frame)) => {
-                    self.line_since = None;
-                    self.take_frame(&frame, context);
-                }
-                Ok(None) | Err(_) => return false,
-            }
-        }
-        self.phase == Phase::Open
+            self.line_since = None;
+            self.take_frame(frame, context);
+        };
+        scratch.advance(used);
+        is_behind
     }
 
-    fn take_frame(&mut self, frame: &Frame, context: &mut Context<Self>) {
+    fn take_frame(&mut self, frame: Frame<'_>, context: &mut Context<Self>) {
         self.resting_since = None;
-        let (bytes, is_finished) = match frame {
-            Frame::Line(bytes) => (bytes, true),
-            Frame::Unfinished(bytes) => (bytes, false),
-            Frame::TooLong => {
-                let limit = self.shared.limits.max_line_bytes;
-                let text = format!("the line is longer than {limit} bytes and was skipped");
-                return self.answer(None, false, Err(Failure::new(Code::LineTooLong, text)));
-            }
-        };
-        match Request::parse(bytes) {
-            Ok(Line::Nothing) => {}
-            Ok(Line::Http) => {
-                self.answer(
-                    None,
-                    false,
-                    Err(Failure::new(Code::Denied, "this port does not speak HTTP; goodbye")),
-                );
-                self.phase = Phase::Finishing { input_ended: false };
-            }
-            Ok(Line::Request(request)) if is_finished || request.is_bare => self.take_request(&request, context),
-            Ok(Line::Request(request)) => {
-                let text = "the input ended within a line; end every line with a line feed";
-                self.answer(request.tag, false, Err(Failure::new(Code::Truncated, text)));
-            }
-            Err((tag, malformed)) => {
-                self.answer(tag, false, Err(Failure::new(Code::Syntax, malformed.to_string())));
+        match frame {
+            Frame::Request(request) => self.take_request(&request, context),
+            Frame::Answer { manner, reply, is_last } => {
+                self.answer(&manner, reply);
+                if is_last {
+                    self.phase = Phase::Finishing { input_ended: false };
+                }
             }
         }
     }
 
     fn take_request(&mut self, request: &Request<'_>, context: &mut Context<Self>) {
-        let Request { tag, is_bare, .. } = *request;
-        if tag.is_some_and(|tag| self.conversation.tagged(&tag).is_some()) {
-            let failure = Failure::new(Code::DupTag, "a request with this tag is under way; use another");
-            return self.answer(tag, is_bare, Err(failure));
+        let manner = &request.manner;
+        if manner.tag.is_some_and(|tag| self.conversation.tagged(&tag).is_some()) {
+            let text = "a request with this tag is under way; use another";
+            return self.refuse(manner, Failure::new(Code::DupTag, text));
         }
         if self.is_draining {
-            let failure = Failure::new(Code::Draining, "the daemon is shutting down; ask again when it is back");
-            return self.answer(tag, is_bare, Err(failure));
+            let text = "the daemon is shutting down; ask again when it is back";
+            return self.refuse(manner, Failure::new(Code::Draining, text));
         }
         match self.shared.registry.call(request, &self.shared.facts) {
-            Err(failure) => self.answer(tag, is_bare, Err(failure)),
-            Ok((Step::Answer(value), _)) => self.answer(tag, is_bare, Ok(value)),
+            Err(failure) => self.refuse(manner, failure),
+            Ok((Step::Answer(value), _)) => self.answer(manner, Final::Reply(Ok(value))),
             Ok((Step::Rows(rows), _)) => {
+                let reply = Final::Reply(Ok(Value::Nothing));
                 self.conversation
-                    .answer_rows(tag, is_bare, rows, Ok(Value::Nothing), &mut self.unsent);
+                    .answer_rows(manner, Some(rows), reply, &mut self.unsent);
                 self.count(true);
             }
-            Ok((Step::Job(job), terms)) => self.order(tag, is_bare, Ask::Answer(job.into()), terms),
-            Ok((Step::Errand(errand), terms)) => self.order(tag, is_bare, Ask::Answer(errand.into()), terms),
-            Ok((Step::Ask(ask), terms)) => self.order(tag, is_bare, ask, terms),
-            Ok((Step::Cancel(target), _)) => self.cancel(tag, &target, context),
+            Ok((Step::Job(job), terms)) => self.order(manner, Ask::Answer(job.into()), terms),
+            Ok((Step::Errand(errand), terms)) => self.order(manner, Ask::Answer(errand.into()), terms),
+            Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
+            Ok((Step::Cancel(target), _)) => self.cancel(manner, &target, context),
             Ok((Step::Quit, _)) => {
-                self.answer(tag, is_bare, Ok(Value::Text("bye".into())));
+                self.answer(manner, Final::Reply(Ok(Value::Text("bye".into()))));
                 self.phase = Phase::Finishing { input_ended: false };
             }
         }
     }
 
-    fn order(&mut self, tag: Option<Tag>, is_bare: bool, ask: Ask, terms: Terms) {
-        let Ok(place) = self.conversation.open(tag, is_bare) else {
+    fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
+        let streams = matches!(&ask, Ask::Answer(work) if work.streams());
+        let has_rows = streams || matches!(ask, Ask::List);
+        let Ok(place) = self.conversation.open(manner, has_rows) else {
             unreachable!("the tag was free a moment ago");
         };
         let mut rows = 0;
-        if matches!(&ask, Ask::Answer(work) if work.streams()) {
+        if streams {
             let may_stream = |stream: &&Stream| self.conversation.may_stream(stream.place);
             if self.conversation.may_stream(place) && self.streams.iter().filter(may_stream).count() < MAX_STREAMS {
                 rows = ROWS_GRANTED;
@@ -330,27 +313,31 @@ impl Session {
         });
     }
 
-    fn cancel(&mut self, tag: Option<Tag>, target: &Tag, context: &mut Context<Self>) {
+    fn cancel(&mut self, manner: &Manner, target: &Tag, context: &mut Context<Self>) {
         match self.conversation.tagged(target) {
             Some(place) => {
                 self.send_orders(context);
                 self.shared.scheduler.do_send(Cancel { client: self.id, place });
-                self.answer(tag, false, Ok(Value::Nothing));
+                self.answer(manner, Final::Reply(Ok(Value::Nothing)));
             }
             None => {
                 let text = format!("no request @{target} is under way here");
-                self.answer(tag, false, Err(Failure::new(Code::NoJob, text)));
+                self.refuse(manner, Failure::new(Code::NoJob, text));
             }
         }
     }
 
-    fn answer(&mut self, tag: Option<Tag>, is_bare: bool, reply: Reply) {
+    fn refuse(&mut self, manner: &Manner, failure: Failure) {
+        self.answer(manner, Final::Reply(Err(failure)));
+    }
+
+    fn answer(&mut self, manner: &Manner, reply: Final) {
         self.count(reply.is_ok());
         if self.unsent.capacity() == 0 {
             // Enough for a hundred short ones, so that it need not grow by and by.
             self.unsent.reserve(FIRST_REPLIES_BYTES);
         }
-        self.conversation.answer(tag, is_bare, reply, &mut self.unsent);
+        self.conversation.answer(manner, reply, &mut self.unsent);
     }
 
     fn count(&mut self, is_ok: bool) {
@@ -383,6 +370,36 @@ impl Session {
             orders: std::mem::take(&mut self.orders),
             to,
         });
+    }
+
+    fn take_interim(&mut self, place: Place, interim: Interim) {
+        let limit = self.shared.limits.max_unsent_bytes;
+        let Interim::Rows(rows) = &interim else {
+            // Progress is told to who listens: for one who does not read it would pile up as long as the work goes on.
+            if self.unsent.len() < limit {
+                self.conversation.interim(place, interim, &mut self.unsent);
+            }
+            return;
+        };
+        let stream = self.streams.iter().position(|stream| stream.place == place);
+        if let Some(index) = stream {
+            let granted = &mut self.streams[index].granted;
+            *granted = granted.saturating_sub(rows.len());
+        }
+        self.conversation.interim(place, interim, &mut self.unsent);
+        if let Some(index) = stream
+            && self.conversation.rows_held(place) > limit
+        {
+            // Its dialect needs all rows at once.
+            self.streams.remove(index);
+            self.shared.scheduler.do_send(Cancel { client: self.id, place });
+            self.count(false);
+            let text = format!(
+                "these rows take more than {limit} bytes, and an array tells its length first: ask for less, or in lines"
+            );
+            let reply = Final::Reply(Err(Failure::new(Code::TooBig, text)));
+            self.conversation.close(place, reply, &mut self.unsent);
+        }
     }
 
     /// Everything written is with the client: those who stream may send more.
@@ -573,22 +590,13 @@ impl Handler<News> for Session {
         for (place, event) in events {
             match event {
                 Event::Final(reply) => {
-                    self.count(reply.is_ok());
+                    let is_ok = reply.is_ok();
                     self.streams.retain(|stream| stream.place != place);
-                    self.conversation.close(place, reply, &mut self.unsent);
-                }
-                Event::Interim(interim) => {
-                    if let Interim::Rows(rows) = &interim
-                        && let Some(stream) = self.streams.iter_mut().find(|stream| stream.place == place)
-                    {
-                        stream.granted = stream.granted.saturating_sub(rows.len());
-                    }
-                    // Progress is told to who listens: for one who does not read it would pile up as long as the work goes on.
-                    let is_read = self.unsent.len() < self.shared.limits.max_unsent_bytes;
-                    if is_read || matches!(interim, Interim::Rows(_)) {
-                        self.conversation.interim(place, interim, &mut self.unsent);
+                    if self.conversation.close(place, reply, &mut self.unsent) {
+                        self.count(is_ok);
                     }
                 }
+                Event::Interim(interim) => self.take_interim(place, interim),
             }
         }
     }

@@ -151,7 +151,7 @@ impl<'a> Call<'a> {
             .ok_or_else(|| self.bad_arg("REQUEST is missing"))?;
         let request = Request {
             verb,
-            args: args.to_vec(),
+            args: args.iter().copied().collect(),
             options: self.request.options.clone(),
             ..Request::default()
         };
