@@ -158,15 +158,17 @@ impl<P: Plan> AnyPlan for P {
     }
 
     fn advance(&mut self, budget: Budget<'_>) -> Option<Value> {
+        let mut has_begun = false;
         loop {
             if let Some(value) = Plan::answer(self) {
                 return Some(value);
             }
+            if has_begun && budget.over() {
+                return None;
+            }
             let slice = Plan::cut(self)?;
             Plan::absorb(self, P::run(slice, budget));
-            if budget.over() {
-                return Plan::answer(self);
-            }
+            has_begun = true;
         }
     }
 }

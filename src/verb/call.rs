@@ -3,7 +3,7 @@
 use super::{Registry, Step, Verb};
 use crate::metrics::Metrics;
 use crate::primes::Natural;
-use crate::proto::{Code, Failure, NumberError, Request, parse_short_number};
+use crate::proto::{Code, Failure, NumberError, Request, parse_short_number, parse_word};
 use std::time::{Duration, Instant};
 
 /// What verbs about the daemon itself may know of it.
@@ -88,7 +88,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// `bad-arg` if it is missing or no number, `too-big` beyond `max`.
-    pub fn at_most<N: Copy + Into<Natural> + TryFrom<Natural> + PartialOrd>(
+    pub fn at_most<N: Copy + From<u64> + TryFrom<Natural> + PartialOrd>(
         &self,
         index: usize,
         name: &str,
@@ -102,14 +102,16 @@ impl<'a> Call<'a> {
                 format!("{}: {name} may be at most {limit}", self.verb.name()),
             )
         };
-        match parse_short_number(text) {
-            Ok(number) => N::try_from(number)
-                .ok()
-                .filter(|number| *number <= max)
-                .ok_or_else(too_big),
-            Err(NumberError::TooBig) => Err(too_big()),
-            Err(error) => Err(self.style().bad_number(name, text, error)),
-        }
+        let number = match parse_word(text).map(N::from) {
+            // Nearly all are so short that they need not pass through a number of any size.
+            Some(number) => Some(number),
+            None => match parse_short_number(text) {
+                Ok(number) => N::try_from(number).ok(),
+                Err(NumberError::TooBig) => None,
+                Err(error) => return Err(self.style().bad_number(name, text, error)),
+            },
+        };
+        number.filter(|number| *number <= max).ok_or_else(too_big)
     }
 
     /// Checks that there are no more arguments than these, and no options but these and the ones every request takes.
@@ -149,7 +151,7 @@ impl<'a> Call<'a> {
             .ok_or_else(|| self.bad_arg("REQUEST is missing"))?;
         let request = Request {
             verb,
-            args: args.to_vec(),
+            args: args.iter().copied().collect(),
             options: self.request.options.clone(),
             ..Request::default()
         };
