@@ -88,7 +88,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// `bad-arg` if it is missing or no number, `too-big` beyond `max`.
-    pub fn at_most<N: Copy + From<u64> + TryFrom<Natural> + PartialOrd>(
+    pub fn at_most<N: Copy + TryFrom<u64> + TryFrom<Natural> + PartialOrd>(
         &self,
         index: usize,
         name: &str,
@@ -102,9 +102,9 @@ impl<'a> Call<'a> {
                 format!("{}: {name} may be at most {limit}", self.verb.name()),
             )
         };
-        let number = match parse_word(text).map(N::from) {
+        let number = match parse_word(text) {
             // Nearly all are so short that they need not pass through a number of any size.
-            Some(number) => Some(number),
+            Some(word) => N::try_from(word).ok(),
             None => match parse_short_number(text) {
                 Ok(number) => N::try_from(number).ok(),
                 Err(NumberError::TooBig) => None,
