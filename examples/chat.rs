@@ -12,7 +12,7 @@
 //!
 //! `join` is a request that stays open, and each line that is said is a row of it. Its tag lets other requests overtake it. The actor keeps
 //! the responder of each member, and is told when one is no longer wanted: cancelled, late, or its client gone. A member who
-//! does not read is put out rather than waited for. If the actor panics, its members get `ERR internal`, and the next call
+//! reads too slowly misses lines, and is told how many, rather than being waited for. If the actor panics, its members get `ERR internal`, and the next call
 //! finds a new and empty room.
 
 use actix::prelude::*;
@@ -37,6 +37,24 @@ struct Room {
 struct Member {
     name: String,
     responder: Responder,
+    /// Lines for which there was no room.
+    missed: u64,
+}
+
+impl Member {
+    fn tell(&mut self, line: &str) {
+        if self.missed > 0
+            && self
+                .responder
+                .try_row(format!("({} lines missed)", self.missed))
+                .is_ok()
+        {
+            self.missed = 0;
+        }
+        if self.missed > 0 || self.responder.try_row(line) == Err(RowError::Full) {
+            self.missed += 1;
+        }
+    }
 }
 
 impl Room {
@@ -46,19 +64,8 @@ impl Room {
         if self.said.len() > REMEMBERED {
             self.said.pop_front();
         }
-        let too_slow = |member: &Member| member.responder.try_row(line) == Err(RowError::Full);
-        let out: Vec<u64> = self
-            .members
-            .iter()
-            .filter(|(_, member)| too_slow(member))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in out {
-            if let Some(member) = self.members.remove(&id) {
-                member
-                    .responder
-                    .fail(Failure::new(Code::Busy, "you read too slowly for this room"));
-            }
+        for member in self.members.values_mut() {
+            member.tell(line);
         }
         self.members.len() as u64
     }
@@ -89,7 +96,13 @@ impl Handler<Asked<Join>> for Room {
             }
         }));
         self.tell(&format!("{name} is here"));
-        self.members.insert(id, Member { name, responder });
+        let missed = 0;
+        let member = Member {
+            name,
+            responder,
+            missed,
+        };
+        self.members.insert(id, member);
     }
 }
 
