@@ -8,6 +8,7 @@
 //! | room | its job |
 //! |---|---|
 //! | [`cli`] | the command: `serve ask eval demo bench` |
+//! | [`config`] | the configuration file: settings and the lines they stand on |
 //! | [`daemon`] | starts the rooms bottom-up, drains them top-down; [`Daemon`] puts one together |
 //! | [`server`] | the listener and session actors |
 //! | [`verb`] | the door for new verbs, and the built-in ones |
@@ -18,6 +19,7 @@
 //! | [`metrics`] | counters that every room adds to |
 
 pub mod cli;
+pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod job;
