@@ -2,6 +2,7 @@
 
 use super::descriptors;
 use crate::Daemon;
+use crate::daemon::Signals;
 use crate::engine::Policy;
 use crate::server::Limits;
 use std::io::{IsTerminal, Write};
@@ -10,7 +11,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// The arguments of `serve`.
@@ -140,21 +140,11 @@ impl Serve {
 }
 
 async fn serve(daemon: Daemon, drain_limit: Duration) -> anyhow::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signals = Signals::new()?;
     let running = daemon.start().await?;
     announce(running.addresses());
     tracing::info!(addresses = ?running.addresses(), workers = running.workers(), "listening");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    tracing::info!(limit = %humantime::format_duration(drain_limit), "finishing what was accepted; a second signal ends at once");
-    let finished = tokio::select! {
-        finished = running.drain(drain_limit) => finished,
-        _ = interrupt.recv() => std::process::exit(1),
-        _ = terminate.recv() => std::process::exit(1),
-    };
+    let finished = signals.end(running, drain_limit).await;
     match finished {
         true => tracing::info!("everything accepted is answered; goodbye"),
         false => tracing::warn!("the drain limit passed; the rest was cancelled"),

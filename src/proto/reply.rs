@@ -2,7 +2,7 @@
 
 use super::{Failure, Tag, Value};
 use bytes::BytesMut;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// The one final line of a request.
@@ -115,6 +115,15 @@ fn write_value(out: &mut BytesMut, value: &Value) {
             }
         }
         Value::Text(text) => write_words(out, text),
+    }
+}
+
+impl fmt::Display for Value {
+    /// As a reply spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = BytesMut::new();
+        write_value(&mut out, self);
+        f.write_str(&String::from_utf8_lossy(&out))
     }
 }
 

@@ -5,6 +5,7 @@
 //! Knows no plan; what a request means is the registry's business.
 
 use super::Shared;
+use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
 use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
 use crate::proto::{Code, Conversation, Failure, Frame, Interim, Line, LineCodec, Reply, Request, Tag, Value};
@@ -53,7 +54,8 @@ pub struct Session {
     id: ClientId,
     socket: Box<dyn Connection>,
     shared: Arc<Shared>,
-    listener: Recipient<Closed>,
+    /// Given up when the session is dropped.
+    _seat: Seat,
     /// Where the engine sends news; made with the first job.
     me: Option<Arc<Recipient<News>>>,
     codec: LineCodec,
@@ -101,29 +103,20 @@ enum Phase {
     Closed,
 }
 
-/// The order to finish: what is accepted is answered, what is new is refused.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct DrainSession;
-
-/// The news that a session is closed.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Closed(pub(super) ClientId);
-
 impl Session {
-    pub(super) fn new(
-        id: ClientId,
-        socket: Box<dyn Connection>,
-        shared: Arc<Shared>,
-        listener: Recipient<Closed>,
-    ) -> Self {
+    pub(super) fn new(accepted: Accepted) -> Self {
+        let Accepted {
+            connection,
+            shared,
+            seat,
+            ..
+        } = accepted;
         Self {
             codec: LineCodec::new(shared.limits.max_line_bytes),
-            id,
-            socket,
+            id: seat.client,
+            socket: connection,
             shared,
-            listener,
+            _seat: seat,
             me: None,
             conversation: Conversation::default(),
             unread: BytesMut::new(),
@@ -295,7 +288,8 @@ impl Session {
                     .answer_rows(tag, is_bare, rows, Ok(Value::Nothing), &mut self.unsent);
                 self.count(true);
             }
-            Ok((Step::Job(job), terms)) => self.order(tag, is_bare, Ask::Answer(job), terms),
+            Ok((Step::Job(job), terms)) => self.order(tag, is_bare, Ask::Answer(job.into()), terms),
+            Ok((Step::Errand(errand), terms)) => self.order(tag, is_bare, Ask::Answer(errand.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(tag, is_bare, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(tag, &target, context),
             Ok((Step::Quit, _)) => {
@@ -310,7 +304,7 @@ impl Session {
             unreachable!("the tag was free a moment ago");
         };
         let mut rows = 0;
-        if matches!(&ask, Ask::Answer(job) if job.streams) {
+        if matches!(&ask, Ask::Answer(work) if work.streams()) {
             let may_stream = |stream: &&Stream| self.conversation.may_stream(stream.place);
             if self.conversation.may_stream(place) && self.streams.iter().filter(may_stream).count() < MAX_STREAMS {
                 rows = ROWS_GRANTED;
@@ -522,7 +516,6 @@ impl Actor for Session {
         if self.me.is_some() {
             self.shared.scheduler.do_send(Leave(self.id));
         }
-        self.listener.do_send(Closed(self.id));
     }
 }
 
@@ -576,10 +569,10 @@ impl Handler<News> for Session {
     }
 }
 
-impl Handler<DrainSession> for Session {
+impl Handler<Finish> for Session {
     type Result = ();
 
-    fn handle(&mut self, _: DrainSession, _: &mut Self::Context) {
+    fn handle(&mut self, _: Finish, _: &mut Self::Context) {
         self.is_draining = true;
     }
 }

@@ -59,10 +59,7 @@ impl Verb for Arithmetic {
                 }
             }
         };
-        Ok(match query.known() {
-            Some(value) => Step::Answer(value),
-            None => Step::Job(query.job()),
-        })
+        Ok(Step::from(query))
     }
 }
 
@@ -78,13 +75,11 @@ fn parse_if_short(text: &str) -> Result<Natural, NumberError> {
 /// The job that reads a long number and then answers the question about it.
 fn long(style: Style, text: String, query: fn(Style, Natural) -> Result<Query, Failure>) -> Job {
     let title = format!("{} {text}", style.name);
-    Job::fallible(title, move || {
+    Job::of_any(title, move || {
         let n = parse_number(&text).map_err(|error| style.bad_number("N", &text, error))?;
         Ok(query(style, n)?.plan())
     })
 }
-
-const WORD_LIMIT: &str = "2^64-1";
 
 const VERBS: [Arithmetic; 8] = [
     Arithmetic {
@@ -107,7 +102,7 @@ const VERBS: [Arithmetic; 8] = [
         ],
         read: Read::AtOnce(|call| {
             call.only(1, &[])?;
-            Ok(Query::Pi(call.at_most(0, "X", u64::MAX, WORD_LIMIT)?))
+            Ok(Query::Pi(call.number(0, "X")?))
         }),
     },
     Arithmetic {
