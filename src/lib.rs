@@ -8,6 +8,7 @@
 //! | room | its job |
 //! |---|---|
 //! | [`cli`] | the command: `serve ask eval demo bench` |
+//! | [`config`] | the configuration file: settings and the lines they stand on |
 //! | [`client`] | [`Client`] asks a running daemon |
 //! | [`daemon`] | starts the rooms bottom-up, drains them top-down; [`Daemon`] puts one together |
 //! | [`server`] | the listener and session actors |
@@ -20,6 +21,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod job;
