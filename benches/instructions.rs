@@ -15,7 +15,10 @@ use std::time::Instant;
 /// Requests in one read.
 const DEPTH: usize = 16;
 
-const WAYS: [(&str, fn(usize)); 5] = [
+/// A name, and what is done so many times.
+type Way = (&'static str, fn(usize));
+
+const WAYS: [Way; 5] = [
     ("read-and-answer-nth", |times| answer("nth 7\n", times)),
     ("read-and-answer-ping", |times| answer("ping\n", times)),
     ("read-and-refuse", |times| answer("nht 7\n", times)),

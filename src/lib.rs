@@ -21,6 +21,8 @@
 pub mod cli;
 pub mod client;
 #[doc(hidden)]
+pub mod config;
+#[doc(hidden)]
 pub mod daemon;
 #[doc(hidden)]
 pub mod engine;
