@@ -6,6 +6,7 @@ mod accept;
 mod connection;
 mod listener;
 mod peer;
+mod repeats;
 mod session;
 
 pub use connection::{Accept, Connection, Detached};

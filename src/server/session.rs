@@ -6,6 +6,7 @@
 
 use super::Shared;
 use super::connection::Connection;
+use super::repeats::Repeats;
 use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
 use crate::proto::{Code, Codec, Conversation, Failure, Final, Frame, Interim, Manner, Request, Tag, Value};
 use crate::verb::{Step, Terms};
@@ -47,6 +48,8 @@ const LINGER_WHILE_DRAINING: Duration = Duration::from_millis(300);
 thread_local! {
     /// What is read lands here first; all sessions of a thread share it, so that none holds a buffer of its own while it waits.
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BYTES));
+    /// What the sessions of a thread are asked over and over.
+    static REPEATS: RefCell<Repeats<Shared>> = RefCell::default();
 }
 
 /// One connection.
@@ -66,6 +69,8 @@ pub struct Session {
     /// The client has said that it sends no more.
     input_ended: bool,
     unsent: BytesMut,
+    /// What was answered last is the same for ever.
+    said_a_constant: bool,
     orders: Vec<Order>,
     streams: Vec<Stream>,
     /// Requests answered and not counted yet, and how many of them with an error.
@@ -134,6 +139,7 @@ impl Session {
             is_behind: false,
             input_ended: false,
             unsent: BytesMut::new(),
+            said_a_constant: false,
             orders: Vec::new(),
             streams: Vec::new(),
             answered: 0,
@@ -197,7 +203,7 @@ impl Session {
             if !self.is_behind {
                 self.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
             }
-            self.is_behind = self.decode(scratch, context);
+            self.is_behind = REPEATS.with_borrow_mut(|repeats| self.decode(scratch, repeats, context));
             if self.input_ended && !self.is_behind {
                 self.phase = Phase::Finishing { input_ended: true };
             }
@@ -219,7 +225,10 @@ impl Session {
     }
 
     /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
-    fn decode(&mut self, scratch: &mut BytesMut, context: &mut Context<Self>) -> bool {
+    fn decode(&mut self, scratch: &mut BytesMut, repeats: &mut Repeats<Shared>, context: &mut Context<Self>) -> bool {
+        repeats.belong_to(&self.shared);
+        // Not in the middle of a request that began in an earlier read, which only the codec can end.
+        let may_repeat = self.unread.is_empty() && !self.codec.is_skipping() && !self.is_draining;
         let mut begun = None;
         let mut taken = 0;
         let mut used = 0;
@@ -235,6 +244,17 @@ impl Session {
                 taken = 0;
             }
             taken += 1;
+            // Replies wait for those before them.
+            let may_repeat = may_repeat && self.conversation.in_flight() == 0;
+            if may_repeat && let Some((length, reply)) = repeats.find(&scratch[used..]) {
+                used += length;
+                self.make_room();
+                self.unsent.extend_from_slice(reply);
+                self.count(true);
+                continue;
+            }
+            let (begins, unsent_before) = (used, self.unsent.len());
+            self.said_a_constant = false;
             let (more, frame) = self.codec.next(&scratch[used..], self.input_ended);
             used += more;
             let Some(frame) = frame else {
@@ -242,6 +262,9 @@ impl Session {
             };
             self.line_since = None;
             self.take_frame(frame, context);
+            if may_repeat && self.said_a_constant {
+                repeats.keep(&scratch[begins..used], &self.unsent[unsent_before..]);
+            }
         };
         scratch.advance(used);
         is_behind
@@ -273,6 +296,11 @@ impl Session {
         match self.shared.registry.call(request, &self.shared.facts) {
             Err(failure) => self.refuse(manner, failure),
             Ok((Step::Answer(value), _)) => self.answer(manner, Final::Reply(Ok(value))),
+            Ok((Step::Constant(value), _)) => {
+                // With a tag, the request may have to be refused the next time.
+                self.said_a_constant = manner.tag.is_none();
+                self.answer(manner, Final::Reply(Ok(value)));
+            }
             Ok((Step::Rows(rows), _)) => {
                 let reply = Final::Reply(Ok(Value::Nothing));
                 self.conversation
@@ -333,11 +361,15 @@ impl Session {
 
     fn answer(&mut self, manner: &Manner, reply: Final) {
         self.count(reply.is_ok());
+        self.make_room();
+        self.conversation.answer(manner, reply, &mut self.unsent);
+    }
+
+    /// Room for a hundred short replies, so that it need not grow by and by.
+    fn make_room(&mut self) {
         if self.unsent.capacity() == 0 {
-            // Enough for a hundred short ones, so that it need not grow by and by.
             self.unsent.reserve(FIRST_REPLIES_BYTES);
         }
-        self.conversation.answer(manner, reply, &mut self.unsent);
     }
 
     fn count(&mut self, is_ok: bool) {
