@@ -36,7 +36,8 @@ redis() {
     echo "pid $server listens on 127.0.0.1:$port"
     wait $server
 }
-serve primed target/release/primed serve --listen 127.0.0.1:0 --log off
+# Without answers kept, so that a question beyond the known ones is a job each time.
+serve primed target/release/primed serve --listen 127.0.0.1:0 --log off --keep-answers-mib 0
 serve bare target/release/examples/bare 127.0.0.1:0
 servers=(primed bare)
 if command -v redis-server >/dev/null; then

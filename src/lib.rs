@@ -8,6 +8,7 @@
 //! | room | its job |
 //! |---|---|
 //! | [`cli`] | the command: `serve ask eval demo bench` |
+//! | [`client`] | [`Client`] asks a running daemon |
 //! | [`daemon`] | starts the rooms bottom-up, drains them top-down; [`Daemon`] puts one together |
 //! | [`server`] | the listener and session actors |
 //! | [`verb`] | the door for new verbs, and the built-in ones |
@@ -18,6 +19,7 @@
 //! | [`metrics`] | counters that every room adds to |
 
 pub mod cli;
+pub mod client;
 pub mod daemon;
 pub mod engine;
 pub mod job;
@@ -27,8 +29,11 @@ pub mod proto;
 pub mod server;
 pub mod verb;
 
-pub use daemon::Daemon;
+pub use client::Client;
+pub use daemon::{Daemon, Handle, Running, StartError};
 pub use engine::{Asked, Policy, Responder, RowError, Token};
+pub use job::{AnyPlan, Budget, Damaged, Job, Pieces, Plan, Reader, Writer, exercise, run_to_end};
 pub use proto::{Code, Failure, Value};
 pub use server::Limits;
+pub use verb::Engine;
 pub use verb::{Blocking, Call, Host, Step, Verb, define};

@@ -1,8 +1,9 @@
 //! `primed ask`: one question, the lines of standard input, or a prompt.
 
 use super::connect::connect;
-use super::print::{Heard, Printer, split_tag};
+use super::print::Printer;
 use super::prompt;
+use crate::client::{Heard, split_tag};
 use anyhow::Context;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

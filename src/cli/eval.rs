@@ -1,6 +1,7 @@
 //! `primed eval`: the same engine in this process, no socket. For scripts, and for whole-process comparisons.
 
-use super::print::{Heard, Printer};
+use super::print::Printer;
+use crate::client::Heard;
 use crate::engine::{Ask, Event, Grant, News, Order, Policy, Scheduler, Submit, Work};
 use crate::metrics::Metrics;
 use crate::proto::{Conversation, Failure, Interim, Line, Manner, Request};

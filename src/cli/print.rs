@@ -1,57 +1,7 @@
 //! Replies as a person or a script wants them: the value alone, errors and progress on standard error.
 
+use crate::client::Heard;
 use std::io::{self, IsTerminal, Write};
-
-/// A line of the protocol, as a client sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard<'a> {
-    /// `OK value`, or the bare value of a bare number.
-    Value(&'a str),
-    /// `ERR code :text`.
-    Error {
-        /// For programs.
-        code: &'a str,
-        /// For people.
-        text: &'a str,
-    },
-    /// `= data`.
-    Row(&'a str),
-    /// `* key=value ...`.
-    Progress(&'a str),
-}
-
-impl<'a> Heard<'a> {
-    /// Reads a line from which the tag has been taken.
-    pub(super) fn parse(line: &'a str) -> Self {
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        match word {
-            "OK" => Self::Value(rest),
-            "ERR" => {
-                let (code, text) = rest.split_once(" :").unwrap_or((rest, ""));
-                Self::Error { code, text }
-            }
-            "=" => Self::Row(rest),
-            "*" => Self::Progress(rest),
-            _ => Self::Value(line),
-        }
-    }
-
-    /// True for the last line of a reply.
-    pub(super) fn is_final(&self) -> bool {
-        matches!(self, Self::Value(_) | Self::Error { .. })
-    }
-}
-
-/// Takes the tag off a line.
-pub(super) fn split_tag(line: &str) -> (Option<&str>, &str) {
-    match line.strip_prefix('@') {
-        Some(tagged) => {
-            let (tag, rest) = tagged.split_once(' ').unwrap_or((tagged, ""));
-            (Some(tag), rest)
-        }
-        None => (None, line),
-    }
-}
 
 /// Prints replies.
 pub(super) struct Printer<W> {
@@ -127,24 +77,4 @@ fn spoken(progress: &str) -> String {
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     kind == Some(io::ErrorKind::BrokenPipe)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_of_line_is_understood() {
-        assert_eq!(Heard::parse("OK 15485863"), Heard::Value("15485863"));
-        assert_eq!(Heard::parse("OK"), Heard::Value(""));
-        assert_eq!(Heard::parse("1299709"), Heard::Value("1299709"));
-        assert_eq!(Heard::parse("= 101 103"), Heard::Row("101 103"));
-        assert_eq!(Heard::parse("* pct=1.0"), Heard::Progress("pct=1.0"));
-        let (code, text) = ("bad-arg", "nth: N is missing");
-        assert_eq!(
-            Heard::parse("ERR bad-arg :nth: N is missing"),
-            Heard::Error { code, text }
-        );
-        assert_eq!(split_tag("@a OK 1"), (Some("a"), "OK 1"));
-    }
 }

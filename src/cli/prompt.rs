@@ -1,7 +1,8 @@
 //! The prompt of `primed ask`: history, a progress line, and Ctrl-C for the question, not for the client.
 
 use super::connect::connect;
-use super::print::{Heard, Printer, split_tag};
+use super::print::Printer;
+use crate::client::{Heard, split_tag};
 use crate::verb::{Registry, Verb};
 use anyhow::Context;
 use rustyline::completion::Completer;

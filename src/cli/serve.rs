@@ -2,6 +2,7 @@
 
 use super::descriptors;
 use crate::Daemon;
+use crate::daemon::Signals;
 use crate::engine::Policy;
 use crate::server::Limits;
 use std::io::{IsTerminal, Write};
@@ -9,7 +10,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// The arguments of `serve`.
@@ -71,6 +71,9 @@ struct LimitFlags {
     /// How long they are remembered
     #[arg(long, value_name = "TIME", env = "PRIMED_KEEP_FINISHED_FOR", default_value = "1h", value_parser = humantime::parse_duration)]
     keep_finished_for: Duration,
+    /// Memory for answers that are kept for whoever asks the same; 0: none are
+    #[arg(long, value_name = "MIB", env = "PRIMED_KEEP_ANSWERS_MIB", default_value = "8", value_parser = clap::value_parser!(u64).range(0..=1 << 40))]
+    keep_answers_mib: u64,
 }
 
 impl LimitFlags {
@@ -110,6 +113,7 @@ impl LimitFlags {
             max_memory: self.max_memory_mib << 20,
             max_finished: self.keep_finished,
             max_finished_age: self.keep_finished_for,
+            max_answers: self.keep_answers_mib << 20,
             workers,
         }
     }
@@ -133,21 +137,11 @@ impl Serve {
 }
 
 async fn serve(daemon: Daemon, drain_limit: Duration) -> anyhow::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signals = Signals::new()?;
     let running = daemon.start().await?;
     announce(running.addresses());
     tracing::info!(addresses = ?running.addresses(), workers = running.workers(), "listening");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    tracing::info!(limit = %humantime::format_duration(drain_limit), "finishing what was accepted; a second signal ends at once");
-    let finished = tokio::select! {
-        finished = running.drain(drain_limit) => finished,
-        _ = interrupt.recv() => std::process::exit(1),
-        _ = terminate.recv() => std::process::exit(1),
-    };
+    let finished = signals.end(running, drain_limit).await;
     match finished {
         true => tracing::info!("everything accepted is answered; goodbye"),
         false => tracing::warn!("the drain limit passed; the rest was cancelled"),

@@ -3,10 +3,10 @@
 #[cfg(test)]
 mod simulation;
 
-use crate::engine::{self, Policy, Scheduler};
+use crate::engine::{self, Asker, Desk, Policy, Scheduler};
 use crate::metrics::Metrics;
-use crate::server::{Accept, Drain, Limits, Listener, Shared};
-use crate::verb::{Facts, Registry, Verb};
+use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, Protocol, Service, Shared, Talk};
+use crate::verb::{Engine, Facts, Registry, Verb};
 use actix::prelude::*;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -16,10 +16,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// The program around the daemon, as a client of the engine.
+const EMBEDDING: engine::ClientId = 0;
+
+/// How long [`Daemon::run`] finishes what was accepted.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// After the drain limit, how long the replies to what was cancelled may take to leave.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -54,7 +61,7 @@ pub enum StartError {
 /// ```
 #[derive(Debug)]
 pub struct Daemon {
-    listen: Vec<SocketAddr>,
+    listen: Vec<(SocketAddr, Service)>,
     io_threads: usize,
     policy: Policy,
     limits: Limits,
@@ -84,8 +91,28 @@ impl Daemon {
     }
 
     /// Listens on this address too. Port 0 is a free port of the system's choice.
-    pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen.push(address);
+    pub fn listen(self, address: SocketAddr) -> Self {
+        self.on(address, Service::built_in())
+    }
+
+    /// Speaks a protocol of yours on this address: `protocol` makes the value for each connection.
+    ///
+    /// [`Protocol`] shows one. The daemon keeps the limits, the order of replies, the timeouts and the drain.
+    pub fn serve<P: Protocol>(self, address: SocketAddr, protocol: impl Fn() -> P + Send + Sync + 'static) -> Self {
+        self.serve_with(address, move |accepted| Talk::new(protocol(), accepted))
+    }
+
+    /// Gives each connection on this address to an actor of yours, for protocols that are more than questions and answers. The daemon
+    /// accepts, counts, and tells the actor to [`Finish`]; the limits on what a client may send and leave unread are the actor's.
+    pub fn serve_with<A>(self, address: SocketAddr, session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
+    where
+        A: Actor<Context = Context<A>> + Handler<Finish>,
+    {
+        self.on(address, Service::new(session))
+    }
+
+    fn on(mut self, address: SocketAddr, service: Service) -> Self {
+        self.listen.push((address, service));
         self
     }
 
@@ -123,17 +150,18 @@ impl Daemon {
     ///
     /// # Errors
     /// [`StartError`] if an address cannot be had.
-    pub async fn start(self) -> Result<Running, StartError> {
-        let sockets = self
-            .listen
-            .iter()
-            .map(|address| bind(*address))
-            .collect::<Result<Vec<_>, _>>()?;
+    pub async fn start(mut self) -> Result<Running, StartError> {
+        let sockets = std::mem::take(&mut self.listen)
+            .into_iter()
+            .map(|(address, service)| Ok((bind(address)?, service)))
+            .collect::<Result<Vec<_>, StartError>>()?;
         let addresses = sockets
             .iter()
-            .map(TcpListener::local_addr)
+            .map(|(socket, _)| socket.local_addr())
             .collect::<Result<Vec<_>, _>>()?;
-        let sockets = sockets.into_iter().map(|socket| Box::new(socket) as Box<dyn Accept>);
+        let sockets = sockets
+            .into_iter()
+            .map(|(socket, service)| (Box::new(socket) as Box<dyn Accept>, service));
         let metrics = Arc::new(Metrics::default());
         let scheduler = Scheduler::new(self.policy, metrics.clone());
         Ok(self.open(sockets.collect(), addresses, scheduler, metrics))
@@ -142,20 +170,27 @@ impl Daemon {
     /// Opens the rooms, from the engine up.
     fn open(
         self,
-        sockets: Vec<Box<dyn Accept>>,
+        sockets: Vec<(Box<dyn Accept>, Service)>,
         addresses: Vec<SocketAddr>,
         scheduler: Scheduler,
         metrics: Arc<Metrics>,
     ) -> Running {
+        let answers = scheduler.answers();
         let scheduler = scheduler.start();
+        let facts = Facts {
+            metrics: metrics.clone(),
+            started: Instant::now(),
+            workers: self.policy.workers,
+        };
+        let desk = Desk::new(scheduler.clone()).start();
+        let asker = Asker::new(EMBEDDING, desk, scheduler.clone());
+        let engine = Engine::new(asker, self.registry.clone(), facts.clone());
         let shared = Arc::new(Shared {
             registry: self.registry,
-            facts: Facts {
-                metrics: metrics.clone(),
-                started: Instant::now(),
-                workers: self.policy.workers,
-            },
+            facts,
             scheduler: scheduler.clone(),
+            answers,
+            engine: engine.clone(),
             limits: self.limits,
         });
         let arbiters: Vec<Arbiter> = match self.io_threads {
@@ -169,9 +204,27 @@ impl Daemon {
             workers: self.policy.workers,
             metrics,
             scheduler,
+            engine,
             listener,
             arbiters,
         }
+    }
+
+    /// Runs on this thread until Ctrl-C or SIGTERM, and then finishes what was accepted. Says on standard output where it listens.
+    ///
+    /// # Errors
+    /// [`StartError`] if an address or the signals cannot be had.
+    pub fn run(self) -> Result<(), StartError> {
+        System::new().block_on(async move {
+            // Before anybody knows that it runs: from then on a signal must find it prepared.
+            let signals = Signals::new()?;
+            let running = self.start().await?;
+            for address in running.addresses() {
+                println!("listening on {address}");
+            }
+            signals.end(running, DRAIN_LIMIT).await;
+            Ok(())
+        })
     }
 
     /// Starts on a thread of its own, and returns once it listens.
@@ -186,7 +239,7 @@ impl Daemon {
                 match self.start().await {
                     Err(error) => drop(started.send(Err(error))),
                     Ok(running) => {
-                        drop(started.send(Ok(running.addresses.clone())));
+                        drop(started.send(Ok((running.addresses.clone(), running.engine.clone()))));
                         let limit = stopping.await.unwrap_or_default();
                         running.drain(limit).await;
                     }
@@ -194,9 +247,10 @@ impl Daemon {
             });
         })?;
         let gone = |_| io::Error::other("the daemon's thread ended while it started");
-        let addresses = starting.recv().map_err(gone)??;
+        let (addresses, engine) = starting.recv().map_err(gone)??;
         Ok(Handle {
             addresses,
+            engine,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -222,6 +276,43 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     open().map_err(|source| StartError::Listen { address, source })
 }
 
+/// Ctrl-C and SIGTERM.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on the signals no longer end the process.
+    ///
+    /// # Errors
+    /// If the system does not allow it.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for a signal and [drains](Running::drain) the daemon; a second signal ends the process at once.
+    pub async fn end(mut self, running: Running, limit: Duration) -> bool {
+        self.wait().await;
+        tracing::info!(limit = %humantime::format_duration(limit), "finishing what was accepted; a second signal ends at once");
+        tokio::select! {
+            finished = running.drain(limit) => finished,
+            () = self.wait() => std::process::exit(1),
+        }
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// A daemon that runs in this actix system.
 #[derive(Debug)]
 pub struct Running {
@@ -229,6 +320,7 @@ pub struct Running {
     workers: usize,
     metrics: Arc<Metrics>,
     scheduler: Addr<Scheduler>,
+    engine: Engine,
     listener: Addr<Listener>,
     arbiters: Vec<Arbiter>,
 }
@@ -242,6 +334,11 @@ impl Running {
     /// Workers in each lane.
     pub fn workers(&self) -> usize {
         self.workers
+    }
+
+    /// The engine, asked without a socket.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Accepts nothing more, finishes what was accepted within `limit`, cancels what is left, and closes. True if nothing had to be cancelled.
@@ -267,6 +364,7 @@ impl Running {
 #[derive(Debug)]
 pub struct Handle {
     addresses: Vec<SocketAddr>,
+    engine: Engine,
     stop: Option<oneshot::Sender<Duration>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -275,6 +373,11 @@ impl Handle {
     /// Where it listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The engine, asked without a socket, from any thread and any runtime.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Finishes what was accepted within `limit`, and stops.

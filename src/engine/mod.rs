@@ -4,7 +4,9 @@
 //! recipient that came with the request. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is).
 //! Knows plans, not what they compute; knows failures, not how they are spelt.
 
+mod answers;
 mod caught;
+mod desk;
 mod errand;
 mod fairness;
 mod host;
@@ -18,6 +20,8 @@ mod task;
 mod tickets;
 mod worker;
 
+pub use answers::Answers;
+pub use desk::{Answer, Asker, Desk, Events};
 pub use errand::{Errand, OwnLane, Token, Work};
 pub use fairness::ClientId;
 pub use host::Asked;

@@ -1,5 +1,6 @@
 //! What an answer can be, before it is spelt for a dialect.
 
+use super::{Code, Failure};
 use crate::primes::Natural;
 use std::borrow::Cow;
 
@@ -26,12 +27,6 @@ impl From<()> for Value {
     }
 }
 
-impl From<bool> for Value {
-    fn from(truth: bool) -> Self {
-        Self::Truth(truth)
-    }
-}
-
 impl From<String> for Value {
     fn from(text: String) -> Self {
         Self::Text(text)
@@ -48,4 +43,56 @@ impl From<u64> for Value {
     fn from(n: u64) -> Self {
         Self::Number(Natural::from(n))
     }
+}
+
+impl From<bool> for Value {
+    fn from(yes: bool) -> Self {
+        Self::Truth(yes)
+    }
+}
+
+impl TryFrom<Value> for u64 {
+    type Error = Failure;
+
+    fn try_from(value: Value) -> Result<Self, Failure> {
+        match &value {
+            Value::Number(number) => Self::try_from(number).map_err(|_| unlike(&value, "a number below 2^64")),
+            _ => Err(unlike(&value, "a number")),
+        }
+    }
+}
+
+impl TryFrom<Value> for bool {
+    type Error = Failure;
+
+    fn try_from(value: Value) -> Result<Self, Failure> {
+        match value {
+            Value::Truth(yes) => Ok(yes),
+            _ => Err(unlike(&value, "yes or no")),
+        }
+    }
+}
+
+impl TryFrom<Value> for Natural {
+    type Error = Failure;
+
+    fn try_from(value: Value) -> Result<Self, Failure> {
+        match value {
+            Value::Number(number) => Ok(number),
+            _ => Err(unlike(&value, "a number")),
+        }
+    }
+}
+
+/// The asker was mistaken in what the question gives.
+fn unlike(value: &Value, wanted: &str) -> Failure {
+    let kind = match value {
+        Value::Nothing => "nothing",
+        Value::Number(_) => "a number",
+        Value::Truth(_) => "yes or no",
+        Value::Numbers(_) => "several numbers",
+        Value::Text(_) => "words",
+        Value::Facts(_) => "facts",
+    };
+    Failure::new(Code::BadArg, format!("the answer is {kind}, not {wanted}"))
 }

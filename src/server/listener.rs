@@ -2,30 +2,69 @@
 
 use super::Shared;
 use super::accept::Acceptor;
+use super::accepted::{Accepted, Closed, Finish, Open, Seat, Sessions};
 use super::connection::{Accept, Connection};
-use super::session::{Closed, DrainSession, Session};
+use super::session::Session;
 use crate::engine::ClientId;
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
+use std::{fmt, io};
 use tokio::sync::oneshot;
 
 /// Connections accepted in one go before other work of the thread gets its turn.
 const MAX_ACCEPTS: usize = 64;
 
+/// Below are those who ask without a connection.
+const FIRST_CONNECTION: ClientId = 1 << 32;
+
 /// Accepts connections on one or several sockets.
 pub struct Listener {
     shared: Arc<Shared>,
-    acceptors: Vec<Acceptor>,
-    sessions: BTreeMap<ClientId, Addr<Session>>,
+    doors: Vec<(Acceptor, Service)>,
+    sessions: BTreeMap<ClientId, Recipient<Finish>>,
     next: ClientId,
     /// The threads that sessions are spread over; none: they live beside the listener.
     arbiters: Vec<ArbiterHandle>,
     drained: Option<oneshot::Sender<()>>,
+}
+
+/// What becomes of the connections of a socket.
+#[derive(Clone)]
+pub struct Service {
+    sessions: Arc<dyn Open>,
+    /// What one connection too many is told.
+    refusal: &'static [u8],
+}
+
+impl Service {
+    /// Sessions of the built-in protocol.
+    pub fn built_in() -> Self {
+        Self {
+            refusal: b"ERR busy :too many connections; retry-ms=1000\n",
+            ..Self::new(Session::new)
+        }
+    }
+
+    /// A session actor of yours for each connection. One connection too many is closed without a word.
+    pub fn new<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
+    where
+        A: Actor<Context = Context<A>> + Handler<Finish>,
+    {
+        let sessions = Arc::new(Sessions(Arc::new(session)));
+        Self { sessions, refusal: b"" }
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
 }
 
 /// The order to accept nothing more and to let every session finish what it has accepted.
@@ -38,32 +77,45 @@ pub struct Drain {
 
 impl Listener {
     /// A listener on sockets that are bound already.
-    pub fn new(shared: Arc<Shared>, sockets: Vec<Box<dyn Accept>>, arbiters: Vec<ArbiterHandle>) -> Self {
+    pub fn new(shared: Arc<Shared>, sockets: Vec<(Box<dyn Accept>, Service)>, arbiters: Vec<ArbiterHandle>) -> Self {
+        let doors = sockets.into_iter();
         Self {
             shared,
-            acceptors: sockets.into_iter().map(Acceptor::new).collect(),
+            doors: doors
+                .map(|(socket, service)| (Acceptor::new(socket), service))
+                .collect(),
             sessions: BTreeMap::new(),
-            next: 1,
+            next: FIRST_CONNECTION,
             arbiters,
             drained: None,
         }
     }
 
-    fn admit(&mut self, socket: Box<dyn Connection>, peer: SocketAddr, context: &mut Context<Self>) {
+    fn admit(&mut self, socket: Box<dyn Connection>, peer: SocketAddr, service: &Service, context: &mut Context<Self>) {
         let metrics = &self.shared.facts.metrics;
         if self.sessions.len() >= self.shared.limits.max_connections {
             metrics.connections_refused.fetch_add(1, Relaxed);
             // Best effort: a fresh socket takes a line without waiting.
-            socket.try_write(b"ERR busy :too many connections; retry-ms=1000\n");
+            socket.try_write(service.refusal);
             return;
         }
         metrics.connections.fetch_add(1, Relaxed);
         metrics.connections_total.fetch_add(1, Relaxed);
-        let id = self.next;
+        let client = self.next;
         self.next += 1;
-        match self.begin(id, socket, context.address().recipient()) {
+        let listener = context.address().recipient();
+        let accepted = Accepted::new(socket, peer, self.shared.clone(), Seat { client, listener });
+        // Sessions of others may panic when they are made; their connection pays, and says `Closed` as it is dropped.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            service.sessions.open(accepted, self.thread_of(client))
+        }));
+        let opened = opened.unwrap_or_else(|payload| {
+            std::mem::forget(payload);
+            Err(io::Error::other("its session panicked"))
+        });
+        match opened {
             Ok(session) => {
-                self.sessions.insert(id, session);
+                self.sessions.insert(client, session);
             }
             Err(error) => {
                 metrics.connections.fetch_sub(1, Relaxed);
@@ -72,21 +124,11 @@ impl Listener {
         }
     }
 
-    fn begin(
-        &self,
-        id: ClientId,
-        socket: Box<dyn Connection>,
-        listener: Recipient<Closed>,
-    ) -> std::io::Result<Addr<Session>> {
-        let shared = self.shared.clone();
-        if self.arbiters.is_empty() {
-            return Ok(Session::new(id, socket, shared, listener).start());
-        }
-        let arbiter = &self.arbiters[usize::try_from(id).unwrap_or_default() % self.arbiters.len()];
-        let socket = socket.detach()?;
-        Ok(Session::start_in_arbiter(arbiter, move |_| {
-            Session::new(id, socket(), shared, listener)
-        }))
+    fn thread_of(&self, client: ClientId) -> Option<&ArbiterHandle> {
+        let turn = usize::try_from(client)
+            .unwrap_or_default()
+            .checked_rem(self.arbiters.len())?;
+        self.arbiters.get(turn)
     }
 
     fn tell_if_drained(&mut self) {
@@ -119,12 +161,13 @@ impl ActorFuture<Listener> for Accepting {
         context: &mut Context<Listener>,
         task: &mut std::task::Context<'_>,
     ) -> Poll<()> {
-        for index in 0..listener.acceptors.len() {
+        for index in 0..listener.doors.len() {
             let mut left = MAX_ACCEPTS;
-            while let Some(acceptor) = listener.acceptors.get_mut(index)
+            while let Some((acceptor, service)) = listener.doors.get_mut(index)
                 && let Poll::Ready((socket, peer)) = acceptor.poll_accept(task)
             {
-                listener.admit(socket, peer, context);
+                let service = service.clone();
+                listener.admit(socket, peer, &service, context);
                 left -= 1;
                 if left == 0 {
                     task.waker().wake_by_ref();
@@ -151,10 +194,10 @@ impl Handler<Drain> for Listener {
     type Result = ();
 
     fn handle(&mut self, Drain { drained }: Drain, _: &mut Self::Context) {
-        self.acceptors.clear();
+        self.doors.clear();
         self.drained = Some(drained);
         for session in self.sessions.values() {
-            session.do_send(DrainSession);
+            session.do_send(Finish);
         }
         self.tell_if_drained();
     }

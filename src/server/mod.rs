@@ -1,21 +1,30 @@
-//! The server: sockets become sessions. Two actors, [`Listener`] and [`Session`], and the bounds they keep.
+//! The server: sockets become sessions. The actors [`Listener`] and [`Session`], and the bounds they keep.
 //!
+//! The door for protocols of others is [`Protocol`], whose session is [`Talk`]; behind it, any actor that takes an [`Accepted`]
+//! connection and the order to [`Finish`] is a session, and the built-in one is no exception.
 //! Knows the wire (`proto`), the verbs and the door of the engine; knows no plan.
 
 mod accept;
+mod accepted;
 mod connection;
 mod listener;
 mod peer;
+mod protocol;
 mod repeats;
 mod session;
+mod talk;
 
+pub use accepted::{Accepted, Finish};
 pub use connection::{Accept, Connection, Detached};
-pub use listener::{Drain, Listener};
+pub use listener::{Drain, Listener, Service};
+pub use protocol::{Answer, Protocol};
 pub use session::Session;
+pub use talk::Talk;
 
-use crate::engine::Scheduler;
-use crate::verb::{Facts, Registry};
+use crate::engine::{Answers, Scheduler};
+use crate::verb::{Engine, Facts, Registry};
 use actix::Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a session may take of the machine. Every limit is enforced where it is named.
@@ -57,6 +66,10 @@ pub struct Shared {
     pub facts: Facts,
     /// The door of the engine.
     pub scheduler: Addr<Scheduler>,
+    /// What the engine has found lately.
+    pub answers: Arc<Answers>,
+    /// The engine for those who are no session of the built-in protocol.
+    pub engine: Engine,
     /// The bounds of a session.
     pub limits: Limits,
 }

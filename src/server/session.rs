@@ -5,9 +5,11 @@
 //! Knows no plan; what a request means is the registry's business.
 
 use super::Shared;
+use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
 use super::repeats::Repeats;
-use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
+use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit, Work};
+use crate::job::Job;
 use crate::proto::{Code, Codec, Conversation, Failure, Final, Frame, Interim, Manner, Request, Tag, Value};
 use crate::verb::{Step, Terms};
 use actix::prelude::*;
@@ -33,9 +35,9 @@ const MAX_READS: usize = 4;
 const ROWS_GRANTED: usize = 64;
 /// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
 const MAX_STREAMS: usize = 2;
-/// How long requests are taken in before other sessions of the thread get their turn: reading a number of 10000 digits takes a
-/// tenth of a millisecond, and one read may hold thousands of them.
-const LONGEST_TURN: Duration = Duration::from_millis(2);
+/// How long requests are taken in before other sessions of the thread get their turn: one read may hold thousands of them, and who
+/// asks little waits for a turn of everybody who floods.
+const LONGEST_TURN: Duration = Duration::from_micros(100);
 /// Requests taken in between two looks at the clock.
 const LOOK_EVERY: usize = 32;
 /// How often a session that cannot tell by reading looks whether its client is still there.
@@ -57,7 +59,8 @@ pub struct Session {
     id: ClientId,
     socket: Box<dyn Connection>,
     shared: Arc<Shared>,
-    listener: Recipient<Closed>,
+    /// Given up when the session is dropped.
+    _seat: Seat,
     /// Where the engine sends news; made with the first job.
     me: Option<Arc<Recipient<News>>>,
     codec: Codec,
@@ -110,29 +113,20 @@ enum Phase {
     Closed,
 }
 
-/// The order to finish: what is accepted is answered, what is new is refused.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct DrainSession;
-
-/// The news that a session is closed.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Closed(pub(super) ClientId);
-
 impl Session {
-    pub(super) fn new(
-        id: ClientId,
-        socket: Box<dyn Connection>,
-        shared: Arc<Shared>,
-        listener: Recipient<Closed>,
-    ) -> Self {
-        Self {
-            codec: Codec::new(shared.limits.max_line_bytes, id),
-            id,
-            socket,
+    pub(super) fn new(accepted: Accepted) -> Self {
+        let Accepted {
+            connection,
             shared,
-            listener,
+            seat,
+            ..
+        } = accepted;
+        Self {
+            codec: Codec::new(shared.limits.max_line_bytes, seat.client),
+            id: seat.client,
+            socket: connection,
+            shared,
+            _seat: seat,
             me: None,
             conversation: Conversation::default(),
             unread: BytesMut::new(),
@@ -156,15 +150,18 @@ impl Session {
 
     /// Everything that can be done now: read, decode, answer, order, write.
     fn turn(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> io::Result<()> {
+        let ends = Instant::now() + LONGEST_TURN;
         let mut reads = 0;
         let mut waits_for_input = false;
         while self.may_read() {
-            if reads == MAX_READS {
+            // The clock is not asked for a lone request, which takes two reads.
+            let is_over = (self.is_behind && reads > 0) || (reads > 1 && Instant::now() >= ends);
+            if reads == MAX_READS || is_over {
                 task.waker().wake_by_ref();
                 break;
             }
             reads += 1;
-            match self.poll_read(context, task) {
+            match self.poll_read(ends, context, task) {
                 Poll::Pending => {
                     waits_for_input = true;
                     self.finish_if_drained();
@@ -196,14 +193,19 @@ impl Session {
     }
 
     /// Reads once, unless lines are left from the last time, and takes in the lines that are complete.
-    fn poll_read(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        &mut self,
+        ends: Instant,
+        context: &mut Context<Self>,
+        task: &mut std::task::Context<'_>,
+    ) -> Poll<io::Result<()>> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.extend_from_slice(&self.unread);
             if !self.is_behind {
                 self.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
             }
-            self.is_behind = REPEATS.with_borrow_mut(|repeats| self.decode(scratch, repeats, context));
+            self.is_behind = REPEATS.with_borrow_mut(|repeats| self.decode(scratch, repeats, ends, context));
             if self.input_ended && !self.is_behind {
                 self.phase = Phase::Finishing { input_ended: true };
             }
@@ -225,11 +227,16 @@ impl Session {
     }
 
     /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
-    fn decode(&mut self, scratch: &mut BytesMut, repeats: &mut Repeats<Shared>, context: &mut Context<Self>) -> bool {
+    fn decode(
+        &mut self,
+        scratch: &mut BytesMut,
+        repeats: &mut Repeats<Shared>,
+        ends: Instant,
+        context: &mut Context<Self>,
+    ) -> bool {
         repeats.belong_to(&self.shared);
         // Not in the middle of a request that began in an earlier read, which only the codec can end.
         let may_repeat = self.unread.is_empty() && !self.codec.is_skipping() && !self.is_draining;
-        let mut begun = None;
         let mut taken = 0;
         let mut used = 0;
         let is_behind = loop {
@@ -237,8 +244,7 @@ impl Session {
                 break self.phase == Phase::Open;
             }
             if taken == LOOK_EVERY {
-                // A few requests are taken in without a look.
-                if begun.get_or_insert_with(Instant::now).elapsed() >= LONGEST_TURN {
+                if Instant::now() >= ends {
                     break true;
                 }
                 taken = 0;
@@ -307,7 +313,20 @@ impl Session {
                     .answer_rows(manner, Some(rows), reply, &mut self.unsent);
                 self.count(true);
             }
-            Ok((Step::Job(job), terms)) => self.order(manner, Ask::Answer(job.into()), terms),
+            Ok((Step::Job(job), terms)) => match self.found(&job) {
+                Some(value) => self.answer(manner, Final::Reply(Ok(value))),
+                None => self.order(manner, Ask::Answer(job.into()), terms),
+            },
+            Ok((Step::Ask(Ask::Keep(Work::Plan(job))), terms)) => {
+                let ask = match self.found(&job) {
+                    Some(value) => Ask::KeepKnown {
+                        title: job.title,
+                        value,
+                    },
+                    None => Ask::Keep(job.into()),
+                };
+                self.order(manner, ask, terms);
+            }
             Ok((Step::Errand(errand), terms)) => self.order(manner, Ask::Answer(errand.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(manner, &target, context),
@@ -316,6 +335,13 @@ impl Session {
                 self.phase = Phase::Finishing { input_ended: false };
             }
         }
+    }
+
+    /// The answer, if it was found for somebody lately.
+    fn found(&self, job: &Job) -> Option<Value> {
+        let value = job.is_kept.then(|| self.shared.answers.get(&job.title))??;
+        self.shared.facts.metrics.cache_hits.fetch_add(1, Relaxed);
+        Some(value)
     }
 
     fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
@@ -589,7 +615,6 @@ impl Actor for Session {
         if self.me.is_some() {
             self.shared.scheduler.do_send(Leave(self.id));
         }
-        self.listener.do_send(Closed(self.id));
     }
 }
 
@@ -634,10 +659,10 @@ impl Handler<News> for Session {
     }
 }
 
-impl Handler<DrainSession> for Session {
+impl Handler<Finish> for Session {
     type Result = ();
 
-    fn handle(&mut self, _: DrainSession, _: &mut Self::Context) {
+    fn handle(&mut self, _: Finish, _: &mut Self::Context) {
         self.is_draining = true;
     }
 }

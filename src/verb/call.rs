@@ -7,7 +7,7 @@ use crate::proto::{Code, Failure, NumberError, Request, parse_short_number, pars
 use std::time::{Duration, Instant};
 
 /// What verbs about the daemon itself may know of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Facts {
     /// Its counters.
     pub metrics: std::sync::Arc<Metrics>,

@@ -10,6 +10,7 @@ mod arithmetic;
 mod blocking;
 mod call;
 mod define;
+mod engine;
 mod host;
 mod jobs;
 mod registry;
@@ -18,6 +19,7 @@ mod service;
 pub use blocking::Blocking;
 pub use call::{Call, Facts, Style, Terms};
 pub use define::{Defined, define};
+pub use engine::{Engine, Question};
 pub use host::Host;
 pub use registry::Registry;
 

@@ -10,7 +10,7 @@ mod work;
 use super::Daemon;
 use crate::engine::{Policy, simulated};
 use crate::metrics::Metrics;
-use crate::server::Limits;
+use crate::server::{Limits, Service};
 use network::Port;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -74,7 +74,7 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
         ..Limits::default()
     };
     let running = Daemon::new().policy(policy).limits(limits).verb(Work).open(
-        vec![Box::new(Port::open(PORT).await?)],
+        vec![(Box::new(Port::open(PORT).await?), Service::built_in())],
         Vec::new(),
         simulated::scheduler(policy, metrics, seed, fate.is_deadly.get()),
         fate.metrics.borrow().clone(),

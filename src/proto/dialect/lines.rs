@@ -5,6 +5,7 @@ use crate::proto::reply::{Final, Interim, progress_words};
 use crate::proto::request::{Line, Manner, Request};
 use crate::proto::{Code, Failure, Tag, Value};
 use bytes::BytesMut;
+use std::fmt;
 
 /// Cuts input into lines of bounded length.
 #[derive(Debug)]
@@ -184,6 +185,15 @@ fn write_value(out: &mut BytesMut, value: &Value) {
             }
         }
         Value::Text(text) => write_printable(out, text),
+    }
+}
+
+impl fmt::Display for Value {
+    /// As a line spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = BytesMut::new();
+        write_value(&mut out, self);
+        f.write_str(&String::from_utf8_lossy(&out))
     }
 }
 

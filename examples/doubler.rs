@@ -1,0 +1,34 @@
+//! A number a line, and its double a line: requests, replies, and what is neither.
+//!
+//!     cargo run --example doubler                  # or with an address: -- 127.0.0.1:9000
+//!     printf '21\n4\n' | nc -N 127.0.0.1 8080
+//!
+//! What is no number closes the connection, after the replies to what came before.
+
+use primed::server::{Answer, Protocol};
+use primed::{Daemon, Engine};
+use tokio_util::codec::LinesCodec;
+
+struct Doubler;
+
+impl Protocol for Doubler {
+    type Codec = LinesCodec;
+    type Reply = String;
+
+    fn codec(&self) -> LinesCodec {
+        LinesCodec::new()
+    }
+
+    async fn answer(&self, line: String, _: &Engine) -> Answer<String> {
+        match line.trim().parse::<i64>() {
+            Ok(number) => Answer::Reply((2 * i128::from(number)).to_string()),
+            Err(_) => Answer::Close,
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
+    Daemon::new().serve(address.parse()?, || Doubler).run()?;
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Whatever comes, `Hello, Client!`, and the connection is closed: a first server.
+//!
+//!     cargo run --example hello                    # or with an address: -- 127.0.0.1:9000
+//!     echo anything | nc 127.0.0.1 8002
+
+use bytes::Bytes;
+use primed::server::{Answer, Protocol};
+use primed::{Daemon, Engine};
+use tokio_util::codec::BytesCodec;
+
+struct Hello;
+
+impl Protocol for Hello {
+    /// What one read brings is one request.
+    type Codec = BytesCodec;
+    type Reply = Bytes;
+
+    fn codec(&self) -> BytesCodec {
+        BytesCodec::new()
+    }
+
+    async fn answer(&self, _whatever: bytes::BytesMut, _: &Engine) -> Answer<Bytes> {
+        Answer::Last(Bytes::from_static(b"Hello, Client!"))
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8002".into());
+    Daemon::new().serve(address.parse()?, || Hello).run()?;
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! The n-th prime, without lines: what one read brings is one request, and the bare prime comes back.
+//!
+//!     cargo run --release --example prime_service  # or with an address: -- 127.0.0.1:9000
+//!     printf 100000 | nc -N 127.0.0.1 8003
+//!
+//! The work is the engine's: somebody who asks for the 10^15th prime delays nobody, and when he hangs up it stops.
+
+use bytes::{Bytes, BytesMut};
+use primed::server::{Answer, Protocol};
+use primed::{Daemon, Engine};
+use tokio_util::codec::BytesCodec;
+
+struct PrimeService;
+
+impl Protocol for PrimeService {
+    type Codec = BytesCodec;
+    type Reply = Bytes;
+
+    fn codec(&self) -> BytesCodec {
+        BytesCodec::new()
+    }
+
+    async fn answer(&self, request: BytesMut, engine: &Engine) -> Answer<Bytes> {
+        let number = str::from_utf8(&request).unwrap_or_default();
+        // By its words, so that the verb looks at the number: `nth 0` is refused, and so is `nth banana`.
+        match engine.request(&format!("nth {}", number.trim())).await {
+            Ok(prime) => Answer::Reply(prime.to_string().into()),
+            Err(_) => Answer::Close,
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8003".into());
+    Daemon::new().serve(address.parse()?, || PrimeService).run()?;
+    Ok(())
+}

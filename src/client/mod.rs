@@ -1,0 +1,193 @@
+//! A client of a running daemon: typed calls, many at once over one connection.
+//!
+//! ```
+//! use primed::{Client, Daemon};
+//! use std::time::Duration;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let daemon = Daemon::new().listen(([127, 0, 0, 1], 0).into()).spawn()?;
+//! let client = Client::connect(daemon.addresses()[0]).await?;
+//! assert_eq!(client.nth(1_000_000).await?, 15_485_863);
+//! let (pi, factors) = tokio::join!(client.pi(1_000_000_000_000), client.factor(91));
+//! assert_eq!((pi?, factors?), (37_607_912_018, vec![7, 13]));
+//!
+//! // Whatever is dropped unanswered is cancelled: this one is stopped after 10 ms, and so is the work.
+//! let late = tokio::time::timeout(Duration::from_millis(10), client.pi(u64::MAX)).await;
+//! assert!(late.is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Knows the wire; knows nothing of how a daemon works.
+
+mod call;
+mod connection;
+mod line;
+mod reply;
+mod stream;
+
+pub use call::Call;
+pub use line::{Heard, Progress, split_tag};
+pub use reply::{FromReply, JobId, Reply};
+pub use stream::{Primes, Rows};
+
+use crate::primes::Natural;
+use crate::proto::{Code, Failure};
+use connection::Connection;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::net::{TcpStream, ToSocketAddrs};
+
+/// Why a call has no answer.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The daemon refused, and says why.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// The connection is closed.
+    #[error("the connection to the daemon is closed")]
+    Closed,
+    /// The connection failed.
+    #[error("the connection to the daemon failed: {0}")]
+    Io(#[from] io::Error),
+    /// The reply is not of the kind that was asked for: the daemon speaks another version.
+    #[error("unexpected reply '{0}'")]
+    Unexpected(String),
+    /// The reply has more rows than may be held at once: take them as a stream.
+    #[error("too many rows for one reply; ask for them with Client::rows")]
+    TooManyRows,
+}
+
+impl Error {
+    /// The daemon's error code, if it is the daemon that refused.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Failure(failure) => Some(failure.code),
+            _ => None,
+        }
+    }
+}
+
+/// A connection to a daemon. Clones share it; it is closed when the last of them and of their calls is dropped.
+///
+/// Up to 512 calls are under way at once; the next waits for one of them. A call has no time limit of its own: wrap it into a
+/// timeout, or give it a [`deadline`](Call::deadline).
+#[derive(Clone)]
+pub struct Client {
+    address: SocketAddr,
+    connection: Arc<Connection>,
+}
+
+impl Client {
+    /// Connects. Must be called within a tokio runtime, which moves the bytes from then on.
+    ///
+    /// # Errors
+    /// If no daemon can be reached.
+    pub async fn connect(address: impl ToSocketAddrs) -> Result<Self, Error> {
+        let stream = TcpStream::connect(address).await?;
+        let address = stream.peer_addr()?;
+        let connection = Arc::new(Connection::new(stream)?);
+        Ok(Self { address, connection })
+    }
+
+    /// Asks what a line of the protocol asks, without its tag: `pi 1e12 deadline=5s`, `info`, or a verb of your own.
+    pub fn request(&self, words: impl Into<String>) -> Call<Reply> {
+        self.call(words.into())
+    }
+
+    /// The `n`-th prime, counted from 1.
+    pub fn nth(&self, n: u64) -> Call<u64> {
+        self.call(format!("nth {n}"))
+    }
+
+    /// How many primes there are up to `x`.
+    pub fn pi(&self, x: u64) -> Call<u64> {
+        self.call(format!("pi {x}"))
+    }
+
+    /// How many primes lie in the range, whose end is not included.
+    pub fn count(&self, range: Range<u64>) -> Call<u64> {
+        self.call(format!("count {} {}", range.start, range.end))
+    }
+
+    /// Whether `n` is prime.
+    pub fn is_prime(&self, n: impl Into<Natural>) -> Call<bool> {
+        self.call(format!("isprime {}", n.into()))
+    }
+
+    /// The smallest prime above `n`.
+    pub fn next(&self, n: impl Into<Natural>) -> Call<Natural> {
+        self.call(format!("next {}", n.into()))
+    }
+
+    /// The largest prime below `n`.
+    pub fn prev(&self, n: impl Into<Natural>) -> Call<Natural> {
+        self.call(format!("prev {}", n.into()))
+    }
+
+    /// The prime factors of `n`, ascending, each as often as it divides `n`.
+    pub fn factor(&self, n: u128) -> Call<Vec<u128>> {
+        self.call(format!("factor {n}"))
+    }
+
+    /// The primes in the range, whose end is not included, as they are found; on a connection of their own.
+    ///
+    /// # Errors
+    /// If no further connection can be had.
+    pub async fn primes(&self, range: Range<u64>) -> Result<Primes, Error> {
+        let rows = self.rows(&format!("primes {} {}", range.start, range.end)).await?;
+        Ok(Primes::new(rows))
+    }
+
+    /// The rows of any request as they come, on a connection of their own.
+    ///
+    /// # Errors
+    /// If no further connection can be had.
+    pub async fn rows(&self, words: &str) -> Result<Rows, Error> {
+        if words.contains(['\n', '\r']) {
+            return Err(Failure::new(Code::Syntax, "a request is one line").into());
+        }
+        Rows::ask(self.address, words).await
+    }
+
+    /// Lets the daemon do a request without anybody waiting: it goes on when the client is gone.
+    pub fn submit(&self, words: &str) -> Call<JobId> {
+        self.call(format!("submit {words}"))
+    }
+
+    /// Waits for the answer of a submitted job. Dropped, it stops waiting; the job goes on.
+    pub fn result(&self, job: JobId) -> Call<String> {
+        self.call(format!("result {}", job.0))
+    }
+
+    /// Waits for the answer of a submitted job, and tells its progress every second or as often as [`Call::progress`] says.
+    pub fn watch(&self, job: JobId) -> Call<String> {
+        self.call(format!("watch {}", job.0))
+    }
+
+    /// Stops a submitted job.
+    pub fn cancel(&self, job: JobId) -> Call<()> {
+        self.call(format!("cancel {}", job.0))
+    }
+
+    /// The submitted jobs and the long questions, a row each.
+    pub fn jobs(&self) -> Call<Vec<String>> {
+        self.call("jobs".into())
+    }
+
+    fn call<T>(&self, words: String) -> Call<T> {
+        Call::new(self.connection.clone(), words)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+//! Rows as they come, on a connection of their own: who reads them slowly holds up nobody, and the daemon waits for him.
+
+use super::Error;
+use super::connection::Lines;
+use super::line::{Heard, failure};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+
+/// The rows of one request. Dropped, the request is cancelled.
+pub struct Rows {
+    lines: Lines,
+    /// Kept open: a connection that is closed cancels.
+    _writer: OwnedWriteHalf,
+    value: Option<String>,
+}
+
+impl Rows {
+    pub(super) async fn ask(address: SocketAddr, words: &str) -> Result<Self, Error> {
+        let stream = TcpStream::connect(address).await?;
+        let (reader, mut writer) = stream.into_split();
+        writer.write_all(format!("@r {words}\n").as_bytes()).await?;
+        Ok(Self {
+            lines: Lines::new(reader),
+            _writer: writer,
+            value: None,
+        })
+    }
+
+    /// The next row; `None` after the last, when [`value`](Self::value) is there.
+    ///
+    /// # Errors
+    /// What the daemon says, or that the connection is lost.
+    pub async fn next(&mut self) -> Result<Option<String>, Error> {
+        while self.value.is_none() {
+            let Some(line) = self.lines.next()? else {
+                self.lines.fill().await?;
+                continue;
+            };
+            match Heard::parse(line.strip_prefix("@r ").unwrap_or(&line)) {
+                Heard::Row(row) => return Ok(Some(row.to_owned())),
+                Heard::Progress(_) => {}
+                Heard::Value(value) => self.value = Some(value.to_owned()),
+                Heard::Error { code, text } => return Err(Error::Failure(failure(code, text))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What stood behind `OK`, once the rows are at their end.
+    pub fn value(&self) -> Option<&str> {
+        self.value.as_deref()
+    }
+}
+
+/// Primes as they are found. Dropped, the search ends.
+pub struct Primes {
+    rows: Rows,
+    row: VecDeque<u64>,
+}
+
+impl Primes {
+    pub(super) const fn new(rows: Rows) -> Self {
+        let row = VecDeque::new();
+        Self { rows, row }
+    }
+
+    /// The next prime; `None` after the last.
+    ///
+    /// # Errors
+    /// What the daemon says, or that the connection is lost.
+    pub async fn next(&mut self) -> Result<Option<u64>, Error> {
+        loop {
+            if let Some(prime) = self.row.pop_front() {
+                return Ok(Some(prime));
+            }
+            let Some(row) = self.rows.next().await? else {
+                return Ok(None);
+            };
+            let primes = row.split(' ').map(str::parse).collect::<Result<_, _>>();
+            self.row = primes.map_err(|_| Error::Unexpected(row))?;
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! An accepted connection on its way to its session, and the session as the listener knows it: something that can be told to finish.
+//!
+//! Knows no protocol. The built-in session and those of others enter by this one door.
+
+use super::connection::Connection;
+use super::{Limits, Shared};
+use crate::engine::ClientId;
+use crate::verb::Engine;
+use actix::prelude::*;
+use std::cell::OnceCell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The order to a session to finish: what is accepted is answered, nothing new is taken in, and then it closes.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Finish;
+
+/// A connection that the daemon has accepted, for a session of yours: bytes both ways, the engine, and the limits.
+///
+/// Dropped, it is closed, and its place among the daemon's connections is free.
+pub struct Accepted {
+    pub(super) connection: Box<dyn Connection>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) seat: Seat,
+    peer: SocketAddr,
+    engine: OnceCell<Engine>,
+}
+
+impl Accepted {
+    pub(super) fn new(connection: Box<dyn Connection>, peer: SocketAddr, shared: Arc<Shared>, seat: Seat) -> Self {
+        let engine = OnceCell::new();
+        Self {
+            connection,
+            shared,
+            seat,
+            peer,
+            engine,
+        }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The engine, asked on behalf of this connection: it has its own share of the CPU.
+    pub fn engine(&self) -> &Engine {
+        self.engine
+            .get_or_init(|| self.shared.engine.for_client(self.seat.client))
+    }
+
+    /// What a session may take of the machine. The number of connections is kept by the listener; the rest is the session's to keep.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// True if it is certain that nobody is at the other end, also after the end of input.
+    pub fn is_gone(&self) -> bool {
+        self.connection.is_gone()
+    }
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(mut self: Pin<&mut Self>, task: &mut Task<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_read(task, buffer)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(mut self: Pin<&mut Self>, task: &mut Task<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.connection).poll_write(task, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_flush(task)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_shutdown(task)
+    }
+}
+
+/// A session's place among those of its listener, which hears when it is given up.
+pub(super) struct Seat {
+    pub(super) client: ClientId,
+    pub(super) listener: Recipient<Closed>,
+}
+
+/// The news that a session is closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Closed(pub(super) ClientId);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.listener.do_send(Closed(self.client));
+    }
+}
+
+/// What becomes of a connection.
+pub(crate) trait Open: Send + Sync {
+    /// Starts a session, here or on another thread.
+    fn open(&self, accepted: Accepted, thread: Option<&ArbiterHandle>) -> io::Result<Recipient<Finish>>;
+}
+
+/// Starts a session of type `A` for each connection.
+pub(super) struct Sessions<F>(pub(super) Arc<F>);
+
+impl<A, F> Open for Sessions<F>
+where
+    A: Actor<Context = Context<A>> + Handler<Finish>,
+    F: Fn(Accepted) -> A + Send + Sync + 'static,
+{
+    fn open(&self, accepted: Accepted, thread: Option<&ArbiterHandle>) -> io::Result<Recipient<Finish>> {
+        let Some(thread) = thread else {
+            return Ok(self.0(accepted).start().recipient());
+        };
+        let Accepted {
+            connection,
+            shared,
+            seat,
+            peer,
+            ..
+        } = accepted;
+        let connection = connection.detach()?;
+        let make = self.0.clone();
+        let start = move |_: &mut Context<A>| make(Accepted::new(connection(), peer, shared, seat));
+        Ok(A::start_in_arbiter(thread, start).recipient())
+    }
+}

@@ -1,0 +1,94 @@
+//! The door for protocols of others: a codec, and what is answered. Knows no socket; [`Talk`](super::Talk) keeps the rest.
+//!
+//! To add a protocol: 1. take a codec (`tokio_util::codec` has one for lines and one for bytes as they come) or write one;
+//! 2. implement [`Protocol`]; 3. give the daemon an address for it with [`Daemon::serve`](crate::Daemon::serve).
+
+use crate::verb::Engine;
+use tokio_util::codec::{Decoder, Encoder};
+
+/// A protocol: how bytes become requests, what is answered, and how replies become bytes.
+///
+/// Each connection has one value of the type, and so a place for what it is to remember. Requests are answered at the same time, as
+/// many as the limits allow, and replies leave in the order of the requests. An answer that nobody waits for any more, because the
+/// client has hung up, is dropped, and with it the questions it has asked the engine. A panic closes the connection it happened on.
+///
+/// ```
+/// use primed::server::{Answer, Protocol};
+/// use primed::{Daemon, Engine};
+/// use tokio_util::codec::LinesCodec;
+///
+/// /// Any verb, without `OK`: `pi 100` is answered by `25`.
+/// struct Terse;
+///
+/// impl Protocol for Terse {
+///     type Codec = LinesCodec;
+///     type Reply = String;
+///
+///     fn codec(&self) -> LinesCodec {
+///         LinesCodec::new()
+///     }
+///
+///     async fn answer(&self, line: String, engine: &Engine) -> Answer<String> {
+///         match engine.request(&line).await {
+///             Ok(value) => Answer::Reply(value.to_string()),
+///             Err(failure) => Answer::Last(failure.to_string()),
+///         }
+///     }
+/// }
+///
+/// let daemon = Daemon::new().serve(([127, 0, 0, 1], 0).into(), || Terse).spawn()?;
+/// # use std::io::{BufRead, BufReader, Write};
+/// # let mut client = std::net::TcpStream::connect(daemon.addresses()[0])?;
+/// # client.write_all(b"pi 100\nfactor 2^67-1\n")?;
+/// # let lines: Vec<String> = BufReader::new(client).lines().take(2).collect::<Result<_, _>>()?;
+/// # assert_eq!(lines, ["25", "193707721 761838257287"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Protocol: 'static {
+    /// Cuts requests out of bytes and spells replies.
+    type Codec: Decoder<Item: 'static> + Encoder<Self::Reply> + Unpin + 'static;
+
+    /// What is sent back.
+    type Reply: 'static;
+
+    /// The codec of a new connection.
+    fn codec(&self) -> Self::Codec;
+
+    /// Answers a request. Must not block its thread: work belongs into the engine.
+    fn answer(
+        &self,
+        request: <Self::Codec as Decoder>::Item,
+        engine: &Engine,
+    ) -> impl Future<Output = Answer<Self::Reply>>;
+
+    /// Answers what the codec could not read; nothing more is read after it.
+    fn malformed(&self, error: <Self::Codec as Decoder>::Error) -> Answer<Self::Reply> {
+        let _ = error;
+        Answer::Close
+    }
+}
+
+/// What a request comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<R> {
+    /// A reply.
+    Reply(R),
+    /// A reply, and the connection is closed once it has left.
+    Last(R),
+    /// Nothing is to be said.
+    Nothing,
+    /// The connection is closed once everything before has left.
+    Close,
+}
+
+impl<R> Answer<R> {
+    /// The reply, and whether it is the last word.
+    pub(super) fn into_parts(self) -> (Option<R>, bool) {
+        match self {
+            Self::Reply(reply) => (Some(reply), false),
+            Self::Last(reply) => (Some(reply), true),
+            Self::Nothing => (None, false),
+            Self::Close => (None, true),
+        }
+    }
+}

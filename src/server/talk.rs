@@ -1,0 +1,366 @@
+//! The session actor for protocols of others: it keeps order, limits, timeouts and the drain, so that a [`Protocol`] need not.
+//!
+//! Like the built-in session it moves its bytes in one hand-polled future. Requests become futures that are polled side by side
+//! and give their replies in order. Knows no protocol and no plan.
+
+use super::accepted::{Accepted, Finish};
+use super::protocol::{Answer, Protocol};
+use actix::prelude::*;
+use bytes::{Buf, BytesMut};
+use futures_util::StreamExt;
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::stream::FuturesOrdered;
+use std::cell::RefCell;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::codec::{Decoder, Encoder};
+use tokio_util::io::poll_read_buf;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 << 10;
+/// Rounds of answering, writing and reading before other sessions of the thread get their turn.
+const MAX_ROUNDS: usize = 4;
+/// How often a session that cannot tell by reading looks whether its client is still there.
+const WATCH_INTERVAL: Duration = Duration::from_millis(40);
+/// How long a client may take to close its half after the session has closed its own.
+const LINGER: Duration = Duration::from_secs(2);
+/// The same while the daemon shuts down.
+const LINGER_WHILE_DRAINING: Duration = Duration::from_millis(300);
+
+thread_local! {
+    /// What is read lands here first: a frame that is kept for long must not keep a whole read buffer.
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BYTES));
+}
+
+type Answering<P> = LocalBoxFuture<'static, Answer<<P as Protocol>::Reply>>;
+
+/// One connection that speaks `P`.
+pub struct Talk<P: Protocol> {
+    protocol: Rc<P>,
+    codec: P::Codec,
+    accepted: Accepted,
+    incoming: BytesMut,
+    /// There may be a whole frame in `incoming` that a limit kept from being taken in.
+    is_behind: bool,
+    input_ended: bool,
+    answers: FuturesOrdered<Answering<P>>,
+    unsent: BytesMut,
+    phase: Phase,
+    is_draining: bool,
+    /// Since when the client owes us the rest of a frame.
+    frame_since: Option<Instant>,
+    /// Since when the client takes nothing of what is written for it.
+    unsent_since: Option<Instant>,
+    /// Since when nothing is under way, or since when we wait for the client to close.
+    resting_since: Option<Instant>,
+    /// When we look again whether all is well.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reads requests.
+    Open,
+    /// Reads no more; answers what it has accepted.
+    Finishing,
+    /// Everything is answered and our half closed; waits for the client to close its own.
+    Lingering,
+    /// Over.
+    Closed,
+}
+
+impl<P: Protocol> Talk<P> {
+    /// A session that answers this connection as `protocol` says.
+    pub fn new(protocol: P, accepted: Accepted) -> Self {
+        Self {
+            codec: protocol.codec(),
+            protocol: Rc::new(protocol),
+            accepted,
+            incoming: BytesMut::new(),
+            is_behind: false,
+            input_ended: false,
+            answers: FuturesOrdered::new(),
+            unsent: BytesMut::new(),
+            phase: Phase::Open,
+            is_draining: false,
+            frame_since: None,
+            unsent_since: None,
+            resting_since: None,
+            timer: None,
+        }
+    }
+
+    /// Everything that can be done now: answer, write, read, until nothing moves.
+    fn turn(&mut self, task: &mut Task<'_>) -> io::Result<()> {
+        for round in 0.. {
+            let mut has_moved = self.take_answers(task)?;
+            has_moved |= self.write(task)?;
+            has_moved |= self.read(task)?;
+            if !has_moved {
+                break;
+            }
+            if round == MAX_ROUNDS {
+                task.waker().wake_by_ref();
+                break;
+            }
+        }
+        self.close(task)?;
+        self.keep_time(task)
+    }
+
+    fn may_read(&self) -> bool {
+        let limits = self.accepted.limits();
+        self.phase == Phase::Open
+            && self.unsent.len() < limits.max_unsent_bytes
+            && self.answers.len() < limits.max_in_flight
+    }
+
+    /// Spells the answers that are there, in order, as far as the client takes them.
+    fn take_answers(&mut self, task: &mut Task<'_>) -> io::Result<bool> {
+        let mut has_moved = false;
+        while self.unsent.len() < self.accepted.limits().max_unsent_bytes
+            && let Poll::Ready(Some(answer)) = self.answers.poll_next_unpin(task)
+        {
+            has_moved = true;
+            self.accepted.shared.facts.metrics.requests.fetch_add(1, Relaxed);
+            let (reply, is_last) = answer.into_parts();
+            if let Some(reply) = reply {
+                let spelt = self.codec.encode(reply, &mut self.unsent);
+                spelt.map_err(|_| io::Error::other("the codec cannot spell a reply"))?;
+            }
+            if is_last {
+                // What was asked behind the last word is dropped, and so cancelled.
+                self.answers = FuturesOrdered::new();
+                self.phase = Phase::Finishing;
+            }
+        }
+        Ok(has_moved)
+    }
+
+    /// Writes what is unsent, as far as the client takes it.
+    fn write(&mut self, task: &mut Task<'_>) -> io::Result<bool> {
+        let mut has_moved = false;
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut self.accepted).poll_write(task, &self.unsent)? {
+                Poll::Pending => return Ok(has_moved),
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(written) => self.unsent.advance(written),
+            }
+            has_moved = true;
+            self.unsent_since = None;
+            self.resting_since = None;
+        }
+        if self.unsent.capacity() > 0 {
+            self.unsent = BytesMut::new();
+        }
+        Ok(has_moved)
+    }
+
+    /// Reads once, unless frames are left from the last time, and takes in those that are complete.
+    fn read(&mut self, task: &mut Task<'_>) -> io::Result<bool> {
+        if !self.may_read() {
+            return Ok(false);
+        }
+        if !self.is_behind {
+            match self.poll_read(task)? {
+                Poll::Ready(()) => {}
+                Poll::Pending => {
+                    if self.is_draining {
+                        self.phase = Phase::Finishing;
+                    }
+                    return Ok(false);
+                }
+            }
+        }
+        self.decode();
+        Ok(true)
+    }
+
+    fn poll_read(&mut self, task: &mut Task<'_>) -> io::Result<Poll<()>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            scratch.reserve(READ_BYTES);
+            match poll_read_buf(Pin::new(&mut self.accepted), task, scratch)? {
+                Poll::Pending => Ok(Poll::Pending),
+                Poll::Ready(count) => {
+                    self.input_ended = count == 0;
+                    self.incoming.extend_from_slice(scratch);
+                    Ok(Poll::Ready(()))
+                }
+            }
+        })
+    }
+
+    /// Takes in frames as far as the limits allow.
+    fn decode(&mut self) {
+        self.is_behind = false;
+        while !self.is_behind && self.phase == Phase::Open {
+            let frame = match self.input_ended {
+                false => self.codec.decode(&mut self.incoming),
+                true => self.codec.decode_eof(&mut self.incoming),
+            };
+            match frame {
+                Ok(Some(request)) => {
+                    self.frame_since = None;
+                    self.resting_since = None;
+                    self.begin(request);
+                    self.is_behind = !self.may_read();
+                }
+                Ok(None) if self.input_ended => self.phase = Phase::Finishing,
+                Ok(None) if self.incoming.len() > self.accepted.limits().max_line_bytes => {
+                    self.end_with(Answer::Close);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let answer = self.protocol.malformed(error);
+                    self.end_with(answer);
+                }
+            }
+        }
+        if self.incoming.is_empty() || self.phase != Phase::Open {
+            self.incoming = BytesMut::new();
+        }
+    }
+
+    fn begin(&mut self, request: <P::Codec as Decoder>::Item) {
+        let (protocol, engine) = (self.protocol.clone(), self.accepted.engine().clone());
+        let answer = async move { protocol.answer(request, &engine).await };
+        let caught = AssertUnwindSafe(answer).catch_unwind().map(|answer| {
+            answer.unwrap_or_else(|payload| {
+                // Dropping a payload may panic again, outside of the catch.
+                std::mem::forget(payload);
+                tracing::error!("a protocol panicked; its connection is closed");
+                Answer::Close
+            })
+        });
+        self.answers.push_back(caught.boxed_local());
+    }
+
+    /// The last word after everything that is under way; nothing more is read.
+    fn end_with(&mut self, answer: Answer<P::Reply>) {
+        let answer = match answer.into_parts() {
+            (Some(reply), _) => Answer::Last(reply),
+            (None, _) => Answer::Close,
+        };
+        self.answers.push_back(std::future::ready(answer).boxed_local());
+        self.phase = Phase::Finishing;
+    }
+
+    /// Closes our half once everything is answered, and waits until the client has closed its own: closing both at once
+    /// would let a byte that is still on its way destroy the last replies.
+    fn close(&mut self, task: &mut Task<'_>) -> io::Result<()> {
+        if self.phase == Phase::Finishing && self.answers.is_empty() && self.unsent.is_empty() {
+            let _ = Pin::new(&mut self.accepted).poll_shutdown(task)?;
+            self.phase = match self.input_ended {
+                true => Phase::Closed,
+                false => Phase::Lingering,
+            };
+            self.resting_since = Some(Instant::now());
+        }
+        for _ in 0..MAX_ROUNDS {
+            if self.phase != Phase::Lingering || self.poll_read(task)?.is_pending() {
+                return Ok(());
+            }
+            self.incoming = BytesMut::new();
+            if self.input_ended {
+                self.phase = Phase::Closed;
+            }
+        }
+        task.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Waits no longer than the limits say.
+    fn keep_time(&mut self, task: &mut Task<'_>) -> io::Result<()> {
+        let now = Instant::now();
+        let keep = |since: &mut Option<Instant>, holds: bool| *since = holds.then(|| since.unwrap_or(now));
+        let is_reading = self.may_read();
+        keep(&mut self.frame_since, is_reading && !self.incoming.is_empty());
+        keep(&mut self.unsent_since, !self.unsent.is_empty());
+        let is_idle = self.unsent.is_empty() && self.incoming.is_empty() && self.answers.is_empty();
+        keep(&mut self.resting_since, is_idle || self.phase == Phase::Lingering);
+        loop {
+            let now = Instant::now();
+            let due = self.due();
+            if due.is_some_and(|due| due <= now) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            // After the end of input, or not reading, it must be asked for.
+            let is_watching = !is_reading && !self.answers.is_empty();
+            let watch = is_watching.then(|| now + WATCH_INTERVAL);
+            let Some(next) = due.into_iter().chain(watch).min() else {
+                self.timer = None;
+                return Ok(());
+            };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+            if timer.deadline() > next {
+                timer.as_mut().reset(next);
+            }
+            if timer.as_mut().poll(task).is_pending() {
+                return Ok(());
+            }
+            self.timer = None;
+            if is_watching && self.accepted.is_gone() {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+        }
+    }
+
+    /// When the client will have kept us waiting for too long.
+    fn due(&self) -> Option<Instant> {
+        let limits = self.accepted.limits();
+        let owed_since = [self.frame_since, self.unsent_since].into_iter().flatten().min();
+        let (since, patience) = match (self.phase, owed_since) {
+            (Phase::Lingering, _) if self.is_draining => (self.resting_since?, LINGER_WHILE_DRAINING),
+            (Phase::Lingering, _) => (self.resting_since?, LINGER),
+            (_, Some(since)) => (since, limits.stall_timeout),
+            (_, None) => (self.resting_since?, limits.idle_timeout?),
+        };
+        since.checked_add(patience)
+    }
+}
+
+impl<P: Protocol> Actor for Talk<P> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.spawn(Io);
+    }
+}
+
+/// The future that moves the bytes: polled whenever the socket, a timer or an answer has woken the session.
+struct Io;
+
+impl<P: Protocol> ActorFuture<Talk<P>> for Io {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, talk: &mut Talk<P>, context: &mut Context<Talk<P>>, task: &mut Task<'_>) -> Poll<()> {
+        // A codec may panic too, and its connection must be given up then.
+        let turn = catch_unwind(AssertUnwindSafe(|| talk.turn(task))).unwrap_or_else(|payload| {
+            std::mem::forget(payload);
+            Err(io::Error::other("the codec panicked"))
+        });
+        match turn {
+            Ok(()) if talk.phase != Phase::Closed => return Poll::Pending,
+            Ok(()) => {}
+            Err(error) => tracing::debug!(%error, peer = %talk.accepted.peer(), "closing"),
+        }
+        context.stop();
+        Poll::Ready(())
+    }
+}
+
+impl<P: Protocol> Handler<Finish> for Talk<P> {
+    type Result = ();
+
+    fn handle(&mut self, _: Finish, _: &mut Self::Context) {
+        self.is_draining = true;
+    }
+}

@@ -1,0 +1,162 @@
+//! The engine as anybody may ask it who is no session of the built-in protocol: a protocol of your own, or the program that
+//! embeds the daemon. Knows the verbs, and no socket.
+
+use super::{Facts, Registry, Step, Terms};
+use crate::engine::{Answer, Ask, Asker, Events};
+use crate::job::{Job, Query};
+use crate::proto::{Code, Failure, Line, Reply, Request, Value};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Asks the engine: typed questions, jobs of your own, and verbs by their words.
+///
+/// Clones are one client: they share its bounds and its part of the CPU. A session has its own; [`Running::engine`] gives one to
+/// the program around the daemon.
+///
+/// ```
+/// use primed::{Daemon, job::Query};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # actix::System::new().block_on(async {
+/// let daemon = Daemon::new().start().await?;
+/// let engine = daemon.engine();
+/// let prime: u64 = engine.ask(Query::Nth(1_000_000)).await?.try_into()?;
+/// assert_eq!(prime, 15_485_863);
+/// assert_eq!(engine.request("isprime 2^127-1").await?, true.into());
+/// # daemon.drain(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+///
+/// [`Running::engine`]: crate::daemon::Running::engine
+#[derive(Clone)]
+pub struct Engine {
+    asker: Asker,
+    verbs: Arc<(Registry, Facts)>,
+}
+
+impl Engine {
+    /// Whoever asks here, with the verbs there are.
+    pub fn new(asker: Asker, registry: Registry, facts: Facts) -> Self {
+        let verbs = Arc::new((registry, facts));
+        Self { asker, verbs }
+    }
+
+    /// The same engine for another client.
+    pub(crate) fn for_client(&self, client: crate::engine::ClientId) -> Self {
+        Self {
+            asker: self.asker.another(client),
+            verbs: self.verbs.clone(),
+        }
+    }
+
+    /// Asks a [`Query`], or orders a [`Job`] with a plan of your own. Nothing happens until the question is awaited.
+    pub fn ask(&self, question: impl Into<Step>) -> Question {
+        self.question(Ok((question.into(), Terms::default())))
+    }
+
+    /// Asks what a line of the built-in protocol asks, e.g. `pi 1e12 deadline=5s`: any verb there is, also one of yours.
+    pub fn request(&self, words: &str) -> Question {
+        let step = match Request::parse(words.as_bytes()) {
+            Ok(Line::Request(request)) => self.verbs.0.call(&request, &self.verbs.1),
+            Ok(Line::Nothing | Line::Http) => Err(Failure::new(Code::Syntax, "nothing is asked")),
+            Err((_, malformed)) => Err(Failure::new(Code::Syntax, malformed.to_string())),
+        };
+        self.question(step)
+    }
+
+    fn question(&self, step: Result<(Step, Terms), Failure>) -> Question {
+        let asker = self.asker.clone();
+        Question { asker, step }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+/// A question that has not been asked yet: awaiting it asks. Dropped while it is awaited, it is cancelled.
+#[must_use = "nothing is asked until the question is awaited"]
+pub struct Question {
+    asker: Asker,
+    step: Result<(Step, Terms), Failure>,
+}
+
+/// What a question comes to once it is asked.
+enum Asked {
+    Known(Vec<String>, Reply),
+    Asked(Ask, Terms),
+}
+
+impl Question {
+    /// Stops the work when so much time has passed; the reply is `deadline` then.
+    pub fn deadline(self, wait: Duration) -> Self {
+        self.on_terms(|terms| terms.deadline = Some(wait))
+    }
+
+    /// Tells so often how far the work is: see [`events`](Self::events).
+    pub fn progress(self, every: Duration) -> Self {
+        self.on_terms(|terms| terms.progress = Some(every))
+    }
+
+    /// Asks, and tells everything: rows and progress, and then the reply.
+    pub fn events(self) -> Events {
+        match Asked::from(self.step) {
+            Asked::Known(rows, reply) => Events::known(rows, reply),
+            Asked::Asked(ask, terms) => self.asker.events(ask, terms.deadline, terms.progress),
+        }
+    }
+
+    fn on_terms(mut self, change: impl FnOnce(&mut Terms)) -> Self {
+        if let Ok((_, terms)) = &mut self.step {
+            change(terms);
+        }
+        self
+    }
+}
+
+impl IntoFuture for Question {
+    type Output = Reply;
+    type IntoFuture = Answer;
+
+    fn into_future(self) -> Answer {
+        match Asked::from(self.step) {
+            Asked::Known(_, reply) => Answer::known(reply),
+            Asked::Asked(ask, terms) => self.asker.ask(ask, terms.deadline),
+        }
+    }
+}
+
+impl From<Result<(Step, Terms), Failure>> for Asked {
+    fn from(step: Result<(Step, Terms), Failure>) -> Self {
+        let known = |reply| Self::Known(Vec::new(), reply);
+        match step {
+            Err(failure) => known(Err(failure)),
+            Ok((Step::Answer(value) | Step::Constant(value), _)) => known(Ok(value)),
+            Ok((Step::Rows(rows), _)) => Self::Known(rows, Ok(Value::Nothing)),
+            Ok((Step::Job(job), terms)) => Self::Asked(Ask::Answer(job.into()), terms),
+            Ok((Step::Errand(errand), terms)) => Self::Asked(Ask::Answer(errand.into()), terms),
+            Ok((Step::Ask(ask), terms)) => Self::Asked(ask, terms),
+            Ok((Step::Cancel(_) | Step::Quit, _)) => {
+                let text = "only a connection has tags and can quit; drop the question to cancel it";
+                known(Err(Failure::new(Code::Denied, text)))
+            }
+        }
+    }
+}
+
+impl From<Query> for Step {
+    /// The answer, if it stands in a table, or else the job.
+    fn from(query: Query) -> Self {
+        query.known().map_or_else(|| Self::Job(query.job()), Self::Constant)
+    }
+}
+
+impl From<Job> for Step {
+    fn from(job: Job) -> Self {
+        Self::Job(job)
+    }
+}

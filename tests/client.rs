@@ -1,0 +1,233 @@
+//! The Rust client against a daemon, over real sockets.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use futures_util::future::{join_all, try_join_all};
+use primed::Client;
+use primed::client::{Error, JobId};
+use primed::daemon::Handle;
+use primed::primes::Natural;
+use primed::proto::Code;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+use support::{daemon, info};
+use tokio::time::timeout;
+
+/// No reply takes longer, on the slowest machine.
+const PATIENCE: Duration = support::PATIENCE;
+
+/// Runs a conversation with a daemon of its own, and lets nothing wait for ever.
+fn talk(conversation: impl AsyncFnOnce(Handle, Client) -> Result<(), Error>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be had").block_on(async {
+        let daemon = daemon();
+        let client = Client::connect(daemon.addresses()[0])
+            .await
+            .expect("the daemon listens");
+        let conversation = conversation(daemon, client);
+        let result = timeout(PATIENCE, conversation).await.expect("nothing waits for ever");
+        result.expect("the conversation goes well");
+    });
+}
+
+/// Waits until the daemon has so many jobs.
+async fn until_jobs(daemon: &Handle, count: u64) {
+    while info(daemon, "jobs") != count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn every_question_has_a_call_with_its_type() {
+    talk(async |_daemon, client| {
+        assert_eq!(client.nth(1_000_000).await?, 15_485_863);
+        assert_eq!(client.pi(1_000_000_000).await?, 50_847_534);
+        assert_eq!(client.count(100..110).await?, 4);
+        assert!(
+            client
+                .is_prime(Natural::from(2u8).pow(127) - Natural::from(1u8))
+                .await?
+        );
+        assert!(!client.is_prime(91u8).await?);
+        assert_eq!(client.next(1_000_000_007u64).await?, Natural::from(1_000_000_009u64));
+        assert_eq!(client.prev(Natural::from(3u8)).await?, Natural::from(2u8));
+        assert_eq!(client.factor((1 << 64) + 1).await?, [274_177, 67_280_421_310_721]);
+        assert_eq!(client.request("ping").await?.value, "pong");
+        assert!(client.request("help").await?.rows.len() > 10);
+        Ok(())
+    });
+}
+
+#[test]
+fn refusals_are_typed_and_the_conversation_goes_on() {
+    talk(async |_daemon, client| {
+        let refused = |result: Result<_, Error>| result.expect_err("it is refused").code();
+        assert_eq!(refused(client.nth(0).await), Some(Code::BadArg));
+        assert_eq!(
+            refused(client.pi(1 << 60).deadline(Duration::from_millis(20)).await),
+            Some(Code::Deadline)
+        );
+        let smuggled = client.request("pi 5\nquit").await.expect_err("a request is one line");
+        assert_eq!(smuggled.code(), Some(Code::Syntax));
+        let empty = client.request("").await.expect_err("nothing is asked");
+        assert_eq!(empty.code(), Some(Code::Syntax));
+        assert_eq!(client.nth(5).await?, 11);
+        Ok(())
+    });
+}
+
+#[test]
+fn thousands_of_calls_at_once_share_one_connection() {
+    talk(async |daemon, client| {
+        let calls = (1..=10_000u64).map(|n| client.is_prime(1_000_000_007 + n));
+        let primes = try_join_all(calls.map(IntoFuture::into_future)).await?;
+        assert_eq!(primes.into_iter().filter(|prime| *prime).count(), 486);
+        assert_eq!(info(&daemon, "connections_total"), 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_call_that_is_dropped_is_cancelled_and_its_cpu_is_free() {
+    talk(async |daemon, client| {
+        let long: Vec<_> = (0..4u64)
+            .map(|n| tokio::spawn(client.pi((1 << 60) - n).into_future()))
+            .collect();
+        until_jobs(&daemon, 4).await;
+        for call in &long {
+            call.abort();
+        }
+        until_jobs(&daemon, 0).await;
+        // The connection is whole, and every place on it is free again.
+        assert!(join_all(long).await.iter().all(Result::is_err));
+        let late = timeout(Duration::from_millis(20), client.pi(1 << 60)).await;
+        assert!(late.is_err());
+        until_jobs(&daemon, 0).await;
+        assert_eq!(client.nth(5).await?, 11);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_client_that_floods_can_still_cancel() {
+    talk(async |daemon, client| {
+        // More than may be under way at once, on either side.
+        let long: Vec<_> = (0..2_000u64)
+            .map(|n| tokio::spawn(client.pi((1 << 60) - n).into_future()))
+            .collect();
+        until_jobs(&daemon, 512).await;
+        for call in &long {
+            call.abort();
+        }
+        until_jobs(&daemon, 0).await;
+        assert_eq!(client.nth(5).await?, 11);
+        Ok(())
+    });
+}
+
+#[test]
+fn when_the_last_client_is_dropped_its_connection_is_closed() {
+    talk(async |daemon, client| {
+        let clone = client.clone();
+        let long = tokio::spawn(clone.pi(1 << 60).into_future());
+        until_jobs(&daemon, 1).await;
+        drop((client, clone));
+        assert_eq!(info(&daemon, "jobs"), 1, "a call keeps its connection");
+        long.abort();
+        while info(&daemon, "connections") != 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(info(&daemon, "jobs"), 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn progress_is_told_while_the_answer_is_waited_for() {
+    talk(async |_daemon, client| {
+        let told = Arc::new(AtomicU64::new(0));
+        let heard = told.clone();
+        let every = Duration::from_millis(100);
+        let call = client.pi(1 << 60).progress(every, move |progress| {
+            assert!(progress.percent.is_none_or(|percent| (0.0..100.0).contains(&percent)));
+            heard.fetch_add(1, SeqCst);
+        });
+        let call = call.deadline(Duration::from_secs(1)).await;
+        assert_eq!(call.expect_err("it takes minutes").code(), Some(Code::Deadline));
+        assert!(told.load(SeqCst) > 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn jobs_are_submitted_watched_and_cancelled_from_any_client() {
+    talk(async |daemon, client| {
+        let job = client.submit("pi 1e18").await?;
+        let short = client.submit("nth 1e6").await?;
+        assert_eq!(client.result(short).await?, "15485863");
+        let other = Client::connect(daemon.addresses()[0]).await?;
+        assert_eq!(other.jobs().await?.len(), 2);
+        let watching = timeout(Duration::from_millis(50), other.watch(job)).await;
+        assert!(watching.is_err(), "it takes a minute");
+        drop(client);
+        assert_eq!(info(&daemon, "jobs"), 1, "it goes on when nobody watches");
+        other.cancel(job).await?;
+        assert_eq!(
+            other.result(job).await.expect_err("it was cancelled").code(),
+            Some(Code::Cancelled)
+        );
+        let unknown = other.result(JobId(77)).await.expect_err("there is none");
+        assert_eq!(unknown.code(), Some(Code::NoJob));
+        until_jobs(&daemon, 0).await;
+        Ok(())
+    });
+}
+
+#[test]
+fn primes_come_as_they_are_read_and_stop_when_they_are_dropped() {
+    talk(async |daemon, client| {
+        let mut primes = client.primes(0..1_000_000).await?;
+        let (mut count, mut sum) = (0, 0);
+        while let Some(prime) = primes.next().await? {
+            count += 1;
+            sum += prime;
+        }
+        // A007504: the sum of the primes below 10^6 is 37550402023.
+        assert_eq!((count, sum), (78_498, 37_550_402_023));
+        let mut endless = client.primes(0..1 << 50).await?;
+        assert_eq!(endless.next().await?, Some(2));
+        // Nobody reads on: the others are not held up.
+        assert_eq!(client.pi(1_000_000_000).await?, 50_847_534);
+        drop(endless);
+        until_jobs(&daemon, 0).await;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_reply_holds_no_more_rows_than_it_may() {
+    talk(async |_daemon, client| {
+        let reply = client.request("primes 0 1e7").await;
+        assert!(matches!(reply, Err(Error::TooManyRows)), "{reply:?}");
+        assert_eq!(client.request("primes 0 10").await?.rows, ["2 3 5 7"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn whoever_waits_hears_that_the_daemon_is_gone() {
+    talk(async |daemon, client| {
+        let long = tokio::spawn(client.pi(1 << 60).into_future());
+        until_jobs(&daemon, 1).await;
+        tokio::task::spawn_blocking(|| daemon.stop(Duration::ZERO))
+            .await
+            .expect("it stops");
+        let error = long.await.expect("it was not aborted").expect_err("it cannot be done");
+        assert_eq!(error.code(), Some(Code::Cancelled));
+        let error = client.nth(5).await.expect_err("there is no daemon");
+        assert!(matches!(error, Error::Closed), "{error}");
+        Ok(())
+    });
+}
