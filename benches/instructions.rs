@@ -59,7 +59,7 @@ fn answer(question: &str, times: usize) {
                 panic!("{question} is a request");
             };
             let reply = match registry.call(&request, &facts) {
-                Ok((Step::Answer(value), _)) => Ok(value),
+                Ok((Step::Answer(value) | Step::Constant(value), _)) => Ok(value),
                 Ok((step, _)) => panic!("{question} is not known: {step:?}"),
                 Err(failure) => Err(failure),
             };

@@ -16,6 +16,8 @@ pub struct Metrics {
     pub requests: AtomicU64,
     /// Error replies since the start.
     pub errors: AtomicU64,
+    /// Requests answered by what was found for an earlier one.
+    pub cache_hits: AtomicU64,
     /// Jobs that are not answered yet.
     pub jobs: AtomicU64,
     /// Slices run since the start, first slices included.

@@ -3,6 +3,7 @@
 //! On a single event loop the short answers stop when the first long question arrives. Here they must not.
 
 use crate::Daemon;
+use crate::engine::Policy;
 use hdrhistogram::Histogram;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -42,8 +43,14 @@ impl Demo {
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
         let workers = workers.map_or(1, NonZeroUsize::get);
         let question = self.request.join(" ");
+        // Workers are to compute the answer each time.
+        let policy = Policy {
+            workers,
+            max_answers: 0,
+            ..Policy::default()
+        };
         let daemon = Daemon::new()
-            .workers(workers)
+            .policy(policy)
             .listen(([127, 0, 0, 1], 0).into())
             .spawn()?;
         let address = daemon.addresses()[0];

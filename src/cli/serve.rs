@@ -78,6 +78,9 @@ struct LimitFlags {
     /// How long they are remembered
     #[arg(long, value_name = "TIME", env = "PRIMED_KEEP_FINISHED_FOR", default_value = "1h", value_parser = humantime::parse_duration)]
     keep_finished_for: Duration,
+    /// Memory for answers that are kept for whoever asks the same; 0: none are
+    #[arg(long, value_name = "MIB", env = "PRIMED_KEEP_ANSWERS_MIB", default_value = "8", value_parser = clap::value_parser!(u64).range(0..=1 << 40))]
+    keep_answers_mib: u64,
 }
 
 impl LimitFlags {
@@ -117,6 +120,7 @@ impl LimitFlags {
             max_memory: self.max_memory_mib << 20,
             max_finished: self.keep_finished,
             max_finished_age: self.keep_finished_for,
+            max_answers: self.keep_answers_mib << 20,
             workers,
         }
     }

@@ -176,6 +176,7 @@ impl Daemon {
         scheduler: Scheduler,
         metrics: Arc<Metrics>,
     ) -> Running {
+        let answers = scheduler.answers();
         let scheduler = scheduler.start();
         let facts = Facts {
             metrics: metrics.clone(),
@@ -189,6 +190,7 @@ impl Daemon {
             registry: self.registry,
             facts,
             scheduler: scheduler.clone(),
+            answers,
             engine: engine.clone(),
             limits: self.limits,
         });

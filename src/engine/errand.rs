@@ -33,6 +33,14 @@ impl Work {
         }
     }
 
+    /// True if the answer may be kept and given to whoever asks the same.
+    pub(super) const fn is_kept(&self) -> bool {
+        match self {
+            Self::Plan(job) => job.is_kept && !job.streams,
+            Self::Errand(_) => false,
+        }
+    }
+
     /// True if the answer is preceded by rows.
     pub const fn streams(&self) -> bool {
         match self {

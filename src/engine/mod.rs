@@ -4,6 +4,7 @@
 //! recipient that came with the request. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is).
 //! Knows plans, not what they compute; knows failures, not how they are spelt.
 
+mod answers;
 mod caught;
 mod desk;
 mod errand;
@@ -19,6 +20,7 @@ mod task;
 mod tickets;
 mod worker;
 
+pub use answers::Answers;
 pub use desk::{Answer, Asker, Desk, Events};
 pub use errand::{Errand, OwnLane, Token, Work};
 pub use fairness::ClientId;

@@ -1,5 +1,6 @@
 //! The scheduler actor: orders in, tasks out to the pool, news back to whoever asked. Every decision is made in `table`.
 
+use super::answers::Answers;
 use super::errand::{ErrandLoad, Token};
 use super::fairness::ClientId;
 use super::host::Calls;
@@ -85,6 +86,7 @@ pub struct Scheduler {
     clients: FxHashMap<ClientId, Arc<Recipient<News>>>,
     alarm: Option<(Instant, SpawnHandle)>,
     metrics: Arc<Metrics>,
+    answers: Arc<Answers>,
 }
 
 impl Scheduler {
@@ -106,7 +108,13 @@ impl Scheduler {
             clients: FxHashMap::default(),
             alarm: None,
             metrics,
+            answers: Arc::new(Answers::new(policy.max_answers)),
         }
+    }
+
+    /// The answers that it keeps.
+    pub fn answers(&self) -> Arc<Answers> {
+        self.answers.clone()
     }
 
     /// After anything has happened: hands out work, tells the news, sets the alarm.
@@ -187,6 +195,9 @@ impl Scheduler {
     }
 
     fn tell(&mut self) {
+        for (title, value) in self.table.take_found() {
+            self.answers.keep(title, value);
+        }
         let mut news = self.table.take_news().into_iter().peekable();
         while let Some((client, place, event)) = news.next() {
             let mut events = vec![(place, event)];

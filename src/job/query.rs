@@ -77,7 +77,7 @@ impl Query {
     pub fn job(self) -> Job {
         let title = self.to_string();
         let streams = matches!(self, Self::Primes { .. });
-        let job = Job::of_any(title, move || Ok(self.clone().plan()));
+        let job = Job::of_any(title, move || Ok(self.clone().plan())).kept();
         if streams { job.streaming() } else { job }
     }
 

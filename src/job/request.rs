@@ -11,6 +11,9 @@ pub struct Job {
     pub title: String,
     /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
     pub streams: bool,
+    /// True if the answer may be kept and given to whoever asks the same later. It depends on the title and on nothing else: not on the
+    /// time, not on what else was asked.
+    pub is_kept: bool,
     make: Box<MakePlan>,
     restore: Restore,
 }
@@ -26,6 +29,7 @@ impl Job {
         Self {
             title: title.into(),
             streams: false,
+            is_kept: false,
             make: Box::new(move || Ok(Box::new(make()))),
             restore: |bytes| Ok(Box::new(P::restore(bytes)?)),
         }
@@ -37,6 +41,7 @@ impl Job {
         Self {
             title,
             streams: false,
+            is_kept: false,
             make: Box::new(make),
             restore,
         }
@@ -45,6 +50,12 @@ impl Job {
     /// The same job, marked as one that streams rows.
     pub fn streaming(mut self) -> Self {
         self.streams = true;
+        self
+    }
+
+    /// The same job, marked as one whose answer may be kept.
+    pub fn kept(mut self) -> Self {
+        self.is_kept = true;
         self
     }
 

@@ -10,6 +10,7 @@ mod connection;
 mod listener;
 mod peer;
 mod protocol;
+mod repeats;
 mod session;
 mod talk;
 
@@ -20,9 +21,10 @@ pub use protocol::{Answer, Protocol};
 pub use session::Session;
 pub use talk::Talk;
 
-use crate::engine::Scheduler;
+use crate::engine::{Answers, Scheduler};
 use crate::verb::{Engine, Facts, Registry};
 use actix::Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a session may take of the machine. Every limit is enforced where it is named.
@@ -64,6 +66,8 @@ pub struct Shared {
     pub facts: Facts,
     /// The door of the engine.
     pub scheduler: Addr<Scheduler>,
+    /// What the engine has found lately.
+    pub answers: Arc<Answers>,
     /// The engine for those who are no session of the built-in protocol.
     pub engine: Engine,
     /// The bounds of a session.

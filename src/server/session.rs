@@ -7,7 +7,9 @@
 use super::Shared;
 use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
-use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
+use super::repeats::Repeats;
+use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit, Work};
+use crate::job::Job;
 use crate::proto::{Code, Codec, Conversation, Failure, Final, Frame, Interim, Manner, Request, Tag, Value};
 use crate::verb::{Step, Terms};
 use actix::prelude::*;
@@ -48,6 +50,8 @@ const LINGER_WHILE_DRAINING: Duration = Duration::from_millis(300);
 thread_local! {
     /// What is read lands here first; all sessions of a thread share it, so that none holds a buffer of its own while it waits.
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BYTES));
+    /// What the sessions of a thread are asked over and over.
+    static REPEATS: RefCell<Repeats<Shared>> = RefCell::default();
 }
 
 /// One connection.
@@ -68,6 +72,8 @@ pub struct Session {
     /// The client has said that it sends no more.
     input_ended: bool,
     unsent: BytesMut,
+    /// What was answered last is the same for ever.
+    said_a_constant: bool,
     orders: Vec<Order>,
     streams: Vec<Stream>,
     /// Requests answered and not counted yet, and how many of them with an error.
@@ -127,6 +133,7 @@ impl Session {
             is_behind: false,
             input_ended: false,
             unsent: BytesMut::new(),
+            said_a_constant: false,
             orders: Vec::new(),
             streams: Vec::new(),
             answered: 0,
@@ -198,7 +205,7 @@ impl Session {
             if !self.is_behind {
                 self.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
             }
-            self.is_behind = self.decode(scratch, time, context);
+            self.is_behind = REPEATS.with_borrow_mut(|repeats| self.decode(scratch, repeats, time, context));
             if self.input_ended && !self.is_behind {
                 self.phase = Phase::Finishing { input_ended: true };
             }
@@ -220,7 +227,16 @@ impl Session {
     }
 
     /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
-    fn decode(&mut self, scratch: &mut BytesMut, time: &mut TurnTime, context: &mut Context<Self>) -> bool {
+    fn decode(
+        &mut self,
+        scratch: &mut BytesMut,
+        repeats: &mut Repeats<Shared>,
+        time: &mut TurnTime,
+        context: &mut Context<Self>,
+    ) -> bool {
+        repeats.belong_to(&self.shared);
+        // Not in the middle of a request that began in an earlier read, which only the codec can end.
+        let may_repeat = self.unread.is_empty() && !self.codec.is_skipping() && !self.is_draining;
         let mut taken = 0;
         let mut used = 0;
         let is_behind = loop {
@@ -234,6 +250,17 @@ impl Session {
                 taken = 0;
             }
             taken += 1;
+            // Replies wait for those before them.
+            let may_repeat = may_repeat && self.conversation.in_flight() == 0;
+            if may_repeat && let Some((length, reply)) = repeats.find(&scratch[used..]) {
+                used += length;
+                self.make_room();
+                self.unsent.extend_from_slice(reply);
+                self.count(true);
+                continue;
+            }
+            let (begins, unsent_before) = (used, self.unsent.len());
+            self.said_a_constant = false;
             let (more, frame) = self.codec.next(&scratch[used..], self.input_ended);
             used += more;
             let Some(frame) = frame else {
@@ -241,6 +268,9 @@ impl Session {
             };
             self.line_since = None;
             self.take_frame(frame, context);
+            if may_repeat && self.said_a_constant {
+                repeats.keep(&scratch[begins..used], &self.unsent[unsent_before..]);
+            }
         };
         scratch.advance(used);
         is_behind
@@ -272,13 +302,31 @@ impl Session {
         match self.shared.registry.call(request, &self.shared.facts) {
             Err(failure) => self.refuse(manner, failure),
             Ok((Step::Answer(value), _)) => self.answer(manner, Final::Reply(Ok(value))),
+            Ok((Step::Constant(value), _)) => {
+                // With a tag, the request may have to be refused the next time.
+                self.said_a_constant = manner.tag.is_none();
+                self.answer(manner, Final::Reply(Ok(value)));
+            }
             Ok((Step::Rows(rows), _)) => {
                 let reply = Final::Reply(Ok(Value::Nothing));
                 self.conversation
                     .answer_rows(manner, Some(rows), reply, &mut self.unsent);
                 self.count(true);
             }
-            Ok((Step::Job(job), terms)) => self.order(manner, Ask::Answer(job.into()), terms),
+            Ok((Step::Job(job), terms)) => match self.found(&job) {
+                Some(value) => self.answer(manner, Final::Reply(Ok(value))),
+                None => self.order(manner, Ask::Answer(job.into()), terms),
+            },
+            Ok((Step::Ask(Ask::Keep(Work::Plan(job))), terms)) => {
+                let ask = match self.found(&job) {
+                    Some(value) => Ask::KeepKnown {
+                        title: job.title,
+                        value,
+                    },
+                    None => Ask::Keep(job.into()),
+                };
+                self.order(manner, ask, terms);
+            }
             Ok((Step::Errand(errand), terms)) => self.order(manner, Ask::Answer(errand.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(manner, &target, context),
@@ -287,6 +335,13 @@ impl Session {
                 self.phase = Phase::Finishing { input_ended: false };
             }
         }
+    }
+
+    /// The answer, if it was found for somebody lately.
+    fn found(&self, job: &Job) -> Option<Value> {
+        let value = job.is_kept.then(|| self.shared.answers.get(&job.title))??;
+        self.shared.facts.metrics.cache_hits.fetch_add(1, Relaxed);
+        Some(value)
     }
 
     fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
@@ -332,11 +387,15 @@ impl Session {
 
     fn answer(&mut self, manner: &Manner, reply: Final) {
         self.count(reply.is_ok());
+        self.make_room();
+        self.conversation.answer(manner, reply, &mut self.unsent);
+    }
+
+    /// Room for a hundred short replies, so that it need not grow by and by.
+    fn make_room(&mut self) {
         if self.unsent.capacity() == 0 {
-            // Enough for a hundred short ones, so that it need not grow by and by.
             self.unsent.reserve(FIRST_REPLIES_BYTES);
         }
-        self.conversation.answer(manner, reply, &mut self.unsent);
     }
 
     fn count(&mut self, is_ok: bool) {

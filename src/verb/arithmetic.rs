@@ -79,6 +79,7 @@ fn long(style: Style, text: String, query: fn(Style, Natural) -> Result<Query, F
         let n = parse_number(&text).map_err(|error| style.bad_number("N", &text, error))?;
         Ok(query(style, n)?.plan())
     })
+    .kept()
 }
 
 const VERBS: [Arithmetic; 8] = [
@@ -234,8 +235,8 @@ mod tests {
             panic!("{line} is no request");
         };
         match Registry::default().call(&request, &facts()) {
-            Ok((Step::Answer(Value::Number(number)), _)) => format!("={number}"),
-            Ok((Step::Answer(value), _)) => format!("={value:?}"),
+            Ok((Step::Constant(Value::Number(number)), _)) => format!("={number}"),
+            Ok((Step::Constant(value), _)) => format!("={value:?}"),
             Ok((Step::Job(job), _)) => format!("job {}", job.title),
             Ok((step, _)) => format!("{step:?}"),
             Err(failure) => failure.to_string(),

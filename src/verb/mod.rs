@@ -56,6 +56,8 @@ pub trait Verb: Send + Sync + 'static {
 pub enum Step {
     /// The answer is known.
     Answer(Value),
+    /// The same, and it is the answer to the same request for ever.
+    Constant(Value),
     /// Rows, and then `OK`.
     Rows(Vec<String>),
     /// Work for the engine.

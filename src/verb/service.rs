@@ -29,7 +29,7 @@ impl Verb for Ping {
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
         call.only(0, &[])?;
-        Ok(Step::Answer(Value::Text("pong".into())))
+        Ok(Step::Constant(Value::Text("pong".into())))
     }
 }
 
@@ -106,6 +106,7 @@ fn overview(registry: &Registry) -> Vec<String> {
             "Every question takes deadline=5s (stop it then) and progress=1s (say how far it is).",
             "@NAME before a question names it: '@a pi 1e16'. Its reply bears the name and may overtake others.",
             "Lines that begin with '*' tell progress and with '=' are rows; the last line of a reply is OK or ERR.",
+            "Clients of Redis may ask on this port too: docs/protocol.md says how.",
             "'help pi' tells more about pi, 'help errors' what the error codes mean.",
         ]
         .map(String::from),
@@ -153,6 +154,7 @@ impl Verb for Info {
             ("connections_refused", metrics.connections_refused.load(Relaxed)),
             ("requests_total", metrics.requests.load(Relaxed)),
             ("errors_total", metrics.errors.load(Relaxed)),
+            ("cache_hits_total", metrics.cache_hits.load(Relaxed)),
             ("jobs", metrics.jobs.load(Relaxed)),
             ("slices_total", metrics.slices.load(Relaxed)),
             ("slices_cpu_ms", metrics.cpu_us.load(Relaxed) / 1000),

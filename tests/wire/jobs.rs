@@ -265,3 +265,42 @@ fn long_jobs_for_which_there_is_no_memory_wait_and_are_all_answered() {
     assert_eq!(text, expected);
     assert!(Client::connect(&daemon).ask("pi 1e18").starts_with("ERR too-big :"));
 }
+
+#[test]
+fn an_answer_found_for_one_client_is_known_to_the_next() {
+    let daemon = daemon();
+    let mut first = Client::connect(&daemon);
+    assert_eq!(first.ask("pi 1e11"), "OK 4118054813");
+    let slices = info(&daemon, "slices_total");
+    let mut second = Client::connect(&daemon);
+    assert_eq!(second.ask("PI 100000000000"), "OK 4118054813");
+    assert_eq!(second.ask("submit pi 10**11"), "OK job=1");
+    assert_eq!(second.ask("result 1"), "OK 4118054813");
+    assert_eq!(info(&daemon, "cache_hits_total"), 2);
+    assert_eq!(info(&daemon, "slices_total"), slices);
+}
+
+#[test]
+fn answers_of_plugged_in_verbs_rows_and_errors_are_not_kept_unless_a_job_says_so() {
+    let (daemon, slices) = probed();
+    for _ in 0..2 {
+        assert_eq!(exchange(&daemon, "probe echo 5\n"), "OK 5\n");
+        assert_eq!(exchange(&daemon, "primes 10 12\n"), "= 11\nOK 1\n");
+        assert!(exchange(&daemon, "probe panic 5\n").starts_with("ERR internal"));
+    }
+    assert_eq!(slices.load(SeqCst), 4);
+    assert_eq!(info(&daemon, "cache_hits_total"), 0);
+}
+
+#[test]
+fn without_room_for_answers_every_question_is_worked_out() {
+    let policy = Policy {
+        max_answers: 0,
+        ..Policy::default()
+    };
+    let daemon = start(Daemon::new().policy(policy));
+    assert_eq!(exchange(&daemon, "isprime 2^61-1\n"), "OK yes\n");
+    let slices = info(&daemon, "slices_total");
+    assert_eq!(exchange(&daemon, "isprime 2^61-1\n"), "OK yes\n");
+    assert!(info(&daemon, "slices_total") > slices);
+}

@@ -33,6 +33,7 @@ impl Table {
             let entry = Entry {
                 title: work.title().to_owned(),
                 streams: work.streams(),
+                is_kept: work.is_kept(),
                 client,
                 waiters: Vec::with_capacity(1),
                 cancel: Arc::default(),

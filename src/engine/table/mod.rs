@@ -62,11 +62,14 @@ pub(in crate::engine) struct Table {
     is_draining: bool,
     now: Instant,
     news: Vec<(ClientId, Place, Event)>,
+    /// Answers that may be kept.
+    found: Vec<(String, Value)>,
 }
 
 struct Entry {
     title: String,
     streams: bool,
+    is_kept: bool,
     /// Whose share of the CPU it uses.
     client: ClientId,
     waiters: Vec<Waiter>,
@@ -110,6 +113,7 @@ impl Table {
             is_draining: false,
             now,
             news: Vec::new(),
+            found: Vec::new(),
         }
     }
 
@@ -176,6 +180,11 @@ impl Table {
         self.is_draining = true;
     }
 
+    /// Answers that may be kept, since it was last asked.
+    pub(in crate::engine) fn take_found(&mut self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.found)
+    }
+
     /// What is to be told, since it was last asked.
     pub(in crate::engine) fn take_news(&mut self) -> Vec<(ClientId, Place, Event)> {
         std::mem::take(&mut self.news)
@@ -202,6 +211,11 @@ impl Table {
             return;
         };
         let cpu = entry.cpu;
+        if let Ok(value) = &reply
+            && entry.is_kept
+        {
+            self.found.push((entry.title.clone(), value.clone()));
+        }
         let mut waiters = std::mem::take(&mut entry.waiters);
         self.remove(id);
         let last = waiters.pop();

@@ -69,6 +69,8 @@ pub struct Policy {
     pub max_finished: usize,
     /// How long they are remembered.
     pub max_finished_age: Duration,
+    /// Bytes of answers that are kept for whoever asks the same.
+    pub max_answers: u64,
     /// Threads that may run slices of one plan at once.
     pub workers: usize,
 }
@@ -81,6 +83,7 @@ impl Default for Policy {
             max_memory: 2 << 30,
             max_finished: 1_000,
             max_finished_age: Duration::from_secs(3_600),
+            max_answers: 8 << 20,
             workers: 1,
         }
     }

@@ -1,7 +1,7 @@
 //! What clients of Redis say before and between their questions: who they are, which RESP they speak, whether anybody is there.
 //!
 //! These words belong to RESP only; `help` does not know them. They are answered here, without a verb, and true to what primed is: there is
-//! one database, nothing is saved, and there are no passwords.
+//! one database, nothing is saved, and there are neither passwords nor transactions.
 
 use super::super::Final;
 use super::spelling::{NULL_2, NULL_3, write_bulk, write_length};
@@ -72,6 +72,9 @@ impl Client {
                 _ => wrong_number("echo"),
             },
             4 if is("auth") => no_passwords(),
+            4 if is("exec") => no_transactions(),
+            5 if is("multi") => no_transactions(),
+            7 if is("discard") => no_transactions(),
             4 if is("quit") => {
                 return Some(Courtesy {
                     reply: OK,
@@ -206,6 +209,12 @@ impl Client {
             false => write_length(out, b'*', 2 * pairs),
         }
     }
+}
+
+fn no_transactions() -> Final {
+    let text =
+        "there are no transactions here, for nothing is changed; a pipeline does without (redis-py: transaction=False)";
+    refused(Code::Denied, text)
 }
 
 fn no_passwords() -> Final {

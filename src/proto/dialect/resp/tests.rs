@@ -275,6 +275,12 @@ fn what_clients_say_on_connecting_is_answered() {
     ] {
         assert_eq!(asked(words), reply, "{words:?}");
     }
+    for word in ["MULTI", "EXEC", "DISCARD"] {
+        assert!(
+            asked(&[word]).starts_with("-DENIED there are no transactions"),
+            "{word}"
+        );
+    }
     assert!(asked(&["CLIENT", "KILL", "x"]).starts_with("-BAD-ARG"));
     assert!(asked(&["CLIENT", "SETNAME", "a b"]).starts_with("-BAD-ARG"));
     assert!(asked(&["CONFIG", "SET", "save", "1"]).starts_with("-DENIED"));

@@ -1,0 +1,155 @@
+//! The clients of Redis against primed: redis-cli, redis-benchmark and redis-py, as their users call them.
+//!
+//! Ignored unless asked for, because they have to be installed (`.ci/run` does; redis-py into `target/redis-py`).
+
+mod support;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use support::{daemon, info};
+
+/// What a program prints, trimmed. `PORT` among its arguments is the daemon's.
+fn run(daemon: &primed::daemon::Handle, program: &str, args: &[&str], input: &str) -> String {
+    let port = daemon.addresses()[0].port().to_string();
+    let args = args.iter().map(|arg| if *arg == "PORT" { &port } else { *arg });
+    let packages = concat!(env!("CARGO_MANIFEST_DIR"), "/target/redis-py");
+    let mut child = Command::new(program)
+        .args(args)
+        .env("PYTHONPATH", packages)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program} is not installed: {error}"));
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let input = input.to_owned();
+    let writing = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().expect("it ends");
+    writing.join().expect("it does not panic").expect("it reads");
+    let text = String::from_utf8(output.stdout).expect("it prints text");
+    assert!(output.status.success(), "{program} failed: {text}");
+    text.trim().to_owned()
+}
+
+fn cli(daemon: &primed::daemon::Handle, request: &str) -> String {
+    let args: Vec<&str> = ["-p", "PORT"].into_iter().chain(request.split(' ')).collect();
+    run(daemon, "redis-cli", &args, "")
+}
+
+#[test]
+#[ignore = "needs redis-cli"]
+fn redis_cli_asks_in_resp2() {
+    let daemon = daemon();
+    for (request, answer) in [
+        ("nth 1e6", "15485863"),
+        ("100000", "1299709"),
+        ("isprime 2^127-1", "1"),
+        ("prev 2^64", "18446744073709551557"),
+        ("factor 360", "2\n2\n2\n3\n3\n5"),
+        ("primes 100 110", "101\n103\n107\n109"),
+        ("pi 1e13 deadline=60s progress=100ms", "346065536839"),
+        ("PING", "PONG"),
+        ("submit pi 1e12", "job=1"),
+        ("result 1", "37607912018"),
+    ] {
+        assert_eq!(cli(&daemon, request), answer, "{request}");
+    }
+    assert_eq!(cli(&daemon, "nht 5"), "UNKNOWN-VERB no verb 'nht'; did you mean 'nth'?");
+    assert!(cli(&daemon, "info").contains("\nworkers:2"));
+    // A script on standard input is one connection.
+    let script = "SELECT 0\nnth 5\nquit\n";
+    assert_eq!(run(&daemon, "redis-cli", &["-p", "PORT"], script), "OK\n11\nOK");
+}
+
+#[test]
+#[ignore = "needs redis-cli"]
+fn redis_cli_asks_in_resp3() {
+    let daemon = daemon();
+    assert_eq!(cli(&daemon, "-3 isprime 97"), "(true)");
+    assert_eq!(cli(&daemon, "-3 factor 360"), "2\n2\n2\n3\n3\n5");
+    let watched = cli(&daemon, "-3 --show-pushes yes pi 1e17 progress=100ms");
+    assert!(watched.ends_with("2623557157654233"), "{watched}");
+}
+
+#[test]
+#[ignore = "needs redis-cli"]
+fn redis_cli_pipes_a_hundred_thousand_requests() {
+    let daemon = daemon();
+    let requests: String = (0..100_000)
+        .map(|n| format!("*2\r\n$3\r\nnth\r\n$2\r\n{}\r\n", 10 + n % 16))
+        .collect();
+    let said = run(&daemon, "redis-cli", &["-p", "PORT", "--pipe"], &requests);
+    assert!(said.ends_with("errors: 0, replies: 100000"), "{said}");
+}
+
+#[test]
+#[ignore = "needs redis-benchmark"]
+fn redis_benchmark_measures_it() {
+    let daemon = daemon();
+    for test in [
+        &["-n", "20000", "-P", "16", "nth", "5"][..],
+        &["-n", "20000", "-P", "100", "-r", "16", "pi", "__rand_int__"],
+        &["-n", "2000", "-t", "ping_mbulk"],
+    ] {
+        let args: Vec<&str> = ["-p", "PORT", "--csv"].iter().chain(test).copied().collect();
+        let said = run(&daemon, "redis-benchmark", &args, "");
+        assert_eq!(said.lines().count(), 2, "{said}");
+    }
+    assert!(info(&daemon, "requests_total") >= 42_000);
+    assert_eq!(info(&daemon, "errors_total"), 0);
+}
+
+const SCRIPT: &str = r#"
+import sys, redis
+for protocol in (2, 3):
+    r = redis.Redis(port=int(sys.argv[1]), protocol=protocol, client_name="test", socket_timeout=60)
+    assert r.ping() and r.echo("x") == b"x"
+    assert r.client_id() > 0 and r.client_getname() in ("test", b"test")
+    assert r.execute_command("nth", 1000) == 7919
+    assert r.execute_command("isprime", 97) in ((1,) if protocol == 2 else (True,))
+    assert int(r.execute_command("prev", "2^64")) == 2**64 - 59
+    assert r.execute_command("factor", 360) == [2, 2, 2, 3, 3, 5]
+    assert r.execute_command("primes", 100, 110) == [101, 103, 107, 109]
+    assert r.execute_command("pi", "1e14", "progress=100ms") == 3204941750802
+    assert r.info()["workers"] == 2
+    pipeline = r.pipeline(transaction=False)
+    for n in range(10_000):
+        pipeline.execute_command("nth", 1 + n % 4)
+    assert pipeline.execute() == [2, 3, 5, 7] * 2_500
+    try:
+        r.execute_command("nht", 5)
+        raise SystemExit("an unknown verb was answered")
+    except redis.ResponseError as error:
+        assert str(error).startswith("UNKNOWN-VERB no verb 'nht'"), error
+    transaction = r.pipeline()
+    transaction.execute_command("nth", 5)
+    try:
+        transaction.execute()
+        raise SystemExit("a transaction was answered")
+    except redis.ResponseError as error:
+        assert "no transactions" in str(error), error
+    r.close()
+print("fine")
+"#;
+
+#[test]
+#[ignore = "needs redis-py"]
+fn the_example_of_the_documentation_runs() {
+    let daemon = daemon();
+    let page = include_str!("../docs/protocol.md");
+    let example = page
+        .split("```python\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let example = example
+        .expect("the page has an example")
+        .replace("7919,", "int(__import__('sys').argv[1]),");
+    let script = example + "\nprint(primes[-1])\n";
+    assert_eq!(run(&daemon, "python3", &["-c", &script, "PORT"], ""), "7919");
+}
+
+#[test]
+#[ignore = "needs redis-py"]
+fn redis_py_asks_in_both_and_pipelines() {
+    let daemon = daemon();
+    assert_eq!(run(&daemon, "python3", &["-c", SCRIPT, "PORT"], ""), "fine");
+}
