@@ -14,12 +14,10 @@
     )
 )]
 
-use bytes::BytesMut;
 use primed::job::{Reader, Writer};
-use primed::proto::{Frame, Line, LineCodec, MAX_DIGITS, Request, parse_number};
+use primed::proto::{Codec, Final, Frame, Line, MAX_DIGITS, Request, parse_number};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
-use tokio_util::codec::Decoder;
 
 const CORPUS: &str = include_str!("../fuzz/corpus");
 const DICTIONARY: &str = include_str!("../fuzz/dictionary");
@@ -111,27 +109,74 @@ fn fuzz(name: &str, target: impl Fn(&[u8])) {
     );
 }
 
+/// What a codec finds in input that comes in pieces of `step` bytes.
+fn frames(input: &[u8], limit: usize, step: usize) -> Vec<String> {
+    let (mut codec, mut held, mut found, mut from) = (Codec::new(limit, 1), Vec::new(), Vec::new(), 0);
+    loop {
+        let piece = &input[from..(from + step).min(input.len())];
+        from += piece.len();
+        held.extend_from_slice(piece);
+        loop {
+            let (used, frame) = codec.next(&held, from == input.len());
+            let Some(frame) = frame else {
+                held.drain(..used);
+                break;
+            };
+            found.push(format!("{frame:?}"));
+            if matches!(frame, Frame::Answer { is_last: true, .. }) {
+                return found;
+            }
+            held.drain(..used);
+        }
+        // A request of RESP has at most 64 words, each behind a length.
+        assert!(held.len() <= limit + 65 * 24, "{} bytes held", held.len());
+        if from == input.len() {
+            assert!(held.is_empty(), "{held:?} is left");
+            return found;
+        }
+    }
+}
+
 #[cfg_attr(not(fuzzing), test)]
-pub(crate) fn codec_gives_one_frame_a_line_and_holds_no_more_than_its_limit() {
+pub(crate) fn codec_finds_the_same_in_any_pieces_and_holds_no_more_than_its_limit() {
     fuzz("codec", |input| {
         let limit = usize::from(input.first().copied().unwrap_or_default());
         let step = 1 + usize::from(input.last().copied().unwrap_or_default());
-        let (mut codec, mut buffer, mut frames) = (LineCodec::new(limit), BytesMut::new(), 0);
-        for piece in input.chunks(step) {
-            buffer.extend_from_slice(piece);
-            while let Some(frame) = codec.decode(&mut buffer).expect("the codec never fails") {
-                frames += 1;
-                assert!(!matches!(&frame, Frame::Line(line) if line.len() > limit || line.contains(&b'\n')));
+        assert_eq!(frames(input, limit, step), frames(input, limit, input.len().max(1)));
+    });
+}
+
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn resp_is_answered_or_skipped_but_never_taken_for_a_line() {
+    fuzz("resp", |input| {
+        let words = input.split(|byte| byte.is_ascii_whitespace());
+        let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
+        let mut whole = format!("*{}\r\n", words.len()).into_bytes();
+        for word in &words {
+            whole.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            whole.extend_from_slice(word);
+            whole.extend_from_slice(b"\r\n");
+        }
+        let mut codec = Codec::new(4096, 1);
+        let (used, frame) = codec.next(&whole, true);
+        match frame {
+            None => assert!(words.is_empty(), "{words:?} was not answered"),
+            Some(Frame::Answer {
+                reply: Final::Reply(Err(_)),
+                is_last: false,
+                ..
+            }) => {}
+            Some(Frame::Answer { is_last, .. }) => assert!(!is_last || words[0].eq_ignore_ascii_case(b"quit")),
+            Some(Frame::Request(request)) => {
+                assert!(request.manner.dialect.is_strict());
+                assert!(words.iter().all(|word| word.iter().all(u8::is_ascii_graphic)));
             }
-            assert!(buffer.len() <= limit + 1, "{} bytes held", buffer.len());
         }
-        while let Some(frame) = codec.decode_eof(&mut buffer).expect("the codec never fails") {
-            frames += 1;
-            assert!(!matches!(&frame, Frame::Unfinished(line) if line.len() > limit));
-        }
-        let ends = input.iter().filter(|byte| **byte == b'\n').count();
-        let rest = usize::from(input.last().is_some_and(|byte| *byte != b'\n'));
-        assert_eq!(frames, ends + rest, "one frame a line");
+        let skipped = codec.next(&whole[used..], true);
+        assert!(
+            skipped.1.is_none() && used + skipped.0 == whole.len(),
+            "it goes on behind the request"
+        );
     });
 }
 
@@ -142,7 +187,7 @@ pub(crate) fn requests_are_made_of_words_of_their_line() {
             assert!(input.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
             assert!(!request.verb.is_empty() && request.args.len() + request.options.len() < Request::MAX_WORDS + 1);
             assert!(request.args.iter().all(|word| !word.contains([' ', '\t'])));
-            if request.is_bare {
+            if request.manner.is_bare {
                 assert_eq!((request.verb, request.args.len()), ("nth", 1));
             }
         }

@@ -118,3 +118,21 @@ fn every_file_opens_with_what_it_is_for() {
         }
     }
 }
+
+#[test]
+fn examples_and_the_crate_outside_use_only_the_interface() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = sources(&root.join("examples"));
+    // It makes a file of the repository, and belongs to the inside.
+    files.retain(|path| !path.ends_with("nth_table.rs"));
+    files.extend(sources(&root.join("tests/extension/src")));
+    files.extend(sources(&root.join("tests/extension/tests")));
+    assert!(files.len() >= 10, "the examples are gone");
+    for path in files {
+        let text = fs::read_to_string(&path).expect("a source file is readable");
+        for room in ROOMS.iter().filter(|room| **room != "client") {
+            let reached = format!("primed::{room}");
+            assert!(!text.contains(&reached), "{} reaches into {reached}", path.display());
+        }
+    }
+}
