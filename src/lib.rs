@@ -7,7 +7,7 @@
 //!
 //! | room | its job |
 //! |---|---|
-//! | [`cli`] | the command: `serve ask eval demo` |
+//! | [`cli`] | the command: `serve ask eval demo bench` |
 //! | [`client`] | [`Client`] asks a running daemon |
 //! | [`daemon`] | starts the rooms bottom-up, drains them top-down; [`Daemon`] puts one together |
 //! | [`server`] | the listener and session actors |

@@ -1,10 +1,12 @@
-//! The command line: `serve ask eval demo`. Values go to standard output, everything else to standard error.
+//! The command line: `serve ask eval demo bench`. Values go to standard output, everything else to standard error.
 //!
 //! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
 
 mod ask;
+mod bench;
 mod connect;
 mod demo;
+mod descriptors;
 mod eval;
 mod print;
 mod prompt;
@@ -46,6 +48,8 @@ enum Command {
     Eval(eval::Eval),
     /// Show that long questions do not delay short ones: a daemon, a client, a chart
     Demo(demo::Demo),
+    /// Load a server and measure: requests a second, latencies, errors
+    Bench(bench::Bench),
 }
 
 /// Runs the command that the arguments name.
@@ -59,6 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Ask(ask) => ask.run(),
         Command::Eval(eval) => eval.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Bench(bench) => bench.run(),
     };
     result.unwrap_or_else(|error| {
         // Whoever reads our output has had enough: that is no failure.

@@ -1,5 +1,6 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
+use super::descriptors;
 use crate::Daemon;
 use crate::daemon::Signals;
 use crate::engine::Policy;
@@ -73,6 +74,24 @@ struct LimitFlags {
 }
 
 impl LimitFlags {
+    /// Makes room for as many connections as the system allows, and says if they are fewer than the limit.
+    fn check_descriptors(&self) {
+        let Some(files) = descriptors::raise_limit() else {
+            return;
+        };
+        let connections = descriptors::connections_within(files);
+        if connections < self.max_connections {
+            tracing::warn!(
+                files,
+                connections,
+                max_connections = self.max_connections,
+                "the system lets this process have too few files open for so many connections; more are turned away (ulimit -Hn, LimitNOFILE=)"
+            );
+        } else {
+            tracing::info!(files, max_connections = self.max_connections, "room for connections");
+        }
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             max_connections: self.max_connections,
@@ -99,6 +118,7 @@ impl LimitFlags {
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         start_logging(self.log.as_deref())?;
+        self.limits.check_descriptors();
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
         let daemon = Daemon::new()
             .policy(self.limits.policy(workers.map_or(1, NonZeroUsize::get)))

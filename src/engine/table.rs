@@ -542,6 +542,10 @@ impl Table {
                 self.express.charge(client, cost);
                 self.end(id, &Ok(value));
             }
+            Outcome::Refused(failure) => {
+                self.express.charge(client, cost);
+                self.end(id, &Err(failure));
+            }
             Outcome::Untouched(job) => {
                 entry.stage = Stage::Queued(job);
                 self.express.push(client, id, 0);

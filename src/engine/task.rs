@@ -1,7 +1,7 @@
 //! What travels between the table and the workers: a task, and what became of it. Plain data.
 
 use crate::job::{AnyPartial, AnyPlan, AnySlice, Job};
-use crate::proto::Value;
+use crate::proto::{Failure, Value};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub(super) struct Done {
 pub(super) enum Outcome {
     /// The express slice was enough.
     Answered(Value),
+    /// The question was wrong.
+    Refused(Failure),
     /// The express slice was not enough; here is the plan.
     Unfinished(Box<dyn AnyPlan>, Job),
     /// The worker had no time to begin it.

@@ -181,13 +181,13 @@ fn run(load: Load, cancel: &AtomicBool, clock: &impl Clock) -> Outcome {
     let over = || cancel.load(Relaxed) || clock.wall() - begun >= limit;
     let budget = Budget::new(&over);
     let outcome = catch_unwind(AssertUnwindSafe(|| match load {
-        Load::Begin(job) => {
-            let mut plan = job.plan();
-            match plan.advance(budget) {
+        Load::Begin(job) => match job.plan() {
+            Err(failure) => Outcome::Refused(failure),
+            Ok(mut plan) => match plan.advance(budget) {
                 Some(value) => Outcome::Answered(value),
                 None => Outcome::Unfinished(plan, job),
-            }
-        }
+            },
+        },
         Load::Slice(slice) => Outcome::Partial(slice(budget)),
     }));
     outcome.unwrap_or_else(|payload| {

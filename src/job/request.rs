@@ -1,20 +1,29 @@
 //! A job that can be handed over: a title and the way to make its plan. Knows nothing of who asks or who runs it.
 
 use super::AnyPlan;
+use crate::proto::Failure;
 use std::fmt;
 
 /// Work that was asked for and is not begun.
 pub struct Job {
-    /// The question in its one canonical spelling, e.g. `pi 1000000`. Two jobs of one title have the same answer.
+    /// The question in its one canonical spelling, e.g. `pi 1000000`; or, if its numbers
+    /// are too long to be read at once, as it was asked. Two jobs of one title have the same answer.
     pub title: String,
     /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
     pub streams: bool,
-    make: Box<dyn Fn() -> Box<dyn AnyPlan> + Send>,
+    make: Box<MakePlan>,
 }
+
+type MakePlan = dyn Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send;
 
 impl Job {
     /// A job whose plan is made, where it will run, by `make`; again, if it had to make room for others before it was begun.
     pub fn new(title: String, make: impl Fn() -> Box<dyn AnyPlan> + Send + 'static) -> Self {
+        Self::fallible(title, move || Ok(make()))
+    }
+
+    /// The same for a question that may turn out to be wrong where it is worked on, because reading it takes long.
+    pub fn fallible(title: String, make: impl Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + 'static) -> Self {
         Self {
             title,
             streams: false,
@@ -29,7 +38,10 @@ impl Job {
     }
 
     /// Makes the plan.
-    pub fn plan(&self) -> Box<dyn AnyPlan> {
+    ///
+    /// # Errors
+    /// What is wrong with the question.
+    pub fn plan(&self) -> Result<Box<dyn AnyPlan>, Failure> {
         (self.make)()
     }
 }

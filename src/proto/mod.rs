@@ -14,7 +14,7 @@ mod value;
 pub use code::{Code, Failure};
 pub use codec::{Frame, LineCodec};
 pub use conversation::{Conversation, DuplicateTag, Place};
-pub use number::{MAX_DIGITS, NumberError, parse_number};
+pub use number::{MAX_DIGITS, NumberError, parse_number, parse_short_number};
 pub use reply::{Interim, Reply};
 pub use request::{Line, Malformed, Request, Tag};
 pub use value::Value;

@@ -8,8 +8,21 @@ use thiserror::Error;
 /// one costs well under a millisecond.
 pub const MAX_DIGITS: usize = 10_000;
 
-/// Bits of the largest number of [`MAX_DIGITS`] digits: `ceil(10000 * log2(10))`.
-const MAX_BITS: usize = 33_220;
+/// How large a number may be.
+#[derive(Clone, Copy)]
+struct Limit {
+    digits: usize,
+    /// Bits of the largest number of so many digits: `ceil(digits * log2(10))`.
+    bits: usize,
+}
+
+const LONGEST: Limit = Limit {
+    digits: MAX_DIGITS,
+    bits: 33_220,
+};
+
+/// More than any number with a fast answer; read in a microsecond.
+const SHORT: Limit = Limit { digits: 100, bits: 333 };
 
 /// Why a text is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -36,11 +49,24 @@ pub enum NumberError {
 /// # Errors
 /// [`NumberError`] says what is wrong; nothing larger than [`MAX_DIGITS`] digits is ever computed.
 pub fn parse_number(text: &str) -> Result<Natural, NumberError> {
+    parse(text, LONGEST)
+}
+
+/// The same for a number of at most 100 digits that is not made of larger ones: whatever the text, it costs no more than to look at it,
+/// while a long number may cost a tenth of a millisecond.
+///
+/// # Errors
+/// As [`parse_number`]; [`NumberError::TooBig`] says nothing of the right limit.
+pub fn parse_short_number(text: &str) -> Result<Natural, NumberError> {
+    parse(text, SHORT)
+}
+
+fn parse(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     if let Some(word) = parse_word(text.as_bytes()) {
         return Ok(Natural::from(word));
     }
     if let Some(rest) = text.strip_prefix('-') {
-        return Err(negative_or_malformed(rest));
+        return Err(negative_or_malformed(rest, limit));
     }
     // A sign right behind an `e` belongs to the exponent.
     let split = text
@@ -48,9 +74,9 @@ pub fn parse_number(text: &str) -> Result<Natural, NumberError> {
         .skip(1)
         .find(|&(at, c)| matches!(c, '+' | '-') && !matches!(text.as_bytes()[at - 1], b'e' | b'E'));
     let number = match split {
-        None => parse_term(text)?,
+        None => parse_term(text, limit)?,
         Some((at, sign)) => {
-            let (left, right) = (parse_term(&text[..at])?, parse_term(&text[at + 1..])?);
+            let (left, right) = (parse_term(&text[..at], limit)?, parse_term(&text[at + 1..], limit)?);
             match sign {
                 '+' => left + right,
                 _ if right > left => return Err(NumberError::Negative),
@@ -58,7 +84,7 @@ pub fn parse_number(text: &str) -> Result<Natural, NumberError> {
             }
         }
     };
-    within_limit(number)
+    within(number, limit)
 }
 
 /// The common case, without an allocation: up to 19 digits and nothing else.
@@ -73,87 +99,86 @@ fn parse_word(text: &[u8]) -> Option<u64> {
 }
 
 /// One sign only: a line of thousands of them must not recurse thousands of times.
-fn negative_or_malformed(rest: &str) -> NumberError {
-    match rest.starts_with('-') || parse_number(rest).is_err() {
+fn negative_or_malformed(rest: &str, limit: Limit) -> NumberError {
+    match rest.starts_with('-') || parse(rest, limit).is_err() {
         true => NumberError::Malformed,
         false => NumberError::Negative,
     }
 }
 
-fn within_limit(number: Natural) -> Result<Natural, NumberError> {
-    // 2^33220 has 10,001 digits, so the bound in bits is checked against the digits only at the very edge.
-    if number.bit_len() < MAX_BITS || (number.bit_len() == MAX_BITS && number < Natural::from(10u8).pow(MAX_DIGITS)) {
+fn within(number: Natural, Limit { digits, bits }: Limit) -> Result<Natural, NumberError> {
+    // A number of so many bits may have one digit too many, so the digits are looked at only at the very edge.
+    if number.bit_len() < bits || (number.bit_len() == bits && number < Natural::from(10u8).pow(digits)) {
         Ok(number)
     } else {
         Err(NumberError::TooBig)
     }
 }
 
-fn parse_term(text: &str) -> Result<Natural, NumberError> {
+fn parse_term(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     if let Some((base, exponent)) = text.split_once("**").or_else(|| text.split_once('^')) {
-        return power(&parse_digits(base)?, &parse_digits(exponent)?);
+        return power(&parse_digits(base, limit)?, &parse_digits(exponent, limit)?, limit);
     }
     match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => parse_scientific(mantissa, exponent.strip_prefix('+').unwrap_or(exponent)),
-        None if text.contains('.') => Err(fraction_or_malformed(text)),
-        None => parse_digits(text),
+        Some((mantissa, exponent)) => parse_scientific(mantissa, exponent.strip_prefix('+').unwrap_or(exponent), limit),
+        None if text.contains('.') => Err(fraction_or_malformed(text, limit)),
+        None => parse_digits(text, limit),
     }
 }
 
-fn parse_scientific(mantissa: &str, exponent: &str) -> Result<Natural, NumberError> {
+fn parse_scientific(mantissa: &str, exponent: &str, limit: Limit) -> Result<Natural, NumberError> {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-    parse_digits(whole)?;
-    parse_digits(fraction)?;
+    parse_digits(whole, limit)?;
+    parse_digits(fraction, limit)?;
     if let Some(positive) = exponent.strip_prefix('-') {
-        parse_digits(positive)?;
+        parse_digits(positive, limit)?;
         return Err(NumberError::Fraction);
     }
-    let exponent = parse_digits(exponent)?;
+    let exponent = parse_digits(exponent, limit)?;
     let shift = usize::try_from(&exponent).map_err(|_| NumberError::TooBig)?;
     let fraction = fraction.trim_end_matches('0');
     let zeros = shift.checked_sub(fraction.len()).ok_or(NumberError::Fraction)?;
     let digits = if fraction.is_empty() {
-        parse_digits(whole)?
+        parse_digits(whole, limit)?
     } else {
-        parse_digits(&[whole, fraction].concat())?
+        parse_digits(&[whole, fraction].concat(), limit)?
     };
-    Ok(digits * power(&Natural::from(10u8), &Natural::from(zeros))?)
+    Ok(digits * power(&Natural::from(10u8), &Natural::from(zeros), limit)?)
 }
 
-fn fraction_or_malformed(text: &str) -> NumberError {
+fn fraction_or_malformed(text: &str, limit: Limit) -> NumberError {
     match text.split_once('.') {
-        Some((whole, fraction)) if parse_digits(whole).is_ok() && parse_digits(fraction).is_ok() => {
+        Some((whole, fraction)) if parse_digits(whole, limit).is_ok() && parse_digits(fraction, limit).is_ok() => {
             NumberError::Fraction
         }
         _ => NumberError::Malformed,
     }
 }
 
-fn parse_digits(text: &str) -> Result<Natural, NumberError> {
+fn parse_digits(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     let bytes = text.as_bytes();
     let edges_are_digits =
         bytes.first().is_some_and(u8::is_ascii_digit) && bytes.last().is_some_and(u8::is_ascii_digit);
     if !edges_are_digits || !bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b'_') {
         return Err(NumberError::Malformed);
     }
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let digits = digits.trim_start_matches('0');
-    match digits.len() {
+    let text = text.trim_start_matches(['0', '_']);
+    match text.bytes().filter(u8::is_ascii_digit).count() {
         0 => Ok(Natural::ZERO),
-        1..=MAX_DIGITS => Natural::from_str_radix(digits, 10).map_err(|_| NumberError::Malformed),
-        _ => Err(NumberError::TooBig),
+        digits if digits > limit.digits => Err(NumberError::TooBig),
+        _ => Natural::from_str_radix(&text.replace('_', ""), 10).map_err(|_| NumberError::Malformed),
     }
 }
 
 /// `base ^ exponent`, refused before it is computed if it cannot fit.
-fn power(base: &Natural, exponent: &Natural) -> Result<Natural, NumberError> {
+fn power(base: &Natural, exponent: &Natural, limit: Limit) -> Result<Natural, NumberError> {
     if *base <= Natural::ONE && *exponent > Natural::ZERO {
         return Ok(base.clone());
     }
     let exponent = usize::try_from(exponent).map_err(|_| NumberError::TooBig)?;
     let least_bits = (base.bit_len() - usize::from(!base.is_zero())).checked_mul(exponent);
     match least_bits {
-        Some(bits) if bits <= MAX_BITS => Ok(base.pow(exponent)),
+        Some(bits) if bits <= limit.bits => Ok(base.pow(exponent)),
         _ => Err(NumberError::TooBig),
     }
 }
@@ -224,5 +249,15 @@ mod tests {
         assert_eq!(read(&"9".repeat(MAX_DIGITS)).map(|n| n.len()), Ok(MAX_DIGITS));
         assert_eq!(read(&"9".repeat(MAX_DIGITS + 1)), Err(NumberError::TooBig));
         assert_eq!(read("1^999999999").as_deref(), Ok("1"));
+    }
+
+    #[test]
+    fn a_short_number_is_read_alike_and_a_long_one_left_alone() {
+        for text in ["1e6", "2^127-1", "10^100-1", "0_000e3", "1.5", "2-3", "1x"] {
+            assert_eq!(parse_short_number(text), parse_number(text), "{text}");
+        }
+        for text in ["1e100", "10^100", "2^5000-2^5000", &"7".repeat(101)] {
+            assert_eq!(parse_short_number(text), Err(NumberError::TooBig), "{text}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Verbs about primes: `nth pi count primes isprime next prev factor`.
 
 use super::call::shortened;
-use super::{Call, Registry, Step, Verb};
-use crate::job::{Method, Query};
+use super::{Call, Registry, Step, Style, Verb};
+use crate::job::{Job, Method, Query};
 use crate::primes::{MAX_NTH, Natural};
-use crate::proto::Failure;
+use crate::proto::{Failure, NumberError, parse_number, parse_short_number};
 
 pub(super) fn register(registry: &mut Registry) {
     for verb in VERBS {
@@ -18,7 +18,15 @@ struct Arithmetic {
     usage: &'static str,
     about: &'static str,
     details: &'static [&'static str],
-    read: fn(&Call<'_>) -> Result<Query, Failure>,
+    read: Read,
+}
+
+/// How the arguments are read.
+enum Read {
+    /// At once: all of them are short.
+    AtOnce(fn(&Call<'_>) -> Result<Query, Failure>),
+    /// One number N of any length. Where the session runs, a long one would keep others waiting: that one is read by a worker.
+    Number(fn(Style, Natural) -> Result<Query, Failure>),
 }
 
 impl Verb for Arithmetic {
@@ -39,8 +47,38 @@ impl Verb for Arithmetic {
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
-        (self.read)(call).map(Step::from)
+        let query = match self.read {
+            Read::AtOnce(read) => read(call)?,
+            Read::Number(query) => {
+                call.only(1, &[])?;
+                let (style, text) = (call.style(), call.required(0, "N")?);
+                match parse_if_short(text) {
+                    Ok(n) => query(style, n)?,
+                    Err(NumberError::TooBig) => return Ok(Step::Job(long(style, text.to_owned(), query))),
+                    Err(error) => return Err(style.bad_number("N", text, error)),
+                }
+            }
+        };
+        Ok(query.into())
     }
+}
+
+/// Reads a number if that is a matter of microseconds; `TooBig` if not.
+fn parse_if_short(text: &str) -> Result<Natural, NumberError> {
+    const SHORT: usize = 256;
+    match text.len() {
+        0..=SHORT => parse_short_number(text),
+        _ => Err(NumberError::TooBig),
+    }
+}
+
+/// The job that reads a long number and then answers the question about it.
+fn long(style: Style, text: String, query: fn(Style, Natural) -> Result<Query, Failure>) -> Job {
+    let title = format!("{} {text}", style.name);
+    Job::fallible(title, move || {
+        let n = parse_number(&text).map_err(|error| style.bad_number("N", &text, error))?;
+        Ok(query(style, n)?.plan())
+    })
 }
 
 const WORD_LIMIT: &str = "2^64-1";
@@ -54,7 +92,7 @@ const VERBS: [Arithmetic; 8] = [
             "N is from 1 to 425656284035217743, whose prime is the last one below 2^64.",
             "nth 1e6 -> OK 15485863",
         ],
-        read: read_nth,
+        read: Read::AtOnce(read_nth),
     },
     Arithmetic {
         name: "pi",
@@ -64,10 +102,10 @@ const VERBS: [Arithmetic; 8] = [
             "X is below 2^64. It is counted by Gourdon's method, on all cores, without sieving up to X.",
             "pi 1e12 -> OK 37607912018",
         ],
-        read: |call| {
+        read: Read::AtOnce(|call| {
             call.only(1, &[])?;
             Ok(Query::Pi(call.at_most(0, "X", u64::MAX, WORD_LIMIT)?))
-        },
+        }),
     },
     Arithmetic {
         name: "count",
@@ -77,7 +115,7 @@ const VERBS: [Arithmetic; 8] = [
             "method=sieve looks at every number; auto (the default) takes the faster way.",
             "count 100 110 -> OK 4",
         ],
-        read: |call| {
+        read: Read::AtOnce(|call| {
             call.only(2, &["method"])?;
             let (low, last) = read_range(call)?;
             let method = match call.option("method") {
@@ -89,7 +127,7 @@ const VERBS: [Arithmetic; 8] = [
                 }
             };
             Ok(Query::Count { low, last, method })
-        },
+        }),
     },
     Arithmetic {
         name: "primes",
@@ -100,11 +138,11 @@ const VERBS: [Arithmetic; 8] = [
             "primes 100 110 -> = 101 103 107 109",
             "                  OK 4",
         ],
-        read: |call| {
+        read: Read::AtOnce(|call| {
             call.only(2, &[])?;
             let (low, last) = read_range(call)?;
             Ok(Query::Primes { low, last })
-        },
+        }),
     },
     Arithmetic {
         name: "isprime",
@@ -115,47 +153,39 @@ const VERBS: [Arithmetic; 8] = [
             "no exception is known.",
             "isprime 2^127-1 -> OK yes",
         ],
-        read: |call| {
-            call.only(1, &[])?;
-            Ok(Query::IsPrime(call.natural(0, "N")?))
-        },
+        read: Read::Number(|_, n| Ok(Query::IsPrime(n))),
     },
     Arithmetic {
         name: "next",
         usage: "next N",
         about: "the smallest prime above N",
         details: &["N may have up to 10000 digits.", "next 1e18 -> OK 1000000000000000003"],
-        read: |call| {
-            call.only(1, &[])?;
-            Ok(Query::Next(call.natural(0, "N")?))
-        },
+        read: Read::Number(|_, n| Ok(Query::Next(n))),
     },
     Arithmetic {
         name: "prev",
         usage: "prev N",
         about: "the largest prime below N",
         details: &["N may have up to 10000 digits.", "prev 2^64 -> OK 18446744073709551557"],
-        read: |call| {
-            call.only(1, &[])?;
-            let n = call.natural(0, "N")?;
+        read: Read::Number(|style, n| {
             if n <= Natural::from(2u8) {
-                return Err(call.bad_arg(format_args!("no prime is below {n}; N is to be at least 3")));
+                return Err(style.bad_arg(format_args!("no prime is below {n}; N is to be at least 3")));
             }
             Ok(Query::Prev(n))
-        },
+        }),
     },
     Arithmetic {
         name: "factor",
         usage: "factor N",
         about: "the prime factors of N, ascending, each as often as it divides N",
         details: &["N is from 1 to 2^128-1.", "factor 360 -> OK 2 2 2 3 3 5"],
-        read: |call| {
+        read: Read::AtOnce(|call| {
             call.only(1, &[])?;
             match call.at_most(0, "N", u128::MAX, "2^128-1")? {
                 0 => Err(call.bad_arg("every prime divides 0; N is to be at least 1")),
                 n => Ok(Query::Factor(n)),
             }
-        },
+        }),
     },
 ];
 
@@ -192,17 +222,20 @@ mod tests {
     use std::sync::Arc;
     use std::time::Instant;
 
-    /// What a line comes to: `=answer`, `job title`, or the error.
-    fn said(line: &str) -> String {
-        let facts = Facts {
+    fn facts() -> Facts {
+        Facts {
             metrics: Arc::new(Metrics::default()),
             started: Instant::now(),
             workers: 1,
-        };
+        }
+    }
+
+    /// What a line comes to: `=answer`, `job title`, or the error.
+    fn said(line: &str) -> String {
         let Ok(Line::Request(request)) = Request::parse(line.as_bytes()) else {
             panic!("{line} is no request");
         };
-        match Registry::default().call(&request, &facts) {
+        match Registry::default().call(&request, &facts()) {
             Ok((Step::Answer(Value::Number(number)), _)) => format!("={number}"),
             Ok((Step::Answer(value), _)) => format!("={value:?}"),
             Ok((Step::Job(job), _)) => format!("job {}", job.title),
@@ -267,7 +300,6 @@ mod tests {
             ("nth 425656284035217744", "425656284035217743"),
             ("factor 2^128", "2^128-1"),
             ("count 0 2^65", "2^64"),
-            ("isprime 10^10000", "10000 digits"),
         ] {
             let said = said(line);
             assert!(
@@ -275,6 +307,37 @@ mod tests {
                 "{line}: {said}"
             );
         }
+    }
+
+    #[test]
+    fn a_long_number_is_read_by_whoever_works_on_it() {
+        let long = |line: &str| {
+            let Ok(Line::Request(request)) = Request::parse(line.as_bytes()) else {
+                panic!("{line} is no request");
+            };
+            match Registry::default().call(&request, &facts()) {
+                Ok((Step::Job(job), _)) if job.title == line => match job.plan() {
+                    Ok(_) => "a plan".to_owned(),
+                    Err(failure) => failure.to_string(),
+                },
+                other => panic!("{line}: {other:?}"),
+            }
+        };
+        assert_eq!(long("isprime 1e9999"), "a plan");
+        assert_eq!(
+            long("isprime 10^10000"),
+            "too-big :isprime: N: a number may have at most 10000 digits"
+        );
+        assert_eq!(
+            long("next 2^5000-2^5001"),
+            "bad-arg :next: N is '2^5000-2^5001': numbers here are not negative; write 'next N'"
+        );
+        assert_eq!(
+            long("prev 1e200-1e200"),
+            "bad-arg :prev: no prime is below 0; N is to be at least 3; write 'prev N'"
+        );
+        let rubbish = format!("isprime {}x", "7".repeat(300));
+        assert!(long(&rubbish).starts_with("bad-arg :isprime: N is '777"));
     }
 
     #[test]

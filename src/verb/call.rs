@@ -3,7 +3,7 @@
 use super::{Registry, Step, Verb};
 use crate::metrics::Metrics;
 use crate::primes::Natural;
-use crate::proto::{Code, Failure, NumberError, Request, parse_number};
+use crate::proto::{Code, Failure, NumberError, Request, parse_short_number};
 use std::time::{Duration, Instant};
 
 /// What verbs about the daemon itself may know of it.
@@ -62,24 +62,19 @@ impl<'a> Call<'a> {
         self.request.args.join(" ")
     }
 
-    /// A number of any size within the protocol's limit.
+    /// An argument as it was typed, if it is there.
     ///
     /// # Errors
-    /// `bad-arg` if it is missing or no number, `too-big` beyond the limit.
-    pub fn natural(&self, index: usize, name: &str) -> Result<Natural, Failure> {
-        let text = self
-            .arg(index)
-            .ok_or_else(|| self.bad_arg(format_args!("{name} is missing")))?;
-        parse_number(text).map_err(|error| match error {
-            NumberError::TooBig => Failure::new(Code::TooBig, format!("{}: {name}: {error}", self.verb.name())),
-            _ => self.bad_arg(format_args!("{name} is '{}': {error}", shortened(text))),
-        })
+    /// `bad-arg` if it is missing.
+    pub fn required(&self, index: usize, name: &str) -> Result<&'a str, Failure> {
+        self.arg(index)
+            .ok_or_else(|| self.bad_arg(format_args!("{name} is missing")))
     }
 
     /// A number of at most `max`; `limit` says so in words.
     ///
     /// # Errors
-    /// As [`natural`](Self::natural), and `too-big` beyond `max`.
+    /// `bad-arg` if it is missing or no number, `too-big` beyond `max`.
     pub fn at_most<N: Copy + Into<Natural> + TryFrom<Natural> + PartialOrd>(
         &self,
         index: usize,
@@ -87,13 +82,21 @@ impl<'a> Call<'a> {
         max: N,
         limit: &str,
     ) -> Result<N, Failure> {
-        let number = self.natural(index, name)?;
-        N::try_from(number).ok().filter(|number| *number <= max).ok_or_else(|| {
+        let text = self.required(index, name)?;
+        let too_big = || {
             Failure::new(
                 Code::TooBig,
                 format!("{}: {name} may be at most {limit}", self.verb.name()),
             )
-        })
+        };
+        match parse_short_number(text) {
+            Ok(number) => N::try_from(number)
+                .ok()
+                .filter(|number| *number <= max)
+                .ok_or_else(too_big),
+            Err(NumberError::TooBig) => Err(too_big()),
+            Err(error) => Err(self.style().bad_number(name, text, error)),
+        }
     }
 
     /// Checks that there are no more arguments than these, and no options but these and the ones every request takes.
@@ -174,8 +177,39 @@ impl<'a> Call<'a> {
 
     /// The failure that says what is wrong with an argument, and how the verb is written.
     pub fn bad_arg(&self, what: impl std::fmt::Display) -> Failure {
-        let text = format!("{}: {what}; write '{}'", self.verb.name(), self.verb.usage());
-        Failure::new(Code::BadArg, text)
+        self.style().bad_arg(what)
+    }
+
+    /// How its verb is written, to be kept for later.
+    pub fn style(&self) -> Style {
+        Style {
+            name: self.verb.name(),
+            usage: self.verb.usage(),
+        }
+    }
+}
+
+/// How a verb is written: what failures about its arguments say.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// The verb.
+    pub name: &'static str,
+    usage: &'static str,
+}
+
+impl Style {
+    /// The failure that says what is wrong with an argument, and how the verb is written.
+    pub fn bad_arg(&self, what: impl std::fmt::Display) -> Failure {
+        let Self { name, usage } = self;
+        Failure::new(Code::BadArg, format!("{name}: {what}; write '{usage}'"))
+    }
+
+    /// The failure for the argument `name`, typed as `text`, that is no number we take.
+    pub fn bad_number(&self, name: &str, text: &str, error: NumberError) -> Failure {
+        match error {
+            NumberError::TooBig => Failure::new(Code::TooBig, format!("{}: {name}: {error}", self.name)),
+            _ => self.bad_arg(format_args!("{name} is '{}': {error}", shortened(text))),
+        }
     }
 }
 

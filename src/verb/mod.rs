@@ -13,7 +13,7 @@ mod jobs;
 mod registry;
 mod service;
 
-pub use call::{Call, Facts, Terms};
+pub use call::{Call, Facts, Style, Terms};
 pub use engine::{Engine, Question};
 pub use registry::Registry;
 

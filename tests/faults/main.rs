@@ -10,6 +10,7 @@ mod support;
 
 mod crowds;
 mod endings;
+mod floods;
 mod hostile;
 mod served;
 mod unread;

@@ -141,3 +141,10 @@ pub(crate) fn time_until(what: &str, holds: impl FnMut() -> bool) -> Duration {
     until(what, holds);
     begun.elapsed()
 }
+
+/// The time that this share of all times does not exceed.
+pub(crate) fn percentile(times: &mut [Duration], share: f64) -> Duration {
+    times.sort_unstable();
+    let rank = (times.len() as f64 * share).ceil() as usize;
+    times[rank.clamp(1, times.len()) - 1]
+}

@@ -53,7 +53,7 @@ mod tests {
             .collect();
         for cut in [0, 1, 7, 8, 63, 64, 65, 1000, 5000] {
             let bytes = &bytes[..cut];
-            let expected = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
+            let expected: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
             assert_eq!(count_ones(bytes), expected);
             assert_eq!(count_ones_portable(bytes), expected);
             #[cfg(target_arch = "x86_64")]

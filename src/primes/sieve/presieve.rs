@@ -132,16 +132,17 @@ mod tests {
             std::array::from_fn(|i| std::array::from_fn(|k| !(1 << ((i * 7 + k * k) % 29 % 8))));
         let blocks: [&[u8; BLOCK]; 16] = std::array::from_fn(|i| &blocks[i]);
         let expected: [u8; BLOCK] = std::array::from_fn(|k| blocks.iter().fold(!0, |all, block| all & block[k]));
-        let mut out = [0; BLOCK];
-        and_all(&mut out, blocks);
-        assert_eq!(out, expected);
-        and_all_portable(&mut out, blocks);
-        assert_eq!(out, expected);
+        let check = |and_all: fn(&mut [u8; BLOCK], [&[u8; BLOCK]; 16])| {
+            let mut out = [0; BLOCK];
+            and_all(&mut out, blocks);
+            assert_eq!(out, expected);
+        };
+        check(and_all);
+        check(and_all_portable);
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the feature was just detected.
-            unsafe { and_all_avx2(&mut out, blocks) };
-            assert_eq!(out, expected);
+            check(|out, blocks| unsafe { and_all_avx2(out, blocks) });
         }
     }
 

@@ -1,0 +1,25 @@
+//! How many files and sockets the process may have open: each connection is one. Raises the limit as far as it may.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What a daemon or a client holds open beside its connections: standard streams, epolls, wakers, listeners, a reserve.
+const BESIDE: u64 = 32;
+
+/// Raises the limit to what the system allows this process without asking anybody; gives the limit in force, `None` for none.
+pub(super) fn raise_limit() -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => maximum,
+        // It may be forbidden where the process is confined; then the old limit holds.
+        Err(_) => current,
+    }
+}
+
+/// How many connections a limit leaves room for.
+pub(super) fn connections_within(limit: u64) -> usize {
+    usize::try_from(limit.saturating_sub(BESIDE)).unwrap_or(usize::MAX)
+}
