@@ -31,4 +31,7 @@ pub mod verb;
 
 pub use client::Client;
 pub use daemon::Daemon;
-pub use verb::Engine;
+pub use engine::{Asked, Policy, Responder, RowError, Token};
+pub use proto::{Code, Failure, Value};
+pub use server::Limits;
+pub use verb::{Blocking, Call, Engine, Host, Step, Verb, define};

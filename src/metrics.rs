@@ -1,6 +1,7 @@
-//! Counters that every room adds to and `info` shows. No I/O, no locks.
+//! Counters that every room adds to and `info` shows. No I/O; no lock but for the list of lanes, taken once a lane.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the daemon has done since it started.
 #[derive(Debug, Default)]
@@ -23,4 +24,43 @@ pub struct Metrics {
     pub cpu_us: AtomicU64,
     /// Worker threads that died and were replaced.
     pub threads_replaced: AtomicU64,
+    /// Lanes of plugged-in verbs that have been called.
+    lanes: Mutex<Vec<Arc<LaneMetrics>>>,
+}
+
+impl Metrics {
+    /// The lanes of plugged-in verbs, in the order in which they were first called.
+    pub fn lanes(&self) -> Vec<Arc<LaneMetrics>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows one more lane.
+    pub fn add_lane(&self, lane: Arc<LaneMetrics>) {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+    }
+}
+
+/// What a lane of plugged-in verbs has done.
+#[derive(Debug)]
+pub struct LaneMetrics {
+    /// Its name.
+    pub name: &'static str,
+    /// Calls handed out since the start.
+    pub calls: AtomicU64,
+    /// Calls under way, also those that nobody waits for any more.
+    pub running: AtomicU64,
+    /// Calls that wait for their turn.
+    pub waiting: AtomicU64,
+}
+
+impl LaneMetrics {
+    /// A lane that has done nothing yet.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            calls: AtomicU64::new(0),
+            running: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
+        }
+    }
 }

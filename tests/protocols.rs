@@ -404,6 +404,9 @@ fn the_program_around_the_daemon_asks_without_a_socket_and_what_it_drops_is_canc
         }
         assert_eq!(primes, 78_498);
 
+        // Who waits for the reply only does not keep it waiting for the rows to be taken.
+        assert_eq!(engine.request("primes 0 1e6").await, Ok(78_498.into()));
+
         let mut long = engine
             .ask(Query::Pi(1 << 60))
             .progress(Duration::from_millis(100))

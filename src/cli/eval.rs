@@ -2,10 +2,10 @@
 
 use super::print::Printer;
 use crate::client::Heard;
-use crate::engine::{Ask, Event, Grant, News, Order, Policy, Scheduler, Submit};
+use crate::engine::{Ask, Event, Grant, News, Order, Policy, Scheduler, Submit, Work};
 use crate::metrics::Metrics;
 use crate::proto::{Conversation, Failure, Interim, Line, Request};
-use crate::verb::{Facts, Registry, Step};
+use crate::verb::{Facts, Registry, Step, Terms};
 use actix::prelude::*;
 use bytes::BytesMut;
 use std::io::{BufWriter, Stdout};
@@ -43,16 +43,8 @@ impl Eval {
             Ok(None) => {}
             Ok(Some((Step::Answer(value), _))) => print(&mut printer, Event::Final(Ok(value)))?,
             Ok(Some((Step::Rows(rows), _))) => print(&mut printer, Event::Interim(Interim::Rows(rows)))?,
-            Ok(Some((Step::Job(job), terms))) => {
-                let order = Order {
-                    place: PLACE,
-                    ask: Ask::Answer(job),
-                    deadline: terms.deadline.map(|wait| Instant::now() + wait),
-                    progress: terms.progress,
-                    rows: ROWS,
-                };
-                System::new().block_on(play(order, workers, &mut printer))?;
-            }
+            Ok(Some((Step::Job(job), terms))) => play(job.into(), terms, workers, &mut printer)?,
+            Ok(Some((Step::Errand(errand), terms))) => play(errand.into(), terms, workers, &mut printer)?,
             Ok(Some((Step::Ask(_) | Step::Cancel(_), _))) => {
                 anyhow::bail!("only a daemon keeps jobs; start one with 'primed serve'");
             }
@@ -63,7 +55,7 @@ impl Eval {
     }
 }
 
-fn call(line: &str, workers: usize) -> Result<Option<(Step, crate::verb::Terms)>, Failure> {
+fn call(line: &str, workers: usize) -> Result<Option<(Step, Terms)>, Failure> {
     let facts = Facts {
         metrics: Arc::new(Metrics::default()),
         started: Instant::now(),
@@ -95,7 +87,18 @@ impl Handler<News> for Ear {
     }
 }
 
-async fn play(order: Order, workers: usize, printer: &mut Printer<BufWriter<Stdout>>) -> anyhow::Result<()> {
+fn play(work: Work, terms: Terms, workers: usize, printer: &mut Printer<BufWriter<Stdout>>) -> anyhow::Result<()> {
+    let order = Order {
+        place: PLACE,
+        ask: Ask::Answer(work),
+        deadline: terms.deadline.map(|wait| Instant::now() + wait),
+        progress: terms.progress,
+        rows: ROWS,
+    };
+    System::new().block_on(hear(order, workers, printer))
+}
+
+async fn hear(order: Order, workers: usize, printer: &mut Printer<BufWriter<Stdout>>) -> anyhow::Result<()> {
     let policy = Policy {
         workers,
         ..Policy::default()

@@ -4,9 +4,13 @@
 //! recipient that came with the request. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is).
 //! Knows plans, not what they compute; knows failures, not how they are spelt.
 
+mod caught;
 mod desk;
+mod errand;
 mod fairness;
+mod host;
 mod pool;
+mod responder;
 mod scheduler;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -16,7 +20,10 @@ mod tickets;
 mod worker;
 
 pub use desk::{Answer, Asker, Desk, Events};
+pub use errand::{Errand, OwnLane, Token, Work};
 pub use fairness::ClientId;
+pub use host::Asked;
+pub use responder::{Responder, RowError};
 pub use scheduler::{Cancel, Drain, Grant, Leave, News, Scheduler, Submit};
 pub use table::{Ask, Event, Order, Place, Policy};
 pub use tickets::TicketId;

@@ -1,23 +1,27 @@
 //! The pool: which workers there are, which are free, and a new thread for each that died. Knows no queue.
 
+use super::table::LaneId;
 use super::task::Task;
 use super::worker::{Finished, Lane, Run, Ticket, WorkerId};
 use actix::prelude::*;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Starts a worker of a lane, and says where to send it what it is to run.
 pub(super) type Hire = Box<dyn Fn(Lane) -> Recipient<Run>>;
 
-/// The workers of both lanes, each with an address of its own, so that each can be told apart and replaced.
+/// The workers of all lanes, each with an address of its own, so that each can be told apart and replaced.
 pub(super) struct Pool {
     hire: Hire,
     express: LaneWorkers,
     bulk: LaneWorkers,
+    own: HashMap<LaneId, LaneWorkers>,
     back: Arc<Recipient<Finished>>,
     /// Threads replaced so far.
     pub(super) replaced: u64,
 }
 
+#[derive(Default)]
 struct LaneWorkers {
     workers: Vec<(Recipient<Run>, u64)>,
     free: Vec<usize>,
@@ -38,6 +42,7 @@ impl Pool {
         Self {
             express: LaneWorkers::new(Lane::Express, count, &hire),
             bulk: LaneWorkers::new(Lane::Bulk, count, &hire),
+            own: HashMap::new(),
             hire,
             back: Arc::new(back),
             replaced: 0,
@@ -48,7 +53,16 @@ impl Pool {
         match lane {
             Lane::Express => &mut self.express,
             Lane::Bulk => &mut self.bulk,
+            Lane::Own(lane) => self.own.entry(lane).or_default(),
         }
+    }
+
+    /// Starts the workers of a lane of errands, unless they have been.
+    pub(super) fn open(&mut self, lane: LaneId, threads: usize) {
+        let hire = &self.hire;
+        self.own
+            .entry(lane)
+            .or_insert_with(|| LaneWorkers::new(Lane::Own(lane), threads, hire));
     }
 
     /// How many workers of a lane are free.

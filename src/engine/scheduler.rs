@@ -1,8 +1,12 @@
 //! The scheduler actor: orders in, tasks out to the pool, news back to whoever asked. Every decision is made in `table`.
 
+use super::errand::{ErrandLoad, Token};
 use super::fairness::ClientId;
+use super::host::Calls;
 use super::pool::{Hire, Pool};
-use super::table::{Event, Order, Place, Policy, Table};
+use super::responder::{Responder, Said};
+use super::table::{Event, HandedOut, LaneId, Order, Place, Policy, Table};
+use super::task::{Load, Task};
 use super::worker::{self, Finished, Lane};
 use crate::metrics::Metrics;
 use actix::prelude::*;
@@ -71,6 +75,12 @@ pub struct Scheduler {
     table: Table,
     hire: Option<Hire>,
     pool: Option<Pool>,
+    /// The actors of lanes that have met their first call.
+    hosts: HashMap<LaneId, Calls>,
+    /// Where these send their answers.
+    said: Option<Arc<Recipient<Said>>>,
+    /// How many lanes the metrics know.
+    lanes_shown: usize,
     clients: HashMap<ClientId, Arc<Recipient<News>>>,
     alarm: Option<(Instant, SpawnHandle)>,
     metrics: Arc<Metrics>,
@@ -89,6 +99,9 @@ impl Scheduler {
             table: Table::new(policy, now()),
             hire: Some(hire),
             pool: None,
+            hosts: HashMap::new(),
+            said: None,
+            lanes_shown: 0,
             clients: HashMap::new(),
             alarm: None,
             metrics,
@@ -98,9 +111,16 @@ impl Scheduler {
     /// After anything has happened: hands out work, tells the news, sets the alarm.
     fn turn(&mut self, context: &mut Context<Self>) {
         self.hand_out();
+        self.hand_out_errands(context);
         self.tell();
         self.set_alarm(context);
         self.metrics.jobs.store(self.table.len() as u64, Relaxed);
+        for (index, lane) in self.table.lane_metrics().enumerate() {
+            if index == self.lanes_shown {
+                self.metrics.add_lane(lane.clone());
+                self.lanes_shown += 1;
+            }
+        }
     }
 
     fn hand_out(&mut self) {
@@ -119,6 +139,48 @@ impl Scheduler {
             };
             if pool.run(Lane::Bulk, vec![task]).is_err() {
                 break;
+            }
+        }
+    }
+
+    /// Hands out errands, as far as their lanes have slots.
+    fn hand_out_errands(&mut self, context: &mut Context<Self>) {
+        while let Some(errand) = self.table.next_errand() {
+            let HandedOut {
+                job,
+                lane,
+                client,
+                line,
+                load,
+            } = errand;
+            let spec = self.table.lane_spec(lane);
+            match load {
+                ErrandLoad::Blocking(work) => {
+                    let task = Task {
+                        job,
+                        cancel: Arc::default(),
+                        load: Load::Blocking(work, Token(line)),
+                    };
+                    if let Some(pool) = &mut self.pool {
+                        pool.open(lane, spec.slots);
+                        // A slot is a worker, so there is one that is free.
+                        let _ = pool.run(Lane::Own(lane), vec![task]);
+                    }
+                }
+                ErrandLoad::Call(delivery) => {
+                    let back = self.said.get_or_insert_with(|| Arc::new(context.address().recipient()));
+                    let responder = Responder {
+                        job,
+                        client,
+                        line,
+                        back: Some(back.clone()),
+                    };
+                    if let Some(start) = &spec.actor {
+                        let host = self.hosts.entry(lane).or_insert_with(start);
+                        // If the host's thread is gone, the call comes back at once: its responder is dropped.
+                        let _ = host.send((delivery, responder));
+                    }
+                }
             }
         }
     }
@@ -197,7 +259,10 @@ impl Handler<Finished> for Scheduler {
         } = finished;
         let now = now();
         for done in done {
-            self.metrics.slices.fetch_add(1, Relaxed);
+            match worker.lane {
+                Lane::Own(_) => self.table.free_slot(done.job, now),
+                Lane::Express | Lane::Bulk => drop(self.metrics.slices.fetch_add(1, Relaxed)),
+            }
             self.metrics
                 .cpu_us
                 .fetch_add(u64::try_from(done.cpu.as_micros()).unwrap_or(u64::MAX), Relaxed);
@@ -207,6 +272,15 @@ impl Handler<Finished> for Scheduler {
             pool.freed(worker, thread_died);
             self.metrics.threads_replaced.store(pool.replaced, Relaxed);
         }
+        self.turn(context);
+    }
+}
+
+impl Handler<Said> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Said { job, what }: Said, context: &mut Self::Context) {
+        self.table.said(job, what, now());
         self.turn(context);
     }
 }

@@ -1,7 +1,8 @@
 //! What travels between the table and the workers: a task, and what became of it. Plain data.
 
+use super::errand::{Blocking, Token};
 use crate::job::{AnyPartial, AnyPlan, AnySlice, Job};
-use crate::proto::{Failure, Value};
+use crate::proto::{Failure, Reply, Value};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(super) enum Load {
     Begin(Job),
     /// One slice of its plan.
     Slice(AnySlice),
+    /// Code that blocks its thread, in a lane of its own.
+    Blocking(Blocking, Token),
 }
 
 /// What became of a task.
@@ -43,6 +46,8 @@ pub(super) enum Outcome {
     Untouched(Job),
     /// A slice of the plan.
     Partial(AnyPartial),
+    /// What blocking code came to.
+    Replied(Reply),
     /// It panicked.
     Panicked,
 }

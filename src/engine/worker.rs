@@ -3,10 +3,11 @@
 //! Knows no queue and no client. What it is handed travels in a [`Ticket`]; a ticket that is dropped without an answer tells the
 //! pool that the thread itself died.
 
+use super::caught::caught;
+use super::table::LaneId;
 use super::task::{Done, JobId, Load, Outcome, Task};
 use crate::job::Budget;
 use actix::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -18,13 +19,15 @@ const EXPRESS_PACK: Duration = Duration::from_micros(500);
 /// How long a slice of a long job may take: a few hundred times its hand-over, and short enough to be a good moment to stop.
 const BULK_SLICE: Duration = Duration::from_millis(2);
 
-/// The two kinds of workers.
+/// The kinds of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
     /// First slices, at normal priority.
     Express,
     /// All further slices, at the lowest priority that still shares (nice 19; idle scheduling would starve).
     Bulk,
+    /// Blocking code of a lane of its own, at the priority of bulk workers.
+    Own(LaneId),
 }
 
 /// Names a worker: its lane, its place in the lane, and which thread in that place it is.
@@ -104,7 +107,7 @@ impl Ticket {
         for Task { job, load, .. } in self.tasks.by_ref() {
             let outcome = match load {
                 Load::Begin(fresh) => Outcome::Untouched(fresh),
-                Load::Slice(_) => Outcome::Panicked,
+                Load::Slice(_) | Load::Blocking(..) => Outcome::Panicked,
             };
             self.done.push(Done {
                 job,
@@ -153,7 +156,7 @@ impl Actor for Worker {
     type Context = SyncContext<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        if self.lane == Lane::Bulk {
+        if self.lane != Lane::Express {
             lower_priority();
         }
     }
@@ -175,12 +178,12 @@ impl Handler<Run> for Worker {
 fn run(load: Load, cancel: &AtomicBool, clock: &impl Clock) -> Outcome {
     let limit = match load {
         Load::Begin(_) => EXPRESS_SLICE,
-        Load::Slice(_) => BULK_SLICE,
+        Load::Slice(_) | Load::Blocking(..) => BULK_SLICE,
     };
     let begun = clock.wall();
     let over = || cancel.load(Relaxed) || clock.wall() - begun >= limit;
     let budget = Budget::new(&over);
-    let outcome = catch_unwind(AssertUnwindSafe(|| match load {
+    let outcome = caught(|| match load {
         Load::Begin(job) => match job.plan() {
             Err(failure) => Outcome::Refused(failure),
             Ok(mut plan) => match plan.advance(budget) {
@@ -189,12 +192,9 @@ fn run(load: Load, cancel: &AtomicBool, clock: &impl Clock) -> Outcome {
             },
         },
         Load::Slice(slice) => Outcome::Partial(slice(budget)),
-    }));
-    outcome.unwrap_or_else(|payload| {
-        // Dropping a payload may panic again, outside of the catch.
-        std::mem::forget(payload);
-        Outcome::Panicked
-    })
+        Load::Blocking(work, token) => Outcome::Replied(work(&token)),
+    });
+    outcome.unwrap_or(Outcome::Panicked)
 }
 
 /// The time of this thread, since it was looked at for the first time.
@@ -219,7 +219,7 @@ impl Clock for ThreadClock {
 fn lower_priority() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), 19) {
-        tracing::warn!(%error, "bulk workers keep their normal priority: short requests may wait longer beside long ones");
+        tracing::warn!(%error, "workers keep their normal priority: short requests may wait longer beside long ones");
     }
 }
 

@@ -18,15 +18,33 @@ pub enum Value {
     Text(String),
 }
 
-impl From<u64> for Value {
-    fn from(n: u64) -> Self {
-        Self::Number(Natural::from(n))
+impl From<()> for Value {
+    fn from((): ()) -> Self {
+        Self::Nothing
     }
 }
 
 impl From<bool> for Value {
-    fn from(yes: bool) -> Self {
-        Self::Truth(yes)
+    fn from(truth: bool) -> Self {
+        Self::Truth(truth)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<u64> for Value {
+    fn from(n: u64) -> Self {
+        Self::Number(Natural::from(n))
     }
 }
 

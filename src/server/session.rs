@@ -281,7 +281,8 @@ impl Session {
                     .answer_rows(tag, is_bare, rows, Ok(Value::Nothing), &mut self.unsent);
                 self.count(true);
             }
-            Ok((Step::Job(job), terms)) => self.order(tag, is_bare, Ask::Answer(job), terms),
+            Ok((Step::Job(job), terms)) => self.order(tag, is_bare, Ask::Answer(job.into()), terms),
+            Ok((Step::Errand(errand), terms)) => self.order(tag, is_bare, Ask::Answer(errand.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(tag, is_bare, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(tag, &target, context),
             Ok((Step::Quit, _)) => {
@@ -296,7 +297,7 @@ impl Session {
             unreachable!("the tag was free a moment ago");
         };
         let mut rows = 0;
-        if matches!(&ask, Ask::Answer(job) if job.streams) {
+        if matches!(&ask, Ask::Answer(work) if work.streams()) {
             let may_stream = |stream: &&Stream| self.conversation.may_stream(stream.place);
             if self.conversation.may_stream(place) && self.streams.iter().filter(may_stream).count() < MAX_STREAMS {
                 rows = ROWS_GRANTED;

@@ -81,8 +81,6 @@ fn long(style: Style, text: String, query: fn(Style, Natural) -> Result<Query, F
     })
 }
 
-const WORD_LIMIT: &str = "2^64-1";
-
 const VERBS: [Arithmetic; 8] = [
     Arithmetic {
         name: "nth",
@@ -104,7 +102,7 @@ const VERBS: [Arithmetic; 8] = [
         ],
         read: Read::AtOnce(|call| {
             call.only(1, &[])?;
-            Ok(Query::Pi(call.at_most(0, "X", u64::MAX, WORD_LIMIT)?))
+            Ok(Query::Pi(call.number(0, "X")?))
         }),
     },
     Arithmetic {

@@ -57,6 +57,11 @@ impl<'a> Call<'a> {
         self.request.args.get(index).copied()
     }
 
+    /// The question as `jobs` shows it: the verb and its arguments.
+    pub fn title(&self) -> String {
+        [self.verb.name(), &self.words()].join(" ")
+    }
+
     /// The arguments as they were typed.
     pub fn words(&self) -> String {
         self.request.args.join(" ")
@@ -69,6 +74,14 @@ impl<'a> Call<'a> {
     pub fn required(&self, index: usize, name: &str) -> Result<&'a str, Failure> {
         self.arg(index)
             .ok_or_else(|| self.bad_arg(format_args!("{name} is missing")))
+    }
+
+    /// A number below 2^64.
+    ///
+    /// # Errors
+    /// As [`natural`](Self::natural), and `too-big` beyond.
+    pub fn number(&self, index: usize, name: &str) -> Result<u64, Failure> {
+        self.at_most(index, name, u64::MAX, "2^64-1")
     }
 
     /// A number of at most `max`; `limit` says so in words.

@@ -137,7 +137,8 @@ impl From<Result<(Step, Terms), Failure>> for Asked {
             Err(failure) => known(Err(failure)),
             Ok((Step::Answer(value), _)) => known(Ok(value)),
             Ok((Step::Rows(rows), _)) => Self::Known(rows, Ok(Value::Nothing)),
-            Ok((Step::Job(job), terms)) => Self::Asked(Ask::Answer(job), terms),
+            Ok((Step::Job(job), terms)) => Self::Asked(Ask::Answer(job.into()), terms),
+            Ok((Step::Errand(errand), terms)) => Self::Asked(Ask::Answer(errand.into()), terms),
             Ok((Step::Ask(ask), terms)) => Self::Asked(ask, terms),
             Ok((Step::Cancel(_) | Step::Quit, _)) => {
                 let text = "only a connection has tags and can quit; drop the question to cancel it";

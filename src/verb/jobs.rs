@@ -49,7 +49,9 @@ impl Verb for Submit {
         let title = call.words();
         match call.inner()? {
             Step::Job(job) if job.streams => Err(call.bad_arg("rows are not kept; ask for them directly")),
-            Step::Job(job) => Ok(Step::Ask(Ask::Keep(job))),
+            Step::Job(job) => Ok(Step::Ask(Ask::Keep(job.into()))),
+            Step::Errand(errand) if errand.streams => Err(call.bad_arg("rows are not kept; ask for them directly")),
+            Step::Errand(errand) => Ok(Step::Ask(Ask::Keep(errand.into()))),
             Step::Answer(value) => Ok(Step::Ask(Ask::KeepKnown { title, value })),
             _ => Err(call.bad_arg(format_args!("'{}' is no work", shortened(&title)))),
         }

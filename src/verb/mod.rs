@@ -7,17 +7,23 @@
 //! Knows the wire's words, the jobs and what can be asked of the engine; knows no socket and no session.
 
 mod arithmetic;
+mod blocking;
 mod call;
+mod define;
 mod engine;
+mod host;
 mod jobs;
 mod registry;
 mod service;
 
+pub use blocking::Blocking;
 pub use call::{Call, Facts, Style, Terms};
+pub use define::{Defined, define};
 pub use engine::{Engine, Question};
+pub use host::Host;
 pub use registry::Registry;
 
-use crate::engine::Ask;
+use crate::engine::{Ask, Errand};
 use crate::job::Job;
 use crate::proto::{Failure, Tag, Value};
 
@@ -53,6 +59,8 @@ pub enum Step {
     Rows(Vec<String>),
     /// Work for the engine.
     Job(Job),
+    /// Work for a lane of its own: made by [`Host`] and [`Blocking`].
+    Errand(Errand),
     /// Something else that the engine does, about submitted jobs.
     Ask(Ask),
     /// Stop the request of this session that bears the tag.

@@ -159,6 +159,14 @@ impl Verb for Info {
         ];
         let mut rows = vec![format!("version={}", env!("CARGO_PKG_VERSION"))];
         rows.extend(counters.iter().map(|(key, value)| format!("{key}={value}")));
+        for lane in metrics.lanes() {
+            let figures = [
+                ("calls_total", &lane.calls),
+                ("running", &lane.running),
+                ("waiting", &lane.waiting),
+            ];
+            rows.extend(figures.map(|(key, figure)| format!("lane_{}_{key}={}", lane.name, figure.load(Relaxed))));
+        }
         Ok(Step::Rows(rows))
     }
 }

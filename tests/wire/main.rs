@@ -4,6 +4,7 @@
 mod support;
 
 mod answers;
+mod doors;
 mod ends;
 mod jobs;
 mod rubbish;

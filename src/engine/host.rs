@@ -1,0 +1,152 @@
+//! A host: the thread of a plugged-in actor, and who starts a new actor when the old one panics. Knows no job and no client.
+//!
+//! actix's own supervisor restarts an actor that stops, not one that panics. So a host polls its actor itself, catches the panic
+//! where it happens, and makes a new one by the factory. It gives the actor one call at a time and polls it before the next:
+//! so whoever waits in line does not pay for the call before.
+
+use super::caught::caught;
+use super::errand::{Errand, OwnLane};
+use super::responder::Responder;
+use actix::prelude::*;
+use std::any::Any;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// An actor that fails before it has had a call, again and again, is started anew after pauses between these.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Hands a call to the actor whose address it is given.
+pub(super) type Delivery = Box<dyn FnOnce(&dyn Any, Responder) + Send>;
+
+/// The way to a host. As long as its lane bounds the calls under way, it is bounded too.
+pub(super) type Calls = UnboundedSender<(Delivery, Responder)>;
+
+/// What an actor of yours is asked: a question of your own type, and how to answer it.
+#[derive(Debug)]
+pub struct Asked<M> {
+    /// What the verb made of its arguments.
+    pub question: M,
+    /// How to answer.
+    pub responder: Responder,
+}
+
+impl<M> Message for Asked<M> {
+    type Result = ();
+}
+
+impl OwnLane {
+    /// A lane of calls to an actor on a thread of its own, made by `factory`, and again whenever it panics or stops.
+    pub fn of_actor<A>(
+        name: &'static str,
+        at_once: usize,
+        max_waiting: usize,
+        factory: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self
+    where
+        A: Actor<Context = Context<A>>,
+    {
+        let factory = Arc::new(factory);
+        let start = move || {
+            let (sender, calls) = unbounded_channel();
+            let factory = factory.clone();
+            let arbiter = Arbiter::new();
+            arbiter.spawn_fn(move || {
+                actix_rt::spawn(async move {
+                    supervise(name, &*factory, calls).await;
+                    Arbiter::current().stop();
+                });
+            });
+            sender
+        };
+        Self {
+            name,
+            slots: at_once.max(1),
+            max_waiting,
+            actor: Some(Box::new(start)),
+        }
+    }
+}
+
+impl Errand {
+    /// A call of the actor `A` that this lane was made for.
+    ///
+    /// # Panics
+    /// When it is delivered, if the lane is of another actor.
+    pub fn ask<A, M>(lane: Arc<OwnLane>, title: String, streams: bool, question: M) -> Self
+    where
+        A: Actor<Context = Context<A>> + Handler<Asked<M>>,
+        M: Send + 'static,
+    {
+        let deliver = move |address: &dyn Any, responder| {
+            let address: &Addr<A> = address
+                .downcast_ref()
+                .expect("a lane of an actor has calls of that actor");
+            address.do_send(Asked { question, responder });
+        };
+        Self::call(lane, title, streams, Box::new(deliver))
+    }
+}
+
+/// Keeps an actor alive until there are no more calls.
+async fn supervise<A>(name: &str, factory: &impl Fn() -> A, mut calls: UnboundedReceiver<(Delivery, Responder)>)
+where
+    A: Actor<Context = Context<A>>,
+{
+    let mut pause = SHORTEST_PAUSE;
+    while let Ended::Failed { was_called } = live(factory, &mut calls).await {
+        tracing::error!(actor = name, "the actor panicked or stopped; a new one takes its place");
+        if was_called {
+            // One call, one failure: whoever comes next need not wait for it.
+            pause = SHORTEST_PAUSE;
+            continue;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+enum Ended {
+    /// The daemon is gone.
+    NoMoreCalls,
+    /// It panicked, or stopped by itself.
+    Failed { was_called: bool },
+}
+
+/// The life of one actor.
+async fn live<A>(factory: &impl Fn() -> A, calls: &mut UnboundedReceiver<(Delivery, Responder)>) -> Ended
+where
+    A: Actor<Context = Context<A>>,
+{
+    let mut was_called = false;
+    let Ok((address, mut actor)) = caught(|| {
+        let context = Context::<A>::new();
+        (context.address(), Box::pin(context.into_future(factory())))
+    }) else {
+        return Ended::Failed { was_called };
+    };
+    let ended = poll_fn(|task| {
+        loop {
+            match caught(|| Pin::new(&mut actor).poll(task)) {
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(())) | Err(_) => return Poll::Ready(Ended::Failed { was_called }),
+            }
+            match calls.poll_recv(task) {
+                Poll::Ready(Some((deliver, responder))) => {
+                    was_called = true;
+                    deliver(&address, responder);
+                }
+                Poll::Ready(None) => return Poll::Ready(Ended::NoMoreCalls),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    });
+    let ended = ended.await;
+    // An actor that is dropped is polled once more by its context, to say goodbye; it may panic then, too.
+    let _ = caught(|| drop(actor));
+    ended
+}

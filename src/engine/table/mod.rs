@@ -1,0 +1,252 @@
+//! The table of jobs: what happens to each, and who waits for it. Plain data: time is an argument, news is a list.
+//!
+//! A job is `Queued` for its express slice, `Express` while that runs, and then, if it is not answered, `Bulk`: its plan is here
+//! and cuts slices for as many workers as are free. If there is no memory for it, it is `Parked` until there is, and then begun
+//! anew. Work that is no plan is an `Errand`, in a lane of its own. A job ends when it is answered, or when nobody waits for it any more: neither a client nor the ticket of a submitted job.
+//! Knows no actor, no thread and no socket.
+
+mod admission;
+mod errands;
+mod lanes;
+mod order;
+mod submitted;
+#[cfg(test)]
+mod tests;
+mod waiters;
+
+pub(super) use errands::{HandedOut, LaneId};
+pub use order::{Ask, Event, Order, Place, Policy};
+
+use super::errand::Work;
+use super::fairness::{ClientId, Fair};
+use super::task::JobId;
+use super::tickets::Tickets;
+use crate::job::Job;
+use crate::proto::{Code, Failure, Interim, Reply, Value};
+use errands::{ErrandState, LaneState, Slot};
+use lanes::Bulk;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use submitted::{WATCH_INTERVAL, job_id};
+use waiters::{Holder, Waiter};
+
+/// All jobs that are not answered.
+pub(in crate::engine) struct Table {
+    policy: Policy,
+    next_id: JobId,
+    jobs: HashMap<JobId, Entry>,
+    /// Long jobs by title, so that an equal question joins them.
+    long: HashMap<String, JobId>,
+    waiting: BTreeMap<Holder, JobId>,
+    /// How many jobs a client waits for or has submitted.
+    held: HashMap<ClientId, usize>,
+    /// Clients that have left while jobs which they submitted go on.
+    gone: HashSet<ClientId>,
+    tickets: Tickets,
+    alarms: BTreeSet<(Instant, Holder)>,
+    express: Fair<JobId>,
+    bulk: Fair<JobId>,
+    /// Long jobs for which there is no memory yet; clients take turns.
+    parked: Fair<JobId>,
+    /// Lanes of errands, in the order in which they were met.
+    lanes: Vec<LaneState>,
+    /// Slots of these that are taken.
+    slots: HashMap<JobId, Slot>,
+    /// Bytes that long jobs may hold.
+    memory: u64,
+    /// Bytes of the titles of all jobs.
+    titles: usize,
+    is_draining: bool,
+    now: Instant,
+    news: Vec<(ClientId, Place, Event)>,
+}
+
+struct Entry {
+    title: String,
+    streams: bool,
+    /// Whose share of the CPU it uses.
+    client: ClientId,
+    waiters: Vec<Waiter>,
+    cancel: Arc<AtomicBool>,
+    stage: Stage,
+    begun: Instant,
+    cpu: Duration,
+    /// Bytes set aside for its plan.
+    memory: u64,
+}
+
+enum Stage {
+    /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory.
+    Held(Work),
+    Queued(Job),
+    Express,
+    Parked(Job),
+    Bulk(Bulk),
+    Errand(ErrandState),
+}
+
+impl Table {
+    pub(in crate::engine) fn new(policy: Policy, now: Instant) -> Self {
+        Self {
+            policy,
+            next_id: 1,
+            jobs: HashMap::new(),
+            long: HashMap::new(),
+            waiting: BTreeMap::new(),
+            held: HashMap::new(),
+            gone: HashSet::new(),
+            tickets: Tickets::new(policy.max_finished, policy.max_finished_age),
+            alarms: BTreeSet::new(),
+            express: Fair::default(),
+            bulk: Fair::default(),
+            parked: Fair::default(),
+            lanes: Vec::new(),
+            slots: HashMap::new(),
+            memory: 0,
+            titles: 0,
+            is_draining: false,
+            now,
+            news: Vec::new(),
+        }
+    }
+
+    /// Takes in an order of a client.
+    pub(in crate::engine) fn submit(&mut self, client: ClientId, order: Order, now: Instant) {
+        self.now = now;
+        let place = order.place;
+        if let Err(failure) = self.take_in(client, order) {
+            self.tell(Holder::Client(client, place), Event::Final(Err(failure)));
+        }
+    }
+
+    fn take_in(&mut self, client: ClientId, order: Order) -> Result<(), Failure> {
+        let holder = Holder::Client(client, order.place);
+        let waiter = Waiter {
+            holder,
+            client,
+            watched: None,
+            deadline: order.deadline,
+            progress: order.progress,
+            due: order.progress.map(|every| self.now + every),
+            told: -1.0,
+            rows: order.rows,
+        };
+        match order.ask {
+            Ask::Answer(work) => self.hold(waiter, work).map(drop),
+            Ask::Keep(work) => self.keep(waiter, work),
+            Ask::KeepKnown { title, value } => {
+                let ticket = self.tickets.open(title, client, 0);
+                self.tickets.finish(ticket, Ok(value), Duration::ZERO, self.now);
+                self.tell(holder, Event::Final(Ok(job_id(ticket))));
+                Ok(())
+            }
+            Ask::Watch(ticket) => {
+                let every = waiter.progress.unwrap_or(WATCH_INTERVAL);
+                let due = Some(self.now + every);
+                let progress = Some(every);
+                self.watch(
+                    Waiter {
+                        progress,
+                        due,
+                        ..waiter
+                    },
+                    ticket,
+                )
+            }
+            Ask::Result(ticket) => self.watch(waiter, ticket),
+            Ask::Cancel(ticket) => {
+                self.cancel_ticket(ticket)?;
+                self.tell(holder, Event::Final(Ok(Value::Nothing)));
+                Ok(())
+            }
+            Ask::List => {
+                let rows = self.list();
+                self.tell(holder, Event::Interim(Interim::Rows(rows)));
+                self.tell(holder, Event::Final(Ok(Value::Nothing)));
+                Ok(())
+            }
+        }
+    }
+
+    /// From now on nothing new is taken in.
+    pub(in crate::engine) fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// What is to be told, since it was last asked.
+    pub(in crate::engine) fn take_news(&mut self) -> Vec<(ClientId, Place, Event)> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// How many jobs there are.
+    pub(in crate::engine) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    fn tell(&mut self, holder: Holder, event: Event) {
+        match (holder, event) {
+            (Holder::Client(client, place), event) => self.news.push((client, place, event)),
+            (Holder::Ticket(ticket), Event::Final(reply)) => {
+                self.tickets.finish(ticket, reply, Duration::ZERO, self.now);
+            }
+            (Holder::Ticket(_), Event::Interim(_)) => {}
+        }
+    }
+
+    /// Ends a job with one reply to all who wait.
+    fn end(&mut self, id: JobId, reply: &Reply) {
+        let Some(entry) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let cpu = entry.cpu;
+        for waiter in std::mem::take(&mut entry.waiters) {
+            self.let_go(&waiter);
+            match waiter.holder {
+                Holder::Ticket(ticket) => self.tickets.finish(ticket, reply.clone(), cpu, self.now),
+                holder => self.tell(holder, Event::Final(reply.clone())),
+            }
+        }
+        self.remove(id);
+    }
+
+    /// Ends a job whose plan or errand panicked, or stopped before it had its answer.
+    fn end_by_fault(&mut self, id: JobId) {
+        let title = self.jobs.get(&id).map(|entry| entry.title.clone()).unwrap_or_default();
+        tracing::error!(job = id, title, "it failed; its request gets an error");
+        let text = format!("'{title}' failed by a fault in the daemon; other requests are not touched");
+        self.end(id, &Err(Failure::new(Code::Internal, text)));
+    }
+
+    fn remove(&mut self, id: JobId) {
+        let Some(entry) = self.jobs.remove(&id) else {
+            return;
+        };
+        entry.cancel.store(true, Relaxed);
+        self.titles -= entry.title.len();
+        if self.long.get(&entry.title) == Some(&id) {
+            self.long.remove(&entry.title);
+        }
+        match entry.stage {
+            Stage::Parked(_) => return self.parked.remove(entry.client, id),
+            Stage::Queued(_) => self.express.remove(entry.client, id),
+            Stage::Held(_) | Stage::Express => {}
+            Stage::Bulk(_) => self.bulk.remove(entry.client, id),
+            Stage::Errand(errand) => {
+                errand.line().close();
+                self.lanes[errand.lane].waiting.remove(entry.client, id);
+            }
+        }
+        if entry.memory > 0 {
+            self.memory -= entry.memory;
+            self.unpark();
+        }
+    }
+}
+
+/// How long the rest will take, if it goes on as it went.
+fn eta(elapsed: Duration, done: f64) -> Option<Duration> {
+    let left = elapsed.as_secs_f64() * (1.0 - done) / done;
+    (done > 0.0).then(|| Duration::try_from_secs_f64(left).ok()).flatten()
+}

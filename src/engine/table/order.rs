@@ -1,0 +1,87 @@
+//! What is asked of the engine and what it tells, and the bounds it keeps. Plain data.
+
+use crate::engine::errand::Work;
+use crate::engine::tickets::TicketId;
+use crate::proto::{Interim, Reply, Value};
+use std::time::{Duration, Instant};
+
+/// Names a request among those of its client.
+pub type Place = u64;
+
+/// Something that is asked of the engine.
+#[derive(Debug)]
+pub struct Order {
+    /// Names the request among those of the client.
+    pub place: Place,
+    /// What is asked.
+    pub ask: Ask,
+    /// When the client no longer wants the answer.
+    pub deadline: Option<Instant>,
+    /// How often the client wants to hear how far it is.
+    pub progress: Option<Duration>,
+    /// How many rows may be sent before the client grants more.
+    pub rows: usize,
+}
+
+/// What can be asked of the engine.
+#[derive(Debug)]
+pub enum Ask {
+    /// The answer to some work, for as long as the client waits.
+    Answer(Work),
+    /// Work that goes on without its client; answered by its ID at once.
+    Keep(Work),
+    /// A submitted job whose answer was known.
+    KeepKnown {
+        /// The question.
+        title: String,
+        /// Its answer.
+        value: Value,
+    },
+    /// The progress of a submitted job, and then its answer.
+    Watch(TicketId),
+    /// The answer of a submitted job.
+    Result(TicketId),
+    /// The end of a submitted job.
+    Cancel(TicketId),
+    /// All jobs that are submitted or long, as rows.
+    List,
+}
+
+/// What the engine tells whoever asked.
+#[derive(Debug, PartialEq)]
+pub enum Event {
+    /// The final reply.
+    Final(Reply),
+    /// A line before it.
+    Interim(Interim),
+}
+
+/// The bounds of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Jobs held at once, queued and running. Beyond it, up to twice as many, only clients with less than an equal share are served.
+    pub max_jobs: usize,
+    /// The same for one client.
+    pub max_jobs_per_client: usize,
+    /// Bytes that all plans together may hold.
+    pub max_memory: u64,
+    /// Submitted jobs that are remembered after they have ended.
+    pub max_finished: usize,
+    /// How long they are remembered.
+    pub max_finished_age: Duration,
+    /// Threads that may run slices of one plan at once.
+    pub workers: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            max_jobs: 20_000,
+            max_jobs_per_client: 2_000,
+            max_memory: 2 << 30,
+            max_finished: 1_000,
+            max_finished_age: Duration::from_secs(3_600),
+            workers: 1,
+        }
+    }
+}

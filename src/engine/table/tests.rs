@@ -1,0 +1,512 @@
+//! The table driven by hand: no actor, no thread, and a clock that stands until it is moved.
+
+use super::*;
+use crate::engine::errand::{Errand, ErrandLoad, OwnLane};
+use crate::engine::task::{Done, Load, Outcome, Task};
+use crate::job::{Budget, Plan};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// What a plan of these tests does.
+#[derive(Clone, Copy)]
+struct Script {
+    slices: u64,
+    memory: u64,
+    /// One row for each slice, else none.
+    has_rows: bool,
+    panics_in_absorb: bool,
+}
+
+const PLAIN: Script = Script {
+    slices: 1,
+    memory: 1,
+    has_rows: false,
+    panics_in_absorb: false,
+};
+
+struct Scripted {
+    script: Script,
+    cut: u64,
+    absorbed: u64,
+    rows: Vec<String>,
+}
+
+impl Plan for Scripted {
+    type Slice = u64;
+    type Partial = u64;
+
+    fn cut(&mut self) -> Option<u64> {
+        let is_over = self.cut == self.script.slices || self.rows.len() >= 2;
+        (!is_over).then(|| {
+            self.cut += 1;
+            self.cut
+        })
+    }
+
+    fn run(slice: u64, _: Budget<'_>) -> u64 {
+        slice
+    }
+
+    fn absorb(&mut self, slice: u64) {
+        assert!(!self.script.panics_in_absorb, "as asked");
+        self.absorbed += 1;
+        if self.script.has_rows {
+            self.rows.push(slice.to_string());
+        }
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        (self.absorbed == self.script.slices && self.rows.is_empty()).then(|| self.absorbed.into())
+    }
+
+    fn progress(&self) -> f64 {
+        self.absorbed as f64 / self.script.slices as f64
+    }
+
+    fn memory(&self, _: usize) -> u64 {
+        self.script.memory
+    }
+
+    fn rows(&mut self, most: usize) -> Vec<String> {
+        self.rows.drain(..self.rows.len().min(most)).collect()
+    }
+}
+
+fn job(title: &str, script: Script) -> Work {
+    let make = move || -> Box<dyn crate::job::AnyPlan> {
+        Box::new(Scripted {
+            script,
+            cut: 0,
+            absorbed: 0,
+            rows: Vec::new(),
+        })
+    };
+    let job = Job::new(title.to_owned(), make);
+    Work::Plan(if script.has_rows { job.streaming() } else { job })
+}
+
+fn long(title: &str, slices: u64) -> Work {
+    job(title, Script { slices, ..PLAIN })
+}
+
+/// A table, and a clock.
+struct Play {
+    table: Table,
+    now: Instant,
+}
+
+impl Play {
+    fn new(policy: Policy) -> Self {
+        let now = Instant::now();
+        Self {
+            table: Table::new(policy, now),
+            now,
+        }
+    }
+
+    fn order(&mut self, client: ClientId, place: Place, ask: Ask, change: impl FnOnce(&mut Order)) {
+        let mut order = Order {
+            place,
+            ask,
+            deadline: None,
+            progress: None,
+            rows: 0,
+        };
+        change(&mut order);
+        self.table.submit(client, order, self.now);
+    }
+
+    fn ask(&mut self, client: ClientId, place: Place, work: Work) {
+        self.order(client, place, Ask::Answer(work), |_| {});
+    }
+
+    /// Plays a task as a worker whose slices each take 2 ms.
+    fn play(&mut self, task: Task) {
+        let over = || true;
+        let outcome = match task.load {
+            Load::Begin(job) => {
+                let mut plan = job.plan().expect("the question is sound");
+                match plan.advance(Budget::new(&over)) {
+                    Some(value) => Outcome::Answered(value),
+                    None => Outcome::Unfinished(plan, job),
+                }
+            }
+            Load::Slice(slice) => Outcome::Partial(slice(Budget::new(&over))),
+            Load::Blocking(..) => unreachable!("errands are handed out by themselves"),
+        };
+        self.done(task.job, outcome);
+    }
+
+    fn done(&mut self, job: JobId, outcome: Outcome) {
+        let cpu = 2 * MS;
+        self.table.finished(Done { job, outcome, cpu }, self.now);
+    }
+
+    /// Plays first slices until none waits.
+    fn express(&mut self) {
+        loop {
+            let tasks = self.table.next_express(1);
+            if tasks.is_empty() {
+                return;
+            }
+            for task in tasks {
+                self.play(task);
+            }
+        }
+    }
+
+    /// Plays one slice of a long job, and says of which.
+    fn bulk(&mut self) -> Option<JobId> {
+        let task = self.table.next_bulk()?;
+        let job = task.job;
+        self.play(task);
+        Some(job)
+    }
+
+    /// Plays until nothing is left to do.
+    fn play_out(&mut self) {
+        loop {
+            self.express();
+            if self.bulk().is_none() && self.table.express.len() == 0 {
+                return;
+            }
+        }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.table.tick(self.now);
+    }
+
+    /// What has been told since the last time, in short: `client/place what`.
+    fn heard(&mut self) -> Vec<String> {
+        let said = |(client, place, event): (ClientId, Place, Event)| match event {
+            Event::Final(Ok(Value::Number(number))) => format!("{client}/{place} ok {number}"),
+            Event::Final(Ok(Value::Text(text))) => format!("{client}/{place} ok {text}"),
+            Event::Final(Ok(_)) => format!("{client}/{place} ok"),
+            Event::Final(Err(failure)) => format!("{client}/{place} {}", failure.code),
+            Event::Interim(Interim::Progress { done, .. }) => format!("{client}/{place} {:.0}%", done * 100.0),
+            Event::Interim(Interim::Stalled(_)) => format!("{client}/{place} stalled"),
+            Event::Interim(Interim::Rows(rows)) => format!("{client}/{place} rows {}", rows.join(" ")),
+        };
+        self.table.take_news().into_iter().map(said).collect()
+    }
+}
+
+fn roomy() -> Play {
+    Play::new(Policy::default())
+}
+
+#[test]
+fn a_short_job_is_answered_by_its_first_slice_and_a_long_one_by_all_of_them() {
+    let mut play = roomy();
+    play.ask(1, 1, long("short", 1));
+    play.ask(1, 2, long("long", 9));
+    play.express();
+    assert_eq!(play.heard(), ["1/1 ok 1"]);
+    for _ in 0..8 {
+        assert!(play.bulk().is_some());
+    }
+    assert_eq!(play.heard(), ["1/2 ok 9"]);
+    assert_eq!(play.table.len(), 0);
+}
+
+#[test]
+fn a_client_may_have_so_many_jobs_and_all_clients_so_many() {
+    let mut play = Play::new(Policy {
+        max_jobs: 4,
+        max_jobs_per_client: 3,
+        ..Policy::default()
+    });
+    for place in 1..=4 {
+        play.ask(1, place, long("a", 9));
+    }
+    assert_eq!(play.heard(), ["1/4 busy"], "its own limit");
+    play.ask(2, 1, long("b", 9));
+    play.ask(2, 2, long("b", 9));
+    assert_eq!(play.heard(), ["2/2 busy"], "the table is full, and it has its share");
+    play.ask(3, 1, long("c", 9));
+    assert_eq!(
+        play.heard(),
+        [""; 0],
+        "who has nothing is taken in though the table is full"
+    );
+    play.play_out();
+    play.ask(1, 5, long("a", 1));
+    play.play_out();
+    assert!(play.heard().contains(&"1/5 ok 1".to_owned()));
+}
+
+#[test]
+fn clients_take_turns_by_slices_whatever_the_number_of_their_jobs() {
+    let mut play = roomy();
+    for place in 0..12 {
+        play.ask(1, place, long(&format!("one of many {place}"), 1_000));
+    }
+    play.ask(2, 0, long("the only one", 1_000));
+    play.express();
+    let only = play.table.long["the only one"];
+    let turns = (0..200).filter(|_| play.bulk() == Some(only)).count();
+    assert!((98..=102).contains(&turns), "{turns} of 200");
+}
+
+#[test]
+fn equal_long_questions_are_computed_once_and_each_is_answered() {
+    let mut play = roomy();
+    play.ask(1, 1, long("same", 5));
+    play.express();
+    play.ask(2, 1, long("same", 5));
+    play.ask(3, 1, long("same", 5));
+    assert_eq!(play.table.len(), 1);
+    play.table.cancel(1, 1, play.now);
+    play.play_out();
+    let mut heard = play.heard();
+    heard.sort();
+    assert_eq!(heard, ["1/1 cancelled", "2/1 ok 5", "3/1 ok 5"]);
+}
+
+#[test]
+fn equal_questions_that_turn_out_long_at_the_same_time_become_one() {
+    let mut play = roomy();
+    play.ask(1, 1, long("same", 5));
+    play.order(2, 1, Ask::Keep(long("same", 5)), |_| {});
+    play.express();
+    assert_eq!(play.table.len(), 1);
+    play.order(2, 2, Ask::Result(1), |_| {});
+    play.play_out();
+    assert_eq!(play.heard(), ["2/1 ok job=1", "1/1 ok 5", "2/2 ok 5"]);
+}
+
+#[test]
+fn what_is_cancelled_is_not_cut_any_more_and_what_comes_back_late_is_dropped() {
+    let mut play = roomy();
+    play.ask(1, 1, long("a", 9));
+    play.express();
+    let task = play.table.next_bulk().expect("there is more to do");
+    let cancel = task.cancel.clone();
+    play.table.cancel(1, 1, play.now);
+    assert!(cancel.load(Relaxed), "the slice under way is told");
+    assert!(play.table.next_bulk().is_none());
+    play.play(task);
+    play.table.cancel(1, 1, play.now);
+    assert_eq!(play.heard(), ["1/1 cancelled"]);
+}
+
+#[test]
+fn a_deadline_strikes_at_its_moment_and_not_before() {
+    let mut play = roomy();
+    let deadline = Some(play.now + 100 * MS);
+    play.order(1, 1, Ask::Answer(long("a", 9)), |order| order.deadline = deadline);
+    assert_eq!(play.table.next_alarm(), deadline);
+    play.express();
+    play.wait(99 * MS);
+    assert_eq!(play.heard(), [""; 0]);
+    play.wait(MS);
+    assert_eq!(play.heard(), ["1/1 deadline"]);
+    assert_eq!((play.table.len(), play.table.next_alarm()), (0, None));
+}
+
+#[test]
+fn progress_is_told_while_the_work_advances_and_else_that_it_stalls() {
+    let mut play = roomy();
+    play.order(1, 1, Ask::Answer(long("a", 10)), |order| {
+        order.progress = Some(1_000 * MS)
+    });
+    play.express();
+    for percent in [20, 30] {
+        play.bulk();
+        play.wait(1_000 * MS);
+        assert_eq!(play.heard(), [format!("1/1 {percent}%")]);
+    }
+    play.wait(1_000 * MS);
+    assert_eq!(play.heard(), ["1/1 stalled"]);
+}
+
+#[test]
+fn long_jobs_wait_for_memory_and_what_is_too_large_is_refused() {
+    let mut play = Play::new(Policy {
+        max_memory: 100,
+        ..Policy::default()
+    });
+    let sized = |title: &str, memory| {
+        let slices = 3;
+        job(
+            title,
+            Script {
+                slices,
+                memory,
+                ..PLAIN
+            },
+        )
+    };
+    play.ask(1, 1, sized("a", 60));
+    play.ask(1, 2, sized("b", 60));
+    play.ask(2, 1, sized("c", 60));
+    play.ask(2, 2, sized("d", 101));
+    play.express();
+    assert_eq!(play.heard(), ["2/2 too-big"]);
+    assert_eq!((play.table.memory, play.table.parked.len()), (60, 2));
+    play.play_out();
+    assert_eq!(play.heard().len(), 3, "all are answered in the end");
+    assert_eq!((play.table.memory, play.table.parked.len()), (0, 0));
+}
+
+#[test]
+fn rows_flow_by_credit_and_a_stream_that_has_none_is_not_begun() {
+    let mut play = roomy();
+    let rows = Script {
+        slices: 6,
+        has_rows: true,
+        ..PLAIN
+    };
+    play.ask(1, 1, job("rows", rows));
+    assert!(play.table.next_express(1).is_empty(), "nothing is computed for it yet");
+    play.table.grant(1, 1, 3);
+    play.play_out();
+    let told = play.heard().join(" ").replace("1/1 rows ", "");
+    assert_eq!(told, "1 2 3");
+    assert!(
+        play.table.next_bulk().is_none(),
+        "it holds the rows that nobody took, and stops"
+    );
+    play.table.grant(1, 1, 10);
+    play.play_out();
+    assert_eq!(play.heard().last().map(String::as_str), Some("1/1 ok 6"));
+}
+
+#[test]
+fn who_leaves_is_told_nothing_and_what_it_submitted_goes_on() {
+    let mut play = roomy();
+    play.ask(1, 1, long("asked", 9));
+    play.order(1, 2, Ask::Keep(long("submitted", 9)), |_| {});
+    play.express();
+    play.heard();
+    play.table.leave(1);
+    assert_eq!(play.table.len(), 1);
+    play.play_out();
+    play.order(2, 1, Ask::Result(1), |_| {});
+    assert_eq!(play.heard(), ["2/1 ok 9"]);
+    assert_eq!(
+        (play.table.held.len(), play.table.gone.len()),
+        (0, 0),
+        "the client is forgotten"
+    );
+}
+
+#[test]
+fn draining_takes_in_nothing_and_finishes_what_there_is_or_cancels_it() {
+    let mut play = roomy();
+    play.ask(1, 1, long("a", 3));
+    play.ask(1, 2, long("b", 1_000));
+    play.table.drain();
+    play.ask(1, 3, long("c", 1));
+    assert_eq!(play.heard(), ["1/3 draining"]);
+    play.express();
+    while play.heard() != ["1/1 ok 3"] {
+        play.bulk();
+    }
+    play.table.cancel_all();
+    assert_eq!(play.heard(), ["1/2 cancelled"]);
+    assert_eq!(play.table.len(), 0);
+}
+
+#[test]
+fn a_panic_costs_one_job_wherever_it_happens() {
+    let mut play = roomy();
+    let broken = Script {
+        slices: 3,
+        panics_in_absorb: true,
+        ..PLAIN
+    };
+    play.ask(1, 1, long("in its first slice", 9));
+    let task = play.table.next_express(1).remove(0);
+    play.done(task.job, Outcome::Panicked);
+    play.ask(1, 2, long("in a later slice", 9));
+    play.express();
+    let task = play.table.next_bulk().expect("there is more to do");
+    play.done(task.job, Outcome::Panicked);
+    play.ask(1, 3, job("in absorb", broken));
+    let task = play.table.next_express(1).remove(0);
+    let Load::Begin(begun) = task.load else {
+        unreachable!("it is a first slice")
+    };
+    play.done(
+        task.job,
+        Outcome::Unfinished(begun.plan().expect("the question is sound"), begun),
+    );
+    play.bulk();
+    play.ask(1, 4, long("sound", 3));
+    play.play_out();
+    assert_eq!(
+        play.heard(),
+        ["1/1 internal", "1/2 internal", "1/3 internal", "1/4 ok 3"]
+    );
+}
+
+fn errand(lane: &Arc<OwnLane>, title: &str) -> Work {
+    Errand::blocking(lane.clone(), title.to_owned(), |_| Ok(Value::Nothing)).into()
+}
+
+#[test]
+fn errands_of_a_lane_take_turns_by_client_and_hold_no_other_lane_up() {
+    let (lane, other) = (OwnLane::of_threads("a", 1, 100), OwnLane::of_threads("b", 1, 100));
+    let (lane, other) = (Arc::new(lane), Arc::new(other));
+    let mut play = roomy();
+    for place in 0..10 {
+        play.ask(1, place, errand(&lane, "of many"));
+    }
+    play.ask(2, 0, errand(&lane, "of few"));
+    play.ask(2, 1, errand(&lane, "of few"));
+    let mut order = Vec::new();
+    while let Some(handed) = play.table.next_errand() {
+        order.push(handed.client);
+        if order.len() == 1 {
+            play.ask(3, 0, errand(&other, "elsewhere"));
+            assert_eq!(play.table.next_errand().map(|handed| handed.client), Some(3));
+        }
+        assert!(play.table.next_errand().is_none(), "its lane has one slot");
+        play.now += 10 * MS;
+        play.table.free_slot(handed.job, play.now);
+        play.table.replied(handed.job, Ok(Value::Nothing));
+    }
+    assert_eq!(order, [1, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1]);
+}
+
+#[test]
+fn a_cancelled_errand_is_answered_at_once_and_keeps_its_slot_until_it_ends() {
+    let lane = Arc::new(OwnLane::of_threads("a", 1, 1));
+    let mut play = roomy();
+    play.ask(1, 1, errand(&lane, "first"));
+    let first = play.table.next_errand().expect("there is a slot");
+    assert!(matches!(first.load, ErrandLoad::Blocking(_)));
+    play.table.cancel(1, 1, play.now);
+    assert!(first.line.cancelled().is_cancelled());
+    play.ask(1, 2, errand(&lane, "second"));
+    play.ask(1, 3, errand(&lane, "third"));
+    assert_eq!(play.heard(), ["1/1 cancelled", "1/3 busy"]);
+    assert!(play.table.next_errand().is_none());
+    play.table.free_slot(first.job, play.now);
+    let second = play.table.next_errand().expect("the slot is free");
+    play.table.replied(first.job, Ok(1.into()));
+    play.table.replied(second.job, Ok(2.into()));
+    assert_eq!(play.heard(), ["1/2 ok 2"]);
+}
+
+#[test]
+fn an_errand_that_waits_can_be_cancelled_and_late_and_left_alone() {
+    let lane = Arc::new(OwnLane::of_threads("a", 1, 10));
+    let mut play = roomy();
+    play.ask(1, 1, errand(&lane, "runs"));
+    assert!(play.table.next_errand().is_some());
+    let deadline = Some(play.now + MS);
+    play.order(1, 2, Ask::Answer(errand(&lane, "late")), |order| {
+        order.deadline = deadline
+    });
+    play.ask(1, 3, errand(&lane, "cancelled"));
+    play.ask(2, 1, errand(&lane, "left"));
+    play.wait(MS);
+    play.table.cancel(1, 3, play.now);
+    play.table.leave(2);
+    assert_eq!(play.heard(), ["1/2 deadline", "1/3 cancelled"]);
+    assert_eq!(play.table.lanes[0].waiting.len(), 0);
+}

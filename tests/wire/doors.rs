@@ -1,0 +1,447 @@
+//! Verbs answered by an actor, and verbs over blocking code: each has all that a built-in verb has.
+
+use crate::support::{Client, PATIENCE, exchange, info, start, until};
+use actix::prelude::*;
+use primed::daemon::Handle;
+use primed::{Asked, Blocking, Code, Daemon, Failure, Host, Responder, RowError, Value, define};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// What `info` says of a lane: nothing before its first call.
+fn lane(daemon: &Handle, key: &str) -> u64 {
+    let text = exchange(daemon, "info\n");
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("= lane_{key}=")));
+    value.map_or(0, |value| value.parse().expect("a figure is a number"))
+}
+
+/// Counts its calls, keeps some of them, and misbehaves as asked.
+#[derive(Default)]
+struct Keeper {
+    calls: u64,
+    kept: Vec<Responder>,
+    let_go: Arc<AtomicU64>,
+}
+
+impl Actor for Keeper {
+    type Context = Context<Self>;
+}
+
+impl Handler<Asked<String>> for Keeper {
+    type Result = ();
+
+    fn handle(&mut self, asked: Asked<String>, context: &mut Self::Context) {
+        self.calls += 1;
+        let Asked { question, responder } = asked;
+        match question.as_str() {
+            "count" => responder.answer(self.calls),
+            "panic" => panic!("as asked"),
+            "drop" => {}
+            "stop" => context.stop(),
+            "fail" => responder.fail(Failure::new(Code::Denied, "as asked")),
+            "keep" => {
+                let let_go = self.let_go.clone();
+                let cancelled = responder.cancelled().into_actor(self);
+                self.kept.push(responder);
+                context.spawn(cancelled.map(move |(), keeper, _| {
+                    keeper.kept.retain(|kept| !kept.is_cancelled());
+                    let_go.fetch_add(1, SeqCst);
+                }));
+            }
+            "release" => {
+                for kept in self.kept.drain(..) {
+                    kept.answer("released");
+                }
+                responder.answer(());
+            }
+            "half" => {
+                responder.progress(0.5);
+                self.kept.push(responder);
+            }
+            _ => responder.fail(Failure::new(Code::BadArg, "what?")),
+        }
+    }
+}
+
+/// Sends so many rows, waiting for room, and then how many.
+struct Rows(u64);
+/// Sends rows until there is no room, and then how many there were.
+struct Flood;
+
+impl Handler<Asked<Rows>> for Keeper {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, asked: Asked<Rows>, _: &mut Self::Context) -> Self::Result {
+        Box::pin(async move {
+            for row in 0..asked.question.0 {
+                if asked.responder.row(format!("row {row}")).await.is_err() {
+                    return;
+                }
+            }
+            asked.responder.answer(asked.question.0);
+        })
+    }
+}
+
+impl Handler<Asked<Flood>> for Keeper {
+    type Result = ();
+
+    fn handle(&mut self, asked: Asked<Flood>, _: &mut Self::Context) {
+        let mut rows = 0u64;
+        let error = loop {
+            match asked.responder.try_row("x".repeat(1000)) {
+                Ok(()) => rows += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, RowError::Full);
+        asked.responder.answer(rows);
+    }
+}
+
+fn kept() -> (Handle, Arc<AtomicU64>) {
+    let let_go = Arc::new(AtomicU64::new(0));
+    let count = let_go.clone();
+    let host = Host::with_limit("keeper", 8, move || Keeper {
+        let_go: count.clone(),
+        ..Keeper::default()
+    });
+    let (rows, flood) = (host.clone(), host.clone());
+    let daemon = Daemon::new()
+        .verb(define("keeper WHAT", "does as asked", move |call| {
+            Ok(host.ask(call, call.arg(0).unwrap_or_default().to_owned()))
+        }))
+        .verb(define("rows N", "so many rows", move |call| {
+            Ok(rows.stream(call, Rows(call.number(0, "N")?)))
+        }))
+        .verb(define("flood", "rows while there is room", move |call| {
+            Ok(flood.stream(call, Flood))
+        }));
+    (start(daemon), let_go)
+}
+
+#[test]
+fn an_actor_keeps_its_state_between_calls_of_all_clients() {
+    let (daemon, _) = kept();
+    assert_eq!(
+        exchange(&daemon, "keeper count\nkeeper count\n@t keeper count\n"),
+        "OK 1\nOK 2\n@t OK 3\n"
+    );
+    assert_eq!(exchange(&daemon, "keeper count\n"), "OK 4\n");
+    assert_eq!(lane(&daemon, "keeper_calls_total"), 4);
+    until("nothing is under way", || lane(&daemon, "keeper_running") == 0);
+}
+
+#[test]
+fn a_panic_in_an_actor_costs_one_request_and_who_waits_in_line_is_answered_by_the_next() {
+    let (daemon, _) = kept();
+    for _ in 0..20 {
+        let text = exchange(
+            &daemon,
+            "keeper panic\nkeeper panic\nkeeper count\nkeeper count\nkeeper panic\nkeeper count\nisprime 7\n",
+        );
+        let lines: Vec<&str> = text.lines().collect();
+        let internal = "ERR internal :'keeper panic' failed by a fault in the daemon; other requests are not touched";
+        assert_eq!(lines, [internal, internal, "OK 1", "OK 2", internal, "OK 1", "OK yes"]);
+    }
+}
+
+#[test]
+fn a_call_that_is_dropped_unanswered_is_an_internal_error_and_the_actor_goes_on() {
+    let (daemon, _) = kept();
+    let text = exchange(&daemon, "keeper count\nkeeper drop\nkeeper count\nkeeper fail\n");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[1].starts_with("ERR internal :"), "{text}");
+    assert_eq!([lines[0], lines[2], lines[3]], ["OK 1", "OK 3", "ERR denied :as asked"]);
+}
+
+#[test]
+fn an_actor_that_stops_is_started_anew() {
+    let (daemon, _) = kept();
+    let text = exchange(&daemon, "keeper count\nkeeper stop\nkeeper count\n");
+    assert!(
+        text.starts_with("OK 1\nERR internal :") && text.ends_with("\nOK 1\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_a_panicking_actor_had_kept_is_answered_too() {
+    let (daemon, _) = kept();
+    let text = exchange(
+        &daemon,
+        "@a keeper keep\n@b keeper keep\n@c keeper panic\n@d keeper count\n",
+    );
+    let mut lines: Vec<&str> = text
+        .lines()
+        .map(|line| line.split(" :").next().unwrap_or(line))
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        ["@a ERR internal", "@b ERR internal", "@c ERR internal", "@d OK 1"]
+    );
+}
+
+#[test]
+fn a_kept_call_is_told_when_it_is_cancelled_late_or_left_alone() {
+    let (daemon, let_go) = kept();
+    let mut client = Client::connect(&daemon);
+    client.send("@a keeper keep\n@b keeper keep deadline=200ms\n@c keeper keep\n");
+    let line = client.line().expect("the session goes on");
+    assert!(line.starts_with("@b ERR deadline :"), "{line}");
+    client.send("cancel @a\n");
+    let lines = [client.line(), client.line()].map(|line| line.expect("the session goes on"));
+    assert!(lines.iter().any(|line| line == "OK"), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("@a ERR cancelled :")),
+        "{lines:?}"
+    );
+    until("the actor hears of both", || let_go.load(SeqCst) == 2);
+    until("only the third is under way", || lane(&daemon, "keeper_running") == 1);
+    drop(client);
+    until("the actor hears that the client has left", || let_go.load(SeqCst) == 3);
+    until("nothing is under way", || lane(&daemon, "keeper_running") == 0);
+}
+
+#[test]
+fn an_actor_holds_no_more_calls_than_it_may_and_the_others_wait() {
+    let (daemon, _) = kept();
+    let mut client = Client::connect(&daemon);
+    let calls: String = (0..10).map(|n| format!("@k{n} keeper keep\n")).collect();
+    client.send(calls);
+    until("all are there", || lane(&daemon, "keeper_waiting") == 2);
+    assert_eq!(lane(&daemon, "keeper_running"), 8);
+    client.send("cancel @k0\n");
+    until("one has moved up", || lane(&daemon, "keeper_waiting") == 1);
+    assert_eq!(info(&daemon, "jobs"), 9);
+}
+
+#[test]
+fn progress_of_a_call_is_told() {
+    let (daemon, _) = kept();
+    let mut client = Client::connect(&daemon);
+    client.send("@p keeper half progress=100ms\n");
+    let line = client.line().expect("the session goes on");
+    assert!(line.starts_with("@p * pct=50.0"), "{line}");
+    assert_eq!(client.ask("@q keeper release"), "@p OK released");
+}
+
+#[test]
+fn a_call_can_be_submitted_and_watched() {
+    let (daemon, _) = kept();
+    let mut client = Client::connect(&daemon);
+    assert_eq!(client.ask("submit keeper keep"), "OK job=1");
+    assert_eq!(exchange(&daemon, "keeper release\n"), "OK\n");
+    assert_eq!(client.ask("result 1"), "OK released");
+    assert!(client.ask("submit rows 5").starts_with("ERR bad-arg :"));
+}
+
+#[test]
+fn rows_of_an_actor_arrive_in_order_and_before_the_answer_however_slowly_they_are_read() {
+    let (daemon, _) = kept();
+    let text = exchange(&daemon, "rows 5000\nkeeper count\n");
+    let mut lines = text.lines();
+    for row in 0..5000 {
+        assert_eq!(lines.next(), Some(format!("= row {row}").as_str()));
+    }
+    assert_eq!(lines.collect::<Vec<_>>(), ["OK 5000", "OK 1"]);
+}
+
+#[test]
+fn who_does_not_read_rows_does_not_make_the_actor_hold_them() {
+    let (daemon, _) = kept();
+    let text = exchange(&daemon, "flood\n");
+    let rows = text.lines().filter(|line| line.starts_with("= ")).count();
+    assert!((10..=256).contains(&rows), "{rows} rows of 1000 bytes");
+    assert!(text.ends_with(&format!("\nOK {rows}\n")));
+    let mut never_reads = Client::connect(&daemon);
+    never_reads.send("@r rows 100000000\n");
+    let mut client = Client::connect(&daemon);
+    for _ in 0..100 {
+        assert!(client.ask("keeper count").starts_with("OK "));
+    }
+    drop(never_reads);
+    until("its stream ends", || lane(&daemon, "keeper_running") == 0);
+}
+
+#[test]
+fn kept_calls_are_cancelled_when_the_drain_limit_is_over() {
+    let (daemon, _) = kept();
+    let mut client = Client::connect(&daemon);
+    client.send("keeper keep\n");
+    until("it is kept", || lane(&daemon, "keeper_running") == 1);
+    let begun = Instant::now();
+    daemon.stop(Duration::from_millis(50));
+    assert!(begun.elapsed() < PATIENCE);
+    let line = client.line().expect("it is answered");
+    assert!(line.starts_with("ERR cancelled :"), "{line}");
+}
+
+#[test]
+fn an_actor_that_cannot_be_made_at_first_is_tried_again() {
+    struct Late;
+    impl Actor for Late {
+        type Context = Context<Self>;
+    }
+    impl Handler<Asked<()>> for Late {
+        type Result = ();
+        fn handle(&mut self, asked: Asked<()>, _: &mut Self::Context) {
+            asked.responder.answer("at last");
+        }
+    }
+    let tries = Arc::new(AtomicU64::new(0));
+    let count = tries.clone();
+    let host = Host::new("late", move || {
+        assert!(count.fetch_add(1, SeqCst) >= 3, "not yet");
+        Late
+    });
+    let daemon = start(Daemon::new().verb(define("late", "comes late", move |call| Ok(host.ask(call, ())))));
+    assert_eq!(exchange(&daemon, "late\n"), "OK at last\n");
+    assert_eq!(tries.load(SeqCst), 4);
+}
+
+/// Blocks threads until it is opened.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn open(&self) {
+        *self.0.0.lock().expect("nobody panics here") = true;
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self) {
+        let is_open = self.0.0.lock().expect("nobody panics here");
+        drop(
+            self.0
+                .1
+                .wait_while(is_open, |is_open| !*is_open)
+                .expect("nobody panics here"),
+        );
+    }
+}
+
+/// A daemon with `block WHAT` on a lane of two threads and `other` on a lane of its own.
+fn blocking() -> (Handle, Gate, Arc<AtomicBool>) {
+    let (gate, saw_cancel) = (Gate::default(), Arc::new(AtomicBool::new(false)));
+    let (theirs, saw) = (gate.clone(), saw_cancel.clone());
+    let (lane, other) = (Blocking::new("block", 2), Blocking::new("other", 1));
+    let daemon = Daemon::new()
+        .verb(define("block WHAT", "blocks as asked", move |call| {
+            let what = call.arg(0).unwrap_or_default().to_owned();
+            let (gate, saw) = (theirs.clone(), saw.clone());
+            Ok(lane.run(call, move |token| match what.as_str() {
+                "panic" => panic!("as asked"),
+                "wait" => {
+                    token.progress(0.25);
+                    gate.pass();
+                    Ok("waited".into())
+                }
+                "until-cancelled" => {
+                    while !token.is_cancelled() {
+                        std::thread::yield_now();
+                    }
+                    saw.store(true, SeqCst);
+                    Ok(Value::Nothing)
+                }
+                "fail" => Err(Failure::new(Code::Denied, "as asked")),
+                _ => Ok(what.len().to_string().into()),
+            }))
+        }))
+        .verb(define("other", "is not touched", move |call| {
+            Ok(other.run(call, |_| Ok("fine".into())))
+        }));
+    (start(daemon), gate, saw_cancel)
+}
+
+#[test]
+fn blocking_code_answers_and_its_panic_costs_one_request() {
+    let (daemon, ..) = blocking();
+    let mut requests = String::new();
+    for n in 0..200 {
+        requests += if n % 10 == 0 { "block panic\n" } else { "block abc\n" };
+    }
+    let text = exchange(&daemon, requests);
+    assert_eq!(text.matches("OK 3\n").count(), 180);
+    assert_eq!(text.matches("ERR internal :").count(), 20);
+    assert_eq!(exchange(&daemon, "block fail\n"), "ERR denied :as asked\n");
+    until("nothing is under way", || lane(&daemon, "block_running") == 0);
+    assert_eq!(info(&daemon, "threads_replaced"), 0);
+}
+
+#[test]
+fn who_waits_for_blocking_code_is_answered_at_its_deadline_though_the_code_goes_on() {
+    let (daemon, gate, _) = blocking();
+    let mut client = Client::connect(&daemon);
+    assert!(client.ask("block wait deadline=20ms").starts_with("ERR deadline :"));
+    assert_eq!(info(&daemon, "jobs"), 0);
+    assert_eq!(lane(&daemon, "block_running"), 1, "the thread is not free yet");
+    assert_eq!(client.ask("block abc"), "OK 3", "the other thread is");
+    gate.open();
+    until("the thread is free", || lane(&daemon, "block_running") == 0);
+}
+
+#[test]
+fn blocking_code_is_told_that_nobody_waits_any_more() {
+    let (daemon, _, saw_cancel) = blocking();
+    let mut client = Client::connect(&daemon);
+    client.send("@a block until-cancelled\n");
+    until("it runs", || lane(&daemon, "block_running") == 1);
+    drop(client);
+    until("it has seen that", || saw_cancel.load(SeqCst));
+    until("the thread is free", || lane(&daemon, "block_running") == 0);
+}
+
+#[test]
+fn a_lane_whose_threads_are_all_blocked_delays_nobody_but_its_own_callers() {
+    let (daemon, gate, _) = blocking();
+    let mut stuck = Client::connect(&daemon);
+    stuck.send("block wait\nblock wait\nblock abc\n");
+    until("both threads are blocked", || lane(&daemon, "block_running") == 2);
+    assert_eq!(
+        exchange(&daemon, "other\npi 1e10\nisprime 1000000000000000003\n"),
+        "OK fine\nOK 455052511\nOK yes\n"
+    );
+    let mut late = Client::connect(&daemon);
+    assert!(late.ask("block abc deadline=20ms").starts_with("ERR deadline :"));
+    gate.open();
+    assert_eq!(stuck.finish(), "OK waited\nOK waited\nOK 3\n");
+}
+
+#[test]
+fn progress_of_blocking_code_is_told_and_then_that_it_stalls() {
+    let (daemon, gate, _) = blocking();
+    let mut client = Client::connect(&daemon);
+    client.send("@p block wait progress=100ms\n");
+    let line = client.line().expect("the session goes on");
+    assert!(line.starts_with("@p * pct=25.0"), "{line}");
+    let line = client.line().expect("the session goes on");
+    assert!(line.starts_with("@p * stalled="), "{line}");
+    gate.open();
+    while client.line().expect("the session goes on") != "@p OK waited" {}
+}
+
+#[test]
+fn the_queue_of_a_lane_has_a_limit_and_all_who_are_in_it_are_answered() {
+    let (daemon, gate, _) = blocking();
+    let mut many = Client::connect(&daemon);
+    let calls: String = (0..1000).map(|n| format!("@w{n} block wait\n")).collect();
+    many.send(calls);
+    until("they are all there", || lane(&daemon, "block_waiting") == 998);
+    let mut second = Client::connect(&daemon);
+    let calls: String = (0..26).map(|n| format!("@v{n} block wait\n")).collect();
+    second.send(calls);
+    until("the queue is full", || lane(&daemon, "block_waiting") == 1024);
+    let mut third = Client::connect(&daemon);
+    let reply = third.ask("block abc");
+    assert!(
+        reply.starts_with("ERR busy :") && reply.ends_with("retry-ms=1000"),
+        "{reply}"
+    );
+    gate.open();
+    let replies = |client: &mut Client, count: usize| (0..count).all(|_| client.line().is_some());
+    assert!(replies(&mut second, 26) && replies(&mut many, 1000));
+}
