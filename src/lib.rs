@@ -30,8 +30,9 @@ pub mod server;
 pub mod verb;
 
 pub use client::Client;
-pub use daemon::Daemon;
+pub use daemon::{Daemon, Handle, Running, StartError};
 pub use engine::{Asked, Policy, Responder, RowError, Token};
+pub use job::{AnyPlan, Budget, Damaged, Job, Pieces, Plan, Reader, Writer, exercise, run_to_end};
 pub use proto::{Code, Failure, Value};
 pub use server::Limits;
 pub use verb::{Blocking, Call, Engine, Host, Step, Verb, define};

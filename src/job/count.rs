@@ -105,41 +105,6 @@ impl Count {
         }
     }
 
-    /// Goes on where [`Plan::save`] left off.
-    ///
-    /// # Errors
-    /// [`Damaged`] if the bytes are of something else or hold what no plan would write.
-    pub fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut reader = Reader::new(bytes, KIND, VERSION)?;
-        let (low, last, count, spent) = (
-            reader.u64()?,
-            reader.u64()?,
-            reader.u64()?,
-            f64::from_bits(reader.u64()?),
-        );
-        let bounds = reader.words()?;
-        reader.finish()?;
-        let (pairs, []) = bounds.as_chunks::<2>() else {
-            return Err(Damaged::Impossible("list of stripes"));
-        };
-        let ascending =
-            pairs.iter().all(|[next, last]| next <= last) && pairs.windows(2).all(|two| two[0][1] < two[1][0]);
-        let within = pairs
-            .iter()
-            .all(|[next, stripe_last]| low <= *next && *stripe_last <= last);
-        if !ascending || !within || pairs.len() > MAX_STRIPES {
-            return Err(Damaged::Impossible("list of stripes"));
-        }
-        if !(0.0..1e30).contains(&spent) {
-            return Err(Damaged::Impossible("cost"));
-        }
-        let mut plan = Self::new(low, last);
-        plan.stripes = pairs.iter().map(|[next, last]| Stripe::new(*next, *last)).collect();
-        (plan.count, plan.spent) = (count, spent);
-        plan.raise_progress();
-        Ok(plan)
-    }
-
     /// Halves the stripe with the most numbers ahead, if that is worth it, and gives the index of the new half.
     fn split(&mut self) -> Option<usize> {
         let affordable = (MAX_MEMORY / self.memory_per_stripe.max(1)) as usize;
@@ -322,6 +287,37 @@ impl Plan for Count {
             .u64(self.spent.to_bits())
             .words(&bounds);
         Some(writer.finish())
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, KIND, VERSION)?;
+        let (low, last, count, spent) = (
+            reader.u64()?,
+            reader.u64()?,
+            reader.u64()?,
+            f64::from_bits(reader.u64()?),
+        );
+        let bounds = reader.words()?;
+        reader.finish()?;
+        let (pairs, []) = bounds.as_chunks::<2>() else {
+            return Err(Damaged::Impossible("list of stripes"));
+        };
+        let ascending =
+            pairs.iter().all(|[next, last]| next <= last) && pairs.windows(2).all(|two| two[0][1] < two[1][0]);
+        let within = pairs
+            .iter()
+            .all(|[next, stripe_last]| low <= *next && *stripe_last <= last);
+        if !ascending || !within || pairs.len() > MAX_STRIPES {
+            return Err(Damaged::Impossible("list of stripes"));
+        }
+        if !(0.0..1e30).contains(&spent) {
+            return Err(Damaged::Impossible("cost"));
+        }
+        let mut plan = Self::new(low, last);
+        plan.stripes = pairs.iter().map(|[next, last]| Stripe::new(*next, *last)).collect();
+        (plan.count, plan.spent) = (count, spent);
+        plan.raise_progress();
+        Ok(plan)
     }
 }
 

@@ -79,35 +79,6 @@ impl CountByPi {
         let sieving = Sieve::new(low, last).cost();
         cost(last) + cost(low) < sieving.start + sieving.per_number * (last - low) as f64
     }
-
-    /// Resumes from what [`Plan::save`] wrote.
-    ///
-    /// # Errors
-    /// If the bytes are not a checkpoint of this version of the plan.
-    pub fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut reader = Reader::new(bytes, KIND, VERSION)?;
-        let (low, last) = (reader.u64()?, reader.u64()?);
-        let mut plan = Self::new(low, last);
-        if plan.last != last {
-            return Err(Damaged::Impossible("range"));
-        }
-        for side in &mut plan.sides {
-            if reader.u64()? == 0 {
-                let State::Counting(fresh) = &side.state else {
-                    unreachable!("a new plan knows no count");
-                };
-                let pi = Pi::restore(reader.bytes()?)?;
-                if pi.x() != fresh.x() {
-                    return Err(Damaged::Impossible("end of the range"));
-                }
-                side.state = State::Counting(Box::new(pi));
-            } else {
-                side.state = State::Over(reader.u64()?);
-            }
-        }
-        reader.finish()?;
-        Ok(plan)
-    }
 }
 
 impl Plan for CountByPi {
@@ -171,6 +142,31 @@ impl Plan for CountByPi {
             };
         }
         Some(writer.finish())
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, KIND, VERSION)?;
+        let (low, last) = (reader.u64()?, reader.u64()?);
+        let mut plan = Self::new(low, last);
+        if plan.last != last {
+            return Err(Damaged::Impossible("range"));
+        }
+        for side in &mut plan.sides {
+            if reader.u64()? == 0 {
+                let State::Counting(fresh) = &side.state else {
+                    unreachable!("a new plan knows no count");
+                };
+                let pi = Pi::restore(reader.bytes()?)?;
+                if pi.x() != fresh.x() {
+                    return Err(Damaged::Impossible("end of the range"));
+                }
+                side.state = State::Counting(Box::new(pi));
+            } else {
+                side.state = State::Over(reader.u64()?);
+            }
+        }
+        reader.finish()?;
+        Ok(plan)
     }
 }
 

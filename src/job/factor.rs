@@ -120,21 +120,6 @@ impl Factor {
         }
     }
 
-    /// Restores what [`Plan::save`] wrote.
-    ///
-    /// # Errors
-    /// [`Damaged`] if no factoring of this version wrote it.
-    pub fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut reader = Reader::new(bytes, KIND, VERSION)?;
-        let n = reader.u128()?;
-        reader.finish()?;
-        if n == 0 {
-            Err(Damaged::Impossible("number"))
-        } else {
-            Ok(Self::new(n))
-        }
-    }
-
     /// Turns to the next part, if there is one.
     fn go_on(&mut self) {
         self.stage = match self.parts.pop() {
@@ -345,6 +330,17 @@ impl Plan for Factor {
         let mut writer = Writer::new(KIND, VERSION);
         writer.u128(self.n);
         Some(writer.finish())
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, KIND, VERSION)?;
+        let n = reader.u128()?;
+        reader.finish()?;
+        if n == 0 {
+            Err(Damaged::Impossible("number"))
+        } else {
+            Ok(Self::new(n))
+        }
     }
 
     fn progress(&self) -> f64 {

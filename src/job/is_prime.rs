@@ -65,27 +65,6 @@ impl IsPrime {
             progress: 0.0,
         }
     }
-
-    /// Resumes from what [`Plan::save`] wrote.
-    ///
-    /// # Errors
-    /// If the bytes are not a checkpoint of this plan.
-    pub fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut reader = Reader::new(bytes, KIND, VERSION)?;
-        let n = Natural::from_le_bytes(reader.bytes()?);
-        let saved = load_stage(&mut reader, &n)?;
-        reader.finish()?;
-        let mut plan = Self::new(n);
-        if let Saved::Testing(test) = &saved {
-            plan.progress = test.progress(bits(&plan.n));
-            plan.stage = Some(Stage::Testing(
-                Arc::new(Large::new(Natural::clone(&plan.n))),
-                test.clone(),
-            ));
-        }
-        plan.saved = saved;
-        Ok(plan)
-    }
 }
 
 fn bits(n: &Natural) -> u32 {
@@ -151,6 +130,23 @@ impl Plan for IsPrime {
         writer.bytes(&self.n.to_le_bytes());
         save_stage(&mut writer, &self.saved);
         Some(writer.finish())
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, KIND, VERSION)?;
+        let n = Natural::from_le_bytes(reader.bytes()?);
+        let saved = load_stage(&mut reader, &n)?;
+        reader.finish()?;
+        let mut plan = Self::new(n);
+        if let Saved::Testing(test) = &saved {
+            plan.progress = test.progress(bits(&plan.n));
+            plan.stage = Some(Stage::Testing(
+                Arc::new(Large::new(Natural::clone(&plan.n))),
+                test.clone(),
+            ));
+        }
+        plan.saved = saved;
+        Ok(plan)
     }
 }
 

@@ -135,32 +135,6 @@ impl<S: Side> Neighbour<S> {
         }
     }
 
-    /// Resumes from what [`Plan::save`] wrote.
-    ///
-    /// # Errors
-    /// If the bytes are not a checkpoint of this plan.
-    pub fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut reader = Reader::new(bytes, KIND, VERSION)?;
-        if reader.u64()? != u64::from(S::UP) {
-            return Err(Damaged::Kind);
-        }
-        let (from, tested) = (reader.u64()?, reader.u64()?);
-        let n = Natural::from_le_bytes(reader.bytes()?);
-        reader.finish()?;
-        if !S::UP && n <= Natural::from(2u8) {
-            return Err(Damaged::Impossible("number"));
-        }
-        // Far beyond any gap that a search will ever cross, and far from the end of a word.
-        if from == 0 || from > 1 << 48 || (n.bit_len() <= 128 && from > 1) {
-            return Err(Damaged::Impossible("distance"));
-        }
-        Ok(Self {
-            from,
-            tested,
-            ..Self::new(n)
-        })
-    }
-
     const DIRECTION: Direction = if S::UP { Direction::Up } else { Direction::Down };
 
     fn at(n: &Natural, distance: u64) -> Natural {
@@ -378,6 +352,28 @@ impl<S: Side> Plan for Neighbour<S> {
             .u64(self.tested)
             .bytes(&self.n.to_le_bytes());
         Some(writer.finish())
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, KIND, VERSION)?;
+        if reader.u64()? != u64::from(S::UP) {
+            return Err(Damaged::Kind);
+        }
+        let (from, tested) = (reader.u64()?, reader.u64()?);
+        let n = Natural::from_le_bytes(reader.bytes()?);
+        reader.finish()?;
+        if !S::UP && n <= Natural::from(2u8) {
+            return Err(Damaged::Impossible("number"));
+        }
+        // Far beyond any gap that a search will ever cross, and far from the end of a word.
+        if from == 0 || from > 1 << 48 || (n.bit_len() <= 128 && from > 1) {
+            return Err(Damaged::Impossible("distance"));
+        }
+        Ok(Self {
+            from,
+            tested,
+            ..Self::new(n)
+        })
     }
 }
 

@@ -94,47 +94,6 @@ impl Nth {
         }
     }
 
-    /// Resumes from what [`Plan::save`] wrote.
-    ///
-    /// # Errors
-    /// If the bytes are not a checkpoint of this plan.
-    pub fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut reader = Reader::new(bytes, KIND, VERSION)?;
-        let n = reader.u64()?;
-        if !(1..=MAX_NTH).contains(&n) {
-            return Err(Damaged::Impossible("n"));
-        }
-        let mut plan = Self::new(n);
-        match reader.u64()? {
-            0 => {}
-            1 => {
-                let point = reader.u64()?;
-                if point != estimate::nth_prime(n) {
-                    return Err(Damaged::Impossible("point"));
-                }
-                plan.stage = Stage::Counting {
-                    point,
-                    pi: Box::new(Pi::restore(reader.bytes()?)?),
-                };
-            }
-            2 => {
-                let (start, count, counted) = (reader.u64()?, reader.u64()?, reader.u64()? != 0);
-                let off = (count as f64 - estimate::li(start.max(3000) as f64)).abs();
-                if off > 2.0 * estimate::error_bound(start.max(3000) as f64) + 500.0 {
-                    return Err(Damaged::Impossible("count"));
-                }
-                plan.stage = Stage::Walking {
-                    walk: Walk::new(n, start, count),
-                    counted,
-                };
-            }
-            _ => return Err(Damaged::Impossible("stage")),
-        }
-        reader.finish()?;
-        plan.progress = plan.share_done();
-        Ok(plan)
-    }
-
     fn share_done(&self) -> f64 {
         match &self.stage {
             Stage::Fresh { .. } => 0.0,
@@ -273,6 +232,43 @@ impl Plan for Nth {
             }
         }
         Some(writer.finish())
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, KIND, VERSION)?;
+        let n = reader.u64()?;
+        if !(1..=MAX_NTH).contains(&n) {
+            return Err(Damaged::Impossible("n"));
+        }
+        let mut plan = Self::new(n);
+        match reader.u64()? {
+            0 => {}
+            1 => {
+                let point = reader.u64()?;
+                if point != estimate::nth_prime(n) {
+                    return Err(Damaged::Impossible("point"));
+                }
+                plan.stage = Stage::Counting {
+                    point,
+                    pi: Box::new(Pi::restore(reader.bytes()?)?),
+                };
+            }
+            2 => {
+                let (start, count, counted) = (reader.u64()?, reader.u64()?, reader.u64()? != 0);
+                let off = (count as f64 - estimate::li(start.max(3000) as f64)).abs();
+                if off > 2.0 * estimate::error_bound(start.max(3000) as f64) + 500.0 {
+                    return Err(Damaged::Impossible("count"));
+                }
+                plan.stage = Stage::Walking {
+                    walk: Walk::new(n, start, count),
+                    counted,
+                };
+            }
+            _ => return Err(Damaged::Impossible("stage")),
+        }
+        reader.finish()?;
+        plan.progress = plan.share_done();
+        Ok(plan)
     }
 }
 

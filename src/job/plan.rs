@@ -4,8 +4,10 @@
 //!
 //! To write a plan: 1. choose the unit of work that can run alone (a stripe of a sieve, a range of leaves); 2. `cut` hands out such units
 //! and remembers which are under way; 3. `run` works until the unit is finished or the budget is over, and says how far it came;
-//! 4. `absorb` adds the partial and takes back what was left; 5. `answer` once nothing is left; 6. `save` writes down what is absorbed.
+//! 4. `absorb` adds the partial and takes back what was left; 5. `answer` once nothing is left; 6. `save` writes down what is absorbed,
+//! and `restore` reads it, if a restart should not cost the work that was done.
 
+use super::Damaged;
 use crate::proto::Value;
 use std::any::Any;
 
@@ -69,10 +71,19 @@ pub trait Plan: Send + Sized + 'static {
         Vec::new()
     }
 
-    /// What has been absorbed, as versioned bytes; [`restore`](super::restore()) takes them back for the built-in plans. `None`:
-    /// this plan starts over.
+    /// What has been absorbed, as versioned bytes: a [`Writer`](super::Writer) makes them. `None`: this plan starts over.
     fn save(&self) -> Option<Vec<u8>> {
         None
+    }
+
+    /// Goes on where [`save`](Self::save) left off: gives the answer that the uninterrupted plan would have given. The bytes may come
+    /// from a disk, and be anything: a [`Reader`](super::Reader) never panics.
+    ///
+    /// # Errors
+    /// [`Damaged`] if no plan of this kind and version wrote these bytes.
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let _ = bytes;
+        Err(Damaged::Kind)
     }
 }
 

@@ -75,7 +75,7 @@ impl Query {
     pub fn job(self) -> Job {
         let title = self.to_string();
         let streams = matches!(self, Self::Primes { .. });
-        let job = Job::new(title, move || self.clone().plan());
+        let job = Job::of_any(title, move || Ok(self.clone().plan()));
         if streams { job.streaming() } else { job }
     }
 

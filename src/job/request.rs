@@ -1,6 +1,6 @@
 //! A job that can be handed over: a title and the way to make its plan. Knows nothing of who asks or who runs it.
 
-use super::AnyPlan;
+use super::{AnyPlan, Damaged, Plan, restore};
 use crate::proto::Failure;
 use std::fmt;
 
@@ -12,22 +12,33 @@ pub struct Job {
     /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
     pub streams: bool,
     make: Box<MakePlan>,
+    restore: Restore,
 }
 
 type MakePlan = dyn Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send;
 
+/// Reads the checkpoint of a plan.
+type Restore = fn(&[u8]) -> Result<Box<dyn AnyPlan>, Damaged>;
+
 impl Job {
     /// A job whose plan is made, where it will run, by `make`; again, if it had to make room for others before it was begun.
-    pub fn new(title: String, make: impl Fn() -> Box<dyn AnyPlan> + Send + 'static) -> Self {
-        Self::fallible(title, move || Ok(make()))
+    pub fn new<P: Plan>(title: impl Into<String>, make: impl Fn() -> P + Send + 'static) -> Self {
+        Self {
+            title: title.into(),
+            streams: false,
+            make: Box::new(move || Ok(Box::new(make()))),
+            restore: |bytes| Ok(Box::new(P::restore(bytes)?)),
+        }
     }
 
-    /// The same for a question that may turn out to be wrong where it is worked on, because reading it takes long.
-    pub fn fallible(title: String, make: impl Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + 'static) -> Self {
+    /// A job of a built-in question, which plans of several kinds may answer, and which may turn out to be wrong where it is worked
+    /// on, because reading it takes long.
+    pub(crate) fn of_any(title: String, make: impl Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + 'static) -> Self {
         Self {
             title,
             streams: false,
             make: Box::new(make),
+            restore,
         }
     }
 
@@ -43,6 +54,14 @@ impl Job {
     /// What is wrong with the question.
     pub fn plan(&self) -> Result<Box<dyn AnyPlan>, Failure> {
         (self.make)()
+    }
+
+    /// Makes the plan from a checkpoint that a plan of this job has [saved](Plan::save).
+    ///
+    /// # Errors
+    /// [`Damaged`] if no plan of this job wrote these bytes.
+    pub fn restore(&self, checkpoint: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
+        (self.restore)(checkpoint)
     }
 }
 

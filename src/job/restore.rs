@@ -1,6 +1,6 @@
 //! From the bytes of a checkpoint back to a plan, whatever kind it was. Knows the kinds, not what they hold.
 
-use super::{AnyPlan, Count, CountByPi, Damaged, Factor, IsPrime, Next, Nth, Pi, Prev};
+use super::{AnyPlan, Count, CountByPi, Damaged, Factor, IsPrime, Next, Nth, Pi, Plan, Prev};
 
 /// Restores the plan that wrote a checkpoint by [`save`](super::Plan::save). It gives the answer the uninterrupted one would have given.
 ///

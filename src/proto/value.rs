@@ -24,12 +24,6 @@ impl From<()> for Value {
     }
 }
 
-impl From<bool> for Value {
-    fn from(truth: bool) -> Self {
-        Self::Truth(truth)
-    }
-}
-
 impl From<String> for Value {
     fn from(text: String) -> Self {
         Self::Text(text)
@@ -45,6 +39,12 @@ impl From<&str> for Value {
 impl From<u64> for Value {
     fn from(n: u64) -> Self {
         Self::Number(Natural::from(n))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(yes: bool) -> Self {
+        Self::Truth(yes)
     }
 }
 

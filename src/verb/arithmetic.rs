@@ -59,7 +59,7 @@ impl Verb for Arithmetic {
                 }
             }
         };
-        Ok(query.into())
+        Ok(Step::from(query))
     }
 }
 
@@ -75,7 +75,7 @@ fn parse_if_short(text: &str) -> Result<Natural, NumberError> {
 /// The job that reads a long number and then answers the question about it.
 fn long(style: Style, text: String, query: fn(Style, Natural) -> Result<Query, Failure>) -> Job {
     let title = format!("{} {text}", style.name);
-    Job::fallible(title, move || {
+    Job::of_any(title, move || {
         let n = parse_number(&text).map_err(|error| style.bad_number("N", &text, error))?;
         Ok(query(style, n)?.plan())
     })

@@ -174,14 +174,12 @@ impl Verb for Probe {
         let slices = self.slices.clone();
         Ok(Step::Job(Job::new(
             format!("probe {behaviour:?} {number}"),
-            move || {
-                Box::new(ProbePlan {
-                    behaviour,
-                    number,
-                    cut: 0,
-                    absorbed: 0,
-                    slices: slices.clone(),
-                })
+            move || ProbePlan {
+                behaviour,
+                number,
+                cut: 0,
+                absorbed: 0,
+                slices: slices.clone(),
             },
         )))
     }

@@ -23,13 +23,11 @@ impl Verb for Work {
         let total = call.at_most(0, "N", u64::MAX, "2^64-1")?;
         let fails = call.arg(1).is_some();
         let title = format!("work {total} {fails}");
-        Ok(Step::Job(Job::new(title, move || {
-            Box::new(WorkPlan {
-                total,
-                fails,
-                cut: 0,
-                absorbed: 0,
-            })
+        Ok(Step::Job(Job::new(title, move || WorkPlan {
+            total,
+            fails,
+            cut: 0,
+            absorbed: 0,
         })))
     }
 }

@@ -73,15 +73,12 @@ impl Plan for Scripted {
 }
 
 fn job(title: &str, script: Script) -> Work {
-    let make = move || -> Box<dyn crate::job::AnyPlan> {
-        Box::new(Scripted {
-            script,
-            cut: 0,
-            absorbed: 0,
-            rows: Vec::new(),
-        })
-    };
-    let job = Job::new(title.to_owned(), make);
+    let job = Job::new(title, move || Scripted {
+        script,
+        cut: 0,
+        absorbed: 0,
+        rows: Vec::new(),
+    });
     Work::Plan(if script.has_rows { job.streaming() } else { job })
 }
 
@@ -164,7 +161,7 @@ impl Play {
     }
 
     /// Plays until nothing is left to do.
-    fn play_out(&mut self) {
+    fn play_on(&mut self) {
         loop {
             self.express();
             if self.bulk().is_none() && self.table.express.len() == 0 {
@@ -231,9 +228,9 @@ fn a_client_may_have_so_many_jobs_and_all_clients_so_many() {
         [""; 0],
         "who has nothing is taken in though the table is full"
     );
-    play.play_out();
+    play.play_on();
     play.ask(1, 5, long("a", 1));
-    play.play_out();
+    play.play_on();
     assert!(play.heard().contains(&"1/5 ok 1".to_owned()));
 }
 
@@ -259,7 +256,7 @@ fn equal_long_questions_are_computed_once_and_each_is_answered() {
     play.ask(3, 1, long("same", 5));
     assert_eq!(play.table.len(), 1);
     play.table.cancel(1, 1, play.now);
-    play.play_out();
+    play.play_on();
     let mut heard = play.heard();
     heard.sort();
     assert_eq!(heard, ["1/1 cancelled", "2/1 ok 5", "3/1 ok 5"]);
@@ -273,7 +270,7 @@ fn equal_questions_that_turn_out_long_at_the_same_time_become_one() {
     play.express();
     assert_eq!(play.table.len(), 1);
     play.order(2, 2, Ask::Result(1), |_| {});
-    play.play_out();
+    play.play_on();
     assert_eq!(play.heard(), ["2/1 ok job=1", "1/1 ok 5", "2/2 ok 5"]);
 }
 
@@ -346,7 +343,7 @@ fn long_jobs_wait_for_memory_and_what_is_too_large_is_refused() {
     play.express();
     assert_eq!(play.heard(), ["2/2 too-big"]);
     assert_eq!((play.table.memory, play.table.parked.len()), (60, 2));
-    play.play_out();
+    play.play_on();
     assert_eq!(play.heard().len(), 3, "all are answered in the end");
     assert_eq!((play.table.memory, play.table.parked.len()), (0, 0));
 }
@@ -362,7 +359,7 @@ fn rows_flow_by_credit_and_a_stream_that_has_none_is_not_begun() {
     play.ask(1, 1, job("rows", rows));
     assert!(play.table.next_express(1).is_empty(), "nothing is computed for it yet");
     play.table.grant(1, 1, 3);
-    play.play_out();
+    play.play_on();
     let told = play.heard().join(" ").replace("1/1 rows ", "");
     assert_eq!(told, "1 2 3");
     assert!(
@@ -370,7 +367,7 @@ fn rows_flow_by_credit_and_a_stream_that_has_none_is_not_begun() {
         "it holds the rows that nobody took, and stops"
     );
     play.table.grant(1, 1, 10);
-    play.play_out();
+    play.play_on();
     assert_eq!(play.heard().last().map(String::as_str), Some("1/1 ok 6"));
 }
 
@@ -383,7 +380,7 @@ fn who_leaves_is_told_nothing_and_what_it_submitted_goes_on() {
     play.heard();
     play.table.leave(1);
     assert_eq!(play.table.len(), 1);
-    play.play_out();
+    play.play_on();
     play.order(2, 1, Ask::Result(1), |_| {});
     assert_eq!(play.heard(), ["2/1 ok 9"]);
     assert_eq!(
@@ -436,7 +433,7 @@ fn a_panic_costs_one_job_wherever_it_happens() {
     );
     play.bulk();
     play.ask(1, 4, long("sound", 3));
-    play.play_out();
+    play.play_on();
     assert_eq!(
         play.heard(),
         ["1/1 internal", "1/2 internal", "1/3 internal", "1/4 ok 3"]

@@ -68,20 +68,6 @@ impl Pi {
         Self { x, play }
     }
 
-    /// Resumes from what [`Plan::save`] wrote.
-    ///
-    /// # Errors
-    /// If the bytes are not a checkpoint of this version of the plan.
-    pub fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut reader = Reader::new(bytes, Self::KIND, Self::VERSION)?;
-        let mut plan = Self::new(reader.u64()?);
-        if let Play::Together(schedule) = &mut plan.play {
-            schedule.load(&mut reader)?;
-        }
-        reader.finish()?;
-        Ok(plan)
-    }
-
     /// How far primes are counted.
     pub fn x(&self) -> u64 {
         self.x
@@ -163,5 +149,15 @@ impl Plan for Pi {
             Play::Together(schedule) => schedule.save(&mut writer),
         }
         Some(writer.finish())
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, Self::KIND, Self::VERSION)?;
+        let mut plan = Self::new(reader.u64()?);
+        if let Play::Together(schedule) = &mut plan.play {
+            schedule.load(&mut reader)?;
+        }
+        reader.finish()?;
+        Ok(plan)
     }
 }

@@ -1,0 +1,188 @@
+//! Plays a plan in every way the engine may, and holds the answers against each other: the test that every plan should pass.
+//!
+//! Knows no plan: it sees what any plan promises, and no more.
+
+use super::{Budget, Plan};
+use crate::proto::Value;
+use std::cell::Cell;
+use std::collections::VecDeque;
+
+/// How often a plan is restored in one play: one that begins a piece anew each time may never end if it is stopped for ever.
+const RESTARTS: u32 = 20;
+
+/// The answer of the plan that `make` makes, after holding it to its promises: the same answer alone and with several slices under
+/// way, whichever comes back first and however small their budgets; the same again from every checkpoint; rows in the same order;
+/// progress within 0.0..=1.0 that never falls.
+///
+/// ```
+/// use primed::{Budget, Plan, Value, exercise};
+///
+/// /// Adds up the numbers below an end, a thousand a slice.
+/// struct Sum { end: u64, cut: u64, absorbed: u64, sum: u64 }
+///
+/// impl Plan for Sum {
+///     type Slice = std::ops::Range<u64>;
+///     type Partial = (u64, u64);
+///
+///     fn cut(&mut self) -> Option<Self::Slice> {
+///         let low = self.cut;
+///         self.cut = (low + 1000).min(self.end);
+///         (low < self.end).then_some(low..self.cut)
+///     }
+///     fn run(slice: Self::Slice, _: Budget<'_>) -> (u64, u64) {
+///         (slice.end - slice.start, slice.sum())
+///     }
+///     fn absorb(&mut self, (count, sum): (u64, u64)) {
+///         self.absorbed += count;
+///         self.sum += sum;
+///     }
+///     fn answer(&mut self) -> Option<Value> {
+///         (self.absorbed == self.end).then(|| self.sum.into())
+///     }
+///     fn progress(&self) -> f64 {
+///         self.absorbed as f64 / self.end as f64
+///     }
+/// }
+///
+/// let answer = exercise(|| Sum { end: 100_000, cut: 0, absorbed: 0, sum: 0 });
+/// assert_eq!(answer, 4_999_950_000.into());
+/// ```
+///
+/// # Panics
+/// If the plan breaks a promise, or takes more than a million slices. Give it a small question.
+pub fn exercise<P: Plan>(make: impl Fn() -> P) -> Value {
+    let alone = play(make(), 1, &mut Chance(1), false);
+    for seed in 2..12 {
+        let mut chance = Chance(seed);
+        for is_resumed in [false, true] {
+            let other = play(make(), 4, &mut chance, is_resumed);
+            assert!(
+                other == alone,
+                "played with slices out of order (resumed: {is_resumed}), it came to {other:?}; alone, to {alone:?}"
+            );
+        }
+    }
+    alone.0
+}
+
+/// Plays a plan to its end with at most so many slices under way; the answer and the rows before it.
+fn play<P: Plan>(mut plan: P, most: u64, chance: &mut Chance, is_resumed: bool) -> (Value, Vec<String>) {
+    let mut under_way: VecDeque<P::Slice> = VecDeque::new();
+    let (mut rows, mut told) = (Vec::new(), 0.0);
+    let mut restarts = if is_resumed { RESTARTS } else { 0 };
+    for _ in 0..1_000_000 {
+        let taken = plan.rows(64);
+        let had_rows = !taken.is_empty();
+        rows.extend(taken);
+        if let Some(answer) = plan.answer() {
+            return (answer, rows);
+        }
+        let progress = plan.progress();
+        assert!(
+            (told..=1.0).contains(&progress),
+            "progress went from {told} to {progress}"
+        );
+        told = progress;
+        while (under_way.len() as u64) < 1 + chance.below(most)
+            && let Some(slice) = plan.cut()
+        {
+            under_way.push_back(slice);
+        }
+        let next = usize::try_from(chance.below(under_way.len() as u64)).unwrap_or_default();
+        let Some(slice) = under_way.remove(next) else {
+            assert!(had_rows, "it has no answer, no slice to cut and none under way");
+            continue;
+        };
+        let polls = Cell::new(chance.below(8));
+        let over = || polls.replace(polls.get().saturating_sub(1)) == 0;
+        let budget = if most == 1 {
+            Budget::unlimited()
+        } else {
+            Budget::new(&over)
+        };
+        plan.absorb(P::run(slice, budget));
+        if restarts > 0
+            && chance.below(4) == 0
+            && let Some(bytes) = plan.save()
+        {
+            plan = P::restore(&bytes).expect("a plan reads what it has saved");
+            // Slices under way count as not done: the restored plan cuts them anew.
+            under_way.clear();
+            restarts -= 1;
+        }
+    }
+    panic!("a million slices have not brought the answer");
+}
+
+/// Numbers as good as random, the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    /// A number below `end`; 0 if there is none.
+    const fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        match end {
+            0 => 0,
+            end => self.0 % end,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Count, CountByPi, Factor, IsPrime, Next, Nth, Pi, Rows};
+    use crate::primes::Natural;
+
+    #[test]
+    fn every_built_in_plan_passes() {
+        assert_eq!(exercise(|| Pi::new(100_000_000)), 5_761_455.into());
+        assert_eq!(exercise(|| Nth::new(1_000_003)), 15_485_927.into());
+        assert_eq!(exercise(|| Count::new(0, 100_000_000)), 5_761_455.into());
+        assert_eq!(exercise(|| CountByPi::new(0, 100_000_000)), 5_761_455.into());
+        assert_eq!(exercise(|| Rows::new(0, 100_000)), 9_592.into());
+        let mersenne = Natural::ONE * (Natural::from(1u8) << 521) - Natural::ONE;
+        assert_eq!(exercise(|| IsPrime::new(mersenne.clone())), true.into());
+        let googol = Natural::from(10u8).pow(100);
+        assert_eq!(exercise(|| Next::new(googol.clone())), Value::Number(googol + 267u16));
+        let two = (1u128 << 89) - 1;
+        assert_eq!(exercise(|| Factor::new(two)), Value::Numbers(vec![Natural::from(two)]));
+    }
+
+    /// Forgets its second slice if the third comes back first.
+    struct Forgetful(Vec<u64>, u64);
+
+    impl Plan for Forgetful {
+        type Slice = u64;
+        type Partial = u64;
+
+        fn cut(&mut self) -> Option<u64> {
+            self.1 += 1;
+            (self.1 <= 5).then_some(self.1)
+        }
+
+        fn run(slice: u64, _: Budget<'_>) -> u64 {
+            slice
+        }
+
+        fn absorb(&mut self, slice: u64) {
+            self.0.push(slice);
+        }
+
+        fn answer(&mut self) -> Option<Value> {
+            (self.0.len() == 5).then(|| self.0.iter().fold(0, |sum, slice| 10 * sum + slice).into())
+        }
+
+        fn progress(&self) -> f64 {
+            0.0
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "out of order")]
+    fn a_plan_that_minds_the_order_of_its_slices_does_not_pass() {
+        exercise(|| Forgetful(Vec::new(), 0));
+    }
+}

@@ -1,0 +1,129 @@
+//! A range of numbers that a plan works through in pieces: most plans of one's own are this, and a sum.
+//!
+//! Knows which numbers are cut, absorbed and left; not what is done with them.
+
+use super::{Damaged, Reader, Writer};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The numbers of a range, cut into pieces of at most `size`. What a slice did not get to before its budget was over is cut
+/// again.
+///
+/// ```
+/// use primed::Pieces;
+/// let mut pieces = Pieces::new(0..100, 40);
+/// let (first, second) = (pieces.cut().unwrap(), pieces.cut().unwrap());
+/// assert_eq!((first.clone(), second.clone()), (0..40, 40..80));
+/// pieces.absorb(second, 80);
+/// pieces.absorb(first, 10);
+/// assert_eq!(pieces.progress(), 0.5);
+/// assert_eq!(pieces.cut(), Some(10..40));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Pieces {
+    size: u64,
+    /// How many numbers there are in all, and how many of them are done.
+    total: u64,
+    done: u64,
+    /// What has not been cut, or was cut and not done.
+    left: Vec<Range<u64>>,
+    /// What is cut, by its first number.
+    under_way: BTreeMap<u64, u64>,
+}
+
+impl Pieces {
+    /// All numbers of a half-open range. A piece should take some milliseconds, so that cutting it costs nothing beside it; it may
+    /// take longer: the budget ends it.
+    pub fn new(range: Range<u64>, size: u64) -> Self {
+        Self {
+            size: size.max(1),
+            total: range.end.saturating_sub(range.start),
+            done: 0,
+            left: vec![range],
+            under_way: BTreeMap::new(),
+        }
+    }
+
+    /// The next piece. `None`: all is cut.
+    pub fn cut(&mut self) -> Option<Range<u64>> {
+        loop {
+            let range = self.left.last_mut()?;
+            let piece = range.start..range.end.min(range.start.saturating_add(self.size));
+            range.start = piece.end;
+            if range.is_empty() {
+                self.left.pop();
+            }
+            if !piece.is_empty() {
+                self.under_way.insert(piece.start, piece.end);
+                return Some(piece);
+            }
+        }
+    }
+
+    /// Takes back a piece of which the numbers below `reached` are done.
+    ///
+    /// # Panics
+    /// If it was not cut here, or nothing of it is done: such a plan would never end.
+    pub fn absorb(&mut self, piece: Range<u64>, reached: u64) {
+        let end = self.under_way.remove(&piece.start);
+        assert!(end == Some(piece.end), "{piece:?} was not cut here");
+        assert!(
+            piece.start < reached && reached <= piece.end,
+            "{reached} is no end for {piece:?}: a slice does some of it, even if its budget is over from the start"
+        );
+        self.done += reached - piece.start;
+        if reached < piece.end {
+            self.left.push(reached..piece.end);
+        }
+    }
+
+    /// True once all numbers are done.
+    pub const fn is_done(&self) -> bool {
+        self.done == self.total
+    }
+
+    /// The share of the numbers that are done, 0.0..=1.0.
+    pub fn progress(&self) -> f64 {
+        match self.total {
+            0 => 1.0,
+            total => self.done as f64 / total as f64,
+        }
+    }
+
+    /// Adds to a checkpoint which numbers are done. Pieces under way are not.
+    pub fn save(&self, writer: &mut Writer) {
+        let under_way = self.under_way.iter().map(|(low, high)| *low..*high);
+        let todo: Vec<u64> = self
+            .left
+            .iter()
+            .cloned()
+            .chain(under_way)
+            .flat_map(|range| [range.start, range.end])
+            .collect();
+        writer.u64(self.size).u64(self.total).words(&todo);
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`Damaged`] if it cannot have written that.
+    pub fn restore(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let (size, total) = (reader.u64()?, reader.u64()?);
+        let words = reader.words()?;
+        let left: Vec<Range<u64>> = words.chunks_exact(2).map(|ends| ends[0]..ends[1]).collect();
+        let todo = left.iter().try_fold(0u64, |sum, range| {
+            let length = range.end.checked_sub(range.start)?;
+            sum.checked_add(length).filter(|sum| *sum <= total)
+        });
+        match todo {
+            Some(todo) if size > 0 && words.len() % 2 == 0 => Ok(Self {
+                size,
+                total,
+                done: total - todo,
+                left,
+                under_way: BTreeMap::new(),
+            }),
+            _ => Err(Damaged::Impossible("range of numbers")),
+        }
+    }
+}
