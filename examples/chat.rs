@@ -12,8 +12,8 @@
 //!
 //! `join` is a request that stays open, and each line that is said is a row of it. Its tag lets other requests overtake it. The actor keeps
 //! the responder of each member, and is told when one is no longer wanted: cancelled, late, or its client gone. A member who
-//! reads too slowly misses lines, and is told how many, rather than being waited for. If the actor panics, its members get `ERR internal`, and the next call
-//! finds a new and empty room.
+//! reads too slowly misses lines, and is told how many, rather than being waited for. If the actor panics, its members get
+//! `ERR internal`, and the next call finds a new and empty room.
 
 use actix::prelude::*;
 use primed::{Asked, Code, Daemon, Failure, Host, Responder, RowError, define};
