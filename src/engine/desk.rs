@@ -95,10 +95,10 @@ impl Handler<News> for Desk {
                 },
                 Event::Interim(interim) => match (self.waiting.get(&place), interim) {
                     // Rows are counted, so that there is always room for them; progress that nobody hears is forgotten.
-                    (Some((_, Ear::All(ear))), interim) => {
-                        if matches!(interim, Interim::Rows(_)) || ear.capacity() > ROWS_GRANTED + 1 {
-                            let _ = ear.try_send(Event::Interim(interim));
-                        }
+                    (Some((_, Ear::All(ear))), interim)
+                        if matches!(interim, Interim::Rows(_)) || ear.capacity() > ROWS_GRANTED + 1 =>
+                    {
+                        let _ = ear.try_send(Event::Interim(interim));
                     }
                     // Who waits for the reply only must not keep it waiting for its rows to be taken.
                     (Some((client, Ear::Final(_))), Interim::Rows(rows)) => {
