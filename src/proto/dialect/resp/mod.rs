@@ -3,6 +3,10 @@
 //!
 //! A request is an array of bulk strings: `*2\r\n$3\r\nnth\r\n$1\r\n5\r\n`. What breaks that form cannot be resynchronised: it is answered
 //! once and ends the session, as it does with Redis. What keeps the form and asks for nonsense, or too much, costs only its own reply.
+//!
+//! The crate redis-protocol (6.0) was measured first: 279 ns and two allocations to read and answer a request of a pipeline with its `Bytes`,
+//! 160 ns and one with its ranges, before the words are looked at; this takes 153 ns and none, and they are. And it cannot skip a bulk string
+//! that is too long, wants an array whole before it says anything, and nests as deep as it is told to.
 
 mod courtesy;
 mod spelling;

@@ -72,7 +72,7 @@ fn write_final(out: &mut BytesMut, is_resp3: bool, rows: Option<&[String]>, repl
         Final::Spelt(bytes) => out.extend_from_slice(bytes),
         Final::Reply(Err(failure)) => write_failure(out, failure),
         Final::Reply(Ok(value)) => match rows {
-            Some(rows) => write_rows(out, rows),
+            Some(rows) => write_rows(out, is_resp3, rows),
             None => write_value(out, is_resp3, value),
         },
     }
@@ -124,25 +124,31 @@ fn write_number(out: &mut BytesMut, is_resp3: bool, number: &Natural) {
 }
 
 /// Rows as one array: a row of numbers gives its numbers, any other a bulk string.
-fn write_rows(out: &mut BytesMut, rows: &[String]) {
-    let numbers = |row: &str| match row.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b' ')) {
-        true => row.split(' ').filter_map(|word| word.parse::<u64>().ok()).count(),
-        false => 0,
-    };
-    write_length(out, b'*', rows.iter().map(|row| numbers(row).max(1)).sum());
+fn write_rows(out: &mut BytesMut, is_resp3: bool, rows: &[String]) {
+    let length = rows.iter().map(|row| numbers(row).map_or(1, Iterator::count)).sum();
+    write_length(out, b'*', length);
     for row in rows {
         match numbers(row) {
-            0 => write_text(out, row),
-            _ => {
-                for number in row.split(' ').filter_map(|word| word.parse::<u64>().ok()) {
-                    match number >> 63 {
-                        0 => write_word(out, b':', number),
-                        _ => write_number(out, false, &Natural::from(number)),
-                    }
-                }
-            }
+            None => write_text(out, row),
+            Some(numbers) => numbers.for_each(|number| match number >> 63 {
+                0 => write_word(out, b':', number),
+                _ => write_number(out, is_resp3, &Natural::from(number)),
+            }),
         }
     }
+}
+
+/// The numbers of a row that is nothing but numbers below 2^64, parted by single spaces.
+fn numbers(row: &str) -> Option<impl Iterator<Item = u64>> {
+    let read = |word: &str| {
+        let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| word.parse::<u64>().ok()).flatten()
+    };
+    let words = row.split(' ');
+    words
+        .clone()
+        .all(|word| read(word).is_some())
+        .then(|| words.filter_map(read))
 }
 
 fn write_text(out: &mut BytesMut, text: &str) {

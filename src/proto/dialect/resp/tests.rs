@@ -202,6 +202,18 @@ fn values_are_spelt_as_documented() {
         both(Some(&["nth N", "", "7x"]), Value::Nothing),
         "*3\r\n$5\r\nnth N\r\n$0\r\n\r\n$2\r\n7x\r\n"
     );
+    // A row with a number that is none here is text, and loses nothing.
+    let wide = both(Some(&["5 99999999999999999999", "+5"]), Value::Nothing);
+    assert_eq!(wide, "*2\r\n$22\r\n5 99999999999999999999\r\n$2\r\n+5\r\n");
+    let last = || Ok(Value::from(1));
+    assert_eq!(
+        spelt(true, Some(&["18446744073709551557"]), last()),
+        "*1\r\n(18446744073709551557\r\n"
+    );
+    assert_eq!(
+        spelt(false, Some(&["18446744073709551557"]), last()),
+        "*1\r\n$20\r\n18446744073709551557\r\n"
+    );
     let large = || Ok(Value::from(1 << 63));
     assert_eq!(spelt(false, None, large()), "$19\r\n9223372036854775808\r\n");
     assert_eq!(spelt(true, None, large()), "(9223372036854775808\r\n");
