@@ -1,19 +1,32 @@
 //! Fuzzing on the stable toolchain: the committed corpus, mutated by a seeded generator, against what must hold for any bytes.
 //!
-//! A fixed number of executions by default; `PRIMED_FUZZ=60 cargo test --release --test fuzz` goes on for so many seconds each, and
-//! `PRIMED_SEED=7` begins elsewhere. A failure prints its input. To add a target: 1. a function of bytes that asserts; 2. a test that
-//! calls `fuzz` with it; 3. examples in `fuzz/corpus`, words in `fuzz/dictionary`.
+//! A fixed number of executions by default; `PRIMED_FUZZ=60 cargo test --release --test fuzz` goes on for so many seconds each,
+//! `PRIMED_FUZZ_EXECUTIONS=10000000` for so many executions, and `PRIMED_SEED=7` begins elsewhere. A failure prints its input.
+//! The same targets are driven by coverage with cargo-fuzz, on the nightly toolchain: `fuzz/run request -runs=10000000`; this file
+//! is built into its programs, where `fuzz` runs the target on libFuzzer's input. To add a target: 1. a function like those below;
+//! 2. a program in `fuzz/fuzz_targets` and `fuzz/Cargo.toml`; 3. examples in `fuzz/corpus`, words in `fuzz/dictionary`.
+#![cfg_attr(
+    fuzzing,
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "a program of cargo-fuzz runs one target, by its own driver"
+    )
+)]
 
-use bytes::BytesMut;
 use primed::job::{Reader, Writer};
-use primed::proto::{Frame, Line, LineCodec, MAX_DIGITS, Request, parse_number};
+use primed::proto::{Codec, Final, Frame, Line, MAX_DIGITS, Request, parse_number};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
-use tokio_util::codec::Decoder;
 
 const CORPUS: &str = include_str!("../fuzz/corpus");
 const DICTIONARY: &str = include_str!("../fuzz/dictionary");
 const EXECUTIONS: u64 = 50_000;
+
+#[cfg(fuzzing)]
+thread_local! {
+    static INPUT: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
 
 /// SplitMix64 (Steele, Lea, Flood 2014): all the randomness there is, from one seed.
 struct Random(u64);
@@ -49,10 +62,24 @@ fn mutated(random: &mut Random, corpus: &[Vec<u8>], words: &[&str]) -> Vec<u8> {
     bytes
 }
 
+/// Runs a function below once, on this input.
+#[cfg(fuzzing)]
+pub(crate) fn once(input: &[u8], target: fn()) {
+    INPUT.replace(input.to_vec());
+    target();
+}
+
+#[cfg(fuzzing)]
+fn fuzz(_: &str, target: impl Fn(&[u8])) {
+    INPUT.with_borrow(|input| target(input));
+}
+
+#[cfg(not(fuzzing))]
 fn fuzz(name: &str, target: impl Fn(&[u8])) {
     let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("PRIMED_SEED").unwrap_or(1);
     let time = number("PRIMED_FUZZ").map(Duration::from_secs);
+    let most = number("PRIMED_FUZZ_EXECUTIONS").unwrap_or(EXECUTIONS);
     let corpus: Vec<Vec<u8>> = CORPUS
         .lines()
         .map(|line| line.replace("\\n", "\n").replace("\\r", "\r").into_bytes())
@@ -61,7 +88,7 @@ fn fuzz(name: &str, target: impl Fn(&[u8])) {
     let mut random = Random(seed);
     let begun = Instant::now();
     let mut executions = 0;
-    while time.map_or(executions < EXECUTIONS, |time| begun.elapsed() < time) {
+    while time.map_or(executions < most, |time| begun.elapsed() < time) {
         let input = if executions < corpus.len() as u64 {
             corpus[executions as usize].clone()
         } else {
@@ -82,46 +109,93 @@ fn fuzz(name: &str, target: impl Fn(&[u8])) {
     );
 }
 
-#[test]
-fn codec_gives_one_frame_a_line_and_holds_no_more_than_its_limit() {
+/// What a codec finds in input that comes in pieces of `step` bytes.
+fn frames(input: &[u8], limit: usize, step: usize) -> Vec<String> {
+    let (mut codec, mut held, mut found, mut from) = (Codec::new(limit, 1), Vec::new(), Vec::new(), 0);
+    loop {
+        let piece = &input[from..(from + step).min(input.len())];
+        from += piece.len();
+        held.extend_from_slice(piece);
+        loop {
+            let (used, frame) = codec.next(&held, from == input.len());
+            let Some(frame) = frame else {
+                held.drain(..used);
+                break;
+            };
+            found.push(format!("{frame:?}"));
+            if matches!(frame, Frame::Answer { is_last: true, .. }) {
+                return found;
+            }
+            held.drain(..used);
+        }
+        // A request of RESP has at most 64 words, each behind a length.
+        assert!(held.len() <= limit + 65 * 24, "{} bytes held", held.len());
+        if from == input.len() {
+            assert!(held.is_empty(), "{held:?} is left");
+            return found;
+        }
+    }
+}
+
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn codec_finds_the_same_in_any_pieces_and_holds_no_more_than_its_limit() {
     fuzz("codec", |input| {
         let limit = usize::from(input.first().copied().unwrap_or_default());
         let step = 1 + usize::from(input.last().copied().unwrap_or_default());
-        let (mut codec, mut buffer, mut frames) = (LineCodec::new(limit), BytesMut::new(), 0);
-        for piece in input.chunks(step) {
-            buffer.extend_from_slice(piece);
-            while let Some(frame) = codec.decode(&mut buffer).expect("the codec never fails") {
-                frames += 1;
-                assert!(!matches!(&frame, Frame::Line(line) if line.len() > limit || line.contains(&b'\n')));
-            }
-            assert!(buffer.len() <= limit + 1, "{} bytes held", buffer.len());
-        }
-        while let Some(frame) = codec.decode_eof(&mut buffer).expect("the codec never fails") {
-            frames += 1;
-            assert!(!matches!(&frame, Frame::Unfinished(line) if line.len() > limit));
-        }
-        let ends = input.iter().filter(|byte| **byte == b'\n').count();
-        let rest = usize::from(input.last().is_some_and(|byte| *byte != b'\n'));
-        assert_eq!(frames, ends + rest, "one frame a line");
+        assert_eq!(frames(input, limit, step), frames(input, limit, input.len().max(1)));
     });
 }
 
-#[test]
-fn requests_are_made_of_words_of_their_line() {
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn resp_is_answered_or_skipped_but_never_taken_for_a_line() {
+    fuzz("resp", |input| {
+        let words = input.split(|byte| byte.is_ascii_whitespace());
+        let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
+        let mut whole = format!("*{}\r\n", words.len()).into_bytes();
+        for word in &words {
+            whole.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            whole.extend_from_slice(word);
+            whole.extend_from_slice(b"\r\n");
+        }
+        let mut codec = Codec::new(4096, 1);
+        let (used, frame) = codec.next(&whole, true);
+        match frame {
+            None => assert!(words.is_empty(), "{words:?} was not answered"),
+            Some(Frame::Answer {
+                reply: Final::Reply(Err(_)),
+                is_last: false,
+                ..
+            }) => {}
+            Some(Frame::Answer { is_last, .. }) => assert!(!is_last || words[0].eq_ignore_ascii_case(b"quit")),
+            Some(Frame::Request(request)) => {
+                assert!(request.manner.dialect.is_strict());
+                assert!(words.iter().all(|word| word.iter().all(u8::is_ascii_graphic)));
+            }
+        }
+        let skipped = codec.next(&whole[used..], true);
+        assert!(
+            skipped.1.is_none() && used + skipped.0 == whole.len(),
+            "it goes on behind the request"
+        );
+    });
+}
+
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn requests_are_made_of_words_of_their_line() {
     fuzz("request", |input| {
         if let Ok(Line::Request(request)) = Request::parse(input) {
             assert!(input.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
             assert!(!request.verb.is_empty() && request.args.len() + request.options.len() < Request::MAX_WORDS + 1);
             assert!(request.args.iter().all(|word| !word.contains([' ', '\t'])));
-            if request.is_bare {
+            if request.manner.is_bare {
                 assert_eq!((request.verb, request.args.len()), ("nth", 1));
             }
         }
     });
 }
 
-#[test]
-fn numbers_are_read_as_they_are_spelt_and_never_grow_huge() {
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn numbers_are_read_as_they_are_spelt_and_never_grow_huge() {
     fuzz("number", |input| {
         let Ok(text) = std::str::from_utf8(input) else {
             return;
@@ -134,8 +208,8 @@ fn numbers_are_read_as_they_are_spelt_and_never_grow_huge() {
     });
 }
 
-#[test]
-fn checkpoints_are_read_back_and_damaged_ones_refused() {
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn checkpoints_are_read_back_and_damaged_ones_refused() {
     fuzz("checkpoint", |input| {
         let words: Vec<u64> = input.iter().map(|byte| u64::from(*byte) << 40).collect();
         let mut writer = Writer::new(*b"test", 1);
@@ -154,5 +228,24 @@ fn checkpoints_are_read_back_and_damaged_ones_refused() {
         lie[at] ^= 0x80;
         assert!(read(&lie).is_err(), "a length that lies is refused");
         let _ = read(&[b"test\x01\0\0\0", input].concat());
+    });
+}
+
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn settings_are_known_ones_and_stand_on_a_line_of_their_file() {
+    fuzz("config", |input| {
+        let Ok(text) = std::str::from_utf8(input) else {
+            return;
+        };
+        let lines = 1 + text.matches('\n').count();
+        match primed::config::read(text, &["listen", "max-jobs", "drain-limit"]) {
+            Ok(settings) => {
+                assert!(settings.is_sorted_by_key(|setting| setting.line) && settings.len() <= 3);
+                for setting in settings {
+                    assert!((1..=lines).contains(&setting.line) && !setting.values.is_empty());
+                }
+            }
+            Err(mistake) => assert!((1..=lines).contains(&mistake.line), "{mistake}"),
+        }
     });
 }

@@ -4,7 +4,7 @@ use super::print::Printer;
 use crate::client::Heard;
 use crate::engine::{Ask, Event, Grant, News, Order, Policy, Scheduler, Submit, Work};
 use crate::metrics::Metrics;
-use crate::proto::{Conversation, Failure, Interim, Line, Request};
+use crate::proto::{Conversation, Failure, Interim, Line, Manner, Request};
 use crate::verb::{Facts, Registry, Step, Terms};
 use actix::prelude::*;
 use bytes::BytesMut;
@@ -133,9 +133,9 @@ fn print(printer: &mut Printer<BufWriter<Stdout>>, event: Event) -> anyhow::Resu
     let mut conversation = Conversation::default();
     let mut out = BytesMut::new();
     match event {
-        Event::Final(reply) => conversation.answer(None, false, reply, &mut out),
+        Event::Final(reply) => conversation.answer(&Manner::default(), reply, &mut out),
         Event::Interim(interim) => {
-            let place = conversation.open(None, false).unwrap_or_default();
+            let place = conversation.open(&Manner::default(), false).unwrap_or_default();
             conversation.interim(place, interim, &mut out);
         }
     }

@@ -6,7 +6,6 @@
 use super::Error;
 use super::line::{Heard, Progress, failure, split_tag};
 use super::reply::Reply;
-use crate::proto::{Frame, LineCodec};
 use bytes::BytesMut;
 use std::collections::HashMap;
 use std::io;
@@ -17,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio_util::codec::Decoder;
+use tokio_util::codec::{Decoder, LinesCodec};
 
 /// Requests under way at once. A daemon takes 1024 before it stops reading.
 const MAX_IN_FLIGHT: usize = 512;
@@ -213,7 +212,7 @@ fn hear(line: &str, waiting: &Mutex<Waiting>) {
 /// Lines of a daemon, of bounded length.
 pub(super) struct Lines {
     reader: OwnedReadHalf,
-    codec: LineCodec,
+    codec: LinesCodec,
     buffer: BytesMut,
 }
 
@@ -221,7 +220,7 @@ impl Lines {
     pub(super) fn new(reader: OwnedReadHalf) -> Self {
         Self {
             reader,
-            codec: LineCodec::new(MAX_LINE),
+            codec: LinesCodec::new_with_max_length(MAX_LINE),
             buffer: BytesMut::new(),
         }
     }
@@ -240,10 +239,7 @@ impl Lines {
 
     /// The next line, if it has been read.
     pub(super) fn next(&mut self) -> io::Result<Option<String>> {
-        match self.codec.decode(&mut self.buffer)? {
-            Some(Frame::Line(line)) => Ok(Some(String::from_utf8_lossy(&line).into_owned())),
-            Some(_) => Err(io::Error::other("this is no daemon: its line has no end")),
-            None => Ok(None),
-        }
+        let line = self.codec.decode(&mut self.buffer);
+        line.map_err(|error| io::Error::other(format!("this is no daemon: {error}")))
     }
 }

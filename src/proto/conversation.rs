@@ -1,9 +1,10 @@
 //! One conversation: which requests are under way, and in which order their replies may leave.
 //!
-//! Plain data: bytes of replies go to a buffer that the caller owns. Knows no socket, no clock and no verb.
+//! Plain data: bytes of replies go to a buffer that the caller owns. Knows no socket, no clock, no verb and no spelling.
 
-use super::reply::{write_final, write_interim, write_rows};
-use super::{Interim, Reply, Tag, Value};
+use super::dialect::Dialect;
+use super::reply::{Final, Interim};
+use super::{Manner, Tag, Value};
 use bytes::BytesMut;
 use dashu_int::ops::BitTest;
 use std::collections::{HashMap, VecDeque};
@@ -17,14 +18,17 @@ pub struct DuplicateTag;
 
 /// The requests under way and the replies that have to wait for an earlier one.
 ///
-/// Untagged replies leave in the order of their requests; tagged ones as soon as they are there.
+/// Replies leave in the order of their requests, unless a tag lets them overtake: in a strict dialect it does not.
 #[derive(Debug, Default)]
 pub struct Conversation {
     next: Place,
-    /// Untagged requests in order; the first one's reply is not there yet.
+    /// Requests whose replies keep their order; the first one's reply is not there yet.
     queue: VecDeque<Waiting>,
-    tagged: HashMap<Place, Tag>,
+    /// Requests whose replies overtake.
+    free: HashMap<Place, Manner>,
+    /// Where every tag stands, and which tag a request in the queue bears.
     tags: HashMap<Tag, Place>,
+    tagged: HashMap<Place, Tag>,
     /// Bytes of replies that are there and wait for an earlier one, about.
     held: usize,
 }
@@ -32,113 +36,156 @@ pub struct Conversation {
 #[derive(Debug)]
 struct Waiting {
     place: Place,
+    dialect: &'static dyn Dialect,
     is_bare: bool,
-    /// Rows that are known before the reply and wait with it.
-    rows: Vec<String>,
-    reply: Option<Reply>,
+    /// Rows that are known before the reply and wait with it; `None` until there is one, if the request need not have any.
+    rows: Option<Vec<String>>,
+    reply: Option<Final>,
+    /// What rows and reply take.
+    weight: usize,
+}
+
+impl Waiting {
+    fn write(&self, out: &mut BytesMut) {
+        if let Some(reply) = &self.reply {
+            let manner = Manner {
+                dialect: self.dialect,
+                tag: None,
+                is_bare: self.is_bare,
+            };
+            self.dialect.write_final(out, &manner, self.rows.as_deref(), reply);
+        }
+    }
+}
+
+/// True if the tag of this request lets its reply overtake.
+fn overtakes(manner: &Manner) -> bool {
+    manner.tag.is_some() && !manner.dialect.is_strict()
 }
 
 impl Conversation {
-    /// Opens a request that will be answered later.
+    /// Opens a request that will be answered later. `has_rows`: its answer is rows, even if there are none of them.
     ///
     /// # Errors
     /// [`DuplicateTag`] if a request with this tag is under way; nothing is opened then.
-    pub fn open(&mut self, tag: Option<Tag>, is_bare: bool) -> Result<Place, DuplicateTag> {
+    pub fn open(&mut self, manner: &Manner, has_rows: bool) -> Result<Place, DuplicateTag> {
         let place = self.next;
-        match tag {
-            Some(tag) if self.tags.contains_key(&tag) => return Err(DuplicateTag),
-            Some(tag) => {
-                self.tags.insert(tag, place);
+        if let Some(tag) = manner.tag {
+            if self.tags.contains_key(&tag) {
+                return Err(DuplicateTag);
+            }
+            self.tags.insert(tag, place);
+        }
+        if overtakes(manner) {
+            self.free.insert(place, *manner);
+        } else {
+            if let Some(tag) = manner.tag {
                 self.tagged.insert(place, tag);
             }
-            None => self.queue.push_back(Waiting {
+            self.queue.push_back(Waiting {
                 place,
-                is_bare,
-                rows: Vec::new(),
+                dialect: manner.dialect,
+                is_bare: manner.is_bare,
+                rows: has_rows.then(Vec::new),
                 reply: None,
-            }),
+                weight: 0,
+            });
         }
         self.next += 1;
         Ok(place)
     }
 
-    /// Answers a request at once, without opening it; its reply still waits for untagged ones before it.
-    pub fn answer(&mut self, tag: Option<Tag>, is_bare: bool, reply: Reply, out: &mut BytesMut) {
-        self.answer_rows(tag, is_bare, Vec::new(), reply, out);
+    /// Answers a request at once, without opening it; its reply still waits for those before it.
+    pub fn answer(&mut self, manner: &Manner, reply: impl Into<Final>, out: &mut BytesMut) {
+        self.answer_rows(manner, None, reply, out);
     }
 
-    /// Answers a request at once with rows and a final reply.
+    /// Answers a request at once with rows, if it has any, and a final reply.
     pub fn answer_rows(
         &mut self,
-        tag: Option<Tag>,
-        is_bare: bool,
-        rows: Vec<String>,
-        reply: Reply,
+        manner: &Manner,
+        rows: Option<Vec<String>>,
+        reply: impl Into<Final>,
         out: &mut BytesMut,
     ) {
-        if tag.is_some() || self.queue.is_empty() {
-            write_rows(out, tag.as_ref(), &rows);
-            write_final(out, tag.as_ref(), is_bare, &reply);
-        } else {
-            self.held += weight(&rows, &reply);
-            self.queue.push_back(Waiting {
-                place: self.next,
-                is_bare,
-                rows,
-                reply: Some(reply),
-            });
-            self.next += 1;
+        let reply = reply.into();
+        if overtakes(manner) || self.queue.is_empty() {
+            return manner.dialect.write_final(out, manner, rows.as_deref(), &reply);
         }
-    }
-
-    /// Gives an opened request its final reply. A place that is not open is ignored: its reply has been given already.
-    pub fn close(&mut self, place: Place, reply: Reply, out: &mut BytesMut) {
-        if let Some(tag) = self.tagged.remove(&place) {
-            self.tags.remove(&tag);
-            write_final(out, Some(&tag), false, &reply);
-            return;
-        }
-        let Some(waiting) = self.waiting(place).filter(|waiting| waiting.reply.is_none()) else {
-            return;
-        };
-        let weight_of_this = weight(&waiting.rows, &reply);
-        waiting.reply = Some(reply);
-        self.held += weight_of_this;
-        while let Some(Waiting {
-            is_bare,
+        let weight = weight_of_rows(rows.as_deref().unwrap_or_default()) + weight_of_reply(&reply);
+        self.held += weight;
+        self.queue.push_back(Waiting {
+            place: self.next,
+            dialect: manner.dialect,
+            is_bare: manner.is_bare,
             rows,
             reply: Some(reply),
-            ..
-        }) = self.queue.front()
-        {
-            write_rows(out, None, rows);
-            write_final(out, None, *is_bare, reply);
-            self.held -= weight(rows, reply);
-            self.queue.pop_front();
+            weight,
+        });
+        self.next += 1;
+    }
+
+    /// Gives an opened request its final reply. False, and nothing else, if it is not open: its reply has been given already.
+    pub fn close(&mut self, place: Place, reply: impl Into<Final>, out: &mut BytesMut) -> bool {
+        let reply = reply.into();
+        if let Some(manner) = self.free.remove(&place) {
+            if let Some(tag) = manner.tag {
+                self.tags.remove(&tag);
+            }
+            manner.dialect.write_final(out, &manner, None, &reply);
+            return true;
+        }
+        let Some(waiting) = self.waiting(place).filter(|waiting| waiting.reply.is_none()) else {
+            return false;
+        };
+        let weight = weight_of_reply(&reply);
+        waiting.reply = Some(reply);
+        waiting.weight += weight;
+        self.held += weight;
+        if let Some(tag) = self.tagged.remove(&place) {
+            self.tags.remove(&tag);
+        }
+        while let Some(first) = self.queue.pop_front_if(|first| first.reply.is_some()) {
+            first.write(out);
+            self.held -= first.weight;
         }
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
+        true
     }
 
-    /// Writes interim lines of an opened request, if they may leave now: it is tagged, or the first in the queue. Else rows
-    /// wait with their reply, and progress is forgotten.
+    /// Tells what comes before the final reply of an opened request, if it may leave now: its reply may overtake, or is the next to
+    /// leave. Else rows wait with their reply, and progress is forgotten. Rows for a strict dialect always wait.
     pub fn interim(&mut self, place: Place, interim: Interim, out: &mut BytesMut) {
-        match (self.tagged.get(&place), interim) {
-            (Some(tag), interim) => write_interim(out, Some(tag), &interim),
-            (None, interim) if self.may_stream(place) => write_interim(out, None, &interim),
-            (None, Interim::Rows(rows)) => {
-                if let Some(waiting) = self.waiting(place) {
-                    waiting.rows.extend(rows);
-                }
+        if let Some(manner) = self.free.get(&place) {
+            return manner.dialect.write_interim(out, manner.tag.as_ref(), &interim);
+        }
+        let tag = self.tagged.get(&place).copied();
+        let is_next = self.may_stream(place);
+        let Some(waiting) = self.waiting(place) else {
+            return;
+        };
+        match interim {
+            Interim::Rows(rows) if !is_next || waiting.dialect.is_strict() => {
+                let weight = weight_of_rows(&rows);
+                waiting.rows.get_or_insert_default().extend(rows);
+                waiting.weight += weight;
+                self.held += weight;
             }
-            (None, _) => {}
+            interim if is_next || tag.is_some() => waiting.dialect.write_interim(out, tag.as_ref(), &interim),
+            _ => {}
         }
     }
 
-    /// True if interim lines of this request may leave now.
+    /// True if it is the turn of this request's rows.
     pub fn may_stream(&self, place: Place) -> bool {
-        self.queue.front().is_some_and(|first| first.place == place) || self.tagged.contains_key(&place)
+        self.queue.front().is_some_and(|first| first.place == place) || self.free.contains_key(&place)
+    }
+
+    /// Bytes of rows of this request that wait for its reply, about.
+    pub fn rows_held(&mut self, place: Place) -> usize {
+        self.waiting(place).map_or(0, |waiting| waiting.weight)
     }
 
     /// The request under way that bears this tag.
@@ -148,7 +195,7 @@ impl Conversation {
 
     /// How many requests are under way or wait for their turn to be answered.
     pub fn in_flight(&self) -> usize {
-        self.queue.len() + self.tagged.len()
+        self.queue.len() + self.free.len()
     }
 
     /// Bytes of replies that are there and wait for an earlier one, about. They count like bytes that the client has not taken.
@@ -162,20 +209,54 @@ impl Conversation {
     }
 }
 
+fn weight_of_rows(rows: &[String]) -> usize {
+    rows.iter().map(|row| row.len() + size_of::<String>()).sum()
+}
+
 /// What a reply that waits takes, about: what its request determines, and not the few words that each has.
-fn weight(rows: &[String], reply: &Reply) -> usize {
-    let value = match reply {
-        Ok(Value::Number(number)) => number.bit_len() / 8,
-        Ok(Value::Text(text)) => text.len(),
-        Ok(_) | Err(_) => 0,
-    };
-    rows.iter().map(|row| row.len() + size_of::<String>()).sum::<usize>() + value
+fn weight_of_reply(reply: &Final) -> usize {
+    match reply {
+        Final::Reply(Ok(Value::Number(number))) => number.bit_len() / 8,
+        Final::Reply(Ok(Value::Text(text))) => text.len(),
+        Final::Reply(_) => 0,
+        Final::Spelt(bytes) => bytes.len(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::Value;
+    use crate::proto::{Reply, Value};
+
+    /// Lines, with a tag or none.
+    fn manner(tag: &str) -> Manner {
+        Manner {
+            tag: Tag::parse(tag),
+            ..Manner::default()
+        }
+    }
+
+    /// A dialect that lets nothing overtake and keeps rows with their reply.
+    struct Strict;
+
+    impl Dialect for Strict {
+        fn name(&self) -> &'static str {
+            "strict"
+        }
+
+        fn is_strict(&self) -> bool {
+            true
+        }
+
+        fn write_final(&self, out: &mut BytesMut, _: &Manner, rows: Option<&[String]>, reply: &Final) {
+            let text = format!("{rows:?} {};", reply.is_ok());
+            out.extend_from_slice(text.as_bytes());
+        }
+
+        fn write_interim(&self, out: &mut BytesMut, tag: Option<&Tag>, _: &Interim) {
+            out.extend_from_slice(format!("{tag:?} goes on;").as_bytes());
+        }
+    }
 
     #[derive(Default)]
     struct Talk {
@@ -185,11 +266,12 @@ mod tests {
 
     impl Talk {
         fn open(&mut self, tag: &str) -> Place {
-            self.conversation.open(Tag::parse(tag), false).expect("the tag is free")
+            self.conversation.open(&manner(tag), false).expect("the tag is free")
         }
 
         fn close(&mut self, place: Place, value: u64) {
-            self.conversation.close(place, Ok(Value::from(value)), &mut self.out);
+            let reply: Reply = Ok(Value::from(value));
+            self.conversation.close(place, reply, &mut self.out);
         }
 
         fn said(&mut self) -> String {
@@ -201,7 +283,8 @@ mod tests {
     fn untagged_replies_keep_their_order_and_tagged_ones_overtake() {
         let mut talk = Talk::default();
         let (first, tagged, second) = (talk.open(""), talk.open("t"), talk.open(""));
-        talk.conversation.answer(None, false, Ok(Value::from(3)), &mut talk.out);
+        let third: Reply = Ok(Value::from(3));
+        talk.conversation.answer(&manner(""), third, &mut talk.out);
         talk.close(second, 2);
         assert_eq!(talk.said(), "");
         talk.close(tagged, 9);
@@ -217,7 +300,7 @@ mod tests {
         let first = talk.open("");
         let rows = vec!["x".repeat(1000); 3];
         talk.conversation
-            .answer_rows(None, false, rows, Ok(Value::Nothing), &mut talk.out);
+            .answer_rows(&manner(""), Some(rows), Reply::Ok(Value::Nothing), &mut talk.out);
         assert!((3000..4000).contains(&talk.conversation.held_bytes()));
         talk.close(first, 1);
         assert_eq!(talk.conversation.held_bytes(), 0);
@@ -228,7 +311,7 @@ mod tests {
     fn a_tag_is_free_again_once_it_is_answered() {
         let mut talk = Talk::default();
         let place = talk.open("t");
-        assert_eq!(talk.conversation.open(Tag::parse("t"), false), Err(DuplicateTag));
+        assert_eq!(talk.conversation.open(&manner("t"), false), Err(DuplicateTag));
         talk.close(place, 1);
         talk.open("t");
     }
@@ -254,5 +337,31 @@ mod tests {
         assert_eq!(may, [true, false, true]);
         talk.close(first, 1);
         assert!(talk.conversation.may_stream(second));
+    }
+
+    #[test]
+    fn in_a_strict_dialect_tags_name_but_do_not_overtake_and_rows_come_with_their_reply() {
+        let mut talk = Talk::default();
+        let strict = |tag| Manner {
+            dialect: &Strict,
+            tag: Tag::parse(tag),
+            is_bare: false,
+        };
+        let first = talk.conversation.open(&strict(""), true).expect("it has no tag");
+        let second = talk.conversation.open(&strict("t"), false).expect("the tag is free");
+        assert_eq!(talk.conversation.open(&strict("t"), false), Err(DuplicateTag));
+        assert_eq!(talk.conversation.tagged(&Tag::parse("t").expect("a tag")), Some(second));
+        let progress = Interim::Stalled(std::time::Duration::ZERO);
+        talk.conversation.interim(second, progress.clone(), &mut talk.out);
+        talk.close(second, 2);
+        assert_eq!(talk.said(), "Some(@t) goes on;");
+        talk.conversation
+            .interim(first, Interim::Rows(vec!["x".into()]), &mut talk.out);
+        assert!(talk.conversation.rows_held(first) > 0);
+        talk.conversation.interim(first, progress, &mut talk.out);
+        talk.close(first, 1);
+        assert_eq!(talk.said(), "None goes on;Some([\"x\"]) true;None true;");
+        assert_eq!((talk.conversation.held_bytes(), talk.conversation.in_flight()), (0, 0));
+        assert_eq!(talk.conversation.tagged(&Tag::parse("t").expect("a tag")), None);
     }
 }

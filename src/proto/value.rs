@@ -2,9 +2,11 @@
 
 use super::{Code, Failure};
 use crate::primes::Natural;
+use std::borrow::Cow;
 
 /// The value of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Value {
     /// Done; there is nothing to say.
     Nothing,
@@ -16,6 +18,8 @@ pub enum Value {
     Numbers(Vec<Natural>),
     /// Words; without line breaks.
     Text(String),
+    /// What is known about something, as keys and values.
+    Facts(Vec<(Cow<'static, str>, String)>),
 }
 
 impl From<()> for Value {
@@ -89,6 +93,7 @@ fn unlike(value: &Value, wanted: &str) -> Failure {
         Value::Truth(_) => "yes or no",
         Value::Numbers(_) => "several numbers",
         Value::Text(_) => "words",
+        Value::Facts(_) => "facts",
     };
     Failure::new(Code::BadArg, format!("the answer is {kind}, not {wanted}"))
 }

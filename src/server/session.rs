@@ -8,7 +8,7 @@ use super::Shared;
 use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
 use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit};
-use crate::proto::{Code, Conversation, Failure, Frame, Interim, Line, LineCodec, Reply, Request, Tag, Value};
+use crate::proto::{Code, Codec, Conversation, Failure, Final, Frame, Interim, Manner, Request, Tag, Value};
 use crate::verb::{Step, Terms};
 use actix::prelude::*;
 use bytes::{Buf, BytesMut};
@@ -21,11 +21,12 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
-use tokio_util::codec::Decoder;
 use tokio_util::io::poll_read_buf;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
+/// Room made for replies at first.
+const FIRST_REPLIES_BYTES: usize = 1 << 10;
 /// Reads in one go before other sessions of the thread get their turn.
 const MAX_READS: usize = 4;
 /// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
@@ -36,7 +37,7 @@ const MAX_STREAMS: usize = 2;
 /// asks little waits for a turn of everybody who floods.
 const LONGEST_TURN: Duration = Duration::from_micros(100);
 /// Requests taken in between two looks at the clock.
-const LOOK_EVERY: usize = 8;
+const LOOK_EVERY: usize = 32;
 /// How often a session that cannot tell by reading looks whether its client is still there.
 const WATCH_INTERVAL: Duration = Duration::from_millis(40);
 /// How long a client may take to close its half after the session has closed its own.
@@ -58,7 +59,7 @@ pub struct Session {
     _seat: Seat,
     /// Where the engine sends news; made with the first job.
     me: Option<Arc<Recipient<News>>>,
-    codec: LineCodec,
+    codec: Codec,
     conversation: Conversation,
     /// The beginning of a line whose end has not come yet; or, if the session is behind, lines it has not taken in yet.
     unread: BytesMut,
@@ -69,6 +70,9 @@ pub struct Session {
     unsent: BytesMut,
     orders: Vec<Order>,
     streams: Vec<Stream>,
+    /// Requests answered and not counted yet, and how many of them with an error.
+    answered: u64,
+    failed: u64,
     phase: Phase,
     is_draining: bool,
     is_watching: bool,
@@ -112,7 +116,7 @@ impl Session {
             ..
         } = accepted;
         Self {
-            codec: LineCodec::new(shared.limits.max_line_bytes),
+            codec: Codec::new(shared.limits.max_line_bytes, seat.client),
             id: seat.client,
             socket: connection,
             shared,
@@ -125,6 +129,8 @@ impl Session {
             unsent: BytesMut::new(),
             orders: Vec::new(),
             streams: Vec::new(),
+            answered: 0,
+            failed: 0,
             phase: Phase::Open,
             is_draining: false,
             is_watching: false,
@@ -137,18 +143,18 @@ impl Session {
 
     /// Everything that can be done now: read, decode, answer, order, write.
     fn turn(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> io::Result<()> {
-        let ends = Instant::now() + LONGEST_TURN;
+        let mut time = TurnTime::default();
         let mut reads = 0;
         let mut waits_for_input = false;
         while self.may_read() {
             // The clock is not asked for a lone request, which takes two reads.
-            let is_over = (self.is_behind && reads > 0) || (reads > 1 && Instant::now() >= ends);
+            let is_over = (self.is_behind && reads > 0) || (reads > 1 && time.is_over());
             if reads == MAX_READS || is_over {
                 task.waker().wake_by_ref();
                 break;
             }
             reads += 1;
-            match self.poll_read(ends, context, task) {
+            match self.poll_read(&mut time, context, task) {
                 Poll::Pending => {
                     waits_for_input = true;
                     self.finish_if_drained();
@@ -158,6 +164,8 @@ impl Session {
             }
             self.send_orders(context);
         }
+        // Before the replies leave: who has read them finds them counted.
+        self.tell_metrics();
         if let Poll::Ready(result) = self.poll_write(task) {
             result?;
             self.grant_rows();
@@ -180,7 +188,7 @@ impl Session {
     /// Reads once, unless lines are left from the last time, and takes in the lines that are complete.
     fn poll_read(
         &mut self,
-        ends: Instant,
+        time: &mut TurnTime,
         context: &mut Context<Self>,
         task: &mut std::task::Context<'_>,
     ) -> Poll<io::Result<()>> {
@@ -190,7 +198,7 @@ impl Session {
             if !self.is_behind {
                 self.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
             }
-            self.is_behind = self.decode(scratch, ends, context);
+            self.is_behind = self.decode(scratch, time, context);
             if self.input_ended && !self.is_behind {
                 self.phase = Phase::Finishing { input_ended: true };
             }
@@ -211,100 +219,84 @@ impl Session {
         })
     }
 
-    /// Takes in lines as far as the limits allow. True if it stopped before it had looked at all there is.
-    fn decode(&mut self, scratch: &mut BytesMut, ends: Instant, context: &mut Context<Self>) -> bool {
+    /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
+    fn decode(&mut self, scratch: &mut BytesMut, time: &mut TurnTime, context: &mut Context<Self>) -> bool {
         let mut taken = 0;
-        while self.may_read() {
+        let mut used = 0;
+        let is_behind = loop {
+            if !self.may_read() {
+                break self.phase == Phase::Open;
+            }
             if taken == LOOK_EVERY {
-                if Instant::now() >= ends {
-                    return true;
+                if time.is_over() {
+                    break true;
                 }
                 taken = 0;
             }
             taken += 1;
-            let frame = if self.input_ended {
-                self.codec.decode_eof(scratch)
-            } else {
-                self.codec.decode(scratch)
+            let (more, frame) = self.codec.next(&scratch[used..], self.input_ended);
+            used += more;
+            let Some(frame) = frame else {
+                break false;
             };
-            match frame {
-                Ok(Some(frame)) => {
-                    self.line_since = None;
-                    self.take_frame(&frame, context);
-                }
-                Ok(None) | Err(_) => return false,
-            }
-        }
-        self.phase == Phase::Open
+            self.line_since = None;
+            self.take_frame(frame, context);
+        };
+        scratch.advance(used);
+        is_behind
     }
 
-    fn take_frame(&mut self, frame: &Frame, context: &mut Context<Self>) {
+    fn take_frame(&mut self, frame: Frame<'_>, context: &mut Context<Self>) {
         self.resting_since = None;
-        let (bytes, is_finished) = match frame {
-            Frame::Line(bytes) => (bytes, true),
-            Frame::Unfinished(bytes) => (bytes, false),
-            Frame::TooLong => {
-                let limit = self.shared.limits.max_line_bytes;
-                let text = format!("the line is longer than {limit} bytes and was skipped");
-                return self.answer(None, false, Err(Failure::new(Code::LineTooLong, text)));
-            }
-        };
-        match Request::parse(bytes) {
-            Ok(Line::Nothing) => {}
-            Ok(Line::Http) => {
-                self.answer(
-                    None,
-                    false,
-                    Err(Failure::new(Code::Denied, "this port does not speak HTTP; goodbye")),
-                );
-                self.phase = Phase::Finishing { input_ended: false };
-            }
-            Ok(Line::Request(request)) if is_finished || request.is_bare => self.take_request(&request, context),
-            Ok(Line::Request(request)) => {
-                let text = "the input ended within a line; end every line with a line feed";
-                self.answer(request.tag, false, Err(Failure::new(Code::Truncated, text)));
-            }
-            Err((tag, malformed)) => {
-                self.answer(tag, false, Err(Failure::new(Code::Syntax, malformed.to_string())));
+        match frame {
+            Frame::Request(request) => self.take_request(&request, context),
+            Frame::Answer { manner, reply, is_last } => {
+                self.answer(&manner, reply);
+                if is_last {
+                    self.phase = Phase::Finishing { input_ended: false };
+                }
             }
         }
     }
 
     fn take_request(&mut self, request: &Request<'_>, context: &mut Context<Self>) {
-        let Request { tag, is_bare, .. } = *request;
-        if tag.is_some_and(|tag| self.conversation.tagged(&tag).is_some()) {
-            let failure = Failure::new(Code::DupTag, "a request with this tag is under way; use another");
-            return self.answer(tag, is_bare, Err(failure));
+        let manner = &request.manner;
+        if manner.tag.is_some_and(|tag| self.conversation.tagged(&tag).is_some()) {
+            let text = "a request with this tag is under way; use another";
+            return self.refuse(manner, Failure::new(Code::DupTag, text));
         }
         if self.is_draining {
-            let failure = Failure::new(Code::Draining, "the daemon is shutting down; ask again when it is back");
-            return self.answer(tag, is_bare, Err(failure));
+            let text = "the daemon is shutting down; ask again when it is back";
+            return self.refuse(manner, Failure::new(Code::Draining, text));
         }
         match self.shared.registry.call(request, &self.shared.facts) {
-            Err(failure) => self.answer(tag, is_bare, Err(failure)),
-            Ok((Step::Answer(value), _)) => self.answer(tag, is_bare, Ok(value)),
+            Err(failure) => self.refuse(manner, failure),
+            Ok((Step::Answer(value), _)) => self.answer(manner, Final::Reply(Ok(value))),
             Ok((Step::Rows(rows), _)) => {
+                let reply = Final::Reply(Ok(Value::Nothing));
                 self.conversation
-                    .answer_rows(tag, is_bare, rows, Ok(Value::Nothing), &mut self.unsent);
+                    .answer_rows(manner, Some(rows), reply, &mut self.unsent);
                 self.count(true);
             }
-            Ok((Step::Job(job), terms)) => self.order(tag, is_bare, Ask::Answer(job.into()), terms),
-            Ok((Step::Errand(errand), terms)) => self.order(tag, is_bare, Ask::Answer(errand.into()), terms),
-            Ok((Step::Ask(ask), terms)) => self.order(tag, is_bare, ask, terms),
-            Ok((Step::Cancel(target), _)) => self.cancel(tag, &target, context),
+            Ok((Step::Job(job), terms)) => self.order(manner, Ask::Answer(job.into()), terms),
+            Ok((Step::Errand(errand), terms)) => self.order(manner, Ask::Answer(errand.into()), terms),
+            Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
+            Ok((Step::Cancel(target), _)) => self.cancel(manner, &target, context),
             Ok((Step::Quit, _)) => {
-                self.answer(tag, is_bare, Ok(Value::Text("bye".into())));
+                self.answer(manner, Final::Reply(Ok(Value::Text("bye".into()))));
                 self.phase = Phase::Finishing { input_ended: false };
             }
         }
     }
 
-    fn order(&mut self, tag: Option<Tag>, is_bare: bool, ask: Ask, terms: Terms) {
-        let Ok(place) = self.conversation.open(tag, is_bare) else {
+    fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
+        let streams = matches!(&ask, Ask::Answer(work) if work.streams());
+        let has_rows = streams || matches!(ask, Ask::List);
+        let Ok(place) = self.conversation.open(manner, has_rows) else {
             unreachable!("the tag was free a moment ago");
         };
         let mut rows = 0;
-        if matches!(&ask, Ask::Answer(work) if work.streams()) {
+        if streams {
             let may_stream = |stream: &&Stream| self.conversation.may_stream(stream.place);
             if self.conversation.may_stream(place) && self.streams.iter().filter(may_stream).count() < MAX_STREAMS {
                 rows = ROWS_GRANTED;
@@ -320,30 +312,46 @@ impl Session {
         });
     }
 
-    fn cancel(&mut self, tag: Option<Tag>, target: &Tag, context: &mut Context<Self>) {
+    fn cancel(&mut self, manner: &Manner, target: &Tag, context: &mut Context<Self>) {
         match self.conversation.tagged(target) {
             Some(place) => {
                 self.send_orders(context);
                 self.shared.scheduler.do_send(Cancel { client: self.id, place });
-                self.answer(tag, false, Ok(Value::Nothing));
+                self.answer(manner, Final::Reply(Ok(Value::Nothing)));
             }
             None => {
                 let text = format!("no request @{target} is under way here");
-                self.answer(tag, false, Err(Failure::new(Code::NoJob, text)));
+                self.refuse(manner, Failure::new(Code::NoJob, text));
             }
         }
     }
 
-    fn answer(&mut self, tag: Option<Tag>, is_bare: bool, reply: Reply) {
-        self.count(reply.is_ok());
-        self.conversation.answer(tag, is_bare, reply, &mut self.unsent);
+    fn refuse(&mut self, manner: &Manner, failure: Failure) {
+        self.answer(manner, Final::Reply(Err(failure)));
     }
 
-    fn count(&self, is_ok: bool) {
+    fn answer(&mut self, manner: &Manner, reply: Final) {
+        self.count(reply.is_ok());
+        if self.unsent.capacity() == 0 {
+            // Enough for a hundred short ones, so that it need not grow by and by.
+            self.unsent.reserve(FIRST_REPLIES_BYTES);
+        }
+        self.conversation.answer(manner, reply, &mut self.unsent);
+    }
+
+    fn count(&mut self, is_ok: bool) {
+        self.answered += 1;
+        self.failed += u64::from(!is_ok);
+    }
+
+    /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a reply.
+    fn tell_metrics(&mut self) {
         let metrics = &self.shared.facts.metrics;
-        metrics.requests.fetch_add(1, Relaxed);
-        if !is_ok {
-            metrics.errors.fetch_add(1, Relaxed);
+        if self.answered > 0 {
+            metrics.requests.fetch_add(std::mem::take(&mut self.answered), Relaxed);
+        }
+        if self.failed > 0 {
+            metrics.errors.fetch_add(std::mem::take(&mut self.failed), Relaxed);
         }
     }
 
@@ -361,6 +369,36 @@ impl Session {
             orders: std::mem::take(&mut self.orders),
             to,
         });
+    }
+
+    fn take_interim(&mut self, place: Place, interim: Interim) {
+        let limit = self.shared.limits.max_unsent_bytes;
+        let Interim::Rows(rows) = &interim else {
+            // Progress is told to who listens: for one who does not read it would pile up as long as the work goes on.
+            if self.unsent.len() < limit {
+                self.conversation.interim(place, interim, &mut self.unsent);
+            }
+            return;
+        };
+        let stream = self.streams.iter().position(|stream| stream.place == place);
+        if let Some(index) = stream {
+            let granted = &mut self.streams[index].granted;
+            *granted = granted.saturating_sub(rows.len());
+        }
+        self.conversation.interim(place, interim, &mut self.unsent);
+        if let Some(index) = stream
+            && self.conversation.rows_held(place) > limit
+        {
+            // Its dialect needs all rows at once.
+            self.streams.remove(index);
+            self.shared.scheduler.do_send(Cancel { client: self.id, place });
+            self.count(false);
+            let text = format!(
+                "these rows take more than {limit} bytes, and an array tells its length first: ask for less, or in lines"
+            );
+            let reply = Final::Reply(Err(Failure::new(Code::TooBig, text)));
+            self.conversation.close(place, reply, &mut self.unsent);
+        }
     }
 
     /// Everything written is with the client: those who stream may send more.
@@ -440,7 +478,8 @@ impl Session {
             |since: &mut Option<Instant>, holds: bool| *since = holds.then(|| since.unwrap_or_else(Instant::now));
         keep(&mut self.unsent_since, !self.unsent.is_empty());
         let is_idle = self.unsent.is_empty() && self.line_since.is_none() && self.conversation.in_flight() == 0;
-        keep(&mut self.resting_since, is_idle || self.phase == Phase::Lingering);
+        let is_resting = is_idle && self.shared.limits.idle_timeout.is_some();
+        keep(&mut self.resting_since, is_resting || self.phase == Phase::Lingering);
         if let Some(due) = self.due()
             && self.timer.as_ref().is_none_or(|(at, _)| due < *at)
         {
@@ -494,6 +533,16 @@ impl Session {
     }
 }
 
+/// How long a turn takes. It begins with the first look: a few requests are taken in without one.
+#[derive(Default)]
+struct TurnTime(Option<Instant>);
+
+impl TurnTime {
+    fn is_over(&mut self) -> bool {
+        self.0.get_or_insert_with(Instant::now).elapsed() >= LONGEST_TURN
+    }
+}
+
 /// Appends what the socket has; true at the end of input.
 fn read_into(
     socket: &mut dyn Connection,
@@ -513,6 +562,7 @@ impl Actor for Session {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        self.tell_metrics();
         if self.me.is_some() {
             self.shared.scheduler.do_send(Leave(self.id));
         }
@@ -548,22 +598,13 @@ impl Handler<News> for Session {
         for (place, event) in events {
             match event {
                 Event::Final(reply) => {
-                    self.count(reply.is_ok());
+                    let is_ok = reply.is_ok();
                     self.streams.retain(|stream| stream.place != place);
-                    self.conversation.close(place, reply, &mut self.unsent);
-                }
-                Event::Interim(interim) => {
-                    if let Interim::Rows(rows) = &interim
-                        && let Some(stream) = self.streams.iter_mut().find(|stream| stream.place == place)
-                    {
-                        stream.granted = stream.granted.saturating_sub(rows.len());
-                    }
-                    // Progress is told to who listens: for one who does not read it would pile up as long as the work goes on.
-                    let is_read = self.unsent.len() < self.shared.limits.max_unsent_bytes;
-                    if is_read || matches!(interim, Interim::Rows(_)) {
-                        self.conversation.interim(place, interim, &mut self.unsent);
+                    if self.conversation.close(place, reply, &mut self.unsent) {
+                        self.count(is_ok);
                     }
                 }
+                Event::Interim(interim) => self.take_interim(place, interim),
             }
         }
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// the program around the daemon.
 ///
 /// ```
-/// use primed::{Daemon, job::Query};
+/// use primed::{Daemon, Query};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # actix::System::new().block_on(async {
 /// let daemon = Daemon::new().start().await?;

@@ -52,6 +52,7 @@ pub trait Verb: Send + Sync + 'static {
 
 /// What a call comes to.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Step {
     /// The answer is known.
     Answer(Value),

@@ -2,6 +2,7 @@
 
 use super::{Call, Registry, Step, Verb};
 use crate::proto::{Code, Failure, Value};
+use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub(super) fn register(registry: &mut Registry) {
@@ -157,16 +158,18 @@ impl Verb for Info {
             ("slices_cpu_ms", metrics.cpu_us.load(Relaxed) / 1000),
             ("threads_replaced", metrics.threads_replaced.load(Relaxed)),
         ];
-        let mut rows = vec![format!("version={}", env!("CARGO_PKG_VERSION"))];
-        rows.extend(counters.iter().map(|(key, value)| format!("{key}={value}")));
+        let fact = |key: &'static str, value: String| (Cow::from(key), value);
+        let mut facts = vec![fact("version", env!("CARGO_PKG_VERSION").to_owned())];
+        facts.extend(counters.map(|(key, value)| fact(key, value.to_string())));
         for lane in metrics.lanes() {
             let figures = [
                 ("calls_total", &lane.calls),
                 ("running", &lane.running),
                 ("waiting", &lane.waiting),
             ];
-            rows.extend(figures.map(|(key, figure)| format!("lane_{}_{key}={}", lane.name, figure.load(Relaxed))));
+            let name = |key| Cow::from(format!("lane_{}_{key}", lane.name));
+            facts.extend(figures.map(|(key, figure)| (name(key), figure.load(Relaxed).to_string())));
         }
-        Ok(Step::Rows(rows))
+        Ok(Step::Answer(Value::Facts(facts)))
     }
 }

@@ -7,4 +7,5 @@ mod answers;
 mod doors;
 mod ends;
 mod jobs;
+mod resp;
 mod rubbish;

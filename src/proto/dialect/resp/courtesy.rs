@@ -1,0 +1,213 @@
+//! What clients of Redis say before and between their questions: who they are, which RESP they speak, whether anybody is there.
+//!
+//! These words belong to RESP only; `help` does not know them. They are answered here, without a verb, and true to what primed is: there is
+//! one database, nothing is saved, and there are no passwords.
+
+use super::super::Final;
+use super::spelling::{NULL_2, NULL_3, write_bulk, write_length};
+use crate::proto::{Code, Failure};
+use bytes::{Bytes, BytesMut};
+
+/// The longest name that a client may give itself.
+const MAX_NAME_BYTES: usize = 128;
+
+/// What is known of the client at the other end.
+#[derive(Debug)]
+pub(super) struct Client {
+    id: u64,
+    pub(super) speaks_resp3: bool,
+    name: Option<Box<[u8]>>,
+}
+
+/// The answer to a courtesy.
+pub(super) struct Courtesy {
+    pub(super) reply: Final,
+    /// It was goodbye.
+    pub(super) is_last: bool,
+}
+
+const OK: Final = spelt(b"+OK\r\n");
+
+const fn spelt(bytes: &'static [u8]) -> Final {
+    Final::Spelt(Bytes::from_static(bytes))
+}
+
+fn refused(code: Code, text: impl Into<std::borrow::Cow<'static, str>>) -> Final {
+    Final::Reply(Err(Failure::new(code, text)))
+}
+
+fn wrong_number(word: &str) -> Final {
+    refused(Code::BadArg, format!("{word}: wrong number of arguments"))
+}
+
+/// A bulk string.
+fn bulk(bytes: &[u8]) -> Final {
+    let mut out = BytesMut::new();
+    write_bulk(&mut out, bytes);
+    Final::Spelt(out.freeze())
+}
+
+impl Client {
+    pub(super) const fn new(id: u64) -> Self {
+        Self {
+            id,
+            speaks_resp3: false,
+            name: None,
+        }
+    }
+
+    /// Answers a courtesy; `None` for everything else.
+    pub(super) fn answer(&mut self, words: &[&[u8]]) -> Option<Courtesy> {
+        let (word, rest) = words.split_first()?;
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        // The commonest questions, 'nth' and 'pi', are told from courtesies by their length alone.
+        let reply = match word.len() {
+            4 if is("ping") => match rest {
+                [] => spelt(b"+PONG\r\n"),
+                [message] => bulk(message),
+                _ => wrong_number("ping"),
+            },
+            4 if is("echo") => match rest {
+                [message] => bulk(message),
+                _ => wrong_number("echo"),
+            },
+            4 if is("auth") => no_passwords(),
+            4 if is("quit") => {
+                return Some(Courtesy {
+                    reply: OK,
+                    is_last: true,
+                });
+            }
+            5 if is("hello") => self.hello(rest),
+            5 if is("reset") => {
+                (self.speaks_resp3, self.name) = (false, None);
+                spelt(b"+RESET\r\n")
+            }
+            6 if is("client") => self.client(rest),
+            6 if is("select") => match rest {
+                [b"0"] => OK,
+                [_] => refused(Code::BadArg, "select: there is one database, 0"),
+                _ => wrong_number("select"),
+            },
+            6 if is("config") => self.config(rest),
+            7 if is("command") => self.command(rest),
+            _ => return None,
+        };
+        Some(Courtesy { reply, is_last: false })
+    }
+
+    /// `HELLO [2|3 [AUTH user password] [SETNAME name]]`.
+    fn hello(&mut self, rest: &[&[u8]]) -> Final {
+        let (version, mut rest) = match rest.split_first() {
+            None => (self.speaks_resp3, rest),
+            Some((&b"2", rest)) => (false, rest),
+            Some((&b"3", rest)) => (true, rest),
+            Some(_) => return spelt(b"-NOPROTO unsupported protocol version; RESP2 and RESP3 are spoken here\r\n"),
+        };
+        let mut name = None;
+        while let Some((option, behind)) = rest.split_first() {
+            match behind {
+                [given, behind @ ..] if option.eq_ignore_ascii_case(b"setname") => {
+                    name = Some(*given);
+                    rest = behind;
+                }
+                [_, _, ..] if option.eq_ignore_ascii_case(b"auth") => return no_passwords(),
+                _ => return refused(Code::Syntax, "hello: write 'HELLO [2|3 [SETNAME name]]'"),
+            }
+        }
+        if let Some(name) = name
+            && let Some(refusal) = self.set_name(name)
+        {
+            return refusal;
+        }
+        self.speaks_resp3 = version;
+        let mut out = BytesMut::new();
+        self.write_map(&mut out, 7);
+        for (key, value) in [("server", "primed"), ("version", env!("CARGO_PKG_VERSION"))] {
+            write_bulk(&mut out, key.as_bytes());
+            write_bulk(&mut out, value.as_bytes());
+        }
+        write_bulk(&mut out, b"proto");
+        write_length(&mut out, b':', if version { 3 } else { 2 });
+        write_bulk(&mut out, b"id");
+        out.extend_from_slice(format!(":{}\r\n", self.id).as_bytes());
+        for (key, value) in [("mode", "standalone"), ("role", "master")] {
+            write_bulk(&mut out, key.as_bytes());
+            write_bulk(&mut out, value.as_bytes());
+        }
+        write_bulk(&mut out, b"modules");
+        write_length(&mut out, b'*', 0);
+        Final::Spelt(out.freeze())
+    }
+
+    fn client(&mut self, rest: &[&[u8]]) -> Final {
+        let is = |name: &str| {
+            rest.first()
+                .is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        match rest {
+            [_] if is("id") => Final::Spelt(Bytes::from(format!(":{}\r\n", self.id))),
+            [_] if is("getname") => match &self.name {
+                Some(name) => bulk(name),
+                None => spelt(if self.speaks_resp3 { NULL_3 } else { NULL_2 }),
+            },
+            [_, name] if is("setname") => self.set_name(name).unwrap_or(OK),
+            [_, _, _] if is("setinfo") => OK,
+            _ => refused(
+                Code::BadArg,
+                "client: only ID, GETNAME, SETNAME name and SETINFO key value are known",
+            ),
+        }
+    }
+
+    /// Takes a name, or says why not.
+    fn set_name(&mut self, name: &[u8]) -> Option<Final> {
+        if name.len() > MAX_NAME_BYTES || !name.iter().all(u8::is_ascii_graphic) {
+            let text = format!("client: a name is at most {MAX_NAME_BYTES} printable characters without spaces");
+            return Some(refused(Code::BadArg, text));
+        }
+        self.name = (!name.is_empty()).then(|| name.into());
+        None
+    }
+
+    /// `CONFIG GET`: what redis-benchmark wants to print, and nothing else is known.
+    fn config(&self, rest: &[&[u8]]) -> Final {
+        let [get, keys @ ..] = rest else {
+            return wrong_number("config");
+        };
+        if !get.eq_ignore_ascii_case(b"get") {
+            return refused(Code::Denied, "config: flags are given to 'primed serve'");
+        }
+        let known = [("save", ""), ("appendonly", "no")];
+        let is_asked = |name: &str| keys.iter().any(|key| key.eq_ignore_ascii_case(name.as_bytes()));
+        let found = known.iter().filter(|(name, _)| is_asked(name));
+        let mut out = BytesMut::new();
+        self.write_map(&mut out, found.clone().count());
+        for (name, value) in found {
+            write_bulk(&mut out, name.as_bytes());
+            write_bulk(&mut out, value.as_bytes());
+        }
+        Final::Spelt(out.freeze())
+    }
+
+    /// `COMMAND`: clients that draw hints from it do without.
+    fn command(&self, rest: &[&[u8]]) -> Final {
+        match rest.first() {
+            Some(word) if word.eq_ignore_ascii_case(b"count") => spelt(b":0\r\n"),
+            Some(word) if word.eq_ignore_ascii_case(b"docs") && self.speaks_resp3 => spelt(b"%0\r\n"),
+            _ => spelt(b"*0\r\n"),
+        }
+    }
+
+    /// The head of a map, which in RESP2 is an array of keys and values.
+    fn write_map(&self, out: &mut BytesMut, pairs: usize) {
+        match self.speaks_resp3 {
+            true => write_length(out, b'%', pairs),
+            false => write_length(out, b'*', 2 * pairs),
+        }
+    }
+}
+
+fn no_passwords() -> Final {
+    refused(Code::Denied, "there are no passwords here; connect without one")
+}

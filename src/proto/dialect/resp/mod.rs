@@ -1,0 +1,224 @@
+//! RESP2 and RESP3, the language of Redis: any client of Redis can ask. Framing here; `spelling` says how replies look, `courtesy`
+//! answers what such clients send on connecting.
+//!
+//! A request is an array of bulk strings: `*2\r\n$3\r\nnth\r\n$1\r\n5\r\n`. What breaks that form cannot be resynchronised: it is answered
+//! once and ends the session, as it does with Redis. What keeps the form and asks for nonsense, or too much, costs only its own reply.
+
+mod courtesy;
+mod spelling;
+
+use super::{Dialect, Frame, Step, too_long};
+use crate::proto::request::{Malformed, Manner, Request};
+use crate::proto::{Code, Failure, Few};
+use courtesy::{Client, Courtesy};
+use spelling::{Resp2, Resp3};
+
+/// Digits of the longest length that is a length: those of 2^63 - 1.
+const MAX_LENGTH_DIGITS: usize = 19;
+
+/// The words of one request, as they came.
+type Words<'a> = Few<&'a [u8], 4>;
+
+/// Takes arrays of bulk strings off the input.
+#[derive(Debug)]
+pub(super) struct Framing {
+    limit: usize,
+    skipping: Option<Skip>,
+    client: Client,
+}
+
+/// What is left of a request that is not read.
+#[derive(Clone, Copy, Debug)]
+struct Skip {
+    /// Bytes of the word that was begun.
+    bytes: u64,
+    /// Words behind it.
+    words: u64,
+}
+
+/// Why the words of a request are not there.
+enum Stop {
+    /// They have not all come.
+    Wait,
+    /// This is no RESP.
+    Broken(&'static str),
+    /// More than the limit allows: an answer, and what is to be skipped from here.
+    Refused { at: usize, failure: Failure, rest: Skip },
+}
+
+/// What goes with the words of a request: how many bytes they took.
+type Read<T> = Result<T, Stop>;
+
+impl Framing {
+    /// A framing for requests whose words have at most `limit` bytes together.
+    pub(super) const fn new(limit: usize, id: u64) -> Self {
+        Self {
+            limit,
+            skipping: None,
+            client: Client::new(id),
+        }
+    }
+
+    /// True while the rest of a request is being skipped.
+    pub(super) const fn is_skipping(&self) -> bool {
+        self.skipping.is_some()
+    }
+
+    /// The first request of the input.
+    pub(super) fn next<'a>(&mut self, input: &'a [u8], has_ended: bool) -> Step<'a> {
+        let mut words = Words::default();
+        let read = match self.skipping {
+            Some(skip) => self.skip(input, skip),
+            None => self.read(input, &mut words),
+        };
+        match read {
+            Ok(used) if words.is_empty() => Step::skip(used),
+            Ok(used) => Step::found(used, self.frame(&words)),
+            Err(Stop::Wait) if has_ended => {
+                let text = "the input ended within a request";
+                let refused = Frame::refused(self.manner(), Failure::new(Code::Truncated, text));
+                let is_told = self.skipping.take().is_some();
+                Step {
+                    used: input.len(),
+                    frame: (!is_told).then_some(refused),
+                }
+            }
+            Err(Stop::Wait) => Step::WAIT,
+            Err(Stop::Refused { at, failure, rest }) => {
+                self.skipping = Some(rest);
+                Step::found(at, Frame::refused(self.manner(), failure))
+            }
+            Err(Stop::Broken(what)) => {
+                let failure = Failure::new(Code::Syntax, format!("protocol error: {what}; goodbye"));
+                Step::found(input.len(), Frame::broken(self.manner(), failure))
+            }
+        }
+    }
+
+    /// The words of one request, and how many bytes it took.
+    fn read<'a>(&self, input: &'a [u8], words: &mut Words<'a>) -> Read<usize> {
+        let (count, mut at) = length(input, b'*')?;
+        if count > Request::MAX_WORDS as u64 {
+            let failure = Failure::new(Code::Syntax, Malformed::TooManyWords.to_string());
+            let rest = Skip { bytes: 0, words: count };
+            return Err(Stop::Refused { at, failure, rest });
+        }
+        let mut left = self.limit as u64;
+        for before in 0..count {
+            let (bytes, header) = length(&input[at..], b'$')?;
+            at += header;
+            if bytes > left {
+                let rest = Skip {
+                    bytes: bytes + 2,
+                    words: count - before - 1,
+                };
+                let failure = too_long(self.limit);
+                return Err(Stop::Refused { at, failure, rest });
+            }
+            left -= bytes;
+            // A length within the limit is an index.
+            let end = at + bytes as usize;
+            match input.get(end..end + 2) {
+                Some(b"\r\n") => words.push(&input[at..end]),
+                Some(_) => return Err(Stop::Broken("no line end behind a bulk string")),
+                None => return Err(Stop::Wait),
+            }
+            at = end + 2;
+        }
+        Ok(at)
+    }
+
+    /// Skips the rest of a request as far as it has come; how many bytes that were.
+    fn skip(&mut self, input: &[u8], mut rest: Skip) -> Read<usize> {
+        let mut at = 0;
+        loop {
+            let here = rest.bytes.min((input.len() - at) as u64);
+            at += here as usize;
+            rest.bytes -= here;
+            if rest.words == 0 && rest.bytes == 0 {
+                self.skipping = None;
+                return Ok(at);
+            }
+            self.skipping = Some(rest);
+            if rest.bytes > 0 {
+                return Ok(at);
+            }
+            match length(&input[at..], b'$') {
+                Ok((bytes, header)) => {
+                    at += header;
+                    rest = Skip {
+                        bytes: bytes + 2,
+                        words: rest.words - 1,
+                    };
+                }
+                // What was skipped on the way is done with.
+                Err(Stop::Wait) if at > 0 => return Ok(at),
+                Err(stop) => return Err(stop),
+            }
+        }
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            dialect: self.dialect(),
+            ..Manner::default()
+        }
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        if self.client.speaks_resp3 { &Resp3 } else { &Resp2 }
+    }
+
+    /// What the words of a request come to.
+    fn frame<'a>(&mut self, words: &[&'a [u8]]) -> Frame<'a> {
+        if let Some(Courtesy { reply, is_last }) = self.client.answer(words) {
+            let manner = self.manner();
+            return Frame::Answer { manner, reply, is_last };
+        }
+        let texts: Option<Few<&'a str, 4>> = words.iter().map(|word| as_word(word)).collect();
+        let Some(texts) = texts else {
+            let text = "a word of a request is printable ASCII without spaces, and not empty; try 'help'";
+            return Frame::refused(self.manner(), Failure::new(Code::Syntax, text));
+        };
+        match Request::from_words(self.dialect(), texts.iter().copied()) {
+            Ok(request) => Frame::Request(request),
+            Err((_, malformed)) => Frame::refused(self.manner(), Failure::new(Code::Syntax, malformed.to_string())),
+        }
+    }
+}
+
+/// The number behind `mark`, up to its line end, and how many bytes all that takes.
+fn length(input: &[u8], mark: u8) -> Read<(u64, usize)> {
+    match input.first() {
+        None => return Err(Stop::Wait),
+        Some(first) if *first == mark => {}
+        Some(_) if mark == b'*' => return Err(Stop::Broken("expected '*'")),
+        Some(_) => return Err(Stop::Broken("expected '$': a request is an array of bulk strings")),
+    }
+    let mut number = 0u64;
+    for (index, byte) in input[1..].iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 && index < MAX_LENGTH_DIGITS {
+            // 19 nines are below 2^64.
+            number = number * 10 + u64::from(digit);
+        } else if *byte == b'\r' && index > 0 {
+            return match input.get(index + 2) {
+                Some(b'\n') if number < 1 << 63 => Ok((number, index + 3)),
+                None => Err(Stop::Wait),
+                Some(_) => Err(Stop::Broken("a length is digits and a line end")),
+            };
+        } else {
+            return Err(Stop::Broken("a length is digits and a line end"));
+        }
+    }
+    Err(Stop::Wait)
+}
+
+/// A word that a line could hold too.
+fn as_word(word: &[u8]) -> Option<&str> {
+    let is_word = !word.is_empty() && word.iter().all(u8::is_ascii_graphic);
+    is_word.then(|| std::str::from_utf8(word).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! How replies look in RESP. Knows values, not where they come from.
+//!
+//! | value | RESP2 | RESP3 |
+//! |---|---|---|
+//! | nothing | `+OK` | `+OK` |
+//! | number below 2^63 | `:n` | `:n` |
+//! | larger number | bulk string | `(n` |
+//! | truth | `:1` or `:0` | `#t` or `#f` |
+//! | numbers, rows | array | array |
+//! | text, facts | bulk string | bulk string |
+//! | failure | `-CODE text` | `-CODE text` |
+//! | progress | not told | push `>3`: `progress`, tag or null, words |
+
+use super::super::{Dialect, as_printable, write_printable};
+use crate::primes::Natural;
+use crate::proto::reply::{Final, Interim, progress_words};
+use crate::proto::request::Manner;
+use crate::proto::{Failure, Tag, Value};
+use bytes::BytesMut;
+
+/// What a client of Redis understands unless it asks for more.
+pub(super) struct Resp2;
+
+/// What it understands after `HELLO 3`.
+pub(super) struct Resp3;
+
+impl Dialect for Resp2 {
+    fn name(&self) -> &'static str {
+        "RESP2"
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn write_final(&self, out: &mut BytesMut, _: &Manner, rows: Option<&[String]>, reply: &Final) {
+        write_final(out, false, rows, reply);
+    }
+
+    /// RESP2 has no word for it: a client takes whatever comes for the answer.
+    fn write_interim(&self, _: &mut BytesMut, _: Option<&Tag>, _: &Interim) {}
+}
+
+impl Dialect for Resp3 {
+    fn name(&self) -> &'static str {
+        "RESP3"
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn write_final(&self, out: &mut BytesMut, _: &Manner, rows: Option<&[String]>, reply: &Final) {
+        write_final(out, true, rows, reply);
+    }
+
+    fn write_interim(&self, out: &mut BytesMut, tag: Option<&Tag>, interim: &Interim) {
+        out.extend_from_slice(b">3\r\n$8\r\nprogress\r\n");
+        match tag {
+            Some(tag) => write_bulk(out, tag.as_bytes()),
+            None => out.extend_from_slice(NULL_3),
+        }
+        write_bulk(out, progress_words(interim).as_bytes());
+    }
+}
+
+pub(super) const NULL_2: &[u8] = b"$-1\r\n";
+pub(super) const NULL_3: &[u8] = b"_\r\n";
+
+fn write_final(out: &mut BytesMut, is_resp3: bool, rows: Option<&[String]>, reply: &Final) {
+    match reply {
+        Final::Spelt(bytes) => out.extend_from_slice(bytes),
+        Final::Reply(Err(failure)) => write_failure(out, failure),
+        Final::Reply(Ok(value)) => match rows {
+            Some(rows) => write_rows(out, rows),
+            None => write_value(out, is_resp3, value),
+        },
+    }
+}
+
+fn write_failure(out: &mut BytesMut, failure: &Failure) {
+    out.extend_from_slice(b"-");
+    out.extend(failure.code.as_str().bytes().map(|byte| byte.to_ascii_uppercase()));
+    out.extend_from_slice(b" ");
+    write_printable(out, &failure.text);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_value(out: &mut BytesMut, is_resp3: bool, value: &Value) {
+    match value {
+        Value::Nothing => out.extend_from_slice(b"+OK\r\n"),
+        Value::Number(number) => write_number(out, is_resp3, number),
+        Value::Truth(yes) => out.extend_from_slice(match (is_resp3, yes) {
+            (true, true) => b"#t\r\n",
+            (true, false) => b"#f\r\n",
+            (false, true) => b":1\r\n",
+            (false, false) => b":0\r\n",
+        }),
+        Value::Numbers(numbers) => {
+            write_length(out, b'*', numbers.len());
+            for number in numbers {
+                write_number(out, is_resp3, number);
+            }
+        }
+        Value::Text(text) => write_text(out, text),
+        Value::Facts(facts) => {
+            // As Redis tells its own: one text, a line for each fact.
+            let lines = facts.iter().map(|(key, value)| format!("{key}:{value}\r\n"));
+            write_bulk(out, lines.collect::<String>().as_bytes());
+        }
+    }
+}
+
+fn write_number(out: &mut BytesMut, is_resp3: bool, number: &Natural) {
+    match i64::try_from(number) {
+        Ok(word) => write_word(out, b':', word.unsigned_abs()),
+        Err(_) if is_resp3 => {
+            out.extend_from_slice(b"(");
+            out.extend_from_slice(number.to_string().as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        Err(_) => write_bulk(out, number.to_string().as_bytes()),
+    }
+}
+
+/// Rows as one array: a row of numbers gives its numbers, any other a bulk string.
+fn write_rows(out: &mut BytesMut, rows: &[String]) {
+    let numbers = |row: &str| match row.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b' ')) {
+        true => row.split(' ').filter_map(|word| word.parse::<u64>().ok()).count(),
+        false => 0,
+    };
+    write_length(out, b'*', rows.iter().map(|row| numbers(row).max(1)).sum());
+    for row in rows {
+        match numbers(row) {
+            0 => write_text(out, row),
+            _ => {
+                for number in row.split(' ').filter_map(|word| word.parse::<u64>().ok()) {
+                    match number >> 63 {
+                        0 => write_word(out, b':', number),
+                        _ => write_number(out, false, &Natural::from(number)),
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn write_text(out: &mut BytesMut, text: &str) {
+    write_length(out, b'$', text.chars().count());
+    out.extend(text.chars().map(as_printable));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a bulk string of any bytes.
+pub(super) fn write_bulk(out: &mut BytesMut, bytes: &[u8]) {
+    write_length(out, b'$', bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of a bulk string, an array or a map.
+pub(super) fn write_length(out: &mut BytesMut, mark: u8, length: usize) {
+    write_word(out, mark, length as u64);
+}
+
+fn write_word(out: &mut BytesMut, mark: u8, word: u64) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(&[mark]);
+    out.extend_from_slice(digits.format(word).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}

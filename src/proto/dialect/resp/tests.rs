@@ -1,0 +1,348 @@
+//! Tests of the framing, the spelling and the courtesies of RESP.
+
+use super::super::Codec;
+use super::*;
+use crate::proto::reply::{Final, Interim};
+use crate::proto::{Tag, Value};
+use bytes::BytesMut;
+use proptest::prelude::*;
+use std::time::Duration;
+
+const LIMIT: usize = 40;
+
+/// What comes of these pieces: the words of requests, and answers as they are spelt.
+fn said(pieces: &[&[u8]]) -> Vec<String> {
+    let mut codec = Codec::new(LIMIT, 7);
+    let (mut held, mut said) = (Vec::new(), Vec::new());
+    for (index, piece) in pieces.iter().enumerate() {
+        held.extend_from_slice(piece);
+        loop {
+            let (used, frame) = codec.next(&held, index + 1 == pieces.len());
+            let is_over = frame.is_none();
+            match frame {
+                None => {}
+                Some(Frame::Request(request)) => {
+                    let Manner { dialect, tag, .. } = request.manner;
+                    let (verb, args, options) = (request.verb, request.args, request.options);
+                    said.push(format!("{dialect:?} {tag:?} {verb} {args:?} {options:?}"));
+                }
+                Some(Frame::Answer { manner, reply, is_last }) => {
+                    said.push(spelt(&manner, None, &reply));
+                    if is_last {
+                        said.push("closed".into());
+                        return said;
+                    }
+                }
+            }
+            held.drain(..used);
+            if is_over {
+                break;
+            }
+        }
+        // The words, 64 headers, and the CR of a line.
+        assert!(held.len() <= LIMIT + 65 * 24, "{} bytes held", held.len());
+    }
+    said
+}
+
+fn spelt(manner: &Manner, rows: Option<&[String]>, reply: &Final) -> String {
+    let mut out = BytesMut::new();
+    manner.dialect.write_final(&mut out, manner, rows, reply);
+    String::from_utf8(out.to_vec()).expect("replies are ASCII")
+}
+
+/// An array of bulk strings.
+fn request(words: &[&str]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len());
+    for word in words {
+        bytes += &format!("${}\r\n{word}\r\n", word.len());
+    }
+    bytes.into_bytes()
+}
+
+fn asked(words: &[&str]) -> String {
+    let said = said(&[&request(words)]);
+    assert_eq!(said.len(), 1, "{said:?}");
+    said[0].clone()
+}
+
+#[test]
+fn a_request_is_the_same_words_as_in_a_line() {
+    let line = |text: &[u8]| said(&[text]).join("").replace("lines", "RESP2");
+    for words in [
+        &["pi", "1e12", "deadline=5s"][..],
+        &["100000"],
+        &["@a", "factor", "360"],
+        &["jobs"],
+    ] {
+        assert_eq!(asked(words), line(format!("{}\n", words.join(" ")).as_bytes()));
+    }
+}
+
+#[test]
+fn both_dialects_are_spoken_on_one_connection() {
+    let bytes = [
+        b"\r\npi 5\n".to_vec(),
+        request(&["pi", "5"]),
+        b"*0\r\npi 5\r\n".to_vec(),
+    ]
+    .concat();
+    let said = said(&[&bytes]);
+    assert_eq!(said.len(), 3);
+    assert_eq!(said[0], said[2]);
+    assert_eq!(said[0].replace("lines", "RESP2"), said[1]);
+}
+
+#[test]
+fn what_breaks_the_form_is_answered_once_and_closes() {
+    for bytes in [
+        &b"*x\r\n"[..],
+        b"*-1\r\n",
+        b"*\r\n",
+        b"*1 \r\n",
+        b"*1\rx",
+        b"*9223372036854775808\r\n",
+        b"*99999999999999999999\r\n",
+        b"*1\r\n$-1\r\n",
+        b"*1\r\n:5\r\n",
+        b"*1\r\n*1\r\n$4\r\nping\r\n",
+        b"*1\r\nping\r\n",
+        b"*1\r\n$4\r\npingXX",
+        b"*100\r\nping\r\n",
+    ] {
+        let said = said(&[bytes, b"*1\r\n$4\r\nPING\r\n"]);
+        let last: Vec<&str> = said.iter().rev().take(2).map(String::as_str).collect();
+        assert_eq!(last[0], "closed", "{bytes:?} gave {said:?}");
+        assert!(
+            last[1].starts_with("-SYNTAX protocol error: "),
+            "{bytes:?} gave {said:?}"
+        );
+    }
+}
+
+#[test]
+fn what_asks_for_too_much_is_skipped_and_the_next_request_is_read() {
+    let ping = request(&["PING"]);
+    let long = "x".repeat(LIMIT + 1);
+    let many = vec!["x"; 1000];
+    for (words, code) in [
+        (&["pi", &long][..], "LINE-TOO-LONG"),
+        (&["pi", &long[..LIMIT], "5"], "LINE-TOO-LONG"),
+        (&[&long, &long, "pi"], "LINE-TOO-LONG"),
+        (&many, "SYNTAX"),
+        (&["pi", "1 0"], "SYNTAX"),
+        (&["pi", "1\n0"], "SYNTAX"),
+        (&["pi", "\0"], "SYNTAX"),
+        (&["pi", ""], "SYNTAX"),
+        (&["pi", "é"], "SYNTAX"),
+        (&["@/", "pi", "5"], "SYNTAX"),
+    ] {
+        let said = said(&[&request(words), &ping]);
+        assert_eq!(said.len(), 2, "{words:?} gave {said:?}");
+        assert!(said[0].starts_with(&format!("-{code} ")), "{words:?} gave {said:?}");
+        assert_eq!(said[1], "+PONG\r\n");
+    }
+}
+
+#[test]
+fn a_gigabyte_is_refused_when_it_is_announced_and_skipped_as_it_comes() {
+    let mut codec = Codec::new(LIMIT, 7);
+    let (used, frame) = codec.next(b"*2\r\n$2\r\npi\r\n$1073741824\r\n", false);
+    assert_eq!(used, 25);
+    assert!(matches!(frame, Some(Frame::Answer { is_last: false, .. })));
+    assert!(codec.is_skipping());
+    let piece = [b'x'; 65_536];
+    for _ in 0..(1 << 30) / piece.len() {
+        assert_eq!(codec.next(&piece, false), (piece.len(), None));
+    }
+    assert_eq!(codec.next(b"\r", false), (1, None));
+    assert_eq!(codec.next(b"\n", false), (1, None));
+    assert!(!codec.is_skipping());
+}
+
+#[test]
+fn input_that_ends_within_a_request_is_truncated() {
+    let whole = request(&["pi", "5"]);
+    for cut in 1..whole.len() {
+        let said = said(&[&whole[..cut]]);
+        assert_eq!(said, ["-TRUNCATED the input ended within a request\r\n"], "{cut}");
+    }
+}
+
+#[test]
+fn values_are_spelt_as_documented() {
+    let spelt = |resp3, rows: Option<&[&str]>, reply: Result<Value, Failure>| {
+        let dialect: &'static dyn Dialect = if resp3 { &Resp3 } else { &Resp2 };
+        let manner = Manner {
+            dialect,
+            ..Manner::default()
+        };
+        let rows: Option<Vec<String>> = rows.map(|rows| rows.iter().map(|row| (*row).to_owned()).collect());
+        super::tests::spelt(&manner, rows.as_deref(), &Final::Reply(reply))
+    };
+    let both = |rows: Option<&[&str]>, value: Value| {
+        let two = spelt(false, rows, Ok(value.clone()));
+        assert_eq!(two, spelt(true, rows, Ok(value)));
+        two
+    };
+    assert_eq!(both(None, Value::Nothing), "+OK\r\n");
+    assert_eq!(both(None, Value::from(7919)), ":7919\r\n");
+    assert_eq!(both(None, Value::from(i64::MAX as u64)), ":9223372036854775807\r\n");
+    assert_eq!(both(None, Value::Text("job=7".into())), "$5\r\njob=7\r\n");
+    assert_eq!(both(None, Value::Text("\n\u{e9}".into())), "$2\r\n??\r\n");
+    assert_eq!(both(None, Value::Numbers(vec![])), "*0\r\n");
+    let facts = vec![("jobs".into(), "3".to_owned()), ("workers".into(), "2".to_owned())];
+    assert_eq!(both(None, Value::Facts(facts)), "$19\r\njobs:3\r\nworkers:2\r\n\r\n");
+    assert_eq!(both(Some(&[]), Value::from(0)), "*0\r\n");
+    assert_eq!(
+        both(Some(&["101 103", "107"]), Value::from(3)),
+        "*3\r\n:101\r\n:103\r\n:107\r\n"
+    );
+    assert_eq!(
+        both(Some(&["nth N", "", "7x"]), Value::Nothing),
+        "*3\r\n$5\r\nnth N\r\n$0\r\n\r\n$2\r\n7x\r\n"
+    );
+    let large = || Ok(Value::from(1 << 63));
+    assert_eq!(spelt(false, None, large()), "$19\r\n9223372036854775808\r\n");
+    assert_eq!(spelt(true, None, large()), "(9223372036854775808\r\n");
+    let factors = || Ok(Value::Numbers(vec![3u8.into(), u64::MAX.into()]));
+    assert_eq!(
+        spelt(false, None, factors()),
+        "*2\r\n:3\r\n$20\r\n18446744073709551615\r\n"
+    );
+    assert_eq!(spelt(true, None, factors()), "*2\r\n:3\r\n(18446744073709551615\r\n");
+    assert_eq!(spelt(false, None, Ok(Value::Truth(true))), ":1\r\n");
+    assert_eq!(spelt(true, None, Ok(Value::Truth(true))), "#t\r\n");
+    assert_eq!(spelt(true, None, Ok(Value::Truth(false))), "#f\r\n");
+    let failure = || Err(Failure::new(Code::UnknownVerb, "no verb 'x'\r\n+OK"));
+    assert_eq!(
+        spelt(true, Some(&["x"]), failure()),
+        "-UNKNOWN-VERB no verb 'x'??+OK\r\n"
+    );
+}
+
+#[test]
+fn progress_is_a_push_in_resp3_and_not_told_in_resp2() {
+    let progress = Interim::Progress {
+        done: 0.4139,
+        eta: Some(Duration::from_secs(18)),
+    };
+    let mut out = BytesMut::new();
+    Resp2.write_interim(&mut out, None, &progress);
+    assert!(out.is_empty());
+    Resp3.write_interim(&mut out, None, &progress);
+    Resp3.write_interim(
+        &mut out,
+        Tag::parse("a").as_ref(),
+        &Interim::Stalled(Duration::from_secs(9)),
+    );
+    assert_eq!(
+        out,
+        ">3\r\n$8\r\nprogress\r\n_\r\n$16\r\npct=41.3 eta=18s\r\n>3\r\n$8\r\nprogress\r\n$1\r\na\r\n$10\r\nstalled=9s\r\n"
+    );
+}
+
+#[test]
+fn what_clients_say_on_connecting_is_answered() {
+    for (words, reply) in [
+        (&["PING"][..], "+PONG\r\n"),
+        (&["ping", "a b\n"], "$4\r\na b\n\r\n"),
+        (&["ECHO", ""], "$0\r\n\r\n"),
+        (&["SELECT", "0"], "+OK\r\n"),
+        (&["SELECT", "1"], "-BAD-ARG select: there is one database, 0\r\n"),
+        (&["CLIENT", "ID"], ":7\r\n"),
+        (&["CLIENT", "GETNAME"], "$-1\r\n"),
+        (&["CLIENT", "SETNAME", "web-1"], "+OK\r\n"),
+        (&["CLIENT", "SETINFO", "LIB-NAME", "redis-py"], "+OK\r\n"),
+        (&["CONFIG", "GET", "save"], "*2\r\n$4\r\nsave\r\n$0\r\n\r\n"),
+        (
+            &["CONFIG", "GET", "appendonly"],
+            "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n",
+        ),
+        (&["CONFIG", "GET", "maxmemory"], "*0\r\n"),
+        (&["COMMAND"], "*0\r\n"),
+        (&["COMMAND", "DOCS"], "*0\r\n"),
+        (&["COMMAND", "COUNT"], ":0\r\n"),
+        (&["RESET"], "+RESET\r\n"),
+        (
+            &["AUTH", "secret"],
+            "-DENIED there are no passwords here; connect without one\r\n",
+        ),
+        (
+            &["HELLO", "4"],
+            "-NOPROTO unsupported protocol version; RESP2 and RESP3 are spoken here\r\n",
+        ),
+    ] {
+        assert_eq!(asked(words), reply, "{words:?}");
+    }
+    assert!(asked(&["CLIENT", "KILL", "x"]).starts_with("-BAD-ARG"));
+    assert!(asked(&["CLIENT", "SETNAME", "a b"]).starts_with("-BAD-ARG"));
+    assert!(asked(&["CONFIG", "SET", "save", "1"]).starts_with("-DENIED"));
+    assert_eq!(said(&[&request(&["QUIT"])]), ["+OK\r\n", "closed"]);
+}
+
+#[test]
+fn hello_3_changes_the_dialect_and_reset_changes_it_back() {
+    let bytes = [
+        request(&["HELLO", "3", "SETNAME", "me"]),
+        request(&["nth", "5"]),
+        request(&["CLIENT", "GETNAME"]),
+        request(&["HELLO", "3", "AUTH", "a", "b"]),
+        request(&["COMMAND", "DOCS"]),
+        request(&["RESET"]),
+        request(&["CLIENT", "GETNAME"]),
+        request(&["HELLO"]),
+        b"nth 5\n".to_vec(),
+    ]
+    .concat();
+    let said = said(&[&bytes]);
+    assert!(
+        said[0].starts_with("%7\r\n$6\r\nserver\r\n$6\r\nprimed\r\n"),
+        "{}",
+        said[0]
+    );
+    assert!(
+        said[0].contains("$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:7\r\n"),
+        "{}",
+        said[0]
+    );
+    assert!(said[1].starts_with("RESP3 None nth"));
+    assert_eq!(said[2], "$2\r\nme\r\n");
+    assert!(said[3].starts_with("-DENIED"));
+    assert_eq!(said[4], "%0\r\n");
+    assert_eq!(said[5], "+RESET\r\n");
+    assert_eq!(said[6], "$-1\r\n");
+    assert!(said[7].starts_with("*14\r\n"), "{}", said[7]);
+    assert!(said[8].starts_with("lines None nth"));
+}
+
+proptest! {
+    #[test]
+    fn any_split_of_the_input_gives_the_same_frames(
+        parts in proptest::collection::vec(prop_oneof![
+            Just(request(&["nth", "5"])),
+            Just(request(&["HELLO", "3"])),
+            Just(request(&["pi", "x y"])),
+            Just(request(&["pi", &"7".repeat(50)])),
+            Just(request(&["a"; 70])),
+            Just(b"*0\r\n".to_vec()),
+            Just(b"pi 5\r\n\n".to_vec()),
+            Just([b'x'; 90].to_vec()),
+            Just(b"\n".to_vec()),
+            proptest::collection::vec(prop_oneof![Just(b'*'), Just(b'$'), Just(b'1'), Just(b'\r'), Just(b'\n'), any::<u8>()], 0..8),
+        ], 0..6),
+        cuts in proptest::collection::vec(0usize..400, 0..8),
+    ) {
+        let input = parts.concat();
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(input.len())).collect();
+        cuts.sort_unstable();
+        let mut pieces = Vec::new();
+        let mut from = 0;
+        for cut in cuts {
+            pieces.push(&input[from..cut]);
+            from = cut;
+        }
+        pieces.push(&input[from..]);
+        prop_assert_eq!(said(&pieces), said(&[&input]));
+    }
+}
