@@ -99,5 +99,6 @@ echo
 echo "| primed is asked | depth | primed | bare tokio: nth | redis: PING | over bare | over redis |"
 echo "|---|---|---|---|---|---|---|"
 for depth in 1 16 100; do row '`nth 1..16`' $depth 'nth 1..16' 'nth 1..16'; done
+for depth in 16 100; do row '`nth 1..80000`, hardly ever the same twice' $depth 'nth 1..80000' ''; done
 for depth in 1 16 100; do row 'a job each: `isprime 1e18..2e18`' $depth 'isprime 1e18..2e18' ''; done
 row 'a job each: `nth 82026..1e6`' 16 'nth 82026..1e6' ''

@@ -5,8 +5,7 @@
 //!
 //! What is no number closes the connection, after the replies to what came before.
 
-use primed::server::{Answer, Protocol};
-use primed::{Daemon, Engine};
+use primed::{Answer, Daemon, Engine, Protocol};
 use tokio_util::codec::LinesCodec;
 
 struct Doubler;

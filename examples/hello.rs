@@ -4,8 +4,7 @@
 //!     echo anything | nc 127.0.0.1 8002
 
 use bytes::Bytes;
-use primed::server::{Answer, Protocol};
-use primed::{Daemon, Engine};
+use primed::{Answer, Daemon, Engine, Protocol};
 use tokio_util::codec::BytesCodec;
 
 struct Hello;

@@ -8,8 +8,7 @@
 
 use bytes::{Bytes, BytesMut};
 use httparse::{EMPTY_HEADER, Status};
-use primed::server::{Answer, Limits, Protocol};
-use primed::{Daemon, Engine};
+use primed::{Answer, Daemon, Engine, Limits, Protocol};
 use std::io;
 use tokio_util::codec::{Decoder, Encoder};
 

@@ -6,8 +6,7 @@
 //! The work is the engine's: somebody who asks for the 10^15th prime delays nobody, and when he hangs up it stops.
 
 use bytes::{Bytes, BytesMut};
-use primed::server::{Answer, Protocol};
-use primed::{Daemon, Engine};
+use primed::{Answer, Daemon, Engine, Protocol};
 use tokio_util::codec::BytesCodec;
 
 struct PrimeService;

@@ -6,8 +6,7 @@
 //! Numbers may have any size up to the daemon's 10000 digits; what has a point or an exponent is no integer and never prime. A
 //! request that is malformed gets one malformed reply, and the connection is closed.
 
-use primed::server::{Answer, Protocol};
-use primed::{Daemon, Engine};
+use primed::{Answer, Daemon, Engine, Protocol};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use tokio_util::codec::{LinesCodec, LinesCodecError};

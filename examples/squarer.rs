@@ -6,9 +6,7 @@
 //! Numbers have any size that a line has. The protocol sees only numbers: what is none never reaches it.
 
 use bytes::BytesMut;
-use primed::primes::Natural;
-use primed::server::{Answer, Protocol};
-use primed::{Daemon, Engine};
+use primed::{Answer, Daemon, Engine, Natural, Protocol};
 use std::io;
 use tokio_util::codec::{Decoder, Encoder, LinesCodec};
 

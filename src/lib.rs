@@ -1,39 +1,54 @@
 //! `primed`, the prime daemon: answers questions about prime numbers over TCP, and is the engine for CPU work of your own.
 //!
-//! Everything long is a [`job::Plan`]: plain data that cuts off slices of about 2 ms of work, absorbs their partial results and in
+//! Everything long is a [`Plan`]: plain data that cuts off slices of about 2 ms of work, absorbs their partial results and in
 //! the end gives the answer. From that follow short answers beside long ones, cancelling, deadlines, progress and checkpoints.
 //!
-//! The rooms, from the roof down; imports go down only:
-//!
-//! | room | its job |
+//! | to | begin with |
 //! |---|---|
-//! | [`cli`] | the command: `serve ask eval demo bench` |
-//! | [`client`] | [`Client`] asks a running daemon |
-//! | [`daemon`] | starts the rooms bottom-up, drains them top-down; [`Daemon`] puts one together |
-//! | [`server`] | the listener and session actors |
-//! | [`verb`] | the door for new verbs, and the built-in ones |
-//! | [`engine`] | the scheduler and worker actors: jobs in, news out |
-//! | [`job`] | pure: a plan, its slices, its checkpoint; the built-in plans |
-//! | [`proto`] | pure: the wire: values, requests, replies |
-//! | [`primes`] | pure: the mathematics |
-//! | [`metrics`] | counters that every room adds to |
+//! | run a daemon, also inside a test | [`Daemon`], [`Handle`] |
+//! | ask one from Rust | [`Client`], and in its own process [`Engine`] |
+//! | add a verb | [`define`] or [`Verb`], which make a [`Step`] of a [`Call`] |
+//! | serve CPU work in slices | [`Plan`], [`Pieces`], [`Job`]; [`exercise`] tests it |
+//! | serve blocking code | [`Blocking`] |
+//! | serve an actor with state | [`Host`], [`Asked`], [`Responder`] |
+//! | speak another protocol | [`Protocol`], [`Answer`] |
+//!
+//! The guide is docs/extending.md; ARCHITECTURE.md is the map of the inside.
 
+// The rooms of the house. They are reachable for this repository's own tests, benches and command, and are no part of the interface:
+// that is what is named below, and `client`.
+#[doc(hidden)]
 pub mod cli;
 pub mod client;
+#[doc(hidden)]
+pub mod config;
+#[doc(hidden)]
 pub mod daemon;
+#[doc(hidden)]
 pub mod engine;
+#[doc(hidden)]
 pub mod job;
+#[doc(hidden)]
 pub mod metrics;
+#[doc(hidden)]
 pub mod primes;
+#[doc(hidden)]
 pub mod proto;
+#[doc(hidden)]
 pub mod server;
+#[doc(hidden)]
 pub mod verb;
 
 pub use client::Client;
 pub use daemon::{Daemon, Handle, Running, StartError};
-pub use engine::{Asked, Policy, Responder, RowError, Token};
-pub use job::{AnyPlan, Budget, Damaged, Job, Pieces, Plan, Reader, Writer, exercise, run_to_end};
-pub use proto::{Code, Failure, Value};
-pub use server::Limits;
-pub use verb::Engine;
-pub use verb::{Blocking, Call, Host, Step, Verb, define};
+pub use engine::{Asked, Event, Events, Policy, Responder, RowError, Token};
+pub use job::{AnyPlan, Budget, Damaged, Job, Method, Pieces, Plan, Query, Reader, Writer, exercise, run_to_end};
+pub use primes::Natural;
+pub use proto::{Code, Failure, Interim, Reply, Value};
+pub use server::{Accepted, Answer, Finish, Limits, Protocol};
+pub use verb::{Blocking, Call, Defined, Engine, Host, Question, Step, Verb, define};
+
+/// Every Rust block of the guide is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/extending.md")]
+struct Extending;

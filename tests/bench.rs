@@ -241,7 +241,7 @@ fn too_few_descriptors_are_reported_before_anything_is_sent() {
     let mut shell = Command::new("sh");
     shell.args([
         "-c",
-        "ulimit -n 100; exec \"$0\" bench --connections 30",
+        "ulimit -n 100; exec \"$0\" bench --connections 50",
         env!("CARGO_BIN_EXE_primed"),
     ]);
     let output = shell.output().expect("there is a shell");

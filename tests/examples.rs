@@ -238,3 +238,99 @@ fn prime_time_judges_numbers_and_refuses_what_is_malformed_once() {
     }
     prime_time.stop();
 }
+
+/// Reads whole lines of a connection that stays open.
+struct Lines(BufReader<TcpStream>);
+
+impl Lines {
+    fn connect(example: &Example) -> Self {
+        Self(BufReader::new(example.connect()))
+    }
+
+    fn send(&mut self, line: &str) {
+        writeln!(self.0.get_mut(), "{line}").expect("the example reads");
+    }
+
+    fn next(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("the example answers in time");
+        line.trim_end().to_owned()
+    }
+}
+
+#[test]
+fn collatz_finds_the_longest_chain_tells_progress_and_can_be_cancelled() {
+    let example = Example::start("collatz");
+    assert_eq!(example.exchange(b"collatz 2\ncollatz 1e6\n"), "OK 1 0\nOK 837799 524\n");
+    assert!(example.exchange(b"collatz 1\n").starts_with("ERR bad-arg :"));
+    let mut lines = Lines::connect(&example);
+    lines.send("@big collatz 1e12 progress=100ms");
+    assert!(lines.next().starts_with("@big * "));
+    lines.send("@c cancel @big");
+    let mut last: Vec<String> = std::iter::repeat_with(|| lines.next())
+        .filter(|line| !line.contains(" * "))
+        .take(2)
+        .collect();
+    last.sort();
+    assert_eq!(last, ["@big ERR cancelled :cancelled as asked", "@c OK"]);
+    assert!(
+        example
+            .exchange(b"collatz 1e12 deadline=30ms\n")
+            .starts_with("ERR deadline :")
+    );
+    example.stop();
+}
+
+#[test]
+fn digest_hashes_beside_other_questions_and_stops_when_it_is_told() {
+    let example = Example::start("digest");
+    // By sha256sum of coreutils.
+    let empty = "OK e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
+    let million = "OK d29751f2649b32ff572b5e0a9f541ea660a50f94ff0beedfb0b692b924cc8025\n";
+    assert_eq!(example.exchange(b"digest 0\ndigest 1e6\n"), [empty, million].concat());
+    let mut lines = Lines::connect(&example);
+    for tag in ["a", "b", "c"] {
+        lines.send(&format!("@{tag} digest 1e12"));
+    }
+    assert_eq!(
+        example.exchange(b"nth 1e9\n"),
+        "OK 22801763489\n",
+        "others are not delayed"
+    );
+    drop(lines);
+    assert_eq!(example.exchange(b"digest 1e6\n"), million, "the threads are free again");
+    example.stop();
+}
+
+#[test]
+fn chat_keeps_who_is_there_and_tells_them_what_is_said() {
+    let example = Example::start("chat");
+    let (mut ann, mut bob) = (Lines::connect(&example), Lines::connect(&example));
+    ann.send("say is anybody here?");
+    assert_eq!(ann.next(), "ERR denied :join first: '@room join NAME'");
+    ann.send("@room join ann");
+    ann.send("say first");
+    assert_eq!(
+        [ann.next(), ann.next()],
+        ["@room = ann: first", "OK 1"].map(String::from)
+    );
+    bob.send("@room join bob");
+    assert_eq!(bob.next(), "@room = ann is here");
+    assert_eq!(bob.next(), "@room = ann: first");
+    assert_eq!(ann.next(), "@room = bob is here");
+    bob.send("@s say hello to you all");
+    let mut heard = [bob.next(), bob.next()];
+    heard.sort();
+    assert_eq!(heard, ["@room = bob: hello to you all", "@s OK 2"]);
+    assert_eq!(ann.next(), "@room = bob: hello to you all");
+    ann.send("@c cancel @room");
+    let mut heard = [ann.next(), ann.next()];
+    heard.sort();
+    assert_eq!(heard, ["@c OK", "@room ERR cancelled :cancelled as asked"]);
+    assert_eq!(bob.next(), "@room = ann has left");
+    drop(bob);
+    ann.send("@room join ann");
+    while ann.next() != "@room = bob has left" {}
+    drop(ann);
+    example.stop();
+}

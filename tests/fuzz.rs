@@ -1,8 +1,18 @@
 //! Fuzzing on the stable toolchain: the committed corpus, mutated by a seeded generator, against what must hold for any bytes.
 //!
-//! A fixed number of executions by default; `PRIMED_FUZZ=60 cargo test --release --test fuzz` goes on for so many seconds each, and
-//! `PRIMED_SEED=7` begins elsewhere. A failure prints its input. To add a target: 1. a function of bytes that asserts; 2. a test that
-//! calls `fuzz` with it; 3. examples in `fuzz/corpus`, words in `fuzz/dictionary`.
+//! A fixed number of executions by default; `PRIMED_FUZZ=60 cargo test --release --test fuzz` goes on for so many seconds each,
+//! `PRIMED_FUZZ_EXECUTIONS=10000000` for so many executions, and `PRIMED_SEED=7` begins elsewhere. A failure prints its input.
+//! The same targets are driven by coverage with cargo-fuzz, on the nightly toolchain: `fuzz/run request -runs=10000000`; this file
+//! is built into its programs, where `fuzz` runs the target on libFuzzer's input. To add a target: 1. a function like those below;
+//! 2. a program in `fuzz/fuzz_targets` and `fuzz/Cargo.toml`; 3. examples in `fuzz/corpus`, words in `fuzz/dictionary`.
+#![cfg_attr(
+    fuzzing,
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "a program of cargo-fuzz runs one target, by its own driver"
+    )
+)]
 
 use primed::job::{Reader, Writer};
 use primed::proto::{Codec, Final, Frame, Line, MAX_DIGITS, Request, parse_number};
@@ -12,6 +22,11 @@ use std::time::{Duration, Instant};
 const CORPUS: &str = include_str!("../fuzz/corpus");
 const DICTIONARY: &str = include_str!("../fuzz/dictionary");
 const EXECUTIONS: u64 = 50_000;
+
+#[cfg(fuzzing)]
+thread_local! {
+    static INPUT: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
 
 /// SplitMix64 (Steele, Lea, Flood 2014): all the randomness there is, from one seed.
 struct Random(u64);
@@ -47,10 +62,24 @@ fn mutated(random: &mut Random, corpus: &[Vec<u8>], words: &[&str]) -> Vec<u8> {
     bytes
 }
 
+/// Runs a function below once, on this input.
+#[cfg(fuzzing)]
+pub(crate) fn once(input: &[u8], target: fn()) {
+    INPUT.replace(input.to_vec());
+    target();
+}
+
+#[cfg(fuzzing)]
+fn fuzz(_: &str, target: impl Fn(&[u8])) {
+    INPUT.with_borrow(|input| target(input));
+}
+
+#[cfg(not(fuzzing))]
 fn fuzz(name: &str, target: impl Fn(&[u8])) {
     let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("PRIMED_SEED").unwrap_or(1);
     let time = number("PRIMED_FUZZ").map(Duration::from_secs);
+    let most = number("PRIMED_FUZZ_EXECUTIONS").unwrap_or(EXECUTIONS);
     let corpus: Vec<Vec<u8>> = CORPUS
         .lines()
         .map(|line| line.replace("\\n", "\n").replace("\\r", "\r").into_bytes())
@@ -59,7 +88,7 @@ fn fuzz(name: &str, target: impl Fn(&[u8])) {
     let mut random = Random(seed);
     let begun = Instant::now();
     let mut executions = 0;
-    while time.map_or(executions < EXECUTIONS, |time| begun.elapsed() < time) {
+    while time.map_or(executions < most, |time| begun.elapsed() < time) {
         let input = if executions < corpus.len() as u64 {
             corpus[executions as usize].clone()
         } else {
@@ -108,8 +137,8 @@ fn frames(input: &[u8], limit: usize, step: usize) -> Vec<String> {
     }
 }
 
-#[test]
-fn codec_finds_the_same_in_any_pieces_and_holds_no_more_than_its_limit() {
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn codec_finds_the_same_in_any_pieces_and_holds_no_more_than_its_limit() {
     fuzz("codec", |input| {
         let limit = usize::from(input.first().copied().unwrap_or_default());
         let step = 1 + usize::from(input.last().copied().unwrap_or_default());
@@ -117,8 +146,8 @@ fn codec_finds_the_same_in_any_pieces_and_holds_no_more_than_its_limit() {
     });
 }
 
-#[test]
-fn resp_is_answered_or_skipped_but_never_taken_for_a_line() {
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn resp_is_answered_or_skipped_but_never_taken_for_a_line() {
     fuzz("resp", |input| {
         let words = input.split(|byte| byte.is_ascii_whitespace());
         let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
@@ -151,8 +180,8 @@ fn resp_is_answered_or_skipped_but_never_taken_for_a_line() {
     });
 }
 
-#[test]
-fn requests_are_made_of_words_of_their_line() {
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn requests_are_made_of_words_of_their_line() {
     fuzz("request", |input| {
         if let Ok(Line::Request(request)) = Request::parse(input) {
             assert!(input.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
@@ -165,8 +194,8 @@ fn requests_are_made_of_words_of_their_line() {
     });
 }
 
-#[test]
-fn numbers_are_read_as_they_are_spelt_and_never_grow_huge() {
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn numbers_are_read_as_they_are_spelt_and_never_grow_huge() {
     fuzz("number", |input| {
         let Ok(text) = std::str::from_utf8(input) else {
             return;
@@ -179,8 +208,8 @@ fn numbers_are_read_as_they_are_spelt_and_never_grow_huge() {
     });
 }
 
-#[test]
-fn checkpoints_are_read_back_and_damaged_ones_refused() {
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn checkpoints_are_read_back_and_damaged_ones_refused() {
     fuzz("checkpoint", |input| {
         let words: Vec<u64> = input.iter().map(|byte| u64::from(*byte) << 40).collect();
         let mut writer = Writer::new(*b"test", 1);
@@ -199,5 +228,24 @@ fn checkpoints_are_read_back_and_damaged_ones_refused() {
         lie[at] ^= 0x80;
         assert!(read(&lie).is_err(), "a length that lies is refused");
         let _ = read(&[b"test\x01\0\0\0", input].concat());
+    });
+}
+
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn settings_are_known_ones_and_stand_on_a_line_of_their_file() {
+    fuzz("config", |input| {
+        let Ok(text) = std::str::from_utf8(input) else {
+            return;
+        };
+        let lines = 1 + text.matches('\n').count();
+        match primed::config::read(text, &["listen", "max-jobs", "drain-limit"]) {
+            Ok(settings) => {
+                assert!(settings.is_sorted_by_key(|setting| setting.line) && settings.len() <= 3);
+                for setting in settings {
+                    assert!((1..=lines).contains(&setting.line) && !setting.values.is_empty());
+                }
+            }
+            Err(mistake) => assert!((1..=lines).contains(&mistake.line), "{mistake}"),
+        }
     });
 }

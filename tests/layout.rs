@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the roof down. A room may import from those below it.
-const ROOMS: [&str; 10] = [
-    "cli", "client", "daemon", "server", "verb", "engine", "job", "proto", "primes", "metrics",
+const ROOMS: [&str; 11] = [
+    "cli", "config", "client", "daemon", "server", "verb", "engine", "job", "proto", "primes", "metrics",
 ];
 
 /// What a pure room must not mention: it knows no actor, socket, task, thread or clock.
@@ -21,7 +21,7 @@ const IMPURE: [&str; 9] = [
     "tracing",
 ];
 
-const PURE: [&str; 3] = ["job", "proto", "primes"];
+const PURE: [&str; 4] = ["config", "job", "proto", "primes"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -115,6 +115,24 @@ fn every_file_opens_with_what_it_is_for() {
                 "{} does not say what it is for",
                 path.display()
             );
+        }
+    }
+}
+
+#[test]
+fn examples_and_the_crate_outside_use_only_the_interface() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = sources(&root.join("examples"));
+    // It makes a file of the repository, and belongs to the inside.
+    files.retain(|path| !path.ends_with("nth_table.rs"));
+    files.extend(sources(&root.join("tests/extension/src")));
+    files.extend(sources(&root.join("tests/extension/tests")));
+    assert!(files.len() >= 10, "the examples are gone");
+    for path in files {
+        let text = fs::read_to_string(&path).expect("a source file is readable");
+        for room in ROOMS.iter().filter(|room| **room != "client") {
+            let reached = format!("primed::{room}");
+            assert!(!text.contains(&reached), "{} reaches into {reached}", path.display());
         }
     }
 }

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use primed::server::{Accepted, Answer, Finish, Limits, Protocol};
 use primed::{Daemon, Engine};
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use support::{Client, exchange, info, until};
 use tokio_util::codec::{Decoder, Encoder, LinesCodec};
@@ -28,6 +29,11 @@ impl Protocol for Terse {
             "" => Answer::Nothing,
             "bye" => Answer::Last("bye".into()),
             "panic" => panic!("as asked"),
+            "slow" => {
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_micros(100) {}
+                Answer::Reply("slow".into())
+            }
             "big" => Answer::Reply("x".repeat(10_000)),
             words => match engine.request(words).await {
                 Ok(value) => Answer::Reply(value.to_string()),
@@ -88,6 +94,31 @@ fn many_requests_in_one_breath_get_as_many_replies() {
     }
     writer.join().expect("the writer wrote");
     assert_eq!(replies, 200_000);
+}
+
+#[test]
+fn who_floods_takes_turns_with_the_others() {
+    let daemon = start(Daemon::new());
+    let mut flooding = TcpStream::connect(daemon.addresses()[0]).expect("the daemon listens");
+    // A second of work, all of it there at once.
+    let flood = "slow\n".repeat(10_000);
+    flooding.write_all(flood.as_bytes()).expect("the daemon reads");
+    let mut replies = vec![0; flood.len()];
+    flooding.read_exact(&mut replies[..5]).expect("it has begun");
+    let mut other = Client::connect(&daemon);
+    for _ in 0..20 {
+        other.send("nth 5\n");
+        assert_eq!(other.line().as_deref(), Some("11"));
+    }
+    flooding.set_nonblocking(true).expect("a socket takes options");
+    let mut count = 5;
+    while let Ok(more) = flooding.read(&mut replies) {
+        count += more;
+    }
+    assert!(
+        count < flood.len(),
+        "the other was answered 20 times only after the flood"
+    );
 }
 
 #[test]
@@ -168,7 +199,7 @@ fn who_does_not_read_is_not_read_from_and_then_closed() {
         ..Limits::default()
     };
     let daemon = start(Daemon::new().limits(limits));
-    let mut stream = std::net::TcpStream::connect(daemon.addresses()[0]).expect("the daemon listens");
+    let mut stream = TcpStream::connect(daemon.addresses()[0]).expect("the daemon listens");
     stream
         .set_write_timeout(Some(support::PATIENCE))
         .expect("a socket takes options");
@@ -403,6 +434,9 @@ fn the_program_around_the_daemon_asks_without_a_socket_and_what_it_drops_is_canc
             }
         }
         assert_eq!(primes, 78_498);
+
+        // Who waits for the reply only does not keep it waiting for the rows to be taken.
+        assert_eq!(engine.request("primes 0 1e6").await, Ok(78_498.into()));
 
         let mut long = engine
             .ask(Query::Pi(1 << 60))

@@ -41,7 +41,7 @@ impl Eval {
         match call(&line, workers) {
             Err(failure) => print(&mut printer, Event::Final(Err(failure)))?,
             Ok(None) => {}
-            Ok(Some((Step::Answer(value), _))) => print(&mut printer, Event::Final(Ok(value)))?,
+            Ok(Some((Step::Answer(value) | Step::Constant(value), _))) => print(&mut printer, Event::Final(Ok(value)))?,
             Ok(Some((Step::Rows(rows), _))) => print(&mut printer, Event::Interim(Interim::Rows(rows)))?,
             Ok(Some((Step::Job(job), terms))) => play(job.into(), terms, workers, &mut printer)?,
             Ok(Some((Step::Errand(errand), terms))) => play(errand.into(), terms, workers, &mut printer)?,

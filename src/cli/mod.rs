@@ -11,9 +11,11 @@ mod eval;
 mod print;
 mod prompt;
 mod serve;
+mod settings;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use settings::{Refusal, Settings};
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -54,11 +56,19 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let read = Settings::read(Cli::command(), &arguments)
+        .and_then(|settings| Ok((Cli::from_arg_matches(&settings.matches)?, settings)));
+    let (cli, settings) = match read {
+        Ok(read) => read,
+        Err(Refusal::Arguments(error)) => return refuse(&error),
+        Err(Refusal::Setting(what)) => {
+            complain(format_args!("primed: {what}"));
+            return ExitCode::from(2);
+        }
     };
     let result = match cli.command {
+        Command::Serve(serve) if serve.show_config => settings.print(),
         Command::Serve(serve) => serve.run(),
         Command::Ask(ask) => ask.run(),
         Command::Eval(eval) => eval.run(),
@@ -87,10 +97,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            let text = error.to_string();
-            let what = text.split("\n\n").next().unwrap_or_default();
-            let words: Vec<&str> = what.trim_start_matches("error:").split_whitespace().collect();
-            complain(format_args!("primed: {}; try 'primed --help'", words.join(" ")));
+            complain(format_args!(
+                "primed: {}; try 'primed --help'",
+                settings::in_one_line(error)
+            ));
             ExitCode::from(2)
         }
     }

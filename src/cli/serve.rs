@@ -8,6 +8,7 @@ use crate::server::Limits;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
@@ -27,9 +28,15 @@ pub(super) struct Serve {
     /// How long accepted work may go on after the first Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = humantime::parse_duration)]
     drain_limit: Duration,
-    /// What to log on standard error, e.g. 'debug' or 'primed=trace' [default: $RUST_LOG or info]
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
+    /// What to log on standard error, e.g. 'debug' or 'primed=trace'
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info", value_parser = read_filter)]
+    log: String,
+    /// File with settings: what 'serve --show-config' prints is one
+    #[arg(long, value_name = "FILE", env = "PRIMED_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print every setting, its value and where that comes from, and do not start
+    #[arg(long)]
+    pub(super) show_config: bool,
     #[command(flatten)]
     limits: LimitFlags,
 }
@@ -121,7 +128,7 @@ impl LimitFlags {
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        start_logging(self.log.as_deref())?;
+        start_logging(&self.log);
         self.limits.check_descriptors();
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
         let daemon = Daemon::new()
@@ -166,16 +173,19 @@ fn announce(addresses: &[SocketAddr]) {
     let _ = out.flush();
 }
 
-fn start_logging(filter: Option<&str>) -> anyhow::Result<()> {
-    let filter = match filter {
-        Some(filter) => EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("--log {filter}: {error}"))?,
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-    };
+/// A filter is kept as it is written, so that it can be shown.
+fn read_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn start_logging(filter: &str) {
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    Ok(())
 }

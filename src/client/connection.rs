@@ -239,8 +239,7 @@ impl Lines {
 
     /// The next line, if it has been read.
     pub(super) fn next(&mut self) -> io::Result<Option<String>> {
-        self.codec
-            .decode(&mut self.buffer)
-            .map_err(|error| io::Error::other(format!("this is no daemon: {error}")))
+        let line = self.codec.decode(&mut self.buffer);
+        line.map_err(|error| io::Error::other(format!("this is no daemon: {error}")))
     }
 }

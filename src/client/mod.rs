@@ -44,6 +44,7 @@ use tokio::net::{TcpStream, ToSocketAddrs};
 
 /// Why a call has no answer.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The daemon refused, and says why.
     #[error(transparent)]

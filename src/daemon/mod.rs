@@ -33,6 +33,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Why a daemon did not start.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// A listening address cannot be had.
     #[error("cannot listen on {address}; another daemon may be there: stop it or choose another with --listen")]

@@ -27,7 +27,7 @@ pub struct Desk {
     scheduler: Addr<Scheduler>,
     me: Option<Arc<Recipient<News>>>,
     /// Places are never used twice, by whatever asker.
-    waiting: HashMap<Place, Ear>,
+    waiting: HashMap<Place, (ClientId, Ear)>,
 }
 
 /// Where news of a question goes.
@@ -72,7 +72,7 @@ impl Handler<Question> for Desk {
         let Some(to) = self.me.clone() else {
             return;
         };
-        self.waiting.insert(order.place, ear);
+        self.waiting.insert(order.place, (client, ear));
         self.scheduler.do_send(Submit {
             client,
             orders: vec![order],
@@ -89,19 +89,24 @@ impl Handler<News> for Desk {
             match event {
                 Event::Final(reply) => match self.waiting.remove(&place) {
                     // Whoever asked may have stopped waiting.
-                    Some(Ear::Final(ear)) => drop(ear.send(reply)),
-                    Some(Ear::All(ear)) => drop(ear.try_send(Event::Final(reply))),
+                    Some((_, Ear::Final(ear))) => drop(ear.send(reply)),
+                    Some((_, Ear::All(ear))) => drop(ear.try_send(Event::Final(reply))),
                     None => {}
                 },
-                Event::Interim(interim) => {
-                    if let Some(Ear::All(ear)) = self.waiting.get(&place) {
-                        // Progress that nobody hears is forgotten; rows are counted, and there is always room for them.
-                        let has_room = ear.capacity() > ROWS_GRANTED + 1 || matches!(interim, Interim::Rows(_));
-                        if has_room {
-                            let _ = ear.try_send(Event::Interim(interim));
-                        }
+                Event::Interim(interim) => match (self.waiting.get(&place), interim) {
+                    // Rows are counted, so that there is always room for them; progress that nobody hears is forgotten.
+                    (Some((_, Ear::All(ear))), interim)
+                        if matches!(interim, Interim::Rows(_)) || ear.capacity() > ROWS_GRANTED + 1 =>
+                    {
+                        let _ = ear.try_send(Event::Interim(interim));
                     }
-                }
+                    // Who waits for the reply only must not keep it waiting for its rows to be taken.
+                    (Some((client, Ear::Final(_))), Interim::Rows(rows)) => {
+                        let (client, rows) = (*client, rows.len());
+                        self.scheduler.do_send(Grant { client, place, rows });
+                    }
+                    _ => {}
+                },
             }
         }
     }

@@ -4,7 +4,8 @@
 //! next. Whoever comes (back) starts at the present virtual time, so that nobody saves up turns by being away, and nobody who was
 //! away is punished for having used the machine while it was idle.
 
-use std::collections::{BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Names whoever asks: in the daemon, a connection.
 pub type ClientId = u64;
@@ -15,7 +16,7 @@ type VirtualTime = u64;
 /// Jobs that are ready to be given a slice.
 #[derive(Debug)]
 pub(super) struct Fair<J> {
-    clients: HashMap<ClientId, Share<J>>,
+    clients: FxHashMap<ClientId, Share<J>>,
     /// Clients with a ready job, the one that has had least first.
     order: BTreeSet<(VirtualTime, ClientId)>,
     now: VirtualTime,
@@ -25,15 +26,15 @@ pub(super) struct Fair<J> {
 #[derive(Debug)]
 struct Share<J> {
     time: VirtualTime,
-    /// Ready jobs, the one that has had least first; equal ones in the order of their names.
-    jobs: BTreeSet<(VirtualTime, J)>,
+    /// Ready jobs, the one that has had least first; equal ones in the order of their names. New ones come last: most are put at the end.
+    jobs: VecDeque<(VirtualTime, J)>,
     now: VirtualTime,
 }
 
 impl<J> Default for Fair<J> {
     fn default() -> Self {
         Self {
-            clients: HashMap::new(),
+            clients: FxHashMap::default(),
             order: BTreeSet::new(),
             now: 0,
             ready: 0,
@@ -47,14 +48,19 @@ impl<J: Ord + Copy> Fair<J> {
         let now = self.now;
         let share = self.clients.entry(client).or_insert_with(|| Share {
             time: now,
-            jobs: BTreeSet::new(),
+            jobs: VecDeque::new(),
             now: 0,
         });
         if share.jobs.is_empty() {
             share.time = share.time.max(now);
             self.order.insert((share.time, client));
         }
-        share.jobs.insert((used.max(share.now), job));
+        let place = (used.max(share.now), job);
+        let at = match share.jobs.back() {
+            Some(last) if *last > place => share.jobs.partition_point(|other| *other < place),
+            _ => share.jobs.len(),
+        };
+        share.jobs.insert(at, place);
         self.ready += 1;
     }
 
@@ -62,7 +68,7 @@ impl<J: Ord + Copy> Fair<J> {
     pub(super) fn next(&mut self) -> Option<(ClientId, J, VirtualTime)> {
         let &(time, client) = self.order.first()?;
         let share = self.clients.get_mut(&client)?;
-        let (used, job) = share.jobs.pop_first()?;
+        let (used, job) = share.jobs.pop_front()?;
         self.now = self.now.max(time);
         share.now = share.now.max(used);
         if share.jobs.is_empty() {
@@ -79,6 +85,9 @@ impl<J: Ord + Copy> Fair<J> {
         };
         let before = share.time;
         share.time = share.time.saturating_add_signed(cost);
+        if share.jobs.is_empty() {
+            return;
+        }
         if self.order.remove(&(before, client)) {
             self.order.insert((share.time, client));
         }
@@ -115,6 +124,7 @@ impl<J: Ord + Copy> Fair<J> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
 
     /// Hands out `turns` slices of 1000 us and counts them by job. Jobs stay ready.
     fn play(fair: &mut Fair<u32>, turns: usize) -> HashMap<u32, usize> {

@@ -11,6 +11,7 @@ use super::task::{Load, Task};
 use super::worker::{self, Finished, Lane};
 use crate::metrics::Metrics;
 use actix::prelude::*;
+use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -82,7 +83,7 @@ pub struct Scheduler {
     said: Option<Arc<Recipient<Said>>>,
     /// How many lanes the metrics know.
     lanes_shown: usize,
-    clients: HashMap<ClientId, Arc<Recipient<News>>>,
+    clients: FxHashMap<ClientId, Arc<Recipient<News>>>,
     alarm: Option<(Instant, SpawnHandle)>,
     metrics: Arc<Metrics>,
     answers: Arc<Answers>,
@@ -104,7 +105,7 @@ impl Scheduler {
             hosts: HashMap::new(),
             said: None,
             lanes_shown: 0,
-            clients: HashMap::new(),
+            clients: FxHashMap::default(),
             alarm: None,
             metrics,
             answers: Arc::new(Answers::new(policy.max_answers)),

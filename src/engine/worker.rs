@@ -81,19 +81,21 @@ impl Ticket {
     /// Runs tasks until none is left or the pack has taken its time. False if one panicked: what is left is not begun then.
     pub(super) fn work(&mut self, clock: &impl Clock) -> bool {
         let begun = clock.wall();
-        while self.done.is_empty() || clock.wall() - begun < EXPRESS_PACK {
+        let mut now = begun;
+        let mut cpu = clock.cpu();
+        let mut panicked = false;
+        // Each look at a clock ends one task and begins the next: a task may be shorter than a look, and the CPU's is a system call.
+        while !panicked && (self.done.is_empty() || now - begun < EXPRESS_PACK) {
             let Some(Task { job, cancel, load }) = self.next() else {
                 break;
             };
-            let before = clock.cpu();
-            let outcome = run(load, &cancel, clock);
-            let panicked = matches!(outcome, Outcome::Panicked);
-            self.note(job, outcome, clock.cpu().saturating_sub(before));
-            if panicked {
-                return false;
-            }
+            let outcome = run(load, &cancel, clock, now);
+            panicked = matches!(outcome, Outcome::Panicked);
+            let cpu_before = std::mem::replace(&mut cpu, clock.cpu());
+            self.note(job, outcome, cpu.saturating_sub(cpu_before));
+            now = clock.wall();
         }
-        true
+        !panicked
     }
 
     /// Sends everything back: what is done, what was running, and what was not begun.
@@ -175,12 +177,12 @@ impl Handler<Run> for Worker {
     }
 }
 
-fn run(load: Load, cancel: &AtomicBool, clock: &impl Clock) -> Outcome {
+/// Runs a task, which begins at `begun` by the wall clock.
+fn run(load: Load, cancel: &AtomicBool, clock: &impl Clock, begun: Duration) -> Outcome {
     let limit = match load {
         Load::Begin(_) => EXPRESS_SLICE,
         Load::Slice(_) | Load::Blocking(..) => BULK_SLICE,
     };
-    let begun = clock.wall();
     let over = || cancel.load(Relaxed) || clock.wall() - begun >= limit;
     let budget = Budget::new(&over);
     let outcome = caught(|| match load {

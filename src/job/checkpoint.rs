@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// Why bytes are not a checkpoint that can be resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Damaged {
     /// The bytes end too early.
     #[error("checkpoint ends too early")]

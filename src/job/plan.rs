@@ -94,7 +94,9 @@ pub type AnySlice = Box<dyn FnOnce(Budget<'_>) -> AnyPartial + Send>;
 pub type AnyPartial = Box<dyn Any + Send>;
 
 /// A [`Plan`] whose types have been forgotten, so that one queue holds plans of every kind.
-pub trait AnyPlan: Send {
+///
+/// Every [`Plan`] is one, and nothing else: methods may be added.
+pub trait AnyPlan: Send + sealed::Sealed {
     /// See [`Plan::cut`].
     fn cut(&mut self) -> Option<AnySlice>;
     /// See [`Plan::absorb`].
@@ -114,6 +116,12 @@ pub trait AnyPlan: Send {
     fn save(&self) -> Option<Vec<u8>>;
     /// Plays the plan alone on this thread, slice after slice, until the answer is there or the budget is over.
     fn advance(&mut self, budget: Budget<'_>) -> Option<Value>;
+}
+
+mod sealed {
+    /// Keeps [`AnyPlan`](super::AnyPlan) to plans.
+    pub trait Sealed {}
+    impl<P: super::Plan> Sealed for P {}
 }
 
 impl<P: Plan> AnyPlan for P {
@@ -150,15 +158,17 @@ impl<P: Plan> AnyPlan for P {
     }
 
     fn advance(&mut self, budget: Budget<'_>) -> Option<Value> {
+        let mut has_begun = false;
         loop {
             if let Some(value) = Plan::answer(self) {
                 return Some(value);
             }
+            if has_begun && budget.over() {
+                return None;
+            }
             let slice = Plan::cut(self)?;
             Plan::absorb(self, P::run(slice, budget));
-            if budget.over() {
-                return Plan::answer(self);
-            }
+            has_begun = true;
         }
     }
 }

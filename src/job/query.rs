@@ -9,6 +9,7 @@ use std::fmt;
 
 /// How `count` counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Method {
     /// Whatever is expected to be fastest.
     Auto,
@@ -18,6 +19,7 @@ pub enum Method {
 
 /// A question about primes that has an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Query {
     /// The N-th prime; `1 <= N <= primes::MAX_NTH`.
     Nth(u64),

@@ -19,6 +19,9 @@ const PIECE: usize = 8 << 10;
 /// Bytes of text that may be held or be under way before nothing more is formatted until rows are taken.
 const MOST_HELD: usize = 192 << 10;
 
+/// Bytes of a segment at most. A stream that nobody reads holds one in its sieve and one in pieces, for as long as its client stays.
+const SEGMENT: usize = 128 << 10;
+
 /// With fewer pieces than this waiting to be formatted the next segment is sieved.
 const FEW_PIECES: usize = 4;
 
@@ -92,7 +95,7 @@ enum Done {
 impl Rows {
     /// The primes of `low..=last`; none if `last < low`.
     pub fn new(low: u64, last: u64) -> Self {
-        let sieve = Sieve::new(low, last);
+        let sieve = Sieve::with_segments(low, last, SEGMENT);
         let cost = sieve.cost();
         Self {
             is_sieved: low > last,

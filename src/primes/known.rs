@@ -1,7 +1,7 @@
 //! Answers about numbers below 2^20, from a bitmap with counts: tens of nanoseconds, so that whoever reads the question can answer it.
 //!
-//! Knows no larger number: `None` means "not in here", never "there is none". The table (96 KB) is made on the first question, in about
-//! a millisecond.
+//! Knows no larger number: `None` means "not in here", never "there is none". The tables (96 KB, and 328 KB of primes in order) are made on
+//! the first question, in about a millisecond each.
 
 use std::sync::LazyLock;
 
@@ -44,18 +44,23 @@ static TABLE: LazyLock<Box<Table>> = LazyLock::new(|| {
     table
 });
 
+/// All primes of the table in order. Counting in the bitmap took 35 ns, a sixth of a request in a deep pipeline.
+static PRIMES: LazyLock<Box<[u32]>> = LazyLock::new(|| {
+    let mut primes = Vec::with_capacity(COUNT as usize);
+    for (word, bits) in TABLE.bits.iter().enumerate() {
+        let mut bits = *bits;
+        while bits != 0 {
+            primes.push(number(word, bits.trailing_zeros()) as u32);
+            bits &= bits - 1;
+        }
+    }
+    primes.into()
+});
+
 /// The `n`-th prime, `1 <= n <=` [`COUNT`].
 pub fn nth(n: u64) -> Option<u64> {
-    if n == 0 || n > COUNT {
-        return None;
-    }
-    let rank = (n - 1) as u32;
-    let word = TABLE.before.partition_point(|before| *before <= rank) - 1;
-    let mut bits = TABLE.bits[word];
-    for _ in TABLE.before[word]..rank {
-        bits &= bits - 1;
-    }
-    Some(number(word, bits.trailing_zeros()))
+    let index = usize::try_from(n.checked_sub(1)?).ok()?;
+    PRIMES.get(index).copied().map(u64::from)
 }
 
 /// How many primes are `<= x`, for `x <` [`LIMIT`].

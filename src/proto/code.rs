@@ -5,6 +5,7 @@ use std::fmt;
 
 /// Why a request got no answer. Programs go by the code; the text beside it is for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Code {
     /// The line is not a request.
     Syntax,

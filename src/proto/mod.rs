@@ -16,7 +16,7 @@ pub use code::{Code, Failure};
 pub use conversation::{Conversation, DuplicateTag, Place};
 pub use dialect::{Codec, Dialect, Frame};
 pub use few::Few;
-pub use number::{MAX_DIGITS, NumberError, parse_number, parse_short_number};
+pub use number::{MAX_DIGITS, NumberError, parse_number, parse_short_number, parse_word};
 pub use reply::{Final, Interim, Reply};
 pub use request::{Args, Line, Malformed, Manner, Options, Request, Tag};
 pub use value::Value;

@@ -62,7 +62,7 @@ pub fn parse_short_number(text: &str) -> Result<Natural, NumberError> {
 }
 
 fn parse(text: &str, limit: Limit) -> Result<Natural, NumberError> {
-    if let Some(word) = parse_word(text.as_bytes()) {
+    if let Some(word) = parse_word(text) {
         return Ok(Natural::from(word));
     }
     if let Some(rest) = text.strip_prefix('-') {
@@ -87,12 +87,12 @@ fn parse(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     within(number, limit)
 }
 
-/// The common case, without an allocation: up to 19 digits and nothing else.
-fn parse_word(text: &[u8]) -> Option<u64> {
+/// The common case of a number: up to 19 digits and nothing else. `None` says nothing about any other text.
+pub fn parse_word(text: &str) -> Option<u64> {
     if text.is_empty() || text.len() > 19 {
         return None;
     }
-    text.iter().try_fold(0u64, |word, byte| {
+    text.bytes().try_fold(0u64, |word, byte| {
         let digit = byte.wrapping_sub(b'0');
         (digit < 10).then(|| word * 10 + u64::from(digit))
     })

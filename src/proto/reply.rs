@@ -31,6 +31,7 @@ impl From<Reply> for Final {
 
 /// What is told before the final reply.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Interim {
     /// How far the work is.
     Progress {

@@ -131,7 +131,7 @@ impl<'a> Request<'a> {
         let Some(text) = printable(line) else {
             return Err((None, Malformed::NotText));
         };
-        let words = text.split([' ', '\t']).filter(|word| !word.is_empty());
+        let words = text.split_ascii_whitespace();
         if words.clone().next().is_none_or(|word| word.starts_with('#')) {
             return Ok(Line::Nothing);
         }
@@ -163,7 +163,7 @@ impl<'a> Request<'a> {
             if index + 2 > Self::MAX_WORDS {
                 return Err((tag, Malformed::TooManyWords));
             }
-            match word.split_once('=') {
+            match split_option(word) {
                 Some(option) => request.options.push(option),
                 None => request.args.push(word),
             }
@@ -194,18 +194,24 @@ impl<'a> Request<'a> {
 }
 
 fn printable(line: &[u8]) -> Option<&str> {
-    let is_printable = line.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
-    is_printable.then(|| std::str::from_utf8(line).ok()).flatten()
+    let text = std::str::from_utf8(line).ok()?;
+    let is_printable = |byte| matches!(byte, b' '..=b'~' | b'\t');
+    text.bytes().all(is_printable).then_some(text)
+}
+
+/// As `split_once('=')`, which takes three times as long for words that are this short.
+fn split_option(word: &str) -> Option<(&str, &str)> {
+    let at = word.bytes().position(|byte| byte == b'=')?;
+    Some((&word[..at], &word[at + 1..]))
 }
 
 fn looks_like_http(request: &Request<'_>) -> bool {
     const METHODS: [&str; 9] = [
         "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
     ];
-    let last_word = request.args.last().copied().unwrap_or_default();
-    request.verb.eq_ignore_ascii_case("host:") || last_word.starts_with("HTTP/") && METHODS.contains(&request.verb) || {
-        METHODS.contains(&request.verb) && request.args.first().is_some_and(|target| target.starts_with('/'))
-    }
+    let has_target = request.args.first().is_some_and(|target| target.starts_with('/'));
+    let has_version = request.args.last().is_some_and(|version| version.starts_with("HTTP/"));
+    request.verb.eq_ignore_ascii_case("host:") || (has_target || has_version) && METHODS.contains(&request.verb)
 }
 
 #[cfg(test)]

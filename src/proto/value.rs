@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 /// The value of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Value {
     /// Done; there is nothing to say.
     Nothing,

@@ -10,6 +10,7 @@ mod connection;
 mod listener;
 mod peer;
 mod protocol;
+mod repeats;
 mod session;
 mod talk;
 

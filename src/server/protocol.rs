@@ -13,8 +13,7 @@ use tokio_util::codec::{Decoder, Encoder};
 /// client has hung up, is dropped, and with it the questions it has asked the engine. A panic closes the connection it happened on.
 ///
 /// ```
-/// use primed::server::{Answer, Protocol};
-/// use primed::{Daemon, Engine};
+/// use primed::{Answer, Daemon, Engine, Protocol};
 /// use tokio_util::codec::LinesCodec;
 ///
 /// /// Any verb, without `OK`: `pi 100` is answered by `25`.

@@ -7,6 +7,7 @@
 use super::Shared;
 use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
+use super::repeats::Repeats;
 use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit, Work};
 use crate::job::Job;
 use crate::proto::{Code, Codec, Conversation, Failure, Final, Frame, Interim, Manner, Request, Tag, Value};
@@ -26,6 +27,8 @@ use tokio_util::io::poll_read_buf;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
+/// Room made for replies at first.
+const FIRST_REPLIES_BYTES: usize = 1 << 10;
 /// Reads in one go before other sessions of the thread get their turn.
 const MAX_READS: usize = 4;
 /// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
@@ -36,7 +39,7 @@ const MAX_STREAMS: usize = 2;
 /// asks little waits for a turn of everybody who floods.
 const LONGEST_TURN: Duration = Duration::from_micros(100);
 /// Requests taken in between two looks at the clock.
-const LOOK_EVERY: usize = 8;
+const LOOK_EVERY: usize = 32;
 /// How often a session that cannot tell by reading looks whether its client is still there.
 const WATCH_INTERVAL: Duration = Duration::from_millis(40);
 /// How long a client may take to close its half after the session has closed its own.
@@ -47,6 +50,8 @@ const LINGER_WHILE_DRAINING: Duration = Duration::from_millis(300);
 thread_local! {
     /// What is read lands here first; all sessions of a thread share it, so that none holds a buffer of its own while it waits.
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BYTES));
+    /// What the sessions of a thread are asked over and over.
+    static REPEATS: RefCell<Repeats<Shared>> = RefCell::default();
 }
 
 /// One connection.
@@ -67,8 +72,13 @@ pub struct Session {
     /// The client has said that it sends no more.
     input_ended: bool,
     unsent: BytesMut,
+    /// What was answered last is the same for ever.
+    said_a_constant: bool,
     orders: Vec<Order>,
     streams: Vec<Stream>,
+    /// Requests answered and not counted yet, and how many of them with an error.
+    answered: u64,
+    failed: u64,
     phase: Phase,
     is_draining: bool,
     is_watching: bool,
@@ -123,8 +133,11 @@ impl Session {
             is_behind: false,
             input_ended: false,
             unsent: BytesMut::new(),
+            said_a_constant: false,
             orders: Vec::new(),
             streams: Vec::new(),
+            answered: 0,
+            failed: 0,
             phase: Phase::Open,
             is_draining: false,
             is_watching: false,
@@ -137,18 +150,18 @@ impl Session {
 
     /// Everything that can be done now: read, decode, answer, order, write.
     fn turn(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> io::Result<()> {
-        let ends = Instant::now() + LONGEST_TURN;
+        let mut time = TurnTime::default();
         let mut reads = 0;
         let mut waits_for_input = false;
         while self.may_read() {
             // The clock is not asked for a lone request, which takes two reads.
-            let is_over = (self.is_behind && reads > 0) || (reads > 1 && Instant::now() >= ends);
+            let is_over = (self.is_behind && reads > 0) || (reads > 1 && time.is_over());
             if reads == MAX_READS || is_over {
                 task.waker().wake_by_ref();
                 break;
             }
             reads += 1;
-            match self.poll_read(ends, context, task) {
+            match self.poll_read(&mut time, context, task) {
                 Poll::Pending => {
                     waits_for_input = true;
                     self.finish_if_drained();
@@ -158,6 +171,8 @@ impl Session {
             }
             self.send_orders(context);
         }
+        // Before the replies leave: who has read them finds them counted.
+        self.tell_metrics();
         if let Poll::Ready(result) = self.poll_write(task) {
             result?;
             self.grant_rows();
@@ -180,7 +195,7 @@ impl Session {
     /// Reads once, unless lines are left from the last time, and takes in the lines that are complete.
     fn poll_read(
         &mut self,
-        ends: Instant,
+        time: &mut TurnTime,
         context: &mut Context<Self>,
         task: &mut std::task::Context<'_>,
     ) -> Poll<io::Result<()>> {
@@ -190,7 +205,7 @@ impl Session {
             if !self.is_behind {
                 self.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
             }
-            self.is_behind = self.decode(scratch, ends, context);
+            self.is_behind = REPEATS.with_borrow_mut(|repeats| self.decode(scratch, repeats, time, context));
             if self.input_ended && !self.is_behind {
                 self.phase = Phase::Finishing { input_ended: true };
             }
@@ -212,7 +227,16 @@ impl Session {
     }
 
     /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
-    fn decode(&mut self, scratch: &mut BytesMut, ends: Instant, context: &mut Context<Self>) -> bool {
+    fn decode(
+        &mut self,
+        scratch: &mut BytesMut,
+        repeats: &mut Repeats<Shared>,
+        time: &mut TurnTime,
+        context: &mut Context<Self>,
+    ) -> bool {
+        repeats.belong_to(&self.shared);
+        // Not in the middle of a request that began in an earlier read, which only the codec can end.
+        let may_repeat = self.unread.is_empty() && !self.codec.is_skipping() && !self.is_draining;
         let mut taken = 0;
         let mut used = 0;
         let is_behind = loop {
@@ -220,12 +244,23 @@ impl Session {
                 break self.phase == Phase::Open;
             }
             if taken == LOOK_EVERY {
-                if Instant::now() >= ends {
+                if time.is_over() {
                     break true;
                 }
                 taken = 0;
             }
             taken += 1;
+            // Replies wait for those before them.
+            let may_repeat = may_repeat && self.conversation.in_flight() == 0;
+            if may_repeat && let Some((length, reply)) = repeats.find(&scratch[used..]) {
+                used += length;
+                self.make_room();
+                self.unsent.extend_from_slice(reply);
+                self.count(true);
+                continue;
+            }
+            let (begins, unsent_before) = (used, self.unsent.len());
+            self.said_a_constant = false;
             let (more, frame) = self.codec.next(&scratch[used..], self.input_ended);
             used += more;
             let Some(frame) = frame else {
@@ -233,6 +268,9 @@ impl Session {
             };
             self.line_since = None;
             self.take_frame(frame, context);
+            if may_repeat && self.said_a_constant {
+                repeats.keep(&scratch[begins..used], &self.unsent[unsent_before..]);
+            }
         };
         scratch.advance(used);
         is_behind
@@ -264,6 +302,11 @@ impl Session {
         match self.shared.registry.call(request, &self.shared.facts) {
             Err(failure) => self.refuse(manner, failure),
             Ok((Step::Answer(value), _)) => self.answer(manner, Final::Reply(Ok(value))),
+            Ok((Step::Constant(value), _)) => {
+                // With a tag, the request may have to be refused the next time.
+                self.said_a_constant = manner.tag.is_none();
+                self.answer(manner, Final::Reply(Ok(value)));
+            }
             Ok((Step::Rows(rows), _)) => {
                 let reply = Final::Reply(Ok(Value::Nothing));
                 self.conversation
@@ -344,14 +387,30 @@ impl Session {
 
     fn answer(&mut self, manner: &Manner, reply: Final) {
         self.count(reply.is_ok());
+        self.make_room();
         self.conversation.answer(manner, reply, &mut self.unsent);
     }
 
-    fn count(&self, is_ok: bool) {
+    /// Room for a hundred short replies, so that it need not grow by and by.
+    fn make_room(&mut self) {
+        if self.unsent.capacity() == 0 {
+            self.unsent.reserve(FIRST_REPLIES_BYTES);
+        }
+    }
+
+    fn count(&mut self, is_ok: bool) {
+        self.answered += 1;
+        self.failed += u64::from(!is_ok);
+    }
+
+    /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a reply.
+    fn tell_metrics(&mut self) {
         let metrics = &self.shared.facts.metrics;
-        metrics.requests.fetch_add(1, Relaxed);
-        if !is_ok {
-            metrics.errors.fetch_add(1, Relaxed);
+        if self.answered > 0 {
+            metrics.requests.fetch_add(std::mem::take(&mut self.answered), Relaxed);
+        }
+        if self.failed > 0 {
+            metrics.errors.fetch_add(std::mem::take(&mut self.failed), Relaxed);
         }
     }
 
@@ -478,7 +537,8 @@ impl Session {
             |since: &mut Option<Instant>, holds: bool| *since = holds.then(|| since.unwrap_or_else(Instant::now));
         keep(&mut self.unsent_since, !self.unsent.is_empty());
         let is_idle = self.unsent.is_empty() && self.line_since.is_none() && self.conversation.in_flight() == 0;
-        keep(&mut self.resting_since, is_idle || self.phase == Phase::Lingering);
+        let is_resting = is_idle && self.shared.limits.idle_timeout.is_some();
+        keep(&mut self.resting_since, is_resting || self.phase == Phase::Lingering);
         if let Some(due) = self.due()
             && self.timer.as_ref().is_none_or(|(at, _)| due < *at)
         {
@@ -532,6 +592,16 @@ impl Session {
     }
 }
 
+/// How long a turn takes. It begins with the first look: a few requests are taken in without one.
+#[derive(Default)]
+struct TurnTime(Option<Instant>);
+
+impl TurnTime {
+    fn is_over(&mut self) -> bool {
+        self.0.get_or_insert_with(Instant::now).elapsed() >= LONGEST_TURN
+    }
+}
+
 /// Appends what the socket has; true at the end of input.
 fn read_into(
     socket: &mut dyn Connection,
@@ -551,6 +621,7 @@ impl Actor for Session {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        self.tell_metrics();
         if self.me.is_some() {
             self.shared.scheduler.do_send(Leave(self.id));
         }

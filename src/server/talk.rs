@@ -25,8 +25,11 @@ use tokio_util::io::poll_read_buf;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
-/// Rounds of answering, writing and reading before other sessions of the thread get their turn.
-const MAX_ROUNDS: usize = 4;
+/// How long requests are taken in and answered before other sessions of the thread get their turn. Some 60 turns pass before the
+/// runtime looks for news of sockets, so that who asks little waits so many times this long beside one who floods.
+const LONGEST_TURN: Duration = Duration::from_micros(100);
+/// Reads of what comes after the last word, before other sessions get their turn.
+const MAX_READS: usize = 4;
 /// How often a session that cannot tell by reading looks whether its client is still there.
 const WATCH_INTERVAL: Duration = Duration::from_millis(40);
 /// How long a client may take to close its half after the session has closed its own.
@@ -99,14 +102,15 @@ impl<P: Protocol> Talk<P> {
 
     /// Everything that can be done now: answer, write, read, until nothing moves.
     fn turn(&mut self, task: &mut Task<'_>) -> io::Result<()> {
-        for round in 0.. {
-            let mut has_moved = self.take_answers(task)?;
+        let end = Instant::now() + LONGEST_TURN;
+        loop {
+            let mut has_moved = self.take_answers(task, end)?;
             has_moved |= self.write(task)?;
-            has_moved |= self.read(task)?;
+            has_moved |= self.read(task, end)?;
             if !has_moved {
                 break;
             }
-            if round == MAX_ROUNDS {
+            if Instant::now() >= end {
                 task.waker().wake_by_ref();
                 break;
             }
@@ -123,9 +127,10 @@ impl<P: Protocol> Talk<P> {
     }
 
     /// Spells the answers that are there, in order, as far as the client takes them.
-    fn take_answers(&mut self, task: &mut Task<'_>) -> io::Result<bool> {
+    fn take_answers(&mut self, task: &mut Task<'_>, end: Instant) -> io::Result<bool> {
         let mut has_moved = false;
         while self.unsent.len() < self.accepted.limits().max_unsent_bytes
+            && !(has_moved && Instant::now() >= end)
             && let Poll::Ready(Some(answer)) = self.answers.poll_next_unpin(task)
         {
             has_moved = true;
@@ -164,7 +169,7 @@ impl<P: Protocol> Talk<P> {
     }
 
     /// Reads once, unless frames are left from the last time, and takes in those that are complete.
-    fn read(&mut self, task: &mut Task<'_>) -> io::Result<bool> {
+    fn read(&mut self, task: &mut Task<'_>, end: Instant) -> io::Result<bool> {
         if !self.may_read() {
             return Ok(false);
         }
@@ -179,7 +184,7 @@ impl<P: Protocol> Talk<P> {
                 }
             }
         }
-        self.decode();
+        self.decode(end);
         Ok(true)
     }
 
@@ -198,8 +203,8 @@ impl<P: Protocol> Talk<P> {
         })
     }
 
-    /// Takes in frames as far as the limits allow.
-    fn decode(&mut self) {
+    /// Takes in frames as far as the limits and the time allow.
+    fn decode(&mut self, end: Instant) {
         self.is_behind = false;
         while !self.is_behind && self.phase == Phase::Open {
             let frame = match self.input_ended {
@@ -211,7 +216,7 @@ impl<P: Protocol> Talk<P> {
                     self.frame_since = None;
                     self.resting_since = None;
                     self.begin(request);
-                    self.is_behind = !self.may_read();
+                    self.is_behind = !self.may_read() || Instant::now() >= end;
                 }
                 Ok(None) if self.input_ended => self.phase = Phase::Finishing,
                 Ok(None) if self.incoming.len() > self.accepted.limits().max_line_bytes => {
@@ -264,7 +269,7 @@ impl<P: Protocol> Talk<P> {
             };
             self.resting_since = Some(Instant::now());
         }
-        for _ in 0..MAX_ROUNDS {
+        for _ in 0..MAX_READS {
             if self.phase != Phase::Lingering || self.poll_read(task)?.is_pending() {
                 return Ok(());
             }

@@ -235,8 +235,8 @@ mod tests {
             panic!("{line} is no request");
         };
         match Registry::default().call(&request, &facts()) {
-            Ok((Step::Answer(Value::Number(number)), _)) => format!("={number}"),
-            Ok((Step::Answer(value), _)) => format!("={value:?}"),
+            Ok((Step::Constant(Value::Number(number)), _)) => format!("={number}"),
+            Ok((Step::Constant(value), _)) => format!("={value:?}"),
             Ok((Step::Job(job), _)) => format!("job {}", job.title),
             Ok((step, _)) => format!("{step:?}"),
             Err(failure) => failure.to_string(),

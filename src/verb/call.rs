@@ -3,7 +3,7 @@
 use super::{Registry, Step, Verb};
 use crate::metrics::Metrics;
 use crate::primes::Natural;
-use crate::proto::{Code, Failure, NumberError, Request, parse_short_number};
+use crate::proto::{Code, Failure, NumberError, Request, parse_short_number, parse_word};
 use std::time::{Duration, Instant};
 
 /// What verbs about the daemon itself may know of it.
@@ -23,9 +23,9 @@ pub struct Call<'a> {
     verb: &'a dyn Verb,
     request: &'a Request<'a>,
     /// All verbs there are.
-    pub registry: &'a Registry,
+    pub(super) registry: &'a Registry,
     /// The daemon that was asked.
-    pub facts: &'a Facts,
+    pub(super) facts: &'a Facts,
 }
 
 /// The options that every request takes.
@@ -79,7 +79,7 @@ impl<'a> Call<'a> {
     /// A number below 2^64.
     ///
     /// # Errors
-    /// As [`natural`](Self::natural), and `too-big` beyond.
+    /// As [`at_most`](Self::at_most).
     pub fn number(&self, index: usize, name: &str) -> Result<u64, Failure> {
         self.at_most(index, name, u64::MAX, "2^64-1")
     }
@@ -88,7 +88,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// `bad-arg` if it is missing or no number, `too-big` beyond `max`.
-    pub fn at_most<N: Copy + Into<Natural> + TryFrom<Natural> + PartialOrd>(
+    pub fn at_most<N: Copy + TryFrom<u64> + TryFrom<Natural> + PartialOrd>(
         &self,
         index: usize,
         name: &str,
@@ -102,14 +102,16 @@ impl<'a> Call<'a> {
                 format!("{}: {name} may be at most {limit}", self.verb.name()),
             )
         };
-        match parse_short_number(text) {
-            Ok(number) => N::try_from(number)
-                .ok()
-                .filter(|number| *number <= max)
-                .ok_or_else(too_big),
-            Err(NumberError::TooBig) => Err(too_big()),
-            Err(error) => Err(self.style().bad_number(name, text, error)),
-        }
+        let number = match parse_word(text) {
+            // Nearly all are so short that they need not pass through a number of any size.
+            Some(word) => N::try_from(word).ok(),
+            None => match parse_short_number(text) {
+                Ok(number) => N::try_from(number).ok(),
+                Err(NumberError::TooBig) => None,
+                Err(error) => return Err(self.style().bad_number(name, text, error)),
+            },
+        };
+        number.filter(|number| *number <= max).ok_or_else(too_big)
     }
 
     /// Checks that there are no more arguments than these, and no options but these and the ones every request takes.
@@ -141,7 +143,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// What that request's verb says, or `bad-arg` if there is none.
-    pub fn inner(&self) -> Result<Step, Failure> {
+    pub(crate) fn inner(&self) -> Result<Step, Failure> {
         let (verb, args) = self
             .request
             .args
@@ -160,7 +162,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// `bad-arg` if one is no duration, or out of its bounds.
-    pub fn terms(&self) -> Result<Terms, Failure> {
+    pub(crate) fn terms(&self) -> Result<Terms, Failure> {
         if self.request.options.is_empty() {
             return Ok(Terms::default());
         }
@@ -194,7 +196,7 @@ impl<'a> Call<'a> {
     }
 
     /// How its verb is written, to be kept for later.
-    pub fn style(&self) -> Style {
+    pub(crate) fn style(&self) -> Style {
         Style {
             name: self.verb.name(),
             usage: self.verb.usage(),

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// the program around the daemon.
 ///
 /// ```
-/// use primed::{Daemon, job::Query};
+/// use primed::{Daemon, Query};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # actix::System::new().block_on(async {
 /// let daemon = Daemon::new().start().await?;
@@ -135,7 +135,7 @@ impl From<Result<(Step, Terms), Failure>> for Asked {
         let known = |reply| Self::Known(Vec::new(), reply);
         match step {
             Err(failure) => known(Err(failure)),
-            Ok((Step::Answer(value), _)) => known(Ok(value)),
+            Ok((Step::Answer(value) | Step::Constant(value), _)) => known(Ok(value)),
             Ok((Step::Rows(rows), _)) => Self::Known(rows, Ok(Value::Nothing)),
             Ok((Step::Job(job), terms)) => Self::Asked(Ask::Answer(job.into()), terms),
             Ok((Step::Errand(errand), terms)) => Self::Asked(Ask::Answer(errand.into()), terms),
@@ -151,7 +151,7 @@ impl From<Result<(Step, Terms), Failure>> for Asked {
 impl From<Query> for Step {
     /// The answer, if it stands in a table, or else the job.
     fn from(query: Query) -> Self {
-        query.known().map_or_else(|| Self::Job(query.job()), Self::Answer)
+        query.known().map_or_else(|| Self::Job(query.job()), Self::Constant)
     }
 }
 

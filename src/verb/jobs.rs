@@ -52,6 +52,7 @@ impl Verb for Submit {
             Step::Job(job) => Ok(Step::Ask(Ask::Keep(job.into()))),
             Step::Errand(errand) if errand.streams => Err(call.bad_arg("rows are not kept; ask for them directly")),
             Step::Errand(errand) => Ok(Step::Ask(Ask::Keep(errand.into()))),
+            Step::Constant(value) => Ok(Step::Ask(Ask::KeepKnown { title, value })),
             Step::Answer(value) if !matches!(value, Value::Facts(_)) => Ok(Step::Ask(Ask::KeepKnown { title, value })),
             _ => Err(call.bad_arg(format_args!("'{}' is no work", shortened(&title)))),
         }

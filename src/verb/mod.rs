@@ -52,9 +52,12 @@ pub trait Verb: Send + Sync + 'static {
 
 /// What a call comes to.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Step {
     /// The answer is known.
     Answer(Value),
+    /// The same, and it is the answer to the same request for ever.
+    Constant(Value),
     /// Rows, and then `OK`.
     Rows(Vec<String>),
     /// Work for the engine.

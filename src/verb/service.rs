@@ -29,7 +29,7 @@ impl Verb for Ping {
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
         call.only(0, &[])?;
-        Ok(Step::Answer(Value::Text("pong".into())))
+        Ok(Step::Constant(Value::Text("pong".into())))
     }
 }
 

@@ -148,3 +148,15 @@ pub(crate) fn percentile(times: &mut [Duration], share: f64) -> Duration {
     let rank = (times.len() as f64 * share).ceil() as usize;
     times[rank.clamp(1, times.len()) - 1]
 }
+
+/// How long each of these questions takes, asked one after the other for so long.
+pub(crate) fn times(client: &mut Client, question: &str, expected: &str, span: Duration) -> Vec<Duration> {
+    let mut times = Vec::new();
+    let begun = Instant::now();
+    while begun.elapsed() < span {
+        let asked = Instant::now();
+        assert_eq!(client.ask(question), expected);
+        times.push(asked.elapsed());
+    }
+    times
+}

@@ -168,3 +168,31 @@ fn known_answers_of_the_encyclopedia_hold() {
         assert_eq!(client.ask(request), format!("OK {answer}"), "{request}");
     }
 }
+
+#[test]
+fn a_line_asked_over_and_over_keeps_its_place_among_the_others() {
+    let daemon = daemon();
+    let round = "nth 7\n5\n@t nth 7\nisprime 2^61-1\nnth 7\nNTH 7\r\nnth 0\n\nping\nquit-not\n";
+    let replies = exchange(&daemon, round.repeat(300));
+    let once = exchange(&daemon, round);
+    // The tagged reply may come earlier or later; the others keep their order.
+    let in_order = |text: &str| {
+        let untagged = text.lines().filter(|line| !line.starts_with('@'));
+        untagged.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(in_order(&once).len(), 8);
+    assert_eq!(in_order(&once)[..5], ["OK 17", "11", "OK yes", "OK 17", "OK 17"]);
+    assert_eq!(in_order(&replies), in_order(&once.repeat(300)));
+    assert_eq!(replies.lines().filter(|line| *line == "@t OK 17").count(), 300);
+    let mut client = Client::connect(&daemon);
+    for cut in 1..6 {
+        // A line that comes in two pieces, between lines that are known.
+        client.send(format!("nth 7\n{}", &"nth 7\n"[..cut]));
+        assert_eq!(client.line().as_deref(), Some("OK 17"));
+        client.send(format!("{}nth 7\n", &"nth 7\n"[cut..]));
+        assert_eq!(
+            (client.line().as_deref(), client.line().as_deref()),
+            (Some("OK 17"), Some("OK 17"))
+        );
+    }
+}

@@ -226,7 +226,7 @@ impl Table {
         if errand.rows.is_empty()
             && let Some(reply) = errand.reply.take()
         {
-            self.end(job, &reply);
+            self.end(job, reply);
         }
     }
 

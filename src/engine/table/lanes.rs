@@ -98,11 +98,11 @@ impl Table {
         match outcome {
             Outcome::Answered(value) => {
                 self.express.charge(client, cost);
-                self.end(id, &Ok(value));
+                self.end(id, Ok(value));
             }
             Outcome::Refused(failure) => {
                 self.express.charge(client, cost);
-                self.end(id, &Err(failure));
+                self.end(id, Err(failure));
             }
             Outcome::Untouched(job) => {
                 entry.stage = Stage::Queued(job);
@@ -159,7 +159,7 @@ impl Table {
                 memory >> 20,
                 self.policy.max_memory >> 20
             );
-            return self.end(id, &Err(Failure::new(Code::TooBig, text)));
+            return self.end(id, Err(Failure::new(Code::TooBig, text)));
         }
         if !streams {
             self.long.insert(entry.title.clone(), id);
@@ -223,7 +223,7 @@ impl Table {
             }
         }
         if let Some(value) = answer {
-            return self.end(id, &Ok(value));
+            return self.end(id, Ok(value));
         }
         if !bulk.is_ready {
             bulk.is_ready = true;

@@ -25,6 +25,7 @@ use crate::job::Job;
 use crate::proto::{Code, Failure, Interim, Reply, Value};
 use errands::{ErrandState, LaneState, Slot};
 use lanes::Bulk;
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -36,12 +37,12 @@ use waiters::{Holder, Waiter};
 pub(in crate::engine) struct Table {
     policy: Policy,
     next_id: JobId,
-    jobs: HashMap<JobId, Entry>,
+    jobs: FxHashMap<JobId, Entry>,
     /// Long jobs by title, so that an equal question joins them.
     long: HashMap<String, JobId>,
     waiting: BTreeMap<Holder, JobId>,
     /// How many jobs a client waits for or has submitted.
-    held: HashMap<ClientId, usize>,
+    held: FxHashMap<ClientId, usize>,
     /// Clients that have left while jobs which they submitted go on.
     gone: HashSet<ClientId>,
     tickets: Tickets,
@@ -95,10 +96,10 @@ impl Table {
         Self {
             policy,
             next_id: 1,
-            jobs: HashMap::new(),
+            jobs: FxHashMap::default(),
             long: HashMap::new(),
             waiting: BTreeMap::new(),
-            held: HashMap::new(),
+            held: FxHashMap::default(),
             gone: HashSet::new(),
             tickets: Tickets::new(policy.max_finished, policy.max_finished_age),
             alarms: BTreeSet::new(),
@@ -205,24 +206,34 @@ impl Table {
     }
 
     /// Ends a job with one reply to all who wait.
-    fn end(&mut self, id: JobId, reply: &Reply) {
+    fn end(&mut self, id: JobId, reply: Reply) {
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
         let cpu = entry.cpu;
-        if let Ok(value) = reply
+        if let Ok(value) = &reply
             && entry.is_kept
         {
             self.found.push((entry.title.clone(), value.clone()));
         }
-        for waiter in std::mem::take(&mut entry.waiters) {
-            self.let_go(&waiter);
-            match waiter.holder {
-                Holder::Ticket(ticket) => self.tickets.finish(ticket, reply.clone(), cpu, self.now),
-                holder => self.tell(holder, Event::Final(reply.clone())),
-            }
-        }
+        let mut waiters = std::mem::take(&mut entry.waiters);
         self.remove(id);
+        let last = waiters.pop();
+        for waiter in waiters {
+            self.answer(&waiter, reply.clone(), cpu);
+        }
+        if let Some(last) = last {
+            self.answer(&last, reply, cpu);
+        }
+    }
+
+    /// Gives one who waits the final reply of a job that took so much CPU time.
+    fn answer(&mut self, waiter: &Waiter, reply: Reply, cpu: Duration) {
+        self.let_go(waiter);
+        match waiter.holder {
+            Holder::Ticket(ticket) => self.tickets.finish(ticket, reply, cpu, self.now),
+            holder => self.tell(holder, Event::Final(reply)),
+        }
     }
 
     /// Ends a job whose plan or errand panicked, or stopped before it had its answer.
@@ -230,7 +241,7 @@ impl Table {
         let title = self.jobs.get(&id).map(|entry| entry.title.clone()).unwrap_or_default();
         tracing::error!(job = id, title, "it failed; its request gets an error");
         let text = format!("'{title}' failed by a fault in the daemon; other requests are not touched");
-        self.end(id, &Err(Failure::new(Code::Internal, text)));
+        self.end(id, Err(Failure::new(Code::Internal, text)));
     }
 
     fn remove(&mut self, id: JobId) {

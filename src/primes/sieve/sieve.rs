@@ -121,6 +121,11 @@ enum Phase {
 impl Sieve {
     /// A sieve of the numbers `low..=last`; empty if `last < low`. Costs nothing: all work is done by steps.
     pub fn new(low: u64, last: u64) -> Self {
+        Self::with_segments(low, last, MAX_SEGMENT)
+    }
+
+    /// The same with segments of at most so many bytes (but 32 KiB at least), for who holds several sieves at once. Costs some speed.
+    pub fn with_segments(low: u64, last: u64, most_bytes: usize) -> Self {
         let root = last.isqrt() as u32;
         let numbers = last.saturating_sub(low);
         let is_partial = root > PARTIAL_BOUND && (numbers as f64) * TEST_COST < f64::from(root) * FEED_COST;
@@ -128,7 +133,9 @@ impl Sieve {
         let segment_bytes = if is_partial {
             PARTIAL_SEGMENT
         } else {
-            (2 * root as usize).next_power_of_two().clamp(CHUNK, MAX_SEGMENT)
+            (2 * root as usize)
+                .next_power_of_two()
+                .clamp(CHUNK, most_bytes.next_power_of_two().clamp(CHUNK, MAX_SEGMENT))
         };
         let first_byte = low / NUMBERS_PER_BYTE / 8 * 8;
         Self {

@@ -6,8 +6,7 @@ use std::collections::HashMap;
 pub fn tally() -> impl Verb {
     let host = Host::new("tally", Tally::default);
     define("tally WORD", "how often it was said", move |call| {
-        let word = call.arg(0).ok_or_else(|| call.bad_arg("WORD is missing"))?;
-        Ok(host.ask(call, Said(word.to_owned())))
+        Ok(host.ask(call, Said(call.required(0, "WORD")?.to_owned())))
     })
 }
 

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Instructions a request, counted by valgrind: this commit against the one before, or another: benches/instructions.sh [COMMIT]
+# Fails if a way takes 5 % more than before, unless the commit's message has a line 'Instructions: why'. What cannot be counted is
+# skipped, and it says why.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+before=${1:-HEAD~1}
+tolerance=5
+skip() { echo "instructions are not compared: $*"; exit 0; }
+command -v valgrind >/dev/null || skip 'valgrind is not installed'
+
+target=$PWD/target folder=$PWD/target/instructions
+mkdir -p "$folder"
+# build SOURCE: builds the bench of a source tree and says where it is. Both trees share the results for the dependencies.
+build() {
+    (cd "$1" && cargo bench --quiet --no-run --bench instructions --message-format=json --target-dir "$target" 2>"$folder/errors") |
+        sed -nE '/"name":"instructions"/s/.*"executable":"([^"]+)".*/\1/p'
+}
+# count PROGRAM WAY TIMES
+count() { valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 >/dev/null | sed -nE 's/.*Collected : ([0-9]+).*/\1/p'; }
+# a_request PROGRAM WAY: the difference between two runs, so that what happens once does not count.
+a_request() { echo $((($(count "$1" "$2" 9600) - $(count "$1" "$2" 1600)) / 8000)); }
+
+git rev-parse --quiet --verify "$before^{commit}" >/dev/null || skip "there is no commit $before here"
+git cat-file -e "$before:benches/instructions.rs" 2>/dev/null || skip "$before does not count instructions yet"
+new=$(build .)
+[ -n "$new" ] || { cat "$folder/errors"; exit 1; }
+rm -rf "$folder/before"
+mkdir "$folder/before"
+git archive "$before" | tar -x -C "$folder/before"
+old=$(build "$folder/before")
+[ -n "$old" ] || skip "$before does not build: $(tail -1 "$folder/errors")"
+
+worse=0
+printf '%-24s %10s %10s %8s\n' 'instructions a request' "$(git rev-parse --short "$before")" now change
+for way in $("$new"); do
+    "$old" | grep -qx "$way" || { printf '%-24s %10s %10d\n' "$way" - "$(a_request "$new" "$way")"; continue; }
+    a=$(a_request "$old" "$way") b=$(a_request "$new" "$way")
+    printf '%-24s %10d %10d %+7.1f%%\n' "$way" "$a" "$b" "$(awk -v a="$a" -v b="$b" 'BEGIN { print 100 * (b - a) / a }')"
+    [ $((b * 100)) -le $((a * (100 + tolerance))) ] || worse=1
+done
+[ $worse = 0 ] || git log -1 --format=%B | grep '^Instructions: ' || {
+    echo "more than $tolerance % more than $before; if that is meant, give the commit a line 'Instructions: why'"
+    exit 1
+}

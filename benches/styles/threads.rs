@@ -1,0 +1,13 @@
+//! A thread a client: nobody waits for anybody, as long as there are threads.
+
+use super::blocking::talk;
+use std::io;
+use std::net::TcpListener;
+use std::thread;
+
+pub(super) fn serve(listener: &TcpListener) -> io::Result<()> {
+    loop {
+        let (client, _) = listener.accept()?;
+        thread::Builder::new().spawn(move || talk(&client))?;
+    }
+}

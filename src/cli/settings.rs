@@ -1,0 +1,264 @@
+//! Where the settings of `serve` come from: flags win over the environment, the environment over the file, the file over the defaults.
+//!
+//! The flags are the one list of settings: a name in the file is a flag's, and what the file says becomes its default. So all three are
+//! read alike, and help, file and `--show-config` cannot disagree. Knows no single setting.
+
+use crate::config::{self, Setting};
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The subcommand that has settings.
+const SERVE: &str = "serve";
+
+/// What stands above the settings that are shown.
+const INTRODUCTION: &str = "\
+# The settings of 'primed serve'. Each is a flag too (--max-jobs) and an environment variable (PRIMED_MAX_JOBS):
+# flags win over the environment, the environment over the file, the file over the defaults.
+";
+
+/// Why the arguments are not taken.
+pub(super) enum Refusal {
+    /// They are wrong; or help is asked for.
+    Arguments(clap::Error),
+    /// The file or the environment is wrong.
+    Setting(String),
+}
+
+impl From<clap::Error> for Refusal {
+    fn from(error: clap::Error) -> Self {
+        Self::Arguments(error)
+    }
+}
+
+/// A configuration file.
+struct File {
+    path: PathBuf,
+    settings: Vec<Setting>,
+}
+
+/// What the arguments come to, with the settings of the environment and the file.
+pub(super) struct Settings {
+    command: Command,
+    file: Option<File>,
+    /// All arguments.
+    pub(super) matches: ArgMatches,
+}
+
+impl Settings {
+    /// Reads arguments, environment and, if they name one, the file.
+    pub(super) fn read(command: Command, arguments: &[OsString]) -> Result<Self, Refusal> {
+        let find = |command: &Command, arguments: &[OsString]| {
+            let found = command.clone().try_get_matches_from(arguments);
+            found.map_err(|error| blame(error, command, arguments))
+        };
+        let mut matches = find(&command, arguments)?;
+        let file = match matches.subcommand() {
+            Some((SERVE, matches)) => matches
+                .get_one::<PathBuf>("config")
+                .map(|path| File::read(path, &command)),
+            _ => None,
+        };
+        let file = file.transpose()?;
+        if let Some(File { settings, .. }) = &file {
+            let with_file = settings.iter().fold(command.clone(), with_default);
+            matches = find(&with_file, arguments)?;
+        }
+        Ok(Self { command, file, matches })
+    }
+
+    /// Prints every setting, its value and where that comes from, as a configuration file.
+    pub(super) fn print(&self) -> anyhow::Result<ExitCode> {
+        std::io::stdout().write_all(self.show().as_bytes())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn show(&self) -> String {
+        let mut text = INTRODUCTION.to_owned();
+        let Some((_, matches)) = self.matches.subcommand() else {
+            return text;
+        };
+        let mut heading = None;
+        for arg in settings(&self.command) {
+            if arg.get_help_heading() != heading {
+                heading = arg.get_help_heading();
+                let _ = write!(text, "\n# -- {} --\n", heading.unwrap_or_default());
+            }
+            let _ = writeln!(text, "\n# {}", arg.get_help().cloned().unwrap_or_default());
+            let name = name(arg);
+            let _ = match matches.get_raw(arg.get_id().as_str()) {
+                None => writeln!(
+                    text,
+                    "# {name} = {}",
+                    arg.get_value_names().unwrap_or_default().join(" ")
+                ),
+                Some(values) => {
+                    let values: Vec<String> = values.map(|value| spelt(&value.to_string_lossy())).collect();
+                    let value = match arg.get_action() {
+                        ArgAction::Append => format!("[{}]", values.join(", ")),
+                        _ => values.concat(),
+                    };
+                    writeln!(
+                        text,
+                        "{:<40} # {}",
+                        format!("{name} = {value}"),
+                        self.source(arg, matches)
+                    )
+                }
+            };
+        }
+        text
+    }
+
+    fn source(&self, arg: &Arg, matches: &ArgMatches) -> String {
+        match matches.value_source(arg.get_id().as_str()) {
+            Some(ValueSource::CommandLine) => format!("--{}", name(arg)),
+            Some(ValueSource::EnvVariable) => format!("${}", arg.get_env().unwrap_or_default().display()),
+            _ => self
+                .file
+                .iter()
+                .find_map(|file| file.place(name(arg)))
+                .unwrap_or_else(|| "default".to_owned()),
+        }
+    }
+}
+
+impl File {
+    fn read(path: &PathBuf, command: &Command) -> Result<Self, Refusal> {
+        let shown = path.display();
+        let text = fs::read_to_string(path)
+            .map_err(|error| Refusal::Setting(format!("the configuration {shown} cannot be read: {error}")))?;
+        let known: Vec<&str> = settings(command).map(name).collect();
+        let settings = config::read(&text, &known).map_err(|mistake| Refusal::Setting(format!("{shown}:{mistake}")))?;
+        let file = Self {
+            path: path.clone(),
+            settings,
+        };
+        for setting in &file.settings {
+            file.check(setting, command)?;
+        }
+        Ok(file)
+    }
+
+    /// Whether the flag of this name takes such a value.
+    fn check(&self, setting: &Setting, command: &Command) -> Result<(), Refusal> {
+        let Some(arg) = settings(command).find(|arg| name(arg) == setting.name) else {
+            return Ok(());
+        };
+        if setting.values.len() > 1 && !matches!(arg.get_action(), ArgAction::Append) {
+            let (path, line) = (self.path.display(), setting.line);
+            return Err(Refusal::Setting(format!(
+                "{path}:{line}: '{}' is no list",
+                setting.name
+            )));
+        }
+        let flags = setting.values.iter().map(|value| format!("--{}={value}", setting.name));
+        let alone = Command::new(SERVE).arg(arg.clone().env(None::<&'static str>));
+        match alone.try_get_matches_from([SERVE.to_owned()].into_iter().chain(flags)) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let what = in_one_line(&error).replace(&spelling(arg), &setting.name);
+                Err(Refusal::Setting(format!(
+                    "{}:{}: {what}",
+                    self.path.display(),
+                    setting.line
+                )))
+            }
+        }
+    }
+
+    fn place(&self, name: &str) -> Option<String> {
+        let setting = self.settings.iter().find(|setting| setting.name == name)?;
+        Some(format!("{}:{}", self.path.display(), setting.line))
+    }
+}
+
+/// The flags of `serve` that are settings: all that have a value, but for the file's own name.
+fn settings(command: &Command) -> impl Iterator<Item = &Arg> {
+    let flags = command
+        .find_subcommand(SERVE)
+        .into_iter()
+        .flat_map(Command::get_arguments);
+    flags.filter(|arg| arg.get_action().takes_values() && arg.get_id() != "config")
+}
+
+fn name(arg: &Arg) -> &str {
+    arg.get_long().unwrap_or_default()
+}
+
+/// A flag as clap's errors spell it.
+fn spelling(arg: &Arg) -> String {
+    format!(
+        "--{} <{}>",
+        name(arg),
+        arg.get_value_names().unwrap_or_default().join(" ")
+    )
+}
+
+/// The command, with what the file says as the default of its flag.
+fn with_default(command: Command, setting: &Setting) -> Command {
+    let id = settings(&command)
+        .find(|arg| name(arg) == setting.name)
+        .map(|arg| arg.get_id().clone());
+    match id {
+        Some(id) => command.mut_subcommand(SERVE, |serve| {
+            serve.mut_arg(id, |arg| arg.default_values(setting.values.clone()))
+        }),
+        None => command,
+    }
+}
+
+/// A wrong value is blamed on the environment if that is where it comes from.
+fn blame(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refusal {
+    let Some(ContextValue::String(culprit)) = error.get(ContextKind::InvalidArg) else {
+        return error.into();
+    };
+    let is_typed = |arg: &Arg| {
+        let flag = format!("--{}", name(arg));
+        arguments.iter().any(|typed| typed.to_string_lossy().starts_with(&flag))
+    };
+    let culprit = settings(command).find(|arg| spelling(arg) == *culprit && !is_typed(arg));
+    match culprit.and_then(|arg| Some((arg, arg.get_env().filter(|variable| is_set(variable))?))) {
+        Some((arg, variable)) => {
+            let variable = format!("${}", variable.display());
+            Refusal::Setting(in_one_line(&error).replace(&spelling(arg), &variable))
+        }
+        None => error.into(),
+    }
+}
+
+fn is_set(variable: &OsStr) -> bool {
+    std::env::var_os(variable).is_some()
+}
+
+/// What clap has to say, without its advice.
+pub(super) fn in_one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let what = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = what.trim_start_matches("error:").split_whitespace().collect();
+    words.join(" ")
+}
+
+/// A value as TOML: a number as it is, anything else as a text.
+fn spelt(value: &str) -> String {
+    if value.parse::<i64>().is_ok_and(|number| number.to_string() == value) {
+        return value.to_owned();
+    }
+    let mut text = String::from('"');
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => text.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(text, "\\u{:04X}", u32::from(c));
+            }
+            c => text.push(c),
+        }
+    }
+    text + "\""
+}

@@ -1,0 +1,167 @@
+//! The configuration file: which settings it makes, and on which line, so that whoever finds one wrong can say where it stands.
+//!
+//! A file is TOML without sections: `max-jobs = 5000`. Values stay text: they are read like the flag of the same name. Knows no
+//! setting, no flag and no file system.
+
+use std::ops::Range;
+use thiserror::Error;
+use toml::de::{DeTable, DeValue};
+
+/// A setting that a file makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name, one of those that are known.
+    pub name: String,
+    /// The value as text; several if the file has a list.
+    pub values: Vec<String>,
+    /// Where it stands, from 1.
+    pub line: usize,
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{line}: {what}")]
+pub struct Mistake {
+    /// Where it stands, from 1.
+    pub line: usize,
+    /// What it is, and what would be right.
+    pub what: String,
+}
+
+/// The settings of a file, in the order of their lines.
+///
+/// ```
+/// let settings = primed::config::read("# few\nmax-jobs = 5_000\n", &["max-jobs"]).unwrap();
+/// assert_eq!((settings[0].values[0].as_str(), settings[0].line), ("5000", 2));
+/// let mistake = primed::config::read("max-job = 5\n", &["max-jobs"]).unwrap_err();
+/// assert_eq!(mistake.to_string(), "1: there is no setting 'max-job'; did you mean 'max-jobs'?");
+/// ```
+///
+/// # Errors
+/// The first [`Mistake`]: what is no TOML, a setting that is not `known`, or a value that is no text, number or list of them.
+pub fn read(text: &str, known: &[&str]) -> Result<Vec<Setting>, Mistake> {
+    let mistake = |at: Range<usize>, what: String| Mistake {
+        line: line_of(text, at.start),
+        what,
+    };
+    let table = DeTable::parse(text).map_err(|error| {
+        let what = error.message().replace('\n', "; ");
+        mistake(error.span().unwrap_or_default(), format!("this is no TOML: {what}"))
+    })?;
+    let mut entries: Vec<_> = table.get_ref().iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    let mut settings = Vec::with_capacity(entries.len());
+    for (name, value) in entries {
+        let (name, at) = (name.get_ref().as_ref(), name.span());
+        if let DeValue::Table(_) = value.get_ref() {
+            return Err(mistake(at, format!("there are no sections, and '{name}' is one")));
+        }
+        if !known.contains(&name) {
+            return Err(mistake(at, unknown(name, known)));
+        }
+        let values = match value.get_ref() {
+            DeValue::Array(list) => list.iter().map(|value| spelt(value.get_ref())).collect(),
+            one => spelt(one).map(|one| vec![one]),
+        };
+        let Some(values) = values.filter(|values| !values.is_empty()) else {
+            return Err(mistake(
+                at,
+                format!("'{name}' is to be a text, a number, or a list of them"),
+            ));
+        };
+        let (name, line) = (name.to_owned(), line_of(text, at.start));
+        settings.push(Setting { name, values, line });
+    }
+    Ok(settings)
+}
+
+fn spelt(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.as_ref().to_owned()),
+        DeValue::Integer(number) => {
+            let number = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
+            Some(number.to_string())
+        }
+        DeValue::Boolean(truth) => Some(truth.to_string()),
+        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+fn unknown(name: &str, known: &[&str]) -> String {
+    let distance = |known: &&&str| strsim::damerau_levenshtein(name, known);
+    match known.iter().min_by_key(distance).filter(|known| distance(known) <= 3) {
+        Some(nearest) => format!("there is no setting '{name}'; did you mean '{nearest}'?"),
+        None => format!("there is no setting '{name}'; 'primed serve --show-config' lists them all"),
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [&str; 3] = ["listen", "max-jobs", "drain-limit"];
+
+    fn refused(text: &str) -> String {
+        read(text, &KNOWN).expect_err("it is wrong").to_string()
+    }
+
+    #[test]
+    fn texts_numbers_and_lists_keep_their_lines() {
+        let text = "# a comment\nmax-jobs = 0x10\n\ndrain-limit = \"5s\"\nlisten = [\"a:1\",\n 'b:2']\n";
+        let settings = read(text, &KNOWN).expect("it is right");
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|Setting { name, values, line }| (name.as_str(), values.join(" "), *line))
+            .collect();
+        assert_eq!(
+            settings,
+            [
+                ("max-jobs", "16".into(), 2),
+                ("drain-limit", "5s".into(), 4),
+                ("listen", "a:1 b:2".into(), 5)
+            ]
+        );
+        assert_eq!(read("", &KNOWN), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        assert_eq!(
+            refused("\nmax_jobs = 1"),
+            "2: there is no setting 'max_jobs'; did you mean 'max-jobs'?"
+        );
+        assert_eq!(
+            refused("colour = 1"),
+            "1: there is no setting 'colour'; 'primed serve --show-config' lists them all"
+        );
+        assert_eq!(
+            refused("[limits]\nmax-jobs = 1"),
+            "1: there are no sections, and 'limits' is one"
+        );
+        assert_eq!(
+            refused("max-jobs = 1.5"),
+            "1: 'max-jobs' is to be a text, a number, or a list of them"
+        );
+        assert_eq!(
+            refused("listen = []"),
+            "1: 'listen' is to be a text, a number, or a list of them"
+        );
+        for text in [
+            "max-jobs = 1\nmax-jobs = 2",
+            "#\nmax-jobs =",
+            "#\n= 3",
+            "#\n\u{0}",
+            "#\nlisten = [",
+        ] {
+            assert!(
+                refused(text).starts_with("2: this is no TOML: "),
+                "{text}: {}",
+                refused(text)
+            );
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The settings of `serve`: one value from the flag, the environment, the file or the default, and its source named.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A configuration file of our own, removed in the end.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("primed-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, text).expect("a file can be written");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("the path is text")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What `serve` prints with these flags and this environment, and nothing else.
+fn serve(flags: &[&str], environment: &[(&str, &str)]) -> Result<String, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+    command
+        .arg("serve")
+        .args(flags)
+        .env_clear()
+        .envs(environment.iter().copied());
+    let output = command.output().expect("the binary was built");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    match output.status.code() {
+        Some(0) => Ok(text(output.stdout)),
+        Some(2) => Err(text(output.stderr)),
+        status => panic!("exit status {status:?}: {}", text(output.stderr)),
+    }
+}
+
+fn shown(flags: &[&str], environment: &[(&str, &str)]) -> String {
+    serve(&[flags, &["--show-config"]].concat(), environment).expect("the settings are right")
+}
+
+/// The value of a setting and its source.
+fn setting(shown: &str, name: &str) -> (String, String) {
+    let line = shown
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+    let (value, source) = line.and_then(|line| line.split_once(" # ")).expect("it is shown");
+    (value.trim().to_owned(), source.to_owned())
+}
+
+#[test]
+fn the_packaged_file_shows_every_setting_with_its_default() {
+    let packaged = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/primed.toml");
+    let text = std::fs::read_to_string(packaged).expect("it is packaged");
+    assert_eq!(
+        text,
+        shown(&[], &[]),
+        "write it anew: primed serve --show-config > packaging/primed.toml"
+    );
+}
+
+#[test]
+fn what_is_shown_is_a_file_that_makes_the_same_settings() {
+    let flags = [
+        "--workers",
+        "3",
+        "--idle-timeout",
+        "5min",
+        "--listen",
+        "127.0.0.1:1,[::1]:2",
+    ];
+    let first = shown(&flags, &[("RUST_LOG", "primed=trace,off")]);
+    let file = File::new("again", &first);
+    let second = shown(&["--config", file.path()], &[]);
+    let values = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .map(|line| line.split(" # ").next().unwrap_or_default().trim_end().to_owned())
+            .collect()
+    };
+    assert_eq!(values(&first), values(&second));
+    assert!(second.contains("listen = [\"127.0.0.1:1\", \"[::1]:2\"]"), "{second}");
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file_and_that_over_the_default() {
+    let file = File::new("order", "max-jobs = 1\nmax-line = 1\n\nmax-in-flight = 1_0\n");
+    let environment = [
+        ("PRIMED_CONFIG", file.path()),
+        ("PRIMED_MAX_JOBS", "2"),
+        ("PRIMED_MAX_LINE", "2"),
+    ];
+    let shown = shown(&["--max-jobs=3"], &environment);
+    let expected = |value: &str, source: String| (value.to_owned(), source);
+    assert_eq!(setting(&shown, "max-jobs"), expected("3", "--max-jobs".into()));
+    assert_eq!(setting(&shown, "max-line"), expected("2", "$PRIMED_MAX_LINE".into()));
+    assert_eq!(
+        setting(&shown, "max-in-flight"),
+        expected("10", format!("{}:4", file.path()))
+    );
+    assert_eq!(setting(&shown, "max-unsent"), expected("65536", "default".into()));
+}
+
+#[test]
+fn a_wrong_setting_is_blamed_on_whoever_made_it() {
+    let refused = |text: &str, flags: &[&str], environment: &[(&str, &str)]| {
+        let file = File::new("wrong", text);
+        let flags = [&["--config", file.path()], flags].concat();
+        let said = serve(&flags, environment).expect_err("it is wrong");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        said.replace(file.path(), "FILE")
+    };
+    for (text, said) in [
+        (
+            "\nmax_jobs = 1",
+            "FILE:2: there is no setting 'max_jobs'; did you mean 'max-jobs'?",
+        ),
+        (
+            "max-jobs = -3",
+            "FILE:1: invalid value '-3' for 'max-jobs': invalid digit found in string",
+        ),
+        (
+            "#\ndrain-limit = 3",
+            "FILE:2: invalid value '3' for 'drain-limit': time unit needed, for example 3sec or 3ms",
+        ),
+        ("max-jobs = [1, 2]", "FILE:1: 'max-jobs' is no list"),
+        ("max-jobs = \n", "FILE:1: this is no TOML: "),
+        (
+            "[limits]\nmax-jobs = 1",
+            "FILE:1: there are no sections, and 'limits' is one",
+        ),
+        ("config = 'x'", "FILE:1: there is no setting 'config'; "),
+    ] {
+        assert!(
+            refused(text, &[], &[]).starts_with(&format!("primed: {said}")),
+            "{}",
+            refused(text, &[], &[])
+        );
+    }
+    let said = refused("", &[], &[("PRIMED_MAX_LINE", "x")]);
+    assert_eq!(
+        said,
+        "primed: invalid value 'x' for '$PRIMED_MAX_LINE': invalid digit found in string\n"
+    );
+    let said = refused("", &["--max-line", "x"], &[("PRIMED_MAX_LINE", "y")]);
+    assert!(
+        said.starts_with("primed: invalid value 'x' for '--max-line <BYTES>': "),
+        "{said}"
+    );
+    let said = serve(&["--config", "/nowhere/primed.toml"], &[]).expect_err("there is none");
+    assert!(
+        said.starts_with("primed: the configuration /nowhere/primed.toml cannot be read: "),
+        "{said}"
+    );
+}
