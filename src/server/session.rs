@@ -236,7 +236,7 @@ impl Session {
     ) -> bool {
         repeats.belong_to(&self.shared);
         // Not in the middle of a request that began in an earlier read, which only the codec can end.
-        let may_repeat = self.unread.is_empty() && !self.codec.is_skipping() && !self.is_draining;
+        let may_repeat = self.unread.is_empty() && !self.is_draining;
         let mut taken = 0;
         let mut used = 0;
         let is_behind = loop {
@@ -250,8 +250,8 @@ impl Session {
                 taken = 0;
             }
             taken += 1;
-            // Replies wait for those before them.
-            let may_repeat = may_repeat && self.conversation.in_flight() == 0;
+            // Replies wait for those before them; and what is skipped is no question, whatever it looks like.
+            let may_repeat = may_repeat && self.conversation.in_flight() == 0 && !self.codec.is_skipping();
             if may_repeat && let Some((length, reply)) = repeats.find(&scratch[used..]) {
                 used += length;
                 self.make_room();

@@ -179,6 +179,19 @@ fn a_bulk_string_beyond_the_limit_is_refused_when_it_is_announced_and_skipped() 
 }
 
 #[test]
+fn lines_within_a_bulk_string_that_is_skipped_are_not_answered() {
+    let daemon = daemon();
+    let known = "nth 5\n".repeat(4);
+    assert_eq!(exchange(&daemon, &known), "OK 11\n".repeat(4));
+    let bulk = "nth 5\n".repeat(5_000);
+    let requests = format!("*2\r\n$2\r\npi\r\n${}\r\n{bulk}\r\nnth 5\n", bulk.len());
+    let said = exchange(&daemon, requests);
+    let (refused, rest) = said.split_once("\r\n").expect("it is refused");
+    assert!(refused.starts_with("-LINE-TOO-LONG"), "{refused}");
+    assert_eq!(rest, "OK 11\n");
+}
+
+#[test]
 fn an_array_of_a_million_words_is_one_mistake() {
     let words = "$1\r\na\r\n".repeat(1_000_000);
     let said = exchange(&daemon(), format!("*1000000\r\n{words}") + &resp("nth 5"));
