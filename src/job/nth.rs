@@ -8,6 +8,7 @@
 use super::checkpoint::{Damaged, Reader, Writer};
 use super::pi::Pi;
 use super::plan::{Budget, Plan};
+use crate::primes::sieve::Sieve;
 use crate::primes::walk::{Count, Outcome, Stripe, Way, length};
 use crate::primes::{MAX_NTH, Natural, estimate, known, nth_table};
 use crate::proto::Value;
@@ -22,8 +23,16 @@ const WALK_SHARE: f64 = 0.05;
 /// A walk is cut into stripes of at least so many numbers, some 5 ms of sieving.
 const LEAST_STRIPE: u64 = 1 << 25;
 
-/// How many stripes may be ahead of the first that is missing.
-const WINDOW: usize = 64;
+/// How many numbers a stripe near `x` has at the most. Every stripe finds its sieving primes anew: it should be no shorter than their bound.
+fn longest_stripe(x: u64) -> u64 {
+    LEAST_STRIPE.max(x.isqrt())
+}
+
+/// How many stripes may be ahead of the first that is missing, near `x`. Where a sieve holds hundreds of megabytes it is the only one: a walk is
+/// rarely longer than a stripe there, because `|pi(x) - R(x)|` is at most a third of `sqrt(x) / ln x` at 10^16..10^20 (A057794).
+fn window(x: u64) -> usize {
+    if x > 1 << 56 { 1 } else { 64 }
+}
 
 /// The `n`-th prime, counted from 1: the first is 2.
 pub struct Nth {
@@ -210,11 +219,10 @@ impl Plan for Nth {
             return 8 << 20;
         }
         let point = estimate::nth_prime(self.n);
-        // A sieve keeps some 8 bytes for every prime up to the root, and a segment.
-        let primes = estimate::li((point as f64).sqrt()) as u64;
-        Pi::new(point)
-            .memory(workers)
-            .max((workers as u64 + 1) * (16 * primes + (2 << 20)))
+        let stripe = Sieve::new(point.saturating_sub(longest_stripe(point)), point).memory_bound();
+        // The part that holds the prime may be sieved beside what is still out.
+        let sieves = (workers + 1).min(window(point)) as u64;
+        Pi::new(point).memory(workers).max(sieves * stripe + (2 << 20))
     }
 
     fn save(&self) -> Option<Vec<u8>> {
@@ -353,10 +361,10 @@ impl Walk {
         if let Some(i) = first {
             return Some(self.paused.swap_remove(i));
         }
-        if self.cut >= self.done + WINDOW {
+        let next = self.next?;
+        if self.cut >= self.done + window(next) {
             return None;
         }
-        let next = self.next?;
         let passed = next.abs_diff(self.origin);
         let left = self.expected.saturating_sub(passed);
         // As far as expected; if that was not far enough, on from where all is counted.
@@ -364,8 +372,7 @@ impl Walk {
             0 if self.cut > self.done => return None,
             0 => length(self.start, self.rank()),
             left if left < 2 * LEAST_STRIPE => left,
-            // Every stripe finds its sieving primes anew: it should be no shorter than their bound.
-            left => left.min(LEAST_STRIPE.max(next.isqrt())),
+            left => left.min(longest_stripe(next)),
         };
         let (low, last) = match self.way {
             Way::Up => (next, next.saturating_add(numbers.max(1) - 1)),

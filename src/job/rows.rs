@@ -19,6 +19,10 @@ const PIECE: usize = 8 << 10;
 /// Bytes of text that may be held or be under way before nothing more is formatted until rows are taken.
 const MOST_HELD: usize = 192 << 10;
 
+/// Numbers that are passed in a day at the most, at 10^9 a second. What a sieve holds grows with the root of where it is: for a range that
+/// takes longer, room is made for the first day, as what comes after grows slower than anybody notices.
+const A_DAY: u64 = 100_000_000_000_000;
+
 /// Bytes of a segment at most. A stream that nobody reads holds one in its sieve and one in pieces, for as long as its client stays.
 const SEGMENT: usize = 128 << 10;
 
@@ -110,7 +114,7 @@ impl Rows {
             numbers: last.saturating_sub(low),
             start: cost.start / cost.per_number,
             prepared: 0.0,
-            memory: sieve.memory_bound(),
+            memory: Sieve::with_segments(low, last.min(low.saturating_add(A_DAY)), SEGMENT).memory_bound(),
             sieve: Some(Box::new(sieve)),
         }
     }

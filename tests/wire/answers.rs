@@ -196,3 +196,17 @@ fn a_line_asked_over_and_over_keeps_its_place_among_the_others() {
         );
     }
 }
+
+#[test]
+fn the_largest_questions_are_begun_with_the_default_limits() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    for question in [
+        "nth 425656284035217743",
+        "pi 18446744073709551615",
+        "primes 0 18446744073709551616",
+    ] {
+        let reply = client.ask(&format!("{question} deadline=200ms"));
+        assert!(reply.starts_with("ERR deadline"), "{question}: {reply}");
+    }
+}
