@@ -3,7 +3,7 @@
 //!     cargo run --release --example prime_service  # or with an address: -- 127.0.0.1:9000
 //!     printf 100000 | nc -N 127.0.0.1 8003
 //!
-//! The work is the engine's: somebody who asks for the 10^15th prime delays nobody, and when he hangs up it stops.
+//! The work is the engine's: somebody who asks for the 10^15th prime delays nobody, and who hangs up stops the work.
 
 use bytes::{Bytes, BytesMut};
 use primed::{Answer, Daemon, Engine, Protocol};

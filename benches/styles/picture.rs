@@ -20,7 +20,7 @@ pub(super) fn draw(all: &[Measurement], path: &str) -> Result<(), Box<dyn Error>
     for (panel, is_beside_long) in root.split_evenly((1, 2)).iter().zip([false, true]) {
         let title = match is_beside_long {
             false => "requests a second",
-            true => "the same beside one long question",
+            true => "the same beside one long question (bottom: no reply at all)",
         };
         let mut chart = ChartBuilder::on(panel)
             .caption(title, ("sans-serif", 18))

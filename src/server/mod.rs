@@ -8,6 +8,7 @@ mod accept;
 mod accepted;
 mod connection;
 mod listener;
+mod pace;
 mod peer;
 mod protocol;
 mod repeats;

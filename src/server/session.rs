@@ -7,6 +7,7 @@
 use super::Shared;
 use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
+use super::pace::{LINGER, LINGER_WHILE_DRAINING, LONGEST_TURN, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL};
 use super::repeats::Repeats;
 use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit, Work};
 use crate::job::Job;
@@ -20,36 +21,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, ready};
-use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
-/// Bytes read at once.
-const READ_BYTES: usize = 64 << 10;
 /// Room made for replies at first.
 const FIRST_REPLIES_BYTES: usize = 1 << 10;
-/// Reads in one go before other sessions of the thread get their turn.
-const MAX_READS: usize = 4;
 /// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
 const ROWS_GRANTED: usize = 64;
 /// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
 const MAX_STREAMS: usize = 2;
-/// How long requests are taken in before other sessions of the thread get their turn: one read may hold thousands of them, and who
-/// asks little waits for a turn of everybody who floods.
-const LONGEST_TURN: Duration = Duration::from_micros(100);
 /// Requests taken in between two looks at the clock.
 const LOOK_EVERY: usize = 32;
-/// How often a session that cannot tell by reading looks whether its client is still there.
-const WATCH_INTERVAL: Duration = Duration::from_millis(40);
-/// How long a client may take to close its half after the session has closed its own.
-const LINGER: Duration = Duration::from_secs(2);
-/// The same while the daemon shuts down: long enough for a reply on its way, too short to be noticed by whoever restarts it.
-const LINGER_WHILE_DRAINING: Duration = Duration::from_millis(300);
 
 thread_local! {
-    /// What is read lands here first; all sessions of a thread share it, so that none holds a buffer of its own while it waits.
-    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BYTES));
     /// What the sessions of a thread are asked over and over.
     static REPEATS: RefCell<Repeats<Shared>> = RefCell::default();
 }

@@ -4,43 +4,23 @@
 //! and give their replies in order. Knows no protocol and no plan.
 
 use super::accepted::{Accepted, Finish};
+use super::pace::{LINGER, LINGER_WHILE_DRAINING, LONGEST_TURN, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL};
 use super::protocol::{Answer, Protocol};
 use actix::prelude::*;
 use bytes::{Buf, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesOrdered;
-use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as Task, Poll};
-use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::codec::{Decoder, Encoder};
 use tokio_util::io::poll_read_buf;
-
-/// Bytes read at once.
-const READ_BYTES: usize = 64 << 10;
-/// How long requests are taken in and answered before other sessions of the thread get their turn. Some 60 turns pass before the
-/// runtime looks for news of sockets, so that who asks little waits so many times this long beside one who floods.
-const LONGEST_TURN: Duration = Duration::from_micros(100);
-/// Reads of what comes after the last word, before other sessions get their turn.
-const MAX_READS: usize = 4;
-/// How often a session that cannot tell by reading looks whether its client is still there.
-const WATCH_INTERVAL: Duration = Duration::from_millis(40);
-/// How long a client may take to close its half after the session has closed its own.
-const LINGER: Duration = Duration::from_secs(2);
-/// The same while the daemon shuts down.
-const LINGER_WHILE_DRAINING: Duration = Duration::from_millis(300);
-
-thread_local! {
-    /// What is read lands here first: a frame that is kept for long must not keep a whole read buffer.
-    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BYTES));
-}
 
 type Answering<P> = LocalBoxFuture<'static, Answer<<P as Protocol>::Reply>>;
 
