@@ -59,6 +59,8 @@ impl Registry {
         let lower = name.to_ascii_lowercase();
         let nearest = self
             .verbs()
+            // Most need not be compared letter by letter: whoever floods with rubbish should not cost much.
+            .filter(|verb| verb.name().len().abs_diff(lower.len()) <= 2)
             .map(|verb| (strsim::damerau_levenshtein(&lower, verb.name()), verb.name()))
             .filter(|(distance, known)| *distance <= 2 && *distance < known.len())
             .min();
