@@ -9,11 +9,12 @@ tolerance=5
 skip() { echo "instructions are not compared: $*"; exit 0; }
 command -v valgrind >/dev/null || skip 'valgrind is not installed'
 
-target=$PWD/target folder=$PWD/target/instructions
+folder=$PWD/target/instructions
 mkdir -p "$folder"
-# build SOURCE: builds the bench of a source tree and says where it is. Both trees share the results for the dependencies.
+# build SOURCE TARGET: builds the bench of a source tree and says where it is. Each tree has a folder of its own for the results: in a
+# shared one, cargo gives both programs the same name and takes the one for the other.
 build() {
-    (cd "$1" && cargo bench --quiet --no-run --bench instructions --message-format=json --target-dir "$target" 2>"$folder/errors") |
+    (cd "$1" && cargo bench --quiet --no-run --bench instructions --message-format=json --target-dir "$2" 2>"$folder/errors") |
         sed -nE '/"name":"instructions"/s/.*"executable":"([^"]+)".*/\1/p'
 }
 # count PROGRAM WAY TIMES
@@ -23,12 +24,12 @@ a_request() { echo $((($(count "$1" "$2" 9600) - $(count "$1" "$2" 1600)) / 8000
 
 git rev-parse --quiet --verify "$before^{commit}" >/dev/null || skip "there is no commit $before here"
 git cat-file -e "$before:benches/instructions.rs" 2>/dev/null || skip "$before does not count instructions yet"
-new=$(build .)
+new=$(build . "$PWD/target")
 [ -n "$new" ] || { cat "$folder/errors"; exit 1; }
 rm -rf "$folder/before"
 mkdir "$folder/before"
 git archive "$before" | tar -x -C "$folder/before"
-old=$(build "$folder/before")
+old=$(build "$folder/before" "$folder/target")
 [ -n "$old" ] || skip "$before does not build: $(tail -1 "$folder/errors")"
 
 worse=0
