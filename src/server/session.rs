@@ -7,7 +7,7 @@
 use super::Shared;
 use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
-use super::pace::{LINGER, LINGER_WHILE_DRAINING, LONGEST_TURN, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL};
+use super::pace::{LONGEST_TURN, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL, Waiting};
 use super::repeats::Repeats;
 use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit, Work};
 use crate::job::Job;
@@ -539,15 +539,14 @@ impl Session {
     /// When the client will have kept us waiting for too long: for the rest of a line (also while it takes replies to others), to take
     /// what is written, to close, or for a question.
     fn due(&self) -> Option<Instant> {
-        let limits = &self.shared.limits;
-        let owed_since = [self.line_since, self.unsent_since].into_iter().flatten().min();
-        let (since, patience) = match (self.phase, owed_since) {
-            (Phase::Lingering, _) if self.is_draining => (self.resting_since?, LINGER_WHILE_DRAINING),
-            (Phase::Lingering, _) => (self.resting_since?, LINGER),
-            (_, Some(since)) => (since, limits.stall_timeout),
-            (_, None) => (self.resting_since?, limits.idle_timeout?),
+        let waiting = Waiting {
+            request: self.line_since,
+            unsent: self.unsent_since,
+            resting: self.resting_since,
+            is_lingering: self.phase == Phase::Lingering,
+            is_draining: self.is_draining,
         };
-        since.checked_add(patience)
+        waiting.due(&self.shared.limits)
     }
 
     fn set_timer(&mut self, due: Instant, context: &mut Context<Self>) {

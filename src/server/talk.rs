@@ -4,7 +4,7 @@
 //! and give their replies in order. Knows no protocol and no plan.
 
 use super::accepted::{Accepted, Finish};
-use super::pace::{LINGER, LINGER_WHILE_DRAINING, LONGEST_TURN, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL};
+use super::pace::{LONGEST_TURN, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL, Waiting};
 use super::protocol::{Answer, Protocol};
 use actix::prelude::*;
 use bytes::{Buf, BytesMut};
@@ -300,15 +300,14 @@ impl<P: Protocol> Talk<P> {
 
     /// When the client will have kept us waiting for too long.
     fn due(&self) -> Option<Instant> {
-        let limits = self.accepted.limits();
-        let owed_since = [self.frame_since, self.unsent_since].into_iter().flatten().min();
-        let (since, patience) = match (self.phase, owed_since) {
-            (Phase::Lingering, _) if self.is_draining => (self.resting_since?, LINGER_WHILE_DRAINING),
-            (Phase::Lingering, _) => (self.resting_since?, LINGER),
-            (_, Some(since)) => (since, limits.stall_timeout),
-            (_, None) => (self.resting_since?, limits.idle_timeout?),
+        let waiting = Waiting {
+            request: self.frame_since,
+            unsent: self.unsent_since,
+            resting: self.resting_since,
+            is_lingering: self.phase == Phase::Lingering,
+            is_draining: self.is_draining,
         };
-        since.checked_add(patience)
+        waiting.due(self.accepted.limits())
     }
 }
 
