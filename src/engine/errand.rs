@@ -6,6 +6,7 @@
 use super::host::Delivery;
 use crate::job::Job;
 use crate::proto::Reply;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,10 +27,10 @@ pub enum Work {
 
 impl Work {
     /// The question.
-    pub(super) fn title(&self) -> &str {
+    pub(super) fn title(&self) -> Cow<'_, str> {
         match self {
-            Self::Plan(job) => &job.title,
-            Self::Errand(errand) => &errand.title,
+            Self::Plan(job) => job.title(),
+            Self::Errand(errand) => errand.title.as_str().into(),
         }
     }
 

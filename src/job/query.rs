@@ -2,9 +2,11 @@
 //!
 //! Knows which plan answers what; knows not who asks.
 
-use super::{AnyPlan, Count, CountByPi, Factor, IsPrime, Job, Next, Nth, Pi, Prev, Rows};
+use super::{AnyPlan, Count, CountByPi, Factor, IsPrime, Next, Nth, Pi, Prev, Rows};
+use crate::primes::primality::is_prime_u64;
 use crate::primes::{Natural, known};
 use crate::proto::Value;
+use dashu_int::ops::BitTest;
 use std::fmt;
 
 /// How `count` counts.
@@ -73,12 +75,27 @@ impl Query {
         }
     }
 
-    /// The question as a job.
-    pub fn job(self) -> Job {
-        let title = self.to_string();
-        let streams = matches!(self, Self::Primes { .. });
-        let job = Job::of_any(title, move || Ok(self.clone().plan())).kept();
-        if streams { job.streaming() } else { job }
+    /// True if the answer takes a microsecond at the most: [`brief`](Self::brief) has it, and no plan is worth making.
+    pub fn is_brief(&self) -> bool {
+        matches!(self, Self::IsPrime(n) if n.bit_len() <= 64)
+    }
+
+    /// The answer, if it takes a microsecond at the most.
+    pub fn brief(&self) -> Option<Value> {
+        match self {
+            Self::IsPrime(n) => u64::try_from(n).ok().map(|n| Value::Truth(is_prime_u64(n))),
+            _ => None,
+        }
+    }
+
+    /// Bytes of its spelling, about.
+    pub(super) fn title_bytes(&self) -> usize {
+        const WORDS: usize = 48;
+        match self {
+            // Three bits make nearly a digit.
+            Self::IsPrime(n) | Self::Next(n) | Self::Prev(n) => WORDS + n.bit_len() / 3,
+            _ => WORDS,
+        }
     }
 
     /// The plan that answers the question.

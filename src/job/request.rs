@@ -1,21 +1,28 @@
-//! A job that can be handed over: a title and the way to make its plan. Knows nothing of who asks or who runs it.
+//! A job that can be handed over: a question and the way to make its plan. Knows nothing of who asks or who runs it.
 
-use super::{AnyPlan, Damaged, Plan, restore};
-use crate::proto::Failure;
+use super::{AnyPlan, Damaged, Plan, Query, restore};
+use crate::proto::{Failure, Value};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Work that was asked for and is not begun.
 pub struct Job {
-    /// The question in its one canonical spelling, e.g. `pi 1000000`; or, if its numbers
-    /// are too long to be read at once, as it was asked. Two jobs of one title have the same answer.
-    pub title: String,
+    question: Question,
     /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
     pub streams: bool,
     /// True if the answer may be kept and given to whoever asks the same later. It depends on the title and on nothing else: not on the
     /// time, not on what else was asked.
     pub is_kept: bool,
-    make: Box<MakePlan>,
-    restore: Restore,
+}
+
+enum Question {
+    /// A built-in one, which is its own title and plan: nothing is made before it is worked on.
+    Query(Query),
+    Own {
+        title: String,
+        make: Box<MakePlan>,
+        restore: Restore,
+    },
 }
 
 type MakePlan = dyn Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send;
@@ -27,11 +34,13 @@ impl Job {
     /// A job whose plan is made, where it will run, by `make`; again, if it had to make room for others before it was begun.
     pub fn new<P: Plan>(title: impl Into<String>, make: impl Fn() -> P + Send + 'static) -> Self {
         Self {
-            title: title.into(),
+            question: Question::Own {
+                title: title.into(),
+                make: Box::new(move || Ok(Box::new(make()))),
+                restore: |bytes| Ok(Box::new(P::restore(bytes)?)),
+            },
             streams: false,
             is_kept: false,
-            make: Box::new(move || Ok(Box::new(make()))),
-            restore: |bytes| Ok(Box::new(P::restore(bytes)?)),
         }
     }
 
@@ -39,11 +48,13 @@ impl Job {
     /// on, because reading it takes long.
     pub(crate) fn of_any(title: String, make: impl Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + 'static) -> Self {
         Self {
-            title,
+            question: Question::Own {
+                title,
+                make: Box::new(make),
+                restore,
+            },
             streams: false,
             is_kept: false,
-            make: Box::new(make),
-            restore,
         }
     }
 
@@ -59,12 +70,45 @@ impl Job {
         self
     }
 
+    /// The question in its one canonical spelling, e.g. `pi 1000000`; or, if its numbers are too long to be read at once, as it was
+    /// asked. Two jobs of one title have the same answer.
+    pub fn title(&self) -> Cow<'_, str> {
+        match &self.question {
+            Question::Query(query) => query.to_string().into(),
+            Question::Own { title, .. } => title.into(),
+        }
+    }
+
+    /// Bytes of the title, about.
+    pub fn title_bytes(&self) -> usize {
+        match &self.question {
+            Question::Query(query) => query.title_bytes(),
+            Question::Own { title, .. } => title.len(),
+        }
+    }
+
+    /// True if the answer takes a microsecond: no more than to look whether somebody has asked the same.
+    pub fn is_brief(&self) -> bool {
+        matches!(&self.question, Question::Query(query) if query.is_brief())
+    }
+
+    /// The answer, if it is [brief](Self::is_brief).
+    pub fn brief(&self) -> Option<Value> {
+        match &self.question {
+            Question::Query(query) => query.brief(),
+            Question::Own { .. } => None,
+        }
+    }
+
     /// Makes the plan.
     ///
     /// # Errors
     /// What is wrong with the question.
     pub fn plan(&self) -> Result<Box<dyn AnyPlan>, Failure> {
-        (self.make)()
+        match &self.question {
+            Question::Query(query) => Ok(query.clone().plan()),
+            Question::Own { make, .. } => make(),
+        }
     }
 
     /// Makes the plan from a checkpoint that a plan of this job has [saved](Plan::save).
@@ -72,14 +116,58 @@ impl Job {
     /// # Errors
     /// [`Damaged`] if no plan of this job wrote these bytes.
     pub fn restore(&self, checkpoint: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
-        (self.restore)(checkpoint)
+        match &self.question {
+            Question::Query(_) => restore(checkpoint),
+            Question::Own { restore, .. } => restore(checkpoint),
+        }
+    }
+}
+
+impl From<Query> for Job {
+    fn from(query: Query) -> Self {
+        Self {
+            streams: matches!(query, Query::Primes { .. }),
+            is_kept: !query.is_brief(),
+            question: Question::Query(query),
+        }
     }
 }
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job")
-            .field("title", &self.title)
+            .field("title", &self.title())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::run_to_end;
+    use crate::primes::Natural;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_brief_answer_is_that_of_the_plan(n: u64, bits in 1u32..=64) {
+            let job = Job::from(Query::IsPrime(Natural::from(n >> (64 - bits))));
+            prop_assert!(job.is_brief() && !job.is_kept);
+            let mut plan = job.plan().expect("the question is sound");
+            prop_assert_eq!(job.brief(), Some(run_to_end(plan.as_mut())));
+        }
+    }
+
+    #[test]
+    fn what_takes_longer_has_no_brief_answer_and_is_kept() {
+        for query in [
+            Query::IsPrime(Natural::ONE << 64),
+            Query::Next(7u8.into()),
+            Query::Nth(100_000),
+            Query::Factor(15),
+        ] {
+            let job = Job::from(query);
+            assert!(!job.is_brief() && job.brief().is_none() && job.is_kept, "{job:?}");
+        }
     }
 }

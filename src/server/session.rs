@@ -305,7 +305,7 @@ impl Session {
             Ok((Step::Ask(Ask::Keep(Work::Plan(job))), terms)) => {
                 let ask = match self.found(&job) {
                     Some(value) => Ask::KeepKnown {
-                        title: job.title,
+                        title: job.title().into_owned(),
                         value,
                     },
                     None => Ask::Keep(job.into()),
@@ -324,7 +324,7 @@ impl Session {
 
     /// The answer, if it was found for somebody lately.
     fn found(&self, job: &Job) -> Option<Value> {
-        let value = job.is_kept.then(|| self.shared.answers.get(&job.title))??;
+        let value = job.is_kept.then(|| self.shared.answers.get(&job.title()))??;
         self.shared.facts.metrics.cache_hits.fetch_add(1, Relaxed);
         Some(value)
     }

@@ -237,7 +237,7 @@ mod tests {
         match Registry::default().call(&request, &facts()) {
             Ok((Step::Constant(Value::Number(number)), _)) => format!("={number}"),
             Ok((Step::Constant(value), _)) => format!("={value:?}"),
-            Ok((Step::Job(job), _)) => format!("job {}", job.title),
+            Ok((Step::Job(job), _)) => format!("job {}", job.title()),
             Ok((step, _)) => format!("{step:?}"),
             Err(failure) => failure.to_string(),
         }
@@ -315,7 +315,7 @@ mod tests {
                 panic!("{line} is no request");
             };
             match Registry::default().call(&request, &facts()) {
-                Ok((Step::Job(job), _)) if job.title == line => match job.plan() {
+                Ok((Step::Job(job), _)) if job.title() == line => match job.plan() {
                     Ok(_) => "a plan".to_owned(),
                     Err(failure) => failure.to_string(),
                 },

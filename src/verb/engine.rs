@@ -151,7 +151,7 @@ impl From<Result<(Step, Terms), Failure>> for Asked {
 impl From<Query> for Step {
     /// The answer, if it stands in a table, or else the job.
     fn from(query: Query) -> Self {
-        query.known().map_or_else(|| Self::Job(query.job()), Self::Constant)
+        query.known().map_or_else(|| Self::Job(query.into()), Self::Constant)
     }
 }
 

@@ -21,17 +21,18 @@ impl Table {
             let text = "the daemon is shutting down; ask again when it is back";
             return Err(Failure::new(Code::Draining, text));
         }
+        let title = work.title().into_owned();
         let twin = match &work {
-            Work::Plan(job) if !job.streams => self.long.get(&job.title).copied(),
+            Work::Plan(job) if !job.streams => self.long.get(&title).copied(),
             _ => None,
         };
-        self.admit(client, twin.is_none().then_some(&work))?;
+        self.admit(client, twin.is_none().then_some((&work, title.len())))?;
         let is_held = work.streams() && waiter.rows == 0 && matches!(waiter.holder, Holder::Client(..));
         let id = twin.unwrap_or(self.next_id);
         if twin.is_none() {
             self.next_id += 1;
             let entry = Entry {
-                title: work.title().to_owned(),
+                title,
                 streams: work.streams(),
                 is_kept: work.is_kept(),
                 client,
@@ -63,14 +64,14 @@ impl Table {
         }
     }
 
-    /// Whether one more may wait, and there is room for one more job if it needs one of its own.
-    pub(super) fn admit(&mut self, client: ClientId, new: Option<&Work>) -> Result<(), Failure> {
+    /// Whether one more may wait, and there is room for one more job with a title of so many bytes, if it needs one of its own.
+    pub(super) fn admit(&mut self, client: ClientId, new: Option<(&Work, usize)>) -> Result<(), Failure> {
         let held = self.held.get(&client).copied().unwrap_or_default();
         if held >= self.policy.max_jobs_per_client {
             let text = format!("{held} jobs of yours are waiting already; retry-ms=1000");
             return Err(Failure::new(Code::Busy, text));
         }
-        let Some(work) = new else {
+        let Some((work, title)) = new else {
             return Ok(());
         };
         // Those who filled the table must not lock out the others: who holds less than an equal share is still taken in.
@@ -80,7 +81,7 @@ impl Table {
             let text = format!("{} jobs are waiting already; retry-ms=1000", self.jobs.len());
             return Err(Failure::new(Code::Busy, text));
         }
-        if self.titles + work.title().len() > MAX_TITLE_BYTES {
+        if self.titles + title > MAX_TITLE_BYTES {
             let text = "too many questions about huge numbers are waiting; retry-ms=1000";
             return Err(Failure::new(Code::Busy, text));
         }

@@ -19,7 +19,7 @@ const MAX_LISTED: usize = 1_000;
 impl Table {
     /// Submits a job: its ticket waits for it, and the client is told the ID at once.
     pub(super) fn keep(&mut self, asker: Waiter, work: Work) -> Result<(), Failure> {
-        let title = work.title().to_owned();
+        let title = work.title().into_owned();
         // The ticket is opened only once the job is taken in, so that a refused job leaves none behind.
         let provisional = Holder::Ticket(0);
         let reply_to = asker.holder;
