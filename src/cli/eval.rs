@@ -106,6 +106,7 @@ async fn hear(order: Order, workers: usize, printer: &mut Printer<BufWriter<Stdo
     let scheduler = Scheduler::new(policy, Arc::default()).start();
     let (sender, mut events) = mpsc::unbounded_channel();
     scheduler.do_send(Submit {
+        questions: Vec::new(),
         client: CLIENT,
         orders: vec![order],
         to: Arc::new(Ear(sender).start().recipient()),

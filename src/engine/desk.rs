@@ -75,6 +75,7 @@ impl Handler<Question> for Desk {
         self.waiting.insert(order.place, (client, ear));
         self.scheduler.do_send(Submit {
             client,
+            questions: Vec::new(),
             orders: vec![order],
             to,
         });

@@ -5,6 +5,7 @@
 //! Knows plans, not what they compute; knows failures, not how they are spelt.
 
 mod answers;
+mod batch;
 mod caught;
 mod desk;
 mod errand;
@@ -21,6 +22,7 @@ mod tickets;
 mod worker;
 
 pub use answers::Answers;
+pub use batch::Plain;
 pub use desk::{Answer, Asker, Desk, Events};
 pub use errand::{Errand, OwnLane, Token, Work};
 pub use fairness::ClientId;

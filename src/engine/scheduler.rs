@@ -1,6 +1,7 @@
 //! The scheduler actor: orders in, tasks out to the pool, news back to whoever asked. Every decision is made in `table`.
 
 use super::answers::Answers;
+use super::batch::Plain;
 use super::errand::{ErrandLoad, Token};
 use super::fairness::ClientId;
 use super::host::Calls;
@@ -23,7 +24,9 @@ use std::time::Instant;
 pub struct Submit {
     /// Who asks.
     pub client: ClientId,
-    /// What for.
+    /// Plain questions: of these nothing is wanted but the answer. In the order of their places.
+    pub questions: Vec<Plain>,
+    /// What else is asked.
     pub orders: Vec<Order>,
     /// Where news of them goes.
     pub to: Arc<Recipient<News>>,
@@ -198,12 +201,7 @@ impl Scheduler {
         for (title, value) in self.table.take_found() {
             self.answers.keep(title, value);
         }
-        let mut news = self.table.take_news().into_iter().peekable();
-        while let Some((client, place, event)) = news.next() {
-            let mut events = vec![(place, event)];
-            while let Some((_, place, event)) = news.next_if(|(next, _, _)| *next == client) {
-                events.push((place, event));
-            }
+        for (client, events) in self.table.take_news() {
             if let Some(to) = self.clients.get(&client) {
                 to.do_send(News(events));
             }
@@ -250,9 +248,15 @@ impl Handler<Submit> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, submit: Submit, context: &mut Self::Context) {
-        let Submit { client, orders, to } = submit;
+        let Submit {
+            client,
+            questions,
+            orders,
+            to,
+        } = submit;
         self.clients.entry(client).or_insert(to);
         let now = now();
+        self.table.submit_plain(client, questions, now);
         for order in orders {
             self.table.submit(client, order, now);
         }
@@ -273,7 +277,7 @@ impl Handler<Finished> for Scheduler {
         for done in done {
             match worker.lane {
                 Lane::Own(_) => self.table.free_slot(done.job, now),
-                Lane::Express | Lane::Bulk => drop(self.metrics.slices.fetch_add(1, Relaxed)),
+                Lane::Express | Lane::Bulk => drop(self.metrics.slices.fetch_add(done.slices(), Relaxed)),
             }
             self.metrics
                 .cpu_us

@@ -1,5 +1,6 @@
 //! What travels between the table and the workers: a task, and what became of it. Plain data.
 
+use super::batch::Batch;
 use super::errand::{Blocking, Token};
 use crate::job::{AnyPartial, AnyPlan, AnySlice, Job};
 use crate::proto::{Failure, Reply, Value};
@@ -21,6 +22,8 @@ pub(super) struct Task {
 pub(super) enum Load {
     /// All of it, from its beginning, as far as an express slice goes.
     Begin(Job),
+    /// The same of several plain questions.
+    Batch(Batch),
     /// One slice of its plan.
     Slice(AnySlice),
     /// Code that blocks its thread, in a lane of its own.
@@ -32,6 +35,17 @@ pub(super) struct Done {
     pub(super) job: JobId,
     pub(super) outcome: Outcome,
     pub(super) cpu: Duration,
+}
+
+impl Done {
+    /// How many slices were run.
+    pub(super) fn slices(&self) -> u64 {
+        match &self.outcome {
+            Outcome::Batch(batch) => batch.begun() as u64,
+            Outcome::Untouched(_) => 0,
+            _ => 1,
+        }
+    }
 }
 
 /// What a run of a job came to.
@@ -48,6 +62,8 @@ pub(super) enum Outcome {
     Partial(AnyPartial),
     /// What blocking code came to.
     Replied(Reply),
+    /// What became of plain questions.
+    Batch(Batch),
     /// It panicked.
     Panicked,
 }

@@ -3,7 +3,8 @@
 //! Knows no queue and no client. What it is handed travels in a [`Ticket`]; a ticket that is dropped without an answer tells the
 //! pool that the thread itself died.
 
-use super::caught::caught;
+use super::batch::{Batch, Begun};
+use super::caught::{Panicked, caught};
 use super::table::LaneId;
 use super::task::{Done, JobId, Load, Outcome, Task};
 use crate::job::Budget;
@@ -53,6 +54,7 @@ pub(super) struct Ticket {
     tasks: std::vec::IntoIter<Task>,
     done: Vec<Done>,
     running: Option<JobId>,
+    batch: Option<(JobId, Batch)>,
     back: Option<Arc<Recipient<Finished>>>,
 }
 
@@ -63,39 +65,54 @@ impl Ticket {
             done: Vec::with_capacity(tasks.len()),
             tasks: tasks.into_iter(),
             running: None,
+            batch: None,
             back: Some(back),
         }
     }
 
-    fn next(&mut self) -> Option<Task> {
-        let task = self.tasks.next()?;
-        self.running = Some(task.job);
-        Some(task)
-    }
-
     fn note(&mut self, job: JobId, outcome: Outcome, cpu: Duration) {
-        self.running = None;
         self.done.push(Done { job, outcome, cpu });
     }
 
     /// Runs tasks until none is left or the pack has taken its time. False if one panicked: what is left is not begun then.
     pub(super) fn work(&mut self, clock: &impl Clock) -> bool {
-        let begun = clock.wall();
-        let mut now = begun;
-        let mut cpu = clock.cpu();
+        let mut time = Time::new(clock);
         let mut panicked = false;
-        // Each look at a clock ends one task and begins the next: a task may be shorter than a look, and the CPU's is a system call.
-        while !panicked && (self.done.is_empty() || now - begun < EXPRESS_PACK) {
-            let Some(Task { job, cancel, load }) = self.next() else {
+        while !panicked && (self.done.is_empty() || time.is_left()) {
+            let Some(Task { job, cancel, load }) = self.tasks.next() else {
                 break;
             };
-            let outcome = run(load, &cancel, clock, now);
-            panicked = matches!(outcome, Outcome::Panicked);
-            let cpu_before = std::mem::replace(&mut cpu, clock.cpu());
-            self.note(job, outcome, cpu.saturating_sub(cpu_before));
-            now = clock.wall();
+            if let Load::Batch(batch) = load {
+                let (_, batch) = self.batch.insert((job, batch));
+                answer(batch, &cancel, &mut time);
+                panicked = batch.running.is_some();
+                let cpu = batch.unfinished.iter().map(|unfinished| unfinished.cpu).sum();
+                self.note_batch(time.cpu() + cpu);
+                continue;
+            }
+            self.running = Some(job);
+            let outcome = match load {
+                Load::Batch(_) => continue,
+                Load::Begin(job) => time.slice(EXPRESS_SLICE, &cancel, |budget| match Begun::of(&job, budget) {
+                    Err(failure) => Outcome::Refused(failure),
+                    Ok(Begun::Answered(value)) => Outcome::Answered(value),
+                    Ok(Begun::Unfinished(plan)) => Outcome::Unfinished(plan, job),
+                }),
+                Load::Slice(slice) => time.slice(BULK_SLICE, &cancel, |budget| Outcome::Partial(slice(budget))),
+                Load::Blocking(work, token) => time.slice(BULK_SLICE, &cancel, |_| Outcome::Replied(work(&token))),
+            };
+            self.running = None;
+            panicked = outcome.is_err();
+            self.note(job, outcome.unwrap_or(Outcome::Panicked), time.cpu());
+            time.look();
         }
         !panicked
+    }
+
+    fn note_batch(&mut self, cpu: Duration) {
+        if let Some((job, batch)) = self.batch.take() {
+            self.note(job, Outcome::Batch(batch), cpu);
+        }
     }
 
     /// Sends everything back: what is done, what was running, and what was not begun.
@@ -106,9 +123,11 @@ impl Ticket {
         if let Some(job) = self.running.take() {
             self.note(job, Outcome::Panicked, Duration::ZERO);
         }
+        self.note_batch(Duration::ZERO);
         for Task { job, load, .. } in self.tasks.by_ref() {
             let outcome = match load {
                 Load::Begin(fresh) => Outcome::Untouched(fresh),
+                Load::Batch(batch) => Outcome::Batch(batch),
                 Load::Slice(_) | Load::Blocking(..) => Outcome::Panicked,
             };
             self.done.push(Done {
@@ -177,26 +196,67 @@ impl Handler<Run> for Worker {
     }
 }
 
-/// Runs a task, which begins at `begun` by the wall clock.
-fn run(load: Load, cancel: &AtomicBool, clock: &impl Clock, begun: Duration) -> Outcome {
-    let limit = match load {
-        Load::Begin(_) => EXPRESS_SLICE,
-        Load::Slice(_) | Load::Blocking(..) => BULK_SLICE,
-    };
-    let over = || cancel.load(Relaxed) || clock.wall() - begun >= limit;
-    let budget = Budget::new(&over);
-    let outcome = caught(|| match load {
-        Load::Begin(job) => match job.plan() {
-            Err(failure) => Outcome::Refused(failure),
-            Ok(mut plan) => match plan.advance(budget) {
-                Some(value) => Outcome::Answered(value),
-                None => Outcome::Unfinished(plan, job),
-            },
-        },
-        Load::Slice(slice) => Outcome::Partial(slice(budget)),
-        Load::Blocking(work, token) => Outcome::Replied(work(&token)),
-    });
-    outcome.unwrap_or(Outcome::Panicked)
+/// Begins questions of a batch while there is time. One that panics stays in the batch as the one that is running.
+fn answer(batch: &mut Batch, cancel: &AtomicBool, time: &mut Time<'_, impl Clock>) {
+    while let Some(job) = batch.begin() {
+        let Ok(begun) = time.slice(EXPRESS_SLICE, cancel, |budget| Begun::of(job, budget)) else {
+            return;
+        };
+        batch.settle(begun, || time.cpu());
+        time.look();
+        if !time.is_left() || cancel.load(Relaxed) {
+            return;
+        }
+    }
+}
+
+/// The time that a pack takes. Each look at a clock ends one task and begins the next: a task may be shorter than a look, and the CPU's
+/// is a system call.
+struct Time<'a, C> {
+    clock: &'a C,
+    begun: Duration,
+    now: Duration,
+    /// CPU time that was charged for.
+    charged: Duration,
+}
+
+impl<'a, C: Clock> Time<'a, C> {
+    fn new(clock: &'a C) -> Self {
+        let now = clock.wall();
+        let charged = clock.cpu();
+        Self {
+            clock,
+            begun: now,
+            now,
+            charged,
+        }
+    }
+
+    fn look(&mut self) {
+        self.now = self.clock.wall();
+    }
+
+    /// Whether there is time to begin one more.
+    fn is_left(&self) -> bool {
+        self.now - self.begun < EXPRESS_PACK
+    }
+
+    /// The CPU time since it was last asked for.
+    fn cpu(&mut self) -> Duration {
+        let before = std::mem::replace(&mut self.charged, self.clock.cpu());
+        self.charged.saturating_sub(before)
+    }
+
+    /// Runs a slice that begins now and may take so long.
+    fn slice<T>(
+        &self,
+        limit: Duration,
+        cancel: &AtomicBool,
+        slice: impl FnOnce(Budget<'_>) -> T,
+    ) -> Result<T, Panicked> {
+        let over = || cancel.load(Relaxed) || self.clock.wall() - self.now >= limit;
+        caught(|| slice(Budget::new(&over)))
+    }
 }
 
 /// The time of this thread, since it was looked at for the first time.

@@ -9,7 +9,7 @@ use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
 use super::pace::{LONGEST_TURN, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL, Waiting};
 use super::repeats::Repeats;
-use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Submit, Work};
+use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Plain, Submit, Work};
 use crate::job::Job;
 use crate::proto::{Code, Codec, Conversation, Failure, Final, Frame, Interim, Manner, Request, Tag, Value};
 use crate::verb::{Step, Terms};
@@ -59,6 +59,8 @@ pub struct Session {
     unsent: BytesMut,
     /// What was answered last is the same for ever.
     said_a_constant: bool,
+    /// Plain questions and other orders that the engine has not been sent yet.
+    questions: Vec<Plain>,
     orders: Vec<Order>,
     streams: Vec<Stream>,
     /// Requests answered and not counted yet, and how many of them with an error.
@@ -119,6 +121,7 @@ impl Session {
             input_ended: false,
             unsent: BytesMut::new(),
             said_a_constant: false,
+            questions: Vec::new(),
             orders: Vec::new(),
             streams: Vec::new(),
             answered: 0,
@@ -300,6 +303,10 @@ impl Session {
             }
             Ok((Step::Job(job), terms)) => match self.found(&job) {
                 Some(value) => self.answer(manner, Final::Reply(Ok(value))),
+                None if terms == Terms::default() && !job.streams => {
+                    let place = self.open(manner, false);
+                    self.questions.push((place, job));
+                }
                 None => self.order(manner, Ask::Answer(job.into()), terms),
             },
             Ok((Step::Ask(Ask::Keep(Work::Plan(job))), terms)) => {
@@ -329,12 +336,16 @@ impl Session {
         Some(value)
     }
 
-    fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
-        let streams = matches!(&ask, Ask::Answer(work) if work.streams());
-        let has_rows = streams || matches!(ask, Ask::List);
+    fn open(&mut self, manner: &Manner, has_rows: bool) -> Place {
         let Ok(place) = self.conversation.open(manner, has_rows) else {
             unreachable!("the tag was free a moment ago");
         };
+        place
+    }
+
+    fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
+        let streams = matches!(&ask, Ask::Answer(work) if work.streams());
+        let place = self.open(manner, streams || matches!(ask, Ask::List));
         let mut rows = 0;
         if streams {
             let may_stream = |stream: &&Stream| self.conversation.may_stream(stream.place);
@@ -401,7 +412,7 @@ impl Session {
 
     /// Sends the engine all jobs that were asked for since the last time, in one message.
     fn send_orders(&mut self, context: &mut Context<Self>) {
-        if self.orders.is_empty() {
+        if self.orders.is_empty() && self.questions.is_empty() {
             return;
         }
         let to = self
@@ -410,6 +421,7 @@ impl Session {
             .clone();
         self.shared.scheduler.do_send(Submit {
             client: self.id,
+            questions: std::mem::take(&mut self.questions),
             orders: std::mem::take(&mut self.orders),
             to,
         });

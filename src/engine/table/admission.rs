@@ -1,5 +1,6 @@
 //! Who is taken in: an equal long job is joined, and whoever asks for one more than there is room for is told so at once.
 
+use super::lanes::Turn;
 use super::waiters::{Holder, Waiter};
 use super::{Entry, Stage, Table};
 use crate::engine::errand::Work;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 /// Bytes that the titles of all jobs may have. A question takes about three times its title, and one about a number of 10000
 /// digits has a title as long: by their number alone, jobs would not be bounded.
-const MAX_TITLE_BYTES: usize = 8 << 20;
+pub(super) const MAX_TITLE_BYTES: usize = 8 << 20;
 
 impl Table {
     /// Lets a holder wait for a job: an equal long one that is there, or this one from now on.
@@ -57,7 +58,7 @@ impl Table {
     pub(super) fn enqueue(&mut self, id: JobId, client: ClientId, work: Work) -> Stage {
         match work {
             Work::Plan(job) => {
-                self.express.push(client, id, 0);
+                self.express.push(client, Turn::of_job(id), 0);
                 Stage::Queued(job)
             }
             Work::Errand(errand) => self.enqueue_errand(id, client, errand),
@@ -76,9 +77,9 @@ impl Table {
         };
         // Those who filled the table must not lock out the others: who holds less than an equal share is still taken in.
         let share = self.policy.max_jobs / (self.held.len() + 1);
-        let is_full = self.jobs.len() >= self.policy.max_jobs;
-        if is_full && (held >= share || self.jobs.len() >= 2 * self.policy.max_jobs) {
-            let text = format!("{} jobs are waiting already; retry-ms=1000", self.jobs.len());
+        let is_full = self.len() >= self.policy.max_jobs;
+        if is_full && (held >= share || self.len() >= 2 * self.policy.max_jobs) {
+            let text = format!("{} jobs are waiting already; retry-ms=1000", self.len());
             return Err(Failure::new(Code::Busy, text));
         }
         if self.titles + title > MAX_TITLE_BYTES {

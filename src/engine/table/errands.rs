@@ -220,7 +220,7 @@ impl Table {
             if let Holder::Client(client, place) = waiter.holder
                 && count > 0
             {
-                self.news.push((client, place, Event::Interim(Interim::Rows(rows))));
+                self.outbox.push(client, place, Event::Interim(Interim::Rows(rows)));
             }
         }
         if errand.rows.is_empty()

@@ -12,8 +12,25 @@ use std::time::Instant;
 /// A slice is charged this much when it is handed out, and what it really took when it comes back.
 const CHARGE_US: u64 = 2_000;
 
-/// How many tasks an express worker is handed at once, at the most.
-const MAX_PACK: usize = 32;
+/// How many questions an express worker is handed at once, at the most.
+const MAX_PACK: usize = 128;
+
+/// A turn at the express workers: that of a job, or of a batch by its name. Older ones come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    pub(super) id: JobId,
+    batch: Option<Place>,
+}
+
+impl Turn {
+    pub(super) const fn of_job(id: JobId) -> Self {
+        Self { id, batch: None }
+    }
+
+    pub(super) const fn of_batch(id: JobId, name: Place) -> Self {
+        Self { id, batch: Some(name) }
+    }
+}
 
 /// A long job: its plan, and how much of it is handed out.
 pub(super) struct Bulk {
@@ -27,12 +44,22 @@ pub(super) struct Bulk {
 impl Table {
     /// Cuts work for an express worker: first slices, several if more wait than there are `free` workers.
     pub(in crate::engine) fn next_express(&mut self, free: usize) -> Vec<Task> {
-        let pack = self.express.len().div_ceil(free.max(1)).min(MAX_PACK);
-        let mut tasks = Vec::with_capacity(pack);
-        while tasks.len() < pack {
-            let Some((_, id, _)) = self.express.next() else {
+        let waiting = self.express.len() + self.batches.crowd();
+        let pack = waiting.div_ceil(free.max(1)).min(MAX_PACK);
+        let mut tasks = Vec::new();
+        let mut taken = 0;
+        while taken < pack {
+            let Some((client, turn, _)) = self.express.next() else {
                 break;
             };
+            let Turn { id, batch } = turn;
+            if let Some(name) = batch {
+                if let Some((task, count)) = self.next_batch(client, turn, name, pack - taken) {
+                    tasks.push(task);
+                    taken += count;
+                }
+                continue;
+            }
             let Some(entry) = self.jobs.get_mut(&id) else {
                 continue;
             };
@@ -42,6 +69,7 @@ impl Table {
                     cancel: entry.cancel.clone(),
                     load: Load::Begin(job),
                 });
+                taken += 1;
             }
         }
         tasks
@@ -89,6 +117,10 @@ impl Table {
     pub(in crate::engine) fn finished(&mut self, done: Done, now: Instant) {
         self.now = now;
         let Done { job: id, outcome, cpu } = done;
+        let outcome = match outcome {
+            Outcome::Batch(batch) => return self.batch_finished(batch, cpu),
+            outcome => outcome,
+        };
         let cost = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX);
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
@@ -106,7 +138,7 @@ impl Table {
             }
             Outcome::Untouched(job) => {
                 entry.stage = Stage::Queued(job);
-                self.express.push(client, id, 0);
+                self.express.push(client, Turn::of_job(id), 0);
             }
             Outcome::Unfinished(plan, job) => {
                 self.express.charge(client, cost);
@@ -125,6 +157,7 @@ impl Table {
                 self.settle(id);
             }
             Outcome::Replied(reply) => self.replied(id, reply),
+            Outcome::Batch(_) => {}
             Outcome::Panicked => self.end_by_fault(id),
         }
     }
@@ -197,7 +230,7 @@ impl Table {
                 self.memory += entry.memory;
                 entry.stage = Stage::Queued(job);
                 self.parked.charge(client, 1);
-                self.express.push(client, id, 0);
+                self.express.push(client, Turn::of_job(id), 0);
             }
         }
     }
@@ -219,7 +252,7 @@ impl Table {
         if let Some(waiter) = entry.waiters.first_mut().filter(|_| !rows.is_empty()) {
             waiter.rows = waiter.rows.saturating_sub(rows.len());
             if let Holder::Client(client, place) = waiter.holder {
-                self.news.push((client, place, Event::Interim(Interim::Rows(rows))));
+                self.outbox.push(client, place, Event::Interim(Interim::Rows(rows)));
             }
         }
         if let Some(value) = answer {

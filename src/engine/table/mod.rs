@@ -6,9 +6,11 @@
 //! Knows no actor, no thread and no socket.
 
 mod admission;
+mod batches;
 mod errands;
 mod lanes;
 mod order;
+mod outbox;
 mod submitted;
 #[cfg(test)]
 mod tests;
@@ -23,8 +25,10 @@ use super::task::JobId;
 use super::tickets::Tickets;
 use crate::job::Job;
 use crate::proto::{Code, Failure, Interim, Reply, Value};
+use batches::Batches;
 use errands::{ErrandState, LaneState, Slot};
-use lanes::Bulk;
+use lanes::{Bulk, Turn};
+use outbox::Outbox;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -47,7 +51,8 @@ pub(in crate::engine) struct Table {
     gone: HashSet<ClientId>,
     tickets: Tickets,
     alarms: BTreeSet<(Instant, Holder)>,
-    express: Fair<JobId>,
+    express: Fair<Turn>,
+    batches: Batches,
     bulk: Fair<JobId>,
     /// Long jobs for which there is no memory yet; clients take turns.
     parked: Fair<JobId>,
@@ -61,7 +66,7 @@ pub(in crate::engine) struct Table {
     titles: usize,
     is_draining: bool,
     now: Instant,
-    news: Vec<(ClientId, Place, Event)>,
+    outbox: Outbox,
     /// Answers that may be kept.
     found: Vec<(String, Value)>,
 }
@@ -104,6 +109,7 @@ impl Table {
             tickets: Tickets::new(policy.max_finished, policy.max_finished_age),
             alarms: BTreeSet::new(),
             express: Fair::default(),
+            batches: Batches::default(),
             bulk: Fair::default(),
             parked: Fair::default(),
             lanes: Vec::new(),
@@ -112,7 +118,7 @@ impl Table {
             titles: 0,
             is_draining: false,
             now,
-            news: Vec::new(),
+            outbox: Outbox::default(),
             found: Vec::new(),
         }
     }
@@ -186,18 +192,18 @@ impl Table {
     }
 
     /// What is to be told, since it was last asked.
-    pub(in crate::engine) fn take_news(&mut self) -> Vec<(ClientId, Place, Event)> {
-        std::mem::take(&mut self.news)
+    pub(in crate::engine) fn take_news(&mut self) -> Vec<(ClientId, Vec<(Place, Event)>)> {
+        self.outbox.take()
     }
 
-    /// How many jobs there are.
+    /// How many jobs there are, and questions that may become some.
     pub(in crate::engine) fn len(&self) -> usize {
-        self.jobs.len()
+        self.jobs.len() + self.batches.questions()
     }
 
     fn tell(&mut self, holder: Holder, event: Event) {
         match (holder, event) {
-            (Holder::Client(client, place), event) => self.news.push((client, place, event)),
+            (Holder::Client(client, place), event) => self.outbox.push(client, place, event),
             (Holder::Ticket(ticket), Event::Final(reply)) => {
                 self.tickets.finish(ticket, reply, Duration::ZERO, self.now);
             }
@@ -239,9 +245,14 @@ impl Table {
     /// Ends a job whose plan or errand panicked, or stopped before it had its answer.
     fn end_by_fault(&mut self, id: JobId) {
         let title = self.jobs.get(&id).map(|entry| entry.title.clone()).unwrap_or_default();
-        tracing::error!(job = id, title, "it failed; its request gets an error");
+        self.end(id, Err(Self::fault(&title)));
+    }
+
+    /// What is answered if the work at a question panicked.
+    fn fault(title: &str) -> Failure {
+        tracing::error!(title, "it failed; its request gets an error");
         let text = format!("'{title}' failed by a fault in the daemon; other requests are not touched");
-        self.end(id, Err(Failure::new(Code::Internal, text)));
+        Failure::new(Code::Internal, text)
     }
 
     fn remove(&mut self, id: JobId) {
@@ -255,7 +266,7 @@ impl Table {
         }
         match entry.stage {
             Stage::Parked(_) => return self.parked.remove(entry.client, id),
-            Stage::Queued(_) => self.express.remove(entry.client, id),
+            Stage::Queued(_) => self.express.remove(entry.client, Turn::of_job(id)),
             Stage::Held(_) | Stage::Express => {}
             Stage::Bulk(_) => self.bulk.remove(entry.client, id),
             Stage::Errand(errand) => {

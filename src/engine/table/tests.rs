@@ -1,9 +1,11 @@
 //! The table driven by hand: no actor, no thread, and a clock that stands until it is moved.
 
 use super::*;
+use crate::engine::batch::{Batch, Begun};
 use crate::engine::errand::{Errand, ErrandLoad, OwnLane};
 use crate::engine::task::{Done, Load, Outcome, Task};
 use crate::job::{Budget, Plan};
+use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -128,10 +130,50 @@ impl Play {
                     None => Outcome::Unfinished(plan, job),
                 }
             }
+            Load::Batch(batch) => return self.play_batch(task.job, batch, usize::MAX),
             Load::Slice(slice) => Outcome::Partial(slice(Budget::new(&over))),
             Load::Blocking(..) => unreachable!("errands are handed out by themselves"),
         };
         self.done(task.job, outcome);
+    }
+
+    /// Asks plain questions, whose places follow one another.
+    fn ask_plain(&mut self, client: ClientId, place: Place, works: Vec<Work>) {
+        let jobs = works.into_iter().map(|work| match work {
+            Work::Plan(job) => job,
+            Work::Errand(_) => unreachable!("an errand is no plain question"),
+        });
+        let questions = (place..).zip(jobs).collect();
+        self.table.submit_plain(client, questions, self.now);
+    }
+
+    /// Plays a batch as a worker that has time for so many of its questions.
+    fn play_batch(&mut self, job: JobId, mut batch: Batch, most: usize) {
+        for _ in 0..most {
+            let Some(question) = batch.begin() else {
+                break;
+            };
+            let begun = Begun::of(question, Budget::new(&|| true));
+            batch.settle(begun, || 2 * MS);
+        }
+        self.done(job, Outcome::Batch(batch));
+    }
+
+    /// The batch that is handed out next, with the flag that says that nobody wants it any more.
+    fn next_batch(&mut self, free: usize) -> (Batch, Arc<AtomicBool>) {
+        let task = self.table.next_express(free).pop();
+        match task.map(|task| (task.load, task.cancel)) {
+            Some((Load::Batch(batch), cancel)) => (batch, cancel),
+            _ => panic!("a batch waits"),
+        }
+    }
+
+    /// Nothing is left behind.
+    fn assert_empty(&self) {
+        let table = &self.table;
+        assert_eq!((table.len(), table.titles, table.memory), (0, 0, 0));
+        assert_eq!((table.express.len(), table.batches.crowd()), (0, 0));
+        assert!(table.held.is_empty() && table.waiting.is_empty());
     }
 
     fn done(&mut self, job: JobId, outcome: Outcome) {
@@ -186,7 +228,10 @@ impl Play {
             Event::Interim(Interim::Stalled(_)) => format!("{client}/{place} stalled"),
             Event::Interim(Interim::Rows(rows)) => format!("{client}/{place} rows {}", rows.join(" ")),
         };
-        self.table.take_news().into_iter().map(said).collect()
+        let news = self.table.take_news().into_iter();
+        let news =
+            news.flat_map(|(client, events)| events.into_iter().map(move |(place, event)| (client, place, event)));
+        news.map(said).collect()
     }
 }
 
@@ -506,4 +551,215 @@ fn an_errand_that_waits_can_be_cancelled_and_late_and_left_alone() {
     play.table.leave(2);
     assert_eq!(play.heard(), ["1/2 deadline", "1/3 cancelled"]);
     assert_eq!(play.table.lanes[0].waiting.len(), 0);
+}
+
+#[test]
+fn plain_questions_are_answered_together_and_a_long_one_among_them_becomes_a_job() {
+    let mut play = roomy();
+    play.ask_plain(1, 1, vec![long("a", 1), long("long", 9), long("b", 1)]);
+    assert_eq!(play.table.len(), 3);
+    play.express();
+    assert_eq!(play.heard(), ["1/1 ok 1", "1/3 ok 1"]);
+    assert!(play.table.long.contains_key("long"));
+    play.play_on();
+    assert_eq!(play.heard(), ["1/2 ok 9"]);
+    play.assert_empty();
+}
+
+#[test]
+fn what_a_worker_had_no_time_to_begin_waits_for_its_next_turn() {
+    let mut play = roomy();
+    play.ask_plain(1, 1, (0..5).map(|_| long("short", 1)).collect());
+    let (batch, _) = play.next_batch(1);
+    play.play_batch(1, batch, 2);
+    assert_eq!(play.heard(), ["1/1 ok 1", "1/2 ok 1"]);
+    assert_eq!(play.table.len(), 3);
+    play.express();
+    assert_eq!(play.heard(), ["1/3 ok 1", "1/4 ok 1", "1/5 ok 1"]);
+    play.assert_empty();
+}
+
+#[test]
+fn free_workers_share_the_questions_of_one_read() {
+    let mut play = roomy();
+    play.ask_plain(1, 0, (0..16).map(|_| long("short", 1)).collect());
+    let (first, _) = play.next_batch(2);
+    let (second, _) = play.next_batch(1);
+    assert_eq!((first.fresh.len(), second.fresh.len()), (8, 8));
+    play.play_batch(1, second, 8);
+    play.play_batch(1, first, 8);
+    assert_eq!(play.heard().len(), 16);
+    play.assert_empty();
+}
+
+#[test]
+fn a_plain_question_can_be_cancelled_whether_it_waits_or_is_under_way() {
+    let mut play = roomy();
+    let questions = || vec![long("a", 1), long("b", 9), long("c", 1)];
+    for (cancelled, answered) in [(1, ["1/3 ok 1", "1/2 ok 9"]), (2, ["1/1 ok 1", "1/3 ok 1"])] {
+        play.ask_plain(1, 1, questions());
+        play.table.cancel(1, cancelled, play.now);
+        assert_eq!(play.heard(), [format!("1/{cancelled} cancelled")]);
+        play.play_on();
+        assert_eq!(play.heard(), &answered[..]);
+        play.ask_plain(1, 1, questions());
+        let (batch, _) = play.next_batch(1);
+        play.table.cancel(1, cancelled, play.now);
+        play.table.cancel(1, cancelled, play.now);
+        play.play_batch(1, batch, 3);
+        play.play_on();
+        assert_eq!(play.heard()[0], format!("1/{cancelled} cancelled"));
+        play.assert_empty();
+    }
+}
+
+#[test]
+fn who_leaves_takes_plain_questions_along() {
+    let mut play = roomy();
+    play.ask_plain(1, 1, vec![long("a", 1), long("b", 9)]);
+    play.ask_plain(2, 1, vec![long("a", 1)]);
+    let (batch, cancel) = play.next_batch(2);
+    play.ask_plain(1, 5, vec![long("c", 9)]);
+    play.table.leave(1);
+    assert!(cancel.load(Relaxed), "its worker is told");
+    play.play_batch(1, batch, 1);
+    play.play_on();
+    assert_eq!(play.heard(), ["2/1 ok 1"]);
+    play.assert_empty();
+}
+
+#[test]
+fn plain_questions_beyond_a_limit_are_refused_each_for_itself() {
+    let mut play = Play::new(Policy {
+        max_jobs_per_client: 3,
+        ..Policy::default()
+    });
+    play.ask_plain(1, 1, (0..5).map(|_| long("short", 1)).collect());
+    play.play_on();
+    assert_eq!(
+        play.heard(),
+        ["1/4 busy", "1/5 busy", "1/1 ok 1", "1/2 ok 1", "1/3 ok 1"]
+    );
+    play.table.drain();
+    play.ask_plain(1, 6, vec![long("short", 1)]);
+    assert_eq!(play.heard(), ["1/6 draining"]);
+    play.assert_empty();
+}
+
+#[test]
+fn a_plain_question_joins_an_equal_long_job() {
+    let mut play = roomy();
+    play.ask_plain(1, 1, vec![long("same", 5)]);
+    play.ask_plain(2, 1, vec![long("same", 5)]);
+    play.express();
+    play.ask_plain(3, 1, vec![long("short", 1), long("same", 5)]);
+    assert_eq!(play.table.len(), 2, "one long job, and one that waits");
+    play.play_on();
+    let mut heard = play.heard();
+    heard.sort();
+    assert_eq!(heard, ["1/1 ok 5", "2/1 ok 5", "3/1 ok 1", "3/2 ok 5"]);
+    play.assert_empty();
+}
+
+#[test]
+fn a_plain_question_that_panics_costs_nobody_else_an_answer() {
+    let mut play = roomy();
+    play.ask_plain(1, 1, (0..3).map(|_| long("short", 1)).collect());
+    let (mut batch, _) = play.next_batch(1);
+    assert!(batch.begin().is_some());
+    play.done(1, Outcome::Batch(batch));
+    play.play_on();
+    assert_eq!(play.heard(), ["1/1 internal", "1/2 ok 1", "1/3 ok 1"]);
+    play.assert_empty();
+}
+
+/// What may happen to a table.
+#[derive(Clone, Debug)]
+enum Happens {
+    Asks {
+        client: ClientId,
+        slices: Vec<u64>,
+        is_plain: bool,
+    },
+    IsCancelled {
+        client: ClientId,
+        place: Place,
+    },
+    Leaves(ClientId),
+    IsHandedOut {
+        free: usize,
+    },
+    ComesBack {
+        which: usize,
+        most: usize,
+    },
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let client = 1u64..4;
+    prop_oneof![
+        (client.clone(), prop::collection::vec(1u64..3, 1..6), any::<bool>()).prop_map(|(client, slices, is_plain)| {
+            Happens::Asks {
+                client,
+                slices,
+                is_plain,
+            }
+        }),
+        (client.clone(), 0u64..30).prop_map(|(client, place)| Happens::IsCancelled { client, place }),
+        client.prop_map(Happens::Leaves),
+        (1usize..4).prop_map(|free| Happens::IsHandedOut { free }),
+        (any::<usize>(), 0usize..6).prop_map(|(which, most)| Happens::ComesBack { which, most }),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: one final reply to each question of a client that stays, none to others, nothing left behind.
+    #[test]
+    fn every_question_has_one_final_reply(happenings in prop::collection::vec(happens(), 1..60)) {
+        let mut play = Play::new(Policy { max_jobs: 12, max_jobs_per_client: 8, ..Policy::default() });
+        let (mut asked, mut left) = (Vec::new(), HashSet::new());
+        let mut under_way: Vec<Task> = Vec::new();
+        let mut place = 0;
+        for happens in happenings {
+            match happens {
+                Happens::Asks { client, slices, is_plain } if !left.contains(&client) => {
+                    let first = place;
+                    place += slices.len() as u64;
+                    asked.extend((first..place).map(|place| (client, place)));
+                    let works = slices.iter().map(|slices| long(&format!("of {slices}"), *slices));
+                    if is_plain {
+                        play.ask_plain(client, first, works.collect());
+                    } else {
+                        works.zip(first..).for_each(|(work, place)| play.ask(client, place, work));
+                    }
+                }
+                Happens::IsCancelled { client, place } => play.table.cancel(client, place, play.now),
+                Happens::Leaves(client) => {
+                    left.insert(client);
+                    play.table.leave(client);
+                }
+                Happens::IsHandedOut { free } => under_way.extend(play.table.next_express(free)),
+                Happens::ComesBack { which, most } if !under_way.is_empty() => {
+                    let task = under_way.swap_remove(which % under_way.len());
+                    match task.load {
+                        Load::Batch(batch) => play.play_batch(task.job, batch, most),
+                        _ => play.play(task),
+                    }
+                }
+                Happens::Asks { .. } | Happens::ComesBack { .. } => {}
+            }
+        }
+        under_way.into_iter().for_each(|task| play.play(task));
+        play.play_on();
+        let mut heard: Vec<(ClientId, Place)> = Vec::new();
+        for (client, events) in play.table.take_news() {
+            heard.extend(events.into_iter().filter(|(_, event)| matches!(event, Event::Final(_))).map(|(place, _)| (client, place)));
+        }
+        heard.retain(|(client, _)| !left.contains(client));
+        heard.sort_unstable();
+        asked.retain(|(client, _)| !left.contains(client));
+        asked.sort_unstable();
+        prop_assert_eq!(heard, asked);
+        play.assert_empty();
+    }
 }

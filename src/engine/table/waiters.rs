@@ -1,5 +1,6 @@
 //! Who waits for a job, and for how long: deadlines, progress, cancelling, leaving. A job ends with the last who waits for it.
 
+use super::lanes::Turn;
 use super::{Event, Place, Stage, Table, eta};
 use crate::engine::caught::caught;
 use crate::engine::fairness::ClientId;
@@ -36,6 +37,20 @@ pub(super) struct Waiter {
 }
 
 impl Waiter {
+    /// A request of which nothing is wanted but its answer.
+    pub(super) const fn plain(client: ClientId, place: Place) -> Self {
+        Self {
+            holder: Holder::Client(client, place),
+            client,
+            watched: None,
+            deadline: None,
+            progress: None,
+            due: None,
+            told: -1.0,
+            rows: 0,
+        }
+    }
+
     /// When something has to be said to this waiter, unless it is answered before.
     pub(super) fn alarm(&self) -> Option<Instant> {
         [self.deadline, self.due].into_iter().flatten().min()
@@ -50,7 +65,8 @@ impl Table {
         for holder in holders {
             self.remove_waiter(holder);
         }
-        self.news.retain(|(to, _, _)| *to != client);
+        self.remove_batches(client);
+        self.outbox.forget(client);
         if self.held.contains_key(&client) {
             self.gone.insert(client);
         } else {
@@ -76,7 +92,7 @@ impl Table {
 
     /// Ends everything that is left.
     pub(in crate::engine) fn cancel_all(&mut self) {
-        let holders: Vec<Holder> = self.waiting.keys().copied().collect();
+        let holders: Vec<Holder> = self.waiting.keys().copied().chain(self.batches.holders()).collect();
         for holder in holders {
             let failure = Failure::new(Code::Cancelled, "the daemon shut down before it was done");
             self.refuse(holder, failure);
@@ -159,7 +175,10 @@ impl Table {
     /// Takes one who waits off its job, and stops the job if it was the last. False if nobody waited there.
     pub(super) fn remove_waiter(&mut self, holder: Holder) -> bool {
         let Some(&id) = self.waiting.get(&holder) else {
-            return false;
+            return match holder {
+                Holder::Client(client, place) => self.remove_from_batch(client, place),
+                Holder::Ticket(_) => false,
+            };
         };
         let Some(entry) = self.jobs.get_mut(&id) else {
             return false;
@@ -174,7 +193,11 @@ impl Table {
                 // The one whose share the job used has left: the next in line takes it over.
                 let heir = heir.client;
                 let queue = match &entry.stage {
-                    Stage::Queued(_) => Some(&mut self.express),
+                    Stage::Queued(_) => {
+                        self.express.remove(entry.client, Turn::of_job(id));
+                        self.express.push(heir, Turn::of_job(id), 0);
+                        None
+                    }
                     Stage::Parked(_) => Some(&mut self.parked),
                     Stage::Bulk(bulk) => bulk.is_ready.then_some(&mut self.bulk),
                     Stage::Errand(errand) => errand.is_waiting().then_some(&mut self.lanes[errand.lane].waiting),
@@ -198,12 +221,17 @@ impl Table {
         if let Some(at) = waiter.alarm() {
             self.alarms.remove(&(at, waiter.holder));
         }
-        if let Some(held) = self.held.get_mut(&waiter.client) {
-            *held -= 1;
+        self.release(waiter.client, 1);
+    }
+
+    /// A client waits for so many fewer answers.
+    pub(super) fn release(&mut self, client: ClientId, count: usize) {
+        if let Some(held) = self.held.get_mut(&client) {
+            *held -= count;
             if *held == 0 {
-                self.held.remove(&waiter.client);
-                if self.gone.remove(&waiter.client) {
-                    self.forget(waiter.client);
+                self.held.remove(&client);
+                if self.gone.remove(&client) {
+                    self.forget(client);
                 }
             }
         }

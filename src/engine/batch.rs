@@ -1,0 +1,110 @@
+//! A batch: plain questions of one read, on their way to a worker and back. Plain data; knows no queue and no table.
+//!
+//! A question is plain if nothing is wanted of it but its answer: no rows, no progress, no deadline. Nearly all of these are answered by
+//! their first slice, so they travel together, and only one that is not becomes a job of its own.
+
+use super::fairness::ClientId;
+use super::table::{Event, Place};
+use crate::job::{AnyPlan, Budget, Job};
+use crate::proto::{Failure, Value};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A plain question, and the request that asks it.
+pub type Plain = (Place, Job);
+
+/// Plain questions, and what became of them so far.
+pub(super) struct Batch {
+    /// Who asks.
+    pub(super) client: ClientId,
+    /// Names the batch among those of the client.
+    pub(super) name: Place,
+    /// Not begun yet, in the order of their places.
+    pub(super) fresh: VecDeque<Plain>,
+    /// The one that a worker is at; what comes back with it has panicked.
+    pub(super) running: Option<Plain>,
+    /// Replies to those that are answered.
+    pub(super) news: Vec<(Place, Event)>,
+    /// Answers that may be kept, with their questions.
+    pub(super) found: Vec<(String, Value)>,
+    /// Those that take longer.
+    pub(super) unfinished: Vec<Unfinished>,
+}
+
+/// A question whose first slice was not enough.
+pub(super) struct Unfinished {
+    pub(super) place: Place,
+    pub(super) plan: Box<dyn AnyPlan>,
+    pub(super) job: Job,
+    /// What the slice took.
+    pub(super) cpu: Duration,
+}
+
+/// What the first slice of a job came to.
+pub(super) enum Begun {
+    Answered(Value),
+    Unfinished(Box<dyn AnyPlan>),
+}
+
+impl Begun {
+    /// Begins a job, and goes on within the budget.
+    ///
+    /// # Errors
+    /// What is wrong with the question.
+    pub(super) fn of(job: &Job, budget: Budget<'_>) -> Result<Self, Failure> {
+        if let Some(value) = job.brief() {
+            return Ok(Self::Answered(value));
+        }
+        let mut plan = job.plan()?;
+        Ok(match plan.advance(budget) {
+            Some(value) => Self::Answered(value),
+            None => Self::Unfinished(plan),
+        })
+    }
+}
+
+impl Batch {
+    pub(super) fn new(client: ClientId, name: Place, fresh: VecDeque<Plain>) -> Self {
+        Self {
+            client,
+            name,
+            running: None,
+            news: Vec::with_capacity(fresh.len()),
+            found: Vec::new(),
+            unfinished: Vec::new(),
+            fresh,
+        }
+    }
+
+    /// Begins the next question.
+    pub(super) fn begin(&mut self) -> Option<&Job> {
+        self.running = self.fresh.pop_front();
+        self.running.as_ref().map(|(_, job)| job)
+    }
+
+    /// Notes what the one that is running came to; `cpu` measures what it took.
+    pub(super) fn settle(&mut self, begun: Result<Begun, Failure>, cpu: impl FnOnce() -> Duration) {
+        let Some((place, job)) = self.running.take() else {
+            return;
+        };
+        let reply = match begun {
+            Err(failure) => Err(failure),
+            Ok(Begun::Answered(value)) => {
+                if job.is_kept {
+                    self.found.push((job.title().into_owned(), value.clone()));
+                }
+                Ok(value)
+            }
+            Ok(Begun::Unfinished(plan)) => {
+                let cpu = cpu();
+                return self.unfinished.push(Unfinished { place, plan, job, cpu });
+            }
+        };
+        self.news.push((place, Event::Final(reply)));
+    }
+
+    /// How many were begun.
+    pub(super) fn begun(&self) -> usize {
+        self.news.len() + self.unfinished.len() + usize::from(self.running.is_some())
+    }
+}
