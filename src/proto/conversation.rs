@@ -7,6 +7,7 @@ use super::reply::{Final, Interim};
 use super::{Manner, Tag, Value};
 use bytes::BytesMut;
 use dashu_int::ops::BitTest;
+use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
 
 /// Names a request of this conversation; never used twice.
@@ -25,10 +26,10 @@ pub struct Conversation {
     /// Requests whose replies keep their order; the first one's reply is not there yet.
     queue: VecDeque<Waiting>,
     /// Requests whose replies overtake.
-    free: HashMap<Place, Manner>,
+    free: FxHashMap<Place, Manner>,
     /// Where every tag stands, and which tag a request in the queue bears.
     tags: HashMap<Tag, Place>,
-    tagged: HashMap<Place, Tag>,
+    tagged: FxHashMap<Place, Tag>,
     /// Bytes of replies that are there and wait for an earlier one, about.
     held: usize,
 }
@@ -204,6 +205,10 @@ impl Conversation {
     }
 
     fn waiting(&mut self, place: Place) -> Option<&mut Waiting> {
+        // Most are answered in their order.
+        if self.queue.front()?.place == place {
+            return self.queue.front_mut();
+        }
         let index = self.queue.binary_search_by_key(&place, |waiting| waiting.place).ok()?;
         self.queue.get_mut(index)
     }
