@@ -1,4 +1,4 @@
-//! Primality of primes, which take the whole test: a word, a double word, and numbers of hundreds and thousands of digits.
+//! Primality of primes, which take the whole test: a word, a double word, and numbers of hundreds and thousands of digits; and of any numbers.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use primed::job::{IsPrime, Next, run_to_end};
@@ -13,6 +13,11 @@ fn isprime(criterion: &mut Criterion) {
     });
     group.bench_function("2^128 - 159", |bencher| {
         bencher.iter(|| is_prime_u128(black_box(u128::MAX - 158)))
+    });
+    // The golden ratio of 2^64 walks through all words.
+    let words = |index: u64| 10u64.pow(18) + (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 5);
+    group.bench_function("1000 numbers above 10^18", |bencher| {
+        bencher.iter(|| (0..1000).filter(|index| is_prime_u64(black_box(words(*index)))).count())
     });
     group.sample_size(10);
     let ten = Natural::from(10u8);

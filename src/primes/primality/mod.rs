@@ -14,15 +14,18 @@ use ring::{Montgomery, Ring};
 /// The primes below 64, as a bitmap.
 const SMALL: u64 = 0x28208a20a08a28ac;
 
-/// 3 5 7 11 13 17 19 23 29 31 37 41 43 47 53: the product of the odd primes up to 53, the most that a word holds.
-const SMALL_PRODUCT: u64 = 16_294_579_238_595_022_365;
+/// The odd primes whose product is the largest that a word holds.
+const DIVISORS: [u64; 15] = [3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53];
+
+/// The product of these.
+const PRODUCT: u64 = 16_294_579_238_595_022_365;
 
 /// Whether `n` is prime. Proved: no composite below 2^64 passes the Baillie-PSW test. A microsecond or less.
 pub fn is_prime_u64(n: u64) -> bool {
     if n < 64 {
         return SMALL >> n & 1 == 1;
     }
-    if n.is_multiple_of(2) || !coprime(n, SMALL_PRODUCT) {
+    if n.is_multiple_of(2) || has_divisor(n) {
         return false;
     }
     n < 59 * 59 || passes(&Montgomery::new(n))
@@ -34,7 +37,7 @@ pub fn is_prime_u128(n: u128) -> bool {
         Ok(n) => is_prime_u64(n),
         Err(_) => {
             // The remainder is below the product, so it fits a word.
-            n % 2 == 1 && coprime((n % u128::from(SMALL_PRODUCT)) as u64, SMALL_PRODUCT) && passes(&Montgomery::new(n))
+            n % 2 == 1 && !has_divisor((n % u128::from(PRODUCT)) as u64) && passes(&Montgomery::new(n))
         }
     }
 }
@@ -45,17 +48,9 @@ fn passes<R: Ring>(ring: &R) -> bool {
     matches!(test, Test::Done(true))
 }
 
-/// Whether `n` has no factor in common with the odd `m`.
-fn coprime(n: u64, m: u64) -> bool {
-    let (mut a, mut b) = (n, m);
-    while a != 0 {
-        a >>= a.trailing_zeros();
-        if a < b {
-            (a, b) = (b, a);
-        }
-        a -= b;
-    }
-    b == 1
+/// Whether one of [`DIVISORS`] divides `n`. They are constants: each division is a multiplication.
+fn has_divisor(n: u64) -> bool {
+    DIVISORS.iter().any(|p| n.is_multiple_of(*p))
 }
 
 #[cfg(test)]
