@@ -52,9 +52,6 @@ impl Begun {
     /// # Errors
     /// What is wrong with the question.
     pub(super) fn of(job: &Job, budget: Budget<'_>) -> Result<Self, Failure> {
-        if let Some(value) = job.brief() {
-            return Ok(Self::Answered(value));
-        }
         let mut plan = job.plan()?;
         Ok(match plan.advance(budget) {
             Some(value) => Self::Answered(value),

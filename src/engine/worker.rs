@@ -199,7 +199,11 @@ impl Handler<Run> for Worker {
 /// Begins questions of a batch while there is time. One that panics stays in the batch as the one that is running.
 fn answer(batch: &mut Batch, cancel: &AtomicBool, time: &mut Time<'_, impl Clock>) {
     while let Some(job) = batch.begin() {
-        let Ok(begun) = time.slice(EXPRESS_SLICE, cancel, |budget| Begun::of(job, budget)) else {
+        let begin = |budget: Budget<'_>| match job.brief() {
+            Some(value) => Ok(Begun::Answered(value)),
+            None => Begun::of(job, budget),
+        };
+        let Ok(begun) = time.slice(EXPRESS_SLICE, cancel, begin) else {
             return;
         };
         batch.settle(begun, || time.cpu());

@@ -4,7 +4,7 @@
 
 use super::{AnyPlan, Count, CountByPi, Factor, IsPrime, Next, Nth, Pi, Prev, Rows};
 use crate::primes::primality::is_prime_u64;
-use crate::primes::{Natural, known};
+use crate::primes::{Natural, known, rank};
 use crate::proto::Value;
 use dashu_int::ops::BitTest;
 use std::fmt;
@@ -64,11 +64,7 @@ impl Query {
             Self::Next(n) => known::next(small(n)?).map(Value::from),
             Self::Prev(n) => known::prev(small(n)?).map(Value::from),
             Self::Count { low, last, method } => match method {
-                Method::Auto if low > last => Some(Value::from(0)),
-                Method::Auto => {
-                    let below = low.checked_sub(1).map_or(Some(0), known::pi)?;
-                    known::pi(*last).map(|up_to| Value::from(up_to - below))
-                }
+                Method::Auto => count(*low, *last, known::pi).map(Value::from),
                 Method::Sieve => None,
             },
             Self::Primes { .. } | Self::Factor(_) => None,
@@ -77,12 +73,23 @@ impl Query {
 
     /// True if the answer takes a microsecond at the most: [`brief`](Self::brief) has it, and no plan is worth making.
     pub fn is_brief(&self) -> bool {
-        matches!(self, Self::IsPrime(n) if n.bit_len() <= 64)
+        match self {
+            Self::Nth(n) => *n <= rank::COUNT,
+            Self::Pi(x) => *x < rank::LIMIT,
+            Self::Count { last, method, .. } => *method == Method::Auto && *last < rank::LIMIT,
+            Self::IsPrime(n) => n.bit_len() <= 64,
+            _ => false,
+        }
     }
 
     /// The answer, if it takes a microsecond at the most.
     pub fn brief(&self) -> Option<Value> {
         match self {
+            Self::Nth(n) => rank::nth(*n).map(Value::from),
+            Self::Pi(x) => rank::pi(*x).map(Value::from),
+            Self::Count { low, last, method } if *method == Method::Auto => {
+                count(*low, *last, rank::pi).map(Value::from)
+            }
             Self::IsPrime(n) => u64::try_from(n).ok().map(|n| Value::Truth(is_prime_u64(n))),
             _ => None,
         }
@@ -114,6 +121,15 @@ impl Query {
             Self::Factor(n) => Box::new(Factor::new(n)),
         }
     }
+}
+
+/// How many primes lie in `low..=last`, by a function that counts those up to a number if it can.
+fn count(low: u64, last: u64, pi: fn(u64) -> Option<u64>) -> Option<u64> {
+    if low > last {
+        return Some(0);
+    }
+    let below = low.checked_sub(1).map_or(Some(0), pi)?;
+    pi(last).map(|up_to| up_to - below)
 }
 
 impl fmt::Display for Query {

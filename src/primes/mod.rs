@@ -13,6 +13,7 @@ pub mod nth_table;
 mod phi;
 pub mod pi;
 pub mod primality;
+pub mod rank;
 pub mod sieve;
 pub(crate) mod walk;
 pub mod wheel;
