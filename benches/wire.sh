@@ -16,6 +16,7 @@ declare -A pid address
 serve() {
     local name=$1
     shift
+    : >"$folder/$name"
     "$@" >"$folder/$name" 2>/dev/null &
     pid[$name]=$!
     pids+=($!)
