@@ -7,7 +7,7 @@
 use super::Shared;
 use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
-use super::pace::{LONGEST_TURN, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL, Waiting};
+use super::pace::{Busy, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL, Waiting, turn_length};
 use super::repeats::Repeats;
 use crate::engine::{Ask, Cancel, ClientId, Event, Grant, Leave, News, Order, Place, Plain, Submit, Work};
 use crate::job::Job;
@@ -31,8 +31,10 @@ const FIRST_REPLIES_BYTES: usize = 1 << 10;
 const ROWS_GRANTED: usize = 64;
 /// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
 const MAX_STREAMS: usize = 2;
-/// Requests taken in between two looks at the clock.
+/// Requests taken in between two looks at the clock, unless one of them is long or wrong.
 const LOOK_EVERY: usize = 32;
+/// More bytes make a long request.
+const LONG_LINE: usize = 256;
 
 thread_local! {
     /// What the sessions of a thread are asked over and over.
@@ -67,6 +69,8 @@ pub struct Session {
     answered: u64,
     failed: u64,
     phase: Phase,
+    /// There is more to do than a turn allows.
+    busy: Option<Busy>,
     is_draining: bool,
     is_watching: bool,
     /// Since when the client owes us the rest of a line.
@@ -127,6 +131,7 @@ impl Session {
             answered: 0,
             failed: 0,
             phase: Phase::Open,
+            busy: None,
             is_draining: false,
             is_watching: false,
             line_since: None,
@@ -141,11 +146,12 @@ impl Session {
         let mut time = TurnTime::default();
         let mut reads = 0;
         let mut waits_for_input = false;
+        let mut has_more = false;
         while self.may_read() {
             // The clock is not asked for a lone request, which takes two reads.
             let is_over = (self.is_behind && reads > 0) || (reads > 1 && time.is_over());
             if reads == MAX_READS || is_over {
-                task.waker().wake_by_ref();
+                has_more = true;
                 break;
             }
             reads += 1;
@@ -164,10 +170,13 @@ impl Session {
         if let Poll::Ready(result) = self.poll_write(task) {
             result?;
             self.grant_rows();
-            if self.may_read() && !waits_for_input {
-                // Reading had stopped because too much was unsent: no news of the socket would wake us.
-                task.waker().wake_by_ref();
-            }
+            // Reading had stopped because too much was unsent: no news of the socket would wake us.
+            has_more |= self.may_read() && !waits_for_input;
+        }
+        if has_more {
+            self.busy.get_or_insert_with(Busy::new).wait(task);
+        } else {
+            self.busy = None;
         }
         self.poll_close(task)?;
         self.keep_time(context);
@@ -187,44 +196,53 @@ impl Session {
         context: &mut Context<Self>,
         task: &mut std::task::Context<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_behind {
+            let mut lines = std::mem::take(&mut self.unread);
+            self.take_in(&mut lines, true, time, context);
+            if self.phase == Phase::Open && !lines.is_empty() {
+                self.unread = lines;
+            }
+            return Poll::Ready(Ok(()));
+        }
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.extend_from_slice(&self.unread);
-            if !self.is_behind {
-                self.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
-            }
-            self.is_behind = REPEATS.with_borrow_mut(|repeats| self.decode(scratch, repeats, time, context));
-            if self.input_ended && !self.is_behind {
-                self.phase = Phase::Finishing { input_ended: true };
-            }
-            if self.phase != Phase::Open {
+            self.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
+            let begins_a_line = self.unread.is_empty();
+            self.take_in(scratch, begins_a_line, time, context);
+            if self.phase != Phase::Open || (scratch.is_empty() && !self.unread.is_empty()) {
                 self.unread = BytesMut::new();
-                self.line_since = None;
-                return Poll::Ready(Ok(()));
-            }
-            let is_within_line = !self.is_behind && (!scratch.is_empty() || self.codec.is_skipping());
-            self.line_since = is_within_line.then(|| self.line_since.unwrap_or_else(Instant::now));
-            if !scratch.is_empty() {
+            } else if !scratch.is_empty() {
                 self.unread.clear();
                 self.unread.extend_from_slice(scratch);
-            } else if !self.unread.is_empty() {
-                self.unread = BytesMut::new();
             }
             Poll::Ready(Ok(()))
         })
     }
 
+    /// Takes in the lines that are complete, as far as there is time, and notes how the session stands then.
+    fn take_in(&mut self, lines: &mut BytesMut, begins_a_line: bool, time: &mut TurnTime, context: &mut Context<Self>) {
+        self.is_behind = REPEATS.with_borrow_mut(|repeats| self.decode(lines, begins_a_line, repeats, time, context));
+        if self.input_ended && !self.is_behind {
+            self.phase = Phase::Finishing { input_ended: true };
+        }
+        let is_within_line =
+            self.phase == Phase::Open && !self.is_behind && (!lines.is_empty() || self.codec.is_skipping());
+        self.line_since = is_within_line.then(|| self.line_since.unwrap_or_else(Instant::now));
+    }
+
     /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
     fn decode(
         &mut self,
-        scratch: &mut BytesMut,
+        lines: &mut BytesMut,
+        begins_a_line: bool,
         repeats: &mut Repeats<Shared>,
         time: &mut TurnTime,
         context: &mut Context<Self>,
     ) -> bool {
         repeats.belong_to(&self.shared);
         // Not in the middle of a request that began in an earlier read, which only the codec can end.
-        let may_repeat = self.unread.is_empty() && !self.is_draining;
+        let may_repeat = begins_a_line && !self.is_draining;
         let mut taken = 0;
         let mut used = 0;
         let is_behind = loop {
@@ -240,27 +258,31 @@ impl Session {
             taken += 1;
             // Replies wait for those before them; and what is skipped is no question, whatever it looks like.
             let may_repeat = may_repeat && self.conversation.in_flight() == 0 && !self.codec.is_skipping();
-            if may_repeat && let Some((length, reply)) = repeats.find(&scratch[used..]) {
+            if may_repeat && let Some((length, reply)) = repeats.find(&lines[used..]) {
                 used += length;
                 self.make_room();
                 self.unsent.extend_from_slice(reply);
                 self.count(true);
                 continue;
             }
-            let (begins, unsent_before) = (used, self.unsent.len());
+            let (begins, unsent_before, failed_before) = (used, self.unsent.len(), self.failed);
             self.said_a_constant = false;
-            let (more, frame) = self.codec.next(&scratch[used..], self.input_ended);
+            let (more, frame) = self.codec.next(&lines[used..], self.input_ended);
             used += more;
             let Some(frame) = frame else {
                 break false;
             };
             self.line_since = None;
             self.take_frame(frame, context);
+            if more > LONG_LINE || self.failed > failed_before {
+                // It may have cost as much as many others.
+                taken = LOOK_EVERY;
+            }
             if may_repeat && self.said_a_constant {
-                repeats.keep(&scratch[begins..used], &self.unsent[unsent_before..]);
+                repeats.keep(&lines[begins..used], &self.unsent[unsent_before..]);
             }
         };
-        scratch.advance(used);
+        lines.advance(used);
         is_behind
     }
 
@@ -594,7 +616,7 @@ struct TurnTime(Option<Instant>);
 
 impl TurnTime {
     fn is_over(&mut self) -> bool {
-        self.0.get_or_insert_with(Instant::now).elapsed() >= LONGEST_TURN
+        self.0.get_or_insert_with(Instant::now).elapsed() >= turn_length()
     }
 }
 

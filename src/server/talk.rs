@@ -4,7 +4,7 @@
 //! and give their replies in order. Knows no protocol and no plan.
 
 use super::accepted::{Accepted, Finish};
-use super::pace::{LONGEST_TURN, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL, Waiting};
+use super::pace::{Busy, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL, Waiting, turn_length};
 use super::protocol::{Answer, Protocol};
 use actix::prelude::*;
 use bytes::{Buf, BytesMut};
@@ -32,6 +32,8 @@ pub struct Talk<P: Protocol> {
     incoming: BytesMut,
     /// There may be a whole frame in `incoming` that a limit kept from being taken in.
     is_behind: bool,
+    /// There is more to do than a turn allows.
+    busy: Option<Busy>,
     input_ended: bool,
     answers: FuturesOrdered<Answering<P>>,
     unsent: BytesMut,
@@ -72,6 +74,7 @@ impl<P: Protocol> Talk<P> {
             answers: FuturesOrdered::new(),
             unsent: BytesMut::new(),
             phase: Phase::Open,
+            busy: None,
             is_draining: false,
             frame_since: None,
             unsent_since: None,
@@ -82,7 +85,8 @@ impl<P: Protocol> Talk<P> {
 
     /// Everything that can be done now: answer, write, read, until nothing moves.
     fn turn(&mut self, task: &mut Task<'_>) -> io::Result<()> {
-        let end = Instant::now() + LONGEST_TURN;
+        let end = Instant::now() + turn_length();
+        let mut is_over = false;
         loop {
             let mut has_moved = self.take_answers(task, end)?;
             has_moved |= self.write(task)?;
@@ -91,9 +95,13 @@ impl<P: Protocol> Talk<P> {
                 break;
             }
             if Instant::now() >= end {
-                task.waker().wake_by_ref();
+                is_over = true;
+                self.busy.get_or_insert_with(Busy::new).wait(task);
                 break;
             }
+        }
+        if !is_over {
+            self.busy = None;
         }
         self.close(task)?;
         self.keep_time(task)

@@ -61,6 +61,7 @@ impl Registry {
             .verbs()
             // Most need not be compared letter by letter: whoever floods with rubbish should not cost much.
             .filter(|verb| verb.name().len().abs_diff(lower.len()) <= 2)
+            .filter(|verb| (letters(verb.name()) ^ letters(&lower)).count_ones() <= 4)
             .map(|verb| (strsim::damerau_levenshtein(&lower, verb.name()), verb.name()))
             .filter(|(distance, known)| *distance <= 2 && *distance < known.len())
             .min();
@@ -70,6 +71,11 @@ impl Registry {
         };
         Failure::new(Code::UnknownVerb, format!("no verb '{}'; {hint}", shortened(name)))
     }
+}
+
+/// Which letters a name has, a bit each, more or less. A typing error changes two of them at the most.
+fn letters(name: &str) -> u64 {
+    name.bytes().fold(0, |letters, byte| letters | 1 << (byte % 64))
 }
 
 impl fmt::Debug for Registry {
