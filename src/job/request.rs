@@ -3,7 +3,7 @@
 use super::{AnyPlan, Damaged, Plan, Query, restore};
 use crate::proto::{Failure, Value};
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// Work that was asked for and is not begun.
 pub struct Job {
@@ -74,7 +74,11 @@ impl Job {
     /// asked. Two jobs of one title have the same answer.
     pub fn title(&self) -> Cow<'_, str> {
         match &self.question {
-            Question::Query(query) => query.to_string().into(),
+            Question::Query(query) => {
+                let mut title = String::with_capacity(query.title_bytes());
+                write!(title, "{query}").expect("a string takes what is written");
+                title.into()
+            }
             Question::Own { title, .. } => title.into(),
         }
     }

@@ -1,6 +1,6 @@
 //! Batches in the table: taken in, handed out, taken back. What is still unanswered then becomes a job, or waits for another turn.
 
-use super::admission::MAX_TITLE_BYTES;
+use super::admission::Beside;
 use super::lanes::Turn;
 use super::waiters::{Holder, Waiter};
 use super::{Ask, Entry, Event, Order, Place, Stage, Table};
@@ -71,25 +71,7 @@ impl Table {
     pub(in crate::engine) fn submit_plain(&mut self, client: ClientId, questions: Vec<Plain>, now: Instant) {
         self.now = now;
         let (twins, questions) = self.without_twins(questions);
-        let titles = titles_of(questions.iter());
-        let held = self.held.get(&client).copied().unwrap_or_default() + questions.len();
-        let is_room = !self.is_draining
-            && held <= self.policy.max_jobs_per_client
-            && self.len() + questions.len() <= self.policy.max_jobs
-            && self.titles + titles <= MAX_TITLE_BYTES;
-        let by_itself = if is_room {
-            if !questions.is_empty() {
-                self.held.insert(client, held);
-                self.titles += titles;
-                self.next_id += 1;
-                self.wait_in_batch(client, self.next_id - 1, titles, now, questions.into());
-            }
-            twins
-        } else {
-            // Some are refused, and each is told why.
-            twins.into_iter().chain(questions).collect()
-        };
-        for (place, job) in by_itself {
+        for (place, job) in twins {
             let order = Order {
                 place,
                 ask: Ask::Answer(job.into()),
@@ -98,6 +80,26 @@ impl Table {
                 rows: 0,
             };
             self.submit(client, order, now);
+        }
+        let (mut all, mut refused) = (Beside::default(), Vec::new());
+        let mut admitted = VecDeque::with_capacity(questions.len());
+        for (place, job) in questions {
+            let title = job.title_bytes();
+            match self.admit(client, Some(title), all) {
+                Ok(()) => {
+                    all.questions += 1;
+                    all.titles += title;
+                    admitted.push_back((place, job));
+                }
+                Err(failure) => refused.push((place, Event::Final(Err(failure)))),
+            }
+        }
+        self.outbox.push_all(client, refused);
+        if !admitted.is_empty() {
+            *self.held.entry(client).or_default() += all.questions;
+            self.titles += all.titles;
+            self.next_id += 1;
+            self.wait_in_batch(client, self.next_id - 1, all.titles, now, admitted);
         }
     }
 

@@ -16,8 +16,10 @@ impl Outbox {
     }
 
     pub(super) fn push_all(&mut self, client: ClientId, events: Vec<(Place, Event)>) {
-        if !events.is_empty() {
-            self.0.push((client, events));
+        match self.0.last_mut() {
+            _ if events.is_empty() => {}
+            Some((last, earlier)) if *last == client => earlier.extend(events),
+            _ => self.0.push((client, events)),
         }
     }
 
