@@ -31,6 +31,8 @@ const FIRST_REPLIES_BYTES: usize = 1 << 10;
 const ROWS_GRANTED: usize = 64;
 /// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
 const MAX_STREAMS: usize = 2;
+/// Requests that a session with all its places taken still hears, if they are to stop another.
+const MAX_CANCELS: usize = 16;
 /// Requests taken in between two looks at the clock, unless one of them is long or wrong.
 const LOOK_EVERY: usize = 32;
 /// More bytes make a long request.
@@ -183,10 +185,19 @@ impl Session {
         Ok(())
     }
 
-    fn may_read(&self) -> bool {
+    /// Whether it may look at what comes next. With as many requests under way as it may have, it takes only what stops one of them.
+    fn may_look(&self) -> bool {
         self.phase == Phase::Open
             && self.unsent.len() + self.conversation.held_bytes() < self.shared.limits.max_unsent_bytes
-            && self.conversation.in_flight() < self.shared.limits.max_in_flight
+            && self.conversation.in_flight() < self.shared.limits.max_in_flight + MAX_CANCELS
+    }
+
+    fn is_full(&self) -> bool {
+        self.conversation.in_flight() >= self.shared.limits.max_in_flight
+    }
+
+    fn may_read(&self) -> bool {
+        self.may_look() && !(self.is_full() && self.is_behind)
     }
 
     /// Reads once, unless lines are left from the last time, and takes in the lines that are complete.
@@ -246,8 +257,8 @@ impl Session {
         let mut taken = 0;
         let mut used = 0;
         let is_behind = loop {
-            if !self.may_read() {
-                break self.phase == Phase::Open;
+            if !self.may_look() {
+                break self.phase == Phase::Open && used < lines.len();
             }
             if taken == LOOK_EVERY {
                 if time.is_over() {
@@ -272,6 +283,14 @@ impl Session {
             let Some(frame) = frame else {
                 break false;
             };
+            if self.is_full()
+                && let Frame::Request(request) = &frame
+                && !self.is_to_stop_another(request)
+            {
+                // It waits for room.
+                used = begins;
+                break true;
+            }
             self.line_since = None;
             self.take_frame(frame, context);
             if more > LONG_LINE || self.failed > failed_before {
@@ -284,6 +303,11 @@ impl Session {
         };
         lines.advance(used);
         is_behind
+    }
+
+    fn is_to_stop_another(&self, request: &Request<'_>) -> bool {
+        let called = self.shared.registry.call(request, &self.shared.facts);
+        matches!(called, Ok((Step::Cancel(_) | Step::Ask(Ask::Cancel(_)), _)))
     }
 
     fn take_frame(&mut self, frame: Frame<'_>, context: &mut Context<Self>) {

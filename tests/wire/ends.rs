@@ -87,6 +87,30 @@ fn a_client_that_dribbles_or_rests_for_too_long_is_closed_and_a_busy_one_is_not(
 }
 
 #[test]
+fn who_has_all_its_places_taken_can_still_cancel() {
+    let limits = Limits {
+        max_in_flight: 3,
+        ..Limits::default()
+    };
+    let daemon = start(Daemon::new().limits(limits));
+    let mut client = Client::connect(&daemon);
+    client.send("submit pi 1e19\n");
+    assert_eq!(client.line().as_deref(), Some("OK job=1"));
+    client.send("@a pi 1e18\n@b result 1\n@c pi 3e18\n");
+    until("all places are taken", || info(&daemon, "jobs") == 3);
+    client.send("@d cancel @a\n@e ping\n");
+    let mut said: Vec<String> = (0..3).map(|_| client.line().expect("it goes on")).collect();
+    said.sort();
+    assert_eq!(said, ["@a ERR cancelled :cancelled as asked", "@d OK", "@e OK pong"]);
+    client.send("@f pi 4e18\n@g cancel 1\n@h ping\n");
+    let mut said: Vec<String> = (0..3).map(|_| client.line().expect("it goes on")).collect();
+    said.sort();
+    assert_eq!(said, ["@b ERR cancelled :job 1 was cancelled", "@g OK", "@h OK pong"]);
+    drop(client);
+    until("its work ends", || info(&daemon, "jobs") == 0);
+}
+
+#[test]
 fn one_connection_too_many_is_told_so() {
     let limits = Limits {
         max_connections: 2,
