@@ -123,7 +123,7 @@ fn a_wrong_setting_is_blamed_on_whoever_made_it() {
         ),
         (
             "max-jobs = -3",
-            "FILE:1: invalid value '-3' for 'max-jobs': invalid digit found in string",
+            "FILE:1: invalid value '-3' for 'max-jobs': write a whole number",
         ),
         (
             "#\ndrain-limit = 3",
@@ -146,7 +146,7 @@ fn a_wrong_setting_is_blamed_on_whoever_made_it() {
     let said = refused("", &[], &[("PRIMED_MAX_LINE", "x")]);
     assert_eq!(
         said,
-        "primed: invalid value 'x' for '$PRIMED_MAX_LINE': invalid digit found in string\n"
+        "primed: invalid value 'x' for '$PRIMED_MAX_LINE': write a whole number\n"
     );
     let said = refused("", &["--max-line", "x"], &[("PRIMED_MAX_LINE", "y")]);
     assert!(

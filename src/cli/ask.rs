@@ -1,5 +1,6 @@
 //! `primed ask`: one question, the lines of standard input, or a prompt.
 
+use super::address;
 use super::connect::connect;
 use super::print::Printer;
 use super::prompt;
@@ -13,10 +14,10 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub(super) struct Ask {
     /// Where the daemon listens
-    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_CONNECT", default_value_t = super::DEFAULT_ADDRESS)]
+    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_CONNECT", value_parser = address::read, default_value_t = super::DEFAULT_ADDRESS)]
     connect: SocketAddr,
     /// The question, as one argument or several; none: standard input, or a prompt at a terminal
-    #[arg(value_name = "REQUEST")]
+    #[arg(value_name = "REQUEST", allow_negative_numbers = true)]
     request: Vec<String>,
 }
 

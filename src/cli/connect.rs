@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// Says how to start a daemon if none can be reached.
 pub(super) fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
-    let refused = || format!("cannot reach a daemon at {address}; start one with 'primed serve'");
+    let refused = || format!("cannot reach a daemon at {address} (start one with 'primed serve')");
     let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(refused)?;
     stream.set_nodelay(true)?;
     Ok(stream)

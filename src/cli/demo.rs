@@ -2,6 +2,7 @@
 //!
 //! On a single event loop the short answers stop when the first long question arrives. Here they must not.
 
+use super::count;
 use crate::Daemon;
 use crate::engine::Policy;
 use hdrhistogram::Histogram;
@@ -14,21 +15,21 @@ use std::time::{Duration, Instant};
 /// Seconds before the long questions.
 const QUIET_SECONDS: usize = 3;
 /// The bar of the first second; the others are drawn to its scale.
-const FIRST_BAR: f64 = 20.0;
+const FIRST_BAR: f64 = 15.0;
 /// The widest bar that fits beside the figures.
-const LONGEST_BAR: usize = 60;
+const LONGEST_BAR: usize = 46;
 
 /// The arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::positive)]
     workers: Option<NonZeroUsize>,
     /// Seconds with long questions
-    #[arg(long, value_name = "N", default_value = "7")]
+    #[arg(long, value_name = "N", default_value = "7", value_parser = count::positive)]
     seconds: NonZeroUsize,
     /// The short question
-    #[arg(value_name = "REQUEST", default_value = "1")]
+    #[arg(value_name = "REQUEST", default_value = "1", allow_negative_numbers = true)]
     request: Vec<String>,
 }
 
@@ -55,7 +56,7 @@ impl Demo {
             .spawn()?;
         let address = daemon.addresses()[0];
         println!(
-            "a daemon on {address} with {workers} workers; one client asks '{question}', waits for the answer, asks again"
+            "a daemon on {address} with {workers} workers;\none client asks '{question}', waits for the answer, asks again"
         );
         println!("{:>6} {:>12} {:>10}", "second", "requests/s", "p99");
         let seconds = QUIET_SECONDS + self.seconds.get();

@@ -1,5 +1,6 @@
 //! `primed eval`: the same engine in this process, no socket. For scripts, and for whole-process comparisons.
 
+use super::count;
 use super::print::Printer;
 use crate::client::Heard;
 use crate::engine::{Ask, Event, Grant, News, Order, Policy, Scheduler, Submit, Work};
@@ -25,10 +26,10 @@ const ROWS: usize = 256;
 #[derive(Debug, clap::Args)]
 pub(super) struct Eval {
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::positive)]
     workers: Option<NonZeroUsize>,
     /// The question, as one argument or several: pi 1e12
-    #[arg(required = true, value_name = "REQUEST")]
+    #[arg(required = true, value_name = "REQUEST", allow_negative_numbers = true)]
     request: Vec<String>,
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
 
+mod address;
 mod ask;
 mod bench;
 mod connect;
+mod count;
 mod demo;
 mod descriptors;
 mod eval;
@@ -13,7 +15,7 @@ mod prompt;
 mod serve;
 mod settings;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use settings::{Refusal, Settings};
 use std::ffi::OsString;
@@ -34,11 +36,11 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  primed serve &                          start the daemon on 127.0.0.1:7919
-  printf '100000\\n' | nc -N 127.0.0.1 7919   the 100000th prime
-  primed ask pi 1e12                      ask the daemon
-  primed ask                              a prompt; 'help' there teaches the protocol
-  primed eval factor 2^101-1              the same engine without a daemon";
+  primed serve &                             start the daemon on 127.0.0.1:7919
+  printf '100000\\n' | nc -N 127.0.0.1 7919  the 100000th prime
+  primed ask pi 1e12                         ask the daemon
+  primed ask                                 a prompt; 'help' there teaches it
+  primed eval factor 2^101-1                 the same engine without a daemon";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
@@ -61,7 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .and_then(|settings| Ok((Cli::from_arg_matches(&settings.matches)?, settings)));
     let (cli, settings) = match read {
         Ok(read) => read,
-        Err(Refusal::Arguments(error)) => return refuse(&error),
+        Err(Refusal::Arguments(error)) => return refuse(&error, &arguments),
         Err(Refusal::Setting(what)) => {
             complain(format_args!("primed: {what}"));
             return ExitCode::from(2);
@@ -85,8 +87,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// Help and version go where they are wanted; a mistake is one line.
-fn refuse(error: &clap::Error) -> ExitCode {
+/// Help and version go where they are wanted; a mistake is one line, and says what to do next.
+fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = error.print();
@@ -97,12 +99,36 @@ fn refuse(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            complain(format_args!(
-                "primed: {}; try 'primed --help'",
-                settings::in_one_line(error)
-            ));
+            let next = match suggestion(error) {
+                Some(word) => format!("did you mean '{word}'?"),
+                None => format!("try '{} --help'", command_line(arguments)),
+            };
+            complain(format_args!("primed: {}; {next}", settings::in_one_line(error)));
             ExitCode::from(2)
         }
+    }
+}
+
+/// What was probably meant.
+fn suggestion(error: &clap::Error) -> Option<String> {
+    let kinds = [
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedValue,
+    ];
+    kinds.into_iter().find_map(|kind| match error.get(kind)? {
+        ContextValue::String(word) => Some(word.clone()),
+        ContextValue::Strings(words) => words.first().cloned(),
+        _ => None,
+    })
+}
+
+/// `primed`, with the subcommand that was asked for, if there is such a one.
+fn command_line(arguments: &[OsString]) -> String {
+    let named = arguments.get(1).and_then(|word| word.to_str());
+    match named.filter(|name| Cli::command().find_subcommand(name).is_some()) {
+        Some(name) => format!("primed {name}"),
+        None => "primed".into(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
-use super::descriptors;
-use crate::Daemon;
+use super::{address, count, descriptors};
 use crate::daemon::Signals;
 use crate::engine::Policy;
 use crate::server::Limits;
-use std::io::{IsTerminal, Write};
+use crate::{Daemon, StartError};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -17,13 +17,13 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     /// Address to listen on; may be given several times
-    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_delimiter = ',', default_values_t = [super::DEFAULT_ADDRESS])]
+    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read, value_delimiter = ',', default_values_t = [super::DEFAULT_ADDRESS])]
     listen: Vec<SocketAddr>,
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N", env = "PRIMED_WORKERS")]
+    #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = count::positive)]
     workers: Option<NonZeroUsize>,
     /// Threads that serve connections
-    #[arg(long, value_name = "N", env = "PRIMED_IO_THREADS", default_value = "1")]
+    #[arg(long, value_name = "N", env = "PRIMED_IO_THREADS", default_value = "1", value_parser = count::positive)]
     io_threads: NonZeroUsize,
     /// How long accepted work may go on after the first Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = humantime::parse_duration)]
@@ -46,25 +46,25 @@ pub(super) struct Serve {
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
     /// Connections at once; one more is told 'busy'
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", default_value = "20000")]
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", default_value = "20000", value_parser = count::any)]
     max_connections: usize,
     /// Requests of one connection under way; then it is not read until some are answered
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_IN_FLIGHT", default_value = "1024")]
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_IN_FLIGHT", default_value = "1024", value_parser = count::positive)]
     max_in_flight: NonZeroUsize,
     /// Jobs queued and running; one more is 'busy'
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS", default_value = "20000")]
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS", default_value = "20000", value_parser = count::any)]
     max_jobs: usize,
     /// The same for one client
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "2000")]
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "2000", value_parser = count::any)]
     max_jobs_per_client: usize,
     /// Memory for long jobs together; one that needs more is 'too-big', one that must wait for it is parked
     #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     max_memory_mib: u64,
     /// The longest line; a longer one is 'line-too-long'
-    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384")]
+    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384", value_parser = count::any)]
     max_line: usize,
     /// Replies that a client has not taken; then it is not read until it takes some
-    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_UNSENT", default_value = "65536")]
+    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_UNSENT", default_value = "65536", value_parser = count::positive)]
     max_unsent: NonZeroUsize,
     /// How long a client may take to complete a line, or to take any of its replies
     #[arg(long, value_name = "TIME", env = "PRIMED_STALL_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
@@ -73,7 +73,7 @@ struct LimitFlags {
     #[arg(long, value_name = "TIME", env = "PRIMED_IDLE_TIMEOUT", value_parser = humantime::parse_duration)]
     idle_timeout: Option<Duration>,
     /// Submitted jobs that are remembered after they have ended
-    #[arg(long, value_name = "N", env = "PRIMED_KEEP_FINISHED", default_value = "1000")]
+    #[arg(long, value_name = "N", env = "PRIMED_KEEP_FINISHED", default_value = "1000", value_parser = count::any)]
     keep_finished: usize,
     /// How long they are remembered
     #[arg(long, value_name = "TIME", env = "PRIMED_KEEP_FINISHED_FOR", default_value = "1h", value_parser = humantime::parse_duration)]
@@ -145,7 +145,7 @@ impl Serve {
 
 async fn serve(daemon: Daemon, drain_limit: Duration) -> anyhow::Result<ExitCode> {
     let signals = Signals::new()?;
-    let running = daemon.start().await?;
+    let running = daemon.start().await.map_err(advise)?;
     announce(running.addresses());
     tracing::info!(addresses = ?running.addresses(), workers = running.workers(), "listening");
     let finished = signals.end(running, drain_limit).await;
@@ -154,6 +154,19 @@ async fn serve(daemon: Daemon, drain_limit: Duration) -> anyhow::Result<ExitCode
         false => tracing::warn!("the drain limit passed; the rest was cancelled"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What to do about an address that cannot be had.
+fn advise(error: StartError) -> anyhow::Error {
+    let StartError::Listen { address, source } = error else {
+        return error.into();
+    };
+    let advice = match source.kind() {
+        ErrorKind::AddrInUse => "another daemon may be there: stop it, or choose another address with --listen",
+        ErrorKind::AddrNotAvailable => "this machine has no such address: choose another with --listen",
+        _ => "choose another address with --listen",
+    };
+    anyhow::anyhow!("cannot listen on {address}: {source}; {advice}")
 }
 
 /// One line: where it listens, and how to ask.

@@ -36,7 +36,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 #[non_exhaustive]
 pub enum StartError {
     /// A listening address cannot be had.
-    #[error("cannot listen on {address}; another daemon may be there: stop it or choose another with --listen")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,

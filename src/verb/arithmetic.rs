@@ -98,7 +98,8 @@ const VERBS: [Arithmetic; 8] = [
         usage: "pi X",
         about: "how many primes there are up to X",
         details: &[
-            "X is below 2^64. It is counted by Gourdon's method, on all cores, without sieving up to X.",
+            "X is below 2^64. It is counted by Gourdon's method, on all cores,",
+            "without sieving up to X.",
             "pi 1e12 -> OK 37607912018",
         ],
         read: Read::AtOnce(|call| {
@@ -131,9 +132,10 @@ const VERBS: [Arithmetic; 8] = [
     Arithmetic {
         name: "primes",
         usage: "primes A B",
-        about: "the primes in A..B as rows, B not included; then how many",
+        about: "the primes in A..B as rows, then how many",
         details: &[
-            "Rows begin with '=' and hold up to 64 primes each. The range may be as long as you like: they come as fast as you read.",
+            "B is not included. Rows begin with '=' and hold up to 64 primes each. The range",
+            "may be as long as you like: rows come as fast as you read.",
             "primes 100 110 -> = 101 103 107 109",
             "                  OK 4",
         ],
@@ -148,8 +150,8 @@ const VERBS: [Arithmetic; 8] = [
         usage: "isprime N",
         about: "yes or no",
         details: &[
-            "N may have up to 10000 digits. Below 2^64 the answer is proven; above, it is the Baillie-PSW test, to which",
-            "no exception is known.",
+            "N may have up to 10000 digits. Below 2^64 the answer is proven; above, it is",
+            "the Baillie-PSW test, to which no exception is known.",
             "isprime 2^127-1 -> OK yes",
         ],
         read: Read::Number(|_, n| Ok(Query::IsPrime(n))),
@@ -176,7 +178,7 @@ const VERBS: [Arithmetic; 8] = [
     Arithmetic {
         name: "factor",
         usage: "factor N",
-        about: "the prime factors of N, ascending, each as often as it divides N",
+        about: "its prime factors, ascending, with repetitions",
         details: &["N is from 1 to 2^128-1.", "factor 360 -> OK 2 2 2 3 3 5"],
         read: Read::AtOnce(|call| {
             call.only(1, &[])?;

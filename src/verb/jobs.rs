@@ -39,7 +39,8 @@ impl Verb for Submit {
 
     fn details(&self) -> &'static [&'static str] {
         &[
-            "The job goes on when you hang up. deadline= is the job's own. Its answer is kept for a while.",
+            "The job goes on when you hang up. deadline= is the job's own.",
+            "Its answer is kept for a while.",
             "submit pi 1e18 -> OK job=7",
             "watch 7, result 7, cancel 7, jobs",
         ]
@@ -71,7 +72,7 @@ impl Verb for Watch {
     }
 
     fn about(&self) -> &'static str {
-        "progress of a submitted job every second, then its answer"
+        "a job's progress every second, then its answer"
     }
 
     fn details(&self) -> &'static [&'static str] {
@@ -124,8 +125,9 @@ impl Verb for Jobs {
 
     fn details(&self) -> &'static [&'static str] {
         &[
-            "id=- is a question that somebody waits for. owner is a connection. state is queued, parked (waits for memory), running,",
-            "done, or the code of the error that ended it.",
+            "id=- is a question that somebody waits for. owner is a connection. state is",
+            "queued, parked (waits for memory), running, done, or the code of the error",
+            "that ended it.",
         ]
     }
 
@@ -152,7 +154,7 @@ impl Verb for Cancel {
 
     fn details(&self) -> &'static [&'static str] {
         &[
-            "What is cancelled gets ERR cancelled, and its CPU is free within a few milliseconds.",
+            "What is cancelled gets ERR cancelled; its CPU is free within milliseconds.",
             "@a pi 1e18",
             "cancel @a",
         ]

@@ -45,7 +45,7 @@ impl Verb for Quit {
     }
 
     fn about(&self) -> &'static str {
-        "answers what is under way, says goodbye and closes"
+        "answers what is under way, then closes"
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
@@ -66,7 +66,7 @@ impl Verb for Help {
     }
 
     fn about(&self) -> &'static str {
-        "this page, or more about a verb; 'help errors' lists the error codes"
+        "this page, or more about a verb"
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
@@ -83,7 +83,7 @@ impl Verb for Help {
 }
 
 fn row(left: &str, right: &str) -> String {
-    format!("{left:<32} {right}")
+    format!("{left:<29} {right}")
 }
 
 fn overview(registry: &Registry) -> Vec<String> {
@@ -94,18 +94,16 @@ fn overview(registry: &Registry) -> Vec<String> {
             ", the prime daemon. One line asks; the line OK or ERR answers."
         )
         .into(),
-        row(
-            "100000",
-            "only a number: the 100000th prime, answered by the bare number",
-        ),
+        row("100000", "the 100000th prime, answered by a bare number"),
     ];
     rows.extend(registry.verbs().map(|verb| row(verb.usage(), verb.about())));
     rows.extend(
         [
             "Numbers are written 1000000, 1_000_000, 1e6, 10**6 or 2^127-1.",
-            "Every question takes deadline=5s (stop it then) and progress=1s (say how far it is).",
-            "@NAME before a question names it: '@a pi 1e16'. Its reply bears the name and may overtake others.",
-            "Lines that begin with '*' tell progress and with '=' are rows; the last line of a reply is OK or ERR.",
+            "Every question takes deadline=5s (stop then), progress=1s (say how far it is).",
+            "@NAME before a question names it, as in '@a pi 1e16': its reply bears the name,",
+            "and may overtake others.",
+            "Lines that begin with '*' tell progress, with '=' are rows; OK or ERR is the end.",
             "Clients of Redis may ask on this port too: docs/protocol.md says how.",
             "'help pi' tells more about pi, 'help errors' what the error codes mean.",
         ]
@@ -173,5 +171,21 @@ impl Verb for Info {
             facts.extend(figures.map(|(key, figure)| (name(key), figure.load(Relaxed).to_string())));
         }
         Ok(Step::Answer(Value::Facts(facts)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_help_fits_a_terminal() {
+        let registry = Registry::default();
+        let mut rows = overview(&registry);
+        rows.extend(registry.verbs().flat_map(about));
+        rows.extend(errors());
+        for row in rows {
+            assert!("= ".len() + row.len() <= 80, "{} characters: {row}", row.len());
+        }
     }
 }

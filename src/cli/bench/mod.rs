@@ -11,7 +11,7 @@ mod tally;
 mod timer;
 
 use super::connect::connect;
-use super::descriptors;
+use super::{address, count, descriptors};
 use crate::Daemon;
 use crate::daemon::Handle;
 use crate::proto::parse_number;
@@ -39,13 +39,13 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Bench {
     /// A server to load, instead of a daemon in this process; several addresses share the connections
-    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address::read, value_delimiter = ',')]
     connect: Vec<SocketAddr>,
     /// How many connections
-    #[arg(short, long, value_name = "N", default_value = "50")]
+    #[arg(short, long, value_name = "N", default_value = "50", value_parser = count::positive)]
     connections: NonZeroUsize,
     /// Requests under way on each connection
-    #[arg(short = 'p', long, value_name = "N", default_value = "1")]
+    #[arg(short = 'p', long, value_name = "N", default_value = "1", value_parser = count::positive)]
     depth: NonZeroUsize,
     /// Requests a second, sent on time whatever the server does; latency counts from when a request was due [default: as fast as replies come]
     #[arg(long, value_name = "N/s", value_parser = read_rate)]
@@ -63,7 +63,7 @@ pub(super) struct Bench {
     #[arg(long)]
     resp: bool,
     /// Threads that ask
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count::positive)]
     threads: NonZeroUsize,
     /// The summary as JSON
     #[arg(long)]
@@ -72,11 +72,12 @@ pub(super) struct Bench {
 
 const AFTER_HELP: &str = "\
 Examples:
-  primed bench                                          a daemon in this process, as fast as it answers
+  primed bench                               a daemon in this process
+  primed bench --connect 127.0.0.1:7919      a daemon that runs
+  primed bench --rate 20000/s -d 30s         latency at a fixed rate, with stalls
+  primed bench --connect 127.0.0.1:6379 --mix ping     a Redis server
   primed bench -p 16 --mix 'nth 1..16=90,isprime 1e18..2e18=10'
-  primed bench --rate 20000/s -d 30s                    latency at a fixed rate, stalls included
-  primed bench --connect 127.0.0.1:6379 --mix ping      a Redis server
-  primed bench --connect 127.0.0.1:7919 -c 10000        many connections to a running daemon";
+  primed bench --connect 127.0.0.1:7919 -c 10000";
 
 /// `20000/s`, or without the `/s`.
 fn read_rate(text: &str) -> Result<f64, String> {
@@ -174,7 +175,7 @@ impl Bench {
             None => "as fast as replies come".into(),
         };
         eprintln!(
-            "{what}{}: '{}' over {} connections, at most {} under way on each, {pace}; Ctrl-C ends it early",
+            "{what}{}: '{}' over {} connections, {} at once on each,\n{pace}; Ctrl-C ends it early",
             join(targets),
             self.mix.text(),
             self.connections,

@@ -63,7 +63,7 @@ impl Summary {
     /// The same for programs.
     pub(super) fn json(&self) -> Value {
         let tally = &self.tally;
-        let microseconds = |duration: Duration| duration.as_nanos() as f64 / 1000.0;
+        let microseconds = |duration: Duration| rounded(duration.as_nanos() as f64 / 1000.0, 1);
         json!({
             "server": self.server,
             "mix": self.mix,
@@ -71,9 +71,9 @@ impl Summary {
             "depth": self.depth,
             "threads": self.threads,
             "rate": self.rate,
-            "seconds": self.elapsed.as_secs_f64(),
+            "seconds": rounded(self.elapsed.as_secs_f64(), 6),
             "replies": tally.replies,
-            "replies_per_second": self.replies_per_second(),
+            "replies_per_second": rounded(self.replies_per_second(), 1),
             "unanswered": tally.unanswered,
             "latency_us": {
                 "p50": microseconds(tally.quantile(0.5)),
@@ -81,16 +81,16 @@ impl Summary {
                 "p99": microseconds(tally.quantile(0.99)),
                 "p99.9": microseconds(tally.quantile(0.999)),
                 "max": microseconds(tally.longest()),
-                "mean": tally.latency_ns.mean() / 1000.0,
+                "mean": rounded(tally.latency_ns.mean() / 1000.0, 1),
             },
             "errors": tally.errors,
             "errors_total": tally.errors_total(),
             "first_error": tally.first_error,
             "bytes_sent": tally.sent,
             "bytes_received": tally.received,
-            "generator_cpu_seconds": self.generator_cpu.as_secs_f64(),
-            "generator_load": self.generator_load(),
-            "daemon_cpu_seconds": self.daemon_cpu.map(|cpu| cpu.as_secs_f64()),
+            "generator_cpu_seconds": rounded(self.generator_cpu.as_secs_f64(), 6),
+            "generator_load": rounded(self.generator_load(), 3),
+            "daemon_cpu_seconds": self.daemon_cpu.map(|cpu| rounded(cpu.as_secs_f64(), 6)),
         })
     }
 }
@@ -142,7 +142,7 @@ impl fmt::Display for Summary {
             Bytes(tally.received)
         )?;
         let generator = self.generator_load() * 100.0;
-        write!(f, "CPU        generator {generator:.0} % of {} thread(s)", self.threads)?;
+        write!(f, "CPU        generator {generator:.0} % of {}", threads(self.threads))?;
         if let Some(cpu) = self.daemon_cpu {
             write!(
                 f,
@@ -159,6 +159,19 @@ impl fmt::Display for Summary {
             )?;
         }
         Ok(())
+    }
+}
+
+/// Without the digits that the measurement does not bear.
+fn rounded(figure: f64, digits: i32) -> f64 {
+    let scale = 10f64.powi(digits);
+    (figure * scale).round() / scale
+}
+
+fn threads(count: usize) -> String {
+    match count {
+        1 => "1 thread".into(),
+        _ => format!("{count} threads"),
     }
 }
 
