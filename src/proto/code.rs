@@ -86,7 +86,7 @@ impl Code {
         match self {
             Self::Syntax => "the line is not a request",
             Self::UnknownVerb => "no such verb",
-            Self::BadArg => "an argument or option is missing, too many, or of the wrong kind",
+            Self::BadArg => "an argument or option is missing, too many, or of a wrong kind",
             Self::TooBig => "beyond a limit, which the text names",
             Self::LineTooLong => "the request was longer than the limit and was skipped",
             Self::Truncated => "the input ended in the middle of a request",

@@ -134,8 +134,8 @@ const VERBS: [Arithmetic; 8] = [
         usage: "primes A B",
         about: "the primes in A..B as rows, then how many",
         details: &[
-            "B is not included. Rows begin with '=' and hold up to 64 primes each. The range",
-            "may be as long as you like: rows come as fast as you read.",
+            "B is not included. Rows begin with '=' and hold up to 64 primes each. The",
+            "range may be as long as you like: rows come as fast as you read.",
             "primes 100 110 -> = 101 103 107 109",
             "                  OK 4",
         ],

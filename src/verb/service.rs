@@ -101,9 +101,9 @@ fn overview(registry: &Registry) -> Vec<String> {
         [
             "Numbers are written 1000000, 1_000_000, 1e6, 10**6 or 2^127-1.",
             "Every question takes deadline=5s (stop then), progress=1s (say how far it is).",
-            "@NAME before a question names it, as in '@a pi 1e16': its reply bears the name,",
+            "@NAME before a question names it, as '@a pi 1e16': its reply bears the name",
             "and may overtake others.",
-            "Lines that begin with '*' tell progress, with '=' are rows; OK or ERR is the end.",
+            "Lines with '*' first tell progress, with '=' are rows; OK or ERR is the end.",
             "Clients of Redis may ask on this port too: docs/protocol.md says how.",
             "'help pi' tells more about pi, 'help errors' what the error codes mean.",
         ]
