@@ -5,7 +5,7 @@ mod support;
 
 use futures_util::future::{join_all, try_join_all};
 use primed::Client;
-use primed::client::{Error, JobId};
+use primed::client::{Error, JobId, Reply};
 use primed::daemon::Handle;
 use primed::primes::Natural;
 use primed::proto::Code;
@@ -54,8 +54,8 @@ fn every_question_has_a_call_with_its_type() {
         assert_eq!(client.next(1_000_000_007u64).await?, Natural::from(1_000_000_009u64));
         assert_eq!(client.prev(Natural::from(3u8)).await?, Natural::from(2u8));
         assert_eq!(client.factor((1 << 64) + 1).await?, [274_177, 67_280_421_310_721]);
-        assert_eq!(client.request("ping").await?.value, "pong");
-        assert!(client.request("help").await?.rows.len() > 10);
+        assert_eq!(client.request::<String>("ping").await?, "pong");
+        assert!(client.request::<Vec<String>>("help").await?.len() > 10);
         Ok(())
     });
 }
@@ -69,9 +69,12 @@ fn refusals_are_typed_and_the_conversation_goes_on() {
             refused(client.pi(1 << 60).deadline(Duration::from_millis(20)).await),
             Some(Code::Deadline)
         );
-        let smuggled = client.request("pi 5\nquit").await.expect_err("a request is one line");
+        let smuggled = client
+            .request::<u64>("pi 5\nquit")
+            .await
+            .expect_err("a request is one line");
         assert_eq!(smuggled.code(), Some(Code::Syntax));
-        let empty = client.request("").await.expect_err("nothing is asked");
+        let empty = client.request::<Reply>("").await.expect_err("nothing is asked");
         assert_eq!(empty.code(), Some(Code::Syntax));
         assert_eq!(client.nth(5).await?, 11);
         Ok(())
@@ -209,9 +212,9 @@ fn primes_come_as_they_are_read_and_stop_when_they_are_dropped() {
 #[test]
 fn a_reply_holds_no_more_rows_than_it_may() {
     talk(async |_daemon, client| {
-        let reply = client.request("primes 0 1e7").await;
+        let reply = client.request::<Reply>("primes 0 1e7").await;
         assert!(matches!(reply, Err(Error::TooManyRows)), "{reply:?}");
-        assert_eq!(client.request("primes 0 10").await?.rows, ["2 3 5 7"]);
+        assert_eq!(client.request::<Reply>("primes 0 10").await?.rows, ["2 3 5 7"]);
         Ok(())
     });
 }

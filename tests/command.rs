@@ -50,8 +50,14 @@ fn a_port_in_use_is_told_with_its_cause_and_a_way_out() {
     let output = primed(&["serve", "--log", "off", "--listen", &address]);
     assert_eq!(output.status.code(), Some(1));
     let said = said(&output);
-    assert!(said.starts_with(&format!("primed: cannot listen on {address}: ")), "{said}");
-    assert!(said.trim_end().ends_with("choose another address with --listen"), "{said}");
+    assert!(
+        said.starts_with(&format!("primed: cannot listen on {address}: ")),
+        "{said}"
+    );
+    assert!(
+        said.trim_end().ends_with("choose another address with --listen"),
+        "{said}"
+    );
 }
 
 #[test]

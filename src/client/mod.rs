@@ -95,8 +95,9 @@ impl Client {
         Ok(Self { address, connection })
     }
 
-    /// Asks what a line of the protocol asks, without its tag: `pi 1e12 deadline=5s`, `info`, or a verb of your own.
-    pub fn request(&self, words: impl Into<String>) -> Call<Reply> {
+    /// Asks what a line of the protocol asks, without its tag: `pi 1e12 deadline=5s`, `info`, or a verb of your own. It is read as the type
+    /// that is asked for: a number, `bool`, `String`, rows (`Vec<String>`), or as it came, a [`Reply`].
+    pub fn request<T: FromReply>(&self, words: impl Into<String>) -> Call<T> {
         self.call(words.into())
     }
 
