@@ -9,7 +9,7 @@ pub(super) fn read(text: &str) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     let port = text.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
-    if !matches!(port, Some((host, Ok(_))) if !host.is_empty()) {
+    if !matches!(port, Some((host, Ok(_))) if !host.is_empty() && !host.contains(':')) {
         return Err("write an address and a port, like 127.0.0.1:7919 or localhost:7919".into());
     }
     let found = text.to_socket_addrs().map_err(|error| error.to_string())?;

@@ -191,6 +191,14 @@ impl<'a> Request<'a> {
             .find(|(name, _)| name.eq_ignore_ascii_case(key))
             .map(|(_, value)| *value)
     }
+
+    /// The key of an option that stands there more than once: nobody can tell which of them is meant.
+    pub fn option_given_twice(&self) -> Option<&'a str> {
+        let mut keys = self.options.iter().map(|(key, _)| *key).enumerate();
+        let earlier = |index| self.options.iter().take(index);
+        keys.find(|(index, key)| earlier(*index).any(|(other, _)| other.eq_ignore_ascii_case(key)))
+            .map(|(_, key)| key)
+    }
 }
 
 fn printable(line: &[u8]) -> Option<&str> {

@@ -20,8 +20,8 @@ use tokio::sync::oneshot;
 /// Connections accepted in one go before other work of the thread gets its turn.
 const MAX_ACCEPTS: usize = 64;
 
-/// Below are those who ask without a connection.
-const FIRST_CONNECTION: ClientId = 1 << 32;
+/// 0 is the program around the daemon, which asks without a connection.
+const FIRST_CONNECTION: ClientId = 1;
 
 /// Accepts connections on one or several sockets.
 pub struct Listener {
@@ -95,6 +95,7 @@ impl Listener {
         let metrics = &self.shared.facts.metrics;
         if self.sessions.len() >= self.shared.limits.max_connections {
             metrics.connections_refused.fetch_add(1, Relaxed);
+            tracing::debug!(%peer, "refused: there are too many connections");
             // Best effort: a fresh socket takes a line without waiting.
             socket.try_write(service.refusal);
             return;
@@ -115,6 +116,8 @@ impl Listener {
         });
         match opened {
             Ok(session) => {
+                // `jobs` shows the same number as the owner.
+                tracing::debug!(session = client, %peer, "connected");
                 self.sessions.insert(client, session);
             }
             Err(error) => {
@@ -184,6 +187,7 @@ impl Handler<Closed> for Listener {
 
     fn handle(&mut self, Closed(id): Closed, _: &mut Self::Context) {
         if self.sessions.remove(&id).is_some() {
+            tracing::debug!(session = id, "closed");
             self.shared.facts.metrics.connections.fetch_sub(1, Relaxed);
         }
         self.tell_if_drained();

@@ -287,6 +287,28 @@ mod tests {
             said("pi 5 deadline=soon"),
             "bad-arg :pi: deadline is 'soon': write it like 500ms, 5s or 2min; write 'pi X'"
         );
+        assert_eq!(
+            said("pi 5 deadline=1s Deadline=2s"),
+            "bad-arg :pi: deadline is given twice; write 'pi X'"
+        );
+        assert_eq!(
+            said("count 0 9 method=auto method=sieve"),
+            "bad-arg :count: method is given twice; write 'count A B [method=auto|sieve]'"
+        );
+        assert_eq!(said("pi 5 deadline=1y"), "=3");
+        assert_eq!(
+            said("pi 5 deadline=367d"),
+            "bad-arg :pi: deadline may be from 1ms to 1year; write 'pi X'"
+        );
+        assert_eq!(
+            said("cancel"),
+            "bad-arg :cancel: @TAG or ID is missing; write 'cancel @TAG|ID'"
+        );
+        for line in ["-5", "+5", ".5", "5 - 3"] {
+            let word = line.split(' ').next().unwrap_or_default();
+            let hint = "a number that asks for a prime stands alone, like 1000000, 1e6 or 2^61-1";
+            assert_eq!(said(line), format!("unknown-verb :no verb '{word}'; {hint}"));
+        }
         assert_eq!(said("nht 5"), "unknown-verb :no verb 'nht'; did you mean 'nth'?");
         assert_eq!(
             said("frobnicate"),

@@ -161,10 +161,13 @@ impl<'a> Call<'a> {
     /// The options that every request takes.
     ///
     /// # Errors
-    /// `bad-arg` if one is no duration, or out of its bounds.
+    /// `bad-arg` if one is no duration, or out of its bounds, or any option is given twice.
     pub(crate) fn terms(&self) -> Result<Terms, Failure> {
         if self.request.options.is_empty() {
             return Ok(Terms::default());
+        }
+        if let Some(key) = self.request.option_given_twice() {
+            return Err(self.bad_arg(format_args!("{} is given twice", shortened(&key.to_ascii_lowercase()))));
         }
         Ok(Terms {
             deadline: self.duration("deadline", Duration::from_millis(1))?,
@@ -173,7 +176,7 @@ impl<'a> Call<'a> {
     }
 
     fn duration(&self, key: &str, least: Duration) -> Result<Option<Duration>, Failure> {
-        const MOST: Duration = Duration::from_secs(365 * 86_400);
+        const MOST: Duration = Duration::from_secs(31_557_600);
         let Some(text) = self.option(key) else {
             return Ok(None);
         };

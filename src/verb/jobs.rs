@@ -162,6 +162,7 @@ impl Verb for Cancel {
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
         let Some(tagged) = call.arg(0).and_then(|target| target.strip_prefix('@')) else {
+            call.required(0, "@TAG or ID")?;
             return Ok(Step::Ask(Ask::Cancel(read_id(call)?)));
         };
         call.only(1, &[])?;

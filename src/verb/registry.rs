@@ -65,7 +65,11 @@ impl Registry {
             .map(|verb| (strsim::damerau_levenshtein(&lower, verb.name()), verb.name()))
             .filter(|(distance, known)| *distance <= 2 && *distance < known.len())
             .min();
+        let is_like_a_number = name.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first));
         let hint = match nearest {
+            _ if is_like_a_number => {
+                "a number that asks for a prime stands alone, like 1000000, 1e6 or 2^61-1".to_owned()
+            }
             Some((_, known)) => format!("did you mean '{known}'?"),
             None => "'help' lists them all".to_owned(),
         };

@@ -55,7 +55,7 @@ impl Framing {
             }
             None if has_ended => Step {
                 used: input.len(),
-                frame: self.read(input, false),
+                frame: self.read(input.strip_suffix(b"\r").unwrap_or(input), false),
             },
             None => {
                 self.searched = input.len();
@@ -244,6 +244,7 @@ mod tests {
     #[test]
     fn input_that_ends_in_a_line_is_truncated_unless_it_is_a_bare_number() {
         assert_eq!(found(9, &[b"a b\npi 5"]), ["a b", "truncated"]);
+        assert_eq!(found(9, &[b"pi 5\r"]), ["truncated"], "half a line end is none");
         assert_eq!(found(9, &[b"100"]), ["nth 100"]);
     }
 
