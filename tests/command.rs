@@ -20,7 +20,11 @@ fn a_mistake_is_one_line_that_says_what_to_do_next() {
         (&["serve", "--wrkers", "3"], "did you mean '--workers'?"),
         (&["serve", "--nothing-like-it"], "try 'primed serve --help'"),
         (&["nothing-like-it"], "try 'primed --help'"),
-        (&["serve", "--workers", "0"], "write a whole number from 1"),
+        (&["serve", "--workers", "0"], "write a whole number from 1 to 1024"),
+        (
+            &["serve", "--io-threads", "5000"],
+            "write a whole number from 1 to 1024",
+        ),
         (&["bench", "--connections", "x"], "write a whole number from 1"),
         (&["serve", "--listen", "7919"], "like 127.0.0.1:7919"),
         (&["ask", "--connect", "localhost"], "like 127.0.0.1:7919"),

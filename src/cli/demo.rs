@@ -23,7 +23,7 @@ const LONGEST_BAR: usize = 46;
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N", value_parser = count::positive)]
+    #[arg(long, value_name = "N", value_parser = count::threads)]
     workers: Option<NonZeroUsize>,
     /// Seconds with long questions
     #[arg(long, value_name = "N", default_value = "7", value_parser = count::positive)]

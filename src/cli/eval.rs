@@ -26,7 +26,7 @@ const ROWS: usize = 256;
 #[derive(Debug, clap::Args)]
 pub(super) struct Eval {
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N", value_parser = count::positive)]
+    #[arg(long, value_name = "N", value_parser = count::threads)]
     workers: Option<NonZeroUsize>,
     /// The question, as one argument or several: pi 1e12
     #[arg(required = true, value_name = "REQUEST", allow_negative_numbers = true)]

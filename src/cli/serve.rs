@@ -20,10 +20,10 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read, value_delimiter = ',', default_values_t = [super::DEFAULT_ADDRESS])]
     listen: Vec<SocketAddr>,
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = count::positive)]
+    #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = count::threads)]
     workers: Option<NonZeroUsize>,
     /// Threads that serve connections
-    #[arg(long, value_name = "N", env = "PRIMED_IO_THREADS", default_value = "1", value_parser = count::positive)]
+    #[arg(long, value_name = "N", env = "PRIMED_IO_THREADS", default_value = "1", value_parser = count::threads)]
     io_threads: NonZeroUsize,
     /// How long accepted work may go on after the first Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = humantime::parse_duration)]

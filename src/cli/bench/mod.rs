@@ -63,7 +63,7 @@ pub(super) struct Bench {
     #[arg(long)]
     resp: bool,
     /// Threads that ask
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count::positive)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count::threads)]
     threads: NonZeroUsize,
     /// The summary as JSON
     #[arg(long)]
