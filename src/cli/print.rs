@@ -54,7 +54,8 @@ impl<W: Write> Printer<W> {
         io::stderr().flush()
     }
 
-    fn wipe(&mut self) -> io::Result<()> {
+    /// Takes the progress line away, so that something else may be written in its place.
+    pub(super) fn wipe(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.has_progress_line) {
             write!(io::stderr(), "\r\x1b[2K")?;
         }

@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 pub(super) fn run(address: SocketAddr) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut talk = Talk::new(&runtime, address)?;
-    println!("primed at {address}. A number asks for that prime; 'help' teaches the rest; Ctrl-D ends.");
+    println!("primed at {address}; 'help' teaches how to ask, Ctrl-D ends.");
     let mut editor: Editor<Words, DefaultHistory> = Editor::new()?;
     editor.set_helper(Some(Words));
     let history = history_file();
@@ -45,6 +45,7 @@ pub(super) fn run(address: SocketAddr) -> anyhow::Result<ExitCode> {
             break;
         }
         if let Err(error) = runtime.block_on(talk.ask(question)) {
+            talk.printer.wipe()?;
             eprintln!("{error:#}");
             match Talk::new(&runtime, address) {
                 Ok(again) => talk = again,

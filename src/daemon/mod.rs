@@ -302,7 +302,10 @@ impl Signals {
         tracing::info!(limit = %humantime::format_duration(limit), "finishing what was accepted; a second signal ends at once");
         tokio::select! {
             finished = running.drain(limit) => finished,
-            () = self.wait() => std::process::exit(1),
+            () = self.wait() => {
+                tracing::warn!("a second signal: ending at once; what was accepted is not answered");
+                std::process::exit(1)
+            }
         }
     }
 
