@@ -72,6 +72,11 @@ impl Client {
                 _ => wrong_number("echo"),
             },
             4 if is("auth") => no_passwords(),
+            4 if is("info") => match rest {
+                // valkey-glide asks before it asks anything else; the verb tells the rest.
+                [section] if section.eq_ignore_ascii_case(b"replication") => bulk(b"role:master\r\n"),
+                _ => return None,
+            },
             4 if is("exec") => no_transactions(),
             5 if is("multi") => no_transactions(),
             7 if is("discard") => no_transactions(),

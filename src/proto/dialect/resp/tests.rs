@@ -275,6 +275,7 @@ fn what_clients_say_on_connecting_is_answered() {
         (&["COMMAND"], "*0\r\n"),
         (&["COMMAND", "DOCS"], "*0\r\n"),
         (&["COMMAND", "COUNT"], ":0\r\n"),
+        (&["INFO", "REPLICATION"], "$13\r\nrole:master\r\n\r\n"),
         (&["RESET"], "+RESET\r\n"),
         (
             &["AUTH", "secret"],
@@ -292,6 +293,9 @@ fn what_clients_say_on_connecting_is_answered() {
             asked(&[word]).starts_with("-DENIED there are no transactions"),
             "{word}"
         );
+    }
+    for words in [&["INFO"][..], &["INFO", "server"]] {
+        assert!(asked(words).starts_with("RESP2 None INFO "), "{words:?}");
     }
     assert!(asked(&["CLIENT", "KILL", "x"]).starts_with("-BAD-ARG"));
     assert!(asked(&["CLIENT", "SETNAME", "a b"]).starts_with("-BAD-ARG"));
