@@ -1,21 +1,26 @@
-//! The clients of Redis against primed: redis-cli, redis-benchmark and redis-py, as their users call them.
+//! The clients of Redis against primed, as their users call them: Redis's own tools and redis-py here, for the others a script each
+//! in `tests/clients`.
 //!
-//! Ignored unless asked for, because they have to be installed (`.ci/run` does; redis-py into `target/redis-py`).
+//! Ignored unless asked for, because they have to be installed: `tests/clients/install.sh` does, and says what is not to be had.
 
 mod support;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
-use support::{daemon, info};
+use support::{daemon, info, until};
 
 /// What a program prints, trimmed. `PORT` among its arguments is the daemon's.
 fn run(daemon: &primed::daemon::Handle, program: &str, args: &[&str], input: &str) -> String {
     let port = daemon.addresses()[0].port().to_string();
     let args = args.iter().map(|arg| if *arg == "PORT" { &port } else { *arg });
-    let packages = concat!(env!("CARGO_MANIFEST_DIR"), "/target/redis-py");
+    let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients");
     let mut child = Command::new(program)
         .args(args)
-        .env("PYTHONPATH", packages)
+        .env("CLIENTS", clients)
+        .env(
+            "PYTHONPATH",
+            format!("{clients}/pypi/redis:{clients}/pypi/valkey-glide"),
+        )
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -133,23 +138,85 @@ print("fine")
 
 #[test]
 #[ignore = "needs redis-py"]
-fn the_example_of_the_documentation_runs() {
+fn redis_py_asks_in_both_and_pipelines() {
     let daemon = daemon();
+    assert_eq!(run(&daemon, "python3", &["-c", SCRIPT, "PORT"], ""), "fine");
+}
+
+/// An example of the documentation, for a daemon on the port of the first argument.
+fn example(language: &str, port: &str) -> String {
     let page = include_str!("../docs/protocol.md");
-    let example = page
-        .split("```python\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next());
-    let example = example
-        .expect("the page has an example")
-        .replace("7919,", "int(__import__('sys').argv[1]),");
-    let script = example + "\nprint(primes[-1])\n";
-    assert_eq!(run(&daemon, "python3", &["-c", &script, "PORT"], ""), "7919");
+    let fence = format!("```{language}\n");
+    let behind = page.split_once(&fence).expect("the page has an example").1;
+    let example = behind.split("```").next().expect("a split has a beginning");
+    example.replace("7919,", &format!("{port},"))
 }
 
 #[test]
 #[ignore = "needs redis-py"]
-fn redis_py_asks_in_both_and_pipelines() {
+fn the_example_for_redis_py_runs() {
     let daemon = daemon();
-    assert_eq!(run(&daemon, "python3", &["-c", SCRIPT, "PORT"], ""), "fine");
+    let script = example("python", "int(__import__('sys').argv[1])") + "\nprint(primes[-1])\n";
+    assert_eq!(run(&daemon, "python3", &["-c", &script, "PORT"], ""), "7919");
+}
+
+#[test]
+#[ignore = "needs node-redis"]
+fn the_example_for_node_redis_runs() {
+    let daemon = daemon();
+    let module = "import { createRequire } from 'node:module';\nconst { createClient } = createRequire(`${process.env.CLIENTS}/npm/redis/`)('redis');\n";
+    let script = example("js", "process.argv[1]").replace("import { createClient } from 'redis';\n", module);
+    let script = script + "\nconsole.log(primes[999]);\nprimed.destroy();\n";
+    assert_eq!(
+        run(&daemon, "node", &["--input-type=module", "-e", &script, "PORT"], ""),
+        "7919"
+    );
+}
+
+/// A script of `tests/clients` says 'fine' if every answer was as it should be, and else fails. It leaves nothing to do.
+fn says_fine(command: &str) {
+    let daemon = daemon();
+    let said = run(&daemon, "sh", &["-c", &format!("exec {command} $0"), "PORT"], "");
+    assert_eq!(said.lines().last(), Some("fine"), "{said}");
+    until("what was asked is stopped", || info(&daemon, "jobs") == 0);
+}
+
+#[test]
+#[ignore = "needs ioredis"]
+fn ioredis_is_answered() {
+    says_fine("node tests/clients/ioredis.mjs");
+}
+
+#[test]
+#[ignore = "needs node-redis"]
+fn node_redis_is_answered() {
+    says_fine("node tests/clients/node_redis.mjs");
+}
+
+#[test]
+#[ignore = "needs go-redis"]
+fn go_redis_is_answered() {
+    says_fine("env GO111MODULE=off GOPATH=/usr/share/gocode go run tests/clients/go_redis.go");
+}
+
+#[test]
+#[ignore = "needs hiredis"]
+fn hiredis_is_answered() {
+    says_fine(
+        "sh -c 'cc -o target/clients/hiredis tests/clients/hiredis.c -lhiredis && exec target/clients/hiredis $0'",
+    );
+}
+
+#[test]
+#[ignore = "needs valkey-glide"]
+fn valkey_glide_is_answered() {
+    says_fine("python3 tests/clients/valkey_glide.py");
+}
+
+#[test]
+#[ignore = "needs crates.io"]
+fn the_crate_redis_is_answered() {
+    says_fine(
+        "cargo run --quiet --locked --manifest-path tests/clients/redis-rs/Cargo.toml --target-dir target/clients/redis-rs --",
+    );
 }
