@@ -173,10 +173,15 @@ fn the_example_for_node_redis_runs() {
     );
 }
 
-/// A script of `tests/clients` says 'fine' if every answer was as it should be, and else fails. It leaves nothing to do.
+/// A script of `tests/clients` says 'fine' if every answer was as it should be, and else fails, or is ended. It leaves nothing to do.
 fn says_fine(command: &str) {
     let daemon = daemon();
-    let said = run(&daemon, "sh", &["-c", &format!("exec {command} $0"), "PORT"], "");
+    let said = run(
+        &daemon,
+        "sh",
+        &["-c", &format!("exec timeout 300 {command} $0"), "PORT"],
+        "",
+    );
     assert_eq!(said.lines().last(), Some("fine"), "{said}");
     until("what was asked is stopped", || info(&daemon, "jobs") == 0);
 }
