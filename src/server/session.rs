@@ -71,6 +71,8 @@ pub struct Session {
     answered: u64,
     failed: u64,
     phase: Phase,
+    /// The request to say goodbye, which is answered last.
+    goodbye: Option<Place>,
     /// There is more to do than a turn allows.
     busy: Option<Busy>,
     is_draining: bool,
@@ -133,6 +135,7 @@ impl Session {
             answered: 0,
             failed: 0,
             phase: Phase::Open,
+            goodbye: None,
             busy: None,
             is_draining: false,
             is_watching: false,
@@ -167,6 +170,7 @@ impl Session {
             }
             self.send_orders(context);
         }
+        self.say_goodbye();
         // Before the replies leave: who has read them finds them counted.
         self.tell_metrics();
         if let Poll::Ready(result) = self.poll_write(task) {
@@ -369,7 +373,7 @@ impl Session {
             Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(manner, &target, context),
             Ok((Step::Quit, _)) => {
-                self.answer(manner, Final::Reply(Ok(Value::Text("bye".into()))));
+                self.goodbye = Some(self.open(manner, false));
                 self.phase = Phase::Finishing { input_ended: false };
             }
         }
@@ -535,6 +539,18 @@ impl Session {
             self.unsent = BytesMut::new();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Replies with tags overtake others, but not the last word.
+    fn say_goodbye(&mut self) {
+        if self.conversation.in_flight() == 1
+            && let Some(place) = self.goodbye.take()
+        {
+            let bye = Final::Reply(Ok(Value::Text("bye".into())));
+            self.make_room();
+            self.conversation.close(place, bye, &mut self.unsent);
+            self.count(true);
+        }
     }
 
     /// While draining, a session is finished once nothing is under way and nothing more has arrived.

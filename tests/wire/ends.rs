@@ -87,6 +87,15 @@ fn a_client_that_dribbles_or_rests_for_too_long_is_closed_and_a_busy_one_is_not(
 }
 
 #[test]
+fn goodbye_is_the_last_word_also_behind_tagged_questions() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    client.send("@a pi 31111111111111\n@b nth 1000\n@c quit\nping\n");
+    let said: Vec<String> = std::iter::from_fn(|| client.line()).collect();
+    assert_eq!(said, ["@b OK 7919", "@a OK 1035905650780", "@c OK bye"]);
+}
+
+#[test]
 fn who_has_all_its_places_taken_can_still_cancel() {
     let limits = Limits {
         max_in_flight: 3,
