@@ -3,6 +3,7 @@
 //! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
 
 mod address;
+mod allocator;
 mod ask;
 mod bench;
 mod connect;

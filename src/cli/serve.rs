@@ -1,6 +1,6 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
-use super::{address, count, descriptors};
+use super::{address, allocator, count, descriptors};
 use crate::daemon::Signals;
 use crate::engine::Policy;
 use crate::server::Limits;
@@ -129,6 +129,7 @@ impl LimitFlags {
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         start_logging(&self.log);
+        allocator::give_large_blocks_back();
         self.limits.check_descriptors();
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
         let daemon = Daemon::new()

@@ -32,6 +32,38 @@ fn without_descriptors_it_serves_who_is_there_and_recovers() {
     assert!(share < 30.0 && time < Duration::from_secs(10));
 }
 
+/// glibc gives blocks back by default only above a threshold that grows with what was freed; other C libraries are not asked.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn the_memory_of_a_crowd_of_long_jobs_goes_back_to_the_system() {
+    let served = Served::start(&[]);
+    let before = served.memory_kib();
+    let count = scale(60, 1_000);
+    let mut client = served.client();
+    let (mut most, mut rounds) = (0, 0);
+    while rounds < 3 {
+        let questions: String = (0..count)
+            .map(|n| format!("@{n} pi {}\n", 10u64.pow(18) + n as u64))
+            .collect();
+        client.send(questions);
+        time_until("most of them hold their tables", || {
+            let now = served.memory_kib();
+            most = most.max(now);
+            now > before + 1024 * count as u64
+        });
+        drop(std::mem::replace(&mut client, served.client()));
+        time_until("their work ends", || served.info("jobs") == 0);
+        rounds += 1;
+    }
+    let kept = || served.memory_kib().saturating_sub(before) >> 10;
+    time_until("the memory is given back", || kept() <= 32);
+    figure(
+        &format!("three crowds of {count} long jobs are left, {} MiB", most >> 10),
+        "32 MiB stay at the most",
+        format!("{} MiB", kept()),
+    );
+}
+
 #[test]
 fn connections_at_rest_are_small_and_none_leaks() {
     let served = Served::start(&[]);
