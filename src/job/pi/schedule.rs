@@ -24,6 +24,12 @@ const ORDINARY_STEP: usize = 1 << 17;
 /// How many leaves a unit of A + C looks up, about.
 const EASY_LEAVES: u64 = 1 << 22;
 
+/// A prime without leaves takes about as long as so many.
+const LEAVES_A_PRIME: u64 = 100;
+
+/// How many primes may pass between two guesses of how many leaves they have.
+const EASY_STRIDE: u64 = 256;
+
 /// A count under way.
 pub(super) struct Schedule {
     shape: Shape,
@@ -232,8 +238,15 @@ impl Schedule {
         let (piece, at) = self.next.easy;
         let all = easy::in_segment(tables, segment.low());
         let at = at.clamp(all.start, all.end);
-        let primes = EASY_LEAVES / easy::most_leaves(tables, &segment, at).max(1);
-        let end = all.end.min(at + primes.max(1) as usize);
+        // The first primes of a segment may have no leaves, and those behind them many.
+        let most_leaves = |at| easy::most_leaves(tables, &segment, at).max(LEAVES_A_PRIME);
+        let (mut end, mut leaves) = (at, 0);
+        while end < all.end && leaves < EASY_LEAVES {
+            let primes = (EASY_LEAVES / most_leaves(end)).clamp(1, EASY_STRIDE);
+            let next = all.end.min(end + primes as usize);
+            leaves += (next - end) as u64 * most_leaves(end).max(most_leaves(next));
+            end = next;
+        }
         self.next.easy = if end == all.end {
             self.table.now = None;
             (piece + 1, 0)

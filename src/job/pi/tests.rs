@@ -216,6 +216,19 @@ proptest! {
 }
 
 #[test]
+fn no_unit_is_a_large_part_of_a_large_count() {
+    let mut plan = Pi::new(10_u64.pow(15));
+    let mut before = 0.0;
+    while Plan::answer(&mut plan).is_none() {
+        let unit = Plan::cut(&mut plan).expect("nothing is under way");
+        Plan::absorb(&mut plan, Pi::run(unit, Budget::unlimited()));
+        let progress = Plan::progress(&plan);
+        assert!(progress - before < 0.05, "from {before} to {progress} at once");
+        before = progress;
+    }
+}
+
+#[test]
 #[ignore = "slow and needs a quiet machine: compares progress with the clock"]
 fn progress_is_about_the_share_of_time() {
     for exponent in [12, 13, 14, 15, 16] {
