@@ -26,6 +26,11 @@ fn a_mistake_is_one_line_that_says_what_to_do_next() {
             "write a whole number from 1 to 1024",
         ),
         (&["bench", "--connections", "x"], "write a whole number from 1"),
+        (
+            &["serve", "--log", "debg"],
+            "write off, error, warn, info, debug or trace",
+        ),
+        (&["serve", "--log", "info,primed==x"], "like primed=trace"),
         (&["serve", "--listen", "7919"], "like 127.0.0.1:7919"),
         (&["ask", "--connect", "localhost"], "like 127.0.0.1:7919"),
     ] {

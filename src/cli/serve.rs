@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -189,9 +190,14 @@ fn announce(addresses: &[SocketAddr]) {
 
 /// A filter is kept as it is written, so that it can be shown.
 fn read_filter(text: &str) -> Result<String, String> {
+    // A word that is no level would be taken for a part of some program, and silence everything else.
+    let is_meant = |part: &str| {
+        let part = part.trim();
+        part.contains('=') || part.starts_with("primed") || part.parse::<LevelFilter>().is_ok()
+    };
     match EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(error.to_string()),
+        Ok(_) if text.split(',').all(is_meant) => Ok(text.to_owned()),
+        _ => Err("write off, error, warn, info, debug or trace, or a level for a part, like primed=trace".into()),
     }
 }
 

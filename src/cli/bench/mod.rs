@@ -144,7 +144,9 @@ impl Bench {
         if let Some(daemon) = daemon {
             daemon.stop(Duration::ZERO);
         }
-        Ok(ExitCode::SUCCESS)
+        // A figure of errors only is not what anybody asked for.
+        let is_all_errors = summary.tally.replies > 0 && summary.tally.errors_total() == summary.tally.replies;
+        Ok(ExitCode::from(u8::from(is_all_errors)))
     }
 
     /// A run that would fail for want of descriptors is not begun.
