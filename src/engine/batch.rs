@@ -4,7 +4,7 @@
 //! their first slice, so they travel together, and only one that is not becomes a job of its own.
 
 use super::fairness::ClientId;
-use super::table::{Event, Place};
+use super::order::{Event, Place};
 use crate::job::{AnyPlan, Budget, Job};
 use crate::proto::{Failure, Value};
 use std::collections::VecDeque;

@@ -5,8 +5,9 @@
 //! unanswered is cancelled. Knows no verb and no socket.
 
 use super::fairness::ClientId;
+use super::order::{Ask, Event, Order, Place};
 use super::scheduler::{Cancel, Grant, Leave, News, Scheduler, Submit};
-use super::table::{Ask, Event, Order, Place};
+
 use crate::proto::{Code, Failure, Interim, Reply};
 use actix::prelude::*;
 use std::collections::HashMap;

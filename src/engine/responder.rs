@@ -2,7 +2,7 @@
 
 use super::errand::{Line, row_size};
 use super::fairness::ClientId;
-use super::task::JobId;
+use super::order::JobId;
 use crate::proto::{Failure, Reply, Value};
 use actix::prelude::*;
 use std::sync::Arc;

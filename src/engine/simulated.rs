@@ -2,8 +2,8 @@
 //!
 //! What they run is real; only the clock is not. The same seed gives the same slices at the same moments.
 
+use super::order::Policy;
 use super::scheduler::Scheduler;
-use super::table::Policy;
 use super::worker::{Clock, Run};
 use crate::metrics::Metrics;
 use actix::prelude::*;

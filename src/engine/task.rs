@@ -2,14 +2,12 @@
 
 use super::batch::Batch;
 use super::errand::{Blocking, Token};
+use super::order::JobId;
 use crate::job::{AnyPartial, AnyPlan, AnySlice, Job};
 use crate::proto::{Failure, Reply, Value};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-/// Names a job; never used twice.
-pub(super) type JobId = u64;
 
 /// Something to run.
 pub(super) struct Task {

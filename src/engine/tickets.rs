@@ -4,13 +4,10 @@
 //! for a while, bounded in number and age.
 
 use super::fairness::ClientId;
-use super::task::JobId;
+use super::order::{JobId, TicketId};
 use crate::proto::Reply;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
-
-/// Names a submitted job: the ID of the wire. Never used twice.
-pub type TicketId = u64;
 
 /// A submitted job.
 #[derive(Debug)]

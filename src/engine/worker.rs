@@ -5,8 +5,9 @@
 
 use super::batch::{Batch, Begun};
 use super::caught::{Panicked, caught};
+use super::order::JobId;
 use super::table::LaneId;
-use super::task::{Done, JobId, Load, Outcome, Task};
+use super::task::{Done, Load, Outcome, Task};
 use crate::job::Budget;
 use actix::prelude::*;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use super::waiters::{Holder, Waiter};
 use super::{Entry, Stage, Table};
 use crate::engine::errand::Work;
 use crate::engine::fairness::ClientId;
-use crate::engine::task::JobId;
+use crate::engine::order::JobId;
 use crate::proto::{Code, Failure};
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,6 @@ mod admission;
 mod batches;
 mod errands;
 mod lanes;
-mod order;
 mod outbox;
 mod submitted;
 #[cfg(test)]
@@ -17,11 +16,10 @@ mod tests;
 mod waiters;
 
 pub(super) use errands::{HandedOut, LaneId};
-pub use order::{Ask, Event, Order, Place, Policy};
 
 use super::errand::Work;
 use super::fairness::{ClientId, Fair};
-use super::task::JobId;
+use super::order::{Ask, Event, JobId, Order, Place, Policy};
 use super::tickets::Tickets;
 use crate::job::Job;
 use crate::proto::{Code, Failure, Interim, Reply, Value};

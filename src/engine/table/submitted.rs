@@ -5,8 +5,8 @@ use super::{Event, Stage, Table, eta};
 use crate::engine::caught::caught;
 use crate::engine::errand::Work;
 use crate::engine::fairness::ClientId;
-use crate::engine::task::JobId;
-use crate::engine::tickets::{State, TicketId};
+use crate::engine::order::{JobId, TicketId};
+use crate::engine::tickets::State;
 use crate::proto::{Code, Failure, Value};
 use std::time::Duration;
 

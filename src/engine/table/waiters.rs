@@ -4,8 +4,7 @@ use super::lanes::Turn;
 use super::{Event, Place, Stage, Table, eta};
 use crate::engine::caught::caught;
 use crate::engine::fairness::ClientId;
-use crate::engine::task::JobId;
-use crate::engine::tickets::TicketId;
+use crate::engine::order::{JobId, TicketId};
 use crate::proto::{Code, Failure, Interim};
 use std::time::{Duration, Instant};
 

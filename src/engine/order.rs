@@ -1,12 +1,17 @@
-//! What is asked of the engine and what it tells, and the bounds it keeps. Plain data.
+//! What is asked of the engine and what it tells, how things are named on the way, and the bounds it keeps. Plain data.
 
-use crate::engine::errand::Work;
-use crate::engine::tickets::TicketId;
+use super::errand::Work;
 use crate::proto::{Interim, Reply, Value};
 use std::time::{Duration, Instant};
 
 /// Names a request among those of its client.
 pub type Place = u64;
+
+/// Names a job; never used twice.
+pub(super) type JobId = u64;
+
+/// Names a submitted job: the ID of the wire. Never used twice.
+pub type TicketId = u64;
 
 /// Something that is asked of the engine.
 #[derive(Debug)]
