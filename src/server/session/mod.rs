@@ -1,0 +1,311 @@
+//! The session actor: one connection, from bytes to bytes.
+//!
+//! It owns its socket in one hand-polled future, [`Io`]: read what is there, answer what is known, send ONE message with all jobs of the
+//! read, write once. Replies come back as [`News`] and leave in the order that the conversation keeps. A session at rest holds no buffer.
+//! Here are its state, its turn and its end; `intake` reads, `requests` answers or orders, `rows` and `time` do what they say.
+//! Knows no plan.
+
+mod intake;
+mod requests;
+mod rows;
+mod time;
+
+use super::Shared;
+use super::accepted::{Accepted, Finish, Seat};
+use super::connection::Connection;
+use super::pace::{Busy, MAX_READS, SCRATCH};
+use crate::engine::{ClientId, Event, Leave, News, Order, Place, Plain};
+use crate::proto::{Codec, Conversation, Final, Value};
+use actix::prelude::*;
+use bytes::{Buf, BytesMut};
+use intake::{TurnTime, read_into};
+use rows::Stream;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Poll, ready};
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+/// One connection.
+pub struct Session {
+    id: ClientId,
+    socket: Box<dyn Connection>,
+    shared: Arc<Shared>,
+    /// Given up when the session is dropped.
+    _seat: Seat,
+    /// Where the engine sends news; made with the first job.
+    me: Option<Arc<Recipient<News>>>,
+    codec: Codec,
+    conversation: Conversation,
+    /// The beginning of a line whose end has not come yet; or, if the session is behind, lines it has not taken in yet.
+    unread: BytesMut,
+    /// It stopped taking in requests because of a limit, before the last line that has arrived.
+    is_behind: bool,
+    /// The client has said that it sends no more.
+    input_ended: bool,
+    unsent: BytesMut,
+    /// What was answered last is the same for ever.
+    said_a_constant: bool,
+    /// Plain questions and other orders that the engine has not been sent yet.
+    questions: Vec<Plain>,
+    orders: Vec<Order>,
+    streams: Vec<Stream>,
+    /// Requests answered and not counted yet, and how many of them with an error.
+    answered: u64,
+    failed: u64,
+    phase: Phase,
+    /// The request to say goodbye, which is answered last.
+    goodbye: Option<Place>,
+    /// There is more to do than a turn allows.
+    busy: Option<Busy>,
+    is_draining: bool,
+    is_watching: bool,
+    /// Since when the client owes us the rest of a line.
+    line_since: Option<Instant>,
+    /// Since when the client takes nothing of what is written for it.
+    unsent_since: Option<Instant>,
+    /// Since when nothing is under way, or since when we wait for the client to close.
+    resting_since: Option<Instant>,
+    /// When we look whether it has kept us waiting for too long.
+    timer: Option<(Instant, SpawnHandle)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reads requests.
+    Open,
+    /// Reads no more; answers what it has accepted.
+    Finishing {
+        /// The client has said that it sends no more.
+        input_ended: bool,
+    },
+    /// Everything is answered and our half closed; waits for the client to close its own.
+    Lingering,
+    /// Over.
+    Closed,
+}
+
+impl Session {
+    pub(super) fn new(accepted: Accepted) -> Self {
+        let Accepted {
+            connection,
+            shared,
+            seat,
+            ..
+        } = accepted;
+        Self {
+            codec: Codec::new(shared.limits.max_line_bytes, seat.client),
+            id: seat.client,
+            socket: connection,
+            shared,
+            _seat: seat,
+            me: None,
+            conversation: Conversation::default(),
+            unread: BytesMut::new(),
+            is_behind: false,
+            input_ended: false,
+            unsent: BytesMut::new(),
+            said_a_constant: false,
+            questions: Vec::new(),
+            orders: Vec::new(),
+            streams: Vec::new(),
+            answered: 0,
+            failed: 0,
+            phase: Phase::Open,
+            goodbye: None,
+            busy: None,
+            is_draining: false,
+            is_watching: false,
+            line_since: None,
+            unsent_since: None,
+            resting_since: None,
+            timer: None,
+        }
+    }
+
+    /// Everything that can be done now: read, decode, answer, order, write.
+    fn turn(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> io::Result<()> {
+        let mut time = TurnTime::default();
+        let mut reads = 0;
+        let mut waits_for_input = false;
+        let mut has_more = false;
+        while self.may_read() {
+            // The clock is not asked for a lone request, which takes two reads.
+            let is_over = (self.is_behind && reads > 0) || (reads > 1 && time.is_over());
+            if reads == MAX_READS || is_over {
+                has_more = true;
+                break;
+            }
+            reads += 1;
+            match self.poll_read(&mut time, context, task) {
+                Poll::Pending => {
+                    waits_for_input = true;
+                    self.finish_if_drained();
+                    break;
+                }
+                Poll::Ready(result) => result?,
+            }
+            self.send_orders(context);
+        }
+        self.say_goodbye();
+        // Before the replies leave: who has read them finds them counted.
+        self.tell_metrics();
+        if let Poll::Ready(result) = self.poll_write(task) {
+            result?;
+            self.grant_rows();
+            // Reading had stopped because too much was unsent: no news of the socket would wake us.
+            has_more |= self.may_read() && !waits_for_input;
+        }
+        if has_more {
+            self.busy.get_or_insert_with(Busy::new).wait(task);
+        } else {
+            self.busy = None;
+        }
+        self.poll_close(task)?;
+        self.keep_time(context);
+        Ok(())
+    }
+
+    /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a reply.
+    fn tell_metrics(&mut self) {
+        let metrics = &self.shared.facts.metrics;
+        if self.answered > 0 {
+            metrics.requests.fetch_add(std::mem::take(&mut self.answered), Relaxed);
+        }
+        if self.failed > 0 {
+            metrics.errors.fetch_add(std::mem::take(&mut self.failed), Relaxed);
+        }
+    }
+
+    /// Writes what is unsent. Pending while the client does not take it.
+    fn poll_write(&mut self, task: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            let written = ready!(Pin::new(&mut self.socket).poll_write(task, &self.unsent))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent.advance(written);
+            self.unsent_since = None;
+            self.resting_since = None;
+        }
+        if self.unsent.capacity() > 0 {
+            self.unsent = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Replies with tags overtake others, but not the last word.
+    fn say_goodbye(&mut self) {
+        if self.conversation.in_flight() == 1
+            && let Some(place) = self.goodbye.take()
+        {
+            let bye = Final::Reply(Ok(Value::Text("bye".into())));
+            self.make_room();
+            self.conversation.close(place, bye, &mut self.unsent);
+            self.count(true);
+        }
+    }
+
+    /// While draining, a session is finished once nothing is under way and nothing more has arrived.
+    fn finish_if_drained(&mut self) {
+        if self.is_draining && self.phase == Phase::Open && self.conversation.in_flight() == 0 {
+            self.phase = Phase::Finishing { input_ended: false };
+        }
+    }
+
+    /// Closes our half once everything is answered, and waits until the client has closed its own: closing both at once
+    /// would let a byte that is still on its way destroy the last replies.
+    fn poll_close(&mut self, task: &mut std::task::Context<'_>) -> io::Result<()> {
+        if let Phase::Finishing { input_ended } = self.phase
+            && self.conversation.in_flight() == 0
+            && self.unsent.is_empty()
+        {
+            let _ = Pin::new(&mut self.socket).poll_shutdown(task)?;
+            self.phase = if input_ended { Phase::Closed } else { Phase::Lingering };
+            self.resting_since = Some(Instant::now());
+        }
+        if self.phase == Phase::Lingering {
+            SCRATCH.with_borrow_mut(|scratch| {
+                for _ in 0..MAX_READS {
+                    scratch.clear();
+                    match read_into(&mut *self.socket, scratch, task) {
+                        Poll::Ready(Ok(false)) => {}
+                        Poll::Ready(Ok(true) | Err(_)) => {
+                            self.phase = Phase::Closed;
+                            return;
+                        }
+                        Poll::Pending => return,
+                    }
+                }
+                task.waker().wake_by_ref();
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.spawn(Io);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.tell_metrics();
+        if self.me.is_some() {
+            self.shared.scheduler.do_send(Leave(self.id));
+        }
+    }
+}
+
+/// The future that moves the bytes: polled whenever the socket, a timer or news has woken the session.
+struct Io;
+
+impl ActorFuture<Session> for Io {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut Session,
+        context: &mut Context<Session>,
+        task: &mut std::task::Context<'_>,
+    ) -> Poll<()> {
+        match session.turn(context, task) {
+            Ok(()) if session.phase != Phase::Closed => Poll::Pending,
+            _ => {
+                context.stop();
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl Handler<News> for Session {
+    type Result = ();
+
+    fn handle(&mut self, News(events): News, _: &mut Self::Context) {
+        for (place, event) in events {
+            match event {
+                Event::Final(reply) => {
+                    let is_ok = reply.is_ok();
+                    self.streams.retain(|stream| stream.place != place);
+                    if self.conversation.close(place, reply, &mut self.unsent) {
+                        self.count(is_ok);
+                    }
+                }
+                Event::Interim(interim) => self.take_interim(place, interim),
+            }
+        }
+    }
+}
+
+impl Handler<Finish> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: Finish, _: &mut Self::Context) {
+        self.is_draining = true;
+    }
+}
