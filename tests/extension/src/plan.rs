@@ -5,10 +5,8 @@ use std::ops::Range;
 pub fn squarefree() -> impl Verb {
     define("squarefree N", "how many of 1..=N are squarefree", |call| {
         let n = call.at_most(0, "N", 1u64 << 40, "2^40")?;
-        let pieces = Pieces::new(1..n + 1, 4096);
-        Ok(Step::Job(Job::new(format!("squarefree {n}"), move || {
-            Squarefree(pieces.clone(), 0)
-        })))
+        let (title, pieces) = (format!("squarefree {n}"), Pieces::new(1..n + 1, 4096));
+        Ok(Step::Job(Job::new(title, move || Squarefree(pieces.clone(), 0))))
     })
 }
 
