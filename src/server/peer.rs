@@ -2,95 +2,102 @@
 //!
 //! A client that has sent its questions may half-close and wait (`nc -N`), or be gone: both look like the end of input. When
 //! the client runs on this machine, the kernel knows: its socket still belongs to a process, or to nobody. `sock_diag(7)` looks
-//! up exactly one socket, in a few microseconds. Elsewhere, keepalive finds out within a minute or two.
+//! up exactly one socket, in a few microseconds. Elsewhere, and on other systems than Linux, keepalive finds out within a minute or two.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// True if it is certain that the process at the other end has closed its socket.
 pub(super) fn is_gone(local: SocketAddr, peer: SocketAddr) -> bool {
     let (here, there) = (local.ip().to_canonical(), peer.ip().to_canonical());
     let same_machine = there.is_loopback() || here == there;
-    same_machine && matches!(lookup((there, peer.port()), (here, local.port())), Some(Owner::Nobody))
-}
-
-/// Who holds a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
-    Process,
-    Nobody,
-}
-
-#[cfg(target_os = "linux")]
-fn lookup(source: (IpAddr, u16), destination: (IpAddr, u16)) -> Option<Owner> {
-    use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
-    use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
-
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG)).ok()?;
-    let request = encode(source, destination);
-    sendto(&socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).ok()?;
-    // The kernel answers while it takes the request, so there is nothing to wait for.
-    let mut reply = [0; 512];
-    let (length, _) = recv(&socket, &mut reply[..], RecvFlags::empty()).ok()?;
-    decode(reply.get(..length)?)
+    same_machine && is_nobodys(SocketAddr::new(there, peer.port()), SocketAddr::new(here, local.port()))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn lookup(_: (IpAddr, u16), _: (IpAddr, u16)) -> Option<Owner> {
-    None
-}
-
-/// `nlmsghdr` and `inet_diag_req_v2`, linux/netlink.h and linux/inet_diag.h: one TCP socket by its two ends.
-#[cfg(target_os = "linux")]
-fn encode(source: (IpAddr, u16), destination: (IpAddr, u16)) -> Vec<u8> {
-    const SOCK_DIAG_BY_FAMILY: u16 = 20;
-    const NLM_F_REQUEST: u16 = 1;
-    const IPPROTO_TCP: u8 = 6;
-    const LENGTH: u32 = 72;
-    let family = match source.0 {
-        IpAddr::V4(_) => 2,
-        IpAddr::V6(_) => 10,
-    };
-    let mut bytes = Vec::with_capacity(LENGTH as usize);
-    bytes.extend(LENGTH.to_ne_bytes());
-    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    bytes.extend(NLM_F_REQUEST.to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend([family, IPPROTO_TCP, 0, 0]);
-    bytes.extend(u32::MAX.to_ne_bytes());
-    bytes.extend(source.1.to_be_bytes());
-    bytes.extend(destination.1.to_be_bytes());
-    bytes.extend(padded(source.0));
-    bytes.extend(padded(destination.0));
-    bytes.extend(0u32.to_ne_bytes());
-    bytes.extend([0xff; 8]);
-    bytes
+fn is_nobodys(_: SocketAddr, _: SocketAddr) -> bool {
+    false
 }
 
 #[cfg(target_os = "linux")]
-fn padded(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => {
-            let mut bytes = [0; 16];
-            bytes[..4].copy_from_slice(&address.octets());
-            bytes
+use sock_diag::is_nobodys;
+
+#[cfg(target_os = "linux")]
+mod sock_diag {
+    use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
+    use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
+    use std::net::{IpAddr, SocketAddr};
+
+    /// True if it is certain that no process holds the socket with these two ends.
+    pub(super) fn is_nobodys(source: SocketAddr, destination: SocketAddr) -> bool {
+        look_up(source, destination) == Some(Owner::Nobody)
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Owner {
+        Process,
+        Nobody,
+    }
+
+    fn look_up(source: SocketAddr, destination: SocketAddr) -> Option<Owner> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG)).ok()?;
+        let request = encode(source, destination);
+        sendto(&socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).ok()?;
+        // The kernel answers while it takes the request, so there is nothing to wait for.
+        let mut reply = [0; 512];
+        let (length, _) = recv(&socket, &mut reply[..], RecvFlags::empty()).ok()?;
+        decode(reply.get(..length)?)
+    }
+
+    /// `nlmsghdr` and `inet_diag_req_v2`, linux/netlink.h and linux/inet_diag.h: one TCP socket by its two ends.
+    fn encode(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+        const SOCK_DIAG_BY_FAMILY: u16 = 20;
+        const NLM_F_REQUEST: u16 = 1;
+        const IPPROTO_TCP: u8 = 6;
+        const LENGTH: u32 = 72;
+        let family = match source.ip() {
+            IpAddr::V4(_) => 2,
+            IpAddr::V6(_) => 10,
+        };
+        let mut bytes = Vec::with_capacity(LENGTH as usize);
+        bytes.extend(LENGTH.to_ne_bytes());
+        bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        bytes.extend(NLM_F_REQUEST.to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend([family, IPPROTO_TCP, 0, 0]);
+        bytes.extend(u32::MAX.to_ne_bytes());
+        bytes.extend(source.port().to_be_bytes());
+        bytes.extend(destination.port().to_be_bytes());
+        bytes.extend(padded(source.ip()));
+        bytes.extend(padded(destination.ip()));
+        bytes.extend(0u32.to_ne_bytes());
+        bytes.extend([0xff; 8]);
+        bytes
+    }
+
+    fn padded(address: IpAddr) -> [u8; 16] {
+        match address {
+            IpAddr::V4(address) => {
+                let mut bytes = [0; 16];
+                bytes[..4].copy_from_slice(&address.octets());
+                bytes
+            }
+            IpAddr::V6(address) => address.octets(),
         }
-        IpAddr::V6(address) => address.octets(),
     }
-}
 
-/// Reads `inet_diag_msg`, or the error that says there is no such socket.
-#[cfg(target_os = "linux")]
-fn decode(reply: &[u8]) -> Option<Owner> {
-    const NLMSG_ERROR: u16 = 2;
-    const ENOENT: i32 = 2;
-    let kind = u16::from_ne_bytes(reply.get(4..6)?.try_into().ok()?);
-    if kind == NLMSG_ERROR {
-        let error = i32::from_ne_bytes(reply.get(16..20)?.try_into().ok()?);
-        return (error == -ENOENT).then_some(Owner::Nobody);
+    /// Reads `inet_diag_msg`, or the error that says there is no such socket.
+    fn decode(reply: &[u8]) -> Option<Owner> {
+        const NLMSG_ERROR: u16 = 2;
+        const ENOENT: i32 = 2;
+        let kind = u16::from_ne_bytes(reply.get(4..6)?.try_into().ok()?);
+        if kind == NLMSG_ERROR {
+            let error = i32::from_ne_bytes(reply.get(16..20)?.try_into().ok()?);
+            return (error == -ENOENT).then_some(Owner::Nobody);
+        }
+        let inode = u32::from_ne_bytes(reply.get(84..88)?.try_into().ok()?);
+        Some(if inode == 0 { Owner::Nobody } else { Owner::Process })
     }
-    let inode = u32::from_ne_bytes(reply.get(84..88)?.try_into().ok()?);
-    Some(if inode == 0 { Owner::Nobody } else { Owner::Process })
 }
 
 #[cfg(all(test, target_os = "linux"))]
