@@ -2,7 +2,7 @@
 //!
 //! On a single event loop the short answers stop when the first long question arrives. Here they must not.
 
-use super::count;
+use super::quantity;
 use crate::Daemon;
 use crate::engine::Policy;
 use hdrhistogram::Histogram;
@@ -23,10 +23,10 @@ const LONGEST_BAR: usize = 46;
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N", value_parser = count::threads)]
+    #[arg(long, value_name = "N", value_parser = quantity::threads)]
     workers: Option<NonZeroUsize>,
     /// Seconds with long questions
-    #[arg(long, value_name = "N", default_value = "7", value_parser = count::positive)]
+    #[arg(long, value_name = "N", default_value = "7", value_parser = quantity::positive)]
     seconds: NonZeroUsize,
     /// The short question
     #[arg(value_name = "REQUEST", default_value = "1", allow_negative_numbers = true)]

@@ -1,7 +1,7 @@
 //! `primed eval`: the same engine in this process, no socket. For scripts, and for whole-process comparisons.
 
-use super::count;
 use super::print::Printer;
+use super::quantity;
 use crate::client::Heard;
 use crate::engine::{Ask, Event, Grant, News, Order, Policy, Scheduler, Submit, Work};
 use crate::metrics::Metrics;
@@ -26,7 +26,7 @@ const ROWS: usize = 256;
 #[derive(Debug, clap::Args)]
 pub(super) struct Eval {
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N", value_parser = count::threads)]
+    #[arg(long, value_name = "N", value_parser = quantity::threads)]
     workers: Option<NonZeroUsize>,
     /// The question, as one argument or several: pi 1e12
     #[arg(required = true, value_name = "REQUEST", allow_negative_numbers = true)]

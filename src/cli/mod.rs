@@ -7,12 +7,12 @@ mod allocator;
 mod ask;
 mod bench;
 mod connect;
-mod count;
 mod demo;
 mod descriptors;
 mod eval;
 mod print;
 mod prompt;
+mod quantity;
 mod serve;
 mod settings;
 

@@ -1,6 +1,6 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
-use super::{address, allocator, count, descriptors};
+use super::{address, allocator, descriptors, quantity};
 use crate::daemon::Signals;
 use crate::engine::Policy;
 use crate::server::Limits;
@@ -21,13 +21,13 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read, value_delimiter = ',', default_values_t = [super::DEFAULT_ADDRESS])]
     listen: Vec<SocketAddr>,
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = count::threads)]
+    #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = quantity::threads)]
     workers: Option<NonZeroUsize>,
     /// Threads that serve connections
-    #[arg(long, value_name = "N", env = "PRIMED_IO_THREADS", default_value = "1", value_parser = count::threads)]
+    #[arg(long, value_name = "N", env = "PRIMED_IO_THREADS", default_value = "1", value_parser = quantity::threads)]
     io_threads: NonZeroUsize,
     /// How long accepted work may go on after the first Ctrl-C or SIGTERM
-    #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = quantity::any_time)]
     drain_limit: Duration,
     /// What to log on standard error, e.g. 'debug' or 'primed=trace'
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info", value_parser = read_filter)]
@@ -47,37 +47,37 @@ pub(super) struct Serve {
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
     /// Connections at once; one more is told 'busy'
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", default_value = "20000", value_parser = count::any)]
-    max_connections: usize,
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", default_value = "20000", value_parser = quantity::positive)]
+    max_connections: NonZeroUsize,
     /// Requests of one connection under way; then it is not read until some are answered
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_IN_FLIGHT", default_value = "1024", value_parser = count::positive)]
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_IN_FLIGHT", default_value = "1024", value_parser = quantity::positive)]
     max_in_flight: NonZeroUsize,
     /// Jobs queued and running; one more is 'busy'
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS", default_value = "20000", value_parser = count::any)]
-    max_jobs: usize,
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS", default_value = "20000", value_parser = quantity::positive)]
+    max_jobs: NonZeroUsize,
     /// The same for one client
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "2000", value_parser = count::any)]
-    max_jobs_per_client: usize,
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "2000", value_parser = quantity::positive)]
+    max_jobs_per_client: NonZeroUsize,
     /// Memory for long jobs together; one that needs more is 'too-big', one that must wait for it is parked
     #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     max_memory_mib: u64,
-    /// The longest line; a longer one is 'line-too-long'
-    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384", value_parser = count::any)]
+    /// The longest line, from 64; a longer one is 'line-too-long'
+    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384", value_parser = quantity::line_bytes)]
     max_line: usize,
     /// Replies that a client has not taken; then it is not read until it takes some
-    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_UNSENT", default_value = "65536", value_parser = count::positive)]
+    #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_UNSENT", default_value = "65536", value_parser = quantity::positive)]
     max_unsent: NonZeroUsize,
     /// How long a client may take to complete a line, or to take any of its replies
-    #[arg(long, value_name = "TIME", env = "PRIMED_STALL_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", env = "PRIMED_STALL_TIMEOUT", default_value = "30s", value_parser = quantity::time)]
     stall_timeout: Duration,
     /// How long a connection may rest without a question [default: for ever]
-    #[arg(long, value_name = "TIME", env = "PRIMED_IDLE_TIMEOUT", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", env = "PRIMED_IDLE_TIMEOUT", value_parser = quantity::time)]
     idle_timeout: Option<Duration>,
     /// Submitted jobs that are remembered after they have ended
-    #[arg(long, value_name = "N", env = "PRIMED_KEEP_FINISHED", default_value = "1000", value_parser = count::any)]
+    #[arg(long, value_name = "N", env = "PRIMED_KEEP_FINISHED", default_value = "1000", value_parser = quantity::any)]
     keep_finished: usize,
     /// How long they are remembered
-    #[arg(long, value_name = "TIME", env = "PRIMED_KEEP_FINISHED_FOR", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", env = "PRIMED_KEEP_FINISHED_FOR", default_value = "1h", value_parser = quantity::any_time)]
     keep_finished_for: Duration,
     /// Memory for answers that are kept for whoever asks the same; 0: none are
     #[arg(long, value_name = "MIB", env = "PRIMED_KEEP_ANSWERS_MIB", default_value = "8", value_parser = clap::value_parser!(u64).range(0..=1 << 40))]
@@ -91,7 +91,7 @@ impl LimitFlags {
             return;
         };
         let connections = descriptors::connections_within(files);
-        if connections < self.max_connections {
+        if connections < self.max_connections.get() {
             tracing::warn!(
                 files,
                 connections,
@@ -105,7 +105,7 @@ impl LimitFlags {
 
     fn limits(&self) -> Limits {
         Limits {
-            max_connections: self.max_connections,
+            max_connections: self.max_connections.get(),
             max_line_bytes: self.max_line,
             max_in_flight: self.max_in_flight.get(),
             max_unsent_bytes: self.max_unsent.get(),
@@ -116,8 +116,8 @@ impl LimitFlags {
 
     fn policy(&self, workers: usize) -> Policy {
         Policy {
-            max_jobs: self.max_jobs,
-            max_jobs_per_client: self.max_jobs_per_client,
+            max_jobs: self.max_jobs.get(),
+            max_jobs_per_client: self.max_jobs_per_client.get(),
             max_memory: self.max_memory_mib << 20,
             max_finished: self.keep_finished,
             max_finished_age: self.keep_finished_for,

@@ -11,7 +11,7 @@ mod tally;
 mod timer;
 
 use super::connect::connect;
-use super::{address, count, descriptors};
+use super::{address, descriptors, quantity};
 use crate::Daemon;
 use crate::daemon::Handle;
 use crate::proto::parse_number;
@@ -42,16 +42,16 @@ pub(super) struct Bench {
     #[arg(long, value_name = "ADDR:PORT", value_parser = address::read, value_delimiter = ',')]
     connect: Vec<SocketAddr>,
     /// How many connections
-    #[arg(short, long, value_name = "N", default_value = "50", value_parser = count::positive)]
+    #[arg(short, long, value_name = "N", default_value = "50", value_parser = quantity::positive)]
     connections: NonZeroUsize,
     /// Requests under way on each connection
-    #[arg(short = 'p', long, value_name = "N", default_value = "1", value_parser = count::positive)]
+    #[arg(short = 'p', long, value_name = "N", default_value = "1", value_parser = quantity::positive)]
     depth: NonZeroUsize,
     /// Requests a second, sent on time whatever the server does; latency counts from when a request was due [default: as fast as replies come]
     #[arg(long, value_name = "N/s", value_parser = read_rate)]
     rate: Option<f64>,
     /// How long [default: 10s, or until --requests are answered]
-    #[arg(short, long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(short, long, value_name = "TIME", value_parser = quantity::time)]
     duration: Option<Duration>,
     /// How many requests at most
     #[arg(short = 'n', long, value_name = "N", value_parser = read_count)]
@@ -63,7 +63,7 @@ pub(super) struct Bench {
     #[arg(long)]
     resp: bool,
     /// Threads that ask
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count::threads)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = quantity::threads)]
     threads: NonZeroUsize,
     /// The summary as JSON
     #[arg(long)]

@@ -1,0 +1,43 @@
+//! Numbers and times in arguments and settings, with errors that say what is wanted.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// A whole number that may be 0.
+pub(super) fn any(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "write a whole number".into())
+}
+
+/// As many threads as a machine may sensibly be asked for: the system's own limits end a process in less kind ways.
+const MOST_THREADS: usize = 1024;
+
+/// A number of threads.
+pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let count = positive(text).ok().filter(|count| count.get() <= MOST_THREADS);
+    count.ok_or_else(|| format!("write a whole number from 1 to {MOST_THREADS}"))
+}
+
+/// A whole number from 1.
+pub(super) fn positive(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "write a whole number from 1".into())
+}
+
+/// A shorter line has no room for a question about numbers below 2^64 under a tag.
+const SHORTEST_LINE_BYTES: usize = 64;
+
+/// How long a line may be.
+pub(super) fn line_bytes(text: &str) -> Result<usize, String> {
+    let bytes = any(text).ok().filter(|bytes| *bytes >= SHORTEST_LINE_BYTES);
+    bytes.ok_or_else(|| format!("write a whole number from {SHORTEST_LINE_BYTES}"))
+}
+
+/// A time, which may be none at all.
+pub(super) fn any_time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write a time, such as 30s or 5min".into())
+}
+
+/// A time that is not over as soon as it begins.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let time = any_time(text).ok().filter(|time| !time.is_zero());
+    time.ok_or_else(|| "write a time above 0, such as 30s or 5min".into())
+}
