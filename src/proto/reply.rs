@@ -46,18 +46,20 @@ pub enum Interim {
     Rows(Vec<String>),
 }
 
-/// Progress as words `key=value`; nothing for rows.
-pub(super) fn progress_words(interim: &Interim) -> String {
-    match interim {
-        Interim::Rows(_) => String::new(),
-        Interim::Stalled(since) => format!("stalled={}", short_duration(*since)),
-        Interim::Progress { done, eta } => {
-            // Never "100.0" before the answer is there.
-            let percent = (done * 1000.0).floor().clamp(0.0, 999.0) / 10.0;
-            let eta = eta
-                .map(|eta| format!(" eta={}", short_duration(eta)))
-                .unwrap_or_default();
-            format!("pct={percent:.1}{eta}")
+impl Interim {
+    /// Progress as words `key=value`; nothing for rows.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Rows(_) => String::new(),
+            Self::Stalled(since) => format!("stalled={}", short_duration(*since)),
+            Self::Progress { done, eta } => {
+                // Never "100.0" before the answer is there.
+                let percent = (done * 1000.0).floor().clamp(0.0, 999.0) / 10.0;
+                let eta = eta
+                    .map(|eta| format!(" eta={}", short_duration(eta)))
+                    .unwrap_or_default();
+                format!("pct={percent:.1}{eta}")
+            }
         }
     }
 }

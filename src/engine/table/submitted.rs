@@ -7,7 +7,7 @@ use crate::engine::errand::Work;
 use crate::engine::fairness::ClientId;
 use crate::engine::order::{JobId, TicketId};
 use crate::engine::tickets::State;
-use crate::proto::{Code, Failure, Value};
+use crate::proto::{Code, Failure, Interim, Value};
 use std::time::Duration;
 
 /// How often a watched job says how far it is, unless it is asked for more or less often.
@@ -124,15 +124,14 @@ impl Table {
         match &entry.stage {
             Stage::Bulk(bulk) => {
                 let done = caught(|| bulk.plan.progress()).unwrap_or_default();
-                let eta = eta(self.now - entry.begun, done)
-                    .map(|eta| format!(" eta={}", spelt(eta)))
-                    .unwrap_or_default();
-                let percent = (done * 1000.0).floor().clamp(0.0, 999.0) / 10.0;
-                format!("id={id} state=running pct={percent:.1} cpu={cpu}{eta} owner={owner} request={title}")
+                let eta = eta(self.now - entry.begun, done);
+                let progress = Interim::Progress { done, eta }.words();
+                format!("id={id} state=running {progress} cpu={cpu} owner={owner} request={title}")
             }
             Stage::Errand(errand) if !errand.is_waiting() => {
-                let percent = errand.line().progress() * 100.0;
-                format!("id={id} state=running pct={percent:.1} cpu={cpu} owner={owner} request={title}")
+                let done = errand.line().progress();
+                let progress = Interim::Progress { done, eta: None }.words();
+                format!("id={id} state=running {progress} cpu={cpu} owner={owner} request={title}")
             }
             Stage::Parked(_) => format!("id={id} state=parked cpu={cpu} owner={owner} request={title}"),
             Stage::Held(_) | Stage::Queued(_) | Stage::Express | Stage::Errand(_) => {
@@ -154,7 +153,7 @@ pub(super) fn no_job(ticket: TicketId) -> Failure {
     )
 }
 
-/// A duration as a row shows it.
-fn spelt(duration: Duration) -> String {
-    format!("{:.1}s", duration.as_secs_f64())
+/// CPU time as a row shows it.
+fn spelt(cpu: Duration) -> String {
+    format!("{:.1}s", cpu.as_secs_f64())
 }

@@ -1,7 +1,7 @@
 //! Lines: a request a line, for people at netcat and for scripts. Framing and spelling.
 
 use super::{Dialect, Frame, Step, too_long, write_fmt, write_printable};
-use crate::proto::reply::{Final, Interim, progress_words};
+use crate::proto::reply::{Final, Interim};
 use crate::proto::request::{Line, Manner, Request};
 use crate::proto::{Code, Failure, Tag, Value};
 use bytes::BytesMut;
@@ -144,7 +144,7 @@ impl Dialect for Lines {
             Interim::Rows(rows) => write_rows(out, tag, rows),
             Interim::Progress { .. } | Interim::Stalled(_) => {
                 write_tag(out, tag);
-                write_fmt(out, format_args!("* {}\n", progress_words(interim)));
+                write_fmt(out, format_args!("* {}\n", interim.words()));
             }
         }
     }

@@ -13,7 +13,7 @@
 
 use super::super::{Dialect, as_printable, write_printable};
 use crate::primes::Natural;
-use crate::proto::reply::{Final, Interim, progress_words};
+use crate::proto::reply::{Final, Interim};
 use crate::proto::request::Manner;
 use crate::proto::{Failure, Tag, Value};
 use bytes::BytesMut;
@@ -60,7 +60,7 @@ impl Dialect for Resp3 {
             Some(tag) => write_bulk(out, tag.as_bytes()),
             None => out.extend_from_slice(NULL_3),
         }
-        write_bulk(out, progress_words(interim).as_bytes());
+        write_bulk(out, interim.words().as_bytes());
     }
 }
 
