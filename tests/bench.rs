@@ -184,7 +184,8 @@ fn what_is_not_answered_counts_with_the_time_it_waited() {
         "-d",
         "500ms",
     ]);
-    assert!(output.status.success(), "{output:?}");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("nothing was answered"), "{output:?}");
     let json = json(&output);
     assert_eq!(json["replies"], 0);
     assert_eq!(json["unanswered"], 50);

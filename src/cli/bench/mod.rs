@@ -145,7 +145,12 @@ impl Bench {
             daemon.stop(Duration::ZERO);
         }
         // A figure of errors only is not what anybody asked for.
-        let is_all_errors = summary.tally.replies > 0 && summary.tally.errors_total() == summary.tally.replies;
+        let replies = summary.tally.replies;
+        anyhow::ensure!(
+            replies > 0,
+            "nothing was answered; is it a server that takes lines, and is --duration long enough?"
+        );
+        let is_all_errors = summary.tally.errors_total() == replies;
         Ok(ExitCode::from(u8::from(is_all_errors)))
     }
 
