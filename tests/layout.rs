@@ -94,6 +94,19 @@ fn imports_go_down_only() {
     }
 }
 
+/// What the crate shows at its root comes from every floor, so below the roof it is imported from its room.
+#[test]
+fn only_the_roof_imports_from_the_root() {
+    for room in &ROOMS[1..] {
+        for (path, code) in code_of(room) {
+            let from_root = |rest: &&str| rest.starts_with(|c: char| c.is_uppercase() || c == '{');
+            let import = code.split("crate::").skip(1).find(from_root);
+            let import = import.and_then(|rest| rest.lines().next());
+            assert_eq!(import, None, "{} imports it from the crate's root", path.display());
+        }
+    }
+}
+
 #[test]
 fn the_pure_rooms_know_no_actor_socket_thread_or_clock() {
     for room in PURE {
