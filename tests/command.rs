@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 fn primed(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
-    command.args(arguments).env_remove("RUST_LOG");
+    command.args(arguments);
     command.output().expect("the binary was built")
 }
 

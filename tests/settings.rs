@@ -75,7 +75,7 @@ fn what_is_shown_is_a_file_that_makes_the_same_settings() {
         "--listen",
         "127.0.0.1:1,[::1]:2",
     ];
-    let first = shown(&flags, &[("RUST_LOG", "primed=trace,off")]);
+    let first = shown(&flags, &[("PRIMED_LOG", "primed=trace,off")]);
     let file = File::new("again", &first);
     let second = shown(&["--config", file.path()], &[]);
     let values = |text: &str| -> Vec<String> {
@@ -90,16 +90,16 @@ fn what_is_shown_is_a_file_that_makes_the_same_settings() {
 
 #[test]
 fn a_flag_wins_over_the_environment_and_that_over_the_file_and_that_over_the_default() {
-    let file = File::new("order", "max-jobs = 1\nmax-line = 1\n\nmax-in-flight = 1_0\n");
+    let file = File::new("order", "max-jobs = 1\nmax-line = 100\n\nmax-in-flight = 1_0\n");
     let environment = [
         ("PRIMED_CONFIG", file.path()),
         ("PRIMED_MAX_JOBS", "2"),
-        ("PRIMED_MAX_LINE", "2"),
+        ("PRIMED_MAX_LINE", "200"),
     ];
     let shown = shown(&["--max-jobs=3"], &environment);
     let expected = |value: &str, source: String| (value.to_owned(), source);
     assert_eq!(setting(&shown, "max-jobs"), expected("3", "--max-jobs".into()));
-    assert_eq!(setting(&shown, "max-line"), expected("2", "$PRIMED_MAX_LINE".into()));
+    assert_eq!(setting(&shown, "max-line"), expected("200", "$PRIMED_MAX_LINE".into()));
     assert_eq!(
         setting(&shown, "max-in-flight"),
         expected("10", format!("{}:4", file.path()))
@@ -123,11 +123,11 @@ fn a_wrong_setting_is_blamed_on_whoever_made_it() {
         ),
         (
             "max-jobs = -3",
-            "FILE:1: invalid value '-3' for 'max-jobs': write a whole number",
+            "FILE:1: invalid value '-3' for 'max-jobs': write a whole number from 1",
         ),
         (
             "#\ndrain-limit = 3",
-            "FILE:2: invalid value '3' for 'drain-limit': time unit needed, for example 3sec or 3ms",
+            "FILE:2: invalid value '3' for 'drain-limit': write a time, such as 30s or 5min",
         ),
         ("max-jobs = [1, 2]", "FILE:1: 'max-jobs' is no list"),
         ("max-jobs = \n", "FILE:1: this is no TOML: "),
@@ -146,7 +146,7 @@ fn a_wrong_setting_is_blamed_on_whoever_made_it() {
     let said = refused("", &[], &[("PRIMED_MAX_LINE", "x")]);
     assert_eq!(
         said,
-        "primed: invalid value 'x' for '$PRIMED_MAX_LINE': write a whole number\n"
+        "primed: invalid value 'x' for '$PRIMED_MAX_LINE': write a whole number from 64\n"
     );
     let said = refused("", &["--max-line", "x"], &[("PRIMED_MAX_LINE", "y")]);
     assert!(

@@ -30,7 +30,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = quantity::any_time)]
     drain_limit: Duration,
     /// What to log on standard error, e.g. 'debug' or 'primed=trace'
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info", value_parser = read_filter)]
+    #[arg(long, value_name = "FILTER", env = "PRIMED_LOG", default_value = "info", value_parser = read_filter)]
     log: String,
     /// File with settings: what 'serve --show-config' prints is one
     #[arg(long, value_name = "FILE", env = "PRIMED_CONFIG")]
