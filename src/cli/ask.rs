@@ -5,10 +5,12 @@ use super::connect::connect;
 use super::print::Printer;
 use super::prompt;
 use crate::client::{Heard, split_tag};
-use anyhow::Context;
-use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
+use crate::proto::{Line, Request};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Stdin, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The arguments of `ask`.
 #[derive(Debug, clap::Args)]
@@ -33,46 +35,88 @@ impl Ask {
     }
 }
 
-/// One question. It is answered by one final line; a comment by none.
+/// One question.
 fn ask_one(address: SocketAddr, request: &str) -> anyhow::Result<ExitCode> {
     let mut stream = connect(address)?;
     let at_terminal = io::stderr().is_terminal() && !request.contains("progress=") && request.contains(' ');
     let progress = if at_terminal { " progress=1s" } else { "" };
-    writeln!(stream, "{request}{progress}")?;
-    stream.shutdown(Shutdown::Write)?;
-    read_replies(&stream)
+    // What a daemon that closes at once has to say is read below.
+    let _ = stream.write_all(format!("{request}{progress}\n").as_bytes());
+    let _ = stream.shutdown(Shutdown::Write);
+    read_replies(&stream, &AtomicU64::new(replies_to(request.as_bytes())))
 }
 
 /// All lines of standard input, without waiting for one answer before the next question.
 fn ask_all(address: SocketAddr) -> anyhow::Result<ExitCode> {
     let stream = connect(address)?;
-    let mut requests = stream.try_clone()?;
+    let mut requests = BufWriter::new(stream.try_clone()?);
+    let due = Arc::new(AtomicU64::new(0));
+    let counted = due.clone();
     std::thread::spawn(move || {
         // A daemon that closes early is noticed where the replies are read.
-        let _ = io::copy(&mut io::stdin().lock(), &mut requests);
-        let _ = requests.shutdown(Shutdown::Write);
+        let _ = send_all(
+            &mut BufReader::with_capacity(64 << 10, io::stdin()),
+            &mut requests,
+            &counted,
+        );
+        let _ = requests.get_ref().shutdown(Shutdown::Write);
     });
-    read_replies(&stream)
+    read_replies(&stream, &due)
 }
 
-fn read_replies(stream: &TcpStream) -> anyhow::Result<ExitCode> {
+/// Sends lines as they come, and counts the replies that are due for them.
+fn send_all(lines: &mut BufReader<Stdin>, requests: &mut BufWriter<TcpStream>, due: &AtomicU64) -> io::Result<()> {
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        if line.last() != Some(&b'\n') {
+            line.push(b'\n');
+        }
+        due.fetch_add(replies_to(&line), Relaxed);
+        requests.write_all(&line)?;
+        line.clear();
+        if lines.buffer().is_empty() {
+            requests.flush()?;
+        }
+    }
+    requests.flush()
+}
+
+/// How many final lines answer a line: none, if nothing is asked.
+fn replies_to(line: &[u8]) -> u64 {
+    u64::from(Request::parse(line.trim_ascii_end()) != Ok(Line::Nothing))
+}
+
+fn read_replies(stream: &TcpStream, due: &AtomicU64) -> anyhow::Result<ExitCode> {
     let mut printer = Printer::new(BufWriter::new(io::stdout()));
     let mut reader = BufReader::with_capacity(64 << 10, stream);
     let mut line = String::new();
+    let mut answered = 0;
     loop {
         line.clear();
         if reader.buffer().is_empty() {
             printer.flush()?;
         }
-        let count = reader
-            .read_line(&mut line)
-            .context("the daemon closed the connection")?;
-        if count == 0 {
+        // A connection that breaks ends like one that is closed: what was not answered by then will not be.
+        let whole = reader.read_line(&mut line).is_ok() && line.ends_with('\n');
+        if !whole {
             break;
         }
         let (tag, rest) = split_tag(line.trim_end());
-        printer.print(tag, Heard::parse(rest))?;
+        let heard = Heard::parse(rest);
+        if heard == Heard::Value(rest) && !rest.bytes().all(|byte| byte.is_ascii_digit()) {
+            printer.flush()?;
+            anyhow::bail!(
+                "what listens there is no prime daemon: it said '{}'",
+                rest.escape_default()
+            );
+        }
+        answered += u64::from(heard.is_final());
+        printer.print(tag, heard)?;
     }
     printer.flush()?;
-    Ok(ExitCode::from(u8::from(printer.errors > 0)))
+    match due.load(Relaxed).saturating_sub(answered) {
+        0 => Ok(ExitCode::from(u8::from(printer.errors > 0))),
+        1 => anyhow::bail!("the daemon closed the connection before it answered; ask again"),
+        lost => anyhow::bail!("the daemon closed the connection with {lost} questions unanswered; ask them again"),
+    }
 }

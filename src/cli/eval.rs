@@ -60,7 +60,8 @@ fn facts(workers: usize) -> Facts {
 fn call(line: &str, registry: &Registry, facts: &Facts) -> Result<Option<(Step, Terms)>, Failure> {
     match Request::parse(line.as_bytes()) {
         Ok(Line::Request(request)) => registry.call(&request, facts).map(Some),
-        Ok(Line::Nothing | Line::Http) => Ok(None),
+        Ok(Line::Nothing) => Ok(None),
+        Ok(Line::Http) => Err(Failure::new(Code::Syntax, "this is HTTP, and no question about primes")),
         Err((_, malformed)) => Err(Failure::new(Code::Syntax, malformed.to_string())),
     }
 }

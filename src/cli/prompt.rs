@@ -44,13 +44,17 @@ pub(super) fn run(address: SocketAddr) -> anyhow::Result<ExitCode> {
         if question.eq_ignore_ascii_case("quit") || question.eq_ignore_ascii_case("exit") {
             break;
         }
-        if let Err(error) = runtime.block_on(talk.ask(question)) {
+        let mut result = runtime.block_on(talk.ask(question));
+        if result.is_err() && !talk.was_heard {
+            // The connection had ended before, and the daemon that may listen there now knows nothing of the question.
+            result = Talk::new(&runtime, address).and_then(|again| {
+                talk = again;
+                runtime.block_on(talk.ask(question))
+            });
+        }
+        if let Err(error) = result {
             talk.printer.wipe()?;
             eprintln!("{error:#}");
-            match Talk::new(&runtime, address) {
-                Ok(again) => talk = again,
-                Err(error) => eprintln!("{error:#}"),
-            }
         }
     }
     if let Some(file) = &history {
@@ -68,6 +72,8 @@ fn history_file() -> Option<PathBuf> {
 struct Talk {
     stream: BufReader<TcpStream>,
     asked: u64,
+    /// True once the daemon has said something to the last question.
+    was_heard: bool,
     printer: Printer<Stdout>,
 }
 
@@ -79,6 +85,7 @@ impl Talk {
         Ok(Self {
             stream: BufReader::new(TcpStream::from_std(stream)?),
             asked: 0,
+            was_heard: false,
             printer: Printer::new(io::stdout()),
         })
     }
@@ -86,6 +93,7 @@ impl Talk {
     /// Asks and prints until the final line; Ctrl-C cancels the question and waits for its last word.
     async fn ask(&mut self, question: &str) -> anyhow::Result<()> {
         self.asked += 1;
+        self.was_heard = false;
         let (own_tag, question) = split_tag(question);
         let tag = own_tag.map_or_else(|| format!("q{}", self.asked), str::to_owned);
         let progress = if question.contains("progress=") {
@@ -98,9 +106,10 @@ impl Talk {
         loop {
             tokio::select! {
                 read = self.stream.read_until(b'\n', &mut line) => {
-                    if read? == 0 {
-                        anyhow::bail!("the daemon closed the connection");
+                    if read.unwrap_or_default() == 0 || !line.ends_with(b"\n") {
+                        anyhow::bail!("the daemon closed the connection before it answered; ask again");
                     }
+                    self.was_heard = true;
                     let text = String::from_utf8_lossy(&line);
                     let (heard_tag, rest) = split_tag(text.trim_end());
                     let heard = Heard::parse(rest);

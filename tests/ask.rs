@@ -1,0 +1,106 @@
+//! `primed ask` against a daemon, and against servers that misbehave: what is not answered is never taken for an answer.
+
+mod support;
+
+use primed::Daemon;
+use primed::server::Limits;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
+
+/// Asks with these arguments and this standard input: standard output, standard error, exit status.
+fn ask(address: SocketAddr, arguments: &[&str], input: &str) -> (String, String, Option<i32>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_primed"))
+        .args(["ask", "--connect", &address.to_string()])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary was built");
+    // Who asks in its arguments does not read.
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it writes text");
+    (text(stdout), text(stderr), status.code())
+}
+
+/// A server that reads so many lines, then says this and closes.
+fn server(lines: usize, says: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
+    let address = listener.local_addr().expect("it is bound");
+    let serve = move |mut stream: TcpStream| {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        for _ in 0..lines {
+            reader.read_line(&mut String::new())?;
+        }
+        stream.write_all(says.as_bytes())?;
+        stream.shutdown(Shutdown::Write)?;
+        std::io::copy(&mut reader, &mut std::io::sink())
+    };
+    std::thread::spawn(move || listener.accept().map(|(stream, _)| serve(stream)));
+    address
+}
+
+#[test]
+fn answers_go_to_standard_output_and_errors_to_standard_error() {
+    let daemon = support::daemon();
+    let address = daemon.addresses()[0];
+    assert_eq!(ask(address, &["nth", "5"], ""), ("11\n".into(), String::new(), Some(0)));
+    assert_eq!(
+        ask(address, &["# nothing"], ""),
+        (String::new(), String::new(), Some(0))
+    );
+    let input = "nth 5\n# a comment\n\nnth 0\n@a pi 100\nnth 7";
+    let (answers, errors, status) = ask(address, &[], input);
+    assert_eq!(answers, "11\n@a 25\n17\n", "the last line needs no line feed");
+    assert!(errors.starts_with("bad-arg: nth: "), "{errors}");
+    assert_eq!(status, Some(1));
+}
+
+#[test]
+fn a_daemon_that_closes_before_it_has_answered_is_an_error() {
+    let (answers, errors, status) = ask(server(1, ""), &["nth", "5"], "");
+    assert_eq!((answers.as_str(), status), ("", Some(1)));
+    assert_eq!(
+        errors,
+        "primed: the daemon closed the connection before it answered; ask again\n"
+    );
+    let (answers, errors, status) = ask(server(3, "OK 11\n= 2\n"), &[], "nth 5\nnth 6\n# no question\nnth 7\n");
+    assert_eq!((answers.as_str(), status), ("11\n2\n", Some(1)));
+    let expected = "primed: the daemon closed the connection with 2 questions unanswered; ask them again\n";
+    assert_eq!(errors, expected);
+}
+
+#[test]
+fn half_a_line_is_no_answer() {
+    let (answers, errors, status) = ask(server(1, "OK 3"), &["pi", "1e12"], "");
+    assert_eq!((answers.as_str(), status), ("", Some(1)));
+    assert!(errors.contains("before it answered"), "{errors}");
+}
+
+#[test]
+fn what_is_no_prime_daemon_is_told_with_what_it_says() {
+    let (answers, errors, status) = ask(server(1, "HTTP/1.1 400 Bad Request\n"), &["nth", "5"], "");
+    assert_eq!((answers.as_str(), status), ("", Some(1)));
+    assert!(
+        errors.contains("is no prime daemon") && errors.contains("'HTTP/1.1 400 Bad Request'"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_full_daemon_is_heard_also_by_who_asks_one_question() {
+    let limits = Limits {
+        max_connections: 1,
+        ..Limits::default()
+    };
+    let daemon = support::start(Daemon::new().limits(limits));
+    let mut first = support::Client::connect(&daemon);
+    assert_eq!(first.ask("ping"), "OK pong");
+    for _ in 0..10 {
+        let (answers, errors, status) = ask(daemon.addresses()[0], &["nth", "5"], "");
+        assert_eq!((answers.as_str(), status), ("", Some(1)));
+        assert!(errors.starts_with("busy: too many connections"), "{errors}");
+    }
+}
