@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -211,6 +211,34 @@ fn a_server_that_hangs_up_ends_the_run_with_what_was_measured() {
         errors.contains("the run ended early") && errors.contains("ERR busy :go away"),
         "{errors}"
     );
+}
+
+#[test]
+fn a_server_that_hangs_up_with_its_last_word_ends_the_run_at_once() {
+    for _ in 0..20 {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
+        let address = listener.local_addr().expect("it is bound");
+        let served = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("bench connects");
+            // Both are there before anything else is read.
+            let mut first = [0; 1];
+            stream.peek(&mut first).expect("bench asks");
+            stream.write_all(b"OK 1\n").expect("bench reads");
+            stream.shutdown(Shutdown::Write).expect("it is connected");
+            std::io::copy(&mut stream, &mut std::io::sink())
+        });
+        let output = run(&["--connect", &address.to_string(), "-c", "1", "-p", "2", "-d", "1min"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(errors(&output).contains("closed"), "{output:?}");
+        served.join().expect("the server ends").expect("it reads to the end");
+    }
+}
+
+#[test]
+fn a_rate_beyond_everything_ends_in_time_too() {
+    let output = run(&["--rate", "1e18", "-d", "100ms"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(json(&output)["unanswered"].as_u64() > Some(1_000_000_000_000));
 }
 
 #[test]

@@ -26,6 +26,8 @@ fn a_mistake_is_one_line_that_says_what_to_do_next() {
             "write a whole number from 1 to 1024",
         ),
         (&["bench", "--connections", "x"], "write a whole number from 1"),
+        (&["bench", "--requests", "0"], "0 asks nothing"),
+        (&["bench", "--mix", "# nothing"], "a request is missing"),
         (&["serve", "--max-line", "10"], "write a whole number from 64"),
         (&["serve", "--idle-timeout", "0s"], "write a time above 0, such as 30s"),
         (&["serve", "--drain-limit", "soon"], "write a time, such as 30s or 5min"),

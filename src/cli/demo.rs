@@ -5,6 +5,7 @@
 use super::quantity;
 use crate::Daemon;
 use crate::engine::Policy;
+use crate::proto::{Line, Request};
 use hdrhistogram::Histogram;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -44,6 +45,10 @@ impl Demo {
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
         let workers = workers.map_or(1, NonZeroUsize::get);
         let question = self.request.join(" ");
+        anyhow::ensure!(
+            Request::parse(question.as_bytes()) != Ok(Line::Nothing),
+            "'{question}' asks nothing; write a question, such as 'isprime 2^61-1'"
+        );
         // Workers are to compute the answer each time.
         let policy = Policy {
             workers,

@@ -227,7 +227,7 @@ impl Generator {
             for event in &events {
                 let Token(index) = event.token();
                 if index < self.connections.len() {
-                    self.serve(index)?;
+                    self.serve(index, event.is_read_closed())?;
                 }
             }
         }
@@ -288,8 +288,8 @@ impl Generator {
         self.in_flight += count;
     }
 
-    /// Everything that can be done on a connection now.
-    fn serve(&mut self, index: usize) -> Result<(), LoadError> {
+    /// Everything that can be done on a connection now. If it was closed, that comes after the last bytes, and is no event of its own.
+    fn serve(&mut self, index: usize, is_closed: bool) -> Result<(), LoadError> {
         let mut is_drained = false;
         while !is_drained {
             let connection = &mut self.connections[index];
@@ -301,7 +301,7 @@ impl Generator {
                 Err(error) => return Err(LoadError::Broken(error)),
             };
             // A read that did not fill the buffer has emptied the socket; what comes later is a new event.
-            is_drained = count < self.buffer.len();
+            is_drained = count < self.buffer.len() && !is_closed;
             self.tally.received += count as u64;
             let tally = &mut self.tally;
             let ended = connection.replies.take(&self.buffer[..count], |line| tally.error(line));
@@ -371,9 +371,11 @@ impl Generator {
             let until = self.end.unwrap_or(now).min(now);
             let due_by_then = ((until as f64 - offset) / interval).ceil().max(0.0) as u64;
             let missed = due_by_then.saturating_sub(self.sent).min(self.left);
-            for request in self.sent..self.sent + missed {
-                let due = (request as f64).mul_add(interval, offset) as u64;
-                self.tally.record(now.saturating_sub(due), 1);
+            // At a rate far beyond what can be sent there are too many to note each.
+            let step = missed.div_ceil(MOST_NOTED).max(1);
+            for first in (0..missed).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+                let due = ((self.sent + first) as f64).mul_add(interval, offset) as u64;
+                self.tally.record(now.saturating_sub(due), step.min(missed - first));
             }
             self.tally.unanswered += missed;
         }
@@ -389,6 +391,9 @@ impl Generator {
         nanoseconds(self.start.elapsed())
     }
 }
+
+/// How many times of requests that were never sent are noted apart; those between are taken to have waited as long as the one before.
+const MOST_NOTED: u64 = 10_000;
 
 const SECOND: u64 = 1_000_000_000;
 

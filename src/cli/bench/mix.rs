@@ -67,7 +67,7 @@ fn read_kind(text: &str) -> Result<Kind, String> {
         _ => (text, 1),
     };
     let words: Vec<Word> = request.split_whitespace().map(read_word).collect::<Result<_, _>>()?;
-    if words.is_empty() {
+    if words.is_empty() || request.starts_with('#') {
         return Err("a request is missing; write it like 'nth 1..16=90,isprime 2^61-1=10'".into());
     }
     Ok(Kind { weight, words })

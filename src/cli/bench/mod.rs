@@ -82,15 +82,15 @@ Examples:
 /// `20000/s`, or without the `/s`.
 fn read_rate(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches("/s").trim_end();
-    match read_count(number)? {
-        0 => Err("a rate of 0 asks nothing".into()),
-        rate => Ok(rate as f64),
-    }
+    Ok(read_count(number)? as f64)
 }
 
 fn read_count(text: &str) -> Result<u64, String> {
     let number = parse_number(text).map_err(|error| error.to_string())?;
-    u64::try_from(number).map_err(|_| "that is too many".into())
+    match u64::try_from(number).map_err(|_| "that is too many")? {
+        0 => Err("0 asks nothing".into()),
+        count => Ok(count),
+    }
 }
 
 impl Bench {
