@@ -14,10 +14,10 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 /// The ID of a submitted job, written `7` or `job=7`.
-fn read_id(call: &Call<'_>) -> Result<TicketId, Failure> {
+fn read_id(call: &Call<'_>, wanted: &str) -> Result<TicketId, Failure> {
     call.only(1, &["job"])?;
     let text = call.arg(0).or_else(|| call.option("job"));
-    let text = text.ok_or_else(|| call.bad_arg("ID is missing"))?;
+    let text = text.ok_or_else(|| call.bad_arg(format_args!("{wanted} is missing")))?;
     text.parse()
         .map_err(|_| call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text))))
 }
@@ -80,7 +80,7 @@ impl Verb for Watch {
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
-        Ok(Step::Ask(Ask::Watch(read_id(call)?)))
+        Ok(Step::Ask(Ask::Watch(read_id(call, "ID")?)))
     }
 }
 
@@ -104,7 +104,7 @@ impl Verb for Outcome {
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
-        Ok(Step::Ask(Ask::Result(read_id(call)?)))
+        Ok(Step::Ask(Ask::Result(read_id(call, "ID")?)))
     }
 }
 
@@ -162,8 +162,7 @@ impl Verb for Cancel {
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
         let Some(tagged) = call.arg(0).and_then(|target| target.strip_prefix('@')) else {
-            call.required(0, "@TAG or ID")?;
-            return Ok(Step::Ask(Ask::Cancel(read_id(call)?)));
+            return Ok(Step::Ask(Ask::Cancel(read_id(call, "@TAG or ID")?)));
         };
         call.only(1, &[])?;
         let tag = Tag::parse(tagged);

@@ -243,6 +243,7 @@ fn what_is_no_work_cannot_be_submitted() {
         ("result", "bad-arg"),
         ("result x", "bad-arg"),
         ("cancel 5", "no-job"),
+        ("cancel job=5", "no-job"),
     ] {
         let reply = client.ask(request);
         assert!(reply.starts_with(&format!("ERR {code} :")), "{request}: {reply}");
