@@ -29,6 +29,13 @@ impl Tag {
         Some(Self { bytes, len })
     }
 
+    /// The tag that a line begins with, whatever stands behind it: a line that cannot be read is answered to who asked.
+    pub(super) fn before(line: &[u8]) -> Option<Self> {
+        let word = line.trim_ascii_start().strip_prefix(b"@")?;
+        let end = word.iter().take(Self::MAX + 1).position(u8::is_ascii_whitespace)?;
+        Self::parse(std::str::from_utf8(&word[..end]).ok()?)
+    }
+
     /// The tag without its `@`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
@@ -129,7 +136,7 @@ impl<'a> Request<'a> {
     /// [`Malformed`], beside the tag if one could be read, so that the reply can bear it.
     pub fn parse(line: &'a [u8]) -> Result<Line<'a>, (Option<Tag>, Malformed)> {
         let Some(text) = printable(line) else {
-            return Err((None, Malformed::NotText));
+            return Err((Tag::before(line), Malformed::NotText));
         };
         let words = text.split_ascii_whitespace();
         if words.clone().next().is_none_or(|word| word.starts_with('#')) {
@@ -219,7 +226,10 @@ fn looks_like_http(request: &Request<'_>) -> bool {
     ];
     let has_target = request.args.first().is_some_and(|target| target.starts_with('/'));
     let has_version = request.args.last().is_some_and(|version| version.starts_with("HTTP/"));
-    request.verb.eq_ignore_ascii_case("host:") || (has_target || has_version) && METHODS.contains(&request.verb)
+    let is_head =
+        request.verb.eq_ignore_ascii_case("host:") || (has_target || has_version) && METHODS.contains(&request.verb);
+    // No browser writes a tag; and whoever does is told which request it was.
+    is_head && request.manner.tag.is_none()
 }
 
 #[cfg(test)]
@@ -273,12 +283,21 @@ mod tests {
         let malformed = |line: &[u8]| Request::parse(line).map(|_| ());
         assert_eq!(malformed(b"pi \0"), Err((None, Malformed::NotText)));
         assert_eq!(malformed("pi é".as_bytes()), Err((None, Malformed::NotText)));
+        assert_eq!(
+            malformed("@a pi é".as_bytes()),
+            Err((Tag::parse("a"), Malformed::NotText))
+        );
+        assert_eq!(malformed("@é pi 5".as_bytes()), Err((None, Malformed::NotText)));
         assert_eq!(malformed(b"@ pi 5"), Err((None, Malformed::Tag)));
         assert_eq!(malformed(b"@a/b pi 5"), Err((None, Malformed::Tag)));
         assert_eq!(malformed(b"@a"), Err((Tag::parse("a"), Malformed::OnlyTag)));
         assert_eq!(
             malformed("x ".repeat(65).as_bytes()),
             Err((None, Malformed::TooManyWords))
+        );
+        assert_eq!(
+            malformed(format!("@a {}", "x ".repeat(65)).as_bytes()),
+            Err((Tag::parse("a"), Malformed::TooManyWords))
         );
         assert_eq!(malformed("x ".repeat(64).as_bytes()), Ok(()));
     }
@@ -292,6 +311,7 @@ mod tests {
             "OPTIONS * HTTP/1.1",
         ] {
             assert_eq!(Request::parse(line.as_bytes()), Ok(Line::Http), "{line}");
+            assert_eq!(request(&format!("@a {line}")).manner.tag, Tag::parse("a"), "{line}");
         }
     }
 }

@@ -65,6 +65,46 @@ fn a_line_that_is_too_long_is_skipped_whole() {
 }
 
 #[test]
+fn whatever_is_wrong_with_a_request_its_tag_is_told() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    let (long, wordy) = ("7".repeat(20_000), "x ".repeat(65));
+    let long_option = format!("pi 5 x={long}");
+    for (request, code) in [
+        ("pi \u{e9}", "syntax"),
+        ("pi \0", "syntax"),
+        ("\u{1b}[A", "syntax"),
+        ("", "syntax"),
+        (&wordy, "syntax"),
+        (&long, "line-too-long"),
+        (&long_option, "line-too-long"),
+        ("nht 5", "unknown-verb"),
+        ("@b ping", "unknown-verb"),
+        ("# ping", "unknown-verb"),
+        ("*1", "unknown-verb"),
+        ("GET / HTTP/1.1", "unknown-verb"),
+        ("Host: localhost", "unknown-verb"),
+        ("nth x", "bad-arg"),
+        ("pi 5 =", "bad-arg"),
+        ("pi 5 deadline= deadline=", "bad-arg"),
+        ("pi 5 progress=never", "bad-arg"),
+        ("nth 1e18", "too-big"),
+        ("cancel @b", "no-job"),
+        ("result 7", "no-job"),
+    ] {
+        let reply = client.ask(&format!("@a {request}"));
+        let shown = &request[..request.len().min(20)];
+        assert!(
+            reply.starts_with(&format!("@a ERR {code} :")),
+            "{shown:?} gave {reply:?}"
+        );
+    }
+    client.send(b"@a pi \xff\n");
+    assert!(client.line().is_some_and(|line| line.starts_with("@a ERR syntax :")));
+    assert_eq!(client.ask("@a ping"), "@a OK pong");
+}
+
+#[test]
 fn a_tag_that_is_under_way_is_refused_and_the_first_keeps_its_reply() {
     let daemon = daemon();
     let mut client = Client::connect(&daemon);

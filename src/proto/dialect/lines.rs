@@ -51,7 +51,7 @@ impl Framing {
             // One more than the limit may still be the CR of a line that fits.
             None if input.len() > self.limit + 1 => {
                 self.skipping = true;
-                Step::found(input.len(), Frame::refused(Manner::default(), too_long(self.limit)))
+                Step::found(input.len(), self.too_long(input))
             }
             None if has_ended => Step {
                 used: input.len(),
@@ -64,10 +64,16 @@ impl Framing {
         }
     }
 
+    /// The answer to a line that is longer than the limit. Its tag counts if it lies within the limit, which is all that is sure to be
+    /// there: so the answer is the same however the line arrives.
+    fn too_long(&self, line: &[u8]) -> Frame<'static> {
+        Frame::refused(tagged(Tag::before(&line[..self.limit])), too_long(self.limit))
+    }
+
     /// What a line comes to; nothing for a blank one or a comment.
     fn read<'a>(&self, line: &'a [u8], is_finished: bool) -> Option<Frame<'a>> {
         if line.len() > self.limit {
-            return Some(Frame::refused(Manner::default(), too_long(self.limit)));
+            return Some(self.too_long(line));
         }
         Some(match Request::parse(line) {
             Ok(Line::Nothing) => return None,
@@ -81,14 +87,16 @@ impl Framing {
                 let text = "the input ended within a line; end every line with a line feed";
                 Frame::refused(request.manner, Failure::new(Code::Truncated, text))
             }
-            Err((tag, malformed)) => {
-                let manner = Manner {
-                    tag,
-                    ..Manner::default()
-                };
-                Frame::refused(manner, Failure::new(Code::Syntax, malformed.to_string()))
-            }
+            Err((tag, malformed)) => Frame::refused(tagged(tag), Failure::new(Code::Syntax, malformed.to_string())),
         })
+    }
+}
+
+/// How a line with this tag is answered.
+fn tagged(tag: Option<Tag>) -> Manner {
+    Manner {
+        tag,
+        ..Manner::default()
     }
 }
 
@@ -214,9 +222,13 @@ mod tests {
                 found.extend(frame.map(|frame| match frame {
                     Frame::Request(request) => format!("{} {}", request.verb, request.args.join(" ")),
                     Frame::Answer {
+                        manner,
                         reply: Final::Reply(Err(failure)),
                         ..
-                    } => failure.code.to_string(),
+                    } => {
+                        let tag = manner.tag.map(|tag| format!("@{tag} "));
+                        format!("{}{}", tag.unwrap_or_default(), failure.code)
+                    }
                     answer => format!("{answer:?}"),
                 }));
                 held.drain(..used);
@@ -239,6 +251,35 @@ mod tests {
         assert_eq!(found(3, &[b"1234\na b\n"]), ["line-too-long", "a b"]);
         assert_eq!(found(3, &[b"1 2\r\na b\n"]), ["1 2", "a b"]);
         assert_eq!(found(3, &[b"1234"]), ["line-too-long"]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_or_no_text_keeps_its_tag_however_it_is_cut() {
+        let limit = 12;
+        for (line, answer) in [
+            ("@a pi 1234567890\n", "@a line-too-long"),
+            (" \t@a\tpi 1234567890\r\n", "@a line-too-long"),
+            ("@a 234567890\r\n", "nth 234567890"),
+            ("@a 2345678901\r\n", "@a line-too-long"),
+            ("@a 2345678901", "@a line-too-long"),
+            // The whole of the tag lies within the limit, or it is none.
+            ("@1234567890 5\n", "@1234567890 line-too-long"),
+            ("@12345678901 5\n", "line-too-long"),
+            ("@a/b 1234567890\n", "line-too-long"),
+            ("@ a 1234567890\n", "line-too-long"),
+            ("x @a 1234567890\n", "line-too-long"),
+            ("@a pi \u{e9}\n", "@a syntax"),
+            ("\t@a\tpi \0\n", "@a syntax"),
+            ("@a\u{e9} pi 5\n", "syntax"),
+        ] {
+            let line = line.as_bytes();
+            for at in 0..=line.len() {
+                let (head, tail) = line.split_at(at);
+                assert_eq!(found(limit, &[head, tail]), [answer], "{line:?} at {at}");
+            }
+            let bytes: Vec<&[u8]> = line.chunks(1).collect();
+            assert_eq!(found(limit, &bytes), [answer], "{line:?}");
+        }
     }
 
     #[test]
