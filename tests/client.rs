@@ -9,10 +9,13 @@ use primed::client::{Error, JobId, Reply};
 use primed::daemon::Handle;
 use primed::primes::Natural;
 use primed::proto::Code;
+use primed::server::Limits;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
-use support::{daemon, info};
+use support::{daemon, info, start};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 /// No reply takes longer, on the slowest machine.
@@ -77,6 +80,90 @@ fn refusals_are_typed_and_the_conversation_goes_on() {
         let empty = client.request::<Reply>("").await.expect_err("nothing is asked");
         assert_eq!(empty.code(), Some(Code::Syntax));
         assert_eq!(client.nth(5).await?, 11);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused_and_keeps_no_place() {
+    talk(async |_daemon, client| {
+        for words in ["pi \u{e9}", "pi \0", "ping\r", "ping\nping", "\u{7f}"] {
+            let refused = client.request::<Reply>(words).await.expect_err("it is no line");
+            assert_eq!(refused.code(), Some(Code::Syntax), "{words:?}");
+            let refused = client.rows(words).await.err().expect("it is no line");
+            assert_eq!(refused.code(), Some(Code::Syntax), "{words:?}");
+        }
+        // The daemon knows how long is too long. More than may be under way at once.
+        let long = format!("isprime {}", "7".repeat(20_000));
+        let calls = (0..600).map(|_| client.request::<bool>(long.as_str()).into_future());
+        for refused in join_all(calls).await {
+            let refused = refused.expect_err("it is too long");
+            assert_eq!(refused.code(), Some(Code::LineTooLong));
+        }
+        assert_eq!(client.nth(5).await?, 11);
+        Ok(())
+    });
+}
+
+/// Whoever listens here reads two lines and says this; what a client's calls come to: two at once, and one after them.
+async fn told(line: &'static str) -> [Error; 3] {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port can be had");
+    let address = listener.local_addr().expect("it is bound");
+    let other = async {
+        let (stream, _) = listener.accept().await.expect("a client comes");
+        let mut stream = BufReader::new(stream);
+        for _ in 0..2 {
+            stream.read_line(&mut String::new()).await.expect("it asks");
+        }
+        stream.write_all(line.as_bytes()).await.expect("it reads");
+        stream
+    };
+    let calls = async {
+        let client = Client::connect(address).await.expect("it listens");
+        let (one, two) = tokio::join!(client.nth(1), client.nth(2));
+        let three = client.nth(3).await;
+        [one, two, three].map(|result| result.expect_err("there is no answer"))
+    };
+    // The connection is kept open: it is the line that ends the calls.
+    let (_stream, told) = tokio::join!(other, calls);
+    told
+}
+
+#[test]
+fn what_is_said_to_nobody_ends_the_connection_and_everybody_is_told() {
+    talk(async |_daemon, _client| {
+        for error in told("ERR busy :too many connections\n").await {
+            assert_eq!(error.code(), Some(Code::Busy));
+            assert_eq!(error.to_string(), "busy :too many connections");
+        }
+        for error in told("SSH-2.0-OpenSSH_9.2\r\n").await {
+            assert!(
+                matches!(&error, Error::Unexpected(line) if line == "SSH-2.0-OpenSSH_9.2"),
+                "{error}"
+            );
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn who_comes_to_a_full_daemon_hears_that_it_is_busy() {
+    talk(async |_daemon, _client| {
+        let limits = Limits {
+            max_connections: 1,
+            ..Limits::default()
+        };
+        let full = start(primed::Daemon::new().limits(limits));
+        let first = Client::connect(full.addresses()[0]).await?;
+        assert_eq!(first.nth(5).await?, 11);
+        for _ in 0..100 {
+            let second = Client::connect(full.addresses()[0]).await?;
+            let calls = (1..10).map(|n| second.nth(n).into_future());
+            for refused in join_all(calls).await {
+                let refused = refused.expect_err("it is full");
+                assert_eq!(refused.code(), Some(Code::Busy), "{refused}");
+            }
+        }
         Ok(())
     });
 }

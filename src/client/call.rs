@@ -2,9 +2,8 @@
 
 use super::Error;
 use super::connection::{Connection, Listener};
-use super::line::Progress;
+use super::line::{Progress, check};
 use super::reply::FromReply;
-use crate::proto::{Code, Failure};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,7 +28,7 @@ impl<T> Call<T> {
         }
     }
 
-    /// The daemon stops the work when so much time has passed; the error is [`Code::Deadline`] then. At least a millisecond.
+    /// The daemon stops the work when so much time has passed; the error is [`Code::Deadline`](crate::Code::Deadline) then. At least a millisecond.
     pub fn deadline(mut self, wait: Duration) -> Self {
         self.words += &format!(" deadline={}ms", wait.as_millis());
         self
@@ -49,10 +48,7 @@ impl<T: FromReply + 'static> IntoFuture for Call<T> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            if self.words.contains(['\n', '\r']) {
-                let failure = Failure::new(Code::Syntax, "a request is one line");
-                return Err(Error::Failure(failure));
-            }
+            check(&self.words)?;
             let reply = self.connection.send(&self.words, self.listener).await?;
             T::from_reply(reply.await?)
         })

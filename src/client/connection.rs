@@ -45,6 +45,19 @@ struct Waiting {
     next: u64,
     requests: HashMap<u64, Entry>,
     is_closed: bool,
+    /// What was said to nobody in particular, whereupon the connection was closed.
+    last_word: Option<String>,
+}
+
+impl Waiting {
+    /// Why there is no answer any more.
+    fn error(&self) -> Error {
+        match self.last_word.as_deref().map(|line| (line, Heard::parse(line))) {
+            None => Error::Closed,
+            Some((_, Heard::Error { code, text })) => Error::Failure(failure(code, text)),
+            Some((line, _)) => Error::Unexpected(line.to_owned()),
+        }
+    }
 }
 
 struct Entry {
@@ -65,7 +78,8 @@ impl Connection {
         tokio::spawn(async move {
             let result = tokio::select! {
                 result = read(reader, &heard) => result,
-                result = write(writer, to_write) => result,
+                // Where writing fails, reading goes on to the end: who hung up may have said why.
+                Ok(()) = write(writer, to_write) => Ok(()),
             };
             if let Err(error) = result {
                 tracing::debug!(%error, "the connection to the daemon is lost");
@@ -89,7 +103,7 @@ impl Connection {
         let tag = {
             let mut waiting = lock(&self.waiting);
             if waiting.is_closed {
-                return Err(Error::Closed);
+                return Err(waiting.error());
             }
             let tag = waiting.next;
             waiting.next += 1;
@@ -104,7 +118,8 @@ impl Connection {
             tag
         };
         let line = format!("@{tag} {words}\n");
-        self.lines.send(line).map_err(|_| Error::Closed)?;
+        // If the connection is lost meanwhile, the reply says so.
+        let _ = self.lines.send(line);
         Ok(Pending {
             connection: self,
             tag: Some(tag),
@@ -131,7 +146,7 @@ impl Future for Pending {
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let reply = ready!(Pin::new(&mut self.reply).poll(task));
         self.tag = None;
-        Poll::Ready(reply.unwrap_or(Err(Error::Closed)))
+        Poll::Ready(reply.unwrap_or_else(|_| Err(lock(&self.connection.waiting).error())))
     }
 }
 
@@ -161,19 +176,24 @@ async fn write(mut writer: OwnedWriteHalf, mut lines: mpsc::UnboundedReceiver<St
     Ok(())
 }
 
+/// Reads until what is read is to nobody: every request has a tag, so that this is said to the connection as a whole.
 async fn read(reader: OwnedReadHalf, waiting: &Mutex<Waiting>) -> io::Result<()> {
     let mut lines = Lines::new(reader);
     loop {
         lines.fill().await?;
         while let Some(line) = lines.next()? {
-            hear(&line, waiting);
+            let (Some(tag), rest) = split_tag(&line) else {
+                lock(waiting).last_word = Some(line);
+                return Ok(());
+            };
+            hear(tag, rest, waiting);
         }
     }
 }
 
-fn hear(line: &str, waiting: &Mutex<Waiting>) {
-    let (tag, rest) = split_tag(line);
-    let Some(tag) = tag.and_then(|tag| tag.parse::<u64>().ok()) else {
+fn hear(tag: &str, rest: &str, waiting: &Mutex<Waiting>) {
+    // Nobody waits to hear that a cancel came too late.
+    let Ok(tag) = tag.parse::<u64>() else {
         return;
     };
     let mut waiting = lock(waiting);

@@ -1,5 +1,6 @@
 //! Lines of the protocol as a client sees them. Knows no socket.
 
+use super::Error;
 use crate::proto::{Code, Failure};
 use std::time::Duration;
 
@@ -51,6 +52,14 @@ pub fn split_tag(line: &str) -> (Option<&str>, &str) {
             (Some(tag), rest)
         }
         None => (None, line),
+    }
+}
+
+/// Refuses words that no daemon could take for one request. How long a request may be, the daemon says.
+pub(super) fn check(words: &str) -> Result<(), Error> {
+    match words.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+        true => Ok(()),
+        false => Err(Failure::new(Code::Syntax, "a request is one line of printable ASCII").into()),
     }
 }
 

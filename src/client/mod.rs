@@ -34,6 +34,7 @@ pub use stream::{Primes, Rows};
 use crate::primes::Natural;
 use crate::proto::{Code, Failure};
 use connection::Connection;
+use line::check;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -46,7 +47,7 @@ use tokio::net::{TcpStream, ToSocketAddrs};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The daemon refused, and says why.
+    /// The daemon refused, and says why; or what was to be asked is no line of printable ASCII, and was not sent.
     #[error(transparent)]
     Failure(#[from] Failure),
     /// The connection is closed.
@@ -55,7 +56,7 @@ pub enum Error {
     /// The connection failed.
     #[error("the connection to the daemon failed: {0}")]
     Io(#[from] io::Error),
-    /// The reply is not of the kind that was asked for: the daemon speaks another version.
+    /// The reply is not of the kind that was asked for: the daemon speaks another version, or is none.
     #[error("unexpected reply '{0}'")]
     Unexpected(String),
     /// The reply has more rows than may be held at once: take them as a stream.
@@ -74,6 +75,9 @@ impl Error {
 }
 
 /// A connection to a daemon. Clones share it; it is closed when the last of them and of their calls is dropped.
+///
+/// What the daemon says to the connection as a whole, as `busy` when it has too many, ends it: every call fails with that error from then
+/// on.
 ///
 /// Up to 512 calls are under way at once; the next waits for one of them. A call has no time limit of its own: wrap it into a
 /// timeout, or give it a [`deadline`](Call::deadline).
@@ -148,11 +152,9 @@ impl Client {
     /// The rows of any request as they come, on a connection of their own.
     ///
     /// # Errors
-    /// If no further connection can be had.
+    /// If no further connection can be had, or the words are no line of printable ASCII.
     pub async fn rows(&self, words: &str) -> Result<Rows, Error> {
-        if words.contains(['\n', '\r']) {
-            return Err(Failure::new(Code::Syntax, "a request is one line").into());
-        }
+        check(words)?;
         Rows::ask(self.address, words).await
     }
 
