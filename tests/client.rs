@@ -252,6 +252,50 @@ fn progress_is_told_while_the_answer_is_waited_for() {
 }
 
 #[test]
+fn a_listener_that_panics_costs_its_progress_and_no_call_its_answer() {
+    talk(async |_daemon, client| {
+        let told = Arc::new(AtomicU64::new(0));
+        let heard = told.clone();
+        let every = Duration::from_millis(100);
+        let call = client.pi(1 << 60).progress(every, move |_| {
+            heard.fetch_add(1, SeqCst);
+            panic!("as asked");
+        });
+        let other = tokio::spawn(client.pi((1 << 60) - 1).deadline(Duration::from_secs(1)).into_future());
+        let call = call.deadline(Duration::from_secs(1)).await;
+        assert_eq!(call.expect_err("it takes minutes").code(), Some(Code::Deadline));
+        let other = other.await.expect("it is not aborted");
+        assert_eq!(other.expect_err("it takes minutes").code(), Some(Code::Deadline));
+        assert_eq!(told.load(SeqCst), 1);
+        assert_eq!(client.nth(5).await?, 11);
+        Ok(())
+    });
+}
+
+#[test]
+fn when_its_runtime_ends_whoever_waits_is_told() {
+    talk(async |daemon, _client| {
+        let address = daemon.addresses()[0];
+        let builder = || {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+        };
+        let runtime = builder().expect("a runtime can be had");
+        let client = runtime.spawn(Client::connect(address)).await.expect("it runs")?;
+        let long = tokio::spawn(client.pi(1 << 60).into_future());
+        until_jobs(&daemon, 1).await;
+        runtime.shutdown_background();
+        let error = long.await.expect("it was not aborted").expect_err("nobody reads");
+        assert!(matches!(error, Error::Closed), "{error}");
+        let error = client.nth(5).await.expect_err("nobody asks");
+        assert!(matches!(error, Error::Closed), "{error}");
+        Ok(())
+    });
+}
+
+#[test]
 fn jobs_are_submitted_watched_and_cancelled_from_any_client() {
     talk(async |daemon, client| {
         let job = client.submit("pi 1e18").await?;

@@ -9,6 +9,7 @@ use super::reply::Reply;
 use bytes::BytesMut;
 use std::collections::HashMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -74,20 +75,16 @@ impl Connection {
         let (reader, writer) = stream.into_split();
         let (lines, to_write) = mpsc::unbounded_channel();
         let waiting = Arc::<Mutex<Waiting>>::default();
-        let heard = waiting.clone();
+        let ending = Ending(waiting.clone());
         tokio::spawn(async move {
             let result = tokio::select! {
-                result = read(reader, &heard) => result,
+                result = read(reader, &ending.0) => result,
                 // Where writing fails, reading goes on to the end: who hung up may have said why.
                 Ok(()) = write(writer, to_write) => Ok(()),
             };
             if let Err(error) = result {
                 tracing::debug!(%error, "the connection to the daemon is lost");
             }
-            // Whoever waits hears that it is closed, because its sender is dropped.
-            let mut waiting = lock(&heard);
-            waiting.is_closed = true;
-            waiting.requests.clear();
         });
         Ok(Self {
             lines,
@@ -130,6 +127,21 @@ impl Connection {
     fn cancel(&self, tag: u64) {
         // If the connection is lost, so is the request.
         let _ = self.lines.send(format!("@{CANCEL_TAG} cancel @{tag}\n"));
+    }
+}
+
+/// Belongs to the task that moves the bytes, and tells whoever waits that it has ended: by itself, with its runtime, or by a panic.
+struct Ending(Arc<Mutex<Waiting>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.0);
+        waiting.is_closed = true;
+        let requests = std::mem::take(&mut waiting.requests);
+        // Listeners may do anything as they are dropped.
+        drop(waiting);
+        // Whoever waits hears of it, because its sender is dropped.
+        drop(requests);
     }
 }
 
@@ -196,14 +208,15 @@ fn hear(tag: &str, rest: &str, waiting: &Mutex<Waiting>) {
     let Ok(tag) = tag.parse::<u64>() else {
         return;
     };
-    let mut waiting = lock(waiting);
-    let Some(entry) = waiting.requests.get_mut(&tag) else {
+    let mut locked = lock(waiting);
+    let Some(entry) = locked.requests.get_mut(&tag) else {
         return;
     };
     let reply = match Heard::parse(rest) {
         Heard::Progress(text) => {
-            if let Some(listener) = &entry.listener {
-                listener(Progress::parse(text));
+            if let Some(listener) = entry.listener.take() {
+                drop(locked);
+                tell(listener, Progress::parse(text), tag, waiting);
             }
             return;
         }
@@ -223,9 +236,25 @@ fn hear(tag: &str, rest: &str, waiting: &Mutex<Waiting>) {
         }),
         Heard::Error { code, text } => Err(Error::Failure(failure(code, text))),
     };
-    if let Some(entry) = waiting.requests.remove(&tag) {
+    let entry = locked.requests.remove(&tag);
+    drop(locked);
+    if let Some(entry) = entry {
         // Whoever asked may have stopped waiting.
         let _ = entry.reply.send(reply);
+    }
+}
+
+/// Tells a listener, whose code is somebody else's: it may ask the same client, so the lock is free meanwhile; and if it panics, it is not
+/// told again, and all calls go on.
+fn tell(listener: Listener, progress: Progress, tag: u64, waiting: &Mutex<Waiting>) {
+    match catch_unwind(AssertUnwindSafe(|| listener(progress))) {
+        Ok(()) => {
+            if let Some(entry) = lock(waiting).requests.get_mut(&tag) {
+                entry.listener = Some(listener);
+            }
+        }
+        // Dropping a payload may panic again, outside of the catch.
+        Err(payload) => std::mem::forget(payload),
     }
 }
 
