@@ -1,7 +1,8 @@
 //! The connection of a client: many requests under way at once, told apart by their tags. Knows no verb.
 //!
 //! One task moves the bytes. What waits to be sent is bounded by the permits of the requests under way, which are fewer than a
-//! daemon takes at once: so it goes on reading, and a cancel gets through.
+//! daemon takes at once: so it goes on reading, and a cancel gets through. Not so if its `--max-in-flight` is lower, as [`Client`](super::Client)
+//! says: a cancel cannot overtake the requests that are in the socket before it.
 
 use super::Error;
 use super::line::{Heard, Progress, failure, split_tag};
@@ -19,7 +20,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::codec::{Decoder, LinesCodec};
 
-/// Requests under way at once. A daemon takes 1024 before it stops reading.
+/// Requests under way at once. A daemon takes 1024 before it stops reading, unless it is told otherwise.
 const MAX_IN_FLIGHT: usize = 512;
 /// The longest line that is accepted of a daemon.
 const MAX_LINE: usize = 1 << 20;

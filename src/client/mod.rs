@@ -81,6 +81,9 @@ impl Error {
 ///
 /// Up to 512 calls are under way at once; the next waits for one of them. A call has no time limit of its own: wrap it into a
 /// timeout, or give it a [`deadline`](Call::deadline).
+///
+/// A daemon that runs with a `--max-in-flight` below 512 reads so many requests and then nothing until one of them is answered: it hears
+/// late of a call that is dropped then, and its work goes on for so long. Have fewer calls at once with such a daemon.
 #[derive(Clone)]
 pub struct Client {
     address: SocketAddr,
