@@ -3,7 +3,6 @@
 //! quick_cache keeps what was asked for more than once and lets go of the rest; its locks are held for the time of one look.
 
 use crate::proto::Value;
-use dashu_int::ops::BitTest;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::fmt;
@@ -51,17 +50,7 @@ struct Weight;
 
 impl Weighter<String, Value> for Weight {
     fn weight(&self, title: &String, value: &Value) -> u64 {
-        let value = match value {
-            Value::Nothing | Value::Truth(_) => 0,
-            Value::Number(number) => number.bit_len() / 8,
-            Value::Numbers(numbers) => numbers
-                .iter()
-                .map(|number| size_of_val(number) + number.bit_len() / 8)
-                .sum(),
-            Value::Text(text) => text.len(),
-            Value::Facts(facts) => facts.iter().map(|fact| size_of_val(fact) + fact.1.len()).sum(),
-        };
-        OVERHEAD_BYTES + (title.len() + value) as u64
+        OVERHEAD_BYTES + (title.len() + value.weight()) as u64
     }
 }
 

@@ -4,9 +4,8 @@
 
 use super::dialect::Dialect;
 use super::reply::{Final, Interim};
-use super::{Manner, Tag, Value};
+use super::{Manner, Tag};
 use bytes::BytesMut;
-use dashu_int::ops::BitTest;
 use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
 
@@ -221,9 +220,8 @@ fn weight_of_rows(rows: &[String]) -> usize {
 /// What a reply that waits takes, about: what its request determines, and not the few words that each has.
 fn weight_of_reply(reply: &Final) -> usize {
     match reply {
-        Final::Reply(Ok(Value::Number(number))) => number.bit_len() / 8,
-        Final::Reply(Ok(Value::Text(text))) => text.len(),
-        Final::Reply(_) => 0,
+        Final::Reply(Ok(value)) => value.weight(),
+        Final::Reply(Err(failure)) => failure.text.len(),
         Final::Spelt(bytes) => bytes.len(),
     }
 }
@@ -231,7 +229,7 @@ fn weight_of_reply(reply: &Final) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{Reply, Value};
+    use crate::proto::{Code, Failure, Reply, Value};
 
     /// Lines, with a tag or none.
     fn manner(tag: &str) -> Manner {
@@ -310,6 +308,30 @@ mod tests {
         talk.close(first, 1);
         assert_eq!(talk.conversation.held_bytes(), 0);
         assert!(talk.said().len() > 3000);
+    }
+
+    #[test]
+    fn whatever_kind_a_reply_is_it_counts_while_it_waits() {
+        let long = "x".repeat(1000);
+        let number = crate::primes::Natural::from(2u8).pow(8_000);
+        let replies: [Reply; 5] = [
+            Ok(Value::Text(long.clone())),
+            Ok(Value::Number(number)),
+            Ok(Value::Numbers(vec![7u8.into(); 40])),
+            Ok(Value::Facts(vec![("key".into(), long.clone())])),
+            Err(Failure::new(Code::Internal, long)),
+        ];
+        for reply in replies {
+            let mut talk = Talk::default();
+            let (first, second) = (talk.open(""), talk.open(""));
+            talk.conversation.answer(&manner(""), reply.clone(), &mut talk.out);
+            let held = talk.conversation.held_bytes();
+            assert!((500..2000).contains(&held), "{held}: {reply:?}");
+            talk.conversation.close(second, reply.clone(), &mut talk.out);
+            assert_eq!(talk.conversation.held_bytes(), 2 * held, "{reply:?}");
+            talk.close(first, 1);
+            assert_eq!(talk.conversation.held_bytes(), 0, "{reply:?}");
+        }
     }
 
     #[test]

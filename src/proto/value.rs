@@ -2,6 +2,7 @@
 
 use super::{Code, Failure};
 use crate::primes::Natural;
+use dashu_int::ops::BitTest;
 use std::borrow::Cow;
 
 /// The value of a reply.
@@ -20,6 +21,22 @@ pub enum Value {
     Text(String),
     /// What is known about something, as keys and values.
     Facts(Vec<(Cow<'static, str>, String)>),
+}
+
+impl Value {
+    /// The bytes that it takes beside itself, about.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Nothing | Self::Truth(_) => 0,
+            Self::Number(number) => number.bit_len() / 8,
+            Self::Numbers(numbers) => numbers
+                .iter()
+                .map(|number| size_of_val(number) + number.bit_len() / 8)
+                .sum(),
+            Self::Text(text) => text.len(),
+            Self::Facts(facts) => facts.iter().map(|fact| size_of_val(fact) + fact.1.len()).sum(),
+        }
+    }
 }
 
 impl From<()> for Value {
