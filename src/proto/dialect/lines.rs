@@ -49,7 +49,7 @@ impl Framing {
             }
             None if self.skipping => Step::skip(input.len()),
             // One more than the limit may still be the CR of a line that fits.
-            None if input.len() > self.limit + 1 => {
+            None if input.len() > self.limit.saturating_add(1) => {
                 self.skipping = true;
                 Step::found(input.len(), self.too_long(input))
             }
@@ -251,6 +251,7 @@ mod tests {
         assert_eq!(found(3, &[b"1234\na b\n"]), ["line-too-long", "a b"]);
         assert_eq!(found(3, &[b"1 2\r\na b\n"]), ["1 2", "a b"]);
         assert_eq!(found(3, &[b"1234"]), ["line-too-long"]);
+        assert_eq!(found(usize::MAX, &[b"a ", b"b\n"]), ["a b"], "there is no limit");
     }
 
     #[test]
