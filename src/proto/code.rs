@@ -134,3 +134,20 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_documented_as_help_says_it() {
+        let text = include_str!("../../docs/protocol.md");
+        let (_, table) = text
+            .split_once("| code | meaning |\n|---|---|\n")
+            .expect("there is a table");
+        let rows = table.lines().take_while(|line| line.starts_with('|'));
+        let documented: Vec<String> = rows.map(|row| row.replace('`', "")).collect();
+        let codes = Code::ALL.map(|code| format!("| {code} | {} |", code.meaning()));
+        assert_eq!(documented, codes);
+    }
+}
