@@ -136,7 +136,10 @@ impl<'a> Request<'a> {
     /// [`Malformed`], beside the tag if one could be read, so that the reply can bear it.
     pub fn parse(line: &'a [u8]) -> Result<Line<'a>, (Option<Tag>, Malformed)> {
         let Some(text) = printable(line) else {
-            return Err((Tag::before(line), Malformed::NotText));
+            return match is_comment(line) {
+                true => Ok(Line::Nothing),
+                false => Err((Tag::before(line), Malformed::NotText)),
+            };
         };
         let words = text.split_ascii_whitespace();
         if words.clone().next().is_none_or(|word| word.starts_with('#')) {
@@ -218,6 +221,11 @@ fn printable(line: &[u8]) -> Option<&str> {
 fn split_option(word: &str) -> Option<(&str, &str)> {
     let at = word.bytes().position(|byte| byte == b'=')?;
     Some((&word[..at], &word[at + 1..]))
+}
+
+/// True if a line asks nothing, whatever stands in it.
+pub(super) fn is_comment(line: &[u8]) -> bool {
+    line.trim_ascii_start().starts_with(b"#")
 }
 
 fn looks_like_http(request: &Request<'_>) -> bool {

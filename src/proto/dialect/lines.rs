@@ -2,7 +2,7 @@
 
 use super::{Dialect, Frame, Step, too_long, write_fmt, write_printable};
 use crate::proto::reply::{Final, Interim};
-use crate::proto::request::{Line, Manner, Request};
+use crate::proto::request::{Line, Manner, Request, is_comment};
 use crate::proto::{Code, Failure, Tag, Value};
 use bytes::BytesMut;
 use std::fmt;
@@ -51,7 +51,10 @@ impl Framing {
             // One more than the limit may still be the CR of a line that fits.
             None if input.len() > self.limit.saturating_add(1) => {
                 self.skipping = true;
-                Step::found(input.len(), self.too_long(input))
+                Step {
+                    used: input.len(),
+                    frame: self.too_long(input),
+                }
             }
             None if has_ended => Step {
                 used: input.len(),
@@ -64,16 +67,17 @@ impl Framing {
         }
     }
 
-    /// The answer to a line that is longer than the limit. Its tag counts if it lies within the limit, which is all that is sure to be
-    /// there: so the answer is the same however the line arrives.
-    fn too_long(&self, line: &[u8]) -> Frame<'static> {
-        Frame::refused(tagged(Tag::before(&line[..self.limit])), too_long(self.limit))
+    /// The answer to a line that is longer than the limit; nothing for a comment. Its tag counts if it lies within the limit, which is
+    /// all that is sure to be there: so the answer is the same however the line arrives.
+    fn too_long(&self, line: &[u8]) -> Option<Frame<'static>> {
+        let head = &line[..self.limit];
+        (!is_comment(head)).then(|| Frame::refused(tagged(Tag::before(head)), too_long(self.limit)))
     }
 
     /// What a line comes to; nothing for a blank one or a comment.
     fn read<'a>(&self, line: &'a [u8], is_finished: bool) -> Option<Frame<'a>> {
         if line.len() > self.limit {
-            return Some(self.too_long(line));
+            return self.too_long(line);
         }
         Some(match Request::parse(line) {
             Ok(Line::Nothing) => return None,
@@ -280,6 +284,17 @@ mod tests {
             }
             let bytes: Vec<&[u8]> = line.chunks(1).collect();
             assert_eq!(found(limit, &bytes), [answer], "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_comment_asks_nothing_whatever_it_says_and_however_long_it_is() {
+        for comment in ["# a comment that is too long\n", " #\u{e9}\0\n", "#\n"] {
+            let input = [comment.as_bytes(), b"pi 5\n"].concat();
+            for at in 0..=input.len() {
+                let (head, tail) = input.split_at(at);
+                assert_eq!(found(12, &[head, tail]), ["pi 5"], "{comment:?} at {at}");
+            }
         }
     }
 
