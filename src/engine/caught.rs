@@ -1,12 +1,12 @@
-//! Calls into what anybody may have written: a panic there must cost one request and nothing of the engine.
+//! Calls into what anybody may have written: a panic there must cost one request and nothing else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// It panicked.
-pub(super) struct Panicked;
+pub(crate) struct Panicked;
 
 /// Runs what others have written.
-pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         // Dropping a payload may panic again, outside of the catch.
         std::mem::forget(payload);

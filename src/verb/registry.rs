@@ -2,6 +2,7 @@
 
 use super::call::shortened;
 use super::{Call, Facts, Step, Terms, Verb, arithmetic, jobs, service};
+use crate::engine::{Panicked, caught};
 use crate::proto::{Code, Failure, Request};
 use std::fmt;
 use std::sync::Arc;
@@ -43,15 +44,16 @@ impl Registry {
         self.verbs().find(|verb| verb.name().eq_ignore_ascii_case(name))
     }
 
-    /// Calls the verb that the request names.
+    /// Calls the verb that the request names. A panic there costs this request, and not the session with all that is under way in it.
     ///
     /// # Errors
-    /// `unknown-verb` with the nearest one, or what the verb says of its arguments.
+    /// `unknown-verb` with the nearest one, what the verb says of its arguments, or `internal` if it panics.
     pub fn call(&self, request: &Request<'_>, facts: &Facts) -> Result<(Step, Terms), Failure> {
         let verb = self.find(request.verb).ok_or_else(|| self.unknown(request.verb))?;
         let call = Call::new(verb, request, self, facts);
         let terms = call.terms()?;
-        verb.call(&call).map(|step| (step, terms))
+        let called = caught(|| verb.call(&call).map(|step| (step, terms)));
+        called.unwrap_or_else(|Panicked| Err(fault(&call)))
     }
 
     /// The failure for a verb that there is not.
@@ -75,6 +77,16 @@ impl Registry {
         };
         Failure::new(Code::UnknownVerb, format!("no verb '{}'; {hint}", shortened(name)))
     }
+}
+
+/// What is answered if a verb panicked.
+#[cold]
+fn fault(call: &Call<'_>) -> Failure {
+    let title = call.title();
+    let title = shortened(&title);
+    tracing::error!(title, "a verb panicked; its request gets an error");
+    let text = format!("'{title}' failed by a fault in the daemon; other requests are not touched");
+    Failure::new(Code::Internal, text)
 }
 
 /// Which letters a name has, a bit each, more or less. A typing error changes two of them at the most.

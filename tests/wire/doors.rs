@@ -3,7 +3,7 @@
 use crate::support::{Client, PATIENCE, exchange, info, start, until};
 use actix::prelude::*;
 use primed::daemon::Handle;
-use primed::{Asked, Blocking, Code, Daemon, Failure, Host, Responder, RowError, Value, define};
+use primed::{Asked, Blocking, Code, Daemon, Failure, Host, Responder, RowError, Step, Value, define};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -444,4 +444,53 @@ fn the_queue_of_a_lane_has_a_limit_and_all_who_are_in_it_are_answered() {
     gate.open();
     let replies = |client: &mut Client, count: usize| (0..count).all(|_| client.line().is_some());
     assert!(replies(&mut second, 26) && replies(&mut many, 1000));
+}
+
+/// A daemon with `closure WHAT`, which is answered where the session runs.
+fn closure() -> Handle {
+    let closure = define("closure WHAT", "does as asked", |call| match call.arg(0) {
+        Some("panic") => panic!("as asked"),
+        Some(what) => Ok(Step::Answer(what.len().to_string().into())),
+        None => Err(call.bad_arg("WHAT is missing")),
+    });
+    start(Daemon::new().verb(closure))
+}
+
+#[test]
+fn a_panic_in_a_verbs_closure_costs_one_request() {
+    let daemon = closure();
+    for _ in 0..20 {
+        let text = exchange(
+            &daemon,
+            "@a pi 1e11\nclosure panic\n@b closure panic\nclosure abc\nsubmit closure panic\nisprime 2^89-1\n",
+        );
+        let internal = "ERR internal :'closure panic' failed by a fault in the daemon; other requests are not touched";
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        let tagged = format!("@b {internal}");
+        assert_eq!(
+            lines,
+            ["@a OK 4118054813", &tagged, internal, internal, "OK 3", "OK yes"]
+        );
+    }
+    assert_eq!(
+        exchange(&daemon, "*2\r\n$7\r\nclosure\r\n$5\r\npanic\r\n*1\r\n$4\r\nPING\r\n")
+            .lines()
+            .count(),
+        2
+    );
+    assert_eq!(info(&daemon, "errors_total"), 61);
+}
+
+#[test]
+fn a_panic_in_a_verbs_closure_is_an_internal_error_for_who_asks_the_engine() {
+    let daemon = closure();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime can be had");
+    let engine = daemon.engine();
+    let failure = runtime.block_on(async { engine.request("closure panic").await });
+    assert_eq!(failure.expect_err("it panics").code, Code::Internal);
+    let answer = runtime.block_on(async { engine.request("closure abc").await });
+    assert_eq!(answer, Ok("3".into()));
 }
