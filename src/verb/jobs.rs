@@ -5,6 +5,9 @@ use super::{Call, Registry, Step, Verb};
 use crate::engine::{Ask, TicketId};
 use crate::proto::{Failure, Tag, Value};
 
+/// The verb that stops another request.
+pub(super) const CANCEL: &str = "cancel";
+
 pub(super) fn register(registry: &mut Registry) {
     registry.add(Submit);
     registry.add(Watch);
@@ -141,7 +144,7 @@ struct Cancel;
 
 impl Verb for Cancel {
     fn name(&self) -> &'static str {
-        "cancel"
+        CANCEL
     }
 
     fn usage(&self) -> &'static str {

@@ -56,6 +56,12 @@ impl Registry {
         called.unwrap_or_else(|Panicked| Err(fault(&call)))
     }
 
+    /// True if the request is to stop another, and so is heard also where there is no room for more. Calls no verb: a request that is not
+    /// taken in must have no effects.
+    pub fn stops_another(request: &Request<'_>) -> bool {
+        request.verb.eq_ignore_ascii_case(jobs::CANCEL)
+    }
+
     /// The failure for a verb that there is not.
     pub(super) fn unknown(&self, name: &str) -> Failure {
         let lower = name.to_ascii_lowercase();

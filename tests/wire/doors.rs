@@ -3,7 +3,7 @@
 use crate::support::{Client, PATIENCE, exchange, info, start, until};
 use actix::prelude::*;
 use primed::daemon::Handle;
-use primed::{Asked, Blocking, Code, Daemon, Failure, Host, Responder, RowError, Step, Value, define};
+use primed::{Asked, Blocking, Code, Daemon, Failure, Host, Limits, Responder, RowError, Step, Value, define};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -493,4 +493,21 @@ fn a_panic_in_a_verbs_closure_is_an_internal_error_for_who_asks_the_engine() {
     assert_eq!(failure.expect_err("it panics").code, Code::Internal);
     let answer = runtime.block_on(async { engine.request("closure abc").await });
     assert_eq!(answer, Ok("3".into()));
+}
+
+#[test]
+fn a_verb_is_called_once_for_a_request_that_has_to_wait_for_others() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let counting = define("counting", "how often it was called", move |_| {
+        Ok(Step::Answer((calls.fetch_add(1, SeqCst) + 1).into()))
+    });
+    let limits = Limits {
+        max_in_flight: 1,
+        ..Limits::default()
+    };
+    let daemon = start(Daemon::new().limits(limits).verb(counting));
+    assert_eq!(
+        exchange(&daemon, "pi 1e12\ncounting\npi 1e11\ncounting\n"),
+        "OK 37607912018\nOK 1\nOK 4118054813\nOK 2\n"
+    );
 }

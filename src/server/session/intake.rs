@@ -6,6 +6,7 @@ use crate::server::Shared;
 use crate::server::connection::Connection;
 use crate::server::pace::{READ_BYTES, SCRATCH, turn_length};
 use crate::server::repeats::Repeats;
+use crate::verb::Registry;
 use actix::prelude::*;
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
@@ -128,7 +129,7 @@ impl Session {
             };
             if self.is_full()
                 && let Frame::Request(request) = &frame
-                && !self.is_to_stop_another(request)
+                && !Registry::stops_another(request)
             {
                 // It waits for room.
                 used = begins;

@@ -15,11 +15,6 @@ use tokio::time::Instant;
 const FIRST_REPLIES_BYTES: usize = 1 << 10;
 
 impl Session {
-    pub(super) fn is_to_stop_another(&self, request: &Request<'_>) -> bool {
-        let called = self.shared.registry.call(request, &self.shared.facts);
-        matches!(called, Ok((Step::Cancel(_) | Step::Ask(Ask::Cancel(_)), _)))
-    }
-
     pub(super) fn take_frame(&mut self, frame: Frame<'_>, context: &mut Context<Self>) {
         self.resting_since = None;
         match frame {
