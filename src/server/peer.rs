@@ -2,7 +2,7 @@
 //!
 //! A client that has sent its questions may half-close and wait (`nc -N`), or be gone: both look like the end of input. When
 //! the client runs on this machine, the kernel knows: its socket still belongs to a process, or to nobody. `sock_diag(7)` looks
-//! up exactly one socket, in a few microseconds. Elsewhere, and on other systems than Linux, keepalive finds out within a minute or two.
+//! up exactly one socket, in a few microseconds. Elsewhere, and on other systems than Linux, keepalive finds out within two minutes.
 
 use std::net::SocketAddr;
 

@@ -118,7 +118,7 @@ fn play(seed: u64) -> Vec<String> {
     }
     troubles.end(&mut simulation);
     if fate.is_torn.get() {
-        // Nobody told the daemon that its client is gone: the kernel would find out, in a minute or two.
+        // Nobody told the daemon that its client is gone: the kernel would find out, within two minutes.
         fate.drain.notify_one();
     }
     let is_left = || {
