@@ -140,6 +140,57 @@ fn what_the_codec_refuses_is_answered_by_the_protocol() {
     );
 }
 
+/// Lines whose codec knows no limit, each answered by its length.
+struct Lengths;
+
+impl Protocol for Lengths {
+    type Codec = LinesCodec;
+    type Reply = String;
+
+    fn codec(&self) -> LinesCodec {
+        LinesCodec::new()
+    }
+
+    async fn answer(&self, line: String, _: &Engine) -> Answer<String> {
+        Answer::Reply(line.len().to_string())
+    }
+
+    fn malformed(&self, error: tokio_util::codec::LinesCodecError) -> Answer<String> {
+        Answer::Last(error.to_string())
+    }
+}
+
+#[test]
+fn a_frame_beyond_the_limit_is_malformed_however_it_is_cut() {
+    let limits = Limits {
+        max_line_bytes: 1000,
+        ..Limits::default()
+    };
+    let lengths = Daemon::new()
+        .limits(limits)
+        .serve(([127, 0, 0, 1], 0).into(), || Lengths);
+    let daemon = support::start(lengths);
+    let too_long = "a frame may have 1000 bytes";
+    for (length, answer) in [(999, "999"), (1000, too_long), (5000, too_long)] {
+        let frame = "x".repeat(length) + "\n";
+        for at in [0, 1, 500, 998, 999, 1000, length, frame.len()] {
+            let (first, rest) = frame.split_at(at.min(frame.len()));
+            let mut client = Client::connect(&daemon);
+            client.send(format!("\n{first}"));
+            // With its answer, the first part has been read, and perhaps judged.
+            assert_eq!(client.line().as_deref(), Some("0"));
+            client.send_if_possible(rest);
+            assert_eq!(
+                client.line_if_any().as_deref(),
+                Some(answer),
+                "{length} bytes, cut at {at}"
+            );
+        }
+        assert_eq!(exchange(&daemon, &frame), format!("{answer}\n"));
+        assert_eq!(exchange(&daemon, "xx\n".repeat(2000)), "2\n".repeat(2000));
+    }
+}
+
 #[test]
 fn a_panic_costs_the_connection_it_happened_on() {
     let daemon = start(Daemon::new());

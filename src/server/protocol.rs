@@ -12,6 +12,10 @@ use tokio_util::codec::{Decoder, Encoder};
 /// many as the limits allow, and replies leave in the order of the requests. An answer that nobody waits for any more, because the
 /// client has hung up, is dropped, and with it the questions it has asked the engine. A panic closes the connection it happened on.
 ///
+/// The codec is given at most [`Limits::max_line_bytes`](crate::Limits::max_line_bytes) bytes at once. If it can do nothing with so many,
+/// the frame is too long: an error of the kind [`InvalidData`](std::io::ErrorKind::InvalidData) goes to [`malformed`](Self::malformed).
+/// A codec may say so earlier; for longer frames, raise the limit.
+///
 /// ```
 /// use primed::{Answer, Daemon, Engine, Protocol};
 /// use tokio_util::codec::LinesCodec;
@@ -60,7 +64,7 @@ pub trait Protocol: 'static {
         engine: &Engine,
     ) -> impl Future<Output = Answer<Self::Reply>>;
 
-    /// Answers what the codec could not read; nothing more is read after it.
+    /// Answers what the codec could not read, or what is too long for it; nothing more is read after it.
     fn malformed(&self, error: <Self::Codec as Decoder>::Error) -> Answer<Self::Reply> {
         let _ = error;
         Answer::Close

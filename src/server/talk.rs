@@ -7,7 +7,7 @@ use super::accepted::{Accepted, Finish};
 use super::pace::{Busy, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL, Waiting, turn_length};
 use super::protocol::{Answer, Protocol};
 use actix::prelude::*;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesOrdered;
@@ -176,11 +176,17 @@ impl<P: Protocol> Talk<P> {
         Ok(true)
     }
 
+    /// Reads no more than the longest frame has: a longer one is found out the same way, whether it comes at once or in pieces.
     fn poll_read(&mut self, task: &mut Task<'_>) -> io::Result<Poll<()>> {
+        let room = self
+            .accepted
+            .limits()
+            .max_line_bytes
+            .saturating_sub(self.incoming.len());
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.reserve(READ_BYTES);
-            match poll_read_buf(Pin::new(&mut self.accepted), task, scratch)? {
+            match poll_read_buf(Pin::new(&mut self.accepted), task, &mut scratch.limit(room))? {
                 Poll::Pending => Ok(Poll::Pending),
                 Poll::Ready(count) => {
                     self.input_ended = count == 0;
@@ -194,6 +200,7 @@ impl<P: Protocol> Talk<P> {
     /// Takes in frames as far as the limits and the time allow.
     fn decode(&mut self, end: Instant) {
         self.is_behind = false;
+        let limit = self.accepted.limits().max_line_bytes;
         while !self.is_behind && self.phase == Phase::Open {
             let frame = match self.input_ended {
                 false => self.codec.decode(&mut self.incoming),
@@ -207,14 +214,12 @@ impl<P: Protocol> Talk<P> {
                     self.is_behind = !self.may_read() || Instant::now() >= end;
                 }
                 Ok(None) if self.input_ended => self.phase = Phase::Finishing,
-                Ok(None) if self.incoming.len() > self.accepted.limits().max_line_bytes => {
-                    self.end_with(Answer::Close);
+                Ok(None) if self.incoming.len() >= limit => {
+                    let text = format!("a frame may have {limit} bytes");
+                    self.refuse(io::Error::new(io::ErrorKind::InvalidData, text).into());
                 }
                 Ok(None) => break,
-                Err(error) => {
-                    let answer = self.protocol.malformed(error);
-                    self.end_with(answer);
-                }
+                Err(error) => self.refuse(error),
             }
         }
         if self.incoming.is_empty() || self.phase != Phase::Open {
@@ -236,9 +241,9 @@ impl<P: Protocol> Talk<P> {
         self.answers.push_back(caught.boxed_local());
     }
 
-    /// The last word after everything that is under way; nothing more is read.
-    fn end_with(&mut self, answer: Answer<P::Reply>) {
-        let answer = match answer.into_parts() {
+    /// The last word, after everything that is under way; nothing more is read.
+    fn refuse(&mut self, error: <P::Codec as Decoder>::Error) {
+        let answer = match self.protocol.malformed(error).into_parts() {
             (Some(reply), _) => Answer::Last(reply),
             (None, _) => Answer::Close,
         };
@@ -256,6 +261,7 @@ impl<P: Protocol> Talk<P> {
                 false => Phase::Lingering,
             };
             self.resting_since = Some(Instant::now());
+            self.incoming = BytesMut::new();
         }
         for _ in 0..MAX_READS {
             if self.phase != Phase::Lingering || self.poll_read(task)?.is_pending() {
