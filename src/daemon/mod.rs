@@ -43,6 +43,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// One of the [`Limits`] is 0.
+    #[error("with {0} of 0 nobody could be served")]
+    Zero(&'static str),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -135,7 +138,7 @@ impl Daemon {
         self
     }
 
-    /// Other limits for sessions.
+    /// Other limits for sessions; none of them 0.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -150,8 +153,11 @@ impl Daemon {
     /// Starts within a running actix system.
     ///
     /// # Errors
-    /// [`StartError`] if an address cannot be had.
+    /// [`StartError`] if an address cannot be had, or a limit is 0.
     pub async fn start(mut self) -> Result<Running, StartError> {
+        if let Some(limit) = self.limits.zero() {
+            return Err(StartError::Zero(limit));
+        }
         let sockets = std::mem::take(&mut self.listen)
             .into_iter()
             .map(|(address, service)| Ok((bind(address)?, service)))
@@ -214,7 +220,7 @@ impl Daemon {
     /// Runs on this thread until Ctrl-C or SIGTERM, and then finishes what was accepted. Says on standard output where it listens.
     ///
     /// # Errors
-    /// [`StartError`] if an address or the signals cannot be had.
+    /// [`StartError`] if an address or the signals cannot be had, or a limit is 0.
     pub fn run(self) -> Result<(), StartError> {
         System::new().block_on(async move {
             // Before anybody knows that it runs: from then on a signal must find it prepared.
@@ -231,7 +237,7 @@ impl Daemon {
     /// Starts on a thread of its own, and returns once it listens.
     ///
     /// # Errors
-    /// [`StartError`] if an address or a thread cannot be had.
+    /// [`StartError`] if an address or a thread cannot be had, or a limit is 0.
     pub fn spawn(self) -> Result<Handle, StartError> {
         let (started, starting) = std::sync::mpsc::channel();
         let (stop, stopping) = oneshot::channel::<Duration>();

@@ -45,6 +45,22 @@ pub struct Limits {
     pub stall_timeout: Duration,
 }
 
+impl Limits {
+    /// The name of a limit of 0, with which nobody could be served, if there is one.
+    pub(crate) fn zero(&self) -> Option<&'static str> {
+        let limits = [
+            ("max_connections", self.max_connections == 0),
+            ("max_line_bytes", self.max_line_bytes == 0),
+            ("max_in_flight", self.max_in_flight == 0),
+            ("max_unsent_bytes", self.max_unsent_bytes == 0),
+            ("idle_timeout", self.idle_timeout.is_some_and(|time| time.is_zero())),
+            ("stall_timeout", self.stall_timeout.is_zero()),
+        ];
+        let zero = limits.into_iter().find(|(_, is_zero)| *is_zero);
+        zero.map(|(name, _)| name)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

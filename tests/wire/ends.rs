@@ -170,3 +170,39 @@ fn one_job_too_many_is_busy_and_the_others_are_answered() {
     assert_eq!(client.line().as_deref(), Some("@a ERR cancelled :cancelled as asked"));
     assert_eq!(client.ask("@e pi 1e9"), "@e OK 50847534");
 }
+
+#[test]
+fn limits_that_are_none_hold_nobody_up() {
+    let limits = Limits {
+        max_connections: usize::MAX,
+        max_line_bytes: usize::MAX,
+        max_in_flight: usize::MAX,
+        max_unsent_bytes: usize::MAX,
+        idle_timeout: Some(Duration::MAX),
+        stall_timeout: Duration::MAX,
+    };
+    let daemon = start(Daemon::new().limits(limits));
+    assert_eq!(
+        exchange(&daemon, "nth 1000\npi 1e11\n*1\r\n$4\r\nPING\r\n"),
+        "OK 7919\nOK 4118054813\n+PONG\r\n"
+    );
+}
+
+#[test]
+fn limits_with_which_nobody_could_be_served_are_refused() {
+    type Change = fn(&mut Limits);
+    let changes: [(&str, Change); 6] = [
+        ("max_connections", |limits| limits.max_connections = 0),
+        ("max_line_bytes", |limits| limits.max_line_bytes = 0),
+        ("max_in_flight", |limits| limits.max_in_flight = 0),
+        ("max_unsent_bytes", |limits| limits.max_unsent_bytes = 0),
+        ("idle_timeout", |limits| limits.idle_timeout = Some(Duration::ZERO)),
+        ("stall_timeout", |limits| limits.stall_timeout = Duration::ZERO),
+    ];
+    for (name, change) in changes {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let error = Daemon::new().limits(limits).spawn().expect_err(name);
+        assert_eq!(error.to_string(), format!("with {name} of 0 nobody could be served"));
+    }
+}

@@ -33,7 +33,7 @@ impl Session {
     fn may_look(&self) -> bool {
         self.phase == Phase::Open
             && self.unsent.len() + self.conversation.held_bytes() < self.shared.limits.max_unsent_bytes
-            && self.conversation.in_flight() < self.shared.limits.max_in_flight + MAX_CANCELS
+            && self.conversation.in_flight() < self.shared.limits.max_in_flight.saturating_add(MAX_CANCELS)
     }
 
     fn is_full(&self) -> bool {
