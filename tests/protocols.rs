@@ -201,6 +201,19 @@ fn a_panic_costs_the_connection_it_happened_on() {
 }
 
 #[test]
+fn what_is_malformed_and_what_panics_counts_as_a_request_with_an_error() {
+    let daemon = start(Daemon::new());
+    assert_eq!(exchange(&daemon, "nth 5\n\npanic\nnth 6\n"), "11\n");
+    assert_eq!(
+        exchange(&daemon, format!("nth 5\n{}\nnth 6\n", "1".repeat(200))),
+        "11\ntoo long\n"
+    );
+    assert_eq!(exchange(&daemon, "nth 5\nbye\nnth 6\n"), "11\nbye\n");
+    assert_eq!(counter(&daemon, "requests_total"), 7);
+    assert_eq!(counter(&daemon, "errors_total"), 2);
+}
+
+#[test]
 fn hanging_up_frees_the_cpu() {
     let daemon = start(Daemon::new());
     for half_closes in [false, true] {

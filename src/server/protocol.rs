@@ -64,7 +64,8 @@ pub trait Protocol: 'static {
         engine: &Engine,
     ) -> impl Future<Output = Answer<Self::Reply>>;
 
-    /// Answers what the codec could not read, or what is too long for it; nothing more is read after it.
+    /// Answers what the codec could not read, or what is too long for it; nothing more is read after it. `info` counts it as a request with
+    /// an error, as it does a panic.
     fn malformed(&self, error: <Self::Codec as Decoder>::Error) -> Answer<Self::Reply> {
         let _ = error;
         Answer::Close

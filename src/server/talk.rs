@@ -22,7 +22,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::codec::{Decoder, Encoder};
 use tokio_util::io::poll_read_buf;
 
-type Answering<P> = LocalBoxFuture<'static, Answer<<P as Protocol>::Reply>>;
+/// What a request comes to, and whether all went well: not if the codec could not read it, or the protocol panicked.
+type Answering<P> = LocalBoxFuture<'static, (Answer<<P as Protocol>::Reply>, bool)>;
 
 /// One connection that speaks `P`.
 pub struct Talk<P: Protocol> {
@@ -119,10 +120,14 @@ impl<P: Protocol> Talk<P> {
         let mut has_moved = false;
         while self.unsent.len() < self.accepted.limits().max_unsent_bytes
             && !(has_moved && Instant::now() >= end)
-            && let Poll::Ready(Some(answer)) = self.answers.poll_next_unpin(task)
+            && let Poll::Ready(Some((answer, is_ok))) = self.answers.poll_next_unpin(task)
         {
             has_moved = true;
-            self.accepted.shared.facts.metrics.requests.fetch_add(1, Relaxed);
+            let metrics = &self.accepted.shared.facts.metrics;
+            metrics.requests.fetch_add(1, Relaxed);
+            if !is_ok {
+                metrics.errors.fetch_add(1, Relaxed);
+            }
             let (reply, is_last) = answer.into_parts();
             if let Some(reply) = reply {
                 let spelt = self.codec.encode(reply, &mut self.unsent);
@@ -231,12 +236,14 @@ impl<P: Protocol> Talk<P> {
         let (protocol, engine) = (self.protocol.clone(), self.accepted.engine().clone());
         let answer = async move { protocol.answer(request, &engine).await };
         let caught = AssertUnwindSafe(answer).catch_unwind().map(|answer| {
-            answer.unwrap_or_else(|payload| {
+            let is_ok = answer.is_ok();
+            let answer = answer.unwrap_or_else(|payload| {
                 // Dropping a payload may panic again, outside of the catch.
                 std::mem::forget(payload);
                 tracing::error!("a protocol panicked; its connection is closed");
                 Answer::Close
-            })
+            });
+            (answer, is_ok)
         });
         self.answers.push_back(caught.boxed_local());
     }
@@ -247,7 +254,8 @@ impl<P: Protocol> Talk<P> {
             (Some(reply), _) => Answer::Last(reply),
             (None, _) => Answer::Close,
         };
-        self.answers.push_back(std::future::ready(answer).boxed_local());
+        self.answers
+            .push_back(std::future::ready((answer, false)).boxed_local());
         self.phase = Phase::Finishing;
     }
 
