@@ -139,6 +139,27 @@ fn a_web_page_cannot_drive_the_daemon() {
 }
 
 #[test]
+fn a_client_of_tls_is_told_at_once_that_this_is_plain_text() {
+    let daemon = daemon();
+    // The head of a ClientHello (RFC 8446, sections 4.1.2 and 5.1). It has no line feed, or has one anywhere.
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00";
+    for feed in 2..=hello.len() {
+        let mut bytes = hello.to_vec();
+        if let Some(byte) = bytes.get_mut(feed) {
+            *byte = b'\n';
+        }
+        for cut in [1, 2, bytes.len()] {
+            let mut client = Client::connect(&daemon);
+            client.send(&bytes[..cut]);
+            client.send_if_possible(&bytes[cut..]);
+            let line = client.line().expect("it is answered, though the input has not ended");
+            assert!(line.starts_with("ERR denied :") && line.contains("TLS"), "{line}");
+            assert_eq!(client.line(), None);
+        }
+    }
+}
+
+#[test]
 fn every_byte_there_is_gets_an_error_and_not_a_crash() {
     let daemon = daemon();
     let mut rubbish = Vec::new();

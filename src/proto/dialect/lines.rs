@@ -48,6 +48,8 @@ impl Framing {
                 }
             }
             None if self.skipping => Step::skip(input.len()),
+            // It waits for an answer, and need not have a line feed.
+            None if looks_like_tls(input) => Step::found(input.len(), tls()),
             // One more than the limit may still be the CR of a line that fits.
             None if input.len() > self.limit.saturating_add(1) => {
                 self.skipping = true;
@@ -81,6 +83,7 @@ impl Framing {
         }
         Some(match Request::parse(line) {
             Ok(Line::Nothing) => return None,
+            Err(_) if looks_like_tls(line) => tls(),
             Ok(Line::Http) => {
                 let failure = Failure::new(Code::Denied, "this port does not speak HTTP; goodbye");
                 Frame::broken(Manner::default(), failure)
@@ -102,6 +105,16 @@ fn tagged(tag: Option<Tag>) -> Manner {
         tag,
         ..Manner::default()
     }
+}
+
+/// Whether a client of TLS greets us: a record of the kind 'handshake', and the major version, which is 3 (RFC 8446, section 5.1).
+fn looks_like_tls(input: &[u8]) -> bool {
+    input.starts_with(b"\x16\x03")
+}
+
+fn tls() -> Frame<'static> {
+    let text = "this port speaks plain text; for TLS, put a proxy that ends it in front of the daemon; goodbye";
+    Frame::broken(Manner::default(), Failure::new(Code::Denied, text))
 }
 
 /// A reply a line; those with tags may overtake, rows leave when they are there.
