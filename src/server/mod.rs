@@ -7,6 +7,7 @@
 mod accept;
 mod accepted;
 mod connection;
+mod course;
 mod listener;
 mod pace;
 mod peer;

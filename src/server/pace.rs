@@ -1,12 +1,10 @@
-//! What sessions have in common, whatever they speak: how much they read at once, how long a turn takes, how long they wait.
+//! What sessions have in common, whatever they speak: how much they read at once, how long a turn takes.
 
-use super::Limits;
 use bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::task::Context;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Bytes read at once.
 pub(super) const READ_BYTES: usize = 64 << 10;
@@ -20,11 +18,6 @@ const SHORTEST_TURN: Duration = Duration::from_micros(20);
 const ROUND: Duration = Duration::from_millis(1);
 /// How often a session that cannot tell by reading looks whether its client is still there.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(40);
-/// How long a client may take to close its half after the session has closed its own.
-const LINGER: Duration = Duration::from_secs(2);
-/// The same while the daemon shuts down: long enough for a reply on its way, too short to be noticed by whoever restarts it.
-const LINGER_WHILE_DRAINING: Duration = Duration::from_millis(300);
-
 thread_local! {
     /// Sessions of this thread that have more to do than a turn allows.
     static BUSY: Cell<u32> = const { Cell::new(0) };
@@ -60,31 +53,4 @@ impl Drop for Busy {
 /// How long a turn may take at present.
 pub(super) fn turn_length() -> Duration {
     (ROUND / BUSY.get().max(1)).clamp(SHORTEST_TURN, LONGEST_TURN)
-}
-
-/// Since when a client keeps its session waiting, and for what.
-pub(super) struct Waiting {
-    /// For the rest of what it has begun to say.
-    pub(super) request: Option<Instant>,
-    /// To take what is written for it.
-    pub(super) unsent: Option<Instant>,
-    /// For a question, or to close.
-    pub(super) resting: Option<Instant>,
-    /// Everything is said, and the client is to close.
-    pub(super) is_lingering: bool,
-    pub(super) is_draining: bool,
-}
-
-impl Waiting {
-    /// When that will have been too long.
-    pub(super) fn due(&self, limits: &Limits) -> Option<Instant> {
-        let owed_since = [self.request, self.unsent].into_iter().flatten().min();
-        let (since, patience) = match owed_since {
-            _ if self.is_lingering && self.is_draining => (self.resting?, LINGER_WHILE_DRAINING),
-            _ if self.is_lingering => (self.resting?, LINGER),
-            Some(since) => (since, limits.stall_timeout),
-            None => (self.resting?, limits.idle_timeout?),
-        };
-        since.checked_add(patience)
-    }
 }

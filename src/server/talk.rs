@@ -4,10 +4,11 @@
 //! and give their replies in order. Knows no protocol and no plan.
 
 use super::accepted::{Accepted, Finish};
-use super::pace::{Busy, MAX_READS, READ_BYTES, SCRATCH, WATCH_INTERVAL, Waiting, turn_length};
+use super::course::{Course, Phase};
+use super::pace::{Busy, READ_BYTES, SCRATCH, WATCH_INTERVAL, turn_length};
 use super::protocol::{Answer, Protocol};
 use actix::prelude::*;
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{BufMut, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesOrdered;
@@ -17,7 +18,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as Task, Poll};
-use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::codec::{Decoder, Encoder};
 use tokio_util::io::poll_read_buf;
@@ -35,31 +35,11 @@ pub struct Talk<P: Protocol> {
     is_behind: bool,
     /// There is more to do than a turn allows.
     busy: Option<Busy>,
-    input_ended: bool,
     answers: FuturesOrdered<Answering<P>>,
     unsent: BytesMut,
-    phase: Phase,
-    is_draining: bool,
-    /// Since when the client owes us the rest of a frame.
-    frame_since: Option<Instant>,
-    /// Since when the client takes nothing of what is written for it.
-    unsent_since: Option<Instant>,
-    /// Since when nothing is under way, or since when we wait for the client to close.
-    resting_since: Option<Instant>,
+    course: Course,
     /// When we look again whether all is well.
     timer: Option<Pin<Box<Sleep>>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Reads requests.
-    Open,
-    /// Reads no more; answers what it has accepted.
-    Finishing,
-    /// Everything is answered and our half closed; waits for the client to close its own.
-    Lingering,
-    /// Over.
-    Closed,
 }
 
 impl<P: Protocol> Talk<P> {
@@ -71,15 +51,10 @@ impl<P: Protocol> Talk<P> {
             accepted,
             incoming: BytesMut::new(),
             is_behind: false,
-            input_ended: false,
             answers: FuturesOrdered::new(),
             unsent: BytesMut::new(),
-            phase: Phase::Open,
+            course: Course::default(),
             busy: None,
-            is_draining: false,
-            frame_since: None,
-            unsent_since: None,
-            resting_since: None,
             timer: None,
         }
     }
@@ -90,7 +65,7 @@ impl<P: Protocol> Talk<P> {
         let mut is_over = false;
         loop {
             let mut has_moved = self.take_answers(task, end)?;
-            has_moved |= self.write(task)?;
+            has_moved |= self.course.write(&mut self.accepted, &mut self.unsent, task)?;
             has_moved |= self.read(task, end)?;
             if !has_moved {
                 break;
@@ -104,13 +79,14 @@ impl<P: Protocol> Talk<P> {
         if !is_over {
             self.busy = None;
         }
-        self.close(task)?;
+        let is_answered = self.answers.is_empty() && self.unsent.is_empty();
+        self.course.close(&mut self.accepted, is_answered, task)?;
         self.keep_time(task)
     }
 
     fn may_read(&self) -> bool {
         let limits = self.accepted.limits();
-        self.phase == Phase::Open
+        self.course.phase == Phase::Open
             && self.unsent.len() < limits.max_unsent_bytes
             && self.answers.len() < limits.max_in_flight
     }
@@ -136,27 +112,9 @@ impl<P: Protocol> Talk<P> {
             if is_last {
                 // What was asked behind the last word is dropped, and so cancelled.
                 self.answers = FuturesOrdered::new();
-                self.phase = Phase::Finishing;
+                self.incoming = BytesMut::new();
+                self.course.phase = Phase::Finishing;
             }
-        }
-        Ok(has_moved)
-    }
-
-    /// Writes what is unsent, as far as the client takes it.
-    fn write(&mut self, task: &mut Task<'_>) -> io::Result<bool> {
-        let mut has_moved = false;
-        while !self.unsent.is_empty() {
-            match Pin::new(&mut self.accepted).poll_write(task, &self.unsent)? {
-                Poll::Pending => return Ok(has_moved),
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(written) => self.unsent.advance(written),
-            }
-            has_moved = true;
-            self.unsent_since = None;
-            self.resting_since = None;
-        }
-        if self.unsent.capacity() > 0 {
-            self.unsent = BytesMut::new();
         }
         Ok(has_moved)
     }
@@ -170,8 +128,8 @@ impl<P: Protocol> Talk<P> {
             match self.poll_read(task)? {
                 Poll::Ready(()) => {}
                 Poll::Pending => {
-                    if self.is_draining {
-                        self.phase = Phase::Finishing;
+                    if self.course.is_draining {
+                        self.course.phase = Phase::Finishing;
                     }
                     return Ok(false);
                 }
@@ -194,7 +152,7 @@ impl<P: Protocol> Talk<P> {
             match poll_read_buf(Pin::new(&mut self.accepted), task, &mut scratch.limit(room))? {
                 Poll::Pending => Ok(Poll::Pending),
                 Poll::Ready(count) => {
-                    self.input_ended = count == 0;
+                    self.course.input_ended = count == 0;
                     self.incoming.extend_from_slice(scratch);
                     Ok(Poll::Ready(()))
                 }
@@ -206,19 +164,18 @@ impl<P: Protocol> Talk<P> {
     fn decode(&mut self, end: Instant) {
         self.is_behind = false;
         let limit = self.accepted.limits().max_line_bytes;
-        while !self.is_behind && self.phase == Phase::Open {
-            let frame = match self.input_ended {
+        while !self.is_behind && self.course.phase == Phase::Open {
+            let frame = match self.course.input_ended {
                 false => self.codec.decode(&mut self.incoming),
                 true => self.codec.decode_eof(&mut self.incoming),
             };
             match frame {
                 Ok(Some(request)) => {
-                    self.frame_since = None;
-                    self.resting_since = None;
+                    self.course.has_asked();
                     self.begin(request);
                     self.is_behind = !self.may_read() || Instant::now() >= end;
                 }
-                Ok(None) if self.input_ended => self.phase = Phase::Finishing,
+                Ok(None) if self.course.input_ended => self.course.phase = Phase::Finishing,
                 Ok(None) if self.incoming.len() >= limit => {
                     let text = format!("a frame may have {limit} bytes");
                     self.refuse(io::Error::new(io::ErrorKind::InvalidData, text).into());
@@ -227,7 +184,7 @@ impl<P: Protocol> Talk<P> {
                 Err(error) => self.refuse(error),
             }
         }
-        if self.incoming.is_empty() || self.phase != Phase::Open {
+        if self.incoming.is_empty() || self.course.phase != Phase::Open {
             self.incoming = BytesMut::new();
         }
     }
@@ -256,46 +213,19 @@ impl<P: Protocol> Talk<P> {
         };
         self.answers
             .push_back(std::future::ready((answer, false)).boxed_local());
-        self.phase = Phase::Finishing;
-    }
-
-    /// Closes our half once everything is answered, and waits until the client has closed its own: closing both at once
-    /// would let a byte that is still on its way destroy the last replies.
-    fn close(&mut self, task: &mut Task<'_>) -> io::Result<()> {
-        if self.phase == Phase::Finishing && self.answers.is_empty() && self.unsent.is_empty() {
-            let _ = Pin::new(&mut self.accepted).poll_shutdown(task)?;
-            self.phase = match self.input_ended {
-                true => Phase::Closed,
-                false => Phase::Lingering,
-            };
-            self.resting_since = Some(Instant::now());
-            self.incoming = BytesMut::new();
-        }
-        for _ in 0..MAX_READS {
-            if self.phase != Phase::Lingering || self.poll_read(task)?.is_pending() {
-                return Ok(());
-            }
-            self.incoming = BytesMut::new();
-            if self.input_ended {
-                self.phase = Phase::Closed;
-            }
-        }
-        task.waker().wake_by_ref();
-        Ok(())
+        self.course.phase = Phase::Finishing;
     }
 
     /// Waits no longer than the limits say.
     fn keep_time(&mut self, task: &mut Task<'_>) -> io::Result<()> {
-        let now = Instant::now();
-        let keep = |since: &mut Option<Instant>, holds: bool| *since = holds.then(|| since.unwrap_or(now));
         let is_reading = self.may_read();
-        keep(&mut self.frame_since, is_reading && !self.incoming.is_empty());
-        keep(&mut self.unsent_since, !self.unsent.is_empty());
+        self.course.owes(is_reading && !self.incoming.is_empty());
         let is_idle = self.unsent.is_empty() && self.incoming.is_empty() && self.answers.is_empty();
-        keep(&mut self.resting_since, is_idle || self.phase == Phase::Lingering);
+        self.course
+            .note(!self.unsent.is_empty(), is_idle, self.accepted.limits());
         loop {
             let now = Instant::now();
-            let due = self.due();
+            let due = self.course.due(self.accepted.limits());
             if due.is_some_and(|due| due <= now) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -318,18 +248,6 @@ impl<P: Protocol> Talk<P> {
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
         }
-    }
-
-    /// When the client will have kept us waiting for too long.
-    fn due(&self) -> Option<Instant> {
-        let waiting = Waiting {
-            request: self.frame_since,
-            unsent: self.unsent_since,
-            resting: self.resting_since,
-            is_lingering: self.phase == Phase::Lingering,
-            is_draining: self.is_draining,
-        };
-        waiting.due(self.accepted.limits())
     }
 }
 
@@ -354,7 +272,7 @@ impl<P: Protocol> ActorFuture<Talk<P>> for Io {
             Err(io::Error::other("the codec panicked"))
         });
         match turn {
-            Ok(()) if talk.phase != Phase::Closed => return Poll::Pending,
+            Ok(()) if talk.course.phase != Phase::Closed => return Poll::Pending,
             Ok(()) => {}
             Err(error) => tracing::debug!(%error, peer = %talk.accepted.peer(), "closing"),
         }
@@ -367,6 +285,6 @@ impl<P: Protocol> Handler<Finish> for Talk<P> {
     type Result = ();
 
     fn handle(&mut self, _: Finish, _: &mut Self::Context) {
-        self.is_draining = true;
+        self.course.is_draining = true;
     }
 }

@@ -31,7 +31,7 @@ thread_local! {
 impl Session {
     /// Whether it may look at what comes next. With as many requests under way as it may have, it takes only what stops one of them.
     fn may_look(&self) -> bool {
-        self.phase == Phase::Open
+        self.course.phase == Phase::Open
             && self.unsent.len() + self.conversation.held_bytes() < self.shared.limits.max_unsent_bytes
             && self.conversation.in_flight() < self.shared.limits.max_in_flight.saturating_add(MAX_CANCELS)
     }
@@ -54,7 +54,7 @@ impl Session {
         if self.is_behind {
             let mut lines = std::mem::take(&mut self.unread);
             self.take_in(&mut lines, true, time, context);
-            if self.phase == Phase::Open && !lines.is_empty() {
+            if self.course.phase == Phase::Open && !lines.is_empty() {
                 self.unread = lines;
             }
             return Poll::Ready(Ok(()));
@@ -62,10 +62,10 @@ impl Session {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.extend_from_slice(&self.unread);
-            self.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
+            self.course.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
             let begins_a_line = self.unread.is_empty();
             self.take_in(scratch, begins_a_line, time, context);
-            if self.phase != Phase::Open || (scratch.is_empty() && !self.unread.is_empty()) {
+            if self.course.phase != Phase::Open || (scratch.is_empty() && !self.unread.is_empty()) {
                 self.unread = BytesMut::new();
             } else if !scratch.is_empty() {
                 self.unread.clear();
@@ -78,12 +78,12 @@ impl Session {
     /// Takes in the lines that are complete, as far as there is time, and notes how the session stands then.
     fn take_in(&mut self, lines: &mut BytesMut, begins_a_line: bool, time: &mut TurnTime, context: &mut Context<Self>) {
         self.is_behind = REPEATS.with_borrow_mut(|repeats| self.decode(lines, begins_a_line, repeats, time, context));
-        if self.input_ended && !self.is_behind {
-            self.phase = Phase::Finishing { input_ended: true };
+        if self.course.input_ended && !self.is_behind {
+            self.course.phase = Phase::Finishing;
         }
         let is_within_line =
-            self.phase == Phase::Open && !self.is_behind && (!lines.is_empty() || self.codec.is_skipping());
-        self.line_since = is_within_line.then(|| self.line_since.unwrap_or_else(Instant::now));
+            self.course.phase == Phase::Open && !self.is_behind && (!lines.is_empty() || self.codec.is_skipping());
+        self.course.owes(is_within_line);
     }
 
     /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
@@ -97,12 +97,12 @@ impl Session {
     ) -> bool {
         repeats.belong_to(&self.shared);
         // Not in the middle of a request that began in an earlier read, which only the codec can end.
-        let may_repeat = begins_a_line && !self.is_draining;
+        let may_repeat = begins_a_line && !self.course.is_draining;
         let mut taken = 0;
         let mut used = 0;
         let is_behind = loop {
             if !self.may_look() {
-                break self.phase == Phase::Open && used < lines.len();
+                break self.course.phase == Phase::Open && used < lines.len();
             }
             if taken == LOOK_EVERY {
                 if time.is_over() {
@@ -122,7 +122,7 @@ impl Session {
             }
             let (begins, unsent_before, failed_before) = (used, self.unsent.len(), self.failed);
             self.said_a_constant = false;
-            let (more, frame) = self.codec.next(&lines[used..], self.input_ended);
+            let (more, frame) = self.codec.next(&lines[used..], self.course.input_ended);
             used += more;
             let Some(frame) = frame else {
                 break false;
@@ -135,7 +135,7 @@ impl Session {
                 used = begins;
                 break true;
             }
-            self.line_since = None;
+            self.course.has_asked();
             self.take_frame(frame, context);
             if more > LONG_LINE || self.failed > failed_before {
                 // It may have cost as much as many others.
@@ -161,7 +161,7 @@ impl TurnTime {
 }
 
 /// Appends what the socket has; true at the end of input.
-pub(super) fn read_into(
+fn read_into(
     socket: &mut dyn Connection,
     buffer: &mut BytesMut,
     task: &mut std::task::Context<'_>,

@@ -13,19 +13,19 @@ mod time;
 use super::Shared;
 use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
-use super::pace::{Busy, MAX_READS, SCRATCH};
+use super::course::{Course, Phase};
+use super::pace::{Busy, MAX_READS};
 use crate::engine::{ClientId, Event, Leave, News, Order, Place, Plain};
 use crate::proto::{Codec, Conversation, Final, Value};
 use actix::prelude::*;
-use bytes::{Buf, BytesMut};
-use intake::{TurnTime, read_into};
+use bytes::BytesMut;
+use intake::TurnTime;
 use rows::Stream;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Poll, ready};
-use tokio::io::AsyncWrite;
+use std::task::Poll;
 use tokio::time::Instant;
 
 /// One connection.
@@ -43,8 +43,6 @@ pub struct Session {
     unread: BytesMut,
     /// It stopped taking in requests because of a limit, before the last line that has arrived.
     is_behind: bool,
-    /// The client has said that it sends no more.
-    input_ended: bool,
     unsent: BytesMut,
     /// What was answered last is the same for ever.
     said_a_constant: bool,
@@ -55,36 +53,14 @@ pub struct Session {
     /// Requests answered and not counted yet, and how many of them with an error.
     answered: u64,
     failed: u64,
-    phase: Phase,
+    course: Course,
     /// The request to say goodbye, which is answered last.
     goodbye: Option<Place>,
     /// There is more to do than a turn allows.
     busy: Option<Busy>,
-    is_draining: bool,
     is_watching: bool,
-    /// Since when the client owes us the rest of a line.
-    line_since: Option<Instant>,
-    /// Since when the client takes nothing of what is written for it.
-    unsent_since: Option<Instant>,
-    /// Since when nothing is under way, or since when we wait for the client to close.
-    resting_since: Option<Instant>,
     /// When we look whether it has kept us waiting for too long.
     timer: Option<(Instant, SpawnHandle)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Reads requests.
-    Open,
-    /// Reads no more; answers what it has accepted.
-    Finishing {
-        /// The client has said that it sends no more.
-        input_ended: bool,
-    },
-    /// Everything is answered and our half closed; waits for the client to close its own.
-    Lingering,
-    /// Over.
-    Closed,
 }
 
 impl Session {
@@ -105,7 +81,6 @@ impl Session {
             conversation: Conversation::default(),
             unread: BytesMut::new(),
             is_behind: false,
-            input_ended: false,
             unsent: BytesMut::new(),
             said_a_constant: false,
             questions: Vec::new(),
@@ -113,14 +88,10 @@ impl Session {
             streams: Vec::new(),
             answered: 0,
             failed: 0,
-            phase: Phase::Open,
+            course: Course::default(),
             goodbye: None,
             busy: None,
-            is_draining: false,
             is_watching: false,
-            line_since: None,
-            unsent_since: None,
-            resting_since: None,
             timer: None,
         }
     }
@@ -152,8 +123,8 @@ impl Session {
         self.say_goodbye();
         // Before the replies leave: who has read them finds them counted.
         self.tell_metrics();
-        if let Poll::Ready(result) = self.poll_write(task) {
-            result?;
+        self.course.write(&mut *self.socket, &mut self.unsent, task)?;
+        if self.unsent.is_empty() {
             self.grant_rows();
             // Reading had stopped because too much was unsent: no news of the socket would wake us.
             has_more |= self.may_read() && !waits_for_input;
@@ -163,7 +134,8 @@ impl Session {
         } else {
             self.busy = None;
         }
-        self.poll_close(task)?;
+        let is_answered = self.conversation.in_flight() == 0 && self.unsent.is_empty();
+        self.course.close(&mut *self.socket, is_answered, task)?;
         self.keep_time(context);
         Ok(())
     }
@@ -177,23 +149,6 @@ impl Session {
         if self.failed > 0 {
             metrics.errors.fetch_add(std::mem::take(&mut self.failed), Relaxed);
         }
-    }
-
-    /// Writes what is unsent. Pending while the client does not take it.
-    fn poll_write(&mut self, task: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
-        while !self.unsent.is_empty() {
-            let written = ready!(Pin::new(&mut self.socket).poll_write(task, &self.unsent))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.unsent.advance(written);
-            self.unsent_since = None;
-            self.resting_since = None;
-        }
-        if self.unsent.capacity() > 0 {
-            self.unsent = BytesMut::new();
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Replies with tags overtake others, but not the last word.
@@ -210,39 +165,9 @@ impl Session {
 
     /// While draining, a session is finished once nothing is under way and nothing more has arrived.
     fn finish_if_drained(&mut self) {
-        if self.is_draining && self.phase == Phase::Open && self.conversation.in_flight() == 0 {
-            self.phase = Phase::Finishing { input_ended: false };
+        if self.course.is_draining && self.course.phase == Phase::Open && self.conversation.in_flight() == 0 {
+            self.course.phase = Phase::Finishing;
         }
-    }
-
-    /// Closes our half once everything is answered, and waits until the client has closed its own: closing both at once
-    /// would let a byte that is still on its way destroy the last replies.
-    fn poll_close(&mut self, task: &mut std::task::Context<'_>) -> io::Result<()> {
-        if let Phase::Finishing { input_ended } = self.phase
-            && self.conversation.in_flight() == 0
-            && self.unsent.is_empty()
-        {
-            let _ = Pin::new(&mut self.socket).poll_shutdown(task)?;
-            self.phase = if input_ended { Phase::Closed } else { Phase::Lingering };
-            self.resting_since = Some(Instant::now());
-        }
-        if self.phase == Phase::Lingering {
-            SCRATCH.with_borrow_mut(|scratch| {
-                for _ in 0..MAX_READS {
-                    scratch.clear();
-                    match read_into(&mut *self.socket, scratch, task) {
-                        Poll::Ready(Ok(false)) => {}
-                        Poll::Ready(Ok(true) | Err(_)) => {
-                            self.phase = Phase::Closed;
-                            return;
-                        }
-                        Poll::Pending => return,
-                    }
-                }
-                task.waker().wake_by_ref();
-            });
-        }
-        Ok(())
     }
 }
 
@@ -274,7 +199,7 @@ impl ActorFuture<Session> for Io {
         task: &mut std::task::Context<'_>,
     ) -> Poll<()> {
         match session.turn(context, task) {
-            Ok(()) if session.phase != Phase::Closed => Poll::Pending,
+            Ok(()) if session.course.phase != Phase::Closed => Poll::Pending,
             _ => {
                 context.stop();
                 Poll::Ready(())
@@ -306,6 +231,6 @@ impl Handler<Finish> for Session {
     type Result = ();
 
     fn handle(&mut self, _: Finish, _: &mut Self::Context) {
-        self.is_draining = true;
+        self.course.is_draining = true;
     }
 }

@@ -16,13 +16,12 @@ const FIRST_REPLIES_BYTES: usize = 1 << 10;
 
 impl Session {
     pub(super) fn take_frame(&mut self, frame: Frame<'_>, context: &mut Context<Self>) {
-        self.resting_since = None;
         match frame {
             Frame::Request(request) => self.take_request(&request, context),
             Frame::Answer { manner, reply, is_last } => {
                 self.answer(&manner, reply);
                 if is_last {
-                    self.phase = Phase::Finishing { input_ended: false };
+                    self.course.phase = Phase::Finishing;
                 }
             }
         }
@@ -34,7 +33,7 @@ impl Session {
             let text = "a request with this tag is under way; use another";
             return self.refuse(manner, Failure::new(Code::DupTag, text));
         }
-        if self.is_draining {
+        if self.course.is_draining {
             let text = "the daemon is shutting down; ask again when it is back";
             return self.refuse(manner, Failure::new(Code::Draining, text));
         }
@@ -75,7 +74,7 @@ impl Session {
             Ok((Step::Cancel(target), _)) => self.cancel(manner, &target, context),
             Ok((Step::Quit, _)) => {
                 self.goodbye = Some(self.open(manner, false));
-                self.phase = Phase::Finishing { input_ended: false };
+                self.course.phase = Phase::Finishing;
             }
         }
     }

@@ -1,20 +1,16 @@
 //! How long a client may keep its session waiting, and what is done then.
 
-use super::{Phase, Session};
-use crate::server::pace::{WATCH_INTERVAL, Waiting};
+use super::Session;
+use crate::server::pace::WATCH_INTERVAL;
 use actix::prelude::*;
 use tokio::time::Instant;
 
 impl Session {
     /// Keeps the timers that this state of affairs needs, and no others.
     pub(super) fn keep_time(&mut self, context: &mut Context<Self>) {
-        let keep =
-            |since: &mut Option<Instant>, holds: bool| *since = holds.then(|| since.unwrap_or_else(Instant::now));
-        keep(&mut self.unsent_since, !self.unsent.is_empty());
-        let is_idle = self.unsent.is_empty() && self.line_since.is_none() && self.conversation.in_flight() == 0;
-        let is_resting = is_idle && self.shared.limits.idle_timeout.is_some();
-        keep(&mut self.resting_since, is_resting || self.phase == Phase::Lingering);
-        if let Some(due) = self.due()
+        let is_idle = self.unsent.is_empty() && !self.course.is_owed() && self.conversation.in_flight() == 0;
+        self.course.note(!self.unsent.is_empty(), is_idle, &self.shared.limits);
+        if let Some(due) = self.course.due(&self.shared.limits)
             && self.timer.as_ref().is_none_or(|(at, _)| due < *at)
         {
             self.set_timer(due, context);
@@ -24,19 +20,6 @@ impl Session {
             self.is_watching = true;
             context.run_later(WATCH_INTERVAL, Self::look_for_client);
         }
-    }
-
-    /// When the client will have kept us waiting for too long: for the rest of a line (also while it takes replies to others), to take
-    /// what is written, to close, or for a question.
-    fn due(&self) -> Option<Instant> {
-        let waiting = Waiting {
-            request: self.line_since,
-            unsent: self.unsent_since,
-            resting: self.resting_since,
-            is_lingering: self.phase == Phase::Lingering,
-            is_draining: self.is_draining,
-        };
-        waiting.due(&self.shared.limits)
     }
 
     fn set_timer(&mut self, due: Instant, context: &mut Context<Self>) {
@@ -49,8 +32,12 @@ impl Session {
 
     fn look_for_stall(&mut self, context: &mut Context<Self>) {
         self.timer = None;
-        if self.due().is_some_and(|due| due <= Instant::now()) {
-            tracing::debug!(session = self.id, phase = ?self.phase, "the client kept us waiting for too long; closing");
+        if self
+            .course
+            .due(&self.shared.limits)
+            .is_some_and(|due| due <= Instant::now())
+        {
+            tracing::debug!(session = self.id, phase = ?self.course.phase, "the client kept us waiting for too long; closing");
             return context.stop();
         }
         self.keep_time(context);
