@@ -52,6 +52,17 @@ pub enum Ask {
     List,
 }
 
+impl Ask {
+    /// True if the answer is preceded by rows, which are told as they are granted.
+    pub const fn streams(&self) -> bool {
+        match self {
+            Self::Answer(work) => work.streams(),
+            Self::List => true,
+            _ => false,
+        }
+    }
+}
+
 /// What the engine tells whoever asked.
 #[derive(Debug, PartialEq)]
 pub enum Event {

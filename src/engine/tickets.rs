@@ -9,9 +9,13 @@ use crate::proto::Reply;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+/// The characters that a row shows of a question.
+const MAX_TITLE: usize = 100;
+
 /// A submitted job.
 #[derive(Debug)]
 pub(super) struct Ticket {
+    /// The question, short enough for a row.
     pub(super) title: String,
     pub(super) owner: ClientId,
     pub(super) state: State,
@@ -52,9 +56,10 @@ impl Tickets {
     }
 
     /// Opens a ticket for a job.
-    pub(super) fn open(&mut self, title: String, owner: ClientId, job: JobId) -> TicketId {
+    pub(super) fn open(&mut self, title: &str, owner: ClientId, job: JobId) -> TicketId {
         let id = self.next;
         self.next += 1;
+        let title = shortened(title);
         let state = State::Running(job);
         self.tickets.insert(id, Ticket { title, owner, state });
         id
@@ -96,9 +101,22 @@ impl Tickets {
         self.tickets.get(&id)
     }
 
+    /// The same, when no time has passed.
+    pub(super) fn find(&self, id: TicketId) -> Option<&Ticket> {
+        self.tickets.get(&id)
+    }
+
     /// All of them, in the order they were opened.
     pub(super) fn iter(&self) -> impl Iterator<Item = (TicketId, &Ticket)> {
         self.tickets.iter().map(|(id, ticket)| (*id, ticket))
+    }
+}
+
+/// A question as a row shows it: one about a number of 10000 digits would fill a screen, and a thousand of these too much memory.
+pub(super) fn shortened(title: &str) -> String {
+    match title.char_indices().nth(MAX_TITLE) {
+        Some(_) => title.chars().take(MAX_TITLE - 3).chain("...".chars()).collect(),
+        None => title.to_owned(),
     }
 }
 
@@ -111,8 +129,8 @@ mod tests {
     fn finished_jobs_are_forgotten_by_number_and_by_age_and_running_ones_never() {
         let start = Instant::now();
         let mut tickets = Tickets::new(2, Duration::from_secs(60));
-        let running = tickets.open("pi 1".into(), 1, 1);
-        let done: Vec<TicketId> = (0..3).map(|n| tickets.open(format!("pi {n}"), 1, n)).collect();
+        let running = tickets.open("pi 1", 1, 1);
+        let done: Vec<TicketId> = (0..3).map(|n| tickets.open(&format!("pi {n}"), 1, n)).collect();
         for id in &done {
             tickets.finish(*id, Ok(Value::from(0)), Duration::ZERO, start);
         }

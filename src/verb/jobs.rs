@@ -130,7 +130,7 @@ impl Verb for Jobs {
         &[
             "id=- is a question that somebody waits for. owner is a connection. state is",
             "queued, parked (waits for memory), running, done, or the code of the error",
-            "that ended it.",
+            "that ended it. At most 1000 rows, with 100 characters of the question each.",
         ]
     }
 

@@ -305,3 +305,37 @@ fn without_room_for_answers_every_question_is_worked_out() {
     assert_eq!(exchange(&daemon, "isprime 2^61-1\n"), "OK yes\n");
     assert!(info(&daemon, "slices_total") > slices);
 }
+
+/// A daemon that remembers so many submitted jobs.
+fn with_finished(count: usize) -> primed::daemon::Handle {
+    let daemon = daemon();
+    let replies = exchange(&daemon, "submit nth 5\n".repeat(count));
+    assert_eq!(
+        replies.lines().filter(|line| line.starts_with("OK job=")).count(),
+        count
+    );
+    daemon
+}
+
+#[test]
+fn many_lists_are_answered_one_after_the_other_as_they_are_read() {
+    let daemon = with_finished(300);
+    let mut reader = Client::connect(&daemon);
+    reader.send("jobs\n".repeat(400));
+    until("the lists wait", || info(&daemon, "jobs") > 100);
+    // Who asks for more lists than it reads keeps nobody waiting.
+    assert_eq!(Client::connect(&daemon).ask("isprime 2^61-1"), "OK yes");
+    let text = reader.finish();
+    assert_eq!(text.lines().filter(|line| *line == "OK").count(), 400);
+    assert_eq!(text.lines().filter(|line| line.starts_with("= id=")).count(), 400 * 300);
+}
+
+#[test]
+fn a_list_is_an_array_within_the_bound_of_all_arrays() {
+    let list = "*1\r\n$4\r\njobs\r\n";
+    let text = exchange(&with_finished(3), list);
+    assert!(text.starts_with("*3\r\n$"), "{text}");
+    let text = exchange(&with_finished(1_000), list);
+    assert!(text.starts_with("-TOO-BIG "), "{text}");
+    assert_eq!(exchange(&daemon(), list), "*0\r\n");
+}

@@ -287,5 +287,6 @@ impl Table {
         }
         self.settle(id);
         self.deliver(id);
+        self.list(id);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A job is `Queued` for its express slice, `Express` while that runs, and then, if it is not answered, `Bulk`: its plan is here
 //! and cuts slices for as many workers as are free. If there is no memory for it, it is `Parked` until there is, and then begun
-//! anew. Work that is no plan is an `Errand`, in a lane of its own. A job ends when it is answered, or when nobody waits for it any more: neither a client nor the ticket of a submitted job.
+//! anew. Work that is no plan is an `Errand`, in a lane of its own. A `List` of jobs is in the table as they are, so that it is bounded and
+//! can be cancelled as they can. A job ends when it is answered, or when nobody waits for it any more: neither a client nor the ticket of a submitted job.
 //! Knows no actor, no thread and no socket.
 
 mod admission;
@@ -22,17 +23,17 @@ use super::fairness::{ClientId, Fair};
 use super::order::{Ask, Event, JobId, Order, Place, Policy};
 use super::tickets::Tickets;
 use crate::job::Job;
-use crate::proto::{Code, Failure, Interim, Reply, Value};
+use crate::proto::{Code, Failure, Reply, Value};
 use batches::Batches;
 use errands::{ErrandState, LaneState, Slot};
 use lanes::{Bulk, Turn};
 use outbox::Outbox;
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use submitted::{WATCH_INTERVAL, job_id};
+use submitted::{Listed, WATCH_INTERVAL, job_id};
 use waiters::{Holder, Waiter};
 
 /// All jobs that are not answered.
@@ -92,6 +93,8 @@ enum Stage {
     Parked(Job),
     Bulk(Bulk),
     Errand(ErrandState),
+    /// No work, but the rows of a list that are not told yet; they are chosen when the first may be told.
+    List(Option<VecDeque<Listed>>),
 }
 
 impl Table {
@@ -146,7 +149,7 @@ impl Table {
             Ask::Answer(work) => self.hold(waiter, work).map(drop),
             Ask::Keep(work) => self.keep(waiter, work),
             Ask::KeepKnown { title, value } => {
-                let ticket = self.tickets.open(title, client, 0);
+                let ticket = self.tickets.open(&title, client, 0);
                 self.tickets.finish(ticket, Ok(value), Duration::ZERO, self.now);
                 self.tell(holder, Event::Final(Ok(job_id(ticket))));
                 Ok(())
@@ -170,12 +173,7 @@ impl Table {
                 self.tell(holder, Event::Final(Ok(Value::Nothing)));
                 Ok(())
             }
-            Ask::List => {
-                let rows = self.list();
-                self.tell(holder, Event::Interim(Interim::Rows(rows)));
-                self.tell(holder, Event::Final(Ok(Value::Nothing)));
-                Ok(())
-            }
+            Ask::List => self.open_list(waiter),
         }
     }
 
@@ -265,7 +263,7 @@ impl Table {
         match entry.stage {
             Stage::Parked(_) => return self.parked.remove(entry.client, id),
             Stage::Queued(_) => self.express.remove(entry.client, Turn::of_job(id)),
-            Stage::Held(_) | Stage::Express => {}
+            Stage::Held(_) | Stage::Express | Stage::List(_) => {}
             Stage::Bulk(_) => self.bulk.remove(entry.client, id),
             Stage::Errand(errand) => {
                 errand.line().close();

@@ -1,13 +1,16 @@
 //! Submitted jobs in the table: kept, watched, cancelled, listed.
 
+use super::admission::Beside;
 use super::waiters::{Holder, Waiter};
-use super::{Event, Stage, Table, eta};
+use super::{Entry, Event, Stage, Table, eta};
 use crate::engine::caught::caught;
 use crate::engine::errand::Work;
-use crate::engine::fairness::ClientId;
 use crate::engine::order::{JobId, TicketId};
-use crate::engine::tickets::State;
+use crate::engine::tickets::{State, shortened};
 use crate::proto::{Code, Failure, Interim, Value};
+use std::collections::VecDeque;
+use std::iter;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a watched job says how far it is, unless it is asked for more or less often.
@@ -15,6 +18,14 @@ pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many rows `jobs` shows.
 const MAX_LISTED: usize = 1_000;
+
+/// What a row of a list is about.
+#[derive(Clone, Copy)]
+pub(super) enum Listed {
+    Ticket(TicketId),
+    /// A job that somebody waits for, and that nobody submitted.
+    Asked(JobId),
+}
 
 impl Table {
     /// Submits a job: its ticket waits for it, and the client is told the ID at once.
@@ -31,7 +42,7 @@ impl Table {
         };
         let client = waiter.client;
         let id = self.hold(waiter, work)?;
-        let ticket = self.tickets.open(title, client, id);
+        let ticket = self.tickets.open(&title, client, id);
         self.waiting.remove(&provisional);
         self.waiting.insert(Holder::Ticket(ticket), id);
         if let Some(waiter) = self.jobs.get_mut(&id).and_then(|entry| entry.waiters.last_mut()) {
@@ -82,62 +93,119 @@ impl Table {
         Ok(())
     }
 
-    pub(super) fn list(&self) -> Vec<String> {
-        let mut rows = Vec::new();
-        for (id, ticket) in self.tickets.iter() {
-            rows.push(match &ticket.state {
-                State::Running(job) => self.row(&id.to_string(), ticket.owner, *job),
-                State::Done { reply, cpu, .. } => {
-                    let state = reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "done");
-                    format!(
-                        "id={id} state={state} cpu={} owner={} request={}",
-                        spelt(*cpu),
-                        ticket.owner,
-                        ticket.title
-                    )
-                }
-            });
-        }
-        let mut asked: Vec<JobId> = self.long.values().copied().chain(self.slots.keys().copied()).collect();
-        asked.sort_unstable();
-        for job in asked {
-            let waiters = self
-                .jobs
-                .get(&job)
-                .map(|entry| entry.waiters.as_slice())
-                .unwrap_or_default();
-            let is_submitted = waiters.iter().any(|waiter| matches!(waiter.holder, Holder::Ticket(_)));
-            if let Some(waiter) = waiters.first().filter(|_| !is_submitted) {
-                rows.push(self.row("-", waiter.client, job));
-            }
-        }
-        rows.truncate(MAX_LISTED);
-        rows
+    /// Takes in the wish for a list of jobs. It waits in the table until its client takes its rows, however many lists that asks for.
+    pub(super) fn open_list(&mut self, waiter: Waiter) -> Result<(), Failure> {
+        self.admit(waiter.client, Some(0), Beside::default())?;
+        let id = self.next_id;
+        self.next_id += 1;
+        let entry = Entry {
+            title: String::new(),
+            streams: true,
+            is_kept: false,
+            client: waiter.client,
+            waiters: Vec::with_capacity(1),
+            cancel: Arc::default(),
+            stage: Stage::List(None),
+            begun: self.now,
+            cpu: Duration::ZERO,
+            memory: 0,
+        };
+        self.jobs.insert(id, entry);
+        self.add_waiter(id, waiter);
+        self.list(id);
+        Ok(())
     }
 
-    pub(super) fn row(&self, id: &str, owner: ClientId, job: JobId) -> String {
-        let Some(entry) = self.jobs.get(&job) else {
-            return format!("id={id} state=ending owner={owner}");
+    /// Tells as many rows of a list as its client has granted, and then its end.
+    pub(super) fn list(&mut self, id: JobId) {
+        let Some(entry) = self.jobs.get_mut(&id) else {
+            return;
         };
-        let title = &entry.title;
-        let cpu = spelt(entry.cpu);
-        match &entry.stage {
+        let (Stage::List(left), Some(waiter)) = (&mut entry.stage, entry.waiters.first()) else {
+            return;
+        };
+        let (holder, allowed) = (waiter.holder, waiter.rows);
+        if allowed == 0 {
+            return;
+        }
+        let left = left.take();
+        let mut left = left.unwrap_or_else(|| self.listed());
+        let rows = iter::from_fn(|| left.pop_front()).filter_map(|listed| self.row(listed));
+        let rows: Vec<String> = rows.take(allowed).collect();
+        let is_over = left.is_empty();
+        if let Some(entry) = self.jobs.get_mut(&id) {
+            entry.stage = Stage::List(Some(left));
+            entry.waiters[0].rows -= rows.len();
+        }
+        self.tell(holder, Event::Interim(Interim::Rows(rows)));
+        if is_over {
+            self.end(id, Ok(Value::Nothing));
+        }
+    }
+
+    /// What a list shows: submitted jobs, and questions under way that turned out long.
+    fn listed(&self) -> VecDeque<Listed> {
+        let is_asked = |job: &JobId| {
+            let entry = self.jobs.get(job);
+            entry.is_some_and(|entry| {
+                entry
+                    .waiters
+                    .iter()
+                    .all(|waiter| matches!(waiter.holder, Holder::Client(..)))
+            })
+        };
+        let asked = self.long.values().chain(self.slots.keys()).copied().filter(is_asked);
+        let mut asked: Vec<JobId> = asked.collect();
+        asked.sort_unstable();
+        let submitted = self.tickets.iter().map(|(id, _)| Listed::Ticket(id));
+        let listed = submitted.chain(asked.into_iter().map(Listed::Asked));
+        listed.take(MAX_LISTED).collect()
+    }
+
+    /// A row of a list; none if what it was to show is gone in the meantime.
+    fn row(&self, listed: Listed) -> Option<String> {
+        let (id, owner, title, state, cpu) = match listed {
+            Listed::Ticket(id) => {
+                let ticket = self.tickets.find(id)?;
+                let (state, cpu) = match &ticket.state {
+                    State::Running(job) => self.jobs.get(job).map(|entry| (self.state(entry), entry.cpu))?,
+                    State::Done { reply, cpu, .. } => {
+                        let state = reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "done");
+                        (state.to_owned(), *cpu)
+                    }
+                };
+                (id.to_string(), ticket.owner, ticket.title.clone(), state, cpu)
+            }
+            Listed::Asked(job) => {
+                let entry = self.jobs.get(&job)?;
+                let owner = entry.waiters.first()?.client;
+                (
+                    "-".to_owned(),
+                    owner,
+                    shortened(&entry.title),
+                    self.state(entry),
+                    entry.cpu,
+                )
+            }
+        };
+        let cpu = cpu.as_secs_f64();
+        Some(format!(
+            "id={id} state={state} cpu={cpu:.1}s owner={owner} request={title}"
+        ))
+    }
+
+    /// What a job is at, as a row shows it.
+    fn state(&self, entry: &Entry) -> String {
+        let (done, eta) = match &entry.stage {
             Stage::Bulk(bulk) => {
                 let done = caught(|| bulk.plan.progress()).unwrap_or_default();
-                let eta = eta(self.now - entry.begun, done);
-                let progress = Interim::Progress { done, eta }.words();
-                format!("id={id} state=running {progress} cpu={cpu} owner={owner} request={title}")
+                (done, eta(self.now - entry.begun, done))
             }
-            Stage::Errand(errand) if !errand.is_waiting() => {
-                let done = errand.line().progress();
-                let progress = Interim::Progress { done, eta: None }.words();
-                format!("id={id} state=running {progress} cpu={cpu} owner={owner} request={title}")
-            }
-            Stage::Parked(_) => format!("id={id} state=parked cpu={cpu} owner={owner} request={title}"),
-            Stage::Held(_) | Stage::Queued(_) | Stage::Express | Stage::Errand(_) => {
-                format!("id={id} state=queued cpu={cpu} owner={owner} request={title}")
-            }
-        }
+            Stage::Errand(errand) if !errand.is_waiting() => (errand.line().progress(), None),
+            Stage::Parked(_) => return "parked".to_owned(),
+            _ => return "queued".to_owned(),
+        };
+        format!("running {}", Interim::Progress { done, eta }.words())
     }
 }
 
@@ -151,9 +219,4 @@ pub(super) fn no_job(ticket: TicketId) -> Failure {
         Code::NoJob,
         format!("there is no job {ticket}, or it ended too long ago; 'jobs' lists them"),
     )
-}
-
-/// CPU time as a row shows it.
-fn spelt(cpu: Duration) -> String {
-    format!("{:.1}s", cpu.as_secs_f64())
 }

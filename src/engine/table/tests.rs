@@ -5,6 +5,7 @@ use crate::engine::batch::{Batch, Begun};
 use crate::engine::errand::{Errand, ErrandLoad, OwnLane};
 use crate::engine::task::{Done, Load, Outcome, Task};
 use crate::job::{Budget, Plan};
+use crate::proto::Interim;
 use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -414,6 +415,73 @@ fn rows_flow_by_credit_and_a_stream_that_has_none_is_not_begun() {
     play.table.grant(1, 1, 10);
     play.play_on();
     assert_eq!(play.heard().last().map(String::as_str), Some("1/1 ok 6"));
+}
+
+/// Submits so many questions whose answers were known.
+fn submit_known(play: &mut Play, count: usize, title: &str) {
+    for place in 0..count as u64 {
+        let (title, value) = (title.to_owned(), Value::Nothing);
+        play.order(9, place, Ask::KeepKnown { title, value }, |_| {});
+    }
+    play.heard();
+}
+
+/// How many rows were told since the last time, and whether the end of the list was.
+fn listed(play: &mut Play) -> (usize, bool) {
+    let heard = play.heard().join(" ");
+    (heard.matches("id=").count(), heard.ends_with(" ok"))
+}
+
+#[test]
+fn a_list_has_no_more_rows_than_its_client_has_granted_and_a_thousand_in_all() {
+    let mut play = roomy();
+    submit_known(&mut play, 1_000, "known");
+    play.ask(2, 1, long("asked", 9));
+    play.express();
+    play.order(1, 1, Ask::List, |_| {});
+    assert_eq!(listed(&mut play), (0, false));
+    play.table.grant(1, 1, 400);
+    assert_eq!(listed(&mut play), (400, false));
+    play.table.grant(1, 1, 100);
+    assert_eq!(listed(&mut play), (100, false));
+    // The first 950 are forgotten, and so are their rows.
+    submit_known(&mut play, 950, "known");
+    play.table.grant(1, 1, 51);
+    assert_eq!(listed(&mut play), (50, true));
+    play.table.leave(2);
+    play.assert_empty();
+}
+
+#[test]
+fn a_list_can_be_cancelled_and_late_and_left_alone_and_is_bounded_as_jobs_are() {
+    let mut play = Play::new(Policy {
+        max_jobs_per_client: 3,
+        ..Policy::default()
+    });
+    submit_known(&mut play, 10, "known");
+    let deadline = Some(play.now + MS);
+    play.order(1, 1, Ask::List, |order| order.rows = 4);
+    play.order(1, 2, Ask::List, |_| {});
+    play.order(1, 3, Ask::List, |order| order.deadline = deadline);
+    assert_eq!(listed(&mut play), (4, false));
+    play.order(1, 4, Ask::List, |order| order.rows = 64);
+    play.table.cancel(1, 1, play.now);
+    play.wait(MS);
+    assert_eq!(play.heard(), ["1/4 busy", "1/1 cancelled", "1/3 deadline"]);
+    play.table.leave(1);
+    play.assert_empty();
+}
+
+#[test]
+fn a_row_shows_the_beginning_of_a_long_question() {
+    let mut play = roomy();
+    submit_known(&mut play, 1, &"1".repeat(10_000));
+    play.ask(2, 1, long(&"2".repeat(10_000), 9));
+    play.express();
+    play.order(1, 1, Ask::List, |order| order.rows = 64);
+    let heard = play.heard().join(" ");
+    assert!(heard.contains(&format!("request={}... ", "1".repeat(97))), "{heard}");
+    assert!(heard.contains(&format!("request={}... ", "2".repeat(97))), "{heard}");
 }
 
 #[test]

@@ -200,7 +200,7 @@ impl Table {
                     Stage::Parked(_) => Some(&mut self.parked),
                     Stage::Bulk(bulk) => bulk.is_ready.then_some(&mut self.bulk),
                     Stage::Errand(errand) => errand.is_waiting().then_some(&mut self.lanes[errand.lane].waiting),
-                    Stage::Held(_) | Stage::Express => None,
+                    Stage::Held(_) | Stage::Express | Stage::List(_) => None,
                 };
                 if let Some(queue) = queue {
                     queue.remove(entry.client, id);

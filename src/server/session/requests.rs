@@ -94,8 +94,8 @@ impl Session {
     }
 
     fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
-        let streams = matches!(&ask, Ask::Answer(work) if work.streams());
-        let place = self.open(manner, streams || matches!(ask, Ask::List));
+        let streams = ask.streams();
+        let place = self.open(manner, streams);
         let mut rows = 0;
         if streams {
             let may_stream = |stream: &&Stream| self.conversation.may_stream(stream.place);
