@@ -64,6 +64,13 @@ impl<J: Ord + Copy> Fair<J> {
         self.ready += 1;
     }
 
+    /// The job whose turn it is, left where it is.
+    pub(super) fn first(&self) -> Option<J> {
+        let (_, client) = self.order.first()?;
+        let (_, job) = self.clients.get(client)?.jobs.front()?;
+        Some(*job)
+    }
+
     /// Takes out the job whose turn it is, with the virtual time it has had within its client.
     pub(super) fn next(&mut self) -> Option<(ClientId, J, VirtualTime)> {
         let &(time, client) = self.order.first()?;

@@ -200,13 +200,15 @@ impl Table {
         }
         if entry.memory == 0 {
             entry.memory = memory;
-            if self.memory + memory > self.policy.max_memory {
-                // What the first slice has made is given up: parked jobs hold nothing.
-                entry.stage = Stage::Parked(job);
-                return self.parked.push(entry.client, id, 0);
+            if !self.has_memory_for(id, memory) {
+                return self.park(id, job);
             }
             self.memory += memory;
+            self.holding.insert(id, memory);
         }
+        let Some(entry) = self.jobs.get_mut(&id) else {
+            return;
+        };
         entry.stage = Stage::Bulk(Bulk {
             plan,
             used: 0,
@@ -217,21 +219,41 @@ impl Table {
         self.settle(id);
     }
 
-    /// Begins parked jobs for which there is memory now. The first in turn is waited for, so that small ones cannot overtake it
-    /// for ever.
+    /// Whether a long job may begin. Beside a parked one whose turn it is, a later one may take what that will not need once those before it
+    /// have ended: so it need not wait for hours behind a giant, and however many come, the parked one does not wait for them.
+    fn has_memory_for(&self, id: JobId, memory: u64) -> bool {
+        let parked = self.parked.first().filter(|parked| *parked < id);
+        let promised = parked.map_or(0, |parked| {
+            let later: u64 = self.holding.range(parked..).map(|(_, memory)| memory).sum();
+            later + self.jobs.get(&parked).map_or(0, |entry| entry.memory)
+        });
+        self.memory.max(promised) + memory <= self.policy.max_memory
+    }
+
+    /// Lets a long job wait for memory. What its first slice has made is given up: parked jobs hold nothing.
+    fn park(&mut self, id: JobId, job: Job) {
+        if let Some(entry) = self.jobs.get_mut(&id) {
+            entry.stage = Stage::Parked(job);
+            self.parked.push(entry.client, id, 0);
+        }
+        // It may be its turn at once.
+        self.unpark();
+    }
+
+    /// Begins parked jobs for which there is memory now, after anything that may have changed that, or whose turn it is. The first in turn is
+    /// waited for.
     pub(super) fn unpark(&mut self) {
-        while let Some((client, id, used)) = self.parked.next() {
-            let Some(entry) = self.jobs.get_mut(&id) else {
-                continue;
-            };
-            if self.memory + entry.memory > self.policy.max_memory {
-                return self.parked.push(client, id, used);
-            }
+        while let Some(id) = self.parked.first()
+            && let Some(entry) = self.jobs.get_mut(&id)
+            && self.memory + entry.memory <= self.policy.max_memory
+        {
+            self.parked.next();
             if let Stage::Parked(job) = std::mem::replace(&mut entry.stage, Stage::Express) {
                 self.memory += entry.memory;
+                self.holding.insert(id, entry.memory);
                 entry.stage = Stage::Queued(job);
-                self.parked.charge(client, 1);
-                self.express.push(client, Turn::of_job(id), 0);
+                self.parked.charge(entry.client, 1);
+                self.express.push(entry.client, Turn::of_job(id), 0);
             }
         }
     }

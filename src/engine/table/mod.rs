@@ -59,8 +59,9 @@ pub(in crate::engine) struct Table {
     lanes: Vec<LaneState>,
     /// Slots of these that are taken.
     slots: HashMap<JobId, Slot>,
-    /// Bytes that long jobs may hold.
+    /// Bytes that long jobs may hold, and each of them.
     memory: u64,
+    holding: BTreeMap<JobId, u64>,
     /// Bytes of the titles of all jobs.
     titles: usize,
     is_draining: bool,
@@ -116,6 +117,7 @@ impl Table {
             lanes: Vec::new(),
             slots: HashMap::new(),
             memory: 0,
+            holding: BTreeMap::new(),
             titles: 0,
             is_draining: false,
             now,
@@ -261,7 +263,7 @@ impl Table {
             self.long.remove(&entry.title);
         }
         match entry.stage {
-            Stage::Parked(_) => return self.parked.remove(entry.client, id),
+            Stage::Parked(_) => self.parked.remove(entry.client, id),
             Stage::Queued(_) => self.express.remove(entry.client, Turn::of_job(id)),
             Stage::Held(_) | Stage::Express | Stage::List(_) => {}
             Stage::Bulk(_) => self.bulk.remove(entry.client, id),
@@ -270,10 +272,8 @@ impl Table {
                 self.lanes[errand.lane].waiting.remove(entry.client, id);
             }
         }
-        if entry.memory > 0 {
-            self.memory -= entry.memory;
-            self.unpark();
-        }
+        self.memory -= self.holding.remove(&id).unwrap_or_default();
+        self.unpark();
     }
 }
 

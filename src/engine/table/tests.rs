@@ -174,7 +174,7 @@ impl Play {
         let table = &self.table;
         assert_eq!((table.len(), table.titles, table.memory), (0, 0, 0));
         assert_eq!((table.express.len(), table.batches.crowd()), (0, 0));
-        assert!(table.held.is_empty() && table.waiting.is_empty());
+        assert!(table.held.is_empty() && table.waiting.is_empty() && table.holding.is_empty());
     }
 
     fn done(&mut self, job: JobId, outcome: Outcome) {
@@ -392,6 +392,76 @@ fn long_jobs_wait_for_memory_and_what_is_too_large_is_refused() {
     play.play_on();
     assert_eq!(play.heard().len(), 3, "all are answered in the end");
     assert_eq!((play.table.memory, play.table.parked.len()), (0, 0));
+}
+
+/// A long job that needs so much memory.
+fn sized(title: &str, memory: u64) -> Work {
+    let script = Script {
+        slices: 3,
+        memory,
+        ..PLAIN
+    };
+    job(title, script)
+}
+
+/// Plays first slices, and says which of these long jobs have memory then.
+fn with_memory(play: &mut Play, titles: &str) -> String {
+    play.express();
+    let has_memory = |title: &str| matches!(play.table.jobs[&play.table.long[title]].stage, Stage::Bulk(_));
+    let titles = titles.split(' ').filter(|title| has_memory(title));
+    titles.collect::<Vec<_>>().join(" ")
+}
+
+fn with_a_hundred_bytes() -> Play {
+    Play::new(Policy {
+        max_memory: 100,
+        ..Policy::default()
+    })
+}
+
+#[test]
+fn a_parked_job_that_leaves_lets_those_behind_it_begin() {
+    let mut play = with_a_hundred_bytes();
+    play.ask(1, 1, sized("first", 40));
+    play.ask(2, 1, sized("second", 50));
+    play.express();
+    play.ask(3, 1, sized("large", 90));
+    play.express();
+    play.ask(4, 1, sized("behind", 50));
+    assert_eq!(with_memory(&mut play, "first second large behind"), "first second");
+    play.table.cancel(2, 1, play.now);
+    assert_eq!(
+        with_memory(&mut play, "first large behind"),
+        "first",
+        "the large one is waited for"
+    );
+    play.table.cancel(3, 1, play.now);
+    assert_eq!(with_memory(&mut play, "first behind"), "first behind");
+    play.play_on();
+    play.assert_empty();
+}
+
+#[test]
+fn who_comes_later_takes_no_memory_that_a_parked_job_waits_for() {
+    let mut play = with_a_hundred_bytes();
+    play.ask(1, 1, sized("before", 30));
+    play.express();
+    play.ask(2, 1, sized("parked", 80));
+    play.express();
+    play.ask(3, 1, sized("beside", 15));
+    assert_eq!(
+        with_memory(&mut play, "before parked beside"),
+        "before beside",
+        "there is room for it beside the parked one"
+    );
+    play.ask(4, 1, sized("instead", 15));
+    assert_eq!(with_memory(&mut play, "before parked beside instead"), "before beside");
+    play.table.cancel(1, 1, play.now);
+    assert_eq!(with_memory(&mut play, "parked beside instead"), "parked beside");
+    play.table.cancel(3, 1, play.now);
+    assert_eq!(with_memory(&mut play, "parked instead"), "parked instead");
+    play.play_on();
+    play.assert_empty();
 }
 
 #[test]

@@ -207,6 +207,7 @@ impl Table {
                     queue.push(heir, id, 0);
                 }
                 entry.client = heir;
+                self.unpark();
             }
             Some(_) => {}
         }
