@@ -200,12 +200,8 @@ impl Table {
     }
 
     fn tell(&mut self, holder: Holder, event: Event) {
-        match (holder, event) {
-            (Holder::Client(client, place), event) => self.outbox.push(client, place, event),
-            (Holder::Ticket(ticket), Event::Final(reply)) => {
-                self.tickets.finish(ticket, reply, Duration::ZERO, self.now);
-            }
-            (Holder::Ticket(_), Event::Interim(_)) => {}
+        if let Holder::Client(client, place) = holder {
+            self.outbox.push(client, place, event);
         }
     }
 
@@ -224,17 +220,18 @@ impl Table {
         self.remove(id);
         let last = waiters.pop();
         for waiter in waiters {
-            self.answer(&waiter, reply.clone(), cpu);
+            self.let_go(&waiter);
+            self.answer(waiter.holder, reply.clone(), cpu);
         }
         if let Some(last) = last {
-            self.answer(&last, reply, cpu);
+            self.let_go(&last);
+            self.answer(last.holder, reply, cpu);
         }
     }
 
-    /// Gives one who waits the final reply of a job that took so much CPU time.
-    fn answer(&mut self, waiter: &Waiter, reply: Reply, cpu: Duration) {
-        self.let_go(waiter);
-        match waiter.holder {
+    /// Gives one who waited the final reply of a job that took so much CPU time.
+    fn answer(&mut self, holder: Holder, reply: Reply, cpu: Duration) {
+        match holder {
             Holder::Ticket(ticket) => self.tickets.finish(ticket, reply, cpu, self.now),
             holder => self.tell(holder, Event::Final(reply)),
         }

@@ -543,6 +543,24 @@ fn a_list_can_be_cancelled_and_late_and_left_alone_and_is_bounded_as_jobs_are() 
 }
 
 #[test]
+fn a_row_shows_what_a_job_took_however_it_ended() {
+    let mut play = roomy();
+    let deadline = Some(play.now + MS);
+    play.order(2, 1, Ask::Keep(long("cancelled", 100)), |_| {});
+    play.order(2, 2, Ask::Keep(long("late", 100)), |order| order.deadline = deadline);
+    play.express();
+    for _ in 0..100 {
+        play.bulk();
+    }
+    play.order(2, 3, Ask::Cancel(1), |_| {});
+    play.wait(MS);
+    play.order(1, 1, Ask::List, |order| order.rows = 64);
+    let heard = play.heard().join(" ");
+    assert!(heard.contains("id=1 state=cancelled cpu=0.1s"), "{heard}");
+    assert!(heard.contains("id=2 state=deadline cpu=0.1s"), "{heard}");
+}
+
+#[test]
 fn a_row_shows_the_beginning_of_a_long_question() {
     let mut play = roomy();
     submit_known(&mut play, 1, &"1".repeat(10_000));

@@ -166,8 +166,10 @@ impl Table {
     }
 
     pub(super) fn refuse(&mut self, holder: Holder, failure: Failure) {
+        let entry = self.waiting.get(&holder).and_then(|id| self.jobs.get(id));
+        let cpu = entry.map_or(Duration::ZERO, |entry| entry.cpu);
         if self.remove_waiter(holder) {
-            self.tell(holder, Event::Final(Err(failure)));
+            self.answer(holder, Err(failure), cpu);
         }
     }
 
