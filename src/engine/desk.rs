@@ -197,7 +197,8 @@ impl Asker {
         let order = Order {
             place,
             ask,
-            deadline: deadline.map(|wait| (tokio::time::Instant::now() + wait).into_std()),
+            // A moment that is beyond all clocks never comes.
+            deadline: deadline.and_then(|wait| tokio::time::Instant::now().into_std().checked_add(wait)),
             progress,
             rows: ROWS_GRANTED,
         };

@@ -4,6 +4,7 @@ use super::{Registry, Step, Verb};
 use crate::metrics::Metrics;
 use crate::primes::Natural;
 use crate::proto::{Code, Failure, NumberError, Request, parse_short_number, parse_word};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 /// What verbs about the daemon itself may know of it.
@@ -35,6 +36,16 @@ pub struct Terms {
     pub deadline: Option<Duration>,
     /// How often it wants to hear how far the work is.
     pub progress: Option<Duration>,
+}
+
+/// As humantime has it: 365.25 days.
+const YEAR: Duration = Duration::from_secs(31_557_600);
+
+impl Terms {
+    /// How long a client may wait.
+    pub(super) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
+    /// How often it may want to hear how far the work is.
+    pub(super) const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=YEAR;
 }
 
 impl<'a> Call<'a> {
@@ -170,13 +181,12 @@ impl<'a> Call<'a> {
             return Err(self.bad_arg(format_args!("{} is given twice", shortened(&key.to_ascii_lowercase()))));
         }
         Ok(Terms {
-            deadline: self.duration("deadline", Duration::from_millis(1))?,
-            progress: self.duration("progress", Duration::from_millis(100))?,
+            deadline: self.duration("deadline", Terms::DEADLINES)?,
+            progress: self.duration("progress", Terms::INTERVALS)?,
         })
     }
 
-    fn duration(&self, key: &str, least: Duration) -> Result<Option<Duration>, Failure> {
-        const MOST: Duration = Duration::from_secs(31_557_600);
+    fn duration(&self, key: &str, bounds: RangeInclusive<Duration>) -> Result<Option<Duration>, Failure> {
         let Some(text) = self.option(key) else {
             return Ok(None);
         };
@@ -186,8 +196,8 @@ impl<'a> Call<'a> {
                 shortened(text)
             ))
         })?;
-        if duration < least || duration > MOST {
-            let least = humantime::format_duration(least);
+        if !bounds.contains(&duration) {
+            let least = humantime::format_duration(*bounds.start());
             return Err(self.bad_arg(format_args!("{key} may be from {least} to 1year")));
         }
         Ok(Some(duration))

@@ -6,6 +6,7 @@ use crate::engine::{Answer, Ask, Asker, Events};
 use crate::job::{Job, Query};
 use crate::proto::{Code, Failure, Line, Reply, Request, Value};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,14 +93,16 @@ enum Asked {
 }
 
 impl Question {
-    /// Stops the work when so much time has passed; the reply is `deadline` then.
+    /// Stops the work when so much time has passed; the reply is `deadline` then. From 1 ms to a year, as on the wire: what is
+    /// below or beyond is taken as the bound.
     pub fn deadline(self, wait: Duration) -> Self {
-        self.on_terms(|terms| terms.deadline = Some(wait))
+        self.on_terms(|terms| terms.deadline = Some(within(wait, &Terms::DEADLINES)))
     }
 
-    /// Tells so often how far the work is: see [`events`](Self::events).
+    /// Tells so often how far the work is: see [`events`](Self::events). From 100 ms to a year, as on the wire: what is below or
+    /// beyond is taken as the bound.
     pub fn progress(self, every: Duration) -> Self {
-        self.on_terms(|terms| terms.progress = Some(every))
+        self.on_terms(|terms| terms.progress = Some(within(every, &Terms::INTERVALS)))
     }
 
     /// Asks, and tells everything: rows and progress, and then the reply.
@@ -116,6 +119,10 @@ impl Question {
         }
         self
     }
+}
+
+fn within(duration: Duration, bounds: &RangeInclusive<Duration>) -> Duration {
+    duration.clamp(*bounds.start(), *bounds.end())
 }
 
 impl IntoFuture for Question {

@@ -6,6 +6,7 @@ mod support;
 mod answers;
 mod doors;
 mod ends;
+mod engine;
 mod jobs;
 mod resp;
 mod rubbish;

@@ -143,7 +143,7 @@ impl Table {
             watched: None,
             deadline: order.deadline,
             progress: order.progress,
-            due: order.progress.map(|every| self.now + every),
+            due: order.progress.and_then(|every| self.now.checked_add(every)),
             told: -1.0,
             rows: order.rows,
         };
@@ -158,7 +158,7 @@ impl Table {
             }
             Ask::Watch(ticket) => {
                 let every = waiter.progress.unwrap_or(WATCH_INTERVAL);
-                let due = Some(self.now + every);
+                let due = self.now.checked_add(every);
                 let progress = Some(every);
                 self.watch(
                     Waiter {

@@ -119,7 +119,7 @@ impl Table {
             return self.refuse(holder, failure);
         }
         if let (Some(every), Some(due)) = (waiter.progress, waiter.due) {
-            waiter.due = Some((due + every).max(now));
+            waiter.due = due.checked_add(every).map(|due| due.max(now));
         }
         if let Some(at) = waiter.alarm() {
             self.alarms.insert((at, holder));
