@@ -52,12 +52,13 @@ impl Engine {
         }
     }
 
-    /// Asks a [`Query`], or orders a [`Job`] with a plan of your own. Nothing happens until the question is awaited.
+    /// Asks a [`Query`], or orders a [`Job`] with a plan of your own. No work is done until the question is awaited.
     pub fn ask(&self, question: impl Into<Step>) -> Question {
         self.question(Ok((question.into(), Terms::default())))
     }
 
-    /// Asks what a line of the built-in protocol asks, e.g. `pi 1e12 deadline=5s`: any verb there is, also one of yours.
+    /// Asks what a line of the built-in protocol asks, e.g. `pi 1e12 deadline=5s`: any verb there is, also one of
+    /// yours. The verb reads its arguments at once; what it orders is not begun until the question is awaited.
     pub fn request(&self, words: &str) -> Question {
         let step = match Request::parse(words.as_bytes()) {
             Ok(Line::Request(request)) => self.verbs.0.call(&request, &self.verbs.1),
