@@ -11,6 +11,7 @@ use actix::prelude::*;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -190,7 +191,7 @@ impl Daemon {
             workers: self.policy.workers,
         };
         let desk = Desk::new(scheduler.clone()).start();
-        let asker = Asker::new(EMBEDDING, desk, scheduler.clone());
+        let asker = Asker::new(EMBEDDING, desk.clone(), scheduler.clone());
         let engine = Engine::new(asker, self.registry.clone(), facts.clone());
         let shared = Arc::new(Shared {
             registry: self.registry,
@@ -211,6 +212,7 @@ impl Daemon {
             workers: self.policy.workers,
             metrics,
             scheduler,
+            desk,
             engine,
             listener,
             arbiters,
@@ -331,6 +333,7 @@ pub struct Running {
     workers: usize,
     metrics: Arc<Metrics>,
     scheduler: Addr<Scheduler>,
+    desk: Addr<Desk>,
     engine: Engine,
     listener: Addr<Listener>,
     arbiters: Vec<Arbiter>,
@@ -352,16 +355,19 @@ impl Running {
         &self.engine
     }
 
-    /// Accepts nothing more, finishes what was accepted within `limit`, cancels what is left, and closes. True if nothing had to be cancelled.
+    /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left, and closes. True if
+    /// nothing had to be cancelled.
     pub async fn drain(self, limit: Duration) -> bool {
-        let (drained, mut all_closed) = oneshot::channel();
-        self.scheduler.do_send(engine::Drain::Begin);
+        let (drained, all_closed) = oneshot::channel();
+        let (answered, all_answered) = oneshot::channel();
+        self.desk.do_send(engine::Close { drained: answered });
         self.listener.do_send(Drain { drained });
-        let in_time = tokio::time::timeout(limit, &mut all_closed).await.is_ok();
+        let mut all_done = pin!(async { tokio::join!(all_closed, all_answered) });
+        let in_time = tokio::time::timeout(limit, &mut all_done).await.is_ok();
         let left = self.metrics.jobs.load(Relaxed);
         if !in_time {
             self.scheduler.do_send(engine::Drain::Finish);
-            let _ = tokio::time::timeout(LAST_WORDS, all_closed).await;
+            let _ = tokio::time::timeout(LAST_WORDS, all_done).await;
         }
         for arbiter in self.arbiters {
             arbiter.stop();
@@ -391,7 +397,7 @@ impl Handle {
         &self.engine
     }
 
-    /// Finishes what was accepted within `limit`, and stops.
+    /// Finishes what was accepted within `limit`, also from an [`Engine`], and stops.
     pub fn stop(mut self, limit: Duration) {
         self.join(limit);
     }

@@ -6,7 +6,7 @@
 
 use super::fairness::ClientId;
 use super::order::{Ask, Event, Order, Place};
-use super::scheduler::{Cancel, Grant, Leave, News, Scheduler, Submit};
+use super::scheduler::{Cancel, Drain, Grant, Leave, News, Scheduler, Submit};
 
 use crate::proto::{Code, Failure, Interim, Reply};
 use actix::prelude::*;
@@ -29,6 +29,8 @@ pub struct Desk {
     me: Option<Arc<Recipient<News>>>,
     /// Places are never used twice, by whatever asker.
     waiting: HashMap<Place, (ClientId, Ear)>,
+    /// Who wants to hear when nobody waits any more.
+    drained: Option<oneshot::Sender<()>>,
 }
 
 /// Where news of a question goes.
@@ -44,6 +46,16 @@ impl Desk {
             scheduler,
             me: None,
             waiting: HashMap::new(),
+            drained: None,
+        }
+    }
+
+    fn tell_if_drained(&mut self) {
+        if self.waiting.is_empty()
+            && let Some(drained) = self.drained.take()
+        {
+            // Whoever drains may have stopped waiting.
+            let _ = drained.send(());
         }
     }
 }
@@ -111,6 +123,26 @@ impl Handler<News> for Desk {
                 },
             }
         }
+        self.tell_if_drained();
+    }
+}
+
+/// The order to take in nothing new: here and at the scheduler. What was asked before it is heard of to its end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Close {
+    /// Told when every question asked here is answered or dropped.
+    pub drained: oneshot::Sender<()>,
+}
+
+impl Handler<Close> for Desk {
+    type Result = ();
+
+    fn handle(&mut self, Close { drained }: Close, _: &mut Self::Context) {
+        // From here, so that it does not overtake a question.
+        self.scheduler.do_send(Drain::Begin);
+        self.drained = Some(drained);
+        self.tell_if_drained();
     }
 }
 
@@ -120,6 +152,7 @@ impl Handler<Cancel> for Desk {
     fn handle(&mut self, cancel: Cancel, _: &mut Self::Context) {
         if self.waiting.remove(&cancel.place).is_some() {
             self.scheduler.do_send(cancel);
+            self.tell_if_drained();
         }
     }
 }

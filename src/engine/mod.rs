@@ -25,7 +25,7 @@ mod worker;
 pub use answers::Answers;
 pub use batch::Plain;
 pub(crate) use caught::{Panicked, caught};
-pub use desk::{Answer, Asker, Desk, Events};
+pub use desk::{Answer, Asker, Close, Desk, Events};
 pub use errand::{Errand, OwnLane, Token, Work};
 pub use fairness::ClientId;
 pub use host::Asked;

@@ -1,7 +1,8 @@
-//! The engine asked without a socket: how long a question waits.
+//! The engine asked without a socket: how long a question waits, and that a stopping daemon answers it.
 
 use crate::support::{PATIENCE, daemon};
-use primed::{Code, Event, Query};
+use primed::{Code, Daemon, Event, Query};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Waits for an answer on this thread, with a runtime of its own.
@@ -27,5 +28,39 @@ fn a_question_waits_within_the_bounds_of_the_wire_whatever_it_says() {
     let mut events = long().progress(Duration::ZERO).events();
     for _ in 0..2 {
         assert!(matches!(wait(events.next()), Some(Event::Interim(_))));
+    }
+}
+
+#[test]
+fn a_stopping_daemon_answers_questions_that_were_asked_without_a_socket() {
+    let daemon = daemon();
+    // Polled once, it is asked.
+    let mut answer = Box::pin(daemon.engine().ask(Query::Pi(10u64.pow(12))).into_future());
+    let waiting = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(waiting, Poll::Pending));
+    let engine = daemon.engine().clone();
+    daemon.stop(PATIENCE);
+    assert_eq!(wait(answer), Ok(37_607_912_018u64.into()));
+    let new = wait(engine.ask(Query::Pi(10u64.pow(12))).into_future());
+    assert_eq!(new.map_err(|failure| failure.code), Err(Code::Draining));
+}
+
+#[test]
+fn what_was_asked_without_a_socket_is_cancelled_when_the_drain_limit_is_over_and_dropped_questions_hold_nothing_up() {
+    for is_dropped in [true, false] {
+        let drained = actix::System::new().block_on(async {
+            let daemon = Daemon::new().workers(2).start().await.expect("it has no port");
+            let mut answer = Box::pin(daemon.engine().ask(Query::Pi(10u64.pow(18))).into_future());
+            let waiting = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(waiting, Poll::Pending));
+            if is_dropped {
+                drop(answer);
+                return daemon.drain(PATIENCE).await;
+            }
+            let drained = daemon.drain(Duration::from_millis(1)).await;
+            assert_eq!(answer.await.map_err(|failure| failure.code), Err(Code::Cancelled));
+            drained
+        });
+        assert_eq!(drained, is_dropped);
     }
 }
