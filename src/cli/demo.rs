@@ -51,11 +51,11 @@ impl Demo {
         );
         // Workers are to compute the answer each time.
         let policy = Policy {
-            workers,
             max_answers: 0,
             ..Policy::default()
         };
         let daemon = Daemon::new()
+            .workers(workers)
             .policy(policy)
             .listen(([127, 0, 0, 1], 0).into())
             .spawn()?;

@@ -73,11 +73,7 @@ async fn hear(
     facts: Facts,
     printer: &mut Printer<BufWriter<Stdout>>,
 ) -> anyhow::Result<()> {
-    let policy = Policy {
-        workers: facts.workers,
-        ..Policy::default()
-    };
-    let scheduler = Scheduler::new(policy, facts.metrics.clone()).start();
+    let scheduler = Scheduler::new(Policy::default(), facts.workers, facts.metrics.clone()).start();
     let desk = Desk::new(scheduler.clone()).start();
     let engine = Engine::new(Asker::new(CLIENT, desk, scheduler), registry, facts);
     let mut question = engine.ask(step);

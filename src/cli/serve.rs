@@ -114,7 +114,7 @@ impl LimitFlags {
         }
     }
 
-    fn policy(&self, workers: usize) -> Policy {
+    fn policy(&self) -> Policy {
         Policy {
             max_jobs: self.max_jobs.get(),
             max_jobs_per_client: self.max_jobs_per_client.get(),
@@ -122,7 +122,6 @@ impl LimitFlags {
             max_finished: self.keep_finished,
             max_finished_age: self.keep_finished_for,
             max_answers: self.keep_answers_mib << 20,
-            workers,
         }
     }
 }
@@ -134,7 +133,8 @@ impl Serve {
         self.limits.check_descriptors();
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
         let daemon = Daemon::new()
-            .policy(self.limits.policy(workers.map_or(1, NonZeroUsize::get)))
+            .workers(workers.map_or(1, NonZeroUsize::get))
+            .policy(self.limits.policy())
             .limits(self.limits.limits())
             .io_threads(self.io_threads.get());
         let daemon = self

@@ -67,6 +67,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Daemon {
     listen: Vec<(SocketAddr, Service)>,
+    workers: usize,
     io_threads: usize,
     policy: Policy,
     limits: Limits,
@@ -82,14 +83,11 @@ impl Default for Daemon {
 impl Daemon {
     /// A daemon with the built-in verbs and the default limits, as many workers as the machine has cores, and no address yet.
     pub fn new() -> Self {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             listen: Vec::new(),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
             io_threads: 1,
-            policy: Policy {
-                workers,
-                ..Policy::default()
-            },
+            policy: Policy::default(),
             limits: Limits::default(),
             registry: Registry::default(),
         }
@@ -123,7 +121,7 @@ impl Daemon {
 
     /// How many threads do the work; at least 1.
     pub fn workers(mut self, count: usize) -> Self {
-        self.policy.workers = count.max(1);
+        self.workers = count.max(1);
         self
     }
 
@@ -133,7 +131,7 @@ impl Daemon {
         self
     }
 
-    /// Other bounds for the engine, and how many threads do the work.
+    /// Other bounds for the engine.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
@@ -171,7 +169,7 @@ impl Daemon {
             .into_iter()
             .map(|(socket, service)| (Box::new(socket) as Box<dyn Accept>, service));
         let metrics = Arc::new(Metrics::default());
-        let scheduler = Scheduler::new(self.policy, metrics.clone());
+        let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone());
         Ok(self.open(sockets.collect(), addresses, scheduler, metrics))
     }
 
@@ -188,7 +186,7 @@ impl Daemon {
         let facts = Facts {
             metrics: metrics.clone(),
             started: Instant::now(),
-            workers: self.policy.workers,
+            workers: self.workers,
         };
         let desk = Desk::new(scheduler.clone()).start();
         let asker = Asker::new(EMBEDDING, desk.clone(), scheduler.clone());
@@ -209,7 +207,7 @@ impl Daemon {
         let listener = Listener::new(shared, sockets, handles).start();
         Running {
             addresses,
-            workers: self.policy.workers,
+            workers: self.workers,
             metrics,
             scheduler,
             desk,

@@ -87,8 +87,6 @@ pub struct Policy {
     pub max_finished_age: Duration,
     /// Bytes of answers that are kept for whoever asks the same.
     pub max_answers: u64,
-    /// Threads that may run slices of one plan at once.
-    pub workers: usize,
 }
 
 impl Default for Policy {
@@ -100,7 +98,6 @@ impl Default for Policy {
             max_finished: 1_000,
             max_finished_age: Duration::from_secs(3_600),
             max_answers: 8 << 20,
-            workers: 1,
         }
     }
 }

@@ -77,7 +77,7 @@ pub enum Drain {
 
 /// Whose turn it is, on which worker.
 pub struct Scheduler {
-    policy: Policy,
+    workers: usize,
     table: Table,
     hire: Option<Hire>,
     pool: Option<Pool>,
@@ -94,16 +94,16 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler with its own pool of `policy.workers` workers in each lane, each on a thread of its own.
-    pub fn new(policy: Policy, metrics: Arc<Metrics>) -> Self {
-        Self::with_workers(Box::new(worker::start), policy, metrics)
+    /// A scheduler with its own pool of so many workers in each lane, each on a thread of its own.
+    pub fn new(policy: Policy, workers: usize, metrics: Arc<Metrics>) -> Self {
+        Self::with_workers(Box::new(worker::start), policy, workers, metrics)
     }
 
     /// A scheduler that starts its workers so.
-    pub(super) fn with_workers(hire: Hire, policy: Policy, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn with_workers(hire: Hire, policy: Policy, workers: usize, metrics: Arc<Metrics>) -> Self {
         Self {
-            policy,
-            table: Table::new(policy, now()),
+            workers,
+            table: Table::new(policy, workers, now()),
             hire: Some(hire),
             pool: None,
             hosts: HashMap::new(),
@@ -241,7 +241,7 @@ impl Actor for Scheduler {
 
     fn started(&mut self, context: &mut Self::Context) {
         let hire = self.hire.take();
-        self.pool = hire.map(|hire| Pool::start(self.policy.workers, hire, context.address().recipient()));
+        self.pool = hire.map(|hire| Pool::start(self.workers, hire, context.address().recipient()));
     }
 }
 

@@ -15,13 +15,13 @@ use std::time::Duration;
 const RUNS_A_DEATH: u32 = 100;
 
 /// A scheduler whose workers play on the asker's own thread, and may die there.
-pub(crate) fn scheduler(policy: Policy, metrics: Arc<Metrics>, seed: u64, may_die: bool) -> Scheduler {
+pub(crate) fn scheduler(policy: Policy, workers: usize, metrics: Arc<Metrics>, seed: u64, may_die: bool) -> Scheduler {
     let seeds = RefCell::new(fastrand::Rng::with_seed(seed));
     let hire = move |_| {
         let random = seeds.borrow_mut().fork();
         Worker { random, may_die }.start().recipient()
     };
-    Scheduler::with_workers(Box::new(hire), policy, metrics)
+    Scheduler::with_workers(Box::new(hire), policy, workers, metrics)
 }
 
 struct Worker {

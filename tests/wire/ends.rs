@@ -148,7 +148,6 @@ fn one_connection_too_many_is_told_so() {
 fn one_job_too_many_is_busy_and_the_others_are_answered() {
     let policy = Policy {
         max_jobs: 3,
-        workers: 2,
         ..Policy::default()
     };
     let daemon = start(Daemon::new().policy(policy));

@@ -339,3 +339,21 @@ fn a_list_is_an_array_within_the_bound_of_all_arrays() {
     assert!(text.starts_with("-TOO-BIG "), "{text}");
     assert_eq!(exchange(&daemon(), list), "*0\r\n");
 }
+
+#[test]
+fn there_are_as_many_workers_as_asked_for_or_as_cores_whatever_the_other_bounds() {
+    let policy = Policy {
+        max_jobs: 5_000,
+        ..Policy::default()
+    };
+    let listening = Daemon::new().policy(policy).listen(([127, 0, 0, 1], 0).into());
+    let daemon = listening.spawn().expect("a free port can be had");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(info(&daemon, "workers"), cores as u64);
+    let listening = Daemon::new()
+        .workers(3)
+        .policy(policy)
+        .listen(([127, 0, 0, 1], 0).into());
+    let daemon = listening.spawn().expect("a free port can be had");
+    assert_eq!(info(&daemon, "workers"), 3);
+}

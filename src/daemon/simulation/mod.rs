@@ -60,8 +60,8 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
     let metrics = Arc::new(Metrics::default());
     *fate.metrics.borrow_mut() = metrics.clone();
     let mut random = fastrand::Rng::with_seed(seed);
+    let workers = random.usize(1..4);
     let policy = Policy {
-        workers: random.usize(1..4),
         max_jobs: if fate.is_crowded.get() { 4 } else { 10_000 },
         ..Policy::default()
     };
@@ -73,12 +73,17 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
         stall_timeout: PATIENCE,
         ..Limits::default()
     };
-    let running = Daemon::new().policy(policy).limits(limits).verb(Work).open(
-        vec![(Box::new(Port::open(PORT).await?), Service::built_in())],
-        Vec::new(),
-        simulated::scheduler(policy, metrics, seed, fate.is_deadly.get()),
-        fate.metrics.borrow().clone(),
-    );
+    let running = Daemon::new()
+        .workers(workers)
+        .policy(policy)
+        .limits(limits)
+        .verb(Work)
+        .open(
+            vec![(Box::new(Port::open(PORT).await?), Service::built_in())],
+            Vec::new(),
+            simulated::scheduler(policy, workers, metrics, seed, fate.is_deadly.get()),
+            fate.metrics.borrow().clone(),
+        );
     fate.drain.notified().await;
     fate.note("daemon", "drains");
     let in_time = running.drain(DRAIN_LIMIT).await;

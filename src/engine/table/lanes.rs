@@ -184,7 +184,7 @@ impl Table {
             }
             return;
         }
-        let Ok(memory) = caught(|| plan.memory(self.policy.workers)) else {
+        let Ok(memory) = caught(|| plan.memory(self.workers)) else {
             return self.end_by_fault(id);
         };
         if memory > self.policy.max_memory {

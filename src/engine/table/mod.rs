@@ -39,6 +39,8 @@ use waiters::{Holder, Waiter};
 /// All jobs that are not answered.
 pub(in crate::engine) struct Table {
     policy: Policy,
+    /// Threads that may run slices of one plan at once.
+    workers: usize,
     next_id: JobId,
     jobs: FxHashMap<JobId, Entry>,
     /// Long jobs by title, so that an equal question joins them.
@@ -99,9 +101,10 @@ enum Stage {
 }
 
 impl Table {
-    pub(in crate::engine) fn new(policy: Policy, now: Instant) -> Self {
+    pub(in crate::engine) fn new(policy: Policy, workers: usize, now: Instant) -> Self {
         Self {
             policy,
+            workers,
             next_id: 1,
             jobs: FxHashMap::default(),
             long: HashMap::new(),

@@ -99,7 +99,7 @@ impl Play {
     fn new(policy: Policy) -> Self {
         let now = Instant::now();
         Self {
-            table: Table::new(policy, now),
+            table: Table::new(policy, 1, now),
             now,
         }
     }
