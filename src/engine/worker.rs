@@ -83,17 +83,17 @@ impl Ticket {
             let Some(Task { job, cancel, load }) = self.tasks.next() else {
                 break;
             };
-            if let Load::Batch(batch) = load {
-                let (_, batch) = self.batch.insert((job, batch));
-                answer(batch, &cancel, &mut time);
-                panicked = batch.running.is_some();
-                let cpu = batch.unfinished.iter().map(|unfinished| unfinished.cpu).sum();
-                self.note_batch(time.cpu() + cpu);
-                continue;
-            }
-            self.running = Some(job);
+            // A batch knows itself which of its questions is running.
+            self.running = (!matches!(load, Load::Batch(_))).then_some(job);
             let outcome = match load {
-                Load::Batch(_) => continue,
+                Load::Batch(batch) => {
+                    let (_, batch) = self.batch.insert((job, batch));
+                    answer(batch, &cancel, &mut time);
+                    panicked = batch.running.is_some();
+                    let cpu = batch.unfinished.iter().map(|unfinished| unfinished.cpu).sum();
+                    self.note_batch(time.cpu() + cpu);
+                    continue;
+                }
                 Load::Begin(job) => time.slice(EXPRESS_SLICE, &cancel, |budget| match Begun::of(&job, budget) {
                     Err(failure) => Outcome::Refused(failure),
                     Ok(Begun::Answered(value)) => Outcome::Answered(value),

@@ -118,35 +118,33 @@ impl Table {
     pub(in crate::engine) fn finished(&mut self, done: Done, now: Instant) {
         self.now = now;
         let Done { job: id, outcome, cpu } = done;
-        let outcome = match outcome {
-            Outcome::Batch(batch) => return self.batch_finished(batch, cpu),
-            outcome => outcome,
-        };
         let cost = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX);
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let client = entry.client;
-        entry.cpu += cpu;
-        match outcome {
-            Outcome::Answered(value) => {
-                self.express.charge(client, cost);
+        let mut entry = self.jobs.get_mut(&id);
+        if let Some(entry) = &mut entry {
+            entry.cpu += cpu;
+        }
+        match (outcome, entry) {
+            // Its ID is that of no job.
+            (Outcome::Batch(batch), _) => self.batch_finished(batch, cpu),
+            (_, None) => {}
+            (Outcome::Answered(value), Some(entry)) => {
+                self.express.charge(entry.client, cost);
                 self.end(id, Ok(value));
             }
-            Outcome::Refused(failure) => {
-                self.express.charge(client, cost);
+            (Outcome::Refused(failure), Some(entry)) => {
+                self.express.charge(entry.client, cost);
                 self.end(id, Err(failure));
             }
-            Outcome::Untouched(job) => {
+            (Outcome::Untouched(job), Some(entry)) => {
                 entry.stage = Stage::Queued(job);
-                self.express.push(client, Turn::of_job(id), 0);
+                self.express.push(entry.client, Turn::of_job(id), 0);
             }
-            Outcome::Unfinished(plan, job) => {
-                self.express.charge(client, cost);
+            (Outcome::Unfinished(plan, job), Some(entry)) => {
+                self.express.charge(entry.client, cost);
                 self.enter_bulk(id, plan, job);
             }
-            Outcome::Partial(partial) => {
-                self.bulk.charge(client, cost - CHARGE_US as i64);
+            (Outcome::Partial(partial), Some(entry)) => {
+                self.bulk.charge(entry.client, cost - CHARGE_US as i64);
                 if let Stage::Bulk(bulk) = &mut entry.stage {
                     bulk.under_way -= 1;
                     bulk.used = bulk.used.saturating_add_signed(cost - CHARGE_US as i64);
@@ -157,9 +155,8 @@ impl Table {
                 }
                 self.settle(id);
             }
-            Outcome::Replied(reply) => self.replied(id, reply),
-            Outcome::Batch(_) => {}
-            Outcome::Panicked => self.end_by_fault(id),
+            (Outcome::Replied(reply), Some(_)) => self.replied(id, reply),
+            (Outcome::Panicked, Some(_)) => self.end_by_fault(id),
         }
     }
 
