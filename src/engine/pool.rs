@@ -2,7 +2,7 @@
 
 use super::table::LaneId;
 use super::task::Task;
-use super::worker::{Finished, Lane, Run, Ticket, WorkerId};
+use super::worker::{Finished, Handover, Lane, Run, WorkerId};
 use actix::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl Pool {
             index,
             generation: *generation,
         };
-        address.do_send(Run(Ticket::new(worker, tasks, back)));
+        address.do_send(Run(Handover::new(worker, tasks, back)));
         Ok(())
     }
 

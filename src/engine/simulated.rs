@@ -36,7 +36,7 @@ impl Actor for Worker {
 impl Handler<Run> for Worker {
     type Result = ();
 
-    fn handle(&mut self, Run(mut ticket): Run, context: &mut Self::Context) {
+    fn handle(&mut self, Run(mut handover): Run, context: &mut Self::Context) {
         if self.may_die && self.random.u32(..RUNS_A_DEATH) == 0 {
             return context.stop();
         }
@@ -44,8 +44,8 @@ impl Handler<Run> for Worker {
             now: Cell::default(),
             step: Duration::from_micros(self.random.u64(20..400)),
         };
-        ticket.work(&clock);
-        context.run_later(clock.now.get(), move |_, _| ticket.send(false));
+        handover.work(&clock);
+        context.run_later(clock.now.get(), move |_, _| handover.send(false));
     }
 }
 

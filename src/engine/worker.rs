@@ -1,6 +1,6 @@
 //! A worker: a sync actor on a thread of its own that runs what it is handed, and survives its panics.
 //!
-//! Knows no queue and no client. What it is handed travels in a [`Ticket`]; a ticket that is dropped without an answer tells the
+//! Knows no queue and no client. What it is handed travels in a [`Handover`]; one that is dropped without an answer tells the
 //! pool that the thread itself died.
 
 use super::batch::{Batch, Begun};
@@ -50,7 +50,7 @@ pub(super) struct Finished {
 }
 
 /// Tasks on their way to a worker and back. Dropped on the way, it says so.
-pub(super) struct Ticket {
+pub(super) struct Handover {
     worker: WorkerId,
     tasks: std::vec::IntoIter<Task>,
     done: Vec<Done>,
@@ -59,7 +59,7 @@ pub(super) struct Ticket {
     back: Option<Arc<Recipient<Finished>>>,
 }
 
-impl Ticket {
+impl Handover {
     pub(super) fn new(worker: WorkerId, tasks: Vec<Task>, back: Arc<Recipient<Finished>>) -> Self {
         Self {
             worker,
@@ -145,16 +145,16 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Handover {
     fn drop(&mut self) {
         self.send(true);
     }
 }
 
-/// The order to run the tasks of a ticket.
+/// The order to run the tasks of a hand-over.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Run(pub(super) Ticket);
+pub(super) struct Run(pub(super) Handover);
 
 /// The time as a worker sees it.
 pub(super) trait Clock {
@@ -187,9 +187,9 @@ impl Actor for Worker {
 impl Handler<Run> for Worker {
     type Result = ();
 
-    fn handle(&mut self, Run(mut ticket): Run, context: &mut Self::Context) {
-        let survived = ticket.work(&ThreadClock(Instant::now()));
-        ticket.send(false);
+    fn handle(&mut self, Run(mut handover): Run, context: &mut Self::Context) {
+        let survived = handover.work(&ThreadClock(Instant::now()));
+        handover.send(false);
         if !survived {
             // Whatever the panic left behind on this actor goes with it; the thread stays and makes a new one.
             context.stop();
