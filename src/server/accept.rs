@@ -57,6 +57,11 @@ impl Acceptor {
         }
     }
 
+    /// One that waits already, for a listener that is about to close.
+    pub(super) fn accept_waiting(&mut self) -> Option<(Box<dyn Connection>, SocketAddr)> {
+        self.socket.accept_waiting()
+    }
+
     /// Closes what waits in the backlog, as far as the reserve allows.
     fn turn_away(&mut self, context: &mut Context<'_>) {
         while self.reserve.take().is_some() {

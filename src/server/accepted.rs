@@ -59,6 +59,11 @@ impl Accepted {
         &self.shared.limits
     }
 
+    /// True if bytes wait to be read which the reactor may not have told of yet: a session that is to finish looks before it goes.
+    pub fn has_input(&self) -> bool {
+        self.connection.has_input()
+    }
+
     /// True if it is certain that nobody is at the other end, also after the end of input.
     pub fn is_gone(&self) -> bool {
         self.connection.is_gone()

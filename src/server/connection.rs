@@ -3,7 +3,9 @@
 //! The other kind lives in the tests, where a simulated network loses, delays and tears connections on purpose.
 
 use super::peer;
+use socket2::SockRef;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,6 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 pub trait Connection: AsyncRead + AsyncWrite + Unpin + 'static {
     /// True if it is certain that nobody is at the other end, also when there is nothing to read.
     fn is_gone(&self) -> bool;
+
+    /// True if bytes wait to be read, whether the reactor knows of them or not: looked at before the last goodbye.
+    fn has_input(&self) -> bool;
 
     /// Writes what fits at once, if anything does.
     fn try_write(&self, bytes: &[u8]);
@@ -31,6 +36,9 @@ pub type Detached = Box<dyn FnOnce() -> Box<dyn Connection> + Send>;
 pub trait Accept: 'static {
     /// The next connection, and who opened it.
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Box<dyn Connection>, SocketAddr)>>;
+
+    /// One that waits already, whether the reactor knows of it or not: asked for before the socket is closed, which would reset it.
+    fn accept_waiting(&mut self) -> Option<(Box<dyn Connection>, SocketAddr)>;
 }
 
 impl Connection for TcpStream {
@@ -40,6 +48,11 @@ impl Connection for TcpStream {
             (Ok(local), Ok(other)) => is_broken || peer::is_gone(local, other),
             _ => true,
         }
+    }
+
+    fn has_input(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        SockRef::from(self).peek(&mut byte).is_ok_and(|count| count > 0)
     }
 
     fn try_write(&self, bytes: &[u8]) {
@@ -58,8 +71,19 @@ impl Connection for TcpStream {
 impl Accept for TcpListener {
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Box<dyn Connection>, SocketAddr)>> {
         let (socket, peer) = ready!(Self::poll_accept(self, context))?;
-        // Without it a small reply would wait for the acknowledgement of the one before. Where it fails, replies are late.
-        let _ = socket.set_nodelay(true);
-        Poll::Ready(Ok((Box::new(socket), peer)))
+        Poll::Ready(Ok((prompt(socket), peer)))
     }
+
+    fn accept_waiting(&mut self) -> Option<(Box<dyn Connection>, SocketAddr)> {
+        let (socket, peer) = SockRef::from(&*self).accept().ok()?;
+        socket.set_nonblocking(true).ok()?;
+        let socket = TcpStream::from_std(socket.into()).ok()?;
+        Some((prompt(socket), peer.as_socket()?))
+    }
+}
+
+/// Without this a small reply would wait for the acknowledgement of the one before. Where it fails, replies are late.
+fn prompt(socket: TcpStream) -> Box<dyn Connection> {
+    let _ = socket.set_nodelay(true);
+    Box::new(socket)
 }

@@ -14,11 +14,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::{fmt, io};
+use std::{fmt, io, iter};
 use tokio::sync::oneshot;
 
 /// Connections accepted in one go before other work of the thread gets its turn.
 const MAX_ACCEPTS: usize = 64;
+/// The same at the end: no more wait at a socket, but some may come while others are accepted.
+const MAX_LAST_ACCEPTS: usize = 4096;
 
 /// 0 is the program around the daemon, which asks without a connection.
 const FIRST_CONNECTION: ClientId = 1;
@@ -197,8 +199,13 @@ impl Handler<Closed> for Listener {
 impl Handler<Drain> for Listener {
     type Result = ();
 
-    fn handle(&mut self, Drain { drained }: Drain, _: &mut Self::Context) {
-        self.doors.clear();
+    fn handle(&mut self, Drain { drained }: Drain, context: &mut Self::Context) {
+        // Whoever is connected may have asked already.
+        for (mut acceptor, service) in std::mem::take(&mut self.doors) {
+            for (socket, peer) in iter::from_fn(|| acceptor.accept_waiting()).take(MAX_LAST_ACCEPTS) {
+                self.admit(socket, peer, &service, context);
+            }
+        }
         self.drained = Some(drained);
         for session in self.sessions.values() {
             session.do_send(Finish);

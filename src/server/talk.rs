@@ -128,7 +128,7 @@ impl<P: Protocol> Talk<P> {
             match self.poll_read(task)? {
                 Poll::Ready(()) => {}
                 Poll::Pending => {
-                    if self.course.is_draining {
+                    if self.course.is_draining && !self.accepted.has_input() {
                         self.course.phase = Phase::Finishing;
                     }
                     return Ok(false);

@@ -1,9 +1,10 @@
 //! How conversations end: half-close, shutdown, and clients that do not read.
 
-use crate::support::{Client, daemon, exchange, info, start, until};
-use primed::Daemon;
+use crate::support::{Client, PATIENCE, daemon, exchange, info, start, until};
 use primed::engine::Policy;
 use primed::server::Limits;
+use primed::{Daemon, Step, Value, define};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 #[test]
@@ -35,6 +36,35 @@ fn a_stopping_daemon_answers_what_it_accepted_and_refuses_what_is_new() {
     assert_eq!(client.line(), None);
     drop(client);
     stopping.join().expect("the daemon stops");
+}
+
+#[test]
+fn a_stopping_daemon_hears_also_who_is_connected_but_not_yet_accepted() {
+    for _ in 0..5 {
+        let gate = Arc::new(Barrier::new(2));
+        let passed = gate.clone();
+        let wait = define("wait", "holds up the thread that serves connections", move |_| {
+            // Once to say that it is held up, and once to be let go.
+            passed.wait();
+            passed.wait();
+            Ok(Step::Answer(Value::Nothing))
+        });
+        let daemon = start(Daemon::new().verb(wait));
+        let mut first = Client::connect(&daemon);
+        first.send("wait\n");
+        gate.wait();
+        let mut late: Vec<Client> = (0..5).map(|_| Client::connect(&daemon)).collect();
+        for client in &mut late {
+            client.send("nth 5\n");
+        }
+        let stopping = std::thread::spawn(move || daemon.stop(PATIENCE));
+        gate.wait();
+        for client in &mut late {
+            let reply = client.line().unwrap_or_default();
+            assert!(reply == "OK 11" || reply.starts_with("ERR draining :"), "{reply}");
+        }
+        stopping.join().expect("the daemon stops");
+    }
 }
 
 #[test]

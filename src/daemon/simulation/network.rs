@@ -8,7 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use turmoil::Sim;
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -40,6 +40,15 @@ impl Accept for Port {
         self.accepting = None;
         Poll::Ready(accepted.map(|(stream, peer)| (Box::new(stream) as Box<dyn Connection>, peer)))
     }
+
+    /// Here the reactor knows of everything.
+    fn accept_waiting(&mut self) -> Option<(Box<dyn Connection>, SocketAddr)> {
+        let mut context = Context::from_waker(Waker::noop());
+        match self.poll_accept(&mut context) {
+            Poll::Ready(accepted) => accepted.ok(),
+            Poll::Pending => None,
+        }
+    }
 }
 
 thread_local! {
@@ -56,6 +65,11 @@ impl Connection for TcpStream {
     fn is_gone(&self) -> bool {
         let client = self.peer_addr().expect("a simulated connection keeps its ends");
         GONE.with_borrow(|gone| gone.contains(&client))
+    }
+
+    /// Here the reactor knows of everything.
+    fn has_input(&self) -> bool {
+        false
     }
 
     fn try_write(&self, bytes: &[u8]) {

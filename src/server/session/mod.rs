@@ -165,7 +165,9 @@ impl Session {
 
     /// While draining, a session is finished once nothing is under way and nothing more has arrived.
     fn finish_if_drained(&mut self) {
-        if self.course.is_draining && self.course.phase == Phase::Open && self.conversation.in_flight() == 0 {
+        let is_at_rest = self.course.phase == Phase::Open && self.conversation.in_flight() == 0;
+        // What has just arrived is told by the reactor next.
+        if self.course.is_draining && is_at_rest && !self.socket.has_input() {
             self.course.phase = Phase::Finishing;
         }
     }
