@@ -107,7 +107,7 @@ impl Tickets {
     }
 
     /// All of them, in the order they were opened.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (TicketId, &Ticket)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (TicketId, &Ticket)> {
         self.tickets.iter().map(|(id, ticket)| (*id, ticket))
     }
 }

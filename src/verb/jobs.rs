@@ -130,7 +130,8 @@ impl Verb for Jobs {
         &[
             "id=- is a question that somebody waits for. owner is a connection. state is",
             "queued, parked (waits for memory), running, done, or the code of the error",
-            "that ended it. At most 1000 rows, with 100 characters of the question each.",
+            "that ended it. At most 250 rows, with 100 characters of the question each:",
+            "what is under way, then what has ended, the latest first.",
         ]
     }
 

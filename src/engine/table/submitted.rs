@@ -6,7 +6,7 @@ use super::{Entry, Event, Stage, Table, eta};
 use crate::engine::caught::caught;
 use crate::engine::errand::Work;
 use crate::engine::order::{JobId, TicketId};
-use crate::engine::tickets::{State, shortened};
+use crate::engine::tickets::{State, Ticket, shortened};
 use crate::proto::{Code, Failure, Interim, Value};
 use std::collections::VecDeque;
 use std::iter;
@@ -16,8 +16,8 @@ use std::time::Duration;
 /// How often a watched job says how far it is, unless it is asked for more or less often.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many rows `jobs` shows.
-const MAX_LISTED: usize = 1_000;
+/// How many rows `jobs` shows: as many as fit what a connection may leave unsent, which bounds an array in RESP.
+const MAX_LISTED: usize = 250;
 
 /// What a row of a list is about.
 #[derive(Clone, Copy)]
@@ -72,25 +72,29 @@ impl Table {
         Ok(())
     }
 
-    /// Ends a submitted job: it and all who watch it are told; whoever asked the same question goes on.
+    /// Ends a submitted job because somebody wants it.
     pub(super) fn cancel_ticket(&mut self, ticket: TicketId) -> Result<(), Failure> {
         let found = self.tickets.get(ticket, self.now).ok_or_else(|| no_job(ticket))?;
         let State::Running(id) = found.state else {
             return Err(Failure::new(Code::NoJob, format!("job {ticket} has ended already")));
         };
-        let failure = || Failure::new(Code::Cancelled, format!("job {ticket} was cancelled"));
+        let failure = Failure::new(Code::Cancelled, format!("job {ticket} was cancelled"));
+        self.refuse_all(ticket, id, &failure);
+        Ok(())
+    }
+
+    /// Ends a submitted job and tells all who watch it; whoever asked the same question goes on.
+    pub(super) fn refuse_all(&mut self, ticket: TicketId, job: JobId, failure: &Failure) {
         let waiters = self
             .jobs
-            .get(&id)
+            .get(&job)
             .map(|entry| entry.waiters.as_slice())
             .unwrap_or_default();
         let watchers = waiters.iter().filter(|waiter| waiter.watched == Some(ticket));
         let watchers: Vec<Holder> = watchers.map(|waiter| waiter.holder).collect();
-        for watcher in watchers {
-            self.refuse(watcher, failure());
+        for holder in watchers.into_iter().chain([Holder::Ticket(ticket)]) {
+            self.refuse(holder, failure.clone());
         }
-        self.refuse(Holder::Ticket(ticket), failure());
-        Ok(())
     }
 
     /// Takes in the wish for a list of jobs. It waits in the table until its client takes its rows, however many lists that asks for.
@@ -143,7 +147,8 @@ impl Table {
         }
     }
 
-    /// What a list shows: submitted jobs, and questions under way that turned out long.
+    /// What a list shows: what is under way, that is submitted jobs and questions that turned out long, and then what has ended, the
+    /// latest first.
     fn listed(&self) -> VecDeque<Listed> {
         let is_asked = |job: &JobId| {
             let entry = self.jobs.get(job);
@@ -157,8 +162,12 @@ impl Table {
         let asked = self.long.values().chain(self.slots.keys()).copied().filter(is_asked);
         let mut asked: Vec<JobId> = asked.collect();
         asked.sort_unstable();
-        let submitted = self.tickets.iter().map(|(id, _)| Listed::Ticket(id));
-        let listed = submitted.chain(asked.into_iter().map(Listed::Asked));
+        let is_running = |ticket: &(TicketId, &Ticket)| matches!(ticket.1.state, State::Running(_));
+        let running = self.tickets.iter().filter(is_running);
+        let ended = self.tickets.iter().rev().filter(|ticket| !is_running(ticket));
+        let about = |(id, _)| Listed::Ticket(id);
+        let listed = running.map(about).chain(asked.into_iter().map(Listed::Asked));
+        let listed = listed.chain(ended.map(about));
         listed.take(MAX_LISTED).collect()
     }
 

@@ -503,22 +503,59 @@ fn listed(play: &mut Play) -> (usize, bool) {
 }
 
 #[test]
-fn a_list_has_no_more_rows_than_its_client_has_granted_and_a_thousand_in_all() {
+fn a_list_has_no_more_rows_than_its_client_has_granted_and_250_in_all() {
     let mut play = roomy();
-    submit_known(&mut play, 1_000, "known");
+    submit_known(&mut play, 300, "known");
     play.ask(2, 1, long("asked", 9));
     play.express();
     play.order(1, 1, Ask::List, |_| {});
     assert_eq!(listed(&mut play), (0, false));
-    play.table.grant(1, 1, 400);
-    assert_eq!(listed(&mut play), (400, false));
     play.table.grant(1, 1, 100);
     assert_eq!(listed(&mut play), (100, false));
-    // The first 950 are forgotten, and so are their rows.
-    submit_known(&mut play, 950, "known");
-    play.table.grant(1, 1, 51);
-    assert_eq!(listed(&mut play), (50, true));
+    play.table.grant(1, 1, 50);
+    assert_eq!(listed(&mut play), (50, false));
+    // The question under way and the latest 149 are told, and of the 100 that are left the first 49 forgotten now.
+    submit_known(&mut play, 800, "known");
+    play.table.grant(1, 1, 100);
+    assert_eq!(listed(&mut play), (51, true));
     play.table.leave(2);
+    play.assert_empty();
+}
+
+#[test]
+fn a_list_begins_with_what_is_under_way() {
+    let mut play = roomy();
+    submit_known(&mut play, 2, "known");
+    play.ask(2, 1, long("asked", 9));
+    play.order(2, 2, Ask::Keep(long("submitted", 9)), |_| {});
+    play.express();
+    play.heard();
+    play.order(1, 1, Ask::List, |order| order.rows = 64);
+    let heard = play.heard().join(" ");
+    let ids: Vec<&str> = heard
+        .split("id=")
+        .skip(1)
+        .filter_map(|row| row.split(' ').next())
+        .collect();
+    assert_eq!(ids, ["3", "-", "2", "1"]);
+}
+
+#[test]
+fn a_late_job_ends_for_all_who_watch_it_and_a_late_watcher_only_for_itself() {
+    let mut play = roomy();
+    let deadline = |at: Instant| move |order: &mut Order| order.deadline = Some(at);
+    play.order(1, 1, Ask::Keep(long("job", 100)), deadline(play.now + 2 * MS));
+    play.express();
+    play.order(2, 1, Ask::Result(1), |_| {});
+    play.order(2, 2, Ask::Watch(1), |_| {});
+    play.order(3, 1, Ask::Result(1), deadline(play.now + MS));
+    play.heard();
+    play.wait(MS);
+    assert_eq!(play.heard(), ["3/1 deadline"]);
+    play.wait(MS);
+    assert_eq!(play.heard(), ["2/1 deadline", "2/2 deadline"]);
+    play.order(2, 3, Ask::Result(1), |_| {});
+    assert_eq!(play.heard(), ["2/3 deadline"]);
     play.assert_empty();
 }
 

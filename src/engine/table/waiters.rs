@@ -115,8 +115,8 @@ impl Table {
             return;
         };
         if waiter.deadline.is_some_and(|deadline| deadline <= now) {
-            let failure = Failure::new(Code::Deadline, "the deadline passed; the work was stopped");
-            return self.refuse(holder, failure);
+            let watched = waiter.watched;
+            return self.strike(holder, watched);
         }
         if let (Some(every), Some(due)) = (waiter.progress, waiter.due) {
             waiter.due = due.checked_add(every).map(|due| due.max(now));
@@ -126,6 +126,21 @@ impl Table {
         }
         if let Some(progress) = self.progress(holder) {
             self.tell(holder, Event::Interim(progress));
+        }
+    }
+
+    /// A deadline has passed: of a question, of a submitted job and so of all who watch it, or of one who watches a job that goes on.
+    fn strike(&mut self, holder: Holder, watched: Option<TicketId>) {
+        let failure = match watched {
+            None => Failure::new(Code::Deadline, "the deadline passed; the work was stopped"),
+            Some(ticket) => {
+                let text = format!("the deadline passed; job {ticket} goes on, 'result {ticket}' waits for it");
+                Failure::new(Code::Deadline, text)
+            }
+        };
+        match (holder, self.waiting.get(&holder)) {
+            (Holder::Ticket(ticket), Some(&job)) => self.refuse_all(ticket, job, &failure),
+            _ => self.refuse(holder, failure),
         }
     }
 
