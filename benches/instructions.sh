@@ -34,8 +34,9 @@ old=$(build "$folder/before" "$folder/target")
 
 worse=0
 printf '%-24s %10s %10s %8s\n' 'instructions a request' "$(git rev-parse --short "$before")" now change
+known=$("$old")
 for way in $("$new"); do
-    "$old" | grep -qx "$way" || { printf '%-24s %10s %10d\n' "$way" - "$(a_request "$new" "$way")"; continue; }
+    grep -qx "$way" <<<"$known" || { printf '%-24s %10s %10d\n' "$way" - "$(a_request "$new" "$way")"; continue; }
     a=$(a_request "$old" "$way") b=$(a_request "$new" "$way")
     printf '%-24s %10d %10d %+7.1f%%\n' "$way" "$a" "$b" "$(awk -v a="$a" -v b="$b" 'BEGIN { print 100 * (b - a) / a }')"
     [ $((b * 100)) -le $((a * (100 + tolerance))) ] || worse=1
