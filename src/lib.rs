@@ -17,9 +17,11 @@
 
 // The rooms of the house. They are reachable for this repository's own tests, benches and command, and are no part of the interface:
 // that is what is named below, and `client`.
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
 pub mod client;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod config;
 #[doc(hidden)]
