@@ -1,8 +1,8 @@
 //! Factoring: semiprimes with halves of equal length, the hardest numbers of their size.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use primed::job::{Factor, run_to_end};
-use primed::primes::primality::search::prev;
+use primed::internals::primality::search::prev;
+use primed::{Query, run_to_end};
 
 /// Semiprimes of exactly so many bits that look random and are the same every time.
 fn semiprimes(bits: u32) -> impl FnMut() -> u128 {
@@ -24,8 +24,8 @@ fn factor(criterion: &mut Criterion) {
         let mut next = semiprimes(bits);
         group.bench_function(format!("{bits} bits"), |bencher| {
             bencher.iter_batched(
-                || Factor::new(next()),
-                |mut plan| run_to_end(&mut plan),
+                || Query::Factor(next()).plan(),
+                |mut plan| run_to_end(&mut *plan),
                 BatchSize::SmallInput,
             );
         });

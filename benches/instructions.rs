@@ -3,10 +3,8 @@
 //! Instructions are the same in every run, on a busy machine too; times are not. Without arguments it lists the ways.
 
 use bytes::BytesMut;
-use primed::Daemon;
-use primed::metrics::Metrics;
-use primed::proto::{Codec, Conversation, Final, Frame};
-use primed::verb::{Facts, Registry, Step};
+use primed::internals::{Codec, Conversation, Facts, Final, Frame, Metrics, Registry};
+use primed::{Daemon, Step};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;

@@ -1,9 +1,8 @@
 //! Primality of primes, which take the whole test: a word, a double word, and numbers of hundreds and thousands of digits; and of any numbers.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use primed::job::{IsPrime, Next, run_to_end};
-use primed::primes::Natural;
-use primed::primes::primality::{is_prime_u64, is_prime_u128};
+use primed::internals::primality::{is_prime_u64, is_prime_u128};
+use primed::{Natural, Query, run_to_end};
 use std::hint::black_box;
 
 fn isprime(criterion: &mut Criterion) {
@@ -28,11 +27,13 @@ fn isprime(criterion: &mut Criterion) {
         ("2^9941 - 1", Natural::ones(9941)),
     ] {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| run_to_end(&mut IsPrime::new(n.clone())))
+            bencher.iter(|| run_to_end(&mut *Query::IsPrime(n.clone()).plan()))
         });
     }
     for (name, n) in [("next 10^18", ten.pow(18)), ("next 10^100", ten.pow(100))] {
-        group.bench_function(name, |bencher| bencher.iter(|| run_to_end(&mut Next::new(n.clone()))));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| run_to_end(&mut *Query::Next(n.clone()).plan()))
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! The n-th prime: random n below bounds, each from a fresh plan as a session would ask.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use primed::job::{Nth, run_to_end};
+use primed::{Query, run_to_end};
 
 /// Numbers that look random and are the same every time (Knuth's multiplier of MMIX).
 fn random() -> impl FnMut() -> u64 {
@@ -25,15 +25,15 @@ fn nth(criterion: &mut Criterion) {
         let mut next = random();
         group.bench_function(format!("random n <= {name}"), |bencher| {
             bencher.iter_batched(
-                || Nth::new(next() % bound + 1),
-                |mut plan| run_to_end(&mut plan),
+                || Query::Nth(next() % bound + 1).plan(),
+                |mut plan| run_to_end(&mut *plan),
                 BatchSize::SmallInput,
             );
         });
     }
     group.sample_size(10);
     for (name, n) in [("1e11", 100_000_000_000), ("1e12", 1_000_000_000_000)] {
-        group.bench_function(name, |bencher| bencher.iter(|| run_to_end(&mut Nth::new(n))));
+        group.bench_function(name, |bencher| bencher.iter(|| run_to_end(&mut *Query::Nth(n).plan())));
     }
 }
 

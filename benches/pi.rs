@@ -1,7 +1,7 @@
 //! Counting primes on one thread: whole counts from a fresh plan, and what slicing finely costs.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use primed::job::{Budget, Pi, Plan, run_to_end};
+use primed::{Budget, Query, run_to_end};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ fn whole(criterion: &mut Criterion) {
     for exponent in [6, 7, 8, 9, 10, 11, 12] {
         let x = 10_u64.pow(exponent);
         group.bench_function(format!("1e{exponent}"), |bencher| {
-            bencher.iter(|| run_to_end(&mut Pi::new(black_box(x))));
+            bencher.iter(|| run_to_end(&mut *Query::Pi(black_box(x)).plan()));
         });
     }
     group.sample_size(10);
     for exponent in [13, 14, 15] {
         let x = 10_u64.pow(exponent);
         group.bench_function(format!("1e{exponent}"), |bencher| {
-            bencher.iter(|| run_to_end(&mut Pi::new(black_box(x))));
+            bencher.iter(|| run_to_end(&mut *Query::Pi(black_box(x)).plan()));
         });
     }
 }
@@ -30,12 +30,12 @@ fn sliced(criterion: &mut Criterion) {
         let limit = Duration::from_micros(microseconds);
         group.bench_function(format!("{microseconds} us"), |bencher| {
             bencher.iter(|| {
-                let mut plan = Pi::new(black_box(10_000_000_000_000));
+                let mut plan = Query::Pi(black_box(10_000_000_000_000)).plan();
                 while let Some(slice) = plan.cut() {
                     let begin = Instant::now();
-                    plan.absorb(Pi::run(slice, Budget::new(&|| begin.elapsed() >= limit)));
+                    plan.absorb(slice(Budget::new(&|| begin.elapsed() >= limit)));
                 }
-                plan.count()
+                plan.answer()
             });
         });
     }

@@ -3,7 +3,7 @@
 //! One iteration takes milliseconds, so ranges are short; the figures against primesieve are of whole processes.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use primed::primes::sieve::{Segment, Sieve, Step, primes_up_to};
+use primed::internals::sieve::{Segment, Sieve, Step, primes_up_to};
 use std::hint::black_box;
 
 /// Numbers in an iteration.

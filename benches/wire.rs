@@ -2,10 +2,8 @@
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use primed::Daemon;
-use primed::metrics::Metrics;
-use primed::proto::{Codec, Conversation, Final, Line, Request};
-use primed::verb::{Facts, Registry, Step};
+use primed::internals::{Codec, Conversation, Facts, Final, Line, Metrics, Registry, Request};
+use primed::{Daemon, Step};
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -147,6 +147,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "tells the room, and answers how many are in it",
         move |call| Ok(room.ask(call, Say(call.words()))),
     );
-    Daemon::new().verb(join).verb(say).listen(address.parse()?).run()?;
+    Daemon::new()
+        .verb(join)
+        .verb(say)
+        .listen(address.parse()?)
+        .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

@@ -117,6 +117,9 @@ fn steps(number: u64) -> u64 {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8090".into());
-    Daemon::new().verb(collatz()).listen(address.parse()?).run()?;
+    Daemon::new()
+        .verb(collatz())
+        .listen(address.parse()?)
+        .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

@@ -38,6 +38,9 @@ fn digest() -> impl Verb {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8091".into());
-    Daemon::new().verb(digest()).listen(address.parse()?).run()?;
+    Daemon::new()
+        .verb(digest())
+        .listen(address.parse()?)
+        .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

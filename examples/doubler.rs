@@ -28,6 +28,8 @@ impl Protocol for Doubler {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
-    Daemon::new().serve(address.parse()?, || Doubler).run()?;
+    Daemon::new()
+        .serve(address.parse()?, || Doubler)
+        .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

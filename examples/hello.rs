@@ -25,6 +25,8 @@ impl Protocol for Hello {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8002".into());
-    Daemon::new().serve(address.parse()?, || Hello).run()?;
+    Daemon::new()
+        .serve(address.parse()?, || Hello)
+        .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

@@ -149,6 +149,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Daemon::new()
         .limits(limits)
         .serve(address.parse()?, || HttpEcho)
-        .run()?;
+        .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

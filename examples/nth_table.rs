@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --example nth_table` verifies every point; with `-- FILE` it writes the data to FILE and prints the checksum.
 
-use primed::primes::nth_table::{CHECKSUM, POINTS, STEP, checksum, count, expected};
-use primed::primes::sieve::{Sieve, Step};
+use primed::internals::nth_table::{CHECKSUM, POINTS, STEP, checksum, count, expected};
+use primed::internals::sieve::{Sieve, Step};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::args().nth(1);

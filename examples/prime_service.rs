@@ -31,6 +31,8 @@ impl Protocol for PrimeService {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8003".into());
-    Daemon::new().serve(address.parse()?, || PrimeService).run()?;
+    Daemon::new()
+        .serve(address.parse()?, || PrimeService)
+        .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

@@ -56,6 +56,8 @@ fn number_of(line: &str) -> Option<String> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8004".into());
-    Daemon::new().serve(address.parse()?, || PrimeTime).run()?;
+    Daemon::new()
+        .serve(address.parse()?, || PrimeTime)
+        .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

@@ -53,6 +53,8 @@ impl Protocol for Squarer {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8081".into());
-    Daemon::new().serve(address.parse()?, || Squarer).run()?;
+    Daemon::new()
+        .serve(address.parse()?, || Squarer)
+        .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

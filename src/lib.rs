@@ -15,40 +15,40 @@
 //!
 //! The guide is docs/extending.md; ARCHITECTURE.md is the map of the inside.
 
-// The rooms of the house. They are reachable for this repository's own tests, benches and command, and are no part of the interface:
-// that is what is named below, and `client`.
 #[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod cli;
+mod cli;
 pub mod client;
 #[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod config;
-#[doc(hidden)]
-pub mod daemon;
-#[doc(hidden)]
-pub mod engine;
-#[doc(hidden)]
-pub mod job;
-#[doc(hidden)]
-pub mod metrics;
-#[doc(hidden)]
-pub mod primes;
-#[doc(hidden)]
-pub mod proto;
-#[doc(hidden)]
-pub mod server;
-#[doc(hidden)]
-pub mod verb;
+mod config;
+mod daemon;
+mod engine;
+mod job;
+mod metrics;
+mod primes;
+mod proto;
+mod server;
+mod verb;
 
 pub use client::Client;
-pub use daemon::{Daemon, Handle, Running, StartError};
-pub use engine::{Asked, Event, Events, Policy, Responder, RowError, Token};
+pub use daemon::{Daemon, Handle, RunError, Running, StartError};
+pub use engine::{Answer as ReplyFuture, Asked, Event, Events, Policy, Responder, RowError, Token};
 pub use job::{AnyPlan, Budget, Damaged, Job, Method, Pieces, Plan, Query, Reader, Writer, exercise, run_to_end};
 pub use primes::Natural;
 pub use proto::{Code, Failure, Interim, Reply, Value};
 pub use server::{Accepted, Answer, Finish, Limits, Protocol};
 pub use verb::{Blocking, Call, Defined, Engine, Host, Question, Step, Verb, define};
+
+/// What the command, the benchmarks and the fuzz targets of this repository use beyond the interface. It may change with any commit.
+#[doc(hidden)]
+pub mod internals {
+    #[cfg(feature = "cli")]
+    pub use crate::{cli::run, config::read as read_config};
+
+    pub use crate::metrics::Metrics;
+    pub use crate::primes::{known, nth_table, primality, sieve};
+    pub use crate::proto::{Codec, Conversation, Final, Frame, Line, MAX_DIGITS, Request, parse_number};
+    pub use crate::verb::{Facts, Registry};
+}
 
 /// Every Rust block of the guide is compiled and run.
 #[cfg(doctest)]

@@ -1,7 +1,7 @@
-//! The `primed` command: exit codes only. Everything else is in `primed::cli`.
+//! The `primed` command: exit codes only. Everything else is in `cli`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    primed::cli::run(std::env::args_os())
+    primed::internals::run(std::env::args_os())
 }

@@ -2,8 +2,7 @@
 
 mod support;
 
-use primed::Daemon;
-use primed::server::Limits;
+use primed::{Daemon, Limits};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};

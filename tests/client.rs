@@ -4,12 +4,8 @@
 mod support;
 
 use futures_util::future::{join_all, try_join_all};
-use primed::Client;
 use primed::client::{Error, JobId, Reply};
-use primed::daemon::Handle;
-use primed::primes::Natural;
-use primed::proto::Code;
-use primed::server::Limits;
+use primed::{Client, Code, Handle, Limits, Natural};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;

@@ -14,8 +14,8 @@
     )
 )]
 
-use primed::job::{Reader, Writer};
-use primed::proto::{Codec, Final, Frame, Line, MAX_DIGITS, Request, parse_number};
+use primed::internals::{Codec, Final, Frame, Line, MAX_DIGITS, Request, parse_number};
+use primed::{Reader, Writer};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
@@ -238,7 +238,7 @@ pub(crate) fn settings_are_known_ones_and_stand_on_a_line_of_their_file() {
             return;
         };
         let lines = 1 + text.matches('\n').count();
-        match primed::config::read(text, &["listen", "max-jobs", "drain-limit"]) {
+        match primed::internals::read_config(text, &["listen", "max-jobs", "drain-limit"]) {
             Ok(settings) => {
                 assert!(settings.is_sorted_by_key(|setting| setting.line) && settings.len() <= 3);
                 for setting in settings {

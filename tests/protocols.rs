@@ -5,8 +5,7 @@ mod support;
 
 use actix::prelude::*;
 use bytes::BytesMut;
-use primed::server::{Accepted, Answer, Finish, Limits, Protocol};
-use primed::{Daemon, Engine};
+use primed::{Accepted, Answer, Daemon, Engine, Finish, Limits, Protocol};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -48,12 +47,12 @@ impl Protocol for Terse {
 }
 
 /// A daemon with a foreign listener at the first address and a built-in one at the second.
-fn start(daemon: Daemon) -> primed::daemon::Handle {
+fn start(daemon: Daemon) -> primed::Handle {
     support::start(daemon.serve(([127, 0, 0, 1], 0).into(), || Terse))
 }
 
 /// A row of `info`, asked at the built-in listener.
-fn counter(daemon: &primed::daemon::Handle, key: &str) -> u64 {
+fn counter(daemon: &primed::Handle, key: &str) -> u64 {
     let mut client = Client::connect_to(daemon.addresses()[1]);
     client.send("info\n");
     let text = client.finish();
@@ -63,7 +62,7 @@ fn counter(daemon: &primed::daemon::Handle, key: &str) -> u64 {
     row.and_then(|row| row.parse().ok()).expect("info tells it")
 }
 
-fn jobs(daemon: &primed::daemon::Handle) -> u64 {
+fn jobs(daemon: &primed::Handle) -> u64 {
     counter(daemon, "jobs")
 }
 
@@ -459,9 +458,9 @@ fn any_actor_is_a_session_and_is_told_to_finish() {
 
 #[test]
 fn the_program_around_the_daemon_asks_without_a_socket_and_what_it_drops_is_cancelled() {
-    use primed::engine::Event;
-    use primed::job::Query;
-    use primed::proto::Code;
+    use primed::Code;
+    use primed::Event;
+    use primed::Query;
     let daemon = support::daemon();
     let engine = daemon.engine().clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -490,7 +489,7 @@ fn the_program_around_the_daemon_asks_without_a_socket_and_what_it_drops_is_canc
         let mut primes = 0;
         while let Some(event) = events.next().await {
             match event {
-                Event::Interim(primed::proto::Interim::Rows(rows)) => {
+                Event::Interim(primed::Interim::Rows(rows)) => {
                     primes += rows.iter().map(|row| row.split(' ').count()).sum::<usize>();
                 }
                 Event::Interim(_) => {}

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use support::{daemon, info, until};
 
 /// What a program prints, trimmed. `PORT` among its arguments is the daemon's.
-fn run(daemon: &primed::daemon::Handle, program: &str, args: &[&str], input: &str) -> String {
+fn run(daemon: &primed::Handle, program: &str, args: &[&str], input: &str) -> String {
     let port = daemon.addresses()[0].port().to_string();
     let args = args.iter().map(|arg| if *arg == "PORT" { &port } else { *arg });
     let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients");
@@ -35,7 +35,7 @@ fn run(daemon: &primed::daemon::Handle, program: &str, args: &[&str], input: &st
     text.trim().to_owned()
 }
 
-fn cli(daemon: &primed::daemon::Handle, request: &str) -> String {
+fn cli(daemon: &primed::Handle, request: &str) -> String {
     let args: Vec<&str> = ["-p", "PORT"].into_iter().chain(request.split(' ')).collect();
     run(daemon, "redis-cli", &args, "")
 }

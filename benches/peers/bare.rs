@@ -4,7 +4,7 @@
 //! `cargo run --release --example bare -- 127.0.0.1:7920`
 
 use bytes::{Buf, BytesMut};
-use primed::primes::known;
+use primed::internals::known;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -1,7 +1,6 @@
 //! The work, the same for every style: the prime of a number that comes as a line.
 
-use primed::job::{Query, run_to_end};
-use primed::proto::Value;
+use primed::{Query, Value, run_to_end};
 
 /// The answer to a line, computed here and now, however long it takes.
 pub(super) fn answer(line: &str) -> String {

@@ -1,7 +1,7 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
 use super::{address, allocator, descriptors, quantity};
-use crate::daemon::Signals;
+use crate::daemon::{Drained, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
 use crate::{Daemon, StartError};
@@ -150,10 +150,13 @@ async fn serve(daemon: Daemon, drain_limit: Duration) -> anyhow::Result<ExitCode
     let running = daemon.start().await.map_err(advise)?;
     announce(running.addresses());
     tracing::info!(addresses = ?running.addresses(), workers = running.workers(), "listening");
-    let finished = signals.end(running, drain_limit).await;
-    match finished {
-        true => tracing::info!("everything accepted is answered; goodbye"),
-        false => tracing::warn!("the drain limit passed; the rest was cancelled"),
+    match signals.drain(running, drain_limit).await {
+        Drained::InTime => tracing::info!("every accepted request is answered"),
+        Drained::Late => tracing::warn!("the drain limit passed; the remaining requests were cancelled"),
+        Drained::Interrupted => {
+            tracing::warn!("a second signal: accepted requests are left unanswered");
+            return Ok(ExitCode::from(1));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

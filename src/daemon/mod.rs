@@ -52,6 +52,21 @@ pub enum StartError {
     Thread(#[from] io::Error),
 }
 
+/// Why [`Daemon::run`] did not start, or did not end in good order.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The daemon did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The system refuses to report signals.
+    #[error("cannot receive signals: {0}")]
+    Signals(#[source] io::Error),
+    /// A second signal arrived during the drain: some accepted requests have no reply.
+    #[error("stopped by a second signal before all accepted requests were answered")]
+    Interrupted,
+}
+
 /// A daemon that is being put together.
 ///
 /// ```
@@ -217,20 +232,21 @@ impl Daemon {
         }
     }
 
-    /// Runs on this thread until Ctrl-C or SIGTERM, and then finishes what was accepted. Says on standard output where it listens.
+    /// Runs on this thread until Ctrl-C or SIGTERM, and then finishes what was accepted within 10 s. `started` is called once with the
+    /// addresses the daemon listens on.
     ///
     /// # Errors
-    /// [`StartError`] if an address or the signals cannot be had, or a limit is 0.
-    pub fn run(self) -> Result<(), StartError> {
+    /// [`RunError`] if the daemon does not start, or a second signal ends it before it has finished.
+    pub fn run(self, started: impl FnOnce(&[SocketAddr])) -> Result<(), RunError> {
         System::new().block_on(async move {
-            // Before anybody knows that it runs: from then on a signal must find it prepared.
-            let signals = Signals::new()?;
+            // Before the addresses are known to anybody: a client may send the signal as soon as it can connect.
+            let signals = Signals::new().map_err(RunError::Signals)?;
             let running = self.start().await?;
-            for address in running.addresses() {
-                println!("listening on {address}");
+            started(running.addresses());
+            match signals.drain(running, DRAIN_LIMIT).await {
+                Drained::InTime | Drained::Late => Ok(()),
+                Drained::Interrupted => Err(RunError::Interrupted),
             }
-            signals.end(running, DRAIN_LIMIT).await;
-            Ok(())
         })
     }
 
@@ -303,16 +319,13 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal and [drains](Running::drain) the daemon; a second signal ends the process at once.
-    pub async fn end(mut self, running: Running, limit: Duration) -> bool {
+    /// Waits for a signal and [drains](Running::drain) the daemon, until that is done or a second signal arrives.
+    pub async fn drain(mut self, running: Running, limit: Duration) -> Drained {
         self.wait().await;
         tracing::info!(limit = %humantime::format_duration(limit), "finishing what was accepted; a second signal ends at once");
         tokio::select! {
-            finished = running.drain(limit) => finished,
-            () = self.wait() => {
-                tracing::warn!("a second signal: ending at once; what was accepted is not answered");
-                std::process::exit(1)
-            }
+            in_time = running.drain(limit) => if in_time { Drained::InTime } else { Drained::Late },
+            () = self.wait() => Drained::Interrupted,
         }
     }
 
@@ -322,6 +335,17 @@ impl Signals {
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything accepted was answered.
+    InTime,
+    /// The limit passed, and the rest was cancelled.
+    Late,
+    /// A second signal arrived.
+    Interrupted,
 }
 
 /// A daemon that runs in this actix system.

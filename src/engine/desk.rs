@@ -262,7 +262,7 @@ pub struct Answer {
 
 impl Answer {
     /// The reply to a question that needs no work.
-    pub fn known(known: Reply) -> Self {
+    pub(crate) fn known(known: Reply) -> Self {
         let (sender, reply) = oneshot::channel();
         let _ = sender.send(known);
         let question = Open(None);
@@ -293,7 +293,7 @@ pub struct Events {
 
 impl Events {
     /// The rows and the reply to a question that needs no work.
-    pub fn known(rows: Vec<String>, reply: Reply) -> Self {
+    pub(crate) fn known(rows: Vec<String>, reply: Reply) -> Self {
         let (sender, events) = mpsc::channel(2);
         if !rows.is_empty() {
             let _ = sender.try_send(Event::Interim(Interim::Rows(rows)));

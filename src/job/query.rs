@@ -72,7 +72,7 @@ impl Query {
     }
 
     /// True if the answer takes a microsecond at the most: [`brief`](Self::brief) has it, and no plan is worth making.
-    pub fn is_brief(&self) -> bool {
+    pub(crate) fn is_brief(&self) -> bool {
         match self {
             Self::Nth(n) => *n <= rank::COUNT,
             Self::Pi(x) => *x < rank::LIMIT,
@@ -83,7 +83,7 @@ impl Query {
     }
 
     /// The answer, if it takes a microsecond at the most.
-    pub fn brief(&self) -> Option<Value> {
+    pub(crate) fn brief(&self) -> Option<Value> {
         match self {
             Self::Nth(n) => rank::nth(*n).map(Value::from),
             Self::Pi(x) => rank::pi(*x).map(Value::from),

@@ -9,10 +9,10 @@ use std::fmt::{self, Write};
 pub struct Job {
     question: Question,
     /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
-    pub streams: bool,
+    pub(crate) streams: bool,
     /// True if the answer may be kept and given to whoever asks the same later. It depends on the title and on nothing else: not on the
     /// time, not on what else was asked.
-    pub is_kept: bool,
+    pub(crate) is_kept: bool,
 }
 
 enum Question {
@@ -84,7 +84,7 @@ impl Job {
     }
 
     /// Bytes of the title, about.
-    pub fn title_bytes(&self) -> usize {
+    pub(crate) fn title_bytes(&self) -> usize {
         match &self.question {
             Question::Query(query) => query.title_bytes(),
             Question::Own { title, .. } => title.len(),
@@ -92,12 +92,12 @@ impl Job {
     }
 
     /// True if the answer takes a microsecond: no more than to look whether somebody has asked the same.
-    pub fn is_brief(&self) -> bool {
+    pub(crate) fn is_brief(&self) -> bool {
         matches!(&self.question, Question::Query(query) if query.is_brief())
     }
 
     /// The answer, if it is [brief](Self::is_brief). The first time may take 3 ms, to make a table: it is for who answers many.
-    pub fn brief(&self) -> Option<Value> {
+    pub(crate) fn brief(&self) -> Option<Value> {
         match &self.question {
             Question::Query(query) => query.brief(),
             Question::Own { .. } => None,

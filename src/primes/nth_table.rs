@@ -1,7 +1,7 @@
 //! Exact counts of primes at regular points, in two bytes each: what an estimate needs to become exact after a short sieve.
 //!
 //! The data, `nth_table.bin`, holds pi(k [`STEP`]) - R(k [`STEP`]) for k = 1, 2, ... as little-endian `i16`; R, rounded to
-//! a whole number, comes from [`estimate::riemann`], whose operations give the same bits on every machine. The example
+//! a whole number, comes from `estimate::riemann`, whose operations give the same bits on every machine. The example
 //! `nth_table` makes the data anew and verifies it; a test compares its checksum with [`CHECKSUM`] and points with sieved and known counts.
 
 use super::estimate;

@@ -67,7 +67,7 @@ impl Conversation {
     /// Opens a request that will be answered later. `has_rows`: its answer is rows, even if there are none of them.
     ///
     /// # Errors
-    /// [`DuplicateTag`] if a request with this tag is under way; nothing is opened then.
+    /// `DuplicateTag` if a request with this tag is under way; nothing is opened then.
     pub fn open(&mut self, manner: &Manner, has_rows: bool) -> Result<Place, DuplicateTag> {
         let place = self.next;
         if let Some(tag) = manner.tag {

@@ -47,7 +47,7 @@ pub enum NumberError {
 /// and one `+` or `-` between two of these.
 ///
 /// # Errors
-/// [`NumberError`] says what is wrong. What is too big may be computed before it is refused, but nothing of more than 2.2 times
+/// `NumberError` says what is wrong. What is too big may be computed before it is refused, but nothing of more than 2.2 times
 /// [`MAX_DIGITS`] digits: a mantissa of 10,000 digits times `1e11073`, which is the largest power of ten that is tried.
 pub fn parse_number(text: &str) -> Result<Natural, NumberError> {
     parse(text, LONGEST)

@@ -133,7 +133,7 @@ impl<'a> Request<'a> {
     /// Takes a line apart.
     ///
     /// # Errors
-    /// [`Malformed`], beside the tag if one could be read, so that the reply can bear it.
+    /// `Malformed`, beside the tag if one could be read, so that the reply can bear it.
     pub fn parse(line: &'a [u8]) -> Result<Line<'a>, (Option<Tag>, Malformed)> {
         let Some(text) = printable(line) else {
             return match is_comment(line) {

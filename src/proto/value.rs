@@ -25,7 +25,7 @@ pub enum Value {
 
 impl Value {
     /// The bytes that it takes beside itself, about.
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Nothing | Self::Truth(_) => 0,
             Self::Number(number) => number.bit_len() / 8,

@@ -1,4 +1,4 @@
-//! The server: sockets become sessions. The actors [`Listener`] and [`Session`], and the bounds they keep.
+//! The server: sockets become sessions. The actors [`Listener`] and [`Session`](session::Session), and the bounds they keep.
 //!
 //! The door for protocols of others is [`Protocol`], whose session is [`Talk`]; behind it, any actor that takes an [`Accepted`]
 //! connection and the order to [`Finish`] is a session, and the built-in one is no exception.
@@ -17,10 +17,11 @@ mod session;
 mod talk;
 
 pub use accepted::{Accepted, Finish};
-pub use connection::{Accept, Connection, Detached};
+pub use connection::Accept;
+#[cfg(test)]
+pub use connection::{Connection, Detached};
 pub use listener::{Drain, Listener, Service};
 pub use protocol::{Answer, Protocol};
-pub use session::Session;
 pub use talk::Talk;
 
 use crate::engine::{Answers, Scheduler};

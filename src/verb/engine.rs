@@ -2,7 +2,7 @@
 //! embeds the daemon. Knows the verbs, and no socket.
 
 use super::{Facts, Registry, Step, Terms};
-use crate::engine::{Answer, Ask, Asker, Events};
+use crate::engine::{Answer as ReplyFuture, Ask, Asker, Events};
 use crate::job::{Job, Query};
 use crate::proto::{Code, Failure, Line, Reply, Request, Value};
 use std::fmt;
@@ -39,7 +39,7 @@ pub struct Engine {
 
 impl Engine {
     /// Whoever asks here, with the verbs there are.
-    pub fn new(asker: Asker, registry: Registry, facts: Facts) -> Self {
+    pub(crate) fn new(asker: Asker, registry: Registry, facts: Facts) -> Self {
         let verbs = Arc::new((registry, facts));
         Self { asker, verbs }
     }
@@ -128,11 +128,11 @@ fn within(duration: Duration, bounds: &RangeInclusive<Duration>) -> Duration {
 
 impl IntoFuture for Question {
     type Output = Reply;
-    type IntoFuture = Answer;
+    type IntoFuture = ReplyFuture;
 
-    fn into_future(self) -> Answer {
+    fn into_future(self) -> ReplyFuture {
         match Asked::from(self.step) {
-            Asked::Known(_, reply) => Answer::known(reply),
+            Asked::Known(_, reply) => ReplyFuture::known(reply),
             Asked::Asked(ask, terms) => self.asker.ask(ask, terms.deadline),
         }
     }

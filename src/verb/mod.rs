@@ -63,11 +63,14 @@ pub enum Step {
     /// Work for the engine.
     Job(Job),
     /// Work for a lane of its own: made by [`Host`] and [`Blocking`].
+    #[doc(hidden)]
     Errand(Errand),
     /// Something else that the engine does, about submitted jobs.
+    #[doc(hidden)]
     Ask(Ask),
     /// Stop the request of this session that bears the tag.
+    #[doc(hidden)]
     Cancel(Tag),
-    /// Say goodbye and close once everything before it is answered.
+    /// Close the connection once everything before it is answered.
     Quit,
 }

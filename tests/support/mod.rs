@@ -1,11 +1,7 @@
 //! What the tests over real sockets share: a daemon on a free port and a client that never waits for ever.
 #![allow(dead_code, unreachable_pub, reason = "every test crate uses its own part of this")]
 
-use primed::Daemon;
-use primed::daemon::Handle;
-use primed::job::{Budget, Job, Plan};
-use primed::proto::{Failure, Value};
-use primed::verb::{Call, Step, Verb};
+use primed::{Budget, Call, Daemon, Failure, Handle, Job, Plan, Step, Value, Verb};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;

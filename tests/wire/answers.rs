@@ -90,7 +90,7 @@ fn primes_come_as_rows_in_order_and_then_their_number() {
         for word in row.split(' ') {
             let prime: u64 = word.parse().expect("rows hold numbers");
             assert_eq!(prime, expected, "the primes come in order and none is left out");
-            expected = primed::primes::known::next(prime).unwrap_or_else(|| next_by_division(prime));
+            expected = primed::internals::known::next(prime).unwrap_or_else(|| next_by_division(prime));
             count += 1;
         }
     }
@@ -132,7 +132,7 @@ fn help_names_every_verb_and_every_error() {
         );
         assert!(exchange(&daemon, format!("help {verb}\n")).starts_with(&format!("= {verb}")));
     }
-    for code in primed::proto::Code::ALL {
+    for code in primed::Code::ALL {
         assert!(errors.contains(code.as_str()), "{code}");
     }
 }

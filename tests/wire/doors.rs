@@ -2,8 +2,7 @@
 
 use crate::support::{Client, PATIENCE, exchange, info, start, until};
 use actix::prelude::*;
-use primed::daemon::Handle;
-use primed::{Asked, Blocking, Code, Daemon, Failure, Host, Limits, Responder, RowError, Step, Value, define};
+use primed::{Asked, Blocking, Code, Daemon, Failure, Handle, Host, Limits, Responder, RowError, Step, Value, define};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};

@@ -1,9 +1,7 @@
 //! How conversations end: half-close, shutdown, and clients that do not read.
 
 use crate::support::{Client, PATIENCE, daemon, exchange, info, start, until};
-use primed::engine::Policy;
-use primed::server::Limits;
-use primed::{Daemon, Step, Value, define};
+use primed::{Daemon, Limits, Policy, Step, Value, define};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 

@@ -1,12 +1,11 @@
 //! Long work: shared, cancelled, limited in time, and panicking.
 
 use crate::support::{Client, Probe, daemon, exchange, info, start, until};
-use primed::Daemon;
-use primed::engine::Policy;
+use primed::{Daemon, Policy};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-fn probed() -> (primed::daemon::Handle, Arc<AtomicU64>) {
+fn probed() -> (primed::Handle, Arc<AtomicU64>) {
     let slices = Arc::new(AtomicU64::new(0));
     let probe = Probe { slices: slices.clone() };
     (start(Daemon::new().verb(probe)), slices)
@@ -51,7 +50,7 @@ fn a_panic_where_the_scheduler_lives_costs_one_request_too() {
 #[test]
 fn two_equal_long_questions_are_computed_once() {
     let (daemon, slices) = probed();
-    let ask = |daemon: &primed::daemon::Handle| {
+    let ask = |daemon: &primed::Handle| {
         let mut client = Client::connect(daemon);
         client.send("probe slices 200\n");
         client
@@ -307,7 +306,7 @@ fn without_room_for_answers_every_question_is_worked_out() {
 }
 
 /// A daemon that remembers so many submitted jobs.
-fn with_finished(count: usize) -> primed::daemon::Handle {
+fn with_finished(count: usize) -> primed::Handle {
     let daemon = daemon();
     let replies = exchange(&daemon, "submit nth 5\n".repeat(count));
     assert_eq!(

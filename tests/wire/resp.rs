@@ -1,8 +1,7 @@
 //! What the clients of Redis speak, on the port of the lines.
 
 use crate::support::{Client, daemon, exchange, start};
-use primed::Daemon;
-use primed::server::Limits;
+use primed::{Daemon, Limits};
 
 /// Requests as arrays of bulk strings, a line each.
 fn resp(lines: &str) -> String {
