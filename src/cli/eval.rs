@@ -3,7 +3,7 @@
 use super::print::Printer;
 use super::quantity;
 use crate::client::Heard;
-use crate::engine::{Asker, Desk, Event, Policy, Scheduler};
+use crate::engine::{ClientId, Event, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::Metrics;
 use crate::proto::{Code, Conversation, Failure, Line, Manner, Request};
 use crate::verb::{Engine, Facts, Registry, Step, Terms};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The only client.
-const CLIENT: u64 = 0;
+const CLIENT: ClientId = ClientId(0);
 
 /// The arguments of `eval`.
 #[derive(Debug, clap::Args)]
@@ -74,8 +74,8 @@ async fn hear(
     printer: &mut Printer<BufWriter<Stdout>>,
 ) -> anyhow::Result<()> {
     let scheduler = Scheduler::new(Policy::default(), facts.workers, facts.metrics.clone()).start();
-    let desk = Desk::new(scheduler.clone()).start();
-    let engine = Engine::new(Asker::new(CLIENT, desk, scheduler), registry, facts);
+    let local = Local::new(scheduler.clone()).start();
+    let engine = Engine::new(LocalClient::new(CLIENT, local, scheduler), registry, facts);
     let mut question = engine.ask(step);
     if let Some(wait) = terms.deadline {
         question = question.deadline(wait);

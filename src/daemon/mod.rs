@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod simulation;
 
-use crate::engine::{self, Asker, Desk, Policy, Scheduler};
+use crate::engine::{self, ClientId, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::Metrics;
 use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, Protocol, Service, Shared, Talk};
 use crate::verb::{Engine, Facts, Registry, Verb};
@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 const BACKLOG: u32 = 1024;
 
 /// The program around the daemon, as a client of the engine.
-const EMBEDDING: engine::ClientId = 0;
+const EMBEDDING: ClientId = ClientId(0);
 
 /// How long [`Daemon::run`] finishes what was accepted.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -203,9 +203,9 @@ impl Daemon {
             started: Instant::now(),
             workers: self.workers,
         };
-        let desk = Desk::new(scheduler.clone()).start();
-        let asker = Asker::new(EMBEDDING, desk.clone(), scheduler.clone());
-        let engine = Engine::new(asker, self.registry.clone(), facts.clone());
+        let local = Local::new(scheduler.clone()).start();
+        let client = LocalClient::new(EMBEDDING, local.clone(), scheduler.clone());
+        let engine = Engine::new(client, self.registry.clone(), facts.clone());
         let shared = Arc::new(Shared {
             registry: self.registry,
             facts,
@@ -225,7 +225,7 @@ impl Daemon {
             workers: self.workers,
             metrics,
             scheduler,
-            desk,
+            local,
             engine,
             listener,
             arbiters,
@@ -355,7 +355,7 @@ pub struct Running {
     workers: usize,
     metrics: Arc<Metrics>,
     scheduler: Addr<Scheduler>,
-    desk: Addr<Desk>,
+    local: Addr<Local>,
     engine: Engine,
     listener: Addr<Listener>,
     arbiters: Vec<Arbiter>,
@@ -382,13 +382,13 @@ impl Running {
     pub async fn drain(self, limit: Duration) -> bool {
         let (drained, all_closed) = oneshot::channel();
         let (answered, all_answered) = oneshot::channel();
-        self.desk.do_send(engine::Close { drained: answered });
+        self.local.do_send(engine::Close { drained: answered });
         self.listener.do_send(Drain { drained });
         let mut all_done = pin!(async { tokio::join!(all_closed, all_answered) });
         let in_time = tokio::time::timeout(limit, &mut all_done).await.is_ok();
         let left = self.metrics.jobs.load(Relaxed);
         if !in_time {
-            self.scheduler.do_send(engine::Drain::Finish);
+            self.scheduler.do_send(engine::Shutdown::Cancel);
             let _ = tokio::time::timeout(LAST_WORDS, all_done).await;
         }
         for arbiter in self.arbiters {

@@ -1,4 +1,4 @@
-//! Answers that were found lately, for whoever asks the same again. Shared by all threads; knows no request and no plan.
+//! Answers that were found lately, for the next client that asks the same. Shared by all threads; knows no request and no plan.
 //!
 //! quick_cache keeps what was asked for more than once and lets go of the rest; its locks are held for the time of one look.
 
@@ -7,7 +7,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::fmt;
 
-/// What an answer takes beside the bytes of its question and its value: both of their heads, the places in table and list, and the
+/// What an answer takes beside the bytes of its question and its value: both of their heads, the requests in table and list, and the
 /// allocator's share. So a bound on bytes bounds the number of answers too.
 const OVERHEAD_BYTES: u64 = 192;
 
@@ -18,7 +18,7 @@ const TYPICAL_BYTES: u64 = OVERHEAD_BYTES + 32;
 pub struct Answers(Option<Cache<String, Value, Weight>>);
 
 impl Answers {
-    /// Room for so many bytes of answers; none at all for 0.
+    /// Room for `max_bytes` of answers; none at all for 0.
     pub fn new(max_bytes: u64) -> Self {
         let items = usize::try_from(max_bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
         Self((max_bytes > 0).then(|| Cache::with_weighter(items, max_bytes, Weight)))

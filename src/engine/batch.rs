@@ -3,28 +3,27 @@
 //! A question is plain if nothing is wanted of it but its answer: no rows, no progress, no deadline. Nearly all of these are answered by
 //! their first slice, so they travel together, and only one that is not becomes a job of its own.
 
-use super::fairness::ClientId;
-use super::order::{Event, Place};
+use super::message::{ClientId, Event, RequestId};
 use crate::job::{AnyPlan, Budget, Job};
 use crate::proto::{Failure, Value};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A plain question, and the request that asks it.
-pub type Plain = (Place, Job);
+pub type Plain = (RequestId, Job);
 
 /// Plain questions, and what became of them so far.
 pub(super) struct Batch {
-    /// Who asks.
+    /// The client.
     pub(super) client: ClientId,
     /// Names the batch among those of the client.
-    pub(super) name: Place,
-    /// Not begun yet, in the order of their places.
+    pub(super) name: RequestId,
+    /// Not begun yet, in the order of their requests.
     pub(super) fresh: VecDeque<Plain>,
     /// The one that a worker is at; what comes back with it has panicked.
     pub(super) running: Option<Plain>,
     /// Replies to those that are answered.
-    pub(super) news: Vec<(Place, Event)>,
+    pub(super) news: Vec<(RequestId, Event)>,
     /// Answers that may be kept, with their questions.
     pub(super) found: Vec<(String, Value)>,
     /// Those that take longer.
@@ -33,7 +32,7 @@ pub(super) struct Batch {
 
 /// A question whose first slice was not enough.
 pub(super) struct Unfinished {
-    pub(super) place: Place,
+    pub(super) request: RequestId,
     pub(super) plan: Box<dyn AnyPlan>,
     pub(super) job: Job,
     /// What the slice took.
@@ -61,7 +60,7 @@ impl Begun {
 }
 
 impl Batch {
-    pub(super) fn new(client: ClientId, name: Place, fresh: VecDeque<Plain>) -> Self {
+    pub(super) fn new(client: ClientId, name: RequestId, fresh: VecDeque<Plain>) -> Self {
         Self {
             client,
             name,
@@ -81,7 +80,7 @@ impl Batch {
 
     /// Notes what the one that is running came to; `cpu` measures what it took.
     pub(super) fn settle(&mut self, begun: Result<Begun, Failure>, cpu: impl FnOnce() -> Duration) {
-        let Some((place, job)) = self.running.take() else {
+        let Some((request, job)) = self.running.take() else {
             return;
         };
         let reply = match begun {
@@ -94,10 +93,15 @@ impl Batch {
             }
             Ok(Begun::Unfinished(plan)) => {
                 let cpu = cpu();
-                return self.unfinished.push(Unfinished { place, plan, job, cpu });
+                return self.unfinished.push(Unfinished {
+                    request,
+                    plan,
+                    job,
+                    cpu,
+                });
             }
         };
-        self.news.push((place, Event::Final(reply)));
+        self.news.push((request, Event::Final(reply)));
     }
 
     /// How many were begun.

@@ -1,14 +1,15 @@
 //! Whose turn it is: clients share the CPU by what they have used, then jobs within a client. Knows no plan and no clock.
 //!
 //! Every client, and within a client every job, has a virtual time: the CPU time it was given. The one that has had least is
-//! next. Whoever comes (back) starts at the present virtual time, so that nobody saves up turns by being away, and nobody who was
-//! away is punished for having used the machine while it was idle.
+//! next. A client that comes (back) starts at the present virtual time, so that no turns are saved up by being away, and nobody is
+//! punished for having used the machine while it was idle.
 
+use super::message::ClientId;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, VecDeque};
 
-/// Names whoever asks: in the daemon, a connection.
-pub type ClientId = u64;
+/// A turn is charged this much when it is given, and what it really took when it is over.
+pub(super) const CHARGE_US: u64 = 2_000;
 
 /// Microseconds of CPU time.
 type VirtualTime = u64;
@@ -55,12 +56,12 @@ impl<J: Ord + Copy> Fair<J> {
             share.time = share.time.max(now);
             self.order.insert((share.time, client));
         }
-        let place = (used.max(share.now), job);
+        let rank = (used.max(share.now), job);
         let at = match share.jobs.back() {
-            Some(last) if *last > place => share.jobs.partition_point(|other| *other < place),
+            Some(last) if *last > rank => share.jobs.partition_point(|other| *other < rank),
             _ => share.jobs.len(),
         };
-        share.jobs.insert(at, place);
+        share.jobs.insert(at, rank);
         self.ready += 1;
     }
 
@@ -149,9 +150,9 @@ mod tests {
     fn twelve_jobs_of_one_client_get_as_much_as_one_job_of_another() {
         let mut fair = Fair::default();
         for job in 0..12 {
-            fair.push(1, job, 0);
+            fair.push(ClientId(1), job, 0);
         }
-        fair.push(2, 100, 0);
+        fair.push(ClientId(2), 100, 0);
         let turns_of = play(&mut fair, 240);
         assert_eq!(turns_of[&100], 120);
         assert!((0..12).all(|job| turns_of[&job] == 10));
@@ -160,9 +161,9 @@ mod tests {
     #[test]
     fn who_comes_later_starts_at_the_present_and_not_at_zero() {
         let mut fair = Fair::default();
-        fair.push(1, 1, 0);
+        fair.push(ClientId(1), 1, 0);
         play(&mut fair, 1000);
-        fair.push(2, 2, 0);
+        fair.push(ClientId(2), 2, 0);
         let turns_of = play(&mut fair, 100);
         assert!(turns_of[&1].abs_diff(turns_of[&2]) <= 2, "{turns_of:?}");
     }
@@ -170,11 +171,11 @@ mod tests {
     #[test]
     fn who_used_an_idle_machine_is_not_punished() {
         let mut fair = Fair::default();
-        fair.push(1, 1, 0);
-        fair.push(2, 2, 0);
-        fair.remove(2, 2);
+        fair.push(ClientId(1), 1, 0);
+        fair.push(ClientId(2), 2, 0);
+        fair.remove(ClientId(2), 2);
         play(&mut fair, 1000);
-        fair.push(2, 2, 0);
+        fair.push(ClientId(2), 2, 0);
         let turns_of = play(&mut fair, 100);
         assert!(turns_of[&1].abs_diff(turns_of[&2]) <= 2, "{turns_of:?}");
     }
@@ -183,7 +184,7 @@ mod tests {
     fn new_jobs_of_a_client_wait_their_turn_in_order() {
         let mut fair = Fair::default();
         for job in [3, 1, 2] {
-            fair.push(7, job, 0);
+            fair.push(ClientId(7), job, 0);
         }
         let order: Vec<u32> = std::iter::from_fn(|| fair.next().map(|(_, job, _)| job)).collect();
         assert_eq!(order, [1, 2, 3]);

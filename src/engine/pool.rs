@@ -53,7 +53,7 @@ impl Pool {
         match lane {
             Lane::Express => &mut self.express,
             Lane::Bulk => &mut self.bulk,
-            Lane::Own(lane) => self.own.entry(lane).or_default(),
+            Lane::External(lane) => self.own.entry(lane).or_default(),
         }
     }
 
@@ -62,7 +62,7 @@ impl Pool {
         let hire = &self.hire;
         self.own
             .entry(lane)
-            .or_insert_with(|| LaneWorkers::new(Lane::Own(lane), threads, hire));
+            .or_insert_with(|| LaneWorkers::new(Lane::External(lane), threads, hire));
     }
 
     /// How many workers of a lane are free.
@@ -87,7 +87,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Takes a worker back; starts a new thread in its place if its own died.
+    /// Takes a worker back; starts a new thread in its request if its own died.
     pub(super) fn freed(&mut self, worker: WorkerId, thread_died: bool) {
         let replacement = thread_died.then(|| (self.hire)(worker.lane));
         let workers = self.lane(worker.lane);

@@ -1,31 +1,29 @@
-//! The scheduler actor: orders in, tasks out to the pool, news back to whoever asked. Every decision is made in `table`.
+//! The scheduler actor: requests in, tasks out to the pool, events back to the clients. Every decision is made in `table`.
 
 use super::answers::Answers;
 use super::batch::Plain;
-use super::errand::{ErrandLoad, Token};
-use super::fairness::ClientId;
-use super::host::Calls;
-use super::order::{Event, Order, Place, Policy};
+use super::external::{Calls, ExternalLoad, Responder, Saying, Token};
+use super::message::{ClientId, Event, Order, Policy, RequestId, WorkId};
 use super::pool::{Hire, Pool};
-use super::responder::{Responder, Said};
 use super::table::{HandedOut, LaneId, Table};
 use super::task::{Load, Task};
 use super::worker::{self, Finished, Lane};
 use crate::metrics::Metrics;
+use crate::proto::{Code, Failure};
 use actix::prelude::*;
 use rustc_hash::FxHashMap;
-use std::collections::HashMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-/// The order to do jobs. One message carries all jobs of one read.
+/// Requests of a client. One message carries all of one read.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Submit {
-    /// Who asks.
+pub struct Requests {
+    /// The client.
     pub client: ClientId,
-    /// Plain questions: of these nothing is wanted but the answer. In the order of their places.
+    /// Plain questions: of these nothing is wanted but the answer. In the order of their names.
     pub questions: Vec<Plain>,
     /// What else is asked.
     pub orders: Vec<Order>,
@@ -36,26 +34,26 @@ pub struct Submit {
 /// News of a client's requests, in the order they happened.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub struct News(pub Vec<(Place, Event)>);
+pub struct News(pub Vec<(RequestId, Event)>);
 
 /// The order to stop working on a request; it is answered `cancelled`.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Cancel {
-    /// Who asked.
+    /// The client that asked.
     pub client: ClientId,
     /// Which request.
-    pub place: Place,
+    pub request: RequestId,
 }
 
 /// The news that a client can take more rows of a request.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Grant {
-    /// Who asked.
+    /// The client that asked.
     pub client: ClientId,
     /// Which request.
-    pub place: Place,
+    pub request: RequestId,
     /// How many more rows.
     pub rows: usize,
 }
@@ -65,17 +63,25 @@ pub struct Grant {
 #[rtype(result = "()")]
 pub struct Leave(pub ClientId);
 
+/// What an actor says of a call.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Said {
+    work: WorkId,
+    what: Saying,
+}
+
 /// The order to shut down: first nothing new, and then nothing at all.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub enum Drain {
+pub enum Shutdown {
     /// Finish what has been accepted, refuse what is new.
-    Begin,
+    Drain,
     /// Cancel what is left.
-    Finish,
+    Cancel,
 }
 
-/// Whose turn it is, on which worker.
+/// Hands out work by the table, and sends what it has come to.
 pub struct Scheduler {
     workers: usize,
     table: Table,
@@ -83,8 +89,6 @@ pub struct Scheduler {
     pool: Option<Pool>,
     /// The actors of lanes that have met their first call.
     hosts: HashMap<LaneId, Calls>,
-    /// Where these send their answers.
-    said: Option<Arc<Recipient<Said>>>,
     /// How many lanes the metrics know.
     lanes_shown: usize,
     clients: FxHashMap<ClientId, Arc<Recipient<News>>>,
@@ -94,7 +98,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler with its own pool of so many workers in each lane, each on a thread of its own.
+    /// A scheduler with its own pool of `workers` in each lane, each on a thread of its own.
     pub fn new(policy: Policy, workers: usize, metrics: Arc<Metrics>) -> Self {
         Self::with_workers(Box::new(worker::start), policy, workers, metrics)
     }
@@ -107,7 +111,6 @@ impl Scheduler {
             hire: Some(hire),
             pool: None,
             hosts: HashMap::new(),
-            said: None,
             lanes_shown: 0,
             clients: FxHashMap::default(),
             alarm: None,
@@ -121,11 +124,11 @@ impl Scheduler {
         self.answers.clone()
     }
 
-    /// After anything has happened: hands out work, tells the news, sets the alarm.
+    /// After anything has happened: hands out work, sends events, sets the alarm.
     fn turn(&mut self, context: &mut Context<Self>) {
         self.hand_out();
-        self.hand_out_errands(context);
-        self.tell();
+        self.hand_out_external(context);
+        self.send();
         self.set_alarm(context);
         self.metrics.jobs.store(self.table.len() as u64, Relaxed);
         for (index, lane) in self.table.lane_metrics().enumerate() {
@@ -156,53 +159,65 @@ impl Scheduler {
         }
     }
 
-    /// Hands out errands, as far as their lanes have slots.
-    fn hand_out_errands(&mut self, context: &mut Context<Self>) {
-        while let Some(errand) = self.table.next_errand() {
+    /// Hands out external tasks, as far as their lanes have slots.
+    fn hand_out_external(&mut self, context: &mut Context<Self>) {
+        while let Some(task) = self.table.next_external() {
             let HandedOut {
-                job,
+                work,
                 lane,
                 client,
-                line,
+                channel,
                 load,
-            } = errand;
+            } = task;
             let spec = self.table.lane_spec(lane);
             match load {
-                ErrandLoad::Blocking(work) => {
+                ExternalLoad::Blocking(code) => {
                     let task = Task {
-                        job,
+                        work,
                         cancel: Arc::default(),
-                        load: Load::Blocking(work, Token(line)),
+                        load: Load::Blocking(code, Token(channel)),
                     };
                     if let Some(pool) = &mut self.pool {
                         pool.open(lane, spec.slots);
                         // A slot is a worker, so there is one that is free.
-                        let _ = pool.run(Lane::Own(lane), vec![task]);
+                        let _ = pool.run(Lane::External(lane), vec![task]);
                     }
                 }
-                ErrandLoad::Call(delivery) => {
-                    let back = self.said.get_or_insert_with(|| Arc::new(context.address().recipient()));
-                    let responder = Responder {
-                        job,
-                        client,
-                        line,
-                        back: Some(back.clone()),
-                    };
-                    if let Some(start) = &spec.actor {
-                        let host = self.hosts.entry(lane).or_insert_with(start);
+                ExternalLoad::Call(delivery) => {
+                    let back = context.address();
+                    let back = move |what| back.do_send(Said { work, what });
+                    let responder = Responder::new(client.0, channel, Box::new(back));
+                    match self.host(lane) {
                         // If the host's thread is gone, the call comes back at once: its responder is dropped.
-                        let _ = host.send((delivery, responder));
+                        Ok(host) => drop(host.send((delivery, responder))),
+                        Err(failure) => self.table.cannot_run(work, failure),
                     }
                 }
             }
         }
     }
 
-    fn tell(&mut self) {
+    /// The host of the actor of a lane, started if this is its first call.
+    fn host(&mut self, lane: LaneId) -> Result<&Calls, Failure> {
+        let spec = self.table.lane_spec(lane);
+        let start = spec.actor.as_ref().ok_or_else(|| no_thread(spec.name))?;
+        match self.hosts.entry(lane) {
+            Entry::Occupied(host) => Ok(host.into_mut()),
+            Entry::Vacant(place) => match start() {
+                Ok(host) => Ok(place.insert(host)),
+                Err(error) => {
+                    tracing::error!(%error, lane = spec.name, "cannot start a thread; the call is refused");
+                    Err(no_thread(spec.name))
+                }
+            },
+        }
+    }
+
+    fn send(&mut self) {
         for (title, value) in self.table.take_found() {
             self.answers.keep(title, value);
         }
-        for (client, events) in self.table.take_news() {
+        for (client, events) in self.table.take_events() {
             if let Some(to) = self.clients.get(&client) {
                 to.do_send(News(events));
             }
@@ -231,6 +246,12 @@ impl Scheduler {
     }
 }
 
+/// What a call is answered whose lane has no thread.
+fn no_thread(lane: &str) -> Failure {
+    let text = format!("the system has no thread for '{lane}' now; retry-ms=1000");
+    Failure::new(Code::Busy, text)
+}
+
 /// The present moment by the clock that timers go by.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -245,21 +266,21 @@ impl Actor for Scheduler {
     }
 }
 
-impl Handler<Submit> for Scheduler {
+impl Handler<Requests> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, submit: Submit, context: &mut Self::Context) {
-        let Submit {
+    fn handle(&mut self, requests: Requests, context: &mut Self::Context) {
+        let Requests {
             client,
             questions,
             orders,
             to,
-        } = submit;
+        } = requests;
         self.clients.entry(client).or_insert(to);
         let now = now();
-        self.table.submit_plain(client, questions, now);
+        self.table.take_in_plain(client, questions, now);
         for order in orders {
-            self.table.submit(client, order, now);
+            self.table.take_in(client, order, now);
         }
         self.turn(context);
     }
@@ -277,7 +298,7 @@ impl Handler<Finished> for Scheduler {
         let now = now();
         for done in done {
             match worker.lane {
-                Lane::Own(_) => self.table.free_slot(done.job, now),
+                Lane::External(_) => self.table.free_slot(done.work, now),
                 Lane::Express | Lane::Bulk => drop(self.metrics.slices.fetch_add(done.slices(), Relaxed)),
             }
             self.metrics
@@ -296,8 +317,8 @@ impl Handler<Finished> for Scheduler {
 impl Handler<Said> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, Said { job, what }: Said, context: &mut Self::Context) {
-        self.table.said(job, what, now());
+    fn handle(&mut self, Said { work, what }: Said, context: &mut Self::Context) {
+        self.table.said(work, what, now());
         self.turn(context);
     }
 }
@@ -305,8 +326,8 @@ impl Handler<Said> for Scheduler {
 impl Handler<Cancel> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, Cancel { client, place }: Cancel, context: &mut Self::Context) {
-        self.table.cancel(client, place, now());
+    fn handle(&mut self, Cancel { client, request }: Cancel, context: &mut Self::Context) {
+        self.table.cancel(client, request, now());
         self.turn(context);
     }
 }
@@ -315,7 +336,7 @@ impl Handler<Grant> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, grant: Grant, context: &mut Self::Context) {
-        self.table.grant(grant.client, grant.place, grant.rows);
+        self.table.grant(grant.client, grant.request, grant.rows);
         self.turn(context);
     }
 }
@@ -330,13 +351,16 @@ impl Handler<Leave> for Scheduler {
     }
 }
 
-impl Handler<Drain> for Scheduler {
+impl Handler<Shutdown> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, drain: Drain, context: &mut Self::Context) {
-        match drain {
-            Drain::Begin => self.table.drain(),
-            Drain::Finish => self.table.cancel_all(),
+    fn handle(&mut self, shutdown: Shutdown, context: &mut Self::Context) {
+        match shutdown {
+            Shutdown::Drain => self.table.drain(),
+            Shutdown::Cancel => {
+                let text = "the daemon shut down before it was done";
+                self.table.refuse_all(&Failure::new(Code::Cancelled, text));
+            }
         }
         self.turn(context);
     }

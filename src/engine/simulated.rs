@@ -2,7 +2,7 @@
 //!
 //! What they run is real; only the clock is not. The same seed gives the same slices at the same moments.
 
-use super::order::Policy;
+use super::message::Policy;
 use super::scheduler::Scheduler;
 use super::worker::{Clock, Run};
 use crate::metrics::Metrics;
@@ -11,10 +11,10 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where workers die, one run of so many ends so.
+/// Where workers die, one run of this many ends so.
 const RUNS_A_DEATH: u32 = 100;
 
-/// A scheduler whose workers play on the asker's own thread, and may die there.
+/// A scheduler whose workers run on the caller's own thread, and may die there.
 pub(crate) fn scheduler(policy: Policy, workers: usize, metrics: Arc<Metrics>, seed: u64, may_die: bool) -> Scheduler {
     let seeds = RefCell::new(fastrand::Rng::with_seed(seed));
     let hire = move |_| {

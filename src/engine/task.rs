@@ -1,8 +1,8 @@
 //! What travels between the table and the workers: a task, and what became of it. Plain data.
 
 use super::batch::Batch;
-use super::errand::{Blocking, Token};
-use super::order::JobId;
+use super::external::{Blocking, Token};
+use super::message::WorkId;
 use crate::job::{AnyPartial, AnyPlan, AnySlice, Job};
 use crate::proto::{Failure, Reply, Value};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Something to run.
 pub(super) struct Task {
-    pub(super) job: JobId,
+    pub(super) work: WorkId,
     pub(super) cancel: Arc<AtomicBool>,
     pub(super) load: Load,
 }
@@ -30,7 +30,7 @@ pub(super) enum Load {
 
 /// What became of a task.
 pub(super) struct Done {
-    pub(super) job: JobId,
+    pub(super) work: WorkId,
     pub(super) outcome: Outcome,
     pub(super) cpu: Duration,
 }

@@ -1,11 +1,11 @@
 //! A worker: a sync actor on a thread of its own that runs what it is handed, and survives its panics.
 //!
-//! Knows no queue and no client. What it is handed travels in a [`Handover`]; one that is dropped without an answer tells the
+//! Knows no queue and no client. What it is handed travels in a [`Handover`]; one that is dropped without an answer says to the
 //! pool that the thread itself died.
 
 use super::batch::{Batch, Begun};
 use super::caught::{Panicked, caught};
-use super::order::JobId;
+use super::message::WorkId;
 use super::table::LaneId;
 use super::task::{Done, Load, Outcome, Task};
 use crate::job::Budget;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// How long the first slice of a job may take: most questions are answered within it, and those behind it do not notice.
+/// How long the first slice of a job may take: most questions are answered within it, and those after it do not notice.
 const EXPRESS_SLICE: Duration = Duration::from_millis(1);
 /// How long jobs of one pack are begun. A pack saves hand-overs; it must not make its last job wait.
 const EXPRESS_PACK: Duration = Duration::from_micros(500);
@@ -29,7 +29,7 @@ pub(super) enum Lane {
     /// All further slices, at the lowest priority that still shares (nice 19; idle scheduling would starve).
     Bulk,
     /// Blocking code of a lane of its own, at the priority of bulk workers.
-    Own(LaneId),
+    External(LaneId),
 }
 
 /// Names a worker: its lane, its place in the lane, and which thread in that place it is.
@@ -54,8 +54,8 @@ pub(super) struct Handover {
     worker: WorkerId,
     tasks: std::vec::IntoIter<Task>,
     done: Vec<Done>,
-    running: Option<JobId>,
-    batch: Option<(JobId, Batch)>,
+    running: Option<WorkId>,
+    batch: Option<(WorkId, Batch)>,
     back: Option<Arc<Recipient<Finished>>>,
 }
 
@@ -71,8 +71,8 @@ impl Handover {
         }
     }
 
-    fn note(&mut self, job: JobId, outcome: Outcome, cpu: Duration) {
-        self.done.push(Done { job, outcome, cpu });
+    fn note(&mut self, work: WorkId, outcome: Outcome, cpu: Duration) {
+        self.done.push(Done { work, outcome, cpu });
     }
 
     /// Runs tasks until none is left or the pack has taken its time. False if one panicked: what is left is not begun then.
@@ -80,14 +80,14 @@ impl Handover {
         let mut time = Time::new(clock);
         let mut panicked = false;
         while !panicked && (self.done.is_empty() || time.is_left()) {
-            let Some(Task { job, cancel, load }) = self.tasks.next() else {
+            let Some(Task { work, cancel, load }) = self.tasks.next() else {
                 break;
             };
             // A batch knows itself which of its questions is running.
-            self.running = (!matches!(load, Load::Batch(_))).then_some(job);
+            self.running = (!matches!(load, Load::Batch(_))).then_some(work);
             let outcome = match load {
                 Load::Batch(batch) => {
-                    let (_, batch) = self.batch.insert((job, batch));
+                    let (_, batch) = self.batch.insert((work, batch));
                     answer(batch, &cancel, &mut time);
                     panicked = batch.running.is_some();
                     let cpu = batch.unfinished.iter().map(|unfinished| unfinished.cpu).sum();
@@ -100,19 +100,19 @@ impl Handover {
                     Ok(Begun::Unfinished(plan)) => Outcome::Unfinished(plan, job),
                 }),
                 Load::Slice(slice) => time.slice(BULK_SLICE, &cancel, |budget| Outcome::Partial(slice(budget))),
-                Load::Blocking(work, token) => time.slice(BULK_SLICE, &cancel, |_| Outcome::Replied(work(&token))),
+                Load::Blocking(code, token) => time.slice(BULK_SLICE, &cancel, |_| Outcome::Replied(code(&token))),
             };
             self.running = None;
             panicked = outcome.is_err();
-            self.note(job, outcome.unwrap_or(Outcome::Panicked), time.cpu());
+            self.note(work, outcome.unwrap_or(Outcome::Panicked), time.cpu());
             time.look();
         }
         !panicked
     }
 
     fn note_batch(&mut self, cpu: Duration) {
-        if let Some((job, batch)) = self.batch.take() {
-            self.note(job, Outcome::Batch(batch), cpu);
+        if let Some((work, batch)) = self.batch.take() {
+            self.note(work, Outcome::Batch(batch), cpu);
         }
     }
 
@@ -121,18 +121,18 @@ impl Handover {
         let Some(back) = self.back.take() else {
             return;
         };
-        if let Some(job) = self.running.take() {
-            self.note(job, Outcome::Panicked, Duration::ZERO);
+        if let Some(work) = self.running.take() {
+            self.note(work, Outcome::Panicked, Duration::ZERO);
         }
         self.note_batch(Duration::ZERO);
-        for Task { job, load, .. } in self.tasks.by_ref() {
+        for Task { work, load, .. } in self.tasks.by_ref() {
             let outcome = match load {
                 Load::Begin(fresh) => Outcome::Untouched(fresh),
                 Load::Batch(batch) => Outcome::Batch(batch),
                 Load::Slice(_) | Load::Blocking(..) => Outcome::Panicked,
             };
             self.done.push(Done {
-                job,
+                work,
                 outcome,
                 cpu: Duration::ZERO,
             });

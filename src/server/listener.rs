@@ -23,7 +23,7 @@ const MAX_ACCEPTS: usize = 64;
 const MAX_LAST_ACCEPTS: usize = 4096;
 
 /// 0 is the program around the daemon, which asks without a connection.
-const FIRST_CONNECTION: ClientId = 1;
+const FIRST_CONNECTION: ClientId = ClientId(1);
 
 /// Accepts connections on one or several sockets.
 pub struct Listener {
@@ -105,7 +105,7 @@ impl Listener {
         metrics.connections.fetch_add(1, Relaxed);
         metrics.connections_total.fetch_add(1, Relaxed);
         let client = self.next;
-        self.next += 1;
+        self.next = ClientId(client.0 + 1);
         let listener = context.address().recipient();
         let accepted = Accepted::new(socket, peer, self.shared.clone(), Seat { client, listener });
         // Sessions of others may panic when they are made; their connection pays, and says `Closed` as it is dropped.
@@ -119,7 +119,7 @@ impl Listener {
         match opened {
             Ok(session) => {
                 // `jobs` shows the same number as the owner.
-                tracing::debug!(session = client, %peer, "connected");
+                tracing::debug!(session = %client, %peer, "connected");
                 self.sessions.insert(client, session);
             }
             Err(error) => {
@@ -130,7 +130,7 @@ impl Listener {
     }
 
     fn thread_of(&self, client: ClientId) -> Option<&ArbiterHandle> {
-        let turn = usize::try_from(client)
+        let turn = usize::try_from(client.0)
             .unwrap_or_default()
             .checked_rem(self.arbiters.len())?;
         self.arbiters.get(turn)
@@ -189,7 +189,7 @@ impl Handler<Closed> for Listener {
 
     fn handle(&mut self, Closed(id): Closed, _: &mut Self::Context) {
         if self.sessions.remove(&id).is_some() {
-            tracing::debug!(session = id, "closed");
+            tracing::debug!(session = %id, "closed");
             self.shared.facts.metrics.connections.fetch_sub(1, Relaxed);
         }
         self.tell_if_drained();

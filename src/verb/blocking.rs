@@ -1,7 +1,7 @@
 //! The door for blocking code: a verb over code that you have already. Knows how a call is made, not which thread runs it.
 
 use super::{Call, Step};
-use crate::engine::{Errand, OwnLane, Token};
+use crate::engine::{ExternalLane, ExternalTask, Token};
 use crate::proto::{Failure, Value};
 use std::sync::Arc;
 
@@ -35,19 +35,19 @@ const MAX_WAITING: usize = 1_024;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Blocking {
-    lane: Arc<OwnLane>,
+    lane: Arc<ExternalLane>,
 }
 
 impl Blocking {
     /// A lane of so many threads. Its name is shown in `info`.
     pub fn new(name: &'static str, threads: usize) -> Self {
         Self {
-            lane: Arc::new(OwnLane::of_threads(name, threads, MAX_WAITING)),
+            lane: Arc::new(ExternalLane::of_threads(name, threads, MAX_WAITING)),
         }
     }
 
     /// Runs code on a thread of this lane. A panic costs this request and nothing else.
     pub fn run(&self, call: &Call<'_>, code: impl FnOnce(&Token) -> Result<Value, Failure> + Send + 'static) -> Step {
-        Step::Errand(Errand::blocking(self.lane.clone(), call.title(), code))
+        Step::External(ExternalTask::blocking(self.lane.clone(), call.title(), code))
     }
 }

@@ -243,8 +243,5 @@ impl Style {
 
 /// What a peer typed, short enough to be quoted.
 pub(super) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text.to_owned(),
-    }
+    crate::engine::shortened(text, 40)
 }

@@ -2,7 +2,7 @@
 //! embeds the daemon. Knows the verbs, and no socket.
 
 use super::{Facts, Registry, Step, Terms};
-use crate::engine::{Answer as ReplyFuture, Ask, Asker, Events};
+use crate::engine::{Answer as ReplyFuture, Ask, Events, LocalClient};
 use crate::job::{Job, Query};
 use crate::proto::{Code, Failure, Line, Reply, Request, Value};
 use std::fmt;
@@ -33,21 +33,21 @@ use std::time::Duration;
 /// [`Running::engine`]: crate::daemon::Running::engine
 #[derive(Clone)]
 pub struct Engine {
-    asker: Asker,
+    client: LocalClient,
     verbs: Arc<(Registry, Facts)>,
 }
 
 impl Engine {
-    /// Whoever asks here, with the verbs there are.
-    pub(crate) fn new(asker: Asker, registry: Registry, facts: Facts) -> Self {
+    /// The engine for this client, with the verbs there are.
+    pub(crate) fn new(client: LocalClient, registry: Registry, facts: Facts) -> Self {
         let verbs = Arc::new((registry, facts));
-        Self { asker, verbs }
+        Self { client, verbs }
     }
 
     /// The same engine for another client.
     pub(crate) fn for_client(&self, client: crate::engine::ClientId) -> Self {
         Self {
-            asker: self.asker.another(client),
+            client: self.client.another(client),
             verbs: self.verbs.clone(),
         }
     }
@@ -69,8 +69,8 @@ impl Engine {
     }
 
     fn question(&self, step: Result<(Step, Terms), Failure>) -> Question {
-        let asker = self.asker.clone();
-        Question { asker, step }
+        let client = self.client.clone();
+        Question { client, step }
     }
 }
 
@@ -83,7 +83,7 @@ impl fmt::Debug for Engine {
 /// A question that has not been asked yet: awaiting it asks. Dropped while it is awaited, it is cancelled.
 #[must_use = "nothing is asked until the question is awaited"]
 pub struct Question {
-    asker: Asker,
+    client: LocalClient,
     step: Result<(Step, Terms), Failure>,
 }
 
@@ -110,7 +110,7 @@ impl Question {
     pub fn events(self) -> Events {
         match Asked::from(self.step) {
             Asked::Known(rows, reply) => Events::known(rows, reply),
-            Asked::Asked(ask, terms) => self.asker.events(ask, terms.deadline, terms.progress),
+            Asked::Asked(ask, terms) => self.client.events(ask, terms.deadline, terms.progress),
         }
     }
 
@@ -133,7 +133,7 @@ impl IntoFuture for Question {
     fn into_future(self) -> ReplyFuture {
         match Asked::from(self.step) {
             Asked::Known(_, reply) => ReplyFuture::known(reply),
-            Asked::Asked(ask, terms) => self.asker.ask(ask, terms.deadline),
+            Asked::Asked(ask, terms) => self.client.ask(ask, terms.deadline),
         }
     }
 }
@@ -146,7 +146,7 @@ impl From<Result<(Step, Terms), Failure>> for Asked {
             Ok((Step::Answer(value) | Step::Constant(value), _)) => known(Ok(value)),
             Ok((Step::Rows(rows), _)) => Self::Known(rows, Ok(Value::Nothing)),
             Ok((Step::Job(job), terms)) => Self::Asked(Ask::Answer(job.into()), terms),
-            Ok((Step::Errand(errand), terms)) => Self::Asked(Ask::Answer(errand.into()), terms),
+            Ok((Step::External(task), terms)) => Self::Asked(Ask::Answer(task.into()), terms),
             Ok((Step::Ask(ask), terms)) => Self::Asked(ask, terms),
             Ok((Step::Cancel(_) | Step::Quit, _)) => {
                 let text = "only a connection has tags and can quit; drop the question to cancel it";

@@ -1,7 +1,7 @@
 //! The door for actors: a verb whose calls an actix actor answers. Knows how a call is made, not who keeps the actor alive.
 
 use super::{Call, Step};
-use crate::engine::{Asked, Errand, OwnLane};
+use crate::engine::{Asked, ExternalLane, ExternalTask};
 use actix::{Actor, Context, Handler};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ const MAX_WAITING: usize = 1_024;
 /// }));
 /// ```
 pub struct Host<A> {
-    lane: Arc<OwnLane>,
+    lane: Arc<ExternalLane>,
     actor: PhantomData<fn() -> A>,
 }
 
@@ -59,7 +59,7 @@ where
     /// The same for an actor that may hold `at_once` calls at once.
     pub fn with_limit(name: &'static str, at_once: usize, factory: impl Fn() -> A + Send + Sync + 'static) -> Self {
         Self {
-            lane: Arc::new(OwnLane::of_actor(name, at_once, MAX_WAITING, factory)),
+            lane: Arc::new(ExternalLane::of_actor(name, at_once, MAX_WAITING, factory)),
             actor: PhantomData,
         }
     }
@@ -70,7 +70,7 @@ where
         A: Handler<Asked<M>>,
         M: Send + 'static,
     {
-        Step::Errand(Errand::ask::<A, M>(self.lane.clone(), call.title(), false, question))
+        self.call(call, false, question)
     }
 
     /// Asks the actor something to which it may send rows before the answer. A connection may have two of these under way at
@@ -80,7 +80,20 @@ where
         A: Handler<Asked<M>>,
         M: Send + 'static,
     {
-        Step::Errand(Errand::ask::<A, M>(self.lane.clone(), call.title(), true, question))
+        self.call(call, true, question)
+    }
+
+    fn call<M>(&self, call: &Call<'_>, streams: bool, question: M) -> Step
+    where
+        A: Handler<Asked<M>>,
+        M: Send + 'static,
+    {
+        Step::External(ExternalTask::ask::<A, M>(
+            self.lane.clone(),
+            call.title(),
+            streams,
+            question,
+        ))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::call::shortened;
 use super::{Call, Registry, Step, Verb};
-use crate::engine::{Ask, TicketId};
+use crate::engine::{Ask, JobId};
 use crate::proto::{Failure, Tag, Value};
 
 /// The verb that stops another request.
@@ -17,11 +17,12 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 /// The ID of a submitted job, written `7` or `job=7`.
-fn read_id(call: &Call<'_>, wanted: &str) -> Result<TicketId, Failure> {
+fn read_id(call: &Call<'_>, wanted: &str) -> Result<JobId, Failure> {
     call.only(1, &["job"])?;
     let text = call.arg(0).or_else(|| call.option("job"));
     let text = text.ok_or_else(|| call.bad_arg(format_args!("{wanted} is missing")))?;
     text.parse()
+        .map(JobId)
         .map_err(|_| call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text))))
 }
 
@@ -53,11 +54,13 @@ impl Verb for Submit {
         let title = call.words();
         match call.inner()? {
             Step::Job(job) if job.streams => Err(call.bad_arg("rows are not kept; ask for them directly")),
-            Step::Job(job) => Ok(Step::Ask(Ask::Keep(job.into()))),
-            Step::Errand(errand) if errand.streams => Err(call.bad_arg("rows are not kept; ask for them directly")),
-            Step::Errand(errand) => Ok(Step::Ask(Ask::Keep(errand.into()))),
-            Step::Constant(value) => Ok(Step::Ask(Ask::KeepKnown { title, value })),
-            Step::Answer(value) if !matches!(value, Value::Facts(_)) => Ok(Step::Ask(Ask::KeepKnown { title, value })),
+            Step::Job(job) => Ok(Step::Ask(Ask::Submit(job.into()))),
+            Step::External(task) if task.streams => Err(call.bad_arg("rows are not kept; ask for them directly")),
+            Step::External(task) => Ok(Step::Ask(Ask::Submit(task.into()))),
+            Step::Constant(value) => Ok(Step::Ask(Ask::SubmitKnown { title, value })),
+            Step::Answer(value) if !matches!(value, Value::Facts(_)) => {
+                Ok(Step::Ask(Ask::SubmitKnown { title, value }))
+            }
             _ => Err(call.bad_arg(format_args!("'{}' is no work", shortened(&title)))),
         }
     }

@@ -23,7 +23,7 @@ pub use engine::{Engine, Question};
 pub use host::Host;
 pub use registry::Registry;
 
-use crate::engine::{Ask, Errand};
+use crate::engine::{Ask, ExternalTask};
 use crate::job::Job;
 use crate::proto::{Failure, Tag, Value};
 
@@ -64,7 +64,7 @@ pub enum Step {
     Job(Job),
     /// Work for a lane of its own: made by [`Host`] and [`Blocking`].
     #[doc(hidden)]
-    Errand(Errand),
+    External(ExternalTask),
     /// Something else that the engine does, about submitted jobs.
     #[doc(hidden)]
     Ask(Ask),

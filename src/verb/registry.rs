@@ -2,7 +2,7 @@
 
 use super::call::shortened;
 use super::{Call, Facts, Step, Terms, Verb, arithmetic, jobs, service};
-use crate::engine::{Panicked, caught};
+use crate::engine::{self, Panicked, caught};
 use crate::proto::{Code, Failure, Request};
 use std::fmt;
 use std::sync::Arc;
@@ -91,8 +91,7 @@ fn fault(call: &Call<'_>) -> Failure {
     let title = call.title();
     let title = shortened(&title);
     tracing::error!(title, "a verb panicked; its request gets an error");
-    let text = format!("'{title}' failed by a fault in the daemon; other requests are not touched");
-    Failure::new(Code::Internal, text)
+    engine::fault(&title)
 }
 
 /// Which letters a name has, a bit each, more or less. A typing error changes two of them at the most.

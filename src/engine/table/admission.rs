@@ -1,95 +1,103 @@
-//! Who is taken in: an equal long job is joined, and whoever asks for one more than there is room for is told so at once.
+//! Who is taken in: a client that asks for one more than there is room for is refused at once. Knows the limits, and is given the
+//! numbers that they are compared with.
 
-use super::lanes::Turn;
-use super::waiters::{Holder, Waiter};
-use super::{Entry, Stage, Table};
-use crate::engine::errand::Work;
-use crate::engine::fairness::ClientId;
-use crate::engine::order::JobId;
+use crate::engine::message::Policy;
 use crate::proto::{Code, Failure};
-use std::sync::Arc;
-use std::time::Duration;
 
 /// Bytes that the titles of all jobs may have. A question takes about three times its title, and one about a number of 10000
 /// digits has a title as long: by their number alone, jobs would not be bounded.
 const MAX_TITLE_BYTES: usize = 8 << 20;
 
-impl Table {
-    /// Lets a holder wait for a job: an equal long one that is there, or this one from now on.
-    pub(super) fn hold(&mut self, waiter: Waiter, work: Work) -> Result<JobId, Failure> {
-        let client = waiter.client;
-        let title = work.title().into_owned();
-        let twin = match &work {
-            Work::Plan(job) if !job.streams => self.long.get(&title).copied(),
-            _ => None,
-        };
-        let new = twin.is_none().then_some(title.len());
-        self.admit(client, new, Beside::default())?;
-        if let Work::Errand(errand) = &work {
-            self.admit_errand(errand)?;
-        }
-        let is_held = work.streams() && waiter.rows == 0 && matches!(waiter.holder, Holder::Client(..));
-        let id = twin.unwrap_or(self.next_id);
-        if twin.is_none() {
-            self.next_id += 1;
-            let entry = Entry {
-                title,
-                streams: work.streams(),
-                is_kept: work.is_kept(),
-                client,
-                waiters: Vec::with_capacity(1),
-                cancel: Arc::default(),
-                stage: match is_held {
-                    true => Stage::Held(work),
-                    false => self.enqueue(id, client, work),
-                },
-                begun: self.now,
-                cpu: Duration::ZERO,
-                memory: 0,
-            };
-            self.titles += entry.title.len();
-            self.jobs.insert(id, entry);
-        }
-        self.add_waiter(id, waiter);
-        Ok(id)
-    }
+/// The limits, and whether anything is taken in at all.
+pub(super) struct Admission {
+    max_jobs: usize,
+    max_jobs_per_client: usize,
+    is_draining: bool,
+    /// Why nothing can be worked on for now.
+    outage: Option<Failure>,
+}
 
-    /// Puts work into the queue where it begins.
-    pub(super) fn enqueue(&mut self, id: JobId, client: ClientId, work: Work) -> Stage {
-        match work {
-            Work::Plan(job) => {
-                self.express.push(client, Turn::of_job(id), 0);
-                Stage::Queued(job)
-            }
-            Work::Errand(errand) => self.enqueue_errand(id, client, errand),
+/// What is there already.
+#[derive(Clone, Copy)]
+pub(super) struct Standing {
+    /// Answers that the client waits for.
+    pub(super) held: usize,
+    /// Clients that wait for answers.
+    pub(super) clients: usize,
+    /// Jobs and plain questions of all clients.
+    pub(super) jobs: usize,
+    /// Bytes of their titles.
+    pub(super) title_bytes: usize,
+}
+
+impl Standing {
+    /// The same with this many more plain questions of the client.
+    pub(super) const fn with(mut self, questions: usize, title_bytes: usize) -> Self {
+        self.held += questions;
+        self.jobs += questions;
+        self.title_bytes += title_bytes;
+        self
+    }
+}
+
+impl Admission {
+    pub(super) const fn new(policy: &Policy) -> Self {
+        Self {
+            max_jobs: policy.max_jobs,
+            max_jobs_per_client: policy.max_jobs_per_client,
+            is_draining: false,
+            outage: None,
         }
     }
 
-    /// Whether one more may wait, and there is room for one more job with a title of so many bytes, if it needs one of its own. What
-    /// is taken in beside it is not counted in the table yet.
-    pub(super) fn admit(&self, client: ClientId, new: Option<usize>, beside: Beside) -> Result<(), Failure> {
+    /// From now on nothing new is taken in.
+    pub(super) const fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    pub(super) const fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// For now nothing is taken in, and this is said; `None`: it is again.
+    pub(super) fn set_outage(&mut self, outage: Option<Failure>) {
+        self.outage = outage;
+    }
+
+    /// Whether one more may wait, and there is room for one more job with a title of `new` bytes, if it needs one of its own.
+    ///
+    /// # Errors
+    /// `draining`, or `busy` with the limit that is reached.
+    pub(super) fn check(&self, standing: Standing, new: Option<usize>) -> Result<(), Failure> {
         if self.is_draining {
             let text = "the daemon is shutting down; ask again when it is back";
             return Err(Failure::new(Code::Draining, text));
         }
-        let held = self.held.get(&client).copied().unwrap_or_default() + beside.questions;
-        if held >= self.policy.max_jobs_per_client {
+        if let Some(outage) = &self.outage {
+            return Err(outage.clone());
+        }
+        let Standing {
+            held,
+            clients,
+            jobs,
+            title_bytes,
+        } = standing;
+        if held >= self.max_jobs_per_client {
             let text = format!("{held} jobs of yours are waiting already; retry-ms=1000");
             return Err(Failure::new(Code::Busy, text));
         }
         let Some(title) = new else {
             return Ok(());
         };
-        let jobs = self.len() + beside.questions;
-        if jobs >= self.policy.max_jobs {
-            // Those who filled the table must not lock out the others: who holds less than an equal share is still taken in.
-            let share = self.policy.max_jobs / (self.held.len() + 1);
-            if held >= share || jobs >= 2 * self.policy.max_jobs {
+        if jobs >= self.max_jobs {
+            // Those who filled the table must not lock out the others: a client that holds less than an equal share is still taken in.
+            let share = self.max_jobs / (clients + 1);
+            if held >= share || jobs >= 2 * self.max_jobs {
                 let text = format!("{jobs} jobs are waiting already; retry-ms=1000");
                 return Err(Failure::new(Code::Busy, text));
             }
         }
-        if self.titles + beside.titles + title > MAX_TITLE_BYTES {
+        if title_bytes + title > MAX_TITLE_BYTES {
             let text = "too many questions about huge numbers are waiting; retry-ms=1000";
             return Err(Failure::new(Code::Busy, text));
         }
@@ -97,10 +105,50 @@ impl Table {
     }
 }
 
-/// What is taken in together.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Beside {
-    pub(super) questions: usize,
-    /// Bytes of their titles.
-    pub(super) titles: usize,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Standing = Standing {
+        held: 0,
+        clients: 1,
+        jobs: 0,
+        title_bytes: 0,
+    };
+
+    fn code(admission: &Admission, standing: Standing, new: Option<usize>) -> Option<Code> {
+        admission.check(standing, new).err().map(|failure| failure.code)
+    }
+
+    #[test]
+    fn each_limit_refuses_and_a_client_with_little_is_taken_in_by_a_full_table() {
+        let policy = Policy {
+            max_jobs: 10,
+            max_jobs_per_client: 5,
+            ..Policy::default()
+        };
+        let mut admission = Admission::new(&policy);
+        assert_eq!(code(&admission, NONE.with(4, 0), Some(1)), None);
+        assert_eq!(code(&admission, NONE.with(5, 0), Some(1)), Some(Code::Busy));
+        let full = Standing { jobs: 10, ..NONE };
+        assert_eq!(code(&admission, full, Some(1)), None);
+        assert_eq!(
+            code(&admission, Standing { held: 5, ..full }, Some(1)),
+            Some(Code::Busy)
+        );
+        assert_eq!(
+            code(&admission, Standing { jobs: 20, ..NONE }, Some(1)),
+            Some(Code::Busy)
+        );
+        assert_eq!(
+            code(&admission, Standing { jobs: 20, ..NONE }, None),
+            None,
+            "it joins a duplicate"
+        );
+        assert_eq!(code(&admission, NONE, Some(MAX_TITLE_BYTES + 1)), Some(Code::Busy));
+        admission.set_outage(Some(Failure::new(Code::Busy, "no threads")));
+        assert_eq!(code(&admission, NONE, Some(1)), Some(Code::Busy));
+        admission.drain();
+        assert_eq!(code(&admission, NONE, Some(1)), Some(Code::Draining));
+    }
 }

@@ -1,284 +1,342 @@
-//! The table of jobs: what happens to each, and who waits for it. Plain data: time is an argument, news is a list.
+//! The table of jobs: what happens to each, and who waits for it. Plain data: time is an argument, events are a list.
 //!
-//! A job is `Queued` for its express slice, `Express` while that runs, and then, if it is not answered, `Bulk`: its plan is here
-//! and cuts slices for as many workers as are free. If there is no memory for it, it is `Parked` until there is, and then begun
-//! anew. Work that is no plan is an `Errand`, in a lane of its own. A `List` of jobs is in the table as they are, so that it is bounded and
-//! can be cancelled as they can. A job ends when it is answered, or when nobody waits for it any more: neither a client nor the ticket of a submitted job.
+//! A job is in the `express` lane until its first slice is over, and then, if it is not answered, in `bulk`: its plan cuts slices for as
+//! many workers as are free, or it is parked until there is memory for it, and begun anew. Plain questions pass the express lane as
+//! batches, and become jobs only if that is not enough. Work that is no plan is `external`, in a lane of its own. `jobs` is the map of them
+//! all, `waiters` knows who waits for each, `submitted` remembers what was submitted, `admission` refuses what is too much. Each of these
+//! alone changes what it owns; here is what happens between them. A job ends when it is answered, or when nobody waits for it any more.
 //! Knows no actor, no thread and no socket.
 
 mod admission;
-mod batches;
-mod errands;
-mod lanes;
+mod bulk;
+mod express;
+mod external;
+mod flow;
+mod jobs;
 mod outbox;
 mod submitted;
 #[cfg(test)]
 mod tests;
+mod view;
 mod waiters;
 
-pub(super) use errands::{HandedOut, LaneId};
+pub(super) use external::{HandedOut, LaneId};
+pub(super) use outbox::Events;
 
-use super::errand::Work;
-use super::fairness::{ClientId, Fair};
-use super::order::{Ask, Event, JobId, Order, Place, Policy};
-use super::tickets::Tickets;
+use super::batch::Plain;
+use super::external::{ExternalLane, Saying};
+use super::message::{Ask, ClientId, Event, JobId, Order, Policy, RequestId, Work, WorkId};
+use super::task::{Done, Task};
 use crate::job::Job;
-use crate::proto::{Code, Failure, Reply, Value};
-use batches::Batches;
-use errands::{ErrandState, LaneState, Slot};
-use lanes::{Bulk, Turn};
-use outbox::Outbox;
-use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use crate::metrics::LaneMetrics;
+use crate::proto::{Code, Failure, Value};
+use admission::{Admission, Standing};
+use flow::Flow;
+use jobs::{Entry, Stage};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
-use submitted::{Listed, WATCH_INTERVAL, job_id};
-use waiters::{Holder, Waiter};
+use std::time::Instant;
+use submitted::{Found, job_id};
+use waiters::{Due, Holder, Waiter};
 
-/// All jobs that are not answered.
-pub(in crate::engine) struct Table {
-    policy: Policy,
-    /// Threads that may run slices of one plan at once.
-    workers: usize,
-    next_id: JobId,
-    jobs: FxHashMap<JobId, Entry>,
-    /// Long jobs by title, so that an equal question joins them.
-    long: HashMap<String, JobId>,
-    waiting: BTreeMap<Holder, JobId>,
-    /// How many jobs a client waits for or has submitted.
-    held: FxHashMap<ClientId, usize>,
-    /// Clients that have left while jobs which they submitted go on.
-    gone: HashSet<ClientId>,
-    tickets: Tickets,
-    alarms: BTreeSet<(Instant, Holder)>,
-    express: Fair<Turn>,
-    batches: Batches,
-    bulk: Fair<JobId>,
-    /// Long jobs for which there is no memory yet; clients take turns.
-    parked: Fair<JobId>,
-    /// Lanes of errands, in the order in which they were met.
-    lanes: Vec<LaneState>,
-    /// Slots of these that are taken.
-    slots: HashMap<JobId, Slot>,
-    /// Bytes that long jobs may hold, and each of them.
-    memory: u64,
-    holding: BTreeMap<JobId, u64>,
-    /// Bytes of the titles of all jobs.
-    titles: usize,
-    is_draining: bool,
-    now: Instant,
-    outbox: Outbox,
-    /// Answers that may be kept.
-    found: Vec<(String, Value)>,
-}
-
-struct Entry {
-    title: String,
-    streams: bool,
-    is_kept: bool,
-    /// Whose share of the CPU it uses.
-    client: ClientId,
-    waiters: Vec<Waiter>,
-    cancel: Arc<AtomicBool>,
-    stage: Stage,
-    begun: Instant,
-    cpu: Duration,
-    /// Bytes set aside for its plan.
-    memory: u64,
-}
-
-enum Stage {
-    /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory.
-    Held(Work),
-    Queued(Job),
-    Express,
-    Parked(Job),
-    Bulk(Bulk),
-    Errand(ErrandState),
-    /// No work, but the rows of a list that are not told yet; they are chosen when the first may be told.
-    List(Option<VecDeque<Listed>>),
+/// All jobs that are not answered, and what is remembered of those that are.
+pub(super) struct Table {
+    admission: Admission,
+    flow: Flow,
 }
 
 impl Table {
-    pub(in crate::engine) fn new(policy: Policy, workers: usize, now: Instant) -> Self {
+    /// An empty table, whose plans run on `workers` threads at once.
+    pub(super) fn new(policy: Policy, workers: usize, now: Instant) -> Self {
         Self {
-            policy,
-            workers,
-            next_id: 1,
-            jobs: FxHashMap::default(),
-            long: HashMap::new(),
-            waiting: BTreeMap::new(),
-            held: FxHashMap::default(),
-            gone: HashSet::new(),
-            tickets: Tickets::new(policy.max_finished, policy.max_finished_age),
-            alarms: BTreeSet::new(),
-            express: Fair::default(),
-            batches: Batches::default(),
-            bulk: Fair::default(),
-            parked: Fair::default(),
-            lanes: Vec::new(),
-            slots: HashMap::new(),
-            memory: 0,
-            holding: BTreeMap::new(),
-            titles: 0,
-            is_draining: false,
-            now,
-            outbox: Outbox::default(),
-            found: Vec::new(),
+            admission: Admission::new(&policy),
+            flow: Flow::new(policy, workers, now),
         }
     }
 
     /// Takes in an order of a client.
-    pub(in crate::engine) fn submit(&mut self, client: ClientId, order: Order, now: Instant) {
-        self.now = now;
-        let place = order.place;
-        if let Err(failure) = self.take_in(client, order) {
-            self.tell(Holder::Client(client, place), Event::Final(Err(failure)));
+    pub(super) fn take_in(&mut self, client: ClientId, order: Order, now: Instant) {
+        self.flow.now = now;
+        let request = order.request;
+        match self.ask(client, order) {
+            Ok(None) => {}
+            Ok(Some(value)) => self.flow.outbox.reply(client, request, Ok(value)),
+            Err(failure) => self.flow.outbox.reply(client, request, Err(failure)),
         }
     }
 
-    fn take_in(&mut self, client: ClientId, order: Order) -> Result<(), Failure> {
-        let holder = Holder::Client(client, order.place);
-        let waiter = Waiter {
-            holder,
-            client,
-            watched: None,
-            deadline: order.deadline,
-            progress: order.progress,
-            due: order.progress.and_then(|every| self.now.checked_add(every)),
-            told: -1.0,
-            rows: order.rows,
-        };
+    /// What is known at once, if it is; or else the client waits from now on.
+    fn ask(&mut self, client: ClientId, order: Order) -> Result<Option<Value>, Failure> {
+        let waiter = Waiter::of(client, &order, self.flow.now);
         match order.ask {
-            Ask::Answer(work) => self.hold(waiter, work).map(drop),
-            Ask::Keep(work) => self.keep(waiter, work),
-            Ask::KeepKnown { title, value } => {
-                let ticket = self.tickets.open(&title, client, 0);
-                self.tickets.finish(ticket, Ok(value), Duration::ZERO, self.now);
-                self.tell(holder, Event::Final(Ok(job_id(ticket))));
-                Ok(())
+            Ask::Answer(work) => drop(self.wait_for(waiter, work)?),
+            Ask::Submit(work) => {
+                let title = work.title().into_owned();
+                let id = self.wait_for(waiter.submitted(self.flow.submitted.next()), work)?;
+                return Ok(Some(job_id(self.flow.submitted.open(&title, client, id))));
             }
-            Ask::Watch(ticket) => {
-                let every = waiter.progress.unwrap_or(WATCH_INTERVAL);
-                let due = self.now.checked_add(every);
-                let progress = Some(every);
-                self.watch(
-                    Waiter {
-                        progress,
-                        due,
-                        ..waiter
-                    },
-                    ticket,
-                )
+            Ask::SubmitKnown { title, value } => {
+                let job = self.flow.submitted.open_known(&title, client, Ok(value), self.flow.now);
+                return Ok(Some(job_id(job)));
             }
-            Ask::Result(ticket) => self.watch(waiter, ticket),
-            Ask::Cancel(ticket) => {
-                self.cancel_ticket(ticket)?;
-                self.tell(holder, Event::Final(Ok(Value::Nothing)));
-                Ok(())
+            Ask::Watch(job) => return self.watch(waiter.of_watch(job, self.flow.now), job),
+            Ask::Result(job) => return self.watch(waiter.of_result(job), job),
+            Ask::Cancel(job) => {
+                let Found::Running(work) = self.flow.submitted.find(job, self.flow.now)? else {
+                    return Err(Failure::new(Code::NoJob, format!("job {job} has ended already")));
+                };
+                let failure = Failure::new(Code::Cancelled, format!("job {job} was cancelled"));
+                self.flow.end_submitted(job, work, &failure);
+                return Ok(Some(Value::Nothing));
             }
-            Ask::List => self.open_list(waiter),
+            Ask::List => {
+                self.admission.check(self.standing(client), Some(0))?;
+                let id = self.flow.jobs.name();
+                let list = Entry::new(String::new(), client, Stage::List, self.flow.now).streaming(true);
+                self.flow.jobs.insert(id, list);
+                self.flow.waiters.add(id, waiter);
+                self.flow.send_list(id);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets one wait for work: for an equal long job that is there, or for a new one.
+    fn wait_for(&mut self, waiter: Waiter, work: Work) -> Result<WorkId, Failure> {
+        let client = waiter.client();
+        let title = work.title().into_owned();
+        let duplicate = match &work {
+            Work::Plan(job) if !job.streams => self.flow.jobs.duplicate_of(&title),
+            _ => None,
+        };
+        let new = duplicate.is_none().then_some(title.len());
+        self.admission.check(self.standing(client), new)?;
+        if let Work::External(task) = &work {
+            self.flow.external.admit(task)?;
+        }
+        let id = duplicate.unwrap_or_else(|| self.flow.jobs.name());
+        if duplicate.is_none() {
+            let entry = Entry::new(title, client, Stage::Express, self.flow.now);
+            let entry = entry.streaming(work.streams()).kept(work.is_kept());
+            self.flow.jobs.insert(id, entry);
+            if work.streams() && waiter.has_no_credit() {
+                self.flow.jobs.set_stage(id, Stage::Held(work));
+            } else {
+                self.flow.begin(id, client, work);
+            }
+        }
+        self.flow.waiters.add(id, waiter);
+        Ok(id)
+    }
+
+    /// Lets one wait for a submitted job.
+    fn watch(&mut self, waiter: Waiter, job: JobId) -> Result<Option<Value>, Failure> {
+        match self.flow.submitted.find(job, self.flow.now)? {
+            Found::Running(work) => self.flow.waiters.add(work, waiter),
+            Found::Done(reply) => return reply.clone().map(Some),
+        }
+        Ok(None)
+    }
+
+    /// Takes in plain questions of a client, in the order of their requests.
+    pub(super) fn take_in_plain(&mut self, client: ClientId, questions: Vec<Plain>, now: Instant) {
+        self.flow.now = now;
+        let questions = self.join_duplicates(client, questions);
+        let standing = self.standing(client);
+        let (mut titles, mut refused) = (0, Vec::new());
+        let mut admitted = VecDeque::with_capacity(questions.len());
+        for (request, job) in questions {
+            let title = job.title_bytes();
+            match self.admission.check(standing.with(admitted.len(), titles), Some(title)) {
+                Ok(()) => {
+                    titles += title;
+                    admitted.push_back((request, job));
+                }
+                Err(failure) => refused.push((request, Event::Final(Err(failure)))),
+            }
+        }
+        self.flow.outbox.push_all(client, refused);
+        if !admitted.is_empty() {
+            self.flow.waiters.hold(client, admitted.len());
+            let id = self.flow.jobs.name();
+            self.flow.express.push_batch(client, id, titles, now, admitted);
         }
     }
 
-    /// From now on nothing new is taken in.
-    pub(in crate::engine) fn drain(&mut self) {
-        self.is_draining = true;
+    /// Lets the questions that equal a long job wait for that, and gives back the others.
+    fn join_duplicates(&mut self, client: ClientId, questions: Vec<Plain>) -> Vec<Plain> {
+        if !self.flow.jobs.has_long() {
+            return questions;
+        }
+        let is_duplicate = |job: &Job| !job.is_brief() && self.flow.jobs.duplicate_of(&job.title()).is_some();
+        let (equal, questions): (Vec<Plain>, Vec<Plain>) =
+            questions.into_iter().partition(|(_, job)| is_duplicate(job));
+        for (request, job) in equal {
+            if let Err(failure) = self.wait_for(Waiter::plain(client, request), job.into()) {
+                self.flow.outbox.reply(client, request, Err(failure));
+            }
+        }
+        questions
     }
 
-    /// Answers that may be kept, since it was last asked.
-    pub(in crate::engine) fn take_found(&mut self) -> Vec<(String, Value)> {
-        std::mem::take(&mut self.found)
-    }
-
-    /// What is to be told, since it was last asked.
-    pub(in crate::engine) fn take_news(&mut self) -> Vec<(ClientId, Vec<(Place, Event)>)> {
-        self.outbox.take()
+    fn standing(&self, client: ClientId) -> Standing {
+        Standing {
+            held: self.flow.waiters.held(client),
+            clients: self.flow.waiters.clients(),
+            jobs: self.len(),
+            title_bytes: self.flow.jobs.title_bytes() + self.flow.express.title_bytes(),
+        }
     }
 
     /// How many jobs there are, and questions that may become some.
-    pub(in crate::engine) fn len(&self) -> usize {
-        self.jobs.len() + self.batches.questions()
+    pub(super) fn len(&self) -> usize {
+        self.flow.jobs.len() + self.flow.express.questions()
     }
 
-    fn tell(&mut self, holder: Holder, event: Event) {
-        if let Holder::Client(client, place) = holder {
-            self.outbox.push(client, place, event);
-        }
+    /// First slices for an express worker, several if more wait than there are `free` workers.
+    pub(super) fn next_express(&mut self, free: usize) -> Vec<Task> {
+        self.flow.express.next(free, &self.flow.jobs)
     }
 
-    /// Ends a job with one reply to all who wait.
-    fn end(&mut self, id: JobId, reply: Reply) {
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let cpu = entry.cpu;
-        if let Ok(value) = &reply
-            && entry.is_kept
-        {
-            self.found.push((entry.title.clone(), value.clone()));
-        }
-        let mut waiters = std::mem::take(&mut entry.waiters);
-        self.remove(id);
-        let last = waiters.pop();
-        for waiter in waiters {
-            self.let_go(&waiter);
-            self.answer(waiter.holder, reply.clone(), cpu);
-        }
-        if let Some(last) = last {
-            self.let_go(&last);
-            self.answer(last.holder, reply, cpu);
-        }
-    }
-
-    /// Gives one who waited the final reply of a job that took so much CPU time.
-    fn answer(&mut self, holder: Holder, reply: Reply, cpu: Duration) {
-        match holder {
-            Holder::Ticket(ticket) => self.tickets.finish(ticket, reply, cpu, self.now),
-            holder => self.tell(holder, Event::Final(reply)),
-        }
-    }
-
-    /// Ends a job whose plan or errand panicked, or stopped before it had its answer.
-    fn end_by_fault(&mut self, id: JobId) {
-        let title = self.jobs.get(&id).map(|entry| entry.title.clone()).unwrap_or_default();
-        self.end(id, Err(Self::fault(&title)));
-    }
-
-    /// What is answered if the work at a question panicked.
-    fn fault(title: &str) -> Failure {
-        tracing::error!(title, "it failed; its request gets an error");
-        let text = format!("'{title}' failed by a fault in the daemon; other requests are not touched");
-        Failure::new(Code::Internal, text)
-    }
-
-    fn remove(&mut self, id: JobId) {
-        let Some(entry) = self.jobs.remove(&id) else {
-            return;
-        };
-        entry.cancel.store(true, Relaxed);
-        self.titles -= entry.title.len();
-        if self.long.get(&entry.title) == Some(&id) {
-            self.long.remove(&entry.title);
-        }
-        match entry.stage {
-            Stage::Parked(_) => self.parked.remove(entry.client, id),
-            Stage::Queued(_) => self.express.remove(entry.client, Turn::of_job(id)),
-            Stage::Held(_) | Stage::Express | Stage::List(_) => {}
-            Stage::Bulk(_) => self.bulk.remove(entry.client, id),
-            Stage::Errand(errand) => {
-                errand.line().close();
-                self.lanes[errand.lane].waiting.remove(entry.client, id);
+    /// The next slice of the long job whose turn it is.
+    pub(super) fn next_bulk(&mut self) -> Option<Task> {
+        loop {
+            match self.flow.bulk.next(&self.flow.jobs)? {
+                Ok(task) => return Some(task),
+                Err(id) => self.flow.end_by_fault(id),
             }
         }
-        self.memory -= self.holding.remove(&id).unwrap_or_default();
-        self.unpark();
     }
-}
 
-/// How long the rest will take, if it goes on as it went.
-fn eta(elapsed: Duration, done: f64) -> Option<Duration> {
-    let left = elapsed.as_secs_f64() * (1.0 - done) / done;
-    (done > 0.0).then(|| Duration::try_from_secs_f64(left).ok()).flatten()
+    /// An external task for which there is a slot.
+    pub(super) fn next_external(&mut self) -> Option<HandedOut> {
+        self.flow.external.next(self.flow.now)
+    }
+
+    /// Takes in what became of a task. A job that nobody waits for any more is unknown here, and its result is dropped.
+    pub(super) fn finished(&mut self, done: Done, now: Instant) {
+        self.flow.now = now;
+        self.flow.finished(done);
+    }
+
+    /// Takes in what an actor says of a call.
+    pub(super) fn said(&mut self, work: WorkId, what: Saying, now: Instant) {
+        self.flow.now = now;
+        if !matches!(what, Saying::Row(_)) {
+            self.free_slot(work, now);
+        }
+        self.flow.said(work, what);
+    }
+
+    /// The code or actor that worked on an external task has let go of it.
+    pub(super) fn free_slot(&mut self, work: WorkId, now: Instant) {
+        self.flow.external.free_slot(work, now);
+    }
+
+    /// An external task cannot be worked on.
+    pub(super) fn cannot_run(&mut self, work: WorkId, failure: Failure) {
+        self.free_slot(work, self.flow.now);
+        self.flow.end(work, Err(failure));
+    }
+
+    /// Lets a client have more rows.
+    pub(super) fn grant(&mut self, client: ClientId, request: RequestId, rows: usize) {
+        let Some(id) = self.flow.waiters.grant(Holder::Request(client, request), rows) else {
+            return;
+        };
+        if let Some(work) = self.flow.jobs.begin_held(id) {
+            return self.flow.begin(id, client, work);
+        }
+        match self.flow.jobs.get(id).map(Entry::stage) {
+            Some(Stage::Bulk) => self.flow.deliver_plan(id, client),
+            Some(Stage::External) => self.flow.deliver_external(id),
+            Some(Stage::List) => self.flow.send_list(id),
+            _ => {}
+        }
+    }
+
+    /// The client no longer wants this answer, and gets an error instead.
+    pub(super) fn cancel(&mut self, client: ClientId, request: RequestId, now: Instant) {
+        self.flow.now = now;
+        let failure = Failure::new(Code::Cancelled, "cancelled as asked");
+        self.flow.refuse(Holder::Request(client, request), failure);
+    }
+
+    /// Ends everything that is left, with this failure.
+    pub(super) fn refuse_all(&mut self, failure: &Failure) {
+        let plain = self.flow.express.plain().into_iter();
+        let plain = plain.map(|(client, request)| Holder::Request(client, request));
+        for holder in self.flow.waiters.all().into_iter().chain(plain) {
+            self.flow.refuse(holder, failure.clone());
+        }
+    }
+
+    /// The client is gone: what it waits for is cancelled, and nothing is sent. What it submitted goes on.
+    pub(super) fn leave(&mut self, client: ClientId) {
+        for holder in self.flow.waiters.requests_of(client) {
+            if let Some(removed) = self.flow.waiters.remove(holder) {
+                self.flow.removed(removed);
+            }
+        }
+        let plain = self.flow.express.remove_all_plain(client);
+        self.flow.waiters.release(client, plain);
+        self.flow.outbox.forget(client);
+        self.flow.waiters.leave(client);
+        self.flow.forget_clients();
+    }
+
+    /// Advances the clock to `now`: deadlines pass, progress is sent.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.flow.now = now;
+        while let Some(due) = self.flow.waiters.due(now) {
+            match due {
+                Due::Deadline(holder, watched) => self.late(holder, watched),
+                Due::Progress(holder, work) => self.flow.report(holder, work),
+            }
+        }
+    }
+
+    /// A deadline has passed: of a question, of a submitted job and so of all that watch it, or of one that watches a job that goes on.
+    fn late(&mut self, holder: Holder, watched: Option<JobId>) {
+        let text = match watched {
+            None => "the deadline passed; the work was stopped".to_owned(),
+            Some(job) => format!("the deadline passed; job {job} goes on, 'result {job}' waits for it"),
+        };
+        let failure = Failure::new(Code::Deadline, text);
+        match (holder, self.flow.waiters.work_of(holder)) {
+            (Holder::Submitted(job), Some(work)) => self.flow.end_submitted(job, work, &failure),
+            _ => self.flow.refuse(holder, failure),
+        }
+    }
+
+    /// The next moment for [`tick`](Self::tick).
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        self.flow.waiters.next_alarm()
+    }
+
+    /// From now on nothing new is taken in.
+    pub(super) const fn drain(&mut self) {
+        self.admission.drain();
+    }
+
+    /// Answers that may be kept, since the last time.
+    pub(super) fn take_found(&mut self) -> Vec<(String, Value)> {
+        self.flow.outbox.take_found()
+    }
+
+    /// What is to be sent, since the last time.
+    pub(super) fn take_events(&mut self) -> Vec<(ClientId, Events)> {
+        self.flow.forget_clients();
+        self.flow.outbox.take_events()
+    }
+
+    /// A description of a lane.
+    pub(super) fn lane_spec(&self, lane: LaneId) -> &Arc<ExternalLane> {
+        self.flow.external.spec(lane)
+    }
+
+    /// What each lane is doing.
+    pub(super) fn lane_metrics(&self) -> impl Iterator<Item = &Arc<LaneMetrics>> {
+        self.flow.external.metrics()
+    }
 }

@@ -1,34 +1,85 @@
-//! What is to be told and to whom, in the order in which it happened. Knows nobody's address.
+//! What a turn has come to: events for clients, in the order in which they happened, and answers that may be kept. Knows no address.
 
-use super::{Event, Place};
-use crate::engine::fairness::ClientId;
+use crate::engine::message::{ClientId, Event, RequestId};
+use crate::proto::{Interim, Reply, Value};
 
-/// Events that wait to be told; those that follow one another to the same client go together.
+/// The events of a client, in order.
+pub(in crate::engine) type Events = Vec<(RequestId, Event)>;
+
+/// Events that wait to be sent; those that follow one another to the same client go together.
 #[derive(Default)]
-pub(super) struct Outbox(Vec<(ClientId, Vec<(Place, Event)>)>);
+pub(super) struct Outbox {
+    events: Vec<(ClientId, Events)>,
+    found: Vec<(String, Value)>,
+}
 
 impl Outbox {
-    pub(super) fn push(&mut self, client: ClientId, place: Place, event: Event) {
-        match self.0.last_mut() {
-            Some((last, events)) if *last == client => events.push((place, event)),
-            _ => self.0.push((client, vec![(place, event)])),
+    pub(super) fn push(&mut self, client: ClientId, request: RequestId, event: Event) {
+        match self.events.last_mut() {
+            Some((last, events)) if *last == client => events.push((request, event)),
+            _ => self.events.push((client, vec![(request, event)])),
         }
     }
 
-    pub(super) fn push_all(&mut self, client: ClientId, events: Vec<(Place, Event)>) {
-        match self.0.last_mut() {
+    pub(super) fn push_all(&mut self, client: ClientId, events: Events) {
+        match self.events.last_mut() {
             _ if events.is_empty() => {}
             Some((last, earlier)) if *last == client => earlier.extend(events),
-            _ => self.0.push((client, events)),
+            _ => self.events.push((client, events)),
         }
     }
 
-    /// Nobody is there any more to be told.
-    pub(super) fn forget(&mut self, client: ClientId) {
-        self.0.retain(|(to, _)| *to != client);
+    pub(super) fn reply(&mut self, client: ClientId, request: RequestId, reply: Reply) {
+        self.push(client, request, Event::Final(reply));
     }
 
-    pub(super) fn take(&mut self) -> Vec<(ClientId, Vec<(Place, Event)>)> {
-        std::mem::take(&mut self.0)
+    pub(super) fn rows(&mut self, client: ClientId, request: RequestId, rows: Vec<String>) {
+        self.push(client, request, Event::Interim(Interim::Rows(rows)));
+    }
+
+    /// An answer that may be kept.
+    pub(super) fn keep(&mut self, title: &str, value: &Value) {
+        self.found.push((title.to_owned(), value.clone()));
+    }
+
+    pub(super) fn keep_all(&mut self, found: &mut Vec<(String, Value)>) {
+        self.found.append(found);
+    }
+
+    /// The client is gone: nothing is sent to it any more.
+    pub(super) fn forget(&mut self, client: ClientId) {
+        self.events.retain(|(to, _)| *to != client);
+    }
+
+    pub(super) fn take_events(&mut self) -> Vec<(ClientId, Events)> {
+        std::mem::take(&mut self.events)
+    }
+
+    pub(super) fn take_found(&mut self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_a_client_that_follow_one_another_go_together() {
+        let mut outbox = Outbox::default();
+        let (one, two) = (ClientId(1), ClientId(2));
+        outbox.reply(one, RequestId(1), Ok(Value::Nothing));
+        outbox.push_all(one, vec![(RequestId(2), Event::Final(Ok(Value::Nothing)))]);
+        outbox.reply(two, RequestId(1), Ok(Value::Nothing));
+        outbox.rows(one, RequestId(3), vec!["2".into()]);
+        let sent: Vec<_> = outbox
+            .take_events()
+            .iter()
+            .map(|(client, events)| (*client, events.len()))
+            .collect();
+        assert_eq!(sent, [(one, 2), (two, 1), (one, 1)]);
+        outbox.reply(one, RequestId(4), Ok(Value::Nothing));
+        outbox.forget(one);
+        assert!(outbox.take_events().is_empty());
     }
 }

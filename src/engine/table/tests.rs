@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::engine::batch::{Batch, Begun};
-use crate::engine::errand::{Errand, ErrandLoad, OwnLane};
+use crate::engine::external::{ExternalLane, ExternalLoad, ExternalTask};
 use crate::engine::task::{Done, Load, Outcome, Task};
 use crate::job::{Budget, Plan};
 use crate::proto::Interim;
 use proptest::prelude::*;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -104,20 +107,37 @@ impl Play {
         }
     }
 
-    fn order(&mut self, client: ClientId, place: Place, ask: Ask, change: impl FnOnce(&mut Order)) {
+    fn order(&mut self, client: u64, request: u64, ask: Ask, change: impl FnOnce(&mut Order)) {
         let mut order = Order {
-            place,
+            request: RequestId(request),
             ask,
             deadline: None,
             progress: None,
             rows: 0,
         };
         change(&mut order);
-        self.table.submit(client, order, self.now);
+        self.table.take_in(ClientId(client), order, self.now);
     }
 
-    fn ask(&mut self, client: ClientId, place: Place, work: Work) {
-        self.order(client, place, Ask::Answer(work), |_| {});
+    fn ask(&mut self, client: u64, request: u64, work: Work) {
+        self.order(client, request, Ask::Answer(work), |_| {});
+    }
+
+    fn cancel(&mut self, client: u64, request: u64) {
+        self.table.cancel(ClientId(client), RequestId(request), self.now);
+    }
+
+    fn grant(&mut self, client: u64, request: u64, rows: usize) {
+        self.table.grant(ClientId(client), RequestId(request), rows);
+    }
+
+    fn leave(&mut self, client: u64) {
+        self.table.leave(ClientId(client));
+    }
+
+    /// The long job of this title.
+    fn long(&self, title: &str) -> WorkId {
+        self.table.flow.jobs.duplicate_of(title).expect("it turned out long")
     }
 
     /// Plays a task as a worker whose slices each take 2 ms.
@@ -131,25 +151,25 @@ impl Play {
                     None => Outcome::Unfinished(plan, job),
                 }
             }
-            Load::Batch(batch) => return self.play_batch(task.job, batch, usize::MAX),
+            Load::Batch(batch) => return self.play_batch(task.work, batch, usize::MAX),
             Load::Slice(slice) => Outcome::Partial(slice(Budget::new(&over))),
-            Load::Blocking(..) => unreachable!("errands are handed out by themselves"),
+            Load::Blocking(..) => unreachable!("external tasks are handed out by themselves"),
         };
-        self.done(task.job, outcome);
+        self.done(task.work, outcome);
     }
 
-    /// Asks plain questions, whose places follow one another.
-    fn ask_plain(&mut self, client: ClientId, place: Place, works: Vec<Work>) {
+    /// Asks plain questions, whose requests follow one another.
+    fn ask_plain(&mut self, client: u64, request: u64, works: Vec<Work>) {
         let jobs = works.into_iter().map(|work| match work {
             Work::Plan(job) => job,
-            Work::Errand(_) => unreachable!("an errand is no plain question"),
+            Work::External(_) => unreachable!("an external task is no plain question"),
         });
-        let questions = (place..).zip(jobs).collect();
-        self.table.submit_plain(client, questions, self.now);
+        let questions = (request..).map(RequestId).zip(jobs).collect();
+        self.table.take_in_plain(ClientId(client), questions, self.now);
     }
 
-    /// Plays a batch as a worker that has time for so many of its questions.
-    fn play_batch(&mut self, job: JobId, mut batch: Batch, most: usize) {
+    /// Plays a batch as a worker that has time for `most` of its questions.
+    fn play_batch(&mut self, work: WorkId, mut batch: Batch, most: usize) {
         for _ in 0..most {
             let Some(question) = batch.begin() else {
                 break;
@@ -157,7 +177,7 @@ impl Play {
             let begun = Begun::of(question, Budget::new(&|| true));
             batch.settle(begun, || 2 * MS);
         }
-        self.done(job, Outcome::Batch(batch));
+        self.done(work, Outcome::Batch(batch));
     }
 
     /// The batch that is handed out next, with the flag that says that nobody wants it any more.
@@ -169,17 +189,20 @@ impl Play {
         }
     }
 
-    /// Nothing is left behind.
+    /// Nothing is left over.
     fn assert_empty(&self) {
-        let table = &self.table;
-        assert_eq!((table.len(), table.titles, table.memory), (0, 0, 0));
-        assert_eq!((table.express.len(), table.batches.crowd()), (0, 0));
-        assert!(table.held.is_empty() && table.waiting.is_empty() && table.holding.is_empty());
+        let flow = &self.table.flow;
+        assert_eq!(
+            (self.table.len(), flow.jobs.title_bytes(), flow.bulk.held()),
+            (0, 0, (0, 0))
+        );
+        assert_eq!((flow.express.turns(), flow.express.title_bytes()), (0, 0));
+        assert!(flow.waiters.is_empty());
     }
 
-    fn done(&mut self, job: JobId, outcome: Outcome) {
+    fn done(&mut self, work: WorkId, outcome: Outcome) {
         let cpu = 2 * MS;
-        self.table.finished(Done { job, outcome, cpu }, self.now);
+        self.table.finished(Done { work, outcome, cpu }, self.now);
     }
 
     /// Plays first slices until none waits.
@@ -196,9 +219,9 @@ impl Play {
     }
 
     /// Plays one slice of a long job, and says of which.
-    fn bulk(&mut self) -> Option<JobId> {
+    fn bulk(&mut self) -> Option<WorkId> {
         let task = self.table.next_bulk()?;
-        let job = task.job;
+        let job = task.work;
         self.play(task);
         Some(job)
     }
@@ -207,7 +230,7 @@ impl Play {
     fn play_on(&mut self) {
         loop {
             self.express();
-            if self.bulk().is_none() && self.table.express.len() == 0 {
+            if self.bulk().is_none() && self.table.flow.express.turns() == 0 {
                 return;
             }
         }
@@ -218,20 +241,23 @@ impl Play {
         self.table.tick(self.now);
     }
 
-    /// What has been told since the last time, in short: `client/place what`.
+    /// What has been sent since the last time, in short: `client/request what`.
     fn heard(&mut self) -> Vec<String> {
-        let said = |(client, place, event): (ClientId, Place, Event)| match event {
-            Event::Final(Ok(Value::Number(number))) => format!("{client}/{place} ok {number}"),
-            Event::Final(Ok(Value::Text(text))) => format!("{client}/{place} ok {text}"),
-            Event::Final(Ok(_)) => format!("{client}/{place} ok"),
-            Event::Final(Err(failure)) => format!("{client}/{place} {}", failure.code),
-            Event::Interim(Interim::Progress { done, .. }) => format!("{client}/{place} {:.0}%", done * 100.0),
-            Event::Interim(Interim::Stalled(_)) => format!("{client}/{place} stalled"),
-            Event::Interim(Interim::Rows(rows)) => format!("{client}/{place} rows {}", rows.join(" ")),
+        let said = |(client, request, event): (u64, u64, Event)| match event {
+            Event::Final(Ok(Value::Number(number))) => format!("{client}/{request} ok {number}"),
+            Event::Final(Ok(Value::Text(text))) => format!("{client}/{request} ok {text}"),
+            Event::Final(Ok(_)) => format!("{client}/{request} ok"),
+            Event::Final(Err(failure)) => format!("{client}/{request} {}", failure.code),
+            Event::Interim(Interim::Progress { done, .. }) => format!("{client}/{request} {:.0}%", done * 100.0),
+            Event::Interim(Interim::Stalled(_)) => format!("{client}/{request} stalled"),
+            Event::Interim(Interim::Rows(rows)) => format!("{client}/{request} rows {}", rows.join(" ")),
         };
-        let news = self.table.take_news().into_iter();
-        let news =
-            news.flat_map(|(client, events)| events.into_iter().map(move |(place, event)| (client, place, event)));
+        let news = self.table.take_events().into_iter();
+        let news = news.flat_map(|(client, events)| {
+            events
+                .into_iter()
+                .map(move |(request, event)| (client.0, request.0, event))
+        });
         news.map(said).collect()
     }
 }
@@ -255,14 +281,14 @@ fn a_short_job_is_answered_by_its_first_slice_and_a_long_one_by_all_of_them() {
 }
 
 #[test]
-fn a_client_may_have_so_many_jobs_and_all_clients_so_many() {
+fn a_client_has_a_limit_of_jobs_and_so_have_all_clients() {
     let mut play = Play::new(Policy {
         max_jobs: 4,
         max_jobs_per_client: 3,
         ..Policy::default()
     });
-    for place in 1..=4 {
-        play.ask(1, place, long("a", 9));
+    for request in 1..=4 {
+        play.ask(1, request, long("a", 9));
     }
     assert_eq!(play.heard(), ["1/4 busy"], "its own limit");
     play.ask(2, 1, long("b", 9));
@@ -283,12 +309,12 @@ fn a_client_may_have_so_many_jobs_and_all_clients_so_many() {
 #[test]
 fn clients_take_turns_by_slices_whatever_the_number_of_their_jobs() {
     let mut play = roomy();
-    for place in 0..12 {
-        play.ask(1, place, long(&format!("one of many {place}"), 1_000));
+    for request in 0..12 {
+        play.ask(1, request, long(&format!("one of many {request}"), 1_000));
     }
     play.ask(2, 0, long("the only one", 1_000));
     play.express();
-    let only = play.table.long["the only one"];
+    let only = play.long("the only one");
     let turns = (0..200).filter(|_| play.bulk() == Some(only)).count();
     assert!((98..=102).contains(&turns), "{turns} of 200");
 }
@@ -301,7 +327,7 @@ fn equal_long_questions_are_computed_once_and_each_is_answered() {
     play.ask(2, 1, long("same", 5));
     play.ask(3, 1, long("same", 5));
     assert_eq!(play.table.len(), 1);
-    play.table.cancel(1, 1, play.now);
+    play.cancel(1, 1);
     play.play_on();
     let mut heard = play.heard();
     heard.sort();
@@ -312,10 +338,10 @@ fn equal_long_questions_are_computed_once_and_each_is_answered() {
 fn equal_questions_that_turn_out_long_at_the_same_time_become_one() {
     let mut play = roomy();
     play.ask(1, 1, long("same", 5));
-    play.order(2, 1, Ask::Keep(long("same", 5)), |_| {});
+    play.order(2, 1, Ask::Submit(long("same", 5)), |_| {});
     play.express();
     assert_eq!(play.table.len(), 1);
-    play.order(2, 2, Ask::Result(1), |_| {});
+    play.order(2, 2, Ask::Result(JobId(1)), |_| {});
     play.play_on();
     assert_eq!(play.heard(), ["2/1 ok job=1", "1/1 ok 5", "2/2 ok 5"]);
 }
@@ -327,11 +353,11 @@ fn what_is_cancelled_is_not_cut_any_more_and_what_comes_back_late_is_dropped() {
     play.express();
     let task = play.table.next_bulk().expect("there is more to do");
     let cancel = task.cancel.clone();
-    play.table.cancel(1, 1, play.now);
-    assert!(cancel.load(Relaxed), "the slice under way is told");
+    play.cancel(1, 1);
+    assert!(cancel.load(Relaxed), "the slice under way is notified");
     assert!(play.table.next_bulk().is_none());
     play.play(task);
-    play.table.cancel(1, 1, play.now);
+    play.cancel(1, 1);
     assert_eq!(play.heard(), ["1/1 cancelled"]);
 }
 
@@ -350,7 +376,7 @@ fn a_deadline_strikes_at_its_moment_and_not_before() {
 }
 
 #[test]
-fn progress_is_told_while_the_work_advances_and_else_that_it_stalls() {
+fn progress_is_sent_while_the_work_advances_and_else_that_it_stalls() {
     let mut play = roomy();
     play.order(1, 1, Ask::Answer(long("a", 10)), |order| {
         order.progress = Some(1_000 * MS)
@@ -388,13 +414,13 @@ fn long_jobs_wait_for_memory_and_what_is_too_large_is_refused() {
     play.ask(2, 2, sized("d", 101));
     play.express();
     assert_eq!(play.heard(), ["2/2 too-big"]);
-    assert_eq!((play.table.memory, play.table.parked.len()), (60, 2));
+    assert_eq!(play.table.flow.bulk.held(), (60, 2));
     play.play_on();
     assert_eq!(play.heard().len(), 3, "all are answered in the end");
-    assert_eq!((play.table.memory, play.table.parked.len()), (0, 0));
+    assert_eq!(play.table.flow.bulk.held(), (0, 0));
 }
 
-/// A long job that needs so much memory.
+/// A long job that needs this much memory.
 fn sized(title: &str, memory: u64) -> Work {
     let script = Script {
         slices: 3,
@@ -407,7 +433,7 @@ fn sized(title: &str, memory: u64) -> Work {
 /// Plays first slices, and says which of these long jobs have memory then.
 fn with_memory(play: &mut Play, titles: &str) -> String {
     play.express();
-    let has_memory = |title: &str| matches!(play.table.jobs[&play.table.long[title]].stage, Stage::Bulk(_));
+    let has_memory = |title: &str| play.table.flow.bulk.is_running(play.long(title));
     let titles = titles.split(' ').filter(|title| has_memory(title));
     titles.collect::<Vec<_>>().join(" ")
 }
@@ -420,23 +446,23 @@ fn with_a_hundred_bytes() -> Play {
 }
 
 #[test]
-fn a_parked_job_that_leaves_lets_those_behind_it_begin() {
+fn a_parked_job_that_leaves_lets_those_after_it_begin() {
     let mut play = with_a_hundred_bytes();
     play.ask(1, 1, sized("first", 40));
     play.ask(2, 1, sized("second", 50));
     play.express();
     play.ask(3, 1, sized("large", 90));
     play.express();
-    play.ask(4, 1, sized("behind", 50));
-    assert_eq!(with_memory(&mut play, "first second large behind"), "first second");
-    play.table.cancel(2, 1, play.now);
+    play.ask(4, 1, sized("after", 50));
+    assert_eq!(with_memory(&mut play, "first second large after"), "first second");
+    play.cancel(2, 1);
     assert_eq!(
-        with_memory(&mut play, "first large behind"),
+        with_memory(&mut play, "first large after"),
         "first",
         "the large one is waited for"
     );
-    play.table.cancel(3, 1, play.now);
-    assert_eq!(with_memory(&mut play, "first behind"), "first behind");
+    play.cancel(3, 1);
+    assert_eq!(with_memory(&mut play, "first after"), "first after");
     play.play_on();
     play.assert_empty();
 }
@@ -456,9 +482,9 @@ fn who_comes_later_takes_no_memory_that_a_parked_job_waits_for() {
     );
     play.ask(4, 1, sized("instead", 15));
     assert_eq!(with_memory(&mut play, "before parked beside instead"), "before beside");
-    play.table.cancel(1, 1, play.now);
+    play.cancel(1, 1);
     assert_eq!(with_memory(&mut play, "parked beside instead"), "parked beside");
-    play.table.cancel(3, 1, play.now);
+    play.cancel(3, 1);
     assert_eq!(with_memory(&mut play, "parked instead"), "parked instead");
     play.play_on();
     play.assert_empty();
@@ -474,7 +500,7 @@ fn rows_flow_by_credit_and_a_stream_that_has_none_is_not_begun() {
     };
     play.ask(1, 1, job("rows", rows));
     assert!(play.table.next_express(1).is_empty(), "nothing is computed for it yet");
-    play.table.grant(1, 1, 3);
+    play.grant(1, 1, 3);
     play.play_on();
     let told = play.heard().join(" ").replace("1/1 rows ", "");
     assert_eq!(told, "1 2 3");
@@ -482,21 +508,21 @@ fn rows_flow_by_credit_and_a_stream_that_has_none_is_not_begun() {
         play.table.next_bulk().is_none(),
         "it holds the rows that nobody took, and stops"
     );
-    play.table.grant(1, 1, 10);
+    play.grant(1, 1, 10);
     play.play_on();
     assert_eq!(play.heard().last().map(String::as_str), Some("1/1 ok 6"));
 }
 
-/// Submits so many questions whose answers were known.
+/// Submits `count` questions whose answers were known.
 fn submit_known(play: &mut Play, count: usize, title: &str) {
-    for place in 0..count as u64 {
+    for request in 0..count as u64 {
         let (title, value) = (title.to_owned(), Value::Nothing);
-        play.order(9, place, Ask::KeepKnown { title, value }, |_| {});
+        play.order(9, request, Ask::SubmitKnown { title, value }, |_| {});
     }
     play.heard();
 }
 
-/// How many rows were told since the last time, and whether the end of the list was.
+/// How many rows were sent since the last time, and whether the end of the list was.
 fn listed(play: &mut Play) -> (usize, bool) {
     let heard = play.heard().join(" ");
     (heard.matches("id=").count(), heard.ends_with(" ok"))
@@ -510,15 +536,15 @@ fn a_list_has_no_more_rows_than_its_client_has_granted_and_250_in_all() {
     play.express();
     play.order(1, 1, Ask::List, |_| {});
     assert_eq!(listed(&mut play), (0, false));
-    play.table.grant(1, 1, 100);
+    play.grant(1, 1, 100);
     assert_eq!(listed(&mut play), (100, false));
-    play.table.grant(1, 1, 50);
+    play.grant(1, 1, 50);
     assert_eq!(listed(&mut play), (50, false));
-    // The question under way and the latest 149 are told, and of the 100 that are left the first 49 forgotten now.
+    // The question under way and the latest 149 are sent, and of the 100 that are left the first 49 forgotten now.
     submit_known(&mut play, 800, "known");
-    play.table.grant(1, 1, 100);
+    play.grant(1, 1, 100);
     assert_eq!(listed(&mut play), (51, true));
-    play.table.leave(2);
+    play.leave(2);
     play.assert_empty();
 }
 
@@ -527,7 +553,7 @@ fn a_list_begins_with_what_is_under_way() {
     let mut play = roomy();
     submit_known(&mut play, 2, "known");
     play.ask(2, 1, long("asked", 9));
-    play.order(2, 2, Ask::Keep(long("submitted", 9)), |_| {});
+    play.order(2, 2, Ask::Submit(long("submitted", 9)), |_| {});
     play.express();
     play.heard();
     play.order(1, 1, Ask::List, |order| order.rows = 64);
@@ -544,17 +570,17 @@ fn a_list_begins_with_what_is_under_way() {
 fn a_late_job_ends_for_all_who_watch_it_and_a_late_watcher_only_for_itself() {
     let mut play = roomy();
     let deadline = |at: Instant| move |order: &mut Order| order.deadline = Some(at);
-    play.order(1, 1, Ask::Keep(long("job", 100)), deadline(play.now + 2 * MS));
+    play.order(1, 1, Ask::Submit(long("job", 100)), deadline(play.now + 2 * MS));
     play.express();
-    play.order(2, 1, Ask::Result(1), |_| {});
-    play.order(2, 2, Ask::Watch(1), |_| {});
-    play.order(3, 1, Ask::Result(1), deadline(play.now + MS));
+    play.order(2, 1, Ask::Result(JobId(1)), |_| {});
+    play.order(2, 2, Ask::Watch(JobId(1)), |_| {});
+    play.order(3, 1, Ask::Result(JobId(1)), deadline(play.now + MS));
     play.heard();
     play.wait(MS);
     assert_eq!(play.heard(), ["3/1 deadline"]);
     play.wait(MS);
     assert_eq!(play.heard(), ["2/1 deadline", "2/2 deadline"]);
-    play.order(2, 3, Ask::Result(1), |_| {});
+    play.order(2, 3, Ask::Result(JobId(1)), |_| {});
     assert_eq!(play.heard(), ["2/3 deadline"]);
     play.assert_empty();
 }
@@ -572,10 +598,10 @@ fn a_list_can_be_cancelled_and_late_and_left_alone_and_is_bounded_as_jobs_are() 
     play.order(1, 3, Ask::List, |order| order.deadline = deadline);
     assert_eq!(listed(&mut play), (4, false));
     play.order(1, 4, Ask::List, |order| order.rows = 64);
-    play.table.cancel(1, 1, play.now);
+    play.cancel(1, 1);
     play.wait(MS);
     assert_eq!(play.heard(), ["1/4 busy", "1/1 cancelled", "1/3 deadline"]);
-    play.table.leave(1);
+    play.leave(1);
     play.assert_empty();
 }
 
@@ -583,13 +609,13 @@ fn a_list_can_be_cancelled_and_late_and_left_alone_and_is_bounded_as_jobs_are() 
 fn a_row_shows_what_a_job_took_however_it_ended() {
     let mut play = roomy();
     let deadline = Some(play.now + MS);
-    play.order(2, 1, Ask::Keep(long("cancelled", 100)), |_| {});
-    play.order(2, 2, Ask::Keep(long("late", 100)), |order| order.deadline = deadline);
+    play.order(2, 1, Ask::Submit(long("cancelled", 100)), |_| {});
+    play.order(2, 2, Ask::Submit(long("late", 100)), |order| order.deadline = deadline);
     play.express();
     for _ in 0..100 {
         play.bulk();
     }
-    play.order(2, 3, Ask::Cancel(1), |_| {});
+    play.order(2, 3, Ask::Cancel(JobId(1)), |_| {});
     play.wait(MS);
     play.order(1, 1, Ask::List, |order| order.rows = 64);
     let heard = play.heard().join(" ");
@@ -610,22 +636,18 @@ fn a_row_shows_the_beginning_of_a_long_question() {
 }
 
 #[test]
-fn who_leaves_is_told_nothing_and_what_it_submitted_goes_on() {
+fn who_leaves_gets_nothing_and_what_it_submitted_goes_on() {
     let mut play = roomy();
     play.ask(1, 1, long("asked", 9));
-    play.order(1, 2, Ask::Keep(long("submitted", 9)), |_| {});
+    play.order(1, 2, Ask::Submit(long("submitted", 9)), |_| {});
     play.express();
     play.heard();
-    play.table.leave(1);
+    play.leave(1);
     assert_eq!(play.table.len(), 1);
     play.play_on();
-    play.order(2, 1, Ask::Result(1), |_| {});
+    play.order(2, 1, Ask::Result(JobId(1)), |_| {});
     assert_eq!(play.heard(), ["2/1 ok 9"]);
-    assert_eq!(
-        (play.table.held.len(), play.table.gone.len()),
-        (0, 0),
-        "the client is forgotten"
-    );
+    assert!(play.table.flow.waiters.is_empty(), "the client is forgotten");
 }
 
 #[test]
@@ -640,7 +662,7 @@ fn draining_takes_in_nothing_and_finishes_what_there_is_or_cancels_it() {
     while play.heard() != ["1/1 ok 3"] {
         play.bulk();
     }
-    play.table.cancel_all();
+    play.table.refuse_all(&Failure::new(Code::Cancelled, "as asked"));
     assert_eq!(play.heard(), ["1/2 cancelled"]);
     assert_eq!(play.table.len(), 0);
 }
@@ -655,18 +677,18 @@ fn a_panic_costs_one_job_wherever_it_happens() {
     };
     play.ask(1, 1, long("in its first slice", 9));
     let task = play.table.next_express(1).remove(0);
-    play.done(task.job, Outcome::Panicked);
+    play.done(task.work, Outcome::Panicked);
     play.ask(1, 2, long("in a later slice", 9));
     play.express();
     let task = play.table.next_bulk().expect("there is more to do");
-    play.done(task.job, Outcome::Panicked);
+    play.done(task.work, Outcome::Panicked);
     play.ask(1, 3, job("in absorb", broken));
     let task = play.table.next_express(1).remove(0);
     let Load::Begin(begun) = task.load else {
         unreachable!("it is a first slice")
     };
     play.done(
-        task.job,
+        task.work,
         Outcome::Unfinished(begun.plan().expect("the question is sound"), begun),
     );
     play.bulk();
@@ -678,72 +700,76 @@ fn a_panic_costs_one_job_wherever_it_happens() {
     );
 }
 
-fn errand(lane: &Arc<OwnLane>, title: &str) -> Work {
-    Errand::blocking(lane.clone(), title.to_owned(), |_| Ok(Value::Nothing)).into()
+fn external(lane: &Arc<ExternalLane>, title: &str) -> Work {
+    ExternalTask::blocking(lane.clone(), title.to_owned(), |_| Ok(Value::Nothing)).into()
 }
 
 #[test]
-fn errands_of_a_lane_take_turns_by_client_and_hold_no_other_lane_up() {
-    let (lane, other) = (OwnLane::of_threads("a", 1, 100), OwnLane::of_threads("b", 1, 100));
+fn external_tasks_of_a_lane_take_turns_by_client_and_hold_no_other_lane_up() {
+    let (lane, other) = (
+        ExternalLane::of_threads("a", 1, 100),
+        ExternalLane::of_threads("b", 1, 100),
+    );
     let (lane, other) = (Arc::new(lane), Arc::new(other));
     let mut play = roomy();
-    for place in 0..10 {
-        play.ask(1, place, errand(&lane, "of many"));
+    for request in 0..10 {
+        play.ask(1, request, external(&lane, "of many"));
     }
-    play.ask(2, 0, errand(&lane, "of few"));
-    play.ask(2, 1, errand(&lane, "of few"));
+    play.ask(2, 0, external(&lane, "of few"));
+    play.ask(2, 1, external(&lane, "of few"));
     let mut order = Vec::new();
-    while let Some(handed) = play.table.next_errand() {
-        order.push(handed.client);
+    while let Some(handed) = play.table.next_external() {
+        order.push(handed.client.0);
         if order.len() == 1 {
-            play.ask(3, 0, errand(&other, "elsewhere"));
-            assert_eq!(play.table.next_errand().map(|handed| handed.client), Some(3));
+            play.ask(3, 0, external(&other, "elsewhere"));
+            assert_eq!(play.table.next_external().map(|handed| handed.client.0), Some(3));
         }
-        assert!(play.table.next_errand().is_none(), "its lane has one slot");
+        assert!(play.table.next_external().is_none(), "its lane has one slot");
         play.now += 10 * MS;
-        play.table.free_slot(handed.job, play.now);
-        play.table.replied(handed.job, Ok(Value::Nothing));
+        play.table.free_slot(handed.work, play.now);
+        play.table
+            .said(handed.work, Saying::Reply(Ok(Value::Nothing)), play.now);
     }
     assert_eq!(order, [1, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1]);
 }
 
 #[test]
-fn a_cancelled_errand_is_answered_at_once_and_keeps_its_slot_until_it_ends() {
-    let lane = Arc::new(OwnLane::of_threads("a", 1, 1));
+fn a_cancelled_external_task_is_answered_at_once_and_keeps_its_slot_until_it_ends() {
+    let lane = Arc::new(ExternalLane::of_threads("a", 1, 1));
     let mut play = roomy();
-    play.ask(1, 1, errand(&lane, "first"));
-    let first = play.table.next_errand().expect("there is a slot");
-    assert!(matches!(first.load, ErrandLoad::Blocking(_)));
-    play.table.cancel(1, 1, play.now);
-    assert!(first.line.cancelled().is_cancelled());
-    play.ask(1, 2, errand(&lane, "second"));
-    play.ask(1, 3, errand(&lane, "third"));
+    play.ask(1, 1, external(&lane, "first"));
+    let first = play.table.next_external().expect("there is a slot");
+    assert!(matches!(first.load, ExternalLoad::Blocking(_)));
+    play.cancel(1, 1);
+    assert!(first.channel.cancelled().is_cancelled());
+    play.ask(1, 2, external(&lane, "second"));
+    play.ask(1, 3, external(&lane, "third"));
     assert_eq!(play.heard(), ["1/1 cancelled", "1/3 busy"]);
-    assert!(play.table.next_errand().is_none());
-    play.table.free_slot(first.job, play.now);
-    let second = play.table.next_errand().expect("the slot is free");
-    play.table.replied(first.job, Ok(1.into()));
-    play.table.replied(second.job, Ok(2.into()));
+    assert!(play.table.next_external().is_none());
+    play.table.free_slot(first.work, play.now);
+    let second = play.table.next_external().expect("the slot is free");
+    play.table.said(first.work, Saying::Reply(Ok(1.into())), play.now);
+    play.table.said(second.work, Saying::Reply(Ok(2.into())), play.now);
     assert_eq!(play.heard(), ["1/2 ok 2"]);
 }
 
 #[test]
-fn an_errand_that_waits_can_be_cancelled_and_late_and_left_alone() {
-    let lane = Arc::new(OwnLane::of_threads("a", 1, 10));
+fn an_external_task_that_waits_can_be_cancelled_and_late_and_left_alone() {
+    let lane = Arc::new(ExternalLane::of_threads("a", 1, 10));
     let mut play = roomy();
-    play.ask(1, 1, errand(&lane, "runs"));
-    assert!(play.table.next_errand().is_some());
+    play.ask(1, 1, external(&lane, "runs"));
+    assert!(play.table.next_external().is_some());
     let deadline = Some(play.now + MS);
-    play.order(1, 2, Ask::Answer(errand(&lane, "late")), |order| {
+    play.order(1, 2, Ask::Answer(external(&lane, "late")), |order| {
         order.deadline = deadline
     });
-    play.ask(1, 3, errand(&lane, "cancelled"));
-    play.ask(2, 1, errand(&lane, "left"));
+    play.ask(1, 3, external(&lane, "cancelled"));
+    play.ask(2, 1, external(&lane, "left"));
     play.wait(MS);
-    play.table.cancel(1, 3, play.now);
-    play.table.leave(2);
+    play.cancel(1, 3);
+    play.leave(2);
     assert_eq!(play.heard(), ["1/2 deadline", "1/3 cancelled"]);
-    assert_eq!(play.table.lanes[0].waiting.len(), 0);
+    assert_eq!(play.table.flow.external.waiting(), 0);
 }
 
 #[test]
@@ -753,7 +779,7 @@ fn plain_questions_are_answered_together_and_a_long_one_among_them_becomes_a_job
     assert_eq!(play.table.len(), 3);
     play.express();
     assert_eq!(play.heard(), ["1/1 ok 1", "1/3 ok 1"]);
-    assert!(play.table.long.contains_key("long"));
+    assert!(play.table.flow.jobs.duplicate_of("long").is_some());
     play.play_on();
     assert_eq!(play.heard(), ["1/2 ok 9"]);
     play.assert_empty();
@@ -764,7 +790,7 @@ fn what_a_worker_had_no_time_to_begin_waits_for_its_next_turn() {
     let mut play = roomy();
     play.ask_plain(1, 1, (0..5).map(|_| long("short", 1)).collect());
     let (batch, _) = play.next_batch(1);
-    play.play_batch(1, batch, 2);
+    play.play_batch(WorkId(1), batch, 2);
     assert_eq!(play.heard(), ["1/1 ok 1", "1/2 ok 1"]);
     assert_eq!(play.table.len(), 3);
     play.express();
@@ -779,8 +805,8 @@ fn free_workers_share_the_questions_of_one_read() {
     let (first, _) = play.next_batch(2);
     let (second, _) = play.next_batch(1);
     assert_eq!((first.fresh.len(), second.fresh.len()), (8, 8));
-    play.play_batch(1, second, 8);
-    play.play_batch(1, first, 8);
+    play.play_batch(WorkId(1), second, 8);
+    play.play_batch(WorkId(1), first, 8);
     assert_eq!(play.heard().len(), 16);
     play.assert_empty();
 }
@@ -791,15 +817,15 @@ fn a_plain_question_can_be_cancelled_whether_it_waits_or_is_under_way() {
     let questions = || vec![long("a", 1), long("b", 9), long("c", 1)];
     for (cancelled, answered) in [(1, ["1/3 ok 1", "1/2 ok 9"]), (2, ["1/1 ok 1", "1/3 ok 1"])] {
         play.ask_plain(1, 1, questions());
-        play.table.cancel(1, cancelled, play.now);
+        play.cancel(1, cancelled);
         assert_eq!(play.heard(), [format!("1/{cancelled} cancelled")]);
         play.play_on();
         assert_eq!(play.heard(), &answered[..]);
         play.ask_plain(1, 1, questions());
         let (batch, _) = play.next_batch(1);
-        play.table.cancel(1, cancelled, play.now);
-        play.table.cancel(1, cancelled, play.now);
-        play.play_batch(1, batch, 3);
+        play.cancel(1, cancelled);
+        play.cancel(1, cancelled);
+        play.play_batch(WorkId(1), batch, 3);
         play.play_on();
         assert_eq!(play.heard()[0], format!("1/{cancelled} cancelled"));
         play.assert_empty();
@@ -813,9 +839,9 @@ fn who_leaves_takes_plain_questions_along() {
     play.ask_plain(2, 1, vec![long("a", 1)]);
     let (batch, cancel) = play.next_batch(2);
     play.ask_plain(1, 5, vec![long("c", 9)]);
-    play.table.leave(1);
-    assert!(cancel.load(Relaxed), "its worker is told");
-    play.play_batch(1, batch, 1);
+    play.leave(1);
+    assert!(cancel.load(Relaxed), "its worker is notified");
+    play.play_batch(WorkId(1), batch, 1);
     play.play_on();
     assert_eq!(play.heard(), ["2/1 ok 1"]);
     play.assert_empty();
@@ -860,7 +886,7 @@ fn a_plain_question_that_panics_costs_nobody_else_an_answer() {
     play.ask_plain(1, 1, (0..3).map(|_| long("short", 1)).collect());
     let (mut batch, _) = play.next_batch(1);
     assert!(batch.begin().is_some());
-    play.done(1, Outcome::Batch(batch));
+    play.done(WorkId(1), Outcome::Batch(batch));
     play.play_on();
     assert_eq!(play.heard(), ["1/1 internal", "1/2 ok 1", "1/3 ok 1"]);
     play.assert_empty();
@@ -870,15 +896,15 @@ fn a_plain_question_that_panics_costs_nobody_else_an_answer() {
 #[derive(Clone, Debug)]
 enum Happens {
     Asks {
-        client: ClientId,
+        client: u64,
         slices: Vec<u64>,
         is_plain: bool,
     },
     IsCancelled {
-        client: ClientId,
-        place: Place,
+        client: u64,
+        request: u64,
     },
-    Leaves(ClientId),
+    Leaves(u64),
     IsHandedOut {
         free: usize,
     },
@@ -898,7 +924,7 @@ fn happens() -> impl Strategy<Value = Happens> {
                 is_plain,
             }
         }),
-        (client.clone(), 0u64..30).prop_map(|(client, place)| Happens::IsCancelled { client, place }),
+        (client.clone(), 0u64..30).prop_map(|(client, request)| Happens::IsCancelled { client, request }),
         client.prop_map(Happens::Leaves),
         (1usize..4).prop_map(|free| Happens::IsHandedOut { free }),
         (any::<usize>(), 0usize..6).prop_map(|(which, most)| Happens::ComesBack { which, most }),
@@ -906,36 +932,36 @@ fn happens() -> impl Strategy<Value = Happens> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: one final reply to each question of a client that stays, none to others, nothing left behind.
+    /// Whatever happens in whatever order: one final reply to each question of a client that stays, none to others, nothing left over.
     #[test]
     fn every_question_has_one_final_reply(happenings in prop::collection::vec(happens(), 1..60)) {
         let mut play = Play::new(Policy { max_jobs: 12, max_jobs_per_client: 8, ..Policy::default() });
         let (mut asked, mut left) = (Vec::new(), HashSet::new());
         let mut under_way: Vec<Task> = Vec::new();
-        let mut place = 0;
+        let mut request = 0;
         for happens in happenings {
             match happens {
                 Happens::Asks { client, slices, is_plain } if !left.contains(&client) => {
-                    let first = place;
-                    place += slices.len() as u64;
-                    asked.extend((first..place).map(|place| (client, place)));
+                    let first = request;
+                    request += slices.len() as u64;
+                    asked.extend((first..request).map(|request| (client, request)));
                     let works = slices.iter().map(|slices| long(&format!("of {slices}"), *slices));
                     if is_plain {
                         play.ask_plain(client, first, works.collect());
                     } else {
-                        works.zip(first..).for_each(|(work, place)| play.ask(client, place, work));
+                        works.zip(first..).for_each(|(work, request)| play.ask(client, request, work));
                     }
                 }
-                Happens::IsCancelled { client, place } => play.table.cancel(client, place, play.now),
+                Happens::IsCancelled { client, request } => play.cancel(client, request),
                 Happens::Leaves(client) => {
                     left.insert(client);
-                    play.table.leave(client);
+                    play.leave(client);
                 }
                 Happens::IsHandedOut { free } => under_way.extend(play.table.next_express(free)),
                 Happens::ComesBack { which, most } if !under_way.is_empty() => {
                     let task = under_way.swap_remove(which % under_way.len());
                     match task.load {
-                        Load::Batch(batch) => play.play_batch(task.job, batch, most),
+                        Load::Batch(batch) => play.play_batch(task.work, batch, most),
                         _ => play.play(task),
                     }
                 }
@@ -944,9 +970,9 @@ proptest! {
         }
         under_way.into_iter().for_each(|task| play.play(task));
         play.play_on();
-        let mut heard: Vec<(ClientId, Place)> = Vec::new();
-        for (client, events) in play.table.take_news() {
-            heard.extend(events.into_iter().filter(|(_, event)| matches!(event, Event::Final(_))).map(|(place, _)| (client, place)));
+        let mut heard: Vec<(u64, u64)> = Vec::new();
+        for (client, events) in play.table.take_events() {
+            heard.extend(events.into_iter().filter(|(_, event)| matches!(event, Event::Final(_))).map(|(request, _)| (client.0, request.0)));
         }
         heard.retain(|(client, _)| !left.contains(client));
         heard.sort_unstable();

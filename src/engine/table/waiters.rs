@@ -1,239 +1,191 @@
-//! Who waits for a job, and for how long: deadlines, progress, cancelling, leaving. A job ends with the last who waits for it.
+//! Who waits for which job, until when, and how many answers each client waits for. Alarms are deadlines and progress that is due.
+//! Knows no queue and no plan: what becomes of a job that nobody waits for any more is decided elsewhere.
 
-use super::lanes::Turn;
-use super::{Event, Place, Stage, Table, eta};
-use crate::engine::caught::caught;
-use crate::engine::fairness::ClientId;
-use crate::engine::order::{JobId, TicketId};
-use crate::proto::{Code, Failure, Interim};
+use crate::engine::message::{ClientId, JobId, Order, RequestId, WorkId};
+use crate::proto::Interim;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
-/// A job that has not advanced for so long is said to be stalled.
+/// A job that has not advanced for this long is said to be stalled.
 const STALLED: Duration = Duration::from_secs(1);
 
-/// Who waits for a job.
+/// How often a watched job says how far it is, unless it is asked for more or less often.
+const PROGRESS_OF_WATCHED: Duration = Duration::from_secs(1);
+
+/// One that waits for a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Holder {
     /// A request of a client.
-    Client(ClientId, Place),
+    Request(ClientId, RequestId),
     /// A submitted job.
-    Ticket(TicketId),
+    Submitted(JobId),
 }
 
+/// One that waits, and on which terms.
 pub(super) struct Waiter {
-    pub(super) holder: Holder,
+    holder: Holder,
     /// Whose share of the CPU the job uses on its behalf.
-    pub(super) client: ClientId,
+    client: ClientId,
     /// The submitted job that it watches.
-    pub(super) watched: Option<TicketId>,
-    pub(super) deadline: Option<Instant>,
-    pub(super) progress: Option<Duration>,
+    watched: Option<JobId>,
+    deadline: Option<Instant>,
+    progress: Option<Duration>,
     /// When progress is due.
-    pub(super) due: Option<Instant>,
-    /// How far the job was when that was last told.
-    pub(super) told: f64,
-    pub(super) rows: usize,
+    due: Option<Instant>,
+    /// How far the job was when that was last sent.
+    sent: f64,
+    rows: usize,
 }
 
 impl Waiter {
     /// A request of which nothing is wanted but its answer.
-    pub(super) const fn plain(client: ClientId, place: Place) -> Self {
+    pub(super) const fn plain(client: ClientId, request: RequestId) -> Self {
         Self {
-            holder: Holder::Client(client, place),
+            holder: Holder::Request(client, request),
             client,
             watched: None,
             deadline: None,
             progress: None,
             due: None,
-            told: -1.0,
+            sent: -1.0,
             rows: 0,
         }
     }
 
+    /// A request on the terms of its order.
+    pub(super) fn of(client: ClientId, order: &Order, now: Instant) -> Self {
+        Self {
+            deadline: order.deadline,
+            rows: order.rows,
+            ..Self::plain(client, order.request).with_progress(order.progress, now)
+        }
+    }
+
+    fn with_progress(mut self, every: Option<Duration>, now: Instant) -> Self {
+        self.progress = every;
+        self.due = every.and_then(|every| now.checked_add(every));
+        self
+    }
+
+    /// Waits on behalf of a submitted job, which nobody hears of.
+    pub(super) const fn submitted(mut self, job: JobId) -> Self {
+        self.holder = Holder::Submitted(job);
+        self.progress = None;
+        self.due = None;
+        self
+    }
+
+    /// Waits for the answer of a submitted job.
+    pub(super) const fn of_result(mut self, job: JobId) -> Self {
+        self.watched = Some(job);
+        self
+    }
+
+    /// Waits for a submitted job and hears how far it is.
+    pub(super) fn of_watch(self, job: JobId, now: Instant) -> Self {
+        let every = self.progress.unwrap_or(PROGRESS_OF_WATCHED);
+        self.with_progress(Some(every), now).of_result(job)
+    }
+
+    pub(super) const fn holder(&self) -> Holder {
+        self.holder
+    }
+
+    pub(super) const fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// True if a client waits here that may not be sent rows yet.
+    pub(super) const fn has_no_credit(&self) -> bool {
+        self.rows == 0 && matches!(self.holder, Holder::Request(..))
+    }
+
     /// When something has to be said to this waiter, unless it is answered before.
-    pub(super) fn alarm(&self) -> Option<Instant> {
+    fn alarm(&self) -> Option<Instant> {
         [self.deadline, self.due].into_iter().flatten().min()
     }
 }
 
-impl Table {
-    /// The client is gone: what it waits for is cancelled, and nobody is told. What it submitted goes on.
-    pub(in crate::engine) fn leave(&mut self, client: ClientId) {
-        let places = Holder::Client(client, 0)..=Holder::Client(client, Place::MAX);
-        let holders: Vec<Holder> = self.waiting.range(places).map(|(holder, _)| *holder).collect();
-        for holder in holders {
-            self.remove_waiter(holder);
-        }
-        self.remove_batches(client);
-        self.outbox.forget(client);
-        if self.held.contains_key(&client) {
-            self.gone.insert(client);
-        } else {
-            self.forget(client);
-        }
-    }
+/// All that wait.
+#[derive(Default)]
+pub(super) struct Waiters {
+    /// What each waits for.
+    waiting: BTreeMap<Holder, WorkId>,
+    /// Those that wait for a job; the first one's client pays for it.
+    of: FxHashMap<WorkId, Vec<Waiter>>,
+    alarms: BTreeSet<(Instant, Holder)>,
+    /// How many answers a client waits for or has submitted jobs for, plain questions included.
+    held: FxHashMap<ClientId, usize>,
+    /// Clients that have left while jobs which they submitted go on.
+    gone: HashSet<ClientId>,
+    /// Clients that have left and hold nothing any more.
+    forgotten: Vec<ClientId>,
+}
 
-    pub(super) fn forget(&mut self, client: ClientId) {
-        self.express.forget(client);
-        self.bulk.forget(client);
-        self.parked.forget(client);
-        for lane in &mut self.lanes {
-            lane.waiting.forget(client);
-        }
-    }
+/// One that was taken off its job.
+pub(super) struct Removed {
+    pub(super) work: WorkId,
+    pub(super) client: ClientId,
+    /// The first of those that still wait; none if it was the last.
+    pub(super) heir: Option<ClientId>,
+}
 
-    /// The client no longer wants this answer, and is told so.
-    pub(in crate::engine) fn cancel(&mut self, client: ClientId, place: Place, now: Instant) {
-        self.now = now;
-        let failure = Failure::new(Code::Cancelled, "cancelled as asked");
-        self.refuse(Holder::Client(client, place), failure);
-    }
+/// An alarm that has gone off.
+pub(super) enum Due {
+    Deadline(Holder, Option<JobId>),
+    Progress(Holder, WorkId),
+}
 
-    /// Ends everything that is left.
-    pub(in crate::engine) fn cancel_all(&mut self) {
-        let holders: Vec<Holder> = self.waiting.keys().copied().chain(self.batches.holders()).collect();
-        for holder in holders {
-            let failure = Failure::new(Code::Cancelled, "the daemon shut down before it was done");
-            self.refuse(holder, failure);
-        }
-    }
-
-    /// Passes the moment `now`: deadlines strike, progress is told.
-    pub(in crate::engine) fn tick(&mut self, now: Instant) {
-        self.now = now;
-        while let Some(&(at, holder)) = self.alarms.first()
-            && at <= now
-        {
-            self.alarms.pop_first();
-            self.ring(holder);
-        }
-    }
-
-    pub(super) fn ring(&mut self, holder: Holder) {
-        let now = self.now;
-        let Some(waiter) = self.waiter(holder) else {
-            return;
-        };
-        if waiter.deadline.is_some_and(|deadline| deadline <= now) {
-            let watched = waiter.watched;
-            return self.strike(holder, watched);
-        }
-        if let (Some(every), Some(due)) = (waiter.progress, waiter.due) {
-            waiter.due = due.checked_add(every).map(|due| due.max(now));
-        }
-        if let Some(at) = waiter.alarm() {
-            self.alarms.insert((at, holder));
-        }
-        if let Some(progress) = self.progress(holder) {
-            self.tell(holder, Event::Interim(progress));
-        }
-    }
-
-    /// A deadline has passed: of a question, of a submitted job and so of all who watch it, or of one who watches a job that goes on.
-    fn strike(&mut self, holder: Holder, watched: Option<TicketId>) {
-        let failure = match watched {
-            None => Failure::new(Code::Deadline, "the deadline passed; the work was stopped"),
-            Some(ticket) => {
-                let text = format!("the deadline passed; job {ticket} goes on, 'result {ticket}' waits for it");
-                Failure::new(Code::Deadline, text)
-            }
-        };
-        match (holder, self.waiting.get(&holder)) {
-            (Holder::Ticket(ticket), Some(&job)) => self.refuse_all(ticket, job, &failure),
-            _ => self.refuse(holder, failure),
-        }
-    }
-
-    /// How far the job is that somebody waits for: told only if it has really advanced, else since when it has not.
-    pub(super) fn progress(&mut self, holder: Holder) -> Option<Interim> {
-        let entry = self.jobs.get_mut(self.waiting.get(&holder)?)?;
-        let (done, silent) = match &entry.stage {
-            Stage::Bulk(bulk) => (caught(|| bulk.plan.progress()).ok()?, self.now - bulk.advanced),
-            Stage::Errand(errand) => (errand.line().progress(), self.now - errand.advanced),
-            _ => (0.0, self.now - entry.begun),
-        };
-        let waiter = entry.waiters.iter_mut().find(|waiter| waiter.holder == holder)?;
-        if done <= waiter.told {
-            return (silent >= STALLED).then_some(Interim::Stalled(silent));
-        }
-        waiter.told = done;
-        let eta = eta(self.now - entry.begun, done);
-        Some(Interim::Progress { done, eta })
-    }
-
-    /// The next moment for [`tick`](Self::tick).
-    pub(in crate::engine) fn next_alarm(&self) -> Option<Instant> {
-        self.alarms.first().map(|(at, _)| *at)
-    }
-
-    pub(super) fn add_waiter(&mut self, id: JobId, waiter: Waiter) {
-        self.waiting.insert(waiter.holder, id);
+impl Waiters {
+    pub(super) fn add(&mut self, work: WorkId, waiter: Waiter) {
+        self.waiting.insert(waiter.holder, work);
         self.alarms.extend(waiter.alarm().map(|at| (at, waiter.holder)));
-        *self.held.entry(waiter.client).or_default() += 1;
-        if let Some(entry) = self.jobs.get_mut(&id) {
-            entry.waiters.push(waiter);
-        }
+        self.hold(waiter.client, 1);
+        self.of
+            .entry(work)
+            .or_insert_with(|| Vec::with_capacity(1))
+            .push(waiter);
     }
 
-    pub(super) fn waiter(&mut self, holder: Holder) -> Option<&mut Waiter> {
-        let entry = self.jobs.get_mut(self.waiting.get(&holder)?)?;
-        entry.waiters.iter_mut().find(|waiter| waiter.holder == holder)
+    /// What one waits for.
+    pub(super) fn work_of(&self, holder: Holder) -> Option<WorkId> {
+        self.waiting.get(&holder).copied()
     }
 
-    pub(super) fn refuse(&mut self, holder: Holder, failure: Failure) {
-        let entry = self.waiting.get(&holder).and_then(|id| self.jobs.get(id));
-        let cpu = entry.map_or(Duration::ZERO, |entry| entry.cpu);
-        if self.remove_waiter(holder) {
-            self.answer(holder, Err(failure), cpu);
-        }
+    fn get_mut(&mut self, holder: Holder) -> Option<&mut Waiter> {
+        let waiters = self.of.get_mut(self.waiting.get(&holder)?)?;
+        waiters.iter_mut().find(|waiter| waiter.holder == holder)
     }
 
-    /// Takes one who waits off its job, and stops the job if it was the last. False if nobody waited there.
-    pub(super) fn remove_waiter(&mut self, holder: Holder) -> bool {
-        let Some(&id) = self.waiting.get(&holder) else {
-            return match holder {
-                Holder::Client(client, place) => self.remove_from_batch(client, place),
-                Holder::Ticket(_) => false,
-            };
-        };
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return false;
-        };
-        let Some(index) = entry.waiters.iter().position(|waiter| waiter.holder == holder) else {
-            return false;
-        };
-        let waiter = entry.waiters.swap_remove(index);
-        match entry.waiters.first() {
-            None => self.remove(id),
-            Some(heir) if entry.client == waiter.client => {
-                // The one whose share the job used has left: the next in line takes it over.
-                let heir = heir.client;
-                let queue = match &entry.stage {
-                    Stage::Queued(_) => {
-                        self.express.remove(entry.client, Turn::of_job(id));
-                        self.express.push(heir, Turn::of_job(id), 0);
-                        None
-                    }
-                    Stage::Parked(_) => Some(&mut self.parked),
-                    Stage::Bulk(bulk) => bulk.is_ready.then_some(&mut self.bulk),
-                    Stage::Errand(errand) => errand.is_waiting().then_some(&mut self.lanes[errand.lane].waiting),
-                    Stage::Held(_) | Stage::Express | Stage::List(_) => None,
-                };
-                if let Some(queue) = queue {
-                    queue.remove(entry.client, id);
-                    queue.push(heir, id, 0);
-                }
-                entry.client = heir;
-                self.unpark();
-            }
-            Some(_) => {}
+    /// Those that wait for a job, the one whose client pays first.
+    pub(super) fn of(&self, work: WorkId) -> &[Waiter] {
+        self.of.get(&work).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Takes one off its job.
+    pub(super) fn remove(&mut self, holder: Holder) -> Option<Removed> {
+        let work = self.work_of(holder)?;
+        let waiters = self.of.get_mut(&work)?;
+        let index = waiters.iter().position(|waiter| waiter.holder == holder)?;
+        let waiter = waiters.swap_remove(index);
+        let heir = waiters.first().map(|waiter| waiter.client);
+        if heir.is_none() {
+            self.of.remove(&work);
         }
         self.let_go(&waiter);
-        true
+        let client = waiter.client;
+        Some(Removed { work, client, heir })
     }
 
-    /// A waiter waits no more.
-    pub(super) fn let_go(&mut self, waiter: &Waiter) {
+    /// Takes all off a job, in the order in which they are answered.
+    pub(super) fn remove_all(&mut self, work: WorkId) -> Vec<Holder> {
+        let waiters = self.of.remove(&work).unwrap_or_default();
+        waiters.iter().for_each(|waiter| self.let_go(waiter));
+        waiters.into_iter().map(|waiter| waiter.holder).collect()
+    }
+
+    fn let_go(&mut self, waiter: &Waiter) {
         self.waiting.remove(&waiter.holder);
         if let Some(at) = waiter.alarm() {
             self.alarms.remove(&(at, waiter.holder));
@@ -241,16 +193,222 @@ impl Table {
         self.release(waiter.client, 1);
     }
 
-    /// A client waits for so many fewer answers.
+    /// Those that wait for a job wait for another one from now on. Says which submitted jobs are among them.
+    pub(super) fn join(&mut self, from: WorkId, to: WorkId) -> Vec<JobId> {
+        let waiters = self.of.remove(&from).unwrap_or_default();
+        for waiter in &waiters {
+            self.waiting.insert(waiter.holder, to);
+        }
+        let job = |waiter: &Waiter| match waiter.holder {
+            Holder::Submitted(job) => Some(job),
+            Holder::Request(..) => None,
+        };
+        let jobs = waiters.iter().filter_map(job).collect();
+        self.of.entry(to).or_default().extend(waiters);
+        jobs
+    }
+
+    /// Those that watch a submitted job.
+    pub(super) fn watchers(&self, job: JobId, work: WorkId) -> Vec<Holder> {
+        let waiters = self.of(work).iter();
+        let watchers = waiters.filter(|waiter| waiter.watched == Some(job));
+        watchers.map(|waiter| waiter.holder).collect()
+    }
+
+    /// True if those that wait for a job are all clients: nobody submitted it.
+    pub(super) fn is_only_asked(&self, work: WorkId) -> bool {
+        let is_request = |waiter: &Waiter| matches!(waiter.holder, Holder::Request(..));
+        self.of(work).iter().all(is_request)
+    }
+
+    pub(super) fn requests_of(&self, client: ClientId) -> Vec<Holder> {
+        let all = Holder::Request(client, RequestId::MIN)..=Holder::Request(client, RequestId::MAX);
+        self.waiting.range(all).map(|(holder, _)| *holder).collect()
+    }
+
+    pub(super) fn all(&self) -> Vec<Holder> {
+        self.waiting.keys().copied().collect()
+    }
+
+    /// How many rows of a job may be sent. A job that streams has one waiter: it is never shared.
+    pub(super) fn credit(&self, work: WorkId) -> usize {
+        self.of(work).first().map_or(0, |waiter| waiter.rows)
+    }
+
+    /// Rows of a job are sent, to the request that this gives.
+    pub(super) fn spend(&mut self, work: WorkId, rows: usize) -> Option<(ClientId, RequestId)> {
+        let waiter = self.of.get_mut(&work)?.first_mut()?;
+        waiter.rows = waiter.rows.saturating_sub(rows);
+        match waiter.holder {
+            Holder::Request(client, request) => Some((client, request)),
+            Holder::Submitted(_) => None,
+        }
+    }
+
+    /// More rows may be sent; says of which job.
+    pub(super) fn grant(&mut self, holder: Holder, rows: usize) -> Option<WorkId> {
+        let waiter = self.get_mut(holder)?;
+        waiter.rows = waiter.rows.saturating_add(rows);
+        self.work_of(holder)
+    }
+
+    /// The next moment for [`due`](Self::due).
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// The next alarm that has gone off by now. An alarm for progress is set anew, one for a deadline is not.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
+        while let Some(&(at, holder)) = self.alarms.first()
+            && at <= now
+        {
+            self.alarms.pop_first();
+            let Some(work) = self.work_of(holder) else {
+                continue;
+            };
+            let Some(waiter) = self.get_mut(holder) else {
+                continue;
+            };
+            if waiter.deadline.is_some_and(|deadline| deadline <= now) {
+                return Some(Due::Deadline(holder, waiter.watched));
+            }
+            if let (Some(every), Some(due)) = (waiter.progress, waiter.due) {
+                waiter.due = due.checked_add(every).map(|due| due.max(now));
+            }
+            let next = waiter.alarm();
+            self.alarms.extend(next.map(|at| (at, holder)));
+            return Some(Due::Progress(holder, work));
+        }
+        None
+    }
+
+    /// What one that wants to hear of progress is sent: how far the job is, if it has really advanced, or else for how long it has not.
+    pub(super) fn report(
+        &mut self,
+        holder: Holder,
+        done: f64,
+        silent: Duration,
+        eta: Option<Duration>,
+    ) -> Option<Interim> {
+        let waiter = self.get_mut(holder)?;
+        if done <= waiter.sent {
+            return (silent >= STALLED).then_some(Interim::Stalled(silent));
+        }
+        waiter.sent = done;
+        Some(Interim::Progress { done, eta })
+    }
+
+    /// How many answers a client waits for.
+    pub(super) fn held(&self, client: ClientId) -> usize {
+        self.held.get(&client).copied().unwrap_or_default()
+    }
+
+    /// Clients that wait for an answer.
+    pub(super) fn clients(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(super) fn hold(&mut self, client: ClientId, count: usize) {
+        *self.held.entry(client).or_default() += count;
+    }
+
     pub(super) fn release(&mut self, client: ClientId, count: usize) {
         if let Some(held) = self.held.get_mut(&client) {
             *held -= count;
             if *held == 0 {
                 self.held.remove(&client);
                 if self.gone.remove(&client) {
-                    self.forget(client);
+                    self.forgotten.push(client);
                 }
             }
         }
+    }
+
+    /// A client is gone; it is forgotten once it holds nothing.
+    pub(super) fn leave(&mut self, client: ClientId) {
+        if self.held.contains_key(&client) {
+            self.gone.insert(client);
+        } else {
+            self.forgotten.push(client);
+        }
+    }
+
+    /// Clients that are gone and hold nothing, since the last time.
+    pub(super) fn take_forgotten(&mut self) -> Vec<ClientId> {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    /// Nothing is left of anybody.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+            && self.of.is_empty()
+            && self.alarms.is_empty()
+            && self.held.is_empty()
+            && self.gone.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: ClientId = ClientId(1);
+    const TWO: ClientId = ClientId(2);
+    const WORK: WorkId = WorkId(7);
+
+    fn request(client: ClientId) -> Holder {
+        Holder::Request(client, RequestId(1))
+    }
+
+    #[test]
+    fn the_next_in_line_inherits_a_job_and_the_last_one_ends_it() {
+        let mut waiters = Waiters::default();
+        waiters.add(WORK, Waiter::plain(ONE, RequestId(1)));
+        waiters.add(WORK, Waiter::plain(TWO, RequestId(1)));
+        let removed = waiters.remove(request(ONE)).expect("it waits");
+        assert_eq!((removed.work, removed.client, removed.heir), (WORK, ONE, Some(TWO)));
+        assert!(waiters.remove(request(ONE)).is_none(), "only once");
+        assert_eq!(waiters.remove(request(TWO)).and_then(|removed| removed.heir), None);
+        assert!(waiters.is_empty());
+    }
+
+    #[test]
+    fn a_client_that_left_is_forgotten_when_its_last_job_ends() {
+        let mut waiters = Waiters::default();
+        waiters.add(WORK, Waiter::plain(ONE, RequestId(1)).submitted(JobId(3)));
+        waiters.leave(ONE);
+        waiters.leave(TWO);
+        assert_eq!(waiters.take_forgotten(), [TWO]);
+        assert_eq!(waiters.remove_all(WORK), [Holder::Submitted(JobId(3))]);
+        assert_eq!(waiters.take_forgotten(), [ONE]);
+        assert!(waiters.is_empty());
+    }
+
+    #[test]
+    fn progress_is_due_again_and_a_deadline_once() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut waiters = Waiters::default();
+        let mut waiter = Waiter::plain(ONE, RequestId(1)).of_watch(JobId(3), start);
+        waiter.deadline = Some(start + 2 * second);
+        waiters.add(WORK, waiter);
+        assert!(waiters.due(start).is_none());
+        assert!(matches!(waiters.due(start + second), Some(Due::Progress(_, WORK))));
+        assert!(waiters.due(start + second).is_none());
+        assert_eq!(waiters.next_alarm(), Some(start + 2 * second));
+        let due = waiters.due(start + 2 * second);
+        assert!(matches!(due, Some(Due::Deadline(_, Some(JobId(3))))));
+        assert!(waiters.due(start + 9 * second).is_none());
+    }
+
+    #[test]
+    fn what_has_not_advanced_is_stalled_after_a_second() {
+        let mut waiters = Waiters::default();
+        waiters.add(WORK, Waiter::plain(ONE, RequestId(1)));
+        let mut report = |done, silent| waiters.report(request(ONE), done, silent, None);
+        assert!(matches!(report(0.5, STALLED), Some(Interim::Progress { .. })));
+        assert!(report(0.5, STALLED / 2).is_none());
+        assert!(matches!(report(0.5, STALLED), Some(Interim::Stalled(_))));
     }
 }

@@ -15,8 +15,8 @@ use super::accepted::{Accepted, Finish, Seat};
 use super::connection::Connection;
 use super::course::{Course, Phase};
 use super::pace::{Busy, MAX_READS};
-use crate::engine::{ClientId, Event, Leave, News, Order, Place, Plain};
-use crate::proto::{Codec, Conversation, Final, Value};
+use crate::engine::{ClientId, Event, Leave, News, Order, Plain, RequestId};
+use crate::proto::{Codec, Conversation, Final, Place, Value};
 use actix::prelude::*;
 use bytes::BytesMut;
 use intake::TurnTime;
@@ -72,7 +72,7 @@ impl Session {
             ..
         } = accepted;
         Self {
-            codec: Codec::new(shared.limits.max_line_bytes, seat.client),
+            codec: Codec::new(shared.limits.max_line_bytes, seat.client.0),
             id: seat.client,
             socket: connection,
             shared,
@@ -214,7 +214,7 @@ impl Handler<News> for Session {
     type Result = ();
 
     fn handle(&mut self, News(events): News, _: &mut Self::Context) {
-        for (place, event) in events {
+        for (RequestId(place), event) in events {
             match event {
                 Event::Final(reply) => {
                     let is_ok = reply.is_ok();

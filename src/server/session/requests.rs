@@ -1,10 +1,10 @@
 //! From requests to replies, or to orders for the engine. What a request means is the registry's business.
 
-use super::rows::{MAX_STREAMS, ROWS_GRANTED, Stream};
+use super::rows::{MAX_STREAMS, Stream};
 use super::{Phase, Session};
-use crate::engine::{Ask, Cancel, Order, Place, Submit, Work};
+use crate::engine::{Ask, Cancel, Order, ROWS_GRANTED, RequestId, Requests, Work};
 use crate::job::Job;
-use crate::proto::{Code, Failure, Final, Frame, Manner, Request, Tag, Value};
+use crate::proto::{Code, Failure, Final, Frame, Manner, Place, Request, Tag, Value};
 use crate::verb::{Step, Terms};
 use actix::prelude::*;
 use std::sync::Arc;
@@ -55,21 +55,21 @@ impl Session {
                 Some(value) => self.answer(manner, Final::Reply(Ok(value))),
                 None if terms == Terms::default() && !job.streams => {
                     let place = self.open(manner, false);
-                    self.questions.push((place, job));
+                    self.questions.push((RequestId(place), job));
                 }
                 None => self.order(manner, Ask::Answer(job.into()), terms),
             },
-            Ok((Step::Ask(Ask::Keep(Work::Plan(job))), terms)) => {
+            Ok((Step::Ask(Ask::Submit(Work::Plan(job))), terms)) => {
                 let ask = match self.found(&job) {
-                    Some(value) => Ask::KeepKnown {
+                    Some(value) => Ask::SubmitKnown {
                         title: job.title().into_owned(),
                         value,
                     },
-                    None => Ask::Keep(job.into()),
+                    None => Ask::Submit(job.into()),
                 };
                 self.order(manner, ask, terms);
             }
-            Ok((Step::Errand(errand), terms)) => self.order(manner, Ask::Answer(errand.into()), terms),
+            Ok((Step::External(task), terms)) => self.order(manner, Ask::Answer(task.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(manner, &target, context),
             Ok((Step::Quit, _)) => {
@@ -105,7 +105,7 @@ impl Session {
             self.streams.push(Stream { place, granted: rows });
         }
         self.orders.push(Order {
-            place,
+            request: RequestId(place),
             ask,
             deadline: terms.deadline.map(|wait| (Instant::now() + wait).into_std()),
             progress: terms.progress,
@@ -117,7 +117,10 @@ impl Session {
         match self.conversation.tagged(target) {
             Some(place) => {
                 self.send_orders(context);
-                self.shared.scheduler.do_send(Cancel { client: self.id, place });
+                self.shared.scheduler.do_send(Cancel {
+                    client: self.id,
+                    request: RequestId(place),
+                });
                 self.answer(manner, Final::Reply(Ok(Value::Nothing)));
             }
             None => {
@@ -158,7 +161,7 @@ impl Session {
             .me
             .get_or_insert_with(|| Arc::new(context.address().recipient()))
             .clone();
-        self.shared.scheduler.do_send(Submit {
+        self.shared.scheduler.do_send(Requests {
             client: self.id,
             questions: std::mem::take(&mut self.questions),
             orders: std::mem::take(&mut self.orders),

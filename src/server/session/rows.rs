@@ -1,11 +1,9 @@
 //! What comes before a reply: rows, by credit, and progress.
 
 use super::Session;
-use crate::engine::{Cancel, Grant, Place};
-use crate::proto::{Code, Failure, Final, Interim};
+use crate::engine::{Cancel, Grant, ROWS_GRANTED, RequestId};
+use crate::proto::{Code, Failure, Final, Interim, Place};
 
-/// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
-pub(super) const ROWS_GRANTED: usize = 64;
 /// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
 pub(super) const MAX_STREAMS: usize = 2;
 
@@ -36,7 +34,10 @@ impl Session {
         {
             // Its dialect needs all rows at once.
             self.streams.remove(index);
-            self.shared.scheduler.do_send(Cancel { client: self.id, place });
+            self.shared.scheduler.do_send(Cancel {
+                client: self.id,
+                request: RequestId(place),
+            });
             self.count(false);
             let text = format!(
                 "these rows take more than {limit} bytes, and an array tells its length first: ask for less, or in lines"
@@ -57,7 +58,7 @@ impl Session {
             stream.granted = ROWS_GRANTED;
             self.shared.scheduler.do_send(Grant {
                 client: self.id,
-                place: stream.place,
+                request: RequestId(stream.place),
                 rows: ROWS_GRANTED,
             });
         }

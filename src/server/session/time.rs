@@ -37,7 +37,7 @@ impl Session {
             .due(&self.shared.limits)
             .is_some_and(|due| due <= Instant::now())
         {
-            tracing::debug!(session = self.id, phase = ?self.course.phase, "the client kept us waiting for too long; closing");
+            tracing::debug!(session = %self.id, phase = ?self.course.phase, "the client kept us waiting for too long; closing");
             return context.stop();
         }
         self.keep_time(context);

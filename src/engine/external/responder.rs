@@ -1,23 +1,12 @@
-//! The responder: how an actor answers a call. Knows the way back to the scheduler, and nothing of who asked.
+//! The responder: how an actor answers a call. Knows what it may say, and neither the way it takes nor the client.
 
-use super::errand::{Line, row_size};
-use super::fairness::ClientId;
-use super::order::JobId;
+use super::channel::{Channel, row_size};
 use crate::proto::{Failure, Reply, Value};
-use actix::prelude::*;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The news of an actor about a call.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Said {
-    pub(super) job: JobId,
-    pub(super) what: Saying,
-}
-
 /// What an actor says of a call.
-pub(super) enum Saying {
+pub(in crate::engine) enum Saying {
     /// A row before the answer.
     Row(String),
     /// The answer.
@@ -43,13 +32,24 @@ pub enum RowError {
 ///
 /// Drop it once [`cancelled`](Self::cancelled): a host bounds how many there are, and counts those that you hold.
 pub struct Responder {
-    pub(super) job: JobId,
-    pub(super) client: ClientId,
-    pub(super) line: Arc<Line>,
-    pub(super) back: Option<Arc<Recipient<Said>>>,
+    client: u64,
+    channel: Arc<Channel>,
+    back: Option<Back>,
 }
 
+/// The way back to the scheduler.
+type Back = Box<dyn Fn(Saying) + Send + Sync>;
+
 impl Responder {
+    /// The responder of a call for this client, whose news take the way `back`.
+    pub(in crate::engine) fn new(client: u64, channel: Arc<Channel>, back: Back) -> Self {
+        Self {
+            client,
+            channel,
+            back: Some(back),
+        }
+    }
+
     /// The final answer: `OK value`.
     pub fn answer(self, value: impl Into<Value>) {
         self.finish(Ok(value.into()));
@@ -72,7 +72,7 @@ impl Responder {
     /// [`RowError`]: the row is lost.
     pub fn try_row(&self, row: impl Into<String>) -> Result<(), RowError> {
         let row = row.into();
-        let permit = self.line.room().try_acquire_many(row_size(&row));
+        let permit = self.channel.room().try_acquire_many(row_size(&row));
         permit
             .map_err(|error| match error {
                 tokio::sync::TryAcquireError::NoPermits => RowError::Full,
@@ -89,7 +89,7 @@ impl Responder {
     /// [`RowError::Gone`] once nobody waits.
     pub async fn row(&self, row: impl Into<String>) -> Result<(), RowError> {
         let row = row.into();
-        let permit = self.line.room().acquire_many(row_size(&row)).await;
+        let permit = self.channel.room().acquire_many(row_size(&row)).await;
         permit.map_err(|_| RowError::Gone)?.forget();
         self.say(Saying::Row(row));
         Ok(())
@@ -97,27 +97,27 @@ impl Responder {
 
     /// Says how far the work is, 0.0..=1.0, for clients that asked with `progress=`. What is below the last time is ignored.
     pub fn progress(&self, done: f64) {
-        self.line.set_progress(done);
+        self.channel.set_progress(done);
     }
 
     /// True once nobody waits for the answer any more: cancelled, past its deadline, or its client is gone.
     pub fn is_cancelled(&self) -> bool {
-        self.line.cancelled().is_cancelled()
+        self.channel.cancelled().is_cancelled()
     }
 
     /// Waits until nobody waits for the answer any more. Does not borrow the responder.
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.line.cancelled().clone().cancelled_owned()
+        self.channel.cancelled().clone().cancelled_owned()
     }
 
-    /// Who asks: a number that no other connection of this daemon has or will have.
+    /// The client: a number that no other connection of this daemon has or will have.
     pub const fn client(&self) -> u64 {
         self.client
     }
 
     fn say(&self, what: Saying) {
         if let Some(back) = &self.back {
-            back.do_send(Said { job: self.job, what });
+            back(what);
         }
     }
 }

@@ -1,12 +1,13 @@
-//! A host: the thread of a plugged-in actor, and who starts a new actor when the old one panics. Knows no job and no client.
+//! A host: the thread of a plugged-in actor, where a new actor is started when the old one panics. Knows no job and no client.
 //!
 //! actix's own supervisor restarts an actor that stops, not one that panics. So a host polls its actor itself, catches the panic
 //! where it happens, and makes a new one by the factory. It gives the actor one call at a time and polls it before the next:
-//! so whoever waits in line does not pay for the call before.
+//! so a call that waits its turn does not pay for the call before.
 
-use super::caught::caught;
-use super::errand::{Errand, OwnLane};
 use super::responder::Responder;
+use super::task::{Delivery, ExternalLane, ExternalTask};
+use crate::engine::caught::caught;
+use crate::engine::threads::start_thread;
 use actix::prelude::*;
 use std::any::Any;
 use std::future::poll_fn;
@@ -14,19 +15,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// An actor that fails before it has had a call, again and again, is started anew after pauses between these.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Hands a call to the actor whose address it is given.
-pub(super) type Delivery = Box<dyn FnOnce(&dyn Any, Responder) + Send>;
-
-/// The way to a host. As long as its lane bounds the calls under way, it is bounded too.
-pub(super) type Calls = UnboundedSender<(Delivery, Responder)>;
-
-/// What an actor of yours is asked: a question of your own type, and how to answer it.
+/// What an actor of yours is sent: a question of your own type, and how to answer it.
 #[derive(Debug)]
 pub struct Asked<M> {
     /// What the verb made of its arguments.
@@ -39,7 +34,7 @@ impl<M> Message for Asked<M> {
     type Result = ();
 }
 
-impl OwnLane {
+impl ExternalLane {
     /// A lane of calls to an actor on a thread of its own, made by `factory`, and again whenever it panics or stops.
     pub fn of_actor<A>(
         name: &'static str,
@@ -54,14 +49,14 @@ impl OwnLane {
         let start = move || {
             let (sender, calls) = unbounded_channel();
             let factory = factory.clone();
-            let arbiter = Arbiter::new();
+            let arbiter = start_thread(Arbiter::new)?;
             arbiter.spawn_fn(move || {
                 actix_rt::spawn(async move {
                     supervise(name, &*factory, calls).await;
                     Arbiter::current().stop();
                 });
             });
-            sender
+            Ok(sender)
         };
         Self {
             name,
@@ -72,12 +67,12 @@ impl OwnLane {
     }
 }
 
-impl Errand {
+impl ExternalTask {
     /// A call of the actor `A` that this lane was made for.
     ///
     /// # Panics
     /// When it is delivered, if the lane is of another actor.
-    pub fn ask<A, M>(lane: Arc<OwnLane>, title: String, streams: bool, question: M) -> Self
+    pub fn ask<A, M>(lane: Arc<ExternalLane>, title: String, streams: bool, question: M) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Asked<M>>,
         M: Send + 'static,
@@ -99,9 +94,12 @@ where
 {
     let mut pause = SHORTEST_PAUSE;
     while let Ended::Failed { was_called } = live(factory, &mut calls).await {
-        tracing::error!(actor = name, "the actor panicked or stopped; a new one takes its place");
+        tracing::error!(
+            actor = name,
+            "the actor panicked or stopped; a new one takes its request"
+        );
         if was_called {
-            // One call, one failure: whoever comes next need not wait for it.
+            // One call, one failure: the next call need not wait for it.
             pause = SHORTEST_PAUSE;
             continue;
         }
@@ -146,7 +144,7 @@ where
         }
     });
     let ended = ended.await;
-    // An actor that is dropped is polled once more by its context, to say goodbye; it may panic then, too.
+    // An actor that is dropped is polled once more by its context, to stop; it may panic then, too.
     let _ = caught(|| drop(actor));
     ended
 }

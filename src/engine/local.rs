@@ -1,13 +1,11 @@
-//! The desk: where anybody asks the engine who is no session of the built-in protocol, and waits for the answer as a future.
+//! Questions from inside the process, each a future that waits for its answer.
 //!
-//! An [`Asker`] is one client to the scheduler: it has its share of the CPU, and its bounds. The [`Desk`] actor stands between all
-//! askers and the scheduler: it knows which news belongs to whom, so that an asker needs no actor of its own. What is dropped
-//! unanswered is cancelled. Knows no verb and no socket.
+//! A [`LocalClient`] is one client to the scheduler: it has its share of the CPU, and its bounds. The [`Local`] actor stands between all
+//! of them and the scheduler: it routes events to the futures, so that a client needs no actor of its own. What is dropped unanswered
+//! is cancelled. Knows no verb and no socket.
 
-use super::fairness::ClientId;
-use super::order::{Ask, Event, Order, Place};
-use super::scheduler::{Cancel, Drain, Grant, Leave, News, Scheduler, Submit};
-
+use super::message::{Ask, ClientId, Event, Order, ROWS_GRANTED, RequestId};
+use super::scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
 use crate::proto::{Code, Failure, Interim, Reply};
 use actix::prelude::*;
 use std::collections::HashMap;
@@ -18,29 +16,28 @@ use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Rows that may be under way to an asker.
-const ROWS_GRANTED: usize = 64;
-/// Events that may be under way: a row may be an event of its own, and the final reply has a place besides.
+/// Events that may be under way: a row may be an event of its own, and there is one more for the final reply.
 const MAX_EVENTS: usize = ROWS_GRANTED + 2;
 
+/// Routes events to the futures that wait for them.
 /// Knows who waits for what.
-pub struct Desk {
+pub struct Local {
     scheduler: Addr<Scheduler>,
     me: Option<Arc<Recipient<News>>>,
-    /// Places are never used twice, by whatever asker.
-    waiting: HashMap<Place, (ClientId, Ear)>,
-    /// Who wants to hear when nobody waits any more.
+    /// The names of requests are never used twice, by any of the clients.
+    waiting: HashMap<RequestId, (ClientId, ReplySink)>,
+    /// Notified when nobody waits any more.
     drained: Option<oneshot::Sender<()>>,
 }
 
-/// Where news of a question goes.
-enum Ear {
+/// Where the events of a question go.
+enum ReplySink {
     Final(oneshot::Sender<Reply>),
     All(mpsc::Sender<Event>),
 }
 
-impl Desk {
-    /// A desk before this scheduler.
+impl Local {
+    /// Asks this scheduler.
     pub fn new(scheduler: Addr<Scheduler>) -> Self {
         Self {
             scheduler,
@@ -50,17 +47,17 @@ impl Desk {
         }
     }
 
-    fn tell_if_drained(&mut self) {
+    fn notify_if_drained(&mut self) {
         if self.waiting.is_empty()
             && let Some(drained) = self.drained.take()
         {
-            // Whoever drains may have stopped waiting.
+            // The one that drains may have stopped waiting.
             let _ = drained.send(());
         }
     }
 }
 
-impl Actor for Desk {
+impl Actor for Local {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
@@ -68,25 +65,25 @@ impl Actor for Desk {
     }
 }
 
-/// The order to ask.
+/// A request of a client.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Question {
+struct LocalRequest {
     client: ClientId,
     order: Order,
-    ear: Ear,
+    sink: ReplySink,
 }
 
-impl Handler<Question> for Desk {
+impl Handler<LocalRequest> for Local {
     type Result = ();
 
-    fn handle(&mut self, question: Question, _: &mut Self::Context) {
-        let Question { client, order, ear } = question;
+    fn handle(&mut self, request: LocalRequest, _: &mut Self::Context) {
+        let LocalRequest { client, order, sink } = request;
         let Some(to) = self.me.clone() else {
             return;
         };
-        self.waiting.insert(order.place, (client, ear));
-        self.scheduler.do_send(Submit {
+        self.waiting.insert(order.request, (client, sink));
+        self.scheduler.do_send(Requests {
             client,
             questions: Vec::new(),
             orders: vec![order],
@@ -95,69 +92,69 @@ impl Handler<Question> for Desk {
     }
 }
 
-impl Handler<News> for Desk {
+impl Handler<News> for Local {
     type Result = ();
 
     fn handle(&mut self, News(events): News, _: &mut Self::Context) {
-        for (place, event) in events {
+        for (request, event) in events {
             match event {
-                Event::Final(reply) => match self.waiting.remove(&place) {
-                    // Whoever asked may have stopped waiting.
-                    Some((_, Ear::Final(ear))) => drop(ear.send(reply)),
-                    Some((_, Ear::All(ear))) => drop(ear.try_send(Event::Final(reply))),
+                Event::Final(reply) => match self.waiting.remove(&request) {
+                    // The client may have stopped waiting.
+                    Some((_, ReplySink::Final(sink))) => drop(sink.send(reply)),
+                    Some((_, ReplySink::All(sink))) => drop(sink.try_send(Event::Final(reply))),
                     None => {}
                 },
-                Event::Interim(interim) => match (self.waiting.get(&place), interim) {
+                Event::Interim(interim) => match (self.waiting.get(&request), interim) {
                     // Rows are counted, so that there is always room for them; progress that nobody hears is forgotten.
-                    (Some((_, Ear::All(ear))), interim)
-                        if matches!(interim, Interim::Rows(_)) || ear.capacity() > ROWS_GRANTED + 1 =>
+                    (Some((_, ReplySink::All(sink))), interim)
+                        if matches!(interim, Interim::Rows(_)) || sink.capacity() > ROWS_GRANTED + 1 =>
                     {
-                        let _ = ear.try_send(Event::Interim(interim));
+                        let _ = sink.try_send(Event::Interim(interim));
                     }
-                    // Who waits for the reply only must not keep it waiting for its rows to be taken.
-                    (Some((client, Ear::Final(_))), Interim::Rows(rows)) => {
+                    // A client that waits for the reply only must not keep it waiting for its rows to be taken.
+                    (Some((client, ReplySink::Final(_))), Interim::Rows(rows)) => {
                         let (client, rows) = (*client, rows.len());
-                        self.scheduler.do_send(Grant { client, place, rows });
+                        self.scheduler.do_send(Grant { client, request, rows });
                     }
                     _ => {}
                 },
             }
         }
-        self.tell_if_drained();
+        self.notify_if_drained();
     }
 }
 
-/// The order to take in nothing new: here and at the scheduler. What was asked before it is heard of to its end.
+/// The order to take in nothing new: here and at the scheduler. What was asked before it is answered.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Close {
-    /// Told when every question asked here is answered or dropped.
+    /// Notified when every question asked here is answered or dropped.
     pub drained: oneshot::Sender<()>,
 }
 
-impl Handler<Close> for Desk {
+impl Handler<Close> for Local {
     type Result = ();
 
     fn handle(&mut self, Close { drained }: Close, _: &mut Self::Context) {
         // From here, so that it does not overtake a question.
-        self.scheduler.do_send(Drain::Begin);
+        self.scheduler.do_send(Shutdown::Drain);
         self.drained = Some(drained);
-        self.tell_if_drained();
+        self.notify_if_drained();
     }
 }
 
-impl Handler<Cancel> for Desk {
+impl Handler<Cancel> for Local {
     type Result = ();
 
     fn handle(&mut self, cancel: Cancel, _: &mut Self::Context) {
-        if self.waiting.remove(&cancel.place).is_some() {
+        if self.waiting.remove(&cancel.request).is_some() {
             self.scheduler.do_send(cancel);
-            self.tell_if_drained();
+            self.notify_if_drained();
         }
     }
 }
 
-impl Handler<Leave> for Desk {
+impl Handler<Leave> for Local {
     type Result = ();
 
     fn handle(&mut self, leave: Leave, _: &mut Self::Context) {
@@ -165,58 +162,59 @@ impl Handler<Leave> for Desk {
     }
 }
 
-/// One who asks. Clones are the same client: they share its bounds and its part of the CPU.
+/// A client inside the process. Clones are the same client: they share its bounds and its part of the CPU.
 #[derive(Clone)]
-pub struct Asker(Arc<Client>);
+pub struct LocalClient(Arc<Client>);
 
 struct Client {
     id: ClientId,
-    desk: Addr<Desk>,
+    local: Addr<Local>,
     scheduler: Addr<Scheduler>,
-    places: Arc<AtomicU64>,
+    next: Arc<AtomicU64>,
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.desk.do_send(Leave(self.id));
+        self.local.do_send(Leave(self.id));
     }
 }
 
-impl Asker {
-    /// The first asker at a desk.
-    pub fn new(id: ClientId, desk: Addr<Desk>, scheduler: Addr<Scheduler>) -> Self {
-        let places = Arc::default();
+impl LocalClient {
+    /// The first client of this actor.
+    pub fn new(id: ClientId, local: Addr<Local>, scheduler: Addr<Scheduler>) -> Self {
+        let next = Arc::default();
         Self(Arc::new(Client {
             id,
-            desk,
+            local,
             scheduler,
-            places,
+            next,
         }))
     }
 
     /// Another one, with bounds and a share of its own.
     pub fn another(&self, id: ClientId) -> Self {
-        let (desk, scheduler) = (self.0.desk.clone(), self.0.scheduler.clone());
-        let places = self.0.places.clone();
+        let Client {
+            local, scheduler, next, ..
+        } = &*self.0;
         Self(Arc::new(Client {
             id,
-            desk,
-            scheduler,
-            places,
+            local: local.clone(),
+            scheduler: scheduler.clone(),
+            next: next.clone(),
         }))
     }
 
     /// Asks, and waits for nothing but the reply.
     pub fn ask(&self, ask: Ask, deadline: Option<Duration>) -> Answer {
         let (sender, reply) = oneshot::channel();
-        let question = self.send(ask, deadline, None, Ear::Final(sender));
+        let question = self.send(ask, deadline, None, ReplySink::Final(sender));
         Answer { reply, question }
     }
 
-    /// Asks, and hears everything that comes before the reply too.
+    /// Asks, and gets everything that comes before the reply too.
     pub fn events(&self, ask: Ask, deadline: Option<Duration>, progress: Option<Duration>) -> Events {
         let (sender, events) = mpsc::channel(MAX_EVENTS);
-        let question = self.send(ask, deadline, progress, Ear::All(sender));
+        let question = self.send(ask, deadline, progress, ReplySink::All(sender));
         Events {
             events,
             question,
@@ -225,10 +223,10 @@ impl Asker {
         }
     }
 
-    fn send(&self, ask: Ask, deadline: Option<Duration>, progress: Option<Duration>, ear: Ear) -> Open {
-        let place = self.0.places.fetch_add(1, Relaxed);
+    fn send(&self, ask: Ask, deadline: Option<Duration>, progress: Option<Duration>, sink: ReplySink) -> CancelOnDrop {
+        let request = RequestId(self.0.next.fetch_add(1, Relaxed));
         let order = Order {
-            place,
+            request,
             ask,
             // A moment that is beyond all clocks never comes.
             deadline: deadline.and_then(|wait| tokio::time::Instant::now().into_std().checked_add(wait)),
@@ -236,19 +234,21 @@ impl Asker {
             rows: ROWS_GRANTED,
         };
         let client = self.0.id;
-        self.0.desk.do_send(Question { client, order, ear });
-        Open(Some((self.clone(), place)))
+        self.0.local.do_send(LocalRequest { client, order, sink });
+        CancelOnDrop(Some((self.clone(), request)))
     }
 }
 
 /// A question under way. Dropped before its reply is there, it is cancelled.
-struct Open(Option<(Asker, Place)>);
+struct CancelOnDrop(Option<(LocalClient, RequestId)>);
 
-impl Drop for Open {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        if let Some((asker, place)) = self.0.take() {
-            let client = asker.0.id;
-            asker.0.desk.do_send(Cancel { client, place });
+        if let Some((LocalClient(client), request)) = self.0.take() {
+            client.local.do_send(Cancel {
+                client: client.id,
+                request,
+            });
         }
     }
 }
@@ -257,7 +257,7 @@ impl Drop for Open {
 #[must_use = "a question is cancelled when its answer is dropped"]
 pub struct Answer {
     reply: oneshot::Receiver<Reply>,
-    question: Open,
+    question: CancelOnDrop,
 }
 
 impl Answer {
@@ -265,7 +265,7 @@ impl Answer {
     pub(crate) fn known(known: Reply) -> Self {
         let (sender, reply) = oneshot::channel();
         let _ = sender.send(known);
-        let question = Open(None);
+        let question = CancelOnDrop(None);
         Self { reply, question }
     }
 }
@@ -281,11 +281,11 @@ impl Future for Answer {
     }
 }
 
-/// Everything the engine says to a question. Dropped before the reply, the question is cancelled.
+/// Everything the engine sends to a question. Dropped before the reply, the question is cancelled.
 #[must_use = "a question is cancelled when its events are dropped"]
 pub struct Events {
     events: mpsc::Receiver<Event>,
-    question: Open,
+    question: CancelOnDrop,
     /// Rows that may still come.
     granted: usize,
     is_over: bool,
@@ -301,7 +301,7 @@ impl Events {
         let _ = sender.try_send(Event::Final(reply));
         Self {
             events,
-            question: Open(None),
+            question: CancelOnDrop(None),
             granted: 0,
             is_over: false,
         }
@@ -328,11 +328,11 @@ impl Events {
     /// Rows were taken: once all that were granted have come, more may follow.
     fn taken(&mut self, rows: usize) {
         self.granted = self.granted.saturating_sub(rows);
-        if let (Some((asker, place)), 0) = (&self.question.0, self.granted) {
+        if let (Some((LocalClient(client), request)), 0) = (&self.question.0, self.granted) {
             self.granted = ROWS_GRANTED;
-            asker.0.scheduler.do_send(Grant {
-                client: asker.0.id,
-                place: *place,
+            client.scheduler.do_send(Grant {
+                client: client.id,
+                request: *request,
                 rows: ROWS_GRANTED,
             });
         }

@@ -1,0 +1,103 @@
+//! The channel of an external task: a flag that says when to stop, the progress, and room for rows. Knows neither of its ends: the
+//! table holds one, a [`Token`] or a [`Responder`](super::Responder) the other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Bytes of rows that an external task may have sent and its client not yet taken.
+const ROOM_FOR_ROWS: usize = 64 << 10;
+
+/// What the table and the code or actor that works on an external task share.
+#[derive(Debug)]
+pub(in crate::engine) struct Channel {
+    cancelled: CancellationToken,
+    /// The share that is done, as the bits of an `f64`.
+    progress: AtomicU64,
+    /// Room for rows, in bytes.
+    room: Semaphore,
+}
+
+impl Channel {
+    pub(in crate::engine) fn new(streams: bool) -> Self {
+        let channel = Self {
+            cancelled: CancellationToken::new(),
+            progress: AtomicU64::new(0),
+            room: Semaphore::new(ROOM_FOR_ROWS),
+        };
+        if !streams {
+            channel.room.close();
+        }
+        channel
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(in crate::engine) fn close(&self) {
+        self.cancelled.cancel();
+        self.room.close();
+    }
+
+    pub(in crate::engine) const fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
+    pub(in crate::engine) const fn room(&self) -> &Semaphore {
+        &self.room
+    }
+
+    pub(in crate::engine) fn progress(&self) -> f64 {
+        f64::from_bits(self.progress.load(Relaxed))
+    }
+
+    pub(super) fn set_progress(&self, done: f64) {
+        if (self.progress()..=1.0).contains(&done) {
+            self.progress.store(done.to_bits(), Relaxed);
+        }
+    }
+}
+
+/// The bytes of room that a row takes.
+pub(in crate::engine) fn row_size(row: &str) -> u32 {
+    u32::try_from((row.len() + size_of::<String>()).min(ROOM_FOR_ROWS)).unwrap_or(u32::MAX)
+}
+
+/// How blocking code learns that it is cancelled, and reports its progress.
+#[derive(Clone, Debug)]
+pub struct Token(pub(in crate::engine) Arc<Channel>);
+
+impl Token {
+    /// True once nobody waits for the answer any more: cancelled, past its deadline, or its client is gone. Ask every few
+    /// milliseconds and return anything; nobody will read it.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.is_cancelled()
+    }
+
+    /// Says how far the work is, 0.0..=1.0. What is below the last time is ignored.
+    pub fn progress(&self, done: f64) {
+        self.0.set_progress(done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_only_grows_and_stays_within_its_bounds() {
+        let token = Token(Arc::new(Channel::new(false)));
+        for (said, kept) in [(0.5, 0.5), (0.25, 0.5), (2.0, 0.5), (f64::NAN, 0.5), (1.0, 1.0)] {
+            token.progress(said);
+            assert_eq!(token.0.progress(), kept);
+        }
+    }
+
+    #[test]
+    fn a_closed_channel_is_cancelled_and_takes_no_rows() {
+        let channel = Channel::new(true);
+        assert!(channel.room().try_acquire_many(row_size("a row")).is_ok());
+        channel.close();
+        assert!(channel.cancelled().is_cancelled());
+        assert!(channel.room().try_acquire_many(1).is_err());
+    }
+}

@@ -1,0 +1,180 @@
+//! What is asked of the engine and what it sends, the names that go with these, and the bounds it keeps. Plain data: no actor's type.
+
+use super::external::ExternalTask;
+use crate::job::Job;
+use crate::proto::{Interim, Reply, Value};
+use std::borrow::Cow;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Rows that a streaming request may have under way before its client grants more. One row is at most 1.4 KiB.
+pub const ROWS_GRANTED: usize = 64;
+
+/// Names a client of the engine: in the daemon, a connection, or the program around it. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// Names a request among those of its client. Never used twice; a session's grow with every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+impl RequestId {
+    pub(super) const MIN: Self = Self(0);
+    pub(super) const MAX: Self = Self(u64::MAX);
+}
+
+/// Names a submitted job: the ID of the wire. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// Names a piece of work inside the engine. Never used twice, also not by a table that takes the place of a broken one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct WorkId(pub(super) u64);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A request to the engine.
+#[derive(Debug)]
+pub struct Order {
+    /// Names the request among those of the client.
+    pub request: RequestId,
+    /// What is asked.
+    pub ask: Ask,
+    /// When the client no longer wants the answer.
+    pub deadline: Option<Instant>,
+    /// How often the client wants to hear how far it is.
+    pub progress: Option<Duration>,
+    /// How many rows may be sent before the client grants more.
+    pub rows: usize,
+}
+
+/// What can be asked of the engine.
+#[derive(Debug)]
+pub enum Ask {
+    /// The answer to some work, for as long as the client waits.
+    Answer(Work),
+    /// Work that goes on without its client; answered by its ID at once.
+    Submit(Work),
+    /// A submitted job whose answer was known.
+    SubmitKnown {
+        /// The question.
+        title: String,
+        /// Its answer.
+        value: Value,
+    },
+    /// The progress of a submitted job, and then its answer.
+    Watch(JobId),
+    /// The answer of a submitted job.
+    Result(JobId),
+    /// The end of a submitted job.
+    Cancel(JobId),
+    /// All jobs that are submitted or long, as rows.
+    List,
+}
+
+impl Ask {
+    /// True if the answer is preceded by rows, which are sent as they are granted.
+    pub const fn streams(&self) -> bool {
+        match self {
+            Self::Answer(work) => work.streams(),
+            Self::List => true,
+            _ => false,
+        }
+    }
+}
+
+/// Something to do for a client.
+#[derive(Debug)]
+pub enum Work {
+    /// A plan, in slices, by the workers that all plans share.
+    Plan(Job),
+    /// Something else, in a lane of its own.
+    External(ExternalTask),
+}
+
+impl Work {
+    /// The question.
+    pub(super) fn title(&self) -> Cow<'_, str> {
+        match self {
+            Self::Plan(job) => job.title(),
+            Self::External(task) => task.title.as_str().into(),
+        }
+    }
+
+    /// True if the answer may be kept and given to the next client that asks the same.
+    pub(super) const fn is_kept(&self) -> bool {
+        match self {
+            Self::Plan(job) => job.is_kept && !job.streams,
+            Self::External(_) => false,
+        }
+    }
+
+    /// True if the answer is preceded by rows.
+    pub const fn streams(&self) -> bool {
+        match self {
+            Self::Plan(job) => job.streams,
+            Self::External(task) => task.streams,
+        }
+    }
+}
+
+impl From<Job> for Work {
+    fn from(job: Job) -> Self {
+        Self::Plan(job)
+    }
+}
+
+impl From<ExternalTask> for Work {
+    fn from(task: ExternalTask) -> Self {
+        Self::External(task)
+    }
+}
+
+/// What the engine sends to a client about a request.
+#[derive(Debug, PartialEq)]
+pub enum Event {
+    /// The final reply.
+    Final(Reply),
+    /// A line before it.
+    Interim(Interim),
+}
+
+/// The bounds of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Jobs held at once, queued and running. Beyond it, up to twice as many, only clients with less than an equal share are served.
+    pub max_jobs: usize,
+    /// The same for one client.
+    pub max_jobs_per_client: usize,
+    /// Bytes that all plans together may hold.
+    pub max_memory: u64,
+    /// Submitted jobs that are remembered after they have ended.
+    pub max_finished: usize,
+    /// How long they are remembered.
+    pub max_finished_age: Duration,
+    /// Bytes of answers that are kept for the next client that asks the same.
+    pub max_answers: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            max_jobs: 20_000,
+            max_jobs_per_client: 2_000,
+            max_memory: 2 << 30,
+            max_finished: 1_000,
+            max_finished_age: Duration::from_secs(3_600),
+            max_answers: 8 << 20,
+        }
+    }
+}

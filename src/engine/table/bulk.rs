@@ -1,0 +1,332 @@
+//! The bulk lane: plans of long jobs, whose slices are cut in fair turns, the memory that is set aside for them, and long jobs that are
+//! parked because there is none. Calls into plans, and survives their panics. Knows nobody who waits.
+
+use super::jobs::Jobs;
+use crate::engine::caught::{Panicked, caught};
+use crate::engine::fairness::{CHARGE_US, Fair};
+use crate::engine::message::{ClientId, WorkId};
+use crate::engine::task::{Load, Task};
+use crate::job::{AnyPartial, AnyPlan, Job};
+use crate::proto::{Code, Failure, Value};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+/// Long jobs.
+pub(super) struct Bulk {
+    /// Threads that may run slices of one plan at once.
+    workers: usize,
+    max_memory: u64,
+    plans: FxHashMap<WorkId, Running>,
+    ready: Fair<WorkId>,
+    /// Long jobs for which there is no memory yet, in their clients' turns, and the bytes that each needs.
+    parked: Fair<WorkId>,
+    wanting: HashMap<WorkId, (Job, u64)>,
+    /// Bytes that plans may hold, and each of them.
+    memory: u64,
+    holding: BTreeMap<WorkId, u64>,
+}
+
+/// A plan, and how much of it is handed out.
+struct Running {
+    plan: Box<dyn AnyPlan>,
+    used: u64,
+    under_way: usize,
+    is_ready: bool,
+    advanced: Instant,
+}
+
+/// What becomes of a job that was not answered by its first slice.
+pub(super) enum Entered {
+    Runs,
+    /// What its first slice has made is given up: parked jobs hold nothing.
+    Parked,
+    TooBig(Failure),
+    Panicked,
+}
+
+/// What a plan has to give.
+pub(super) struct Delivery {
+    pub(super) rows: Vec<String>,
+    pub(super) answer: Option<Value>,
+}
+
+impl Bulk {
+    pub(super) fn new(workers: usize, max_memory: u64) -> Self {
+        Self {
+            workers,
+            max_memory,
+            plans: FxHashMap::default(),
+            ready: Fair::default(),
+            parked: Fair::default(),
+            wanting: HashMap::new(),
+            memory: 0,
+            holding: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in the plan of a job, if there is memory for it: some may be set aside for it already.
+    pub(super) fn enter(
+        &mut self,
+        id: WorkId,
+        client: ClientId,
+        plan: Box<dyn AnyPlan>,
+        job: Job,
+        now: Instant,
+    ) -> Entered {
+        let Ok(memory) = caught(|| plan.memory(self.workers)) else {
+            return Entered::Panicked;
+        };
+        if memory > self.max_memory {
+            let text = format!(
+                "this would take {} MiB, the limit is {}",
+                memory >> 20,
+                self.max_memory >> 20
+            );
+            return Entered::TooBig(Failure::new(Code::TooBig, text));
+        }
+        if !self.holding.contains_key(&id) {
+            if !self.has_memory_for(id, memory) {
+                self.wanting.insert(id, (job, memory));
+                self.parked.push(client, id, 0);
+                return Entered::Parked;
+            }
+            self.set_aside(id, memory);
+        }
+        let running = Running {
+            plan,
+            used: 0,
+            under_way: 0,
+            is_ready: false,
+            advanced: now,
+        };
+        self.plans.insert(id, running);
+        Entered::Runs
+    }
+
+    fn set_aside(&mut self, id: WorkId, memory: u64) {
+        self.memory += memory;
+        self.holding.insert(id, memory);
+    }
+
+    /// Whether a long job may begin. Beside a parked one whose turn it is, a later one may take what that will not need once those before
+    /// it have ended: so it need not wait for hours after a giant, and however many come, the parked one does not wait for them.
+    fn has_memory_for(&self, id: WorkId, memory: u64) -> bool {
+        let parked = self.parked.first().filter(|parked| *parked < id);
+        let promised = parked.map_or(0, |parked| {
+            let later: u64 = self.holding.range(parked..).map(|(_, memory)| memory).sum();
+            later + self.wanted_by(parked)
+        });
+        self.memory.max(promised) + memory <= self.max_memory
+    }
+
+    fn wanted_by(&self, parked: WorkId) -> u64 {
+        self.wanting.get(&parked).map_or(0, |(_, memory)| *memory)
+    }
+
+    /// A parked job for which there is memory now; it begins anew. The first in turn is waited for.
+    pub(super) fn unpark(&mut self) -> Option<(WorkId, Job)> {
+        let id = self.parked.first()?;
+        if self.memory + self.wanted_by(id) > self.max_memory {
+            return None;
+        }
+        let (client, _, _) = self.parked.next()?;
+        let (job, memory) = self.wanting.remove(&id)?;
+        self.set_aside(id, memory);
+        self.parked.charge(client, 1);
+        Some((id, job))
+    }
+
+    /// Cuts the next slice of the plan whose turn it is; `Err` is a job whose plan panicked, or has neither a slice nor an answer.
+    pub(super) fn next(&mut self, jobs: &Jobs) -> Option<Result<Task, WorkId>> {
+        loop {
+            let (client, id, used) = self.ready.next()?;
+            let (Some(running), Some(entry)) = (self.plans.get_mut(&id), jobs.get(id)) else {
+                continue;
+            };
+            running.used = used;
+            running.is_ready = false;
+            let slice = match caught(|| running.plan.cut()) {
+                Ok(Some(slice)) => slice,
+                // What is left waits for slices under way, or for rows to be taken: absorbing and granting make it ready again.
+                Ok(None) if running.under_way > 0 || entry.streams() => continue,
+                Ok(None) | Err(Panicked) => return Some(Err(id)),
+            };
+            running.under_way += 1;
+            running.used += CHARGE_US;
+            running.is_ready = true;
+            let task = Task {
+                work: id,
+                cancel: entry.cancel().clone(),
+                load: Load::Slice(slice),
+            };
+            self.ready.push(client, id, running.used);
+            self.ready.charge(client, CHARGE_US as i64);
+            return Some(Ok(task));
+        }
+    }
+
+    /// Takes in the partial result of a slice that took so much CPU time.
+    pub(super) fn absorb(
+        &mut self,
+        id: WorkId,
+        client: ClientId,
+        partial: AnyPartial,
+        cpu: Duration,
+        now: Instant,
+    ) -> Result<(), Panicked> {
+        let more = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX) - CHARGE_US as i64;
+        self.ready.charge(client, more);
+        let Some(running) = self.plans.get_mut(&id) else {
+            return Ok(());
+        };
+        running.under_way -= 1;
+        running.used = running.used.saturating_add_signed(more);
+        running.advanced = now;
+        caught(|| running.plan.absorb(partial))
+    }
+
+    /// What a plan has to give, at most `credit` rows; without an answer it is ready for its next slice. `None`: there is no such plan.
+    pub(super) fn deliver(
+        &mut self,
+        id: WorkId,
+        client: ClientId,
+        credit: usize,
+    ) -> Option<Result<Delivery, Panicked>> {
+        let running = self.plans.get_mut(&id)?;
+        let plan = &mut running.plan;
+        let delivery = caught(|| Delivery {
+            rows: plan.rows(credit),
+            answer: plan.answer(),
+        });
+        if let Ok(Delivery { answer: None, .. }) = delivery
+            && !running.is_ready
+        {
+            running.is_ready = true;
+            self.ready.push(client, id, running.used);
+        }
+        Some(delivery)
+    }
+
+    /// How far a plan is, and when it last advanced.
+    pub(super) fn progress(&self, id: WorkId) -> Option<(f64, Instant)> {
+        let running = self.plans.get(&id)?;
+        let done = caught(|| running.plan.progress()).ok()?;
+        Some((done, running.advanced))
+    }
+
+    /// A job uses another client's share from now on.
+    pub(super) fn pass(&mut self, id: WorkId, from: ClientId, heir: ClientId) {
+        let queue = match self.plans.get(&id) {
+            Some(running) if running.is_ready => &mut self.ready,
+            None if self.wanting.contains_key(&id) => &mut self.parked,
+            _ => return,
+        };
+        queue.remove(from, id);
+        queue.push(heir, id, 0);
+    }
+
+    /// Takes a job out, whether it runs, is parked, or has memory set aside only.
+    pub(super) fn remove(&mut self, client: ClientId, id: WorkId) {
+        if self.plans.remove(&id).is_some() {
+            self.ready.remove(client, id);
+        }
+        if self.wanting.remove(&id).is_some() {
+            self.parked.remove(client, id);
+        }
+        self.memory -= self.holding.remove(&id).unwrap_or_default();
+    }
+
+    pub(super) fn forget(&mut self, client: ClientId) {
+        self.ready.forget(client);
+        self.parked.forget(client);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_running(&self, id: WorkId) -> bool {
+        self.plans.contains_key(&id)
+    }
+
+    /// Bytes that are set aside, and how many jobs are parked.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (u64, usize) {
+        let each: u64 = self.holding.values().sum();
+        assert_eq!(self.memory, each);
+        (self.memory, self.parked.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Budget, Plan};
+
+    const ONE: ClientId = ClientId(1);
+
+    /// A plan that needs memory and never ends.
+    struct Needs(u64);
+
+    impl Plan for Needs {
+        type Slice = ();
+        type Partial = ();
+
+        fn cut(&mut self) -> Option<()> {
+            Some(())
+        }
+
+        fn run((): (), _: Budget<'_>) {}
+
+        fn absorb(&mut self, (): ()) {
+            assert!(self.0 < 1_000, "as asked");
+        }
+
+        fn answer(&mut self) -> Option<Value> {
+            None
+        }
+
+        fn memory(&self, _: usize) -> u64 {
+            self.0
+        }
+
+        fn progress(&self) -> f64 {
+            0.0
+        }
+    }
+
+    fn enter(bulk: &mut Bulk, id: u64, memory: u64) -> Entered {
+        let job = Job::new("needs", move || Needs(memory));
+        let plan = job.plan().expect("the question is sound");
+        bulk.enter(WorkId(id), ONE, plan, job, Instant::now())
+    }
+
+    #[test]
+    fn memory_is_set_aside_once_and_given_back() {
+        let mut bulk = Bulk::new(1, 100);
+        assert!(matches!(enter(&mut bulk, 1, 60), Entered::Runs));
+        assert!(matches!(enter(&mut bulk, 2, 60), Entered::Parked));
+        assert!(matches!(enter(&mut bulk, 3, 101), Entered::TooBig(_)));
+        assert!(bulk.unpark().is_none());
+        assert_eq!(bulk.held(), (60, 1));
+        bulk.remove(ONE, WorkId(1));
+        assert_eq!(bulk.unpark().map(|(id, _)| id), Some(WorkId(2)));
+        assert_eq!(bulk.held(), (60, 0));
+        assert!(matches!(enter(&mut bulk, 2, 60), Entered::Runs), "it was set aside");
+        assert_eq!(bulk.held(), (60, 0));
+        bulk.remove(ONE, WorkId(2));
+        assert_eq!(bulk.held(), (0, 0));
+    }
+
+    #[test]
+    fn a_plan_that_panics_says_so_and_one_that_is_gone_is_no_fault() {
+        let mut bulk = Bulk::new(1, 10_000);
+        assert!(matches!(enter(&mut bulk, 1, 1_000), Entered::Runs));
+        let absorb = |bulk: &mut Bulk, id| {
+            let now = Instant::now();
+            bulk.absorb(WorkId(id), ONE, Box::new(()), Duration::ZERO, now).is_ok()
+        };
+        bulk.plans.values_mut().for_each(|running| running.under_way = 1);
+        assert!(!absorb(&mut bulk, 1));
+        assert!(absorb(&mut bulk, 2));
+        assert!(bulk.deliver(WorkId(2), ONE, 0).is_none());
+    }
+}

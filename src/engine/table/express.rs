@@ -1,0 +1,365 @@
+//! The express lane: jobs and batches of plain questions that wait for their first slice, and batches that are under way. Packs them
+//! for the workers. Knows no plan, and nobody who waits for a job.
+//!
+//! A batch has the name of its first question; the requests of one batch lie before the name of the client's next.
+
+use super::jobs::Jobs;
+use super::outbox::Events;
+use crate::engine::batch::{Batch, Plain, Unfinished};
+use crate::engine::fairness::Fair;
+use crate::engine::message::{ClientId, RequestId, WorkId};
+use crate::engine::task::{Load, Task};
+use crate::job::Job;
+use crate::proto::Value;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How many questions an express worker is handed at once, at the most.
+const MAX_PACK: usize = 128;
+
+/// A turn at the express workers: that of a job, or of a batch by its name. Older ones come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    id: WorkId,
+    batch: Option<RequestId>,
+}
+
+impl Turn {
+    const fn of_job(id: WorkId) -> Self {
+        Self { id, batch: None }
+    }
+
+    const fn of_batch(id: WorkId, name: RequestId) -> Self {
+        Self { id, batch: Some(name) }
+    }
+}
+
+/// First slices, and who is next.
+#[derive(Default)]
+pub(super) struct Express {
+    turns: Fair<Turn>,
+    /// Jobs that wait for their first slice.
+    jobs: FxHashMap<WorkId, Job>,
+    /// All batches, by client and name.
+    batches: BTreeMap<(ClientId, RequestId), Batched>,
+    /// Questions in all of them.
+    questions: usize,
+    /// Questions in batches that wait for a worker, and how many batches these are.
+    waiting: (usize, usize),
+    /// Bytes of the titles of all their questions.
+    title_bytes: usize,
+}
+
+struct Batched {
+    /// Its rank among the jobs of the client.
+    id: WorkId,
+    begun: Instant,
+    titles: usize,
+    state: State,
+}
+
+enum State {
+    Waiting(VecDeque<Plain>),
+    UnderWay {
+        /// Those that still want an answer.
+        requests: Vec<RequestId>,
+        cancel: Arc<AtomicBool>,
+    },
+}
+
+/// What a batch has come to when it is back.
+pub(super) struct Settled {
+    pub(super) begun: Instant,
+    /// Replies, for the client that the batch is of.
+    pub(super) events: Events,
+    pub(super) found: Vec<(String, Value)>,
+    /// The question that panicked.
+    pub(super) panicked: Option<Plain>,
+    /// Questions that become jobs.
+    pub(super) unfinished: Vec<Unfinished>,
+}
+
+impl Express {
+    /// A job waits for its first slice.
+    pub(super) fn push(&mut self, client: ClientId, id: WorkId, job: Job) {
+        self.jobs.insert(id, job);
+        self.turns.push(client, Turn::of_job(id), 0);
+    }
+
+    /// Plain questions wait together, in the order of their requests. `titles` counts the bytes of their titles.
+    pub(super) fn push_batch(
+        &mut self,
+        client: ClientId,
+        id: WorkId,
+        titles: usize,
+        begun: Instant,
+        questions: VecDeque<Plain>,
+    ) {
+        let Some(&(name, _)) = questions.front() else {
+            return;
+        };
+        self.questions += questions.len();
+        self.title_bytes += titles;
+        self.waiting.0 += questions.len();
+        self.waiting.1 += 1;
+        self.turns.push(client, Turn::of_batch(id, name), 0);
+        let state = State::Waiting(questions);
+        let batched = Batched {
+            id,
+            begun,
+            titles,
+            state,
+        };
+        self.batches.insert((client, name), batched);
+    }
+
+    /// Packs work for a worker, several first slices if more wait than there are `free` workers.
+    pub(super) fn next(&mut self, free: usize, jobs: &Jobs) -> Vec<Task> {
+        let crowd = self.turns.len() + self.waiting.0 - self.waiting.1;
+        let pack = crowd.div_ceil(free.max(1)).min(MAX_PACK);
+        let mut tasks = Vec::new();
+        let mut taken = 0;
+        while taken < pack {
+            let Some((client, turn, _)) = self.turns.next() else {
+                break;
+            };
+            if let Some(name) = turn.batch {
+                if let Some((task, count)) = self.next_batch(client, turn.id, name, pack - taken) {
+                    tasks.push(task);
+                    taken += count;
+                }
+            } else if let (Some(job), Some(entry)) = (self.jobs.remove(&turn.id), jobs.get(turn.id)) {
+                tasks.push(Task {
+                    work: turn.id,
+                    cancel: entry.cancel().clone(),
+                    load: Load::Begin(job),
+                });
+                taken += 1;
+            }
+        }
+        tasks
+    }
+
+    /// Hands out at most `most` questions of a batch; the others keep their turn.
+    fn next_batch(&mut self, client: ClientId, id: WorkId, name: RequestId, most: usize) -> Option<(Task, usize)> {
+        let batched = self.batches.get_mut(&(client, name))?;
+        let State::Waiting(questions) = &mut batched.state else {
+            return None;
+        };
+        let mut questions = mem::take(questions);
+        self.waiting.0 -= questions.len();
+        self.waiting.1 -= 1;
+        let cancel = Arc::new(AtomicBool::new(false));
+        let rest = questions.split_off(most.min(questions.len()));
+        batched.state = State::UnderWay {
+            requests: questions.iter().map(|(request, _)| *request).collect(),
+            cancel: cancel.clone(),
+        };
+        let begun = batched.begun;
+        if !rest.is_empty() {
+            let titles = titles_of(rest.iter());
+            batched.titles -= titles;
+            self.title_bytes -= titles;
+            self.questions -= rest.len();
+            self.push_batch(client, id, titles, begun, rest);
+        }
+        let count = questions.len();
+        let load = Load::Batch(Batch::new(client, name, questions));
+        Some((Task { work: id, cancel, load }, count))
+    }
+
+    /// Takes back a batch; what a worker had no time to begin waits for another turn. One whose client is gone, or that was handed out
+    /// by another table, is unknown here.
+    pub(super) fn finished(&mut self, mut batch: Batch, cpu: Duration) -> Option<Settled> {
+        let client = batch.client;
+        let batched = self.batches.remove(&(client, batch.name))?;
+        let State::UnderWay { requests, .. } = batched.state else {
+            return None;
+        };
+        self.charge(client, cpu);
+        self.questions -= requests.len();
+        self.title_bytes -= batched.titles;
+        if requests.len() < batch.begun() + batch.fresh.len() {
+            // Some were cancelled, and answered then.
+            let is_wanted = |request: RequestId| requests.contains(&request);
+            batch.news.retain(|(request, _)| is_wanted(*request));
+            batch.fresh.retain(|(request, _)| is_wanted(*request));
+            batch.unfinished.retain(|unfinished| is_wanted(unfinished.request));
+            batch.running = batch.running.filter(|(request, _)| is_wanted(*request));
+        }
+        let titles = titles_of(batch.fresh.iter());
+        self.push_batch(client, batched.id, titles, batched.begun, batch.fresh);
+        Some(Settled {
+            begun: batched.begun,
+            events: batch.news,
+            found: batch.found,
+            panicked: batch.running,
+            unfinished: batch.unfinished,
+        })
+    }
+
+    /// Takes a plain question out. False if it is not here.
+    pub(super) fn remove_plain(&mut self, client: ClientId, request: RequestId) -> bool {
+        let before = (client, RequestId::MIN)..=(client, request);
+        let Some((&key, batched)) = self.batches.range_mut(before).next_back() else {
+            return false;
+        };
+        match &mut batched.state {
+            State::Waiting(questions) => {
+                let Ok(index) = questions.binary_search_by_key(&request, |(request, _)| *request) else {
+                    return false;
+                };
+                let titles = questions.remove(index).map_or(0, |(_, job)| job.title_bytes());
+                self.title_bytes -= titles;
+                batched.titles -= titles;
+                self.waiting.0 -= 1;
+                if questions.is_empty() {
+                    self.turns.remove(client, Turn::of_batch(batched.id, key.1));
+                    self.waiting.1 -= 1;
+                    self.batches.remove(&key);
+                }
+            }
+            State::UnderWay { requests, .. } => {
+                let Some(index) = requests.iter().position(|other| *other == request) else {
+                    return false;
+                };
+                requests.swap_remove(index);
+            }
+        }
+        self.questions -= 1;
+        true
+    }
+
+    /// Takes out all plain questions of a client that is gone, and says how many there were.
+    pub(super) fn remove_all_plain(&mut self, client: ClientId) -> usize {
+        let all = (client, RequestId::MIN)..=(client, RequestId::MAX);
+        let names: Vec<RequestId> = self.batches.range(all).map(|(key, _)| key.1).collect();
+        let before = self.questions;
+        for name in names {
+            let Some(batched) = self.batches.remove(&(client, name)) else {
+                continue;
+            };
+            self.title_bytes -= batched.titles;
+            self.questions -= match batched.state {
+                State::Waiting(questions) => {
+                    self.turns.remove(client, Turn::of_batch(batched.id, name));
+                    self.waiting.0 -= questions.len();
+                    self.waiting.1 -= 1;
+                    questions.len()
+                }
+                State::UnderWay { requests, cancel } => {
+                    cancel.store(true, Relaxed);
+                    requests.len()
+                }
+            };
+        }
+        before - self.questions
+    }
+
+    /// Takes a job out, if it waits here.
+    pub(super) fn remove(&mut self, client: ClientId, id: WorkId) {
+        if self.jobs.remove(&id).is_some() {
+            self.turns.remove(client, Turn::of_job(id));
+        }
+    }
+
+    /// A job uses another client's share from now on.
+    pub(super) fn pass(&mut self, id: WorkId, from: ClientId, heir: ClientId) {
+        if self.jobs.contains_key(&id) {
+            self.turns.remove(from, Turn::of_job(id));
+            self.turns.push(heir, Turn::of_job(id), 0);
+        }
+    }
+
+    /// All plain questions.
+    pub(super) fn plain(&self) -> Vec<(ClientId, RequestId)> {
+        let of = |(&(client, _), batched): (&(ClientId, RequestId), &Batched)| {
+            let requests: Vec<RequestId> = match &batched.state {
+                State::Waiting(questions) => questions.iter().map(|(request, _)| *request).collect(),
+                State::UnderWay { requests, .. } => requests.clone(),
+            };
+            requests.into_iter().map(move |request| (client, request))
+        };
+        self.batches.iter().flat_map(of).collect()
+    }
+
+    pub(super) fn charge(&mut self, client: ClientId, cpu: Duration) {
+        let cost = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX);
+        self.turns.charge(client, cost);
+    }
+
+    pub(super) fn forget(&mut self, client: ClientId) {
+        self.turns.forget(client);
+    }
+
+    /// How many plain questions there are.
+    pub(super) const fn questions(&self) -> usize {
+        self.questions
+    }
+
+    pub(super) const fn title_bytes(&self) -> usize {
+        self.title_bytes
+    }
+
+    /// How many turns wait.
+    #[cfg(test)]
+    pub(super) const fn turns(&self) -> usize {
+        self.turns.len()
+    }
+}
+
+fn titles_of<'a>(questions: impl Iterator<Item = &'a Plain>) -> usize {
+    questions.map(|(_, job)| job.title_bytes()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Query;
+
+    const ONE: ClientId = ClientId(1);
+
+    fn push(express: &mut Express, requests: std::ops::Range<u64>) {
+        let questions = requests.map(|request| (RequestId(request), Query::Pi(request).into()));
+        let questions: VecDeque<Plain> = questions.collect();
+        express.push_batch(ONE, WorkId(5), titles_of(questions.iter()), Instant::now(), questions);
+    }
+
+    fn is_empty(express: &Express) -> bool {
+        (express.questions, express.waiting, express.title_bytes) == (0, (0, 0), 0)
+            && express.turns.len() == 0
+            && express.batches.is_empty()
+    }
+
+    #[test]
+    fn questions_are_counted_until_each_is_taken_out() {
+        let mut express = Express::default();
+        push(&mut express, 10..14);
+        assert_eq!(express.questions(), 4);
+        assert!(!express.remove_plain(ONE, RequestId(14)));
+        assert!(express.remove_plain(ONE, RequestId(11)));
+        assert!(!express.remove_plain(ONE, RequestId(11)));
+        let tasks = express.next(3, &Jobs::new(WorkId(9)));
+        assert_eq!(tasks.len(), 1, "three questions for three free workers: one each");
+        assert!(express.remove_plain(ONE, RequestId(10)), "it is under way");
+        assert_eq!(express.plain(), [(ONE, RequestId(12)), (ONE, RequestId(13))]);
+        assert_eq!(express.remove_all_plain(ONE), 2);
+        assert!(is_empty(&express));
+        assert!(tasks[0].cancel.load(Relaxed));
+    }
+
+    #[test]
+    fn a_batch_of_another_table_is_unknown() {
+        let mut express = Express::default();
+        push(&mut express, 1..3);
+        let task = express.next(1, &Jobs::new(WorkId(9))).pop().expect("a batch waits");
+        let Load::Batch(batch) = task.load else {
+            unreachable!("a batch waits");
+        };
+        assert!(Express::default().finished(batch, Duration::ZERO).is_none());
+    }
+}

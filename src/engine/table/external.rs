@@ -1,0 +1,321 @@
+//! External tasks in the table: lanes of their own, each with slots and a queue with a limit, clients taking turns.
+//!
+//! A slot is free again when the code or actor that works on the task has let go of it, not when nobody waits any more: so what is
+//! cancelled and goes on regardless is bounded by its lane. Knows nobody who waits.
+
+use crate::engine::external::{Channel, ExternalLane, ExternalLoad, ExternalTask, row_size};
+use crate::engine::fairness::{CHARGE_US, Fair};
+use crate::engine::message::{ClientId, WorkId};
+use crate::metrics::LaneMetrics;
+use crate::proto::{Code, Failure, Reply};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// Names a lane of external tasks among those of an engine.
+pub(in crate::engine) type LaneId = usize;
+
+/// Lanes, their tasks, and the slots that are taken.
+#[derive(Default)]
+pub(super) struct External {
+    /// In the order in which they were met.
+    lanes: Vec<LaneState>,
+    tasks: HashMap<WorkId, TaskState>,
+    slots: BTreeMap<WorkId, Slot>,
+}
+
+/// A lane, and what waits for it.
+struct LaneState {
+    spec: Arc<ExternalLane>,
+    waiting: Fair<WorkId>,
+    under_way: usize,
+    metrics: Arc<LaneMetrics>,
+}
+
+/// A slot that is taken. It outlives its job, if that is cancelled.
+struct Slot {
+    lane: LaneId,
+    client: ClientId,
+    since: Instant,
+    channel: Arc<Channel>,
+}
+
+/// The external task of a job.
+struct TaskState {
+    lane: LaneId,
+    /// What is to be done, until it is handed out.
+    load: Option<ExternalLoad>,
+    channel: Arc<Channel>,
+    /// Rows that the client has not granted yet.
+    rows: VecDeque<String>,
+    /// The answer, once it is there and rows before it are not gone.
+    reply: Option<Reply>,
+    advanced: Instant,
+}
+
+/// A task that is handed out.
+pub(in crate::engine) struct HandedOut {
+    pub(in crate::engine) work: WorkId,
+    pub(in crate::engine) lane: LaneId,
+    pub(in crate::engine) client: ClientId,
+    pub(in crate::engine) channel: Arc<Channel>,
+    pub(in crate::engine) load: ExternalLoad,
+}
+
+/// What a task has to give.
+pub(super) struct Delivery {
+    pub(super) rows: Vec<String>,
+    pub(super) reply: Option<Reply>,
+}
+
+impl External {
+    /// The same lanes without any task, for a new table. A slot stays taken if its task is still worked on: that is, if its channel is
+    /// held by somebody besides the slot.
+    pub(super) fn rebuilt(self) -> Self {
+        let Self {
+            lanes,
+            tasks,
+            mut slots,
+        } = self;
+        for task in tasks.values() {
+            task.channel.close();
+        }
+        drop(tasks);
+        slots.retain(|_, slot| Arc::strong_count(&slot.channel) > 1);
+        let under_way = |index| slots.values().filter(|slot| slot.lane == index).count();
+        let lanes = lanes.into_iter().enumerate().map(|(index, lane)| LaneState {
+            waiting: Fair::default(),
+            under_way: under_way(index),
+            ..lane
+        });
+        Self {
+            lanes: lanes.collect(),
+            tasks: HashMap::new(),
+            slots,
+        }
+    }
+
+    /// The lane of this description; a new one if it is met for the first time.
+    fn lane(&mut self, spec: &Arc<ExternalLane>) -> LaneId {
+        let known = self.lanes.iter().position(|lane| Arc::ptr_eq(&lane.spec, spec));
+        known.unwrap_or_else(|| {
+            self.lanes.push(LaneState {
+                spec: spec.clone(),
+                waiting: Fair::default(),
+                under_way: 0,
+                metrics: Arc::new(LaneMetrics::new(spec.name)),
+            });
+            self.lanes.len() - 1
+        })
+    }
+
+    /// Whether one more task may wait for its lane.
+    pub(super) fn admit(&mut self, task: &ExternalTask) -> Result<(), Failure> {
+        let lane = self.lane(&task.lane);
+        let waiting = self.lanes[lane].waiting.len();
+        if waiting >= task.lane.max_waiting {
+            let text = format!(
+                "{waiting} calls are waiting for '{}' already; retry-ms=1000",
+                task.lane.name
+            );
+            return Err(Failure::new(Code::Busy, text));
+        }
+        Ok(())
+    }
+
+    /// Puts a task into the queue of its lane.
+    pub(super) fn push(&mut self, id: WorkId, client: ClientId, task: ExternalTask, now: Instant) {
+        let lane = self.lane(&task.lane);
+        self.lanes[lane].waiting.push(client, id, 0);
+        let state = TaskState {
+            lane,
+            channel: Arc::new(Channel::new(task.streams)),
+            load: Some(task.load),
+            rows: VecDeque::new(),
+            reply: None,
+            advanced: now,
+        };
+        self.tasks.insert(id, state);
+    }
+
+    /// Hands out a task for which there is a slot, if there is one.
+    pub(super) fn next(&mut self, now: Instant) -> Option<HandedOut> {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            while lane.under_way < lane.spec.slots
+                && let Some((client, work, _)) = lane.waiting.next()
+            {
+                let Some(task) = self.tasks.get_mut(&work) else {
+                    continue;
+                };
+                let Some(load) = task.load.take() else {
+                    continue;
+                };
+                task.advanced = now;
+                lane.under_way += 1;
+                lane.waiting.charge(client, CHARGE_US as i64);
+                lane.metrics.calls.fetch_add(1, Relaxed);
+                let channel = task.channel.clone();
+                let slot = Slot {
+                    lane: index,
+                    client,
+                    since: now,
+                    channel: channel.clone(),
+                };
+                self.slots.insert(work, slot);
+                return Some(HandedOut {
+                    work,
+                    lane: index,
+                    client,
+                    channel,
+                    load,
+                });
+            }
+        }
+        None
+    }
+
+    /// The code or actor that worked on a task has let go of it.
+    pub(super) fn free_slot(&mut self, work: WorkId, now: Instant) {
+        if let Some(slot) = self.slots.remove(&work) {
+            let lane = &mut self.lanes[slot.lane];
+            lane.under_way -= 1;
+            let took = i64::try_from((now - slot.since).as_micros()).unwrap_or(i64::MAX);
+            lane.waiting.charge(slot.client, took - CHARGE_US as i64);
+        }
+    }
+
+    /// A row has come from a task.
+    pub(super) fn row(&mut self, work: WorkId, row: String, now: Instant) {
+        if let Some(task) = self.tasks.get_mut(&work) {
+            task.advanced = now;
+            task.rows.push_back(row);
+        }
+    }
+
+    /// The answer of a task has come; it waits for the rows before it.
+    pub(super) fn replied(&mut self, work: WorkId, reply: Reply) {
+        if let Some(task) = self.tasks.get_mut(&work) {
+            task.reply = Some(reply);
+        }
+    }
+
+    /// What a task has to give, at most `credit` rows. `None`: there is no such task.
+    pub(super) fn deliver(&mut self, work: WorkId, credit: usize) -> Option<Delivery> {
+        let task = self.tasks.get_mut(&work)?;
+        let count = task.rows.len().min(credit);
+        let rows: Vec<String> = task.rows.drain(..count).collect();
+        let freed = rows.iter().map(|row| row_size(row) as usize).sum();
+        task.channel.room().add_permits(freed);
+        let reply = match task.rows.is_empty() {
+            true => task.reply.take(),
+            false => None,
+        };
+        Some(Delivery { rows, reply })
+    }
+
+    /// How far a task is that does not wait any more, and when it last advanced.
+    pub(super) fn progress(&self, work: WorkId) -> Option<(f64, Instant)> {
+        let task = self.tasks.get(&work).filter(|task| task.load.is_none())?;
+        Some((task.channel.progress(), task.advanced))
+    }
+
+    /// A job uses another client's share from now on.
+    pub(super) fn pass(&mut self, work: WorkId, from: ClientId, heir: ClientId) {
+        if let Some(task) = self.tasks.get(&work).filter(|task| task.load.is_some()) {
+            let waiting = &mut self.lanes[task.lane].waiting;
+            waiting.remove(from, work);
+            waiting.push(heir, work, 0);
+        }
+    }
+
+    /// Takes a task out. If it is worked on, its slot stays taken.
+    pub(super) fn remove(&mut self, client: ClientId, work: WorkId) {
+        if let Some(task) = self.tasks.remove(&work) {
+            task.channel.close();
+            self.lanes[task.lane].waiting.remove(client, work);
+        }
+    }
+
+    pub(super) fn forget(&mut self, client: ClientId) {
+        for lane in &mut self.lanes {
+            lane.waiting.forget(client);
+        }
+    }
+
+    /// Tasks that are worked on, also cancelled ones.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = WorkId> {
+        self.slots.keys().copied()
+    }
+
+    /// A description of a lane.
+    pub(super) fn spec(&self, lane: LaneId) -> &Arc<ExternalLane> {
+        &self.lanes[lane].spec
+    }
+
+    /// What each lane is doing.
+    pub(super) fn metrics(&self) -> impl Iterator<Item = &Arc<LaneMetrics>> {
+        self.lanes.iter().map(|lane| {
+            lane.metrics.running.store(lane.under_way as u64, Relaxed);
+            lane.metrics.waiting.store(lane.waiting.len() as u64, Relaxed);
+            &lane.metrics
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.waiting.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::Value;
+
+    const ONE: ClientId = ClientId(1);
+
+    fn push(external: &mut External, lane: &Arc<ExternalLane>, work: u64) {
+        let task = ExternalTask::blocking(lane.clone(), "task".into(), |_| Ok(Value::Nothing));
+        external.push(WorkId(work), ONE, task, Instant::now());
+    }
+
+    #[test]
+    fn a_new_table_keeps_the_slots_that_are_worked_on_and_frees_the_others() {
+        let lane = Arc::new(ExternalLane::of_threads("a", 2, 10));
+        let mut external = External::default();
+        for work in 1..=3 {
+            push(&mut external, &lane, work);
+        }
+        let now = Instant::now();
+        let worked_on = external.next(now).expect("there is a slot");
+        drop(external.next(now).expect("there is another slot"));
+        let mut external = external.rebuilt();
+        assert!(worked_on.channel.cancelled().is_cancelled());
+        assert_eq!((external.waiting(), external.under_way().count()), (0, 1));
+        push(&mut external, &lane, 4);
+        push(&mut external, &lane, 5);
+        assert_eq!(external.next(now).map(|task| task.work), Some(WorkId(4)));
+        assert!(external.next(now).is_none());
+        external.free_slot(worked_on.work, now);
+        assert_eq!(external.next(now).map(|task| task.work), Some(WorkId(5)));
+    }
+
+    #[test]
+    fn a_reply_waits_for_the_rows_before_it() {
+        let lane = Arc::new(ExternalLane::of_threads("a", 1, 10));
+        let mut external = External::default();
+        push(&mut external, &lane, 1);
+        let (work, now) = (WorkId(1), Instant::now());
+        external.row(work, "2".into(), now);
+        external.row(work, "3".into(), now);
+        external.replied(work, Ok(Value::Nothing));
+        let first = external.deliver(work, 1).expect("it is there");
+        assert_eq!((first.rows, first.reply), (vec!["2".to_owned()], None));
+        let last = external.deliver(work, 1).expect("it is there");
+        assert_eq!(
+            (last.rows, last.reply),
+            (vec!["3".to_owned()], Some(Ok(Value::Nothing)))
+        );
+    }
+}

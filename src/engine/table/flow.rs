@@ -1,0 +1,350 @@
+//! What happens to a job between the parts of the table: from its queue to its lane, and to its end with one reply to all that wait.
+//! Knows no request that is not taken in.
+
+use super::bulk::{Bulk, Entered};
+use super::express::{Express, Settled};
+use super::external::External;
+use super::jobs::{Entry, Jobs, Stage};
+use super::outbox::Outbox;
+use super::submitted::Submitted;
+use super::view::View;
+use super::waiters::{Holder, Removed, Waiter, Waiters};
+use crate::engine::batch::{Batch, Unfinished};
+use crate::engine::caught::Panicked;
+use crate::engine::external::Saying;
+use crate::engine::message::{ClientId, Event, JobId, Policy, Work, WorkId};
+use crate::engine::task::{Done, Outcome};
+use crate::engine::text::fault;
+use crate::job::{AnyPlan, Job};
+use crate::proto::{Failure, Reply, Value};
+use std::time::{Duration, Instant};
+
+/// The parts, each of which alone changes what it owns.
+pub(super) struct Flow {
+    pub(super) jobs: Jobs,
+    pub(super) waiters: Waiters,
+    pub(super) express: Express,
+    pub(super) bulk: Bulk,
+    pub(super) external: External,
+    pub(super) submitted: Submitted,
+    pub(super) outbox: Outbox,
+    pub(super) now: Instant,
+}
+
+impl Flow {
+    pub(super) fn new(policy: Policy, workers: usize, now: Instant) -> Self {
+        Self {
+            jobs: Jobs::new(WorkId(1)),
+            waiters: Waiters::default(),
+            express: Express::default(),
+            bulk: Bulk::new(workers, policy.max_memory),
+            external: External::default(),
+            submitted: Submitted::new(policy.max_finished, policy.max_finished_age),
+            outbox: Outbox::default(),
+            now,
+        }
+    }
+
+    /// Puts work into the queue where it begins.
+    pub(super) fn begin(&mut self, id: WorkId, client: ClientId, work: Work) {
+        match work {
+            Work::Plan(job) => self.express.push(client, id, job),
+            Work::External(task) => {
+                self.external.push(id, client, task, self.now);
+                self.jobs.set_stage(id, Stage::External);
+            }
+        }
+    }
+
+    /// Takes in what became of a task.
+    pub(super) fn finished(&mut self, done: Done) {
+        let Done { work: id, outcome, cpu } = done;
+        if let Outcome::Batch(batch) = outcome {
+            return self.batch_finished(batch, cpu);
+        }
+        let Some(client) = self.jobs.used(id, cpu).map(Entry::client) else {
+            return;
+        };
+        if let Outcome::Answered(_) | Outcome::Refused(_) | Outcome::Unfinished(..) = outcome {
+            self.express.charge(client, cpu);
+        }
+        match outcome {
+            Outcome::Answered(value) => self.end(id, Ok(value)),
+            Outcome::Refused(failure) => self.end(id, Err(failure)),
+            Outcome::Untouched(job) => self.express.push(client, id, job),
+            Outcome::Unfinished(plan, job) => self.enter_bulk(id, client, plan, job),
+            Outcome::Partial(partial) => match self.bulk.absorb(id, client, partial, cpu, self.now) {
+                Ok(()) => self.deliver_plan(id, client),
+                Err(Panicked) => self.end_by_fault(id),
+            },
+            Outcome::Replied(reply) => {
+                self.external.replied(id, reply);
+                self.deliver_external(id);
+            }
+            Outcome::Panicked | Outcome::Batch(_) => self.end_by_fault(id),
+        }
+    }
+
+    fn batch_finished(&mut self, batch: Batch, cpu: Duration) {
+        let client = batch.client;
+        let Some(settled) = self.express.finished(batch, cpu) else {
+            return;
+        };
+        let Settled {
+            begun,
+            events,
+            mut found,
+            panicked,
+            unfinished,
+        } = settled;
+        self.outbox.keep_all(&mut found);
+        self.waiters.release(client, events.len());
+        self.outbox.push_all(client, events);
+        if let Some((request, job)) = panicked {
+            self.waiters.release(client, 1);
+            self.outbox.reply(client, request, Err(panicked_at(&job.title())));
+        }
+        for Unfinished {
+            request,
+            plan,
+            job,
+            cpu,
+        } in unfinished
+        {
+            let id = self.jobs.name();
+            let entry = Entry::new(job.title().into_owned(), client, Stage::Express, begun);
+            self.jobs.insert(id, entry.kept(job.is_kept).after(cpu));
+            // It is counted among what the client holds once more.
+            self.waiters.add(id, Waiter::plain(client, request));
+            self.waiters.release(client, 1);
+            self.enter_bulk(id, client, plan, job);
+        }
+    }
+
+    /// A job was not answered by its first slice: it joins an equal long job, or becomes one if there is room for it.
+    fn enter_bulk(&mut self, id: WorkId, client: ClientId, plan: Box<dyn AnyPlan>, job: Job) {
+        let entry = self.jobs.get(id).filter(|entry| !entry.streams());
+        let duplicate = entry.and_then(|entry| self.jobs.duplicate_of(entry.title()));
+        if let Some(duplicate) = duplicate.filter(|duplicate| *duplicate != id) {
+            for job in self.waiters.join(id, duplicate) {
+                self.submitted.join(job, duplicate);
+            }
+            self.remove(id);
+            return;
+        }
+        match self.bulk.enter(id, client, plan, job, self.now) {
+            Entered::Runs => {
+                self.jobs.is_long(id);
+                self.jobs.set_stage(id, Stage::Bulk);
+                self.deliver_plan(id, client);
+            }
+            Entered::Parked => {
+                self.jobs.is_long(id);
+                self.jobs.set_stage(id, Stage::Parked);
+                // It may be its turn at once.
+                self.unpark();
+            }
+            Entered::TooBig(failure) => self.end(id, Err(failure)),
+            Entered::Panicked => self.end_by_fault(id),
+        }
+    }
+
+    /// Begins parked jobs for which there is memory now, after anything that may have changed that.
+    fn unpark(&mut self) {
+        while let Some((id, job)) = self.bulk.unpark() {
+            if let Some(client) = self.jobs.get(id).map(Entry::client) {
+                self.jobs.set_stage(id, Stage::Express);
+                self.express.push(client, id, job);
+            }
+        }
+    }
+
+    /// Takes in what an actor says of a call.
+    pub(super) fn said(&mut self, work: WorkId, what: Saying) {
+        match what {
+            Saying::Row(row) => {
+                self.external.row(work, row, self.now);
+                self.deliver_external(work);
+            }
+            Saying::Reply(reply) => {
+                self.external.replied(work, reply);
+                self.deliver_external(work);
+            }
+            Saying::Dropped => self.end_by_fault(work),
+        }
+    }
+
+    /// Sends what a plan has, and ends the job if that is the answer.
+    pub(super) fn deliver_plan(&mut self, id: WorkId, client: ClientId) {
+        match self.bulk.deliver(id, client, self.waiters.credit(id)) {
+            Some(Ok(delivery)) => {
+                self.send_rows(id, delivery.rows);
+                if let Some(value) = delivery.answer {
+                    self.end(id, Ok(value));
+                }
+            }
+            Some(Err(Panicked)) => self.end_by_fault(id),
+            None => {}
+        }
+    }
+
+    /// The same of an external task.
+    pub(super) fn deliver_external(&mut self, id: WorkId) {
+        if let Some(delivery) = self.external.deliver(id, self.waiters.credit(id)) {
+            self.send_rows(id, delivery.rows);
+            if let Some(reply) = delivery.reply {
+                self.end(id, reply);
+            }
+        }
+    }
+
+    fn send_rows(&mut self, id: WorkId, rows: Vec<String>) {
+        if !rows.is_empty()
+            && let Some((client, request)) = self.waiters.spend(id, rows.len())
+        {
+            self.outbox.rows(client, request, rows);
+        }
+    }
+
+    /// Sends as many rows of a list as its client has granted, and then its end.
+    pub(super) fn send_list(&mut self, id: WorkId) {
+        let credit = self.waiters.credit(id);
+        if credit == 0 {
+            return;
+        }
+        let view = View {
+            jobs: &self.jobs,
+            waiters: &self.waiters,
+            bulk: &self.bulk,
+            external: &self.external,
+            now: self.now,
+        };
+        let (rows, is_over) = self.submitted.rows(id, credit, || view.asked(), |work| view.show(work));
+        self.send_rows(id, rows);
+        if is_over {
+            self.end(id, Ok(Value::Nothing));
+        }
+    }
+
+    pub(super) fn report(&mut self, holder: Holder, work: WorkId) {
+        let view = View {
+            jobs: &self.jobs,
+            waiters: &self.waiters,
+            bulk: &self.bulk,
+            external: &self.external,
+            now: self.now,
+        };
+        if let Some(progress) = view.progress(work)
+            && let Some(interim) = self
+                .waiters
+                .report(holder, progress.done, progress.silent, progress.eta)
+            && let Holder::Request(client, request) = holder
+        {
+            self.outbox.push(client, request, Event::Interim(interim));
+        }
+    }
+
+    /// Ends a job with one reply to all that wait.
+    pub(super) fn end(&mut self, id: WorkId, reply: Reply) {
+        let Some(entry) = self.remove(id) else {
+            return;
+        };
+        if let Ok(value) = &reply
+            && entry.is_kept()
+        {
+            self.outbox.keep(entry.title(), value);
+        }
+        let mut holders = self.waiters.remove_all(id);
+        let last = holders.pop();
+        for holder in holders {
+            self.answer(holder, reply.clone(), entry.cpu());
+        }
+        if let Some(last) = last {
+            self.answer(last, reply, entry.cpu());
+        }
+    }
+
+    /// Gives one that waited the final reply of a job that took this CPU time.
+    fn answer(&mut self, holder: Holder, reply: Reply, cpu: Duration) {
+        match holder {
+            Holder::Request(client, request) => self.outbox.reply(client, request, reply),
+            Holder::Submitted(job) => self.submitted.finish(job, reply, cpu, self.now),
+        }
+    }
+
+    /// Ends a job whose plan or external task panicked, or stopped before it had its answer.
+    pub(super) fn end_by_fault(&mut self, id: WorkId) {
+        if let Some(entry) = self.jobs.get(id) {
+            let failure = panicked_at(entry.title());
+            self.end(id, Err(failure));
+        }
+    }
+
+    /// Ends a submitted job, for all that watch it too; others that asked the same question go on waiting.
+    pub(super) fn end_submitted(&mut self, job: JobId, work: WorkId, failure: &Failure) {
+        let watchers = self.waiters.watchers(job, work);
+        for holder in watchers.into_iter().chain([Holder::Submitted(job)]) {
+            self.refuse(holder, failure.clone());
+        }
+    }
+
+    /// Ends the waiting of one, and its job if it was the last.
+    pub(super) fn refuse(&mut self, holder: Holder, failure: Failure) {
+        if let Some(removed) = self.waiters.remove(holder) {
+            let cpu = self.jobs.get(removed.work).map_or(Duration::ZERO, Entry::cpu);
+            self.removed(removed);
+            self.answer(holder, Err(failure), cpu);
+        } else if let Holder::Request(client, request) = holder
+            && self.express.remove_plain(client, request)
+        {
+            self.waiters.release(client, 1);
+            self.outbox.reply(client, request, Err(failure));
+        }
+    }
+
+    /// One waits no more: its job ends if it was the last, and uses the share of the next in line if it used this one's.
+    pub(super) fn removed(&mut self, removed: Removed) {
+        let Removed { work, client, heir } = removed;
+        match heir {
+            None => drop(self.remove(work)),
+            Some(heir) if self.jobs.get(work).is_some_and(|entry| entry.client() == client) => {
+                self.express.pass(work, client, heir);
+                self.bulk.pass(work, client, heir);
+                self.external.pass(work, client, heir);
+                self.jobs.pass_to(work, heir);
+                self.unpark();
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Takes a job out of all parts but the waiters.
+    fn remove(&mut self, id: WorkId) -> Option<Entry> {
+        let entry = self.jobs.remove(id)?;
+        let client = entry.client();
+        match entry.stage() {
+            Stage::Held(_) | Stage::Parked | Stage::Bulk => {}
+            Stage::Express => self.express.remove(client, id),
+            Stage::External => self.external.remove(client, id),
+            Stage::List => self.submitted.remove_list(id),
+        }
+        // Also in the express lane memory may be set aside for it, if it was parked before.
+        self.bulk.remove(client, id);
+        self.unpark();
+        Some(entry)
+    }
+
+    pub(super) fn forget_clients(&mut self) {
+        for client in self.waiters.take_forgotten() {
+            self.express.forget(client);
+            self.bulk.forget(client);
+            self.external.forget(client);
+        }
+    }
+}
+
+/// The failure of a question at which its plan or external code panicked.
+fn panicked_at(title: &str) -> Failure {
+    tracing::error!(title, "the job panicked; its request gets an error");
+    fault(title)
+}

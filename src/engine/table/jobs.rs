@@ -1,0 +1,256 @@
+//! The map of all work that is a job of its own: its title, its stage, whose share it uses. Finds the long job that an equal question
+//! joins, and counts the bytes of titles. Knows no queue and nobody who waits.
+
+use crate::engine::message::{ClientId, Work, WorkId};
+use rustc_hash::FxHashMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// All jobs that are not answered.
+pub(super) struct Jobs {
+    next: WorkId,
+    all: FxHashMap<WorkId, Entry>,
+    /// Long jobs by title.
+    long: HashMap<String, WorkId>,
+    title_bytes: usize,
+}
+
+/// A job as the table knows it; what there is to compute of it is with the part that its stage names.
+pub(super) struct Entry {
+    title: String,
+    streams: bool,
+    is_kept: bool,
+    /// Whose share of the CPU it uses.
+    client: ClientId,
+    /// Set when nobody waits any more.
+    cancel: Arc<AtomicBool>,
+    stage: Stage,
+    begun: Instant,
+    cpu: Duration,
+}
+
+/// Where a job is.
+pub(super) enum Stage {
+    /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory.
+    Held(Work),
+    /// It waits for its first slice, or that is under way.
+    Express,
+    /// A long job for which there is no memory yet.
+    Parked,
+    Bulk,
+    External,
+    /// No work, but rows of a list that are not sent yet.
+    List,
+}
+
+impl Entry {
+    pub(super) fn new(title: String, client: ClientId, stage: Stage, begun: Instant) -> Self {
+        Self {
+            title,
+            streams: false,
+            is_kept: false,
+            client,
+            cancel: Arc::default(),
+            stage,
+            begun,
+            cpu: Duration::ZERO,
+        }
+    }
+
+    /// The same job, which sends rows before its answer.
+    pub(super) fn streaming(mut self, streams: bool) -> Self {
+        self.streams = streams;
+        self
+    }
+
+    /// The same job, whose answer may be kept.
+    pub(super) fn kept(mut self, is_kept: bool) -> Self {
+        self.is_kept = is_kept;
+        self
+    }
+
+    /// The same job, which has used CPU time already.
+    pub(super) fn after(mut self, cpu: Duration) -> Self {
+        self.cpu = cpu;
+        self
+    }
+
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
+    pub(super) const fn streams(&self) -> bool {
+        self.streams
+    }
+
+    pub(super) const fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    pub(super) const fn client(&self) -> ClientId {
+        self.client
+    }
+
+    pub(super) const fn cancel(&self) -> &Arc<AtomicBool> {
+        &self.cancel
+    }
+
+    pub(super) const fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    pub(super) const fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    pub(super) const fn cpu(&self) -> Duration {
+        self.cpu
+    }
+}
+
+impl Jobs {
+    /// No jobs; the first one will have this name.
+    pub(super) fn new(first: WorkId) -> Self {
+        Self {
+            next: first,
+            all: FxHashMap::default(),
+            long: HashMap::new(),
+            title_bytes: 0,
+        }
+    }
+
+    /// A name for one more piece of work.
+    pub(super) const fn name(&mut self) -> WorkId {
+        let name = self.next;
+        self.next = WorkId(name.0 + 1);
+        name
+    }
+
+    /// The name that the next piece of work will have.
+    pub(super) const fn next(&self) -> WorkId {
+        self.next
+    }
+
+    pub(super) fn insert(&mut self, id: WorkId, job: Entry) {
+        self.title_bytes += job.title.len();
+        self.all.insert(id, job);
+    }
+
+    pub(super) fn get(&self, id: WorkId) -> Option<&Entry> {
+        self.all.get(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Bytes of the titles of all jobs.
+    pub(super) const fn title_bytes(&self) -> usize {
+        self.title_bytes
+    }
+
+    /// The long job that an equal question joins.
+    pub(super) fn duplicate_of(&self, title: &str) -> Option<WorkId> {
+        self.long.get(title).copied()
+    }
+
+    pub(super) fn has_long(&self) -> bool {
+        !self.long.is_empty()
+    }
+
+    pub(super) fn long(&self) -> impl Iterator<Item = WorkId> {
+        self.long.values().copied()
+    }
+
+    /// A job turned out long: equal questions join it from now on, unless it streams.
+    pub(super) fn is_long(&mut self, id: WorkId) {
+        if let Some(job) = self.all.get(&id).filter(|job| !job.streams) {
+            self.long.insert(job.title.clone(), id);
+        }
+    }
+
+    pub(super) fn set_stage(&mut self, id: WorkId, stage: Stage) {
+        if let Some(job) = self.all.get_mut(&id) {
+            job.stage = stage;
+        }
+    }
+
+    /// The work of a stream that was held and may begin now.
+    pub(super) fn begin_held(&mut self, id: WorkId) -> Option<Work> {
+        let job = self.all.get_mut(&id)?;
+        match std::mem::replace(&mut job.stage, Stage::Express) {
+            Stage::Held(work) => Some(work),
+            other => {
+                job.stage = other;
+                None
+            }
+        }
+    }
+
+    pub(super) fn used(&mut self, id: WorkId, cpu: Duration) -> Option<&Entry> {
+        let job = self.all.get_mut(&id)?;
+        job.cpu += cpu;
+        Some(job)
+    }
+
+    /// Another client's share is used from now on.
+    pub(super) fn pass_to(&mut self, id: WorkId, heir: ClientId) {
+        if let Some(job) = self.all.get_mut(&id) {
+            job.client = heir;
+        }
+    }
+
+    /// Takes a job out, and stops the slices of it that are under way.
+    pub(super) fn remove(&mut self, id: WorkId) -> Option<Entry> {
+        let job = self.all.remove(&id)?;
+        job.cancel.store(true, Relaxed);
+        self.title_bytes -= job.title.len();
+        if self.duplicate_of(&job.title) == Some(id) {
+            self.long.remove(&job.title);
+        }
+        Some(job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Query;
+
+    fn insert(jobs: &mut Jobs, title: &str) -> WorkId {
+        let id = jobs.name();
+        let job = Entry::new(title.into(), ClientId(1), Stage::Express, Instant::now());
+        jobs.insert(id, job);
+        id
+    }
+
+    #[test]
+    fn an_equal_question_finds_the_long_job_until_that_ends() {
+        let mut jobs = Jobs::new(WorkId(1));
+        let (first, second) = (insert(&mut jobs, "pi 1"), insert(&mut jobs, "pi 1"));
+        assert_eq!(jobs.duplicate_of("pi 1"), None, "neither turned out long");
+        jobs.is_long(first);
+        jobs.remove(second);
+        assert_eq!(jobs.duplicate_of("pi 1"), Some(first));
+        let cancel = jobs.get(first).map(|job| job.cancel().clone()).unwrap_or_default();
+        jobs.remove(first);
+        assert!(cancel.load(Relaxed), "its slices stop");
+        assert_eq!(
+            (jobs.duplicate_of("pi 1"), jobs.len(), jobs.title_bytes()),
+            (None, 0, 0)
+        );
+    }
+
+    #[test]
+    fn held_work_begins_once() {
+        let mut jobs = Jobs::new(WorkId(1));
+        let id = insert(&mut jobs, "primes 1 2");
+        assert!(jobs.begin_held(id).is_none());
+        jobs.set_stage(id, Stage::Held(Work::Plan(Query::Pi(7).into())));
+        assert!(jobs.begin_held(id).is_some());
+        assert!(jobs.begin_held(id).is_none());
+        assert!(matches!(jobs.get(id).map(Entry::stage), Some(Stage::Express)));
+    }
+}

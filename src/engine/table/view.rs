@@ -1,0 +1,99 @@
+//! How a job stands: how far it is, since when it has not advanced, and what a row of `jobs` says of it. Reads the parts, changes nothing.
+
+use super::bulk::Bulk;
+use super::external::External;
+use super::jobs::{Entry, Jobs, Stage};
+use super::submitted::Shown;
+use super::waiters::{Waiter, Waiters};
+use crate::engine::message::WorkId;
+use crate::proto::Interim;
+use std::time::{Duration, Instant};
+
+/// The parts that know something of a job.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) jobs: &'a Jobs,
+    pub(super) waiters: &'a Waiters,
+    pub(super) bulk: &'a Bulk,
+    pub(super) external: &'a External,
+    pub(super) now: Instant,
+}
+
+/// How far a job is.
+pub(super) struct Progress {
+    pub(super) done: f64,
+    /// For how long it has not advanced.
+    pub(super) silent: Duration,
+    /// How long the rest will take.
+    pub(super) eta: Option<Duration>,
+}
+
+impl<'a> View<'a> {
+    /// How far a job is; `None` if its plan panics when it is asked.
+    pub(super) fn progress(&self, work: WorkId) -> Option<Progress> {
+        let entry = self.jobs.get(work)?;
+        let (done, advanced) = match entry.stage() {
+            Stage::Bulk => self.bulk.progress(work)?,
+            Stage::External => self.external.progress(work).unwrap_or((0.0, entry.begun())),
+            _ => (0.0, entry.begun()),
+        };
+        Some(Progress {
+            done,
+            silent: self.now - advanced,
+            eta: eta(self.now - entry.begun(), done),
+        })
+    }
+
+    /// Jobs that a list shows though nobody submitted them: long ones and external tasks that are worked on.
+    pub(super) fn asked(&self) -> Vec<WorkId> {
+        let is_asked = |work: &WorkId| self.jobs.get(*work).is_some() && self.waiters.is_only_asked(*work);
+        let all = self.jobs.long().chain(self.external.under_way());
+        all.filter(is_asked).collect()
+    }
+
+    /// A job as a row shows it.
+    pub(super) fn show(&self, work: WorkId) -> Option<Shown<'a>> {
+        let entry = self.jobs.get(work)?;
+        Some(Shown {
+            title: entry.title(),
+            owner: self.waiters.of(work).first().map(Waiter::client)?,
+            state: self.state(work, entry),
+            cpu: entry.cpu(),
+        })
+    }
+
+    fn state(&self, work: WorkId, entry: &Entry) -> String {
+        let (done, eta) = match entry.stage() {
+            Stage::Bulk => {
+                let done = self.bulk.progress(work).map(|(done, _)| done).unwrap_or_default();
+                (done, eta(self.now - entry.begun(), done))
+            }
+            Stage::External => match self.external.progress(work) {
+                Some((done, _)) => (done, None),
+                None => return "queued".to_owned(),
+            },
+            Stage::Parked => return "parked".to_owned(),
+            Stage::Held(_) | Stage::Express | Stage::List => return "queued".to_owned(),
+        };
+        format!("running {}", Interim::Progress { done, eta }.words())
+    }
+}
+
+/// How long the rest will take, if it goes on as it went.
+fn eta(elapsed: Duration, done: f64) -> Option<Duration> {
+    let left = elapsed.as_secs_f64() * (1.0 - done) / done;
+    (done > 0.0).then(|| Duration::try_from_secs_f64(left).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_takes_as_long_as_it_took_so_far_by_share() {
+        let second = Duration::from_secs(1);
+        assert_eq!(eta(second, 0.0), None);
+        assert_eq!(eta(second, 0.25), Some(3 * second));
+        assert_eq!(eta(second, 1e-300), None, "longer than all clocks");
+    }
+}

@@ -1,0 +1,25 @@
+//! Threads that may not be had: a system at its limit is an error here, and no panic. Knows not what the threads are for.
+
+use super::caught::{Panicked, caught};
+use std::{io, thread};
+
+/// Starts what runs on a thread of its own. actix panics where a thread cannot be had: so one that does nothing is asked for first,
+/// which gives the system's own error, and a panic all the same (another process may have taken the last one) is an error too.
+pub(crate) fn start_thread<T>(start: impl FnOnce() -> T) -> io::Result<T> {
+    let probe = thread::Builder::new().spawn(|| {})?;
+    // It must be gone before the next, or it would itself be the one too many.
+    let _ = probe.join();
+    caught(start).map_err(|Panicked| io::Error::other("the system refuses one more thread"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_panics_for_want_of_a_thread_is_an_error() {
+        assert_eq!(start_thread(|| 7).ok(), Some(7));
+        let refused = start_thread(|| -> u8 { panic!("as asked: there is no thread") });
+        assert_eq!(refused.map_err(|error| error.kind()), Err(io::ErrorKind::Other));
+    }
+}
