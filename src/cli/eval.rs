@@ -73,8 +73,10 @@ async fn hear(
     facts: Facts,
     printer: &mut Printer<BufWriter<Stdout>>,
 ) -> anyhow::Result<()> {
-    let scheduler = Scheduler::new(Policy::default(), facts.workers, facts.metrics.clone()).start();
-    let local = Local::new(scheduler.clone()).start();
+    let scheduler = Scheduler::new(Policy::default(), facts.workers, facts.metrics.clone())?;
+    let health = scheduler.health().clone();
+    let scheduler = scheduler.supervised();
+    let local = Local::new(scheduler.clone(), health).supervised();
     let engine = Engine::new(LocalClient::new(CLIENT, local, scheduler), registry, facts);
     let mut question = engine.ask(step);
     if let Some(wait) = terms.deadline {

@@ -1,7 +1,7 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
 use super::{address, allocator, descriptors, quantity};
-use crate::daemon::{Drained, Signals};
+use crate::daemon::{Drained, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
 use crate::{Daemon, StartError};
@@ -157,6 +157,7 @@ async fn serve(daemon: Daemon, drain_limit: Duration) -> anyhow::Result<ExitCode
             tracing::warn!("a second signal: accepted requests are left unanswered");
             return Ok(ExitCode::from(1));
         }
+        Drained::GaveUp => return Err(RunError::GaveUp.into()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod simulation;
 
-use crate::engine::{self, ClientId, Local, LocalClient, Policy, Scheduler};
+use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::Metrics;
 use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, Protocol, Service, Shared, Talk};
 use crate::verb::{Engine, Facts, Registry, Verb};
@@ -65,6 +65,9 @@ pub enum RunError {
     /// A second signal arrived during the drain: some accepted requests have no reply.
     #[error("stopped by a second signal before all accepted requests were answered")]
     Interrupted,
+    /// An actor that the daemon cannot do without panicked 5 times within a minute.
+    #[error("the daemon panicked too often and has given up; the log says at what")]
+    GaveUp,
 }
 
 /// A daemon that is being put together.
@@ -184,8 +187,9 @@ impl Daemon {
             .into_iter()
             .map(|(socket, service)| (Box::new(socket) as Box<dyn Accept>, service));
         let metrics = Arc::new(Metrics::default());
-        let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone());
-        Ok(self.open(sockets.collect(), addresses, scheduler, metrics))
+        let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone())?;
+        scheduler.ready().await?;
+        self.open(sockets.collect(), addresses, scheduler, metrics)
     }
 
     /// Opens the rooms, from the engine up.
@@ -195,15 +199,22 @@ impl Daemon {
         addresses: Vec<SocketAddr>,
         scheduler: Scheduler,
         metrics: Arc<Metrics>,
-    ) -> Running {
+    ) -> Result<Running, StartError> {
+        let arbiters: Vec<Arbiter> = match self.io_threads {
+            1 => Vec::new(),
+            count => (0..count)
+                .map(|_| engine::start_thread(Arbiter::new))
+                .collect::<io::Result<_>>()?,
+        };
         let answers = scheduler.answers();
-        let scheduler = scheduler.start();
+        let health = scheduler.health().clone();
+        let scheduler = scheduler.supervised();
         let facts = Facts {
             metrics: metrics.clone(),
             started: Instant::now(),
             workers: self.workers,
         };
-        let local = Local::new(scheduler.clone()).start();
+        let local = Local::new(scheduler.clone(), health.clone()).supervised();
         let client = LocalClient::new(EMBEDDING, local.clone(), scheduler.clone());
         let engine = Engine::new(client, self.registry.clone(), facts.clone());
         let shared = Arc::new(Shared {
@@ -214,29 +225,26 @@ impl Daemon {
             engine: engine.clone(),
             limits: self.limits,
         });
-        let arbiters: Vec<Arbiter> = match self.io_threads {
-            1 => Vec::new(),
-            count => (0..count).map(|_| Arbiter::new()).collect(),
-        };
         let handles = arbiters.iter().map(Arbiter::handle).collect();
         let listener = Listener::new(shared, sockets, handles).start();
-        Running {
+        Ok(Running {
             addresses,
             workers: self.workers,
             metrics,
+            health,
             scheduler,
             local,
             engine,
             listener,
             arbiters,
-        }
+        })
     }
 
     /// Runs on this thread until Ctrl-C or SIGTERM, and then finishes what was accepted within 10 s. `started` is called once with the
     /// addresses the daemon listens on.
     ///
     /// # Errors
-    /// [`RunError`] if the daemon does not start, or a second signal ends it before it has finished.
+    /// [`RunError`] if the daemon does not start, a second signal ends it before it has finished, or it has given up.
     pub fn run(self, started: impl FnOnce(&[SocketAddr])) -> Result<(), RunError> {
         System::new().block_on(async move {
             // Before the addresses are known to anybody: a client may send the signal as soon as it can connect.
@@ -246,6 +254,7 @@ impl Daemon {
             match signals.drain(running, DRAIN_LIMIT).await {
                 Drained::InTime | Drained::Late => Ok(()),
                 Drained::Interrupted => Err(RunError::Interrupted),
+                Drained::GaveUp => Err(RunError::GaveUp),
             }
         })
     }
@@ -263,7 +272,10 @@ impl Daemon {
                     Err(error) => drop(started.send(Err(error))),
                     Ok(running) => {
                         drop(started.send(Ok((running.addresses.clone(), running.engine.clone()))));
-                        let limit = stopping.await.unwrap_or_default();
+                        let limit = tokio::select! {
+                            limit = stopping => limit.unwrap_or_default(),
+                            () = running.gave_up() => Duration::ZERO,
+                        };
                         running.drain(limit).await;
                     }
                 }
@@ -319,9 +331,16 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal and [drains](Running::drain) the daemon, until that is done or a second signal arrives.
+    /// Waits for a signal and [drains](Running::drain) the daemon, until that is done or a second signal arrives; or until the daemon
+    /// gives up.
     pub async fn drain(mut self, running: Running, limit: Duration) -> Drained {
-        self.wait().await;
+        tokio::select! {
+            () = self.wait() => {}
+            () = running.gave_up() => {
+                running.drain(Duration::ZERO).await;
+                return Drained::GaveUp;
+            }
+        }
         tracing::info!(limit = %humantime::format_duration(limit), "finishing what was accepted; a second signal ends at once");
         tokio::select! {
             in_time = running.drain(limit) => if in_time { Drained::InTime } else { Drained::Late },
@@ -346,6 +365,8 @@ pub enum Drained {
     Late,
     /// A second signal arrived.
     Interrupted,
+    /// There was no signal: the daemon has given up.
+    GaveUp,
 }
 
 /// A daemon that runs in this actix system.
@@ -354,6 +375,7 @@ pub struct Running {
     addresses: Vec<SocketAddr>,
     workers: usize,
     metrics: Arc<Metrics>,
+    health: Health,
     scheduler: Addr<Scheduler>,
     local: Addr<Local>,
     engine: Engine,
@@ -375,6 +397,12 @@ impl Running {
     /// The engine, asked without a socket.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Waits until the daemon has given up: an actor that it cannot do without has panicked 5 times within a minute, and was rebuilt each
+    /// time. It still answers then, but a new process may do better.
+    pub async fn gave_up(&self) {
+        self.health.gave_up().await;
     }
 
     /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left, and closes. True if

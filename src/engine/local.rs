@@ -4,11 +4,14 @@
 //! of them and the scheduler: it routes events to the futures, so that a client needs no actor of its own. What is dropped unanswered
 //! is cancelled. Knows no verb and no socket.
 
+use super::caught::{Panicked, caught};
+use super::health::Health;
 use super::message::{Ask, ClientId, Event, Order, ROWS_GRANTED, RequestId};
 use super::scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
+use super::text::lost;
 use crate::proto::{Code, Failure, Interim, Reply};
 use actix::prelude::*;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,9 +28,12 @@ pub struct Local {
     scheduler: Addr<Scheduler>,
     me: Option<Arc<Recipient<News>>>,
     /// The names of requests are never used twice, by any of the clients.
-    waiting: HashMap<RequestId, (ClientId, ReplySink)>,
+    waiting: BTreeMap<RequestId, (ClientId, ReplySink)>,
     /// Notified when nobody waits any more.
     drained: Option<oneshot::Sender<()>>,
+    /// What it was at when it panicked, until it is rebuilt.
+    broke_at: Option<&'static str>,
+    health: Health,
 }
 
 /// Where the events of a question go.
@@ -36,15 +42,53 @@ enum ReplySink {
     All(mpsc::Sender<Event>),
 }
 
+impl ReplySink {
+    /// The client may have stopped waiting, which is no fault.
+    fn finish(self, reply: Reply) {
+        match self {
+            Self::Final(sink) => drop(sink.send(reply)),
+            Self::All(sink) => drop(sink.try_send(Event::Final(reply))),
+        }
+    }
+}
+
 impl Local {
     /// Asks this scheduler.
-    pub fn new(scheduler: Addr<Scheduler>) -> Self {
+    pub fn new(scheduler: Addr<Scheduler>, health: Health) -> Self {
         Self {
             scheduler,
             me: None,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             drained: None,
+            broke_at: None,
+            health,
         }
+    }
+
+    /// Starts the actor, which is started again after a panic.
+    pub fn supervised(self) -> Addr<Self> {
+        Supervisor::start(|_| self)
+    }
+
+    /// Does what a message asks for. A panic in it stops the actor, to be rebuilt as the scheduler is.
+    fn handle_by(&mut self, work: &'static str, context: &mut Context<Self>, act: impl FnOnce(&mut Self)) {
+        if let Err(Panicked) = caught(|| act(self)) {
+            self.broke_at = Some(work);
+            context.stop();
+        }
+    }
+
+    /// Gives up the requests of a client up to this one.
+    fn lose(&mut self, client: ClientId, last: RequestId, failure: &Failure) {
+        let until_then = self.waiting.range(..=last);
+        let lost = until_then.filter(|(_, (owner, _))| *owner == client);
+        let lost: Vec<RequestId> = lost.map(|(request, _)| *request).collect();
+        for request in lost {
+            if let Some((_, sink)) = self.waiting.remove(&request) {
+                sink.finish(Err(failure.clone()));
+            }
+        }
+        self.notify_if_drained();
     }
 
     fn notify_if_drained(&mut self) {
@@ -65,6 +109,20 @@ impl Actor for Local {
     }
 }
 
+impl Supervised for Local {
+    /// After a panic all that wait get a failure, and what they asked is cancelled.
+    fn restarting(&mut self, _: &mut Self::Context) {
+        let work = self.broke_at.take().unwrap_or("an unknown message");
+        self.health
+            .panicked("local clients", work, tokio::time::Instant::now().into_std());
+        for (request, (client, sink)) in std::mem::take(&mut self.waiting) {
+            sink.finish(Err(lost()));
+            self.scheduler.do_send(Cancel { client, request });
+        }
+        self.notify_if_drained();
+    }
+}
+
 /// A request of a client.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -74,20 +132,29 @@ struct LocalRequest {
     sink: ReplySink,
 }
 
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.health.ended();
+    }
+}
+
 impl Handler<LocalRequest> for Local {
     type Result = ();
 
-    fn handle(&mut self, request: LocalRequest, _: &mut Self::Context) {
+    fn handle(&mut self, request: LocalRequest, context: &mut Self::Context) {
         let LocalRequest { client, order, sink } = request;
         let Some(to) = self.me.clone() else {
             return;
         };
+        // First of all: if what follows panics, it waits with the others.
         self.waiting.insert(order.request, (client, sink));
-        self.scheduler.do_send(Requests {
-            client,
-            questions: Vec::new(),
-            orders: vec![order],
-            to,
+        self.handle_by("a request", context, |this| {
+            this.scheduler.do_send(Requests {
+                client,
+                questions: Vec::new(),
+                orders: vec![order],
+                to,
+            });
         });
     }
 }
@@ -95,17 +162,27 @@ impl Handler<LocalRequest> for Local {
 impl Handler<News> for Local {
     type Result = ();
 
-    fn handle(&mut self, News(events): News, _: &mut Self::Context) {
+    fn handle(&mut self, news: News, context: &mut Self::Context) {
+        self.handle_by("news of requests", context, |this| match news {
+            News::Events(events) => this.take_events(events),
+            News::Lost { client, last, failure } => this.lose(client, last, &failure),
+        });
+    }
+}
+
+impl Local {
+    fn take_events(&mut self, events: Vec<(RequestId, Event)>) {
+        #[cfg(test)]
+        super::planted::here();
         for (request, event) in events {
             match event {
-                Event::Final(reply) => match self.waiting.remove(&request) {
-                    // The client may have stopped waiting.
-                    Some((_, ReplySink::Final(sink))) => drop(sink.send(reply)),
-                    Some((_, ReplySink::All(sink))) => drop(sink.try_send(Event::Final(reply))),
-                    None => {}
-                },
+                Event::Final(reply) => {
+                    if let Some((_, sink)) = self.waiting.remove(&request) {
+                        sink.finish(reply);
+                    }
+                }
                 Event::Interim(interim) => match (self.waiting.get(&request), interim) {
-                    // Rows are counted, so that there is always room for them; progress that nobody hears is forgotten.
+                    // Rows are counted, so that there is always room for them; progress that nobody takes is dropped.
                     (Some((_, ReplySink::All(sink))), interim)
                         if matches!(interim, Interim::Rows(_)) || sink.capacity() > ROWS_GRANTED + 1 =>
                     {
@@ -135,30 +212,34 @@ pub struct Close {
 impl Handler<Close> for Local {
     type Result = ();
 
-    fn handle(&mut self, Close { drained }: Close, _: &mut Self::Context) {
-        // From here, so that it does not overtake a question.
-        self.scheduler.do_send(Shutdown::Drain);
+    fn handle(&mut self, Close { drained }: Close, context: &mut Self::Context) {
         self.drained = Some(drained);
-        self.notify_if_drained();
+        self.handle_by("the shutdown", context, |this| {
+            // From here, so that it does not overtake a question.
+            this.scheduler.do_send(Shutdown::Drain);
+            this.notify_if_drained();
+        });
     }
 }
 
 impl Handler<Cancel> for Local {
     type Result = ();
 
-    fn handle(&mut self, cancel: Cancel, _: &mut Self::Context) {
-        if self.waiting.remove(&cancel.request).is_some() {
-            self.scheduler.do_send(cancel);
-            self.notify_if_drained();
-        }
+    fn handle(&mut self, cancel: Cancel, context: &mut Self::Context) {
+        self.handle_by("a cancel", context, |this| {
+            if this.waiting.remove(&cancel.request).is_some() {
+                this.scheduler.do_send(cancel);
+                this.notify_if_drained();
+            }
+        });
     }
 }
 
 impl Handler<Leave> for Local {
     type Result = ();
 
-    fn handle(&mut self, leave: Leave, _: &mut Self::Context) {
-        self.scheduler.do_send(leave);
+    fn handle(&mut self, leave: Leave, context: &mut Self::Context) {
+        self.handle_by("a client that leaves", context, |this| this.scheduler.do_send(leave));
     }
 }
 

@@ -9,8 +9,11 @@ mod batch;
 mod caught;
 mod external;
 mod fairness;
+mod health;
 mod local;
 mod message;
+#[cfg(test)]
+pub(crate) mod planted;
 mod pool;
 mod scheduler;
 #[cfg(test)]
@@ -25,7 +28,9 @@ pub use answers::Answers;
 pub use batch::Plain;
 pub(crate) use caught::{Panicked, caught};
 pub use external::{Asked, ExternalLane, ExternalTask, Responder, RowError, Token};
+pub use health::Health;
 pub use local::{Answer, Close, Events, Local, LocalClient};
 pub use message::{Ask, ClientId, Event, JobId, Order, Policy, ROWS_GRANTED, RequestId, Work};
 pub use scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
 pub(crate) use text::{fault, shortened};
+pub(crate) use threads::start_thread;

@@ -2,11 +2,14 @@
 
 use super::answers::Answers;
 use super::batch::Plain;
+use super::caught::{Panicked, caught};
 use super::external::{Calls, ExternalLoad, Responder, Saying, Token};
+use super::health::{Health, MAX_PANICS};
 use super::message::{ClientId, Event, Order, Policy, RequestId, WorkId};
 use super::pool::{Hire, Pool};
 use super::table::{HandedOut, LaneId, Table};
 use super::task::{Load, Task};
+use super::text::{fault, lost, no_thread};
 use super::worker::{self, Finished, Lane};
 use crate::metrics::Metrics;
 use crate::proto::{Code, Failure};
@@ -16,6 +19,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
+use std::{io, mem};
 
 /// Requests of a client. One message carries all of one read.
 #[derive(Message)]
@@ -31,10 +35,23 @@ pub struct Requests {
     pub to: Arc<Recipient<News>>,
 }
 
-/// News of a client's requests, in the order they happened.
+/// News of a client's requests.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub struct News(pub Vec<(RequestId, Event)>);
+pub enum News {
+    /// What happened, in that order.
+    Events(Vec<(RequestId, Event)>),
+    /// The scheduler broke, and has lost whatever it had of this client up to this request: each of these that has no reply yet gets the
+    /// failure.
+    Lost {
+        /// The client: an actor may act for several.
+        client: ClientId,
+        /// The latest request that the scheduler had been sent.
+        last: RequestId,
+        /// What those that waited are answered.
+        failure: Failure,
+    },
+}
 
 /// The order to stop working on a request; it is answered `cancelled`.
 #[derive(Message)]
@@ -82,41 +99,88 @@ pub enum Shutdown {
 }
 
 /// Hands out work by the table, and sends what it has come to.
+///
+/// A panic in its turn is caught in the handler, which stops the actor; actix's `Supervisor` then starts it again with the same mailbox,
+/// and [`restarting`](Supervised::restarting) rebuilds the table. The supervisor alone would not do: it restarts an actor that stops, but
+/// a panic that reaches it unwinds the supervisor too.
 pub struct Scheduler {
+    policy: Policy,
     workers: usize,
     table: Table,
-    hire: Option<Hire>,
-    pool: Option<Pool>,
+    pool: Pool,
     /// The actors of lanes that have met their first call.
     hosts: HashMap<LaneId, Calls>,
     /// How many lanes the metrics know.
     lanes_shown: usize,
-    clients: FxHashMap<ClientId, Arc<Recipient<News>>>,
+    clients: FxHashMap<ClientId, Client>,
     alarm: Option<(Instant, SpawnHandle)>,
+    /// Nothing is taken in because there are no threads.
+    is_out: bool,
+    /// What it was at when it panicked, until it is rebuilt.
+    broke_at: Option<&'static str>,
+    health: Health,
     metrics: Arc<Metrics>,
     answers: Arc<Answers>,
 }
 
+/// A client that has asked something.
+struct Client {
+    to: Arc<Recipient<News>>,
+    /// Its latest request.
+    last: RequestId,
+}
+
 impl Scheduler {
     /// A scheduler with its own pool of `workers` in each lane, each on a thread of its own.
-    pub fn new(policy: Policy, workers: usize, metrics: Arc<Metrics>) -> Self {
-        Self::with_workers(Box::new(worker::start), policy, workers, metrics)
+    ///
+    /// # Errors
+    /// If the system has no thread for one of them.
+    pub fn new(policy: Policy, workers: usize, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let health = Health::new(metrics.clone(), MAX_PANICS);
+        Self::with_workers(Box::new(worker::start), policy, workers, metrics, health)
     }
 
-    /// A scheduler that starts its workers so.
-    pub(super) fn with_workers(hire: Hire, policy: Policy, workers: usize, metrics: Arc<Metrics>) -> Self {
-        Self {
+    /// A scheduler that starts its workers by `hire`.
+    pub(super) fn with_workers(
+        hire: Hire,
+        policy: Policy,
+        workers: usize,
+        metrics: Arc<Metrics>,
+        health: Health,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            policy,
             workers,
             table: Table::new(policy, workers, now()),
-            hire: Some(hire),
-            pool: None,
+            pool: Pool::new(workers, hire)?,
             hosts: HashMap::new(),
             lanes_shown: 0,
             clients: FxHashMap::default(),
             alarm: None,
+            is_out: false,
+            broke_at: None,
+            health,
             metrics,
             answers: Arc::new(Answers::new(policy.max_answers)),
-        }
+        })
+    }
+
+    /// Waits until all its workers run.
+    ///
+    /// # Errors
+    /// `TimedOut` if they do not.
+    pub async fn ready(&self) -> io::Result<()> {
+        self.pool.ready().await
+    }
+
+    /// Starts the actor, which is started again after a panic.
+    pub fn supervised(self) -> Addr<Self> {
+        Supervisor::start(|_| self)
+    }
+
+    /// Whether it has panicked too often.
+    pub const fn health(&self) -> &Health {
+        &self.health
     }
 
     /// The answers that it keeps.
@@ -124,10 +188,25 @@ impl Scheduler {
         self.answers.clone()
     }
 
+    /// Does what a message asks for, and then everything that this makes possible. A panic in it stops the actor, to be rebuilt.
+    fn handle_by(&mut self, work: &'static str, context: &mut Context<Self>, act: impl FnOnce(&mut Self)) {
+        let turn = caught(|| {
+            act(self);
+            self.turn(context);
+        });
+        if let Err(Panicked) = turn {
+            self.broke_at = Some(work);
+            context.stop();
+        }
+    }
+
     /// After anything has happened: hands out work, sends events, sets the alarm.
     fn turn(&mut self, context: &mut Context<Self>) {
+        self.mend_pool();
         self.hand_out();
         self.hand_out_external(context);
+        #[cfg(test)]
+        super::planted::here();
         self.send();
         self.set_alarm(context);
         self.metrics.jobs.store(self.table.len() as u64, Relaxed);
@@ -139,21 +218,33 @@ impl Scheduler {
         }
     }
 
+    /// Starts threads that could not be had before. As long as no plan can be worked on, none is taken in, and those that are there are
+    /// given up: nobody knows when there will be a thread.
+    fn mend_pool(&mut self) {
+        self.pool.mend(now());
+        if self.pool.is_out() != self.is_out {
+            self.is_out = !self.is_out;
+            self.table.set_outage(self.is_out.then(no_thread));
+            if self.is_out {
+                self.table.refuse_all(&no_thread());
+            }
+        }
+    }
+
     fn hand_out(&mut self) {
-        let Some(pool) = &mut self.pool else {
-            return;
-        };
-        while let free @ 1.. = pool.free(Lane::Express) {
+        while let free @ 1.. = self.pool.free(Lane::Express) {
             let tasks = self.table.next_express(free);
-            if tasks.is_empty() || pool.run(Lane::Express, tasks).is_err() {
+            #[cfg(test)]
+            super::planted::here();
+            if tasks.is_empty() || self.pool.run(Lane::Express, tasks).is_err() {
                 break;
             }
         }
-        while pool.free(Lane::Bulk) > 0 {
+        while self.pool.free(Lane::Bulk) > 0 {
             let Some(task) = self.table.next_bulk() else {
                 break;
             };
-            if pool.run(Lane::Bulk, vec![task]).is_err() {
+            if self.pool.run(Lane::Bulk, vec![task]).is_err() {
                 break;
             }
         }
@@ -177,10 +268,10 @@ impl Scheduler {
                         cancel: Arc::default(),
                         load: Load::Blocking(code, Token(channel)),
                     };
-                    if let Some(pool) = &mut self.pool {
-                        pool.open(lane, spec.slots);
-                        // A slot is a worker, so there is one that is free.
-                        let _ = pool.run(Lane::External(lane), vec![task]);
+                    self.pool.open(lane, spec.slots, now());
+                    // A slot is a worker, so there is one that is free, unless the system had no thread for it.
+                    if self.pool.run(Lane::External(lane), vec![task]).is_err() {
+                        self.table.cannot_run(work, no_thread());
                     }
                 }
                 ExternalLoad::Call(delivery) => {
@@ -200,15 +291,15 @@ impl Scheduler {
     /// The host of the actor of a lane, started if this is its first call.
     fn host(&mut self, lane: LaneId) -> Result<&Calls, Failure> {
         let spec = self.table.lane_spec(lane);
-        let start = spec.actor.as_ref().ok_or_else(|| no_thread(spec.name))?;
         match self.hosts.entry(lane) {
             Entry::Occupied(host) => Ok(host.into_mut()),
-            Entry::Vacant(place) => match start() {
-                Ok(host) => Ok(place.insert(host)),
-                Err(error) => {
-                    tracing::error!(%error, lane = spec.name, "cannot start a thread; the call is refused");
-                    Err(no_thread(spec.name))
+            Entry::Vacant(place) => match spec.actor.as_ref().map(|start| start()) {
+                Some(Ok(host)) => Ok(place.insert(host)),
+                Some(Err(error)) => {
+                    tracing::error!(%error, lane = spec.name, "cannot start the thread of an actor; the call is refused");
+                    Err(no_thread())
                 }
+                None => Err(fault(spec.name)),
             },
         }
     }
@@ -218,14 +309,14 @@ impl Scheduler {
             self.answers.keep(title, value);
         }
         for (client, events) in self.table.take_events() {
-            if let Some(to) = self.clients.get(&client) {
-                to.do_send(News(events));
+            if let Some(client) = self.clients.get(&client) {
+                client.to.do_send(News::Events(events));
             }
         }
     }
 
     fn set_alarm(&mut self, context: &mut Context<Self>) {
-        let next = self.table.next_alarm();
+        let next = self.table.next_alarm().into_iter().chain(self.pool.next_alarm()).min();
         let earlier = match (&self.alarm, next) {
             (_, None) => false,
             (None, Some(_)) => true,
@@ -239,17 +330,10 @@ impl Scheduler {
         }
         let handle = context.run_later(next.saturating_duration_since(now()), |this, context| {
             this.alarm = None;
-            this.table.tick(now());
-            this.turn(context);
+            this.handle_by("an alarm", context, |this| this.table.tick(now()));
         });
         self.alarm = Some((next, handle));
     }
-}
-
-/// What a call is answered whose lane has no thread.
-fn no_thread(lane: &str) -> Failure {
-    let text = format!("the system has no thread for '{lane}' now; retry-ms=1000");
-    Failure::new(Code::Busy, text)
 }
 
 /// The present moment by the clock that timers go by.
@@ -261,8 +345,39 @@ impl Actor for Scheduler {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let hire = self.hire.take();
-        self.pool = hire.map(|hire| Pool::start(self.workers, hire, context.address().recipient()));
+        self.pool.report_to(context.address().recipient());
+    }
+}
+
+impl Supervised for Scheduler {
+    /// Goes on with an empty table after a panic. The pool and the hosts stay: what their workers bring back of the old table has names
+    /// that the new one does not know. Each client is sent what it was to be sent, and then that the rest is lost: it knows best which
+    /// of its requests have no reply, and this need not be right in a table that broke.
+    fn restarting(&mut self, _: &mut Self::Context) {
+        let now = now();
+        let work = self.broke_at.take().unwrap_or("an unknown message");
+        self.health.panicked("scheduler", work, now);
+        // Its timer is gone with the old context.
+        self.alarm = None;
+        let _ = caught(|| self.send());
+        let table = mem::replace(&mut self.table, Table::new(self.policy, self.workers, now));
+        self.table = table.rebuilt(self.policy, self.workers, now);
+        self.is_out = false;
+        self.table.set_outage(None);
+        self.metrics.jobs.store(0, Relaxed);
+        for (client, Client { to, last }) in &self.clients {
+            to.do_send(News::Lost {
+                client: *client,
+                last: *last,
+                failure: lost(),
+            });
+        }
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.health.ended();
     }
 }
 
@@ -276,13 +391,20 @@ impl Handler<Requests> for Scheduler {
             orders,
             to,
         } = requests;
-        self.clients.entry(client).or_insert(to);
-        let now = now();
-        self.table.take_in_plain(client, questions, now);
-        for order in orders {
-            self.table.take_in(client, order, now);
-        }
-        self.turn(context);
+        let last = questions.last().map(|(request, _)| *request);
+        let last = last.max(orders.last().map(|order| order.request));
+        let known = self.clients.entry(client).or_insert(Client {
+            to,
+            last: RequestId::MIN,
+        });
+        known.last = known.last.max(last.unwrap_or(RequestId::MIN));
+        self.handle_by("requests", context, |this| {
+            let now = now();
+            this.table.take_in_plain(client, questions, now);
+            for order in orders {
+                this.table.take_in(client, order, now);
+            }
+        });
     }
 }
 
@@ -296,21 +418,20 @@ impl Handler<Finished> for Scheduler {
             thread_died,
         } = finished;
         let now = now();
-        for done in done {
-            match worker.lane {
-                Lane::External(_) => self.table.free_slot(done.work, now),
-                Lane::Express | Lane::Bulk => drop(self.metrics.slices.fetch_add(done.slices(), Relaxed)),
+        // First of all: a panic in what follows must not cost a worker.
+        self.pool.freed(worker, thread_died, now);
+        self.metrics.threads_replaced.store(self.pool.replaced(), Relaxed);
+        self.handle_by("a worker's results", context, |this| {
+            for done in done {
+                match worker.lane {
+                    Lane::External(_) => this.table.free_slot(done.work, now),
+                    Lane::Express | Lane::Bulk => drop(this.metrics.slices.fetch_add(done.slices(), Relaxed)),
+                }
+                let cpu_us = u64::try_from(done.cpu.as_micros()).unwrap_or(u64::MAX);
+                this.metrics.cpu_us.fetch_add(cpu_us, Relaxed);
+                this.table.finished(done, now);
             }
-            self.metrics
-                .cpu_us
-                .fetch_add(u64::try_from(done.cpu.as_micros()).unwrap_or(u64::MAX), Relaxed);
-            self.table.finished(done, now);
-        }
-        if let Some(pool) = &mut self.pool {
-            pool.freed(worker, thread_died);
-            self.metrics.threads_replaced.store(pool.replaced, Relaxed);
-        }
-        self.turn(context);
+        });
     }
 }
 
@@ -318,8 +439,7 @@ impl Handler<Said> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, Said { work, what }: Said, context: &mut Self::Context) {
-        self.table.said(work, what, now());
-        self.turn(context);
+        self.handle_by("an actor's answer", context, |this| this.table.said(work, what, now()));
     }
 }
 
@@ -327,8 +447,7 @@ impl Handler<Cancel> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, Cancel { client, request }: Cancel, context: &mut Self::Context) {
-        self.table.cancel(client, request, now());
-        self.turn(context);
+        self.handle_by("a cancel", context, |this| this.table.cancel(client, request, now()));
     }
 }
 
@@ -336,8 +455,10 @@ impl Handler<Grant> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, grant: Grant, context: &mut Self::Context) {
-        self.table.grant(grant.client, grant.request, grant.rows);
-        self.turn(context);
+        let Grant { client, request, rows } = grant;
+        self.handle_by("a grant of rows", context, |this| {
+            this.table.grant(client, request, rows)
+        });
     }
 }
 
@@ -346,8 +467,7 @@ impl Handler<Leave> for Scheduler {
 
     fn handle(&mut self, Leave(client): Leave, context: &mut Self::Context) {
         self.clients.remove(&client);
-        self.table.leave(client);
-        self.turn(context);
+        self.handle_by("a client that leaves", context, |this| this.table.leave(client));
     }
 }
 
@@ -355,13 +475,12 @@ impl Handler<Shutdown> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, shutdown: Shutdown, context: &mut Self::Context) {
-        match shutdown {
-            Shutdown::Drain => self.table.drain(),
+        self.handle_by("the shutdown", context, |this| match shutdown {
+            Shutdown::Drain => this.table.drain(),
             Shutdown::Cancel => {
                 let text = "the daemon shut down before it was done";
-                self.table.refuse_all(&Failure::new(Code::Cancelled, text));
+                this.table.refuse_all(&Failure::new(Code::Cancelled, text));
             }
-        }
-        self.turn(context);
+        });
     }
 }

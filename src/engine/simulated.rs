@@ -2,7 +2,9 @@
 //!
 //! What they run is real; only the clock is not. The same seed gives the same slices at the same moments.
 
+use super::health::Health;
 use super::message::Policy;
+use super::pool::Started;
 use super::scheduler::Scheduler;
 use super::worker::{Clock, Run};
 use crate::metrics::Metrics;
@@ -17,11 +19,14 @@ const RUNS_A_DEATH: u32 = 100;
 /// A scheduler whose workers run on the caller's own thread, and may die there.
 pub(crate) fn scheduler(policy: Policy, workers: usize, metrics: Arc<Metrics>, seed: u64, may_die: bool) -> Scheduler {
     let seeds = RefCell::new(fastrand::Rng::with_seed(seed));
-    let hire = move |_| {
+    let hire = move |_, _: &Started| {
         let random = seeds.borrow_mut().fork();
-        Worker { random, may_die }.start().recipient()
+        Ok(Worker { random, may_die }.start().recipient())
     };
-    Scheduler::with_workers(Box::new(hire), policy, workers, metrics)
+    // However many panics are planted, the simulation goes on.
+    let health = Health::new(metrics.clone(), usize::MAX);
+    let scheduler = Scheduler::with_workers(Box::new(hire), policy, workers, metrics, health);
+    scheduler.expect("no thread is started that could not be had")
 }
 
 struct Worker {

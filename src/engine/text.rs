@@ -16,6 +16,18 @@ pub(crate) fn fault(title: &str) -> Failure {
     Failure::new(Code::Internal, text)
 }
 
+/// The failure of all requests that waited when an actor panicked and was rebuilt.
+pub(super) fn lost() -> Failure {
+    let text = "the daemon failed by a fault of its own and has lost this request; ask again";
+    Failure::new(Code::Internal, text)
+}
+
+/// The failure of requests for which the system has no thread.
+pub(super) fn no_thread() -> Failure {
+    let text = "the system has no thread for this now; retry-ms=1000";
+    Failure::new(Code::Busy, text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

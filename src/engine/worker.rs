@@ -6,10 +6,13 @@
 use super::batch::{Batch, Begun};
 use super::caught::{Panicked, caught};
 use super::message::WorkId;
+use super::pool::Started;
 use super::table::LaneId;
 use super::task::{Done, Load, Outcome, Task};
+use super::threads::start_thread;
 use crate::job::Budget;
 use actix::prelude::*;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -167,11 +170,17 @@ pub(super) trait Clock {
 /// A worker of one lane, on a thread of its own.
 struct Worker {
     lane: Lane,
+    started: Started,
 }
 
 /// Starts a worker on a thread of its own.
-pub(super) fn start(lane: Lane) -> Recipient<Run> {
-    SyncArbiter::start(1, move || Worker { lane }).recipient()
+pub(super) fn start(lane: Lane, started: &Started) -> io::Result<Recipient<Run>> {
+    let started = started.clone();
+    let worker = move || Worker {
+        lane,
+        started: started.clone(),
+    };
+    Ok(start_thread(|| SyncArbiter::start(1, worker))?.recipient())
 }
 
 impl Actor for Worker {
@@ -181,6 +190,7 @@ impl Actor for Worker {
         if self.lane != Lane::Express {
             lower_priority();
         }
+        self.started.send_modify(|started| *started += 1);
     }
 }
 

@@ -193,6 +193,18 @@ impl Conversation {
         self.tags.get(tag).copied()
     }
 
+    /// Requests up to this one that have no reply yet, in their order.
+    pub fn unanswered(&self, last: Place) -> Vec<Place> {
+        let waiting = self.queue.iter().filter(|waiting| waiting.reply.is_none());
+        let waiting = waiting.map(|waiting| waiting.place);
+        let mut all: Vec<Place> = waiting
+            .chain(self.free.keys().copied())
+            .filter(|place| *place <= last)
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
     /// How many requests are under way or wait for their turn to be answered.
     pub fn in_flight(&self) -> usize {
         self.queue.len() + self.free.len()

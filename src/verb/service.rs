@@ -157,6 +157,7 @@ impl Verb for Info {
             ("slices_total", metrics.slices.load(Relaxed)),
             ("slices_cpu_ms", metrics.cpu_us.load(Relaxed) / 1000),
             ("threads_replaced", metrics.threads_replaced.load(Relaxed)),
+            ("actors_rebuilt", metrics.actors_rebuilt.load(Relaxed)),
         ];
         let fact = |key: &'static str, value: String| (Cow::from(key), value);
         let mut facts = vec![fact("version", env!("CARGO_PKG_VERSION").to_owned())];

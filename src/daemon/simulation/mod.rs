@@ -8,7 +8,7 @@ mod network;
 mod work;
 
 use super::Daemon;
-use crate::engine::{Policy, simulated};
+use crate::engine::{Policy, planted, simulated};
 use crate::metrics::Metrics;
 use crate::server::{Limits, Service};
 use network::Port;
@@ -41,6 +41,8 @@ struct Fate {
     is_crowded: Cell<bool>,
     /// Workers die: what they were computing is `internal`.
     is_deadly: Cell<bool>,
+    /// The scheduler panics now and then: all that wait get `internal`.
+    is_planted: Cell<bool>,
     drain: Notify,
     metrics: RefCell<Arc<Metrics>>,
 }
@@ -83,7 +85,7 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
             Vec::new(),
             simulated::scheduler(policy, workers, metrics, seed, fate.is_deadly.get()),
             fate.metrics.borrow().clone(),
-        );
+        )?;
     fate.drain.notified().await;
     fate.note("daemon", "drains");
     let in_time = running.drain(DRAIN_LIMIT).await;
@@ -91,10 +93,12 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
     std::future::pending().await
 }
 
-/// Plays one seed and gives its trace.
-fn play(seed: u64) -> Vec<String> {
+/// Plays one seed and gives its trace. One passage of `one_of` in the scheduler's turn panics; 0: none does.
+fn play(seed: u64, one_of: u32) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed);
     let fate = Rc::new(Fate::default());
+    planted::plant(one_of, seed);
+    fate.is_planted.set(one_of > 0);
     fate.is_crowded.set(random.u32(..5) == 0);
     fate.is_deadly.set(random.u32(..5) == 0);
     let mut simulation = turmoil::Builder::new()
@@ -159,12 +163,25 @@ fn simulated_clients_get_one_right_reply_each_and_every_seed_repeats() {
     };
     let (mut events, count) = (0, seeds.end - seeds.start);
     for seed in seeds {
-        let trace = play(seed);
+        let trace = play(seed, 0);
         if count == 1 {
             println!("{}", trace.join("\n"));
         }
-        assert_eq!(trace, play(seed), "seed {seed} does not repeat");
+        assert_eq!(trace, play(seed, 0), "seed {seed} does not repeat");
         events += trace.len();
     }
     println!("{count} seeds, each twice with the same trace, {events} events");
+}
+
+#[test]
+fn a_thousand_panics_of_the_scheduler_leave_every_request_one_reply() {
+    const PANICS: usize = 1_000;
+    assert_eq!(play(0, 40), play(0, 40), "it does not repeat");
+    let mut seed = 0;
+    while planted::count() < PANICS {
+        seed += 1;
+        play(seed, 40);
+    }
+    planted::plant(0, 0);
+    println!("{} panics in {seed} seeds", planted::count());
 }

@@ -180,6 +180,8 @@ impl Express {
         let State::UnderWay { requests, .. } = batched.state else {
             return None;
         };
+        #[cfg(test)]
+        crate::engine::planted::here();
         self.charge(client, cpu);
         self.questions -= requests.len();
         self.title_bytes -= batched.titles;
@@ -258,6 +260,15 @@ impl Express {
             };
         }
         before - self.questions
+    }
+
+    /// Stops all batches that are under way.
+    pub(super) fn stop_all(&self) {
+        for batched in self.batches.values() {
+            if let State::UnderWay { cancel, .. } = &batched.state {
+                cancel.store(true, Relaxed);
+            }
+        }
     }
 
     /// Takes a job out, if it waits here.

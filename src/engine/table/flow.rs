@@ -14,7 +14,7 @@ use crate::engine::caught::Panicked;
 use crate::engine::external::Saying;
 use crate::engine::message::{ClientId, Event, JobId, Policy, Work, WorkId};
 use crate::engine::task::{Done, Outcome};
-use crate::engine::text::fault;
+use crate::engine::text::{fault, lost};
 use crate::job::{AnyPlan, Job};
 use crate::proto::{Failure, Reply, Value};
 use std::time::{Duration, Instant};
@@ -32,17 +32,37 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub(super) fn new(policy: Policy, workers: usize, now: Instant) -> Self {
+    /// Parts without any work, whose first piece will have the name `first`. Lanes and submitted jobs may be those of an earlier one.
+    pub(super) fn new(
+        first: WorkId,
+        external: External,
+        submitted: Submitted,
+        policy: Policy,
+        workers: usize,
+        now: Instant,
+    ) -> Self {
         Self {
-            jobs: Jobs::new(WorkId(1)),
+            jobs: Jobs::new(first),
             waiters: Waiters::default(),
             express: Express::default(),
             bulk: Bulk::new(workers, policy.max_memory),
-            external: External::default(),
-            submitted: Submitted::new(policy.max_finished, policy.max_finished_age),
+            external,
+            submitted,
             outbox: Outbox::default(),
             now,
         }
+    }
+
+    /// The names that the next piece of work and the next submitted job will have.
+    pub(super) const fn next(&self) -> (WorkId, JobId) {
+        (self.jobs.next(), self.submitted.next())
+    }
+
+    /// Stops all work, and gives what outlives it.
+    pub(super) fn take_apart(self, now: Instant) -> (External, Submitted) {
+        self.jobs.stop_all();
+        self.express.stop_all();
+        (self.external.rebuilt(), self.submitted.rebuilt(&lost(), now))
     }
 
     /// Puts work into the queue where it begins.
@@ -97,6 +117,8 @@ impl Flow {
             panicked,
             unfinished,
         } = settled;
+        #[cfg(test)]
+        crate::engine::planted::here();
         self.outbox.keep_all(&mut found);
         self.waiters.release(client, events.len());
         self.outbox.push_all(client, events);
@@ -249,6 +271,8 @@ impl Flow {
         let Some(entry) = self.remove(id) else {
             return;
         };
+        #[cfg(test)]
+        crate::engine::planted::here();
         if let Ok(value) = &reply
             && entry.is_kept()
         {

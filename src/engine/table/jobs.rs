@@ -202,6 +202,11 @@ impl Jobs {
         }
     }
 
+    /// Stops the slices of all jobs that are under way.
+    pub(super) fn stop_all(&self) {
+        self.all.values().for_each(|entry| entry.cancel.store(true, Relaxed));
+    }
+
     /// Takes a job out, and stops the slices of it that are under way.
     pub(super) fn remove(&mut self, id: WorkId) -> Option<Entry> {
         let job = self.all.remove(&id)?;

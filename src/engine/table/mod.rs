@@ -24,6 +24,7 @@ pub(super) use external::{HandedOut, LaneId};
 pub(super) use outbox::Events;
 
 use super::batch::Plain;
+use super::caught::{Panicked, caught};
 use super::external::{ExternalLane, Saying};
 use super::message::{Ask, ClientId, Event, JobId, Order, Policy, RequestId, Work, WorkId};
 use super::task::{Done, Task};
@@ -31,12 +32,13 @@ use crate::job::Job;
 use crate::metrics::LaneMetrics;
 use crate::proto::{Code, Failure, Value};
 use admission::{Admission, Standing};
+use external::External;
 use flow::Flow;
 use jobs::{Entry, Stage};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
-use submitted::{Found, job_id};
+use submitted::{Found, Submitted, job_id};
 use waiters::{Due, Holder, Waiter};
 
 /// All jobs that are not answered, and what is remembered of those that are.
@@ -50,8 +52,32 @@ impl Table {
     pub(super) fn new(policy: Policy, workers: usize, now: Instant) -> Self {
         Self {
             admission: Admission::new(&policy),
-            flow: Flow::new(policy, workers, now),
+            flow: Flow::new(
+                WorkId(1),
+                External::default(),
+                Submitted::new(JobId(1), &policy),
+                policy,
+                workers,
+                now,
+            ),
         }
+    }
+
+    /// A table that takes the place of this one, which broke in the midst of a change. Nothing of it is trusted but what was submitted, the
+    /// lanes, and the names that must not be used again; all work is stopped, and what was submitted and runs has failed.
+    pub(super) fn rebuilt(self, policy: Policy, workers: usize, now: Instant) -> Self {
+        let Self { admission, flow } = self;
+        let (work, job) = flow.next();
+        // Another panic, as of a plan that is dropped, must not be the end of the rebuilding.
+        let kept = caught(move || flow.take_apart(now));
+        let (external, submitted) = kept.unwrap_or_else(|Panicked| (External::default(), Submitted::new(job, &policy)));
+        let flow = Flow::new(work, external, submitted, policy, workers, now);
+        Self { admission, flow }
+    }
+
+    /// For now nothing is taken in, and this is the answer; `None`: it is again.
+    pub(super) fn set_outage(&mut self, outage: Option<Failure>) {
+        self.admission.set_outage(outage);
     }
 
     /// Takes in an order of a client.
@@ -161,6 +187,8 @@ impl Table {
             let id = self.flow.jobs.name();
             self.flow.express.push_batch(client, id, titles, now, admitted);
         }
+        #[cfg(test)]
+        crate::engine::planted::here();
     }
 
     /// Lets the questions that equal a long job wait for that, and gives back the others.

@@ -3,7 +3,7 @@
 //! A submitted job waits for its work as a request does, but does not leave when its client does. Finished ones are remembered for a
 //! while, bounded in number and age.
 
-use crate::engine::message::{ClientId, JobId, WorkId};
+use crate::engine::message::{ClientId, JobId, Policy, WorkId};
 use crate::engine::text::shortened;
 use crate::proto::{Code, Failure, Reply, Value};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -71,13 +71,14 @@ pub(super) struct Shown<'a> {
 }
 
 impl Submitted {
-    pub(super) fn new(max_finished: usize, max_age: Duration) -> Self {
+    /// No jobs; the first one will have this name.
+    pub(super) fn new(first: JobId, policy: &Policy) -> Self {
         Self {
-            next: JobId(1),
+            next: first,
             jobs: BTreeMap::new(),
             finished: VecDeque::new(),
-            max_finished,
-            max_age,
+            max_finished: policy.max_finished,
+            max_age: policy.max_finished_age,
             lists: HashMap::new(),
         }
     }
@@ -249,7 +250,12 @@ mod tests {
     #[test]
     fn finished_jobs_are_forgotten_by_number_and_by_age_and_running_ones_never() {
         let start = Instant::now();
-        let mut submitted = Submitted::new(2, Duration::from_secs(60));
+        let policy = Policy {
+            max_finished: 2,
+            max_finished_age: Duration::from_secs(60),
+            ..Policy::default()
+        };
+        let mut submitted = Submitted::new(JobId(1), &policy);
         let running = submitted.open("pi 1", OWNER, WorkId(1));
         let done: Vec<JobId> = (0..3)
             .map(|n| submitted.open(&format!("pi {n}"), OWNER, WorkId(n)))
@@ -267,7 +273,7 @@ mod tests {
     #[test]
     fn in_a_new_table_what_ran_has_failed_and_what_was_done_stays() {
         let now = Instant::now();
-        let mut submitted = Submitted::new(9, Duration::from_secs(60));
+        let mut submitted = Submitted::new(JobId(1), &Policy::default());
         let running = submitted.open("pi 1", OWNER, WorkId(1));
         let done = submitted.open_known("nth 1", OWNER, Ok(Value::from(2)), now);
         let failure = Failure::new(Code::Internal, "as asked");

@@ -88,10 +88,6 @@ impl Waiter {
         self.with_progress(Some(every), now).of_result(job)
     }
 
-    pub(super) const fn holder(&self) -> Holder {
-        self.holder
-    }
-
     pub(super) const fn client(&self) -> ClientId {
         self.client
     }

@@ -16,7 +16,7 @@ use super::connection::Connection;
 use super::course::{Course, Phase};
 use super::pace::{Busy, MAX_READS};
 use crate::engine::{ClientId, Event, Leave, News, Order, Plain, RequestId};
-use crate::proto::{Codec, Conversation, Final, Place, Value};
+use crate::proto::{Codec, Conversation, Final, Place, Reply, Value};
 use actix::prelude::*;
 use bytes::BytesMut;
 use intake::TurnTime;
@@ -151,6 +151,14 @@ impl Session {
         }
     }
 
+    fn take_final(&mut self, place: Place, reply: Reply) {
+        let is_ok = reply.is_ok();
+        self.streams.retain(|stream| stream.place != place);
+        if self.conversation.close(place, reply, &mut self.unsent) {
+            self.count(is_ok);
+        }
+    }
+
     /// Replies with tags overtake others, but not the last word.
     fn say_goodbye(&mut self) {
         if self.conversation.in_flight() == 1
@@ -213,17 +221,20 @@ impl ActorFuture<Session> for Io {
 impl Handler<News> for Session {
     type Result = ();
 
-    fn handle(&mut self, News(events): News, _: &mut Self::Context) {
-        for (RequestId(place), event) in events {
-            match event {
-                Event::Final(reply) => {
-                    let is_ok = reply.is_ok();
-                    self.streams.retain(|stream| stream.place != place);
-                    if self.conversation.close(place, reply, &mut self.unsent) {
-                        self.count(is_ok);
+    fn handle(&mut self, news: News, _: &mut Self::Context) {
+        match news {
+            News::Events(events) => {
+                for (RequestId(place), event) in events {
+                    match event {
+                        Event::Final(reply) => self.take_final(place, reply),
+                        Event::Interim(interim) => self.take_interim(place, interim),
                     }
                 }
-                Event::Interim(interim) => self.take_interim(place, interim),
+            }
+            News::Lost { last, failure, .. } => {
+                for place in self.conversation.unanswered(last.0) {
+                    self.take_final(place, Err(failure.clone()));
+                }
             }
         }
     }
