@@ -2,6 +2,7 @@
 
 use super::external::ExternalTask;
 use crate::job::Job;
+pub use crate::proto::RequestId;
 use crate::proto::{Interim, Reply, Value};
 use std::borrow::Cow;
 use std::fmt;
@@ -13,15 +14,6 @@ pub const ROWS_GRANTED: usize = 64;
 /// Names a client of the engine: in the daemon, a connection, or the program around it. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
-
-/// Names a request among those of its client. Never used twice; a session's grow with every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
-
-impl RequestId {
-    pub(super) const MIN: Self = Self(0);
-    pub(super) const MAX: Self = Self(u64::MAX);
-}
 
 /// Names a submitted job: the ID of the wire. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,8 +9,20 @@ use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
 
-/// Names a request of this conversation; never used twice.
-pub type Place = u64;
+/// Names a request of a conversation, or of another client. Never used twice; those of a conversation grow with every request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+impl RequestId {
+    /// Before all others.
+    pub const MIN: Self = Self(0);
+    /// After all others.
+    pub const MAX: Self = Self(u64::MAX);
+
+    const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 /// A request with this tag is still under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,21 +33,21 @@ pub struct DuplicateTag;
 /// Replies leave in the order of their requests, unless a tag lets them overtake: in a strict dialect it does not.
 #[derive(Debug, Default)]
 pub struct Conversation {
-    next: Place,
+    next: RequestId,
     /// Requests whose replies keep their order; the first one's reply is not there yet.
     queue: VecDeque<Waiting>,
     /// Requests whose replies overtake.
-    free: FxHashMap<Place, Manner>,
+    free: FxHashMap<RequestId, Manner>,
     /// Where every tag stands, and which tag a request in the queue bears.
-    tags: HashMap<Tag, Place>,
-    tagged: FxHashMap<Place, Tag>,
+    tags: HashMap<Tag, RequestId>,
+    tagged: FxHashMap<RequestId, Tag>,
     /// Bytes of replies that are there and wait for an earlier one, about.
     held: usize,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    place: Place,
+    place: RequestId,
     dialect: &'static dyn Dialect,
     is_bare: bool,
     /// Rows that are known before the reply and wait with it; `None` until there is one, if the request need not have any.
@@ -68,7 +80,7 @@ impl Conversation {
     ///
     /// # Errors
     /// `DuplicateTag` if a request with this tag is under way; nothing is opened then.
-    pub fn open(&mut self, manner: &Manner, has_rows: bool) -> Result<Place, DuplicateTag> {
+    pub fn open(&mut self, manner: &Manner, has_rows: bool) -> Result<RequestId, DuplicateTag> {
         let place = self.next;
         if let Some(tag) = manner.tag {
             if self.tags.contains_key(&tag) {
@@ -91,7 +103,7 @@ impl Conversation {
                 weight: 0,
             });
         }
-        self.next += 1;
+        self.next = self.next.next();
         Ok(place)
     }
 
@@ -122,11 +134,11 @@ impl Conversation {
             reply: Some(reply),
             weight,
         });
-        self.next += 1;
+        self.next = self.next.next();
     }
 
     /// Gives an opened request its final reply. False, and nothing else, if it is not open: its reply has been given already.
-    pub fn close(&mut self, place: Place, reply: impl Into<Final>, out: &mut BytesMut) -> bool {
+    pub fn close(&mut self, place: RequestId, reply: impl Into<Final>, out: &mut BytesMut) -> bool {
         let reply = reply.into();
         if let Some(manner) = self.free.remove(&place) {
             if let Some(tag) = manner.tag {
@@ -157,7 +169,7 @@ impl Conversation {
 
     /// Tells what comes before the final reply of an opened request, if it may leave now: its reply may overtake, or is the next to
     /// leave. Else rows wait with their reply, and progress is forgotten. Rows for a strict dialect always wait.
-    pub fn interim(&mut self, place: Place, interim: Interim, out: &mut BytesMut) {
+    pub fn interim(&mut self, place: RequestId, interim: Interim, out: &mut BytesMut) {
         if let Some(manner) = self.free.get(&place) {
             return manner.dialect.write_interim(out, manner.tag.as_ref(), &interim);
         }
@@ -179,25 +191,25 @@ impl Conversation {
     }
 
     /// True if it is the turn of this request's rows.
-    pub fn may_stream(&self, place: Place) -> bool {
+    pub fn may_stream(&self, place: RequestId) -> bool {
         self.queue.front().is_some_and(|first| first.place == place) || self.free.contains_key(&place)
     }
 
     /// Bytes of rows of this request that wait for its reply, about.
-    pub fn rows_held(&mut self, place: Place) -> usize {
+    pub fn rows_held(&mut self, place: RequestId) -> usize {
         self.waiting(place).map_or(0, |waiting| waiting.weight)
     }
 
     /// The request under way that bears this tag.
-    pub fn tagged(&self, tag: &Tag) -> Option<Place> {
+    pub fn tagged(&self, tag: &Tag) -> Option<RequestId> {
         self.tags.get(tag).copied()
     }
 
     /// Requests up to this one that have no reply yet, in their order.
-    pub fn unanswered(&self, last: Place) -> Vec<Place> {
+    pub fn unanswered(&self, last: RequestId) -> Vec<RequestId> {
         let waiting = self.queue.iter().filter(|waiting| waiting.reply.is_none());
         let waiting = waiting.map(|waiting| waiting.place);
-        let mut all: Vec<Place> = waiting
+        let mut all: Vec<RequestId> = waiting
             .chain(self.free.keys().copied())
             .filter(|place| *place <= last)
             .collect();
@@ -215,7 +227,7 @@ impl Conversation {
         self.held
     }
 
-    fn waiting(&mut self, place: Place) -> Option<&mut Waiting> {
+    fn waiting(&mut self, place: RequestId) -> Option<&mut Waiting> {
         // Most are answered in their order.
         if self.queue.front()?.place == place {
             return self.queue.front_mut();
@@ -280,11 +292,11 @@ mod tests {
     }
 
     impl Talk {
-        fn open(&mut self, tag: &str) -> Place {
+        fn open(&mut self, tag: &str) -> RequestId {
             self.conversation.open(&manner(tag), false).expect("the tag is free")
         }
 
-        fn close(&mut self, place: Place, value: u64) {
+        fn close(&mut self, place: RequestId, value: u64) {
             let reply: Reply = Ok(Value::from(value));
             self.conversation.close(place, reply, &mut self.out);
         }

@@ -13,7 +13,7 @@ mod request;
 mod value;
 
 pub use code::{Code, Failure};
-pub use conversation::Conversation;
+pub use conversation::{Conversation, RequestId};
 pub use dialect::{Codec, Frame};
 pub use few::Few;
 pub use number::{MAX_DIGITS, NumberError, parse_number, parse_short_number, parse_word};

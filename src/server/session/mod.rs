@@ -16,7 +16,7 @@ use super::connection::Connection;
 use super::course::{Course, Phase};
 use super::pace::{Busy, MAX_READS};
 use crate::engine::{ClientId, Event, Leave, News, Order, Plain, RequestId};
-use crate::proto::{Codec, Conversation, Final, Place, Reply, Value};
+use crate::proto::{Codec, Conversation, Final, Reply, Value};
 use actix::prelude::*;
 use bytes::BytesMut;
 use intake::TurnTime;
@@ -55,7 +55,7 @@ pub struct Session {
     failed: u64,
     course: Course,
     /// The request to say goodbye, which is answered last.
-    goodbye: Option<Place>,
+    goodbye: Option<RequestId>,
     /// There is more to do than a turn allows.
     busy: Option<Busy>,
     is_watching: bool,
@@ -151,7 +151,7 @@ impl Session {
         }
     }
 
-    fn take_final(&mut self, place: Place, reply: Reply) {
+    fn take_final(&mut self, place: RequestId, reply: Reply) {
         let is_ok = reply.is_ok();
         self.streams.retain(|stream| stream.place != place);
         if self.conversation.close(place, reply, &mut self.unsent) {
@@ -224,7 +224,7 @@ impl Handler<News> for Session {
     fn handle(&mut self, news: News, _: &mut Self::Context) {
         match news {
             News::Events(events) => {
-                for (RequestId(place), event) in events {
+                for (place, event) in events {
                     match event {
                         Event::Final(reply) => self.take_final(place, reply),
                         Event::Interim(interim) => self.take_interim(place, interim),
@@ -232,7 +232,7 @@ impl Handler<News> for Session {
                 }
             }
             News::Lost { last, failure, .. } => {
-                for place in self.conversation.unanswered(last.0) {
+                for place in self.conversation.unanswered(last) {
                     self.take_final(place, Err(failure.clone()));
                 }
             }

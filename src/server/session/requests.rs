@@ -4,7 +4,7 @@ use super::rows::{MAX_STREAMS, Stream};
 use super::{Phase, Session};
 use crate::engine::{Ask, Cancel, Order, ROWS_GRANTED, RequestId, Requests, Work};
 use crate::job::Job;
-use crate::proto::{Code, Failure, Final, Frame, Manner, Place, Request, Tag, Value};
+use crate::proto::{Code, Failure, Final, Frame, Manner, Request, Tag, Value};
 use crate::verb::{Step, Terms};
 use actix::prelude::*;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Session {
                 Some(value) => self.answer(manner, Final::Reply(Ok(value))),
                 None if terms == Terms::default() && !job.streams => {
                     let place = self.open(manner, false);
-                    self.questions.push((RequestId(place), job));
+                    self.questions.push((place, job));
                 }
                 None => self.order(manner, Ask::Answer(job.into()), terms),
             },
@@ -86,7 +86,7 @@ impl Session {
         Some(value)
     }
 
-    fn open(&mut self, manner: &Manner, has_rows: bool) -> Place {
+    fn open(&mut self, manner: &Manner, has_rows: bool) -> RequestId {
         let Ok(place) = self.conversation.open(manner, has_rows) else {
             unreachable!("the tag was free a moment ago");
         };
@@ -105,7 +105,7 @@ impl Session {
             self.streams.push(Stream { place, granted: rows });
         }
         self.orders.push(Order {
-            request: RequestId(place),
+            request: place,
             ask,
             deadline: terms.deadline.map(|wait| (Instant::now() + wait).into_std()),
             progress: terms.progress,
@@ -119,7 +119,7 @@ impl Session {
                 self.send_orders(context);
                 self.shared.scheduler.do_send(Cancel {
                     client: self.id,
-                    request: RequestId(place),
+                    request: place,
                 });
                 self.answer(manner, Final::Reply(Ok(Value::Nothing)));
             }

@@ -2,19 +2,19 @@
 
 use super::Session;
 use crate::engine::{Cancel, Grant, ROWS_GRANTED, RequestId};
-use crate::proto::{Code, Failure, Final, Interim, Place};
+use crate::proto::{Code, Failure, Final, Interim};
 
 /// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
 pub(super) const MAX_STREAMS: usize = 2;
 
 /// A request that sends rows, and how many it may send before it is granted more.
 pub(super) struct Stream {
-    pub(super) place: Place,
+    pub(super) place: RequestId,
     pub(super) granted: usize,
 }
 
 impl Session {
-    pub(super) fn take_interim(&mut self, place: Place, interim: Interim) {
+    pub(super) fn take_interim(&mut self, place: RequestId, interim: Interim) {
         let limit = self.shared.limits.max_unsent_bytes;
         let Interim::Rows(rows) = &interim else {
             // Progress is told to who listens: for one who does not read it would pile up as long as the work goes on.
@@ -36,7 +36,7 @@ impl Session {
             self.streams.remove(index);
             self.shared.scheduler.do_send(Cancel {
                 client: self.id,
-                request: RequestId(place),
+                request: place,
             });
             self.count(false);
             let text = format!(
@@ -58,7 +58,7 @@ impl Session {
             stream.granted = ROWS_GRANTED;
             self.shared.scheduler.do_send(Grant {
                 client: self.id,
-                request: RequestId(stream.place),
+                request: stream.place,
                 rows: ROWS_GRANTED,
             });
         }
