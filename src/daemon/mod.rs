@@ -471,6 +471,27 @@ impl Drop for Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::planted;
+    use crate::job::Query;
+    use crate::proto::{Code, Value};
+
+    #[test]
+    fn a_daemon_whose_scheduler_panics_at_everything_answers_and_then_gives_up() {
+        System::new().block_on(async {
+            let running = Daemon::new().workers(1).start().await.expect("it needs no address");
+            planted::plant(1, 0);
+            for _ in 0..5 {
+                let reply = running.engine().ask(Query::Pi(1 << 40)).await;
+                assert_eq!(reply.map_err(|failure| failure.code), Err(Code::Internal));
+            }
+            running.gave_up().await;
+            planted::plant(0, 0);
+            let reply = running.engine().ask(Query::Pi(1 << 30)).await;
+            assert_eq!(reply, Ok(Value::from(54_400_028)), "until its end it still answers");
+            assert!(running.metrics.actors_rebuilt.load(Relaxed) >= 5);
+            running.drain(Duration::ZERO).await;
+        });
+    }
 
     #[test]
     fn a_client_that_vanished_is_found_out_within_two_minutes() {
