@@ -61,7 +61,7 @@ fn answer(question: &str, times: usize) {
                 Ok((step, _)) => panic!("{question} is not known: {step:?}"),
                 Err(failure) => Err(failure),
             };
-            conversation.answer(&request.manner, Final::Reply(reply), &mut out);
+            conversation.answer(&request.format, Final::Reply(reply), &mut out);
             left = &left[used..];
         }
         out.clear();

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use primed::internals::{Codec, Conversation, Facts, Final, Line, Metrics, Registry, Request};
+use primed::internals::{Codec, Conversation, Facts, Final, Metrics, ParsedLine, Registry, Request, parse_line};
 use primed::{Daemon, Step};
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -21,8 +21,8 @@ fn facts() -> Facts {
 }
 
 fn request(line: &str) -> Request<'_> {
-    match Request::parse(line.as_bytes()) {
-        Ok(Line::Request(request)) => request,
+    match parse_line(line.as_bytes()) {
+        Ok(ParsedLine::Request(request)) => request,
         other => panic!("{line} is no request: {other:?}"),
     }
 }
@@ -64,7 +64,7 @@ fn calling(criterion: &mut Criterion) {
                     Err(failure) => Err(failure),
                 };
                 out.clear();
-                Conversation::default().answer(&request.manner, Final::Reply(reply), &mut out);
+                Conversation::default().answer(&request.format, Final::Reply(reply), &mut out);
             });
         });
     }

@@ -46,7 +46,7 @@ pub mod internals {
 
     pub use crate::metrics::Metrics;
     pub use crate::primes::{known, nth_table, primality, sieve};
-    pub use crate::proto::{Codec, Conversation, Final, Frame, Line, MAX_DIGITS, Request, parse_number};
+    pub use crate::proto::{Codec, Conversation, Final, Frame, MAX_DIGITS, ParsedLine, Request, parse_line, parse_number};
     pub use crate::verb::{Facts, Registry};
 }
 

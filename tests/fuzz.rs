@@ -1,7 +1,7 @@
 //! Fuzzing on the stable toolchain: the committed corpus, mutated by a seeded generator, against what must hold for any bytes.
 //!
-//! A fixed number of executions by default; `PRIMED_FUZZ=60 cargo test --release --test fuzz` goes on for so many seconds each,
-//! `PRIMED_FUZZ_EXECUTIONS=10000000` for so many executions, and `PRIMED_SEED=7` begins elsewhere. A failure prints its input.
+//! A fixed number of executions by default; `PRIMED_FUZZ=60 cargo test --release --test fuzz` goes on for that many seconds each,
+//! `PRIMED_FUZZ_EXECUTIONS=10000000` for that many executions, and `PRIMED_SEED=7` begins elsewhere. A failure prints its input.
 //! The same targets are driven by coverage with cargo-fuzz, on the nightly toolchain: `fuzz/run request -runs=10000000`; this file
 //! is built into its programs, where `fuzz` runs the target on libFuzzer's input. To add a target: 1. a function like those below;
 //! 2. a program in `fuzz/fuzz_targets` and `fuzz/Cargo.toml`; 3. examples in `fuzz/corpus`, words in `fuzz/dictionary`.
@@ -14,7 +14,7 @@
     )
 )]
 
-use primed::internals::{Codec, Final, Frame, Line, MAX_DIGITS, Request, parse_number};
+use primed::internals::{Codec, Final, Frame, MAX_DIGITS, ParsedLine, Request, parse_line, parse_number};
 use primed::{Reader, Writer};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -128,7 +128,7 @@ fn frames(input: &[u8], limit: usize, step: usize) -> Vec<String> {
             }
             held.drain(..used);
         }
-        // A request of RESP has at most 64 words, each behind a length.
+        // A request of RESP has at most 64 words, each after a length.
         assert!(held.len() <= limit + 65 * 24, "{} bytes held", held.len());
         if from == input.len() {
             assert!(held.is_empty(), "{held:?} is left");
@@ -168,14 +168,14 @@ pub(crate) fn resp_is_answered_or_skipped_but_never_taken_for_a_line() {
             }) => {}
             Some(Frame::Answer { is_last, .. }) => assert!(!is_last || words[0].eq_ignore_ascii_case(b"quit")),
             Some(Frame::Request(request)) => {
-                assert!(request.manner.dialect.is_strict());
+                assert!(request.format.dialect.is_strict());
                 assert!(words.iter().all(|word| word.iter().all(u8::is_ascii_graphic)));
             }
         }
         let skipped = codec.next(&whole[used..], true);
         assert!(
             skipped.1.is_none() && used + skipped.0 == whole.len(),
-            "it goes on behind the request"
+            "input goes on after the request"
         );
     });
 }
@@ -183,11 +183,11 @@ pub(crate) fn resp_is_answered_or_skipped_but_never_taken_for_a_line() {
 #[cfg_attr(not(fuzzing), test)]
 pub(crate) fn requests_are_made_of_words_of_their_line() {
     fuzz("request", |input| {
-        if let Ok(Line::Request(request)) = Request::parse(input) {
+        if let Ok(ParsedLine::Request(request)) = parse_line(input) {
             assert!(input.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
             assert!(!request.verb.is_empty() && request.args.len() + request.options.len() < Request::MAX_WORDS + 1);
             assert!(request.args.iter().all(|word| !word.contains([' ', '\t'])));
-            if request.manner.is_bare {
+            if request.format.is_bare {
                 assert_eq!((request.verb, request.args.len()), ("nth", 1));
             }
         }
@@ -195,15 +195,15 @@ pub(crate) fn requests_are_made_of_words_of_their_line() {
 }
 
 #[cfg_attr(not(fuzzing), test)]
-pub(crate) fn numbers_are_read_as_they_are_spelt_and_never_grow_huge() {
+pub(crate) fn numbers_are_read_as_they_are_printed_and_never_grow_huge() {
     fuzz("number", |input| {
         let Ok(text) = std::str::from_utf8(input) else {
             return;
         };
         if let Ok(number) = parse_number(text) {
-            let spelt = number.to_string();
-            assert!(spelt.len() <= MAX_DIGITS);
-            assert_eq!(parse_number(&spelt), Ok(number));
+            let printed = number.to_string();
+            assert!(printed.len() <= MAX_DIGITS);
+            assert_eq!(parse_number(&printed), Ok(number));
         }
     });
 }

@@ -147,8 +147,8 @@ fn redis_py_asks_in_both_and_pipelines() {
 fn example(language: &str, port: &str) -> String {
     let page = include_str!("../docs/protocol.md");
     let fence = format!("```{language}\n");
-    let behind = page.split_once(&fence).expect("the page has an example").1;
-    let example = behind.split("```").next().expect("a split has a beginning");
+    let rest = page.split_once(&fence).expect("the page has an example").1;
+    let example = rest.split("```").next().expect("a split has a beginning");
     example.replace("7919,", &format!("{port},"))
 }
 

@@ -4,4 +4,4 @@
 #[path = "../../tests/fuzz.rs"]
 mod targets;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::once(input, targets::numbers_are_read_as_they_are_spelt_and_never_grow_huge));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::once(input, targets::numbers_are_read_as_they_are_printed_and_never_grow_huge));

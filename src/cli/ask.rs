@@ -5,7 +5,7 @@ use super::connect::connect;
 use super::print::Printer;
 use super::prompt;
 use crate::client::{Heard, split_tag};
-use crate::proto::{Line, Request};
+use crate::proto::{ParsedLine, parse_line};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Stdin, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::ExitCode;
@@ -83,7 +83,7 @@ fn send_all(lines: &mut BufReader<Stdin>, requests: &mut BufWriter<TcpStream>, d
 
 /// How many final lines answer a line: none, if nothing is asked.
 fn replies_to(line: &[u8]) -> u64 {
-    u64::from(Request::parse(line.trim_ascii_end()) != Ok(Line::Nothing))
+    u64::from(parse_line(line.trim_ascii_end()) != Ok(ParsedLine::Blank))
 }
 
 fn read_replies(stream: &TcpStream, due: &AtomicU64) -> anyhow::Result<ExitCode> {

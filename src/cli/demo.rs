@@ -5,7 +5,7 @@
 use super::quantity;
 use crate::Daemon;
 use crate::engine::Policy;
-use crate::proto::{Line, Request};
+use crate::proto::{ParsedLine, parse_line};
 use hdrhistogram::Histogram;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -46,7 +46,7 @@ impl Demo {
         let workers = workers.map_or(1, NonZeroUsize::get);
         let question = self.request.join(" ");
         anyhow::ensure!(
-            Request::parse(question.as_bytes()) != Ok(Line::Nothing),
+            parse_line(question.as_bytes()) != Ok(ParsedLine::Blank),
             "'{question}' asks nothing; write a question, such as 'isprime 2^61-1'"
         );
         // Workers are to compute the answer each time.

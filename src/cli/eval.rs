@@ -5,7 +5,7 @@ use super::quantity;
 use crate::client::Heard;
 use crate::engine::{ClientId, Event, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::Metrics;
-use crate::proto::{Code, Conversation, Failure, Line, Manner, Request};
+use crate::proto::{Code, Conversation, Failure, ParsedLine, ReplyFormat, parse_line};
 use crate::verb::{Engine, Facts, Registry, Step, Terms};
 use actix::prelude::*;
 use bytes::BytesMut;
@@ -58,10 +58,10 @@ fn facts(workers: usize) -> Facts {
 }
 
 fn call(line: &str, registry: &Registry, facts: &Facts) -> Result<Option<(Step, Terms)>, Failure> {
-    match Request::parse(line.as_bytes()) {
-        Ok(Line::Request(request)) => registry.call(&request, facts).map(Some),
-        Ok(Line::Nothing) => Ok(None),
-        Ok(Line::Http) => Err(Failure::new(Code::Syntax, "this is HTTP, and no question about primes")),
+    match parse_line(line.as_bytes()) {
+        Ok(ParsedLine::Request(request)) => registry.call(&request, facts).map(Some),
+        Ok(ParsedLine::Blank) => Ok(None),
+        Ok(ParsedLine::Http) => Err(Failure::new(Code::Syntax, "this is HTTP, and no question about primes")),
         Err((_, malformed)) => Err(Failure::new(Code::Syntax, malformed.to_string())),
     }
 }
@@ -97,9 +97,9 @@ fn print(printer: &mut Printer<BufWriter<Stdout>>, event: Event) -> anyhow::Resu
     let mut conversation = Conversation::default();
     let mut out = BytesMut::new();
     match event {
-        Event::Final(reply) => conversation.answer(&Manner::default(), reply, &mut out),
+        Event::Final(reply) => conversation.answer(&ReplyFormat::default(), reply, &mut out),
         Event::Interim(interim) => {
-            let place = conversation.open(&Manner::default(), false).unwrap_or_default();
+            let place = conversation.open(&ReplyFormat::default(), false).unwrap_or_default();
             conversation.interim(place, interim, &mut out);
         }
     }

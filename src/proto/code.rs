@@ -1,9 +1,9 @@
-//! The error codes of the wire: all of them, and nothing else is ever sent behind `ERR`.
+//! The error codes of the wire: all of them, and no other is ever sent after `ERR`.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a request got no answer. Programs go by the code; the text beside it is for people.
+/// Why a request failed. Programs decide by the code; the text beside it is for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Code {
@@ -13,7 +13,7 @@ pub enum Code {
     UnknownVerb,
     /// An argument or option is missing, too many, or not what the verb takes.
     BadArg,
-    /// The question is understood, but beyond a limit.
+    /// The request is understood, but beyond a limit.
     TooBig,
     /// The line is longer than the limit; it was skipped up to its end.
     LineTooLong,
@@ -21,11 +21,11 @@ pub enum Code {
     Truncated,
     /// A request with this tag is still under way.
     DupTag,
-    /// The daemon has too much to do; try again after the time it says.
+    /// The daemon has too much to do; try again after `retry-ms`.
     Busy,
     /// The deadline passed.
     Deadline,
-    /// Somebody who may do so cancelled it.
+    /// It was cancelled.
     Cancelled,
     /// No job of that name.
     NoJob,
@@ -56,7 +56,7 @@ impl Code {
         Self::Internal,
     ];
 
-    /// The code as it is spelt on the wire.
+    /// The code as it is sent.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Syntax => "syntax",
@@ -76,28 +76,28 @@ impl Code {
         }
     }
 
-    /// The code that is spelt so.
+    /// The code that is sent as `text`.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.as_str() == text)
     }
 
-    /// What the code means, in one line for `help errors`.
+    /// The meaning of the code, in one line for `help errors`.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Syntax => "the line is not a request",
             Self::UnknownVerb => "no such verb",
             Self::BadArg => "an argument or option is missing, too many, or of a wrong kind",
-            Self::TooBig => "beyond a limit, which the text names",
+            Self::TooBig => "beyond a limit, named in the text",
             Self::LineTooLong => "the request was longer than the limit and was skipped",
             Self::Truncated => "the input ended in the middle of a request",
             Self::DupTag => "a request with this tag is still under way",
-            Self::Busy => "too much to do; try again after retry-ms",
+            Self::Busy => "overload; try again after retry-ms",
             Self::Deadline => "its deadline= passed; the work was stopped",
             Self::Cancelled => "it was cancelled; the work was stopped",
-            Self::NoJob => "no job or request of that name",
+            Self::NoJob => "no job with that ID, no request with that tag",
             Self::Draining => "the daemon is shutting down",
             Self::Denied => "not allowed here",
-            Self::Internal => "a fault in the daemon: this request is lost, the daemon goes on",
+            Self::Internal => "a fault in the daemon: this request failed, the daemon goes on",
         }
     }
 }

@@ -1,10 +1,10 @@
 //! One conversation: which requests are under way, and in which order their replies may leave.
 //!
-//! Plain data: bytes of replies go to a buffer that the caller owns. Knows no socket, no clock, no verb and no spelling.
+//! Plain data: bytes of replies go to a buffer that the caller owns. Knows no socket, no clock, no verb and no dialect.
 
-use super::dialect::Dialect;
+use super::Tag;
+use super::format::{Dialect, ReplyFormat};
 use super::reply::{Final, Interim};
-use super::{Manner, Tag};
 use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
@@ -34,14 +34,14 @@ pub struct DuplicateTag;
 #[derive(Debug, Default)]
 pub struct Conversation {
     next: RequestId,
-    /// Requests whose replies keep their order; the first one's reply is not there yet.
+    /// Requests whose replies keep their order; the first of them has no reply yet.
     queue: VecDeque<Waiting>,
     /// Requests whose replies overtake.
-    free: FxHashMap<RequestId, Manner>,
-    /// Where every tag stands, and which tag a request in the queue bears.
+    free: FxHashMap<RequestId, ReplyFormat>,
+    /// The request of every tag, and the tag of every request in the queue that has one.
     tags: HashMap<Tag, RequestId>,
     tagged: FxHashMap<RequestId, Tag>,
-    /// Bytes of replies that are there and wait for an earlier one, about.
+    /// Bytes of replies that wait for an earlier one, about.
     held: usize,
 }
 
@@ -50,54 +50,49 @@ struct Waiting {
     place: RequestId,
     dialect: &'static dyn Dialect,
     is_bare: bool,
-    /// Rows that are known before the reply and wait with it; `None` until there is one, if the request need not have any.
+    /// Rows that wait for the reply; `None` until there is one, unless the reply has rows in any case.
     rows: Option<Vec<String>>,
     reply: Option<Final>,
-    /// What rows and reply take.
+    /// The bytes of rows and reply.
     weight: usize,
 }
 
 impl Waiting {
     fn write(&self, out: &mut BytesMut) {
         if let Some(reply) = &self.reply {
-            let manner = Manner {
+            let format = ReplyFormat {
                 dialect: self.dialect,
                 tag: None,
                 is_bare: self.is_bare,
             };
-            self.dialect.write_final(out, &manner, self.rows.as_deref(), reply);
+            self.dialect.write_final(out, &format, self.rows.as_deref(), reply);
         }
     }
 }
 
-/// True if the tag of this request lets its reply overtake.
-fn overtakes(manner: &Manner) -> bool {
-    manner.tag.is_some() && !manner.dialect.is_strict()
-}
-
 impl Conversation {
-    /// Opens a request that will be answered later. `has_rows`: its answer is rows, even if there are none of them.
+    /// Opens a request that will be answered later. `has_rows`: its reply has rows, be it none of them.
     ///
     /// # Errors
     /// `DuplicateTag` if a request with this tag is under way; nothing is opened then.
-    pub fn open(&mut self, manner: &Manner, has_rows: bool) -> Result<RequestId, DuplicateTag> {
+    pub fn open(&mut self, format: &ReplyFormat, has_rows: bool) -> Result<RequestId, DuplicateTag> {
         let place = self.next;
-        if let Some(tag) = manner.tag {
+        if let Some(tag) = format.tag {
             if self.tags.contains_key(&tag) {
                 return Err(DuplicateTag);
             }
             self.tags.insert(tag, place);
         }
-        if overtakes(manner) {
-            self.free.insert(place, *manner);
+        if format.overtakes() {
+            self.free.insert(place, *format);
         } else {
-            if let Some(tag) = manner.tag {
+            if let Some(tag) = format.tag {
                 self.tagged.insert(place, tag);
             }
             self.queue.push_back(Waiting {
                 place,
-                dialect: manner.dialect,
-                is_bare: manner.is_bare,
+                dialect: format.dialect,
+                is_bare: format.is_bare,
                 rows: has_rows.then(Vec::new),
                 reply: None,
                 weight: 0,
@@ -108,28 +103,28 @@ impl Conversation {
     }
 
     /// Answers a request at once, without opening it; its reply still waits for those before it.
-    pub fn answer(&mut self, manner: &Manner, reply: impl Into<Final>, out: &mut BytesMut) {
-        self.answer_rows(manner, None, reply, out);
+    pub fn answer(&mut self, format: &ReplyFormat, reply: impl Into<Final>, out: &mut BytesMut) {
+        self.answer_rows(format, None, reply, out);
     }
 
     /// Answers a request at once with rows, if it has any, and a final reply.
     pub fn answer_rows(
         &mut self,
-        manner: &Manner,
+        format: &ReplyFormat,
         rows: Option<Vec<String>>,
         reply: impl Into<Final>,
         out: &mut BytesMut,
     ) {
         let reply = reply.into();
-        if overtakes(manner) || self.queue.is_empty() {
-            return manner.dialect.write_final(out, manner, rows.as_deref(), &reply);
+        if format.overtakes() || self.queue.is_empty() {
+            return format.dialect.write_final(out, format, rows.as_deref(), &reply);
         }
         let weight = weight_of_rows(rows.as_deref().unwrap_or_default()) + weight_of_reply(&reply);
         self.held += weight;
         self.queue.push_back(Waiting {
             place: self.next,
-            dialect: manner.dialect,
-            is_bare: manner.is_bare,
+            dialect: format.dialect,
+            is_bare: format.is_bare,
             rows,
             reply: Some(reply),
             weight,
@@ -140,11 +135,11 @@ impl Conversation {
     /// Gives an opened request its final reply. False, and nothing else, if it is not open: its reply has been given already.
     pub fn close(&mut self, place: RequestId, reply: impl Into<Final>, out: &mut BytesMut) -> bool {
         let reply = reply.into();
-        if let Some(manner) = self.free.remove(&place) {
-            if let Some(tag) = manner.tag {
+        if let Some(format) = self.free.remove(&place) {
+            if let Some(tag) = format.tag {
                 self.tags.remove(&tag);
             }
-            manner.dialect.write_final(out, &manner, None, &reply);
+            format.dialect.write_final(out, &format, None, &reply);
             return true;
         }
         let Some(waiting) = self.waiting(place).filter(|waiting| waiting.reply.is_none()) else {
@@ -167,11 +162,11 @@ impl Conversation {
         true
     }
 
-    /// Tells what comes before the final reply of an opened request, if it may leave now: its reply may overtake, or is the next to
-    /// leave. Else rows wait with their reply, and progress is forgotten. Rows for a strict dialect always wait.
+    /// Encodes what comes before the final reply of an opened request, if it may leave now: its reply may overtake, or is the next to
+    /// leave. Otherwise rows wait for their reply, and progress is dropped. Rows for a strict dialect always wait.
     pub fn interim(&mut self, place: RequestId, interim: Interim, out: &mut BytesMut) {
-        if let Some(manner) = self.free.get(&place) {
-            return manner.dialect.write_interim(out, manner.tag.as_ref(), &interim);
+        if let Some(format) = self.free.get(&place) {
+            return format.dialect.write_interim(out, format.tag.as_ref(), &interim);
         }
         let tag = self.tagged.get(&place).copied();
         let is_next = self.may_stream(place);
@@ -222,13 +217,13 @@ impl Conversation {
         self.queue.len() + self.free.len()
     }
 
-    /// Bytes of replies that are there and wait for an earlier one, about. They count like bytes that the client has not taken.
+    /// Bytes of replies that wait for an earlier one, about. They count like bytes that the client has not read.
     pub const fn held_bytes(&self) -> usize {
         self.held
     }
 
     fn waiting(&mut self, place: RequestId) -> Option<&mut Waiting> {
-        // Most are answered in their order.
+        // Most replies come in the order of the requests.
         if self.queue.front()?.place == place {
             return self.queue.front_mut();
         }
@@ -241,12 +236,12 @@ fn weight_of_rows(rows: &[String]) -> usize {
     rows.iter().map(|row| row.len() + size_of::<String>()).sum()
 }
 
-/// What a reply that waits takes, about: what its request determines, and not the few words that each has.
+/// The bytes of a reply that waits, about: those that depend on the request, without the constant part.
 fn weight_of_reply(reply: &Final) -> usize {
     match reply {
         Final::Reply(Ok(value)) => value.weight(),
         Final::Reply(Err(failure)) => failure.text.len(),
-        Final::Spelt(bytes) => bytes.len(),
+        Final::Encoded(bytes) => bytes.len(),
     }
 }
 
@@ -256,10 +251,10 @@ mod tests {
     use crate::proto::{Code, Failure, Reply, Value};
 
     /// Lines, with a tag or none.
-    fn manner(tag: &str) -> Manner {
-        Manner {
+    fn format(tag: &str) -> ReplyFormat {
+        ReplyFormat {
             tag: Tag::parse(tag),
-            ..Manner::default()
+            ..ReplyFormat::default()
         }
     }
 
@@ -275,7 +270,7 @@ mod tests {
             true
         }
 
-        fn write_final(&self, out: &mut BytesMut, _: &Manner, rows: Option<&[String]>, reply: &Final) {
+        fn write_final(&self, out: &mut BytesMut, _: &ReplyFormat, rows: Option<&[String]>, reply: &Final) {
             let text = format!("{rows:?} {};", reply.is_ok());
             out.extend_from_slice(text.as_bytes());
         }
@@ -286,14 +281,14 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Talk {
+    struct Fixture {
         conversation: Conversation,
         out: BytesMut,
     }
 
-    impl Talk {
+    impl Fixture {
         fn open(&mut self, tag: &str) -> RequestId {
-            self.conversation.open(&manner(tag), false).expect("the tag is free")
+            self.conversation.open(&format(tag), false).expect("the tag is free")
         }
 
         fn close(&mut self, place: RequestId, value: u64) {
@@ -301,41 +296,42 @@ mod tests {
             self.conversation.close(place, reply, &mut self.out);
         }
 
-        fn said(&mut self) -> String {
+        fn sent(&mut self) -> String {
             String::from_utf8(self.out.split().to_vec()).expect("replies are ASCII")
         }
     }
 
     #[test]
     fn untagged_replies_keep_their_order_and_tagged_ones_overtake() {
-        let mut talk = Talk::default();
-        let (first, tagged, second) = (talk.open(""), talk.open("t"), talk.open(""));
+        let mut fixture = Fixture::default();
+        let (first, tagged, second) = (fixture.open(""), fixture.open("t"), fixture.open(""));
         let third: Reply = Ok(Value::from(3));
-        talk.conversation.answer(&manner(""), third, &mut talk.out);
-        talk.close(second, 2);
-        assert_eq!(talk.said(), "");
-        talk.close(tagged, 9);
-        assert_eq!(talk.said(), "@t OK 9\n");
-        talk.close(first, 1);
-        assert_eq!(talk.said(), "OK 1\nOK 2\nOK 3\n");
-        assert_eq!(talk.conversation.in_flight(), 0);
+        fixture.conversation.answer(&format(""), third, &mut fixture.out);
+        fixture.close(second, 2);
+        assert_eq!(fixture.sent(), "");
+        fixture.close(tagged, 9);
+        assert_eq!(fixture.sent(), "@t OK 9\n");
+        fixture.close(first, 1);
+        assert_eq!(fixture.sent(), "OK 1\nOK 2\nOK 3\n");
+        assert_eq!(fixture.conversation.in_flight(), 0);
     }
 
     #[test]
     fn replies_that_wait_are_counted_until_they_leave() {
-        let mut talk = Talk::default();
-        let first = talk.open("");
+        let mut fixture = Fixture::default();
+        let first = fixture.open("");
         let rows = vec!["x".repeat(1000); 3];
-        talk.conversation
-            .answer_rows(&manner(""), Some(rows), Reply::Ok(Value::Nothing), &mut talk.out);
-        assert!((3000..4000).contains(&talk.conversation.held_bytes()));
-        talk.close(first, 1);
-        assert_eq!(talk.conversation.held_bytes(), 0);
-        assert!(talk.said().len() > 3000);
+        fixture
+            .conversation
+            .answer_rows(&format(""), Some(rows), Reply::Ok(Value::Nothing), &mut fixture.out);
+        assert!((3000..4000).contains(&fixture.conversation.held_bytes()));
+        fixture.close(first, 1);
+        assert_eq!(fixture.conversation.held_bytes(), 0);
+        assert!(fixture.sent().len() > 3000);
     }
 
     #[test]
-    fn whatever_kind_a_reply_is_it_counts_while_it_waits() {
+    fn a_reply_of_any_kind_counts_while_it_waits() {
         let long = "x".repeat(1000);
         let number = crate::primes::Natural::from(2u8).pow(8_000);
         let replies: [Reply; 5] = [
@@ -346,73 +342,82 @@ mod tests {
             Err(Failure::new(Code::Internal, long)),
         ];
         for reply in replies {
-            let mut talk = Talk::default();
-            let (first, second) = (talk.open(""), talk.open(""));
-            talk.conversation.answer(&manner(""), reply.clone(), &mut talk.out);
-            let held = talk.conversation.held_bytes();
+            let mut fixture = Fixture::default();
+            let (first, second) = (fixture.open(""), fixture.open(""));
+            fixture
+                .conversation
+                .answer(&format(""), reply.clone(), &mut fixture.out);
+            let held = fixture.conversation.held_bytes();
             assert!((500..2000).contains(&held), "{held}: {reply:?}");
-            talk.conversation.close(second, reply.clone(), &mut talk.out);
-            assert_eq!(talk.conversation.held_bytes(), 2 * held, "{reply:?}");
-            talk.close(first, 1);
-            assert_eq!(talk.conversation.held_bytes(), 0, "{reply:?}");
+            fixture.conversation.close(second, reply.clone(), &mut fixture.out);
+            assert_eq!(fixture.conversation.held_bytes(), 2 * held, "{reply:?}");
+            fixture.close(first, 1);
+            assert_eq!(fixture.conversation.held_bytes(), 0, "{reply:?}");
         }
     }
 
     #[test]
     fn a_tag_is_free_again_once_it_is_answered() {
-        let mut talk = Talk::default();
-        let place = talk.open("t");
-        assert_eq!(talk.conversation.open(&manner("t"), false), Err(DuplicateTag));
-        talk.close(place, 1);
-        talk.open("t");
+        let mut fixture = Fixture::default();
+        let place = fixture.open("t");
+        assert_eq!(fixture.conversation.open(&format("t"), false), Err(DuplicateTag));
+        fixture.close(place, 1);
+        fixture.open("t");
     }
 
     #[test]
     fn a_second_reply_to_the_same_request_is_ignored() {
-        let mut talk = Talk::default();
-        let (first, second) = (talk.open(""), talk.open(""));
-        talk.close(second, 2);
-        talk.close(second, 7);
-        talk.close(first, 1);
-        talk.close(first, 8);
-        assert_eq!(talk.said(), "OK 1\nOK 2\n");
+        let mut fixture = Fixture::default();
+        let (first, second) = (fixture.open(""), fixture.open(""));
+        fixture.close(second, 2);
+        fixture.close(second, 7);
+        fixture.close(first, 1);
+        fixture.close(first, 8);
+        assert_eq!(fixture.sent(), "OK 1\nOK 2\n");
     }
 
     #[test]
     fn only_the_first_untagged_request_streams() {
-        let mut talk = Talk::default();
-        let (first, second, tagged) = (talk.open(""), talk.open(""), talk.open("t"));
+        let mut fixture = Fixture::default();
+        let (first, second, tagged) = (fixture.open(""), fixture.open(""), fixture.open("t"));
         let may: Vec<bool> = [first, second, tagged]
-            .map(|place| talk.conversation.may_stream(place))
+            .map(|place| fixture.conversation.may_stream(place))
             .into();
         assert_eq!(may, [true, false, true]);
-        talk.close(first, 1);
-        assert!(talk.conversation.may_stream(second));
+        fixture.close(first, 1);
+        assert!(fixture.conversation.may_stream(second));
     }
 
     #[test]
     fn in_a_strict_dialect_tags_name_but_do_not_overtake_and_rows_come_with_their_reply() {
-        let mut talk = Talk::default();
-        let strict = |tag| Manner {
+        let mut fixture = Fixture::default();
+        let strict = |tag| ReplyFormat {
             dialect: &Strict,
             tag: Tag::parse(tag),
             is_bare: false,
         };
-        let first = talk.conversation.open(&strict(""), true).expect("it has no tag");
-        let second = talk.conversation.open(&strict("t"), false).expect("the tag is free");
-        assert_eq!(talk.conversation.open(&strict("t"), false), Err(DuplicateTag));
-        assert_eq!(talk.conversation.tagged(&Tag::parse("t").expect("a tag")), Some(second));
+        let first = fixture.conversation.open(&strict(""), true).expect("it has no tag");
+        let second = fixture.conversation.open(&strict("t"), false).expect("the tag is free");
+        assert_eq!(fixture.conversation.open(&strict("t"), false), Err(DuplicateTag));
+        assert_eq!(
+            fixture.conversation.tagged(&Tag::parse("t").expect("a tag")),
+            Some(second)
+        );
         let progress = Interim::Stalled(std::time::Duration::ZERO);
-        talk.conversation.interim(second, progress.clone(), &mut talk.out);
-        talk.close(second, 2);
-        assert_eq!(talk.said(), "Some(@t) goes on;");
-        talk.conversation
-            .interim(first, Interim::Rows(vec!["x".into()]), &mut talk.out);
-        assert!(talk.conversation.rows_held(first) > 0);
-        talk.conversation.interim(first, progress, &mut talk.out);
-        talk.close(first, 1);
-        assert_eq!(talk.said(), "None goes on;Some([\"x\"]) true;None true;");
-        assert_eq!((talk.conversation.held_bytes(), talk.conversation.in_flight()), (0, 0));
-        assert_eq!(talk.conversation.tagged(&Tag::parse("t").expect("a tag")), None);
+        fixture.conversation.interim(second, progress.clone(), &mut fixture.out);
+        fixture.close(second, 2);
+        assert_eq!(fixture.sent(), "Some(@t) goes on;");
+        fixture
+            .conversation
+            .interim(first, Interim::Rows(vec!["x".into()]), &mut fixture.out);
+        assert!(fixture.conversation.rows_held(first) > 0);
+        fixture.conversation.interim(first, progress, &mut fixture.out);
+        fixture.close(first, 1);
+        assert_eq!(fixture.sent(), "None goes on;Some([\"x\"]) true;None true;");
+        assert_eq!(
+            (fixture.conversation.held_bytes(), fixture.conversation.in_flight()),
+            (0, 0)
+        );
+        assert_eq!(fixture.conversation.tagged(&Tag::parse("t").expect("a tag")), None);
     }
 }

@@ -1,22 +1,30 @@
 //! The wire without sockets: framing, requests, numbers, replies, their order. Knows no task, no actor and no clock.
 //!
-//! The data's way through this room: bytes -> [`Codec`] -> [`Request`] -> (the rooms above) -> [`Reply`] -> [`Conversation`], which
-//! keeps the order -> [`Dialect`](dialect::Dialect), which spells -> bytes.
+//! The data's way through this module: bytes -> [`Codec`] -> [`Request`] -> (the modules above) -> [`Reply`] -> [`Conversation`], which
+//! keeps the order -> [`Dialect`](format::Dialect), which encodes -> bytes.
+//!
+//! Imports go one way here too, from the last to the first of: `code`, `few`, `number`, `value`, `tag`, `reply`, `format`, `request`,
+//! `dialect`; and `conversation`, which knows `format` and no dialect. A request knows only the interface of the dialect that it came in:
+//! `dialect/lines` and `dialect/resp` make requests, and `request` imports neither.
 
 mod code;
 mod conversation;
 mod dialect;
 mod few;
+mod format;
 mod number;
 mod reply;
 mod request;
+mod tag;
 mod value;
 
 pub use code::{Code, Failure};
 pub use conversation::{Conversation, RequestId};
-pub use dialect::{Codec, Frame};
+pub use dialect::{Codec, Frame, ParsedLine, parse_line};
 pub use few::Few;
+pub use format::ReplyFormat;
 pub use number::{MAX_DIGITS, NumberError, parse_number, parse_short_number, parse_word};
 pub use reply::{Final, Interim, Reply};
-pub use request::{Line, Manner, Request, Tag};
+pub use request::Request;
+pub use tag::Tag;
 pub use value::Value;

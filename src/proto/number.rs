@@ -12,7 +12,7 @@ pub const MAX_DIGITS: usize = 10_000;
 #[derive(Clone, Copy)]
 struct Limit {
     digits: usize,
-    /// Bits of the largest number of so many digits: `ceil(digits * log2(10))`.
+    /// Bits of the largest number with this many digits: `ceil(digits * log2(10))`.
     bits: usize,
 }
 
@@ -69,7 +69,7 @@ fn parse(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     if let Some(rest) = text.strip_prefix('-') {
         return Err(negative_or_malformed(rest, limit));
     }
-    // A sign right behind an `e` belongs to the exponent.
+    // A sign right after an `e` belongs to the exponent.
     let split = text
         .char_indices()
         .skip(1)
@@ -108,7 +108,7 @@ fn negative_or_malformed(rest: &str, limit: Limit) -> NumberError {
 }
 
 fn within(number: Natural, Limit { digits, bits }: Limit) -> Result<Natural, NumberError> {
-    // A number of so many bits may have one digit too many, so the digits are looked at only at the very edge.
+    // A number with just this many bits may have one digit too many, so the digits are checked only at the edge.
     if number.bit_len() < bits || (number.bit_len() == bits && number < Natural::from(10u8).pow(digits)) {
         Ok(number)
     } else {
@@ -171,7 +171,7 @@ fn parse_digits(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     }
 }
 
-/// `base ^ exponent`. What cannot fit is refused before it is computed, as far as the length of the base tells: what is computed has up to
+/// `base ^ exponent`. What cannot fit is refused before it is computed, as far as the length of the base shows: what is computed has up to
 /// log2(3) = 1.58 times the bits that fit, for `3^33220`.
 fn power(base: &Natural, exponent: &Natural, limit: Limit) -> Result<Natural, NumberError> {
     if *base <= Natural::ONE && *exponent > Natural::ZERO {

@@ -1,4 +1,4 @@
-//! Replies before they are spelt. Knows what can be said, not how a dialect says it or when it may be sent.
+//! Replies before they are encoded. Knows what they can hold, not how a dialect encodes it or when it may be sent.
 
 use super::{Failure, Value};
 use bytes::Bytes;
@@ -7,13 +7,13 @@ use std::time::Duration;
 /// What a request comes to.
 pub type Reply = Result<Value, Failure>;
 
-/// The end of what is said about a request.
+/// The final reply to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Final {
-    /// To be spelt.
+    /// To be encoded.
     Reply(Reply),
-    /// Spelt already, by the dialect that answers its own courtesies.
-    Spelt(Bytes),
+    /// Encoded already, by the dialect that answers a handshake command.
+    Encoded(Bytes),
 }
 
 impl Final {
@@ -29,18 +29,18 @@ impl From<Reply> for Final {
     }
 }
 
-/// What is told before the final reply.
+/// What comes before the final reply.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Interim {
-    /// How far the work is.
+    /// The progress of the work.
     Progress {
         /// The share of the cost that is done, 0.0..=1.0.
         done: f64,
-        /// How long the rest will take, once that can be told.
+        /// How long the rest will take, once that can be estimated.
         eta: Option<Duration>,
     },
-    /// Nothing has moved for so long.
+    /// There has been no progress for this time.
     Stalled(Duration),
     /// Rows of data, each without its line feed.
     Rows(Vec<String>),
@@ -53,7 +53,7 @@ impl Interim {
             Self::Rows(_) => String::new(),
             Self::Stalled(since) => format!("stalled={}", short_duration(*since)),
             Self::Progress { done, eta } => {
-                // Never "100.0" before the answer is there.
+                // Never "100.0" before the reply.
                 let percent = (done * 1000.0).floor().clamp(0.0, 999.0) / 10.0;
                 let eta = eta
                     .map(|eta| format!(" eta={}", short_duration(eta)))

@@ -1,4 +1,4 @@
-//! What an answer can be, before it is spelt for a dialect.
+//! The value of a reply, before it is encoded in a dialect.
 
 use super::{Code, Failure};
 use crate::primes::Natural;
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Value {
-    /// Done; there is nothing to say.
+    /// No value: it is done.
     Nothing,
     /// A natural number of any size.
     Number(Natural),
@@ -24,7 +24,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The bytes that it takes beside itself, about.
+    /// Bytes on the heap, about.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Nothing | Self::Truth(_) => 0,
@@ -102,7 +102,7 @@ impl TryFrom<Value> for Natural {
     }
 }
 
-/// The asker was mistaken in what the question gives.
+/// The value is not of the type that was expected.
 fn unlike(value: &Value, wanted: &str) -> Failure {
     let kind = match value {
         Value::Nothing => "nothing",

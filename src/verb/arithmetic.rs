@@ -218,7 +218,7 @@ fn read_range(call: &Call<'_>) -> Result<(u64, u64), Failure> {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
-    use crate::proto::{Code, Line, Request, Value};
+    use crate::proto::{Code, ParsedLine, Value, parse_line};
     use crate::verb::Facts;
     use std::sync::Arc;
     use std::time::Instant;
@@ -231,9 +231,9 @@ mod tests {
         }
     }
 
-    /// What a line comes to: `=answer`, `job title`, or the error.
+    /// The step of a line: `=answer`, `job title`, or the error.
     fn said(line: &str) -> String {
-        let Ok(Line::Request(request)) = Request::parse(line.as_bytes()) else {
+        let Ok(ParsedLine::Request(request)) = parse_line(line.as_bytes()) else {
             panic!("{line} is no request");
         };
         match Registry::default().call(&request, &facts()) {
@@ -333,9 +333,9 @@ mod tests {
     }
 
     #[test]
-    fn a_long_number_is_read_by_whoever_works_on_it() {
+    fn a_long_number_is_read_by_the_worker() {
         let long = |line: &str| {
-            let Ok(Line::Request(request)) = Request::parse(line.as_bytes()) else {
+            let Ok(ParsedLine::Request(request)) = parse_line(line.as_bytes()) else {
                 panic!("{line} is no request");
             };
             match Registry::default().call(&request, &facts()) {
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_canonical_spelling_reads_back_as_the_same_question() {
+    fn the_title_of_a_job_reads_back_as_the_same_question() {
         for line in [
             "pi 1e12",
             "count 5 2^64 method=sieve",

@@ -11,7 +11,7 @@ const MAX_WAITING: usize = 1_024;
 /// Threads of their own for code that blocks: a library call that computes for seconds, a database, a file.
 ///
 /// They run at the lowest priority, clients take turns by the time their calls took, and 1,024 calls may wait; beyond that, clients
-/// are told `busy`. Cancelling, a deadline and a client that leaves take effect at once: the reply is sent and the code's
+/// get `busy`. Cancelling, a deadline and a client that leaves take effect at once: the reply is sent and the code's
 /// [`Token`] says so. Its thread is free when the code returns: if it never does, its thread is lost to this lane, and to no other.
 ///
 /// The threads are started by the first call. Every daemon has its own.
@@ -19,7 +19,7 @@ const MAX_WAITING: usize = 1_024;
 /// ```
 /// use primed::{Blocking, Daemon, Value, define};
 /// let lane = Blocking::new("naps", 2);
-/// let daemon = Daemon::new().verb(define("nap MS", "sleeps so long", move |call| {
+/// let daemon = Daemon::new().verb(define("nap MS", "sleeps that long", move |call| {
 ///     let ms = call.at_most(0, "MS", 10_000u32, "10000")?;
 ///     Ok(lane.run(call, move |token| {
 ///         for slept in 0..ms {
@@ -39,7 +39,7 @@ pub struct Blocking {
 }
 
 impl Blocking {
-    /// A lane of so many threads. Its name is shown in `info`.
+    /// A lane of `threads` threads. Its name is shown in `info`.
     pub fn new(name: &'static str, threads: usize) -> Self {
         Self {
             lane: Arc::new(ExternalLane::of_threads(name, threads, MAX_WAITING)),

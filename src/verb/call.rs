@@ -7,7 +7,7 @@ use crate::proto::{Code, Failure, NumberError, Request, parse_short_number, pars
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-/// What verbs about the daemon itself may know of it.
+/// The state of the daemon that verbs can read.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Its counters.
@@ -34,7 +34,7 @@ pub struct Call<'a> {
 pub struct Terms {
     /// How long the client waits for the answer.
     pub deadline: Option<Duration>,
-    /// How often it wants to hear how far the work is.
+    /// How often it wants progress.
     pub progress: Option<Duration>,
 }
 
@@ -44,7 +44,7 @@ const YEAR: Duration = Duration::from_secs(31_557_600);
 impl Terms {
     /// How long a client may wait.
     pub(super) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
-    /// How often it may want to hear how far the work is.
+    /// How often it may want progress.
     pub(super) const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=YEAR;
 }
 
@@ -150,10 +150,10 @@ impl<'a> Call<'a> {
         self.request.option(key)
     }
 
-    /// What the request behind the verb comes to, for verbs that take a whole request.
+    /// The step of the request after the verb, for verbs that take a whole request.
     ///
     /// # Errors
-    /// What that request's verb says, or `bad-arg` if there is none.
+    /// The failure of that request, or `bad-arg` if there is none.
     pub(crate) fn inner(&self) -> Result<Step, Failure> {
         let (verb, args) = self
             .request

@@ -1,10 +1,10 @@
-//! The engine as anybody may ask it who is no session of the built-in protocol: a protocol of your own, or the program that
-//! embeds the daemon. Knows the verbs, and no socket.
+//! The engine for callers without a session of the built-in protocol: a protocol of your own, or the program that embeds the daemon.
+//! Knows the verbs, and no socket.
 
 use super::{Facts, Registry, Step, Terms};
 use crate::engine::{Answer as ReplyFuture, Ask, Events, LocalClient};
 use crate::job::{Job, Query};
-use crate::proto::{Code, Failure, Line, Reply, Request, Value};
+use crate::proto::{Code, Failure, ParsedLine, Reply, Value, parse_line};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The engine for this client, with the verbs there are.
+    /// The engine for this client, with the verbs it may request.
     pub(crate) fn new(client: LocalClient, registry: Registry, facts: Facts) -> Self {
         let verbs = Arc::new((registry, facts));
         Self { client, verbs }
@@ -60,9 +60,9 @@ impl Engine {
     /// Asks what a line of the built-in protocol asks, e.g. `pi 1e12 deadline=5s`: any verb there is, also one of
     /// yours. The verb reads its arguments at once; what it orders is not begun until the question is awaited.
     pub fn request(&self, words: &str) -> Question {
-        let step = match Request::parse(words.as_bytes()) {
-            Ok(Line::Request(request)) => self.verbs.0.call(&request, &self.verbs.1),
-            Ok(Line::Nothing | Line::Http) => Err(Failure::new(Code::Syntax, "nothing is asked")),
+        let step = match parse_line(words.as_bytes()) {
+            Ok(ParsedLine::Request(request)) => self.verbs.0.call(&request, &self.verbs.1),
+            Ok(ParsedLine::Blank | ParsedLine::Http) => Err(Failure::new(Code::Syntax, "nothing is asked")),
             Err((_, malformed)) => Err(Failure::new(Code::Syntax, malformed.to_string())),
         };
         self.question(step)
@@ -94,19 +94,19 @@ enum Asked {
 }
 
 impl Question {
-    /// Stops the work when so much time has passed; the reply is `deadline` then. From 1 ms to a year, as on the wire: what is
+    /// Stops the work after this time; the reply is `deadline` then. From 1 ms to a year, as on the wire: what is
     /// below or beyond is taken as the bound.
     pub fn deadline(self, wait: Duration) -> Self {
         self.on_terms(|terms| terms.deadline = Some(within(wait, &Terms::DEADLINES)))
     }
 
-    /// Tells so often how far the work is: see [`events`](Self::events). From 100 ms to a year, as on the wire: what is below or
+    /// Sends progress at this interval: see [`events`](Self::events). From 100 ms to a year, as on the wire: what is below or
     /// beyond is taken as the bound.
     pub fn progress(self, every: Duration) -> Self {
         self.on_terms(|terms| terms.progress = Some(within(every, &Terms::INTERVALS)))
     }
 
-    /// Asks, and tells everything: rows and progress, and then the reply.
+    /// Asks, and returns all events: rows and progress, and then the reply.
     pub fn events(self) -> Events {
         match Asked::from(self.step) {
             Asked::Known(rows, reply) => Events::known(rows, reply),

@@ -6,7 +6,7 @@ use actix::{Actor, Context, Handler};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// Calls that an actor may hold at once, unless it is told otherwise.
+/// Calls that an actor may hold at once, by default.
 const AT_ONCE: usize = 1_024;
 /// Calls that may wait for it beyond these.
 const MAX_WAITING: usize = 1_024;
@@ -51,7 +51,7 @@ where
     A: Actor<Context = Context<A>>,
 {
     /// A home for the actors that `factory` makes. Its name is shown in `info`. The actor may hold 1,024 calls at once, and as many
-    /// may wait for it; beyond that, clients are told `busy`.
+    /// may wait for it; beyond that, clients get `busy`.
     pub fn new(name: &'static str, factory: impl Fn() -> A + Send + Sync + 'static) -> Self {
         Self::with_limit(name, AT_ONCE, factory)
     }

@@ -1,10 +1,10 @@
-//! Verbs: what can be asked. The public door for new ones; the built-in verbs enter by it too.
+//! Verbs: the requests that the daemon answers. The interface for new ones; the built-in verbs use it too.
 //!
 //! A [`Verb`] turns a [`Call`] into a [`Step`]: an answer that is known already, a job for the engine, or something the session
-//! does itself. It runs where the session runs, so it only reads its arguments: work goes into a plan.
+//! does itself. It runs on the thread of the session, so it only reads its arguments: work goes into a plan.
 //!
-//! To add a verb: 1. write a plan for its work, if it has any (`job`); 2. implement [`Verb`]; 3. register it.
-//! Knows the wire's words, the jobs and what can be asked of the engine; knows no socket and no session.
+//! To add a verb: 1. write a plan for its work, if it has any (`job`); 2. [`define`] the verb; 3. register it.
+//! Knows requests, jobs and the engine's orders; knows no socket and no session.
 
 mod arithmetic;
 mod blocking;
@@ -27,7 +27,7 @@ use crate::engine::{Ask, ExternalTask};
 use crate::job::Job;
 use crate::proto::{Failure, Tag, Value};
 
-/// One word of the protocol.
+/// A request of the protocol, by its first word.
 pub trait Verb: Send + Sync + 'static {
     /// The word, in lower case.
     fn name(&self) -> &'static str;
@@ -43,20 +43,20 @@ pub trait Verb: Send + Sync + 'static {
         &[]
     }
 
-    /// Reads the arguments and says what is to be done.
+    /// Reads the arguments and returns what is to be done.
     ///
     /// # Errors
-    /// A [`Failure`] that says which argument is wrong, and what would be right.
+    /// A [`Failure`] that names the wrong argument, and what would be right.
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure>;
 }
 
-/// What a call comes to.
+/// What is to be done for a call.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Step {
     /// The answer is known.
     Answer(Value),
-    /// The same, and it is the answer to the same request for ever.
+    /// The same; and the answer to this request never changes.
     Constant(Value),
     /// Rows, and then `OK`.
     Rows(Vec<String>),
@@ -71,6 +71,6 @@ pub enum Step {
     /// Stop the request of this session that bears the tag.
     #[doc(hidden)]
     Cancel(Tag),
-    /// Close the connection once everything before it is answered.
+    /// Answer `bye` and close, once all requests before it are answered.
     Quit,
 }

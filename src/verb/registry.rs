@@ -1,4 +1,4 @@
-//! The registry: which verbs there are. Finds a verb by its name, or the nearest one to a name there is not.
+//! The registry of verbs. Finds a verb by its name, or the nearest one to a name that is none.
 
 use super::call::shortened;
 use super::{Call, Facts, Step, Terms, Verb, arithmetic, jobs, service};
@@ -10,7 +10,8 @@ use std::sync::Arc;
 /// All verbs, in the order in which `help` shows them.
 #[derive(Clone)]
 pub struct Registry {
-    verbs: Vec<Arc<dyn Verb>>,
+    /// Each with its name: every request compares names, and asking the verbs for theirs would cost a call each.
+    verbs: Vec<(&'static str, Arc<dyn Verb>)>,
 }
 
 impl Default for Registry {
@@ -27,27 +28,28 @@ impl Default for Registry {
 impl Registry {
     /// Adds a verb. One of the same name is replaced.
     pub fn add(&mut self, verb: impl Verb) {
-        let verb: Arc<dyn Verb> = Arc::new(verb);
-        match self.verbs.iter_mut().find(|other| other.name() == verb.name()) {
-            Some(other) => *other = verb,
-            None => self.verbs.push(verb),
+        let entry: (_, Arc<dyn Verb>) = (verb.name(), Arc::new(verb));
+        match self.verbs.iter_mut().find(|(name, _)| *name == entry.0) {
+            Some(other) => *other = entry,
+            None => self.verbs.push(entry),
         }
     }
 
     /// All verbs.
     pub fn verbs(&self) -> impl Iterator<Item = &dyn Verb> {
-        self.verbs.iter().map(AsRef::as_ref)
+        self.verbs.iter().map(|(_, verb)| verb.as_ref())
     }
 
     /// The verb of this name, in any case of letters.
     pub fn find(&self, name: &str) -> Option<&dyn Verb> {
-        self.verbs().find(|verb| verb.name().eq_ignore_ascii_case(name))
+        let (_, verb) = self.verbs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some(verb.as_ref())
     }
 
-    /// Calls the verb that the request names. A panic there costs this request, and not the session with all that is under way in it.
+    /// Calls the verb that the request names. A panic there costs this request, and not the session with all its requests under way.
     ///
     /// # Errors
-    /// `unknown-verb` with the nearest one, what the verb says of its arguments, or `internal` if it panics.
+    /// `unknown-verb` with the nearest one, the verb's failure, or `internal` if it panics.
     pub fn call(&self, request: &Request<'_>, facts: &Facts) -> Result<(Step, Terms), Failure> {
         let verb = self.find(request.verb).ok_or_else(|| self.unknown(request.verb))?;
         let call = Call::new(verb, request, self, facts);
@@ -56,21 +58,23 @@ impl Registry {
         called.unwrap_or_else(|Panicked| Err(fault(&call)))
     }
 
-    /// True if the request is to stop another, and so is heard also where there is no room for more. Calls no verb: a request that is not
-    /// taken in must have no effects.
+    /// True if the request is to stop another, and is therefore read even if there is no room for more. Calls no verb: a request that is
+    /// not accepted must have no effects.
     pub fn stops_another(request: &Request<'_>) -> bool {
         request.verb.eq_ignore_ascii_case(jobs::CANCEL)
     }
 
-    /// The failure for a verb that there is not.
+    /// The failure for an unknown verb.
     pub(super) fn unknown(&self, name: &str) -> Failure {
         let lower = name.to_ascii_lowercase();
         let nearest = self
-            .verbs()
-            // Most need not be compared letter by letter: whoever floods with rubbish should not cost much.
-            .filter(|verb| verb.name().len().abs_diff(lower.len()) <= 2)
-            .filter(|verb| (letters(verb.name()) ^ letters(&lower)).count_ones() <= 4)
-            .map(|verb| (strsim::damerau_levenshtein(&lower, verb.name()), verb.name()))
+            .verbs
+            .iter()
+            .map(|(known, _)| *known)
+            // Most need not be compared letter by letter, so a flood of unknown verbs costs little.
+            .filter(|known| known.len().abs_diff(lower.len()) <= 2)
+            .filter(|known| (letters(known) ^ letters(&lower)).count_ones() <= 4)
+            .map(|known| (strsim::damerau_levenshtein(&lower, known), known))
             .filter(|(distance, known)| *distance <= 2 && *distance < known.len())
             .min();
         let is_like_a_number = name.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first));
@@ -85,7 +89,7 @@ impl Registry {
     }
 }
 
-/// What is answered if a verb panicked.
+/// The failure if a verb panicked.
 #[cold]
 fn fault(call: &Call<'_>) -> Failure {
     let title = call.title();
@@ -94,13 +98,13 @@ fn fault(call: &Call<'_>) -> Failure {
     engine::fault(&title)
 }
 
-/// Which letters a name has, a bit each, more or less. A typing error changes two of them at the most.
+/// The letters of a name, about a bit each. A typing error changes at most two of them.
 fn letters(name: &str) -> u64 {
     name.bytes().fold(0, |letters, byte| letters | 1 << (byte % 64))
 }
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.verbs().map(Verb::name)).finish()
+        f.debug_list().entries(self.verbs.iter().map(|(name, _)| name)).finish()
     }
 }

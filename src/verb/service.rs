@@ -1,85 +1,31 @@
 //! Verbs about the daemon itself: `ping help info quit`.
 
-use super::{Call, Registry, Step, Verb};
+use super::{Call, Registry, Step, Verb, define};
 use crate::proto::{Code, Failure, Value};
 use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(Ping);
-    registry.add(Help);
-    registry.add(Info);
-    registry.add(Quit);
-}
-
-struct Ping;
-
-impl Verb for Ping {
-    fn name(&self) -> &'static str {
-        "ping"
-    }
-
-    fn usage(&self) -> &'static str {
-        "ping"
-    }
-
-    fn about(&self) -> &'static str {
-        "answers pong"
-    }
-
-    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+    registry.add(define("ping", "answers pong", |call| {
         call.only(0, &[])?;
         Ok(Step::Constant(Value::Text("pong".into())))
-    }
-}
-
-struct Quit;
-
-impl Verb for Quit {
-    fn name(&self) -> &'static str {
-        "quit"
-    }
-
-    fn usage(&self) -> &'static str {
-        "quit"
-    }
-
-    fn about(&self) -> &'static str {
-        "answers what is under way, then closes"
-    }
-
-    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
+    }));
+    registry.add(define("help [VERB]", "this page, or more about a verb", help));
+    registry.add(define("info", "how the daemon is doing, as rows of key=value", info));
+    registry.add(define("quit", "answers what is under way, then closes", |call| {
         call.only(0, &[])?;
         Ok(Step::Quit)
-    }
+    }));
 }
 
-struct Help;
-
-impl Verb for Help {
-    fn name(&self) -> &'static str {
-        "help"
-    }
-
-    fn usage(&self) -> &'static str {
-        "help [VERB]"
-    }
-
-    fn about(&self) -> &'static str {
-        "this page, or more about a verb"
-    }
-
-    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
-        call.only(1, &[])?;
-        match call.arg(0) {
-            None => Ok(Step::Rows(overview(call.registry))),
-            Some(topic) if topic.eq_ignore_ascii_case("errors") => Ok(Step::Rows(errors())),
-            Some(topic) => {
-                let verb = call.registry.find(topic).ok_or_else(|| call.registry.unknown(topic))?;
-                Ok(Step::Rows(about(verb)))
-            }
-        }
-    }
+fn help(call: &Call<'_>) -> Result<Step, Failure> {
+    call.only(1, &[])?;
+    let rows = match call.arg(0) {
+        None => overview(call.registry),
+        Some(topic) if topic.eq_ignore_ascii_case("errors") => errors(),
+        Some(topic) => about(call.registry.find(topic).ok_or_else(|| call.registry.unknown(topic))?),
+    };
+    Ok(Step::Rows(rows))
 }
 
 fn row(left: &str, right: &str) -> String {
@@ -103,9 +49,9 @@ fn overview(registry: &Registry) -> Vec<String> {
             "Every question takes deadline=5s (stop then), progress=1s (say how far it is).",
             "@NAME before a question names it, as '@a pi 1e16': its reply bears the name",
             "and may overtake others.",
-            "Lines with '*' first tell progress, with '=' are rows; OK or ERR is the end.",
+            "Lines with '*' first are progress, with '=' are rows; OK or ERR is the end.",
             "Clients of Redis may ask on this port too: docs/protocol.md says how.",
-            "'help pi' tells more about pi, 'help errors' what the error codes mean.",
+            "'help pi' says more about pi, 'help errors' what the error codes mean.",
         ]
         .map(String::from),
     );
@@ -125,54 +71,38 @@ fn errors() -> Vec<String> {
         .collect()
 }
 
-struct Info;
-
-impl Verb for Info {
-    fn name(&self) -> &'static str {
-        "info"
-    }
-
-    fn usage(&self) -> &'static str {
-        "info"
-    }
-
-    fn about(&self) -> &'static str {
-        "how the daemon is doing, as rows of key=value"
-    }
-
-    fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
-        call.only(0, &[])?;
-        let facts = call.facts;
-        let metrics = &facts.metrics;
-        let counters = [
-            ("uptime_s", facts.started.elapsed().as_secs()),
-            ("workers", facts.workers as u64),
-            ("connections", metrics.connections.load(Relaxed)),
-            ("connections_total", metrics.connections_total.load(Relaxed)),
-            ("connections_refused", metrics.connections_refused.load(Relaxed)),
-            ("requests_total", metrics.requests.load(Relaxed)),
-            ("errors_total", metrics.errors.load(Relaxed)),
-            ("cache_hits_total", metrics.cache_hits.load(Relaxed)),
-            ("jobs", metrics.jobs.load(Relaxed)),
-            ("slices_total", metrics.slices.load(Relaxed)),
-            ("slices_cpu_ms", metrics.cpu_us.load(Relaxed) / 1000),
-            ("threads_replaced", metrics.threads_replaced.load(Relaxed)),
-            ("actors_rebuilt", metrics.actors_rebuilt.load(Relaxed)),
+fn info(call: &Call<'_>) -> Result<Step, Failure> {
+    call.only(0, &[])?;
+    let facts = call.facts;
+    let metrics = &facts.metrics;
+    let counters = [
+        ("uptime_s", facts.started.elapsed().as_secs()),
+        ("workers", facts.workers as u64),
+        ("connections", metrics.connections.load(Relaxed)),
+        ("connections_total", metrics.connections_total.load(Relaxed)),
+        ("connections_refused", metrics.connections_refused.load(Relaxed)),
+        ("requests_total", metrics.requests.load(Relaxed)),
+        ("errors_total", metrics.errors.load(Relaxed)),
+        ("cache_hits_total", metrics.cache_hits.load(Relaxed)),
+        ("jobs", metrics.jobs.load(Relaxed)),
+        ("slices_total", metrics.slices.load(Relaxed)),
+        ("slices_cpu_ms", metrics.cpu_us.load(Relaxed) / 1000),
+        ("threads_replaced", metrics.threads_replaced.load(Relaxed)),
+        ("actors_rebuilt", metrics.actors_rebuilt.load(Relaxed)),
+    ];
+    let fact = |key: &'static str, value: String| (Cow::from(key), value);
+    let mut facts = vec![fact("version", env!("CARGO_PKG_VERSION").to_owned())];
+    facts.extend(counters.map(|(key, value)| fact(key, value.to_string())));
+    for lane in metrics.lanes() {
+        let figures = [
+            ("calls_total", &lane.calls),
+            ("running", &lane.running),
+            ("waiting", &lane.waiting),
         ];
-        let fact = |key: &'static str, value: String| (Cow::from(key), value);
-        let mut facts = vec![fact("version", env!("CARGO_PKG_VERSION").to_owned())];
-        facts.extend(counters.map(|(key, value)| fact(key, value.to_string())));
-        for lane in metrics.lanes() {
-            let figures = [
-                ("calls_total", &lane.calls),
-                ("running", &lane.running),
-                ("waiting", &lane.waiting),
-            ];
-            let name = |key| Cow::from(format!("lane_{}_{key}", lane.name));
-            facts.extend(figures.map(|(key, figure)| (name(key), figure.load(Relaxed).to_string())));
-        }
-        Ok(Step::Answer(Value::Facts(facts)))
+        let name = |key| Cow::from(format!("lane_{}_{key}", lane.name));
+        facts.extend(figures.map(|(key, figure)| (name(key), figure.load(Relaxed).to_string())));
     }
+    Ok(Step::Answer(Value::Facts(facts)))
 }
 
 #[cfg(test)]

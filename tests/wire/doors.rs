@@ -64,7 +64,7 @@ impl Handler<Asked<String>> for Keeper {
     }
 }
 
-/// Sends so many rows, waiting for room, and then how many.
+/// Sends N rows, waiting for room, and then N.
 struct Rows(u64);
 /// Sends rows until there is no room, and then how many there were.
 struct Flood;
@@ -112,7 +112,7 @@ fn kept() -> (Handle, Arc<AtomicU64>) {
         .verb(define("keeper WHAT", "does as asked", move |call| {
             Ok(host.ask(call, call.arg(0).unwrap_or_default().to_owned()))
         }))
-        .verb(define("rows N", "so many rows", move |call| {
+        .verb(define("rows N", "N rows", move |call| {
             Ok(rows.stream(call, Rows(call.number(0, "N")?)))
         }))
         .verb(define("flood", "rows while there is room", move |call| {
@@ -219,7 +219,7 @@ fn an_actor_holds_no_more_calls_than_it_may_and_the_others_wait() {
 }
 
 #[test]
-fn progress_of_a_call_is_told() {
+fn progress_of_a_call_is_sent() {
     let (daemon, _) = kept();
     let mut client = Client::connect(&daemon);
     client.send("@p keeper half progress=100ms\n");

@@ -115,7 +115,7 @@ fn a_client_that_dribbles_or_rests_for_too_long_is_closed_and_a_busy_one_is_not(
 }
 
 #[test]
-fn goodbye_is_the_last_word_also_behind_tagged_questions() {
+fn bye_is_the_last_reply_also_after_tagged_questions() {
     let daemon = daemon();
     let mut client = Client::connect(&daemon);
     client.send("@a pi 31111111111111\n@b nth 1000\n@c quit\nping\n");

@@ -125,7 +125,7 @@ fn progress_is_told_and_never_falls() {
     let mut client = Client::connect(&daemon);
     client.send("@p probe slices 400 progress=100ms\n");
     let mut last = -1.0;
-    let mut told = 0;
+    let mut reported = 0;
     loop {
         let line = client.line().expect("the session goes on");
         if line.starts_with("@p * stalled=") {
@@ -142,9 +142,9 @@ fn progress_is_told_and_never_falls() {
             .expect("pct is a number");
         assert!(percent >= last && percent < 100.0, "{line} after {last}");
         last = percent;
-        told += 1;
+        reported += 1;
     }
-    assert!(told > 0);
+    assert!(reported > 0);
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn without_room_for_answers_every_question_is_worked_out() {
     assert!(info(&daemon, "slices_total") > slices);
 }
 
-/// A daemon that remembers so many submitted jobs.
+/// A daemon that remembers this many submitted jobs.
 fn with_finished(count: usize) -> primed::Handle {
     let daemon = daemon();
     let replies = exchange(&daemon, "submit nth 5\n".repeat(count));

@@ -140,7 +140,7 @@ fn more_rows_than_an_array_may_have_are_refused_and_the_session_goes_on() {
 }
 
 #[test]
-fn what_breaks_resp_is_told_once_and_ends_the_connection() {
+fn what_breaks_resp_is_answered_once_and_ends_the_connection() {
     let daemon = daemon();
     for rubbish in [
         "*x\r\n",
@@ -153,8 +153,11 @@ fn what_breaks_resp_is_told_once_and_ends_the_connection() {
         let mut client = Client::connect(&daemon);
         client.send(resp("next 10000000000") + rubbish + &resp("PING"));
         assert_eq!(client.line().as_deref(), Some(":10000000019\r"), "{rubbish:?}");
-        let told = client.line().expect("it is told");
-        assert!(told.starts_with("-SYNTAX protocol error: "), "{rubbish:?} gave {told}");
+        let reply = client.line().expect("it is answered");
+        assert!(
+            reply.starts_with("-SYNTAX protocol error: "),
+            "{rubbish:?} gave {reply}"
+        );
         assert_eq!(client.line(), None, "{rubbish:?}");
     }
 }
@@ -164,9 +167,9 @@ fn a_bulk_string_beyond_the_limit_is_refused_when_it_is_announced_and_skipped() 
     let daemon = daemon();
     let mut client = Client::connect(&daemon);
     client.send("*2\r\n$2\r\npi\r\n$1073741824\r\n");
-    let told = client.line().expect("it is told before the bytes come");
+    let reply = client.line().expect("it is answered before the bytes come");
     assert_eq!(
-        told,
+        reply,
         "-LINE-TOO-LONG the request is longer than 16384 bytes and was skipped\r"
     );
     let mut client = Client::connect(&daemon);

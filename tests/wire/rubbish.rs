@@ -65,7 +65,7 @@ fn a_line_that_is_too_long_is_skipped_whole() {
 }
 
 #[test]
-fn whatever_is_wrong_with_a_request_its_tag_is_told() {
+fn the_error_to_a_line_with_a_tag_bears_the_tag() {
     let daemon = daemon();
     let mut client = Client::connect(&daemon);
     let (long, wordy) = ("7".repeat(20_000), "x ".repeat(65));

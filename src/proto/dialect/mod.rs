@@ -1,84 +1,50 @@
-//! Dialects: how requests are framed and replies are spelt. Lines for people, RESP for the clients of Redis, on one connection.
+//! Dialects: how requests are framed and replies are encoded. Lines for people, RESP for the clients of Redis, on one connection.
 //!
-//! [`Codec`] decides request by request: what begins with `*` is RESP, anything else a line. A reply is spelt in the dialect of its
-//! request, by the [`Dialect`] that the request brings along; nobody above this room asks which one it is.
+//! [`Codec`] decides request by request: what begins with `*` is RESP, anything else a line. A reply is encoded in the dialect of its
+//! request, by the [`Dialect`](super::Dialect) in the request's format; no room above distinguishes dialects.
 
 mod lines;
 mod resp;
 
-pub(super) use lines::Lines;
+pub use lines::{ParsedLine, parse_line};
 
-use super::reply::{Final, Interim};
-use super::request::{Manner, Request};
-use super::{Code, Failure, Tag};
+use super::format::ReplyFormat;
+use super::reply::Final;
+use super::request::Request;
+use super::{Code, Failure};
 use bytes::BytesMut;
 use std::fmt;
-
-/// How replies are spelt.
-pub trait Dialect: Sync {
-    /// Tells dialects apart, for people.
-    fn name(&self) -> &'static str;
-
-    /// True if replies leave in the order of their requests and each in one piece: a tag does not let a reply overtake, and rows wait
-    /// for the reply they belong to.
-    fn is_strict(&self) -> bool;
-
-    /// Writes all that is left to say of a request. `rows`: those that waited for the reply; `None` if such a request has none.
-    fn write_final(&self, out: &mut BytesMut, manner: &Manner, rows: Option<&[String]>, reply: &Final);
-
-    /// Writes what is told before the final reply. A strict dialect is never given rows.
-    fn write_interim(&self, out: &mut BytesMut, tag: Option<&Tag>, interim: &Interim);
-}
-
-impl fmt::Debug for dyn Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl PartialEq for dyn Dialect {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name()
-    }
-}
-
-impl Default for &'static dyn Dialect {
-    /// Lines.
-    fn default() -> Self {
-        &lines::Lines
-    }
-}
 
 /// What was found in the input.
 #[derive(Debug, PartialEq)]
 pub enum Frame<'a> {
     /// A request.
     Request(Request<'a>),
-    /// Something that the dialect answers itself: what is no request, and the courtesies of RESP.
+    /// Input that the dialect answers itself: what is no request, and the handshake commands of RESP.
     Answer {
-        /// How it is answered.
-        manner: Manner,
-        /// The answer.
+        /// How the reply is encoded.
+        format: ReplyFormat,
+        /// The reply.
         reply: Final,
-        /// Nothing more is to be read behind it.
+        /// The connection is to be closed after it; no more is read.
         is_last: bool,
     },
 }
 
 impl Frame<'_> {
     /// An error reply, after which the session goes on.
-    fn refused(manner: Manner, failure: Failure) -> Self {
+    fn refused(format: ReplyFormat, failure: Failure) -> Self {
         Self::Answer {
-            manner,
+            format,
             reply: Final::Reply(Err(failure)),
             is_last: false,
         }
     }
 
-    /// An error reply, and the end.
-    fn broken(manner: Manner, failure: Failure) -> Self {
+    /// An error reply, after which the connection is closed.
+    fn broken(format: ReplyFormat, failure: Failure) -> Self {
         Self::Answer {
-            manner,
+            format,
             reply: Final::Reply(Err(failure)),
             is_last: true,
         }
@@ -86,17 +52,17 @@ impl Frame<'_> {
 }
 
 /// What a framing made of the beginning of its input.
-struct Step<'a> {
+struct Decoded<'a> {
     /// How many bytes are done with. None, and no frame: more input is needed.
     used: usize,
     frame: Option<Frame<'a>>,
 }
 
-impl<'a> Step<'a> {
-    /// What there is, is no whole request.
+impl<'a> Decoded<'a> {
+    /// The input is no whole request yet.
     const WAIT: Self = Self { used: 0, frame: None };
 
-    /// Nothing is asked in these bytes.
+    /// These bytes need no reply.
     const fn skip(used: usize) -> Self {
         Self { used, frame: None }
     }
@@ -109,10 +75,10 @@ impl<'a> Step<'a> {
     }
 }
 
-/// Takes requests off the input of one connection.
+/// Decodes the requests of one connection.
 ///
 /// Holds no bytes itself. A request beyond the limit is answered once, as soon as the limit is passed, and then skipped as it
-/// arrives, so that a peer cannot make anybody hold more than the limit and one read.
+/// arrives, so that the caller holds no more than the limit and one read, whatever the peer sends.
 #[derive(Debug)]
 pub struct Codec {
     lines: lines::Framing,
@@ -120,7 +86,7 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// A codec for requests of at most `limit` bytes. `id` is what a client of RESP is told when it asks who it is.
+    /// A codec for requests of at most `limit` bytes. `id` is the answer to `CLIENT ID`.
     pub const fn new(limit: usize, id: u64) -> Self {
         Self {
             lines: lines::Framing::new(limit),
@@ -128,8 +94,8 @@ impl Codec {
         }
     }
 
-    /// The next frame of the input, and how many bytes are done with; what is left is to be shown again, with more behind it.
-    /// `has_ended`: nothing more will come.
+    /// The next frame of the input, and how many bytes are done with; the rest is to be given again, followed by more.
+    /// `has_ended`: no more will come.
     pub fn next<'a>(&mut self, input: &'a [u8], has_ended: bool) -> (usize, Option<Frame<'a>>) {
         let mut used = 0;
         while let Some(first) = input.get(used) {
@@ -153,7 +119,7 @@ impl Codec {
     }
 }
 
-/// Text from anywhere, as printable ASCII: what else it holds becomes `?`.
+/// Writes text as printable ASCII: every other character becomes `?`.
 fn write_printable(out: &mut BytesMut, text: &str) {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         out.extend_from_slice(text.as_bytes());

@@ -4,7 +4,7 @@ use super::rows::{MAX_STREAMS, Stream};
 use super::{Phase, Session};
 use crate::engine::{Ask, Cancel, Order, ROWS_GRANTED, RequestId, Requests, Work};
 use crate::job::Job;
-use crate::proto::{Code, Failure, Final, Frame, Manner, Request, Tag, Value};
+use crate::proto::{Code, Failure, Final, Frame, ReplyFormat, Request, Tag, Value};
 use crate::verb::{Step, Terms};
 use actix::prelude::*;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ impl Session {
     pub(super) fn take_frame(&mut self, frame: Frame<'_>, context: &mut Context<Self>) {
         match frame {
             Frame::Request(request) => self.take_request(&request, context),
-            Frame::Answer { manner, reply, is_last } => {
-                self.answer(&manner, reply);
+            Frame::Answer { format, reply, is_last } => {
+                self.answer(&format, reply);
                 if is_last {
                     self.course.phase = Phase::Finishing;
                 }
@@ -28,7 +28,7 @@ impl Session {
     }
 
     fn take_request(&mut self, request: &Request<'_>, context: &mut Context<Self>) {
-        let manner = &request.manner;
+        let manner = &request.format;
         if manner.tag.is_some_and(|tag| self.conversation.tagged(&tag).is_some()) {
             let text = "a request with this tag is under way; use another";
             return self.refuse(manner, Failure::new(Code::DupTag, text));
@@ -86,14 +86,14 @@ impl Session {
         Some(value)
     }
 
-    fn open(&mut self, manner: &Manner, has_rows: bool) -> RequestId {
+    fn open(&mut self, manner: &ReplyFormat, has_rows: bool) -> RequestId {
         let Ok(place) = self.conversation.open(manner, has_rows) else {
             unreachable!("the tag was free a moment ago");
         };
         place
     }
 
-    fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
+    fn order(&mut self, manner: &ReplyFormat, ask: Ask, terms: Terms) {
         let streams = ask.streams();
         let place = self.open(manner, streams);
         let mut rows = 0;
@@ -113,7 +113,7 @@ impl Session {
         });
     }
 
-    fn cancel(&mut self, manner: &Manner, target: &Tag, context: &mut Context<Self>) {
+    fn cancel(&mut self, manner: &ReplyFormat, target: &Tag, context: &mut Context<Self>) {
         match self.conversation.tagged(target) {
             Some(place) => {
                 self.send_orders(context);
@@ -130,11 +130,11 @@ impl Session {
         }
     }
 
-    fn refuse(&mut self, manner: &Manner, failure: Failure) {
+    fn refuse(&mut self, manner: &ReplyFormat, failure: Failure) {
         self.answer(manner, Final::Reply(Err(failure)));
     }
 
-    fn answer(&mut self, manner: &Manner, reply: Final) {
+    fn answer(&mut self, manner: &ReplyFormat, reply: Final) {
         self.count(reply.is_ok());
         self.make_room();
         self.conversation.answer(manner, reply, &mut self.unsent);

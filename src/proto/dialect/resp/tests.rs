@@ -1,4 +1,4 @@
-//! Tests of the framing, the spelling and the courtesies of RESP.
+//! Tests of the framing, the encoding and the handshake commands of RESP.
 
 use super::super::Codec;
 use super::*;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const LIMIT: usize = 40;
 
-/// What comes of these pieces: the words of requests, and answers as they are spelt.
+/// The frames of these pieces: the words of requests, and replies as they are encoded.
 fn said(pieces: &[&[u8]]) -> Vec<String> {
     let mut codec = Codec::new(LIMIT, 7);
     let (mut held, mut said) = (Vec::new(), Vec::new());
@@ -22,12 +22,12 @@ fn said(pieces: &[&[u8]]) -> Vec<String> {
             match frame {
                 None => {}
                 Some(Frame::Request(request)) => {
-                    let Manner { dialect, tag, .. } = request.manner;
+                    let ReplyFormat { dialect, tag, .. } = request.format;
                     let (verb, args, options) = (request.verb, request.args, request.options);
                     said.push(format!("{dialect:?} {tag:?} {verb} {args:?} {options:?}"));
                 }
-                Some(Frame::Answer { manner, reply, is_last }) => {
-                    said.push(spelt(&manner, None, &reply));
+                Some(Frame::Answer { format, reply, is_last }) => {
+                    said.push(encoded(&format, None, &reply));
                     if is_last {
                         said.push("closed".into());
                         return said;
@@ -45,9 +45,9 @@ fn said(pieces: &[&[u8]]) -> Vec<String> {
     said
 }
 
-fn spelt(manner: &Manner, rows: Option<&[String]>, reply: &Final) -> String {
+fn encoded(format: &ReplyFormat, rows: Option<&[String]>, reply: &Final) -> String {
     let mut out = BytesMut::new();
-    manner.dialect.write_final(&mut out, manner, rows, reply);
+    format.dialect.write_final(&mut out, format, rows, reply);
     String::from_utf8(out.to_vec()).expect("replies are ASCII")
 }
 
@@ -170,19 +170,19 @@ fn input_that_ends_within_a_request_is_truncated() {
 }
 
 #[test]
-fn values_are_spelt_as_documented() {
-    let spelt = |resp3, rows: Option<&[&str]>, reply: Result<Value, Failure>| {
+fn values_are_encoded_as_documented() {
+    let encoded = |resp3, rows: Option<&[&str]>, reply: Result<Value, Failure>| {
         let dialect: &'static dyn Dialect = if resp3 { &Resp3 } else { &Resp2 };
-        let manner = Manner {
+        let format = ReplyFormat {
             dialect,
-            ..Manner::default()
+            ..ReplyFormat::default()
         };
         let rows: Option<Vec<String>> = rows.map(|rows| rows.iter().map(|row| (*row).to_owned()).collect());
-        super::tests::spelt(&manner, rows.as_deref(), &Final::Reply(reply))
+        super::tests::encoded(&format, rows.as_deref(), &Final::Reply(reply))
     };
     let both = |rows: Option<&[&str]>, value: Value| {
-        let two = spelt(false, rows, Ok(value.clone()));
-        assert_eq!(two, spelt(true, rows, Ok(value)));
+        let two = encoded(false, rows, Ok(value.clone()));
+        assert_eq!(two, encoded(true, rows, Ok(value)));
         two
     };
     assert_eq!(both(None, Value::Nothing), "+OK\r\n");
@@ -207,34 +207,34 @@ fn values_are_spelt_as_documented() {
     assert_eq!(wide, "*2\r\n$22\r\n5 99999999999999999999\r\n$2\r\n+5\r\n");
     let last = || Ok(Value::from(1));
     assert_eq!(
-        spelt(true, Some(&["18446744073709551557"]), last()),
+        encoded(true, Some(&["18446744073709551557"]), last()),
         "*1\r\n(18446744073709551557\r\n"
     );
     assert_eq!(
-        spelt(false, Some(&["18446744073709551557"]), last()),
+        encoded(false, Some(&["18446744073709551557"]), last()),
         "*1\r\n$20\r\n18446744073709551557\r\n"
     );
     let large = || Ok(Value::from(1 << 63));
-    assert_eq!(spelt(false, None, large()), "$19\r\n9223372036854775808\r\n");
-    assert_eq!(spelt(true, None, large()), "(9223372036854775808\r\n");
+    assert_eq!(encoded(false, None, large()), "$19\r\n9223372036854775808\r\n");
+    assert_eq!(encoded(true, None, large()), "(9223372036854775808\r\n");
     let factors = || Ok(Value::Numbers(vec![3u8.into(), u64::MAX.into()]));
     assert_eq!(
-        spelt(false, None, factors()),
+        encoded(false, None, factors()),
         "*2\r\n:3\r\n$20\r\n18446744073709551615\r\n"
     );
-    assert_eq!(spelt(true, None, factors()), "*2\r\n:3\r\n(18446744073709551615\r\n");
-    assert_eq!(spelt(false, None, Ok(Value::Truth(true))), ":1\r\n");
-    assert_eq!(spelt(true, None, Ok(Value::Truth(true))), "#t\r\n");
-    assert_eq!(spelt(true, None, Ok(Value::Truth(false))), "#f\r\n");
+    assert_eq!(encoded(true, None, factors()), "*2\r\n:3\r\n(18446744073709551615\r\n");
+    assert_eq!(encoded(false, None, Ok(Value::Truth(true))), ":1\r\n");
+    assert_eq!(encoded(true, None, Ok(Value::Truth(true))), "#t\r\n");
+    assert_eq!(encoded(true, None, Ok(Value::Truth(false))), "#f\r\n");
     let failure = || Err(Failure::new(Code::UnknownVerb, "no verb 'x'\r\n+OK"));
     assert_eq!(
-        spelt(true, Some(&["x"]), failure()),
+        encoded(true, Some(&["x"]), failure()),
         "-UNKNOWN-VERB no verb 'x'??+OK\r\n"
     );
 }
 
 #[test]
-fn progress_is_a_push_in_resp3_and_not_told_in_resp2() {
+fn progress_is_a_push_in_resp3_and_not_sent_in_resp2() {
     let progress = Interim::Progress {
         done: 0.4139,
         eta: Some(Duration::from_secs(18)),
@@ -255,7 +255,7 @@ fn progress_is_a_push_in_resp3_and_not_told_in_resp2() {
 }
 
 #[test]
-fn what_clients_say_on_connecting_is_answered() {
+fn the_commands_that_clients_send_on_connecting_are_answered() {
     for (words, reply) in [
         (&["PING"][..], "+PONG\r\n"),
         (&["ping", "a b\n"], "$4\r\na b\n\r\n"),
@@ -279,11 +279,11 @@ fn what_clients_say_on_connecting_is_answered() {
         (&["RESET"], "+RESET\r\n"),
         (
             &["AUTH", "secret"],
-            "-DENIED there are no passwords here; connect without one\r\n",
+            "-DENIED there are no passwords; connect without one\r\n",
         ),
         (
             &["HELLO", "4"],
-            "-NOPROTO unsupported protocol version; RESP2 and RESP3 are spoken here\r\n",
+            "-NOPROTO unsupported protocol version; RESP2 and RESP3 are supported\r\n",
         ),
     ] {
         assert_eq!(asked(words), reply, "{words:?}");

@@ -1,17 +1,17 @@
-//! What clients of Redis say before and between their questions: who they are, which RESP they speak, whether anybody is there.
+//! The commands that clients of Redis send before and between their requests: their name, the version of RESP, whether the server is alive.
 //!
-//! These words belong to RESP only; `help` does not know them. They are answered here, without a verb, and true to what primed is: there is
-//! one database, nothing is saved, and there are neither passwords nor transactions.
+//! These commands belong to RESP only; `help` does not list them. They are answered here, without a verb, and the answers are true of
+//! primed: there is one database, nothing is saved, and there are neither passwords nor transactions.
 
 use super::super::Final;
-use super::spelling::{NULL_2, NULL_3, write_bulk, write_length};
+use super::encoding::{NULL_2, NULL_3, write_bulk, write_length};
 use crate::proto::{Code, Failure};
 use bytes::{Bytes, BytesMut};
 
 /// The longest name that a client may give itself.
 const MAX_NAME_BYTES: usize = 128;
 
-/// What is known of the client at the other end.
+/// The state of a client that these commands read and change.
 #[derive(Debug)]
 pub(super) struct Client {
     id: u64,
@@ -19,17 +19,17 @@ pub(super) struct Client {
     name: Option<Box<[u8]>>,
 }
 
-/// The answer to a courtesy.
-pub(super) struct Courtesy {
+/// The reply to a handshake command.
+pub(super) struct HandshakeReply {
     pub(super) reply: Final,
-    /// It was goodbye.
+    /// The connection is to be closed after it.
     pub(super) is_last: bool,
 }
 
-const OK: Final = spelt(b"+OK\r\n");
+const OK: Final = encoded(b"+OK\r\n");
 
-const fn spelt(bytes: &'static [u8]) -> Final {
-    Final::Spelt(Bytes::from_static(bytes))
+const fn encoded(bytes: &'static [u8]) -> Final {
+    Final::Encoded(Bytes::from_static(bytes))
 }
 
 fn refused(code: Code, text: impl Into<std::borrow::Cow<'static, str>>) -> Final {
@@ -44,7 +44,7 @@ fn wrong_number(word: &str) -> Final {
 fn bulk(bytes: &[u8]) -> Final {
     let mut out = BytesMut::new();
     write_bulk(&mut out, bytes);
-    Final::Spelt(out.freeze())
+    Final::Encoded(out.freeze())
 }
 
 impl Client {
@@ -56,14 +56,14 @@ impl Client {
         }
     }
 
-    /// Answers a courtesy; `None` for everything else.
-    pub(super) fn answer(&mut self, words: &[&[u8]]) -> Option<Courtesy> {
+    /// Answers a handshake command; `None` for other requests.
+    pub(super) fn answer(&mut self, words: &[&[u8]]) -> Option<HandshakeReply> {
         let (word, rest) = words.split_first()?;
         let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-        // The commonest questions, 'nth' and 'pi', are told from courtesies by their length alone.
+        // No handshake command is as short as 'nth' and 'pi', the most frequent requests.
         let reply = match word.len() {
             4 if is("ping") => match rest {
-                [] => spelt(b"+PONG\r\n"),
+                [] => encoded(b"+PONG\r\n"),
                 [message] => bulk(message),
                 _ => wrong_number("ping"),
             },
@@ -73,7 +73,7 @@ impl Client {
             },
             4 if is("auth") => no_passwords(),
             4 if is("info") => match rest {
-                // valkey-glide asks before it asks anything else; the verb tells the rest.
+                // valkey-glide sends it first of all; the verb answers the rest.
                 [section] if section.eq_ignore_ascii_case(b"replication") => bulk(b"role:master\r\n"),
                 _ => return None,
             },
@@ -81,7 +81,7 @@ impl Client {
             5 if is("multi") => no_transactions(),
             7 if is("discard") => no_transactions(),
             4 if is("quit") => {
-                return Some(Courtesy {
+                return Some(HandshakeReply {
                     reply: OK,
                     is_last: true,
                 });
@@ -89,7 +89,7 @@ impl Client {
             5 if is("hello") => self.hello(rest),
             5 if is("reset") => {
                 (self.speaks_resp3, self.name) = (false, None);
-                spelt(b"+RESET\r\n")
+                encoded(b"+RESET\r\n")
             }
             6 if is("client") => self.client(rest),
             6 if is("select") => match rest {
@@ -101,7 +101,7 @@ impl Client {
             7 if is("command") => self.command(rest),
             _ => return None,
         };
-        Some(Courtesy { reply, is_last: false })
+        Some(HandshakeReply { reply, is_last: false })
     }
 
     /// `HELLO [2|3 [AUTH user password] [SETNAME name]]`.
@@ -110,14 +110,14 @@ impl Client {
             None => (self.speaks_resp3, rest),
             Some((&b"2", rest)) => (false, rest),
             Some((&b"3", rest)) => (true, rest),
-            Some(_) => return spelt(b"-NOPROTO unsupported protocol version; RESP2 and RESP3 are spoken here\r\n"),
+            Some(_) => return encoded(b"-NOPROTO unsupported protocol version; RESP2 and RESP3 are supported\r\n"),
         };
         let mut name = None;
-        while let Some((option, behind)) = rest.split_first() {
-            match behind {
-                [given, behind @ ..] if option.eq_ignore_ascii_case(b"setname") => {
+        while let Some((option, following)) = rest.split_first() {
+            match following {
+                [given, following @ ..] if option.eq_ignore_ascii_case(b"setname") => {
                     name = Some(*given);
-                    rest = behind;
+                    rest = following;
                 }
                 [_, _, ..] if option.eq_ignore_ascii_case(b"auth") => return no_passwords(),
                 _ => return refused(Code::Syntax, "hello: write 'HELLO [2|3 [SETNAME name]]'"),
@@ -145,7 +145,7 @@ impl Client {
         }
         write_bulk(&mut out, b"modules");
         write_length(&mut out, b'*', 0);
-        Final::Spelt(out.freeze())
+        Final::Encoded(out.freeze())
     }
 
     fn client(&mut self, rest: &[&[u8]]) -> Final {
@@ -154,10 +154,10 @@ impl Client {
                 .is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
         };
         match rest {
-            [_] if is("id") => Final::Spelt(Bytes::from(format!(":{}\r\n", self.id))),
+            [_] if is("id") => Final::Encoded(Bytes::from(format!(":{}\r\n", self.id))),
             [_] if is("getname") => match &self.name {
                 Some(name) => bulk(name),
-                None => spelt(if self.speaks_resp3 { NULL_3 } else { NULL_2 }),
+                None => encoded(if self.speaks_resp3 { NULL_3 } else { NULL_2 }),
             },
             [_, name] if is("setname") => self.set_name(name).unwrap_or(OK),
             [_, _, _] if is("setinfo") => OK,
@@ -168,7 +168,7 @@ impl Client {
         }
     }
 
-    /// Takes a name, or says why not.
+    /// Sets the name of the connection, or returns the error.
     fn set_name(&mut self, name: &[u8]) -> Option<Final> {
         if name.len() > MAX_NAME_BYTES || !name.iter().all(u8::is_ascii_graphic) {
             let text = format!("client: a name is at most {MAX_NAME_BYTES} printable characters without spaces");
@@ -178,7 +178,7 @@ impl Client {
         None
     }
 
-    /// `CONFIG GET`: what redis-benchmark wants to print, and nothing else is known.
+    /// `CONFIG GET`: the two keys that redis-benchmark prints; others have no value.
     fn config(&self, rest: &[&[u8]]) -> Final {
         let [get, keys @ ..] = rest else {
             return wrong_number("config");
@@ -195,15 +195,15 @@ impl Client {
             write_bulk(&mut out, name.as_bytes());
             write_bulk(&mut out, value.as_bytes());
         }
-        Final::Spelt(out.freeze())
+        Final::Encoded(out.freeze())
     }
 
-    /// `COMMAND`: clients that draw hints from it do without.
+    /// `COMMAND`: empty, so clients have no table of commands to draw hints from.
     fn command(&self, rest: &[&[u8]]) -> Final {
         match rest.first() {
-            Some(word) if word.eq_ignore_ascii_case(b"count") => spelt(b":0\r\n"),
-            Some(word) if word.eq_ignore_ascii_case(b"docs") && self.speaks_resp3 => spelt(b"%0\r\n"),
-            _ => spelt(b"*0\r\n"),
+            Some(word) if word.eq_ignore_ascii_case(b"count") => encoded(b":0\r\n"),
+            Some(word) if word.eq_ignore_ascii_case(b"docs") && self.speaks_resp3 => encoded(b"%0\r\n"),
+            _ => encoded(b"*0\r\n"),
         }
     }
 
@@ -217,11 +217,10 @@ impl Client {
 }
 
 fn no_transactions() -> Final {
-    let text =
-        "there are no transactions here, for nothing is changed; a pipeline does without (redis-py: transaction=False)";
+    let text = "there are no transactions, for no request changes anything; use a pipeline without one (redis-py: transaction=False)";
     refused(Code::Denied, text)
 }
 
 fn no_passwords() -> Final {
-    refused(Code::Denied, "there are no passwords here; connect without one")
+    refused(Code::Denied, "there are no passwords; connect without one")
 }

@@ -9,19 +9,19 @@
 //! | numbers, rows | array | array |
 //! | text, facts | bulk string | bulk string |
 //! | failure | `-CODE text` | `-CODE text` |
-//! | progress | not told | push `>3`: `progress`, tag or null, words |
+//! | progress | not sent | push `>3`: `progress`, tag or null, words |
 
-use super::super::{Dialect, as_printable, write_printable};
+use super::super::{as_printable, write_printable};
 use crate::primes::Natural;
+use crate::proto::format::{Dialect, ReplyFormat};
 use crate::proto::reply::{Final, Interim};
-use crate::proto::request::Manner;
 use crate::proto::{Failure, Tag, Value};
 use bytes::BytesMut;
 
-/// What a client of Redis understands unless it asks for more.
+/// The protocol of a connection until `HELLO 3`.
 pub(super) struct Resp2;
 
-/// What it understands after `HELLO 3`.
+/// The protocol after `HELLO 3`.
 pub(super) struct Resp3;
 
 impl Dialect for Resp2 {
@@ -33,11 +33,11 @@ impl Dialect for Resp2 {
         true
     }
 
-    fn write_final(&self, out: &mut BytesMut, _: &Manner, rows: Option<&[String]>, reply: &Final) {
+    fn write_final(&self, out: &mut BytesMut, _: &ReplyFormat, rows: Option<&[String]>, reply: &Final) {
         write_final(out, false, rows, reply);
     }
 
-    /// RESP2 has no word for it: a client takes whatever comes for the answer.
+    /// Nothing: RESP2 has no form for it, and a client would take it for the reply.
     fn write_interim(&self, _: &mut BytesMut, _: Option<&Tag>, _: &Interim) {}
 }
 
@@ -50,7 +50,7 @@ impl Dialect for Resp3 {
         true
     }
 
-    fn write_final(&self, out: &mut BytesMut, _: &Manner, rows: Option<&[String]>, reply: &Final) {
+    fn write_final(&self, out: &mut BytesMut, _: &ReplyFormat, rows: Option<&[String]>, reply: &Final) {
         write_final(out, true, rows, reply);
     }
 
@@ -69,7 +69,7 @@ pub(super) const NULL_3: &[u8] = b"_\r\n";
 
 fn write_final(out: &mut BytesMut, is_resp3: bool, rows: Option<&[String]>, reply: &Final) {
     match reply {
-        Final::Spelt(bytes) => out.extend_from_slice(bytes),
+        Final::Encoded(bytes) => out.extend_from_slice(bytes),
         Final::Reply(Err(failure)) => write_failure(out, failure),
         Final::Reply(Ok(value)) => match rows {
             Some(rows) => write_rows(out, is_resp3, rows),
@@ -104,7 +104,7 @@ fn write_value(out: &mut BytesMut, is_resp3: bool, value: &Value) {
         }
         Value::Text(text) => write_text(out, text),
         Value::Facts(facts) => {
-            // As Redis tells its own: one text, a line for each fact.
+            // As Redis does: one text, a line for each fact.
             let lines = facts.iter().map(|(key, value)| format!("{key}:{value}\r\n"));
             write_bulk(out, lines.collect::<String>().as_bytes());
         }
