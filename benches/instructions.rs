@@ -3,7 +3,8 @@
 //! Instructions are the same in every run, on a busy machine too; times are not. Without arguments it lists the ways.
 
 use bytes::BytesMut;
-use primed::internals::{Codec, Conversation, Facts, Final, Frame, Metrics, Registry};
+use primed::codec::ServerCodec;
+use primed::internals::{Conversation, Facts, Final, Frame, Metrics, Registry};
 use primed::{Daemon, Step};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -46,7 +47,7 @@ fn answer(question: &str, times: usize) {
         workers: 1,
     };
     let registry = Registry::default();
-    let mut codec = Codec::new(16 << 10, 1);
+    let mut codec = ServerCodec::new(16 << 10);
     let mut conversation = Conversation::default();
     let input = question.repeat(DEPTH);
     let mut out = BytesMut::with_capacity(4 << 10);

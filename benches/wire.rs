@@ -2,7 +2,8 @@
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use primed::internals::{Codec, Conversation, Facts, Final, Metrics, ParsedLine, Registry, Request, parse_line};
+use primed::codec::ServerCodec;
+use primed::internals::{Conversation, Facts, Final, Metrics, ParsedLine, Registry, Request, parse_line};
 use primed::{Daemon, Step};
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -33,7 +34,7 @@ fn codec(criterion: &mut Criterion) {
     let input = "nth 100000\n".repeat(LINES as usize);
     group.bench_function("1000 short lines", |bencher| {
         bencher.iter(|| {
-            let mut codec = Codec::new(16 << 10, 1);
+            let mut codec = ServerCodec::new(16 << 10);
             let mut left = black_box(input.as_bytes());
             while let (used @ 1.., Some(frame)) = codec.next(left, false) {
                 black_box(frame);

@@ -12,6 +12,7 @@
 //! | serve blocking code | [`Blocking`] |
 //! | serve an actor with state | [`Host`], [`Asked`], [`Responder`] |
 //! | speak another protocol | [`Protocol`], [`Answer`] |
+//! | speak this one yourself | [`codec`], for `Framed` |
 //!
 //! The guide is docs/extending.md; ARCHITECTURE.md is the map of the inside.
 
@@ -34,6 +35,7 @@ pub use daemon::{Daemon, Handle, RunError, Running, StartError};
 pub use engine::{Answer as ReplyFuture, Asked, Event, Events, Policy, Responder, RowError, Token};
 pub use job::{AnyPlan, Budget, Damaged, Job, Method, Pieces, Plan, Query, Reader, Writer, exercise, run_to_end};
 pub use primes::Natural;
+pub use proto::codec;
 pub use proto::{Code, Failure, Interim, Reply, Value};
 pub use server::{Accepted, Answer, Finish, Limits, Protocol};
 pub use verb::{Blocking, Call, Defined, Engine, Host, Question, Step, Verb, define};
@@ -46,7 +48,7 @@ pub mod internals {
 
     pub use crate::metrics::Metrics;
     pub use crate::primes::{known, nth_table, primality, sieve};
-    pub use crate::proto::{Codec, Conversation, Final, Frame, MAX_DIGITS, ParsedLine, Request, parse_line, parse_number};
+    pub use crate::proto::{Conversation, Final, Frame, MAX_DIGITS, ParsedLine, Request, parse_line, parse_number};
     pub use crate::verb::{Facts, Registry};
 }
 

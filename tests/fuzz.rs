@@ -14,10 +14,15 @@
     )
 )]
 
-use primed::internals::{Codec, Final, Frame, MAX_DIGITS, ParsedLine, Request, parse_line, parse_number};
+use bytes::BytesMut;
+use primed::codec::{ClientCodec, ServerCodec};
+use primed::internals::{Final, Frame, MAX_DIGITS, ParsedLine, Request, parse_line, parse_number};
 use primed::{Reader, Writer};
+use std::fmt::Debug;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
+use tokio_util::codec::Decoder;
 
 const CORPUS: &str = include_str!("../fuzz/corpus");
 const DICTIONARY: &str = include_str!("../fuzz/dictionary");
@@ -111,7 +116,7 @@ fn fuzz(name: &str, target: impl Fn(&[u8])) {
 
 /// What a codec finds in input that comes in pieces of `step` bytes.
 fn frames(input: &[u8], limit: usize, step: usize) -> Vec<String> {
-    let (mut codec, mut held, mut found, mut from) = (Codec::new(limit, 1), Vec::new(), Vec::new(), 0);
+    let (mut codec, mut held, mut found, mut from) = (ServerCodec::new(limit), Vec::new(), Vec::new(), 0);
     loop {
         let piece = &input[from..(from + step).min(input.len())];
         from += piece.len();
@@ -146,6 +151,58 @@ pub(crate) fn codec_finds_the_same_in_any_pieces_and_holds_no_more_than_its_limi
     });
 }
 
+/// What a decoder yields for input that comes in pieces of `step` bytes; `most` bytes may be held.
+fn decoded<D: Decoder<Item: Debug, Error = io::Error>>(
+    mut decoder: D,
+    input: &[u8],
+    step: usize,
+    most: usize,
+) -> Vec<String> {
+    let (mut held, mut found) = (BytesMut::new(), Vec::new());
+    for piece in input.chunks(step) {
+        held.extend_from_slice(piece);
+        loop {
+            match decoder.decode(&mut held) {
+                Ok(Some(item)) => found.push(format!("{item:?}")),
+                Ok(None) => break,
+                Err(error) => {
+                    found.push(error.to_string());
+                    return found;
+                }
+            }
+        }
+        assert!(held.len() <= most, "{} bytes held", held.len());
+    }
+    while let Ok(Some(item)) = decoder.decode_eof(&mut held) {
+        found.push(format!("{item:?}"));
+    }
+    found
+}
+
+#[cfg_attr(not(fuzzing), test)]
+pub(crate) fn decoders_yield_the_same_in_any_pieces_and_hold_no_more_than_their_limit() {
+    fuzz("framed", |input| {
+        let limit = usize::from(input.first().copied().unwrap_or_default());
+        let step = 1 + usize::from(input.last().copied().unwrap_or_default());
+        let (whole, most) = (input.len().max(1), limit + 65 * 24);
+        let server = |step, most| decoded(ServerCodec::new(limit), input, step, most);
+        let items = server(step, most);
+        assert_eq!(items, server(whole, most));
+        // The frames of a session that are requests, and those that have an answer.
+        let is_request = |text: &&String| text.starts_with("Request");
+        let frames = frames(input, limit, step);
+        assert_eq!(items.len(), frames.len());
+        assert_eq!(
+            items.iter().filter(is_request).count(),
+            frames.iter().filter(is_request).count()
+        );
+        for codec in [ClientCodec::lines, ClientCodec::resp] {
+            let client = |step, most| decoded(codec().with_limit(limit), input, step, most);
+            assert_eq!(client(step, limit + 2), client(whole, usize::MAX));
+        }
+    });
+}
+
 #[cfg_attr(not(fuzzing), test)]
 pub(crate) fn resp_is_answered_or_skipped_but_never_taken_for_a_line() {
     fuzz("resp", |input| {
@@ -157,7 +214,7 @@ pub(crate) fn resp_is_answered_or_skipped_but_never_taken_for_a_line() {
             whole.extend_from_slice(word);
             whole.extend_from_slice(b"\r\n");
         }
-        let mut codec = Codec::new(4096, 1);
+        let mut codec = ServerCodec::new(4096);
         let (used, frame) = codec.next(&whole, true);
         match frame {
             None => assert!(words.is_empty(), "{words:?} was not answered"),
@@ -168,7 +225,7 @@ pub(crate) fn resp_is_answered_or_skipped_but_never_taken_for_a_line() {
             }) => {}
             Some(Frame::Answer { is_last, .. }) => assert!(!is_last || words[0].eq_ignore_ascii_case(b"quit")),
             Some(Frame::Request(request)) => {
-                assert!(request.format.dialect.is_strict());
+                assert!(request.format.keeps_order());
                 assert!(words.iter().all(|word| word.iter().all(u8::is_ascii_graphic)));
             }
         }
@@ -187,7 +244,7 @@ pub(crate) fn requests_are_made_of_words_of_their_line() {
             assert!(input.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
             assert!(!request.verb.is_empty() && request.args.len() + request.options.len() < Request::MAX_WORDS + 1);
             assert!(request.args.iter().all(|word| !word.contains([' ', '\t'])));
-            if request.format.is_bare {
+            if request.format.is_bare() {
                 assert_eq!((request.verb, request.args.len()), ("nth", 1));
             }
         }

@@ -4,7 +4,7 @@ use super::address;
 use super::connect::connect;
 use super::print::Printer;
 use super::prompt;
-use crate::client::{Heard, split_tag};
+use crate::client::{ReplyLine, split_tag};
 use crate::proto::{ParsedLine, parse_line};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Stdin, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -102,8 +102,8 @@ fn read_replies(stream: &TcpStream, due: &AtomicU64) -> anyhow::Result<ExitCode>
             break;
         }
         let (tag, rest) = split_tag(line.trim_end());
-        let heard = Heard::parse(rest);
-        if heard == Heard::Value(rest) && !rest.bytes().all(|byte| byte.is_ascii_digit()) {
+        let heard = ReplyLine::parse(rest);
+        if heard == ReplyLine::Value(rest) && !rest.bytes().all(|byte| byte.is_ascii_digit()) {
             printer.flush()?;
             anyhow::bail!(
                 "what listens there is no prime daemon: it said '{}'",

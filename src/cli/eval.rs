@@ -2,7 +2,7 @@
 
 use super::print::Printer;
 use super::quantity;
-use crate::client::Heard;
+use crate::client::ReplyLine;
 use crate::engine::{ClientId, Event, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::Metrics;
 use crate::proto::{Code, Conversation, Failure, ParsedLine, ReplyFormat, parse_line};
@@ -104,7 +104,7 @@ fn print(printer: &mut Printer<BufWriter<Stdout>>, event: Event) -> anyhow::Resu
         }
     }
     for line in String::from_utf8_lossy(&out).lines() {
-        printer.print(None, Heard::parse(line))?;
+        printer.print(None, ReplyLine::parse(line))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Replies as a person or a script wants them: the value alone, errors and progress on standard error.
 
-use crate::client::Heard;
+use crate::client::ReplyLine;
 use std::io::{self, IsTerminal, Write};
 
 /// Prints replies.
@@ -23,18 +23,18 @@ impl<W: Write> Printer<W> {
     }
 
     /// Prints one line of a reply. `label` is a tag that the reader of the output asked for.
-    pub(super) fn print(&mut self, label: Option<&str>, heard: Heard<'_>) -> io::Result<()> {
+    pub(super) fn print(&mut self, label: Option<&str>, heard: ReplyLine<'_>) -> io::Result<()> {
         self.wipe()?;
         let label = label.map(|tag| format!("@{tag} ")).unwrap_or_default();
         match heard {
-            Heard::Value("") => Ok(()),
-            Heard::Value(text) | Heard::Row(text) => writeln!(self.out, "{label}{text}"),
-            Heard::Error { code, text } => {
+            ReplyLine::Value("") => Ok(()),
+            ReplyLine::Value(text) | ReplyLine::Row(text) => writeln!(self.out, "{label}{text}"),
+            ReplyLine::Error { code, text } => {
                 self.errors += 1;
                 self.out.flush()?;
                 writeln!(io::stderr(), "{label}{code}: {text}")
             }
-            Heard::Progress(text) => self.progress(text),
+            ReplyLine::Progress(text) => self.progress(text),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::connect::connect;
 use super::print::Printer;
-use crate::client::{Heard, split_tag};
+use crate::client::{ReplyLine, split_tag};
 use crate::verb::{Registry, Verb};
 use anyhow::Context;
 use rustyline::completion::Completer;
@@ -112,7 +112,7 @@ impl Talk {
                     self.was_heard = true;
                     let text = String::from_utf8_lossy(&line);
                     let (heard_tag, rest) = split_tag(text.trim_end());
-                    let heard = Heard::parse(rest);
+                    let heard = ReplyLine::parse(rest);
                     if heard_tag.is_none_or(|heard_tag| heard_tag == tag) {
                         self.printer.print(None, heard)?;
                         self.printer.flush()?;

@@ -5,25 +5,25 @@
 //! says: a cancel cannot overtake the requests that are in the socket before it.
 
 use super::Error;
-use super::line::{Heard, Progress, failure, split_tag};
+use super::line::Progress;
 use super::reply::Reply;
+use crate::proto::codec::{ClientCodec, Part, Response};
 use bytes::BytesMut;
+use futures_util::StreamExt;
 use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio_util::codec::{Decoder, LinesCodec};
+use tokio_util::codec::FramedRead;
 
-/// Requests under way at once. A daemon takes 1024 before it stops reading, unless it is told otherwise.
+/// Requests under way at once. A daemon takes 1024 by default before it stops reading.
 const MAX_IN_FLIGHT: usize = 512;
-/// The longest line that is accepted of a daemon.
-const MAX_LINE: usize = 1 << 20;
 /// Bytes of rows that a reply may have. What has more is a stream.
 const MAX_ROW_BYTES: usize = 4 << 20;
 /// Bytes written at once.
@@ -31,7 +31,7 @@ const WRITE_BYTES: usize = 64 << 10;
 /// The tag of cancels. They are answered before the next request is read, so that one will do.
 const CANCEL_TAG: &str = "c";
 
-/// Who is told of progress.
+/// The caller's closure that takes progress.
 pub(super) type Listener = Box<dyn Fn(Progress) + Send>;
 
 /// A connection whose requests are told apart.
@@ -41,23 +41,24 @@ pub(super) struct Connection {
     permits: Arc<Semaphore>,
 }
 
-/// Who waits for what.
+/// The requests under way.
 #[derive(Default)]
 struct Waiting {
     next: u64,
     requests: HashMap<u64, Entry>,
     is_closed: bool,
-    /// What was said to nobody in particular, whereupon the connection was closed.
-    last_word: Option<String>,
+    /// The error that the daemon sent for the connection as a whole, before it closed it.
+    error: Option<Response>,
 }
 
 impl Waiting {
     /// Why there is no answer any more.
     fn error(&self) -> Error {
-        match self.last_word.as_deref().map(|line| (line, Heard::parse(line))) {
+        match self.error.as_ref().map(|response| &response.part) {
             None => Error::Closed,
-            Some((_, Heard::Error { code, text })) => Error::Failure(failure(code, text)),
-            Some((line, _)) => Error::Unexpected(line.to_owned()),
+            Some(Part::Final(Err(failure))) => Error::Failure(failure.clone()),
+            Some(Part::Final(Ok(data))) => Error::Unexpected(data.to_string()),
+            Some(Part::Row(text) | Part::Progress(text)) => Error::Unexpected(text.clone()),
         }
     }
 }
@@ -80,7 +81,7 @@ impl Connection {
         tokio::spawn(async move {
             let result = tokio::select! {
                 result = read(reader, &ending.0) => result,
-                // Where writing fails, reading goes on to the end: who hung up may have said why.
+                // Where writing fails, reading goes on to the end: the daemon may have sent an error before it closed.
                 Ok(()) = write(writer, to_write) => Ok(()),
             };
             if let Err(error) = result {
@@ -131,7 +132,7 @@ impl Connection {
     }
 }
 
-/// Belongs to the task that moves the bytes, and tells whoever waits that it has ended: by itself, with its runtime, or by a panic.
+/// Belongs to the task that moves the bytes, and ends all requests when it is dropped: by its end, with its runtime, or by a panic.
 struct Ending(Arc<Mutex<Waiting>>);
 
 impl Drop for Ending {
@@ -141,7 +142,7 @@ impl Drop for Ending {
         let requests = std::mem::take(&mut waiting.requests);
         // Listeners may do anything as they are dropped.
         drop(waiting);
-        // Whoever waits hears of it, because its sender is dropped.
+        // Their receivers resolve, because the senders are dropped.
         drop(requests);
     }
 }
@@ -189,65 +190,78 @@ async fn write(mut writer: OwnedWriteHalf, mut lines: mpsc::UnboundedReceiver<St
     Ok(())
 }
 
-/// Reads until what is read is to nobody: every request has a tag, so that this is said to the connection as a whole.
+/// The responses of a daemon.
+pub(super) type Responses = FramedRead<OwnedReadHalf, ClientCodec>;
+
+pub(super) fn responses(reader: OwnedReadHalf) -> Responses {
+    FramedRead::new(reader, ClientCodec::lines())
+}
+
+/// The next response.
+///
+/// # Errors
+/// At the end of input too: a daemon does not close a connection with requests under way.
+pub(super) async fn next(responses: &mut Responses) -> io::Result<Response> {
+    let response = responses.next().await;
+    response.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))
+}
+
+/// Reads until a response has no tag: every request has one, so that this is an error for the connection as a whole.
 async fn read(reader: OwnedReadHalf, waiting: &Mutex<Waiting>) -> io::Result<()> {
-    let mut lines = Lines::new(reader);
+    let mut responses = responses(reader);
     loop {
-        lines.fill().await?;
-        while let Some(line) = lines.next()? {
-            let (Some(tag), rest) = split_tag(&line) else {
-                lock(waiting).last_word = Some(line);
-                return Ok(());
-            };
-            hear(tag, rest, waiting);
+        let response = next(&mut responses).await?;
+        let Some(tag) = response.tag else {
+            lock(waiting).error = Some(response);
+            return Ok(());
+        };
+        // The others are cancels, whose replies nothing waits for.
+        if let Ok(tag) = tag.as_str().parse() {
+            take(tag, response.part, waiting);
         }
     }
 }
 
-fn hear(tag: &str, rest: &str, waiting: &Mutex<Waiting>) {
-    // Nobody waits to hear that a cancel came too late.
-    let Ok(tag) = tag.parse::<u64>() else {
-        return;
-    };
+fn take(tag: u64, part: Part, waiting: &Mutex<Waiting>) {
     let mut locked = lock(waiting);
     let Some(entry) = locked.requests.get_mut(&tag) else {
         return;
     };
-    let reply = match Heard::parse(rest) {
-        Heard::Progress(text) => {
+    let reply = match part {
+        Part::Progress(words) => {
             if let Some(listener) = entry.listener.take() {
                 drop(locked);
-                tell(listener, Progress::parse(text), tag, waiting);
+                notify(listener, Progress::parse(&words), tag, waiting);
             }
             return;
         }
-        Heard::Row(row) => {
+        Part::Row(row) => {
             entry.row_bytes += row.len() + size_of::<String>();
             if entry.row_bytes <= MAX_ROW_BYTES {
-                entry.rows.push(row.to_owned());
+                entry.rows.push(row);
             } else {
                 entry.rows = Vec::new();
             }
             return;
         }
-        Heard::Value(_) if entry.row_bytes > MAX_ROW_BYTES => Err(Error::TooManyRows),
-        Heard::Value(value) => Ok(Reply {
+        Part::Final(Ok(_)) if entry.row_bytes > MAX_ROW_BYTES => Err(Error::TooManyRows),
+        Part::Final(Ok(data)) => Ok(Reply {
             rows: std::mem::take(&mut entry.rows),
-            value: value.to_owned(),
+            value: data.into(),
         }),
-        Heard::Error { code, text } => Err(Error::Failure(failure(code, text))),
+        Part::Final(Err(failure)) => Err(Error::Failure(failure)),
     };
     let entry = locked.requests.remove(&tag);
     drop(locked);
     if let Some(entry) = entry {
-        // Whoever asked may have stopped waiting.
+        // The caller may have stopped waiting.
         let _ = entry.reply.send(reply);
     }
 }
 
-/// Tells a listener, whose code is somebody else's: it may ask the same client, so the lock is free meanwhile; and if it panics, it is not
-/// told again, and all calls go on.
-fn tell(listener: Listener, progress: Progress, tag: u64, waiting: &Mutex<Waiting>) {
+/// Notifies a listener, which is code of the caller: it may use the same client, so the lock is free meanwhile; and if it panics, it is
+/// not notified again, and all calls go on.
+fn notify(listener: Listener, progress: Progress, tag: u64, waiting: &Mutex<Waiting>) {
     match catch_unwind(AssertUnwindSafe(|| listener(progress))) {
         Ok(()) => {
             if let Some(entry) = lock(waiting).requests.get_mut(&tag) {
@@ -256,40 +270,5 @@ fn tell(listener: Listener, progress: Progress, tag: u64, waiting: &Mutex<Waitin
         }
         // Dropping a payload may panic again, outside of the catch.
         Err(payload) => std::mem::forget(payload),
-    }
-}
-
-/// Lines of a daemon, of bounded length.
-pub(super) struct Lines {
-    reader: OwnedReadHalf,
-    codec: LinesCodec,
-    buffer: BytesMut,
-}
-
-impl Lines {
-    pub(super) fn new(reader: OwnedReadHalf) -> Self {
-        Self {
-            reader,
-            codec: LinesCodec::new_with_max_length(MAX_LINE),
-            buffer: BytesMut::new(),
-        }
-    }
-
-    /// Reads what there is.
-    ///
-    /// # Errors
-    /// At the end of input too: a daemon does not close while something is under way.
-    pub(super) async fn fill(&mut self) -> io::Result<()> {
-        self.buffer.reserve(8 << 10);
-        match self.reader.read_buf(&mut self.buffer).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// The next line, if it has been read.
-    pub(super) fn next(&mut self) -> io::Result<Option<String>> {
-        let line = self.codec.decode(&mut self.buffer);
-        line.map_err(|error| io::Error::other(format!("this is no daemon: {error}")))
     }
 }

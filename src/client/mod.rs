@@ -27,7 +27,7 @@ mod reply;
 mod stream;
 
 pub use call::Call;
-pub use line::{Heard, Progress, split_tag};
+pub use line::{Progress, ReplyLine, split_tag};
 pub use reply::{FromReply, JobId, Reply};
 pub use stream::{Primes, Rows};
 

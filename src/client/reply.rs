@@ -8,7 +8,7 @@ use crate::primes::Natural;
 pub struct Reply {
     /// The rows before it.
     pub rows: Vec<String>,
-    /// What stands behind `OK`.
+    /// The value after `OK`.
     pub value: String,
 }
 

@@ -1,8 +1,8 @@
-//! Rows as they come, on a connection of their own: who reads them slowly holds up nobody, and the daemon waits for him.
+//! Rows as they come, on a connection of their own: a slow reader of rows delays no other request, and the daemon waits for it.
 
 use super::Error;
-use super::connection::Lines;
-use super::line::{Heard, failure};
+use super::connection::{Responses, next, responses};
+use crate::proto::codec::Part;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
@@ -11,7 +11,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 /// The rows of one request. Dropped, the request is cancelled.
 pub struct Rows {
-    lines: Lines,
+    responses: Responses,
     /// Kept open: a connection that is closed cancels.
     _writer: OwnedWriteHalf,
     value: Option<String>,
@@ -23,7 +23,7 @@ impl Rows {
         let (reader, mut writer) = stream.into_split();
         writer.write_all(format!("@r {words}\n").as_bytes()).await?;
         Ok(Self {
-            lines: Lines::new(reader),
+            responses: responses(reader),
             _writer: writer,
             value: None,
         })
@@ -35,21 +35,17 @@ impl Rows {
     /// What the daemon says, or that the connection is lost.
     pub async fn next(&mut self) -> Result<Option<String>, Error> {
         while self.value.is_none() {
-            let Some(line) = self.lines.next()? else {
-                self.lines.fill().await?;
-                continue;
-            };
-            match Heard::parse(line.strip_prefix("@r ").unwrap_or(&line)) {
-                Heard::Row(row) => return Ok(Some(row.to_owned())),
-                Heard::Progress(_) => {}
-                Heard::Value(value) => self.value = Some(value.to_owned()),
-                Heard::Error { code, text } => return Err(Error::Failure(failure(code, text))),
+            match next(&mut self.responses).await?.part {
+                Part::Row(row) => return Ok(Some(row)),
+                Part::Progress(_) => {}
+                Part::Final(Ok(data)) => self.value = Some(data.into()),
+                Part::Final(Err(failure)) => return Err(Error::Failure(failure)),
             }
         }
         Ok(None)
     }
 
-    /// What stood behind `OK`, once the rows are at their end.
+    /// The value after `OK`, once there are no more rows.
     pub fn value(&self) -> Option<&str> {
         self.value.as_deref()
     }

@@ -37,14 +37,28 @@ impl PartialEq for dyn Dialect {
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct ReplyFormat {
     /// The dialect of the request.
-    pub dialect: &'static dyn Dialect,
+    pub(crate) dialect: &'static dyn Dialect,
     /// The tag of the request.
-    pub tag: Option<Tag>,
-    /// The request was a number alone, which means `nth`: its reply is a number alone.
-    pub is_bare: bool,
+    pub(crate) tag: Option<Tag>,
+    pub(crate) is_bare: bool,
 }
 
 impl ReplyFormat {
+    /// The tag of the request.
+    pub const fn tag(&self) -> Option<&Tag> {
+        self.tag.as_ref()
+    }
+
+    /// True if replies of this dialect leave strictly in the order of their requests: in RESP, even with a tag.
+    pub fn keeps_order(&self) -> bool {
+        self.dialect.is_strict()
+    }
+
+    /// True if the request was a number alone, which means `nth`: its reply is a number alone.
+    pub const fn is_bare(&self) -> bool {
+        self.is_bare
+    }
+
     /// True if the reply may leave before those of earlier requests.
     pub(super) fn overtakes(&self) -> bool {
         self.tag.is_some() && !self.dialect.is_strict()

@@ -1,13 +1,14 @@
 //! The wire without sockets: framing, requests, numbers, replies, their order. Knows no task, no actor and no clock.
 //!
-//! The data's way through this module: bytes -> [`Codec`] -> [`Request`] -> (the modules above) -> [`Reply`] -> [`Conversation`], which
-//! keeps the order -> [`Dialect`](format::Dialect), which encodes -> bytes.
+//! The data's way through this module: bytes -> [`ServerCodec`](codec::ServerCodec) -> [`Request`] -> (the modules above) -> [`Reply`] ->
+//! [`Conversation`], which keeps the order -> [`Dialect`](format::Dialect), which encodes -> bytes.
 //!
-//! Imports go one way here too, from the last to the first of: `code`, `few`, `number`, `value`, `tag`, `reply`, `format`, `request`,
-//! `dialect`; and `conversation`, which knows `format` and no dialect. A request knows only the interface of the dialect that it came in:
+//! Imports go one way here too, from the last to the first of: `code`, `few`, `number`, `value`, `tag`, `reply`, `response`, `format`,
+//! `request`, `dialect`, `codec`; and `conversation`, which knows `format` and no dialect. A request knows only the interface of the dialect that it came in:
 //! `dialect/lines` and `dialect/resp` make requests, and `request` imports neither.
 
 mod code;
+pub mod codec;
 mod conversation;
 mod dialect;
 mod few;
@@ -15,12 +16,14 @@ mod format;
 mod number;
 mod reply;
 mod request;
+mod response;
 mod tag;
 mod value;
 
 pub use code::{Code, Failure};
 pub use conversation::{Conversation, RequestId};
-pub use dialect::{Codec, Frame, ParsedLine, parse_line};
+pub use dialect::Frame;
+pub use dialect::lines::{ParsedLine, ReplyLine, parse_line, split_tag};
 pub use few::Few;
 pub use format::ReplyFormat;
 pub use number::{MAX_DIGITS, NumberError, parse_number, parse_short_number, parse_word};

@@ -37,6 +37,11 @@ impl Tag {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
+
+    /// The tag without its `@`.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).expect("a tag is ASCII")
+    }
 }
 
 impl PartialEq for Tag {
@@ -61,6 +66,6 @@ impl fmt::Debug for Tag {
 
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
+        f.write_str(self.as_str())
     }
 }

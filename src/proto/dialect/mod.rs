@@ -1,12 +1,10 @@
 //! Dialects: how requests are framed and replies are encoded. Lines for people, RESP for the clients of Redis, on one connection.
 //!
-//! [`Codec`] decides request by request: what begins with `*` is RESP, anything else a line. A reply is encoded in the dialect of its
-//! request, by the [`Dialect`](super::Dialect) in the request's format; no room above distinguishes dialects.
+//! A reply is encoded in the dialect of its request, by the [`Dialect`](super::Dialect) in the request's format; no module above
+//! distinguishes dialects.
 
-mod lines;
-mod resp;
-
-pub use lines::{ParsedLine, parse_line};
+pub(super) mod lines;
+pub(super) mod resp;
 
 use super::format::ReplyFormat;
 use super::reply::Final;
@@ -52,10 +50,10 @@ impl Frame<'_> {
 }
 
 /// What a framing made of the beginning of its input.
-struct Decoded<'a> {
+pub(super) struct Decoded<'a> {
     /// How many bytes are done with. None, and no frame: more input is needed.
-    used: usize,
-    frame: Option<Frame<'a>>,
+    pub(super) used: usize,
+    pub(super) frame: Option<Frame<'a>>,
 }
 
 impl<'a> Decoded<'a> {
@@ -72,50 +70,6 @@ impl<'a> Decoded<'a> {
             used,
             frame: Some(frame),
         }
-    }
-}
-
-/// Decodes the requests of one connection.
-///
-/// Holds no bytes itself. A request beyond the limit is answered once, as soon as the limit is passed, and then skipped as it
-/// arrives, so that the caller holds no more than the limit and one read, whatever the peer sends.
-#[derive(Debug)]
-pub struct Codec {
-    lines: lines::Framing,
-    resp: resp::Framing,
-}
-
-impl Codec {
-    /// A codec for requests of at most `limit` bytes. `id` is the answer to `CLIENT ID`.
-    pub const fn new(limit: usize, id: u64) -> Self {
-        Self {
-            lines: lines::Framing::new(limit),
-            resp: resp::Framing::new(limit, id),
-        }
-    }
-
-    /// The next frame of the input, and how many bytes are done with; the rest is to be given again, followed by more.
-    /// `has_ended`: no more will come.
-    pub fn next<'a>(&mut self, input: &'a [u8], has_ended: bool) -> (usize, Option<Frame<'a>>) {
-        let mut used = 0;
-        while let Some(first) = input.get(used) {
-            let rest = &input[used..];
-            let is_resp = self.resp.is_skipping() || *first == b'*' && !self.lines.is_skipping();
-            let step = match is_resp {
-                true => self.resp.next(rest, has_ended),
-                false => self.lines.next(rest, has_ended),
-            };
-            used += step.used;
-            if step.frame.is_some() || step.used == 0 {
-                return (used, step.frame);
-            }
-        }
-        (used, None)
-    }
-
-    /// True while the rest of a request that was too long is being skipped.
-    pub const fn is_skipping(&self) -> bool {
-        self.lines.is_skipping() || self.resp.is_skipping()
     }
 }
 

@@ -16,7 +16,8 @@ use super::connection::Connection;
 use super::course::{Course, Phase};
 use super::pace::{Busy, MAX_READS};
 use crate::engine::{ClientId, Event, Leave, News, Order, Plain, RequestId};
-use crate::proto::{Codec, Conversation, Final, Reply, Value};
+use crate::proto::codec::ServerCodec;
+use crate::proto::{Conversation, Final, Reply, Value};
 use actix::prelude::*;
 use bytes::BytesMut;
 use intake::TurnTime;
@@ -37,7 +38,7 @@ pub struct Session {
     _seat: Seat,
     /// Where the engine sends news; made with the first job.
     me: Option<Arc<Recipient<News>>>,
-    codec: Codec,
+    codec: ServerCodec,
     conversation: Conversation,
     /// The beginning of a line whose end has not come yet; or, if the session is behind, lines it has not taken in yet.
     unread: BytesMut,
@@ -72,7 +73,7 @@ impl Session {
             ..
         } = accepted;
         Self {
-            codec: Codec::new(shared.limits.max_line_bytes, seat.client.0),
+            codec: ServerCodec::new(shared.limits.max_line_bytes).with_id(seat.client.0),
             id: seat.client,
             socket: connection,
             shared,

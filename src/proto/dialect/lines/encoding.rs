@@ -44,7 +44,12 @@ impl Dialect for Lines {
             Ok(Value::Nothing | Value::Facts(_)) => out.extend_from_slice(b"OK"),
             Ok(value) => {
                 out.extend_from_slice(b"OK ");
+                let begins = out.len();
                 write_value(out, value);
+                // An empty list of factors leaves no space after OK.
+                if out.len() == begins {
+                    out.truncate(begins - 1);
+                }
             }
             Err(failure) => {
                 out.extend_from_slice(b"ERR ");
@@ -52,10 +57,6 @@ impl Dialect for Lines {
                 out.extend_from_slice(b" :");
                 write_printable(out, &failure.text);
             }
-        }
-        // `OK` with an empty list of factors leaves no space after it.
-        if out.last() == Some(&b' ') {
-            out.truncate(out.len() - 1);
         }
         out.extend_from_slice(b"\n");
     }

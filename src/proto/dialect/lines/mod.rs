@@ -1,6 +1,11 @@
 //! Lines: a request a line, for people at netcat and for scripts. Framing and parsing here; `encoding` says how replies look.
 
 mod encoding;
+mod replies;
+
+pub use replies::{ReplyLine, split_tag};
+
+pub(in crate::proto) use replies::Replies;
 
 use super::{Decoded, Frame, too_long};
 use crate::proto::format::ReplyFormat;
@@ -10,7 +15,7 @@ use encoding::Lines;
 
 /// Cuts input into lines of bounded length.
 #[derive(Debug)]
-pub(super) struct Framing {
+pub(in crate::proto) struct Framing {
     limit: usize,
     /// How much of the input has been searched already, so that a line which dribbles in is not searched over again.
     searched: usize,
@@ -19,7 +24,7 @@ pub(super) struct Framing {
 
 impl Framing {
     /// A framing for lines of at most `limit` bytes, the line feed not counted.
-    pub(super) const fn new(limit: usize) -> Self {
+    pub(in crate::proto) const fn new(limit: usize) -> Self {
         Self {
             limit,
             searched: 0,
@@ -28,12 +33,12 @@ impl Framing {
     }
 
     /// True while the rest of a line that was too long is being skipped.
-    pub(super) const fn is_skipping(&self) -> bool {
+    pub(in crate::proto) const fn is_skipping(&self) -> bool {
         self.skipping
     }
 
     /// The first line of the input.
-    pub(super) fn next<'a>(&mut self, input: &'a [u8], has_ended: bool) -> Decoded<'a> {
+    pub(in crate::proto) fn next<'a>(&mut self, input: &'a [u8], has_ended: bool) -> Decoded<'a> {
         let found = memchr::memchr(b'\n', &input[self.searched..]).map(|at| self.searched + at);
         self.searched = 0;
         match found {
@@ -80,7 +85,11 @@ impl Framing {
     /// What a line comes to; nothing for a blank one or a comment.
     fn read<'a>(&self, line: &'a [u8], is_finished: bool) -> Option<Frame<'a>> {
         if line.len() > self.limit {
-            return self.too_long(line);
+            // Also if it had arrived in pieces, its beginning would have been recognised first.
+            return match looks_like_tls(line) {
+                true => Some(tls()),
+                false => self.too_long(line),
+            };
         }
         Some(match parse_line(line) {
             Ok(ParsedLine::Blank) => return None,

@@ -158,14 +158,14 @@ fn write_text(out: &mut BytesMut, text: &str) {
 }
 
 /// Writes a bulk string of any bytes.
-pub(super) fn write_bulk(out: &mut BytesMut, bytes: &[u8]) {
+pub(in crate::proto) fn write_bulk(out: &mut BytesMut, bytes: &[u8]) {
     write_length(out, b'$', bytes.len());
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Writes the head of a bulk string, an array or a map.
-pub(super) fn write_length(out: &mut BytesMut, mark: u8, length: usize) {
+pub(in crate::proto) fn write_length(out: &mut BytesMut, mark: u8, length: usize) {
     write_word(out, mark, length as u64);
 }
 

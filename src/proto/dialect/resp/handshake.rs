@@ -14,7 +14,7 @@ const MAX_NAME_BYTES: usize = 128;
 /// The state of a client that these commands read and change.
 #[derive(Debug)]
 pub(super) struct Client {
-    id: u64,
+    pub(super) id: u64,
     pub(super) speaks_resp3: bool,
     name: Option<Box<[u8]>>,
 }
@@ -48,9 +48,9 @@ fn bulk(bytes: &[u8]) -> Final {
 }
 
 impl Client {
-    pub(super) const fn new(id: u64) -> Self {
+    pub(super) const fn new() -> Self {
         Self {
-            id,
+            id: 0,
             speaks_resp3: false,
             name: None,
         }

@@ -11,6 +11,7 @@
 
 mod encoding;
 mod handshake;
+mod replies;
 
 use super::{Decoded, Frame, too_long};
 use crate::proto::format::{Dialect, ReplyFormat};
@@ -18,6 +19,9 @@ use crate::proto::request::{Malformed, Request};
 use crate::proto::{Code, Failure, Few};
 use encoding::{Resp2, Resp3};
 use handshake::{Client, HandshakeReply};
+
+pub(in crate::proto) use encoding::{write_bulk, write_length};
+pub(in crate::proto) use replies::Replies;
 
 /// Digits of the longest length that is a length: those of 2^63 - 1.
 const MAX_LENGTH_DIGITS: usize = 19;
@@ -27,7 +31,7 @@ type Words<'a> = Few<&'a [u8], 4>;
 
 /// Decodes arrays of bulk strings.
 #[derive(Debug)]
-pub(super) struct Framing {
+pub(in crate::proto) struct Framing {
     limit: usize,
     skipping: Option<Skip>,
     client: Client,
@@ -56,21 +60,26 @@ type Read<T> = Result<T, Stop>;
 
 impl Framing {
     /// A framing for requests whose words have at most `limit` bytes together.
-    pub(super) const fn new(limit: usize, id: u64) -> Self {
+    pub(in crate::proto) const fn new(limit: usize) -> Self {
         Self {
             limit,
             skipping: None,
-            client: Client::new(id),
+            client: Client::new(),
         }
     }
 
+    /// Sets the answer to `CLIENT ID`, which is 0 before.
+    pub(in crate::proto) const fn set_id(&mut self, id: u64) {
+        self.client.id = id;
+    }
+
     /// True while the rest of a request is being skipped.
-    pub(super) const fn is_skipping(&self) -> bool {
+    pub(in crate::proto) const fn is_skipping(&self) -> bool {
         self.skipping.is_some()
     }
 
     /// The first request of the input.
-    pub(super) fn next<'a>(&mut self, input: &'a [u8], has_ended: bool) -> Decoded<'a> {
+    pub(in crate::proto) fn next<'a>(&mut self, input: &'a [u8], has_ended: bool) -> Decoded<'a> {
         let mut words = Words::default();
         let read = match self.skipping {
             Some(skip) => self.skip(input, skip),

@@ -1,7 +1,7 @@
 //! Tests of the framing, the encoding and the handshake commands of RESP.
 
-use super::super::Codec;
 use super::*;
+use crate::proto::codec::ServerCodec;
 use crate::proto::reply::{Final, Interim};
 use crate::proto::{Tag, Value};
 use bytes::BytesMut;
@@ -12,7 +12,7 @@ const LIMIT: usize = 40;
 
 /// The frames of these pieces: the words of requests, and replies as they are encoded.
 fn said(pieces: &[&[u8]]) -> Vec<String> {
-    let mut codec = Codec::new(LIMIT, 7);
+    let mut codec = ServerCodec::new(LIMIT).with_id(7);
     let (mut held, mut said) = (Vec::new(), Vec::new());
     for (index, piece) in pieces.iter().enumerate() {
         held.extend_from_slice(piece);
@@ -146,7 +146,7 @@ fn what_asks_for_too_much_is_skipped_and_the_next_request_is_read() {
 
 #[test]
 fn a_gigabyte_is_refused_when_it_is_announced_and_skipped_as_it_comes() {
-    let mut codec = Codec::new(LIMIT, 7);
+    let mut codec = ServerCodec::new(LIMIT).with_id(7);
     let (used, frame) = codec.next(b"*2\r\n$2\r\npi\r\n$1073741824\r\n", false);
     assert_eq!(used, 25);
     assert!(matches!(frame, Some(Frame::Answer { is_last: false, .. })));
