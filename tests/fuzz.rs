@@ -166,7 +166,7 @@ fn decoded<D: Decoder<Item: Debug, Error = io::Error>>(
                 Ok(Some(item)) => found.push(format!("{item:?}")),
                 Ok(None) => break,
                 Err(error) => {
-                    found.push(error.to_string());
+                    found.push(error.kind().to_string());
                     return found;
                 }
             }

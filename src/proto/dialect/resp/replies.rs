@@ -108,7 +108,8 @@ impl Replies {
         let from = self.searched.saturating_sub(1);
         let end = memchr::memmem::find(&input[from..], b"\r\n").map(|at| from + at);
         self.searched = input.len();
-        if self.used + end.unwrap_or(input.len()) > limit {
+        // The last byte may be the CR.
+        if self.used + end.unwrap_or(input.len().saturating_sub(1)) > limit {
             return Err(too_long());
         }
         let Some(end) = end else {
