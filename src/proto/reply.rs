@@ -65,7 +65,7 @@ impl Interim {
 }
 
 /// A duration in one unit and at most three digits: `85ms`, `18s`, `12min`, `3h`, `40d`.
-fn short_duration(duration: Duration) -> String {
+pub(super) fn short_duration(duration: Duration) -> String {
     match duration.as_secs() {
         0 => format!("{}ms", duration.as_millis()),
         seconds @ 1..120 => format!("{seconds}s"),

@@ -65,6 +65,22 @@ fn a_line_that_is_too_long_is_skipped_whole() {
 }
 
 #[test]
+fn bytes_that_are_no_text_are_not_skipped_without_end() {
+    let daemon = daemon();
+    for beginning in ["", "$"] {
+        let mut client = Client::connect(&daemon);
+        client.send(beginning);
+        client.send_if_possible(vec![0; 1 << 20]);
+        let line = client.line().expect("it is answered, though there is no line feed");
+        assert!(
+            line.starts_with("ERR syntax :16384 bytes without a line feed"),
+            "{line}"
+        );
+        assert_eq!(client.line(), None);
+    }
+}
+
+#[test]
 fn the_error_to_a_line_with_a_tag_bears_the_tag() {
     let daemon = daemon();
     let mut client = Client::connect(&daemon);

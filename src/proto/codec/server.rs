@@ -3,9 +3,11 @@
 use super::Request;
 use crate::proto::dialect::{Frame, lines, resp};
 use crate::proto::format::ReplyFormat;
-use crate::proto::{Final, Interim, Reply};
+use crate::proto::reply::short_duration;
+use crate::proto::{Code, Failure, Final, Interim, Reply};
 use bytes::{Buf, BytesMut};
 use std::io;
+use std::time::Duration;
 use tokio_util::codec::{Decoder, Encoder};
 
 /// The codec of a server. What begins with `*` is a request of RESP, anything else a line; both may be mixed on one connection.
@@ -63,6 +65,25 @@ impl ServerCodec {
     #[doc(hidden)]
     pub const fn is_skipping(&self) -> bool {
         self.lines.is_skipping() || self.resp.is_skipping()
+    }
+
+    /// The error for a request whose rest has not arrived within `waited`, in its dialect and with its tag; the connection is to be closed
+    /// after it. `unread` is the input that is left. `None` if it ends between two requests.
+    #[doc(hidden)]
+    pub fn stalled(&self, unread: &[u8], waited: Duration) -> Option<Frame<'static>> {
+        let first = unread.first();
+        if first.is_none() && !self.is_skipping() {
+            return None;
+        }
+        let is_resp = self.resp.is_skipping() || first == Some(&b'*') && !self.lines.is_skipping();
+        let format = match is_resp {
+            true => self.resp.reply_format(),
+            // What is skipped has had its reply with its tag.
+            false => lines::format_of(if self.lines.is_skipping() { &[] } else { unread }),
+        };
+        let waited = short_duration(waited);
+        let text = format!("the rest of the request did not arrive within {waited}; closing the connection");
+        Some(Frame::broken(format, Failure::new(Code::Truncated, text)))
     }
 
     fn take(&mut self, input: &mut BytesMut, has_ended: bool) -> Option<Incoming> {

@@ -40,7 +40,7 @@ impl Frame<'_> {
     }
 
     /// An error reply, after which the connection is closed.
-    fn broken(format: ReplyFormat, failure: Failure) -> Self {
+    pub(super) fn broken(format: ReplyFormat, failure: Failure) -> Self {
         Self::Answer {
             format,
             reply: Final::Reply(Err(failure)),

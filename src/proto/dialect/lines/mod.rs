@@ -76,10 +76,21 @@ impl Framing {
     }
 
     /// The answer to a line that is longer than the limit; nothing for a comment. Its tag counts if it lies within the limit, which is
-    /// all that is sure to be there: so the answer is the same however the line arrives.
+    /// all that is sure to have arrived: so the answer is the same however the line arrives.
     fn too_long(&self, line: &[u8]) -> Option<Frame<'static>> {
         let head = &line[..self.limit];
-        (!is_comment(head)).then(|| Frame::refused(tagged(Tag::before(head)), too_long(self.limit)))
+        let format = format_of(head);
+        // A line of text is skipped to its end. Other bytes are no line, and may have no end.
+        let is_text = head.iter().all(|byte| *byte >= b' ' || matches!(byte, b'\t' | b'\r'));
+        match is_comment(head) {
+            true => None,
+            false if is_text => Some(Frame::refused(format, too_long(self.limit))),
+            false => {
+                let limit = self.limit;
+                let text = format!("{limit} bytes without a line feed that are not text; closing the connection");
+                Some(Frame::broken(format, Failure::new(Code::Syntax, text)))
+            }
+        }
     }
 
     /// What a line comes to; nothing for a blank one or a comment.
@@ -163,6 +174,11 @@ fn looks_like_http(request: &Request<'_>) -> bool {
         request.verb.eq_ignore_ascii_case("host:") || (has_target || has_version) && METHODS.contains(&request.verb);
     // No browser writes a tag.
     is_head && request.format.tag.is_none()
+}
+
+/// The reply format of a line of which this is the beginning.
+pub(in crate::proto) fn format_of(line: &[u8]) -> ReplyFormat {
+    tagged(Tag::before(line))
 }
 
 /// The reply format of a line with this tag.
@@ -251,6 +267,9 @@ mod tests {
             ("@a pi \u{e9}\n", "@a syntax"),
             ("\t@a\tpi \0\n", "@a syntax"),
             ("@a\u{e9} pi 5\n", "syntax"),
+            ("@a \0 pi 1234567890\n", "@a syntax"),
+            ("\0\0\0\0\0\0\0\0\0\0\0\0\0\n", "syntax"),
+            ("$\0\0\0\0\0\0\0\0\0\0\0\0\0", "syntax"),
         ] {
             let line = line.as_bytes();
             for at in 0..=line.len() {

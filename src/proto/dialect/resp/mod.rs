@@ -23,8 +23,12 @@ use handshake::{Client, HandshakeReply};
 pub(in crate::proto) use encoding::{write_bulk, write_length};
 pub(in crate::proto) use replies::Replies;
 
-/// Digits of the longest length that is a length: those of 2^63 - 1.
+/// Digits of the longest length that is read: fewer than those of 2^64.
 const MAX_LENGTH_DIGITS: usize = 19;
+/// The most words that an array may announce, and the most bytes of a bulk string. More is not skipped: it breaks the form. Both are the
+/// limits of Valkey 8 (`processMultibulkBuffer` in networking.c: `INT_MAX`, and `proto-max-bulk-len`, by default 512 MiB).
+const MAX_ARRAY: u64 = i32::MAX as u64;
+const MAX_BULK: u64 = 512 << 20;
 
 /// The words of one request, as they came.
 type Words<'a> = Few<&'a [u8], 4>;
@@ -111,7 +115,7 @@ impl Framing {
 
     /// The words of one request, and how many bytes it took.
     fn read<'a>(&self, input: &'a [u8], words: &mut Words<'a>) -> Read<usize> {
-        let (count, mut at) = length(input, b'*')?;
+        let (count, mut at) = length(input, b'*', MAX_ARRAY)?;
         if count > Request::MAX_WORDS as u64 {
             let failure = Failure::new(Code::Syntax, Malformed::TooManyWords.to_string());
             let rest = Skip { bytes: 0, words: count };
@@ -119,7 +123,7 @@ impl Framing {
         }
         let mut left = self.limit as u64;
         for before in 0..count {
-            let (bytes, header) = length(&input[at..], b'$')?;
+            let (bytes, header) = length(&input[at..], b'$', MAX_BULK)?;
             at += header;
             if bytes > left {
                 let rest = Skip {
@@ -157,7 +161,7 @@ impl Framing {
             if rest.bytes > 0 {
                 return Ok(at);
             }
-            match length(&input[at..], b'$') {
+            match length(&input[at..], b'$', MAX_BULK) {
                 Ok((bytes, header)) => {
                     at += header;
                     rest = Skip {
@@ -172,7 +176,8 @@ impl Framing {
         }
     }
 
-    fn reply_format(&self) -> ReplyFormat {
+    /// How the next reply is encoded.
+    pub(in crate::proto) fn reply_format(&self) -> ReplyFormat {
         ReplyFormat {
             dialect: self.dialect(),
             ..ReplyFormat::default()
@@ -203,28 +208,38 @@ impl Framing {
     }
 }
 
-/// The number after `mark`, up to its line end, and how many bytes all of it takes.
-fn length(input: &[u8], mark: u8) -> Read<(u64, usize)> {
+/// The length after `mark`, up to its line end, and how many bytes all of it takes. As Valkey reads it (`string2ll` in util.c): no leading
+/// zeros, no plus sign; an array of a negative length is one without words, a bulk string of a negative length breaks the form.
+fn length(input: &[u8], mark: u8, most: u64) -> Read<(u64, usize)> {
     match input.first() {
         None => return Err(Stop::Wait),
         Some(first) if *first == mark => {}
         Some(_) if mark == b'*' => return Err(Stop::Broken("expected '*'")),
         Some(_) => return Err(Stop::Broken("expected '$': a request is an array of bulk strings")),
     }
+    let is_negative = input.get(1) == Some(&b'-');
+    let begins = if is_negative { 2 } else { 1 };
+    let invalid = match mark {
+        b'*' => Stop::Broken("invalid array length"),
+        _ => Stop::Broken("invalid bulk string length"),
+    };
     let mut number = 0u64;
-    for (index, byte) in input[1..].iter().enumerate() {
+    for (index, byte) in input[begins..].iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
-        if digit < 10 && index < MAX_LENGTH_DIGITS {
+        let is_after_zero = index == 1 && number == 0;
+        if digit < 10 && index < MAX_LENGTH_DIGITS && !is_after_zero {
             // 19 nines are below 2^64.
             number = number * 10 + u64::from(digit);
         } else if *byte == b'\r' && index > 0 {
-            return match input.get(index + 2) {
-                Some(b'\n') if number < 1 << 63 => Ok((number, index + 3)),
-                None => Err(Stop::Wait),
-                Some(_) => Err(Stop::Broken("a length is digits and a line end")),
+            let end = begins + index + 2;
+            return match (input.get(end - 1), is_negative) {
+                (None, _) => Err(Stop::Wait),
+                (Some(b'\n'), false) if number <= most => Ok((number, end)),
+                (Some(b'\n'), true) if number > 0 && mark == b'*' => Ok((0, end)),
+                _ => Err(invalid),
             };
         } else {
-            return Err(Stop::Broken("a length is digits and a line end"));
+            return Err(invalid);
         }
     }
     Err(Stop::Wait)

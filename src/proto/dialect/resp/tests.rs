@@ -97,7 +97,20 @@ fn both_dialects_are_spoken_on_one_connection() {
 fn what_breaks_the_form_is_answered_once_and_closes() {
     for bytes in [
         &b"*x\r\n"[..],
-        b"*-1\r\n",
+        b"*01\r\n",
+        b"*+1\r\n",
+        b"*-0\r\n",
+        b"*-\r\n",
+        b"*-01\r\n",
+        b"*--1\r\n",
+        b"*2147483648\r\n",
+        b"*1\r\n$04\r\nping\r\n",
+        b"*1\r\n$00\r\n\r\n",
+        b"*1\r\n$+4\r\nping\r\n",
+        b"*1\r\n$-0\r\n",
+        b"*1\r\n$-10\r\n",
+        b"*1\r\n$536870913\r\n",
+        b"*1\r\n$2000000000\r\n",
         b"*\r\n",
         b"*1 \r\n",
         b"*1\rx",
@@ -145,14 +158,55 @@ fn what_asks_for_too_much_is_skipped_and_the_next_request_is_read() {
 }
 
 #[test]
-fn a_gigabyte_is_refused_when_it_is_announced_and_skipped_as_it_comes() {
+fn an_array_without_words_is_passed_over_whatever_its_length_says() {
+    for head in ["*0\r\n", "*-1\r\n", "*-10\r\n", "*-1\r\n*0\r\n*-2147483648\r\n"] {
+        assert_eq!(said(&[head.as_bytes(), &request(&["PING"])]), ["+PONG\r\n"], "{head:?}");
+    }
+}
+
+#[test]
+fn a_request_that_stalls_gets_an_error_in_its_dialect() {
+    let stalled = |input: &[u8]| {
+        let mut codec = ServerCodec::new(LIMIT);
+        let (mut used, mut left) = (0, input);
+        while let (more @ 1.., _) = codec.next(left, false) {
+            used += more;
+            left = &input[used..];
+        }
+        let frame = codec.stalled(left, Duration::from_secs(30))?;
+        let Frame::Answer {
+            format,
+            reply,
+            is_last: true,
+        } = frame
+        else {
+            panic!("{frame:?}");
+        };
+        Some(encoded(&format, None, &reply))
+    };
+    let text = "the rest of the request did not arrive within 30s; closing the connection";
+    let long = [b"@a ".as_slice(), &[b'x'; 90]].concat();
+    for input in [b"pi 1".as_slice(), b"@", b"pi 5\n\nx", &long] {
+        assert_eq!(stalled(input), Some(format!("ERR truncated :{text}\n")), "{input:?}");
+    }
+    assert_eq!(stalled(b"@a pi 1"), Some(format!("@a ERR truncated :{text}\n")));
+    for input in [b"*".as_slice(), b"*2\r\n$3\r\nnth\r\n", b"*2\r\n$1000\r\nx"] {
+        assert_eq!(stalled(input), Some(format!("-TRUNCATED {text}\r\n")), "{input:?}");
+    }
+    for input in [b"".as_slice(), b"pi 5\n", b"*1\r\n$4\r\nPING\r\n", b"\n"] {
+        assert_eq!(stalled(input), None, "{input:?}");
+    }
+}
+
+#[test]
+fn half_a_gigabyte_is_refused_when_it_is_announced_and_skipped_as_it_comes() {
     let mut codec = ServerCodec::new(LIMIT).with_id(7);
-    let (used, frame) = codec.next(b"*2\r\n$2\r\npi\r\n$1073741824\r\n", false);
-    assert_eq!(used, 25);
+    let (used, frame) = codec.next(b"*2\r\n$2\r\npi\r\n$536870912\r\n", false);
+    assert_eq!(used, 24);
     assert!(matches!(frame, Some(Frame::Answer { is_last: false, .. })));
     assert!(codec.is_skipping());
     let piece = [b'x'; 65_536];
-    for _ in 0..(1 << 30) / piece.len() {
+    for _ in 0..(512 << 20) / piece.len() {
         assert_eq!(codec.next(&piece, false), (piece.len(), None));
     }
     assert_eq!(codec.next(b"\r", false), (1, None));
