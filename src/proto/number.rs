@@ -122,7 +122,7 @@ fn parse_term(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     }
     match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => parse_scientific(mantissa, exponent.strip_prefix('+').unwrap_or(exponent), limit),
-        None if text.contains('.') => Err(fraction_or_malformed(text, limit)),
+        None if text.contains('.') => parse_float(text, limit),
         None => parse_digits(text, limit),
     }
 }
@@ -147,12 +147,14 @@ fn parse_scientific(mantissa: &str, exponent: &str, limit: Limit) -> Result<Natu
     Ok(digits * power(&Natural::from(10u8), &Natural::from(zeros), limit)?)
 }
 
-fn fraction_or_malformed(text: &str, limit: Limit) -> NumberError {
-    match text.split_once('.') {
-        Some((whole, fraction)) if parse_digits(whole, limit).is_ok() && parse_digits(fraction, limit).is_ok() => {
-            NumberError::Fraction
-        }
-        _ => NumberError::Malformed,
+/// A number with a decimal point, as programs print a float: `1000000.0` is exactly that whole number, whatever its size. Nothing is
+/// rounded: with another fraction it is none.
+fn parse_float(text: &str, limit: Limit) -> Result<Natural, NumberError> {
+    let (whole, fraction) = text.split_once('.').ok_or(NumberError::Malformed)?;
+    let (whole, fraction) = (parse_digits(whole, limit)?, parse_digits(fraction, limit)?);
+    match fraction.is_zero() {
+        true => Ok(whole),
+        false => Err(NumberError::Fraction),
     }
 }
 
@@ -206,6 +208,9 @@ mod tests {
             "0.001e9",
             "1e+6",
             "999_999+1",
+            "1000000.0",
+            "1000000.000",
+            "1__000___000",
         ] {
             assert_eq!(read(text).as_deref(), Ok("1000000"), "{text}");
         }
@@ -224,13 +229,14 @@ mod tests {
     fn what_is_no_natural_number_is_refused_with_its_reason() {
         for text in [
             "", "x", "1x", "_1", "1_", "--1", "1e", "e5", "1^", "^2", "1.", ".5", "1..2", ".5e1", "1_.5e1", "1.e5",
-            "1+", "0x10", "1 2", "²",
+            "1+", "+7", "0x10", "1 2", "²",
         ] {
             assert_eq!(read(text), Err(NumberError::Malformed), "{text}");
         }
         assert_eq!(read("-5"), Err(NumberError::Negative));
         assert_eq!(read("2-3"), Err(NumberError::Negative));
         assert_eq!(read("1.5"), Err(NumberError::Fraction));
+        assert_eq!(read("1000000.0000000001"), Err(NumberError::Fraction));
         assert_eq!(read("1.55e1"), Err(NumberError::Fraction));
         assert_eq!(read("1e-3"), Err(NumberError::Fraction));
     }

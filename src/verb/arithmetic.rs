@@ -311,6 +311,39 @@ mod tests {
         }
         assert_eq!(said("nht 5"), "unknown-verb :no verb 'nht'; did you mean 'nth'?");
         assert_eq!(
+            said("primse 5"),
+            "unknown-verb :no verb 'primse'; did you mean 'primes'?"
+        );
+        assert_eq!(
+            said("facotrs 5"),
+            "unknown-verb :no verb 'facotrs'; did you mean 'factor'?"
+        );
+        for command in ["get", "SET"] {
+            let hint = "no keys are stored here; 'help' lists the verbs";
+            assert_eq!(
+                said(&format!("{command} x")),
+                format!("unknown-verb :no verb '{command}'; {hint}")
+            );
+        }
+        for word in ["got", "evl", "qit x"] {
+            let verb = word.split(' ').next().unwrap_or_default();
+            let hint = if verb == "qit" {
+                "did you mean 'quit'?"
+            } else {
+                "'help' lists them all"
+            };
+            assert_eq!(said(word), format!("unknown-verb :no verb '{verb}'; {hint}"));
+        }
+        assert_eq!(
+            said("pi 5 progres=1s"),
+            "bad-arg :pi: there is no option 'progres='; did you mean 'progress='?"
+        );
+        assert_eq!(
+            said("count 0 9 METHDO=sieve"),
+            "bad-arg :count: there is no option 'METHDO='; did you mean 'method='?"
+        );
+        assert_eq!((said("exit").as_str(), said("BYE").as_str()), ("Quit", "Quit"));
+        assert_eq!(
             said("frobnicate"),
             "unknown-verb :no verb 'frobnicate'; 'help' lists them all"
         );

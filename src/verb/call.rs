@@ -133,16 +133,19 @@ impl<'a> Call<'a> {
         if let Some(extra) = self.arg(args) {
             return Err(self.bad_arg(format_args!("'{}' is one argument too many", shortened(extra))));
         }
-        let known = |key: &str| {
-            options
-                .iter()
-                .chain(&["deadline", "progress"])
-                .any(|known| known.eq_ignore_ascii_case(key))
+        let known = || options.iter().chain(&["deadline", "progress"]).copied();
+        let is_known = |key: &str| known().any(|known| known.eq_ignore_ascii_case(key));
+        let Some((key, _)) = self.request.options.iter().find(|(key, _)| !is_known(key)) else {
+            return Ok(());
         };
-        match self.request.options.iter().find(|(key, _)| !known(key)) {
-            Some((key, _)) => Err(self.bad_arg(format_args!("there is no option '{}='", shortened(key)))),
-            None => Ok(()),
-        }
+        let what = format!("there is no option '{}='", shortened(key));
+        Err(match nearest(&key.to_ascii_lowercase(), known()) {
+            Some(known) => Failure::new(
+                Code::BadArg,
+                format!("{}: {what}; did you mean '{known}='?", self.verb.name()),
+            ),
+            None => self.bad_arg(what),
+        })
     }
 
     /// The value of an option.
@@ -239,6 +242,23 @@ impl Style {
             _ => self.bad_arg(format_args!("{name} is '{}': {error}", shortened(text))),
         }
     }
+}
+
+/// The known word that `word`, in lower case, probably means: one typing error away, or two if it has five letters or more.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        // Most need not be compared letter by letter, so a flood of unknown words costs little.
+        .filter(|known| known.len().abs_diff(word.len()) <= 2)
+        .filter(|known| (letters(known) ^ letters(word)).count_ones() <= 4)
+        .map(|known| (strsim::damerau_levenshtein(word, known), known))
+        .filter(|(distance, known)| *distance <= if known.len() < 5 { 1 } else { 2 })
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// The letters of a word, about a bit each. A typing error changes at most two of them.
+fn letters(word: &str) -> u64 {
+    word.bytes().fold(0, |letters, byte| letters | 1 << (byte % 64))
 }
 
 /// What a peer typed, short enough to be quoted.

@@ -1,11 +1,17 @@
 //! The registry of verbs. Finds a verb by its name, or the nearest one to a name that is none.
 
-use super::call::shortened;
+use super::call::{nearest, shortened};
 use super::{Call, Facts, Step, Terms, Verb, arithmetic, jobs, service};
 use crate::engine::{self, Panicked, caught};
 use crate::proto::{Code, Failure, Request};
 use std::fmt;
 use std::sync::Arc;
+
+/// Other words for verbs, unless a verb has that name.
+const ALIASES: [(&str, &str); 2] = [("exit", "quit"), ("bye", "quit")];
+
+/// What a client of Redis tries first.
+const KEY_COMMANDS: [&str; 8] = ["get", "set", "del", "exists", "keys", "scan", "incr", "mget"];
 
 /// All verbs, in the order in which `help` shows them.
 #[derive(Clone)]
@@ -42,7 +48,12 @@ impl Registry {
 
     /// The verb of this name, in any case of letters.
     pub fn find(&self, name: &str) -> Option<&dyn Verb> {
-        let (_, verb) = self.verbs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        let find = |name: &str| self.verbs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let by_alias = || {
+            let (_, known) = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name))?;
+            find(known)
+        };
+        let (_, verb) = find(name).or_else(by_alias)?;
         Some(verb.as_ref())
     }
 
@@ -67,23 +78,16 @@ impl Registry {
     /// The failure for an unknown verb.
     pub(super) fn unknown(&self, name: &str) -> Failure {
         let lower = name.to_ascii_lowercase();
-        let nearest = self
-            .verbs
-            .iter()
-            .map(|(known, _)| *known)
-            // Most need not be compared letter by letter, so a flood of unknown verbs costs little.
-            .filter(|known| known.len().abs_diff(lower.len()) <= 2)
-            .filter(|known| (letters(known) ^ letters(&lower)).count_ones() <= 4)
-            .map(|known| (strsim::damerau_levenshtein(&lower, known), known))
-            .filter(|(distance, known)| *distance <= 2 && *distance < known.len())
-            .min();
         let is_like_a_number = name.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first));
-        let hint = match nearest {
-            _ if is_like_a_number => {
-                "a number that asks for a prime stands alone, like 1000000, 1e6 or 2^61-1".to_owned()
+        let hint = if is_like_a_number {
+            "a number that asks for a prime stands alone, like 1000000, 1e6 or 2^61-1".to_owned()
+        } else if KEY_COMMANDS.contains(&lower.as_str()) {
+            "no keys are stored here; 'help' lists the verbs".to_owned()
+        } else {
+            match nearest(&lower, self.verbs.iter().map(|(known, _)| *known)) {
+                Some(known) => format!("did you mean '{known}'?"),
+                None => "'help' lists them all".to_owned(),
             }
-            Some((_, known)) => format!("did you mean '{known}'?"),
-            None => "'help' lists them all".to_owned(),
         };
         Failure::new(Code::UnknownVerb, format!("no verb '{}'; {hint}", shortened(name)))
     }
@@ -96,11 +100,6 @@ fn fault(call: &Call<'_>) -> Failure {
     let title = shortened(&title);
     tracing::error!(title, "a verb panicked; its request gets an error");
     engine::fault(&title)
-}
-
-/// The letters of a name, about a bit each. A typing error changes at most two of them.
-fn letters(name: &str) -> u64 {
-    name.bytes().fold(0, |letters, byte| letters | 1 << (byte % 64))
 }
 
 impl fmt::Debug for Registry {

@@ -12,10 +12,11 @@ pub(super) fn register(registry: &mut Registry) {
     }));
     registry.add(define("help [VERB]", "this page, or more about a verb", help));
     registry.add(define("info", "how the daemon is doing, as rows of key=value", info));
-    registry.add(define("quit", "answers what is under way, then closes", |call| {
+    let quit = define("quit", "answers what is under way, then closes", |call| {
         call.only(0, &[])?;
         Ok(Step::Quit)
-    }));
+    });
+    registry.add(quit.details(&["exit and bye do the same."]));
 }
 
 fn help(call: &Call<'_>) -> Result<Step, Failure> {

@@ -52,8 +52,8 @@ fn every_verb_answers_in_resp2_and_resp3() {
         ),
         (
             "GET /x",
-            "-UNKNOWN-VERB no verb 'GET'; did you mean 'next'?\r\n",
-            "-UNKNOWN-VERB no verb 'GET'; did you mean 'next'?\r\n",
+            "-UNKNOWN-VERB no verb 'GET'; no keys are stored here; 'help' lists the verbs\r\n",
+            "-UNKNOWN-VERB no verb 'GET'; no keys are stored here; 'help' lists the verbs\r\n",
         ),
         (
             "cancel @nobody",
