@@ -14,9 +14,17 @@ pub enum Damaged {
     /// Bytes are left over behind the end.
     #[error("checkpoint has bytes behind its end")]
     Long,
-    /// Another kind of plan, or another version of its algorithm, wrote it.
-    #[error("checkpoint is of another kind or version")]
+    /// Another kind of plan wrote it.
+    #[error("checkpoint is of another kind of plan")]
     Kind,
+    /// Another version of the plan's algorithm wrote it: the work starts over.
+    #[error("checkpoint is of version {found} of its plan, and this program goes on from version {known}")]
+    Version {
+        /// The version that wrote it.
+        found: u32,
+        /// The version that reads it.
+        known: u32,
+    },
     /// A field holds what no plan would write.
     #[error("checkpoint holds an impossible {0}")]
     Impossible(&'static str),
@@ -77,13 +85,17 @@ impl<'a> Reader<'a> {
     /// Opens a checkpoint that must be of this kind and version.
     ///
     /// # Errors
-    /// [`Damaged::Kind`] if it is of another, [`Damaged::Short`] if there is no header.
+    /// [`Damaged::Kind`] or [`Damaged::Version`] if it is of another, [`Damaged::Short`] if there is no header.
     pub fn new(bytes: &'a [u8], kind: [u8; 4], version: u32) -> Result<Self, Damaged> {
         let mut reader = Self(bytes);
-        if reader.take(4)? != kind || reader.take(4)? != version.to_le_bytes() {
+        if reader.take(4)? != kind {
             return Err(Damaged::Kind);
         }
-        Ok(reader)
+        let found = reader.take(4)?.try_into().map_err(|_| Damaged::Short)?;
+        match u32::from_le_bytes(found) {
+            found if found == version => Ok(reader),
+            found => Err(Damaged::Version { found, known: version }),
+        }
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], Damaged> {

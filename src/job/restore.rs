@@ -1,10 +1,10 @@
 //! From the bytes of a checkpoint back to a plan, whatever kind it was. Knows the kinds, not what they hold.
 
-use super::{AnyPlan, Count, CountByPi, Damaged, Factor, IsPrime, Next, Nth, Pi, Plan, Prev};
+use super::{AnyPlan, Count, CountByPi, Damaged, Factor, IsPrime, Next, Nth, Pi, Plan, Prev, Rows};
 
 /// Restores the plan that wrote a checkpoint by [`save`](super::Plan::save). It gives the answer the uninterrupted one would have given.
 ///
-/// Streams of rows have no checkpoint: the rows that were sent are gone with their reader.
+/// A stream goes on after the rows that were taken.
 ///
 /// # Errors
 /// [`Damaged`] if no plan of this version wrote these bytes. Never panics on any bytes.
@@ -13,7 +13,7 @@ pub fn restore(bytes: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
     fn boxed<P: AnyPlan + 'static>(plan: P) -> Box<dyn AnyPlan> {
         Box::new(plan)
     }
-    const KINDS: [fn(&[u8]) -> Restored; 8] = [
+    const KINDS: [fn(&[u8]) -> Restored; 9] = [
         |bytes| Pi::restore(bytes).map(boxed),
         |bytes| Nth::restore(bytes).map(boxed),
         |bytes| Count::restore(bytes).map(boxed),
@@ -22,6 +22,7 @@ pub fn restore(bytes: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
         |bytes| Next::restore(bytes).map(boxed),
         |bytes| Prev::restore(bytes).map(boxed),
         |bytes| Factor::restore(bytes).map(boxed),
+        |bytes| Rows::restore(bytes).map(boxed),
     ];
     let restored = KINDS.iter().map(|kind| kind(bytes));
     restored
@@ -35,6 +36,7 @@ mod tests {
     use super::*;
     use crate::job::{Budget, Method, Query, run_to_end};
     use crate::primes::Natural;
+    use crate::proto::Value;
     use proptest::prelude::*;
     use std::cell::Cell;
 
@@ -77,8 +79,129 @@ mod tests {
         }
 
         #[test]
+        fn a_checkpoint_of_another_version_is_named_as_such(query in query(), other in any::<u32>()) {
+            let plan = query.plan();
+            let mut bytes = plan.save().expect("a plan that has done nothing can be saved");
+            let known = u32::from_le_bytes(bytes[4..8].try_into().expect("four bytes"));
+            bytes[4..8].copy_from_slice(&other.to_le_bytes());
+            let result = restore(&bytes).err();
+            prop_assert_eq!(result, (other != known).then_some(Damaged::Version { found: other, known }));
+        }
+
+        #[test]
         fn bytes_of_no_plan_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(restore(&bytes).is_err());
+        }
+    }
+
+    /// Plays a question with up to four slices under way, tiny budgets and partials in any order, and cuts it off and restores it `cuts`
+    /// times at most; its rows and its answer, and how often it was cut.
+    fn play(query: &Query, random: &mut fastrand::Rng, cuts: u32) -> (Vec<String>, Value, u32) {
+        let mut plan = query.clone().plan();
+        let (mut under_way, mut rows, mut done) = (Vec::new(), Vec::new(), 0);
+        loop {
+            rows.extend(plan.rows(random.usize(..20)));
+            if let Some(value) = plan.answer() {
+                return (rows, value, done);
+            }
+            if done < cuts && random.u32(..6) == 0 {
+                let bytes = plan.save().expect("every plan can be saved before its answer");
+                plan = restore(&bytes).expect("what a plan has written can be read");
+                // Slices under way are lost with the process.
+                under_way.clear();
+                done += 1;
+            }
+            while under_way.len() <= random.usize(..4)
+                && let Some(slice) = plan.cut()
+            {
+                under_way.push(slice);
+            }
+            if !under_way.is_empty() {
+                let slice = under_way.swap_remove(random.usize(..under_way.len()));
+                let polls = Cell::new(random.u32(..12));
+                let over = || polls.replace(polls.get().saturating_sub(1)) == 0;
+                plan.absorb(slice(Budget::new(&over)));
+            }
+        }
+    }
+
+    #[test]
+    fn resumed_is_uninterrupted_over_a_thousand_cuts_of_every_plan() {
+        let digits = |digits: usize| Natural::from(10u8).pow(digits);
+        let mersenne = |exponent: usize| (Natural::ONE << exponent) - Natural::ONE;
+        let count = |low, last, method| Query::Count { low, last, method };
+        for query in [
+            Query::Pi(30_000_000_000),
+            Query::Pi(1_000_000_000_000),
+            Query::Nth(20_000_000_000),
+            count(1 << 40, (1 << 40) + (1 << 26), Method::Sieve),
+            count(5, 300_000_000_000, Method::Auto),
+            Query::IsPrime(mersenne(1279)),
+            Query::Next(digits(150)),
+            Query::Prev(digits(150)),
+            Query::Factor(1_000_000_000_000_000_003 * 1_000_000_000_039),
+            Query::Primes {
+                low: 1 << 40,
+                last: (1 << 40) + 3_000_000,
+            },
+        ] {
+            let mut random = fastrand::Rng::with_seed(12);
+            let (rows, value, _) = play(&query, &mut random, 0);
+            let (mut cuts, mut plays) = (0, 0);
+            while cuts < 1_000 {
+                let (resumed_rows, resumed_value, done) = play(&query, &mut random, 25);
+                assert_eq!((&resumed_rows, &resumed_value), (&rows, &value), "{query}");
+                cuts += done;
+                plays += 1;
+                assert!(plays < 10_000, "{query} is hardly ever cut");
+            }
+        }
+    }
+
+    /// What a scheduler's turn pays: `cargo test --release --lib checkpoints_are_short -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "slow: a minute on one core; prints what it measures"]
+    fn checkpoints_are_short_and_made_in_microseconds() {
+        let e = |exponent: u32| 10_u64.pow(exponent);
+        for query in [
+            Query::Pi(e(15)),
+            Query::Pi(e(17)),
+            Query::Nth(e(14)),
+            Query::Count {
+                low: e(18),
+                last: e(18) + e(9),
+                method: Method::Sieve,
+            },
+            Query::IsPrime((Natural::ONE << 11_213) - Natural::ONE),
+            Query::Next(Natural::from(10u8).pow(1000)),
+            Query::Factor(1_000_000_000_000_000_003 * 1_000_000_000_039),
+            Query::Primes {
+                low: e(12),
+                last: e(12) + e(8),
+            },
+        ] {
+            let mut plan = query.clone().plan();
+            let (mut bytes, mut times) = (0, Vec::new());
+            while plan.answer().is_none() {
+                plan.rows(usize::MAX);
+                let Some(slice) = plan.cut() else { continue };
+                let polls = Cell::new(200_u32);
+                let over = || polls.replace(polls.get().saturating_sub(1)) == 0;
+                plan.absorb(slice(Budget::new(&over)));
+                let begun = std::time::Instant::now();
+                let saved = plan.save();
+                times.push(begun.elapsed());
+                bytes = bytes.max(saved.map_or(0, |saved| saved.len()));
+            }
+            let name: String = query.to_string().chars().take(40).collect();
+            // The longest ones show when the thread was interrupted.
+            times.sort_unstable();
+            let (median, most) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+            println!(
+                "{name}: at most {bytes} bytes; of {} saves half take {median:?} and 99 % {most:?} at most",
+                times.len()
+            );
+            assert!(bytes < 1 << 20, "{name}");
         }
     }
 }

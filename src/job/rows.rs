@@ -4,11 +4,16 @@
 //! There are two kinds of slices. One sieves the next segment; there is only one sieve, so only one such slice is under way. The
 //! others each format a piece of a sieved segment, many at once and in any order; `absorb` puts their rows in order again. A row
 //! holds 64 primes; the last one of each piece may be shorter. Pieces depend on the range alone, so rows are always the same.
+//!
+//! A checkpoint is where the rows that were taken end: what is sieved or formatted and not taken is made again.
 
-use super::{Budget, Plan};
+use super::{Budget, Damaged, Plan, Reader, Writer};
 use crate::primes::sieve::{OwnedSegment, Segment, Sieve, Step};
 use crate::proto::Value;
 use std::collections::{BTreeMap, VecDeque};
+
+const KIND: [u8; 4] = *b"ROWS";
+const VERSION: u32 = 1;
 
 /// Primes in a row.
 const ROW: usize = 64;
@@ -32,6 +37,8 @@ const FEW_PIECES: usize = 4;
 /// Streams the primes of `low..=last`.
 #[derive(Debug)]
 pub struct Rows {
+    low: u64,
+    last: u64,
     /// Not here while a slice works with it; `None` for good once it is done.
     sieve: Option<Box<Sieve>>,
     is_sieved: bool,
@@ -40,11 +47,17 @@ pub struct Rows {
     /// How many pieces there have been.
     pieces_made: u64,
     /// Formatted, by the piece's number, behind one that is not.
-    early: BTreeMap<u64, Vec<String>>,
+    early: BTreeMap<u64, (Vec<String>, Merged)>,
     /// The number of the piece whose rows come next.
     next_piece: u64,
     /// Rows to be taken.
     rows: VecDeque<String>,
+    /// The pieces that these are of.
+    merged: VecDeque<Merged>,
+    /// What has been taken.
+    taken: Taken,
+    /// Rows of the first piece that were taken before this plan was restored.
+    skip: usize,
     /// Bytes of text in pieces under way, in `early` and in `rows`.
     held: usize,
     count: u64,
@@ -54,7 +67,29 @@ pub struct Rows {
     /// What finding the sieving primes costs in terms of sieved numbers, and which share of it is done.
     start: f64,
     prepared: f64,
+    /// What the progress was before this plan was restored: it is no less until what was lost is made up for.
+    progress_before: f64,
     memory: u64,
+}
+
+/// A piece whose rows can be taken.
+#[derive(Debug)]
+struct Merged {
+    last: u64,
+    /// Its rows, those that were skipped included, and its primes.
+    rows: usize,
+    count: u64,
+}
+
+/// Where the rows that were taken end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Taken {
+    /// The first number of the piece whose rows are not all taken; after the last piece the number after the range, 2^64 too.
+    next: u128,
+    /// How many of its rows are taken.
+    rows: usize,
+    /// The primes of the pieces before it.
+    count: u64,
 }
 
 /// A part of a sieved segment.
@@ -90,7 +125,7 @@ enum Done {
     Formatted {
         number: u64,
         rows: Vec<String>,
-        count: u64,
+        merged: Merged,
         numbers: u64,
         text: usize,
     },
@@ -102,18 +137,28 @@ impl Rows {
         let sieve = Sieve::with_segments(low, last, SEGMENT);
         let cost = sieve.cost();
         Self {
+            low,
+            last,
             is_sieved: low > last,
             pieces: VecDeque::new(),
             pieces_made: 0,
             early: BTreeMap::new(),
             next_piece: 0,
             rows: VecDeque::new(),
+            merged: VecDeque::new(),
+            taken: Taken {
+                next: low.into(),
+                rows: 0,
+                count: 0,
+            },
+            skip: 0,
             held: 0,
             count: 0,
             numbers_done: 0,
             numbers: last.saturating_sub(low),
             start: cost.start / cost.per_number,
             prepared: 0.0,
+            progress_before: 0.0,
             memory: Sieve::with_segments(low, last.min(low.saturating_add(A_DAY)), SEGMENT).memory_bound(),
             sieve: Some(Box::new(sieve)),
         }
@@ -121,6 +166,17 @@ impl Rows {
 
     fn is_all_taken(&self) -> bool {
         self.is_sieved && self.next_piece == self.pieces_made && self.rows.is_empty()
+    }
+
+    /// Moves what is taken past the pieces that have no rows left.
+    fn pass_taken(&mut self) {
+        while let Some(piece) = self.merged.pop_front_if(|piece| piece.rows <= self.taken.rows) {
+            self.taken = Taken {
+                next: u128::from(piece.last) + 1,
+                rows: 0,
+                count: self.taken.count + piece.count,
+            };
+        }
     }
 }
 
@@ -162,19 +218,24 @@ impl Plan for Rows {
             }
             Done::Formatted {
                 number,
-                rows,
-                count,
+                mut rows,
+                merged,
                 numbers,
                 text,
             } => {
+                if number == 0 {
+                    rows.drain(..self.skip.min(rows.len()));
+                }
                 self.held = self.held - text + rows.iter().map(String::len).sum::<usize>();
-                self.count += count;
+                self.count += merged.count;
                 self.numbers_done += numbers;
-                self.early.insert(number, rows);
-                while let Some(rows) = self.early.remove(&self.next_piece) {
+                self.early.insert(number, (rows, merged));
+                while let Some((rows, merged)) = self.early.remove(&self.next_piece) {
                     self.rows.extend(rows);
+                    self.merged.push_back(merged);
                     self.next_piece += 1;
                 }
+                self.pass_taken();
             }
         }
     }
@@ -188,7 +249,8 @@ impl Plan for Rows {
             return 1.0;
         }
         let done = self.numbers_done as f64 + self.start * self.prepared;
-        (done / (self.numbers as f64 + self.start).max(1.0)).min(1.0)
+        let progress = done / (self.numbers as f64 + self.start).max(1.0);
+        progress.max(self.progress_before).min(1.0)
     }
 
     fn memory(&self, _workers: usize) -> u64 {
@@ -197,9 +259,66 @@ impl Plan for Rows {
     }
 
     fn rows(&mut self, most: usize) -> Vec<String> {
-        let rows: Vec<String> = self.rows.drain(..most.min(self.rows.len())).collect();
-        self.held -= rows.iter().map(String::len).sum::<usize>();
+        let mut rows = Vec::with_capacity(most.min(self.rows.len()));
+        while rows.len() < most
+            && let Some(row) = self.rows.pop_front()
+        {
+            self.held -= row.len();
+            rows.push(row);
+            self.taken.rows += 1;
+            self.pass_taken();
+        }
         rows
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let Taken { next, rows, count } = self.taken;
+        let mut writer = Writer::new(KIND, VERSION);
+        writer
+            .u64(self.low)
+            .u64(self.last)
+            .u128(next)
+            .u64(rows as u64)
+            .u64(count)
+            .u64(self.progress().to_bits());
+        Some(writer.finish())
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, KIND, VERSION)?;
+        let (low, last, next) = (reader.u64()?, reader.u64()?, reader.u128()?);
+        let (rows, count) = (reader.u64()?, reader.u64()?);
+        let progress_before = f64::from_bits(reader.u64()?);
+        reader.finish()?;
+        if !(0.0..=1.0).contains(&progress_before) {
+            return Err(Damaged::Impossible("progress"));
+        }
+        let mut plan = Self::new(low, last);
+        plan.progress_before = progress_before;
+        let skip = usize::try_from(rows).ok().filter(|rows| *rows <= PIECE);
+        let skip = skip.ok_or(Damaged::Impossible("number of rows"))?;
+        plan.count = count;
+        plan.taken = Taken {
+            next,
+            rows: skip,
+            count,
+        };
+        match u64::try_from(next) {
+            Ok(next) if next <= last => {
+                let is_start = next == low || next > low && next == Sieve::align(next);
+                let sieve = plan.sieve.take().filter(|_| is_start);
+                let sieve = sieve.ok_or(Damaged::Impossible("number to go on from"))?;
+                plan.sieve = Some(Box::new(sieve.beginning_at(next)));
+                plan.numbers_done = next - low;
+                plan.skip = skip;
+            }
+            _ if next == (u128::from(last) + 1).max(low.into()) && skip == 0 => {
+                plan.sieve = None;
+                plan.is_sieved = true;
+            }
+            _ => return Err(Damaged::Impossible("number to go on from")),
+        }
+        Ok(plan)
     }
 }
 
@@ -267,10 +386,15 @@ fn format_piece(piece: &Piece) -> Done {
         rows.push(row);
     }
     let numbers = segment.last() - segment.low() + 1;
+    let merged = Merged {
+        last: segment.last(),
+        rows: rows.len(),
+        count: count as u64,
+    };
     Done::Formatted {
         number: piece.number,
         rows,
-        count: count as u64,
+        merged,
         numbers,
         text: piece.text,
     }
@@ -302,6 +426,10 @@ mod tests {
                 return (rows, number(value));
             }
             let dice = dice();
+            if dice.is_multiple_of(97) {
+                plan = Rows::restore(&plan.save().expect("saves")).expect("restores what was saved");
+                out.clear();
+            }
             for _ in 0..dice % 4 {
                 out.extend(plan.cut());
             }
@@ -355,6 +483,46 @@ mod tests {
         assert!(plan.held > 0 && plan.held <= MOST_HELD);
         assert!(!plan.rows(1).is_empty());
         assert!(plan.answer().is_none());
+    }
+
+    #[test]
+    fn damaged_checkpoints_are_refused() {
+        let good = Rows::new(5, 1 << 40).save().expect("saves");
+        for length in 0..good.len() {
+            assert!(Rows::restore(&good[..length]).is_err());
+        }
+        for next in [4, 6, 239, 241, 1 << 41, 1 << 64] {
+            let mut writer = Writer::new(KIND, VERSION);
+            writer.u64(5).u64(1 << 40).u128(next).u64(0).u64(3).u64(0);
+            assert!(Rows::restore(&writer.finish()).is_err(), "{next}");
+        }
+    }
+
+    #[test]
+    fn a_stream_whose_rest_is_short_goes_on_in_the_same_rows() {
+        // So few numbers are left that a sieve of them alone would have other segments.
+        let (low, last) = ((1 << 62) + 7, (1 << 62) + 40_000_000);
+        let mut plan = Rows::new(low, last);
+        let (mut rows, mut resumed) = (Vec::new(), None);
+        while plan.answer().is_none() {
+            if let Some(slice) = plan.cut() {
+                plan.absorb(Rows::run(slice, Budget::unlimited()));
+            }
+            rows.extend(plan.rows(7));
+            if resumed.is_none() && plan.taken.next > u128::from(last) - 3_000_000 {
+                resumed = plan.save().map(|bytes| (bytes, rows.len()));
+            }
+        }
+        let (bytes, given) = resumed.expect("it was saved near the end");
+        let mut plan = Rows::restore(&bytes).expect("restores what was saved");
+        let mut rest = Vec::new();
+        while plan.answer().is_none() {
+            if let Some(slice) = plan.cut() {
+                plan.absorb(Rows::run(slice, Budget::unlimited()));
+            }
+            rest.extend(plan.rows(7));
+        }
+        assert!(!rest.is_empty() && rest == rows[given..]);
     }
 
     proptest! {

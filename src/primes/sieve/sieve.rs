@@ -156,6 +156,17 @@ impl Sieve {
         }
     }
 
+    /// The same sieve, which has done nothing yet, without its numbers below `next`: the segments are as long, and begin at
+    /// [`Sieve::align`] of it.
+    pub fn beginning_at(mut self, next: u64) -> Self {
+        self.low = self.low.max(next);
+        self.first_byte = self.low / NUMBERS_PER_BYTE / 8 * 8;
+        if self.low > self.last {
+            self.phase = Phase::Done;
+        }
+        self
+    }
+
     /// Works for some 10 to 200 microseconds.
     pub fn step(&mut self) -> Step<'_> {
         match self.phase {
