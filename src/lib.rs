@@ -28,6 +28,7 @@ mod metrics;
 mod primes;
 mod proto;
 mod server;
+mod store;
 mod verb;
 
 pub use client::Client;
@@ -50,6 +51,17 @@ pub mod internals {
     pub use crate::primes::{known, nth_table, primality, sieve};
     pub use crate::proto::{Conversation, Final, Frame, MAX_DIGITS, ParsedLine, Request, parse_line, parse_number};
     pub use crate::verb::{Facts, Registry};
+
+    /// The store, without a daemon.
+    pub mod store {
+        pub use crate::store::{
+            Checkpoint, Commit, Committed, Contents, DirectoryLock, End, ErrorKind, JobId, Journal, KeptAnswer,
+            KeptAnswers, MemoryStore, Priority, Record, Settled, State, Store, StoreError, StoredJob, Submission,
+            Timestamp, Writer,
+        };
+        #[cfg(feature = "sqlite")]
+        pub use crate::store::{DATABASE, Pruned, Pruning, SqliteStore, Statistics, Survey};
+    }
 }
 
 /// Every Rust block of the guide is compiled and run.

@@ -1,0 +1,94 @@
+//! What records come to: the jobs and answers that are kept. Plain data, and the one definition of what each record does; knows no file.
+
+use super::record::{Checkpoint, End, JobId, KeptAnswer, Record, State, Submission};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Everything that is kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// No job up to this ID may be given again; 0 if there was none.
+    pub last_job: u64,
+    /// The jobs.
+    pub jobs: BTreeMap<JobId, StoredJob>,
+    /// The answers, by the titles of their questions.
+    pub answers: BTreeMap<String, KeptAnswer>,
+}
+
+/// A job as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredJob {
+    /// What was submitted.
+    pub submission: Submission,
+    /// How often it went on in another process.
+    pub resumed: u32,
+    /// The CPU time it took as far as is known.
+    pub cpu: Duration,
+    /// How far it has come.
+    pub checkpoint: Option<Checkpoint>,
+    /// How it ended.
+    pub end: Option<End>,
+}
+
+impl StoredJob {
+    /// Its state.
+    pub fn state(&self) -> State {
+        self.end.as_ref().map_or(State::Unfinished, End::state)
+    }
+}
+
+impl Contents {
+    /// Does what a record says. One about a job or answer that is not there does nothing.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Submitted(submission) => {
+                let id = submission.job;
+                self.last_job = self.last_job.max(id.0);
+                let job = StoredJob {
+                    submission: submission.clone(),
+                    resumed: 0,
+                    cpu: Duration::ZERO,
+                    checkpoint: None,
+                    end: None,
+                };
+                self.jobs.entry(id).or_insert(job);
+            }
+            Record::Resumed(id) => {
+                if let Some(job) = self.unfinished(*id) {
+                    job.resumed += 1;
+                }
+            }
+            Record::Checkpoint(checkpoint) => {
+                if let Some(job) = self.unfinished(checkpoint.job) {
+                    job.cpu = checkpoint.cpu;
+                    job.checkpoint = Some(checkpoint.clone());
+                }
+            }
+            Record::Ended(end) => {
+                if let Some(job) = self.unfinished(end.job) {
+                    job.cpu = end.cpu;
+                    job.checkpoint = None;
+                    job.end = Some(end.clone());
+                }
+            }
+            Record::Forgotten(id) => {
+                self.jobs.remove(id);
+            }
+            Record::Answer(answer) => {
+                self.answers.insert(answer.title.clone(), answer.clone());
+            }
+            Record::AnswerRefuted(title) => {
+                if let Some(answer) = self.answers.get_mut(title) {
+                    answer.is_refuted = true;
+                }
+            }
+            Record::AnswerForgotten(title) => {
+                self.answers.remove(title);
+            }
+        }
+    }
+
+    fn unfinished(&mut self, id: JobId) -> Option<&mut StoredJob> {
+        self.jobs.get_mut(&id).filter(|job| job.end.is_none())
+    }
+}

@@ -1,0 +1,98 @@
+//! What can go wrong with a store: the file, what is wrong with it, and what to do. Knows no SQL.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What kind of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The disk, or what the user may use of it, is full.
+    Full,
+    /// Nothing may be written there.
+    ReadOnly,
+    /// The disk failed to read or write.
+    Io,
+    /// Another program holds the file's lock, such as `sqlite3` in a transaction.
+    Locked,
+    /// Another daemon uses the directory.
+    InUse,
+    /// There is no store where one was to be read.
+    Missing,
+    /// A newer version of the program wrote it.
+    Newer,
+    /// It is a file of another program.
+    Foreign,
+    /// What it holds cannot have been written so.
+    Damaged,
+    /// A fault in the program.
+    Internal,
+}
+
+impl ErrorKind {
+    /// True if the cause may go away while the daemon runs, and writing is worth another try.
+    pub const fn is_retriable(self) -> bool {
+        matches!(self, Self::Full | Self::ReadOnly | Self::Io | Self::Locked)
+    }
+
+    /// What to do about it.
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::Full => "free space on that disk",
+            Self::ReadOnly => "make the directory writable for this user, or name another with --data",
+            Self::Io => "see the system's log about that disk",
+            Self::Locked => "end the program that has it open",
+            Self::InUse => "stop that process, or name another directory with --data",
+            Self::Missing => "name the directory of a daemon with --data",
+            Self::Newer => "run the newer version of primed, or name another directory with --data",
+            Self::Foreign => "move that file away, or name another directory with --data",
+            Self::Damaged => {
+                "nothing was changed: move the directory away and put a backup in its place, or save what can be read \
+                 with 'sqlite3 FILE .recover'"
+            }
+            Self::Internal => "please report this",
+        }
+    }
+}
+
+/// Why the store could not be opened, read or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreError {
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl StoreError {
+    /// A failure of this kind at this file.
+    pub fn new(kind: ErrorKind, path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            path: path.into(),
+            what: what.into(),
+        }
+    }
+
+    /// A failure of the file system.
+    pub(super) fn io(path: &Path, doing: &str, error: &io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => ErrorKind::ReadOnly,
+            io::ErrorKind::NotFound => ErrorKind::Missing,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, path, format!("{doing}: {error}"))
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.path.display(), self.what, self.kind.remedy())
+    }
+}
+
+impl std::error::Error for StoreError {}

@@ -1,0 +1,39 @@
+//! From the errors of SQLite to those of a store.
+
+use crate::store::error::{ErrorKind, StoreError};
+use rusqlite::{Error, ErrorCode};
+use std::path::Path;
+
+/// What an error of SQLite means for this file.
+pub(super) fn failure(path: &Path, error: &Error) -> StoreError {
+    let (kind, what) = match error {
+        Error::SqliteFailure(cause, message) => {
+            let message = message.clone().unwrap_or_else(|| cause.to_string());
+            let code = cause.extended_code;
+            match cause.code {
+                ErrorCode::DiskFull => (ErrorKind::Full, "the disk is full".to_owned()),
+                ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+                    (ErrorKind::ReadOnly, format!("it may not be written: {message}"))
+                }
+                ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::OutOfMemory => {
+                    (ErrorKind::Io, format!("{message} (SQLite's code {code})"))
+                }
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
+                    (ErrorKind::Locked, "another program holds its lock".to_owned())
+                }
+                ErrorCode::NotADatabase => (
+                    ErrorKind::Damaged,
+                    "it is no database, or its head is damaged".to_owned(),
+                ),
+                ErrorCode::DatabaseCorrupt => (ErrorKind::Damaged, format!("it is damaged: {message}")),
+                _ => (ErrorKind::Internal, format!("{message} (SQLite's code {code})")),
+            }
+        }
+        // A value of another type than this program writes.
+        Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..) | Error::Utf8Error(..) => {
+            (ErrorKind::Damaged, format!("it is damaged: {error}"))
+        }
+        _ => (ErrorKind::Internal, error.to_string()),
+    };
+    StoreError::new(kind, path, what)
+}

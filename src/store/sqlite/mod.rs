@@ -1,0 +1,314 @@
+//! The store of a daemon: an SQLite database in a directory of its own, which a person can read with `sqlite3`.
+//!
+//! Write-ahead log, one writer, one transaction a batch, `synchronous=FULL`. Every row has a digest, because SQLite itself notices damage to
+//! its pages but not to what stands in them. Nothing is deleted or overwritten to get going: what cannot be read is an error.
+
+mod failure;
+mod rows;
+mod schema;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+pub use survey::{Pruned, Pruning, Statistics, Survey};
+
+use super::Store;
+use super::contents::Contents;
+use super::error::{ErrorKind, StoreError};
+use super::lock::DirectoryLock;
+use super::record::{JobId, Record};
+use failure::failure;
+use rows::{EndRow, SubmissionRow, Unreadable, encode, micros};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use std::path::{Path, PathBuf};
+
+/// The name of the database in the directory.
+pub const DATABASE: &str = "primed.db";
+
+/// The name of the highest ID ever given, in the table `meta`.
+const LAST_JOB: &str = "last_job";
+
+/// The store of one directory.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    /// None after a failure of the disk, until the file is opened again.
+    connection: Option<Connection>,
+    last_job: u64,
+    _lock: DirectoryLock,
+}
+
+impl SqliteStore {
+    /// Opens the store of a directory, and makes both if there is none; takes the directory's lock.
+    ///
+    /// # Errors
+    /// If another process has the lock, or there is a file that cannot be read, is newer, of another program or damaged.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let lock = DirectoryLock::take(directory)?;
+        let path = directory.join(DATABASE);
+        let connection = schema::open(&path)?;
+        quick_check(&connection, &path)?;
+        let last_job = last_job(&connection, &path)?;
+        Ok(Self {
+            path,
+            connection: Some(connection),
+            last_job,
+            _lock: lock,
+        })
+    }
+
+    fn write(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        let path = &self.path;
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(schema::open(path)?),
+        };
+        let of = |error: rusqlite::Error| failure(path, &error);
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(of)?;
+        let mut last_job = self.last_job;
+        for record in batch {
+            if let Record::Submitted(submission) = record {
+                last_job = last_job.max(submission.job.0);
+            }
+            apply(&transaction, record).map_err(of)?;
+        }
+        if last_job > self.last_job {
+            let value = last_job.to_string();
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO meta (name, value, digest) VALUES (?1, ?2, ?3)")
+                .and_then(|mut insert| insert.execute(params![LAST_JOB, value, rows::meta_digest(LAST_JOB, &value)]))
+                .map_err(of)?;
+        }
+        transaction.commit().map_err(of)?;
+        self.last_job = last_job;
+        Ok(())
+    }
+}
+
+impl Store for SqliteStore {
+    fn recover(&mut self) -> Result<Contents, StoreError> {
+        match &self.connection {
+            Some(connection) => read(connection, &self.path),
+            None => read(&schema::open_read_only(&self.path)?, &self.path),
+        }
+    }
+
+    fn commit(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        let result = self.write(batch);
+        // After a failed write or `fsync` nothing that SQLite remembers of the file is to be trusted: the next call reads it again.
+        if matches!(&result, Err(error) if error.kind == ErrorKind::Io) {
+            self.connection = None;
+        }
+        result
+    }
+}
+
+/// Does in the tables what [`Contents::apply`] does in memory.
+fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
+    let execute = |sql: &str, values: &[&dyn rusqlite::ToSql]| transaction.prepare_cached(sql)?.execute(values);
+    let id = |job: &JobId| job.0.cast_signed();
+    match record {
+        Record::Submitted(submission) => {
+            let row = SubmissionRow::new(submission);
+            execute(
+                "INSERT INTO jobs (id, request, title, key, owner, priority, submitted_at, not_before, deadline, \
+                 digest, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'unfinished') ON CONFLICT (id) DO NOTHING",
+                params![
+                    id(&submission.job),
+                    submission.request,
+                    submission.title,
+                    submission.key,
+                    submission.owner,
+                    submission.priority.as_str(),
+                    row.submitted_at,
+                    row.not_before,
+                    row.deadline,
+                    row.digest,
+                ],
+            )?;
+        }
+        Record::Resumed(job) => {
+            execute(
+                "UPDATE jobs SET resumed = resumed + 1 WHERE id = ?1 AND state = 'unfinished'",
+                params![id(job)],
+            )?;
+        }
+        Record::Checkpoint(checkpoint) => {
+            let job = id(&checkpoint.job);
+            let unfinished = execute(
+                "UPDATE jobs SET cpu_us = ?2 WHERE id = ?1 AND state = 'unfinished'",
+                params![job, micros(checkpoint.cpu)],
+            )?;
+            if unfinished > 0 {
+                execute(
+                    "INSERT OR REPLACE INTO checkpoints (job, saved_at, progress, bytes, digest) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![
+                        job,
+                        checkpoint.saved_at.to_string(),
+                        checkpoint.progress,
+                        checkpoint.bytes.as_ref(),
+                        rows::checkpoint_digest(checkpoint),
+                    ],
+                )?;
+            }
+        }
+        Record::Ended(end) => {
+            let row = EndRow::new(end);
+            let unfinished = execute(
+                "UPDATE jobs SET state = ?2, cpu_us = ?3, ended_at = ?4, kind = ?5, value = ?6, code = ?7, message = ?8, \
+                 end_digest = ?9 WHERE id = ?1 AND state = 'unfinished'",
+                params![
+                    id(&end.job),
+                    end.state().as_str(),
+                    micros(end.cpu),
+                    row.ended_at,
+                    row.kind,
+                    row.value,
+                    row.code,
+                    row.message,
+                    row.digest,
+                ],
+            )?;
+            if unfinished > 0 {
+                execute("DELETE FROM checkpoints WHERE job = ?1", params![id(&end.job)])?;
+            }
+        }
+        Record::Forgotten(job) => {
+            execute("DELETE FROM checkpoints WHERE job = ?1", params![id(job)])?;
+            execute("DELETE FROM jobs WHERE id = ?1", params![id(job)])?;
+        }
+        Record::Answer(answer) => {
+            let (kind, value) = encode(&answer.value);
+            execute(
+                "INSERT OR REPLACE INTO answers (title, kind, value, cost_us, found_at, version, method, refuted, digest) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                params![
+                    answer.title,
+                    kind,
+                    value,
+                    micros(answer.cost),
+                    answer.found_at.to_string(),
+                    answer.version,
+                    answer.method,
+                    i64::from(answer.is_refuted),
+                    rows::answer_digest(answer),
+                ],
+            )?;
+        }
+        Record::AnswerRefuted(title) => {
+            execute("UPDATE answers SET refuted = 1 WHERE title = ?1", params![title])?;
+        }
+        Record::AnswerForgotten(title) => {
+            execute("DELETE FROM answers WHERE title = ?1", params![title])?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the pages, not at what stands in them: [`read`] does that.
+fn quick_check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(of)?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(damaged(path, &found))
+}
+
+fn damaged(path: &Path, what: &str) -> StoreError {
+    // SQLite's finding may have several lines.
+    let what = what.lines().collect::<Vec<_>>().join(" ");
+    StoreError::new(ErrorKind::Damaged, path, format!("it is damaged: {what}"))
+}
+
+fn last_job(connection: &Connection, path: &Path) -> Result<u64, StoreError> {
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let mut select = connection
+        .prepare("SELECT value, digest FROM meta WHERE name = ?1")
+        .map_err(of)?;
+    let mut rows = select.query([LAST_JOB]).map_err(of)?;
+    let noted = match rows.next().map_err(of)? {
+        Some(row) => {
+            let value: String = row.get(0).map_err(of)?;
+            let number = value.parse().ok();
+            let number = number.filter(|_| {
+                row.get(1)
+                    .is_ok_and(|digest: i64| digest == rows::meta_digest(LAST_JOB, &value))
+            });
+            number.ok_or_else(|| damaged(path, "the highest job ID in its table meta"))?
+        }
+        None => 0,
+    };
+    let highest: i64 = connection
+        .query_row("SELECT coalesce(max(id), 0) FROM jobs", [], |row| row.get(0))
+        .map_err(of)?;
+    if highest < 0 || highest.cast_unsigned() > noted {
+        return Err(damaged(path, "it has a job above the highest ID in its table meta"));
+    }
+    Ok(noted)
+}
+
+/// Reads all that is there, in one snapshot.
+fn read(connection: &Connection, path: &Path) -> Result<Contents, StoreError> {
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let snapshot = connection.unchecked_transaction().map_err(of)?;
+    let mut contents = Contents {
+        last_job: last_job(&snapshot, path)?,
+        ..Contents::default()
+    };
+    each(&snapshot, path, rows::JOB, "jobs", rows::read_job, |job| {
+        contents.jobs.insert(job.submission.job, job);
+        Ok(())
+    })?;
+    each(
+        &snapshot,
+        path,
+        rows::CHECKPOINT,
+        "checkpoints",
+        rows::read_checkpoint,
+        |mut checkpoint| {
+            let job = contents.jobs.get_mut(&checkpoint.job).filter(|job| job.end.is_none());
+            let job = job.ok_or("it is of no unfinished job")?;
+            checkpoint.cpu = job.cpu;
+            job.checkpoint = Some(checkpoint);
+            Ok(())
+        },
+    )?;
+    each(&snapshot, path, rows::ANSWER, "answers", rows::read_answer, |answer| {
+        contents.answers.insert(answer.title.clone(), answer);
+        Ok(())
+    })?;
+    Ok(contents)
+}
+
+/// Reads every row of a table.
+fn each<T>(
+    connection: &Connection,
+    path: &Path,
+    sql: &str,
+    table: &str,
+    read: fn(&rusqlite::Row<'_>) -> Result<T, Unreadable>,
+    mut take: impl FnMut(T) -> Result<(), &'static str>,
+) -> Result<(), StoreError> {
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let mut select = connection.prepare(sql).map_err(of)?;
+    let mut found = select.query([]).map_err(of)?;
+    while let Some(row) = found.next().map_err(of)? {
+        let name = || match row.get_ref(0) {
+            Ok(rusqlite::types::ValueRef::Integer(id)) => id.to_string(),
+            Ok(rusqlite::types::ValueRef::Text(text)) => format!("'{}'", String::from_utf8_lossy(text)),
+            _ => "without a name".to_owned(),
+        };
+        let about = |what: &str| damaged(path, &format!("{what} in row {} of its table {table}", name()));
+        match read(row) {
+            Ok(value) => take(value).map_err(about)?,
+            Err(Unreadable::Damaged(what)) => return Err(about(&format!("a wrong {what}"))),
+            Err(Unreadable::Sqlite(error)) => return Err(of(error)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The tables, how a file comes to have them, and what a connection is set to. Knows no record.
+
+use super::failure::failure;
+use crate::store::error::{ErrorKind, StoreError};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::path::Path;
+use std::time::Duration;
+
+/// Stands in the file's header, so that it is recognised: "prmd".
+const APPLICATION_ID: i32 = 0x7072_6d64;
+
+/// One for each version, in order: number `i` makes version `i + 1` from version `i`. One that was released is never changed.
+pub(super) const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
+
+/// How long a statement waits for a lock that another program holds, such as `sqlite3` at a prompt.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Opens a file to be written, makes it if there is none, and brings it to this version.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let mut connection = Connection::open_with_flags(path, flags).map_err(of)?;
+    connection.busy_timeout(LOCK_PATIENCE).map_err(of)?;
+    // Before anything is written, the journal mode included.
+    let version = version(&connection, path)?;
+    if connection.is_readonly("main").map_err(of)? {
+        return Err(StoreError::new(
+            ErrorKind::ReadOnly,
+            path,
+            "the file may not be written",
+        ));
+    }
+    // FULL: a commit is on disk when it returns. The log is folded into the file at 4 MB, and cut to 16 MB if a reader made it grow.
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA wal_autocheckpoint = 1000;
+             PRAGMA journal_size_limit = 16777216;
+             PRAGMA cell_size_check = ON;
+             PRAGMA trusted_schema = OFF;",
+        )
+        .map_err(of)?;
+    migrate(&mut connection, version).map_err(of)?;
+    compare(&connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a file to be read, beside a daemon that writes it or without one.
+pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::new(ErrorKind::Missing, path, "there is no store"));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let connection = Connection::open_with_flags(path, flags).map_err(of)?;
+    connection.busy_timeout(LOCK_PATIENCE).map_err(of)?;
+    match version(&connection, path)? {
+        0 => Err(StoreError::new(ErrorKind::Missing, path, "the file is empty")),
+        _ => compare(&connection, path).map(|()| connection),
+    }
+}
+
+/// The version of a file; 0 if nothing is in it.
+fn version(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(of);
+    let objects = number("SELECT count(*) FROM sqlite_schema")?;
+    let application = number("PRAGMA application_id")?;
+    let version = number("PRAGMA user_version")?;
+    if (objects, application, version) == (0, 0, 0) {
+        return Ok(0);
+    }
+    if application != i64::from(APPLICATION_ID) {
+        return Err(StoreError::new(
+            ErrorKind::Foreign,
+            path,
+            "it is a database of another program",
+        ));
+    }
+    let known = MIGRATIONS.len();
+    match usize::try_from(version) {
+        Ok(version @ 1..) if version <= known => Ok(version),
+        Ok(version) if version > known => Err(StoreError::new(
+            ErrorKind::Newer,
+            path,
+            format!("it is of version {version}, and this program knows up to {known}"),
+        )),
+        _ => Err(StoreError::new(
+            ErrorKind::Damaged,
+            path,
+            format!("its version is {version}"),
+        )),
+    }
+}
+
+fn migrate(connection: &mut Connection, from: usize) -> rusqlite::Result<()> {
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(from) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", index as i64 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Whether the tables are as this program makes them; others may stand beside them. SQLite reads a definition in which a letter is damaged
+/// as another definition.
+fn compare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let tables = |connection: &Connection| -> rusqlite::Result<Vec<(String, String)>> {
+        let mut select = connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")?;
+        select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
+    let mut fresh = Connection::open_in_memory().map_err(of)?;
+    migrate(&mut fresh, 0).map_err(of)?;
+    let found = tables(connection).map_err(of)?;
+    let missing = tables(&fresh)
+        .map_err(of)?
+        .into_iter()
+        .find(|table| !found.contains(table));
+    match missing {
+        Some((name, _)) => Err(StoreError::new(
+            ErrorKind::Damaged,
+            path,
+            format!("it is damaged: its table {name} is not there, or has other columns"),
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,441 @@
+//! The database against the model of what records do, against every kind of file that is none of ours, and against damage.
+
+use super::*;
+use crate::proto::{Code, Failure, Value};
+use crate::store::record::tests::{answer, checkpoint, end, submission};
+use crate::store::record::{Checkpoint, End, KeptAnswer, Priority, Submission, Timestamp};
+use crate::store::testing::Directory;
+use crate::store::{MemoryStore, State};
+use proptest::prelude::*;
+use std::fs;
+use std::time::Duration;
+
+fn reopened(directory: &Directory) -> Contents {
+    let mut store = SqliteStore::open(directory.path()).expect("a store that was closed can be opened");
+    store.recover().expect("what was written can be read")
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (0_u64..4_000_000_000_000).prop_map(Timestamp::from_millis)
+}
+
+fn job() -> impl Strategy<Value = JobId> {
+    (1_u64..8).prop_map(JobId)
+}
+
+fn cpu() -> impl Strategy<Value = Duration> {
+    (0_u64..1 << 50).prop_map(Duration::from_micros)
+}
+
+fn submissions() -> impl Strategy<Value = Submission> {
+    let times = (time(), prop::option::of(time()), prop::option::of(time()));
+    let words = (".*", ".*", prop::option::of(".*"), ".*");
+    (job(), words, times, prop::sample::select(&Priority::ALL[..])).prop_map(
+        |(job, (request, title, key, owner), (submitted_at, not_before, deadline), priority)| Submission {
+            job,
+            request,
+            title,
+            key,
+            owner,
+            priority,
+            submitted_at,
+            not_before,
+            deadline,
+        },
+    )
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let title = || prop::sample::select(&["pi 1", "pi 2", "nth 3"][..]).prop_map(str::to_owned);
+    let checkpoints = (
+        job(),
+        time(),
+        0.0..=1.0,
+        cpu(),
+        prop::collection::vec(any::<u8>(), 0..6000),
+    )
+        .prop_map(|(job, saved_at, progress, cpu, bytes)| Checkpoint {
+            job,
+            saved_at,
+            progress,
+            cpu,
+            bytes: bytes.into(),
+        });
+    let replies = prop_oneof![
+        rows::tests::value().prop_map(Ok),
+        (prop::sample::select(&Code::ALL[..]), ".*").prop_map(|(code, text)| Err(Failure::new(code, text))),
+    ];
+    let ends = (job(), time(), cpu(), replies).prop_map(|(job, ended_at, cpu, reply)| End {
+        job,
+        ended_at,
+        cpu,
+        reply,
+    });
+    let answers = (title(), rows::tests::value(), cpu(), time(), ".*", ".*", any::<bool>()).prop_map(
+        |(title, value, cost, found_at, version, method, is_refuted)| KeptAnswer {
+            title,
+            value,
+            cost,
+            found_at,
+            version,
+            method,
+            is_refuted,
+        },
+    );
+    prop_oneof![
+        3 => submissions().prop_map(Record::Submitted),
+        1 => job().prop_map(Record::Resumed),
+        3 => checkpoints.prop_map(Record::Checkpoint),
+        2 => ends.prop_map(Record::Ended),
+        1 => job().prop_map(Record::Forgotten),
+        2 => answers.prop_map(Record::Answer),
+        1 => title().prop_map(Record::AnswerRefuted),
+        1 => title().prop_map(Record::AnswerForgotten),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn the_database_does_what_the_model_does(batches in prop::collection::vec(prop::collection::vec(record(), 0..12), 1..8)) {
+        let directory = Directory::new();
+        let mut model = MemoryStore::new();
+        let mut store = SqliteStore::open(directory.path()).expect("an empty directory");
+        for batch in &batches {
+            store.commit(batch).expect("it is written");
+            model.commit(batch).expect("it is written");
+            prop_assert_eq!(store.recover().expect("it is read"), model.contents());
+        }
+        drop(store);
+        prop_assert_eq!(reopened(&directory), model.contents());
+    }
+
+    #[test]
+    fn to_write_a_batch_again_does_no_harm(batch in prop::collection::vec(record(), 0..12)) {
+        let directory = Directory::new();
+        let mut store = SqliteStore::open(directory.path()).expect("an empty directory");
+        let mut model = Contents::default();
+        for _ in 0..2 {
+            store.commit(&batch).expect("it is written");
+            batch.iter().for_each(|record| model.apply(record));
+        }
+        prop_assert_eq!(store.recover().expect("it is read"), model);
+    }
+}
+
+#[test]
+fn ids_are_not_given_twice_whatever_was_forgotten() {
+    let directory = Directory::new();
+    let mut store = SqliteStore::open(directory.path()).expect("an empty directory");
+    store
+        .commit(&[Record::Submitted(submission(41)), Record::Submitted(submission(17))])
+        .expect("written");
+    store
+        .commit(&[Record::Forgotten(JobId(41)), Record::Forgotten(JobId(17))])
+        .expect("written");
+    drop(store);
+    let contents = reopened(&directory);
+    assert_eq!((contents.last_job, contents.jobs.len()), (41, 0));
+}
+
+fn filled(directory: &Directory) -> Contents {
+    let mut store = SqliteStore::open(directory.path()).expect("an empty directory");
+    let mut batch: Vec<Record> = (1..=60).map(|job| Record::Submitted(submission(job))).collect();
+    batch.extend((1..=20).map(|job| Record::Ended(end(job))));
+    batch.extend((30..=40).map(|job| Record::Checkpoint(checkpoint(job, &[job as u8; 700]))));
+    batch.extend((1..=40).map(|number| Record::Answer(answer(number))));
+    batch.push(Record::AnswerRefuted("pi 7".to_owned()));
+    store.commit(&batch).expect("written");
+    store.recover().expect("read")
+}
+
+#[test]
+fn a_flipped_bit_never_changes_what_is_read() {
+    let directory = Directory::new();
+    let whole = filled(&directory);
+    let path = directory.path().join(DATABASE);
+    let bytes = fs::read(&path).expect("the file is there");
+    let mut random = fastrand::Rng::with_seed(7);
+    let (mut refused, mut harmless) = (0, 0);
+    for _ in 0..1_500 {
+        let place = random.usize(..bytes.len());
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << random.u32(..8);
+        fs::write(&path, &damaged).expect("the file can be written");
+        match SqliteStore::open(directory.path()).and_then(|mut store| store.recover()) {
+            Ok(contents) => {
+                // What a person would read beside the digests: who was first, how often, how long.
+                let same =
+                    |job: &crate::store::StoredJob| (job.submission.clone(), job.end.clone().map(|end| end.reply));
+                assert_eq!(contents.last_job, whole.last_job, "at {place}");
+                assert!(
+                    contents.jobs.values().map(same).eq(whole.jobs.values().map(same)),
+                    "at {place}"
+                );
+                assert!(
+                    contents
+                        .answers
+                        .values()
+                        .map(|a| &a.value)
+                        .eq(whole.answers.values().map(|a| &a.value)),
+                    "at {place}"
+                );
+                let saved = |contents: &Contents| {
+                    contents
+                        .jobs
+                        .values()
+                        .filter_map(|job| Some(job.checkpoint.clone()?.bytes))
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(saved(&contents), saved(&whole), "at {place}");
+                harmless += 1;
+            }
+            Err(error) => {
+                assert!(
+                    matches!(error.kind, ErrorKind::Damaged | ErrorKind::Foreign | ErrorKind::Newer),
+                    "at {place}: {error:?}"
+                );
+                assert!(error.to_string().contains(DATABASE), "{error}");
+                assert_eq!(fs::read(&path).expect("it is still there").len(), damaged.len());
+                refused += 1;
+            }
+        }
+        let _ = fs::remove_file(directory.path().join("primed.db-wal"));
+        let _ = fs::remove_file(directory.path().join("primed.db-shm"));
+    }
+    println!("{refused} refused, {harmless} harmless");
+    assert!(refused > 300, "{refused} refused, {harmless} harmless");
+}
+
+#[test]
+fn what_is_no_store_of_ours_is_refused_and_left_as_it_was() {
+    type Make = fn(&Path);
+    let cases: [(&str, Make, ErrorKind, &str); 5] = [
+        (
+            "text",
+            |path| fs::write(path, "a letter to Gauss".repeat(100)).expect("written"),
+            ErrorKind::Damaged,
+            "no database",
+        ),
+        (
+            "a database of others",
+            |path| sql(path, "CREATE TABLE songs (name TEXT)"),
+            ErrorKind::Foreign,
+            "another program",
+        ),
+        (
+            "one that is newer",
+            |path| {
+                sql(
+                    path,
+                    "PRAGMA application_id = 1886547300; PRAGMA user_version = 99; CREATE TABLE t (x)",
+                )
+            },
+            ErrorKind::Newer,
+            "version 99",
+        ),
+        (
+            "one of a version that never was",
+            |path| {
+                sql(
+                    path,
+                    "PRAGMA application_id = 1886547300; PRAGMA user_version = -3; CREATE TABLE t (x)",
+                )
+            },
+            ErrorKind::Damaged,
+            "version is -3",
+        ),
+        (
+            "a directory",
+            |path| fs::create_dir(path).expect("made"),
+            ErrorKind::Io,
+            "open",
+        ),
+    ];
+    for (name, make, kind, words) in cases {
+        let directory = Directory::new();
+        let path = directory.path().join(DATABASE);
+        make(&path);
+        let before = fs::read(&path).ok();
+        let error = SqliteStore::open(directory.path()).expect_err(name);
+        assert!(
+            error.kind == kind && error.to_string().contains(words),
+            "{name}: {error:?}"
+        );
+        assert!(
+            error.to_string().starts_with(&*path.display().to_string()),
+            "{name}: {error}"
+        );
+        assert_eq!(fs::read(&path).ok(), before, "{name}");
+    }
+}
+
+fn sql(path: &Path, statements: &str) {
+    let connection = Connection::open(path).expect("opens");
+    connection.execute_batch(statements).expect("runs");
+}
+
+#[test]
+fn every_version_there_ever_was_is_brought_up_to_date() {
+    for version in 1..=schema::MIGRATIONS.len() {
+        let directory = Directory::new();
+        let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/store/version_{version}.sql"));
+        let dump = fs::read_to_string(&dump).expect("there is a dump of each version");
+        sql(&directory.path().join(DATABASE), &dump);
+        let contents = reopened(&directory);
+        assert_eq!(
+            (contents.last_job, contents.jobs.len(), contents.answers.len()),
+            (5, 4, 2),
+            "version {version}"
+        );
+        let job = |id| &contents.jobs[&JobId(id)];
+        assert_eq!(
+            job(1).end.as_ref().map(|end| end.reply.clone()),
+            Some(Ok(Value::from(5_761_455)))
+        );
+        assert_eq!(job(2).state(), State::Failed);
+        assert_eq!(job(3).state(), State::Cancelled);
+        let unfinished = job(4);
+        assert_eq!((unfinished.resumed, unfinished.cpu), (2, Duration::from_millis(1500)));
+        assert_eq!(unfinished.submission.key.as_deref(), Some("tonight"));
+        assert_eq!(
+            unfinished
+                .checkpoint
+                .as_ref()
+                .map(|checkpoint| checkpoint.bytes.as_ref()),
+            Some(&b"four"[..])
+        );
+        assert!(contents.answers["nth 1000003"].is_refuted);
+    }
+}
+
+/// Writes the dump of this version that the test above reads.
+#[test]
+#[ignore = "writes a file of the repository"]
+fn dump_this_version() {
+    let directory = Directory::new();
+    let mut store = SqliteStore::open(directory.path()).expect("an empty directory");
+    let ended = |job, reply| Record::Ended(End { reply, ..end(job) });
+    let mut keyed = submission(4);
+    keyed.key = Some("tonight".to_owned());
+    let refuted = KeptAnswer {
+        title: "nth 1000003".to_owned(),
+        ..answer(15_485_927)
+    };
+    let mut saved = checkpoint(4, b"four");
+    saved.cpu = Duration::from_millis(1500);
+    store
+        .commit(&[
+            Record::Submitted(submission(1)),
+            Record::Submitted(submission(2)),
+            Record::Submitted(submission(3)),
+            Record::Submitted(keyed),
+            Record::Submitted(submission(5)),
+            ended(1, Ok(5_761_455.into())),
+            ended(2, Err(Failure::new(Code::Deadline, "the deadline passed"))),
+            ended(3, Err(Failure::new(Code::Cancelled, "it was cancelled"))),
+            Record::Resumed(JobId(4)),
+            Record::Resumed(JobId(4)),
+            Record::Checkpoint(saved),
+            Record::Forgotten(JobId(5)),
+            Record::Answer(answer(7)),
+            Record::Answer(refuted),
+            Record::AnswerRefuted("nth 1000003".to_owned()),
+        ])
+        .expect("written");
+    drop(store);
+    let dump = std::process::Command::new("sqlite3")
+        .arg(directory.path().join(DATABASE))
+        .arg(".dump")
+        .output()
+        .expect("sqlite3 is installed");
+    let version = schema::MIGRATIONS.len();
+    let head = format!("PRAGMA application_id = 1886547300;\nPRAGMA user_version = {version};\n");
+    let text = head + &String::from_utf8(dump.stdout).expect("UTF-8");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/store/version_{version}.sql"));
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    fs::write(path, text).expect("written");
+}
+
+#[test]
+fn the_log_stays_short_however_much_is_written() {
+    let directory = Directory::new();
+    let mut store = SqliteStore::open(directory.path()).expect("an empty directory");
+    store.commit(&[Record::Submitted(submission(1))]).expect("written");
+    let bytes = vec![7; 200_000];
+    for _ in 0..300 {
+        store
+            .commit(&[Record::Checkpoint(checkpoint(1, &bytes))])
+            .expect("written");
+    }
+    let log = fs::metadata(directory.path().join("primed.db-wal"))
+        .expect("there is a log")
+        .len();
+    assert!(log < 16 << 20, "{log} bytes after 60 MB of checkpoints");
+    let file = fs::metadata(directory.path().join(DATABASE))
+        .expect("there is a file")
+        .len();
+    assert!(file < 2 << 20, "{file} bytes for one checkpoint of 200 KB");
+}
+
+#[test]
+fn a_backup_is_of_one_moment_and_overwrites_nothing() {
+    let directory = Directory::new();
+    let whole = filled(&directory);
+    let other = Directory::new();
+    let copy = other.path().join(DATABASE);
+    let survey = Survey::open(directory.path()).expect("there is a store");
+    survey.backup(&copy).expect("a copy");
+    assert_eq!(reopened(&other), whole);
+    let error = survey.backup(&copy).expect_err("the file is there");
+    assert!(error.to_string().contains("not overwritten"), "{error}");
+    assert_eq!(
+        fs::read_dir(other.path()).expect("read").count(),
+        2,
+        "a copy and a lock"
+    );
+}
+
+#[test]
+fn a_store_is_read_beside_the_daemon_that_writes_it() {
+    let directory = Directory::new();
+    let mut store = SqliteStore::open(directory.path()).expect("an empty directory");
+    store.commit(&[Record::Submitted(submission(1))]).expect("written");
+    let survey = Survey::open(directory.path()).expect("it is there");
+    store
+        .commit(&[Record::Submitted(submission(2)), Record::Answer(answer(3))])
+        .expect("written");
+    let statistics = survey.statistics().expect("counted");
+    assert_eq!(
+        (statistics.jobs, statistics.answers, statistics.last_job),
+        ([2, 0, 0, 0], 1, 2)
+    );
+    assert_eq!(survey.check().expect("read"), []);
+    assert_eq!(survey.contents().expect("read"), store.recover().expect("read"));
+    assert_eq!(
+        Survey::open(&directory.path().join("other")).expect_err("none").kind,
+        ErrorKind::Missing
+    );
+}
+
+#[test]
+fn pruning_deletes_what_is_asked_for_and_nothing_else() {
+    let directory = Directory::new();
+    let whole = filled(&directory);
+    let mut store = SqliteStore::open(directory.path()).expect("opens");
+    let none = store.prune(&Pruning::default()).expect("pruned");
+    assert_eq!((none.jobs, none.answers), (0, 0));
+    let pruning = Pruning {
+        ended_before: Some(Timestamp::from_millis(u64::MAX)),
+        cheaper_than: None,
+        refuted: true,
+    };
+    let pruned = store.prune(&pruning).expect("pruned");
+    assert_eq!((pruned.jobs, pruned.answers), (20, 1));
+    let contents = store.recover().expect("read");
+    assert_eq!(
+        (contents.jobs.len(), contents.answers.len(), contents.last_job),
+        (40, 39, whole.last_job)
+    );
+}
