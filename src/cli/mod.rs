@@ -1,4 +1,4 @@
-//! The command line: `serve ask eval demo bench`. Values go to standard output, everything else to standard error.
+//! The command line: `serve ask eval demo bench store`. Values go to standard output, everything else to standard error.
 //!
 //! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
 
@@ -7,6 +7,7 @@ mod allocator;
 mod ask;
 mod bench;
 mod connect;
+mod data;
 mod demo;
 mod descriptors;
 mod eval;
@@ -15,6 +16,7 @@ mod prompt;
 mod quantity;
 mod serve;
 mod settings;
+mod store;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -55,6 +57,8 @@ enum Command {
     Demo(demo::Demo),
     /// Load a server and measure: requests a second, latencies, errors
     Bench(bench::Bench),
+    /// Look after what a daemon keeps: check, back up, export, count, prune
+    Store(store::Store),
 }
 
 /// Runs the command that the arguments name.
@@ -77,6 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Eval(eval) => eval.run(),
         Command::Demo(demo) => demo.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Store(store) => store.run(),
     };
     result.unwrap_or_else(|error| {
         // Whoever reads our output has had enough: that is no failure.

@@ -46,7 +46,7 @@ pub struct Rows {
     pieces: VecDeque<Piece>,
     /// How many pieces there have been.
     pieces_made: u64,
-    /// Formatted, by the piece's number, behind one that is not.
+    /// Formatted, by the piece's number, after one that is not.
     early: BTreeMap<u64, (Vec<String>, Merged)>,
     /// The number of the piece whose rows come next.
     next_piece: u64,

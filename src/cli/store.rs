@@ -1,0 +1,245 @@
+//! `primed store`: looks after what a daemon keeps. Everything but `prune` works beside a running daemon.
+
+use super::data::Data;
+use super::quantity;
+use crate::proto::Value;
+use crate::store::{Contents, KeptAnswer, Pruning, SqliteStore, State, StoredJob, Survey, Timestamp};
+use serde_json::{Map, json};
+use std::ffi::OsString;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+/// The arguments of `store`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Store {
+    /// Directory of the daemon's data [default: that of 'serve']
+    #[arg(long, value_name = "DIR", env = "PRIMED_DATA", global = true)]
+    data: Option<OsString>,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Task {
+    /// Read everything and compare it with its digests
+    Check,
+    /// Write a copy of one moment to a file that is not there yet
+    Backup {
+        /// The file
+        file: PathBuf,
+    },
+    /// Print every job and answer, a line each
+    Export {
+        /// As JSON, an object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say how much there is
+    Stats,
+    /// Delete old jobs and cheap answers; no daemon may use the directory
+    Prune {
+        /// Jobs that ended longer ago
+        #[arg(long, value_name = "TIME", value_parser = quantity::any_time)]
+        ended_before: Option<Duration>,
+        /// Answers that took less CPU time
+        #[arg(long, value_name = "TIME", value_parser = quantity::any_time)]
+        cheaper_than: Option<Duration>,
+        /// Answers that failed their verification
+        #[arg(long)]
+        refuted: bool,
+    },
+}
+
+impl Store {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let Data::Directory(directory) = Data::resolve(self.data.as_deref()).map_err(anyhow::Error::msg)? else {
+            anyhow::bail!("with '--data none' there is no store");
+        };
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        match self.task {
+            Task::Check => {
+                let problems = Survey::open(&directory)?.check()?;
+                for problem in &problems {
+                    writeln!(std::io::stderr(), "primed: {problem}")?;
+                }
+                if !problems.is_empty() {
+                    return Ok(ExitCode::from(1));
+                }
+                writeln!(out, "{}: whole", directory.display())?;
+            }
+            Task::Backup { file } => {
+                Survey::open(&directory)?.backup(&file)?;
+                writeln!(out, "{}: written, read again and whole", file.display())?;
+            }
+            Task::Export { json } => {
+                let contents = Survey::open(&directory)?.contents()?;
+                if json {
+                    export_json(&contents, &mut out)?
+                } else {
+                    export(&contents, &mut out)?
+                }
+            }
+            Task::Stats => stats(&Survey::open(&directory)?, &mut out)?,
+            Task::Prune {
+                ended_before: None,
+                cheaper_than: None,
+                refuted: false,
+            } => anyhow::bail!("say what is to go: --ended-before, --cheaper-than or --refuted"),
+            Task::Prune {
+                ended_before,
+                cheaper_than,
+                refuted,
+            } => {
+                // A directory without a store is a mistake here, and none is to be made of it.
+                Survey::open(&directory)?;
+                let pruning = Pruning {
+                    ended_before: ended_before.map(ago),
+                    cheaper_than,
+                    refuted,
+                };
+                let pruned = SqliteStore::open(&directory)?.prune(&pruning)?;
+                writeln!(
+                    out,
+                    "{} jobs and {} answers are deleted; the file is {} bytes shorter",
+                    pruned.jobs, pruned.answers, pruned.bytes
+                )?;
+            }
+        }
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn ago(time: Duration) -> Timestamp {
+    let then = SystemTime::now().checked_sub(time);
+    then.map_or(Timestamp::from_millis(0), Timestamp::from)
+}
+
+fn stats(survey: &Survey, out: &mut impl Write) -> anyhow::Result<()> {
+    let found = survey.statistics()?;
+    for (state, count) in State::ALL.iter().zip(found.jobs) {
+        writeln!(out, "jobs.{} {count}", state.as_str())?;
+    }
+    writeln!(out, "jobs.last-id {}", found.last_job)?;
+    writeln!(out, "checkpoints {}", found.checkpoints)?;
+    writeln!(out, "checkpoints.bytes {}", found.checkpoint_bytes)?;
+    writeln!(out, "answers {}", found.answers)?;
+    writeln!(out, "answers.refuted {}", found.refuted)?;
+    writeln!(out, "answers.cpu {:.1}s", found.answers_cost.as_secs_f64())?;
+    writeln!(out, "file.bytes {}", found.file_bytes)?;
+    writeln!(out, "log.bytes {}", found.log_bytes)?;
+    Ok(())
+}
+
+/// Lines as `jobs` shows them: words with their names, the one that may have blanks in it last.
+fn export(contents: &Contents, out: &mut impl Write) -> anyhow::Result<()> {
+    for (id, job) in &contents.jobs {
+        let (submission, cpu) = (&job.submission, job.cpu.as_secs_f64());
+        let state = job.state().as_str();
+        let submitted = submission.submitted_at;
+        write!(
+            out,
+            "job={id} state={state} submitted={submitted} cpu={cpu:.1}s resumed={} request={}",
+            job.resumed, submission.request
+        )?;
+        match job.end.as_ref().map(|end| &end.reply) {
+            Some(Ok(value)) => writeln!(out, " answer={}", words(value))?,
+            Some(Err(failure)) => writeln!(out, " error={failure}")?,
+            None => writeln!(out)?,
+        }
+    }
+    for answer in contents.answers.values() {
+        let (found, cost) = (answer.found_at, answer.cost.as_secs_f64());
+        writeln!(
+            out,
+            "answer={} found={found} cpu={cost:.1}s refuted={} question={}",
+            words(&answer.value),
+            answer.is_refuted,
+            answer.title
+        )?;
+    }
+    Ok(())
+}
+
+fn export_json(contents: &Contents, out: &mut impl Write) -> anyhow::Result<()> {
+    for job in contents.jobs.values() {
+        writeln!(out, "{}", json_of_job(job))?;
+    }
+    for answer in contents.answers.values() {
+        writeln!(out, "{}", json_of_answer(answer))?;
+    }
+    Ok(())
+}
+
+fn json_of_job(job: &StoredJob) -> serde_json::Value {
+    let submission = &job.submission;
+    let time = |time: Timestamp| json!(time.to_string());
+    let mut object = Map::new();
+    let mut set = |name: &str, value: serde_json::Value| {
+        object.insert(name.to_owned(), value);
+    };
+    set("job", json!(submission.job.0));
+    set("state", json!(job.state().as_str()));
+    set("request", json!(submission.request));
+    set("question", json!(submission.title));
+    set("owner", json!(submission.owner));
+    set("priority", json!(submission.priority.as_str()));
+    set("submitted_at", time(submission.submitted_at));
+    set("cpu_s", json!(job.cpu.as_secs_f64()));
+    set("resumed", json!(job.resumed));
+    if let Some(key) = &submission.key {
+        set("key", json!(key));
+    }
+    if let Some(moment) = submission.not_before {
+        set("not_before", time(moment));
+    }
+    if let Some(moment) = submission.deadline {
+        set("deadline", time(moment));
+    }
+    if let Some(checkpoint) = &job.checkpoint {
+        set("progress", json!(checkpoint.progress));
+        set("saved_at", time(checkpoint.saved_at));
+    }
+    if let Some(end) = &job.end {
+        set("ended_at", time(end.ended_at));
+        match &end.reply {
+            Ok(value) => set("answer", json!(words(value))),
+            Err(failure) => {
+                set("code", json!(failure.code.as_str()));
+                set("error", json!(failure.text));
+            }
+        }
+    }
+    serde_json::Value::Object(object)
+}
+
+/// Numbers are text in JSON: most readers lose digits above 2^53.
+fn json_of_answer(answer: &KeptAnswer) -> serde_json::Value {
+    json!({
+        "question": answer.title,
+        "answer": words(&answer.value),
+        "cpu_s": answer.cost.as_secs_f64(),
+        "found_at": answer.found_at.to_string(),
+        "version": answer.version,
+        "method": answer.method,
+        "refuted": answer.is_refuted,
+    })
+}
+
+/// A value as the wire shows it, in one line.
+fn words(value: &Value) -> String {
+    match value {
+        Value::Nothing => String::new(),
+        Value::Number(number) => number.to_string(),
+        Value::Truth(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::Numbers(numbers) => numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        Value::Text(text) => text.clone(),
+        Value::Facts(facts) => facts
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect::<Vec<_>>()
+            .join(" "),
+    }
+}
