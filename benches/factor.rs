@@ -4,7 +4,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use primed::internals::primality::search::prev;
 use primed::{Query, run_to_end};
 
-/// Semiprimes of exactly so many bits that look random and are the same every time.
+/// Semiprimes of exactly this number of bits that look random and are the same every time.
 fn semiprimes(bits: u32) -> impl FnMut() -> u128 {
     let mut state = 1u64;
     let mut prime = move |bits: u32| {

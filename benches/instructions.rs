@@ -14,7 +14,7 @@ use std::time::Instant;
 /// Requests in one read.
 const DEPTH: usize = 16;
 
-/// A name, and what is done so many times.
+/// A name, and the work that is repeated.
 type Way = (&'static str, fn(usize));
 
 const WAYS: [Way; 5] = [

@@ -22,7 +22,7 @@ fn whole(criterion: &mut Criterion) {
     }
 }
 
-/// The same count without interruption, and in slices of so many microseconds.
+/// The same count without interruption, and in slices of several lengths.
 fn sliced(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pi 1e13 in slices");
     group.sample_size(10);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The table "How fast" of docs/protocol.md: redis-benchmark's own requests against primed (`pi N`, 16 small N) and redis-server (`GET`, 16 keys).
 # 50 connections; the servers take turns in every round; medians of requests a second and of the server's CPU time a request.
-#   benches/resp.sh [ROUNDS]     5 rounds unless told otherwise, a minute in all
+#   benches/resp.sh [ROUNDS]     5 rounds by default, a minute in all
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The table of docs/performance.md: requests a second of primed against redis-server and a bare tokio server, and CPU time a request.
 # 50 connections; the servers take turns in every round; medians. The generator is `primed bench`, in a process of its own.
-#   benches/wire.sh [ROUNDS] [SECONDS]     5 rounds of 1 s a measurement unless told otherwise, three minutes in all; without redis-server, two columns
+#   benches/wire.sh [ROUNDS] [SECONDS]     5 rounds of 1 s a measurement by default, three minutes in all; without redis-server, two columns
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5} seconds=${2:-1}

@@ -1,4 +1,4 @@
-//! An actor that keeps state and sends when it likes: a room where people talk.
+//! An actor that keeps state and sends rows at any time: a chat room.
 //!
 //!     cargo run --release --example chat                     # or with an address: -- 127.0.0.1:9000
 //!
@@ -10,16 +10,16 @@
 //!     cancel @room
 //!                                           @room = ann has left
 //!
-//! `join` is a request that stays open, and each line that is said is a row of it. Its tag lets other requests overtake it. The actor keeps
-//! the responder of each member, and is told when one is no longer wanted: cancelled, late, or its client gone. A member who
-//! reads too slowly misses lines, and is told how many, rather than being waited for. If the actor panics, its members get
+//! `join` is a request that stays open, and each message is a row of its reply. Its tag lets other requests overtake it. The actor keeps
+//! the responder of each member, and is notified when a request ends: cancelled, late, or its client gone. A member that reads too
+//! slowly misses messages, and is sent their number; the actor does not wait for it. If the actor panics, its members get
 //! `ERR internal`, and the next call finds a new and empty room.
 
 use actix::prelude::*;
 use primed::{Asked, Code, Daemon, Failure, Host, Responder, RowError, define};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Lines that whoever joins is shown first.
+/// Messages that a new member gets first.
 const REMEMBERED: usize = 10;
 
 /// The question of `join`: a name. It is answered by rows, for as long as the client listens.
@@ -42,7 +42,7 @@ struct Member {
 }
 
 impl Member {
-    fn tell(&mut self, line: &str) {
+    fn send(&mut self, line: &str) {
         if self.missed > 0
             && self
                 .responder
@@ -59,13 +59,13 @@ impl Member {
 
 impl Room {
     /// Tells everybody a line; how many there are to hear it.
-    fn tell(&mut self, line: &str) -> u64 {
+    fn send(&mut self, line: &str) -> u64 {
         self.said.push_back(line.to_owned());
         if self.said.len() > REMEMBERED {
             self.said.pop_front();
         }
         for member in self.members.values_mut() {
-            member.tell(line);
+            member.send(line);
         }
         self.members.len() as u64
     }
@@ -92,10 +92,10 @@ impl Handler<Asked<Join>> for Room {
         let gone = responder.cancelled().into_actor(self);
         context.spawn(gone.map(move |(), room, _| {
             if let Some(member) = room.members.remove(&id) {
-                room.tell(&format!("{} has left", member.name));
+                room.send(&format!("{} has left", member.name));
             }
         }));
-        self.tell(&format!("{name} is here"));
+        self.send(&format!("{name} is here"));
         let missed = 0;
         let member = Member {
             name,
@@ -120,7 +120,7 @@ impl Handler<Asked<Say>> for Room {
             .find(|member| member.responder.client() == responder.client());
         match speaker.map(|member| format!("{}: {line}", member.name)) {
             Some(line) => {
-                let heard = self.tell(&line);
+                let heard = self.send(&line);
                 responder.answer(heard);
             }
             None => responder.fail(Failure::new(Code::Denied, "join first: '@room join NAME'")),
@@ -144,7 +144,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let say = define(
         "say WORDS",
-        "tells the room, and answers how many are in it",
+        "sends a message to the room; the answer is the number of its members",
         move |call| Ok(room.ask(call, Say(call.words()))),
     );
     Daemon::new()

@@ -1,18 +1,17 @@
-//! A CPU verb as a plan in slices: which number below N takes longest to come down to 1, halving it if it is even, and else taking
-//! three times it and one.
+//! A verb for CPU work as a plan in slices: which number below N takes the most Collatz steps to reach 1 (an even number is halved, an odd
+//! one multiplied by three, plus one).
 //!
 //!     cargo run --release --example collatz                  # or with an address: -- 127.0.0.1:9000
 //!     printf 'collatz 1e6\n' | nc -N 127.0.0.1 8090
 //!
-//! and, in a session of `nc 127.0.0.1 8090`, with progress, a deadline, or cancelled half-way:
+//! and, in a session of `nc 127.0.0.1 8090`, with progress, a deadline, or a cancel:
 //!
 //!     @big collatz 1e10 progress=1s
 //!     cancel @big
 //!
-//! The plan does not know how many workers there are, what time it is, or who asks. It cuts the numbers below N into pieces. `run` works
-//! on one of them until its budget is over and says how far it came; what it did not get to is cut again. Pieces come back in
-//! any order, so `absorb` keeps what is best whatever the order. That is all: sessions, fairness, cancelling, deadlines and progress
-//! are the daemon's.
+//! The plan knows neither workers, nor time, nor clients. It cuts the numbers below N into pieces. `run` works on one piece until its
+//! budget is over and returns how far it came; the rest is cut again. Pieces come back in any order, so `absorb` keeps the best
+//! result independently of the order. Sessions, fairness, cancellation, deadlines and progress are the daemon's.
 
 use primed::{Budget, Daemon, Damaged, Job, Pieces, Plan, Reader, Step, Value, Verb, Writer, define};
 use std::ops::Range;

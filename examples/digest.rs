@@ -1,12 +1,12 @@
-//! Blocking code that exists already, as a verb: the SHA-256 of a large buffer, by a crate that knows nothing of slices.
+//! Existing blocking code as a verb: the SHA-256 of a large buffer, by a crate that knows nothing of slices.
 //!
 //!     cargo run --release --example digest                   # or with an address: -- 127.0.0.1:9000
 //!     printf 'digest 1e6\n' | nc -N 127.0.0.1 8091
 //!     head -c 1000000 /dev/zero | sha256sum                  # the same
 //!
-//! `Blocking` gives it threads of its own: here two, at the lowest priority. So a hundred such questions delay each other and nobody
-//! else; whoever waits for one has its `deadline=`, `cancel` and `progress=` at once, whatever the code does. If it looks at its token
-//! now and then, its thread is free at once, too.
+//! `Blocking` gives it threads of its own: here two, at the lowest priority. A hundred such questions delay only each other, and their
+//! `deadline=`, `cancel` and `progress=` take effect at once, whatever the code does. If the code checks its token now and then, its
+//! thread is free at once, too.
 
 use primed::{Blocking, Daemon, Verb, define};
 use sha2::{Digest, Sha256};
@@ -29,7 +29,7 @@ fn digest() -> impl Verb {
                 hashed += chunk;
                 token.progress(hashed as f64 / total as f64);
             }
-            // If it was cancelled, nobody reads this.
+            // If it was cancelled, this value is dropped.
             let words: Vec<String> = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
             Ok(words.concat().into())
         }))

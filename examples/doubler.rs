@@ -1,9 +1,9 @@
-//! A number a line, and its double a line: requests, replies, and what is neither.
+//! A number a line, and its double a line: requests, replies, and malformed input.
 //!
 //!     cargo run --example doubler                  # or with an address: -- 127.0.0.1:9000
 //!     printf '21\n4\n' | nc -N 127.0.0.1 8080
 //!
-//! What is no number closes the connection, after the replies to what came before.
+//! Input that is not a number closes the connection, after the replies to the requests before it.
 
 use primed::{Answer, Daemon, Engine, Protocol};
 use tokio_util::codec::LinesCodec;

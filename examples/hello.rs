@@ -1,4 +1,4 @@
-//! Whatever comes, `Hello, Client!`, and the connection is closed: a first server.
+//! Answers any input with `Hello, Client!` and closes the connection: a first server.
 //!
 //!     cargo run --example hello                    # or with an address: -- 127.0.0.1:9000
 //!     echo anything | nc 127.0.0.1 8002
@@ -10,7 +10,7 @@ use tokio_util::codec::BytesCodec;
 struct Hello;
 
 impl Protocol for Hello {
-    /// What one read brings is one request.
+    /// The bytes of one read are one request.
     type Codec = BytesCodec;
     type Reply = Bytes;
 

@@ -3,8 +3,8 @@
 //!     cargo run --example http_echo                # or with an address: -- 127.0.0.1:9000
 //!     curl -i 127.0.0.1:8082/hello -d 'a body'
 //!
-//! Connections stay open until the client wants otherwise, requests may be pipelined, and none blocks another. What is no HTTP
-//! gets `400`, once. `httparse` reads the head; where the body ends is told by `Content-Length` or by its chunks.
+//! Connections stay open until the client closes them, requests may be pipelined, and none blocks another. Input that is not HTTP
+//! gets one `400`. `httparse` reads the head; the body ends by `Content-Length` or by its chunks.
 
 use bytes::{Bytes, BytesMut};
 use httparse::{EMPTY_HEADER, Status};
@@ -51,7 +51,7 @@ impl Decoder for Http {
             (None, None) => Some(0),
             (None, Some(length)) => Some(length.parse().map_err(io::Error::other)?),
             (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => chunks_length(body)?,
-            _ => return Err(io::Error::other("the length of the body is told twice, or not at all")),
+            _ => return Err(io::Error::other("the length of the body is given twice, or not at all")),
         };
         let connection = header("connection").unwrap_or_default();
         let stays = match head.version {

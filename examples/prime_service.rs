@@ -1,9 +1,9 @@
-//! The n-th prime, without lines: what one read brings is one request, and the bare prime comes back.
+//! The n-th prime, without lines: the bytes of one read are one request, and the reply is the bare prime.
 //!
 //!     cargo run --release --example prime_service  # or with an address: -- 127.0.0.1:9000
 //!     printf 100000 | nc -N 127.0.0.1 8003
 //!
-//! The work is the engine's: somebody who asks for the 10^15th prime delays nobody, and who hangs up stops the work.
+//! The engine does the work: a question for the 10^15th prime delays no other client, and disconnecting stops it.
 
 use bytes::{Bytes, BytesMut};
 use primed::{Answer, Daemon, Engine, Protocol};

@@ -1,9 +1,9 @@
-//! A number a line, and its square a line: a codec of your own, that makes numbers of lines.
+//! A number a line, and its square a line: a codec of your own, which decodes lines to numbers.
 //!
 //!     cargo run --example squarer                  # or with an address: -- 127.0.0.1:9000
 //!     printf '12\n-3\n' | nc -N 127.0.0.1 8081
 //!
-//! Numbers have any size that a line has. The protocol sees only numbers: what is none never reaches it.
+//! Numbers may be as long as a line. The protocol sees only numbers: the codec refuses anything else.
 
 use bytes::BytesMut;
 use primed::{Answer, Daemon, Engine, Natural, Protocol};

@@ -1,4 +1,4 @@
-//! The configuration file: which settings it makes, and on which line, so that whoever finds one wrong can say where it stands.
+//! The configuration file: its settings and their lines, so that a wrong setting can be reported with its line.
 //!
 //! A file is TOML without sections: `max-jobs = 5000`. Values stay text: they are read like the flag of the same name. Knows no
 //! setting, no flag and no file system.
@@ -60,8 +60,8 @@ pub fn read(text: &str, known: &[&str]) -> Result<Vec<Setting>, Mistake> {
             return Err(mistake(at, unknown(name, known)));
         }
         let values = match value.get_ref() {
-            DeValue::Array(list) => list.iter().map(|value| spelt(value.get_ref())).collect(),
-            one => spelt(one).map(|one| vec![one]),
+            DeValue::Array(list) => list.iter().map(|value| text_of(value.get_ref())).collect(),
+            one => text_of(one).map(|one| vec![one]),
         };
         let Some(values) = values.filter(|values| !values.is_empty()) else {
             return Err(mistake(
@@ -75,7 +75,7 @@ pub fn read(text: &str, known: &[&str]) -> Result<Vec<Setting>, Mistake> {
     Ok(settings)
 }
 
-fn spelt(value: &DeValue<'_>) -> Option<String> {
+fn text_of(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.as_ref().to_owned()),
         DeValue::Integer(number) => {

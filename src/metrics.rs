@@ -1,4 +1,4 @@
-//! Counters that every room adds to and `info` shows. No I/O; no lock but for the list of lanes, taken once a lane.
+//! Counters that every module adds to and `info` shows. No I/O; no lock but for the list of lanes, taken once a lane.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,15 +10,15 @@ pub struct Metrics {
     pub connections: AtomicU64,
     /// Connections accepted since the start.
     pub connections_total: AtomicU64,
-    /// Connections turned away because of the limit.
+    /// Connections refused because of the limit.
     pub connections_refused: AtomicU64,
     /// Requests answered since the start, errors included.
     pub requests: AtomicU64,
     /// Error replies since the start.
     pub errors: AtomicU64,
-    /// Requests answered by what was found for an earlier one.
+    /// Requests answered from the cache.
     pub cache_hits: AtomicU64,
-    /// Jobs that are not answered yet.
+    /// Jobs without an answer yet.
     pub jobs: AtomicU64,
     /// Slices run since the start, first slices included.
     pub slices: AtomicU64,
@@ -51,9 +51,9 @@ pub struct LaneMetrics {
     pub name: &'static str,
     /// Calls handed out since the start.
     pub calls: AtomicU64,
-    /// Calls under way, also those that nobody waits for any more.
+    /// Calls under way, including cancelled ones that have not returned.
     pub running: AtomicU64,
-    /// Calls that wait for their turn.
+    /// Calls in the queue.
     pub waiting: AtomicU64,
 }
 

@@ -24,7 +24,7 @@ fn ask(address: SocketAddr, arguments: &[&str], input: &str) -> (String, String,
     (text(stdout), text(stderr), status.code())
 }
 
-/// A server that reads so many lines, then says this and closes.
+/// A server that reads a number of lines, then sends this and closes.
 fn server(lines: usize, says: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
     let address = listener.local_addr().expect("it is bound");

@@ -163,7 +163,7 @@ fn a_stall_of_the_server_shows_in_every_request_that_was_due_meanwhile() {
     // 800 of 1000 requests are due within the stall; a tenth of all waits for more than 500 ms.
     let open = p90(&["--rate", "1000/s", "-p", "1000"]);
     assert!(open > 300_000.0, "{open}");
-    // The same behind one request at a time.
+    // The same, after one request at a time.
     let queued = p90(&["--rate", "1000/s"]);
     assert!(queued > 300_000.0, "{queued}");
     // A closed loop sees one slow request.
@@ -253,7 +253,7 @@ fn a_server_that_says_more_than_it_was_asked_is_no_server_to_measure() {
 }
 
 #[test]
-fn where_nobody_listens_it_says_so() {
+fn a_closed_port_is_a_clear_error() {
     let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let address = address.expect("a free port can be had").to_string();
     let output = run(&["--connect", &address]);

@@ -31,7 +31,7 @@ fn talk(conversation: impl AsyncFnOnce(Handle, Client) -> Result<(), Error>) {
     });
 }
 
-/// Waits until the daemon has so many jobs.
+/// Waits until the daemon has this number of jobs.
 async fn until_jobs(daemon: &Handle, count: u64) {
     while info(daemon, "jobs") != count {
         tokio::task::yield_now().await;
@@ -101,8 +101,8 @@ fn what_cannot_be_asked_is_refused_and_keeps_no_place() {
     });
 }
 
-/// Whoever listens here reads two lines and says this; what a client's calls come to: two at once, and one after them.
-async fn told(line: &'static str) -> [Error; 3] {
+/// A server that reads two lines and sends this line; the errors of a client's calls: two at once, and one after them.
+async fn received(line: &'static str) -> [Error; 3] {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port can be had");
     let address = listener.local_addr().expect("it is bound");
     let other = async {
@@ -121,18 +121,18 @@ async fn told(line: &'static str) -> [Error; 3] {
         [one, two, three].map(|result| result.expect_err("there is no answer"))
     };
     // The connection is kept open: it is the line that ends the calls.
-    let (_stream, told) = tokio::join!(other, calls);
-    told
+    let (_stream, received) = tokio::join!(other, calls);
+    received
 }
 
 #[test]
-fn what_is_said_to_nobody_ends_the_connection_and_everybody_is_told() {
+fn a_reply_without_a_tag_ends_the_connection_and_all_calls() {
     talk(async |_daemon, _client| {
-        for error in told("ERR busy :too many connections\n").await {
+        for error in received("ERR busy :too many connections\n").await {
             assert_eq!(error.code(), Some(Code::Busy));
             assert_eq!(error.to_string(), "busy :too many connections");
         }
-        for error in told("SSH-2.0-OpenSSH_9.2\r\n").await {
+        for error in received("SSH-2.0-OpenSSH_9.2\r\n").await {
             assert!(
                 matches!(&error, Error::Unexpected(line) if line == "SSH-2.0-OpenSSH_9.2"),
                 "{error}"
@@ -233,8 +233,8 @@ fn when_the_last_client_is_dropped_its_connection_is_closed() {
 #[test]
 fn progress_is_told_while_the_answer_is_waited_for() {
     talk(async |_daemon, client| {
-        let told = Arc::new(AtomicU64::new(0));
-        let heard = told.clone();
+        let received = Arc::new(AtomicU64::new(0));
+        let heard = received.clone();
         let every = Duration::from_millis(100);
         let call = client.pi(1 << 60).progress(every, move |progress| {
             assert!(progress.percent.is_none_or(|percent| (0.0..100.0).contains(&percent)));
@@ -242,7 +242,7 @@ fn progress_is_told_while_the_answer_is_waited_for() {
         });
         let call = call.deadline(Duration::from_secs(1)).await;
         assert_eq!(call.expect_err("it takes minutes").code(), Some(Code::Deadline));
-        assert!(told.load(SeqCst) > 0);
+        assert!(received.load(SeqCst) > 0);
         Ok(())
     });
 }
@@ -250,8 +250,8 @@ fn progress_is_told_while_the_answer_is_waited_for() {
 #[test]
 fn a_listener_that_panics_costs_its_progress_and_no_call_its_answer() {
     talk(async |_daemon, client| {
-        let told = Arc::new(AtomicU64::new(0));
-        let heard = told.clone();
+        let received = Arc::new(AtomicU64::new(0));
+        let heard = received.clone();
         let every = Duration::from_millis(100);
         let call = client.pi(1 << 60).progress(every, move |_| {
             heard.fetch_add(1, SeqCst);
@@ -262,14 +262,14 @@ fn a_listener_that_panics_costs_its_progress_and_no_call_its_answer() {
         assert_eq!(call.expect_err("it takes minutes").code(), Some(Code::Deadline));
         let other = other.await.expect("it is not aborted");
         assert_eq!(other.expect_err("it takes minutes").code(), Some(Code::Deadline));
-        assert_eq!(told.load(SeqCst), 1);
+        assert_eq!(received.load(SeqCst), 1);
         assert_eq!(client.nth(5).await?, 11);
         Ok(())
     });
 }
 
 #[test]
-fn when_its_runtime_ends_whoever_waits_is_told() {
+fn calls_that_wait_end_with_their_runtime() {
     talk(async |daemon, _client| {
         let address = daemon.addresses()[0];
         let builder = || {
@@ -283,9 +283,12 @@ fn when_its_runtime_ends_whoever_waits_is_told() {
         let long = tokio::spawn(client.pi(1 << 60).into_future());
         until_jobs(&daemon, 1).await;
         runtime.shutdown_background();
-        let error = long.await.expect("it was not aborted").expect_err("nobody reads");
+        let error = long
+            .await
+            .expect("it was not aborted")
+            .expect_err("the connection is gone");
         assert!(matches!(error, Error::Closed), "{error}");
-        let error = client.nth(5).await.expect_err("nobody asks");
+        let error = client.nth(5).await.expect_err("the connection is gone");
         assert!(matches!(error, Error::Closed), "{error}");
         Ok(())
     });
@@ -302,7 +305,7 @@ fn jobs_are_submitted_watched_and_cancelled_from_any_client() {
         let watching = timeout(Duration::from_millis(50), other.watch(job)).await;
         assert!(watching.is_err(), "it takes a minute");
         drop(client);
-        assert_eq!(info(&daemon, "jobs"), 1, "it goes on when nobody watches");
+        assert_eq!(info(&daemon, "jobs"), 1, "it goes on when it is not watched");
         other.cancel(job).await?;
         assert_eq!(
             other.result(job).await.expect_err("it was cancelled").code(),
@@ -347,7 +350,7 @@ fn a_reply_holds_no_more_rows_than_it_may() {
 }
 
 #[test]
-fn whoever_waits_hears_that_the_daemon_is_gone() {
+fn calls_that_wait_end_with_the_daemon() {
     talk(async |daemon, client| {
         let long = tokio::spawn(client.pi(1 << 60).into_future());
         until_jobs(&daemon, 1).await;

@@ -1,4 +1,4 @@
-//! The command as somebody meets it who has never seen it: every mistake is one line that says what to do next.
+//! The command for a new user: every mistake is one line with a hint.
 
 use std::net::TcpListener;
 use std::process::{Command, Output};

@@ -61,7 +61,7 @@ impl Example {
 
 impl Drop for Example {
     fn drop(&mut self) {
-        // A test that fails leaves no process behind.
+        // A test that fails leaves no process running.
         let _ = self.program.kill();
         let _ = self.program.wait();
     }
@@ -89,7 +89,7 @@ fn hello_greets_whatever_comes_and_closes() {
         assert_eq!(ask(&mut client, whatever), "Hello, Client!");
         assert_eq!(end(&mut client), "");
     }
-    // Somebody who says nothing keeps nobody waiting.
+    // A client that sends nothing delays no other.
     let _silent = hello.connect();
     assert_eq!(hello.exchange(b"x"), "Hello, Client!");
     hello.stop();
@@ -156,7 +156,7 @@ fn http_echo_echoes_any_request_on_connections_that_stay_open() {
     let chunked = "PUT /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     let head = "HEAD / HTTP/1.1\r\n\r\n";
     let old = "GET / HTTP/1.0\r\n\r\n";
-    // Somebody in the middle of a request keeps nobody waiting.
+    // A client in the middle of a request delays no other.
     let mut slow = echo.connect();
     slow.write_all(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na")
         .expect("the example reads");

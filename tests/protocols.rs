@@ -59,7 +59,7 @@ fn counter(daemon: &primed::Handle, key: &str) -> u64 {
     let row = text
         .lines()
         .find_map(|line| line.strip_prefix("= ")?.strip_prefix(key)?.strip_prefix('='));
-    row.and_then(|row| row.parse().ok()).expect("info tells it")
+    row.and_then(|row| row.parse().ok()).expect("info has it")
 }
 
 fn jobs(daemon: &primed::Handle) -> u64 {
@@ -393,7 +393,7 @@ fn a_codec_that_panics_or_never_ends_costs_its_connection() {
     until("both are gone", || counter(&daemon, "connections") == 1);
 }
 
-/// An actor of somebody else's: answers `tick` for each byte, by a message to itself, and panics at `!`.
+/// A custom actor: answers `tick` for each byte, by a message to itself, and panics at `!`.
 struct Ticker {
     accepted: Option<Accepted>,
 }

@@ -108,7 +108,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file_and_that_over_the_def
 }
 
 #[test]
-fn a_wrong_setting_is_blamed_on_whoever_made_it() {
+fn a_wrong_setting_is_reported_with_its_source() {
     let refused = |text: &str, flags: &[&str], environment: &[(&str, &str)]| {
         let file = File::new("wrong", text);
         let flags = [&["--config", file.path()], flags].concat();

@@ -69,7 +69,7 @@ impl Server {
         Some((field("VmRSS:")? as f64 / 1024.0, field("Threads:")?))
     }
 
-    /// The last words of a server that died by itself.
+    /// The last output of a server that ended by itself.
     fn last_words(&mut self) -> Option<String> {
         self.child.try_wait().ok()??;
         let mut text = String::new();

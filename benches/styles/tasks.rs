@@ -1,4 +1,4 @@
-//! A task a client on one thread, as asyncio has it: the readiness loop that somebody else wrote. A long computation
+//! A task a client on one thread, as in asyncio: a readiness loop in a library. A long computation
 //! stops every task, because no task stops by itself.
 
 use super::answer::answer;

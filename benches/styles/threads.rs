@@ -1,4 +1,4 @@
-//! A thread a client: nobody waits for anybody, as long as there are threads.
+//! A thread a client: no client waits for another, as long as there are threads.
 
 use super::blocking::talk;
 use std::io;

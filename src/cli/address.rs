@@ -2,8 +2,8 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-/// Reads an address and its port. Of a name that has several addresses the first of IPv4 is taken, for there a daemon listens
-/// unless told otherwise.
+/// Reads an address and its port. Of a name that has several addresses the first of IPv4 is taken, because a daemon listens there
+/// by default.
 pub(super) fn read(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);

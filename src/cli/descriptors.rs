@@ -1,11 +1,11 @@
-//! How many files and sockets the process may have open: each connection is one. Raises the limit as far as it may.
+//! The limit of open files, of which each connection is one. Raises it as far as the system allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a daemon or a client holds open beside its connections: standard streams, epolls, wakers, listeners, a reserve.
 const BESIDE: u64 = 32;
 
-/// Raises the limit to what the system allows this process without asking anybody; gives the limit in force, `None` for none.
+/// Raises the limit to the hard limit; returns the limit in force, `None` for no limit.
 pub(super) fn raise_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -19,7 +19,7 @@ pub(super) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// How many connections a limit leaves room for.
+/// The number of connections that a limit allows.
 pub(super) fn connections_within(limit: u64) -> usize {
     usize::try_from(limit.saturating_sub(BESIDE)).unwrap_or(usize::MAX)
 }

@@ -26,7 +26,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-/// Where the daemon listens and clients connect unless told otherwise: 7919 is the 1000th prime.
+/// The default address of the daemon and its clients: 7919 is the 1000th prime.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7919);
 
 /// The prime daemon: ask about primes over TCP and get the answer, whatever else is running.
@@ -42,7 +42,7 @@ Examples:
   primed serve &                             start the daemon on 127.0.0.1:7919
   printf '100000\\n' | nc -N 127.0.0.1 7919  the 100000th prime
   primed ask pi 1e12                         ask the daemon
-  primed ask                                 a prompt; 'help' there teaches it
+  primed ask                                 a prompt; 'help' explains it
   primed eval factor 2^101-1                 the same engine without a daemon";
 
 #[derive(Debug, clap::Subcommand)]
@@ -84,7 +84,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Store(store) => store.run(),
     };
     result.unwrap_or_else(|error| {
-        // Whoever reads our output has had enough: that is no failure.
+        // The reader of the output has closed it, which is not a failure.
         if print::is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
@@ -93,7 +93,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// Help and version go where they are wanted; a mistake is one line, and says what to do next.
+/// Help and version go to standard output; a mistake is one line with a hint.
 fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -115,7 +115,7 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// What was probably meant.
+/// The likely intention.
 fn suggestion(error: &clap::Error) -> Option<String> {
     let kinds = [
         ContextKind::SuggestedSubcommand,
@@ -129,7 +129,7 @@ fn suggestion(error: &clap::Error) -> Option<String> {
     })
 }
 
-/// `primed`, with the subcommand that was asked for, if there is such a one.
+/// `primed`, with the subcommand if it exists.
 fn command_line(arguments: &[OsString]) -> String {
     let named = arguments.get(1).and_then(|word| word.to_str());
     match named.filter(|name| Cli::command().find_subcommand(name).is_some()) {
@@ -139,6 +139,6 @@ fn command_line(arguments: &[OsString]) -> String {
 }
 
 fn complain(what: std::fmt::Arguments<'_>) {
-    // With standard error closed there is nobody to tell.
+    // Standard error may be closed.
     let _ = writeln!(std::io::stderr(), "{what}");
 }

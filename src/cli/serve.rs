@@ -17,75 +17,75 @@ use tracing_subscriber::filter::LevelFilter;
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
-    /// Address to listen on; may be given several times
+    /// Address to listen on; may be repeated
     #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read, value_delimiter = ',', default_values_t = [super::DEFAULT_ADDRESS])]
     listen: Vec<SocketAddr>,
-    /// Threads that compute [default: one a core]
+    /// Threads that compute [default: one for each core]
     #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = quantity::threads)]
     workers: Option<NonZeroUsize>,
     /// Threads that serve connections
     #[arg(long, value_name = "N", env = "PRIMED_IO_THREADS", default_value = "1", value_parser = quantity::threads)]
     io_threads: NonZeroUsize,
-    /// How long accepted work may go on after the first Ctrl-C or SIGTERM
+    /// How long accepted requests may go on after the first Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = quantity::any_time)]
     drain_limit: Duration,
     /// What to log on standard error, e.g. 'debug' or 'primed=trace'
     #[arg(long, value_name = "FILTER", env = "PRIMED_LOG", default_value = "info", value_parser = read_filter)]
     log: String,
-    /// File with settings: what 'serve --show-config' prints is one
+    /// File with settings, in the format that 'serve --show-config' prints
     #[arg(long, value_name = "FILE", env = "PRIMED_CONFIG")]
     config: Option<PathBuf>,
-    /// Print every setting, its value and where that comes from, and do not start
+    /// Print every setting, its value and its source, and do not start
     #[arg(long)]
     pub(super) show_config: bool,
     #[command(flatten)]
     limits: LimitFlags,
 }
 
-/// What peers may take of the machine.
+/// Limits on what clients may use.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
-    /// Connections at once; one more is told 'busy'
+    /// Connections at once; further ones get 'busy'
     #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", default_value = "20000", value_parser = quantity::positive)]
     max_connections: NonZeroUsize,
-    /// Requests of one connection under way; then it is not read until some are answered
+    /// Requests of one connection under way; beyond that it is not read until some are answered
     #[arg(long, value_name = "N", env = "PRIMED_MAX_IN_FLIGHT", default_value = "1024", value_parser = quantity::positive)]
     max_in_flight: NonZeroUsize,
-    /// Jobs queued and running; one more is 'busy'
+    /// Jobs queued and running; further ones get 'busy'
     #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS", default_value = "20000", value_parser = quantity::positive)]
     max_jobs: NonZeroUsize,
-    /// The same for one client
+    /// Jobs of one client; further ones get 'busy'
     #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "2000", value_parser = quantity::positive)]
     max_jobs_per_client: NonZeroUsize,
-    /// Memory for long jobs together; one that needs more is 'too-big', one that must wait for it is parked
+    /// Memory of all long jobs; a job that needs more is 'too-big', one that must wait for it is parked
     #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     max_memory_mib: u64,
-    /// The longest line, from 64; a longer one is 'line-too-long'
+    /// Longest line, at least 64; a longer one is 'line-too-long'
     #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384", value_parser = quantity::line_bytes)]
     max_line: usize,
-    /// Replies that a client has not taken; then it is not read until it takes some
+    /// Unread replies of a client; beyond that it is not read until it takes some
     #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_UNSENT", default_value = "65536", value_parser = quantity::positive)]
     max_unsent: NonZeroUsize,
-    /// How long a client may take to complete a line, or to take any of its replies
+    /// How long a client may take to complete a line, or to read any of its replies
     #[arg(long, value_name = "TIME", env = "PRIMED_STALL_TIMEOUT", default_value = "30s", value_parser = quantity::time)]
     stall_timeout: Duration,
-    /// How long a connection may rest without a question [default: for ever]
+    /// How long a connection may be idle [default: no limit]
     #[arg(long, value_name = "TIME", env = "PRIMED_IDLE_TIMEOUT", value_parser = quantity::time)]
     idle_timeout: Option<Duration>,
-    /// Submitted jobs that are remembered after they have ended
+    /// Submitted jobs that are kept after they have ended
     #[arg(long, value_name = "N", env = "PRIMED_KEEP_FINISHED", default_value = "1000", value_parser = quantity::any)]
     keep_finished: usize,
-    /// How long they are remembered
+    /// How long they are kept
     #[arg(long, value_name = "TIME", env = "PRIMED_KEEP_FINISHED_FOR", default_value = "1h", value_parser = quantity::any_time)]
     keep_finished_for: Duration,
-    /// Memory for answers that are kept for whoever asks the same; 0: none are
+    /// Memory for cached answers; 0: no cache
     #[arg(long, value_name = "MIB", env = "PRIMED_KEEP_ANSWERS_MIB", default_value = "8", value_parser = clap::value_parser!(u64).range(0..=1 << 40))]
     keep_answers_mib: u64,
 }
 
 impl LimitFlags {
-    /// Makes room for as many connections as the system allows, and says if they are fewer than the limit.
+    /// Raises the limit of open files as far as the system allows, and logs if that allows fewer connections than the limit.
     fn check_descriptors(&self) {
         let Some(files) = descriptors::raise_limit() else {
             return;
@@ -96,7 +96,7 @@ impl LimitFlags {
                 files,
                 connections,
                 max_connections = self.max_connections,
-                "the system lets this process have too few files open for so many connections; more are turned away (ulimit -Hn, LimitNOFILE=)"
+                "the limit of open files allows fewer connections than max-connections; further ones are refused (ulimit -Hn, LimitNOFILE=)"
             );
         } else {
             tracing::info!(files, max_connections = self.max_connections, "room for connections");
@@ -162,13 +162,13 @@ async fn serve(daemon: Daemon, drain_limit: Duration) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// What to do about an address that cannot be had.
+/// Adds advice to an address that cannot be bound.
 fn advise(error: StartError) -> anyhow::Error {
     let StartError::Listen { address, source } = error else {
         return error.into();
     };
     let advice = match source.kind() {
-        ErrorKind::AddrInUse => "another daemon may be there: stop it, or choose another address with --listen",
+        ErrorKind::AddrInUse => "another daemon may be using it: stop it, or choose another address with --listen",
         ErrorKind::AddrNotAvailable => "this machine has no such address: choose another with --listen",
         _ => "choose another address with --listen",
     };
@@ -194,14 +194,14 @@ fn announce(addresses: &[SocketAddr]) {
 
 /// A filter is kept as it is written, so that it can be shown.
 fn read_filter(text: &str) -> Result<String, String> {
-    // A word that is no level would be taken for a part of some program, and silence everything else.
+    // A word that is not a level would be taken for a module of some program, and silence everything else.
     let is_meant = |part: &str| {
         let part = part.trim();
         part.contains('=') || part.starts_with("primed") || part.parse::<LevelFilter>().is_ok()
     };
     match EnvFilter::try_new(text) {
         Ok(_) if text.split(',').all(is_meant) => Ok(text.to_owned()),
-        _ => Err("write off, error, warn, info, debug or trace, or a level for a part, like primed=trace".into()),
+        _ => Err("write off, error, warn, info, debug or trace, or a level for a module, like primed=trace".into()),
     }
 }
 

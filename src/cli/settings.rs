@@ -1,7 +1,7 @@
-//! Where the settings of `serve` come from: flags win over the environment, the environment over the file, the file over the defaults.
+//! The sources of the settings of `serve`: flags win over the environment, the environment over the file, the file over the defaults.
 //!
 //! The flags are the one list of settings: a name in the file is a flag's, and what the file says becomes its default. So all three are
-//! read alike, and help, file and `--show-config` cannot disagree. Knows no single setting.
+//! read alike, and help, file and `--show-config` cannot disagree. Knows no individual setting.
 
 use crate::config::{self, Setting};
 use clap::error::{ContextKind, ContextValue};
@@ -17,15 +17,15 @@ use std::process::ExitCode;
 /// The subcommand that has settings.
 const SERVE: &str = "serve";
 
-/// What stands above the settings that are shown.
+/// The text above the settings.
 const INTRODUCTION: &str = "\
 # The settings of 'primed serve'. Each is a flag too (--max-jobs) and an environment variable (PRIMED_MAX_JOBS):
 # flags win over the environment, the environment over the file, the file over the defaults.
 ";
 
-/// Why the arguments are not taken.
+/// Why the arguments are refused.
 pub(super) enum Refusal {
-    /// They are wrong; or help is asked for.
+    /// They are wrong, or ask for help.
     Arguments(clap::Error),
     /// The file or the environment is wrong.
     Setting(String),
@@ -43,7 +43,7 @@ struct File {
     settings: Vec<Setting>,
 }
 
-/// What the arguments come to, with the settings of the environment and the file.
+/// The arguments, with the settings of the environment and the file.
 pub(super) struct Settings {
     command: Command,
     file: Option<File>,
@@ -73,7 +73,7 @@ impl Settings {
         Ok(Self { command, file, matches })
     }
 
-    /// Prints every setting, its value and where that comes from, as a configuration file.
+    /// Prints every setting, its value and its source, as a configuration file.
     pub(super) fn print(&self) -> anyhow::Result<ExitCode> {
         std::io::stdout().write_all(self.show().as_bytes())?;
         Ok(ExitCode::SUCCESS)
@@ -99,7 +99,7 @@ impl Settings {
                     arg.get_value_names().unwrap_or_default().join(" ")
                 ),
                 Some(values) => {
-                    let values: Vec<String> = values.map(|value| spelt(&value.to_string_lossy())).collect();
+                    let values: Vec<String> = values.map(|value| as_toml(&value.to_string_lossy())).collect();
                     let value = match arg.get_action() {
                         ArgAction::Append => format!("[{}]", values.join(", ")),
                         _ => values.concat(),
@@ -146,7 +146,7 @@ impl File {
         Ok(file)
     }
 
-    /// Whether the flag of this name takes such a value.
+    /// Checks that the flag of this name takes the value.
     fn check(&self, setting: &Setting, command: &Command) -> Result<(), Refusal> {
         let Some(arg) = settings(command).find(|arg| name(arg) == setting.name) else {
             return Ok(());
@@ -163,7 +163,7 @@ impl File {
         match alone.try_get_matches_from([SERVE.to_owned()].into_iter().chain(flags)) {
             Ok(_) => Ok(()),
             Err(error) => {
-                let what = in_one_line(&error).replace(&spelling(arg), &setting.name);
+                let what = in_one_line(&error).replace(&as_shown(arg), &setting.name);
                 Err(Refusal::Setting(format!(
                     "{}:{}: {what}",
                     self.path.display(),
@@ -192,8 +192,8 @@ fn name(arg: &Arg) -> &str {
     arg.get_long().unwrap_or_default()
 }
 
-/// A flag as clap's errors spell it.
-fn spelling(arg: &Arg) -> String {
+/// A flag as clap's errors show it.
+fn as_shown(arg: &Arg) -> String {
     format!(
         "--{} <{}>",
         name(arg),
@@ -201,7 +201,7 @@ fn spelling(arg: &Arg) -> String {
     )
 }
 
-/// The command, with what the file says as the default of its flag.
+/// The command, with the value in the file as the default of its flag.
 fn with_default(command: Command, setting: &Setting) -> Command {
     let id = settings(&command)
         .find(|arg| name(arg) == setting.name)
@@ -214,7 +214,7 @@ fn with_default(command: Command, setting: &Setting) -> Command {
     }
 }
 
-/// A wrong value is blamed on the environment if that is where it comes from.
+/// Attributes a wrong value to the environment if it comes from there.
 fn blame(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refusal {
     let Some(ContextValue::String(culprit)) = error.get(ContextKind::InvalidArg) else {
         return error.into();
@@ -223,11 +223,11 @@ fn blame(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refus
         let flag = format!("--{}", name(arg));
         arguments.iter().any(|typed| typed.to_string_lossy().starts_with(&flag))
     };
-    let culprit = settings(command).find(|arg| spelling(arg) == *culprit && !is_typed(arg));
+    let culprit = settings(command).find(|arg| as_shown(arg) == *culprit && !is_typed(arg));
     match culprit.and_then(|arg| Some((arg, arg.get_env().filter(|variable| is_set(variable))?))) {
         Some((arg, variable)) => {
             let variable = format!("${}", variable.display());
-            Refusal::Setting(in_one_line(&error).replace(&spelling(arg), &variable))
+            Refusal::Setting(in_one_line(&error).replace(&as_shown(arg), &variable))
         }
         None => error.into(),
     }
@@ -237,7 +237,7 @@ fn is_set(variable: &OsStr) -> bool {
     std::env::var_os(variable).is_some()
 }
 
-/// What clap has to say, without its advice.
+/// The message of clap, without its advice.
 pub(super) fn in_one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let what = text.split("\n\n").next().unwrap_or_default();
@@ -246,7 +246,7 @@ pub(super) fn in_one_line(error: &clap::Error) -> String {
 }
 
 /// A value as TOML: a number as it is, anything else as a text.
-fn spelt(value: &str) -> String {
+fn as_toml(value: &str) -> String {
     if value.parse::<i64>().is_ok_and(|number| number.to_string() == value) {
         return value.to_owned();
     }

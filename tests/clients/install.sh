@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the clients of Redis that tests/redis.rs runs, where absent: from Debian, and pinned from npm and PyPI into target/clients.
-# A client that is not to be had is told on standard error; the test that needs it is printed, for whoever runs the others.
+# A client that cannot be installed is reported on standard error; the test that needs it is printed, so that the caller can skip it.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 folder=target/clients

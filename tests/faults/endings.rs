@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 #[test]
-fn whoever_wins_a_race_there_is_one_reply() {
+fn a_race_has_one_reply_whichever_side_wins() {
     let served = Served::start(&[]);
     let mut client = served.client();
     let count = scale(500, 10_000);

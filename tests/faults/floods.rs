@@ -1,4 +1,4 @@
-//! Clients that ask more than there is time for: whoever asks little must not notice.
+//! Clients that ask for more work than there is time for: light clients stay fast.
 
 use crate::served::{Served, figure, percentile, scale, times};
 use std::collections::HashMap;
@@ -69,7 +69,7 @@ fn floods_of_huge_numbers_do_not_delay_others() {
         ("isprime 9^10000", "isprime 9^10000\n".repeat(4_000)),
         ("10,000 digits", format!("isprime {}\n", "7".repeat(9_999)).repeat(20)),
         (
-            "rubbish behind 10,000 digits",
+            "garbage after 10,000 digits",
             format!("isprime {}x\n", "7".repeat(9_999)).repeat(20),
         ),
         ("1e9999-1e9998 for a word", "nth 1e9999-1e9998\n".repeat(4_000)),
@@ -106,7 +106,7 @@ struct Asker {
 
 impl Load {
     const CLIENTS: usize = 4;
-    /// What a client has under way while nobody is in a hurry.
+    /// What a client has under way while there is no hurry.
     const AT_ONCE: usize = 4;
 
     fn start(served: &Served) -> Self {

@@ -70,9 +70,9 @@ fn lines_of_any_bytes_get_one_reply_each_at_every_split() {
 }
 
 #[test]
-fn a_reset_in_any_state_leaves_nothing_behind() {
+fn a_reset_in_any_state_leaves_no_work() {
     let served = Served::start(&[]);
-    // Submitted by somebody else: whoever asks about it may leave, and it goes on.
+    // Submitted by another client: clients that watch it may leave, and it goes on.
     let mut owner = served.client();
     assert_eq!(owner.ask("submit pi 1e18"), "OK job=1");
     let states = [
@@ -108,7 +108,7 @@ fn a_reset_in_any_state_leaves_nothing_behind() {
         "idle <= 100 ms",
         format!("{time:.0?}"),
     );
-    // What was submitted goes on without whoever submitted it.
+    // A submitted job goes on without its client.
     owner.send("jobs\n");
     let mut states = std::collections::BTreeMap::<String, usize>::new();
     while let Some(row) = owner.line().filter(|line| line.starts_with('=')) {
@@ -148,8 +148,8 @@ fn ten_thousand_panics_cost_ten_thousand_requests_and_nothing_else() {
     assert_eq!(crate::support::info(&daemon, "threads_replaced"), 0);
     figure(
         &format!("{count} panics"),
-        "each told, 0 threads lost, 0 others touched",
-        format!("{panics} told, 0 lost, 0 touched"),
+        "each gets an error, 0 threads lost, 0 other requests affected",
+        format!("{panics} errors, 0 lost, 0 affected"),
     );
 }
 

@@ -33,7 +33,7 @@ impl Served {
         Self::run(Command::new(env!("CARGO_BIN_EXE_primed")), flags)
     }
 
-    /// With no more than so many descriptors.
+    /// With a limit of descriptors.
     pub(crate) fn start_with_descriptors(count: usize, flags: &[&str]) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")]);
@@ -74,7 +74,7 @@ impl Served {
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("the kernel tells");
+            .expect("the kernel knows");
         line.trim()
             .split(' ')
             .next()

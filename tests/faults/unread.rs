@@ -69,7 +69,7 @@ fn clients_that_never_read_are_held_to_their_bounds() {
         0 => "ping\n".repeat(10_000),
         1 => "help\n".repeat(10_000),
         2 => format!("isprime 1000000007\nnth {n}00000\n").repeat(5_000),
-        // A question that takes long and little memory: what waits behind it is measured.
+        // A question that takes long and little memory: the requests after it are measured.
         _ => format!("isprime 10^9999+33603\n{}", "help\n".repeat(10_000)),
     });
     let growth = most.saturating_sub(before) >> 10;
@@ -91,7 +91,7 @@ fn clients_that_never_read_are_held_to_their_bounds() {
 }
 
 #[test]
-fn streams_that_nobody_reads_are_held_to_their_bounds() {
+fn streams_that_are_not_read_are_held_to_their_bounds() {
     let served = Served::start(&[]);
     let before = served.memory_kib();
     let mut clients = crowd(&served, 40);
@@ -104,7 +104,7 @@ fn streams_that_nobody_reads_are_held_to_their_bounds() {
         "<= 48 MiB",
         format!("{growth} MiB"),
     );
-    assert!(growth <= 192, "{growth} MiB for streams that nobody reads");
+    assert!(growth <= 192, "{growth} MiB for streams that are not read");
 }
 
 #[test]

@@ -58,12 +58,12 @@ impl Client {
         (count > 0).then(|| line.strip_suffix('\n').expect("lines end with a line feed").to_owned())
     }
 
-    /// Sends to a daemon that may have hung up.
+    /// Sends to a daemon that may have closed the connection.
     pub fn send_if_possible(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
     }
 
-    /// The next line of a daemon that may have hung up.
+    /// The next line of a daemon that may have closed the connection.
     pub fn line_if_any(&mut self) -> Option<String> {
         let mut line = String::new();
         let count = self.reader.read_line(&mut line).unwrap_or_default();

@@ -308,17 +308,17 @@ struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
     fn open(&self) {
-        *self.0.0.lock().expect("nobody panics here") = true;
+        *self.0.0.lock().expect("no test panics here") = true;
         self.0.1.notify_all();
     }
 
     fn pass(&self) {
-        let is_open = self.0.0.lock().expect("nobody panics here");
+        let is_open = self.0.0.lock().expect("no test panics here");
         drop(
             self.0
                 .1
                 .wait_while(is_open, |is_open| !*is_open)
-                .expect("nobody panics here"),
+                .expect("no test panics here"),
         );
     }
 }
@@ -384,7 +384,7 @@ fn who_waits_for_blocking_code_is_answered_at_its_deadline_though_the_code_goes_
 }
 
 #[test]
-fn blocking_code_is_told_that_nobody_waits_any_more() {
+fn blocking_code_sees_that_its_request_has_ended() {
     let (daemon, _, saw_cancel) = blocking();
     let mut client = Client::connect(&daemon);
     client.send("@a block until-cancelled\n");
@@ -395,7 +395,7 @@ fn blocking_code_is_told_that_nobody_waits_any_more() {
 }
 
 #[test]
-fn a_lane_whose_threads_are_all_blocked_delays_nobody_but_its_own_callers() {
+fn a_lane_whose_threads_are_all_blocked_delays_only_its_own_callers() {
     let (daemon, gate, _) = blocking();
     let mut stuck = Client::connect(&daemon);
     stuck.send("block wait\nblock wait\nblock abc\n");

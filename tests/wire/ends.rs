@@ -77,7 +77,7 @@ fn a_stopping_daemon_cancels_what_takes_too_long() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_nobody_up() {
+fn a_client_that_does_not_read_delays_no_other() {
     let daemon = daemon();
     let mut greedy = Client::connect(&daemon);
     greedy.send("primes 0 2^64\n");
@@ -199,7 +199,7 @@ fn one_job_too_many_is_busy_and_the_others_are_answered() {
 }
 
 #[test]
-fn limits_that_are_none_hold_nobody_up() {
+fn absent_limits_delay_no_client() {
     let limits = Limits {
         max_connections: usize::MAX,
         max_line_bytes: usize::MAX,
@@ -216,7 +216,7 @@ fn limits_that_are_none_hold_nobody_up() {
 }
 
 #[test]
-fn limits_with_which_nobody_could_be_served_are_refused() {
+fn limits_of_zero_are_refused() {
     type Change = fn(&mut Limits);
     let changes: [(&str, Change); 6] = [
         ("max_connections", |limits| limits.max_connections = 0),

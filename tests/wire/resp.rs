@@ -56,9 +56,9 @@ fn every_verb_answers_in_resp2_and_resp3() {
             "-UNKNOWN-VERB no verb 'GET'; no keys are stored here; 'help' lists the verbs\r\n",
         ),
         (
-            "cancel @nobody",
-            "-NO-JOB no request @nobody is under way here\r\n",
-            "-NO-JOB no request @nobody is under way here\r\n",
+            "cancel @absent",
+            "-NO-JOB no request @absent is under way here\r\n",
+            "-NO-JOB no request @absent is under way here\r\n",
         ),
         ("QUIT", "+OK\r\n", "+OK\r\n"),
     ] {

@@ -21,7 +21,7 @@ fn every_kind_of_mistake_gets_its_code_and_the_session_goes_on() {
         ("prev 2", "bad-arg"),
         ("factor 0", "bad-arg"),
         ("cancel me", "bad-arg"),
-        ("cancel @nobody", "no-job"),
+        ("cancel @absent", "no-job"),
         ("help nht", "unknown-verb"),
         ("nth 1e18", "too-big"),
         ("pi 2^64", "too-big"),

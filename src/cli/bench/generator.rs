@@ -6,7 +6,7 @@
 //!
 //! Start reading at [`Generator::run`].
 
-use super::mix::{Requests, Spelling};
+use super::mix::{Encoding, Requests};
 use super::replies::Replies;
 use super::tally::Tally;
 use super::timer::Timer;
@@ -38,7 +38,7 @@ pub(super) enum LoadError {
     /// A connection broke.
     #[error("a connection broke: {0}")]
     Broken(io::Error),
-    /// The server sent a reply that nobody had asked for.
+    /// The server sent a reply without a request.
     #[error(
         "the server sent more replies than it was asked for: it does not answer one line a request (with --resp: one value)"
     )]
@@ -68,7 +68,7 @@ pub(super) struct Orders {
     pub(super) sockets: Vec<std::net::TcpStream>,
     pub(super) depth: usize,
     pub(super) requests: Requests,
-    pub(super) spelling: Spelling,
+    pub(super) encoding: Encoding,
     pub(super) pace: Pace,
     /// Requests at most.
     pub(super) limit: u64,
@@ -146,7 +146,7 @@ impl Generator {
                 .register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
             connections.push(Connection {
                 socket,
-                replies: Replies::new(orders.spelling),
+                replies: Replies::new(orders.encoding),
                 asked: VecDeque::new(),
                 in_flight: 0,
                 unsent: Vec::new(),
@@ -175,7 +175,7 @@ impl Generator {
         })
     }
 
-    /// Asks until the time is over, the limit reached or somebody stops it, and then waits a little for the last replies. It ends earlier if
+    /// Sends until the time is over, the limit is reached or it is stopped, and then waits a little for the last replies. It ends earlier if
     /// a connection does; what was measured has been reported all the same.
     pub(super) fn run(mut self) -> (Usage, Result<(), LoadError>) {
         let cpu_before = thread_cpu();
@@ -383,7 +383,7 @@ impl Generator {
 
     fn report(&mut self, second: Option<u64>) {
         let tally = std::mem::take(&mut self.tally);
-        // Whoever watches may have gone; the run ends by itself.
+        // The receiver may be gone; the run ends by itself.
         let _ = self.reports.send(Report { second, tally });
     }
 

@@ -88,9 +88,9 @@ fn read_word(word: &str) -> Result<Word, String> {
     Ok(Word::Range(first, last))
 }
 
-/// How a request is spelt.
+/// How a request is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spelling {
+pub(super) enum Encoding {
     /// A line.
     Line,
     /// An array of bulk strings, as Redis clients send it.
@@ -101,16 +101,16 @@ pub(super) enum Spelling {
 #[derive(Debug)]
 pub(super) struct Requests {
     mix: Mix,
-    spelling: Spelling,
+    encoding: Encoding,
     random: Rng,
 }
 
 impl Requests {
     /// Requests of this mix; streams with different numbers differ.
-    pub(super) fn new(mix: Mix, spelling: Spelling, stream: u64) -> Self {
+    pub(super) fn new(mix: Mix, encoding: Encoding, stream: u64) -> Self {
         Self {
             mix,
-            spelling,
+            encoding,
             random: Rng::with_seed(SEED + stream),
         }
     }
@@ -122,8 +122,8 @@ impl Requests {
             [only] => only,
             kinds => pick(kinds, random.u64(0..self.mix.weights)),
         };
-        match self.spelling {
-            Spelling::Line => {
+        match self.encoding {
+            Encoding::Line => {
                 for (index, word) in kind.words.iter().enumerate() {
                     if index > 0 {
                         out.push(b' ');
@@ -132,7 +132,7 @@ impl Requests {
                 }
                 out.push(b'\n');
             }
-            Spelling::Resp => {
+            Encoding::Resp => {
                 write_header(out, b'*', kind.words.len());
                 for word in &kind.words {
                     spell(word, random, |text| {
@@ -174,8 +174,8 @@ fn write_header(out: &mut Vec<u8>, sign: u8, count: usize) {
 mod tests {
     use super::*;
 
-    fn asked(mix: &str, spelling: Spelling, count: usize) -> String {
-        let mut requests = Requests::new(mix.parse().expect("it is a mix"), spelling, 0);
+    fn asked(mix: &str, encoding: Encoding, count: usize) -> String {
+        let mut requests = Requests::new(mix.parse().expect("it is a mix"), encoding, 0);
         let mut out = Vec::new();
         for _ in 0..count {
             requests.write(&mut out);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_range_gives_every_number_of_it_and_no_other() {
-        let text = asked("nth 1..16", Spelling::Line, 2000);
+        let text = asked("nth 1..16", Encoding::Line, 2000);
         let mut numbers: Vec<u64> = text
             .lines()
             .filter_map(|line| line.strip_prefix("nth ")?.parse().ok())
@@ -198,18 +198,18 @@ mod tests {
 
     #[test]
     fn weights_say_how_often_and_options_are_no_weights() {
-        let text = asked("nth 5=90, pi 1e3 deadline=5s=10", Spelling::Line, 10_000);
+        let text = asked("nth 5=90, pi 1e3 deadline=5s=10", Encoding::Line, 10_000);
         let often = text.lines().filter(|line| *line == "nth 5").count();
         let seldom = text.lines().filter(|line| *line == "pi 1e3 deadline=5s").count();
         assert_eq!(often + seldom, 10_000);
         assert!((8_700..9_300).contains(&often), "{often}");
-        assert_eq!(asked("pi 9 deadline=5s", Spelling::Line, 1), "pi 9 deadline=5s\n");
+        assert_eq!(asked("pi 9 deadline=5s", Encoding::Line, 1), "pi 9 deadline=5s\n");
     }
 
     #[test]
     fn resp_spells_every_word_as_a_bulk_string() {
         assert_eq!(
-            asked("nth 17..17", Spelling::Resp, 1),
+            asked("nth 17..17", Encoding::Resp, 1),
             "*2\r\n$3\r\nnth\r\n$2\r\n17\r\n"
         );
     }

@@ -1,7 +1,7 @@
 //! `primed bench`: load and latency, of our own daemon or of any server that takes lines or RESP.
 //!
-//! [`mix`] says what is asked, [`generator`] asks, [`tally`] counts, [`summary`] tells. Here they are put together: connect first, then start
-//! the threads at one moment, show a line a second, and end after the time, after so many requests, or at Ctrl-C.
+//! [`mix`] makes requests, [`generator`] sends them, [`tally`] counts, [`summary`] prints. This module connects first, then starts
+//! all threads at one moment, prints a line a second, and ends after the duration, after the number of requests, or at Ctrl-C.
 
 mod generator;
 mod mix;
@@ -17,7 +17,7 @@ use crate::daemon::Handle;
 use crate::proto::parse_number;
 use anyhow::Context;
 use generator::{Generator, LoadError, Orders, Pace, Report, Usage};
-use mix::{Mix, Requests, Spelling};
+use mix::{Encoding, Mix, Requests};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -38,34 +38,34 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Bench {
-    /// A server to load, instead of a daemon in this process; several addresses share the connections
+    /// The server to load, instead of a daemon in this process; several addresses share the connections
     #[arg(long, value_name = "ADDR:PORT", value_parser = address::read, value_delimiter = ',')]
     connect: Vec<SocketAddr>,
-    /// How many connections
+    /// Number of connections
     #[arg(short, long, value_name = "N", default_value = "50", value_parser = quantity::positive)]
     connections: NonZeroUsize,
     /// Requests under way on each connection
     #[arg(short = 'p', long, value_name = "N", default_value = "1", value_parser = quantity::positive)]
     depth: NonZeroUsize,
-    /// Requests a second, sent on time whatever the server does; latency counts from when a request was due [default: as fast as replies come]
+    /// Requests a second, sent on time whatever the server does; latency counts from the time a request was due [default: as fast as replies arrive]
     #[arg(long, value_name = "N/s", value_parser = read_rate)]
     rate: Option<f64>,
-    /// How long [default: 10s, or until --requests are answered]
+    /// Duration [default: 10s, or until --requests are answered]
     #[arg(short, long, value_name = "TIME", value_parser = quantity::time)]
     duration: Option<Duration>,
-    /// How many requests at most
+    /// Number of requests at most
     #[arg(short = 'n', long, value_name = "N", value_parser = read_count)]
     requests: Option<u64>,
-    /// What is asked: REQUEST[=WEIGHT],...; a word A..B is a random number from A to B
+    /// The requests: REQUEST[=WEIGHT],...; a word A..B is a random number from A to B
     #[arg(short, long, value_name = "MIX", default_value = "nth 1..16")]
     mix: Mix,
-    /// Ask in RESP, as Redis clients do, instead of lines
+    /// Send RESP, as Redis clients do, instead of lines
     #[arg(long)]
     resp: bool,
-    /// Threads that ask
+    /// Threads that send
     #[arg(long, value_name = "N", default_value = "1", value_parser = quantity::threads)]
     threads: NonZeroUsize,
-    /// The summary as JSON
+    /// Print the summary as JSON
     #[arg(long)]
     json: bool,
 }
@@ -144,17 +144,17 @@ impl Bench {
         if let Some(daemon) = daemon {
             daemon.stop(Duration::ZERO);
         }
-        // A figure of errors only is not what anybody asked for.
+        // A run without replies has no figures.
         let replies = summary.tally.replies;
         anyhow::ensure!(
             replies > 0,
-            "nothing was answered; is it a server that takes lines, and is --duration long enough?"
+            "no request was answered; does the server take lines, and is --duration long enough?"
         );
         let is_all_errors = summary.tally.errors_total() == replies;
         Ok(ExitCode::from(u8::from(is_all_errors)))
     }
 
-    /// A run that would fail for want of descriptors is not begun.
+    /// Refuses a run that would fail for lack of descriptors.
     fn check_descriptors(&self) -> anyhow::Result<()> {
         let Some(limit) = descriptors::raise_limit() else {
             return Ok(());
@@ -211,7 +211,7 @@ impl Bench {
         let (sender, reports) = unbounded_channel();
         let count = self.threads.get().min(self.connections.get());
         let start = Instant::now();
-        let spelling = if self.resp { Spelling::Resp } else { Spelling::Line };
+        let encoding = if self.resp { Encoding::Resp } else { Encoding::Line };
         let duration = match (self.duration, self.requests) {
             (None, None) => Some(DEFAULT_DURATION),
             (duration, _) => duration,
@@ -222,8 +222,8 @@ impl Bench {
                 let generator = Generator::new(Orders {
                     sockets: sockets.split_off(sockets.len() - sockets.len() / (count - index)),
                     depth: self.depth.get(),
-                    requests: Requests::new(self.mix.clone(), spelling, index as u64),
-                    spelling,
+                    requests: Requests::new(self.mix.clone(), encoding, index as u64),
+                    encoding,
                     pace: match self.rate {
                         None => Pace::Closed,
                         Some(rate) => Pace::Open {
@@ -247,7 +247,7 @@ impl Bench {
 
 type Threads = Vec<JoinHandle<(Usage, Result<(), LoadError>)>>;
 
-/// A daemon in this process on a free port, with room for so many connections.
+/// A daemon in this process on a free port, for this number of connections.
 fn own_daemon(connections: usize) -> anyhow::Result<Handle> {
     let limits = crate::server::Limits {
         max_connections: connections,

@@ -3,7 +3,7 @@
 //! Lines: one line a reply; what `primed` sends before it (`= ` rows, `* ` progress) is no reply; `ERR` and `-` begin errors. RESP: one value a
 //! reply, with all its elements; pushed values are no replies.
 
-use super::mix::Spelling;
+use super::mix::Encoding;
 
 /// Of an unfinished line, as much as is kept: the beginning says what the line is.
 const KEPT: usize = 256;
@@ -11,21 +11,21 @@ const KEPT: usize = 256;
 /// Cuts what a server sends into replies.
 #[derive(Debug)]
 pub(super) struct Replies {
-    spelling: Spelling,
+    encoding: Encoding,
     /// The beginning of a line whose end has not come yet.
     begun: Vec<u8>,
     /// Bytes of a bulk string that are still to come.
     skip: usize,
     /// Values of the present reply that are still to come.
     left: usize,
-    /// The present value is pushed: nobody asked for it.
+    /// The current value is a push, not a reply.
     is_pushed: bool,
 }
 
 impl Replies {
-    pub(super) const fn new(spelling: Spelling) -> Self {
+    pub(super) const fn new(encoding: Encoding) -> Self {
         Self {
-            spelling,
+            encoding,
             begun: Vec::new(),
             skip: 0,
             left: 0,
@@ -67,8 +67,8 @@ impl Replies {
     /// True if a reply ends with this line.
     fn take_line(&mut self, line: &[u8], on_error: &mut impl FnMut(&[u8])) -> bool {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        match self.spelling {
-            Spelling::Line => match line {
+        match self.encoding {
+            Encoding::Line => match line {
                 [b'=' | b'*', b' ', ..] => false,
                 [b'E', b'R', b'R', b' ', ..] | [b'-', b'A'..=b'Z', ..] => {
                     on_error(line);
@@ -76,7 +76,7 @@ impl Replies {
                 }
                 _ => true,
             },
-            Spelling::Resp => self.take_value(line, on_error),
+            Encoding::Resp => self.take_value(line, on_error),
         }
     }
 
@@ -89,7 +89,7 @@ impl Replies {
             self.left = 1;
             self.is_pushed = *sign == b'>';
         }
-        // Null, written as a length of -1, has nothing behind it.
+        // Null, encoded as a length of -1, has no content.
         let length = || {
             std::str::from_utf8(rest)
                 .ok()
@@ -112,13 +112,13 @@ impl Replies {
         self.is_complete()
     }
 
-    /// True if nothing of a reply that somebody asked for is still to come.
+    /// True if no reply is incomplete; a push may be.
     const fn is_complete(&self) -> bool {
         self.left == 0 && self.skip == 0 && !self.is_pushed
     }
 }
 
-/// The code of an error line: its first word behind `ERR` or `-`.
+/// The code of an error line: the first word after `ERR` or `-`.
 pub(super) fn error_code(line: &[u8]) -> &str {
     let text = std::str::from_utf8(line).unwrap_or("?");
     let words = text
@@ -133,10 +133,10 @@ mod tests {
     use super::*;
 
     /// Replies and error codes, whatever the pieces in which the bytes come.
-    fn heard(spelling: Spelling, text: &str) -> (u64, Vec<String>) {
+    fn heard(encoding: Encoding, text: &str) -> (u64, Vec<String>) {
         let mut heard = Vec::new();
         for piece in 1..=text.len() {
-            let mut replies = Replies::new(spelling);
+            let mut replies = Replies::new(encoding);
             let mut codes = Vec::new();
             let mut count = 0;
             for bytes in text.as_bytes().chunks(piece) {
@@ -152,7 +152,7 @@ mod tests {
     fn one_final_line_is_one_reply() {
         let text = "OK 5\n= 2 3 5\n* pct=1.0\nOK 3\n+PONG\r\n-5\nERR busy :later\n7919\n-WRONGTYPE no\r\n";
         let codes = vec!["busy".to_owned(), "WRONGTYPE".into()];
-        assert_eq!(heard(Spelling::Line, text), (7, codes));
+        assert_eq!(heard(Encoding::Line, text), (7, codes));
     }
 
     #[test]
@@ -171,12 +171,12 @@ mod tests {
             "|1\r\n+ttl\r\n:3\r\n#t\r\n",
             "*-1\r\n",
         );
-        assert_eq!(heard(Spelling::Resp, text), (11, vec!["BUSY".to_owned()]));
+        assert_eq!(heard(Encoding::Resp, text), (11, vec!["BUSY".to_owned()]));
     }
 
     #[test]
     fn a_line_without_end_is_not_kept() {
-        let mut replies = Replies::new(Spelling::Line);
+        let mut replies = Replies::new(Encoding::Line);
         for _ in 0..1000 {
             assert_eq!(replies.take(&[b'x'; 1000], |_| ()), 0);
         }

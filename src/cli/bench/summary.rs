@@ -1,4 +1,4 @@
-//! What people and programs are told of a run: lines for each second, a summary, or JSON.
+//! The output of a run: a line for each second, a summary, or JSON.
 
 use super::tally::Tally;
 use serde_json::{Value, json};

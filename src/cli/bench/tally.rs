@@ -39,7 +39,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Notes that so many requests have taken so long.
+    /// Counts requests of one latency.
     pub(super) fn record(&mut self, latency_ns: u64, count: u64) {
         self.latency_ns
             .record_n(latency_ns, count)
@@ -74,7 +74,7 @@ impl Tally {
         self.received += other.received;
     }
 
-    /// The latency that so many of all stay below.
+    /// The latency at a quantile.
     pub(super) fn quantile(&self, quantile: f64) -> Duration {
         Duration::from_nanos(self.latency_ns.value_at_quantile(quantile))
     }

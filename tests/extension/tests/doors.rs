@@ -1,4 +1,4 @@
-//! Each door, from outside: it answers, it is as short as promised, and a panic behind it costs one request.
+//! Each interface for verbs, from outside: it answers, it is as short as promised, and a panic costs one request.
 
 use extension::{Squarefree, sleep, squarefree, tally};
 use primed::{Budget, Daemon, Failure, Handle, Job, Pieces, Plan, Step, Value, define, exercise};
@@ -55,7 +55,7 @@ fn exchange(daemon: &Handle, requests: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_door_answers_and_a_panic_behind_it_costs_one_request() {
+fn every_interface_answers_and_a_panic_costs_one_request() {
     let daemon = daemon();
     assert_eq!(
         exchange(&daemon, "squarefree 1e6\nsquarefree 10\nfragile\nsquarefree 4\n"),

@@ -17,7 +17,7 @@ fn blocking(client: &Client) -> RedisResult<()> {
     assert_eq!(ask::<Vec<u64>>(&mut primed, "primes 100 110")?, [101, 103, 107, 109]);
     // Without its feature num-bigint, a big number of RESP3 is left as it came.
     let (Value::BulkString(digits) | Value::BigNumber(digits)) = ask(&mut primed, "prev 2^64")? else {
-        panic!("a number beyond 2^63 is told by its digits");
+        panic!("a number beyond 2^63 is sent as its digits");
     };
     assert_eq!(digits, b"18446744073709551557");
     assert_eq!(ask::<u64>(&mut primed, "pi 1e15 progress=100ms")?, 29_844_570_422_669);
