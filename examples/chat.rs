@@ -130,6 +130,10 @@ impl Handler<Asked<Say>> for Room {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8092".into());
+    let Ok(address) = address.parse() else {
+        eprintln!("usage: chat [ADDRESS:PORT]");
+        std::process::exit(2);
+    };
     let room = Host::new("chat", Room::default);
     let join = {
         let room = room.clone();
@@ -150,7 +154,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Daemon::new()
         .verb(join)
         .verb(say)
-        .listen(address.parse()?)
+        .listen(address)
         .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

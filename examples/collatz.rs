@@ -116,9 +116,13 @@ fn steps(number: u64) -> u64 {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8090".into());
+    let Ok(address) = address.parse() else {
+        eprintln!("usage: collatz [ADDRESS:PORT]");
+        std::process::exit(2);
+    };
     Daemon::new()
         .verb(collatz())
-        .listen(address.parse()?)
+        .listen(address)
         .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

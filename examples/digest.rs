@@ -38,9 +38,13 @@ fn digest() -> impl Verb {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8091".into());
+    let Ok(address) = address.parse() else {
+        eprintln!("usage: digest [ADDRESS:PORT]");
+        std::process::exit(2);
+    };
     Daemon::new()
         .verb(digest())
-        .listen(address.parse()?)
+        .listen(address)
         .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

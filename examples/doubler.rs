@@ -28,8 +28,12 @@ impl Protocol for Doubler {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
+    let Ok(address) = address.parse() else {
+        eprintln!("usage: doubler [ADDRESS:PORT]");
+        std::process::exit(2);
+    };
     Daemon::new()
-        .serve(address.parse()?, || Doubler)
+        .serve(address, || Doubler)
         .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

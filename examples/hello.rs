@@ -25,8 +25,12 @@ impl Protocol for Hello {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8002".into());
+    let Ok(address) = address.parse() else {
+        eprintln!("usage: hello [ADDRESS:PORT]");
+        std::process::exit(2);
+    };
     Daemon::new()
-        .serve(address.parse()?, || Hello)
+        .serve(address, || Hello)
         .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

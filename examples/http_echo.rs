@@ -142,13 +142,17 @@ impl Protocol for HttpEcho {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8082".into());
+    let Ok(address) = address.parse() else {
+        eprintln!("usage: http_echo [ADDRESS:PORT]");
+        std::process::exit(2);
+    };
     let limits = Limits {
         max_line_bytes: MAX_REQUEST,
         ..Limits::default()
     };
     Daemon::new()
         .limits(limits)
-        .serve(address.parse()?, || HttpEcho)
+        .serve(address, || HttpEcho)
         .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

@@ -31,8 +31,12 @@ impl Protocol for PrimeService {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8003".into());
+    let Ok(address) = address.parse() else {
+        eprintln!("usage: prime_service [ADDRESS:PORT]");
+        std::process::exit(2);
+    };
     Daemon::new()
-        .serve(address.parse()?, || PrimeService)
+        .serve(address, || PrimeService)
         .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

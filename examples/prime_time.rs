@@ -56,8 +56,12 @@ fn number_of(line: &str) -> Option<String> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8004".into());
+    let Ok(address) = address.parse() else {
+        eprintln!("usage: prime_time [ADDRESS:PORT]");
+        std::process::exit(2);
+    };
     Daemon::new()
-        .serve(address.parse()?, || PrimeTime)
+        .serve(address, || PrimeTime)
         .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }

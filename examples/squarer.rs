@@ -53,8 +53,12 @@ impl Protocol for Squarer {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8081".into());
+    let Ok(address) = address.parse() else {
+        eprintln!("usage: squarer [ADDRESS:PORT]");
+        std::process::exit(2);
+    };
     Daemon::new()
-        .serve(address.parse()?, || Squarer)
+        .serve(address, || Squarer)
         .run(|addresses| println!("listening on {}", addresses[0]))?;
     Ok(())
 }
