@@ -46,7 +46,7 @@ pub fn read(text: &str, known: &[&str]) -> Result<Vec<Setting>, Mistake> {
     };
     let table = DeTable::parse(text).map_err(|error| {
         let what = error.message().replace('\n', "; ");
-        mistake(error.span().unwrap_or_default(), format!("this is no TOML: {what}"))
+        mistake(error.span().unwrap_or_default(), format!("invalid TOML: {what}"))
     })?;
     let mut entries: Vec<_> = table.get_ref().iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
@@ -54,7 +54,7 @@ pub fn read(text: &str, known: &[&str]) -> Result<Vec<Setting>, Mistake> {
     for (name, value) in entries {
         let (name, at) = (name.get_ref().as_ref(), name.span());
         if let DeValue::Table(_) = value.get_ref() {
-            return Err(mistake(at, format!("there are no sections, and '{name}' is one")));
+            return Err(mistake(at, format!("sections are not allowed, and '{name}' is one")));
         }
         if !known.contains(&name) {
             return Err(mistake(at, unknown(name, known)));
@@ -66,7 +66,7 @@ pub fn read(text: &str, known: &[&str]) -> Result<Vec<Setting>, Mistake> {
         let Some(values) = values.filter(|values| !values.is_empty()) else {
             return Err(mistake(
                 at,
-                format!("'{name}' is to be a text, a number, or a list of them"),
+                format!("'{name}' must be a string, a number, or a list of them"),
             ));
         };
         let (name, line) = (name.to_owned(), line_of(text, at.start));
@@ -88,11 +88,20 @@ fn text_of(value: &DeValue<'_>) -> Option<String> {
 }
 
 fn unknown(name: &str, known: &[&str]) -> String {
-    let distance = |known: &&&str| strsim::damerau_levenshtein(name, known);
-    match known.iter().min_by_key(distance).filter(|known| distance(known) <= 3) {
+    match nearest(name, known) {
         Some(nearest) => format!("there is no setting '{name}'; did you mean '{nearest}'?"),
         None => format!("there is no setting '{name}'; 'primed serve --show-config' lists them all"),
     }
+}
+
+/// The known name that `name` was probably meant to be.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
+    known
+        .iter()
+        .copied()
+        .min_by_key(distance)
+        .filter(|known| distance(known) <= 3)
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -140,15 +149,15 @@ mod tests {
         );
         assert_eq!(
             refused("[limits]\nmax-jobs = 1"),
-            "1: there are no sections, and 'limits' is one"
+            "1: sections are not allowed, and 'limits' is one"
         );
         assert_eq!(
             refused("max-jobs = 1.5"),
-            "1: 'max-jobs' is to be a text, a number, or a list of them"
+            "1: 'max-jobs' must be a string, a number, or a list of them"
         );
         assert_eq!(
             refused("listen = []"),
-            "1: 'listen' is to be a text, a number, or a list of them"
+            "1: 'listen' must be a string, a number, or a list of them"
         );
         for text in [
             "max-jobs = 1\nmax-jobs = 2",
@@ -158,7 +167,7 @@ mod tests {
             "#\nlisten = [",
         ] {
             assert!(
-                refused(text).starts_with("2: this is no TOML: "),
+                refused(text).starts_with("2: invalid TOML: "),
                 "{text}: {}",
                 refused(text)
             );

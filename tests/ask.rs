@@ -55,6 +55,12 @@ fn answers_go_to_standard_output_and_errors_to_standard_error() {
     assert_eq!(answers, "11\n@a 25\n17\n", "the last line needs no line feed");
     assert!(errors.starts_with("bad-arg: nth: "), "{errors}");
     assert_eq!(status, Some(1));
+    let (answers, errors, status) = ask(address, &["--json"], "nth 5\n@a pi 100\nnth 0\n");
+    assert!(
+        answers.starts_with("{\"value\":\"11\"}\n{\"tag\":\"a\",\"value\":\"25\"}\n{\"error\":\"bad-arg\",\"text\":"),
+        "{answers}"
+    );
+    assert_eq!((errors.as_str(), status), ("", Some(1)));
 }
 
 #[test]
@@ -83,7 +89,7 @@ fn what_is_no_prime_daemon_is_told_with_what_it_says() {
     let (answers, errors, status) = ask(server(1, "HTTP/1.1 400 Bad Request\n"), &["nth", "5"], "");
     assert_eq!((answers.as_str(), status), ("", Some(1)));
     assert!(
-        errors.contains("is no prime daemon") && errors.contains("'HTTP/1.1 400 Bad Request'"),
+        errors.contains("is not a prime daemon") && errors.contains("'HTTP/1.1 400 Bad Request'"),
         "{errors}"
     );
 }

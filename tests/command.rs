@@ -38,6 +38,8 @@ fn a_mistake_is_one_line_that_says_what_to_do_next() {
         (&["serve", "--log", "info,primed==x"], "like primed=trace"),
         (&["serve", "--listen", "7919"], "like 127.0.0.1:7919"),
         (&["ask", "--connect", "localhost"], "like 127.0.0.1:7919"),
+        (&["evl", "pi", "5"], "did you mean 'eval'?"),
+        (&["bench", "-d", "5"], "the unit is missing: write 5s or 5min"),
     ] {
         let output = primed(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -54,6 +56,83 @@ fn a_negative_number_is_a_wrong_argument_of_the_verb_and_not_a_flag() {
         said(&output).starts_with("bad-arg: factor: N is '-5'"),
         "{}",
         said(&output)
+    );
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_a_failure_and_not_bad_usage() {
+    for command in ["ask", "bench"] {
+        let output = primed(&[command, "--connect", "primed.invalid:7919"]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = said(&output);
+        assert!(
+            said.starts_with("primed: cannot resolve 'primed.invalid:7919'"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn eval_says_what_it_cannot_do() {
+    for (arguments, expected) in [
+        (
+            &["eval", ""][..],
+            "there is no question; write one, such as 'primed eval pi 1e12'",
+        ),
+        (
+            &["eval", "submit pi 1e3"],
+            "'submit' needs a daemon: start one with 'primed serve'",
+        ),
+    ] {
+        let output = primed(arguments);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains(expected), "{}", said(&output));
+    }
+    let help = String::from_utf8_lossy(&primed(&["eval", "help"]).stdout).into_owned();
+    assert!(help.contains("isprime N") && !help.contains("submit"), "{help}");
+}
+
+#[test]
+fn json_has_an_object_a_line() {
+    let json = |arguments: &[&str]| String::from_utf8_lossy(&primed(arguments).stdout).into_owned();
+    assert_eq!(
+        json(&["eval", "--json", "factor 2^101-1"]),
+        "{\"value\":\"7432339208719 341117531003194129\"}\n"
+    );
+    assert_eq!(
+        json(&["eval", "--json", "primes 100 110"]),
+        "{\"row\":\"101 103 107 109\"}\n{\"value\":\"4\"}\n"
+    );
+    let error = json(&["eval", "--json", "nth"]);
+    assert!(
+        error.starts_with("{\"error\":\"bad-arg\",\"text\":\"nth: N is missing"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_a_warning() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+    command.args(["serve", "--log", "off", "--listen", "primed.invalid:1"]);
+    let output = command
+        .env("PRIMED_MAX_JOB", "3")
+        .output()
+        .expect("the binary was built");
+    let said = said(&output);
+    assert!(
+        said.starts_with("primed: $PRIMED_MAX_JOB is not a setting; did you mean $PRIMED_MAX_JOBS?\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_demo_of_an_erring_question_is_refused() {
+    let output = primed(&["demo", "nht", "5"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = said(&output);
+    assert!(
+        said.starts_with("primed: the daemon refuses 'nht 5': unknown-verb :no verb 'nht'; did you mean 'nth'?"),
+        "{said}"
     );
 }
 

@@ -1,21 +1,44 @@
 //! Addresses as people write them: `127.0.0.1:7919`, `[::1]:7919`, `localhost:7919`.
 
+use anyhow::Context;
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-/// Reads an address and its port. Of a name that has several addresses the first of IPv4 is taken, because a daemon listens there
-/// by default.
-pub(super) fn read(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
+/// An address and its port, perhaps by name. A name is resolved when it is used, so that one that does not resolve is a failure at run
+/// time and not a wrong argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Address(String);
+
+impl Address {
+    /// Resolves a name. Of several addresses the first of IPv4 is taken, because a daemon listens there by default.
+    pub(super) fn resolve(&self) -> anyhow::Result<SocketAddr> {
+        let cannot = || format!("cannot resolve '{self}'; check the name, or write an address like 127.0.0.1:7919");
+        let mut found: Vec<SocketAddr> = self.0.to_socket_addrs().with_context(cannot)?.collect();
+        found.sort_by_key(SocketAddr::is_ipv6);
+        found.first().copied().with_context(cannot)
     }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self(address.to_string())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads an address, or a name, and its port.
+pub(super) fn read(text: &str) -> Result<Address, String> {
     let port = text.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
-    if !matches!(port, Some((host, Ok(_))) if !host.is_empty() && !host.contains(':')) {
-        return Err("write an address and a port, like 127.0.0.1:7919 or localhost:7919".into());
+    let is_named = matches!(port, Some((host, Ok(_))) if !host.is_empty() && !host.contains(':'));
+    if text.parse::<SocketAddr>().is_ok() || is_named {
+        return Ok(Address(text.to_owned()));
     }
-    let found = text.to_socket_addrs().map_err(|error| error.to_string())?;
-    let mut found: Vec<SocketAddr> = found.collect();
-    found.sort_by_key(SocketAddr::is_ipv6);
-    found.first().copied().ok_or_else(|| "that name has no address".into())
+    Err("write an address and a port, like 127.0.0.1:7919 or localhost:7919".into())
 }
 
 #[cfg(test)]
@@ -24,15 +47,27 @@ mod tests {
 
     #[test]
     fn a_name_is_as_good_as_an_address() {
-        assert_eq!(read("localhost:7919"), Ok(([127, 0, 0, 1], 7919).into()));
-        assert_eq!(read("[::1]:1"), Ok((std::net::Ipv6Addr::LOCALHOST, 1).into()));
+        let resolved = |text| read(text).map(|address| address.resolve().map_err(|error| error.to_string()));
+        assert_eq!(resolved("localhost:7919"), Ok(Ok(([127, 0, 0, 1], 7919).into())));
+        assert_eq!(resolved("[::1]:1"), Ok(Ok((std::net::Ipv6Addr::LOCALHOST, 1).into())));
     }
 
     #[test]
-    fn half_an_address_is_told_what_is_missing() {
+    fn half_an_address_is_refused_with_an_example() {
         for text in ["7919", ":7919", "localhost", "127.0.0.1", "127.0.0.1:x", "::1", ""] {
             let error = read(text).expect_err(text);
             assert!(error.contains("127.0.0.1:7919"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_name_that_does_not_resolve_is_named() {
+        // The top-level domain `invalid` never resolves (RFC 2606).
+        let address = read("primed.invalid:7919").expect("it is well formed");
+        let error = address.resolve().expect_err("it does not exist");
+        assert!(
+            error.to_string().starts_with("cannot resolve 'primed.invalid:7919'"),
+            "{error}"
+        );
     }
 }

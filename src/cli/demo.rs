@@ -1,6 +1,6 @@
-//! `primed demo`: the classic experiment, live. One client asks a short question over and over; then long ones come.
+//! `primed demo`: the classic experiment, live. One client asks a short question over and over; then long ones start.
 //!
-//! On a single event loop the short answers stop when the first long question arrives. Here they must not.
+//! On a single event loop the short answers stop when the first long question arrives. Here they must not stop.
 
 use super::quantity;
 use crate::Daemon;
@@ -47,7 +47,7 @@ impl Demo {
         let question = self.request.join(" ");
         anyhow::ensure!(
             parse_line(question.as_bytes()) != Ok(ParsedLine::Blank),
-            "'{question}' asks nothing; write a question, such as 'isprime 2^61-1'"
+            "'{question}' is not a question; write one, such as 'isprime 2^61-1'"
         );
         // Workers are to compute the answer each time.
         let policy = Policy {
@@ -60,12 +60,15 @@ impl Demo {
             .listen(([127, 0, 0, 1], 0).into())
             .spawn()?;
         let address = daemon.addresses()[0];
+        let mut client = Client::connect(address)?;
+        if let Some(error) = client.ask(&question)?.strip_prefix("ERR ") {
+            anyhow::bail!("the daemon refuses '{question}': {error}");
+        }
         println!(
             "a daemon on {address} with {workers} workers;\none client asks '{question}', waits for the answer, asks again"
         );
         println!("{:>6} {:>12} {:>10}", "second", "requests/s", "p99");
         let seconds = QUIET_SECONDS + self.seconds.get();
-        let mut client = Client::connect(address)?;
         let mut long = Vec::new();
         let mut rates = Vec::new();
         for second in 0..seconds {
@@ -76,7 +79,7 @@ impl Demo {
                     format!("-- from here on with {} questions like 'pi 10^18' ", long.len())
                 );
             }
-            let seen = client.hammer(&question)?;
+            let seen = client.ask_for_a_second(&question)?;
             rates.push(seen.requests);
             let length = seen.requests as f64 / rates[0] as f64 * FIRST_BAR;
             let bar = "#".repeat((length.round() as usize).min(LONGEST_BAR));
@@ -85,10 +88,14 @@ impl Demo {
         }
         let before = mean(&rates[..QUIET_SECONDS]);
         let beside = mean(&rates[QUIET_SECONDS..]);
+        let share = |rate: f64| 100.0 * rate / before;
+        let (least, most) = range(&rates[QUIET_SECONDS..]);
         println!(
-            "{beside:.0} of {before:.0} requests a second were kept beside {} long questions: {:.0} %",
+            "{:.0} to {:.0} % of {before:.0} requests a second were kept beside {} long questions, {:.0} % on average",
+            share(least),
+            share(most),
             long.len(),
-            100.0 * beside / before
+            share(beside)
         );
         println!("(the asyncio service this is modelled on goes from 7300 to 0)");
         drop(long);
@@ -99,6 +106,13 @@ impl Demo {
 
 fn mean(rates: &[u64]) -> f64 {
     rates.iter().sum::<u64>() as f64 / rates.len() as f64
+}
+
+/// The lowest and the highest rate.
+fn range(rates: &[u64]) -> (f64, f64) {
+    let least = rates.iter().min().copied().unwrap_or_default();
+    let most = rates.iter().max().copied().unwrap_or_default();
+    (least as f64, most as f64)
 }
 
 /// Asks questions that take hours, each on a connection of its own and none equal to another.
@@ -114,6 +128,8 @@ fn begin_long(address: SocketAddr, count: usize) -> anyhow::Result<Vec<TcpStream
 struct Client {
     stream: TcpStream,
     replies: BufReader<TcpStream>,
+    /// The request, then the lines of its reply.
+    line: String,
 }
 
 impl Client {
@@ -121,29 +137,36 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let replies = BufReader::new(stream.try_clone()?);
-        Ok(Self { stream, replies })
+        Ok(Self {
+            stream,
+            replies,
+            line: String::new(),
+        })
+    }
+
+    /// Asks once; returns the final line of the reply.
+    fn ask(&mut self, question: &str) -> anyhow::Result<&str> {
+        self.line.clear();
+        self.line.extend([question, "\n"]);
+        self.stream.write_all(self.line.as_bytes())?;
+        loop {
+            self.line.clear();
+            let count = self.replies.read_line(&mut self.line)?;
+            anyhow::ensure!(count > 0, "the daemon closed the connection");
+            if !self.line.starts_with(['=', '*']) {
+                return Ok(self.line.trim_end());
+            }
+        }
     }
 
     /// Asks for one second.
-    fn hammer(&mut self, question: &str) -> anyhow::Result<Second> {
-        let line = format!("{question}\n");
-        let mut reply = String::new();
+    fn ask_for_a_second(&mut self, question: &str) -> anyhow::Result<Second> {
         let mut latency_us = Histogram::new(3)?;
         let mut requests = 0;
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(1) {
             let asked = Instant::now();
-            self.stream.write_all(line.as_bytes())?;
-            loop {
-                reply.clear();
-                anyhow::ensure!(
-                    self.replies.read_line(&mut reply)? > 0,
-                    "the daemon closed the connection"
-                );
-                if !reply.starts_with(['=', '*']) {
-                    break;
-                }
-            }
+            self.ask(question)?;
             latency_us.record(u64::try_from(asked.elapsed().as_micros())?)?;
             requests += 1;
         }

@@ -76,7 +76,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match cli.command {
         Command::Serve(serve) if serve.show_config => settings.print(),
-        Command::Serve(serve) => serve.run(),
+        Command::Serve(serve) => {
+            for warning in settings.unknown_variables() {
+                complain(format_args!("primed: {warning}"));
+            }
+            serve.run()
+        }
         Command::Ask(ask) => ask.run(),
         Command::Eval(eval) => eval.run(),
         Command::Demo(demo) => demo.run(),
@@ -124,7 +129,8 @@ fn suggestion(error: &clap::Error) -> Option<String> {
     ];
     kinds.into_iter().find_map(|kind| match error.get(kind)? {
         ContextValue::String(word) => Some(word.clone()),
-        ContextValue::Strings(words) => words.first().cloned(),
+        // The most similar is the last.
+        ContextValue::Strings(words) => words.last().cloned(),
         _ => None,
     })
 }

@@ -1,11 +1,13 @@
-//! Replies as a person or a script wants them: the value alone, errors and progress on standard error.
+//! Replies as a person or a program reads them: the value alone, with errors and progress on standard error; or a JSON object a line.
 
 use crate::client::ReplyLine;
+use serde_json::{Map, Value};
 use std::io::{self, IsTerminal, Write};
 
 /// Prints replies.
 pub(super) struct Printer<W> {
     out: W,
+    is_json: bool,
     shows_progress: bool,
     has_progress_line: bool,
     /// Error replies so far.
@@ -13,48 +15,57 @@ pub(super) struct Printer<W> {
 }
 
 impl<W: Write> Printer<W> {
-    pub(super) fn new(out: W) -> Self {
+    pub(super) fn new(out: W, is_json: bool) -> Self {
         Self {
             out,
-            shows_progress: io::stderr().is_terminal(),
+            is_json,
+            shows_progress: !is_json && io::stderr().is_terminal(),
             has_progress_line: false,
             errors: 0,
         }
     }
 
-    /// Prints one line of a reply. `label` is a tag that the reader of the output asked for.
+    /// True if progress has a line of the terminal to itself, so that it may be requested for a question that does not mention it.
+    pub(super) fn shows_progress(&self) -> bool {
+        self.shows_progress
+    }
+
+    /// Prints one line of a reply. `label` is the tag of its request.
     pub(super) fn print(&mut self, label: Option<&str>, heard: ReplyLine<'_>) -> io::Result<()> {
         self.wipe()?;
+        self.errors += usize::from(matches!(heard, ReplyLine::Error { .. }));
+        if self.is_json {
+            return writeln!(self.out, "{}", json(label, heard));
+        }
         let label = label.map(|tag| format!("@{tag} ")).unwrap_or_default();
         match heard {
             ReplyLine::Value("") => Ok(()),
             ReplyLine::Value(text) | ReplyLine::Row(text) => writeln!(self.out, "{label}{text}"),
             ReplyLine::Error { code, text } => {
-                self.errors += 1;
                 self.out.flush()?;
                 writeln!(io::stderr(), "{label}{code}: {text}")
             }
-            ReplyLine::Progress(text) => self.progress(text),
+            ReplyLine::Progress(text) => self.progress(&label, text),
         }
     }
 
-    /// Passes on what has been printed.
+    /// Flushes what has been printed.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
     /// Keeps one line at the bottom of the terminal.
-    fn progress(&mut self, text: &str) -> io::Result<()> {
+    fn progress(&mut self, label: &str, text: &str) -> io::Result<()> {
         if !self.shows_progress {
-            return writeln!(io::stderr(), "* {text}");
+            return writeln!(io::stderr(), "{label}* {text}");
         }
         self.out.flush()?;
         self.has_progress_line = true;
-        write!(io::stderr(), "\r\x1b[2K  {}", spoken(text))?;
+        write!(io::stderr(), "\r\x1b[2K  {label}{}", readable(text))?;
         io::stderr().flush()
     }
 
-    /// Takes the progress line away, so that something else may be written in its place.
+    /// Erases the progress line, so that other output may take its place.
     pub(super) fn wipe(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.has_progress_line) {
             write!(io::stderr(), "\r\x1b[2K")?;
@@ -63,8 +74,30 @@ impl<W: Write> Printer<W> {
     }
 }
 
-/// `pct=41.3 eta=18s` as a person says it.
-fn spoken(progress: &str) -> String {
+/// A line of a reply as an object. Numbers stay strings, because many readers of JSON round them beyond 2^53.
+fn json(tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
+    let fields = match heard {
+        ReplyLine::Value("") => vec![("value", Value::Null)],
+        ReplyLine::Value(text) => vec![("value", text.into())],
+        ReplyLine::Row(text) => vec![("row", text.into())],
+        ReplyLine::Error { code, text } => vec![("error", code.into()), ("text", text.into())],
+        ReplyLine::Progress(text) => {
+            let words = text.split(' ').filter_map(|word| word.split_once('='));
+            let words = words.map(|(key, value)| (key.to_owned(), value.into()));
+            vec![("progress", Value::Object(words.collect()))]
+        }
+    };
+    let tag = tag.map(|tag| ("tag", tag.into()));
+    let fields = fields.into_iter().chain(tag);
+    Value::Object(
+        fields
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect::<Map<_, _>>(),
+    )
+}
+
+/// `pct=41.3 eta=18s` for people.
+fn readable(progress: &str) -> String {
     let value = |key: &str| progress.split(' ').find_map(|word| word.strip_prefix(key));
     match (value("pct="), value("eta="), value("stalled=")) {
         (Some(percent), Some(left), _) => format!("{percent} %, {left} left"),
@@ -74,7 +107,7 @@ fn spoken(progress: &str) -> String {
     }
 }
 
-/// True if the reader of our output has gone away.
+/// True if the reader of the output has closed it.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     kind == Some(io::ErrorKind::BrokenPipe)

@@ -86,7 +86,7 @@ impl Talk {
             stream: BufReader::new(TcpStream::from_std(stream)?),
             asked: 0,
             was_heard: false,
-            printer: Printer::new(io::stdout()),
+            printer: Printer::new(io::stdout(), false),
         })
     }
 

@@ -31,13 +31,18 @@ pub(super) fn line_bytes(text: &str) -> Result<usize, String> {
     bytes.ok_or_else(|| format!("write a whole number from {SHORTEST_LINE_BYTES}"))
 }
 
-/// A time, which may be none at all.
+/// A time, which may be 0.
 pub(super) fn any_time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "write a time, such as 30s or 5min".into())
+    humantime::parse_duration(text).map_err(|_| match text.parse::<u64>() {
+        Ok(_) => format!("the unit is missing: write {text}s or {text}min"),
+        Err(_) => "write a time, such as 30s or 5min".into(),
+    })
 }
 
-/// A time that is not over as soon as it begins.
+/// A time above 0.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
-    let time = any_time(text).ok().filter(|time| !time.is_zero());
-    time.ok_or_else(|| "write a time above 0, such as 30s or 5min".into())
+    match any_time(text)? {
+        Duration::ZERO => Err("write a time above 0, such as 30s or 5min".into()),
+        time => Ok(time),
+    }
 }

@@ -1,6 +1,7 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
-use super::{address, allocator, descriptors, quantity};
+use super::address::{self, Address};
+use super::{allocator, descriptors, quantity};
 use crate::daemon::{Drained, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
@@ -18,8 +19,8 @@ use tracing_subscriber::filter::LevelFilter;
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     /// Address to listen on; may be repeated
-    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read, value_delimiter = ',', default_values_t = [super::DEFAULT_ADDRESS])]
-    listen: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read, value_delimiter = ',', default_values_t = [Address::from(super::DEFAULT_ADDRESS)])]
+    listen: Vec<Address>,
     /// Threads that compute [default: one for each core]
     #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = quantity::threads)]
     workers: Option<NonZeroUsize>,
@@ -137,10 +138,9 @@ impl Serve {
             .policy(self.limits.policy())
             .limits(self.limits.limits())
             .io_threads(self.io_threads.get());
-        let daemon = self
-            .listen
-            .iter()
-            .fold(daemon, |daemon, address| daemon.listen(*address));
+        let daemon = self.listen.iter().try_fold(daemon, |daemon, address| {
+            Ok::<_, anyhow::Error>(daemon.listen(address.resolve()?))
+        })?;
         actix::System::new().block_on(serve(daemon, self.drain_limit))
     }
 }

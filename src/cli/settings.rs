@@ -73,6 +73,19 @@ impl Settings {
         Ok(Self { command, file, matches })
     }
 
+    /// What to say about variables of the environment that look like settings and are none.
+    pub(super) fn unknown_variables(&self) -> Vec<String> {
+        let arguments = self.command.get_subcommands().flat_map(Command::get_arguments);
+        let known: Vec<&str> = arguments.filter_map(|arg| arg.get_env()?.to_str()).collect();
+        let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let unknown = set.filter(|name| name.starts_with("PRIMED_") && !known.contains(&name.as_str()));
+        let warning = |name: String| match config::nearest(&name, &known) {
+            Some(nearest) => format!("${name} is not a setting; did you mean ${nearest}?"),
+            None => format!("${name} is not a setting; 'primed serve --help' lists them all"),
+        };
+        unknown.map(warning).collect()
+    }
+
     /// Prints every setting, its value and its source, as a configuration file.
     pub(super) fn print(&self) -> anyhow::Result<ExitCode> {
         std::io::stdout().write_all(self.show().as_bytes())?;

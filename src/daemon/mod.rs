@@ -167,6 +167,12 @@ impl Daemon {
         self
     }
 
+    /// Removes a verb, so that clients cannot use it, and `help` does not list it.
+    pub fn without(mut self, verb: &str) -> Self {
+        self.registry.remove(verb);
+        self
+    }
+
     /// Starts within a running actix system.
     ///
     /// # Errors

@@ -41,6 +41,11 @@ impl Registry {
         }
     }
 
+    /// Removes the verb of this name, if there is one.
+    pub fn remove(&mut self, name: &str) {
+        self.verbs.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+    }
+
     /// All verbs.
     pub fn verbs(&self) -> impl Iterator<Item = &dyn Verb> {
         self.verbs.iter().map(|(_, verb)| verb.as_ref())

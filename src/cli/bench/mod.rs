@@ -10,8 +10,9 @@ mod summary;
 mod tally;
 mod timer;
 
+use super::address::{self, Address};
 use super::connect::connect;
-use super::{address, descriptors, quantity};
+use super::{descriptors, quantity};
 use crate::Daemon;
 use crate::daemon::Handle;
 use crate::proto::parse_number;
@@ -40,7 +41,7 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 pub(super) struct Bench {
     /// The server to load, instead of a daemon in this process; several addresses share the connections
     #[arg(long, value_name = "ADDR:PORT", value_parser = address::read, value_delimiter = ',')]
-    connect: Vec<SocketAddr>,
+    connect: Vec<Address>,
     /// Number of connections
     #[arg(short, long, value_name = "N", default_value = "50", value_parser = quantity::positive)]
     connections: NonZeroUsize,
@@ -100,12 +101,13 @@ impl Bench {
             true => Some(own_daemon(self.connections.get())?),
             false => None,
         };
-        let targets = daemon
-            .as_ref()
-            .map_or(self.connect.as_slice(), |daemon| daemon.addresses());
-        self.announce(daemon.is_some(), targets);
-        let sockets = self.open(targets)?;
-        let server = join(targets);
+        let targets = match &daemon {
+            Some(daemon) => daemon.addresses().to_vec(),
+            None => self.connect.iter().map(Address::resolve).collect::<Result<_, _>>()?,
+        };
+        self.announce(daemon.is_some(), &targets);
+        let sockets = self.open(&targets)?;
+        let server = join(&targets);
         let stop = Arc::new(AtomicBool::new(false));
         let cpu_before = process_cpu();
         let (threads, reports) = self.begin(sockets, &stop)?;
