@@ -97,7 +97,7 @@ fn json(tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
 }
 
 /// `pct=41.3 eta=18s` for people.
-fn readable(progress: &str) -> String {
+pub(super) fn readable(progress: &str) -> String {
     let value = |key: &str| progress.split(' ').find_map(|word| word.strip_prefix(key));
     match (value("pct="), value("eta="), value("stalled=")) {
         (Some(percent), Some(left), _) => format!("{percent} %, {left} left"),

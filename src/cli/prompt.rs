@@ -1,36 +1,55 @@
-//! The prompt of `primed ask`: history, a progress line, and Ctrl-C for the question, not for the client.
+//! The prompt of `primed ask`: history, completion, a progress line, and Ctrl-C for the question, not for the client.
+//!
+//! A question without a tag is waited for. One with a tag is not: its reply is printed above the prompt when it arrives. So a thread
+//! reads replies all the time, and [`Sink`] says where they go.
 
+use super::complete::Words;
 use super::connect::connect;
-use super::print::Printer;
+use super::print::{Printer, readable};
+use super::screen::{PROMPT, Screen};
 use crate::client::{ReplyLine, split_tag};
-use crate::verb::{Registry, Verb};
+use crate::verb::Registry;
 use anyhow::Context;
-use rustyline::completion::Completer;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
-use rustyline::{Editor, Helper, Highlighter, Hinter, Validator};
-use std::io::{self, Stdout};
-use std::net::SocketAddr;
+use rustyline::{CompletionType, Config, Editor};
+use std::io::{self, BufRead, BufReader, Stdout, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// What `help` prints here, after the verbs: the prompt hides the protocol that the daemon's own `help` explains.
+const HELP: &str = "\
+Numbers are written 1000000, 1_000_000, 1e6, 10**6 or 2^127-1.
+'pi 1e18 deadline=5s' gives up after 5 s; Ctrl-C cancels a question.
+'@big pi 1e18' runs in the background, and '@big' labels its answer;
+'cancel @big' stops it.
+Tab completes verbs and options; Ctrl-D leaves.
+'help pi' explains pi, 'help errors' the error codes.";
 
 /// Reads questions until Ctrl-D or `quit`.
 pub(super) fn run(address: SocketAddr) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut talk = Talk::new(&runtime, address)?;
-    println!("primed at {address}; 'help' teaches how to ask, Ctrl-D ends.");
-    let mut editor: Editor<Words, DefaultHistory> = Editor::new()?;
-    editor.set_helper(Some(Words));
+    let config = Config::builder().completion_type(CompletionType::List).build();
+    let mut editor: Editor<Words, DefaultHistory> = Editor::with_config(config)?;
+    let screen = Screen::default();
+    editor.set_helper(Some(Words::new(screen.clone())));
+    let mut connection = Connection::open(address, screen.clone())?;
+    println!("primed at {address}; 'help' explains how to ask, Ctrl-D leaves.");
     let history = history_file();
     if let Some(file) = &history {
         // The first time there is none.
         let _ = editor.load_history(file);
     }
     loop {
-        let line = match editor.readline("primed> ") {
+        screen.begin();
+        let line = editor.readline(PROMPT);
+        screen.end();
+        let line = match line {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
@@ -41,19 +60,24 @@ pub(super) fn run(address: SocketAddr) -> anyhow::Result<ExitCode> {
             continue;
         }
         editor.add_history_entry(question)?;
-        if question.eq_ignore_ascii_case("quit") || question.eq_ignore_ascii_case("exit") {
-            break;
+        match question.to_ascii_lowercase().as_str() {
+            "quit" | "exit" | "bye" => break,
+            "help" => {
+                print_help()?;
+                continue;
+            }
+            _ => {}
         }
-        let mut result = runtime.block_on(talk.ask(question));
-        if result.is_err() && !talk.was_heard {
+        let mut result = connection.ask(&runtime, question);
+        if result.is_err() && !connection.was_heard {
             // The connection had ended before, and the daemon that may listen there now knows nothing of the question.
-            result = Talk::new(&runtime, address).and_then(|again| {
-                talk = again;
-                runtime.block_on(talk.ask(question))
+            result = Connection::open(address, screen.clone()).and_then(|again| {
+                connection = again;
+                connection.ask(&runtime, question)
             });
         }
         if let Err(error) = result {
-            talk.printer.wipe()?;
+            connection.printer.wipe()?;
             eprintln!("{error:#}");
         }
     }
@@ -68,92 +92,234 @@ fn history_file() -> Option<PathBuf> {
     std::env::home_dir().map(|home| home.join(".primed_history"))
 }
 
-/// A connection on which one question at a time is asked.
-struct Talk {
-    stream: BufReader<TcpStream>,
+fn print_help() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for verb in Registry::default().verbs() {
+        writeln!(out, "{:<29} {}", verb.usage(), verb.about())?;
+    }
+    writeln!(out, "{HELP}")
+}
+
+/// Where the lines of replies go.
+enum Sink {
+    /// Above the prompt, for questions that are not waited for; this many of them have no answer yet.
+    Prompt(usize),
+    /// To the question that is waited for, with the number of the others.
+    Question(UnboundedSender<String>, usize),
+    /// The daemon has closed the connection.
+    Closed,
+}
+
+impl Sink {
+    fn others(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Prompt(others) | Self::Question(_, others) => Some(others),
+            Self::Closed => None,
+        }
+    }
+}
+
+/// A connection to a daemon. Dropped, it ends, and so does the thread that reads it.
+struct Connection {
+    stream: TcpStream,
+    sink: Arc<Mutex<Sink>>,
     asked: u64,
-    /// True once the daemon has said something to the last question.
+    /// True once the daemon has replied to the last question.
     was_heard: bool,
     printer: Printer<Stdout>,
 }
 
-impl Talk {
-    fn new(runtime: &Runtime, address: SocketAddr) -> anyhow::Result<Self> {
+impl Connection {
+    fn open(address: SocketAddr, screen: Screen) -> anyhow::Result<Self> {
         let stream = connect(address)?;
-        stream.set_nonblocking(true)?;
-        let _inside = runtime.enter();
+        let sink = Arc::new(Mutex::new(Sink::Prompt(0)));
+        let (lines, reading) = (BufReader::new(stream.try_clone()?), sink.clone());
+        std::thread::Builder::new()
+            .name("replies".into())
+            .spawn(move || read(lines, &reading, &screen))?;
         Ok(Self {
-            stream: BufReader::new(TcpStream::from_std(stream)?),
+            stream,
+            sink,
             asked: 0,
             was_heard: false,
             printer: Printer::new(io::stdout(), false),
         })
     }
 
-    /// Asks and prints until the final line; Ctrl-C cancels the question and waits for its last word.
-    async fn ask(&mut self, question: &str) -> anyhow::Result<()> {
-        self.asked += 1;
+    /// Sends a question, and prints its reply if it has no tag.
+    fn ask(&mut self, runtime: &Runtime, question: &str) -> anyhow::Result<()> {
         self.was_heard = false;
-        let (own_tag, question) = split_tag(question);
-        let tag = own_tag.map_or_else(|| format!("q{}", self.asked), str::to_owned);
-        let progress = if question.contains("progress=") {
-            ""
-        } else {
-            " progress=500ms"
-        };
-        self.send(&format!("@{tag} {question}{progress}\n")).await?;
-        let mut line = Vec::new();
+        if split_tag(question).0.is_none() {
+            let _silence = Silence::begin();
+            return runtime.block_on(self.wait(question));
+        }
+        match lock(&self.sink).others() {
+            Some(others) => *others += 1,
+            None => anyhow::bail!("the daemon has closed the connection"),
+        }
+        self.send(&format!("{question}\n"))
+    }
+
+    /// Asks and prints until the final line. Ctrl-C cancels the question and waits for the reply to that.
+    async fn wait(&mut self, question: &str) -> anyhow::Result<()> {
+        self.asked += 1;
+        // No person begins a tag with a hyphen.
+        let tag = format!("-{}", self.asked);
+        let (sender, mut lines) = unbounded_channel();
+        {
+            let mut sink = lock(&self.sink);
+            let others = *sink.others().context("the daemon has closed the connection")?;
+            *sink = Sink::Question(sender, others);
+        }
+        let result = self.print_reply(&tag, question, &mut lines).await;
+        let mut sink = lock(&self.sink);
+        if let Some(others) = sink.others() {
+            *sink = Sink::Prompt(*others);
+        }
+        drop(sink);
+        while let Ok(line) = lines.try_recv() {
+            self.print(&line, &tag)?;
+        }
+        result
+    }
+
+    async fn print_reply(
+        &mut self,
+        tag: &str,
+        question: &str,
+        lines: &mut UnboundedReceiver<String>,
+    ) -> anyhow::Result<()> {
+        let has_progress = question.contains("progress=");
+        let progress = if has_progress { "" } else { " progress=500ms" };
+        self.send(&format!("@{tag} {question}{progress}\n"))?;
+        let mut is_cancelled = false;
         loop {
             tokio::select! {
-                read = self.stream.read_until(b'\n', &mut line) => {
-                    if read.unwrap_or_default() == 0 || !line.ends_with(b"\n") {
-                        anyhow::bail!("the daemon closed the connection before it answered; ask again");
-                    }
+                line = lines.recv() => {
+                    let line = line.context("the daemon closed the connection before it answered; ask again")?;
                     self.was_heard = true;
-                    let text = String::from_utf8_lossy(&line);
-                    let (heard_tag, rest) = split_tag(text.trim_end());
-                    let heard = ReplyLine::parse(rest);
-                    if heard_tag.is_none_or(|heard_tag| heard_tag == tag) {
-                        self.printer.print(None, heard)?;
-                        self.printer.flush()?;
-                        if heard.is_final() {
-                            return Ok(());
+                    let (of, rest) = split_tag(&line);
+                    let is_final = ReplyLine::parse(rest).is_final() && of.is_none_or(|of| of == tag);
+                    match watched_job(question).filter(|_| is_final && is_cancelled && rest.starts_with("ERR cancelled")) {
+                        Some(job) => {
+                            self.printer.wipe()?;
+                            println!("no longer watching job {job}, which goes on; 'cancel {job}' stops it");
                         }
+                        None => self.print(&line, tag)?,
                     }
-                    line.clear();
+                    if is_final {
+                        return Ok(());
+                    }
                 }
                 interrupt = tokio::signal::ctrl_c() => {
                     interrupt.context("cannot listen for Ctrl-C")?;
-                    self.send(&format!("@stop{} cancel @{tag}\n", self.asked)).await?;
+                    is_cancelled = true;
+                    self.send(&format!("@-stop{} cancel @{tag}\n", self.asked))?;
                 }
             }
         }
     }
 
-    async fn send(&mut self, line: &str) -> anyhow::Result<()> {
-        Ok(self.stream.get_mut().write_all(line.as_bytes()).await?)
+    /// Prints a line of a reply; a line of another question than `tag` with its label.
+    fn print(&mut self, line: &str, tag: &str) -> io::Result<()> {
+        match split_tag(line) {
+            (Some(of), rest) if of != tag => match above_text(of, ReplyLine::parse(rest)) {
+                Some(text) => {
+                    self.printer.wipe()?;
+                    print!("{text}");
+                }
+                None => return Ok(()),
+            },
+            (_, rest) => self.printer.print(None, ReplyLine::parse(rest))?,
+        }
+        self.printer.flush()
+    }
+
+    fn send(&mut self, line: &str) -> anyhow::Result<()> {
+        Ok(self.stream.write_all(line.as_bytes())?)
     }
 }
 
-/// Completes verbs.
-#[derive(Helper, Highlighter, Hinter, Validator)]
-struct Words;
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
 
-impl Completer for Words {
-    type Candidate = String;
+fn lock(sink: &Mutex<Sink>) -> MutexGuard<'_, Sink> {
+    sink.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    fn complete(
-        &self,
-        line: &str,
-        position: usize,
-        _: &rustyline::Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<String>)> {
-        let begun = &line[..position];
-        if begun.contains(' ') {
-            return Ok((position, Vec::new()));
+/// The job that a question only watches, so that the question may be cancelled while the job goes on.
+fn watched_job(question: &str) -> Option<&str> {
+    let (verb, rest) = question.split_once(' ')?;
+    let watches = verb.eq_ignore_ascii_case("watch") || verb.eq_ignore_ascii_case("result");
+    rest.split_whitespace().next().filter(|_| watches)
+}
+
+/// Reads replies until the connection ends.
+fn read(mut lines: BufReader<TcpStream>, sink: &Mutex<Sink>, screen: &Screen) {
+    let mut line = String::new();
+    while lines.read_line(&mut line).is_ok() && line.ends_with('\n') {
+        let (tag, rest) = split_tag(line.trim_end());
+        let heard = ReplyLine::parse(rest);
+        let mut sink = lock(sink);
+        let is_others = tag.is_some_and(|tag| !tag.starts_with('-'));
+        if let Some(others) = sink.others().filter(|_| is_others && heard.is_final()) {
+            *others = others.saturating_sub(1);
         }
-        let registry = Registry::default();
-        let names = registry.verbs().map(Verb::name).filter(|name| name.starts_with(begun));
-        Ok((0, names.map(|name| format!("{name} ")).collect()))
+        match &*sink {
+            // Its receiver lives as long as it is the sink.
+            Sink::Question(sender, _) => drop(sender.send(line.trim_end().to_owned())),
+            _ => {
+                if let Some(text) = above_text(tag.unwrap_or("-"), heard) {
+                    screen.print(&text);
+                }
+            }
+        }
+        drop(sink);
+        line.clear();
+    }
+    let ended = std::mem::replace(&mut *lock(sink), Sink::Closed);
+    if matches!(ended, Sink::Prompt(others) if others > 0) {
+        screen.print("the daemon closed the connection; ask again\n");
+    }
+}
+
+/// A line of a reply to a question that is not waited for. Replies to the prompt's own cancels, whose tags begin with a hyphen, have none.
+fn above_text(tag: &str, heard: ReplyLine<'_>) -> Option<String> {
+    if tag.starts_with("-stop") {
+        return None;
+    }
+    let label = if tag == "-" { String::new() } else { format!("@{tag} ") };
+    Some(match heard {
+        ReplyLine::Value("") => format!("{label}done\n"),
+        ReplyLine::Value(text) | ReplyLine::Row(text) => format!("{label}{text}\n"),
+        ReplyLine::Error { code, text } => format!("{label}{code}: {text}\n"),
+        ReplyLine::Progress(text) => format!("{label}{}\n", readable(text)),
+    })
+}
+
+/// While this lives, what is typed is kept for the next line but not shown, because it would mix with the progress line; and Ctrl-C does
+/// not throw it away.
+struct Silence(Option<Termios>);
+
+impl Silence {
+    fn begin() -> Self {
+        let before = tcgetattr(io::stdin()).ok();
+        if let Some(mut silent) = before.clone() {
+            silent.local_modes.remove(LocalModes::ECHO);
+            silent.local_modes.insert(LocalModes::NOFLSH);
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &silent);
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+        }
     }
 }
