@@ -93,6 +93,22 @@ fn eval_says_what_it_cannot_do() {
 }
 
 #[test]
+fn the_version_has_the_commit_where_it_is_known() {
+    let output = String::from_utf8_lossy(&primed(&["--version"]).stdout).into_owned();
+    let version = concat!("primed ", env!("CARGO_PKG_VERSION"));
+    let commit = output.trim_end().strip_prefix(version).expect("it names the version");
+    let is_commit = |text: &str| text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(
+        commit.is_empty()
+            || commit
+                .strip_prefix(" (")
+                .and_then(|rest| rest.strip_suffix(')'))
+                .is_some_and(is_commit),
+        "{output}"
+    );
+}
+
+#[test]
 fn json_has_an_object_a_line() {
     let json = |arguments: &[&str]| String::from_utf8_lossy(&primed(arguments).stdout).into_owned();
     assert_eq!(

@@ -33,7 +33,7 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::ne
 
 /// The prime daemon: ask about primes over TCP and get the answer, whatever else is running.
 #[derive(Debug, Parser)]
-#[command(name = "primed", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "primed", version = env!("VERSION_OF_PRIMED"), max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
