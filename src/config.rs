@@ -38,7 +38,7 @@ pub struct Mistake {
 /// ```
 ///
 /// # Errors
-/// The first `Mistake`: what is no TOML, a setting that is not `known`, or a value that is no text, number or list of them.
+/// The first `Mistake`: invalid TOML, a setting that is not `known`, or a value that is not a string, a number or a list of them.
 pub fn read(text: &str, known: &[&str]) -> Result<Vec<Setting>, Mistake> {
     let mistake = |at: Range<usize>, what: String| Mistake {
         line: line_of(text, at.start),

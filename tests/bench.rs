@@ -185,7 +185,7 @@ fn what_is_not_answered_counts_with_the_time_it_waited() {
         "500ms",
     ]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(errors(&output).contains("nothing was answered"), "{output:?}");
+    assert!(errors(&output).contains("no request was answered"), "{output:?}");
     let json = json(&output);
     assert_eq!(json["replies"], 0);
     assert_eq!(json["unanswered"], 50);

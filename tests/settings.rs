@@ -127,13 +127,13 @@ fn a_wrong_setting_is_reported_with_its_source() {
         ),
         (
             "#\ndrain-limit = 3",
-            "FILE:2: invalid value '3' for 'drain-limit': write a time, such as 30s or 5min",
+            "FILE:2: invalid value '3' for 'drain-limit': the unit is missing: write 3s or 3min",
         ),
-        ("max-jobs = [1, 2]", "FILE:1: 'max-jobs' is no list"),
-        ("max-jobs = \n", "FILE:1: this is no TOML: "),
+        ("max-jobs = [1, 2]", "FILE:1: 'max-jobs' is not a list"),
+        ("max-jobs = \n", "FILE:1: invalid TOML: "),
         (
             "[limits]\nmax-jobs = 1",
-            "FILE:1: there are no sections, and 'limits' is one",
+            "FILE:1: sections are not allowed, and 'limits' is one",
         ),
         ("config = 'x'", "FILE:1: there is no setting 'config'; "),
     ] {

@@ -167,7 +167,7 @@ impl File {
         if setting.values.len() > 1 && !matches!(arg.get_action(), ArgAction::Append) {
             let (path, line) = (self.path.display(), setting.line);
             return Err(Refusal::Setting(format!(
-                "{path}:{line}: '{}' is no list",
+                "{path}:{line}: '{}' is not a list",
                 setting.name
             )));
         }

@@ -78,8 +78,8 @@ fn read_word(word: &str) -> Result<Word, String> {
         return Ok(Word::Fixed(word.to_owned()));
     };
     let number = |text: &str| {
-        let number = parse_number(text).map_err(|error| format!("'{word}' is no range: {error}"))?;
-        u64::try_from(number).map_err(|_| format!("'{word}' is no range: its ends are to be below 2^64"))
+        let number = parse_number(text).map_err(|error| format!("'{word}' is not a range: {error}"))?;
+        u64::try_from(number).map_err(|_| format!("'{word}' is not a range: its ends must be below 2^64"))
     };
     let (first, last) = (number(first)?, number(last)?);
     if first > last {
@@ -221,7 +221,7 @@ mod tests {
             ("nth 1,,pi 5", "a request is missing"),
             ("nth 1=0", "nothing is asked"),
             ("nth 5..1", "is empty"),
-            ("nth 1..x", "is no range"),
+            ("nth 1..x", "is not a range"),
             ("nth 1..2^64", "below 2^64"),
         ] {
             let error = text.parse::<Mix>().expect_err(text);
