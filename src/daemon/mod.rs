@@ -5,7 +5,7 @@ mod simulation;
 
 use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::Metrics;
-use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, Protocol, Service, Shared, Talk};
+use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, Protocol, ProtocolSession, Service, Shared};
 use crate::verb::{Engine, Facts, Registry, Verb};
 use actix::prelude::*;
 use socket2::{SockRef, TcpKeepalive};
@@ -120,11 +120,11 @@ impl Daemon {
     ///
     /// [`Protocol`] shows one. The daemon keeps the limits, the order of replies, the timeouts and the drain.
     pub fn serve<P: Protocol>(self, address: SocketAddr, protocol: impl Fn() -> P + Send + Sync + 'static) -> Self {
-        self.serve_with(address, move |accepted| Talk::new(protocol(), accepted))
+        self.serve_with(address, move |accepted| ProtocolSession::new(protocol(), accepted))
     }
 
     /// Gives each connection on this address to an actor of yours, for protocols that are more than questions and answers. The daemon
-    /// accepts, counts, and tells the actor to [`Finish`]; the limits on what a client may send and leave unread are the actor's.
+    /// accepts, counts, and sends the actor [`Finish`]; the actor enforces the limits on what a client may send and leave unread.
     pub fn serve_with<A>(self, address: SocketAddr, session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,

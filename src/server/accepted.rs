@@ -1,6 +1,6 @@
-//! An accepted connection on its way to its session, and the session as the listener knows it: something that can be told to finish.
+//! An accepted connection on its way to its session, and the session as the listener knows it: a recipient of [`Finish`].
 //!
-//! Knows no protocol. The built-in session and those of others enter by this one door.
+//! Knows no protocol: built-in and custom sessions start in the same way.
 
 use super::connection::Connection;
 use super::{Limits, Shared};
@@ -22,22 +22,27 @@ pub struct Finish;
 
 /// A connection that the daemon has accepted, for a session of yours: bytes both ways, the engine, and the limits.
 ///
-/// Dropped, it is closed, and its place among the daemon's connections is free.
+/// When dropped, it is closed and no longer counts towards the limit.
 pub struct Accepted {
     pub(super) connection: Box<dyn Connection>,
     pub(super) shared: Arc<Shared>,
-    pub(super) seat: Seat,
+    pub(super) permit: ConnectionPermit,
     peer: SocketAddr,
     engine: OnceCell<Engine>,
 }
 
 impl Accepted {
-    pub(super) fn new(connection: Box<dyn Connection>, peer: SocketAddr, shared: Arc<Shared>, seat: Seat) -> Self {
+    pub(super) fn new(
+        connection: Box<dyn Connection>,
+        peer: SocketAddr,
+        shared: Arc<Shared>,
+        permit: ConnectionPermit,
+    ) -> Self {
         let engine = OnceCell::new();
         Self {
             connection,
             shared,
-            seat,
+            permit,
             peer,
             engine,
         }
@@ -51,7 +56,7 @@ impl Accepted {
     /// The engine, asked on behalf of this connection: it has its own share of the CPU.
     pub fn engine(&self) -> &Engine {
         self.engine
-            .get_or_init(|| self.shared.engine.for_client(self.seat.client))
+            .get_or_init(|| self.shared.engine.for_client(self.permit.client))
     }
 
     /// What a session may take of the machine. The number of connections is kept by the listener; the rest is the session's to keep.
@@ -59,7 +64,7 @@ impl Accepted {
         &self.shared.limits
     }
 
-    /// True if bytes wait to be read which the reactor may not have told of yet: a session that is to finish looks before it goes.
+    /// True if bytes wait to be read also if the reactor has not reported them yet: a session that is to finish checks this before it closes.
     pub fn has_input(&self) -> bool {
         self.connection.has_input()
     }
@@ -90,8 +95,8 @@ impl AsyncWrite for Accepted {
     }
 }
 
-/// A session's place among those of its listener, which hears when it is given up.
-pub(super) struct Seat {
+/// The right to one of the listener's connections. The listener is notified when it is dropped.
+pub(super) struct ConnectionPermit {
     pub(super) client: ClientId,
     pub(super) listener: Recipient<Closed>,
 }
@@ -101,7 +106,7 @@ pub(super) struct Seat {
 #[rtype(result = "()")]
 pub(super) struct Closed(pub(super) ClientId);
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.listener.do_send(Closed(self.client));
     }
@@ -128,13 +133,13 @@ where
         let Accepted {
             connection,
             shared,
-            seat,
+            permit,
             peer,
             ..
         } = accepted;
         let connection = connection.detach()?;
         let make = self.0.clone();
-        let start = move |_: &mut Context<A>| make(Accepted::new(connection(), peer, shared, seat));
+        let start = move |_: &mut Context<A>| make(Accepted::new(connection(), peer, shared, permit));
         Ok(A::start_in_arbiter(thread, start).recipient())
     }
 }

@@ -16,7 +16,7 @@ pub trait Connection: AsyncRead + AsyncWrite + Unpin + 'static {
     /// True if it is certain that nobody is at the other end, also when there is nothing to read.
     fn is_gone(&self) -> bool;
 
-    /// True if bytes wait to be read, whether the reactor knows of them or not: looked at before the last goodbye.
+    /// True if bytes wait to be read, whether the reactor knows of them or not: checked before a draining session closes.
     fn has_input(&self) -> bool;
 
     /// Writes what fits at once, if anything does.

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::accept::Acceptor;
-use super::accepted::{Accepted, Closed, Finish, Open, Seat, Sessions};
+use super::accepted::{Accepted, Closed, ConnectionPermit, Finish, Open, Sessions};
 use super::connection::{Accept, Connection};
 use super::session::Session;
 use crate::engine::ClientId;
@@ -40,7 +40,7 @@ pub struct Listener {
 #[derive(Clone)]
 pub struct Service {
     sessions: Arc<dyn Open>,
-    /// What one connection too many is told.
+    /// The line sent to a connection beyond the limit.
     refusal: &'static [u8],
 }
 
@@ -53,7 +53,7 @@ impl Service {
         }
     }
 
-    /// A session actor of yours for each connection. One connection too many is closed without a word.
+    /// A custom session actor for each connection. A connection beyond the limit is closed without a reply.
     pub fn new<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,
@@ -73,7 +73,7 @@ impl fmt::Debug for Service {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Drain {
-    /// Told when the last session is closed.
+    /// Notified when the last session is closed.
     pub drained: oneshot::Sender<()>,
 }
 
@@ -107,7 +107,7 @@ impl Listener {
         let client = self.next;
         self.next = ClientId(client.0 + 1);
         let listener = context.address().recipient();
-        let accepted = Accepted::new(socket, peer, self.shared.clone(), Seat { client, listener });
+        let accepted = Accepted::new(socket, peer, self.shared.clone(), ConnectionPermit { client, listener });
         // Sessions of others may panic when they are made; their connection pays, and says `Closed` as it is dropped.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             service.sessions.open(accepted, self.thread_of(client))
@@ -136,11 +136,11 @@ impl Listener {
         self.arbiters.get(turn)
     }
 
-    fn tell_if_drained(&mut self) {
+    fn report_if_drained(&mut self) {
         if self.sessions.is_empty()
             && let Some(drained) = self.drained.take()
         {
-            // Whoever drains may have stopped waiting.
+            // The caller of the drain may have stopped waiting.
             let _ = drained.send(());
         }
     }
@@ -192,7 +192,7 @@ impl Handler<Closed> for Listener {
             tracing::debug!(session = %id, "closed");
             self.shared.facts.metrics.connections.fetch_sub(1, Relaxed);
         }
-        self.tell_if_drained();
+        self.report_if_drained();
     }
 }
 
@@ -200,7 +200,7 @@ impl Handler<Drain> for Listener {
     type Result = ();
 
     fn handle(&mut self, Drain { drained }: Drain, context: &mut Self::Context) {
-        // Whoever is connected may have asked already.
+        // A client that is connected may have sent requests already.
         for (mut acceptor, service) in std::mem::take(&mut self.doors) {
             for (socket, peer) in iter::from_fn(|| acceptor.accept_waiting()).take(MAX_LAST_ACCEPTS) {
                 self.admit(socket, peer, &service, context);
@@ -210,6 +210,6 @@ impl Handler<Drain> for Listener {
         for session in self.sessions.values() {
             session.do_send(Finish);
         }
-        self.tell_if_drained();
+        self.report_if_drained();
     }
 }

@@ -1,28 +1,27 @@
-//! The server: sockets become sessions. The actors [`Listener`] and [`Session`](session::Session), and the bounds they keep.
+//! The server: sockets become sessions. The actors [`Listener`] and [`Session`], and the bounds they keep.
 //!
-//! The door for protocols of others is [`Protocol`], whose session is [`Talk`]; behind it, any actor that takes an [`Accepted`]
-//! connection and the order to [`Finish`] is a session, and the built-in one is no exception.
+//! Custom protocols implement [`Protocol`], and [`ProtocolSession`] serves them. Any actor that takes an [`Accepted`] connection and the
+//! message [`Finish`] can be a session; the built-in one is no exception.
 //! Knows the wire (`proto`), the verbs and the door of the engine; knows no plan.
 
 mod accept;
 mod accepted;
 mod connection;
-mod course;
+mod lifecycle;
 mod listener;
 mod pace;
 mod peer;
 mod protocol;
+mod protocol_session;
 mod repeats;
 mod session;
-mod talk;
 
 pub use accepted::{Accepted, Finish};
-pub use connection::Accept;
-#[cfg(test)]
-pub use connection::{Connection, Detached};
+pub use connection::{Accept, Connection, Detached};
 pub use listener::{Drain, Listener, Service};
 pub use protocol::{Answer, Protocol};
-pub use talk::Talk;
+pub use protocol_session::ProtocolSession;
+pub use session::Session;
 
 use crate::engine::{Answers, Scheduler};
 use crate::verb::{Engine, Facts, Registry};
@@ -33,7 +32,7 @@ use std::time::Duration;
 /// What a session may take of the machine. Every limit is enforced where it is named.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once; one more is told `busy` and closed.
+    /// Connections at once; one more gets `ERR busy` and is closed.
     pub max_connections: usize,
     /// The longest line, or frame of a [`Protocol`], in bytes. A number of 10000 digits fits.
     pub max_line_bytes: usize,

@@ -16,7 +16,7 @@ const LONGEST_TURN: Duration = Duration::from_micros(100);
 const SHORTEST_TURN: Duration = Duration::from_micros(20);
 /// How long a turn of each of these may take in all.
 const ROUND: Duration = Duration::from_millis(1);
-/// How often a session that cannot tell by reading looks whether its client is still there.
+/// How often a session that does not read checks whether its client is still there.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(40);
 thread_local! {
     /// Sessions of this thread that have more to do than a turn allows.

@@ -1,4 +1,4 @@
-//! The door for protocols of others: a codec, and what is answered. Knows no socket; [`Talk`](super::Talk) keeps the rest.
+//! Custom protocols: a codec, and the answer to a request. Knows no socket; [`ProtocolSession`](super::ProtocolSession) keeps the rest.
 //!
 //! To add a protocol: 1. take a codec (`tokio_util::codec` has one for lines and one for bytes as they come) or write one;
 //! 2. implement [`Protocol`]; 3. give the daemon an address for it with [`Daemon::serve`](crate::Daemon::serve).
@@ -48,7 +48,7 @@ use tokio_util::codec::{Decoder, Encoder};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Protocol: 'static {
-    /// Cuts requests out of bytes and spells replies.
+    /// Decodes requests and encodes replies.
     type Codec: Decoder<Item: 'static> + Encoder<Self::Reply> + Unpin + 'static;
 
     /// What is sent back.
@@ -86,7 +86,7 @@ pub enum Answer<R> {
 }
 
 impl<R> Answer<R> {
-    /// The reply, and whether it is the last word.
+    /// The reply, and whether it is the last one.
     pub(super) fn into_parts(self) -> (Option<R>, bool) {
         match self {
             Self::Reply(reply) => (Some(reply), false),

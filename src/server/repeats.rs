@@ -1,6 +1,6 @@
 //! Short lines that are asked over and over, and their replies, byte for byte. Plain data; knows no socket and no verb.
 //!
-//! To read `nth 7`, look it up and spell the reply takes some 100 ns, to find the same bytes again takes 15: in a deep pipeline that is what
+//! To read `nth 7`, look it up and encode the reply takes some 100 ns, to find the same bytes again takes 15: in a deep pipeline that is what
 //! divides a session from a bare loop over a table. Only answers that never change come in here, only untagged, and only as lines.
 //! One place a line, by its hash: what is asked more often is in there more often, and there is nothing to tidy up.
 

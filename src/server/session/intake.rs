@@ -31,7 +31,7 @@ thread_local! {
 impl Session {
     /// Whether it may look at what comes next. With as many requests under way as it may have, it takes only what stops one of them.
     fn may_look(&self) -> bool {
-        self.course.phase == Phase::Open
+        self.lifecycle.phase == Phase::Open
             && self.unsent.len() + self.conversation.held_bytes() < self.shared.limits.max_unsent_bytes
             && self.conversation.in_flight() < self.shared.limits.max_in_flight.saturating_add(MAX_CANCELS)
     }
@@ -41,7 +41,7 @@ impl Session {
     }
 
     pub(super) fn may_read(&self) -> bool {
-        self.may_look() && !(self.is_full() && self.is_behind)
+        self.may_look() && !(self.is_full() && self.has_unread)
     }
 
     /// Reads once, unless lines are left from the last time, and takes in the lines that are complete.
@@ -51,10 +51,10 @@ impl Session {
         context: &mut Context<Self>,
         task: &mut std::task::Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_behind {
+        if self.has_unread {
             let mut lines = std::mem::take(&mut self.unread);
             self.take_in(&mut lines, true, time, context);
-            if self.course.phase == Phase::Open && !lines.is_empty() {
+            if self.lifecycle.phase == Phase::Open && !lines.is_empty() {
                 self.unread = lines;
             }
             return Poll::Ready(Ok(()));
@@ -62,10 +62,10 @@ impl Session {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.extend_from_slice(&self.unread);
-            self.course.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
+            self.lifecycle.input_ended |= ready!(read_into(&mut *self.socket, scratch, task))?;
             let begins_a_line = self.unread.is_empty();
             self.take_in(scratch, begins_a_line, time, context);
-            if self.course.phase != Phase::Open || (scratch.is_empty() && !self.unread.is_empty()) {
+            if self.lifecycle.phase != Phase::Open || (scratch.is_empty() && !self.unread.is_empty()) {
                 self.unread = BytesMut::new();
             } else if !scratch.is_empty() {
                 self.unread.clear();
@@ -77,13 +77,13 @@ impl Session {
 
     /// Takes in the lines that are complete, as far as there is time, and notes how the session stands then.
     fn take_in(&mut self, lines: &mut BytesMut, begins_a_line: bool, time: &mut TurnTime, context: &mut Context<Self>) {
-        self.is_behind = REPEATS.with_borrow_mut(|repeats| self.decode(lines, begins_a_line, repeats, time, context));
-        if self.course.input_ended && !self.is_behind {
-            self.course.phase = Phase::Finishing;
+        self.has_unread = REPEATS.with_borrow_mut(|repeats| self.decode(lines, begins_a_line, repeats, time, context));
+        if self.lifecycle.input_ended && !self.has_unread {
+            self.lifecycle.phase = Phase::Finishing;
         }
         let is_within_line =
-            self.course.phase == Phase::Open && !self.is_behind && (!lines.is_empty() || self.codec.is_skipping());
-        self.course.owes(is_within_line);
+            self.lifecycle.phase == Phase::Open && !self.has_unread && (!lines.is_empty() || self.codec.is_skipping());
+        self.lifecycle.owes(is_within_line);
     }
 
     /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
@@ -97,12 +97,12 @@ impl Session {
     ) -> bool {
         repeats.belong_to(&self.shared);
         // Not in the middle of a request that began in an earlier read, which only the codec can end.
-        let may_repeat = begins_a_line && !self.course.is_draining;
+        let may_repeat = begins_a_line && !self.lifecycle.is_draining;
         let mut taken = 0;
         let mut used = 0;
-        let is_behind = loop {
+        let has_unread = loop {
             if !self.may_look() {
-                break self.course.phase == Phase::Open && used < lines.len();
+                break self.lifecycle.phase == Phase::Open && used < lines.len();
             }
             if taken == LOOK_EVERY {
                 if time.is_over() {
@@ -122,7 +122,7 @@ impl Session {
             }
             let (begins, unsent_before, failed_before) = (used, self.unsent.len(), self.failed);
             self.said_a_constant = false;
-            let (more, frame) = self.codec.next(&lines[used..], self.course.input_ended);
+            let (more, frame) = self.codec.next(&lines[used..], self.lifecycle.input_ended);
             used += more;
             let Some(frame) = frame else {
                 break false;
@@ -135,7 +135,7 @@ impl Session {
                 used = begins;
                 break true;
             }
-            self.course.has_asked();
+            self.lifecycle.has_asked();
             self.take_frame(frame, context);
             if more > LONG_LINE || self.failed > failed_before {
                 // It may have cost as much as many others.
@@ -146,7 +146,7 @@ impl Session {
             }
         };
         lines.advance(used);
-        is_behind
+        has_unread
     }
 }
 

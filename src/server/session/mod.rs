@@ -11,13 +11,12 @@ mod rows;
 mod time;
 
 use super::Shared;
-use super::accepted::{Accepted, Finish, Seat};
+use super::accepted::{Accepted, ConnectionPermit, Finish};
 use super::connection::Connection;
-use super::course::{Course, Phase};
+use super::lifecycle::{Lifecycle, Phase};
 use super::pace::{Busy, MAX_READS};
-use crate::engine::{ClientId, Event, Leave, News, Order, Plain, RequestId};
-use crate::proto::codec::ServerCodec;
-use crate::proto::{Conversation, Final, Reply, Value};
+use crate::engine::{ClientId, Event, Leave, News, Order, Place, Plain};
+use crate::proto::{Codec, Conversation, Final, Value};
 use actix::prelude::*;
 use bytes::BytesMut;
 use intake::TurnTime;
@@ -35,15 +34,15 @@ pub struct Session {
     socket: Box<dyn Connection>,
     shared: Arc<Shared>,
     /// Given up when the session is dropped.
-    _seat: Seat,
+    _permit: ConnectionPermit,
     /// Where the engine sends news; made with the first job.
     me: Option<Arc<Recipient<News>>>,
-    codec: ServerCodec,
+    codec: Codec,
     conversation: Conversation,
-    /// The beginning of a line whose end has not come yet; or, if the session is behind, lines it has not taken in yet.
+    /// The beginning of a line whose end has not come yet; or, if `has_unread`, lines that a limit kept from being taken in.
     unread: BytesMut,
     /// It stopped taking in requests because of a limit, before the last line that has arrived.
-    is_behind: bool,
+    has_unread: bool,
     unsent: BytesMut,
     /// What was answered last is the same for ever.
     said_a_constant: bool,
@@ -54,9 +53,9 @@ pub struct Session {
     /// Requests answered and not counted yet, and how many of them with an error.
     answered: u64,
     failed: u64,
-    course: Course,
-    /// The request to say goodbye, which is answered last.
-    goodbye: Option<RequestId>,
+    lifecycle: Lifecycle,
+    /// The `quit` request, which is answered last.
+    quit: Option<Place>,
     /// There is more to do than a turn allows.
     busy: Option<Busy>,
     is_watching: bool,
@@ -69,19 +68,19 @@ impl Session {
         let Accepted {
             connection,
             shared,
-            seat,
+            permit,
             ..
         } = accepted;
         Self {
-            codec: ServerCodec::new(shared.limits.max_line_bytes).with_id(seat.client.0),
-            id: seat.client,
+            codec: Codec::new(shared.limits.max_line_bytes, permit.client),
+            id: permit.client,
             socket: connection,
             shared,
-            _seat: seat,
+            _permit: permit,
             me: None,
             conversation: Conversation::default(),
             unread: BytesMut::new(),
-            is_behind: false,
+            has_unread: false,
             unsent: BytesMut::new(),
             said_a_constant: false,
             questions: Vec::new(),
@@ -89,8 +88,8 @@ impl Session {
             streams: Vec::new(),
             answered: 0,
             failed: 0,
-            course: Course::default(),
-            goodbye: None,
+            lifecycle: Lifecycle::default(),
+            quit: None,
             busy: None,
             is_watching: false,
             timer: None,
@@ -105,7 +104,7 @@ impl Session {
         let mut has_more = false;
         while self.may_read() {
             // The clock is not asked for a lone request, which takes two reads.
-            let is_over = (self.is_behind && reads > 0) || (reads > 1 && time.is_over());
+            let is_over = (self.has_unread && reads > 0) || (reads > 1 && time.is_over());
             if reads == MAX_READS || is_over {
                 has_more = true;
                 break;
@@ -121,10 +120,10 @@ impl Session {
             }
             self.send_orders(context);
         }
-        self.say_goodbye();
+        self.answer_quit();
         // Before the replies leave: who has read them finds them counted.
-        self.tell_metrics();
-        self.course.write(&mut *self.socket, &mut self.unsent, task)?;
+        self.report_metrics();
+        self.lifecycle.write(&mut *self.socket, &mut self.unsent, task)?;
         if self.unsent.is_empty() {
             self.grant_rows();
             // Reading had stopped because too much was unsent: no news of the socket would wake us.
@@ -136,13 +135,13 @@ impl Session {
             self.busy = None;
         }
         let is_answered = self.conversation.in_flight() == 0 && self.unsent.is_empty();
-        self.course.close(&mut *self.socket, is_answered, task)?;
+        self.lifecycle.close(&mut *self.socket, is_answered, task)?;
         self.keep_time(context);
         Ok(())
     }
 
     /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a reply.
-    fn tell_metrics(&mut self) {
+    fn report_metrics(&mut self) {
         let metrics = &self.shared.facts.metrics;
         if self.answered > 0 {
             metrics.requests.fetch_add(std::mem::take(&mut self.answered), Relaxed);
@@ -152,18 +151,10 @@ impl Session {
         }
     }
 
-    fn take_final(&mut self, place: RequestId, reply: Reply) {
-        let is_ok = reply.is_ok();
-        self.streams.retain(|stream| stream.place != place);
-        if self.conversation.close(place, reply, &mut self.unsent) {
-            self.count(is_ok);
-        }
-    }
-
-    /// Replies with tags overtake others, but not the last word.
-    fn say_goodbye(&mut self) {
+    /// Replies with tags overtake others, but not the reply to `quit`.
+    fn answer_quit(&mut self) {
         if self.conversation.in_flight() == 1
-            && let Some(place) = self.goodbye.take()
+            && let Some(place) = self.quit.take()
         {
             let bye = Final::Reply(Ok(Value::Text("bye".into())));
             self.make_room();
@@ -174,10 +165,10 @@ impl Session {
 
     /// While draining, a session is finished once nothing is under way and nothing more has arrived.
     fn finish_if_drained(&mut self) {
-        let is_at_rest = self.course.phase == Phase::Open && self.conversation.in_flight() == 0;
-        // What has just arrived is told by the reactor next.
-        if self.course.is_draining && is_at_rest && !self.socket.has_input() {
-            self.course.phase = Phase::Finishing;
+        let is_at_rest = self.lifecycle.phase == Phase::Open && self.conversation.in_flight() == 0;
+        // The reactor reports next what has just arrived.
+        if self.lifecycle.is_draining && is_at_rest && !self.socket.has_input() {
+            self.lifecycle.phase = Phase::Finishing;
         }
     }
 }
@@ -190,7 +181,7 @@ impl Actor for Session {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        self.tell_metrics();
+        self.report_metrics();
         if self.me.is_some() {
             self.shared.scheduler.do_send(Leave(self.id));
         }
@@ -210,7 +201,7 @@ impl ActorFuture<Session> for Io {
         task: &mut std::task::Context<'_>,
     ) -> Poll<()> {
         match session.turn(context, task) {
-            Ok(()) if session.course.phase != Phase::Closed => Poll::Pending,
+            Ok(()) if session.lifecycle.phase != Phase::Closed => Poll::Pending,
             _ => {
                 context.stop();
                 Poll::Ready(())
@@ -222,20 +213,17 @@ impl ActorFuture<Session> for Io {
 impl Handler<News> for Session {
     type Result = ();
 
-    fn handle(&mut self, news: News, _: &mut Self::Context) {
-        match news {
-            News::Events(events) => {
-                for (place, event) in events {
-                    match event {
-                        Event::Final(reply) => self.take_final(place, reply),
-                        Event::Interim(interim) => self.take_interim(place, interim),
+    fn handle(&mut self, News(events): News, _: &mut Self::Context) {
+        for (place, event) in events {
+            match event {
+                Event::Final(reply) => {
+                    let is_ok = reply.is_ok();
+                    self.streams.retain(|stream| stream.place != place);
+                    if self.conversation.close(place, reply, &mut self.unsent) {
+                        self.count(is_ok);
                     }
                 }
-            }
-            News::Lost { last, failure, .. } => {
-                for place in self.conversation.unanswered(last) {
-                    self.take_final(place, Err(failure.clone()));
-                }
+                Event::Interim(interim) => self.take_interim(place, interim),
             }
         }
     }
@@ -245,6 +233,6 @@ impl Handler<Finish> for Session {
     type Result = ();
 
     fn handle(&mut self, _: Finish, _: &mut Self::Context) {
-        self.course.is_draining = true;
+        self.lifecycle.is_draining = true;
     }
 }

@@ -21,7 +21,7 @@ impl Session {
             Frame::Answer { format, reply, is_last } => {
                 self.answer(&format, reply);
                 if is_last {
-                    self.course.phase = Phase::Finishing;
+                    self.lifecycle.phase = Phase::Finishing;
                 }
             }
         }
@@ -33,7 +33,7 @@ impl Session {
             let text = "a request with this tag is under way; use another";
             return self.refuse(manner, Failure::new(Code::DupTag, text));
         }
-        if self.course.is_draining {
+        if self.lifecycle.is_draining {
             let text = "the daemon is shutting down; ask again when it is back";
             return self.refuse(manner, Failure::new(Code::Draining, text));
         }
@@ -73,8 +73,8 @@ impl Session {
             Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(manner, &target, context),
             Ok((Step::Quit, _)) => {
-                self.goodbye = Some(self.open(manner, false));
-                self.course.phase = Phase::Finishing;
+                self.quit = Some(self.open(manner, false));
+                self.lifecycle.phase = Phase::Finishing;
             }
         }
     }

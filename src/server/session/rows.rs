@@ -17,7 +17,7 @@ impl Session {
     pub(super) fn take_interim(&mut self, place: RequestId, interim: Interim) {
         let limit = self.shared.limits.max_unsent_bytes;
         let Interim::Rows(rows) = &interim else {
-            // Progress is told to who listens: for one who does not read it would pile up as long as the work goes on.
+            // Progress is dropped for a client that does not read: it would pile up as long as the work goes on.
             if self.unsent.len() < limit {
                 self.conversation.interim(place, interim, &mut self.unsent);
             }
@@ -40,7 +40,7 @@ impl Session {
             });
             self.count(false);
             let text = format!(
-                "these rows take more than {limit} bytes, and an array tells its length first: ask for less, or in lines"
+                "these rows take more than {limit} bytes, and an array begins with its length: ask for less, or in lines"
             );
             let reply = Final::Reply(Err(Failure::new(Code::TooBig, text)));
             self.conversation.close(place, reply, &mut self.unsent);

@@ -8,9 +8,10 @@ use tokio::time::Instant;
 impl Session {
     /// Keeps the timers that this state of affairs needs, and no others.
     pub(super) fn keep_time(&mut self, context: &mut Context<Self>) {
-        let is_idle = self.unsent.is_empty() && !self.course.is_owed() && self.conversation.in_flight() == 0;
-        self.course.note(!self.unsent.is_empty(), is_idle, &self.shared.limits);
-        if let Some(due) = self.course.due(&self.shared.limits)
+        let is_idle = self.unsent.is_empty() && !self.lifecycle.is_owed() && self.conversation.in_flight() == 0;
+        self.lifecycle
+            .note(!self.unsent.is_empty(), is_idle, &self.shared.limits);
+        if let Some(due) = self.lifecycle.due(&self.shared.limits)
             && self.timer.as_ref().is_none_or(|(at, _)| due < *at)
         {
             self.set_timer(due, context);
@@ -33,11 +34,11 @@ impl Session {
     fn look_for_stall(&mut self, context: &mut Context<Self>) {
         self.timer = None;
         if self
-            .course
+            .lifecycle
             .due(&self.shared.limits)
             .is_some_and(|due| due <= Instant::now())
         {
-            tracing::debug!(session = %self.id, phase = ?self.course.phase, "the client kept us waiting for too long; closing");
+            tracing::debug!(session = self.id, phase = ?self.lifecycle.phase, "the client kept us waiting for too long; closing");
             return context.stop();
         }
         self.keep_time(context);

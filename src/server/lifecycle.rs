@@ -1,4 +1,4 @@
-//! The course of a connection, whatever is spoken on it: how it ends, and how long its client may keep it waiting. Knows no request.
+//! The lifecycle of a connection, in any protocol: its phases, and how long its client may keep it waiting. Knows no request.
 
 use super::Limits;
 use super::pace::{MAX_READS, READ_BYTES, SCRATCH};
@@ -13,7 +13,7 @@ use tokio_util::io::poll_read_buf;
 
 /// How long a client may take to close its half after the session has closed its own.
 const LINGER: Duration = Duration::from_secs(2);
-/// The same while the daemon shuts down: long enough for a reply on its way, too short to be noticed by whoever restarts it.
+/// The same while the daemon shuts down: long enough for a reply on its way, too short to delay a restart noticeably.
 const LINGER_WHILE_DRAINING: Duration = Duration::from_millis(300);
 
 /// How far a connection has come.
@@ -32,7 +32,7 @@ pub(super) enum Phase {
 
 /// How far a connection has come, and since when its client keeps it waiting.
 #[derive(Debug, Default)]
-pub(super) struct Course {
+pub(super) struct Lifecycle {
     pub(super) phase: Phase,
     /// The client has said that it sends no more.
     pub(super) input_ended: bool,
@@ -46,7 +46,7 @@ pub(super) struct Course {
 }
 
 // Both sessions pass here at every turn: a call for each, into another unit of code, costs 6 % of a short request.
-impl Course {
+impl Lifecycle {
     /// The client has completed a request.
     #[inline]
     pub(super) const fn has_asked(&mut self) {

@@ -4,7 +4,7 @@
 //! and give their replies in order. Knows no protocol and no plan.
 
 use super::accepted::{Accepted, Finish};
-use super::course::{Course, Phase};
+use super::lifecycle::{Lifecycle, Phase};
 use super::pace::{Busy, READ_BYTES, SCRATCH, WATCH_INTERVAL, turn_length};
 use super::protocol::{Answer, Protocol};
 use actix::prelude::*;
@@ -26,23 +26,23 @@ use tokio_util::io::poll_read_buf;
 type Answering<P> = LocalBoxFuture<'static, (Answer<<P as Protocol>::Reply>, bool)>;
 
 /// One connection that speaks `P`.
-pub struct Talk<P: Protocol> {
+pub struct ProtocolSession<P: Protocol> {
     protocol: Rc<P>,
     codec: P::Codec,
     accepted: Accepted,
     incoming: BytesMut,
     /// There may be a whole frame in `incoming` that a limit kept from being taken in.
-    is_behind: bool,
+    has_unread: bool,
     /// There is more to do than a turn allows.
     busy: Option<Busy>,
     answers: FuturesOrdered<Answering<P>>,
     unsent: BytesMut,
-    course: Course,
+    lifecycle: Lifecycle,
     /// When we look again whether all is well.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<P: Protocol> Talk<P> {
+impl<P: Protocol> ProtocolSession<P> {
     /// A session that answers this connection as `protocol` says.
     pub fn new(protocol: P, accepted: Accepted) -> Self {
         Self {
@@ -50,10 +50,10 @@ impl<P: Protocol> Talk<P> {
             protocol: Rc::new(protocol),
             accepted,
             incoming: BytesMut::new(),
-            is_behind: false,
+            has_unread: false,
             answers: FuturesOrdered::new(),
             unsent: BytesMut::new(),
-            course: Course::default(),
+            lifecycle: Lifecycle::default(),
             busy: None,
             timer: None,
         }
@@ -65,7 +65,7 @@ impl<P: Protocol> Talk<P> {
         let mut is_over = false;
         loop {
             let mut has_moved = self.take_answers(task, end)?;
-            has_moved |= self.course.write(&mut self.accepted, &mut self.unsent, task)?;
+            has_moved |= self.lifecycle.write(&mut self.accepted, &mut self.unsent, task)?;
             has_moved |= self.read(task, end)?;
             if !has_moved {
                 break;
@@ -80,18 +80,18 @@ impl<P: Protocol> Talk<P> {
             self.busy = None;
         }
         let is_answered = self.answers.is_empty() && self.unsent.is_empty();
-        self.course.close(&mut self.accepted, is_answered, task)?;
+        self.lifecycle.close(&mut self.accepted, is_answered, task)?;
         self.keep_time(task)
     }
 
     fn may_read(&self) -> bool {
         let limits = self.accepted.limits();
-        self.course.phase == Phase::Open
+        self.lifecycle.phase == Phase::Open
             && self.unsent.len() < limits.max_unsent_bytes
             && self.answers.len() < limits.max_in_flight
     }
 
-    /// Spells the answers that are there, in order, as far as the client takes them.
+    /// Encodes the answers that are there, in order, as far as the client takes them.
     fn take_answers(&mut self, task: &mut Task<'_>, end: Instant) -> io::Result<bool> {
         let mut has_moved = false;
         while self.unsent.len() < self.accepted.limits().max_unsent_bytes
@@ -106,14 +106,14 @@ impl<P: Protocol> Talk<P> {
             }
             let (reply, is_last) = answer.into_parts();
             if let Some(reply) = reply {
-                let spelt = self.codec.encode(reply, &mut self.unsent);
-                spelt.map_err(|_| io::Error::other("the codec cannot spell a reply"))?;
+                let encoded = self.codec.encode(reply, &mut self.unsent);
+                encoded.map_err(|_| io::Error::other("the codec cannot encode a reply"))?;
             }
             if is_last {
-                // What was asked behind the last word is dropped, and so cancelled.
+                // Requests after the last reply are dropped, and so cancelled.
                 self.answers = FuturesOrdered::new();
                 self.incoming = BytesMut::new();
-                self.course.phase = Phase::Finishing;
+                self.lifecycle.phase = Phase::Finishing;
             }
         }
         Ok(has_moved)
@@ -124,12 +124,12 @@ impl<P: Protocol> Talk<P> {
         if !self.may_read() {
             return Ok(false);
         }
-        if !self.is_behind {
+        if !self.has_unread {
             match self.poll_read(task)? {
                 Poll::Ready(()) => {}
                 Poll::Pending => {
-                    if self.course.is_draining && !self.accepted.has_input() {
-                        self.course.phase = Phase::Finishing;
+                    if self.lifecycle.is_draining && !self.accepted.has_input() {
+                        self.lifecycle.phase = Phase::Finishing;
                     }
                     return Ok(false);
                 }
@@ -152,7 +152,7 @@ impl<P: Protocol> Talk<P> {
             match poll_read_buf(Pin::new(&mut self.accepted), task, &mut scratch.limit(room))? {
                 Poll::Pending => Ok(Poll::Pending),
                 Poll::Ready(count) => {
-                    self.course.input_ended = count == 0;
+                    self.lifecycle.input_ended = count == 0;
                     self.incoming.extend_from_slice(scratch);
                     Ok(Poll::Ready(()))
                 }
@@ -162,20 +162,20 @@ impl<P: Protocol> Talk<P> {
 
     /// Takes in frames as far as the limits and the time allow.
     fn decode(&mut self, end: Instant) {
-        self.is_behind = false;
+        self.has_unread = false;
         let limit = self.accepted.limits().max_line_bytes;
-        while !self.is_behind && self.course.phase == Phase::Open {
-            let frame = match self.course.input_ended {
+        while !self.has_unread && self.lifecycle.phase == Phase::Open {
+            let frame = match self.lifecycle.input_ended {
                 false => self.codec.decode(&mut self.incoming),
                 true => self.codec.decode_eof(&mut self.incoming),
             };
             match frame {
                 Ok(Some(request)) => {
-                    self.course.has_asked();
+                    self.lifecycle.has_asked();
                     self.begin(request);
-                    self.is_behind = !self.may_read() || Instant::now() >= end;
+                    self.has_unread = !self.may_read() || Instant::now() >= end;
                 }
-                Ok(None) if self.course.input_ended => self.course.phase = Phase::Finishing,
+                Ok(None) if self.lifecycle.input_ended => self.lifecycle.phase = Phase::Finishing,
                 Ok(None) if self.incoming.len() >= limit => {
                     let text = format!("a frame may have {limit} bytes");
                     self.refuse(io::Error::new(io::ErrorKind::InvalidData, text).into());
@@ -184,7 +184,7 @@ impl<P: Protocol> Talk<P> {
                 Err(error) => self.refuse(error),
             }
         }
-        if self.incoming.is_empty() || self.course.phase != Phase::Open {
+        if self.incoming.is_empty() || self.lifecycle.phase != Phase::Open {
             self.incoming = BytesMut::new();
         }
     }
@@ -205,7 +205,7 @@ impl<P: Protocol> Talk<P> {
         self.answers.push_back(caught.boxed_local());
     }
 
-    /// The last word, after everything that is under way; nothing more is read.
+    /// Queues the protocol's answer to a malformed frame as the last reply; nothing more is read.
     fn refuse(&mut self, error: <P::Codec as Decoder>::Error) {
         let answer = match self.protocol.malformed(error).into_parts() {
             (Some(reply), _) => Answer::Last(reply),
@@ -213,19 +213,19 @@ impl<P: Protocol> Talk<P> {
         };
         self.answers
             .push_back(std::future::ready((answer, false)).boxed_local());
-        self.course.phase = Phase::Finishing;
+        self.lifecycle.phase = Phase::Finishing;
     }
 
     /// Waits no longer than the limits say.
     fn keep_time(&mut self, task: &mut Task<'_>) -> io::Result<()> {
         let is_reading = self.may_read();
-        self.course.owes(is_reading && !self.incoming.is_empty());
+        self.lifecycle.owes(is_reading && !self.incoming.is_empty());
         let is_idle = self.unsent.is_empty() && self.incoming.is_empty() && self.answers.is_empty();
-        self.course
+        self.lifecycle
             .note(!self.unsent.is_empty(), is_idle, self.accepted.limits());
         loop {
             let now = Instant::now();
-            let due = self.course.due(self.accepted.limits());
+            let due = self.lifecycle.due(self.accepted.limits());
             if due.is_some_and(|due| due <= now) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -251,7 +251,7 @@ impl<P: Protocol> Talk<P> {
     }
 }
 
-impl<P: Protocol> Actor for Talk<P> {
+impl<P: Protocol> Actor for ProtocolSession<P> {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
@@ -262,29 +262,34 @@ impl<P: Protocol> Actor for Talk<P> {
 /// The future that moves the bytes: polled whenever the socket, a timer or an answer has woken the session.
 struct Io;
 
-impl<P: Protocol> ActorFuture<Talk<P>> for Io {
+impl<P: Protocol> ActorFuture<ProtocolSession<P>> for Io {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, talk: &mut Talk<P>, context: &mut Context<Talk<P>>, task: &mut Task<'_>) -> Poll<()> {
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut ProtocolSession<P>,
+        context: &mut Context<ProtocolSession<P>>,
+        task: &mut Task<'_>,
+    ) -> Poll<()> {
         // A codec may panic too, and its connection must be given up then.
-        let turn = catch_unwind(AssertUnwindSafe(|| talk.turn(task))).unwrap_or_else(|payload| {
+        let turn = catch_unwind(AssertUnwindSafe(|| session.turn(task))).unwrap_or_else(|payload| {
             std::mem::forget(payload);
             Err(io::Error::other("the codec panicked"))
         });
         match turn {
-            Ok(()) if talk.course.phase != Phase::Closed => return Poll::Pending,
+            Ok(()) if session.lifecycle.phase != Phase::Closed => return Poll::Pending,
             Ok(()) => {}
-            Err(error) => tracing::debug!(%error, peer = %talk.accepted.peer(), "closing"),
+            Err(error) => tracing::debug!(%error, peer = %session.accepted.peer(), "closing"),
         }
         context.stop();
         Poll::Ready(())
     }
 }
 
-impl<P: Protocol> Handler<Finish> for Talk<P> {
+impl<P: Protocol> Handler<Finish> for ProtocolSession<P> {
     type Result = ();
 
     fn handle(&mut self, _: Finish, _: &mut Self::Context) {
-        self.course.is_draining = true;
+        self.lifecycle.is_draining = true;
     }
 }
