@@ -5,7 +5,7 @@ mod simulation;
 
 use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::Metrics;
-use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, Protocol, ProtocolSession, Service, Shared};
+use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, Protocol, Service, Shared};
 use crate::verb::{Engine, Facts, Registry, Verb};
 use actix::prelude::*;
 use socket2::{SockRef, TcpKeepalive};
@@ -120,7 +120,7 @@ impl Daemon {
     ///
     /// [`Protocol`] shows one. The daemon keeps the limits, the order of replies, the timeouts and the drain.
     pub fn serve<P: Protocol>(self, address: SocketAddr, protocol: impl Fn() -> P + Send + Sync + 'static) -> Self {
-        self.serve_with(address, move |accepted| ProtocolSession::new(protocol(), accepted))
+        self.on(address, Service::protocol(protocol))
     }
 
     /// Gives each connection on this address to an actor of yours, for protocols that are more than questions and answers. The daemon

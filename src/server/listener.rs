@@ -3,8 +3,10 @@
 use super::Shared;
 use super::accept::Acceptor;
 use super::accepted::{Accepted, Closed, ConnectionPermit, Finish, Open, Sessions};
+use super::builtin;
 use super::connection::{Accept, Connection};
-use super::session::Session;
+use super::protocol::Protocol;
+use super::protocol_session::ProtocolSession;
 use crate::engine::ClientId;
 use actix::prelude::*;
 use std::collections::BTreeMap;
@@ -49,8 +51,13 @@ impl Service {
     pub fn built_in() -> Self {
         Self {
             refusal: b"ERR busy :too many connections; retry-ms=1000\n",
-            ..Self::new(Session::new)
+            ..Self::new(builtin::session)
         }
+    }
+
+    /// Sessions of a custom protocol: `protocol` makes the value for each connection.
+    pub fn protocol<P: Protocol>(protocol: impl Fn() -> P + Send + Sync + 'static) -> Self {
+        Self::new(move |accepted| ProtocolSession::with(protocol(), accepted))
     }
 
     /// A custom session actor for each connection. A connection beyond the limit is closed without a reply.

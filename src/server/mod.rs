@@ -1,27 +1,25 @@
-//! The server: sockets become sessions. The actors [`Listener`] and [`Session`], and the bounds they keep.
+//! The server: sockets become sessions. The actors `Listener` and `Session`, and the bounds they keep.
 //!
-//! Custom protocols implement [`Protocol`], and [`ProtocolSession`] serves them. Any actor that takes an [`Accepted`] connection and the
+//! A session moves bytes and keeps the limits (`session`); what it speaks is the built-in protocol (`builtin`) or a custom one, a [`Protocol`]
+//! (`protocol_session`). Any actor that takes an [`Accepted`] connection and the
 //! message [`Finish`] can be a session; the built-in one is no exception.
 //! Knows the wire (`proto`), the verbs and the door of the engine; knows no plan.
 
 mod accept;
 mod accepted;
+mod builtin;
 mod connection;
-mod lifecycle;
 mod listener;
 mod pace;
 mod peer;
 mod protocol;
 mod protocol_session;
-mod repeats;
 mod session;
 
 pub use accepted::{Accepted, Finish};
 pub use connection::{Accept, Connection, Detached};
 pub use listener::{Drain, Listener, Service};
 pub use protocol::{Answer, Protocol};
-pub use protocol_session::ProtocolSession;
-pub use session::Session;
 
 use crate::engine::{Answers, Scheduler};
 use crate::verb::{Engine, Facts, Registry};

@@ -1,4 +1,4 @@
-//! Custom protocols: a codec, and the answer to a request. Knows no socket; [`ProtocolSession`](super::ProtocolSession) keeps the rest.
+//! Custom protocols: a codec, and the answer to a request. Knows no socket; `protocol_session` does the rest.
 //!
 //! To add a protocol: 1. take a codec (`tokio_util::codec` has one for lines and one for bytes as they come) or write one;
 //! 2. implement [`Protocol`]; 3. give the daemon an address for it with [`Daemon::serve`](crate::Daemon::serve).

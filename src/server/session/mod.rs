@@ -1,238 +1,213 @@
-//! The session actor: one connection, from bytes to bytes.
+//! The session actor: one connection, from bytes to bytes, whatever is spoken on it.
 //!
-//! It owns its socket in one hand-polled future, [`Io`]: read what is there, answer what is known, send ONE message with all jobs of the
-//! read, write once. Replies come back as [`News`] and leave in the order that the conversation keeps. A session at rest holds no buffer.
-//! Here are its state, its turn and its end; `intake` reads, `requests` answers or orders, `rows` and `time` do what they say.
-//! Knows no plan.
+//! A session moves its bytes in one hand-polled future, [`Turns`]: read what is there, take in requests, take replies, write once, and set one
+//! timer. What is spoken is an [`Exchange`]: the built-in protocol (`builtin`) or a custom one (`protocol_session`). Knows no request.
 
-mod intake;
-mod requests;
-mod rows;
-mod time;
+mod lifecycle;
+mod link;
 
-use super::Shared;
-use super::accepted::{Accepted, ConnectionPermit, Finish};
-use super::connection::Connection;
-use super::lifecycle::{Lifecycle, Phase};
-use super::pace::{Busy, MAX_READS};
-use crate::engine::{ClientId, Event, Leave, News, Order, Place, Plain};
-use crate::proto::{Codec, Conversation, Final, Value};
+pub(super) use link::Link;
+
+use super::accepted::{Accepted, Finish};
+use super::pace::{Busy, MAX_READS, TurnTime, Watching};
+use crate::engine::{Panicked, caught};
 use actix::prelude::*;
 use bytes::BytesMut;
-use intake::TurnTime;
-use rows::Stream;
+use lifecycle::{Phase, Timer};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Context as Task, Poll};
 use tokio::time::Instant;
 
-/// One connection.
-pub struct Session {
-    id: ClientId,
-    socket: Box<dyn Connection>,
-    shared: Arc<Shared>,
-    /// Given up when the session is dropped.
-    _permit: ConnectionPermit,
-    /// Where the engine sends news; made with the first job.
-    me: Option<Arc<Recipient<News>>>,
-    codec: Codec,
-    conversation: Conversation,
-    /// The beginning of a line whose end has not come yet; or, if `has_unread`, lines that a limit kept from being taken in.
-    unread: BytesMut,
-    /// It stopped taking in requests because of a limit, before the last line that has arrived.
-    has_unread: bool,
-    unsent: BytesMut,
-    /// What was answered last is the same for ever.
-    said_a_constant: bool,
-    /// Plain questions and other orders that the engine has not been sent yet.
-    questions: Vec<Plain>,
-    orders: Vec<Order>,
-    streams: Vec<Stream>,
-    /// Requests answered and not counted yet, and how many of them with an error.
-    answered: u64,
-    failed: u64,
-    lifecycle: Lifecycle,
-    /// The `quit` request, which is answered last.
-    quit: Option<Place>,
-    /// There is more to do than a turn allows.
-    busy: Option<Busy>,
-    is_watching: bool,
-    /// When we look whether it has kept us waiting for too long.
-    timer: Option<(Instant, SpawnHandle)>,
+/// The exchange of requests and replies over one connection.
+pub(super) trait Exchange: Sized + Unpin + 'static {
+    /// Whether it takes in requests now: not after the end, nor with too much under way or unsent.
+    fn may_read(&self, link: &Link) -> bool;
+
+    /// Whether input is left that a limit, or the length of a turn, kept from being taken in: it needs no read.
+    fn has_unread(&self) -> bool;
+
+    /// Reads once, unless input is left from the last time, and takes in the requests that are complete.
+    fn poll_input(
+        &mut self,
+        link: &mut Link,
+        time: &mut TurnTime,
+        context: &mut Context<Session<Self>>,
+        task: &mut Task<'_>,
+    ) -> Poll<io::Result<()>>;
+
+    /// Encodes the replies that are there. True if more of them can be taken once these are sent.
+    fn take_replies(&mut self, link: &mut Link, time: &mut TurnTime, task: &mut Task<'_>) -> io::Result<bool>;
+
+    /// The encoded replies that the client has not taken.
+    fn unsent(&mut self) -> &mut BytesMut;
+
+    /// Everything that was unsent is with the client.
+    fn all_sent(&mut self);
+
+    /// Requests under way, or waiting for their turn to be answered.
+    fn in_flight(&self) -> usize;
 }
 
-impl Session {
-    pub(super) fn new(accepted: Accepted) -> Self {
-        let Accepted {
-            connection,
-            shared,
-            permit,
-            ..
-        } = accepted;
+/// One connection that speaks `E`.
+pub(super) struct Session<E> {
+    pub(super) exchange: E,
+    pub(super) link: Link,
+    /// There is more to do than a turn allows.
+    busy: Option<Busy>,
+    timer: Timer,
+    /// When to check next whether the client is still there, if reading would not show it.
+    watching: Option<(Watching, Instant)>,
+}
+
+impl<E: Exchange> Session<E> {
+    pub(super) fn new(exchange: E, accepted: Accepted) -> Self {
         Self {
-            codec: Codec::new(shared.limits.max_line_bytes, permit.client),
-            id: permit.client,
-            socket: connection,
-            shared,
-            _permit: permit,
-            me: None,
-            conversation: Conversation::default(),
-            unread: BytesMut::new(),
-            has_unread: false,
-            unsent: BytesMut::new(),
-            said_a_constant: false,
-            questions: Vec::new(),
-            orders: Vec::new(),
-            streams: Vec::new(),
-            answered: 0,
-            failed: 0,
-            lifecycle: Lifecycle::default(),
-            quit: None,
+            exchange,
+            link: Link::new(accepted),
             busy: None,
-            is_watching: false,
-            timer: None,
+            timer: Timer::default(),
+            watching: None,
         }
     }
 
-    /// Everything that can be done now: read, decode, answer, order, write.
-    fn turn(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) -> io::Result<()> {
+    /// Everything that can be done now: read, take in, answer, write.
+    fn turn(&mut self, context: &mut Context<Self>, task: &mut Task<'_>) -> io::Result<()> {
+        let Self { exchange, link, .. } = self;
         let mut time = TurnTime::default();
         let mut reads = 0;
         let mut waits_for_input = false;
         let mut has_more = false;
-        while self.may_read() {
-            // The clock is not asked for a lone request, which takes two reads.
-            let is_over = (self.has_unread && reads > 0) || (reads > 1 && time.is_over());
+        while exchange.may_read(link) {
+            // The clock is not read for a lone request, which takes two reads.
+            let is_over = (exchange.has_unread() && reads > 0) || (reads > 1 && time.is_over());
             if reads == MAX_READS || is_over {
                 has_more = true;
                 break;
             }
             reads += 1;
-            match self.poll_read(&mut time, context, task) {
+            match exchange.poll_input(link, &mut time, context, task) {
                 Poll::Pending => {
                     waits_for_input = true;
-                    self.finish_if_drained();
                     break;
                 }
                 Poll::Ready(result) => result?,
             }
-            self.send_orders(context);
         }
-        self.answer_quit();
-        // Before the replies leave: who has read them finds them counted.
-        self.report_metrics();
-        self.lifecycle.write(&mut *self.socket, &mut self.unsent, task)?;
-        if self.unsent.is_empty() {
-            self.grant_rows();
-            // Reading had stopped because too much was unsent: no news of the socket would wake us.
-            has_more |= self.may_read() && !waits_for_input;
+        let has_replies = exchange.take_replies(link, &mut time, task)?;
+        if waits_for_input {
+            link.finish_if_drained(exchange.in_flight() == 0);
+        }
+        link.write(exchange.unsent(), task)?;
+        if exchange.unsent().is_empty() {
+            exchange.all_sent();
+            // Reading had stopped because too much was unsent or under way: the socket would not wake the session.
+            has_more |= has_replies || (!waits_for_input && exchange.may_read(link));
         }
         if has_more {
             self.busy.get_or_insert_with(Busy::new).wait(task);
         } else {
             self.busy = None;
         }
-        let is_answered = self.conversation.in_flight() == 0 && self.unsent.is_empty();
-        self.lifecycle.close(&mut *self.socket, is_answered, task)?;
-        self.keep_time(context);
-        Ok(())
+        let is_answered = exchange.in_flight() == 0;
+        let has_unsent = !exchange.unsent().is_empty();
+        link.close(is_answered && !has_unsent, task)?;
+        link.lifecycle.note(has_unsent, is_answered, &link.shared.limits);
+        self.keep_time(task)
     }
 
-    /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a reply.
-    fn report_metrics(&mut self) {
-        let metrics = &self.shared.facts.metrics;
-        if self.answered > 0 {
-            metrics.requests.fetch_add(std::mem::take(&mut self.answered), Relaxed);
-        }
-        if self.failed > 0 {
-            metrics.errors.fetch_add(std::mem::take(&mut self.failed), Relaxed);
+    /// Sets the timer for what this state of affairs waits for, if for anything.
+    #[inline]
+    fn keep_time(&mut self, task: &mut Task<'_>) -> io::Result<()> {
+        loop {
+            // Not reading, a session does not notice that its client is gone; and after the end of input there is nothing to read.
+            let is_blind = self.exchange.in_flight() > 0 && !self.exchange.may_read(&self.link);
+            if !is_blind {
+                self.watching = None;
+            }
+            let watch = is_blind.then(|| self.watching.get_or_insert_with(Watching::begin).1);
+            let due = self.link.lifecycle.due(&self.link.shared.limits);
+            let Some(next) = due.into_iter().chain(watch).min() else {
+                self.timer.rest();
+                return Ok(());
+            };
+            if self.timer.poll(next, task).is_pending() {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if due.is_some_and(|due| due <= now) {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client kept it waiting for too long",
+                ));
+            }
+            if watch.is_some_and(|watch| watch <= now) {
+                if self.link.is_gone() {
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                }
+                self.watching = None;
+            }
         }
     }
 
-    /// Replies with tags overtake others, but not the reply to `quit`.
-    fn answer_quit(&mut self) {
-        if self.conversation.in_flight() == 1
-            && let Some(place) = self.quit.take()
-        {
-            let bye = Final::Reply(Ok(Value::Text("bye".into())));
-            self.make_room();
-            self.conversation.close(place, bye, &mut self.unsent);
-            self.count(true);
-        }
-    }
-
-    /// While draining, a session is finished once nothing is under way and nothing more has arrived.
-    fn finish_if_drained(&mut self) {
-        let is_at_rest = self.lifecycle.phase == Phase::Open && self.conversation.in_flight() == 0;
-        // The reactor reports next what has just arrived.
-        if self.lifecycle.is_draining && is_at_rest && !self.socket.has_input() {
-            self.lifecycle.phase = Phase::Finishing;
+    /// Runs what changes the session. A panic there costs the connection and nothing else: the socket is closed and the requests under way
+    /// are cancelled when the session is dropped.
+    #[inline]
+    pub(super) fn guarded<T>(
+        &mut self,
+        context: &mut Context<Self>,
+        run: impl FnOnce(&mut Self, &mut Context<Self>) -> T,
+    ) -> Option<T> {
+        match caught(|| run(self, context)) {
+            Ok(result) => Some(result),
+            Err(Panicked) => {
+                self.link.shared.facts.metrics.session_panics.fetch_add(1, Relaxed);
+                let (session, peer, phase) = (self.link.permit.client, self.link.peer, self.link.lifecycle.phase());
+                tracing::error!(session, %peer, ?phase, "a session panicked; its connection is closed");
+                context.stop();
+                None
+            }
         }
     }
 }
 
-impl Actor for Session {
+impl<E: Exchange> Actor for Session<E> {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.spawn(Io);
-    }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.report_metrics();
-        if self.me.is_some() {
-            self.shared.scheduler.do_send(Leave(self.id));
-        }
+        context.spawn(Turns);
     }
 }
 
-/// The future that moves the bytes: polled whenever the socket, a timer or news has woken the session.
-struct Io;
+/// The future that moves the bytes: polled whenever the socket, the timer or a message has woken the session.
+struct Turns;
 
-impl ActorFuture<Session> for Io {
+impl<E: Exchange> ActorFuture<Session<E>> for Turns {
     type Output = ();
 
     fn poll(
         self: Pin<&mut Self>,
-        session: &mut Session,
-        context: &mut Context<Session>,
-        task: &mut std::task::Context<'_>,
+        session: &mut Session<E>,
+        context: &mut Context<Session<E>>,
+        task: &mut Task<'_>,
     ) -> Poll<()> {
-        match session.turn(context, task) {
-            Ok(()) if session.lifecycle.phase != Phase::Closed => Poll::Pending,
-            _ => {
-                context.stop();
-                Poll::Ready(())
+        match session.guarded(context, |session, context| session.turn(context, task)) {
+            Some(Ok(())) if session.link.lifecycle.phase() != Phase::Closed => return Poll::Pending,
+            Some(Err(error)) => {
+                tracing::debug!(session = session.link.permit.client, %error, phase = ?session.link.lifecycle.phase(), "closing");
             }
+            Some(Ok(())) | None => {}
         }
+        context.stop();
+        Poll::Ready(())
     }
 }
 
-impl Handler<News> for Session {
-    type Result = ();
-
-    fn handle(&mut self, News(events): News, _: &mut Self::Context) {
-        for (place, event) in events {
-            match event {
-                Event::Final(reply) => {
-                    let is_ok = reply.is_ok();
-                    self.streams.retain(|stream| stream.place != place);
-                    if self.conversation.close(place, reply, &mut self.unsent) {
-                        self.count(is_ok);
-                    }
-                }
-                Event::Interim(interim) => self.take_interim(place, interim),
-            }
-        }
-    }
-}
-
-impl Handler<Finish> for Session {
+impl<E: Exchange> Handler<Finish> for Session<E> {
     type Result = ();
 
     fn handle(&mut self, _: Finish, _: &mut Self::Context) {
-        self.lifecycle.is_draining = true;
+        self.link.lifecycle.drain();
     }
 }

@@ -1,0 +1,235 @@
+//! The built-in protocol, as sessions speak it: requests become replies, or ONE message to the engine with all jobs of a read.
+//!
+//! Each part alone changes what it owns: [`Input`] the bytes read, [`Replies`] their order and the bytes unsent, [`Streams`] the credit of
+//! rows, [`EngineLink`] what is sent to the engine. Here they are put together; `requests` decides what a request comes to. Knows no plan.
+
+mod engine_link;
+mod input;
+mod repeats;
+mod replies;
+mod requests;
+mod streams;
+
+use super::Shared;
+use super::accepted::Accepted;
+use super::pace::TurnTime;
+use super::session::{Exchange, Link, Session};
+use crate::engine::{Event, News, Place};
+use crate::proto::{Codec, Final, Frame, Value};
+use crate::verb::Registry;
+use actix::prelude::*;
+use bytes::{Buf, BytesMut};
+use engine_link::EngineLink;
+use input::Input;
+use repeats::Repeats;
+use replies::Replies;
+use std::cell::RefCell;
+use std::io;
+use std::task::{Context as Task, Poll};
+use streams::Streams;
+
+/// Requests beyond `max_in_flight` that a session still takes in, if they are to stop another.
+const MAX_CANCELS: usize = 16;
+/// Requests taken in between two looks at the clock, unless one of them is long or wrong.
+const LOOK_EVERY: usize = 32;
+/// More bytes make a long request.
+const LONG_LINE: usize = 256;
+
+thread_local! {
+    /// What the sessions of a thread are asked over and over.
+    static REPEATS: RefCell<Repeats<Shared>> = RefCell::default();
+}
+
+/// The exchange of one connection in the built-in protocol.
+pub(super) struct BuiltIn {
+    input: Input,
+    requests: Requests,
+}
+
+/// Requests taken in: the replies, rows and orders they come to.
+struct Requests {
+    replies: Replies,
+    streams: Streams,
+    engine: EngineLink,
+    /// The `quit` request, which is answered last.
+    quit: Option<Place>,
+}
+
+/// A session of the built-in protocol.
+pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
+    let (client, shared) = (accepted.permit.client, accepted.shared.clone());
+    let exchange = BuiltIn {
+        input: Input::new(Codec::new(shared.limits.max_line_bytes, client)),
+        requests: Requests {
+            replies: Replies::default(),
+            streams: Streams::default(),
+            engine: EngineLink::new(client, shared),
+            quit: None,
+        },
+    };
+    Session::new(exchange, accepted)
+}
+
+impl Exchange for BuiltIn {
+    #[inline]
+    fn may_read(&self, link: &Link) -> bool {
+        self.requests.may_look(link) && !(self.requests.is_full(link) && self.input.has_unread())
+    }
+
+    #[inline]
+    fn has_unread(&self) -> bool {
+        self.input.has_unread()
+    }
+
+    fn poll_input(
+        &mut self,
+        link: &mut Link,
+        time: &mut TurnTime,
+        context: &mut Context<Session<Self>>,
+        task: &mut Task<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { input, requests } = self;
+        let read = input.poll(link, task, |codec, lines, begins_a_line, link| {
+            REPEATS.with_borrow_mut(|repeats| requests.decode(codec, lines, begins_a_line, repeats, link, time))
+        });
+        requests.engine.send(|| context.address().recipient());
+        read
+    }
+
+    fn take_replies(&mut self, link: &mut Link, _: &mut TurnTime, _: &mut Task<'_>) -> io::Result<bool> {
+        self.requests.answer_quit();
+        // Before the replies leave: a client that has read them finds them counted.
+        self.requests.replies.report(&link.shared.facts.metrics);
+        Ok(false)
+    }
+
+    #[inline]
+    fn unsent(&mut self) -> &mut BytesMut {
+        self.requests.replies.unsent()
+    }
+
+    fn all_sent(&mut self) {
+        let Requests {
+            replies,
+            streams,
+            engine,
+            ..
+        } = &mut self.requests;
+        streams.grant(replies, engine);
+    }
+
+    #[inline]
+    fn in_flight(&self) -> usize {
+        self.requests.replies.in_flight()
+    }
+}
+
+impl Requests {
+    /// Whether the session may look at what comes next. With as many requests under way as it may have, it takes only what stops one of them.
+    #[inline]
+    fn may_look(&self, link: &Link) -> bool {
+        let limits = &link.shared.limits;
+        link.lifecycle.is_open()
+            && self.replies.backlog() < limits.max_unsent_bytes
+            && self.replies.in_flight() < limits.max_in_flight.saturating_add(MAX_CANCELS)
+    }
+
+    #[inline]
+    fn is_full(&self, link: &Link) -> bool {
+        self.replies.in_flight() >= link.shared.limits.max_in_flight
+    }
+
+    /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
+    fn decode(
+        &mut self,
+        codec: &mut Codec,
+        lines: &mut BytesMut,
+        begins_a_line: bool,
+        repeats: &mut Repeats<Shared>,
+        link: &mut Link,
+        time: &mut TurnTime,
+    ) -> bool {
+        repeats.belong_to(&link.shared);
+        // Not in the middle of a request that began in an earlier read, which only the codec can end.
+        let may_repeat = begins_a_line && !link.lifecycle.is_draining();
+        let mut taken = 0;
+        let mut used = 0;
+        let has_unread = loop {
+            if !self.may_look(link) {
+                break link.lifecycle.is_open() && used < lines.len();
+            }
+            if taken == LOOK_EVERY {
+                if time.is_over() {
+                    break true;
+                }
+                taken = 0;
+            }
+            taken += 1;
+            // Replies wait for those before them; and what is skipped is no question, whatever it looks like.
+            let may_repeat = may_repeat && self.replies.in_flight() == 0 && !codec.is_skipping();
+            if may_repeat && let Some((length, reply)) = repeats.find(&lines[used..]) {
+                used += length;
+                self.replies.repeat(reply);
+                continue;
+            }
+            let begins = used;
+            let mark = self.replies.mark();
+            let (more, frame) = codec.next(&lines[used..], link.lifecycle.input_ended());
+            used += more;
+            let Some(frame) = frame else {
+                break false;
+            };
+            if self.is_full(link)
+                && let Frame::Request(request) = &frame
+                && !Registry::stops_another(request)
+            {
+                // It waits for room.
+                used = begins;
+                break true;
+            }
+            link.lifecycle.has_asked();
+            let is_constant = self.take_frame(frame, link);
+            if more > LONG_LINE || self.replies.has_failed_since(&mark) {
+                // It may have cost as much as many others.
+                taken = LOOK_EVERY;
+            }
+            if may_repeat && is_constant {
+                repeats.keep(&lines[begins..used], self.replies.since(&mark));
+            }
+        };
+        lines.advance(used);
+        has_unread
+    }
+
+    /// Replies with tags overtake others, but not the reply to `quit`.
+    fn answer_quit(&mut self) {
+        if self.replies.in_flight() == 1
+            && let Some(place) = self.quit.take()
+        {
+            let bye = Final::Reply(Ok(Value::Text("bye".into())));
+            self.replies.close(place, bye);
+        }
+    }
+
+    fn take_news(&mut self, News(events): News, link: &Link) {
+        for (place, event) in events {
+            match event {
+                Event::Final(reply) => {
+                    self.streams.end(place);
+                    self.replies.close(place, reply);
+                }
+                Event::Interim(interim) => self.take_interim(place, interim, link),
+            }
+        }
+    }
+}
+
+impl Handler<News> for Session<BuiltIn> {
+    type Result = ();
+
+    fn handle(&mut self, news: News, context: &mut Self::Context) {
+        self.guarded(context, |session, _| {
+            session.exchange.requests.take_news(news, &session.link)
+        });
+    }
+}

@@ -1,0 +1,150 @@
+//! From requests to replies, or to orders for the engine. The registry decides what a request means.
+
+use super::Requests;
+use crate::engine::{Ask, Order, Place, Work};
+use crate::job::Job;
+use crate::proto::{Code, Failure, Final, Frame, Interim, Manner, Request, Tag, Value};
+use crate::server::session::Link;
+use crate::verb::{Step, Terms};
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::time::Instant;
+
+impl Requests {
+    /// Takes in a frame. True if the answer to the same bytes is the same for ever.
+    pub(super) fn take_frame(&mut self, frame: Frame<'_>, link: &mut Link) -> bool {
+        match frame {
+            Frame::Request(request) => self.take_request(&request, link),
+            Frame::Answer { manner, reply, is_last } => {
+                self.replies.answer(&manner, reply);
+                if is_last {
+                    link.lifecycle.finish();
+                }
+                false
+            }
+        }
+    }
+
+    fn take_request(&mut self, request: &Request<'_>, link: &mut Link) -> bool {
+        let manner = &request.manner;
+        if manner.tag.is_some_and(|tag| self.replies.tagged(&tag).is_some()) {
+            let text = "a request with this tag is under way; use another";
+            self.refuse(manner, Failure::new(Code::DupTag, text));
+            return false;
+        }
+        if link.lifecycle.is_draining() {
+            let text = "the daemon is shutting down; ask again when it is back";
+            self.refuse(manner, Failure::new(Code::Draining, text));
+            return false;
+        }
+        match link.shared.registry.call(request, &link.shared.facts) {
+            Err(failure) => self.refuse(manner, failure),
+            Ok((Step::Answer(value), _)) => self.replies.answer(manner, Final::Reply(Ok(value))),
+            Ok((Step::Constant(value), _)) => {
+                self.replies.answer(manner, Final::Reply(Ok(value)));
+                // With a tag, the request may have to be refused the next time.
+                return manner.tag.is_none();
+            }
+            Ok((Step::Rows(rows), _)) => {
+                let reply = Final::Reply(Ok(Value::Nothing));
+                self.replies.answer_rows(manner, rows, reply);
+            }
+            Ok((Step::Job(job), terms)) => match known(&job, link) {
+                Some(value) => self.replies.answer(manner, Final::Reply(Ok(value))),
+                None if terms == Terms::default() && !job.streams => {
+                    let place = self.replies.open(manner, false);
+                    self.engine.ask((place, job));
+                }
+                None => self.order(manner, Ask::Answer(job.into()), terms),
+            },
+            Ok((Step::Ask(Ask::Keep(Work::Plan(job))), terms)) => {
+                let ask = match known(&job, link) {
+                    Some(value) => Ask::KeepKnown {
+                        title: job.title().into_owned(),
+                        value,
+                    },
+                    None => Ask::Keep(job.into()),
+                };
+                self.order(manner, ask, terms);
+            }
+            Ok((Step::Errand(errand), terms)) => self.order(manner, Ask::Answer(errand.into()), terms),
+            Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
+            Ok((Step::Cancel(target), _)) => self.cancel(manner, &target),
+            Ok((Step::Quit, _)) => {
+                self.quit = Some(self.replies.open(manner, false));
+                link.lifecycle.finish();
+            }
+        }
+        false
+    }
+
+    fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
+        let streams = ask.streams();
+        let place = self.replies.open(manner, streams);
+        let rows = if streams {
+            self.streams.begin(place, &self.replies)
+        } else {
+            0
+        };
+        self.engine.order(Order {
+            place,
+            ask,
+            deadline: terms.deadline.map(|wait| (Instant::now() + wait).into_std()),
+            progress: terms.progress,
+            rows,
+        });
+    }
+
+    /// Cancels the request with this tag. It is answered before the engine has stopped the work, so that its tag is free at once; what the
+    /// engine says of it later is ignored.
+    fn cancel(&mut self, manner: &Manner, target: &Tag) {
+        match self.replies.tagged(target) {
+            Some(place) => {
+                self.engine.cancel(place);
+                self.replies.answer(manner, Final::Reply(Ok(Value::Nothing)));
+                self.end(place, Failure::new(Code::Cancelled, "cancelled as asked"));
+            }
+            None => {
+                let text = format!("no request @{target} is under way here");
+                self.refuse(manner, Failure::new(Code::NoJob, text));
+            }
+        }
+    }
+
+    /// Sends what comes before a reply: rows, or progress.
+    pub(super) fn take_interim(&mut self, place: Place, interim: Interim, link: &Link) {
+        let limit = link.shared.limits.max_unsent_bytes;
+        let Interim::Rows(rows) = &interim else {
+            // Progress is dropped for a client that does not read: it would pile up as long as the work goes on.
+            if self.replies.unsent().len() < limit {
+                self.replies.interim(place, interim);
+            }
+            return;
+        };
+        let is_stream = self.streams.took(place, rows.len());
+        self.replies.interim(place, interim);
+        if is_stream && self.replies.rows_held(place) > limit {
+            // Its dialect needs all rows at once.
+            self.engine.cancel(place);
+            let text = format!(
+                "these rows take more than {limit} bytes, and an array begins with its length: ask for less, or in lines"
+            );
+            self.end(place, Failure::new(Code::TooBig, text));
+        }
+    }
+
+    fn end(&mut self, place: Place, failure: Failure) {
+        self.streams.end(place);
+        self.replies.close(place, Err(failure));
+    }
+
+    fn refuse(&mut self, manner: &Manner, failure: Failure) {
+        self.replies.answer(manner, Final::Reply(Err(failure)));
+    }
+}
+
+/// The answer, if the engine has found it lately.
+fn known(job: &Job, link: &Link) -> Option<Value> {
+    let value = job.is_kept.then(|| link.shared.answers.get(&job.title()))??;
+    link.shared.facts.metrics.cache_hits.fetch_add(1, Relaxed);
+    Some(value)
+}

@@ -1,0 +1,92 @@
+//! Streams: requests that send rows, and the credit of each. Knows no socket.
+
+use super::engine_link::EngineLink;
+use super::replies::Replies;
+use crate::engine::Place;
+
+/// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
+const ROWS_GRANTED: usize = 64;
+/// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
+const MAX_STREAMS: usize = 2;
+
+/// The requests of a connection that send rows.
+#[derive(Default)]
+pub(super) struct Streams(Vec<Stream>);
+
+/// A request that sends rows, and how many it may send before it is granted more.
+struct Stream {
+    place: Place,
+    granted: usize,
+}
+
+impl Streams {
+    /// One more. Gives the rows that it may send at once.
+    pub(super) fn begin(&mut self, place: Place, replies: &Replies) -> usize {
+        let streaming = self.0.iter().filter(|stream| replies.may_stream(stream.place)).count();
+        let may_send = replies.may_stream(place) && streaming < MAX_STREAMS;
+        let granted = if may_send { ROWS_GRANTED } else { 0 };
+        self.0.push(Stream { place, granted });
+        granted
+    }
+
+    /// Rows of a request have come. True if the request is a stream.
+    pub(super) fn took(&mut self, place: Place, rows: usize) -> bool {
+        let stream = self.0.iter_mut().find(|stream| stream.place == place);
+        match stream {
+            Some(stream) => {
+                stream.granted = stream.granted.saturating_sub(rows);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The request is over.
+    #[inline]
+    pub(super) fn end(&mut self, place: Place) {
+        self.0.retain(|stream| stream.place != place);
+    }
+
+    /// Everything written is with the client: the streams whose turn it is may send more.
+    #[inline]
+    pub(super) fn grant(&mut self, replies: &Replies, engine: &EngineLink) {
+        let turns = self.0.iter_mut().filter(|stream| replies.may_stream(stream.place));
+        for stream in turns.take(MAX_STREAMS).filter(|stream| stream.granted == 0) {
+            stream.granted = ROWS_GRANTED;
+            engine.grant(stream.place, ROWS_GRANTED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{Manner, Tag};
+
+    #[test]
+    fn two_streams_send_at_once_and_the_others_wait() {
+        let (mut replies, mut streams) = (Replies::default(), Streams::default());
+        let granted: Vec<usize> = ["a", "b", "c"]
+            .map(|tag| {
+                let manner = Manner {
+                    tag: Tag::parse(tag),
+                    ..Manner::default()
+                };
+                let place = replies.open(&manner, true);
+                streams.begin(place, &replies)
+            })
+            .into();
+        assert_eq!(granted, [ROWS_GRANTED, ROWS_GRANTED, 0]);
+    }
+
+    #[test]
+    fn rows_of_a_request_that_has_ended_are_no_stream() {
+        let (mut replies, mut streams) = (Replies::default(), Streams::default());
+        let place = replies.open(&Manner::default(), true);
+        assert_eq!(streams.begin(place, &replies), ROWS_GRANTED);
+        assert!(streams.took(place, 10));
+        assert_eq!(streams.0[0].granted, ROWS_GRANTED - 10);
+        streams.end(place);
+        assert!(!streams.took(place, 10));
+    }
+}

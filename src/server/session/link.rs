@@ -1,0 +1,122 @@
+//! The link to a client: its socket, read, written and closed as the lifecycle says. Knows no request.
+
+use super::lifecycle::{Lifecycle, Phase};
+use crate::server::Shared;
+use crate::server::accepted::{Accepted, ConnectionPermit};
+use crate::server::connection::Connection;
+use crate::server::pace::{MAX_READS, READ_BYTES, SCRATCH};
+use bytes::{Buf, BufMut, BytesMut};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio_util::io::poll_read_buf;
+
+/// What a session has, whatever it speaks.
+pub(in crate::server) struct Link {
+    socket: Box<dyn Connection>,
+    pub(in crate::server) lifecycle: Lifecycle,
+    pub(in crate::server) shared: Arc<Shared>,
+    /// Returned when the session is dropped.
+    pub(in crate::server) permit: ConnectionPermit,
+    pub(super) peer: SocketAddr,
+}
+
+impl Link {
+    pub(super) fn new(accepted: Accepted) -> Self {
+        let peer = accepted.peer();
+        let Accepted {
+            connection,
+            shared,
+            permit,
+            ..
+        } = accepted;
+        Self {
+            socket: connection,
+            lifecycle: Lifecycle::default(),
+            shared,
+            permit,
+            peer,
+        }
+    }
+
+    /// Appends what the socket has, at most `limit` bytes, and notes the end of input.
+    #[inline]
+    pub(in crate::server) fn poll_read(
+        &mut self,
+        buffer: &mut BytesMut,
+        limit: usize,
+        task: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        buffer.reserve(READ_BYTES);
+        let count = ready!(poll_read_buf(
+            Pin::new(&mut *self.socket),
+            task,
+            &mut buffer.limit(limit)
+        ))?;
+        if count == 0 {
+            self.lifecycle.end_input();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is unsent, as far as the client takes it. A session at rest holds no buffer.
+    #[inline]
+    pub(super) fn write(&mut self, unsent: &mut BytesMut, task: &mut Context<'_>) -> io::Result<()> {
+        while !unsent.is_empty() {
+            match Pin::new(&mut *self.socket).poll_write(task, unsent)? {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(written) => unsent.advance(written),
+            }
+            self.lifecycle.has_taken();
+        }
+        if unsent.capacity() > 0 {
+            *unsent = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Closes the session's half once everything `is_answered`, and waits until the client has closed its own: closing both at once
+    /// would let a byte that is still on its way destroy the last replies.
+    #[inline]
+    pub(super) fn close(&mut self, is_answered: bool, task: &mut Context<'_>) -> io::Result<()> {
+        if self.lifecycle.phase() == Phase::Finishing && is_answered {
+            let _ = Pin::new(&mut *self.socket).poll_shutdown(task)?;
+            self.lifecycle.linger();
+        }
+        if self.lifecycle.phase() == Phase::Lingering {
+            self.discard_input(task);
+        }
+        Ok(())
+    }
+
+    fn discard_input(&mut self, task: &mut Context<'_>) {
+        SCRATCH.with_borrow_mut(|scratch| {
+            for _ in 0..MAX_READS {
+                scratch.clear();
+                scratch.reserve(READ_BYTES);
+                match poll_read_buf(Pin::new(&mut *self.socket), task, scratch) {
+                    Poll::Pending => return,
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(0) | Err(_)) => return self.lifecycle.close(),
+                }
+            }
+            task.waker().wake_by_ref();
+        });
+    }
+
+    /// While the daemon drains, a session is finished once it `is_answered` and nothing more has arrived.
+    #[inline]
+    pub(super) fn finish_if_drained(&mut self, is_answered: bool) {
+        // The reactor reports next what has just arrived.
+        if self.lifecycle.is_draining() && is_answered && !self.socket.has_input() {
+            self.lifecycle.finish();
+        }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.socket.is_gone()
+    }
+}
