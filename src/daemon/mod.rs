@@ -1,36 +1,39 @@
 //! The daemon: starts the rooms bottom-up and drains them top-down. Knows every room's door and no room's inside.
 
+mod bind;
+mod signals;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
-use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
+pub use signals::Signals;
+
+use crate::engine::{self, Asker, Desk, Policy, Scheduler};
 use crate::metrics::Metrics;
 use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, Protocol, Service, Shared};
 use crate::verb::{Engine, Facts, Registry, Verb};
 use actix::prelude::*;
-use socket2::{SockRef, TcpKeepalive};
+use bind::bind;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context as Task, Poll, Waker};
 use std::time::{Duration, Instant};
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 1024;
-
 /// The program around the daemon, as a client of the engine.
-const EMBEDDING: ClientId = ClientId(0);
+const EMBEDDING: engine::ClientId = 0;
 
 /// How long [`Daemon::run`] finishes what was accepted.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// After the drain limit, how long the replies to what was cancelled may take to leave.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const LAST_REPLIES: Duration = Duration::from_millis(500);
 
 /// Why a daemon did not start.
 #[derive(Debug, Error)]
@@ -65,9 +68,9 @@ pub enum RunError {
     /// A second signal arrived during the drain: some accepted requests have no reply.
     #[error("stopped by a second signal before all accepted requests were answered")]
     Interrupted,
-    /// An actor that the daemon cannot do without panicked 5 times within a minute.
-    #[error("the daemon panicked too often and has given up; the log says at what")]
-    GaveUp,
+    /// A part of the daemon panicked again and again: accepted requests may have no reply.
+    #[error("the {0} failed; the daemon must be started again")]
+    Broken(&'static str),
 }
 
 /// A daemon that is being put together.
@@ -193,9 +196,8 @@ impl Daemon {
             .into_iter()
             .map(|(socket, service)| (Box::new(socket) as Box<dyn Accept>, service));
         let metrics = Arc::new(Metrics::default());
-        let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone())?;
-        scheduler.ready().await?;
-        self.open(sockets.collect(), addresses, scheduler, metrics)
+        let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone());
+        Ok(self.open(sockets.collect(), addresses, scheduler, metrics))
     }
 
     /// Opens the rooms, from the engine up.
@@ -205,24 +207,17 @@ impl Daemon {
         addresses: Vec<SocketAddr>,
         scheduler: Scheduler,
         metrics: Arc<Metrics>,
-    ) -> Result<Running, StartError> {
-        let arbiters: Vec<Arbiter> = match self.io_threads {
-            1 => Vec::new(),
-            count => (0..count)
-                .map(|_| engine::start_thread(Arbiter::new))
-                .collect::<io::Result<_>>()?,
-        };
+    ) -> Running {
         let answers = scheduler.answers();
-        let health = scheduler.health().clone();
-        let scheduler = scheduler.supervised();
+        let scheduler = scheduler.start();
         let facts = Facts {
             metrics: metrics.clone(),
             started: Instant::now(),
             workers: self.workers,
         };
-        let local = Local::new(scheduler.clone(), health.clone()).supervised();
-        let client = LocalClient::new(EMBEDDING, local.clone(), scheduler.clone());
-        let engine = Engine::new(client, self.registry.clone(), facts.clone());
+        let desk = Desk::new(scheduler.clone()).start();
+        let asker = Asker::new(EMBEDDING, desk.clone(), scheduler.clone());
+        let engine = Engine::new(asker, self.registry.clone(), facts.clone());
         let shared = Arc::new(Shared {
             registry: self.registry,
             facts,
@@ -231,26 +226,32 @@ impl Daemon {
             engine: engine.clone(),
             limits: self.limits,
         });
+        let arbiters: Vec<Arbiter> = match self.io_threads {
+            1 => Vec::new(),
+            count => (0..count).map(|_| Arbiter::new()).collect(),
+        };
         let handles = arbiters.iter().map(Arbiter::handle).collect();
-        let listener = Listener::new(shared, sockets, handles).start();
-        Ok(Running {
+        let (failed, listener_failed) = oneshot::channel();
+        let listener = Listener::new(shared, sockets, handles, failed).start();
+        Running {
             addresses,
             workers: self.workers,
             metrics,
-            health,
             scheduler,
-            local,
+            desk,
             engine,
             listener,
+            core: vec![("listener", listener_failed)],
+            broken: None,
             arbiters,
-        })
+        }
     }
 
     /// Runs on this thread until Ctrl-C or SIGTERM, and then finishes what was accepted within 10 s. `started` is called once with the
     /// addresses the daemon listens on.
     ///
     /// # Errors
-    /// [`RunError`] if the daemon does not start, a second signal ends it before it has finished, or it has given up.
+    /// [`RunError`] if the daemon does not start, or a second signal ends it before it has finished.
     pub fn run(self, started: impl FnOnce(&[SocketAddr])) -> Result<(), RunError> {
         System::new().block_on(async move {
             // Before the addresses are known to anybody: a client may send the signal as soon as it can connect.
@@ -260,7 +261,7 @@ impl Daemon {
             match signals.drain(running, DRAIN_LIMIT).await {
                 Drained::InTime | Drained::Late => Ok(()),
                 Drained::Interrupted => Err(RunError::Interrupted),
-                Drained::GaveUp => Err(RunError::GaveUp),
+                Drained::Broken(part) => Err(RunError::Broken(part)),
             }
         })
     }
@@ -276,16 +277,17 @@ impl Daemon {
             System::new().block_on(async move {
                 match self.start().await {
                     Err(error) => drop(started.send(Err(error))),
-                    Ok(running) => {
+                    Ok(mut running) => {
                         drop(started.send(Ok((running.addresses.clone(), running.engine.clone()))));
                         let limit = tokio::select! {
                             limit = stopping => limit.unwrap_or_default(),
-                            () = running.gave_up() => Duration::ZERO,
+                            _ = running.broken() => DRAIN_LIMIT,
                         };
-                        running.drain(limit).await;
+                        return running.drain(limit).await;
                     }
                 }
-            });
+                Drained::InTime
+            })
         })?;
         let gone = |_| io::Error::other("the daemon's thread ended while it started");
         let (addresses, engine) = starting.recv().map_err(gone)??;
@@ -298,70 +300,6 @@ impl Daemon {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let open = || {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        // A daemon that restarts takes its port back at once.
-        socket.set_reuseaddr(true)?;
-        // Sessions inherit it: a client that vanished without a word is found out within two minutes. Linux alone would probe 9 times.
-        let probes = TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(15))
-            .with_retries(4);
-        SockRef::from(&socket).set_tcp_keepalive(&probes)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    open().map_err(|source| StartError::Listen { address, source })
-}
-
-/// Ctrl-C and SIGTERM.
-#[derive(Debug)]
-pub struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// From now on the signals no longer end the process.
-    ///
-    /// # Errors
-    /// If the system does not allow it.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for a signal and [drains](Running::drain) the daemon, until that is done or a second signal arrives; or until the daemon
-    /// gives up.
-    pub async fn drain(mut self, running: Running, limit: Duration) -> Drained {
-        tokio::select! {
-            () = self.wait() => {}
-            () = running.gave_up() => {
-                running.drain(Duration::ZERO).await;
-                return Drained::GaveUp;
-            }
-        }
-        tracing::info!(limit = %humantime::format_duration(limit), "finishing what was accepted; a second signal ends at once");
-        tokio::select! {
-            in_time = running.drain(limit) => if in_time { Drained::InTime } else { Drained::Late },
-            () = self.wait() => Drained::Interrupted,
-        }
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
@@ -371,8 +309,8 @@ pub enum Drained {
     Late,
     /// A second signal arrived.
     Interrupted,
-    /// There was no signal: the daemon has given up.
-    GaveUp,
+    /// This part of the daemon failed, before the drain or in it: accepted requests may have no reply.
+    Broken(&'static str),
 }
 
 /// A daemon that runs in this actix system.
@@ -381,11 +319,13 @@ pub struct Running {
     addresses: Vec<SocketAddr>,
     workers: usize,
     metrics: Arc<Metrics>,
-    health: Health,
     scheduler: Addr<Scheduler>,
-    local: Addr<Local>,
+    desk: Addr<Desk>,
     engine: Engine,
     listener: Addr<Listener>,
+    /// The parts that end the daemon if they fail, and where they say so.
+    core: Vec<(&'static str, oneshot::Receiver<()>)>,
+    broken: Option<&'static str>,
     arbiters: Vec<Arbiter>,
 }
 
@@ -405,31 +345,54 @@ impl Running {
         &self.engine
     }
 
-    /// Waits until the daemon has given up: an actor that it cannot do without has panicked 5 times within a minute, and was rebuilt each
-    /// time. It still answers then, but a new process may do better.
-    pub async fn gave_up(&self) {
-        self.health.gave_up().await;
+    /// Waits until a part of the daemon can go on no longer, and names it. That part has logged why.
+    pub async fn broken(&mut self) -> &'static str {
+        poll_fn(|task| {
+            self.poll_broken(task);
+            self.broken.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
-    /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left, and closes. True if
-    /// nothing had to be cancelled.
-    pub async fn drain(self, limit: Duration) -> bool {
+    fn poll_broken(&mut self, task: &mut Task<'_>) {
+        // A part that ended without saying so has failed too.
+        let is_broken = |(_, failed): &mut (_, oneshot::Receiver<()>)| Pin::new(failed).poll(task).is_ready();
+        if self.broken.is_none() {
+            self.broken = self.core.extract_if(.., is_broken).map(|(part, _)| part).next();
+        }
+    }
+
+    /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left, and closes.
+    pub async fn drain(mut self, limit: Duration) -> Drained {
         let (drained, all_closed) = oneshot::channel();
         let (answered, all_answered) = oneshot::channel();
-        self.local.do_send(engine::Close { drained: answered });
+        self.desk.do_send(engine::Close { drained: answered });
         self.listener.do_send(Drain { drained });
         let mut all_done = pin!(async { tokio::join!(all_closed, all_answered) });
-        let in_time = tokio::time::timeout(limit, &mut all_done).await.is_ok();
+        let in_time = tokio::time::timeout(limit, &mut all_done).await;
         let left = self.metrics.jobs.load(Relaxed);
-        if !in_time {
-            self.scheduler.do_send(engine::Shutdown::Cancel);
-            let _ = tokio::time::timeout(LAST_WORDS, all_done).await;
+        let mut result = match in_time {
+            Ok((Ok(()), Ok(()))) => Drained::InTime,
+            Ok((Err(_), _)) => Drained::Broken("listener"),
+            Ok((_, Err(_))) => Drained::Broken("local client"),
+            Err(_) => {
+                self.scheduler.do_send(engine::Drain::Finish);
+                let _ = tokio::time::timeout(LAST_REPLIES, all_done).await;
+                if left == 0 { Drained::InTime } else { Drained::Late }
+            }
+        };
+        if !self.scheduler.connected() {
+            result = Drained::Broken("scheduler");
+        }
+        self.poll_broken(&mut Task::from_waker(Waker::noop()));
+        if let Some(part) = self.broken {
+            result = Drained::Broken(part);
         }
         for arbiter in self.arbiters {
             arbiter.stop();
             let _ = arbiter.join();
         }
-        in_time || left == 0
+        result
     }
 }
 
@@ -439,7 +402,7 @@ pub struct Handle {
     addresses: Vec<SocketAddr>,
     engine: Engine,
     stop: Option<oneshot::Sender<Duration>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Option<std::thread::JoinHandle<Drained>>,
 }
 
 impl Handle {
@@ -454,64 +417,23 @@ impl Handle {
     }
 
     /// Finishes what was accepted within `limit`, also from an [`Engine`], and stops.
-    pub fn stop(mut self, limit: Duration) {
-        self.join(limit);
+    pub fn stop(mut self, limit: Duration) -> Drained {
+        self.join(limit)
     }
 
-    fn join(&mut self, limit: Duration) {
+    fn join(&mut self, limit: Duration) -> Drained {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(limit);
         }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let ended = self.thread.take().map(std::thread::JoinHandle::join);
+        ended.and_then(Result::ok).unwrap_or(Drained::Broken("daemon's thread"))
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.join(Duration::ZERO);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::planted;
-    use crate::job::Query;
-    use crate::proto::{Code, Value};
-
-    #[test]
-    fn a_daemon_whose_scheduler_panics_at_everything_answers_and_then_gives_up() {
-        System::new().block_on(async {
-            let running = Daemon::new().workers(1).start().await.expect("it needs no address");
-            planted::plant(1, 0);
-            for _ in 0..5 {
-                let reply = running.engine().ask(Query::Pi(1 << 40)).await;
-                assert_eq!(reply.map_err(|failure| failure.code), Err(Code::Internal));
-            }
-            running.gave_up().await;
-            planted::plant(0, 0);
-            let reply = running.engine().ask(Query::Pi(1 << 30)).await;
-            assert_eq!(reply, Ok(Value::from(54_400_028)), "until its end it still answers");
-            assert!(running.metrics.actors_rebuilt.load(Relaxed) >= 5);
-            running.drain(Duration::ZERO).await;
-        });
-    }
-
-    #[test]
-    fn a_client_that_vanished_is_found_out_within_two_minutes() {
-        let longest = System::new().block_on(async {
-            let listener = bind(([127, 0, 0, 1], 0).into()).expect("a free port can be had");
-            let client = tokio::net::TcpStream::connect(listener.local_addr().expect("it is bound"));
-            let (client, accepted) = tokio::join!(client, listener.accept());
-            let (_client, (session, _)) = (client.expect("it listens"), accepted.expect("a client connects"));
-            let socket = SockRef::from(&session);
-            assert!(socket.keepalive().expect("a socket has options"));
-            let time = socket.tcp_keepalive_time().expect("a socket has options");
-            let interval = socket.tcp_keepalive_interval().expect("a socket has options");
-            time + interval * socket.tcp_keepalive_retries().expect("a socket has options")
-        });
-        assert!(longest <= Duration::from_secs(120), "{longest:?}");
+        if self.thread.is_some() {
+            self.join(Duration::ZERO);
+        }
     }
 }

@@ -1,36 +1,36 @@
-//! The engine: requests in, events out. Actors without sockets.
+//! The engine: jobs in, news out. Actors without sockets.
 //!
-//! [`Scheduler`] is the door: it takes [`Requests`], hands slices to the workers of its pool, and sends events to the recipient that came
-//! with the requests. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is). `external` is work that
-//! is no plan, [`LocalClient`] asks from inside the process. Knows plans, not what they compute; knows failures, not how they are encoded.
+//! [`Scheduler`] is the door: it takes [`Submit`], hands slices to the workers of its pool, and tells whoever asked through the
+//! recipient that came with the request. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is).
+//! Knows plans, not what they compute; knows failures, not how they are spelt.
 
 mod answers;
 mod batch;
 mod caught;
-mod external;
+mod desk;
+mod errand;
 mod fairness;
-mod health;
-mod local;
-mod message;
-#[cfg(test)]
-pub(crate) mod planted;
+mod host;
+mod order;
 mod pool;
+mod responder;
+mod restarts;
 mod scheduler;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod table;
 mod task;
-mod text;
-mod threads;
+mod tickets;
 mod worker;
 
 pub use answers::Answers;
 pub use batch::Plain;
 pub(crate) use caught::{Panicked, caught};
-pub use external::{Asked, ExternalLane, ExternalTask, Responder, RowError, Token};
-pub use health::Health;
-pub use local::{Answer, Close, Events, Local, LocalClient};
-pub use message::{Ask, ClientId, Event, JobId, Order, Policy, ROWS_GRANTED, RequestId, Work};
-pub use scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
-pub(crate) use text::{fault, shortened};
-pub(crate) use threads::start_thread;
+pub use desk::{Answer, Asker, Close, Desk, Events};
+pub use errand::{Errand, OwnLane, Token, Work};
+pub use fairness::ClientId;
+pub use host::Asked;
+pub use order::{Ask, Event, Order, Place, Policy, TicketId};
+pub use responder::{Responder, RowError};
+pub(crate) use restarts::Restarts;
+pub use scheduler::{Cancel, Drain, Grant, Leave, News, Scheduler, Submit};

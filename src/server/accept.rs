@@ -34,6 +34,13 @@ impl Acceptor {
         }
     }
 
+    /// Begins anew with the same socket, after a panic.
+    pub(super) fn renew(&mut self) {
+        self.reserve = self.reserve.take().or_else(open_reserve);
+        self.pause = SHORTEST_PAUSE;
+        self.pausing = None;
+    }
+
     /// The next connection.
     pub(super) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<(Box<dyn Connection>, SocketAddr)> {
         loop {

@@ -7,15 +7,15 @@ use super::builtin;
 use super::connection::{Accept, Connection};
 use super::protocol::Protocol;
 use super::protocol_session::ProtocolSession;
-use crate::engine::ClientId;
+use crate::engine::{ClientId, Panicked, Restarts, caught};
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
+use std::time::Instant;
 use std::{fmt, io, iter};
 use tokio::sync::oneshot;
 
@@ -25,7 +25,7 @@ const MAX_ACCEPTS: usize = 64;
 const MAX_LAST_ACCEPTS: usize = 4096;
 
 /// 0 is the program around the daemon, which asks without a connection.
-const FIRST_CONNECTION: ClientId = ClientId(1);
+const FIRST_CONNECTION: ClientId = 1;
 
 /// Accepts connections on one or several sockets.
 pub struct Listener {
@@ -36,6 +36,9 @@ pub struct Listener {
     /// The threads that sessions are spread over; none: they live beside the listener.
     arbiters: Vec<ArbiterHandle>,
     drained: Option<oneshot::Sender<()>>,
+    restarts: Restarts,
+    /// Notified when it panics too often; dropped with the listener.
+    failed: Option<oneshot::Sender<()>>,
 }
 
 /// What becomes of the connections of a socket.
@@ -85,8 +88,13 @@ pub struct Drain {
 }
 
 impl Listener {
-    /// A listener on sockets that are bound already.
-    pub fn new(shared: Arc<Shared>, sockets: Vec<(Box<dyn Accept>, Service)>, arbiters: Vec<ArbiterHandle>) -> Self {
+    /// A listener on sockets that are bound already. `failed` is notified, or dropped, if it can go on no longer.
+    pub fn new(
+        shared: Arc<Shared>,
+        sockets: Vec<(Box<dyn Accept>, Service)>,
+        arbiters: Vec<ArbiterHandle>,
+        failed: oneshot::Sender<()>,
+    ) -> Self {
         let doors = sockets.into_iter();
         Self {
             shared,
@@ -97,6 +105,8 @@ impl Listener {
             next: FIRST_CONNECTION,
             arbiters,
             drained: None,
+            restarts: Restarts::default(),
+            failed: Some(failed),
         }
     }
 
@@ -112,21 +122,16 @@ impl Listener {
         metrics.connections.fetch_add(1, Relaxed);
         metrics.connections_total.fetch_add(1, Relaxed);
         let client = self.next;
-        self.next = ClientId(client.0 + 1);
+        self.next += 1;
         let listener = context.address().recipient();
         let accepted = Accepted::new(socket, peer, self.shared.clone(), ConnectionPermit { client, listener });
-        // Sessions of others may panic when they are made; their connection pays, and says `Closed` as it is dropped.
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            service.sessions.open(accepted, self.thread_of(client))
-        }));
-        let opened = opened.unwrap_or_else(|payload| {
-            std::mem::forget(payload);
-            Err(io::Error::other("its session panicked"))
-        });
+        // A custom session may panic when it is made; that costs its connection, and `Closed` is sent as the permit is dropped.
+        let opened = caught(|| service.sessions.open(accepted, self.thread_of(client)));
+        let opened = opened.unwrap_or_else(|Panicked| Err(io::Error::other("its session panicked")));
         match opened {
             Ok(session) => {
                 // `jobs` shows the same number as the owner.
-                tracing::debug!(session = %client, %peer, "connected");
+                tracing::debug!(session = client, %peer, "connected");
                 self.sessions.insert(client, session);
             }
             Err(error) => {
@@ -137,10 +142,70 @@ impl Listener {
     }
 
     fn thread_of(&self, client: ClientId) -> Option<&ArbiterHandle> {
-        let turn = usize::try_from(client.0)
+        let turn = usize::try_from(client)
             .unwrap_or_default()
             .checked_rem(self.arbiters.len())?;
         self.arbiters.get(turn)
+    }
+
+    /// Accepts what waits, as far as other work of the thread allows.
+    fn accept(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) {
+        #[cfg(test)]
+        super::planted::pass(super::planted::Spot::Accept);
+        for index in 0..self.doors.len() {
+            let mut left = MAX_ACCEPTS;
+            while let Some((acceptor, service)) = self.doors.get_mut(index)
+                && let Poll::Ready((socket, peer)) = acceptor.poll_accept(task)
+            {
+                let service = service.clone();
+                self.admit(socket, peer, &service, context);
+                left -= 1;
+                if left == 0 {
+                    task.waker().wake_by_ref();
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Runs what changes the listener. After a panic it goes on with the sockets and sessions it has, unless that happens again and again.
+    /// actix's `Supervisor` would be of no use: it restarts an actor that stops, and a panic ends the task in which it runs itself.
+    fn guarded(&mut self, run: impl FnOnce(&mut Self)) -> Result<(), Panicked> {
+        caught(|| run(self)).inspect_err(|Panicked| {
+            self.shared.facts.metrics.listener_panics.fetch_add(1, Relaxed);
+            let sessions = self.sessions.len();
+            if self.restarts.may_go_on(Instant::now()) {
+                tracing::error!(sessions, "the listener panicked; it goes on accepting");
+                self.doors.iter_mut().for_each(|(acceptor, _)| acceptor.renew());
+            } else if let Some(failed) = self.failed.take() {
+                tracing::error!(sessions, "the listener panicked too often; the daemon ends");
+                let _ = failed.send(());
+            }
+        })
+    }
+
+    fn remove(&mut self, id: ClientId) {
+        #[cfg(test)]
+        super::planted::pass(super::planted::Spot::Closed);
+        if self.sessions.remove(&id).is_some() {
+            tracing::debug!(session = id, "closed");
+            self.shared.facts.metrics.connections.fetch_sub(1, Relaxed);
+        }
+        self.report_if_drained();
+    }
+
+    fn drain(&mut self, drained: oneshot::Sender<()>, context: &mut Context<Self>) {
+        // A client that is connected may have sent requests already.
+        for (mut acceptor, service) in std::mem::take(&mut self.doors) {
+            for (socket, peer) in iter::from_fn(|| acceptor.accept_waiting()).take(MAX_LAST_ACCEPTS) {
+                self.admit(socket, peer, &service, context);
+            }
+        }
+        self.drained = Some(drained);
+        for session in self.sessions.values() {
+            session.do_send(Finish);
+        }
+        self.report_if_drained();
     }
 
     fn report_if_drained(&mut self) {
@@ -173,19 +238,12 @@ impl ActorFuture<Listener> for Accepting {
         context: &mut Context<Listener>,
         task: &mut std::task::Context<'_>,
     ) -> Poll<()> {
-        for index in 0..listener.doors.len() {
-            let mut left = MAX_ACCEPTS;
-            while let Some((acceptor, service)) = listener.doors.get_mut(index)
-                && let Poll::Ready((socket, peer)) = acceptor.poll_accept(task)
-            {
-                let service = service.clone();
-                listener.admit(socket, peer, &service, context);
-                left -= 1;
-                if left == 0 {
-                    task.waker().wake_by_ref();
-                    break;
-                }
+        if listener.guarded(|listener| listener.accept(context, task)).is_err() {
+            if listener.failed.is_none() {
+                return Poll::Ready(());
             }
+            // What was to be accepted still waits.
+            task.waker().wake_by_ref();
         }
         Poll::Pending
     }
@@ -195,11 +253,10 @@ impl Handler<Closed> for Listener {
     type Result = ();
 
     fn handle(&mut self, Closed(id): Closed, _: &mut Self::Context) {
-        if self.sessions.remove(&id).is_some() {
-            tracing::debug!(session = %id, "closed");
-            self.shared.facts.metrics.connections.fetch_sub(1, Relaxed);
+        if self.guarded(|listener| listener.remove(id)).is_err() {
+            // Once more: a session that stays on the list would keep the drain waiting.
+            let _ = self.guarded(|listener| listener.remove(id));
         }
-        self.report_if_drained();
     }
 }
 
@@ -207,16 +264,7 @@ impl Handler<Drain> for Listener {
     type Result = ();
 
     fn handle(&mut self, Drain { drained }: Drain, context: &mut Self::Context) {
-        // A client that is connected may have sent requests already.
-        for (mut acceptor, service) in std::mem::take(&mut self.doors) {
-            for (socket, peer) in iter::from_fn(|| acceptor.accept_waiting()).take(MAX_LAST_ACCEPTS) {
-                self.admit(socket, peer, &service, context);
-            }
-        }
-        self.drained = Some(drained);
-        for session in self.sessions.values() {
-            session.do_send(Finish);
-        }
-        self.report_if_drained();
+        // A panic drops the sender, which the caller takes for a failure.
+        let _ = self.guarded(|listener| listener.drain(drained, context));
     }
 }

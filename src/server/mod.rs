@@ -12,6 +12,8 @@ mod connection;
 mod listener;
 mod pace;
 mod peer;
+#[cfg(test)]
+pub(crate) mod planted;
 mod protocol;
 mod protocol_session;
 mod session;

@@ -88,8 +88,8 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
         )?;
     fate.drain.notified().await;
     fate.note("daemon", "drains");
-    let in_time = running.drain(DRAIN_LIMIT).await;
-    fate.note("daemon", format!("drained, in time: {in_time}"));
+    let drained = running.drain(DRAIN_LIMIT).await;
+    fate.note("daemon", format!("drained: {drained:?}"));
     std::future::pending().await
 }
 

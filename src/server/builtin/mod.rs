@@ -212,6 +212,8 @@ impl Requests {
     }
 
     fn take_news(&mut self, News(events): News, link: &Link) {
+        #[cfg(test)]
+        super::planted::pass(super::planted::Spot::News);
         for (place, event) in events {
             match event {
                 Event::Final(reply) => {

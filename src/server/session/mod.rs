@@ -95,6 +95,8 @@ impl<E: Exchange> Session<E> {
                 Poll::Ready(result) => result?,
             }
         }
+        #[cfg(test)]
+        crate::server::planted::pass(crate::server::planted::Spot::Turn);
         let has_replies = exchange.take_replies(link, &mut time, task)?;
         if waits_for_input {
             link.finish_if_drained(exchange.in_flight() == 0);

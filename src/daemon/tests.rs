@@ -1,0 +1,191 @@
+//! What a daemon survives of its own faults: panics planted in sessions and listeners, over real sockets.
+
+use super::*;
+use crate::proto::Value;
+use crate::server::planted::{Spot, plant};
+use crate::verb::{Step, define};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon on a free port with the verb `plant WHERE`.
+fn planted() -> Daemon {
+    let verb = define("plant", "panics elsewhere", |call| {
+        plant(match call.arg(0) {
+            Some("turn") => Spot::Turn,
+            Some("news") => Spot::News,
+            Some("accept") => Spot::Accept,
+            _ => Spot::Closed,
+        });
+        Ok(Step::Answer(Value::Nothing))
+    });
+    Daemon::new().workers(2).listen(([127, 0, 0, 1], 0).into()).verb(verb)
+}
+
+/// A client that reads lines.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the daemon listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
+        Self(BufReader::new(stream))
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).expect("the daemon reads");
+    }
+
+    /// The next line; `None` once the daemon has closed the connection.
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.0.read_line(&mut line) {
+            Ok(1..) => Some(line.trim_end().to_owned()),
+            Ok(0) => None,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("the daemon neither answers nor closes: {error}"),
+        }
+    }
+
+    fn ask(&mut self, request: &str) -> Option<String> {
+        self.send(&format!("{request}\n"));
+        self.line()
+    }
+}
+
+/// A row of `info`.
+fn info(address: SocketAddr, key: &str) -> u64 {
+    let mut client = Client::connect(address);
+    client.send("info\nquit\n");
+    let rows = std::iter::from_fn(|| client.line());
+    let value = rows
+        .filter_map(|row| {
+            row.strip_prefix("= ")?
+                .strip_prefix(key)?
+                .strip_prefix('=')?
+                .parse()
+                .ok()
+        })
+        .next();
+    value.expect("info shows it")
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: it never came");
+        std::thread::yield_now();
+    }
+}
+
+/// Loads the daemon with jobs until `is_over`, over one connection that must get exactly one reply each.
+fn load(address: SocketAddr, first: u64, is_over: &std::sync::atomic::AtomicBool) -> u64 {
+    let mut client = Client::connect(address);
+    let (mut next, mut replies) = (first, 0);
+    while !is_over.load(Relaxed) || replies < 1_000 {
+        let requests: String = (next..next + 50)
+            .map(|n| format!("isprime {n}\nnth {}\n", 1 + n % 1000))
+            .collect();
+        next += 50;
+        client.send(&requests);
+        for n in 0..100 {
+            let line = client.line().expect("a session that did not panic goes on");
+            let is_answer = match n % 2 {
+                0 => line == "OK yes" || line == "OK no",
+                _ => line.starts_with("OK ") && line[3..].bytes().all(|byte| byte.is_ascii_digit()),
+            };
+            assert!(is_answer, "{line}");
+            replies += 1;
+        }
+    }
+    replies
+}
+
+#[test]
+fn a_thousand_sessions_panic_under_load_and_each_costs_its_connection_only() {
+    let daemon = planted().spawn().expect("a free port can be had");
+    let address = daemon.addresses()[0];
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let replies = std::thread::scope(|scope| {
+        let is_over = &is_over;
+        let loads: Vec<_> = (0..3)
+            .map(|n| scope.spawn(move || load(address, 1_000_000_000 * (n + 1), is_over)))
+            .collect();
+        for n in 0..1_000 {
+            let mut client = Client::connect(address);
+            // Work is under way, and a request follows the one that panics.
+            client.send(&format!("@a pi {}\n@b nth 4\n", 10u64.pow(17) + n));
+            assert_eq!(client.line().as_deref(), Some("@b OK 7"));
+            client.send("plant turn\nnth 4\n");
+            assert_eq!(client.line(), None, "the session panicked before its replies left");
+        }
+        is_over.store(true, Relaxed);
+        loads
+            .into_iter()
+            .map(|load| load.join().expect("exactly one reply each"))
+            .sum::<u64>()
+    });
+    assert!(replies >= 3_000);
+    assert_eq!(info(address, "session_panics"), 1_000);
+    until("what they asked is cancelled", || info(address, "jobs") == 0);
+    until("their connections are closed", || info(address, "connections") == 1);
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
+
+#[test]
+fn a_session_that_panics_at_news_is_closed_and_its_work_ends() {
+    let daemon = planted().spawn().expect("a free port can be had");
+    let address = daemon.addresses()[0];
+    let mut client = Client::connect(address);
+    client.send("@a pi 1e17\nplant news\nisprime 10^18+3\n");
+    assert_eq!(client.line().as_deref(), Some("OK"));
+    assert_eq!(client.line(), None);
+    until("its work ends", || info(address, "jobs") == 0);
+    assert_eq!(info(address, "session_panics"), 1);
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
+
+#[test]
+fn a_listener_that_panics_goes_on_accepting_on_its_socket() {
+    let daemon = planted().spawn().expect("a free port can be had");
+    let address = daemon.addresses()[0];
+    let mut client = Client::connect(address);
+    assert_eq!(client.ask("plant accept").as_deref(), Some("OK"));
+    let mut late = Client::connect(address);
+    assert_eq!(
+        late.ask("nth 4").as_deref(),
+        Some("OK 7"),
+        "it was accepted after the panic"
+    );
+    assert_eq!(client.ask("plant closed").as_deref(), Some("OK"));
+    drop(late);
+    until("the closed connection is noticed", || {
+        info(address, "listener_panics") == 2
+    });
+    until("it is forgotten", || info(address, "connections") == 2);
+    drop(client);
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
+
+#[test]
+fn a_listener_that_panics_again_and_again_ends_the_daemon_with_an_error() {
+    let (address, ended) = std::sync::mpsc::channel();
+    let running = std::thread::spawn(move || {
+        System::new().block_on(async move {
+            let mut running = planted().start().await.expect("a free port can be had");
+            let _ = address.send(running.addresses()[0]);
+            assert_eq!(running.broken().await, "listener");
+            running.drain(PATIENCE).await
+        })
+    });
+    let mut client = Client::connect(ended.recv().expect("it starts"));
+    let address = client.0.get_ref().peer_addr().expect("it is connected");
+    for _ in 0..5 {
+        assert_eq!(client.ask("plant accept").as_deref(), Some("OK"));
+        // Wakes the listener.
+        let _ = TcpStream::connect(address);
+    }
+    drop(client);
+    assert_eq!(running.join().expect("it ends"), Drained::Broken("listener"));
+}
