@@ -25,11 +25,28 @@ use sock_diag::is_nobodys;
 mod sock_diag {
     use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
     use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
+    use std::cell::RefCell;
     use std::net::{IpAddr, SocketAddr};
+    use std::os::fd::OwnedFd;
+
+    thread_local! {
+        /// The socket that this thread asks the kernel by: to open one for each question takes longer than the question.
+        static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
+    }
 
     /// True if it is certain that no process holds the socket with these two ends.
     pub(super) fn is_nobodys(source: SocketAddr, destination: SocketAddr) -> bool {
-        look_up(source, destination) == Some(Owner::Nobody)
+        KERNEL.with_borrow_mut(|kernel| {
+            if kernel.is_none() {
+                *kernel = Kernel::open();
+            }
+            let owner = kernel.as_mut().and_then(|kernel| kernel.look_up(source, destination));
+            if owner.is_none() {
+                // Whatever went wrong, the next question begins anew.
+                *kernel = None;
+            }
+            owner == Some(Owner::Nobody)
+        })
     }
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,19 +55,38 @@ mod sock_diag {
         Nobody,
     }
 
-    fn look_up(source: SocketAddr, destination: SocketAddr) -> Option<Owner> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG)).ok()?;
-        let request = encode(source, destination);
-        sendto(&socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).ok()?;
-        // The kernel answers while it takes the request, so there is nothing to wait for.
-        let mut reply = [0; 512];
-        let (length, _) = recv(&socket, &mut reply[..], RecvFlags::empty()).ok()?;
-        decode(reply.get(..length)?)
+    struct Kernel {
+        socket: OwnedFd,
+        /// Numbers the questions: an answer bears the number of its question.
+        sequence: u32,
+    }
+
+    impl Kernel {
+        fn open() -> Option<Self> {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG)).ok()?;
+            Some(Self { socket, sequence: 0 })
+        }
+
+        fn look_up(&mut self, source: SocketAddr, destination: SocketAddr) -> Option<Owner> {
+            self.sequence = self.sequence.wrapping_add(1);
+            let request = encode(source, destination, self.sequence);
+            sendto(
+                &self.socket,
+                &request,
+                SendFlags::empty(),
+                &SocketAddrNetlink::new(0, 0),
+            )
+            .ok()?;
+            // The kernel answers while it takes the request, so there is nothing to wait for.
+            let mut reply = [0; 512];
+            let (length, _) = recv(&self.socket, &mut reply[..], RecvFlags::empty()).ok()?;
+            decode(reply.get(..length)?, self.sequence)
+        }
     }
 
     /// `nlmsghdr` and `inet_diag_req_v2`, linux/netlink.h and linux/inet_diag.h: one TCP socket by its two ends.
-    fn encode(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    fn encode(source: SocketAddr, destination: SocketAddr, sequence: u32) -> Vec<u8> {
         const SOCK_DIAG_BY_FAMILY: u16 = 20;
         const NLM_F_REQUEST: u16 = 1;
         const IPPROTO_TCP: u8 = 6;
@@ -63,7 +99,8 @@ mod sock_diag {
         bytes.extend(LENGTH.to_ne_bytes());
         bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
         bytes.extend(NLM_F_REQUEST.to_ne_bytes());
-        bytes.extend([0; 8]);
+        bytes.extend(sequence.to_ne_bytes());
+        bytes.extend([0; 4]);
         bytes.extend([family, IPPROTO_TCP, 0, 0]);
         bytes.extend(u32::MAX.to_ne_bytes());
         bytes.extend(source.port().to_be_bytes());
@@ -87,9 +124,12 @@ mod sock_diag {
     }
 
     /// Reads `inet_diag_msg`, or the error that says there is no such socket.
-    fn decode(reply: &[u8]) -> Option<Owner> {
+    fn decode(reply: &[u8], sequence: u32) -> Option<Owner> {
         const NLMSG_ERROR: u16 = 2;
         const ENOENT: i32 = 2;
+        if reply.get(8..12)? != sequence.to_ne_bytes() {
+            return None;
+        }
         let kind = u16::from_ne_bytes(reply.get(4..6)?.try_into().ok()?);
         if kind == NLMSG_ERROR {
             let error = i32::from_ne_bytes(reply.get(16..20)?.try_into().ok()?);
