@@ -7,11 +7,11 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-pub use signals::Signals;
+pub use signals::{Notice, Signals};
 
 use crate::engine::{self, Asker, Desk, Policy, Scheduler};
 use crate::metrics::Metrics;
-use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, Protocol, Service, Shared};
+use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared};
 use crate::verb::{Engine, Facts, Registry, Verb};
 use actix::prelude::*;
 use bind::bind;
@@ -184,10 +184,10 @@ impl Daemon {
         if let Some(limit) = self.limits.zero() {
             return Err(StartError::Zero(limit));
         }
-        let sockets = std::mem::take(&mut self.listen)
-            .into_iter()
-            .map(|(address, service)| Ok((bind(address)?, service)))
-            .collect::<Result<Vec<_>, StartError>>()?;
+        let mut sockets = Vec::new();
+        for (address, service) in std::mem::take(&mut self.listen) {
+            sockets.push((bind(address).await?, service));
+        }
         let addresses = sockets
             .iter()
             .map(|(socket, _)| socket.local_addr())
@@ -224,7 +224,7 @@ impl Daemon {
             scheduler: scheduler.clone(),
             answers,
             engine: engine.clone(),
-            limits: self.limits,
+            limits: LiveLimits::new(self.limits),
         });
         let arbiters: Vec<Arbiter> = match self.io_threads {
             1 => Vec::new(),
@@ -232,7 +232,7 @@ impl Daemon {
         };
         let handles = arbiters.iter().map(Arbiter::handle).collect();
         let (failed, listener_failed) = oneshot::channel();
-        let listener = Listener::new(shared, sockets, handles, failed).start();
+        let listener = Listener::new(shared.clone(), sockets, handles, failed).start();
         Running {
             addresses,
             workers: self.workers,
@@ -240,6 +240,7 @@ impl Daemon {
             scheduler,
             desk,
             engine,
+            shared,
             listener,
             core: vec![("listener", listener_failed)],
             broken: None,
@@ -255,9 +256,12 @@ impl Daemon {
     pub fn run(self, started: impl FnOnce(&[SocketAddr])) -> Result<(), RunError> {
         System::new().block_on(async move {
             // Before the addresses are known to anybody: a client may send the signal as soon as it can connect.
-            let signals = Signals::new().map_err(RunError::Signals)?;
-            let running = self.start().await?;
+            let mut signals = Signals::new().map_err(RunError::Signals)?;
+            let mut running = self.start().await?;
             started(running.addresses());
+            while signals.next(&mut running).await == Notice::Reload {
+                tracing::info!("SIGHUP: there is no configuration to read again");
+            }
             match signals.drain(running, DRAIN_LIMIT).await {
                 Drained::InTime | Drained::Late => Ok(()),
                 Drained::Interrupted => Err(RunError::Interrupted),
@@ -322,6 +326,7 @@ pub struct Running {
     scheduler: Addr<Scheduler>,
     desk: Addr<Desk>,
     engine: Engine,
+    shared: Arc<Shared>,
     listener: Addr<Listener>,
     /// The parts that end the daemon if they fail, and where they say so.
     core: Vec<(&'static str, oneshot::Receiver<()>)>,
@@ -343,6 +348,20 @@ impl Running {
     /// The engine, asked without a socket.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Changes the limits of sessions. Those that are open take them up at their next turn; `max_line_bytes` holds for connections accepted from now on.
+    ///
+    /// # Errors
+    /// [`StartError::Zero`] if a limit is 0; nothing changes then.
+    pub fn set_limits(&self, limits: Limits) -> Result<(), StartError> {
+        match limits.zero() {
+            Some(limit) => Err(StartError::Zero(limit)),
+            None => {
+                self.shared.limits.set(limits);
+                Ok(())
+            }
+        }
     }
 
     /// Waits until a part of the daemon can go on no longer, and names it. That part has logged why.

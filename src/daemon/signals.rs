@@ -1,47 +1,73 @@
-//! The signals that end a daemon. Knows no job.
+//! The signals that a daemon receives. Knows no job and no configuration.
 
 use super::{Drained, Running};
 use std::io;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Ctrl-C and SIGTERM.
+/// Ctrl-C and SIGTERM, which end the daemon, and SIGHUP, which asks it to read its configuration again.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
+}
+
+/// What a signal, or the daemon itself, asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Read the configuration again.
+    Reload,
+    /// End: after Ctrl-C or SIGTERM, or because a part of the daemon failed.
+    End,
 }
 
 impl Signals {
-    /// From now on the signals no longer end the process.
+    /// From now on Ctrl-C, SIGTERM and SIGHUP no longer end the process, nor do SIGUSR1, SIGUSR2 and SIGALRM, which are ignored.
     ///
     /// # Errors
     /// If the system does not allow it.
     pub fn new() -> io::Result<Self> {
+        for ignored in [
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+            SignalKind::alarm(),
+        ] {
+            // Once it is listened for, a signal does not end the process any more.
+            drop(signal(ignored)?);
+        }
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for a signal, or until a part of the daemon fails, and [drains](Running::drain) the daemon, until that is done or another signal
-    /// arrives.
-    pub async fn drain(mut self, mut running: Running, limit: Duration) -> Drained {
+    /// Waits for a signal, or until a part of the daemon fails.
+    pub async fn next(&mut self, running: &mut Running) -> Notice {
         tokio::select! {
-            () = self.wait() => {}
-            part = running.broken() => tracing::error!(part, "a part of the daemon failed; the daemon ends"),
-        }
-        tracing::info!(limit = %humantime::format_duration(limit), "finishing what was accepted; a second signal ends at once");
-        tokio::select! {
-            drained = running.drain(limit) => drained,
-            () = self.wait() => Drained::Interrupted,
+            () = end(&mut self.interrupt, &mut self.terminate) => Notice::End,
+            _ = self.hang_up.recv() => Notice::Reload,
+            part = running.broken() => {
+                tracing::error!(part, "a part of the daemon failed; the daemon ends");
+                Notice::End
+            }
         }
     }
 
-    async fn wait(&mut self) {
+    /// [Drains](Running::drain) the daemon, until that is done or another signal arrives that ends it.
+    pub async fn drain(mut self, running: Running, limit: Duration) -> Drained {
+        tracing::info!(limit = %humantime::format_duration(limit), "finishing what was accepted; a second signal ends at once");
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            drained = running.drain(limit) => drained,
+            () = end(&mut self.interrupt, &mut self.terminate) => Drained::Interrupted,
         }
+    }
+}
+
+async fn end(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }

@@ -3,6 +3,7 @@
 //! Knows no protocol: built-in and custom sessions start in the same way.
 
 use super::connection::Connection;
+use super::limits::LimitsCopy;
 use super::{Limits, Shared};
 use crate::engine::ClientId;
 use crate::verb::Engine;
@@ -26,6 +27,7 @@ pub struct Finish;
 pub struct Accepted {
     pub(super) connection: Box<dyn Connection>,
     pub(super) shared: Arc<Shared>,
+    pub(super) limits: LimitsCopy,
     pub(super) permit: ConnectionPermit,
     peer: SocketAddr,
     engine: OnceCell<Engine>,
@@ -39,9 +41,11 @@ impl Accepted {
         permit: ConnectionPermit,
     ) -> Self {
         let engine = OnceCell::new();
+        let limits = LimitsCopy::of(&shared.limits);
         Self {
             connection,
             shared,
+            limits,
             permit,
             peer,
             engine,
@@ -59,9 +63,10 @@ impl Accepted {
             .get_or_init(|| self.shared.engine.for_client(self.permit.client))
     }
 
-    /// What a session may take of the machine. The number of connections is kept by the listener; the rest is the session's to keep.
+    /// What a session may take of the machine, as it was when the connection was accepted. The listener enforces the number of connections, the
+    /// session the rest.
     pub fn limits(&self) -> &Limits {
-        &self.shared.limits
+        self.limits.get()
     }
 
     /// True if bytes wait to be read also if the reactor has not reported them yet: a session that is to finish checks this before it closes.

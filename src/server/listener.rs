@@ -112,7 +112,7 @@ impl Listener {
 
     fn admit(&mut self, socket: Box<dyn Connection>, peer: SocketAddr, service: &Service, context: &mut Context<Self>) {
         let metrics = &self.shared.facts.metrics;
-        if self.sessions.len() >= self.shared.limits.max_connections {
+        if self.sessions.len() >= self.shared.limits.get().max_connections {
             metrics.connections_refused.fetch_add(1, Relaxed);
             tracing::debug!(%peer, "refused: there are too many connections");
             // Best effort: a fresh socket takes a line without waiting.

@@ -55,7 +55,7 @@ impl<P: Protocol> ProtocolSession<P> {
 
 impl<P: Protocol> Exchange for Custom<P> {
     fn may_read(&self, link: &Link) -> bool {
-        let limits = &link.shared.limits;
+        let limits = link.limits();
         link.lifecycle.is_open()
             && self.unsent.len() < limits.max_unsent_bytes
             && self.answers.len() < limits.max_in_flight
@@ -74,7 +74,7 @@ impl<P: Protocol> Exchange for Custom<P> {
         task: &mut Task<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.has_unread {
-            let room = link.shared.limits.max_line_bytes.saturating_sub(self.incoming.len());
+            let room = link.limits().max_line_bytes.saturating_sub(self.incoming.len());
             ready!(SCRATCH.with_borrow_mut(|scratch| {
                 scratch.clear();
                 let read = link.poll_read(scratch, room, task);
@@ -92,7 +92,7 @@ impl<P: Protocol> Exchange for Custom<P> {
     fn take_replies(&mut self, link: &mut Link, time: &mut TurnTime, task: &mut Task<'_>) -> io::Result<bool> {
         let mut has_moved = false;
         loop {
-            if self.unsent.len() >= link.shared.limits.max_unsent_bytes || (has_moved && time.is_over()) {
+            if self.unsent.len() >= link.limits().max_unsent_bytes || (has_moved && time.is_over()) {
                 return Ok(true);
             }
             let Poll::Ready(Some((answer, is_ok))) = self.answers.poll_next_unpin(task) else {
@@ -133,7 +133,7 @@ impl<P: Protocol> Custom<P> {
     /// Takes in frames as far as the limits and the time allow.
     fn decode(&mut self, link: &mut Link, time: &mut TurnTime) {
         self.has_unread = false;
-        let limit = link.shared.limits.max_line_bytes;
+        let limit = link.limits().max_line_bytes;
         while !self.has_unread && link.lifecycle.is_open() {
             let frame = match link.lifecycle.input_ended() {
                 false => self.codec.decode(&mut self.incoming),

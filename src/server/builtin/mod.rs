@@ -59,7 +59,7 @@ struct Requests {
 pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
     let (client, shared) = (accepted.permit.client, accepted.shared.clone());
     let exchange = BuiltIn {
-        input: Input::new(Codec::new(shared.limits.max_line_bytes, client)),
+        input: Input::new(Codec::new(accepted.limits().max_line_bytes, client)),
         requests: Requests {
             replies: Replies::default(),
             streams: Streams::default(),
@@ -128,7 +128,7 @@ impl Requests {
     /// Whether the session may look at what comes next. With as many requests under way as it may have, it takes only what stops one of them.
     #[inline]
     fn may_look(&self, link: &Link) -> bool {
-        let limits = &link.shared.limits;
+        let limits = link.limits();
         link.lifecycle.is_open()
             && self.replies.backlog() < limits.max_unsent_bytes
             && self.replies.in_flight() < limits.max_in_flight.saturating_add(MAX_CANCELS)
@@ -136,7 +136,7 @@ impl Requests {
 
     #[inline]
     fn is_full(&self, link: &Link) -> bool {
-        self.replies.in_flight() >= link.shared.limits.max_in_flight
+        self.replies.in_flight() >= link.limits().max_in_flight
     }
 
     /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.

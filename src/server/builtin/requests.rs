@@ -112,7 +112,7 @@ impl Requests {
 
     /// Sends what comes before a reply: rows, or progress.
     pub(super) fn take_interim(&mut self, place: Place, interim: Interim, link: &Link) {
-        let limit = link.shared.limits.max_unsent_bytes;
+        let limit = link.limits().max_unsent_bytes;
         let Interim::Rows(rows) = &interim else {
             // Progress is dropped for a client that does not read: it would pile up as long as the work goes on.
             if self.replies.unsent().len() < limit {

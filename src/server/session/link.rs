@@ -4,6 +4,7 @@ use super::lifecycle::{Lifecycle, Phase};
 use crate::server::Shared;
 use crate::server::accepted::{Accepted, ConnectionPermit};
 use crate::server::connection::Connection;
+use crate::server::limits::{Limits, LimitsCopy};
 use crate::server::pace::{MAX_READS, READ_BYTES, SCRATCH};
 use bytes::{Buf, BufMut, BytesMut};
 use std::io;
@@ -18,6 +19,7 @@ pub(in crate::server) struct Link {
     socket: Box<dyn Connection>,
     pub(in crate::server) lifecycle: Lifecycle,
     pub(in crate::server) shared: Arc<Shared>,
+    limits: LimitsCopy,
     /// Returned when the session is dropped.
     pub(in crate::server) permit: ConnectionPermit,
     pub(super) peer: SocketAddr,
@@ -29,6 +31,7 @@ impl Link {
         let Accepted {
             connection,
             shared,
+            limits,
             permit,
             ..
         } = accepted;
@@ -36,9 +39,28 @@ impl Link {
             socket: connection,
             lifecycle: Lifecycle::default(),
             shared,
+            limits,
             permit,
             peer,
         }
+    }
+
+    /// The limits in force when the turn began.
+    #[inline]
+    pub(in crate::server) const fn limits(&self) -> &Limits {
+        self.limits.get()
+    }
+
+    /// Takes up the limits in force.
+    #[inline]
+    pub(super) fn refresh_limits(&mut self) {
+        self.limits.refresh(&self.shared.limits);
+    }
+
+    /// Notes how the session stands at the end of a turn.
+    #[inline]
+    pub(super) fn note(&mut self, has_unsent: bool, is_answered: bool) {
+        self.lifecycle.note(has_unsent, is_answered, self.limits.get());
     }
 
     /// Appends what the socket has, at most `limit` bytes, and notes the end of input.

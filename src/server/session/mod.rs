@@ -75,6 +75,7 @@ impl<E: Exchange> Session<E> {
     /// Everything that can be done now: read, take in, answer, write.
     fn turn(&mut self, context: &mut Context<Self>, task: &mut Task<'_>) -> io::Result<()> {
         let Self { exchange, link, .. } = self;
+        link.refresh_limits();
         let mut time = TurnTime::default();
         let mut reads = 0;
         let mut waits_for_input = false;
@@ -115,7 +116,7 @@ impl<E: Exchange> Session<E> {
         let is_answered = exchange.in_flight() == 0;
         let has_unsent = !exchange.unsent().is_empty();
         link.close(is_answered && !has_unsent, task)?;
-        link.lifecycle.note(has_unsent, is_answered, &link.shared.limits);
+        link.note(has_unsent, is_answered);
         self.keep_time(task)
     }
 
@@ -129,7 +130,7 @@ impl<E: Exchange> Session<E> {
                 self.watching = None;
             }
             let watch = is_blind.then(|| self.watching.get_or_insert_with(Watching::begin).1);
-            let due = self.link.lifecycle.due(&self.link.shared.limits);
+            let due = self.link.lifecycle.due(self.link.limits());
             let Some(next) = due.into_iter().chain(watch).min() else {
                 self.timer.rest();
                 return Ok(());

@@ -1,0 +1,125 @@
+//! Limits: what a session may take of the machine, and how they change while the daemon runs. Knows no session.
+
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// What a session may take of the machine. Every limit is enforced where it is named.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; one more gets `ERR busy` and is closed.
+    pub max_connections: usize,
+    /// The longest line, or frame of a [`Protocol`], in bytes. A number of 10000 digits fits.
+    pub max_line_bytes: usize,
+    /// Requests of one session under way; then the session stops reading until some are answered.
+    pub max_in_flight: usize,
+    /// Bytes written for a client and not yet taken by it; then the session stops reading until it takes some.
+    pub max_unsent_bytes: usize,
+    /// How long a session may rest without a question; `None`: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a client may take to complete a line it has begun, or to take any of what is written for it.
+    pub stall_timeout: Duration,
+}
+
+impl Limits {
+    /// The name of a limit of 0, with which nobody could be served, if there is one.
+    pub(crate) fn zero(&self) -> Option<&'static str> {
+        let limits = [
+            ("max_connections", self.max_connections == 0),
+            ("max_line_bytes", self.max_line_bytes == 0),
+            ("max_in_flight", self.max_in_flight == 0),
+            ("max_unsent_bytes", self.max_unsent_bytes == 0),
+            ("idle_timeout", self.idle_timeout.is_some_and(|time| time.is_zero())),
+            ("stall_timeout", self.stall_timeout.is_zero()),
+        ];
+        let zero = limits.into_iter().find(|(_, is_zero)| *is_zero);
+        zero.map(|(name, _)| name)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 20_000,
+            max_line_bytes: 16 << 10,
+            max_in_flight: 1024,
+            max_unsent_bytes: 64 << 10,
+            idle_timeout: None,
+            stall_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The limits in force. Sessions have copies, and look for others at each turn: that costs one load.
+#[derive(Debug)]
+pub struct LiveLimits {
+    version: AtomicU64,
+    current: Mutex<Limits>,
+}
+
+impl LiveLimits {
+    /// These, for now.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            version: AtomicU64::new(0),
+            current: Mutex::new(limits),
+        }
+    }
+
+    /// Others, from now on.
+    pub fn set(&self, limits: Limits) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+        self.version.fetch_add(1, Release);
+    }
+
+    pub(super) fn get(&self) -> Limits {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A copy of the limits in force.
+#[derive(Debug)]
+pub(super) struct LimitsCopy {
+    version: u64,
+    limits: Limits,
+}
+
+impl LimitsCopy {
+    pub(super) fn of(live: &LiveLimits) -> Self {
+        // The version first: limits that change meanwhile are copied again.
+        let version = live.version.load(Acquire);
+        let limits = live.get();
+        Self { version, limits }
+    }
+
+    /// Copies the limits again if they have changed.
+    #[inline]
+    pub(super) fn refresh(&mut self, live: &LiveLimits) {
+        if live.version.load(Acquire) != self.version {
+            *self = Self::of(live);
+        }
+    }
+
+    #[inline]
+    pub(super) const fn get(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_follows_the_limits_in_force() {
+        let live = LiveLimits::new(Limits::default());
+        let mut copy = LimitsCopy::of(&live);
+        live.set(Limits {
+            max_in_flight: 7,
+            ..Limits::default()
+        });
+        assert_eq!(copy.get().max_in_flight, 1024);
+        copy.refresh(&live);
+        assert_eq!(copy.get().max_in_flight, 7);
+    }
+}
