@@ -32,7 +32,7 @@ mod store;
 mod verb;
 
 pub use client::Client;
-pub use daemon::{Daemon, Handle, RunError, Running, StartError};
+pub use daemon::{Daemon, Drained, Handle, RunError, Running, StartError};
 pub use engine::{Answer as ReplyFuture, Asked, Event, Events, Policy, Responder, RowError, Token};
 pub use job::{AnyPlan, Budget, Damaged, Job, Method, Pieces, Plan, Query, Reader, Writer, exercise, run_to_end};
 pub use primes::Natural;

@@ -20,7 +20,9 @@ mod protocol_session;
 mod session;
 
 pub use accepted::{Accepted, Finish};
-pub use connection::{Accept, Connection, Detached};
+pub use connection::Accept;
+#[cfg(test)]
+pub use connection::{Connection, Detached};
 pub use limits::{Limits, LiveLimits};
 pub use listener::{Drain, Listener, Service};
 pub use protocol::{Answer, Protocol};

@@ -12,5 +12,7 @@ mod crowds;
 mod endings;
 mod floods;
 mod hostile;
+mod kernel;
 mod served;
+mod signals;
 mod unread;

@@ -1,7 +1,8 @@
 //! A `primed serve` of our own, and what the kernel says of it. Ends with its handle.
 
 use crate::support::{Client, until};
-use rustix::process::{Pid, Signal, kill_process};
+pub(crate) use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -30,7 +31,12 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(flags: &[&str]) -> Self {
-        Self::run(Command::new(env!("CARGO_BIN_EXE_primed")), flags)
+        Self::start_at("127.0.0.1:0", flags)
+    }
+
+    /// At this address.
+    pub(crate) fn start_at(address: &str, flags: &[&str]) -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_primed")), address, flags)
     }
 
     /// With a limit of descriptors.
@@ -38,12 +44,12 @@ impl Served {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")]);
         shell.arg(env!("CARGO_BIN_EXE_primed"));
-        Self::run(shell, flags)
+        Self::run(shell, "127.0.0.1:0", flags)
     }
 
-    fn run(mut command: Command, flags: &[&str]) -> Self {
+    fn run(mut command: Command, address: &str, flags: &[&str]) -> Self {
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--workers", "2", "--log", "off"])
+            .args(["serve", "--listen", address, "--workers", "2", "--log", "off"])
             .args(flags);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary was built");
         let mut line = String::new();
@@ -109,12 +115,23 @@ impl Served {
             .unwrap_or_else(|| panic!("info has no {key}: {text}"))
     }
 
+    /// Time its threads have spent in the kernel; the kernel counts hundredths of a second.
+    pub(crate) fn system_time(&self) -> Duration {
+        let stat = self.proc("stat");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        Duration::from_millis(10 * fields[12].parse::<u64>().expect("a number"))
+    }
+
     pub(crate) fn signal(&self) {
+        self.send(Signal::TERM);
+    }
+
+    pub(crate) fn send(&self, signal: Signal) {
         let id = i32::try_from(self.child.id())
             .ok()
             .and_then(Pid::from_raw)
             .expect("a process has an id");
-        kill_process(id, Signal::TERM).expect("it lives");
+        kill_process(id, signal).expect("it lives");
     }
 
     /// Its exit status, once it has ended.

@@ -1,8 +1,7 @@
 //! The engine asked without a socket: how long a question waits, and that a stopping daemon answers it.
 
 use crate::support::{PATIENCE, daemon};
-use primed::daemon::Drained;
-use primed::{Code, Daemon, Event, Query};
+use primed::{Code, Daemon, Drained, Event, Query};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 

@@ -48,6 +48,28 @@ fn a_panic_where_the_scheduler_lives_costs_one_request_too() {
 }
 
 #[test]
+fn a_tag_is_free_as_soon_as_its_cancel_is_answered() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    for n in 0..300u64 {
+        client.send(format!("@a pi {}\n", 1_000_000_000_000_000_000 + n));
+        assert_eq!(client.ask("cancel @a"), "OK");
+        assert_eq!(client.line().as_deref(), Some("@a ERR cancelled :cancelled as asked"));
+    }
+    // Also in one breath, and exactly one reply each.
+    let breath: String = (0..300u64)
+        .map(|n| format!("@a pi {}\ncancel @a\n", 2_000_000_000_000_000_000 + n))
+        .collect();
+    client.send(breath);
+    for _ in 0..300 {
+        assert_eq!(client.line().as_deref(), Some("OK"));
+        assert_eq!(client.line().as_deref(), Some("@a ERR cancelled :cancelled as asked"));
+    }
+    assert_eq!(client.ask("@a nth 5"), "@a OK 11");
+    until("all work ends", || info(&daemon, "jobs") == 0);
+}
+
+#[test]
 fn two_equal_long_questions_are_computed_once() {
     let (daemon, slices) = probed();
     let ask = |daemon: &primed::Handle| {

@@ -1,0 +1,135 @@
+//! Signals that do not end the daemon, and what it says as it starts.
+
+use crate::served::{Served, Signal};
+use crate::support::{Client, until};
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// A file of our own, removed in the end.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let file = Self(std::env::temp_dir().join(format!("primed-{}-{name}", std::process::id())));
+        file.write(text);
+        file
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(&self.0, text).expect("a file can be written");
+    }
+
+    fn read(&self) -> String {
+        std::fs::read_to_string(&self.0).expect("it is there")
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("the path is text")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A daemon with a log, and where it listens.
+struct Logged {
+    child: Child,
+    log: File,
+    address: std::net::SocketAddr,
+}
+
+impl Logged {
+    fn start(name: &str, flags: &[&str]) -> Self {
+        let log = File::new(name, "");
+        let errors = std::fs::File::create(&log.0).expect("a file can be written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_primed"))
+            .args(["serve", "--workers", "1"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .expect("the binary was built");
+        let mut line = [0; 200];
+        let out = child.stdout.as_mut().expect("it is piped");
+        let count = out.read(&mut line).expect("it says where it listens");
+        let line = String::from_utf8_lossy(&line[..count]).into_owned();
+        let address = line
+            .split(" listens on ")
+            .nth(1)
+            .and_then(|rest| rest.split(';').next());
+        let address = address.and_then(|text| text.parse().ok()).expect("an address");
+        Self { child, log, address }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("a small number");
+        let id = rustix::process::Pid::from_raw(id).expect("a process has an id");
+        rustix::process::kill_process(id, signal).expect("it lives");
+    }
+
+    fn logs(&self, words: &str) {
+        until(words, || self.log.read().contains(words));
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn signals_that_mean_nothing_to_it_do_not_end_it() {
+    let mut served = Served::start(&[]);
+    let mut client = served.client();
+    for signal in [Signal::HUP, Signal::USR1, Signal::USR2, Signal::ALARM] {
+        for _ in 0..3 {
+            served.send(signal);
+            assert_eq!(client.ask("nth 4"), "OK 7");
+        }
+    }
+    client.send("quit\n");
+    served.signal();
+    assert!(served.ended().success());
+}
+
+#[test]
+fn a_hang_up_signal_reads_the_configuration_again() {
+    let file = File::new("hup.toml", "max-connections = 1\nworkers = 1\n");
+    let daemon = Logged::start("hup.log", &["--listen", "127.0.0.1:0", "--config", file.path()]);
+    let mut first = Client::connect_to(daemon.address);
+    assert_eq!(first.ask("nth 4"), "OK 7");
+    assert_eq!(
+        Client::connect_to(daemon.address).line_if_any().as_deref(),
+        Some("ERR busy :too many connections; retry-ms=1000")
+    );
+    file.write("max-connections = 2\nworkers = 1\nmax-jobs = 7\nlog = \"debug\"\n");
+    daemon.signal(Signal::HUP);
+    daemon.logs("a setting has changed setting=\"max-connections\" before=\"1\" now=\"2\"");
+    daemon.logs("a setting has changed that needs a restart setting=\"max-jobs\" before=\"20000\" now=\"7\"");
+    assert_eq!(Client::connect_to(daemon.address).ask("nth 4"), "OK 7");
+    daemon.logs("DEBUG");
+    file.write("max-connections = 0\n");
+    daemon.signal(Signal::HUP);
+    daemon.logs("nothing changes");
+    file.write("max-connections = 1\nidle-timeout = \"100ms\"\nlog = \"debug\"\n");
+    daemon.signal(Signal::HUP);
+    daemon.logs("setting=\"idle-timeout\" before=\"\" now=\"100ms\"");
+    // An open session takes the limit up at its next turn.
+    assert_eq!(first.ask("nth 4"), "OK 7");
+    assert_eq!(first.line(), None, "it has rested for too long");
+}
+
+#[test]
+fn who_listens_beyond_this_machine_is_warned() {
+    let open = Logged::start("open.log", &["--listen", "0.0.0.0:0"]);
+    open.logs("other machines may be able to connect");
+    let loopback = Logged::start("loopback.log", &["--listen", "127.0.0.1:0"]);
+    loopback.logs("listening");
+    assert!(!loopback.log.read().contains("WARN"), "{}", loopback.log.read());
+}
