@@ -206,6 +206,55 @@ fn a_known_answer_can_be_submitted_too() {
 }
 
 #[test]
+fn untagged_requests_about_jobs_take_effect_in_the_order_they_were_sent() {
+    let (daemon, _) = probed();
+    assert_eq!(
+        exchange(&daemon, "submit probe slices 100\nresult 1\ncancel 1\nresult 1\n"),
+        "OK job=1\nOK 100\nERR no-job :job 1 has ended already\nOK 100\n"
+    );
+    let text = exchange(
+        &daemon,
+        "submit probe slices 101\njobs\nsubmit probe slices 102\njobs\nresult 3\n",
+    );
+    let rows: Vec<usize> = text
+        .split("OK\n")
+        .map(|list| list.lines().filter(|line| line.starts_with("= id=")).count())
+        .collect();
+    assert_eq!(rows[..2], [2, 3], "{text}");
+    assert!(text.ends_with("OK 102\n"), "{text}");
+    let resp: String = ["SUBMIT probe slices 90", "RESULT 4", "CANCEL 4"]
+        .iter()
+        .map(|request| {
+            let words: Vec<&str> = request.split(' ').collect();
+            let bulk = |word: &&str| format!("${}\r\n{word}\r\n", word.len());
+            format!("*{}\r\n{}", words.len(), words.iter().map(bulk).collect::<String>())
+        })
+        .collect();
+    let text = exchange(&daemon, resp);
+    assert!(text.contains("90\r\n-"), "{text}");
+}
+
+#[test]
+fn a_tag_overtakes_what_waits_for_a_job() {
+    let (daemon, _) = probed();
+    let mut client = Client::connect(&daemon);
+    client.send("submit probe slices 1000000\nresult 1\nsubmit probe slices 1\nresult 2\n@n nth 5\n@c cancel 1\n");
+    let mut said: Vec<String> = (0..6).map(|_| client.line().expect("the session goes on")).collect();
+    let untagged: Vec<String> = said.extract_if(.., |line| !line.starts_with('@')).collect();
+    assert_eq!(
+        untagged,
+        ["OK job=1", "ERR cancelled :job 1 was cancelled", "OK job=2", "OK 1"]
+    );
+    said.sort();
+    assert_eq!(said, ["@c OK", "@n OK 11"]);
+    // Questions pass by: they have no effect on jobs.
+    assert_eq!(
+        exchange(&daemon, "submit probe slices 50\nresult 3\nnth 5\n"),
+        "OK job=3\nOK 50\nOK 11\n"
+    );
+}
+
+#[test]
 fn a_cancelled_job_tells_all_who_wait_and_frees_its_workers() {
     let (daemon, _) = probed();
     let mut client = Client::connect(&daemon);

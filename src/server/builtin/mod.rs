@@ -1,13 +1,14 @@
 //! The built-in protocol, as sessions speak it: requests become replies, or ONE message to the engine with all jobs of a read.
 //!
 //! Each part alone changes what it owns: [`Input`] the bytes read, [`Replies`] their order and the bytes unsent, [`Streams`] the credit of
-//! rows, [`EngineLink`] what is sent to the engine. Here they are put together; `requests` decides what a request comes to. Knows no plan.
+//! rows, [`Sequence`] the order in which requests about submitted jobs take effect, [`EngineLink`] what is sent to the engine. Here they are put together; `requests` decides what a request comes to. Knows no plan.
 
 mod engine_link;
 mod input;
 mod repeats;
 mod replies;
 mod requests;
+mod sequence;
 mod streams;
 
 use super::Shared;
@@ -23,6 +24,7 @@ use engine_link::EngineLink;
 use input::Input;
 use repeats::Repeats;
 use replies::Replies;
+use sequence::Sequence;
 use std::cell::RefCell;
 use std::io;
 use std::task::{Context as Task, Poll};
@@ -50,6 +52,7 @@ pub(super) struct BuiltIn {
 struct Requests {
     replies: Replies,
     streams: Streams,
+    sequence: Sequence,
     engine: EngineLink,
     /// The `quit` request, which is answered last.
     quit: Option<Place>,
@@ -63,6 +66,7 @@ pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
         requests: Requests {
             replies: Replies::default(),
             streams: Streams::default(),
+            sequence: Sequence::default(),
             engine: EngineLink::new(client, shared),
             quit: None,
         },
@@ -216,10 +220,7 @@ impl Requests {
         super::planted::pass(super::planted::Spot::News);
         for (place, event) in events {
             match event {
-                Event::Final(reply) => {
-                    self.streams.end(place);
-                    self.replies.close(place, reply);
-                }
+                Event::Final(reply) => self.end(place, reply),
                 Event::Interim(interim) => self.take_interim(place, interim, link),
             }
         }
@@ -230,8 +231,11 @@ impl Handler<News> for Session<BuiltIn> {
     type Result = ();
 
     fn handle(&mut self, news: News, context: &mut Self::Context) {
-        self.guarded(context, |session, _| {
-            session.exchange.requests.take_news(news, &session.link)
+        self.guarded(context, |session, context| {
+            let requests = &mut session.exchange.requests;
+            requests.take_news(news, &session.link);
+            // What waited for one of these replies.
+            requests.engine.send(|| context.address().recipient());
         });
     }
 }

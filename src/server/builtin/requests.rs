@@ -1,9 +1,10 @@
 //! From requests to replies, or to orders for the engine. The registry decides what a request means.
 
 use super::Requests;
+use super::sequence::{Pending, is_about_jobs};
 use crate::engine::{Ask, Order, Place, Work};
 use crate::job::Job;
-use crate::proto::{Code, Failure, Final, Frame, Interim, Manner, Request, Tag, Value};
+use crate::proto::{Code, Failure, Final, Frame, Interim, Manner, Reply, Request, Tag, Value};
 use crate::server::session::Link;
 use crate::verb::{Step, Terms};
 use std::sync::atomic::Ordering::Relaxed;
@@ -78,8 +79,17 @@ impl Requests {
     }
 
     fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
+        let place = self.replies.open(manner, ask.streams());
+        let request = Pending { place, ask, terms };
+        if manner.tag.is_some() || !is_about_jobs(&request.ask) {
+            self.send(request);
+        } else if let Some(request) = self.sequence.begin(request) {
+            self.send(request);
+        }
+    }
+
+    fn send(&mut self, Pending { place, ask, terms }: Pending) {
         let streams = ask.streams();
-        let place = self.replies.open(manner, streams);
         let rows = if streams {
             self.streams.begin(place, &self.replies)
         } else {
@@ -101,7 +111,7 @@ impl Requests {
             Some(place) => {
                 self.engine.cancel(place);
                 self.replies.answer(manner, Final::Reply(Ok(Value::Nothing)));
-                self.end(place, Failure::new(Code::Cancelled, "cancelled as asked"));
+                self.end(place, Err(Failure::new(Code::Cancelled, "cancelled as asked")));
             }
             None => {
                 let text = format!("no request @{target} is under way here");
@@ -128,13 +138,19 @@ impl Requests {
             let text = format!(
                 "these rows take more than {limit} bytes, and an array begins with its length: ask for less, or in lines"
             );
-            self.end(place, Failure::new(Code::TooBig, text));
+            self.end(place, Err(Failure::new(Code::TooBig, text)));
         }
     }
 
-    fn end(&mut self, place: Place, failure: Failure) {
+    /// Gives a request its final reply, and lets those begin that waited for it.
+    #[inline]
+    pub(super) fn end(&mut self, place: Place, reply: Reply) {
         self.streams.end(place);
-        self.replies.close(place, Err(failure));
+        self.sequence.end(place);
+        self.replies.close(place, reply);
+        while let Some(request) = self.sequence.next() {
+            self.send(request);
+        }
     }
 
     fn refuse(&mut self, manner: &Manner, failure: Failure) {

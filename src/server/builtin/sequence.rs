@@ -1,0 +1,102 @@
+//! Sequence: untagged requests about submitted jobs take effect in the order in which they were sent. Plain data; knows no socket.
+//!
+//! `result 1` waits for an answer, so what follows it without a tag waits too: as with Redis, a pipeline does what its lines would do one by
+//! one. Questions have no effect on submitted jobs, are computed side by side, and pass this by.
+
+use crate::engine::{Ask, Place};
+use crate::verb::Terms;
+use std::collections::VecDeque;
+
+/// A request that the engine is to be sent.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) place: Place,
+    pub(super) ask: Ask,
+    pub(super) terms: Terms,
+}
+
+/// The untagged requests of a connection about submitted jobs.
+#[derive(Default)]
+pub(super) struct Sequence {
+    /// The request under way that the others wait for.
+    running: Option<Place>,
+    waiting: VecDeque<Pending>,
+}
+
+impl Sequence {
+    /// Gives the request back if it may take effect now; else it waits.
+    pub(super) fn begin(&mut self, request: Pending) -> Option<Pending> {
+        self.waiting.push_back(request);
+        self.next()
+    }
+
+    /// A request is answered: those after it may take effect, as [`next`](Self::next) gives them.
+    #[inline]
+    pub(super) fn end(&mut self, place: Place) {
+        if self.running == Some(place) {
+            self.running = None;
+        }
+    }
+
+    /// The next request that may take effect.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<Pending> {
+        if self.running.is_some() {
+            return None;
+        }
+        let next = self.waiting.pop_front()?;
+        if waits(&next.ask) {
+            self.running = Some(next.place);
+        }
+        Some(next)
+    }
+}
+
+/// True if the request is about submitted jobs.
+pub(super) const fn is_about_jobs(ask: &Ask) -> bool {
+    !matches!(ask, Ask::Answer(_))
+}
+
+/// True if the engine may take its time to answer; the others it answers as it takes them in, in their order.
+const fn waits(ask: &Ask) -> bool {
+    matches!(ask, Ask::Watch(_) | Ask::Result(_) | Ask::List)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(sequence: &mut Sequence, place: Place, ask: Ask) -> Option<Place> {
+        let terms = Terms::default();
+        sequence
+            .begin(Pending { place, ask, terms })
+            .map(|request| request.place)
+    }
+
+    fn next(sequence: &mut Sequence) -> Option<Place> {
+        sequence.next().map(|request| request.place)
+    }
+
+    #[test]
+    fn what_follows_a_request_that_waits_begins_when_that_is_answered() {
+        let mut sequence = Sequence::default();
+        assert_eq!(begin(&mut sequence, 1, Ask::Cancel(5)), Some(1));
+        assert_eq!(
+            begin(&mut sequence, 2, Ask::Result(6)),
+            Some(2),
+            "a cancel is answered at once"
+        );
+        assert_eq!(begin(&mut sequence, 3, Ask::Cancel(6)), None);
+        assert_eq!(begin(&mut sequence, 4, Ask::List), None);
+        assert_eq!(begin(&mut sequence, 5, Ask::Cancel(7)), None);
+        sequence.end(1);
+        assert_eq!(next(&mut sequence), None);
+        sequence.end(2);
+        assert_eq!(
+            (next(&mut sequence), next(&mut sequence), next(&mut sequence)),
+            (Some(3), Some(4), None)
+        );
+        sequence.end(4);
+        assert_eq!((next(&mut sequence), next(&mut sequence)), (Some(5), None));
+    }
+}
