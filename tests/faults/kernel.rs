@@ -3,7 +3,7 @@
 use crate::served::{Served, Signal, figure, percentile, scale, time_until, times};
 use crate::support::until;
 use socket2::{Domain, Socket, Type};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -160,14 +160,12 @@ fn too_few_descriptors_are_a_clear_refusal() {
         );
     }
     let served = Served::start_with_descriptors(33, &[]);
-    assert_eq!(served.client().ask("nth 4"), "OK 7");
-    let mut second = TcpStream::connect(served.address).expect("it listens");
-    let refused = std::io::Read::read(&mut second, &mut [0; 64]);
+    let mut client = served.client();
+    assert_eq!(client.ask("nth 4"), "OK 7");
+    // The one connection that there is room for.
+    let refused = served.client().line_if_any();
     assert!(
-        refused.as_ref().is_ok()
-            || refused
-                .as_ref()
-                .is_err_and(|error| error.kind() == ErrorKind::ConnectionReset),
+        refused.as_deref().is_none_or(|line| line.starts_with("ERR busy :")),
         "{refused:?}"
     );
 }
