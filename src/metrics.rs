@@ -26,10 +26,10 @@ pub struct Metrics {
     pub cpu_us: AtomicU64,
     /// Worker threads that died and were replaced.
     pub threads_replaced: AtomicU64,
+    /// Core actors that panicked and were rebuilt.
+    pub actors_rebuilt: AtomicU64,
     /// Sessions that panicked, each at the cost of its connection.
     pub session_panics: AtomicU64,
-    /// Panics of a listener, which went on accepting.
-    pub listener_panics: AtomicU64,
     /// Lanes of plugged-in verbs that have been called.
     lanes: Mutex<Vec<Arc<LaneMetrics>>>,
 }

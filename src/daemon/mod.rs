@@ -9,25 +9,23 @@ mod tests;
 
 pub use signals::{Notice, Signals};
 
-use crate::engine::{self, Asker, Desk, Policy, Scheduler};
+use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::Metrics;
 use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared};
 use crate::verb::{Engine, Facts, Registry, Verb};
 use actix::prelude::*;
 use bind::bind;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context as Task, Poll, Waker};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 /// The program around the daemon, as a client of the engine.
-const EMBEDDING: engine::ClientId = 0;
+const EMBEDDING: ClientId = ClientId(0);
 
 /// How long [`Daemon::run`] finishes what was accepted.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -68,9 +66,9 @@ pub enum RunError {
     /// A second signal arrived during the drain: some accepted requests have no reply.
     #[error("stopped by a second signal before all accepted requests were answered")]
     Interrupted,
-    /// A part of the daemon panicked again and again: accepted requests may have no reply.
-    #[error("the {0} failed; the daemon must be started again")]
-    Broken(&'static str),
+    /// An actor that the daemon cannot do without panicked 5 times within a minute.
+    #[error("the daemon panicked too often and has given up; the log says at what")]
+    GaveUp,
 }
 
 /// A daemon that is being put together.
@@ -127,7 +125,7 @@ impl Daemon {
     }
 
     /// Gives each connection on this address to an actor of yours, for protocols that are more than questions and answers. The daemon
-    /// accepts, counts, and sends the actor [`Finish`]; the actor enforces the limits on what a client may send and leave unread.
+    /// accepts, counts, and tells the actor to [`Finish`]; the limits on what a client may send and leave unread are the actor's.
     pub fn serve_with<A>(self, address: SocketAddr, session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,
@@ -196,8 +194,9 @@ impl Daemon {
             .into_iter()
             .map(|(socket, service)| (Box::new(socket) as Box<dyn Accept>, service));
         let metrics = Arc::new(Metrics::default());
-        let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone());
-        Ok(self.open(sockets.collect(), addresses, scheduler, metrics))
+        let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone())?;
+        scheduler.ready().await?;
+        self.open(sockets.collect(), addresses, scheduler, metrics)
     }
 
     /// Opens the rooms, from the engine up.
@@ -207,65 +206,67 @@ impl Daemon {
         addresses: Vec<SocketAddr>,
         scheduler: Scheduler,
         metrics: Arc<Metrics>,
-    ) -> Running {
+    ) -> Result<Running, StartError> {
+        let arbiters: Vec<Arbiter> = match self.io_threads {
+            1 => Vec::new(),
+            count => (0..count)
+                .map(|_| engine::start_thread(Arbiter::new))
+                .collect::<io::Result<_>>()?,
+        };
         let answers = scheduler.answers();
-        let scheduler = scheduler.start();
+        let health = scheduler.health().clone();
+        let scheduler = scheduler.supervised();
         let facts = Facts {
             metrics: metrics.clone(),
             started: Instant::now(),
             workers: self.workers,
         };
-        let desk = Desk::new(scheduler.clone()).start();
-        let asker = Asker::new(EMBEDDING, desk.clone(), scheduler.clone());
-        let engine = Engine::new(asker, self.registry.clone(), facts.clone());
+        let local = Local::new(scheduler.clone(), health.clone()).supervised();
+        let client = LocalClient::new(EMBEDDING, local.clone(), scheduler.clone());
+        let engine = Engine::new(client, self.registry.clone(), facts.clone());
         let shared = Arc::new(Shared {
             registry: self.registry,
             facts,
             scheduler: scheduler.clone(),
             answers,
             engine: engine.clone(),
+            health: health.clone(),
             limits: LiveLimits::new(self.limits),
         });
-        let arbiters: Vec<Arbiter> = match self.io_threads {
-            1 => Vec::new(),
-            count => (0..count).map(|_| Arbiter::new()).collect(),
-        };
         let handles = arbiters.iter().map(Arbiter::handle).collect();
-        let (failed, listener_failed) = oneshot::channel();
-        let listener = Listener::new(shared.clone(), sockets, handles, failed).start();
-        Running {
+        let listener = Listener::new(shared.clone(), sockets, handles).start();
+        Ok(Running {
             addresses,
             workers: self.workers,
             metrics,
+            health,
             scheduler,
-            desk,
+            local,
             engine,
             shared,
             listener,
-            core: vec![("listener", listener_failed)],
-            broken: None,
             arbiters,
-        }
+        })
     }
 
     /// Runs on this thread until Ctrl-C or SIGTERM, and then finishes what was accepted within 10 s. `started` is called once with the
     /// addresses the daemon listens on.
     ///
     /// # Errors
-    /// [`RunError`] if the daemon does not start, or a second signal ends it before it has finished.
+    /// [`RunError`] if the daemon does not start, a second signal ends it before it has finished, or it has given up.
     pub fn run(self, started: impl FnOnce(&[SocketAddr])) -> Result<(), RunError> {
         System::new().block_on(async move {
             // Before the addresses are known to anybody: a client may send the signal as soon as it can connect.
             let mut signals = Signals::new().map_err(RunError::Signals)?;
-            let mut running = self.start().await?;
+            let running = self.start().await?;
             started(running.addresses());
-            while signals.next(&mut running).await == Notice::Reload {
+            while signals.next(&running).await == Notice::Reload {
                 tracing::info!("SIGHUP: there is no configuration to read again");
             }
             match signals.drain(running, DRAIN_LIMIT).await {
                 Drained::InTime | Drained::Late => Ok(()),
                 Drained::Interrupted => Err(RunError::Interrupted),
-                Drained::Broken(part) => Err(RunError::Broken(part)),
+                Drained::GaveUp => Err(RunError::GaveUp),
             }
         })
     }
@@ -281,11 +282,11 @@ impl Daemon {
             System::new().block_on(async move {
                 match self.start().await {
                     Err(error) => drop(started.send(Err(error))),
-                    Ok(mut running) => {
+                    Ok(running) => {
                         drop(started.send(Ok((running.addresses.clone(), running.engine.clone()))));
                         let limit = tokio::select! {
                             limit = stopping => limit.unwrap_or_default(),
-                            _ = running.broken() => DRAIN_LIMIT,
+                            () = running.gave_up() => DRAIN_LIMIT,
                         };
                         return running.drain(limit).await;
                     }
@@ -306,6 +307,7 @@ impl Daemon {
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Drained {
     /// Everything accepted was answered.
     InTime,
@@ -313,8 +315,8 @@ pub enum Drained {
     Late,
     /// A second signal arrived.
     Interrupted,
-    /// This part of the daemon failed, before the drain or in it: accepted requests may have no reply.
-    Broken(&'static str),
+    /// The daemon has given up: accepted requests may have no reply.
+    GaveUp,
 }
 
 /// A daemon that runs in this actix system.
@@ -323,14 +325,12 @@ pub struct Running {
     addresses: Vec<SocketAddr>,
     workers: usize,
     metrics: Arc<Metrics>,
+    health: Health,
     scheduler: Addr<Scheduler>,
-    desk: Addr<Desk>,
+    local: Addr<Local>,
     engine: Engine,
     shared: Arc<Shared>,
     listener: Addr<Listener>,
-    /// The parts that end the daemon if they fail, and where they say so.
-    core: Vec<(&'static str, oneshot::Receiver<()>)>,
-    broken: Option<&'static str>,
     arbiters: Vec<Arbiter>,
 }
 
@@ -350,6 +350,12 @@ impl Running {
         &self.engine
     }
 
+    /// Waits until the daemon has given up: an actor that it cannot do without has panicked 5 times within a minute, and was rebuilt each
+    /// time. It still answers then, but a new process may do better.
+    pub async fn gave_up(&self) {
+        self.health.gave_up().await;
+    }
+
     /// Changes the limits of sessions. Those that are open take them up at their next turn; `max_line_bytes` holds for connections accepted from now on.
     ///
     /// # Errors
@@ -364,48 +370,34 @@ impl Running {
         }
     }
 
-    /// Waits until a part of the daemon can go on no longer, and names it. That part has logged why.
-    pub async fn broken(&mut self) -> &'static str {
-        poll_fn(|task| {
-            self.poll_broken(task);
-            self.broken.map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    }
-
-    fn poll_broken(&mut self, task: &mut Task<'_>) {
-        // A part that ended without saying so has failed too.
-        let is_broken = |(_, failed): &mut (_, oneshot::Receiver<()>)| Pin::new(failed).poll(task).is_ready();
-        if self.broken.is_none() {
-            self.broken = self.core.extract_if(.., is_broken).map(|(part, _)| part).next();
-        }
-    }
-
     /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left, and closes.
-    pub async fn drain(mut self, limit: Duration) -> Drained {
+    pub async fn drain(self, limit: Duration) -> Drained {
         let (drained, all_closed) = oneshot::channel();
         let (answered, all_answered) = oneshot::channel();
-        self.desk.do_send(engine::Close { drained: answered });
+        self.local.do_send(engine::Close { drained: answered });
         self.listener.do_send(Drain { drained });
         let mut all_done = pin!(async { tokio::join!(all_closed, all_answered) });
         let in_time = tokio::time::timeout(limit, &mut all_done).await;
         let left = self.metrics.jobs.load(Relaxed);
         let mut result = match in_time {
             Ok((Ok(()), Ok(()))) => Drained::InTime,
-            Ok((Err(_), _)) => Drained::Broken("listener"),
-            Ok((_, Err(_))) => Drained::Broken("local client"),
+            // An actor that drops its reply cannot say that everything is answered.
+            Ok((closed, answered)) => {
+                tracing::error!(
+                    listener = closed.is_ok(),
+                    local_client = answered.is_ok(),
+                    "the drain failed"
+                );
+                Drained::GaveUp
+            }
             Err(_) => {
-                self.scheduler.do_send(engine::Drain::Finish);
+                self.scheduler.do_send(engine::Shutdown::Cancel);
                 let _ = tokio::time::timeout(LAST_REPLIES, all_done).await;
                 if left == 0 { Drained::InTime } else { Drained::Late }
             }
         };
-        if !self.scheduler.connected() {
-            result = Drained::Broken("scheduler");
-        }
-        self.poll_broken(&mut Task::from_waker(Waker::noop()));
-        if let Some(part) = self.broken {
-            result = Drained::Broken(part);
+        if self.health.has_given_up() {
+            result = Drained::GaveUp;
         }
         for arbiter in self.arbiters {
             arbiter.stop();
@@ -445,7 +437,7 @@ impl Handle {
             let _ = stop.send(limit);
         }
         let ended = self.thread.take().map(std::thread::JoinHandle::join);
-        ended.and_then(Result::ok).unwrap_or(Drained::Broken("daemon's thread"))
+        ended.and_then(Result::ok).unwrap_or(Drained::GaveUp)
     }
 }
 

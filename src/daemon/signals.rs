@@ -18,7 +18,7 @@ pub struct Signals {
 pub enum Notice {
     /// Read the configuration again.
     Reload,
-    /// End: after Ctrl-C or SIGTERM, or because a part of the daemon failed.
+    /// End: after Ctrl-C or SIGTERM, or because the daemon has given up.
     End,
 }
 
@@ -43,13 +43,13 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal, or until a part of the daemon fails.
-    pub async fn next(&mut self, running: &mut Running) -> Notice {
+    /// Waits for a signal, or until the daemon gives up.
+    pub async fn next(&mut self, running: &Running) -> Notice {
         tokio::select! {
             () = end(&mut self.interrupt, &mut self.terminate) => Notice::End,
             _ = self.hang_up.recv() => Notice::Reload,
-            part = running.broken() => {
-                tracing::error!(part, "a part of the daemon failed; the daemon ends");
+            () = running.gave_up() => {
+                tracing::error!("the daemon panicked too often and gives up");
                 Notice::End
             }
         }

@@ -161,7 +161,7 @@ fn a_listener_that_panics_goes_on_accepting_on_its_socket() {
     assert_eq!(client.ask("plant closed").as_deref(), Some("OK"));
     drop(late);
     until("the closed connection is noticed", || {
-        info(address, "listener_panics") == 2
+        info(address, "actors_rebuilt") == 2
     });
     until("it is forgotten", || info(address, "connections") == 2);
     drop(client);
@@ -173,9 +173,9 @@ fn a_listener_that_panics_again_and_again_ends_the_daemon_with_an_error() {
     let (address, ended) = std::sync::mpsc::channel();
     let running = std::thread::spawn(move || {
         System::new().block_on(async move {
-            let mut running = planted().start().await.expect("a free port can be had");
+            let running = planted().start().await.expect("a free port can be had");
             let _ = address.send(running.addresses()[0]);
-            assert_eq!(running.broken().await, "listener");
+            running.gave_up().await;
             running.drain(PATIENCE).await
         })
     });
@@ -187,5 +187,5 @@ fn a_listener_that_panics_again_and_again_ends_the_daemon_with_an_error() {
         let _ = TcpStream::connect(address);
     }
     drop(client);
-    assert_eq!(running.join().expect("it ends"), Drained::Broken("listener"));
+    assert_eq!(running.join().expect("it ends"), Drained::GaveUp);
 }

@@ -37,7 +37,7 @@ impl Health {
     }
 
     /// Notes that an actor panicked while it was at `work`, and is rebuilt.
-    pub(super) fn panicked(&self, actor: &str, work: &str, now: Instant) {
+    pub(crate) fn panicked(&self, actor: &str, work: &str, now: Instant) {
         let shared = &*self.0;
         shared.metrics.actors_rebuilt.fetch_add(1, Relaxed);
         let mut panics = shared.panics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,8 +58,13 @@ impl Health {
     }
 
     /// Notes that an actor is no more. If the daemon has not ended it, nothing can be done any more.
-    pub(super) fn ended(&self) {
+    pub(crate) fn ended(&self) {
         self.0.gave_up.send_replace(true);
+    }
+
+    /// True if there were too many panics, or an actor ended that nobody has ended.
+    pub(crate) fn has_given_up(&self) -> bool {
+        *self.0.gave_up.borrow()
     }
 
     /// Waits until there were too many panics, or an actor ended that nobody has ended.
@@ -74,10 +79,6 @@ impl Health {
 mod tests {
     use super::*;
 
-    fn has_given_up(health: &Health) -> bool {
-        *health.0.gave_up.borrow()
-    }
-
     #[test]
     fn five_panics_within_a_minute_are_too_many_and_five_in_a_longer_time_are_not() {
         let start = Instant::now();
@@ -85,9 +86,9 @@ mod tests {
         for n in 0..20 {
             health.panicked("scheduler", "a test", start + n * Duration::from_secs(15));
         }
-        assert!(!has_given_up(&health));
+        assert!(!health.has_given_up());
         assert_eq!(health.0.metrics.actors_rebuilt.load(Relaxed), 20);
         health.panicked("scheduler", "a test", start + Duration::from_secs(299));
-        assert!(has_given_up(&health));
+        assert!(health.has_given_up());
     }
 }

@@ -1,36 +1,36 @@
-//! The engine: jobs in, news out. Actors without sockets.
+//! The engine: requests in, events out. Actors without sockets.
 //!
-//! [`Scheduler`] is the door: it takes [`Submit`], hands slices to the workers of its pool, and tells whoever asked through the
-//! recipient that came with the request. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is).
-//! Knows plans, not what they compute; knows failures, not how they are spelt.
+//! [`Scheduler`] is the door: it takes [`Requests`], hands slices to the workers of its pool, and sends events to the recipient that came
+//! with the requests. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is). `external` is work that
+//! is no plan, [`LocalClient`] asks from inside the process. Knows plans, not what they compute; knows failures, not how they are encoded.
 
 mod answers;
 mod batch;
 mod caught;
-mod desk;
-mod errand;
+mod external;
 mod fairness;
-mod host;
-mod order;
+mod health;
+mod local;
+mod message;
+#[cfg(test)]
+pub(crate) mod planted;
 mod pool;
-mod responder;
-mod restarts;
 mod scheduler;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod table;
 mod task;
-mod tickets;
+mod text;
+mod threads;
 mod worker;
 
 pub use answers::Answers;
 pub use batch::Plain;
 pub(crate) use caught::{Panicked, caught};
-pub use desk::{Answer, Asker, Close, Desk, Events};
-pub use errand::{Errand, OwnLane, Token, Work};
-pub use fairness::ClientId;
-pub use host::Asked;
-pub use order::{Ask, Event, Order, Place, Policy, TicketId};
-pub use responder::{Responder, RowError};
-pub(crate) use restarts::Restarts;
-pub use scheduler::{Cancel, Drain, Grant, Leave, News, Scheduler, Submit};
+pub use external::{Asked, ExternalLane, ExternalTask, Responder, RowError, Token};
+pub use health::Health;
+pub use local::{Answer, Close, Events, Local, LocalClient};
+pub use message::{Ask, ClientId, Event, JobId, Order, Policy, ROWS_GRANTED, RequestId, Work};
+pub use scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
+pub(crate) use text::{fault, shortened};
+pub(crate) use threads::start_thread;

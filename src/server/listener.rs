@@ -7,7 +7,7 @@ use super::builtin;
 use super::connection::{Accept, Connection};
 use super::protocol::Protocol;
 use super::protocol_session::ProtocolSession;
-use crate::engine::{ClientId, Panicked, Restarts, caught};
+use crate::engine::{ClientId, Panicked, caught};
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ const MAX_ACCEPTS: usize = 64;
 const MAX_LAST_ACCEPTS: usize = 4096;
 
 /// 0 is the program around the daemon, which asks without a connection.
-const FIRST_CONNECTION: ClientId = 1;
+const FIRST_CONNECTION: ClientId = ClientId(1);
 
 /// Accepts connections on one or several sockets.
 pub struct Listener {
@@ -36,9 +36,6 @@ pub struct Listener {
     /// The threads that sessions are spread over; none: they live beside the listener.
     arbiters: Vec<ArbiterHandle>,
     drained: Option<oneshot::Sender<()>>,
-    restarts: Restarts,
-    /// Notified when it panics too often; dropped with the listener.
-    failed: Option<oneshot::Sender<()>>,
 }
 
 /// What becomes of the connections of a socket.
@@ -88,13 +85,8 @@ pub struct Drain {
 }
 
 impl Listener {
-    /// A listener on sockets that are bound already. `failed` is notified, or dropped, if it can go on no longer.
-    pub fn new(
-        shared: Arc<Shared>,
-        sockets: Vec<(Box<dyn Accept>, Service)>,
-        arbiters: Vec<ArbiterHandle>,
-        failed: oneshot::Sender<()>,
-    ) -> Self {
+    /// A listener on sockets that are bound already.
+    pub fn new(shared: Arc<Shared>, sockets: Vec<(Box<dyn Accept>, Service)>, arbiters: Vec<ArbiterHandle>) -> Self {
         let doors = sockets.into_iter();
         Self {
             shared,
@@ -105,8 +97,6 @@ impl Listener {
             next: FIRST_CONNECTION,
             arbiters,
             drained: None,
-            restarts: Restarts::default(),
-            failed: Some(failed),
         }
     }
 
@@ -122,7 +112,7 @@ impl Listener {
         metrics.connections.fetch_add(1, Relaxed);
         metrics.connections_total.fetch_add(1, Relaxed);
         let client = self.next;
-        self.next += 1;
+        self.next = ClientId(client.0 + 1);
         let listener = context.address().recipient();
         let accepted = Accepted::new(socket, peer, self.shared.clone(), ConnectionPermit { client, listener });
         // A custom session may panic when it is made; that costs its connection, and `Closed` is sent as the permit is dropped.
@@ -131,7 +121,7 @@ impl Listener {
         match opened {
             Ok(session) => {
                 // `jobs` shows the same number as the owner.
-                tracing::debug!(session = client, %peer, "connected");
+                tracing::debug!(session = %client, %peer, "connected");
                 self.sessions.insert(client, session);
             }
             Err(error) => {
@@ -142,7 +132,7 @@ impl Listener {
     }
 
     fn thread_of(&self, client: ClientId) -> Option<&ArbiterHandle> {
-        let turn = usize::try_from(client)
+        let turn = usize::try_from(client.0)
             .unwrap_or_default()
             .checked_rem(self.arbiters.len())?;
         self.arbiters.get(turn)
@@ -168,19 +158,12 @@ impl Listener {
         }
     }
 
-    /// Runs what changes the listener. After a panic it goes on with the sockets and sessions it has, unless that happens again and again.
+    /// Runs what changes the listener. After a panic it goes on with the sockets and sessions it has, unless there were too many.
     /// actix's `Supervisor` would be of no use: it restarts an actor that stops, and a panic ends the task in which it runs itself.
-    fn guarded(&mut self, run: impl FnOnce(&mut Self)) -> Result<(), Panicked> {
+    fn guarded(&mut self, work: &str, run: impl FnOnce(&mut Self)) -> Result<(), Panicked> {
         caught(|| run(self)).inspect_err(|Panicked| {
-            self.shared.facts.metrics.listener_panics.fetch_add(1, Relaxed);
-            let sessions = self.sessions.len();
-            if self.restarts.may_go_on(Instant::now()) {
-                tracing::error!(sessions, "the listener panicked; it goes on accepting");
-                self.doors.iter_mut().for_each(|(acceptor, _)| acceptor.renew());
-            } else if let Some(failed) = self.failed.take() {
-                tracing::error!(sessions, "the listener panicked too often; the daemon ends");
-                let _ = failed.send(());
-            }
+            self.shared.health.panicked("listener", work, Instant::now());
+            self.doors.iter_mut().for_each(|(acceptor, _)| acceptor.renew());
         })
     }
 
@@ -188,7 +171,7 @@ impl Listener {
         #[cfg(test)]
         super::planted::pass(super::planted::Spot::Closed);
         if self.sessions.remove(&id).is_some() {
-            tracing::debug!(session = id, "closed");
+            tracing::debug!(session = %id, "closed");
             self.shared.facts.metrics.connections.fetch_sub(1, Relaxed);
         }
         self.report_if_drained();
@@ -218,6 +201,13 @@ impl Listener {
     }
 }
 
+impl Drop for Listener {
+    /// Nobody could connect any more: if the daemon has not ended it, that is the end.
+    fn drop(&mut self) {
+        self.shared.health.ended();
+    }
+}
+
 impl Actor for Listener {
     type Context = Context<Self>;
 
@@ -238,8 +228,11 @@ impl ActorFuture<Listener> for Accepting {
         context: &mut Context<Listener>,
         task: &mut std::task::Context<'_>,
     ) -> Poll<()> {
-        if listener.guarded(|listener| listener.accept(context, task)).is_err() {
-            if listener.failed.is_none() {
+        if listener
+            .guarded("accept", |listener| listener.accept(context, task))
+            .is_err()
+        {
+            if listener.shared.health.has_given_up() {
                 return Poll::Ready(());
             }
             // What was to be accepted still waits.
@@ -253,9 +246,12 @@ impl Handler<Closed> for Listener {
     type Result = ();
 
     fn handle(&mut self, Closed(id): Closed, _: &mut Self::Context) {
-        if self.guarded(|listener| listener.remove(id)).is_err() {
+        if self
+            .guarded("a session that closed", |listener| listener.remove(id))
+            .is_err()
+        {
             // Once more: a session that stays on the list would keep the drain waiting.
-            let _ = self.guarded(|listener| listener.remove(id));
+            let _ = self.guarded("a session that closed", |listener| listener.remove(id));
         }
     }
 }
@@ -265,6 +261,6 @@ impl Handler<Drain> for Listener {
 
     fn handle(&mut self, Drain { drained }: Drain, context: &mut Self::Context) {
         // A panic drops the sender, which the caller takes for a failure.
-        let _ = self.guarded(|listener| listener.drain(drained, context));
+        let _ = self.guarded("drain", |listener| listener.drain(drained, context));
     }
 }

@@ -27,7 +27,7 @@ pub use limits::{Limits, LiveLimits};
 pub use listener::{Drain, Listener, Service};
 pub use protocol::{Answer, Protocol};
 
-use crate::engine::{Answers, Scheduler};
+use crate::engine::{Answers, Health, Scheduler};
 use crate::verb::{Engine, Facts, Registry};
 use actix::Addr;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub struct Shared {
     pub scheduler: Addr<Scheduler>,
     /// What the engine has found lately.
     pub answers: Arc<Answers>,
+    /// The health of the actors that the daemon cannot do without.
+    pub health: Health,
     /// The engine for those who are no session of the built-in protocol.
     pub engine: Engine,
     /// The bounds of a session, which may change while it lives.

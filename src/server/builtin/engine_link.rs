@@ -1,7 +1,7 @@
 //! The link to the engine: the jobs of a read go in ONE message, and what is under way is cancelled when the session ends, however it ends.
 //! Knows no reply.
 
-use crate::engine::{Cancel, ClientId, Grant, Leave, News, Order, Place, Plain, Submit};
+use crate::engine::{Cancel, ClientId, Grant, Leave, News, Order, Plain, RequestId, Requests};
 use crate::server::Shared;
 use actix::Recipient;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl EngineLink {
             return;
         }
         let to = self.me.get_or_insert_with(|| Arc::new(me())).clone();
-        self.shared.scheduler.do_send(Submit {
+        self.shared.scheduler.do_send(Requests {
             client: self.client,
             questions: std::mem::take(&mut self.questions),
             orders: std::mem::take(&mut self.orders),
@@ -55,18 +55,22 @@ impl EngineLink {
     }
 
     /// Stops the work on a request.
-    pub(super) fn cancel(&mut self, place: Place) {
+    pub(super) fn cancel(&mut self, place: RequestId) {
         // A request that the engine has not been sent yet is not begun.
         self.questions.retain(|(question, _)| *question != place);
-        self.orders.retain(|order| order.place != place);
+        self.orders.retain(|order| order.request != place);
         let client = self.client;
-        self.shared.scheduler.do_send(Cancel { client, place });
+        self.shared.scheduler.do_send(Cancel { client, request: place });
     }
 
     /// Lets a stream send more rows.
-    pub(super) fn grant(&self, place: Place, rows: usize) {
+    pub(super) fn grant(&self, place: RequestId, rows: usize) {
         let client = self.client;
-        self.shared.scheduler.do_send(Grant { client, place, rows });
+        self.shared.scheduler.do_send(Grant {
+            client,
+            request: place,
+            rows,
+        });
     }
 }
 

@@ -15,7 +15,7 @@ use super::Shared;
 use super::accepted::Accepted;
 use super::pace::TurnTime;
 use super::session::{Exchange, Link, Session};
-use crate::engine::{Event, News, Place};
+use crate::engine::{Event, News, RequestId};
 use crate::proto::{Codec, Final, Frame, Value};
 use crate::verb::Registry;
 use actix::prelude::*;
@@ -55,14 +55,14 @@ struct Requests {
     sequence: Sequence,
     engine: EngineLink,
     /// The `quit` request, which is answered last.
-    quit: Option<Place>,
+    quit: Option<RequestId>,
 }
 
 /// A session of the built-in protocol.
 pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
     let (client, shared) = (accepted.permit.client, accepted.shared.clone());
     let exchange = BuiltIn {
-        input: Input::new(Codec::new(accepted.limits().max_line_bytes, client)),
+        input: Input::new(Codec::new(accepted.limits().max_line_bytes, client.0)),
         requests: Requests {
             replies: Replies::default(),
             streams: Streams::default(),
@@ -215,13 +215,24 @@ impl Requests {
         }
     }
 
-    fn take_news(&mut self, News(events): News, link: &Link) {
+    fn take_news(&mut self, news: News, link: &Link) {
         #[cfg(test)]
         super::planted::pass(super::planted::Spot::News);
-        for (place, event) in events {
-            match event {
-                Event::Final(reply) => self.end(place, reply),
-                Event::Interim(interim) => self.take_interim(place, interim, link),
+        match news {
+            News::Events(events) => {
+                for (place, event) in events {
+                    match event {
+                        Event::Final(reply) => self.end(place, reply),
+                        Event::Interim(interim) => self.take_interim(place, interim, link),
+                    }
+                }
+            }
+            News::Lost { last, failure, .. } => {
+                for place in self.replies.unanswered(last) {
+                    if self.quit != Some(place) {
+                        self.end(place, Err(failure.clone()));
+                    }
+                }
             }
         }
     }

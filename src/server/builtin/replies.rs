@@ -1,6 +1,6 @@
 //! Replies: the order in which they leave, the bytes that the client has not taken, and how many there were. Knows no request and no socket.
 
-use crate::engine::Place;
+use crate::engine::RequestId;
 use crate::metrics::Metrics;
 use crate::proto::{Conversation, Final, Interim, Manner, Tag};
 use bytes::BytesMut;
@@ -52,7 +52,7 @@ impl Replies {
 
     /// Opens a request that is answered later; its tag is free.
     #[inline]
-    pub(super) fn open(&mut self, manner: &Manner, has_rows: bool) -> Place {
+    pub(super) fn open(&mut self, manner: &Manner, has_rows: bool) -> RequestId {
         let Ok(place) = self.conversation.open(manner, has_rows) else {
             unreachable!("the tag was free a moment ago");
         };
@@ -61,7 +61,7 @@ impl Replies {
 
     /// Gives an opened request its final reply; a second one is ignored.
     #[inline]
-    pub(super) fn close(&mut self, place: Place, reply: impl Into<Final>) {
+    pub(super) fn close(&mut self, place: RequestId, reply: impl Into<Final>) {
         let reply = reply.into();
         let is_ok = reply.is_ok();
         self.make_room();
@@ -71,22 +71,27 @@ impl Replies {
     }
 
     /// Sends what comes before the final reply of an opened request.
-    pub(super) fn interim(&mut self, place: Place, interim: Interim) {
+    pub(super) fn interim(&mut self, place: RequestId, interim: Interim) {
         self.conversation.interim(place, interim, &mut self.unsent);
     }
 
     /// The request under way with this tag.
-    pub(super) fn tagged(&self, tag: &Tag) -> Option<Place> {
+    pub(super) fn tagged(&self, tag: &Tag) -> Option<RequestId> {
         self.conversation.tagged(tag)
     }
 
+    /// Requests up to this one that have no reply yet.
+    pub(super) fn unanswered(&self, last: RequestId) -> Vec<RequestId> {
+        self.conversation.unanswered(last)
+    }
+
     /// True if the rows of this request may leave now.
-    pub(super) fn may_stream(&self, place: Place) -> bool {
+    pub(super) fn may_stream(&self, place: RequestId) -> bool {
         self.conversation.may_stream(place)
     }
 
     /// Bytes of rows of this request that wait for its reply.
-    pub(super) fn rows_held(&mut self, place: Place) -> usize {
+    pub(super) fn rows_held(&mut self, place: RequestId) -> usize {
         self.conversation.rows_held(place)
     }
 

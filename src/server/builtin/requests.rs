@@ -2,7 +2,7 @@
 
 use super::Requests;
 use super::sequence::{Pending, is_about_jobs};
-use crate::engine::{Ask, Order, Place, Work};
+use crate::engine::{Ask, Order, RequestId, Work};
 use crate::job::Job;
 use crate::proto::{Code, Failure, Final, Frame, Interim, Manner, Reply, Request, Tag, Value};
 use crate::server::session::Link;
@@ -57,17 +57,17 @@ impl Requests {
                 }
                 None => self.order(manner, Ask::Answer(job.into()), terms),
             },
-            Ok((Step::Ask(Ask::Keep(Work::Plan(job))), terms)) => {
+            Ok((Step::Ask(Ask::Submit(Work::Plan(job))), terms)) => {
                 let ask = match known(&job, link) {
-                    Some(value) => Ask::KeepKnown {
+                    Some(value) => Ask::SubmitKnown {
                         title: job.title().into_owned(),
                         value,
                     },
-                    None => Ask::Keep(job.into()),
+                    None => Ask::Submit(job.into()),
                 };
                 self.order(manner, ask, terms);
             }
-            Ok((Step::Errand(errand), terms)) => self.order(manner, Ask::Answer(errand.into()), terms),
+            Ok((Step::External(task), terms)) => self.order(manner, Ask::Answer(task.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(manner, &target),
             Ok((Step::Quit, _)) => {
@@ -96,7 +96,7 @@ impl Requests {
             0
         };
         self.engine.order(Order {
-            place,
+            request: place,
             ask,
             deadline: terms.deadline.map(|wait| (Instant::now() + wait).into_std()),
             progress: terms.progress,
@@ -121,7 +121,7 @@ impl Requests {
     }
 
     /// Sends what comes before a reply: rows, or progress.
-    pub(super) fn take_interim(&mut self, place: Place, interim: Interim, link: &Link) {
+    pub(super) fn take_interim(&mut self, place: RequestId, interim: Interim, link: &Link) {
         let limit = link.limits().max_unsent_bytes;
         let Interim::Rows(rows) = &interim else {
             // Progress is dropped for a client that does not read: it would pile up as long as the work goes on.
@@ -144,7 +144,7 @@ impl Requests {
 
     /// Gives a request its final reply, and lets those begin that waited for it.
     #[inline]
-    pub(super) fn end(&mut self, place: Place, reply: Reply) {
+    pub(super) fn end(&mut self, place: RequestId, reply: Reply) {
         self.streams.end(place);
         self.sequence.end(place);
         self.replies.close(place, reply);

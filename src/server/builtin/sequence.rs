@@ -3,14 +3,14 @@
 //! `result 1` waits for an answer, so what follows it without a tag waits too: as with Redis, a pipeline does what its lines would do one by
 //! one. Questions have no effect on submitted jobs, are computed side by side, and pass this by.
 
-use crate::engine::{Ask, Place};
+use crate::engine::{Ask, RequestId};
 use crate::verb::Terms;
 use std::collections::VecDeque;
 
 /// A request that the engine is to be sent.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) place: Place,
+    pub(super) place: RequestId,
     pub(super) ask: Ask,
     pub(super) terms: Terms,
 }
@@ -19,7 +19,7 @@ pub(super) struct Pending {
 #[derive(Default)]
 pub(super) struct Sequence {
     /// The request under way that the others wait for.
-    running: Option<Place>,
+    running: Option<RequestId>,
     waiting: VecDeque<Pending>,
 }
 
@@ -32,9 +32,13 @@ impl Sequence {
 
     /// A request is answered: those after it may take effect, as [`next`](Self::next) gives them.
     #[inline]
-    pub(super) fn end(&mut self, place: Place) {
+    pub(super) fn end(&mut self, place: RequestId) {
         if self.running == Some(place) {
             self.running = None;
+        }
+        // It may be answered before it takes effect, if the engine has failed.
+        if !self.waiting.is_empty() {
+            self.waiting.retain(|request| request.place != place);
         }
     }
 
@@ -65,38 +69,39 @@ const fn waits(ask: &Ask) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::JobId;
 
-    fn begin(sequence: &mut Sequence, place: Place, ask: Ask) -> Option<Place> {
-        let terms = Terms::default();
+    fn begin(sequence: &mut Sequence, place: u64, ask: Ask) -> Option<u64> {
+        let (place, terms) = (RequestId(place), Terms::default());
         sequence
             .begin(Pending { place, ask, terms })
-            .map(|request| request.place)
+            .map(|request| request.place.0)
     }
 
-    fn next(sequence: &mut Sequence) -> Option<Place> {
-        sequence.next().map(|request| request.place)
+    fn next(sequence: &mut Sequence) -> Option<u64> {
+        sequence.next().map(|request| request.place.0)
     }
 
     #[test]
     fn what_follows_a_request_that_waits_begins_when_that_is_answered() {
         let mut sequence = Sequence::default();
-        assert_eq!(begin(&mut sequence, 1, Ask::Cancel(5)), Some(1));
+        assert_eq!(begin(&mut sequence, 1, Ask::Cancel(JobId(5))), Some(1));
         assert_eq!(
-            begin(&mut sequence, 2, Ask::Result(6)),
+            begin(&mut sequence, 2, Ask::Result(JobId(6))),
             Some(2),
             "a cancel is answered at once"
         );
-        assert_eq!(begin(&mut sequence, 3, Ask::Cancel(6)), None);
+        assert_eq!(begin(&mut sequence, 3, Ask::Cancel(JobId(6))), None);
         assert_eq!(begin(&mut sequence, 4, Ask::List), None);
-        assert_eq!(begin(&mut sequence, 5, Ask::Cancel(7)), None);
-        sequence.end(1);
+        assert_eq!(begin(&mut sequence, 5, Ask::Cancel(JobId(7))), None);
+        sequence.end(RequestId(1));
         assert_eq!(next(&mut sequence), None);
-        sequence.end(2);
+        sequence.end(RequestId(2));
         assert_eq!(
             (next(&mut sequence), next(&mut sequence), next(&mut sequence)),
             (Some(3), Some(4), None)
         );
-        sequence.end(4);
+        sequence.end(RequestId(4));
         assert_eq!((next(&mut sequence), next(&mut sequence)), (Some(5), None));
     }
 }

@@ -2,10 +2,8 @@
 
 use super::engine_link::EngineLink;
 use super::replies::Replies;
-use crate::engine::Place;
+use crate::engine::{ROWS_GRANTED, RequestId};
 
-/// Rows that a streaming request may have under way. One row is at most 1.4 KiB.
-const ROWS_GRANTED: usize = 64;
 /// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
 const MAX_STREAMS: usize = 2;
 
@@ -15,13 +13,13 @@ pub(super) struct Streams(Vec<Stream>);
 
 /// A request that sends rows, and how many it may send before it is granted more.
 struct Stream {
-    place: Place,
+    place: RequestId,
     granted: usize,
 }
 
 impl Streams {
     /// One more. Gives the rows that it may send at once.
-    pub(super) fn begin(&mut self, place: Place, replies: &Replies) -> usize {
+    pub(super) fn begin(&mut self, place: RequestId, replies: &Replies) -> usize {
         let streaming = self.0.iter().filter(|stream| replies.may_stream(stream.place)).count();
         let may_send = replies.may_stream(place) && streaming < MAX_STREAMS;
         let granted = if may_send { ROWS_GRANTED } else { 0 };
@@ -30,7 +28,7 @@ impl Streams {
     }
 
     /// Rows of a request have come. True if the request is a stream.
-    pub(super) fn took(&mut self, place: Place, rows: usize) -> bool {
+    pub(super) fn took(&mut self, place: RequestId, rows: usize) -> bool {
         let stream = self.0.iter_mut().find(|stream| stream.place == place);
         match stream {
             Some(stream) => {
@@ -43,7 +41,7 @@ impl Streams {
 
     /// The request is over.
     #[inline]
-    pub(super) fn end(&mut self, place: Place) {
+    pub(super) fn end(&mut self, place: RequestId) {
         self.0.retain(|stream| stream.place != place);
     }
 
