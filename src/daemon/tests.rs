@@ -1,7 +1,9 @@
 //! What a daemon survives of its own faults: panics planted in sessions and listeners, over real sockets.
 
 use super::*;
-use crate::proto::Value;
+use crate::engine::planted;
+use crate::job::Query;
+use crate::proto::{Code, Value};
 use crate::server::planted::{Spot, plant};
 use crate::verb::{Step, define};
 use std::io::{BufRead, BufReader, Write};
@@ -144,6 +146,24 @@ fn a_session_that_panics_at_news_is_closed_and_its_work_ends() {
     until("its work ends", || info(address, "jobs") == 0);
     assert_eq!(info(address, "session_panics"), 1);
     assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
+
+#[test]
+fn a_daemon_whose_scheduler_panics_at_everything_answers_and_then_gives_up() {
+    System::new().block_on(async {
+        let running = Daemon::new().workers(1).start().await.expect("it needs no address");
+        planted::plant(1, 0);
+        for _ in 0..5 {
+            let reply = running.engine().ask(Query::Pi(1 << 40)).await;
+            assert_eq!(reply.map_err(|failure| failure.code), Err(Code::Internal));
+        }
+        running.gave_up().await;
+        planted::plant(0, 0);
+        let reply = running.engine().ask(Query::Pi(1 << 30)).await;
+        assert_eq!(reply, Ok(Value::from(54_400_028)), "until its end it still answers");
+        assert!(running.metrics.actors_rebuilt.load(Relaxed) >= 5);
+        assert_eq!(running.drain(Duration::ZERO).await, Drained::GaveUp);
+    });
 }
 
 #[test]

@@ -158,8 +158,8 @@ impl Listener {
         }
     }
 
-    /// Runs what changes the listener. After a panic it goes on with the sockets and sessions it has, unless there were too many.
-    /// actix's `Supervisor` would be of no use: it restarts an actor that stops, and a panic ends the task in which it runs itself.
+    /// Runs what changes the listener. After a panic it goes on with the sockets and sessions it has: there is nothing to rebuild, so no
+    /// supervisor either, and no connection in the backlog is lost.
     fn guarded(&mut self, work: &str, run: impl FnOnce(&mut Self)) -> Result<(), Panicked> {
         caught(|| run(self)).inspect_err(|Panicked| {
             self.shared.health.panicked("listener", work, Instant::now());
