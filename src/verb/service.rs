@@ -90,6 +90,7 @@ fn info(call: &Call<'_>) -> Result<Step, Failure> {
         ("slices_cpu_ms", metrics.cpu_us.load(Relaxed) / 1000),
         ("threads_replaced", metrics.threads_replaced.load(Relaxed)),
         ("actors_rebuilt", metrics.actors_rebuilt.load(Relaxed)),
+        ("session_panics", metrics.session_panics.load(Relaxed)),
     ];
     let fact = |key: &'static str, value: String| (Cow::from(key), value);
     let mut facts = vec![fact("version", env!("CARGO_PKG_VERSION").to_owned())];

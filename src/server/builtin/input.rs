@@ -1,6 +1,6 @@
 //! Input: the bytes read and the framing of what they begin. A session at rest holds none. Knows no request.
 
-use crate::proto::Codec;
+use crate::proto::codec::ServerCodec;
 use crate::server::pace::SCRATCH;
 use crate::server::session::Link;
 use bytes::BytesMut;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 /// What was read and not yet taken in.
 pub(super) struct Input {
-    codec: Codec,
+    codec: ServerCodec,
     /// The beginning of a line whose end has not come yet; or, if `has_unread`, lines that were not taken in.
     unread: BytesMut,
     /// A limit stopped the session before the last line that has arrived.
@@ -17,7 +17,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn new(codec: Codec) -> Self {
+    pub(super) fn new(codec: ServerCodec) -> Self {
         Self {
             codec,
             unread: BytesMut::new(),
@@ -37,7 +37,7 @@ impl Input {
         &mut self,
         link: &mut Link,
         task: &mut Context<'_>,
-        take: impl FnOnce(&mut Codec, &mut BytesMut, bool, &mut Link) -> bool,
+        take: impl FnOnce(&mut ServerCodec, &mut BytesMut, bool, &mut Link) -> bool,
     ) -> Poll<io::Result<()>> {
         if self.has_unread {
             let mut lines = std::mem::take(&mut self.unread);
@@ -69,7 +69,7 @@ impl Input {
         lines: &mut BytesMut,
         begins_a_line: bool,
         link: &mut Link,
-        take: impl FnOnce(&mut Codec, &mut BytesMut, bool, &mut Link) -> bool,
+        take: impl FnOnce(&mut ServerCodec, &mut BytesMut, bool, &mut Link) -> bool,
     ) {
         self.has_unread = take(&mut self.codec, lines, begins_a_line, link);
         if link.lifecycle.input_ended() && !self.has_unread {

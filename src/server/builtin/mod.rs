@@ -16,7 +16,8 @@ use super::accepted::Accepted;
 use super::pace::TurnTime;
 use super::session::{Exchange, Link, Session};
 use crate::engine::{Event, News, RequestId};
-use crate::proto::{Codec, Final, Frame, Value};
+use crate::proto::codec::ServerCodec;
+use crate::proto::{Final, Frame, Value};
 use crate::verb::Registry;
 use actix::prelude::*;
 use bytes::{Buf, BytesMut};
@@ -62,7 +63,7 @@ struct Requests {
 pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
     let (client, shared) = (accepted.permit.client, accepted.shared.clone());
     let exchange = BuiltIn {
-        input: Input::new(Codec::new(accepted.limits().max_line_bytes, client.0)),
+        input: Input::new(ServerCodec::new(accepted.limits().max_line_bytes).with_id(client.0)),
         requests: Requests {
             replies: Replies::default(),
             streams: Streams::default(),
@@ -146,7 +147,7 @@ impl Requests {
     /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.
     fn decode(
         &mut self,
-        codec: &mut Codec,
+        codec: &mut ServerCodec,
         lines: &mut BytesMut,
         begins_a_line: bool,
         repeats: &mut Repeats<Shared>,

@@ -2,7 +2,7 @@
 
 use crate::engine::RequestId;
 use crate::metrics::Metrics;
-use crate::proto::{Conversation, Final, Interim, Manner, Tag};
+use crate::proto::{Conversation, Final, Interim, ReplyFormat, Tag};
 use bytes::BytesMut;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -28,18 +28,18 @@ pub(super) struct Mark {
 impl Replies {
     /// Answers a request at once.
     #[inline]
-    pub(super) fn answer(&mut self, manner: &Manner, reply: Final) {
+    pub(super) fn answer(&mut self, format: &ReplyFormat, reply: Final) {
         self.count(reply.is_ok());
         self.make_room();
-        self.conversation.answer(manner, reply, &mut self.unsent);
+        self.conversation.answer(format, reply, &mut self.unsent);
     }
 
     /// Answers a request at once, by rows and a final reply.
-    pub(super) fn answer_rows(&mut self, manner: &Manner, rows: Vec<String>, reply: Final) {
+    pub(super) fn answer_rows(&mut self, format: &ReplyFormat, rows: Vec<String>, reply: Final) {
         self.count(reply.is_ok());
         self.make_room();
         self.conversation
-            .answer_rows(manner, Some(rows), reply, &mut self.unsent);
+            .answer_rows(format, Some(rows), reply, &mut self.unsent);
     }
 
     /// Sends the encoded reply to a request that nothing was before.
@@ -52,8 +52,8 @@ impl Replies {
 
     /// Opens a request that is answered later; its tag is free.
     #[inline]
-    pub(super) fn open(&mut self, manner: &Manner, has_rows: bool) -> RequestId {
-        let Ok(place) = self.conversation.open(manner, has_rows) else {
+    pub(super) fn open(&mut self, format: &ReplyFormat, has_rows: bool) -> RequestId {
+        let Ok(place) = self.conversation.open(format, has_rows) else {
             unreachable!("the tag was free a moment ago");
         };
         place
@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn replies_keep_their_order_and_are_counted_once() {
         let (mut replies, metrics) = (Replies::default(), Metrics::default());
-        let first = replies.open(&Manner::default(), false);
-        replies.answer(&Manner::default(), number(2));
+        let first = replies.open(&ReplyFormat::default(), false);
+        replies.answer(&ReplyFormat::default(), number(2));
         assert_eq!((replies.in_flight(), text(&mut replies).as_str()), (2, ""));
         replies.close(first, Err(Failure::new(Code::Internal, "x")));
         replies.close(first, number(1));
@@ -186,12 +186,15 @@ mod tests {
     #[test]
     fn what_was_encoded_since_a_mark_is_found_again() {
         let mut replies = Replies::default();
-        replies.answer(&Manner::default(), number(1));
+        replies.answer(&ReplyFormat::default(), number(1));
         let mark = replies.mark();
-        replies.answer(&Manner::default(), number(2));
+        replies.answer(&ReplyFormat::default(), number(2));
         assert_eq!(replies.since(&mark), b"OK 2\n");
         assert!(!replies.has_failed_since(&mark));
-        replies.answer(&Manner::default(), Final::Reply(Err(Failure::new(Code::Syntax, "x"))));
+        replies.answer(
+            &ReplyFormat::default(),
+            Final::Reply(Err(Failure::new(Code::Syntax, "x"))),
+        );
         assert!(replies.has_failed_since(&mark));
         let again = replies.since(&mark).to_vec();
         replies.repeat(&again);

@@ -4,7 +4,7 @@ use super::Requests;
 use super::sequence::{Pending, is_about_jobs};
 use crate::engine::{Ask, Order, RequestId, Work};
 use crate::job::Job;
-use crate::proto::{Code, Failure, Final, Frame, Interim, Manner, Reply, Request, Tag, Value};
+use crate::proto::{Code, Failure, Final, Frame, Interim, Reply, ReplyFormat, Request, Tag, Value};
 use crate::server::session::Link;
 use crate::verb::{Step, Terms};
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,8 +15,8 @@ impl Requests {
     pub(super) fn take_frame(&mut self, frame: Frame<'_>, link: &mut Link) -> bool {
         match frame {
             Frame::Request(request) => self.take_request(&request, link),
-            Frame::Answer { manner, reply, is_last } => {
-                self.replies.answer(&manner, reply);
+            Frame::Answer { format, reply, is_last } => {
+                self.replies.answer(&format, reply);
                 if is_last {
                     link.lifecycle.finish();
                 }
@@ -26,36 +26,36 @@ impl Requests {
     }
 
     fn take_request(&mut self, request: &Request<'_>, link: &mut Link) -> bool {
-        let manner = &request.manner;
-        if manner.tag.is_some_and(|tag| self.replies.tagged(&tag).is_some()) {
+        let format = &request.format;
+        if format.tag.is_some_and(|tag| self.replies.tagged(&tag).is_some()) {
             let text = "a request with this tag is under way; use another";
-            self.refuse(manner, Failure::new(Code::DupTag, text));
+            self.refuse(format, Failure::new(Code::DupTag, text));
             return false;
         }
         if link.lifecycle.is_draining() {
             let text = "the daemon is shutting down; ask again when it is back";
-            self.refuse(manner, Failure::new(Code::Draining, text));
+            self.refuse(format, Failure::new(Code::Draining, text));
             return false;
         }
         match link.shared.registry.call(request, &link.shared.facts) {
-            Err(failure) => self.refuse(manner, failure),
-            Ok((Step::Answer(value), _)) => self.replies.answer(manner, Final::Reply(Ok(value))),
+            Err(failure) => self.refuse(format, failure),
+            Ok((Step::Answer(value), _)) => self.replies.answer(format, Final::Reply(Ok(value))),
             Ok((Step::Constant(value), _)) => {
-                self.replies.answer(manner, Final::Reply(Ok(value)));
+                self.replies.answer(format, Final::Reply(Ok(value)));
                 // With a tag, the request may have to be refused the next time.
-                return manner.tag.is_none();
+                return format.tag.is_none();
             }
             Ok((Step::Rows(rows), _)) => {
                 let reply = Final::Reply(Ok(Value::Nothing));
-                self.replies.answer_rows(manner, rows, reply);
+                self.replies.answer_rows(format, rows, reply);
             }
             Ok((Step::Job(job), terms)) => match known(&job, link) {
-                Some(value) => self.replies.answer(manner, Final::Reply(Ok(value))),
+                Some(value) => self.replies.answer(format, Final::Reply(Ok(value))),
                 None if terms == Terms::default() && !job.streams => {
-                    let place = self.replies.open(manner, false);
+                    let place = self.replies.open(format, false);
                     self.engine.ask((place, job));
                 }
-                None => self.order(manner, Ask::Answer(job.into()), terms),
+                None => self.order(format, Ask::Answer(job.into()), terms),
             },
             Ok((Step::Ask(Ask::Submit(Work::Plan(job))), terms)) => {
                 let ask = match known(&job, link) {
@@ -65,23 +65,23 @@ impl Requests {
                     },
                     None => Ask::Submit(job.into()),
                 };
-                self.order(manner, ask, terms);
+                self.order(format, ask, terms);
             }
-            Ok((Step::External(task), terms)) => self.order(manner, Ask::Answer(task.into()), terms),
-            Ok((Step::Ask(ask), terms)) => self.order(manner, ask, terms),
-            Ok((Step::Cancel(target), _)) => self.cancel(manner, &target),
+            Ok((Step::External(task), terms)) => self.order(format, Ask::Answer(task.into()), terms),
+            Ok((Step::Ask(ask), terms)) => self.order(format, ask, terms),
+            Ok((Step::Cancel(target), _)) => self.cancel(format, &target),
             Ok((Step::Quit, _)) => {
-                self.quit = Some(self.replies.open(manner, false));
+                self.quit = Some(self.replies.open(format, false));
                 link.lifecycle.finish();
             }
         }
         false
     }
 
-    fn order(&mut self, manner: &Manner, ask: Ask, terms: Terms) {
-        let place = self.replies.open(manner, ask.streams());
+    fn order(&mut self, format: &ReplyFormat, ask: Ask, terms: Terms) {
+        let place = self.replies.open(format, ask.streams());
         let request = Pending { place, ask, terms };
-        if manner.tag.is_some() || !is_about_jobs(&request.ask) {
+        if format.tag.is_some() || !is_about_jobs(&request.ask) {
             self.send(request);
         } else if let Some(request) = self.sequence.begin(request) {
             self.send(request);
@@ -106,16 +106,16 @@ impl Requests {
 
     /// Cancels the request with this tag. It is answered before the engine has stopped the work, so that its tag is free at once; what the
     /// engine says of it later is ignored.
-    fn cancel(&mut self, manner: &Manner, target: &Tag) {
+    fn cancel(&mut self, format: &ReplyFormat, target: &Tag) {
         match self.replies.tagged(target) {
             Some(place) => {
                 self.engine.cancel(place);
-                self.replies.answer(manner, Final::Reply(Ok(Value::Nothing)));
+                self.replies.answer(format, Final::Reply(Ok(Value::Nothing)));
                 self.end(place, Err(Failure::new(Code::Cancelled, "cancelled as asked")));
             }
             None => {
                 let text = format!("no request @{target} is under way here");
-                self.refuse(manner, Failure::new(Code::NoJob, text));
+                self.refuse(format, Failure::new(Code::NoJob, text));
             }
         }
     }
@@ -153,8 +153,8 @@ impl Requests {
         }
     }
 
-    fn refuse(&mut self, manner: &Manner, failure: Failure) {
-        self.replies.answer(manner, Final::Reply(Err(failure)));
+    fn refuse(&mut self, format: &ReplyFormat, failure: Failure) {
+        self.replies.answer(format, Final::Reply(Err(failure)));
     }
 }
 

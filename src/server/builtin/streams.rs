@@ -59,18 +59,18 @@ impl Streams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{Manner, Tag};
+    use crate::proto::{ReplyFormat, Tag};
 
     #[test]
     fn two_streams_send_at_once_and_the_others_wait() {
         let (mut replies, mut streams) = (Replies::default(), Streams::default());
         let granted: Vec<usize> = ["a", "b", "c"]
             .map(|tag| {
-                let manner = Manner {
+                let format = ReplyFormat {
                     tag: Tag::parse(tag),
-                    ..Manner::default()
+                    ..ReplyFormat::default()
                 };
-                let place = replies.open(&manner, true);
+                let place = replies.open(&format, true);
                 streams.begin(place, &replies)
             })
             .into();
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn rows_of_a_request_that_has_ended_are_no_stream() {
         let (mut replies, mut streams) = (Replies::default(), Streams::default());
-        let place = replies.open(&Manner::default(), true);
+        let place = replies.open(&ReplyFormat::default(), true);
         assert_eq!(streams.begin(place, &replies), ROWS_GRANTED);
         assert!(streams.took(place, 10));
         assert_eq!(streams.0[0].granted, ROWS_GRANTED - 10);
