@@ -19,9 +19,9 @@ const SHORTEST_TURN: Duration = Duration::from_micros(20);
 const ROUND: Duration = Duration::from_millis(1);
 /// How often a session that does not read checks whether its client is still there, if there are few of them.
 const WATCH_INTERVAL: Duration = Duration::from_millis(40);
-/// With many of them, a thread makes one check in this time: a check takes the kernel some microseconds, so all together take a few percent
-/// of a core, however many they are.
-const TIME_A_CHECK: Duration = Duration::from_micros(200);
+/// With many of them, a thread makes one check in this time: a check takes some 20 µs, the turn of its session included, so all together
+/// take 5 % of a core, however many they are.
+const TIME_A_CHECK: Duration = Duration::from_micros(400);
 
 thread_local! {
     /// Sessions of this thread that have more to do than a turn allows.
@@ -103,7 +103,7 @@ mod tests {
         assert!(wait(&few) <= WATCH_INTERVAL);
         let crowd: Vec<_> = (0..5_000).map(|_| Watching::begin()).collect();
         let longest = wait(crowd.last().expect("there are many"));
-        assert!((900..=1_001).contains(&longest.as_millis()), "{longest:?}");
+        assert!((1_900..=2_001).contains(&longest.as_millis()), "{longest:?}");
         drop(crowd);
         assert!(wait(&Watching::begin()) <= WATCH_INTERVAL);
     }
