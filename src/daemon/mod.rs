@@ -125,7 +125,7 @@ impl Daemon {
     }
 
     /// Gives each connection on this address to an actor of yours, for protocols that are more than questions and answers. The daemon
-    /// accepts, counts, and tells the actor to [`Finish`]; the limits on what a client may send and leave unread are the actor's.
+    /// accepts, counts, and sends the actor [`Finish`]; the actor enforces the limits on what a client may send and leave unread.
     pub fn serve_with<A>(self, address: SocketAddr, session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,

@@ -1,9 +1,8 @@
 //! The server: sockets become sessions. The actors `Listener` and `Session`, and the bounds they keep.
 //!
 //! A session moves bytes and keeps the limits (`session`); what it speaks is the built-in protocol (`builtin`) or a custom one, a [`Protocol`]
-//! (`protocol_session`). Any actor that takes an [`Accepted`] connection and the
-//! message [`Finish`] can be a session; the built-in one is no exception.
-//! Knows the wire (`proto`), the verbs and the door of the engine; knows no plan.
+//! (`protocol_session`). Any actor that takes an [`Accepted`] connection and the message [`Finish`] can be a session.
+//! Knows the wire (`proto`), the verbs and the scheduler's messages; knows no plan.
 
 mod accept;
 mod accepted;

@@ -12,7 +12,7 @@ use tokio_util::codec::{Decoder, Encoder};
 /// many as the limits allow, and replies leave in the order of the requests. An answer that nobody waits for any more, because the
 /// client has hung up, is dropped, and with it the questions it has asked the engine. A panic closes the connection it happened on.
 ///
-/// The codec is given at most [`Limits::max_line_bytes`](crate::Limits::max_line_bytes) bytes at once. If it can do nothing with so many,
+/// The codec is given at most [`Limits::max_line_bytes`](crate::Limits::max_line_bytes) bytes at once. If it can do nothing with them,
 /// the frame is too long: an error of the kind [`InvalidData`](std::io::ErrorKind::InvalidData) goes to [`malformed`](Self::malformed).
 /// A codec may say so earlier; for longer frames, raise the limit.
 ///

@@ -87,8 +87,8 @@ enum Ending {
 async fn speak(mut output: OwnedWriteHalf, text: &str, random: &mut fastrand::Rng, ending: Ending) -> OwnedWriteHalf {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        let (piece, behind) = rest.split_at(random.usize(1..=rest.len()));
-        rest = behind;
+        let (piece, remaining) = rest.split_at(random.usize(1..=rest.len()));
+        rest = remaining;
         if output.write_all(piece).await.is_err() {
             return output;
         }
@@ -119,7 +119,7 @@ async fn listen(
             sleep(Duration::from_millis(random.u64(..300))).await;
         }
     }
-    // The end of a connection that nobody asked for is a fault too: `left` tells.
+    // The end of a connection that nobody asked for is a fault too: `left` shows it.
     if matches!(ending, Ending::Vanishes(_)) {
         std::future::pending::<()>().await;
     }
@@ -135,9 +135,9 @@ enum Ask {
     Begins(&'static str),
     /// These primes as rows, and how many.
     Rows(VecDeque<String>, usize),
-    /// A job of so many slices: progress, and then its number.
+    /// A job of this many slices: progress, and then its number.
     Work(u64),
-    /// The ID of a submitted job of so many slices.
+    /// The ID of a submitted job of this many slices.
     Submit(u64),
     /// The answer of one submitted before, or `no-job` if it is forgotten since.
     Result(u64),

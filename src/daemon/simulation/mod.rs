@@ -1,4 +1,4 @@
-//! The whole daemon on a simulated network: clients that dawdle, hang up and talk rubbish, workers that die, links that
+//! The whole daemon on a simulated network: clients that are slow, hang up and send rubbish, workers that die, links that
 //! stand still or tear, a daemon that drains or crashes. Every reply that arrives is checked, and a seed repeats everything.
 //!
 //! `cargo test --lib simulat` plays some seeds, `PRIMED_SEEDS=1000` as many, `PRIMED_SEED=7` that one, with its trace.
@@ -22,7 +22,7 @@ use work::Work;
 
 const SEEDS: u64 = 60;
 const PORT: u16 = 7919;
-/// How long a session may rest, or keep the daemon waiting: what a torn link leaves behind is gone soon after.
+/// How long a session may rest, or keep the daemon waiting: what a torn link leaves is gone soon after.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the daemon finishes what it has accepted.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ struct Fate {
     trace: RefCell<Vec<String>>,
     /// What went wrong.
     faults: RefCell<Vec<String>>,
-    /// The daemon has been told to drain, or has crashed: replies may say so, or not come.
+    /// The daemon drains, or has crashed: replies may say so, or not come.
     is_ending: Cell<bool>,
     /// Links have lost something: replies may not come.
     is_torn: Cell<bool>,
@@ -127,7 +127,7 @@ fn play(seed: u64, one_of: u32) -> Vec<String> {
     }
     troubles.end(&mut simulation);
     if fate.is_torn.get() {
-        // Nobody told the daemon that its client is gone: the kernel would find out, within two minutes.
+        // The daemon does not know that its client is gone: the kernel would find out, within two minutes.
         fate.drain.notify_one();
     }
     let is_left = || {
