@@ -15,6 +15,7 @@ mod eval;
 mod print;
 mod prompt;
 mod quantity;
+mod reload;
 mod screen;
 mod serve;
 mod settings;
@@ -63,12 +64,18 @@ enum Command {
     Store(store::Store),
 }
 
+impl Cli {
+    /// Reads the arguments, with the settings of the environment and the file.
+    fn read(arguments: &[OsString]) -> Result<(Self, Settings), Refusal> {
+        let settings = Settings::read(Self::command(), arguments)?;
+        Ok((Self::from_arg_matches(&settings.matches)?, settings))
+    }
+}
+
 /// Runs the command that the arguments name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let read = Settings::read(Cli::command(), &arguments)
-        .and_then(|settings| Ok((Cli::from_arg_matches(&settings.matches)?, settings)));
-    let (cli, settings) = match read {
+    let (cli, settings) = match Cli::read(&arguments) {
         Ok(read) => read,
         Err(Refusal::Arguments(error)) => return refuse(&error, &arguments),
         Err(Refusal::Setting(what)) => {
@@ -82,7 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             for warning in settings.unknown_variables() {
                 complain(format_args!("primed: {warning}"));
             }
-            serve.run()
+            serve.run(arguments, &settings)
         }
         Command::Ask(ask) => ask.run(),
         Command::Eval(eval) => eval.run(),

@@ -1,19 +1,22 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
 use super::address::{self, Address};
+use super::reload::Reload;
+use super::settings::Settings;
 use super::{allocator, descriptors, quantity};
-use crate::daemon::{Drained, RunError, Signals};
+use crate::daemon::{Drained, Notice, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
 use crate::{Daemon, StartError};
+use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{EnvFilter, reload};
 
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -47,9 +50,9 @@ pub(super) struct Serve {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
-    /// Connections at once; further ones get 'busy'
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", default_value = "20000", value_parser = quantity::positive)]
-    max_connections: NonZeroUsize,
+    /// Connections at once; further ones get 'busy' [default: 20000, or as many as open files allow]
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", value_parser = quantity::positive)]
+    max_connections: Option<NonZeroUsize>,
     /// Requests of one connection under way; beyond that it is not read until some are answered
     #[arg(long, value_name = "N", env = "PRIMED_MAX_IN_FLIGHT", default_value = "1024", value_parser = quantity::positive)]
     max_in_flight: NonZeroUsize,
@@ -86,27 +89,42 @@ struct LimitFlags {
 }
 
 impl LimitFlags {
-    /// Raises the limit of open files as far as the system allows, and logs if that allows fewer connections than the limit.
-    fn check_descriptors(&self) {
+    /// Makes room for as many connections as the system allows. Refuses to start where there is none, and logs how many there may be.
+    fn check_descriptors(&self) -> anyhow::Result<()> {
         let Some(files) = descriptors::raise_limit() else {
-            return;
+            return Ok(());
         };
         let connections = descriptors::connections_within(files);
-        if connections < self.max_connections.get() {
-            tracing::warn!(
+        if connections == 0 {
+            let least = descriptors::LEAST;
+            anyhow::bail!(
+                "the limit of open files is {files}, and the daemon needs {least}: raise it (ulimit -n, LimitNOFILE=)"
+            );
+        }
+        match self.max_connections {
+            Some(most) if connections < most.get() => tracing::warn!(
                 files,
                 connections,
-                max_connections = self.max_connections,
-                "the limit of open files allows fewer connections than max-connections; further ones are refused (ulimit -Hn, LimitNOFILE=)"
-            );
-        } else {
-            tracing::info!(files, max_connections = self.max_connections, "room for connections");
+                max_connections = most,
+                "the limit of open files allows fewer connections than max-connections; those beyond it are refused (ulimit -Hn, LimitNOFILE=)"
+            ),
+            _ => tracing::info!(files, max_connections = self.max_connections(), "room for connections"),
         }
+        Ok(())
+    }
+
+    /// The limit that was asked for, or else as many as there is room for, up to the default.
+    fn max_connections(&self) -> usize {
+        let default = || {
+            let most = Limits::default().max_connections;
+            descriptors::limit().map_or(most, |files| most.min(descriptors::connections_within(files)))
+        };
+        self.max_connections.map_or_else(default, NonZeroUsize::get)
     }
 
     fn limits(&self) -> Limits {
         Limits {
-            max_connections: self.max_connections.get(),
+            max_connections: self.max_connections(),
             max_line_bytes: self.max_line,
             max_in_flight: self.max_in_flight.get(),
             max_unsent_bytes: self.max_unsent.get(),
@@ -128,29 +146,52 @@ impl LimitFlags {
 }
 
 impl Serve {
-    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        start_logging(&self.log);
+    pub(super) fn run(self, arguments: Vec<OsString>, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let set_filter = start_logging(&self.log);
         allocator::give_large_blocks_back();
-        self.limits.check_descriptors();
+        self.limits.check_descriptors()?;
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
         let daemon = Daemon::new()
             .workers(workers.map_or(1, NonZeroUsize::get))
             .policy(self.limits.policy())
-            .limits(self.limits.limits())
+            .limits(self.limits())
             .io_threads(self.io_threads.get());
         let daemon = self.listen.iter().try_fold(daemon, |daemon, address| {
             Ok::<_, anyhow::Error>(daemon.listen(address.resolve()?))
         })?;
-        actix::System::new().block_on(serve(daemon, self.drain_limit))
+        let reload = Reload::new(arguments, settings.values(), set_filter, self.drain_limit);
+        actix::System::new().block_on(serve(daemon, reload))
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits.limits()
+    }
+
+    pub(super) fn log_filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.log)
+    }
+
+    pub(super) const fn drain_limit(&self) -> Duration {
+        self.drain_limit
     }
 }
 
-async fn serve(daemon: Daemon, drain_limit: Duration) -> anyhow::Result<ExitCode> {
-    let signals = Signals::new()?;
+async fn serve(daemon: Daemon, mut reload: Reload) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new()?;
     let running = daemon.start().await.map_err(advise)?;
     announce(running.addresses());
     tracing::info!(addresses = ?running.addresses(), workers = running.workers(), "listening");
-    match signals.drain(running, drain_limit).await {
+    for address in running
+        .addresses()
+        .iter()
+        .filter(|address| !address.ip().to_canonical().is_loopback())
+    {
+        tracing::warn!(%address, "other machines may be able to connect: everybody who can may ask, list and cancel, and nothing is encrypted");
+    }
+    while signals.next(&running).await == Notice::Reload {
+        reload.again(&running);
+    }
+    match signals.drain(running, reload.drain_limit).await {
         Drained::InTime => tracing::info!("every accepted request is answered"),
         Drained::Late => tracing::warn!("the drain limit passed; the remaining requests were cancelled"),
         Drained::Interrupted => {
@@ -205,11 +246,17 @@ fn read_filter(text: &str) -> Result<String, String> {
     }
 }
 
-fn start_logging(filter: &str) {
-    tracing_subscriber::fmt()
+/// Puts another filter into force.
+pub(super) type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
+
+fn start_logging(filter: &str) -> SetFilter {
+    let logging = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_filter_reloading();
+    let handle = logging.reload_handle();
+    logging.init();
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    Box::new(move |filter| handle.reload(filter))
 }

@@ -7,6 +7,7 @@ use crate::config::{self, Setting};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
@@ -84,6 +85,19 @@ impl Settings {
             None => format!("${name} is not a setting; 'primed serve --help' lists them all"),
         };
         unknown.map(warning).collect()
+    }
+
+    /// Every setting by its name, with its value as it was written, if it has one.
+    pub(super) fn values(&self) -> BTreeMap<String, String> {
+        let Some((_, matches)) = self.matches.subcommand() else {
+            return BTreeMap::new();
+        };
+        let value = |arg: &Arg| {
+            let values = matches.get_raw(arg.get_id().as_str())?;
+            let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+            Some((name(arg).to_owned(), values.join(", ")))
+        };
+        settings(&self.command).filter_map(value).collect()
     }
 
     /// Prints every setting, its value and its source, as a configuration file.
