@@ -393,7 +393,7 @@ fn many_lists_are_answered_one_after_the_other_as_they_are_read() {
     let mut reader = Client::connect(&daemon);
     reader.send("jobs\n".repeat(400));
     until("a list waits for its reader", || info(&daemon, "jobs") > 0);
-    // Who asks for more lists than it reads keeps nobody waiting.
+    // A client that asks for more lists than it reads delays no other.
     assert_eq!(Client::connect(&daemon).ask("isprime 2^61-1"), "OK yes");
     let text = reader.finish();
     assert_eq!(text.lines().filter(|line| *line == "OK").count(), 400);
