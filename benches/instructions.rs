@@ -17,7 +17,7 @@ const DEPTH: usize = 16;
 /// A name, and the work that is repeated.
 type Way = (&'static str, fn(usize));
 
-const WAYS: [Way; 5] = [
+const WAYS: [Way; 8] = [
     ("read-and-answer-nth", |times| answer("nth 7\n", times)),
     ("read-and-answer-ping", |times| answer("ping\n", times)),
     ("read-and-refuse", |times| answer("nht 7\n", times)),
@@ -25,6 +25,15 @@ const WAYS: [Way; 5] = [
         answer("*2\r\n$3\r\nnth\r\n$1\r\n7\r\n", times)
     }),
     ("round-trip-known", |times| round_trips("nth 7\n", times)),
+    ("round-trip-plain", |times| {
+        round_trips("isprime 1000000000000000000000000000057\n", times)
+    }),
+    ("round-trip-deadline", |times| {
+        round_trips("isprime 1000000000000000000000000000057 deadline=60s\n", times)
+    }),
+    ("round-trip-submit", |times| {
+        round_trips("submit isprime 1000000000000000000000000000057\n", times)
+    }),
 ];
 
 fn main() {
@@ -71,7 +80,14 @@ fn answer(question: &str, times: usize) {
 
 /// Requests over a socket: the session, its actor, its runtime.
 fn round_trips(question: &str, times: usize) {
-    let daemon = Daemon::new().workers(1).listen(([127, 0, 0, 1], 0).into()).spawn();
+    let daemon = Daemon::new()
+        .policy(primed::Policy {
+            max_answers: 0,
+            ..primed::Policy::default()
+        })
+        .workers(1)
+        .listen(([127, 0, 0, 1], 0).into())
+        .spawn();
     let daemon = daemon.expect("a free port can be had");
     let mut stream = TcpStream::connect(daemon.addresses()[0]).expect("it listens");
     stream.set_nodelay(true).expect("a socket takes options");

@@ -173,7 +173,7 @@ impl Submitted {
         }
     }
 
-    /// The rows of a list that may be sent now, at most so many, and whether they are the last. `asked` are the jobs that nobody
+    /// The rows of a list that may be sent now, at most `credit`, and whether they are the last. `asked` are the jobs that nobody
     /// submitted, `show` shows one that is not finished.
     pub(super) fn rows<'a>(
         &mut self,
