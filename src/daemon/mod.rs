@@ -49,7 +49,7 @@ pub enum StartError {
     #[error("with {0} of 0 nobody could be served")]
     Zero(&'static str),
     /// A thread cannot be started.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Thread(#[from] io::Error),
 }
 
