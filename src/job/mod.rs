@@ -3,10 +3,12 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod checkpoint;
+mod constellations;
 mod count;
 mod count_by_pi;
 mod exercise;
 mod factor;
+mod gaps;
 mod is_prime;
 mod neighbour;
 mod nth;
@@ -17,12 +19,16 @@ mod query;
 mod request;
 mod restore;
 mod rows;
+mod sieved;
+mod sum_by_sieve;
 
 pub use checkpoint::{Damaged, Reader, Writer};
+pub use constellations::CountConstellations;
 pub use count::Count;
 pub use count_by_pi::CountByPi;
 pub use exercise::exercise;
 pub use factor::Factor;
+pub use gaps::Gaps;
 pub use is_prime::IsPrime;
 pub use neighbour::{Next, Prev};
 pub use nth::Nth;
@@ -33,3 +39,4 @@ pub use query::{Method, Query};
 pub use request::Job;
 pub use restore::restore;
 pub use rows::Rows;
+pub use sum_by_sieve::SumBySieve;

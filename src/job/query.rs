@@ -2,7 +2,10 @@
 //!
 //! Knows which plan answers what; knows not who asks.
 
-use super::{AnyPlan, Count, CountByPi, Factor, IsPrime, Next, Nth, Pi, Prev, Rows};
+use super::{
+    AnyPlan, Count, CountByPi, CountConstellations, Factor, Gaps, IsPrime, Next, Nth, Pi, Prev, Rows, SumBySieve,
+};
+use crate::primes::constellation::Constellation;
 use crate::primes::primality::is_prime_u64;
 use crate::primes::{Natural, known, rank};
 use crate::proto::Value;
@@ -43,6 +46,39 @@ pub enum Query {
         /// The last number; below `low` if the range is empty.
         last: u64,
     },
+    /// How many constellations of a kind have all their members in `low..=last`.
+    CountOf {
+        /// What is counted.
+        kind: Constellation,
+        /// The first number.
+        low: u64,
+        /// The last number; below `low` if the range is empty.
+        last: u64,
+    },
+    /// The constellations of a kind with all members in `low..=last`, as rows, and then how many.
+    PrimesOf {
+        /// What is wanted.
+        kind: Constellation,
+        /// The first number.
+        low: u64,
+        /// The last number; below `low` if the range is empty.
+        last: u64,
+    },
+    /// The sum of the primes in `low..=last`.
+    Sum {
+        /// The first number.
+        low: u64,
+        /// The last number; below `low` if the range is empty.
+        last: u64,
+    },
+    /// The longest gap between consecutive primes in `low..=last`, and the primes on its two sides where it is first; nothing if there are
+    /// fewer than two primes.
+    Gaps {
+        /// The first number.
+        low: u64,
+        /// The last number; below `low` if the range is empty.
+        last: u64,
+    },
     /// Whether N is prime.
     IsPrime(Natural),
     /// The smallest prime above N.
@@ -67,8 +103,13 @@ impl Query {
                 Method::Auto => count(*low, *last, known::pi).map(Value::from),
                 Method::Sieve => None,
             },
-            Self::Primes { .. } | Self::Factor(_) => None,
+            _ => None,
         }
+    }
+
+    /// True if the answer is preceded by rows.
+    pub(super) const fn streams(&self) -> bool {
+        matches!(self, Self::Primes { .. } | Self::PrimesOf { .. })
     }
 
     /// True if the answer takes a microsecond at the most: [`brief`](Self::brief) has it, and no plan is worth making.
@@ -115,6 +156,10 @@ impl Query {
                 _ => Box::new(Count::new(low, last)),
             },
             Self::Primes { low, last } => Box::new(Rows::new(low, last)),
+            Self::CountOf { kind, low, last } => Box::new(CountConstellations::new(kind, low, last)),
+            Self::PrimesOf { kind, low, last } => Box::new(Rows::of_kind(kind, low, last)),
+            Self::Sum { low, last } => Box::new(SumBySieve::new(low, last)),
+            Self::Gaps { low, last } => Box::new(Gaps::new(low, last)),
             Self::IsPrime(n) => Box::new(IsPrime::new(n)),
             Self::Next(n) => Box::new(Next::new(n)),
             Self::Prev(n) => Box::new(Prev::new(n)),
@@ -147,6 +192,14 @@ impl fmt::Display for Query {
                 }
             }
             Self::Primes { low, last } => write!(f, "primes {low} {}", u128::from(*last) + 1),
+            Self::CountOf { kind, low, last } => {
+                write!(f, "count {low} {} kind={}", u128::from(*last) + 1, kind.name())
+            }
+            Self::PrimesOf { kind, low, last } => {
+                write!(f, "primes {low} {} kind={}", u128::from(*last) + 1, kind.name())
+            }
+            Self::Sum { low, last } => write!(f, "sum {low} {}", u128::from(*last) + 1),
+            Self::Gaps { low, last } => write!(f, "gaps {low} {}", u128::from(*last) + 1),
             Self::IsPrime(n) => write!(f, "isprime {n}"),
             Self::Next(n) => write!(f, "next {n}"),
             Self::Prev(n) => write!(f, "prev {n}"),

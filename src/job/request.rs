@@ -130,7 +130,7 @@ impl Job {
 impl From<Query> for Job {
     fn from(query: Query) -> Self {
         Self {
-            streams: matches!(query, Query::Primes { .. }),
+            streams: query.streams(),
             is_kept: !query.is_brief(),
             question: Question::Query(query),
         }

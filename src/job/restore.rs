@@ -1,6 +1,9 @@
 //! From the bytes of a checkpoint back to a plan, whatever kind it was. Knows the kinds, not what they hold.
 
-use super::{AnyPlan, Count, CountByPi, Damaged, Factor, IsPrime, Next, Nth, Pi, Plan, Prev, Rows};
+use super::{
+    AnyPlan, Count, CountByPi, CountConstellations, Damaged, Factor, Gaps, IsPrime, Next, Nth, Pi, Plan, Prev, Rows,
+    SumBySieve,
+};
 
 /// Restores the plan that wrote a checkpoint by [`save`](super::Plan::save). It gives the answer the uninterrupted one would have given.
 ///
@@ -13,11 +16,14 @@ pub fn restore(bytes: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
     fn boxed<P: AnyPlan + 'static>(plan: P) -> Box<dyn AnyPlan> {
         Box::new(plan)
     }
-    const KINDS: [fn(&[u8]) -> Restored; 9] = [
+    const KINDS: &[fn(&[u8]) -> Restored] = &[
         |bytes| Pi::restore(bytes).map(boxed),
         |bytes| Nth::restore(bytes).map(boxed),
         |bytes| Count::restore(bytes).map(boxed),
         |bytes| CountByPi::restore(bytes).map(boxed),
+        |bytes| CountConstellations::restore(bytes).map(boxed),
+        |bytes| SumBySieve::restore(bytes).map(boxed),
+        |bytes| Gaps::restore(bytes).map(boxed),
         |bytes| IsPrime::restore(bytes).map(boxed),
         |bytes| Next::restore(bytes).map(boxed),
         |bytes| Prev::restore(bytes).map(boxed),
@@ -36,6 +42,7 @@ mod tests {
     use super::*;
     use crate::job::{Budget, Method, Query, run_to_end};
     use crate::primes::Natural;
+    use crate::primes::constellation::Constellation;
     use crate::proto::Value;
     use proptest::prelude::*;
     use std::cell::Cell;
@@ -53,6 +60,19 @@ mod tests {
             (1u64..1_000_000_000_000).prop_map(Query::Pi),
             (0u64..1 << 50, 0u64..1 << 22).prop_map(count(Method::Sieve)),
             (0u64..1 << 20, 1u64 << 36..1 << 38).prop_map(count(Method::Auto)),
+            (0u64..1 << 50, 0u64..1 << 22, 0usize..7).prop_map(|(low, length, kind)| Query::CountOf {
+                kind: Constellation::ALL[kind],
+                low,
+                last: low + length,
+            }),
+            (0u64..1 << 50, 0u64..1 << 22).prop_map(|(low, length)| Query::Sum {
+                low,
+                last: low + length
+            }),
+            (0u64..1 << 50, 0u64..1 << 22).prop_map(|(low, length)| Query::Gaps {
+                low,
+                last: low + length
+            }),
             (1u128 << 100..).prop_map(|n| Query::IsPrime(Natural::from(n).pow(3))),
             (1u128 << 90..).prop_map(|n| Query::Next(Natural::from(n).pow(3))),
             (1u128 << 90..).prop_map(|n| Query::Prev(Natural::from(n).pow(3))),

@@ -1,19 +1,24 @@
-//! The plan of `primes A B`: streams the primes of a range as rows of text, in order, and then says how many there were. Knows
-//! nothing of the wire the rows go to.
+//! The plan of `primes A B`: streams the primes of a range, or its constellations, as rows of text, in order, and then says how many there
+//! were. Knows nothing of the wire the rows go to.
 //!
 //! There are two kinds of slices. One sieves the next segment; there is only one sieve, so only one such slice is under way. The
 //! others each format a piece of a sieved segment, many at once and in any order; `absorb` puts their rows in order again. A row
-//! holds 64 primes; the last one of each piece may be shorter. Pieces depend on the range alone, so rows are always the same.
+//! holds up to 64 primes; the last one of each piece may be shorter. A constellation belongs to the piece in which it ends. Pieces depend on
+//! the range alone, so rows are always the same.
 //!
 //! A checkpoint is where the rows that were taken end: what is sieved or formatted and not taken is made again.
 
 use super::{Budget, Damaged, Plan, Reader, Writer};
+use crate::primes::constellation::{Constellation, Finder};
+use crate::primes::primality::is_prime_u64;
 use crate::primes::sieve::{OwnedSegment, Segment, Sieve, Step};
+use crate::primes::wheel::{NUMBERS_PER_BYTE, RESIDUES};
 use crate::proto::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"ROWS";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Primes in a row.
 const ROW: usize = 64;
@@ -37,10 +42,12 @@ const FEW_PIECES: usize = 4;
 /// Streams the primes of `low..=last`.
 #[derive(Debug)]
 pub struct Rows {
+    /// The constellations that are wanted, if it is not the primes.
+    kind: Option<Constellation>,
     low: u64,
     last: u64,
     /// Not here while a slice works with it; `None` for good once it is done.
-    sieve: Option<Box<Sieve>>,
+    source: Option<Box<Source>>,
     is_sieved: bool,
     /// Sieved and waiting to be formatted.
     pieces: VecDeque<Piece>,
@@ -92,11 +99,37 @@ struct Taken {
     count: u64,
 }
 
+/// Where pieces come from.
+#[derive(Debug)]
+struct Source {
+    sieve: Sieve,
+    /// The constellations that are wanted, if it is not the primes.
+    wanted: Option<Wanted>,
+    /// The last byte of the segment before.
+    before: u8,
+}
+
+#[derive(Clone, Debug)]
+struct Wanted {
+    kind: Constellation,
+    finder: Arc<Finder>,
+}
+
+impl Wanted {
+    fn new(kind: Constellation) -> Self {
+        let finder = Arc::new(Finder::new(kind));
+        Self { kind, finder }
+    }
+}
+
 /// A part of a sieved segment.
 #[derive(Debug)]
 struct Piece {
     number: u64,
     segment: OwnedSegment,
+    wanted: Option<Wanted>,
+    /// The byte before the segment.
+    before: u8,
     /// Upper bound of the bytes of its text.
     text: usize,
 }
@@ -107,7 +140,7 @@ pub struct RowsSlice(Work);
 
 #[derive(Debug)]
 enum Work {
-    Sieve(Box<Sieve>),
+    Sieve(Box<Source>),
     Format(Piece),
 }
 
@@ -117,9 +150,9 @@ pub struct RowsPartial(Done);
 
 #[derive(Debug)]
 enum Done {
-    /// The sieve, unless it is done, and the pieces of a finished segment, not numbered yet.
+    /// The source, unless it is done, and the pieces of a finished segment, not numbered yet.
     Sieved {
-        sieve: Option<Box<Sieve>>,
+        source: Option<Box<Source>>,
         pieces: Vec<Piece>,
     },
     Formatted {
@@ -134,9 +167,19 @@ enum Done {
 impl Rows {
     /// The primes of `low..=last`; none if `last < low`.
     pub fn new(low: u64, last: u64) -> Self {
+        Self::of(None, low, last)
+    }
+
+    /// The constellations with all members in `low..=last`, ascending by their first members.
+    pub fn of_kind(kind: Constellation, low: u64, last: u64) -> Self {
+        Self::of(Some(kind), low, last)
+    }
+
+    fn of(kind: Option<Constellation>, low: u64, last: u64) -> Self {
         let sieve = Sieve::with_segments(low, last, SEGMENT);
         let cost = sieve.cost();
         Self {
+            kind,
             low,
             last,
             is_sieved: low > last,
@@ -160,7 +203,11 @@ impl Rows {
             prepared: 0.0,
             progress_before: 0.0,
             memory: Sieve::with_segments(low, last.min(low.saturating_add(A_DAY)), SEGMENT).memory_bound(),
-            sieve: Some(Box::new(sieve)),
+            source: Some(Box::new(Source {
+                sieve,
+                wanted: kind.map(Wanted::new),
+                before: 0,
+            })),
         }
     }
 
@@ -192,24 +239,25 @@ impl Plan for Rows {
             return Some(RowsSlice(Work::Format(piece)));
         }
         if self.pieces.len() < FEW_PIECES && !self.is_sieved {
-            return self.sieve.take().map(|sieve| RowsSlice(Work::Sieve(sieve)));
+            return self.source.take().map(|source| RowsSlice(Work::Sieve(source)));
         }
         None
     }
 
     fn run(slice: RowsSlice, budget: Budget<'_>) -> RowsPartial {
         RowsPartial(match slice.0 {
-            Work::Sieve(sieve) => sieve_segment(sieve, budget),
+            Work::Sieve(source) => sieve_segment(source, budget),
             Work::Format(piece) => format_piece(&piece),
         })
     }
 
     fn absorb(&mut self, partial: RowsPartial) {
         match partial.0 {
-            Done::Sieved { sieve, pieces } => {
-                self.prepared = sieve.as_ref().map_or(1.0, |sieve| self.prepared.max(sieve.prepared()));
-                self.is_sieved = sieve.is_none();
-                self.sieve = sieve;
+            Done::Sieved { source, pieces } => {
+                let prepared = |source: &Box<Source>| self.prepared.max(source.sieve.prepared());
+                self.prepared = source.as_ref().map_or(1.0, prepared);
+                self.is_sieved = source.is_none();
+                self.source = source;
                 for mut piece in pieces {
                     piece.number = self.pieces_made;
                     self.pieces_made += 1;
@@ -280,7 +328,8 @@ impl Plan for Rows {
             .u128(next)
             .u64(rows as u64)
             .u64(count)
-            .u64(self.progress().to_bits());
+            .u64(self.progress().to_bits())
+            .u64(self.kind.map_or(0, |kind| 1 + kind.index()));
         Some(writer.finish())
     }
 
@@ -289,11 +338,15 @@ impl Plan for Rows {
         let (low, last, next) = (reader.u64()?, reader.u64()?, reader.u128()?);
         let (rows, count) = (reader.u64()?, reader.u64()?);
         let progress_before = f64::from_bits(reader.u64()?);
+        let kind = match reader.u64()? {
+            0 => None,
+            number => Some(Constellation::of_index(number - 1).ok_or(Damaged::Impossible("kind"))?),
+        };
         reader.finish()?;
         if !(0.0..=1.0).contains(&progress_before) {
             return Err(Damaged::Impossible("progress"));
         }
-        let mut plan = Self::new(low, last);
+        let mut plan = Self::of(kind, low, last);
         plan.progress_before = progress_before;
         let skip = usize::try_from(rows).ok().filter(|rows| *rows <= PIECE);
         let skip = skip.ok_or(Damaged::Impossible("number of rows"))?;
@@ -306,14 +359,16 @@ impl Plan for Rows {
         match u64::try_from(next) {
             Ok(next) if next <= last => {
                 let is_start = next == low || next > low && next == Sieve::align(next);
-                let sieve = plan.sieve.take().filter(|_| is_start);
-                let sieve = sieve.ok_or(Damaged::Impossible("number to go on from"))?;
-                plan.sieve = Some(Box::new(sieve.beginning_at(next)));
+                let source = plan.source.take().filter(|_| is_start);
+                let mut source = source.ok_or(Damaged::Impossible("number to go on from"))?;
+                source.sieve = source.sieve.beginning_at(next);
+                source.before = byte_before(low, next);
+                plan.source = Some(source);
                 plan.numbers_done = next - low;
                 plan.skip = skip;
             }
             _ if next == (u128::from(last) + 1).max(low.into()) && skip == 0 => {
-                plan.sieve = None;
+                plan.source = None;
                 plan.is_sieved = true;
             }
             _ => return Err(Damaged::Impossible("number to go on from")),
@@ -322,66 +377,127 @@ impl Plan for Rows {
     }
 }
 
+/// The byte of a sieve before the one that begins at `next`, if numbers from `low` on are sieved.
+fn byte_before(low: u64, next: u64) -> u8 {
+    let Some(first) = next.checked_sub(NUMBERS_PER_BYTE) else {
+        return 0;
+    };
+    let is_prime = |residue: &u8| {
+        let n = first + u64::from(*residue);
+        n >= low && is_prime_u64(n)
+    };
+    let bits = RESIDUES.iter().enumerate();
+    bits.fold(0, |byte, (bit, residue)| byte | u8::from(is_prime(residue)) << bit)
+}
+
 /// Sieves until a segment is finished or the budget is over.
-fn sieve_segment(mut sieve: Box<Sieve>, budget: Budget<'_>) -> Done {
-    loop {
-        match sieve.step() {
+fn sieve_segment(mut source: Box<Source>, budget: Budget<'_>) -> Done {
+    let pieces = loop {
+        match source.sieve.step() {
             Step::Busy => {}
             Step::Segment(segment) => {
-                let pieces = pieces_of(segment);
-                return Done::Sieved {
-                    sieve: Some(sieve),
-                    pieces,
-                };
+                let pieces = pieces_of(segment, source.wanted.as_ref(), source.before);
+                source.before = last_byte(&segment);
+                break pieces;
             }
             Step::Done => {
                 return Done::Sieved {
-                    sieve: None,
+                    source: None,
                     pieces: Vec::new(),
                 };
             }
         }
         if budget.over() {
-            return Done::Sieved {
-                sieve: Some(sieve),
-                pieces: Vec::new(),
-            };
+            break Vec::new();
         }
+    };
+    Done::Sieved {
+        source: Some(source),
+        pieces,
     }
 }
 
-fn pieces_of(segment: Segment<'_>) -> Vec<Piece> {
-    let longest = segment.last().max(1).ilog10() as usize + 2;
+fn last_byte(segment: &Segment<'_>) -> u8 {
+    segment.bytes().last().copied().unwrap_or(0)
+}
+
+fn pieces_of(segment: Segment<'_>, wanted: Option<&Wanted>, mut before: u8) -> Vec<Piece> {
+    let longest = longest(&segment);
     let piece = |part: Segment<'_>| {
-        let text = part.count() as usize * longest;
-        Piece {
+        let text = match wanted {
+            None => part.count() as usize * longest,
+            Some(Wanted { kind, finder }) => {
+                let across = finder.count_across(before, part.bytes().first().copied().unwrap_or(0));
+                (finder.count(&part) + across) as usize * kind.members() * longest
+            }
+        };
+        let piece = Piece {
             number: 0,
             segment: part.to_owned(),
+            wanted: wanted.cloned(),
+            before,
             text,
-        }
+        };
+        before = last_byte(&part);
+        piece
     };
     segment.parts(PIECE).map(piece).collect()
 }
 
+/// The most bytes that a prime of the segment takes with what parts it from the next.
+fn longest(segment: &Segment<'_>) -> usize {
+    segment.last().max(1).ilog10() as usize + 2
+}
+
+/// Rows of `a_row` words each.
+struct Words {
+    a_row: usize,
+    longest: usize,
+    rows: Vec<String>,
+    row: String,
+    count: usize,
+}
+
+impl Words {
+    /// The row that takes the next word; it is parted from the words before.
+    fn next(&mut self) -> &mut String {
+        if self.count.is_multiple_of(self.a_row) {
+            if self.count > 0 {
+                self.rows.push(std::mem::take(&mut self.row));
+            }
+            self.row.reserve_exact(ROW * self.longest);
+        } else {
+            self.row.push(' ');
+        }
+        self.count += 1;
+        &mut self.row
+    }
+}
+
 fn format_piece(piece: &Piece) -> Done {
     let segment = piece.segment.segment();
-    let longest = segment.last().max(1).ilog10() as usize + 2;
-    let mut rows = Vec::with_capacity(segment.count() as usize / ROW + 1);
-    let mut row = String::new();
     let mut digits = itoa::Buffer::new();
-    let mut count = 0;
-    segment.for_each(|prime| {
-        if count % ROW == 0 {
-            if count > 0 {
-                rows.push(std::mem::take(&mut row));
+    let mut words = Words {
+        a_row: piece.wanted.as_ref().map_or(ROW, |wanted| ROW / wanted.kind.members()),
+        longest: longest(&segment),
+        rows: Vec::with_capacity(piece.text / (ROW * longest(&segment)) + 1),
+        row: String::new(),
+        count: 0,
+    };
+    match &piece.wanted {
+        None => segment.for_each(|prime| words.next().push_str(digits.format(prime))),
+        Some(wanted) => wanted.finder.for_each(&segment, piece.before, |first, pattern| {
+            let word = words.next();
+            word.push_str(digits.format(first));
+            for distance in pattern {
+                word.push(',');
+                word.push_str(digits.format(first + u64::from(*distance)));
             }
-            row.reserve_exact(ROW * longest);
-        } else {
-            row.push(' ');
-        }
-        row.push_str(digits.format(prime));
-        count += 1;
-    });
+        }),
+    }
+    let Words {
+        mut rows, row, count, ..
+    } = words;
     if count > 0 {
         rows.push(row);
     }
@@ -403,6 +519,7 @@ fn format_piece(piece: &Piece) -> Done {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::exercise;
     use crate::primes::sieve::naive;
     use proptest::prelude::*;
     use std::cell::Cell;
@@ -472,6 +589,40 @@ mod tests {
         let lengths: Vec<usize> = rows.iter().map(|row| row.split(' ').count()).collect();
         assert!(lengths[..lengths.len() - 1].iter().all(|&length| length == ROW));
         assert_eq!(primes(&rows), naive::primes(0, 200_000));
+    }
+
+    #[test]
+    fn constellations_are_words_of_their_members() {
+        let rows = |kind, last| {
+            let mut plan = Rows::of_kind(kind, 0, last);
+            let mut rows = Vec::new();
+            while plan.answer().is_none() {
+                if let Some(slice) = plan.cut() {
+                    plan.absorb(Rows::run(slice, Budget::unlimited()));
+                }
+                rows.extend(plan.rows(64));
+            }
+            (rows, plan.answer())
+        };
+        let (twins, count) = rows(Constellation::Twins, 43);
+        assert_eq!(twins, ["3,5 5,7 11,13 17,19 29,31 41,43"]);
+        assert_eq!(count, Some(6.into()));
+        let (triplets, _) = rows(Constellation::Triplets, 22);
+        assert_eq!(triplets, ["5,7,11 7,11,13 11,13,17 13,17,19"]);
+        // Many pieces and segments; A007508 counts them.
+        let (twins, count) = rows(Constellation::Twins, 10_000_000);
+        let words: Vec<&str> = twins.iter().flat_map(|row| row.split(' ')).collect();
+        assert_eq!((words.len(), count), (58_980, Some(58_980.into())));
+        assert!(words.iter().all(|word| {
+            let (first, second) = word.split_once(',').expect("a pair");
+            first.parse::<u64>().ok().map(|first| first + 2) == second.parse().ok()
+        }));
+        assert_eq!(twins[0].split([' ', ',']).count(), ROW);
+        // However they are made and from whatever checkpoint, they are the same.
+        assert_eq!(
+            exercise(|| Rows::of_kind(Constellation::Twins, 5_000_000, 9_000_000)),
+            21_404.into()
+        );
     }
 
     #[test]

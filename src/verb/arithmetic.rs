@@ -1,28 +1,28 @@
 //! Verbs about primes: `nth pi count primes isprime next prev factor`.
 
 use super::call::shortened;
-use super::{Call, Registry, Step, Style, Verb};
+use super::{Call, Registry, Step, Style, Verb, ranges};
 use crate::job::{Job, Method, Query};
 use crate::primes::{MAX_NTH, Natural};
 use crate::proto::{Failure, NumberError, parse_number, parse_short_number};
 
 pub(super) fn register(registry: &mut Registry) {
-    for verb in VERBS {
+    for verb in VERBS.into_iter().chain(ranges::VERBS) {
         registry.add(verb);
     }
 }
 
 /// A verb whose arguments make a [`Query`].
-struct Arithmetic {
-    name: &'static str,
-    usage: &'static str,
-    about: &'static str,
-    details: &'static [&'static str],
-    read: Read,
+pub(super) struct Arithmetic {
+    pub(super) name: &'static str,
+    pub(super) usage: &'static str,
+    pub(super) about: &'static str,
+    pub(super) details: &'static [&'static str],
+    pub(super) read: Read,
 }
 
 /// How the arguments are read.
-enum Read {
+pub(super) enum Read {
     /// At once: all of them are short.
     AtOnce(fn(&Call<'_>) -> Result<Query, Failure>),
     /// One number N of any length. Where the session runs, a long one would keep others waiting: that one is read by a worker.
@@ -109,14 +109,18 @@ const VERBS: [Arithmetic; 8] = [
     },
     Arithmetic {
         name: "count",
-        usage: "count A B [method=auto|sieve]",
+        usage: "count A B [method=auto|sieve] [kind=KIND]",
         about: "how many primes lie in A..B, B not included",
         details: &[
             "method=sieve looks at every number; auto (the default) takes the faster way.",
             "count 100 110 -> OK 4",
+            "kind= counts constellations whose members all lie in A..B: twins (p, p+2),",
+            "cousins (p, p+4), sexy (p, p+6), triplets (p, p+2, p+6 or p, p+4, p+6),",
+            "quadruplets, quintuplets, sextuplets (the closest sets of 4, 5, 6 primes).",
+            "count 0 100 kind=twins -> OK 8",
         ],
         read: Read::AtOnce(|call| {
-            call.only(2, &["method"])?;
+            call.only(2, &["method", "kind"])?;
             let (low, last) = read_range(call)?;
             let method = match call.option("method") {
                 None => Method::Auto,
@@ -126,23 +130,32 @@ const VERBS: [Arithmetic; 8] = [
                     return Err(call.bad_arg(format_args!("method is '{}', not auto or sieve", shortened(text))));
                 }
             };
-            Ok(Query::Count { low, last, method })
+            Ok(match ranges::read_kind(call)? {
+                Some(kind) => Query::CountOf { kind, low, last },
+                None => Query::Count { low, last, method },
+            })
         }),
     },
     Arithmetic {
         name: "primes",
-        usage: "primes A B",
+        usage: "primes A B [kind=KIND]",
         about: "the primes in A..B as rows, then how many",
         details: &[
             "B is not included. Rows begin with '=' and hold up to 64 primes each. The",
             "range may be as long as you like: rows come as fast as you read.",
             "primes 100 110 -> = 101 103 107 109",
             "                  OK 4",
+            "With kind= (see 'help count') a word of a row is a constellation:",
+            "primes 0 20 kind=twins -> = 3,5 5,7 11,13 17,19",
+            "                          OK 4",
         ],
         read: Read::AtOnce(|call| {
-            call.only(2, &[])?;
+            call.only(2, &["kind"])?;
             let (low, last) = read_range(call)?;
-            Ok(Query::Primes { low, last })
+            Ok(match ranges::read_kind(call)? {
+                Some(kind) => Query::PrimesOf { kind, low, last },
+                None => Query::Primes { low, last },
+            })
         }),
     },
     Arithmetic {
@@ -200,7 +213,7 @@ fn read_nth(call: &Call<'_>) -> Result<Query, Failure> {
 }
 
 /// The half-open range A..B, with A and B up to 2^64, as its first and last number.
-fn read_range(call: &Call<'_>) -> Result<(u64, u64), Failure> {
+pub(super) fn read_range(call: &Call<'_>) -> Result<(u64, u64), Failure> {
     const END: u128 = 1 << 64;
     let low = call.at_most(0, "A", END, "2^64")?;
     let high = call.at_most(1, "B", END, "2^64")?;
@@ -277,7 +290,7 @@ mod tests {
         );
         assert_eq!(
             said("count 9 5"),
-            "bad-arg :count: B is below A: 5 < 9; write 'count A B [method=auto|sieve]'"
+            "bad-arg :count: B is below A: 5 < 9; write 'count A B [method=auto|sieve] [kind=KIND]'"
         );
         assert_eq!(
             said("pi 5 colour=red"),
@@ -293,7 +306,7 @@ mod tests {
         );
         assert_eq!(
             said("count 0 9 method=auto method=sieve"),
-            "bad-arg :count: method is given twice; write 'count A B [method=auto|sieve]'"
+            "bad-arg :count: method is given twice; write 'count A B [method=auto|sieve] [kind=KIND]'"
         );
         assert_eq!(said("pi 5 deadline=1y"), "=3");
         assert_eq!(

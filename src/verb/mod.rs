@@ -13,6 +13,7 @@ mod define;
 mod engine;
 mod host;
 mod jobs;
+mod ranges;
 mod registry;
 mod service;
 

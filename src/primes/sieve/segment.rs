@@ -78,6 +78,23 @@ impl<'a> Segment<'a> {
         }
     }
 
+    /// The sum of the primes. They are added up word by word: a count times the word's first number, and the distances from it.
+    pub fn sum(&self) -> u128 {
+        let mut sum: u128 = self.wheel_primes.iter().map(|prime| u128::from(*prime)).sum();
+        let mut base = self.low;
+        for word in self.words() {
+            let mut offsets = 0;
+            let mut bits = word;
+            while bits != 0 {
+                offsets += u64::from(OFFSETS[bits.trailing_zeros() as usize]);
+                bits &= bits - 1;
+            }
+            sum += u128::from(base) * u128::from(word.count_ones()) + u128::from(offsets);
+            base = base.wrapping_add(NUMBERS_PER_WORD);
+        }
+        sum
+    }
+
     /// The primes, ascending.
     pub fn primes(&self) -> impl Iterator<Item = u64> + use<'a> {
         let low = self.low;
