@@ -2,41 +2,54 @@
 //!
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
+mod are_prime;
 mod checkpoint;
 mod constellations;
 mod count;
 mod count_by_pi;
+mod divisors;
 mod exercise;
 mod factor;
 mod gaps;
 mod is_prime;
+mod listed;
 mod neighbour;
+mod neighbours;
 mod nth;
+mod nth_rows;
+mod of_factors;
 mod pi;
 mod pieces;
 mod plan;
 mod query;
 mod request;
 mod restore;
+mod root;
 mod rows;
 mod sieved;
 mod sum_by_sieve;
 
+pub use are_prime::ArePrime;
 pub use checkpoint::{Damaged, Reader, Writer};
 pub use constellations::CountConstellations;
 pub use count::Count;
 pub use count_by_pi::CountByPi;
+pub use divisors::Divisors;
 pub use exercise::exercise;
 pub use factor::Factor;
 pub use gaps::Gaps;
 pub use is_prime::IsPrime;
 pub use neighbour::{Next, Prev};
+pub use neighbours::{NextPrimes, PrevPrimes};
 pub use nth::Nth;
+pub use nth_rows::NthRows;
+pub use of_factors::{Function, OfFactors};
 pub use pi::Pi;
 pub use pieces::Pieces;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
 pub use query::{Method, Query};
 pub use request::Job;
 pub use restore::restore;
+pub use root::Root;
 pub use rows::Rows;
 pub use sum_by_sieve::SumBySieve;

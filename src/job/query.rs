@@ -3,7 +3,8 @@
 //! Knows which plan answers what; knows not who asks.
 
 use super::{
-    AnyPlan, Count, CountByPi, CountConstellations, Factor, Gaps, IsPrime, Next, Nth, Pi, Prev, Rows, SumBySieve,
+    AnyPlan, ArePrime, Count, CountByPi, CountConstellations, Divisors, Factor, Function, Gaps, IsPrime, Next,
+    NextPrimes, Nth, NthRows, OfFactors, Pi, Prev, PrevPrimes, Root, Rows, SumBySieve,
 };
 use crate::primes::constellation::Constellation;
 use crate::primes::primality::is_prime_u64;
@@ -28,6 +29,13 @@ pub enum Method {
 pub enum Query {
     /// The N-th prime; `1 <= N <= primes::MAX_NTH`.
     Nth(u64),
+    /// The first-th to the last-th prime as rows, and then how many; `1 <= first <= last <= primes::MAX_NTH`.
+    NthRows {
+        /// The number of the first prime.
+        first: u64,
+        /// The number of the last prime.
+        last: u64,
+    },
     /// How many primes are at most X.
     Pi(u64),
     /// How many primes lie in `low..=last`.
@@ -81,12 +89,24 @@ pub enum Query {
     },
     /// Whether N is prime.
     IsPrime(Natural),
+    /// Which of the numbers are prime, as words.
+    ArePrime(Vec<Natural>),
     /// The smallest prime above N.
     Next(Natural),
+    /// So many primes above N as rows, ascending, and then how many.
+    NextPrimes(Natural, u64),
+    /// So many primes below N as rows, descending, or as many as there are; and then how many.
+    PrevPrimes(Natural, u64),
     /// The largest prime below N; N is above 2.
     Prev(Natural),
     /// The prime factors of N, ascending, with multiplicity; N is at least 1.
     Factor(u128),
+    /// A function of N that its prime factors give; N is at least 1.
+    Function(Function, Natural),
+    /// The divisors of N as rows, ascending, and then how many; N is at least 1.
+    Divisors(Natural),
+    /// The least primitive root modulo N, or the text `none`; N is at least 1.
+    Root(Natural),
 }
 
 impl Query {
@@ -109,7 +129,15 @@ impl Query {
 
     /// True if the answer is preceded by rows.
     pub(super) const fn streams(&self) -> bool {
-        matches!(self, Self::Primes { .. } | Self::PrimesOf { .. })
+        matches!(
+            self,
+            Self::Primes { .. }
+                | Self::PrimesOf { .. }
+                | Self::NthRows { .. }
+                | Self::NextPrimes(..)
+                | Self::PrevPrimes(..)
+                | Self::Divisors(_)
+        )
     }
 
     /// True if the answer takes a microsecond at the most: [`brief`](Self::brief) has it, and no plan is worth making.
@@ -141,7 +169,15 @@ impl Query {
         const WORDS: usize = 48;
         match self {
             // Three bits make nearly a digit.
-            Self::IsPrime(n) | Self::Next(n) | Self::Prev(n) => WORDS + n.bit_len() / 3,
+            Self::IsPrime(n)
+            | Self::Next(n)
+            | Self::Prev(n)
+            | Self::NextPrimes(n, _)
+            | Self::PrevPrimes(n, _)
+            | Self::Function(_, n)
+            | Self::Divisors(n)
+            | Self::Root(n) => WORDS + n.bit_len() / 3,
+            Self::ArePrime(numbers) => WORDS + numbers.iter().map(|n| 2 + n.bit_len() / 3).sum::<usize>(),
             _ => WORDS,
         }
     }
@@ -150,6 +186,7 @@ impl Query {
     pub fn plan(self) -> Box<dyn AnyPlan> {
         match self {
             Self::Nth(n) => Box::new(Nth::new(n)),
+            Self::NthRows { first, last } => Box::new(NthRows::new(first, last)),
             Self::Pi(x) => Box::new(Pi::new(x)),
             Self::Count { low, last, method } => match method {
                 Method::Auto if CountByPi::is_cheaper(low, last) => Box::new(CountByPi::new(low, last)),
@@ -164,6 +201,12 @@ impl Query {
             Self::Next(n) => Box::new(Next::new(n)),
             Self::Prev(n) => Box::new(Prev::new(n)),
             Self::Factor(n) => Box::new(Factor::new(n)),
+            Self::ArePrime(numbers) => Box::new(ArePrime::new(numbers)),
+            Self::NextPrimes(n, count) => Box::new(NextPrimes::new(n, count)),
+            Self::PrevPrimes(n, count) => Box::new(PrevPrimes::new(n, count)),
+            Self::Function(function, n) => Box::new(OfFactors::new(function, &n)),
+            Self::Divisors(n) => Box::new(Divisors::new(&n)),
+            Self::Root(n) => Box::new(Root::new(n)),
         }
     }
 }
@@ -182,6 +225,7 @@ impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nth(n) => write!(f, "nth {n}"),
+            Self::NthRows { first, last } => write!(f, "nth {first} {last}"),
             Self::Pi(x) => write!(f, "pi {x}"),
             Self::Count { low, last, method } => {
                 write!(f, "count {low} {}", u128::from(*last) + 1)?;
@@ -204,6 +248,15 @@ impl fmt::Display for Query {
             Self::Next(n) => write!(f, "next {n}"),
             Self::Prev(n) => write!(f, "prev {n}"),
             Self::Factor(n) => write!(f, "factor {n}"),
+            Self::ArePrime(numbers) => {
+                f.write_str("isprime")?;
+                numbers.iter().try_for_each(|n| write!(f, " {n}"))
+            }
+            Self::NextPrimes(n, count) => write!(f, "next {n} {count}"),
+            Self::PrevPrimes(n, count) => write!(f, "prev {n} {count}"),
+            Self::Function(function, n) => write!(f, "{} {n}", function.name()),
+            Self::Divisors(n) => write!(f, "divisors {n}"),
+            Self::Root(n) => write!(f, "root {n}"),
         }
     }
 }

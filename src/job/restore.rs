@@ -1,8 +1,8 @@
 //! From the bytes of a checkpoint back to a plan, whatever kind it was. Knows the kinds, not what they hold.
 
 use super::{
-    AnyPlan, Count, CountByPi, CountConstellations, Damaged, Factor, Gaps, IsPrime, Next, Nth, Pi, Plan, Prev, Rows,
-    SumBySieve,
+    AnyPlan, ArePrime, Count, CountByPi, CountConstellations, Damaged, Factor, Gaps, IsPrime, Next, Nth, OfFactors, Pi,
+    Plan, Prev, Root, Rows, SumBySieve,
 };
 
 /// Restores the plan that wrote a checkpoint by [`save`](super::Plan::save). It gives the answer the uninterrupted one would have given.
@@ -29,6 +29,9 @@ pub fn restore(bytes: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
         |bytes| Prev::restore(bytes).map(boxed),
         |bytes| Factor::restore(bytes).map(boxed),
         |bytes| Rows::restore(bytes).map(boxed),
+        |bytes| OfFactors::restore(bytes).map(boxed),
+        |bytes| Root::restore(bytes).map(boxed),
+        |bytes| ArePrime::restore(bytes).map(boxed),
     ];
     let restored = KINDS.iter().map(|kind| kind(bytes));
     restored
@@ -40,7 +43,7 @@ pub fn restore(bytes: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Budget, Method, Query, run_to_end};
+    use crate::job::{Budget, Function, Method, Query, run_to_end};
     use crate::primes::Natural;
     use crate::primes::constellation::Constellation;
     use crate::proto::Value;
@@ -77,6 +80,10 @@ mod tests {
             (1u128 << 90..).prop_map(|n| Query::Next(Natural::from(n).pow(3))),
             (1u128 << 90..).prop_map(|n| Query::Prev(Natural::from(n).pow(3))),
             (1u128..1 << 90).prop_map(Query::Factor),
+            (1u128..1 << 90).prop_map(|n| Query::Function(Function::Sigma, n.into())),
+            (1u128..1 << 90).prop_map(|n| Query::Root(n.into())),
+            proptest::collection::vec((1u128 << 90..).prop_map(|n| Natural::from(n).pow(2) + 2u8), 2..4)
+                .prop_map(Query::ArePrime),
         ]
     }
 

@@ -10,6 +10,7 @@ pub mod constellation;
 pub mod estimate;
 pub(crate) mod factor;
 pub mod known;
+pub(crate) mod multiplicative;
 pub mod nth_table;
 mod phi;
 pub mod pi;

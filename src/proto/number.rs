@@ -1,12 +1,17 @@
-//! How numbers are written: `1000000`, `1_000_000`, `1e6`, `1.5e6`, `10**6`, `2^127-1`. Knows no verb.
+//! How numbers are written: `1000000`, `1_000_000`, `1e6`, `1.5e6`, `10**6`, `2^127-1`, `0xff`, `3*2^189+1`, `20!`, `97#-1`. Knows no verb.
+//!
+//! A short text must not make a huge number: what is computed is bounded by the size of its result, and a text has few operands.
 
-use crate::primes::Natural;
+use crate::primes::{Natural, known};
 use dashu_int::ops::BitTest;
 use thiserror::Error;
 
 /// The most decimal digits a number may have. Enough for primes of record size a generation ago; short enough that reading
 /// one costs well under a millisecond.
 pub const MAX_DIGITS: usize = 10_000;
+
+/// Operands of one number. Each costs at most what the longest number costs, so a text of thousands would be read for seconds.
+const MAX_OPERANDS: usize = 8;
 
 /// How large a number may be.
 #[derive(Clone, Copy)]
@@ -39,12 +44,16 @@ pub enum NumberError {
     /// It has more than [`MAX_DIGITS`] digits.
     #[error("a number may have at most {MAX_DIGITS} digits")]
     TooBig,
+    /// It is made of more than eight numbers.
+    #[error("a number may be made of at most {MAX_OPERANDS} others")]
+    TooManyOperands,
 }
 
 /// Reads a natural number.
 ///
-/// The forms are decimal digits (with `_` between digits), `AeB` (A may have a fraction that B makes whole), `A^B` or `A**B`,
-/// and one `+` or `-` between two of these.
+/// An operand is decimal digits (with `_` between digits), hexadecimal digits after `0x`, `AeB` (A may have a fraction that B makes
+/// whole), `A^B` or `A**B`, `A!` (the product of `1..=A`) or `A#` (the product of the primes up to A). Up to eight of them are joined by
+/// `*`, `+` and `-`; products come first. There is no sign in front, and there are no parentheses.
 ///
 /// # Errors
 /// `NumberError` says what is wrong. What is too big may be computed before it is refused, but nothing of more than 2.2 times
@@ -69,23 +78,93 @@ fn parse(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     if let Some(rest) = text.strip_prefix('-') {
         return Err(negative_or_malformed(rest, limit));
     }
-    // A sign right after an `e` belongs to the exponent.
-    let split = text
-        .char_indices()
-        .skip(1)
-        .find(|&(at, c)| matches!(c, '+' | '-') && !matches!(text.as_bytes()[at - 1], b'e' | b'E'));
-    let number = match split {
-        None => parse_term(text, limit)?,
-        Some((at, sign)) => {
-            let (left, right) = (parse_term(&text[..at], limit)?, parse_term(&text[at + 1..], limit)?);
-            match sign {
-                '+' => left + right,
-                _ if right > left => return Err(NumberError::Negative),
-                _ => left - right,
+    let mut scanner = Scanner {
+        rest: text,
+        operands: 0,
+        limit,
+    };
+    // What is added and what is taken away are kept apart: a sum may be below zero on the way.
+    let (mut plus, mut minus) = (scanner.product()?, Natural::ZERO);
+    while let Some(sign) = scanner.rest.bytes().next() {
+        scanner.rest = &scanner.rest[1..];
+        match sign {
+            b'+' => plus += scanner.product()?,
+            _ => minus += scanner.product()?,
+        }
+    }
+    match plus < minus {
+        true => Err(NumberError::Negative),
+        false => within(plus - minus, limit),
+    }
+}
+
+/// Reads operands from left to right.
+struct Scanner<'a> {
+    rest: &'a str,
+    operands: usize,
+    limit: Limit,
+}
+
+impl<'a> Scanner<'a> {
+    /// One operand or several with `*` between them, up to a sign or the end.
+    fn product(&mut self) -> Result<Natural, NumberError> {
+        let mut product = self.operand()?;
+        loop {
+            match self.rest.bytes().next() {
+                None | Some(b'+' | b'-') => return Ok(product),
+                Some(b'*') => {
+                    self.rest = &self.rest[1..];
+                    let factor = self.operand()?;
+                    // The product has as many bits as both together, or one less.
+                    if product.bit_len() + factor.bit_len() > self.limit.bits + 1 {
+                        return Err(NumberError::TooBig);
+                    }
+                    product *= factor;
+                }
+                Some(_) => return Err(NumberError::Malformed),
             }
         }
-    };
-    within(number, limit)
+    }
+
+    fn operand(&mut self) -> Result<Natural, NumberError> {
+        self.operands += 1;
+        if self.operands > MAX_OPERANDS {
+            return Err(NumberError::TooManyOperands);
+        }
+        let (text, limit) = (self.word(), self.limit);
+        if let Some(rest) = self.rest.strip_prefix("**").or_else(|| self.rest.strip_prefix('^')) {
+            self.rest = rest;
+            return power(&parse_integer(text, limit)?, &parse_integer(self.word(), limit)?, limit);
+        }
+        if let Some(rest) = self.rest.strip_prefix('!') {
+            self.rest = rest;
+            return factorial(&parse_integer(text, limit)?, limit);
+        }
+        if let Some(rest) = self.rest.strip_prefix('#') {
+            self.rest = rest;
+            return primorial(&parse_integer(text, limit)?, limit);
+        }
+        parse_term(text, limit)
+    }
+
+    /// Takes what may belong to a number without an operator: letters, digits, `_`, `.`, and a sign right after an `e` of a decimal number.
+    fn word(&mut self) -> &'a str {
+        let bytes = self.rest.as_bytes();
+        let is_hex = hex_digits(self.rest).is_some();
+        let is_part = |at: usize| match bytes[at] {
+            b'+' | b'-' => !is_hex && at > 0 && matches!(bytes[at - 1], b'e' | b'E'),
+            byte => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'),
+        };
+        let end = (0..bytes.len()).find(|at| !is_part(*at)).unwrap_or(bytes.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        word
+    }
+}
+
+/// What follows the `0x` of a hexadecimal number.
+fn hex_digits(text: &str) -> Option<&str> {
+    text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))
 }
 
 /// The common case of a number: up to 19 digits and nothing else. `None` says nothing about any other text.
@@ -117,14 +196,39 @@ fn within(number: Natural, Limit { digits, bits }: Limit) -> Result<Natural, Num
 }
 
 fn parse_term(text: &str, limit: Limit) -> Result<Natural, NumberError> {
-    if let Some((base, exponent)) = text.split_once("**").or_else(|| text.split_once('^')) {
-        return power(&parse_digits(base, limit)?, &parse_digits(exponent, limit)?, limit);
-    }
     match text.split_once(['e', 'E']) {
+        _ if hex_digits(text).is_some() => parse_integer(text, limit),
         Some((mantissa, exponent)) => parse_scientific(mantissa, exponent.strip_prefix('+').unwrap_or(exponent), limit),
         None if text.contains('.') => parse_float(text, limit),
         None => parse_digits(text, limit),
     }
+}
+
+/// Decimal or hexadecimal digits.
+fn parse_integer(text: &str, limit: Limit) -> Result<Natural, NumberError> {
+    let Some(digits) = hex_digits(text) else {
+        return parse_digits(text, limit);
+    };
+    if !are_digits(digits, u8::is_ascii_hexdigit) {
+        return Err(NumberError::Malformed);
+    }
+    let digits = digits.trim_start_matches(['0', '_']);
+    if digits.len() - digits.matches('_').count() > limit.bits / 4 + 1 {
+        return Err(NumberError::TooBig);
+    }
+    match digits {
+        "" => Ok(Natural::ZERO),
+        _ => Natural::from_str_radix(&digits.replace('_', ""), 16).map_err(|_| NumberError::Malformed),
+    }
+}
+
+/// True for digits, with any number of `_` between two of them.
+fn are_digits(text: &str, is_digit: impl Fn(&u8) -> bool) -> bool {
+    let bytes = text.as_bytes();
+    let is_edge_digit = |edge: Option<&u8>| edge.is_some_and(&is_digit);
+    is_edge_digit(bytes.first())
+        && is_edge_digit(bytes.last())
+        && bytes.iter().all(|byte| is_digit(byte) || *byte == b'_')
 }
 
 fn parse_scientific(mantissa: &str, exponent: &str, limit: Limit) -> Result<Natural, NumberError> {
@@ -159,10 +263,7 @@ fn parse_float(text: &str, limit: Limit) -> Result<Natural, NumberError> {
 }
 
 fn parse_digits(text: &str, limit: Limit) -> Result<Natural, NumberError> {
-    let bytes = text.as_bytes();
-    let edges_are_digits =
-        bytes.first().is_some_and(u8::is_ascii_digit) && bytes.last().is_some_and(u8::is_ascii_digit);
-    if !edges_are_digits || !bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b'_') {
+    if !are_digits(text, u8::is_ascii_digit) {
         return Err(NumberError::Malformed);
     }
     let text = text.trim_start_matches(['0', '_']);
@@ -185,6 +286,44 @@ fn power(base: &Natural, exponent: &Natural, limit: Limit) -> Result<Natural, Nu
         Some(bits) if bits <= limit.bits => Ok(base.pow(exponent)),
         _ => Err(NumberError::TooBig),
     }
+}
+
+/// The product of `1..=n`. What cannot fit is refused before it is computed: `n! > (n / e)^n`.
+fn factorial(n: &Natural, limit: Limit) -> Result<Natural, NumberError> {
+    let n = u64::try_from(n).map_err(|_| NumberError::TooBig)?;
+    let least_bits = n as f64 * (n as f64 / std::f64::consts::E).max(1.0).log2();
+    if least_bits > limit.bits as f64 {
+        return Err(NumberError::TooBig);
+    }
+    product(2..=n, limit)
+}
+
+/// The product of the primes up to `n`. It has some `n / ln 2` bits: for a larger `n` than the table's none fits.
+fn primorial(n: &Natural, limit: Limit) -> Result<Natural, NumberError> {
+    let n = u64::try_from(n)
+        .ok()
+        .filter(|n| *n < known::LIMIT)
+        .ok_or(NumberError::TooBig)?;
+    let primes = std::iter::successors(known::next(0), |p| known::next(*p));
+    product(primes.take_while(|p| *p <= n), limit)
+}
+
+/// The product of the factors, multiplied up to a word first; refused as soon as it does not fit.
+fn product(factors: impl Iterator<Item = u64>, limit: Limit) -> Result<Natural, NumberError> {
+    let (mut product, mut word) = (Natural::ONE, 1u64);
+    for factor in factors {
+        word = match word.checked_mul(factor) {
+            Some(longer) => longer,
+            None => {
+                product *= word;
+                if product.bit_len() > limit.bits {
+                    return Err(NumberError::TooBig);
+                }
+                factor
+            }
+        };
+    }
+    Ok(product * word)
 }
 
 #[cfg(test)]
@@ -211,6 +350,7 @@ mod tests {
             "1000000.0",
             "1000000.000",
             "1__000___000",
+            "0xf_42__40",
         ] {
             assert_eq!(read(text).as_deref(), Ok("1000000"), "{text}");
         }
@@ -226,18 +366,82 @@ mod tests {
     }
 
     #[test]
+    fn hexadecimal_digits_factorials_primorials_and_products_are_read() {
+        for (text, number) in [
+            ("0x10", "16"),
+            ("0XdeadBEEF", "3735928559"),
+            ("0xdead_beef", "3735928559"),
+            ("0x0", "0"),
+            ("0x1e+5", "35"),
+            ("1e+5", "100000"),
+            ("2^0x10", "65536"),
+            ("0x10**2", "256"),
+            ("0!", "1"),
+            ("1!", "1"),
+            ("5!", "120"),
+            ("20!", "2432902008176640000"),
+            ("21!-20!", "48658040163532800000"),
+            ("3!+1", "7"),
+            ("0#", "1"),
+            ("2#", "2"),
+            ("10#", "210"),
+            ("97#-1", "2305567963945518424753102147331756069"),
+            ("3*2^5+1", "97"),
+            ("2*3*5*7", "210"),
+            ("2**3*5", "40"),
+            ("2*3**2", "18"),
+            ("1+2*3-7", "0"),
+            ("1-2+3", "2"),
+            ("0*5", "0"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(number), "{text}");
+        }
+        assert_eq!(
+            read("0xffff_ffff_ffff_ffff_ffff").as_deref(),
+            Ok("1208925819614629174706175")
+        );
+    }
+
+    #[test]
+    fn the_largest_operands_are_read_and_the_next_refused() {
+        // 3248! has 9998 digits, 3249! 10001; 23026 is between the primes 23021 and 23027.
+        assert_eq!(read("3248!").map(|n| n.len()), Ok(9998));
+        for text in [
+            "3249!",
+            "1000000!",
+            "99999999999999999999!",
+            "1048575#",
+            "1048576#",
+            "99999999999999999999#",
+        ] {
+            assert_eq!(read(text), Err(NumberError::TooBig), "{text}");
+        }
+        assert!(read("22000#").is_ok() && read("24000#") == Err(NumberError::TooBig));
+        assert_eq!(read(&format!("0x{}", "f".repeat(8304))).map(|n| n.len()), Ok(10_000));
+        assert_eq!(read(&format!("0x{}", "f".repeat(8306))), Err(NumberError::TooBig));
+        assert_eq!(read("1e5000*1e4999").map(|n| n.len()), Ok(MAX_DIGITS));
+        assert_eq!(read("1e5000*1e5000"), Err(NumberError::TooBig));
+        assert_eq!(read("1+1+1+1+1+1+1+1").as_deref(), Ok("8"));
+        assert_eq!(read("1+1+1+1+1+1+1+1+1"), Err(NumberError::TooManyOperands));
+        assert_eq!(read(&"9*".repeat(30_000)), Err(NumberError::TooManyOperands));
+    }
+
+    #[test]
     fn what_is_no_natural_number_is_refused_with_its_reason() {
         for text in [
             "", "x", "1x", "_1", "1_", "--1", "1e", "e5", "1^", "^2", "1.", ".5", "1..2", ".5e1", "1_.5e1", "1.e5",
-            "1+", "+7", "0x10", "1 2", "²",
+            "1+", "0x", "0xg", "0x_1", "0x1_", "0x1.8", "x10", "1 2", "²", "+7", "*7", "7*", "7**", "7*+1", "7**2**2",
+            "!", "#", "7!!", "7#!", "7!2", "7!^2", "1e3!", "1.5!", "7^2!", "2++3", "2+-3", "(2+3)", "7²", "1e", "1e+",
+            "0xfe+", "5-", "--5",
         ] {
             assert_eq!(read(text), Err(NumberError::Malformed), "{text}");
         }
         assert_eq!(read("-5"), Err(NumberError::Negative));
         assert_eq!(read("2-3"), Err(NumberError::Negative));
+        assert_eq!(read("2-3-4+4"), Err(NumberError::Negative));
         assert_eq!(read("1.5"), Err(NumberError::Fraction));
-        assert_eq!(read("1000000.0000000001"), Err(NumberError::Fraction));
         assert_eq!(read("1.55e1"), Err(NumberError::Fraction));
+        assert_eq!(read("1000000.0000000001"), Err(NumberError::Fraction));
         assert_eq!(read("1e-3"), Err(NumberError::Fraction));
     }
 
@@ -261,10 +465,30 @@ mod tests {
 
     #[test]
     fn a_short_number_is_read_alike_and_a_long_one_left_alone() {
-        for text in ["1e6", "2^127-1", "10^100-1", "0_000e3", "1.5", "2-3", "1x"] {
+        for text in [
+            "1e6",
+            "2^127-1",
+            "10^100-1",
+            "0_000e3",
+            "1.5",
+            "2-3",
+            "1x",
+            "69!",
+            "0xff",
+            "200#",
+            "1e49*1e49",
+        ] {
             assert_eq!(parse_short_number(text), parse_number(text), "{text}");
         }
-        for text in ["1e100", "10^100", "2^5000-2^5000", &"7".repeat(101)] {
+        for text in [
+            "1e100",
+            "10^100",
+            "2^5000-2^5000",
+            "70!",
+            "300#",
+            "1e60*1e60",
+            &"7".repeat(101),
+        ] {
             assert_eq!(parse_short_number(text), Err(NumberError::TooBig), "{text}");
         }
     }

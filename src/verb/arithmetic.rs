@@ -1,13 +1,13 @@
 //! Verbs about primes: `nth pi count primes isprime next prev factor`.
 
 use super::call::shortened;
-use super::{Call, Registry, Step, Style, Verb, ranges};
+use super::{Call, Registry, Step, Style, Verb, functions, ranges};
 use crate::job::{Job, Method, Query};
 use crate::primes::{MAX_NTH, Natural};
-use crate::proto::{Failure, NumberError, parse_number, parse_short_number};
+use crate::proto::{Code, Failure, NumberError, parse_number, parse_short_number};
 
 pub(super) fn register(registry: &mut Registry) {
-    for verb in VERBS.into_iter().chain(ranges::VERBS) {
+    for verb in VERBS.into_iter().chain(ranges::VERBS).chain(functions::VERBS) {
         registry.add(verb);
     }
 }
@@ -27,6 +27,16 @@ pub(super) enum Read {
     AtOnce(fn(&Call<'_>) -> Result<Query, Failure>),
     /// One number N of any length. Where the session runs, a long one would keep others waiting: that one is read by a worker.
     Number(fn(Style, Natural) -> Result<Query, Failure>),
+    /// The same for one or several numbers.
+    Numbers {
+        /// What the arguments are called; those beyond are called as the last one.
+        names: &'static [&'static str],
+        /// How many arguments there may be.
+        most: usize,
+        /// From so many arguments on the answer is preceded by rows.
+        streams_from: usize,
+        query: fn(Style, Vec<Natural>) -> Result<Query, Failure>,
+    },
 }
 
 impl Verb for Arithmetic {
@@ -58,6 +68,26 @@ impl Verb for Arithmetic {
                     Err(error) => return Err(style.bad_number("N", text, error)),
                 }
             }
+            Read::Numbers {
+                names,
+                most,
+                streams_from,
+                query,
+            } => {
+                call.only(most, &[])?;
+                call.required(0, names[0])?;
+                let texts = call.args();
+                let name = move |index: usize| names[index.min(names.len() - 1)];
+                match numbers(call.style(), texts, name, parse_if_short) {
+                    Ok(numbers) => query(call.style(), numbers)?,
+                    Err(failure) if failure.code == Code::TooBig => {
+                        let is_streaming = texts.len() >= streams_from;
+                        let job = several(call.style(), texts, name, query);
+                        return Ok(Step::Job(if is_streaming { job.streaming() } else { job }));
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
         };
         Ok(Step::from(query))
     }
@@ -82,14 +112,65 @@ fn long(style: Style, text: String, query: fn(Style, Natural) -> Result<Query, F
     .kept()
 }
 
+/// Reads numbers by one of both readers.
+fn numbers<T: AsRef<str>>(
+    style: Style,
+    texts: &[T],
+    name: impl Fn(usize) -> &'static str,
+    read: fn(&str) -> Result<Natural, NumberError>,
+) -> Result<Vec<Natural>, Failure> {
+    let number = |(index, text): (usize, &T)| {
+        let text = text.as_ref();
+        read(text).map_err(|error| style.bad_number(name(index), text, error))
+    };
+    texts.iter().enumerate().map(number).collect()
+}
+
+/// The job that reads several numbers, of which some are long, and then answers the question about them.
+fn several(
+    style: Style,
+    texts: &[&str],
+    name: impl Fn(usize) -> &'static str + Copy + Send + 'static,
+    query: fn(Style, Vec<Natural>) -> Result<Query, Failure>,
+) -> Job {
+    let title = format!("{} {}", style.name, texts.join(" "));
+    let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+    Job::of_any(title, move || {
+        Ok(query(style, numbers(style, &texts, name, parse_number)?)?.plan())
+    })
+    .kept()
+}
+
+/// The most primes that `next` and `prev` list. They are found one after the other: `primes` is made for more.
+const MOST_NEIGHBOURS: u64 = 100_000;
+
+/// A number and how many of its neighbours are wanted.
+fn neighbours(style: Style, mut numbers: Vec<Natural>) -> Result<(Natural, Option<u64>), Failure> {
+    let count = match numbers.get(1).map(u64::try_from) {
+        None => None,
+        Some(Ok(count)) if count <= MOST_NEIGHBOURS => Some(count),
+        Some(_) => {
+            let text = format!(
+                "{}: COUNT may be at most {MOST_NEIGHBOURS}; 'primes A B' lists more",
+                style.name
+            );
+            return Err(Failure::new(Code::TooBig, text));
+        }
+    };
+    Ok((numbers.swap_remove(0), count))
+}
+
 const VERBS: [Arithmetic; 8] = [
     Arithmetic {
         name: "nth",
-        usage: "nth N",
-        about: "the N-th prime; nth 1 is 2",
+        usage: "nth N [LAST]",
+        about: "the N-th prime, or the N-th to the LAST-th",
         details: &[
             "N is from 1 to 425656284035217743, whose prime is the last one below 2^64.",
+            "With LAST the primes are rows, and LAST is included.",
             "nth 1e6 -> OK 15485863",
+            "nth 26 29 -> = 101 103 107 109",
+            "             OK 4",
         ],
         read: Read::AtOnce(read_nth),
     },
@@ -109,8 +190,8 @@ const VERBS: [Arithmetic; 8] = [
     },
     Arithmetic {
         name: "count",
-        usage: "count A B [method=auto|sieve] [kind=KIND]",
-        about: "how many primes lie in A..B, B not included",
+        usage: "count A B [method=METHOD] [kind=KIND]",
+        about: "how many primes lie in A..B, B excluded",
         details: &[
             "method=sieve looks at every number; auto (the default) takes the faster way.",
             "count 100 110 -> OK 4",
@@ -160,33 +241,69 @@ const VERBS: [Arithmetic; 8] = [
     },
     Arithmetic {
         name: "isprime",
-        usage: "isprime N",
-        about: "yes or no",
+        usage: "isprime N [N ...]",
+        about: "yes or no, for each",
         details: &[
             "N may have up to 10000 digits. Below 2^64 the answer is proven; above, it is",
             "the Baillie-PSW test, to which no exception is known.",
             "isprime 2^127-1 -> OK yes",
+            "isprime 7 8 9 -> OK yes no no",
         ],
-        read: Read::Number(|_, n| Ok(Query::IsPrime(n))),
+        read: Read::Numbers {
+            names: &["N"],
+            most: usize::MAX,
+            streams_from: usize::MAX,
+            query: |_, mut numbers| {
+                Ok(match numbers.len() {
+                    1 => Query::IsPrime(numbers.swap_remove(0)),
+                    _ => Query::ArePrime(numbers),
+                })
+            },
+        },
     },
     Arithmetic {
         name: "next",
-        usage: "next N",
-        about: "the smallest prime above N",
-        details: &["N may have up to 10000 digits.", "next 1e18 -> OK 1000000000000000003"],
-        read: Read::Number(|_, n| Ok(Query::Next(n))),
+        usage: "next N [COUNT]",
+        about: "the smallest prime above N, or COUNT of them",
+        details: &[
+            "N may have up to 10000 digits. With COUNT, at most 100000, the primes are rows.",
+            "next 1e18 -> OK 1000000000000000003",
+            "next 100 4 -> = 101 103 107 109",
+            "              OK 4",
+        ],
+        read: Read::Numbers {
+            names: &["N", "COUNT"],
+            most: 2,
+            streams_from: 2,
+            query: |style, numbers| {
+                Ok(match neighbours(style, numbers)? {
+                    (n, None) => Query::Next(n),
+                    (n, Some(count)) => Query::NextPrimes(n, count),
+                })
+            },
+        },
     },
     Arithmetic {
         name: "prev",
-        usage: "prev N",
-        about: "the largest prime below N",
-        details: &["N may have up to 10000 digits.", "prev 2^64 -> OK 18446744073709551557"],
-        read: Read::Number(|style, n| {
-            if n <= Natural::from(2u8) {
-                return Err(style.bad_arg(format_args!("no prime is below {n}; N is to be at least 3")));
-            }
-            Ok(Query::Prev(n))
-        }),
+        usage: "prev N [COUNT]",
+        about: "the largest prime below N, or COUNT of them",
+        details: &[
+            "N may have up to 10000 digits. With COUNT, at most 100000, the primes are rows,",
+            "of which 2 is the last.",
+            "prev 2^64 -> OK 18446744073709551557",
+            "prev 100 4 -> = 97 89 83 79",
+            "              OK 4",
+        ],
+        read: Read::Numbers {
+            names: &["N", "COUNT"],
+            most: 2,
+            streams_from: 2,
+            query: |style, numbers| match neighbours(style, numbers)? {
+                (n, Some(count)) => Ok(Query::PrevPrimes(n, count)),
+                (n, None) if n > Natural::from(2u8) => Ok(Query::Prev(n)),
+                (n, None) => Err(style.bad_arg(format_args!("no prime is below {n}; N is to be at least 3"))),
+            },
+        },
     },
     Arithmetic {
         name: "factor",
@@ -204,11 +321,19 @@ const VERBS: [Arithmetic; 8] = [
 ];
 
 fn read_nth(call: &Call<'_>) -> Result<Query, Failure> {
-    call.only(1, &[])?;
+    call.only(2, &[])?;
     let limit = "425656284035217743, whose prime is the last one below 2^64";
-    match call.at_most(0, "N", MAX_NTH, limit)? {
-        0 => Err(call.bad_arg("N is 0, and primes are counted from 1")),
-        n => Ok(Query::Nth(n)),
+    let read = |index, name: &str| match call.at_most(index, name, MAX_NTH, limit)? {
+        0 => Err(call.bad_arg(format_args!("{name} is 0, and primes are counted from 1"))),
+        n => Ok(n),
+    };
+    let first = read(0, "N")?;
+    if call.arg(1).is_none() {
+        return Ok(Query::Nth(first));
+    }
+    match read(1, "LAST")? {
+        last if last < first => Err(call.bad_arg(format_args!("LAST is below N: {last} < {first}"))),
+        last => Ok(Query::NthRows { first, last }),
     }
 }
 
@@ -231,7 +356,7 @@ pub(super) fn read_range(call: &Call<'_>) -> Result<(u64, u64), Failure> {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
-    use crate::proto::{Code, ParsedLine, Value, parse_line};
+    use crate::proto::{ParsedLine, Value, parse_line};
     use crate::verb::Facts;
     use std::sync::Arc;
     use std::time::Instant;
@@ -275,22 +400,39 @@ mod tests {
 
     #[test]
     fn a_wrong_argument_is_named_beside_what_would_be_right() {
-        assert_eq!(said("nth"), "bad-arg :nth: N is missing; write 'nth N'");
+        assert_eq!(said("nth"), "bad-arg :nth: N is missing; write 'nth N [LAST]'");
         assert_eq!(
             said("nth 0"),
-            "bad-arg :nth: N is 0, and primes are counted from 1; write 'nth N'"
+            "bad-arg :nth: N is 0, and primes are counted from 1; write 'nth N [LAST]'"
         );
         assert_eq!(
-            said("nth 5 6"),
-            "bad-arg :nth: '6' is one argument too many; write 'nth N'"
+            said("nth 5 6 7"),
+            "bad-arg :nth: '7' is one argument too many; write 'nth N [LAST]'"
         );
         assert_eq!(
             said("prev 2"),
-            "bad-arg :prev: no prime is below 2; N is to be at least 3; write 'prev N'"
+            "bad-arg :prev: no prime is below 2; N is to be at least 3; write 'prev N [COUNT]'"
+        );
+        assert_eq!(
+            said("nth 9 5"),
+            "bad-arg :nth: LAST is below N: 5 < 9; write 'nth N [LAST]'"
+        );
+        assert_eq!(
+            said("next 5 x"),
+            "bad-arg :next: COUNT is 'x': write numbers like 1000000, 1_000_000, 1e6, 10**6 or 2^61-1; write 'next N [COUNT]'"
+        );
+        assert_eq!(
+            said("primes 0 9 kind=red"),
+            "bad-arg :primes: kind is 'red', not one of twins, cousins, sexy, triplets, quadruplets, quintuplets, sextuplets; \
+             write 'primes A B [kind=KIND]'"
+        );
+        assert_eq!(
+            said("sigma 0"),
+            "bad-arg :sigma: every number divides 0; N is to be at least 1; write 'sigma N'"
         );
         assert_eq!(
             said("count 9 5"),
-            "bad-arg :count: B is below A: 5 < 9; write 'count A B [method=auto|sieve] [kind=KIND]'"
+            "bad-arg :count: B is below A: 5 < 9; write 'count A B [method=METHOD] [kind=KIND]'"
         );
         assert_eq!(
             said("pi 5 colour=red"),
@@ -306,7 +448,7 @@ mod tests {
         );
         assert_eq!(
             said("count 0 9 method=auto method=sieve"),
-            "bad-arg :count: method is given twice; write 'count A B [method=auto|sieve] [kind=KIND]'"
+            "bad-arg :count: method is given twice; write 'count A B [method=METHOD] [kind=KIND]'"
         );
         assert_eq!(said("pi 5 deadline=1y"), "=3");
         assert_eq!(
@@ -368,6 +510,9 @@ mod tests {
             ("pi 2^64", "2^64-1"),
             ("nth 425656284035217744", "425656284035217743"),
             ("factor 2^128", "2^128-1"),
+            ("sigma 2^128", "2^128-1"),
+            ("next 5 1e6", "100000"),
+            ("nth 1 425656284035217744", "425656284035217743"),
             ("count 0 2^65", "2^64"),
         ] {
             let said = said(line);
@@ -393,17 +538,19 @@ mod tests {
             }
         };
         assert_eq!(long("isprime 1e9999"), "a plan");
+        assert_eq!(long("isprime 7 1e9999"), "a plan");
+        assert_eq!(long("next 1e9999 5"), "a plan");
         assert_eq!(
             long("isprime 10^10000"),
             "too-big :isprime: N: a number may have at most 10000 digits"
         );
         assert_eq!(
             long("next 2^5000-2^5001"),
-            "bad-arg :next: N is '2^5000-2^5001': numbers here are not negative; write 'next N'"
+            "bad-arg :next: N is '2^5000-2^5001': numbers here are not negative; write 'next N [COUNT]'"
         );
         assert_eq!(
             long("prev 1e200-1e200"),
-            "bad-arg :prev: no prime is below 0; N is to be at least 3; write 'prev N'"
+            "bad-arg :prev: no prime is below 0; N is to be at least 3; write 'prev N [COUNT]'"
         );
         let rubbish = format!("isprime {}x", "7".repeat(300));
         assert!(long(&rubbish).starts_with("bad-arg :isprime: N is '777"));
@@ -418,6 +565,18 @@ mod tests {
             "next 2^89-1",
             "factor 2^100",
             "nth 1e9",
+            "nth 1e9 2e9",
+            "isprime 2^89-1 2^127-1 7",
+            "next 2^89-1 10",
+            "prev 2^89-1 10",
+            "count 0 1e9 kind=sexy",
+            "primes 0 1e9 kind=Twins",
+            "sum 0 2^64",
+            "gaps 5 2^64",
+            "totient 360",
+            "moebius 2^100",
+            "divisors 0xff",
+            "root 97#+1",
         ] {
             let title = said(line)
                 .strip_prefix("job ")

@@ -68,6 +68,11 @@ impl<'a> Call<'a> {
         self.request.args.get(index).copied()
     }
 
+    /// The arguments as they were typed, one by one.
+    pub(super) fn args(&self) -> &'a [&'a str] {
+        &self.request.args
+    }
+
     /// The question as `jobs` shows it: the verb and its arguments.
     pub fn title(&self) -> String {
         [self.verb.name(), &self.words()].join(" ")

@@ -11,6 +11,7 @@ mod blocking;
 mod call;
 mod define;
 mod engine;
+mod functions;
 mod host;
 mod jobs;
 mod ranges;

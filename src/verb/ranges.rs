@@ -22,7 +22,7 @@ pub(super) const VERBS: [Arithmetic; 2] = [
     Arithmetic {
         name: "gaps",
         usage: "gaps A B",
-        about: "the longest gap between primes of A..B, and its first place",
+        about: "the longest gap between primes of A..B",
         details: &[
             "The answer is the gap (the difference of two consecutive primes that both lie",
             "in A..B) and these two primes, where it is first; nothing, if there is no gap.",

@@ -1,0 +1,186 @@
+//! `totient sigma moebius radical`: functions of a number that its prime factors give at once.
+//!
+//! Knows nothing of how factors are found ([`Factor`]) or of the formulas ([`multiplicative`]).
+
+use super::{Budget, Damaged, Factor, Plan, Reader, Writer};
+use crate::primes::Natural;
+use crate::primes::multiplicative::{self, moebius, powers, radical, sigma, totient};
+use crate::proto::Value;
+
+const KIND: [u8; 4] = *b"OFFA";
+const VERSION: u32 = 1;
+
+/// A function of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Function {
+    /// How many numbers of `1..=n` are coprime to n.
+    Totient,
+    /// The sum of the divisors of n.
+    Sigma,
+    /// 0 if a square divides n; else 1 or -1, as the number of its primes is even or odd.
+    Moebius,
+    /// The product of the different primes that divide n.
+    Radical,
+}
+
+impl Function {
+    const ALL: [Self; 4] = [Self::Totient, Self::Sigma, Self::Moebius, Self::Radical];
+
+    /// The word for it on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Totient => "totient",
+            Self::Sigma => "sigma",
+            Self::Moebius => "moebius",
+            Self::Radical => "radical",
+        }
+    }
+
+    fn of(self, powers: &[multiplicative::PrimePower]) -> Value {
+        match self {
+            Self::Totient => Value::Number(totient(powers)),
+            Self::Sigma => Value::Number(sigma(powers)),
+            Self::Moebius => Value::Text(moebius(powers).to_string()),
+            Self::Radical => Value::Number(radical(powers)),
+        }
+    }
+}
+
+/// A function of a number by its prime factors.
+#[derive(Debug)]
+pub struct OfFactors {
+    function: Function,
+    factor: Factor,
+    /// How far the plan was when it was saved.
+    progress: f64,
+}
+
+impl OfFactors {
+    /// Asks for the function of `n`, which must not be 0.
+    pub fn new(function: Function, n: &Natural) -> Self {
+        Self {
+            function,
+            factor: factor_of(n),
+            progress: 0.0,
+        }
+    }
+}
+
+/// The plan that finds the prime factors of a number, which is as small as it takes.
+pub(super) fn factor_of(n: &Natural) -> Factor {
+    Factor::new(u128::try_from(n).expect("verbs refuse what is beyond a double word"))
+}
+
+/// The primes that a plan of factors came to.
+pub(super) fn primes(value: Value) -> Vec<Natural> {
+    match value {
+        Value::Numbers(primes) => primes,
+        _ => Vec::new(),
+    }
+}
+
+/// Reads how far a plan was.
+pub(super) fn share(reader: &mut Reader<'_>) -> Result<f64, Damaged> {
+    let share = f64::from_bits(reader.u64()?);
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(share),
+        false => Err(Damaged::Impossible("progress")),
+    }
+}
+
+impl Plan for OfFactors {
+    type Slice = <Factor as Plan>::Slice;
+    type Partial = <Factor as Plan>::Partial;
+
+    fn cut(&mut self) -> Option<Self::Slice> {
+        Plan::cut(&mut self.factor)
+    }
+
+    fn run(slice: Self::Slice, budget: Budget<'_>) -> Self::Partial {
+        Factor::run(slice, budget)
+    }
+
+    fn absorb(&mut self, partial: Self::Partial) {
+        Plan::absorb(&mut self.factor, partial);
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        let primes = primes(Plan::answer(&mut self.factor)?);
+        Some(self.function.of(&powers(&primes)))
+    }
+
+    fn progress(&self) -> f64 {
+        Plan::progress(&self.factor).max(self.progress)
+    }
+
+    fn memory(&self, workers: usize) -> u64 {
+        Plan::memory(&self.factor, workers)
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let index = Function::ALL.iter().position(|function| *function == self.function)?;
+        let mut writer = Writer::new(KIND, VERSION);
+        writer
+            .u64(index as u64)
+            .u64(self.progress().to_bits())
+            .bytes(&Plan::save(&self.factor)?);
+        Some(writer.finish())
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, KIND, VERSION)?;
+        let index = usize::try_from(reader.u64()?).ok();
+        let function = *index
+            .and_then(|index| Function::ALL.get(index))
+            .ok_or(Damaged::Impossible("function"))?;
+        let progress = share(&mut reader)?;
+        let factor = Factor::restore(reader.bytes()?)?;
+        reader.finish()?;
+        Ok(Self {
+            function,
+            factor,
+            progress,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{exercise, run_to_end};
+
+    #[test]
+    fn known_values() {
+        let ask = |function, n: u128| run_to_end(&mut OfFactors::new(function, &n.into()));
+        // OEIS A000010, A000203, A008683 and A007947 at 1, and at 2520 = 2^3 3^2 5 7.
+        for (function, one, n) in [
+            (Function::Totient, 1u64, 576u64),
+            (Function::Sigma, 1, 9360),
+            (Function::Radical, 1, 210),
+        ] {
+            assert_eq!(
+                (ask(function, 1), ask(function, 2520)),
+                (one.into(), n.into()),
+                "{function:?}"
+            );
+        }
+        for (n, moebius) in [(1, "1"), (2, "-1"), (4, "0"), (6, "1"), (30, "-1"), (2520, "0")] {
+            assert_eq!(ask(Function::Moebius, n), moebius.into(), "{n}");
+        }
+        // The sum of the divisors is larger than a double word here.
+        let primorial = 1u128 << 127;
+        assert_eq!(
+            ask(Function::Sigma, primorial),
+            Value::Number((Natural::ONE << 128) - 1u8)
+        );
+    }
+
+    #[test]
+    fn the_answer_is_the_same_however_it_is_cut() {
+        let n = Natural::from(((1u128 << 61) - 1) * 1_000_000_007 * 1_000_000_009);
+        for function in Function::ALL {
+            exercise(|| OfFactors::new(function, &n));
+        }
+    }
+}

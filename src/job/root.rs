@@ -1,0 +1,268 @@
+//! `root N`: the least primitive root modulo a number, by the prime factors of the number and of its totient.
+//!
+//! Knows nothing of how factors are found ([`Factor`]) or roots are tried ([`RootSearch`]).
+
+use super::of_factors::{factor_of, primes, share};
+use super::{Budget, Damaged, Factor, Plan, Reader, Writer};
+use crate::primes::Natural;
+use crate::primes::multiplicative::{self, PrimePower, RootSearch};
+use crate::proto::Value;
+
+const KIND: [u8; 4] = *b"ROOT";
+const VERSION: u32 = 1;
+
+/// The least primitive root modulo a number; the text `none` if there is no primitive root.
+#[derive(Debug)]
+pub struct Root {
+    n: Natural,
+    stage: Stage,
+    progress: f64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Factoring the number.
+    Number(Box<Factor>),
+    /// Factoring `p - 1` for the only odd prime p that divides the number.
+    Order {
+        powers: Vec<PrimePower>,
+        prime: Natural,
+        factor: Box<Factor>,
+    },
+    /// Trying candidates; `None` while a slice does so.
+    Search(Option<RootSearch>),
+    Done(Option<u64>),
+}
+
+/// What is factored. Slices of the first may still be under way when its factors are known: they are of no use to the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Number,
+    Order,
+}
+
+/// The share of the progress that factoring the number has: next to nothing, if it is prime.
+const NUMBER_SHARE: f64 = 0.1;
+
+/// A step towards the root.
+pub struct Slice(Work);
+
+enum Work {
+    Factor(Of, <Factor as Plan>::Slice),
+    Search(RootSearch),
+}
+
+/// What a step brought.
+pub struct Partial(Found);
+
+enum Found {
+    Factors(Of, <Factor as Plan>::Partial),
+    Searched(RootSearch),
+    Root(u64),
+}
+
+impl Root {
+    /// Asks for the least primitive root modulo `n`, which must not be 0.
+    pub fn new(n: Natural) -> Self {
+        Self {
+            stage: Stage::Number(Box::new(factor_of(&n))),
+            n,
+            progress: 0.0,
+        }
+    }
+
+    fn of_number(powers: Vec<PrimePower>) -> Stage {
+        match multiplicative::cyclic(&powers) {
+            None => Stage::Done(None),
+            Some(prime) => Stage::Order {
+                factor: Box::new(factor_of(&(&prime - 1u8))),
+                powers,
+                prime,
+            },
+        }
+    }
+
+    fn of_order(powers: &[PrimePower], prime: &Natural, below: &[Natural]) -> Stage {
+        let mut primes: Vec<Natural> = multiplicative::powers(below).into_iter().map(|(q, _)| q).collect();
+        // The order of the units of p^k is p^(k - 1) (p - 1), and that of 4 is 2.
+        if powers.iter().any(|(p, k)| p == prime && *k > 1) {
+            primes.push(prime.clone());
+        }
+        Stage::Search(Some(RootSearch::new(powers, &primes)))
+    }
+
+    fn raise(&mut self, progress: f64) {
+        self.progress = self.progress.max(progress.min(1.0));
+    }
+}
+
+impl Plan for Root {
+    type Slice = Slice;
+    type Partial = Partial;
+
+    fn cut(&mut self) -> Option<Slice> {
+        Some(Slice(match &mut self.stage {
+            Stage::Number(factor) => Work::Factor(Of::Number, Plan::cut(factor.as_mut())?),
+            Stage::Order { factor, .. } => Work::Factor(Of::Order, Plan::cut(factor.as_mut())?),
+            Stage::Search(search) => Work::Search(search.take()?),
+            Stage::Done(_) => return None,
+        }))
+    }
+
+    fn run(Slice(work): Slice, budget: Budget<'_>) -> Partial {
+        Partial(match work {
+            Work::Factor(of, slice) => Found::Factors(of, Factor::run(slice, budget)),
+            Work::Search(mut search) => match search.advance(|| budget.over()) {
+                Some(root) => Found::Root(root),
+                None => Found::Searched(search),
+            },
+        })
+    }
+
+    fn absorb(&mut self, Partial(found): Partial) {
+        match found {
+            Found::Factors(of, partial) => match (of, &mut self.stage) {
+                (Of::Number, Stage::Number(factor)) => {
+                    Plan::absorb(factor.as_mut(), partial);
+                    let share = Plan::progress(factor.as_ref());
+                    if let Some(value) = Plan::answer(factor.as_mut()) {
+                        self.stage = Self::of_number(multiplicative::powers(&primes(value)));
+                    }
+                    self.raise(NUMBER_SHARE * share);
+                }
+                (Of::Order, Stage::Order { powers, prime, factor }) => {
+                    Plan::absorb(factor.as_mut(), partial);
+                    let share = Plan::progress(factor.as_ref());
+                    if let Some(value) = Plan::answer(factor.as_mut()) {
+                        self.stage = Self::of_order(powers, prime, &primes(value));
+                    }
+                    self.raise(NUMBER_SHARE + (1.0 - NUMBER_SHARE) * share);
+                }
+                _ => {}
+            },
+            Found::Searched(search) => self.stage = Stage::Search(Some(search)),
+            Found::Root(root) => self.stage = Stage::Done(Some(root)),
+        }
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        match self.stage {
+            Stage::Done(Some(root)) => Some(root.into()),
+            Stage::Done(None) => Some("none".into()),
+            _ => None,
+        }
+    }
+
+    fn progress(&self) -> f64 {
+        self.progress
+    }
+
+    fn memory(&self, workers: usize) -> u64 {
+        Plan::memory(&factor_of(&self.n), workers) + (64 << 10)
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let mut writer = Writer::new(KIND, VERSION);
+        writer.bytes(&self.n.to_le_bytes()).u64(self.progress.to_bits());
+        match &self.stage {
+            Stage::Number(factor) => writer.u64(0).bytes(&Plan::save(factor.as_ref())?),
+            Stage::Order { prime, factor, .. } => writer
+                .u64(1)
+                .bytes(&prime.to_le_bytes())
+                .bytes(&Plan::save(factor.as_ref())?),
+            // What is left takes less than it takes to write it down.
+            Stage::Search(_) | Stage::Done(_) => return None,
+        };
+        Some(writer.finish())
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes, KIND, VERSION)?;
+        let n = Natural::from_le_bytes(reader.bytes()?);
+        if n == Natural::ZERO {
+            return Err(Damaged::Impossible("number"));
+        }
+        let progress = share(&mut reader)?;
+        let stage = match reader.u64()? {
+            0 => Stage::Number(Box::new(Factor::restore(reader.bytes()?)?)),
+            1 => {
+                let prime = Natural::from_le_bytes(reader.bytes()?);
+                let factor = Box::new(Factor::restore(reader.bytes()?)?);
+                let powers = powers_of(&n, &prime).ok_or(Damaged::Impossible("prime"))?;
+                Stage::Order { powers, prime, factor }
+            }
+            _ => return Err(Damaged::Impossible("stage")),
+        };
+        reader.finish()?;
+        Ok(Self { n, stage, progress })
+    }
+}
+
+/// The powers of primes of a number that has primitive roots, by the only odd prime that divides it, or by 2.
+fn powers_of(n: &Natural, prime: &Natural) -> Option<Vec<PrimePower>> {
+    let two = Natural::from(2u8);
+    if *prime < two {
+        return None;
+    }
+    let (mut times, mut rest) = (0, n.clone());
+    while (&rest % prime) == Natural::ZERO {
+        rest /= prime;
+        times += 1;
+    }
+    let power = (times > 0).then(|| (prime.clone(), times));
+    let even = (rest == two).then_some((two, 1));
+    let powers: Vec<PrimePower> = even.into_iter().chain(power).collect();
+    let is_all = rest <= Natural::from(2u8) && multiplicative::cyclic(&powers).as_ref() == Some(prime);
+    is_all.then_some(powers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{exercise, run_to_end};
+
+    fn root(n: u128) -> Value {
+        run_to_end(&mut Root::new(Natural::from(n)))
+    }
+
+    #[test]
+    fn least_roots_are_those_on_record() {
+        // OEIS A001918: of the first primes; A002230 and A029932: 111 of 110881, 73 of 5881; 7, 6, 23, 19, 21, 31 of 71, 41, 191 ..
+        for (p, least) in [
+            (2u128, 1u64),
+            (3, 2),
+            (5, 2),
+            (7, 3),
+            (11, 2),
+            (23, 5),
+            (41, 6),
+            (71, 7),
+            (191, 19),
+            (409, 21),
+            (2161, 23),
+            (5881, 31),
+        ] {
+            assert_eq!(root(p), least.into(), "{p}");
+        }
+        for (n, least) in [
+            (1u128, 0u64),
+            (4, 3),
+            (9, 2),
+            (18, 5),
+            (54, 5),
+            (1_000_000_007 * 1_000_000_007, 5),
+        ] {
+            assert_eq!(root(n), least.into(), "{n}");
+        }
+        for n in [8, 12, 15, 16, 1_000_000_007 * 998_244_353] {
+            assert_eq!(root(n), "none".into(), "{n}");
+        }
+    }
+
+    #[test]
+    fn it_is_the_same_however_it_is_cut() {
+        // 2^89 - 1 is prime, and 2^88 - 1 has small factors.
+        let mersenne = Natural::from((1u128 << 89) - 1);
+        assert_eq!(exercise(|| Root::new(mersenne.clone())), 3.into());
+    }
+}

@@ -1,0 +1,84 @@
+//! Verbs about the arithmetic of one number: `totient sigma moebius radical divisors root`.
+
+use super::Style;
+use super::arithmetic::{Arithmetic, Read};
+use crate::job::{Function, Query};
+use crate::primes::Natural;
+use crate::proto::{Code, Failure};
+use dashu_int::ops::BitTest;
+
+pub(super) const VERBS: [Arithmetic; 6] = [
+    Arithmetic {
+        name: "totient",
+        usage: "totient N",
+        about: "how many numbers of 1..=N are coprime to N",
+        details: &["N is from 1 to 2^128-1.", "totient 100 -> OK 40"],
+        read: Read::Number(|style, n| Ok(Query::Function(Function::Totient, factorable(style, n)?))),
+    },
+    Arithmetic {
+        name: "sigma",
+        usage: "sigma N",
+        about: "the sum of the divisors of N, N included",
+        details: &["N is from 1 to 2^128-1.", "sigma 28 -> OK 56"],
+        read: Read::Number(|style, n| Ok(Query::Function(Function::Sigma, factorable(style, n)?))),
+    },
+    Arithmetic {
+        name: "moebius",
+        usage: "moebius N",
+        about: "0 if a square divides N, else 1 or -1",
+        details: &[
+            "1, if N is the product of an even number of different primes (as 1 is), -1, if",
+            "the number is odd. N is from 1 to 2^128-1. The answer is a word, for numbers",
+            "here are not negative.",
+            "moebius 30 -> OK -1",
+        ],
+        read: Read::Number(|style, n| Ok(Query::Function(Function::Moebius, factorable(style, n)?))),
+    },
+    Arithmetic {
+        name: "radical",
+        usage: "radical N",
+        about: "the product of the primes that divide N",
+        details: &["N is from 1 to 2^128-1.", "radical 360 -> OK 30"],
+        read: Read::Number(|style, n| Ok(Query::Function(Function::Radical, factorable(style, n)?))),
+    },
+    Arithmetic {
+        name: "divisors",
+        usage: "divisors N",
+        about: "the divisors of N as rows, then how many",
+        details: &[
+            "They ascend. N is from 1 to 2^128-1. More divisors than 8 MiB hold (some",
+            "200000) are not listed, only counted.",
+            "divisors 28 -> = 1 2 4 7 14 28",
+            "               OK 6",
+        ],
+        read: Read::Numbers {
+            names: &["N"],
+            most: 1,
+            streams_from: 1,
+            query: |style, mut numbers| Ok(Query::Divisors(factorable(style, numbers.swap_remove(0))?)),
+        },
+    },
+    Arithmetic {
+        name: "root",
+        usage: "root N",
+        about: "the least primitive root modulo N, or none",
+        details: &[
+            "A number whose powers are all that is coprime to N, modulo N. There is one for",
+            "1, 2, 4, odd prime powers, and twice these. N is from 1 to 2^128-1.",
+            "root 41 -> OK 6",
+        ],
+        read: Read::Number(|style, n| Ok(Query::Root(factorable(style, n)?))),
+    },
+];
+
+/// A number that has prime factors which can be found.
+fn factorable(style: Style, n: Natural) -> Result<Natural, Failure> {
+    match n.bit_len() {
+        0 => Err(style.bad_arg("every number divides 0; N is to be at least 1")),
+        1..=128 => Ok(n),
+        _ => Err(Failure::new(
+            Code::TooBig,
+            format!("{}: N may be at most 2^128-1", style.name),
+        )),
+    }
+}
