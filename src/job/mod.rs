@@ -27,7 +27,10 @@ mod restore;
 mod root;
 mod rows;
 mod sieved;
+mod sum_by_formula;
 mod sum_by_sieve;
+mod sum_to;
+mod units;
 
 pub use are_prime::ArePrime;
 pub use checkpoint::{Damaged, Reader, Writer};
@@ -52,4 +55,5 @@ pub use request::Job;
 pub use restore::restore;
 pub use root::Root;
 pub use rows::Rows;
+pub use sum_by_formula::SumByFormula;
 pub use sum_by_sieve::SumBySieve;

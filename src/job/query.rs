@@ -4,7 +4,7 @@
 
 use super::{
     AnyPlan, ArePrime, Count, CountByPi, CountConstellations, Divisors, Factor, Function, Gaps, IsPrime, Next,
-    NextPrimes, Nth, NthRows, OfFactors, Pi, Prev, PrevPrimes, Root, Rows, SumBySieve,
+    NextPrimes, Nth, NthRows, OfFactors, Pi, Prev, PrevPrimes, Root, Rows, SumByFormula, SumBySieve,
 };
 use crate::primes::constellation::Constellation;
 use crate::primes::primality::is_prime_u64;
@@ -195,6 +195,7 @@ impl Query {
             Self::Primes { low, last } => Box::new(Rows::new(low, last)),
             Self::CountOf { kind, low, last } => Box::new(CountConstellations::new(kind, low, last)),
             Self::PrimesOf { kind, low, last } => Box::new(Rows::of_kind(kind, low, last)),
+            Self::Sum { low, last } if SumByFormula::is_cheaper(low, last) => Box::new(SumByFormula::new(low, last)),
             Self::Sum { low, last } => Box::new(SumBySieve::new(low, last)),
             Self::Gaps { low, last } => Box::new(Gaps::new(low, last)),
             Self::IsPrime(n) => Box::new(IsPrime::new(n)),

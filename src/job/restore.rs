@@ -2,7 +2,7 @@
 
 use super::{
     AnyPlan, ArePrime, Count, CountByPi, CountConstellations, Damaged, Factor, Gaps, IsPrime, Next, Nth, OfFactors, Pi,
-    Plan, Prev, Root, Rows, SumBySieve,
+    Plan, Prev, Root, Rows, SumByFormula, SumBySieve,
 };
 
 /// Restores the plan that wrote a checkpoint by [`save`](super::Plan::save). It gives the answer the uninterrupted one would have given.
@@ -23,6 +23,7 @@ pub fn restore(bytes: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
         |bytes| CountByPi::restore(bytes).map(boxed),
         |bytes| CountConstellations::restore(bytes).map(boxed),
         |bytes| SumBySieve::restore(bytes).map(boxed),
+        |bytes| SumByFormula::restore(bytes).map(boxed),
         |bytes| Gaps::restore(bytes).map(boxed),
         |bytes| IsPrime::restore(bytes).map(boxed),
         |bytes| Next::restore(bytes).map(boxed),
@@ -72,6 +73,7 @@ mod tests {
                 low,
                 last: low + length
             }),
+            (0u64..1 << 20, 1u64 << 33..1 << 35).prop_map(|(low, last)| Query::Sum { low, last }),
             (0u64..1 << 50, 0u64..1 << 22).prop_map(|(low, length)| Query::Gaps {
                 low,
                 last: low + length

@@ -17,6 +17,7 @@ pub mod pi;
 pub mod primality;
 pub mod rank;
 pub mod sieve;
+pub(crate) mod sum;
 pub(crate) mod walk;
 pub mod wheel;
 

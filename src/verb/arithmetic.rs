@@ -266,7 +266,7 @@ const VERBS: [Arithmetic; 8] = [
         usage: "next N [COUNT]",
         about: "the smallest prime above N, or COUNT of them",
         details: &[
-            "N may have up to 10000 digits. With COUNT, at most 100000, the primes are rows.",
+            "N may have up to 10000 digits. With COUNT (at most 100000) there are rows.",
             "next 1e18 -> OK 1000000000000000003",
             "next 100 4 -> = 101 103 107 109",
             "              OK 4",
@@ -288,8 +288,8 @@ const VERBS: [Arithmetic; 8] = [
         usage: "prev N [COUNT]",
         about: "the largest prime below N, or COUNT of them",
         details: &[
-            "N may have up to 10000 digits. With COUNT, at most 100000, the primes are rows,",
-            "of which 2 is the last.",
+            "N may have up to 10000 digits. With COUNT (at most 100000) there are rows, of",
+            "which 2 is the last.",
             "prev 2^64 -> OK 18446744073709551557",
             "prev 100 4 -> = 97 89 83 79",
             "              OK 4",
