@@ -34,7 +34,9 @@ mod verb;
 pub use client::Client;
 pub use daemon::{Daemon, Drained, Handle, RunError, Running, StartError};
 pub use engine::{Answer as ReplyFuture, Asked, Event, Events, Policy, Responder, RowError, Token};
-pub use job::{AnyPlan, Budget, Damaged, Function, Job, Method, Pieces, Plan, Query, Reader, Writer, exercise, run_to_end};
+pub use job::{
+    AnyPlan, Budget, Damaged, Function, Job, Method, Pieces, Plan, Query, Reader, Writer, exercise, run_to_end,
+};
 pub use primes::Natural;
 pub use primes::constellation::Constellation;
 pub use proto::codec;

@@ -14,6 +14,7 @@ mod engine;
 mod functions;
 mod host;
 mod jobs;
+mod random;
 mod ranges;
 mod registry;
 mod service;
