@@ -120,6 +120,11 @@ impl Factor {
         }
     }
 
+    /// The primes that are known so far, each as often as it was found.
+    pub(super) fn primes(&self) -> Vec<Natural> {
+        self.primes.iter().map(|p| Natural::from(*p)).collect()
+    }
+
     /// Turns to the next part, if there is one.
     fn go_on(&mut self) {
         self.stage = match self.parts.pop() {

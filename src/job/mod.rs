@@ -3,6 +3,7 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod are_prime;
+mod certify;
 mod checkpoint;
 mod constellations;
 mod count;
@@ -34,6 +35,7 @@ mod sum_to;
 mod units;
 
 pub use are_prime::ArePrime;
+pub use certify::{Certify, CheckCertificate};
 pub use checkpoint::{Damaged, Reader, Writer};
 pub use constellations::CountConstellations;
 pub use count::Count;

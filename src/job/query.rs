@@ -3,7 +3,7 @@
 //! Knows which plan answers what; knows not who asks.
 
 use super::{
-    AnyPlan, ArePrime, Count, CountByPi, CountConstellations, Divisors, Factor, Function, Gaps, IsPrime, Next,
+    AnyPlan, ArePrime, Certify, Count, CountByPi, CountConstellations, Divisors, Factor, Function, Gaps, IsPrime, Next,
     NextPrimes, Nth, NthRows, OfFactors, Pi, Prev, PrevPrimes, Root, Rows, SumByFormula, SumBySieve,
 };
 use crate::primes::constellation::Constellation;
@@ -107,6 +107,8 @@ pub enum Query {
     Divisors(Natural),
     /// The least primitive root modulo N, or the text `none`; N is at least 1.
     Root(Natural),
+    /// A proof that N is prime, in the form of PARI/GP, or the text `composite`.
+    Certify(Natural),
 }
 
 impl Query {
@@ -176,7 +178,8 @@ impl Query {
             | Self::PrevPrimes(n, _)
             | Self::Function(_, n)
             | Self::Divisors(n)
-            | Self::Root(n) => WORDS + n.bit_len() / 3,
+            | Self::Root(n)
+            | Self::Certify(n) => WORDS + n.bit_len() / 3,
             Self::ArePrime(numbers) => WORDS + numbers.iter().map(|n| 2 + n.bit_len() / 3).sum::<usize>(),
             _ => WORDS,
         }
@@ -208,6 +211,7 @@ impl Query {
             Self::Function(function, n) => Box::new(OfFactors::new(function, &n)),
             Self::Divisors(n) => Box::new(Divisors::new(&n)),
             Self::Root(n) => Box::new(Root::new(n)),
+            Self::Certify(n) => Box::new(Certify::new(n)),
         }
     }
 }
@@ -258,6 +262,7 @@ impl fmt::Display for Query {
             Self::Function(function, n) => write!(f, "{} {n}", function.name()),
             Self::Divisors(n) => write!(f, "divisors {n}"),
             Self::Root(n) => write!(f, "root {n}"),
+            Self::Certify(n) => write!(f, "certify {n}"),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From the bytes of a checkpoint back to a plan, whatever kind it was. Knows the kinds, not what they hold.
 
 use super::{
-    AnyPlan, ArePrime, Count, CountByPi, CountConstellations, Damaged, Factor, Gaps, IsPrime, Next, Nth, OfFactors, Pi,
-    Plan, Prev, Root, Rows, SumByFormula, SumBySieve,
+    AnyPlan, ArePrime, Certify, Count, CountByPi, CountConstellations, Damaged, Factor, Gaps, IsPrime, Next, Nth,
+    OfFactors, Pi, Plan, Prev, Root, Rows, SumByFormula, SumBySieve,
 };
 
 /// Restores the plan that wrote a checkpoint by [`save`](super::Plan::save). It gives the answer the uninterrupted one would have given.
@@ -32,6 +32,7 @@ pub fn restore(bytes: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
         |bytes| Rows::restore(bytes).map(boxed),
         |bytes| OfFactors::restore(bytes).map(boxed),
         |bytes| Root::restore(bytes).map(boxed),
+        |bytes| Certify::restore(bytes).map(boxed),
         |bytes| ArePrime::restore(bytes).map(boxed),
     ];
     let restored = KINDS.iter().map(|kind| kind(bytes));
@@ -84,6 +85,8 @@ mod tests {
             (1u128..1 << 90).prop_map(Query::Factor),
             (1u128..1 << 90).prop_map(|n| Query::Function(Function::Sigma, n.into())),
             (1u128..1 << 90).prop_map(|n| Query::Root(n.into())),
+            (1u128..1 << 90)
+                .prop_map(|n| Query::Certify(crate::primes::primality::search::next(n).unwrap_or(2).into())),
             proptest::collection::vec((1u128 << 90..).prop_map(|n| Natural::from(n).pow(2) + 2u8), 2..4)
                 .prop_map(Query::ArePrime),
         ]

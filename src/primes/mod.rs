@@ -6,6 +6,7 @@
 /// A natural number of any size.
 pub use dashu_int::UBig as Natural;
 
+pub(crate) mod certificate;
 pub mod constellation;
 pub mod estimate;
 pub(crate) mod factor;

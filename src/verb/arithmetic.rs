@@ -61,12 +61,7 @@ impl Verb for Arithmetic {
             Read::AtOnce(read) => read(call)?,
             Read::Number(query) => {
                 call.only(1, &[])?;
-                let (style, text) = (call.style(), call.required(0, "N")?);
-                match parse_if_short(text) {
-                    Ok(n) => query(style, n)?,
-                    Err(NumberError::TooBig) => return Ok(Step::Job(long(style, text.to_owned(), query))),
-                    Err(error) => return Err(style.bad_number("N", text, error)),
-                }
+                return about_number(call, query);
             }
             Read::Numbers {
                 names,
@@ -90,6 +85,19 @@ impl Verb for Arithmetic {
             }
         };
         Ok(Step::from(query))
+    }
+}
+
+/// A question about the number N, which is read at once or, if it is long, by the worker.
+pub(super) fn about_number(
+    call: &Call<'_>,
+    query: fn(Style, Natural) -> Result<Query, Failure>,
+) -> Result<Step, Failure> {
+    let (style, text) = (call.style(), call.required(0, "N")?);
+    match parse_if_short(text) {
+        Ok(n) => query(style, n).map(Step::from),
+        Err(NumberError::TooBig) => Ok(Step::Job(long(style, text.to_owned(), query))),
+        Err(error) => Err(style.bad_number("N", text, error)),
     }
 }
 

@@ -1,10 +1,10 @@
-//! Verbs about the arithmetic of one number: `totient sigma moebius radical divisors root`.
+//! Verbs about the arithmetic of one number: `totient sigma moebius radical divisors root certify`.
 
-use super::Style;
-use super::arithmetic::{Arithmetic, Read};
-use crate::job::{Function, Query};
+use super::arithmetic::{Arithmetic, Read, about_number};
+use super::{Call, Registry, Step, Style, define};
+use crate::job::{CheckCertificate, Function, Job, Query};
 use crate::primes::Natural;
-use crate::proto::{Code, Failure};
+use crate::proto::{Code, Failure, MAX_DIGITS};
 use dashu_int::ops::BitTest;
 
 pub(super) const VERBS: [Arithmetic; 6] = [
@@ -70,6 +70,37 @@ pub(super) const VERBS: [Arithmetic; 6] = [
         read: Read::Number(|style, n| Ok(Query::Root(factorable(style, n)?))),
     },
 ];
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add(
+        define(
+            "certify N|check=PROOF",
+            "a proof that N is prime, or its check",
+            certify,
+        )
+        .details(&[
+            "The proof is a certificate by factors of N-1, as PARI/GP writes it (primecert(N,",
+            "1)) and checks it (primecertisvalid): [N,[P,..]], where P is a prime below 2^64",
+            "or [P,witness,certificate of P]. A number below 2^64 is its own. 'composite', if",
+            "N is not prime. With check= the answer is whether the certificate holds.",
+            "N is at most 2^128-1.",
+            "certify 10^30+57 -> OK [1000000000000000000000000000057,[..]]",
+            "certify check=[13,[2,3]] -> OK yes",
+        ]),
+    );
+}
+
+fn certify(call: &Call<'_>) -> Result<Step, Failure> {
+    let Some(text) = call.option("check") else {
+        call.only(1, &["check"])?;
+        return about_number(call, |style, n| Ok(Query::Certify(factorable(style, n)?)));
+    };
+    call.only(0, &["check"])?;
+    let (title, text) = (format!("certify check={text}"), text.to_owned());
+    Ok(Step::Job(
+        Job::new(title, move || CheckCertificate::new(&text, MAX_DIGITS)).kept(),
+    ))
+}
 
 /// A number that has prime factors which can be found.
 fn factorable(style: Style, n: Natural) -> Result<Natural, Failure> {

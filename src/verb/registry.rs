@@ -1,7 +1,7 @@
 //! The registry of verbs. Finds a verb by its name, or the nearest one to a name that is none.
 
 use super::call::{nearest, shortened};
-use super::{Call, Facts, Step, Terms, Verb, arithmetic, jobs, random, service};
+use super::{Call, Facts, Step, Terms, Verb, arithmetic, functions, jobs, random, service};
 use crate::engine::{self, Panicked, caught};
 use crate::proto::{Code, Failure, Request};
 use std::fmt;
@@ -25,6 +25,7 @@ impl Default for Registry {
     fn default() -> Self {
         let mut registry = Self { verbs: Vec::new() };
         arithmetic::register(&mut registry);
+        functions::register(&mut registry);
         random::register(&mut registry);
         jobs::register(&mut registry);
         service::register(&mut registry);
