@@ -47,3 +47,7 @@ for n in 13449998204541293377 919104889361190386693453093063 2520978006290000000
     compare "factor $n" gp gp_run "factor($n)"
 done
 compare "factor 13449998204541293377" factor factor 13449998204541293377
+compare "count 0 1e10 kind=twins" primesieve primesieve -t1 -q -c2 1e10
+compare "count 0 1e10 kind=sextuplets" primesieve primesieve -t1 -q -c6 1e10
+compare "totient 919104889361190386693453093063" gp gp_run "eulerphi(919104889361190386693453093063)"
+compare "certify 2^127-1" gp gp_run "primecert(2^127-1,1)"

@@ -3,10 +3,10 @@
 //!     cargo run --release --example prime_time     # or with an address: -- 127.0.0.1:9000
 //!     echo '{"method":"isPrime","number":97}' | nc -N 127.0.0.1 8004
 //!
-//! Numbers may have any size up to the daemon's 10000 digits; a number with a point or an exponent is not prime. A
-//! malformed request gets one malformed reply, and the connection is closed.
+//! Numbers may have any size up to the daemon's 10000 digits. `7.0` and `7e0` are the integer 7; other fractions and negative numbers are
+//! not prime. A malformed request gets one malformed reply, and the connection is closed.
 
-use primed::{Answer, Daemon, Engine, Protocol};
+use primed::{Answer, Code, Daemon, Engine, Protocol};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use tokio_util::codec::{LinesCodec, LinesCodecError};
@@ -25,10 +25,13 @@ impl Protocol for PrimeTime {
         let Some(number) = number_of(&line) else {
             return malformed();
         };
-        let is_prime = match number.bytes().all(|byte| byte.is_ascii_digit()) {
-            // Negative, or a fraction.
-            false => Ok(false.into()),
-            true => engine.request(&format!("isprime {number}")).await,
+        let is_prime = match number.starts_with('-') {
+            true => Ok(false.into()),
+            false => match engine.request(&format!("isprime {number}")).await {
+                // A JSON number that the daemon takes for none is a fraction.
+                Err(failure) if failure.code == Code::BadArg => Ok(false.into()),
+                answer => answer,
+            },
         };
         match is_prime.and_then(bool::try_from) {
             Ok(prime) => Answer::Reply(format!(r#"{{"method":"isPrime","prime":{prime}}}"#)),

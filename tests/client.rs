@@ -5,7 +5,7 @@ mod support;
 
 use futures_util::future::{join_all, try_join_all};
 use primed::client::{Error, JobId, Reply};
-use primed::{Client, Code, Handle, Limits, Natural};
+use primed::{Client, Code, Constellation, Handle, Limits, Natural};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -53,6 +53,10 @@ fn every_question_has_a_call_with_its_type() {
         assert_eq!(client.next(1_000_000_007u64).await?, Natural::from(1_000_000_009u64));
         assert_eq!(client.prev(Natural::from(3u8)).await?, Natural::from(2u8));
         assert_eq!(client.factor((1 << 64) + 1).await?, [274_177, 67_280_421_310_721]);
+        assert_eq!(client.count_of(Constellation::Twins, 0..1_000_000).await?, 8169);
+        assert_eq!(client.sum(0..1_000_000).await?, Natural::from(37_550_402_023u64));
+        assert_eq!(client.gaps(0..100).await?, [8, 89, 97]);
+        assert!(client.is_prime(client.random(256).await?).await?);
         assert_eq!(client.request::<String>("ping").await?, "pong");
         assert!(client.request::<Vec<String>>("help").await?.len() > 10);
         Ok(())

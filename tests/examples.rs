@@ -205,6 +205,9 @@ fn prime_time_judges_numbers_and_refuses_what_is_malformed_once() {
         "97",
         "18446744073709551557",
         "170141183460469231731687303715884105727",
+        "7.0",
+        "7e0",
+        "1.3e1",
     ] {
         judged(prime, true);
     }
@@ -213,9 +216,11 @@ fn prime_time_judges_numbers_and_refuses_what_is_malformed_once() {
         "1",
         "91",
         "-7",
-        "7.0",
+        "9.0",
         "7.5",
-        "7e0",
+        "7e-1",
+        "-7.0",
+        "1e300",
         "170141183460469231731687303715884105729",
     ] {
         judged(composite, false);

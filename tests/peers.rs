@@ -229,3 +229,135 @@ fn factors_agree_with_pari() {
         &expected,
     );
 }
+
+#[test]
+#[ignore = "needs primesieve"]
+fn constellations_agree_with_primesieve() {
+    let mut random = Random::seeded();
+    let kinds = ["twins", "triplets", "quadruplets", "quintuplets", "sextuplets"];
+    let (mut requests, mut expected) = (Vec::new(), Vec::new());
+    for _ in 0..100 {
+        let low = random.up_to_bits(63);
+        let high = low + 1 + random.up_to_bits(26);
+        for (which, kind) in kinds.iter().enumerate() {
+            requests.push(format!("count {low} {high} kind={kind}"));
+            let flag = format!("-c{}", which + 2);
+            expected.extend(run(
+                "primesieve",
+                &["-q".into(), flag, low.to_string(), (high - 1).to_string()],
+                "",
+            ));
+        }
+    }
+    agree(&requests, &expected);
+}
+
+#[test]
+#[ignore = "needs PARI/GP"]
+fn sums_gaps_and_pairs_agree_with_pari() {
+    let mut random = Random::seeded();
+    let (mut requests, mut expressions) = (Vec::new(), Vec::new());
+    for _ in 0..100 {
+        let low = random.up_to_bits(60);
+        let high = low + 2 + random.up_to_bits(18);
+        let primes = format!("primes([{low},{}])", high - 1);
+        requests.push(format!("sum {low} {high}"));
+        expressions.push(format!("vecsum({primes})"));
+        for (kind, distance) in [("cousins", 4), ("sexy", 6)] {
+            requests.push(format!("count {low} {high} kind={kind}"));
+            expressions.push(format!(
+                "sum(i=1,#v={primes},v[i]+{distance}<{high}&&isprime(v[i]+{distance}))"
+            ));
+        }
+        requests.push(format!("gaps {low} {high}"));
+        expressions.push(format!(
+            "v={primes};d=vector(max(#v-1,0),i,v[i+1]-v[i]);if(#d,vecmax(d,&i);Str(d[i],\" \",v[i],\" \",v[i+1]),\"\")"
+        ));
+    }
+    agree(&requests, &pari(&expressions));
+}
+
+#[test]
+#[ignore = "needs PARI/GP"]
+fn functions_of_factors_agree_with_pari() {
+    let mut random = Random::seeded();
+    let (mut requests, mut expressions, mut primes) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..150 {
+        let n = 1 + (random.wide() >> 40);
+        for (verb, function) in [
+            ("totient", "eulerphi(n)"),
+            ("sigma", "sigma(n)"),
+            ("moebius", "moebius(n)"),
+            ("radical", "vecprod(factor(n)[,1])"),
+        ] {
+            requests.push(format!("{verb} {n}"));
+            expressions.push(function.replace("(n)", &format!("({n})")));
+        }
+        primes.push(format!("nextprime({n})"));
+    }
+    agree(&requests, &pari(&expressions));
+    // PARI's znprimroot is the least root of a prime.
+    let primes = pari(&primes);
+    let roots: Vec<String> = primes.iter().map(|p| format!("lift(znprimroot({p}))")).collect();
+    let requests: Vec<String> = primes.iter().map(|p| format!("root {p}")).collect();
+    agree(&requests, &pari(&roots));
+}
+
+#[test]
+#[ignore = "needs PARI/GP"]
+fn divisors_agree_with_pari() {
+    let mut random = Random::seeded();
+    let daemon = daemon();
+    for _ in 0..60 {
+        let n = 1 + random.up_to_bits(50);
+        let text = support::exchange(&daemon, format!("divisors {n}\n"));
+        let rows: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("= ")).collect();
+        let expected = pari(&[format!("divisors({n})")]);
+        let expected = expected[0].trim_matches(['[', ']']).replace(',', "");
+        assert_eq!(rows.join(" "), expected, "{n}");
+    }
+}
+
+#[test]
+#[ignore = "needs PARI/GP"]
+fn certificates_are_valid_for_pari_and_those_of_pari_for_us() {
+    let mut random = Random::seeded();
+    let numbers: Vec<u128> = (0..60).map(|_| random.wide() >> 1).collect();
+    let primes = pari(&numbers.iter().map(|n| format!("nextprime({n})")).collect::<Vec<_>>());
+    let certificates = primed(&primes.iter().map(|p| format!("certify {p}")).collect::<Vec<_>>());
+    let checks: Vec<String> = certificates
+        .iter()
+        .map(|text| format!("primecertisvalid({text})"))
+        .collect();
+    assert!(pari(&checks).iter().all(|verdict| verdict == "1"), "{certificates:?}");
+    let theirs = pari(&primes.iter().map(|p| format!("primecert({p},1)")).collect::<Vec<_>>());
+    let all = theirs.iter().chain(&certificates);
+    let requests: Vec<String> = all
+        .map(|text| format!("certify check={}", text.replace(' ', "")))
+        .collect();
+    assert!(primed(&requests).iter().all(|verdict| verdict == "yes"));
+}
+
+#[test]
+#[ignore = "needs PARI/GP"]
+fn written_numbers_agree_with_pari() {
+    let texts = [
+        "100!+1",
+        "97!-5",
+        "3*2^189+1",
+        "0xdeadbeef*0x10+7",
+        "2**61-1",
+        "5!*7-3*4+1",
+    ];
+    let expressions: Vec<String> = texts
+        .iter()
+        .map(|text| format!("nextprime({}+1)", text.replace("**", "^")))
+        .collect();
+    let requests: Vec<String> = texts.iter().map(|text| format!("next {text}")).collect();
+    agree(&requests, &pari(&expressions));
+    let primorials = ["97#+1", "541#-1"];
+    let expressions = ["vecprod(primes([2,97]))+1", "vecprod(primes([2,541]))-1"];
+    let expressions: Vec<String> = expressions.iter().map(|n| format!("nextprime({n}+1)")).collect();
+    let requests: Vec<String> = primorials.iter().map(|text| format!("next {text}")).collect();
+    agree(&requests, &pari(&expressions));
+}

@@ -32,6 +32,7 @@ pub use reply::{FromReply, JobId, Reply};
 pub use stream::{Primes, Rows};
 
 use crate::primes::Natural;
+use crate::primes::constellation::Constellation;
 use crate::proto::{Code, Failure};
 use connection::Connection;
 use line::check;
@@ -141,6 +142,28 @@ impl Client {
     /// The prime factors of `n`, ascending, each as often as it divides `n`.
     pub fn factor(&self, n: u128) -> Call<Vec<u128>> {
         self.call(format!("factor {n}"))
+    }
+
+    /// How many constellations of a kind lie in the range, whose end is not included, with all their members.
+    pub fn count_of(&self, kind: Constellation, range: Range<u64>) -> Call<u64> {
+        let Range { start, end } = range;
+        self.call(format!("count {start} {end} kind={}", kind.name()))
+    }
+
+    /// The sum of the primes in the range, whose end is not included.
+    pub fn sum(&self, range: Range<u64>) -> Call<Natural> {
+        self.call(format!("sum {} {}", range.start, range.end))
+    }
+
+    /// The longest gap between consecutive primes in the range, whose end is not included, and the primes on its two sides where it is first;
+    /// nothing, if there are fewer than two primes.
+    pub fn gaps(&self, range: Range<u64>) -> Call<Vec<u128>> {
+        self.call(format!("gaps {} {}", range.start, range.end))
+    }
+
+    /// A random prime of exactly so many bits.
+    pub fn random(&self, bits: u32) -> Call<Natural> {
+        self.call(format!("random {bits}"))
     }
 
     /// The primes in the range, whose end is not included, as they are found; on a connection of their own.

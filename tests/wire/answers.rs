@@ -23,6 +23,27 @@ fn every_verb_answers() {
         ("factor 360", "OK 2 2 2 3 3 5"),
         ("factor 1", "OK"),
         ("primes 100 110", "OK 4"),
+        ("primes 0 100 kind=twins", "OK 8"),
+        ("count 0 1e6 kind=quadruplets", "OK 166"),
+        ("sum 0 1e6", "OK 37550402023"),
+        ("sum 0 1e11", "OK 201467077743744681014"),
+        ("gaps 0 1e6", "OK 114 492113 492227"),
+        ("gaps 24 29", "OK"),
+        ("nth 26 29", "OK 4"),
+        ("isprime 7 8 2^127-1 0x1f", "OK yes no yes yes"),
+        ("next 100 4", "OK 4"),
+        ("prev 8 100", "OK 4"),
+        ("totient 2520", "OK 576"),
+        ("sigma 28", "OK 56"),
+        ("moebius 30", "OK -1"),
+        ("radical 360", "OK 30"),
+        ("divisors 28", "OK 6"),
+        ("root 41", "OK 6"),
+        ("root 8", "OK none"),
+        ("certify 2^61-1", "OK 2305843009213693951"),
+        ("certify 91", "OK composite"),
+        ("certify check=[13,[2,3]]", "OK yes"),
+        ("certify check=[91,[2,3]]", "OK no"),
         ("PING", "OK pong"),
         ("help", "OK"),
         ("info", "OK"),
@@ -31,6 +52,60 @@ fn every_verb_answers() {
     }
     assert_eq!(client.ask("quit"), "OK bye");
     assert_eq!(client.line(), None);
+}
+
+#[test]
+fn rows_of_constellations_ranks_neighbours_and_divisors() {
+    let daemon = daemon();
+    for (request, rows) in [
+        ("primes 0 20 kind=twins", "= 3,5 5,7 11,13 17,19\nOK 4\n"),
+        (
+            "primes 0 20 kind=triplets",
+            "= 5,7,11 7,11,13 11,13,17 13,17,19\nOK 4\n",
+        ),
+        ("nth 26 29", "= 101 103 107 109\nOK 4\n"),
+        ("next 100 4", "= 101 103 107 109\nOK 4\n"),
+        ("prev 8 100", "= 7 5 3 2\nOK 4\n"),
+        ("next 100 0", "OK 0\n"),
+        ("divisors 28", "= 1 2 4 7 14 28\nOK 6\n"),
+        ("divisors 97#", "OK 33554432\n"),
+    ] {
+        assert_eq!(exchange(&daemon, format!("{request}\n")), rows, "{request}");
+    }
+}
+
+#[test]
+fn random_primes_differ_also_if_they_are_asked_for_at_once() {
+    let daemon = daemon();
+    let replies = exchange(
+        &daemon,
+        "random 200\n".repeat(20) + &"random 300 kind=strong\n".repeat(4),
+    );
+    let mut primes: Vec<&str> = replies.lines().collect();
+    assert!(
+        primes.len() == 24 && primes.iter().all(|reply| reply.starts_with("OK ")),
+        "{replies}"
+    );
+    primes.sort_unstable();
+    primes.dedup();
+    assert_eq!(primes.len(), 24);
+    let mut client = Client::connect(&daemon);
+    for prime in primes {
+        assert_eq!(client.ask(&format!("isprime {}", &prime[3..])), "OK yes");
+    }
+    for (request, reply) in [
+        (
+            "random 1",
+            "ERR bad-arg :random: BITS is to be at least 2 with kind=prime; write 'random BITS [kind=KIND]'",
+        ),
+        (
+            "random 64 kind=strong",
+            "ERR bad-arg :random: BITS is to be at least 128 with kind=strong; write 'random BITS [kind=KIND]'",
+        ),
+        ("random 1e6", "ERR too-big :random: BITS may be at most 33219"),
+    ] {
+        assert_eq!(client.ask(request), reply);
+    }
 }
 
 #[test]
@@ -124,7 +199,7 @@ fn help_names_every_verb_and_every_error() {
     let daemon = daemon();
     let help = exchange(&daemon, "help\n");
     let errors = exchange(&daemon, "help errors\n");
-    for verb in "nth pi count primes isprime next prev factor ping help info cancel quit".split(' ') {
+    for verb in "nth pi count primes isprime next prev factor sum gaps totient sigma moebius radical divisors root certify random ping help info cancel quit".split(' ') {
         assert!(
             help.lines()
                 .any(|line| line.strip_prefix("= ").is_some_and(|row| row.starts_with(verb))),
