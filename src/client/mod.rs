@@ -161,7 +161,7 @@ impl Client {
         self.call(format!("gaps {} {}", range.start, range.end))
     }
 
-    /// A random prime of exactly so many bits.
+    /// A random prime with exactly this number of bits.
     pub fn random(&self, bits: u32) -> Call<Natural> {
         self.call(format!("random {bits}"))
     }

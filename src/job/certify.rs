@@ -133,7 +133,7 @@ impl Certify {
         self.stage = Stage::Done("composite".into());
     }
 
-    /// The number at work is prime as far as a test tells: proves it, unless the test is a proof.
+    /// The number at work is a probable prime: proves it, unless the test is a proof.
     fn tested(&mut self) {
         self.generation += 1;
         match self.todo.last() {
@@ -371,7 +371,7 @@ pub struct CheckSlice(usize, Witness);
 pub struct CheckPartial(usize, Result<Option<u64>, Witness>);
 
 impl CheckCertificate {
-    /// Asks whether the text is a certificate, with numbers of so many digits at the most.
+    /// Asks whether the text is a certificate, with numbers of at most `longest` digits.
     pub fn new(text: &str, longest: usize) -> Self {
         let proofs = certificate::read(text, longest);
         let verdict = match &proofs {

@@ -93,9 +93,9 @@ pub enum Query {
     ArePrime(Vec<Natural>),
     /// The smallest prime above N.
     Next(Natural),
-    /// So many primes above N as rows, ascending, and then how many.
+    /// COUNT primes above N as rows, ascending, and then how many.
     NextPrimes(Natural, u64),
-    /// So many primes below N as rows, descending, or as many as there are; and then how many.
+    /// COUNT primes below N as rows, descending, or as many as there are; and then how many.
     PrevPrimes(Natural, u64),
     /// The largest prime below N; N is above 2.
     Prev(Natural),

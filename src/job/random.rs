@@ -1,4 +1,4 @@
-//! `random BITS`: a random prime of so many bits, every one as likely as every other: numbers are drawn until one is prime.
+//! `random BITS`: a random prime of a length, every one as likely as every other: numbers are drawn until one is prime.
 //!
 //! Does not know where random bytes come from, nor how a number is tested. Start at [`RandomPrime`].
 //!
@@ -87,7 +87,7 @@ struct Search {
     family: Arc<Family>,
     /// How many searches there were before.
     round: u64,
-    /// Draws before this one are handed out, so many a bout.
+    /// Draws before this one are handed out, `bout` of them a bout.
     next: u64,
     bout: u64,
     paused: Vec<Bout>,
@@ -125,7 +125,7 @@ pub struct Slice(Arc<Family>, Source, Bout);
 pub struct Partial(Bout, u64, Option<Natural>);
 
 impl RandomPrime {
-    /// Asks for a prime of exactly so many bits, at least [`PrimeKind::least_bits`].
+    /// Asks for a prime of exactly `bits` bits, at least [`PrimeKind::least_bits`].
     pub fn new(bits: usize, kind: PrimeKind, source: Source) -> Self {
         let mut plan = Self {
             kind,
@@ -185,7 +185,7 @@ impl RandomPrime {
 }
 
 impl Family {
-    /// All numbers of so many bits that may be prime; for a safe prime, those that are 3 modulo 4. Of a few bits simply all numbers.
+    /// All numbers of `bits` bits that may be prime; for a safe prime, those that are 3 modulo 4. Of a few bits simply all numbers.
     fn of_bits(bits: usize, is_safe: bool) -> Self {
         let low = Natural::ONE << (bits - 1);
         let (residue, step) = match (bits, is_safe) {

@@ -16,8 +16,10 @@ const VERSION: u32 = 1;
 const LEAVES: u64 = 1 << 15;
 const CONSTANTS: u64 = 1 << 12;
 
-/// Numbers of a stretch and bytes of a block at the most, and at least.
+/// Numbers of a stretch up to the root of x, where all easy leaves are: one segment. And beyond.
+const LEAFY: u64 = 64 * 1024 * NUMBERS_PER_BYTE;
 const STRETCH: Range<u64> = 1 << 20..1 << 25;
+/// Bytes of a block at least and at most.
 const BLOCK: Range<u64> = 4 << 10..64 << 10;
 
 /// The sum of the primes up to a number.
@@ -54,14 +56,56 @@ struct Sums {
 #[derive(Debug)]
 struct Summing {
     tables: Arc<Tables>,
-    /// Numbers of a stretch, bytes of a block.
-    stretch: u64,
+    stretching: Stretching,
+    /// Bytes of a block.
     block: u64,
     blocks: Units<Box<Block>, BlockSum>,
     stretches: Units<Box<Stretch>, StretchSum>,
     ordinary: Units<Range<u64>, u128>,
     constants: Units<Range<u64>, u128>,
     lengths: [u64; 2],
+}
+
+/// Where stretches begin.
+#[derive(Clone, Copy, Debug)]
+struct Stretching {
+    /// How many of them have leaves, and the numbers of each of these and of each of the others.
+    leafy: u64,
+    short: u64,
+    long: u64,
+    last: u64,
+}
+
+impl Stretching {
+    fn new(shape: Shape) -> Self {
+        let long = (shape.last / 64)
+            .clamp(STRETCH.start, STRETCH.end)
+            .next_multiple_of(NUMBERS_PER_WORD);
+        let short = long.min(LEAFY);
+        Self {
+            leafy: shape.root2 / short + 1,
+            short,
+            long,
+            last: shape.last,
+        }
+    }
+
+    /// The first number of a stretch.
+    fn low(&self, index: u64) -> u64 {
+        self.short * index.min(self.leafy) + self.long * index.saturating_sub(self.leafy)
+    }
+
+    fn count(&self) -> u64 {
+        let numbers = self.last + 1;
+        match numbers.checked_sub(self.low(self.leafy)) {
+            Some(rest) => self.leafy + rest.div_ceil(self.long),
+            None => numbers.div_ceil(self.short),
+        }
+    }
+
+    fn last(&self, index: u64) -> u64 {
+        self.last.min(self.low(index + 1) - 1)
+    }
 }
 
 /// A bout of one unit.
@@ -124,7 +168,7 @@ impl SumTo {
     pub(super) fn cut(&mut self) -> Option<Slice> {
         match &mut self.stage {
             Stage::Preparing(preparing) => preparing.take().map(Work::Prepare),
-            Stage::Summing(summing) => summing.cut(self.shape),
+            Stage::Summing(summing) => summing.cut(),
             Stage::Done(_) => None,
         }
         .map(Slice)
@@ -233,28 +277,26 @@ impl Summing {
         sums.bases.resize(tables.hard_primes(), 0);
         let lengths = tables.lengths();
         let numbers = shape.last + 1;
-        let stretch = (numbers / 64)
-            .clamp(STRETCH.start, STRETCH.end)
-            .next_multiple_of(NUMBERS_PER_WORD);
+        let stretching = Stretching::new(shape);
         let block = (numbers / NUMBERS_PER_BYTE / 64)
             .clamp(BLOCK.start, BLOCK.end)
             .next_multiple_of(8);
         let [blocks, stretches, ordinary, constants] = sums.done;
         Self {
             tables: Arc::new(tables),
-            stretch,
+            stretching,
             block,
             blocks: Units::new(numbers.div_ceil(block * NUMBERS_PER_BYTE), blocks),
-            stretches: Units::new(numbers.div_ceil(stretch), stretches),
+            stretches: Units::new(stretching.count(), stretches),
             ordinary: Units::new(lengths[0].div_ceil(LEAVES), ordinary),
             constants: Units::new(lengths[1].div_ceil(CONSTANTS), constants),
             lengths,
         }
     }
 
-    fn cut(&mut self, shape: Shape) -> Option<Work> {
+    fn cut(&mut self) -> Option<Work> {
         let tables = &self.tables;
-        let (block, stretch) = (self.block, self.stretch);
+        let (block, stretching) = (self.block, self.stretching);
         let new_block = |index| {
             let low = index * block * NUMBERS_PER_BYTE;
             Box::new(Block::new(Arc::clone(tables), low, block as usize))
@@ -263,8 +305,7 @@ impl Summing {
             return Some(Work::Block(index, block));
         }
         let new_stretch = |index| {
-            let low = index * stretch;
-            let last = shape.last.min(low + (stretch - 1));
+            let (low, last) = (stretching.low(index), stretching.last(index));
             Box::new(Stretch::new(Arc::clone(tables), low, last))
         };
         if let Some((index, stretch)) = self.stretches.cut(new_stretch) {
@@ -286,8 +327,10 @@ impl Summing {
     fn progress(&self, shape: Shape) -> f64 {
         let numbers = shape.last as f64;
         let blocks = ((self.blocks.done() * self.block * NUMBERS_PER_BYTE) as f64 / numbers).min(1.0);
-        let stretches = ((self.stretches.done() * self.stretch) as f64 / numbers).min(1.0);
-        0.75 * blocks + 0.25 * stretches
+        let done = self.stretches.done();
+        let leafy = done as f64 / self.stretching.leafy as f64;
+        let stretches = self.stretching.low(done) as f64 / numbers;
+        0.7 * blocks + 0.2 * leafy.min(1.0) + 0.1 * stretches.min(1.0)
     }
 }
 

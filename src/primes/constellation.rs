@@ -263,7 +263,7 @@ mod tests {
         primes.iter().flat_map(all).collect()
     }
 
-    /// The same by the bits of a sieve cut into parts of so many bytes; and their count.
+    /// The same by the bits of a sieve cut into parts of `part_bytes`; and their count.
     fn quickly(kind: Constellation, low: u64, last: u64, part_bytes: usize) -> (Vec<Vec<u64>>, u64) {
         let finder = Finder::new(kind);
         let (mut found, mut count, mut before) = (Vec::new(), 0, 0);

@@ -33,7 +33,7 @@ pub(super) enum Read {
         names: &'static [&'static str],
         /// How many arguments there may be.
         most: usize,
-        /// From so many arguments on the answer is preceded by rows.
+        /// From this number of arguments on the answer is preceded by rows.
         streams_from: usize,
         query: fn(Style, Vec<Natural>) -> Result<Query, Failure>,
     },

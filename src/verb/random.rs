@@ -10,13 +10,13 @@ const MOST_BITS: usize = 33_219;
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add(
-        define("random BITS [kind=KIND]", "a random prime of so many bits", random).details(&[
+        define("random BITS [kind=KIND]", "a random prime of BITS bits", random).details(&[
             "Numbers are drawn from the system's generator until one is prime, so every",
             "prime of the length is as likely as every other. BITS is at most 33219.",
             "kind=prime (the default): from 2 bits on. kind=safe: (p-1)/2 is a prime too;",
             "from 3 bits on, and slow above 1024. kind=strong: p-1 has a large prime factor",
             "r, p+1 one too, and r-1 one too; from 128 bits on.",
-            "The answer is not kept, and nobody else gets the same. In 'jobs' a random draw=",
+            "The answer is not kept, and no other client gets it. In 'jobs' a random draw=",
             "tells two of them apart.",
             "random 16 -> OK 48271",
         ]),

@@ -57,7 +57,7 @@ struct Leaves {
 }
 
 impl Block {
-    /// The block of so many bytes (a multiple of 8) from `low` on, a multiple of 240.
+    /// The block of `bytes` bytes (a multiple of 8) from `low` on (a multiple of 240).
     pub(crate) fn new(tables: Arc<Tables>, low: u64, bytes: usize) -> Self {
         let shape = tables.shape;
         // A prime above the root of y has leaves up to x / p^2.
