@@ -56,7 +56,10 @@ impl Constellation {
 
     /// Its place among all kinds, as checkpoints have it.
     pub(crate) fn index(self) -> u64 {
-        (0..).zip(Self::ALL).find(|(_, kind)| *kind == self).map_or(0, |(index, _)| index)
+        (0..)
+            .zip(Self::ALL)
+            .find(|(_, kind)| *kind == self)
+            .map_or(0, |(index, _)| index)
     }
 
     /// The kind of an index.
