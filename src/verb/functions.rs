@@ -80,8 +80,8 @@ pub(super) fn register(registry: &mut Registry) {
         )
         .details(&[
             "The proof is by factors of N-1, in the form of PARI/GP: primecert(N,1) writes",
-            "it, primecertisvalid checks it. It is [N,[P,..]], where P is a prime below 2^64",
-            "or [P,witness,certificate of P]. A number below 2^64 is its own certificate.",
+            "it, primecertisvalid checks it. It is [N,[P,..]], with P a prime below 2^64 or",
+            "[P,witness,certificate of P]. A number below 2^64 is its own certificate.",
             "If N is not prime, the answer is 'composite'. check= says yes or no to a proof.",
             "N is at most 2^128-1.",
             "certify 10^30+57 -> OK [1000000000000000000000000000057,[..]]",

@@ -46,7 +46,7 @@ fn overview(registry: &Registry) -> Vec<String> {
     rows.extend(registry.verbs().map(|verb| row(verb.usage(), verb.about())));
     rows.extend(
         [
-            "Numbers are written 1000000, 1_000_000, 1e6, 10**6 or 2^127-1.",
+            "Numbers are written 1000000, 1_000_000, 1e6, 10**6, 2^127-1, 0xff, 20! or 97#.",
             "Every question takes deadline=5s (stop then), progress=1s (say how far it is).",
             "@NAME before a question names it, as '@a pi 1e16': its reply bears the name",
             "and may overtake others.",
