@@ -82,7 +82,7 @@ pub(super) fn register(registry: &mut Registry) {
             "The proof is by factors of N-1, in the form of PARI/GP: primecert(N,1) writes",
             "it, primecertisvalid checks it. It is [N,[P,..]], with P a prime below 2^64 or",
             "[P,witness,certificate of P]. A number below 2^64 is its own certificate.",
-            "If N is not prime, the answer is 'composite'. check= says yes or no to a proof.",
+            "If N is not prime, the answer is 'composite'. check= answers yes or no.",
             "N is at most 2^128-1.",
             "certify 10^30+57 -> OK [1000000000000000000000000000057,[..]]",
             "certify check=[13,[2,3]] -> OK yes",
