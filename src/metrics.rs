@@ -1,4 +1,5 @@
-//! Counters that every module adds to and `info` shows. No I/O; no lock but for the list of lanes, taken once a lane.
+//! Counters that every module adds to and `info` shows. No I/O; no lock but for the list of lanes, taken once a lane, and the
+//! state of the store, taken when that changes.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,10 @@ pub struct Metrics {
     pub errors: AtomicU64,
     /// Requests answered from the cache.
     pub cache_hits: AtomicU64,
+    /// Of these, by what the store keeps.
+    pub stored_answer_hits: AtomicU64,
+    /// Answers that the store keeps.
+    pub stored_answers: AtomicU64,
     /// Jobs without an answer yet.
     pub jobs: AtomicU64,
     /// Slices run since the start, first slices included.
@@ -30,6 +35,8 @@ pub struct Metrics {
     pub actors_rebuilt: AtomicU64,
     /// Sessions that panicked, each at the cost of its connection.
     pub session_panics: AtomicU64,
+    /// Where the store is, and why it fails.
+    store: Mutex<StoreState>,
     /// Lanes of plugged-in verbs that have been called.
     lanes: Mutex<Vec<Arc<LaneMetrics>>>,
 }
@@ -40,10 +47,29 @@ impl Metrics {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How the store is doing.
+    pub fn store(&self) -> StoreState {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is shown of the store.
+    pub fn set_store(&self, change: impl FnOnce(&mut StoreState)) {
+        change(&mut self.store.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Shows one more lane.
     pub fn add_lane(&self, lane: Arc<LaneMetrics>) {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
     }
+}
+
+/// How the store is doing.
+#[derive(Clone, Debug, Default)]
+pub struct StoreState {
+    /// Where it is; empty if there is none.
+    pub place: String,
+    /// Why it fails; empty if it does not.
+    pub failure: String,
 }
 
 /// What a lane of plugged-in verbs has done.

@@ -1,6 +1,7 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
 use super::address::{self, Address};
+use super::data::Data;
 use super::reload::Reload;
 use super::settings::Settings;
 use super::{allocator, descriptors, quantity};
@@ -33,6 +34,10 @@ pub(super) struct Serve {
     /// How long accepted requests may go on after the first Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = quantity::any_time)]
     drain_limit: Duration,
+    /// Directory for submitted jobs and expensive answers, which outlive the process; 'none' keeps nothing [default: $STATE_DIRECTORY, or
+    /// ~/.local/state/primed]
+    #[arg(long, value_name = "DIR", env = "PRIMED_DATA")]
+    data: Option<OsString>,
     /// What to log on standard error, e.g. 'debug' or 'primed=trace'
     #[arg(long, value_name = "FILTER", env = "PRIMED_LOG", default_value = "info", value_parser = read_filter)]
     log: String,
@@ -86,6 +91,12 @@ struct LimitFlags {
     /// Memory for cached answers; 0: no cache
     #[arg(long, value_name = "MIB", env = "PRIMED_KEEP_ANSWERS_MIB", default_value = "8", value_parser = clap::value_parser!(u64).range(0..=1 << 40))]
     keep_answers_mib: u64,
+    /// Answers that the store keeps, of those that took more than 100 ms of CPU; the cheapest go first
+    #[arg(long, value_name = "N", env = "PRIMED_STORE_ANSWERS", default_value = "100000", value_parser = quantity::any)]
+    store_answers: usize,
+    /// Memory for these
+    #[arg(long, value_name = "MIB", env = "PRIMED_STORE_ANSWERS_MIB", default_value = "64", value_parser = clap::value_parser!(u64).range(0..=1 << 40))]
+    store_answers_mib: u64,
 }
 
 impl LimitFlags {
@@ -141,6 +152,8 @@ impl LimitFlags {
             max_finished: self.keep_finished,
             max_finished_age: self.keep_finished_for,
             max_answers: self.keep_answers_mib << 20,
+            max_stored_answers: self.store_answers,
+            max_stored_answers_bytes: self.store_answers_mib << 20,
         }
     }
 }
@@ -156,6 +169,10 @@ impl Serve {
             .policy(self.limits.policy())
             .limits(self.limits())
             .io_threads(self.io_threads.get());
+        let daemon = match Data::resolve(self.data.as_deref()).map_err(anyhow::Error::msg)? {
+            Data::Directory(directory) => daemon.data(directory),
+            Data::None => daemon,
+        };
         let daemon = self.listen.iter().try_fold(daemon, |daemon, address| {
             Ok::<_, anyhow::Error>(daemon.listen(address.resolve()?))
         })?;

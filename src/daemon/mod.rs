@@ -1,6 +1,7 @@
 //! The daemon: starts the rooms bottom-up and drains them top-down. Knows every room's door and no room's inside.
 
 mod bind;
+mod keeping;
 mod signals;
 #[cfg(test)]
 mod simulation;
@@ -12,9 +13,11 @@ pub use signals::{Notice, Signals};
 use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::Metrics;
 use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared};
+use crate::store::{self, StoreError};
 use crate::verb::{Engine, Facts, Registry, Verb};
 use actix::prelude::*;
 use bind::bind;
+use keeping::{Opened, StorePlace, StoreWriter};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -48,6 +51,9 @@ pub enum StartError {
     /// One of the [`Limits`] is 0.
     #[error("with {0} of 0 nobody could be served")]
     Zero(&'static str),
+    /// The store cannot be opened or read.
+    #[error("cannot use the store {0}")]
+    Store(#[from] StoreError),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[from] io::Error),
@@ -91,6 +97,7 @@ pub struct Daemon {
     policy: Policy,
     limits: Limits,
     registry: Registry,
+    place: StorePlace,
 }
 
 impl Default for Daemon {
@@ -109,6 +116,7 @@ impl Daemon {
             policy: Policy::default(),
             limits: Limits::default(),
             registry: Registry::default(),
+            place: StorePlace::None,
         }
     }
 
@@ -162,6 +170,21 @@ impl Daemon {
         self
     }
 
+    /// Keeps submitted jobs and expensive answers in this directory, where they outlive the process: the next daemon on it goes on with the
+    /// jobs. By default nothing is kept. One daemon can use a directory at a time.
+    #[cfg(feature = "sqlite")]
+    pub fn data(mut self, directory: impl Into<std::path::PathBuf>) -> Self {
+        self.place = StorePlace::Directory(directory.into());
+        self
+    }
+
+    /// The same with a store of another kind.
+    #[doc(hidden)]
+    pub fn store(mut self, store: impl store::Store) -> Self {
+        self.place = StorePlace::Other(Box::new(store));
+        self
+    }
+
     /// One more verb, or another one in the place of a built-in one.
     pub fn verb(mut self, verb: impl Verb) -> Self {
         self.registry.add(verb);
@@ -182,6 +205,7 @@ impl Daemon {
         if let Some(limit) = self.limits.zero() {
             return Err(StartError::Zero(limit));
         }
+        let store = std::mem::take(&mut self.place).open()?;
         let mut sockets = Vec::new();
         for (address, service) in std::mem::take(&mut self.listen) {
             sockets.push((bind(address).await?, service));
@@ -196,7 +220,7 @@ impl Daemon {
         let metrics = Arc::new(Metrics::default());
         let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone())?;
         scheduler.ready().await?;
-        self.open(sockets.collect(), addresses, scheduler, metrics)
+        self.open(sockets.collect(), addresses, scheduler, metrics, store)
     }
 
     /// Opens the rooms, from the engine up.
@@ -206,6 +230,7 @@ impl Daemon {
         addresses: Vec<SocketAddr>,
         scheduler: Scheduler,
         metrics: Arc<Metrics>,
+        store: Option<Opened>,
     ) -> Result<Running, StartError> {
         let arbiters: Vec<Arbiter> = match self.io_threads {
             1 => Vec::new(),
@@ -215,12 +240,16 @@ impl Daemon {
         };
         let answers = scheduler.answers();
         let health = scheduler.health().clone();
-        let scheduler = scheduler.supervised();
         let facts = Facts {
             metrics: metrics.clone(),
             started: Instant::now(),
             workers: self.workers,
         };
+        let (scheduler, writer) = match store {
+            None => (scheduler, None),
+            Some(store) => store.start(scheduler, &self.registry, &facts),
+        };
+        let scheduler = scheduler.supervised();
         let local = Local::new(scheduler.clone(), health.clone()).supervised();
         let client = LocalClient::new(EMBEDDING, local.clone(), scheduler.clone());
         let engine = Engine::new(client, self.registry.clone(), facts.clone());
@@ -246,6 +275,7 @@ impl Daemon {
             shared,
             listener,
             arbiters,
+            writer,
         })
     }
 
@@ -332,6 +362,7 @@ pub struct Running {
     shared: Arc<Shared>,
     listener: Addr<Listener>,
     arbiters: Vec<Arbiter>,
+    writer: Option<StoreWriter>,
 }
 
 impl Running {
@@ -398,6 +429,9 @@ impl Running {
         };
         if self.health.has_given_up() {
             result = Drained::GaveUp;
+        }
+        if let Some(writer) = self.writer {
+            writer.close(&self.scheduler).await;
         }
         for arbiter in self.arbiters {
             arbiter.stop();

@@ -1,11 +1,19 @@
-//! Answers that were found lately, for the next client that asks the same. Shared by all threads; knows no request and no plan.
+//! Answers that were found lately, and those that the store keeps because they were expensive, for the next client that asks the same.
+//! Shared by all threads; knows no request and no plan.
 //!
 //! quick_cache keeps what was asked for more than once and lets go of the rest; its locks are held for the time of one look.
 
+use super::message::Policy;
+use crate::metrics::Metrics;
 use crate::proto::Value;
+use crate::store::{KeptAnswer, KeptAnswers, Record};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// What an answer takes beside the bytes of its question and its value: both of their heads, the requests in table and list, and the
 /// allocator's share. So a bound on bytes bounds the number of answers too.
@@ -15,23 +23,82 @@ const OVERHEAD_BYTES: u64 = 192;
 const TYPICAL_BYTES: u64 = OVERHEAD_BYTES + 32;
 
 /// Questions by their title, and their answers.
-pub struct Answers(Option<Cache<String, Value, Weight>>);
+pub struct Answers {
+    recent: Option<Cache<String, Value, Weight>>,
+    /// Those that the store keeps.
+    stored: RwLock<KeptAnswers>,
+    /// Whether there may be some: most daemons have none, and need not look.
+    has_stored: AtomicBool,
+    metrics: Arc<Metrics>,
+}
 
 impl Answers {
-    /// Room for `max_bytes` of answers; none at all for 0.
-    pub fn new(max_bytes: u64) -> Self {
+    /// Room for as many as the policy says; none at all for 0 bytes.
+    pub fn new(policy: &Policy, metrics: Arc<Metrics>) -> Self {
+        let max_bytes = policy.max_answers;
         let items = usize::try_from(max_bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
-        Self((max_bytes > 0).then(|| Cache::with_weighter(items, max_bytes, Weight)))
+        Self {
+            recent: (max_bytes > 0).then(|| Cache::with_weighter(items, max_bytes, Weight)),
+            stored: RwLock::new(KeptAnswers::new(
+                policy.max_stored_answers,
+                policy.max_stored_answers_bytes,
+            )),
+            has_stored: AtomicBool::new(false),
+            metrics,
+        }
     }
 
     /// The answer to the question of this title.
     pub fn get(&self, title: &str) -> Option<Value> {
-        self.0.as_ref()?.get(title)
+        let recent = self.recent.as_ref().and_then(|cache| cache.get(title));
+        recent.or_else(|| self.stored(title))
+    }
+
+    fn stored(&self, title: &str) -> Option<Value> {
+        if !self.has_stored.load(Acquire) {
+            return None;
+        }
+        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        let value = stored.get(title)?.value.clone();
+        self.metrics.stored_answer_hits.fetch_add(1, Relaxed);
+        Some(value)
+    }
+
+    /// Takes in what the store has at the start, and says what it is to write, if the bounds are lower than before.
+    pub(super) fn load(&self, answers: BTreeMap<String, KeptAnswer>) -> Vec<Record> {
+        self.change(|stored| stored.load(answers))
+    }
+
+    /// Keeps an answer for good, and says what the store is to write.
+    pub(super) fn store(&self, answer: KeptAnswer) -> Vec<Record> {
+        self.change(|stored| stored.keep(answer))
+    }
+
+    /// Forgets the answer of this title, or all; and says what the store is to write.
+    pub(super) fn forget(&self, title: Option<&str>) -> Vec<Record> {
+        if let Some(cache) = &self.recent {
+            match title {
+                Some(title) => drop(cache.remove(title)),
+                None => cache.clear(),
+            }
+        }
+        self.change(|stored| match title {
+            Some(title) => stored.forget(title).into_iter().collect(),
+            None => stored.forget_all(),
+        })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut KeptAnswers) -> T) -> T {
+        let mut stored = self.stored.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut stored);
+        self.has_stored.store(!stored.is_empty(), Release);
+        self.metrics.stored_answers.store(stored.len() as u64, Relaxed);
+        changed
     }
 
     /// Keeps an answer, and forgets others if there is no room.
     pub(super) fn keep(&self, title: String, value: Value) {
-        if let Some(cache) = &self.0 {
+        if let Some(cache) = &self.recent {
             cache.insert(title, value);
         }
     }
@@ -40,7 +107,7 @@ impl Answers {
 impl fmt::Debug for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Answers")
-            .field(&self.0.as_ref().map(Cache::len))
+            .field(&self.recent.as_ref().map(Cache::len))
             .finish()
     }
 }
@@ -58,15 +125,23 @@ impl Weighter<String, Value> for Weight {
 mod tests {
     use super::*;
 
+    fn with_room(max_answers: u64) -> Answers {
+        let policy = Policy {
+            max_answers,
+            ..Policy::default()
+        };
+        Answers::new(&policy, Arc::default())
+    }
+
     #[test]
     fn answers_are_kept_within_their_bytes_and_the_one_asked_for_again_stays() {
-        let answers = Answers::new(1 << 20);
+        let answers = with_room(1 << 20);
         answers.keep("pi 7".into(), Value::from(4));
         for n in 0..100_000u64 {
             answers.keep(format!("nth {n}"), Value::from(n));
             assert_eq!(answers.get("pi 7"), Some(Value::from(4)));
         }
-        let cache = answers.0.as_ref().expect("there is room");
+        let cache = answers.recent.as_ref().expect("there is room");
         assert!(cache.weight() <= 1 << 20, "{} bytes", cache.weight());
         assert!(
             (1_000..=(1 << 20) / 192).contains(&cache.len()),
@@ -78,10 +153,10 @@ mod tests {
 
     #[test]
     fn an_answer_larger_than_all_room_is_not_kept_and_without_room_none_is() {
-        let answers = Answers::new(4096);
+        let answers = with_room(4096);
         answers.keep("long".into(), Value::Text("x".repeat(10_000)));
         assert_eq!(answers.get("long"), None);
-        let none = Answers::new(0);
+        let none = with_room(0);
         none.keep("pi 7".into(), Value::from(4));
         assert_eq!(none.get("pi 7"), None);
     }

@@ -4,6 +4,7 @@ use super::external::ExternalTask;
 use crate::job::Job;
 pub use crate::proto::RequestId;
 use crate::proto::{Interim, Reply, Value};
+pub use crate::store::{JobId, Priority};
 use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -15,21 +16,11 @@ pub const ROWS_GRANTED: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
 
-/// Names a submitted job: the ID of the wire. Never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(pub u64);
-
 /// Names a piece of work inside the engine. Never used twice, also not by a table that takes the place of a broken one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WorkId(pub(super) u64);
 
 impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -55,15 +46,8 @@ pub struct Order {
 pub enum Ask {
     /// The answer to some work, for as long as the client waits.
     Answer(Work),
-    /// Work that goes on without its client; answered by its ID at once.
-    Submit(Work),
-    /// A submitted job whose answer was known.
-    SubmitKnown {
-        /// The question.
-        title: String,
-        /// Its answer.
-        value: Value,
-    },
+    /// Work that goes on without its client; answered by its ID once the store has it.
+    Submit(Box<Submit>),
     /// The progress of a submitted job, and then its answer.
     Watch(JobId),
     /// The answer of a submitted job.
@@ -72,6 +56,8 @@ pub enum Ask {
     Cancel(JobId),
     /// All jobs that are submitted or long, as rows.
     List,
+    /// The answer to the question of this title, or all answers, are to be forgotten.
+    Forget(Option<String>),
 }
 
 impl Ask {
@@ -82,6 +68,64 @@ impl Ask {
             Self::List => true,
             _ => false,
         }
+    }
+}
+
+/// A job to be submitted.
+#[derive(Debug)]
+pub struct Submit {
+    /// What is to be done.
+    pub subject: Subject,
+    /// The words of the request, from which the job is made again after a restart.
+    pub request: String,
+    /// What the client calls it: a second job of that name is the first one.
+    pub key: Option<String>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// How long it waits before it begins.
+    pub after: Option<Duration>,
+}
+
+impl Submit {
+    /// A job of normal priority that begins at once.
+    pub fn new(subject: impl Into<Subject>, request: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            request: request.into(),
+            key: None,
+            priority: Priority::Normal,
+            after: None,
+        }
+    }
+}
+
+/// What a submitted job is to answer.
+#[derive(Debug)]
+pub enum Subject {
+    /// Work that has to be done.
+    Work(Work),
+    /// A question whose answer is known.
+    Known {
+        /// The question.
+        title: String,
+        /// Its answer.
+        value: Value,
+    },
+}
+
+impl Subject {
+    /// The question.
+    pub(super) fn title(&self) -> Cow<'_, str> {
+        match self {
+            Self::Work(work) => work.title(),
+            Self::Known { title, .. } => title.as_str().into(),
+        }
+    }
+}
+
+impl<W: Into<Work>> From<W> for Subject {
+    fn from(work: W) -> Self {
+        Self::Work(work.into())
     }
 }
 
@@ -156,6 +200,10 @@ pub struct Policy {
     pub max_finished_age: Duration,
     /// Bytes of answers that are kept for the next client that asks the same.
     pub max_answers: u64,
+    /// Answers that the store keeps, of those that took more than 100 ms of CPU time.
+    pub max_stored_answers: usize,
+    /// Bytes of these.
+    pub max_stored_answers_bytes: u64,
 }
 
 impl Default for Policy {
@@ -167,6 +215,8 @@ impl Default for Policy {
             max_finished: 1_000,
             max_finished_age: Duration::from_secs(3_600),
             max_answers: 8 << 20,
+            max_stored_answers: 100_000,
+            max_stored_answers_bytes: 64 << 20,
         }
     }
 }

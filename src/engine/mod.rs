@@ -15,6 +15,7 @@ mod message;
 #[cfg(test)]
 pub(crate) mod planted;
 mod pool;
+mod restored;
 mod scheduler;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -30,7 +31,10 @@ pub(crate) use caught::{Panicked, caught};
 pub use external::{Asked, ExternalLane, ExternalTask, Responder, RowError, Token};
 pub use health::Health;
 pub use local::{Answer, Close, Events, Local, LocalClient};
-pub use message::{Ask, ClientId, Event, JobId, Order, Policy, ROWS_GRANTED, RequestId, Work};
-pub use scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
+pub use message::{
+    Ask, ClientId, Event, JobId, Order, Policy, Priority, ROWS_GRANTED, RequestId, Subject, Submit, Work,
+};
+pub use restored::Restored;
+pub use scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Settle, Shutdown};
 pub(crate) use text::{fault, shortened};
 pub(crate) use threads::start_thread;

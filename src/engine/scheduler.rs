@@ -5,21 +5,28 @@ use super::batch::Plain;
 use super::caught::{Panicked, caught};
 use super::external::{Calls, ExternalLoad, Responder, Saying, Token};
 use super::health::{Health, MAX_PANICS};
-use super::message::{ClientId, Event, Order, Policy, RequestId, WorkId};
+use super::message::{Ask, ClientId, Event, Order, Policy, RequestId, WorkId};
 use super::pool::{Hire, Pool};
-use super::table::{HandedOut, LaneId, Table};
+use super::restored::Restored;
+use super::table::{FoundAnswer, HandedOut, LaneId, Table};
 use super::task::{Load, Task};
 use super::text::{fault, lost, no_thread};
 use super::worker::{self, Finished, Lane};
 use crate::metrics::Metrics;
-use crate::proto::{Code, Failure};
+use crate::proto::{Code, Failure, Value};
+use crate::store::{Commit, Committed, Journal, KeptAnswer, StoreError};
 use actix::prelude::*;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 use std::{io, mem};
+use tokio::sync::oneshot;
+
+/// An answer that took more CPU time than this is kept by the store.
+const EXPENSIVE: Duration = Duration::from_millis(100);
 
 /// Requests of a client. One message carries all of one read.
 #[derive(Message)]
@@ -98,6 +105,23 @@ pub enum Shutdown {
     Cancel,
 }
 
+/// Asks to be notified when everything is written: sent after the last request.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Settle {
+    /// Notified then.
+    pub settled: oneshot::Sender<()>,
+}
+
+/// The way to the store, and what is to be written there.
+struct Keeping {
+    journal: Journal,
+    writer: Recipient<Commit>,
+    settled: Option<oneshot::Sender<()>>,
+    /// The latest failure that was logged, until a batch is written.
+    failure: Option<StoreError>,
+}
+
 /// Hands out work by the table, and sends what it has come to.
 ///
 /// A panic in its turn is caught in the handler, which stops the actor; actix's `Supervisor` then starts it again with the same mailbox,
@@ -121,6 +145,7 @@ pub struct Scheduler {
     health: Health,
     metrics: Arc<Metrics>,
     answers: Arc<Answers>,
+    keeping: Option<Keeping>,
 }
 
 /// A client that has asked something.
@@ -160,9 +185,34 @@ impl Scheduler {
             is_out: false,
             broke_at: None,
             health,
+            answers: Arc::new(Answers::new(&policy, metrics.clone())),
             metrics,
-            answers: Arc::new(Answers::new(policy.max_answers)),
+            keeping: None,
         })
+    }
+
+    /// The same scheduler with a store: it goes on with these jobs, names none up to `last` again, and has `writer` write what changes.
+    pub fn keeping(
+        mut self,
+        writer: Recipient<Commit>,
+        jobs: Vec<Restored>,
+        last: u64,
+        answers: BTreeMap<String, KeptAnswer>,
+    ) -> Self {
+        let mut journal = Journal::new();
+        for record in self.answers.load(answers) {
+            journal.push(record);
+        }
+        let now = now();
+        self.table.set_time(now, SystemTime::now().into());
+        self.table.restore(jobs, last, now);
+        self.keeping = Some(Keeping {
+            journal,
+            writer,
+            settled: None,
+            failure: None,
+        });
+        self
     }
 
     /// Waits until all its workers run.
@@ -208,6 +258,7 @@ impl Scheduler {
         #[cfg(test)]
         super::planted::here();
         self.send();
+        self.write(context);
         self.set_alarm(context);
         self.metrics.jobs.store(self.table.len() as u64, Relaxed);
         for (index, lane) in self.table.lane_metrics().enumerate() {
@@ -288,6 +339,26 @@ impl Scheduler {
         }
     }
 
+    /// Before orders are taken in: what the table does not know by itself.
+    fn prepare(&mut self, now: Instant) {
+        self.table.set_time(now, SystemTime::now().into());
+        if let Some(keeping) = &self.keeping {
+            let outage = keeping.journal.admits(now).err();
+            self.table.set_store_outage(outage.map(unwritten));
+        }
+    }
+
+    fn take_in(&mut self, client: ClientId, order: Order, now: Instant) {
+        let Ask::Forget(title) = &order.ask else {
+            return self.table.take_in(client, order, now);
+        };
+        let records = self.answers.forget(title.as_deref());
+        if let Some(keeping) = &mut self.keeping {
+            records.into_iter().for_each(|record| keeping.journal.push(record));
+        }
+        self.table.reply(client, order.request, Value::Nothing);
+    }
+
     /// The host of the actor of a lane, started if this is its first call.
     fn host(&mut self, lane: LaneId) -> Result<&Calls, Failure> {
         let spec = self.table.lane_spec(lane);
@@ -305,7 +376,20 @@ impl Scheduler {
     }
 
     fn send(&mut self) {
-        for (title, value) in self.table.take_found() {
+        for FoundAnswer { title, value, cost } in self.table.take_found() {
+            if let Some(keeping) = self.keeping.as_mut().filter(|_| cost > EXPENSIVE) {
+                let answer = KeptAnswer {
+                    title: title.clone(),
+                    value: value.clone(),
+                    cost,
+                    found_at: SystemTime::now().into(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    method: "asked".to_owned(),
+                    is_refuted: false,
+                };
+                let records = self.answers.store(answer);
+                records.into_iter().for_each(|record| keeping.journal.push(record));
+            }
             self.answers.keep(title, value);
         }
         for (client, events) in self.table.take_events() {
@@ -315,8 +399,29 @@ impl Scheduler {
         }
     }
 
+    /// Hands the store what is to be written, unless it is writing already: what comes meanwhile shares the next batch.
+    fn write(&mut self, context: &mut Context<Self>) {
+        let Some(keeping) = &mut self.keeping else {
+            return;
+        };
+        for record in self.table.take_records() {
+            keeping.journal.push(record);
+        }
+        if let Some(batch) = keeping.journal.next_batch(now()) {
+            let reply = context.address().recipient();
+            keeping.writer.do_send(Commit { batch, reply });
+        }
+        if keeping.journal.is_settled()
+            && let Some(settled) = keeping.settled.take()
+        {
+            let _ = settled.send(());
+        }
+    }
+
     fn set_alarm(&mut self, context: &mut Context<Self>) {
-        let next = self.table.next_alarm().into_iter().chain(self.pool.next_alarm()).min();
+        let writing = self.keeping.as_ref().and_then(|keeping| keeping.journal.wake_at());
+        let others = self.pool.next_alarm().into_iter().chain(writing);
+        let next = self.table.next_alarm().into_iter().chain(others).min();
         let earlier = match (&self.alarm, next) {
             (_, None) => false,
             (None, Some(_)) => true,
@@ -334,6 +439,11 @@ impl Scheduler {
         });
         self.alarm = Some((next, handle));
     }
+}
+
+/// The failure of a submit that the store does not take.
+fn unwritten(error: &StoreError) -> Failure {
+    Failure::new(Code::Store, format!("the job is not taken in: {error}; retry-ms=1000"))
 }
 
 /// The present moment by the clock that timers go by.
@@ -401,8 +511,11 @@ impl Handler<Requests> for Scheduler {
         self.handle_by("requests", context, |this| {
             let now = now();
             this.table.take_in_plain(client, questions, now);
+            if !orders.is_empty() {
+                this.prepare(now);
+            }
             for order in orders {
-                this.table.take_in(client, order, now);
+                this.take_in(client, order, now);
             }
         });
     }
@@ -443,6 +556,49 @@ impl Handler<Said> for Scheduler {
     }
 }
 
+impl Handler<Committed> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Committed { batch, result }: Committed, context: &mut Self::Context) {
+        self.handle_by("the store's answer", context, |this| {
+            let now = now();
+            let Some(keeping) = &mut this.keeping else {
+                return;
+            };
+            let failure = result.as_ref().err().map(unwritten);
+            match &result {
+                Err(error) if keeping.failure.as_ref() != Some(error) => {
+                    tracing::error!(%error, "the store cannot be written: submits are refused until it can");
+                    keeping.failure = Some(error.clone());
+                    let shown = error.to_string();
+                    this.metrics.set_store(|store| store.failure = shown);
+                }
+                Ok(()) if keeping.failure.take().is_some() => {
+                    tracing::info!("the store can be written again");
+                    this.metrics.set_store(|store| store.failure.clear());
+                }
+                _ => {}
+            }
+            let settled = keeping.journal.settle(batch, result, now);
+            this.table.acknowledge(settled.acknowledged, now);
+            if let Some(failure) = failure {
+                this.table.withdraw(settled.refused, &failure, now);
+            }
+        });
+    }
+}
+
+impl Handler<Settle> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Settle { settled }: Settle, context: &mut Self::Context) {
+        self.handle_by("the end", context, |this| match &mut this.keeping {
+            Some(keeping) => keeping.settled = Some(settled),
+            None => drop(settled.send(())),
+        });
+    }
+}
+
 impl Handler<Cancel> for Scheduler {
     type Result = ();
 
@@ -476,8 +632,9 @@ impl Handler<Shutdown> for Scheduler {
 
     fn handle(&mut self, shutdown: Shutdown, context: &mut Self::Context) {
         self.handle_by("the shutdown", context, |this| match shutdown {
-            Shutdown::Drain => this.table.drain(),
+            Shutdown::Drain => this.table.drain(now()),
             Shutdown::Cancel => {
+                this.table.drain(now());
                 let text = "the daemon shut down before it was done";
                 this.table.refuse_all(&Failure::new(Code::Cancelled, text));
             }

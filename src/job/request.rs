@@ -4,6 +4,7 @@ use super::{AnyPlan, Damaged, Plan, Query, restore};
 use crate::proto::{Failure, Value};
 use std::borrow::Cow;
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 /// Work that was asked for and is not begun.
 pub struct Job {
@@ -13,6 +14,8 @@ pub struct Job {
     /// True if the answer may be kept and given to whoever asks the same later. It depends on the title and on nothing else: not on the
     /// time, not on what else was asked.
     pub(crate) is_kept: bool,
+    /// What a plan of an earlier process has saved, from which this one goes on.
+    checkpoint: Option<Arc<[u8]>>,
 }
 
 enum Question {
@@ -41,6 +44,7 @@ impl Job {
             },
             streams: false,
             is_kept: false,
+            checkpoint: None,
         }
     }
 
@@ -55,6 +59,7 @@ impl Job {
             },
             streams: false,
             is_kept: false,
+            checkpoint: None,
         }
     }
 
@@ -109,10 +114,27 @@ impl Job {
     /// # Errors
     /// What is wrong with the question.
     pub fn plan(&self) -> Result<Box<dyn AnyPlan>, Failure> {
+        if let Some(checkpoint) = &self.checkpoint
+            && let Ok(plan) = self.restore(checkpoint)
+        {
+            return Ok(plan);
+        }
         match &self.question {
             Question::Query(query) => Ok(query.clone().plan()),
             Question::Own { make, .. } => make(),
         }
+    }
+
+    /// The same job, which goes on from a checkpoint that a plan of it has [saved](Plan::save).
+    ///
+    /// # Errors
+    /// The job as it was, and why no plan of it wrote these bytes.
+    pub(crate) fn resumed(mut self, checkpoint: Arc<[u8]>) -> Result<Self, (Self, Damaged)> {
+        if let Err(damaged) = self.restore(&checkpoint) {
+            return Err((self, damaged));
+        }
+        self.checkpoint = Some(checkpoint);
+        Ok(self)
     }
 
     /// Makes the plan from a checkpoint that a plan of this job has [saved](Plan::save).
@@ -132,6 +154,7 @@ impl From<Query> for Job {
         Self {
             streams: query.streams(),
             is_kept: !query.is_brief(),
+            checkpoint: None,
             question: Question::Query(query),
         }
     }

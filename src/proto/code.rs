@@ -33,13 +33,15 @@ pub enum Code {
     Draining,
     /// Not allowed here.
     Denied,
+    /// The store cannot be written.
+    Store,
     /// A fault in the daemon; the request was lost, the daemon goes on.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Syntax,
         Self::UnknownVerb,
         Self::BadArg,
@@ -53,6 +55,7 @@ impl Code {
         Self::NoJob,
         Self::Draining,
         Self::Denied,
+        Self::Store,
         Self::Internal,
     ];
 
@@ -72,6 +75,7 @@ impl Code {
             Self::NoJob => "no-job",
             Self::Draining => "draining",
             Self::Denied => "denied",
+            Self::Store => "store",
             Self::Internal => "internal",
         }
     }
@@ -97,6 +101,7 @@ impl Code {
             Self::NoJob => "no job with that ID, no request with that tag",
             Self::Draining => "the daemon is shutting down",
             Self::Denied => "not allowed here",
+            Self::Store => "the store cannot be written: no job is taken in",
             Self::Internal => "a fault in the daemon: this request failed, the daemon goes on",
         }
     }

@@ -28,7 +28,7 @@ pub use memory::MemoryStore;
 pub use record::{Checkpoint, End, JobId, KeptAnswer, Priority, Record, State, Submission, Timestamp};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{DATABASE, Pruned, Pruning, SqliteStore, Statistics, Survey};
-pub use writer::{Commit, Committed, Writer};
+pub use writer::{Close, Commit, Committed, Writer};
 
 /// Keeps records. What [`commit`](Store::commit) has confirmed is there after any end of the process and of the machine.
 pub trait Store: Send + 'static {

@@ -64,6 +64,19 @@ impl Handler<Commit> for Writer {
     }
 }
 
+/// Asks for the store to be closed, after all batches before. Another process may open it then.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Close;
+
+impl Handler<Close> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, Close: Close, _: &mut Self::Context) {
+        self.store = None;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -177,6 +177,29 @@ impl<'a> Call<'a> {
         self.registry.call(&request.or_nth(), self.facts).map(|(step, _)| step)
     }
 
+    /// The request after the verb as a line, without these options, from which it can be read again.
+    ///
+    /// # Errors
+    /// `bad-arg` if there is none, or a word of it cannot stand in a line.
+    pub(crate) fn inner_request(&self, without: &[&str]) -> Result<String, Failure> {
+        if self.request.args.is_empty() {
+            return Err(self.bad_arg("REQUEST is missing"));
+        }
+        let mut line = self.words();
+        let mut words = self.request.args.len();
+        for (key, value) in self.request.options.iter() {
+            if !without.iter().any(|other| other.eq_ignore_ascii_case(key)) {
+                line.extend([" ", key, "=", value]);
+                words += 1;
+            }
+        }
+        let is_plain = line.split(' ').filter(|word| !word.is_empty()).count() == words
+            && !line.contains(|c: char| c.is_control());
+        is_plain
+            .then_some(line)
+            .ok_or_else(|| self.bad_arg("a word of REQUEST has blanks or control characters in it"))
+    }
+
     /// The options that every request takes.
     ///
     /// # Errors
@@ -194,7 +217,7 @@ impl<'a> Call<'a> {
         })
     }
 
-    fn duration(&self, key: &str, bounds: RangeInclusive<Duration>) -> Result<Option<Duration>, Failure> {
+    pub(super) fn duration(&self, key: &str, bounds: RangeInclusive<Duration>) -> Result<Option<Duration>, Failure> {
         let Some(text) = self.option(key) else {
             return Ok(None);
         };

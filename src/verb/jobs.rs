@@ -1,9 +1,10 @@
 //! Verbs about submitted jobs: `submit watch result jobs cancel`.
 
 use super::call::shortened;
-use super::{Call, Registry, Step, define};
-use crate::engine::{Ask, JobId};
-use crate::proto::{Failure, Tag, Value};
+use super::{Call, Facts, Registry, Step, Terms, define};
+use crate::engine::{Ask, JobId, Priority, Subject, Submit};
+use crate::proto::{Code, Failure, ParsedLine, Tag, Value, parse_line};
+use std::time::Duration;
 
 /// The verb that stops another request.
 pub(super) const CANCEL: &str = "cancel";
@@ -11,8 +12,10 @@ pub(super) const CANCEL: &str = "cancel";
 pub(super) fn register(registry: &mut Registry) {
     let what = "does it without waiting: answers job=ID at once";
     registry.add(define("submit REQUEST", what, submit).details(&[
-        "The job goes on when you hang up. deadline= is the job's own.",
-        "Its answer is kept for a while.",
+        "The job goes on when you disconnect, and after a restart: once the ID is",
+        "sent, the store has it. deadline= is the job's own. Its answer is kept",
+        "for a while. id=KEY: the same KEY and request give the same job.",
+        "priority=low|normal|high, after=5min begins it later.",
         "submit pi 1e18 -> OK job=7",
         "watch 7, result 7, cancel 7, jobs",
     ]));
@@ -30,10 +33,16 @@ pub(super) fn register(registry: &mut Registry) {
     );
     let what = "submitted jobs and long questions, a row each";
     registry.add(define("jobs", what, jobs).details(&[
-        "id=- is a question that was not submitted. owner is a connection. state is",
-        "queued, parked (waits for memory), running, done, or the code of the error",
-        "that ended it. At most 250 rows, with 100 characters of the question each:",
-        "what is under way, then what has ended, the latest first.",
+        "id=- is a question that was not submitted. owner is a connection, - after a",
+        "restart. state is queued, parked (waits for memory), running, done, failed",
+        "(and error=CODE) or cancelled. cpu is that of all runs, resumed counts the",
+        "restarts it outlived. At most 250 rows, with 100 characters of the question",
+        "each: what is under way, then what has ended, the latest first.",
+    ]));
+    let what = "an answer that is kept is found anew when asked again";
+    registry.add(define("forget REQUEST|all", what, forget).details(&[
+        "Answers that took more than 100 ms of CPU are kept by the store, across",
+        "restarts; the latest others in memory. forget pi 1e12, forget all",
     ]));
     let what = "stops a question of yours, or a submitted job";
     registry.add(define("cancel @TAG|ID", what, cancel).details(&[
@@ -53,16 +62,96 @@ fn read_id(call: &Call<'_>, wanted: &str) -> Result<JobId, Failure> {
         .map_err(|_| call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text))))
 }
 
+/// The longest name that a client may give a job.
+const MAX_KEY_BYTES: usize = 128;
+
 fn submit(call: &Call<'_>) -> Result<Step, Failure> {
-    let title = call.words();
+    let request = call.inner_request(&["id", "priority", "after", "deadline", "progress"])?;
+    let key = call.option("id").map(str::to_owned);
+    if key
+        .as_ref()
+        .is_some_and(|key| key.is_empty() || key.len() > MAX_KEY_BYTES)
+    {
+        return Err(call.bad_arg(format_args!("id may have 1 to {MAX_KEY_BYTES} bytes")));
+    }
+    let priority = match call.option("priority") {
+        None => Priority::Normal,
+        Some(text) => Priority::parse(&text.to_ascii_lowercase()).ok_or_else(|| {
+            call.bad_arg(format_args!(
+                "priority is '{}', not low, normal or high",
+                shortened(text)
+            ))
+        })?,
+    };
+    let after = call.duration("after", Duration::ZERO..=*Terms::DEADLINES.end())?;
+    let subject = subject(call, &request)?;
+    Ok(Step::Ask(Ask::Submit(Box::new(Submit {
+        subject,
+        request,
+        key,
+        priority,
+        after: after.filter(|after| !after.is_zero()),
+    }))))
+}
+
+/// What a request asks that is submitted, by these words.
+fn subject(call: &Call<'_>, words: &str) -> Result<Subject, Failure> {
+    call.registry
+        .subject(words, call.facts)
+        .map_err(|refused| match refused {
+            Refused::Failure(failure) => failure,
+            Refused::Rows => call.bad_arg("rows are not kept; ask for them directly"),
+            Refused::Other => call.bad_arg(format_args!("'{}' cannot be submitted", shortened(words))),
+        })
+}
+
+/// Why a request cannot be submitted.
+pub(super) enum Refused {
+    Failure(Failure),
+    /// It answers with rows.
+    Rows,
+    /// It is done by the session, or at once.
+    Other,
+}
+
+impl Refused {
+    /// Why a job of an earlier process cannot go on.
+    pub(super) fn into_failure(self) -> Failure {
+        match self {
+            Self::Failure(failure) => failure,
+            Self::Rows | Self::Other => Failure::new(Code::BadArg, "this request cannot be submitted any more"),
+        }
+    }
+}
+
+/// What the words of a request ask, as a submitted job.
+pub(super) fn read_subject(registry: &Registry, facts: &Facts, words: &str) -> Result<Subject, Refused> {
+    let request = match parse_line(words.as_bytes()) {
+        Ok(ParsedLine::Request(request)) => request.or_nth(),
+        Ok(ParsedLine::Blank | ParsedLine::Http) => return Err(Refused::Other),
+        Err((_, malformed)) => return Err(Refused::Failure(Failure::new(Code::Syntax, malformed.to_string()))),
+    };
+    let (step, _) = registry.call(&request, facts).map_err(Refused::Failure)?;
+    let title = || words.to_owned();
+    match step {
+        Step::Job(job) if job.streams => Err(Refused::Rows),
+        Step::Job(job) => Ok(job.into()),
+        Step::External(task) if task.streams => Err(Refused::Rows),
+        Step::External(task) => Ok(task.into()),
+        Step::Constant(value) => Ok(Subject::Known { title: title(), value }),
+        Step::Answer(value) if !matches!(value, Value::Facts(_)) => Ok(Subject::Known { title: title(), value }),
+        _ => Err(Refused::Other),
+    }
+}
+
+fn forget(call: &Call<'_>) -> Result<Step, Failure> {
+    if call.arg(0).is_some_and(|arg| arg.eq_ignore_ascii_case("all")) {
+        call.only(1, &[])?;
+        return Ok(Step::Ask(Ask::Forget(None)));
+    }
     match call.inner()? {
-        Step::Job(job) if job.streams => Err(call.bad_arg("rows are not kept; ask for them directly")),
-        Step::Job(job) => Ok(Step::Ask(Ask::Submit(job.into()))),
-        Step::External(task) if task.streams => Err(call.bad_arg("rows are not kept; ask for them directly")),
-        Step::External(task) => Ok(Step::Ask(Ask::Submit(task.into()))),
-        Step::Constant(value) => Ok(Step::Ask(Ask::SubmitKnown { title, value })),
-        Step::Answer(value) if !matches!(value, Value::Facts(_)) => Ok(Step::Ask(Ask::SubmitKnown { title, value })),
-        _ => Err(call.bad_arg(format_args!("'{}' cannot be submitted", shortened(&title)))),
+        Step::Job(job) => Ok(Step::Ask(Ask::Forget(Some(job.title().into_owned())))),
+        _ => Err(call.bad_arg("answers like this are not kept")),
     }
 }
 

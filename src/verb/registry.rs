@@ -2,7 +2,7 @@
 
 use super::call::{nearest, shortened};
 use super::{Call, Facts, Step, Terms, Verb, arithmetic, functions, jobs, random, service};
-use crate::engine::{self, Panicked, caught};
+use crate::engine::{self, Panicked, Subject, caught};
 use crate::proto::{Code, Failure, Request};
 use std::fmt;
 use std::sync::Arc;
@@ -74,6 +74,22 @@ impl Registry {
         let terms = call.terms()?;
         let called = caught(|| verb.call(&call).map(|step| (step, terms)));
         called.unwrap_or_else(|Panicked| Err(fault(&call)))
+    }
+
+    /// What the words of a request ask, as a submitted job.
+    ///
+    /// # Errors
+    /// Why they cannot be submitted.
+    pub(super) fn subject(&self, words: &str, facts: &Facts) -> Result<Subject, jobs::Refused> {
+        jobs::read_subject(self, facts, words)
+    }
+
+    /// What a job of an earlier process asks.
+    ///
+    /// # Errors
+    /// Why that cannot be asked any more: its verb may be gone.
+    pub(crate) fn read_again(&self, words: &str, facts: &Facts) -> Result<Subject, Failure> {
+        self.subject(words, facts).map_err(jobs::Refused::into_failure)
     }
 
     /// True if the request is to stop another, and is therefore read even if there is no room for more. Calls no verb: a request that is

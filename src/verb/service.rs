@@ -85,6 +85,8 @@ fn info(call: &Call<'_>) -> Result<Step, Failure> {
         ("requests_total", metrics.requests.load(Relaxed)),
         ("errors_total", metrics.errors.load(Relaxed)),
         ("cache_hits_total", metrics.cache_hits.load(Relaxed)),
+        ("stored_answers", metrics.stored_answers.load(Relaxed)),
+        ("stored_answer_hits_total", metrics.stored_answer_hits.load(Relaxed)),
         ("jobs", metrics.jobs.load(Relaxed)),
         ("slices_total", metrics.slices.load(Relaxed)),
         ("slices_cpu_ms", metrics.cpu_us.load(Relaxed) / 1000),
@@ -95,6 +97,14 @@ fn info(call: &Call<'_>) -> Result<Step, Failure> {
     let fact = |key: &'static str, value: String| (Cow::from(key), value);
     let mut facts = vec![fact("version", env!("CARGO_PKG_VERSION").to_owned())];
     facts.extend(counters.map(|(key, value)| fact(key, value.to_string())));
+    let store = metrics.store();
+    let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
+    if store.place.is_empty() {
+        facts.push(fact("store", "none".to_owned()));
+    } else {
+        facts.push(fact("store", store.place));
+        facts.push(fact("store_state", or(store.failure, "ok")));
+    }
     for lane in metrics.lanes() {
         let figures = [
             ("calls_total", &lane.calls),

@@ -85,6 +85,7 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
             Vec::new(),
             simulated::scheduler(policy, workers, metrics, seed, fate.is_deadly.get()),
             fate.metrics.borrow().clone(),
+            None,
         )?;
     fate.drain.notified().await;
     fate.note("daemon", "drains");

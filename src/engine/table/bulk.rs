@@ -4,13 +4,18 @@
 use super::jobs::Jobs;
 use crate::engine::caught::{Panicked, caught};
 use crate::engine::fairness::{CHARGE_US, Fair};
-use crate::engine::message::{ClientId, WorkId};
+use crate::engine::message::{ClientId, Priority, WorkId};
 use crate::engine::task::{Load, Task};
 use crate::job::{AnyPartial, AnyPlan, Job};
 use crate::proto::{Code, Failure, Value};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
+
+/// CPU time after which a submitted job is saved again: a crash costs no more of its work than this, and the slices under way. It goes by
+/// CPU time and not by the clock, so that the checkpoints of any number of jobs are bounded by what the machine can compute. To save takes
+/// microseconds.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// Long jobs.
 pub(super) struct Bulk {
@@ -19,6 +24,8 @@ pub(super) struct Bulk {
     max_memory: u64,
     plans: FxHashMap<WorkId, Running>,
     ready: Fair<WorkId>,
+    /// Those of low priority, which work when no other is ready.
+    low: Fair<WorkId>,
     /// Long jobs for which there is no memory yet, in their clients' turns, and the bytes that each needs.
     parked: Fair<WorkId>,
     wanting: HashMap<WorkId, (Job, u64)>,
@@ -34,6 +41,9 @@ struct Running {
     under_way: usize,
     is_ready: bool,
     advanced: Instant,
+    priority: Priority,
+    /// The CPU time after which it was saved.
+    saved: Duration,
 }
 
 /// What becomes of a job that was not answered by its first slice.
@@ -58,6 +68,7 @@ impl Bulk {
             max_memory,
             plans: FxHashMap::default(),
             ready: Fair::default(),
+            low: Fair::default(),
             parked: Fair::default(),
             wanting: HashMap::new(),
             memory: 0,
@@ -72,6 +83,7 @@ impl Bulk {
         client: ClientId,
         plan: Box<dyn AnyPlan>,
         job: Job,
+        priority: Priority,
         now: Instant,
     ) -> Entered {
         let Ok(memory) = caught(|| plan.memory(self.workers)) else {
@@ -99,6 +111,8 @@ impl Bulk {
             under_way: 0,
             is_ready: false,
             advanced: now,
+            priority,
+            saved: Duration::ZERO,
         };
         self.plans.insert(id, running);
         Entered::Runs
@@ -140,7 +154,7 @@ impl Bulk {
     /// Cuts the next slice of the plan whose turn it is; `Err` is a job whose plan panicked, or has neither a slice nor an answer.
     pub(super) fn next(&mut self, jobs: &Jobs) -> Option<Result<Task, WorkId>> {
         loop {
-            let (client, id, used) = self.ready.next()?;
+            let (client, id, used) = self.ready.next().or_else(|| self.low.next())?;
             let (Some(running), Some(entry)) = (self.plans.get_mut(&id), jobs.get(id)) else {
                 continue;
             };
@@ -160,8 +174,9 @@ impl Bulk {
                 cancel: entry.cancel().clone(),
                 load: Load::Slice(slice),
             };
-            self.ready.push(client, id, running.used);
-            self.ready.charge(client, CHARGE_US as i64);
+            let (priority, used) = (running.priority, running.used);
+            self.push(client, id, priority, used);
+            self.queue(priority).charge(client, CHARGE_US as i64);
             return Some(Ok(task));
         }
     }
@@ -176,10 +191,14 @@ impl Bulk {
         now: Instant,
     ) -> Result<(), Panicked> {
         let more = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX) - CHARGE_US as i64;
-        self.ready.charge(client, more);
         let Some(running) = self.plans.get_mut(&id) else {
+            self.ready.charge(client, more);
             return Ok(());
         };
+        match running.priority {
+            Priority::Low => self.low.charge(client, more),
+            Priority::Normal | Priority::High => self.ready.charge(client, more),
+        }
         running.under_way -= 1;
         running.used = running.used.saturating_add_signed(more);
         running.advanced = now;
@@ -203,9 +222,49 @@ impl Bulk {
             && !running.is_ready
         {
             running.is_ready = true;
-            self.ready.push(client, id, running.used);
+            let (priority, used) = (running.priority, running.used);
+            self.push(client, id, priority, used);
         }
         Some(delivery)
+    }
+
+    fn queue(&mut self, priority: Priority) -> &mut Fair<WorkId> {
+        match priority {
+            Priority::Low => &mut self.low,
+            Priority::Normal | Priority::High => &mut self.ready,
+        }
+    }
+
+    /// Puts a plan into its queue. One of high priority is the first of its client's turns; the client's share remains what it is.
+    fn push(&mut self, client: ClientId, id: WorkId, priority: Priority, used: u64) {
+        let used = if priority == Priority::High { 0 } else { used };
+        self.queue(priority).push(client, id, used);
+    }
+
+    /// A plan is as urgent as this from now on.
+    pub(super) fn set_priority(&mut self, id: WorkId, client: ClientId, priority: Priority) {
+        let Some(running) = self.plans.get_mut(&id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut running.priority, priority);
+        let (is_ready, used) = (running.is_ready, running.used);
+        if is_ready {
+            self.queue(before).remove(client, id);
+            self.push(client, id, priority, used);
+        }
+    }
+
+    /// Whether a plan that has taken this CPU time is to be saved again.
+    pub(super) fn is_unsaved(&self, id: WorkId, cpu: Duration) -> bool {
+        let running = self.plans.get(&id);
+        running.is_some_and(|running| cpu.saturating_sub(running.saved) >= SAVE_EVERY)
+    }
+
+    /// The bytes of a plan that has taken this CPU time, and how far it is; none if it cannot be saved.
+    pub(super) fn save(&mut self, id: WorkId, cpu: Duration) -> Option<(Vec<u8>, f64)> {
+        let running = self.plans.get_mut(&id)?;
+        running.saved = cpu;
+        caught(|| Some((running.plan.save()?, running.plan.progress()))).ok()?
     }
 
     /// How far a plan is, and when it last advanced.
@@ -218,7 +277,10 @@ impl Bulk {
     /// A job uses another client's share from now on.
     pub(super) fn pass(&mut self, id: WorkId, from: ClientId, heir: ClientId) {
         let queue = match self.plans.get(&id) {
-            Some(running) if running.is_ready => &mut self.ready,
+            Some(running) if running.is_ready => {
+                let priority = running.priority;
+                self.queue(priority)
+            }
             None if self.wanting.contains_key(&id) => &mut self.parked,
             _ => return,
         };
@@ -228,8 +290,8 @@ impl Bulk {
 
     /// Takes a job out, whether it runs, is parked, or has memory set aside only.
     pub(super) fn remove(&mut self, client: ClientId, id: WorkId) {
-        if self.plans.remove(&id).is_some() {
-            self.ready.remove(client, id);
+        if let Some(running) = self.plans.remove(&id) {
+            self.queue(running.priority).remove(client, id);
         }
         if self.wanting.remove(&id).is_some() {
             self.parked.remove(client, id);
@@ -239,6 +301,7 @@ impl Bulk {
 
     pub(super) fn forget(&mut self, client: ClientId) {
         self.ready.forget(client);
+        self.low.forget(client);
         self.parked.forget(client);
     }
 
@@ -296,7 +359,7 @@ mod tests {
     fn enter(bulk: &mut Bulk, id: u64, memory: u64) -> Entered {
         let job = Job::new("needs", move || Needs(memory));
         let plan = job.plan().expect("the question is sound");
-        bulk.enter(WorkId(id), ONE, plan, job, Instant::now())
+        bulk.enter(WorkId(id), ONE, plan, job, Priority::Normal, Instant::now())
     }
 
     #[test]

@@ -6,17 +6,19 @@ use super::express::{Express, Settled};
 use super::external::External;
 use super::jobs::{Entry, Jobs, Stage};
 use super::outbox::Outbox;
-use super::submitted::Submitted;
+use super::submitted::{Acknowledged, Submitted, job_id};
 use super::view::View;
 use super::waiters::{Holder, Removed, Waiter, Waiters};
 use crate::engine::batch::{Batch, Unfinished};
 use crate::engine::caught::Panicked;
 use crate::engine::external::Saying;
-use crate::engine::message::{ClientId, Event, JobId, Policy, Work, WorkId};
+use crate::engine::message::{ClientId, Event, JobId, Policy, Priority, Work, WorkId};
 use crate::engine::task::{Done, Outcome};
 use crate::engine::text::{fault, lost};
 use crate::job::{AnyPlan, Job};
-use crate::proto::{Failure, Reply, Value};
+use crate::proto::{Code, Failure, Reply, Value};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The parts, each of which alone changes what it owns.
@@ -94,7 +96,10 @@ impl Flow {
             Outcome::Untouched(job) => self.express.push(client, id, job),
             Outcome::Unfinished(plan, job) => self.enter_bulk(id, client, plan, job),
             Outcome::Partial(partial) => match self.bulk.absorb(id, client, partial, cpu, self.now) {
-                Ok(()) => self.deliver_plan(id, client),
+                Ok(()) => {
+                    self.deliver_plan(id, client);
+                    self.save_if_due(id);
+                }
                 Err(Panicked) => self.end_by_fault(id),
             },
             Outcome::Replied(reply) => {
@@ -113,13 +118,13 @@ impl Flow {
         let Settled {
             begun,
             events,
-            mut found,
+            found,
             panicked,
             unfinished,
         } = settled;
         #[cfg(test)]
         crate::engine::planted::here();
-        self.outbox.keep_all(&mut found);
+        self.outbox.keep_all(found);
         self.waiters.release(client, events.len());
         self.outbox.push_all(client, events);
         if let Some((request, job)) = panicked {
@@ -148,13 +153,16 @@ impl Flow {
         let entry = self.jobs.get(id).filter(|entry| !entry.streams());
         let duplicate = entry.and_then(|entry| self.jobs.duplicate_of(entry.title()));
         if let Some(duplicate) = duplicate.filter(|duplicate| *duplicate != id) {
+            let priority = entry_priority(&self.jobs, id);
             for job in self.waiters.join(id, duplicate) {
                 self.submitted.join(job, duplicate);
             }
+            self.raise(duplicate, priority);
             self.remove(id);
             return;
         }
-        match self.bulk.enter(id, client, plan, job, self.now) {
+        let priority = entry_priority(&self.jobs, id);
+        match self.bulk.enter(id, client, plan, job, priority, self.now) {
             Entered::Runs => {
                 self.jobs.is_long(id);
                 self.jobs.set_stage(id, Stage::Bulk);
@@ -178,6 +186,106 @@ impl Flow {
                 self.jobs.set_stage(id, Stage::Express);
                 self.express.push(client, id, job);
             }
+        }
+    }
+
+    /// Another client wants the answer of a job, which is as urgent as this.
+    pub(super) fn raise(&mut self, id: WorkId, priority: Priority) {
+        if self.jobs.raise(id, priority)
+            && let Some(client) = self.jobs.get(id).map(Entry::client)
+        {
+            self.bulk.set_priority(id, client, priority);
+        }
+    }
+
+    /// The store has a submitted job: its ID is sent, and it begins, unless it is to begin later.
+    pub(super) fn acknowledge(&mut self, job: JobId) {
+        let Some(Acknowledged { requests, begins }) = self.submitted.acknowledge(job, self.now) else {
+            return;
+        };
+        for (client, request) in requests {
+            self.outbox.reply(client, request, Ok(job_id(job)));
+        }
+        if let Some(work) = begins {
+            self.begin_submitted(work);
+        }
+    }
+
+    /// Begins the work of a submitted job, if it is held.
+    pub(super) fn begin_submitted(&mut self, id: WorkId) {
+        if let Some(work) = self.jobs.begin_held(id)
+            && let Some(client) = self.jobs.get(id).map(Entry::client)
+        {
+            self.begin(id, client, work);
+        }
+    }
+
+    /// The store does not take a submitted job, which is refused.
+    pub(super) fn withdraw(&mut self, job: JobId, failure: &Failure) {
+        let Some((requests, work)) = self.submitted.withdraw(job) else {
+            return;
+        };
+        for holder in work.map_or_else(Vec::new, |work| self.waiters.watchers(job, work)) {
+            self.refuse(holder, failure.clone());
+        }
+        if let Some(removed) = self.waiters.remove(Holder::Submitted(job)) {
+            self.removed(removed);
+        }
+        for (client, request) in requests {
+            self.outbox.reply(client, request, Err(failure.clone()));
+        }
+    }
+
+    /// Saves a plan that submitted jobs wait for, if enough has been done since the last time.
+    fn save_if_due(&mut self, id: WorkId) {
+        if self.submitted.keeps()
+            && let Some(cpu) = self.jobs.get(id).map(Entry::cpu)
+            && self.bulk.is_unsaved(id, cpu)
+        {
+            self.save(id);
+        }
+    }
+
+    /// Saves a plan for the submitted jobs that wait for it. False if there are none, or it cannot be saved.
+    fn save(&mut self, id: WorkId) -> bool {
+        let jobs: Vec<JobId> = self.waiters.submitted(id).collect();
+        let Some(cpu) = self.jobs.get(id).map(Entry::cpu).filter(|_| !jobs.is_empty()) else {
+            return false;
+        };
+        let Some((bytes, progress)) = self.bulk.save(id, cpu) else {
+            return false;
+        };
+        let bytes: Arc<[u8]> = bytes.into();
+        for job in jobs {
+            self.submitted.checkpoint(job, bytes.clone(), progress, cpu, self.now);
+        }
+        true
+    }
+
+    /// Stops all submitted jobs after a last checkpoint: the next process goes on with them.
+    pub(super) fn suspend(&mut self) {
+        let running = self.submitted.running();
+        let works: BTreeSet<WorkId> = running.iter().map(|(_, work)| *work).collect();
+        let saved = works.into_iter().filter(|work| self.save(*work)).count();
+        let mut suspended = 0;
+        for (job, work) in running {
+            let text = format!(
+                "the daemon is shutting down; job {job} goes on when it is back, and 'result {job}' waits for it"
+            );
+            for holder in self.waiters.watchers(job, work) {
+                self.refuse(holder, Failure::new(Code::Draining, text.clone()));
+            }
+            if let Some(removed) = self.waiters.remove(Holder::Submitted(job)) {
+                self.removed(removed);
+                suspended += 1;
+            }
+        }
+        if suspended > 0 {
+            tracing::info!(
+                jobs = suspended,
+                checkpoints = saved,
+                "submitted jobs stop here; they go on at the next start"
+            );
         }
     }
 
@@ -276,7 +384,9 @@ impl Flow {
         if let Ok(value) = &reply
             && entry.is_kept()
         {
-            self.outbox.keep(entry.title(), value);
+            let before = self.waiters.submitted(id).map(|job| self.submitted.cpu_before(job));
+            let cpu = entry.cpu() + before.max().unwrap_or_default();
+            self.outbox.keep(entry.title(), value, cpu);
         }
         let mut holders = self.waiters.remove_all(id);
         let last = holders.pop();
@@ -365,6 +475,10 @@ impl Flow {
             self.external.forget(client);
         }
     }
+}
+
+fn entry_priority(jobs: &Jobs, id: WorkId) -> Priority {
+    jobs.get(id).map_or(Priority::Normal, Entry::priority)
 }
 
 /// The failure of a question at which its plan or external code panicked.

@@ -1,7 +1,7 @@
 //! The map of all work that is a job of its own: its title, its stage, whose share it uses. Finds the long job that an equal question
 //! joins, and counts the bytes of titles. Knows no queue and nobody who waits.
 
-use crate::engine::message::{ClientId, Work, WorkId};
+use crate::engine::message::{ClientId, Priority, Work, WorkId};
 use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,13 +27,15 @@ pub(super) struct Entry {
     /// Set when nobody waits any more.
     cancel: Arc<AtomicBool>,
     stage: Stage,
+    priority: Priority,
     begun: Instant,
     cpu: Duration,
 }
 
 /// Where a job is.
 pub(super) enum Stage {
-    /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory.
+    /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory. Or a submitted job
+    /// that the store does not have yet, or that is to begin later.
     Held(Work),
     /// It waits for its first slice, or that is under way.
     Express,
@@ -54,6 +56,7 @@ impl Entry {
             client,
             cancel: Arc::default(),
             stage,
+            priority: Priority::Normal,
             begun,
             cpu: Duration::ZERO,
         }
@@ -62,6 +65,12 @@ impl Entry {
     /// The same job, which sends rows before its answer.
     pub(super) fn streaming(mut self, streams: bool) -> Self {
         self.streams = streams;
+        self
+    }
+
+    /// The same job, as urgent as this.
+    pub(super) const fn urgent(mut self, priority: Priority) -> Self {
+        self.priority = priority;
         self
     }
 
@@ -99,6 +108,10 @@ impl Entry {
 
     pub(super) const fn stage(&self) -> &Stage {
         &self.stage
+    }
+
+    pub(super) const fn priority(&self) -> Priority {
+        self.priority
     }
 
     pub(super) const fn begun(&self) -> Instant {
@@ -177,7 +190,16 @@ impl Jobs {
         }
     }
 
-    /// The work of a stream that was held and may begin now.
+    /// A job is at least as urgent as this from now on. True if it was not.
+    pub(super) fn raise(&mut self, id: WorkId, priority: Priority) -> bool {
+        let Some(job) = self.all.get_mut(&id).filter(|job| job.priority < priority) else {
+            return false;
+        };
+        job.priority = priority;
+        true
+    }
+
+    /// The work of a job that was held and may begin now.
     pub(super) fn begin_held(&mut self, id: WorkId) -> Option<Work> {
         let job = self.all.get_mut(&id)?;
         match std::mem::replace(&mut job.stage, Stage::Express) {

@@ -19,32 +19,47 @@ mod submitted;
 mod tests;
 mod view;
 mod waiters;
+mod wall;
 
 pub(super) use external::{HandedOut, LaneId};
-pub(super) use outbox::Events;
+pub(super) use outbox::{Events, Found as FoundAnswer};
 
 use super::batch::Plain;
 use super::caught::{Panicked, caught};
 use super::external::{ExternalLane, Saying};
-use super::message::{Ask, ClientId, Event, JobId, Order, Policy, RequestId, Work, WorkId};
+use super::message::{Ask, ClientId, Event, JobId, Order, Policy, Priority, RequestId, Subject, Submit, Work, WorkId};
+use super::restored::Restored;
 use super::task::{Done, Task};
 use crate::job::Job;
 use crate::metrics::LaneMetrics;
 use crate::proto::{Code, Failure, Value};
+use crate::store::{Record, Submission, Timestamp};
 use admission::{Admission, Standing};
 use external::External;
 use flow::Flow;
 use jobs::{Entry, Stage};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
-use submitted::{Found, Submitted, job_id};
+use std::time::{Duration, Instant};
+use submitted::{Found, Keyed, Submitted, job_id};
 use waiters::{Due, Holder, Waiter};
 
 /// All jobs that are not answered, and what is remembered of those that are.
 pub(super) struct Table {
     admission: Admission,
+    /// Why the store takes nothing for now.
+    store_outage: Option<Failure>,
     flow: Flow,
+}
+
+/// When work begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begins {
+    Now,
+    /// When the store has it.
+    Stored,
+    /// At a time of its own, and not together with an equal job.
+    Later,
 }
 
 impl Table {
@@ -52,10 +67,11 @@ impl Table {
     pub(super) fn new(policy: Policy, workers: usize, now: Instant) -> Self {
         Self {
             admission: Admission::new(&policy),
+            store_outage: None,
             flow: Flow::new(
                 WorkId(1),
                 External::default(),
-                Submitted::new(JobId(1), &policy),
+                Submitted::new(JobId(1), &policy, false, now),
                 policy,
                 workers,
                 now,
@@ -66,13 +82,18 @@ impl Table {
     /// A table that takes the place of this one, which broke in the midst of a change. Nothing of it is trusted but what was submitted, the
     /// lanes, and the names that must not be used again; all work is stopped, and what was submitted and runs has failed.
     pub(super) fn rebuilt(self, policy: Policy, workers: usize, now: Instant) -> Self {
-        let Self { admission, flow } = self;
-        let (work, job) = flow.next();
+        let Self { admission, flow, .. } = self;
+        let ((work, job), keeps) = (flow.next(), flow.submitted.keeps());
         // Another panic, as of a plan that is dropped, must not be the end of the rebuilding.
         let kept = caught(move || flow.take_apart(now));
-        let (external, submitted) = kept.unwrap_or_else(|Panicked| (External::default(), Submitted::new(job, &policy)));
+        let (external, submitted) =
+            kept.unwrap_or_else(|Panicked| (External::default(), Submitted::new(job, &policy, keeps, now)));
         let flow = Flow::new(work, external, submitted, policy, workers, now);
-        Self { admission, flow }
+        Self {
+            admission,
+            store_outage: None,
+            flow,
+        }
     }
 
     /// For now nothing is taken in, and this is the answer; `None`: it is again.
@@ -95,16 +116,8 @@ impl Table {
     fn ask(&mut self, client: ClientId, order: Order) -> Result<Option<Value>, Failure> {
         let waiter = Waiter::of(client, &order, self.flow.now);
         match order.ask {
-            Ask::Answer(work) => drop(self.wait_for(waiter, work)?),
-            Ask::Submit(work) => {
-                let title = work.title().into_owned();
-                let id = self.wait_for(waiter.submitted(self.flow.submitted.next()), work)?;
-                return Ok(Some(job_id(self.flow.submitted.open(&title, client, id))));
-            }
-            Ask::SubmitKnown { title, value } => {
-                let job = self.flow.submitted.open_known(&title, client, Ok(value), self.flow.now);
-                return Ok(Some(job_id(job)));
-            }
+            Ask::Answer(work) => drop(self.wait_for(waiter, work, Begins::Now, Priority::Normal)?),
+            Ask::Submit(submit) => return self.submit(client, order.request, waiter, *submit),
             Ask::Watch(job) => return self.watch(waiter.of_watch(job, self.flow.now), job),
             Ask::Result(job) => return self.watch(waiter.of_result(job), job),
             Ask::Cancel(job) => {
@@ -115,6 +128,8 @@ impl Table {
                 self.flow.end_submitted(job, work, &failure);
                 return Ok(Some(Value::Nothing));
             }
+            // The scheduler has the answers.
+            Ask::Forget(_) => return Ok(Some(Value::Nothing)),
             Ask::List => {
                 self.admission.check(self.standing(client), Some(0))?;
                 let id = self.flow.jobs.name();
@@ -127,12 +142,148 @@ impl Table {
         Ok(None)
     }
 
+    /// Takes in a submitted job. Its ID is sent once the store has it; without a store, at once.
+    fn submit(
+        &mut self,
+        client: ClientId,
+        request: RequestId,
+        waiter: Waiter,
+        submit: Submit,
+    ) -> Result<Option<Value>, Failure> {
+        let now = self.flow.now;
+        let title = submit.subject.title().into_owned();
+        if let Some(key) = &submit.key {
+            match self.flow.submitted.keyed(key, &title, (client, request))? {
+                Keyed::Known(job) => return Ok(Some(job_id(job))),
+                Keyed::Soon => return Ok(None),
+                Keyed::Free => {}
+            }
+        }
+        if let Some(outage) = &self.store_outage {
+            return Err(outage.clone());
+        }
+        let job = self.flow.submitted.next();
+        let not_before = submit.after.and_then(|after| now.checked_add(after));
+        let wall = *self.flow.submitted.wall();
+        let submission = Submission {
+            job,
+            request: submit.request,
+            title,
+            key: submit.key,
+            owner: client.to_string(),
+            priority: submit.priority,
+            submitted_at: wall.at(now),
+            not_before: not_before.map(|at| wall.at(at)),
+            deadline: waiter.deadline().map(|at| wall.at(at)),
+        };
+        match submit.subject {
+            Subject::Known { value, .. } => {
+                self.flow
+                    .submitted
+                    .open_known(submission, client, Ok(value), request, now);
+            }
+            Subject::Work(work) => {
+                let begins = match not_before {
+                    Some(_) => Begins::Later,
+                    None if self.flow.submitted.keeps() => Begins::Stored,
+                    None => Begins::Now,
+                };
+                let work = self.wait_for(waiter.submitted(job), work, begins, submit.priority)?;
+                self.flow.submitted.open(submission, client, work, not_before, request);
+            }
+        }
+        if !self.flow.submitted.keeps() {
+            self.flow.acknowledge(job);
+        }
+        Ok(None)
+    }
+
+    /// Takes in the jobs of an earlier process, which a store has, and names no job up to `last` again.
+    pub(super) fn restore(&mut self, jobs: Vec<Restored>, last: u64, now: Instant) {
+        self.flow.now = now;
+        self.flow.submitted.keep(last);
+        // Jobs of one owner share one part of the CPU, as they did; no connection has such a name.
+        let mut owners: HashMap<String, ClientId> = HashMap::new();
+        for restored in jobs {
+            if restored.stored.end.is_some() {
+                self.flow.submitted.restore(&restored, None, now);
+                continue;
+            }
+            let free = ClientId(u64::MAX - owners.len() as u64);
+            let owner = restored.stored.submission.owner.clone();
+            let client = *owners.entry(owner).or_insert(free);
+            self.go_on(client, restored);
+        }
+        self.flow.submitted.restored(now);
+    }
+
+    /// Goes on with a job of an earlier process.
+    fn go_on(&mut self, client: ClientId, restored: Restored) {
+        let now = self.flow.now;
+        let id = self.flow.jobs.name();
+        self.flow.submitted.restore(&restored, Some(id), now);
+        let Submission {
+            job,
+            deadline,
+            priority,
+            ..
+        } = restored.stored.submission;
+        match restored.subject {
+            Err(failure) => self.flow.submitted.finish(job, Err(failure), Duration::ZERO, now),
+            Ok(Subject::Known { value, .. }) => self.flow.submitted.finish(job, Ok(value), Duration::ZERO, now),
+            Ok(Subject::Work(work)) => {
+                let wall = *self.flow.submitted.wall();
+                let deadline = deadline.map(|at| wall.instant(at, now));
+                let entry = Entry::new(work.title().into_owned(), client, Stage::Express, now);
+                self.flow.jobs.insert(id, entry.kept(work.is_kept()).urgent(priority));
+                self.flow.jobs.set_stage(id, Stage::Held(work));
+                let waiter = Waiter::plain(client, RequestId::MIN).submitted(job).until(deadline);
+                self.flow.waiters.add(id, waiter);
+                if let Some(work) = self.flow.submitted.begins(job, now) {
+                    self.flow.begin_submitted(work);
+                }
+            }
+        }
+    }
+
+    /// The store has these submitted jobs.
+    pub(super) fn acknowledge(&mut self, jobs: Vec<JobId>, now: Instant) {
+        self.flow.now = now;
+        jobs.into_iter().for_each(|job| self.flow.acknowledge(job));
+    }
+
+    /// The store does not take these submitted jobs.
+    pub(super) fn withdraw(&mut self, jobs: Vec<JobId>, failure: &Failure, now: Instant) {
+        self.flow.now = now;
+        jobs.into_iter().for_each(|job| self.flow.withdraw(job, failure));
+    }
+
+    /// Answers a request that was not for the table.
+    pub(super) fn reply(&mut self, client: ClientId, request: RequestId, value: Value) {
+        self.flow.outbox.reply(client, request, Ok(value));
+    }
+
+    /// For now the store takes nothing, and submits are answered so; `None`: it does again.
+    pub(super) fn set_store_outage(&mut self, outage: Option<Failure>) {
+        self.store_outage = outage;
+    }
+
+    /// It is this time of day.
+    pub(super) fn set_time(&mut self, now: Instant, time: Timestamp) {
+        self.flow.submitted.wall().set(now, time);
+    }
+
+    /// What the store is to write, since the last time.
+    pub(super) fn take_records(&mut self) -> Vec<Record> {
+        self.flow.submitted.take_records()
+    }
+
     /// Lets one wait for work: for an equal long job that is there, or for a new one.
-    fn wait_for(&mut self, waiter: Waiter, work: Work) -> Result<WorkId, Failure> {
+    fn wait_for(&mut self, waiter: Waiter, work: Work, begins: Begins, priority: Priority) -> Result<WorkId, Failure> {
         let client = waiter.client();
         let title = work.title().into_owned();
         let duplicate = match &work {
-            Work::Plan(job) if !job.streams => self.flow.jobs.duplicate_of(&title),
+            Work::Plan(job) if !job.streams && begins != Begins::Later => self.flow.jobs.duplicate_of(&title),
             _ => None,
         };
         let new = duplicate.is_none().then_some(title.len());
@@ -143,13 +294,15 @@ impl Table {
         let id = duplicate.unwrap_or_else(|| self.flow.jobs.name());
         if duplicate.is_none() {
             let entry = Entry::new(title, client, Stage::Express, self.flow.now);
-            let entry = entry.streaming(work.streams()).kept(work.is_kept());
+            let entry = entry.streaming(work.streams()).kept(work.is_kept()).urgent(priority);
             self.flow.jobs.insert(id, entry);
-            if work.streams() && waiter.has_no_credit() {
+            if begins != Begins::Now || (work.streams() && waiter.has_no_credit()) {
                 self.flow.jobs.set_stage(id, Stage::Held(work));
             } else {
                 self.flow.begin(id, client, work);
             }
+        } else {
+            self.flow.raise(id, priority);
         }
         self.flow.waiters.add(id, waiter);
         Ok(id)
@@ -158,7 +311,11 @@ impl Table {
     /// Lets one wait for a submitted job.
     fn watch(&mut self, waiter: Waiter, job: JobId) -> Result<Option<Value>, Failure> {
         match self.flow.submitted.find(job, self.flow.now)? {
-            Found::Running(work) => self.flow.waiters.add(work, waiter),
+            Found::Running(work) if self.flow.jobs.get(work).is_some() => self.flow.waiters.add(work, waiter),
+            Found::Running(_) => {
+                let text = format!("the daemon is shutting down; job {job} goes on when it is back");
+                return Err(Failure::new(Code::Draining, text));
+            }
             Found::Done(reply) => return reply.clone().map(Some),
         }
         Ok(None)
@@ -200,7 +357,12 @@ impl Table {
         let (equal, questions): (Vec<Plain>, Vec<Plain>) =
             questions.into_iter().partition(|(_, job)| is_duplicate(job));
         for (request, job) in equal {
-            if let Err(failure) = self.wait_for(Waiter::plain(client, request), job.into()) {
+            if let Err(failure) = self.wait_for(
+                Waiter::plain(client, request),
+                job.into(),
+                Begins::Now,
+                Priority::Normal,
+            ) {
                 self.flow.outbox.reply(client, request, Err(failure));
             }
         }
@@ -322,6 +484,9 @@ impl Table {
                 Due::Progress(holder, work) => self.flow.report(holder, work),
             }
         }
+        while let Some(work) = self.flow.submitted.due(now) {
+            self.flow.begin_submitted(work);
+        }
     }
 
     /// A deadline has passed: of a question, of a submitted job and so of all that watch it, or of one that watches a job that goes on.
@@ -339,16 +504,21 @@ impl Table {
 
     /// The next moment for [`tick`](Self::tick).
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        self.flow.waiters.next_alarm()
+        let alarms = self.flow.waiters.next_alarm().into_iter();
+        alarms.chain(self.flow.submitted.next_alarm()).min()
     }
 
-    /// From now on nothing new is taken in.
-    pub(super) const fn drain(&mut self) {
+    /// From now on nothing new is taken in. Submitted jobs that a store has stop at once, for the next process goes on with them.
+    pub(super) fn drain(&mut self, now: Instant) {
+        self.flow.now = now;
         self.admission.drain();
+        if self.flow.submitted.keeps() {
+            self.flow.suspend();
+        }
     }
 
     /// Answers that may be kept, since the last time.
-    pub(super) fn take_found(&mut self) -> Vec<(String, Value)> {
+    pub(super) fn take_found(&mut self) -> Vec<FoundAnswer> {
         self.flow.outbox.take_found()
     }
 

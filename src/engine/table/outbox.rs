@@ -2,6 +2,15 @@
 
 use crate::engine::message::{ClientId, Event, RequestId};
 use crate::proto::{Interim, Reply, Value};
+use std::time::Duration;
+
+/// An answer that may be kept.
+pub(in crate::engine) struct Found {
+    pub(in crate::engine) title: String,
+    pub(in crate::engine) value: Value,
+    /// The CPU time that it took.
+    pub(in crate::engine) cost: Duration,
+}
 
 /// The events of a client, in order.
 pub(in crate::engine) type Events = Vec<(RequestId, Event)>;
@@ -10,7 +19,7 @@ pub(in crate::engine) type Events = Vec<(RequestId, Event)>;
 #[derive(Default)]
 pub(super) struct Outbox {
     events: Vec<(ClientId, Events)>,
-    found: Vec<(String, Value)>,
+    found: Vec<Found>,
 }
 
 impl Outbox {
@@ -38,12 +47,21 @@ impl Outbox {
     }
 
     /// An answer that may be kept.
-    pub(super) fn keep(&mut self, title: &str, value: &Value) {
-        self.found.push((title.to_owned(), value.clone()));
+    pub(super) fn keep(&mut self, title: &str, value: &Value, cost: Duration) {
+        self.found.push(Found {
+            title: title.to_owned(),
+            value: value.clone(),
+            cost,
+        });
     }
 
-    pub(super) fn keep_all(&mut self, found: &mut Vec<(String, Value)>) {
-        self.found.append(found);
+    /// Answers that took a slice or less.
+    pub(super) fn keep_all(&mut self, found: Vec<(String, Value)>) {
+        self.found.extend(found.into_iter().map(|(title, value)| Found {
+            title,
+            value,
+            cost: Duration::ZERO,
+        }));
     }
 
     /// The client is gone: nothing is sent to it any more.
@@ -55,7 +73,7 @@ impl Outbox {
         std::mem::take(&mut self.events)
     }
 
-    pub(super) fn take_found(&mut self) -> Vec<(String, Value)> {
+    pub(super) fn take_found(&mut self) -> Vec<Found> {
         std::mem::take(&mut self.found)
     }
 }

@@ -1,12 +1,17 @@
-//! Submitted jobs: who submitted what, and what came of it; and the lists that show them. Knows no plan and no queue.
+//! Submitted jobs: who submitted what, and what came of it; what the store is to write of them, and the lists that show them. Knows no
+//! plan, no queue and no file.
 //!
-//! A submitted job waits for its work as a request does, but does not leave when its client does. Finished ones are remembered for a
-//! while, bounded in number and age.
+//! A submitted job waits for its work as a request does, but does not leave when its client does. With a store its ID is sent, and it
+//! begins, once the store has it. Finished ones are remembered for a while, bounded in number and age.
 
-use crate::engine::message::{ClientId, JobId, Policy, WorkId};
+use super::wall::Wall;
+use crate::engine::message::{ClientId, JobId, Policy, Priority, RequestId, WorkId};
+use crate::engine::restored::Restored;
 use crate::engine::text::shortened;
 use crate::proto::{Code, Failure, Reply, Value};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use crate::store::{Checkpoint, End, Record, Submission, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The characters that a row shows of a question: one about a number of 10000 digits would fill a screen, and a thousand of these too
@@ -20,19 +25,38 @@ const MAX_LISTED: usize = 250;
 pub(super) struct Submitted {
     next: JobId,
     jobs: BTreeMap<JobId, Job>,
+    /// Jobs by what their clients call them.
+    keys: HashMap<String, JobId>,
+    /// Jobs that begin later.
+    delayed: BTreeSet<(Instant, JobId)>,
     /// Finished ones, the one that ended first in front.
     finished: VecDeque<JobId>,
     max_finished: usize,
     max_age: Duration,
     /// What is left to send of each list; it is chosen when the first row may be sent.
     lists: HashMap<WorkId, VecDeque<Listed>>,
+    /// What the store is to write; none if there is no store.
+    records: Option<Vec<Record>>,
+    wall: Wall,
 }
 
 /// A submitted job.
 struct Job {
     /// The question, short enough for a row.
     title: String,
-    owner: ClientId,
+    /// None if an earlier process took it in.
+    owner: Option<ClientId>,
+    /// What its client calls it, and the whole question.
+    key: Option<(String, String)>,
+    priority: Priority,
+    submitted_at: Timestamp,
+    not_before: Option<Instant>,
+    /// The CPU time that it took in earlier processes.
+    cpu_before: Duration,
+    /// In how many processes it went on.
+    resumed: u32,
+    /// The requests that are answered by its ID once the store has it; `None`: it has.
+    unacknowledged: Option<Vec<(ClientId, RequestId)>>,
     state: State,
 }
 
@@ -51,6 +75,23 @@ enum State {
 pub(super) enum Found<'a> {
     Running(WorkId),
     Done(&'a Reply),
+}
+
+/// What there is of a key.
+pub(super) enum Keyed {
+    /// The job that has it.
+    Known(JobId),
+    /// A job that the store does not have yet: the request will be answered.
+    Soon,
+    Free,
+}
+
+/// A job that the store has now.
+pub(super) struct Acknowledged {
+    /// Whom to send its ID.
+    pub(super) requests: Vec<(ClientId, RequestId)>,
+    /// The work to begin; none if it is to begin later, or has ended.
+    pub(super) begins: Option<WorkId>,
 }
 
 /// What a row of a list is about.
@@ -72,14 +113,18 @@ pub(super) struct Shown<'a> {
 
 impl Submitted {
     /// No jobs; the first one will have this name.
-    pub(super) fn new(first: JobId, policy: &Policy) -> Self {
+    pub(super) fn new(first: JobId, policy: &Policy, keeps: bool, now: Instant) -> Self {
         Self {
             next: first,
             jobs: BTreeMap::new(),
+            keys: HashMap::new(),
+            delayed: BTreeSet::new(),
             finished: VecDeque::new(),
             max_finished: policy.max_finished,
             max_age: policy.max_finished_age,
             lists: HashMap::new(),
+            records: keeps.then(Vec::new),
+            wall: Wall::new(now),
         }
     }
 
@@ -88,30 +133,220 @@ impl Submitted {
         self.next
     }
 
-    /// Notes a submitted job that is taken in.
-    pub(super) fn open(&mut self, title: &str, owner: ClientId, work: WorkId) -> JobId {
-        self.insert(title, owner, State::Running(work))
+    /// Whether there is a store.
+    pub(super) const fn keeps(&self) -> bool {
+        self.records.is_some()
+    }
+
+    /// From now on there is a store, and no job up to this one is named again.
+    pub(super) fn keep(&mut self, last: u64) {
+        self.records.get_or_insert_default();
+        self.next = self.next.max(JobId(last.saturating_add(1)));
+    }
+
+    pub(super) const fn wall(&mut self) -> &mut Wall {
+        &mut self.wall
+    }
+
+    /// What the store is to write, since the last time.
+    pub(super) fn take_records(&mut self) -> Vec<Record> {
+        self.records.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn record(&mut self, record: impl FnOnce() -> Record) {
+        if let Some(records) = &mut self.records {
+            records.push(record());
+        }
+    }
+
+    /// Notes a submitted job that is taken in. With a store, it has to be [acknowledged](Self::acknowledge).
+    pub(super) fn open(
+        &mut self,
+        submission: Submission,
+        owner: ClientId,
+        work: WorkId,
+        not_before: Option<Instant>,
+        request: RequestId,
+    ) {
+        let mut job = Job::new(&submission, State::Running(work));
+        job.owner = Some(owner);
+        job.not_before = not_before;
+        job.unacknowledged = Some(vec![(owner, request)]);
+        self.insert(submission, job);
     }
 
     /// Notes a submitted job whose answer was known.
-    pub(super) fn open_known(&mut self, title: &str, owner: ClientId, reply: Reply, now: Instant) -> JobId {
+    pub(super) fn open_known(
+        &mut self,
+        submission: Submission,
+        owner: ClientId,
+        reply: Reply,
+        request: RequestId,
+        now: Instant,
+    ) {
+        let id = submission.job;
         let ended = State::Done {
-            reply,
+            reply: reply.clone(),
             cpu: Duration::ZERO,
             ended: now,
         };
-        let id = self.insert(title, owner, ended);
+        let mut job = Job::new(&submission, ended);
+        job.owner = Some(owner);
+        job.unacknowledged = Some(vec![(owner, request)]);
+        self.insert(submission, job);
+        let ended_at = self.wall.at(now);
+        self.record(|| {
+            Record::Ended(End {
+                job: id,
+                ended_at,
+                cpu: Duration::ZERO,
+                reply,
+            })
+        });
         self.finished.push_back(id);
         self.forget_old(now);
-        id
     }
 
-    fn insert(&mut self, title: &str, owner: ClientId, state: State) -> JobId {
-        let id = self.next;
-        self.next = JobId(id.0 + 1);
-        let title = shortened(title, MAX_TITLE);
-        self.jobs.insert(id, Job { title, owner, state });
-        id
+    fn insert(&mut self, submission: Submission, job: Job) {
+        let id = submission.job;
+        self.next = self.next.max(JobId(id.0 + 1));
+        if let Some((key, _)) = &job.key {
+            self.keys.insert(key.clone(), id);
+        }
+        self.jobs.insert(id, job);
+        self.record(|| Record::Submitted(submission));
+    }
+
+    /// Takes in a job of an earlier process: one that has ended, or that this work goes on with.
+    pub(super) fn restore(&mut self, restored: &Restored, work: Option<WorkId>, now: Instant) {
+        let stored = &restored.stored;
+        let submission = &stored.submission;
+        let id = submission.job;
+        let state = match (&stored.end, work) {
+            (Some(end), _) => State::Done {
+                reply: end.reply.clone(),
+                cpu: end.cpu,
+                ended: self.wall.instant(end.ended_at, now),
+            },
+            (None, Some(work)) => State::Running(work),
+            (None, None) => return,
+        };
+        let is_done = matches!(state, State::Done { .. });
+        let mut job = Job::new(submission, state);
+        job.cpu_before = stored.cpu;
+        job.resumed = stored.resumed + u32::from(!is_done);
+        job.not_before = submission.not_before.map(|at| self.wall.instant(at, now));
+        if let Some((key, _)) = &job.key {
+            self.keys.insert(key.clone(), id);
+        }
+        self.jobs.insert(id, job);
+        if is_done {
+            self.finished.push_back(id);
+        } else {
+            self.record(|| Record::Resumed(id));
+        }
+    }
+
+    /// After all jobs of an earlier process are taken in.
+    pub(super) fn restored(&mut self, now: Instant) {
+        let ended = |id: &JobId| match self.jobs.get(id).map(|job| &job.state) {
+            Some(State::Done { ended, .. }) => Some(*ended),
+            _ => None,
+        };
+        let mut finished: Vec<JobId> = self.finished.drain(..).collect();
+        finished.sort_by_key(ended);
+        self.finished = finished.into();
+        self.forget_old(now);
+    }
+
+    /// What there is of a key, for a request of this question.
+    ///
+    /// # Errors
+    /// `bad-arg` if another question has it.
+    pub(super) fn keyed(&mut self, key: &str, title: &str, request: (ClientId, RequestId)) -> Result<Keyed, Failure> {
+        let Some(id) = self.keys.get(key).copied() else {
+            return Ok(Keyed::Free);
+        };
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return Ok(Keyed::Free);
+        };
+        if job.key.as_ref().is_some_and(|(_, other)| other != title) {
+            let text = format!("submit: the id of job {id} is the same, and its question is another; use another id=");
+            return Err(Failure::new(Code::BadArg, text));
+        }
+        match &mut job.unacknowledged {
+            Some(requests) => {
+                requests.push(request);
+                Ok(Keyed::Soon)
+            }
+            None => Ok(Keyed::Known(id)),
+        }
+    }
+
+    /// The store has a job.
+    pub(super) fn acknowledge(&mut self, id: JobId, now: Instant) -> Option<Acknowledged> {
+        let job = self.jobs.get_mut(&id)?;
+        let requests = job.unacknowledged.take()?;
+        let begins = self.begins(id, now);
+        self.forget_old(now);
+        Some(Acknowledged { requests, begins })
+    }
+
+    /// The work of a job, unless that is to begin later: then [`due`](Self::due) gives it.
+    pub(super) fn begins(&mut self, id: JobId, now: Instant) -> Option<WorkId> {
+        let job = self.jobs.get(&id)?;
+        let State::Running(work) = job.state else {
+            return None;
+        };
+        match job.not_before.filter(|at| *at > now) {
+            None => Some(work),
+            Some(at) => {
+                self.delayed.insert((at, id));
+                None
+            }
+        }
+    }
+
+    /// A job that is to begin by now.
+    pub(super) fn due(&mut self, now: Instant) -> Option<WorkId> {
+        while let Some(&(at, id)) = self.delayed.first()
+            && at <= now
+        {
+            self.delayed.pop_first();
+            if let Some(State::Running(work)) = self.jobs.get(&id).map(|job| &job.state) {
+                return Some(*work);
+            }
+        }
+        None
+    }
+
+    /// When the next job begins that is to begin later.
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        self.delayed.first().map(|(at, _)| *at)
+    }
+
+    /// The store refuses a job: it was never there. Says whom to answer so, and its work.
+    pub(super) fn withdraw(&mut self, id: JobId) -> Option<(Vec<(ClientId, RequestId)>, Option<WorkId>)> {
+        self.jobs.get(&id)?.unacknowledged.as_ref()?;
+        let job = self.remove(id)?;
+        let work = match job.state {
+            State::Running(work) => Some(work),
+            State::Done { .. } => {
+                self.finished.retain(|other| *other != id);
+                None
+            }
+        };
+        Some((job.unacknowledged.unwrap_or_default(), work))
+    }
+
+    fn remove(&mut self, id: JobId) -> Option<Job> {
+        let job = self.jobs.remove(&id)?;
+        if let Some((key, _)) = &job.key
+            && self.keys.get(key) == Some(&id)
+        {
+            self.keys.remove(key);
+        }
+        Some(job)
     }
 
     /// The work that answers a submitted job is another one now.
@@ -121,13 +356,52 @@ impl Submitted {
         }
     }
 
+    /// All that are not finished, with their work.
+    pub(super) fn running(&self) -> Vec<(JobId, WorkId)> {
+        let running = |(id, job): (&JobId, &Job)| match job.state {
+            State::Running(work) => Some((*id, work)),
+            State::Done { .. } => None,
+        };
+        self.jobs.iter().filter_map(running).collect()
+    }
+
+    /// Notes how far a job has come, whose work took this CPU time in this process.
+    pub(super) fn checkpoint(&mut self, id: JobId, bytes: Arc<[u8]>, progress: f64, cpu: Duration, now: Instant) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        let checkpoint = Checkpoint {
+            job: id,
+            saved_at: self.wall.at(now),
+            progress,
+            cpu: job.cpu_before + cpu,
+            bytes,
+        };
+        self.record(|| Record::Checkpoint(checkpoint));
+    }
+
+    /// The CPU time that a job took in earlier processes.
+    pub(super) fn cpu_before(&self, id: JobId) -> Duration {
+        self.jobs.get(&id).map_or(Duration::ZERO, |job| job.cpu_before)
+    }
+
     /// Notes what came of a submitted job.
     pub(super) fn finish(&mut self, id: JobId, reply: Reply, cpu: Duration, now: Instant) {
         if let Some(job) = self.jobs.get_mut(&id)
             && matches!(job.state, State::Running(_))
         {
+            let cpu = job.cpu_before + cpu;
+            let end = self.records.is_some().then(|| End {
+                job: id,
+                ended_at: self.wall.at(now),
+                cpu,
+                reply: reply.clone(),
+            });
             job.state = State::Done { reply, cpu, ended: now };
             self.finished.push_back(id);
+            if let (Some(end), Some(records)) = (end, &mut self.records) {
+                records.push(Record::Ended(end));
+            }
         }
         self.forget_old(now);
     }
@@ -135,9 +409,8 @@ impl Submitted {
     /// The same jobs for a new table: those that run in the old one have failed.
     pub(super) fn rebuilt(mut self, failure: &Failure, now: Instant) -> Self {
         self.lists.clear();
-        let is_running = |(id, job): (&JobId, &Job)| matches!(job.state, State::Running(_)).then_some(*id);
-        let running: Vec<JobId> = self.jobs.iter().filter_map(is_running).collect();
-        for id in running {
+        self.delayed.clear();
+        for (id, _) in self.running() {
             self.finish(id, Err(failure.clone()), Duration::ZERO, now);
         }
         self
@@ -146,14 +419,17 @@ impl Submitted {
     fn forget_old(&mut self, now: Instant) {
         while let Some(&oldest) = self.finished.front() {
             let age = match self.jobs.get(&oldest).map(|job| &job.state) {
-                Some(State::Done { ended, .. }) => now - *ended,
+                Some(State::Done { ended, .. }) => now.saturating_duration_since(*ended),
                 _ => Duration::MAX,
             };
-            if self.finished.len() <= self.max_finished && age <= self.max_age {
+            let is_within = self.finished.len() <= self.max_finished && age <= self.max_age;
+            let is_awaited = |job: &Job| job.unacknowledged.is_some();
+            if is_within || self.jobs.get(&oldest).is_some_and(is_awaited) {
                 break;
             }
             self.finished.pop_front();
-            self.jobs.remove(&oldest);
+            self.remove(oldest);
+            self.record(|| Record::Forgotten(oldest));
         }
     }
 
@@ -206,33 +482,73 @@ impl Submitted {
 
     /// A row of a list; none if what it was to show is gone in the meantime.
     fn row<'a>(&self, listed: Listed, show: impl Fn(WorkId) -> Option<Shown<'a>>) -> Option<String> {
-        let (id, owner, title, state, cpu) = match listed {
+        match listed {
             Listed::Submitted(id) => {
                 let job = self.jobs.get(&id)?;
                 let (state, cpu) = match &job.state {
-                    State::Running(work) => show(*work).map(|shown| (shown.state, shown.cpu))?,
-                    State::Done { reply, cpu, .. } => {
-                        let state = reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "done");
-                        (state.to_owned(), *cpu)
+                    State::Running(work) => {
+                        let shown = show(*work)?;
+                        let state = match job.not_before {
+                            Some(at) if self.delayed.contains(&(at, id)) => "queued".to_owned(),
+                            _ => shown.state,
+                        };
+                        (state, job.cpu_before + shown.cpu)
                     }
+                    State::Done { reply, cpu, .. } => (ended_as(reply), *cpu),
                 };
-                (id.to_string(), job.owner, job.title.clone(), state, cpu)
+                let owner = job.owner.map_or_else(|| "-".to_owned(), |owner| owner.to_string());
+                let (cpu, priority) = (cpu.as_secs_f64(), job.priority.as_str());
+                let Job {
+                    submitted_at,
+                    resumed,
+                    title,
+                    ..
+                } = job;
+                Some(format!(
+                    "id={id} state={state} cpu={cpu:.1}s owner={owner} submitted={submitted_at} resumed={resumed} \
+                     priority={priority} request={title}"
+                ))
             }
             Listed::Asked(work) => {
                 let shown = show(work)?;
                 let title = shortened(shown.title, MAX_TITLE);
-                ("-".to_owned(), shown.owner, title, shown.state, shown.cpu)
+                let (state, cpu, owner) = (shown.state, shown.cpu.as_secs_f64(), shown.owner);
+                Some(format!(
+                    "id=- state={state} cpu={cpu:.1}s owner={owner} request={title}"
+                ))
             }
-        };
-        let cpu = cpu.as_secs_f64();
-        Some(format!(
-            "id={id} state={state} cpu={cpu:.1}s owner={owner} request={title}"
-        ))
+        }
     }
 
     /// A list is not sent any further.
     pub(super) fn remove_list(&mut self, list: WorkId) {
         self.lists.remove(&list);
+    }
+}
+
+impl Job {
+    fn new(submission: &Submission, state: State) -> Self {
+        Self {
+            title: shortened(&submission.title, MAX_TITLE),
+            owner: None,
+            key: submission.key.clone().map(|key| (key, submission.title.clone())),
+            priority: submission.priority,
+            submitted_at: submission.submitted_at,
+            not_before: None,
+            cpu_before: Duration::ZERO,
+            resumed: 0,
+            unacknowledged: None,
+            state,
+        }
+    }
+}
+
+/// How a row shows what came of a job.
+fn ended_as(reply: &Reply) -> String {
+    match reply {
+        Ok(_) => "done".to_owned(),
+        Err(failure) if failure.code == Code::Cancelled => "cancelled".to_owned(),
+        Err(failure) => format!("failed error={}", failure.code),
     }
 }
 
@@ -247,6 +563,27 @@ mod tests {
 
     const OWNER: ClientId = ClientId(1);
 
+    fn submission(title: &str, job: JobId) -> Submission {
+        Submission {
+            job,
+            request: title.to_owned(),
+            title: title.to_owned(),
+            key: None,
+            owner: OWNER.to_string(),
+            priority: Priority::Normal,
+            submitted_at: Timestamp::from_millis(0),
+            not_before: None,
+            deadline: None,
+        }
+    }
+
+    fn open(submitted: &mut Submitted, title: &str, work: WorkId) -> JobId {
+        let job = submitted.next();
+        submitted.open(submission(title, job), OWNER, work, None, RequestId(1));
+        submitted.acknowledge(job, Instant::now());
+        job
+    }
+
     #[test]
     fn finished_jobs_are_forgotten_by_number_and_by_age_and_running_ones_never() {
         let start = Instant::now();
@@ -255,10 +592,10 @@ mod tests {
             max_finished_age: Duration::from_secs(60),
             ..Policy::default()
         };
-        let mut submitted = Submitted::new(JobId(1), &policy);
-        let running = submitted.open("pi 1", OWNER, WorkId(1));
+        let mut submitted = Submitted::new(JobId(1), &policy, false, start);
+        let running = open(&mut submitted, "pi 1", WorkId(1));
         let done: Vec<JobId> = (0..3)
-            .map(|n| submitted.open(&format!("pi {n}"), OWNER, WorkId(n)))
+            .map(|n| open(&mut submitted, &format!("pi {n}"), WorkId(n)))
             .collect();
         for id in &done {
             submitted.finish(*id, Ok(Value::from(0)), Duration::ZERO, start);
@@ -273,16 +610,17 @@ mod tests {
     #[test]
     fn in_a_new_table_what_ran_has_failed_and_what_was_done_stays() {
         let now = Instant::now();
-        let mut submitted = Submitted::new(JobId(1), &Policy::default());
-        let running = submitted.open("pi 1", OWNER, WorkId(1));
-        let done = submitted.open_known("nth 1", OWNER, Ok(Value::from(2)), now);
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), false, now);
+        let running = open(&mut submitted, "pi 1", WorkId(1));
+        let done = submitted.next();
+        submitted.open_known(submission("nth 1", done), OWNER, Ok(Value::from(2)), RequestId(1), now);
         let failure = Failure::new(Code::Internal, "as asked");
         let mut submitted = submitted.rebuilt(&failure, now);
         assert!(matches!(submitted.find(running, now), Ok(Found::Done(Err(found))) if *found == failure));
         assert!(matches!(submitted.find(done, now), Ok(Found::Done(Ok(_)))));
         assert_eq!(submitted.next(), JobId(3));
         let (rows, is_over) = submitted.rows(WorkId(9), 10, Vec::new, |_| None);
-        assert!(rows[1].starts_with("id=1 state=internal"), "{rows:?}");
+        assert!(rows[1].starts_with("id=1 state=failed error=internal"), "{rows:?}");
         assert_eq!((rows.len(), is_over), (2, true));
     }
 }

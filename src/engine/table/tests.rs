@@ -92,6 +92,10 @@ fn long(title: &str, slices: u64) -> Work {
     job(title, Script { slices, ..PLAIN })
 }
 
+fn submit(subject: impl Into<Subject>) -> Ask {
+    Ask::Submit(Box::new(Submit::new(subject, "as asked")))
+}
+
 /// A table, and a clock.
 struct Play {
     table: Table,
@@ -338,7 +342,7 @@ fn equal_long_questions_are_computed_once_and_each_is_answered() {
 fn equal_questions_that_turn_out_long_at_the_same_time_become_one() {
     let mut play = roomy();
     play.ask(1, 1, long("same", 5));
-    play.order(2, 1, Ask::Submit(long("same", 5)), |_| {});
+    play.order(2, 1, submit(long("same", 5)), |_| {});
     play.express();
     assert_eq!(play.table.len(), 1);
     play.order(2, 2, Ask::Result(JobId(1)), |_| {});
@@ -517,7 +521,7 @@ fn rows_flow_by_credit_and_a_stream_that_has_none_is_not_begun() {
 fn submit_known(play: &mut Play, count: usize, title: &str) {
     for request in 0..count as u64 {
         let (title, value) = (title.to_owned(), Value::Nothing);
-        play.order(9, request, Ask::SubmitKnown { title, value }, |_| {});
+        play.order(9, request, submit(Subject::Known { title, value }), |_| {});
     }
     play.heard();
 }
@@ -553,7 +557,7 @@ fn a_list_begins_with_what_is_under_way() {
     let mut play = roomy();
     submit_known(&mut play, 2, "known");
     play.ask(2, 1, long("asked", 9));
-    play.order(2, 2, Ask::Submit(long("submitted", 9)), |_| {});
+    play.order(2, 2, submit(long("submitted", 9)), |_| {});
     play.express();
     play.heard();
     play.order(1, 1, Ask::List, |order| order.rows = 64);
@@ -570,7 +574,7 @@ fn a_list_begins_with_what_is_under_way() {
 fn a_late_job_ends_for_all_who_watch_it_and_a_late_watcher_only_for_itself() {
     let mut play = roomy();
     let deadline = |at: Instant| move |order: &mut Order| order.deadline = Some(at);
-    play.order(1, 1, Ask::Submit(long("job", 100)), deadline(play.now + 2 * MS));
+    play.order(1, 1, submit(long("job", 100)), deadline(play.now + 2 * MS));
     play.express();
     play.order(2, 1, Ask::Result(JobId(1)), |_| {});
     play.order(2, 2, Ask::Watch(JobId(1)), |_| {});
@@ -609,8 +613,8 @@ fn a_list_can_be_cancelled_and_late_and_left_alone_and_is_bounded_as_jobs_are() 
 fn a_row_shows_what_a_job_took_however_it_ended() {
     let mut play = roomy();
     let deadline = Some(play.now + MS);
-    play.order(2, 1, Ask::Submit(long("cancelled", 100)), |_| {});
-    play.order(2, 2, Ask::Submit(long("late", 100)), |order| order.deadline = deadline);
+    play.order(2, 1, submit(long("cancelled", 100)), |_| {});
+    play.order(2, 2, submit(long("late", 100)), |order| order.deadline = deadline);
     play.express();
     for _ in 0..100 {
         play.bulk();
@@ -620,7 +624,7 @@ fn a_row_shows_what_a_job_took_however_it_ended() {
     play.order(1, 1, Ask::List, |order| order.rows = 64);
     let heard = play.heard().join(" ");
     assert!(heard.contains("id=1 state=cancelled cpu=0.1s"), "{heard}");
-    assert!(heard.contains("id=2 state=deadline cpu=0.1s"), "{heard}");
+    assert!(heard.contains("id=2 state=failed error=deadline cpu=0.1s"), "{heard}");
 }
 
 #[test]
@@ -639,7 +643,7 @@ fn a_row_shows_the_beginning_of_a_long_question() {
 fn who_leaves_gets_nothing_and_what_it_submitted_goes_on() {
     let mut play = roomy();
     play.ask(1, 1, long("asked", 9));
-    play.order(1, 2, Ask::Submit(long("submitted", 9)), |_| {});
+    play.order(1, 2, submit(long("submitted", 9)), |_| {});
     play.express();
     play.heard();
     play.leave(1);
@@ -655,7 +659,7 @@ fn draining_takes_in_nothing_and_finishes_what_there_is_or_cancels_it() {
     let mut play = roomy();
     play.ask(1, 1, long("a", 3));
     play.ask(1, 2, long("b", 1_000));
-    play.table.drain();
+    play.table.drain(play.now);
     play.ask(1, 3, long("c", 1));
     assert_eq!(play.heard(), ["1/3 draining"]);
     play.express();
@@ -859,7 +863,7 @@ fn plain_questions_beyond_a_limit_are_refused_each_for_itself() {
         play.heard(),
         ["1/4 busy", "1/5 busy", "1/1 ok 1", "1/2 ok 1", "1/3 ok 1"]
     );
-    play.table.drain();
+    play.table.drain(play.now);
     play.ask_plain(1, 6, vec![long("short", 1)]);
     assert_eq!(play.heard(), ["1/6 draining"]);
     play.assert_empty();

@@ -62,6 +62,12 @@ impl Waiter {
         }
     }
 
+    /// The same, for no longer than this.
+    pub(super) const fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
     fn with_progress(mut self, every: Option<Duration>, now: Instant) -> Self {
         self.progress = every;
         self.due = every.and_then(|every| now.checked_add(every));
@@ -86,6 +92,10 @@ impl Waiter {
     pub(super) fn of_watch(self, job: JobId, now: Instant) -> Self {
         let every = self.progress.unwrap_or(PROGRESS_OF_WATCHED);
         self.with_progress(Some(every), now).of_result(job)
+    }
+
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     pub(super) const fn client(&self) -> ClientId {
@@ -202,6 +212,14 @@ impl Waiters {
         let jobs = waiters.iter().filter_map(job).collect();
         self.of.entry(to).or_default().extend(waiters);
         jobs
+    }
+
+    /// The submitted jobs that wait for a job.
+    pub(super) fn submitted(&self, work: WorkId) -> impl Iterator<Item = JobId> {
+        self.of(work).iter().filter_map(|waiter| match waiter.holder {
+            Holder::Submitted(job) => Some(job),
+            Holder::Request(..) => None,
+        })
     }
 
     /// Those that watch a submitted job.

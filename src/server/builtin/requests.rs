@@ -2,7 +2,7 @@
 
 use super::Requests;
 use super::sequence::{Pending, is_about_jobs};
-use crate::engine::{Ask, Order, RequestId, Work};
+use crate::engine::{Ask, Order, RequestId, Subject, Work};
 use crate::job::Job;
 use crate::proto::{Code, Failure, Final, Frame, Interim, Reply, ReplyFormat, Request, Tag, Value};
 use crate::server::session::Link;
@@ -57,15 +57,14 @@ impl Requests {
                 }
                 None => self.order(format, Ask::Answer(job.into()), terms),
             },
-            Ok((Step::Ask(Ask::Submit(Work::Plan(job))), terms)) => {
-                let ask = match known(&job, link) {
-                    Some(value) => Ask::SubmitKnown {
-                        title: job.title().into_owned(),
-                        value,
-                    },
-                    None => Ask::Submit(job.into()),
-                };
-                self.order(format, ask, terms);
+            Ok((Step::Ask(Ask::Submit(mut submit)), terms)) => {
+                if let Subject::Work(Work::Plan(job)) = &submit.subject
+                    && let Some(value) = known(job, link)
+                {
+                    let title = job.title().into_owned();
+                    submit.subject = Subject::Known { title, value };
+                }
+                self.order(format, Ask::Submit(submit), terms);
             }
             Ok((Step::External(task), terms)) => self.order(format, Ask::Answer(task.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(format, ask, terms),

@@ -1,0 +1,167 @@
+//! The store of a daemon: opened before the sockets are, read into the engine before anybody is heard, and closed after all else.
+//!
+//! A job of an earlier process is made of its request again here, where the verbs are known, and given its checkpoint.
+
+use crate::engine::{Restored, Scheduler, Settle, Subject, Work};
+use crate::job::Job;
+use crate::proto::Failure;
+#[cfg(feature = "sqlite")]
+use crate::store::SqliteStore;
+use crate::store::{Close, Commit, Contents, Store, StoreError, StoredJob, Writer};
+use crate::verb::{Facts, Registry};
+use actix::prelude::*;
+use std::fmt;
+#[cfg(feature = "sqlite")]
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long the last records may take to be written.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where a daemon keeps what outlives it.
+#[derive(Default)]
+pub(super) enum StorePlace {
+    #[default]
+    None,
+    #[cfg(feature = "sqlite")]
+    Directory(PathBuf),
+    Other(Box<dyn Store>),
+}
+
+impl fmt::Debug for StorePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            #[cfg(feature = "sqlite")]
+            Self::Directory(_) => "Directory",
+            Self::Other(_) => "Other",
+        })
+    }
+}
+
+impl StorePlace {
+    /// Opens the store and reads it.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing is changed then.
+    pub(super) fn open(self) -> Result<Option<Opened>, StoreError> {
+        let (mut store, name): (Box<dyn Store>, String) = match self {
+            Self::None => return Ok(None),
+            #[cfg(feature = "sqlite")]
+            Self::Directory(directory) => {
+                let name = directory.display().to_string();
+                (Box::new(SqliteStore::open(&directory)?), name)
+            }
+            Self::Other(store) => (store, "memory".to_owned()),
+        };
+        let contents = store.recover()?;
+        Ok(Some(Opened { store, name, contents }))
+    }
+}
+
+/// A store that was read.
+pub(super) struct Opened {
+    store: Box<dyn Store>,
+    name: String,
+    contents: Contents,
+}
+
+impl Opened {
+    /// Starts the thread that writes, and gives the scheduler what there is.
+    pub(super) fn start(
+        self,
+        scheduler: Scheduler,
+        registry: &Registry,
+        facts: &Facts,
+    ) -> (Scheduler, Option<StoreWriter>) {
+        let writer = Writer::start(self.store);
+        let scheduler = fill(
+            scheduler,
+            self.contents,
+            &self.name,
+            writer.clone().recipient(),
+            registry,
+            facts,
+        );
+        (scheduler, Some(StoreWriter(writer)))
+    }
+}
+
+/// Gives the scheduler what a store has, and the way to it.
+pub(super) fn fill(
+    scheduler: Scheduler,
+    contents: Contents,
+    name: &str,
+    writer: Recipient<Commit>,
+    registry: &Registry,
+    facts: &Facts,
+) -> Scheduler {
+    let Contents {
+        last_job,
+        jobs,
+        answers,
+    } = contents;
+    facts.metrics.set_store(|store| name.clone_into(&mut store.place));
+    let jobs: Vec<Restored> = jobs
+        .into_values()
+        .map(|stored| restored(stored, registry, facts))
+        .collect();
+    let unfinished = jobs.iter().filter(|job| job.stored.end.is_none()).count();
+    let checkpoints = jobs.iter().filter(|job| job.stored.checkpoint.is_some()).count();
+    tracing::info!(
+        store = name,
+        jobs = jobs.len(),
+        unfinished,
+        checkpoints,
+        answers = answers.len(),
+        "the store is read"
+    );
+    scheduler.keeping(writer, jobs, last_job, answers)
+}
+
+/// A job of an earlier process, made of its request again.
+fn restored(stored: StoredJob, registry: &Registry, facts: &Facts) -> Restored {
+    let submission = &stored.submission;
+    let subject = match stored.end {
+        Some(_) => Ok(Subject::Known {
+            title: String::new(),
+            value: crate::proto::Value::Nothing,
+        }),
+        None => registry.read_again(&submission.request, facts),
+    };
+    let subject = subject.map_err(|failure| {
+        let text = format!("the job cannot go on after a restart: {}", failure.text);
+        tracing::warn!(job = %submission.job, request = submission.request, "{text}");
+        Failure::new(failure.code, text)
+    });
+    let subject = subject.map(|subject| match (subject, &stored.checkpoint) {
+        (Subject::Work(Work::Plan(job)), Some(checkpoint)) => Subject::Work(Work::Plan(resume(job, checkpoint))),
+        (subject, _) => subject,
+    });
+    Restored { stored, subject }
+}
+
+fn resume(job: Job, checkpoint: &crate::store::Checkpoint) -> Job {
+    job.resumed(checkpoint.bytes.clone()).unwrap_or_else(|(job, damaged)| {
+        tracing::warn!(job = %checkpoint.job, %damaged, "the job starts over");
+        job
+    })
+}
+
+/// The thread that writes, until the store is closed.
+#[derive(Debug)]
+pub(super) struct StoreWriter(Addr<Writer>);
+
+impl StoreWriter {
+    /// Closes the store once everything is written.
+    pub(super) async fn close(self, scheduler: &Addr<Scheduler>) {
+        let (settled, all_written) = oneshot::channel();
+        scheduler.do_send(Settle { settled });
+        if tokio::time::timeout(WRITE_LIMIT, all_written).await.is_err() {
+            tracing::error!("the store did not take the last records: work since the latest checkpoints is done again");
+        }
+        // It may be at a write that does not end.
+        let _ = tokio::time::timeout(WRITE_LIMIT, self.0.send(Close)).await;
+    }
+}
