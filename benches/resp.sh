@@ -10,7 +10,7 @@ cargo build --release --quiet --bin primed
 folder=$(mktemp -d)
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$folder"' EXIT
-target/release/primed serve --listen 127.0.0.1:7923 --log off >/dev/null &
+target/release/primed serve --listen 127.0.0.1:7923 --log off --data none >/dev/null &
 primed=$!
 redis-server --port 7925 --bind 127.0.0.1 --save '' --appendonly no --dir "$folder" >/dev/null &
 redis=$!

@@ -38,7 +38,7 @@ redis() {
     wait $server
 }
 # Without answers kept, so that a question beyond the known ones is a job each time.
-serve primed target/release/primed serve --listen 127.0.0.1:0 --log off --keep-answers-mib 0
+serve primed target/release/primed serve --listen 127.0.0.1:0 --log off --data none --keep-answers-mib 0
 serve bare target/release/examples/bare 127.0.0.1:0
 servers=(primed bare)
 if command -v redis-server >/dev/null; then

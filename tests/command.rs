@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 fn primed(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
-    command.args(arguments);
+    command.args(arguments).env("PRIMED_DATA", "none");
     command.output().expect("the binary was built")
 }
 

@@ -40,7 +40,7 @@ impl Server {
         let mut command = match style {
             "primed" => {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
-                command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error"]);
+                command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--data", "none"]);
                 command
             }
             style => {

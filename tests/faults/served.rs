@@ -50,6 +50,7 @@ impl Served {
     fn run(mut command: Command, address: &str, flags: &[&str]) -> Self {
         command
             .args(["serve", "--listen", address, "--workers", "2", "--log", "off"])
+            .args(["--data", "none"])
             .args(flags);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary was built");
         let mut line = String::new();

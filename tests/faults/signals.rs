@@ -47,7 +47,7 @@ impl Logged {
         let log = File::new(name, "");
         let errors = std::fs::File::create(&log.0).expect("a file can be written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_primed"))
-            .args(["serve", "--workers", "1"])
+            .args(["serve", "--workers", "1", "--data", "none"])
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(errors)
