@@ -2,12 +2,17 @@
 
 mod support;
 
+use primed::Daemon;
+use primed::internals::store::{ErrorKind, MemoryStore};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use support::Client;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use support::{Client, PATIENCE, until};
 
 /// A directory that goes with the test.
 struct Directory(PathBuf);
@@ -151,4 +156,277 @@ fn a_job_that_was_acknowledged_is_answered_after_kill_9() {
     assert!(next > later.parse().expect("a number"), "no ID is given twice");
     // pi(10^15): OEIS A006880.
     assert_eq!(client.ask(&format!("result {long}")), "OK 29844570422669");
+}
+
+/// How many rounds of kills: `PRIMED_KILLS=500` for the long form.
+fn kills(usual: u64) -> u64 {
+    let asked = std::env::var("PRIMED_KILLS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// Sends submits, cancels and questions about finished jobs until the daemon is gone, and gives what it acknowledged.
+fn load(address: SocketAddr, round: u64, acknowledged: &mpsc::Sender<(u64, String, &'static str)>) {
+    // Known answers: OEIS A006880.
+    const QUESTIONS: [(&str, &str); 4] = [
+        ("pi 1e9", "50847534"),
+        ("pi 1e10", "455052511"),
+        ("pi 1e11", "4118054813"),
+        ("pi 1e12", "37607912018"),
+    ];
+    let mut client = Client::connect_to(address);
+    for number in 0.. {
+        let (question, answer) = QUESTIONS[number % QUESTIONS.len()];
+        // An address of its own keeps equal questions from being one.
+        client.send_if_possible(format!("submit id={round}-{number} {question}\n"));
+        let Some(reply) = client.line_if_any() else { return };
+        let Some(job) = reply.strip_prefix("OK job=").and_then(|job| job.parse().ok()) else {
+            assert!(reply.is_empty() || !reply.starts_with("ERR"), "{reply}");
+            return;
+        };
+        let is_cancelled = number % 7 == 3;
+        let sent = acknowledged.send((job, question.to_owned(), if is_cancelled { "" } else { answer }));
+        sent.expect("somebody counts");
+        if is_cancelled {
+            client.send_if_possible(format!("cancel {job}\n"));
+            let Some(_) = client.line_if_any() else { return };
+        }
+        if number % 3 == 0 {
+            client.send_if_possible(format!("result {job} deadline=1ms\n"));
+            let Some(_) = client.line_if_any() else { return };
+        }
+    }
+}
+
+#[test]
+fn kills_at_random_moments_lose_no_acknowledged_job() {
+    let directory = Directory::new();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut jobs: BTreeMap<u64, &'static str> = BTreeMap::new();
+    let (mut slowest, rounds) = (Duration::ZERO, kills(8));
+    for round in 0..rounds {
+        let begun = Instant::now();
+        let served = Served::start(directory.path());
+        slowest = slowest.max(begun.elapsed());
+        let (sender, acknowledged) = mpsc::channel();
+        let clients: Vec<_> = (0..3)
+            .map(|client| {
+                let (address, sender) = (served.address, sender.clone());
+                std::thread::spawn(move || load(address, round * 3 + client, &sender))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(random.u64(20..400)));
+        served.kill();
+        clients
+            .into_iter()
+            .for_each(|client| client.join().expect("no ID was refused"));
+        drop(sender);
+        for (job, question, answer) in acknowledged {
+            assert_eq!(
+                jobs.insert(job, answer),
+                None,
+                "ID {job} was given twice, to {question}"
+            );
+        }
+    }
+    let served = Served::start(directory.path());
+    let mut client = served.client();
+    let mut lost = 0;
+    for (job, answer) in &jobs {
+        let reply = client.ask(&format!("result {job}"));
+        // One that was to be cancelled may have ended before.
+        let is_right = reply == format!("OK {answer}") || answer.is_empty();
+        assert!(
+            is_right || reply.starts_with("ERR no-job"),
+            "job {job}: {reply}, not {answer}"
+        );
+        lost += usize::from(reply.starts_with("ERR no-job"));
+    }
+    println!(
+        "{rounds} kills, {} jobs acknowledged, {lost} lost, slowest start {slowest:?}",
+        jobs.len()
+    );
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn a_count_that_is_killed_again_and_again_goes_on_from_its_checkpoints() {
+    let directory = Directory::new();
+    let job = {
+        let served = Served::start(directory.path());
+        submit(&mut served.client(), "pi 1e17")
+    };
+    // The last start was ended as a kill is.
+    for kill in 0..kills(2) {
+        let served = Served::start(directory.path());
+        assert_eq!(served.field(&job, "resumed"), (kill + 1).to_string());
+        let before = cpu(&served, &job);
+        until("it works for six seconds of CPU time", || {
+            std::thread::sleep(Duration::from_millis(100));
+            cpu(&served, &job) >= before + 6.0 || served.field(&job, "state") == "done"
+        });
+        served.kill();
+    }
+    let served = Served::start(directory.path());
+    assert!(cpu(&served, &job) >= 5.0, "it goes on from a checkpoint");
+    // pi(10^17): OEIS A006880.
+    assert_eq!(served.client().ask(&format!("result {job}")), "OK 2623557157654233");
+}
+
+fn cpu(served: &Served, job: &str) -> f64 {
+    let cpu = served.field(job, "cpu");
+    cpu.trim_end_matches('s').parse().expect("a number of seconds")
+}
+
+#[test]
+fn a_drain_stops_submitted_jobs_at_once_and_the_next_process_goes_on() {
+    let directory = Directory::new();
+    let served = Served::start(directory.path());
+    let mut client = served.client();
+    let job = submit(&mut client, "pi 1e16");
+    until("it has begun", || cpu(&served, &job) > 0.5);
+    client.send(format!("result {job}\n"));
+    let begun = Instant::now();
+    served.terminate();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let reply = client.line().expect("it is answered");
+    assert!(reply.starts_with("ERR draining"), "{reply}");
+    let served = Served::start(directory.path());
+    assert!(cpu(&served, &job) > 0.4, "it goes on from the checkpoint of the drain");
+    // pi(10^16): OEIS A006880.
+    assert_eq!(served.client().ask(&format!("result {job}")), "OK 279238341033925");
+}
+
+#[test]
+fn expensive_answers_come_from_the_store_after_a_restart_until_they_are_forgotten() {
+    let directory = Directory::new();
+    let served = Served::start(directory.path());
+    assert_eq!(served.client().ask("pi 1e15"), "OK 29844570422669");
+    until("the answer is kept", || {
+        served.rows("info").contains(&"stored_answers=1".to_owned())
+    });
+    served.terminate();
+    let served = Served::start(directory.path());
+    let mut client = served.client();
+    assert_eq!(client.ask("pi 1e15 deadline=50ms"), "OK 29844570422669");
+    assert!(served.rows("info").contains(&"stored_answer_hits_total=1".to_owned()));
+    assert_eq!(client.ask("forget pi 1e15"), "OK");
+    assert!(client.ask("pi 1e15 deadline=2ms").starts_with("ERR deadline"));
+    served.terminate();
+    let served = Served::start(directory.path());
+    assert!(served.rows("info").contains(&"stored_answers=0".to_owned()));
+}
+
+#[test]
+fn a_second_daemon_on_a_directory_does_not_start_and_says_why() {
+    let directory = Directory::new();
+    let served = Served::start(directory.path());
+    let output = command(directory.path())
+        .stderr(Stdio::piped())
+        .output()
+        .expect("the binary was built");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    let holder = served.child.id().to_string();
+    assert!(said.contains(&holder) && said.contains("--data"), "{said}");
+}
+
+#[test]
+fn while_the_store_fails_submits_are_refused_and_all_else_is_answered() {
+    let disk = MemoryStore::new();
+    let daemon = support::start(Daemon::new().store(disk.clone()));
+    let mut client = Client::connect(&daemon);
+    let first = submit(&mut client, "pi 1e9");
+    disk.set_broken(Some(ErrorKind::Full));
+    let refused = client.ask("submit pi 1e10");
+    assert!(
+        refused.starts_with("ERR store :") && refused.contains("free space"),
+        "{refused}"
+    );
+    assert_eq!(client.ask(&format!("result {first}")), "OK 50847534");
+    assert_eq!(client.ask("pi 1e10"), "OK 455052511");
+    disk.set_broken(None);
+    until("it is written again", || {
+        client.ask("submit pi 1e11").starts_with("OK job=")
+    });
+    daemon.stop(PATIENCE);
+    let contents = disk.contents();
+    let titles: Vec<&str> = contents
+        .jobs
+        .values()
+        .map(|job| job.submission.title.as_str())
+        .collect();
+    assert_eq!(titles, ["pi 1000000000", "pi 100000000000"]);
+}
+
+/// A plan without an end.
+struct Ponder;
+
+impl primed::Plan for Ponder {
+    type Slice = ();
+    type Partial = ();
+
+    fn cut(&mut self) -> Option<()> {
+        Some(())
+    }
+
+    fn run((): (), budget: primed::Budget<'_>) {
+        while !budget.over() {}
+    }
+
+    fn absorb(&mut self, (): ()) {}
+
+    fn answer(&mut self) -> Option<primed::Value> {
+        None
+    }
+
+    fn progress(&self) -> f64 {
+        0.0
+    }
+}
+
+#[test]
+fn a_job_whose_verb_is_gone_has_failed_and_says_so() {
+    let disk = MemoryStore::new();
+    let verb = primed::define("ponder", "thinks for ever", |_| {
+        Ok(primed::Job::new("ponder", || Ponder).into())
+    });
+    let daemon = support::start(Daemon::new().store(disk.clone()).verb(verb));
+    let job = submit(&mut Client::connect(&daemon), "ponder");
+    daemon.stop(PATIENCE);
+    let daemon = support::start(Daemon::new().store(disk));
+    let reply = Client::connect(&daemon).ask(&format!("result {job}"));
+    assert!(
+        reply.starts_with("ERR unknown-verb :the job cannot go on after a restart"),
+        "{reply}"
+    );
+}
+
+/// `cargo test --release --test durable -- --ignored --nocapture submits_a_second`
+#[test]
+#[ignore = "measures"]
+fn submits_a_second_at_depth_100() {
+    const SUBMITS: usize = 50_000;
+    let directory = Directory::new();
+    let served = Served::start(directory.path());
+    let mut client = served.client();
+    let mut sent: VecDeque<Instant> = VecDeque::new();
+    let mut times = Vec::with_capacity(SUBMITS);
+    let begun = Instant::now();
+    let mut number = 0;
+    while times.len() < SUBMITS {
+        let more = (100 - sent.len()).min(SUBMITS - number);
+        let lines: String = (0..more).map(|n| format!("submit pi {}\n", number + n)).collect();
+        number += more;
+        client.send(lines);
+        sent.extend(std::iter::repeat_n(Instant::now(), more));
+        let reply = client.line().expect("it is answered");
+        assert!(reply.starts_with("OK job="), "{reply}");
+        times.push(sent.pop_front().expect("it was sent").elapsed());
+    }
+    let rate = SUBMITS as f64 / begun.elapsed().as_secs_f64();
+    times.sort_unstable();
+    println!(
+        "{rate:.0} submits a second at depth 100, p99 {:?}",
+        times[SUBMITS * 99 / 100]
+    );
 }
