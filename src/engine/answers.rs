@@ -88,6 +88,14 @@ impl Answers {
         })
     }
 
+    /// An answer has failed its verification: it is never given again.
+    pub(super) fn refute(&self, title: &str) -> Option<Record> {
+        if let Some(cache) = &self.recent {
+            drop(cache.remove(title));
+        }
+        self.change(|stored| stored.refute(title))
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut KeptAnswers) -> T) -> T {
         let mut stored = self.stored.write().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut stored);

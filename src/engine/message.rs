@@ -155,6 +155,14 @@ impl Work {
         }
     }
 
+    /// The title of the question whose answer it verifies.
+    pub(super) fn verifies(&self) -> Option<String> {
+        match self {
+            Self::Plan(job) => job.verifies(),
+            Self::External(_) => None,
+        }
+    }
+
     /// True if the answer is preceded by rows.
     pub const fn streams(&self) -> bool {
         match self {

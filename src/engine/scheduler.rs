@@ -5,7 +5,7 @@ use super::batch::Plain;
 use super::caught::{Panicked, caught};
 use super::external::{Calls, ExternalLoad, Responder, Saying, Token};
 use super::health::{Health, MAX_PANICS};
-use super::message::{Ask, ClientId, Event, Order, Policy, RequestId, WorkId};
+use super::message::{Ask, ClientId, Event, Order, Policy, RequestId, Subject, Work, WorkId};
 use super::pool::{Hire, Pool};
 use super::restored::Restored;
 use super::table::{FoundAnswer, HandedOut, LaneId, Table};
@@ -348,7 +348,17 @@ impl Scheduler {
         }
     }
 
-    fn take_in(&mut self, client: ClientId, order: Order, now: Instant) {
+    fn take_in(&mut self, client: ClientId, mut order: Order, now: Instant) {
+        order.ask = match order.ask {
+            Ask::Answer(work) => Ask::Answer(self.of_known_answer(work)),
+            Ask::Submit(mut submit) => {
+                if let Subject::Work(work) = submit.subject {
+                    submit.subject = Subject::Work(self.of_known_answer(work));
+                }
+                Ask::Submit(submit)
+            }
+            ask => ask,
+        };
         let Ask::Forget(title) = &order.ask else {
             return self.table.take_in(client, order, now);
         };
@@ -357,6 +367,17 @@ impl Scheduler {
             records.into_iter().for_each(|record| keeping.journal.push(record));
         }
         self.table.reply(client, order.request, Value::Nothing);
+    }
+
+    /// The same work; a verification verifies the answer that is kept, if there is one.
+    fn of_known_answer(&self, work: Work) -> Work {
+        match work {
+            Work::Plan(job) => match job.verifies().and_then(|title| self.answers.get(&title)) {
+                Some(answer) => Work::Plan(job.of_answer(answer)),
+                None => Work::Plan(job),
+            },
+            other @ Work::External(_) => other,
+        }
     }
 
     /// The host of the actor of a lane, started if this is its first call.
@@ -391,6 +412,16 @@ impl Scheduler {
                 records.into_iter().for_each(|record| keeping.journal.push(record));
             }
             self.answers.keep(title, value);
+        }
+        for title in self.table.take_refuted() {
+            tracing::error!(
+                title,
+                "a verification came to another answer: the one that was kept is never given again"
+            );
+            let record = self.answers.refute(&title);
+            if let (Some(keeping), Some(record)) = (&mut self.keeping, record) {
+                keeping.journal.push(record);
+            }
         }
         for (client, events) in self.table.take_events() {
             if let Some(client) = self.clients.get(&client) {

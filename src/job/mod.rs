@@ -33,6 +33,7 @@ mod sum_by_formula;
 mod sum_by_sieve;
 mod sum_to;
 mod units;
+mod verify;
 
 pub use are_prime::ArePrime;
 pub use certify::{Certify, CheckCertificate};
@@ -61,3 +62,4 @@ pub use root::Root;
 pub use rows::Rows;
 pub use sum_by_formula::SumByFormula;
 pub use sum_by_sieve::SumBySieve;
+pub(crate) use verify::is_refuted;

@@ -1,6 +1,6 @@
 //! A job that can be handed over: a question and the way to make its plan. Knows nothing of who asks or who runs it.
 
-use super::{AnyPlan, Damaged, Plan, Query, restore};
+use super::{AnyPlan, Damaged, Plan, Query, restore, verify};
 use crate::proto::{Failure, Value};
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -16,6 +16,8 @@ pub struct Job {
     pub(crate) is_kept: bool,
     /// What a plan of an earlier process has saved, from which this one goes on.
     checkpoint: Option<Arc<[u8]>>,
+    /// The question whose answer it verifies.
+    verifies: Option<Box<Query>>,
 }
 
 enum Question {
@@ -45,6 +47,7 @@ impl Job {
             streams: false,
             is_kept: false,
             checkpoint: None,
+            verifies: None,
         }
     }
 
@@ -60,6 +63,39 @@ impl Job {
             streams: false,
             is_kept: false,
             checkpoint: None,
+            verifies: None,
+        }
+    }
+
+    /// The job that verifies the answer to this one by a second way, if there is such a way.
+    pub(crate) fn verification(&self) -> Option<Self> {
+        match &self.question {
+            Question::Query(query) if verify::can_verify(query) => Some(Self::verifying(query, None)),
+            _ => None,
+        }
+    }
+
+    fn verifying(query: &Query, first: Option<Value>) -> Self {
+        let mut job = verify::job(query, first);
+        job.verifies = Some(Box::new(query.clone()));
+        job
+    }
+
+    /// True if it verifies an answer.
+    pub(crate) const fn is_verification(&self) -> bool {
+        self.verifies.is_some()
+    }
+
+    /// The title of the question whose answer it verifies.
+    pub(crate) fn verifies(&self) -> Option<String> {
+        self.verifies.as_ref().map(ToString::to_string)
+    }
+
+    /// The same verification, of this answer.
+    pub(crate) fn of_answer(self, first: Value) -> Self {
+        match &self.verifies {
+            Some(query) => Self::verifying(query, Some(first)),
+            None => self,
         }
     }
 
@@ -155,6 +191,7 @@ impl From<Query> for Job {
             streams: query.streams(),
             is_kept: !query.is_brief(),
             checkpoint: None,
+            verifies: None,
             question: Question::Query(query),
         }
     }

@@ -39,6 +39,14 @@ pub(super) fn register(registry: &mut Registry) {
         "restarts it outlived. At most 250 rows, with 100 characters of the question",
         "each: what is under way, then what has ended, the latest first.",
     ]));
+    let what = "the same answer by a second way";
+    registry.add(define("verify REQUEST", what, verify).details(&[
+        "pi: by sieving up to 1e10, above by the formula with other parameters; nth:",
+        "primality and the count up to it; factor: product and primality. Checks the",
+        "answer that is kept, or else a new one, and says what was checked:",
+        "'OK verified ...' or 'OK refuted ...'. What is refuted is never given again.",
+        "submit verify pi 1e18",
+    ]));
     let what = "an answer that is kept is found anew when asked again";
     registry.add(define("forget REQUEST|all", what, forget).details(&[
         "Answers that took more than 100 ms of CPU are kept by the store, across",
@@ -142,6 +150,16 @@ pub(super) fn read_subject(registry: &Registry, facts: &Facts, words: &str) -> R
         Step::Answer(value) if !matches!(value, Value::Facts(_)) => Ok(Subject::Known { title: title(), value }),
         _ => Err(Refused::Other),
     }
+}
+
+fn verify(call: &Call<'_>) -> Result<Step, Failure> {
+    let job = match call.inner()? {
+        Step::Job(job) => job.verification(),
+        _ => None,
+    };
+    let unverifiable =
+        || call.bad_arg("there is a second way for pi, nth and factor only, if the answer is not in a table");
+    Ok(Step::Job(job.ok_or_else(unverifiable)?))
 }
 
 fn forget(call: &Call<'_>) -> Result<Step, Failure> {

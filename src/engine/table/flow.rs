@@ -15,7 +15,7 @@ use crate::engine::external::Saying;
 use crate::engine::message::{ClientId, Event, JobId, Policy, Priority, Work, WorkId};
 use crate::engine::task::{Done, Outcome};
 use crate::engine::text::{fault, lost};
-use crate::job::{AnyPlan, Job};
+use crate::job::{AnyPlan, Job, is_refuted};
 use crate::proto::{Code, Failure, Reply, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -387,6 +387,11 @@ impl Flow {
             let before = self.waiters.submitted(id).map(|job| self.submitted.cpu_before(job));
             let cpu = entry.cpu() + before.max().unwrap_or_default();
             self.outbox.keep(entry.title(), value, cpu);
+        }
+        if let (Ok(value), Some(title)) = (&reply, entry.verifies())
+            && is_refuted(value)
+        {
+            self.outbox.refute(title);
         }
         let mut holders = self.waiters.remove_all(id);
         let last = holders.pop();

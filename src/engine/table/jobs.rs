@@ -28,6 +28,8 @@ pub(super) struct Entry {
     cancel: Arc<AtomicBool>,
     stage: Stage,
     priority: Priority,
+    /// The title of the question whose answer it verifies.
+    verifies: Option<String>,
     begun: Instant,
     cpu: Duration,
 }
@@ -57,6 +59,7 @@ impl Entry {
             cancel: Arc::default(),
             stage,
             priority: Priority::Normal,
+            verifies: None,
             begun,
             cpu: Duration::ZERO,
         }
@@ -66,6 +69,16 @@ impl Entry {
     pub(super) fn streaming(mut self, streams: bool) -> Self {
         self.streams = streams;
         self
+    }
+
+    /// The same job, which verifies the answer to the question of this title.
+    pub(super) fn verifying(mut self, title: Option<String>) -> Self {
+        self.verifies = title;
+        self
+    }
+
+    pub(super) fn verifies(&self) -> Option<&str> {
+        self.verifies.as_deref()
     }
 
     /// The same job, as urgent as this.

@@ -235,7 +235,10 @@ impl Table {
                 let wall = *self.flow.submitted.wall();
                 let deadline = deadline.map(|at| wall.instant(at, now));
                 let entry = Entry::new(work.title().into_owned(), client, Stage::Express, now);
-                self.flow.jobs.insert(id, entry.kept(work.is_kept()).urgent(priority));
+                self.flow.jobs.insert(
+                    id,
+                    entry.kept(work.is_kept()).urgent(priority).verifying(work.verifies()),
+                );
                 self.flow.jobs.set_stage(id, Stage::Held(work));
                 let waiter = Waiter::plain(client, RequestId::MIN).submitted(job).until(deadline);
                 self.flow.waiters.add(id, waiter);
@@ -294,7 +297,11 @@ impl Table {
         let id = duplicate.unwrap_or_else(|| self.flow.jobs.name());
         if duplicate.is_none() {
             let entry = Entry::new(title, client, Stage::Express, self.flow.now);
-            let entry = entry.streaming(work.streams()).kept(work.is_kept()).urgent(priority);
+            let entry = entry
+                .streaming(work.streams())
+                .kept(work.is_kept())
+                .urgent(priority)
+                .verifying(work.verifies());
             self.flow.jobs.insert(id, entry);
             if begins != Begins::Now || (work.streams() && waiter.has_no_credit()) {
                 self.flow.jobs.set_stage(id, Stage::Held(work));
@@ -520,6 +527,11 @@ impl Table {
     /// Answers that may be kept, since the last time.
     pub(super) fn take_found(&mut self) -> Vec<FoundAnswer> {
         self.flow.outbox.take_found()
+    }
+
+    /// Titles of questions whose answers have failed their verification, since the last time.
+    pub(super) fn take_refuted(&mut self) -> Vec<String> {
+        self.flow.outbox.take_refuted()
     }
 
     /// What is to be sent, since the last time.

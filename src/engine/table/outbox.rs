@@ -20,6 +20,7 @@ pub(in crate::engine) type Events = Vec<(RequestId, Event)>;
 pub(super) struct Outbox {
     events: Vec<(ClientId, Events)>,
     found: Vec<Found>,
+    refuted: Vec<String>,
 }
 
 impl Outbox {
@@ -53,6 +54,15 @@ impl Outbox {
             value: value.clone(),
             cost,
         });
+    }
+
+    /// The answer to the question of this title has failed its verification.
+    pub(super) fn refute(&mut self, title: &str) {
+        self.refuted.push(title.to_owned());
+    }
+
+    pub(super) fn take_refuted(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refuted)
     }
 
     /// Answers that took a slice or less.

@@ -54,11 +54,20 @@ impl Pi {
         Self::with_level(x, Level::best())
     }
 
+    /// The same count with other parameters.
+    pub(super) fn second(x: u64) -> Self {
+        Self::with_shape(x, Shape::second, Level::best())
+    }
+
     fn with_level(x: u64, level: Level) -> Self {
+        Self::with_shape(x, Shape::new, level)
+    }
+
+    fn with_shape(x: u64, shape: fn(u64) -> Shape, level: Level) -> Self {
         let play = if x < Shape::LEAST {
             Play::Solo(Some(Unit::Small { x, count: 0 }))
         } else {
-            let schedule = Box::new(Schedule::new(Shape::new(x), level));
+            let schedule = Box::new(Schedule::new(shape(x), level));
             if x < SOLO {
                 Play::Solo(Some(Unit::Solo(schedule)))
             } else {

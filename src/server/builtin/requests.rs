@@ -51,7 +51,7 @@ impl Requests {
             }
             Ok((Step::Job(job), terms)) => match known(&job, link) {
                 Some(value) => self.replies.answer(format, Final::Reply(Ok(value))),
-                None if terms == Terms::default() && !job.streams => {
+                None if terms == Terms::default() && !job.streams && !job.is_verification() => {
                     let place = self.replies.open(format, false);
                     self.engine.ask((place, job));
                 }

@@ -1,0 +1,246 @@
+//! Verification: a question that is answered again by a second way, and the comparison of both answers.
+//!
+//! | question | second way |
+//! |---|---|
+//! | `pi x` to 10^10 | every number is sieved, which shares no step with the formula |
+//! | `pi x` above | the formula with another bound between its sums (`y` is 0.7 times as large): all leaves are cut anew |
+//! | `nth n` | the answer is prime, and the count of primes up to it, by the second way, is n |
+//! | `factor n` | the product is n, and every factor is prime |
+//!
+//! An answer that is known is verified; without one, the first way finds it. Knows nobody who keeps answers.
+
+use super::{AnyPartial, AnyPlan, AnySlice, Budget, Count, Job, Pi, Plan, Query};
+use crate::primes::Natural;
+use crate::primes::primality::{is_prime_u64, is_prime_u128};
+use crate::proto::Value;
+
+/// Up to here a count is verified by sieving: some seconds of one core.
+const SIEVED: u64 = 10_000_000_000;
+
+/// How the answer of a verification that failed begins.
+const REFUTED: &str = "refuted";
+
+/// A plan that answers a question by two ways.
+struct Verify {
+    query: Query,
+    /// The answer of the first way, once it is known.
+    first: Option<Value>,
+    /// Whether it was known from the start.
+    is_given: bool,
+    /// What is computed now.
+    stage: Option<Box<dyn AnyPlan>>,
+    verdict: Option<String>,
+}
+
+/// True if there is a second way for this question.
+pub(super) fn can_verify(query: &Query) -> bool {
+    matches!(query, Query::Pi(_) | Query::Nth(_) | Query::Factor(_))
+}
+
+/// The job that verifies the answer to a question; `first` is the answer, if it is known.
+pub(super) fn job(query: &Query, first: Option<Value>) -> Job {
+    let (query, title) = (query.clone(), format!("verify {query}"));
+    Job::new(title, move || Verify::new(query.clone(), first.clone()))
+}
+
+/// True if this is what a verification answers that failed.
+pub(crate) fn is_refuted(answer: &Value) -> bool {
+    matches!(answer, Value::Text(text) if text.starts_with(REFUTED))
+}
+
+impl Verify {
+    fn new(query: Query, first: Option<Value>) -> Self {
+        let stage = first.is_none().then(|| query.clone().plan());
+        let mut verify = Self {
+            query,
+            is_given: first.is_some(),
+            first: None,
+            stage,
+            verdict: None,
+        };
+        match first {
+            Some(first) => verify.begin_second(first),
+            None => verify.advance(),
+        }
+        verify
+    }
+
+    /// Goes on to what follows, as far as stages have their answers.
+    fn advance(&mut self) {
+        while let Some(answer) = self.stage.as_mut().and_then(|stage| stage.answer()) {
+            if self.first.is_none() {
+                self.begin_second(answer);
+            } else {
+                self.stage = None;
+                let is_right = self.second_agrees(&answer);
+                self.close(is_right);
+            }
+        }
+    }
+
+    fn begin_second(&mut self, first: Value) {
+        self.stage = match (&self.query, &first) {
+            (Query::Pi(x), _) => Some(second_count(*x)),
+            (Query::Nth(_), Value::Number(prime)) => match u64::try_from(prime) {
+                Ok(prime) if is_prime_u64(prime) => Some(second_count(prime)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let is_right =
+            matches!((&self.query, &first), (Query::Factor(n), Value::Numbers(factors)) if is_factored(*n, factors));
+        self.first = Some(first);
+        match self.stage {
+            Some(_) => self.advance(),
+            None => self.close(is_right),
+        }
+    }
+
+    /// Whether the count of the second way is what the first one says.
+    fn second_agrees(&self, count: &Value) -> bool {
+        match &self.query {
+            Query::Nth(n) => *count == Value::from(*n),
+            _ => self.first.as_ref() == Some(count),
+        }
+    }
+
+    fn close(&mut self, is_right: bool) {
+        let verdict = if is_right { "verified" } else { REFUTED };
+        let source = if self.is_given {
+            "the kept answer"
+        } else {
+            "a new answer"
+        };
+        let answer = self.first.as_ref().map_or_else(String::new, words);
+        let how = match &self.query {
+            Query::Pi(x) => how_counted(*x).to_owned(),
+            Query::Nth(_) => {
+                let prime = self.first.as_ref().and_then(|first| u64::try_from(first.clone()).ok());
+                format!(
+                    "tested for primality, and the primes up to it {}",
+                    how_counted(prime.unwrap_or_default())
+                )
+            }
+            _ => "the factors are multiplied, and each is tested for primality".to_owned(),
+        };
+        self.verdict = Some(format!("{verdict} {} = {answer} ({source}; {how})", self.query));
+    }
+}
+
+/// Counts the primes up to x by the second way.
+fn second_count(x: u64) -> Box<dyn AnyPlan> {
+    if x <= SIEVED {
+        Box::new(Count::new(0, x))
+    } else {
+        Box::new(Pi::second(x))
+    }
+}
+
+fn how_counted(x: u64) -> &'static str {
+    if x <= SIEVED {
+        "counted by sieving every number"
+    } else {
+        "counted by the formula with its sums cut at another bound"
+    }
+}
+
+fn is_factored(n: u128, factors: &[Natural]) -> bool {
+    let factors: Option<Vec<u128>> = factors.iter().map(|factor| u128::try_from(factor).ok()).collect();
+    let Some(factors) = factors else {
+        return false;
+    };
+    let product = factors
+        .iter()
+        .try_fold(1u128, |product, factor| product.checked_mul(*factor));
+    product == Some(n) && factors.into_iter().all(is_prime_u128)
+}
+
+fn words(value: &Value) -> String {
+    match value {
+        Value::Number(number) => number.to_string(),
+        Value::Numbers(numbers) => numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        _ => "no number".to_owned(),
+    }
+}
+
+impl Plan for Verify {
+    type Slice = AnySlice;
+    type Partial = AnyPartial;
+
+    fn cut(&mut self) -> Option<AnySlice> {
+        self.stage.as_mut()?.cut()
+    }
+
+    fn run(slice: AnySlice, budget: Budget<'_>) -> AnyPartial {
+        slice(budget)
+    }
+
+    fn absorb(&mut self, partial: AnyPartial) {
+        if let Some(stage) = &mut self.stage {
+            stage.absorb(partial);
+        }
+        self.advance();
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        self.verdict.clone().map(Value::Text)
+    }
+
+    fn progress(&self) -> f64 {
+        let done = self.stage.as_ref().map_or(1.0, |stage| stage.progress());
+        match (self.is_given, &self.first) {
+            (true, _) => done,
+            (false, None) => done / 2.0,
+            (false, Some(_)) => 0.5 + done / 2.0,
+        }
+    }
+
+    fn memory(&self, workers: usize) -> u64 {
+        let first = self.query.clone().plan().memory(workers);
+        let second = match &self.query {
+            Query::Pi(x) => second_count(*x).memory(workers),
+            _ => first,
+        };
+        first.max(second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::run_to_end;
+
+    fn verdict(query: Query, first: Option<Value>) -> String {
+        let mut plan = job(&query, first).plan().expect("the question is sound");
+        match run_to_end(plan.as_mut()) {
+            Value::Text(text) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn right_answers_are_verified_and_wrong_ones_refuted() {
+        for (query, right, wrong) in [
+            (Query::Pi(1_000_000), Value::from(78_498), Value::from(78_499)),
+            (
+                Query::Pi(100_000_000_000),
+                Value::from(4_118_054_813),
+                Value::from(4_118_054_814),
+            ),
+            (Query::Nth(1_000_000), Value::from(15_485_863), Value::from(15_485_867)),
+            (
+                Query::Factor(360),
+                Value::Numbers([2u8, 2, 2, 3, 3, 5].map(Natural::from).to_vec()),
+                Value::Numbers([2u8, 2, 2, 9, 5].map(Natural::from).to_vec()),
+            ),
+        ] {
+            assert!(can_verify(&query));
+            for first in [None, Some(right)] {
+                let verdict = verdict(query.clone(), first);
+                assert!(verdict.starts_with("verified "), "{verdict}");
+            }
+            let verdict = verdict(query, Some(wrong));
+            assert!(is_refuted(&Value::Text(verdict.clone())), "{verdict}");
+        }
+    }
+}
