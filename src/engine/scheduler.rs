@@ -487,6 +487,8 @@ impl Actor for Scheduler {
 
     fn started(&mut self, context: &mut Self::Context) {
         self.pool.report_to(context.address().recipient());
+        // Jobs of an earlier process go on without a request.
+        self.handle_by("the start", context, |_| {});
     }
 }
 

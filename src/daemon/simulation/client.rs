@@ -283,8 +283,8 @@ impl Checker {
             Ask::Begins(text) => words.starts_with(*text),
             Ask::Rows(left, count) => left.is_empty() && words == format!("OK {count}"),
             Ask::Work(slices) => words == format!("OK {slices}"),
-            // The daemon may have been another one then, with other jobs of the same number.
-            Ask::Result(slices) => words == format!("OK {slices}") || fate.is_ending.get(),
+            // Also if the daemon has crashed in the meantime: its ID was sent, so the disk had the job.
+            Ask::Result(slices) => words == format!("OK {slices}"),
             Ask::Submit(slices) => match words.strip_prefix("OK job=").and_then(|id| id.parse().ok()) {
                 Some(id) => {
                     self.submitted = Some((id, *slices));

@@ -4,13 +4,18 @@
 //! `cargo test --lib simulat` plays some seeds, `PRIMED_SEEDS=1000` as many, `PRIMED_SEED=7` that one, with its trace.
 
 mod client;
+mod disk;
 mod network;
 mod work;
 
-use super::Daemon;
+use super::{Daemon, keeping};
 use crate::engine::{Policy, planted, simulated};
 use crate::metrics::Metrics;
 use crate::server::{Limits, Service};
+use crate::store::MemoryStore;
+use crate::verb::{Facts, Registry};
+use actix::Actor;
+use disk::Disk;
 use network::Port;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -44,6 +49,8 @@ struct Fate {
     /// The scheduler panics now and then: all that wait get `internal`.
     is_planted: Cell<bool>,
     drain: Notify,
+    /// What outlives a crash of the daemon.
+    disk: MemoryStore,
     metrics: RefCell<Arc<Metrics>>,
 }
 
@@ -75,6 +82,18 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
         stall_timeout: PATIENCE,
         ..Limits::default()
     };
+    fate.disk.crash(random.usize(..3));
+    let disk = Disk::new(fate.disk.clone(), random.fork()).start();
+    let mut registry = Registry::default();
+    registry.add(Work);
+    let facts = Facts {
+        metrics: metrics.clone(),
+        started: std::time::Instant::now(),
+        workers,
+    };
+    let scheduler = simulated::scheduler(policy, workers, metrics, seed, fate.is_deadly.get());
+    let contents = fate.disk.contents();
+    let scheduler = keeping::fill(scheduler, contents, "memory", disk.recipient(), &registry, &facts);
     let running = Daemon::new()
         .workers(workers)
         .policy(policy)
@@ -83,7 +102,7 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
         .open(
             vec![(Box::new(Port::open(PORT).await?), Service::built_in())],
             Vec::new(),
-            simulated::scheduler(policy, workers, metrics, seed, fate.is_deadly.get()),
+            scheduler,
             fate.metrics.borrow().clone(),
             None,
         )?;
