@@ -254,8 +254,8 @@ impl Plan for Rows {
     fn absorb(&mut self, partial: RowsPartial) {
         match partial.0 {
             Done::Sieved { source, pieces } => {
-                let prepared = |source: &Box<Source>| self.prepared.max(source.sieve.prepared());
-                self.prepared = source.as_ref().map_or(1.0, prepared);
+                let prepared = |source: &Source| self.prepared.max(source.sieve.prepared());
+                self.prepared = source.as_deref().map_or(1.0, prepared);
                 self.is_sieved = source.is_none();
                 self.source = source;
                 for mut piece in pieces {

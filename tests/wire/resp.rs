@@ -70,7 +70,7 @@ fn every_verb_answers_in_resp2_and_resp3() {
         );
     }
     let help = exchange(&daemon, resp("help nth"));
-    assert!(help.starts_with("*3\r\n$"), "{help}");
+    assert!(help.starts_with("*6\r\n$"), "{help}");
     let info = exchange(&daemon, resp("info"));
     assert!(
         info.starts_with('$') && info.contains("\r\nversion:") && info.contains("\r\nworkers:2\r\n"),
