@@ -330,7 +330,9 @@ impl Summing {
         let done = self.stretches.done();
         let leafy = done as f64 / self.stretching.leafy as f64;
         let stretches = self.stretching.low(done) as f64 / numbers;
-        0.7 * blocks + 0.2 * leafy.min(1.0) + 0.1 * stretches.min(1.0)
+        // Hard leaves grow thinner as numbers grow: their share is one of the logarithm, from where they begin at about x / (y root y).
+        let leaves = 1.0 + blocks.ln() / (shape.y as f64).ln() * 2.0;
+        0.45 * blocks + 0.25 * leaves.clamp(0.0, 1.0) + 0.2 * leafy.min(1.0) + 0.1 * stretches.min(1.0)
     }
 }
 
