@@ -25,14 +25,14 @@ fn nth(criterion: &mut Criterion) {
         let mut next = random();
         group.bench_function(format!("random n <= {name}"), |bencher| {
             bencher.iter_batched(
-                || Query::Nth(next() % bound + 1).plan(),
+                || Query::Nth(u128::from(next() % bound + 1)).plan(),
                 |mut plan| run_to_end(&mut *plan),
                 BatchSize::SmallInput,
             );
         });
     }
     group.sample_size(10);
-    for (name, n) in [("1e11", 100_000_000_000), ("1e12", 1_000_000_000_000)] {
+    for (name, n) in [("1e11", 100_000_000_000_u128), ("1e12", 1_000_000_000_000)] {
         group.bench_function(name, |bencher| bencher.iter(|| run_to_end(&mut *Query::Nth(n).plan())));
     }
 }

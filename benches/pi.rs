@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 fn whole(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pi");
     for exponent in [6, 7, 8, 9, 10, 11, 12] {
-        let x = 10_u64.pow(exponent);
+        let x = 10_u128.pow(exponent);
         group.bench_function(format!("1e{exponent}"), |bencher| {
             bencher.iter(|| run_to_end(&mut *Query::Pi(black_box(x)).plan()));
         });
     }
     group.sample_size(10);
     for exponent in [13, 14, 15] {
-        let x = 10_u64.pow(exponent);
+        let x = 10_u128.pow(exponent);
         group.bench_function(format!("1e{exponent}"), |bencher| {
             bencher.iter(|| run_to_end(&mut *Query::Pi(black_box(x)).plan()));
         });

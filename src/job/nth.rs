@@ -8,35 +8,35 @@
 use super::checkpoint::{Damaged, Reader, Writer};
 use super::pi::Pi;
 use super::plan::{Budget, Plan};
-use crate::primes::sieve::Sieve;
+use crate::primes::sieve::{Sieve, WideSieve};
 use crate::primes::walk::{Count, Outcome, Stripe, Way, length};
-use crate::primes::{MAX_NTH, Natural, estimate, known, nth_table};
+use crate::primes::{MAX_NTH, estimate, known, nth_table};
 use crate::proto::Value;
 use std::collections::BTreeMap;
 
 const KIND: [u8; 4] = *b"NTH ";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The share of the cost that walking has when the point must be counted, measured at n = 10^11..10^14.
 const WALK_SHARE: f64 = 0.05;
 
 /// A walk is cut into stripes of at least so many numbers, some 5 ms of sieving.
-const LEAST_STRIPE: u64 = 1 << 25;
+const LEAST_STRIPE: u128 = 1 << 25;
 
 /// How many numbers a stripe near `x` has at the most. Every stripe finds its sieving primes anew: it should be no shorter than their bound.
-fn longest_stripe(x: u64) -> u64 {
-    LEAST_STRIPE.max(x.isqrt())
+fn longest_stripe(x: u128) -> u128 {
+    LEAST_STRIPE.max(x.isqrt()).min(WideSieve::LONGEST.into())
 }
 
 /// How many stripes may be ahead of the first that is missing, near `x`. Where a sieve holds hundreds of megabytes it is the only one: a walk is
 /// rarely longer than a stripe there, because `|pi(x) - R(x)|` is at most a third of `sqrt(x) / ln x` at 10^16..10^20 (A057794).
-fn window(x: u64) -> usize {
+fn window(x: u128) -> usize {
     if x > 1 << 56 { 1 } else { 64 }
 }
 
 /// The `n`-th prime, counted from 1: the first is 2.
 pub struct Nth {
-    n: u64,
+    n: u128,
     stage: Stage,
     progress: f64,
 }
@@ -48,22 +48,22 @@ enum Stage {
     },
     /// Counting the primes up to a point.
     Counting {
-        point: u64,
+        point: u128,
         pi: Box<Pi>,
     },
     /// Walking from a point.
     Walking {
-        walk: Walk,
+        walk: Box<Walk>,
         counted: bool,
     },
-    Done(u64),
+    Done(u128),
 }
 
 /// A piece of the work.
 pub struct Slice(Work);
 
 enum Work {
-    Begin(u64),
+    Begin(u128),
     /// Boxed: a piece of a count may carry kilobytes of arrays.
     Count(Box<<Pi as Plan>::Slice>),
     Walk(Piece),
@@ -74,11 +74,11 @@ pub struct Partial(Found);
 
 enum Found {
     /// The prime, at once.
-    Prime(u64),
+    Prime(u128),
     /// No table reaches so far: the primes up to this estimate are to be counted.
-    Far(u64),
+    Far(u128),
     /// The walk from a point of the table.
-    Near(Walk, Option<Piece>),
+    Near(Box<Walk>, Option<Piece>),
     Counted(Box<<Pi as Plan>::Partial>),
     Walked {
         index: usize,
@@ -94,7 +94,7 @@ struct Piece {
 
 impl Nth {
     /// Asks for the `n`-th prime, `1 <= n <=` [`MAX_NTH`].
-    pub fn new(n: u64) -> Self {
+    pub fn new(n: u128) -> Self {
         debug_assert!((1..=MAX_NTH).contains(&n));
         Self {
             n,
@@ -115,14 +115,16 @@ impl Nth {
 }
 
 /// The first slice: for all that the tables reach it brings the prime itself.
-fn begin(n: u64, budget: Budget<'_>) -> Found {
-    if let Some(prime) = known::nth(n) {
-        return Found::Prime(prime);
+fn begin(n: u128, budget: Budget<'_>) -> Found {
+    let small = u64::try_from(n).ok();
+    if let Some(prime) = small.and_then(known::nth) {
+        return Found::Prime(prime.into());
     }
-    let Some((point, count)) = nth_table::near_nth(n) else {
-        return Found::Far(estimate::nth_prime(n));
+    let Some((point, count)) = small.and_then(nth_table::near_nth) else {
+        return Found::Far(far_point(n));
     };
-    let mut walk = Walk::new(n, point, count);
+    let (point, count) = (u128::from(point), u128::from(count));
+    let mut walk = Box::new(Walk::new(n, point, count));
     while let Some(Piece { index, stripe }) = walk.cut() {
         match stripe.advance(|| budget.over()) {
             Outcome::Paused(stripe) => return Found::Near(walk, Some(Piece { index, stripe })),
@@ -134,6 +136,11 @@ fn begin(n: u64, budget: Budget<'_>) -> Found {
         }
     }
     Found::Near(walk, None)
+}
+
+/// Where to count if no table reaches so far.
+fn far_point(n: u128) -> u128 {
+    estimate::nth_prime(n).min(Pi::MOST)
 }
 
 impl Plan for Nth {
@@ -183,9 +190,9 @@ impl Plan for Nth {
             Found::Counted(partial) => {
                 if let Stage::Counting { pi, point } = &mut self.stage {
                     pi.absorb(*partial);
-                    if let Some(count) = pi.answer().and_then(word) {
+                    if let Some(count) = pi.count() {
                         self.stage = Stage::Walking {
-                            walk: Walk::new(self.n, *point, count),
+                            walk: Box::new(Walk::new(self.n, *point, count)),
                             counted: true,
                         };
                     }
@@ -205,7 +212,7 @@ impl Plan for Nth {
 
     fn answer(&mut self) -> Option<Value> {
         match self.stage {
-            Stage::Done(prime) => Some(prime.into()),
+            Stage::Done(prime) => Some(Value::Number(prime.into())),
             _ => None,
         }
     }
@@ -218,8 +225,12 @@ impl Plan for Nth {
         if self.n <= 10_000_000_000 {
             return 8 << 20;
         }
-        let point = estimate::nth_prime(self.n);
-        let stripe = Sieve::new(point.saturating_sub(longest_stripe(point)), point).memory_bound();
+        let point = far_point(self.n);
+        let longest = longest_stripe(point);
+        let stripe = match u64::try_from(point) {
+            Ok(point) => Sieve::new(point.saturating_sub(longest as u64), point).memory_bound(),
+            Err(_) => WideSieve::new(point - longest, point).memory_bound(),
+        };
         // The part that holds the prime may be sieved beside what is still out.
         let sieves = (workers + 1).min(window(point)) as u64;
         Pi::new(point).memory(workers).max(sieves * stripe + (2 << 20))
@@ -227,16 +238,16 @@ impl Plan for Nth {
 
     fn save(&self) -> Option<Vec<u8>> {
         let mut writer = Writer::new(KIND, VERSION);
-        writer.u64(self.n);
+        writer.u128(self.n);
         match &self.stage {
             Stage::Fresh { .. } | Stage::Done(_) => {
                 writer.u64(0);
             }
             Stage::Counting { point, pi } => {
-                writer.u64(1).u64(*point).bytes(&pi.save()?);
+                writer.u64(1).u128(*point).bytes(&pi.save()?);
             }
             Stage::Walking { walk, counted } => {
-                writer.u64(2).u64(walk.start).u64(walk.count).u64((*counted).into());
+                writer.u64(2).u128(walk.start).u128(walk.count).u64((*counted).into());
             }
         }
         Some(writer.finish())
@@ -244,7 +255,7 @@ impl Plan for Nth {
 
     fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(bytes, KIND, VERSION)?;
-        let n = reader.u64()?;
+        let n = reader.u128()?;
         if !(1..=MAX_NTH).contains(&n) {
             return Err(Damaged::Impossible("n"));
         }
@@ -252,8 +263,8 @@ impl Plan for Nth {
         match reader.u64()? {
             0 => {}
             1 => {
-                let point = reader.u64()?;
-                if point != estimate::nth_prime(n) {
+                let point = reader.u128()?;
+                if point != far_point(n) {
                     return Err(Damaged::Impossible("point"));
                 }
                 plan.stage = Stage::Counting {
@@ -262,13 +273,16 @@ impl Plan for Nth {
                 };
             }
             2 => {
-                let (start, count, counted) = (reader.u64()?, reader.u64()?, reader.u64()? != 0);
+                let (start, count, counted) = (reader.u128()?, reader.u128()?, reader.u64()? != 0);
+                if start > 2 * Pi::MOST {
+                    return Err(Damaged::Impossible("start"));
+                }
                 let off = (count as f64 - estimate::li(start.max(3000) as f64)).abs();
                 if off > 2.0 * estimate::error_bound(start.max(3000) as f64) + 500.0 {
                     return Err(Damaged::Impossible("count"));
                 }
                 plan.stage = Stage::Walking {
-                    walk: Walk::new(n, start, count),
+                    walk: Box::new(Walk::new(n, start, count)),
                     counted,
                 };
             }
@@ -280,32 +294,25 @@ impl Plan for Nth {
     }
 }
 
-fn word(value: Value) -> Option<u64> {
-    match value {
-        Value::Number(n) => <u64 as TryFrom<Natural>>::try_from(n).ok(),
-        _ => None,
-    }
-}
-
 /// The way from a point to the n-th prime, in stripes.
 struct Walk {
-    n: u64,
+    n: u128,
     /// `pi(start) = count`; moves on as stripes without the prime come back.
-    start: u64,
-    count: u64,
+    start: u128,
+    count: u128,
     way: Way,
     /// Where the walk began, and how many numbers it is expected to pass.
-    origin: u64,
-    expected: u64,
-    /// How many stripes were cut, and where the next begins; `None` at either end of the 64-bit numbers.
+    origin: u128,
+    expected: u128,
+    /// How many stripes were cut, and where the next begins; `None` at the end of the numbers.
     cut: usize,
-    next: Option<u64>,
+    next: Option<u128>,
     /// How many stripes are done, and what came back of those behind.
     done: usize,
     counted: BTreeMap<usize, Vec<Count>>,
     paused: Vec<Piece>,
     /// The part that holds the prime, once its stripe came back without it.
-    part: Option<(u64, u64, u64)>,
+    part: Option<(u128, u128, u64)>,
     part_cut: bool,
 }
 
@@ -313,7 +320,7 @@ struct Walk {
 const PART: usize = usize::MAX;
 
 impl Walk {
-    fn new(n: u64, start: u64, count: u64) -> Self {
+    fn new(n: u128, start: u128, count: u128) -> Self {
         let way = if n > count { Way::Up } else { Way::Down };
         let next = match way {
             Way::Up => start.checked_add(1),
@@ -340,10 +347,11 @@ impl Walk {
 
     /// The prime is the so-manieth from the start.
     fn rank(&self) -> u64 {
-        match self.way {
+        let rank = match self.way {
             Way::Up => self.n - self.count,
             Way::Down => self.count + 1 - self.n,
-        }
+        };
+        u64::try_from(rank).unwrap_or(u64::MAX)
     }
 
     fn cut(&mut self) -> Option<Piece> {
@@ -370,7 +378,7 @@ impl Walk {
         // As far as expected; if that was not far enough, on from where all is counted.
         let numbers = match left {
             0 if self.cut > self.done => return None,
-            0 => length(self.start, self.rank()),
+            0 => length(self.start, self.rank()).min(longest_stripe(next)),
             left if left < 2 * LEAST_STRIPE => left,
             left => left.min(longest_stripe(next)),
         };
@@ -392,7 +400,7 @@ impl Walk {
     }
 
     /// Takes in a stripe; the prime, if it is known now.
-    fn absorb(&mut self, index: usize, outcome: Outcome) -> Option<u64> {
+    fn absorb(&mut self, index: usize, outcome: Outcome) -> Option<u128> {
         match outcome {
             Outcome::Found(prime) => return Some(prime),
             Outcome::Paused(stripe) => {
@@ -432,8 +440,8 @@ impl Walk {
                 return;
             }
             (self.start, self.count) = match self.way {
-                Way::Up => (part.last, self.count + part.primes),
-                Way::Down => (part.low.saturating_sub(1), self.count - part.primes),
+                Way::Up => (part.last, self.count + u128::from(part.primes)),
+                Way::Down => (part.low.saturating_sub(1), self.count - u128::from(part.primes)),
             };
         }
     }
@@ -451,8 +459,12 @@ mod tests {
     use crate::job::run_to_end;
     use proptest::prelude::*;
 
+    /// The `n`-th prime below 2^64.
     fn nth(n: u64) -> u64 {
-        word(run_to_end(&mut Nth::new(n))).expect("a number")
+        match run_to_end(&mut Nth::new(n.into())) {
+            Value::Number(prime) => u64::try_from(prime).expect("a word"),
+            other => panic!("{other:?} is no prime"),
+        }
     }
 
     #[test]
@@ -485,8 +497,11 @@ mod tests {
             (random >> 33) % n
         };
         // Above the table: by primecount 7.6, and A006988.
-        for (n, prime) in [(12_345_678_901, 313_945_524_671), (100_000_000_000, 2_760_727_302_517)] {
-            let mut plan = Nth::new(n);
+        for (n, prime) in [
+            (12_345_678_901_u64, 313_945_524_671),
+            (100_000_000_000, 2_760_727_302_517),
+        ] {
+            let mut plan = Nth::new(u128::from(n));
             let (mut out, mut before, mut turns) = (Vec::new(), 0.0, 0);
             while Plan::answer(&mut plan).is_none() {
                 while out.len() < 3 {
@@ -506,17 +521,22 @@ mod tests {
                     out.clear();
                 }
             }
-            assert_eq!(Plan::answer(&mut plan), Some(prime.into()), "{n}");
+            assert_eq!(Plan::answer(&mut plan), Some(u64::into(prime)), "{n}");
         }
     }
 
     #[test]
-    fn walks_end_at_the_last_prime_below_2_64() {
-        let last = 18_446_744_073_709_551_557;
+    fn walks_arrive_on_either_side_of_2_64() {
+        // pi(2^64), A007053; the primes beside 2^64 are those of `primes::sieve`.
+        let (last, count) = (18_446_744_073_709_551_557, 425_656_284_035_217_743);
         let walk = |n, start, count| walk_from(n, start, count, 1, |n| n - 1, u32::MAX);
-        assert_eq!(walk(MAX_NTH, u64::MAX, MAX_NTH), last);
-        assert_eq!(walk(MAX_NTH, last - 1, MAX_NTH - 1), last);
-        assert_eq!(walk(MAX_NTH - 1, last - 1, MAX_NTH - 1), 18_446_744_073_709_551_533);
+        assert_eq!(walk(count, u64::MAX.into(), count), last);
+        assert_eq!(walk(count, last - 1, count - 1), last);
+        assert_eq!(walk(count - 1, last - 1, count - 1), 18_446_744_073_709_551_533);
+        let (end, order) = (1 << 64, |n| n / 2);
+        assert_eq!(walk_from(count + 3, last, count, 3, order, 4000), end + 51);
+        assert_eq!(walk_from(count + 1, end + 60, count + 3, 2, order, 4000), end + 13);
+        assert_eq!(walk_from(count, end + 60, count + 3, 2, order, 4000), last);
     }
 
     #[test]
@@ -533,7 +553,7 @@ mod tests {
     }
 
     /// Walks to the n-th prime from a point with a known count, several stripes at once, coming back in any order.
-    fn walk_from(n: u64, start: u64, count: u64, hands: usize, order: impl Fn(usize) -> usize, rest: u32) -> u64 {
+    fn walk_from(n: u128, start: u128, count: u128, hands: usize, order: impl Fn(usize) -> usize, rest: u32) -> u128 {
         let mut walk = Walk::new(n, start, count);
         let mut kept = start;
         let mut out: Vec<Piece> = Vec::new();
@@ -568,7 +588,9 @@ mod tests {
             n in 50_847_534u64..60_000_000, point in 400u64..520, hands in 1usize..5, order: prop::sample::Index, rest in 50u32..5000,
         ) {
             let count = nth_table::count(point).expect("a point");
-            prop_assert_eq!(walk_from(n, point * nth_table::STEP, count, hands, |n| order.index(n), rest), nth(n));
+            let start = u128::from(point * nth_table::STEP);
+            let found = walk_from(n.into(), start, count.into(), hands, |n| order.index(n), rest);
+            prop_assert_eq!(found, u128::from(nth(n)));
         }
     }
 
@@ -582,7 +604,8 @@ mod tests {
         #[test]
         fn small_ranks_agree_with_the_table_of_answers_walked_from_elsewhere(n in 1u64..82_000, start in 0u64..1 << 20) {
             let count = known::pi(start).expect("in the table");
-            prop_assert_eq!(walk_from(n, start, count, 1, |n| n - 1, u32::MAX), known::nth(n).expect("in the table"));
+            let found = walk_from(n.into(), start.into(), count.into(), 1, |n| n - 1, u32::MAX);
+            prop_assert_eq!(found, u128::from(known::nth(n).expect("in the table")));
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Knows which plan answers what; knows not who asks.
 
 use super::{
-    AnyPlan, ArePrime, Certify, Count, CountByPi, CountConstellations, Divisors, Factor, Function, Gaps, IsPrime, Next,
-    NextPrimes, Nth, NthRows, OfFactors, Pi, Prev, PrevPrimes, Root, Rows, SumByFormula, SumBySieve,
+    AnyPlan, ArePrime, Certify, Count, CountByPi, CountConstellations, CountWide, Divisors, Factor, Function, Gaps,
+    IsPrime, Next, NextPrimes, Nth, NthRows, OfFactors, Pi, Prev, PrevPrimes, Root, Rows, SumByFormula, SumBySieve,
 };
 use crate::primes::constellation::Constellation;
 use crate::primes::primality::is_prime_u64;
@@ -27,23 +27,23 @@ pub enum Method {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Query {
-    /// The N-th prime; `1 <= N <= primes::MAX_NTH`.
-    Nth(u64),
-    /// The first-th to the last-th prime as rows, and then how many; `1 <= first <= last <= primes::MAX_NTH`.
+    /// The N-th prime; N is from 1 to pi(10^25) = 176846309399143769411680.
+    Nth(u128),
+    /// The first-th to the last-th prime as rows, and then how many; `1 <= first <= last <= primes::WORD_PRIMES`.
     NthRows {
         /// The number of the first prime.
         first: u64,
         /// The number of the last prime.
         last: u64,
     },
-    /// How many primes are at most X.
-    Pi(u64),
+    /// How many primes are at most X, which is at most 10^25.
+    Pi(u128),
     /// How many primes lie in `low..=last`.
     Count {
         /// The first number.
-        low: u64,
-        /// The last number; below `low` if the range is empty.
-        last: u64,
+        low: u128,
+        /// The last number, below 10^25; below `low` if the range is empty.
+        last: u128,
         /// How to count.
         method: Method,
     },
@@ -115,9 +115,10 @@ impl Query {
     /// The answer, if it stands in the table of small answers: no work, tens of nanoseconds.
     pub fn known(&self) -> Option<Value> {
         let small = |number: &Natural| u64::try_from(number).ok();
+        let word = |number: &u128| u64::try_from(*number).ok();
         match self {
-            Self::Nth(n) => known::nth(*n).map(Value::from),
-            Self::Pi(x) => known::pi(*x).map(Value::from),
+            Self::Nth(n) => known::nth(word(n)?).map(Value::from),
+            Self::Pi(x) => known::pi(word(x)?).map(Value::from),
             Self::IsPrime(n) => known::is_prime(small(n)?).map(Value::Truth),
             Self::Next(n) => known::next(small(n)?).map(Value::from),
             Self::Prev(n) => known::prev(small(n)?).map(Value::from),
@@ -145,9 +146,9 @@ impl Query {
     /// True if the answer takes a microsecond at the most: [`brief`](Self::brief) has it, and no plan is worth making.
     pub(crate) fn is_brief(&self) -> bool {
         match self {
-            Self::Nth(n) => *n <= rank::COUNT,
-            Self::Pi(x) => *x < rank::LIMIT,
-            Self::Count { last, method, .. } => *method == Method::Auto && *last < rank::LIMIT,
+            Self::Nth(n) => *n <= rank::COUNT.into(),
+            Self::Pi(x) => *x < rank::LIMIT.into(),
+            Self::Count { last, method, .. } => *method == Method::Auto && *last < rank::LIMIT.into(),
             Self::IsPrime(n) => n.bit_len() <= 64,
             _ => false,
         }
@@ -155,9 +156,10 @@ impl Query {
 
     /// The answer, if it takes a microsecond at the most.
     pub(crate) fn brief(&self) -> Option<Value> {
+        let word = |number: &u128| u64::try_from(*number).ok();
         match self {
-            Self::Nth(n) => rank::nth(*n).map(Value::from),
-            Self::Pi(x) => rank::pi(*x).map(Value::from),
+            Self::Nth(n) => rank::nth(word(n)?).map(Value::from),
+            Self::Pi(x) => rank::pi(word(x)?).map(Value::from),
             Self::Count { low, last, method } if *method == Method::Auto => {
                 count(*low, *last, rank::pi).map(Value::from)
             }
@@ -193,7 +195,10 @@ impl Query {
             Self::Pi(x) => Box::new(Pi::new(x)),
             Self::Count { low, last, method } => match method {
                 Method::Auto if CountByPi::is_cheaper(low, last) => Box::new(CountByPi::new(low, last)),
-                _ => Box::new(Count::new(low, last)),
+                _ => match (u64::try_from(low), u64::try_from(last)) {
+                    (Ok(low), Ok(last)) => Box::new(Count::new(low, last)),
+                    _ => Box::new(CountWide::new(low, last)),
+                },
             },
             Self::Primes { low, last } => Box::new(Rows::new(low, last)),
             Self::CountOf { kind, low, last } => Box::new(CountConstellations::new(kind, low, last)),
@@ -217,10 +222,11 @@ impl Query {
 }
 
 /// How many primes lie in `low..=last`, by a function that counts those up to a number if it can.
-fn count(low: u64, last: u64, pi: fn(u64) -> Option<u64>) -> Option<u64> {
+fn count(low: u128, last: u128, pi: fn(u64) -> Option<u64>) -> Option<u64> {
     if low > last {
         return Some(0);
     }
+    let (low, last) = (u64::try_from(low).ok()?, u64::try_from(last).ok()?);
     let below = low.checked_sub(1).map_or(Some(0), pi)?;
     pi(last).map(|up_to| up_to - below)
 }
@@ -233,7 +239,7 @@ impl fmt::Display for Query {
             Self::NthRows { first, last } => write!(f, "nth {first} {last}"),
             Self::Pi(x) => write!(f, "pi {x}"),
             Self::Count { low, last, method } => {
-                write!(f, "count {low} {}", u128::from(*last) + 1)?;
+                write!(f, "count {low} {}", last + 1)?;
                 if *method == Method::Sieve {
                     f.write_str(" method=sieve")
                 } else {

@@ -216,11 +216,11 @@ mod tests {
         let below = |limit: u64| (0..limit, 1u32..=24).prop_map(|(n, bits)| n >> (24 - bits));
         prop_oneof![
             (any::<u64>(), 1u32..=64).prop_map(|(n, bits)| Query::IsPrime(Natural::from(n >> (64 - bits)))),
-            below(rank::COUNT).prop_map(|n| Query::Nth(n + 1)),
-            below(rank::LIMIT).prop_map(Query::Pi),
+            below(rank::COUNT).prop_map(|n| Query::Nth(u128::from(n) + 1)),
+            below(rank::LIMIT).prop_map(|x| Query::Pi(x.into())),
             (below(rank::LIMIT), below(rank::LIMIT)).prop_map(|(low, last)| Query::Count {
-                low,
-                last,
+                low: low.into(),
+                last: last.into(),
                 method: Method::Auto,
             }),
         ]
@@ -241,8 +241,8 @@ mod tests {
         for query in [
             Query::IsPrime(Natural::ONE << 64),
             Query::Next(7u8.into()),
-            Query::Nth(rank::COUNT + 1),
-            Query::Pi(rank::LIMIT),
+            Query::Nth(u128::from(rank::COUNT) + 1),
+            Query::Pi(rank::LIMIT.into()),
             Query::Count {
                 low: 0,
                 last: 10,

@@ -1,8 +1,8 @@
 //! From the bytes of a checkpoint back to a plan, whatever kind it was. Knows the kinds, not what they hold.
 
 use super::{
-    AnyPlan, ArePrime, Certify, Count, CountByPi, CountConstellations, Damaged, Factor, Gaps, IsPrime, Next, Nth,
-    OfFactors, Pi, Plan, Prev, Root, Rows, SumByFormula, SumBySieve,
+    AnyPlan, ArePrime, Certify, Count, CountByPi, CountConstellations, CountWide, Damaged, Factor, Gaps, IsPrime, Next,
+    Nth, OfFactors, Pi, Plan, Prev, Root, Rows, SumByFormula, SumBySieve,
 };
 
 /// Restores the plan that wrote a checkpoint by [`save`](super::Plan::save). It gives the answer the uninterrupted one would have given.
@@ -25,6 +25,7 @@ pub fn restore(bytes: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
         |bytes| SumBySieve::restore(bytes).map(boxed),
         |bytes| SumByFormula::restore(bytes).map(boxed),
         |bytes| Gaps::restore(bytes).map(boxed),
+        |bytes| CountWide::restore(bytes).map(boxed),
         |bytes| IsPrime::restore(bytes).map(boxed),
         |bytes| Next::restore(bytes).map(boxed),
         |bytes| Prev::restore(bytes).map(boxed),
@@ -54,15 +55,15 @@ mod tests {
 
     fn query() -> impl Strategy<Value = Query> {
         let count = |method| {
-            move |(low, length)| Query::Count {
-                low,
-                last: low + length,
+            move |(low, length): (u64, u64)| Query::Count {
+                low: low.into(),
+                last: (low + length).into(),
                 method,
             }
         };
         prop_oneof![
-            (1u64..20_000_000_000).prop_map(Query::Nth),
-            (1u64..1_000_000_000_000).prop_map(Query::Pi),
+            (1u128..20_000_000_000).prop_map(Query::Nth),
+            (1u128..1_000_000_000_000).prop_map(Query::Pi),
             (0u64..1 << 50, 0u64..1 << 22).prop_map(count(Method::Sieve)),
             (0u64..1 << 20, 1u64 << 36..1 << 38).prop_map(count(Method::Auto)),
             (0u64..1 << 50, 0u64..1 << 22, 0usize..7).prop_map(|(low, length, kind)| Query::CountOf {
@@ -75,6 +76,11 @@ mod tests {
                 last: low + length
             }),
             (0u64..1 << 20, 1u64 << 33..1 << 35).prop_map(|(low, last)| Query::Sum { low, last }),
+            (1u128 << 64..1 << 80, 0u128..1 << 14).prop_map(|(low, length)| Query::Count {
+                low,
+                last: low + length,
+                method: Method::Auto,
+            }),
             (0u64..1 << 50, 0u64..1 << 22).prop_map(|(low, length)| Query::Gaps {
                 low,
                 last: low + length
@@ -194,7 +200,7 @@ mod tests {
     #[test]
     #[ignore = "slow: a minute on one core; prints what it measures"]
     fn checkpoints_are_short_and_made_in_microseconds() {
-        let e = |exponent: u32| 10_u64.pow(exponent);
+        let e = |exponent: u32| 10_u128.pow(exponent);
         for query in [
             Query::Pi(e(15)),
             Query::Pi(e(17)),
@@ -208,8 +214,8 @@ mod tests {
             Query::Next(Natural::from(10u8).pow(1000)),
             Query::Factor(1_000_000_000_000_000_003 * 1_000_000_000_039),
             Query::Primes {
-                low: e(12),
-                last: e(12) + e(8),
+                low: 10_u64.pow(12),
+                last: 10_u64.pow(12) + 10_u64.pow(8),
             },
         ] {
             let mut plan = query.clone().plan();

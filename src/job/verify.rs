@@ -11,7 +11,7 @@
 
 use super::{AnyPartial, AnyPlan, AnySlice, Budget, Count, Job, Pi, Plan, Query};
 use crate::primes::Natural;
-use crate::primes::primality::{is_prime_u64, is_prime_u128};
+use crate::primes::primality::is_prime_u128;
 use crate::proto::Value;
 
 /// Up to here a count is verified by sieving: some seconds of one core.
@@ -81,8 +81,8 @@ impl Verify {
     fn begin_second(&mut self, first: Value) {
         self.stage = match (&self.query, &first) {
             (Query::Pi(x), _) => Some(second_count(*x)),
-            (Query::Nth(_), Value::Number(prime)) => match u64::try_from(prime) {
-                Ok(prime) if is_prime_u64(prime) => Some(second_count(prime)),
+            (Query::Nth(_), Value::Number(prime)) => match u128::try_from(prime) {
+                Ok(prime) if is_prime_u128(prime) => Some(second_count(prime)),
                 _ => None,
             },
             _ => None,
@@ -99,7 +99,7 @@ impl Verify {
     /// Whether the count of the second way is what the first one says.
     fn second_agrees(&self, count: &Value) -> bool {
         match &self.query {
-            Query::Nth(n) => *count == Value::from(*n),
+            Query::Nth(n) => *count == Value::Number(Natural::from(*n)),
             _ => self.first.as_ref() == Some(count),
         }
     }
@@ -115,7 +115,10 @@ impl Verify {
         let how = match &self.query {
             Query::Pi(x) => how_counted(*x).to_owned(),
             Query::Nth(_) => {
-                let prime = self.first.as_ref().and_then(|first| u64::try_from(first.clone()).ok());
+                let prime = match &self.first {
+                    Some(Value::Number(prime)) => u128::try_from(prime).ok(),
+                    _ => None,
+                };
                 format!(
                     "tested for primality, and the primes up to it {}",
                     how_counted(prime.unwrap_or_default())
@@ -128,16 +131,15 @@ impl Verify {
 }
 
 /// Counts the primes up to x by the second way.
-fn second_count(x: u64) -> Box<dyn AnyPlan> {
-    if x <= SIEVED {
-        Box::new(Count::new(0, x))
-    } else {
-        Box::new(Pi::second(x))
+fn second_count(x: u128) -> Box<dyn AnyPlan> {
+    match u64::try_from(x) {
+        Ok(x) if x <= SIEVED => Box::new(Count::new(0, x)),
+        _ => Box::new(Pi::second(x)),
     }
 }
 
-fn how_counted(x: u64) -> &'static str {
-    if x <= SIEVED {
+fn how_counted(x: u128) -> &'static str {
+    if x <= SIEVED.into() {
         "counted by sieving every number"
     } else {
         "counted by the formula with its sums cut at another bound"

@@ -22,5 +22,8 @@ pub(crate) mod sum;
 pub(crate) mod walk;
 pub mod wheel;
 
-/// How many primes are below 2^64 (A007053): the largest `n` whose prime fits 64 bits, 18446744073709551557.
-pub const MAX_NTH: u64 = 425_656_284_035_217_743;
+/// How many primes are below 10^25 (A006880): the largest `n` whose prime can be found.
+pub const MAX_NTH: u128 = 176_846_309_399_143_769_411_680;
+
+/// How many primes are below 2^64 (A007053): the last of them is 18446744073709551557.
+pub const WORD_PRIMES: u64 = 425_656_284_035_217_743;

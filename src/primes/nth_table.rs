@@ -45,10 +45,10 @@ pub fn near_nth(n: u64) -> Option<(u64, u64)> {
         return None;
     }
     let nearest = |estimate: u64| (estimate + STEP / 2) / STEP;
-    let point = nearest(estimate::nth_prime(n)).min(POINTS);
+    let point = nearest(estimate::nth_prime(n.into()) as u64).min(POINTS);
     let error = count(point)? as i64 - if point == 0 { 0 } else { expected(point) };
     // R is off here by what it is off at the point beside: the estimate for that many fewer primes is closer.
-    let point = nearest(estimate::nth_prime(n.saturating_add_signed(-error))).min(POINTS);
+    let point = nearest(estimate::nth_prime(n.saturating_add_signed(-error).into()) as u64).min(POINTS);
     Some((point * STEP, count(point)?))
 }
 

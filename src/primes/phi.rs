@@ -60,8 +60,18 @@ impl PhiTiny {
 
     /// `phi(x, 8)`.
     #[inline]
-    pub(crate) fn eight(self, x: u64) -> u64 {
-        self.seven(x) - self.seven(x / LAST)
+    pub(crate) fn eight(self, x: u128) -> u128 {
+        match u64::try_from(x) {
+            Ok(x) => (self.seven(x) - self.seven(x / LAST)).into(),
+            Err(_) => self.of_wide(x),
+        }
+    }
+
+    /// The same above `2^64`: whole periods, and the rest.
+    #[cold]
+    fn of_wide(self, x: u128) -> u128 {
+        const ALL: u128 = (PERIOD * LAST) as u128;
+        x / ALL * u128::from(TOTIENT * (LAST - 1)) + self.eight(x % ALL)
     }
 }
 
@@ -74,17 +84,26 @@ mod tests {
         let phi = PhiTiny::new();
         let mut count = 0;
         for x in 0..1_200_000 {
-            count += u64::from([2, 3, 5, 7, 11, 13, 17, 19].iter().all(|p| x % p != 0) && x > 0);
+            count += u128::from([2, 3, 5, 7, 11, 13, 17, 19].iter().all(|p| x % p != 0) && x > 0);
             assert_eq!(phi.eight(x), count, "x = {x}");
         }
     }
 
     #[test]
-    fn phi_of_eight_is_periodic_up_to_the_largest_word() {
+    fn phi_of_eight_is_periodic_beside_the_largest_word() {
         let phi = PhiTiny::new();
-        let period = PERIOD * LAST;
-        for x in [u64::MAX, u64::MAX - 1, u64::MAX - 12_345, 10_u64.pow(19)] {
-            let expected = x / period * (TOTIENT * (LAST - 1)) + phi.eight(x % period);
+        let period = u128::from(PERIOD * LAST);
+        let word = u128::from(u64::MAX);
+        for x in [
+            word,
+            word - 1,
+            word - 12_345,
+            word + 1,
+            word + 12_345,
+            10_u128.pow(19),
+            10_u128.pow(25),
+        ] {
+            let expected = x / period * u128::from(TOTIENT * (LAST - 1)) + phi.eight(x % period);
             assert_eq!(phi.eight(x), expected, "x = {x}");
         }
     }

@@ -3,7 +3,7 @@
 //! Knows no slice and no count of primes: [`Stripe::advance`] goes on until it is told to pause; whoever cut the stripe knows what
 //! lies before it.
 
-use super::sieve::{Segment, Sieve, Step};
+use super::sieve::{Segment, Sieve, Step, WideSieve};
 use super::wheel::{NUMBERS_PER_BYTE, RESIDUES};
 
 /// Which way to walk.
@@ -18,20 +18,51 @@ pub(crate) enum Way {
 /// The primes among the numbers `low..=last`, passed in order to find one, or only counted.
 #[derive(Debug)]
 pub(crate) struct Stripe {
-    low: u64,
-    last: u64,
+    low: u128,
+    last: u128,
     way: Way,
     /// The prime that is wanted is the so-manieth of the stripe, from the side where the walk begins; `None` if that is not known.
     rank: Option<u64>,
-    sieve: Sieve,
+    sieve: Numbers,
     counts: Vec<Count>,
+}
+
+/// The sieve of a stripe, by where that ends.
+#[derive(Debug)]
+enum Numbers {
+    Words(Box<Sieve>),
+    Wide(Box<WideSieve>),
+}
+
+impl Numbers {
+    fn new(low: u128, last: u128) -> Self {
+        match (u64::try_from(low), u64::try_from(last)) {
+            (Ok(low), Ok(last)) => Self::Words(Box::new(Sieve::new(low, last))),
+            _ => Self::Wide(Box::new(WideSieve::new(low, last))),
+        }
+    }
+
+    /// What positions in segments count from.
+    fn base(&self) -> u128 {
+        match self {
+            Self::Words(_) => 0,
+            Self::Wide(sieve) => sieve.base(),
+        }
+    }
+
+    fn step(&mut self) -> Step<'_> {
+        match self {
+            Self::Words(sieve) => sieve.step(),
+            Self::Wide(sieve) => sieve.step(),
+        }
+    }
 }
 
 /// How many primes a part of a stripe has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Count {
-    pub(crate) low: u64,
-    pub(crate) last: u64,
+    pub(crate) low: u128,
+    pub(crate) last: u128,
     pub(crate) primes: u64,
 }
 
@@ -39,7 +70,7 @@ pub(crate) struct Count {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The prime that was wanted.
-    Found(u64),
+    Found(u128),
     /// It is not known or not here: the primes of the stripe's parts, ascending.
     Counted(Vec<Count>),
     /// More is to be sieved.
@@ -47,42 +78,52 @@ pub(crate) enum Outcome {
 }
 
 impl Stripe {
-    /// The stripe `low..=last`; costs nothing before it advances.
-    pub(crate) fn new(low: u64, last: u64, way: Way, rank: Option<u64>) -> Self {
+    /// The stripe `low..=last`, at most [`WideSieve::LONGEST`] numbers if it ends beyond 2^64; costs nothing before it advances.
+    pub(crate) fn new(low: u128, last: u128, way: Way, rank: Option<u64>) -> Self {
         Self {
             low,
             last,
             way,
             rank,
-            sieve: Sieve::new(low, last),
+            sieve: Numbers::new(low, last),
             counts: Vec::new(),
+        }
+    }
+
+    /// The share of its work that is done, 0.0..=1.0, or less.
+    pub(crate) fn progress(&self) -> f64 {
+        match &self.sieve {
+            Numbers::Words(_) => 0.0,
+            Numbers::Wide(sieve) => sieve.progress(),
         }
     }
 
     /// Sieves until the prime is found or the stripe ends or until `over`, asked every 10 to 200 microseconds.
     pub(crate) fn advance(mut self: Box<Self>, mut over: impl FnMut() -> bool) -> Outcome {
+        let base = self.sieve.base();
         loop {
             match self.sieve.step() {
                 Step::Busy => {}
                 Step::Segment(segment) => {
+                    let last = base + u128::from(segment.last());
                     let primes = segment.count();
                     let here = match self.way {
                         Way::Up => self.rank.filter(|rank| *rank <= primes),
                         // From above the rank counts from the last segment only; others are looked up again when all are counted.
                         Way::Down => self
                             .rank
-                            .filter(|rank| segment.last() >= self.last && *rank <= primes)
+                            .filter(|rank| last >= self.last && *rank <= primes)
                             .map(|rank| primes + 1 - rank),
                     };
                     if let Some(prime) = here.and_then(|rank| nth_in(&segment, rank)) {
-                        return Outcome::Found(prime);
+                        return Outcome::Found(base + u128::from(prime));
                     }
                     if self.way == Way::Up {
                         self.rank = self.rank.map(|rank| rank - primes);
                     }
                     self.counts.push(Count {
-                        low: segment.low().max(self.low),
-                        last: segment.last(),
+                        low: self.low.max(base + u128::from(segment.low())),
+                        last,
                         primes,
                     });
                 }
@@ -118,10 +159,10 @@ fn nth_in(segment: &Segment<'_>, rank: u64) -> Option<u64> {
 }
 
 /// How many numbers a walk of so many primes from `start` takes, with some to spare: more suffices only once in a thousand walks.
-pub(crate) fn length(start: u64, rank: u64) -> u64 {
+pub(crate) fn length(start: u128, rank: u64) -> u128 {
     let rank = rank as f64;
     // Primes are rarer than 1 / ln start by chance as Poisson's law has it, and their density at the far end is lower still; a float saturates.
-    ((rank + 4.0 * rank.sqrt() + 8.0) * (start.max(100) as f64 + rank).ln()) as u64
+    ((rank + 4.0 * rank.sqrt() + 8.0) * (start.max(100) as f64 + rank).ln()) as u128
 }
 
 #[cfg(test)]
@@ -146,14 +187,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_ways_lead_to_the_prime_of_the_table(start in 0u64..1 << 19, rank in 1u64..5000, every in 1u32..4) {
-            let before = known::pi(start).expect("in the table");
+        fn both_ways_lead_to_the_prime_of_the_table(start in 0u128..1 << 19, rank in 1u64..5000, every in 1u32..4) {
+            let before = known::pi(start as u64).expect("in the table");
             let above = known::nth(before + rank).expect("in the table");
             let up = outcome(Stripe::new(start + 1, start + 2 * length(start, rank), Way::Up, Some(rank)), every);
-            prop_assert!(matches!(up, Outcome::Found(p) if p == above), "{:?}", up);
+            prop_assert!(matches!(up, Outcome::Found(p) if p == above.into()), "{:?}", up);
             if let Some(below) = (before + 1).checked_sub(rank).and_then(known::nth) {
                 let down = outcome(Stripe::new(0, start, Way::Down, Some(rank)), every);
-                prop_assert!(matches!(down, Outcome::Found(p) if p == below), "{:?}", down);
+                prop_assert!(matches!(down, Outcome::Found(p) if p == below.into()), "{:?}", down);
             }
         }
     }

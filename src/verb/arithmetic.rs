@@ -2,8 +2,8 @@
 
 use super::call::shortened;
 use super::{Call, Registry, Step, Style, Verb, functions, ranges};
-use crate::job::{Job, Method, Query};
-use crate::primes::{MAX_NTH, Natural};
+use crate::job::{Job, Method, Pi, Query};
+use crate::primes::{MAX_NTH, Natural, WORD_PRIMES};
 use crate::proto::{Code, Failure, NumberError, parse_number, parse_short_number};
 
 pub(super) fn register(registry: &mut Registry) {
@@ -174,8 +174,8 @@ const VERBS: [Arithmetic; 8] = [
         usage: "nth N [LAST]",
         about: "the N-th prime, or the N-th to the LAST-th",
         details: &[
-            "N is from 1 to 425656284035217743, whose prime is the last one below 2^64.",
-            "With LAST the primes are rows, and LAST is included.",
+            "N is from 1 to 176846309399143769411680, the number of primes below 10^25.",
+            "With LAST the primes are rows, LAST included, and are below 2^64.",
             "nth 1e6 -> OK 15485863",
             "nth 26 29 -> = 101 103 107 109",
             "             OK 4",
@@ -187,13 +187,14 @@ const VERBS: [Arithmetic; 8] = [
         usage: "pi X",
         about: "how many primes there are up to X",
         details: &[
-            "X is below 2^64. It is counted by Gourdon's method, on all cores,",
-            "without sieving up to X.",
+            "X is at most 10^25. It is counted by Gourdon's method, on all cores,",
+            "without sieving up to X. What needs more memory than the daemon may take",
+            "is refused.",
             "pi 1e12 -> OK 37607912018",
         ],
         read: Read::AtOnce(|call| {
             call.only(1, &[])?;
-            Ok(Query::Pi(call.number(0, "X")?))
+            Ok(Query::Pi(call.at_most(0, "X", Pi::MOST, "10^25")?))
         }),
     },
     Arithmetic {
@@ -210,7 +211,6 @@ const VERBS: [Arithmetic; 8] = [
         ],
         read: Read::AtOnce(|call| {
             call.only(2, &["method", "kind"])?;
-            let (low, last) = read_range(call)?;
             let method = match call.option("method") {
                 None => Method::Auto,
                 Some(text) if text.eq_ignore_ascii_case("auto") => Method::Auto,
@@ -220,8 +220,14 @@ const VERBS: [Arithmetic; 8] = [
                 }
             };
             Ok(match ranges::read_kind(call)? {
-                Some(kind) => Query::CountOf { kind, low, last },
-                None => Query::Count { low, last, method },
+                Some(kind) => {
+                    let (low, last) = read_range(call)?;
+                    Query::CountOf { kind, low, last }
+                }
+                None => {
+                    let (low, last) = read_wide_range(call, Pi::MOST, "10^25")?;
+                    Query::Count { low, last, method }
+                }
             })
         }),
     },
@@ -330,34 +336,42 @@ const VERBS: [Arithmetic; 8] = [
 
 fn read_nth(call: &Call<'_>) -> Result<Query, Failure> {
     call.only(2, &[])?;
-    let limit = "425656284035217743, whose prime is the last one below 2^64";
-    let read = |index, name: &str| match call.at_most(index, name, MAX_NTH, limit)? {
+    let read = |index, name: &str, most, limit: &str| match call.at_most(index, name, most, limit)? {
         0 => Err(call.bad_arg(format_args!("{name} is 0, and primes are counted from 1"))),
         n => Ok(n),
     };
-    let first = read(0, "N")?;
     if call.arg(1).is_none() {
-        return Ok(Query::Nth(first));
+        let limit = "176846309399143769411680, whose prime is the last one below 10^25";
+        return Ok(Query::Nth(read(0, "N", MAX_NTH, limit)?));
     }
-    match read(1, "LAST")? {
-        last if last < first => Err(call.bad_arg(format_args!("LAST is below N: {last} < {first}"))),
-        last => Ok(Query::NthRows { first, last }),
+    let limit = "425656284035217743 in rows, whose prime is the last one below 2^64";
+    let most = WORD_PRIMES.into();
+    let (first, last) = (read(0, "N", most, limit)?, read(1, "LAST", most, limit)?);
+    if last < first {
+        return Err(call.bad_arg(format_args!("LAST is below N: {last} < {first}")));
     }
+    Ok(Query::NthRows {
+        first: first as u64,
+        last: last as u64,
+    })
 }
 
 /// The half-open range A..B, with A and B up to 2^64, as its first and last number.
 pub(super) fn read_range(call: &Call<'_>) -> Result<(u64, u64), Failure> {
-    const END: u128 = 1 << 64;
-    let low = call.at_most(0, "A", END, "2^64")?;
-    let high = call.at_most(1, "B", END, "2^64")?;
+    let (low, last) = read_wide_range(call, 1 << 64, "2^64")?;
+    // Both fit: an empty range is 1..=0.
+    Ok((low as u64, last as u64))
+}
+
+/// The same with A and B up to `end`.
+fn read_wide_range(call: &Call<'_>, end: u128, limit: &str) -> Result<(u128, u128), Failure> {
+    let low = call.at_most(0, "A", end, limit)?;
+    let high = call.at_most(1, "B", end, limit)?;
     if high < low {
         return Err(call.bad_arg(format_args!("B is below A: {high} < {low}")));
     }
     // An empty range, wherever it lies, is 1..=0.
-    Ok(match (u64::try_from(low), u64::try_from(high.wrapping_sub(1))) {
-        (Ok(low), Ok(last)) if low <= last => (low, last),
-        _ => (1, 0),
-    })
+    Ok(if low < high { (low, high - 1) } else { (1, 0) })
 }
 
 #[cfg(test)]
@@ -515,13 +529,15 @@ mod tests {
     #[test]
     fn what_is_beyond_a_limit_is_too_big_and_names_the_limit() {
         for (line, limit) in [
-            ("pi 2^64", "2^64-1"),
-            ("nth 425656284035217744", "425656284035217743"),
+            ("pi 10^25+1", "10^25"),
+            ("nth 176846309399143769411681", "176846309399143769411680"),
             ("factor 2^128", "2^128-1"),
             ("sigma 2^128", "2^128-1"),
             ("next 5 1e6", "100000"),
             ("nth 1 425656284035217744", "425656284035217743"),
-            ("count 0 2^65", "2^64"),
+            ("count 0 2^65 kind=twins", "2^64"),
+            ("count 0 10^25+1", "10^25"),
+            ("primes 0 2^65", "2^64"),
         ] {
             let said = said(line);
             assert!(
@@ -568,6 +584,8 @@ mod tests {
     fn the_title_of_a_job_reads_back_as_the_same_question() {
         for line in [
             "pi 1e12",
+            "pi 1e22",
+            "count 1e20 1e21",
             "count 5 2^64 method=sieve",
             "primes 0 2^64",
             "next 2^89-1",
@@ -585,6 +603,7 @@ mod tests {
             "moebius 2^100",
             "divisors 0xff",
             "root 97#+1",
+            "nth 1e20",
         ] {
             let title = said(line)
                 .strip_prefix("job ")

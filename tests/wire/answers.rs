@@ -239,6 +239,9 @@ fn known_answers_of_the_encyclopedia_hold() {
         ("count 18446744073709551557 2^64", "1"),
         ("count 18446744073709551558 2^64", "0"),
         ("count 2^64 2^64", "0"),
+        // Above 2^64 by Miller-Rabin with the bases 2..37 (A014233).
+        ("count 2^64-60 2^64+100", "6"),
+        ("count 10^23 10^23+1000 method=sieve", "23"),
     ] {
         assert_eq!(client.ask(request), format!("OK {answer}"), "{request}");
     }
@@ -278,7 +281,10 @@ fn the_largest_questions_are_begun_with_the_default_limits() {
     let mut client = Client::connect(&daemon);
     for question in [
         "nth 425656284035217743",
+        "nth 10^22",
         "pi 18446744073709551615",
+        "pi 10^24",
+        "count 10^20 10^21",
         "primes 0 18446744073709551616",
     ] {
         let reply = client.ask(&format!("{question} deadline=200ms"));

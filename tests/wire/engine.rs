@@ -15,9 +15,9 @@ fn wait<T>(answer: impl Future<Output = T>) -> T {
 fn a_question_waits_within_the_bounds_of_the_wire_whatever_it_says() {
     let daemon = daemon();
     let engine = daemon.engine();
-    let long = || engine.ask(Query::Pi(10u64.pow(18)));
+    let long = || engine.ask(Query::Pi(10u128.pow(18)));
     for forever in [Duration::MAX, Duration::from_secs(u64::MAX / 4)] {
-        let short = engine.ask(Query::Pi(10u64.pow(9))).deadline(forever);
+        let short = engine.ask(Query::Pi(10u128.pow(9))).deadline(forever);
         assert_eq!(wait(short.into_future()), Ok(50_847_534u64.into()));
         let late = long().progress(forever).deadline(Duration::ZERO);
         assert_eq!(
@@ -35,13 +35,13 @@ fn a_question_waits_within_the_bounds_of_the_wire_whatever_it_says() {
 fn a_stopping_daemon_answers_questions_that_were_asked_without_a_socket() {
     let daemon = daemon();
     // Polled once, it is asked.
-    let mut answer = Box::pin(daemon.engine().ask(Query::Pi(10u64.pow(12))).into_future());
+    let mut answer = Box::pin(daemon.engine().ask(Query::Pi(10u128.pow(12))).into_future());
     let waiting = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(waiting, Poll::Pending));
     let engine = daemon.engine().clone();
     daemon.stop(PATIENCE);
     assert_eq!(wait(answer), Ok(37_607_912_018u64.into()));
-    let new = wait(engine.ask(Query::Pi(10u64.pow(12))).into_future());
+    let new = wait(engine.ask(Query::Pi(10u128.pow(12))).into_future());
     assert_eq!(new.map_err(|failure| failure.code), Err(Code::Draining));
 }
 
@@ -50,7 +50,7 @@ fn what_was_asked_without_a_socket_is_cancelled_when_the_drain_limit_is_over_and
     for is_dropped in [true, false] {
         let drained = actix::System::new().block_on(async {
             let daemon = Daemon::new().workers(2).start().await.expect("it has no port");
-            let mut answer = Box::pin(daemon.engine().ask(Query::Pi(10u64.pow(18))).into_future());
+            let mut answer = Box::pin(daemon.engine().ask(Query::Pi(10u128.pow(18))).into_future());
             let waiting = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             assert!(matches!(waiting, Poll::Pending));
             if is_dropped {

@@ -335,7 +335,7 @@ mod tests {
     const ONE: ClientId = ClientId(1);
 
     fn push(express: &mut Express, requests: std::ops::Range<u64>) {
-        let questions = requests.map(|request| (RequestId(request), Query::Pi(request).into()));
+        let questions = requests.map(|request| (RequestId(request), Query::Pi(request.into()).into()));
         let questions: VecDeque<Plain> = questions.collect();
         express.push_batch(ONE, WorkId(5), titles_of(questions.iter()), Instant::now(), questions);
     }

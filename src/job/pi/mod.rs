@@ -11,6 +11,7 @@ mod unit;
 
 use super::checkpoint::{Damaged, Reader, Writer};
 use super::plan::{Budget, Plan};
+use crate::primes::pi::easy_sum::EXACT_BY_RECIPROCAL;
 use crate::primes::pi::level::Level;
 use crate::primes::pi::shape::Shape;
 use crate::proto::Value;
@@ -18,17 +19,17 @@ use schedule::Schedule;
 use unit::Unit;
 
 /// Below this a count takes less than a millisecond or so and is played alone, many units to a slice.
-const SOLO: u64 = 20_000_000_000;
+const SOLO: u128 = 20_000_000_000;
 
 /// Counts the primes up to `x`.
 pub struct Pi {
-    x: u64,
+    x: u128,
     play: Play,
 }
 
 enum Play {
     /// The answer is known.
-    Over(u64),
+    Over(u128),
     /// The whole count travels as one slice. `None` while it is away.
     Solo(Option<Unit>),
     /// Many slices at once.
@@ -47,43 +48,50 @@ pub struct Partial {
 impl Pi {
     const KIND: [u8; 4] = *b"pi_x";
     /// To be raised whenever another version would cut or sum differently.
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
-    /// Counts the primes `<= x`, for any `x`: in 0.2 ms up to 10^9, 0.3 s at 10^15, some minutes at the end.
-    pub fn new(x: u64) -> Self {
-        Self::with_level(x, Level::best())
+    /// The largest `x` whose primes can be counted: 10^25.
+    pub const MOST: u128 = Shape::MOST;
+
+    /// Counts the primes `<= x`, for any `x` up to [`Pi::MOST`]: in 0.2 ms up to 10^9, 0.3 s at 10^15, some minutes at 10^19 and some four times
+    /// as long for each further power of ten.
+    pub fn new(x: u128) -> Self {
+        Self::of(x, Shape::new)
     }
 
     /// The same count with other parameters.
-    pub(super) fn second(x: u64) -> Self {
-        Self::with_shape(x, Shape::second, Level::best())
+    pub(super) fn second(x: u128) -> Self {
+        Self::of(x, Shape::second)
     }
 
-    fn with_level(x: u64, level: Level) -> Self {
-        Self::with_shape(x, Shape::new, level)
+    fn of(x: u128, shape: fn(u128) -> Shape) -> Self {
+        debug_assert!(x <= Self::MOST);
+        match u64::try_from(x) {
+            Ok(small) if small < Shape::LEAST => Self {
+                x,
+                play: Play::Solo(Some(Unit::Small { x: small, count: 0 })),
+            },
+            _ => Self::with_shape(shape(x), Level::best(), EXACT_BY_RECIPROCAL),
+        }
     }
 
-    fn with_shape(x: u64, shape: fn(u64) -> Shape, level: Level) -> Self {
-        let play = if x < Shape::LEAST {
-            Play::Solo(Some(Unit::Small { x, count: 0 }))
+    fn with_shape(shape: Shape, level: Level, near: u64) -> Self {
+        let schedule = Box::new(Schedule::new(shape, level, near));
+        let play = if shape.x < SOLO {
+            Play::Solo(Some(Unit::Solo(schedule)))
         } else {
-            let schedule = Box::new(Schedule::new(shape(x), level));
-            if x < SOLO {
-                Play::Solo(Some(Unit::Solo(schedule)))
-            } else {
-                Play::Together(schedule)
-            }
+            Play::Together(schedule)
         };
-        Self { x, play }
+        Self { x: shape.x, play }
     }
 
     /// How far primes are counted.
-    pub fn x(&self) -> u64 {
+    pub fn x(&self) -> u128 {
         self.x
     }
 
     /// The count, once every slice is absorbed.
-    pub fn count(&self) -> Option<u64> {
+    pub fn count(&self) -> Option<u128> {
         match self.play {
             Play::Over(count) => Some(count),
             _ => None,
@@ -113,7 +121,7 @@ impl Plan for Pi {
     fn absorb(&mut self, partial: Partial) {
         let Partial { unit, is_finished } = partial;
         let count = match (unit, &mut self.play) {
-            (Unit::Small { count, .. }, _) => Some(count),
+            (Unit::Small { count, .. }, _) => Some(count.into()),
             (Unit::Solo(schedule), Play::Solo(_)) if is_finished => schedule.answer(),
             (unit, Play::Together(schedule)) => {
                 schedule.absorb(unit, is_finished);
@@ -130,7 +138,7 @@ impl Plan for Pi {
     }
 
     fn answer(&mut self) -> Option<Value> {
-        self.count().map(Value::from)
+        self.count().map(|count| Value::Number(count.into()))
     }
 
     fn progress(&self) -> f64 {
@@ -142,7 +150,7 @@ impl Plan for Pi {
     }
 
     fn memory(&self, workers: usize) -> u64 {
-        if self.x < Shape::LEAST {
+        if self.x < Shape::LEAST.into() {
             return 256 << 10;
         }
         Schedule::memory(&Shape::new(self.x), workers)
@@ -150,7 +158,7 @@ impl Plan for Pi {
 
     fn save(&self) -> Option<Vec<u8>> {
         let mut writer = Writer::new(Self::KIND, Self::VERSION);
-        writer.u64(self.x);
+        writer.u128(self.x);
         match &self.play {
             // A count of a millisecond starts over; one that is over is not worth keeping here.
             Play::Solo(_) => {}
@@ -162,7 +170,11 @@ impl Plan for Pi {
 
     fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(bytes, Self::KIND, Self::VERSION)?;
-        let mut plan = Self::new(reader.u64()?);
+        let x = reader.u128()?;
+        if x > Self::MOST {
+            return Err(Damaged::Impossible("number"));
+        }
+        let mut plan = Self::new(x);
         if let Play::Together(schedule) = &mut plan.play {
             schedule.load(&mut reader)?;
         }

@@ -30,14 +30,18 @@ const LEAVES_A_PRIME: u64 = 100;
 /// How many primes may pass between two guesses of how many leaves they have.
 const EASY_STRIDE: u64 = 256;
 
+/// No sum comes near this: none is much larger than `x`.
+const MOST_SUM: u128 = 1 << 110;
+
 /// A count under way.
 pub(super) struct Schedule {
     shape: Shape,
     level: Level,
+    near: u64,
     preparation: Preparation,
     /// Units that were interrupted.
     again: Vec<Unit>,
-    ordinary: Lane<(u64, u64)>,
+    ordinary: Lane<(u64, i128)>,
     easy: Lane<((u64, usize), Leaves)>,
     semiprimes: Lane<(u64, semiprimes::Piece)>,
     hard: Lane<(u64, hard::Segment)>,
@@ -66,7 +70,7 @@ enum Preparation {
 enum Closed {
     Missing,
     Away,
-    Done { sum: u64, cost: f64 },
+    Done { sum: i128, cost: f64 },
 }
 
 /// How far the sums have come.
@@ -83,10 +87,10 @@ struct Cursors {
 /// What is put together so far.
 #[derive(Debug, Clone, Default)]
 struct Sums {
-    ordinary: u64,
+    ordinary: i128,
     easy: Leaves,
     semiprimes: semiprimes::Piece,
-    hard: u64,
+    hard: i128,
     /// For each prime of D, how many numbers of the segments so far no prime before it divides.
     hard_base: Vec<u64>,
 }
@@ -123,8 +127,8 @@ const COSTS: Costs = Costs {
 };
 
 impl Schedule {
-    /// Begins the count for this shape.
-    pub(super) fn new(shape: Shape, level: Level) -> Self {
+    /// Begins the count for this shape; see [`Making::new`].
+    pub(super) fn new(shape: Shape, level: Level, near: u64) -> Self {
         let cursors = Cursors {
             ordinary: 0,
             easy: (0, 0),
@@ -134,6 +138,7 @@ impl Schedule {
         Self {
             shape,
             level,
+            near,
             preparation: Preparation::Missing,
             again: Vec::new(),
             ordinary: Lane::default(),
@@ -160,7 +165,7 @@ impl Schedule {
             return Some(unit);
         }
         let tables = match std::mem::replace(&mut self.preparation, Preparation::Away) {
-            Preparation::Missing => return Some(Unit::Make(Box::new(Making::new(self.shape, self.level)))),
+            Preparation::Missing => return Some(Unit::Make(Box::new(Making::new(self.shape, self.level, self.near)))),
             Preparation::Interrupted(making) => return Some(Unit::Make(making)),
             Preparation::Away => return self.cut_semiprimes(),
             Preparation::Done(tables) => tables,
@@ -325,7 +330,7 @@ impl Schedule {
                 self.ordinary.absorb(unit.index, (end, unit.sum), |(end, sum)| {
                     *spent += (end - done.ordinary) as f64 * COSTS.ordinary;
                     done.ordinary = end;
-                    sums.ordinary = sums.ordinary.wrapping_add(sum);
+                    sums.ordinary += sum;
                 });
             }
             Unit::Table(unit) => {
@@ -363,7 +368,7 @@ impl Schedule {
     }
 
     /// The count, once all sums are whole.
-    pub(super) fn answer(&self) -> Option<u64> {
+    pub(super) fn answer(&self) -> Option<u128> {
         let (Closed::Done { sum: closed, .. }, Preparation::Done(tables)) = (&self.closed, &self.preparation) else {
             return None;
         };
@@ -373,15 +378,9 @@ impl Schedule {
             && self.done.easy.0 == self.pieces()
             && self.done.semiprimes > limit
             && self.done.hard > limit;
-        let b = self.sums.semiprimes.counted_from(self.table.pi_start);
-        is_whole.then(|| {
-            closed
-                .wrapping_add(sigma::of_counts(tables, self.table.pi_sqrt_x))
-                .wrapping_add(self.sums.ordinary)
-                .wrapping_add(self.sums.easy.sum)
-                .wrapping_add(self.sums.hard)
-                .wrapping_sub(b)
-        })
+        let b = self.sums.semiprimes.counted_from(self.table.pi_start) as i128;
+        let sigma = sigma::of_counts(tables, self.table.pi_sqrt_x);
+        is_whole.then(|| (closed + sigma + self.sums.ordinary + self.sums.easy.sum + self.sums.hard - b) as u128)
     }
 
     /// See [`crate::job::Plan::progress`].
@@ -405,14 +404,17 @@ impl Schedule {
     pub(super) fn memory(shape: &Shape, workers: usize) -> u64 {
         let workers = workers as u64;
         let limit = shape.table_limit() as f64;
-        let primes = 1.3 * limit / limit.ln();
-        // A prime has 4 bytes and a reciprocal of 8, 64 numbers have a word, 2310 have 480 entries of 2 bytes.
-        let tables = 12.0 * primes + limit / 8.0 + 0.42 * (shape.y + shape.y / 32) as f64;
+        // At least as many from 60184 on: P. Dusart, "Estimates of some functions over primes without R.H." (2010), theorem 6.9.
+        let primes_up_to = |n: f64| n / (n.max(100.0).ln() - 1.1);
+        // A prime has 4 bytes, and a reciprocal of 8 below 2^25; 64 numbers have a word, 2310 have 480 entries of 2 bytes.
+        let primes = 4.0 * primes_up_to(limit) + 8.0 * primes_up_to(limit.min((1_u64 << 25) as f64));
+        let tables = primes + limit / 8.0 + 0.42 * (shape.y + shape.y / 32) as f64;
         let piece = shape.sqrt_x.min(TABLE_STEP) / 8;
-        let width = 1.3 * shape.x_star as f64 / (shape.x_star as f64).ln();
-        let waiting = (2 * WINDOW) as f64 * 8.0 * width;
+        // A prime of D has 48 bytes, a count in the sums, and both in each segment that waits.
+        let width = primes_up_to(shape.x_star as f64);
+        let hard = (48.0 + 8.0 * (2 * WINDOW + 1) as f64) * width;
         let busy = workers * (hard::MEMORY + semiprimes::memory(shape));
-        (1 << 20) + tables as u64 + (3 + workers) * piece + waiting as u64 + busy
+        (1 << 20) + tables as u64 + (3 + workers) * piece + hard as u64 + busy
     }
 
     /// Writes what is put together.
@@ -421,20 +423,20 @@ impl Schedule {
         writer
             .u64(self.shape.y)
             .u64(done.ordinary)
-            .u64(sums.ordinary)
+            .u128(sums.ordinary as u128)
             .u64(done.easy.0)
             .u64(done.easy.1 as u64)
-            .u64(sums.easy.sum)
+            .u128(sums.easy.sum as u128)
             .u64(sums.easy.count)
             .words(&table.counts[..=done.easy.0 as usize])
             .u64(table.pi_start)
             .u64(table.pi_sqrt_x)
             .u64(done.semiprimes)
-            .u64(sums.semiprimes.sum)
+            .u128(sums.semiprimes.sum)
             .u64(sums.semiprimes.queries)
             .u64(sums.semiprimes.count)
             .u64(done.hard)
-            .u64(sums.hard)
+            .u128(sums.hard as u128)
             .words(&sums.hard_base);
     }
 
@@ -447,21 +449,28 @@ impl Schedule {
             return Err(Damaged::Kind);
         }
         let limit = self.shape.sieve_limit() + 1;
+        let sum = |reader: &mut Reader<'_>| {
+            let sum = reader.u128()? as i128;
+            if sum.unsigned_abs() > MOST_SUM {
+                return Err(Damaged::Impossible("sum"));
+            }
+            Ok(sum)
+        };
         let (done, sums) = (&mut self.done, &mut self.sums);
         done.ordinary = reader.u64()?;
-        sums.ordinary = reader.u64()?;
+        sums.ordinary = sum(reader)?;
         done.easy = (reader.u64()?, reader.u64()? as usize);
-        sums.easy.sum = reader.u64()?;
+        sums.easy.sum = sum(reader)?;
         sums.easy.count = reader.u64()?;
         self.table.counts = reader.words()?;
         self.table.pi_start = reader.u64()?;
         self.table.pi_sqrt_x = reader.u64()?;
         done.semiprimes = reader.u64()?;
-        sums.semiprimes.sum = reader.u64()?;
+        sums.semiprimes.sum = sum(reader)?.unsigned_abs();
         sums.semiprimes.queries = reader.u64()?;
         sums.semiprimes.count = reader.u64()?;
         done.hard = reader.u64()?;
-        sums.hard = reader.u64()?;
+        sums.hard = sum(reader)?;
         sums.hard_base = reader.words()?;
         let done = self.done.clone();
         if done.ordinary > self.shape.y {
@@ -518,10 +527,10 @@ impl Sums {
         if self.hard_base.len() < segment.counts.len() {
             self.hard_base.resize(segment.counts.len(), 0);
         }
-        self.hard = self.hard.wrapping_add(segment.sum);
+        self.hard += i128::from(segment.sum);
         let both = segment.weights.iter().zip(&segment.counts);
         for (base, (&weight, &count)) in self.hard_base.iter_mut().zip(both) {
-            self.hard = self.hard.wrapping_add(base.wrapping_mul(i64::from(weight) as u64));
+            self.hard += i128::from(*base) * i128::from(weight);
             *base += u64::from(count);
         }
     }

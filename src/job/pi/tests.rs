@@ -5,8 +5,8 @@ use crate::job::run_to_end;
 use crate::primes::sieve::{Sieve, Step, primes_up_to};
 use proptest::prelude::*;
 
-fn count(x: u64) -> u64 {
-    let mut plan = Pi::new(x);
+fn count(x: impl Into<u128>) -> u128 {
+    let mut plan = Pi::new(x.into());
     run_to_end(&mut plan);
     plan.count().expect("a plan that ran to its end knows its count")
 }
@@ -35,7 +35,7 @@ fn sieved(xs: &[u64]) -> Vec<u64> {
 fn agrees_with_sieving(mut xs: Vec<u64>) {
     xs.sort_unstable();
     for (&x, expected) in xs.iter().zip(sieved(&xs)) {
-        assert_eq!(count(x), expected, "x = {x}");
+        assert_eq!(count(x), expected.into(), "x = {x}");
     }
 }
 
@@ -55,7 +55,7 @@ fn random(seed: u64) -> impl Iterator<Item = u64> {
 #[test]
 fn powers_of_ten_agree_with_oeis_a006880() {
     let counts = [
-        4_u64,
+        4_u128,
         25,
         168,
         1229,
@@ -73,21 +73,33 @@ fn powers_of_ten_agree_with_oeis_a006880() {
         279_238_341_033_925,
     ];
     for (exponent, expected) in (1..).zip(counts) {
-        assert_eq!(count(10_u64.pow(exponent)), expected, "10^{exponent}");
+        assert_eq!(count(10_u128.pow(exponent)), expected, "10^{exponent}");
     }
 }
 
 #[test]
 #[ignore = "slow: half a minute on one core"]
 fn large_powers_of_ten_agree_with_oeis_a006880() {
-    assert_eq!(count(10_u64.pow(17)), 2_623_557_157_654_233);
-    assert_eq!(count(10_u64.pow(18)), 24_739_954_287_740_860);
+    assert_eq!(count(10_u128.pow(17)), 2_623_557_157_654_233);
+    assert_eq!(count(10_u128.pow(18)), 24_739_954_287_740_860);
 }
 
 #[test]
-#[ignore = "slow: some minutes on one core"]
-fn the_largest_count_agrees_with_oeis_a007053() {
+#[ignore = "slow: some minutes on one core for each"]
+fn counts_beside_2_to_the_64_agree_with_oeis_a007053_and_a006880() {
     assert_eq!(count(u64::MAX), 425_656_284_035_217_743);
+    assert_eq!(count(1_u128 << 64), 425_656_284_035_217_743);
+    assert_eq!(count(1_u128 << 65), 837_903_145_466_607_212);
+    assert_eq!(count(10_u128.pow(19)), 234_057_667_276_344_607);
+    assert_eq!(count(10_u128.pow(20)), 2_220_819_602_560_918_840);
+}
+
+#[test]
+#[ignore = "slow: hours on one core"]
+fn counts_of_hours_agree_with_oeis_a006880_and_a007053() {
+    assert_eq!(count(1_u128 << 70), 24_855_455_363_362_685_793);
+    assert_eq!(count(10_u128.pow(21)), 21_127_269_486_018_731_928);
+    assert_eq!(count(10_u128.pow(22)), 201_467_286_689_315_906_290);
 }
 
 #[test]
@@ -117,7 +129,7 @@ fn counts_beside_squares_and_cubes_of_primes_agree_with_sieving() {
 fn counts_above_the_solo_limit_agree_with_known_ones() {
     // The n-th prime and the numbers beside it: OEIS A006988 gives the 10^9-th, 10^10-th and 10^11-th.
     for (n, prime) in [
-        (1_000_000_000, 22_801_763_489),
+        (1_000_000_000_u128, 22_801_763_489_u128),
         (10_000_000_000, 252_097_800_623),
         (100_000_000_000, 2_760_727_302_517),
     ] {
@@ -127,10 +139,10 @@ fn counts_above_the_solo_limit_agree_with_known_ones() {
 
 #[test]
 fn every_level_counts_the_same() {
-    for x in [30_000_000_000, 123_456_789_012, 1_000_000_000_000] {
+    for x in [30_000_000_000_u128, 123_456_789_012, 1_000_000_000_000] {
         let expected = count(x);
         for &level in Level::all() {
-            let mut plan = Pi::with_level(x, level);
+            let mut plan = Pi::with_shape(Shape::new(x), level, EXACT_BY_RECIPROCAL);
             run_to_end(&mut plan);
             assert_eq!(plan.count(), Some(expected), "{level:?}");
         }
@@ -139,7 +151,7 @@ fn every_level_counts_the_same() {
 
 /// Plays a plan with several slices out at once, absorbed in an order and interrupted at places that `choices` picks; saves and
 /// restores it now and then.
-fn play_wildly(x: u64, mut choices: impl Iterator<Item = u64>) -> (u64, usize) {
+fn play_wildly(x: u128, mut choices: impl Iterator<Item = u64>) -> (u128, usize) {
     let mut plan = Pi::new(x);
     let mut out = Vec::new();
     let mut progress = 0.0;
@@ -179,7 +191,7 @@ fn play_wildly(x: u64, mut choices: impl Iterator<Item = u64>) -> (u64, usize) {
 fn a_count_is_the_same_however_it_is_cut_interrupted_and_resumed() {
     let mut restored = 0;
     for (seed, r) in (0..30).zip(random(3)) {
-        let x = 20_000_000_000 + r % 200_000_000_000;
+        let x = 20_000_000_000 + u128::from(r) % 200_000_000_000;
         let (played, times) = play_wildly(x, random(seed));
         assert_eq!(played, count(x), "x = {x}");
         restored += times;
@@ -206,10 +218,10 @@ fn damaged_checkpoints_are_refused() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_restoring_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), x in 0_u64..1 << 50) {
+    fn no_bytes_make_restoring_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), x in 0_u128..1 << 90) {
         prop_assert!(Pi::restore(&bytes).is_err());
         let mut header = Writer::new(Pi::KIND, Pi::VERSION);
-        header.u64(x);
+        header.u128(x);
         bytes.splice(0..0, header.finish());
         let _ = Pi::restore(&bytes);
     }
@@ -217,7 +229,7 @@ proptest! {
 
 #[test]
 fn no_unit_is_a_large_part_of_a_large_count() {
-    let mut plan = Pi::new(10_u64.pow(15));
+    let mut plan = Pi::new(10_u128.pow(15));
     let mut before = 0.0;
     while Plan::answer(&mut plan).is_none() {
         let unit = Plan::cut(&mut plan).expect("nothing is under way");
@@ -232,11 +244,11 @@ fn no_unit_is_a_large_part_of_a_large_count() {
 #[ignore = "slow and needs a quiet machine: compares progress with the clock"]
 fn progress_is_about_the_share_of_time() {
     for exponent in [12, 13, 14, 15, 16] {
-        progress_of(10_u64.pow(exponent));
+        progress_of(10_u128.pow(exponent));
     }
 }
 
-fn progress_of(x: u64) {
+fn progress_of(x: u128) {
     let begin = std::time::Instant::now();
     let mut plan = Pi::new(x);
     let mut points = Vec::new();
@@ -262,6 +274,43 @@ fn progress_of(x: u64) {
 fn memory_is_bounded_for_every_count() {
     let mebibytes = |x, workers| Pi::new(x).memory(workers) >> 20;
     assert!(mebibytes(1000, 64) < 1);
-    assert!(mebibytes(10_u64.pow(15), 2) < 32);
-    assert!(mebibytes(u64::MAX, 2) < 512);
+    assert!(mebibytes(10_u128.pow(15), 2) < 32);
+    assert!(mebibytes(u64::MAX.into(), 2) < 512);
+    assert!(mebibytes(10_u128.pow(20), 1) < 200);
+    assert!(mebibytes(10_u128.pow(24), 2) < 2048);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn any_y_and_either_way_to_divide_count_the_same(x in 20_000_000_000_u128..2_000_000_000_000, alpha in 1.5_f64..30.0) {
+        let expected = count(x);
+        for near in [0, EXACT_BY_RECIPROCAL] {
+            let mut plan = Pi::with_shape(Shape::with_alpha(x, alpha), Level::best(), near);
+            run_to_end(&mut plan);
+            prop_assert_eq!(plan.count(), Some(expected), "{} {}", alpha, near);
+        }
+    }
+}
+
+#[test]
+#[ignore = "slow: some minutes on one core"]
+fn another_y_counts_the_same_beyond_2_to_the_64() {
+    for (x, alpha) in [((1_u128 << 64) + 987_654_321, 20.0), ((1 << 65) - 123_456_789, 70.0)] {
+        let mut other = Pi::with_shape(Shape::with_alpha(x, alpha), Level::best(), EXACT_BY_RECIPROCAL);
+        run_to_end(&mut other);
+        assert_eq!(other.count(), Some(count(x)));
+    }
+}
+
+#[test]
+fn a_count_beyond_2_to_the_64_goes_on_from_its_checkpoint() {
+    let mut plan = Pi::new(1 << 66);
+    for _ in 0..4 {
+        let slice = plan.cut().expect("work is left");
+        plan.absorb(Pi::run(slice, Budget::new(&|| true)));
+    }
+    let bytes = plan.save().expect("a count under way can be saved");
+    assert_eq!(Pi::restore(&bytes).expect("its own bytes").save(), Some(bytes));
 }

@@ -51,7 +51,7 @@ pub(super) struct ClosedUnit {
     segment: u64,
     /// Segments below this are over already.
     segments_over: u64,
-    pub(super) sum: u64,
+    pub(super) sum: i128,
     /// How many leaves A and C have.
     pub(super) easy_leaves: u64,
     /// What D costs, and how much of that is over.
@@ -64,7 +64,7 @@ pub(super) struct OrdinaryUnit {
     pub(super) tables: Arc<Tables>,
     pub(super) at: usize,
     pub(super) end: usize,
-    pub(super) sum: u64,
+    pub(super) sum: i128,
 }
 
 pub(super) struct TableUnit {
@@ -157,10 +157,7 @@ impl ClosedUnit {
             self.at = primes.end;
             let constants = easy::constants(tables, primes.clone());
             self.easy_leaves += constants.count;
-            self.sum = self
-                .sum
-                .wrapping_add(constants.sum)
-                .wrapping_add(sigma::of_primes(tables, primes));
+            self.sum += constants.sum + sigma::of_primes(tables, primes);
             return false;
         }
         for _ in 0..SEGMENT_STEP {
@@ -180,7 +177,7 @@ impl ClosedUnit {
 impl OrdinaryUnit {
     fn step(&mut self) -> bool {
         let end = self.end.min(self.at + ORDINARY_STEP);
-        self.sum = self.sum.wrapping_add(ordinary::sum(&self.tables, self.at..end));
+        self.sum += ordinary::sum(&self.tables, self.at..end);
         self.at = end;
         self.at == self.end
     }

@@ -10,7 +10,8 @@
 //! above `p`. Such an `m` is a prime or, if `p < sqrt y`, the product of two. For primes `m = q` above `s = sqrt(x / p)` the sum of
 //! `pi(x / (p q))` counts the lattice points `q r <= x / p` by columns; counted by rows it is a sum over fewer `r <= s`.
 
-use super::easy_sum;
+use super::easy_sum::{far, near};
+use super::quotient::{Dividend, divide, quotient, square_root};
 use super::shape::Shape;
 use super::table::PiTable;
 use super::tables::Tables;
@@ -19,7 +20,7 @@ use std::ops::Range;
 /// What leaves come to: the sum of their `pi(x / (p m))`, or of what stands beside those, and how many they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Leaves {
-    pub(crate) sum: u64,
+    pub(crate) sum: i128,
     pub(crate) count: u64,
 }
 
@@ -29,9 +30,9 @@ impl Leaves {
         self.add_times(1, more);
     }
 
-    /// Adds more leaves with a weight, modulo 2^64.
-    fn add_times(&mut self, weight: u64, more: Self) {
-        self.sum = self.sum.wrapping_add(more.sum.wrapping_mul(weight));
+    /// Adds more leaves with a weight.
+    fn add_times(&mut self, weight: i128, more: Self) {
+        self.sum += weight * more.sum;
         self.count += more.count;
     }
 }
@@ -44,7 +45,7 @@ pub(crate) fn all(tables: &Tables) -> Range<usize> {
 /// Where the primes of C for one `p` begin and end, and where columns turn into rows.
 struct Columns {
     /// `x / p`.
-    xp: u64,
+    xp: u128,
     /// Leaves have `m > low`.
     low: u64,
     /// Primes up to this one are counted by columns.
@@ -53,15 +54,15 @@ struct Columns {
 
 impl Columns {
     fn new(shape: &Shape, prime: u64) -> Option<Self> {
-        let xp = shape.x / prime;
-        let low = prime.max(shape.y / prime).max(xp / (prime * prime));
-        let turn = xp.isqrt().clamp(low, shape.y.max(low));
+        let xp = divide(shape.x, prime);
+        let low = prime.max(shape.y / prime).max(quotient(xp, prime * prime));
+        let turn = square_root(xp).clamp(low, shape.y.max(low));
         (low < shape.y).then_some(Self { xp, low, turn })
     }
 
     /// The rows above the turn: all `r` up to the first have all columns, the `r` up to the second reach behind the turn.
     fn rows(&self, y: u64) -> (u64, u64) {
-        (self.xp / y, self.xp / (self.turn + 1))
+        (quotient(self.xp, y), quotient(self.xp, self.turn + 1))
     }
 }
 
@@ -69,29 +70,29 @@ impl Columns {
 pub(crate) fn constants(tables: &Tables, primes: Range<usize>) -> Leaves {
     let shape = &tables.shape;
     let index = |n: u64| tables.index(n) as u64;
+    let product = |a: u64, b: u64| i128::from(a) * i128::from(b);
     let pi_y = index(shape.y);
     let mut all = Leaves::default();
     for b in primes {
         let prime = tables.prime(b);
         if prime > shape.x_star {
-            all.count += index((shape.x / prime).isqrt()) - b as u64;
+            all.count += index(square_root(divide(shape.x, prime))) - b as u64;
             continue;
         }
         let Some(columns) = Columns::new(shape, prime) else {
             continue;
         };
         let before = b as u64 - 2;
-        all.sum = all.sum.wrapping_sub(before.wrapping_mul(pi_y - index(columns.low)));
+        all.sum -= product(before, pi_y - index(columns.low));
         all.count += index(columns.turn) - index(columns.low);
         if columns.turn < shape.y {
             let (full, reach) = columns.rows(shape.y);
             let (full, reach) = (index(full), index(reach));
-            let inside = index(columns.turn).wrapping_mul(reach);
-            all.sum = all.sum.wrapping_add(full.wrapping_mul(pi_y)).wrapping_sub(inside);
+            all.sum += product(full, pi_y) - product(index(columns.turn), reach);
             all.count += reach - full;
         }
         for_each_second(tables, b, &columns, |_, run| {
-            all.sum = all.sum.wrapping_add(before.wrapping_mul(run.len() as u64));
+            all.sum += product(before, run.len() as u64);
             all.count += run.len() as u64;
         });
     }
@@ -119,7 +120,7 @@ pub(crate) fn in_segment(tables: &Tables, low: u64) -> Range<usize> {
     let shape = &tables.shape;
     let Range { start, end } = all(tables);
     // Every x / (p q) of A and of the primes of C is at least sqrt(x / p), up to rounding; the products of C have p < sqrt y.
-    let root = (shape.x / low.max(1)).isqrt() + 1;
+    let root = square_root(divide(shape.x, low.max(1))).saturating_add(1);
     let last = root.max(shape.y.isqrt()).min(shape.cbrt_x);
     start..end.min(tables.index(last) + 1).max(start)
 }
@@ -127,9 +128,11 @@ pub(crate) fn in_segment(tables: &Tables, low: u64) -> Range<usize> {
 /// A bound, up to a small factor, of the leaves each of the primes from `b` on has in this segment.
 pub(crate) fn most_leaves(tables: &Tables, segment: &PiTable, b: usize) -> u64 {
     let prime = tables.prime(b.min(tables.primes.len() - 1));
-    let xp = tables.shape.x / prime;
-    let last = (xp / segment.low().max(1)).min(xp.isqrt()).min(tables.pi.high() - 1);
-    let first = xp / segment.high();
+    let xp = divide(tables.shape.x, prime);
+    let last = quotient(xp, segment.low().max(1))
+        .min(square_root(xp))
+        .min(tables.pi.high() - 1);
+    let first = quotient(xp, segment.high());
     if first < last {
         (tables.index(last) - tables.index(first)) as u64
     } else {
@@ -141,12 +144,12 @@ pub(crate) fn most_leaves(tables: &Tables, segment: &PiTable, b: usize) -> u64 {
 pub(crate) fn leaves(tables: &Tables, segment: &PiTable, b: usize) -> Leaves {
     let shape = &tables.shape;
     let prime = tables.prime(b);
-    let xp = shape.x / prime;
+    let xp = divide(shape.x, prime);
     let clip = Clip::new(tables, segment, xp);
     let mut all = Leaves::default();
     if prime > shape.x_star {
-        let root = xp.isqrt();
-        let light = (xp / shape.y).clamp(prime, root);
+        let root = square_root(xp);
+        let light = quotient(xp, shape.y).clamp(prime, root);
         all.add(clip.between(prime, light));
         all.add_times(2, clip.between(light, root));
         return all;
@@ -159,9 +162,12 @@ pub(crate) fn leaves(tables: &Tables, segment: &PiTable, b: usize) -> Leaves {
         let (full, reach) = columns.rows(shape.y);
         all.add(clip.between(full, reach));
     }
-    for_each_second(tables, b, &columns, |second, run| {
-        all.add_times(1_u64.wrapping_neg(), Clip::new(tables, segment, xp / second).among(run));
-    });
+    // The products have m > x / p^3, so x / (p m) is below p^2.
+    if segment.low() < prime * prime {
+        for_each_second(tables, b, &columns, |second, run| {
+            all.add_times(-1, Clip::new(tables, segment, divide(xp, second)).among(run));
+        });
+    }
     all
 }
 
@@ -169,7 +175,7 @@ pub(crate) fn leaves(tables: &Tables, segment: &PiTable, b: usize) -> Leaves {
 struct Clip<'a> {
     tables: &'a Tables,
     segment: &'a PiTable,
-    xp: u64,
+    xp: u128,
     /// `q > above`.
     above: u64,
     /// `q <= up_to`.
@@ -177,13 +183,16 @@ struct Clip<'a> {
 }
 
 impl<'a> Clip<'a> {
-    fn new(tables: &'a Tables, segment: &'a PiTable, xp: u64) -> Self {
+    fn new(tables: &'a Tables, segment: &'a PiTable, xp: u128) -> Self {
         Self {
             tables,
             segment,
             xp,
-            above: xp / segment.high(),
-            up_to: xp.checked_div(segment.low()).unwrap_or(u64::MAX),
+            above: quotient(xp, segment.high()),
+            up_to: match segment.low() {
+                0 => u64::MAX,
+                low => quotient(xp, low),
+            },
         }
     }
 
@@ -207,10 +216,17 @@ impl<'a> Clip<'a> {
     }
 
     fn total(&self, run: Range<usize>) -> Leaves {
-        let tables = self.tables;
-        let (primes, reciprocals) = (&tables.primes[run.clone()], &tables.reciprocals[run.clone()]);
+        let Self {
+            tables, segment, xp, ..
+        } = self;
+        let primes = &tables.primes[run.clone()];
+        let inside = if *xp < u128::from(tables.near) {
+            near(tables.level, segment, *xp as u64, &tables.reciprocals[run.clone()])
+        } else {
+            far(tables.level, segment, Dividend::new(*xp), primes)
+        };
         Leaves {
-            sum: easy_sum::sum(tables.level, self.segment, self.xp, primes, reciprocals),
+            sum: i128::from(segment.before()) * run.len() as i128 + i128::from(inside),
             count: run.len() as u64,
         }
     }

@@ -1,53 +1,64 @@
-//! The innermost loop of A and C: the sum of `pi(xp / q)` over a run of primes `q`.
+//! The innermost loop of A and C: the sum of `pi(xp / q)` over a run of primes `q`, counted from the beginning of the table.
 //!
-//! `xp / q` is `trunc((xp + 1/2) * (1 / q))` in f64: `(xp + 1/2) / q` is at least `1 / (2 q)` away from any integer, and rounding the
-//! reciprocal and the product is wrong by less than that as long as `xp < 2^51`; half of that leaves room for one more rounding. Above,
-//! which takes an `x` above 10^18, quotients are rounded once and exact up to `2^53`; beyond that, integers are divided.
+//! `xp / q` is computed in doubles. A *near* `xp`, below `2^50`, is multiplied by the reciprocal of `q`: `trunc((xp + 1/2) * (1 / q))`.
+//! `(xp + 1/2) / q` is at least `1 / (2 q)` away from any integer, and rounding the reciprocal and the product is wrong by less than
+//! that as long as `xp < 2^51`; half of that leaves room for one more rounding.
 //!
-//! Unsafe: the AVX-512 kernel gathers words of the table by index, eight at once. Its safe twin is [`portable`], and what it gives is
-//! compared with that in the tests; the AVX2 level is the twin compiled with better instructions.
+//! Of a *far* `xp` the beginning `low` of the table is taken first: `xp - low q` is at most the length of the table times `q`, and below
+//! `2^53` its quotient by `q` is cut off rightly; docs/numbers.md ("Why doubles are exact") has the proof.
+//!
+//! Unsafe: the AVX-512 kernels gather words of the table by index, eight at once. Their safe twins are [`near_portable`] and
+//! [`far_portable`], and what they give is compared with those in the tests; the AVX2 level is safe code compiled with better instructions.
 #![allow(unsafe_code)]
 
 use super::level::Level;
-use super::table::PiTable;
+use super::quotient::Dividend;
+use super::table::{PiTable, SPAN};
 
 /// Below this `xp` the reciprocal is exact enough.
-pub(super) const EXACT_BY_RECIPROCAL: u64 = 1 << 50;
-
-/// Below this `xp` the quotient of doubles is exact enough: below an integer `k` it is at most `k - 1 / q`, which rounding does not bridge.
-const EXACT_BY_QUOTIENT: u64 = 1 << 53;
+pub(crate) const EXACT_BY_RECIPROCAL: u64 = 1 << 50;
 
 /// Adding this to a number well below `2^51` rounds it to an integer, which then stands in the lowest bits. Unlike a cast of Rust this is a
 /// single vector instruction. Not `2^52`: a number just below zero is to be rounded to an integer too.
 pub(super) const TO_INTEGER: f64 = (3_u64 << 51) as f64;
 
-/// The sum of `pi(xp / q)` over these primes, given with their reciprocals; every `xp / q` lies in the table's range.
-pub(crate) fn sum(level: Level, table: &PiTable, xp: u64, primes: &[u32], reciprocals: &[f64]) -> u64 {
-    if xp >= EXACT_BY_QUOTIENT {
-        return primes.iter().map(|&q| table.pi_at(xp / u64::from(q))).sum();
-    }
-    if xp >= EXACT_BY_RECIPROCAL {
-        return primes
-            .iter()
-            .map(|&q| table.pi_at((xp as f64 / f64::from(q)) as u64))
-            .sum();
-    }
+/// Numbers that are worked on at once, so that the arithmetic is done with vectors.
+const GROUP: usize = 16;
+
+/// The sum of `pi(xp / q)`, less what lies before the table, over primes given by their reciprocals; `xp` is below
+/// [`EXACT_BY_RECIPROCAL`], and every `xp / q` lies in the table's range.
+pub(crate) fn near(level: Level, table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
+    debug_assert!(xp < EXACT_BY_RECIPROCAL);
     match level {
-        Level::Portable => portable(table, xp, reciprocals),
+        Level::Portable => near_portable(table, xp, reciprocals),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a level is only used if the processor has its instructions.
-        Level::Avx2 => unsafe { avx2(table, xp, reciprocals) },
+        Level::Avx2 => unsafe { near_avx2(table, xp, reciprocals) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a level is only used if the processor has its instructions; the words that are gathered are checked there.
-        Level::Avx512 => unsafe { avx512(table, xp, reciprocals) },
+        Level::Avx512 => unsafe { near_avx512(table, xp, reciprocals) },
+    }
+}
+
+/// The same for any `xp`, and ascending primes.
+pub(crate) fn far(level: Level, table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
+    let longest = (table.high() - table.low()).saturating_mul(primes.last().copied().unwrap_or(0).into());
+    match level {
+        _ if longest > Dividend::EXACT => far_portable(table, xp, primes),
+        Level::Portable => far_portable(table, xp, primes),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a level is only used if the processor has its instructions.
+        Level::Avx2 => unsafe { far_avx2(table, xp, primes) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a level is only used if the processor has its instructions; the words that are gathered are checked there.
+        Level::Avx512 => unsafe { far_avx512(table, xp, primes) },
     }
 }
 
 /// With `n = xp / q - low` the word is `(n + 1) / 64` and of its bits the lowest `(n + 1) / 2 mod 32` count. `(n + 1) / 2` is
 /// `(xp + 1/2) / q - low`, halved and rounded to the nearest integer.
 #[inline(always)]
-fn portable(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
-    const GROUP: usize = 16;
+fn near_portable(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
     let words = table.words();
     let numerator = (xp as f64 + 0.5) / 2.0;
     let offset = (table.low() / 2) as f64;
@@ -69,14 +80,14 @@ fn portable(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2,lzcnt")]
-fn avx2(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
-    portable(table, xp, reciprocals)
+fn near_avx2(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
+    near_portable(table, xp, reciprocals)
 }
 
 /// The same for eight leaves at once; here the integer is cut off, so a half is added before.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512vpopcntdq,popcnt")]
-fn avx512(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
+fn near_avx512(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
     use std::arch::x86_64::*;
     let words = table.words();
     let numerator = _mm512_set1_pd((xp as f64 + 0.5) / 2.0);
@@ -97,7 +108,66 @@ fn avx512(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
         let ones = _mm512_popcnt_epi64(_mm512_sllv_epi64(word, shift));
         total = _mm512_add_epi64(total, _mm512_add_epi64(ones, _mm512_srli_epi64::<32>(word)));
     }
-    (_mm512_reduce_add_epi64(total) as u64).wrapping_add(portable(table, xp, rest))
+    (_mm512_reduce_add_epi64(total) as u64).wrapping_add(near_portable(table, xp, rest))
+}
+
+/// In integers: what is left of `xp` is a word, though `xp` is not.
+#[inline(always)]
+fn far_portable(table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
+    let rest = |q: u64| xp.word().wrapping_sub(table.low().wrapping_mul(q));
+    primes.iter().map(|&q| table.rank(rest(q.into()) / u64::from(q))).sum()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2,lzcnt")]
+fn far_avx2(table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
+    /// Adding this to an integer below it leaves that in the lowest bits.
+    const INTEGER: f64 = (1_u64 << 52) as f64;
+    let words = table.words();
+    let low = -(table.low() as f64);
+    let mut sum = 0;
+    for group in primes.chunks(GROUP) {
+        let mut places = [0; GROUP];
+        for (place, &q) in places.iter_mut().zip(group) {
+            let q = f64::from(q);
+            *place = (((low.mul_add(q, xp.high) + xp.low) / q).floor() + INTEGER).to_bits() as u32;
+        }
+        for &place in &places[..group.len()] {
+            let word = words[(u64::from(place) / SPAN) as usize];
+            let bits = word & ((1 << (u64::from(place) % SPAN).div_ceil(2)) - 1);
+            sum += (word >> 32) + u64::from(bits.count_ones());
+        }
+    }
+    sum
+}
+
+/// The same for eight leaves at once, in the words that [`near_avx512`] looks up.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512vpopcntdq,popcnt")]
+fn far_avx512(table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
+    use std::arch::x86_64::*;
+    let words = table.words();
+    let (high, rest) = (_mm512_set1_pd(xp.high), _mm512_set1_pd(xp.low));
+    let low = _mm512_set1_pd(table.low() as f64);
+    let one = _mm512_set1_epi64(1);
+    let last = _mm512_set1_epi64(words.len() as i64 - 1);
+    let (groups, few) = primes.as_chunks::<8>();
+    let mut total = _mm512_setzero_si512();
+    for group in groups {
+        // SAFETY: a group is eight words of 32 bits.
+        let q = _mm512_cvtepu32_pd(unsafe { _mm256_loadu_si256(group.as_ptr().cast()) });
+        let left = _mm512_add_pd(_mm512_fnmadd_pd(low, q, high), rest);
+        let place = _mm512_cvttpd_epu64(_mm512_div_pd(left, q));
+        let odd = _mm512_srli_epi64::<1>(_mm512_add_epi64(place, one));
+        // Unsigned minimum: whatever the caller passes, the gather stays inside the table.
+        let at = _mm512_min_epu64(_mm512_srli_epi64::<5>(odd), last);
+        // SAFETY: every index is at most the index of the last word.
+        let word = unsafe { _mm512_i64gather_epi64::<8>(at, words.as_ptr().cast()) };
+        let shift = _mm512_sub_epi64(_mm512_set1_epi64(64), _mm512_and_si512(odd, _mm512_set1_epi64(31)));
+        let ones = _mm512_popcnt_epi64(_mm512_sllv_epi64(word, shift));
+        total = _mm512_add_epi64(total, _mm512_add_epi64(ones, _mm512_srli_epi64::<32>(word)));
+    }
+    (_mm512_reduce_add_epi64(total) as u64).wrapping_add(far_portable(table, xp, few))
 }
 
 #[cfg(test)]
@@ -108,18 +178,42 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_level_gives_what_division_gives(bits in 20_u32..58, fraction in 0.5_f64..1.0, piece in 0_u64..4) {
-            let xp = ((1_u64 << bits) as f64 * fraction) as u64;
+        fn every_level_gives_what_division_gives(bits in 20_u32..66, fraction in 0.5_f64..1.0, piece in 0_u64..4) {
+            let xp = ((1_u128 << bits) as f64 * fraction) as u128;
             let base = primes_up_to(100_000);
-            let low = piece * (960 << 10);
-            let table = PiTable::new(low, low + (960 << 10), 1000);
-            let start = base.partition_point(|&q| u64::from(q) <= xp / table.high());
-            let end = base.partition_point(|&q| u64::from(q) <= xp.checked_div(low).unwrap_or(u64::MAX));
-            let primes = &base[start..end];
+            // A piece that quotients of such primes lie in: one of the first, or one beside the quotient of the largest.
+            let low = match bits {
+                ..50 => piece * (960 << 10),
+                _ => (xp / 99_000) as u64 / 960 * 960,
+            };
+            let sieved = low.min(960 << 30);
+            let table = PiTable::new(sieved, sieved + (960 << 10), 1000).moved_to(low);
+            let start = base.partition_point(|&q| u128::from(q) <= xp / u128::from(table.high()));
+            let end = base.partition_point(|&q| u128::from(q) <= xp.checked_div(low.into()).unwrap_or(u128::MAX));
+            let primes = &base[start..end.max(start)];
             let reciprocals: Vec<f64> = primes.iter().map(|&q| 1.0 / f64::from(q)).collect();
-            let expected: u64 = primes.iter().map(|&q| table.pi(xp / u64::from(q))).sum();
+            let expected: u64 = primes.iter().map(|&q| table.pi((xp / u128::from(q)) as u64) - 1000).sum();
             for &level in Level::all() {
-                prop_assert_eq!(sum(level, &table, xp, primes, &reciprocals), expected, "{:?}", level);
+                prop_assert_eq!(far(level, &table, Dividend::new(xp), primes), expected, "{:?}", level);
+                if xp < EXACT_BY_RECIPROCAL.into() {
+                    prop_assert_eq!(near(level, &table, xp as u64, &reciprocals), expected, "{:?}", level);
+                }
+            }
+        }
+
+        #[test]
+        fn quotients_beside_integers_are_cut_off_rightly(
+            q in (1_u32 << 20)..1 << 30,
+            place in 0_u64..7_860_000,
+            low in 0_u64..1 << 45,
+            off in 0_u128..3,
+        ) {
+            let low = low / 960 * 960;
+            let table = PiTable::new(0, 7_864_320, 0).moved_to(low);
+            let xp = (u128::from(q) * u128::from(low + place.max(3)) + off).saturating_sub(1);
+            let expected = 8 * table.rank((xp / u128::from(q)) as u64 - low);
+            for &level in Level::all() {
+                prop_assert_eq!(far(level, &table, Dividend::new(xp), &[q; 8]), expected, "{:?}", level);
             }
         }
     }

@@ -3,14 +3,16 @@
 //! Each is a portable function, the same compiled for AVX2, and an AVX-512 twin; the tests compare them.
 //!
 //! `xp / m` is computed in f64 as in [`easy_sum`](super::easy_sum): `(xp + 1/2) / m` is at least `1 / (2 m)` away from any integer, so it
-//! may be rounded by less than that, which holds for `xp < 2^51`, or `2^50` if `1 / m` was rounded too. Above, integers are divided.
+//! may be rounded by less than that, which holds for `xp < 2^51`, or `2^50` if `1 / m` was rounded too. Above, what lies before the
+//! segment is taken from `xp` first.
 //!
 //! Unsafe: the AVX-512 twins load and store through pointers; before each loop the lengths are checked that make this sound.
 #![allow(unsafe_code)]
 
-use super::easy_sum::{EXACT_BY_RECIPROCAL, TO_INTEGER};
+use super::easy_sum::TO_INTEGER;
 use super::factor::{ENTRIES, RESIDUES, WHEEL};
 use super::level::Level;
+use super::quotient::Dividend;
 use super::wheel::UP_TO;
 use crate::primes::wheel::NUMBERS_PER_WORD;
 use std::ops::Range;
@@ -23,6 +25,12 @@ pub(crate) const BLOCK: usize = 8;
 
 /// A list of leaves takes so many; and as many more may be written behind its end.
 pub(crate) const LIST: usize = 2048;
+
+/// Marks a cofactor `m` with `mu(m) = -1`.
+const SIGN: u32 = 1 << 31;
+
+/// Cofactors that are divided at once, so that it is done with vectors.
+const GROUP: usize = 64;
 
 /// Lists of leaves on their way through the kernels.
 #[derive(Debug)]
@@ -49,7 +57,7 @@ impl Default for Lists {
 /// What leaves come to: the sum of their counts, and how many more of them are positive than negative.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Leaves {
-    pub(crate) sum: u64,
+    pub(crate) sum: i64,
     pub(crate) weight: i64,
 }
 
@@ -64,12 +72,15 @@ pub(crate) struct View<'a> {
     pub(crate) low: u64,
 }
 
-/// The leaves `p m` for the entries of the factor table with these indices that are above the threshold.
+/// The leaves `p m` for the entries of the factor table with these indices that are above the threshold; below `near` no more than `xp`
+/// itself is divided.
+#[allow(clippy::too_many_arguments)] // Whatever the one caller knows.
 pub(crate) fn composite_leaves(
     level: Level,
     view: View<'_>,
     lists: &mut Lists,
-    xp: u64,
+    xp: Dividend,
+    near: u64,
     entries: &[u16],
     range: Range<usize>,
     threshold: u16,
@@ -80,38 +91,44 @@ pub(crate) fn composite_leaves(
         // Whole groups of 32 entries behind the first, so that the vector kernel meets each group once.
         let to = range.end.min((from + LIST) / 32 * 32);
         let found = filter(level, entries, from..to, threshold, &mut lists.cofactors);
-        let (plus, minus) = divide(
-            level,
-            xp,
-            view.low,
-            &lists.cofactors[..found],
-            &mut lists.plus,
-            &mut lists.minus,
-        );
+        let Lists {
+            cofactors, plus, minus, ..
+        } = lists;
+        let (plus, minus) = if xp.value < near.into() {
+            divide(level, xp.word(), view.low, &cofactors[..found], plus, minus)
+        } else {
+            divide_far(level, xp, view, &cofactors[..found], plus, minus)
+        };
         let sums = (
             ranks(level, view, &lists.plus[..plus]),
             ranks(level, view, &lists.minus[..minus]),
         );
-        leaves.sum = leaves.sum.wrapping_add(sums.0).wrapping_sub(sums.1);
+        leaves.sum += sums.0 as i64 - sums.1 as i64;
         leaves.weight += plus as i64 - minus as i64;
         from = to;
     }
     leaves
 }
 
-/// The leaves `p q` for these primes `q`, given with their reciprocals.
+/// The leaves `p q` for these primes `q`; given with their reciprocals if that is how they are to be divided by.
 pub(crate) fn prime_leaves(
     level: Level,
     view: View<'_>,
     lists: &mut Lists,
-    xp: u64,
+    xp: Dividend,
     primes: &[u32],
-    reciprocals: &[f64],
+    reciprocals: Option<&[f64]>,
 ) -> Leaves {
     let mut leaves = Leaves::default();
-    for (primes, reciprocals) in primes.chunks(LIST).zip(reciprocals.chunks(LIST)) {
-        multiply(level, xp, view.low, primes, reciprocals, &mut lists.plus);
-        leaves.sum = leaves.sum.wrapping_add(ranks(level, view, &lists.plus[..primes.len()]));
+    for (index, primes) in primes.chunks(LIST).enumerate() {
+        match reciprocals {
+            Some(all) => {
+                let reciprocals = &all[index * LIST..][..primes.len()];
+                multiply(level, xp.word(), view.low, reciprocals, &mut lists.plus);
+            }
+            None => divide_primes(level, xp, view, primes, &mut lists.plus),
+        }
+        leaves.sum += ranks(level, view, &lists.plus[..primes.len()]) as i64;
         leaves.weight += primes.len() as i64;
     }
     leaves
@@ -177,9 +194,6 @@ fn filter(level: Level, entries: &[u16], range: Range<usize>, threshold: u16, fo
 }
 
 fn divide(level: Level, xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
-    if xp >= 1 << 51 {
-        return divide_exactly(xp, low, cofactors, plus, minus);
-    }
     dispatch!(
         level,
         divide_portable,
@@ -189,19 +203,56 @@ fn divide(level: Level, xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], 
     )
 }
 
-fn multiply(level: Level, xp: u64, low: u64, primes: &[u32], reciprocals: &[f64], places: &mut [u32]) {
-    if xp >= EXACT_BY_RECIPROCAL {
-        for (place, &prime) in places.iter_mut().zip(primes) {
-            *place = (xp / u64::from(prime) - low) as u32;
-        }
-        return;
-    }
+/// Whether doubles divide what lies in the view rightly by numbers up to this one.
+fn is_exact(view: View<'_>, most: u32) -> bool {
+    let numbers = view.words.len() as u64 * NUMBERS_PER_WORD;
+    numbers.saturating_mul(most.into()) <= Dividend::EXACT
+}
+
+/// As [`divide`], for any `xp`; the cofactors ascend.
+fn divide_far(
+    level: Level,
+    xp: Dividend,
+    view: View<'_>,
+    cofactors: &[u32],
+    plus: &mut [u32],
+    minus: &mut [u32],
+) -> (usize, usize) {
+    let level = match cofactors.last() {
+        Some(&last) if is_exact(view, last & !SIGN) => level,
+        _ => Level::Portable,
+    };
+    dispatch!(
+        level,
+        divide_far_portable,
+        divide_far_avx2,
+        divide_far_avx512,
+        (xp, view.low, cofactors, plus, minus)
+    )
+}
+
+fn multiply(level: Level, xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]) {
     dispatch!(
         level,
         multiply_portable,
         multiply_avx2,
         multiply_avx512,
         (xp, low, reciprocals, places)
+    );
+}
+
+/// As [`multiply`], for any `xp`; the primes ascend.
+fn divide_primes(level: Level, xp: Dividend, view: View<'_>, primes: &[u32], places: &mut [u32]) {
+    let level = match primes.last() {
+        Some(&last) if is_exact(view, last) => level,
+        _ => Level::Portable,
+    };
+    dispatch!(
+        level,
+        divide_primes_portable,
+        divide_primes_avx2,
+        divide_primes_avx512,
+        (xp, view.low, primes, places)
     );
 }
 
@@ -265,36 +316,76 @@ fn filter_portable(entries: &[u16], range: Range<usize>, threshold: u16, found: 
 
 #[inline(always)]
 fn divide_portable(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
-    const GROUP: usize = 64;
     let (numerator, offset) = (xp as f64 + 0.5, low as f64 + 0.5);
-    let (mut pluses, mut minuses) = (0, 0);
+    let mut lengths = (0, 0);
     for group in cofactors.chunks(GROUP) {
         // Apart from what follows, so that it is done with vectors.
         let mut places = [0; GROUP];
         for (place, &cofactor) in places.iter_mut().zip(group) {
-            let quotient = numerator / f64::from((cofactor & !(1 << 31)) as i32);
+            let quotient = numerator / f64::from((cofactor & !SIGN) as i32);
             *place = (quotient - offset + TO_INTEGER).to_bits() as u32;
         }
-        for (&place, &cofactor) in places.iter().zip(group) {
-            plus[pluses] = place;
-            minus[minuses] = place;
-            pluses += (cofactor >> 31) as usize;
-            minuses += (cofactor >> 31 ^ 1) as usize;
-        }
+        lengths = split(&places, group, plus, minus, lengths);
     }
-    (pluses, minuses)
+    lengths
 }
 
-fn divide_exactly(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize) {
-    let (mut pluses, mut minuses) = (0, 0);
-    for &cofactor in cofactors {
-        let place = (xp / u64::from(cofactor & !(1 << 31)) - low) as u32;
+/// Appends each place to the list that the sign of its cofactor says; gives the new lengths.
+#[inline(always)]
+fn split(
+    places: &[u32],
+    cofactors: &[u32],
+    plus: &mut [u32],
+    minus: &mut [u32],
+    (mut pluses, mut minuses): (usize, usize),
+) -> (usize, usize) {
+    for (&place, &cofactor) in places.iter().zip(cofactors) {
         plus[pluses] = place;
         minus[minuses] = place;
         pluses += (cofactor >> 31) as usize;
         minuses += (cofactor >> 31 ^ 1) as usize;
     }
     (pluses, minuses)
+}
+
+/// In integers: what is left of `xp` is a word, though `xp` is not.
+#[inline(always)]
+fn divide_one(xp: Dividend, low: u64, by: u32) -> u32 {
+    let by = u64::from(by);
+    (xp.word().wrapping_sub(low.wrapping_mul(by)) / by) as u32
+}
+
+/// The same in doubles, for the compiler to use vectors of what only [`Level::Avx2`] has.
+#[inline(always)]
+#[cfg(target_arch = "x86_64")]
+fn divide_one_in_doubles(xp: Dividend, low: f64, by: u32) -> u32 {
+    /// Adding this to an integer below it leaves that in the lowest bits.
+    const INTEGER: f64 = (1_u64 << 52) as f64;
+    let by = f64::from(by);
+    ((((-low).mul_add(by, xp.high) + xp.low) / by).floor() + INTEGER).to_bits() as u32
+}
+
+#[inline(always)]
+fn divide_far_portable(
+    xp: Dividend,
+    low: u64,
+    cofactors: &[u32],
+    plus: &mut [u32],
+    minus: &mut [u32],
+) -> (usize, usize) {
+    let mut lengths = (0, 0);
+    for cofactor in cofactors {
+        let place = divide_one(xp, low, cofactor & !SIGN);
+        lengths = split(&[place], &[*cofactor], plus, minus, lengths);
+    }
+    lengths
+}
+
+#[inline(always)]
+fn divide_primes_portable(xp: Dividend, low: u64, primes: &[u32], places: &mut [u32]) {
+    for (place, &prime) in places.iter_mut().zip(primes) {
+        *place = divide_one(xp, low, prime);
+    }
 }
 
 #[inline(always)]
@@ -342,6 +433,32 @@ mod x86_64 {
         filter_avx2 = filter_portable(entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize;
         divide_avx2 = divide_portable(xp: u64, low: u64, cofactors: &[u32], plus: &mut [u32], minus: &mut [u32]) -> (usize, usize);
         multiply_avx2 = multiply_portable(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]);
+    }
+
+    #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2,lzcnt")]
+    pub(super) fn divide_far_avx2(
+        xp: Dividend,
+        low: u64,
+        cofactors: &[u32],
+        plus: &mut [u32],
+        minus: &mut [u32],
+    ) -> (usize, usize) {
+        let mut lengths = (0, 0);
+        for group in cofactors.chunks(GROUP) {
+            let mut places = [0; GROUP];
+            for (place, &cofactor) in places.iter_mut().zip(group) {
+                *place = divide_one_in_doubles(xp, low as f64, cofactor & !SIGN);
+            }
+            lengths = split(&places, group, plus, minus, lengths);
+        }
+        lengths
+    }
+
+    #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2,lzcnt")]
+    pub(super) fn divide_primes_avx2(xp: Dividend, low: u64, primes: &[u32], places: &mut [u32]) {
+        for (place, &prime) in places.iter_mut().zip(primes) {
+            *place = divide_one_in_doubles(xp, low as f64, prime);
+        }
     }
 
     /// Counts of eight blocks, each given as the counts of its eight words: four blocks share the 16-bit quarters of a word, so that
@@ -500,7 +617,48 @@ mod x86_64 {
         minus: &mut [u32],
     ) -> (usize, usize) {
         let (numerator, offset) = (_mm512_set1_pd(xp as f64 + 0.5), _mm512_set1_pd(low as f64));
-        let without_sign = _mm256_set1_epi32(i32::MAX);
+        let place = |cofactor| _mm512_sub_pd(_mm512_div_pd(numerator, cofactor), offset);
+        let (rest, (pluses, minuses)) = split_avx512(cofactors, plus, minus, place);
+        let (more, less) = divide_portable(xp, low, rest, &mut plus[pluses..], &mut minus[minuses..]);
+        (pluses + more, minuses + less)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+    pub(super) fn divide_far_avx512(
+        xp: Dividend,
+        low: u64,
+        cofactors: &[u32],
+        plus: &mut [u32],
+        minus: &mut [u32],
+    ) -> (usize, usize) {
+        let place = quotients_avx512(xp, low);
+        let (rest, (pluses, minuses)) = split_avx512(cofactors, plus, minus, place);
+        let (more, less) = divide_far_portable(xp, low, rest, &mut plus[pluses..], &mut minus[minuses..]);
+        (pluses + more, minuses + less)
+    }
+
+    /// Gives, for eight numbers at once, `xp` divided by them, less `low`, to be cut off.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+    fn quotients_avx512(xp: Dividend, low: u64) -> impl Fn(__m512d) -> __m512d {
+        let (high, rest, low) = (
+            _mm512_set1_pd(xp.high),
+            _mm512_set1_pd(xp.low),
+            _mm512_set1_pd(low as f64),
+        );
+        move |by| _mm512_div_pd(_mm512_add_pd(_mm512_fnmadd_pd(low, by, high), rest), by)
+    }
+
+    /// Divides whole groups of cofactors and splits the places by sign; gives the cofactors left over, and how long the lists are.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+    fn split_avx512<'a>(
+        cofactors: &'a [u32],
+        plus: &mut [u32],
+        minus: &mut [u32],
+        place: impl Fn(__m512d) -> __m512d,
+    ) -> (&'a [u32], (usize, usize)) {
+        let without_sign = _mm256_set1_epi32(!SIGN as i32);
         assert!(plus.len() >= cofactors.len() + 8 && minus.len() >= cofactors.len() + 8);
         let (groups, rest) = cofactors.as_chunks::<8>();
         let (mut pluses, mut minuses) = (0, 0);
@@ -508,7 +666,7 @@ mod x86_64 {
             // SAFETY: a group is eight words of 32 bits.
             let signed = unsafe { _mm256_loadu_si256(group.as_ptr().cast()) };
             let cofactor = _mm512_cvtepu32_pd(_mm256_and_si256(signed, without_sign));
-            let place = _mm512_cvttpd_epu32(_mm512_sub_pd(_mm512_div_pd(numerator, cofactor), offset));
+            let place = _mm512_cvttpd_epu32(place(cofactor));
             let mask = _mm256_movepi32_mask(signed);
             // SAFETY: at most as many were written as there are cofactors, and there is room for eight more.
             unsafe {
@@ -524,8 +682,21 @@ mod x86_64 {
             pluses += mask.count_ones() as usize;
             minuses += mask.count_zeros() as usize;
         }
-        let (more, less) = divide_portable(xp, low, rest, &mut plus[pluses..], &mut minus[minuses..]);
-        (pluses + more, minuses + less)
+        (rest, (pluses, minuses))
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+    pub(super) fn divide_primes_avx512(xp: Dividend, low: u64, primes: &[u32], places: &mut [u32]) {
+        let quotients = quotients_avx512(xp, low);
+        let (groups, rest) = primes.as_chunks::<8>();
+        for (group, places) in groups.iter().zip(places.as_chunks_mut::<8>().0) {
+            // SAFETY: a group is eight words of 32 bits.
+            let prime = _mm512_cvtepu32_pd(unsafe { _mm256_loadu_si256(group.as_ptr().cast()) });
+            let place = _mm512_cvttpd_epu32(quotients(prime));
+            // SAFETY: there are eight places.
+            unsafe { _mm256_storeu_si256(places.as_mut_ptr().cast(), place) };
+        }
+        divide_primes_portable(xp, low, rest, &mut places[8 * groups.len()..]);
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -626,6 +797,7 @@ use x86_64::*;
 
 #[cfg(test)]
 mod tests {
+    use super::super::easy_sum::EXACT_BY_RECIPROCAL;
     use super::super::factor::{FactorTable, index_after, number};
     use super::*;
     use crate::primes::sieve::primes_up_to;
@@ -666,7 +838,7 @@ mod tests {
         #[test]
         fn every_level_finds_the_leaves_that_division_finds(
             seed: u64,
-            bits in 30_u32..60,
+            bits in 30_u32..72,
             fraction in 0.5_f64..1.0,
             from in 0.0_f64..1.0,
             length in 0_usize..9000,
@@ -674,7 +846,8 @@ mod tests {
         ) {
             const BLOCKS: usize = 64;
             const HIGHEST: u64 = 300_000;
-            let xp = ((1_u64 << bits) as f64 * fraction) as u64;
+            let xp = ((1_u128 << bits) as f64 * fraction) as u128;
+            let over = |m: u64| (xp / u128::from(m)) as u64;
             let primes: Vec<u32> = [1].into_iter().chain(primes_up_to(HIGHEST as u32)).collect();
             let mut factors = FactorTable::new(HIGHEST);
             while factors.end() < HIGHEST {
@@ -683,9 +856,9 @@ mod tests {
             // Cofactors from some place on whose leaves lie in one segment.
             let start = index_after((from * HIGHEST as f64) as u64);
             let end = (start + length).min(factors.entries().len() - 1);
-            let low = xp / number(end) / (NUMBERS_PER_WORD * BLOCK as u64) * (NUMBERS_PER_WORD * BLOCK as u64);
+            let low = over(number(end)) / (NUMBERS_PER_WORD * BLOCK as u64) * (NUMBERS_PER_WORD * BLOCK as u64);
             let high = low + BLOCKS as u64 * BLOCK as u64 * NUMBERS_PER_WORD;
-            let range = index_after(xp / high).max(start).max(1)..end;
+            let range = index_after(over(high)).max(start).max(1)..end;
             prop_assume!(!range.is_empty());
             let words = words(BLOCKS, seed);
             let (mut counts, mut before) = (vec![0; BLOCKS], vec![0; BLOCKS]);
@@ -706,23 +879,28 @@ mod tests {
                 if entry > threshold {
                     let sign = if entry & 1 == 1 { 1 } else { -1 };
                     expected.weight += sign;
-                    expected.sum = expected.sum.wrapping_add(rank(xp / number(index)).wrapping_mul(sign as u64));
+                    expected.sum += sign * rank(over(number(index))) as i64;
                 }
             }
-            let first = primes.partition_point(|&q| q <= 1 || u64::from(q) <= xp / high);
-            let last = primes.partition_point(|&q| u64::from(q) <= xp.checked_div(low).unwrap_or(u64::MAX));
+            let first = primes.partition_point(|&q| q <= 1 || u64::from(q) <= over(high));
+            let last = primes.partition_point(|&q| low == 0 || u64::from(q) <= over(low));
             let primes = &primes[first..last.max(first)];
             let reciprocals: Vec<f64> = primes.iter().map(|&q| 1.0 / f64::from(q)).collect();
             let expected_of_primes = Leaves {
-                sum: primes.iter().map(|&q| rank(xp / u64::from(q))).sum(),
+                sum: primes.iter().map(|&q| rank(over(q.into())) as i64).sum(),
                 weight: primes.len() as i64,
             };
             let mut lists = Lists::default();
+            let dividend = Dividend::new(xp);
             for &level in Level::all() {
-                let found = composite_leaves(level, view, &mut lists, xp, factors.entries(), range.clone(), threshold);
-                prop_assert_eq!(found, expected, "{:?}", level);
-                let found = prime_leaves(level, view, &mut lists, xp, primes, &reciprocals);
-                prop_assert_eq!(found, expected_of_primes, "{:?}", level);
+                for near in [0, if xp < EXACT_BY_RECIPROCAL.into() { EXACT_BY_RECIPROCAL } else { 0 }] {
+                    let entries = factors.entries();
+                    let found = composite_leaves(level, view, &mut lists, dividend, near, entries, range.clone(), threshold);
+                    prop_assert_eq!(found, expected, "{:?} {}", level, near);
+                    let reciprocals = (near > 0).then_some(reciprocals.as_slice());
+                    let found = prime_leaves(level, view, &mut lists, dividend, primes, reciprocals);
+                    prop_assert_eq!(found, expected_of_primes, "{:?} {}", level, near);
+                }
             }
         }
     }

@@ -1,19 +1,20 @@
-//! Counting primes: `pi(x)` for every `x` below `2^64`, by Gourdon's variant of the Deleglise-Rivat algorithm.
+//! Counting primes: `pi(x)` for every `x` up to 10^25, by Gourdon's variant of the Deleglise-Rivat algorithm.
 //!
 //! `pi(x) = A - B + C + D + Phi0 + Sigma` (X. Gourdon, "Computation of pi(x): improvements to the Meissel, Lehmer, Lagarias, Miller,
-//! Odlyzko, Deleglise and Rivat method", 2001). All sums are modulo 2^64, which is exact because the result fits.
+//! Odlyzko, Deleglise and Rivat method", 2001).
 //!
 //! Start at `shape` for the parameters and at `small` for what needs none of this; `job::Pi` says how the sums come together; each sum has a file of its own and can be
 //! computed in independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
 
 pub(crate) mod easy;
-mod easy_sum;
+pub(crate) mod easy_sum;
 pub(crate) mod factor;
 pub(crate) mod hard;
 mod hard_kernels;
 mod hard_sieve;
 pub(crate) mod level;
 pub(crate) mod ordinary;
+pub(crate) mod quotient;
 pub(crate) mod semiprimes;
 pub(crate) mod shape;
 pub(crate) mod sigma;
@@ -28,21 +29,24 @@ mod tests {
     use super::shape::Shape;
     use super::*;
 
-    fn whole(shape: Shape, level: Level) -> u64 {
-        let mut making = tables::Making::new(shape, level);
+    fn tables(shape: Shape, level: Level, near: u64) -> tables::Tables {
+        let mut making = tables::Making::new(shape, level, near);
         while !making.step() {}
-        let tables = making.finish();
+        making.finish()
+    }
+
+    fn whole(shape: Shape, level: Level, near: u64) -> u128 {
+        let tables = tables(shape, level, near);
         let segment = table::PiTable::new(0, shape.sqrt_x + 1, 0);
         let pi_sqrt_x = segment.pi(shape.sqrt_x);
-        let sigma = sigma::of_counts(&tables, pi_sqrt_x).wrapping_add(sigma::of_primes(&tables, easy::all(&tables)));
-        let phi0 = ordinary::root(&tables).wrapping_add(ordinary::sum(&tables, ordinary::indices(&tables)));
+        let sigma = sigma::of_counts(&tables, pi_sqrt_x) + sigma::of_primes(&tables, easy::all(&tables));
+        let phi0 = ordinary::root(&tables) + ordinary::sum(&tables, ordinary::indices(&tables));
         let constants = easy::constants(&tables, easy::all(&tables));
         let mut easy = easy::Leaves::default();
         for b in easy::all(&tables) {
             easy.add(easy::leaves(&tables, &segment, b));
         }
         assert_eq!(easy.count, constants.count);
-        let easy = easy.sum.wrapping_add(constants.sum);
         let (mut low, mut pieces) = (semiprimes::start(&shape), semiprimes::Piece::default());
         let before = segment.pi(low);
         while low <= shape.sieve_limit() {
@@ -56,11 +60,7 @@ mod tests {
         d.begin(&tables, 0, shape.sieve_limit() + 1);
         while d.step(&tables) {}
         let d = d.finish().sum;
-        sigma
-            .wrapping_add(phi0)
-            .wrapping_add(easy)
-            .wrapping_add(d)
-            .wrapping_sub(b)
+        (sigma + phi0 + easy.sum + constants.sum + i128::from(d) - b as i128) as u128
     }
 
     #[test]
@@ -75,9 +75,115 @@ mod tests {
             for alpha in [1.0, 1.5, 2.0, 2.7, 4.0, 10.0] {
                 let shape = Shape::with_alpha(x, alpha);
                 for &level in Level::all() {
-                    assert_eq!(whole(shape, level), pi, "{shape:?} {level:?}");
+                    // As large numbers are divided, and as small ones.
+                    for near in [0, easy_sum::EXACT_BY_RECIPROCAL] {
+                        assert_eq!(whole(shape, level, near), pi, "{shape:?} {level:?} {near}");
+                    }
                 }
             }
+        }
+    }
+
+    /// The sums of single primes and pieces beyond 2^64, leaf by leaf with divisions of double words.
+    #[test]
+    fn leaves_beyond_2_to_the_64_are_those_of_division() {
+        for x in [(1_u128 << 64) + 12_345, 10_u128.pow(20), (1 << 68) - 1] {
+            let shape = Shape::with_alpha(x, 1.5);
+            let tables = tables(shape, Level::best(), easy_sum::EXACT_BY_RECIPROCAL);
+            let over = |by: u64| x / u128::from(by);
+
+            let all = easy::all(&tables);
+            let (first, turn) = (all.start, tables.index(shape.x_star));
+            for piece in [0, 1, shape.y / table::ALIGNMENT, shape.sqrt_x / table::ALIGNMENT / 3] {
+                let low = piece * table::ALIGNMENT;
+                let segment = table::PiTable::new(low, low + 1000 * table::ALIGNMENT, 1_000_000_007);
+                for b in [first, turn - 100, turn, turn + 1, turn + 1000, all.end - 1] {
+                    let prime = tables.prime(b);
+                    let mut expected = easy::Leaves::default();
+                    let mut add = |weight: i128, at: u128| {
+                        if (u128::from(segment.low().max(2))..segment.high().into()).contains(&at) {
+                            expected.sum += weight * i128::from(segment.pi(at as u64));
+                            expected.count += 1;
+                        }
+                    };
+                    if prime > shape.x_star {
+                        for &q in tables.primes[b + 1..]
+                            .iter()
+                            .take_while(|&&q| u128::from(q).pow(2) <= over(prime))
+                        {
+                            let at = over(prime * u64::from(q));
+                            add(if at < shape.y.into() { 2 } else { 1 }, at);
+                        }
+                        assert_eq!(easy::leaves(&tables, &segment, b), expected, "{x} {low} {b}");
+                    }
+                }
+            }
+
+            // B: a piece beside its end.
+            let low = table::ALIGNMENT * (shape.sieve_limit() / 2 / table::ALIGNMENT);
+            let mut work = semiprimes::Work::new(&shape, low);
+            while !work.step() {}
+            let end = semiprimes::end(&shape, low);
+            let inside = table::PiTable::new(low, end, 0);
+            let (mut sum, mut queries) = (0, 0);
+            let mut sieve = crate::primes::sieve::Sieve::new(over(end) as u64, over(low) as u64);
+            loop {
+                match sieve.step() {
+                    crate::primes::sieve::Step::Busy => {}
+                    crate::primes::sieve::Step::Segment(segment) => segment.for_each(|p| {
+                        if p > shape.y && (low.into()..end.into()).contains(&over(p)) {
+                            sum += u128::from(inside.pi(over(p) as u64));
+                            queries += 1;
+                        }
+                    }),
+                    crate::primes::sieve::Step::Done => break,
+                }
+            }
+            assert_eq!((work.piece().sum, work.piece().queries), (sum, queries));
+
+            // D: a segment whose leaves are counted one by one.
+            let low = hard::ALIGNMENT * (shape.sieve_limit() / 2 / hard::ALIGNMENT);
+            let high = low + 64 * hard::ALIGNMENT;
+            let mut work = hard::Work::default();
+            work.begin(&tables, low, high);
+            while work.step(&tables) {}
+            let found = work.finish();
+            let mut left: Vec<bool> = (low..high).map(|n| (1..=8).all(|b| n % tables.prime(b) != 0)).collect();
+            let mut sum = 0;
+            for (b, (&weight, &count)) in (9..).zip(found.weights.iter().zip(&found.counts)) {
+                let prime = tables.prime(b);
+                assert_eq!(
+                    count as usize,
+                    left.iter().filter(|&&is_left| is_left).count(),
+                    "{x} {b}"
+                );
+                let ranks: Vec<i64> = left
+                    .iter()
+                    .scan(0, |rank, &is_left| {
+                        *rank += i64::from(is_left);
+                        Some(*rank)
+                    })
+                    .collect();
+                let mut expected = 0;
+                let most = shape.y.min((over(prime) / u128::from(prime * prime)) as u64);
+                let (from, to) = (over(prime) / u128::from(high), over(prime) / u128::from(low));
+                for m in from as u64 + 1..=(to as u64).min(most) {
+                    let entry = match m {
+                        _ if m <= (shape.y / prime).max(prime) || factor::number(factor::index_after(m) - 1) != m => 0,
+                        _ => tables.factors.entries()[factor::index_after(m) - 1],
+                    };
+                    if entry > factor::threshold(b) {
+                        let sign = if entry & 1 == 1 { 1 } else { -1 };
+                        expected += i64::from(sign);
+                        sum += i64::from(sign) * ranks[(over(prime * m) - u128::from(low)) as usize];
+                    }
+                }
+                assert_eq!(i64::from(weight), expected, "{x} {b}");
+                (0..high - low)
+                    .filter(|at| (low + at).is_multiple_of(prime))
+                    .for_each(|at| left[at as usize] = false);
+            }
+            assert_eq!((found.sum, found.counts.len() > 200), (sum, true));
         }
     }
 }

@@ -3,13 +3,14 @@
 //! Gourdon 2001, page 3. With `z = y` every such `n` has an entry in the factor table, so one pass over that finds them all.
 
 use super::factor::{index_after, number, threshold};
+use super::quotient::divide;
 use super::shape::Shape;
 use super::tables::Tables;
 use std::ops::Range;
 
 /// The leaf `n = 1`.
-pub(crate) fn root(tables: &Tables) -> u64 {
-    tables.phi.eight(tables.shape.x)
+pub(crate) fn root(tables: &Tables) -> i128 {
+    tables.phi.eight(tables.shape.x) as i128
 }
 
 /// The indices of the factor table that hold the leaves `n > 1`: behind the first [`Shape::K`] primes, whose entries say only "prime".
@@ -18,17 +19,13 @@ pub(crate) fn indices(tables: &Tables) -> Range<usize> {
 }
 
 /// The part of Phi0 from these indices.
-pub(crate) fn sum(tables: &Tables, indices: Range<usize>) -> u64 {
+pub(crate) fn sum(tables: &Tables, indices: Range<usize>) -> i128 {
     let least = threshold(Shape::K);
-    let mut sum = 0_u64;
+    let mut sum = 0;
     for (&entry, index) in tables.factors.entries()[indices.clone()].iter().zip(indices) {
         if entry > least {
-            let phi = tables.phi.eight(tables.shape.x / number(index));
-            sum = if entry & 1 == 0 {
-                sum.wrapping_add(phi)
-            } else {
-                sum.wrapping_sub(phi)
-            };
+            let phi = tables.phi.eight(divide(tables.shape.x, number(index))) as i128;
+            sum += if entry & 1 == 0 { phi } else { -phi };
         }
     }
     sum

@@ -3,6 +3,7 @@
 //! Gourdon 2001, page 4. A piece `low..high` answers the `p` with `x / p` in it, counting from `low`; put together in order the pieces
 //! give the sum. A piece sieves twice: its `p`, which are few, and then itself.
 
+use super::quotient::{divide, quotient};
 use super::shape::Shape;
 use crate::primes::sieve::{Sieve, Step};
 
@@ -16,7 +17,7 @@ const MOST_APART: u64 = 4_000_000;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Piece {
     /// The sum over the piece's `p` of the primes in `low..=x / p`.
-    pub(crate) sum: u64,
+    pub(crate) sum: u128,
     /// How many `p` there are.
     pub(crate) queries: u64,
     /// How many primes there are in the piece.
@@ -26,17 +27,14 @@ pub(crate) struct Piece {
 impl Piece {
     /// Puts the next piece behind this one.
     pub(crate) fn append(&mut self, next: Self) {
-        self.sum = self
-            .sum
-            .wrapping_add(next.sum)
-            .wrapping_add(next.queries.wrapping_mul(self.count));
+        self.sum += next.sum + u128::from(next.queries) * u128::from(self.count);
         self.queries += next.queries;
         self.count += next.count;
     }
 
-    /// The sum of `pi(x / p)` itself, where `before` primes lie before the first piece; modulo 2^64.
-    pub(crate) fn counted_from(&self, before: u64) -> u64 {
-        self.sum.wrapping_add(self.queries.wrapping_mul(before))
+    /// The sum of `pi(x / p)` itself, where `before` primes lie before the first piece.
+    pub(crate) fn counted_from(&self, before: u64) -> u128 {
+        self.sum + u128::from(self.queries) * u128::from(before)
     }
 }
 
@@ -59,9 +57,16 @@ pub(crate) fn start(shape: &Shape) -> u64 {
 
 /// Where the piece that begins at `low` ends.
 pub(crate) fn end(shape: &Shape, low: u64) -> u64 {
-    let apart = u128::from(low) * u128::from(low) * u128::from(MOST_APART) / u128::from(shape.x);
-    let length = (apart as u64).clamp(MOST_APART, MOST) / 240 * 240;
+    // At most (x / y)^2 times 4 million: 2^125 for the largest x.
+    let apart = u128::from(low) * u128::from(low) * u128::from(MOST_APART) / shape.x;
+    let length = (apart.min(MOST.into()) as u64).clamp(MOST_APART, MOST) / 240 * 240;
     (low + length).min(shape.sieve_limit() + 1)
+}
+
+/// `x / p - low`, at least 0: what is left of `x` is a word, unless `x` is far above `10^20`.
+#[inline]
+fn place(x: u128, p: u64, low: u64) -> u32 {
+    divide(x - u128::from(low) * u128::from(p), p) as u32
 }
 
 /// A piece at work.
@@ -81,8 +86,8 @@ impl Work {
     /// Begins the piece at `low`.
     pub(crate) fn new(shape: &Shape, low: u64) -> Self {
         let end = end(shape, low);
-        let first = (shape.x / end + 1).max(shape.y + 1);
-        let last = (shape.x / low).min(shape.sqrt_x);
+        let first = (quotient(shape.x, end) + 1).max(shape.y + 1);
+        let last = quotient(shape.x, low).min(shape.sqrt_x);
         Self {
             shape: *shape,
             low,
@@ -106,7 +111,7 @@ impl Work {
         if let Some(sieve) = finder {
             match sieve.step() {
                 Step::Busy => {}
-                Step::Segment(segment) => segment.for_each(|p| places.push((shape.x / p - *low) as u32)),
+                Step::Segment(segment) => segment.for_each(|p| places.push(place(shape.x, p, *low))),
                 Step::Done => *finder = None,
             }
             return false;
@@ -118,7 +123,7 @@ impl Work {
                 while let Some(&place) = places.last()
                     && *low + u64::from(place) <= segment.last()
                 {
-                    piece.sum += piece.count + counter.up_to(*low + u64::from(place));
+                    piece.sum += u128::from(piece.count + counter.up_to(*low + u64::from(place)));
                     piece.queries += 1;
                     places.pop();
                 }

@@ -15,9 +15,12 @@ pub(crate) const SPAN: u64 = 64;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PiTable {
     low: u64,
-    /// High half: how many primes lie before these 64 numbers. Low half: a bit for each odd number that is prime. One word more than
+    /// How many primes lie below `low`.
+    before: u64,
+    /// High half: how many primes from `low` on lie before these 64 numbers. Low half: a bit for each odd number that is prime. One word more than
     /// there are numbers for, so that `pi(n)` may be looked up as the primes before `n + 1`.
     words: Vec<u64>,
+    /// How many primes there are.
     count: u64,
 }
 
@@ -59,8 +62,9 @@ impl Filling {
             sieve: Sieve::new(low, low + words * SPAN - 1),
             table: PiTable {
                 low,
+                before,
                 words: Vec::with_capacity(words as usize + 1),
-                count: before,
+                count: 0,
             },
             pending: 0,
             pending_bits: 0,
@@ -125,6 +129,13 @@ impl PiTable {
         filling.finish()
     }
 
+    /// The same table for a range that begins elsewhere: to try kernels at places that nobody can sieve.
+    #[cfg(test)]
+    pub(crate) fn moved_to(mut self, low: u64) -> Self {
+        self.low = low;
+        self
+    }
+
     /// The first number of the range.
     pub(crate) fn low(&self) -> u64 {
         self.low
@@ -137,7 +148,12 @@ impl PiTable {
 
     /// How many primes lie below the end of the range.
     pub(crate) fn count(&self) -> u64 {
-        self.count
+        self.before + self.count
+    }
+
+    /// How many primes lie below the range.
+    pub(crate) fn before(&self) -> u64 {
+        self.before
     }
 
     /// The packed words.
@@ -157,7 +173,12 @@ impl PiTable {
     /// The same for an `n` of at least 2.
     #[inline]
     pub(crate) fn pi_at(&self, n: u64) -> u64 {
-        let at = n - self.low;
+        self.before + self.rank(n - self.low)
+    }
+
+    /// How many primes there are from `low` up to `low + at`, which is at least 2.
+    #[inline]
+    pub(crate) fn rank(&self, at: u64) -> u64 {
         let word = self.words[(at / SPAN) as usize];
         let mask = (1_u64 << (at % SPAN).div_ceil(2)) - 1;
         (word >> 32) + u64::from((word & mask).count_ones())

@@ -13,10 +13,12 @@ mod segment;
 #[allow(clippy::module_inception)] // The door and what is behind it have the same name.
 mod sieve;
 mod small;
+mod wide;
 
 pub use list::primes_up_to;
 pub use segment::{Counter, OwnedSegment, Segment};
 pub use sieve::{Cost, Sieve, Step};
+pub use wide::WideSieve;
 
 #[cfg(test)]
 pub(crate) mod naive;
