@@ -31,9 +31,9 @@ pub struct Mistake {
 /// The settings of a file, in the order of their lines.
 ///
 /// ```
-/// let settings = primed::config::read("# few\nmax-jobs = 5_000\n", &["max-jobs"]).unwrap();
+/// let settings = primed::internals::read_config("# few\nmax-jobs = 5_000\n", &["max-jobs"]).unwrap();
 /// assert_eq!((settings[0].values[0].as_str(), settings[0].line), ("5000", 2));
-/// let mistake = primed::config::read("max-job = 5\n", &["max-jobs"]).unwrap_err();
+/// let mistake = primed::internals::read_config("max-job = 5\n", &["max-jobs"]).unwrap_err();
 /// assert_eq!(mistake.to_string(), "1: there is no setting 'max-job'; did you mean 'max-jobs'?");
 /// ```
 ///

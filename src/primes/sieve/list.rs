@@ -7,7 +7,7 @@ const BLOCK: usize = 32 << 10;
 /// The primes `<= last`, ascending. Takes about 3 ns a prime and memory for the list alone.
 ///
 /// ```
-/// assert_eq!(primed::primes::sieve::primes_up_to(20), [2, 3, 5, 7, 11, 13, 17, 19]);
+/// assert_eq!(primed::internals::sieve::primes_up_to(20), [2, 3, 5, 7, 11, 13, 17, 19]);
 /// ```
 pub fn primes_up_to(last: u32) -> Vec<u32> {
     let mut primes = Vec::with_capacity(upper_bound_of_count(last));

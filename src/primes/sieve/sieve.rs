@@ -50,7 +50,7 @@ const TEST_WORDS: usize = 2;
 /// Finds the primes of a range of numbers, segment by segment. Can be moved to another thread between any two steps.
 ///
 /// ```
-/// use primed::primes::sieve::{Sieve, Step};
+/// use primed::internals::sieve::{Sieve, Step};
 ///
 /// let mut sieve = Sieve::new(100, 120);
 /// let mut primes = Vec::new();
