@@ -41,6 +41,9 @@ pub(super) struct Serve {
     /// What to log on standard error, e.g. 'debug' or 'primed=trace'
     #[arg(long, value_name = "FILTER", env = "PRIMED_LOG", default_value = "info", value_parser = read_filter)]
     log: String,
+    /// How each line of the log is written
+    #[arg(long, value_name = "FORMAT", env = "PRIMED_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
     /// File with settings, in the format that 'serve --show-config' prints
     #[arg(long, value_name = "FILE", env = "PRIMED_CONFIG")]
     config: Option<PathBuf>,
@@ -49,6 +52,15 @@ pub(super) struct Serve {
     pub(super) show_config: bool,
     #[command(flatten)]
     limits: LimitFlags,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// For people, in colours on a terminal.
+    Text,
+    /// An object a line, for programs.
+    Json,
 }
 
 /// Limits on what clients may use.
@@ -160,7 +172,7 @@ impl LimitFlags {
 
 impl Serve {
     pub(super) fn run(self, arguments: Vec<OsString>, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let set_filter = start_logging(&self.log);
+        let set_filter = start_logging(&self.log, self.log_format);
         allocator::give_large_blocks_back();
         self.limits.check_descriptors()?;
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
@@ -266,14 +278,29 @@ fn read_filter(text: &str) -> Result<String, String> {
 /// Puts another filter into force.
 pub(super) type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
 
-fn start_logging(filter: &str) -> SetFilter {
+fn start_logging(filter: &str, format: LogFormat) -> SetFilter {
     let logging = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_filter_reloading();
-    let handle = logging.reload_handle();
-    logging.init();
+        .with_writer(std::io::stderr);
+    let set_filter: SetFilter = match format {
+        LogFormat::Text => {
+            let logging = logging
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_filter_reloading();
+            let handle = logging.reload_handle();
+            logging.init();
+            Box::new(move |filter| handle.reload(filter))
+        }
+        LogFormat::Json => {
+            // There are no spans: events have their ids as fields.
+            let logging = logging.json().flatten_event(true);
+            let logging = logging.with_current_span(false).with_span_list(false);
+            let logging = logging.with_filter_reloading();
+            let handle = logging.reload_handle();
+            logging.init();
+            Box::new(move |filter| handle.reload(filter))
+        }
+    };
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    Box::new(move |filter| handle.reload(filter))
+    set_filter
 }

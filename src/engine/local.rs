@@ -286,6 +286,13 @@ impl LocalClient {
         }))
     }
 
+    /// Logs a failure of a request that did not reach the scheduler, if it is a fault of the daemon.
+    pub fn log_fault(&self, failure: &Failure) {
+        if failure.code == Code::Internal {
+            tracing::error!(client = self.0.id.0, %failure, "a request failed by a fault");
+        }
+    }
+
     /// Asks, and waits for nothing but the reply.
     pub fn ask(&self, ask: Ask, deadline: Option<Duration>) -> Answer {
         let (sender, reply) = oneshot::channel();

@@ -569,6 +569,7 @@ impl Handler<Finished> for Scheduler {
         self.metrics.threads_replaced.store(self.pool.replaced(), Relaxed);
         self.handle_by("a worker's results", context, |this| {
             for done in done {
+                this.table.log_slices(worker, &done);
                 match worker.lane {
                     Lane::External(_) => this.table.free_slot(done.work, now),
                     Lane::Express | Lane::Bulk => drop(this.metrics.slices.fetch_add(done.slices(), Relaxed)),

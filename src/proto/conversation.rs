@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
 
-/// Names a request of a conversation, or of another client. Never used twice; those of a conversation grow with every request.
+/// Names a request of a conversation, or of another client. Never used twice; a conversation counts its requests from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
@@ -116,20 +116,32 @@ impl Conversation {
         out: &mut BytesMut,
     ) {
         let reply = reply.into();
+        let place = self.skip();
         if format.overtakes() || self.queue.is_empty() {
             return format.dialect.write_final(out, format, rows.as_deref(), &reply);
         }
         let weight = weight_of_rows(rows.as_deref().unwrap_or_default()) + weight_of_reply(&reply);
         self.held += weight;
         self.queue.push_back(Waiting {
-            place: self.next,
+            place,
             dialect: format.dialect,
             is_bare: format.is_bare,
             rows,
             reply: Some(reply),
             weight,
         });
-        self.next = self.next.next();
+    }
+
+    /// The name of the request that comes next.
+    pub const fn next(&self) -> RequestId {
+        self.next
+    }
+
+    /// Counts a request that is answered without this conversation, and gives its name.
+    pub const fn skip(&mut self) -> RequestId {
+        let name = self.next;
+        self.next = name.next();
+        name
     }
 
     /// Gives an opened request its final reply. False, and nothing else, if it is not open: its reply has been given already.
@@ -314,6 +326,19 @@ mod tests {
         fixture.close(first, 1);
         assert_eq!(fixture.sent(), "OK 1\nOK 2\nOK 3\n");
         assert_eq!(fixture.conversation.in_flight(), 0);
+    }
+
+    #[test]
+    fn requests_are_counted_however_they_are_answered() {
+        let mut fixture = Fixture::default();
+        assert_eq!(fixture.open(""), RequestId(0));
+        let now: Reply = Ok(Value::from(1));
+        for tag in ["", "t"] {
+            fixture.conversation.answer(&format(tag), now.clone(), &mut fixture.out);
+        }
+        assert_eq!(fixture.conversation.skip(), RequestId(3));
+        assert_eq!(fixture.open(""), RequestId(4));
+        assert_eq!(fixture.conversation.next(), RequestId(5));
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Listener {
         let metrics = &self.shared.facts.metrics;
         if self.sessions.len() >= self.shared.limits.get().max_connections {
             metrics.connections_refused.fetch_add(1, Relaxed);
-            tracing::debug!(%peer, "refused: there are too many connections");
+            tracing::debug!(%peer, "connection refused: there are too many");
             // Best effort: a fresh socket takes a line without waiting.
             socket.try_write(service.refusal);
             return;
@@ -114,19 +114,19 @@ impl Listener {
         let client = self.next;
         self.next = ClientId(client.0 + 1);
         let listener = context.address().recipient();
+        // `jobs` shows the same number as the owner. Logged first: the session may run at once, on another thread.
+        tracing::debug!(client = client.0, %peer, "connected");
         let accepted = Accepted::new(socket, peer, self.shared.clone(), ConnectionPermit { client, listener });
         // A custom session may panic when it is made; that costs its connection, and `Closed` is sent as the permit is dropped.
         let opened = caught(|| service.sessions.open(accepted, self.thread_of(client)));
         let opened = opened.unwrap_or_else(|Panicked| Err(io::Error::other("its session panicked")));
         match opened {
             Ok(session) => {
-                // `jobs` shows the same number as the owner.
-                tracing::debug!(session = %client, %peer, "connected");
                 self.sessions.insert(client, session);
             }
             Err(error) => {
                 metrics.connections.fetch_sub(1, Relaxed);
-                tracing::warn!(%error, %peer, "a connection was lost while it was set up");
+                tracing::warn!(client = client.0, %peer, %error, "a connection was lost while it was set up");
             }
         }
     }
@@ -171,7 +171,7 @@ impl Listener {
         #[cfg(test)]
         super::planted::pass(super::planted::Spot::Closed);
         if self.sessions.remove(&id).is_some() {
-            tracing::debug!(session = %id, "closed");
+            tracing::debug!(client = id.0, "closed");
             self.shared.facts.metrics.connections.fetch_sub(1, Relaxed);
         }
         self.report_if_drained();

@@ -6,6 +6,7 @@ use super::accepted::Accepted;
 use super::pace::{SCRATCH, TurnTime};
 use super::protocol::{Answer, Protocol};
 use super::session::{Exchange, Link, Session};
+use crate::engine::ClientId;
 use crate::verb::Engine;
 use actix::prelude::*;
 use bytes::BytesMut;
@@ -142,7 +143,7 @@ impl<P: Protocol> Custom<P> {
             match frame {
                 Ok(Some(request)) => {
                     link.lifecycle.has_asked();
-                    self.begin(request);
+                    self.begin(request, link.permit.client);
                     self.has_unread = !self.may_read(link) || time.is_over();
                 }
                 Ok(None) if link.lifecycle.input_ended() => link.lifecycle.finish(),
@@ -159,15 +160,18 @@ impl<P: Protocol> Custom<P> {
         }
     }
 
-    fn begin(&mut self, request: <P::Codec as Decoder>::Item) {
+    fn begin(&mut self, request: <P::Codec as Decoder>::Item, client: ClientId) {
         let (protocol, engine) = (self.protocol.clone(), self.engine.clone());
         let answer = async move { protocol.answer(request, &engine).await };
-        let caught = AssertUnwindSafe(answer).catch_unwind().map(|answer| {
+        let caught = AssertUnwindSafe(answer).catch_unwind().map(move |answer| {
             let is_ok = answer.is_ok();
             let answer = answer.unwrap_or_else(|payload| {
                 // Dropping a payload may panic again, outside of the catch.
                 std::mem::forget(payload);
-                tracing::error!("a protocol panicked; its connection is closed");
+                tracing::error!(
+                    client = client.0,
+                    "a protocol panicked at a request; its connection is closed"
+                );
                 Answer::Close
             });
             (answer, is_ok)

@@ -61,7 +61,11 @@ impl Engine {
     /// yours. The verb reads its arguments at once; what it orders is not begun until the question is awaited.
     pub fn request(&self, words: &str) -> Question {
         let step = match parse_line(words.as_bytes()) {
-            Ok(ParsedLine::Request(request)) => self.verbs.0.call(&request, &self.verbs.1),
+            Ok(ParsedLine::Request(request)) => self
+                .verbs
+                .0
+                .call(&request, &self.verbs.1)
+                .inspect_err(|failure| self.client.log_fault(failure)),
             Ok(ParsedLine::Blank | ParsedLine::Http) => Err(Failure::new(Code::Syntax, "nothing is asked")),
             Err((_, malformed)) => Err(Failure::new(Code::Syntax, malformed.to_string())),
         };

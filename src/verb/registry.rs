@@ -67,7 +67,7 @@ impl Registry {
     /// Calls the verb that the request names. A panic there costs this request, and not the session with all its requests under way.
     ///
     /// # Errors
-    /// `unknown-verb` with the nearest one, the verb's failure, or `internal` if it panics.
+    /// `unknown-verb` with the nearest one, the verb's failure, or `internal` if it panics: the caller, which knows the request, logs it.
     pub fn call(&self, request: &Request<'_>, facts: &Facts) -> Result<(Step, Terms), Failure> {
         let verb = self.find(request.verb).ok_or_else(|| self.unknown(request.verb))?;
         let call = Call::new(verb, request, self, facts);
@@ -120,9 +120,7 @@ impl Registry {
 #[cold]
 fn fault(call: &Call<'_>) -> Failure {
     let title = call.title();
-    let title = shortened(&title);
-    tracing::error!(title, "a verb panicked; its request gets an error");
-    engine::fault(&title)
+    engine::fault(&shortened(&title))
 }
 
 impl fmt::Debug for Registry {

@@ -5,6 +5,7 @@ use super::bulk::{Bulk, Entered};
 use super::express::{Express, Settled};
 use super::external::External;
 use super::jobs::{Entry, Jobs, Stage};
+use super::log::{self, Ids};
 use super::outbox::Outbox;
 use super::submitted::{Acknowledged, Submitted, job_id};
 use super::view::View;
@@ -129,7 +130,9 @@ impl Flow {
         self.outbox.push_all(client, events);
         if let Some((request, job)) = panicked {
             self.waiters.release(client, 1);
-            self.outbox.reply(client, request, Err(panicked_at(&job.title())));
+            let title = job.title();
+            log::panicked(Ids::of_request(client, request), &title);
+            self.outbox.reply(client, request, Err(fault(&title)));
         }
         for Unfinished {
             request,
@@ -150,10 +153,12 @@ impl Flow {
 
     /// A job was not answered by its first slice: it joins an equal long job, or becomes one if there is room for it.
     fn enter_bulk(&mut self, id: WorkId, client: ClientId, plan: Box<dyn AnyPlan>, job: Job) {
+        self.log(id, "its first slice was not enough");
         let entry = self.jobs.get(id).filter(|entry| !entry.streams());
         let duplicate = entry.and_then(|entry| self.jobs.duplicate_of(entry.title()));
         if let Some(duplicate) = duplicate.filter(|duplicate| *duplicate != id) {
             let priority = entry_priority(&self.jobs, id);
+            self.log(id, "joins equal work");
             for job in self.waiters.join(id, duplicate) {
                 self.submitted.join(job, duplicate);
             }
@@ -171,6 +176,7 @@ impl Flow {
             Entered::Parked => {
                 self.jobs.is_long(id);
                 self.jobs.set_stage(id, Stage::Parked);
+                self.log(id, "parked until there is memory");
                 // It may be its turn at once.
                 self.unpark();
             }
@@ -184,6 +190,7 @@ impl Flow {
         while let Some((id, job)) = self.bulk.unpark() {
             if let Some(client) = self.jobs.get(id).map(Entry::client) {
                 self.jobs.set_stage(id, Stage::Express);
+                self.log(id, "begins again: there is memory");
                 self.express.push(client, id, job);
             }
         }
@@ -393,6 +400,7 @@ impl Flow {
         {
             self.outbox.refute(title);
         }
+        self.log_end(id, &reply, entry.cpu());
         let mut holders = self.waiters.remove_all(id);
         let last = holders.pop();
         for holder in holders {
@@ -414,7 +422,10 @@ impl Flow {
     /// Ends a job whose plan or external task panicked, or stopped before it had its answer.
     pub(super) fn end_by_fault(&mut self, id: WorkId) {
         if let Some(entry) = self.jobs.get(id) {
-            let failure = panicked_at(entry.title());
+            for ids in self.ids(id) {
+                log::panicked(ids, entry.title());
+            }
+            let failure = fault(entry.title());
             self.end(id, Err(failure));
         }
     }
@@ -430,12 +441,14 @@ impl Flow {
     /// Ends the waiting of one, and its job if it was the last.
     pub(super) fn refuse(&mut self, holder: Holder, failure: Failure) {
         if let Some(removed) = self.waiters.remove(holder) {
+            log::lets_go(holder, failure.code.as_str());
             let cpu = self.jobs.get(removed.work).map_or(Duration::ZERO, Entry::cpu);
             self.removed(removed);
             self.answer(holder, Err(failure), cpu);
         } else if let Holder::Request(client, request) = holder
             && self.express.remove_plain(client, request)
         {
+            log::lets_go(holder, failure.code.as_str());
             self.waiters.release(client, 1);
             self.outbox.reply(client, request, Err(failure));
         }
@@ -484,10 +497,4 @@ impl Flow {
 
 fn entry_priority(jobs: &Jobs, id: WorkId) -> Priority {
     jobs.get(id).map_or(Priority::Normal, Entry::priority)
-}
-
-/// The failure of a question at which its plan or external code panicked.
-fn panicked_at(title: &str) -> Failure {
-    tracing::error!(title, "the job panicked; its request gets an error");
-    fault(title)
 }

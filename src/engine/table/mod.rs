@@ -13,6 +13,7 @@ mod express;
 mod external;
 mod flow;
 mod jobs;
+mod log;
 mod outbox;
 mod submitted;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use admission::{Admission, Standing};
 use external::External;
 use flow::Flow;
 use jobs::{Entry, Stage};
+use log::Ids;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,12 +117,20 @@ impl Table {
     /// What is known at once, if it is; or else the client waits from now on.
     fn ask(&mut self, client: ClientId, order: Order) -> Result<Option<Value>, Failure> {
         let waiter = Waiter::of(client, &order, self.flow.now);
+        let request = order.request;
         match order.ask {
             Ask::Answer(work) => drop(self.wait_for(waiter, work, Begins::Now, Priority::Normal)?),
             Ask::Submit(submit) => return self.submit(client, order.request, waiter, *submit),
-            Ask::Watch(job) => return self.watch(waiter.of_watch(job, self.flow.now), job),
-            Ask::Result(job) => return self.watch(waiter.of_result(job), job),
+            Ask::Watch(job) => {
+                log::about(client, request, job, "watches");
+                return self.watch(waiter.of_watch(job, self.flow.now), job);
+            }
+            Ask::Result(job) => {
+                log::about(client, request, job, "waits for the result");
+                return self.watch(waiter.of_result(job), job);
+            }
             Ask::Cancel(job) => {
+                log::about(client, request, job, "cancels");
                 let Found::Running(work) = self.flow.submitted.find(job, self.flow.now)? else {
                     return Err(Failure::new(Code::NoJob, format!("job {job} has ended already")));
                 };
@@ -154,7 +164,10 @@ impl Table {
         let title = submit.subject.title().into_owned();
         if let Some(key) = &submit.key {
             match self.flow.submitted.keyed(key, &title, (client, request))? {
-                Keyed::Known(job) => return Ok(Some(job_id(job))),
+                Keyed::Known(job) => {
+                    log::about(client, request, job, "submits again, by the key");
+                    return Ok(Some(job_id(job)));
+                }
                 Keyed::Soon => return Ok(None),
                 Keyed::Free => {}
             }
@@ -178,6 +191,7 @@ impl Table {
         };
         match submit.subject {
             Subject::Known { value, .. } => {
+                log::about(client, request, job, "submits; the answer is known");
                 self.flow
                     .submitted
                     .open_known(submission, client, Ok(value), request, now);
@@ -189,6 +203,7 @@ impl Table {
                     None => Begins::Now,
                 };
                 let work = self.wait_for(waiter.submitted(job), work, begins, submit.priority)?;
+                log::about(client, request, job, "submits");
                 self.flow.submitted.open(submission, client, work, not_before, request);
             }
         }
@@ -295,6 +310,8 @@ impl Table {
             self.flow.external.admit(task)?;
         }
         let id = duplicate.unwrap_or_else(|| self.flow.jobs.name());
+        let event = duplicate.map_or("work begins", |_| "joins equal work");
+        log::waits(&waiter, id, || title.clone(), event);
         if duplicate.is_none() {
             let entry = Entry::new(title, client, Stage::Express, self.flow.now);
             let entry = entry
@@ -339,6 +356,8 @@ impl Table {
             let title = job.title_bytes();
             match self.admission.check(standing.with(admitted.len(), titles), Some(title)) {
                 Ok(()) => {
+                    let ids = Ids::of_request(client, request);
+                    log::waits(ids, self.flow.jobs.next(), || job.title().into_owned(), "work begins");
                     titles += title;
                     admitted.push_back((request, job));
                 }
@@ -472,6 +491,7 @@ impl Table {
     pub(super) fn leave(&mut self, client: ClientId) {
         for holder in self.flow.waiters.requests_of(client) {
             if let Some(removed) = self.flow.waiters.remove(holder) {
+                log::lets_go(holder, "the client is gone");
                 self.flow.removed(removed);
             }
         }

@@ -102,6 +102,15 @@ impl Waiter {
         self.client
     }
 
+    pub(super) const fn holder(&self) -> Holder {
+        self.holder
+    }
+
+    /// The submitted job that it watches.
+    pub(super) const fn watched(&self) -> Option<JobId> {
+        self.watched
+    }
+
     /// True if a client waits here that may not be sent rows yet.
     pub(super) const fn has_no_credit(&self) -> bool {
         self.rows == 0 && matches!(self.holder, Holder::Request(..))

@@ -65,7 +65,7 @@ pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
     let exchange = BuiltIn {
         input: Input::new(ServerCodec::new(accepted.limits().max_line_bytes).with_id(client.0)),
         requests: Requests {
-            replies: Replies::default(),
+            replies: Replies::new(client),
             streams: Streams::default(),
             sequence: Sequence::default(),
             engine: EngineLink::new(client, shared),
@@ -155,8 +155,8 @@ impl Requests {
         time: &mut TurnTime,
     ) -> bool {
         repeats.belong_to(&link.shared);
-        // Not in the middle of a request that began in an earlier read, which only the codec can end.
-        let may_repeat = begins_a_line && !link.lifecycle.is_draining();
+        // Not in the middle of a request that began in an earlier read, which only the codec can end; nor if each request is logged.
+        let may_repeat = begins_a_line && !link.lifecycle.is_draining() && !replies::is_logged();
         let mut taken = 0;
         let mut used = 0;
         let has_unread = loop {

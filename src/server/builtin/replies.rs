@@ -1,17 +1,19 @@
 //! Replies: the order in which they leave, the bytes that the client has not taken, and how many there were. Knows no request and no socket.
 
-use crate::engine::RequestId;
+use crate::engine::{ClientId, RequestId};
 use crate::metrics::Metrics;
 use crate::proto::{Conversation, Final, Interim, ReplyFormat, Tag};
 use bytes::BytesMut;
 use std::sync::atomic::Ordering::Relaxed;
+use tracing::Level;
 
 /// Room made for replies at first: a hundred short ones, so that it need not grow by and by.
 const FIRST_REPLIES_BYTES: usize = 1 << 10;
 
 /// The replies of one connection.
-#[derive(Default)]
 pub(super) struct Replies {
+    /// The client, for the log.
+    client: ClientId,
     conversation: Conversation,
     unsent: BytesMut,
     /// Requests answered and not counted yet, and how many of them with an error.
@@ -26,9 +28,28 @@ pub(super) struct Mark {
 }
 
 impl Replies {
+    pub(super) fn new(client: ClientId) -> Self {
+        Self {
+            client,
+            conversation: Conversation::default(),
+            unsent: BytesMut::new(),
+            answered: 0,
+            failed: 0,
+        }
+    }
+
+    /// The name of the request that comes next.
+    #[inline]
+    pub(super) const fn next(&self) -> RequestId {
+        self.conversation.next()
+    }
+
     /// Answers a request at once.
     #[inline]
     pub(super) fn answer(&mut self, format: &ReplyFormat, reply: Final) {
+        if is_logged() {
+            self.log(self.next(), outcome(&reply));
+        }
         self.count(reply.is_ok());
         self.make_room();
         self.conversation.answer(format, reply, &mut self.unsent);
@@ -36,6 +57,9 @@ impl Replies {
 
     /// Answers a request at once, by rows and a final reply.
     pub(super) fn answer_rows(&mut self, format: &ReplyFormat, rows: Vec<String>, reply: Final) {
+        if is_logged() {
+            self.log(self.next(), outcome(&reply));
+        }
         self.count(reply.is_ok());
         self.make_room();
         self.conversation
@@ -45,6 +69,7 @@ impl Replies {
     /// Sends the encoded reply to a request that nothing was before.
     #[inline]
     pub(super) fn repeat(&mut self, reply: &[u8]) {
+        self.conversation.skip();
         self.count(true);
         self.make_room();
         self.unsent.extend_from_slice(reply);
@@ -64,9 +89,13 @@ impl Replies {
     pub(super) fn close(&mut self, place: RequestId, reply: impl Into<Final>) {
         let reply = reply.into();
         let is_ok = reply.is_ok();
+        let logged = is_logged().then(|| outcome(&reply));
         self.make_room();
         if self.conversation.close(place, reply, &mut self.unsent) {
             self.count(is_ok);
+            if let Some(outcome) = logged {
+                self.log(place, outcome);
+            }
         }
     }
 
@@ -152,6 +181,25 @@ impl Replies {
         self.answered += 1;
         self.failed += !is_ok as u64;
     }
+
+    #[cold]
+    fn log(&self, request: RequestId, outcome: &'static str) {
+        tracing::debug!(client = self.client.0, request = request.0, outcome, "reply");
+    }
+}
+
+/// Whether final replies are logged. Where they are not, this is one comparison.
+#[inline]
+pub(super) fn is_logged() -> bool {
+    tracing::enabled!(Level::DEBUG)
+}
+
+/// `ok`, or the code of the error.
+fn outcome(reply: &Final) -> &'static str {
+    match reply {
+        Final::Reply(Err(failure)) => failure.code.as_str(),
+        Final::Reply(Ok(_)) | Final::Encoded(_) => "ok",
+    }
 }
 
 #[cfg(test)]
@@ -169,7 +217,7 @@ mod tests {
 
     #[test]
     fn replies_keep_their_order_and_are_counted_once() {
-        let (mut replies, metrics) = (Replies::default(), Metrics::default());
+        let (mut replies, metrics) = (Replies::new(ClientId(1)), Metrics::default());
         let first = replies.open(&ReplyFormat::default(), false);
         replies.answer(&ReplyFormat::default(), number(2));
         assert_eq!((replies.in_flight(), text(&mut replies).as_str()), (2, ""));
@@ -185,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_was_encoded_since_a_mark_is_found_again() {
-        let mut replies = Replies::default();
+        let mut replies = Replies::new(ClientId(1));
         replies.answer(&ReplyFormat::default(), number(1));
         let mark = replies.mark();
         replies.answer(&ReplyFormat::default(), number(2));

@@ -2,13 +2,16 @@
 
 use super::Requests;
 use super::sequence::{Pending, is_about_jobs};
-use crate::engine::{Ask, Order, RequestId, Subject, Work};
+use crate::engine::{Ask, Order, RequestId, Subject, Work, shortened};
 use crate::job::Job;
 use crate::proto::{Code, Failure, Final, Frame, Interim, Reply, ReplyFormat, Request, Tag, Value};
 use crate::server::session::Link;
 use crate::verb::{Step, Terms};
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::time::Instant;
+
+/// The characters that the log shows of a verb, which may be anything that a peer sends.
+const MAX_VERB: usize = 24;
 
 impl Requests {
     /// Takes in a frame. True if the answer to the same bytes is the same for ever.
@@ -27,6 +30,15 @@ impl Requests {
 
     fn take_request(&mut self, request: &Request<'_>, link: &mut Link) -> bool {
         let format = &request.format;
+        tracing::debug!(
+            client = link.permit.client.0,
+            request = self.replies.next().0,
+            tag = format.tag.as_ref().map(Tag::as_str),
+            // What a peer sends may be long, and a password: not the arguments.
+            verb = shortened(request.verb, MAX_VERB),
+            dialect = format.dialect.name(),
+            "request"
+        );
         if format.tag.is_some_and(|tag| self.replies.tagged(&tag).is_some()) {
             let text = "a request with this tag is under way; use another";
             self.refuse(format, Failure::new(Code::DupTag, text));
@@ -38,7 +50,13 @@ impl Requests {
             return false;
         }
         match link.shared.registry.call(request, &link.shared.facts) {
-            Err(failure) => self.refuse(format, failure),
+            Err(failure) => {
+                if failure.code == Code::Internal {
+                    let (client, request) = (link.permit.client.0, self.replies.next().0);
+                    tracing::error!(client, request, %failure, "a request failed by a fault");
+                }
+                self.refuse(format, failure);
+            }
             Ok((Step::Answer(value), _)) => self.replies.answer(format, Final::Reply(Ok(value))),
             Ok((Step::Constant(value), _)) => {
                 self.replies.answer(format, Final::Reply(Ok(value)));

@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn two_streams_send_at_once_and_the_others_wait() {
-        let (mut replies, mut streams) = (Replies::default(), Streams::default());
+        let (mut replies, mut streams) = (Replies::new(crate::engine::ClientId(1)), Streams::default());
         let granted: Vec<usize> = ["a", "b", "c"]
             .map(|tag| {
                 let format = ReplyFormat {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn rows_of_a_request_that_has_ended_are_no_stream() {
-        let (mut replies, mut streams) = (Replies::default(), Streams::default());
+        let (mut replies, mut streams) = (Replies::new(crate::engine::ClientId(1)), Streams::default());
         let place = replies.open(&ReplyFormat::default(), true);
         assert_eq!(streams.begin(place, &replies), ROWS_GRANTED);
         assert!(streams.took(place, 10));

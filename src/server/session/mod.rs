@@ -166,8 +166,8 @@ impl<E: Exchange> Session<E> {
             Ok(result) => Some(result),
             Err(Panicked) => {
                 self.link.shared.facts.metrics.session_panics.fetch_add(1, Relaxed);
-                let (session, peer, phase) = (self.link.permit.client, self.link.peer, self.link.lifecycle.phase());
-                tracing::error!(%session, %peer, ?phase, "a session panicked; its connection is closed");
+                let (client, peer, phase) = (self.link.permit.client.0, self.link.peer, self.link.lifecycle.phase());
+                tracing::error!(client, %peer, ?phase, "a session panicked; its connection is closed");
                 context.stop();
                 None
             }
@@ -198,7 +198,7 @@ impl<E: Exchange> ActorFuture<Session<E>> for Turns {
         match session.guarded(context, |session, context| session.turn(context, task)) {
             Some(Ok(())) if session.link.lifecycle.phase() != Phase::Closed => return Poll::Pending,
             Some(Err(error)) => {
-                tracing::debug!(session = %session.link.permit.client, %error, phase = ?session.link.lifecycle.phase(), "closing");
+                tracing::debug!(client = session.link.permit.client.0, %error, phase = ?session.link.lifecycle.phase(), "closing");
             }
             Some(Ok(())) | None => {}
         }

@@ -1,0 +1,184 @@
+//! The log of work: a line for each request and submitted job that it concerns, so that one search by client and request, or by job, finds
+//! them all. Decides nothing.
+//!
+//! The lines are events with their ids as fields, and no spans: a span would have to be made with the request, which costs every request
+//! that is not logged, and would miss what was under way when the level is raised. Where the level is off, each is one comparison.
+
+use super::Table;
+use super::flow::Flow;
+use super::waiters::{Holder, Waiter};
+use crate::engine::batch::Batch;
+use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
+use crate::engine::task::{Done, Outcome};
+use crate::engine::text::shortened;
+use crate::engine::worker::{Lane, WorkerId};
+use crate::proto::Reply;
+use std::time::Duration;
+use tracing::Level;
+
+/// The characters that a line shows of a question, which may be about a number of 10000 digits.
+const MAX_TITLE: usize = 97;
+
+/// The names of one that waits for work. A line has those that there are.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ids {
+    client: Option<u64>,
+    request: Option<u64>,
+    job: Option<u64>,
+}
+
+impl Ids {
+    pub(super) const fn of_request(client: ClientId, request: RequestId) -> Self {
+        Self {
+            client: Some(client.0),
+            request: Some(request.0),
+            job: None,
+        }
+    }
+
+    const fn of_job(job: JobId) -> Self {
+        Self {
+            client: None,
+            request: None,
+            job: Some(job.0),
+        }
+    }
+}
+
+impl From<Holder> for Ids {
+    fn from(holder: Holder) -> Self {
+        match holder {
+            Holder::Request(client, request) => Self::of_request(client, request),
+            Holder::Submitted(job) => Self::of_job(job),
+        }
+    }
+}
+
+impl From<&Waiter> for Ids {
+    fn from(waiter: &Waiter) -> Self {
+        let job = waiter.watched().map(|job| job.0);
+        let ids = Self::from(waiter.holder());
+        Self {
+            client: Some(waiter.client().0),
+            job: ids.job.or(job),
+            ..ids
+        }
+    }
+}
+
+fn is_logged() -> bool {
+    tracing::enabled!(Level::DEBUG)
+}
+
+/// Logs that one begins to wait for work.
+#[inline]
+pub(super) fn waits(ids: impl Into<Ids>, work: WorkId, title: impl FnOnce() -> String, event: &'static str) {
+    if is_logged() {
+        let Ids { client, request, job } = ids.into();
+        let (work, title) = (work.0, shortened(&title(), MAX_TITLE));
+        tracing::debug!(client, request, job, work, title, "{event}");
+    }
+}
+
+/// Logs that a request is about a submitted job.
+pub(super) fn about(client: ClientId, request: RequestId, job: JobId, event: &'static str) {
+    tracing::debug!(client = client.0, request = request.0, job = job.0, "{event}");
+}
+
+/// Logs that one waits no more, and why.
+#[inline]
+pub(super) fn lets_go(ids: impl Into<Ids>, outcome: &'static str) {
+    if is_logged() {
+        let Ids { client, request, job } = ids.into();
+        tracing::debug!(client, request, job, outcome, "waits no more");
+    }
+}
+
+/// Logs that the plan, or the external code, of a question panicked.
+pub(super) fn panicked(ids: impl Into<Ids>, title: &str) {
+    let Ids { client, request, job } = ids.into();
+    let title = shortened(title, MAX_TITLE);
+    tracing::error!(
+        client,
+        request,
+        job,
+        title,
+        "the job panicked; its request gets an error"
+    );
+}
+
+impl Flow {
+    /// Logs what happens to work.
+    #[inline]
+    pub(super) fn log(&self, work: WorkId, event: &'static str) {
+        if is_logged() {
+            for Ids { client, request, job } in self.ids(work) {
+                tracing::debug!(client, request, job, work = work.0, "{event}");
+            }
+        }
+    }
+
+    /// Logs the end of work, while those that wait for it are still there.
+    #[inline]
+    pub(super) fn log_end(&self, work: WorkId, reply: &Reply, cpu: Duration) {
+        if is_logged() {
+            let outcome = outcome(reply);
+            for Ids { client, request, job } in self.ids(work) {
+                let cpu_us = micros(cpu);
+                tracing::debug!(client, request, job, work = work.0, outcome, cpu_us, "work ends");
+            }
+        }
+    }
+
+    /// The names of all that wait for work.
+    pub(super) fn ids(&self, work: WorkId) -> impl Iterator<Item = Ids> {
+        self.waiters.of(work).iter().map(Ids::from)
+    }
+}
+
+impl Table {
+    /// Logs the slices that a worker has run.
+    #[inline]
+    pub(in crate::engine) fn log_slices(&self, worker: WorkerId, done: &Done) {
+        if tracing::enabled!(Level::TRACE) {
+            self.trace_slices(worker, done);
+        }
+    }
+
+    #[cold]
+    fn trace_slices(&self, worker: WorkerId, done: &Done) {
+        let lane = match worker.lane {
+            Lane::Express => "express",
+            Lane::Bulk => "bulk",
+            Lane::External(lane) => self.lane_spec(lane).name,
+        };
+        let (work, cpu_us) = (done.work.0, micros(done.cpu));
+        let slice = |Ids { client, request, job }| {
+            tracing::trace!(client, request, job, work, lane, worker = worker.index, cpu_us, "slice");
+        };
+        match &done.outcome {
+            Outcome::Untouched(_) => {}
+            // Their slices were measured together.
+            Outcome::Batch(batch) => requests_of(batch).for_each(slice),
+            _ => self.flow.ids(done.work).for_each(slice),
+        }
+    }
+}
+
+/// The requests of a batch that were begun.
+fn requests_of(batch: &Batch) -> impl Iterator<Item = Ids> {
+    let answered = batch.news.iter().map(|(request, _)| *request);
+    let unfinished = batch.unfinished.iter().map(|unfinished| unfinished.request);
+    let running = batch.running.iter().map(|(request, _)| *request);
+    let all = answered.chain(unfinished).chain(running);
+    all.map(|request| Ids::of_request(batch.client, request))
+}
+
+/// `ok`, or the code of the error.
+fn outcome(reply: &Reply) -> &'static str {
+    reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok")
+}
+
+fn micros(cpu: Duration) -> u64 {
+    u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX)
+}
