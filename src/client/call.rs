@@ -34,7 +34,7 @@ impl<T> Call<T> {
         self
     }
 
-    /// Tells so often how far the work is. `listener` is called where the connection is read: it must not block. At least 100 ms.
+    /// Passes the progress of the work to `listener` at this interval. `listener` is called where the connection is read: it must not block. At least 100 ms.
     /// One that panics is not called again; the answer comes all the same.
     pub fn progress(mut self, every: Duration, listener: impl Fn(Progress) + Send + 'static) -> Self {
         self.words += &format!(" progress={}ms", every.as_millis());

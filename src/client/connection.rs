@@ -1,4 +1,4 @@
-//! The connection of a client: many requests under way at once, told apart by their tags. Knows no verb.
+//! The connection of a client: many requests under way at once, each named by its tag. Knows no verb.
 //!
 //! One task moves the bytes. What waits to be sent is bounded by the permits of the requests under way, which are fewer than a
 //! daemon takes at once: so it goes on reading, and a cancel gets through. Not so if its `--max-in-flight` is lower, as [`Client`](super::Client)
@@ -34,7 +34,7 @@ const CANCEL_TAG: &str = "c";
 /// The caller's closure that takes progress.
 pub(super) type Listener = Box<dyn Fn(Progress) + Send>;
 
-/// A connection whose requests are told apart.
+/// A connection whose requests each have a tag.
 pub(super) struct Connection {
     lines: mpsc::UnboundedSender<String>,
     waiting: Arc<Mutex<Waiting>>,

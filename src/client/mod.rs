@@ -83,8 +83,8 @@ impl Error {
 /// Up to 512 calls are under way at once; the next waits for one of them. A call has no time limit of its own: wrap it into a
 /// timeout, or give it a [`deadline`](Call::deadline).
 ///
-/// A daemon that runs with a `--max-in-flight` below 512 reads so many requests and then nothing until one of them is answered: it hears
-/// late of a call that is dropped then, and its work goes on for so long. Have fewer calls at once with such a daemon.
+/// A daemon that runs with a `--max-in-flight` below 512 reads that many requests and then nothing until one of them is answered: it reads the
+/// cancellation of a dropped call late, and works on it until then. Have fewer calls at once with such a daemon.
 #[derive(Clone)]
 pub struct Client {
     address: SocketAddr,
@@ -194,7 +194,7 @@ impl Client {
         self.call(format!("result {}", job.0))
     }
 
-    /// Waits for the answer of a submitted job, and tells its progress every second or as often as [`Call::progress`] says.
+    /// Waits for the answer of a submitted job, and passes on its progress every second, or at the interval of [`Call::progress`].
     pub fn watch(&self, job: JobId) -> Call<String> {
         self.call(format!("watch {}", job.0))
     }

@@ -26,7 +26,7 @@ pub(super) type Hire = Box<dyn Fn(Lane, &Started) -> io::Result<Recipient<Run>>>
 /// Counts workers that have started.
 pub(super) type Started = watch::Sender<usize>;
 
-/// The workers of all lanes, each with an address of its own, so that each can be told apart and replaced.
+/// The workers of all lanes, each with an address of its own, so that each can be replaced alone.
 pub(super) struct Pool {
     hire: Hire,
     started: Started,

@@ -201,7 +201,7 @@ impl Handler<Run> for Worker {
         let survived = handover.work(&ThreadClock(Instant::now()));
         handover.send(false);
         if !survived {
-            // Whatever the panic left behind on this actor goes with it; the thread stays and makes a new one.
+            // The state that the panic left on this actor is dropped with it; the thread stays and makes a new actor.
             context.stop();
         }
     }

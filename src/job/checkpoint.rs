@@ -1,4 +1,4 @@
-//! The bytes of a checkpoint: little-endian words behind a version. Knows no file and no plan.
+//! The bytes of a checkpoint: a version, then little-endian words. Knows no file and no plan.
 //!
 //! Every plan writes its own kind and version first, so that a checkpoint of an older algorithm is refused and not misread.
 
@@ -11,8 +11,8 @@ pub enum Damaged {
     /// The bytes end too early.
     #[error("checkpoint ends too early")]
     Short,
-    /// Bytes are left over behind the end.
-    #[error("checkpoint has bytes behind its end")]
+    /// Bytes are left over after the end.
+    #[error("checkpoint has bytes after its end")]
     Long,
     /// Another kind of plan wrote it.
     #[error("checkpoint is of another kind of plan")]
@@ -55,7 +55,7 @@ impl Writer {
         self
     }
 
-    /// Adds a list of words behind its length.
+    /// Adds the length of a list of words, then the words.
     pub fn words(&mut self, words: &[u64]) -> &mut Self {
         self.u64(words.len() as u64);
         for word in words {
@@ -64,7 +64,7 @@ impl Writer {
         self
     }
 
-    /// Adds bytes behind their length.
+    /// Adds the length of bytes, then the bytes.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.u64(bytes.len() as u64);
         self.0.extend_from_slice(bytes);

@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 /// The most stripes at once: each may hold 143 MB.
 const MOST_STRIPES: usize = 4;
 
-/// A range is cut into no more than so many stripes if they are longer than [`SHORTEST`].
+/// A range is cut into at most this many stripes if they are longer than [`SHORTEST`].
 const STRIPES: u128 = 8;
 const SHORTEST: u128 = 1 << 22;
 

@@ -65,10 +65,10 @@ pub fn exercise<P: Plan>(make: impl Fn() -> P) -> Value {
     alone.0
 }
 
-/// Plays a plan to its end with at most so many slices under way; the answer and the rows before it.
+/// Plays a plan to its end with at most `most` slices under way; the answer and the rows before it.
 fn play<P: Plan>(mut plan: P, most: u64, chance: &mut Chance, is_resumed: bool) -> (Value, Vec<String>) {
     let mut under_way: VecDeque<P::Slice> = VecDeque::new();
-    let (mut rows, mut told) = (Vec::new(), 0.0);
+    let (mut rows, mut reached) = (Vec::new(), 0.0);
     let mut restarts = if is_resumed { RESTARTS } else { 0 };
     for _ in 0..1_000_000 {
         let taken = plan.rows(64);
@@ -79,10 +79,10 @@ fn play<P: Plan>(mut plan: P, most: u64, chance: &mut Chance, is_resumed: bool) 
         }
         let progress = plan.progress();
         assert!(
-            (told..=1.0).contains(&progress),
-            "progress went from {told} to {progress}"
+            (reached..=1.0).contains(&progress),
+            "progress went from {reached} to {progress}"
         );
-        told = progress;
+        reached = progress;
         while (under_way.len() as u64) < 1 + chance.below(most)
             && let Some(slice) = plan.cut()
         {

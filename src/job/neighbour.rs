@@ -66,7 +66,7 @@ enum Stage {
 struct Testing {
     /// Distances, ascending.
     candidates: Vec<u64>,
-    /// The first distance behind the window.
+    /// The first distance beyond the window.
     end: u64,
     /// Candidates before this one have been handed out.
     handed: usize,
@@ -85,7 +85,7 @@ struct Testing {
 struct Bout {
     /// Where it began when it was cut.
     began: usize,
-    /// The candidate under test and those behind it.
+    /// The index of the candidate under test; those after it are untested.
     at: usize,
     distances: Vec<u64>,
     test: Option<Box<(Large, Test<Natural>)>>,

@@ -20,7 +20,7 @@ const VERSION: u32 = 2;
 /// The share of the cost that walking has when the point must be counted, measured at n = 10^11..10^14.
 const WALK_SHARE: f64 = 0.05;
 
-/// A walk is cut into stripes of at least so many numbers, some 5 ms of sieving.
+/// A walk is cut into stripes of at least this many numbers, some 5 ms of sieving.
 const LEAST_STRIPE: u128 = 1 << 25;
 
 /// How many numbers a stripe near `x` has at the most. Every stripe finds its sieving primes anew: it should be no shorter than their bound.
@@ -307,7 +307,7 @@ struct Walk {
     /// How many stripes were cut, and where the next begins; `None` at the end of the numbers.
     cut: usize,
     next: Option<u128>,
-    /// How many stripes are done, and what came back of those behind.
+    /// How many stripes are done, and what came back of those after them.
     done: usize,
     counted: BTreeMap<usize, Vec<Count>>,
     paused: Vec<Piece>,
@@ -345,7 +345,7 @@ impl Walk {
         walk
     }
 
-    /// The prime is the so-manieth from the start.
+    /// The rank of the prime, counted from the start.
     fn rank(&self) -> u64 {
         let rank = match self.way {
             Way::Up => self.n - self.count,

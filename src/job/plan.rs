@@ -11,7 +11,7 @@ use super::Damaged;
 use crate::proto::Value;
 use std::any::Any;
 
-/// How long a slice may go on. Whoever runs the slice supplies the clock, the limit and the cancel flag.
+/// How long a slice may go on. The code that runs the slice supplies the clock, the limit and the cancel flag.
 #[derive(Clone, Copy)]
 pub struct Budget<'a>(&'a dyn Fn() -> bool);
 

@@ -1,6 +1,6 @@
-//! The built-in questions: valid by construction, with one canonical spelling each, and the plan that answers them.
+//! The built-in questions: valid by construction, with one canonical text each, and the plan that answers them.
 //!
-//! Knows which plan answers what; knows not who asks.
+//! Knows which plan answers what; knows no client.
 
 use super::{
     AnyPlan, ArePrime, Certify, Count, CountByPi, CountConstellations, CountWide, Divisors, Factor, Function, Gaps,
@@ -168,7 +168,7 @@ impl Query {
         }
     }
 
-    /// Bytes of its spelling, about.
+    /// Bytes of its text, about.
     pub(super) fn title_bytes(&self) -> usize {
         const WORDS: usize = 48;
         match self {
@@ -232,7 +232,7 @@ fn count(low: u128, last: u128, pi: fn(u64) -> Option<u64>) -> Option<u64> {
 }
 
 impl fmt::Display for Query {
-    /// The canonical spelling: that of the wire, ranges half-open.
+    /// The canonical text: that of the wire, ranges half-open.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nth(n) => write!(f, "nth {n}"),

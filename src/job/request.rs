@@ -1,4 +1,4 @@
-//! A job that can be handed over: a question and the way to make its plan. Knows nothing of who asks or who runs it.
+//! A job that can be handed over: a question and the way to make its plan. Knows no client and no worker.
 
 use super::{AnyPlan, Damaged, Plan, Query, restore, verify};
 use crate::proto::{Failure, Value};
@@ -11,7 +11,7 @@ pub struct Job {
     question: Question,
     /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
     pub(crate) streams: bool,
-    /// True if the answer may be kept and given to whoever asks the same later. It depends on the title and on nothing else: not on the
+    /// True if the answer may be kept and given to a client that asks the same later. It depends on the title and on nothing else: not on the
     /// time, not on what else was asked.
     pub(crate) is_kept: bool,
     /// What a plan of an earlier process has saved, from which this one goes on.
@@ -111,7 +111,7 @@ impl Job {
         self
     }
 
-    /// The question in its one canonical spelling, e.g. `pi 1000000`; or, if its numbers are too long to be read at once, as it was
+    /// The question as its one canonical text, e.g. `pi 1000000`; or, if its numbers are too long to be read at once, as it was
     /// asked. Two jobs of one title have the same answer.
     pub fn title(&self) -> Cow<'_, str> {
         match &self.question {

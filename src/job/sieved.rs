@@ -81,12 +81,12 @@ struct Stripe<P> {
     start: f64,
     /// The share of the sieving primes that its sieve has found.
     prepared: f64,
-    sieve: Place,
+    sieve: SieveSlot,
 }
 
 /// Where a stripe's sieve is.
 #[derive(Debug)]
-enum Place {
+enum SieveSlot {
     Here(Box<Sieve>),
     /// With a slice that sieves up to `until`, inclusive.
     Away {
@@ -187,15 +187,15 @@ impl<P: Default> Stripe<P> {
             per_number: cost.per_number,
             start: cost.start,
             prepared: 0.0,
-            sieve: Place::Here(Box::new(sieve)),
+            sieve: SieveSlot::Here(Box::new(sieve)),
         }
     }
 
     /// How many numbers are neither sieved nor under way.
     fn ahead(&self) -> u64 {
         match self.sieve {
-            Place::Here(_) => self.last - self.next,
-            Place::Away { until } => self.last - until,
+            SieveSlot::Here(_) => self.last - self.next,
+            SieveSlot::Away { until } => self.last - until,
         }
     }
 
@@ -208,8 +208,8 @@ impl<P: Default> Stripe<P> {
         let segments = ((SLICE_COST + self.start) / (self.per_number * self.segment as f64)) as u64 + 1;
         let numbers = (segments * self.segment).saturating_sub(self.next - Sieve::align(self.next) + 1);
         let until = self.next.saturating_add(numbers).min(self.last);
-        match std::mem::replace(&mut self.sieve, Place::Away { until }) {
-            Place::Here(sieve) => Some(Slice {
+        match std::mem::replace(&mut self.sieve, SieveSlot::Away { until }) {
+            SieveSlot::Here(sieve) => Some(Slice {
                 fold,
                 next: self.next,
                 until,
@@ -231,7 +231,7 @@ impl<F: Fold> Plan for Sieved<F> {
         let here = self
             .stripes
             .iter()
-            .position(|stripe| matches!(stripe.sieve, Place::Here(_)));
+            .position(|stripe| matches!(stripe.sieve, SieveSlot::Here(_)));
         let index = here.or_else(|| self.split())?;
         self.stripes[index].cut(self.fold.clone())
     }
@@ -286,7 +286,7 @@ impl<F: Fold> Plan for Sieved<F> {
             Some(next) if next <= stripe.last => {
                 stripe.next = next;
                 stripe.prepared = sieve.prepared();
-                stripe.sieve = Place::Here(sieve);
+                stripe.sieve = SieveSlot::Here(sieve);
             }
             _ => {
                 let stripe = self.stripes.remove(index);

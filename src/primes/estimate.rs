@@ -1,6 +1,6 @@
 //! Smooth estimates of pi(x) and of the n-th prime: the logarithmic integral, Riemann's R and its inverse.
 //!
-//! Knows no prime: whoever needs the exact count corrects the estimate.
+//! Knows no prime: a caller that needs the exact count corrects the estimate.
 //!
 //! How far off they are: |pi(x) - li(x)| < sqrt(x) ln x / (8 pi) for x >= 2657 if the Riemann hypothesis holds (L. Schoenfeld, Math.
 //! Comp. 30 (1976), corollary 1, 6.18), and J. Buethe (Math. Comp. 85 (2016), theorem 2) proved it up to 1.4e25 with
@@ -71,7 +71,7 @@ fn gram_sum(log: f64, weight: impl Fn(usize) -> f64) -> f64 {
         power *= log / k as f64;
         let term = power / k as f64;
         sum += term * weight(k);
-        // Behind k = L the terms fall at least geometrically with L/k.
+        // Beyond k = L the terms fall at least geometrically with L/k.
         if k as f64 > log && term < sum * 1e-17 {
             return sum;
         }

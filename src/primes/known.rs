@@ -1,4 +1,4 @@
-//! Answers about numbers below 2^20, from a bitmap with counts: tens of nanoseconds, so that whoever reads the question can answer it.
+//! Answers about numbers below 2^20, from a bitmap with counts: tens of nanoseconds, so that the session that reads the question can answer it.
 //!
 //! Knows no larger number: `None` means "not in here", never "there is none". The tables (96 KB, and 328 KB of primes in order) are made on
 //! the first question, in about a millisecond each.

@@ -1,6 +1,6 @@
 //! Walking from a point of the number line to the r-th prime above or below it, by sieving one stripe of numbers.
 //!
-//! Knows no slice and no count of primes: [`Stripe::advance`] goes on until it is told to pause; whoever cut the stripe knows what
+//! Knows no slice and no count of primes: [`Stripe::advance`] goes on until its closure ends it; the caller that cut the stripe knows what
 //! lies before it.
 
 use super::sieve::{Segment, Sieve, Step, WideSieve};
@@ -21,7 +21,7 @@ pub(crate) struct Stripe {
     low: u128,
     last: u128,
     way: Way,
-    /// The prime that is wanted is the so-manieth of the stripe, from the side where the walk begins; `None` if that is not known.
+    /// The rank in the stripe of the prime that is wanted, counted from the side where the walk begins; `None` if that is not known.
     rank: Option<u64>,
     sieve: Numbers,
     counts: Vec<Count>,
@@ -158,7 +158,7 @@ fn nth_in(segment: &Segment<'_>, rank: u64) -> Option<u64> {
     None
 }
 
-/// How many numbers a walk of so many primes from `start` takes, with some to spare: more suffices only once in a thousand walks.
+/// How many numbers a walk of `rank` primes from `start` takes, with some to spare: more suffices only once in a thousand walks.
 pub(crate) fn length(start: u128, rank: u64) -> u128 {
     let rank = rank as f64;
     // Primes are rarer than 1 / ln start by chance as Poisson's law has it, and their density at the far end is lower still; a float saturates.

@@ -33,7 +33,7 @@ pub struct Timestamp(u64);
 const LAST_MILLISECOND: u64 = 253_402_300_799_999;
 
 impl Timestamp {
-    /// So many milliseconds after 1970 began; at most the end of the year 9999.
+    /// A number of milliseconds after 1970 began; at most the end of the year 9999.
     pub const fn from_millis(millis: u64) -> Self {
         Self(if millis > LAST_MILLISECOND {
             LAST_MILLISECOND

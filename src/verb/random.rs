@@ -16,8 +16,8 @@ pub(super) fn register(registry: &mut Registry) {
             "kind=prime (the default): from 2 bits on. kind=safe: (p-1)/2 is a prime too;",
             "from 3 bits on, and slow above 1024. kind=strong: p-1 has a large prime factor",
             "r, p+1 one too, and r-1 one too; from 128 bits on.",
-            "The answer is not kept, and no other client gets it. In 'jobs' a random draw=",
-            "tells two of them apart.",
+            "The answer is not kept, and no other client gets it. In 'jobs' each has a",
+            "number of its own, draw=.",
             "random 16 -> OK 48271",
         ]),
     );

@@ -75,7 +75,7 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
         ..Policy::default()
     };
     let limits = Limits {
-        // With one only, who asks for something endless could not be heard when it cancels.
+        // With one only, a client that asks for something endless could not cancel it: the cancel would not be read.
         max_in_flight: random.usize(2..40),
         max_unsent_bytes: 1 << random.u32(6..16),
         idle_timeout: Some(PATIENCE),

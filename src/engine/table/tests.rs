@@ -506,8 +506,8 @@ fn rows_flow_by_credit_and_a_stream_that_has_none_is_not_begun() {
     assert!(play.table.next_express(1).is_empty(), "nothing is computed for it yet");
     play.grant(1, 1, 3);
     play.play_on();
-    let told = play.heard().join(" ").replace("1/1 rows ", "");
-    assert_eq!(told, "1 2 3");
+    let heard = play.heard().join(" ").replace("1/1 rows ", "");
+    assert_eq!(heard, "1 2 3");
     assert!(
         play.table.next_bulk().is_none(),
         "it holds the rows that nobody took, and stops"

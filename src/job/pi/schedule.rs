@@ -24,7 +24,7 @@ const ORDINARY_STEP: usize = 1 << 17;
 /// How many leaves a unit of A + C looks up, about.
 const EASY_LEAVES: u64 = 1 << 22;
 
-/// A prime without leaves takes about as long as so many.
+/// A prime without leaves takes about as long as this many leaves.
 const LEAVES_A_PRIME: u64 = 100;
 
 /// How many primes may pass between two guesses of how many leaves they have.
@@ -243,7 +243,7 @@ impl Schedule {
         let (piece, at) = self.next.easy;
         let all = easy::in_segment(tables, segment.low());
         let at = at.clamp(all.start, all.end);
-        // The first primes of a segment may have no leaves, and those behind them many.
+        // The first primes of a segment may have no leaves, and those after them many.
         let most_leaves = |at| easy::most_leaves(tables, &segment, at).max(LEAVES_A_PRIME);
         let (mut end, mut leaves) = (at, 0);
         while end < all.end && leaves < EASY_LEAVES {
@@ -388,7 +388,7 @@ impl Schedule {
         self.progress
     }
 
-    /// What the whole count costs. Until the tables are there, what they tell is guessed: both do most of their work up to `sqrt x`.
+    /// What the whole count costs. Until the tables are there, what they hold is guessed: both do most of their work up to `sqrt x`.
     fn total_cost(&self) -> f64 {
         let shape = &self.shape;
         let entries = shape.y as f64 * 480.0 / 2310.0;

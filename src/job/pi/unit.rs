@@ -77,7 +77,7 @@ pub(super) struct EasyUnit {
     pub(super) segment: Arc<PiTable>,
     pub(super) at: usize,
     pub(super) end: usize,
-    /// Where the unit behind this one begins: a segment and a prime.
+    /// Where the unit after this one begins: a segment and a prime.
     pub(super) next: (u64, usize),
     pub(super) leaves: Leaves,
 }

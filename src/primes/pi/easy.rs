@@ -60,7 +60,7 @@ impl Columns {
         (low < shape.y).then_some(Self { xp, low, turn })
     }
 
-    /// The rows above the turn: all `r` up to the first have all columns, the `r` up to the second reach behind the turn.
+    /// The rows above the turn: all `r` up to the first have all columns, the `r` up to the second reach beyond the turn.
     fn rows(&self, y: u64) -> (u64, u64) {
         (quotient(self.xp, y), quotient(self.xp, self.turn + 1))
     }

@@ -102,7 +102,7 @@ fn near_avx512(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
         let odd = _mm512_cvttpd_epu64(_mm512_fmadd_pd(numerator, reciprocal, offset));
         // Unsigned minimum: whatever the caller passes, the gather stays inside the table.
         let at = _mm512_min_epu64(_mm512_srli_epi64::<5>(odd), last);
-        // SAFETY: every index is at most the index of the last word.
+        // SAFETY: every index is at most that of the final word.
         let word = unsafe { _mm512_i64gather_epi64::<8>(at, words.as_ptr().cast()) };
         let shift = _mm512_sub_epi64(_mm512_set1_epi64(64), _mm512_and_si512(odd, _mm512_set1_epi64(31)));
         let ones = _mm512_popcnt_epi64(_mm512_sllv_epi64(word, shift));
@@ -161,7 +161,7 @@ fn far_avx512(table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
         let odd = _mm512_srli_epi64::<1>(_mm512_add_epi64(place, one));
         // Unsigned minimum: whatever the caller passes, the gather stays inside the table.
         let at = _mm512_min_epu64(_mm512_srli_epi64::<5>(odd), last);
-        // SAFETY: every index is at most the index of the last word.
+        // SAFETY: every index is at most that of the final word.
         let word = unsafe { _mm512_i64gather_epi64::<8>(at, words.as_ptr().cast()) };
         let shift = _mm512_sub_epi64(_mm512_set1_epi64(64), _mm512_and_si512(odd, _mm512_set1_epi64(31)));
         let ones = _mm512_popcnt_epi64(_mm512_sllv_epi64(word, shift));

@@ -1,7 +1,7 @@
 //! The factor table: for each number coprime to 2310 its Moebius function and its least prime factor, in two bytes.
 //!
 //! Devised by Christian Bau (2003). The entry of `n` is above `2 b + 1` exactly if `n` is square-free and all its prime factors come
-//! behind the `b`-th prime, so that one comparison picks the leaves of that prime; its lowest bit is set if `mu(n) = -1`.
+//! after the `b`-th prime, so that one comparison picks the leaves of that prime; its lowest bit is set if `mu(n) = -1`.
 
 /// The wheel: entries exist for numbers coprime to it.
 pub(super) const WHEEL: u64 = 2310;
@@ -46,7 +46,7 @@ const fn ranks() -> [u16; WHEEL as usize] {
     ranks
 }
 
-/// How many numbers of `1..=n` have entries: the index behind the last entry `<= n`.
+/// How many numbers of `1..=n` have entries: the index after the last entry `<= n`.
 #[inline]
 pub(crate) fn index_after(n: u64) -> usize {
     (n / WHEEL) as usize * ENTRIES + usize::from(RANKS[(n % WHEEL) as usize])
@@ -58,7 +58,7 @@ pub(crate) fn number(index: usize) -> u64 {
     (index / ENTRIES) as u64 * WHEEL + u64::from(RESIDUES[index % ENTRIES])
 }
 
-/// What an entry must exceed for its number to be square-free with all prime factors behind the `b`-th prime.
+/// What an entry must exceed for its number to be square-free with all prime factors after the `b`-th prime.
 #[inline]
 pub(crate) fn threshold(b: usize) -> u16 {
     2 * b as u16 + 1

@@ -11,7 +11,7 @@ use super::shape::Shape;
 use super::tables::Tables;
 use crate::primes::wheel::NUMBERS_PER_WORD;
 
-/// Segments begin at multiples of so many numbers: a block of the running counts.
+/// Segments begin at multiples of this: a block of the running counts.
 pub(crate) const ALIGNMENT: u64 = NUMBERS_PER_WORD * BLOCK as u64;
 
 /// How many numbers the first segment has: leaves are dense there.
@@ -52,7 +52,7 @@ pub(crate) fn cost(tables: &Tables, low: u64, high: u64) -> f64 {
     0.0113 * (width as f64).sqrt() * (high - low) as f64 + 3.3 * leaves
 }
 
-/// What a segment brings; for the primes behind the first [`Shape::K`].
+/// What a segment brings; for the primes after the first [`Shape::K`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Segment {
     /// The sum of the leaves, counted from `low`.
@@ -84,7 +84,7 @@ pub(crate) struct Work {
     result: Segment,
 }
 
-/// How many primes, behind the first [`Shape::K`], have leaves at `low` or above.
+/// How many primes, after the first [`Shape::K`], have leaves at `low` or above.
 fn width(tables: &Tables, low: u64) -> usize {
     let shape = &tables.shape;
     let last = shape.x_star.min(quotient(shape.x, low.max(1)).isqrt());

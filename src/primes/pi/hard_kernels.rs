@@ -1,12 +1,12 @@
 //! The inner loops of D, for bits in words and running counts of blocks of eight words.
 //!
-//! Each is a portable function, the same compiled for AVX2, and an AVX-512 twin; the tests compare them.
+//! Each is a portable function, the same compiled for AVX2, and an AVX-512 version; the tests compare them.
 //!
 //! `xp / m` is computed in f64 as in [`easy_sum`](super::easy_sum): `(xp + 1/2) / m` is at least `1 / (2 m)` away from any integer, so it
 //! may be rounded by less than that, which holds for `xp < 2^51`, or `2^50` if `1 / m` was rounded too. Above, what lies before the
 //! segment is taken from `xp` first.
 //!
-//! Unsafe: the AVX-512 twins load and store through pointers; before each loop the lengths are checked that make this sound.
+//! Unsafe: the AVX-512 versions load and store through pointers; before each loop the lengths are checked that make this sound.
 #![allow(unsafe_code)]
 
 use super::easy_sum::TO_INTEGER;
@@ -23,7 +23,7 @@ pub(crate) type Word = [u8; 8];
 /// Words of a block, whose bits have one running count.
 pub(crate) const BLOCK: usize = 8;
 
-/// A list of leaves takes so many; and as many more may be written behind its end.
+/// The leaves that a list takes; as many more may be written after its end.
 pub(crate) const LIST: usize = 2048;
 
 /// Marks a cofactor `m` with `mu(m) = -1`.
@@ -88,7 +88,7 @@ pub(crate) fn composite_leaves(
     let mut leaves = Leaves::default();
     let mut from = range.start;
     while from < range.end {
-        // Whole groups of 32 entries behind the first, so that the vector kernel meets each group once.
+        // Whole groups of 32 entries after the first, so that the vector kernel meets each group once.
         let to = range.end.min((from + LIST) / 32 * 32);
         let found = filter(level, entries, from..to, threshold, &mut lists.cofactors);
         let Lists {
@@ -134,7 +134,7 @@ pub(crate) fn prime_leaves(
     leaves
 }
 
-/// Runs the twin of a kernel that the level allows.
+/// Runs the version of a kernel that the level allows.
 macro_rules! dispatch {
     ($level:expr, $portable:ident, $avx2:ident, $avx512:ident, ($($argument:expr),*)) => {
         match $level {

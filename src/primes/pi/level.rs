@@ -1,6 +1,6 @@
 //! Which instructions the kernels may use; asked of the processor once a count, so that one binary runs everywhere.
 
-/// A family of instructions. Every kernel has a portable twin that the tests compare it with.
+/// A family of instructions. Every kernel has a portable version that the tests compare it with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// What every processor has.

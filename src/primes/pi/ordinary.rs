@@ -13,7 +13,7 @@ pub(crate) fn root(tables: &Tables) -> i128 {
     tables.phi.eight(tables.shape.x) as i128
 }
 
-/// The indices of the factor table that hold the leaves `n > 1`: behind the first [`Shape::K`] primes, whose entries say only "prime".
+/// The indices of the factor table that hold the leaves `n > 1`: after the first [`Shape::K`] primes, whose entries say only "prime".
 pub(crate) fn indices(tables: &Tables) -> Range<usize> {
     index_after(tables.prime(Shape::K))..index_after(tables.shape.y)
 }

@@ -25,7 +25,7 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// Puts the next piece behind this one.
+    /// Appends the next piece to this one.
     pub(crate) fn append(&mut self, next: Self) {
         self.sum += next.sum + u128::from(next.queries) * u128::from(self.count);
         self.queries += next.queries;

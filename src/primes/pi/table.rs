@@ -104,7 +104,7 @@ impl Filling {
                 false
             }
             Step::Done => {
-                // The sieve goes on to the end of its own last word.
+                // The sieve goes on to the end of its own final word.
                 if table.words.len() < *words {
                     add(*pending, table);
                 }

@@ -1,6 +1,6 @@
 //! Numbers of any size: trial division, and the [`Test`] with its elements kept as naturals between two bouts of steps.
 //!
-//! Knows no slice and no clock: whoever advances a test says when to pause. Start at [`Large::advance`].
+//! Knows no slice and no clock: the caller that advances a test decides when to pause. Start at [`Large::advance`].
 //!
 //! The reduction is chosen by size, as measured on a 2.7 GHz Xeon (microseconds a squaring with its reduction):
 //!

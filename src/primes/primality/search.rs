@@ -1,6 +1,6 @@
 //! The primes nearest to a number: at once for words and double words, by a window of candidates for numbers of any size.
 //!
-//! Knows no slice: `Window::sieve` asks whoever calls it when to pause. The candidates it leaves are tested elsewhere.
+//! Knows no slice: `Window::sieve` asks its caller when to pause. The candidates it leaves are tested elsewhere.
 
 use super::is_prime_u128;
 use crate::primes::{Natural, known};
@@ -72,7 +72,7 @@ impl Window {
         }
     }
 
-    /// The first distance behind the window.
+    /// The first distance beyond the window.
     pub(crate) fn end(&self) -> u64 {
         self.first + 128 * self.crossed.len() as u64
     }

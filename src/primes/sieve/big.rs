@@ -54,7 +54,7 @@ impl BigPrimes {
         }
     }
 
-    /// Adds those primes whose multiple is at most `reach` bytes behind the start of the segment that is crossed off next; on
+    /// Adds those primes whose multiple is at most `reach` bytes after the start of the segment that is crossed off next; on
     /// the wheel modulo 210.
     pub(super) fn add(&mut self, primes: &FirstMultiples, reach: u64) {
         // Which primes stay is random. Picking them first is cheaper than a branch that is often guessed wrong.
@@ -88,7 +88,7 @@ impl BigPrimes {
         }
     }
 
-    /// The first slot of a fresh block behind the full one that ends at `end` (0: there is none).
+    /// The first slot of a fresh block after the full one that ends at `end` (0: there is none).
     #[cold]
     #[inline(never)]
     fn new_block(&mut self, end: u32) -> u32 {

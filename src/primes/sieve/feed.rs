@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 /// The bound of the table: the square root of the largest sieving prime.
 const TABLE_BOUND: u32 = u16::MAX as u32;
 
-/// The most primes in a batch: so many take some 10 microseconds to be added.
+/// The most primes in a batch: to add 2048 takes some 10 microseconds.
 pub(super) const BATCH: usize = 2048;
 
 /// All primes below 2^16.

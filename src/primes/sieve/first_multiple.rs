@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Compares what is found with integer arithmetic and with the portable twin.
+    /// Compares what is found with integer arithmetic and with the portable version.
     fn check<const M: usize>(primes: &[u32], low: u64, wheel: Wheel) -> Result<(), TestCaseError> {
         let low = low - low % 30;
         let mut found = FirstMultiples::default();

@@ -1,4 +1,4 @@
-//! The sieve of Eratosthenes. Knows no job, thread or clock: whoever calls takes one step at a time.
+//! The sieve of Eratosthenes. Knows no job, thread or clock: the caller takes one step at a time.
 //!
 //! Start at [`Sieve`]; a list of small primes is at [`primes_up_to`].
 
@@ -10,7 +10,7 @@ mod medium;
 mod popcount;
 mod presieve;
 mod segment;
-#[allow(clippy::module_inception)] // The door and what is behind it have the same name.
+#[allow(clippy::module_inception)] // The module and its main type have the same name.
 mod sieve;
 mod small;
 mod wide;

@@ -1,4 +1,4 @@
-//! The slow twin every fast path is compared with: trial division, in tests only.
+//! The slow reference that every fast path is compared with: trial division, in tests only.
 
 /// True if `n` is prime; takes up to `sqrt(n) / 2` divisions.
 pub(crate) fn is_prime(n: u64) -> bool {

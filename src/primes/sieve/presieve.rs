@@ -3,7 +3,7 @@
 //!
 //! The multiples of `p` repeat every `p` bytes, those of several primes every product of them. Sixteen patterns, each about
 //! 6 to 10 KB long, cover 35 primes; their conjunction is the segment (primesieve's doc/ALGORITHMS.md, "Pre-sieving", has the
-//! idea and the grouping by products of similar size). Each pattern is repeated for one more block behind its end, so that
+//! idea and the grouping by products of similar size). Each pattern is repeated for one more block after its end, so that
 //! a block can be read from anywhere in it without wrapping around.
 #![allow(unsafe_code)] // Calling a function that was compiled for more instructions than the crate.
 
@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 /// The largest prime whose multiples are already crossed off.
 pub(super) const MAX_PRIME: u32 = 163;
 
-/// Segments are started in blocks of so many bytes.
+/// Bytes of the blocks in which segments are started.
 pub(super) const BLOCK: usize = 1024;
 
 /// Which primes share a pattern. The products lie between 5,957 and 9,797.

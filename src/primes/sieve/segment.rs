@@ -73,7 +73,7 @@ impl<'a> Segment<'a> {
                 take(base + u64::from(OFFSETS[bits.trailing_zeros() as usize]));
                 bits &= bits - 1;
             }
-            // Only behind the last word of all numbers below 2^64 can this wrap, and then it is not used.
+            // This can wrap only after the final word of the numbers below 2^64, and is not used then.
             base = base.wrapping_add(NUMBERS_PER_WORD);
         }
     }
@@ -108,7 +108,7 @@ impl<'a> Segment<'a> {
         self.wheel_primes.iter().copied().chain(in_words)
     }
 
-    /// The same in parts of at most so many bytes, a multiple of eight; ascending.
+    /// The same in parts of at most `most_bytes`, a multiple of eight; ascending.
     pub fn parts(&self, most_bytes: usize) -> impl Iterator<Item = Segment<'a>> + use<'a> {
         let Self {
             low,

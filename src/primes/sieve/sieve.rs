@@ -1,5 +1,5 @@
-//! The segmented sieve: which primes lie in `low..=last`, one segment after the other, in small steps. Knows no clock: whoever
-//! calls decides after each step whether to go on.
+//! The segmented sieve: which primes lie in `low..=last`, one segment after the other, in small steps. Knows no clock: the
+//! caller decides after each step whether to go on.
 //!
 //! A segment is made in four phases: *feed* adds the sieving primes up to its square root, *chunks* starts its bytes from the
 //! patterns of [`presieve`] and crosses off small primes a first-level cache at a time, then *medium* and *big* primes are
@@ -18,7 +18,7 @@ use super::small::{self, SmallPrimes};
 use crate::primes::primality::is_prime_u64;
 use crate::primes::wheel::{BITS_BELOW, COPRIME_TO_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
 
-/// Small primes are crossed off in chunks of so many bytes: the smallest first-level cache of today's machines.
+/// Small primes are crossed off in chunks of this many bytes: the smallest first-level cache of today's machines.
 const CHUNK: usize = 32 << 10;
 
 /// Primes up to this bound are small.
@@ -27,7 +27,7 @@ const MAX_SMALL: u32 = 16 << 10;
 /// The largest segment, in bytes: half of a usual second-level cache.
 const MAX_SEGMENT: usize = 512 << 10;
 
-/// Primes up to so many times a segment's bytes are medium.
+/// Primes up to this multiple of a segment's bytes are medium.
 const MEDIUM_FACTOR: usize = 3;
 
 /// Blocks of big primes in a step.
@@ -124,7 +124,7 @@ impl Sieve {
         Self::with_segments(low, last, MAX_SEGMENT)
     }
 
-    /// The same with segments of at most so many bytes (but 32 KiB at least), for who holds several sieves at once. Costs some speed.
+    /// The same with segments of at most `most_bytes` (but 32 KiB at least), for a caller that holds several sieves at once. Costs some speed.
     pub fn with_segments(low: u64, last: u64, most_bytes: usize) -> Self {
         let root = last.isqrt() as u32;
         let numbers = last.saturating_sub(low);
@@ -415,7 +415,7 @@ impl Sieve {
     }
 }
 
-/// About how many primes up to `root` have a multiple coprime to 210 among so many numbers; rather more than less.
+/// About how many primes up to `root` have a multiple coprime to 210 among `numbers` consecutive ones; rather more than less.
 fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
     let pi = |x: f64| 1.25506 * x / x.max(3.0).ln();
     let reach = (numbers * COPRIME_TO_210 as f64 / 210.0).max(1000.0);

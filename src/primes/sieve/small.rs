@@ -9,7 +9,7 @@
 
 use crate::primes::wheel::{RESIDUES, TURNS_30, bit};
 
-/// Primes must be below this bound; the buffer needs as many bytes before and behind a chunk.
+/// Primes must be below this bound; the buffer needs as many bytes before and after a chunk.
 pub(super) const SLACK: usize = 16 << 10;
 
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +30,9 @@ impl SmallPrimes {
         self.0[bit(prime as usize % 30)].push(SmallPrime { prime, into });
     }
 
-    /// Crosses off in `buffer[start..start + length]`; the next call is for the chunk behind this one.
+    /// Crosses off in `buffer[start..start + length]`; the next call is for the chunk after this one.
     ///
-    /// Clears multiples up to [`SLACK`] bytes before and behind the chunk too.
+    /// Clears multiples up to [`SLACK`] bytes before and after the chunk too.
     pub(super) fn cross_off(&mut self, buffer: &mut [u8], start: usize, length: usize) {
         let [p1, p7, p11, p13, p17, p19, p23, p29] = &mut self.0;
         cross_off::<0>(p1, buffer, start, length);

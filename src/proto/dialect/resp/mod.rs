@@ -1,7 +1,7 @@
 //! RESP2 and RESP3, the protocol of Redis, for any client of Redis. Framing here; `encoding` says how replies look, `handshake`
 //! answers the commands that such clients send on connecting.
 //!
-//! A request is an array of bulk strings: `*2\r\n$3\r\nnth\r\n$1\r\n5\r\n`. After input that breaks this form there is no telling where the next
+//! A request is an array of bulk strings: `*2\r\n$3\r\nnth\r\n$1\r\n5\r\n`. After input that breaks this form it is not known where the next
 //! request begins: it gets one error reply, and the connection is closed, as Redis does. An array of a right form with a wrong content, or too
 //! much of it, gets an error reply and nothing else.
 //!
