@@ -150,3 +150,68 @@ fn examples_and_the_crate_outside_use_only_the_interface() {
         );
     }
 }
+
+/// Words with an established name in the field, and subjects that are none. A word that begins with a capital is looked for as it is,
+/// the others in any case.
+const RETIRED_WORDS: [&str; 27] = [
+    "Asker",
+    "Course",
+    "Desk",
+    "Ear",
+    "Manner",
+    "Place",
+    "Seat",
+    "Talk",
+    "Ticket",
+    "TicketId",
+    "behind",
+    "courtesies",
+    "courtesy",
+    "errand",
+    "errands",
+    "goodbye",
+    "somanieth",
+    "spelling",
+    "spellings",
+    "spelt",
+    "tell",
+    "tells",
+    "telling",
+    "told",
+    "twin",
+    "whoever",
+    "whomever",
+];
+
+const RETIRED_PHRASES: [&str; 4] = ["so many", "so-manieth", "last word", "who asks"];
+
+#[test]
+fn sources_use_the_words_of_the_field() {
+    let mut found = Vec::new();
+    for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let text = fs::read_to_string(&path).expect("a source file is readable");
+        for (index, line) in text.lines().enumerate() {
+            // The title of a book.
+            let line = line.replace("\"A Course in", "");
+            let lower = line.to_ascii_lowercase();
+            let has_word = |word: &&str| {
+                let line = if word.starts_with(char::is_uppercase) {
+                    &line
+                } else {
+                    &lower
+                };
+                line.split(|c: char| !c.is_alphanumeric()).any(|part| part == *word)
+            };
+            let word = RETIRED_WORDS.iter().find(|word| has_word(word));
+            let phrase = RETIRED_PHRASES.iter().find(|phrase| lower.contains(**phrase));
+            if let Some(word) = word.or(phrase) {
+                found.push(format!("{}:{}: '{word}'", path.display(), index + 1));
+            }
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "CONTRIBUTING.md says how to write:\n{}",
+        found.join("\n")
+    );
+}
