@@ -13,7 +13,7 @@ fn every_kind_of_mistake_gets_its_code_and_the_session_goes_on() {
         ("nth 0", "bad-arg"),
         ("nth -1", "bad-arg"),
         ("nth 1.5", "bad-arg"),
-        ("nth 1 2", "bad-arg"),
+        ("nth 1 2 3", "bad-arg"),
         ("pi 5 colour=red", "bad-arg"),
         ("pi 5 deadline=never", "bad-arg"),
         ("count 5 4", "bad-arg"),
