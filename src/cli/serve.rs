@@ -76,9 +76,15 @@ struct LimitFlags {
     /// Jobs queued and running; further ones get 'busy'
     #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS", default_value = "20000", value_parser = quantity::positive)]
     max_jobs: NonZeroUsize,
-    /// Jobs of one client; further ones get 'busy'
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "2000", value_parser = quantity::positive)]
+    /// Jobs of one address; further ones get 'busy'
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "10000", value_parser = quantity::positive)]
     max_jobs_per_client: NonZeroUsize,
+    /// Submitted jobs that have not ended; further ones get 'busy'
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_SUBMITTED", default_value = "10000", value_parser = quantity::positive)]
+    max_submitted: NonZeroUsize,
+    /// How long a question without a deadline may wait until it is begun; then it gets 'busy'
+    #[arg(long, value_name = "TIME", env = "PRIMED_MAX_QUEUE_AGE", default_value = "1s", value_parser = quantity::time)]
+    max_queue_age: Duration,
     /// Memory of all long jobs; a job that needs more is 'too-big', one that must wait for it is parked
     #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     max_memory_mib: u64,
@@ -160,6 +166,8 @@ impl LimitFlags {
         Policy {
             max_jobs: self.max_jobs.get(),
             max_jobs_per_client: self.max_jobs_per_client.get(),
+            max_submitted: self.max_submitted.get(),
+            max_queue_age: self.max_queue_age,
             max_memory: self.max_memory_mib << 20,
             max_finished: self.keep_finished,
             max_finished_age: self.keep_finished_for,

@@ -6,7 +6,7 @@
 
 use super::caught::{Panicked, caught};
 use super::health::Health;
-use super::message::{Ask, ClientId, Event, Order, ROWS_GRANTED, RequestId};
+use super::message::{Account, Ask, ClientId, Event, Order, ROWS_GRANTED, RequestId};
 use super::scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
 use super::text::lost;
 use crate::proto::{Code, Failure, Interim, Reply};
@@ -129,6 +129,7 @@ impl Supervised for Local {
 #[rtype(result = "()")]
 struct LocalRequest {
     client: ClientId,
+    account: Account,
     order: Order,
     sink: ReplySink,
 }
@@ -143,7 +144,12 @@ impl Handler<LocalRequest> for Local {
     type Result = ();
 
     fn handle(&mut self, request: LocalRequest, context: &mut Self::Context) {
-        let LocalRequest { client, order, sink } = request;
+        let LocalRequest {
+            client,
+            account,
+            order,
+            sink,
+        } = request;
         let Some(to) = self.me.clone() else {
             return;
         };
@@ -152,6 +158,7 @@ impl Handler<LocalRequest> for Local {
         self.handle_by("a request", context, |this| {
             this.scheduler.do_send(Requests {
                 client,
+                account,
                 questions: Vec::new(),
                 orders: vec![order],
                 to,
@@ -250,6 +257,7 @@ pub struct LocalClient(Arc<Client>);
 
 struct Client {
     id: ClientId,
+    account: Account,
     local: Addr<Local>,
     scheduler: Addr<Scheduler>,
     next: Arc<AtomicU64>,
@@ -262,24 +270,26 @@ impl Drop for Client {
 }
 
 impl LocalClient {
-    /// The first client of this actor.
+    /// The first client of this actor: the process itself.
     pub fn new(id: ClientId, local: Addr<Local>, scheduler: Addr<Scheduler>) -> Self {
         let next = Arc::default();
         Self(Arc::new(Client {
             id,
+            account: Account::Process,
             local,
             scheduler,
             next,
         }))
     }
 
-    /// Another one, with bounds and a share of its own.
-    pub fn another(&self, id: ClientId) -> Self {
+    /// Another one, which uses the shares and the limits of this account.
+    pub fn another(&self, id: ClientId, account: Account) -> Self {
         let Client {
             local, scheduler, next, ..
         } = &*self.0;
         Self(Arc::new(Client {
             id,
+            account,
             local: local.clone(),
             scheduler: scheduler.clone(),
             next: next.clone(),
@@ -322,8 +332,15 @@ impl LocalClient {
             progress,
             rows: ROWS_GRANTED,
         };
-        let client = self.0.id;
-        self.0.local.do_send(LocalRequest { client, order, sink });
+        let Client {
+            id: client, account, ..
+        } = *self.0;
+        self.0.local.do_send(LocalRequest {
+            client,
+            account,
+            order,
+            sink,
+        });
         CancelOnDrop(Some((self.clone(), request)))
     }
 }

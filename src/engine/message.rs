@@ -7,6 +7,8 @@ use crate::proto::{Interim, Reply, Value};
 pub use crate::store::{JobId, Priority};
 use std::borrow::Cow;
 use std::fmt;
+use std::net::{AddrParseError, IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 /// Rows that a streaming request may have under way before its client grants more. One row is at most 1.4 KiB.
@@ -19,6 +21,74 @@ pub struct ClientId(pub u64);
 /// Names a piece of work inside the engine. Never used twice, also not by a table that takes the place of a broken one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WorkId(pub(super) u64);
+
+/// Whose shares of the machine and whose limits a client uses. All clients of an address have one account, however many connections they
+/// open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Account {
+    /// The process itself: the program around the daemon.
+    Process,
+    /// An address. For IPv6 it is the network of 64 bits, because one machine has all addresses of it.
+    Address(IpAddr),
+}
+
+/// How the account of the process itself is written.
+const PROCESS: &str = "process";
+
+impl From<IpAddr> for Account {
+    fn from(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(address) if !address.is_loopback() => {
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
+            }
+            address => address,
+        })
+    }
+}
+
+impl From<SocketAddr> for Account {
+    fn from(peer: SocketAddr) -> Self {
+        peer.ip().into()
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process => f.write_str(PROCESS),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Account {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        if text == PROCESS {
+            return Ok(Self::Process);
+        }
+        text.parse().map(|address: IpAddr| address.into())
+    }
+}
+
+/// A client, and the account whose share its jobs use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Payer {
+    pub(super) account: Account,
+    pub(super) client: ClientId,
+}
+
+/// Which submitted jobs to cancel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// These.
+    Jobs(Vec<JobId>),
+    /// All that clients of the same account submitted.
+    Own,
+    /// All that clients of this account submitted.
+    Of(Account),
+}
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,6 +124,8 @@ pub enum Ask {
     Result(JobId),
     /// The end of a submitted job.
     Cancel(JobId),
+    /// The end of several; answered by their number.
+    CancelMany(Selection),
     /// All jobs that are submitted or long, as rows.
     List,
     /// The answer to the question of this title, or all answers, are to be forgotten.
@@ -196,10 +268,15 @@ pub enum Event {
 /// The bounds of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// Jobs held at once, queued and running. Beyond it, up to twice as many, only clients with less than an equal share are served.
+    /// Jobs held at once for clients that wait, queued and running. Beyond it, up to twice as many, only accounts with less than an equal
+    /// share are served.
     pub max_jobs: usize,
-    /// The same for one client.
+    /// The same for one account: for all clients of an address.
     pub max_jobs_per_client: usize,
+    /// Submitted jobs that have not ended, which take no room from those of clients that wait. Beyond it as with `max_jobs`.
+    pub max_submitted: usize,
+    /// How long a question may wait until it is begun, unless it has a deadline.
+    pub max_queue_age: Duration,
     /// Bytes that all plans together may hold.
     pub max_memory: u64,
     /// Submitted jobs that are remembered after they have ended.
@@ -218,7 +295,9 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             max_jobs: 20_000,
-            max_jobs_per_client: 2_000,
+            max_jobs_per_client: 10_000,
+            max_submitted: 10_000,
+            max_queue_age: Duration::from_secs(1),
             max_memory: 2 << 30,
             max_finished: 1_000,
             max_finished_age: Duration::from_secs(3_600),
@@ -226,5 +305,23 @@ impl Default for Policy {
             max_stored_answers: 100_000,
             max_stored_answers_bytes: 64 << 20,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_account_and_so_is_a_network_of_a_machine() {
+        let account = |text: &str| text.parse::<Account>();
+        assert_eq!(account("127.0.0.1"), account("::ffff:127.0.0.1"));
+        assert_ne!(account("127.0.0.1"), account("127.0.0.2"));
+        assert_eq!(account("2001:db8:1:2::7"), account("2001:db8:1:2:8::"));
+        assert_ne!(account("2001:db8:1:2::7"), account("2001:db8:1:3::7"));
+        for text in ["process", "127.0.0.1", "::1", "2001:db8:1:2::"] {
+            assert_eq!(account(text).map(|account| account.to_string()), Ok(text.to_owned()));
+        }
+        assert!(account("everybody").is_err());
     }
 }

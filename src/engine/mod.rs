@@ -32,7 +32,8 @@ pub use external::{Asked, ExternalLane, ExternalTask, Responder, RowError, Token
 pub use health::Health;
 pub use local::{Answer, Close, Events, Local, LocalClient};
 pub use message::{
-    Ask, ClientId, Event, JobId, Order, Policy, Priority, ROWS_GRANTED, RequestId, Subject, Submit, Work,
+    Account, Ask, ClientId, Event, JobId, Order, Policy, Priority, ROWS_GRANTED, RequestId, Selection, Subject, Submit,
+    Work,
 };
 pub use restored::Restored;
 pub use scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Settle, Shutdown};

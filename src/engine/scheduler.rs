@@ -5,7 +5,7 @@ use super::batch::Plain;
 use super::caught::{Panicked, caught};
 use super::external::{Calls, ExternalLoad, Responder, Saying, Token};
 use super::health::{Health, MAX_PANICS};
-use super::message::{Ask, ClientId, Event, Order, Policy, RequestId, Subject, Work, WorkId};
+use super::message::{Account, Ask, ClientId, Event, Order, Payer, Policy, RequestId, Subject, Work, WorkId};
 use super::pool::{Hire, Pool};
 use super::restored::Restored;
 use super::table::{FoundAnswer, HandedOut, LaneId, Table};
@@ -34,6 +34,8 @@ const EXPENSIVE: Duration = Duration::from_millis(100);
 pub struct Requests {
     /// The client.
     pub client: ClientId,
+    /// Whose shares and limits it uses; always the same.
+    pub account: Account,
     /// Plain questions: of these nothing is wanted but the answer. In the order of their names.
     pub questions: Vec<Plain>,
     /// What else is asked.
@@ -348,7 +350,7 @@ impl Scheduler {
         }
     }
 
-    fn take_in(&mut self, client: ClientId, mut order: Order, now: Instant) {
+    fn take_in(&mut self, payer: Payer, mut order: Order, now: Instant) {
         order.ask = match order.ask {
             Ask::Answer(work) => Ask::Answer(self.of_known_answer(work)),
             Ask::Submit(mut submit) => {
@@ -360,13 +362,13 @@ impl Scheduler {
             ask => ask,
         };
         let Ask::Forget(title) = &order.ask else {
-            return self.table.take_in(client, order, now);
+            return self.table.take_in(payer, order, now);
         };
         let records = self.answers.forget(title.as_deref());
         if let Some(keeping) = &mut self.keeping {
             records.into_iter().for_each(|record| keeping.journal.push(record));
         }
-        self.table.reply(client, order.request, Value::Nothing);
+        self.table.reply(payer.client, order.request, Value::Nothing);
     }
 
     /// The same work; a verification verifies the answer that is kept, if there is one.
@@ -530,10 +532,12 @@ impl Handler<Requests> for Scheduler {
     fn handle(&mut self, requests: Requests, context: &mut Self::Context) {
         let Requests {
             client,
+            account,
             questions,
             orders,
             to,
         } = requests;
+        let payer = Payer { account, client };
         let last = questions.last().map(|(request, _)| *request);
         let last = last.max(orders.last().map(|order| order.request));
         let known = self.clients.entry(client).or_insert(Client {
@@ -543,12 +547,12 @@ impl Handler<Requests> for Scheduler {
         known.last = known.last.max(last.unwrap_or(RequestId::MIN));
         self.handle_by("requests", context, |this| {
             let now = now();
-            this.table.take_in_plain(client, questions, now);
+            this.table.take_in_plain(payer, questions, now);
             if !orders.is_empty() {
                 this.prepare(now);
             }
             for order in orders {
-                this.take_in(client, order, now);
+                this.take_in(payer, order, now);
             }
         });
     }
@@ -647,7 +651,7 @@ impl Handler<Grant> for Scheduler {
     fn handle(&mut self, grant: Grant, context: &mut Self::Context) {
         let Grant { client, request, rows } = grant;
         self.handle_by("a grant of rows", context, |this| {
-            this.table.grant(client, request, rows)
+            this.table.grant(client, request, rows, now())
         });
     }
 }

@@ -57,10 +57,10 @@ impl Accepted {
         self.peer
     }
 
-    /// The engine, asked on behalf of this connection: it has its own share of the CPU.
+    /// The engine, asked on behalf of this connection: it uses the share of the CPU and the limits of the peer's address.
     pub fn engine(&self) -> &Engine {
         self.engine
-            .get_or_init(|| self.shared.engine.for_client(self.permit.client))
+            .get_or_init(|| self.shared.engine.for_client(self.permit.client, self.peer.into()))
     }
 
     /// What a session may take of the machine, as it was when the connection was accepted. The listener enforces the number of connections, the

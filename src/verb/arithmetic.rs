@@ -479,7 +479,7 @@ mod tests {
         );
         assert_eq!(
             said("cancel"),
-            "bad-arg :cancel: @TAG or ID is missing; write 'cancel @TAG|ID'"
+            "bad-arg :cancel: @TAG or ID is missing; write 'cancel @TAG|ID...|all'"
         );
         for line in ["-5", "+5", ".5", "5 - 3"] {
             let word = line.split(' ').next().unwrap_or_default();

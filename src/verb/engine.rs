@@ -2,7 +2,7 @@
 //! Knows the verbs, and no socket.
 
 use super::{Facts, Registry, Step, Terms};
-use crate::engine::{Answer as ReplyFuture, Ask, Events, LocalClient};
+use crate::engine::{Account, Answer as ReplyFuture, Ask, ClientId, Events, LocalClient};
 use crate::job::{Job, Query};
 use crate::proto::{Code, Failure, ParsedLine, Reply, Value, parse_line};
 use std::fmt;
@@ -45,9 +45,9 @@ impl Engine {
     }
 
     /// The same engine for another client.
-    pub(crate) fn for_client(&self, client: crate::engine::ClientId) -> Self {
+    pub(crate) fn for_client(&self, client: ClientId, account: Account) -> Self {
         Self {
-            client: self.client.another(client),
+            client: self.client.another(client, account),
             verbs: self.verbs.clone(),
         }
     }

@@ -2,9 +2,12 @@
 
 use super::call::shortened;
 use super::{Call, Facts, Registry, Step, Terms, define};
-use crate::engine::{Ask, JobId, Priority, Subject, Submit};
+use crate::engine::{Account, Ask, JobId, Priority, Selection, Subject, Submit};
 use crate::proto::{Code, Failure, ParsedLine, Tag, Value, parse_line};
 use std::time::Duration;
+
+/// As many IDs as a line has words.
+const MAX_IDS: usize = 64;
 
 /// The verb that stops another request.
 pub(super) const CANCEL: &str = "cancel";
@@ -33,8 +36,8 @@ pub(super) fn register(registry: &mut Registry) {
     );
     let what = "submitted jobs and long questions, a row each";
     registry.add(define("jobs", what, jobs).details(&[
-        "id=- is a question that was not submitted. owner is a connection, - after a",
-        "restart. state is queued, parked (waits for memory), running, done, failed",
+        "id=- is a question that was not submitted. owner is an address. state is",
+        "queued, parked (waits for memory), running, done, failed",
         "(and error=CODE) or cancelled. cpu is that of all runs, resumed counts the",
         "restarts it outlived. At most 250 rows, with 100 characters of the question",
         "each: what is under way, then what has ended, the latest first.",
@@ -52,11 +55,14 @@ pub(super) fn register(registry: &mut Registry) {
         "Answers that took more than 100 ms of CPU are kept by the store, across",
         "restarts; the latest others in memory. forget pi 1e12, forget all",
     ]));
-    let what = "stops a question of yours, or a submitted job";
-    registry.add(define("cancel @TAG|ID", what, cancel).details(&[
+    let what = "stops a question of yours, or submitted jobs";
+    registry.add(define("cancel @TAG|ID...|all", what, cancel).details(&[
         "What is cancelled gets ERR cancelled; its CPU is free within milliseconds.",
         "@a pi 1e18",
         "cancel @a",
+        "cancel 3 5 9 -> OK cancelled=3",
+        "'cancel all' stops what was submitted from your address, and",
+        "'cancel owner=ADDRESS' what 'jobs' shows as submitted from that one.",
     ]));
 }
 
@@ -65,6 +71,10 @@ fn read_id(call: &Call<'_>, wanted: &str) -> Result<JobId, Failure> {
     call.only(1, &["job"])?;
     let text = call.arg(0).or_else(|| call.option("job"));
     let text = text.ok_or_else(|| call.bad_arg(format_args!("{wanted} is missing")))?;
+    parse_id(call, text)
+}
+
+fn parse_id(call: &Call<'_>, text: &str) -> Result<JobId, Failure> {
     text.parse()
         .map(JobId)
         .map_err(|_| call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text))))
@@ -180,10 +190,32 @@ fn jobs(call: &Call<'_>) -> Result<Step, Failure> {
 
 fn cancel(call: &Call<'_>) -> Result<Step, Failure> {
     let Some(tagged) = call.arg(0).and_then(|target| target.strip_prefix('@')) else {
-        return Ok(Step::Ask(Ask::Cancel(read_id(call, "@TAG or ID")?)));
+        return cancel_jobs(call);
     };
     call.only(1, &[])?;
     let tag = Tag::parse(tagged);
     let tag = tag.ok_or_else(|| call.bad_arg(format_args!("'@{}' is no tag", shortened(tagged))))?;
     Ok(Step::Cancel(tag))
+}
+
+fn cancel_jobs(call: &Call<'_>) -> Result<Step, Failure> {
+    let many = |selection| Ok(Step::Ask(Ask::CancelMany(selection)));
+    if let Some(owner) = call.option("owner") {
+        call.only(0, &["owner"])?;
+        let unknown = |_| call.bad_arg(format_args!("'{}' is no address", shortened(owner)));
+        return many(Selection::Of(owner.parse::<Account>().map_err(unknown)?));
+    }
+    match (call.arg(0), call.arg(1)) {
+        (Some(all), None) if all.eq_ignore_ascii_case("all") => {
+            call.only(1, &[])?;
+            many(Selection::Own)
+        }
+        (_, None) => Ok(Step::Ask(Ask::Cancel(read_id(call, "@TAG or ID")?))),
+        _ => {
+            call.only(MAX_IDS, &[])?;
+            let ids = (0..).map_while(|index| call.arg(index));
+            let ids = ids.map(|id| parse_id(call, id)).collect::<Result<_, _>>()?;
+            many(Selection::Jobs(ids))
+        }
+    }
 }

@@ -94,6 +94,7 @@ struct Load {
     clients: Vec<Asker>,
     asked: u64,
     done: u64,
+    answered: Vec<Duration>,
     refused: Vec<Duration>,
 }
 
@@ -124,6 +125,7 @@ impl Load {
             clients: (0..Self::CLIENTS).map(connect).collect(),
             asked: 0,
             done: 0,
+            answered: Vec::new(),
             refused: Vec::new(),
         }
     }
@@ -145,7 +147,7 @@ impl Load {
                     self.clients[index].ask(self.asked);
                     self.asked += 1;
                 }
-                moved += wanted + self.clients[index].exchange(&mut self.done, &mut self.refused);
+                moved += wanted + self.clients[index].exchange(&mut self.done, &mut self.answered, &mut self.refused);
             }
             if moved == 0 {
                 std::thread::sleep(Duration::from_micros(200));
@@ -166,7 +168,7 @@ impl Asker {
     }
 
     /// Writes and reads what can be; how much that was.
-    fn exchange(&mut self, done: &mut u64, refused: &mut Vec<Duration>) -> usize {
+    fn exchange(&mut self, done: &mut u64, answered: &mut Vec<Duration>, refused: &mut Vec<Duration>) -> usize {
         let mut piece = [0; 1 << 16];
         let sent = count(self.stream.write(&self.unsent), &mut 0);
         self.unsent.drain(..sent);
@@ -183,6 +185,7 @@ impl Asker {
             let asked: Instant = self.pending.remove(&number).expect("one reply each");
             if reply.starts_with("OK ") {
                 *done += 1;
+                answered.push(asked.elapsed());
             } else {
                 assert!(reply.starts_with("ERR busy :"), "{line}");
                 refused.push(asked.elapsed());
@@ -211,4 +214,27 @@ fn overload_is_refused_at_once_and_costs_little_of_what_is_done() {
     );
     assert!(share > 30.0 && busy < Duration::from_secs(1));
     assert_eq!(served.client().ask("ping"), "OK pong");
+}
+
+#[test]
+fn under_overload_what_is_answered_is_answered_fast() {
+    let served = Served::start(&[]);
+    let mut load = Load::start(&served);
+    let span = Duration::from_secs(scale(2, 10) as u64);
+    load.run(None, span / 5);
+    let peak = load.run(None, span / 2);
+    // The queue fills first: what is measured is what goes on.
+    load.run(Some(4.0 * peak), span / 2);
+    load.answered.clear();
+    load.refused.clear();
+    let good = load.run(Some(4.0 * peak), span);
+    let share = 100.0 * good / peak;
+    let (refused, fast) = (load.refused.len(), percentile(&mut load.answered, 0.99));
+    let half = percentile(&mut load.answered, 0.5);
+    figure(
+        &format!("4 times {peak:.0} questions a second, {refused} refused"),
+        "p99 of the answers <= .5 s, >= 90 % of the peak done",
+        format!("{fast:.1?} (median {half:.1?}), {share:.0} %"),
+    );
+    assert!(refused > 0 && share > 30.0 && fast < Duration::from_secs(5));
 }

@@ -14,5 +14,6 @@ mod floods;
 mod hostile;
 mod kernel;
 mod served;
+mod shares;
 mod signals;
 mod unread;

@@ -37,7 +37,11 @@ impl Client {
     }
 
     pub fn connect_to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the daemon listens");
+        Self::of(TcpStream::connect(address).expect("the daemon listens"))
+    }
+
+    /// A client on a connection that is there.
+    pub fn of(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket takes options");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
         stream

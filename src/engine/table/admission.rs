@@ -1,5 +1,6 @@
-//! Who is taken in: a client that asks for one more than there is room for is refused at once. Knows the limits, and is given the
-//! numbers that they are compared with.
+//! Who is taken in: a client that asks for one more than there is room for is refused at once. What was submitted has limits of its own,
+//! because it may stay for weeks: it must not take the room of those that wait. Knows the limits, and is given the numbers that they
+//! are compared with.
 
 use crate::engine::message::Policy;
 use crate::proto::{Code, Failure};
@@ -8,30 +9,47 @@ use crate::proto::{Code, Failure};
 /// digits has a title as long: by their number alone, jobs would not be bounded.
 const MAX_TITLE_BYTES: usize = 8 << 20;
 
+/// Titles up to this length are bounded by the number of jobs: a few huge questions do not keep out the ordinary ones.
+const SHORT_TITLE_BYTES: usize = 128;
+
+/// Lists that all clients of an account may have under way: as many as one connection may have requests.
+const MAX_LISTS: usize = 1_024;
+
 /// The limits, and whether anything is taken in at all.
 pub(super) struct Admission {
     max_jobs: usize,
     max_jobs_per_client: usize,
+    max_submitted: usize,
     is_draining: bool,
     /// Why nothing can be worked on for now.
     outage: Option<Failure>,
 }
 
+/// Which limits are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limits {
+    /// Of answers that clients wait for.
+    Questions,
+    /// Of submitted jobs.
+    Submitted,
+}
+
 /// What is there already.
 #[derive(Clone, Copy)]
 pub(super) struct Standing {
-    /// Answers that the client waits for.
+    pub(super) limits: Limits,
+    /// How much of this kind the account has.
     pub(super) held: usize,
-    /// Clients that wait for answers.
-    pub(super) clients: usize,
-    /// Jobs and plain questions of all clients.
+    /// Accounts that have anything.
+    pub(super) accounts: usize,
+    /// Jobs of this kind of all accounts, and plain questions.
     pub(super) jobs: usize,
     /// Bytes of their titles.
     pub(super) title_bytes: usize,
 }
 
 impl Standing {
-    /// The same with this many more plain questions of the client.
+    /// The same with this many more plain questions of the account.
     pub(super) const fn with(mut self, questions: usize, title_bytes: usize) -> Self {
         self.held += questions;
         self.jobs += questions;
@@ -45,6 +63,7 @@ impl Admission {
         Self {
             max_jobs: policy.max_jobs,
             max_jobs_per_client: policy.max_jobs_per_client,
+            max_submitted: policy.max_submitted,
             is_draining: false,
             outage: None,
         }
@@ -60,40 +79,64 @@ impl Admission {
         self.outage = outage;
     }
 
+    fn check_drain(&self) -> Result<(), Failure> {
+        if self.is_draining {
+            let text = "the daemon is shutting down; ask again when it is back";
+            return Err(Failure::new(Code::Draining, text));
+        }
+        Ok(())
+    }
+
+    /// Whether one more list may be under way beside those of the account.
+    ///
+    /// # Errors
+    /// `draining`, or `busy`.
+    pub(super) fn check_list(&self, lists: usize) -> Result<(), Failure> {
+        self.check_drain()?;
+        if lists >= MAX_LISTS {
+            let text = format!("{lists} lists of your address are not read yet; retry-ms=1000");
+            return Err(Failure::new(Code::Busy, text));
+        }
+        Ok(())
+    }
+
     /// Whether one more may wait, and there is room for one more job with a title of `new` bytes, if it needs one of its own.
     ///
     /// # Errors
     /// `draining`, or `busy` with the limit that is reached.
     pub(super) fn check(&self, standing: Standing, new: Option<usize>) -> Result<(), Failure> {
-        if self.is_draining {
-            let text = "the daemon is shutting down; ask again when it is back";
-            return Err(Failure::new(Code::Draining, text));
-        }
+        self.check_drain()?;
         if let Some(outage) = &self.outage {
             return Err(outage.clone());
         }
         let Standing {
+            limits,
             held,
-            clients,
+            accounts,
             jobs,
             title_bytes,
         } = standing;
-        if held >= self.max_jobs_per_client {
-            let text = format!("{held} jobs of yours are waiting already; retry-ms=1000");
+        let (max, what) = match limits {
+            Limits::Questions => (self.max_jobs, "jobs"),
+            Limits::Submitted => (self.max_submitted, "submitted jobs"),
+        };
+        if limits == Limits::Questions && held >= self.max_jobs_per_client {
+            let text = format!("{held} jobs of your address are waiting already; retry-ms=1000");
             return Err(Failure::new(Code::Busy, text));
+        }
+        // A submitted job that joins an equal one is remembered too.
+        if (new.is_some() || limits == Limits::Submitted) && jobs >= max {
+            // Those who took all the room must not lock out the others: an account that holds less than an equal share is still taken in.
+            let share = max / (accounts + 1);
+            if held >= share || jobs >= 2 * max {
+                let text = format!("{jobs} {what} are waiting already; retry-ms=1000");
+                return Err(Failure::new(Code::Busy, text));
+            }
         }
         let Some(title) = new else {
             return Ok(());
         };
-        if jobs >= self.max_jobs {
-            // Those who filled the table must not lock out the others: a client that holds less than an equal share is still taken in.
-            let share = self.max_jobs / (clients + 1);
-            if held >= share || jobs >= 2 * self.max_jobs {
-                let text = format!("{jobs} jobs are waiting already; retry-ms=1000");
-                return Err(Failure::new(Code::Busy, text));
-            }
-        }
-        if title_bytes + title > MAX_TITLE_BYTES {
+        if title > SHORT_TITLE_BYTES && title_bytes + title > MAX_TITLE_BYTES {
             let text = "too many questions about huge numbers are waiting; retry-ms=1000";
             return Err(Failure::new(Code::Busy, text));
         }
@@ -106,8 +149,9 @@ mod tests {
     use super::*;
 
     const NONE: Standing = Standing {
+        limits: Limits::Questions,
         held: 0,
-        clients: 1,
+        accounts: 1,
         jobs: 0,
         title_bytes: 0,
     };
@@ -117,10 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_refuses_and_a_client_with_little_is_taken_in_by_a_full_table() {
+    fn each_limit_refuses_and_an_account_with_little_is_taken_in_by_a_full_table() {
         let policy = Policy {
             max_jobs: 10,
             max_jobs_per_client: 5,
+            max_submitted: 2,
             ..Policy::default()
         };
         let mut admission = Admission::new(&policy);
@@ -142,6 +187,23 @@ mod tests {
             "it joins a duplicate"
         );
         assert_eq!(code(&admission, NONE, Some(MAX_TITLE_BYTES + 1)), Some(Code::Busy));
+        let full_of_titles = Standing {
+            title_bytes: MAX_TITLE_BYTES,
+            ..NONE
+        };
+        assert_eq!(code(&admission, full_of_titles, Some(10_000)), Some(Code::Busy));
+        assert_eq!(code(&admission, full_of_titles, Some(20)), None);
+        let submitted = Standing {
+            limits: Limits::Submitted,
+            held: 2,
+            jobs: 2,
+            ..NONE
+        };
+        assert_eq!(code(&admission, submitted, Some(1)), Some(Code::Busy));
+        assert_eq!(code(&admission, submitted, None), Some(Code::Busy));
+        assert_eq!(code(&admission, Standing { held: 0, ..submitted }, Some(1)), None);
+        assert_eq!(admission.check_list(MAX_LISTS - 1), Ok(()));
+        assert!(admission.check_list(MAX_LISTS).is_err());
         admission.set_outage(Some(Failure::new(Code::Busy, "no threads")));
         assert_eq!(code(&admission, NONE, Some(1)), Some(Code::Busy));
         admission.drain();

@@ -1,15 +1,15 @@
-//! The bulk lane: plans of long jobs, whose slices are cut in fair turns, the memory that is set aside for them, and long jobs that are
-//! parked because there is none. Calls into plans, and survives their panics. Knows nobody who waits.
+//! The bulk lane: plans of long jobs, whose slices are cut in fair turns, as soon as they have memory. Calls into plans, and survives their
+//! panics. Knows nobody who waits.
 
 use super::jobs::Jobs;
+use super::memory::Memory;
 use crate::engine::caught::{Panicked, caught};
 use crate::engine::fairness::{CHARGE_US, Fair};
-use crate::engine::message::{ClientId, Priority, WorkId};
+use crate::engine::message::{ClientId, Payer, Priority, WorkId};
 use crate::engine::task::{Load, Task};
 use crate::job::{AnyPartial, AnyPlan, Job};
 use crate::proto::{Code, Failure, Value};
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 /// CPU time after which a submitted job is saved again: a crash costs no more of its work than this, and the slices under way. It goes by
@@ -21,17 +21,11 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Bulk {
     /// Threads that may run slices of one plan at once.
     workers: usize,
-    max_memory: u64,
     plans: FxHashMap<WorkId, Running>,
     ready: Fair<WorkId>,
     /// Those of low priority, which work when no other is ready.
     low: Fair<WorkId>,
-    /// Long jobs for which there is no memory yet, in their clients' turns, and the bytes that each needs.
-    parked: Fair<WorkId>,
-    wanting: HashMap<WorkId, (Job, u64)>,
-    /// Bytes that plans may hold, and each of them.
-    memory: u64,
-    holding: BTreeMap<WorkId, u64>,
+    memory: Memory,
 }
 
 /// A plan, and how much of it is handed out.
@@ -65,22 +59,18 @@ impl Bulk {
     pub(super) fn new(workers: usize, max_memory: u64) -> Self {
         Self {
             workers,
-            max_memory,
             plans: FxHashMap::default(),
             ready: Fair::default(),
             low: Fair::default(),
-            parked: Fair::default(),
-            wanting: HashMap::new(),
-            memory: 0,
-            holding: BTreeMap::new(),
+            memory: Memory::new(workers, max_memory),
         }
     }
 
-    /// Takes in the plan of a job, if there is memory for it: some may be set aside for it already.
+    /// Takes in the plan of a job, if it may begin: memory may be set aside for it already.
     pub(super) fn enter(
         &mut self,
         id: WorkId,
-        client: ClientId,
+        payer: Payer,
         plan: Box<dyn AnyPlan>,
         job: Job,
         priority: Priority,
@@ -89,21 +79,16 @@ impl Bulk {
         let Ok(memory) = caught(|| plan.memory(self.workers)) else {
             return Entered::Panicked;
         };
-        if memory > self.max_memory {
+        if memory > self.memory.max() {
             let text = format!(
                 "this would take {} MiB, the limit is {}",
                 memory >> 20,
-                self.max_memory >> 20
+                self.memory.max() >> 20
             );
             return Entered::TooBig(Failure::new(Code::TooBig, text));
         }
-        if !self.holding.contains_key(&id) {
-            if !self.has_memory_for(id, memory) {
-                self.wanting.insert(id, (job, memory));
-                self.parked.push(client, id, 0);
-                return Entered::Parked;
-            }
-            self.set_aside(id, memory);
+        if !self.memory.admit(id, payer, memory, job) {
+            return Entered::Parked;
         }
         let running = Running {
             plan,
@@ -118,43 +103,15 @@ impl Bulk {
         Entered::Runs
     }
 
-    fn set_aside(&mut self, id: WorkId, memory: u64) {
-        self.memory += memory;
-        self.holding.insert(id, memory);
-    }
-
-    /// Whether a long job may begin. Beside a parked one whose turn it is, a later one may take what that will not need once those before
-    /// it have ended: so it need not wait for hours after a giant, and however many come, the parked one does not wait for them.
-    fn has_memory_for(&self, id: WorkId, memory: u64) -> bool {
-        let parked = self.parked.first().filter(|parked| *parked < id);
-        let promised = parked.map_or(0, |parked| {
-            let later: u64 = self.holding.range(parked..).map(|(_, memory)| memory).sum();
-            later + self.wanted_by(parked)
-        });
-        self.memory.max(promised) + memory <= self.max_memory
-    }
-
-    fn wanted_by(&self, parked: WorkId) -> u64 {
-        self.wanting.get(&parked).map_or(0, |(_, memory)| *memory)
-    }
-
-    /// A parked job for which there is memory now; it begins anew. The first in turn is waited for.
+    /// A parked job that may begin now; it begins anew.
     pub(super) fn unpark(&mut self) -> Option<(WorkId, Job)> {
-        let id = self.parked.first()?;
-        if self.memory + self.wanted_by(id) > self.max_memory {
-            return None;
-        }
-        let (client, _, _) = self.parked.next()?;
-        let (job, memory) = self.wanting.remove(&id)?;
-        self.set_aside(id, memory);
-        self.parked.charge(client, 1);
-        Some((id, job))
+        self.memory.unpark()
     }
 
     /// Cuts the next slice of the plan whose turn it is; `Err` is a job whose plan panicked, or has neither a slice nor an answer.
     pub(super) fn next(&mut self, jobs: &Jobs) -> Option<Result<Task, WorkId>> {
         loop {
-            let (client, id, used) = self.ready.next().or_else(|| self.low.next())?;
+            let (payer, id, used) = self.ready.next().or_else(|| self.low.next())?;
             let (Some(running), Some(entry)) = (self.plans.get_mut(&id), jobs.get(id)) else {
                 continue;
             };
@@ -175,8 +132,8 @@ impl Bulk {
                 load: Load::Slice(slice),
             };
             let (priority, used) = (running.priority, running.used);
-            self.push(client, id, priority, used);
-            self.queue(priority).charge(client, CHARGE_US as i64);
+            self.push(payer, id, priority, used);
+            self.queue(priority).charge(payer.client, CHARGE_US as i64);
             return Some(Ok(task));
         }
     }
@@ -206,12 +163,7 @@ impl Bulk {
     }
 
     /// What a plan has to give, at most `credit` rows; without an answer it is ready for its next slice. `None`: there is no such plan.
-    pub(super) fn deliver(
-        &mut self,
-        id: WorkId,
-        client: ClientId,
-        credit: usize,
-    ) -> Option<Result<Delivery, Panicked>> {
+    pub(super) fn deliver(&mut self, id: WorkId, payer: Payer, credit: usize) -> Option<Result<Delivery, Panicked>> {
         let running = self.plans.get_mut(&id)?;
         let plan = &mut running.plan;
         let delivery = caught(|| Delivery {
@@ -223,7 +175,7 @@ impl Bulk {
         {
             running.is_ready = true;
             let (priority, used) = (running.priority, running.used);
-            self.push(client, id, priority, used);
+            self.push(payer, id, priority, used);
         }
         Some(delivery)
     }
@@ -236,21 +188,21 @@ impl Bulk {
     }
 
     /// Puts a plan into its queue. One of high priority is the first of its client's turns; the client's share remains what it is.
-    fn push(&mut self, client: ClientId, id: WorkId, priority: Priority, used: u64) {
+    fn push(&mut self, payer: Payer, id: WorkId, priority: Priority, used: u64) {
         let used = if priority == Priority::High { 0 } else { used };
-        self.queue(priority).push(client, id, used);
+        self.queue(priority).push(payer, id, used);
     }
 
     /// A plan is as urgent as this from now on.
-    pub(super) fn set_priority(&mut self, id: WorkId, client: ClientId, priority: Priority) {
+    pub(super) fn set_priority(&mut self, id: WorkId, payer: Payer, priority: Priority) {
         let Some(running) = self.plans.get_mut(&id) else {
             return;
         };
         let before = std::mem::replace(&mut running.priority, priority);
         let (is_ready, used) = (running.is_ready, running.used);
         if is_ready {
-            self.queue(before).remove(client, id);
-            self.push(client, id, priority, used);
+            self.queue(before).remove(payer.client, id);
+            self.push(payer, id, priority, used);
         }
     }
 
@@ -275,17 +227,13 @@ impl Bulk {
     }
 
     /// A job uses another client's share from now on.
-    pub(super) fn pass(&mut self, id: WorkId, from: ClientId, heir: ClientId) {
-        let queue = match self.plans.get(&id) {
-            Some(running) if running.is_ready => {
-                let priority = running.priority;
-                self.queue(priority)
-            }
-            None if self.wanting.contains_key(&id) => &mut self.parked,
-            _ => return,
-        };
-        queue.remove(from, id);
-        queue.push(heir, id, 0);
+    pub(super) fn pass(&mut self, id: WorkId, from: Payer, heir: Payer) {
+        self.memory.pass(id, from, heir);
+        if let Some(running) = self.plans.get(&id).filter(|running| running.is_ready) {
+            let priority = running.priority;
+            self.queue(priority).remove(from.client, id);
+            self.queue(priority).push(heir, id, 0);
+        }
     }
 
     /// Takes a job out, whether it runs, is parked, or has memory set aside only.
@@ -293,16 +241,13 @@ impl Bulk {
         if let Some(running) = self.plans.remove(&id) {
             self.queue(running.priority).remove(client, id);
         }
-        if self.wanting.remove(&id).is_some() {
-            self.parked.remove(client, id);
-        }
-        self.memory -= self.holding.remove(&id).unwrap_or_default();
+        self.memory.remove(client, id);
     }
 
     pub(super) fn forget(&mut self, client: ClientId) {
         self.ready.forget(client);
         self.low.forget(client);
-        self.parked.forget(client);
+        self.memory.forget(client);
     }
 
     #[cfg(test)]
@@ -313,18 +258,20 @@ impl Bulk {
     /// Bytes that are set aside, and how many jobs are parked.
     #[cfg(test)]
     pub(super) fn held(&self) -> (u64, usize) {
-        let each: u64 = self.holding.values().sum();
-        assert_eq!(self.memory, each);
-        (self.memory, self.parked.len())
+        self.memory.held()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::message::Account;
     use crate::job::{Budget, Plan};
 
-    const ONE: ClientId = ClientId(1);
+    const ONE: Payer = Payer {
+        account: Account::Process,
+        client: ClientId(1),
+    };
 
     /// A plan that needs memory and never ends.
     struct Needs(u64);
@@ -370,12 +317,12 @@ mod tests {
         assert!(matches!(enter(&mut bulk, 3, 101), Entered::TooBig(_)));
         assert!(bulk.unpark().is_none());
         assert_eq!(bulk.held(), (60, 1));
-        bulk.remove(ONE, WorkId(1));
+        bulk.remove(ONE.client, WorkId(1));
         assert_eq!(bulk.unpark().map(|(id, _)| id), Some(WorkId(2)));
         assert_eq!(bulk.held(), (60, 0));
         assert!(matches!(enter(&mut bulk, 2, 60), Entered::Runs), "it was set aside");
         assert_eq!(bulk.held(), (60, 0));
-        bulk.remove(ONE, WorkId(2));
+        bulk.remove(ONE.client, WorkId(2));
         assert_eq!(bulk.held(), (0, 0));
     }
 
@@ -385,7 +332,8 @@ mod tests {
         assert!(matches!(enter(&mut bulk, 1, 1_000), Entered::Runs));
         let absorb = |bulk: &mut Bulk, id| {
             let now = Instant::now();
-            bulk.absorb(WorkId(id), ONE, Box::new(()), Duration::ZERO, now).is_ok()
+            bulk.absorb(WorkId(id), ONE.client, Box::new(()), Duration::ZERO, now)
+                .is_ok()
         };
         bulk.plans.values_mut().for_each(|running| running.under_way = 1);
         assert!(!absorb(&mut bulk, 1));

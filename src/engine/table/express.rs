@@ -1,13 +1,14 @@
 //! The express lane: jobs and batches of plain questions that wait for their first slice, and batches that are under way. Packs them
-//! for the workers. Knows no plan, and nobody who waits for a job.
+//! for the workers, and finds those that wait for too long. Knows no plan, and nobody who waits for a job.
 //!
 //! A batch has the name of its first question; the requests of one batch lie before the name of the client's next.
 
+use super::backlog::Backlog;
 use super::jobs::Jobs;
 use super::outbox::Events;
 use crate::engine::batch::{Batch, Plain, Unfinished};
 use crate::engine::fairness::Fair;
-use crate::engine::message::{ClientId, RequestId, WorkId};
+use crate::engine::message::{ClientId, Payer, RequestId, WorkId};
 use crate::engine::task::{Load, Task};
 use crate::job::Job;
 use crate::proto::Value;
@@ -20,6 +21,11 @@ use std::time::{Duration, Instant};
 
 /// How many questions an express worker is handed at once, at the most.
 const MAX_PACK: usize = 128;
+
+/// The part of the time that questions may wait at which the queue of many clients is kept, and what a single one may have in addition.
+/// Under a lasting overload nearly all that is answered waits that long, and a third more at the most: half of the time for four clients.
+const STANDING: f64 = 0.25;
+const OF_SINGLE: f64 = 0.5;
 
 /// A turn at the express workers: that of a job, or of a batch by its name. Older ones come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,8 +48,8 @@ impl Turn {
 #[derive(Default)]
 pub(super) struct Express {
     turns: Fair<Turn>,
-    /// Jobs that wait for their first slice.
-    jobs: FxHashMap<WorkId, Job>,
+    /// Jobs that wait for their first slice, some of them only until a moment.
+    jobs: FxHashMap<WorkId, (Job, Option<Instant>)>,
     /// All batches, by client and name.
     batches: BTreeMap<(ClientId, RequestId), Batched>,
     /// Questions in all of them.
@@ -52,11 +58,16 @@ pub(super) struct Express {
     waiting: (usize, usize),
     /// Bytes of the titles of all their questions.
     title_bytes: usize,
+    backlog: Backlog,
+    /// When those that wait are refused unless they are begun before, the earliest first. Some may have been begun or removed already.
+    begin_by: VecDeque<(Instant, ClientId, Turn)>,
 }
 
 struct Batched {
     /// Its rank among the jobs of the client.
     id: WorkId,
+    payer: Payer,
+    begin_by: Instant,
     begun: Instant,
     titles: usize,
     state: State,
@@ -74,6 +85,7 @@ enum State {
 /// What a batch has come to when it is back.
 pub(super) struct Settled {
     pub(super) begun: Instant,
+    pub(super) payer: Payer,
     /// Replies, for the client that the batch is of.
     pub(super) events: Events,
     pub(super) found: Vec<(String, Value)>,
@@ -83,38 +95,143 @@ pub(super) struct Settled {
     pub(super) unfinished: Vec<Unfinished>,
 }
 
+/// What has waited for too long.
+pub(super) enum Late {
+    Job(WorkId),
+    Plain(ClientId, Vec<RequestId>),
+}
+
 impl Express {
-    /// A job waits for its first slice.
-    pub(super) fn push(&mut self, client: ClientId, id: WorkId, job: Job) {
-        self.jobs.insert(id, job);
-        self.turns.push(client, Turn::of_job(id), 0);
+    /// A job waits for its first slice, perhaps only for so long.
+    pub(super) fn push(&mut self, payer: Payer, id: WorkId, job: Job, begin_by: Option<Instant>, now: Instant) {
+        self.jobs.insert(id, (job, begin_by));
+        self.backlog.add(payer, 1, now);
+        self.turns.push(payer, Turn::of_job(id), 0);
+        if let Some(begin_by) = begin_by {
+            self.watch(begin_by, payer.client, Turn::of_job(id));
+        }
     }
 
     /// Plain questions wait together, in the order of their requests. `titles` counts the bytes of their titles.
     pub(super) fn push_batch(
         &mut self,
-        client: ClientId,
+        payer: Payer,
         id: WorkId,
         titles: usize,
-        begun: Instant,
+        now: Instant,
+        max_age: Duration,
         questions: VecDeque<Plain>,
     ) {
+        self.backlog.add(payer, questions.len(), now);
+        let batched = Batched {
+            id,
+            payer,
+            begun: now,
+            begin_by: now + max_age,
+            titles,
+            state: State::Waiting(questions),
+        };
+        self.enqueue(batched);
+    }
+
+    fn enqueue(&mut self, batched: Batched) {
+        let State::Waiting(questions) = &batched.state else {
+            return;
+        };
         let Some(&(name, _)) = questions.front() else {
             return;
         };
         self.questions += questions.len();
-        self.title_bytes += titles;
+        self.title_bytes += batched.titles;
         self.waiting.0 += questions.len();
         self.waiting.1 += 1;
-        self.turns.push(client, Turn::of_batch(id, name), 0);
-        let state = State::Waiting(questions);
-        let batched = Batched {
-            id,
-            begun,
-            titles,
-            state,
-        };
+        let turn = Turn::of_batch(batched.id, name);
+        let client = batched.payer.client;
+        self.turns.push(batched.payer, turn, 0);
+        let begin_by = batched.begin_by;
         self.batches.insert((client, name), batched);
+        self.watch(begin_by, client, turn);
+    }
+
+    fn watch(&mut self, begin_by: Instant, client: ClientId, turn: Turn) {
+        let at = match self.begin_by.back() {
+            Some((last, ..)) if *last > begin_by => self.begin_by.partition_point(|(other, ..)| *other <= begin_by),
+            _ => self.begin_by.len(),
+        };
+        self.begin_by.insert(at, (begin_by, client, turn));
+        if self.begin_by.len() > 2 * self.turns.len() + MAX_PACK {
+            let mut watched = mem::take(&mut self.begin_by);
+            watched.retain(|(begin_by, client, turn)| self.waits(*begin_by, *client, *turn));
+            self.begin_by = watched;
+        }
+    }
+
+    /// Whether it waits until this moment. A job that was parked may wait once more, without such a limit.
+    fn waits(&self, begin_by: Instant, client: ClientId, turn: Turn) -> bool {
+        let Some(name) = turn.batch else {
+            let job = self.jobs.get(&turn.id);
+            return job.is_some_and(|(_, until)| *until == Some(begin_by));
+        };
+        let batched = self.batches.get(&(client, name));
+        batched.is_some_and(|batched| matches!(batched.state, State::Waiting(_)))
+    }
+
+    /// Forgets when those must begin that wait no more, as far as they are the earliest.
+    fn unwatch(&mut self) {
+        while let Some(&(begin_by, client, turn)) = self.begin_by.front()
+            && !self.waits(begin_by, client, turn)
+        {
+            self.begin_by.pop_front();
+        }
+    }
+
+    /// When the first of those that wait has waited for too long.
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        self.begin_by.front().map(|(at, ..)| *at)
+    }
+
+    /// Takes out what should have begun by now. A job is left to [`remove`](Self::remove).
+    pub(super) fn take_late(&mut self, now: Instant) -> Option<Late> {
+        self.unwatch();
+        let &(_, client, turn) = self.begin_by.front().filter(|(at, ..)| *at <= now)?;
+        self.begin_by.pop_front();
+        let Some(name) = turn.batch else {
+            return Some(Late::Job(turn.id));
+        };
+        let batched = self.batches.remove(&(client, name))?;
+        self.leave_queue(&batched, turn);
+        let State::Waiting(questions) = batched.state else {
+            return None;
+        };
+        let requests = questions.into_iter().map(|(request, _)| request);
+        Some(Late::Plain(client, requests.collect()))
+    }
+
+    /// Counts a batch out that is removed while it waits.
+    fn leave_queue(&mut self, batched: &Batched, turn: Turn) {
+        let State::Waiting(questions) = &batched.state else {
+            return;
+        };
+        self.turns.remove(batched.payer.client, turn);
+        self.title_bytes -= batched.titles;
+        self.questions -= questions.len();
+        self.waiting.0 -= questions.len();
+        self.waiting.1 -= 1;
+        self.backlog.remove(batched.payer, questions.len());
+    }
+
+    /// How many more questions of a client would be begun in time. The queue of an account is kept short, or under a lasting overload
+    /// nearly all that is answered would have waited for as long as it may. A single client may fill it further: the number of its
+    /// requests under way bounds it, and a long pipeline of work is no overload.
+    pub(super) fn room(&self, payer: Payer, max_age: Duration) -> usize {
+        let clients = self.backlog.clients_with(payer) as f64;
+        self.backlog
+            .room(payer, max_age.mul_f64(STANDING + OF_SINGLE / clients))
+    }
+
+    /// Whether one more would be begun within its deadline.
+    pub(super) fn has_room_within(&self, payer: Payer, patience: Duration) -> bool {
+        self.backlog.room(payer, patience) > 0
     }
 
     /// Packs work for a worker, several first slices if more wait than there are `free` workers.
@@ -124,15 +241,16 @@ impl Express {
         let mut tasks = Vec::new();
         let mut taken = 0;
         while taken < pack {
-            let Some((client, turn, _)) = self.turns.next() else {
+            let Some((payer, turn, _)) = self.turns.next() else {
                 break;
             };
             if let Some(name) = turn.batch {
-                if let Some((task, count)) = self.next_batch(client, turn.id, name, pack - taken) {
+                if let Some((task, count)) = self.next_batch(payer.client, name, pack - taken) {
                     tasks.push(task);
                     taken += count;
                 }
-            } else if let (Some(job), Some(entry)) = (self.jobs.remove(&turn.id), jobs.get(turn.id)) {
+            } else if let (Some((job, _)), Some(entry)) = (self.jobs.remove(&turn.id), jobs.get(turn.id)) {
+                self.backlog.remove(payer, 1);
                 tasks.push(Task {
                     work: turn.id,
                     cancel: entry.cancel().clone(),
@@ -141,11 +259,12 @@ impl Express {
                 taken += 1;
             }
         }
+        self.unwatch();
         tasks
     }
 
     /// Hands out at most `most` questions of a batch; the others keep their turn.
-    fn next_batch(&mut self, client: ClientId, id: WorkId, name: RequestId, most: usize) -> Option<(Task, usize)> {
+    fn next_batch(&mut self, client: ClientId, name: RequestId, most: usize) -> Option<(Task, usize)> {
         let batched = self.batches.get_mut(&(client, name))?;
         let State::Waiting(questions) = &mut batched.state else {
             return None;
@@ -159,13 +278,18 @@ impl Express {
             requests: questions.iter().map(|(request, _)| *request).collect(),
             cancel: cancel.clone(),
         };
-        let begun = batched.begun;
+        let id = batched.id;
         if !rest.is_empty() {
             let titles = titles_of(rest.iter());
             batched.titles -= titles;
             self.title_bytes -= titles;
             self.questions -= rest.len();
-            self.push_batch(client, id, titles, begun, rest);
+            let rest = Batched {
+                titles,
+                state: State::Waiting(rest),
+                ..*batched
+            };
+            self.enqueue(rest);
         }
         let count = questions.len();
         let load = Load::Batch(Batch::new(client, name, questions));
@@ -174,7 +298,7 @@ impl Express {
 
     /// Takes back a batch; what a worker had no time to begin waits for another turn. One whose client is gone, or that was handed out
     /// by another table, is unknown here.
-    pub(super) fn finished(&mut self, mut batch: Batch, cpu: Duration) -> Option<Settled> {
+    pub(super) fn finished(&mut self, mut batch: Batch, cpu: Duration, now: Instant) -> Option<Settled> {
         let client = batch.client;
         let batched = self.batches.remove(&(client, batch.name))?;
         let State::UnderWay { requests, .. } = batched.state else {
@@ -185,6 +309,7 @@ impl Express {
         self.charge(client, cpu);
         self.questions -= requests.len();
         self.title_bytes -= batched.titles;
+        self.backlog.begun(batched.payer.account, batch.begun(), now);
         if requests.len() < batch.begun() + batch.fresh.len() {
             // Some were cancelled, and answered then.
             let is_wanted = |request: RequestId| requests.contains(&request);
@@ -193,10 +318,17 @@ impl Express {
             batch.unfinished.retain(|unfinished| is_wanted(unfinished.request));
             batch.running = batch.running.filter(|(request, _)| is_wanted(*request));
         }
-        let titles = titles_of(batch.fresh.iter());
-        self.push_batch(client, batched.id, titles, batched.begun, batch.fresh);
+        self.backlog.remove(batched.payer, requests.len() - batch.fresh.len());
+        let rest = Batched {
+            titles: titles_of(batch.fresh.iter()),
+            state: State::Waiting(batch.fresh),
+            ..batched
+        };
+        let (begun, payer) = (rest.begun, rest.payer);
+        self.enqueue(rest);
         Some(Settled {
-            begun: batched.begun,
+            begun,
+            payer,
             events: batch.news,
             found: batch.found,
             panicked: batch.running,
@@ -210,6 +342,7 @@ impl Express {
         let Some((&key, batched)) = self.batches.range_mut(before).next_back() else {
             return false;
         };
+        let payer = batched.payer;
         match &mut batched.state {
             State::Waiting(questions) => {
                 let Ok(index) = questions.binary_search_by_key(&request, |(request, _)| *request) else {
@@ -233,6 +366,7 @@ impl Express {
             }
         }
         self.questions -= 1;
+        self.backlog.remove(payer, 1);
         true
     }
 
@@ -245,19 +379,13 @@ impl Express {
             let Some(batched) = self.batches.remove(&(client, name)) else {
                 continue;
             };
-            self.title_bytes -= batched.titles;
-            self.questions -= match batched.state {
-                State::Waiting(questions) => {
-                    self.turns.remove(client, Turn::of_batch(batched.id, name));
-                    self.waiting.0 -= questions.len();
-                    self.waiting.1 -= 1;
-                    questions.len()
-                }
-                State::UnderWay { requests, cancel } => {
-                    cancel.store(true, Relaxed);
-                    requests.len()
-                }
-            };
+            self.leave_queue(&batched, Turn::of_batch(batched.id, name));
+            if let State::UnderWay { requests, cancel } = batched.state {
+                cancel.store(true, Relaxed);
+                self.title_bytes -= batched.titles;
+                self.questions -= requests.len();
+                self.backlog.remove(batched.payer, requests.len());
+            }
         }
         before - self.questions
     }
@@ -272,16 +400,19 @@ impl Express {
     }
 
     /// Takes a job out, if it waits here.
-    pub(super) fn remove(&mut self, client: ClientId, id: WorkId) {
+    pub(super) fn remove(&mut self, payer: Payer, id: WorkId) {
         if self.jobs.remove(&id).is_some() {
-            self.turns.remove(client, Turn::of_job(id));
+            self.backlog.remove(payer, 1);
+            self.turns.remove(payer.client, Turn::of_job(id));
         }
     }
 
     /// A job uses another client's share from now on.
-    pub(super) fn pass(&mut self, id: WorkId, from: ClientId, heir: ClientId) {
+    pub(super) fn pass(&mut self, id: WorkId, from: Payer, heir: Payer, now: Instant) {
         if self.jobs.contains_key(&id) {
-            self.turns.remove(from, Turn::of_job(id));
+            self.backlog.remove(from, 1);
+            self.backlog.add(heir, 1, now);
+            self.turns.remove(from.client, Turn::of_job(id));
             self.turns.push(heir, Turn::of_job(id), 0);
         }
     }
@@ -298,7 +429,13 @@ impl Express {
         self.batches.iter().flat_map(of).collect()
     }
 
-    pub(super) fn charge(&mut self, client: ClientId, cpu: Duration) {
+    /// The first slice of a job is over.
+    pub(super) fn job_begun(&mut self, payer: Payer, cpu: Duration, now: Instant) {
+        self.backlog.begun(payer.account, 1, now);
+        self.charge(payer.client, cpu);
+    }
+
+    fn charge(&mut self, client: ClientId, cpu: Duration) {
         let cost = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX);
         self.turns.charge(client, cost);
     }
@@ -321,6 +458,11 @@ impl Express {
     pub(super) const fn turns(&self) -> usize {
         self.turns.len()
     }
+
+    #[cfg(test)]
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
 }
 
 fn titles_of<'a>(questions: impl Iterator<Item = &'a Plain>) -> usize {
@@ -330,20 +472,34 @@ fn titles_of<'a>(questions: impl Iterator<Item = &'a Plain>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::message::Account;
     use crate::job::Query;
 
     const ONE: ClientId = ClientId(1);
+    const PAYER: Payer = Payer {
+        account: Account::Process,
+        client: ONE,
+    };
 
     fn push(express: &mut Express, requests: std::ops::Range<u64>) {
         let questions = requests.map(|request| (RequestId(request), Query::Pi(request.into()).into()));
         let questions: VecDeque<Plain> = questions.collect();
-        express.push_batch(ONE, WorkId(5), titles_of(questions.iter()), Instant::now(), questions);
+        let titles = titles_of(questions.iter());
+        express.push_batch(
+            PAYER,
+            WorkId(5),
+            titles,
+            Instant::now(),
+            Duration::from_secs(1),
+            questions,
+        );
     }
 
     fn is_empty(express: &Express) -> bool {
         (express.questions, express.waiting, express.title_bytes) == (0, (0, 0), 0)
             && express.turns.len() == 0
             && express.batches.is_empty()
+            && express.backlog.is_empty()
     }
 
     #[test]
@@ -371,6 +527,10 @@ mod tests {
         let Load::Batch(batch) = task.load else {
             unreachable!("a batch waits");
         };
-        assert!(Express::default().finished(batch, Duration::ZERO).is_none());
+        assert!(
+            Express::default()
+                .finished(batch, Duration::ZERO, Instant::now())
+                .is_none()
+        );
     }
 }

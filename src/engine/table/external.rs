@@ -5,7 +5,7 @@
 
 use crate::engine::external::{Channel, ExternalLane, ExternalLoad, ExternalTask, row_size};
 use crate::engine::fairness::{CHARGE_US, Fair};
-use crate::engine::message::{ClientId, WorkId};
+use crate::engine::message::{ClientId, Payer, WorkId};
 use crate::metrics::LaneMetrics;
 use crate::proto::{Code, Failure, Reply};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -125,9 +125,9 @@ impl External {
     }
 
     /// Puts a task into the queue of its lane.
-    pub(super) fn push(&mut self, id: WorkId, client: ClientId, task: ExternalTask, now: Instant) {
+    pub(super) fn push(&mut self, id: WorkId, payer: Payer, task: ExternalTask, now: Instant) {
         let lane = self.lane(&task.lane);
-        self.lanes[lane].waiting.push(client, id, 0);
+        self.lanes[lane].waiting.push(payer, id, 0);
         let state = TaskState {
             lane,
             channel: Arc::new(Channel::new(task.streams)),
@@ -143,7 +143,7 @@ impl External {
     pub(super) fn next(&mut self, now: Instant) -> Option<HandedOut> {
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             while lane.under_way < lane.spec.slots
-                && let Some((client, work, _)) = lane.waiting.next()
+                && let Some((Payer { client, .. }, work, _)) = lane.waiting.next()
             {
                 let Some(task) = self.tasks.get_mut(&work) else {
                     continue;
@@ -221,7 +221,7 @@ impl External {
     }
 
     /// A job uses another client's share from now on.
-    pub(super) fn pass(&mut self, work: WorkId, from: ClientId, heir: ClientId) {
+    pub(super) fn pass(&mut self, work: WorkId, from: ClientId, heir: Payer) {
         if let Some(task) = self.tasks.get(&work).filter(|task| task.load.is_some()) {
             let waiting = &mut self.lanes[task.lane].waiting;
             waiting.remove(from, work);
@@ -271,13 +271,16 @@ impl External {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::message::Account;
     use crate::proto::Value;
-
-    const ONE: ClientId = ClientId(1);
 
     fn push(external: &mut External, lane: &Arc<ExternalLane>, work: u64) {
         let task = ExternalTask::blocking(lane.clone(), "task".into(), |_| Ok(Value::Nothing));
-        external.push(WorkId(work), ONE, task, Instant::now());
+        let one = Payer {
+            account: Account::Process,
+            client: ClientId(1),
+        };
+        external.push(WorkId(work), one, task, Instant::now());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Knows no request that is not taken in.
 
 use super::bulk::{Bulk, Entered};
-use super::express::{Express, Settled};
+use super::express::{Express, Late, Settled};
 use super::external::External;
 use super::jobs::{Entry, Jobs, Stage};
 use super::log::{self, Ids};
@@ -13,7 +13,7 @@ use super::waiters::{Holder, Removed, Waiter, Waiters};
 use crate::engine::batch::{Batch, Unfinished};
 use crate::engine::caught::Panicked;
 use crate::engine::external::Saying;
-use crate::engine::message::{ClientId, Event, JobId, Policy, Priority, Work, WorkId};
+use crate::engine::message::{Event, JobId, Payer, Policy, Priority, Work, WorkId};
 use crate::engine::task::{Done, Outcome};
 use crate::engine::text::{fault, lost};
 use crate::job::{AnyPlan, Job, is_refuted};
@@ -32,6 +32,8 @@ pub(super) struct Flow {
     pub(super) submitted: Submitted,
     pub(super) outbox: Outbox,
     pub(super) now: Instant,
+    /// How long a question may wait until it is begun.
+    pub(super) max_age: Duration,
 }
 
 impl Flow {
@@ -53,6 +55,7 @@ impl Flow {
             submitted,
             outbox: Outbox::default(),
             now,
+            max_age: policy.max_queue_age,
         }
     }
 
@@ -69,12 +72,33 @@ impl Flow {
     }
 
     /// Puts work into the queue where it begins.
-    pub(super) fn begin(&mut self, id: WorkId, client: ClientId, work: Work) {
+    pub(super) fn begin(&mut self, id: WorkId, payer: Payer, work: Work) {
         match work {
-            Work::Plan(job) => self.express.push(client, id, job),
+            Work::Plan(job) => self.begin_plan(id, payer, job),
             Work::External(task) => {
-                self.external.push(id, client, task, self.now);
+                self.external.push(id, payer, task, self.now);
                 self.jobs.set_stage(id, Stage::External);
+            }
+        }
+    }
+
+    fn begin_plan(&mut self, id: WorkId, payer: Payer, job: Job) {
+        let begin_by = self.jobs.get(id).and_then(Entry::deadline_to_begin);
+        self.express.push(payer, id, job, begin_by, self.now);
+    }
+
+    /// Refuses what has waited for too long to be begun.
+    pub(super) fn refuse_late(&mut self) {
+        while let Some(late) = self.express.take_late(self.now) {
+            let text = format!("{}; retry-ms=1000", overload(self.max_age));
+            let failure = Failure::new(Code::Busy, text);
+            match late {
+                Late::Job(work) => self.end(work, Err(failure)),
+                Late::Plain(client, requests) => {
+                    self.waiters.release(client, requests.len());
+                    let reply = |request| (request, Event::Final(Err(failure.clone())));
+                    self.outbox.push_all(client, requests.into_iter().map(reply).collect());
+                }
             }
         }
     }
@@ -85,20 +109,20 @@ impl Flow {
         if let Outcome::Batch(batch) = outcome {
             return self.batch_finished(batch, cpu);
         }
-        let Some(client) = self.jobs.used(id, cpu).map(Entry::client) else {
+        let Some(payer) = self.jobs.used(id, cpu).map(Entry::payer) else {
             return;
         };
         if let Outcome::Answered(_) | Outcome::Refused(_) | Outcome::Unfinished(..) = outcome {
-            self.express.charge(client, cpu);
+            self.express.job_begun(payer, cpu, self.now);
         }
         match outcome {
             Outcome::Answered(value) => self.end(id, Ok(value)),
             Outcome::Refused(failure) => self.end(id, Err(failure)),
-            Outcome::Untouched(job) => self.express.push(client, id, job),
-            Outcome::Unfinished(plan, job) => self.enter_bulk(id, client, plan, job),
-            Outcome::Partial(partial) => match self.bulk.absorb(id, client, partial, cpu, self.now) {
+            Outcome::Untouched(job) => self.begin_plan(id, payer, job),
+            Outcome::Unfinished(plan, job) => self.enter_bulk(id, payer, plan, job),
+            Outcome::Partial(partial) => match self.bulk.absorb(id, payer.client, partial, cpu, self.now) {
                 Ok(()) => {
-                    self.deliver_plan(id, client);
+                    self.deliver_plan(id, payer);
                     self.save_if_due(id);
                 }
                 Err(Panicked) => self.end_by_fault(id),
@@ -113,11 +137,12 @@ impl Flow {
 
     fn batch_finished(&mut self, batch: Batch, cpu: Duration) {
         let client = batch.client;
-        let Some(settled) = self.express.finished(batch, cpu) else {
+        let Some(settled) = self.express.finished(batch, cpu, self.now) else {
             return;
         };
         let Settled {
             begun,
+            payer,
             events,
             found,
             panicked,
@@ -142,17 +167,17 @@ impl Flow {
         } in unfinished
         {
             let id = self.jobs.name();
-            let entry = Entry::new(job.title().into_owned(), client, Stage::Express, begun);
+            let entry = Entry::new(job.title().into_owned(), payer, Stage::Express, begun);
             self.jobs.insert(id, entry.kept(job.is_kept).after(cpu));
             // It is counted among what the client holds once more.
-            self.waiters.add(id, Waiter::plain(client, request));
+            self.waiters.add(id, Waiter::plain(payer, request));
             self.waiters.release(client, 1);
-            self.enter_bulk(id, client, plan, job);
+            self.enter_bulk(id, payer, plan, job);
         }
     }
 
     /// A job was not answered by its first slice: it joins an equal long job, or becomes one if there is room for it.
-    fn enter_bulk(&mut self, id: WorkId, client: ClientId, plan: Box<dyn AnyPlan>, job: Job) {
+    fn enter_bulk(&mut self, id: WorkId, payer: Payer, plan: Box<dyn AnyPlan>, job: Job) {
         self.log(id, "its first slice was not enough");
         let entry = self.jobs.get(id).filter(|entry| !entry.streams());
         let duplicate = entry.and_then(|entry| self.jobs.duplicate_of(entry.title()));
@@ -167,11 +192,11 @@ impl Flow {
             return;
         }
         let priority = entry_priority(&self.jobs, id);
-        match self.bulk.enter(id, client, plan, job, priority, self.now) {
+        match self.bulk.enter(id, payer, plan, job, priority, self.now) {
             Entered::Runs => {
                 self.jobs.is_long(id);
                 self.jobs.set_stage(id, Stage::Bulk);
-                self.deliver_plan(id, client);
+                self.deliver_plan(id, payer);
             }
             Entered::Parked => {
                 self.jobs.is_long(id);
@@ -188,10 +213,12 @@ impl Flow {
     /// Begins parked jobs for which there is memory now, after anything that may have changed that.
     fn unpark(&mut self) {
         while let Some((id, job)) = self.bulk.unpark() {
-            if let Some(client) = self.jobs.get(id).map(Entry::client) {
+            if let Some(payer) = self.jobs.get(id).map(Entry::payer) {
                 self.jobs.set_stage(id, Stage::Express);
                 self.log(id, "begins again: there is memory");
-                self.express.push(client, id, job);
+                // It was begun before: what it waits for now is no sign of overload.
+                self.jobs.may_wait(id);
+                self.express.push(payer, id, job, None, self.now);
             }
         }
     }
@@ -199,9 +226,9 @@ impl Flow {
     /// Another client wants the answer of a job, which is as urgent as this.
     pub(super) fn raise(&mut self, id: WorkId, priority: Priority) {
         if self.jobs.raise(id, priority)
-            && let Some(client) = self.jobs.get(id).map(Entry::client)
+            && let Some(payer) = self.jobs.get(id).map(Entry::payer)
         {
-            self.bulk.set_priority(id, client, priority);
+            self.bulk.set_priority(id, payer, priority);
         }
     }
 
@@ -221,9 +248,9 @@ impl Flow {
     /// Begins the work of a submitted job, if it is held.
     pub(super) fn begin_submitted(&mut self, id: WorkId) {
         if let Some(work) = self.jobs.begin_held(id)
-            && let Some(client) = self.jobs.get(id).map(Entry::client)
+            && let Some(payer) = self.jobs.get(id).map(Entry::payer)
         {
-            self.begin(id, client, work);
+            self.begin(id, payer, work);
         }
     }
 
@@ -312,8 +339,8 @@ impl Flow {
     }
 
     /// Sends what a plan has, and ends the job if that is the answer.
-    pub(super) fn deliver_plan(&mut self, id: WorkId, client: ClientId) {
-        match self.bulk.deliver(id, client, self.waiters.credit(id)) {
+    pub(super) fn deliver_plan(&mut self, id: WorkId, payer: Payer) {
+        match self.bulk.deliver(id, payer, self.waiters.credit(id)) {
             Some(Ok(delivery)) => {
                 self.send_rows(id, delivery.rows);
                 if let Some(value) = delivery.answer {
@@ -456,13 +483,13 @@ impl Flow {
 
     /// One waits no more: its job ends if it was the last, and uses the share of the next in line if it used this one's.
     pub(super) fn removed(&mut self, removed: Removed) {
-        let Removed { work, client, heir } = removed;
+        let Removed { work, payer, heir } = removed;
         match heir {
             None => drop(self.remove(work)),
-            Some(heir) if self.jobs.get(work).is_some_and(|entry| entry.client() == client) => {
-                self.express.pass(work, client, heir);
-                self.bulk.pass(work, client, heir);
-                self.external.pass(work, client, heir);
+            Some(heir) if self.jobs.get(work).is_some_and(|entry| entry.payer() == payer) => {
+                self.express.pass(work, payer, heir, self.now);
+                self.bulk.pass(work, payer, heir);
+                self.external.pass(work, payer.client, heir);
                 self.jobs.pass_to(work, heir);
                 self.unpark();
             }
@@ -473,15 +500,15 @@ impl Flow {
     /// Takes a job out of all parts but the waiters.
     fn remove(&mut self, id: WorkId) -> Option<Entry> {
         let entry = self.jobs.remove(id)?;
-        let client = entry.client();
+        let payer = entry.payer();
         match entry.stage() {
             Stage::Held(_) | Stage::Parked | Stage::Bulk => {}
-            Stage::Express => self.express.remove(client, id),
-            Stage::External => self.external.remove(client, id),
+            Stage::Express => self.express.remove(payer, id),
+            Stage::External => self.external.remove(payer.client, id),
             Stage::List => self.submitted.remove_list(id),
         }
         // Also in the express lane memory may be set aside for it, if it was parked before.
-        self.bulk.remove(client, id);
+        self.bulk.remove(payer.client, id);
         self.unpark();
         Some(entry)
     }
@@ -497,4 +524,9 @@ impl Flow {
 
 fn entry_priority(jobs: &Jobs, id: WorkId) -> Priority {
     jobs.get(id).map_or(Priority::Normal, Entry::priority)
+}
+
+/// What is said of a question that is not begun within this time.
+pub(super) fn overload(max_age: Duration) -> String {
+    format!("it cannot be begun within {} ms", max_age.as_millis())
 }

@@ -1,9 +1,9 @@
 //! The map of all work that is a job of its own: its title, its stage, whose share it uses. Finds the long job that an equal question
 //! joins, and counts the bytes of titles. Knows no queue and nobody who waits.
 
-use crate::engine::message::{ClientId, Priority, Work, WorkId};
+use crate::engine::message::{Payer, Priority, Work, WorkId};
 use rustc_hash::FxHashMap;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -14,7 +14,12 @@ pub(super) struct Jobs {
     all: FxHashMap<WorkId, Entry>,
     /// Long jobs by title.
     long: HashMap<String, WorkId>,
+    /// The same in the order of their names.
+    long_names: BTreeSet<WorkId>,
     title_bytes: usize,
+    /// How many of them were submitted, and the bytes of their titles.
+    submitted: usize,
+    submitted_title_bytes: usize,
 }
 
 /// A job as the table knows it; what there is to compute of it is with the part that its stage names.
@@ -22,8 +27,11 @@ pub(super) struct Entry {
     title: String,
     streams: bool,
     is_kept: bool,
+    is_submitted: bool,
+    /// When it is refused unless it is begun before.
+    begin_by: Option<Instant>,
     /// Whose share of the CPU it uses.
-    client: ClientId,
+    payer: Payer,
     /// Set when nobody waits any more.
     cancel: Arc<AtomicBool>,
     stage: Stage,
@@ -50,12 +58,14 @@ pub(super) enum Stage {
 }
 
 impl Entry {
-    pub(super) fn new(title: String, client: ClientId, stage: Stage, begun: Instant) -> Self {
+    pub(super) fn new(title: String, payer: Payer, stage: Stage, begun: Instant) -> Self {
         Self {
             title,
             streams: false,
             is_kept: false,
-            client,
+            is_submitted: false,
+            begin_by: None,
+            payer,
             cancel: Arc::default(),
             stage,
             priority: Priority::Normal,
@@ -93,6 +103,18 @@ impl Entry {
         self
     }
 
+    /// The same job, which was submitted.
+    pub(super) fn submitted(mut self, is_submitted: bool) -> Self {
+        self.is_submitted = is_submitted;
+        self
+    }
+
+    /// The same job, which is refused unless it is begun by this time.
+    pub(super) fn begin_by(mut self, begin_by: Option<Instant>) -> Self {
+        self.begin_by = begin_by;
+        self
+    }
+
     /// The same job, which has used CPU time already.
     pub(super) fn after(mut self, cpu: Duration) -> Self {
         self.cpu = cpu;
@@ -111,8 +133,13 @@ impl Entry {
         self.is_kept
     }
 
-    pub(super) const fn client(&self) -> ClientId {
-        self.client
+    pub(super) const fn payer(&self) -> Payer {
+        self.payer
+    }
+
+    /// When it is refused unless it is begun before.
+    pub(super) const fn deadline_to_begin(&self) -> Option<Instant> {
+        self.begin_by
     }
 
     pub(super) const fn cancel(&self) -> &Arc<AtomicBool> {
@@ -143,7 +170,10 @@ impl Jobs {
             next: first,
             all: FxHashMap::default(),
             long: HashMap::new(),
+            long_names: BTreeSet::new(),
             title_bytes: 0,
+            submitted: 0,
+            submitted_title_bytes: 0,
         }
     }
 
@@ -161,6 +191,10 @@ impl Jobs {
 
     pub(super) fn insert(&mut self, id: WorkId, job: Entry) {
         self.title_bytes += job.title.len();
+        if job.is_submitted {
+            self.submitted += 1;
+            self.submitted_title_bytes += job.title.len();
+        }
         self.all.insert(id, job);
     }
 
@@ -170,6 +204,16 @@ impl Jobs {
 
     pub(super) fn len(&self) -> usize {
         self.all.len()
+    }
+
+    /// Jobs that were not submitted.
+    pub(super) fn asked(&self) -> usize {
+        self.all.len() - self.submitted
+    }
+
+    /// Bytes of the titles of jobs that were submitted.
+    pub(super) const fn submitted_title_bytes(&self) -> usize {
+        self.submitted_title_bytes
     }
 
     /// Bytes of the titles of all jobs.
@@ -186,13 +230,15 @@ impl Jobs {
         !self.long.is_empty()
     }
 
+    /// Long jobs, in the order of their names.
     pub(super) fn long(&self) -> impl Iterator<Item = WorkId> {
-        self.long.values().copied()
+        self.long_names.iter().copied()
     }
 
     /// A job turned out long: equal questions join it from now on, unless it streams.
     pub(super) fn is_long(&mut self, id: WorkId) {
         if let Some(job) = self.all.get(&id).filter(|job| !job.streams) {
+            self.long_names.insert(id);
             self.long.insert(job.title.clone(), id);
         }
     }
@@ -210,6 +256,20 @@ impl Jobs {
         };
         job.priority = priority;
         true
+    }
+
+    /// A job that was held waits from now on, until this moment if it may not wait for ever.
+    pub(super) fn waits_until(&mut self, id: WorkId, begin_by: Option<Instant>) {
+        if let Some(job) = self.all.get_mut(&id) {
+            job.begin_by = job.begin_by.and(begin_by);
+        }
+    }
+
+    /// A job may wait from now on until it is begun.
+    pub(super) fn may_wait(&mut self, id: WorkId) {
+        if let Some(job) = self.all.get_mut(&id) {
+            job.begin_by = None;
+        }
     }
 
     /// The work of a job that was held and may begin now.
@@ -231,9 +291,9 @@ impl Jobs {
     }
 
     /// Another client's share is used from now on.
-    pub(super) fn pass_to(&mut self, id: WorkId, heir: ClientId) {
+    pub(super) fn pass_to(&mut self, id: WorkId, heir: Payer) {
         if let Some(job) = self.all.get_mut(&id) {
-            job.client = heir;
+            job.payer = heir;
         }
     }
 
@@ -247,6 +307,11 @@ impl Jobs {
         let job = self.all.remove(&id)?;
         job.cancel.store(true, Relaxed);
         self.title_bytes -= job.title.len();
+        if job.is_submitted {
+            self.submitted -= 1;
+            self.submitted_title_bytes -= job.title.len();
+        }
+        self.long_names.remove(&id);
         if self.duplicate_of(&job.title) == Some(id) {
             self.long.remove(&job.title);
         }
@@ -257,11 +322,17 @@ impl Jobs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::message::{Account, ClientId};
     use crate::job::Query;
+
+    const ONE: Payer = Payer {
+        account: Account::Process,
+        client: ClientId(1),
+    };
 
     fn insert(jobs: &mut Jobs, title: &str) -> WorkId {
         let id = jobs.name();
-        let job = Entry::new(title.into(), ClientId(1), Stage::Express, Instant::now());
+        let job = Entry::new(title.into(), ONE, Stage::Express, Instant::now());
         jobs.insert(id, job);
         id
     }

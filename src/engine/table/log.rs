@@ -59,7 +59,7 @@ impl From<&Waiter> for Ids {
         let job = waiter.watched().map(|job| job.0);
         let ids = Self::from(waiter.holder());
         Self {
-            client: Some(waiter.client().0),
+            client: Some(waiter.payer().client.0),
             job: ids.job.or(job),
             ..ids
         }

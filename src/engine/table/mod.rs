@@ -1,19 +1,21 @@
 //! The table of jobs: what happens to each, and who waits for it. Plain data: time is an argument, events are a list.
 //!
 //! A job is in the `express` lane until its first slice is over, and then, if it is not answered, in `bulk`: its plan cuts slices for as
-//! many workers as are free, or it is parked until there is memory for it, and begun anew. Plain questions pass the express lane as
+//! many workers as are free, or it is parked until it may begin, and begun anew (`memory`). Plain questions pass the express lane as
 //! batches, and become jobs only if that is not enough. Work that is no plan is `external`, in a lane of its own. `jobs` is the map of them
 //! all, `waiters` knows who waits for each, `submitted` remembers what was submitted, `admission` refuses what is too much. Each of these
 //! alone changes what it owns; here is what happens between them. A job ends when it is answered, or when nobody waits for it any more.
 //! Knows no actor, no thread and no socket.
 
 mod admission;
+mod backlog;
 mod bulk;
 mod express;
 mod external;
 mod flow;
 mod jobs;
 mod log;
+mod memory;
 mod outbox;
 mod submitted;
 #[cfg(test)]
@@ -28,16 +30,19 @@ pub(super) use outbox::{Events, Found as FoundAnswer};
 use super::batch::Plain;
 use super::caught::{Panicked, caught};
 use super::external::{ExternalLane, Saying};
-use super::message::{Ask, ClientId, Event, JobId, Order, Policy, Priority, RequestId, Subject, Submit, Work, WorkId};
+use super::message::{
+    Account, Ask, ClientId, Event, JobId, Order, Payer, Policy, Priority, RequestId, Selection, Subject, Submit, Work,
+    WorkId,
+};
 use super::restored::Restored;
 use super::task::{Done, Task};
 use crate::job::Job;
 use crate::metrics::LaneMetrics;
 use crate::proto::{Code, Failure, Value};
 use crate::store::{Record, Submission, Timestamp};
-use admission::{Admission, Standing};
+use admission::{Admission, Limits, Standing};
 use external::External;
-use flow::Flow;
+use flow::{Flow, overload};
 use jobs::{Entry, Stage};
 use log::Ids;
 use std::collections::{HashMap, VecDeque};
@@ -104,23 +109,23 @@ impl Table {
     }
 
     /// Takes in an order of a client.
-    pub(super) fn take_in(&mut self, client: ClientId, order: Order, now: Instant) {
+    pub(super) fn take_in(&mut self, payer: Payer, order: Order, now: Instant) {
         self.flow.now = now;
         let request = order.request;
-        match self.ask(client, order) {
+        match self.ask(payer, order) {
             Ok(None) => {}
-            Ok(Some(value)) => self.flow.outbox.reply(client, request, Ok(value)),
-            Err(failure) => self.flow.outbox.reply(client, request, Err(failure)),
+            Ok(Some(value)) => self.flow.outbox.reply(payer.client, request, Ok(value)),
+            Err(failure) => self.flow.outbox.reply(payer.client, request, Err(failure)),
         }
     }
 
     /// What is known at once, if it is; or else the client waits from now on.
-    fn ask(&mut self, client: ClientId, order: Order) -> Result<Option<Value>, Failure> {
-        let waiter = Waiter::of(client, &order, self.flow.now);
-        let request = order.request;
+    fn ask(&mut self, payer: Payer, order: Order) -> Result<Option<Value>, Failure> {
+        let waiter = Waiter::of(payer, &order, self.flow.now);
+        let (client, request) = (payer.client, order.request);
         match order.ask {
             Ask::Answer(work) => drop(self.wait_for(waiter, work, Begins::Now, Priority::Normal)?),
-            Ask::Submit(submit) => return self.submit(client, order.request, waiter, *submit),
+            Ask::Submit(submit) => return self.submit(payer, order.request, waiter, *submit),
             Ask::Watch(job) => {
                 log::about(client, request, job, "watches");
                 return self.watch(waiter.of_watch(job, self.flow.now), job);
@@ -140,12 +145,14 @@ impl Table {
             }
             // The scheduler has the answers.
             Ask::Forget(_) => return Ok(Some(Value::Nothing)),
+            Ask::CancelMany(which) => return self.cancel_many(payer, which).map(Some),
             Ask::List => {
-                self.admission.check(self.standing(client), Some(0))?;
+                self.admission
+                    .check_list(self.flow.waiters.counts(payer.account).lists)?;
                 let id = self.flow.jobs.name();
-                let list = Entry::new(String::new(), client, Stage::List, self.flow.now).streaming(true);
+                let list = Entry::new(String::new(), payer, Stage::List, self.flow.now).streaming(true);
                 self.flow.jobs.insert(id, list);
-                self.flow.waiters.add(id, waiter);
+                self.flow.waiters.add(id, waiter.of_list());
                 self.flow.send_list(id);
             }
         }
@@ -155,7 +162,7 @@ impl Table {
     /// Takes in a submitted job. Its ID is sent once the store has it; without a store, at once.
     fn submit(
         &mut self,
-        client: ClientId,
+        payer: Payer,
         request: RequestId,
         waiter: Waiter,
         submit: Submit,
@@ -163,9 +170,9 @@ impl Table {
         let now = self.flow.now;
         let title = submit.subject.title().into_owned();
         if let Some(key) = &submit.key {
-            match self.flow.submitted.keyed(key, &title, (client, request))? {
+            match self.flow.submitted.keyed(key, &title, (payer.client, request))? {
                 Keyed::Known(job) => {
-                    log::about(client, request, job, "submits again, by the key");
+                    log::about(payer.client, request, job, "submits again, by the key");
                     return Ok(Some(job_id(job)));
                 }
                 Keyed::Soon => return Ok(None),
@@ -183,7 +190,7 @@ impl Table {
             request: submit.request,
             title,
             key: submit.key,
-            owner: client.to_string(),
+            owner: payer.account.to_string(),
             priority: submit.priority,
             submitted_at: wall.at(now),
             not_before: not_before.map(|at| wall.at(at)),
@@ -191,10 +198,10 @@ impl Table {
         };
         match submit.subject {
             Subject::Known { value, .. } => {
-                log::about(client, request, job, "submits; the answer is known");
+                log::about(payer.client, request, job, "submits; the answer is known");
                 self.flow
                     .submitted
-                    .open_known(submission, client, Ok(value), request, now);
+                    .open_known(submission, payer.client, Ok(value), request, now);
             }
             Subject::Work(work) => {
                 let begins = match not_before {
@@ -203,8 +210,10 @@ impl Table {
                     None => Begins::Now,
                 };
                 let work = self.wait_for(waiter.submitted(job), work, begins, submit.priority)?;
-                log::about(client, request, job, "submits");
-                self.flow.submitted.open(submission, client, work, not_before, request);
+                log::about(payer.client, request, job, "submits");
+                self.flow
+                    .submitted
+                    .open(submission, payer.client, work, not_before, request);
             }
         }
         if !self.flow.submitted.keeps() {
@@ -226,14 +235,16 @@ impl Table {
             }
             let free = ClientId(u64::MAX - owners.len() as u64);
             let owner = restored.stored.submission.owner.clone();
+            // A store of an earlier version has other owners.
+            let account = owner.parse().unwrap_or(Account::Process);
             let client = *owners.entry(owner).or_insert(free);
-            self.go_on(client, restored);
+            self.go_on(Payer { account, client }, restored);
         }
         self.flow.submitted.restored(now);
     }
 
     /// Goes on with a job of an earlier process.
-    fn go_on(&mut self, client: ClientId, restored: Restored) {
+    fn go_on(&mut self, payer: Payer, restored: Restored) {
         let now = self.flow.now;
         let id = self.flow.jobs.name();
         self.flow.submitted.restore(&restored, Some(id), now);
@@ -249,13 +260,17 @@ impl Table {
             Ok(Subject::Work(work)) => {
                 let wall = *self.flow.submitted.wall();
                 let deadline = deadline.map(|at| wall.instant(at, now));
-                let entry = Entry::new(work.title().into_owned(), client, Stage::Express, now);
+                let entry = Entry::new(work.title().into_owned(), payer, Stage::Express, now);
                 self.flow.jobs.insert(
                     id,
-                    entry.kept(work.is_kept()).urgent(priority).verifying(work.verifies()),
+                    entry
+                        .kept(work.is_kept())
+                        .urgent(priority)
+                        .verifying(work.verifies())
+                        .submitted(true),
                 );
                 self.flow.jobs.set_stage(id, Stage::Held(work));
-                let waiter = Waiter::plain(client, RequestId::MIN).submitted(job).until(deadline);
+                let waiter = Waiter::plain(payer, RequestId::MIN).submitted(job).until(deadline);
                 self.flow.waiters.add(id, waiter);
                 if let Some(work) = self.flow.submitted.begins(job, now) {
                     self.flow.begin_submitted(work);
@@ -296,16 +311,57 @@ impl Table {
         self.flow.submitted.take_records()
     }
 
+    /// Ends several submitted jobs; answered by their number.
+    fn cancel_many(&mut self, payer: Payer, which: Selection) -> Result<Value, Failure> {
+        let (jobs, none) = match which {
+            Selection::Jobs(jobs) => (jobs, "none of these jobs is under way; 'jobs' lists them".to_owned()),
+            Selection::Own => (
+                self.flow.submitted.running_of(payer.account),
+                format!("{} has no submitted job under way", payer.account),
+            ),
+            Selection::Of(account) => (
+                self.flow.submitted.running_of(account),
+                format!("{account} has no submitted job under way"),
+            ),
+        };
+        let mut cancelled = 0_u64;
+        for job in jobs {
+            if let Ok(Found::Running(work)) = self.flow.submitted.find(job, self.flow.now) {
+                let failure = Failure::new(Code::Cancelled, format!("job {job} was cancelled"));
+                self.flow.end_submitted(job, work, &failure);
+                cancelled += 1;
+            }
+        }
+        match cancelled {
+            0 => Err(Failure::new(Code::NoJob, none)),
+            _ => Ok(Value::Text(format!("cancelled={cancelled}"))),
+        }
+    }
+
     /// Lets one wait for work: for an equal long job that is there, or for a new one.
     fn wait_for(&mut self, waiter: Waiter, work: Work, begins: Begins, priority: Priority) -> Result<WorkId, Failure> {
-        let client = waiter.client();
+        let payer = waiter.payer();
         let title = work.title().into_owned();
         let duplicate = match &work {
             Work::Plan(job) if !job.streams && begins != Begins::Later => self.flow.jobs.duplicate_of(&title),
             _ => None,
         };
         let new = duplicate.is_none().then_some(title.len());
-        self.admission.check(self.standing(client), new)?;
+        let is_submitted = waiter.is_submitted();
+        let standing = match is_submitted {
+            true => self.standing_of_submitted(payer),
+            false => self.standing(payer),
+        };
+        self.admission.check(standing, new)?;
+        let mut begin_by = None;
+        if !is_submitted && duplicate.is_none() && matches!(work, Work::Plan(_)) {
+            self.check_wait(payer, waiter.deadline())?;
+            begin_by = match waiter.deadline() {
+                None => self.flow.now.checked_add(self.flow.max_age),
+                // It says itself how long it may wait.
+                Some(_) => None,
+            };
+        }
         if let Work::External(task) = &work {
             self.flow.external.admit(task)?;
         }
@@ -313,23 +369,38 @@ impl Table {
         let event = duplicate.map_or("work begins", |_| "joins equal work");
         log::waits(&waiter, id, || title.clone(), event);
         if duplicate.is_none() {
-            let entry = Entry::new(title, client, Stage::Express, self.flow.now);
+            let entry = Entry::new(title, payer, Stage::Express, self.flow.now);
             let entry = entry
                 .streaming(work.streams())
                 .kept(work.is_kept())
                 .urgent(priority)
-                .verifying(work.verifies());
+                .verifying(work.verifies())
+                .submitted(is_submitted)
+                .begin_by(begin_by);
             self.flow.jobs.insert(id, entry);
             if begins != Begins::Now || (work.streams() && waiter.has_no_credit()) {
                 self.flow.jobs.set_stage(id, Stage::Held(work));
             } else {
-                self.flow.begin(id, client, work);
+                self.flow.begin(id, payer, work);
             }
         } else {
             self.flow.raise(id, priority);
         }
         self.flow.waiters.add(id, waiter);
         Ok(id)
+    }
+
+    /// Whether one more question would be begun in time.
+    fn check_wait(&self, payer: Payer, deadline: Option<Instant>) -> Result<(), Failure> {
+        let (flow, max_age) = (&self.flow, self.flow.max_age);
+        let (has_room, patience) = match deadline {
+            None => (flow.express.room(payer, max_age) > 0, max_age),
+            Some(deadline) => {
+                let patience = deadline.saturating_duration_since(flow.now);
+                (flow.express.has_room_within(payer, patience), patience)
+            }
+        };
+        if has_room { Ok(()) } else { Err(queue_is_long(patience)) }
     }
 
     /// Lets one wait for a submitted job.
@@ -346,15 +417,26 @@ impl Table {
     }
 
     /// Takes in plain questions of a client, in the order of their requests.
-    pub(super) fn take_in_plain(&mut self, client: ClientId, questions: Vec<Plain>, now: Instant) {
+    pub(super) fn take_in_plain(&mut self, payer: Payer, questions: Vec<Plain>, now: Instant) {
         self.flow.now = now;
-        let questions = self.join_duplicates(client, questions);
-        let standing = self.standing(client);
+        let questions = self.join_duplicates(payer, questions);
+        if questions.is_empty() {
+            return;
+        }
+        let (client, max_age) = (payer.client, self.flow.max_age);
+        let standing = self.standing(payer);
+        let room = self.flow.express.room(payer, max_age);
         let (mut titles, mut refused) = (0, Vec::new());
         let mut admitted = VecDeque::with_capacity(questions.len());
         for (request, job) in questions {
             let title = job.title_bytes();
-            match self.admission.check(standing.with(admitted.len(), titles), Some(title)) {
+            let admitted_so_far = standing.with(admitted.len(), titles);
+            let admission = self.admission.check(admitted_so_far, Some(title));
+            let admission = admission.and_then(|()| match admitted.len() < room {
+                true => Ok(()),
+                false => Err(queue_is_long(max_age)),
+            });
+            match admission {
                 Ok(()) => {
                     let ids = Ids::of_request(client, request);
                     log::waits(ids, self.flow.jobs.next(), || job.title().into_owned(), "work begins");
@@ -366,16 +448,16 @@ impl Table {
         }
         self.flow.outbox.push_all(client, refused);
         if !admitted.is_empty() {
-            self.flow.waiters.hold(client, admitted.len());
+            self.flow.waiters.hold(payer, admitted.len());
             let id = self.flow.jobs.name();
-            self.flow.express.push_batch(client, id, titles, now, admitted);
+            self.flow.express.push_batch(payer, id, titles, now, max_age, admitted);
         }
         #[cfg(test)]
         crate::engine::planted::here();
     }
 
     /// Lets the questions that equal a long job wait for that, and gives back the others.
-    fn join_duplicates(&mut self, client: ClientId, questions: Vec<Plain>) -> Vec<Plain> {
+    fn join_duplicates(&mut self, payer: Payer, questions: Vec<Plain>) -> Vec<Plain> {
         if !self.flow.jobs.has_long() {
             return questions;
         }
@@ -383,24 +465,36 @@ impl Table {
         let (equal, questions): (Vec<Plain>, Vec<Plain>) =
             questions.into_iter().partition(|(_, job)| is_duplicate(job));
         for (request, job) in equal {
-            if let Err(failure) = self.wait_for(
-                Waiter::plain(client, request),
-                job.into(),
-                Begins::Now,
-                Priority::Normal,
-            ) {
-                self.flow.outbox.reply(client, request, Err(failure));
+            if let Err(failure) =
+                self.wait_for(Waiter::plain(payer, request), job.into(), Begins::Now, Priority::Normal)
+            {
+                self.flow.outbox.reply(payer.client, request, Err(failure));
             }
         }
         questions
     }
 
-    fn standing(&self, client: ClientId) -> Standing {
+    fn standing(&self, payer: Payer) -> Standing {
+        let Flow {
+            waiters, jobs, express, ..
+        } = &self.flow;
         Standing {
-            held: self.flow.waiters.held(client),
-            clients: self.flow.waiters.clients(),
-            jobs: self.len(),
-            title_bytes: self.flow.jobs.title_bytes() + self.flow.express.title_bytes(),
+            limits: Limits::Questions,
+            held: waiters.counts(payer.account).questions,
+            accounts: waiters.accounts(),
+            jobs: jobs.asked() + express.questions(),
+            title_bytes: jobs.title_bytes() - jobs.submitted_title_bytes() + express.title_bytes(),
+        }
+    }
+
+    fn standing_of_submitted(&self, payer: Payer) -> Standing {
+        let Flow { waiters, jobs, .. } = &self.flow;
+        Standing {
+            limits: Limits::Submitted,
+            held: waiters.counts(payer.account).submitted,
+            accounts: waiters.accounts(),
+            jobs: waiters.submitted_by_all(),
+            title_bytes: jobs.submitted_title_bytes(),
         }
     }
 
@@ -456,15 +550,21 @@ impl Table {
     }
 
     /// Lets a client have more rows.
-    pub(super) fn grant(&mut self, client: ClientId, request: RequestId, rows: usize) {
+    pub(super) fn grant(&mut self, client: ClientId, request: RequestId, rows: usize, now: Instant) {
+        self.flow.now = now;
         let Some(id) = self.flow.waiters.grant(Holder::Request(client, request), rows) else {
             return;
         };
+        let Some(payer) = self.flow.jobs.get(id).map(Entry::payer) else {
+            return;
+        };
         if let Some(work) = self.flow.jobs.begin_held(id) {
-            return self.flow.begin(id, client, work);
+            let begin_by = self.flow.now.checked_add(self.flow.max_age);
+            self.flow.jobs.waits_until(id, begin_by);
+            return self.flow.begin(id, payer, work);
         }
         match self.flow.jobs.get(id).map(Entry::stage) {
-            Some(Stage::Bulk) => self.flow.deliver_plan(id, client),
+            Some(Stage::Bulk) => self.flow.deliver_plan(id, payer),
             Some(Stage::External) => self.flow.deliver_external(id),
             Some(Stage::List) => self.flow.send_list(id),
             _ => {}
@@ -502,9 +602,10 @@ impl Table {
         self.flow.forget_clients();
     }
 
-    /// Advances the clock to `now`: deadlines pass, progress is sent.
+    /// Advances the clock to `now`: deadlines pass, progress is sent, and what has waited for too long is refused.
     pub(super) fn tick(&mut self, now: Instant) {
         self.flow.now = now;
+        self.flow.refuse_late();
         while let Some(due) = self.flow.waiters.due(now) {
             match due {
                 Due::Deadline(holder, watched) => self.late(holder, watched),
@@ -531,8 +632,12 @@ impl Table {
 
     /// The next moment for [`tick`](Self::tick).
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        let alarms = self.flow.waiters.next_alarm().into_iter();
-        alarms.chain(self.flow.submitted.next_alarm()).min()
+        let alarms = [
+            self.flow.waiters.next_alarm(),
+            self.flow.express.next_alarm(),
+            self.flow.submitted.next_alarm(),
+        ];
+        alarms.into_iter().flatten().min()
     }
 
     /// From now on nothing new is taken in. Submitted jobs that a store has stop at once, for the next process goes on with them.
@@ -569,4 +674,10 @@ impl Table {
     pub(super) fn lane_metrics(&self) -> impl Iterator<Item = &Arc<LaneMetrics>> {
         self.flow.external.metrics()
     }
+}
+
+/// The refusal of one more question, which would wait for longer than this.
+fn queue_is_long(patience: Duration) -> Failure {
+    let retry = patience.as_millis().clamp(100, 1_000);
+    Failure::new(Code::Busy, format!("{}; retry-ms={retry}", overload(patience)))
 }

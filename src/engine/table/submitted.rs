@@ -5,7 +5,7 @@
 //! begins, once the store has it. Finished ones are remembered for a while, bounded in number and age.
 
 use super::wall::Wall;
-use crate::engine::message::{ClientId, JobId, Policy, Priority, RequestId, WorkId};
+use crate::engine::message::{Account, ClientId, JobId, Payer, Policy, Priority, RequestId, WorkId};
 use crate::engine::restored::Restored;
 use crate::engine::text::shortened;
 use crate::proto::{Code, Failure, Reply, Value};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const MAX_TITLE: usize = 97;
 
 /// How many rows `jobs` shows: as many as fit what a connection may leave unsent, which bounds an array in RESP.
-const MAX_LISTED: usize = 250;
+pub(super) const MAX_LISTED: usize = 250;
 
 /// All submitted jobs, and the lists that are being sent.
 pub(super) struct Submitted {
@@ -44,8 +44,7 @@ pub(super) struct Submitted {
 struct Job {
     /// The question, short enough for a row.
     title: String,
-    /// None if an earlier process took it in.
-    owner: Option<ClientId>,
+    owner: Account,
     /// What its client calls it, and the whole question.
     key: Option<(String, String)>,
     priority: Priority,
@@ -105,8 +104,7 @@ pub(super) enum Listed {
 /// A job that is not finished, as a row shows it.
 pub(super) struct Shown<'a> {
     pub(super) title: &'a str,
-    /// The client that pays for it.
-    pub(super) owner: ClientId,
+    pub(super) payer: Payer,
     pub(super) state: String,
     pub(super) cpu: Duration,
 }
@@ -163,15 +161,14 @@ impl Submitted {
     pub(super) fn open(
         &mut self,
         submission: Submission,
-        owner: ClientId,
+        client: ClientId,
         work: WorkId,
         not_before: Option<Instant>,
         request: RequestId,
     ) {
         let mut job = Job::new(&submission, State::Running(work));
-        job.owner = Some(owner);
         job.not_before = not_before;
-        job.unacknowledged = Some(vec![(owner, request)]);
+        job.unacknowledged = Some(vec![(client, request)]);
         self.insert(submission, job);
     }
 
@@ -179,7 +176,7 @@ impl Submitted {
     pub(super) fn open_known(
         &mut self,
         submission: Submission,
-        owner: ClientId,
+        client: ClientId,
         reply: Reply,
         request: RequestId,
         now: Instant,
@@ -191,8 +188,7 @@ impl Submitted {
             ended: now,
         };
         let mut job = Job::new(&submission, ended);
-        job.owner = Some(owner);
-        job.unacknowledged = Some(vec![(owner, request)]);
+        job.unacknowledged = Some(vec![(client, request)]);
         self.insert(submission, job);
         let ended_at = self.wall.at(now);
         self.record(|| {
@@ -458,7 +454,7 @@ impl Submitted {
         asked: impl FnOnce() -> Vec<WorkId>,
         show: impl Fn(WorkId) -> Option<Shown<'a>>,
     ) -> (Vec<String>, bool) {
-        let mut left = self.lists.remove(&list).unwrap_or_else(|| self.listed(asked()));
+        let mut left = self.lists.remove(&list).unwrap_or_else(|| self.listed(asked));
         let next = std::iter::from_fn(|| left.pop_front());
         let rows: Vec<String> = next.filter_map(|listed| self.row(listed, &show)).take(credit).collect();
         let is_over = left.is_empty();
@@ -470,14 +466,28 @@ impl Submitted {
 
     /// What a list shows: what is under way, that is submitted jobs and questions that turned out long, and then what has ended, the
     /// latest first.
-    fn listed(&self, mut asked: Vec<WorkId>) -> VecDeque<Listed> {
-        asked.sort_unstable();
+    /// A list costs what its rows cost, however many jobs there are: who is asked for is looked for only if there are rows left.
+    fn listed(&self, asked: impl FnOnce() -> Vec<WorkId>) -> VecDeque<Listed> {
         let is_running = |job: &(&JobId, &Job)| matches!(job.1.state, State::Running(_));
-        let running = self.jobs.iter().filter(is_running);
-        let ended = self.jobs.iter().rev().filter(|job| !is_running(job));
         let about = |(id, _): (&JobId, &Job)| Listed::Submitted(*id);
-        let listed = running.map(about).chain(asked.into_iter().map(Listed::Asked));
-        listed.chain(ended.map(about)).take(MAX_LISTED).collect()
+        let running = self.jobs.iter().filter(is_running).map(about);
+        let mut listed: VecDeque<Listed> = running.take(MAX_LISTED).collect();
+        if listed.len() < MAX_LISTED {
+            let mut asked = asked();
+            asked.sort_unstable();
+            listed.extend(asked.into_iter().map(Listed::Asked));
+            let ended = self.jobs.iter().rev().filter(|job| !is_running(job)).map(about);
+            listed.extend(ended.take(MAX_LISTED.saturating_sub(listed.len())));
+            listed.truncate(MAX_LISTED);
+        }
+        listed
+    }
+
+    /// The submitted jobs of an account that have not ended.
+    pub(super) fn running_of(&self, owner: Account) -> Vec<JobId> {
+        let is_running_of = |job: &Job| job.owner == owner && matches!(job.state, State::Running(_));
+        let running = self.jobs.iter().filter(|(_, job)| is_running_of(job));
+        running.map(|(id, _)| *id).collect()
     }
 
     /// A row of a list; none if what it was to show is gone in the meantime.
@@ -496,9 +506,9 @@ impl Submitted {
                     }
                     State::Done { reply, cpu, .. } => (ended_as(reply), *cpu),
                 };
-                let owner = job.owner.map_or_else(|| "-".to_owned(), |owner| owner.to_string());
                 let (cpu, priority) = (cpu.as_secs_f64(), job.priority.as_str());
                 let Job {
+                    owner,
                     submitted_at,
                     resumed,
                     title,
@@ -512,9 +522,10 @@ impl Submitted {
             Listed::Asked(work) => {
                 let shown = show(work)?;
                 let title = shortened(shown.title, MAX_TITLE);
-                let (state, cpu, owner) = (shown.state, shown.cpu.as_secs_f64(), shown.owner);
+                let (state, cpu) = (shown.state, shown.cpu.as_secs_f64());
+                let Payer { account, client } = shown.payer;
                 Some(format!(
-                    "id=- state={state} cpu={cpu:.1}s owner={owner} request={title}"
+                    "id=- state={state} cpu={cpu:.1}s owner={account} client={client} request={title}"
                 ))
             }
         }
@@ -530,7 +541,7 @@ impl Job {
     fn new(submission: &Submission, state: State) -> Self {
         Self {
             title: shortened(&submission.title, MAX_TITLE),
-            owner: None,
+            owner: submission.owner.parse().unwrap_or(Account::Process),
             key: submission.key.clone().map(|key| (key, submission.title.clone())),
             priority: submission.priority,
             submitted_at: submission.submitted_at,
@@ -561,7 +572,8 @@ pub(super) fn job_id(job: JobId) -> Value {
 mod tests {
     use super::*;
 
-    const OWNER: ClientId = ClientId(1);
+    const OWNER: Account = Account::Process;
+    const CLIENT: ClientId = ClientId(1);
 
     fn submission(title: &str, job: JobId) -> Submission {
         Submission {
@@ -579,7 +591,7 @@ mod tests {
 
     fn open(submitted: &mut Submitted, title: &str, work: WorkId) -> JobId {
         let job = submitted.next();
-        submitted.open(submission(title, job), OWNER, work, None, RequestId(1));
+        submitted.open(submission(title, job), CLIENT, work, None, RequestId(1));
         submitted.acknowledge(job, Instant::now());
         job
     }
@@ -613,7 +625,7 @@ mod tests {
         let mut submitted = Submitted::new(JobId(1), &Policy::default(), false, now);
         let running = open(&mut submitted, "pi 1", WorkId(1));
         let done = submitted.next();
-        submitted.open_known(submission("nth 1", done), OWNER, Ok(Value::from(2)), RequestId(1), now);
+        submitted.open_known(submission("nth 1", done), CLIENT, Ok(Value::from(2)), RequestId(1), now);
         let failure = Failure::new(Code::Internal, "as asked");
         let mut submitted = submitted.rebuilt(&failure, now);
         assert!(matches!(submitted.find(running, now), Ok(Found::Done(Err(found))) if *found == failure));

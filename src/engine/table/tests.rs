@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::batch::{Batch, Begun};
 use crate::engine::external::{ExternalLane, ExternalLoad, ExternalTask};
+use crate::engine::message::Account;
 use crate::engine::task::{Done, Load, Outcome, Task};
 use crate::job::{Budget, Plan};
 use crate::proto::Interim;
@@ -96,6 +97,15 @@ fn submit(subject: impl Into<Subject>) -> Ask {
     Ask::Submit(Box::new(Submit::new(subject, "as asked")))
 }
 
+/// Each client has an account of its own, but for those from 100 on: of these, a hundred share one.
+fn payer(client: u64) -> Payer {
+    let account = if client < 100 { client } else { client / 100 };
+    Payer {
+        account: Account::Address([10, 0, 0, account as u8].into()),
+        client: ClientId(client),
+    }
+}
+
 /// A table, and a clock.
 struct Play {
     table: Table,
@@ -120,7 +130,7 @@ impl Play {
             rows: 0,
         };
         change(&mut order);
-        self.table.take_in(ClientId(client), order, self.now);
+        self.table.take_in(payer(client), order, self.now);
     }
 
     fn ask(&mut self, client: u64, request: u64, work: Work) {
@@ -132,7 +142,7 @@ impl Play {
     }
 
     fn grant(&mut self, client: u64, request: u64, rows: usize) {
-        self.table.grant(ClientId(client), RequestId(request), rows);
+        self.table.grant(ClientId(client), RequestId(request), rows, self.now);
     }
 
     fn leave(&mut self, client: u64) {
@@ -169,19 +179,26 @@ impl Play {
             Work::External(_) => unreachable!("an external task is no plain question"),
         });
         let questions = (request..).map(RequestId).zip(jobs).collect();
-        self.table.take_in_plain(ClientId(client), questions, self.now);
+        self.table.take_in_plain(payer(client), questions, self.now);
     }
 
     /// Plays a batch as a worker that has time for `most` of its questions.
-    fn play_batch(&mut self, work: WorkId, mut batch: Batch, most: usize) {
+    fn play_batch(&mut self, work: WorkId, batch: Batch, most: usize) {
+        self.play_batch_in(work, batch, most, 2 * MS);
+    }
+
+    /// The same if a question takes so much CPU time.
+    fn play_batch_in(&mut self, work: WorkId, mut batch: Batch, most: usize, each: Duration) {
         for _ in 0..most {
             let Some(question) = batch.begin() else {
                 break;
             };
             let begun = Begun::of(question, Budget::new(&|| true));
-            batch.settle(begun, || 2 * MS);
+            batch.settle(begun, || each);
         }
-        self.done(work, Outcome::Batch(batch));
+        let cpu = each * batch.begun() as u32;
+        let outcome = Outcome::Batch(batch);
+        self.table.finished(Done { work, outcome, cpu }, self.now);
     }
 
     /// The batch that is handed out next, with the flag that says that nobody wants it any more.
@@ -201,7 +218,7 @@ impl Play {
             (0, 0, (0, 0))
         );
         assert_eq!((flow.express.turns(), flow.express.title_bytes()), (0, 0));
-        assert!(flow.waiters.is_empty());
+        assert!(flow.waiters.is_empty() && !flow.express.has_backlog());
     }
 
     fn done(&mut self, work: WorkId, outcome: Outcome) {
@@ -517,6 +534,22 @@ fn rows_flow_by_credit_and_a_stream_that_has_none_is_not_begun() {
     assert_eq!(play.heard().last().map(String::as_str), Some("1/1 ok 6"));
 }
 
+#[test]
+fn a_stream_that_is_granted_rows_late_has_waited_for_its_client_and_not_for_a_worker() {
+    let mut play = roomy();
+    let rows = Script {
+        slices: 6,
+        has_rows: true,
+        ..PLAIN
+    };
+    play.ask(1, 1, job("rows", rows));
+    play.wait(5_000 * MS);
+    play.grant(1, 1, 9);
+    play.wait(MS);
+    play.play_on();
+    assert_eq!(play.heard().last().map(String::as_str), Some("1/1 ok 6"));
+}
+
 /// Submits `count` questions whose answers were known.
 fn submit_known(play: &mut Play, count: usize, title: &str) {
     for request in 0..count as u64 {
@@ -590,21 +623,24 @@ fn a_late_job_ends_for_all_who_watch_it_and_a_late_watcher_only_for_itself() {
 }
 
 #[test]
-fn a_list_can_be_cancelled_and_late_and_left_alone_and_is_bounded_as_jobs_are() {
+fn a_list_can_be_cancelled_and_late_and_left_alone_and_needs_no_room_for_jobs() {
     let mut play = Play::new(Policy {
-        max_jobs_per_client: 3,
+        max_jobs: 1,
+        max_jobs_per_client: 1,
         ..Policy::default()
     });
     submit_known(&mut play, 10, "known");
+    play.ask(1, 9, long("asked", 9));
     let deadline = Some(play.now + MS);
     play.order(1, 1, Ask::List, |order| order.rows = 4);
     play.order(1, 2, Ask::List, |_| {});
     play.order(1, 3, Ask::List, |order| order.deadline = deadline);
     assert_eq!(listed(&mut play), (4, false));
     play.order(1, 4, Ask::List, |order| order.rows = 64);
+    assert_eq!(listed(&mut play), (10, true));
     play.cancel(1, 1);
     play.wait(MS);
-    assert_eq!(play.heard(), ["1/4 busy", "1/1 cancelled", "1/3 deadline"]);
+    assert_eq!(play.heard(), ["1/1 cancelled", "1/3 deadline"]);
     play.leave(1);
     play.assert_empty();
 }
@@ -894,6 +930,223 @@ fn a_plain_question_that_panics_costs_nobody_else_an_answer() {
     play.play_on();
     assert_eq!(play.heard(), ["1/1 internal", "1/2 ok 1", "1/3 ok 1"]);
     play.assert_empty();
+}
+
+/// Submits long jobs as clients that leave at once: `count` by each of these.
+fn submit_and_leave(play: &mut Play, clients: std::ops::Range<u64>, count: u64) {
+    for client in clients {
+        for request in 0..count {
+            let work = long(&format!("submitted {client} {request}"), 1_000);
+            play.order(client, request, submit(work), |_| {});
+        }
+        play.express();
+        play.heard();
+        play.leave(client);
+    }
+}
+
+#[test]
+fn submitted_jobs_lock_out_nobody_who_waits() {
+    let mut play = Play::new(Policy {
+        max_jobs: 10,
+        max_jobs_per_client: 10,
+        max_submitted: 20,
+        ..Policy::default()
+    });
+    submit_and_leave(&mut play, 101..104, 30);
+    assert_eq!(play.table.flow.waiters.submitted_by_all(), 20);
+    play.order(104, 1, submit(long("one more", 9)), |_| {});
+    play.order(2, 1, submit(long("of another", 9)), |_| {});
+    assert_eq!(play.heard(), ["104/1 busy", "2/1 ok job=21"]);
+    for request in 2..12 {
+        play.ask(105, request, long("short", 1));
+    }
+    play.order(105, 12, Ask::List, |order| order.rows = 64);
+    assert_eq!(listed(&mut play), (21, true));
+    play.express();
+    assert_eq!(play.heard().iter().filter(|line| line.ends_with("ok 1")).count(), 10);
+    play.leave(2);
+    play.leave(104);
+    play.leave(105);
+    play.order(3, 1, Ask::CancelMany(Selection::Own), |_| {});
+    play.order(3, 2, Ask::CancelMany(Selection::Of(payer(101).account)), |_| {});
+    play.order(
+        3,
+        3,
+        Ask::CancelMany(Selection::Jobs(vec![JobId(21), JobId(1), JobId(99)])),
+        |_| {},
+    );
+    assert_eq!(
+        play.heard(),
+        ["3/1 no-job", "3/2 ok cancelled=20", "3/3 ok cancelled=1"]
+    );
+    play.assert_empty();
+}
+
+#[test]
+fn titles_of_submitted_jobs_take_no_room_of_questions() {
+    let mut play = roomy();
+    for request in 0..1_000 {
+        let title = format!("{request} {}", "1".repeat(10_000));
+        play.order(1, request, submit(long(&title, 9)), |_| {});
+    }
+    assert!(play.heard().iter().any(|line| line.ends_with(" busy")));
+    play.ask(2, 1, long(&"2".repeat(10_000), 1));
+    play.express();
+    assert_eq!(play.heard(), ["2/1 ok 1"]);
+}
+
+#[test]
+fn a_list_of_many_jobs_is_as_long_as_one_of_few() {
+    let mut play = roomy();
+    submit_and_leave(&mut play, 101..141, 500);
+    play.order(1, 1, Ask::List, |order| order.rows = 1_000);
+    assert_eq!(listed(&mut play), (250, true));
+    play.order(150, 2, Ask::CancelMany(Selection::Own), |_| {});
+    assert_eq!(play.heard(), ["150/2 ok cancelled=10000"]);
+}
+
+#[test]
+fn fifty_clients_of_an_address_take_as_many_turns_as_one_of_another() {
+    let mut play = roomy();
+    for client in 101..151 {
+        play.ask(client, 0, long(&format!("one of many {client}"), 1_000));
+    }
+    play.ask(2, 0, long("the only one", 1_000));
+    play.express();
+    let only = play.long("the only one");
+    let turns = (0..200).filter(|_| play.bulk() == Some(only)).count();
+    assert!((98..=102).contains(&turns), "{turns} of 200");
+}
+
+#[test]
+fn giants_of_a_client_do_not_keep_others_from_memory_and_take_turns_with_smaller_plans() {
+    let mut play = roomy();
+    let giant = |title: &str, mib: u64| {
+        let script = Script {
+            slices: 1_000,
+            memory: mib << 20,
+            ..PLAIN
+        };
+        job(title, script)
+    };
+    for request in 0..90 {
+        play.ask(1, request, giant(&format!("giant {request}"), 27));
+    }
+    play.express();
+    assert_eq!(play.table.flow.bulk.held(), (2 * 27 << 20, 88), "there is one worker");
+    play.ask(2, 0, giant("of another", 27));
+    play.ask(1, 90, giant("smaller", 6));
+    play.express();
+    let (other, smaller) = (play.long("of another"), play.long("smaller"));
+    let mut turns = (0, 0);
+    for _ in 0..300 {
+        let turn = play.bulk();
+        turns.0 += usize::from(turn == Some(other));
+        turns.1 += usize::from(turn == Some(smaller));
+    }
+    assert!((148..=152).contains(&turns.0), "{turns:?} of 300");
+    assert!((48..=52).contains(&turns.1), "{turns:?} of 300");
+    play.leave(1);
+    play.leave(2);
+    play.assert_empty();
+}
+
+#[test]
+fn what_is_not_begun_in_time_is_refused_unless_it_has_a_deadline_or_was_submitted() {
+    let mut play = roomy();
+    let deadline = Some(play.now + 3_000 * MS);
+    play.ask_plain(1, 1, vec![long("a", 1), long("b", 1)]);
+    play.ask(1, 3, long("c", 1));
+    play.order(1, 4, Ask::Answer(long("d", 1)), |order| order.deadline = deadline);
+    play.order(1, 5, submit(long("e", 1)), |_| {});
+    play.heard();
+    play.now += 500 * MS;
+    play.ask_plain(2, 1, vec![long("f", 1)]);
+    assert_eq!(play.table.next_alarm(), Some(play.now + 500 * MS));
+    play.wait(499 * MS);
+    assert_eq!(play.heard(), [""; 0]);
+    play.wait(MS);
+    assert_eq!(play.heard(), ["1/1 busy", "1/2 busy", "1/3 busy"]);
+    play.express();
+    play.order(1, 6, Ask::Result(JobId(1)), |_| {});
+    assert_eq!(play.heard(), ["1/4 ok 1", "2/1 ok 1", "1/6 ok 1"]);
+    play.assert_empty();
+    assert_eq!(play.table.next_alarm(), None);
+}
+
+/// Two workers that each begin a question in 100 us, with time for five of a pack, as questions of `clients` arrive at this rate a
+/// second. How long those that were answered took, how many were refused at once, and how many later.
+fn overloaded(
+    play: &mut Play,
+    clients: std::ops::Range<u64>,
+    rate: u64,
+    span: Duration,
+) -> (Vec<Duration>, usize, usize) {
+    let start = play.now;
+    let (mut asked, mut answered) = (Vec::new(), Vec::new());
+    let (mut at_once, mut later) = (0, 0);
+    let count = clients.end - clients.start;
+    while play.now - start < span {
+        for _ in 0..rate / 2_000 {
+            let request = asked.len() as u64;
+            asked.push(play.now);
+            play.ask_plain(clients.start + request % count, request, vec![long("short", 1)]);
+        }
+        for free in [2, 1] {
+            let mut left = 5;
+            for task in play.table.next_express(free) {
+                let Load::Batch(batch) = task.load else {
+                    unreachable!("all questions are plain");
+                };
+                let most = left.min(batch.fresh.len());
+                left -= most;
+                play.play_batch_in(task.work, batch, most, MS / 10);
+            }
+        }
+        for (_, events) in play.table.take_events() {
+            for (request, event) in events {
+                let took = play.now - asked[request.0 as usize];
+                match event {
+                    Event::Final(Ok(_)) => answered.push(took),
+                    _ if took < MS => at_once += 1,
+                    _ => later += 1,
+                }
+            }
+        }
+        play.wait(MS / 2);
+    }
+    (answered, at_once, later)
+}
+
+#[test]
+fn under_four_times_the_load_what_is_answered_is_answered_fast_and_the_rest_refused_at_once() {
+    let mut play = roomy();
+    let span = 3_000 * MS;
+    let (mut answered, at_once, later) = overloaded(&mut play, 101..151, 80_000, span);
+    answered.sort_unstable();
+    let p99 = answered[answered.len() * 99 / 100];
+    let share = answered.len() as f64 / (20_000.0 * span.as_secs_f64());
+    println!("{share:.3} of the peak, p99 {p99:?}, refused {at_once} at once and {later} later");
+    assert!(share >= 0.9 && p99 < 500 * MS, "{share} of the peak, p99 {p99:?}");
+    assert!(later * 100 < at_once, "{at_once} were refused at once, {later} later");
+    // Another address is served as if it were alone.
+    let asked = play.now;
+    play.ask_plain(2, 0, vec![long("short", 1)]);
+    overloaded(&mut play, 101..151, 80_000, 2 * MS);
+    assert!(
+        play.table.flow.waiters.counts(payer(2).account).questions == 0,
+        "{:?}",
+        play.now - asked
+    );
+}
+
+#[test]
+fn one_connection_may_fill_its_pipeline_with_work_of_less_than_the_limit() {
+    let mut play = roomy();
+    let (answered, at_once, later) = overloaded(&mut play, 1..2, 20_000, 500 * MS);
+    assert_eq!((at_once, later), (0, 0));
+    assert!(answered.len() > 9_000, "{} of 10,000", answered.len());
 }
 
 /// What may happen to a table.

@@ -3,7 +3,7 @@
 use super::bulk::Bulk;
 use super::external::External;
 use super::jobs::{Entry, Jobs, Stage};
-use super::submitted::Shown;
+use super::submitted::{MAX_LISTED, Shown};
 use super::waiters::{Waiter, Waiters};
 use crate::engine::message::WorkId;
 use crate::proto::Interim;
@@ -47,8 +47,9 @@ impl<'a> View<'a> {
     /// Jobs that a list shows though nobody submitted them: long ones and external tasks that are worked on.
     pub(super) fn asked(&self) -> Vec<WorkId> {
         let is_asked = |work: &WorkId| self.jobs.get(*work).is_some() && self.waiters.is_only_asked(*work);
-        let all = self.jobs.long().chain(self.external.under_way());
-        all.filter(is_asked).collect()
+        let long = self.jobs.long().filter(is_asked).take(MAX_LISTED);
+        let external = self.external.under_way().filter(is_asked).take(MAX_LISTED);
+        long.chain(external).collect()
     }
 
     /// A job as a row shows it.
@@ -56,7 +57,7 @@ impl<'a> View<'a> {
         let entry = self.jobs.get(work)?;
         Some(Shown {
             title: entry.title(),
-            owner: self.waiters.of(work).first().map(Waiter::client)?,
+            payer: self.waiters.of(work).first().map(Waiter::payer)?,
             state: self.state(work, entry),
             cpu: entry.cpu(),
         })

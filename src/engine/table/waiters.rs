@@ -1,7 +1,7 @@
 //! Who waits for which job, until when, and how many answers each client waits for. Alarms are deadlines and progress that is due.
 //! Knows no queue and no plan: what becomes of a job that nobody waits for any more is decided elsewhere.
 
-use crate::engine::message::{ClientId, JobId, Order, RequestId, WorkId};
+use crate::engine::message::{Account, ClientId, JobId, Order, Payer, RequestId, WorkId};
 use crate::proto::Interim;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -26,7 +26,9 @@ pub(super) enum Holder {
 pub(super) struct Waiter {
     holder: Holder,
     /// Whose share of the CPU the job uses on its behalf.
-    client: ClientId,
+    payer: Payer,
+    /// What it counts as among the limits of the account.
+    counted: Counted,
     /// The submitted job that it watches.
     watched: Option<JobId>,
     deadline: Option<Instant>,
@@ -40,10 +42,11 @@ pub(super) struct Waiter {
 
 impl Waiter {
     /// A request of which nothing is wanted but its answer.
-    pub(super) const fn plain(client: ClientId, request: RequestId) -> Self {
+    pub(super) const fn plain(payer: Payer, request: RequestId) -> Self {
         Self {
-            holder: Holder::Request(client, request),
-            client,
+            holder: Holder::Request(payer.client, request),
+            payer,
+            counted: Counted::Question,
             watched: None,
             deadline: None,
             progress: None,
@@ -54,11 +57,11 @@ impl Waiter {
     }
 
     /// A request on the terms of its order.
-    pub(super) fn of(client: ClientId, order: &Order, now: Instant) -> Self {
+    pub(super) fn of(payer: Payer, order: &Order, now: Instant) -> Self {
         Self {
             deadline: order.deadline,
             rows: order.rows,
-            ..Self::plain(client, order.request).with_progress(order.progress, now)
+            ..Self::plain(payer, order.request).with_progress(order.progress, now)
         }
     }
 
@@ -77,8 +80,15 @@ impl Waiter {
     /// Waits on behalf of a submitted job, which nobody hears of.
     pub(super) const fn submitted(mut self, job: JobId) -> Self {
         self.holder = Holder::Submitted(job);
+        self.counted = Counted::Submitted;
         self.progress = None;
         self.due = None;
+        self
+    }
+
+    /// Waits for the rows of a list.
+    pub(super) const fn of_list(mut self) -> Self {
+        self.counted = Counted::List;
         self
     }
 
@@ -94,12 +104,16 @@ impl Waiter {
         self.with_progress(Some(every), now).of_result(job)
     }
 
+    pub(super) const fn payer(&self) -> Payer {
+        self.payer
+    }
+
     pub(super) const fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    pub(super) const fn client(&self) -> ClientId {
-        self.client
+    pub(super) const fn is_submitted(&self) -> bool {
+        matches!(self.counted, Counted::Submitted)
     }
 
     pub(super) const fn holder(&self) -> Holder {
@@ -127,23 +141,62 @@ impl Waiter {
 pub(super) struct Waiters {
     /// What each waits for.
     waiting: BTreeMap<Holder, WorkId>,
-    /// Those that wait for a job; the first one's client pays for it.
+    /// Those that wait for a job; the first one pays for it.
     of: FxHashMap<WorkId, Vec<Waiter>>,
     alarms: BTreeSet<(Instant, Holder)>,
-    /// How many answers a client waits for or has submitted jobs for, plain questions included.
-    held: FxHashMap<ClientId, usize>,
+    /// Clients that hold anything: answers that they wait for, plain questions included, and submitted jobs.
+    clients: FxHashMap<ClientId, Holding>,
+    /// The same by account.
+    accounts: FxHashMap<Account, Counts>,
+    /// Submitted jobs of all.
+    submitted: usize,
     /// Clients that have left while jobs which they submitted go on.
     gone: HashSet<ClientId>,
     /// Clients that have left and hold nothing any more.
     forgotten: Vec<ClientId>,
 }
 
+/// What one that waits counts as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    Question,
+    Submitted,
+    List,
+}
+
+/// How much an account holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Answers that its clients wait for.
+    pub(super) questions: usize,
+    /// Submitted jobs that have not ended.
+    pub(super) submitted: usize,
+    /// Lists that are not sent yet.
+    pub(super) lists: usize,
+}
+
+impl Counts {
+    const fn of(&mut self, counted: Counted) -> &mut usize {
+        match counted {
+            Counted::Question => &mut self.questions,
+            Counted::Submitted => &mut self.submitted,
+            Counted::List => &mut self.lists,
+        }
+    }
+}
+
+/// How many things a client holds.
+struct Holding {
+    account: Account,
+    all: usize,
+}
+
 /// One that was taken off its job.
 pub(super) struct Removed {
     pub(super) work: WorkId,
-    pub(super) client: ClientId,
+    pub(super) payer: Payer,
     /// The first of those that still wait; none if it was the last.
-    pub(super) heir: Option<ClientId>,
+    pub(super) heir: Option<Payer>,
 }
 
 /// An alarm that has gone off.
@@ -156,7 +209,7 @@ impl Waiters {
     pub(super) fn add(&mut self, work: WorkId, waiter: Waiter) {
         self.waiting.insert(waiter.holder, work);
         self.alarms.extend(waiter.alarm().map(|at| (at, waiter.holder)));
-        self.hold(waiter.client, 1);
+        self.count(waiter.payer, waiter.counted, 1);
         self.of
             .entry(work)
             .or_insert_with(|| Vec::with_capacity(1))
@@ -184,13 +237,13 @@ impl Waiters {
         let waiters = self.of.get_mut(&work)?;
         let index = waiters.iter().position(|waiter| waiter.holder == holder)?;
         let waiter = waiters.swap_remove(index);
-        let heir = waiters.first().map(|waiter| waiter.client);
+        let heir = waiters.first().map(|waiter| waiter.payer);
         if heir.is_none() {
             self.of.remove(&work);
         }
         self.let_go(&waiter);
-        let client = waiter.client;
-        Some(Removed { work, client, heir })
+        let payer = waiter.payer;
+        Some(Removed { work, payer, heir })
     }
 
     /// Takes all off a job, in the order in which they are answered.
@@ -205,7 +258,7 @@ impl Waiters {
         if let Some(at) = waiter.alarm() {
             self.alarms.remove(&(at, waiter.holder));
         }
-        self.release(waiter.client, 1);
+        self.uncount(waiter.payer.client, waiter.counted, 1);
     }
 
     /// Those that wait for a job wait for another one from now on. Says which submitted jobs are among them.
@@ -321,35 +374,66 @@ impl Waiters {
         Some(Interim::Progress { done, eta })
     }
 
-    /// How many answers a client waits for.
-    pub(super) fn held(&self, client: ClientId) -> usize {
-        self.held.get(&client).copied().unwrap_or_default()
+    /// How much an account holds.
+    pub(super) fn counts(&self, account: Account) -> Counts {
+        self.accounts.get(&account).copied().unwrap_or_default()
     }
 
-    /// Clients that wait for an answer.
-    pub(super) fn clients(&self) -> usize {
-        self.held.len()
+    /// Accounts that hold anything.
+    pub(super) fn accounts(&self) -> usize {
+        self.accounts.len()
     }
 
-    pub(super) fn hold(&mut self, client: ClientId, count: usize) {
-        *self.held.entry(client).or_default() += count;
+    /// Submitted jobs that have not ended.
+    pub(super) const fn submitted_by_all(&self) -> usize {
+        self.submitted
     }
 
+    /// A client waits for this many more answers.
+    pub(super) fn hold(&mut self, payer: Payer, count: usize) {
+        self.count(payer, Counted::Question, count);
+    }
+
+    /// A client waits for this many answers less.
     pub(super) fn release(&mut self, client: ClientId, count: usize) {
-        if let Some(held) = self.held.get_mut(&client) {
-            *held -= count;
-            if *held == 0 {
-                self.held.remove(&client);
-                if self.gone.remove(&client) {
-                    self.forgotten.push(client);
-                }
+        self.uncount(client, Counted::Question, count);
+    }
+
+    fn count(&mut self, payer: Payer, counted: Counted, count: usize) {
+        let Payer { account, client } = payer;
+        self.clients.entry(client).or_insert(Holding { account, all: 0 }).all += count;
+        *self.accounts.entry(account).or_default().of(counted) += count;
+        if counted == Counted::Submitted {
+            self.submitted += count;
+        }
+    }
+
+    fn uncount(&mut self, client: ClientId, counted: Counted, count: usize) {
+        let Some(holding) = self.clients.get_mut(&client) else {
+            return;
+        };
+        holding.all -= count;
+        let account = holding.account;
+        if holding.all == 0 {
+            self.clients.remove(&client);
+            if self.gone.remove(&client) {
+                self.forgotten.push(client);
+            }
+        }
+        if counted == Counted::Submitted {
+            self.submitted -= count;
+        }
+        if let Some(counts) = self.accounts.get_mut(&account) {
+            *counts.of(counted) -= count;
+            if *counts == Counts::default() {
+                self.accounts.remove(&account);
             }
         }
     }
 
     /// A client is gone; it is forgotten once it holds nothing.
     pub(super) fn leave(&mut self, client: ClientId) {
-        if self.held.contains_key(&client) {
+        if self.clients.contains_key(&client) {
             self.gone.insert(client);
         } else {
             self.forgotten.push(client);
@@ -367,7 +451,9 @@ impl Waiters {
         self.waiting.is_empty()
             && self.of.is_empty()
             && self.alarms.is_empty()
-            && self.held.is_empty()
+            && self.clients.is_empty()
+            && self.accounts.is_empty()
+            && self.submitted == 0
             && self.gone.is_empty()
     }
 }
@@ -378,7 +464,16 @@ mod tests {
 
     const ONE: ClientId = ClientId(1);
     const TWO: ClientId = ClientId(2);
+    const FIRST: Payer = payer(1);
+    const SECOND: Payer = payer(2);
     const WORK: WorkId = WorkId(7);
+
+    const fn payer(client: u64) -> Payer {
+        Payer {
+            account: Account::Process,
+            client: ClientId(client),
+        }
+    }
 
     fn request(client: ClientId) -> Holder {
         Holder::Request(client, RequestId(1))
@@ -387,10 +482,10 @@ mod tests {
     #[test]
     fn the_next_in_line_inherits_a_job_and_the_last_one_ends_it() {
         let mut waiters = Waiters::default();
-        waiters.add(WORK, Waiter::plain(ONE, RequestId(1)));
-        waiters.add(WORK, Waiter::plain(TWO, RequestId(1)));
+        waiters.add(WORK, Waiter::plain(FIRST, RequestId(1)));
+        waiters.add(WORK, Waiter::plain(SECOND, RequestId(1)));
         let removed = waiters.remove(request(ONE)).expect("it waits");
-        assert_eq!((removed.work, removed.client, removed.heir), (WORK, ONE, Some(TWO)));
+        assert_eq!((removed.work, removed.payer, removed.heir), (WORK, FIRST, Some(SECOND)));
         assert!(waiters.remove(request(ONE)).is_none(), "only once");
         assert_eq!(waiters.remove(request(TWO)).and_then(|removed| removed.heir), None);
         assert!(waiters.is_empty());
@@ -399,7 +494,7 @@ mod tests {
     #[test]
     fn a_client_that_left_is_forgotten_when_its_last_job_ends() {
         let mut waiters = Waiters::default();
-        waiters.add(WORK, Waiter::plain(ONE, RequestId(1)).submitted(JobId(3)));
+        waiters.add(WORK, Waiter::plain(FIRST, RequestId(1)).submitted(JobId(3)));
         waiters.leave(ONE);
         waiters.leave(TWO);
         assert_eq!(waiters.take_forgotten(), [TWO]);
@@ -413,7 +508,7 @@ mod tests {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         let mut waiters = Waiters::default();
-        let mut waiter = Waiter::plain(ONE, RequestId(1)).of_watch(JobId(3), start);
+        let mut waiter = Waiter::plain(FIRST, RequestId(1)).of_watch(JobId(3), start);
         waiter.deadline = Some(start + 2 * second);
         waiters.add(WORK, waiter);
         assert!(waiters.due(start).is_none());
@@ -428,10 +523,29 @@ mod tests {
     #[test]
     fn what_has_not_advanced_is_stalled_after_a_second() {
         let mut waiters = Waiters::default();
-        waiters.add(WORK, Waiter::plain(ONE, RequestId(1)));
+        waiters.add(WORK, Waiter::plain(FIRST, RequestId(1)));
         let mut report = |done, silent| waiters.report(request(ONE), done, silent, None);
         assert!(matches!(report(0.5, STALLED), Some(Interim::Progress { .. })));
         assert!(report(0.5, STALLED / 2).is_none());
         assert!(matches!(report(0.5, STALLED), Some(Interim::Stalled(_))));
+    }
+
+    #[test]
+    fn an_account_holds_what_its_clients_hold_each_in_its_kind() {
+        let mut waiters = Waiters::default();
+        waiters.hold(FIRST, 3);
+        waiters.add(WORK, Waiter::plain(SECOND, RequestId(1)).submitted(JobId(3)));
+        waiters.add(WorkId(8), Waiter::plain(SECOND, RequestId(2)).of_list());
+        let counts = Counts {
+            questions: 3,
+            submitted: 1,
+            lists: 1,
+        };
+        assert_eq!(waiters.counts(Account::Process), counts);
+        assert_eq!((waiters.accounts(), waiters.submitted_by_all()), (1, 1));
+        waiters.release(ONE, 3);
+        waiters.remove_all(WORK);
+        waiters.remove_all(WorkId(8));
+        assert!(waiters.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! The link to the engine: the jobs of a read go in ONE message, and what is under way is cancelled when the session ends, however it ends.
 //! Knows no reply.
 
-use crate::engine::{Cancel, ClientId, Grant, Leave, News, Order, Plain, RequestId, Requests};
+use crate::engine::{Account, Cancel, ClientId, Grant, Leave, News, Order, Plain, RequestId, Requests};
 use crate::server::Shared;
 use actix::Recipient;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 /// What one connection asks of the engine.
 pub(super) struct EngineLink {
     client: ClientId,
+    account: Account,
     shared: Arc<Shared>,
     /// Where the engine sends news; made with the first job.
     me: Option<Arc<Recipient<News>>>,
@@ -18,9 +19,10 @@ pub(super) struct EngineLink {
 }
 
 impl EngineLink {
-    pub(super) fn new(client: ClientId, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(client: ClientId, account: Account, shared: Arc<Shared>) -> Self {
         Self {
             client,
+            account,
             shared,
             me: None,
             questions: Vec::new(),
@@ -48,6 +50,7 @@ impl EngineLink {
         let to = self.me.get_or_insert_with(|| Arc::new(me())).clone();
         self.shared.scheduler.do_send(Requests {
             client: self.client,
+            account: self.account,
             questions: std::mem::take(&mut self.questions),
             orders: std::mem::take(&mut self.orders),
             to,

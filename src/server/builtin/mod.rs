@@ -62,13 +62,14 @@ struct Requests {
 /// A session of the built-in protocol.
 pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
     let (client, shared) = (accepted.permit.client, accepted.shared.clone());
+    let account = accepted.peer().into();
     let exchange = BuiltIn {
         input: Input::new(ServerCodec::new(accepted.limits().max_line_bytes).with_id(client.0)),
         requests: Requests {
             replies: Replies::new(client),
             streams: Streams::default(),
             sequence: Sequence::default(),
-            engine: EngineLink::new(client, shared),
+            engine: EngineLink::new(client, account, shared),
             quit: None,
         },
     };

@@ -1,0 +1,315 @@
+//! Memory of long plans: which may begin, and which are parked until they may. Knows no plan and no CPU.
+//!
+//! Plans are of five classes by their size, each up to four times as large as the one before. An account begins only as many of a class as
+//! can use the workers, or as fit its part of the memory; the others are parked. More at once would be no faster, and would hold memory
+//! that others need. Each class has its own count, so that a smaller plan never waits for a larger one of the same account. Small plans
+//! have memory of their own, so that they fit beside any number of large ones. Where the memory itself is short, accounts take turns.
+
+use crate::engine::fairness::Fair;
+use crate::engine::message::{Account, ClientId, Payer, WorkId};
+use crate::job::Job;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, HashMap};
+
+/// Small plans, and four classes of large ones.
+const CLASSES: usize = 5;
+
+/// Plans of a class that an account may have begun, for each worker: one that is cut, and one beside it whose last slices are under way.
+const PLANS_A_WORKER: usize = 2;
+
+/// Where the memory of a plan is accounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pool {
+    Small,
+    Large,
+}
+
+/// What is set aside for whom, and who waits for how much.
+pub(super) struct Memory {
+    /// Bytes for large plans.
+    max: u64,
+    max_plans: usize,
+    /// Jobs that may not begin yet, by class, in their clients' turns. Accounts that may begin none of a class are paused there.
+    parked: [Fair<WorkId>; CLASSES],
+    wanting: HashMap<WorkId, (Job, u64)>,
+    holding: BTreeMap<WorkId, Held>,
+    small: u64,
+    large: u64,
+    begun: FxHashMap<(Account, usize), Begun>,
+}
+
+/// Memory that is set aside for a plan.
+#[derive(Clone, Copy)]
+struct Held {
+    account: Account,
+    bytes: u64,
+}
+
+/// The plans of a class that an account has begun.
+#[derive(Clone, Copy, Default)]
+struct Begun {
+    plans: usize,
+    bytes: u64,
+}
+
+impl Memory {
+    pub(super) fn new(workers: usize, max: u64) -> Self {
+        Self {
+            max,
+            max_plans: PLANS_A_WORKER * workers,
+            parked: Default::default(),
+            wanting: HashMap::new(),
+            holding: BTreeMap::new(),
+            small: 0,
+            large: 0,
+            begun: FxHashMap::default(),
+        }
+    }
+
+    pub(super) const fn max(&self) -> u64 {
+        self.max
+    }
+
+    /// Small plans have up to a 256th of the memory, 8 MiB of the default: `pi` and `nth` of up to a second or two.
+    fn class_of(&self, bytes: u64) -> usize {
+        let limits = [self.max >> 8, self.max >> 6, self.max >> 4, self.max >> 2];
+        limits.iter().take_while(|limit| bytes > **limit).count()
+    }
+
+    fn pool_of(&self, bytes: u64) -> Pool {
+        match self.class_of(bytes) {
+            0 => Pool::Small,
+            _ => Pool::Large,
+        }
+    }
+
+    /// Bytes of a pool, and how many are set aside. Small plans have an eighth of the memory in addition.
+    const fn level(&self, pool: Pool) -> (u64, u64) {
+        match pool {
+            Pool::Small => (self.max / 8, self.small),
+            Pool::Large => (self.max, self.large),
+        }
+    }
+
+    /// True if the account may begin no other plan of the class now. One may always begin, however large.
+    fn is_full(&self, account: Account, class: usize) -> bool {
+        let Some(begun) = self.begun.get(&(account, class)) else {
+            return false;
+        };
+        match class {
+            0 => begun.bytes >= self.max / 64,
+            _ => begun.plans >= self.max_plans || begun.bytes >= self.max / 8,
+        }
+    }
+
+    /// Sets memory aside for a job, unless that was done before. False if it is parked instead.
+    pub(super) fn admit(&mut self, id: WorkId, payer: Payer, bytes: u64, job: Job) -> bool {
+        if self.holding.contains_key(&id) {
+            return true;
+        }
+        let class = self.class_of(bytes);
+        if !self.is_full(payer.account, class) && self.fits(id, bytes) {
+            self.set_aside(id, payer.account, bytes);
+            return true;
+        }
+        self.wanting.insert(id, (job, bytes));
+        self.parked[class].push(payer, id, 0);
+        false
+    }
+
+    /// Whether the memory is there. Beside a parked job that could begin but for it, a later one may take what that will not need once
+    /// those before it have ended: so it need not wait for hours after a giant, and however many come, the parked one does not wait
+    /// for them.
+    fn fits(&self, id: WorkId, bytes: u64) -> bool {
+        let pool = self.pool_of(bytes);
+        let (max, used) = self.level(pool);
+        let first = self.parked.iter().filter_map(Fair::first);
+        let first = first.filter(|first| *first < id && self.pool_of(self.wanted_by(*first)) == pool);
+        let promised = first.min().map_or(0, |first| {
+            let later = self.holding.range(first..).map(|(_, held)| held.bytes);
+            let later: u64 = later.filter(|bytes| self.pool_of(*bytes) == pool).sum();
+            later + self.wanted_by(first)
+        });
+        used.max(promised) + bytes <= max
+    }
+
+    fn wanted_by(&self, parked: WorkId) -> u64 {
+        self.wanting.get(&parked).map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// A parked job that may begin now; it begins anew.
+    pub(super) fn unpark(&mut self) -> Option<(WorkId, Job)> {
+        if self.wanting.is_empty() {
+            return None;
+        }
+        let firsts = self.parked.iter().enumerate();
+        let mut firsts: Vec<(WorkId, usize)> = firsts
+            .filter_map(|(class, parked)| Some((parked.first()?, class)))
+            .collect();
+        firsts.sort_unstable();
+        let fits = |(id, _): &&(WorkId, usize)| self.fits(*id, self.wanted_by(*id));
+        let class = firsts.iter().find(fits)?.1;
+        let (payer, id, _) = self.parked[class].next()?;
+        self.parked[class].charge(payer.client, 1);
+        let (job, bytes) = self.wanting.remove(&id)?;
+        self.set_aside(id, payer.account, bytes);
+        Some((id, job))
+    }
+
+    fn set_aside(&mut self, id: WorkId, account: Account, bytes: u64) {
+        match self.pool_of(bytes) {
+            Pool::Small => self.small += bytes,
+            Pool::Large => self.large += bytes,
+        }
+        self.holding.insert(id, Held { account, bytes });
+        self.begin(account, bytes);
+    }
+
+    fn begin(&mut self, account: Account, bytes: u64) {
+        let class = self.class_of(bytes);
+        let begun = self.begun.entry((account, class)).or_default();
+        begun.plans += 1;
+        begun.bytes += bytes;
+        self.pause(account, class);
+    }
+
+    fn end(&mut self, account: Account, bytes: u64) {
+        let class = self.class_of(bytes);
+        if let Some(begun) = self.begun.get_mut(&(account, class)) {
+            begun.plans -= 1;
+            begun.bytes -= bytes;
+            if begun.plans == 0 {
+                self.begun.remove(&(account, class));
+            }
+        }
+        self.pause(account, class);
+    }
+
+    fn pause(&mut self, account: Account, class: usize) {
+        let is_full = self.is_full(account, class);
+        self.parked[class].set_paused(account, is_full);
+    }
+
+    /// A job uses another client's share from now on.
+    pub(super) fn pass(&mut self, id: WorkId, from: Payer, heir: Payer) {
+        if let Some((_, bytes)) = self.wanting.get(&id) {
+            let class = self.class_of(*bytes);
+            self.parked[class].remove(from.client, id);
+            self.parked[class].push(heir, id, 0);
+        }
+        if let Some(held) = self.holding.get_mut(&id) {
+            let Held { account, bytes } = *held;
+            held.account = heir.account;
+            self.end(account, bytes);
+            self.begin(heir.account, bytes);
+        }
+    }
+
+    /// Takes a job out, whether it is parked or memory is set aside for it.
+    pub(super) fn remove(&mut self, client: ClientId, id: WorkId) {
+        if let Some((_, bytes)) = self.wanting.remove(&id) {
+            let class = self.class_of(bytes);
+            self.parked[class].remove(client, id);
+        }
+        if let Some(Held { account, bytes }) = self.holding.remove(&id) {
+            match self.pool_of(bytes) {
+                Pool::Small => self.small -= bytes,
+                Pool::Large => self.large -= bytes,
+            }
+            self.end(account, bytes);
+        }
+    }
+
+    pub(super) fn forget(&mut self, client: ClientId) {
+        self.parked.iter_mut().for_each(|parked| parked.forget(client));
+    }
+
+    /// Bytes that are set aside, and how many jobs are parked.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (u64, usize) {
+        let each: u64 = self.holding.values().map(|held| held.bytes).sum();
+        let begun: u64 = self.begun.values().map(|begun| begun.bytes).sum();
+        assert_eq!((each, each), (self.small + self.large, begun));
+        let parked = self.parked.iter().map(Fair::len).sum();
+        assert_eq!(self.wanting.len(), parked);
+        (each, parked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Query;
+
+    const MIB: u64 = 1 << 20;
+
+    fn payer(account: u8) -> Payer {
+        Payer {
+            account: Account::Address([10, 0, 0, account].into()),
+            client: ClientId(account.into()),
+        }
+    }
+
+    fn admit(memory: &mut Memory, account: u8, id: u64, bytes: u64) -> bool {
+        memory.admit(WorkId(id), payer(account), bytes, Query::Pi(id.into()).into())
+    }
+
+    fn unparked(memory: &mut Memory) -> Vec<u64> {
+        std::iter::from_fn(|| memory.unpark().map(|(id, _)| id.0)).collect()
+    }
+
+    #[test]
+    fn an_account_begins_as_many_large_plans_as_can_use_the_workers() {
+        let mut memory = Memory::new(2, 2048 * MIB);
+        let begun = (0..90).filter(|id| admit(&mut memory, 1, *id, 27 * MIB)).count();
+        assert_eq!((begun, memory.held()), (4, (4 * 27 * MIB, 86)));
+        assert!(admit(&mut memory, 2, 100, 27 * MIB), "another account has its own");
+        assert!(admit(&mut memory, 1, 101, 3 * MIB), "a smaller plan does not wait");
+        assert_eq!(unparked(&mut memory), [0; 0]);
+        memory.remove(ClientId(1), WorkId(2));
+        assert_eq!(unparked(&mut memory), [4], "the first in turn takes the place");
+        (0..102).for_each(|id| memory.remove(ClientId(1), WorkId(id)));
+        assert_eq!(memory.held(), (0, 0));
+    }
+
+    #[test]
+    fn small_plans_fit_beside_a_giant_and_are_bounded_too() {
+        let mut memory = Memory::new(2, 2048 * MIB);
+        assert!(admit(&mut memory, 1, 0, 2048 * MIB));
+        assert!(!admit(&mut memory, 2, 1, 27 * MIB));
+        let begun = (10..100).filter(|id| admit(&mut memory, 2, *id, 8 * MIB)).count();
+        assert_eq!(begun, 4, "an account has 32 MiB of small plans");
+        for account in 3..20 {
+            admit(&mut memory, account, 1_000 + u64::from(account), 32 * 8 * MIB / 32);
+        }
+        assert!(memory.held().0 <= (2048 + 256) * MIB);
+    }
+
+    #[test]
+    fn accounts_take_turns_where_the_memory_is_short() {
+        let mut memory = Memory::new(1, 100);
+        assert!(admit(&mut memory, 1, 0, 100));
+        for id in 1..5 {
+            assert!(!admit(&mut memory, 1, id, 100));
+        }
+        assert!(!admit(&mut memory, 2, 5, 100));
+        memory.remove(ClientId(1), WorkId(0));
+        let mut order = Vec::new();
+        while let Some((id, _)) = memory.unpark() {
+            order.push(id.0);
+            memory.remove(ClientId(if id.0 == 5 { 2 } else { 1 }), id);
+        }
+        assert_eq!(order, [1, 5, 2, 3, 4]);
+    }
+
+    #[test]
+    fn memory_that_is_inherited_counts_for_the_heir() {
+        let mut memory = Memory::new(2, 2048 * MIB);
+        for id in 0..5 {
+            admit(&mut memory, 1, id, 27 * MIB);
+        }
+        memory.pass(WorkId(0), payer(1), payer(2));
+        assert_eq!(unparked(&mut memory), [4]);
+        assert_eq!(memory.held(), (5 * 27 * MIB, 0));
+    }
+}
