@@ -2,10 +2,10 @@
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use primed::internals::primality::search::prev;
-use primed::{Query, run_to_end};
+use primed::{Natural, Query, run_to_end};
 
 /// Semiprimes of exactly this number of bits that look random and are the same every time.
-fn semiprimes(bits: u32) -> impl FnMut() -> u128 {
+fn semiprimes(bits: u32) -> impl FnMut() -> Natural {
     let mut state = 1u64;
     let mut prime = move |bits: u32| {
         state = state
@@ -14,13 +14,13 @@ fn semiprimes(bits: u32) -> impl FnMut() -> u128 {
         // Not below 3/4 of the power of 2, so that the product has all its bits.
         prev((1 << bits) - u128::from(state >> 4) % (1 << (bits - 2))).expect("far above 2")
     };
-    move || prime(bits / 2) * prime(bits - bits / 2)
+    move || Natural::from(prime(bits / 2)) * Natural::from(prime(bits - bits / 2))
 }
 
 fn factor(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("factor");
-    group.sample_size(30);
-    for bits in [48, 64, 72, 80, 96, 112, 128] {
+    group.sample_size(20);
+    for bits in [48, 64, 72, 80, 96, 112, 128, 160] {
         let mut next = semiprimes(bits);
         group.bench_function(format!("{bits} bits"), |bencher| {
             bencher.iter_batched(

@@ -140,8 +140,8 @@ impl Client {
     }
 
     /// The prime factors of `n`, ascending, each as often as it divides `n`.
-    pub fn factor(&self, n: u128) -> Call<Vec<u128>> {
-        self.call(format!("factor {n}"))
+    pub fn factor(&self, n: impl Into<Natural>) -> Call<Vec<Natural>> {
+        self.call(format!("factor {}", n.into()))
     }
 
     /// How many constellations of a kind lie in the range, whose end is not included, with all their members.

@@ -67,6 +67,15 @@ impl FromReply for Natural {
     }
 }
 
+impl FromReply for Vec<Natural> {
+    fn from_reply(reply: Reply) -> Result<Self, Error> {
+        let numbers = reply.value.split_ascii_whitespace().map(str::parse);
+        numbers
+            .collect::<Result<_, _>>()
+            .map_err(|_| Error::Unexpected(reply.value))
+    }
+}
+
 impl FromReply for Vec<u128> {
     fn from_reply(reply: Reply) -> Result<Self, Error> {
         let numbers = reply.value.split_ascii_whitespace().map(str::parse);

@@ -147,8 +147,8 @@ mod tests {
         assert_eq!(exercise(|| IsPrime::new(mersenne.clone())), true.into());
         let googol = Natural::from(10u8).pow(100);
         assert_eq!(exercise(|| Next::new(googol.clone())), Value::Number(googol + 267u16));
-        let two = (1u128 << 89) - 1;
-        assert_eq!(exercise(|| Factor::new(two)), Value::Numbers(vec![Natural::from(two)]));
+        let two = Natural::from((1u128 << 89) - 1);
+        assert_eq!(exercise(|| Factor::new(two.clone())), Value::Numbers(vec![two]));
     }
 
     /// Forgets its second slice if the third comes back first.

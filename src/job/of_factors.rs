@@ -69,7 +69,7 @@ impl OfFactors {
 
 /// The plan that finds the prime factors of a number, which is as small as it takes.
 pub(super) fn factor_of(n: &Natural) -> Factor {
-    Factor::new(u128::try_from(n).expect("verbs refuse what is beyond a double word"))
+    Factor::new(n.clone())
 }
 
 /// The primes that a plan of factors came to.

@@ -58,6 +58,16 @@ pub trait Plan: Send + Sized + 'static {
     /// The share of the whole cost that has been absorbed, 0.0..=1.0; never falls.
     fn progress(&self) -> f64;
 
+    /// What it is at, for people, if there is more to say than the share: `sieve relations=61%`.
+    fn stage(&self) -> Option<String> {
+        None
+    }
+
+    /// What is known of the answer before it is complete, so that it is not lost if the work is stopped.
+    fn found(&self) -> Option<String> {
+        None
+    }
+
     /// Upper bound of the bytes the plan and its slices under way on `workers` threads will hold at once.
     fn memory(&self, workers: usize) -> u64 {
         let _ = workers;
@@ -108,6 +118,10 @@ pub trait AnyPlan: Send + sealed::Sealed {
     fn answer(&mut self) -> Option<Value>;
     /// See [`Plan::progress`].
     fn progress(&self) -> f64;
+    /// See [`Plan::stage`].
+    fn stage(&self) -> Option<String>;
+    /// See [`Plan::found`].
+    fn found(&self) -> Option<String>;
     /// See [`Plan::memory`].
     fn memory(&self, workers: usize) -> u64;
     /// See [`Plan::rows`].
@@ -143,6 +157,14 @@ impl<P: Plan> AnyPlan for P {
 
     fn progress(&self) -> f64 {
         Plan::progress(self)
+    }
+
+    fn stage(&self) -> Option<String> {
+        Plan::stage(self)
+    }
+
+    fn found(&self) -> Option<String> {
+        Plan::found(self)
     }
 
     fn memory(&self, workers: usize) -> u64 {

@@ -100,7 +100,7 @@ pub enum Query {
     /// The largest prime below N; N is above 2.
     Prev(Natural),
     /// The prime factors of N, ascending, with multiplicity; N is at least 1.
-    Factor(u128),
+    Factor(Natural),
     /// A function of N that its prime factors give; N is at least 1.
     Function(Function, Natural),
     /// The divisors of N as rows, ascending, and then how many; N is at least 1.
@@ -176,6 +176,7 @@ impl Query {
             Self::IsPrime(n)
             | Self::Next(n)
             | Self::Prev(n)
+            | Self::Factor(n)
             | Self::NextPrimes(n, _)
             | Self::PrevPrimes(n, _)
             | Self::Function(_, n)

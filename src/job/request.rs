@@ -248,7 +248,7 @@ mod tests {
                 last: 10,
                 method: Method::Sieve,
             },
-            Query::Factor(15),
+            Query::Factor(Natural::from(15u8)),
         ] {
             let job = Job::from(query);
             assert!(!job.is_brief() && job.brief().is_none() && job.is_kept, "{job:?}");

@@ -88,7 +88,7 @@ mod tests {
             (1u128 << 100..).prop_map(|n| Query::IsPrime(Natural::from(n).pow(3))),
             (1u128 << 90..).prop_map(|n| Query::Next(Natural::from(n).pow(3))),
             (1u128 << 90..).prop_map(|n| Query::Prev(Natural::from(n).pow(3))),
-            (1u128..1 << 90).prop_map(Query::Factor),
+            (1u128..1 << 90).prop_map(|n| Query::Factor(Natural::from(n))),
             (1u128..1 << 90).prop_map(|n| Query::Function(Function::Sigma, n.into())),
             (1u128..1 << 90).prop_map(|n| Query::Root(n.into())),
             (1u128..1 << 90)
@@ -177,7 +177,7 @@ mod tests {
             Query::IsPrime(mersenne(1279)),
             Query::Next(digits(150)),
             Query::Prev(digits(150)),
-            Query::Factor(1_000_000_000_000_000_003 * 1_000_000_000_039),
+            Query::Factor(Natural::from(1_000_000_000_000_000_003u64) * Natural::from(1_000_000_000_000_000_009u64)),
             Query::Primes {
                 low: 1 << 40,
                 last: (1 << 40) + 3_000_000,
@@ -212,7 +212,7 @@ mod tests {
             },
             Query::IsPrime((Natural::ONE << 11_213) - Natural::ONE),
             Query::Next(Natural::from(10u8).pow(1000)),
-            Query::Factor(1_000_000_000_000_000_003 * 1_000_000_000_039),
+            Query::Factor(Natural::from(1_000_000_000_000_000_003u64) * Natural::from(1_000_000_000_000_000_009u64)),
             Query::Primes {
                 low: 10_u64.pow(12),
                 last: 10_u64.pow(12) + 10_u64.pow(8),

@@ -11,8 +11,11 @@
 
 use super::{AnyPartial, AnyPlan, AnySlice, Budget, Count, Job, Pi, Plan, Query};
 use crate::primes::Natural;
+use crate::primes::primality::bpsw::Test;
 use crate::primes::primality::is_prime_u128;
+use crate::primes::primality::large::Large;
 use crate::proto::Value;
+use dashu_int::ops::BitTest;
 
 /// Up to here a count is verified by sieving: some seconds of one core.
 const SIEVED: u64 = 10_000_000_000;
@@ -88,7 +91,7 @@ impl Verify {
             _ => None,
         };
         let is_right =
-            matches!((&self.query, &first), (Query::Factor(n), Value::Numbers(factors)) if is_factored(*n, factors));
+            matches!((&self.query, &first), (Query::Factor(n), Value::Numbers(factors)) if is_factored(n, factors));
         self.first = Some(first);
         match self.stage {
             Some(_) => self.advance(),
@@ -146,15 +149,19 @@ fn how_counted(x: u128) -> &'static str {
     }
 }
 
-fn is_factored(n: u128, factors: &[Natural]) -> bool {
-    let factors: Option<Vec<u128>> = factors.iter().map(|factor| u128::try_from(factor).ok()).collect();
-    let Some(factors) = factors else {
-        return false;
-    };
-    let product = factors
-        .iter()
-        .try_fold(1u128, |product, factor| product.checked_mul(*factor));
-    product == Some(n) && factors.into_iter().all(is_prime_u128)
+fn is_factored(n: &Natural, factors: &[Natural]) -> bool {
+    factors.iter().product::<Natural>() == *n && factors.iter().all(is_prime)
+}
+
+fn is_prime(n: &Natural) -> bool {
+    match u128::try_from(n) {
+        Ok(n) => is_prime_u128(n),
+        Err(_) if !n.bit(0) => false,
+        Err(_) => {
+            let large = Large::new(n.clone());
+            matches!(large.advance(large.start(), || false), Test::Done(true))
+        }
+    }
 }
 
 fn words(value: &Value) -> String {
@@ -231,7 +238,7 @@ mod tests {
             ),
             (Query::Nth(1_000_000), Value::from(15_485_863), Value::from(15_485_867)),
             (
-                Query::Factor(360),
+                Query::Factor(Natural::from(360u16)),
                 Value::Numbers([2u8, 2, 2, 3, 3, 5].map(Natural::from).to_vec()),
                 Value::Numbers([2u8, 2, 2, 9, 5].map(Natural::from).to_vec()),
             ),

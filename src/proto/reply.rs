@@ -39,6 +39,8 @@ pub enum Interim {
         done: f64,
         /// How long the rest will take, once that can be estimated.
         eta: Option<Duration>,
+        /// What the work is at, if there is more to say than the share.
+        stage: Option<String>,
     },
     /// There has been no progress for this time.
     Stalled(Duration),
@@ -52,13 +54,17 @@ impl Interim {
         match self {
             Self::Rows(_) => String::new(),
             Self::Stalled(since) => format!("stalled={}", short_duration(*since)),
-            Self::Progress { done, eta } => {
+            Self::Progress { done, eta, stage } => {
                 // Never "100.0" before the reply.
                 let percent = (done * 1000.0).floor().clamp(0.0, 999.0) / 10.0;
                 let eta = eta
                     .map(|eta| format!(" eta={}", short_duration(eta)))
                     .unwrap_or_default();
-                format!("pct={percent:.1}{eta}")
+                let stage = stage
+                    .as_ref()
+                    .map(|stage| format!(" stage={stage}"))
+                    .unwrap_or_default();
+                format!("pct={percent:.1}{eta}{stage}")
             }
         }
     }

@@ -286,6 +286,7 @@ fn the_largest_questions_are_begun_with_the_default_limits() {
         "pi 10^24",
         "count 10^20 10^21",
         "primes 0 18446744073709551616",
+        "factor 10^9999+7",
     ] {
         let reply = client.ask(&format!("{question} deadline=200ms"));
         assert!(reply.starts_with("ERR deadline"), "{question}: {reply}");

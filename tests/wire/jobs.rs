@@ -437,3 +437,18 @@ fn there_are_as_many_workers_as_asked_for_or_as_cores_whatever_the_other_bounds(
     let daemon = listening.spawn().expect("a free port can be had");
     assert_eq!(info(&daemon, "workers"), 3);
 }
+
+#[test]
+fn what_is_found_before_a_deadline_is_in_the_error() {
+    let daemon = daemon();
+    // 2^1061 - 1 has no factor below 140 digits (Childers, 2012).
+    let mersenne = "ERR deadline :the deadline passed; the work was stopped; found 3 5 c320=";
+    let mut client = Client::connect(&daemon);
+    let number = (primed::Natural::ONE << 1061usize) - 1u8;
+    let reply = client.ask(&format!("factor {} deadline=300ms", &number * 15u8));
+    assert_eq!(reply, format!("{mersenne}{number}"));
+    // Who watches the progress sees the stage in words.
+    client.send(format!("factor {} progress=20ms deadline=10s\n", number * 15u8));
+    let lines = std::iter::from_fn(|| client.line()).take_while(|line| line.starts_with("* "));
+    assert!(lines.into_iter().any(|line| line.contains(" stage=ecm curves=")));
+}

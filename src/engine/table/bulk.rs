@@ -226,6 +226,18 @@ impl Bulk {
         Some((done, running.advanced))
     }
 
+    /// What a plan is at, in words.
+    pub(super) fn stage(&self, id: WorkId) -> Option<String> {
+        let running = self.plans.get(&id)?;
+        caught(|| running.plan.stage()).ok()?
+    }
+
+    /// What a plan has found so far.
+    pub(super) fn found(&self, id: WorkId) -> Option<String> {
+        let running = self.plans.get(&id)?;
+        caught(|| running.plan.found()).ok()?
+    }
+
     /// A job uses another client's share from now on.
     pub(super) fn pass(&mut self, id: WorkId, from: Payer, heir: Payer) {
         self.memory.pass(id, from, heir);

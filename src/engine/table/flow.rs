@@ -399,9 +399,9 @@ impl Flow {
             now: self.now,
         };
         if let Some(progress) = view.progress(work)
-            && let Some(interim) = self
-                .waiters
-                .report(holder, progress.done, progress.silent, progress.eta)
+            && let Some(interim) =
+                self.waiters
+                    .report(holder, progress.done, progress.silent, progress.eta, progress.stage)
             && let Holder::Request(client, request) = holder
         {
             self.outbox.push(client, request, Event::Interim(interim));
@@ -469,6 +469,7 @@ impl Flow {
     pub(super) fn refuse(&mut self, holder: Holder, failure: Failure) {
         if let Some(removed) = self.waiters.remove(holder) {
             log::lets_go(holder, failure.code.as_str());
+            let failure = with_found(failure, self.bulk.found(removed.work));
             let cpu = self.jobs.get(removed.work).map_or(Duration::ZERO, Entry::cpu);
             self.removed(removed);
             self.answer(holder, Err(failure), cpu);
@@ -529,4 +530,14 @@ fn entry_priority(jobs: &Jobs, id: WorkId) -> Priority {
 /// What is said of a question that is not begun within this time.
 pub(super) fn overload(max_age: Duration) -> String {
     format!("it cannot be begun within {} ms", max_age.as_millis())
+}
+
+/// The failure of work that is stopped, with what it has found so far: that is not lost.
+fn with_found(failure: Failure, found: Option<String>) -> Failure {
+    match (failure.code, found) {
+        (Code::Deadline | Code::Cancelled, Some(found)) => {
+            Failure::new(failure.code, format!("{}; found {found}", failure.text))
+        }
+        _ => failure,
+    }
 }

@@ -26,6 +26,8 @@ pub(super) struct Progress {
     pub(super) silent: Duration,
     /// How long the rest will take.
     pub(super) eta: Option<Duration>,
+    /// What the work is at.
+    pub(super) stage: Option<String>,
 }
 
 impl<'a> View<'a> {
@@ -41,6 +43,7 @@ impl<'a> View<'a> {
             done,
             silent: self.now - advanced,
             eta: eta(self.now - entry.begun(), done),
+            stage: self.bulk.stage(work),
         })
     }
 
@@ -76,7 +79,8 @@ impl<'a> View<'a> {
             Stage::Parked => return "parked".to_owned(),
             Stage::Held(_) | Stage::Express | Stage::List => return "queued".to_owned(),
         };
-        format!("running {}", Interim::Progress { done, eta }.words())
+        let stage = self.bulk.stage(work);
+        format!("running {}", Interim::Progress { done, eta, stage }.words())
     }
 }
 

@@ -365,13 +365,14 @@ impl Waiters {
         done: f64,
         silent: Duration,
         eta: Option<Duration>,
+        stage: Option<String>,
     ) -> Option<Interim> {
         let waiter = self.get_mut(holder)?;
         if done <= waiter.sent {
             return (silent >= STALLED).then_some(Interim::Stalled(silent));
         }
         waiter.sent = done;
-        Some(Interim::Progress { done, eta })
+        Some(Interim::Progress { done, eta, stage })
     }
 
     /// How much an account holds.
@@ -524,7 +525,7 @@ mod tests {
     fn what_has_not_advanced_is_stalled_after_a_second() {
         let mut waiters = Waiters::default();
         waiters.add(WORK, Waiter::plain(FIRST, RequestId(1)));
-        let mut report = |done, silent| waiters.report(request(ONE), done, silent, None);
+        let mut report = |done, silent| waiters.report(request(ONE), done, silent, None, None);
         assert!(matches!(report(0.5, STALLED), Some(Interim::Progress { .. })));
         assert!(report(0.5, STALLED / 2).is_none());
         assert!(matches!(report(0.5, STALLED), Some(Interim::Stalled(_))));

@@ -1,52 +1,128 @@
-//! Factoring numbers of up to 128 bits.
+//! Factoring numbers of any size.
 //!
-//! Small primes go by trial division ([`small_factors`]), powers by taking roots ([`power`]), factors of up to some 32 bits by Pollard's
-//! method in [`rho`], what is left by the quadratic sieve in [`quadratic`]. None of these knows a slice: each goes on until it is told to pause.
+//! Small primes go by trial division ([`Trial`]), powers by taking roots ([`Powers`]); composites of a word are split by [`word`], longer ones by
+//! [`curves`] and the [`quadratic`] sieve, by a [`schedule`]. None of these knows a slice: each goes on until it is to pause.
 
+pub(crate) mod curves;
 pub(crate) mod quadratic;
 pub(crate) mod rho;
+pub(crate) mod schedule;
+pub(crate) mod word;
 
-use super::known;
+use super::{Natural, known};
+use dashu_int::ops::BitTest;
 
-/// Trial division goes by the primes below this.
+/// Trial division of numbers up to 128 bits goes by the primes below this.
 pub(crate) const TRIAL_LIMIT: u64 = 1000;
 
+/// Trial division of longer numbers.
+const LONG_TRIAL_LIMIT: u64 = 1 << 16;
+
 /// The prime factors of `n` below [`TRIAL_LIMIT`] with multiplicity, ascending, and what is left of `n`. `n` must not be 0.
-pub(crate) fn small_factors(mut n: u128) -> (Vec<u128>, u128) {
+pub(crate) fn small_factors(mut n: u128) -> (Vec<u64>, u128) {
     let mut factors = vec![2; n.trailing_zeros() as usize];
     n >>= n.trailing_zeros();
     let mut p = 2;
     while p < TRIAL_LIMIT && n > 1 {
-        // As many primes at once as a word holds: dividing a double word is slow.
-        let before = p;
-        let mut product = 1u64;
-        while let Some((next, longer)) = known::next(p).and_then(|next| Some((next, product.checked_mul(next)?))) {
-            (p, product) = (next, longer);
-        }
+        let (first, product) = next_product(&mut p);
         // The remainder is below the product, a word.
         let remainder = (n % u128::from(product)) as u64;
-        let mut q = before;
-        while q < p {
-            q = known::next(q).expect("the table holds every prime up to p");
-            if remainder.is_multiple_of(q) {
-                while n.is_multiple_of(q.into()) {
-                    factors.push(q.into());
-                    n /= u128::from(q);
-                }
+        for q in primes_between(first, p).filter(|q| remainder.is_multiple_of(*q)) {
+            while n.is_multiple_of(q.into()) {
+                factors.push(q);
+                n /= u128::from(q);
             }
         }
     }
     (factors, n)
 }
 
-/// The root and the exponent, if `n` without factors below [`TRIAL_LIMIT`] is a perfect power; the exponent is prime.
-pub(crate) fn power(n: u128) -> Option<(u128, u32)> {
-    // 1000^13 is beyond 128 bits.
-    [2, 3, 5, 7, 11].into_iter().find_map(|exponent| {
-        let guess = (n as f64).powf(1.0 / f64::from(exponent)).round() as u128;
-        let root = if exponent == 2 { n.isqrt() } else { guess };
-        (root > 1 && root.checked_pow(exponent) == Some(n)).then_some((root, exponent))
-    })
+/// As many primes above `p` as a word holds the product of, since dividing a long number is slow: where they begin, and the product. `p` is then the last.
+fn next_product(p: &mut u64) -> (u64, u64) {
+    let first = *p;
+    let mut product = 1u64;
+    while let Some((next, longer)) = known::next(*p).and_then(|next| Some((next, product.checked_mul(next)?))) {
+        (*p, product) = (next, longer);
+    }
+    (first, product)
+}
+
+/// The primes above `first` up to `last`, which is one.
+fn primes_between(first: u64, last: u64) -> impl Iterator<Item = u64> {
+    std::iter::successors(known::next(first), |p| known::next(*p)).take_while(move |p| *p <= last)
+}
+
+/// Trial division of a long number.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    /// What is left of the number.
+    pub(crate) rest: Natural,
+    /// The prime factors so far.
+    pub(crate) factors: Vec<Natural>,
+    p: u64,
+}
+
+impl Trial {
+    /// Begins with a number that is not 0.
+    pub(crate) fn new(n: Natural) -> Self {
+        let twos = n.trailing_zeros().unwrap_or(0);
+        Self {
+            rest: n >> twos,
+            factors: vec![Natural::from(2u8); twos],
+            p: 2,
+        }
+    }
+
+    /// Goes on until all small primes are tried or until `over`, asked after every few primes (a few microseconds at most).
+    pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> bool {
+        while self.p < LONG_TRIAL_LIMIT && self.rest > Natural::ONE {
+            let (first, product) = next_product(&mut self.p);
+            let remainder = &self.rest % product;
+            for q in primes_between(first, self.p).filter(|q| remainder.is_multiple_of(*q)) {
+                while &self.rest % q == 0 {
+                    self.factors.push(Natural::from(q));
+                    self.rest /= q;
+                }
+            }
+            if over() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The search for a root of a number without factors below [`TRIAL_LIMIT`].
+#[derive(Debug)]
+pub(crate) struct Powers {
+    n: Natural,
+    exponent: u64,
+}
+
+impl Powers {
+    pub(crate) fn new(n: Natural) -> Self {
+        Self { n, exponent: 1 }
+    }
+
+    /// Goes on until a root is found, or none, or until `over`, asked after every exponent: the root and its prime exponent.
+    pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<(Natural, usize)>> {
+        let bits = self.n.bit_len() as u64;
+        loop {
+            let exponent = known::next(self.exponent).unwrap_or(bits);
+            // Trial division has left primes of 10 bits, or 17: a power has so many times as many, less one each.
+            if exponent * if bits <= 128 { 9 } else { 16 } > bits {
+                return Some(None);
+            }
+            self.exponent = exponent;
+            let root = self.n.nth_root(exponent as usize);
+            if root.pow(exponent as usize) == self.n {
+                return Some(Some((root, exponent as usize)));
+            }
+            if over() {
+                return None;
+            }
+        }
+    }
 }
 
 /// The greatest common divisor, by Stein's algorithm, of an odd `m` and `n`.
@@ -82,17 +158,40 @@ mod tests {
     }
 
     #[test]
-    fn powers_are_seen_up_to_the_top() {
+    fn trial_division_pauses_and_goes_on() {
+        let rest = Natural::from(700_001u32).pow(20);
+        let mut trial = Trial::new(Natural::from(720u16) * Natural::from(65_521u32) * &rest);
+        while !trial.advance(|| true) {}
+        let expected: Vec<Natural> = [2u32, 2, 2, 2, 3, 3, 5, 65_521].map(Natural::from).into();
+        assert_eq!((trial.factors, trial.rest), (expected, rest));
+    }
+
+    fn power(n: Natural) -> Option<(Natural, usize)> {
+        let mut powers = Powers::new(n);
+        loop {
+            if let Some(power) = powers.advance(|| true) {
+                return power;
+            }
+        }
+    }
+
+    #[test]
+    fn powers_are_seen() {
         for (root, exponent) in [
             ((1u128 << 64) - 59, 2),
             (6_981_463_658_279, 3),
             (1009, 11),
             (319_557, 7),
             (50_859_001, 5),
+            ((1 << 89) - 1, 31),
         ] {
-            assert_eq!(power(root.pow(exponent)), Some((root, exponent)));
-            assert_eq!(power(root.pow(exponent) - 1), None);
+            let n = Natural::from(root).pow(exponent);
+            assert_eq!(power(n.clone()), Some((Natural::from(root), exponent)));
+            assert_eq!(power(n - 1u8), None);
         }
-        assert_eq!(power(1013u128.pow(6)), Some((1013u128.pow(3), 2)));
+        assert_eq!(
+            power(Natural::from(1013u16).pow(6)),
+            Some((Natural::from(1013u16).pow(3), 2))
+        );
     }
 }

@@ -48,11 +48,6 @@ impl<W: Word + Into<u128>> Rho<W> {
         }
     }
 
-    /// Steps so far.
-    pub(crate) fn steps(&self) -> u64 {
-        self.steps
-    }
-
     /// Goes on until it has a proper factor, has made `most` steps in all, or until `over`, which is asked after every batch of
     /// steps (1 to 10 microseconds).
     pub(crate) fn advance(&mut self, most: u64, mut over: impl FnMut() -> bool) -> Option<u128> {

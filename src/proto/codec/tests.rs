@@ -190,7 +190,7 @@ proptest! {
         let (items, _) = decoded(&mut server, &[hello, request], |_| ());
         let Some(Incoming::Request { format, .. }) = items.last() else { panic!("{items:?}") };
         let mut out = BytesMut::new();
-        let progress = Interim::Progress { done: 0.5, eta: Some(Duration::from_secs(9)) };
+        let progress = Interim::Progress { done: 0.5, eta: Some(Duration::from_secs(9)), stage: None };
         let mut expected = Vec::new();
         let tag = format.tag().copied();
         for (reply, rows) in &replies {

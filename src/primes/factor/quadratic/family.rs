@@ -2,25 +2,27 @@
 //!
 //! Knows nothing of other families. Start at [`Choice::next`] and [`Family::advance`].
 
-use super::base::{Base, SMALLEST_SIEVED, SPECIAL};
+use super::base::{BLOCK, Base, GROUP, SPECIAL};
+use super::kernels::{self, Buckets, Bytes, Level, MOST_PRIMES, Setup, Stretch, Zeros, inverse};
+use super::wide::Wide;
+use crate::primes::factor::word;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// `x` goes from `-HALF` to `HALF - 1`: bytes that stay in a first-level cache of 32 KiB.
-const HALF: usize = 1 << 14;
-
-/// A value all of whose factors are known: `root^2 = product of the columns' primes * large^parity mod n`.
-#[derive(Clone, Debug)]
+/// A value all of whose factors are known: `(a x + b)^2 = product of the columns' primes * large[0] * large[1] mod n`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Relation {
-    /// `a x + b`, as an element of the base's ring.
-    pub(super) root: u128,
-    /// The columns of its prime factors, with repetition.
-    pub(super) columns: Vec<u16>,
-    /// The prime beyond the base, or 1.
-    pub(super) large: u64,
+    /// Which polynomial and which `x`: the family, the ordinal of the polynomial in it, and the offset of `x`.
+    pub(super) family: u32,
+    pub(super) polynomial: u32,
+    pub(super) offset: u32,
+    /// The primes beyond the base, ascending, or 1.
+    pub(super) large: [u32; 2],
+    /// The columns of the other prime factors, ascending, with repetition.
+    pub(super) columns: Vec<u32>,
 }
 
-/// Chooses leading coefficients: products of primes of the base close to `sqrt(2 k n) / HALF`, no two the same.
+/// Chooses leading coefficients: products of primes of the base close to `sqrt(2 k n)` by half the sieve's length, no two the same.
 #[derive(Debug)]
 pub(crate) struct Choice {
     base: Arc<Base>,
@@ -29,22 +31,32 @@ pub(crate) struct Choice {
     factors: usize,
     /// The part of the base they come from.
     pool: std::ops::Range<usize>,
-    chosen: HashSet<Vec<usize>>,
+    /// All that were chosen, in order.
+    chosen: Vec<Vec<u32>>,
+    seen: HashSet<Vec<u32>>,
     random: u64,
 }
 
+/// The most primes of a coefficient.
+pub(crate) const MOST_FACTORS: usize = 20;
+
+/// Coefficients of long numbers are made of primes about this large: small ones take themselves out of the sieving, large ones leave few
+/// polynomials to a coefficient.
+const MEAN_FACTOR: f64 = 2000.0;
+
 impl Choice {
-    pub(crate) fn new(base: Arc<Base>) -> Self {
-        let target = ((base.log_multiple + 1.0) / 2.0).exp2() / HALF as f64;
+    /// Begins, or goes on after these have been chosen.
+    pub(crate) fn resume(base: Arc<Base>, chosen: Vec<Vec<u32>>) -> Self {
+        let target = ((base.log_multiple + 1.0) / 2.0).exp2() / (base.length() / 2) as f64;
         let largest = f64::from(base.primes[base.primes.len() - 1]);
-        // Few and large primes would leave few polynomials to a coefficient, small ones take themselves out of the sieving.
+        let most = (largest / 2.5).min(MEAN_FACTOR);
         let mut factors = 2;
-        while target.powf(1.0 / factors as f64) > largest / 2.5 {
+        while target.powf(1.0 / factors as f64) > most {
             factors += 1;
         }
         let mean = target.powf(1.0 / factors as f64);
         let middle = base.primes.partition_point(|p| f64::from(*p) < mean);
-        let width = (base.primes.len() / 5).clamp(8, 40);
+        let width = (base.primes.len() / 5).clamp(8, 60);
         let low = middle.saturating_sub(width).max(2);
         let pool = low..(middle + width).min(base.primes.len()).max(low + 2);
         Self {
@@ -52,14 +64,20 @@ impl Choice {
             target,
             factors,
             pool,
-            chosen: HashSet::new(),
-            random: 0x9e37_79b9_7f4a_7c15,
+            seen: chosen.iter().cloned().collect(),
+            random: 0x9e37_79b9_7f4a_7c15 ^ (chosen.len() as u64) << 32,
+            chosen,
         }
+    }
+
+    /// The choices so far, in order.
+    pub(crate) fn chosen(&self) -> &[Vec<u32>] {
+        &self.chosen
     }
 
     /// The next family. `None` if no other coefficient is near: then the number is too small for this method. Some microseconds.
     pub(crate) fn next(&mut self) -> Option<Family> {
-        let mut best: Option<(f64, Vec<usize>)> = None;
+        let mut best: Option<(f64, Vec<u32>)> = None;
         // More tries the more coefficients of good size are taken already.
         for attempt in 0..400 {
             let Some((error, indices)) = self.attempt() else {
@@ -73,16 +91,19 @@ impl Choice {
             }
         }
         let (_, indices) = best?;
-        self.chosen.insert(indices.clone());
+        let id = self.chosen.len() as u32;
+        self.seen.insert(indices.clone());
+        self.chosen.push(indices.clone());
         Some(Family {
             base: Arc::clone(&self.base),
+            id,
             indices,
             started: None,
         })
     }
 
     /// Random primes but for the last, which is the one that brings the product closest to the target.
-    fn attempt(&mut self) -> Option<(f64, Vec<usize>)> {
+    fn attempt(&mut self) -> Option<(f64, Vec<u32>)> {
         let primes = &self.base.primes;
         let mut indices = Vec::with_capacity(self.factors);
         let mut left = self.target;
@@ -92,19 +113,81 @@ impl Choice {
             self.random ^= self.random >> 7;
             self.random ^= self.random << 17;
             let index = self.pool.start + (self.random % self.pool.len() as u64) as usize;
-            if !indices.contains(&index) {
-                indices.push(index);
+            if !indices.contains(&(index as u32)) {
+                indices.push(index as u32);
                 left /= f64::from(primes[index]);
             }
         }
         let last = primes.partition_point(|p| f64::from(*p) < left);
+        let reach = 2..primes.len().min(self.base.first_large);
         let last = [last, last.saturating_sub(1)]
             .into_iter()
-            .find(|i| (2..primes.len()).contains(i) && !indices.contains(i))?;
-        indices.push(last);
+            .find(|i| reach.contains(i) && !indices.contains(&(*i as u32)))?;
+        indices.push(last as u32);
         indices.sort_unstable();
         let error = (f64::from(primes[last]) / left).ln().abs();
-        (error < 1.5 && !self.chosen.contains(&indices)).then_some((error, indices))
+        (error < 1.5 && !self.seen.contains(&indices)).then_some((error, indices))
+    }
+}
+
+/// The coefficients of a family's polynomials `a x + b`, whose square less `k n` is a multiple of `a`.
+#[derive(Debug)]
+pub(super) struct Coefficients {
+    pub(super) a: Wide,
+    /// Changing the sign of a summand `B` of `b` gives another polynomial.
+    summands: Vec<Wide>,
+    setup: Setup,
+}
+
+impl Coefficients {
+    pub(super) fn new(base: &Base, indices: &[u32]) -> Self {
+        let factors: Vec<u32> = indices.iter().map(|i| base.primes[*i as usize]).collect();
+        let product = |skipped: usize| {
+            let others = factors.iter().enumerate().filter(|(i, _)| *i != skipped);
+            others.fold(Wide::of(1), |product, (_, q)| product.mul(&Wide::of((*q).into())))
+        };
+        // B = (a / q) gamma, gamma = root (a / q)^-1 mod q: its square is k n modulo q and 0 modulo the others.
+        let (mut summands, mut gammas) = (Vec::new(), Vec::new());
+        for (i, q) in factors.iter().enumerate() {
+            let (cofactor, modulus) = (product(i), u64::from(*q));
+            let root = u64::from(base.roots[indices[i] as usize]);
+            let gamma = root * inverse(cofactor.div_rem(*q).1.into(), modulus) % modulus;
+            summands.push(cofactor.mul(&Wide::of(gamma)));
+            gammas.push(gamma as u32);
+        }
+        Self {
+            a: product(factors.len()),
+            summands,
+            setup: Setup {
+                factors,
+                gammas,
+                half: (base.length() / 2) as u32,
+            },
+        }
+    }
+
+    /// `b` of the polynomial with this ordinal: in the order of a Gray code (Contini, section 3.2), a set bit is a changed sign.
+    pub(super) fn b(&self, polynomial: u32) -> Wide {
+        let code = polynomial ^ polynomial >> 1;
+        let signed = self.summands.iter().enumerate();
+        signed.fold(Wide::ZERO, |sum, (j, summand)| {
+            if code >> j & 1 == 1 {
+                sum.sub(summand)
+            } else {
+                sum.add(summand)
+            }
+        })
+    }
+
+    /// How many polynomials there are: the last sign never changes, since `-b` gives the mirror images.
+    fn polynomials(&self) -> u32 {
+        1 << (self.summands.len() - 1)
+    }
+
+    /// `a x + b`
+    pub(super) fn root(&self, b: &Wide, offset: u32) -> Wide {
+        let x = Wide::signed(i64::from(offset) - i64::from(self.setup.half));
+        self.a.mul(&x).add(b)
     }
 }
 
@@ -112,299 +195,420 @@ impl Choice {
 #[derive(Debug)]
 pub(crate) struct Family {
     base: Arc<Base>,
+    id: u32,
     /// Which primes of the base make up the coefficient.
-    indices: Vec<usize>,
+    indices: Vec<u32>,
     started: Option<Box<Started>>,
 }
 
 /// A family whose sieve is set up.
 #[derive(Debug)]
 struct Started {
-    a: i64,
-    b: i64,
-    /// Changing the sign of a summand `B` changes `b` by `2 B`.
-    summands: Vec<i64>,
-    /// By how much `2 B` moves the zeros modulo each prime.
-    moves: Vec<Vec<u32>>,
-    /// The zeros of the polynomial modulo each prime, counted from `x = -HALF`.
+    level: Level,
+    coefficients: Coefficients,
+    a_inverse: Wide,
+    b: Wide,
+    zeros: Zeros,
+    /// Logarithms of the primes that are sieved block by block; 0 of those in the coefficient, which have one zero or none.
+    logs: Vec<u8>,
+    /// The next hits of these.
     first: Vec<u32>,
     second: Vec<u32>,
-    /// Polynomials sieved.
-    done: u32,
-    bytes: Vec<u8>,
+    stretches: Vec<Stretch>,
+    buckets: Buckets,
+    /// The ordinal of the polynomial.
+    polynomial: u32,
+    bytes: Box<Bytes>,
+    limits: Limits,
+    marked: Vec<u32>,
+    hits: Vec<u32>,
+}
+
+/// What is worth a closer look.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// What a byte starts from: those that reach 128 are looked at.
+    start: u8,
+    /// Bits that may be missing from a value besides the primes that were not sieved by.
+    missing: u32,
+}
+
+/// Bits that the primes not sieved by have in a value that is worth a look. Found by timing.
+fn slack_bits(base: &Base) -> f64 {
+    if base.primes[base.first_sieved] < 64 {
+        6.0
+    } else if base.has_two_large() {
+        12.0
+    } else {
+        (14.0 + (base.log_multiple - 165.0) / 16.0).clamp(13.0, 18.0)
+    }
+}
+
+impl Limits {
+    fn new(base: &Base) -> Self {
+        let size = base.log_multiple / 2.0 - 0.5 + ((base.length() / 2) as f64).log2();
+        let left = if base.has_two_large() {
+            base.two_large.1 as f64
+        } else {
+            f64::from(base.large_limit)
+        };
+        let missing = left.log2();
+        Self {
+            start: 128 - (size - missing - slack_bits(base)).clamp(1.0, 127.0) as u8,
+            missing: missing as u32 + 2,
+        }
+    }
 }
 
 impl Family {
-    /// Sieves polynomial after polynomial until none are left or `over`, asked after each (some 30 microseconds). True if none are left.
+    /// Sieves polynomial after polynomial until none are left or `over`, asked after each (some 20 to 400 microseconds). True if none
+    /// are left.
     pub(crate) fn advance(&mut self, found: &mut Vec<Relation>, mut over: impl FnMut() -> bool) -> bool {
         let base = Arc::clone(&self.base);
-        let mut started = self
-            .started
-            .take()
-            .unwrap_or_else(|| Box::new(Started::new(&base, &self.indices)));
-        let count = 1 << (self.indices.len() - 1);
+        let mut started = match self.started.take() {
+            Some(mut started) => {
+                started.next_polynomial(&base, &self.indices);
+                started
+            }
+            None => Box::new(Started::new(&base, &self.indices)),
+        };
         loop {
-            started.sieve(&base);
-            started.harvest(&base, &self.indices, found);
-            started.done += 1;
-            if started.done == count {
+            started.sieve(&base, self.id, &self.indices, found);
+            if started.polynomial + 1 == started.coefficients.polynomials() {
                 return true;
             }
-            started.next_polynomial(&base, &self.indices);
             if over() {
                 self.started = Some(started);
                 return false;
             }
+            started.next_polynomial(&base, &self.indices);
         }
     }
-}
-
-/// `a^-1 mod p` for a prime `p` that does not divide `a`.
-fn inverse(a: u32, p: u32) -> u32 {
-    let (mut r0, mut r1) = (i64::from(p), i64::from(a));
-    let (mut t0, mut t1) = (0, 1);
-    while r1 != 0 {
-        let quotient = r0 / r1;
-        (r0, r1) = (r1, r0 - quotient * r1);
-        (t0, t1) = (t1, t0 - quotient * t1);
-    }
-    t0.rem_euclid(i64::from(p)) as u32
-}
-
-fn residue(a: i64, p: u32) -> u64 {
-    a.rem_euclid(i64::from(p)) as u64
 }
 
 impl Started {
-    fn new(base: &Base, indices: &[usize]) -> Self {
-        let a: i64 = indices.iter().map(|i| i64::from(base.primes[*i])).product();
-        // B = (a / q) (root (a / q)^-1 mod q): its square is k n modulo q and 0 modulo the others.
-        let summand = |i: &usize| {
-            let q = base.primes[*i];
-            let cofactor = a / i64::from(q);
-            let inverse = u64::from(inverse(residue(cofactor, q) as u32, q));
-            cofactor * (u64::from(base.roots[*i]) * inverse % u64::from(q)) as i64
-        };
-        let summands: Vec<i64> = indices.iter().map(summand).collect();
-        let b = summands.iter().sum();
-        let count = base.primes.len();
-        let mut moves = vec![vec![0; count]; summands.len()];
-        let (mut first, mut second) = (vec![0; count], vec![0; count]);
-        for (i, p) in base.primes.iter().copied().enumerate() {
-            if indices.contains(&i) {
-                continue;
-            }
-            let a_inverse = u64::from(inverse(residue(a, p) as u32, p));
-            let modulus = u64::from(p);
-            for (moves, summand) in moves.iter_mut().zip(&summands) {
-                moves[i] = (2 * residue(*summand, p) % modulus * a_inverse % modulus) as u32;
-            }
-            // a x + b = +-root mod p.
-            let (b, root) = (residue(b, p), u64::from(base.roots[i]));
-            let zero = |root: u64| ((root + modulus - b) * a_inverse + HALF as u64) % modulus;
-            first[i] = zero(root) as u32;
-            second[i] = zero(modulus - root) as u32;
-        }
-        let mut started = Self {
-            a,
-            b,
-            summands,
-            moves,
-            first,
-            second,
-            done: 0,
-            bytes: vec![0; 2 * HALF],
-        };
-        started.silence(indices);
-        started
-    }
-
-    /// The primes of `a` have one zero or none; they are not sieved by.
-    fn silence(&mut self, indices: &[usize]) {
+    fn new(base: &Base, indices: &[u32]) -> Self {
+        let level = Level::best();
+        let coefficients = Coefficients::new(base, indices);
+        let mut zeros = Zeros::new(level, &coefficients.setup, &base.padded, &base.roots);
+        let stretches = stretches(base);
+        let mut buckets = Buckets::new(base.blocks, bucket_room(base));
+        fill(level, base, &stretches, &mut buckets, &mut zeros, None);
+        let mut logs = base.logs[..base.primes.len().min(base.first_large)].to_vec();
         for i in indices {
-            (self.first[*i], self.second[*i]) = (u32::MAX, u32::MAX);
+            logs[*i as usize] = 0;
+        }
+        let count = logs.len();
+        Self {
+            level,
+            a_inverse: coefficients.a.inverse(),
+            b: coefficients.b(0),
+            coefficients,
+            zeros,
+            logs,
+            first: vec![0; count],
+            second: vec![0; count],
+            stretches,
+            buckets,
+            polynomial: 0,
+            bytes: Box::new([0; 1 << 16]),
+            limits: Limits::new(base),
+            marked: Vec::new(),
+            hits: Vec::new(),
         }
     }
 
-    /// The next `b` in the order of a Gray code: one summand changes its sign (Contini, section 3.2).
-    fn next_polynomial(&mut self, base: &Base, indices: &[usize]) {
-        let which = self.done.trailing_zeros() as usize;
-        // Bit `which + 1` of the counter alternates between taking the summand away and bringing it back.
-        let away = self.done >> (which + 1) & 1 == 0;
-        let change = 2 * self.summands[which];
-        self.b += if away { -change } else { change };
-        let zeros = self.first.iter_mut().zip(&mut self.second);
-        for (((first, second), p), step) in zeros.zip(&base.primes).zip(&self.moves[which]) {
-            // x = (+-root - b) / a moves against b. Of a sum and the sum less p, the one in range is the smaller as unsigned numbers.
-            let step = if away { *step } else { p - step };
-            let moved = |zero: u32| {
-                let sum = zero.wrapping_add(step);
-                sum.min(sum.wrapping_sub(*p))
-            };
-            (*first, *second) = (moved(*first), moved(*second));
-        }
-        self.silence(indices);
-    }
-
-    fn sieve(&mut self, base: &Base) {
-        // Bytes start so that those that reach 128 are worth a closer look: what may be missing is a large prime and the primes that are not
-        // sieved by, whose mean part of a value is some bits.
-        let size = base.log_multiple / 2.0 - 0.5 + (HALF as f64).log2();
-        let missing = (base.large_limit as f64).log2() + SLACK_BITS;
-        let start = 128 - (size - missing).clamp(1.0, 127.0) as u8;
-        let bytes = self.bytes.as_mut_slice();
-        bytes.fill(start);
-        let zeros = self.first.iter().zip(&self.second);
-        for (((first, second), p), log) in zeros.zip(&base.primes).zip(&base.logs).skip(base.first_sieved) {
-            let (mut near, mut far) = ((*first).min(*second) as usize, (*first).max(*second) as usize);
-            let p = *p as usize;
-            while far < bytes.len() {
-                bytes[near] = bytes[near].wrapping_add(*log);
-                bytes[far] = bytes[far].wrapping_add(*log);
-                near += p;
-                far += p;
-            }
-            if near < bytes.len() {
-                bytes[near] = bytes[near].wrapping_add(*log);
-            }
+    /// The next `b`: one summand changes its sign.
+    fn next_polynomial(&mut self, base: &Base, indices: &[u32]) {
+        self.polynomial += 1;
+        let which = self.polynomial.trailing_zeros() as usize;
+        self.b = self.coefficients.b(self.polynomial);
+        // A summand that becomes negative moves x = (+-root - b) / a forwards.
+        let code = self.polynomial ^ self.polynomial >> 1;
+        let forwards = code >> which & 1 == 1;
+        fill(
+            self.level,
+            base,
+            &self.stretches,
+            &mut self.buckets,
+            &mut self.zeros,
+            Some((which, forwards)),
+        );
+        for i in indices {
+            // Moved as well, to where no zero may be.
+            (self.zeros.first[*i as usize], self.zeros.second[*i as usize]) = (u32::MAX, u32::MAX);
         }
     }
 
-    fn harvest(&self, base: &Base, indices: &[usize], found: &mut Vec<Relation>) {
-        const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-        for (word, bytes) in self.bytes.as_chunks::<8>().0.iter().enumerate() {
-            let mut marks = u64::from_le_bytes(*bytes) & HIGH_BITS;
-            while marks != 0 {
-                let offset = 8 * word + marks.trailing_zeros() as usize / 8;
-                marks &= marks - 1;
-                found.extend(self.relation(base, indices, offset));
+    fn sieve(&mut self, base: &Base, id: u32, indices: &[u32], found: &mut Vec<Relation>) {
+        let count = self.logs.len();
+        for (next, zeros) in [
+            (&mut self.first, &self.zeros.first),
+            (&mut self.second, &self.zeros.second),
+        ] {
+            next.copy_from_slice(&zeros[..count]);
+            for i in indices {
+                next[*i as usize] = 0;
             }
+        }
+        for block in 0..base.blocks {
+            self.bytes[..BLOCK].fill(self.limits.start);
+            sieve_block(
+                &mut self.bytes,
+                &base.primes[base.first_sieved..count],
+                &self.logs[base.first_sieved..],
+                &mut self.first[base.first_sieved..],
+                &mut self.second[base.first_sieved..],
+            );
+            self.buckets.apply(block, &self.stretches, &mut self.bytes);
+            let mut marked = std::mem::take(&mut self.marked);
+            marked.clear();
+            kernels::marked(self.level, &self.bytes[..BLOCK], &mut marked);
+            for offset in &marked {
+                let sieved = self.bytes[*offset as usize] - self.limits.start;
+                let offset = (block * BLOCK) as u32 + offset;
+                found.extend(self.relation(base, id, indices, offset, sieved.into()));
+            }
+            self.marked = marked;
         }
     }
 
     /// The relation at an offset, if there is one: the value is divided by all primes that have a zero there.
-    fn relation(&self, base: &Base, indices: &[usize], offset: usize) -> Option<Relation> {
-        let x = offset as i64 - HALF as i64;
-        let root = i128::from(self.a) * i128::from(x) + i128::from(self.b);
-        // a v = root^2 - k n. The division is exact and its result short, so the low 128 bits tell all.
-        let square = root.wrapping_mul(root);
-        let value = (square as u128)
-            .wrapping_sub(base.multiple)
-            .wrapping_mul(inverse_mod_2_128(self.a as u128)) as i128;
-        let mut left = value.unsigned_abs();
-        if left == 0 {
+    fn relation(&mut self, base: &Base, id: u32, indices: &[u32], offset: u32, sieved: u32) -> Option<Relation> {
+        let root = self.coefficients.root(&self.b, offset);
+        // a v = root^2 - k n. The division is exact and its result short, so the low words tell all.
+        let value = root.mul(&root).sub(&base.multiple).mul(&self.a_inverse);
+        let mut left = value.abs();
+        if left.is_zero() {
             return None;
         }
-        let mut columns: Vec<u16> = Vec::with_capacity(32);
-        if value < 0 {
+        let mut columns: Vec<u32> = Vec::with_capacity(40);
+        if value.is_negative() {
             columns.push(0);
         }
-        columns.extend(std::iter::repeat_n(1, left.trailing_zeros() as usize));
-        left >>= left.trailing_zeros();
+        let bits = left.bits();
+        let twos = left.trailing_zeros();
+        columns.extend(std::iter::repeat_n(1, twos as usize));
+        left = left.shr(twos);
         for (i, divisor) in base.divisors.iter().enumerate() {
             divide(&mut left, *divisor, SPECIAL + i, &mut columns);
         }
-        for i in indices {
-            columns.push(base.column_of(*i) as u16);
-            divide(&mut left, base.primes[*i], base.column_of(*i), &mut columns);
-        }
-        let offset = offset as u32;
-        let zeros = self.first.iter().zip(&self.second);
-        for (i, ((first, second), (p, magic))) in zeros.zip(base.primes.iter().zip(&base.magic)).enumerate() {
-            let quotient = ((u64::from(offset) * u64::from(*magic)) >> 32) as u32;
-            let residue = offset - quotient * p;
-            if residue == *first || residue == *second {
+        let (first, second) = (&self.zeros.first, &self.zeros.second);
+        for (i, p) in base.primes[..base.first_sieved].iter().enumerate() {
+            let residue = offset % p;
+            if residue == first[i] || residue == second[i] {
                 divide(&mut left, *p, base.column_of(i), &mut columns);
             }
         }
-        let large = u64::try_from(left).ok().filter(|large| *large < base.large_limit)?;
-        let root = super::linear::element(base, root);
-        Some(Relation { root, columns, large })
+        // What the primes that were not sieved by have contributed is known now.
+        let unsieved = bits - left.bits();
+        if bits > unsieved + sieved + self.limits.missing {
+            return None;
+        }
+        for i in indices {
+            columns.push(base.column_of(*i as usize) as u32);
+            divide(
+                &mut left,
+                base.primes[*i as usize],
+                base.column_of(*i as usize),
+                &mut columns,
+            );
+        }
+        self.hits.clear();
+        let range = base.first_sieved / GROUP * GROUP..base.first_large;
+        kernels::divisors(
+            self.level,
+            offset,
+            &base.inverses[range.clone()],
+            &base.quotients[range.clone()],
+            &first[range.clone()],
+            &second[range.clone()],
+            &mut self.hits,
+        );
+        for hit in &mut self.hits {
+            *hit += range.start as u32;
+        }
+        self.buckets.find(self.level, offset, &self.stretches, &mut self.hits);
+        for hit in &self.hits {
+            let hit = *hit as usize;
+            if hit >= base.first_sieved && hit < base.primes.len() {
+                divide(&mut left, base.primes[hit], base.column_of(hit), &mut columns);
+            }
+        }
+        let left = left.to_u64()?;
+        let large = if left < u64::from(base.large_limit) {
+            [1, left as u32]
+        } else {
+            let (least, most) = base.two_large;
+            if left <= least || left >= most || word::is_probable_prime(left) {
+                return None;
+            }
+            let p = word::split(left);
+            let q = left / p;
+            let (p, q) = (p.min(q), p.max(q));
+            (q < u64::from(base.large_limit)).then_some([p as u32, q as u32])?
+        };
+        columns.sort_unstable();
+        Some(Relation {
+            family: id,
+            polynomial: self.polynomial,
+            offset,
+            large,
+            columns,
+        })
     }
 }
 
-/// Bits that the primes below [`SMALLEST_SIEVED`] have in a value that is worth it.
-const SLACK_BITS: f64 = 6.0;
-const _: () = assert!(SMALLEST_SIEVED < 64);
+/// The large primes in stretches that buckets take together.
+fn stretches(base: &Base) -> Vec<Stretch> {
+    let mut stretches: Vec<Stretch> = Vec::new();
+    for from in (base.first_large..base.padded.len()).step_by(GROUP) {
+        let to = from + GROUP;
+        let log = base.logs[from];
+        match stretches.last_mut() {
+            Some(last) if last.log == log && to - last.primes.start <= MOST_PRIMES => last.primes.end = to,
+            _ => stretches.push(Stretch { primes: from..to, log }),
+        }
+    }
+    stretches
+}
 
-fn divide(left: &mut u128, p: u32, column: usize, columns: &mut Vec<u16>) {
-    // Dividing a word is several times as fast as dividing a double word.
-    if let Ok(mut word) = u64::try_from(*left) {
-        while word.is_multiple_of(p.into()) {
-            word /= u64::from(p);
-            columns.push(column as u16);
-        }
-        *left = word.into();
-    } else {
-        while left.is_multiple_of(p.into()) {
-            *left /= u128::from(p);
-            columns.push(column as u16);
-        }
+/// Room for the hits of a block: the mean and six standard deviations.
+fn bucket_room(base: &Base) -> usize {
+    let large = base.primes.get(base.first_large..).unwrap_or_default();
+    let mean: f64 = large.iter().map(|p| 2.0 * BLOCK as f64 / f64::from(*p)).sum();
+    (mean + 6.0 * mean.sqrt()) as usize + 64
+}
+
+/// Moves the zeros to the next polynomial and puts the hits of large primes into buckets.
+fn fill(
+    level: Level,
+    base: &Base,
+    stretches: &[Stretch],
+    buckets: &mut Buckets,
+    zeros: &mut Zeros,
+    step: Option<(usize, bool)>,
+) {
+    let Zeros { first, second, moves } = zeros;
+    let steps = step.map(|(which, forwards)| (&moves[which], forwards));
+    if let Some((steps, forwards)) = steps {
+        let medium = ..base.first_large;
+        kernels::advance(
+            level,
+            &base.padded[medium],
+            &mut first[medium],
+            &mut second[medium],
+            &steps[medium],
+            forwards,
+        );
+    }
+    buckets.clear();
+    for stretch in stretches {
+        let range = stretch.primes.clone();
+        buckets.fill(
+            level,
+            &base.padded[range.clone()],
+            &mut first[range.clone()],
+            &mut second[range.clone()],
+            steps.map(|(steps, forwards)| (&steps[range], forwards)),
+        );
     }
 }
 
-/// `a^-1 mod 2^128` of an odd `a`, by Newton's method: `a a = 1 mod 8`, and each step doubles the correct bits.
-fn inverse_mod_2_128(a: u128) -> u128 {
-    (0..6).fold(a, |inverse, _| {
-        inverse.wrapping_mul(2u128.wrapping_sub(a.wrapping_mul(inverse)))
-    })
+/// Adds the logarithms of all hits in a block, and leaves the zeros where they enter the next one.
+fn sieve_block(bytes: &mut Bytes, primes: &[u32], logs: &[u8], first: &mut [u32], second: &mut [u32]) {
+    let mut from = 0;
+    let many = primes.partition_point(|p| (*p as usize) < BLOCK / 8);
+    sieve_often(
+        bytes,
+        &primes[..many],
+        &logs[..many],
+        &mut first[..many],
+        &mut second[..many],
+    );
+    from += many;
+    macro_rules! times {
+        ($($times:literal)*) => {$(
+            // Primes that have this many hits in a block, or one more.
+            let to = from + primes[from..].partition_point(|p| BLOCK / *p as usize >= $times);
+            sieve_times::<$times>(bytes, &primes[from..to], &logs[from..to], &mut first[from..to], &mut second[from..to]);
+            from = to;
+        )*};
+    }
+    times!(8 7 6 5 4 3 2 1);
+    debug_assert!(from == primes.len());
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::primes::factor::quadratic::linear;
-    use crate::primes::primality::ring::Ring;
-
-    #[test]
-    fn zeros_are_zeros_of_every_polynomial() {
-        let base = Arc::new(Base::new(((1u128 << 52) + 21) * ((1 << 53) + 5)));
-        let family = Choice::new(Arc::clone(&base)).next().expect("many coefficients");
-        let mut started = Started::new(&base, &family.indices);
-        for polynomial in 1..1 << (family.indices.len() - 1) {
-            for (i, p) in base
-                .primes
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| !family.indices.contains(i))
-            {
-                let mut squares = [started.first[i], started.second[i]].map(|zero| {
-                    let x = i128::from(zero) - HALF as i128;
-                    (i128::from(started.a) * x + i128::from(started.b)).rem_euclid(i128::from(*p)) as u32
-                });
-                squares.sort_unstable();
-                let mut roots = [base.roots[i], p - base.roots[i]];
-                roots.sort_unstable();
-                assert_eq!(squares, roots, "polynomial {polynomial}, prime {p}");
-            }
-            started.done += 1;
-            started.next_polynomial(&base, &family.indices);
+fn sieve_often(bytes: &mut Bytes, primes: &[u32], logs: &[u8], first: &mut [u32], second: &mut [u32]) {
+    const END: u32 = BLOCK as u32;
+    let zeros = first.iter_mut().zip(second);
+    for ((first, second), (p, log)) in zeros.zip(primes.iter().zip(logs)) {
+        let (p, log) = (*p, *log);
+        let (mut near, mut far) = ((*first).min(*second), (*first).max(*second));
+        let mut add = |at: u32| {
+            let byte = &mut bytes[usize::from(at as u16)];
+            *byte = byte.wrapping_add(log);
+        };
+        while far < END - p {
+            add(near);
+            add(far);
+            add(near + p);
+            add(far + p);
+            near += 2 * p;
+            far += 2 * p;
         }
+        if far < END {
+            add(near);
+            add(far);
+            near += p;
+            far += p;
+        }
+        if near < END {
+            add(near);
+            near += p;
+        }
+        (*first, *second) = (near - END, far - END);
     }
+}
 
-    #[test]
-    fn relations_hold_and_coefficients_differ() {
-        for n in [
-            ((1u128 << 40) + 15) * ((1 << 39) + 23),
-            ((1 << 52) + 21) * ((1 << 53) + 5),
-            340_282_366_920_938_463_463_374_607_431_768_211_297 / 3,
-        ] {
-            let base = Arc::new(Base::new(n | 1));
-            let mut choice = Choice::new(Arc::clone(&base));
-            let mut found = Vec::new();
-            for _ in 0..20 {
-                let mut family = choice.next().expect("many coefficients");
-                while !family.advance(&mut found, || true) {}
-            }
-            assert_eq!(choice.chosen.len(), 20);
-            assert!(found.len() > 20, "{n}: {}", found.len());
-            for relation in &found {
-                let product = relation.columns.iter().fold(base.ring.one(), |product, column| {
-                    base.ring.scale(&product, base.prime_of((*column).into()))
-                });
-                let product = base.ring.mul(&product, &linear::element(&base, relation.large.into()));
-                assert_eq!(base.ring.square(&relation.root), product, "{n}");
-            }
+fn sieve_times<const TIMES: usize>(
+    bytes: &mut Bytes,
+    primes: &[u32],
+    logs: &[u8],
+    first: &mut [u32],
+    second: &mut [u32],
+) {
+    const END: u32 = BLOCK as u32;
+    let zeros = first.iter_mut().zip(second);
+    for ((first, second), (p, log)) in zeros.zip(primes.iter().zip(logs)) {
+        let (p, log) = (*p, *log);
+        let (mut a, mut b) = (*first, *second);
+        let mut add = |at: u32| {
+            let byte = &mut bytes[usize::from(at as u16)];
+            *byte = byte.wrapping_add(log);
+        };
+        for _ in 0..TIMES {
+            add(a);
+            add(b);
+            a += p;
+            b += p;
         }
+        // Beyond the block there is one byte for all hits that are none.
+        add(a.min(END));
+        add(b.min(END));
+        a += if a < END { p } else { 0 };
+        b += if b < END { p } else { 0 };
+        (*first, *second) = (a - END, b - END);
+    }
+}
+
+fn divide(left: &mut Wide, p: u32, column: usize, columns: &mut Vec<u32>) {
+    loop {
+        let (quotient, remainder) = left.div_rem(p);
+        if remainder != 0 {
+            return;
+        }
+        *left = quotient;
+        columns.push(column as u32);
     }
 }

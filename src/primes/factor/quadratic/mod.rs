@@ -1,8 +1,8 @@
-//! The self-initialising quadratic sieve: splits what Pollard's method is too slow for, up to 128 bits, in pieces that run anywhere.
+//! The self-initialising quadratic sieve: splits numbers of up to some 110 digits, in pieces that run anywhere.
 //!
-//! Knows no slice, thread or clock. The way of the data: [`Base`] (the primes that count, made once) gives [`Family`] after family of
-//! polynomials; each is sieved alone, on any thread, for [`Relation`]s; [`Collector`] gathers them and pairs up those with a large prime;
-//! [`linear`] combines enough of them to a congruence of squares.
+//! Knows no slice, thread or clock. The way of the data: [`Building`] makes a [`Base`], the primes that count; [`Choice`] gives [`Family`] after
+//! family of polynomials; each is sieved alone, on any thread, for [`Relation`]s; [`Collector`] gathers them and finds those whose large primes
+//! cancel; [`Solving`] combines enough of them to a congruence of squares.
 //!
 //! For `a = q_1 ... q_s` and `b^2 = k n mod a`, every value `(a x + b)^2 - k n = a v(x)`, `v(x) = a x^2 + 2 b x + c`, whose factors are all in the base
 //! is a relation: a square modulo `n` that equals a known product of primes. With more relations than primes, some product of them has only even
@@ -12,10 +12,16 @@
 //! Math. Comp. 48 (1987), sections 2 to 5; S. P. Contini, "Factoring integers with the self-initializing quadratic sieve" (1997), chapter 3.
 
 mod base;
+mod bits;
 mod collector;
 mod family;
-pub(crate) mod linear;
+mod kernels;
+mod lanczos;
+mod matrix;
+mod solving;
+mod wide;
 
-pub(crate) use base::Base;
-pub(crate) use collector::{Collector, Whole};
-pub(crate) use family::{Choice, Family, Relation};
+pub(crate) use base::{Base, Building, LONGEST, memory};
+pub(crate) use collector::Collector;
+pub(crate) use family::{Choice, Family, MOST_FACTORS, Relation};
+pub(crate) use solving::{Solved, Solving};

@@ -166,10 +166,21 @@ mod tests {
         };
         let eta = Some(Duration::from_secs(18));
         assert_eq!(
-            encoded(Interim::Progress { done: 0.4139, eta }),
-            "@a * pct=41.3 eta=18s\n"
+            encoded(Interim::Progress {
+                done: 0.4139,
+                eta,
+                stage: Some("sieve relations=61%".into()),
+            }),
+            "@a * pct=41.3 eta=18s stage=sieve relations=61%\n"
         );
-        assert_eq!(encoded(Interim::Progress { done: 1.0, eta: None }), "@a * pct=99.9\n");
+        assert_eq!(
+            encoded(Interim::Progress {
+                done: 1.0,
+                eta: None,
+                stage: None
+            }),
+            "@a * pct=99.9\n"
+        );
         assert_eq!(encoded(Interim::Stalled(Duration::from_secs(12))), "@a * stalled=12s\n");
         assert_eq!(
             encoded(Interim::Rows(vec!["101 103".into(), "107".into()])),

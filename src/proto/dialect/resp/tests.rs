@@ -292,6 +292,7 @@ fn progress_is_a_push_in_resp3_and_not_sent_in_resp2() {
     let progress = Interim::Progress {
         done: 0.4139,
         eta: Some(Duration::from_secs(18)),
+        stage: None,
     };
     let mut out = BytesMut::new();
     Resp2.write_interim(&mut out, None, &progress);
