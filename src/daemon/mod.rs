@@ -13,7 +13,7 @@ pub use signals::{Notice, Signals};
 use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::Metrics;
 use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared};
-use crate::store::{self, StoreError};
+use crate::store;
 use crate::verb::{Engine, Facts, Registry, Verb};
 use actix::prelude::*;
 use bind::bind;
@@ -51,9 +51,9 @@ pub enum StartError {
     /// One of the [`Limits`] is 0.
     #[error("with {0} of 0 nobody could be served")]
     Zero(&'static str),
-    /// The store cannot be opened or read.
+    /// The store cannot be opened or read: what is wrong with it, and what to do.
     #[error("cannot use the store {0}")]
-    Store(#[from] StoreError),
+    Store(String),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[from] io::Error),
@@ -205,7 +205,8 @@ impl Daemon {
         if let Some(limit) = self.limits.zero() {
             return Err(StartError::Zero(limit));
         }
-        let store = std::mem::take(&mut self.place).open()?;
+        let store = std::mem::take(&mut self.place).open();
+        let store = store.map_err(|error| StartError::Store(error.to_string()))?;
         let mut sockets = Vec::new();
         for (address, service) in std::mem::take(&mut self.listen) {
             sockets.push((bind(address).await?, service));

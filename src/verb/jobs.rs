@@ -50,7 +50,7 @@ pub(super) fn register(registry: &mut Registry) {
         "'OK verified ...' or 'OK refuted ...'. What is refuted is never given again.",
         "submit verify pi 1e18",
     ]));
-    let what = "an answer that is kept is found anew when asked again";
+    let what = "a kept answer is found anew when asked again";
     registry.add(define("forget REQUEST|all", what, forget).details(&[
         "Answers that took more than 100 ms of CPU are kept by the store, across",
         "restarts; the latest others in memory. forget pi 1e12, forget all",
