@@ -68,11 +68,18 @@ fn candidates(line: &str) -> (usize, Vec<String>) {
     (start, all.into_iter().filter(|word| word.starts_with(&begun)).collect())
 }
 
-/// The options of a verb; for `[method=auto|sieve]`, with each value.
+/// The options of a verb: for `[method=auto|sieve]` with each value, for `[kind=KIND]` without one.
 fn options(verb: &dyn Verb) -> Vec<String> {
     let words = verb.usage().split_whitespace();
     let own = words.filter_map(|word| word.trim_matches(['[', ']']).split_once('='));
-    let own = own.flat_map(|(key, values)| values.split('|').map(move |value| format!("{key}={value}")));
+    let own = own.flat_map(|(key, values)| {
+        values.split('|').map(
+            move |value| match value.starts_with(|first: char| first.is_ascii_uppercase()) {
+                true => format!("{key}="),
+                false => format!("{key}={value}"),
+            },
+        )
+    });
     own.chain(OPTIONS.map(String::from)).collect()
 }
 
@@ -99,6 +106,7 @@ mod tests {
         assert_eq!(completed("pi 1e12 d"), ["deadline="]);
         assert_eq!(completed("pi 1e12 "), ["deadline=", "progress="]);
         assert!(completed("count 1 2 m").contains(&"method=sieve".to_owned()));
+        assert_eq!(completed("count 1 2 k"), ["kind="]);
         assert_eq!(completed("submit count 1 2 method=s"), ["method=sieve"]);
         assert!(completed("help pi ").is_empty());
         assert!(completed("nothing-like-it ").is_empty());

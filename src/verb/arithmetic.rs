@@ -199,7 +199,7 @@ const VERBS: [Arithmetic; 8] = [
     },
     Arithmetic {
         name: "count",
-        usage: "count A B [method=METHOD] [kind=KIND]",
+        usage: "count A B [method=auto|sieve] [kind=KIND]",
         about: "how many primes lie in A..B, B excluded",
         details: &[
             "method=sieve looks at every number; auto (the default) takes the faster way.",
@@ -458,7 +458,7 @@ mod tests {
         );
         assert_eq!(
             said("count 9 5"),
-            "bad-arg :count: B is below A: 5 < 9; write 'count A B [method=METHOD] [kind=KIND]'"
+            "bad-arg :count: B is below A: 5 < 9; write 'count A B [method=auto|sieve] [kind=KIND]'"
         );
         assert_eq!(
             said("pi 5 colour=red"),
@@ -474,7 +474,7 @@ mod tests {
         );
         assert_eq!(
             said("count 0 9 method=auto method=sieve"),
-            "bad-arg :count: method is given twice; write 'count A B [method=METHOD] [kind=KIND]'"
+            "bad-arg :count: method is given twice; write 'count A B [method=auto|sieve] [kind=KIND]'"
         );
         assert_eq!(said("pi 5 deadline=1y"), "=3");
         assert_eq!(
