@@ -109,7 +109,7 @@ impl Powers {
         let bits = self.n.bit_len() as u64;
         loop {
             let exponent = known::next(self.exponent).unwrap_or(bits);
-            // Trial division has left primes of 10 bits, or 17: a power has so many times as many, less one each.
+            // Trial division has left primes of 10 bits, or 17: a power has a multiple of these bits, less one for each prime.
             if exponent * if bits <= 128 { 9 } else { 16 } > bits {
                 return Some(None);
             }

@@ -1,6 +1,6 @@
 //! Pollard's method with Brent's cycle finding: finds a factor `p` in about `sqrt p` steps.
 //!
-//! Knows no slice: [`Rho::advance`] goes on until it is told to pause.
+//! Knows no slice: [`Rho::advance`] goes on until its closure ends it.
 //!
 //! Source: R. P. Brent, "An improved Monte Carlo factorization algorithm", BIT 20 (1980), section 7.
 

@@ -50,7 +50,7 @@ static SHORT: [LazyLock<Arc<Bounds>>; 3] = [
     LazyLock::new(|| LEVELS[2].bounds()),
 ];
 
-/// Numbers of up to so many bits are searched until a factor is found: sieving would not be faster.
+/// Numbers of up to this many bits are searched until a factor is found: sieving would not be faster.
 const SEARCHED_BITS: usize = 118;
 
 /// Bounds for factors of a number of a word.
@@ -58,7 +58,7 @@ pub(crate) fn short_bounds() -> Arc<Bounds> {
     Arc::clone(&SHORT[0])
 }
 
-/// Seconds that the sieve takes for numbers of so many bits, on the machine of docs/numbers.md.
+/// Seconds that the sieve takes for numbers of some lengths in bits, on the machine of docs/numbers.md.
 const SIEVE: [(f64, f64); 9] = [
     (128.0, 0.006),
     (160.0, 0.07),
@@ -95,7 +95,7 @@ impl Level {
         short.map(|(_, bounds)| Arc::clone(bounds))
     }
 
-    /// Seconds that a batch takes for a number of so many bits.
+    /// Seconds that a batch takes for a number of `bits` bits.
     pub(crate) fn seconds(&self, bits: usize) -> f64 {
         let words = (bits as f64 / 52.0).ceil() + 0.1;
         // Nine multiplications a bit of the first stage, and one for most primes of the second.

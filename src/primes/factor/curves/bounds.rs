@@ -112,7 +112,7 @@ pub(crate) struct Bounds {
     pub(super) babies: Vec<u32>,
     /// The first `m`.
     pub(super) first_giant: u64,
-    /// For every `m` the babies with a prime in their pair, as bits of so many words.
+    /// For every `m` the babies with a prime in their pair, as the bits of some words.
     pub(super) pairs: Vec<u64>,
     pub(super) words: usize,
     making: Option<Box<Making>>,

@@ -45,7 +45,7 @@ pub(crate) struct Rings<const W: usize> {
     is_vector: bool,
 }
 
-/// How many words residues modulo a number of so many bits have.
+/// How many words residues modulo a number of `bits` bits have.
 pub(crate) const fn words_for(bits: usize) -> usize {
     (bits + 6).div_ceil(BITS)
 }

@@ -447,7 +447,7 @@ fn sequences<const W: usize>(n: &Natural, bounds: Arc<Bounds>) -> Box<dyn Batch>
     Box::new(Search::new(rings, law, bounds, start))
 }
 
-/// Calls a function with the number of words that residues modulo a number of so many bits have, rounded up to one of those there is code for.
+/// Calls a function with the number of words that residues modulo a number of this length have, rounded up to one of those there is code for.
 macro_rules! with_words {
     ($bits:expr, $function:ident $arguments:tt, $($words:literal)*) => {
         match words_for($bits) {
@@ -487,7 +487,7 @@ pub(crate) fn on_sequences(n: &Natural, bounds: Arc<Bounds>) -> Box<dyn Batch> {
     with_words!(n.bit_len(), sequences(n, bounds)).expect("n has at most LONGEST bits")
 }
 
-/// Bytes that a batch with this second bound takes at most, for a number of so many bits.
+/// Bytes that a batch with this second bound takes at most, for a number of `bits` bits.
 pub(crate) fn bytes(bits: usize, second: u64) -> u64 {
     let words = match words_for(bits) {
         0..=24 => 24,

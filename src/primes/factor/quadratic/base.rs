@@ -1,4 +1,4 @@
-//! The factor base: the small primes that can divide a value of the polynomials, and how large everything is for a number of so many bits.
+//! The factor base: the small primes that can divide a value of the polynomials, and how large everything is for a number of some length.
 
 use super::wide::{MAX_BITS, Wide};
 use crate::primes::primality::bpsw::jacobi;
@@ -14,13 +14,13 @@ const MULTIPLIERS: [u32; 30] = [
 /// Values of a block are sieved together: bytes that stay in a first-level cache.
 pub(super) const BLOCK: usize = 1 << 15;
 
-/// Vector kernels take so many primes at once; lists of primes are padded to a multiple of it.
+/// The primes that vector kernels take at once; lists of primes are padded to a multiple of it.
 pub(super) const GROUP: usize = 16;
 
 /// Longest number that is sieved: its multiple has at most six bits more.
 pub(crate) const LONGEST: usize = MAX_BITS - 7;
 
-/// How large things are for a number of so many bits. Found by timing whole factorizations of random semiprimes; see docs/numbers.md.
+/// How large things are for a number of this many bits. Found by timing whole factorizations of random semiprimes; see docs/numbers.md.
 #[derive(Clone, Copy, Debug)]
 struct Size {
     bits: f64,
@@ -28,7 +28,7 @@ struct Size {
     primes: f64,
     /// How many blocks a polynomial is sieved over.
     blocks: f64,
-    /// Large primes are allowed up to so many times the largest prime.
+    /// Large primes are allowed up to this multiple of the largest prime.
     large: f64,
 }
 
@@ -82,7 +82,7 @@ impl Size {
     }
 }
 
-/// Bytes that a sieve of a number of so many bits takes on so many workers: the base, a family for every worker and one in reserve, relations,
+/// Bytes that a sieve of a number of this length takes on `workers` workers: the base, a family for every worker and one in reserve, relations,
 /// and the matrix.
 pub(crate) fn memory(bits: usize, workers: usize) -> u64 {
     let size = Size::of(bits as f64);
@@ -112,7 +112,7 @@ pub(crate) struct Base {
     pub(super) padded: Vec<u32>,
     /// A square root of `k n` modulo each prime.
     pub(super) roots: Vec<u32>,
-    /// `1 / p mod 2^32` of the primes before `first_large`: tells multiples.
+    /// `1 / p mod 2^32` of the primes before `first_large`: they show which numbers are multiples.
     pub(super) inverses: Vec<u32>,
     /// `floor ((2^32 - 1) / p)` of the same.
     pub(super) quotients: Vec<u32>,
@@ -233,7 +233,7 @@ impl Building {
             let most = f64::from(base.large_limit).powf(TWO_LARGE_EXPONENT);
             base.two_large = (u64::from(largest).pow(2), most as u64);
         }
-        // The smallest primes cost most of the sieving and tell least.
+        // The smallest primes cost most of the sieving and distinguish least.
         let smallest = if self.size.bits < 140.0 {
             SMALLEST_SIEVED.0
         } else {

@@ -191,7 +191,7 @@ impl Coefficients {
     }
 }
 
-/// The polynomials of one leading coefficient, those sieved already behind it.
+/// The polynomials of one leading coefficient, and those that are sieved already.
 #[derive(Debug)]
 pub(crate) struct Family {
     base: Arc<Base>,
@@ -376,7 +376,7 @@ impl Started {
     /// The relation at an offset, if there is one: the value is divided by all primes that have a zero there.
     fn relation(&mut self, base: &Base, id: u32, indices: &[u32], offset: u32, sieved: u32) -> Option<Relation> {
         let root = self.coefficients.root(&self.b, offset);
-        // a v = root^2 - k n. The division is exact and its result short, so the low words tell all.
+        // a v = root^2 - k n. The division is exact and its result short, so the low words determine it.
         let value = root.mul(&root).sub(&base.multiple).mul(&self.a_inverse);
         let mut left = value.abs();
         if left.is_zero() {

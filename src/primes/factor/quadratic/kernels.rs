@@ -209,7 +209,7 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    /// Buckets for about so many hits in each of so many blocks.
+    /// Buckets for about `hits` hits in each of `blocks` blocks.
     pub(super) fn new(blocks: usize, hits: usize) -> Self {
         let room = hits + CHUNK_ROOM;
         Self {

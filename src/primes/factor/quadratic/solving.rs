@@ -26,7 +26,7 @@ pub(crate) struct Solving {
 
 #[derive(Debug)]
 enum State {
-    /// So many columns of the matrix are made.
+    /// These columns of the matrix are made.
     Columns(Vec<Vec<u32>>),
     Matrix(Matrix),
     Dependency {

@@ -12,7 +12,7 @@ use dashu_int::ops::BitTest;
 /// Words of an integer.
 const LIMBS: usize = 6;
 
-/// A multiple `k n` has at most so many bits: `4 k n` then stays clear of the sign.
+/// The most bits of a multiple `k n`: `4 k n` then stays clear of the sign.
 pub(super) const MAX_BITS: usize = 64 * LIMBS - 4;
 
 /// An integer modulo 2^384; negative if its highest bit is set.
