@@ -148,6 +148,8 @@ pub struct Scheduler {
     metrics: Arc<Metrics>,
     answers: Arc<Answers>,
     keeping: Option<Keeping>,
+    /// It has jobs of an earlier process that are not begun.
+    has_stored_jobs: bool,
 }
 
 /// A client that has asked something.
@@ -190,6 +192,7 @@ impl Scheduler {
             answers: Arc::new(Answers::new(&policy, metrics.clone())),
             metrics,
             keeping: None,
+            has_stored_jobs: false,
         })
     }
 
@@ -208,6 +211,7 @@ impl Scheduler {
         let now = now();
         self.table.set_time(now, SystemTime::now().into());
         self.table.restore(jobs, last, now);
+        self.has_stored_jobs = true;
         self.keeping = Some(Keeping {
             journal,
             writer,
@@ -489,8 +493,10 @@ impl Actor for Scheduler {
 
     fn started(&mut self, context: &mut Self::Context) {
         self.pool.report_to(context.address().recipient());
-        // Jobs of an earlier process go on without a request.
-        self.handle_by("the start", context, |_| {});
+        // Jobs of an earlier process go on without a request. Not again after a panic: one at every turn would have no end.
+        if mem::take(&mut self.has_stored_jobs) {
+            self.handle_by("the start", context, |_| {});
+        }
     }
 }
 
