@@ -52,6 +52,8 @@ fn command(directory: &Path) -> Command {
             "2",
             "--log",
             "warn",
+            "--keep-finished",
+            "1000000",
             "--data",
         ])
         .arg(directory)
