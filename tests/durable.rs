@@ -57,6 +57,7 @@ fn command(directory: &Path) -> Command {
             "--data",
         ])
         .arg(directory)
+        .env_remove("PRIMED_KILLS")
         .stdout(Stdio::piped());
     command
 }
