@@ -142,11 +142,11 @@ fn restored(stored: StoredJob, registry: &Registry, facts: &Facts) -> Restored {
     Restored { stored, subject }
 }
 
-fn resume(job: Job, checkpoint: &crate::store::Checkpoint) -> Job {
-    job.resumed(checkpoint.bytes.clone()).unwrap_or_else(|(job, damaged)| {
+fn resume(mut job: Job, checkpoint: &crate::store::Checkpoint) -> Job {
+    if let Err(damaged) = job.resume(checkpoint.bytes.clone()) {
         tracing::warn!(job = %checkpoint.job, %damaged, "the job starts over");
-        job
-    })
+    }
+    job
 }
 
 /// The thread that writes, until the store is closed.

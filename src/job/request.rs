@@ -161,16 +161,14 @@ impl Job {
         }
     }
 
-    /// The same job, which goes on from a checkpoint that a plan of it has [saved](Plan::save).
+    /// Lets the job go on from a checkpoint that a plan of it has [saved](Plan::save).
     ///
     /// # Errors
-    /// The job as it was, and why no plan of it wrote these bytes.
-    pub(crate) fn resumed(mut self, checkpoint: Arc<[u8]>) -> Result<Self, (Self, Damaged)> {
-        if let Err(damaged) = self.restore(&checkpoint) {
-            return Err((self, damaged));
-        }
+    /// Why no plan of it wrote these bytes; the job starts over then.
+    pub(crate) fn resume(&mut self, checkpoint: Arc<[u8]>) -> Result<(), Damaged> {
+        self.restore(&checkpoint)?;
         self.checkpoint = Some(checkpoint);
-        Ok(self)
+        Ok(())
     }
 
     /// Makes the plan from a checkpoint that a plan of this job has [saved](Plan::save).

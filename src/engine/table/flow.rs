@@ -7,7 +7,7 @@ use super::external::External;
 use super::jobs::{Entry, Jobs, Stage};
 use super::log::{self, Ids};
 use super::outbox::Outbox;
-use super::submitted::{Acknowledged, Submitted, job_id};
+use super::submitted::{Acknowledged, Submitted, Withdrawn, job_id};
 use super::view::View;
 use super::waiters::{Holder, Removed, Waiter, Waiters};
 use crate::engine::batch::{Batch, Unfinished};
@@ -256,7 +256,7 @@ impl Flow {
 
     /// The store does not take a submitted job, which is refused.
     pub(super) fn withdraw(&mut self, job: JobId, failure: &Failure) {
-        let Some((requests, work)) = self.submitted.withdraw(job) else {
+        let Some(Withdrawn { requests, work }) = self.submitted.withdraw(job) else {
             return;
         };
         for holder in work.map_or_else(Vec::new, |work| self.waiters.watchers(job, work)) {

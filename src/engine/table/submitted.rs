@@ -109,6 +109,14 @@ pub(super) struct Shown<'a> {
     pub(super) cpu: Duration,
 }
 
+/// A submitted job that the store did not take.
+pub(super) struct Withdrawn {
+    /// The requests that wait for its ID.
+    pub(super) requests: Vec<(ClientId, RequestId)>,
+    /// The work that it waited for.
+    pub(super) work: Option<WorkId>,
+}
+
 impl Submitted {
     /// No jobs; the first one will have this name.
     pub(super) fn new(first: JobId, policy: &Policy, keeps: bool, now: Instant) -> Self {
@@ -322,7 +330,7 @@ impl Submitted {
     }
 
     /// The store refuses a job: it was never there. Says whom to answer so, and its work.
-    pub(super) fn withdraw(&mut self, id: JobId) -> Option<(Vec<(ClientId, RequestId)>, Option<WorkId>)> {
+    pub(super) fn withdraw(&mut self, id: JobId) -> Option<Withdrawn> {
         self.jobs.get(&id)?.unacknowledged.as_ref()?;
         let job = self.remove(id)?;
         let work = match job.state {
@@ -332,7 +340,10 @@ impl Submitted {
                 None
             }
         };
-        Some((job.unacknowledged.unwrap_or_default(), work))
+        Some(Withdrawn {
+            requests: job.unacknowledged.unwrap_or_default(),
+            work,
+        })
     }
 
     fn remove(&mut self, id: JobId) -> Option<Job> {

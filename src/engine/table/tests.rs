@@ -1034,7 +1034,7 @@ fn giants_of_a_client_do_not_keep_others_from_memory_and_take_turns_with_smaller
         play.ask(1, request, giant(&format!("giant {request}"), 27));
     }
     play.express();
-    assert_eq!(play.table.flow.bulk.held(), (2 * 27 << 20, 88), "there is one worker");
+    assert_eq!(play.table.flow.bulk.held(), ((2 * 27) << 20, 88), "there is one worker");
     play.ask(2, 0, giant("of another", 27));
     play.ask(1, 90, giant("smaller", 6));
     play.express();
