@@ -448,7 +448,7 @@ fn what_is_found_before_a_deadline_is_in_the_error() {
     let reply = client.ask(&format!("factor {} deadline=300ms", &number * 15u8));
     assert_eq!(reply, format!("{mersenne}{number}"));
     // Who watches the progress sees the stage in words.
-    client.send(format!("factor {} progress=20ms deadline=10s\n", number * 15u8));
+    client.send(format!("factor {} progress=100ms deadline=10s\n", number * 15u8));
     let lines = std::iter::from_fn(|| client.line()).take_while(|line| line.starts_with("* "));
     assert!(lines.into_iter().any(|line| line.contains(" stage=ecm curves=")));
 }
