@@ -22,7 +22,16 @@ fn planted() -> Daemon {
         });
         Ok(Step::Answer(Value::Nothing))
     });
-    Daemon::new().workers(2).listen(([127, 0, 0, 1], 0).into()).verb(verb)
+    let policy = Policy {
+        // These tests are about panics: a machine that is busy otherwise is no reason to refuse what they ask.
+        max_queue_age: PATIENCE,
+        ..Policy::default()
+    };
+    Daemon::new()
+        .workers(2)
+        .policy(policy)
+        .listen(([127, 0, 0, 1], 0).into())
+        .verb(verb)
 }
 
 /// A client that reads lines.
