@@ -200,7 +200,7 @@ const VERBS: [Arithmetic; 8] = [
     Arithmetic {
         name: "count",
         usage: "count A B [method=auto|sieve] [kind=KIND]",
-        about: "how many primes lie in A..B, B excluded",
+        about: "how many primes in A..B, B excluded",
         details: &[
             "method=sieve looks at every number; auto (the default) takes the faster way.",
             "count 100 110 -> OK 4",
