@@ -13,7 +13,7 @@ struct Served {
 impl Served {
     fn start(flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_primed"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--workers", "1"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", "none"])
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -9,7 +9,7 @@
 //! let client = Client::connect(daemon.addresses()[0]).await?;
 //! assert_eq!(client.nth(1_000_000).await?, 15_485_863);
 //! let (pi, factors) = tokio::join!(client.pi(1_000_000_000_000), client.factor(91));
-//! assert_eq!((pi?, factors?), (37_607_912_018, vec![7, 13]));
+//! assert_eq!((pi?, factors?), (37_607_912_018, vec![7u8.into(), 13u8.into()]));
 //!
 //! // Whatever is dropped unanswered is cancelled: this one is stopped after 10 ms, and so is the work.
 //! let late = tokio::time::timeout(Duration::from_millis(10), client.pi(u64::MAX)).await;

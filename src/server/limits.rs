@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at once; one more gets `ERR busy` and is closed.
     pub max_connections: usize,
-    /// The longest line, or frame of a [`Protocol`], in bytes. A number of 10000 digits fits.
+    /// The longest line, or frame of a [`Protocol`](crate::Protocol), in bytes. A number of 10000 digits fits.
     pub max_line_bytes: usize,
     /// Requests of one session under way; then the session stops reading until some are answered.
     pub max_in_flight: usize,

@@ -324,9 +324,9 @@ const VERBS: [Arithmetic; 8] = [
         usage: "factor N",
         about: "its prime factors, ascending, with repetitions",
         details: &[
-            "N may have up to 10000 digits. The longer the second-largest factor, the longer",
-            "it takes: two of 36 digits some 12 seconds of a core. What is found before a",
-            "deadline is in its error.",
+            "N may have up to 10000 digits. The larger the second-largest factor, the",
+            "longer it takes: two of 36 digits some 12 seconds of a core. What is found",
+            "before a deadline is in its error.",
             "factor 360 -> OK 2 2 2 3 3 5",
         ],
         read: Read::Number(|style, n| {

@@ -2,23 +2,11 @@
 
 use crate::served::{Served, figure, scale};
 use crate::support::{Client, until};
-use socket2::{Domain, Socket, Type};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-
-/// A client that connects from 127.0.0.`last`.
-fn client_from(last: u8, served: &Served) -> Client {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there is a socket");
-    socket
-        .bind(&SocketAddr::from(([127, 0, 0, last], 0)).into())
-        .expect("all of 127/8 is loopback");
-    socket.connect(&served.address.into()).expect("it listens");
-    Client::of(socket.into())
-}
 
 /// How long a question of some .1 s takes from another address; `number` makes it a new one.
 fn short_job(served: &Served, number: u64) -> Duration {
-    let mut other = client_from(2, served);
+    let mut other = Client::connect_from(2, served.address);
     let asked = Instant::now();
     let reply = other.ask(&format!("pi {}", 3_000_000_000_000 + number));
     assert!(reply.starts_with("OK "), "{reply}");
@@ -31,7 +19,7 @@ fn submitted_jobs_of_an_address_lock_out_nobody() {
     let connections = scale(3, 31);
     let each = 2_000;
     for connection in 0..connections {
-        let mut client = client_from(1, &served);
+        let mut client = Client::connect_from(1, served.address);
         let first = 1_000_000_000_000_000_000 + (connection * each) as u64;
         let requests: String = (0..each as u64).map(|n| format!("submit pi {}\n", first + n)).collect();
         let replies = {
@@ -40,7 +28,7 @@ fn submitted_jobs_of_an_address_lock_out_nobody() {
         };
         assert_eq!(replies.lines().count(), each);
     }
-    let mut client = client_from(1, &served);
+    let mut client = Client::connect_from(1, served.address);
     assert_eq!(client.ask("isprime 10^18+3"), "OK yes");
     let asked = Instant::now();
     client.send("jobs\n");
@@ -49,7 +37,7 @@ fn submitted_jobs_of_an_address_lock_out_nobody() {
         rows += 1;
     }
     let list = asked.elapsed();
-    let mut other = client_from(2, &served);
+    let mut other = Client::connect_from(2, served.address);
     assert_eq!(other.ask("isprime 10^18+9"), "OK yes");
     assert_eq!(other.ask("submit pi 1e19"), "OK job=1001");
     assert!(other.ask("cancel 1 1001").starts_with("OK cancelled=2"));
@@ -78,7 +66,7 @@ fn what_an_address_asks_at_once_does_not_take_the_share_of_another() {
     {
         let crowd: Vec<Client> = (0..connections)
             .map(|connection| {
-                let mut client = client_from(1, &served);
+                let mut client = Client::connect_from(1, served.address);
                 let first = 100_000_000_000_000_000 + (number * 10_000 + connection * jobs) as u64;
                 let requests: String = (0..jobs as u64).map(|n| format!("pi {}\n", first + n)).collect();
                 client.send(requests);
@@ -103,7 +91,7 @@ fn what_an_address_asks_at_once_does_not_take_the_share_of_another() {
 #[test]
 fn giants_of_an_address_do_not_take_all_memory() {
     let served = Served::start(&[]);
-    let mut giants = client_from(1, &served);
+    let mut giants = Client::connect_from(1, served.address);
     let requests: String = (0..90u64)
         .map(|n| format!("pi {}\n", 10_000_000_000_000_000 + n))
         .collect();

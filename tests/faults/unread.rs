@@ -1,7 +1,7 @@
 //! Clients that ask and do not read, ask too much in one breath, or never finish a line.
 
 use crate::served::{Served, figure, percentile, scale, time_until, times};
-use crate::support::PATIENCE;
+use crate::support::{Client, PATIENCE};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
@@ -30,9 +30,10 @@ fn flood(served: &Served, clients: &mut [TcpStream], line: impl Fn(usize) -> Str
                 ),
             }
         }
-        // One who reads is answered meanwhile.
+        // A client of another address, which reads, is answered meanwhile.
         let asked = Instant::now();
-        assert_eq!(served.client().ask("isprime 1000000007"), "OK yes");
+        let mut other = Client::connect_from(2, served.address);
+        assert_eq!(other.ask("isprime 1000000007"), "OK yes");
         assert!(
             asked.elapsed() < Duration::from_secs(5),
             "another client waits for those who do not read"
@@ -86,7 +87,8 @@ fn clients_that_never_read_are_held_to_their_bounds() {
         format!("{beside:.1?} (before {alone:.1?})"),
     );
     drop(clients);
-    let time = time_until("their sessions end", || served.descriptors() <= descriptors);
+    // The thread keeps the socket by which it asked the kernel about them.
+    let time = time_until("their sessions end", || served.descriptors() <= descriptors + 1);
     figure("they leave", "descriptors back", format!("after {time:.0?}"));
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test crate uses its own part of this")]
 
 use primed::{Budget, Call, Daemon, Failure, Handle, Job, Plan, Step, Value, Verb};
+use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -38,6 +39,16 @@ impl Client {
 
     pub fn connect_to(address: SocketAddr) -> Self {
         Self::of(TcpStream::connect(address).expect("the daemon listens"))
+    }
+
+    /// A client that connects from 127.0.0.`last`: of another address than the others, to the daemon.
+    pub fn connect_from(last: u8, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there is a socket");
+        socket
+            .bind(&SocketAddr::from(([127, 0, 0, last], 0)).into())
+            .expect("all of 127/8 is loopback");
+        socket.connect(&address.into()).expect("it listens");
+        Self::of(socket.into())
     }
 
     /// A client on a connection that is there.

@@ -134,7 +134,7 @@ pub enum ParsedLine<'a> {
 /// Takes a line apart.
 ///
 /// # Errors
-/// [`Malformed`], with the tag if one could be read, so that the error reply can bear it.
+/// What is malformed, with the tag if one could be read, so that the error reply can bear it.
 pub fn parse_line(line: &[u8]) -> Result<ParsedLine<'_>, (Option<Tag>, Malformed)> {
     let Some(text) = printable(line) else {
         return match is_comment(line) {
