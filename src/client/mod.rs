@@ -8,7 +8,7 @@
 //! let daemon = Daemon::new().listen(([127, 0, 0, 1], 0).into()).spawn()?;
 //! let client = Client::connect(daemon.addresses()[0]).await?;
 //! assert_eq!(client.nth(1_000_000).await?, 15_485_863);
-//! let (pi, factors) = tokio::join!(client.pi(1_000_000_000_000), client.factor(91));
+//! let (pi, factors) = tokio::join!(client.pi(1_000_000_000_000), client.factor(91u8));
 //! assert_eq!((pi?, factors?), (37_607_912_018, vec![7u8.into(), 13u8.into()]));
 //!
 //! // Whatever is dropped unanswered is cancelled: this one is stopped after 10 ms, and so is the work.
