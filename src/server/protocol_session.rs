@@ -125,6 +125,9 @@ impl<P: Protocol> Exchange for Custom<P> {
 
     fn all_sent(&mut self) {}
 
+    /// A custom protocol has no reply for this.
+    fn stalled(&mut self, _: &mut Link) {}
+
     fn in_flight(&self) -> usize {
         self.answers.len()
     }

@@ -108,6 +108,10 @@ fn a_client_that_dribbles_or_rests_for_too_long_is_closed_and_a_busy_one_is_not(
     assert_eq!(resting.ask("ping"), "OK pong");
     let mut waiting = Client::connect(&daemon);
     waiting.send("pi 1e18 deadline=1s\n");
+    assert_eq!(
+        dribbling.line().as_deref(),
+        Some("ERR truncated :the rest of the request did not arrive within 300ms; closing the connection")
+    );
     assert_eq!(dribbling.line(), None);
     assert_eq!(resting.line(), None);
     assert!(waiting.line().is_some_and(|line| line.starts_with("ERR deadline :")));

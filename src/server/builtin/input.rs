@@ -1,5 +1,6 @@
 //! Input: the bytes read and the framing of what they begin. A session at rest holds none. Knows no request.
 
+use crate::proto::Frame;
 use crate::proto::codec::ServerCodec;
 use crate::server::pace::SCRATCH;
 use crate::server::session::Link;
@@ -28,6 +29,14 @@ impl Input {
     #[inline]
     pub(super) const fn has_unread(&self) -> bool {
         self.has_unread
+    }
+
+    /// The error for a request whose rest has not arrived in time, if the client owes one.
+    pub(super) fn stalled(&self, link: &Link) -> Option<Frame<'static>> {
+        if self.has_unread || !link.lifecycle.is_open() {
+            return None;
+        }
+        self.codec.stalled(&self.unread, link.limits().stall_timeout)
     }
 
     /// Reads once, unless lines are left from the last time. `take` takes the lines that are complete out of the bytes, is given whether these begin

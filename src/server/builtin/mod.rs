@@ -124,6 +124,14 @@ impl Exchange for BuiltIn {
         streams.grant(replies, engine);
     }
 
+    fn stalled(&mut self, link: &mut Link) {
+        let Self { input, requests } = self;
+        if let Some(frame) = input.stalled(link) {
+            requests.take_frame(frame, link);
+            requests.replies.report(&link.shared.facts.metrics);
+        }
+    }
+
     #[inline]
     fn in_flight(&self) -> usize {
         self.requests.replies.in_flight()

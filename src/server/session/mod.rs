@@ -46,6 +46,9 @@ pub(super) trait Exchange: Sized + Unpin + 'static {
     /// Everything that was unsent is with the client.
     fn all_sent(&mut self);
 
+    /// The client has kept the session waiting for too long, and the connection is closed next: a reply may say why.
+    fn stalled(&mut self, link: &mut Link);
+
     /// Requests under way, or waiting for their turn to be answered.
     fn in_flight(&self) -> usize;
 }
@@ -140,6 +143,9 @@ impl<E: Exchange> Session<E> {
             }
             let now = Instant::now();
             if due.is_some_and(|due| due <= now) {
+                // As much as the client takes at once: it has been waited for long enough.
+                self.exchange.stalled(&mut self.link);
+                self.link.write(self.exchange.unsent(), task)?;
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the client kept it waiting for too long",
