@@ -13,7 +13,9 @@
 
 use super::level::Level;
 use super::quotient::Dividend;
-use super::table::{PiTable, SPAN};
+use super::table::PiTable;
+#[cfg(target_arch = "x86_64")]
+use super::table::SPAN;
 
 /// Below this `xp` the reciprocal is exact enough.
 pub(crate) const EXACT_BY_RECIPROCAL: u64 = 1 << 50;

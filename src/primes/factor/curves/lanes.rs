@@ -42,6 +42,10 @@ pub(crate) struct Rings<const W: usize> {
     square: Element<W>,
     /// `-1 / n mod 2^52`
     inverse: Vector,
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "there is one way to calculate")
+    )]
     is_vector: bool,
 }
 

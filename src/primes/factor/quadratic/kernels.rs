@@ -245,6 +245,7 @@ impl Buckets {
                 &mut first[range.clone()],
                 &mut second[range.clone()],
             );
+            #[cfg(target_arch = "x86_64")]
             let has_room = (0..self.blocks).all(|b| (b + 1) * self.room - self.next[b] >= CHUNK_ROOM);
             match level {
                 #[cfg(target_arch = "x86_64")]
