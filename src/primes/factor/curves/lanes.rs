@@ -44,7 +44,7 @@ pub(crate) struct Rings<const W: usize> {
     inverse: Vector,
     #[cfg_attr(
         not(target_arch = "x86_64"),
-        expect(dead_code, reason = "there is one way to calculate")
+        allow(dead_code, reason = "there is one way to calculate")
     )]
     is_vector: bool,
 }
