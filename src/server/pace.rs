@@ -19,8 +19,8 @@ const SHORTEST_TURN: Duration = Duration::from_micros(20);
 const ROUND: Duration = Duration::from_millis(1);
 /// How often a session that does not read checks whether its client is still there, if there are few of them.
 const WATCH_INTERVAL: Duration = Duration::from_millis(40);
-/// With many of them, a thread makes one check in this time: a check takes some 20 µs, the turn of its session included, so all together
-/// take 5 % of a core, however many they are.
+/// With many of them, a thread makes one check in this time, so that all together take a bounded part of a core, however many they are: 12 %
+/// of system time was measured with 5,000 of them and checks twice as often.
 const TIME_A_CHECK: Duration = Duration::from_micros(400);
 
 thread_local! {
