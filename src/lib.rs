@@ -23,6 +23,8 @@ pub mod client;
 mod config;
 mod daemon;
 mod engine;
+#[cfg(feature = "http")]
+mod http;
 mod job;
 mod metrics;
 mod primes;

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the roof down. A room may import from those below it.
-const ROOMS: [&str; 12] = [
-    "cli", "config", "client", "daemon", "server", "verb", "engine", "store", "job", "proto", "primes", "metrics",
+const ROOMS: [&str; 13] = [
+    "cli", "config", "client", "daemon", "http", "server", "verb", "engine", "store", "job", "proto", "primes",
+    "metrics",
 ];
 
 /// What a pure room must not mention: it knows no actor, socket, task, thread or clock.

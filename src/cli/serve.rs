@@ -25,6 +25,12 @@ pub(super) struct Serve {
     /// Address to listen on; may be repeated
     #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read, value_delimiter = ',', default_values_t = [Address::from(super::DEFAULT_ADDRESS)])]
     listen: Vec<Address>,
+    /// Address for HTTP: health, metrics, a JSON interface and a dashboard [default: none]
+    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_HTTP", value_parser = address::read)]
+    http: Option<Address>,
+    /// Name by which requests over HTTP may call it, besides addresses and 'localhost'; may be repeated
+    #[arg(long, value_name = "NAME", env = "PRIMED_HTTP_NAME", value_delimiter = ',')]
+    http_name: Vec<String>,
     /// Threads that compute [default: one for each core]
     #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = quantity::threads)]
     workers: Option<NonZeroUsize>,
@@ -196,8 +202,13 @@ impl Serve {
         let daemon = self.listen.iter().try_fold(daemon, |daemon, address| {
             Ok::<_, anyhow::Error>(daemon.listen(address.resolve()?))
         })?;
+        let daemon = match &self.http {
+            Some(address) => daemon.http(address.resolve()?, self.http_name.clone()),
+            None => daemon,
+        };
+        let has_http = self.http.is_some();
         let reload = Reload::new(arguments, settings.values(), set_filter, self.drain_limit);
-        actix::System::new().block_on(serve(daemon, reload))
+        actix::System::new().block_on(serve(daemon, has_http, reload))
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -213,10 +224,10 @@ impl Serve {
     }
 }
 
-async fn serve(daemon: Daemon, mut reload: Reload) -> anyhow::Result<ExitCode> {
+async fn serve(daemon: Daemon, has_http: bool, mut reload: Reload) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let running = daemon.start().await.map_err(advise)?;
-    announce(running.addresses());
+    announce(running.addresses(), has_http);
     tracing::info!(addresses = ?running.addresses(), workers = running.workers(), "listening");
     for address in running
         .addresses()
@@ -253,8 +264,12 @@ fn advise(error: StartError) -> anyhow::Error {
     anyhow::anyhow!("cannot listen on {address}: {source}; {advice}")
 }
 
-/// One line: where it listens, and how to ask.
-fn announce(addresses: &[SocketAddr]) {
+/// One line: where it listens, and how to ask; and one for HTTP, whose address is the last.
+fn announce(addresses: &[SocketAddr], has_http: bool) {
+    let (http, addresses) = match addresses.split_last() {
+        Some((http, others)) if has_http => (Some(http), others),
+        _ => (None, addresses),
+    };
     let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let first = addresses.first().copied().unwrap_or(super::DEFAULT_ADDRESS);
     let mut out = std::io::stdout();
@@ -267,6 +282,9 @@ fn announce(addresses: &[SocketAddr]) {
         first.ip(),
         first.port()
     );
+    if let Some(http) = http {
+        let _ = writeln!(out, "dashboard, metrics and JSON: http://{http}/");
+    }
     let _ = out.flush();
 }
 

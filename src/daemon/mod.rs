@@ -11,7 +11,8 @@ mod tests;
 pub use signals::{Notice, Signals};
 
 use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Verbs};
+use crate::proto::Code;
 use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared};
 use crate::store;
 use crate::verb::{Engine, Facts, Registry, Verb};
@@ -132,6 +133,13 @@ impl Daemon {
         self.on(address, Service::protocol(protocol))
     }
 
+    /// Speaks HTTP on this address too: health, metrics, a JSON interface and the dashboard. Besides addresses and `localhost`, requests may call it by
+    /// these names.
+    #[cfg(feature = "http")]
+    pub fn http(self, address: SocketAddr, names: Vec<String>) -> Self {
+        self.on(address, crate::http::service(names))
+    }
+
     /// Gives each connection on this address to an actor of yours, for protocols that are more than questions and answers. The daemon
     /// accepts, counts, and sends the actor [`Finish`]; the actor enforces the limits on what a client may send and leave unread.
     pub fn serve_with<A>(self, address: SocketAddr, session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
@@ -239,6 +247,7 @@ impl Daemon {
                 .map(|_| engine::start_thread(Arbiter::new))
                 .collect::<io::Result<_>>()?,
         };
+        metrics.set_verbs(Verbs::new(self.registry.names(), Code::names()));
         let answers = scheduler.answers();
         let health = scheduler.health().clone();
         let facts = Facts {
@@ -404,6 +413,7 @@ impl Running {
 
     /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left, and closes.
     pub async fn drain(self, limit: Duration) -> Drained {
+        self.metrics.draining.store(true, Relaxed);
         let (drained, all_closed) = oneshot::channel();
         let (answered, all_answered) = oneshot::channel();
         self.local.do_send(engine::Close { drained: answered });

@@ -267,6 +267,8 @@ impl Scheduler {
         self.write(context);
         self.set_alarm(context);
         self.metrics.jobs.store(self.table.len() as u64, Relaxed);
+        self.table.show_states(&self.metrics.states);
+        self.table.measured().report(&self.metrics);
         for (index, lane) in self.table.lane_metrics().enumerate() {
             if index == self.lanes_shown {
                 self.metrics.add_lane(lane.clone());
@@ -580,12 +582,18 @@ impl Handler<Finished> for Scheduler {
         self.handle_by("a worker's results", context, |this| {
             for done in done {
                 this.table.log_slices(worker, &done);
-                match worker.lane {
-                    Lane::External(_) => this.table.free_slot(done.work, now),
-                    Lane::Express | Lane::Bulk => drop(this.metrics.slices.fetch_add(done.slices(), Relaxed)),
-                }
+                let slices = done.slices();
+                let class = match worker.lane {
+                    Lane::External(_) => {
+                        this.table.free_slot(done.work, now);
+                        &this.metrics.external
+                    }
+                    Lane::Express => &this.metrics.express,
+                    Lane::Bulk => &this.metrics.bulk,
+                };
                 let cpu_us = u64::try_from(done.cpu.as_micros()).unwrap_or(u64::MAX);
-                this.metrics.cpu_us.fetch_add(cpu_us, Relaxed);
+                class.slices.fetch_add(slices, Relaxed);
+                class.cpu_us.fetch_add(cpu_us, Relaxed);
                 this.table.finished(done, now);
             }
         });

@@ -59,6 +59,15 @@ impl Code {
         Self::Internal,
     ];
 
+    /// The names of all codes, where `code as usize` says.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        let mut names = [""; Self::ALL.len()];
+        for code in Self::ALL {
+            names[code as usize] = code.as_str();
+        }
+        names.into_iter()
+    }
+
     /// The code as it is sent.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -63,6 +63,18 @@ impl Accepted {
             .get_or_init(|| self.shared.engine.for_client(self.permit.client, self.peer.into()))
     }
 
+    /// What all sessions share.
+    #[cfg(feature = "http")]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The number of the connection.
+    #[cfg(feature = "http")]
+    pub(crate) fn client(&self) -> u64 {
+        self.permit.client.0
+    }
+
     /// What a session may take of the machine, as it was when the connection was accepted. The listener enforces the number of connections, the
     /// session the rest.
     pub fn limits(&self) -> &Limits {

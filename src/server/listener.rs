@@ -68,6 +68,13 @@ impl Service {
         let sessions = Arc::new(Sessions(Arc::new(session)));
         Self { sessions, refusal: b"" }
     }
+
+    /// The same, with these bytes for a connection beyond the limit.
+    #[cfg(feature = "http")]
+    pub(crate) fn refusing(mut self, refusal: &'static [u8]) -> Self {
+        self.refusal = refusal;
+        self
+    }
 }
 
 impl fmt::Debug for Service {

@@ -18,6 +18,7 @@ mod random;
 mod ranges;
 mod registry;
 mod service;
+mod slowlog;
 
 pub use blocking::Blocking;
 pub use call::{Call, Facts, Style, Terms};

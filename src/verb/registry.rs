@@ -1,7 +1,7 @@
 //! The registry of verbs. Finds a verb by its name, or the nearest one to a name that is none.
 
 use super::call::{nearest, shortened};
-use super::{Call, Facts, Step, Terms, Verb, arithmetic, functions, jobs, random, service};
+use super::{Call, Facts, Step, Terms, Verb, arithmetic, functions, jobs, random, service, slowlog};
 use crate::engine::{self, Panicked, Subject, caught};
 use crate::proto::{Code, Failure, Request};
 use std::fmt;
@@ -29,6 +29,7 @@ impl Default for Registry {
         random::register(&mut registry);
         jobs::register(&mut registry);
         service::register(&mut registry);
+        slowlog::register(&mut registry);
         registry
     }
 }
@@ -53,15 +54,29 @@ impl Registry {
         self.verbs.iter().map(|(_, verb)| verb.as_ref())
     }
 
+    /// The names of all verbs.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.verbs.iter().map(|(name, _)| *name)
+    }
+
     /// The verb of this name, in any case of letters.
     pub fn find(&self, name: &str) -> Option<&dyn Verb> {
-        let find = |name: &str| self.verbs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let (_, verb) = &self.verbs[self.position(name)?];
+        Some(verb.as_ref())
+    }
+
+    /// Where the verb of this name stands among all, in any case of letters.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        let find = |name: &str| {
+            self.verbs
+                .iter()
+                .position(|(known, _)| known.eq_ignore_ascii_case(name))
+        };
         let by_alias = || {
             let (_, known) = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name))?;
             find(known)
         };
-        let (_, verb) = find(name).or_else(by_alias)?;
-        Some(verb.as_ref())
+        find(name).or_else(by_alias)
     }
 
     /// Calls the verb that the request names. A panic there costs this request, and not the session with all its requests under way.
@@ -69,8 +84,22 @@ impl Registry {
     /// # Errors
     /// `unknown-verb` with the nearest one, the verb's failure, or `internal` if it panics: the caller, which knows the request, logs it.
     pub fn call(&self, request: &Request<'_>, facts: &Facts) -> Result<(Step, Terms), Failure> {
-        let verb = self.find(request.verb).ok_or_else(|| self.unknown(request.verb))?;
-        let call = Call::new(verb, request, self, facts);
+        self.call_at(self.position(request.verb), request, facts)
+    }
+
+    /// The same if it is known where the verb stands.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn call_at(
+        &self,
+        position: Option<usize>,
+        request: &Request<'_>,
+        facts: &Facts,
+    ) -> Result<(Step, Terms), Failure> {
+        let verb = position.and_then(|position| self.verbs.get(position));
+        let (_, verb) = verb.ok_or_else(|| self.unknown(request.verb))?;
+        let call = Call::new(verb.as_ref(), request, self, facts);
         let terms = call.terms()?;
         let called = caught(|| verb.call(&call).map(|step| (step, terms)));
         called.unwrap_or_else(|Panicked| Err(fault(&call)))

@@ -10,3 +10,4 @@ mod engine;
 mod jobs;
 mod resp;
 mod rubbish;
+mod slow;

@@ -267,7 +267,17 @@ impl Bulk {
         self.plans.contains_key(&id)
     }
 
+    /// Long jobs that are worked on.
+    pub(super) fn running(&self) -> usize {
+        self.plans.len()
+    }
+
     /// Bytes that are set aside, and how many jobs are parked.
+    pub(super) fn in_use(&self) -> (u64, usize) {
+        self.memory.in_use()
+    }
+
+    /// The same, added up.
     #[cfg(test)]
     pub(super) fn held(&self) -> (u64, usize) {
         self.memory.held()

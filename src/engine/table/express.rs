@@ -453,6 +453,11 @@ impl Express {
         self.title_bytes
     }
 
+    /// Questions that wait for their first slice, or are at it.
+    pub(super) fn queued(&self) -> usize {
+        self.questions + self.jobs.len()
+    }
+
     /// How many turns wait.
     #[cfg(test)]
     pub(super) const fn turns(&self) -> usize {

@@ -6,6 +6,7 @@ use super::express::{Express, Late, Settled};
 use super::external::External;
 use super::jobs::{Entry, Jobs, Stage};
 use super::log::{self, Ids};
+use super::measured::Measured;
 use super::outbox::Outbox;
 use super::submitted::{Acknowledged, Submitted, Withdrawn, job_id};
 use super::view::View;
@@ -31,6 +32,7 @@ pub(super) struct Flow {
     pub(super) external: External,
     pub(super) submitted: Submitted,
     pub(super) outbox: Outbox,
+    pub(super) measured: Measured,
     pub(super) now: Instant,
     /// How long a question may wait until it is begun.
     pub(super) max_age: Duration,
@@ -54,6 +56,7 @@ impl Flow {
             external,
             submitted,
             outbox: Outbox::default(),
+            measured: Measured::default(),
             now,
             max_age: policy.max_queue_age,
         }
@@ -109,11 +112,16 @@ impl Flow {
         if let Outcome::Batch(batch) = outcome {
             return self.batch_finished(batch, cpu);
         }
-        let Some(payer) = self.jobs.used(id, cpu).map(Entry::payer) else {
+        let Some((payer, begun)) = self
+            .jobs
+            .used(id, cpu, self.now)
+            .map(|entry| (entry.payer(), entry.begun()))
+        else {
             return;
         };
         if let Outcome::Answered(_) | Outcome::Refused(_) | Outcome::Unfinished(..) = outcome {
             self.express.job_begun(payer, cpu, self.now);
+            self.measured.first_slice(self.now - begun, 1);
         }
         match outcome {
             Outcome::Answered(value) => self.end(id, Ok(value)),
@@ -150,6 +158,8 @@ impl Flow {
         } = settled;
         #[cfg(test)]
         crate::engine::planted::here();
+        self.measured
+            .batch(client, begun, &events, &found, unfinished.len(), self.now);
         self.outbox.keep_all(found);
         self.waiters.release(client, events.len());
         self.outbox.push_all(client, events);
@@ -168,9 +178,9 @@ impl Flow {
         {
             let id = self.jobs.name();
             let entry = Entry::new(job.title().into_owned(), payer, Stage::Express, begun);
-            self.jobs.insert(id, entry.kept(job.is_kept).after(cpu));
+            self.jobs.insert(id, entry.kept(job.is_kept).after(cpu, self.now));
             // It is counted among what the client holds once more.
-            self.waiters.add(id, Waiter::plain(payer, request));
+            self.waiters.add(id, Waiter::plain(payer, request, begun));
             self.waiters.release(client, 1);
             self.enter_bulk(id, payer, plan, job);
         }
@@ -428,6 +438,10 @@ impl Flow {
             self.outbox.refute(title);
         }
         self.log_end(id, &reply, entry.cpu());
+        let outcome = reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");
+        for waiter in self.waiters.of(id) {
+            self.measured.ended(waiter, &entry, outcome, self.now);
+        }
         let mut holders = self.waiters.remove_all(id);
         let last = holders.pop();
         for holder in holders {
@@ -467,6 +481,11 @@ impl Flow {
 
     /// Ends the waiting of one, and its job if it was the last.
     pub(super) fn refuse(&mut self, holder: Holder, failure: Failure) {
+        if let Some(waiter) = self.waiters.get(holder)
+            && let Some(entry) = self.waiters.work_of(holder).and_then(|work| self.jobs.get(work))
+        {
+            self.measured.ended(waiter, entry, failure.code.as_str(), self.now);
+        }
         if let Some(removed) = self.waiters.remove(holder) {
             log::lets_go(holder, failure.code.as_str());
             let failure = with_found(failure, self.bulk.found(removed.work));

@@ -39,6 +39,8 @@ pub(super) struct Entry {
     /// The title of the question whose answer it verifies.
     verifies: Option<String>,
     begun: Instant,
+    /// How long it waited until it was begun.
+    queue: Option<Duration>,
     cpu: Duration,
 }
 
@@ -71,6 +73,7 @@ impl Entry {
             priority: Priority::Normal,
             verifies: None,
             begun,
+            queue: None,
             cpu: Duration::ZERO,
         }
     }
@@ -116,7 +119,8 @@ impl Entry {
     }
 
     /// The same job, which has used CPU time already.
-    pub(super) fn after(mut self, cpu: Duration) -> Self {
+    pub(super) fn after(mut self, cpu: Duration, now: Instant) -> Self {
+        self.queue = Some((now - self.begun).saturating_sub(cpu));
         self.cpu = cpu;
         self
     }
@@ -156,6 +160,11 @@ impl Entry {
 
     pub(super) const fn begun(&self) -> Instant {
         self.begun
+    }
+
+    /// How long it waited until it was begun.
+    pub(super) fn queue(&self) -> Duration {
+        self.queue.unwrap_or_default()
     }
 
     pub(super) const fn cpu(&self) -> Duration {
@@ -284,8 +293,10 @@ impl Jobs {
         }
     }
 
-    pub(super) fn used(&mut self, id: WorkId, cpu: Duration) -> Option<&Entry> {
+    /// A slice of a job that took this CPU time has just ended.
+    pub(super) fn used(&mut self, id: WorkId, cpu: Duration, now: Instant) -> Option<&Entry> {
         let job = self.all.get_mut(&id)?;
+        job.queue.get_or_insert_with(|| (now - job.begun).saturating_sub(cpu));
         job.cpu += cpu;
         Some(job)
     }

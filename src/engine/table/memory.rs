@@ -225,6 +225,11 @@ impl Memory {
     }
 
     /// Bytes that are set aside, and how many jobs are parked.
+    pub(super) fn in_use(&self) -> (u64, usize) {
+        (self.small + self.large, self.wanting.len())
+    }
+
+    /// The same, added up.
     #[cfg(test)]
     pub(super) fn held(&self) -> (u64, usize) {
         let each: u64 = self.holding.values().map(|held| held.bytes).sum();

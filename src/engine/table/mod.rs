@@ -15,6 +15,7 @@ mod external;
 mod flow;
 mod jobs;
 mod log;
+mod measured;
 mod memory;
 mod outbox;
 mod submitted;
@@ -37,7 +38,7 @@ use super::message::{
 use super::restored::Restored;
 use super::task::{Done, Task};
 use crate::job::Job;
-use crate::metrics::LaneMetrics;
+use crate::metrics::{LaneMetrics, StateMetrics};
 use crate::proto::{Code, Failure, Value};
 use crate::store::{Record, Submission, Timestamp};
 use admission::{Admission, Limits, Standing};
@@ -45,8 +46,10 @@ use external::External;
 use flow::{Flow, overload};
 use jobs::{Entry, Stage};
 use log::Ids;
+use measured::Measured;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use submitted::{Found, Keyed, Submitted, job_id};
 use waiters::{Due, Holder, Waiter};
@@ -270,7 +273,7 @@ impl Table {
                         .submitted(true),
                 );
                 self.flow.jobs.set_stage(id, Stage::Held(work));
-                let waiter = Waiter::plain(payer, RequestId::MIN).submitted(job).until(deadline);
+                let waiter = Waiter::plain(payer, RequestId::MIN, now).submitted(job).until(deadline);
                 self.flow.waiters.add(id, waiter);
                 if let Some(work) = self.flow.submitted.begins(job, now) {
                     self.flow.begin_submitted(work);
@@ -465,9 +468,12 @@ impl Table {
         let (equal, questions): (Vec<Plain>, Vec<Plain>) =
             questions.into_iter().partition(|(_, job)| is_duplicate(job));
         for (request, job) in equal {
-            if let Err(failure) =
-                self.wait_for(Waiter::plain(payer, request), job.into(), Begins::Now, Priority::Normal)
-            {
+            if let Err(failure) = self.wait_for(
+                Waiter::plain(payer, request, self.flow.now),
+                job.into(),
+                Begins::Now,
+                Priority::Normal,
+            ) {
                 self.flow.outbox.reply(payer.client, request, Err(failure));
             }
         }
@@ -668,6 +674,27 @@ impl Table {
     /// A description of a lane.
     pub(super) fn lane_spec(&self, lane: LaneId) -> &Arc<ExternalLane> {
         self.flow.external.spec(lane)
+    }
+
+    /// What has been measured since the last time.
+    pub(super) fn measured(&mut self) -> &mut Measured {
+        &mut self.flow.measured
+    }
+
+    /// How many jobs are in which state.
+    pub(super) fn show_states(&self, states: &StateMetrics) {
+        let flow = &self.flow;
+        let (memory, parked) = flow.bulk.in_use();
+        let figures = [
+            (&states.queued, flow.express.queued()),
+            (&states.parked, parked),
+            (&states.running, flow.bulk.running()),
+            (&states.submitted, flow.waiters.submitted_by_all()),
+        ];
+        for (state, count) in figures {
+            state.store(count as u64, Relaxed);
+        }
+        states.memory.store(memory, Relaxed);
     }
 
     /// What each lane is doing.

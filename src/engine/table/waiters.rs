@@ -27,6 +27,8 @@ pub(super) struct Waiter {
     holder: Holder,
     /// Whose share of the CPU the job uses on its behalf.
     payer: Payer,
+    /// When it was asked.
+    since: Instant,
     /// What it counts as among the limits of the account.
     counted: Counted,
     /// The submitted job that it watches.
@@ -42,10 +44,11 @@ pub(super) struct Waiter {
 
 impl Waiter {
     /// A request of which nothing is wanted but its answer.
-    pub(super) const fn plain(payer: Payer, request: RequestId) -> Self {
+    pub(super) const fn plain(payer: Payer, request: RequestId, since: Instant) -> Self {
         Self {
             holder: Holder::Request(payer.client, request),
             payer,
+            since,
             counted: Counted::Question,
             watched: None,
             deadline: None,
@@ -61,7 +64,7 @@ impl Waiter {
         Self {
             deadline: order.deadline,
             rows: order.rows,
-            ..Self::plain(payer, order.request).with_progress(order.progress, now)
+            ..Self::plain(payer, order.request, now).with_progress(order.progress, now)
         }
     }
 
@@ -106,6 +109,11 @@ impl Waiter {
 
     pub(super) const fn payer(&self) -> Payer {
         self.payer
+    }
+
+    /// When it was asked.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
@@ -229,6 +237,13 @@ impl Waiters {
     /// Those that wait for a job, the one whose client pays first.
     pub(super) fn of(&self, work: WorkId) -> &[Waiter] {
         self.of.get(&work).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// One that waits.
+    pub(super) fn get(&self, holder: Holder) -> Option<&Waiter> {
+        self.of(self.work_of(holder)?)
+            .iter()
+            .find(|waiter| waiter.holder == holder)
     }
 
     /// Takes one off its job.
@@ -483,8 +498,8 @@ mod tests {
     #[test]
     fn the_next_in_line_inherits_a_job_and_the_last_one_ends_it() {
         let mut waiters = Waiters::default();
-        waiters.add(WORK, Waiter::plain(FIRST, RequestId(1)));
-        waiters.add(WORK, Waiter::plain(SECOND, RequestId(1)));
+        waiters.add(WORK, Waiter::plain(FIRST, RequestId(1), Instant::now()));
+        waiters.add(WORK, Waiter::plain(SECOND, RequestId(1), Instant::now()));
         let removed = waiters.remove(request(ONE)).expect("it waits");
         assert_eq!((removed.work, removed.payer, removed.heir), (WORK, FIRST, Some(SECOND)));
         assert!(waiters.remove(request(ONE)).is_none(), "only once");
@@ -495,7 +510,10 @@ mod tests {
     #[test]
     fn a_client_that_left_is_forgotten_when_its_last_job_ends() {
         let mut waiters = Waiters::default();
-        waiters.add(WORK, Waiter::plain(FIRST, RequestId(1)).submitted(JobId(3)));
+        waiters.add(
+            WORK,
+            Waiter::plain(FIRST, RequestId(1), Instant::now()).submitted(JobId(3)),
+        );
         waiters.leave(ONE);
         waiters.leave(TWO);
         assert_eq!(waiters.take_forgotten(), [TWO]);
@@ -509,7 +527,7 @@ mod tests {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         let mut waiters = Waiters::default();
-        let mut waiter = Waiter::plain(FIRST, RequestId(1)).of_watch(JobId(3), start);
+        let mut waiter = Waiter::plain(FIRST, RequestId(1), Instant::now()).of_watch(JobId(3), start);
         waiter.deadline = Some(start + 2 * second);
         waiters.add(WORK, waiter);
         assert!(waiters.due(start).is_none());
@@ -524,7 +542,7 @@ mod tests {
     #[test]
     fn what_has_not_advanced_is_stalled_after_a_second() {
         let mut waiters = Waiters::default();
-        waiters.add(WORK, Waiter::plain(FIRST, RequestId(1)));
+        waiters.add(WORK, Waiter::plain(FIRST, RequestId(1), Instant::now()));
         let mut report = |done, silent| waiters.report(request(ONE), done, silent, None, None);
         assert!(matches!(report(0.5, STALLED), Some(Interim::Progress { .. })));
         assert!(report(0.5, STALLED / 2).is_none());
@@ -535,8 +553,11 @@ mod tests {
     fn an_account_holds_what_its_clients_hold_each_in_its_kind() {
         let mut waiters = Waiters::default();
         waiters.hold(FIRST, 3);
-        waiters.add(WORK, Waiter::plain(SECOND, RequestId(1)).submitted(JobId(3)));
-        waiters.add(WorkId(8), Waiter::plain(SECOND, RequestId(2)).of_list());
+        waiters.add(
+            WORK,
+            Waiter::plain(SECOND, RequestId(1), Instant::now()).submitted(JobId(3)),
+        );
+        waiters.add(WorkId(8), Waiter::plain(SECOND, RequestId(2), Instant::now()).of_list());
         let counts = Counts {
             questions: 3,
             submitted: 1,

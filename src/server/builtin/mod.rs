@@ -66,7 +66,7 @@ pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
     let exchange = BuiltIn {
         input: Input::new(ServerCodec::new(accepted.limits().max_line_bytes).with_id(client.0)),
         requests: Requests {
-            replies: Replies::new(client),
+            replies: Replies::new(client, accepted.shared.facts.metrics.clone()),
             streams: Streams::default(),
             sequence: Sequence::default(),
             engine: EngineLink::new(client, account, shared),
@@ -102,10 +102,10 @@ impl Exchange for BuiltIn {
         read
     }
 
-    fn take_replies(&mut self, link: &mut Link, _: &mut TurnTime, _: &mut Task<'_>) -> io::Result<bool> {
+    fn take_replies(&mut self, _: &mut Link, _: &mut TurnTime, _: &mut Task<'_>) -> io::Result<bool> {
         self.requests.answer_quit();
         // Before the replies leave: a client that has read them finds them counted.
-        self.requests.replies.report(&link.shared.facts.metrics);
+        self.requests.replies.report();
         Ok(false)
     }
 
@@ -128,7 +128,7 @@ impl Exchange for BuiltIn {
         let Self { input, requests } = self;
         if let Some(frame) = input.stalled(link) {
             requests.take_frame(frame, link);
-            requests.replies.report(&link.shared.facts.metrics);
+            requests.replies.report();
         }
     }
 
@@ -181,9 +181,9 @@ impl Requests {
             taken += 1;
             // Replies wait for those before them; and what is skipped is no question, whatever it looks like.
             let may_repeat = may_repeat && self.replies.in_flight() == 0 && !codec.is_skipping();
-            if may_repeat && let Some((length, reply)) = repeats.find(&lines[used..]) {
+            if may_repeat && let Some((length, verb, reply)) = repeats.find(&lines[used..]) {
                 used += length;
-                self.replies.repeat(reply);
+                self.replies.repeat(verb, reply);
                 continue;
             }
             let begins = used;
@@ -202,13 +202,13 @@ impl Requests {
                 break true;
             }
             link.lifecycle.has_asked();
-            let is_constant = self.take_frame(frame, link);
+            let constant = self.take_frame(frame, link);
             if more > LONG_LINE || self.replies.has_failed_since(&mark) {
                 // It may have cost as much as many others.
                 taken = LOOK_EVERY;
             }
-            if may_repeat && is_constant {
-                repeats.keep(&lines[begins..used], self.replies.since(&mark));
+            if may_repeat && let Some(verb) = constant {
+                repeats.keep(&lines[begins..used], verb, self.replies.since(&mark));
             }
         };
         lines.advance(used);

@@ -4,6 +4,7 @@
 //! divides a session from a bare loop over a table. Only answers that never change come in here, only untagged, and only as lines.
 //! One place a line, by its hash: what is asked more often is in there more often, and there is nothing to tidy up.
 
+use crate::metrics::VerbLabel;
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 use std::sync::{Arc, Weak};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Weak};
 /// The longest line that is kept, with its line feed.
 const LONGEST_QUESTION: usize = 24;
 /// The longest reply that is kept.
-const LONGEST_REPLY: usize = 38;
+const LONGEST_REPLY: usize = 37;
 /// Places; a power of two. Together they take 32 KiB for each thread that serves connections.
 const PLACES: usize = 512;
 
@@ -23,6 +24,8 @@ struct Pair {
     reply: [u8; LONGEST_REPLY],
     question_len: u8,
     reply_len: u8,
+    /// The verb, as the metrics name it.
+    verb: u8,
 }
 
 const NOTHING: Pair = Pair {
@@ -30,6 +33,7 @@ const NOTHING: Pair = Pair {
     reply: [0; LONGEST_REPLY],
     question_len: 0,
     reply_len: 0,
+    verb: 0,
 };
 
 /// What the sessions of a thread were asked lately, all of them sessions of one `T`.
@@ -56,16 +60,22 @@ impl<T> Repeats<T> {
         }
     }
 
-    /// If the input begins with a line that is known: how long the line is with its line feed, and the reply.
-    pub(super) fn find(&self, input: &[u8]) -> Option<(usize, &[u8])> {
+    /// If the input begins with a line that is known: how long the line is with its line feed, its verb, and the reply.
+    pub(super) fn find(&self, input: &[u8]) -> Option<(usize, VerbLabel, &[u8])> {
         let question = first_line(input)?;
         let pair = self.pairs.get(place(question))?;
         let is_known = pair.question[..usize::from(pair.question_len)] == *question;
-        is_known.then(|| (question.len(), &pair.reply[..usize::from(pair.reply_len)]))
+        is_known.then(|| {
+            let verb = VerbLabel::from_byte(pair.verb);
+            (question.len(), verb, &pair.reply[..usize::from(pair.reply_len)])
+        })
     }
 
     /// Keeps a reply, if question and reply are short and the question is one line.
-    pub(super) fn keep(&mut self, question: &[u8], reply: &[u8]) {
+    pub(super) fn keep(&mut self, question: &[u8], verb: VerbLabel, reply: &[u8]) {
+        let Some(verb) = verb.to_byte() else {
+            return;
+        };
         if first_line(question) != Some(question) || reply.len() > LONGEST_REPLY {
             return;
         }
@@ -77,6 +87,7 @@ impl<T> Repeats<T> {
         pair.reply[..reply.len()].copy_from_slice(reply);
         pair.question_len = question.len() as u8;
         pair.reply_len = reply.len() as u8;
+        pair.verb = verb;
     }
 }
 
@@ -97,12 +108,14 @@ fn place(question: &[u8]) -> usize {
 mod tests {
     use super::*;
 
+    const NTH: VerbLabel = VerbLabel::from_byte(1);
+
     #[test]
     fn a_line_is_found_again_whatever_follows_it() {
         let mut repeats = Repeats::<()>::default();
         assert_eq!(repeats.find(b"nth 5\n"), None);
-        repeats.keep(b"nth 5\n", b"OK 11\n");
-        assert_eq!(repeats.find(b"nth 5\nnth 6\n"), Some((6, &b"OK 11\n"[..])));
+        repeats.keep(b"nth 5\n", NTH, b"OK 11\n");
+        assert_eq!(repeats.find(b"nth 5\nnth 6\n"), Some((6, NTH, &b"OK 11\n"[..])));
         assert_eq!(repeats.find(b"nth 5"), None);
         assert_eq!(repeats.find(b"nth 5\r\n"), None);
         assert_eq!(repeats.find(b"nth 55\n"), None);
@@ -113,13 +126,13 @@ mod tests {
     fn many_lines_never_get_the_reply_of_another() {
         let mut repeats = Repeats::<()>::default();
         for n in 0..10_000 {
-            repeats.keep(format!("nth {n}\n").as_bytes(), format!("OK {n}\n").as_bytes());
+            repeats.keep(format!("nth {n}\n").as_bytes(), NTH, format!("OK {n}\n").as_bytes());
         }
         let known = (0..10_000).filter(|n| {
             let question = format!("nth {n}\n");
             let found = repeats.find(question.as_bytes());
             assert!(
-                found.is_none_or(|(_, reply)| reply == format!("OK {n}\n").as_bytes()),
+                found.is_none_or(|(_, _, reply)| reply == format!("OK {n}\n").as_bytes()),
                 "{n}"
             );
             found.is_some()
@@ -137,10 +150,10 @@ mod tests {
             "nth 5",
             "",
         ] {
-            repeats.keep(question.as_bytes(), b"OK\n");
+            repeats.keep(question.as_bytes(), NTH, b"OK\n");
             assert_eq!(repeats.find(question.as_bytes()), None, "{question:?}");
         }
-        repeats.keep(b"nth 5\n", &[b'x'; LONGEST_REPLY + 1]);
+        repeats.keep(b"nth 5\n", NTH, &[b'x'; LONGEST_REPLY + 1]);
         assert_eq!(repeats.find(b"nth 5\n"), None);
     }
 
@@ -149,7 +162,7 @@ mod tests {
         let (one, other) = (Arc::new(1), Arc::new(2));
         let mut repeats = Repeats::default();
         repeats.belong_to(&one);
-        repeats.keep(b"nth 5\n", b"OK 11\n");
+        repeats.keep(b"nth 5\n", NTH, b"OK 11\n");
         repeats.belong_to(&one);
         assert!(repeats.find(b"nth 5\n").is_some());
         repeats.belong_to(&other);

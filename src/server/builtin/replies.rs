@@ -1,14 +1,19 @@
 //! Replies: the order in which they leave, the bytes that the client has not taken, and how many there were. Knows no request and no socket.
 
 use crate::engine::{ClientId, RequestId};
-use crate::metrics::Metrics;
+use crate::metrics::{Exemplar, Metrics, Outcome, VerbLabel};
 use crate::proto::{Conversation, Final, Interim, ReplyFormat, Tag};
 use bytes::BytesMut;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use tokio::time::Instant;
 use tracing::Level;
 
 /// Room made for replies at first: a hundred short ones, so that it need not grow by and by.
 const FIRST_REPLIES_BYTES: usize = 1 << 10;
+/// Room that is kept for requests under way while there are none.
+const FIRST_OPENED: usize = 4;
 
 /// The replies of one connection.
 pub(super) struct Replies {
@@ -19,6 +24,29 @@ pub(super) struct Replies {
     /// Requests answered and not counted yet, and how many of them with an error.
     answered: u64,
     failed: u64,
+    /// The last of these that have one verb and one outcome; those before them are counted by verb already.
+    run: Run,
+    /// Requests that are answered later, in their order; the first of them has no reply yet.
+    opened: VecDeque<Opened>,
+    /// The time of this turn, once it was needed.
+    now: Option<Instant>,
+    metrics: Arc<Metrics>,
+}
+
+/// Requests in a row with one verb and one outcome: a client asks for the same again and again, and counting in a register costs nothing.
+#[derive(Default)]
+struct Run {
+    verb: VerbLabel,
+    outcome: Outcome,
+    count: u64,
+}
+
+/// A request that is answered later.
+struct Opened {
+    place: RequestId,
+    /// `None` once it is answered.
+    verb: Option<VerbLabel>,
+    begun: Instant,
 }
 
 /// How many bytes were unsent, and requests failed, at some moment of a turn.
@@ -28,13 +56,17 @@ pub(super) struct Mark {
 }
 
 impl Replies {
-    pub(super) fn new(client: ClientId) -> Self {
+    pub(super) fn new(client: ClientId, metrics: Arc<Metrics>) -> Self {
         Self {
             client,
             conversation: Conversation::default(),
             unsent: BytesMut::new(),
             answered: 0,
             failed: 0,
+            run: Run::default(),
+            opened: VecDeque::new(),
+            now: None,
+            metrics,
         }
     }
 
@@ -46,21 +78,21 @@ impl Replies {
 
     /// Answers a request at once.
     #[inline]
-    pub(super) fn answer(&mut self, format: &ReplyFormat, reply: Final) {
+    pub(super) fn answer(&mut self, verb: VerbLabel, format: &ReplyFormat, reply: Final) {
         if is_logged() {
             self.log(self.next(), outcome(&reply));
         }
-        self.count(reply.is_ok());
+        self.count(verb, outcome_of(&reply));
         self.make_room();
         self.conversation.answer(format, reply, &mut self.unsent);
     }
 
     /// Answers a request at once, by rows and a final reply.
-    pub(super) fn answer_rows(&mut self, format: &ReplyFormat, rows: Vec<String>, reply: Final) {
+    pub(super) fn answer_rows(&mut self, verb: VerbLabel, format: &ReplyFormat, rows: Vec<String>, reply: Final) {
         if is_logged() {
             self.log(self.next(), outcome(&reply));
         }
-        self.count(reply.is_ok());
+        self.count(verb, outcome_of(&reply));
         self.make_room();
         self.conversation
             .answer_rows(format, Some(rows), reply, &mut self.unsent);
@@ -68,19 +100,22 @@ impl Replies {
 
     /// Sends the encoded reply to a request that nothing was before.
     #[inline]
-    pub(super) fn repeat(&mut self, reply: &[u8]) {
+    pub(super) fn repeat(&mut self, verb: VerbLabel, reply: &[u8]) {
         self.conversation.skip();
-        self.count(true);
+        self.count(verb, Outcome::OK);
         self.make_room();
         self.unsent.extend_from_slice(reply);
     }
 
     /// Opens a request that is answered later; its tag is free.
     #[inline]
-    pub(super) fn open(&mut self, format: &ReplyFormat, has_rows: bool) -> RequestId {
+    pub(super) fn open(&mut self, verb: VerbLabel, format: &ReplyFormat, has_rows: bool) -> RequestId {
         let Ok(place) = self.conversation.open(format, has_rows) else {
             unreachable!("the tag was free a moment ago");
         };
+        let begun = self.now();
+        let verb = Some(verb);
+        self.opened.push_back(Opened { place, verb, begun });
         place
     }
 
@@ -88,11 +123,12 @@ impl Replies {
     #[inline]
     pub(super) fn close(&mut self, place: RequestId, reply: impl Into<Final>) {
         let reply = reply.into();
-        let is_ok = reply.is_ok();
+        let outcome_now = outcome_of(&reply);
         let logged = is_logged().then(|| outcome(&reply));
         self.make_room();
         if self.conversation.close(place, reply, &mut self.unsent) {
-            self.count(is_ok);
+            let verb = self.observe(place);
+            self.count(verb, outcome_now);
             if let Some(outcome) = logged {
                 self.log(place, outcome);
             }
@@ -160,8 +196,13 @@ impl Replies {
 
     /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a reply.
     #[inline]
-    pub(super) fn report(&mut self, metrics: &Metrics) {
+    pub(super) fn report(&mut self) {
+        self.now = None;
+        let metrics = &*self.metrics;
         if self.answered > 0 {
+            if let Some(verbs) = metrics.verbs() {
+                verbs.count(self.run.verb, self.run.outcome, std::mem::take(&mut self.run.count));
+            }
             metrics.requests.fetch_add(std::mem::take(&mut self.answered), Relaxed);
         }
         if self.failed > 0 {
@@ -177,9 +218,60 @@ impl Replies {
     }
 
     #[inline]
-    const fn count(&mut self, is_ok: bool) {
+    fn count(&mut self, verb: VerbLabel, outcome: Outcome) {
         self.answered += 1;
-        self.failed += !is_ok as u64;
+        self.failed += u64::from(outcome.is_error());
+        if self.run.verb == verb && self.run.outcome == outcome {
+            self.run.count += 1;
+        } else {
+            self.begin_run(verb, outcome);
+        }
+    }
+
+    fn begin_run(&mut self, verb: VerbLabel, outcome: Outcome) {
+        let last = std::mem::replace(
+            &mut self.run,
+            Run {
+                verb,
+                outcome,
+                count: 1,
+            },
+        );
+        if last.count > 0
+            && let Some(verbs) = self.metrics.verbs()
+        {
+            verbs.count(last.verb, last.outcome, last.count);
+        }
+    }
+
+    /// Notes how long an opened request took, and gives its verb.
+    fn observe(&mut self, place: RequestId) -> VerbLabel {
+        let Ok(index) = self.opened.binary_search_by_key(&place, |opened| opened.place) else {
+            return VerbLabel::default();
+        };
+        let now = self.now();
+        let opened = &mut self.opened[index];
+        let verb = opened.verb.take().unwrap_or_default();
+        let wall = now - opened.begun;
+        while self.opened.pop_front_if(|first| first.verb.is_none()).is_some() {}
+        if self.opened.is_empty() && self.opened.capacity() > FIRST_OPENED {
+            self.opened = VecDeque::new();
+        }
+        if let Some(verbs) = self.metrics.verbs() {
+            let (client, request) = (self.client.0, Some(place.0));
+            verbs.observe(verb, wall, || Exemplar {
+                client,
+                request,
+                seconds: wall.as_secs_f64(),
+            });
+        }
+        verb
+    }
+
+    /// One look at the clock a turn.
+    #[inline]
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
     }
 
     #[cold]
@@ -202,9 +294,19 @@ fn outcome(reply: &Final) -> &'static str {
     }
 }
 
+#[inline]
+const fn outcome_of(reply: &Final) -> Outcome {
+    match reply {
+        Final::Reply(Err(failure)) => Outcome::failed(failure.code as u8),
+        Final::Reply(Ok(_)) | Final::Encoded(_) => Outcome::OK,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const VERB: VerbLabel = VerbLabel::from_byte(1);
     use crate::proto::{Code, Failure, Value};
 
     fn text(replies: &mut Replies) -> String {
@@ -217,35 +319,37 @@ mod tests {
 
     #[test]
     fn replies_keep_their_order_and_are_counted_once() {
-        let (mut replies, metrics) = (Replies::new(ClientId(1)), Metrics::default());
-        let first = replies.open(&ReplyFormat::default(), false);
-        replies.answer(&ReplyFormat::default(), number(2));
+        let metrics = Arc::<Metrics>::default();
+        let mut replies = Replies::new(ClientId(1), metrics.clone());
+        let first = replies.open(VERB, &ReplyFormat::default(), false);
+        replies.answer(VERB, &ReplyFormat::default(), number(2));
         assert_eq!((replies.in_flight(), text(&mut replies).as_str()), (2, ""));
         replies.close(first, Err(Failure::new(Code::Internal, "x")));
         replies.close(first, number(1));
         assert_eq!(text(&mut replies), "ERR internal :x\nOK 2\n");
         assert_eq!((replies.in_flight(), replies.backlog()), (0, 0));
         for _ in 0..2 {
-            replies.report(&metrics);
+            replies.report();
             assert_eq!((metrics.requests.load(Relaxed), metrics.errors.load(Relaxed)), (2, 1));
         }
     }
 
     #[test]
     fn what_was_encoded_since_a_mark_is_found_again() {
-        let mut replies = Replies::new(ClientId(1));
-        replies.answer(&ReplyFormat::default(), number(1));
+        let mut replies = Replies::new(ClientId(1), Arc::default());
+        replies.answer(VERB, &ReplyFormat::default(), number(1));
         let mark = replies.mark();
-        replies.answer(&ReplyFormat::default(), number(2));
+        replies.answer(VERB, &ReplyFormat::default(), number(2));
         assert_eq!(replies.since(&mark), b"OK 2\n");
         assert!(!replies.has_failed_since(&mark));
         replies.answer(
+            VERB,
             &ReplyFormat::default(),
             Final::Reply(Err(Failure::new(Code::Syntax, "x"))),
         );
         assert!(replies.has_failed_since(&mark));
         let again = replies.since(&mark).to_vec();
-        replies.repeat(&again);
+        replies.repeat(VERB, &again);
         assert!(text(&mut replies).ends_with("OK 2\nERR syntax :x\n"));
     }
 }

@@ -4,6 +4,7 @@ use super::Requests;
 use super::sequence::{Pending, is_about_jobs};
 use crate::engine::{Ask, Order, RequestId, Subject, Work, shortened};
 use crate::job::Job;
+use crate::metrics::VerbLabel;
 use crate::proto::{Code, Failure, Final, Frame, Interim, Reply, ReplyFormat, Request, Tag, Value};
 use crate::server::session::Link;
 use crate::verb::{Step, Terms};
@@ -14,22 +15,24 @@ use tokio::time::Instant;
 const MAX_VERB: usize = 24;
 
 impl Requests {
-    /// Takes in a frame. True if the answer to the same bytes is the same for ever.
-    pub(super) fn take_frame(&mut self, frame: Frame<'_>, link: &mut Link) -> bool {
+    /// Takes in a frame. Gives the verb if the answer to the same bytes is the same for ever.
+    pub(super) fn take_frame(&mut self, frame: Frame<'_>, link: &mut Link) -> Option<VerbLabel> {
         match frame {
             Frame::Request(request) => self.take_request(&request, link),
             Frame::Answer { format, reply, is_last } => {
-                self.replies.answer(&format, reply);
+                self.replies.answer(VerbLabel::default(), &format, reply);
                 if is_last {
                     link.lifecycle.finish();
                 }
-                false
+                None
             }
         }
     }
 
-    fn take_request(&mut self, request: &Request<'_>, link: &mut Link) -> bool {
+    fn take_request(&mut self, request: &Request<'_>, link: &mut Link) -> Option<VerbLabel> {
         let format = &request.format;
+        let position = link.shared.registry.position(request.verb);
+        let verb = position.map(VerbLabel::at).unwrap_or_default();
         tracing::debug!(
             client = link.permit.client.0,
             request = self.replies.next().0,
@@ -41,39 +44,39 @@ impl Requests {
         );
         if format.tag.is_some_and(|tag| self.replies.tagged(&tag).is_some()) {
             let text = "a request with this tag is under way; use another";
-            self.refuse(format, Failure::new(Code::DupTag, text));
-            return false;
+            self.refuse(verb, format, Failure::new(Code::DupTag, text));
+            return None;
         }
         if link.lifecycle.is_draining() {
             let text = "the daemon is shutting down; ask again when it is back";
-            self.refuse(format, Failure::new(Code::Draining, text));
-            return false;
+            self.refuse(verb, format, Failure::new(Code::Draining, text));
+            return None;
         }
-        match link.shared.registry.call(request, &link.shared.facts) {
+        match link.shared.registry.call_at(position, request, &link.shared.facts) {
             Err(failure) => {
                 if failure.code == Code::Internal {
                     let (client, request) = (link.permit.client.0, self.replies.next().0);
                     tracing::error!(client, request, %failure, "a request failed by a fault");
                 }
-                self.refuse(format, failure);
+                self.refuse(verb, format, failure);
             }
-            Ok((Step::Answer(value), _)) => self.replies.answer(format, Final::Reply(Ok(value))),
+            Ok((Step::Answer(value), _)) => self.replies.answer(verb, format, Final::Reply(Ok(value))),
             Ok((Step::Constant(value), _)) => {
-                self.replies.answer(format, Final::Reply(Ok(value)));
+                self.replies.answer(verb, format, Final::Reply(Ok(value)));
                 // With a tag, the request may have to be refused the next time.
-                return format.tag.is_none();
+                return format.tag.is_none().then_some(verb);
             }
             Ok((Step::Rows(rows), _)) => {
                 let reply = Final::Reply(Ok(Value::Nothing));
-                self.replies.answer_rows(format, rows, reply);
+                self.replies.answer_rows(verb, format, rows, reply);
             }
             Ok((Step::Job(job), terms)) => match known(&job, link) {
-                Some(value) => self.replies.answer(format, Final::Reply(Ok(value))),
+                Some(value) => self.replies.answer(verb, format, Final::Reply(Ok(value))),
                 None if terms == Terms::default() && !job.streams && !job.is_verification() => {
-                    let place = self.replies.open(format, false);
+                    let place = self.replies.open(verb, format, false);
                     self.engine.ask((place, job));
                 }
-                None => self.order(format, Ask::Answer(job.into()), terms),
+                None => self.order(verb, format, Ask::Answer(job.into()), terms),
             },
             Ok((Step::Ask(Ask::Submit(mut submit)), terms)) => {
                 if let Subject::Work(Work::Plan(job)) = &submit.subject
@@ -82,21 +85,21 @@ impl Requests {
                     let title = job.title().into_owned();
                     submit.subject = Subject::Known { title, value };
                 }
-                self.order(format, Ask::Submit(submit), terms);
+                self.order(verb, format, Ask::Submit(submit), terms);
             }
-            Ok((Step::External(task), terms)) => self.order(format, Ask::Answer(task.into()), terms),
-            Ok((Step::Ask(ask), terms)) => self.order(format, ask, terms),
-            Ok((Step::Cancel(target), _)) => self.cancel(format, &target),
+            Ok((Step::External(task), terms)) => self.order(verb, format, Ask::Answer(task.into()), terms),
+            Ok((Step::Ask(ask), terms)) => self.order(verb, format, ask, terms),
+            Ok((Step::Cancel(target), _)) => self.cancel(verb, format, &target),
             Ok((Step::Quit, _)) => {
-                self.quit = Some(self.replies.open(format, false));
+                self.quit = Some(self.replies.open(verb, format, false));
                 link.lifecycle.finish();
             }
         }
-        false
+        None
     }
 
-    fn order(&mut self, format: &ReplyFormat, ask: Ask, terms: Terms) {
-        let place = self.replies.open(format, ask.streams());
+    fn order(&mut self, verb: VerbLabel, format: &ReplyFormat, ask: Ask, terms: Terms) {
+        let place = self.replies.open(verb, format, ask.streams());
         let request = Pending { place, ask, terms };
         if format.tag.is_some() || !is_about_jobs(&request.ask) {
             self.send(request);
@@ -123,16 +126,16 @@ impl Requests {
 
     /// Cancels the request with this tag. It is answered before the engine has stopped the work, so that its tag is free at once; what the
     /// engine says of it later is ignored.
-    fn cancel(&mut self, format: &ReplyFormat, target: &Tag) {
+    fn cancel(&mut self, verb: VerbLabel, format: &ReplyFormat, target: &Tag) {
         match self.replies.tagged(target) {
             Some(place) => {
                 self.engine.cancel(place);
-                self.replies.answer(format, Final::Reply(Ok(Value::Nothing)));
+                self.replies.answer(verb, format, Final::Reply(Ok(Value::Nothing)));
                 self.end(place, Err(Failure::new(Code::Cancelled, "cancelled as asked")));
             }
             None => {
                 let text = format!("no request @{target} is under way here");
-                self.refuse(format, Failure::new(Code::NoJob, text));
+                self.refuse(verb, format, Failure::new(Code::NoJob, text));
             }
         }
     }
@@ -170,8 +173,8 @@ impl Requests {
         }
     }
 
-    fn refuse(&mut self, format: &ReplyFormat, failure: Failure) {
-        self.replies.answer(format, Final::Reply(Err(failure)));
+    fn refuse(&mut self, verb: VerbLabel, format: &ReplyFormat, failure: Failure) {
+        self.replies.answer(verb, format, Final::Reply(Err(failure)));
     }
 }
 

@@ -63,14 +63,17 @@ mod tests {
 
     #[test]
     fn two_streams_send_at_once_and_the_others_wait() {
-        let (mut replies, mut streams) = (Replies::new(crate::engine::ClientId(1)), Streams::default());
+        let (mut replies, mut streams) = (
+            Replies::new(crate::engine::ClientId(1), Default::default()),
+            Streams::default(),
+        );
         let granted: Vec<usize> = ["a", "b", "c"]
             .map(|tag| {
                 let format = ReplyFormat {
                     tag: Tag::parse(tag),
                     ..ReplyFormat::default()
                 };
-                let place = replies.open(&format, true);
+                let place = replies.open(Default::default(), &format, true);
                 streams.begin(place, &replies)
             })
             .into();
@@ -79,8 +82,11 @@ mod tests {
 
     #[test]
     fn rows_of_a_request_that_has_ended_are_no_stream() {
-        let (mut replies, mut streams) = (Replies::new(crate::engine::ClientId(1)), Streams::default());
-        let place = replies.open(&ReplyFormat::default(), true);
+        let (mut replies, mut streams) = (
+            Replies::new(crate::engine::ClientId(1), Default::default()),
+            Streams::default(),
+        );
+        let place = replies.open(Default::default(), &ReplyFormat::default(), true);
         assert_eq!(streams.begin(place, &replies), ROWS_GRANTED);
         assert!(streams.took(place, 10));
         assert_eq!(streams.0[0].granted, ROWS_GRANTED - 10);

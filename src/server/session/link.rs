@@ -11,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use tokio_util::io::poll_read_buf;
 
@@ -80,6 +81,7 @@ impl Link {
         if count == 0 {
             self.lifecycle.end_input();
         }
+        self.shared.facts.metrics.bytes_read.fetch_add(count as u64, Relaxed);
         Poll::Ready(Ok(()))
     }
 
@@ -90,7 +92,14 @@ impl Link {
             match Pin::new(&mut *self.socket).poll_write(task, unsent)? {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(written) => unsent.advance(written),
+                Poll::Ready(written) => {
+                    unsent.advance(written);
+                    self.shared
+                        .facts
+                        .metrics
+                        .bytes_written
+                        .fetch_add(written as u64, Relaxed);
+                }
             }
             self.lifecycle.has_taken();
         }

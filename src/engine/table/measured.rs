@@ -1,0 +1,95 @@
+//! What requests took, until the scheduler reports it to the metrics at the end of its turn. Plain data; knows no counter that others share.
+
+use super::jobs::Entry;
+use super::outbox::Events;
+use super::waiters::{Holder, Waiter};
+use crate::engine::message::{ClientId, Event};
+use crate::metrics::{Exemplar, Metrics, SLOW, Slow};
+use crate::proto::Value;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The title of questions whose own is gone with their answers.
+const UNNAMED: &str = "-";
+
+/// What requests took since the last report.
+#[derive(Default)]
+pub(in crate::engine) struct Measured {
+    /// How long it was until the end of a first slice, and of how many questions.
+    first: Vec<(Duration, u64)>,
+    slow: Vec<Slow>,
+}
+
+impl Measured {
+    /// Questions had their first slice this long after they arrived.
+    pub(super) fn first_slice(&mut self, wall: Duration, questions: usize) {
+        self.first.push((wall, questions as u64));
+    }
+
+    /// A batch is back. If it took long, its last question is named for all of them: they arrived together and leave together.
+    pub(super) fn batch(
+        &mut self,
+        client: ClientId,
+        begun: Instant,
+        events: &Events,
+        found: &[(String, Value)],
+        unfinished: usize,
+        now: Instant,
+    ) {
+        let wall = now - begun;
+        self.first_slice(wall, events.len() + unfinished);
+        if wall >= SLOW
+            && let Some((request, event)) = events.last()
+        {
+            self.slow.push(Slow {
+                at: SystemTime::now(),
+                client: client.0,
+                request: Some(request.0),
+                job: None,
+                title: found.last().map_or(UNNAMED, |(title, _)| title).to_owned(),
+                queue: wall,
+                cpu: Duration::ZERO,
+                wall,
+                outcome: match event {
+                    Event::Final(Err(failure)) => failure.code.as_str(),
+                    _ => "ok",
+                },
+            });
+        }
+    }
+
+    /// One waits for a job no more.
+    pub(super) fn ended(&mut self, waiter: &Waiter, entry: &Entry, outcome: &'static str, now: Instant) {
+        let wall = now - waiter.since();
+        if wall < SLOW {
+            return;
+        }
+        let (client, request, job) = match waiter.holder() {
+            Holder::Request(client, request) => (client.0, Some(request.0), waiter.watched()),
+            Holder::Submitted(job) => (waiter.payer().client.0, None, Some(job)),
+        };
+        self.slow.push(Slow {
+            at: SystemTime::now(),
+            client,
+            request,
+            job: job.map(|job| job.0),
+            title: entry.title().to_owned(),
+            queue: entry.queue(),
+            cpu: entry.cpu(),
+            wall,
+            outcome,
+        });
+    }
+
+    /// Adds everything to the metrics.
+    pub(in crate::engine) fn report(&mut self, metrics: &Metrics) {
+        for (wall, questions) in self.first.drain(..) {
+            let nobody = || Exemplar {
+                client: 0,
+                request: None,
+                seconds: wall.as_secs_f64(),
+            };
+            metrics.first_slice.observe(wall, questions, nobody);
+        }
+        self.slow.drain(..).for_each(|slow| metrics.slow.push(slow));
+    }
+}

@@ -1,0 +1,186 @@
+//! Replies as JSON: values, failures with their status, and bodies that were read within their bounds. Numbers are strings, because many readers of JSON round
+//! them beyond 2^53. Knows no route.
+
+use crate::proto::{Code, Failure, Final, Interim, ReplyFormat, Value};
+use axum::body::Body;
+use axum::http::header::{self, HeaderValue};
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Limited};
+use serde_json::{Map, Value as Json, json};
+use std::time::Duration;
+
+/// The longest body of a request.
+const MAX_BODY: usize = 32 << 10;
+/// How long a client may take to send it.
+const BODY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A reply of this type.
+pub(super) fn reply(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// A JSON reply.
+pub(super) fn json_reply(status: StatusCode, body: &Json) -> Response {
+    reply(status, "application/json", format!("{body}\n"))
+}
+
+/// A failure with the status that goes with its code.
+pub(super) fn failed(failure: &Failure) -> Response {
+    let status = match failure.code {
+        Code::TooBig => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::LineTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::DupTag | Code::Cancelled => StatusCode::CONFLICT,
+        Code::Busy | Code::Draining | Code::Store => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Deadline => StatusCode::GATEWAY_TIMEOUT,
+        Code::NoJob => StatusCode::NOT_FOUND,
+        Code::Denied => StatusCode::FORBIDDEN,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    refused(status, failure)
+}
+
+/// A failure with a status of its own.
+pub(super) fn refused(status: StatusCode, failure: &Failure) -> Response {
+    let mut response = json_reply(status, &failure_json(failure));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// `{"error":CODE,"text":WHY}`, as `ask --json` prints it.
+pub(super) fn failure_json(failure: &Failure) -> Json {
+    json!({"error": failure.code.as_str(), "text": failure.text})
+}
+
+/// A value: facts as an object, nothing as null, anything else as the text of the wire.
+pub(super) fn value_json(value: Value) -> Json {
+    match value {
+        Value::Nothing => Json::Null,
+        Value::Facts(facts) => Json::Object(
+            facts
+                .into_iter()
+                .map(|(key, value)| (key.into_owned(), value.into()))
+                .collect(),
+        ),
+        value => {
+            let (format, mut line) = (ReplyFormat::default(), BytesMut::new());
+            format
+                .dialect
+                .write_final(&mut line, &format, None, &Final::Reply(Ok(value)));
+            let line = String::from_utf8_lossy(&line);
+            line.trim_end().strip_prefix("OK").unwrap_or(&line).trim_start().into()
+        }
+    }
+}
+
+/// Progress: `{"pct":"41.3","eta":"18s"}`.
+pub(super) fn progress_json(interim: &Interim) -> Json {
+    fields(&interim.words())
+}
+
+/// The words `key=value` of a text.
+pub(super) fn fields(words: &str) -> Json {
+    let words = words.split(' ').filter_map(|word| word.split_once('='));
+    Json::Object(words.map(|(key, value)| (key.to_owned(), value.into())).collect())
+}
+
+/// The object that a request has for a body, within the bounds of size and time.
+///
+/// # Errors
+/// The reply that says what is wrong with it.
+pub(super) async fn read_object(request: Request<Body>) -> Result<Map<String, Json>, Response> {
+    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    let bytes: Bytes = match tokio::time::timeout(BODY_PATIENCE, body).await {
+        Err(_) => {
+            return Err(refused(
+                StatusCode::REQUEST_TIMEOUT,
+                &wrong("the body did not arrive within 10 s"),
+            ));
+        }
+        Ok(Err(_)) => {
+            let text = format!("the body has more than {MAX_BODY} bytes, or was cut short");
+            return Err(refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &Failure::new(Code::TooBig, text),
+            ));
+        }
+        Ok(Ok(body)) => body.to_bytes(),
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(Json::Object(object)) => Ok(object),
+        Ok(_) => Err(failed(&wrong("the body is no JSON object"))),
+        Err(error) => Err(failed(&wrong(&format!("the body is no JSON: {error}")))),
+    }
+}
+
+/// What is wrong with a request.
+pub(super) fn wrong(text: &str) -> Failure {
+    Failure::new(Code::BadArg, text.to_owned())
+}
+
+/// The texts of an object under these keys, of which the first must be there. Other keys are refused.
+///
+/// # Errors
+/// Says which field is wrong.
+pub(super) fn texts<const N: usize>(
+    object: &Map<String, Json>,
+    keys: [&str; N],
+) -> Result<[Option<String>; N], Failure> {
+    if let Some(unknown) = object.keys().find(|key| !keys.contains(&key.as_str())) {
+        let known = keys.join("', '");
+        return Err(wrong(&format!(
+            "there is no field '{}'; there are '{known}'",
+            crate::engine::shortened(unknown, 24)
+        )));
+    }
+    let mut texts = [const { None }; N];
+    for (text, key) in texts.iter_mut().zip(keys) {
+        *text = match object.get(key) {
+            None | Some(Json::Null) => None,
+            Some(Json::String(text)) => Some(text.clone()),
+            Some(Json::Number(number)) => Some(number.to_string()),
+            Some(_) => return Err(wrong(&format!("'{key}' is no text"))),
+        };
+    }
+    if let (Some(None), Some(key)) = (texts.first(), keys.first()) {
+        return Err(wrong(&format!("'{key}' is missing")));
+    }
+    Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_what_the_wire_says() {
+        assert_eq!(value_json(Value::Nothing), Json::Null);
+        assert_eq!(value_json(Value::Truth(true)), json!("yes"));
+        assert_eq!(value_json(Value::Numbers(vec![2u8.into(), 3u8.into()])), json!("2 3"));
+        assert_eq!(
+            value_json(Value::Facts(vec![("a".into(), "1".into())])),
+            json!({"a": "1"})
+        );
+    }
+
+    #[test]
+    fn fields_that_are_missing_or_unknown_are_named() {
+        let object = |text: &str| serde_json::from_str::<Map<String, Json>>(text).expect("an object");
+        let read = |text: &str| texts(&object(text), ["request", "deadline"]).map_err(|failure| failure.text);
+        assert_eq!(read(r#"{"request":"nth 7"}"#), Ok([Some("nth 7".into()), None]));
+        assert_eq!(read(r#"{"request":7,"deadline":null}"#), Ok([Some("7".into()), None]));
+        assert_eq!(read("{}"), Err("'request' is missing".into()));
+        assert_eq!(read(r#"{"request":[]}"#), Err("'request' is no text".into()));
+        assert!(read(r#"{"request":"1","x":1}"#).is_err_and(|text| text.starts_with("there is no field 'x'")));
+    }
+}

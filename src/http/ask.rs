@@ -1,0 +1,151 @@
+//! `POST /v1/ask`: what a line of the built-in protocol asks. Knows how requests are counted.
+
+use super::answer::{failed, json_reply, read_object, texts, value_json, wrong};
+use super::events::{Format, stream};
+use super::guard::Caller;
+use crate::engine::{Event, Events};
+use crate::metrics::{Exemplar, Outcome, VerbLabel};
+use crate::proto::{Code, Failure, Interim};
+use crate::verb::Question;
+use axum::Extension;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::ACCEPT;
+use axum::response::Response;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes of rows that one JSON reply may have; more are to be asked for as a stream.
+const MAX_ROW_BYTES: usize = 1 << 20;
+/// How often a stream says how far it is, unless it is asked for more or less often.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// A request that is counted when it ends: by its reply, or because its client has gone.
+pub(super) struct Counted {
+    shared: Arc<crate::server::Shared>,
+    client: u64,
+    verb: VerbLabel,
+    begun: Instant,
+    is_counted: bool,
+}
+
+impl Counted {
+    pub(super) fn of(caller: &Caller, words: &str) -> Self {
+        let first = words.split_ascii_whitespace().next().unwrap_or_default();
+        let is_number = first.starts_with(|first: char| first.is_ascii_digit());
+        let position = caller.shared.registry.position(if is_number { "nth" } else { first });
+        Self {
+            shared: caller.shared.clone(),
+            client: caller.client,
+            verb: position.map(VerbLabel::at).unwrap_or_default(),
+            begun: Instant::now(),
+            is_counted: false,
+        }
+    }
+
+    /// Counts it.
+    pub(super) fn end(mut self, outcome: Outcome) {
+        self.count(outcome);
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.is_counted, true) {
+            return;
+        }
+        let metrics = &self.shared.facts.metrics;
+        metrics.requests.fetch_add(1, Relaxed);
+        metrics.errors.fetch_add(u64::from(outcome.is_error()), Relaxed);
+        if let Some(verbs) = metrics.verbs() {
+            let wall = self.begun.elapsed();
+            verbs.count(self.verb, outcome, 1);
+            verbs.observe(self.verb, wall, || Exemplar {
+                client: self.client,
+                request: None,
+                seconds: wall.as_secs_f64(),
+            });
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.count(Outcome::failed(Code::Cancelled as u8));
+    }
+}
+
+/// The question of these words.
+pub(super) fn question(caller: &Caller, words: &str) -> (Question, Counted) {
+    (caller.engine.request(words), Counted::of(caller, words))
+}
+
+/// A time as the wire has it.
+pub(super) fn time(name: &str, text: &str) -> Result<Duration, Failure> {
+    humantime::parse_duration(text).map_err(|error| wrong(&format!("'{name}' is no time like 5s: {error}")))
+}
+
+pub(super) async fn ask(Extension(caller): Extension<Caller>, request: Request) -> Response {
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted(accept.unwrap_or_default());
+    let object = match read_object(request).await {
+        Ok(object) => object,
+        Err(refusal) => return refusal,
+    };
+    let asked = texts(&object, ["request", "deadline", "progress"]).and_then(|[words, deadline, progress]| {
+        let (question, counted) = question(&caller, &words.unwrap_or_default());
+        let question = match deadline {
+            Some(deadline) => question.deadline(time("deadline", &deadline)?),
+            None => question,
+        };
+        let progress = progress.map(|every| time("progress", &every)).transpose()?;
+        Ok((question, counted, progress))
+    });
+    match (asked, format) {
+        (Err(failure), _) => failed(&failure),
+        (Ok((question, counted, progress)), Some(format)) => stream(
+            format,
+            question.progress(progress.unwrap_or(PROGRESS)).events(),
+            counted,
+        ),
+        (Ok((question, counted, _)), None) => whole(question.events(), counted).await,
+    }
+}
+
+/// Rows and value in one reply.
+pub(super) async fn whole(events: Events, counted: Counted) -> Response {
+    match collect(events, counted).await {
+        Ok((rows, value)) if rows.is_empty() => json_reply(StatusCode::OK, &json!({"value": value})),
+        Ok((rows, value)) => json_reply(StatusCode::OK, &json!({"rows": rows, "value": value})),
+        Err(failure) => failed(&failure),
+    }
+}
+
+/// All rows, and the value.
+///
+/// # Errors
+/// The failure that ends it, or `too-big` if the rows are more than one reply may have.
+pub(super) async fn collect(mut events: Events, counted: Counted) -> Result<(Vec<String>, serde_json::Value), Failure> {
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    let reply = loop {
+        match events.next().await {
+            Some(Event::Interim(Interim::Rows(more))) => {
+                bytes += more.iter().map(String::len).sum::<usize>();
+                if bytes > MAX_ROW_BYTES {
+                    let text = "these rows take more than 1 MiB: ask with 'Accept: application/x-ndjson' or 'text/event-stream'";
+                    break Err(Failure::new(Code::TooBig, text));
+                }
+                rows.extend(more);
+            }
+            Some(Event::Interim(_)) => {}
+            Some(Event::Final(reply)) => break reply,
+            None => break Err(Failure::new(Code::Draining, "the daemon has stopped")),
+        }
+    };
+    let outcome = reply
+        .as_ref()
+        .map_or_else(|failure| Outcome::failed(failure.code as u8), |_| Outcome::OK);
+    counted.end(outcome);
+    reply.map(|value| (rows, value_json(value)))
+}

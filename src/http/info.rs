@@ -1,0 +1,70 @@
+//! `/v1/info`: how the daemon is doing, as the dashboard draws it. Knows no job.
+
+use super::answer::{failed, json_reply};
+use super::ask::{collect, question};
+use super::guard::Caller;
+use super::health::why_not_ready;
+use crate::metrics::{BOUNDS_US, Slow};
+use axum::Extension;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value as Json, json};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Slow requests that are shown.
+const SLOW_SHOWN: usize = 16;
+
+pub(super) async fn info(Extension(caller): Extension<Caller>) -> Response {
+    let (question, counted) = question(&caller, "info");
+    let facts = match collect(question.events(), counted).await {
+        Ok((_, facts)) => facts,
+        Err(failure) => return failed(&failure),
+    };
+    let metrics = &caller.shared.facts.metrics;
+    let mut buckets = [0; BOUNDS_US.len() + 1];
+    for verb in metrics.verbs().into_iter().flat_map(|verbs| verbs.asked()) {
+        for (all, one) in buckets.iter_mut().zip(verb.latency().buckets) {
+            *all += one;
+        }
+    }
+    let states = &metrics.states;
+    let cpu = |class: &crate::metrics::ClassMetrics| class.cpu_us.load(Relaxed) as f64 / 1e6;
+    let body = json!({
+        "info": facts,
+        "ready": why_not_ready(&caller).is_none(),
+        "not_ready": why_not_ready(&caller),
+        "resident_bytes": resident_bytes(),
+        "jobs": {
+            "queued": states.queued.load(Relaxed),
+            "parked": states.parked.load(Relaxed),
+            "running": states.running.load(Relaxed),
+            "submitted": states.submitted.load(Relaxed),
+        },
+        "plans_bytes": states.memory.load(Relaxed),
+        "cpu_seconds": {"express": cpu(&metrics.express), "bulk": cpu(&metrics.bulk), "external": cpu(&metrics.external)},
+        "latency": {"bounds_seconds": BOUNDS_US.map(|us| us as f64 / 1e6), "counts": buckets},
+        "slow": metrics.slow.longest(SLOW_SHOWN).iter().map(slow).collect::<Vec<_>>(),
+    });
+    json_reply(StatusCode::OK, &body)
+}
+
+fn slow(slow: &Slow) -> Json {
+    json!({
+        "at": humantime::format_rfc3339_millis(slow.at).to_string(),
+        "client": slow.client,
+        "request_number": slow.request,
+        "job": slow.job,
+        "outcome": slow.outcome,
+        "queue_seconds": slow.queue.as_secs_f64(),
+        "cpu_seconds": slow.cpu.as_secs_f64(),
+        "wall_seconds": slow.wall.as_secs_f64(),
+        "request": slow.title,
+    })
+}
+
+/// Memory of the process in bytes, where the system says it: proc_pid_statm(5), the second number, in pages.
+pub(super) fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}

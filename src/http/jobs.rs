@@ -1,0 +1,169 @@
+//! `/v1/jobs`: submitted jobs, their progress and their answers.
+
+use super::answer::{failed, fields, json_reply, read_object, texts, wrong};
+use super::ask::{collect, question, time, whole};
+use super::events::{Format, stream};
+use super::guard::Caller;
+use crate::proto::{Code, Failure};
+use axum::Extension;
+use axum::extract::{Path, Request};
+use axum::http::header::{HeaderValue, LOCATION};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use serde_json::{Value as Json, json};
+
+pub(super) async fn submit(Extension(caller): Extension<Caller>, request: Request) -> Response {
+    let object = match read_object(request).await {
+        Ok(object) => object,
+        Err(refusal) => return refusal,
+    };
+    let words = texts(&object, ["request", "id", "priority", "after", "deadline"]).and_then(|[words, options @ ..]| {
+        let mut words = format!("submit {}", words.unwrap_or_default());
+        for (key, option) in ["id", "priority", "after", "deadline"].into_iter().zip(options) {
+            if let Some(option) = option {
+                if option.is_empty() || option.contains(char::is_whitespace) {
+                    return Err(wrong(&format!("'{key}' is one word")));
+                }
+                words.push_str(&format!(" {key}={option}"));
+            }
+        }
+        Ok(words)
+    });
+    let words = match words {
+        Ok(words) => words,
+        Err(failure) => return failed(&failure),
+    };
+    let (question, counted) = question(&caller, &words);
+    match collect(question.events(), counted).await {
+        Err(failure) => failed(&failure),
+        Ok((_, value)) => {
+            let id = value
+                .as_str()
+                .and_then(|text| text.strip_prefix("job="))
+                .unwrap_or_default();
+            let mut response = json_reply(StatusCode::CREATED, &json!({"job": id}));
+            if let Ok(location) = HeaderValue::try_from(format!("/v1/jobs/{id}")) {
+                response.headers_mut().insert(LOCATION, location);
+            }
+            response
+        }
+    }
+}
+
+pub(super) async fn list(Extension(caller): Extension<Caller>) -> Response {
+    match rows(&caller).await {
+        Ok(jobs) => json_reply(StatusCode::OK, &json!({"jobs": jobs})),
+        Err(failure) => failed(&failure),
+    }
+}
+
+pub(super) async fn show(Extension(caller): Extension<Caller>, Path(id): Path<String>) -> Response {
+    match rows(&caller).await {
+        Err(failure) => failed(&failure),
+        Ok(jobs) => match jobs.into_iter().find(|job| job["id"] == id.as_str()) {
+            Some(job) => json_reply(StatusCode::OK, &job),
+            None => failed(&Failure::new(
+                Code::NoJob,
+                "it is not among the 250 jobs that are listed",
+            )),
+        },
+    }
+}
+
+pub(super) async fn cancel(Extension(caller): Extension<Caller>, Path(id): Path<String>) -> Response {
+    match about(&id, "cancel") {
+        Err(failure) => failed(&failure),
+        Ok(words) => {
+            let (question, counted) = question(&caller, &words);
+            whole(question.events(), counted).await
+        }
+    }
+}
+
+pub(super) async fn result(Extension(caller): Extension<Caller>, Path(id): Path<String>, uri: Uri) -> Response {
+    let deadline = uri
+        .query()
+        .and_then(|query| query.split('&').find_map(|part| part.strip_prefix("deadline=")));
+    let deadline = deadline.map(|text| time("deadline", text)).transpose();
+    match about(&id, "result").and_then(|words| Ok((words, deadline?))) {
+        Err(failure) => failed(&failure),
+        Ok((words, deadline)) => {
+            let (question, counted) = question(&caller, &words);
+            let question = match deadline {
+                Some(deadline) => question.deadline(deadline),
+                None => question,
+            };
+            whole(question.events(), counted).await
+        }
+    }
+}
+
+pub(super) async fn events(Extension(caller): Extension<Caller>, Path(id): Path<String>) -> Response {
+    match about(&id, "watch") {
+        Err(failure) => failed(&failure),
+        Ok(words) => {
+            let (question, counted) = question(&caller, &words);
+            stream(Format::Sse, question.events(), counted)
+        }
+    }
+}
+
+/// The request of this verb about a job. An ID is a number: nothing else gets into the line.
+fn about(id: &str, verb: &str) -> Result<String, Failure> {
+    let id: u64 = id.parse().map_err(|_| wrong("a job's ID is a number"))?;
+    Ok(format!("{verb} {id}"))
+}
+
+async fn rows(caller: &Caller) -> Result<Vec<Json>, Failure> {
+    let (question, counted) = question(caller, "jobs");
+    let (rows, _) = collect(question.events(), counted).await?;
+    Ok(rows.iter().map(|row| job(row)).collect())
+}
+
+/// A row of `jobs` as an object; the question is the rest of the row, and progress its own object.
+fn job(row: &str) -> Json {
+    let (words, question) = row.split_once(" request=").unwrap_or((row, ""));
+    let mut job = fields(words);
+    job["request"] = question.into();
+    let running = ["pct", "eta", "stage", "stalled"];
+    let progress: serde_json::Map<_, _> = running
+        .into_iter()
+        .filter_map(|key| Some((key.to_owned(), job.as_object_mut()?.remove(key)?)))
+        .collect();
+    if !progress.is_empty() {
+        job["progress"] = Json::Object(progress);
+    }
+    job
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_an_object_whatever_its_question_looks_like() {
+        let row = "id=7 state=running pct=41.3 eta=18s cpu=1.5s owner=127.0.0.1 submitted=x resumed=0 priority=high request=pi 1e9 id=8";
+        let shown = job(row);
+        assert_eq!(
+            (&shown["id"], &shown["state"], &shown["request"]),
+            (&json!("7"), &json!("running"), &json!("pi 1e9 id=8"))
+        );
+        assert_eq!(shown["progress"], json!({"pct": "41.3", "eta": "18s"}));
+        assert_eq!(job("id=- state=queued cpu=0.0s request=")["progress"], Json::Null);
+    }
+
+    #[test]
+    fn nothing_but_a_number_is_an_id() {
+        assert_eq!(
+            about("7", "cancel").map_err(|failure| failure.code),
+            Ok("cancel 7".into())
+        );
+        for id in ["all", "7 8", "@a", "", "-1", "owner=127.0.0.1"] {
+            assert_eq!(
+                about(id, "cancel").map_err(|failure| failure.code),
+                Err(Code::BadArg),
+                "{id}"
+            );
+        }
+    }
+}

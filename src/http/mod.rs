@@ -1,0 +1,20 @@
+//! HTTP on an address of its own: health, metrics, a JSON interface, and the dashboard.
+//!
+//! A connection is a session like any other: the listener accepts it, counts it, limits it and drains it. `session` moves its bytes, `guard` says
+//! who asks and refuses what a foreign web page may have sent, `routes` says what there is. Requests go to the engine as those of a client of
+//! their own, on the account of its address, so that all limits hold. Knows no plan and no actor of the engine.
+
+mod answer;
+mod ask;
+mod events;
+mod guard;
+mod health;
+mod info;
+mod jobs;
+mod openapi;
+mod openmetrics;
+mod page;
+mod routes;
+mod session;
+
+pub(crate) use session::service;

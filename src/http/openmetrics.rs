@@ -1,0 +1,389 @@
+//! `/metrics`: the counters as the text that Prometheus scrapes, OpenMetrics with examples of slow requests where the scraper takes it. Names and units
+//! follow Prometheus's conventions. As many series as there are verbs that were asked, codes and lanes, whatever clients do.
+
+use super::answer::reply;
+use super::guard::Caller;
+use super::info::resident_bytes;
+use crate::metrics::{BOUNDS_US, Exemplar, Metrics, Snapshot};
+use axum::Extension;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, prometheus_text, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt::{Error, Write};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// The content type of OpenMetrics.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How the lines begin that may have an example.
+const REQUEST_BUCKET: &str = "primed_request_duration_seconds_bucket{";
+
+type Labels = Vec<(&'static str, &'static str)>;
+
+/// Everything that a scrape shows, at one moment.
+#[derive(Debug)]
+struct Scrape {
+    counters: Vec<Family<u64>>,
+    seconds: Vec<Family<f64>>,
+    gauges: Vec<Family<f64>>,
+    latencies: Vec<(&'static str, Snapshot)>,
+    first_slice: Snapshot,
+}
+
+/// A metric: name, help, unit, and its series.
+#[derive(Debug)]
+struct Family<T>(&'static str, &'static str, Option<Unit>, Vec<(Labels, T)>);
+
+pub(super) async fn metrics(Extension(caller): Extension<Caller>, headers: HeaderMap) -> Response {
+    let accept = headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
+    let facts = &caller.shared.facts;
+    let scrape = Scrape::of(&facts.metrics, facts.workers, facts.started.elapsed());
+    let is_open = accept.contains("application/openmetrics-text");
+    match scrape.write(is_open) {
+        Ok(text) if is_open => reply(StatusCode::OK, OPENMETRICS, text),
+        Ok(text) => reply(StatusCode::OK, prometheus_text::CONTENT_TYPE, text),
+        Err(Error) => reply(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "cannot be written\n"),
+    }
+}
+
+impl Scrape {
+    fn of(metrics: &Metrics, workers: usize, uptime: Duration) -> Self {
+        let load = |counter: &AtomicU64| counter.load(Relaxed);
+        let one = |value: u64| vec![(Vec::new(), value)];
+        let classes = [
+            ("express", &metrics.express),
+            ("bulk", &metrics.bulk),
+            ("external", &metrics.external),
+        ];
+        let lanes = metrics.lanes();
+        let verbs = metrics.verbs();
+        let asked: Vec<_> = verbs
+            .into_iter()
+            .flat_map(|verbs| verbs.asked().map(move |verb| (verbs, verb)))
+            .collect();
+        let requests = asked.iter().flat_map(|(verbs, verb)| {
+            let series = move |(code, count)| (vec![("verb", verb.name), ("code", code)], count);
+            verbs.outcomes(verb).map(series)
+        });
+        let class = |read: fn(&crate::metrics::ClassMetrics) -> &AtomicU64| {
+            classes
+                .map(|(name, class)| (vec![("class", name)], load(read(class))))
+                .to_vec()
+        };
+        let cpu = class(|class| &class.cpu_us)
+            .into_iter()
+            .map(|(labels, us)| (labels, us as f64 / 1e6));
+        let mut counters = vec![
+            Family(
+                "requests",
+                "Requests answered, by verb and outcome: ok or an error code",
+                None,
+                requests.collect(),
+            ),
+            Family(
+                "slices",
+                "Slices of work done, by class of workers",
+                None,
+                class(|class| &class.slices),
+            ),
+            Family(
+                "connections_accepted",
+                "Connections accepted",
+                None,
+                one(load(&metrics.connections_total)),
+            ),
+            Family(
+                "connections_refused",
+                "Connections refused because of the limit",
+                None,
+                one(load(&metrics.connections_refused)),
+            ),
+            Family(
+                "received",
+                "Bytes read from clients",
+                Some(Unit::Bytes),
+                one(load(&metrics.bytes_read)),
+            ),
+            Family(
+                "sent",
+                "Bytes written to clients",
+                Some(Unit::Bytes),
+                one(load(&metrics.bytes_written)),
+            ),
+            Family(
+                "cache_hits",
+                "Requests answered from the cache of answers",
+                None,
+                one(load(&metrics.cache_hits)),
+            ),
+            Family(
+                "stored_answer_hits",
+                "Requests answered by what the store keeps",
+                None,
+                one(load(&metrics.stored_answer_hits)),
+            ),
+            Family(
+                "threads_replaced",
+                "Worker threads that died and were replaced",
+                None,
+                one(load(&metrics.threads_replaced)),
+            ),
+            Family(
+                "actors_rebuilt",
+                "Core actors that panicked and were rebuilt",
+                None,
+                one(load(&metrics.actors_rebuilt)),
+            ),
+            Family(
+                "session_panics",
+                "Sessions that panicked",
+                None,
+                one(load(&metrics.session_panics)),
+            ),
+        ];
+        let lane = |read: fn(&crate::metrics::LaneMetrics) -> &AtomicU64| {
+            lanes
+                .iter()
+                .map(|lane| (vec![("lane", lane.name)], load(read(lane))))
+                .collect::<Vec<_>>()
+        };
+        if !lanes.is_empty() {
+            counters.push(Family(
+                "lane_calls",
+                "Calls of plugged-in verbs, by lane",
+                None,
+                lane(|lane| &lane.calls),
+            ));
+        }
+        let states = &metrics.states;
+        let jobs = [
+            ("queued", &states.queued),
+            ("parked", &states.parked),
+            ("running", &states.running),
+        ];
+        let jobs = jobs.map(|(name, state)| (vec![("state", name)], load(state)));
+        let store = metrics.store();
+        let as_gauge = |series: Vec<(Labels, u64)>| series.into_iter().map(|(labels, n)| (labels, n as f64)).collect();
+        let gauge = |name, help, value: u64| Family(name, help, None, as_gauge(one(value)));
+        let mut gauges = vec![
+            Family(
+                "build_info",
+                "1; the version is the label",
+                None,
+                vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)],
+            ),
+            Family(
+                "uptime",
+                "Time since the start",
+                Some(Unit::Seconds),
+                vec![(Vec::new(), uptime.as_secs_f64())],
+            ),
+            gauge("workers", "Workers in each class", workers as u64),
+            gauge("connections", "Connections open", load(&metrics.connections)),
+            Family("jobs", "Jobs in the engine, by state", None, as_gauge(jobs.to_vec())),
+            gauge(
+                "submitted_jobs",
+                "Submitted jobs that have not ended",
+                load(&states.submitted),
+            ),
+            Family(
+                "plans_memory",
+                "Memory set aside for long jobs",
+                Some(Unit::Bytes),
+                as_gauge(one(load(&states.memory))),
+            ),
+            gauge(
+                "stored_answers",
+                "Answers that the store keeps",
+                load(&metrics.stored_answers),
+            ),
+            gauge(
+                "draining",
+                "1 while the daemon ends",
+                u64::from(metrics.draining.load(Relaxed)),
+            ),
+        ];
+        if !store.place.is_empty() {
+            let works = u64::from(store.failure.is_empty());
+            gauges.push(gauge("store_ok", "1 if the store can be written", works));
+        }
+        if let Some(bytes) = resident_bytes() {
+            gauges.push(Family(
+                "resident_memory",
+                "Memory of the process",
+                Some(Unit::Bytes),
+                as_gauge(one(bytes)),
+            ));
+        }
+        if !lanes.is_empty() {
+            gauges.push(Family(
+                "lane_running",
+                "Calls of plugged-in verbs under way, by lane",
+                None,
+                as_gauge(lane(|lane| &lane.running)),
+            ));
+            gauges.push(Family(
+                "lane_waiting",
+                "Calls of plugged-in verbs in the queue, by lane",
+                None,
+                as_gauge(lane(|lane| &lane.waiting)),
+            ));
+        }
+        Self {
+            counters,
+            seconds: vec![Family(
+                "cpu",
+                "CPU time of work, by class of workers",
+                Some(Unit::Seconds),
+                cpu.collect(),
+            )],
+            gauges,
+            latencies: asked.iter().map(|(_, verb)| (verb.name, verb.latency())).collect(),
+            first_slice: metrics.first_slice.snapshot(),
+        }
+    }
+
+    fn write(self, is_open: bool) -> Result<String, Error> {
+        let exemplars: Vec<Option<Exemplar>> = self
+            .latencies
+            .iter()
+            .flat_map(|(_, latency)| latency.exemplars)
+            .collect();
+        let mut registry = Registry::with_prefix("primed");
+        registry.register_collector(Box::new(self));
+        let mut out = String::with_capacity(16 << 10);
+        if !is_open {
+            prometheus_text::encode(&mut out, &registry)?;
+            return Ok(out);
+        }
+        text::encode(&mut out, &registry)?;
+        with_exemplars(&out, exemplars)
+    }
+}
+
+/// The crate makes no exemplars but those of its own histograms, so they are appended to the lines of the buckets, which are in the same order.
+fn with_exemplars(text: &str, exemplars: Vec<Option<Exemplar>>) -> Result<String, Error> {
+    let mut exemplars = exemplars.into_iter();
+    let mut out = String::with_capacity(text.len() + (4 << 10));
+    for line in text.lines() {
+        out.push_str(line);
+        if line.starts_with(REQUEST_BUCKET)
+            && let Some(Some(Exemplar {
+                client,
+                request,
+                seconds,
+            })) = exemplars.next()
+        {
+            match request {
+                Some(request) => write!(out, " # {{client=\"{client}\",request=\"{request}\"}} {seconds}")?,
+                None => write!(out, " # {{client=\"{client}\"}} {seconds}")?,
+            }
+        }
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        for Family(name, help, unit, series) in &self.counters {
+            let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
+            for (labels, value) in series {
+                family
+                    .encode_family(labels)?
+                    .encode_counter::<Labels, _, f64>(value, None)?;
+            }
+        }
+        for Family(name, help, unit, series) in &self.seconds {
+            let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
+            for (labels, value) in series {
+                family
+                    .encode_family(labels)?
+                    .encode_counter::<Labels, _, f64>(value, None)?;
+            }
+        }
+        for Family(name, help, unit, series) in &self.gauges {
+            let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+            for (labels, value) in series {
+                family.encode_family(labels)?.encode_gauge(value)?;
+            }
+        }
+        let help = "From a request to its reply, by verb; those answered in the turn in which they were read are in the lowest bucket";
+        let mut family =
+            encoder.encode_descriptor("request_duration", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        for (verb, latency) in &self.latencies {
+            let labels = vec![("verb", *verb)];
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_histogram::<Labels>(latency.sum, latency.count(), &buckets(latency), None)?;
+        }
+        let help = "From a question's arrival in the engine to the end of its first slice";
+        let mut metric = encoder.encode_descriptor(
+            "first_slice_duration",
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        metric.encode_histogram::<Labels>(
+            self.first_slice.sum,
+            self.first_slice.count(),
+            &buckets(&self.first_slice),
+            None,
+        )
+    }
+}
+
+/// Each bucket's upper bound in seconds, and how many it has.
+fn buckets(latency: &Snapshot) -> Vec<(f64, u64)> {
+    let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
+    bounds.zip(latency.buckets).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Outcome, VerbLabel, Verbs};
+
+    #[test]
+    fn a_slow_bucket_names_its_request() {
+        let metrics = Metrics::default();
+        metrics.set_verbs(Verbs::new(["nth", "pi"].into_iter(), ["deadline"].into_iter()));
+        let verbs = metrics.verbs().expect("they were set");
+        verbs.count(VerbLabel::at(0), Outcome::OK, 3);
+        verbs.count(VerbLabel::at(1), Outcome::failed(0), 1);
+        let exemplar = || Exemplar {
+            client: 5,
+            request: Some(8),
+            seconds: 0.5,
+        };
+        verbs.observe(VerbLabel::at(1), Duration::from_millis(500), exemplar);
+        let text = Scrape::of(&metrics, 2, Duration::from_secs(1))
+            .write(true)
+            .expect("it can be written");
+        let named: Vec<&str> = text.lines().filter(|line| line.contains("request=")).collect();
+        assert_eq!(named.len(), 1, "{named:?}");
+        assert!(
+            named[0].contains("verb=\"pi\"") && named[0].contains("le=\"1.0\""),
+            "{named:?}"
+        );
+        assert!(named[0].ends_with(" 1 # {client=\"5\",request=\"8\"} 0.5"), "{named:?}");
+        assert!(
+            text.contains("primed_requests_total{verb=\"nth\",code=\"ok\"} 3\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("# EOF\n"));
+        let plain = Scrape::of(&metrics, 2, Duration::from_secs(1))
+            .write(false)
+            .expect("it can be written");
+        assert!(
+            !plain.contains("request=") && plain.contains("# TYPE primed_requests_total counter\n"),
+            "{plain}"
+        );
+    }
+}
