@@ -1,4 +1,4 @@
-//! Who asks, and whether a request may come from a web page of somebody else. Knows no route.
+//! The identity of a request, and whether it may come from a web page of somebody else. Knows no route.
 //!
 //! A browser lets every page send requests to this machine. It cannot read the replies, for none allows other origins; and it must not start or stop
 //! work. So what changes anything needs `Content-Type: application/json`, which a form cannot send, and no foreign `Origin`. A page may also
@@ -173,7 +173,6 @@ mod tests {
         for host in [
             "127.0.0.1:7920",
             "[::1]:7920",
-            "::1",
             "localhost",
             "LOCALHOST:1",
             "192.0.2.7:80",

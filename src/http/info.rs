@@ -1,7 +1,6 @@
 //! `/v1/info`: how the daemon is doing, as the dashboard draws it. Knows no job.
 
-use super::answer::{failed, json_reply};
-use super::ask::{collect, question};
+use super::answer::{failed, json_reply, value_json};
 use super::guard::Caller;
 use super::health::why_not_ready;
 use crate::metrics::{BOUNDS_US, Slow};
@@ -15,9 +14,9 @@ use std::sync::atomic::Ordering::Relaxed;
 const SLOW_SHOWN: usize = 16;
 
 pub(super) async fn info(Extension(caller): Extension<Caller>) -> Response {
-    let (question, counted) = question(&caller, "info");
-    let facts = match collect(question.events(), counted).await {
-        Ok((_, facts)) => facts,
+    // It is not counted as a request: the dashboard asks every second, and shows how many others ask.
+    let facts = match caller.engine.request("info").await {
+        Ok(value) => value_json(value),
         Err(failure) => return failed(&failure),
     };
     let metrics = &caller.shared.facts.metrics;

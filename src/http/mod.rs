@@ -1,7 +1,7 @@
 //! HTTP on an address of its own: health, metrics, a JSON interface, and the dashboard.
 //!
-//! A connection is a session like any other: the listener accepts it, counts it, limits it and drains it. `session` moves its bytes, `guard` says
-//! who asks and refuses what a foreign web page may have sent, `routes` says what there is. Requests go to the engine as those of a client of
+//! A connection is a session like any other: the listener accepts it, counts it, limits it and drains it. `session` moves its bytes, `guard` gives
+//! a request its identity and refuses what a foreign web page may have sent, `routes` says what there is. Requests go to the engine as those of a client of
 //! their own, on the account of its address, so that all limits hold. Knows no plan and no actor of the engine.
 
 mod answer;

@@ -29,7 +29,7 @@ fn paths() -> [(&'static str, MethodRouter); 14] {
     ]
 }
 
-/// All routes behind their guard.
+/// All routes, with the guard before each.
 pub(super) fn routes() -> Router {
     let routes = paths()
         .into_iter()

@@ -23,7 +23,9 @@ use tokio::time::Sleep;
 
 /// Header lines of a request.
 const MAX_HEADERS: usize = 64;
-/// Bytes that a connection buffers; a head that is longer is refused.
+/// Bytes of the head of a request.
+const MAX_HEAD: usize = 16 << 10;
+/// Bytes that a connection buffers.
 const MAX_BUFFER: usize = 32 << 10;
 
 /// The reply to a connection beyond the limit.
@@ -97,6 +99,7 @@ async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
         .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_BUFFER)
         .serve_connection(socket, TowerToHyperService::new(service));
     let mut connection = pin!(connection);
@@ -107,7 +110,7 @@ async fn serve(
     connection.await
 }
 
-/// The routes, with who asks beside each request.
+/// The routes, with the caller beside each request.
 fn tower_of(routes: Router, caller: Caller) -> Router {
     routes.layer(axum::Extension(caller))
 }

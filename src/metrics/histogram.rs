@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-/// The upper bounds of the buckets in microseconds; one more bucket is beyond them. From a lookup to a job of an hour: in a day of short
-/// questions two bounds a decade tell one tenth of the time apart, and few bounds keep a scrape short.
+/// The upper bounds of the buckets in microseconds; one more bucket is beyond them. From a lookup to a job of an hour,
+/// two in most decades; few bounds keep a scrape short.
 pub const BOUNDS_US: [u64; 14] = [
     100,
     250,

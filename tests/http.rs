@@ -1,0 +1,362 @@
+//! HTTP over real sockets: health, metrics, the JSON interface, and clients that mean no good.
+
+mod support;
+
+use primed::{Daemon, Handle, Limits};
+use serde_json::{Value as Json, json};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+use support::{Client, PATIENCE, Probe, exchange, info, start};
+
+const JSON: &str = "Content-Type: application/json";
+
+fn with_http(daemon: Daemon) -> Handle {
+    let any = ([127, 0, 0, 1], 0).into();
+    start(daemon.listen(any).http(any, vec!["primed.example".into()]))
+}
+
+fn connect(daemon: &Handle) -> TcpStream {
+    let stream = TcpStream::connect(daemon.addresses()[1]).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
+    stream
+}
+
+fn request(method: &str, path: &str, headers: &[&str], body: &str) -> String {
+    let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    )
+}
+
+/// The status, the head and the body of the reply to these bytes; the daemon closes the connection.
+fn send(daemon: &Handle, bytes: &str) -> (u16, String, String) {
+    let mut stream = connect(daemon);
+    stream.write_all(bytes.as_bytes()).expect("the daemon reads");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("the daemon answers in time");
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no reply: {text:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (
+        status.unwrap_or_else(|| panic!("no status: {head}")),
+        head.to_owned(),
+        body.to_owned(),
+    )
+}
+
+fn get(daemon: &Handle, path: &str) -> (u16, String) {
+    let (status, _, body) = send(daemon, &request("GET", path, &[], ""));
+    (status, body)
+}
+
+fn post(daemon: &Handle, path: &str, body: &Json) -> (u16, Json) {
+    let (status, _, body) = send(daemon, &request("POST", path, &[JSON], &body.to_string()));
+    (
+        status,
+        serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}")),
+    )
+}
+
+#[test]
+fn questions_are_answered_as_on_the_wire() {
+    let daemon = with_http(Daemon::new());
+    for (asked, answer) in [
+        ("100000", "1299709"),
+        ("pi 1e9", "50847534"),
+        ("isprime 2^127-1", "yes"),
+        ("factor 91", "7 13"),
+    ] {
+        assert_eq!(
+            post(&daemon, "/v1/ask", &json!({"request": asked})),
+            (200, json!({"value": answer})),
+            "{asked}"
+        );
+    }
+    let rows = post(&daemon, "/v1/ask", &json!({"request": "primes 0 10"}));
+    assert_eq!(rows, (200, json!({"rows": ["2 3 5 7"], "value": "4"})));
+    let (status, failure) = post(&daemon, "/v1/ask", &json!({"request": "pi 1e18", "deadline": "20ms"}));
+    assert_eq!((status, &failure["error"]), (504, &json!("deadline")));
+    for wrong in [
+        json!({"request": "pj 7"}),
+        json!({"request": ""}),
+        json!({"request": "nth 7\nnth 8"}),
+        json!({"x": 1}),
+        json!([]),
+    ] {
+        assert_eq!(post(&daemon, "/v1/ask", &wrong).0, 400, "{wrong}");
+    }
+    assert_eq!(post(&daemon, "/v1/ask", &json!({"request": "quit"})).0, 403);
+    let (status, _) = post(&daemon, "/v1/ask", &json!({"request": "primes 0 1e8"}));
+    assert_eq!(status, 422, "rows beyond a megabyte are for a stream");
+}
+
+#[test]
+fn a_job_is_submitted_watched_cancelled_and_read() {
+    let daemon = with_http(Daemon::new());
+    let (status, head, body) = send(
+        &daemon,
+        &request(
+            "POST",
+            "/v1/jobs",
+            &[JSON],
+            r#"{"request":"pi 1e18","id":"mine","priority":"low"}"#,
+        ),
+    );
+    assert_eq!((status, body.as_str()), (201, "{\"job\":\"1\"}\n"));
+    assert!(head.contains("\r\nlocation: /v1/jobs/1\r\n"), "{head}");
+    let again = json!({"request": "pi 1e18", "id": "mine"});
+    assert_eq!(post(&daemon, "/v1/jobs", &again), (201, json!({"job": "1"})));
+    let (status, job) = get(&daemon, "/v1/jobs/1");
+    let job: Json = serde_json::from_str(&job).expect("JSON");
+    assert_eq!(
+        (status, &job["request"], &job["priority"]),
+        (200, &json!("pi 1000000000000000000"), &json!("low"))
+    );
+    let (status, _) = get(&daemon, "/v1/jobs/1/result?deadline=20ms");
+    assert_eq!(status, 504);
+    let mut watcher = connect(&daemon);
+    watcher
+        .write_all(request("GET", "/v1/jobs/1/events", &[], "").as_bytes())
+        .expect("the daemon reads");
+    let mut seen = String::new();
+    while !seen.contains("event: progress") {
+        let mut some = [0; 1024];
+        let count = watcher.read(&mut some).expect("progress comes");
+        assert!(count > 0, "{seen}");
+        seen.push_str(&String::from_utf8_lossy(&some[..count]));
+    }
+    let (status, _, _) = send(&daemon, &request("DELETE", "/v1/jobs/1", &[], ""));
+    assert_eq!(status, 200);
+    watcher.read_to_string(&mut seen).expect("the stream ends");
+    assert!(
+        seen.contains("event: failure\ndata: {\"error\":\"cancelled\""),
+        "{seen}"
+    );
+    assert_eq!(get(&daemon, "/v1/jobs/1/result").0, 409);
+    assert_eq!(
+        post(&daemon, "/v1/jobs", &json!({"request": "pi 1e9"})),
+        (201, json!({"job": "2"}))
+    );
+    assert_eq!(
+        get(&daemon, "/v1/jobs/2/result"),
+        (200, "{\"value\":\"50847534\"}\n".into())
+    );
+    for (path, status) in [
+        ("/v1/jobs/9", 404),
+        ("/v1/jobs/9/result", 404),
+        ("/v1/jobs/all/result", 400),
+        ("/v1/nothing", 404),
+    ] {
+        assert_eq!(get(&daemon, path).0, status, "{path}");
+    }
+    assert_eq!(
+        post(&daemon, "/v1/jobs", &json!({"request": "pi 1e9", "id": "two words"})).0,
+        400
+    );
+}
+
+#[test]
+fn a_client_that_goes_away_cancels_its_question() {
+    let daemon = with_http(Daemon::new());
+    let mut stream = connect(&daemon);
+    let body = r#"{"request":"pi 1e18"}"#;
+    stream
+        .write_all(request("POST", "/v1/ask", &[JSON, "Accept: text/event-stream"], body).as_bytes())
+        .expect("the daemon reads");
+    let mut some = [0; 64];
+    assert!(stream.read(&mut some).expect("the head comes") > 0);
+    drop(stream);
+    support::until("its job is gone", || info(&daemon, "jobs") == 0);
+}
+
+#[test]
+fn rows_stream_without_end_and_a_client_that_does_not_read_holds_no_cpu() {
+    let daemon = with_http(Daemon::new());
+    let mut stream = connect(&daemon);
+    let body = r#"{"request":"primes 0 2^64"}"#;
+    stream
+        .write_all(request("POST", "/v1/ask", &[JSON, "Accept: application/x-ndjson"], body).as_bytes())
+        .expect("the daemon reads");
+    let mut text = [0; 100_000];
+    stream.read_exact(&mut text).expect("rows come");
+    assert!(String::from_utf8_lossy(&text).contains("{\"row\":\"2 3 5 7 "));
+    // It reads no more, and the engine is granted none: the slices stop.
+    let mut last = 0;
+    support::until("its slices stop", || {
+        let now = info(&daemon, "slices_total");
+        std::mem::replace(&mut last, now) == now
+    });
+}
+
+#[test]
+fn a_page_of_another_site_can_do_nothing() {
+    let daemon = with_http(Daemon::new());
+    let body = r#"{"request":"pi 1e18"}"#;
+    for (headers, expected) in [
+        (vec!["Content-Type: text/plain"], 415),
+        (vec![], 415),
+        (vec![JSON, "Origin: http://evil.example"], 403),
+        (vec![JSON, "Sec-Fetch-Site: cross-site"], 403),
+    ] {
+        let (status, head, _) = send(&daemon, &request("POST", "/v1/jobs", &headers, body));
+        assert_eq!(status, expected, "{headers:?}");
+        assert!(!head.contains("access-control-allow"), "{head}");
+    }
+    let rebound = "GET /v1/jobs HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(send(&daemon, rebound).0, 421);
+    let named = "GET /v1/jobs HTTP/1.1\r\nHost: primed.example:80\r\nConnection: close\r\n\r\n";
+    let (status, _, body) = send(&daemon, named);
+    assert_eq!((status, body.as_str()), (200, "{\"jobs\":[]}\n"));
+    let preflight = request("OPTIONS", "/v1/jobs", &["Origin: http://evil.example", JSON], "");
+    assert_eq!(send(&daemon, &preflight).0, 403);
+    let (_, head, _) = send(&daemon, &request("GET", "/", &[], ""));
+    assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+}
+
+#[test]
+fn bodies_and_heads_that_are_too_long_or_too_slow_are_refused() {
+    let limits = Limits {
+        stall_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let daemon = with_http(Daemon::new().limits(limits));
+    let long = format!("{{\"request\":\"{}\"}}", "7".repeat(40_000));
+    assert_eq!(send(&daemon, &request("POST", "/v1/ask", &[JSON], &long)).0, 413);
+    let chunked = format!(
+        "POST /v1/ask HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{JSON}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{long}\r\n0\r\n\r\n",
+        long.len()
+    );
+    assert_eq!(send(&daemon, &chunked).0, 413);
+    let head = format!(
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
+        "x".repeat(40_000)
+    );
+    assert_eq!(send(&daemon, &head).0, 431);
+    let many: Vec<String> = (0..100).map(|n| format!("X-{n}: 1")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(send(&daemon, &request("GET", "/healthz", &many, "")).0, 431);
+    // A head that never ends, a byte at a time, and a connection that says nothing: both are closed.
+    for beginning in ["GET /healthz HTTP/1.1\r\nHost: loc", ""] {
+        let mut stream = connect(&daemon);
+        stream.write_all(beginning.as_bytes()).expect("the daemon reads");
+        let mut rest = Vec::new();
+        match stream.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+    }
+    assert_eq!(get(&daemon, "/healthz"), (200, "ok\n".into()));
+    let rubbish = "\u{1}\u{2}rubbish\r\n\r\n";
+    assert_eq!(send(&daemon, rubbish).0, 400);
+}
+
+#[test]
+fn a_connection_beyond_the_limit_is_told_so() {
+    let limits = Limits {
+        max_connections: 1,
+        ..Limits::default()
+    };
+    let daemon = with_http(Daemon::new().limits(limits));
+    let mut first = connect(&daemon);
+    first
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("the daemon reads");
+    let mut some = [0; 16];
+    first.read_exact(&mut some).expect("it answers");
+    let mut second = String::new();
+    connect(&daemon).read_to_string(&mut second).expect("it answers");
+    assert!(second.starts_with("HTTP/1.1 503 "), "{second}");
+}
+
+#[test]
+fn a_panic_costs_one_request_and_it_is_counted() {
+    let daemon = with_http(Daemon::new().verb(Probe { slices: Arc::default() }));
+    assert_eq!(post(&daemon, "/v1/ask", &json!({"request": "probe panic 1"})).0, 500);
+    assert_eq!(
+        post(&daemon, "/v1/ask", &json!({"request": "nth 7"})),
+        (200, json!({"value": "17"}))
+    );
+    let (_, text) = get(&daemon, "/metrics");
+    assert!(
+        text.contains("primed_requests_total{verb=\"probe\",code=\"internal\"} 1\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn metrics_count_every_request_once_and_have_as_many_series_as_there_are_verbs() {
+    let daemon = with_http(Daemon::new());
+    let mut client = Client::connect(&daemon);
+    for n in 0..300 {
+        client.send(format!("nth 7\nrubbish{n} 1\nisprime 91\n"));
+        assert_eq!(client.line().as_deref(), Some("OK 17"));
+        assert!(client.line().is_some_and(|line| line.starts_with("ERR unknown-verb")));
+        assert_eq!(client.line().as_deref(), Some("OK no"));
+    }
+    assert_eq!(post(&daemon, "/v1/ask", &json!({"request": "nth 7"})).0, 200);
+    let (_, text) = get(&daemon, "/metrics");
+    for (series, count) in [
+        ("primed_requests_total{verb=\"nth\",code=\"ok\"}", 301),
+        ("primed_requests_total{verb=\"unknown\",code=\"unknown-verb\"}", 300),
+        ("primed_requests_total{verb=\"isprime\",code=\"ok\"}", 300),
+        ("primed_request_duration_seconds_count{verb=\"isprime\"}", 300),
+        ("primed_request_duration_seconds_bucket{verb=\"nth\",le=\"+Inf\"}", 301),
+    ] {
+        assert!(text.contains(&format!("{series} {count}\n")), "{series}: {text}");
+    }
+    let verbs: std::collections::BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("primed_requests_total{verb=\"")?.split('"').next())
+        .collect();
+    assert_eq!(verbs.into_iter().collect::<Vec<_>>(), ["isprime", "nth", "unknown"]);
+    // The example of a slow request leads to its row in slowlog.
+    let mut slow = Client::connect(&daemon);
+    assert!(slow.ask("pi 1e18 deadline=300ms").starts_with("ERR deadline"));
+    let (_, _, text) = send(
+        &daemon,
+        &request("GET", "/metrics", &["Accept: application/openmetrics-text"], ""),
+    );
+    let example = text
+        .lines()
+        .find(|line| line.contains("verb=\"pi\"") && line.contains(" # {"))
+        .expect("an example");
+    let (_, example) = example.split_once(" # {client=\"").expect("a client");
+    let client_number = example.split('"').next().unwrap_or_default();
+    let rows = exchange(&daemon, "slowlog\n");
+    assert!(
+        rows.contains(&format!(" client={client_number} request=0 ")),
+        "{example} {rows}"
+    );
+}
+
+#[test]
+fn ready_says_whether_to_send_work_here_and_the_drain_answers_what_is_under_way() {
+    let daemon = with_http(Daemon::new());
+    assert_eq!(get(&daemon, "/readyz"), (200, "ready\n".into()));
+    let mut kept = connect(&daemon);
+    kept.write_all(request("POST", "/v1/ask", &[JSON], r#"{"request":"pi 1e18","deadline":"1s"}"#).as_bytes())
+        .expect("the daemon reads");
+    support::until("its job runs", || info(&daemon, "jobs") == 1);
+    assert_eq!(daemon.stop(PATIENCE), primed::Drained::InTime);
+    let mut text = String::new();
+    kept.read_to_string(&mut text).expect("the reply comes");
+    assert!(text.starts_with("HTTP/1.1 504 "), "{text}");
+}
+
+#[test]
+fn the_document_says_which_methods_there_are() {
+    let daemon = with_http(Daemon::new());
+    let document: Json = serde_json::from_str(&get(&daemon, "/openapi.json").1).expect("JSON");
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        let path = path.replace("{id}", "7");
+        for method in ["GET", "POST", "PUT", "DELETE"] {
+            let is_described = methods.get(method.to_lowercase()).is_some();
+            let (status, _, _) = send(&daemon, &request(method, &path, &[JSON], "{}"));
+            assert_eq!(status != 405, is_described, "{method} {path}: {status}");
+        }
+    }
+}
