@@ -255,6 +255,26 @@ fn bodies_and_heads_that_are_too_long_or_too_slow_are_refused() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_of_a_reply_is_dropped() {
+    let limits = Limits {
+        stall_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let daemon = with_http(Daemon::new().limits(limits));
+    let mut stream = connect(&daemon);
+    let body = r#"{"request":"primes 0 2^64"}"#;
+    let headers = [JSON, "Accept: application/x-ndjson"];
+    stream
+        .write_all(request("POST", "/v1/ask", &headers, body).as_bytes())
+        .expect("the daemon reads");
+    stream.read_exact(&mut [0; 16]).expect("the reply begins");
+    support::until("it is dropped, and its job", || {
+        // The one that asks is a connection too.
+        (info(&daemon, "connections"), info(&daemon, "jobs")) == (1, 0)
+    });
+}
+
+#[test]
 fn a_connection_beyond_the_limit_is_told_so() {
     let limits = Limits {
         max_connections: 1,
