@@ -2,6 +2,7 @@
 
 mod support;
 
+use primed::internals::store::{ErrorKind as StoreErrorKind, MemoryStore};
 use primed::{Daemon, Handle, Limits};
 use serde_json::{Value as Json, json};
 use std::io::{ErrorKind, Read, Write};
@@ -365,6 +366,21 @@ fn ready_says_whether_to_send_work_here_and_the_drain_answers_what_is_under_way(
     let mut text = String::new();
     kept.read_to_string(&mut text).expect("the reply comes");
     assert!(text.starts_with("HTTP/1.1 504 "), "{text}");
+}
+
+#[test]
+fn it_is_not_ready_while_its_store_fails() {
+    let disk = MemoryStore::new();
+    let daemon = with_http(Daemon::new().store(disk.clone()));
+    assert_eq!(post(&daemon, "/v1/jobs", &json!({"request": "pi 1e9"})).0, 201);
+    disk.set_broken(Some(StoreErrorKind::Full));
+    let (status, failure) = post(&daemon, "/v1/jobs", &json!({"request": "pi 1e10"}));
+    assert_eq!((status, &failure["error"]), (503, &json!("store")));
+    assert_eq!(get(&daemon, "/readyz"), (503, "the store cannot be written\n".into()));
+    assert_eq!(get(&daemon, "/healthz").0, 200);
+    assert!(get(&daemon, "/metrics").1.contains("primed_store_ok 0"));
+    disk.set_broken(None);
+    support::until("it is written again", || get(&daemon, "/readyz").0 == 200);
 }
 
 #[test]
