@@ -1,5 +1,6 @@
-//! Finds the commit that a release build is made of, for `primed --version`. A build without git, or of a copy inside another repository,
-//! has the version alone; so have debug builds, which would be built again after each commit.
+//! Finds the commit and the profile that a release build is made of, for `primed --version`. An archive that `git archive` made has the commit
+//! in a file. Other builds without git, or of a copy inside another repository, have the version alone; so have debug builds, which would be
+//! built again after each commit.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,10 +12,30 @@ fn main() {
     }
     let version = env!("CARGO_PKG_VERSION");
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
-    let commit = is_release.then(commit).flatten();
+    let commit = is_release.then(|| of_archive().or_else(commit)).flatten();
     let shown = commit.map_or(version.to_owned(), |commit| format!("{version} ({commit})"));
     // Cargo sets it for tests too, where `PRIMED_*` would be taken for a setting.
     println!("cargo:rustc-env=VERSION_OF_PRIMED={shown}");
+    println!("cargo:rustc-env=PROFILE_OF_PRIMED={}", profile());
+}
+
+/// The profile by the name of its directory: Cargo itself says only which of its two a profile inherits from.
+fn profile() -> String {
+    let out = std::env::var_os("OUT_DIR")
+        .map(std::path::PathBuf::from)
+        .unwrap_or_default();
+    // target/PROFILE/build/primed-HASH/out
+    let name = out.ancestors().nth(3).and_then(Path::file_name);
+    name.map_or("unknown".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// What `git archive` writes into a file that .gitattributes names; in a checkout it is the placeholder.
+fn of_archive() -> Option<String> {
+    println!("cargo:rerun-if-changed=packaging/commit");
+    let text = std::fs::read_to_string("packaging/commit").ok()?;
+    let commit = text.trim();
+    let is_commit = commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_commit.then(|| commit.to_owned())
 }
 
 fn commit() -> Option<String> {

@@ -94,7 +94,7 @@ fn eval_says_what_it_cannot_do() {
 
 #[test]
 fn the_version_has_the_commit_where_it_is_known() {
-    let output = String::from_utf8_lossy(&primed(&["--version"]).stdout).into_owned();
+    let output = String::from_utf8_lossy(&primed(&["-V"]).stdout).into_owned();
     let version = concat!("primed ", env!("CARGO_PKG_VERSION"));
     let commit = output.trim_end().strip_prefix(version).expect("it names the version");
     let is_commit = |text: &str| text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -106,6 +106,92 @@ fn the_version_has_the_commit_where_it_is_known() {
                 .is_some_and(is_commit),
         "{output}"
     );
+}
+
+#[test]
+fn the_long_version_has_the_profile_and_the_features_of_the_processor() {
+    let output = String::from_utf8_lossy(&primed(&["--version"]).stdout).into_owned();
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!(lines.len(), 3, "{output}");
+    let short = String::from_utf8_lossy(&primed(&["-V"]).stdout).into_owned();
+    assert_eq!(lines[0], short.trim_end());
+    let profile = lines[1].strip_prefix("profile: ").expect("it names the profile");
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_primed"));
+    let folder = binary.parent().and_then(|folder| folder.file_name());
+    assert_eq!(folder.and_then(|name| name.to_str()), Some(profile));
+    assert!(lines[2].starts_with("cpu: "), "{output}");
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(lines[2].contains("avx2"), is_x86_feature_detected!("avx2"), "{output}");
+}
+
+/// The subcommands that `--help` lists, with their flags.
+fn commands() -> Vec<(String, Vec<String>)> {
+    let help = |arguments: &[&str]| String::from_utf8_lossy(&primed(arguments).stdout).into_owned();
+    let all = help(&["--help"]);
+    let listed = all.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| !line.is_empty());
+    // A name has two blanks before it; what goes on in the next line has more.
+    let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names: Vec<String> = names
+        .filter(|name| !name.is_empty() && *name != "help")
+        .map(String::from)
+        .collect();
+    let flags = |name: &String| {
+        let text = help(&[name, "--help"]);
+        let words = text.lines().filter_map(|line| {
+            let line = line.trim_start();
+            let line = line
+                .split_once(", ")
+                .map_or(line, |(short, long)| if short.len() == 2 { long } else { line });
+            line.starts_with("--")
+                .then(|| line.split([' ', '=']).next().unwrap_or_default().to_owned())
+        });
+        words.collect()
+    };
+    names.iter().map(|name| (name.clone(), flags(name))).collect()
+}
+
+#[test]
+fn manual_pages_and_completions_have_every_command_and_flag() {
+    let commands = commands();
+    let names: Vec<&str> = commands.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains(&"serve") && names.contains(&"completions"), "{names:?}");
+    let folder = std::env::temp_dir().join(format!("primed-man-{}", std::process::id()));
+    let dir = folder.to_str().expect("it is text");
+    assert_eq!(primed(&["man", "--dir", dir]).status.code(), Some(0));
+    let read = |file: String| {
+        let page = std::fs::read_to_string(folder.join(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        // roff escapes hyphens.
+        page.replace("\\-", "-")
+    };
+    let first = read("primed.1".into());
+    assert!(!first.contains("avx"), "a page is for every processor");
+    let scripts = ["bash", "zsh", "fish"].map(|shell| {
+        let output = primed(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        (shell, String::from_utf8(output.stdout).expect("it is text"))
+    });
+    for (name, flags) in &commands {
+        let page = read(format!("primed-{name}.1"));
+        assert!(first.contains(&format!("primed-{name}(1)")), "{name}");
+        assert!(flags.contains(&"--help".to_owned()), "{name}: {flags:?}");
+        for flag in flags {
+            assert!(page.contains(flag.as_str()), "primed-{name}.1 lacks {flag}");
+            for (shell, script) in &scripts {
+                // fish has flags without their hyphens.
+                let written = if *shell == "fish" {
+                    format!("-l {}", &flag[2..])
+                } else {
+                    flag.clone()
+                };
+                assert!(
+                    script.contains(name.as_str()) && script.contains(&written),
+                    "{shell} lacks {name} {flag}"
+                );
+            }
+        }
+    }
+    let _ = std::fs::remove_dir_all(&folder);
 }
 
 #[test]

@@ -29,6 +29,7 @@ impl Prompt {
             .args(["-qfec", &command, "/dev/null"])
             .env("HOME", home)
             .env("TERM", "xterm")
+            .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

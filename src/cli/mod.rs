@@ -1,17 +1,23 @@
-//! The command line: `serve ask eval demo bench store`. Values go to standard output, everything else to standard error.
+//! The command line: `serve`, what asks a running daemon (`ask jobs watch result cancel submit info`), `eval demo bench store`. Values go to standard output, everything else to standard error.
 //!
 //! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
 
 mod address;
 mod allocator;
 mod ask;
+mod bar;
 mod bench;
+mod color;
 mod complete;
 mod connect;
 mod data;
 mod demo;
 mod descriptors;
 mod eval;
+mod exchange;
+mod job_row;
+mod jobs;
+mod manual;
 mod print;
 mod prompt;
 mod quantity;
@@ -20,6 +26,7 @@ mod screen;
 mod serve;
 mod settings;
 mod store;
+mod version;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -34,8 +41,11 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::ne
 
 /// The prime daemon: ask about primes over TCP and get the answer, whatever else is running.
 #[derive(Debug, Parser)]
-#[command(name = "primed", version = env!("VERSION_OF_PRIMED"), max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "primed", version = version::SHORT, long_version = version::long(), max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
+    /// When output has colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: color::Color,
     #[command(subcommand)]
     command: Command,
 }
@@ -46,6 +56,8 @@ Examples:
   printf '100000\\n' | nc -N 127.0.0.1 7919  the 100000th prime
   primed ask pi 1e12                         ask the daemon
   primed ask                                 a prompt; 'help' explains it
+  primed submit pi 1e20                      a job that goes on without you; prints its number
+  primed watch 1                             its progress, then its answer
   primed eval factor 2^101-1                 the same engine without a daemon";
 
 #[derive(Debug, clap::Subcommand)]
@@ -54,6 +66,18 @@ enum Command {
     Serve(serve::Serve),
     /// Ask a running daemon: one question, the lines of standard input, or at a prompt
     Ask(ask::Ask),
+    /// List submitted jobs and long questions
+    Jobs(jobs::Jobs),
+    /// Submit a question as a job that outlives this command and the daemon; print the number of the job
+    Submit(jobs::Submit),
+    /// Show the progress of a job, then its answer; Ctrl-C stops watching, not the job
+    Watch(jobs::OneJob),
+    /// Wait for the answer of a job
+    Result(jobs::OneJob),
+    /// Stop jobs
+    Cancel(jobs::Cancel),
+    /// Show the counters of a running daemon
+    Info(jobs::Info),
     /// Answer one question in this process, without a daemon
     Eval(eval::Eval),
     /// Show that long questions do not delay short ones: a daemon, a client, a chart
@@ -62,6 +86,10 @@ enum Command {
     Bench(bench::Bench),
     /// Look after what a daemon keeps: check, back up, export, count, prune
     Store(store::Store),
+    /// Print the manual page, or write all of them
+    Man(manual::Man),
+    /// Print completions for a shell
+    Completions(manual::Completions),
 }
 
 impl Cli {
@@ -83,6 +111,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    cli.color.apply();
     let result = match cli.command {
         Command::Serve(serve) if serve.show_config => settings.print(),
         Command::Serve(serve) => {
@@ -92,10 +121,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             serve.run(arguments, &settings)
         }
         Command::Ask(ask) => ask.run(),
+        Command::Jobs(jobs) => jobs.run(),
+        Command::Submit(submit) => submit.run(),
+        Command::Watch(job) => job.watch(),
+        Command::Result(job) => job.result(),
+        Command::Cancel(cancel) => cancel.run(),
+        Command::Info(info) => info.run(),
         Command::Eval(eval) => eval.run(),
         Command::Demo(demo) => demo.run(),
         Command::Bench(bench) => bench.run(),
         Command::Store(store) => store.run(),
+        Command::Man(man) => man.run(Cli::command()),
+        Command::Completions(completions) => completions.run(Cli::command()),
     };
     result.unwrap_or_else(|error| {
         // The reader of the output has closed it, which is not a failure.

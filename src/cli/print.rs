@@ -1,5 +1,7 @@
 //! Replies as a person or a program reads them: the value alone, with errors and progress on standard error; or a JSON object a line.
 
+use super::bar::Bar;
+use super::color;
 use crate::client::ReplyLine;
 use serde_json::{Map, Value};
 use std::io::{self, IsTerminal, Write};
@@ -9,7 +11,7 @@ pub(super) struct Printer<W> {
     out: W,
     is_json: bool,
     shows_progress: bool,
-    has_progress_line: bool,
+    bar: Bar,
     /// Error replies so far.
     pub(super) errors: usize,
 }
@@ -20,7 +22,7 @@ impl<W: Write> Printer<W> {
             out,
             is_json,
             shows_progress: !is_json && io::stderr().is_terminal(),
-            has_progress_line: false,
+            bar: Bar::default(),
             errors: 0,
         }
     }
@@ -32,7 +34,9 @@ impl<W: Write> Printer<W> {
 
     /// Prints one line of a reply. `label` is the tag of its request.
     pub(super) fn print(&mut self, label: Option<&str>, heard: ReplyLine<'_>) -> io::Result<()> {
-        self.wipe()?;
+        if !matches!(heard, ReplyLine::Progress(_)) {
+            self.wipe();
+        }
         self.errors += usize::from(matches!(heard, ReplyLine::Error { .. }));
         if self.is_json {
             return writeln!(self.out, "{}", json(label, heard));
@@ -43,7 +47,7 @@ impl<W: Write> Printer<W> {
             ReplyLine::Value(text) | ReplyLine::Row(text) => writeln!(self.out, "{label}{text}"),
             ReplyLine::Error { code, text } => {
                 self.out.flush()?;
-                writeln!(io::stderr(), "{label}{code}: {text}")
+                writeln!(io::stderr(), "{label}{}: {text}", color::error(code))
             }
             ReplyLine::Progress(text) => self.progress(&label, text),
         }
@@ -54,23 +58,24 @@ impl<W: Write> Printer<W> {
         self.out.flush()
     }
 
-    /// Keeps one line at the bottom of the terminal.
+    /// Prints a line that is no line of a reply.
+    pub(super) fn line(&mut self, text: &str) -> io::Result<()> {
+        self.wipe();
+        writeln!(self.out, "{text}")
+    }
+
+    /// Keeps a bar in the last line of the terminal.
     fn progress(&mut self, label: &str, text: &str) -> io::Result<()> {
         if !self.shows_progress {
             return writeln!(io::stderr(), "{label}* {text}");
         }
         self.out.flush()?;
-        self.has_progress_line = true;
-        write!(io::stderr(), "\r\x1b[2K  {label}{}", readable(text))?;
-        io::stderr().flush()
+        self.bar.show(label, text)
     }
 
-    /// Erases the progress line, so that other output may take its place.
-    pub(super) fn wipe(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.has_progress_line) {
-            write!(io::stderr(), "\r\x1b[2K")?;
-        }
-        Ok(())
+    /// Erases the bar, so that other output may take its line.
+    pub(super) fn wipe(&mut self) {
+        self.bar.wipe();
     }
 }
 
@@ -100,11 +105,17 @@ fn json(tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
 pub(super) fn readable(progress: &str) -> String {
     let value = |key: &str| progress.split(' ').find_map(|word| word.strip_prefix(key));
     match (value("pct="), value("eta="), value("stalled=")) {
-        (Some(percent), Some(left), _) => format!("{percent} %, {left} left"),
-        (Some(percent), None, _) => format!("{percent} %"),
+        (Some(percent), Some(left), _) => format!("{percent} %, {left} left{}", stage(progress)),
+        (Some(percent), None, _) => format!("{percent} %{}", stage(progress)),
         (_, _, Some(since)) => format!("waiting for {since}"),
         _ => progress.to_owned(),
     }
+}
+
+/// What the work is at, after a comma, if the progress says it.
+fn stage(progress: &str) -> String {
+    let stage = progress.split_once("stage=").map(|(_, stage)| format!(", {stage}"));
+    stage.unwrap_or_default()
 }
 
 /// True if the reader of the output has closed it.

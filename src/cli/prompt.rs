@@ -4,7 +4,7 @@
 //! reads replies all the time, and [`Sink`] says where they go.
 
 use super::complete::Words;
-use super::connect::connect;
+use super::connect::Connect;
 use super::print::{Printer, readable};
 use super::screen::{PROMPT, Screen};
 use crate::client::{ReplyLine, split_tag};
@@ -15,7 +15,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config, Editor};
 use std::io::{self, BufRead, BufReader, Stdout, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,14 +32,17 @@ Tab completes verbs and options; Ctrl-D leaves.
 'help pi' explains pi, 'help errors' the error codes.";
 
 /// Reads questions until Ctrl-D or `quit`.
-pub(super) fn run(address: SocketAddr) -> anyhow::Result<ExitCode> {
+pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let config = Config::builder().completion_type(CompletionType::List).build();
     let mut editor: Editor<Words, DefaultHistory> = Editor::with_config(config)?;
     let screen = Screen::default();
     editor.set_helper(Some(Words::new(screen.clone())));
-    let mut connection = Connection::open(address, screen.clone())?;
-    println!("primed at {address}; 'help' explains how to ask, Ctrl-D leaves.");
+    let mut connection = Connection::open(connect, screen.clone())?;
+    println!(
+        "primed at {}; 'help' explains how to ask, Ctrl-D leaves.",
+        connect.address()
+    );
     let history = history_file();
     if let Some(file) = &history {
         // The first time there is none.
@@ -71,13 +74,13 @@ pub(super) fn run(address: SocketAddr) -> anyhow::Result<ExitCode> {
         let mut result = connection.ask(&runtime, question);
         if result.is_err() && !connection.was_heard {
             // The connection had ended before, and the daemon that may listen there now knows nothing of the question.
-            result = Connection::open(address, screen.clone()).and_then(|again| {
+            result = Connection::open(connect, screen.clone()).and_then(|again| {
                 connection = again;
                 connection.ask(&runtime, question)
             });
         }
         if let Err(error) = result {
-            connection.printer.wipe()?;
+            connection.printer.wipe();
             eprintln!("{error:#}");
         }
     }
@@ -130,8 +133,8 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(address: SocketAddr, screen: Screen) -> anyhow::Result<Self> {
-        let stream = connect(address)?;
+    fn open(connect: &Connect, screen: Screen) -> anyhow::Result<Self> {
+        let stream = connect.open()?;
         let sink = Arc::new(Mutex::new(Sink::Prompt(0)));
         let (lines, reading) = (BufReader::new(stream.try_clone()?), sink.clone());
         std::thread::Builder::new()
@@ -202,7 +205,7 @@ impl Connection {
                     let is_final = ReplyLine::parse(rest).is_final() && of.is_none_or(|of| of == tag);
                     match watched_job(question).filter(|_| is_final && is_cancelled && rest.starts_with("ERR cancelled")) {
                         Some(job) => {
-                            self.printer.wipe()?;
+                            self.printer.wipe();
                             println!("no longer watching job {job}, which goes on; 'cancel {job}' stops it");
                         }
                         None => self.print(&line, tag)?,
@@ -225,7 +228,7 @@ impl Connection {
         match split_tag(line) {
             (Some(of), rest) if of != tag => match above_text(of, ReplyLine::parse(rest)) {
                 Some(text) => {
-                    self.printer.wipe()?;
+                    self.printer.wipe();
                     print!("{text}");
                 }
                 None => return Ok(()),

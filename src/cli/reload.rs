@@ -53,6 +53,7 @@ impl Reload {
             Ok((
                 Cli {
                     command: Command::Serve(serve),
+                    ..
                 },
                 settings,
             )) => (serve, settings.values()),

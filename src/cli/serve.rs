@@ -10,7 +10,7 @@ use crate::engine::Policy;
 use crate::server::Limits;
 use crate::{Daemon, StartError};
 use std::ffi::OsString;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -311,7 +311,7 @@ fn start_logging(filter: &str, format: LogFormat) -> SetFilter {
     let set_filter: SetFilter = match format {
         LogFormat::Text => {
             let logging = logging
-                .with_ansi(std::io::stderr().is_terminal())
+                .with_ansi(console::colors_enabled_stderr())
                 .with_filter_reloading();
             let handle = logging.reload_handle();
             logging.init();

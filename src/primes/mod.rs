@@ -10,6 +10,8 @@ pub(crate) mod certificate;
 pub mod constellation;
 pub mod estimate;
 pub(crate) mod factor;
+#[cfg(feature = "cli")]
+pub(crate) mod features;
 pub mod known;
 pub(crate) mod multiplicative;
 pub mod nth_table;

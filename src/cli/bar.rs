@@ -1,0 +1,85 @@
+//! A progress bar in the last line of a terminal, on standard error. Knows `pct=41.3 eta=18s`, not who sent it.
+//!
+//! The time left is the daemon's own estimate, or none: it knows the cost of the work, which a bar does not.
+
+use super::print::readable;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+/// The tenths of a percent.
+const LENGTH: u64 = 1000;
+
+/// Wide enough to see it move, and narrow enough for the text beside it on 80 columns.
+const TEMPLATE: &str = "{prefix}[{bar:30.cyan}] {msg}";
+
+/// A bar that is shown from the first progress to the next other output.
+#[derive(Default)]
+pub(super) struct Bar {
+    shown: Option<ProgressBar>,
+    /// What a terminal that cannot move its cursor has been shown last.
+    plain: String,
+}
+
+impl Bar {
+    /// Shows progress; a terminal that cannot move its cursor gets a line for each whole percent.
+    pub(super) fn show(&mut self, label: &str, progress: &str) -> io::Result<()> {
+        let text = readable(progress);
+        if console::is_dumb() {
+            let whole = text.split(['.', ' ']).next().unwrap_or_default();
+            if self.plain != whole {
+                self.plain = whole.to_owned();
+                writeln!(io::stderr(), "{label}{text}")?;
+            }
+            return Ok(());
+        }
+        let bar = self.shown.get_or_insert_with(new);
+        bar.set_prefix(Cow::Owned(label.to_owned()));
+        bar.set_message(text);
+        if let Some(tenths) = tenths(progress) {
+            bar.set_position(tenths);
+        }
+        bar.tick();
+        Ok(())
+    }
+
+    /// Erases the bar.
+    pub(super) fn wipe(&mut self) {
+        if let Some(bar) = self.shown.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn new() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(LENGTH), ProgressDrawTarget::stderr());
+    // The template is a constant, and a test shows that it is one.
+    if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+fn tenths(progress: &str) -> Option<u64> {
+    let percent = progress.split(' ').find_map(|word| word.strip_prefix("pct="))?;
+    let percent = percent.parse::<f64>().ok()?;
+    Some((percent * 10.0).clamp(0.0, LENGTH as f64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_is_one() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+
+    #[test]
+    fn the_position_is_the_percentage() {
+        assert_eq!(tenths("pct=41.3 eta=18s"), Some(413));
+        assert_eq!(tenths("stalled=12s"), None);
+        assert_eq!(tenths("pct=1e300"), Some(1000));
+        assert_eq!(tenths("pct=NaN"), Some(0));
+    }
+}

@@ -1,0 +1,116 @@
+//! Requests sent to a daemon, and the lines that come back, each as soon as it is there. What is not answered is never taken for an answer.
+
+use super::connect::Connect;
+use super::print::Printer;
+use crate::client::{ReplyLine, split_tag};
+use crate::proto::{ParsedLine, parse_line};
+use std::io::{self, BufRead, BufReader, BufWriter, Stdout, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Replies are buffered until the next read waits.
+pub(super) type Out = Printer<BufWriter<Stdout>>;
+
+/// A printer on standard output.
+pub(super) fn printer(is_json: bool) -> Out {
+    Printer::new(BufWriter::new(io::stdout()), is_json)
+}
+
+/// One request, whose reply is printed as it is.
+pub(super) fn ask_one(connect: &Connect, request: &str, printer: Out) -> anyhow::Result<ExitCode> {
+    let wants_progress = printer.shows_progress() && !request.contains("progress=") && request.contains(' ');
+    let progress = if wants_progress { " progress=1s" } else { "" };
+    let stream = send_one(connect, &format!("{request}{progress}"))?;
+    read_replies(&stream, &AtomicU64::new(replies_to(request.as_bytes())), printer)
+}
+
+/// One request. Rows and the value are printed as `format` makes them, if it makes anything of them; errors as usual.
+pub(super) fn ask_for(
+    connect: &Connect,
+    request: &str,
+    mut printer: Out,
+    mut format: impl FnMut(ReplyLine<'_>) -> Option<String>,
+) -> anyhow::Result<ExitCode> {
+    let stream = send_one(connect, request)?;
+    read_lines(
+        &stream,
+        &AtomicU64::new(1),
+        &mut printer,
+        |printer, _, heard| match heard {
+            ReplyLine::Row(_) | ReplyLine::Value(_) => match format(heard) {
+                Some(text) => printer.line(&text),
+                None => Ok(()),
+            },
+            ReplyLine::Error { .. } | ReplyLine::Progress(_) => printer.print(None, heard),
+        },
+    )?;
+    Ok(status(&printer))
+}
+
+fn send_one(connect: &Connect, request: &str) -> anyhow::Result<TcpStream> {
+    let mut stream = connect.open()?;
+    // A daemon that closes at once may have sent an error, which is read later.
+    let _ = stream.write_all(format!("{request}\n").as_bytes());
+    let _ = stream.shutdown(Shutdown::Write);
+    Ok(stream)
+}
+
+/// How many final lines answer a line: none, if it is blank or a comment.
+pub(super) fn replies_to(line: &[u8]) -> u64 {
+    u64::from(parse_line(line.trim_ascii_end()) != Ok(ParsedLine::Blank))
+}
+
+/// Prints all replies until the daemon closes the connection.
+pub(super) fn read_replies(stream: &TcpStream, due: &AtomicU64, mut printer: Out) -> anyhow::Result<ExitCode> {
+    read_lines(stream, due, &mut printer, Printer::print)?;
+    Ok(status(&printer))
+}
+
+fn status(printer: &Out) -> ExitCode {
+    ExitCode::from(u8::from(printer.errors > 0))
+}
+
+/// Passes on all lines until the daemon closes the connection.
+///
+/// # Errors
+/// If fewer than `due` final lines came, if what came is not from a prime daemon, or if it cannot be printed.
+fn read_lines(
+    stream: &TcpStream,
+    due: &AtomicU64,
+    printer: &mut Out,
+    mut take: impl FnMut(&mut Out, Option<&str>, ReplyLine<'_>) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut reader = BufReader::with_capacity(64 << 10, stream);
+    let mut line = String::new();
+    let mut answered = 0;
+    loop {
+        line.clear();
+        if reader.buffer().is_empty() {
+            printer.flush()?;
+        }
+        // A connection that breaks ends like one that is closed: unanswered requests stay unanswered.
+        let whole = reader.read_line(&mut line).is_ok() && line.ends_with('\n');
+        if !whole {
+            break;
+        }
+        let (tag, rest) = split_tag(line.trim_end());
+        let heard = ReplyLine::parse(rest);
+        if heard == ReplyLine::Value(rest) && !rest.bytes().all(|byte| byte.is_ascii_digit()) {
+            printer.flush()?;
+            anyhow::bail!(
+                "the server there is not a prime daemon: it sent '{}'",
+                rest.escape_default()
+            );
+        }
+        answered += u64::from(heard.is_final());
+        take(printer, tag, heard)?;
+    }
+    printer.wipe();
+    printer.flush()?;
+    match due.load(Relaxed).saturating_sub(answered) {
+        0 => Ok(()),
+        1 => anyhow::bail!("the daemon closed the connection before it answered; ask again"),
+        lost => anyhow::bail!("the daemon closed the connection with {lost} questions unanswered; ask them again"),
+    }
+}
