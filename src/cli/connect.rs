@@ -1,6 +1,7 @@
 //! How every command that asks a running daemon reaches it, or what to do if there is none. The one place that opens connections to daemons.
 
 use super::address::{self, Address};
+use crate::Client;
 use anyhow::Context;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -28,6 +29,19 @@ impl Connect {
     /// Says how to start a daemon if none can be reached.
     pub(super) fn open(&self) -> anyhow::Result<TcpStream> {
         connect(self.address.resolve()?)
+    }
+
+    /// Connects with the typed client, for many requests at once.
+    ///
+    /// # Errors
+    /// Says how to start a daemon if none can be reached.
+    pub(super) async fn client(&self) -> anyhow::Result<Client> {
+        let address = self.address.resolve()?;
+        let connecting = tokio::time::timeout(PATIENCE, Client::connect(address)).await;
+        connecting
+            .map_err(anyhow::Error::from)
+            .and_then(|connected| Ok(connected?))
+            .with_context(|| refused(address))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The command line: `serve`, what asks a running daemon (`ask jobs watch result cancel submit info`), `eval demo bench store`. Values go to standard output, everything else to standard error.
+//! The command line: `serve`, what asks a running daemon (`ask jobs watch result cancel submit info top`), `eval demo bench store`. Values go to standard output, everything else to standard error.
 //!
 //! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
 
@@ -26,6 +26,7 @@ mod screen;
 mod serve;
 mod settings;
 mod store;
+mod top;
 mod version;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -78,6 +79,8 @@ enum Command {
     Cancel(jobs::Cancel),
     /// Show the counters of a running daemon
     Info(jobs::Info),
+    /// Show what a daemon does, live: rates, latencies, jobs to sort, filter and cancel
+    Top(top::Top),
     /// Answer one question in this process, without a daemon
     Eval(eval::Eval),
     /// Show that long questions do not delay short ones: a daemon, a client, a chart
@@ -127,6 +130,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Result(job) => job.result(),
         Command::Cancel(cancel) => cancel.run(),
         Command::Info(info) => info.run(),
+        Command::Top(top) => top.run(),
         Command::Eval(eval) => eval.run(),
         Command::Demo(demo) => demo.run(),
         Command::Bench(bench) => bench.run(),

@@ -1,0 +1,368 @@
+//! The screen of `top`, a pure function of its state.
+
+use super::state::{Mode, State, Tab};
+use crate::cli::job_row::JobRow;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::Line;
+use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState};
+use std::time::Duration;
+
+const HELP: &str = "q quit  up/down select  s sort  / filter  c cancel  Tab jobs or clients";
+/// The characters of a job's bar.
+const BAR: usize = 10;
+
+/// Draws everything. What does not fit is left out, from the bottom of the list.
+pub(super) fn draw(frame: &mut Frame<'_>, state: &State) {
+    let heights = [
+        Constraint::Length(1),
+        Constraint::Length(3),
+        Constraint::Length(4),
+        Constraint::Min(3),
+        Constraint::Length(1),
+    ];
+    let [head, figures, chart, list, foot] = Layout::vertical(heights).areas(frame.area());
+    frame.render_widget(Paragraph::new(title(state)), head);
+    frame.render_widget(Paragraph::new(figures_of(state)), figures);
+    draw_chart(frame, state, chart);
+    match state.tab {
+        Tab::Jobs => draw_jobs(frame, state, list),
+        Tab::Clients => draw_clients(frame, state, list),
+    }
+    frame.render_widget(Paragraph::new(footer(state)), foot);
+}
+
+fn title(state: &State) -> Line<'static> {
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    match &state.lost {
+        Some(why) => {
+            let text = format!("primed at {}: connecting again ({why})", state.address);
+            Line::styled(text, color(state, Color::Red).add_modifier(Modifier::BOLD))
+        }
+        None => {
+            let version = state.info.get("version").map_or("", String::as_str);
+            let uptime = humantime::format_duration(Duration::from_secs(state.figure("uptime_s")));
+            Line::styled(format!("primed {version} at {}, up {uptime}", state.address), bold)
+        }
+    }
+}
+
+fn figures_of(state: &State) -> Vec<Line<'static>> {
+    let rates = state.rates;
+    let mut latencies: Vec<Duration> = state.latencies.iter().copied().collect();
+    latencies.sort();
+    let median = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
+    let worst = latencies.last().copied().unwrap_or_default();
+    let latest = state.latencies.back().copied().unwrap_or_default();
+    let us = |time: Duration| format!("{} us", time.as_micros());
+    vec![
+        Line::raw(format!(
+            "requests {:.0}/s  errors {:.0}/s  slices {:.0}/s  workers {:.1} of {} busy",
+            rates.requests,
+            rates.errors,
+            rates.slices,
+            rates.busy,
+            state.figure("workers")
+        )),
+        Line::raw(format!(
+            "ping {}  median {}  worst {} of {}",
+            us(latest),
+            us(median),
+            us(worst),
+            latencies.len()
+        )),
+        Line::raw(format!(
+            "connections {}  jobs {}  cache hits {}  store {}",
+            state.figure("connections"),
+            state.figure("jobs"),
+            state.figure("cache_hits_total"),
+            state
+                .info
+                .get("store_state")
+                .or(state.info.get("store"))
+                .map_or("", String::as_str)
+        )),
+    ]
+}
+
+fn draw_chart(frame: &mut Frame<'_>, state: &State, area: Rect) {
+    let width = usize::from(area.width.saturating_sub(2));
+    let skipped = state.requests.len().saturating_sub(width);
+    let data: Vec<u64> = state.requests.iter().skip(skipped).copied().collect();
+    let most = data.iter().max().copied().unwrap_or_default();
+    let block = Block::bordered().title(format!("requests a second, up to {most}"));
+    let chart = Sparkline::default()
+        .block(block)
+        .data(data)
+        .style(color(state, Color::Cyan));
+    frame.render_widget(chart, area);
+}
+
+fn draw_jobs(frame: &mut Frame<'_>, state: &State, area: Rect) {
+    let jobs = state.visible();
+    let rows = jobs.iter().map(|job| row(job, state));
+    let widths = [
+        Constraint::Length(6),
+        Constraint::Length(18),
+        Constraint::Length(BAR as u16 + 8),
+        Constraint::Length(6),
+        Constraint::Length(10),
+        Constraint::Length(15),
+        Constraint::Min(10),
+    ];
+    let header = Row::new(["ID", "STATE", "DONE", "LEFT", "CPU", "OWNER", "REQUEST"]);
+    let filter = match (state.filter.as_str(), &state.mode) {
+        ("", Mode::List | Mode::Confirm(_)) => String::new(),
+        (filter, _) => format!(", with '{filter}'"),
+    };
+    let title = format!("{} jobs{filter}, order: {}", jobs.len(), state.sort.name());
+    let table = Table::new(rows, widths)
+        .header(header.style(Style::new().add_modifier(Modifier::BOLD)))
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
+        .block(Block::bordered().title(title));
+    let selected = (!jobs.is_empty()).then_some(state.selected);
+    let mut cursor = TableState::default().with_selected(selected);
+    frame.render_stateful_widget(table, area, &mut cursor);
+}
+
+fn row<'a>(job: &JobRow, state: &State) -> Row<'a> {
+    let tint = match job.get("state") {
+        "running" => color(state, Color::Green),
+        "failed" => color(state, Color::Red),
+        "queued" | "parked" => color(state, Color::Yellow),
+        _ => Style::new(),
+    };
+    let cell = |key: &str| Cell::from(job.get(key).to_owned());
+    Row::new([
+        cell("id"),
+        Cell::from(job.state()).style(tint),
+        Cell::from(job.percent().map(bar).unwrap_or_default()),
+        cell("eta"),
+        cell("cpu"),
+        cell("owner"),
+        cell("request"),
+    ])
+}
+
+/// `####......  41.3 %`
+fn bar(percent: f64) -> String {
+    let full = (percent.clamp(0.0, 100.0) / 100.0 * BAR as f64) as usize;
+    format!("{:.<BAR$} {percent:>5.1} %", "#".repeat(full))
+}
+
+fn draw_clients(frame: &mut Frame<'_>, state: &State, area: Rect) {
+    let (title, lines) = match &state.clients {
+        None => (
+            "clients".to_owned(),
+            vec![Line::raw("this daemon does not list its clients")],
+        ),
+        Some(rows) => {
+            let lines = rows.iter().map(|row| Line::raw(row.clone())).collect();
+            (format!("{} clients", rows.len()), lines)
+        }
+    };
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+}
+
+fn footer(state: &State) -> Line<'static> {
+    match &state.mode {
+        Mode::Confirm(job) => {
+            let text = format!("cancel job {job}? y cancels it, any other key does not");
+            Line::styled(text, color(state, Color::Yellow).add_modifier(Modifier::BOLD))
+        }
+        Mode::Filter => Line::raw(format!("filter: {}_  Enter keeps it, Esc clears it", state.filter)),
+        Mode::List if !state.message.is_empty() => Line::raw(state.message.clone()),
+        Mode::List => Line::raw(HELP),
+    }
+}
+
+fn color(state: &State, color: Color) -> Style {
+    match state.has_colors {
+        true => Style::new().fg(color),
+        false => Style::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::{Action, Sample};
+    use super::*;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+    use std::time::Instant;
+
+    const JOBS: [&str; 4] = [
+        "id=1 state=running pct=41.3 eta=18s cpu=12.5s owner=127.0.0.1 request=pi 1000",
+        "id=2 state=parked cpu=0.0s owner=10.0.0.1 request=nth 5",
+        "id=3 state=running pct=90.0 eta=1s cpu=99.0s owner=10.0.0.1 request=factor 91",
+        "id=- state=running pct=10.0 cpu=1.0s owner=127.0.0.1 request=pi 2000",
+    ];
+
+    fn state() -> State {
+        State::new("127.0.0.1:7919".into(), true)
+    }
+
+    fn sample(at: Instant, requests: u64, uptime: u64) -> Sample {
+        let info = ["version=0.1.0".into(), "workers=2".into(), format!("uptime_s={uptime}")];
+        let counters = [
+            format!("requests_total={requests}"),
+            format!("slices_cpu_ms={}", requests * 2),
+        ];
+        Sample {
+            at,
+            latency: Duration::from_micros(80),
+            info: info.into_iter().chain(counters).collect(),
+            jobs: JOBS.map(String::from).to_vec(),
+            clients: None,
+        }
+    }
+
+    fn press(state: &mut State, keys: &str) -> Action {
+        let press = |c| match c {
+            '\n' => KeyCode::Enter,
+            '\t' => KeyCode::Tab,
+            '\x1b' => KeyCode::Esc,
+            'v' => KeyCode::Down,
+            c => KeyCode::Char(c),
+        };
+        let keys = keys.chars().map(|c| KeyEvent::new(press(c), KeyModifiers::NONE));
+        keys.map(|key| state.press(key)).last().unwrap_or(Action::None)
+    }
+
+    fn screen(state: &State, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("it is in memory");
+        terminal.draw(|frame| draw(frame, state)).expect("it is in memory");
+        terminal.backend().to_string()
+    }
+
+    /// The first words of the rows of the table.
+    fn order(state: &State) -> Vec<String> {
+        let shown = screen(state, 120, 30);
+        let rows = shown
+            .lines()
+            .skip_while(|line| !line.contains(" ID ") && !line.contains("│ID"));
+        let words = rows
+            .skip(1)
+            .filter_map(|line| line.split('│').nth(1)?.split_whitespace().next());
+        words.map(String::from).collect()
+    }
+
+    #[test]
+    fn rates_are_of_the_time_between_two_samples_of_one_process() {
+        let mut state = state();
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        state.take(sample(now, 1000, 10));
+        assert_eq!(state.rates.requests, 0.0);
+        state.take(sample(now + 2 * second, 2000, 12));
+        let shown = screen(&state, 120, 30);
+        assert!(
+            shown.contains("requests 500/s") && shown.contains("workers 1.0 of 2 busy"),
+            "{shown}"
+        );
+        assert!(shown.contains("primed 0.1.0 at 127.0.0.1:7919, up 12s"), "{shown}");
+        assert!(shown.contains("ping 80 us"), "{shown}");
+        // It was restarted: its counters began again.
+        state.take(sample(now + 3 * second, 5, 0));
+        assert!(screen(&state, 120, 30).contains("requests 0/s"));
+    }
+
+    #[test]
+    fn jobs_have_bars_an_order_and_a_filter() {
+        let mut state = state();
+        state.take(sample(Instant::now(), 0, 0));
+        let shown = screen(&state, 120, 30);
+        assert!(
+            shown.contains("####......  41.3 %") && shown.contains("#########.  90.0 %"),
+            "{shown}"
+        );
+        assert_eq!(order(&state), ["1", "2", "3", "-"]);
+        press(&mut state, "s");
+        assert_eq!(order(&state), ["3", "1", "-", "2"], "by progress");
+        press(&mut state, "s");
+        assert_eq!(order(&state), ["3", "1", "-", "2"], "by CPU");
+        press(&mut state, "/10.0.\n");
+        assert_eq!(order(&state), ["3", "2"]);
+        assert!(screen(&state, 120, 30).contains("2 jobs, with '10.0.', order: CPU"));
+        press(&mut state, "\x1b");
+        assert_eq!(order(&state).len(), 4);
+    }
+
+    #[test]
+    fn a_job_is_cancelled_after_a_yes_and_not_after_anything_else() {
+        let mut state = state();
+        state.take(sample(Instant::now(), 0, 0));
+        press(&mut state, "vv");
+        assert_eq!(press(&mut state, "c"), Action::None);
+        assert!(screen(&state, 120, 30).contains("cancel job 3? y cancels it"));
+        assert_eq!(press(&mut state, "n"), Action::None);
+        assert!(screen(&state, 120, 30).contains("not cancelled"));
+        assert_eq!(press(&mut state, "cy"), Action::Cancel(3));
+        // The question is not answered by the next `y`.
+        assert_eq!(press(&mut state, "y"), Action::None);
+        // The cursor stays on its job when the order changes.
+        press(&mut state, "s");
+        assert_eq!(press(&mut state, "cy"), Action::Cancel(3));
+        press(&mut state, "vv");
+        assert_eq!(press(&mut state, "cy"), Action::None);
+        assert!(screen(&state, 120, 30).contains("q quit"));
+        press(&mut state, "c");
+        assert!(
+            screen(&state, 120, 30).contains("only submitted jobs"),
+            "it has no number"
+        );
+    }
+
+    #[test]
+    fn a_lost_daemon_is_shown_until_it_answers_again() {
+        let mut state = state();
+        state.take(sample(Instant::now(), 0, 0));
+        state.lose("the connection to the daemon is closed".into());
+        let shown = screen(&state, 120, 30);
+        assert!(
+            shown.contains("connecting again (the connection to the daemon is closed)"),
+            "{shown}"
+        );
+        state.take(sample(Instant::now(), 0, 0));
+        assert!(!screen(&state, 120, 30).contains("connecting again"));
+    }
+
+    #[test]
+    fn clients_are_shown_where_the_daemon_lists_them() {
+        let mut state = state();
+        let mut sample = sample(Instant::now(), 0, 0);
+        press(&mut state, "\t");
+        assert!(screen(&state, 120, 30).contains("does not list its clients"));
+        sample.clients = Some(vec!["id=4 addr=127.0.0.1:5 name=batch".into()]);
+        state.take(sample);
+        let shown = screen(&state, 120, 30);
+        assert!(shown.contains("1 clients") && shown.contains("name=batch"), "{shown}");
+    }
+
+    #[test]
+    fn any_size_of_terminal_and_any_text_can_be_drawn() {
+        let mut state = state();
+        let mut hostile = sample(Instant::now(), u64::MAX / 2, u64::MAX);
+        hostile.jobs = vec!["id=9 pct=NaN state=\u{1b}[31m".into(), String::new(), "=".repeat(5000)];
+        hostile.clients = Some(vec!["\u{7}".into()]);
+        state.take(hostile);
+        for (width, height) in [(1, 1), (2, 5), (20, 3), (80, 24), (400, 100)] {
+            let shown = screen(&state, width, height);
+            assert!(!shown.contains('\u{1b}'), "{}", shown.escape_debug());
+        }
+    }
+
+    #[test]
+    fn control_c_quits_in_every_mode() {
+        for before in ["", "/x", "c"] {
+            let mut state = state();
+            state.take(sample(Instant::now(), 0, 0));
+            press(&mut state, before);
+            let key = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+            assert_eq!(state.press(key), Action::Quit);
+        }
+        assert_eq!(press(&mut state(), "q"), Action::Quit);
+    }
+}
