@@ -44,8 +44,15 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::ne
 #[derive(Debug, Parser)]
 #[command(name = "primed", version = version::SHORT, long_version = version::long(), max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
-    /// When output has colours
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// When output has colours: auto (at a terminal, unless NO_COLOR is set or TERM is dumb), always, never
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
     color: color::Color,
     #[command(subcommand)]
     command: Command,

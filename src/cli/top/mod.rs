@@ -121,6 +121,8 @@ async fn ask(first: Client, connect: Connect, interval: Duration, news: Sender<N
             Some(client) => Ok(client),
             None => connect.client().await,
         };
+        // Numbers belong to the daemon that was there before.
+        while cancels.try_recv().is_ok() {}
         let why = match connected {
             Ok(client) => watch(&client, interval, &news, &mut cancels).await.to_string(),
             Err(error) => format!("{error:#}"),
