@@ -101,12 +101,12 @@ fn json(tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
     )
 }
 
-/// `pct=41.3 eta=18s` for people.
+/// `pct=41.3 eta=18s` for people. Below a tenth of a percent the time left is left out: it is an extrapolation of more than a thousandfold.
 pub(super) fn readable(progress: &str) -> String {
     let value = |key: &str| progress.split(' ').find_map(|word| word.strip_prefix(key));
     match (value("pct="), value("eta="), value("stalled=")) {
-        (Some(percent), Some(left), _) => format!("{percent} %, {left} left{}", stage(progress)),
-        (Some(percent), None, _) => format!("{percent} %{}", stage(progress)),
+        (Some(percent), Some(left), _) if percent != "0.0" => format!("{percent} %, {left} left{}", stage(progress)),
+        (Some(percent), _, _) => format!("{percent} %{}", stage(progress)),
         (_, _, Some(since)) => format!("waiting for {since}"),
         _ => progress.to_owned(),
     }
@@ -122,4 +122,21 @@ fn stage(progress: &str) -> String {
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     kind == Some(io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_shown_once_it_means_something() {
+        assert_eq!(readable("pct=41.3 eta=18s"), "41.3 %, 18s left");
+        assert_eq!(readable("pct=0.0 eta=155d"), "0.0 %");
+        assert_eq!(
+            readable("pct=0.1 eta=3h stage=ecm curves=1/9"),
+            "0.1 %, 3h left, ecm curves=1/9"
+        );
+        assert_eq!(readable("pct=5.0"), "5.0 %");
+        assert_eq!(readable("stalled=12s"), "waiting for 12s");
+    }
 }
