@@ -19,6 +19,7 @@
 #[cfg(feature = "cli")]
 mod cli;
 pub mod client;
+mod clients;
 #[cfg(feature = "cli")]
 mod config;
 mod daemon;

@@ -252,6 +252,7 @@ impl Daemon {
         let health = scheduler.health().clone();
         let facts = Facts {
             metrics: metrics.clone(),
+            clients: Arc::default(),
             started: Instant::now(),
             workers: self.workers,
         };

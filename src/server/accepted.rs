@@ -5,6 +5,7 @@
 use super::connection::Connection;
 use super::limits::LimitsCopy;
 use super::{Limits, Shared};
+use crate::clients::ClientState;
 use crate::engine::ClientId;
 use crate::verb::Engine;
 use actix::prelude::*;
@@ -115,6 +116,8 @@ impl AsyncWrite for Accepted {
 /// The right to one of the listener's connections. The listener is notified when it is dropped.
 pub(super) struct ConnectionPermit {
     pub(super) client: ClientId,
+    /// What others see of the connection.
+    pub(super) state: Arc<ClientState>,
     pub(super) listener: Recipient<Closed>,
 }
 

@@ -123,7 +123,13 @@ impl Listener {
         let listener = context.address().recipient();
         // `jobs` shows the same number as the owner. Logged first: the session may run at once, on another thread.
         tracing::debug!(client = client.0, %peer, "connected");
-        let accepted = Accepted::new(socket, peer, self.shared.clone(), ConnectionPermit { client, listener });
+        let state = self.shared.facts.clients.add(client.0, peer);
+        let permit = ConnectionPermit {
+            client,
+            state,
+            listener,
+        };
+        let accepted = Accepted::new(socket, peer, self.shared.clone(), permit);
         // A custom session may panic when it is made; that costs its connection, and `Closed` is sent as the permit is dropped.
         let opened = caught(|| service.sessions.open(accepted, self.thread_of(client)));
         let opened = opened.unwrap_or_else(|Panicked| Err(io::Error::other("its session panicked")));
@@ -132,6 +138,7 @@ impl Listener {
                 self.sessions.insert(client, session);
             }
             Err(error) => {
+                self.shared.facts.clients.remove(client.0);
                 metrics.connections.fetch_sub(1, Relaxed);
                 tracing::warn!(client = client.0, %peer, %error, "a connection was lost while it was set up");
             }
@@ -179,6 +186,7 @@ impl Listener {
         super::planted::pass(super::planted::Spot::Closed);
         if self.sessions.remove(&id).is_some() {
             tracing::debug!(client = id.0, "closed");
+            self.shared.facts.clients.remove(id.0);
             self.shared.facts.metrics.connections.fetch_sub(1, Relaxed);
         }
         self.report_if_drained();
@@ -219,6 +227,9 @@ impl Actor for Listener {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        let listener = context.address();
+        let kill = move |id| listener.do_send(Kill(ClientId(id)));
+        self.shared.facts.clients.close_by(kill);
         context.spawn(Accepting);
     }
 }
@@ -259,6 +270,23 @@ impl Handler<Closed> for Listener {
         {
             // Once more: a session that stays on the list would keep the drain waiting.
             let _ = self.guarded("a session that closed", |listener| listener.remove(id));
+        }
+    }
+}
+
+/// The order to close a connection that was killed.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Kill(ClientId);
+
+impl Handler<Kill> for Listener {
+    type Result = ();
+
+    /// The session finds that it was killed; one of a custom actor finishes as in a drain.
+    fn handle(&mut self, Kill(id): Kill, _: &mut Self::Context) {
+        if let Some(session) = self.sessions.get(&id) {
+            tracing::info!(client = id.0, "killed");
+            session.do_send(Finish);
         }
     }
 }

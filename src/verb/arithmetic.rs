@@ -390,6 +390,7 @@ mod tests {
     fn facts() -> Facts {
         Facts {
             metrics: Arc::new(Metrics::default()),
+            clients: Arc::default(),
             started: Instant::now(),
             workers: 1,
         }

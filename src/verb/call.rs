@@ -1,6 +1,7 @@
 //! A call: a request on its way to its verb, with helpers that read arguments and name what is wrong with them.
 
 use super::{Registry, Step, Verb};
+use crate::clients::Clients;
 use crate::metrics::Metrics;
 use crate::primes::Natural;
 use crate::proto::{Code, Failure, NumberError, Request, parse_short_number, parse_word};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 pub struct Facts {
     /// Its counters.
     pub metrics: std::sync::Arc<Metrics>,
+    /// Who is connected.
+    pub clients: std::sync::Arc<Clients>,
     /// When it started.
     pub started: Instant,
     /// Workers in each lane.

@@ -9,6 +9,7 @@
 mod arithmetic;
 mod blocking;
 mod call;
+mod clients;
 mod define;
 mod engine;
 mod functions;
@@ -75,6 +76,9 @@ pub enum Step {
     /// Stop the request of this session that bears the tag.
     #[doc(hidden)]
     Cancel(Tag),
+    /// Give the connection a name.
+    #[doc(hidden)]
+    Name(Box<str>),
     /// Answer `bye` and close, once all requests before it are answered.
     Quit,
 }

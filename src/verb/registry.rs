@@ -1,7 +1,7 @@
 //! The registry of verbs. Finds a verb by its name, or the nearest one to a name that is none.
 
 use super::call::{nearest, shortened};
-use super::{Call, Facts, Step, Terms, Verb, arithmetic, functions, jobs, random, service, slowlog};
+use super::{Call, Facts, Step, Terms, Verb, arithmetic, clients, functions, jobs, random, service, slowlog};
 use crate::engine::{self, Panicked, Subject, caught};
 use crate::proto::{Code, Failure, Request};
 use std::fmt;
@@ -30,6 +30,7 @@ impl Default for Registry {
         jobs::register(&mut registry);
         service::register(&mut registry);
         slowlog::register(&mut registry);
+        clients::register(&mut registry);
         registry
     }
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod answers;
+mod clients;
 mod doors;
 mod ends;
 mod engine;

@@ -88,6 +88,7 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
     registry.add(Work);
     let facts = Facts {
         metrics: metrics.clone(),
+        clients: Arc::default(),
         started: std::time::Instant::now(),
         workers,
     };

@@ -102,10 +102,10 @@ impl Exchange for BuiltIn {
         read
     }
 
-    fn take_replies(&mut self, _: &mut Link, _: &mut TurnTime, _: &mut Task<'_>) -> io::Result<bool> {
+    fn take_replies(&mut self, link: &mut Link, _: &mut TurnTime, _: &mut Task<'_>) -> io::Result<bool> {
         self.requests.answer_quit();
         // Before the replies leave: a client that has read them finds them counted.
-        self.requests.replies.report();
+        link.permit.state.has_answered(self.requests.replies.report());
         Ok(false)
     }
 
@@ -128,7 +128,7 @@ impl Exchange for BuiltIn {
         let Self { input, requests } = self;
         if let Some(frame) = input.stalled(link) {
             requests.take_frame(frame, link);
-            requests.replies.report();
+            link.permit.state.has_answered(requests.replies.report());
         }
     }
 

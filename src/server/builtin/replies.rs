@@ -194,20 +194,21 @@ impl Replies {
         self.failed > mark.failed
     }
 
-    /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a reply.
+    /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a reply. Returns how much it was.
     #[inline]
-    pub(super) fn report(&mut self) {
+    pub(super) fn report(&mut self) -> u64 {
         self.now = None;
         let metrics = &*self.metrics;
         if self.answered > 0 {
             if let Some(verbs) = metrics.verbs() {
                 verbs.count(self.run.verb, self.run.outcome, std::mem::take(&mut self.run.count));
             }
-            metrics.requests.fetch_add(std::mem::take(&mut self.answered), Relaxed);
+            metrics.requests.fetch_add(self.answered, Relaxed);
         }
         if self.failed > 0 {
             metrics.errors.fetch_add(std::mem::take(&mut self.failed), Relaxed);
         }
+        std::mem::take(&mut self.answered)
     }
 
     #[inline]

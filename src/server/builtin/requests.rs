@@ -90,6 +90,10 @@ impl Requests {
             Ok((Step::External(task), terms)) => self.order(verb, format, Ask::Answer(task.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(verb, format, ask, terms),
             Ok((Step::Cancel(target), _)) => self.cancel(verb, format, &target),
+            Ok((Step::Name(name), _)) => {
+                link.permit.state.set_name(&name);
+                self.replies.answer(verb, format, Final::Reply(Ok(Value::Nothing)));
+            }
             Ok((Step::Quit, _)) => {
                 self.quit = Some(self.replies.open(verb, format, false));
                 link.lifecycle.finish();

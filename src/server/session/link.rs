@@ -8,7 +8,6 @@ use crate::server::limits::{Limits, LimitsCopy};
 use crate::server::pace::{MAX_READS, READ_BYTES, SCRATCH};
 use bytes::{Buf, BufMut, BytesMut};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,12 +22,10 @@ pub(in crate::server) struct Link {
     limits: LimitsCopy,
     /// Returned when the session is dropped.
     pub(in crate::server) permit: ConnectionPermit,
-    pub(super) peer: SocketAddr,
 }
 
 impl Link {
     pub(super) fn new(accepted: Accepted) -> Self {
-        let peer = accepted.peer();
         let Accepted {
             connection,
             shared,
@@ -42,7 +39,6 @@ impl Link {
             shared,
             limits,
             permit,
-            peer,
         }
     }
 
@@ -60,8 +56,9 @@ impl Link {
 
     /// Notes how the session stands at the end of a turn.
     #[inline]
-    pub(super) fn note(&mut self, has_unsent: bool, is_answered: bool) {
-        self.lifecycle.note(has_unsent, is_answered, self.limits.get());
+    pub(super) fn note(&mut self, has_unsent: bool, in_flight: usize) {
+        self.permit.state.set_in_flight(in_flight);
+        self.lifecycle.note(has_unsent, in_flight == 0, self.limits.get());
     }
 
     /// Appends what the socket has, at most `limit` bytes, and notes the end of input.
@@ -78,8 +75,9 @@ impl Link {
             task,
             &mut buffer.limit(limit)
         ))?;
-        if count == 0 {
-            self.lifecycle.end_input();
+        match count {
+            0 => self.lifecycle.end_input(),
+            count => self.permit.state.has_read(count),
         }
         self.shared.facts.metrics.bytes_read.fetch_add(count as u64, Relaxed);
         Poll::Ready(Ok(()))
@@ -93,12 +91,10 @@ impl Link {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(written) => {
+                    self.permit.state.has_written(written);
                     unsent.advance(written);
-                    self.shared
-                        .facts
-                        .metrics
-                        .bytes_written
-                        .fetch_add(written as u64, Relaxed);
+                    let metrics = &self.shared.facts.metrics;
+                    metrics.bytes_written.fetch_add(written as u64, Relaxed);
                 }
             }
             self.lifecycle.has_taken();

@@ -119,7 +119,7 @@ impl<E: Exchange> Session<E> {
         let is_answered = exchange.in_flight() == 0;
         let has_unsent = !exchange.unsent().is_empty();
         link.close(is_answered && !has_unsent, task)?;
-        link.note(has_unsent, is_answered);
+        link.note(has_unsent, exchange.in_flight());
         self.keep_time(task)
     }
 
@@ -172,7 +172,11 @@ impl<E: Exchange> Session<E> {
             Ok(result) => Some(result),
             Err(Panicked) => {
                 self.link.shared.facts.metrics.session_panics.fetch_add(1, Relaxed);
-                let (client, peer, phase) = (self.link.permit.client.0, self.link.peer, self.link.lifecycle.phase());
+                let (client, peer, phase) = (
+                    self.link.permit.client.0,
+                    self.link.permit.state.peer,
+                    self.link.lifecycle.phase(),
+                );
                 tracing::error!(client, %peer, ?phase, "a session panicked; its connection is closed");
                 context.stop();
                 None
@@ -216,7 +220,11 @@ impl<E: Exchange> ActorFuture<Session<E>> for Turns {
 impl<E: Exchange> Handler<Finish> for Session<E> {
     type Result = ();
 
-    fn handle(&mut self, _: Finish, _: &mut Self::Context) {
-        self.link.lifecycle.drain();
+    fn handle(&mut self, _: Finish, context: &mut Self::Context) {
+        match self.link.permit.state.is_killed() {
+            // Dropping the session closes the socket and cancels what is under way.
+            true => context.stop(),
+            false => self.link.lifecycle.drain(),
+        }
     }
 }

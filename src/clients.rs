@@ -1,0 +1,208 @@
+//! The clients that are connected: what `clients` shows of each, and how one is closed by `kill`.
+//!
+//! A session alone changes the figures of its client, once a turn; others read them. One lock, taken when a connection opens, closes or is
+//! listed. No I/O.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// The connections of a daemon.
+#[derive(Default)]
+pub struct Clients {
+    connected: Mutex<BTreeMap<u64, Arc<ClientState>>>,
+    close: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
+}
+
+/// One connection, as others see it.
+#[derive(Debug)]
+pub struct ClientState {
+    /// The number that the log and `CLIENT ID` show.
+    pub id: u64,
+    /// Where it connects from.
+    pub peer: SocketAddr,
+    since: Instant,
+    name: Mutex<Box<str>>,
+    is_killed: AtomicBool,
+    in_flight: AtomicU32,
+    requests: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    /// Milliseconds from `since` until something last arrived.
+    active_ms: AtomicU64,
+}
+
+impl Clients {
+    /// A connection that was just accepted.
+    pub fn add(&self, id: u64, peer: SocketAddr) -> Arc<ClientState> {
+        let state = Arc::new(ClientState {
+            id,
+            peer,
+            since: Instant::now(),
+            name: Mutex::default(),
+            is_killed: AtomicBool::default(),
+            in_flight: AtomicU32::default(),
+            requests: AtomicU64::default(),
+            bytes_in: AtomicU64::default(),
+            bytes_out: AtomicU64::default(),
+            active_ms: AtomicU64::default(),
+        });
+        self.connected().insert(id, state.clone());
+        state
+    }
+
+    /// It is closed.
+    pub fn remove(&self, id: u64) {
+        self.connected().remove(&id);
+    }
+
+    /// At most `limit` connections with a number above `after`, the earliest first.
+    pub fn list(&self, after: u64, limit: usize) -> Vec<Arc<ClientState>> {
+        let connected = self.connected();
+        let later = connected.range((Excluded(after), Unbounded));
+        later.take(limit).map(|(_, state)| state.clone()).collect()
+    }
+
+    /// What closes a connection that was killed; the first call counts.
+    pub fn close_by(&self, close: impl Fn(u64) + Send + Sync + 'static) {
+        let _ = self.close.set(Box::new(close));
+    }
+
+    /// Closes a connection at once; what it has under way is cancelled. False if there is none with this number.
+    pub fn kill(&self, id: u64) -> bool {
+        let Some(state) = self.connected().get(&id).cloned() else {
+            return false;
+        };
+        state.is_killed.store(true, Relaxed);
+        if let Some(close) = self.close.get() {
+            close(id);
+        }
+        true
+    }
+
+    fn connected(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ClientState>>> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients")
+            .field("connected", &self.connected().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientState {
+    /// Bytes have arrived.
+    #[inline]
+    pub fn has_read(&self, count: usize) {
+        add(&self.bytes_in, count as u64);
+        let since = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.active_ms.store(since, Relaxed);
+    }
+
+    /// Bytes have left.
+    #[inline]
+    pub fn has_written(&self, count: usize) {
+        add(&self.bytes_out, count as u64);
+    }
+
+    /// Requests were answered.
+    #[inline]
+    pub fn has_answered(&self, count: u64) {
+        add(&self.requests, count);
+    }
+
+    /// How many requests are under way at the end of a turn.
+    #[inline]
+    pub fn set_in_flight(&self, count: usize) {
+        self.in_flight.store(u32::try_from(count).unwrap_or(u32::MAX), Relaxed);
+    }
+
+    /// Gives it a name; an empty one takes the name away.
+    pub fn set_name(&self, name: &str) {
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name.into();
+    }
+
+    /// True once it is to be closed at once.
+    pub fn is_killed(&self) -> bool {
+        self.is_killed.load(Relaxed)
+    }
+}
+
+/// Only the session of the client adds, so that a load and a store do.
+#[inline]
+fn add(counter: &AtomicU64, count: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(count), Relaxed);
+}
+
+impl fmt::Display for ClientState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let age = self.since.elapsed();
+        let idle = age.as_millis().saturating_sub(self.active_ms.load(Relaxed).into());
+        let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+        write!(
+            f,
+            "id={} address={} name={} age_s={} idle_s={} in_flight={} requests={} bytes_in={} bytes_out={}",
+            self.id,
+            self.peer,
+            if name.is_empty() { "-" } else { &name },
+            age.as_secs(),
+            idle / 1000,
+            self.in_flight.load(Relaxed),
+            self.requests.load(Relaxed),
+            self.bytes_in.load(Relaxed),
+            self.bytes_out.load(Relaxed),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> SocketAddr {
+        ([127, 0, 0, 1], 5000).into()
+    }
+
+    #[test]
+    fn a_list_goes_on_after_the_last_number_seen() {
+        let clients = Clients::default();
+        for id in 1..=5 {
+            clients.add(id, peer());
+        }
+        clients.remove(3);
+        let ids = |after| clients.list(after, 2).iter().map(|state| state.id).collect::<Vec<_>>();
+        assert_eq!((ids(0), ids(2), ids(5)), (vec![1, 2], vec![4, 5], vec![]));
+    }
+
+    #[test]
+    fn who_is_killed_knows_it_before_the_order_to_close() {
+        let clients = Arc::new(Clients::default());
+        let state = clients.add(7, peer());
+        let (seen, closed) = (state.clone(), Arc::new(AtomicBool::default()));
+        let order = closed.clone();
+        clients.close_by(move |id| order.store(id == 7 && seen.is_killed(), Relaxed));
+        assert!(!clients.kill(8) && !state.is_killed());
+        assert!(clients.kill(7) && closed.load(Relaxed));
+    }
+
+    #[test]
+    fn figures_are_shown_as_words() {
+        let state = Clients::default().add(7, peer());
+        state.has_read(10);
+        state.has_written(4);
+        state.has_answered(2);
+        state.set_in_flight(3);
+        let text = "id=7 address=127.0.0.1:5000 name=- age_s=0 idle_s=0 in_flight=3 requests=2 bytes_in=10 bytes_out=4";
+        assert_eq!(state.to_string(), text);
+        state.set_name("web-1");
+        assert!(state.to_string().contains(" name=web-1 "));
+    }
+}

@@ -1,0 +1,68 @@
+//! Verbs about who is connected: `clients client kill`.
+
+use super::{Call, Registry, Step, define};
+use crate::proto::{Failure, Value};
+
+/// Rows of one answer: what a session may spend on a request.
+const MAX_ROWS: usize = 100;
+/// The longest name of a connection, in bytes.
+const MAX_NAME: usize = 64;
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add(
+        define("clients [AFTER]", "who is connected, a row each", clients).details(&[
+            "At most 100 rows, by number; 'clients 107' goes on after number 107.",
+            "name is what 'client name=NAME' has set, in_flight how many requests are",
+            "under way, idle_s how long nothing has arrived.",
+        ]),
+    );
+    registry.add(
+        define("client name=NAME", "names this connection, for 'clients'", name).details(&[
+            "Up to 64 characters without blanks; a lone 'client name=' takes the name",
+            "away.",
+        ]),
+    );
+    registry.add(
+        define("kill CLIENT", "closes a connection, by its number in 'clients'", kill).details(&[
+            "Its requests are cancelled and have no reply; jobs that it has submitted",
+            "go on.",
+        ]),
+    );
+}
+
+fn read_id(call: &Call<'_>, text: &str) -> Result<u64, Failure> {
+    let bad = |_| {
+        call.bad_arg(format_args!(
+            "'{}' is no client; 'clients' lists them",
+            super::call::shortened(text)
+        ))
+    };
+    text.parse().map_err(bad)
+}
+
+fn clients(call: &Call<'_>) -> Result<Step, Failure> {
+    call.only(1, &[])?;
+    let after = call.arg(0).map_or(Ok(0), |text| read_id(call, text))?;
+    let rows = call.facts.clients.list(after, MAX_ROWS);
+    Ok(Step::Rows(rows.iter().map(ToString::to_string).collect()))
+}
+
+fn name(call: &Call<'_>) -> Result<Step, Failure> {
+    call.only(0, &["name"])?;
+    let name = call.option("name").ok_or_else(|| call.bad_arg("name is missing"))?;
+    let is_word = name.len() <= MAX_NAME && !name.contains(|c: char| c.is_control() || c.is_whitespace());
+    if !is_word {
+        return Err(call.bad_arg(format_args!("a name has at most {MAX_NAME} bytes, and no blanks")));
+    }
+    Ok(Step::Name(name.into()))
+}
+
+fn kill(call: &Call<'_>) -> Result<Step, Failure> {
+    call.only(1, &[])?;
+    let text = call.arg(0).ok_or_else(|| call.bad_arg("CLIENT is missing"))?;
+    let id = read_id(call, text)?;
+    match call.facts.clients.kill(id) {
+        true => Ok(Step::Answer(Value::Nothing)),
+        false => Err(call.bad_arg(format_args!("no client {id} is connected; 'clients' lists them"))),
+    }
+}

@@ -1,0 +1,103 @@
+//! Who is connected: `clients`, names, and `kill`.
+
+use crate::support::{Client, daemon, exchange, info, until};
+use primed::Handle;
+
+/// The rows of `clients`, each with its number.
+fn clients(daemon: &Handle, after: u64) -> Vec<(u64, String)> {
+    let text = exchange(daemon, format!("clients {after}\n"));
+    assert!(text.ends_with("OK\n"), "{text}");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("= id="));
+    rows.map(|row| {
+        let (id, rest) = row.split_once(' ').expect("a row has several words");
+        (id.parse().expect("a number"), rest.to_owned())
+    })
+    .collect()
+}
+
+/// The number of the connection with this name.
+fn named(daemon: &Handle, name: &str) -> Option<(u64, String)> {
+    let word = format!(" name={name} ");
+    clients(daemon, 0).into_iter().find(|(_, row)| row.contains(&word))
+}
+
+#[test]
+fn a_named_connection_is_listed_with_what_it_does() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    assert_eq!(client.ask("client name=web-1"), "OK");
+    client.send("pi 1e18\n");
+    until("the question is under way", || {
+        named(&daemon, "web-1").is_some_and(|(_, row)| row.contains(" in_flight=1 "))
+    });
+    let (id, row) = named(&daemon, "web-1").expect("it is connected");
+    let address = client.stream().local_addr().expect("it is connected");
+    assert!(
+        row.starts_with(&format!("address={address} name=web-1 age_s=")),
+        "{row}"
+    );
+    assert!(row.ends_with(" requests=1 bytes_in=26 bytes_out=3"), "{row}");
+    assert!(
+        clients(&daemon, id).iter().all(|(other, _)| *other > id),
+        "it goes on after that number"
+    );
+}
+
+#[test]
+fn a_list_has_a_hundred_rows_and_goes_on_where_it_ended() {
+    let daemon = daemon();
+    let crowd: Vec<Client> = (0..150).map(|_| Client::connect(&daemon)).collect();
+    until("all are accepted", || info(&daemon, "connections") == 151);
+    let first = clients(&daemon, 0);
+    assert_eq!(first.len(), 100);
+    let rest = clients(&daemon, first[99].0);
+    assert!(rest.len() > 50 && rest.len() < 60, "{}", rest.len());
+    assert!(first.iter().chain(&rest).map(|(id, _)| id).is_sorted());
+    drop(crowd);
+}
+
+#[test]
+fn who_is_killed_is_closed_at_once_and_its_work_is_stopped() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    assert_eq!(client.ask("client name=victim"), "OK");
+    let job = client.ask("submit pi 1e17");
+    client.send("pi 1e18\n");
+    until("both are under way", || info(&daemon, "jobs") == 2);
+    let (id, _) = named(&daemon, "victim").expect("it is connected");
+    assert_eq!(exchange(&daemon, format!("kill {id}\n")), "OK\n");
+    assert_eq!(client.line_if_any(), None, "no reply, and the end");
+    until("only what was submitted goes on", || info(&daemon, "jobs") == 1);
+    assert_eq!(named(&daemon, "victim"), None);
+    let again = exchange(&daemon, format!("kill {id}\ncancel {}\n", &job["OK job=".len()..]));
+    assert_eq!(
+        again,
+        format!("ERR bad-arg :kill: no client {id} is connected; 'clients' lists them; write 'kill CLIENT'\nOK\n")
+    );
+}
+
+#[test]
+fn numbers_and_names_that_are_none_are_refused() {
+    let daemon = daemon();
+    let long = "x".repeat(65);
+    for line in [
+        "kill",
+        "kill x",
+        "kill -1",
+        "clients x",
+        "clients 1 2",
+        "client",
+        "client name=\u{1b}[0m",
+        &format!("client name={long}"),
+    ] {
+        let reply = exchange(&daemon, format!("{line}\n"));
+        assert!(
+            reply.starts_with("ERR bad-arg :") || reply.starts_with("ERR syntax :"),
+            "{line}: {reply}"
+        );
+    }
+    let mut client = Client::connect(&daemon);
+    assert_eq!(client.ask("client name=a"), "OK");
+    assert_eq!(client.ask("client name="), "OK");
+    assert_eq!(named(&daemon, "a"), None);
+}
