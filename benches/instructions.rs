@@ -52,6 +52,7 @@ fn main() {
 fn answer(question: &str, times: usize) {
     let facts = Facts {
         metrics: Arc::new(Metrics::default()),
+        clients: Arc::default(),
         started: Instant::now(),
         workers: 1,
     };

@@ -146,12 +146,17 @@ impl fmt::Display for ClientState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let age = self.since.elapsed();
         let idle = age.as_millis().saturating_sub(self.active_ms.load(Relaxed).into());
+        // No peer over TCP has port 0.
+        let address = match self.peer.port() {
+            0 => "unix".into(),
+            _ => self.peer.to_string(),
+        };
         let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
         write!(
             f,
             "id={} address={} name={} age_s={} idle_s={} in_flight={} requests={} bytes_in={} bytes_out={}",
             self.id,
-            self.peer,
+            address,
             if name.is_empty() { "-" } else { &name },
             age.as_secs(),
             idle / 1000,

@@ -13,7 +13,9 @@ pub use signals::{Notice, Signals};
 use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::{Metrics, Verbs};
 use crate::proto::Code;
-use crate::server::{Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared};
+use crate::server::{
+    Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared, UnixDoor,
+};
 use crate::store;
 use crate::verb::{Engine, Facts, Registry, Verb};
 use actix::prelude::*;
@@ -21,6 +23,7 @@ use bind::bind;
 use keeping::{Opened, StorePlace, StoreWriter};
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -46,6 +49,14 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A unix socket cannot be had.
+    #[error("cannot listen on unix:{}", path.display())]
+    ListenUnix {
+        /// Its path.
+        path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
@@ -93,6 +104,7 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Daemon {
     listen: Vec<(SocketAddr, Service)>,
+    listen_unix: Vec<PathBuf>,
     workers: usize,
     io_threads: usize,
     policy: Policy,
@@ -112,6 +124,7 @@ impl Daemon {
     pub fn new() -> Self {
         Self {
             listen: Vec::new(),
+            listen_unix: Vec::new(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             io_threads: 1,
             policy: Policy::default(),
@@ -124,6 +137,13 @@ impl Daemon {
     /// Listens on this address too. Port 0 is a free port of the system's choice.
     pub fn listen(self, address: SocketAddr) -> Self {
         self.on(address, Service::built_in())
+    }
+
+    /// Listens on a unix socket at this path too, for the daemon's own user and group. The file of a daemon that is gone is replaced; it is removed at
+    /// the end. For limits and shares, its clients are of the address 127.0.0.1.
+    pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.listen_unix.push(path.into());
+        self
     }
 
     /// Speaks a protocol of yours on this address: `protocol` makes the value for each connection.
@@ -181,7 +201,7 @@ impl Daemon {
     /// Keeps submitted jobs and expensive answers in this directory, where they outlive the process: the next daemon on it goes on with the
     /// jobs. By default nothing is kept. One daemon can use a directory at a time.
     #[cfg(feature = "sqlite")]
-    pub fn data(mut self, directory: impl Into<std::path::PathBuf>) -> Self {
+    pub fn data(mut self, directory: impl Into<PathBuf>) -> Self {
         self.place = StorePlace::Directory(directory.into());
         self
     }
@@ -226,10 +246,15 @@ impl Daemon {
         let sockets = sockets
             .into_iter()
             .map(|(socket, service)| (Box::new(socket) as Box<dyn Accept>, service));
+        let doors = std::mem::take(&mut self.listen_unix).into_iter().map(|path| {
+            let door = UnixDoor::bind(path.clone()).map_err(|source| StartError::ListenUnix { path, source })?;
+            Ok((Box::new(door) as Box<dyn Accept>, Service::built_in()))
+        });
+        let doors = doors.collect::<Result<Vec<_>, StartError>>()?;
         let metrics = Arc::new(Metrics::default());
         let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone())?;
         scheduler.ready().await?;
-        self.open(sockets.collect(), addresses, scheduler, metrics, store)
+        self.open(sockets.chain(doors).collect(), addresses, scheduler, metrics, store)
     }
 
     /// Opens the rooms, from the engine up.

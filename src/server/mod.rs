@@ -17,6 +17,7 @@ pub(crate) mod planted;
 mod protocol;
 mod protocol_session;
 mod session;
+mod unix;
 
 pub use accepted::{Accepted, Finish};
 pub use connection::Accept;
@@ -25,6 +26,7 @@ pub use connection::{Connection, Detached};
 pub use limits::{Limits, LiveLimits};
 pub use listener::{Drain, Listener, Service};
 pub use protocol::{Answer, Protocol};
+pub use unix::UnixDoor;
 
 use crate::engine::{Answers, Health, Scheduler};
 use crate::verb::{Engine, Facts, Registry};

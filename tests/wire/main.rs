@@ -12,3 +12,4 @@ mod jobs;
 mod resp;
 mod rubbish;
 mod slow;
+mod unix;
