@@ -4,6 +4,7 @@ use super::address::{self, Address};
 use crate::Client;
 use anyhow::Context;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A server whose backlog is full does not answer at all; the system would try for minutes.
@@ -31,17 +32,15 @@ impl Connect {
         connect(self.address.resolve()?)
     }
 
-    /// Connects with the typed client, for many requests at once.
+    /// Connects in the same way, with the typed client, for many requests at once.
     ///
     /// # Errors
-    /// Says how to start a daemon if none can be reached.
-    pub(super) async fn client(&self) -> anyhow::Result<Client> {
-        let address = self.address.resolve()?;
-        let connecting = tokio::time::timeout(PATIENCE, Client::connect(address)).await;
-        connecting
-            .map_err(anyhow::Error::from)
-            .and_then(|connected| Ok(connected?))
-            .with_context(|| refused(address))
+    /// Those of [`open`](Self::open).
+    pub(super) async fn client(self: Arc<Self>) -> anyhow::Result<Client> {
+        // A name is resolved, which may take as long as it likes, and must not stop who draws the screen.
+        let stream = tokio::task::spawn_blocking(move || self.open()).await??;
+        stream.set_nonblocking(true)?;
+        Ok(Client::over(tokio::net::TcpStream::from_std(stream)?)?)
     }
 }
 

@@ -97,7 +97,11 @@ impl Client {
     /// # Errors
     /// If no daemon can be reached.
     pub async fn connect(address: impl ToSocketAddrs) -> Result<Self, Error> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?)
+    }
+
+    /// A client of a connection that is there.
+    pub(crate) fn over(stream: TcpStream) -> Result<Self, Error> {
         let address = stream.peer_addr()?;
         let connection = Arc::new(Connection::new(stream)?);
         Ok(Self { address, connection })

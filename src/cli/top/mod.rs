@@ -16,6 +16,7 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use state::{Action, Sample, State};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -49,52 +50,61 @@ impl Top {
             "top needs a terminal; 'primed info' and 'primed jobs' print the same once"
         );
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
+        let result = runtime.block_on(async {
             // Without a daemon at the start there is nothing to show.
-            let client = self.connect.client().await?;
+            let connect = Arc::new(self.connect);
+            let client = connect.clone().client().await?;
             // From here on a panic restores the terminal before it is reported.
             let terminal = ratatui::try_init().context("cannot take over the terminal")?;
-            let result = self.show(terminal, client).await;
+            let result = show(terminal, client, connect, self.interval).await;
             ratatui::restore();
             result
-        })?;
-        Ok(ExitCode::SUCCESS)
+        });
+        // A connection that is being made is not waited for.
+        runtime.shutdown_background();
+        result.map(|()| ExitCode::SUCCESS)
     }
+}
 
-    async fn show(&self, mut terminal: DefaultTerminal, client: Client) -> anyhow::Result<()> {
-        let mut state = State::new(self.connect.address().to_string(), console::colors_enabled());
-        let (keys_sender, mut keys) = channel(64);
-        std::thread::Builder::new()
-            .name("keys".into())
-            .spawn(move || read_keys(&keys_sender))?;
-        let (news_sender, mut news) = channel(1);
-        let (cancel, cancels) = channel(1);
-        let asking = tokio::spawn(ask(client, self.connect.clone(), self.interval, news_sender, cancels));
-        let mut terminated = signal(SignalKind::terminate())?;
-        loop {
-            terminal.draw(|frame| draw::draw(frame, &state))?;
-            tokio::select! {
-                event = keys.recv() => match event.context("the terminal is gone")? {
-                    Event::Key(key) if key.kind != KeyEventKind::Release => match state.press(key) {
-                        Action::None => {}
-                        Action::Quit => break,
-                        // One is under way already: the key may be pressed again.
-                        Action::Cancel(job) => drop(cancel.try_send(job)),
-                    },
-                    // A resize draws again, like everything else.
-                    _ => {}
+/// Draws until a key or a signal ends it.
+async fn show(
+    mut terminal: DefaultTerminal,
+    client: Client,
+    connect: Arc<Connect>,
+    interval: Duration,
+) -> anyhow::Result<()> {
+    let mut state = State::new(connect.address().to_string(), console::colors_enabled());
+    let (keys_sender, mut keys) = channel(64);
+    std::thread::Builder::new()
+        .name("keys".into())
+        .spawn(move || read_keys(&keys_sender))?;
+    let (news_sender, mut news) = channel(1);
+    let (cancel, cancels) = channel(1);
+    let asking = tokio::spawn(ask(client, connect, interval, news_sender, cancels));
+    let mut terminated = signal(SignalKind::terminate())?;
+    loop {
+        terminal.draw(|frame| draw::draw(frame, &state))?;
+        tokio::select! {
+            event = keys.recv() => match event.context("the terminal is gone")? {
+                Event::Key(key) if key.kind != KeyEventKind::Release => match state.press(key) {
+                    Action::None => {}
+                    Action::Quit => break,
+                    // One is under way already: the key may be pressed again.
+                    Action::Cancel(job) => drop(cancel.try_send(job)),
                 },
-                news = news.recv() => match news.context("the task that asks the daemon is gone")? {
-                    News::Sample(sample) => state.take(*sample),
-                    News::Lost(why) => state.lose(why),
-                    News::Note(text) => state.note(text),
-                },
-                _ = terminated.recv() => break,
-            }
+                // A resize draws again, like everything else.
+                _ => {}
+            },
+            news = news.recv() => match news.context("the task that asks the daemon is gone")? {
+                News::Sample(sample) => state.take(*sample),
+                News::Lost(why) => state.lose(why),
+                News::Note(text) => state.note(text),
+            },
+            _ = terminated.recv() => break,
         }
-        asking.abort();
-        Ok(())
     }
+    asking.abort();
+    Ok(())
 }
 
 /// Passes on what is typed, until nothing takes it or the terminal is gone.
@@ -114,12 +124,12 @@ fn read_keys(keys: &Sender<Event>) {
 }
 
 /// Asks again and again; connects again where the connection is lost.
-async fn ask(first: Client, connect: Connect, interval: Duration, news: Sender<News>, mut cancels: Receiver<u64>) {
+async fn ask(first: Client, connect: Arc<Connect>, interval: Duration, news: Sender<News>, mut cancels: Receiver<u64>) {
     let mut client = Some(first);
     loop {
         let connected = match client.take() {
             Some(client) => Ok(client),
-            None => connect.client().await,
+            None => connect.clone().client().await,
         };
         // Numbers belong to the daemon that was there before.
         while cancels.try_recv().is_ok() {}

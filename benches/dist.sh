@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# What the profile `dist` gains over `release`: CPU seconds of the same work, the two binaries in turns, medians of N rounds (default 7).
+#
+#     cargo build --release && cargo build --profile dist && benches/dist.sh [N]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${1:-7}
+TIMEFORMAT='%U %S'
+
+cpu() { { time "$@" >/dev/null 2>&1; } 2>&1 | awk '{ print $1 + $2 }'; }
+median() { sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
+
+measure() {
+    local name=$1 profile
+    shift
+    : >target/dist-release.txt
+    : >target/dist-dist.txt
+    for _ in $(seq "$rounds"); do
+        for profile in release dist; do cpu "target/$profile/primed" "$@" >>target/dist-$profile.txt; done
+    done
+    awk -v name="$name" -v release="$(median <target/dist-release.txt)" -v dist="$(median <target/dist-dist.txt)" \
+        'BEGIN { printf "%-28s %8.2f s %8.2f s %6.3f\n", name, release, dist, dist / release }'
+}
+
+printf '%-28s %10s %10s %6s\n' work release dist ratio
+measure 'pi 1e14' eval --workers 1 pi 1e14
+measure 'sieve to 2e10' eval --workers 1 count 0 2e10 method=sieve
+measure 'wire, 400,000 requests' bench -n 400000 -p 16 -c 16
