@@ -23,6 +23,6 @@ measure() {
 }
 
 printf '%-28s %10s %10s %6s\n' work release dist ratio
-measure 'pi 1e14' eval --workers 1 pi 1e14
+measure 'pi 1e16' eval --workers 1 pi 1e16
 measure 'sieve to 2e10' eval --workers 1 count 0 2e10 method=sieve
 measure 'wire, 400,000 requests' bench -n 400000 -p 16 -c 16
