@@ -6,7 +6,7 @@ use primed::Daemon;
 use primed::internals::store::{ErrorKind, MemoryStore};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -404,6 +404,156 @@ fn a_job_whose_verb_is_gone_has_failed_and_says_so() {
         reply.starts_with("ERR unknown-verb :the job cannot go on after a restart"),
         "{reply}"
     );
+}
+
+/// Where the process that ends by itself finds its directory.
+const DIRECTORY: &str = "PRIMED_DURABLE_TEST_DIRECTORY";
+
+#[test]
+#[ignore = "is run by another test, as a process of its own"]
+fn serves_a_verb_that_ends_the_process() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else {
+        return;
+    };
+    let verb = primed::define("abort", "ends the process", |_| {
+        Ok(primed::Job::new("abort", || -> Ponder { std::process::abort() }).into())
+    });
+    let daemon = support::start(Daemon::new().data(directory).verb(verb));
+    println!("\n listens on {};", daemon.addresses()[0]);
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).expect("the end of the input");
+    daemon.stop(PATIENCE);
+}
+
+/// Starts that process, unless it ends before it listens.
+fn serve_abort(directory: &Path) -> Option<Served> {
+    let mut child = Command::new(std::env::current_exe().expect("it runs"))
+        .args([
+            "--exact",
+            "serves_a_verb_that_ends_the_process",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env(DIRECTORY, directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it can be started again");
+    let out = BufReader::new(child.stdout.take().expect("it is piped"));
+    let address = out.lines().map_while(Result::ok).find_map(|line| {
+        let address = line.strip_prefix(" listens on ")?.strip_suffix(';')?;
+        address.parse().ok()
+    });
+    match address {
+        Some(address) => Some(Served { child, address }),
+        None => {
+            child.wait().expect("it is our child");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_job_that_ends_the_process_is_given_up_and_others_go_on() {
+    let directory = Directory::new();
+    let served = serve_abort(directory.path()).expect("it has no job");
+    let mut client = served.client();
+    let other = submit(&mut client, "pi 1e15");
+    let later = submit(&mut client, "after=1h pi 1e14");
+    client.send_if_possible("submit id=bad abort\n");
+    while client.line_if_any().is_some() {}
+    let given_up = (0..12).find_map(|_| {
+        let served = serve_abort(directory.path())?;
+        let mut client = Client::of(TcpStream::connect(served.address).ok()?);
+        client.send_if_possible("result 3\n");
+        client.line_if_any().map(|reply| (served, reply))
+    });
+    let (served, reply) = given_up.expect("it goes on a few times only");
+    assert!(
+        reply.starts_with("ERR internal :the daemon ended 5 times") && reply.contains("submit it again"),
+        "{reply}"
+    );
+    assert_eq!(served.field(&later, "state"), "queued");
+    // pi(10^15): OEIS A006880.
+    assert_eq!(served.client().ask(&format!("result {other}")), "OK 29844570422669");
+}
+
+#[test]
+fn a_store_that_fails_while_jobs_run_costs_none_of_them() {
+    let disk = MemoryStore::new();
+    let daemon = support::start(Daemon::new().store(disk.clone()));
+    let mut client = Client::connect(&daemon);
+    let long = submit(&mut client, "pi 1e15");
+    let short = submit(&mut client, "pi 1e11");
+    // Some of these are under way when the store fails, and some come after.
+    let lines: String = (0..500)
+        .map(|n| format!("submit after=1h nth {n}000000000\n"))
+        .collect();
+    client.send(lines);
+    let mut acknowledged = vec![long.clone(), short.clone()];
+    for number in 0..500 {
+        if number == 20 {
+            disk.set_broken(Some(ErrorKind::Full));
+        }
+        let reply = client.line().expect("each is answered");
+        match reply.strip_prefix("OK job=") {
+            Some(job) => acknowledged.push(job.to_owned()),
+            None => assert!(
+                reply.starts_with("ERR store :") || reply.starts_with("ERR bad-arg"),
+                "{reply}"
+            ),
+        }
+    }
+    // pi(10^15), pi(10^12): OEIS A006880.
+    assert!(client.ask("submit pi 7").starts_with("ERR store :"));
+    assert_eq!(client.ask("pi 1e12"), "OK 37607912018");
+    assert_eq!(client.ask(&format!("result {short}")), "OK 4118054813");
+    assert_eq!(client.ask(&format!("result {long}")), "OK 29844570422669");
+    disk.set_broken(None);
+    until("it is written again", || {
+        client.ask("submit pi 8").starts_with("OK job=")
+    });
+    let ended = |job: &str| {
+        let contents = disk.contents();
+        let id = contents.jobs.keys().find(|id| id.to_string() == job);
+        id.is_some_and(|id| contents.jobs[id].end.is_some())
+    };
+    until("the ends of what ran meanwhile are written", || {
+        ended(&long) && ended(&short)
+    });
+    daemon.stop(PATIENCE);
+    let jobs = disk.contents().jobs;
+    for job in acknowledged {
+        assert!(jobs.keys().any(|id| id.to_string() == job), "job {job} is lost");
+    }
+}
+
+/// Half of them are unfinished. On a machine that is free it listens within a second; the bound here is for one that is not.
+#[test]
+fn a_daemon_with_10000_jobs_in_its_store_listens_soon() {
+    let directory = Directory::new();
+    {
+        let served = Served::start(directory.path());
+        let mut client = served.client();
+        for (when, first) in [("after=1d ", 1_000_000_000_000_u64), ("", 100_000)] {
+            for thousand in 0..5 {
+                let lines = (0..1_000).map(|n| format!("submit {when}pi {}\n", first + 1_000 * thousand + n));
+                client.send(lines.collect::<String>());
+                for _ in 0..1_000 {
+                    let reply = client.line().expect("it is answered");
+                    assert!(reply.starts_with("OK job="), "{reply}");
+                }
+            }
+        }
+        served.kill();
+    }
+    let begun = Instant::now();
+    let served = Served::start(directory.path());
+    let taken = begun.elapsed();
+    println!("it listens after {taken:?} with 10,000 jobs");
+    assert!(taken < Duration::from_secs(10), "{taken:?}");
+    assert_eq!(served.field("1", "state"), "queued");
 }
 
 /// `cargo test --release --test durable -- --ignored --nocapture submits_a_second`

@@ -117,7 +117,9 @@ pub(super) fn fill(
         answers = answers.len(),
         "the store is read"
     );
-    scheduler.keeping(writer, jobs, last_job, answers)
+    let (registry, facts) = (registry.clone(), facts.clone());
+    let again = Box::new(move |stored| restored(stored, &registry, &facts));
+    scheduler.keeping(writer, jobs, last_job, answers, again)
 }
 
 /// A job of an earlier process, made of its request again.

@@ -5,6 +5,7 @@ use crate::engine::planted;
 use crate::job::Query;
 use crate::proto::{Code, Value};
 use crate::server::planted::{Spot, plant};
+use crate::store::{MemoryStore, State, StoredJob};
 use crate::verb::{Step, define};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -172,6 +173,33 @@ fn a_daemon_whose_scheduler_panics_at_everything_answers_and_then_gives_up() {
         assert_eq!(reply, Ok(Value::from(54_400_028)), "until its end it still answers");
         assert!(running.metrics.actors_rebuilt.load(Relaxed) >= 5);
         assert_eq!(running.drain(Duration::ZERO).await, Drained::GaveUp);
+    });
+}
+
+#[test]
+fn submitted_jobs_go_on_after_the_scheduler_has_panicked() {
+    System::new().block_on(async {
+        let disk = MemoryStore::new();
+        let daemon = Daemon::new().workers(2).store(disk.clone());
+        let running = daemon.start().await.expect("it needs no address");
+        let ask = |words: &str| running.engine().request(words);
+        assert_eq!(ask("submit pi 1e14").await, Ok(Value::Text("job=1".to_owned())));
+        assert_eq!(
+            ask("submit after=1h nth 1e9").await,
+            Ok(Value::Text("job=2".to_owned()))
+        );
+        planted::plant(1, 0);
+        let waiting = ask("result 1").await;
+        planted::plant(0, 0);
+        assert_eq!(waiting.map_err(|failure| failure.code), Err(Code::Internal));
+        assert!(running.metrics.actors_rebuilt.load(Relaxed) >= 1);
+        // pi(10^14): OEIS A006880.
+        assert_eq!(ask("result 1").await, Ok(Value::from(3_204_941_750_802)));
+        assert_eq!(ask("cancel 2").await, Ok(Value::Nothing));
+        running.drain(Duration::ZERO).await;
+        let jobs = disk.contents().jobs;
+        let states: Vec<State> = jobs.values().map(StoredJob::state).collect();
+        assert_eq!(states, [State::Done, State::Cancelled]);
     });
 }
 

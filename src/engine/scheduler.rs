@@ -14,7 +14,7 @@ use super::text::{fault, lost, no_thread};
 use super::worker::{self, Finished, Lane};
 use crate::metrics::Metrics;
 use crate::proto::{Code, Failure, Value};
-use crate::store::{Commit, Committed, Journal, KeptAnswer, StoreError};
+use crate::store::{Commit, Committed, Journal, KeptAnswer, StoreError, StoredJob};
 use actix::prelude::*;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -115,8 +115,15 @@ pub struct Settle {
     pub settled: oneshot::Sender<()>,
 }
 
+/// Makes a job of its request again.
+pub type Again = Box<dyn Fn(StoredJob) -> Restored>;
+
+/// How long after a panic submitted jobs go on.
+const GO_ON_AFTER: Duration = Duration::from_millis(100);
+
 /// The way to the store, and what is to be written there.
 struct Keeping {
+    again: Again,
     journal: Journal,
     writer: Recipient<Commit>,
     settled: Option<oneshot::Sender<()>>,
@@ -150,6 +157,8 @@ pub struct Scheduler {
     keeping: Option<Keeping>,
     /// It has jobs of an earlier process that are not begun.
     has_stored_jobs: bool,
+    /// It has jobs of a table that broke which are not begun.
+    has_broken_jobs: bool,
 }
 
 /// A client that has asked something.
@@ -193,16 +202,19 @@ impl Scheduler {
             metrics,
             keeping: None,
             has_stored_jobs: false,
+            has_broken_jobs: false,
         })
     }
 
     /// The same scheduler with a store: it goes on with these jobs, names none up to `last` again, and has `writer` write what changes.
+    /// After a panic it goes on with what `again` makes of each.
     pub fn keeping(
         mut self,
         writer: Recipient<Commit>,
         jobs: Vec<Restored>,
         last: u64,
         answers: BTreeMap<String, KeptAnswer>,
+        again: Again,
     ) -> Self {
         let mut journal = Journal::new();
         for record in self.answers.load(answers) {
@@ -213,6 +225,7 @@ impl Scheduler {
         self.table.restore(jobs, last, now);
         self.has_stored_jobs = true;
         self.keeping = Some(Keeping {
+            again,
             journal,
             writer,
             settled: None,
@@ -495,15 +508,21 @@ impl Actor for Scheduler {
 
     fn started(&mut self, context: &mut Self::Context) {
         self.pool.report_to(context.address().recipient());
-        // Jobs of an earlier process go on without a request. Not again after a panic: one at every turn would have no end.
+        // Jobs of an earlier process go on without a request.
         if mem::take(&mut self.has_stored_jobs) {
             self.handle_by("the start", context, |_| {});
+        }
+        // After a panic not at once: with one at every turn the clients would hear of nothing else.
+        if mem::take(&mut self.has_broken_jobs) {
+            context.run_later(GO_ON_AFTER, |this, context| {
+                this.handle_by("jobs that go on", context, |_| {});
+            });
         }
     }
 }
 
 impl Supervised for Scheduler {
-    /// Goes on with an empty table after a panic. The pool and the hosts stay: what their workers bring back of the old table has names
+    /// Goes on with a new table after a panic, which has the submitted jobs, if there is a store: each as of its last checkpoint. The pool and the hosts stay: what their workers bring back of the old table has names
     /// that the new one does not know. Each client is sent what it was to be sent, and then that the rest is lost: it knows best which
     /// of its requests have no reply, and this need not be right in a table that broke.
     fn restarting(&mut self, _: &mut Self::Context) {
@@ -514,7 +533,13 @@ impl Supervised for Scheduler {
         self.alarm = None;
         let _ = caught(|| self.send());
         let table = mem::replace(&mut self.table, Table::new(self.policy, self.workers, now));
-        self.table = table.rebuilt(self.policy, self.workers, now);
+        let (table, unfinished) = table.rebuilt(self.policy, self.workers, now);
+        self.table = table;
+        if let Some(keeping) = &self.keeping {
+            self.has_broken_jobs = !unfinished.is_empty();
+            let jobs = unfinished.into_iter().map(&keeping.again).collect();
+            let _ = caught(|| self.table.resume(jobs, now));
+        }
         self.is_out = false;
         self.table.set_outage(None);
         self.metrics.jobs.store(0, Relaxed);

@@ -22,6 +22,8 @@ pub struct StoredJob {
     pub submission: Submission,
     /// How often it went on in another process.
     pub resumed: u32,
+    /// How often it went on since its last checkpoint. After an orderly end of the process it is 0.
+    pub starts: u32,
     /// The CPU time it took as far as is known.
     pub cpu: Duration,
     /// How far it has come.
@@ -47,6 +49,7 @@ impl Contents {
                 let job = StoredJob {
                     submission: submission.clone(),
                     resumed: 0,
+                    starts: 0,
                     cpu: Duration::ZERO,
                     checkpoint: None,
                     end: None,
@@ -56,11 +59,18 @@ impl Contents {
             Record::Resumed(id) => {
                 if let Some(job) = self.unfinished(*id) {
                     job.resumed += 1;
+                    job.starts += 1;
+                }
+            }
+            Record::Paused(id) => {
+                if let Some(job) = self.unfinished(*id) {
+                    job.starts = 0;
                 }
             }
             Record::Checkpoint(checkpoint) => {
                 if let Some(job) = self.unfinished(checkpoint.job) {
                     job.cpu = checkpoint.cpu;
+                    job.starts = 0;
                     job.checkpoint = Some(checkpoint.clone());
                 }
             }

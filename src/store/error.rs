@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Missing,
     /// A newer version of the program wrote it.
     Newer,
+    /// An older version of the program wrote it, and it is to be read only.
+    Older,
     /// It is a file of another program.
     Foreign,
     /// What it holds cannot have been written so.
@@ -46,6 +48,7 @@ impl ErrorKind {
             Self::InUse => "stop that process, or name another directory with --data",
             Self::Missing => "name the directory of a daemon with --data",
             Self::Newer => "run the newer version of primed, or name another directory with --data",
+            Self::Older => "start primed serve on the directory once: it brings the store to this version",
             Self::Foreign => "move that file away, or name another directory with --data",
             Self::Damaged => {
                 "nothing was changed: move the directory away and put a backup in its place, or save what can be read \

@@ -43,7 +43,7 @@ struct Failure {
 /// What became of a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// Submitted jobs that are on disk: their IDs may be sent.
+    /// Jobs whose submission is on disk, so that their IDs may be sent, or of which it is there that they go on, so that they may begin.
     pub acknowledged: Vec<JobId>,
     /// Submitted jobs that are not: they are refused, and their IDs never used.
     pub refused: Vec<JobId>,
@@ -133,13 +133,23 @@ impl Journal {
             Record::Submitted(submission) => Some(submission.job),
             _ => None,
         };
+        let resumed = |record: &Record| match record {
+            Record::Resumed(job) => Some(*job),
+            _ => None,
+        };
         let jobs: Vec<JobId> = batch.iter().filter_map(submissions).collect();
+        let go_on = batch.iter().filter_map(resumed);
         let Err(error) = result else {
             self.failure = None;
             return Settled {
-                acknowledged: jobs,
+                acknowledged: go_on.chain(jobs.iter().copied()).collect(),
                 refused: Vec::new(),
             };
+        };
+        // What can never be written is given up, and what goes on does so uncounted.
+        let acknowledged = match error.kind.is_retriable() {
+            true => Vec::new(),
+            false => go_on.collect(),
         };
         if error.kind.is_retriable() {
             self.keep(batch);
@@ -149,7 +159,7 @@ impl Journal {
             retry_at: now + RETRY_AFTER,
         });
         Settled {
-            acknowledged: Vec::new(),
+            acknowledged,
             refused: jobs,
         }
     }
@@ -235,6 +245,21 @@ mod tests {
         assert_eq!(batch, kept);
         journal.settle(batch, Ok(()), later);
         assert!(journal.is_settled() && journal.failure().is_none() && journal.wake_at().is_none());
+    }
+
+    #[test]
+    fn a_job_goes_on_when_that_is_written_or_never_can_be() {
+        let (mut journal, now) = (Journal::new(), Instant::now());
+        journal.push(Record::Resumed(JobId(3)));
+        let batch = journal.next_batch(now).expect("a batch");
+        assert!(journal.settle(batch, full(), now).acknowledged.is_empty());
+        let later = journal.wake_at().expect("it is tried again");
+        let batch = journal.next_batch(later).expect("a batch");
+        assert_eq!(journal.settle(batch, Ok(()), later).acknowledged, [JobId(3)]);
+        journal.push(Record::Resumed(JobId(4)));
+        let batch = journal.next_batch(later).expect("a batch");
+        let fault = Err(StoreError::new(ErrorKind::Internal, "store", "fault"));
+        assert_eq!(journal.settle(batch, fault, later).acknowledged, [JobId(4)]);
     }
 
     #[test]

@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 /// microseconds.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
+/// The CPU time between the first two checkpoints of a job that goes on after a restart; it is doubled from one to the next, up to the usual.
+/// A process that is ended again and again, by others or by this job, comes some way each time.
+const SAVE_SOON: Duration = Duration::from_millis(1);
+
 /// Long jobs.
 pub(super) struct Bulk {
     /// Threads that may run slices of one plan at once.
@@ -38,6 +42,8 @@ struct Running {
     priority: Priority,
     /// The CPU time after which it was saved.
     saved: Duration,
+    /// The CPU time until it is saved again.
+    save_every: Duration,
 }
 
 /// What becomes of a job that was not answered by its first slice.
@@ -98,6 +104,7 @@ impl Bulk {
             advanced: now,
             priority,
             saved: Duration::ZERO,
+            save_every: SAVE_EVERY,
         };
         self.plans.insert(id, running);
         Entered::Runs
@@ -206,16 +213,24 @@ impl Bulk {
         }
     }
 
+    /// A plan goes on after a restart: it is saved sooner at first.
+    pub(super) fn save_soon(&mut self, id: WorkId) {
+        if let Some(running) = self.plans.get_mut(&id) {
+            running.save_every = SAVE_SOON;
+        }
+    }
+
     /// Whether a plan that has taken this CPU time is to be saved again.
     pub(super) fn is_unsaved(&self, id: WorkId, cpu: Duration) -> bool {
         let running = self.plans.get(&id);
-        running.is_some_and(|running| cpu.saturating_sub(running.saved) >= SAVE_EVERY)
+        running.is_some_and(|running| cpu.saturating_sub(running.saved) >= running.save_every)
     }
 
     /// The bytes of a plan that has taken this CPU time, and how far it is; none if it cannot be saved.
     pub(super) fn save(&mut self, id: WorkId, cpu: Duration) -> Option<(Vec<u8>, f64)> {
         let running = self.plans.get_mut(&id)?;
         running.saved = cpu;
+        running.save_every = (2 * running.save_every).min(SAVE_EVERY);
         caught(|| Some((running.plan.save()?, running.plan.progress()))).ok()?
     }
 

@@ -19,6 +19,7 @@ use crate::engine::task::{Done, Outcome};
 use crate::engine::text::{fault, lost};
 use crate::job::{AnyPlan, Job, is_refuted};
 use crate::proto::{Code, Failure, Reply, Value};
+use crate::store::StoredJob;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,7 +69,7 @@ impl Flow {
     }
 
     /// Stops all work, and gives what outlives it.
-    pub(super) fn take_apart(self, now: Instant) -> (External, Submitted) {
+    pub(super) fn take_apart(self, now: Instant) -> (External, (Submitted, Vec<StoredJob>)) {
         self.jobs.stop_all();
         self.express.stop_all();
         (self.external.rebuilt(), self.submitted.rebuilt(&lost(), now))
@@ -206,12 +207,18 @@ impl Flow {
             Entered::Runs => {
                 self.jobs.is_long(id);
                 self.jobs.set_stage(id, Stage::Bulk);
+                if self.waiters.submitted(id).any(|job| self.submitted.is_unproven(job)) {
+                    self.bulk.save_soon(id);
+                }
                 self.deliver_plan(id, payer);
             }
             Entered::Parked => {
                 self.jobs.is_long(id);
                 self.jobs.set_stage(id, Stage::Parked);
                 self.log(id, "parked until there is memory");
+                for job in self.waiters.submitted(id) {
+                    self.submitted.pause(job);
+                }
                 // It may be its turn at once.
                 self.unpark();
             }
@@ -285,8 +292,11 @@ impl Flow {
         if self.submitted.keeps()
             && let Some(cpu) = self.jobs.get(id).map(Entry::cpu)
             && self.bulk.is_unsaved(id, cpu)
+            && !self.save(id)
         {
-            self.save(id);
+            for job in self.waiters.submitted(id) {
+                self.submitted.prove(job);
+            }
         }
     }
 
@@ -321,6 +331,7 @@ impl Flow {
             }
             if let Some(removed) = self.waiters.remove(Holder::Submitted(job)) {
                 self.removed(removed);
+                self.submitted.pause(job);
                 suspended += 1;
             }
         }

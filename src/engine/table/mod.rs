@@ -40,7 +40,7 @@ use super::task::{Done, Task};
 use crate::job::Job;
 use crate::metrics::{LaneMetrics, StateMetrics};
 use crate::proto::{Code, Failure, Value};
-use crate::store::{Record, Submission, Timestamp};
+use crate::store::{Record, StoredJob, Submission, Timestamp};
 use admission::{Admission, Limits, Standing};
 use external::External;
 use flow::{Flow, overload};
@@ -90,20 +90,24 @@ impl Table {
     }
 
     /// A table that takes the place of this one, which broke in the midst of a change. Nothing of it is trusted but what was submitted, the
-    /// lanes, and the names that must not be used again; all work is stopped, and what was submitted and runs has failed.
-    pub(super) fn rebuilt(self, policy: Policy, workers: usize, now: Instant) -> Self {
+    /// lanes, and the names that must not be used again; all work is stopped. What was submitted and runs is given back, to be
+    /// [resumed](Self::resume); without a store it has failed.
+    pub(super) fn rebuilt(self, policy: Policy, workers: usize, now: Instant) -> (Self, Vec<StoredJob>) {
         let Self { admission, flow, .. } = self;
         let ((work, job), keeps) = (flow.next(), flow.submitted.keeps());
         // Another panic, as of a plan that is dropped, must not be the end of the rebuilding.
         let kept = caught(move || flow.take_apart(now));
-        let (external, submitted) =
-            kept.unwrap_or_else(|Panicked| (External::default(), Submitted::new(job, &policy, keeps, now)));
+        let (external, (submitted, unfinished)) = kept.unwrap_or_else(|Panicked| {
+            let none = Submitted::new(job, &policy, keeps, now);
+            (External::default(), (none, Vec::new()))
+        });
         let flow = Flow::new(work, external, submitted, policy, workers, now);
-        Self {
+        let table = Self {
             admission,
             store_outage: None,
             flow,
-        }
+        };
+        (table, unfinished)
     }
 
     /// For now nothing is taken in, and this is the answer; `None`: it is again.
@@ -229,11 +233,31 @@ impl Table {
     pub(super) fn restore(&mut self, jobs: Vec<Restored>, last: u64, now: Instant) {
         self.flow.now = now;
         self.flow.submitted.keep(last);
+        for job in self.take_back(jobs) {
+            self.flow.submitted.go_on(job, now);
+        }
+        self.flow.submitted.restored(now);
+    }
+
+    /// Goes on with the jobs of a table that broke. That is no start which the store counts: a plan that panics is caught, so it was not their
+    /// fault; if it is, the process ends of it, and the next one counts.
+    pub(super) fn resume(&mut self, jobs: Vec<Restored>, now: Instant) {
+        self.flow.now = now;
+        for job in self.take_back(jobs) {
+            if let Some(work) = self.flow.submitted.begins(job, now) {
+                self.flow.begin_submitted(work);
+            }
+        }
+    }
+
+    /// Takes in jobs with their work, which is held, and gives those that are to go on.
+    fn take_back(&mut self, jobs: Vec<Restored>) -> Vec<JobId> {
         // Jobs of one owner share one part of the CPU, as they did; no connection has such a name.
         let mut owners: HashMap<String, ClientId> = HashMap::new();
+        let mut unfinished = Vec::new();
         for restored in jobs {
             if restored.stored.end.is_some() {
-                self.flow.submitted.restore(&restored, None, now);
+                self.flow.submitted.restore(&restored, None, self.flow.now);
                 continue;
             }
             let free = ClientId(u64::MAX - owners.len() as u64);
@@ -241,13 +265,13 @@ impl Table {
             // A store of an earlier version has other owners.
             let account = owner.parse().unwrap_or(Account::Process);
             let client = *owners.entry(owner).or_insert(free);
-            self.go_on(Payer { account, client }, restored);
+            unfinished.extend(self.take_back_unfinished(Payer { account, client }, restored));
         }
-        self.flow.submitted.restored(now);
+        unfinished
     }
 
-    /// Goes on with a job of an earlier process.
-    fn go_on(&mut self, payer: Payer, restored: Restored) {
+    /// Takes in a job that has not ended; its name, unless it ends here.
+    fn take_back_unfinished(&mut self, payer: Payer, restored: Restored) -> Option<JobId> {
         let now = self.flow.now;
         let id = self.flow.jobs.name();
         self.flow.submitted.restore(&restored, Some(id), now);
@@ -257,29 +281,34 @@ impl Table {
             priority,
             ..
         } = restored.stored.submission;
-        match restored.subject {
-            Err(failure) => self.flow.submitted.finish(job, Err(failure), Duration::ZERO, now),
-            Ok(Subject::Known { value, .. }) => self.flow.submitted.finish(job, Ok(value), Duration::ZERO, now),
-            Ok(Subject::Work(work)) => {
-                let wall = *self.flow.submitted.wall();
-                let deadline = deadline.map(|at| wall.instant(at, now));
-                let entry = Entry::new(work.title().into_owned(), payer, Stage::Express, now);
-                self.flow.jobs.insert(
-                    id,
-                    entry
-                        .kept(work.is_kept())
-                        .urgent(priority)
-                        .verifying(work.verifies())
-                        .submitted(true),
-                );
-                self.flow.jobs.set_stage(id, Stage::Held(work));
-                let waiter = Waiter::plain(payer, RequestId::MIN, now).submitted(job).until(deadline);
-                self.flow.waiters.add(id, waiter);
-                if let Some(work) = self.flow.submitted.begins(job, now) {
-                    self.flow.begin_submitted(work);
-                }
+        let subject = match Submitted::given_up(&restored.stored) {
+            Some(failure) => Err(failure),
+            None => restored.subject,
+        };
+        let work = match subject {
+            Ok(Subject::Work(work)) => work,
+            Ok(Subject::Known { value, .. }) => {
+                self.flow.submitted.finish(job, Ok(value), Duration::ZERO, now);
+                return None;
             }
-        }
+            Err(failure) => {
+                self.flow.submitted.finish(job, Err(failure), Duration::ZERO, now);
+                return None;
+            }
+        };
+        let wall = *self.flow.submitted.wall();
+        let deadline = deadline.map(|at| wall.instant(at, now));
+        let entry = Entry::new(work.title().into_owned(), payer, Stage::Express, now);
+        let entry = entry
+            .kept(work.is_kept())
+            .urgent(priority)
+            .verifying(work.verifies())
+            .submitted(true);
+        self.flow.jobs.insert(id, entry);
+        self.flow.jobs.set_stage(id, Stage::Held(work));
+        let waiter = Waiter::plain(payer, RequestId::MIN, now).submitted(job).until(deadline);
+        self.flow.waiters.add(id, waiter);
+        Some(job)
     }
 
     /// The store has these submitted jobs.

@@ -9,7 +9,7 @@ use crate::engine::message::{Account, ClientId, JobId, Payer, Policy, Priority, 
 use crate::engine::restored::Restored;
 use crate::engine::text::shortened;
 use crate::proto::{Code, Failure, Reply, Value};
-use crate::store::{Checkpoint, End, Record, Submission, Timestamp};
+use crate::store::{Checkpoint, End, Record, StoredJob, Submission, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +21,13 @@ const MAX_TITLE: usize = 97;
 /// How many rows `jobs` shows: as many as fit what a connection may leave unsent, which bounds an array in RESP.
 pub(super) const MAX_LISTED: usize = 250;
 
+/// A job that has gone on this often since its last checkpoint, and was worked on each time when the process ended, may be why: it goes on
+/// when no other such job is at work, until it has a checkpoint.
+const SUSPECT_STARTS: u32 = 2;
+
+/// A job that has gone on this often since its last checkpoint does not go on again.
+const MAX_STARTS: u32 = 5;
+
 /// All submitted jobs, and the lists that are being sent.
 pub(super) struct Submitted {
     next: JobId,
@@ -31,6 +38,9 @@ pub(super) struct Submitted {
     delayed: BTreeSet<(Instant, JobId)>,
     /// Finished ones, the one that ended first in front.
     finished: VecDeque<JobId>,
+    /// Jobs that may have ended earlier processes, which go on one at a time; and the one that does.
+    suspects: VecDeque<JobId>,
+    tried: Option<JobId>,
     max_finished: usize,
     max_age: Duration,
     /// What is left to send of each list; it is chosen when the first row may be sent.
@@ -54,6 +64,10 @@ struct Job {
     cpu_before: Duration,
     /// In how many processes it went on.
     resumed: u32,
+    /// What it goes on from after a restart of the process or of the scheduler; none once it has ended.
+    unfinished: Option<Box<StoredJob>>,
+    /// Whether it goes on with what was begun before a restart.
+    is_restored: bool,
     /// The requests that are answered by its ID once the store has it; `None`: it has.
     unacknowledged: Option<Vec<(ClientId, RequestId)>>,
     state: State,
@@ -126,6 +140,8 @@ impl Submitted {
             keys: HashMap::new(),
             delayed: BTreeSet::new(),
             finished: VecDeque::new(),
+            suspects: VecDeque::new(),
+            tried: None,
             max_finished: policy.max_finished,
             max_age: policy.max_finished_age,
             lists: HashMap::new(),
@@ -238,7 +254,11 @@ impl Submitted {
         let is_done = matches!(state, State::Done { .. });
         let mut job = Job::new(submission, state);
         job.cpu_before = stored.cpu;
-        job.resumed = stored.resumed + u32::from(!is_done);
+        job.resumed = stored.resumed;
+        if !is_done {
+            job.unfinished = Some(Box::new(stored.clone()));
+            job.is_restored = true;
+        }
         job.not_before = submission.not_before.map(|at| self.wall.instant(at, now));
         if let Some((key, _)) = &job.key {
             self.keys.insert(key.clone(), id);
@@ -246,9 +266,82 @@ impl Submitted {
         self.jobs.insert(id, job);
         if is_done {
             self.finished.push_back(id);
-        } else {
-            self.record(|| Record::Resumed(id));
         }
+    }
+
+    /// Lets a restored job go on when it may. It begins when it is [acknowledged](Self::acknowledge), that is when the store has counted this
+    /// start.
+    pub(super) fn go_on(&mut self, id: JobId, now: Instant) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        if let Some(at) = job.not_before.filter(|at| *at > now) {
+            self.delayed.insert((at, id));
+        } else if job.starts() >= SUSPECT_STARTS {
+            self.suspects.push_back(id);
+            self.try_next();
+        } else {
+            self.start(id);
+        }
+    }
+
+    fn start(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        job.resumed += 1;
+        job.unacknowledged.get_or_insert_default();
+        if let Some(stored) = &mut job.unfinished {
+            stored.resumed += 1;
+            stored.starts += 1;
+        }
+        self.record(|| Record::Resumed(id));
+    }
+
+    fn try_next(&mut self) {
+        while self.tried.is_none()
+            && let Some(id) = self.suspects.pop_front()
+        {
+            if self.jobs.get(&id).is_some_and(|job| job.unfinished.is_some()) {
+                self.tried = Some(id);
+                self.start(id);
+            }
+        }
+    }
+
+    /// A job may have others of its kind beside it: it has a checkpoint, cannot have one, or is not at work.
+    pub(super) fn prove(&mut self, id: JobId) {
+        if self.tried == Some(id) {
+            self.tried = None;
+            self.try_next();
+        }
+    }
+
+    /// A job is not at work from now on, so that it cannot be what ends the process.
+    pub(super) fn pause(&mut self, id: JobId) {
+        let stored = self.jobs.get_mut(&id).and_then(|job| job.unfinished.as_mut());
+        if let Some(stored) = stored.filter(|stored| stored.starts > 0) {
+            stored.starts = 0;
+            self.record(|| Record::Paused(id));
+        }
+        self.prove(id);
+    }
+
+    /// Whether a job goes on that has no checkpoint since.
+    pub(super) fn is_unproven(&self, id: JobId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.starts() > 0)
+    }
+
+    /// Why a job does not go on that has ended every process it was in since its last checkpoint; none if it may.
+    pub(super) fn given_up(stored: &StoredJob) -> Option<Failure> {
+        (stored.starts >= MAX_STARTS).then(|| {
+            let text = format!(
+                "the daemon ended {} times while it worked on job {} and before that had a checkpoint, so it does not go on; the log \
+                 says why the daemon ended; submit it again to try once more",
+                stored.starts, stored.submission.job
+            );
+            Failure::new(Code::Internal, text)
+        })
     }
 
     /// After all jobs of an earlier process are taken in.
@@ -317,8 +410,13 @@ impl Submitted {
             && at <= now
         {
             self.delayed.pop_first();
-            if let Some(State::Running(work)) = self.jobs.get(&id).map(|job| &job.state) {
-                return Some(*work);
+            match self.jobs.get(&id) {
+                Some(job) if job.is_restored && job.unfinished.is_some() => self.go_on(id, now),
+                Some(Job {
+                    state: State::Running(work),
+                    ..
+                }) => return Some(*work),
+                _ => {}
             }
         }
         None
@@ -353,6 +451,7 @@ impl Submitted {
         {
             self.keys.remove(key);
         }
+        self.prove(id);
         Some(job)
     }
 
@@ -374,17 +473,24 @@ impl Submitted {
 
     /// Notes how far a job has come, whose work took this CPU time in this process.
     pub(super) fn checkpoint(&mut self, id: JobId, bytes: Arc<[u8]>, progress: f64, cpu: Duration, now: Instant) {
-        let Some(job) = self.jobs.get(&id) else {
+        let saved_at = self.wall.at(now);
+        let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
         let checkpoint = Checkpoint {
             job: id,
-            saved_at: self.wall.at(now),
+            saved_at,
             progress,
             cpu: job.cpu_before + cpu,
             bytes,
         };
+        if let Some(stored) = &mut job.unfinished {
+            stored.starts = 0;
+            stored.cpu = checkpoint.cpu;
+            stored.checkpoint = Some(checkpoint.clone());
+        }
         self.record(|| Record::Checkpoint(checkpoint));
+        self.prove(id);
     }
 
     /// The CPU time that a job took in earlier processes.
@@ -405,22 +511,32 @@ impl Submitted {
                 reply: reply.clone(),
             });
             job.state = State::Done { reply, cpu, ended: now };
+            job.unfinished = None;
             self.finished.push_back(id);
             if let (Some(end), Some(records)) = (end, &mut self.records) {
                 records.push(Record::Ended(end));
             }
+            self.prove(id);
         }
         self.forget_old(now);
     }
 
-    /// The same jobs for a new table: those that run in the old one have failed.
-    pub(super) fn rebuilt(mut self, failure: &Failure, now: Instant) -> Self {
+    /// The same jobs for a new table. With a store, those that run in the old one are taken out, to be [restored](Self::restore); without
+    /// one they have failed.
+    pub(super) fn rebuilt(mut self, failure: &Failure, now: Instant) -> (Self, Vec<StoredJob>) {
         self.lists.clear();
         self.delayed.clear();
+        self.suspects.clear();
+        self.tried = None;
+        let mut unfinished = Vec::new();
         for (id, _) in self.running() {
-            self.finish(id, Err(failure.clone()), Duration::ZERO, now);
+            if !self.keeps() {
+                self.finish(id, Err(failure.clone()), Duration::ZERO, now);
+            } else if let Some(stored) = self.remove(id).and_then(|job| job.unfinished) {
+                unfinished.push(*stored);
+            }
         }
-        self
+        (self, unfinished)
     }
 
     fn forget_old(&mut self, now: Instant) {
@@ -550,7 +666,17 @@ impl Submitted {
 
 impl Job {
     fn new(submission: &Submission, state: State) -> Self {
+        let unfinished = StoredJob {
+            submission: submission.clone(),
+            resumed: 0,
+            starts: 0,
+            cpu: Duration::ZERO,
+            checkpoint: None,
+            end: None,
+        };
         Self {
+            unfinished: matches!(state, State::Running(_)).then(|| Box::new(unfinished)),
+            is_restored: false,
             title: shortened(&submission.title, MAX_TITLE),
             owner: submission.owner.parse().unwrap_or(Account::Process),
             key: submission.key.clone().map(|key| (key, submission.title.clone())),
@@ -562,6 +688,11 @@ impl Job {
             unacknowledged: None,
             state,
         }
+    }
+
+    /// How often it went on since its last checkpoint.
+    fn starts(&self) -> u32 {
+        self.unfinished.as_ref().map_or(0, |stored| stored.starts)
     }
 }
 
@@ -638,12 +769,80 @@ mod tests {
         let done = submitted.next();
         submitted.open_known(submission("nth 1", done), CLIENT, Ok(Value::from(2)), RequestId(1), now);
         let failure = Failure::new(Code::Internal, "as asked");
-        let mut submitted = submitted.rebuilt(&failure, now);
+        let (mut submitted, unfinished) = submitted.rebuilt(&failure, now);
+        assert!(unfinished.is_empty(), "there is no store to go on from");
         assert!(matches!(submitted.find(running, now), Ok(Found::Done(Err(found))) if *found == failure));
         assert!(matches!(submitted.find(done, now), Ok(Found::Done(Ok(_)))));
         assert_eq!(submitted.next(), JobId(3));
         let (rows, is_over) = submitted.rows(WorkId(9), 10, Vec::new, |_| None);
         assert!(rows[1].starts_with("id=1 state=failed error=internal"), "{rows:?}");
         assert_eq!((rows.len(), is_over), (2, true));
+    }
+
+    fn stored(job: u64, starts: u32) -> Restored {
+        Restored {
+            stored: StoredJob {
+                submission: submission("pi 1", JobId(job)),
+                resumed: 7,
+                starts,
+                cpu: Duration::ZERO,
+                checkpoint: None,
+                end: None,
+            },
+            subject: Err(Failure::new(Code::Internal, "not looked at")),
+        }
+    }
+
+    #[test]
+    fn a_job_that_may_have_ended_the_process_goes_on_alone_until_it_has_a_checkpoint() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        for (job, starts) in [
+            (1, 0),
+            (2, SUSPECT_STARTS),
+            (3, SUSPECT_STARTS),
+            (4, 1),
+            (5, SUSPECT_STARTS),
+        ] {
+            submitted.restore(&stored(job, starts), Some(WorkId(job)), now);
+            submitted.go_on(JobId(job), now);
+        }
+        let resumed = |jobs: &[u64]| -> Vec<Record> { jobs.iter().map(|job| Record::Resumed(JobId(*job))).collect() };
+        assert_eq!(submitted.take_records(), resumed(&[1, 2, 4]));
+        let acknowledged = submitted.acknowledge(JobId(2), now);
+        assert_eq!(acknowledged.and_then(|job| job.begins), Some(WorkId(2)));
+        assert!(submitted.is_unproven(JobId(2)));
+        submitted.checkpoint(JobId(2), Arc::from(&b"bytes"[..]), 0.1, Duration::ZERO, now);
+        assert!(!submitted.is_unproven(JobId(2)));
+        assert_eq!(submitted.take_records()[1..], resumed(&[3]));
+        submitted.pause(JobId(3));
+        let expected = [Record::Paused(JobId(3)), Record::Resumed(JobId(5))];
+        assert_eq!(submitted.take_records(), expected);
+    }
+
+    #[test]
+    fn a_job_that_ends_every_process_is_given_up_and_the_reason_says_what_to_do() {
+        assert!(Submitted::given_up(&stored(1, MAX_STARTS - 1).stored).is_none());
+        let failure = Submitted::given_up(&stored(1, MAX_STARTS).stored).expect("it went on too often");
+        assert!(failure.text.contains("submit it again"), "{failure:?}");
+    }
+
+    #[test]
+    fn with_a_store_what_ran_in_a_broken_table_is_given_back_with_its_checkpoint() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        let running = open(&mut submitted, "pi 1", WorkId(1));
+        submitted.checkpoint(running, Arc::from(&b"bytes"[..]), 0.5, Duration::from_secs(3), now);
+        let (mut submitted, unfinished) = submitted.rebuilt(&Failure::new(Code::Internal, "as asked"), now);
+        assert!(submitted.find(running, now).is_err());
+        let [stored] = unfinished.as_slice() else {
+            panic!("{unfinished:?}");
+        };
+        assert_eq!((stored.submission.job, stored.cpu), (running, Duration::from_secs(3)));
+        assert_eq!(
+            stored.checkpoint.as_ref().map(|saved| saved.bytes.as_ref()),
+            Some(&b"bytes"[..])
+        );
+        assert_eq!(submitted.next(), JobId(2));
     }
 }

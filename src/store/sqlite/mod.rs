@@ -131,14 +131,20 @@ fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()>
         }
         Record::Resumed(job) => {
             execute(
-                "UPDATE jobs SET resumed = resumed + 1 WHERE id = ?1 AND state = 'unfinished'",
+                "UPDATE jobs SET resumed = resumed + 1, starts = starts + 1 WHERE id = ?1 AND state = 'unfinished'",
+                params![id(job)],
+            )?;
+        }
+        Record::Paused(job) => {
+            execute(
+                "UPDATE jobs SET starts = 0 WHERE id = ?1 AND state = 'unfinished'",
                 params![id(job)],
             )?;
         }
         Record::Checkpoint(checkpoint) => {
             let job = id(&checkpoint.job);
             let unfinished = execute(
-                "UPDATE jobs SET cpu_us = ?2 WHERE id = ?1 AND state = 'unfinished'",
+                "UPDATE jobs SET cpu_us = ?2, starts = 0 WHERE id = ?1 AND state = 'unfinished'",
                 params![job, micros(checkpoint.cpu)],
             )?;
             if unfinished > 0 {

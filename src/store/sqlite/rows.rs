@@ -169,7 +169,7 @@ pub(super) fn meta_digest(name: &str, value: &str) -> i64 {
 
 /// The columns of a job, in the order in which [`read_job`] takes them.
 pub(super) const JOB: &str = "SELECT id, request, title, key, owner, priority, submitted_at, not_before, deadline, digest, \
-     state, resumed, cpu_us, ended_at, kind, value, code, message, end_digest FROM jobs ORDER BY id";
+     state, resumed, cpu_us, ended_at, kind, value, code, message, end_digest, starts FROM jobs ORDER BY id";
 
 pub(super) fn read_job(row: &Row<'_>) -> Result<StoredJob, Unreadable> {
     let job = JobId(row.get::<_, i64>(0)?.cast_unsigned());
@@ -199,6 +199,7 @@ pub(super) fn read_job(row: &Row<'_>) -> Result<StoredJob, Unreadable> {
         submission,
         resumed: u32::try_from(row.get::<_, i64>(11)?)
             .map_err(|_| Unreadable::Damaged("number of times it was resumed"))?,
+        starts: u32::try_from(row.get::<_, i64>(19)?).map_err(|_| Unreadable::Damaged("number of its starts"))?,
         cpu,
         checkpoint: None,
         end,

@@ -10,7 +10,7 @@ use std::time::Duration;
 const APPLICATION_ID: i32 = 0x7072_6d64;
 
 /// One for each version, in order: number `i` makes version `i + 1` from version `i`. One that was released is never changed.
-pub(super) const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
+pub(super) const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// How long a statement waits for a lock that another program holds, such as `sqlite3` at a prompt.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -57,6 +57,11 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(LOCK_PATIENCE).map_err(of)?;
     match version(&connection, path)? {
         0 => Err(StoreError::new(ErrorKind::Missing, path, "the file is empty")),
+        older if older < MIGRATIONS.len() => Err(StoreError::new(
+            ErrorKind::Older,
+            path,
+            format!("it is of version {older}, and this program reads {}", MIGRATIONS.len()),
+        )),
         _ => compare(&connection, path).map(|()| connection),
     }
 }

@@ -85,6 +85,7 @@ fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
         3 => submissions().prop_map(Record::Submitted),
         1 => job().prop_map(Record::Resumed),
+        1 => job().prop_map(Record::Paused),
         3 => checkpoints.prop_map(Record::Checkpoint),
         2 => ends.prop_map(Record::Ended),
         1 => job().prop_map(Record::Forgotten),

@@ -1,0 +1,2 @@
+-- How often a job went on since its last checkpoint: one that ends the process each time is given up.
+ALTER TABLE jobs ADD COLUMN starts INTEGER NOT NULL DEFAULT 0;
