@@ -3,7 +3,7 @@
 mod support;
 
 use primed::Daemon;
-use primed::internals::store::{ErrorKind, MemoryStore};
+use primed::internals::store::{ErrorKind, MemoryStore, Record, Store};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
@@ -319,6 +319,44 @@ fn expensive_answers_come_from_the_store_after_a_restart_until_they_are_forgotte
     served.terminate();
     let served = Served::start(directory.path());
     assert!(served.rows("info").contains(&"stored_answers=0".to_owned()));
+}
+
+#[test]
+fn the_answer_of_a_job_is_verified_by_its_id_also_after_a_restart() {
+    let directory = Directory::new();
+    let served = Served::start(directory.path());
+    let mut client = served.client();
+    let job = submit(&mut client, "pi 1e14");
+    let later = submit(&mut client, "after=1h pi 1e12");
+    assert_eq!(client.ask(&format!("result {job}")), "OK 3204941750802");
+    let verified = "OK verified pi 100000000000000 = 3204941750802";
+    let reply = client.ask(&format!("verify {job}"));
+    assert!(reply.starts_with(verified), "{reply}");
+    for (job, reason) in [(later, "has not ended"), ("99".to_owned(), "there is no job 99")] {
+        let reply = client.ask(&format!("verify {job}"));
+        assert!(reply.starts_with("ERR no-job") && reply.contains(reason), "{reply}");
+    }
+    served.kill();
+    let served = Served::start(directory.path());
+    let reply = served.client().ask(&format!("verify {job}"));
+    assert!(reply.starts_with(verified), "{reply}");
+}
+
+#[test]
+fn an_answer_that_was_refuted_is_not_the_result_of_its_job_after_a_restart() {
+    let mut disk = MemoryStore::new();
+    let daemon = support::start(Daemon::new().store(disk.clone()));
+    let job = submit(&mut Client::connect(&daemon), "pi 1e11");
+    assert_eq!(Client::connect(&daemon).ask(&format!("result {job}")), "OK 4118054813");
+    daemon.stop(PATIENCE);
+    let refuted = Record::Refuted(job.parse().expect("an ID"));
+    disk.commit(&[refuted]).expect("it is written");
+    let daemon = support::start(Daemon::new().store(disk));
+    let reply = Client::connect(&daemon).ask(&format!("result {job}"));
+    assert!(
+        reply.starts_with("ERR internal :a verification came to another answer"),
+        "{reply}"
+    );
 }
 
 #[test]

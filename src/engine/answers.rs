@@ -96,6 +96,11 @@ impl Answers {
         self.change(|stored| stored.refute(title))
     }
 
+    /// An answer has passed its verification.
+    pub(super) fn verified(&self, title: &str) -> Option<Record> {
+        self.change(|stored| stored.verified(title))
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut KeptAnswers) -> T) -> T {
         let mut stored = self.stored.write().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut stored);

@@ -122,6 +122,8 @@ pub enum Ask {
     Watch(JobId),
     /// The answer of a submitted job.
     Result(JobId),
+    /// The answer of a submitted job by a second way.
+    Verify(JobId),
     /// The end of a submitted job.
     Cancel(JobId),
     /// The end of several; answered by their number.

@@ -5,7 +5,7 @@ use super::batch::Plain;
 use super::caught::{Panicked, caught};
 use super::external::{Calls, ExternalLoad, Responder, Saying, Token};
 use super::health::{Health, MAX_PANICS};
-use super::message::{Account, Ask, ClientId, Event, Order, Payer, Policy, RequestId, Subject, Work, WorkId};
+use super::message::{Account, Ask, ClientId, Event, JobId, Order, Payer, Policy, RequestId, Subject, Work, WorkId};
 use super::pool::{Hire, Pool};
 use super::restored::Restored;
 use super::table::{FoundAnswer, HandedOut, LaneId, Table};
@@ -14,7 +14,7 @@ use super::text::{fault, lost, no_thread};
 use super::worker::{self, Finished, Lane};
 use crate::metrics::Metrics;
 use crate::proto::{Code, Failure, Value};
-use crate::store::{Commit, Committed, Journal, KeptAnswer, StoreError, StoredJob};
+use crate::store::{COMPUTED, Commit, Committed, Journal, KeptAnswer, StoreError, StoredJob};
 use actix::prelude::*;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -380,14 +380,45 @@ impl Scheduler {
             }
             ask => ask,
         };
-        let Ask::Forget(title) = &order.ask else {
-            return self.table.take_in(payer, order, now);
+        let title = match order.ask {
+            Ask::Forget(title) => title,
+            Ask::Verify(job) => match self.verification(job, now) {
+                Ok(work) => {
+                    order.ask = Ask::Answer(work);
+                    return self.table.take_in(payer, order, now);
+                }
+                Err(failure) => return self.table.reply(payer.client, order.request, Err(failure)),
+            },
+            ask => {
+                order.ask = ask;
+                return self.table.take_in(payer, order, now);
+            }
         };
         let records = self.answers.forget(title.as_deref());
         if let Some(keeping) = &mut self.keeping {
             records.into_iter().for_each(|record| keeping.journal.push(record));
         }
-        self.table.reply(payer.client, order.request, Value::Nothing);
+        self.table.reply(payer.client, order.request, Ok(Value::Nothing));
+    }
+
+    /// The work that verifies the answer of a submitted job.
+    fn verification(&mut self, job: JobId, now: Instant) -> Result<Work, Failure> {
+        let (stored, value) = self.table.answered(job, now)?;
+        let Some(keeping) = &self.keeping else {
+            let text = "the question of a job is not kept without a store; write 'verify REQUEST'";
+            return Err(Failure::new(Code::NoJob, text));
+        };
+        let verification = match (keeping.again)(stored).subject? {
+            Subject::Work(Work::Plan(job)) => job.verification(),
+            _ => None,
+        };
+        let verification = verification.ok_or_else(|| {
+            let text = "there is a second way for pi, nth and factor only, if the answer is not in a table";
+            Failure::new(Code::BadArg, text)
+        })?;
+        Ok(Work::Plan(
+            verification.of_answer(value).titled(format!("verify job {job}")),
+        ))
     }
 
     /// The same work; a verification verifies the answer that is kept, if there is one.
@@ -426,7 +457,7 @@ impl Scheduler {
                     cost,
                     found_at: SystemTime::now().into(),
                     version: env!("CARGO_PKG_VERSION").to_owned(),
-                    method: "asked".to_owned(),
+                    method: COMPUTED.to_owned(),
                     is_refuted: false,
                 };
                 let records = self.answers.store(answer);
@@ -434,12 +465,17 @@ impl Scheduler {
             }
             self.answers.keep(title, value);
         }
-        for title in self.table.take_refuted() {
-            tracing::error!(
-                title,
-                "a verification came to another answer: the one that was kept is never given again"
-            );
-            let record = self.answers.refute(&title);
+        for (title, has_passed) in self.table.take_verified() {
+            let record = match has_passed {
+                true => self.answers.verified(&title),
+                false => {
+                    tracing::error!(
+                        title,
+                        "a verification came to another answer: the one that was kept is never given again"
+                    );
+                    self.answers.refute(&title)
+                }
+            };
             if let (Some(keeping), Some(record)) = (&mut self.keeping, record) {
                 keeping.journal.push(record);
             }

@@ -99,6 +99,14 @@ impl Job {
         }
     }
 
+    /// The same job of another title, if it is not a built-in question, which is its own title.
+    pub(crate) fn titled(mut self, other: String) -> Self {
+        if let Question::Own { title, .. } = &mut self.question {
+            *title = other;
+        }
+        self
+    }
+
     /// The same job, marked as one that streams rows.
     pub fn streaming(mut self) -> Self {
         self.streams = true;

@@ -18,6 +18,12 @@ pub struct KeptAnswers {
     bytes: u64,
 }
 
+/// How an answer was found that nobody has verified.
+pub const COMPUTED: &str = "computed";
+
+/// The same, once a verification has come to the same answer.
+const VERIFIED: &str = "computed, verified";
+
 impl KeptAnswers {
     /// Empty, with bounds on the number of answers and on their bytes.
     pub fn new(max_count: usize, max_bytes: u64) -> Self {
@@ -67,6 +73,13 @@ impl KeptAnswers {
         let answer = self.answers.get_mut(title).filter(|answer| !answer.is_refuted)?;
         answer.is_refuted = true;
         Some(Record::AnswerRefuted(title.to_owned()))
+    }
+
+    /// Notes that an answer has passed its verification. None if it is not kept, or that is noted.
+    pub fn verified(&mut self, title: &str) -> Option<Record> {
+        let answer = self.answers.get_mut(title).filter(|answer| answer.method == COMPUTED)?;
+        VERIFIED.clone_into(&mut answer.method);
+        Some(Record::Answer(answer.clone()))
     }
 
     /// Forgets an answer, a refuted one too. None if it is not kept.

@@ -30,6 +30,8 @@ pub struct StoredJob {
     pub checkpoint: Option<Checkpoint>,
     /// How it ended.
     pub end: Option<End>,
+    /// True if its answer has failed a verification.
+    pub is_refuted: bool,
 }
 
 impl StoredJob {
@@ -53,6 +55,7 @@ impl Contents {
                     cpu: Duration::ZERO,
                     checkpoint: None,
                     end: None,
+                    is_refuted: false,
                 };
                 self.jobs.entry(id).or_insert(job);
             }
@@ -79,6 +82,11 @@ impl Contents {
                     job.cpu = end.cpu;
                     job.checkpoint = None;
                     job.end = Some(end.clone());
+                }
+            }
+            Record::Refuted(id) => {
+                if let Some(job) = self.jobs.get_mut(id).filter(|job| job.state() == State::Done) {
+                    job.is_refuted = true;
                 }
             }
             Record::Forgotten(id) => {

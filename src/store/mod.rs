@@ -19,7 +19,7 @@ mod sqlite;
 mod testing;
 mod writer;
 
-pub use answers::KeptAnswers;
+pub use answers::{COMPUTED, KeptAnswers};
 pub use contents::{Contents, StoredJob};
 pub use error::{ErrorKind, StoreError};
 pub use journal::{Journal, Settled};

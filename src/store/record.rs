@@ -118,6 +118,8 @@ pub enum Record {
     Checkpoint(Checkpoint),
     /// A job ended. Its checkpoint is not needed any more.
     Ended(End),
+    /// The answer of a job has failed a verification: it is kept to be looked at, and not given again.
+    Refuted(JobId),
     /// A job and all about it is forgotten; its ID remains used.
     Forgotten(JobId),
     /// An answer was found. Replaces one of the same title.
@@ -236,7 +238,7 @@ pub struct KeptAnswer {
     pub found_at: Timestamp,
     /// The version of the program that found it.
     pub version: String,
-    /// How it was found.
+    /// How it was found: `computed`, or `computed, verified`.
     pub method: String,
     /// True if a verification came to another answer: it is never given again.
     pub is_refuted: bool,

@@ -43,12 +43,13 @@ pub(super) fn register(registry: &mut Registry) {
         "each: what is under way, then what has ended, the latest first.",
     ]));
     let what = "the same answer by a second way";
-    registry.add(define("verify REQUEST", what, verify).details(&[
+    registry.add(define("verify REQUEST|JOB", what, verify).details(&[
         "pi: by sieving up to 1e10, above by the formula with other parameters; nth:",
         "primality and the count up to it; factor: product and primality. Checks the",
         "answer that is kept, or else a new one, and says what was checked:",
         "'OK verified ...' or 'OK refuted ...'. What is refuted is never given again.",
         "submit verify pi 1e18",
+        "verify 7: the answer of job 7, once it has ended",
     ]));
     let what = "a kept answer is found anew when asked again";
     registry.add(define("forget REQUEST|all", what, forget).details(&[
@@ -163,6 +164,10 @@ pub(super) fn read_subject(registry: &Registry, facts: &Facts, words: &str) -> R
 }
 
 fn verify(call: &Call<'_>) -> Result<Step, Failure> {
+    let is_id = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if call.arg(0).is_some_and(is_id) || call.option("job").is_some() {
+        return Ok(Step::Ask(Ask::Verify(read_id(call, "ID")?)));
+    }
     let job = match call.inner()? {
         Step::Job(job) => job.verification(),
         _ => None,

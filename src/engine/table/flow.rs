@@ -443,10 +443,12 @@ impl Flow {
             let cpu = entry.cpu() + before.max().unwrap_or_default();
             self.outbox.keep(entry.title(), value, cpu);
         }
-        if let (Ok(value), Some(title)) = (&reply, entry.verifies())
-            && is_refuted(value)
-        {
-            self.outbox.refute(title);
+        if let (Ok(value), Some(title)) = (&reply, entry.verifies()) {
+            let is_refuted = is_refuted(value);
+            self.outbox.verify(title, !is_refuted);
+            if is_refuted {
+                self.submitted.refute(title);
+            }
         }
         self.log_end(id, &reply, entry.cpu());
         let outcome = reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");

@@ -39,7 +39,7 @@ use super::restored::Restored;
 use super::task::{Done, Task};
 use crate::job::Job;
 use crate::metrics::{LaneMetrics, StateMetrics};
-use crate::proto::{Code, Failure, Value};
+use crate::proto::{Code, Failure, Reply, Value};
 use crate::store::{Record, StoredJob, Submission, Timestamp};
 use admission::{Admission, Limits, Standing};
 use external::External;
@@ -150,8 +150,8 @@ impl Table {
                 self.flow.end_submitted(job, work, &failure);
                 return Ok(Some(Value::Nothing));
             }
-            // The scheduler has the answers.
-            Ask::Forget(_) => return Ok(Some(Value::Nothing)),
+            // The scheduler has the answers, and makes work of questions.
+            Ask::Forget(_) | Ask::Verify(_) => return Ok(Some(Value::Nothing)),
             Ask::CancelMany(which) => return self.cancel_many(payer, which).map(Some),
             Ask::List => {
                 self.admission
@@ -324,8 +324,8 @@ impl Table {
     }
 
     /// Answers a request that was not for the table.
-    pub(super) fn reply(&mut self, client: ClientId, request: RequestId, value: Value) {
-        self.flow.outbox.reply(client, request, Ok(value));
+    pub(super) fn reply(&mut self, client: ClientId, request: RequestId, reply: Reply) {
+        self.flow.outbox.reply(client, request, reply);
     }
 
     /// For now the store takes nothing, and submits are answered so; `None`: it does again.
@@ -689,9 +689,17 @@ impl Table {
         self.flow.outbox.take_found()
     }
 
-    /// Titles of questions whose answers have failed their verification, since the last time.
-    pub(super) fn take_refuted(&mut self) -> Vec<String> {
-        self.flow.outbox.take_refuted()
+    /// Titles of questions whose answers were verified, and whether they have passed, since the last time.
+    pub(super) fn take_verified(&mut self) -> Vec<(String, bool)> {
+        self.flow.outbox.take_verified()
+    }
+
+    /// A submitted job that has its answer, as it was before it began, and the answer.
+    ///
+    /// # Errors
+    /// `no-job` if there is none, or it has no answer.
+    pub(super) fn answered(&mut self, job: JobId, now: Instant) -> Result<(StoredJob, Value), Failure> {
+        self.flow.submitted.answered(job, now)
     }
 
     /// What is to be sent, since the last time.

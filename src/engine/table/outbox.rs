@@ -20,7 +20,7 @@ pub(in crate::engine) type Events = Vec<(RequestId, Event)>;
 pub(super) struct Outbox {
     events: Vec<(ClientId, Events)>,
     found: Vec<Found>,
-    refuted: Vec<String>,
+    verified: Vec<(String, bool)>,
 }
 
 impl Outbox {
@@ -56,13 +56,13 @@ impl Outbox {
         });
     }
 
-    /// The answer to the question of this title has failed its verification.
-    pub(super) fn refute(&mut self, title: &str) {
-        self.refuted.push(title.to_owned());
+    /// Whether the answer to the question of this title has passed its verification.
+    pub(super) fn verify(&mut self, title: &str, has_passed: bool) {
+        self.verified.push((title.to_owned(), has_passed));
     }
 
-    pub(super) fn take_refuted(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.refuted)
+    pub(super) fn take_verified(&mut self) -> Vec<(String, bool)> {
+        std::mem::take(&mut self.verified)
     }
 
     /// Answers that took a slice or less.

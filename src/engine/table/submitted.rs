@@ -11,6 +11,7 @@ use crate::engine::text::shortened;
 use crate::proto::{Code, Failure, Reply, Value};
 use crate::store::{Checkpoint, End, Record, StoredJob, Submission, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,8 +53,12 @@ pub(super) struct Submitted {
 
 /// A submitted job.
 struct Job {
+    /// The words of the request.
+    request: String,
     /// The question, short enough for a row.
     title: String,
+    /// The hash of the whole question.
+    question: u64,
     owner: Account,
     /// What its client calls it, and the whole question.
     key: Option<(String, String)>,
@@ -244,7 +249,10 @@ impl Submitted {
         let id = submission.job;
         let state = match (&stored.end, work) {
             (Some(end), _) => State::Done {
-                reply: end.reply.clone(),
+                reply: match stored.is_refuted {
+                    true => Err(refuted(id)),
+                    false => end.reply.clone(),
+                },
                 cpu: end.cpu,
                 ended: self.wall.instant(end.ended_at, now),
             },
@@ -572,6 +580,55 @@ impl Submitted {
         }
     }
 
+    /// A job that has its answer, as it was before it began, and the answer.
+    ///
+    /// # Errors
+    /// `no-job` if there is none, or it has no answer.
+    pub(super) fn answered(&mut self, id: JobId, now: Instant) -> Result<(StoredJob, Value), Failure> {
+        let value = match self.find(id, now)? {
+            Found::Done(Ok(value)) => value.clone(),
+            Found::Done(Err(failure)) => {
+                let text = format!("job {id} has no answer: {}", failure.text);
+                return Err(Failure::new(Code::NoJob, text));
+            }
+            Found::Running(_) => {
+                let text = format!("job {id} has not ended; 'result {id}' waits for it");
+                return Err(Failure::new(Code::NoJob, text));
+            }
+        };
+        let job = &self.jobs[&id];
+        let submission = Submission {
+            job: id,
+            request: job.request.clone(),
+            title: job.title.clone(),
+            key: None,
+            owner: job.owner.to_string(),
+            priority: job.priority,
+            submitted_at: job.submitted_at,
+            not_before: None,
+            deadline: None,
+        };
+        Ok((unbegun(submission), value))
+    }
+
+    /// The answer to this question was refuted: jobs that have one give it no more.
+    pub(super) fn refute(&mut self, title: &str) {
+        let question = hash(title);
+        let mut found = Vec::new();
+        for (id, job) in &mut self.jobs {
+            if job.question == question
+                && let State::Done { reply, .. } = &mut job.state
+                && reply.is_ok()
+            {
+                *reply = Err(refuted(*id));
+                found.push(*id);
+            }
+        }
+        for id in found {
+            self.record(|| Record::Refuted(id));
+        }
+    }
+
     /// The rows of a list that may be sent now, at most `credit`, and whether they are the last. `asked` are the jobs that nobody
     /// submitted, `show` shows one that is not finished.
     pub(super) fn rows<'a>(
@@ -666,18 +723,12 @@ impl Submitted {
 
 impl Job {
     fn new(submission: &Submission, state: State) -> Self {
-        let unfinished = StoredJob {
-            submission: submission.clone(),
-            resumed: 0,
-            starts: 0,
-            cpu: Duration::ZERO,
-            checkpoint: None,
-            end: None,
-        };
         Self {
-            unfinished: matches!(state, State::Running(_)).then(|| Box::new(unfinished)),
+            unfinished: matches!(state, State::Running(_)).then(|| Box::new(unbegun(submission.clone()))),
             is_restored: false,
+            request: submission.request.clone(),
             title: shortened(&submission.title, MAX_TITLE),
+            question: hash(&submission.title),
             owner: submission.owner.parse().unwrap_or(Account::Process),
             key: submission.key.clone().map(|key| (key, submission.title.clone())),
             priority: submission.priority,
@@ -694,6 +745,31 @@ impl Job {
     fn starts(&self) -> u32 {
         self.unfinished.as_ref().map_or(0, |stored| stored.starts)
     }
+}
+
+/// A job that has done nothing yet.
+const fn unbegun(submission: Submission) -> StoredJob {
+    StoredJob {
+        submission,
+        resumed: 0,
+        starts: 0,
+        cpu: Duration::ZERO,
+        checkpoint: None,
+        end: None,
+        is_refuted: false,
+    }
+}
+
+fn hash(title: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    title.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What is said of a job whose answer was refuted.
+fn refuted(id: JobId) -> Failure {
+    let text = format!("a verification came to another answer than job {id}; submit it again");
+    Failure::new(Code::Internal, text)
 }
 
 /// How a row shows what came of a job.
@@ -788,6 +864,7 @@ mod tests {
                 cpu: Duration::ZERO,
                 checkpoint: None,
                 end: None,
+                is_refuted: false,
             },
             subject: Err(Failure::new(Code::Internal, "not looked at")),
         }
@@ -844,5 +921,22 @@ mod tests {
             Some(&b"bytes"[..])
         );
         assert_eq!(submitted.next(), JobId(2));
+    }
+
+    #[test]
+    fn an_answer_that_is_refuted_is_not_given_again() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        let job = open(&mut submitted, "pi 1", WorkId(1));
+        assert!(submitted.answered(job, now).is_err(), "it has not ended");
+        submitted.finish(job, Ok(Value::from(7)), Duration::ZERO, now);
+        assert!(matches!(submitted.answered(job, now), Ok((_, value)) if value == Value::from(7)));
+        submitted.refute("pi 2");
+        assert!(matches!(submitted.find(job, now), Ok(Found::Done(Ok(_)))));
+        submitted.take_records();
+        submitted.refute("pi 1");
+        assert!(matches!(submitted.find(job, now), Ok(Found::Done(Err(_)))));
+        assert_eq!(submitted.take_records(), [Record::Refuted(job)]);
+        assert!(submitted.answered(job, now).is_err());
     }
 }

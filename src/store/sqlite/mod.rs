@@ -181,6 +181,12 @@ fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()>
                 execute("DELETE FROM checkpoints WHERE job = ?1", params![id(&end.job)])?;
             }
         }
+        Record::Refuted(job) => {
+            execute(
+                "UPDATE jobs SET refuted = 1 WHERE id = ?1 AND state = 'done'",
+                params![id(job)],
+            )?;
+        }
         Record::Forgotten(job) => {
             execute("DELETE FROM checkpoints WHERE job = ?1", params![id(job)])?;
             execute("DELETE FROM jobs WHERE id = ?1", params![id(job)])?;

@@ -169,7 +169,7 @@ pub(super) fn meta_digest(name: &str, value: &str) -> i64 {
 
 /// The columns of a job, in the order in which [`read_job`] takes them.
 pub(super) const JOB: &str = "SELECT id, request, title, key, owner, priority, submitted_at, not_before, deadline, digest, \
-     state, resumed, cpu_us, ended_at, kind, value, code, message, end_digest, starts FROM jobs ORDER BY id";
+     state, resumed, cpu_us, ended_at, kind, value, code, message, end_digest, starts, refuted FROM jobs ORDER BY id";
 
 pub(super) fn read_job(row: &Row<'_>) -> Result<StoredJob, Unreadable> {
     let job = JobId(row.get::<_, i64>(0)?.cast_unsigned());
@@ -203,6 +203,7 @@ pub(super) fn read_job(row: &Row<'_>) -> Result<StoredJob, Unreadable> {
         cpu,
         checkpoint: None,
         end,
+        is_refuted: mark(row.get(20)?)?,
     })
 }
 
@@ -263,16 +264,20 @@ pub(super) fn read_answer(row: &Row<'_>) -> Result<KeptAnswer, Unreadable> {
         found_at: time(&row.get::<_, String>(4)?)?,
         version: row.get(5)?,
         method: row.get(6)?,
-        is_refuted: match row.get::<_, i64>(7)? {
-            0 => false,
-            1 => true,
-            _ => return Err(Unreadable::Damaged("mark")),
-        },
+        is_refuted: mark(row.get(7)?)?,
     };
     if row.get::<_, i64>(8)? != answer_digest(&answer) {
         return Err(Unreadable::Damaged("digest"));
     }
     Ok(answer)
+}
+
+fn mark(number: i64) -> Result<bool, Unreadable> {
+    match number {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Unreadable::Damaged("mark")),
+    }
 }
 
 fn time(text: &str) -> Result<Timestamp, Unreadable> {

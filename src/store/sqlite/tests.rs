@@ -86,6 +86,7 @@ fn record() -> impl Strategy<Value = Record> {
         3 => submissions().prop_map(Record::Submitted),
         1 => job().prop_map(Record::Resumed),
         1 => job().prop_map(Record::Paused),
+        1 => job().prop_map(Record::Refuted),
         3 => checkpoints.prop_map(Record::Checkpoint),
         2 => ends.prop_map(Record::Ended),
         1 => job().prop_map(Record::Forgotten),
