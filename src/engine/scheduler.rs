@@ -558,7 +558,8 @@ impl Actor for Scheduler {
 }
 
 impl Supervised for Scheduler {
-    /// Goes on with a new table after a panic, which has the submitted jobs, if there is a store: each as of its last checkpoint. The pool and the hosts stay: what their workers bring back of the old table has names
+    /// Goes on with a new table after a panic, which has the submitted jobs, if there is a store: each as of its last checkpoint.
+    /// The pool and the hosts stay: what their workers bring back of the old table has names
     /// that the new one does not know. Each client is sent what it was to be sent, and then that the rest is lost: it knows best which
     /// of its requests have no reply, and this need not be right in a table that broke.
     fn restarting(&mut self, _: &mut Self::Context) {

@@ -110,7 +110,8 @@ impl Priority {
 pub enum Record {
     /// A job was submitted. Its ID must not be sent before the record is committed. Does nothing if the job is there.
     Submitted(Submission),
-    /// A job that was left unfinished goes on. It must not begin before the record is committed: if it ends the process, the next one counts.
+    /// A job that was left unfinished goes on. It must not begin before the record is committed: if it ends the process, the next
+    /// one counts.
     Resumed(JobId),
     /// A job is not worked on any more, though it has not ended: what ends the process from now on is not its fault.
     Paused(JobId),

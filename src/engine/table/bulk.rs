@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 /// microseconds.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
-/// The CPU time between the first two checkpoints of a job that goes on after a restart; it is doubled from one to the next, up to the usual.
+/// The CPU time between the first two checkpoints of a job that goes on after a restart; it is doubled from one to the next, up to
+/// the usual.
 /// A process that is ended again and again, by others or by this job, comes some way each time.
 const SAVE_SOON: Duration = Duration::from_millis(1);
 

@@ -239,7 +239,8 @@ impl Table {
         self.flow.submitted.restored(now);
     }
 
-    /// Goes on with the jobs of a table that broke. That is no start which the store counts: a plan that panics is caught, so it was not their
+    /// Goes on with the jobs of a table that broke. That is no start which the store counts: a plan that panics is caught, so it
+    /// was not their
     /// fault; if it is, the process ends of it, and the next one counts.
     pub(super) fn resume(&mut self, jobs: Vec<Restored>, now: Instant) {
         self.flow.now = now;

@@ -277,7 +277,8 @@ impl Submitted {
         }
     }
 
-    /// Lets a restored job go on when it may. It begins when it is [acknowledged](Self::acknowledge), that is when the store has counted this
+    /// Lets a restored job go on when it may. It begins when it is [acknowledged](Self::acknowledge), that is when the store has
+    /// counted this
     /// start.
     pub(super) fn go_on(&mut self, id: JobId, now: Instant) {
         let Some(job) = self.jobs.get(&id) else {
