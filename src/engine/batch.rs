@@ -46,12 +46,16 @@ pub(super) enum Begun {
 }
 
 impl Begun {
-    /// Begins a job, and goes on within the budget.
+    /// Begins a job, and goes on within the budget, unless it is long: a slice of that on an express worker would answer nobody, keep slices
+    /// of bulk workers from the CPU, and be lost if the job is parked.
     ///
     /// # Errors
     /// What is wrong with the question.
     pub(super) fn of(job: &Job, budget: Budget<'_>) -> Result<Self, Failure> {
         let mut plan = job.plan()?;
+        if plan.is_long() {
+            return Ok(Self::Unfinished(plan));
+        }
         Ok(match plan.advance(budget) {
             Some(value) => Self::Answered(value),
             None => Self::Unfinished(plan),
@@ -107,5 +111,57 @@ impl Batch {
     /// How many were begun.
     pub(super) fn begun(&self) -> usize {
         self.news.len() + self.unfinished.len() + usize::from(self.running.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Plan;
+
+    /// A plan that may be known to be long.
+    struct Work {
+        is_long: bool,
+    }
+
+    impl Plan for Work {
+        type Slice = ();
+        type Partial = ();
+
+        fn cut(&mut self) -> Option<()> {
+            assert!(!self.is_long, "a long job is not begun here");
+            Some(())
+        }
+
+        fn run((): (), _: Budget<'_>) {}
+
+        fn absorb(&mut self, (): ()) {}
+
+        fn answer(&mut self) -> Option<Value> {
+            None
+        }
+
+        fn progress(&self) -> f64 {
+            0.0
+        }
+
+        fn is_long(&self) -> bool {
+            self.is_long
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_known_to_be_long_is_not_begun() {
+        let asked = std::cell::Cell::new(0);
+        let over = || {
+            asked.set(asked.get() + 1);
+            true
+        };
+        for (is_long, slices) in [(true, 0), (false, 1)] {
+            let job = Job::new("work", move || Work { is_long });
+            let begun = Begun::of(&job, Budget::new(&over)).expect("the question is sound");
+            assert!(matches!(begun, Begun::Unfinished(_)));
+            assert_eq!(asked.get(), slices);
+        }
     }
 }

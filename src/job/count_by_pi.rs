@@ -3,6 +3,7 @@
 //! Knows neither how primes are counted nor how they are sieved; it only compares what both are expected to cost.
 
 use super::pi::{self, Pi};
+use super::plan::LONG;
 use super::{Budget, Damaged, Plan, Reader, Writer};
 use crate::primes::sieve::{Sieve, WideSieve};
 use crate::proto::Value;
@@ -133,6 +134,10 @@ impl Plan for CountByPi {
             State::Over(_) => 0,
         };
         self.sides.iter().map(memory).sum()
+    }
+
+    fn is_long(&self) -> bool {
+        self.sides.iter().map(|side| side.cost).sum::<f64>() > LONG
     }
 
     fn save(&self) -> Option<Vec<u8>> {

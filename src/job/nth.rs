@@ -17,6 +17,9 @@ use std::collections::BTreeMap;
 const KIND: [u8; 4] = *b"NTH ";
 const VERSION: u32 = 2;
 
+/// Up to here the point comes from the table. Beyond, the primes up to an estimate are counted: 4 ms and more.
+const TABLED: u128 = 10_000_000_000;
+
 /// The share of the cost that walking has when the point must be counted, measured at n = 10^11..10^14.
 const WALK_SHARE: f64 = 0.05;
 
@@ -222,7 +225,7 @@ impl Plan for Nth {
     }
 
     fn memory(&self, workers: usize) -> u64 {
-        if self.n <= 10_000_000_000 {
+        if self.n <= TABLED {
             return 8 << 20;
         }
         let point = far_point(self.n);
@@ -234,6 +237,10 @@ impl Plan for Nth {
         // The part that holds the prime may be sieved beside what is still out.
         let sieves = (workers + 1).min(window(point)) as u64;
         Pi::new(point).memory(workers).max(sieves * stripe + (2 << 20))
+    }
+
+    fn is_long(&self) -> bool {
+        self.n > TABLED
     }
 
     fn save(&self) -> Option<Vec<u8>> {

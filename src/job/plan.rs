@@ -33,6 +33,9 @@ impl<'a> Budget<'a> {
     }
 }
 
+/// Nanoseconds of work above which a plan [says that it is long](Plan::is_long): some times the first millisecond, as costs are estimates.
+pub(super) const LONG: f64 = 5e6;
+
 /// Work that is cut into slices. Several slices of one plan may run at once, on different threads.
 ///
 /// Between two slices the plan is the checkpoint: [`save`](Plan::save) writes what has been absorbed; slices under way count as not yet done.
@@ -72,6 +75,12 @@ pub trait Plan: Send + Sized + 'static {
     fn memory(&self, workers: usize) -> u64 {
         let _ = workers;
         64 << 10
+    }
+
+    /// True if the whole work is known to take far more than the millisecond that a job is given at once: then no worker of the express
+    /// lane begins it, and all its slices take turns with those of other long jobs. Asked once, before the first cut.
+    fn is_long(&self) -> bool {
+        false
     }
 
     /// Finished rows, in order, as lines without their line feeds; at most `most`. A plan that streams stops cutting
@@ -124,6 +133,8 @@ pub trait AnyPlan: Send + sealed::Sealed {
     fn found(&self) -> Option<String>;
     /// See [`Plan::memory`].
     fn memory(&self, workers: usize) -> u64;
+    /// See [`Plan::is_long`].
+    fn is_long(&self) -> bool;
     /// See [`Plan::rows`].
     fn rows(&mut self, most: usize) -> Vec<String>;
     /// See [`Plan::save`].
@@ -169,6 +180,10 @@ impl<P: Plan> AnyPlan for P {
 
     fn memory(&self, workers: usize) -> u64 {
         Plan::memory(self, workers)
+    }
+
+    fn is_long(&self) -> bool {
+        Plan::is_long(self)
     }
 
     fn rows(&mut self, most: usize) -> Vec<String> {

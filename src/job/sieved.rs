@@ -8,6 +8,7 @@
 //!
 //! What is found is put together in the order of the numbers, so a fold may look across the border of two segments.
 
+use super::plan::LONG;
 use super::{Budget, Damaged, Plan, Reader, Writer};
 use crate::primes::sieve::{Segment, Sieve, Step};
 use crate::proto::Value;
@@ -312,6 +313,10 @@ impl<F: Fold> Plan for Sieved<F> {
     fn memory(&self, workers: usize) -> u64 {
         let affordable = (MAX_MEMORY / self.memory_per_stripe.max(1)).clamp(1, MAX_STRIPES as u64);
         self.memory_per_stripe * affordable.min(workers.max(1) as u64)
+    }
+
+    fn is_long(&self) -> bool {
+        self.stripes.iter().map(Stripe::cost).sum::<f64>() > LONG
     }
 
     fn save(&self) -> Option<Vec<u8>> {

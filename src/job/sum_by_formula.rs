@@ -2,6 +2,7 @@
 //!
 //! Knows neither how primes are added up nor how they are sieved; it only compares what both are expected to cost.
 
+use super::plan::LONG;
 use super::sum_to::{self, SumTo};
 use super::{Budget, Damaged, Plan, Reader, Writer};
 use crate::primes::sieve::Sieve;
@@ -140,6 +141,10 @@ impl Plan for SumByFormula {
             State::Over(_) => 0,
         };
         self.sides.iter().map(memory).sum()
+    }
+
+    fn is_long(&self) -> bool {
+        SumTo::cost(self.last) > LONG
     }
 
     fn save(&self) -> Option<Vec<u8>> {

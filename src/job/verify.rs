@@ -212,6 +212,10 @@ impl Plan for Verify {
         };
         first.max(second)
     }
+
+    fn is_long(&self) -> bool {
+        self.stage.as_ref().is_some_and(|stage| stage.is_long())
+    }
 }
 
 #[cfg(test)]

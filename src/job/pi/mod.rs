@@ -21,6 +21,9 @@ use unit::Unit;
 /// Below this a count takes less than a millisecond or so and is played alone, many units to a slice.
 const SOLO: u128 = 20_000_000_000;
 
+/// From here a count takes 5 ms and more.
+const LONG: u128 = 1_000_000_000_000;
+
 /// Counts the primes up to `x`.
 pub struct Pi {
     x: u128,
@@ -154,6 +157,10 @@ impl Plan for Pi {
             return 256 << 10;
         }
         Schedule::memory(&Shape::new(self.x), workers)
+    }
+
+    fn is_long(&self) -> bool {
+        self.x >= LONG
     }
 
     fn save(&self) -> Option<Vec<u8>> {
