@@ -28,6 +28,8 @@ mod settings;
 mod store;
 mod top;
 mod version;
+#[cfg(test)]
+mod tests;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};

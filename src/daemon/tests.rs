@@ -1,7 +1,7 @@
 //! What a daemon survives of its own faults: panics planted in sessions and listeners, over real sockets.
 
 use super::*;
-use crate::engine::planted;
+use crate::engine::{Event, planted};
 use crate::job::Query;
 use crate::proto::{Code, Value};
 use crate::server::planted::{Spot, plant};
@@ -200,6 +200,35 @@ fn submitted_jobs_go_on_after_the_scheduler_has_panicked() {
         let jobs = disk.contents().jobs;
         let states: Vec<State> = jobs.values().map(StoredJob::state).collect();
         assert_eq!(states, [State::Done, State::Cancelled]);
+    });
+}
+
+#[test]
+fn a_panic_of_the_local_clients_fails_each_that_waits_once_and_the_next_is_answered() {
+    const WAITING: u128 = 20;
+    System::new().block_on(async {
+        let running = Daemon::new().workers(1).start().await.expect("it needs no address");
+        let engine = running.engine();
+        let long = |n: u128| Query::Pi(10u128.pow(17) + n);
+        let answers: Vec<_> = (0..WAITING).map(|n| engine.ask(long(n)).into_future()).collect();
+        let mut events = engine.ask(long(WAITING)).events();
+        planted::plant_local();
+        // Its answer is the news that panics.
+        let reply = engine.ask(Query::Pi(1 << 30)).await;
+        assert_eq!(reply.map_err(|failure| failure.code), Err(Code::Internal));
+        for answer in answers {
+            assert_eq!(answer.await.map_err(|failure| failure.code), Err(Code::Internal));
+        }
+        let failure = events.next().await.map(|event| match event {
+            Event::Final(reply) => reply.map_err(|failure| failure.code),
+            other @ Event::Interim(_) => panic!("{other:?}"),
+        });
+        assert_eq!(failure, Some(Err(Code::Internal)));
+        assert!(events.next().await.is_none(), "one final reply each");
+        assert_eq!(engine.ask(Query::Pi(1 << 30)).await, Ok(Value::from(54_400_028)));
+        assert_eq!(running.metrics.jobs.load(Relaxed), 0, "what they asked is cancelled");
+        assert_eq!(running.metrics.actors_rebuilt.load(Relaxed), 1);
+        assert_eq!(running.drain(PATIENCE).await, Drained::InTime);
     });
 }
 

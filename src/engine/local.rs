@@ -181,7 +181,7 @@ impl Handler<News> for Local {
 impl Local {
     fn take_events(&mut self, events: Vec<(RequestId, Event)>) {
         #[cfg(test)]
-        super::planted::here();
+        super::planted::local();
         for (request, event) in events {
             match event {
                 Event::Final(reply) => {

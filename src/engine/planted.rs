@@ -1,4 +1,5 @@
-//! Panics that tests plant where none should ever be: in the scheduler's turn, between one change of the table and the next.
+//! Panics that tests plant where none should ever be: in the scheduler's turn, between one change of the table and the next, and in the
+//! actor of the local clients.
 
 use std::cell::RefCell;
 
@@ -11,6 +12,8 @@ struct Planted {
     /// One passage of this many panics; 0: none does.
     one_of: u32,
     random: fastrand::Rng,
+    /// The actor of the local clients panics at its next news.
+    is_local: bool,
     count: usize,
 }
 
@@ -20,6 +23,11 @@ pub(crate) fn plant(one_of: u32, seed: u64) {
         planted.one_of = one_of;
         planted.random = fastrand::Rng::with_seed(seed);
     });
+}
+
+/// The next news for local clients panics, once, on this thread.
+pub(crate) fn plant_local() {
+    PLANTED.with_borrow_mut(|planted| planted.is_local = true);
 }
 
 /// How many have panicked on this thread.
@@ -35,4 +43,11 @@ pub(super) fn here() {
         panics
     });
     assert!(!panics, "a planted panic");
+}
+
+/// The place where local clients get their news.
+pub(super) fn local() {
+    let panics = PLANTED.with_borrow_mut(|planted| std::mem::take(&mut planted.is_local));
+    assert!(!panics, "a planted panic");
+    here();
 }
