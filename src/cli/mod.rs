@@ -26,10 +26,10 @@ mod screen;
 mod serve;
 mod settings;
 mod store;
-mod top;
-mod version;
 #[cfg(test)]
 mod tests;
+mod top;
+mod version;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};

@@ -27,15 +27,19 @@ pub(super) enum Read {
     AtOnce(fn(&Call<'_>) -> Result<Query, Failure>),
     /// One number N of any length. Where the session runs, a long one would keep others waiting: that one is read by a worker.
     Number(fn(Style, Natural) -> Result<Query, Failure>),
+    /// The same, where the answer is preceded by rows.
+    NumberForRows(fn(Style, Natural) -> Result<Query, Failure>),
     /// The same for one or several numbers.
     Numbers {
         /// What the arguments are called; those beyond are called as the last one.
         names: &'static [&'static str],
         /// How many arguments there may be.
         most: usize,
-        /// From this number of arguments on the answer is preceded by rows.
-        streams_from: usize,
-        query: fn(Style, Vec<Natural>) -> Result<Query, Failure>,
+        /// The question about one number: nearly all are, and they need no list.
+        one: fn(Style, Natural) -> Result<Query, Failure>,
+        /// Whether the answer to the question about several numbers is preceded by rows.
+        streams: bool,
+        several: fn(Style, Vec<Natural>) -> Result<Query, Failure>,
     },
 }
 
@@ -63,22 +67,31 @@ impl Verb for Arithmetic {
                 call.only(1, &[])?;
                 return about_number(call, query);
             }
+            Read::NumberForRows(query) => {
+                call.only(1, &[])?;
+                return Ok(match about_number(call, query)? {
+                    Step::Job(job) => Step::Job(job.streaming()),
+                    step => step,
+                });
+            }
             Read::Numbers {
                 names,
                 most,
-                streams_from,
-                query,
+                one,
+                streams,
+                several,
             } => {
                 call.only(most, &[])?;
-                call.required(0, names[0])?;
                 let texts = call.args();
+                if texts.len() < 2 {
+                    return about_number(call, one);
+                }
                 let name = move |index: usize| names[index.min(names.len() - 1)];
                 match numbers(call.style(), texts, name, parse_if_short) {
-                    Ok(numbers) => query(call.style(), numbers)?,
+                    Ok(numbers) => several(call.style(), numbers)?,
                     Err(failure) if failure.code == Code::TooBig => {
-                        let is_streaming = texts.len() >= streams_from;
-                        let job = several(call.style(), texts, name, query);
-                        return Ok(Step::Job(if is_streaming { job.streaming() } else { job }));
+                        let job = about_long_numbers(call.style(), texts, name, several);
+                        return Ok(Step::Job(if streams { job.streaming() } else { job }));
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -135,7 +148,7 @@ fn numbers<T: AsRef<str>>(
 }
 
 /// The job that reads several numbers, of which some are long, and then answers the question about them.
-fn several(
+fn about_long_numbers(
     style: Style,
     texts: &[&str],
     name: impl Fn(usize) -> &'static str + Copy + Send + 'static,
@@ -153,19 +166,17 @@ fn several(
 const MOST_NEIGHBOURS: u64 = 100_000;
 
 /// A number and how many of its neighbours are wanted.
-fn neighbours(style: Style, mut numbers: Vec<Natural>) -> Result<(Natural, Option<u64>), Failure> {
-    let count = match numbers.get(1).map(u64::try_from) {
-        None => None,
-        Some(Ok(count)) if count <= MOST_NEIGHBOURS => Some(count),
-        Some(_) => {
+fn neighbours(style: Style, mut numbers: Vec<Natural>) -> Result<(Natural, u64), Failure> {
+    match u64::try_from(&numbers[1]) {
+        Ok(count) if count <= MOST_NEIGHBOURS => Ok((numbers.swap_remove(0), count)),
+        _ => {
             let text = format!(
                 "{}: COUNT may be at most {MOST_NEIGHBOURS}; 'primes A B' lists more",
                 style.name
             );
-            return Err(Failure::new(Code::TooBig, text));
+            Err(Failure::new(Code::TooBig, text))
         }
-    };
-    Ok((numbers.swap_remove(0), count))
+    }
 }
 
 const VERBS: [Arithmetic; 8] = [
@@ -266,13 +277,9 @@ const VERBS: [Arithmetic; 8] = [
         read: Read::Numbers {
             names: &["N"],
             most: usize::MAX,
-            streams_from: usize::MAX,
-            query: |_, mut numbers| {
-                Ok(match numbers.len() {
-                    1 => Query::IsPrime(numbers.swap_remove(0)),
-                    _ => Query::ArePrime(numbers),
-                })
-            },
+            one: |_, n| Ok(Query::IsPrime(n)),
+            streams: false,
+            several: |_, numbers| Ok(Query::ArePrime(numbers)),
         },
     },
     Arithmetic {
@@ -288,12 +295,11 @@ const VERBS: [Arithmetic; 8] = [
         read: Read::Numbers {
             names: &["N", "COUNT"],
             most: 2,
-            streams_from: 2,
-            query: |style, numbers| {
-                Ok(match neighbours(style, numbers)? {
-                    (n, None) => Query::Next(n),
-                    (n, Some(count)) => Query::NextPrimes(n, count),
-                })
+            one: |_, n| Ok(Query::Next(n)),
+            streams: true,
+            several: |style, numbers| {
+                let (n, count) = neighbours(style, numbers)?;
+                Ok(Query::NextPrimes(n, count))
             },
         },
     },
@@ -311,11 +317,14 @@ const VERBS: [Arithmetic; 8] = [
         read: Read::Numbers {
             names: &["N", "COUNT"],
             most: 2,
-            streams_from: 2,
-            query: |style, numbers| match neighbours(style, numbers)? {
-                (n, Some(count)) => Ok(Query::PrevPrimes(n, count)),
-                (n, None) if n > Natural::from(2u8) => Ok(Query::Prev(n)),
-                (n, None) => Err(style.bad_arg(format_args!("no prime is below {n}; N is to be at least 3"))),
+            one: |style, n| match n > Natural::from(2u8) {
+                true => Ok(Query::Prev(n)),
+                false => Err(style.bad_arg(format_args!("no prime is below {n}; N is to be at least 3"))),
+            },
+            streams: true,
+            several: |style, numbers| {
+                let (n, count) = neighbours(style, numbers)?;
+                Ok(Query::PrevPrimes(n, count))
             },
         },
     },

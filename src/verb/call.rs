@@ -277,17 +277,19 @@ impl Style {
 
 /// The known word that `word`, in lower case, probably means: one typing error away, or two if it has five letters or more.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let most = |known: &str| if known.len() < 5 { 1 } else { 2 };
+    let letters_of_word = letters(word);
     known
         // Most need not be compared letter by letter, so a flood of unknown words costs little.
-        .filter(|known| known.len().abs_diff(word.len()) <= 2)
-        .filter(|known| (letters(known) ^ letters(word)).count_ones() <= 4)
-        .map(|known| (strsim::damerau_levenshtein(word, known), known))
-        .filter(|(distance, known)| *distance <= if known.len() < 5 { 1 } else { 2 })
+        .filter(|known| known.len().abs_diff(word.len()) <= most(known))
+        .filter(|known| (letters(known) ^ letters_of_word).count_ones() as usize <= 2 * most(known))
+        .map(|known| (strsim::osa_distance(word, known), known))
+        .filter(|(distance, known)| *distance <= most(known))
         .min()
         .map(|(_, known)| known)
 }
 
-/// The letters of a word, about a bit each. A typing error changes at most two of them.
+/// The letters of a word, about a bit each. An edit changes at most two of them.
 fn letters(word: &str) -> u64 {
     word.bytes().fold(0, |letters, byte| letters | 1 << (byte % 64))
 }

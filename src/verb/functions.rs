@@ -51,12 +51,7 @@ pub(super) const VERBS: [Arithmetic; 6] = [
             "divisors 28 -> = 1 2 4 7 14 28",
             "               OK 6",
         ],
-        read: Read::Numbers {
-            names: &["N"],
-            most: 1,
-            streams_from: 1,
-            query: |style, mut numbers| Ok(Query::Divisors(factorable(style, numbers.swap_remove(0))?)),
-        },
+        read: Read::NumberForRows(|style, n| Ok(Query::Divisors(factorable(style, n)?))),
     },
     Arithmetic {
         name: "root",

@@ -68,16 +68,17 @@ impl Registry {
 
     /// Where the verb of this name stands among all, in any case of letters.
     pub fn position(&self, name: &str) -> Option<usize> {
-        let find = |name: &str| {
-            self.verbs
-                .iter()
-                .position(|(known, _)| known.eq_ignore_ascii_case(name))
+        let exactly = |name: &str| self.verbs.iter().position(|(known, _)| *known == name);
+        let in_any_case = || {
+            let is_it = |(known, _): &(&str, _)| known.eq_ignore_ascii_case(name);
+            self.verbs.iter().position(is_it)
         };
         let by_alias = || {
             let (_, known) = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name))?;
-            find(known)
+            exactly(known)
         };
-        find(name).or_else(by_alias)
+        // Nearly all names are written as they are known, and equality is the cheaper comparison.
+        exactly(name).or_else(in_any_case).or_else(by_alias)
     }
 
     /// Calls the verb that the request names. A panic there costs this request, and not the session with all its requests under way.

@@ -178,14 +178,18 @@ impl Requests {
                 }
                 taken = 0;
             }
-            taken += 1;
             // Replies wait for those before them; and what is skipped is no question, whatever it looks like.
             let may_repeat = may_repeat && self.replies.in_flight() == 0 && !codec.is_skipping();
-            if may_repeat && let Some((length, verb, reply)) = repeats.find(&lines[used..]) {
+            if may_repeat {
+                let max_unsent_bytes = link.limits().max_unsent_bytes;
+                let (length, count) = self.repeat(&lines[used..], repeats, LOOK_EVERY - taken, max_unsent_bytes);
                 used += length;
-                self.replies.repeat(verb, reply);
-                continue;
+                taken += count;
+                if count > 0 {
+                    continue;
+                }
             }
+            taken += 1;
             let begins = used;
             let mark = self.replies.mark();
             let (more, frame) = codec.next(&lines[used..], link.lifecycle.input_ended());
@@ -213,6 +217,28 @@ impl Requests {
         };
         lines.advance(used);
         has_unread
+    }
+
+    /// Answers at most `most` lines that are known byte for byte, while fewer bytes than these are unsent. How many bytes they had, and how
+    /// many there were.
+    #[inline]
+    fn repeat(
+        &mut self,
+        lines: &[u8],
+        repeats: &Repeats<Shared>,
+        most: usize,
+        max_unsent_bytes: usize,
+    ) -> (usize, usize) {
+        let (mut used, mut count) = (0, 0);
+        while count < most
+            && self.replies.backlog() < max_unsent_bytes
+            && let Some((length, verb, reply)) = repeats.find(&lines[used..])
+        {
+            used += length;
+            count += 1;
+            self.replies.repeat(verb, reply);
+        }
+        (used, count)
     }
 
     /// Replies with tags overtake others, but not the reply to `quit`.

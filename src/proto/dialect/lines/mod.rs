@@ -142,11 +142,11 @@ pub fn parse_line(line: &[u8]) -> Result<ParsedLine<'_>, (Option<Tag>, Malformed
             false => Err((Tag::before(line), Malformed::NotText)),
         };
     };
-    let words = text.split_ascii_whitespace();
-    if words.clone().next().is_none_or(|word| word.starts_with('#')) {
+    let text = text.trim_ascii_start();
+    if matches!(text.as_bytes().first(), None | Some(b'#')) {
         return Ok(ParsedLine::Blank);
     }
-    let request = Request::from_words(&Lines, words)?;
+    let request = Request::from_words(&Lines, text.split_ascii_whitespace())?;
     Ok(match looks_like_http(&request) {
         true => ParsedLine::Http,
         false => ParsedLine::Request(request),

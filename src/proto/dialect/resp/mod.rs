@@ -211,6 +211,12 @@ impl Framing {
 /// The length after `mark`, up to its line end, and how many bytes all of it takes. As Valkey reads it (`string2ll` in util.c): no leading
 /// zeros, no plus sign; an array of a negative length is one without words, a bulk string of a negative length breaks the form.
 fn length(input: &[u8], mark: u8, most: u64) -> Read<(u64, usize)> {
+    // Nearly all have one digit.
+    if let [first, digit @ b'1'..=b'9', b'\r', b'\n', ..] = input
+        && *first == mark
+    {
+        return Ok((u64::from(*digit - b'0'), 4));
+    }
     match input.first() {
         None => return Err(Stop::Wait),
         Some(first) if *first == mark => {}
