@@ -19,11 +19,10 @@ build() {
 }
 # count PROGRAM WAY TIMES
 count() { valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 >/dev/null | sed -nE 's/.*Collected : ([0-9]+).*/\1/p'; }
-# a_request PROGRAM WAY: the difference between two runs, so that what happens once does not count. Nothing where valgrind fails, as it may for
-# instructions that it does not know.
+# a_request PROGRAM WAY: the difference between two runs, so that what happens once does not count. Nothing where valgrind fails.
 a_request() {
     local many few
-    many=$(count "$1" "$2" 9600) && few=$(count "$1" "$2" 1600) && [ -n "$many" ] && [ -n "$few" ] || return 0
+    many=$(count "$1" "$2" 9600) && few=$(count "$1" "$2" 1600) && [ -n "$many" ] && [ -n "$few" ] && [ "$many" -gt "$few" ] || return 0
     echo $(((many - few) / 8000))
 }
 
@@ -43,8 +42,10 @@ known=$("$old")
 for way in $("$new"); do
     a=$(grep -qx "$way" <<<"$known" && a_request "$old" "$way") || true
     b=$(a_request "$new" "$way")
-    if [ -z "$a" ] || [ -z "$b" ]; then
-        printf '%-24s %10s %10s\n' "$way" "${a:--}" "${b:--}"
+    # A way that is not counted would never be found slower.
+    [ -n "$b" ] || { echo "$way cannot be counted: valgrind fails"; exit 1; }
+    if [ -z "$a" ]; then
+        printf '%-24s %10s %10d\n' "$way" - "$b"
         continue
     fi
     printf '%-24s %10d %10d %+7.1f%%\n' "$way" "$a" "$b" "$(awk -v a="$a" -v b="$b" 'BEGIN { print 100 * (b - a) / a }')"
