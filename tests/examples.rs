@@ -6,11 +6,19 @@
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// No reply takes longer, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the program of an example lies.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("this test is a program");
+    let built = test.ancestors().nth(2).expect("it lies in target/PROFILE/deps");
+    built.join("examples").join(name)
+}
 
 /// An example that runs.
 struct Example {
@@ -20,9 +28,7 @@ struct Example {
 
 impl Example {
     fn start(name: &str) -> Self {
-        let test = std::env::current_exe().expect("this test is a program");
-        let built = test.ancestors().nth(2).expect("it lies in target/PROFILE/deps");
-        let mut program = Command::new(built.join("examples").join(name))
+        let mut program = Command::new(program(name))
             .arg("127.0.0.1:0")
             .stdout(Stdio::piped())
             .spawn()
@@ -338,4 +344,34 @@ fn chat_keeps_who_is_there_and_tells_them_what_is_said() {
     while ann.next() != "@room = bob has left" {}
     drop(ann);
     example.stop();
+}
+
+#[test]
+fn pipeline_prints_the_replies_of_a_daemon_as_they_come() {
+    let daemon = primed::Daemon::new().listen(([127, 0, 0, 1], 0).into()).spawn();
+    let daemon = daemon.expect("a free port can be had");
+    let asked = |requests: &[&str]| {
+        let output = Command::new(program("pipeline"))
+            .arg(daemon.addresses()[0].to_string())
+            .args(requests)
+            .output()
+            .expect("it was built");
+        let mut lines: Vec<String> = String::from_utf8(output.stdout)
+            .expect("it prints text")
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        (lines.join("\n"), output.status.success())
+    };
+    let answers = "isprime 2^61 = no\nnth 1000000 = 15485863\npi 10^13 = 346065536839\nprimes 90 110 = 5\nprimes 90 110: 101\n\
+                   primes 90 110: 103\nprimes 90 110: 107\nprimes 90 110: 109\nprimes 90 110: 97";
+    assert_eq!(asked(&[]), (answers.to_owned(), true));
+    let (reply, ended_well) = asked(&["nht 5"]);
+    assert!(
+        reply.starts_with("nht 5 failed: unknown-verb :no verb 'nht'"),
+        "{reply}"
+    );
+    assert!(ended_well);
+    assert_eq!(asked(&["@"]), (String::new(), false));
 }
