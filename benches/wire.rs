@@ -16,6 +16,7 @@ const LINES: u64 = 1000;
 fn facts() -> Facts {
     Facts {
         metrics: Arc::new(Metrics::default()),
+        clients: Arc::default(),
         started: Instant::now(),
         workers: 1,
     }

@@ -319,6 +319,7 @@ fn metrics_count_every_request_once_and_have_as_many_series_as_there_are_verbs()
         assert_eq!(client.line().as_deref(), Some("OK no"));
     }
     assert_eq!(post(&daemon, "/v1/ask", &json!({"request": "nth 7"})).0, 200);
+    assert_eq!(client.ask("pi 1e9"), "OK 50847534");
     let (_, text) = get(&daemon, "/metrics");
     for (series, count) in [
         ("primed_requests_total{verb=\"nth\",code=\"ok\"}", 301),
@@ -326,6 +327,7 @@ fn metrics_count_every_request_once_and_have_as_many_series_as_there_are_verbs()
         ("primed_requests_total{verb=\"isprime\",code=\"ok\"}", 300),
         ("primed_request_duration_seconds_count{verb=\"isprime\"}", 300),
         ("primed_request_duration_seconds_bucket{verb=\"nth\",le=\"+Inf\"}", 301),
+        ("primed_first_slice_duration_seconds_count{verb=\"pi\"}", 1),
     ] {
         assert!(text.contains(&format!("{series} {count}\n")), "{series}: {text}");
     }
@@ -333,7 +335,10 @@ fn metrics_count_every_request_once_and_have_as_many_series_as_there_are_verbs()
         .lines()
         .filter_map(|line| line.strip_prefix("primed_requests_total{verb=\"")?.split('"').next())
         .collect();
-    assert_eq!(verbs.into_iter().collect::<Vec<_>>(), ["isprime", "nth", "unknown"]);
+    assert_eq!(
+        verbs.into_iter().collect::<Vec<_>>(),
+        ["isprime", "nth", "pi", "unknown"]
+    );
     // The example of a slow request leads to its row in slowlog.
     let mut slow = Client::connect(&daemon);
     assert!(slow.ask("pi 1e18 deadline=300ms").starts_with("ERR deadline"));
@@ -346,12 +351,11 @@ fn metrics_count_every_request_once_and_have_as_many_series_as_there_are_verbs()
         .find(|line| line.contains("verb=\"pi\"") && line.contains(" # {"))
         .expect("an example");
     let (_, example) = example.split_once(" # {client=\"").expect("a client");
-    let client_number = example.split('"').next().unwrap_or_default();
+    let (client_number, example) = example.split_once("\",request=\"").expect("a request");
+    let (request_number, _) = example.split_once('"').expect("its number");
     let rows = exchange(&daemon, "slowlog\n");
-    assert!(
-        rows.contains(&format!(" client={client_number} request=0 ")),
-        "{example} {rows}"
-    );
+    let row = format!(" client={client_number} request={request_number} ");
+    assert!(rows.contains(&row), "{row} {rows}");
 }
 
 #[test]

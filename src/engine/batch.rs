@@ -5,6 +5,7 @@
 
 use super::message::{ClientId, Event, RequestId};
 use crate::job::{AnyPlan, Budget, Job};
+use crate::metrics::VerbLabel;
 use crate::proto::{Failure, Value};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(super) struct Batch {
     pub(super) running: Option<Plain>,
     /// Replies to those that are answered.
     pub(super) news: Vec<(RequestId, Event)>,
+    /// The verbs of those that were begun, in that order.
+    pub(super) verbs: Vec<VerbLabel>,
     /// Answers that may be kept, with their questions.
     pub(super) found: Vec<(String, Value)>,
     /// Those that take longer.
@@ -70,6 +73,7 @@ impl Batch {
             name,
             running: None,
             news: Vec::with_capacity(fresh.len()),
+            verbs: Vec::with_capacity(fresh.len()),
             found: Vec::new(),
             unfinished: Vec::new(),
             fresh,
@@ -87,6 +91,7 @@ impl Batch {
         let Some((request, job)) = self.running.take() else {
             return;
         };
+        self.verbs.push(job.verb);
         let reply = match begun {
             Err(failure) => Err(failure),
             Ok(Begun::Answered(value)) => {

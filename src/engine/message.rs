@@ -2,6 +2,7 @@
 
 use super::external::ExternalTask;
 use crate::job::Job;
+use crate::metrics::VerbLabel;
 pub use crate::proto::RequestId;
 use crate::proto::{Interim, Reply, Value};
 pub use crate::store::{JobId, Priority};
@@ -230,6 +231,14 @@ impl Work {
         match self {
             Self::Plan(job) => job.title(),
             Self::External(task) => task.title.as_str().into(),
+        }
+    }
+
+    /// The verb that asked, if its first slice is measured.
+    pub(super) const fn verb(&self) -> VerbLabel {
+        match self {
+            Self::Plan(job) => job.verb,
+            Self::External(_) => VerbLabel::UNKNOWN,
         }
     }
 

@@ -31,7 +31,7 @@ struct Scrape {
     seconds: Vec<Family<f64>>,
     gauges: Vec<Family<f64>>,
     latencies: Vec<(&'static str, Snapshot)>,
-    first_slice: Snapshot,
+    first_slices: Vec<(&'static str, Snapshot)>,
 }
 
 /// A metric: name, help, unit, and its series.
@@ -246,7 +246,11 @@ impl Scrape {
             )],
             gauges,
             latencies: asked.iter().map(|(_, verb)| (verb.name, verb.latency())).collect(),
-            first_slice: metrics.first_slice.snapshot(),
+            first_slices: verbs
+                .into_iter()
+                .flat_map(|verbs| verbs.all().map(|verb| (verb.name, verb.until_first_slice())))
+                .filter(|(_, first)| first.count() > 0)
+                .collect(),
         }
     }
 
@@ -315,28 +319,28 @@ impl Collector for Scrape {
                 family.encode_family(labels)?.encode_gauge(value)?;
             }
         }
-        let help = "From a request to its reply, by verb; those answered in the turn in which they were read are in the lowest bucket";
-        let mut family =
-            encoder.encode_descriptor("request_duration", help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        for (verb, latency) in &self.latencies {
-            let labels = vec![("verb", *verb)];
-            let mut metric = family.encode_family(&labels)?;
-            metric.encode_histogram::<Labels>(latency.sum, latency.count(), &buckets(latency), None)?;
-        }
+        let help =
+            "From a request to its reply; those answered in the turn in which they were read are in the lowest bucket";
+        encode_histograms(&mut encoder, "request_duration", help, &self.latencies)?;
         let help = "From a question's arrival in the engine to the end of its first slice";
-        let mut metric = encoder.encode_descriptor(
-            "first_slice_duration",
-            help,
-            Some(&Unit::Seconds),
-            MetricType::Histogram,
-        )?;
-        metric.encode_histogram::<Labels>(
-            self.first_slice.sum,
-            self.first_slice.count(),
-            &buckets(&self.first_slice),
-            None,
-        )
+        encode_histograms(&mut encoder, "first_slice_duration", help, &self.first_slices)
     }
+}
+
+/// A histogram of seconds for each verb.
+fn encode_histograms(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    verbs: &[(&'static str, Snapshot)],
+) -> Result<(), Error> {
+    let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    for (verb, snapshot) in verbs {
+        let labels = vec![("verb", *verb)];
+        let mut metric = family.encode_family(&labels)?;
+        metric.encode_histogram::<Labels>(snapshot.sum, snapshot.count(), &buckets(snapshot), None)?;
+    }
+    Ok(())
 }
 
 /// Each bucket's upper bound in seconds, and how many it has.

@@ -1,6 +1,7 @@
 //! A job that can be handed over: a question and the way to make its plan. Knows no client and no worker.
 
 use super::{AnyPlan, Damaged, Plan, Query, restore, verify};
+use crate::metrics::VerbLabel;
 use crate::proto::{Failure, Value};
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -16,6 +17,8 @@ pub struct Job {
     pub(crate) is_kept: bool,
     /// What a plan of an earlier process has saved, from which this one goes on.
     checkpoint: Option<Arc<[u8]>>,
+    /// The verb that asked, for the metrics.
+    pub(crate) verb: VerbLabel,
     /// The question whose answer it verifies.
     verifies: Option<Box<Query>>,
 }
@@ -47,6 +50,7 @@ impl Job {
             streams: false,
             is_kept: false,
             checkpoint: None,
+            verb: VerbLabel::default(),
             verifies: None,
         }
     }
@@ -63,6 +67,7 @@ impl Job {
             streams: false,
             is_kept: false,
             checkpoint: None,
+            verb: VerbLabel::default(),
             verifies: None,
         }
     }
@@ -94,7 +99,10 @@ impl Job {
     /// The same verification, of this answer.
     pub(crate) fn of_answer(self, first: Value) -> Self {
         match &self.verifies {
-            Some(query) => Self::verifying(query, Some(first)),
+            Some(query) => Self {
+                verb: self.verb,
+                ..Self::verifying(query, Some(first))
+            },
             None => self,
         }
     }
@@ -197,6 +205,7 @@ impl From<Query> for Job {
             streams: query.streams(),
             is_kept: !query.is_brief(),
             checkpoint: None,
+            verb: VerbLabel::default(),
             verifies: None,
             question: Question::Query(query),
         }

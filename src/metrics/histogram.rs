@@ -68,25 +68,34 @@ impl Snapshot {
 
 impl Histogram {
     /// Adds a duration, `count` times.
-    pub fn observe(&self, duration: Duration, count: u64, exemplar: impl FnOnce() -> Exemplar) {
+    pub fn add(&self, duration: Duration, count: u64) {
+        self.add_to_bucket(duration, count);
+    }
+
+    /// Adds a duration, with an example if it is slow.
+    pub fn observe(&self, duration: Duration, exemplar: impl FnOnce() -> Exemplar) {
+        let bucket = self.add_to_bucket(duration, 1);
+        if duration < SLOW {
+            return;
+        }
+        // Who is in the way leaves an example of its own.
+        let exemplars = match self.exemplars.try_lock() {
+            Ok(exemplars) => Some(exemplars),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if let Some(mut exemplars) = exemplars {
+            exemplars[bucket] = Some(exemplar());
+        }
+    }
+
+    fn add_to_bucket(&self, duration: Duration, count: u64) -> usize {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS_US
-            .iter()
-            .position(|bound| us <= *bound)
-            .unwrap_or(BOUNDS_US.len());
+        let bucket = BOUNDS_US.iter().position(|bound| us <= *bound);
+        let bucket = bucket.unwrap_or(BOUNDS_US.len());
         self.buckets[bucket].fetch_add(count, Relaxed);
         self.sum_us.fetch_add(us.saturating_mul(count), Relaxed);
-        if duration >= SLOW {
-            // Who is in the way leaves an example of its own.
-            let exemplars = match self.exemplars.try_lock() {
-                Ok(exemplars) => Some(exemplars),
-                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) => None,
-            };
-            if let Some(mut exemplars) = exemplars {
-                exemplars[bucket] = Some(exemplar());
-            }
-        }
+        bucket
     }
 
     /// How it stands.
@@ -107,10 +116,12 @@ mod tests {
     fn durations_fall_into_the_bucket_whose_bound_they_do_not_exceed() {
         let histogram = Histogram::default();
         for us in [1, 100, 101, 3_600_000_000, 3_600_000_001] {
-            histogram.observe(Duration::from_micros(us), 2, || Exemplar {
+            histogram.add(Duration::from_micros(us), 1);
+            let seconds = us as f64 / 1e6;
+            histogram.observe(Duration::from_micros(us), || Exemplar {
                 client: 3,
                 request: Some(us),
-                seconds: 1.0,
+                seconds,
             });
         }
         let snapshot = histogram.snapshot();

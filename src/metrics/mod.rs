@@ -7,7 +7,7 @@ mod verbs;
 
 #[cfg(feature = "http")]
 pub use histogram::{BOUNDS_US, Snapshot};
-pub use histogram::{Exemplar, Histogram, SLOW};
+pub use histogram::{Exemplar, SLOW};
 pub use slow::{MAX_REMEMBERED, Slow, SlowRequests};
 pub use verbs::{Outcome, VerbLabel, Verbs};
 
@@ -53,8 +53,6 @@ pub struct Metrics {
     pub external: ClassMetrics,
     /// Jobs by state.
     pub states: StateMetrics,
-    /// From a question's arrival in the engine to the end of its first slice.
-    pub first_slice: Histogram,
     /// The latest requests that took long.
     pub slow: SlowRequests,
     /// Nothing new is taken in: the daemon ends.

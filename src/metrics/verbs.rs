@@ -13,6 +13,9 @@ const UNKNOWN: &str = "unknown";
 pub struct VerbLabel(u16);
 
 impl VerbLabel {
+    /// A verb that is not known.
+    pub const UNKNOWN: Self = Self(0);
+
     /// The verb at this position of the registry.
     pub fn at(position: usize) -> Self {
         Self(u16::try_from(position + 1).unwrap_or_default())
@@ -64,6 +67,7 @@ pub struct VerbMetrics {
     pub name: &'static str,
     outcomes: Box<[AtomicU64]>,
     latency: Histogram,
+    first_slice: Histogram,
 }
 
 impl Verbs {
@@ -74,6 +78,7 @@ impl Verbs {
             name,
             outcomes: outcomes.iter().map(|_| AtomicU64::new(0)).collect(),
             latency: Histogram::default(),
+            first_slice: Histogram::default(),
         };
         let verbs = std::iter::once(UNKNOWN).chain(verbs).map(verb).collect();
         Self { outcomes, verbs }
@@ -91,13 +96,25 @@ impl Verbs {
     /// Notes how long a request took that was not answered at once.
     pub fn observe(&self, verb: VerbLabel, wall: Duration, exemplar: impl FnOnce() -> Exemplar) {
         if let Some(verb) = self.verbs.get(usize::from(verb.0)) {
-            verb.latency.observe(wall, 1, exemplar);
+            verb.latency.observe(wall, exemplar);
+        }
+    }
+
+    /// Notes how long it was from the arrival of questions in the engine to the end of their first slice.
+    pub fn first_slice(&self, verb: VerbLabel, wall: Duration, questions: u64) {
+        if let Some(verb) = self.verbs.get(usize::from(verb.0)) {
+            verb.first_slice.add(wall, questions);
         }
     }
 
     /// Verbs that were asked since the start.
     pub fn asked(&self) -> impl Iterator<Item = &VerbMetrics> {
         self.verbs.iter().filter(|verb| verb.requests() > 0)
+    }
+
+    /// All verbs.
+    pub fn all(&self) -> impl Iterator<Item = &VerbMetrics> {
+        self.verbs.iter()
     }
 
     /// Requests of a verb by outcome, those that there were.
@@ -120,6 +137,11 @@ impl VerbMetrics {
         let measured = snapshot.count();
         snapshot.buckets[0] += self.requests().saturating_sub(measured);
         snapshot
+    }
+
+    /// How long it was until the end of the first slice, of questions that went to the engine.
+    pub fn until_first_slice(&self) -> super::histogram::Snapshot {
+        self.first_slice.snapshot()
     }
 }
 

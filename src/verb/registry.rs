@@ -3,6 +3,7 @@
 use super::call::{nearest, shortened};
 use super::{Call, Facts, Step, Terms, Verb, arithmetic, clients, functions, jobs, random, service, slowlog};
 use crate::engine::{self, Panicked, Subject, caught};
+use crate::metrics::VerbLabel;
 use crate::proto::{Code, Failure, Request};
 use std::fmt;
 use std::sync::Arc;
@@ -93,17 +94,24 @@ impl Registry {
     ///
     /// # Errors
     /// As [`call`](Self::call).
+    #[inline]
     pub fn call_at(
         &self,
         position: Option<usize>,
         request: &Request<'_>,
         facts: &Facts,
     ) -> Result<(Step, Terms), Failure> {
-        let verb = position.and_then(|position| self.verbs.get(position));
-        let (_, verb) = verb.ok_or_else(|| self.unknown(request.verb))?;
+        let verb = position.and_then(|position| Some((position, self.verbs.get(position)?)));
+        let (position, (_, verb)) = verb.ok_or_else(|| self.unknown(request.verb))?;
         let call = Call::new(verb.as_ref(), request, self, facts);
         let terms = call.terms()?;
-        let called = caught(|| verb.call(&call).map(|step| (step, terms)));
+        let called = caught(|| {
+            let mut step = verb.call(&call)?;
+            if let Step::Job(job) = &mut step {
+                job.verb = VerbLabel::at(position);
+            }
+            Ok((step, terms))
+        });
         called.unwrap_or_else(|Panicked| Err(fault(&call)))
     }
 

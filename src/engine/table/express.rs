@@ -11,6 +11,7 @@ use crate::engine::fairness::Fair;
 use crate::engine::message::{ClientId, Payer, RequestId, WorkId};
 use crate::engine::task::{Load, Task};
 use crate::job::Job;
+use crate::metrics::VerbLabel;
 use crate::proto::Value;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
@@ -89,6 +90,8 @@ pub(super) struct Settled {
     /// Replies, for the client that the batch is of.
     pub(super) events: Events,
     pub(super) found: Vec<(String, Value)>,
+    /// The verbs of those that were begun.
+    pub(super) verbs: Vec<VerbLabel>,
     /// The question that panicked.
     pub(super) panicked: Option<Plain>,
     /// Questions that become jobs.
@@ -331,6 +334,7 @@ impl Express {
             payer,
             events: batch.news,
             found: batch.found,
+            verbs: batch.verbs,
             panicked: batch.running,
             unfinished: batch.unfinished,
         })

@@ -113,16 +113,16 @@ impl Flow {
         if let Outcome::Batch(batch) = outcome {
             return self.batch_finished(batch, cpu);
         }
-        let Some((payer, begun)) = self
+        let Some((payer, begun, verb)) = self
             .jobs
             .used(id, cpu, self.now)
-            .map(|entry| (entry.payer(), entry.begun()))
+            .map(|entry| (entry.payer(), entry.begun(), entry.verb()))
         else {
             return;
         };
         if let Outcome::Answered(_) | Outcome::Refused(_) | Outcome::Unfinished(..) = outcome {
             self.express.job_begun(payer, cpu, self.now);
-            self.measured.first_slice(self.now - begun, 1);
+            self.measured.first_slices(&[verb], self.now - begun);
         }
         match outcome {
             Outcome::Answered(value) => self.end(id, Ok(value)),
@@ -154,13 +154,14 @@ impl Flow {
             payer,
             events,
             found,
+            verbs,
             panicked,
             unfinished,
         } = settled;
         #[cfg(test)]
         crate::engine::planted::here();
-        self.measured
-            .batch(client, begun, &events, &found, unfinished.len(), self.now);
+        self.measured.first_slices(&verbs, self.now - begun);
+        self.measured.batch(client, begun, &events, &found, self.now);
         self.outbox.keep_all(found);
         self.waiters.release(client, events.len());
         self.outbox.push_all(client, events);

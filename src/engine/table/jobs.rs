@@ -2,6 +2,7 @@
 //! joins, and counts the bytes of titles. Knows no queue and nobody who waits.
 
 use crate::engine::message::{Payer, Priority, Work, WorkId};
+use crate::metrics::VerbLabel;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub(super) struct Entry {
     /// The title of the question whose answer it verifies.
     verifies: Option<String>,
     begun: Instant,
+    /// The verb that asked, for the metrics.
+    verb: VerbLabel,
     /// How long it waited until it was begun.
     queue: Option<Duration>,
     cpu: Duration,
@@ -73,6 +76,7 @@ impl Entry {
             priority: Priority::Normal,
             verifies: None,
             begun,
+            verb: VerbLabel::default(),
             queue: None,
             cpu: Duration::ZERO,
         }
@@ -160,6 +164,16 @@ impl Entry {
 
     pub(super) const fn begun(&self) -> Instant {
         self.begun
+    }
+
+    /// The same job, asked by this verb.
+    pub(super) fn of_verb(mut self, verb: VerbLabel) -> Self {
+        self.verb = verb;
+        self
+    }
+
+    pub(super) const fn verb(&self) -> VerbLabel {
+        self.verb
     }
 
     /// How long it waited until it was begun.

@@ -4,7 +4,7 @@ use super::jobs::Entry;
 use super::outbox::Events;
 use super::waiters::{Holder, Waiter};
 use crate::engine::message::{ClientId, Event};
-use crate::metrics::{Exemplar, Metrics, SLOW, Slow};
+use crate::metrics::{Metrics, SLOW, Slow, VerbLabel};
 use crate::proto::Value;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,15 +14,17 @@ const UNNAMED: &str = "-";
 /// What requests took since the last report.
 #[derive(Default)]
 pub(in crate::engine) struct Measured {
-    /// How long it was until the end of a first slice, and of how many questions.
-    first: Vec<(Duration, u64)>,
+    /// How long it was until the end of a first slice, for how many questions of a verb.
+    first: Vec<(VerbLabel, Duration, u64)>,
     slow: Vec<Slow>,
 }
 
 impl Measured {
-    /// Questions had their first slice this long after they arrived.
-    pub(super) fn first_slice(&mut self, wall: Duration, questions: usize) {
-        self.first.push((wall, questions as u64));
+    /// Questions of these verbs had their first slice this long after they arrived together.
+    pub(super) fn first_slices(&mut self, verbs: &[VerbLabel], wall: Duration) {
+        for run in verbs.chunk_by(|one, next| one == next) {
+            self.first.push((run[0], wall, run.len() as u64));
+        }
     }
 
     /// A batch is back. If it took long, its last question is named for all of them: they arrived together and leave together.
@@ -32,11 +34,9 @@ impl Measured {
         begun: Instant,
         events: &Events,
         found: &[(String, Value)],
-        unfinished: usize,
         now: Instant,
     ) {
         let wall = now - begun;
-        self.first_slice(wall, events.len() + unfinished);
         if wall >= SLOW
             && let Some((request, event)) = events.last()
         {
@@ -82,13 +82,10 @@ impl Measured {
 
     /// Adds everything to the metrics.
     pub(in crate::engine) fn report(&mut self, metrics: &Metrics) {
-        for (wall, questions) in self.first.drain(..) {
-            let nobody = || Exemplar {
-                client: 0,
-                request: None,
-                seconds: wall.as_secs_f64(),
-            };
-            metrics.first_slice.observe(wall, questions, nobody);
+        for (verb, wall, questions) in self.first.drain(..) {
+            if let Some(verbs) = metrics.verbs() {
+                verbs.first_slice(verb, wall, questions);
+            }
         }
         self.slow.drain(..).for_each(|slow| metrics.slow.push(slow));
     }

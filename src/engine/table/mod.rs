@@ -302,6 +302,7 @@ impl Table {
         let entry = Entry::new(work.title().into_owned(), payer, Stage::Express, now);
         let entry = entry
             .kept(work.is_kept())
+            .of_verb(work.verb())
             .urgent(priority)
             .verifying(work.verifies())
             .submitted(true);
@@ -406,6 +407,7 @@ impl Table {
             let entry = entry
                 .streaming(work.streams())
                 .kept(work.is_kept())
+                .of_verb(work.verb())
                 .urgent(priority)
                 .verifying(work.verifies())
                 .submitted(is_submitted)

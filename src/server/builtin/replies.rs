@@ -21,7 +21,7 @@ pub(super) struct Replies {
     client: ClientId,
     conversation: Conversation,
     unsent: BytesMut,
-    /// Requests answered and not counted yet, and how many of them with an error.
+    /// Requests answered and not counted yet, without those of the run, and how many of all with an error.
     answered: u64,
     failed: u64,
     /// The last of these that have one verb and one outcome; those before them are counted by verb already.
@@ -199,9 +199,11 @@ impl Replies {
     pub(super) fn report(&mut self) -> u64 {
         self.now = None;
         let metrics = &*self.metrics;
+        let count = std::mem::take(&mut self.run.count);
+        self.answered += count;
         if self.answered > 0 {
             if let Some(verbs) = metrics.verbs() {
-                verbs.count(self.run.verb, self.run.outcome, std::mem::take(&mut self.run.count));
+                verbs.count(self.run.verb, self.run.outcome, count);
             }
             metrics.requests.fetch_add(self.answered, Relaxed);
         }
@@ -220,7 +222,6 @@ impl Replies {
 
     #[inline]
     fn count(&mut self, verb: VerbLabel, outcome: Outcome) {
-        self.answered += 1;
         self.failed += u64::from(outcome.is_error());
         if self.run.verb == verb && self.run.outcome == outcome {
             self.run.count += 1;
@@ -238,6 +239,7 @@ impl Replies {
                 count: 1,
             },
         );
+        self.answered += last.count;
         if last.count > 0
             && let Some(verbs) = self.metrics.verbs()
         {
