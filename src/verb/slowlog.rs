@@ -9,7 +9,7 @@ use std::time::Duration;
 const ROWS: u64 = 16;
 
 pub(super) fn register(registry: &mut Registry) {
-    let what = "the requests that took longest lately, a row each";
+    let what = "what took longest lately, a row each";
     registry.add(define("slowlog [N]", what, slowlog).details(&[
         "The longest first, 16 of them or N, of the latest 512 that took 10 ms or",
         "more. queue is the time until it was begun, cpu that of its work, which",
