@@ -73,6 +73,18 @@ fn a_name_that_does_not_resolve_is_a_failure_and_not_bad_usage() {
 }
 
 #[test]
+fn what_anybody_may_use_is_not_opened_to_other_machines() {
+    let output = primed(&["serve", "--listen", "127.0.0.1:0,0.0.0.0:0"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = said(&output);
+    assert!(
+        said.starts_with("primed: 0.0.0.0:0 may be reached by other machines"),
+        "{said}"
+    );
+    assert!(said.contains("--no-auth"), "{said}");
+}
+
+#[test]
 fn eval_says_what_it_cannot_do() {
     for (arguments, expected) in [
         (

@@ -20,6 +20,7 @@ mod jobs;
 mod manual;
 mod print;
 mod prompt;
+mod protection;
 mod quantity;
 mod reload;
 mod screen;

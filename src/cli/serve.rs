@@ -4,7 +4,7 @@ use super::address::{self, Address};
 use super::data::Data;
 use super::reload::Reload;
 use super::settings::Settings;
-use super::{allocator, descriptors, quantity};
+use super::{allocator, descriptors, protection, quantity};
 use crate::daemon::{Drained, Notice, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
@@ -31,6 +31,9 @@ pub(super) struct Serve {
     /// Name by which requests over HTTP may call it, besides addresses and 'localhost'; may be repeated
     #[arg(long, value_name = "NAME", env = "PRIMED_HTTP_NAME", value_delimiter = ',')]
     http_name: Vec<String>,
+    /// Listen beyond this machine although everybody who can connect may ask, list and cancel
+    #[arg(long, value_name = "BOOL", env = "PRIMED_NO_AUTH", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    no_auth: bool,
     /// Threads that compute [default: one for each core]
     #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = quantity::threads)]
     workers: Option<NonZeroUsize>,
@@ -199,9 +202,10 @@ impl Serve {
             Data::Directory(directory) => daemon.data(directory),
             Data::None => daemon,
         };
-        let daemon = self.listen.iter().try_fold(daemon, |daemon, address| {
-            Ok::<_, anyhow::Error>(daemon.listen(address.resolve()?))
-        })?;
+        let addresses = self.listen.iter().map(Address::resolve);
+        let addresses = addresses.collect::<anyhow::Result<Vec<SocketAddr>>>()?;
+        protection::check(&addresses, self.no_auth)?;
+        let daemon = addresses.into_iter().fold(daemon, Daemon::listen);
         let daemon = match &self.http {
             Some(address) => daemon.http(address.resolve()?, self.http_name.clone()),
             None => daemon,
@@ -232,7 +236,7 @@ async fn serve(daemon: Daemon, has_http: bool, mut reload: Reload) -> anyhow::Re
     for address in running
         .addresses()
         .iter()
-        .filter(|address| !address.ip().to_canonical().is_loopback())
+        .filter(|address| !protection::is_local(address))
     {
         tracing::warn!(%address, "other machines may be able to connect: everybody who can may ask, list and cancel, and nothing is encrypted");
     }

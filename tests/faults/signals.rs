@@ -127,7 +127,7 @@ fn a_hang_up_signal_reads_the_configuration_again() {
 
 #[test]
 fn who_listens_beyond_this_machine_is_warned() {
-    let open = Logged::start("open.log", &["--listen", "0.0.0.0:0"]);
+    let open = Logged::start("open.log", &["--listen", "0.0.0.0:0", "--no-auth"]);
     open.logs("other machines may be able to connect");
     let loopback = Logged::start("loopback.log", &["--listen", "127.0.0.1:0"]);
     loopback.logs("listening");
