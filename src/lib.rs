@@ -16,6 +16,7 @@
 //!
 //! The guide is docs/extending.md; ARCHITECTURE.md is the map of the inside.
 
+mod auth;
 #[cfg(feature = "cli")]
 mod cli;
 pub mod client;
@@ -34,6 +35,9 @@ mod server;
 mod store;
 mod verb;
 
+pub use auth::Role;
+#[cfg(feature = "users")]
+pub use auth::{Users, UsersError};
 pub use client::Client;
 pub use daemon::{Daemon, Drained, Handle, RunError, Running, StartError};
 pub use engine::{Answer as ReplyFuture, Asked, Event, Events, Policy, Responder, RowError, Token};
@@ -45,6 +49,8 @@ pub use primes::constellation::Constellation;
 pub use proto::codec;
 pub use proto::{Code, Failure, Interim, Reply, Value};
 pub use server::{Accepted, Answer, Finish, Limits, Protocol};
+#[cfg(feature = "tls")]
+pub use server::{Tls, TlsError};
 pub use verb::{Blocking, Call, Defined, Engine, Host, Question, Step, Verb, define};
 
 /// What the command, the benchmarks and the fuzz targets of this repository use beyond the interface. It may change with any commit.

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the roof down. A room may import from those below it.
-const ROOMS: [&str; 14] = [
-    "cli", "config", "client", "daemon", "http", "server", "verb", "engine", "store", "job", "proto", "primes",
+const ROOMS: [&str; 15] = [
+    "cli", "config", "client", "daemon", "http", "server", "verb", "engine", "auth", "store", "job", "proto", "primes",
     "metrics", "clients",
 ];
 

@@ -19,6 +19,14 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The name or address without its port, and without brackets.
+    pub(super) fn host(&self) -> &str {
+        let host = self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Self(address.to_string())

@@ -1,14 +1,25 @@
 //! How every command that asks a running daemon reaches it, or what to do if there is none. The one place that opens connections to daemons.
 
 use super::address::{self, Address};
+use super::secret::Secret;
+use super::tls_client::TlsFlags;
 use crate::Client;
+use crate::client::ReplyLine;
 use anyhow::Context;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A server whose backlog is full does not answer at all; the system would try for minutes.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest reply to `auth`.
+const MAX_REPLY: usize = 1_024;
+
+/// The variable that may hold the password, for there is no flag: `ps` shows flags to everybody.
+const PASSWORD: &str = "PRIMED_PASSWORD";
 
 /// Which daemon is asked.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,20 +27,41 @@ pub(super) struct Connect {
     /// Where the daemon listens
     #[arg(long = "connect", value_name = "ADDR:PORT", env = "PRIMED_CONNECT", value_parser = address::read, default_value_t = Address::from(super::DEFAULT_ADDRESS))]
     address: Address,
+    /// Who you are, where the daemon has users; the password comes from --password-file, $PRIMED_PASSWORD or the terminal
+    #[arg(long, value_name = "NAME", env = "PRIMED_USER")]
+    user: Option<String>,
+    /// File whose first line is the password
+    #[arg(long, value_name = "FILE", env = "PRIMED_PASSWORD_FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsFlags,
+    /// Read once, however often a command connects.
+    #[arg(skip)]
+    password: std::sync::OnceLock<Secret>,
 }
 
 impl Connect {
     /// Where the daemon listens, as it was written.
-    pub(super) fn address(&self) -> &Address {
+    pub(super) const fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Connects.
+    /// Connects, over TLS if it is asked for, and says who the user is.
     ///
     /// # Errors
-    /// Says how to start a daemon if none can be reached.
+    /// Says how to start a daemon if none can be reached, and why the daemon refuses the user.
     pub(super) fn open(&self) -> anyhow::Result<TcpStream> {
-        connect(self.address.resolve()?)
+        let stream = connect(self.address.resolve()?)?;
+        let mut stream = match self.tls.is_on() {
+            true => self.tls.wrap(stream, self.address.host())?,
+            false => stream,
+        };
+        if let Some(user) = &self.user {
+            stream.set_read_timeout(Some(2 * PATIENCE))?;
+            authenticate(&mut stream, user, self.password(user)?)?;
+            stream.set_read_timeout(None)?;
+        }
+        Ok(stream)
     }
 
     /// Connects in the same way, with the typed client, for many requests at once.
@@ -38,9 +70,23 @@ impl Connect {
     /// Those of [`open`](Self::open).
     pub(super) async fn client(self: Arc<Self>) -> anyhow::Result<Client> {
         // A name is resolved, which may take as long as it likes, and must not stop who draws the screen.
-        let stream = tokio::task::spawn_blocking(move || self.open()).await??;
-        stream.set_nonblocking(true)?;
-        Ok(Client::over(tokio::net::TcpStream::from_std(stream)?)?)
+        let connecting = move || Ok::<_, anyhow::Error>((self.open()?, self.address.resolve()?));
+        let (stream, address) = tokio::task::spawn_blocking(connecting).await??;
+        Ok(Client::over(stream, address)?)
+    }
+
+    fn password(&self, user: &str) -> anyhow::Result<&str> {
+        if self.password.get().is_none() {
+            let secret = match (&self.password_file, std::env::var(PASSWORD)) {
+                (Some(file), _) => Secret::of_file(file)?,
+                (None, Ok(password)) => Secret::new(password),
+                (None, Err(_)) => Secret::ask(&format!("password of {user}: ")).with_context(|| {
+                    format!("the password of {user} is missing: use --password-file FILE, or set ${PASSWORD}")
+                })?,
+            };
+            let _ = self.password.set(secret);
+        }
+        Ok(self.password.get().map_or("", Secret::expose))
     }
 }
 
@@ -56,4 +102,27 @@ pub(super) fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
 
 fn refused(address: SocketAddr) -> String {
     format!("cannot reach a daemon at {address} (start one with 'primed serve')")
+}
+
+/// Says who the user is, and reads the reply byte by byte: nothing of what follows is taken.
+fn authenticate(stream: &mut TcpStream, user: &str, password: &str) -> anyhow::Result<()> {
+    let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    anyhow::ensure!(
+        is_word(user) && is_word(password),
+        "a user and a password are printable ASCII without blanks"
+    );
+    stream.write_all(format!("auth {user} {password}\n").as_bytes())?;
+    let (mut reply, mut byte) = (Vec::new(), [0]);
+    while reply.len() < MAX_REPLY && stream.read(&mut byte).context("the daemon does not answer 'auth'")? > 0 {
+        if byte == *b"\n" {
+            break;
+        }
+        reply.extend(byte);
+    }
+    let reply = String::from_utf8_lossy(&reply);
+    match ReplyLine::parse(reply.trim_end()) {
+        ReplyLine::Value(_) if reply.trim_end() == "OK" => Ok(()),
+        ReplyLine::Error { code, text } => anyhow::bail!("{code}: {text}"),
+        _ => anyhow::bail!("the daemon closed the connection before it answered 'auth'"),
+    }
 }

@@ -1,4 +1,4 @@
-//! The command line: `serve`, what asks a running daemon (`ask jobs watch result cancel submit info top`), `eval demo bench store`. Values go to standard output, everything else to standard error.
+//! The command line: `serve`, what asks a running daemon (`ask jobs watch result cancel submit info top`), `eval demo bench store user`. Values go to standard output, everything else to standard error.
 //!
 //! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
 
@@ -20,16 +20,19 @@ mod jobs;
 mod manual;
 mod print;
 mod prompt;
-mod protection;
 mod quantity;
 mod reload;
 mod screen;
+mod secret;
+mod security;
 mod serve;
 mod settings;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls_client;
 mod top;
+mod user;
 mod version;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -74,7 +77,7 @@ Examples:
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Run the daemon
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Ask a running daemon: one question, the lines of standard input, or at a prompt
     Ask(ask::Ask),
     /// List submitted jobs and long questions
@@ -103,6 +106,8 @@ enum Command {
     Man(manual::Man),
     /// Print completions for a shell
     Completions(manual::Completions),
+    /// Write the file of users that 'serve --users' reads
+    User(user::User),
 }
 
 impl Cli {
@@ -147,6 +152,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Store(store) => store.run(),
         Command::Man(man) => man.run(Cli::command()),
         Command::Completions(completions) => completions.run(Cli::command()),
+        Command::User(user) => user.run(),
     };
     result.unwrap_or_else(|error| {
         // The reader of the output has closed it, which is not a failure.

@@ -2,6 +2,7 @@
 //!
 //! Flags and environment still win over the file, so it is the file that can change. Knows no single limit.
 
+use super::security::Security;
 use super::serve::{Serve, SetFilter};
 use super::settings::{Refusal, in_one_line};
 use super::{Cli, Command};
@@ -28,6 +29,7 @@ pub(super) struct Reload {
     /// The settings in force.
     values: BTreeMap<String, String>,
     set_filter: SetFilter,
+    security: Security,
     /// How long accepted work may go on after the first signal.
     pub(super) drain_limit: Duration,
 }
@@ -38,17 +40,20 @@ impl Reload {
         values: BTreeMap<String, String>,
         set_filter: SetFilter,
         drain_limit: Duration,
+        security: Security,
     ) -> Self {
         Self {
             arguments,
             values,
             set_filter,
+            security,
             drain_limit,
         }
     }
 
-    /// Reads the configuration again. A mistake in it changes nothing.
+    /// Reads certificates, users and the configuration again. A mistake in one of them changes nothing of it.
     pub(super) fn again(&mut self, running: &Running) {
+        self.security.reload();
         let (serve, values) = match Cli::read(&self.arguments) {
             Ok((
                 Cli {

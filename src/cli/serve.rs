@@ -3,8 +3,9 @@
 use super::address::{self, Address};
 use super::data::Data;
 use super::reload::Reload;
+use super::security::SecurityFlags;
 use super::settings::Settings;
-use super::{allocator, descriptors, protection, quantity};
+use super::{allocator, descriptors, quantity};
 use crate::daemon::{Drained, Notice, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
@@ -31,9 +32,6 @@ pub(super) struct Serve {
     /// Name by which requests over HTTP may call it, besides addresses and 'localhost'; may be repeated
     #[arg(long, value_name = "NAME", env = "PRIMED_HTTP_NAME", value_delimiter = ',')]
     http_name: Vec<String>,
-    /// Listen beyond this machine although everybody who can connect may ask, list and cancel
-    #[arg(long, value_name = "BOOL", env = "PRIMED_NO_AUTH", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
-    no_auth: bool,
     /// Threads that compute [default: one for each core]
     #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = quantity::threads)]
     workers: Option<NonZeroUsize>,
@@ -59,6 +57,8 @@ pub(super) struct Serve {
     /// Print every setting, its value and its source, and do not start
     #[arg(long)]
     pub(super) show_config: bool,
+    #[command(flatten)]
+    security: SecurityFlags,
     #[command(flatten)]
     limits: LimitFlags,
 }
@@ -204,14 +204,17 @@ impl Serve {
         };
         let addresses = self.listen.iter().map(Address::resolve);
         let addresses = addresses.collect::<anyhow::Result<Vec<SocketAddr>>>()?;
-        protection::check(&addresses, self.no_auth)?;
-        let daemon = addresses.into_iter().fold(daemon, Daemon::listen);
+        let (daemon, security) = self.security.apply(daemon, &addresses)?;
         let daemon = match &self.http {
-            Some(address) => daemon.http(address.resolve()?, self.http_name.clone()),
+            Some(address) => {
+                let address = address.resolve()?;
+                self.security.check_http(address)?;
+                daemon.http(address, self.http_name.clone())
+            }
             None => daemon,
         };
         let has_http = self.http.is_some();
-        let reload = Reload::new(arguments, settings.values(), set_filter, self.drain_limit);
+        let reload = Reload::new(arguments, settings.values(), set_filter, self.drain_limit, security);
         actix::System::new().block_on(serve(daemon, has_http, reload))
     }
 
@@ -233,13 +236,6 @@ async fn serve(daemon: Daemon, has_http: bool, mut reload: Reload) -> anyhow::Re
     let running = daemon.start().await.map_err(advise)?;
     announce(running.addresses(), has_http);
     tracing::info!(addresses = ?running.addresses(), workers = running.workers(), "listening");
-    for address in running
-        .addresses()
-        .iter()
-        .filter(|address| !protection::is_local(address))
-    {
-        tracing::warn!(%address, "other machines may be able to connect: everybody who can may ask, list and cancel, and nothing is encrypted");
-    }
     while signals.next(&running).await == Notice::Reload {
         reload.again(&running);
     }

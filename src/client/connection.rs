@@ -73,7 +73,8 @@ struct Entry {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
+        // A socket that is not of TCP delays nothing.
+        let _ = stream.set_nodelay(true);
         let (reader, writer) = stream.into_split();
         let (lines, to_write) = mpsc::unbounded_channel();
         let waiting = Arc::<Mutex<Waiting>>::default();

@@ -97,13 +97,17 @@ impl Client {
     /// # Errors
     /// If no daemon can be reached.
     pub async fn connect(address: impl ToSocketAddrs) -> Result<Self, Error> {
-        Self::over(TcpStream::connect(address).await?)
-    }
-
-    /// A client of a connection that is there.
-    pub(crate) fn over(stream: TcpStream) -> Result<Self, Error> {
+        let stream = TcpStream::connect(address).await?;
         let address = stream.peer_addr()?;
         let connection = Arc::new(Connection::new(stream)?);
+        Ok(Self { address, connection })
+    }
+
+    /// A client on a stream socket of any kind that is connected already; streams of rows connect to the address.
+    #[cfg(feature = "cli")]
+    pub(crate) fn over(stream: std::net::TcpStream, address: SocketAddr) -> Result<Self, Error> {
+        stream.set_nonblocking(true)?;
+        let connection = Arc::new(Connection::new(TcpStream::from_std(stream)?)?);
         Ok(Self { address, connection })
     }
 

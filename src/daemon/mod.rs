@@ -10,9 +10,12 @@ mod tests;
 
 pub use signals::{Notice, Signals};
 
+use crate::auth::Authenticate;
 use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::{Metrics, Verbs};
 use crate::proto::Code;
+#[cfg(feature = "tls")]
+use crate::server::TlsListener;
 use crate::server::{
     Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared, UnixDoor,
 };
@@ -103,14 +106,23 @@ pub enum RunError {
 /// ```
 #[derive(Debug)]
 pub struct Daemon {
-    listen: Vec<(SocketAddr, Service)>,
+    listen: Vec<(SocketAddr, Door, Service)>,
     listen_unix: Vec<PathBuf>,
     workers: usize,
     io_threads: usize,
     policy: Policy,
     limits: Limits,
     registry: Registry,
+    auth: Option<Arc<dyn Authenticate>>,
     place: StorePlace,
+}
+
+/// How bytes pass an address.
+#[derive(Debug)]
+enum Door {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(crate::server::Tls),
 }
 
 impl Default for Daemon {
@@ -130,6 +142,7 @@ impl Daemon {
             policy: Policy::default(),
             limits: Limits::default(),
             registry: Registry::default(),
+            auth: None,
             place: StorePlace::None,
         }
     }
@@ -143,6 +156,13 @@ impl Daemon {
     /// the end. For limits and shares, its clients are of the address 127.0.0.1.
     pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
         self.listen_unix.push(path.into());
+        self
+    }
+
+    /// Listens on this address too, over TLS.
+    #[cfg(feature = "tls")]
+    pub fn listen_tls(mut self, address: SocketAddr, tls: crate::server::Tls) -> Self {
+        self.listen.push((address, Door::Tls(tls), Service::built_in()));
         self
     }
 
@@ -170,7 +190,7 @@ impl Daemon {
     }
 
     fn on(mut self, address: SocketAddr, service: Service) -> Self {
-        self.listen.push((address, service));
+        self.listen.push((address, Door::Plain, service));
         self
     }
 
@@ -225,6 +245,15 @@ impl Daemon {
         self
     }
 
+    /// Only these users may ask, on every address with the built-in protocol: `auth USER PASSWORD` comes first. A protocol of yours decides itself who may use
+    /// it, and so does the program around the daemon. Without users everybody who can connect may do everything, whatever the address: `primed serve`
+    /// refuses one beyond this machine then, and a daemon of yours does not.
+    #[cfg(feature = "users")]
+    pub fn users(mut self, users: crate::auth::Users) -> Self {
+        self.auth = Some(Arc::new(users));
+        self
+    }
+
     /// Starts within a running actix system.
     ///
     /// # Errors
@@ -236,25 +265,25 @@ impl Daemon {
         let store = std::mem::take(&mut self.place).open();
         let store = store.map_err(|error| StartError::Store(error.to_string()))?;
         let mut sockets = Vec::new();
-        for (address, service) in std::mem::take(&mut self.listen) {
-            sockets.push((bind(address).await?, service));
+        let mut addresses = Vec::new();
+        for (address, door, service) in std::mem::take(&mut self.listen) {
+            let socket = bind(address).await?;
+            addresses.push(socket.local_addr()?);
+            let socket: Box<dyn Accept> = match door {
+                Door::Plain => Box::new(socket),
+                #[cfg(feature = "tls")]
+                Door::Tls(tls) => Box::new(TlsListener::new(socket, tls, self.limits.stall_timeout)),
+            };
+            sockets.push((socket, service));
         }
-        let addresses = sockets
-            .iter()
-            .map(|(socket, _)| socket.local_addr())
-            .collect::<Result<Vec<_>, _>>()?;
-        let sockets = sockets
-            .into_iter()
-            .map(|(socket, service)| (Box::new(socket) as Box<dyn Accept>, service));
-        let doors = std::mem::take(&mut self.listen_unix).into_iter().map(|path| {
+        for path in std::mem::take(&mut self.listen_unix) {
             let door = UnixDoor::bind(path.clone()).map_err(|source| StartError::ListenUnix { path, source })?;
-            Ok((Box::new(door) as Box<dyn Accept>, Service::built_in()))
-        });
-        let doors = doors.collect::<Result<Vec<_>, StartError>>()?;
+            sockets.push((Box::new(door), Service::built_in()));
+        }
         let metrics = Arc::new(Metrics::default());
         let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone())?;
         scheduler.ready().await?;
-        self.open(sockets.chain(doors).collect(), addresses, scheduler, metrics, store)
+        self.open(sockets, addresses, scheduler, metrics, store)
     }
 
     /// Opens the rooms, from the engine up.
@@ -296,6 +325,7 @@ impl Daemon {
             answers,
             engine: engine.clone(),
             health: health.clone(),
+            auth: self.auth,
             limits: LiveLimits::new(self.limits),
         });
         let handles = arbiters.iter().map(Arbiter::handle).collect();

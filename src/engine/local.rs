@@ -9,6 +9,7 @@ use super::health::Health;
 use super::message::{Account, Ask, ClientId, Event, Order, ROWS_GRANTED, RequestId};
 use super::scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
 use super::text::lost;
+use crate::auth::UserLimits;
 use crate::proto::{Code, Failure, Interim, Reply};
 use actix::prelude::*;
 use std::collections::BTreeMap;
@@ -159,6 +160,7 @@ impl Handler<LocalRequest> for Local {
             this.scheduler.do_send(Requests {
                 client,
                 account,
+                limits: UserLimits::default(),
                 questions: Vec::new(),
                 orders: vec![order],
                 to,
@@ -327,6 +329,7 @@ impl LocalClient {
         let order = Order {
             request,
             ask,
+            is_confined: false,
             // A moment that is beyond all clocks never comes.
             deadline: deadline.and_then(|wait| tokio::time::Instant::now().into_std().checked_add(wait)),
             progress,

@@ -1,6 +1,7 @@
 //! What is asked of the engine and what it sends, the names that go with these, and the bounds it keeps. Plain data: no actor's type.
 
 use super::external::ExternalTask;
+use crate::auth::UserName;
 use crate::job::Job;
 use crate::metrics::VerbLabel;
 pub use crate::proto::RequestId;
@@ -24,14 +25,16 @@ pub struct ClientId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WorkId(pub(super) u64);
 
-/// Whose shares of the machine and whose limits a client uses. All clients of an address have one account, however many connections they
-/// open.
+/// Whose shares of the machine and whose limits a client uses. All clients of a user, or of an address where there are no users, have one
+/// account, however many connections they open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Account {
     /// The process itself: the program around the daemon.
     Process,
     /// An address. For IPv6 it is the network of 64 bits, because one machine has all addresses of it.
     Address(IpAddr),
+    /// A user, from any address.
+    User(UserName),
 }
 
 /// How the account of the process itself is written.
@@ -44,6 +47,7 @@ impl Hash for Account {
             Self::Process => state.write_u64(0),
             Self::Address(IpAddr::V4(address)) => state.write_u32(address.to_bits()),
             Self::Address(IpAddr::V6(address)) => state.write_u128(address.to_bits()),
+            Self::User(name) => name.hash(state),
         }
     }
 }
@@ -70,6 +74,7 @@ impl fmt::Display for Account {
         match self {
             Self::Process => f.write_str(PROCESS),
             Self::Address(address) => address.fmt(f),
+            Self::User(name) => name.fmt(f),
         }
     }
 }
@@ -81,7 +86,10 @@ impl FromStr for Account {
         if text == PROCESS {
             return Ok(Self::Process);
         }
-        text.parse().map(|address: IpAddr| address.into())
+        match UserName::parse(text) {
+            Some(name) => Ok(Self::User(name)),
+            None => text.parse().map(|address: IpAddr| address.into()),
+        }
     }
 }
 
@@ -118,6 +126,8 @@ pub struct Order {
     pub ask: Ask,
     /// When the client no longer wants the answer.
     pub deadline: Option<Instant>,
+    /// It sees and ends no submitted jobs but those of its own account.
+    pub is_confined: bool,
     /// How often the client wants to hear how far it is.
     pub progress: Option<Duration>,
     /// How many rows may be sent before the client grants more.
@@ -345,6 +355,7 @@ mod tests {
         for text in ["process", "127.0.0.1", "::1", "2001:db8:1:2::"] {
             assert_eq!(account(text).map(|account| account.to_string()), Ok(text.to_owned()));
         }
-        assert!(account("everybody").is_err());
+        assert_eq!(account("bob").map(|account| account.to_string()), Ok("bob".to_owned()));
+        assert!(account("1.2.3").is_err());
     }
 }

@@ -12,6 +12,7 @@ use super::table::{FoundAnswer, HandedOut, LaneId, Table};
 use super::task::{Load, Task};
 use super::text::{fault, lost, no_thread};
 use super::worker::{self, Finished, Lane};
+use crate::auth::UserLimits;
 use crate::metrics::Metrics;
 use crate::proto::{Code, Failure, Value};
 use crate::store::{COMPUTED, Commit, Committed, Journal, KeptAnswer, StoreError, StoredJob};
@@ -36,6 +37,8 @@ pub struct Requests {
     pub client: ClientId,
     /// Whose shares and limits it uses; always the same.
     pub account: Account,
+    /// How much the account may use, beyond what every account may.
+    pub limits: UserLimits,
     /// Plain questions: of these nothing is wanted but the answer. In the order of their names.
     pub questions: Vec<Plain>,
     /// What else is asked.
@@ -382,7 +385,7 @@ impl Scheduler {
         };
         let title = match order.ask {
             Ask::Forget(title) => title,
-            Ask::Verify(job) => match self.verification(job, now) {
+            Ask::Verify(job) => match self.verification(job, order.is_confined.then_some(payer.account), now) {
                 Ok(work) => {
                     order.ask = Ask::Answer(work);
                     return self.table.take_in(payer, order, now);
@@ -402,8 +405,8 @@ impl Scheduler {
     }
 
     /// The work that verifies the answer of a submitted job.
-    fn verification(&mut self, job: JobId, now: Instant) -> Result<Work, Failure> {
-        let (stored, value) = self.table.answered(job, now)?;
+    fn verification(&mut self, job: JobId, scope: Option<Account>, now: Instant) -> Result<Work, Failure> {
+        let (stored, value) = self.table.answered(job, scope, now)?;
         let Some(keeping) = &self.keeping else {
             let text = "the question of a job is not kept without a store; write 'verify REQUEST'";
             return Err(Failure::new(Code::NoJob, text));
@@ -603,6 +606,7 @@ impl Handler<Requests> for Scheduler {
         let Requests {
             client,
             account,
+            limits,
             questions,
             orders,
             to,
@@ -617,6 +621,7 @@ impl Handler<Requests> for Scheduler {
         known.last = known.last.max(last.unwrap_or(RequestId::MIN));
         self.handle_by("requests", context, |this| {
             let now = now();
+            this.table.set_limits(payer, limits, now);
             this.table.take_in_plain(payer, questions, now);
             if !orders.is_empty() {
                 this.prepare(now);

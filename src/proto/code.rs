@@ -33,6 +33,8 @@ pub enum Code {
     Draining,
     /// Not allowed here.
     Denied,
+    /// Users are asked for a password, and this connection has not given one, or a wrong one.
+    Unauthenticated,
     /// The store cannot be written.
     Store,
     /// A fault in the daemon; the request was lost, the daemon goes on.
@@ -41,7 +43,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Syntax,
         Self::UnknownVerb,
         Self::BadArg,
@@ -55,6 +57,7 @@ impl Code {
         Self::NoJob,
         Self::Draining,
         Self::Denied,
+        Self::Unauthenticated,
         Self::Store,
         Self::Internal,
     ];
@@ -84,6 +87,7 @@ impl Code {
             Self::NoJob => "no-job",
             Self::Draining => "draining",
             Self::Denied => "denied",
+            Self::Unauthenticated => "unauthenticated",
             Self::Store => "store",
             Self::Internal => "internal",
         }
@@ -110,6 +114,7 @@ impl Code {
             Self::NoJob => "no job with that ID, no request with that tag",
             Self::Draining => "the daemon is shutting down",
             Self::Denied => "not allowed here",
+            Self::Unauthenticated => "'auth USER PASSWORD' comes first, or was wrong",
             Self::Store => "the store cannot be written: no job is taken in",
             Self::Internal => "a fault in the daemon: this request failed, the daemon goes on",
         }

@@ -75,11 +75,17 @@ impl Accept for TcpListener {
     }
 
     fn accept_waiting(&mut self) -> Option<(Box<dyn Connection>, SocketAddr)> {
-        let (socket, peer) = SockRef::from(&*self).accept().ok()?;
-        socket.set_nonblocking(true).ok()?;
-        let socket = TcpStream::from_std(socket.into()).ok()?;
-        Some((prompt(socket), peer.as_socket()?))
+        let (socket, peer) = accept_now(self)?;
+        Some((prompt(socket), peer))
     }
+}
+
+/// A connection that waits already, whether the reactor knows of it or not.
+pub(super) fn accept_now(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    let (socket, peer) = SockRef::from(listener).accept().ok()?;
+    socket.set_nonblocking(true).ok()?;
+    let socket = TcpStream::from_std(socket.into()).ok()?;
+    Some((socket, peer.as_socket()?))
 }
 
 /// Without this a small reply would wait for the acknowledgement of the one before. Where it fails, replies are late.

@@ -17,6 +17,8 @@ pub(crate) mod planted;
 mod protocol;
 mod protocol_session;
 mod session;
+#[cfg(feature = "tls")]
+mod tls;
 mod unix;
 
 pub use accepted::{Accepted, Finish};
@@ -26,8 +28,13 @@ pub use connection::{Connection, Detached};
 pub use limits::{Limits, LiveLimits};
 pub use listener::{Drain, Listener, Service};
 pub use protocol::{Answer, Protocol};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
+#[cfg(feature = "tls")]
+pub(crate) use tls::{TlsListener, read_authorities, read_certificates, read_key};
 pub use unix::UnixDoor;
 
+use crate::auth::Authenticate;
 use crate::engine::{Answers, Health, Scheduler};
 use crate::verb::{Engine, Facts, Registry};
 use actix::Addr;
@@ -48,6 +55,8 @@ pub struct Shared {
     pub health: Health,
     /// The engine for those who are no session of the built-in protocol.
     pub engine: Engine,
+    /// The users; `None`: everybody may do everything.
+    pub auth: Option<Arc<dyn Authenticate>>,
     /// The bounds of a session, which may change while it lives.
     pub limits: LiveLimits,
 }

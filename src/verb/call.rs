@@ -76,6 +76,13 @@ impl<'a> Call<'a> {
         &self.request.args
     }
 
+    /// The arguments, and after them the options as they were typed.
+    pub(super) fn words_and_options(&self) -> Vec<String> {
+        let args = self.request.args.iter().map(|arg| (*arg).to_owned());
+        let options = self.request.options.iter().map(|(key, value)| format!("{key}={value}"));
+        args.chain(options).collect()
+    }
+
     /// The question as `jobs` shows it: the verb and its arguments.
     pub fn title(&self) -> String {
         [self.verb.name(), &self.words()].join(" ")
@@ -177,7 +184,11 @@ impl<'a> Call<'a> {
             options: self.request.options.clone(),
             ..Request::default()
         };
-        self.registry.call(&request.or_nth(), self.facts).map(|(step, _)| step)
+        let request = request.or_nth();
+        if self.registry.role_of(&request) > self.verb.role() {
+            return Err(self.bad_arg("this verb cannot stand here"));
+        }
+        self.registry.call(&request, self.facts).map(|(step, _)| step)
     }
 
     /// The request after the verb as a line, without these options, from which it can be read again.
@@ -208,7 +219,7 @@ impl<'a> Call<'a> {
     /// # Errors
     /// `bad-arg` if one is no duration, or out of its bounds, or any option is given twice.
     pub(crate) fn terms(&self) -> Result<Terms, Failure> {
-        if self.request.options.is_empty() {
+        if self.request.options.is_empty() || self.verb.name() == super::auth::AUTH {
             return Ok(Terms::default());
         }
         if let Some(key) = self.request.option_given_twice() {

@@ -1,6 +1,7 @@
 //! Verbs about who is connected: `clients client kill`.
 
 use super::{Call, Registry, Step, define};
+use crate::auth::Role;
 use crate::proto::{Failure, Value};
 
 /// Rows of one answer: what a session may spend on a request.
@@ -10,11 +11,13 @@ const MAX_NAME: usize = 64;
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add(
-        define("clients [AFTER]", "who is connected, a row each", clients).details(&[
-            "At most 100 rows, by number; 'clients 107' goes on after number 107.",
-            "name is what 'client name=NAME' has set, in_flight how many requests are",
-            "under way, idle_s how long nothing has arrived.",
-        ]),
+        define("clients [AFTER]", "who is connected, a row each", clients)
+            .details(&[
+                "At most 100 rows, by number; 'clients 107' goes on after number 107.",
+                "name is what 'client name=NAME' has set, in_flight how many requests are",
+                "under way, idle_s how long nothing has arrived.",
+            ])
+            .role(Role::Operate),
     );
     registry.add(
         define("client name=NAME", "names this connection, for 'clients'", name).details(&[
@@ -23,10 +26,12 @@ pub(super) fn register(registry: &mut Registry) {
         ]),
     );
     registry.add(
-        define("kill CLIENT", "closes a connection, by its number in 'clients'", kill).details(&[
-            "Its requests are cancelled and have no reply; jobs that it has submitted",
-            "go on.",
-        ]),
+        define("kill CLIENT", "closes a connection, by its number in 'clients'", kill)
+            .details(&[
+                "Its requests are cancelled and have no reply; jobs that it has submitted",
+                "go on.",
+            ])
+            .role(Role::Operate),
     );
 }
 

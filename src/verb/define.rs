@@ -1,6 +1,7 @@
 //! A verb without a type of its own: how it is written, what it answers, and a closure that reads its arguments.
 
 use super::{Call, Step, Verb};
+use crate::auth::Role;
 use crate::proto::Failure;
 
 /// A verb made by [`define`].
@@ -9,6 +10,7 @@ pub struct Defined<F> {
     usage: &'static str,
     about: &'static str,
     details: &'static [&'static str],
+    role: Role,
     read: F,
 }
 
@@ -30,6 +32,7 @@ where
         usage,
         about,
         details: &[],
+        role: Role::Ask,
         read,
     }
 }
@@ -38,6 +41,12 @@ impl<F> Defined<F> {
     /// More about it, a line each, for `help VERB`.
     pub const fn details(mut self, lines: &'static [&'static str]) -> Self {
         self.details = lines;
+        self
+    }
+
+    /// The least role of a user who may ask it.
+    pub const fn role(mut self, role: Role) -> Self {
+        self.role = role;
         self
     }
 }
@@ -60,6 +69,10 @@ where
 
     fn details(&self) -> &'static [&'static str] {
         self.details
+    }
+
+    fn role(&self) -> Role {
+        self.role
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {

@@ -152,8 +152,9 @@ impl From<Result<(Step, Terms), Failure>> for Asked {
             Ok((Step::Job(job), terms)) => Self::Asked(Ask::Answer(job.into()), terms),
             Ok((Step::External(task), terms)) => Self::Asked(Ask::Answer(task.into()), terms),
             Ok((Step::Ask(ask), terms)) => Self::Asked(ask, terms),
-            Ok((Step::Cancel(_) | Step::Quit | Step::Name(_), _)) => {
-                let text = "only a connection has tags and can quit; drop the question to cancel it";
+            Ok((Step::Cancel(_) | Step::Login(_) | Step::Name(_) | Step::Quit, _)) => {
+                let text =
+                    "only a connection has tags, a name and a user, and can quit; drop the question to cancel it";
                 known(Err(Failure::new(Code::Denied, text)))
             }
         }

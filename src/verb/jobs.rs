@@ -2,6 +2,7 @@
 
 use super::call::shortened;
 use super::{Call, Facts, Registry, Step, Terms, define};
+use crate::auth::Role;
 use crate::engine::{Account, Ask, JobId, Priority, Selection, Subject, Submit};
 use crate::proto::{Code, Failure, ParsedLine, Tag, Value, parse_line};
 use std::time::Duration;
@@ -14,14 +15,18 @@ pub(super) const CANCEL: &str = "cancel";
 
 pub(super) fn register(registry: &mut Registry) {
     let what = "does it without waiting: answers job=ID at once";
-    registry.add(define("submit REQUEST", what, submit).details(&[
-        "The job goes on when you disconnect, and after a restart: once the ID is",
-        "sent, the store has it. deadline= is the job's own. Its answer is kept",
-        "for a while. id=KEY: the same KEY and request give the same job.",
-        "priority=low|normal|high, after=5min begins it later.",
-        "submit pi 1e18 -> OK job=7",
-        "watch 7, result 7, cancel 7, jobs",
-    ]));
+    registry.add(
+        define("submit REQUEST", what, submit)
+            .details(&[
+                "The job goes on when you disconnect, and after a restart: once the ID is",
+                "sent, the store has it. deadline= is the job's own. Its answer is kept",
+                "for a while. id=KEY: the same KEY and request give the same job.",
+                "priority=low|normal|high, after=5min begins it later.",
+                "submit pi 1e18 -> OK job=7",
+                "watch 7, result 7, cancel 7, jobs",
+            ])
+            .role(Role::Submit),
+    );
     let what = "a job's progress every second, then its answer";
     registry.add(
         define("watch ID", what, |call| Ok(Step::Ask(Ask::Watch(read_id(call, "ID")?))))
@@ -52,10 +57,14 @@ pub(super) fn register(registry: &mut Registry) {
         "verify 7: the answer of job 7, once it has ended",
     ]));
     let what = "a kept answer is found anew when asked again";
-    registry.add(define("forget REQUEST|all", what, forget).details(&[
-        "Answers that took more than 100 ms of CPU are kept by the store, across",
-        "restarts; the latest others in memory. forget pi 1e12, forget all",
-    ]));
+    registry.add(
+        define("forget REQUEST|all", what, forget)
+            .details(&[
+                "Answers that took more than 100 ms of CPU are kept by the store, across",
+                "restarts; the latest others in memory. forget pi 1e12, forget all",
+            ])
+            .role(Role::Operate),
+    );
     let what = "stops a question of yours, or submitted jobs";
     registry.add(define("cancel @TAG|ID...|all", what, cancel).details(&[
         "What is cancelled gets ERR cancelled; its CPU is free within milliseconds.",
@@ -146,6 +155,7 @@ impl Refused {
 /// What the words of a request ask, as a submitted job.
 pub(super) fn read_subject(registry: &Registry, facts: &Facts, words: &str) -> Result<Subject, Refused> {
     let request = match parse_line(words.as_bytes()) {
+        Ok(ParsedLine::Request(request)) if registry.role_of(&request) > Role::Submit => return Err(Refused::Other),
         Ok(ParsedLine::Request(request)) => request.or_nth(),
         Ok(ParsedLine::Blank | ParsedLine::Http) => return Err(Refused::Other),
         Err((_, malformed)) => return Err(Refused::Failure(Failure::new(Code::Syntax, malformed.to_string()))),

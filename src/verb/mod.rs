@@ -7,6 +7,7 @@
 //! Knows requests, jobs and the engine's orders; knows no socket and no session.
 
 mod arithmetic;
+mod auth;
 mod blocking;
 mod call;
 mod clients;
@@ -28,6 +29,7 @@ pub use engine::{Engine, Question};
 pub use host::Host;
 pub use registry::Registry;
 
+use crate::auth::{Credentials, Role};
 use crate::engine::{Ask, ExternalTask};
 use crate::job::Job;
 use crate::proto::{Failure, Tag, Value};
@@ -46,6 +48,11 @@ pub trait Verb: Send + Sync + 'static {
     /// More about it, a line each, for `help VERB`. May show examples.
     fn details(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// The least role of a user who may ask it. Where there are no users, everybody may.
+    fn role(&self) -> Role {
+        Role::Ask
     }
 
     /// Reads the arguments and returns what is to be done.
@@ -79,6 +86,9 @@ pub enum Step {
     /// Give the connection a name.
     #[doc(hidden)]
     Name(Box<str>),
+    /// Check who the client is.
+    #[doc(hidden)]
+    Login(Credentials),
     /// Answer `bye` and close, once all requests before it are answered.
     Quit,
 }

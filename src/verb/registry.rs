@@ -1,7 +1,8 @@
 //! The registry of verbs. Finds a verb by its name, or the nearest one to a name that is none.
 
 use super::call::{nearest, shortened};
-use super::{Call, Facts, Step, Terms, Verb, arithmetic, clients, functions, jobs, random, service, slowlog};
+use super::{Call, Facts, Step, Terms, Verb, arithmetic, auth, clients, functions, jobs, random, service, slowlog};
+use crate::auth::Role;
 use crate::engine::{self, Panicked, Subject, caught};
 use crate::metrics::VerbLabel;
 use crate::proto::{Code, Failure, Request};
@@ -29,6 +30,7 @@ impl Default for Registry {
         functions::register(&mut registry);
         random::register(&mut registry);
         jobs::register(&mut registry);
+        auth::register(&mut registry);
         service::register(&mut registry);
         slowlog::register(&mut registry);
         clients::register(&mut registry);
@@ -80,6 +82,16 @@ impl Registry {
         };
         // Nearly all names are written as they are known, and equality is the cheaper comparison.
         exactly(name).or_else(in_any_case).or_else(by_alias)
+    }
+
+    /// The least role of a user who may ask this.
+    pub fn role_of(&self, request: &Request<'_>) -> Role {
+        self.find(request.verb).map_or(Role::Ask, Verb::role)
+    }
+
+    /// True if its arguments are secret: nothing may show them.
+    pub fn is_secret(request: &Request<'_>) -> bool {
+        request.verb.eq_ignore_ascii_case(auth::AUTH)
     }
 
     /// Calls the verb that the request names. A panic there costs this request, and not the session with all its requests under way.

@@ -1,6 +1,7 @@
 //! `slowlog`: the requests that took longest lately, from the metrics. Knows no job.
 
 use super::{Call, Registry, Step, define};
+use crate::auth::Role;
 use crate::metrics::{MAX_REMEMBERED, Slow};
 use crate::proto::Failure;
 use std::time::Duration;
@@ -10,13 +11,17 @@ const ROWS: u64 = 16;
 
 pub(super) fn register(registry: &mut Registry) {
     let what = "what took longest lately, a row each";
-    registry.add(define("slowlog [N]", what, slowlog).details(&[
-        "The longest first, 16 of them or N, of the latest 512 that took 10 ms or",
-        "more. queue is the time until it was begun, cpu that of its work, which",
-        "others may have asked for too, wall the time until its answer or its end.",
-        "job=ID: it waited for this submitted job; request=- is the job itself.",
-        "client and request are those of the log and of the examples in /metrics.",
-    ]));
+    registry.add(
+        define("slowlog [N]", what, slowlog)
+            .details(&[
+                "The longest first, 16 of them or N, of the latest 512 that took 10 ms or",
+                "more. queue is the time until it was begun, cpu that of its work, which",
+                "others may have asked for too, wall the time until its answer or its end.",
+                "job=ID: it waited for this submitted job; request=- is the job itself.",
+                "client and request are those of the log and of the examples in /metrics.",
+            ])
+            .role(Role::Operate),
+    );
 }
 
 fn slowlog(call: &Call<'_>) -> Result<Step, Failure> {

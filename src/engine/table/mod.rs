@@ -8,6 +8,7 @@
 //! Knows no actor, no thread and no socket.
 
 mod admission;
+mod allowances;
 mod backlog;
 mod bulk;
 mod express;
@@ -36,12 +37,14 @@ use super::message::{
     WorkId,
 };
 use super::restored::Restored;
-use super::task::{Done, Task};
+use super::task::{Done, Outcome, Task};
+use crate::auth::UserLimits;
 use crate::job::Job;
 use crate::metrics::{LaneMetrics, StateMetrics};
 use crate::proto::{Code, Failure, Reply, Value};
 use crate::store::{Record, StoredJob, Submission, Timestamp};
 use admission::{Admission, Limits, Standing};
+use allowances::Allowances;
 use external::External;
 use flow::{Flow, overload};
 use jobs::{Entry, Stage};
@@ -57,6 +60,7 @@ use waiters::{Due, Holder, Waiter};
 /// All jobs that are not answered, and what is remembered of those that are.
 pub(super) struct Table {
     admission: Admission,
+    allowances: Allowances,
     /// Why the store takes nothing for now.
     store_outage: Option<Failure>,
     flow: Flow,
@@ -77,6 +81,7 @@ impl Table {
     pub(super) fn new(policy: Policy, workers: usize, now: Instant) -> Self {
         Self {
             admission: Admission::new(&policy),
+            allowances: Allowances::default(),
             store_outage: None,
             flow: Flow::new(
                 WorkId(1),
@@ -93,7 +98,12 @@ impl Table {
     /// lanes, and the names that must not be used again; all work is stopped. What was submitted and runs is given back, to be
     /// [resumed](Self::resume); without a store it has failed.
     pub(super) fn rebuilt(self, policy: Policy, workers: usize, now: Instant) -> (Self, Vec<StoredJob>) {
-        let Self { admission, flow, .. } = self;
+        let Self {
+            admission,
+            allowances,
+            flow,
+            ..
+        } = self;
         let ((work, job), keeps) = (flow.next(), flow.submitted.keeps());
         // Another panic, as of a plan that is dropped, must not be the end of the rebuilding.
         let kept = caught(move || flow.take_apart(now));
@@ -104,6 +114,7 @@ impl Table {
         let flow = Flow::new(work, external, submitted, policy, workers, now);
         let table = Self {
             admission,
+            allowances,
             store_outage: None,
             flow,
         };
@@ -113,6 +124,11 @@ impl Table {
     /// For now nothing is taken in, and this is the answer; `None`: it is again.
     pub(super) fn set_outage(&mut self, outage: Option<Failure>) {
         self.admission.set_outage(outage);
+    }
+
+    /// How much an account may use from now on.
+    pub(super) fn set_limits(&mut self, payer: Payer, limits: UserLimits, now: Instant) {
+        self.allowances.set(payer, limits, now);
     }
 
     /// Takes in an order of a client.
@@ -130,18 +146,22 @@ impl Table {
     fn ask(&mut self, payer: Payer, order: Order) -> Result<Option<Value>, Failure> {
         let waiter = Waiter::of(payer, &order, self.flow.now);
         let (client, request) = (payer.client, order.request);
+        let scope = order.is_confined.then_some(payer.account);
         match order.ask {
             Ask::Answer(work) => drop(self.wait_for(waiter, work, Begins::Now, Priority::Normal)?),
             Ask::Submit(submit) => return self.submit(payer, order.request, waiter, *submit),
             Ask::Watch(job) => {
+                self.flow.submitted.check_owner(job, scope)?;
                 log::about(client, request, job, "watches");
                 return self.watch(waiter.of_watch(job, self.flow.now), job);
             }
             Ask::Result(job) => {
+                self.flow.submitted.check_owner(job, scope)?;
                 log::about(client, request, job, "waits for the result");
                 return self.watch(waiter.of_result(job), job);
             }
             Ask::Cancel(job) => {
+                self.flow.submitted.check_owner(job, scope)?;
                 log::about(client, request, job, "cancels");
                 let Found::Running(work) = self.flow.submitted.find(job, self.flow.now)? else {
                     return Err(Failure::new(Code::NoJob, format!("job {job} has ended already")));
@@ -152,7 +172,7 @@ impl Table {
             }
             // The scheduler has the answers, and makes work of questions.
             Ask::Forget(_) | Ask::Verify(_) => return Ok(Some(Value::Nothing)),
-            Ask::CancelMany(which) => return self.cancel_many(payer, which).map(Some),
+            Ask::CancelMany(which) => return self.cancel_many(payer, which, scope).map(Some),
             Ask::List => {
                 self.admission
                     .check_list(self.flow.waiters.counts(payer.account).lists)?;
@@ -160,6 +180,7 @@ impl Table {
                 let list = Entry::new(String::new(), payer, Stage::List, self.flow.now).streaming(true);
                 self.flow.jobs.insert(id, list);
                 self.flow.waiters.add(id, waiter.of_list());
+                self.flow.submitted.confine_list(id, scope);
                 self.flow.send_list(id);
             }
         }
@@ -176,7 +197,12 @@ impl Table {
     ) -> Result<Option<Value>, Failure> {
         let now = self.flow.now;
         let title = submit.subject.title().into_owned();
-        if let Some(key) = &submit.key {
+        // Users do not meet in their keys.
+        let key = submit.key.map(|key| match payer.account {
+            Account::User(name) => format!("{name}:{key}"),
+            Account::Process | Account::Address(_) => key,
+        });
+        if let Some(key) = &key {
             match self.flow.submitted.keyed(key, &title, (payer.client, request))? {
                 Keyed::Known(job) => {
                     log::about(payer.client, request, job, "submits again, by the key");
@@ -196,7 +222,7 @@ impl Table {
             job,
             request: submit.request,
             title,
-            key: submit.key,
+            key,
             owner: payer.account.to_string(),
             priority: submit.priority,
             submitted_at: wall.at(now),
@@ -346,13 +372,20 @@ impl Table {
     }
 
     /// Ends several submitted jobs; answered by their number.
-    fn cancel_many(&mut self, payer: Payer, which: Selection) -> Result<Value, Failure> {
+    fn cancel_many(&mut self, payer: Payer, which: Selection, scope: Option<Account>) -> Result<Value, Failure> {
         let (jobs, none) = match which {
-            Selection::Jobs(jobs) => (jobs, "none of these jobs is under way; 'jobs' lists them".to_owned()),
+            Selection::Jobs(mut jobs) => {
+                jobs.retain(|job| self.flow.submitted.check_owner(*job, scope).is_ok());
+                (jobs, "none of these jobs is under way; 'jobs' lists them".to_owned())
+            }
             Selection::Own => (
                 self.flow.submitted.running_of(payer.account),
                 format!("{} has no submitted job under way", payer.account),
             ),
+            Selection::Of(account) if scope.is_some_and(|own| own != account) => {
+                let text = "only a user of the role operate may cancel the jobs of others";
+                return Err(Failure::new(Code::Denied, text));
+            }
             Selection::Of(account) => (
                 self.flow.submitted.running_of(account),
                 format!("{account} has no submitted job under way"),
@@ -387,6 +420,7 @@ impl Table {
             false => self.standing(payer),
         };
         self.admission.check(standing, new)?;
+        self.allowances.check(payer.account, standing, self.flow.now)?;
         let mut begin_by = None;
         if !is_submitted && duplicate.is_none() && matches!(work, Work::Plan(_)) {
             self.check_wait(payer, waiter.deadline())?;
@@ -413,6 +447,7 @@ impl Table {
                 .submitted(is_submitted)
                 .begin_by(begin_by);
             self.flow.jobs.insert(id, entry);
+            self.allowances.begin(id, payer.account);
             if begins != Begins::Now || (work.streams() && waiter.has_no_credit()) {
                 self.flow.jobs.set_stage(id, Stage::Held(work));
             } else {
@@ -466,7 +501,8 @@ impl Table {
         for (request, job) in questions {
             let title = job.title_bytes();
             let admitted_so_far = standing.with(admitted.len(), titles);
-            let admission = self.admission.check(admitted_so_far, Some(title));
+            let allowance = self.allowances.check(payer.account, admitted_so_far, now);
+            let admission = allowance.and_then(|()| self.admission.check(admitted_so_far, Some(title)));
             let admission = admission.and_then(|()| match admitted.len() < room {
                 true => Ok(()),
                 false => Err(queue_is_long(max_age)),
@@ -564,7 +600,22 @@ impl Table {
     /// Takes in what became of a task. A job that nobody waits for any more is unknown here, and its result is dropped.
     pub(super) fn finished(&mut self, done: Done, now: Instant) {
         self.flow.now = now;
+        self.spend(&done);
         self.flow.finished(done);
+    }
+
+    /// Charges the CPU time of a task to the allowance of its account.
+    fn spend(&mut self, done: &Done) {
+        if self.allowances.is_empty() {
+            return;
+        }
+        let account = match &done.outcome {
+            Outcome::Batch(batch) => self.allowances.account_of(batch.client),
+            _ => self.allowances.payer_of(done.work),
+        };
+        if let Some(account) = account {
+            self.allowances.spend(account, done.cpu, self.flow.now);
+        }
     }
 
     /// Takes in what an actor says of a call.
@@ -637,6 +688,7 @@ impl Table {
         self.flow.waiters.release(client, plain);
         self.flow.outbox.forget(client);
         self.flow.waiters.leave(client);
+        self.allowances.leave(client);
         self.flow.forget_clients();
     }
 
@@ -701,7 +753,13 @@ impl Table {
     ///
     /// # Errors
     /// `no-job` if there is none, or it has no answer.
-    pub(super) fn answered(&mut self, job: JobId, now: Instant) -> Result<(StoredJob, Value), Failure> {
+    pub(super) fn answered(
+        &mut self,
+        job: JobId,
+        scope: Option<Account>,
+        now: Instant,
+    ) -> Result<(StoredJob, Value), Failure> {
+        self.flow.submitted.check_owner(job, scope)?;
         self.flow.submitted.answered(job, now)
     }
 

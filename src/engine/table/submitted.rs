@@ -46,6 +46,8 @@ pub(super) struct Submitted {
     max_age: Duration,
     /// What is left to send of each list; it is chosen when the first row may be sent.
     lists: HashMap<WorkId, VecDeque<Listed>>,
+    /// Lists that show the jobs of one account only, until they are chosen.
+    confined: HashMap<WorkId, Account>,
     /// What the store is to write; none if there is no store.
     records: Option<Vec<Record>>,
     wall: Wall,
@@ -150,6 +152,7 @@ impl Submitted {
             max_finished: policy.max_finished,
             max_age: policy.max_finished_age,
             lists: HashMap::new(),
+            confined: HashMap::new(),
             records: keeps.then(Vec::new),
             wall: Wall::new(now),
         }
@@ -534,6 +537,7 @@ impl Submitted {
     /// one they have failed.
     pub(super) fn rebuilt(mut self, failure: &Failure, now: Instant) -> (Self, Vec<StoredJob>) {
         self.lists.clear();
+        self.confined.clear();
         self.delayed.clear();
         self.suspects.clear();
         self.tried = None;
@@ -574,10 +578,7 @@ impl Submitted {
         match self.jobs.get(&id).map(|job| &job.state) {
             Some(State::Running(work)) => Ok(Found::Running(*work)),
             Some(State::Done { reply, .. }) => Ok(Found::Done(reply)),
-            None => {
-                let text = format!("there is no job {id}, or it ended too long ago; 'jobs' lists them");
-                Err(Failure::new(Code::NoJob, text))
-            }
+            None => Err(no_job(id)),
         }
     }
 
@@ -630,6 +631,22 @@ impl Submitted {
         }
     }
 
+    /// Whether a job is of this account, if it has to be. One of another account is answered like one that does not exist.
+    ///
+    /// # Errors
+    /// `no-job` if it is not.
+    pub(super) fn check_owner(&self, id: JobId, scope: Option<Account>) -> Result<(), Failure> {
+        match (scope, self.jobs.get(&id)) {
+            (Some(own), Some(job)) if job.owner != own => Err(no_job(id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A list that is to show the jobs of this account only, if of one.
+    pub(super) fn confine_list(&mut self, list: WorkId, scope: Option<Account>) {
+        self.confined.extend(scope.map(|own| (list, own)));
+    }
+
     /// The rows of a list that may be sent now, at most `credit`, and whether they are the last. `asked` are the jobs that nobody
     /// submitted, `show` shows one that is not finished.
     pub(super) fn rows<'a>(
@@ -639,7 +656,12 @@ impl Submitted {
         asked: impl FnOnce() -> Vec<WorkId>,
         show: impl Fn(WorkId) -> Option<Shown<'a>>,
     ) -> (Vec<String>, bool) {
-        let mut left = self.lists.remove(&list).unwrap_or_else(|| self.listed(asked));
+        let scope = self.confined.remove(&list);
+        let mut left = self.lists.remove(&list).unwrap_or_else(|| {
+            let is_shown =
+                |work: &WorkId| scope.is_none_or(|own| show(*work).is_some_and(|job| job.payer.account == own));
+            self.listed(scope, || asked().into_iter().filter(is_shown).collect())
+        });
         let next = std::iter::from_fn(|| left.pop_front());
         let rows: Vec<String> = next.filter_map(|listed| self.row(listed, &show)).take(credit).collect();
         let is_over = left.is_empty();
@@ -652,16 +674,18 @@ impl Submitted {
     /// What a list shows: what is under way, that is submitted jobs and questions that turned out long, and then what has ended, the
     /// latest first.
     /// A list costs what its rows cost, however many jobs there are: who is asked for is looked for only if there are rows left.
-    fn listed(&self, asked: impl FnOnce() -> Vec<WorkId>) -> VecDeque<Listed> {
+    fn listed(&self, scope: Option<Account>, asked: impl FnOnce() -> Vec<WorkId>) -> VecDeque<Listed> {
+        let is_shown = |job: &(&JobId, &Job)| scope.is_none_or(|own| job.1.owner == own);
         let is_running = |job: &(&JobId, &Job)| matches!(job.1.state, State::Running(_));
         let about = |(id, _): (&JobId, &Job)| Listed::Submitted(*id);
-        let running = self.jobs.iter().filter(is_running).map(about);
+        let running = self.jobs.iter().filter(is_shown).filter(is_running).map(about);
         let mut listed: VecDeque<Listed> = running.take(MAX_LISTED).collect();
         if listed.len() < MAX_LISTED {
             let mut asked = asked();
             asked.sort_unstable();
             listed.extend(asked.into_iter().map(Listed::Asked));
-            let ended = self.jobs.iter().rev().filter(|job| !is_running(job)).map(about);
+            let ended = self.jobs.iter().rev().filter(is_shown);
+            let ended = ended.filter(|job| !is_running(job)).map(about);
             listed.extend(ended.take(MAX_LISTED.saturating_sub(listed.len())));
             listed.truncate(MAX_LISTED);
         }
@@ -719,6 +743,7 @@ impl Submitted {
     /// A list is not sent any further.
     pub(super) fn remove_list(&mut self, list: WorkId) {
         self.lists.remove(&list);
+        self.confined.remove(&list);
     }
 }
 
@@ -771,6 +796,11 @@ fn hash(title: &str) -> u64 {
 fn refuted(id: JobId) -> Failure {
     let text = format!("a verification came to another answer than job {id}; submit it again");
     Failure::new(Code::Internal, text)
+}
+
+fn no_job(id: JobId) -> Failure {
+    let text = format!("there is no job {id}, or it ended too long ago; 'jobs' lists them");
+    Failure::new(Code::NoJob, text)
 }
 
 /// How a row shows what came of a job.

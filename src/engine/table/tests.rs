@@ -125,6 +125,7 @@ impl Play {
         let mut order = Order {
             request: RequestId(request),
             ask,
+            is_confined: false,
             deadline: None,
             progress: None,
             rows: 0,

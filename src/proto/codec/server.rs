@@ -61,6 +61,13 @@ impl ServerCodec {
         (used, None)
     }
 
+    /// The password of the latest request `auth` was checked, before anything after it was decoded: the reply, if it is right and came with a `HELLO`
+    /// of RESP.
+    #[doc(hidden)]
+    pub fn end_login(&mut self, is_granted: bool) -> Option<Final> {
+        self.resp.end_login(is_granted)
+    }
+
     /// True while the rest of a request that was too long is being skipped.
     #[doc(hidden)]
     pub const fn is_skipping(&self) -> bool {

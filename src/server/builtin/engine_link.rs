@@ -1,6 +1,7 @@
 //! The link to the engine: the jobs of a read go in ONE message, and what is under way is cancelled when the session ends, however it ends.
 //! Knows no reply.
 
+use crate::auth::UserLimits;
 use crate::engine::{Account, Cancel, ClientId, Grant, Leave, News, Order, Plain, RequestId, Requests};
 use crate::server::Shared;
 use actix::Recipient;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 pub(super) struct EngineLink {
     client: ClientId,
     account: Account,
+    limits: UserLimits,
     shared: Arc<Shared>,
     /// Where the engine sends news; made with the first job.
     me: Option<Arc<Recipient<News>>>,
@@ -23,11 +25,23 @@ impl EngineLink {
         Self {
             client,
             account,
+            limits: UserLimits::default(),
             shared,
             me: None,
             questions: Vec::new(),
             orders: Vec::new(),
         }
+    }
+
+    /// From now on the client asks for this account, which may use this much.
+    pub(super) fn set_account(&mut self, account: Account, limits: UserLimits) {
+        self.account = account;
+        self.limits = limits;
+    }
+
+    /// The account for which anything was asked.
+    pub(super) fn asked_for(&self) -> Option<Account> {
+        self.me.is_some().then_some(self.account)
     }
 
     /// Puts a question, of which nothing is wanted but the answer, into the next message.
@@ -51,6 +65,7 @@ impl EngineLink {
         self.shared.scheduler.do_send(Requests {
             client: self.client,
             account: self.account,
+            limits: self.limits,
             questions: std::mem::take(&mut self.questions),
             orders: std::mem::take(&mut self.orders),
             to,

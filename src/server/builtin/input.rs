@@ -26,6 +26,10 @@ impl Input {
         }
     }
 
+    pub(super) const fn codec(&mut self) -> &mut ServerCodec {
+        &mut self.codec
+    }
+
     #[inline]
     pub(super) const fn has_unread(&self) -> bool {
         self.has_unread

@@ -3,6 +3,7 @@
 //! Each part alone changes what it owns: [`Input`] the bytes read, [`Replies`] their order and the bytes unsent, [`Streams`] the credit of
 //! rows, [`Sequence`] the order in which requests about submitted jobs take effect, [`EngineLink`] what is sent to the engine. Here they are put together; `requests` decides what a request comes to. Knows no plan.
 
+mod access;
 mod engine_link;
 mod input;
 mod repeats;
@@ -15,10 +16,12 @@ use super::Shared;
 use super::accepted::Accepted;
 use super::pace::TurnTime;
 use super::session::{Exchange, Link, Session};
+use crate::auth::{Identity, Verdict};
 use crate::engine::{Event, News, RequestId};
 use crate::proto::codec::ServerCodec;
-use crate::proto::{Final, Frame, Value};
+use crate::proto::{Failure, Final, Frame, Value};
 use crate::verb::Registry;
+use access::{Checked, Login, refusal};
 use actix::prelude::*;
 use bytes::{Buf, BytesMut};
 use engine_link::EngineLink;
@@ -55,6 +58,7 @@ struct Requests {
     streams: Streams,
     sequence: Sequence,
     engine: EngineLink,
+    login: Login,
     /// The `quit` request, which is answered last.
     quit: Option<RequestId>,
 }
@@ -69,6 +73,7 @@ pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
             replies: Replies::new(client, accepted.shared.facts.metrics.clone()),
             streams: Streams::default(),
             sequence: Sequence::default(),
+            login: Login::new(&shared, accepted.peer().ip()),
             engine: EngineLink::new(client, account, shared),
             quit: None,
         },
@@ -99,6 +104,7 @@ impl Exchange for BuiltIn {
             REPEATS.with_borrow_mut(|repeats| requests.decode(codec, lines, begins_a_line, repeats, link, time))
         });
         requests.engine.send(|| context.address().recipient());
+        requests.login.send(&link.shared, || context.address().recipient());
         read
     }
 
@@ -144,6 +150,7 @@ impl Requests {
     fn may_look(&self, link: &Link) -> bool {
         let limits = link.limits();
         link.lifecycle.is_open()
+            && !self.login.is_checking()
             && self.replies.backlog() < limits.max_unsent_bytes
             && self.replies.in_flight() < limits.max_in_flight.saturating_add(MAX_CANCELS)
     }
@@ -165,7 +172,8 @@ impl Requests {
     ) -> bool {
         repeats.belong_to(&link.shared);
         // Not in the middle of a request that began in an earlier read, which only the codec can end; nor if each request is logged.
-        let may_repeat = begins_a_line && !link.lifecycle.is_draining() && !replies::is_logged();
+        let may_repeat =
+            begins_a_line && !link.lifecycle.is_draining() && !replies::is_logged() && self.login.may_ask();
         let mut taken = 0;
         let mut used = 0;
         let has_unread = loop {
@@ -241,6 +249,25 @@ impl Requests {
         (used, count)
     }
 
+    /// A password was checked: the reply, and who the client is from now on.
+    fn end_login(&mut self, checked: Result<Identity, Failure>, codec: &mut ServerCodec, link: &Link) {
+        let Some(place) = self.login.end() else {
+            return;
+        };
+        let asked_for = self.engine.asked_for();
+        let granted = checked.and_then(|identity| self.login.grant(identity, &link.shared, asked_for));
+        let greeting = codec.end_login(granted.is_ok());
+        let reply = match granted {
+            Ok(account) => {
+                self.engine.set_account(account, self.login.limits());
+                tracing::debug!(client = link.permit.client.0, user = %account, "authenticated");
+                greeting.unwrap_or(Final::Reply(Ok(Value::Nothing)))
+            }
+            Err(failure) => Final::Reply(Err(failure)),
+        };
+        self.replies.close(place, reply);
+    }
+
     /// Replies with tags overtake others, but not the reply to `quit`.
     fn answer_quit(&mut self) {
         if self.replies.in_flight() == 1
@@ -284,5 +311,26 @@ impl Handler<News> for Session<BuiltIn> {
             // What waited for one of these replies.
             requests.engine.send(|| context.address().recipient());
         });
+    }
+}
+
+impl Handler<Checked> for Session<BuiltIn> {
+    type Result = ();
+
+    fn handle(&mut self, Checked(verdict): Checked, context: &mut Self::Context) {
+        let end = |session: &mut Self, context: &mut Context<Self>, checked| {
+            session.guarded(context, |session, _| {
+                let BuiltIn { input, requests } = &mut session.exchange;
+                requests.end_login(checked, input.codec(), &session.link);
+            });
+        };
+        match (verdict, refusal(verdict)) {
+            (Verdict::Granted(identity), _) => end(self, context, Ok(identity)),
+            (_, Some((failure, delay))) if !delay.is_zero() => {
+                context.run_later(delay, move |session, context| end(session, context, Err(failure)));
+            }
+            (_, Some((failure, _))) => end(self, context, Err(failure)),
+            (_, None) => {}
+        }
     }
 }

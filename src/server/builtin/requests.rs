@@ -52,6 +52,12 @@ impl Requests {
             self.refuse(verb, format, Failure::new(Code::Draining, text));
             return None;
         }
+        if !self.login.is_open()
+            && let Err(failure) = self.login.check(request, &link.shared)
+        {
+            self.refuse(verb, format, failure);
+            return None;
+        }
         match link.shared.registry.call_at(position, request, &link.shared.facts) {
             Err(failure) => {
                 if failure.code == Code::Internal {
@@ -89,6 +95,14 @@ impl Requests {
             }
             Ok((Step::External(task), terms)) => self.order(verb, format, Ask::Answer(task.into()), terms),
             Ok((Step::Ask(ask), terms)) => self.order(verb, format, ask, terms),
+            Ok((Step::Login(_), _)) if self.login.is_open() => {
+                let text = "there are no passwords; connect without one";
+                self.refuse(verb, format, Failure::new(Code::Denied, text));
+            }
+            Ok((Step::Login(credentials), _)) => {
+                let place = self.replies.open(verb, format, false);
+                self.login.begin(place, credentials);
+            }
             Ok((Step::Cancel(target), _)) => self.cancel(verb, format, &target),
             Ok((Step::Name(name), _)) => {
                 link.permit.state.set_name(&name);
@@ -122,6 +136,7 @@ impl Requests {
         self.engine.order(Order {
             request: place,
             ask,
+            is_confined: self.login.is_confined(),
             deadline: terms.deadline.map(|wait| (Instant::now() + wait).into_std()),
             progress: terms.progress,
             rows,

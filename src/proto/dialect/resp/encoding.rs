@@ -15,7 +15,7 @@ use super::super::{as_printable, write_printable};
 use crate::primes::Natural;
 use crate::proto::format::{Dialect, ReplyFormat};
 use crate::proto::reply::{Final, Interim};
-use crate::proto::{Failure, Tag, Value};
+use crate::proto::{Code, Failure, Tag, Value};
 use bytes::BytesMut;
 
 /// The protocol of a connection until `HELLO 3`.
@@ -80,7 +80,11 @@ fn write_final(out: &mut BytesMut, is_resp3: bool, rows: Option<&[String]>, repl
 
 fn write_failure(out: &mut BytesMut, failure: &Failure) {
     out.extend_from_slice(b"-");
-    out.extend(failure.code.as_str().bytes().map(|byte| byte.to_ascii_uppercase()));
+    match failure.code {
+        // The word that clients of Redis know.
+        Code::Unauthenticated => out.extend_from_slice(b"NOAUTH"),
+        code => out.extend(code.as_str().bytes().map(|byte| byte.to_ascii_uppercase())),
+    }
     out.extend_from_slice(b" ");
     write_printable(out, &failure.text);
     out.extend_from_slice(b"\r\n");

@@ -1,7 +1,7 @@
 //! The commands that clients of Redis send before and between their requests: their name, the version of RESP, whether the server is alive.
 //!
 //! These commands belong to RESP only; `help` does not list them. They are answered here, without a verb, and the answers are true of
-//! primed: there is one database, nothing is saved, and there are neither passwords nor transactions.
+//! primed: there is one database, nothing is saved, and there are no transactions. `AUTH`, also within `HELLO`, is the verb `auth`.
 
 use super::super::Final;
 use super::encoding::{NULL_2, NULL_3, write_bulk, write_length};
@@ -17,6 +17,22 @@ pub(super) struct Client {
     pub(super) id: u64,
     pub(super) speaks_resp3: bool,
     name: Option<Box<[u8]>>,
+    /// What a `HELLO` with a password asks for, once the password is known to be right.
+    greeting: Option<Greeting>,
+}
+
+/// What `HELLO` asks for.
+#[derive(Clone, Debug)]
+struct Greeting {
+    speaks_resp3: bool,
+    name: Option<Box<[u8]>>,
+}
+
+/// What becomes of a handshake command.
+pub(super) enum Handshake<'a> {
+    Reply(HandshakeReply),
+    /// The password decides: the request `auth USER PASSWORD`, and then [`Client::end_login`].
+    Login(&'a [u8], &'a [u8]),
 }
 
 /// The reply to a handshake command.
@@ -53,11 +69,12 @@ impl Client {
             id: 0,
             speaks_resp3: false,
             name: None,
+            greeting: None,
         }
     }
 
     /// Answers a handshake command; `None` for other requests.
-    pub(super) fn answer(&mut self, words: &[&[u8]]) -> Option<HandshakeReply> {
+    pub(super) fn answer<'a>(&mut self, words: &[&'a [u8]]) -> Option<Handshake<'a>> {
         let (word, rest) = words.split_first()?;
         let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
         // No handshake command is as short as 'nth' and 'pi', the most frequent requests.
@@ -71,7 +88,6 @@ impl Client {
                 [message] => bulk(message),
                 _ => wrong_number("echo"),
             },
-            4 if is("auth") => no_passwords(),
             4 if is("info") => match rest {
                 // valkey-glide sends it first of all; the verb answers the rest.
                 [section] if section.eq_ignore_ascii_case(b"replication") => bulk(b"role:master\r\n"),
@@ -81,12 +97,15 @@ impl Client {
             5 if is("multi") => no_transactions(),
             7 if is("discard") => no_transactions(),
             4 if is("quit") => {
-                return Some(HandshakeReply {
+                return Some(Handshake::Reply(HandshakeReply {
                     reply: OK,
                     is_last: true,
-                });
+                }));
             }
-            5 if is("hello") => self.hello(rest),
+            5 if is("hello") => match self.hello(rest) {
+                Ok(reply) => reply,
+                Err((user, password)) => return Some(Handshake::Login(user, password)),
+            },
             5 if is("reset") => {
                 (self.speaks_resp3, self.name) = (false, None);
                 encoded(b"+RESET\r\n")
@@ -101,34 +120,65 @@ impl Client {
             7 if is("command") => self.command(rest),
             _ => return None,
         };
-        Some(HandshakeReply { reply, is_last: false })
+        Some(Handshake::Reply(HandshakeReply { reply, is_last: false }))
     }
 
-    /// `HELLO [2|3 [AUTH user password] [SETNAME name]]`.
-    fn hello(&mut self, rest: &[&[u8]]) -> Final {
+    /// `HELLO [2|3 [AUTH user password] [SETNAME name]]`: the reply, or what decides on it.
+    fn hello<'a>(&mut self, rest: &[&'a [u8]]) -> Result<Final, (&'a [u8], &'a [u8])> {
         let (version, mut rest) = match rest.split_first() {
             None => (self.speaks_resp3, rest),
             Some((&b"2", rest)) => (false, rest),
             Some((&b"3", rest)) => (true, rest),
-            Some(_) => return encoded(b"-NOPROTO unsupported protocol version; RESP2 and RESP3 are supported\r\n"),
+            Some(_) => {
+                let text = b"-NOPROTO unsupported protocol version; RESP2 and RESP3 are supported\r\n";
+                return Ok(encoded(text));
+            }
         };
-        let mut name = None;
+        let (mut name, mut login) = (None, None);
         while let Some((option, following)) = rest.split_first() {
             match following {
                 [given, following @ ..] if option.eq_ignore_ascii_case(b"setname") => {
                     name = Some(*given);
                     rest = following;
                 }
-                [_, _, ..] if option.eq_ignore_ascii_case(b"auth") => return no_passwords(),
-                _ => return refused(Code::Syntax, "hello: write 'HELLO [2|3 [SETNAME name]]'"),
+                [user, password, following @ ..] if option.eq_ignore_ascii_case(b"auth") => {
+                    login = Some((*user, *password));
+                    rest = following;
+                }
+                _ => {
+                    let text = "hello: write 'HELLO [2|3 [AUTH user password] [SETNAME name]]'";
+                    return Ok(refused(Code::Syntax, text));
+                }
             }
         }
-        if let Some(name) = name
-            && let Some(refusal) = self.set_name(name)
-        {
-            return refusal;
+        if let Some(refusal) = name.and_then(check_name) {
+            return Ok(refusal);
         }
+        let greeting = Greeting {
+            speaks_resp3: version,
+            name: name.map(Into::into),
+        };
+        match login {
+            None => Ok(self.greet(greeting)),
+            Some(login) => {
+                self.greeting = Some(greeting);
+                Err(login)
+            }
+        }
+    }
+
+    /// A password was checked: the reply, if it came with a `HELLO` and is right.
+    pub(super) fn end_login(&mut self, is_granted: bool) -> Option<Final> {
+        let greeting = self.greeting.take().filter(|_| is_granted)?;
+        Some(self.greet(greeting))
+    }
+
+    fn greet(&mut self, greeting: Greeting) -> Final {
+        let version = greeting.speaks_resp3;
         self.speaks_resp3 = version;
+        if let Some(name) = greeting.name {
+            self.name = Some(name).filter(|name| !name.is_empty());
+        }
         let mut out = BytesMut::new();
         self.write_map(&mut out, 7);
         for (key, value) in [("server", "primed"), ("version", env!("CARGO_PKG_VERSION"))] {
@@ -170,12 +220,11 @@ impl Client {
 
     /// Sets the name of the connection, or returns the error.
     fn set_name(&mut self, name: &[u8]) -> Option<Final> {
-        if name.len() > MAX_NAME_BYTES || !name.iter().all(u8::is_ascii_graphic) {
-            let text = format!("client: a name is at most {MAX_NAME_BYTES} printable characters without spaces");
-            return Some(refused(Code::BadArg, text));
+        let refusal = check_name(name);
+        if refusal.is_none() {
+            self.name = (!name.is_empty()).then(|| name.into());
         }
-        self.name = (!name.is_empty()).then(|| name.into());
-        None
+        refusal
     }
 
     /// `CONFIG GET`: the two keys that redis-benchmark prints; others have no value.
@@ -216,11 +265,14 @@ impl Client {
     }
 }
 
+/// The error for a name that a connection cannot have.
+fn check_name(name: &[u8]) -> Option<Final> {
+    let is_name = name.len() <= MAX_NAME_BYTES && name.iter().all(u8::is_ascii_graphic);
+    let text = || format!("client: a name is at most {MAX_NAME_BYTES} printable characters without spaces");
+    (!is_name).then(|| refused(Code::BadArg, text()))
+}
+
 fn no_transactions() -> Final {
     let text = "there are no transactions, for no request changes anything; use a pipeline without one (redis-py: transaction=False)";
     refused(Code::Denied, text)
-}
-
-fn no_passwords() -> Final {
-    refused(Code::Denied, "there are no passwords; connect without one")
 }

@@ -16,9 +16,9 @@ mod replies;
 use super::{Decoded, Frame, too_long};
 use crate::proto::format::{Dialect, ReplyFormat};
 use crate::proto::request::{Malformed, Request};
-use crate::proto::{Code, Failure, Few};
+use crate::proto::{Code, Failure, Few, Final};
 use encoding::{Resp2, Resp3};
-use handshake::{Client, HandshakeReply};
+use handshake::{Client, Handshake, HandshakeReply};
 
 pub(in crate::proto) use encoding::{write_bulk, write_length};
 pub(in crate::proto) use replies::Replies;
@@ -176,6 +176,11 @@ impl Framing {
         }
     }
 
+    /// A password was checked: the reply, if it came with a `HELLO` and is right.
+    pub(in crate::proto) fn end_login(&mut self, is_granted: bool) -> Option<Final> {
+        self.client.end_login(is_granted)
+    }
+
     /// How the next reply is encoded.
     pub(in crate::proto) fn reply_format(&self) -> ReplyFormat {
         ReplyFormat {
@@ -190,10 +195,17 @@ impl Framing {
 
     /// The frame for the words of a request.
     fn frame<'a>(&mut self, words: &[&'a [u8]]) -> Frame<'a> {
-        if let Some(HandshakeReply { reply, is_last }) = self.client.answer(words) {
-            let format = self.reply_format();
-            return Frame::Answer { format, reply, is_last };
+        match self.client.answer(words) {
+            None => self.request(words),
+            Some(Handshake::Reply(HandshakeReply { reply, is_last })) => {
+                let format = self.reply_format();
+                Frame::Answer { format, reply, is_last }
+            }
+            Some(Handshake::Login(user, password)) => self.request(&[b"auth", user, password]),
         }
+    }
+
+    fn request<'a>(&self, words: &[&'a [u8]]) -> Frame<'a> {
         let texts: Option<Few<&'a str, 4>> = words.iter().map(|word| as_word(word)).collect();
         let Some(texts) = texts else {
             let text = "a word of a request is printable ASCII without spaces, and not empty; try 'help'";

@@ -2,7 +2,7 @@
 
 use crate::primes::Natural;
 use crate::proto::response::{Data, Part, Response};
-use crate::proto::{Failure, MAX_DIGITS, Tag};
+use crate::proto::{Code, Failure, MAX_DIGITS, Tag};
 use bytes::{Buf, BytesMut};
 use std::io;
 
@@ -124,7 +124,11 @@ impl Replies {
             "+" => Element::Data(Data::Text(rest.to_owned())),
             "-" => {
                 let (code, text) = rest.split_once(' ').unwrap_or((rest, ""));
-                Element::Failure(Failure::received(&code.to_ascii_lowercase(), text))
+                let code = match code {
+                    "NOAUTH" => Code::Unauthenticated.as_str().to_owned(),
+                    code => code.to_ascii_lowercase(),
+                };
+                Element::Failure(Failure::received(&code, text))
             }
             ":" | "(" => Element::Data(Data::Number(number(rest)?)),
             "#" if rest == "t" => Element::Data(Data::Truth(true)),

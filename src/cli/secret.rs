@@ -1,0 +1,73 @@
+//! Passwords as people give them: in a file, on standard input, or at a terminal without an echo. Never as an argument.
+
+use anyhow::Context;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::path::Path;
+
+/// A longer line is no password.
+const MAX_LINE: u64 = 4_096;
+
+/// A password. It is not shown.
+#[derive(Clone)]
+pub(super) struct Secret(String);
+
+impl Secret {
+    pub(super) const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The first line of a file.
+    pub(super) fn of_file(path: &Path) -> anyhow::Result<Self> {
+        let cannot = || format!("the password in {} cannot be read", path.display());
+        let file = File::open(path).with_context(cannot)?;
+        first_line(file).with_context(cannot)
+    }
+
+    /// What is typed at the terminal, without an echo.
+    ///
+    /// # Errors
+    /// If there is no terminal.
+    pub(super) fn ask(prompt: &str) -> anyhow::Result<Self> {
+        let mut terminal = File::options().read(true).write(true).open("/dev/tty")?;
+        terminal.write_all(prompt.as_bytes())?;
+        let before = tcgetattr(&terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
+        let secret = first_line(&terminal);
+        tcsetattr(&terminal, OptionalActions::Flush, &before)?;
+        terminal.write_all(b"\n")?;
+        secret
+    }
+
+    /// A new password: typed twice at a terminal, or the first line of standard input.
+    pub(super) fn choose() -> anyhow::Result<Self> {
+        if !std::io::stdin().is_terminal() {
+            return first_line(std::io::stdin().lock());
+        }
+        let secret = Self::ask("new password: ")?;
+        anyhow::ensure!(secret.0 == Self::ask("again: ")?.0, "the two are not the same");
+        Ok(secret)
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+fn first_line(input: impl Read) -> anyhow::Result<Secret> {
+    let mut line = String::new();
+    BufReader::new(input.take(MAX_LINE)).read_line(&mut line)?;
+    let line = line.trim_end_matches(['\r', '\n']);
+    anyhow::ensure!(!line.is_empty(), "there is no password");
+    Ok(Secret(line.to_owned()))
+}

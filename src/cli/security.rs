@@ -1,0 +1,139 @@
+//! Who may use the daemon that `serve` runs: TLS, users, and protected mode, in which a daemon that anybody may use does not listen beyond this
+//! machine.
+
+use super::address::{self, Address};
+use crate::{Daemon, Tls, Users};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The flags of `serve` about it.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Security")]
+pub(super) struct SecurityFlags {
+    /// Address to listen on over TLS, beside those of --listen; may be repeated
+    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_TLS_LISTEN", value_parser = address::read, value_delimiter = ',', requires_all = ["tls_cert", "tls_key"])]
+    tls_listen: Vec<Address>,
+    /// The daemon's certificate and its chain, as PEM; read again at SIGHUP
+    #[arg(long, value_name = "FILE", env = "PRIMED_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, as PEM
+    #[arg(long, value_name = "FILE", env = "PRIMED_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Authorities, as PEM: over TLS, only clients with a certificate of one of them are served
+    #[arg(long, value_name = "FILE", env = "PRIMED_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+    /// File of the users who may ask, as 'primed user' writes it; read again at SIGHUP
+    #[arg(long, value_name = "FILE", env = "PRIMED_USERS")]
+    users: Option<PathBuf>,
+    /// Listen beyond this machine although everybody who can connect may ask, list and cancel
+    #[arg(long, value_name = "BOOL", env = "PRIMED_NO_AUTH", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    no_auth: bool,
+}
+
+/// What can be read again while the daemon runs.
+#[derive(Debug, Default)]
+pub(super) struct Security {
+    tls: Option<Tls>,
+    users: Option<Users>,
+}
+
+impl SecurityFlags {
+    /// The daemon with these addresses, and those over TLS, and its users.
+    ///
+    /// # Errors
+    /// If a file cannot be used, or an address is open to everybody and that is not meant.
+    pub(super) fn apply(&self, daemon: Daemon, plain: &[SocketAddr]) -> anyhow::Result<(Daemon, Security)> {
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Tls::open(certificate, key, self.tls_ca.clone())?),
+            _ => None,
+        };
+        let users = self.users.as_ref().map(Users::open).transpose()?;
+        let encrypted = self.tls_listen.iter().map(Address::resolve);
+        let encrypted = encrypted.collect::<anyhow::Result<Vec<SocketAddr>>>()?;
+        let is_meant = self.no_auth || users.is_some();
+        check(plain, is_meant)?;
+        check(&encrypted, is_meant || self.tls_ca.is_some())?;
+        let mut daemon = plain.iter().copied().fold(daemon, Daemon::listen);
+        for address in encrypted {
+            if let Some(tls) = &tls {
+                daemon = daemon.listen_tls(address, tls.clone());
+            }
+        }
+        if let Some(users) = &users {
+            daemon = daemon.users(users.clone());
+            for address in plain.iter().filter(|address| !is_local(address)) {
+                tracing::warn!(%address, "passwords and answers pass this address unencrypted: --tls-listen has one that is");
+            }
+        } else {
+            for address in plain.iter().filter(|address| !is_local(address)) {
+                tracing::warn!(%address, "other machines may be able to connect: everybody who can may ask, list and cancel, and nothing is encrypted");
+            }
+        }
+        Ok((daemon, Security { tls, users }))
+    }
+
+    /// Whether HTTP, which asks for no passwords, may listen there.
+    ///
+    /// # Errors
+    /// If it is open to everybody, or would be a way around the users, and that is not meant.
+    pub(super) fn check_http(&self, address: SocketAddr) -> anyhow::Result<()> {
+        check(&[address], self.no_auth)?;
+        anyhow::ensure!(
+            self.users.is_none() || self.no_auth,
+            "HTTP asks for no passwords: at {address} everybody could do what users may; leave out --http, or say that this is meant with --no-auth"
+        );
+        Ok(())
+    }
+}
+
+impl Security {
+    /// Reads certificates and users again; what is wrong is logged, and stays as it was.
+    pub(super) fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            match tls.reload() {
+                Ok(()) => tracing::info!("SIGHUP: the certificates were read again"),
+                Err(error) => tracing::error!(%error, "SIGHUP: the certificates stay as they were"),
+            }
+        }
+        if let Some(users) = &self.users {
+            match users.reload() {
+                Ok(()) => tracing::info!("SIGHUP: the users were read again"),
+                Err(error) => tracing::error!(%error, "SIGHUP: the users stay as they were"),
+            }
+        }
+    }
+}
+
+/// Refuses an address that other machines may reach, unless `is_meant`.
+fn check(addresses: &[SocketAddr], is_meant: bool) -> anyhow::Result<()> {
+    match addresses.iter().find(|address| !is_local(address)) {
+        Some(address) if !is_meant => anyhow::bail!(
+            "{address} may be reached by other machines, and everybody who reaches it could ask, list and cancel: \
+             listen on 127.0.0.1, name users with --users FILE, or say that this is meant with --no-auth"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether only this machine can reach it.
+fn is_local(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_listened_on_without_a_word() {
+        let check = |text: &str, is_meant| check(&[text.parse().expect("an address")], is_meant);
+        for local in ["127.0.0.1:7919", "127.3.2.1:1", "[::1]:7919", "[::ffff:127.0.0.1]:1"] {
+            assert!(check(local, false).is_ok(), "{local}");
+        }
+        for open in ["0.0.0.0:7919", "[::]:7919", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+            let refused = check(open, false).expect_err(open).to_string();
+            assert!(refused.contains(open) && refused.contains("--no-auth"), "{refused}");
+            assert!(check(open, true).is_ok(), "{open}");
+        }
+    }
+}

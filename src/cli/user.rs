@@ -1,0 +1,179 @@
+//! `primed user`: the file of users that `serve --users` reads. Passwords come from the terminal or standard input.
+
+use super::secret::Secret;
+use crate::auth::{Entry, Role, UserFile, UserLimits, UserName, hash};
+use anyhow::Context;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The arguments of `user`.
+#[derive(Debug, clap::Args)]
+pub(super) struct User {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Add a user; the password is typed, or the first line of standard input
+    Add {
+        /// The file; made if there is none
+        file: PathBuf,
+        /// A letter and up to 31 letters, digits, '.', '_' and '-'
+        #[arg(value_parser = read_name)]
+        name: UserName,
+        /// What he may do: ask; submit, which includes ask; operate, which includes both
+        #[arg(long, value_name = "ROLE", default_value = "ask", value_parser = read_role)]
+        role: Role,
+        /// Requests that may wait for their answers
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        requests: Option<u32>,
+        /// Submitted jobs that have not ended
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        jobs: Option<u32>,
+        /// Seconds of CPU time a minute, in the mean
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+        cpu: Option<u32>,
+    },
+    /// Change a password; it is typed, or the first line of standard input
+    Passwd {
+        /// The file
+        file: PathBuf,
+        /// The user
+        #[arg(value_parser = read_name)]
+        name: UserName,
+    },
+    /// List the users: name, role and limits
+    List {
+        /// The file
+        file: PathBuf,
+    },
+    /// Remove a user
+    Remove {
+        /// The file
+        file: PathBuf,
+        /// The user
+        #[arg(value_parser = read_name)]
+        name: UserName,
+    },
+}
+
+impl User {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.action {
+            Action::Add {
+                file,
+                name,
+                role,
+                requests,
+                jobs,
+                cpu,
+            } => {
+                let (text, users) = read(&file, true)?;
+                anyhow::ensure!(
+                    users.find(name).is_none(),
+                    "{name} is a user already; 'primed user passwd' changes the password"
+                );
+                let limits = UserLimits { requests, jobs, cpu };
+                let hash = choose()?;
+                let entry = Entry {
+                    name,
+                    role,
+                    hash,
+                    limits,
+                };
+                write(&file, &format!("{text}{entry}\n"))?;
+            }
+            Action::Passwd { file, name } => {
+                let (text, users) = read(&file, false)?;
+                let entry = users.find(name).with_context(|| unknown(name))?;
+                let hash = choose()?;
+                let entry = Entry { hash, ..entry.clone() };
+                write(&file, &replaced(&text, name, Some(&entry)))?;
+            }
+            Action::List { file } => {
+                let (_, users) = read(&file, false)?;
+                let mut out = std::io::stdout();
+                for mut entry in users.entries {
+                    entry.hash.clear();
+                    writeln!(
+                        out,
+                        "{}",
+                        entry.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+                    )?;
+                }
+            }
+            Action::Remove { file, name } => {
+                let (text, users) = read(&file, false)?;
+                anyhow::ensure!(users.find(name).is_some(), unknown(name));
+                write(&file, &replaced(&text, name, None))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn unknown(name: UserName) -> String {
+    format!("there is no user {name}; 'primed user list' shows them")
+}
+
+fn choose() -> anyhow::Result<String> {
+    hash(Secret::choose()?.expose()).map_err(anyhow::Error::msg)
+}
+
+fn read_name(text: &str) -> Result<UserName, String> {
+    let name = UserName::parse(text).filter(|name| name.as_str() != "process");
+    name.ok_or_else(|| "a name is a letter and up to 31 letters, digits, '.', '_' and '-'".to_owned())
+}
+
+fn read_role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| "write ask, submit or operate".to_owned())
+}
+
+/// The text of a file, which ends with a line feed, and its users.
+fn read(path: &Path, may_be_new: bool) -> anyhow::Result<(String, UserFile)> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if may_be_new && error.kind() == ErrorKind::NotFound => String::new(),
+        text => text.with_context(|| format!("the users in {} cannot be read", path.display()))?,
+    };
+    let users = UserFile::parse(&text).map_err(|what| anyhow::anyhow!("{}: {what}", path.display()))?;
+    let ends = text.is_empty() || text.ends_with('\n');
+    Ok((text + if ends { "" } else { "\n" }, users))
+}
+
+/// The text with another line for a user, or none.
+fn replaced(text: &str, name: UserName, entry: Option<&Entry>) -> String {
+    let is_his = |line: &str| line.split_ascii_whitespace().next() == Some(name.as_str());
+    let line = |line: &str| match (is_his(line), entry) {
+        (false, _) => format!("{line}\n"),
+        (true, Some(entry)) => format!("{entry}\n"),
+        (true, None) => String::new(),
+    };
+    text.lines().map(line).collect()
+}
+
+/// Writes a file anew, whole or not at all, for its owner only.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let cannot = || format!("the users in {} cannot be written", path.display());
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut options = fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .with_context(cannot)?;
+    // The file may belong to the daemon's user.
+    if let Ok(before) = fs::metadata(path) {
+        fs::set_permissions(&new, before.permissions()).with_context(cannot)?;
+    }
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(cannot)?;
+    fs::rename(&new, path).with_context(cannot)
+}

@@ -1,0 +1,211 @@
+//! What users may use beyond the limits of everybody: requests and jobs at once, CPU seconds a minute. Knows no queue.
+//!
+//! CPU time comes into an account at its rate, up to what a minute gives, and goes out as it is measured: work that is under way goes on, and makes
+//! a debt that later requests wait for.
+
+use super::admission::{Limits, Standing};
+use crate::auth::UserLimits;
+use crate::engine::message::{Account, ClientId, Payer, WorkId};
+use crate::proto::{Code, Failure};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+const MINUTE: f64 = 60.0;
+/// Work whose payer is remembered.
+const MAX_WORKS: usize = 256;
+
+/// The accounts that have limits of their own.
+#[derive(Debug, Default)]
+pub(super) struct Allowances {
+    accounts: FxHashMap<Account, Allowance>,
+    /// The clients that have asked, and whose they are.
+    clients: FxHashMap<ClientId, Account>,
+    /// The latest work of these accounts, also after nobody waits for it any more: a slice that is under way then is paid for too.
+    works: VecDeque<(WorkId, Account)>,
+}
+
+#[derive(Debug)]
+struct Allowance {
+    limits: UserLimits,
+    /// Seconds of CPU time that may be used at this moment.
+    left: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn refill(&mut self, now: Instant) {
+        let Some(rate) = self.limits.cpu else {
+            return;
+        };
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.left = (self.left + passed * f64::from(rate) / MINUTE).min(f64::from(rate));
+        self.at = now;
+    }
+}
+
+impl Allowances {
+    /// How much the account of a client may use from now on.
+    pub(super) fn set(&mut self, payer: Payer, limits: UserLimits, now: Instant) {
+        let Payer { account, client } = payer;
+        if limits == UserLimits::default() && !self.accounts.contains_key(&account) {
+            return;
+        }
+        let allowance = self.accounts.entry(account).or_insert_with(|| Allowance {
+            limits,
+            left: limits.cpu.map_or(0.0, f64::from),
+            at: now,
+        });
+        if allowance.limits != limits {
+            allowance.left = allowance.left.min(limits.cpu.map_or(0.0, f64::from));
+            allowance.limits = limits;
+        }
+        self.clients.insert(client, account);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// The account of a client, if it has limits.
+    pub(super) fn account_of(&self, client: ClientId) -> Option<Account> {
+        self.clients.get(&client).copied()
+    }
+
+    /// Work begins that this account pays for.
+    pub(super) fn begin(&mut self, work: WorkId, account: Account) {
+        if self
+            .accounts
+            .get(&account)
+            .is_some_and(|allowance| allowance.limits.cpu.is_some())
+        {
+            if self.works.len() == MAX_WORKS {
+                self.works.pop_front();
+            }
+            self.works.push_back((work, account));
+        }
+    }
+
+    /// Who pays for this work.
+    pub(super) fn payer_of(&self, work: WorkId) -> Option<Account> {
+        let found = self.works.iter().rev().find(|(other, _)| *other == work)?;
+        Some(found.1)
+    }
+
+    /// An account has used CPU time.
+    pub(super) fn spend(&mut self, account: Account, cpu: Duration, now: Instant) {
+        if let Some(allowance) = self.accounts.get_mut(&account)
+            && allowance.limits.cpu.is_some()
+        {
+            allowance.refill(now);
+            allowance.left -= cpu.as_secs_f64();
+        }
+    }
+
+    /// A client is gone. Its account is kept: a debt is not paid by hanging up. There are as many as there are users.
+    pub(super) fn leave(&mut self, client: ClientId) {
+        self.clients.remove(&client);
+    }
+
+    /// Whether an account may have one more beside what it has.
+    ///
+    /// # Errors
+    /// `busy`, with the limit that is reached.
+    pub(super) fn check(&mut self, account: Account, standing: Standing, now: Instant) -> Result<(), Failure> {
+        let Some(allowance) = self.accounts.get_mut(&account) else {
+            return Ok(());
+        };
+        let (most, what) = match standing.limits {
+            Limits::Questions => (allowance.limits.requests, "requests"),
+            Limits::Submitted => (allowance.limits.jobs, "jobs"),
+        };
+        let busy = |text: String| Err(Failure::new(Code::Busy, text));
+        if most.is_some_and(|most| standing.held >= usize::try_from(most).unwrap_or(usize::MAX)) {
+            return busy(format!(
+                "{account} has {} {what} under way, and may have no more; retry-ms=1000",
+                standing.held
+            ));
+        }
+        let Some(rate) = allowance.limits.cpu else {
+            return Ok(());
+        };
+        allowance.refill(now);
+        if allowance.left > 0.0 {
+            return Ok(());
+        }
+        let wait = Duration::from_secs_f64((-allowance.left * MINUTE / f64::from(rate)).min(3_600.0));
+        let retry = wait.as_millis().max(100);
+        busy(format!(
+            "{account} has used its {rate} s of CPU a minute; retry-ms={retry}"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::UserName;
+
+    fn bob() -> Account {
+        Account::User(UserName::parse("bob").expect("a name"))
+    }
+
+    fn standing(limits: Limits, held: usize) -> Standing {
+        Standing {
+            limits,
+            held,
+            accounts: 1,
+            jobs: held,
+            title_bytes: 0,
+        }
+    }
+
+    fn with(limits: UserLimits, now: Instant) -> Allowances {
+        let mut allowances = Allowances::default();
+        let payer = Payer {
+            account: bob(),
+            client: ClientId(1),
+        };
+        allowances.set(payer, limits, now);
+        allowances
+    }
+
+    #[test]
+    fn requests_and_jobs_are_limited_each_by_its_own_number() {
+        let now = Instant::now();
+        let limits = UserLimits {
+            requests: Some(2),
+            jobs: Some(1),
+            cpu: None,
+        };
+        let mut allowances = with(limits, now);
+        let mut may = |limits, held| allowances.check(bob(), standing(limits, held), now).is_ok();
+        assert!(may(Limits::Questions, 1) && !may(Limits::Questions, 2));
+        assert!(may(Limits::Submitted, 0) && !may(Limits::Submitted, 1));
+        assert!(
+            allowances
+                .check(Account::Process, standing(Limits::Questions, 9), now)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn cpu_time_comes_back_at_its_rate_and_a_debt_is_not_paid_by_hanging_up() {
+        let mut now = Instant::now();
+        let limits = UserLimits {
+            cpu: Some(6),
+            ..UserLimits::default()
+        };
+        let mut allowances = with(limits, now);
+        allowances.spend(bob(), Duration::from_secs(7), now);
+        let refused = allowances.check(bob(), standing(Limits::Questions, 0), now);
+        let text = refused.expect_err("it owes a second").text;
+        assert!(text.ends_with("retry-ms=10000"), "{text}");
+        assert_eq!(allowances.account_of(ClientId(1)), Some(bob()));
+        allowances.leave(ClientId(1));
+        now += Duration::from_secs(9);
+        assert!(allowances.check(bob(), standing(Limits::Questions, 0), now).is_err());
+        now += Duration::from_secs(2);
+        assert!(allowances.check(bob(), standing(Limits::Questions, 0), now).is_ok());
+    }
+}

@@ -1,0 +1,192 @@
+//! Who the client of a session is, and whether it may ask what it asks. Knows no reply.
+
+use crate::auth::{Credentials, Identity, Role, UserLimits, Verdict};
+use crate::engine::{Account, RequestId};
+use crate::proto::{Code, Failure, Request};
+use crate::server::Shared;
+use actix::{Message, Recipient};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What may be asked before the password.
+const FREE: [&str; 6] = ["auth", "ping", "help", "quit", "exit", "bye"];
+
+/// The news that a password was checked.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::server) struct Checked(pub(super) Verdict);
+
+/// What the client of a session may do.
+pub(super) enum Access {
+    /// There are no users: everything.
+    Open,
+    /// Next to nothing, until it says who it is.
+    Unknown,
+    /// What the user may do; and the version of the users at which that was so.
+    Known(Identity, u64),
+}
+
+/// The access of a session, and the password that is being checked.
+pub(super) struct Login {
+    access: Access,
+    /// Where the connection comes from, as accounts have it.
+    from: IpAddr,
+    checking: Option<RequestId>,
+    /// What is to be checked, until it is sent.
+    unsent: Option<Credentials>,
+}
+
+impl Login {
+    pub(super) fn new(shared: &Shared, peer: IpAddr) -> Self {
+        let access = match shared.auth {
+            None => Access::Open,
+            Some(_) => Access::Unknown,
+        };
+        let from = match peer.into() {
+            Account::Address(address) => address,
+            Account::Process | Account::User(_) => peer,
+        };
+        Self {
+            access,
+            from,
+            checking: None,
+            unsent: None,
+        }
+    }
+
+    /// True while nothing else is taken in.
+    #[inline]
+    pub(super) const fn is_checking(&self) -> bool {
+        self.checking.is_some()
+    }
+
+    /// True if every question may be asked.
+    #[inline]
+    pub(super) const fn may_ask(&self) -> bool {
+        !matches!(self.access, Access::Unknown)
+    }
+
+    /// True if there are no users.
+    #[inline]
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self.access, Access::Open)
+    }
+
+    /// True if it sees no jobs but its own.
+    pub(super) fn is_confined(&self) -> bool {
+        match &self.access {
+            Access::Open => false,
+            Access::Unknown => true,
+            Access::Known(identity, _) => identity.role < Role::Operate,
+        }
+    }
+
+    /// How much its user may use.
+    pub(super) fn limits(&self) -> UserLimits {
+        match &self.access {
+            Access::Known(identity, _) => identity.limits,
+            Access::Open | Access::Unknown => UserLimits::default(),
+        }
+    }
+
+    /// Whether the client may ask this.
+    ///
+    /// # Errors
+    /// `unauthenticated`, or `denied` with the role that it takes.
+    #[cold]
+    pub(super) fn check(&mut self, request: &Request<'_>, shared: &Shared) -> Result<(), Failure> {
+        if let (Access::Known(identity, version), Some(auth)) = (&self.access, &shared.auth)
+            && *version != auth.version()
+        {
+            let version = auth.version();
+            self.access = match auth.refresh(identity) {
+                Some(identity) => Access::Known(identity, version),
+                None => Access::Unknown,
+            };
+        }
+        let is_free = FREE.iter().any(|verb| request.verb.eq_ignore_ascii_case(verb));
+        match &self.access {
+            _ if is_free => Ok(()),
+            Access::Open => Ok(()),
+            Access::Unknown => {
+                let text = "say who you are first: auth USER PASSWORD";
+                Err(Failure::new(Code::Unauthenticated, text))
+            }
+            Access::Known(identity, _) => {
+                let needed = shared.registry.role_of(request);
+                if identity.role >= needed {
+                    return Ok(());
+                }
+                let text = format!(
+                    "this takes the role {needed}, and {} has {}",
+                    identity.name, identity.role
+                );
+                Err(Failure::new(Code::Denied, text))
+            }
+        }
+    }
+
+    /// Credentials are to be checked, for this request.
+    pub(super) fn begin(&mut self, request: RequestId, credentials: Credentials) {
+        self.checking = Some(request);
+        self.unsent = Some(credentials);
+    }
+
+    /// Sends what is to be checked.
+    #[inline]
+    pub(super) fn send(&mut self, shared: &Shared, me: impl FnOnce() -> Recipient<Checked>) {
+        if let Some(credentials) = self.unsent.take()
+            && let Some(auth) = &shared.auth
+        {
+            let me = me();
+            auth.check(
+                self.from,
+                credentials,
+                Box::new(move |verdict| me.do_send(Checked(verdict))),
+            );
+        }
+    }
+
+    /// The request whose password was checked.
+    pub(super) const fn end(&mut self) -> Option<RequestId> {
+        self.checking.take()
+    }
+
+    /// The client is this user from now on.
+    ///
+    /// # Errors
+    /// `denied` if the connection has asked for another user before: what is under way belongs to that one.
+    pub(super) fn grant(
+        &mut self,
+        identity: Identity,
+        shared: &Shared,
+        asked_for: Option<Account>,
+    ) -> Result<Account, Failure> {
+        if let Some(before) = asked_for
+            && before != Account::User(identity.name)
+        {
+            let text = format!("this connection has asked for {before}; open another one");
+            return Err(Failure::new(Code::Denied, text));
+        }
+        let version = shared.auth.as_ref().map_or(0, |auth| auth.version());
+        self.access = Access::Known(identity, version);
+        Ok(Account::User(identity.name))
+    }
+}
+
+/// The error for a password that is wrong, or was not looked at; and when it is to be sent.
+pub(super) fn refusal(verdict: Verdict) -> Option<(Failure, Duration)> {
+    match verdict {
+        Verdict::Granted(_) => None,
+        Verdict::Refused(delay) => {
+            let text = "the user or the password is wrong";
+            Some((Failure::new(Code::Unauthenticated, text), delay))
+        }
+        Verdict::Later(wait) => {
+            let retry = wait.as_millis().max(100);
+            let text =
+                format!("wrong passwords came from your address, or too many wait to be checked; retry-ms={retry}");
+            Some((Failure::new(Code::Busy, text), Duration::ZERO))
+        }
+    }
+}

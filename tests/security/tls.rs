@@ -1,0 +1,209 @@
+//! TLS: which clients get through, and what those that do not cost.
+
+use crate::daemon::{Daemon, Directory, certificate, primed, run, text};
+use crate::support::{Client, PATIENCE};
+use std::io::Read;
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Instant;
+
+/// A daemon on a plain address and on one over TLS.
+fn daemon(flags: &[&str]) -> Daemon {
+    let directory = Directory::new();
+    directory.install("server.pem", "cert");
+    directory.install("server.key", "key");
+    let (cert, key) = (directory.path("cert"), directory.path("key"));
+    let tls = ["--tls-listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key];
+    Daemon::start(directory, &[&tls, flags].concat())
+}
+
+/// Asks over TLS: standard output and standard error.
+fn ask(daemon: &Daemon, flags: &[&str], input: &str) -> (String, String) {
+    let address = format!("localhost:{}", daemon.addresses[1].port());
+    let ca = certificate("ca.pem");
+    let arguments = [&["ask", "--connect", &address, "--tls", "--tls-ca", &ca], flags].concat();
+    let output = primed(&arguments, input);
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn plain_and_encrypted_clients_are_served_side_by_side() {
+    let daemon = daemon(&[]);
+    assert_eq!(daemon.client().ask("nth 5"), "OK 11");
+    assert_eq!(ask(&daemon, &["nth", "5"], ""), ("11\n".into(), String::new()));
+    let (answers, errors) = ask(&daemon, &[], &"nth 5\n".repeat(20_000));
+    assert_eq!((answers.lines().count(), errors.as_str()), (20_000, ""));
+    assert!(answers.lines().all(|line| line == "11"));
+    let (rows, _) = ask(&daemon, &["primes 0 3e6"], "");
+    assert_eq!(
+        (rows.split_whitespace().count(), rows.lines().last()),
+        (216_817, Some("216816"))
+    );
+}
+
+#[test]
+fn sessions_on_other_threads_speak_it_too() {
+    let daemon = daemon(&["--io-threads", "2"]);
+    for _ in 0..4 {
+        assert_eq!(ask(&daemon, &["nth", "5"], "").0, "11\n");
+    }
+}
+
+#[test]
+fn openssl_and_redis_cli_speak_to_it() {
+    let daemon = daemon(&[]);
+    let address = daemon.addresses[1];
+    let ca = certificate("ca.pem");
+    if Command::new("openssl").arg("version").output().is_ok() {
+        let mut openssl = Command::new("openssl");
+        let connect = address.to_string();
+        openssl.args([
+            "s_client",
+            "-connect",
+            &connect,
+            "-CAfile",
+            &ca,
+            "-verify_return_error",
+            "-quiet",
+        ]);
+        let output = run(&mut openssl, "nth 5\nquit\n");
+        assert!(text(&output.stdout).contains("OK 11\n"), "{}", text(&output.stderr));
+        for version in ["-tls1_2", "-tls1_3"] {
+            let mut openssl = Command::new("openssl");
+            openssl.args(["s_client", "-connect", &connect, "-CAfile", &ca, version, "-quiet"]);
+            assert!(
+                text(&run(&mut openssl, "nth 6\nquit\n").stdout).contains("OK 13\n"),
+                "{version}"
+            );
+        }
+        let mut old = Command::new("openssl");
+        old.args(["s_client", "-connect", &connect, "-CAfile", &ca, "-tls1_1", "-quiet"]);
+        assert!(!run(&mut old, "nth 6\nquit\n").status.success());
+    }
+    if Command::new("redis-cli").arg("--version").output().is_ok() {
+        let port = address.port().to_string();
+        let mut redis = Command::new("redis-cli");
+        redis.args(["--tls", "--cacert", &ca, "-h", "127.0.0.1", "-p", &port, "nth", "5"]);
+        let output = run(&mut redis, "");
+        assert_eq!(text(&output.stdout).trim(), "11", "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn only_clients_with_a_certificate_are_served_where_one_is_asked_for() {
+    let ca = certificate("ca.pem");
+    let daemon = daemon(&["--tls-ca", &ca]);
+    let (answers, errors) = ask(&daemon, &["nth", "5"], "");
+    assert!(answers.is_empty() && !errors.is_empty(), "{answers} {errors}");
+    let (cert, key) = (certificate("client.pem"), certificate("client.key"));
+    assert_eq!(
+        ask(&daemon, &["--tls-cert", &cert, "--tls-key", &key, "nth", "5"], "").0,
+        "11\n"
+    );
+}
+
+#[test]
+fn a_certificate_that_is_not_to_be_trusted_is_refused_by_the_command() {
+    let daemon = daemon(&[]);
+    let address = format!("localhost:{}", daemon.addresses[1].port());
+    let other = certificate("client.pem");
+    let output = primed(
+        &["ask", "--connect", &address, "--tls", "--tls-ca", &other, "nth", "5"],
+        "",
+    );
+    assert!(
+        text(&output.stderr).starts_with("primed: no TLS with the daemon at localhost: "),
+        "{}",
+        text(&output.stderr)
+    );
+    let plain = format!("localhost:{}", daemon.addresses[0].port());
+    let ca = certificate("ca.pem");
+    let output = primed(&["ask", "--connect", &plain, "--tls", "--tls-ca", &ca, "nth", "5"], "");
+    assert!(
+        text(&output.stderr).starts_with("primed: no TLS with the daemon"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn who_does_not_speak_it_is_closed_and_who_says_nothing_has_a_deadline() {
+    let daemon = daemon(&["--stall-timeout", "400ms", "--max-connections", "3"]);
+    let mut plain = Client::connect_to(daemon.addresses[1]);
+    plain.send("nth 5\nnth 6\n");
+    let mut rest = Vec::new();
+    plain
+        .stream()
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a socket takes options");
+    let _ = plain.stream().read_to_end(&mut rest);
+    assert!(!text(&rest).contains("OK"), "{rest:?}");
+    let begun = Instant::now();
+    let silent: Vec<TcpStream> = (0..3)
+        .map(|_| TcpStream::connect(daemon.addresses[1]).expect("it listens"))
+        .collect();
+    // They take the permits of the listener, and are given up together.
+    for mut stream in silent {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
+        let _ = stream.read_to_end(&mut rest);
+    }
+    assert!(begun.elapsed().as_millis() >= 400, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < PATIENCE);
+    assert_eq!(ask(&daemon, &["nth", "5"], "").0, "11\n");
+}
+
+#[test]
+fn certificates_are_read_again_and_bad_ones_change_nothing() {
+    let daemon = daemon(&[]);
+    let name = |name: &str| {
+        let mut openssl = Command::new("openssl");
+        let (address, ca) = (daemon.addresses[1].to_string(), certificate("ca.pem"));
+        openssl.args([
+            "s_client",
+            "-connect",
+            &address,
+            "-CAfile",
+            &ca,
+            "-verify_hostname",
+            name,
+            "-verify_return_error",
+        ]);
+        text(&run(&mut openssl, "quit\n").stdout).contains("Verification: OK")
+    };
+    assert!(name("server.primed.test"));
+    daemon.directory.write("cert", "-----BEGIN NONSENSE-----\n");
+    daemon.hang_up("the certificates stay as they were");
+    assert!(name("server.primed.test"));
+    daemon.directory.install("second.pem", "cert");
+    daemon.hang_up("the certificates stay as they were");
+    daemon.directory.install("second.key", "key");
+    daemon.hang_up("the certificates were read again");
+    assert!(name("second.primed.test") && !name("server.primed.test"));
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named_at_the_start() {
+    let (cert, key) = (certificate("server.pem"), certificate("second.key"));
+    let serve = |cert: &str, key: &str| {
+        let flags = [
+            "serve",
+            "--data",
+            "none",
+            "--tls-listen",
+            "127.0.0.1:0",
+            "--tls-cert",
+            cert,
+            "--tls-key",
+            key,
+        ];
+        let output = primed(&flags, "");
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        said.lines().last().unwrap_or_default().to_owned()
+    };
+    assert!(serve(&cert, &key).starts_with(&format!("primed: {key}: ")));
+    assert!(serve("/nowhere.pem", &key).starts_with("primed: /nowhere.pem: "));
+    assert!(serve(&key, &key).contains("there is no certificate in it"));
+    let output = primed(&["serve", "--tls-listen", "127.0.0.1:0"], "");
+    assert_eq!(output.status.code(), Some(2));
+}

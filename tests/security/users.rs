@@ -1,0 +1,270 @@
+//! Users: who may ask what, whose a job is, and how much a user may use.
+
+use crate::daemon::{Daemon, Directory, add_user, primed, text};
+use crate::support::Client;
+use std::process::Command;
+use std::time::Instant;
+
+/// `ask`, `submit` and another, `operate`; the passwords are the names with `-pw`.
+fn with_users(flags: &[&str]) -> Daemon {
+    let directory = Directory::new();
+    for (name, role) in [("ann", "ask"), ("sam", "submit"), ("sue", "submit"), ("oli", "operate")] {
+        add_user(&directory, name, &format!("{name}-pw"), &["--role", role]);
+    }
+    let file = directory.path("users");
+    Daemon::start(directory, &[&["--users", &file], flags].concat())
+}
+
+fn of(daemon: &Daemon, name: &str) -> Client {
+    daemon.client_of(name, &format!("{name}-pw"))
+}
+
+#[test]
+fn nothing_is_answered_before_the_password_but_who_is_there() {
+    let daemon = with_users(&[]);
+    let mut client = daemon.client();
+    for request in [
+        "nth 5",
+        "5",
+        "@t pi 100",
+        "jobs",
+        "info",
+        "submit pi 100",
+        "cancel 1",
+        "@c cancel @t",
+        "nothing-like-it",
+    ] {
+        let reply = client.ask(request);
+        let reply = reply
+            .strip_prefix("@t ")
+            .or(reply.strip_prefix("@c "))
+            .unwrap_or(&reply);
+        assert_eq!(
+            reply, "ERR unauthenticated :say who you are first: auth USER PASSWORD",
+            "{request}"
+        );
+    }
+    assert_eq!(client.ask("ping"), "OK pong");
+    assert_eq!(
+        client.ask("auth ann"),
+        "ERR unauthenticated :the user or the password is wrong"
+    );
+    assert_eq!(
+        client.ask("auth"),
+        "ERR bad-arg :auth: USER and PASSWORD are two words; write 'auth [USER] PASSWORD'"
+    );
+    assert_eq!(client.ask("quit"), "OK bye");
+}
+
+#[test]
+fn what_is_pipelined_after_the_password_waits_for_it() {
+    let daemon = with_users(&[]);
+    let mut client = daemon.client();
+    client.send("nth 4\nauth ann ann-pw\nnth 4\n@t nth 5\n5\n");
+    let replies: Vec<String> = (0..5).filter_map(|_| client.line()).collect();
+    assert!(replies[0].starts_with("ERR unauthenticated"), "{replies:?}");
+    assert_eq!(replies[1..], ["OK", "OK 7", "@t OK 11", "11"]);
+    client.send("auth ann wrong\nnth 4\n");
+    assert_eq!(
+        client.line().as_deref(),
+        Some("ERR unauthenticated :the user or the password is wrong")
+    );
+    assert_eq!(client.line().as_deref(), Some("OK 7"), "it is still ann");
+}
+
+#[test]
+fn each_role_may_do_what_the_one_below_it_may_and_more() {
+    let daemon = with_users(&[]);
+    let (mut ann, mut sam, mut oli) = (of(&daemon, "ann"), of(&daemon, "sam"), of(&daemon, "oli"));
+    assert_eq!(ann.ask("pi 100"), "OK 25");
+    assert_eq!(
+        ann.ask("submit pi 100"),
+        "ERR denied :this takes the role submit, and ann has ask"
+    );
+    assert_eq!(
+        ann.ask("verify submit pi 100"),
+        "ERR bad-arg :verify: this verb cannot stand here; write 'verify REQUEST'"
+    );
+    assert!(sam.ask("submit pi 100").starts_with("OK job="));
+    assert_eq!(
+        sam.ask("forget all"),
+        "ERR denied :this takes the role operate, and sam has submit"
+    );
+    assert!(sam.ask("submit forget all").starts_with("ERR bad-arg"));
+    assert_eq!(oli.ask("forget all"), "OK");
+}
+
+#[test]
+fn a_job_is_seen_read_and_ended_by_its_user_and_by_operators_only() {
+    let daemon = with_users(&[]);
+    let (mut sam, mut sue, mut oli) = (of(&daemon, "sam"), of(&daemon, "sue"), of(&daemon, "oli"));
+    let submitted = sam.ask("submit pi 1e19 id=key");
+    let job = submitted.strip_prefix("OK job=").expect("it is taken in");
+    let absent = format!("ERR no-job :there is no job {job}, or it ended too long ago; 'jobs' lists them");
+    for request in ["watch", "result", "cancel"] {
+        assert_eq!(sue.ask(&format!("{request} {job}")), absent);
+    }
+    assert!(sue.ask(&format!("cancel {job} 99")).starts_with("ERR no-job"));
+    assert!(sue.ask("cancel owner=sam").starts_with("ERR denied"));
+    assert!(
+        sue.ask("cancel all")
+            .starts_with("ERR no-job :sue has no submitted job")
+    );
+    let rows = |client: &mut Client| {
+        client.send("jobs\n");
+        let rows: Vec<String> = std::iter::from_fn(|| client.line().filter(|line| line != "OK")).collect();
+        rows
+    };
+    assert_eq!(rows(&mut sue), Vec::<String>::new());
+    for client in [&mut sam, &mut oli] {
+        let rows = rows(client);
+        assert!(rows.len() == 1 && rows[0].contains(" owner=sam "), "{rows:?}");
+    }
+    let other = sue.ask("submit pi 1e18 id=key");
+    assert!(
+        other.starts_with("OK job=") && other != submitted,
+        "keys are a user's own: {other}"
+    );
+    assert_eq!(sue.ask("cancel all"), "OK cancelled=1");
+    assert_eq!(oli.ask(&format!("cancel {job}")), "OK");
+}
+
+#[test]
+fn clients_of_redis_log_in_as_they_do_there() {
+    let daemon = with_users(&[]);
+    let mut client = daemon.client();
+    let array = |words: &[&str]| {
+        let words: String = words
+            .iter()
+            .map(|word| format!("${}\r\n{word}\r\n", word.len()))
+            .collect();
+        words
+    };
+    let mut ask = |words: &[&str]| {
+        client.send(format!("*{}\r\n{}", words.len(), array(words)));
+        client.line().unwrap_or_default().trim_end().to_owned()
+    };
+    assert!(ask(&["NTH", "5"]).starts_with("-NOAUTH "));
+    assert!(ask(&["AUTH", "nobody-has-this"]).starts_with("-NOAUTH the user or the password"));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(ask(&["AUTH", "ann", "ann-pw"]), "+OK");
+    assert_eq!(ask(&["NTH", "5"]), ":11");
+    let mut client = daemon.client();
+    let words = ["HELLO", "3", "AUTH", "ann", "ann-pw", "SETNAME", "me"];
+    client.send(format!("*{}\r\n{}", words.len(), array(&words)));
+    assert_eq!(client.line().as_deref(), Some("%7\r"), "RESP3");
+    if Command::new("redis-cli").arg("--version").output().is_ok() {
+        let port = daemon.addresses[0].port().to_string();
+        let mut redis = Command::new("redis-cli");
+        redis
+            .args(["-p", &port, "--user", "ann", "nth", "5"])
+            .env("REDISCLI_AUTH", "ann-pw");
+        let output = crate::daemon::run(&mut redis, "");
+        assert_eq!(text(&output.stdout).trim(), "11", "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_user_that_is_gone_or_has_another_password_is_nobody_from_his_next_request_on() {
+    let daemon = with_users(&[]);
+    let mut ann = of(&daemon, "ann");
+    let mut sam = of(&daemon, "sam");
+    let file = daemon.directory.path("users");
+    let before = daemon.directory.read("users");
+    daemon.directory.write("users", "sam operate hunter2\n");
+    daemon.hang_up("the users stay as they were");
+    assert_eq!(ann.ask("nth 4"), "OK 7");
+    daemon.directory.write("users", &before);
+    assert!(primed(&["user", "remove", &file, "ann"], "").status.success());
+    assert!(primed(&["user", "passwd", &file, "sam"], "another\n").status.success());
+    daemon.hang_up("the users were read again");
+    assert!(ann.ask("nth 4").starts_with("ERR unauthenticated"));
+    assert!(sam.ask("nth 4").starts_with("ERR unauthenticated"));
+    assert_eq!(sam.ask("auth sam another"), "OK");
+    assert_eq!(sam.ask("jobs"), "OK");
+    assert!(
+        sam.ask("auth oli oli-pw")
+            .starts_with("ERR denied :this connection has asked for sam")
+    );
+    let listed = primed(&["user", "list", &file], "");
+    assert_eq!(text(&listed.stdout), "sam submit\nsue submit\noli operate\n");
+}
+
+#[test]
+fn a_user_has_no_more_requests_jobs_and_cpu_than_he_may() {
+    let directory = Directory::new();
+    add_user(
+        &directory,
+        "bob",
+        "bob-pw",
+        &["--role", "submit", "--requests", "2", "--jobs", "1"],
+    );
+    add_user(&directory, "eve", "eve-pw", &["--cpu", "1"]);
+    let file = directory.path("users");
+    let daemon = Daemon::start(directory, &["--users", &file]);
+    let (mut bob, mut again) = (of(&daemon, "bob"), of(&daemon, "bob"));
+    assert!(bob.ask("submit pi 1e19").starts_with("OK job="));
+    assert!(
+        again
+            .ask("submit pi 2e19")
+            .starts_with("ERR busy :bob has 1 jobs under way")
+    );
+    // A question that is plain is in the engine once one after it, which is answered there, is.
+    bob.send("@a pi 1e20 progress=100ms\n@b pi 2e20 progress=100ms\n");
+    for tag in ["@a", "@b"] {
+        let heard = std::iter::from_fn(|| bob.line()).find(|line| line.starts_with(tag));
+        assert!(heard.is_some_and(|line| line.contains('*')), "it runs");
+    }
+    assert!(
+        again
+            .ask("pi 3e20")
+            .starts_with("ERR busy :bob has 2 requests under way")
+    );
+    let mut eve = of(&daemon, "eve");
+    let begun = Instant::now();
+    loop {
+        let reply = eve.ask("pi 4e20 deadline=2s");
+        if let Some(text) = reply.strip_prefix("ERR busy :") {
+            assert!(
+                text.starts_with("eve has used its 1 s of CPU a minute; retry-ms="),
+                "{text}"
+            );
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "{reply}");
+    }
+}
+
+#[test]
+fn the_command_says_who_its_user_is_and_takes_no_password_as_an_argument() {
+    let daemon = with_users(&[]);
+    let address = daemon.addresses[0].to_string();
+    daemon.directory.write("pw", "ann-pw\n");
+    let file = daemon.directory.path("pw");
+    let ask = |flags: &[&str], variable: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+        command
+            .args(["ask", "--connect", &address])
+            .args(flags)
+            .args(["nth", "5"]);
+        command.envs(variable.map(|password| ("PRIMED_PASSWORD", password)));
+        crate::daemon::run(&mut command, "")
+    };
+    assert_eq!(
+        text(&ask(&["--user", "ann", "--password-file", &file], None).stdout),
+        "11\n"
+    );
+    assert_eq!(text(&ask(&["--user", "ann"], Some("ann-pw")).stdout), "11\n");
+    let nobody = ask(&[], None);
+    assert!(
+        text(&nobody.stderr).starts_with("unauthenticated: say who you are first"),
+        "{}",
+        text(&nobody.stderr)
+    );
+    let wrong = ask(&["--user", "ann"], Some("wrong"));
+    assert_eq!(
+        text(&wrong.stderr),
+        "primed: unauthenticated: the user or the password is wrong\n"
+    );
+    assert_eq!(ask(&["--password", "ann-pw"], None).status.code(), Some(2));
+}
