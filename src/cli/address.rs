@@ -1,8 +1,9 @@
-//! Addresses as people write them: `127.0.0.1:7919`, `[::1]:7919`, `localhost:7919`.
+//! Addresses as people write them: `127.0.0.1:7919`, `[::1]:7919`, `localhost:7919`, `unix:/run/primed/primed.sock`.
 
 use anyhow::Context;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 /// An address and its port, perhaps by name. A name is resolved when it is used, so that one that does not resolve is a failure at run
 /// time and not a wrong argument.
@@ -24,6 +25,40 @@ impl Address {
     pub(super) fn host(&self) -> &str {
         let host = self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host);
         host.trim_start_matches('[').trim_end_matches(']')
+    }
+}
+
+/// Where a daemon listens: an address, or a unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Tcp(Address),
+    Unix(PathBuf),
+}
+
+/// What the path of a unix socket is written after.
+const UNIX: &str = "unix:";
+
+impl From<SocketAddr> for Place {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address.into())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+        }
+    }
+}
+
+/// Reads an address and its port, or the path of a unix socket.
+pub(super) fn read_place(text: &str) -> Result<Place, String> {
+    match text.strip_prefix(UNIX) {
+        Some("") => Err("write a path after unix:, like unix:/run/primed/primed.sock".into()),
+        Some(path) => Ok(Place::Unix(path.into())),
+        None => read(text).map(Place::Tcp),
     }
 }
 
@@ -58,6 +93,18 @@ mod tests {
         let resolved = |text| read(text).map(|address| address.resolve().map_err(|error| error.to_string()));
         assert_eq!(resolved("localhost:7919"), Ok(Ok(([127, 0, 0, 1], 7919).into())));
         assert_eq!(resolved("[::1]:1"), Ok(Ok((std::net::Ipv6Addr::LOCALHOST, 1).into())));
+    }
+
+    #[test]
+    fn a_unix_socket_is_a_place_too() {
+        let place = read_place("unix:/run/primed.sock").expect("a path");
+        assert_eq!(place, Place::Unix("/run/primed.sock".into()));
+        assert_eq!(place.to_string(), "unix:/run/primed.sock");
+        assert!(read_place("unix:").is_err());
+        assert_eq!(
+            read_place("localhost:7919").map(|place| place.to_string()),
+            Ok("localhost:7919".into())
+        );
     }
 
     #[test]

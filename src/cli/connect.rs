@@ -1,14 +1,17 @@
 //! How every command that asks a running daemon reaches it, or what to do if there is none. The one place that opens connections to daemons.
 
-use super::address::{self, Address};
+use super::address::{self, Place};
 use super::secret::Secret;
 use super::tls_client::TlsFlags;
 use crate::Client;
 use crate::client::ReplyLine;
 use anyhow::Context;
+use std::fmt::Display;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +28,8 @@ const PASSWORD: &str = "PRIMED_PASSWORD";
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Connect {
     /// Where the daemon listens
-    #[arg(long = "connect", value_name = "ADDR:PORT", env = "PRIMED_CONNECT", value_parser = address::read, default_value_t = Address::from(super::DEFAULT_ADDRESS))]
-    address: Address,
+    #[arg(long = "connect", value_name = "ADDR:PORT", env = "PRIMED_CONNECT", value_parser = address::read_place, default_value_t = Place::from(super::DEFAULT_ADDRESS))]
+    address: Place,
     /// Who you are, where the daemon has users; the password comes from --password-file, $PRIMED_PASSWORD or the terminal
     #[arg(long, value_name = "NAME", env = "PRIMED_USER")]
     user: Option<String>,
@@ -42,7 +45,7 @@ pub(super) struct Connect {
 
 impl Connect {
     /// Where the daemon listens, as it was written.
-    pub(super) const fn address(&self) -> &Address {
+    pub(super) const fn address(&self) -> &Place {
         &self.address
     }
 
@@ -51,10 +54,12 @@ impl Connect {
     /// # Errors
     /// Says how to start a daemon if none can be reached, and why the daemon refuses the user.
     pub(super) fn open(&self) -> anyhow::Result<TcpStream> {
-        let stream = connect(self.address.resolve()?)?;
-        let mut stream = match self.tls.is_on() {
-            true => self.tls.wrap(stream, self.address.host())?,
-            false => stream,
+        let mut stream = match &self.address {
+            Place::Unix(path) => connect_unix(path)?,
+            Place::Tcp(address) => match (connect(address.resolve()?)?, self.tls.is_on()) {
+                (stream, true) => self.tls.wrap(stream, address.host())?,
+                (stream, false) => stream,
+            },
         };
         if let Some(user) = &self.user {
             stream.set_read_timeout(Some(2 * PATIENCE))?;
@@ -70,7 +75,14 @@ impl Connect {
     /// Those of [`open`](Self::open).
     pub(super) async fn client(self: Arc<Self>) -> anyhow::Result<Client> {
         // A name is resolved, which may take as long as it likes, and must not stop who draws the screen.
-        let connecting = move || Ok::<_, anyhow::Error>((self.open()?, self.address.resolve()?));
+        let connecting = move || {
+            let address = match &self.address {
+                Place::Tcp(address) => address.resolve()?,
+                // Only streams of rows, which no command asks for in this way, connect by it.
+                Place::Unix(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            };
+            anyhow::Ok((self.open()?, address))
+        };
         let (stream, address) = tokio::task::spawn_blocking(connecting).await??;
         Ok(Client::over(stream, address)?)
     }
@@ -95,12 +107,18 @@ impl Connect {
 /// # Errors
 /// Says how to start a daemon if none can be reached.
 pub(super) fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| refused(address))?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| refused(&address))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-fn refused(address: SocketAddr) -> String {
+/// Connects to a unix socket. For who reads and writes it, a stream of bytes is like another.
+fn connect_unix(path: &Path) -> anyhow::Result<TcpStream> {
+    let stream = UnixStream::connect(path).with_context(|| refused(&path.display()))?;
+    Ok(OwnedFd::from(stream).into())
+}
+
+fn refused(address: &dyn Display) -> String {
     format!("cannot reach a daemon at {address} (start one with 'primed serve')")
 }
 

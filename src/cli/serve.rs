@@ -1,6 +1,6 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
-use super::address::{self, Address};
+use super::address::{self, Address, Place};
 use super::data::Data;
 use super::reload::Reload;
 use super::security::SecurityFlags;
@@ -23,9 +23,9 @@ use tracing_subscriber::{EnvFilter, reload};
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
-    /// Address to listen on; may be repeated
-    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read, value_delimiter = ',', default_values_t = [Address::from(super::DEFAULT_ADDRESS)])]
-    listen: Vec<Address>,
+    /// Address to listen on, or unix:PATH; may be repeated
+    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read_place, value_delimiter = ',', default_values_t = [Place::from(super::DEFAULT_ADDRESS)])]
+    listen: Vec<Place>,
     /// Address for HTTP: health, metrics, a JSON interface and a dashboard [default: none]
     #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_HTTP", value_parser = address::read)]
     http: Option<Address>,
@@ -202,8 +202,16 @@ impl Serve {
             Data::Directory(directory) => daemon.data(directory),
             Data::None => daemon,
         };
-        let addresses = self.listen.iter().map(Address::resolve);
-        let addresses = addresses.collect::<anyhow::Result<Vec<SocketAddr>>>()?;
+        let (mut addresses, mut paths, mut daemon) = (Vec::new(), Vec::new(), daemon);
+        for place in &self.listen {
+            match place {
+                Place::Tcp(address) => addresses.push(address.resolve()?),
+                Place::Unix(path) => {
+                    daemon = daemon.listen_unix(path);
+                    paths.push(path.clone());
+                }
+            }
+        }
         let (daemon, security) = self.security.apply(daemon, &addresses)?;
         let daemon = match &self.http {
             Some(address) => {
@@ -215,7 +223,7 @@ impl Serve {
         };
         let has_http = self.http.is_some();
         let reload = Reload::new(arguments, settings.values(), set_filter, self.drain_limit, security);
-        actix::System::new().block_on(serve(daemon, has_http, reload))
+        actix::System::new().block_on(serve(daemon, &paths, has_http, reload))
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -231,11 +239,11 @@ impl Serve {
     }
 }
 
-async fn serve(daemon: Daemon, has_http: bool, mut reload: Reload) -> anyhow::Result<ExitCode> {
+async fn serve(daemon: Daemon, paths: &[PathBuf], has_http: bool, mut reload: Reload) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let running = daemon.start().await.map_err(advise)?;
-    announce(running.addresses(), has_http);
-    tracing::info!(addresses = ?running.addresses(), workers = running.workers(), "listening");
+    announce(running.addresses(), paths, has_http);
+    tracing::info!(addresses = ?running.addresses(), ?paths, workers = running.workers(), "listening");
     while signals.next(&running).await == Notice::Reload {
         reload.again(&running);
     }
@@ -253,8 +261,17 @@ async fn serve(daemon: Daemon, has_http: bool, mut reload: Reload) -> anyhow::Re
 
 /// Adds advice to an address that cannot be bound.
 fn advise(error: StartError) -> anyhow::Error {
-    let StartError::Listen { address, source } = error else {
-        return error.into();
+    let (address, source) = match error {
+        StartError::Listen { address, source } => (address, source),
+        StartError::ListenUnix { path, source } => {
+            let advice = match source.kind() {
+                ErrorKind::AddrInUse => "another daemon is listening there: stop it, or choose another path",
+                ErrorKind::AlreadyExists => "remove it if it is not needed, or choose another path",
+                _ => "choose another path",
+            };
+            return anyhow::anyhow!("cannot listen on unix:{}: {source}; {advice}", path.display());
+        }
+        other => return other.into(),
     };
     let advice = match source.kind() {
         ErrorKind::AddrInUse => "another daemon may be using it: stop it, or choose another address with --listen",
@@ -265,22 +282,26 @@ fn advise(error: StartError) -> anyhow::Error {
 }
 
 /// One line: where it listens, and how to ask; and one for HTTP, whose address is the last.
-fn announce(addresses: &[SocketAddr], has_http: bool) {
+fn announce(addresses: &[SocketAddr], paths: &[PathBuf], has_http: bool) {
     let (http, addresses) = match addresses.split_last() {
         Some((http, others)) if has_http => (Some(http), others),
         _ => (None, addresses),
     };
-    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    let first = addresses.first().copied().unwrap_or(super::DEFAULT_ADDRESS);
+    let paths = paths.iter().map(|path| path.display());
+    let by_path = paths.clone().map(|path| format!("unix:{path}"));
+    let all: Vec<String> = addresses.iter().map(ToString::to_string).chain(by_path).collect();
+    let first = addresses
+        .first()
+        .map(|first| format!("nc -N {} {}", first.ip(), first.port()));
+    let how = first.or_else(|| paths.clone().next().map(|path| format!("nc -NU {path}")));
     let mut out = std::io::stdout();
     // A daemon whose standard output is closed serves all the same.
     let _ = writeln!(
         out,
-        "primed {} listens on {}; ask with: printf '100000\\n' | nc -N {} {}",
+        "primed {} listens on {}; ask with: printf '100000\\n' | {}",
         env!("CARGO_PKG_VERSION"),
         all.join(" and "),
-        first.ip(),
-        first.port()
+        how.unwrap_or_default()
     );
     if let Some(http) = http {
         let _ = writeln!(out, "dashboard, metrics and JSON: http://{http}/");
