@@ -71,6 +71,13 @@ impl fmt::Debug for Credentials {
 
 /// What a check comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "users"),
+    expect(
+        dead_code,
+        reason = "only users give verdicts, and sessions know them without the feature"
+    )
+)]
 pub enum Verdict {
     /// The password is right.
     Granted(Identity),
