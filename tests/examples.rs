@@ -364,8 +364,8 @@ fn pipeline_prints_the_replies_of_a_daemon_as_they_come() {
         lines.sort();
         (lines.join("\n"), output.status.success())
     };
-    let answers = "isprime 2^61 = no\nnth 1000000 = 15485863\npi 10^13 = 346065536839\nprimes 90 110 = 5\nprimes 90 110: 101\n\
-                   primes 90 110: 103\nprimes 90 110: 107\nprimes 90 110: 109\nprimes 90 110: 97";
+    let answers = "isprime 2^61 = no\nnth 1000000 = 15485863\npi 10^13 = 346065536839\nprimes 90 110 = 5\n\
+                   primes 90 110: 97 101 103 107 109";
     assert_eq!(asked(&[]), (answers.to_owned(), true));
     let (reply, ended_well) = asked(&["nht 5"]);
     assert!(

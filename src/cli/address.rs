@@ -30,7 +30,7 @@ impl Address {
 
 /// Where a daemon listens: an address, or a unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Endpoint {
     Tcp(Address),
     Unix(PathBuf),
 }
@@ -38,13 +38,13 @@ pub(super) enum Place {
 /// What the path of a unix socket is written after.
 const UNIX: &str = "unix:";
 
-impl From<SocketAddr> for Place {
+impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
         Self::Tcp(address.into())
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
@@ -54,11 +54,11 @@ impl fmt::Display for Place {
 }
 
 /// Reads an address and its port, or the path of a unix socket.
-pub(super) fn read_place(text: &str) -> Result<Place, String> {
+pub(super) fn read_endpoint(text: &str) -> Result<Endpoint, String> {
     match text.strip_prefix(UNIX) {
         Some("") => Err("write a path after unix:, like unix:/run/primed/primed.sock".into()),
-        Some(path) => Ok(Place::Unix(path.into())),
-        None => read(text).map(Place::Tcp),
+        Some(path) => Ok(Endpoint::Unix(path.into())),
+        None => read(text).map(Endpoint::Tcp),
     }
 }
 
@@ -96,13 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket_is_a_place_too() {
-        let place = read_place("unix:/run/primed.sock").expect("a path");
-        assert_eq!(place, Place::Unix("/run/primed.sock".into()));
-        assert_eq!(place.to_string(), "unix:/run/primed.sock");
-        assert!(read_place("unix:").is_err());
+    fn a_unix_socket_is_an_endpoint_too() {
+        let endpoint = read_endpoint("unix:/run/primed.sock").expect("a path");
+        assert_eq!(endpoint, Endpoint::Unix("/run/primed.sock".into()));
+        assert_eq!(endpoint.to_string(), "unix:/run/primed.sock");
+        assert!(read_endpoint("unix:").is_err());
         assert_eq!(
-            read_place("localhost:7919").map(|place| place.to_string()),
+            read_endpoint("localhost:7919").map(|endpoint| endpoint.to_string()),
             Ok("localhost:7919".into())
         );
     }

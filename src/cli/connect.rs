@@ -1,6 +1,6 @@
 //! How every command that asks a running daemon reaches it, or what to do if there is none. The one place that opens connections to daemons.
 
-use super::address::{self, Place};
+use super::address::{self, Endpoint};
 use super::secret::Secret;
 use super::tls_client::TlsFlags;
 use crate::Client;
@@ -28,8 +28,8 @@ const PASSWORD: &str = "PRIMED_PASSWORD";
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Connect {
     /// Where the daemon listens
-    #[arg(long = "connect", value_name = "ADDR:PORT", env = "PRIMED_CONNECT", value_parser = address::read_place, default_value_t = Place::from(super::DEFAULT_ADDRESS))]
-    address: Place,
+    #[arg(long = "connect", value_name = "ADDR:PORT", env = "PRIMED_CONNECT", value_parser = address::read_endpoint, default_value_t = Endpoint::from(super::DEFAULT_ADDRESS))]
+    address: Endpoint,
     /// Who you are, where the daemon has users; the password comes from --password-file, $PRIMED_PASSWORD or the terminal
     #[arg(long, value_name = "NAME", env = "PRIMED_USER")]
     user: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct Connect {
 
 impl Connect {
     /// Where the daemon listens, as it was written.
-    pub(super) const fn address(&self) -> &Place {
+    pub(super) const fn address(&self) -> &Endpoint {
         &self.address
     }
 
@@ -55,8 +55,8 @@ impl Connect {
     /// Says how to start a daemon if none can be reached, and why the daemon refuses the user.
     pub(super) fn open(&self) -> anyhow::Result<TcpStream> {
         let mut stream = match &self.address {
-            Place::Unix(path) => connect_unix(path)?,
-            Place::Tcp(address) => match (connect(address.resolve()?)?, self.tls.is_on()) {
+            Endpoint::Unix(path) => connect_unix(path)?,
+            Endpoint::Tcp(address) => match (connect(address.resolve()?)?, self.tls.is_on()) {
                 (stream, true) => self.tls.wrap(stream, address.host())?,
                 (stream, false) => stream,
             },
@@ -77,9 +77,9 @@ impl Connect {
         // A name is resolved, which may take as long as it likes, and must not stop who draws the screen.
         let connecting = move || {
             let address = match &self.address {
-                Place::Tcp(address) => address.resolve()?,
+                Endpoint::Tcp(address) => address.resolve()?,
                 // Only streams of rows, which no command asks for in this way, connect by it.
-                Place::Unix(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                Endpoint::Unix(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             };
             anyhow::Ok((self.open()?, address))
         };

@@ -1,6 +1,6 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
-use super::address::{self, Address, Place};
+use super::address::{self, Address, Endpoint};
 use super::data::Data;
 use super::reload::Reload;
 use super::security::SecurityFlags;
@@ -24,8 +24,8 @@ use tracing_subscriber::{EnvFilter, reload};
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     /// Address to listen on, or unix:PATH; may be repeated
-    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read_place, value_delimiter = ',', default_values_t = [Place::from(super::DEFAULT_ADDRESS)])]
-    listen: Vec<Place>,
+    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_LISTEN", value_parser = address::read_endpoint, value_delimiter = ',', default_values_t = [Endpoint::from(super::DEFAULT_ADDRESS)])]
+    listen: Vec<Endpoint>,
     /// Address for HTTP: health, metrics, a JSON interface and a dashboard [default: none]
     #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_HTTP", value_parser = address::read)]
     http: Option<Address>,
@@ -203,10 +203,10 @@ impl Serve {
             Data::None => daemon,
         };
         let (mut addresses, mut paths, mut daemon) = (Vec::new(), Vec::new(), daemon);
-        for place in &self.listen {
-            match place {
-                Place::Tcp(address) => addresses.push(address.resolve()?),
-                Place::Unix(path) => {
+        for endpoint in &self.listen {
+            match endpoint {
+                Endpoint::Tcp(address) => addresses.push(address.resolve()?),
+                Endpoint::Unix(path) => {
                     daemon = daemon.listen_unix(path);
                     paths.push(path.clone());
                 }

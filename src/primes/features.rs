@@ -28,7 +28,10 @@ mod tests {
         for entry in fs::read_dir(folder).expect("src is readable").flatten() {
             match entry.path() {
                 path if path.is_dir() => files(&path, found),
-                path => found.push(fs::read_to_string(path).expect("a source is text")),
+                path if path.extension().is_some_and(|extension| extension == "rs") => {
+                    found.push(fs::read_to_string(path).expect("a source is text"));
+                }
+                _ => {}
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Connections over a unix socket, for clients on the same machine. Knows no session.
 //!
-//! The kernel closes one when its other end is closed, whoever holds it, so that reading finds out everything.
+//! The kernel reports at once when the other end is closed, so nothing has to be looked up.
 
 use super::connection::{Accept, Connection, Detached};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -37,7 +37,7 @@ impl UnixDoor {
                     "there is a file that is no socket",
                 ));
             }
-            // Nobody listens behind the file of a process that was killed.
+            // After kill -9 the file is left, and nobody listens.
             Ok(_) => match std::os::unix::net::UnixStream::connect(&path) {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(&path)?,
                 Err(error) => return Err(error),

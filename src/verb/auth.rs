@@ -17,8 +17,8 @@ pub(super) fn register(registry: &mut Registry) {
         auth,
     );
     registry.add(auth.details(&[
-        "Nothing after it is taken in before it is answered. A wrong password is answered",
-        "late, and later each time. Without USER: the user 'default'.",
+        "Nothing after it is taken in before it is answered. A wrong password is",
+        "answered late, and later each time. Without USER: the user 'default'.",
         "auth ann PASSWORD -> OK",
     ]));
 }

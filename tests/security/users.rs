@@ -83,7 +83,7 @@ fn each_role_may_do_what_the_one_below_it_may_and_more() {
     );
     assert_eq!(
         ann.ask("verify submit pi 100"),
-        "ERR bad-arg :verify: this verb cannot stand here; write 'verify REQUEST'"
+        "ERR bad-arg :verify: this verb cannot stand here; write 'verify REQUEST|JOB'"
     );
     assert!(sam.ask("submit pi 100").starts_with("OK job="));
     assert_eq!(
