@@ -12,6 +12,7 @@ mod blocking;
 mod call;
 mod clients;
 mod define;
+mod doctor;
 mod engine;
 mod functions;
 mod host;

@@ -1,7 +1,9 @@
 //! The registry of verbs. Finds a verb by its name, or the nearest one to a name that is none.
 
 use super::call::{nearest, shortened};
-use super::{Call, Facts, Step, Terms, Verb, arithmetic, auth, clients, functions, jobs, random, service, slowlog};
+use super::{
+    Call, Facts, Step, Terms, Verb, arithmetic, auth, clients, doctor, functions, jobs, random, service, slowlog,
+};
 use crate::auth::Role;
 use crate::engine::{self, Panicked, Subject, caught};
 use crate::metrics::VerbLabel;
@@ -34,6 +36,7 @@ impl Default for Registry {
         service::register(&mut registry);
         slowlog::register(&mut registry);
         clients::register(&mut registry);
+        doctor::register(&mut registry);
         registry
     }
 }

@@ -101,3 +101,16 @@ fn numbers_and_names_that_are_none_are_refused() {
     assert_eq!(client.ask("client name="), "OK");
     assert_eq!(named(&daemon, "a"), None);
 }
+
+#[test]
+fn a_doctor_says_what_is_wrong_and_a_flood_of_calls_costs_one_look() {
+    let daemon = daemon();
+    let text = exchange(&daemon, "doctor\n".repeat(1000));
+    let is_diagnosis = |line: &str| {
+        ["OK", "= nothing is wrong"].contains(&line)
+            || line.starts_with("= urgent: ")
+            || line.starts_with("= warning: ")
+    };
+    assert!(text.lines().all(is_diagnosis), "{text}");
+    assert_eq!(text.lines().filter(|line| *line == "OK").count(), 1000);
+}

@@ -1,0 +1,222 @@
+//! `doctor`: what is wrong with the daemon or its machine now, and what to do. Knows no job.
+
+mod machine;
+
+use super::{Call, Facts, Registry, Step, define};
+use crate::auth::Role;
+use crate::proto::Failure;
+use machine::Machine;
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How old a diagnosis may be: what it reads of the system takes a tenth of a millisecond, which a flood of questions must not.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Jobs under way for each worker that make a backlog.
+const CROWDED: u64 = 1_000;
+/// The share of the open files that may be in use, in percent.
+const FILES_PCT: u64 = 90;
+/// The share of the CPU that others of the host may take, in percent.
+const STOLEN_PCT: u64 = 10;
+/// Memory that the machine should have left, in percent of all.
+const MEMORY_PCT: u64 = 5;
+/// Space that the store's disk should have left, in bytes.
+const SPACE: u64 = 256 << 20;
+
+/// Something that is wrong, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Finding {
+    is_urgent: bool,
+    what: String,
+    remedy: &'static str,
+}
+
+pub(super) fn register(registry: &mut Registry) {
+    let latest: Mutex<Option<(Instant, Vec<String>)>> = Mutex::default();
+    let read = move |call: &Call<'_>| {
+        call.only(0, &[])?;
+        let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match &*latest {
+            Some((at, rows)) if now.duration_since(*at) < FRESH => Ok(Step::Rows(rows.clone())),
+            _ => {
+                let rows = diagnosis(call.facts);
+                *latest = Some((now, rows.clone()));
+                Ok::<_, Failure>(Step::Rows(rows))
+            }
+        }
+    };
+    registry.add(
+        define("doctor", "what is wrong now, and what to do about it", read)
+            .details(&[
+                "Looks at the store and its disk, open files, the backlog, memory, CPU that",
+                "others of the host take, and parts of the daemon that had to be replaced.",
+                "A row each: urgent or warning, what it is, what to do. At most one new",
+                "look a second.",
+            ])
+            .role(Role::Operate),
+    );
+}
+
+fn diagnosis(facts: &Facts) -> Vec<String> {
+    let place = facts.metrics.store().place;
+    let machine = Machine::look(Path::new(&place));
+    let findings = findings(facts, &machine);
+    match findings.is_empty() {
+        true => vec!["nothing is wrong".to_owned()],
+        false => findings.iter().map(row).collect(),
+    }
+}
+
+fn row(finding: &Finding) -> String {
+    let Finding {
+        is_urgent,
+        what,
+        remedy,
+    } = finding;
+    let severity = if *is_urgent { "urgent" } else { "warning" };
+    format!("{severity}: {what}; {remedy}")
+}
+
+/// What is wrong, the urgent first.
+fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
+    let metrics = &facts.metrics;
+    let mut found = Vec::new();
+    let mut add = |is_urgent, what: String, remedy| {
+        found.push(Finding {
+            is_urgent,
+            what,
+            remedy,
+        })
+    };
+    let store = metrics.store();
+    if !store.failure.is_empty() {
+        let remedy = "no job is taken in until it can be written: make room on its disk, or mend its permissions";
+        add(
+            true,
+            format!("the store {} fails: {}", store.place, store.failure),
+            remedy,
+        );
+    }
+    let connections = metrics.connections.load(Relaxed);
+    if let Some(files) = machine.files
+        && connections.saturating_mul(100) >= files.saturating_mul(FILES_PCT)
+    {
+        let what = format!("{connections} connections are open, of {files} files that may be");
+        add(true, what, "raise LimitNOFILE= or ulimit -n, or set --idle-timeout");
+    }
+    if let Some(pct) = machine.memory_left_pct.filter(|pct| *pct < MEMORY_PCT) {
+        let what = format!("the machine has {pct} % of its memory left");
+        add(true, what, "lower --max-memory-mib, or stop what else uses memory");
+    }
+    if let Some(space) = machine.store_space.filter(|space| *space < SPACE) {
+        let what = format!("the disk of the store has {} MiB left", space >> 20);
+        add(false, what, "make room, or 'primed store prune'");
+    }
+    let jobs = metrics.jobs.load(Relaxed);
+    if jobs > CROWDED.saturating_mul(facts.workers as u64) {
+        let what = format!("{jobs} jobs are under way on {} workers", facts.workers);
+        add(
+            false,
+            what,
+            "'jobs' and 'clients' show whose they are; add workers, or lower --max-jobs-per-client",
+        );
+    }
+    if let Some(pct) = machine.stolen_pct.filter(|pct| *pct >= STOLEN_PCT) {
+        let what = format!("other guests of the host have taken {pct} % of the CPU since the machine started");
+        add(
+            false,
+            what,
+            "measure on a machine of your own, or ask the host for more",
+        );
+    }
+    let refused = metrics.connections_refused.load(Relaxed);
+    if refused > 0 {
+        let what = format!("{refused} connections were refused since the start");
+        add(false, what, "raise --max-connections, or set --idle-timeout");
+    }
+    let replaced = [
+        &metrics.threads_replaced,
+        &metrics.actors_rebuilt,
+        &metrics.session_panics,
+    ];
+    let replaced: u64 = replaced.iter().map(|count| count.load(Relaxed)).sum();
+    if replaced > 0 {
+        let what = format!("{replaced} threads, actors and sessions have panicked since the start");
+        add(false, what, "the log says where; please report it");
+    }
+    found.sort_by_key(|finding| !finding.is_urgent);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn facts() -> Facts {
+        Facts {
+            metrics: Arc::default(),
+            clients: Arc::default(),
+            started: Instant::now(),
+            workers: 2,
+        }
+    }
+
+    fn whats(facts: &Facts, machine: &Machine) -> Vec<String> {
+        findings(facts, machine).iter().map(row).collect()
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_a_healthy_daemon() {
+        let machine = Machine {
+            files: Some(20_000),
+            memory_left_pct: Some(50),
+            store_space: Some(1 << 40),
+            stolen_pct: Some(1),
+        };
+        assert_eq!(whats(&facts(), &machine), [""; 0]);
+        assert_eq!(
+            whats(&facts(), &Machine::default()),
+            [""; 0],
+            "what is not known is not wrong"
+        );
+    }
+
+    #[test]
+    fn each_trouble_is_named_with_its_remedy_and_the_urgent_come_first() {
+        let facts = facts();
+        facts.metrics.jobs.store(2_001, Relaxed);
+        facts.metrics.connections.store(18_000, Relaxed);
+        facts.metrics.session_panics.store(1, Relaxed);
+        facts.metrics.set_store(|store| {
+            store.place = "/var/lib/primed".into();
+            store.failure = "disk full".into();
+        });
+        let machine = Machine {
+            files: Some(20_000),
+            memory_left_pct: Some(4),
+            store_space: Some(1 << 20),
+            stolen_pct: Some(10),
+        };
+        let rows = whats(&facts, &machine);
+        let urgent = rows.iter().take_while(|row| row.starts_with("urgent: ")).count();
+        assert_eq!((urgent, rows.len()), (3, 7), "{rows:#?}");
+        assert!(rows[0].starts_with("urgent: the store /var/lib/primed fails: disk full; "));
+        assert!(
+            rows.contains(
+                &"warning: the disk of the store has 1 MiB left; make room, or 'primed store prune'".to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn this_machine_can_be_looked_at() {
+        let machine = Machine::look(Path::new("."));
+        assert!(machine.files != Some(0));
+        assert!(machine.store_space.is_some());
+        assert_eq!(Machine::look(Path::new("")).store_space, None, "there is no store");
+    }
+}
