@@ -6,8 +6,15 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 const FILE: &str = "lock";
+
+/// How long a lock may be held before that is an error. The system releases it when the last thread of a killed daemon has ended, and a process that was
+/// just forked holds a copy until it runs its own program.
+const HELD_LIMIT: Duration = Duration::from_millis(500);
+const HELD_PAUSE: Duration = Duration::from_millis(10);
 
 /// Held for as long as a process writes to the directory's store.
 #[derive(Debug)]
@@ -32,7 +39,14 @@ impl DirectoryLock {
             .clone();
         let opened = options.open(&path);
         let mut file = opened.map_err(|error| StoreError::io(&path, "cannot open it", &error))?;
-        match file.try_lock() {
+        let deadline = Instant::now() + HELD_LIMIT;
+        let locked = loop {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(HELD_PAUSE),
+                locked => break locked,
+            }
+        };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 // The holder may be about to write its ID: then there is none to show yet.
