@@ -3,7 +3,7 @@
 #
 #     packaging/deb.sh [BINARY [DIRECTORY [VERSION]]]        target/dist/primed, target/debian, the version in Cargo.toml
 #
-# By dpkg-deb alone: the package has no library and no build of its own, and compiling cargo-deb takes longer than compiling primed.
+# By dpkg-deb alone, which every Debian has: the package has no library and no build of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)

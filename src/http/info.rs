@@ -4,6 +4,7 @@ use super::answer::{failed, json_reply, value_json};
 use super::guard::Caller;
 use super::health::why_not_ready;
 use crate::metrics::{BOUNDS_US, Slow};
+use crate::verb::resident_bytes;
 use axum::Extension;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -59,11 +60,4 @@ fn slow(slow: &Slow) -> Json {
         "wall_seconds": slow.wall.as_secs_f64(),
         "request": slow.title,
     })
-}
-
-/// Memory of the process in bytes, where the system says it: proc_pid_statm(5), the second number, in pages.
-pub(super) fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }

@@ -3,8 +3,8 @@
 
 use super::answer::reply;
 use super::guard::Caller;
-use super::info::resident_bytes;
 use crate::metrics::{BOUNDS_US, Exemplar, Metrics, Snapshot};
+use crate::verb::resident_bytes;
 use axum::Extension;
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};

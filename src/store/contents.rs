@@ -35,6 +35,19 @@ pub struct StoredJob {
 }
 
 impl StoredJob {
+    /// A job that has done nothing yet.
+    pub const fn unbegun(submission: Submission) -> Self {
+        Self {
+            submission,
+            resumed: 0,
+            starts: 0,
+            cpu: Duration::ZERO,
+            checkpoint: None,
+            end: None,
+            is_refuted: false,
+        }
+    }
+
     /// Its state.
     pub fn state(&self) -> State {
         self.end.as_ref().map_or(State::Unfinished, End::state)
@@ -48,16 +61,9 @@ impl Contents {
             Record::Submitted(submission) => {
                 let id = submission.job;
                 self.last_job = self.last_job.max(id.0);
-                let job = StoredJob {
-                    submission: submission.clone(),
-                    resumed: 0,
-                    starts: 0,
-                    cpu: Duration::ZERO,
-                    checkpoint: None,
-                    end: None,
-                    is_refuted: false,
-                };
-                self.jobs.entry(id).or_insert(job);
+                self.jobs
+                    .entry(id)
+                    .or_insert_with(|| StoredJob::unbegun(submission.clone()));
             }
             Record::Resumed(id) => {
                 if let Some(job) = self.unfinished(*id) {

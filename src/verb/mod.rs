@@ -26,6 +26,7 @@ mod slowlog;
 pub use blocking::Blocking;
 pub use call::{Call, Facts, Style, Terms};
 pub use define::{Defined, define};
+pub use doctor::resident_bytes;
 pub use engine::{Engine, Question};
 pub use host::Host;
 pub use registry::Registry;

@@ -1,6 +1,6 @@
 //! Verbs about the daemon itself: `ping help info quit`.
 
-use super::{Call, Registry, Step, Verb, define};
+use super::{Call, Registry, Step, Verb, define, resident_bytes};
 use crate::proto::{Code, Failure, Value};
 use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
@@ -97,6 +97,7 @@ fn info(call: &Call<'_>) -> Result<Step, Failure> {
     let fact = |key: &'static str, value: String| (Cow::from(key), value);
     let mut facts = vec![fact("version", env!("CARGO_PKG_VERSION").to_owned())];
     facts.extend(counters.map(|(key, value)| fact(key, value.to_string())));
+    facts.extend(resident_bytes().map(|bytes| fact("resident_bytes", bytes.to_string())));
     let store = metrics.store();
     let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
     if store.place.is_empty() {

@@ -73,7 +73,10 @@ fn every_verb_answers_in_resp2_and_resp3() {
     assert!(help.starts_with("*6\r\n$"), "{help}");
     let info = exchange(&daemon, resp("info"));
     assert!(
-        info.starts_with('$') && info.contains("\r\nversion:") && info.contains("\r\nworkers:2\r\n"),
+        info.starts_with('$')
+            && info.contains("\r\nversion:")
+            && info.contains("\r\nconnected_clients:1\r\n")
+            && info.contains("\r\nworkers:2\r\n"),
         "{info}"
     );
 }

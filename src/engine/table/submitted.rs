@@ -610,7 +610,7 @@ impl Submitted {
             not_before: None,
             deadline: None,
         };
-        Ok((unbegun(submission), value))
+        Ok((StoredJob::unbegun(submission), value))
     }
 
     /// The answer to this question was refuted: jobs that have one give it no more.
@@ -750,7 +750,7 @@ impl Submitted {
 impl Job {
     fn new(submission: &Submission, state: State) -> Self {
         Self {
-            unfinished: matches!(state, State::Running(_)).then(|| Box::new(unbegun(submission.clone()))),
+            unfinished: matches!(state, State::Running(_)).then(|| Box::new(StoredJob::unbegun(submission.clone()))),
             is_restored: false,
             request: submission.request.clone(),
             title: shortened(&submission.title, MAX_TITLE),
@@ -770,19 +770,6 @@ impl Job {
     /// How often it went on since its last checkpoint.
     fn starts(&self) -> u32 {
         self.unfinished.as_ref().map_or(0, |stored| stored.starts)
-    }
-}
-
-/// A job that has done nothing yet.
-const fn unbegun(submission: Submission) -> StoredJob {
-    StoredJob {
-        submission,
-        resumed: 0,
-        starts: 0,
-        cpu: Duration::ZERO,
-        checkpoint: None,
-        end: None,
-        is_refuted: false,
     }
 }
 

@@ -33,6 +33,13 @@ impl Machine {
     }
 }
 
+/// Memory of the process in bytes, where the system says it: proc_pid_statm(5), the second number, in pages.
+pub fn resident_bytes() -> Option<u64> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
 /// `MemAvailable` in percent of `MemTotal`, of /proc/meminfo.
 fn memory_left_pct(text: &str) -> Option<u64> {
     let value = |key: &str| {

@@ -6,6 +6,7 @@ use super::{Call, Facts, Registry, Step, define};
 use crate::auth::Role;
 use crate::proto::Failure;
 use machine::Machine;
+pub use machine::resident_bytes;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};

@@ -18,6 +18,14 @@ use crate::proto::reply::{Final, Interim};
 use crate::proto::{Code, Failure, Tag, Value};
 use bytes::BytesMut;
 
+/// Facts that monitors of Redis look for in `INFO`, and ours that say the same. `redis-cli --stat` prints a wrong number for one that is missing.
+const REDIS_NAMES: [(&str, &str); 4] = [
+    ("connected_clients", "connections"),
+    ("total_connections_received", "connections_total"),
+    ("total_commands_processed", "requests_total"),
+    ("used_memory", "resident_bytes"),
+];
+
 /// The protocol of a connection until `HELLO 3`.
 pub(super) struct Resp2;
 
@@ -109,7 +117,20 @@ fn write_value(out: &mut BytesMut, is_resp3: bool, value: &Value) {
         Value::Text(text) => write_text(out, text),
         Value::Facts(facts) => {
             // As Redis does: one text, a line for each fact.
-            let lines = facts.iter().map(|(key, value)| format!("{key}:{value}\r\n"));
+            let known = facts.iter().map(|(key, value)| (key.as_ref(), value.as_str()));
+            let renamed = REDIS_NAMES.iter().filter_map(|(redis, ours)| {
+                let (_, value) = facts.iter().find(|(key, _)| key == ours)?;
+                Some((*redis, value.as_str()))
+            });
+            // Redis counts connections there that a command like BLPOP holds up; no request here does.
+            let blocked = facts
+                .iter()
+                .any(|(key, _)| key == "connections")
+                .then_some(("blocked_clients", "0"));
+            let lines = known
+                .chain(renamed)
+                .chain(blocked)
+                .map(|(key, value)| format!("{key}:{value}\r\n"));
             write_bulk(out, lines.collect::<String>().as_bytes());
         }
     }
