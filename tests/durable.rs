@@ -264,14 +264,16 @@ fn a_count_that_is_killed_again_and_again_goes_on_from_its_checkpoints() {
         let served = Served::start(directory.path());
         submit(&mut served.client(), "pi 1e18")
     };
+    // Together less than the whole count takes.
+    let (kills, seconds) = (kills(2), 15.0 / kills(2) as f64);
     // The last start was ended as a kill is.
-    for kill in 0..kills(2) {
+    for kill in 0..kills {
         let served = Served::start(directory.path());
         assert_eq!(served.field(&job, "resumed"), (kill + 1).to_string());
         let before = cpu(&served, &job);
-        until("it works for six seconds of CPU time", || {
+        until("it works for some seconds of CPU time", || {
             std::thread::sleep(Duration::from_millis(100));
-            cpu(&served, &job) >= before + 6.0 || served.field(&job, "state") == "done"
+            cpu(&served, &job) >= before + seconds
         });
         served.kill();
     }
