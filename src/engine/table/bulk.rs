@@ -88,7 +88,7 @@ impl Bulk {
         };
         if memory > self.memory.max() {
             let text = format!(
-                "this would take {} MiB, the limit is {}",
+                "this would take {} MiB, and jobs together may take {}; the daemon's --max-memory-mib sets that",
                 memory >> 20,
                 self.memory.max() >> 20
             );
