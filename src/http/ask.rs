@@ -61,7 +61,7 @@ impl Counted {
         if let Some(verbs) = metrics.verbs() {
             let wall = self.begun.elapsed();
             verbs.count(self.verb, outcome, 1);
-            verbs.observe(self.verb, wall, || Exemplar {
+            verbs.observe(self.verb, wall, 1, || Exemplar {
                 client: self.client,
                 request: None,
                 seconds: wall.as_secs_f64(),

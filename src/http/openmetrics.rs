@@ -366,7 +366,7 @@ mod tests {
             request: Some(8),
             seconds: 0.5,
         };
-        verbs.observe(VerbLabel::at(1), Duration::from_millis(500), exemplar);
+        verbs.observe(VerbLabel::at(1), Duration::from_millis(500), 1, exemplar);
         let text = Scrape::of(&metrics, 2, Duration::from_secs(1))
             .write(true)
             .expect("it can be written");

@@ -15,12 +15,19 @@ pub struct Job {
     /// True if the answer may be kept and given to a client that asks the same later. It depends on the title and on nothing else: not on the
     /// time, not on what else was asked.
     pub(crate) is_kept: bool,
-    /// What a plan of an earlier process has saved, from which this one goes on.
-    checkpoint: Option<Arc<[u8]>>,
     /// The verb that asked, for the metrics.
     pub(crate) verb: VerbLabel,
+    /// Apart, as a job is moved many times on its way to a worker.
+    rare: Option<Box<Rare>>,
+}
+
+/// What few jobs have.
+#[derive(Default)]
+struct Rare {
+    /// What a plan of an earlier process has saved, from which this one goes on.
+    checkpoint: Option<Arc<[u8]>>,
     /// The question whose answer it verifies.
-    verifies: Option<Box<Query>>,
+    verifies: Option<Query>,
 }
 
 enum Question {
@@ -49,9 +56,8 @@ impl Job {
             },
             streams: false,
             is_kept: false,
-            checkpoint: None,
             verb: VerbLabel::default(),
-            verifies: None,
+            rare: None,
         }
     }
 
@@ -66,9 +72,8 @@ impl Job {
             },
             streams: false,
             is_kept: false,
-            checkpoint: None,
             verb: VerbLabel::default(),
-            verifies: None,
+            rare: None,
         }
     }
 
@@ -82,23 +87,27 @@ impl Job {
 
     fn verifying(query: &Query, first: Option<Value>) -> Self {
         let mut job = verify::job(query, first);
-        job.verifies = Some(Box::new(query.clone()));
+        job.rare.get_or_insert_default().verifies = Some(query.clone());
         job
     }
 
     /// True if it verifies an answer.
-    pub(crate) const fn is_verification(&self) -> bool {
-        self.verifies.is_some()
+    pub(crate) fn is_verification(&self) -> bool {
+        self.verified().is_some()
+    }
+
+    fn verified(&self) -> Option<&Query> {
+        self.rare.as_ref()?.verifies.as_ref()
     }
 
     /// The title of the question whose answer it verifies.
     pub(crate) fn verifies(&self) -> Option<String> {
-        self.verifies.as_ref().map(ToString::to_string)
+        self.verified().map(ToString::to_string)
     }
 
     /// The same verification, of this answer.
     pub(crate) fn of_answer(self, first: Value) -> Self {
-        match &self.verifies {
+        match self.verified() {
             Some(query) => Self {
                 verb: self.verb,
                 ..Self::verifying(query, Some(first))
@@ -166,7 +175,8 @@ impl Job {
     /// # Errors
     /// What is wrong with the question.
     pub fn plan(&self) -> Result<Box<dyn AnyPlan>, Failure> {
-        if let Some(checkpoint) = &self.checkpoint
+        if let Some(rare) = &self.rare
+            && let Some(checkpoint) = &rare.checkpoint
             && let Ok(plan) = self.restore(checkpoint)
         {
             return Ok(plan);
@@ -183,7 +193,7 @@ impl Job {
     /// Why no plan of it wrote these bytes; the job starts over then.
     pub(crate) fn resume(&mut self, checkpoint: Arc<[u8]>) -> Result<(), Damaged> {
         self.restore(&checkpoint)?;
-        self.checkpoint = Some(checkpoint);
+        self.rare.get_or_insert_default().checkpoint = Some(checkpoint);
         Ok(())
     }
 
@@ -204,9 +214,8 @@ impl From<Query> for Job {
         Self {
             streams: query.streams(),
             is_kept: !query.is_brief(),
-            checkpoint: None,
             verb: VerbLabel::default(),
-            verifies: None,
+            rare: None,
             question: Question::Query(query),
         }
     }

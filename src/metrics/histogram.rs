@@ -72,9 +72,9 @@ impl Histogram {
         self.add_to_bucket(duration, count);
     }
 
-    /// Adds a duration, with an example if it is slow.
-    pub fn observe(&self, duration: Duration, exemplar: impl FnOnce() -> Exemplar) {
-        let bucket = self.add_to_bucket(duration, 1);
+    /// Adds a duration, `count` times, with an example if it is slow.
+    pub fn observe(&self, duration: Duration, count: u64, exemplar: impl FnOnce() -> Exemplar) {
+        let bucket = self.add_to_bucket(duration, count);
         if duration < SLOW {
             return;
         }
@@ -118,7 +118,7 @@ mod tests {
         for us in [1, 100, 101, 3_600_000_000, 3_600_000_001] {
             histogram.add(Duration::from_micros(us), 1);
             let seconds = us as f64 / 1e6;
-            histogram.observe(Duration::from_micros(us), || Exemplar {
+            histogram.observe(Duration::from_micros(us), 1, || Exemplar {
                 client: 3,
                 request: Some(us),
                 seconds,

@@ -93,10 +93,10 @@ impl Verbs {
         }
     }
 
-    /// Notes how long a request took that was not answered at once.
-    pub fn observe(&self, verb: VerbLabel, wall: Duration, exemplar: impl FnOnce() -> Exemplar) {
+    /// Notes how long `count` requests took that were not answered at once.
+    pub fn observe(&self, verb: VerbLabel, wall: Duration, count: u64, exemplar: impl FnOnce() -> Exemplar) {
         if let Some(verb) = self.verbs.get(usize::from(verb.0)) {
-            verb.latency.observe(wall, exemplar);
+            verb.latency.observe(wall, count, exemplar);
         }
     }
 
@@ -177,7 +177,7 @@ mod tests {
     fn what_was_answered_at_once_is_in_the_lowest_bucket() {
         let verbs = Verbs::new(["nth"].into_iter(), [].into_iter());
         verbs.count(VerbLabel::at(0), Outcome::OK, 5);
-        verbs.observe(VerbLabel::at(0), Duration::from_secs(2), exemplar);
+        verbs.observe(VerbLabel::at(0), Duration::from_secs(2), 1, exemplar);
         let snapshot = verbs.asked().next().map(VerbMetrics::latency).expect("nth was asked");
         assert_eq!((snapshot.count(), snapshot.buckets[0], snapshot.sum), (5, 4, 2.0));
     }

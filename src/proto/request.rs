@@ -49,6 +49,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// `Malformed`, with the tag if one could be read, so that the error reply can bear it.
+    #[inline]
     pub(super) fn from_words(
         dialect: &'static dyn Dialect,
         words: impl Iterator<Item = &'a str>,
@@ -72,19 +73,19 @@ impl<'a> Request<'a> {
             }
         }
         request.format.is_bare = request.is_number() && tag.is_none() && request.options.is_empty();
-        Ok(request.or_nth())
+        request.mean_nth();
+        Ok(request)
     }
 
     fn is_number(&self) -> bool {
         self.args.is_empty() && self.verb.as_bytes().first().is_some_and(u8::is_ascii_digit)
     }
 
-    /// The same request; if it is only a number, the one it means.
-    pub fn or_nth(mut self) -> Self {
+    /// If it is only a number, it becomes the request that this means.
+    pub fn mean_nth(&mut self) {
         if self.is_number() {
             self.args.push(std::mem::replace(&mut self.verb, "nth"));
         }
-        self
     }
 
     /// The value of an option.

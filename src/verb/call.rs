@@ -178,13 +178,13 @@ impl<'a> Call<'a> {
             .args
             .split_first()
             .ok_or_else(|| self.bad_arg("REQUEST is missing"))?;
-        let request = Request {
+        let mut request = Request {
             verb,
             args: args.iter().copied().collect(),
             options: self.request.options.clone(),
             ..Request::default()
         };
-        let request = request.or_nth();
+        request.mean_nth();
         if self.registry.role_of(&request) > self.verb.role() {
             return Err(self.bad_arg("this verb cannot stand here"));
         }

@@ -64,7 +64,7 @@ impl Engine {
             Ok(ParsedLine::Request(request)) => self
                 .verbs
                 .0
-                .call(&request.or_nth(), &self.verbs.1)
+                .call(&request, &self.verbs.1)
                 .inspect_err(|failure| self.client.log_fault(failure)),
             Ok(ParsedLine::Blank | ParsedLine::Http) => Err(Failure::new(Code::Syntax, "nothing is asked")),
             Err((_, malformed)) => Err(Failure::new(Code::Syntax, malformed.to_string())),

@@ -156,7 +156,7 @@ impl Refused {
 pub(super) fn read_subject(registry: &Registry, facts: &Facts, words: &str) -> Result<Subject, Refused> {
     let request = match parse_line(words.as_bytes()) {
         Ok(ParsedLine::Request(request)) if registry.role_of(&request) > Role::Submit => return Err(Refused::Other),
-        Ok(ParsedLine::Request(request)) => request.or_nth(),
+        Ok(ParsedLine::Request(request)) => request,
         Ok(ParsedLine::Blank | ParsedLine::Http) => return Err(Refused::Other),
         Err((_, malformed)) => return Err(Refused::Failure(Failure::new(Code::Syntax, malformed.to_string()))),
     };

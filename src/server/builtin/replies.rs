@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Level;
 
@@ -28,6 +29,8 @@ pub(super) struct Replies {
     run: Run,
     /// Requests that are answered later, in their order; the first of them has no reply yet.
     opened: VecDeque<Opened>,
+    /// The last of these that are answered and not measured yet: of one verb, and of one duration.
+    waited: Waited,
     /// The time of this turn, once it was needed.
     now: Option<Instant>,
     metrics: Arc<Metrics>,
@@ -49,6 +52,15 @@ struct Opened {
     begun: Instant,
 }
 
+/// Requests in a row that took equally long: those of one read are often answered in one turn.
+struct Waited {
+    verb: VerbLabel,
+    wall: Duration,
+    /// The first of them.
+    first: RequestId,
+    count: u64,
+}
+
 /// How many bytes were unsent, and requests failed, at some moment of a turn.
 pub(super) struct Mark {
     unsent: usize,
@@ -65,6 +77,12 @@ impl Replies {
             failed: 0,
             run: Run::default(),
             opened: VecDeque::new(),
+            waited: Waited {
+                verb: VerbLabel::default(),
+                wall: Duration::ZERO,
+                first: RequestId::MIN,
+                count: 0,
+            },
             now: None,
             metrics,
         }
@@ -198,6 +216,7 @@ impl Replies {
     #[inline]
     pub(super) fn report(&mut self) -> u64 {
         self.now = None;
+        self.measure();
         let metrics = &*self.metrics;
         let count = std::mem::take(&mut self.run.count);
         self.answered += count;
@@ -248,27 +267,58 @@ impl Replies {
     }
 
     /// Notes how long an opened request took, and gives its verb.
+    #[inline]
     fn observe(&mut self, place: RequestId) -> VerbLabel {
-        let Ok(index) = self.opened.binary_search_by_key(&place, |opened| opened.place) else {
-            return VerbLabel::default();
-        };
         let now = self.now();
-        let opened = &mut self.opened[index];
-        let verb = opened.verb.take().unwrap_or_default();
-        let wall = now - opened.begun;
+        // Most are answered in their order.
+        let (verb, begun) = match self.opened.pop_front_if(|first| first.place == place) {
+            Some(Opened { verb, begun, .. }) => (verb, begun),
+            None => {
+                let Ok(index) = self.opened.binary_search_by_key(&place, |opened| opened.place) else {
+                    return VerbLabel::default();
+                };
+                let opened = &mut self.opened[index];
+                (opened.verb.take(), opened.begun)
+            }
+        };
         while self.opened.pop_front_if(|first| first.verb.is_none()).is_some() {}
         if self.opened.is_empty() && self.opened.capacity() > FIRST_OPENED {
             self.opened = VecDeque::new();
         }
-        if let Some(verbs) = self.metrics.verbs() {
-            let (client, request) = (self.client.0, Some(place.0));
-            verbs.observe(verb, wall, || Exemplar {
+        let (verb, wall) = (verb.unwrap_or_default(), now - begun);
+        if (self.waited.verb, self.waited.wall) != (verb, wall) {
+            self.measure();
+            let first = place;
+            self.waited = Waited {
+                verb,
+                wall,
+                first,
+                count: 0,
+            };
+        }
+        self.waited.count += 1;
+        verb
+    }
+
+    /// Adds to the metrics how long requests took.
+    fn measure(&mut self) {
+        let Waited {
+            verb,
+            wall,
+            first,
+            count,
+        } = self.waited;
+        self.waited.count = 0;
+        if count > 0
+            && let Some(verbs) = self.metrics.verbs()
+        {
+            let (client, request) = (self.client.0, Some(first.0));
+            verbs.observe(verb, wall, count, || Exemplar {
                 client,
                 request,
                 seconds: wall.as_secs_f64(),
             });
         }
-        verb
     }
 
     /// One look at the clock a turn.

@@ -94,6 +94,7 @@ impl Framing {
     }
 
     /// What a line comes to; nothing for a blank one or a comment.
+    #[inline]
     fn read<'a>(&self, line: &'a [u8], is_finished: bool) -> Option<Frame<'a>> {
         if line.len() > self.limit {
             // Also if it had arrived in pieces, its beginning would have been recognised first.
@@ -135,6 +136,7 @@ pub enum ParsedLine<'a> {
 ///
 /// # Errors
 /// What is malformed, with the tag if one could be read, so that the error reply can bear it.
+#[inline]
 pub fn parse_line(line: &[u8]) -> Result<ParsedLine<'_>, (Option<Tag>, Malformed)> {
     let Some(text) = printable(line) else {
         return match is_comment(line) {
@@ -164,7 +166,12 @@ fn is_comment(line: &[u8]) -> bool {
     line.trim_ascii_start().starts_with(b"#")
 }
 
+#[inline]
 fn looks_like_http(request: &Request<'_>) -> bool {
+    // Of all verbs, only those of people who shout go on.
+    if !matches!(request.verb.as_bytes().first(), Some(b'A'..=b'Z' | b'h')) {
+        return false;
+    }
     const METHODS: [&str; 9] = [
         "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
     ];
