@@ -72,21 +72,21 @@ impl SecurityFlags {
         Ok((daemon, Security { tls, users }))
     }
 
-    /// Whether HTTP, which asks for no passwords, may listen there.
+    /// Whether HTTP may listen there.
     ///
     /// # Errors
-    /// If it is open to everybody, or would be a way around the users, and that is not meant.
+    /// If it is open to everybody, and that is not meant.
     pub(super) fn check_http(&self, address: SocketAddr) -> anyhow::Result<()> {
-        check(&[address], self.no_auth)?;
-        anyhow::ensure!(
-            self.users.is_none() || self.no_auth,
-            "HTTP asks for no passwords: at {address} everybody could do what users may; leave out --http, or say that this is meant with --no-auth"
-        );
-        Ok(())
+        check(&[address], self.no_auth || self.users.is_some())
     }
 }
 
 impl Security {
+    /// The daemon's certificate.
+    pub(super) const fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// Reads certificates and users again; what is wrong is logged, and stays as it was.
     pub(super) fn reload(&self) {
         if let Some(tls) = &self.tls {

@@ -32,6 +32,9 @@ pub(super) struct Serve {
     /// Name by which requests over HTTP may call it, besides addresses and 'localhost'; may be repeated
     #[arg(long, value_name = "NAME", env = "PRIMED_HTTP_NAME", value_delimiter = ',')]
     http_name: Vec<String>,
+    /// Speak HTTP over TLS, with the certificate of --tls-cert
+    #[arg(long, value_name = "BOOL", env = "PRIMED_HTTP_TLS", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    http_tls: bool,
     /// Threads that compute [default: one for each core]
     #[arg(long, value_name = "N", env = "PRIMED_WORKERS", value_parser = quantity::threads)]
     workers: Option<NonZeroUsize>,
@@ -217,13 +220,21 @@ impl Serve {
             Some(address) => {
                 let address = address.resolve()?;
                 self.security.check_http(address)?;
-                daemon.http(address, self.http_name.clone())
+                let names = self.http_name.clone();
+                match (self.http_tls, security.tls()) {
+                    (false, _) => daemon.http(address, names),
+                    (true, Some(tls)) => daemon.https(address, names, tls.clone()),
+                    (true, None) => anyhow::bail!("--http-tls takes a certificate: --tls-cert and --tls-key"),
+                }
             }
             None => daemon,
         };
-        let has_http = self.http.is_some();
+        let http = self
+            .http
+            .is_some()
+            .then_some(if self.http_tls { "https" } else { "http" });
         let reload = Reload::new(arguments, settings.values(), set_filter, self.drain_limit, security);
-        actix::System::new().block_on(serve(daemon, &paths, has_http, reload))
+        actix::System::new().block_on(serve(daemon, &paths, http, reload))
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -239,10 +250,10 @@ impl Serve {
     }
 }
 
-async fn serve(daemon: Daemon, paths: &[PathBuf], has_http: bool, mut reload: Reload) -> anyhow::Result<ExitCode> {
+async fn serve(daemon: Daemon, paths: &[PathBuf], http: Option<&str>, mut reload: Reload) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let running = daemon.start().await.map_err(advise)?;
-    announce(running.addresses(), paths, has_http);
+    announce(running.addresses(), paths, http);
     tracing::info!(addresses = ?running.addresses(), ?paths, workers = running.workers(), "listening");
     while signals.next(&running).await == Notice::Reload {
         reload.again(&running);
@@ -281,10 +292,10 @@ fn advise(error: StartError) -> anyhow::Error {
     anyhow::anyhow!("cannot listen on {address}: {source}; {advice}")
 }
 
-/// One line: where it listens, and how to ask; and one for HTTP, whose address is the last.
-fn announce(addresses: &[SocketAddr], paths: &[PathBuf], has_http: bool) {
-    let (http, addresses) = match addresses.split_last() {
-        Some((http, others)) if has_http => (Some(http), others),
+/// One line: where it listens, and how to ask; and one for HTTP, whose address is the last, by this scheme.
+fn announce(addresses: &[SocketAddr], paths: &[PathBuf], http: Option<&str>) {
+    let (http, addresses) = match (http, addresses.split_last()) {
+        (Some(scheme), Some((address, others))) => (Some((scheme, address)), others),
         _ => (None, addresses),
     };
     let paths = paths.iter().map(|path| path.display());
@@ -303,8 +314,8 @@ fn announce(addresses: &[SocketAddr], paths: &[PathBuf], has_http: bool) {
         all.join(" and "),
         how.unwrap_or_default()
     );
-    if let Some(http) = http {
-        let _ = writeln!(out, "dashboard, metrics and JSON: http://{http}/");
+    if let Some((scheme, address)) = http {
+        let _ = writeln!(out, "dashboard, metrics and JSON: {scheme}://{address}/");
     }
     let _ = out.flush();
 }

@@ -180,6 +180,13 @@ impl Daemon {
         self.on(address, crate::http::service(names))
     }
 
+    /// The same over TLS.
+    #[cfg(all(feature = "http", feature = "tls"))]
+    pub fn https(mut self, address: SocketAddr, names: Vec<String>, tls: crate::server::Tls) -> Self {
+        self.listen.push((address, Door::Tls(tls), crate::http::service(names)));
+        self
+    }
+
     /// Gives each connection on this address to an actor of yours, for protocols that are more than questions and answers. The daemon
     /// accepts, counts, and sends the actor [`Finish`]; the actor enforces the limits on what a client may send and leave unread.
     pub fn serve_with<A>(self, address: SocketAddr, session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
@@ -245,7 +252,7 @@ impl Daemon {
         self
     }
 
-    /// Only these users may ask, on every address with the built-in protocol: `auth USER PASSWORD` comes first. A protocol of yours decides itself who may use
+    /// Only these users may ask, on every address with the built-in protocol, where `auth USER PASSWORD` comes first, and over HTTP. A protocol of yours decides itself who may use
     /// it, and so does the program around the daemon. Without users everybody who can connect may do everything, whatever the address: `primed serve`
     /// refuses one beyond this machine then, and a daemon of yours does not.
     #[cfg(feature = "users")]

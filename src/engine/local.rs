@@ -10,6 +10,8 @@ use super::message::{Account, Ask, ClientId, Event, Order, ROWS_GRANTED, Request
 use super::scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
 use super::text::lost;
 use crate::auth::UserLimits;
+#[cfg(feature = "http")]
+use crate::auth::{Identity, Role};
 use crate::proto::{Code, Failure, Interim, Reply};
 use actix::prelude::*;
 use std::collections::BTreeMap;
@@ -22,6 +24,10 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Events that may be under way: a row may be an event of its own, and there is one more for the final reply.
 const MAX_EVENTS: usize = ROWS_GRANTED + 2;
+
+/// Clients of users, several of whom may share a connection, have names from here; connections are counted from 1.
+#[cfg(feature = "http")]
+const FIRST_OF_USERS: u64 = 1 << 62;
 
 /// Routes events to the futures that wait for them.
 /// Knows who waits for what.
@@ -131,6 +137,7 @@ impl Supervised for Local {
 struct LocalRequest {
     client: ClientId,
     account: Account,
+    limits: UserLimits,
     order: Order,
     sink: ReplySink,
 }
@@ -148,6 +155,7 @@ impl Handler<LocalRequest> for Local {
         let LocalRequest {
             client,
             account,
+            limits,
             order,
             sink,
         } = request;
@@ -160,7 +168,7 @@ impl Handler<LocalRequest> for Local {
             this.scheduler.do_send(Requests {
                 client,
                 account,
-                limits: UserLimits::default(),
+                limits,
                 questions: Vec::new(),
                 orders: vec![order],
                 to,
@@ -260,6 +268,9 @@ pub struct LocalClient(Arc<Client>);
 struct Client {
     id: ClientId,
     account: Account,
+    limits: UserLimits,
+    /// It sees no jobs but its account's.
+    is_confined: bool,
     local: Addr<Local>,
     scheduler: Addr<Scheduler>,
     next: Arc<AtomicU64>,
@@ -278,6 +289,8 @@ impl LocalClient {
         Self(Arc::new(Client {
             id,
             account: Account::Process,
+            limits: UserLimits::default(),
+            is_confined: false,
             local,
             scheduler,
             next,
@@ -286,12 +299,26 @@ impl LocalClient {
 
     /// Another one, which uses the shares and the limits of this account.
     pub fn another(&self, id: ClientId, account: Account) -> Self {
+        self.with(id, account, UserLimits::default(), false)
+    }
+
+    /// Another one, of this user.
+    #[cfg(feature = "http")]
+    pub fn of_user(&self, identity: &Identity) -> Self {
+        let id = ClientId(FIRST_OF_USERS + self.0.next.fetch_add(1, Relaxed));
+        let is_confined = identity.role < Role::Operate;
+        self.with(id, Account::User(identity.name), identity.limits, is_confined)
+    }
+
+    fn with(&self, id: ClientId, account: Account, limits: UserLimits, is_confined: bool) -> Self {
         let Client {
             local, scheduler, next, ..
         } = &*self.0;
         Self(Arc::new(Client {
             id,
             account,
+            limits,
+            is_confined,
             local: local.clone(),
             scheduler: scheduler.clone(),
             next: next.clone(),
@@ -329,18 +356,22 @@ impl LocalClient {
         let order = Order {
             request,
             ask,
-            is_confined: false,
+            is_confined: self.0.is_confined,
             // A moment that is beyond all clocks never comes.
             deadline: deadline.and_then(|wait| tokio::time::Instant::now().into_std().checked_add(wait)),
             progress,
             rows: ROWS_GRANTED,
         };
         let Client {
-            id: client, account, ..
+            id: client,
+            account,
+            limits,
+            ..
         } = *self.0;
         self.0.local.do_send(LocalRequest {
             client,
             account,
+            limits,
             order,
             sink,
         });

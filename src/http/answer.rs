@@ -40,6 +40,7 @@ pub(super) fn failed(failure: &Failure) -> Response {
         Code::Deadline => StatusCode::GATEWAY_TIMEOUT,
         Code::NoJob => StatusCode::NOT_FOUND,
         Code::Denied => StatusCode::FORBIDDEN,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     };

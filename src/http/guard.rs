@@ -6,6 +6,9 @@
 //! `localhost`, or a name that the operator has given.
 
 use super::answer::refused;
+use super::login::Login;
+use crate::auth::Role;
+use crate::engine::Account;
 use crate::proto::{Code, Failure};
 use crate::server::{Accepted, Shared};
 use crate::verb::Engine;
@@ -42,8 +45,13 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
 /// Who is at the other end of a connection, and what he may use. This is where a request gets its identity.
 #[derive(Clone)]
 pub(super) struct Caller {
-    /// The engine on the account of the peer's address.
+    /// The engine on the account of the user, or of the peer's address where there are none.
     pub(super) engine: Engine,
+    /// What the user may do; `None` where there are none.
+    pub(super) role: Option<Role>,
+    /// Where the connection comes from, as accounts have it.
+    pub(super) from: IpAddr,
+    pub(super) login: Arc<Login>,
     pub(super) shared: Arc<Shared>,
     /// The number of the connection, as the log and `slowlog` show it.
     pub(super) client: u64,
@@ -52,7 +60,15 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn of(accepted: &Accepted, hosts: Arc<Hosts>) -> Self {
+        let peer = accepted.peer();
+        let from = match peer.into() {
+            Account::Address(address) => address,
+            Account::Process | Account::User(_) => peer.ip(),
+        };
         Self {
+            role: None,
+            from,
+            login: Arc::default(),
             engine: accepted.engine().clone(),
             shared: accepted.shared().clone(),
             client: accepted.client(),

@@ -3,6 +3,7 @@
 use super::answer::{failed, json_reply, value_json};
 use super::guard::Caller;
 use super::health::why_not_ready;
+use super::login::sees_others;
 use crate::metrics::{BOUNDS_US, Slow};
 use crate::verb::resident_bytes;
 use axum::Extension;
@@ -27,6 +28,8 @@ pub(super) async fn info(Extension(caller): Extension<Caller>) -> Response {
             *all += one;
         }
     }
+    // They are what others have asked.
+    let slow_shown = if sees_others(caller.role) { SLOW_SHOWN } else { 0 };
     let states = &metrics.states;
     let cpu = |class: &crate::metrics::ClassMetrics| class.cpu_us.load(Relaxed) as f64 / 1e6;
     let body = json!({
@@ -43,7 +46,7 @@ pub(super) async fn info(Extension(caller): Extension<Caller>) -> Response {
         "plans_bytes": states.memory.load(Relaxed),
         "cpu_seconds": {"express": cpu(&metrics.express), "bulk": cpu(&metrics.bulk), "external": cpu(&metrics.external)},
         "latency": {"bounds_seconds": BOUNDS_US.map(|us| us as f64 / 1e6), "counts": buckets},
-        "slow": metrics.slow.longest(SLOW_SHOWN).iter().map(slow).collect::<Vec<_>>(),
+        "slow": metrics.slow.longest(slow_shown).iter().map(slow).collect::<Vec<_>>(),
     });
     json_reply(StatusCode::OK, &body)
 }

@@ -1,7 +1,7 @@
 //! What there is under which path. Each path is in `openapi.json` too, which a test compares. Knows no socket.
 
 use super::answer::refused;
-use super::{ask, guard, health, info, jobs, openapi, openmetrics, page};
+use super::{ask, guard, health, info, jobs, login, openapi, openmetrics, page};
 use crate::proto::{Code, Failure};
 use axum::Router;
 use axum::http::StatusCode;
@@ -29,13 +29,15 @@ fn paths() -> [(&'static str, MethodRouter); 14] {
     ]
 }
 
-/// All routes, with the guard before each.
+/// All routes, with the guard before each, and then the login.
 pub(super) fn routes() -> Router {
     let routes = paths()
         .into_iter()
         .fold(Router::new(), |routes, (path, method)| routes.route(path, method));
     let routes = routes.fallback(nothing_here).method_not_allowed_fallback(other_method);
-    routes.layer(middleware::from_fn(guard::guard))
+    routes
+        .layer(middleware::from_fn(login::identify))
+        .layer(middleware::from_fn(guard::guard))
 }
 
 async fn nothing_here() -> Response {

@@ -2,9 +2,12 @@
 //! Knows the verbs, and no socket.
 
 use super::{Facts, Registry, Step, Terms};
+#[cfg(feature = "http")]
+use crate::auth::Identity;
+use crate::auth::{Role, UserName};
 use crate::engine::{Account, Answer as ReplyFuture, Ask, ClientId, Events, LocalClient};
 use crate::job::{Job, Query};
-use crate::proto::{Code, Failure, ParsedLine, Reply, Value, parse_line};
+use crate::proto::{Code, Failure, ParsedLine, Reply, Request, Value, parse_line};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -35,13 +38,19 @@ use std::time::Duration;
 pub struct Engine {
     client: LocalClient,
     verbs: Arc<(Registry, Facts)>,
+    /// The user it asks for, whose role says which verbs he may request.
+    user: Option<(UserName, Role)>,
 }
 
 impl Engine {
     /// The engine for this client, with the verbs it may request.
     pub(crate) fn new(client: LocalClient, registry: Registry, facts: Facts) -> Self {
         let verbs = Arc::new((registry, facts));
-        Self { client, verbs }
+        Self {
+            client,
+            verbs,
+            user: None,
+        }
     }
 
     /// The same engine for another client.
@@ -49,6 +58,28 @@ impl Engine {
         Self {
             client: self.client.another(client, account),
             verbs: self.verbs.clone(),
+            user: None,
+        }
+    }
+
+    /// The same engine for a user: with his limits, his role and his jobs.
+    #[cfg(feature = "http")]
+    pub(crate) fn for_user(&self, identity: &Identity) -> Self {
+        Self {
+            client: self.client.of_user(identity),
+            verbs: self.verbs.clone(),
+            user: Some((identity.name, identity.role)),
+        }
+    }
+
+    /// Whether the user may request this.
+    ///
+    /// # Errors
+    /// `denied`, with the role that it takes.
+    fn check(&self, request: &Request<'_>) -> Result<(), Failure> {
+        match self.user {
+            Some((name, role)) => self.verbs.0.check(name, role, request),
+            None => Ok(()),
         }
     }
 
@@ -62,9 +93,8 @@ impl Engine {
     pub fn request(&self, words: &str) -> Question {
         let step = match parse_line(words.as_bytes()) {
             Ok(ParsedLine::Request(request)) => self
-                .verbs
-                .0
-                .call(&request, &self.verbs.1)
+                .check(&request)
+                .and_then(|()| self.verbs.0.call(&request, &self.verbs.1))
                 .inspect_err(|failure| self.client.log_fault(failure)),
             Ok(ParsedLine::Blank | ParsedLine::Http) => Err(Failure::new(Code::Syntax, "nothing is asked")),
             Err((_, malformed)) => Err(Failure::new(Code::Syntax, malformed.to_string())),

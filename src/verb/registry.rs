@@ -4,7 +4,7 @@ use super::call::{nearest, shortened};
 use super::{
     Call, Facts, Step, Terms, Verb, arithmetic, auth, clients, doctor, functions, jobs, random, service, slowlog,
 };
-use crate::auth::Role;
+use crate::auth::{Role, UserName};
 use crate::engine::{self, Panicked, Subject, caught};
 use crate::metrics::VerbLabel;
 use crate::proto::{Code, Failure, Request};
@@ -85,6 +85,19 @@ impl Registry {
         };
         // Nearly all names are written as they are known, and equality is the cheaper comparison.
         exactly(name).or_else(in_any_case).or_else(by_alias)
+    }
+
+    /// Whether a user of this role may ask this.
+    ///
+    /// # Errors
+    /// `denied`, with the role that it takes.
+    pub(crate) fn check(&self, name: UserName, role: Role, request: &Request<'_>) -> Result<(), Failure> {
+        let needed = self.role_of(request);
+        if role >= needed {
+            return Ok(());
+        }
+        let text = format!("this takes the role {needed}, and {name} has {role}");
+        Err(Failure::new(Code::Denied, text))
     }
 
     /// The least role of a user who may ask this.

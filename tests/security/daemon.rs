@@ -84,6 +84,8 @@ pub(crate) struct Daemon {
     pub(crate) directory: Directory,
     /// Plain ones first.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// That of HTTP.
+    pub(crate) http: Option<SocketAddr>,
 }
 
 impl Daemon {
@@ -112,10 +114,12 @@ impl Daemon {
             .stderr(log)
             .spawn()
             .expect("the binary was built");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped"))
-            .read_line(&mut line)
-            .expect("it says where it listens");
+        let (mut line, mut http) = (String::new(), String::new());
+        let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+        out.read_line(&mut line).expect("it says where it listens");
+        if flags.contains(&"--http") {
+            out.read_line(&mut http).expect("it says where it listens");
+        }
         let listens = line
             .split(" listens on ")
             .nth(1)
@@ -125,10 +129,12 @@ impl Daemon {
             .split(" and ")
             .map(|text| text.parse().expect("an address"))
             .collect();
+        let http = http.trim_end().trim_end_matches('/').rsplit('/').next();
         Self {
             child,
             directory,
             addresses,
+            http: http.and_then(|text| text.parse().ok()),
         }
     }
 

@@ -5,6 +5,7 @@ mod support;
 
 mod daemon;
 mod guessing;
+mod http;
 mod idle;
 mod secrets;
 mod tls;

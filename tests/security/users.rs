@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 /// `ask`, `submit` and another, `operate`; the passwords are the names with `-pw`.
-fn with_users(flags: &[&str]) -> Daemon {
+pub(crate) fn with_users(flags: &[&str]) -> Daemon {
     let directory = Directory::new();
     for (name, role) in [("ann", "ask"), ("sam", "submit"), ("sue", "submit"), ("oli", "operate")] {
         add_user(&directory, name, &format!("{name}-pw"), &["--role", role]);

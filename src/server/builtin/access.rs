@@ -112,17 +112,7 @@ impl Login {
                 let text = "say who you are first: auth USER PASSWORD";
                 Err(Failure::new(Code::Unauthenticated, text))
             }
-            Access::Known(identity, _) => {
-                let needed = shared.registry.role_of(request);
-                if identity.role >= needed {
-                    return Ok(());
-                }
-                let text = format!(
-                    "this takes the role {needed}, and {} has {}",
-                    identity.name, identity.role
-                );
-                Err(Failure::new(Code::Denied, text))
-            }
+            Access::Known(identity, _) => shared.registry.check(identity.name, identity.role, request),
         }
     }
 
