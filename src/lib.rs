@@ -38,7 +38,7 @@ mod verb;
 pub use auth::Role;
 #[cfg(feature = "users")]
 pub use auth::{Users, UsersError};
-pub use client::Client;
+pub use client::{Client, Connector};
 pub use daemon::{Daemon, Drained, Handle, RunError, Running, StartError};
 pub use engine::{Answer as ReplyFuture, Asked, Event, Events, Policy, Responder, RowError, Token};
 pub use job::{

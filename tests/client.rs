@@ -5,7 +5,7 @@ mod support;
 
 use futures_util::future::{join_all, try_join_all};
 use primed::client::{Error, JobId, Reply};
-use primed::{Client, Code, Constellation, Handle, Limits, Natural};
+use primed::{Client, Code, Connector, Constellation, Daemon, Handle, Limits, Natural};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -36,6 +36,33 @@ async fn until_jobs(daemon: &Handle, count: u64) {
     while info(daemon, "jobs") != count {
         tokio::task::yield_now().await;
     }
+}
+
+#[test]
+fn a_client_speaks_over_any_stream_and_its_rows_too() {
+    let path = std::env::temp_dir().join(format!("primed-client-{}", std::process::id()));
+    let daemon = start(Daemon::new().listen(([127, 0, 0, 1], 0).into()).listen_unix(&path));
+    let opened = Arc::new(AtomicU64::new(0));
+    let (count, to) = (opened.clone(), path.clone());
+    let connector = Connector::new(move || {
+        count.fetch_add(1, SeqCst);
+        tokio::net::UnixStream::connect(to.clone())
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be had").block_on(async {
+        let client = connector.connect().await.expect("it is there");
+        assert_eq!(client.nth(5).await.expect("an answer"), 11);
+        let mut primes = client.primes(0..20).await.expect("rows");
+        let mut last = None;
+        while let Some(prime) = primes.next().await.expect("rows go on") {
+            last = Some(prime);
+        }
+        assert_eq!((last, opened.load(SeqCst)), (Some(19), 2));
+        let client = Connector::tcp(daemon.addresses()[0]).connect().await;
+        assert_eq!(client.expect("it is there").pi(100).await.expect("an answer"), 25);
+        let nobody = Connector::tcp("127.0.0.1:1").user("ann", "two words");
+        assert_eq!(nobody.err().and_then(|error| error.code()), Some(Code::BadArg));
+    });
 }
 
 #[test]
@@ -184,7 +211,7 @@ fn thousands_of_calls_at_once_share_one_connection() {
 fn a_call_that_is_dropped_is_cancelled_and_its_cpu_is_free() {
     talk(async |daemon, client| {
         let long: Vec<_> = (0..4u64)
-            .map(|n| tokio::spawn(client.pi((1 << 60) - n).into_future()))
+            .map(|n| tokio::spawn(client.pi((1 << 60) - u128::from(n)).into_future()))
             .collect();
         until_jobs(&daemon, 4).await;
         for call in &long {
@@ -206,7 +233,7 @@ fn a_client_that_floods_can_still_cancel() {
     talk(async |daemon, client| {
         // More than may be under way at once, on either side.
         let long: Vec<_> = (0..2_000u64)
-            .map(|n| tokio::spawn(client.pi((1 << 60) - n).into_future()))
+            .map(|n| tokio::spawn(client.pi((1 << 60) - u128::from(n)).into_future()))
             .collect();
         until_jobs(&daemon, 512).await;
         for call in &long {

@@ -3,12 +3,13 @@
 use super::address::{self, Endpoint};
 use super::secret::Secret;
 use super::tls_client::TlsFlags;
-use crate::Client;
 use crate::client::ReplyLine;
+use crate::{Client, Connector};
 use anyhow::Context;
 use std::fmt::Display;
+use std::io;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -74,17 +75,17 @@ impl Connect {
     /// # Errors
     /// Those of [`open`](Self::open).
     pub(super) async fn client(self: Arc<Self>) -> anyhow::Result<Client> {
-        // A name is resolved, which may take as long as it likes, and must not stop who draws the screen.
-        let connecting = move || {
-            let address = match &self.address {
-                Endpoint::Tcp(address) => address.resolve()?,
-                // Only streams of rows, which no command asks for in this way, connect by it.
-                Endpoint::Unix(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            };
-            anyhow::Ok((self.open()?, address))
+        let open = move || {
+            let connect = self.clone();
+            async move {
+                // A name is resolved, which may take as long as it likes, and must not stop who draws the screen.
+                let opened = tokio::task::spawn_blocking(move || connect.open()).await?;
+                let stream = opened.map_err(|error| io::Error::other(format!("{error:#}")))?;
+                stream.set_nonblocking(true)?;
+                tokio::net::TcpStream::from_std(stream)
+            }
         };
-        let (stream, address) = tokio::task::spawn_blocking(connecting).await??;
-        Ok(Client::over(stream, address)?)
+        Ok(Connector::new(open).connect().await?)
     }
 
     fn password(&self, user: &str) -> anyhow::Result<&str> {

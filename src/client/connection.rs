@@ -5,6 +5,7 @@
 //! says: a cancel cannot overtake the requests that are in the socket before it.
 
 use super::Error;
+use super::connector::{Reader, Writer};
 use super::line::Progress;
 use super::reply::Reply;
 use crate::proto::codec::{ClientCodec, Part, Response};
@@ -17,8 +18,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::codec::FramedRead;
 
@@ -72,10 +71,7 @@ struct Entry {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
-        // A socket that is not of TCP delays nothing.
-        let _ = stream.set_nodelay(true);
-        let (reader, writer) = stream.into_split();
+    pub(super) fn new(reader: Reader, writer: Writer) -> Self {
         let (lines, to_write) = mpsc::unbounded_channel();
         let waiting = Arc::<Mutex<Waiting>>::default();
         let ending = Ending(waiting.clone());
@@ -89,11 +85,11 @@ impl Connection {
                 tracing::debug!(%error, "the connection to the daemon is lost");
             }
         });
-        Ok(Self {
+        Self {
             lines,
             waiting,
             permits: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
-        })
+        }
     }
 
     /// Sends a request as soon as few enough are under way.
@@ -177,7 +173,7 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut lines: mpsc::UnboundedReceiver<String>) -> io::Result<()> {
+async fn write(mut writer: Writer, mut lines: mpsc::UnboundedReceiver<String>) -> io::Result<()> {
     let mut out = BytesMut::new();
     while let Some(line) = lines.recv().await {
         out.extend_from_slice(line.as_bytes());
@@ -187,14 +183,16 @@ async fn write(mut writer: OwnedWriteHalf, mut lines: mpsc::UnboundedReceiver<St
             out.extend_from_slice(line.as_bytes());
         }
         writer.write_all_buf(&mut out).await?;
+        // What encrypts may keep some back.
+        writer.flush().await?;
     }
     Ok(())
 }
 
 /// The responses of a daemon.
-pub(super) type Responses = FramedRead<OwnedReadHalf, ClientCodec>;
+pub(super) type Responses = FramedRead<Reader, ClientCodec>;
 
-pub(super) fn responses(reader: OwnedReadHalf) -> Responses {
+pub(super) fn responses(reader: Reader) -> Responses {
     FramedRead::new(reader, ClientCodec::lines())
 }
 
@@ -208,7 +206,7 @@ pub(super) async fn next(responses: &mut Responses) -> io::Result<Response> {
 }
 
 /// Reads until a response has no tag: every request has one, so that this is an error for the connection as a whole.
-async fn read(reader: OwnedReadHalf, waiting: &Mutex<Waiting>) -> io::Result<()> {
+async fn read(reader: Reader, waiting: &Mutex<Waiting>) -> io::Result<()> {
     let mut responses = responses(reader);
     loop {
         let response = next(&mut responses).await?;

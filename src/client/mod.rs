@@ -12,7 +12,7 @@
 //! assert_eq!((pi?, factors?), (37_607_912_018, vec![7u8.into(), 13u8.into()]));
 //!
 //! // Whatever is dropped unanswered is cancelled: this one is stopped after 10 ms, and so is the work.
-//! let late = tokio::time::timeout(Duration::from_millis(10), client.pi(u64::MAX)).await;
+//! let late = tokio::time::timeout(Duration::from_millis(10), client.pi(u64::MAX.into())).await;
 //! assert!(late.is_err());
 //! # Ok(())
 //! # }
@@ -22,11 +22,13 @@
 
 mod call;
 mod connection;
+mod connector;
 mod line;
 mod reply;
 mod stream;
 
 pub use call::Call;
+pub use connector::Connector;
 pub use line::{Progress, ReplyLine, split_tag};
 pub use reply::{FromReply, JobId, Reply};
 pub use stream::{Primes, Rows};
@@ -35,14 +37,14 @@ use crate::primes::Natural;
 use crate::primes::constellation::Constellation;
 use crate::proto::{Code, Failure};
 use connection::Connection;
-use line::check;
+use connector::connect;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::net::{TcpStream, ToSocketAddrs};
+use tokio::net::ToSocketAddrs;
 
 /// Why a call has no answer.
 #[derive(Debug, Error)]
@@ -87,28 +89,24 @@ impl Error {
 /// cancellation of a dropped call late, and works on it until then. Have fewer calls at once with such a daemon.
 #[derive(Clone)]
 pub struct Client {
-    address: SocketAddr,
+    connector: Connector,
     connection: Arc<Connection>,
 }
 
 impl Client {
-    /// Connects. Must be called within a tokio runtime, which moves the bytes from then on.
+    /// Connects over plain TCP; a [`Connector`] does over TLS, and for a user. Must be called within a tokio runtime, which moves the bytes from
+    /// then on.
     ///
     /// # Errors
     /// If no daemon can be reached.
     pub async fn connect(address: impl ToSocketAddrs) -> Result<Self, Error> {
-        let stream = TcpStream::connect(address).await?;
-        let address = stream.peer_addr()?;
-        let connection = Arc::new(Connection::new(stream)?);
-        Ok(Self { address, connection })
-    }
-
-    /// A client on a stream socket of any kind that is connected already; streams of rows connect to the address.
-    #[cfg(feature = "cli")]
-    pub(crate) fn over(stream: std::net::TcpStream, address: SocketAddr) -> Result<Self, Error> {
-        stream.set_nonblocking(true)?;
-        let connection = Arc::new(Connection::new(TcpStream::from_std(stream)?)?);
-        Ok(Self { address, connection })
+        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
+        let addresses: Arc<[SocketAddr]> = addresses.into();
+        let open = move || {
+            let addresses = addresses.clone();
+            async move { connect(&addresses[..]).await }
+        };
+        Connector::new(open).connect().await
     }
 
     /// Asks what a line of the protocol asks, without its tag: `pi 1e12 deadline=5s`, `info`, or a verb of your own. It is read as the type
@@ -118,17 +116,17 @@ impl Client {
     }
 
     /// The `n`-th prime, counted from 1.
-    pub fn nth(&self, n: u64) -> Call<u64> {
+    pub fn nth(&self, n: u128) -> Call<u128> {
         self.call(format!("nth {n}"))
     }
 
     /// How many primes there are up to `x`.
-    pub fn pi(&self, x: u64) -> Call<u64> {
+    pub fn pi(&self, x: u128) -> Call<u128> {
         self.call(format!("pi {x}"))
     }
 
     /// How many primes lie in the range, whose end is not included.
-    pub fn count(&self, range: Range<u64>) -> Call<u64> {
+    pub fn count(&self, range: Range<u128>) -> Call<u128> {
         self.call(format!("count {} {}", range.start, range.end))
     }
 
@@ -188,8 +186,7 @@ impl Client {
     /// # Errors
     /// If no further connection can be had, or the words are no line of printable ASCII.
     pub async fn rows(&self, words: &str) -> Result<Rows, Error> {
-        check(words)?;
-        Rows::ask(self.address, words).await
+        Rows::ask(&self.connector, words).await
     }
 
     /// Lets the daemon do a request without anybody waiting: it goes on when the client is gone.
@@ -224,8 +221,6 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").finish_non_exhaustive()
     }
 }

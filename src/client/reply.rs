@@ -61,6 +61,12 @@ impl FromReply for u64 {
     }
 }
 
+impl FromReply for u128 {
+    fn from_reply(reply: Reply) -> Result<Self, Error> {
+        reply.value.parse().map_err(|_| Error::Unexpected(reply.value))
+    }
+}
+
 impl FromReply for Natural {
     fn from_reply(reply: Reply) -> Result<Self, Error> {
         reply.value.parse().map_err(|_| Error::Unexpected(reply.value))

@@ -2,26 +2,25 @@
 
 use super::Error;
 use super::connection::{Responses, next, responses};
+use super::connector::{Connector, LOGIN_TAG, Writer};
 use crate::proto::codec::Part;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 
 /// The rows of one request. Dropped, the request is cancelled.
 pub struct Rows {
     responses: Responses,
     /// Kept open: a connection that is closed cancels.
-    _writer: OwnedWriteHalf,
+    _writer: Writer,
     value: Option<String>,
 }
 
 impl Rows {
-    pub(super) async fn ask(address: SocketAddr, words: &str) -> Result<Self, Error> {
-        let stream = TcpStream::connect(address).await?;
-        let (reader, mut writer) = stream.into_split();
-        writer.write_all(format!("@r {words}\n").as_bytes()).await?;
+    pub(super) async fn ask(connector: &Connector, words: &str) -> Result<Self, Error> {
+        let request = connector.request(words)?;
+        let (reader, mut writer) = connector.open().await?;
+        writer.write_all(request.as_bytes()).await?;
+        writer.flush().await?;
         Ok(Self {
             responses: responses(reader),
             _writer: writer,
@@ -35,7 +34,10 @@ impl Rows {
     /// What the daemon says, or that the connection is lost.
     pub async fn next(&mut self) -> Result<Option<String>, Error> {
         while self.value.is_none() {
-            match next(&mut self.responses).await?.part {
+            let response = next(&mut self.responses).await?;
+            let is_login = response.tag.is_some_and(|tag| tag.as_str() == LOGIN_TAG);
+            match response.part {
+                Part::Final(Ok(_)) if is_login => {}
                 Part::Row(row) => return Ok(Some(row)),
                 Part::Progress(_) => {}
                 Part::Final(Ok(data)) => self.value = Some(data.into()),
