@@ -477,6 +477,7 @@ impl Running {
     /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left, and closes.
     pub async fn drain(self, limit: Duration) -> Drained {
         self.metrics.draining.store(true, Relaxed);
+        self.shared.facts.clients.monitor.close();
         let (drained, all_closed) = oneshot::channel();
         let (answered, all_answered) = oneshot::channel();
         self.local.do_send(engine::Close { drained: answered });

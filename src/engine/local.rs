@@ -297,6 +297,11 @@ impl LocalClient {
         }))
     }
 
+    /// The client.
+    pub fn id(&self) -> ClientId {
+        self.0.id
+    }
+
     /// Another one, which uses the shares and the limits of this account.
     pub fn another(&self, id: ClientId, account: Account) -> Self {
         self.with(id, account, UserLimits::default(), false)

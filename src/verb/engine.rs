@@ -1,7 +1,7 @@
 //! The engine for callers without a session of the built-in protocol: a protocol of your own, or the program that embeds the daemon.
 //! Knows the verbs, and no socket.
 
-use super::{Facts, Registry, Step, Terms};
+use super::{Facts, Registry, Step, Terms, monitor};
 #[cfg(feature = "http")]
 use crate::auth::Identity;
 use crate::auth::{Role, UserName};
@@ -85,21 +85,46 @@ impl Engine {
 
     /// Asks a [`Query`], or orders a [`Job`] with a plan of your own. No work is done until the question is awaited.
     pub fn ask(&self, question: impl Into<Step>) -> Question {
-        self.question(Ok((question.into(), Terms::default())))
+        let step = question.into();
+        if self.is_monitored()
+            && let Step::Job(job) = &step
+        {
+            self.show(&job.title());
+        }
+        self.question(Ok((step, Terms::default())))
     }
 
     /// Asks what a line of the built-in protocol asks, e.g. `pi 1e12 deadline=5s`: any verb there is, also one of
     /// yours. The verb reads its arguments at once; what it orders is not begun until the question is awaited.
     pub fn request(&self, words: &str) -> Question {
         let step = match parse_line(words.as_bytes()) {
-            Ok(ParsedLine::Request(request)) => self
-                .check(&request)
-                .and_then(|()| self.verbs.0.call(&request, &self.verbs.1))
-                .inspect_err(|failure| self.client.log_fault(failure)),
+            Ok(ParsedLine::Request(request)) => {
+                let (registry, facts) = &*self.verbs;
+                if self.is_monitored() {
+                    let is_known = registry.position(request.verb).is_some();
+                    self.show(&monitor::shown(&request, is_known, true));
+                }
+                let called = self.check(&request).and_then(|()| registry.call(&request, facts));
+                called.inspect_err(|failure| self.client.log_fault(failure))
+            }
             Ok(ParsedLine::Blank | ParsedLine::Http) => Err(Failure::new(Code::Syntax, "nothing is asked")),
             Err((_, malformed)) => Err(Failure::new(Code::Syntax, malformed.to_string())),
         };
         self.question(step)
+    }
+
+    fn is_monitored(&self) -> bool {
+        self.verbs.1.clients.monitor.is_on()
+    }
+
+    /// Shows a question to those who monitor.
+    fn show(&self, words: &str) {
+        let client = self.client.id();
+        let clients = &self.verbs.1.clients;
+        let user = self.user.as_ref().map(|(name, _)| name as &dyn fmt::Display);
+        clients
+            .monitor
+            .show(client.0, clients.get(client.0).as_deref(), user, words);
     }
 
     fn question(&self, step: Result<(Step, Terms), Failure>) -> Question {

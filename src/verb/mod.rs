@@ -17,6 +17,7 @@ mod engine;
 mod functions;
 mod host;
 mod jobs;
+mod monitor;
 mod random;
 mod ranges;
 mod registry;
@@ -29,6 +30,7 @@ pub use define::{Defined, define};
 pub use doctor::resident_bytes;
 pub use engine::{Engine, Question};
 pub use host::Host;
+pub use monitor::shown;
 pub use registry::Registry;
 
 use crate::auth::{Credentials, Role};

@@ -2,7 +2,8 @@
 
 use super::call::{nearest, shortened};
 use super::{
-    Call, Facts, Step, Terms, Verb, arithmetic, auth, clients, doctor, functions, jobs, random, service, slowlog,
+    Call, Facts, Step, Terms, Verb, arithmetic, auth, clients, doctor, functions, jobs, monitor, random, service,
+    slowlog,
 };
 use crate::auth::{Role, UserName};
 use crate::engine::{self, Panicked, Subject, caught};
@@ -36,6 +37,7 @@ impl Default for Registry {
         service::register(&mut registry);
         slowlog::register(&mut registry);
         clients::register(&mut registry);
+        monitor::register(&mut registry);
         doctor::register(&mut registry);
         registry
     }

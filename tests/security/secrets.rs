@@ -25,6 +25,9 @@ fn no_password_reaches_the_log_a_verb_or_the_list_of_processes() {
         &key,
     ];
     let daemon = Daemon::start(directory, &flags);
+    let mut watcher = daemon.client_of("oli", PASSWORD);
+    watcher.send("@m monitor\n");
+    assert_eq!(watcher.line().as_deref(), Some("@m = OK"));
     let mut client = daemon.client();
     let mut heard = Vec::new();
     for request in [
@@ -56,6 +59,14 @@ fn no_password_reaches_the_log_a_verb_or_the_list_of_processes() {
     let mut stranger = daemon.client();
     stranger.send(format!("auth {PASSWORD} {PASSWORD}\n"));
     heard.extend(stranger.line());
+    stranger.send(format!("{PASSWORD}\nnth {PASSWORD}\nhelp auth {PASSWORD}\nping\n"));
+    while heard.last().is_none_or(|row| !row.ends_with(" user=- request=ping")) {
+        heard.extend(watcher.line());
+    }
+    assert!(
+        heard.iter().any(|row| row.ends_with(" user=oli request=nth 5")),
+        "{heard:?}"
+    );
     let command = fs::read(format!("/proc/{}/cmdline", daemon.id())).expect("it runs");
     let environment = fs::read(format!("/proc/{}/environ", daemon.id())).expect("it is ours");
     let log = daemon.directory.read("log");

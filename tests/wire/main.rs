@@ -9,6 +9,7 @@ mod doors;
 mod ends;
 mod engine;
 mod jobs;
+mod monitor;
 mod resp;
 mod rubbish;
 mod slow;

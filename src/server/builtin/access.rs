@@ -1,6 +1,6 @@
 //! Who the client of a session is, and whether it may ask what it asks. Knows no reply.
 
-use crate::auth::{Credentials, Identity, Role, UserLimits, Verdict};
+use crate::auth::{Credentials, Identity, Role, UserLimits, UserName, Verdict};
 use crate::engine::{Account, RequestId};
 use crate::proto::{Code, Failure, Request};
 use crate::server::Shared;
@@ -64,6 +64,14 @@ impl Login {
     #[inline]
     pub(super) const fn may_ask(&self) -> bool {
         !matches!(self.access, Access::Unknown)
+    }
+
+    /// The user, once he has said who he is.
+    pub(super) const fn user(&self) -> Option<&UserName> {
+        match &self.access {
+            Access::Known(identity, _) => Some(&identity.name),
+            Access::Open | Access::Unknown => None,
+        }
     }
 
     /// True if there are no users.

@@ -171,9 +171,9 @@ impl Requests {
         time: &mut TurnTime,
     ) -> bool {
         repeats.belong_to(&link.shared);
-        // Not in the middle of a request that began in an earlier read, which only the codec can end; nor if each request is logged.
-        let may_repeat =
-            begins_a_line && !link.lifecycle.is_draining() && !replies::is_logged() && self.login.may_ask();
+        // Not in the middle of a request that began in an earlier read, which only the codec can end; nor if each request is logged or shown.
+        let is_watched = replies::is_logged() || link.shared.facts.clients.monitor.is_on();
+        let may_repeat = begins_a_line && !link.lifecycle.is_draining() && !is_watched && self.login.may_ask();
         let mut taken = 0;
         let mut used = 0;
         let has_unread = loop {

@@ -2,17 +2,15 @@
 
 use super::Requests;
 use super::sequence::{Pending, is_about_jobs};
-use crate::engine::{Ask, Order, RequestId, Subject, Work, shortened};
+use crate::engine::{Ask, Order, RequestId, Subject, Work};
 use crate::job::Job;
 use crate::metrics::VerbLabel;
 use crate::proto::{Code, Failure, Final, Frame, Interim, Reply, ReplyFormat, Request, Tag, Value};
 use crate::server::session::Link;
-use crate::verb::{Step, Terms};
+use crate::verb::{Step, Terms, shown};
+use std::fmt::Display;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::time::Instant;
-
-/// The characters that the log shows of a verb, which may be anything that a peer sends.
-const MAX_VERB: usize = 24;
 
 impl Requests {
     /// Takes in a frame. Gives the verb if the answer to the same bytes is the same for ever.
@@ -37,11 +35,14 @@ impl Requests {
             client = link.permit.client.0,
             request = self.replies.next().0,
             tag = format.tag.as_ref().map(Tag::as_str),
-            // What a peer sends may be long, and a password: not the arguments.
-            verb = shortened(request.verb, MAX_VERB),
+            // What a peer sends may be a password: neither the arguments, nor a word that is no verb.
+            verb = position.map_or("(unknown)", |_| request.verb),
             dialect = format.dialect.name(),
             "request"
         );
+        if link.shared.facts.clients.monitor.is_on() {
+            self.show(request, position.is_some(), link);
+        }
         if format.tag.is_some_and(|tag| self.replies.tagged(&tag).is_some()) {
             let text = "a request with this tag is under way; use another";
             self.refuse(verb, format, Failure::new(Code::DupTag, text));
@@ -114,6 +115,19 @@ impl Requests {
             }
         }
         None
+    }
+
+    /// Shows a request to those who monitor.
+    #[cold]
+    fn show(&self, request: &Request<'_>, is_known: bool, link: &Link) {
+        let user = self.login.user().map(|name| name as &dyn Display);
+        let words = shown(request, is_known, self.login.may_ask());
+        let (client, state) = (link.permit.client.0, &*link.permit.state);
+        link.shared
+            .facts
+            .clients
+            .monitor
+            .show(client, Some(state), user, &words);
     }
 
     fn order(&mut self, verb: VerbLabel, format: &ReplyFormat, ask: Ask, terms: Terms) {

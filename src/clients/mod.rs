@@ -1,7 +1,11 @@
-//! The clients that are connected: what `clients` shows of each, and how one is closed by `kill`.
+//! The clients that are connected: what `clients` shows of each, how one is closed by `kill`, and what they ask, for `monitor`.
 //!
 //! A session alone changes the figures of its client, once a turn; others read them. One lock, taken when a connection opens, closes or is
 //! listed. No I/O.
+
+mod monitor;
+
+pub use monitor::{Monitor, Seen, Watch};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +21,8 @@ use std::time::Instant;
 pub struct Clients {
     connected: Mutex<BTreeMap<u64, Arc<ClientState>>>,
     close: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
+    /// What is asked.
+    pub monitor: Monitor,
 }
 
 /// One connection, as others see it.
@@ -61,6 +67,11 @@ impl Clients {
         self.connected().remove(&id);
     }
 
+    /// The connection with this number.
+    pub fn get(&self, id: u64) -> Option<Arc<ClientState>> {
+        self.connected().get(&id).cloned()
+    }
+
     /// At most `limit` connections with a number above `after`, the earliest first.
     pub fn list(&self, after: u64, limit: usize) -> Vec<Arc<ClientState>> {
         let connected = self.connected();
@@ -75,7 +86,7 @@ impl Clients {
 
     /// Closes a connection at once; what it has under way is cancelled. False if there is none with this number.
     pub fn kill(&self, id: u64) -> bool {
-        let Some(state) = self.connected().get(&id).cloned() else {
+        let Some(state) = self.get(id) else {
             return false;
         };
         state.is_killed.store(true, Relaxed);
@@ -130,6 +141,15 @@ impl ClientState {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name.into();
     }
 
+    /// Where it connects from, in words.
+    pub fn address(&self) -> String {
+        // No peer over TCP has port 0.
+        match self.peer.port() {
+            0 => "unix".into(),
+            _ => self.peer.to_string(),
+        }
+    }
+
     /// True once it is to be closed at once.
     pub fn is_killed(&self) -> bool {
         self.is_killed.load(Relaxed)
@@ -146,17 +166,12 @@ impl fmt::Display for ClientState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let age = self.since.elapsed();
         let idle = age.as_millis().saturating_sub(self.active_ms.load(Relaxed).into());
-        // No peer over TCP has port 0.
-        let address = match self.peer.port() {
-            0 => "unix".into(),
-            _ => self.peer.to_string(),
-        };
         let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
         write!(
             f,
             "id={} address={} name={} age_s={} idle_s={} in_flight={} requests={} bytes_in={} bytes_out={}",
             self.id,
-            address,
+            self.address(),
             if name.is_empty() { "-" } else { &name },
             age.as_secs(),
             idle / 1000,
