@@ -9,6 +9,7 @@ mod bar;
 mod bench;
 mod color;
 mod complete;
+mod configure;
 mod connect;
 mod data;
 mod demo;
@@ -136,7 +137,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             for warning in settings.unknown_variables() {
                 complain(format_args!("primed: {warning}"));
             }
-            serve.run(arguments, &settings)
+            serve.run(arguments, settings)
         }
         Command::Ask(ask) => ask.run(),
         Command::Jobs(jobs) => jobs.run(),

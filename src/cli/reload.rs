@@ -1,18 +1,23 @@
-//! SIGHUP: reads the configuration again, puts into force what can change while the daemon runs, and logs what changed.
+//! Settings that change while the daemon runs: SIGHUP reads the configuration again and `config set` changes one of them. Both put into force
+//! what can change, and log what changed.
 //!
-//! Flags and environment still win over the file, so it is the file that can change. Knows no single limit.
+//! Flags and environment still win over the file, so at SIGHUP it is the file that can change; it takes the place of what `config set` has changed.
+//! Knows no single limit.
 
+use super::configure::{ConfigRequest, matches, needs_restart};
 use super::security::Security;
 use super::serve::{Serve, SetFilter};
-use super::settings::{Refusal, in_one_line};
+use super::settings::{Refusal, Settings, in_one_line};
 use super::{Cli, Command};
 use crate::daemon::Running;
+use crate::{Code, Failure, Value};
+use clap::FromArgMatches;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
 /// The settings that change while the daemon runs; `max-line` holds for connections accepted from then on. The others need a restart.
-const LIVE: [&str; 8] = [
+pub(super) const LIVE: [&str; 8] = [
     "drain-limit",
     "idle-timeout",
     "log",
@@ -28,6 +33,10 @@ pub(super) struct Reload {
     arguments: Vec<OsString>,
     /// The settings in force.
     values: BTreeMap<String, String>,
+    /// As the configuration was read last.
+    settings: Settings,
+    /// What `config set` has changed since the configuration was read.
+    set: BTreeMap<String, String>,
     set_filter: SetFilter,
     security: Security,
     /// How long accepted work may go on after the first signal.
@@ -37,14 +46,16 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) fn new(
         arguments: Vec<OsString>,
-        values: BTreeMap<String, String>,
+        settings: Settings,
         set_filter: SetFilter,
         drain_limit: Duration,
         security: Security,
     ) -> Self {
         Self {
             arguments,
-            values,
+            values: settings.values(),
+            settings,
+            set: BTreeMap::new(),
             set_filter,
             security,
             drain_limit,
@@ -54,23 +65,26 @@ impl Reload {
     /// Reads certificates, users and the configuration again. A mistake in one of them changes nothing of it.
     pub(super) fn again(&mut self, running: &Running) {
         self.security.reload();
-        let (serve, values) = match Cli::read(&self.arguments) {
+        let (serve, settings) = match Cli::read(&self.arguments) {
             Ok((
                 Cli {
                     command: Command::Serve(serve),
                     ..
                 },
                 settings,
-            )) => (serve, settings.values()),
+            )) => (serve, settings),
             Ok(_) => return,
             Err(Refusal::Setting(mistake)) => return tracing::error!(%mistake, "SIGHUP: nothing changes"),
             Err(Refusal::Arguments(error)) => {
                 return tracing::error!(mistake = in_one_line(&error), "SIGHUP: nothing changes");
             }
         };
+        let values = settings.values();
         if let Err(error) = self.apply(&serve, running) {
             return tracing::error!(%error, "SIGHUP: nothing changes");
         }
+        self.set.clear();
+        self.settings = settings;
         let changes = changes(&self.values, &values);
         if changes.is_empty() {
             tracing::info!("SIGHUP: no setting has changed");
@@ -91,6 +105,61 @@ impl Reload {
         self.values.retain(|setting, _| !is_live(setting));
         self.values
             .extend(values.into_iter().filter(|(setting, _)| is_live(setting)));
+    }
+
+    /// Answers a request of the verb `config`, from this client.
+    pub(super) fn answer(&mut self, request: ConfigRequest, client: u64, running: &Running) -> Result<Value, Failure> {
+        match request {
+            ConfigRequest::Get(patterns) => {
+                let is_wanted = |name: &str| {
+                    let mut patterns = patterns.iter();
+                    patterns.len() == 0 || patterns.any(|pattern| matches(pattern.as_bytes(), name.as_bytes()))
+                };
+                let found = self.values.iter().filter(|(name, _)| is_wanted(name));
+                let facts = found.map(|(name, value)| (name.clone().into(), value.clone()));
+                Ok(Value::Facts(facts.collect()))
+            }
+            ConfigRequest::Set(name, value) => self.set(&name, &value, client, running).map(Value::from),
+        }
+    }
+
+    /// Changes one setting, until the configuration is read again.
+    fn set(&mut self, name: &str, value: &str, client: u64, running: &Running) -> Result<(), Failure> {
+        let bad = |what: String| Failure::new(Code::BadArg, format!("config: {what}"));
+        if !self.settings.names().any(|known| known == name) {
+            let name = crate::engine::shortened(name, 40);
+            return Err(bad(format!("there is no setting '{name}'; 'config get' lists them")));
+        }
+        if !LIVE.contains(&name) {
+            return Err(needs_restart(name));
+        }
+        // Beside what was set before: each of them is a flag after those that were given.
+        let mut set = self.set.clone();
+        set.insert(name.to_owned(), value.to_owned());
+        let flags = set
+            .iter()
+            .map(|(name, value)| OsString::from(format!("--{name}={value}")));
+        let matches = self.settings.with_flags(&self.arguments, flags);
+        let read = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+        let (serve, values) = match read {
+            Ok((
+                Cli {
+                    command: Command::Serve(serve),
+                    ..
+                },
+                matches,
+            )) => (serve, self.settings.values_in(&matches)),
+            Ok(_) => return Err(needs_restart(name)),
+            Err(Refusal::Setting(mistake)) => return Err(bad(mistake)),
+            Err(Refusal::Arguments(error)) => return Err(bad(in_one_line(&error))),
+        };
+        self.apply(&serve, running).map_err(|error| bad(error.to_string()))?;
+        let shown = |values: &BTreeMap<String, String>| values.get(name).cloned().unwrap_or_default();
+        let (before, now) = (shown(&self.values), shown(&values));
+        tracing::info!(client, setting = name, before, now, "config set: a setting has changed");
+        self.values.insert(name.to_owned(), now);
+        self.set = set;
+        Ok(())
     }
 
     fn apply(&mut self, serve: &Serve, running: &Running) -> anyhow::Result<()> {

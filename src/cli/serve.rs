@@ -1,15 +1,16 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
 use super::address::{self, Address, Endpoint};
+use super::configure::ConfigRequests;
 use super::data::Data;
 use super::reload::Reload;
 use super::security::SecurityFlags;
 use super::settings::Settings;
-use super::{allocator, descriptors, quantity};
+use super::{allocator, configure, descriptors, quantity};
 use crate::daemon::{Drained, Notice, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
-use crate::{Daemon, StartError};
+use crate::{Code, Daemon, Failure, StartError};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -191,7 +192,7 @@ impl LimitFlags {
 }
 
 impl Serve {
-    pub(super) fn run(self, arguments: Vec<OsString>, settings: &Settings) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, arguments: Vec<OsString>, settings: Settings) -> anyhow::Result<ExitCode> {
         let set_filter = start_logging(&self.log, self.log_format);
         allocator::give_large_blocks_back();
         self.limits.check_descriptors()?;
@@ -233,8 +234,9 @@ impl Serve {
             .http
             .is_some()
             .then_some(if self.http_tls { "https" } else { "http" });
-        let reload = Reload::new(arguments, settings.values(), set_filter, self.drain_limit, security);
-        actix::System::new().block_on(serve(daemon, &paths, http, reload))
+        let reload = Reload::new(arguments, settings, set_filter, self.drain_limit, security);
+        let (config, requests) = configure::verb();
+        actix::System::new().block_on(serve(daemon.verb(config), &paths, http, reload, requests))
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -250,13 +252,33 @@ impl Serve {
     }
 }
 
-async fn serve(daemon: Daemon, paths: &[PathBuf], http: Option<&str>, mut reload: Reload) -> anyhow::Result<ExitCode> {
+async fn serve(
+    daemon: Daemon,
+    paths: &[PathBuf],
+    http: Option<&str>,
+    mut reload: Reload,
+    mut requests: ConfigRequests,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let running = daemon.start().await.map_err(advise)?;
     announce(running.addresses(), paths, http);
     tracing::info!(addresses = ?running.addresses(), ?paths, workers = running.workers(), "listening");
-    while signals.next(&running).await == Notice::Reload {
-        reload.again(&running);
+    loop {
+        tokio::select! {
+            notice = signals.next(&running) => match notice {
+                Notice::Reload => reload.again(&running),
+                Notice::End => break,
+            },
+            Some((request, responder)) = requests.recv() => {
+                let client = responder.client();
+                responder.finish(reload.answer(request, client, &running));
+            }
+        }
+    }
+    // The verb answers later ones itself.
+    requests.close();
+    while let Ok((_, responder)) = requests.try_recv() {
+        responder.fail(Failure::new(Code::Draining, "the daemon is shutting down"));
     }
     match signals.drain(running, reload.drain_limit).await {
         Drained::InTime => tracing::info!("every accepted request is answered"),

@@ -74,6 +74,19 @@ impl Settings {
         Ok(Self { command, file, matches })
     }
 
+    /// The same settings, without a look at the file, and with these flags after all others. A flag given twice has its last value.
+    pub(super) fn with_flags(
+        &self,
+        arguments: &[OsString],
+        flags: impl Iterator<Item = OsString>,
+    ) -> Result<ArgMatches, Refusal> {
+        let file = self.file.iter().flat_map(|file| &file.settings);
+        let command = file.fold(self.command.clone(), with_default);
+        let command = command.mut_subcommand(SERVE, |serve| serve.args_override_self(true));
+        let arguments = arguments.iter().cloned().chain(flags);
+        Ok(command.try_get_matches_from(arguments)?)
+    }
+
     /// What to say about variables of the environment that look like settings and are none.
     pub(super) fn unknown_variables(&self) -> Vec<String> {
         let arguments = self.command.get_subcommands().flat_map(Command::get_arguments);
@@ -87,9 +100,19 @@ impl Settings {
         unknown.map(warning).collect()
     }
 
+    /// The names of all settings.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        settings(&self.command).map(name)
+    }
+
     /// Every setting by its name, with its value as it was written, if it has one.
     pub(super) fn values(&self) -> BTreeMap<String, String> {
-        let Some((_, matches)) = self.matches.subcommand() else {
+        self.values_in(&self.matches)
+    }
+
+    /// The same in other matches of the same command.
+    pub(super) fn values_in(&self, matches: &ArgMatches) -> BTreeMap<String, String> {
+        let Some((_, matches)) = matches.subcommand() else {
             return BTreeMap::new();
         };
         let value = |arg: &Arg| {

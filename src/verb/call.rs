@@ -77,7 +77,7 @@ impl<'a> Call<'a> {
     }
 
     /// The arguments, and after them the options as they were typed.
-    pub(super) fn words_and_options(&self) -> Vec<String> {
+    pub(crate) fn words_and_options(&self) -> Vec<String> {
         let args = self.request.args.iter().map(|arg| (*arg).to_owned());
         let options = self.request.options.iter().map(|(key, value)| format!("{key}={value}"));
         args.chain(options).collect()

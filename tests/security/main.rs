@@ -4,6 +4,7 @@
 mod support;
 
 mod client;
+mod configure;
 mod daemon;
 mod guessing;
 mod http;

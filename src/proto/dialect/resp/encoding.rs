@@ -72,6 +72,43 @@ impl Dialect for Resp3 {
     }
 }
 
+/// The replies to `CONFIG GET`: facts are a map, which in RESP2 is an array of keys and values.
+pub(super) struct Pairs {
+    pub(super) is_resp3: bool,
+}
+
+impl Dialect for Pairs {
+    fn name(&self) -> &'static str {
+        "RESP pairs"
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn write_final(&self, out: &mut BytesMut, _: &ReplyFormat, rows: Option<&[String]>, reply: &Final) {
+        let Final::Reply(Ok(Value::Facts(facts))) = reply else {
+            return write_final(out, self.is_resp3, rows, reply);
+        };
+        write_map(out, self.is_resp3, facts.len());
+        for (key, value) in facts {
+            write_bulk(out, key.as_bytes());
+            write_bulk(out, value.as_bytes());
+        }
+    }
+
+    /// Nothing: it is answered at once.
+    fn write_interim(&self, _: &mut BytesMut, _: Option<&Tag>, _: &Interim) {}
+}
+
+/// Writes the head of a map, which in RESP2 is an array of keys and values.
+pub(super) fn write_map(out: &mut BytesMut, is_resp3: bool, pairs: usize) {
+    match is_resp3 {
+        true => write_length(out, b'%', pairs),
+        false => write_length(out, b'*', 2 * pairs),
+    }
+}
+
 /// The replies to `MONITOR`: each row leaves alone, as a simple string, and the first one is `OK`, as with Redis.
 pub(super) struct Feed;
 

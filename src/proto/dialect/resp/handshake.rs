@@ -4,7 +4,7 @@
 //! primed: there is one database, nothing is saved, and there are no transactions. `AUTH`, also within `HELLO`, is the verb `auth`.
 
 use super::super::Final;
-use super::encoding::{NULL_2, NULL_3, write_bulk, write_length};
+use super::encoding::{NULL_2, NULL_3, write_bulk, write_length, write_map};
 use crate::proto::{Code, Failure};
 use bytes::{Bytes, BytesMut};
 
@@ -116,7 +116,7 @@ impl Client {
                 [_] => refused(Code::BadArg, "select: there is one database, 0"),
                 _ => wrong_number("select"),
             },
-            6 if is("config") => self.config(rest),
+            6 if is("config") => self.config(rest)?,
             7 if is("command") => self.command(rest),
             _ => return None,
         };
@@ -180,7 +180,7 @@ impl Client {
             self.name = Some(name).filter(|name| !name.is_empty());
         }
         let mut out = BytesMut::new();
-        self.write_map(&mut out, 7);
+        write_map(&mut out, self.speaks_resp3, 7);
         for (key, value) in [("server", "primed"), ("version", env!("CARGO_PKG_VERSION"))] {
             write_bulk(&mut out, key.as_bytes());
             write_bulk(&mut out, value.as_bytes());
@@ -227,24 +227,20 @@ impl Client {
         refusal
     }
 
-    /// `CONFIG GET`: the two keys that redis-benchmark prints; others have no value.
-    fn config(&self, rest: &[&[u8]]) -> Final {
-        let [get, keys @ ..] = rest else {
-            return wrong_number("config");
-        };
-        if !get.eq_ignore_ascii_case(b"get") {
-            return refused(Code::Denied, "config: flags are given to 'primed serve'");
-        }
+    /// `CONFIG GET` of the two keys that redis-benchmark prints. Others are for the verb.
+    fn config(&self, rest: &[&[u8]]) -> Option<Final> {
         let known = [("save", ""), ("appendonly", "no")];
-        let is_asked = |name: &str| keys.iter().any(|key| key.eq_ignore_ascii_case(name.as_bytes()));
-        let found = known.iter().filter(|(name, _)| is_asked(name));
+        let [get, key] = rest else {
+            return None;
+        };
+        let is_get = get.eq_ignore_ascii_case(b"get");
+        let is_asked = |(name, _): &&(&str, &str)| is_get && key.eq_ignore_ascii_case(name.as_bytes());
+        let (name, value) = known.iter().find(is_asked)?;
         let mut out = BytesMut::new();
-        self.write_map(&mut out, found.clone().count());
-        for (name, value) in found {
-            write_bulk(&mut out, name.as_bytes());
-            write_bulk(&mut out, value.as_bytes());
-        }
-        Final::Encoded(out.freeze())
+        write_map(&mut out, self.speaks_resp3, 1);
+        write_bulk(&mut out, name.as_bytes());
+        write_bulk(&mut out, value.as_bytes());
+        Some(Final::Encoded(out.freeze()))
     }
 
     /// `COMMAND`: empty, so clients have no table of commands to draw hints from.
@@ -253,14 +249,6 @@ impl Client {
             Some(word) if word.eq_ignore_ascii_case(b"count") => encoded(b":0\r\n"),
             Some(word) if word.eq_ignore_ascii_case(b"docs") && self.speaks_resp3 => encoded(b"%0\r\n"),
             _ => encoded(b"*0\r\n"),
-        }
-    }
-
-    /// The head of a map, which in RESP2 is an array of keys and values.
-    fn write_map(&self, out: &mut BytesMut, pairs: usize) {
-        match self.speaks_resp3 {
-            true => write_length(out, b'%', pairs),
-            false => write_length(out, b'*', 2 * pairs),
         }
     }
 }

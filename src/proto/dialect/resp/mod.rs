@@ -17,7 +17,7 @@ use super::{Decoded, Frame, too_long};
 use crate::proto::format::{Dialect, ReplyFormat};
 use crate::proto::request::{Malformed, Request};
 use crate::proto::{Code, Failure, Few, Final};
-use encoding::{Feed, Resp2, Resp3};
+use encoding::{Feed, Pairs, Resp2, Resp3};
 use handshake::{Client, Handshake, HandshakeReply};
 
 pub(in crate::proto) use encoding::{write_bulk, write_length};
@@ -25,6 +25,8 @@ pub(in crate::proto) use replies::Replies;
 
 /// The verb whose rows leave one by one.
 const MONITOR: &str = "monitor";
+/// The verb whose facts are a map.
+const CONFIG: &str = "config";
 /// Digits of the longest length that is read: fewer than those of 2^64.
 const MAX_LENGTH_DIGITS: usize = 19;
 /// The most words that an array may announce, and the most bytes of a bulk string. More is not skipped: it breaks the form. Both are the
@@ -213,9 +215,14 @@ impl Framing {
             let text = "a word of a request is printable ASCII without spaces, and not empty; try 'help'";
             return Frame::refused(self.reply_format(), Failure::new(Code::Syntax, text));
         };
-        // With a tag it would overtake, which no reply in RESP may.
-        let is_feed = texts.first().is_some_and(|verb| verb.eq_ignore_ascii_case(MONITOR));
-        let dialect = if is_feed { &Feed } else { self.dialect() };
+        let is = |verb: &str| texts.first().is_some_and(|word| word.eq_ignore_ascii_case(verb));
+        let dialect: &'static dyn Dialect = match self.client.speaks_resp3 {
+            // With a tag it would overtake, which no reply in RESP may.
+            _ if is(MONITOR) => &Feed,
+            true if is(CONFIG) => &Pairs { is_resp3: true },
+            false if is(CONFIG) => &Pairs { is_resp3: false },
+            _ => self.dialect(),
+        };
         match Request::from_words(dialect, texts.iter().copied()) {
             Ok(request) => Frame::Request(request),
             Err((_, malformed)) => {
