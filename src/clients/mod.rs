@@ -72,6 +72,13 @@ impl Clients {
         self.connected().get(&id).cloned()
     }
 
+    /// The number of the connection from this address.
+    pub fn at(&self, peer: SocketAddr) -> Option<u64> {
+        let connected = self.connected();
+        let found = connected.iter().find(|(_, state)| state.peer == peer);
+        found.map(|(id, _)| *id)
+    }
+
     /// At most `limit` connections with a number above `after`, the earliest first.
     pub fn list(&self, after: u64, limit: usize) -> Vec<Arc<ClientState>> {
         let connected = self.connected();

@@ -26,8 +26,9 @@ pub(super) fn register(registry: &mut Registry) {
         ]),
     );
     registry.add(
-        define("kill CLIENT", "closes a connection, by its number in 'clients'", kill)
+        define("kill CLIENT", "closes a connection, by its number or address", kill)
             .details(&[
+                "CLIENT is as 'clients' has it: 7, or 127.0.0.1:50312.",
                 "Its requests are cancelled and have no reply; jobs that it has submitted",
                 "go on.",
             ])
@@ -62,12 +63,33 @@ fn name(call: &Call<'_>) -> Result<Step, Failure> {
     Ok(Step::Name(name.into()))
 }
 
+/// `kill CLIENT`, or as `CLIENT KILL` has it: `kill id|addr CLIENT`, which says how many it closed.
 fn kill(call: &Call<'_>) -> Result<Step, Failure> {
-    call.only(1, &[])?;
-    let text = call.arg(0).ok_or_else(|| call.bad_arg("CLIENT is missing"))?;
-    let id = read_id(call, text)?;
-    match call.facts.clients.kill(id) {
-        true => Ok(Step::Answer(Value::Nothing)),
-        false => Err(call.bad_arg(format_args!("no client {id} is connected; 'clients' lists them"))),
+    call.only(2, &[])?;
+    let first = call.required(0, "CLIENT")?;
+    let clients = &call.facts.clients;
+    let Some(text) = call.arg(1) else {
+        return match find(call, first)?.is_some_and(|id| clients.kill(id)) {
+            true => Ok(Step::Answer(Value::Nothing)),
+            false => {
+                let text = super::call::shortened(first);
+                Err(call.bad_arg(format_args!("no client {text} is connected; 'clients' lists them")))
+            }
+        };
+    };
+    let found = match first.to_ascii_lowercase().as_str() {
+        "id" => Some(read_id(call, text)?),
+        "addr" => find(call, text)?,
+        _ => return Err(call.bad_arg("CLIENT is one word, or follows 'id' or 'addr'")),
+    };
+    let count = found.is_some_and(|id| clients.kill(id));
+    Ok(Step::Answer(Value::from(u64::from(count))))
+}
+
+/// The number of the client with this number or address, if it is connected.
+fn find(call: &Call<'_>, text: &str) -> Result<Option<u64>, Failure> {
+    match text.parse() {
+        Ok(address) => Ok(call.facts.clients.at(address)),
+        Err(_) => read_id(call, text).map(Some),
     }
 }

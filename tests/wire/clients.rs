@@ -114,3 +114,68 @@ fn a_doctor_says_what_is_wrong_and_a_flood_of_calls_costs_one_look() {
     assert!(text.lines().all(is_diagnosis), "{text}");
     assert_eq!(text.lines().filter(|line| *line == "OK").count(), 1000);
 }
+
+/// What the daemon says to these words of RESP, with `lines` lines.
+fn resp(client: &mut Client, words: &str, lines: usize) -> String {
+    let words: Vec<&str> = words.split(' ').collect();
+    let bulks: String = words
+        .iter()
+        .map(|word| format!("${}\r\n{word}\r\n", word.len()))
+        .collect();
+    client.send(format!("*{}\r\n{bulks}", words.len()));
+    let said: Vec<String> = (0..lines).filter_map(|_| client.line()).collect();
+    said.join("\n").replace('\r', "")
+}
+
+#[test]
+fn clients_of_redis_name_list_and_kill_connections() {
+    let daemon = daemon();
+    let mut one = Client::connect(&daemon);
+    assert_eq!(resp(&mut one, "CLIENT SETNAME one", 1), "+OK");
+    assert_eq!(resp(&mut one, "CLIENT GETNAME", 2), "$3\none");
+    let (id, row) = named(&daemon, "one").expect("its name is shown");
+    assert_eq!(resp(&mut one, "CLIENT ID", 1), format!(":{id}"));
+    let address = row.split(' ').next().and_then(|word| word.strip_prefix("address="));
+    let address = address.expect("a row begins with the address").to_owned();
+    let mut two = Client::connect(&daemon);
+    assert!(resp(&mut two, "HELLO 3 SETNAME two", 26).starts_with("%7"));
+    let (other, _) = named(&daemon, "two").expect("its name is shown");
+    // A text of a line for each, with the words that clients of Redis look for.
+    let list = resp(&mut two, "CLIENT LIST", 4);
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines[0].starts_with('$'), "{list}");
+    assert!(
+        lines[1].starts_with(&format!("id={id} addr={address} name=one age=0 idle=0 in_flight=0 ")),
+        "{list}"
+    );
+    assert!(lines[2].starts_with(&format!("id={other} addr=")), "{list}");
+    assert_eq!(resp(&mut two, "RESET", 1), "+RESET");
+    assert_eq!(named(&daemon, "two"), None);
+    for (words, reply) in [
+        ("CLIENT KILL ID 999", ":0"),
+        ("client kill addr 127.0.0.1:1", ":0"),
+        (
+            "CLIENT KILL 127.0.0.1:1",
+            "-BAD-ARG kill: no client 127.0.0.1:1 is connected; 'clients' lists them; write 'kill CLIENT'",
+        ),
+        (
+            "CLIENT KILL TYPE normal",
+            "-BAD-ARG kill: CLIENT is one word, or follows 'id' or 'addr'; write 'kill CLIENT'",
+        ),
+    ] {
+        assert_eq!(resp(&mut two, words, 1), reply, "{words}");
+    }
+    assert_eq!(resp(&mut two, &format!("CLIENT KILL ADDR {address}"), 1), ":1");
+    assert_eq!(one.line_if_any(), None, "it is closed");
+    let mut three = Client::connect(&daemon);
+    assert_eq!(three.ask("client name=three"), "OK");
+    let (id, row) = named(&daemon, "three").expect("it is connected");
+    assert_eq!(resp(&mut two, &format!("CLIENT KILL ID {id}"), 1), ":1");
+    assert_eq!(three.line_if_any(), None, "it is closed");
+    assert!(row.starts_with("address="));
+    let mut four = Client::connect(&daemon);
+    assert_eq!(four.ask("nth 4"), "OK 7");
+    let address = four.stream().local_addr().expect("it is connected");
+    assert_eq!(resp(&mut two, &format!("CLIENT KILL {address}"), 1), "+OK");
+    assert_eq!(four.line_if_any(), None, "it is closed");
+}

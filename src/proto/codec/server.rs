@@ -68,6 +68,12 @@ impl ServerCodec {
         self.resp.end_login(is_granted)
     }
 
+    /// The name that the client has given itself in RESP, if it is another one since this was last asked; empty: it has none.
+    #[doc(hidden)]
+    pub fn take_name(&mut self) -> Option<String> {
+        self.resp.take_name()
+    }
+
     /// True while the rest of a request that was too long is being skipped.
     #[doc(hidden)]
     pub const fn is_skipping(&self) -> bool {

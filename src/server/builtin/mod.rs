@@ -215,6 +215,9 @@ impl Requests {
             }
             link.lifecycle.has_asked();
             let constant = self.take_frame(frame, link);
+            if let Some(name) = codec.take_name() {
+                link.permit.state.set_name(&name);
+            }
             if more > LONG_LINE || self.replies.has_failed_since(&mark) {
                 // It may have cost as much as many others.
                 taken = LOOK_EVERY;
@@ -257,6 +260,9 @@ impl Requests {
         let asked_for = self.engine.asked_for();
         let granted = checked.and_then(|identity| self.login.grant(identity, &link.shared, asked_for));
         let greeting = codec.end_login(granted.is_ok());
+        if let Some(name) = codec.take_name() {
+            link.permit.state.set_name(&name);
+        }
         let reply = match granted {
             Ok(account) => {
                 self.engine.set_account(account, self.login.limits());

@@ -72,6 +72,45 @@ impl Dialect for Resp3 {
     }
 }
 
+/// Words of `clients`, as clients of Redis look for them in `CLIENT LIST`. No name has blanks, so they occur once a row.
+const REDIS_WORDS: [(&str, &str); 4] = [
+    (" address=", " addr="),
+    (" name=- ", " name= "),
+    (" age_s=", " age="),
+    (" idle_s=", " idle="),
+];
+
+/// The reply to `CLIENT LIST`: one text, a line for each row.
+pub(super) struct ClientList;
+
+impl Dialect for ClientList {
+    fn name(&self) -> &'static str {
+        "RESP clients"
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn write_final(&self, out: &mut BytesMut, _: &ReplyFormat, rows: Option<&[String]>, reply: &Final) {
+        match (rows, reply) {
+            (Some(rows), Final::Reply(Ok(_))) => {
+                let redis = |row: &String| {
+                    REDIS_WORDS
+                        .iter()
+                        .fold(row.clone(), |row, (ours, theirs)| row.replacen(ours, theirs, 1))
+                };
+                let lines: String = rows.iter().map(|row| redis(row) + "\n").collect();
+                write_bulk(out, lines.as_bytes());
+            }
+            _ => write_final(out, false, rows, reply),
+        }
+    }
+
+    /// Nothing: it is answered at once.
+    fn write_interim(&self, _: &mut BytesMut, _: Option<&Tag>, _: &Interim) {}
+}
+
 /// The replies to `CONFIG GET`: facts are a map, which in RESP2 is an array of keys and values.
 pub(super) struct Pairs {
     pub(super) is_resp3: bool,

@@ -4,6 +4,7 @@
 //! primed: there is one database, nothing is saved, and there are no transactions. `AUTH`, also within `HELLO`, is the verb `auth`.
 
 use super::super::Final;
+use super::Words;
 use super::encoding::{NULL_2, NULL_3, write_bulk, write_length, write_map};
 use crate::proto::{Code, Failure};
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,8 @@ pub(super) struct Client {
     pub(super) id: u64,
     pub(super) speaks_resp3: bool,
     name: Option<Box<[u8]>>,
+    /// The name is another one since it was last taken.
+    is_renamed: bool,
     /// What a `HELLO` with a password asks for, once the password is known to be right.
     greeting: Option<Greeting>,
 }
@@ -31,8 +34,10 @@ struct Greeting {
 /// What becomes of a handshake command.
 pub(super) enum Handshake<'a> {
     Reply(HandshakeReply),
-    /// The password decides: the request `auth USER PASSWORD`, and then [`Client::end_login`].
-    Login(&'a [u8], &'a [u8]),
+    /// A verb answers: this request. After `auth` comes [`Client::end_login`].
+    Request(Words<'a>),
+    /// The verb `clients` answers, as `CLIENT LIST` does.
+    List,
 }
 
 /// The reply to a handshake command.
@@ -69,6 +74,7 @@ impl Client {
             id: 0,
             speaks_resp3: false,
             name: None,
+            is_renamed: false,
             greeting: None,
         }
     }
@@ -104,13 +110,26 @@ impl Client {
             }
             5 if is("hello") => match self.hello(rest) {
                 Ok(reply) => reply,
-                Err((user, password)) => return Some(Handshake::Login(user, password)),
+                Err((user, password)) => {
+                    let words: [&[u8]; 3] = [b"auth", user, password];
+                    return Some(Handshake::Request(words.into_iter().collect()));
+                }
             },
             5 if is("reset") => {
-                (self.speaks_resp3, self.name) = (false, None);
+                self.speaks_resp3 = false;
+                self.rename(b"");
                 encoded(b"+RESET\r\n")
             }
-            6 if is("client") => self.client(rest),
+            6 if is("client") => match rest {
+                [list] if list.eq_ignore_ascii_case(b"list") => return Some(Handshake::List),
+                [kill, rest @ ..] if kill.eq_ignore_ascii_case(b"kill") => {
+                    let kill: [&[u8]; 1] = [b"kill"];
+                    return Some(Handshake::Request(
+                        kill.into_iter().chain(rest.iter().copied()).collect(),
+                    ));
+                }
+                rest => self.client(rest),
+            },
             6 if is("select") => match rest {
                 [b"0"] => OK,
                 [_] => refused(Code::BadArg, "select: there is one database, 0"),
@@ -177,7 +196,7 @@ impl Client {
         let version = greeting.speaks_resp3;
         self.speaks_resp3 = version;
         if let Some(name) = greeting.name {
-            self.name = Some(name).filter(|name| !name.is_empty());
+            self.rename(&name);
         }
         let mut out = BytesMut::new();
         write_map(&mut out, self.speaks_resp3, 7);
@@ -213,7 +232,7 @@ impl Client {
             [_, _, _] if is("setinfo") => OK,
             _ => refused(
                 Code::BadArg,
-                "client: only ID, GETNAME, SETNAME name and SETINFO key value are known",
+                "client: only ID, GETNAME, SETNAME name, SETINFO key value, LIST, KILL addr and KILL ID|ADDR client are known",
             ),
         }
     }
@@ -222,9 +241,25 @@ impl Client {
     fn set_name(&mut self, name: &[u8]) -> Option<Final> {
         let refusal = check_name(name);
         if refusal.is_none() {
-            self.name = (!name.is_empty()).then(|| name.into());
+            self.rename(name);
         }
         refusal
+    }
+
+    fn rename(&mut self, name: &[u8]) {
+        self.name = (!name.is_empty()).then(|| name.into());
+        self.is_renamed = true;
+    }
+
+    /// The name of the client, if it is another one since this was last asked; empty: it has none.
+    pub(super) fn take_name(&mut self) -> Option<String> {
+        let is_renamed = std::mem::take(&mut self.is_renamed);
+        let name = || {
+            self.name
+                .as_deref()
+                .map_or_else(String::new, |name| String::from_utf8_lossy(name).into_owned())
+        };
+        is_renamed.then(name)
     }
 
     /// `CONFIG GET` of the two keys that redis-benchmark prints. Others are for the verb.

@@ -17,16 +17,16 @@ use super::{Decoded, Frame, too_long};
 use crate::proto::format::{Dialect, ReplyFormat};
 use crate::proto::request::{Malformed, Request};
 use crate::proto::{Code, Failure, Few, Final};
-use encoding::{Feed, Pairs, Resp2, Resp3};
+use encoding::{ClientList, Feed, Pairs, Resp2, Resp3};
 use handshake::{Client, Handshake, HandshakeReply};
 
 pub(in crate::proto) use encoding::{write_bulk, write_length};
 pub(in crate::proto) use replies::Replies;
 
 /// The verb whose rows leave one by one.
-const MONITOR: &str = "monitor";
+const MONITOR: &[u8] = b"monitor";
 /// The verb whose facts are a map.
-const CONFIG: &str = "config";
+const CONFIG: &[u8] = b"config";
 /// Digits of the longest length that is read: fewer than those of 2^64.
 const MAX_LENGTH_DIGITS: usize = 19;
 /// The most words that an array may announce, and the most bytes of a bulk string. More is not skipped: it breaks the form. Both are the
@@ -185,6 +185,11 @@ impl Framing {
         self.client.end_login(is_granted)
     }
 
+    /// The name of the client, if it is another one since this was last asked; empty: it has none.
+    pub(in crate::proto) fn take_name(&mut self) -> Option<String> {
+        self.client.take_name()
+    }
+
     /// How the next reply is encoded.
     pub(in crate::proto) fn reply_format(&self) -> ReplyFormat {
         ReplyFormat {
@@ -200,28 +205,32 @@ impl Framing {
     /// The frame for the words of a request.
     fn frame<'a>(&mut self, words: &[&'a [u8]]) -> Frame<'a> {
         match self.client.answer(words) {
-            None => self.request(words),
+            None => self.request(words, self.dialect_for(words[0])),
             Some(Handshake::Reply(HandshakeReply { reply, is_last })) => {
                 let format = self.reply_format();
                 Frame::Answer { format, reply, is_last }
             }
-            Some(Handshake::Login(user, password)) => self.request(&[b"auth", user, password]),
+            Some(Handshake::Request(words)) => self.request(&words, self.dialect()),
+            Some(Handshake::List) => self.request(&[b"clients"], &ClientList),
         }
     }
 
-    fn request<'a>(&self, words: &[&'a [u8]]) -> Frame<'a> {
+    /// How the reply to a verb is encoded.
+    fn dialect_for(&self, verb: &[u8]) -> &'static dyn Dialect {
+        match self.client.speaks_resp3 {
+            // With a tag it would overtake, which no reply in RESP may.
+            _ if verb.eq_ignore_ascii_case(MONITOR) => &Feed,
+            true if verb.eq_ignore_ascii_case(CONFIG) => &Pairs { is_resp3: true },
+            false if verb.eq_ignore_ascii_case(CONFIG) => &Pairs { is_resp3: false },
+            _ => self.dialect(),
+        }
+    }
+
+    fn request<'a>(&self, words: &[&'a [u8]], dialect: &'static dyn Dialect) -> Frame<'a> {
         let texts: Option<Few<&'a str, 4>> = words.iter().map(|word| as_word(word)).collect();
         let Some(texts) = texts else {
             let text = "a word of a request is printable ASCII without spaces, and not empty; try 'help'";
             return Frame::refused(self.reply_format(), Failure::new(Code::Syntax, text));
-        };
-        let is = |verb: &str| texts.first().is_some_and(|word| word.eq_ignore_ascii_case(verb));
-        let dialect: &'static dyn Dialect = match self.client.speaks_resp3 {
-            // With a tag it would overtake, which no reply in RESP may.
-            _ if is(MONITOR) => &Feed,
-            true if is(CONFIG) => &Pairs { is_resp3: true },
-            false if is(CONFIG) => &Pairs { is_resp3: false },
-            _ => self.dialect(),
         };
         match Request::from_words(dialect, texts.iter().copied()) {
             Ok(request) => Frame::Request(request),

@@ -347,7 +347,12 @@ fn the_commands_that_clients_send_on_connecting_are_answered() {
     for words in [&["INFO"][..], &["INFO", "server"]] {
         assert!(asked(words).starts_with("RESP2 None INFO "), "{words:?}");
     }
-    assert!(asked(&["CLIENT", "KILL", "x"]).starts_with("-BAD-ARG"));
+    assert_eq!(
+        asked(&["CLIENT", "LIST"]),
+        "RESP clients None clients Few(InPlace([\"\", \"\"], 0)) Few(InPlace([(\"\", \"\")], 0))"
+    );
+    assert!(asked(&["CLIENT", "KILL", "ID", "7"]).starts_with("RESP2 None kill "));
+    assert!(asked(&["CLIENT", "UNPAUSE"]).starts_with("-BAD-ARG"));
     assert!(asked(&["CLIENT", "SETNAME", "a b"]).starts_with("-BAD-ARG"));
     for words in [
         &["CONFIG", "GET", "maxmemory"][..],
