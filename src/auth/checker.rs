@@ -63,9 +63,9 @@ impl Checker {
         }
     }
 
-    /// Wrong passwords since the start.
-    pub(super) fn wrong(&self) -> u64 {
-        self.wrong.load(Relaxed)
+    /// The count of wrong passwords since the start.
+    pub(super) const fn wrong(&self) -> &Arc<AtomicU64> {
+        &self.wrong
     }
 }
 

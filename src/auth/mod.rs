@@ -27,6 +27,8 @@ pub use users::{Users, UsersError};
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// A user whose password was right, and what he may do.
@@ -94,6 +96,9 @@ pub type Notify = Box<dyn FnOnce(Verdict) + Send>;
 pub trait Authenticate: fmt::Debug + Send + Sync {
     /// Checks credentials that came from this address, and notifies exactly once, at once or later. Does not block.
     fn check(&self, from: IpAddr, credentials: Credentials, notify: Notify);
+
+    /// The count of wrong users and passwords.
+    fn wrong_passwords(&self) -> Arc<AtomicU64>;
 
     /// Another value whenever users have changed.
     fn version(&self) -> u64;

@@ -8,7 +8,7 @@ use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::{fs, io};
 use thiserror::Error;
@@ -89,13 +89,17 @@ impl Users {
 
     /// Wrong passwords since the start.
     pub fn wrong_passwords(&self) -> u64 {
-        self.0.checker.wrong()
+        self.0.checker.wrong().load(Relaxed)
     }
 }
 
 impl Authenticate for Users {
     fn check(&self, from: IpAddr, credentials: Credentials, notify: Notify) {
         self.0.checker.check(from, credentials, notify);
+    }
+
+    fn wrong_passwords(&self) -> Arc<AtomicU64> {
+        self.0.checker.wrong().clone()
     }
 
     fn version(&self) -> u64 {

@@ -308,6 +308,9 @@ impl Daemon {
                 .map(|_| engine::start_thread(Arbiter::new))
                 .collect::<io::Result<_>>()?,
         };
+        if let Some(auth) = &self.auth {
+            metrics.set_wrong_passwords(auth.wrong_passwords());
+        }
         metrics.set_verbs(Verbs::new(self.registry.names(), Code::names()));
         let answers = scheduler.answers();
         let health = scheduler.health().clone();

@@ -147,6 +147,12 @@ impl Scrape {
                 None,
                 one(load(&metrics.session_panics)),
             ),
+            Family(
+                "wrong_passwords",
+                "Wrong users or passwords",
+                None,
+                one(metrics.wrong_passwords()),
+            ),
         ];
         let lane = |read: fn(&crate::metrics::LaneMetrics) -> &AtomicU64| {
             lanes

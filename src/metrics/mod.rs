@@ -57,6 +57,8 @@ pub struct Metrics {
     pub slow: SlowRequests,
     /// Nothing new is taken in: the daemon ends.
     pub draining: AtomicBool,
+    /// Wrong users or passwords; set where there are users, who may be those of several daemons.
+    wrong_passwords: OnceLock<Arc<AtomicU64>>,
     /// Requests by verb; set once the verbs are known.
     verbs: OnceLock<Verbs>,
     /// Where the store is, and why it fails.
@@ -99,6 +101,16 @@ impl Metrics {
     pub fn cpu_us(&self) -> u64 {
         let classes = [&self.express, &self.bulk, &self.external];
         classes.iter().map(|class| class.cpu_us.load(Relaxed)).sum()
+    }
+
+    /// Wrong users or passwords since the users were read first; 0 without users.
+    pub fn wrong_passwords(&self) -> u64 {
+        self.wrong_passwords.get().map_or(0, |count| count.load(Relaxed))
+    }
+
+    /// Shows this count of wrong passwords from now on; once.
+    pub fn set_wrong_passwords(&self, count: Arc<AtomicU64>) {
+        let _ = self.wrong_passwords.set(count);
     }
 
     /// Requests by verb; none before the daemon has opened.

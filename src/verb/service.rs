@@ -93,6 +93,7 @@ fn info(call: &Call<'_>) -> Result<Step, Failure> {
         ("threads_replaced", metrics.threads_replaced.load(Relaxed)),
         ("actors_rebuilt", metrics.actors_rebuilt.load(Relaxed)),
         ("session_panics", metrics.session_panics.load(Relaxed)),
+        ("wrong_passwords", metrics.wrong_passwords()),
     ];
     let fact = |key: &'static str, value: String| (Cow::from(key), value);
     let mut facts = vec![fact("version", env!("CARGO_PKG_VERSION").to_owned())];
