@@ -5,7 +5,7 @@ mod support;
 use primed::Daemon;
 use primed::internals::store::{ErrorKind, MemoryStore, Record, Store};
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -50,8 +50,6 @@ fn command(directory: &Path) -> Command {
             "127.0.0.1:0",
             "--workers",
             "2",
-            "--log",
-            "warn",
             "--keep-finished",
             "1000000",
             "--data",
@@ -64,7 +62,11 @@ fn command(directory: &Path) -> Command {
 
 impl Served {
     fn start(directory: &Path) -> Self {
-        let mut child = command(directory).spawn().expect("the binary was built");
+        Self::run(command(directory).args(["--log", "warn"]))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the binary was built");
         let mut line = String::new();
         let out = child.stdout.take().expect("it is piped");
         BufReader::new(out)
@@ -109,12 +111,18 @@ impl Served {
         self.child.wait().expect("it is our child");
     }
 
-    fn terminate(mut self) {
+    /// Ends it by SIGTERM; what it wrote on standard error, if that is piped.
+    fn terminate(mut self) -> String {
         let id = i32::try_from(self.child.id()).expect("an id is a number");
         let id = rustix::process::Pid::from_raw(id).expect("a process has an id");
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it lives");
         let status = self.child.wait().expect("it is our child");
         assert!(status.success(), "{status}");
+        let mut log = String::new();
+        if let Some(errors) = &mut self.child.stderr {
+            errors.read_to_string(&mut log).expect("it writes text");
+        }
+        log
     }
 }
 
@@ -305,6 +313,36 @@ fn a_drain_stops_submitted_jobs_at_once_and_the_next_process_goes_on() {
     assert!(cpu(&served, &job) > 0.4, "it goes on from the checkpoint of the drain");
     // pi(10^16): OEIS A006880.
     assert_eq!(served.client().ask(&format!("result {job}")), "OK 279238341033925");
+}
+
+#[test]
+fn the_log_of_a_drain_says_what_has_not_ended() {
+    for submits in [0, 2] {
+        let directory = Directory::new();
+        let mut logging = command(directory.path());
+        let served = Served::run(logging.env("PRIMED_LOG", "info").stderr(Stdio::piped()));
+        let mut client = served.client();
+        for _ in 0..submits {
+            submit(&mut client, "pi 1e20");
+        }
+        until("the jobs are known", || {
+            served
+                .rows("jobs")
+                .iter()
+                .filter(|row| row.contains("state=running"))
+                .count()
+                >= submits.min(1)
+        });
+        let log = served.terminate();
+        let last = log.lines().last().expect("it logs");
+        match submits {
+            0 => assert!(last.ends_with("every accepted request is answered"), "{log}"),
+            _ => assert!(
+                last.ends_with("submitted jobs have not ended, and go on at the next start jobs=2"),
+                "{log}"
+            ),
+        }
+    }
 }
 
 #[test]

@@ -280,9 +280,18 @@ async fn serve(
     while let Ok((_, responder)) = requests.try_recv() {
         responder.fail(Failure::new(Code::Draining, "the daemon is shutting down"));
     }
+    let kept = running.kept_jobs();
     match signals.drain(running, reload.drain_limit).await {
+        Drained::InTime if kept > 0 => tracing::info!(
+            jobs = kept,
+            "every accepted request is answered; submitted jobs have not ended, and go on at the next start"
+        ),
         Drained::InTime => tracing::info!("every accepted request is answered"),
-        Drained::Late => tracing::warn!("the drain limit passed; the remaining requests were cancelled"),
+        Drained::Late if kept > 0 => tracing::warn!(
+            jobs = kept,
+            "the drain limit passed; the remaining requests were cancelled; submitted jobs go on at the next start"
+        ),
+        Drained::Late => tracing::warn!("the drain limit passed; the remaining requests and jobs were cancelled"),
         Drained::Interrupted => {
             tracing::warn!("a second signal: accepted requests are left unanswered");
             return Ok(ExitCode::from(1));

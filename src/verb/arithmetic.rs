@@ -319,7 +319,7 @@ const VERBS: [Arithmetic; 8] = [
             most: 2,
             one: |style, n| match n > Natural::from(2u8) {
                 true => Ok(Query::Prev(n)),
-                false => Err(style.bad_arg(format_args!("no prime is below {n}; N is to be at least 3"))),
+                false => Err(style.bad_arg(format_args!("no prime is below {n}; N must be at least 3"))),
             },
             streams: true,
             several: |style, numbers| {
@@ -340,7 +340,7 @@ const VERBS: [Arithmetic; 8] = [
         ],
         read: Read::Number(|style, n| {
             if n == Natural::ZERO {
-                return Err(style.bad_arg("every prime divides 0; N is to be at least 1"));
+                return Err(style.bad_arg("every prime divides 0; N must be at least 1"));
             }
             Ok(Query::Factor(n))
         }),
@@ -447,7 +447,7 @@ mod tests {
         );
         assert_eq!(
             said("prev 2"),
-            "bad-arg :prev: no prime is below 2; N is to be at least 3; write 'prev N [COUNT]'"
+            "bad-arg :prev: no prime is below 2; N must be at least 3; write 'prev N [COUNT]'"
         );
         assert_eq!(
             said("nth 9 5"),
@@ -464,7 +464,7 @@ mod tests {
         );
         assert_eq!(
             said("sigma 0"),
-            "bad-arg :sigma: every number divides 0; N is to be at least 1; write 'sigma N'"
+            "bad-arg :sigma: every number divides 0; N must be at least 1; write 'sigma N'"
         );
         assert_eq!(
             said("count 9 5"),
@@ -587,7 +587,7 @@ mod tests {
         );
         assert_eq!(
             long("prev 1e200-1e200"),
-            "bad-arg :prev: no prime is below 0; N is to be at least 3; write 'prev N [COUNT]'"
+            "bad-arg :prev: no prime is below 0; N must be at least 3; write 'prev N [COUNT]'"
         );
         let rubbish = format!("isprime {}x", "7".repeat(300));
         assert!(long(&rubbish).starts_with("bad-arg :isprime: N is '777"));

@@ -100,7 +100,7 @@ fn certify(call: &Call<'_>) -> Result<Step, Failure> {
 /// A number that has prime factors which can be found.
 fn factorable(style: Style, n: Natural) -> Result<Natural, Failure> {
     match n.bit_len() {
-        0 => Err(style.bad_arg("every number divides 0; N is to be at least 1")),
+        0 => Err(style.bad_arg("every number divides 0; N must be at least 1")),
         1..=128 => Ok(n),
         _ => Err(Failure::new(
             Code::TooBig,

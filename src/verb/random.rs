@@ -36,7 +36,7 @@ fn random(call: &Call<'_>) -> Result<Step, Failure> {
     };
     if bits < kind.least_bits() {
         let (least, name) = (kind.least_bits(), kind.name());
-        return Err(call.bad_arg(format_args!("BITS is to be at least {least} with kind={name}")));
+        return Err(call.bad_arg(format_args!("BITS must be at least {least} with kind={name}")));
     }
     // Jobs of one title have one answer, which two draws must not have.
     let Ok(draw) = getrandom::u64() else {

@@ -107,8 +107,8 @@ impl Framing {
             Ok(ParsedLine::Blank) => return None,
             Err(_) if looks_like_tls(line) => tls(),
             Ok(ParsedLine::Http) => {
-                let failure = Failure::new(Code::Denied, "this port does not speak HTTP; closing the connection");
-                Frame::broken(ReplyFormat::default(), failure)
+                let text = "this port does not speak HTTP; 'primed serve --http ADDR:PORT' opens one that does; closing the connection";
+                Frame::broken(ReplyFormat::default(), Failure::new(Code::Denied, text))
             }
             // Half a number would be another number; but a client that sends one number and hangs up means it.
             Ok(ParsedLine::Request(request)) if is_finished || request.format.is_bare => Frame::Request(request),
