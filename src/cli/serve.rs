@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::{EnvFilter, reload};
@@ -280,23 +281,34 @@ async fn serve(
     while let Ok((_, responder)) = requests.try_recv() {
         responder.fail(Failure::new(Code::Draining, "the daemon is shutting down"));
     }
-    let kept = running.kept_jobs();
+    let metrics = running.metrics().clone();
+    let has_store = !metrics.store().place.is_empty();
+    // With a store, a drain stops them at once; without one, it cancels them if it is late.
+    let submitted = metrics.states.submitted.load(Relaxed);
     match signals.drain(running, reload.drain_limit).await {
-        Drained::InTime if kept > 0 => tracing::info!(
-            jobs = kept,
-            "every accepted request is answered; submitted jobs have not ended, and go on at the next start"
-        ),
         Drained::InTime => tracing::info!("every accepted request is answered"),
-        Drained::Late if kept > 0 => tracing::warn!(
-            jobs = kept,
-            "the drain limit passed; the remaining requests were cancelled; submitted jobs go on at the next start"
-        ),
-        Drained::Late => tracing::warn!("the drain limit passed; the remaining requests and jobs were cancelled"),
+        Drained::Late => tracing::warn!("the drain limit passed; the remaining requests were cancelled"),
         Drained::Interrupted => {
             tracing::warn!("a second signal: accepted requests are left unanswered");
             return Ok(ExitCode::from(1));
         }
         Drained::GaveUp => return Err(RunError::GaveUp.into()),
+    }
+    match has_store {
+        true if submitted > 0 => {
+            tracing::info!(
+                jobs = submitted,
+                "submitted jobs have not ended, and go on at the next start"
+            );
+        }
+        false => match metrics.states.submitted.load(Relaxed) {
+            0 => {}
+            jobs => tracing::warn!(
+                jobs,
+                "submitted jobs have not ended, and are lost: --data DIR keeps them"
+            ),
+        },
+        true => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -457,13 +457,10 @@ impl Running {
         &self.engine
     }
 
-    /// Submitted jobs that have not ended and that a store keeps: a drain does not wait for them, and the next process goes on with them.
+    /// What it has done since it started; also once it has ended.
     #[cfg(feature = "cli")]
-    pub(crate) fn kept_jobs(&self) -> u64 {
-        match self.writer {
-            Some(_) => self.metrics.states.submitted.load(Relaxed),
-            None => 0,
-        }
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Waits until the daemon has given up: an actor that it cannot do without has panicked 5 times within a minute, and was rebuilt each
