@@ -3,9 +3,9 @@
 use super::*;
 use crate::engine::batch::{Batch, Begun};
 use crate::engine::external::{ExternalLane, ExternalLoad, ExternalTask};
-use crate::engine::message::Account;
+use crate::engine::message::{Account, Ask, Event, Order, Selection, Subject, Submit, Work};
 use crate::engine::task::{Done, Load, Outcome, Task};
-use crate::job::{Budget, Plan};
+use crate::job::{Budget, Job, Plan};
 use crate::proto::Interim;
 use proptest::prelude::*;
 use std::collections::HashSet;

@@ -1,0 +1,345 @@
+//! What clients ask of the table: answers, submitted jobs and what concerns them, within their limits. Each is known at once, refused, or waits.
+
+use super::admission::{Limits, Standing};
+use super::flow::Flow;
+use super::jobs::{Entry, Stage};
+use super::log::{self, Ids};
+use super::submitted::{Found, Keyed, job_id};
+use super::waiters::Waiter;
+use super::{Begins, Table, queue_is_long};
+use crate::engine::batch::Plain;
+use crate::engine::message::{
+    Account, Ask, Event, JobId, Order, Payer, Priority, RequestId, Selection, Subject, Submit, Work, WorkId,
+};
+use crate::job::Job;
+use crate::proto::{Code, Failure, Value};
+use crate::store::Submission;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+impl Table {
+    /// Takes in an order of a client.
+    pub(in crate::engine) fn take_in(&mut self, payer: Payer, order: Order, now: Instant) {
+        self.flow.now = now;
+        let request = order.request;
+        match self.ask(payer, order) {
+            Ok(None) => {}
+            Ok(Some(value)) => self.flow.outbox.reply(payer.client, request, Ok(value)),
+            Err(failure) => self.flow.outbox.reply(payer.client, request, Err(failure)),
+        }
+    }
+
+    /// What is known at once, if it is; or else the client waits from now on.
+    fn ask(&mut self, payer: Payer, order: Order) -> Result<Option<Value>, Failure> {
+        let waiter = Waiter::of(payer, &order, self.flow.now);
+        let (client, request) = (payer.client, order.request);
+        let scope = order.is_confined.then_some(payer.account);
+        match order.ask {
+            Ask::Answer(work) => drop(self.wait_for(waiter, work, Begins::Now, Priority::Normal)?),
+            Ask::Submit(submit) => return self.submit(payer, order.request, waiter, *submit),
+            Ask::Watch(job) => {
+                self.flow.submitted.check_owner(job, scope)?;
+                log::about(client, request, job, "watches");
+                return self.watch(waiter.of_watch(job, self.flow.now), job);
+            }
+            Ask::Result(job) => {
+                self.flow.submitted.check_owner(job, scope)?;
+                log::about(client, request, job, "waits for the result");
+                return self.watch(waiter.of_result(job), job);
+            }
+            Ask::Cancel(job) => {
+                self.flow.submitted.check_owner(job, scope)?;
+                log::about(client, request, job, "cancels");
+                let Found::Running(work) = self.flow.submitted.find(job, self.flow.now)? else {
+                    return Err(Failure::new(Code::NoJob, format!("job {job} has ended already")));
+                };
+                let failure = Failure::new(Code::Cancelled, format!("job {job} was cancelled"));
+                self.flow.end_submitted(job, work, &failure);
+                return Ok(Some(Value::Nothing));
+            }
+            // The scheduler has the answers, and makes work of questions.
+            Ask::Forget(_) | Ask::Verify(_) => return Ok(Some(Value::Nothing)),
+            Ask::CancelMany(which) => return self.cancel_many(payer, which, scope).map(Some),
+            Ask::List => {
+                self.admission
+                    .check_list(self.flow.waiters.counts(payer.account).lists)?;
+                let id = self.flow.jobs.name();
+                let list = Entry::new(String::new(), payer, Stage::List, self.flow.now).streaming(true);
+                self.flow.jobs.insert(id, list);
+                self.flow.waiters.add(id, waiter.of_list());
+                self.flow.submitted.confine_list(id, scope);
+                self.flow.send_list(id);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes in a submitted job. Its ID is sent once the store has it; without a store, at once.
+    fn submit(
+        &mut self,
+        payer: Payer,
+        request: RequestId,
+        waiter: Waiter,
+        submit: Submit,
+    ) -> Result<Option<Value>, Failure> {
+        let now = self.flow.now;
+        let title = submit.subject.title().into_owned();
+        // Users do not meet in their keys.
+        let key = submit.key.map(|key| match payer.account {
+            Account::User(name) => format!("{name}:{key}"),
+            Account::Process | Account::Address(_) => key,
+        });
+        if let Some(key) = &key {
+            match self.flow.submitted.keyed(key, &title, (payer.client, request))? {
+                Keyed::Known(job) => {
+                    log::about(payer.client, request, job, "submits again, by the key");
+                    return Ok(Some(job_id(job)));
+                }
+                Keyed::Soon => return Ok(None),
+                Keyed::Free => {}
+            }
+        }
+        if let Some(outage) = &self.store_outage {
+            return Err(outage.clone());
+        }
+        let job = self.flow.submitted.next();
+        let not_before = submit.after.and_then(|after| now.checked_add(after));
+        let wall = *self.flow.submitted.wall();
+        let submission = Submission {
+            job,
+            request: submit.request,
+            title,
+            key,
+            owner: payer.account.to_string(),
+            priority: submit.priority,
+            submitted_at: wall.at(now),
+            not_before: not_before.map(|at| wall.at(at)),
+            deadline: waiter.deadline().map(|at| wall.at(at)),
+        };
+        match submit.subject {
+            Subject::Known { value, .. } => {
+                log::about(payer.client, request, job, "submits; the answer is known");
+                self.flow
+                    .submitted
+                    .open_known(submission, payer.client, Ok(value), request, now);
+            }
+            Subject::Work(work) => {
+                let begins = match not_before {
+                    Some(_) => Begins::Later,
+                    None if self.flow.submitted.keeps() => Begins::Stored,
+                    None => Begins::Now,
+                };
+                let work = self.wait_for(waiter.submitted(job), work, begins, submit.priority)?;
+                log::about(payer.client, request, job, "submits");
+                self.flow
+                    .submitted
+                    .open(submission, payer.client, work, not_before, request);
+            }
+        }
+        if !self.flow.submitted.keeps() {
+            self.flow.acknowledge(job);
+        }
+        Ok(None)
+    }
+
+    /// Ends several submitted jobs; answered by their number.
+    fn cancel_many(&mut self, payer: Payer, which: Selection, scope: Option<Account>) -> Result<Value, Failure> {
+        let (jobs, none) = match which {
+            Selection::Jobs(mut jobs) => {
+                jobs.retain(|job| self.flow.submitted.check_owner(*job, scope).is_ok());
+                (jobs, "none of these jobs is under way; 'jobs' lists them".to_owned())
+            }
+            Selection::Own => (
+                self.flow.submitted.running_of(payer.account),
+                format!("{} has no submitted job under way", payer.account),
+            ),
+            Selection::Of(account) if scope.is_some_and(|own| own != account) => {
+                let text = "only a user of the role operate may cancel the jobs of others";
+                return Err(Failure::new(Code::Denied, text));
+            }
+            Selection::Of(account) => (
+                self.flow.submitted.running_of(account),
+                format!("{account} has no submitted job under way"),
+            ),
+        };
+        let mut cancelled = 0_u64;
+        for job in jobs {
+            if let Ok(Found::Running(work)) = self.flow.submitted.find(job, self.flow.now) {
+                let failure = Failure::new(Code::Cancelled, format!("job {job} was cancelled"));
+                self.flow.end_submitted(job, work, &failure);
+                cancelled += 1;
+            }
+        }
+        match cancelled {
+            0 => Err(Failure::new(Code::NoJob, none)),
+            _ => Ok(Value::Text(format!("cancelled={cancelled}"))),
+        }
+    }
+
+    /// Lets one wait for work: for an equal long job that is there, or for a new one.
+    fn wait_for(&mut self, waiter: Waiter, work: Work, begins: Begins, priority: Priority) -> Result<WorkId, Failure> {
+        let payer = waiter.payer();
+        let title = work.title().into_owned();
+        let duplicate = match &work {
+            Work::Plan(job) if !job.streams && begins != Begins::Later => self.flow.jobs.duplicate_of(&title),
+            _ => None,
+        };
+        let new = duplicate.is_none().then_some(title.len());
+        let is_submitted = waiter.is_submitted();
+        let standing = match is_submitted {
+            true => self.standing_of_submitted(payer),
+            false => self.standing(payer),
+        };
+        self.admission.check(standing, new)?;
+        self.allowances.check(payer.account, standing, self.flow.now)?;
+        let mut begin_by = None;
+        if !is_submitted && duplicate.is_none() && matches!(work, Work::Plan(_)) {
+            self.check_wait(payer, waiter.deadline())?;
+            begin_by = match waiter.deadline() {
+                None => self.flow.now.checked_add(self.flow.max_age),
+                // It says itself how long it may wait.
+                Some(_) => None,
+            };
+        }
+        if let Work::External(task) = &work {
+            self.flow.external.admit(task)?;
+        }
+        let id = duplicate.unwrap_or_else(|| self.flow.jobs.name());
+        let event = duplicate.map_or("work begins", |_| "joins equal work");
+        log::waits(&waiter, id, || title.clone(), event);
+        if duplicate.is_none() {
+            let entry = Entry::new(title, payer, Stage::Express, self.flow.now);
+            let entry = entry
+                .streaming(work.streams())
+                .kept(work.is_kept())
+                .of_verb(work.verb())
+                .urgent(priority)
+                .verifying(work.verifies())
+                .submitted(is_submitted)
+                .begin_by(begin_by);
+            self.flow.jobs.insert(id, entry);
+            self.allowances.begin(id, payer.account);
+            if begins != Begins::Now || (work.streams() && waiter.has_no_credit()) {
+                self.flow.jobs.set_stage(id, Stage::Held(work));
+            } else {
+                self.flow.begin(id, payer, work);
+            }
+        } else {
+            self.flow.raise(id, priority);
+        }
+        self.flow.waiters.add(id, waiter);
+        Ok(id)
+    }
+
+    /// Whether one more question would be begun in time.
+    fn check_wait(&self, payer: Payer, deadline: Option<Instant>) -> Result<(), Failure> {
+        let (flow, max_age) = (&self.flow, self.flow.max_age);
+        let (has_room, patience) = match deadline {
+            None => (flow.express.room(payer, max_age) > 0, max_age),
+            Some(deadline) => {
+                let patience = deadline.saturating_duration_since(flow.now);
+                (flow.express.has_room_within(payer, patience), patience)
+            }
+        };
+        if has_room { Ok(()) } else { Err(queue_is_long(patience)) }
+    }
+
+    /// Lets one wait for a submitted job.
+    fn watch(&mut self, waiter: Waiter, job: JobId) -> Result<Option<Value>, Failure> {
+        match self.flow.submitted.find(job, self.flow.now)? {
+            Found::Running(work) if self.flow.jobs.get(work).is_some() => self.flow.waiters.add(work, waiter),
+            Found::Running(_) => {
+                let text = format!("the daemon is shutting down; job {job} goes on when it is back");
+                return Err(Failure::new(Code::Draining, text));
+            }
+            Found::Done(reply) => return reply.clone().map(Some),
+        }
+        Ok(None)
+    }
+
+    /// Takes in plain questions of a client, in the order of their requests.
+    pub(in crate::engine) fn take_in_plain(&mut self, payer: Payer, questions: Vec<Plain>, now: Instant) {
+        self.flow.now = now;
+        let questions = self.join_duplicates(payer, questions);
+        if questions.is_empty() {
+            return;
+        }
+        let (client, max_age) = (payer.client, self.flow.max_age);
+        let standing = self.standing(payer);
+        let room = self.flow.express.room(payer, max_age);
+        let (mut titles, mut refused) = (0, Vec::new());
+        let mut admitted = VecDeque::with_capacity(questions.len());
+        for (request, job) in questions {
+            let title = job.title_bytes();
+            let admitted_so_far = standing.with(admitted.len(), titles);
+            let allowance = self.allowances.check(payer.account, admitted_so_far, now);
+            let admission = allowance.and_then(|()| self.admission.check(admitted_so_far, Some(title)));
+            let admission = admission.and_then(|()| match admitted.len() < room {
+                true => Ok(()),
+                false => Err(queue_is_long(max_age)),
+            });
+            match admission {
+                Ok(()) => {
+                    let ids = Ids::of_request(client, request);
+                    log::waits(ids, self.flow.jobs.next(), || job.title().into_owned(), "work begins");
+                    titles += title;
+                    admitted.push_back((request, job));
+                }
+                Err(failure) => refused.push((request, Event::Final(Err(failure)))),
+            }
+        }
+        self.flow.outbox.push_all(client, refused);
+        if !admitted.is_empty() {
+            self.flow.waiters.hold(payer, admitted.len());
+            let id = self.flow.jobs.name();
+            self.flow.express.push_batch(payer, id, titles, now, max_age, admitted);
+        }
+        #[cfg(test)]
+        crate::engine::planted::here();
+    }
+
+    /// Lets the questions that equal a long job wait for that, and gives back the others.
+    fn join_duplicates(&mut self, payer: Payer, questions: Vec<Plain>) -> Vec<Plain> {
+        if !self.flow.jobs.has_long() {
+            return questions;
+        }
+        let is_duplicate = |job: &Job| !job.is_brief() && self.flow.jobs.duplicate_of(&job.title()).is_some();
+        let (equal, questions): (Vec<Plain>, Vec<Plain>) =
+            questions.into_iter().partition(|(_, job)| is_duplicate(job));
+        for (request, job) in equal {
+            if let Err(failure) = self.wait_for(
+                Waiter::plain(payer, request, self.flow.now),
+                job.into(),
+                Begins::Now,
+                Priority::Normal,
+            ) {
+                self.flow.outbox.reply(payer.client, request, Err(failure));
+            }
+        }
+        questions
+    }
+
+    fn standing(&self, payer: Payer) -> Standing {
+        let Flow {
+            waiters, jobs, express, ..
+        } = &self.flow;
+        Standing {
+            limits: Limits::Questions,
+            held: waiters.counts(payer.account).questions,
+            accounts: waiters.accounts(),
+            jobs: jobs.asked() + express.questions(),
+            title_bytes: jobs.title_bytes() - jobs.submitted_title_bytes() + express.title_bytes(),
+        }
+    }
+
+    fn standing_of_submitted(&self, payer: Payer) -> Standing {
+        let Flow { waiters, jobs, .. } = &self.flow;
+        Standing {
+            limits: Limits::Submitted,
+            held: waiters.counts(payer.account).submitted,
+            accounts: waiters.accounts(),
+            jobs: waiters.submitted_by_all(),
+            title_bytes: jobs.submitted_title_bytes(),
+        }
+    }
+}

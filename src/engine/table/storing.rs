@@ -1,0 +1,125 @@
+//! The table beside a store: jobs of an earlier process, what is to be written, and what the store has taken.
+
+use super::Table;
+use super::jobs::{Entry, Stage};
+use super::submitted::Submitted;
+use super::waiters::Waiter;
+use crate::engine::message::{Account, ClientId, JobId, Payer, RequestId, Subject};
+use crate::engine::restored::Restored;
+use crate::proto::Failure;
+use crate::store::{Record, Submission, Timestamp};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+impl Table {
+    /// Takes in the jobs of an earlier process, which a store has, and names no job up to `last` again.
+    pub(in crate::engine) fn restore(&mut self, jobs: Vec<Restored>, last: u64, now: Instant) {
+        self.flow.now = now;
+        self.flow.submitted.keep(last);
+        for job in self.take_back(jobs) {
+            self.flow.submitted.go_on(job, now);
+        }
+        self.flow.submitted.restored(now);
+    }
+
+    /// Goes on with the jobs of a table that broke. That is no start which the store counts: a plan that panics is caught, so it
+    /// was not their
+    /// fault; if it is, the process ends of it, and the next one counts.
+    pub(in crate::engine) fn resume(&mut self, jobs: Vec<Restored>, now: Instant) {
+        self.flow.now = now;
+        for job in self.take_back(jobs) {
+            if let Some(work) = self.flow.submitted.begins(job, now) {
+                self.flow.begin_submitted(work);
+            }
+        }
+    }
+
+    /// Takes in jobs with their work, which is held, and gives those that are to go on.
+    fn take_back(&mut self, jobs: Vec<Restored>) -> Vec<JobId> {
+        // Jobs of one owner share one part of the CPU, as they did; no connection has such a name.
+        let mut owners: HashMap<String, ClientId> = HashMap::new();
+        let mut unfinished = Vec::new();
+        for restored in jobs {
+            if restored.stored.end.is_some() {
+                self.flow.submitted.restore(&restored, None, self.flow.now);
+                continue;
+            }
+            let free = ClientId(u64::MAX - owners.len() as u64);
+            let owner = restored.stored.submission.owner.clone();
+            // A store of an earlier version has other owners.
+            let account = owner.parse().unwrap_or(Account::Process);
+            let client = *owners.entry(owner).or_insert(free);
+            unfinished.extend(self.take_back_unfinished(Payer { account, client }, restored));
+        }
+        unfinished
+    }
+
+    /// Takes in a job that has not ended; its name, unless it ends here.
+    fn take_back_unfinished(&mut self, payer: Payer, restored: Restored) -> Option<JobId> {
+        let now = self.flow.now;
+        let id = self.flow.jobs.name();
+        self.flow.submitted.restore(&restored, Some(id), now);
+        let Submission {
+            job,
+            deadline,
+            priority,
+            ..
+        } = restored.stored.submission;
+        let subject = match Submitted::given_up(&restored.stored) {
+            Some(failure) => Err(failure),
+            None => restored.subject,
+        };
+        let work = match subject {
+            Ok(Subject::Work(work)) => work,
+            Ok(Subject::Known { value, .. }) => {
+                self.flow.submitted.finish(job, Ok(value), Duration::ZERO, now);
+                return None;
+            }
+            Err(failure) => {
+                self.flow.submitted.finish(job, Err(failure), Duration::ZERO, now);
+                return None;
+            }
+        };
+        let wall = *self.flow.submitted.wall();
+        let deadline = deadline.map(|at| wall.instant(at, now));
+        let entry = Entry::new(work.title().into_owned(), payer, Stage::Express, now);
+        let entry = entry
+            .kept(work.is_kept())
+            .of_verb(work.verb())
+            .urgent(priority)
+            .verifying(work.verifies())
+            .submitted(true);
+        self.flow.jobs.insert(id, entry);
+        self.flow.jobs.set_stage(id, Stage::Held(work));
+        let waiter = Waiter::plain(payer, RequestId::MIN, now).submitted(job).until(deadline);
+        self.flow.waiters.add(id, waiter);
+        Some(job)
+    }
+
+    /// The store has these submitted jobs.
+    pub(in crate::engine) fn acknowledge(&mut self, jobs: Vec<JobId>, now: Instant) {
+        self.flow.now = now;
+        jobs.into_iter().for_each(|job| self.flow.acknowledge(job));
+    }
+
+    /// The store does not take these submitted jobs.
+    pub(in crate::engine) fn withdraw(&mut self, jobs: Vec<JobId>, failure: &Failure, now: Instant) {
+        self.flow.now = now;
+        jobs.into_iter().for_each(|job| self.flow.withdraw(job, failure));
+    }
+
+    /// For now the store takes nothing, and submits are answered so; `None`: it does again.
+    pub(in crate::engine) fn set_store_outage(&mut self, outage: Option<Failure>) {
+        self.store_outage = outage;
+    }
+
+    /// It is this time of day.
+    pub(in crate::engine) fn set_time(&mut self, now: Instant, time: Timestamp) {
+        self.flow.submitted.wall().set(now, time);
+    }
+
+    /// What the store is to write, since the last time.
+    pub(in crate::engine) fn take_records(&mut self) -> Vec<Record> {
+        self.flow.submitted.take_records()
+    }
+}
