@@ -38,6 +38,8 @@ use std::time::Duration;
 pub struct Engine {
     client: LocalClient,
     verbs: Arc<(Registry, Facts)>,
+    /// The connection it asks for, as those who monitor see it; 0 is the program around the daemon.
+    connection: u64,
     /// The user it asks for, whose role says which verbs he may request.
     user: Option<(UserName, Role)>,
 }
@@ -47,6 +49,7 @@ impl Engine {
     pub(crate) fn new(client: LocalClient, registry: Registry, facts: Facts) -> Self {
         let verbs = Arc::new((registry, facts));
         Self {
+            connection: client.id().0,
             client,
             verbs,
             user: None,
@@ -57,6 +60,7 @@ impl Engine {
     pub(crate) fn for_client(&self, client: ClientId, account: Account) -> Self {
         Self {
             client: self.client.another(client, account),
+            connection: client.0,
             verbs: self.verbs.clone(),
             user: None,
         }
@@ -67,6 +71,7 @@ impl Engine {
     pub(crate) fn for_user(&self, identity: &Identity) -> Self {
         Self {
             client: self.client.of_user(identity),
+            connection: self.connection,
             verbs: self.verbs.clone(),
             user: Some((identity.name, identity.role)),
         }
@@ -119,12 +124,10 @@ impl Engine {
 
     /// Shows a question to those who monitor.
     fn show(&self, words: &str) {
-        let client = self.client.id();
         let clients = &self.verbs.1.clients;
+        let state = clients.get(self.connection);
         let user = self.user.as_ref().map(|(name, _)| name as &dyn fmt::Display);
-        clients
-            .monitor
-            .show(client.0, clients.get(client.0).as_deref(), user, words);
+        clients.monitor.show(self.connection, state.as_deref(), user, words);
     }
 
     fn question(&self, step: Result<(Step, Terms), Failure>) -> Question {

@@ -94,28 +94,3 @@ fn a_thousand_wrong_passwords_a_second_delay_the_others_no_more_than_as_many_con
     // On a machine that does other things too, the figures say more than the limit.
     assert!(guesses < connections * 2 + Duration::from_millis(5));
 }
-
-#[test]
-fn wrong_passwords_are_counted() {
-    let directory = Directory::new();
-    add_user(&directory, "ann", "ann-pw", &[]);
-    let file = directory.path("users");
-    let flags = ["--users", &file, "--http", "127.0.0.1:0", "--no-auth"];
-    let daemon = Daemon::logging("info", directory, &flags);
-    let mut ann = daemon.client_of("ann", "ann-pw");
-    for last in [8, 9] {
-        let mut guess = Client::connect_from(last, daemon.addresses[0]);
-        assert!(guess.ask("auth ann guess").starts_with("ERR unauthenticated"));
-    }
-    ann.send("info\n");
-    let rows: Vec<String> = std::iter::from_fn(|| ann.line().filter(|line| line != "OK")).collect();
-    assert!(rows.contains(&"= wrong_passwords=2".to_owned()), "{rows:?}");
-    // The address for HTTP is the last of those in the log.
-    let log = daemon.directory.read("log");
-    let addresses = log.split("addresses=[").nth(1).and_then(|rest| rest.split(']').next());
-    let http = addresses.and_then(|all| all.split(", ").last()?.parse().ok());
-    let mut scraper = Client::connect_to(http.expect("an address"));
-    scraper.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    let metrics = scraper.finish();
-    assert!(metrics.contains("\nprimed_wrong_passwords_total 2\n"), "{metrics}");
-}

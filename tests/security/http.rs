@@ -1,7 +1,7 @@
 //! Users over HTTP: who is let in, and what each may see and do; and HTTP over TLS.
 
 use crate::daemon::{Daemon, Directory, certificate, run, text};
-use crate::support::PATIENCE;
+use crate::support::{Client, PATIENCE};
 use crate::users::with_users;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -168,4 +168,39 @@ fn it_is_spoken_over_tls() {
         "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     );
     assert!(text(&output.stdout).ends_with("ok\n"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn wrong_passwords_are_counted_wherever_they_come_from() {
+    let daemon = daemon();
+    let mut guess = Client::connect_from(9, daemon.addresses[0]);
+    assert!(guess.ask("auth ann guess").starts_with("ERR unauthenticated"));
+    let mut http = Http::connect(&daemon);
+    assert_eq!(http.status(WRONG, "GET", "/v1/jobs", ""), 401);
+    let mut oli = Client::connect_from(8, daemon.addresses[0]);
+    assert_eq!(oli.ask("auth oli oli-pw"), "OK");
+    oli.send("info\n");
+    let rows: Vec<String> = std::iter::from_fn(|| oli.line().filter(|line| line != "OK")).collect();
+    assert!(rows.contains(&"= wrong_passwords=2".to_owned()), "{rows:?}");
+    let (status, _, metrics) = Http::connect(&daemon).ask(OLI, "GET", "/metrics", "");
+    assert_eq!(status, 200);
+    assert!(metrics.contains("\nprimed_wrong_passwords_total 2\n"), "{metrics}");
+}
+
+#[test]
+fn an_operator_monitors_what_users_ask_over_http() {
+    let daemon = daemon();
+    let mut oli = daemon.client_of("oli", "oli-pw");
+    oli.send("@m monitor\n");
+    assert_eq!(oli.line().as_deref(), Some("@m = OK"));
+    let mut http = Http::connect(&daemon);
+    let ask = |request: &str| format!("{{\"request\": \"{request}\"}}");
+    assert_eq!(http.status(ANN, "POST", "/v1/ask", &ask("nth 5")), 200);
+    assert_eq!(http.status(ANN, "POST", "/v1/ask", &ask("monitor")), 403);
+    assert_eq!(http.status(ANN, "POST", "/v1/ask", &ask("config get")), 403);
+    for request in ["nth 5", "monitor", "config get"] {
+        let row = oli.line().expect("a row");
+        assert!(row.ends_with(&format!(" user=ann request={request}")), "{row}");
+        assert!(row.contains(" address=127.0.0.1:"), "{row}");
+    }
 }
