@@ -157,6 +157,45 @@ function showSlow(all) {
   }));
 }
 
+// The clients by their numbers, as rows of the table.
+const clients = new Map();
+
+function showClients(all) {
+  byId('clients-card').hidden = false;
+  const body = byId('clients');
+  const seen = new Set(all.map(client => client.id));
+  for (const client of all) {
+    if (!clients.has(client.id)) clients.set(client.id, newClient(body, client));
+    const row = clients.get(client.id);
+    const [, , name, age, in_flight, requests] = row.children;
+    name.textContent = client.name === '-' ? '' : client.name;
+    age.textContent = duration(Number(client.age_s));
+    in_flight.textContent = client.in_flight;
+    requests.textContent = number(Number(client.requests));
+  }
+  for (const [id, row] of clients) {
+    if (!seen.has(id)) {
+      row.remove();
+      clients.delete(id);
+    }
+  }
+}
+
+function newClient(body, client) {
+  const row = body.appendChild(document.createElement('tr'));
+  cell(row, 'id', client.id);
+  cell(row, '', client.address);
+  cell(row, '', '');
+  for (let i = 0; i < 3; i++) cell(row, 'number', '');
+  const button = cell(row, '', '').appendChild(document.createElement('button'));
+  button.type = 'button';
+  button.className = 'small';
+  button.textContent = 'Close';
+  button.setAttribute('aria-label', `Close: client ${client.id} at ${client.address}`);
+  button.addEventListener('click', () => kill(client));
+  return row;
+}
+
 // Rows are kept and changed in place, so that the focus stays where it is.
 const rows = new Map();
 
@@ -322,12 +361,31 @@ async function pollJobs() {
   showJobs(reply.jobs || []);
 }
 
+async function kill(client) {
+  const reply = await (await post('v1/ask', { request: `kill ${client.id}` })).json();
+  say('news', reply.error ? `${reply.error}: ${reply.text}` : `client ${client.id} is closed`);
+  await pollClients();
+}
+
+// Not for a user who is no operator: he is told once, and not asked again.
+let may_see_clients = true;
+
+async function pollClients() {
+  if (!may_see_clients) return;
+  const response = await post('v1/ask', { request: 'clients' });
+  may_see_clients = response.status !== 403;
+  const reply = await response.json();
+  const fields = row => Object.fromEntries(row.split(' ').map(word => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]));
+  if (response.ok) showClients((reply.rows || []).map(fields));
+}
+
 async function poll() {
   try {
     const response = await fetch('v1/info');
     if (!response.ok) throw new Error(response.statusText);
     show(await response.json());
     await pollJobs();
+    await pollClients();
   } catch {
     before = null;
     setState('not reachable', 'bad');
