@@ -1,17 +1,22 @@
-//! `certify N`: a proof that a number is prime, by factors of the number below it, and the check of such a proof.
+//! `certify N`: a proof that a number is prime, by factors of the number below it or by elliptic curves.
 //!
-//! Knows nothing of how numbers are factored ([`Factor`]) or why the proof holds ([`certificate`]).
+//! Knows nothing of how numbers are factored ([`Factor`]), of curves ([`ByCurves`]), or why the proof holds ([`certificate`]).
 
+use super::by_curves::{self, ByCurves};
 use super::of_factors::{factor_of, share};
 use super::{Budget, Damaged, Factor, IsPrime, Plan, Reader, Writer};
 use crate::primes::Natural;
 use crate::primes::certificate::{self, Proof, Witness, is_small, suffices};
 use crate::primes::multiplicative::bytes;
 use crate::proto::Value;
+use dashu_int::ops::BitTest;
 use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"CERT";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Longer numbers are proved by elliptic curves: factors of the number below may be too long to be found.
+const MOST_BITS: usize = 128;
 
 /// Of what is left when a number's turn comes, its proof takes this share: the primes in it are much shorter.
 const SHARE: f64 = 0.8;
@@ -40,6 +45,7 @@ enum Stage {
     /// Until enough primes are known; how many there were at the last look.
     Factoring(Box<Factor>, usize),
     Witnesses(Witnesses),
+    Curves(Box<ByCurves>),
     Done(Value),
 }
 
@@ -61,6 +67,7 @@ enum Work {
     Test(<IsPrime as Plan>::Slice),
     Factor(<Factor as Plan>::Slice),
     Witness(usize, Witness),
+    Curves(by_curves::Slice),
 }
 
 /// What it brought.
@@ -71,6 +78,7 @@ enum Found {
     Factored(<Factor as Plan>::Partial),
     /// A witness, that there is none, or what is left of the search.
     Witness(usize, Result<Option<u64>, Witness>),
+    Curves(by_curves::Partial),
 }
 
 impl Witnesses {
@@ -137,6 +145,7 @@ impl Certify {
     fn tested(&mut self) {
         self.generation += 1;
         match self.todo.last() {
+            Some(n) if n.bit_len() > MOST_BITS => self.stage = Stage::Curves(Box::new(ByCurves::new(n.clone()))),
             Some(n) if !is_small(n) => self.stage = Stage::Factoring(Box::new(factor_of(&(n - 1u8))), 0),
             _ => self.finished(),
         }
@@ -207,6 +216,7 @@ impl Certify {
             Stage::Testing(test) => TESTING * Plan::progress(test.as_ref()),
             Stage::Factoring(factor, _) => TESTING + FACTORING * Plan::progress(factor.as_ref()),
             Stage::Witnesses(witnesses) => TESTING + FACTORING + (1.0 - TESTING - FACTORING) * witnesses.progress(),
+            Stage::Curves(curves) => return TESTING + (1.0 - TESTING) * Plan::progress(curves.as_ref()),
             Stage::Done(_) => return 1.0,
         };
         self.before + (1.0 - self.before) * SHARE * share
@@ -225,6 +235,7 @@ impl Plan for Certify {
                 let (index, witness) = witnesses.cut()?;
                 Work::Witness(index, witness)
             }
+            Stage::Curves(curves) => Work::Curves(Plan::cut(curves.as_mut())?),
             Stage::Done(_) => return None,
         };
         Some(Slice(self.generation, work))
@@ -238,6 +249,7 @@ impl Plan for Certify {
                 let (index, result) = advance(index, witness, budget);
                 Found::Witness(index, result)
             }
+            Work::Curves(slice) => Found::Curves(ByCurves::run(slice, budget)),
         };
         Partial(generation, found)
     }
@@ -266,14 +278,18 @@ impl Plan for Certify {
                     self.witnessed();
                 }
             }
+            (Found::Curves(partial), Stage::Curves(curves)) => {
+                Plan::absorb(curves.as_mut(), partial);
+            }
             _ => {}
         }
         self.progress = self.progress.max(self.share().min(1.0));
     }
 
     fn answer(&mut self) -> Option<Value> {
-        match &self.stage {
+        match &mut self.stage {
             Stage::Done(value) => Some(value.clone()),
+            Stage::Curves(curves) => Plan::answer(curves.as_mut()),
             _ => None,
         }
     }
@@ -282,7 +298,18 @@ impl Plan for Certify {
         self.progress
     }
 
+    fn stage(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Curves(curves) => Plan::stage(curves.as_ref()),
+            _ => None,
+        }
+    }
+
     fn memory(&self, workers: usize) -> u64 {
+        if self.n.bit_len() > MOST_BITS {
+            let testing = Plan::memory(&IsPrime::new(self.n.clone()), workers);
+            return testing + Plan::memory(&ByCurves::new(self.n.clone()), workers);
+        }
         let below = self.n.clone() - u8::from(self.n > Natural::ONE);
         let witness = 16 * bytes(&self.n);
         let factoring = if is_small(&self.n) {
@@ -299,8 +326,9 @@ impl Plan for Certify {
             .bytes(&self.n.to_le_bytes())
             .u64(self.before.to_bits())
             .u64(self.progress.to_bits());
-        let factoring = match &self.stage {
+        let part = match &self.stage {
             Stage::Factoring(factor, _) => Plan::save(factor.as_ref())?,
+            Stage::Curves(curves) => Plan::save(curves.as_ref())?,
             _ => Vec::new(),
         };
         // The witnesses of the last proof may be missing; its primes are not.
@@ -316,7 +344,7 @@ impl Plan for Certify {
         for n in &self.todo {
             writer.bytes(&n.to_le_bytes());
         }
-        writer.bytes(&factoring);
+        writer.bytes(&part);
         Some(writer.finish())
     }
 
@@ -339,7 +367,7 @@ impl Plan for Certify {
         for _ in 0..reader.u64()? {
             plan.todo.push(number(&mut reader)?);
         }
-        let factoring = reader.bytes()?;
+        let part = reader.bytes()?;
         reader.finish()?;
         plan.stage = match plan.todo.last() {
             Some(n) if is_at_work => match plan.proofs.last() {
@@ -348,97 +376,22 @@ impl Plan for Certify {
             },
             None if plan.proofs.is_empty() => return Err(Damaged::Impossible("list of proofs")),
             None => Stage::Done(certificate::written(&plan.n, &plan.proofs).into()),
-            Some(n) if factoring.is_empty() => Stage::Testing(Box::new(IsPrime::new(n.clone()))),
+            Some(n) if part.is_empty() => Stage::Testing(Box::new(IsPrime::new(n.clone()))),
             Some(n) if is_small(n) => return Err(Damaged::Impossible("number to be proved")),
-            Some(_) => Stage::Factoring(Box::new(Factor::restore(factoring)?), 0),
+            Some(n) if n.bit_len() > MOST_BITS => match ByCurves::restore(part)? {
+                curves if curves.number() == n => Stage::Curves(Box::new(curves)),
+                _ => return Err(Damaged::Impossible("number to be proved")),
+            },
+            Some(_) => Stage::Factoring(Box::new(Factor::restore(part)?), 0),
         };
         Ok(plan)
-    }
-}
-
-/// Whether a certificate proves what it says.
-#[derive(Debug)]
-pub struct CheckCertificate {
-    witnesses: Witnesses,
-    verdict: Option<bool>,
-    bytes: u64,
-}
-
-/// A bout of one witness.
-pub struct CheckSlice(usize, Witness);
-
-/// How far it came.
-pub struct CheckPartial(usize, Result<Option<u64>, Witness>);
-
-impl CheckCertificate {
-    /// Asks whether the text is a certificate, with numbers of at most `longest` digits.
-    pub fn new(text: &str, longest: usize) -> Self {
-        let proofs = certificate::read(text, longest);
-        let verdict = match &proofs {
-            None => Some(false),
-            Some((_, proofs)) => proofs.is_empty().then_some(true),
-        };
-        let mut wanted = Vec::new();
-        for proof in proofs.into_iter().flat_map(|(_, proofs)| proofs) {
-            let n = Arc::new(proof.n);
-            let of_prime = |(p, witness)| Witness::new(Arc::clone(&n), p, witness);
-            wanted.extend(proof.primes.into_iter().map(of_prime));
-        }
-        Self {
-            witnesses: Witnesses::new(wanted),
-            verdict,
-            bytes: text.len() as u64,
-        }
-    }
-}
-
-impl Plan for CheckCertificate {
-    type Slice = CheckSlice;
-    type Partial = CheckPartial;
-
-    fn cut(&mut self) -> Option<CheckSlice> {
-        if self.verdict.is_some() {
-            return None;
-        }
-        let (index, witness) = self.witnesses.cut()?;
-        Some(CheckSlice(index, witness))
-    }
-
-    fn run(CheckSlice(index, witness): CheckSlice, budget: Budget<'_>) -> CheckPartial {
-        let (index, result) = advance(index, witness, budget);
-        CheckPartial(index, result)
-    }
-
-    fn absorb(&mut self, CheckPartial(index, result): CheckPartial) {
-        if self.verdict.is_none() {
-            let is_sound = self.witnesses.absorb(index, result);
-            self.verdict = match is_sound {
-                false => Some(false),
-                true => (self.witnesses.missing == 0).then_some(true),
-            };
-        }
-    }
-
-    fn answer(&mut self) -> Option<Value> {
-        self.verdict.map(Value::Truth)
-    }
-
-    fn progress(&self) -> f64 {
-        match self.verdict {
-            Some(_) => 1.0,
-            None => self.witnesses.progress(),
-        }
-    }
-
-    fn memory(&self, _workers: usize) -> u64 {
-        (64 << 10) + 16 * self.bytes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{exercise, run_to_end};
+    use crate::job::{CheckCertificate, exercise, run_to_end};
 
     fn certificate(n: &Natural) -> String {
         match run_to_end(&mut Certify::new(n.clone())) {
@@ -478,6 +431,32 @@ mod tests {
         ] {
             assert_eq!(certificate(&n.into()), "composite", "{n}");
         }
+    }
+
+    /// 10^k + c is the least prime of k + 1 digits, by PARI's `nextprime`; the composite is a product of two such.
+    #[test]
+    fn long_primes_have_certificates_by_curves() {
+        let prime = |k: usize, c: u16| Natural::from(10u8).pow(k) + c;
+        for n in [prime(39, 3), prime(59, 19), prime(99, 289)] {
+            let text = certificate(&n);
+            assert!(text.starts_with(&format!("[[{n},")) && is_valid(&text), "{text}");
+            // No number of it can be another one.
+            let altered = |at: usize| {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] = b'0' + (bytes[at] - b'0' + 1) % 10;
+                String::from_utf8(bytes).expect("it is ASCII")
+            };
+            let places: Vec<usize> = (0..text.len())
+                .filter(|at| text.as_bytes()[*at].is_ascii_digit())
+                .collect();
+            for at in places.iter().step_by(places.len() / 40) {
+                assert!(!is_valid(&altered(*at)), "{at}: {text}");
+            }
+            assert!(!is_valid(&text.replace("]],[", "],[")) && !is_valid(&text.replace(",-", ",")));
+            let (_, rest) = text.split_once("]],[").expect("several steps");
+            assert!(is_valid(&format!("[[{rest}")) && !is_valid(&text[..text.len() - 1]));
+        }
+        assert_eq!(certificate(&(prime(39, 3) * prime(59, 19))), "composite");
     }
 
     #[test]

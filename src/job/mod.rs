@@ -3,7 +3,9 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod are_prime;
+mod by_curves;
 mod certify;
+mod check_certificate;
 mod checkpoint;
 mod constellations;
 mod count;
@@ -37,7 +39,8 @@ mod units;
 mod verify;
 
 pub use are_prime::ArePrime;
-pub use certify::{Certify, CheckCertificate};
+pub use certify::Certify;
+pub use check_certificate::CheckCertificate;
 pub use checkpoint::{Damaged, Reader, Writer};
 pub use constellations::CountConstellations;
 pub use count::Count;

@@ -8,6 +8,7 @@ pub use dashu_int::UBig as Natural;
 
 pub(crate) mod certificate;
 pub mod constellation;
+pub(crate) mod elliptic;
 pub mod estimate;
 pub(crate) mod factor;
 #[cfg(feature = "cli")]

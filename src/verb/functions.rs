@@ -7,6 +7,9 @@ use crate::primes::Natural;
 use crate::proto::{Code, Failure, MAX_DIGITS};
 use dashu_int::ops::BitTest;
 
+/// Longer numbers are not certified: the proof takes hours, and its text megabytes.
+const MOST_CERTIFIED_BITS: usize = 2048;
+
 pub(super) const VERBS: [Arithmetic; 6] = [
     Arithmetic {
         name: "totient",
@@ -88,7 +91,7 @@ pub(super) fn register(registry: &mut Registry) {
 fn certify(call: &Call<'_>) -> Result<Step, Failure> {
     let Some(text) = call.option("check") else {
         call.only(1, &["check"])?;
-        return about_number(call, |style, n| Ok(Query::Certify(factorable(style, n)?)));
+        return about_number(call, |style, n| Ok(Query::Certify(certifiable(style, n)?)));
     };
     call.only(0, &["check"])?;
     let (title, text) = (format!("certify check={text}"), text.to_owned());
@@ -105,6 +108,17 @@ fn factorable(style: Style, n: Natural) -> Result<Natural, Failure> {
         _ => Err(Failure::new(
             Code::TooBig,
             format!("{}: N may be at most 2^128-1", style.name),
+        )),
+    }
+}
+
+/// A number that is not too long for a proof.
+fn certifiable(style: Style, n: Natural) -> Result<Natural, Failure> {
+    match n.bit_len() {
+        0..=MOST_CERTIFIED_BITS => Ok(n),
+        _ => Err(Failure::new(
+            Code::TooBig,
+            format!("{}: N may be at most 2^{MOST_CERTIFIED_BITS}-1", style.name),
         )),
     }
 }

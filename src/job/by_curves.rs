@@ -1,0 +1,414 @@
+//! The proof by elliptic curves that a number is prime, one step after the other: first the numbers and orders down to a word, then the curves.
+//!
+//! Knows nothing of curves ([`elliptic`]): it hands out attempts and constructions, takes the first order that serves, and goes back where none does.
+
+use super::{Budget, Damaged, Plan, Reader, Writer};
+use crate::primes::Natural;
+use crate::primes::elliptic::attempt::{Attempt, Order};
+use crate::primes::elliptic::construction::Construction;
+use crate::primes::elliptic::discriminant::{self, Discriminant};
+use crate::primes::elliptic::step::Step;
+use crate::primes::elliptic::text;
+use crate::primes::multiplicative::bytes;
+use crate::proto::Value;
+use dashu_int::IBig;
+use dashu_int::ops::BitTest;
+use std::collections::BTreeMap;
+
+const KIND: [u8; 4] = *b"ECPP";
+const VERSION: u32 = 1;
+
+/// Attempts that may be ahead of the first one that is not over.
+const AHEAD: usize = 16;
+/// The share of the work that the orders take; the curves take the rest.
+const ORDERS: f64 = 0.6;
+
+/// A proof, its number a probable prime above 2^64.
+#[derive(Debug)]
+pub(super) struct ByCurves {
+    n: Natural,
+    table: Vec<Discriminant>,
+    links: Vec<Link>,
+    stage: Stage,
+    /// Slices of a number or a stage that is over may come back later.
+    generation: u64,
+    progress: f64,
+}
+
+/// A number with its order; and the step, once it is made.
+#[derive(Debug)]
+struct Link {
+    n: Natural,
+    /// The index of the discriminant.
+    index: usize,
+    order: Order,
+    step: Option<Step>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The table is to be made, or is being made; then the search goes on from this index, or with the constructions.
+    Table {
+        is_cut: bool,
+        first: usize,
+    },
+    /// The order of the last link's `q` is looked for.
+    Orders(Orders),
+    Curves(Curves),
+    Done(Value),
+}
+
+#[derive(Debug)]
+struct Orders {
+    /// All before are over, without an order.
+    first: usize,
+    /// The next one that is cut.
+    next: usize,
+    paused: Vec<(usize, Attempt)>,
+    /// Those that are over, from `first` on.
+    over: BTreeMap<usize, Option<Order>>,
+}
+
+#[derive(Debug)]
+struct Curves {
+    /// The next link that is cut.
+    next: usize,
+    paused: Vec<(usize, Construction)>,
+}
+
+/// A bout.
+pub struct Slice(u64, Work);
+
+enum Work {
+    Table,
+    Attempt(usize, Box<Attempt>),
+    Construct(usize, Box<Construction>),
+}
+
+/// What it brought.
+pub struct Partial(u64, Found);
+
+enum Found {
+    Table(Vec<Discriminant>),
+    Attempted(usize, Option<Order>),
+    Attempting(usize, Box<Attempt>),
+    Constructed(usize, Option<Step>),
+    Constructing(usize, Box<Construction>),
+}
+
+impl Orders {
+    fn new(first: usize) -> Self {
+        Self {
+            first,
+            next: first,
+            paused: Vec::new(),
+            over: BTreeMap::new(),
+        }
+    }
+
+    fn cut(&mut self, n: &Natural, table: &[Discriminant]) -> Option<(usize, Attempt)> {
+        if let Some(attempt) = self.paused.pop() {
+            return Some(attempt);
+        }
+        let is_ahead = self.next >= self.first + AHEAD || self.over.values().any(Option::is_some);
+        let discriminant = table.get(self.next).filter(|_| !is_ahead)?;
+        self.next += 1;
+        Some((self.next - 1, Attempt::new(n.clone(), discriminant.d)))
+    }
+
+    /// The first order in the order of the table, once those before it are known not to have one.
+    fn found(&mut self) -> Option<(usize, Order)> {
+        while let Some(over) = self.over.remove(&self.first) {
+            self.first += 1;
+            if let Some(order) = over {
+                return Some((self.first - 1, order));
+            }
+        }
+        None
+    }
+}
+
+impl ByCurves {
+    pub(super) fn new(n: Natural) -> Self {
+        Self {
+            n,
+            table: Vec::new(),
+            links: Vec::new(),
+            stage: Stage::Table {
+                is_cut: false,
+                first: 0,
+            },
+            generation: 0,
+            progress: 0.0,
+        }
+    }
+
+    /// The number that is to be proved.
+    pub(super) fn number(&self) -> &Natural {
+        &self.n
+    }
+
+    /// The number whose order is looked for.
+    fn tip(&self) -> &Natural {
+        self.links.last().map_or(&self.n, |link| &link.order.q)
+    }
+
+    /// Begins the search for the order of the tip; or the curves, if it is a word.
+    fn search(&mut self, first: usize) {
+        self.generation += 1;
+        if self.tip().bit_len() > 64 {
+            self.stage = Stage::Orders(Orders::new(first));
+            self.look();
+        } else {
+            self.stage = Stage::Curves(Curves {
+                next: 0,
+                paused: Vec::new(),
+            });
+            self.finish();
+        }
+    }
+
+    /// The certificate, once all steps are made.
+    fn finish(&mut self) {
+        let steps: Option<Vec<Step>> = self.links.iter().map(|link| link.step.clone()).collect();
+        if let Some(steps) = steps {
+            self.generation += 1;
+            self.stage = Stage::Done(text::written(&steps).into());
+        }
+    }
+
+    /// Goes on where an attempt is over: to the next number, or back if no discriminant is left.
+    fn look(&mut self) {
+        let Stage::Orders(orders) = &mut self.stage else {
+            return;
+        };
+        if let Some((index, order)) = orders.found() {
+            let n = self.tip().clone();
+            self.links.push(Link {
+                n,
+                index,
+                order,
+                step: None,
+            });
+            self.search(0);
+        } else if orders.first >= self.table.len() {
+            self.back(self.links.len().saturating_sub(1));
+        }
+    }
+
+    /// Gives up a link and all after it: the search goes on with the next discriminant.
+    fn back(&mut self, to: usize) {
+        let given_up = self.links.drain(to..).next();
+        match given_up {
+            Some(link) => self.search(link.index + 1),
+            None => self.stage = Stage::Done("unproved".into()),
+        }
+    }
+
+    fn constructed(&mut self, at: usize, step: Option<Step>) {
+        match (step, self.links.get_mut(at)) {
+            (Some(step), Some(link)) => {
+                link.step = Some(step);
+                self.finish();
+            }
+            _ => self.back(at),
+        }
+    }
+
+    fn share(&self) -> f64 {
+        // The work for a number grows with the fourth power of its length or so.
+        let work = |n: &Natural| (n.bit_len() as f64).powi(4);
+        let done = |link: &&Link| link.step.is_some();
+        match self.stage {
+            Stage::Done(_) => 1.0,
+            Stage::Curves(_) => {
+                let all: f64 = self.links.iter().map(|link| work(&link.n)).sum();
+                let part: f64 = self.links.iter().filter(done).map(|link| work(&link.n)).sum();
+                ORDERS + (1.0 - ORDERS) * part / all
+            }
+            _ => ORDERS * (1.0 - (self.tip().bit_len() as f64 / self.n.bit_len() as f64).powi(5)),
+        }
+    }
+}
+
+impl Plan for ByCurves {
+    type Slice = Slice;
+    type Partial = Partial;
+
+    fn cut(&mut self) -> Option<Slice> {
+        let tip = self.links.last().map_or(&self.n, |link| &link.order.q);
+        let work = match &mut self.stage {
+            Stage::Table { is_cut, .. } => {
+                if std::mem::replace(is_cut, true) {
+                    return None;
+                }
+                Work::Table
+            }
+            Stage::Orders(orders) => {
+                let (index, attempt) = orders.cut(tip, &self.table)?;
+                Work::Attempt(index, Box::new(attempt))
+            }
+            Stage::Curves(curves) => {
+                if let Some((at, construction)) = curves.paused.pop() {
+                    return Some(Slice(self.generation, Work::Construct(at, Box::new(construction))));
+                }
+                while self.links.get(curves.next).is_some_and(|link| link.step.is_some()) {
+                    curves.next += 1;
+                }
+                let link = self.links.get(curves.next)?;
+                curves.next += 1;
+                let d = self.table.get(link.index)?.d;
+                let construction = Construction::new(link.n.clone(), d, link.order.clone());
+                Work::Construct(curves.next - 1, Box::new(construction))
+            }
+            Stage::Done(_) => return None,
+        };
+        Some(Slice(self.generation, work))
+    }
+
+    fn run(Slice(generation, work): Slice, budget: Budget<'_>) -> Partial {
+        let over = || budget.over();
+        let found = match work {
+            Work::Table => Found::Table(discriminant::table()),
+            Work::Attempt(index, mut attempt) => match attempt.advance(over) {
+                Some(order) => Found::Attempted(index, order),
+                None => Found::Attempting(index, attempt),
+            },
+            Work::Construct(at, mut construction) => match construction.advance(over) {
+                Some(step) => Found::Constructed(at, step),
+                None => Found::Constructing(at, construction),
+            },
+        };
+        Partial(generation, found)
+    }
+
+    fn absorb(&mut self, Partial(generation, found): Partial) {
+        if generation != self.generation {
+            return;
+        }
+        match (found, &mut self.stage) {
+            (Found::Table(table), Stage::Table { first, .. }) => {
+                let mut first = *first;
+                self.table = table;
+                // A checkpoint may hold what no plan wrote.
+                if let Some(at) = self.links.iter().position(|link| link.index >= self.table.len()) {
+                    self.links.truncate(at);
+                    first = 0;
+                }
+                self.search(first);
+            }
+            (Found::Attempted(index, order), Stage::Orders(orders)) => {
+                orders.over.insert(index, order);
+                self.look();
+            }
+            (Found::Attempting(index, attempt), Stage::Orders(orders)) => orders.paused.push((index, *attempt)),
+            (Found::Constructed(at, step), Stage::Curves(_)) => self.constructed(at, step),
+            (Found::Constructing(at, construction), Stage::Curves(curves)) => curves.paused.push((at, *construction)),
+            _ => {}
+        }
+        self.progress = self.progress.max(self.share().min(1.0));
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        match &self.stage {
+            Stage::Done(value) => Some(value.clone()),
+            _ => None,
+        }
+    }
+
+    fn progress(&self) -> f64 {
+        self.progress
+    }
+
+    fn stage(&self) -> Option<String> {
+        let count = self.links.len();
+        match &self.stage {
+            Stage::Table { .. } | Stage::Orders(_) => {
+                Some(format!("orders steps={count} bits={}", self.tip().bit_len()))
+            }
+            Stage::Curves(_) => {
+                let made = self.links.iter().filter(|link| link.step.is_some()).count();
+                Some(format!("curves steps={made}/{count}"))
+            }
+            Stage::Done(_) => None,
+        }
+    }
+
+    fn memory(&self, workers: usize) -> u64 {
+        // A step takes some bits off; a link is a dozen numbers with those of its text. A construction has a class polynomial in fixed point.
+        let links = self.n.bit_len() as u64 / 3 * 12 * bytes(&self.n);
+        (1 << 20) + links + (workers as u64 + AHEAD as u64) * ((2 << 20) + 300 * bytes(&self.n))
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let mut writer = Writer::new(KIND, VERSION);
+        let first = match &self.stage {
+            Stage::Table { first, .. } => *first,
+            Stage::Orders(orders) => orders.first,
+            Stage::Curves(_) | Stage::Done(_) => 0,
+        };
+        let is_given_up = self.links.is_empty() && matches!(self.stage, Stage::Done(_));
+        writer
+            .bytes(&self.n.to_le_bytes())
+            .u64(self.progress.to_bits())
+            .u64(if is_given_up { u64::MAX } else { first as u64 })
+            .u64(self.links.len() as u64);
+        for link in &self.links {
+            writer
+                .u64(link.index as u64)
+                .bytes(&link.order.t.to_le_bytes())
+                .bytes(&link.order.s.to_le_bytes())
+                .u64(link.step.is_some().into());
+            for number in link.step.iter().flat_map(|step| [&step.a, &step.x, &step.y]) {
+                writer.bytes(&number.to_le_bytes());
+            }
+        }
+        Some(writer.finish())
+    }
+
+    fn restore(checkpoint: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(checkpoint, KIND, VERSION)?;
+        let number = |reader: &mut Reader<'_>| reader.bytes().map(Natural::from_le_bytes);
+        let mut plan = Self::new(number(&mut reader)?);
+        let is_fit = |n: &Natural| n.bit_len() > 64 && n.bit(0);
+        if !is_fit(&plan.n) {
+            return Err(Damaged::Impossible("number to be proved"));
+        }
+        plan.progress = super::of_factors::share(&mut reader)?;
+        let first = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
+        for _ in 0..reader.u64()? {
+            let n = plan.tip().clone();
+            let index = usize::try_from(reader.u64()?).map_err(|_| Damaged::Impossible("discriminant"))?;
+            let t = IBig::from_le_bytes(reader.bytes()?);
+            let mut step = Step {
+                t,
+                s: number(&mut reader)?,
+                n,
+                a: Natural::ZERO,
+                x: Natural::ZERO,
+                y: Natural::ZERO,
+            };
+            let q = step
+                .q()
+                .filter(|_| is_fit(&step.n))
+                .ok_or(Damaged::Impossible("order"))?;
+            let is_made = reader.u64()? != 0;
+            if is_made {
+                (step.a, step.x, step.y) = (number(&mut reader)?, number(&mut reader)?, number(&mut reader)?);
+            }
+            plan.links.push(Link {
+                n: step.n.clone(),
+                index,
+                order: Order {
+                    t: step.t.clone(),
+                    s: step.s.clone(),
+                    q,
+                },
+                step: is_made.then_some(step),
+            });
+        }
+        reader.finish()?;
+        plan.stage = Stage::Table { is_cut: false, first };
+        Ok(plan)
+    }
+}

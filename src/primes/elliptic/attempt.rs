@@ -1,0 +1,194 @@
+//! One discriminant for one number: is the number a norm, and is one of the orders that this gives a small number times a prime?
+//!
+//! Sources: Cohen, *A Course in Computational Algebraic Number Theory*, algorithm 1.5.3 (the algorithm of G. Cornacchia, modified) and
+//! section 9.2.3; the orders of the curves for -3 and -4 are those of Atkin and Morain, section 4.
+
+use super::discriminant::prime_discriminants;
+use super::modulus::{Modulus, jacobi};
+use super::step::{is_enough, order};
+use crate::primes::primality::{bpsw::Test, is_prime_u64, large::Large};
+use crate::primes::{Natural, known};
+use dashu_int::IBig;
+use dashu_int::ops::{BitTest, SquareRoot};
+
+/// An order `s q`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) t: IBig,
+    pub(crate) s: Natural,
+    pub(crate) q: Natural,
+}
+
+/// The attempt under way.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    n: Natural,
+    d: u32,
+    /// The traces of the orders that are left, once they are known.
+    traces: Option<Vec<IBig>>,
+    at: Option<(IBig, Work)>,
+}
+
+#[derive(Debug)]
+enum Work {
+    /// Small primes are taken out: the order, what is left of it, the last prime that was tried.
+    Divide(Natural, Natural, u64),
+    /// What is left is tested.
+    Test(Natural, Natural, Large, Test<Natural>),
+}
+
+impl Attempt {
+    /// Begins with a number above 2^64, a probable prime, and the discriminant `-d`.
+    pub(crate) fn new(n: Natural, d: u32) -> Self {
+        Self {
+            n,
+            d,
+            traces: None,
+            at: None,
+        }
+    }
+
+    /// The order, or that none is good. `None` after `over`, which is asked every few microseconds, but for the root of the discriminant modulo `n`.
+    pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<Order>> {
+        // Trial division takes about as long as the test of what is left.
+        let limit = (self.n.bit_len() as u64).pow(2).min(known::LIMIT);
+        loop {
+            let Some(traces) = &mut self.traces else {
+                self.traces = Some(traces(&self.n, self.d));
+                if over() {
+                    return None;
+                }
+                continue;
+            };
+            let Some((t, work)) = self.at.take() else {
+                let Some(t) = traces.pop() else {
+                    return Some(None);
+                };
+                if let Some(order) = order(&self.n, &t) {
+                    let twos = order.trailing_zeros().unwrap_or(0);
+                    let rest = &order >> twos;
+                    self.at = Some((t, Work::Divide(order, rest, 2)));
+                }
+                continue;
+            };
+            match work {
+                Work::Divide(order, rest, last) => {
+                    let (rest, last) = divide(rest, last, limit, &mut over);
+                    if last < limit {
+                        self.at = Some((t, Work::Divide(order, rest, last)));
+                        return None;
+                    }
+                    if rest == order || !is_enough(&rest, &self.n) {
+                        continue;
+                    }
+                    match u64::try_from(&rest) {
+                        Ok(q) if is_prime_u64(q) => return Some(Some(found(t, &order, rest))),
+                        Ok(_) => {}
+                        Err(_) => {
+                            let large = Large::new(rest.clone());
+                            let test = large.start();
+                            self.at = Some((t, Work::Test(order, rest, large, test)));
+                        }
+                    }
+                }
+                Work::Test(order, rest, large, test) => match large.advance(test, &mut over) {
+                    Test::Done(true) => return Some(Some(found(t, &order, rest))),
+                    Test::Done(false) => {}
+                    test => {
+                        self.at = Some((t, Work::Test(order, rest, large, test)));
+                        return None;
+                    }
+                },
+            }
+        }
+    }
+}
+
+fn found(t: IBig, order: &Natural, q: Natural) -> Order {
+    Order { t, s: order / &q, q }
+}
+
+/// Takes out the primes above `last` and below `limit`, until `over`; what is left, and the last prime that was tried, `limit` or more at the end.
+fn divide(mut rest: Natural, mut last: u64, limit: u64, mut over: impl FnMut() -> bool) -> (Natural, u64) {
+    while last < limit && !over() {
+        for _ in 0..16 {
+            // As many primes at once as a word holds the product of.
+            let (first, mut product) = (last, 1u64);
+            while let Some((next, longer)) = known::next(last).and_then(|next| Some((next, product.checked_mul(next)?)))
+            {
+                (last, product) = (next, longer);
+            }
+            if last == first {
+                return (rest, limit);
+            }
+            let remainder = &rest % product;
+            let primes = std::iter::successors(known::next(first), |p| known::next(*p)).take_while(|p| *p <= last);
+            for p in primes.filter(|p| remainder.is_multiple_of(*p)) {
+                while (&rest % p) == 0 {
+                    rest /= p;
+                }
+            }
+        }
+    }
+    (rest, last)
+}
+
+/// The traces of the curves with complex multiplication by the discriminant `-d`: none unless `4 n = t^2 + d v^2`.
+fn traces(n: &Natural, d: u32) -> Vec<IBig> {
+    if prime_discriminants(d).iter().any(|part| jacobi(*part, n) != 1) {
+        return Vec::new();
+    }
+    let Some((t, v)) = norm(n, d) else {
+        return Vec::new();
+    };
+    let (t, v) = (IBig::from(t), IBig::from(v));
+    let half = match d {
+        3 => vec![t.clone(), (&t + &v * 3) / 2, (&t - &v * 3) / 2],
+        4 => vec![t.clone(), v * 2],
+        _ => vec![t],
+    };
+    half.into_iter().flat_map(|t| [-t.clone(), t]).collect()
+}
+
+/// `t` and `v` with `4 n = t^2 + d v^2`.
+fn norm(n: &Natural, d: u32) -> Option<(Natural, Natural)> {
+    let modulus = Modulus::new(n.clone());
+    let mut b = modulus.square_root(&modulus.residue(&-IBig::from(d)))?;
+    if (&b % 2u8) != (d % 2) as u8 {
+        b = n - b;
+    }
+    let (mut a, four) = (n << 1, n << 2);
+    let end = four.sqrt();
+    while b > end {
+        (a, b) = (b.clone(), a % b);
+    }
+    let rest = four - b.sqr();
+    if &rest % d != 0 {
+        return None;
+    }
+    let square = rest / d;
+    let v = square.sqrt();
+    (v.sqr() == square).then_some((b, v))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn norms_are_norms() {
+        // The least prime above 10^30.
+        let n = Natural::from(10u8).pow(30) + 57u8;
+        let mut count = 0;
+        for d in [3, 4, 7, 8, 11, 15, 19, 20, 23, 24, 43, 67, 163] {
+            for t in traces(&n, d) {
+                let rest = (IBig::from(n.clone()) << 2) - &t * &t;
+                let rest = Natural::try_from(rest).expect("a square is below 4 n");
+                let v = (&rest / d).sqrt();
+                assert_eq!(v.sqr() * d, rest, "{d}");
+                count += 1;
+            }
+        }
+        assert!(count > 0);
+    }
+}
