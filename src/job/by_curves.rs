@@ -412,3 +412,60 @@ impl Plan for ByCurves {
         Ok(plan)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{CheckCertificate, exercise, run_to_end};
+
+    fn is_certificate(value: &Value) -> bool {
+        matches!(value, Value::Text(text) if run_to_end(&mut CheckCertificate::new(text, 1000)) == true.into())
+    }
+
+    #[test]
+    fn it_is_the_same_however_it_is_cut() {
+        let n = Natural::from(10u8).pow(30) + 57u8;
+        assert!(is_certificate(&exercise(|| ByCurves::new(n.clone()))));
+    }
+
+    #[test]
+    fn a_step_that_cannot_be_made_sends_it_back() {
+        let mut plan = ByCurves::new(Natural::from(10u8).pow(39) + 3u8);
+        while !matches!(plan.stage, Stage::Curves(_)) {
+            let slice = Plan::cut(&mut plan).expect("it is not over");
+            Plan::absorb(&mut plan, ByCurves::run(slice, Budget::unlimited()));
+        }
+        let (first, second) = (plan.links[0].index, plan.links[1].index);
+        assert_eq!(Plan::stage(&plan), Some(format!("curves steps=0/{}", plan.links.len())));
+        plan.constructed(1, None);
+        assert_eq!(plan.links.len(), 1);
+        assert!(is_certificate(&run_to_end(&mut plan)));
+        assert_eq!(plan.links[0].index, first);
+        assert!(plan.links[1].index > second);
+    }
+
+    /// Even if the test before were wrong.
+    #[test]
+    fn composites_are_never_proved() {
+        let (p, q) = (Natural::from((1u64 << 61) - 1), Natural::from((1u64 << 31) - 1));
+        for n in [&p * &q, p.sqr(), &p * 1_000_003u32] {
+            assert_eq!(run_to_end(&mut ByCurves::new(n.clone())), "unproved".into(), "{n}");
+        }
+    }
+
+    #[test]
+    fn checkpoints_that_no_plan_wrote_are_refused() {
+        let mut plan = ByCurves::new(Natural::from(10u8).pow(30) + 57u8);
+        run_to_end(&mut plan);
+        let bytes = Plan::save(&plan).expect("it has a checkpoint");
+        for at in 8..bytes.len() {
+            let mut altered = bytes.clone();
+            altered[at] ^= 1;
+            if let Ok(mut plan) = ByCurves::restore(&altered) {
+                // It comes to an end.
+                run_to_end(&mut plan);
+            }
+            assert!(ByCurves::restore(&bytes[..at]).is_err());
+        }
+    }
+}

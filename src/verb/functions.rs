@@ -7,7 +7,7 @@ use crate::primes::Natural;
 use crate::proto::{Code, Failure, MAX_DIGITS};
 use dashu_int::ops::BitTest;
 
-/// Longer numbers are not certified: the proof takes hours, and its text megabytes.
+/// Longer numbers are not certified: the proof of one of 600 digits takes about a minute, and its text 100 KB.
 const MOST_CERTIFIED_BITS: usize = 2048;
 
 pub(super) const VERBS: [Arithmetic; 6] = [
@@ -77,11 +77,14 @@ pub(super) fn register(registry: &mut Registry) {
             certify,
         )
         .details(&[
-            "The proof is by factors of N-1, in the form of PARI/GP: primecert(N,1) writes",
-            "it, primecertisvalid checks it. It is [N,[P,..]], with P a prime below 2^64 or",
-            "[P,witness,certificate of P]. A number below 2^64 is its own certificate.",
-            "If N is not prime, the answer is 'composite'. check= answers yes or no.",
-            "N is at most 2^128-1.",
+            "In the form of PARI/GP, where primecertisvalid checks it. A number below 2^64 is",
+            "its own certificate. Up to 2^128-1 the proof is by factors of N-1, as that of",
+            "primecert(N,1): [N,[P,..]], with P a prime below 2^64 or [P,witness,certificate",
+            "of P]. Longer ones are proved by elliptic curves, as by primecert(N): steps",
+            "[N,t,s,a,[x,y]], each for the number that the one before leads to. If N is not",
+            "prime, the answer is 'composite'. N is at most 2^2048-1. check= answers yes or",
+            "no; a proof of 300 digits has 30 KB, more than a line may have without",
+            "'serve --max-line'.",
             "certify 10^30+57 -> OK [1000000000000000000000000000057,[..]]",
             "certify check=[13,[2,3]] -> OK yes",
         ]),

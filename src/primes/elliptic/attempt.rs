@@ -1,6 +1,6 @@
 //! One discriminant for one number: is the number a norm, and is one of the orders that this gives a small number times a prime?
 //!
-//! Sources: Cohen, *A Course in Computational Algebraic Number Theory*, algorithm 1.5.3 (the algorithm of G. Cornacchia, modified) and
+//! Sources: Cohen, "A Course in Computational Algebraic Number Theory", algorithm 1.5.3 (the algorithm of G. Cornacchia, modified) and
 //! section 9.2.3; the orders of the curves for -3 and -4 are those of Atkin and Morain, section 4.
 
 use super::discriminant::prime_discriminants;

@@ -1,6 +1,6 @@
 //! The Hilbert class polynomial of a discriminant: the values of `j` at the classes of forms are its zeros, and it is a polynomial over the integers.
 //!
-//! Source: Cohen, *A Course in Computational Algebraic Number Theory*, section 7.6.2 (algorithm 7.6.1), with `j = (256 f + 1)^3 / f` for
+//! Source: Cohen, "A Course in Computational Algebraic Number Theory", section 7.6.2 (algorithm 7.6.1), with `j = (256 f + 1)^3 / f` for
 //! `f(z) = Delta(2 z) / Delta(z)`, and Euler's pentagonal series for `Delta`. The precision is that of A. Enge, "The complexity of class polynomial
 //! computation via floating point approximations", Math. Comp. 78 (2009), section 5: `|j - 1/q| <= 2114` at a reduced form.
 

@@ -94,7 +94,7 @@ impl Scale {
         sum
     }
 
-    /// How often [`exp`](Self::exp) halves: so many bits of the result are wrong.
+    /// How often [`exp`](Self::exp) halves: as many bits of the result are wrong.
     pub(super) fn exp_halvings(self) -> usize {
         16 + self.0.isqrt() / 2
     }

@@ -1,6 +1,6 @@
 //! The curve and the point for an order that was found: a zero of the class polynomial is the curve's `j`.
 //!
-//! Source: Cohen, *A Course in Computational Algebraic Number Theory*, section 9.2.3. A point needs no root: `(w x, w^2)` is on
+//! Source: Cohen, "A Course in Computational Algebraic Number Theory", section 9.2.3. A point needs no root: `(w x, w^2)` is on
 //! the curve `y^2 = z^3 + a w^2 z + b w^3` for `w = x^3 + a x + b`, which is the first one or its twist as `w` is a square or not.
 
 use super::attempt::Order;

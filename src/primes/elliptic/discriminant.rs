@@ -1,6 +1,6 @@
 //! Fundamental discriminants of imaginary quadratic fields, their class numbers, and the reduced forms that represent the classes.
 //!
-//! Source: Cohen, *A Course in Computational Algebraic Number Theory*, section 5.3.
+//! Source: Cohen, "A Course in Computational Algebraic Number Theory", section 5.3.
 
 /// Discriminants are above `-LIMIT`.
 const LIMIT: u32 = 50_000;
@@ -24,8 +24,20 @@ pub(crate) fn table() -> Vec<Discriminant> {
         let count = if b == 0 || b == a || a == c { 1 } else { 2 };
         classes[(4 * a * c - b * b) as usize] += count;
     });
+    let mut has_square = vec![false; LIMIT as usize];
+    for square in (3u32..).step_by(2).map(|p| p * p).take_while(|square| *square < LIMIT) {
+        for multiple in (square..LIMIT).step_by(square as usize) {
+            has_square[multiple as usize] = true;
+        }
+    }
+    // An odd one is 1 modulo 4; the quarter of an even one is 2 or 3.
+    let is_fundamental = |d: &u32| match d % 4 {
+        3 => !has_square[*d as usize],
+        0 => matches!(d / 4 % 4, 1 | 2) && !has_square[*d as usize],
+        _ => false,
+    };
     let mut table: Vec<Discriminant> = (3..LIMIT)
-        .filter(|d| is_fundamental(*d))
+        .filter(is_fundamental)
         .map(|d| Discriminant {
             d,
             h: classes[d as usize],
@@ -63,16 +75,6 @@ pub(super) fn forms(d: u32) -> Vec<(u32, u32, bool)> {
         }
     }
     forms
-}
-
-/// True if `-d` is the discriminant of a field.
-fn is_fundamental(d: u32) -> bool {
-    let is_square_free = |n: u32| (2..).take_while(|p| p * p <= n).all(|p| !n.is_multiple_of(p * p));
-    match d % 4 {
-        3 => is_square_free(d),
-        0 => matches!(d / 4 % 4, 1 | 2) && is_square_free(d / 4),
-        _ => false,
-    }
 }
 
 /// The prime discriminants whose product is `-d`: a prime that splits in the field is a square modulo each.

@@ -1,7 +1,7 @@
 //! Proofs that a number is prime by elliptic curves over the integers modulo it, in the form that PARI/GP prints and checks.
 //!
-//! The theorem is that of S. Goldwasser and J. Kilian (Crandall and Pomerance, *Prime Numbers*, theorem 7.6.1; H. Cohen, *A Course in
-//! Computational Algebraic Number Theory*, proposition 9.2.1): let `P` be a point of a curve modulo `n`, `m = s q`, `q > (n^(1/4) + 1)^2`,
+//! The theorem is that of S. Goldwasser and J. Kilian (Crandall and Pomerance, *Prime Numbers*, theorem 7.6.1; H. Cohen, "A Course in
+//! Computational Algebraic Number Theory", proposition 9.2.1): let `P` be a point of a curve modulo `n`, `m = s q`, `q > (n^(1/4) + 1)^2`,
 //! `m P = 0`, and `s P` not 0 modulo any prime that divides `n`. Then `n` is prime if `q` is. A. O. L. Atkin and F. Morain, "Elliptic
 //! curves and primality proving", Math. Comp. 61 (1993), take curves with complex multiplication, whose orders are known without counting.
 //!

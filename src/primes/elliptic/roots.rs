@@ -1,7 +1,7 @@
 //! A zero, modulo a prime, of a polynomial that has all its zeros there.
 //!
-//! Source: D. G. Cantor and H. Zassenhaus, "A new algorithm for factoring polynomials over finite fields", Math. Comp. 36 (1981); Cohen, *A Course
-//! in Computational Algebraic Number Theory*, algorithm 1.6.1: `(X + c)^((n-1)/2) - 1` has about half of the zeros.
+//! Source: D. G. Cantor and H. Zassenhaus, "A new algorithm for factoring polynomials over finite fields", Math. Comp. 36 (1981); Cohen,
+//! "A Course in Computational Algebraic Number Theory", algorithm 1.6.1: `(X + c)^((n-1)/2) - 1` has about half of the zeros.
 
 use super::modulus::Modulus;
 use crate::primes::Natural;

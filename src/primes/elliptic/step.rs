@@ -131,3 +131,57 @@ impl Check {
         Some(is_unit && is_negative)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks points and curves by the dozen, with every order that is enough: no composite has a step, and nearly every prime.
+    #[test]
+    fn only_primes_have_steps() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut without = 0;
+        for n in (101..400u64).filter(|n| n % 2 != 0 && n % 3 != 0) {
+            let mut count = 0;
+            let widest = (4 * n).isqrt() as i64;
+            for t in -widest..=widest {
+                let order = n.checked_add_signed(1 - t).expect("an order is above 0");
+                let Some(q) = (2..=order).rev().find(|q| order.is_multiple_of(*q) && is_prime_u64(*q)) else {
+                    continue;
+                };
+                let mut below = || Natural::from(random.u64(0..n));
+                for _ in 0..12 {
+                    let (a, x, y) = (below(), below(), below());
+                    let (n, t, s) = (n.into(), t.into(), (order / q).into());
+                    let check = Check::new(&Step { n, t, s, a, x, y });
+                    count += u32::from(check.is_some_and(|mut check| check.advance(|| false) == Some(true)));
+                }
+            }
+            match is_prime_u64(n) {
+                true => without += u32::from(count == 0),
+                false => assert_eq!(count, 0, "{n}"),
+            }
+        }
+        assert!(without < 5, "{without}");
+    }
+
+    #[test]
+    fn a_singular_curve_proves_nothing() {
+        // 10^20 + 39 is prime; on y^2 = x^3 the points are a group of order p.
+        let n = Natural::from(10u8).pow(20) + 39u8;
+        let step = |t: i64, s: u64| Step {
+            n: n.clone(),
+            t: t.into(),
+            s: s.into(),
+            a: Natural::ZERO,
+            x: Natural::ONE,
+            y: Natural::ONE,
+        };
+        let divisor = (1u64..500)
+            .find(|s| step(2, *s).q().is_some())
+            .expect("1 divides every order");
+        assert!(Check::new(&step(2, divisor)).is_none_or(|mut check| check.advance(|| false) != Some(true)));
+        assert!(Check::new(&step(1, 1)).is_none());
+        assert_eq!(step(1 << 40, 1).q(), None);
+    }
+}
