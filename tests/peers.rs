@@ -340,6 +340,29 @@ fn certificates_are_valid_for_pari_and_those_of_pari_for_us() {
 
 #[test]
 #[ignore = "needs PARI/GP"]
+fn certificates_by_curves_are_valid_for_pari_and_those_of_pari_for_us() {
+    let mut random = Random::seeded();
+    let lengths = (39..120).step_by(3);
+    let numbers = lengths.map(|digits| format!("10^{digits}+{}", random.wide() >> 1));
+    let primes = pari(&numbers.map(|n| format!("nextprime({n})")).collect::<Vec<_>>());
+    let certificates = primed(&primes.iter().map(|p| format!("certify {p}")).collect::<Vec<_>>());
+    let checks: Vec<String> = certificates
+        .iter()
+        .zip(&primes)
+        .map(|(text, p)| format!("primecertisvalid({text})&&{text}[1][1]=={p}"))
+        .collect();
+    assert!(pari(&checks).iter().all(|verdict| verdict == "1"), "{certificates:?}");
+    let theirs = pari(&primes.iter().map(|p| format!("primecert({p})")).collect::<Vec<_>>());
+    let requests: Vec<String> = theirs
+        .iter()
+        .chain(&certificates)
+        .map(|text| format!("certify check={}", text.replace(' ', "")))
+        .collect();
+    assert!(primed(&requests).iter().all(|verdict| verdict == "yes"), "{theirs:?}");
+}
+
+#[test]
+#[ignore = "needs PARI/GP"]
 fn written_numbers_agree_with_pari() {
     let texts = [
         "100!+1",

@@ -55,6 +55,21 @@ fn every_verb_answers() {
 }
 
 #[test]
+fn long_primes_are_certified_by_curves_and_the_proof_is_checked() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    let reply = client.ask("certify 10^99+289");
+    let proof = reply.strip_prefix("OK ").expect("it is prime");
+    assert!(proof.starts_with(&format!("[[1{}289,", "0".repeat(96))), "{proof}");
+    assert_eq!(client.ask(&format!("certify check={proof}")), "OK yes");
+    let another = proof.replacen("289,", "291,", 1);
+    assert_eq!(client.ask(&format!("certify check={another}")), "OK no");
+    assert_eq!(client.ask("certify 10^99+291"), "OK composite");
+    let error = client.ask("certify 2^2048");
+    assert_eq!(error, "ERR too-big :certify: N may be at most 2^2048-1");
+}
+
+#[test]
 fn rows_of_constellations_ranks_neighbours_and_divisors() {
     let daemon = daemon();
     for (request, rows) in [
