@@ -7,6 +7,7 @@ use crate::primes::Natural;
 use crate::primes::elliptic::attempt::{Attempt, Order};
 use crate::primes::elliptic::construction::Construction;
 use crate::primes::elliptic::discriminant::{self, Discriminant};
+use crate::primes::elliptic::small_primes::SmallPrimes;
 use crate::primes::elliptic::step::Step;
 use crate::primes::elliptic::text;
 use crate::primes::multiplicative::bytes;
@@ -14,6 +15,7 @@ use crate::proto::Value;
 use dashu_int::IBig;
 use dashu_int::ops::BitTest;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"ECPP";
 const VERSION: u32 = 1;
@@ -28,6 +30,8 @@ const ORDERS: f64 = 0.6;
 pub(super) struct ByCurves {
     n: Natural,
     table: Vec<Discriminant>,
+    /// With the table.
+    primes: Option<Arc<SmallPrimes>>,
     links: Vec<Link>,
     stage: Stage,
     /// Slices of a number or a stage that is over may come back later.
@@ -89,7 +93,7 @@ enum Work {
 pub struct Partial(u64, Found);
 
 enum Found {
-    Table(Vec<Discriminant>),
+    Table(Vec<Discriminant>, SmallPrimes),
     Attempted(usize, Option<Order>),
     Attempting(usize, Box<Attempt>),
     Constructed(usize, Option<Step>),
@@ -106,14 +110,17 @@ impl Orders {
         }
     }
 
-    fn cut(&mut self, n: &Natural, table: &[Discriminant]) -> Option<(usize, Attempt)> {
+    fn cut(&mut self, n: &Natural, table: &[Discriminant], primes: &Arc<SmallPrimes>) -> Option<(usize, Attempt)> {
         if let Some(attempt) = self.paused.pop() {
             return Some(attempt);
         }
         let is_ahead = self.next >= self.first + AHEAD || self.over.values().any(Option::is_some);
         let discriminant = table.get(self.next).filter(|_| !is_ahead)?;
         self.next += 1;
-        Some((self.next - 1, Attempt::new(n.clone(), discriminant.d)))
+        Some((
+            self.next - 1,
+            Attempt::new(n.clone(), discriminant.d, Arc::clone(primes)),
+        ))
     }
 
     /// The first order in the order of the table, once those before it are known not to have one.
@@ -133,6 +140,7 @@ impl ByCurves {
         Self {
             n,
             table: Vec::new(),
+            primes: None,
             links: Vec::new(),
             stage: Stage::Table {
                 is_cut: false,
@@ -245,7 +253,7 @@ impl Plan for ByCurves {
                 Work::Table
             }
             Stage::Orders(orders) => {
-                let (index, attempt) = orders.cut(tip, &self.table)?;
+                let (index, attempt) = orders.cut(tip, &self.table, self.primes.as_ref()?)?;
                 Work::Attempt(index, Box::new(attempt))
             }
             Stage::Curves(curves) => {
@@ -269,7 +277,7 @@ impl Plan for ByCurves {
     fn run(Slice(generation, work): Slice, budget: Budget<'_>) -> Partial {
         let over = || budget.over();
         let found = match work {
-            Work::Table => Found::Table(discriminant::table()),
+            Work::Table => Found::Table(discriminant::table(), SmallPrimes::new()),
             Work::Attempt(index, mut attempt) => match attempt.advance(over) {
                 Some(order) => Found::Attempted(index, order),
                 None => Found::Attempting(index, attempt),
@@ -287,9 +295,10 @@ impl Plan for ByCurves {
             return;
         }
         match (found, &mut self.stage) {
-            (Found::Table(table), Stage::Table { first, .. }) => {
+            (Found::Table(table, primes), Stage::Table { first, .. }) => {
                 let mut first = *first;
                 self.table = table;
+                self.primes = Some(Arc::new(primes));
                 // A checkpoint may hold what no plan wrote.
                 if let Some(at) = self.links.iter().position(|link| link.index >= self.table.len()) {
                     self.links.truncate(at);

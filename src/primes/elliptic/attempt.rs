@@ -5,11 +5,13 @@
 
 use super::discriminant::prime_discriminants;
 use super::modulus::{Modulus, jacobi};
+use super::small_primes::{Removal, SmallPrimes, pieces_below};
 use super::step::{is_enough, order};
+use crate::primes::Natural;
 use crate::primes::primality::{bpsw::Test, is_prime_u64, large::Large};
-use crate::primes::{Natural, known};
 use dashu_int::IBig;
 use dashu_int::ops::{BitTest, SquareRoot};
+use std::sync::Arc;
 
 /// An order `s q`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,7 @@ pub(crate) struct Order {
 pub(crate) struct Attempt {
     n: Natural,
     d: u32,
+    primes: Arc<SmallPrimes>,
     /// The traces of the orders that are left, once they are known.
     traces: Option<Vec<IBig>>,
     at: Option<(IBig, Work)>,
@@ -31,18 +34,19 @@ pub(crate) struct Attempt {
 
 #[derive(Debug)]
 enum Work {
-    /// Small primes are taken out: the order, what is left of it, the last prime that was tried.
-    Divide(Natural, Natural, u64),
+    /// Small primes are taken out of the order.
+    Divide(Natural, Removal),
     /// What is left is tested.
     Test(Natural, Natural, Large, Test<Natural>),
 }
 
 impl Attempt {
     /// Begins with a number above 2^64, a probable prime, and the discriminant `-d`.
-    pub(crate) fn new(n: Natural, d: u32) -> Self {
+    pub(crate) fn new(n: Natural, d: u32, primes: Arc<SmallPrimes>) -> Self {
         Self {
             n,
             d,
+            primes,
             traces: None,
             at: None,
         }
@@ -50,8 +54,8 @@ impl Attempt {
 
     /// The order, or that none is good. `None` after `over`, which is asked every few microseconds, but for the root of the discriminant modulo `n`.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<Order>> {
-        // Trial division takes about as long as the test of what is left.
-        let limit = (self.n.bit_len() as u64).pow(2).min(known::LIMIT);
+        // The primes are taken out in about the time of the test of what is left.
+        let pieces = pieces_below(4 * (self.n.bit_len() as u64).pow(2));
         loop {
             let Some(traces) = &mut self.traces else {
                 self.traces = Some(traces(&self.n, self.d));
@@ -66,18 +70,17 @@ impl Attempt {
                 };
                 if let Some(order) = order(&self.n, &t) {
                     let twos = order.trailing_zeros().unwrap_or(0);
-                    let rest = &order >> twos;
-                    self.at = Some((t, Work::Divide(order, rest, 2)));
+                    let removal = Removal::new(&order >> twos);
+                    self.at = Some((t, Work::Divide(order, removal)));
                 }
                 continue;
             };
             match work {
-                Work::Divide(order, rest, last) => {
-                    let (rest, last) = divide(rest, last, limit, &mut over);
-                    if last < limit {
-                        self.at = Some((t, Work::Divide(order, rest, last)));
+                Work::Divide(order, mut removal) => {
+                    let Some(rest) = removal.advance(&self.primes, pieces, &mut over) else {
+                        self.at = Some((t, Work::Divide(order, removal)));
                         return None;
-                    }
+                    };
                     if rest == order || !is_enough(&rest, &self.n) {
                         continue;
                     }
@@ -106,31 +109,6 @@ impl Attempt {
 
 fn found(t: IBig, order: &Natural, q: Natural) -> Order {
     Order { t, s: order / &q, q }
-}
-
-/// Takes out the primes above `last` and below `limit`, until `over`; what is left, and the last prime that was tried, `limit` or more at the end.
-fn divide(mut rest: Natural, mut last: u64, limit: u64, mut over: impl FnMut() -> bool) -> (Natural, u64) {
-    while last < limit && !over() {
-        for _ in 0..16 {
-            // As many primes at once as a word holds the product of.
-            let (first, mut product) = (last, 1u64);
-            while let Some((next, longer)) = known::next(last).and_then(|next| Some((next, product.checked_mul(next)?)))
-            {
-                (last, product) = (next, longer);
-            }
-            if last == first {
-                return (rest, limit);
-            }
-            let remainder = &rest % product;
-            let primes = std::iter::successors(known::next(first), |p| known::next(*p)).take_while(|p| *p <= last);
-            for p in primes.filter(|p| remainder.is_multiple_of(*p)) {
-                while (&rest % p) == 0 {
-                    rest /= p;
-                }
-            }
-        }
-    }
-    (rest, last)
 }
 
 /// The traces of the curves with complex multiplication by the discriminant `-d`: none unless `4 n = t^2 + d v^2`.

@@ -16,5 +16,6 @@ pub(crate) mod discriminant;
 mod modulus;
 mod point;
 mod roots;
+pub(crate) mod small_primes;
 pub(crate) mod step;
 pub(crate) mod text;

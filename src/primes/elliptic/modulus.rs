@@ -26,6 +26,11 @@ impl Modulus {
         a % &self.divisor
     }
 
+    /// The residue of a number that others need too.
+    pub(super) fn reduce_long(&self, a: &Natural) -> Natural {
+        a % &self.divisor
+    }
+
     /// The residue of an integer.
     pub(super) fn residue(&self, a: &IBig) -> Natural {
         let (sign, size) = a.clone().into_parts();

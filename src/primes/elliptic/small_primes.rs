@@ -1,0 +1,114 @@
+//! Which part of a number is made of small primes: by the greatest common divisor with their product, which is far longer than the number.
+//!
+//! Knows nothing of what the number is. One remainder of the product costs a tenth of the remainders by its primes, a word at a time.
+
+use super::modulus::Modulus;
+use crate::primes::{Natural, known};
+use dashu_int::ops::Gcd;
+
+/// Odd primes of a piece.
+const PIECE: usize = 2048;
+
+/// The products of the odd primes below [`known::LIMIT`], a piece after the other. Makes some milliseconds of work; takes 200 KB.
+#[derive(Debug)]
+pub(crate) struct SmallPrimes(Vec<Natural>);
+
+/// The removal of small primes from a number, under way.
+#[derive(Debug)]
+pub(super) struct Removal {
+    modulus: Modulus,
+    /// The product, modulo the number, of the pieces before `next`.
+    product: Natural,
+    next: usize,
+}
+
+impl SmallPrimes {
+    pub(crate) fn new() -> Self {
+        let primes: Vec<u64> = std::iter::successors(known::next(2), |p| known::next(*p)).collect();
+        Self(primes.chunks(PIECE).map(product).collect())
+    }
+}
+
+fn product(primes: &[u64]) -> Natural {
+    match primes {
+        [] => Natural::ONE,
+        [p] => (*p).into(),
+        _ => {
+            let (low, high) = primes.split_at(primes.len() / 2);
+            product(low) * product(high)
+        }
+    }
+}
+
+impl Removal {
+    /// Begins with an odd number above 2^64.
+    pub(super) fn new(n: Natural) -> Self {
+        Self {
+            modulus: Modulus::new(n),
+            product: Natural::ONE,
+            next: 0,
+        }
+    }
+
+    /// What is left without the primes of the first `pieces` pieces. `None` after `over`, which is asked after every piece.
+    pub(super) fn advance(
+        &mut self,
+        primes: &SmallPrimes,
+        pieces: usize,
+        mut over: impl FnMut() -> bool,
+    ) -> Option<Natural> {
+        for piece in primes.0.iter().take(pieces).skip(self.next) {
+            self.product = self.modulus.mul(&self.product, &self.modulus.reduce_long(piece));
+            self.next += 1;
+            if over() {
+                return None;
+            }
+        }
+        let mut rest = self.modulus.n().clone();
+        let mut common = self.product.clone();
+        loop {
+            // The number itself, if it is made of these primes alone.
+            common = if common.is_zero() {
+                rest.clone()
+            } else {
+                (&common).gcd(&rest)
+            };
+            if common == Natural::ONE {
+                return Some(rest);
+            }
+            rest /= &common;
+        }
+    }
+}
+
+/// How many pieces hold the primes below a limit.
+pub(super) fn pieces_below(limit: u64) -> usize {
+    // There are fewer than 1.26 x / ln x primes below x (Rosser and Schoenfeld, corollary 1 of theorem 2).
+    let count = 1.26 * limit as f64 / (limit as f64).ln();
+    1 + count as usize / PIECE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_primes_are_taken_out_with_their_powers() {
+        let primes = SmallPrimes::new();
+        let rest = Natural::from((1u128 << 107) - 1);
+        for part in [1u64, 3, 81, 3 * 65_537, 1_048_573 * 7 * 7, 40_009 * 40_009] {
+            let mut removal = Removal::new(&rest * part);
+            let left = loop {
+                if let Some(left) = removal.advance(&primes, usize::MAX, || true) {
+                    break left;
+                }
+            };
+            assert_eq!(left, rest, "{part}");
+        }
+        let smooth = Natural::from(3u8).pow(50) * Natural::from(1009u16).pow(3);
+        assert_eq!(
+            Removal::new(smooth).advance(&primes, usize::MAX, || false),
+            Some(Natural::ONE)
+        );
+    }
+}
