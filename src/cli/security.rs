@@ -76,8 +76,12 @@ impl SecurityFlags {
     ///
     /// # Errors
     /// If it is open to everybody, and that is not meant.
-    pub(super) fn check_http(&self, address: SocketAddr) -> anyhow::Result<()> {
-        check(&[address], self.no_auth || self.users.is_some())
+    pub(super) fn check_http(&self, address: SocketAddr, is_encrypted: bool) -> anyhow::Result<()> {
+        check(&[address], self.no_auth || self.users.is_some())?;
+        if !is_local(&address) && !is_encrypted {
+            tracing::warn!(%address, "passwords and answers pass this address unencrypted: --http-tls encrypts them");
+        }
+        Ok(())
     }
 }
 

@@ -221,7 +221,7 @@ impl Serve {
         let daemon = match &self.http {
             Some(address) => {
                 let address = address.resolve()?;
-                self.security.check_http(address)?;
+                self.security.check_http(address, self.http_tls)?;
                 let names = self.http_name.clone();
                 match (self.http_tls, security.tls()) {
                     (false, _) => daemon.http(address, names),

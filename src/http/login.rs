@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64ct::{Base64, Encoding};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -25,11 +26,16 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"primed\",
 
 /// The user of a connection whose password was right.
 #[derive(Default)]
-pub(super) struct Login(Mutex<Option<Known>>);
+pub(super) struct Login {
+    known: Mutex<Option<Known>>,
+    /// The key of the digests, another for each connection.
+    key: RandomState,
+}
 
 #[derive(Clone)]
 struct Known {
-    credentials: Credentials,
+    /// Of his name and password, which are not kept.
+    digest: u64,
     identity: Identity,
     /// The users at the time.
     version: u64,
@@ -60,8 +66,9 @@ pub(super) async fn identify(Extension(mut caller): Extension<Caller>, mut reque
 
 /// The user with these credentials: the one of the request before, if they are the same and he is still there.
 async fn known(caller: &Caller, auth: &dyn Authenticate, credentials: Credentials) -> Result<Known, Response> {
+    let digest = caller.login.key.hash_one((&credentials.user, &credentials.password));
     let before = lock(&caller.login).take();
-    if let Some(mut known) = before.filter(|known| known.credentials == credentials) {
+    if let Some(mut known) = before.filter(|known| known.digest == digest) {
         let version = auth.version();
         let identity = match known.version == version {
             true => Some(known.identity),
@@ -82,11 +89,11 @@ async fn known(caller: &Caller, auth: &dyn Authenticate, credentials: Credential
     let notify = move |verdict| {
         let _ = sender.send(verdict);
     };
-    auth.check(caller.from, credentials.clone(), Box::new(notify));
+    auth.check(caller.from, credentials, Box::new(notify));
     match verdict.await {
         Ok(Verdict::Granted(identity)) => {
             let known = Known {
-                credentials,
+                digest,
                 identity,
                 version,
                 engine: caller.engine.for_user(&identity),
@@ -107,7 +114,7 @@ async fn known(caller: &Caller, auth: &dyn Authenticate, credentials: Credential
 }
 
 fn lock(login: &Login) -> std::sync::MutexGuard<'_, Option<Known>> {
-    login.0.lock().unwrap_or_else(PoisonError::into_inner)
+    login.known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the header says; `None` if it says nothing that can be checked.
