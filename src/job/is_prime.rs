@@ -122,7 +122,7 @@ impl Plan for IsPrime {
 
     fn memory(&self, _workers: usize) -> u64 {
         // The number, its prepared reduction (three times its size), the elements of a test here, saved and under way, and scratch.
-        4096 + 32 * (self.n.bit_len() as u64 / 8)
+        16_384 + 32 * (self.n.bit_len() as u64 / 8)
     }
 
     fn save(&self) -> Option<Vec<u8>> {

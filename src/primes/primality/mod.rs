@@ -5,6 +5,10 @@
 
 pub(crate) mod bpsw;
 pub(crate) mod large;
+#[cfg(target_arch = "x86_64")]
+mod limbs;
+#[cfg(target_arch = "x86_64")]
+mod long;
 pub(crate) mod ring;
 pub mod search;
 
