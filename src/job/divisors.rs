@@ -14,8 +14,9 @@ use std::sync::Arc;
 /// 9200527969062830400); and a pass over them takes a few milliseconds.
 const MOST_BYTES: u64 = 8 << 20;
 
-/// Divisors that a slice writes: a few ten microseconds.
+/// Divisors that a slice writes, and the bytes of them: a few ten microseconds, or some hundred for long ones.
 const A_SLICE: usize = 512;
+const A_SLICE_BYTES: u64 = 32 << 10;
 
 /// Lists the divisors of a number.
 #[derive(Debug)]
@@ -107,7 +108,9 @@ impl Plan for Divisors {
                 Found::Joined(list, is_done)
             }
             Work::Write(divisors, next) => {
-                let end = divisors.len().min(next + A_SLICE);
+                let longest = divisors.last().map_or(1, multiplicative::bytes);
+                let most = (A_SLICE_BYTES / longest).clamp(1, A_SLICE as u64) as usize;
+                let end = divisors.len().min(next + most);
                 Found::Written(packed(divisors[next..end].iter().map(Natural::to_string)), end)
             }
         })

@@ -177,6 +177,46 @@ mod tests {
     }
 
     #[test]
+    fn numbers_beyond_double_words() {
+        let ask = |function, n: &Natural| run_to_end(&mut OfFactors::new(function, n)).to_string();
+        // PARI: eulerphi, sigma, moebius and the product of the primes of 2^160 + 1 and of 60!.
+        let long = (Natural::ONE << 160) + 1u8;
+        let factorial: Natural = (1..=60u32).map(Natural::from).product();
+        for (function, n, value) in [
+            (
+                Function::Totient,
+                &long,
+                "1459220980743476745395591963854291686131761152000",
+            ),
+            (
+                Function::Totient,
+                &factorial,
+                "1113185603261629285188732593779997519686022362962925981672836956160000000000000000",
+            ),
+            (
+                Function::Sigma,
+                &long,
+                "1463782295864799871301253021799105544694586277904",
+            ),
+            (
+                Function::Sigma,
+                &factorial,
+                "61941215362296253452464214277633247995864890525112200952095468250546647808868352000",
+            ),
+            (Function::Moebius, &long, "1"),
+            (Function::Moebius, &factorial, "0"),
+            (
+                Function::Radical,
+                &long,
+                "1461501637330902918203684832716283019655932542977",
+            ),
+            (Function::Radical, &factorial, "1922760350154212639070"),
+        ] {
+            assert_eq!(ask(function, n), value, "{function:?} of {n}");
+        }
+    }
+
+    #[test]
     fn the_answer_is_the_same_however_it_is_cut() {
         let n = Natural::from(((1u128 << 61) - 1) * 1_000_000_007 * 1_000_000_009);
         for function in Function::ALL {

@@ -545,7 +545,7 @@ mod tests {
         for (line, limit) in [
             ("pi 10^25+1", "10^25"),
             ("nth 176846309399143769411681", "176846309399143769411680"),
-            ("sigma 2^128", "2^128-1"),
+            ("certify 2^2048", "2^2048-1"),
             ("next 5 1e6", "100000"),
             ("nth 1 425656284035217744", "425656284035217743"),
             ("count 0 2^65 kind=twins", "2^64"),
@@ -577,6 +577,7 @@ mod tests {
         assert_eq!(long("isprime 1e9999"), "a plan");
         assert_eq!(long("isprime 7 1e9999"), "a plan");
         assert_eq!(long("next 1e9999 5"), "a plan");
+        assert_eq!(long("root 2^1024"), "too-big :root: N may be at most 2^1024-1");
         assert_eq!(
             long("isprime 10^10000"),
             "too-big :isprime: N: a number may have at most 10000 digits"

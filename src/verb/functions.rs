@@ -7,6 +7,9 @@ use crate::primes::Natural;
 use crate::proto::{Code, Failure, MAX_DIGITS};
 use dashu_int::ops::BitTest;
 
+/// Longer numbers have no roots sought: a candidate takes a power for each prime of the totient, a millisecond each, without a pause.
+const MOST_ROOT_BITS: usize = 1024;
+
 /// Longer numbers are not certified: the proof of one of 600 digits takes about a minute, and its text 100 KB.
 const MOST_CERTIFIED_BITS: usize = 2048;
 
@@ -15,14 +18,14 @@ pub(super) const VERBS: [Arithmetic; 6] = [
         name: "totient",
         usage: "totient N",
         about: "how many numbers of 1..=N are coprime to N",
-        details: &["N is from 1 to 2^128-1.", "totient 100 -> OK 40"],
+        details: &["N is at least 1, as long as for 'factor'.", "totient 100 -> OK 40"],
         read: Read::Number(|style, n| Ok(Query::Function(Function::Totient, factorable(style, n)?))),
     },
     Arithmetic {
         name: "sigma",
         usage: "sigma N",
         about: "the sum of the divisors of N, N included",
-        details: &["N is from 1 to 2^128-1.", "sigma 28 -> OK 56"],
+        details: &["N is at least 1, as long as for 'factor'.", "sigma 28 -> OK 56"],
         read: Read::Number(|style, n| Ok(Query::Function(Function::Sigma, factorable(style, n)?))),
     },
     Arithmetic {
@@ -31,7 +34,7 @@ pub(super) const VERBS: [Arithmetic; 6] = [
         about: "0 if a square divides N, else 1 or -1",
         details: &[
             "1, if N is the product of an even number of different primes (as 1 is), -1, if",
-            "the number is odd. N is from 1 to 2^128-1. The answer is a word, for numbers",
+            "the number is odd. N is at least 1. The answer is a word, for numbers",
             "here are not negative.",
             "moebius 30 -> OK -1",
         ],
@@ -41,7 +44,7 @@ pub(super) const VERBS: [Arithmetic; 6] = [
         name: "radical",
         usage: "radical N",
         about: "the product of the primes that divide N",
-        details: &["N is from 1 to 2^128-1.", "radical 360 -> OK 30"],
+        details: &["N is at least 1, as long as for 'factor'.", "radical 360 -> OK 30"],
         read: Read::Number(|style, n| Ok(Query::Function(Function::Radical, factorable(style, n)?))),
     },
     Arithmetic {
@@ -49,7 +52,7 @@ pub(super) const VERBS: [Arithmetic; 6] = [
         usage: "divisors N",
         about: "the divisors of N as rows, then how many",
         details: &[
-            "They ascend. N is from 1 to 2^128-1. More divisors than 8 MiB hold (some",
+            "They ascend. N is at least 1. More divisors than 8 MiB hold (some",
             "200000) are not listed, only counted.",
             "divisors 28 -> = 1 2 4 7 14 28",
             "               OK 6",
@@ -62,10 +65,10 @@ pub(super) const VERBS: [Arithmetic; 6] = [
         about: "the least primitive root modulo N, or none",
         details: &[
             "A number whose powers are all that is coprime to N, modulo N. There is one for",
-            "1, 2, 4, odd prime powers, and twice these. N is from 1 to 2^128-1.",
+            "1, 2, 4, odd prime powers, and twice these. N is from 1 to 2^1024-1.",
             "root 41 -> OK 6",
         ],
-        read: Read::Number(|style, n| Ok(Query::Root(factorable(style, n)?))),
+        read: Read::Number(|style, n| Ok(Query::Root(at_most(MOST_ROOT_BITS, style, factorable(style, n)?)?))),
     },
 ];
 
@@ -94,7 +97,9 @@ pub(super) fn register(registry: &mut Registry) {
 fn certify(call: &Call<'_>) -> Result<Step, Failure> {
     let Some(text) = call.option("check") else {
         call.only(1, &["check"])?;
-        return about_number(call, |style, n| Ok(Query::Certify(certifiable(style, n)?)));
+        return about_number(call, |style, n| {
+            Ok(Query::Certify(at_most(MOST_CERTIFIED_BITS, style, n)?))
+        });
     };
     call.only(0, &["check"])?;
     let (title, text) = (format!("certify check={text}"), text.to_owned());
@@ -103,25 +108,21 @@ fn certify(call: &Call<'_>) -> Result<Step, Failure> {
     ))
 }
 
-/// A number that has prime factors which can be found.
+/// A number that has prime factors. How long it may be is what the limits of numbers say, as for `factor`.
 fn factorable(style: Style, n: Natural) -> Result<Natural, Failure> {
     match n.bit_len() {
         0 => Err(style.bad_arg("every number divides 0; N must be at least 1")),
-        1..=128 => Ok(n),
-        _ => Err(Failure::new(
-            Code::TooBig,
-            format!("{}: N may be at most 2^128-1", style.name),
-        )),
+        _ => Ok(n),
     }
 }
 
-/// A number that is not too long for a proof.
-fn certifiable(style: Style, n: Natural) -> Result<Natural, Failure> {
-    match n.bit_len() {
-        0..=MOST_CERTIFIED_BITS => Ok(n),
-        _ => Err(Failure::new(
+/// A number of at most so many bits.
+fn at_most(bits: usize, style: Style, n: Natural) -> Result<Natural, Failure> {
+    match n.bit_len() <= bits {
+        true => Ok(n),
+        false => Err(Failure::new(
             Code::TooBig,
-            format!("{}: N may be at most 2^{MOST_CERTIFIED_BITS}-1", style.name),
+            format!("{}: N may be at most 2^{bits}-1", style.name),
         )),
     }
 }
