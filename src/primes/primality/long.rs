@@ -2,7 +2,7 @@
 //!
 //! With `R = 2^(52 k)` and `T = a b`, the reduction is `T_high - floor(m n / R)` for `m = T_low n^-1 mod R`, where the low half of `m n` is that
 //! of `T`: of `T_low n^-1` only the low columns are summed, of `m n` only the high ones and eight below. What is missing below those is less
-//! than 2^65 of the lowest of them, so the carry out of the eight can be told from the highest of them and of `T_low`.
+//! than 2^65 of the lowest of them, so the carry out of the eight follows from the highest of them and of `T_low`.
 //!
 //! Knows no test. Sources: P. L. Montgomery, "Modular multiplication without trial division", Math. Comp. 44 (1985), section 2, with the inverse
 //! taken positive; S. Gueron, V. Krasnov, "Software implementation of modular exponentiation, using advanced vector instructions
