@@ -31,7 +31,7 @@ const DIVISION_BITS: usize = 12_000;
 #[cfg(target_arch = "x86_64")]
 const LIMBS_BITS: usize = 660;
 
-/// From this many bits on, a fold is faster than those.
+/// From this many bits on, a fold is taken to be faster than those: an estimate, not measured.
 #[cfg(target_arch = "x86_64")]
 const FOLD_BITS: usize = 20_000;
 
