@@ -42,7 +42,7 @@ pub use client::{Client, Connector};
 pub use daemon::{Daemon, Drained, Handle, RunError, Running, StartError};
 pub use engine::{Answer as ReplyFuture, Asked, Event, Events, Policy, Responder, RowError, Token};
 pub use job::{
-    AnyPlan, Budget, Damaged, Function, Job, Method, Pieces, Plan, Query, Reader, Writer, exercise, run_to_end,
+    AnyPlan, Budget, Damaged, Function, Job, Method, Pieces, Plan, Query, Reader, Shared, Writer, exercise, run_to_end,
 };
 pub use primes::Natural;
 pub use primes::constellation::Constellation;

@@ -12,7 +12,8 @@ const RESTARTS: u32 = 20;
 
 /// The answer of the plan that `make` makes, after holding it to its promises: the same answer alone and with several slices under
 /// way, whichever comes back first and however small their budgets; the same again from every checkpoint; rows in the same order;
-/// progress within 0.0..=1.0 that never falls.
+/// progress within 0.0..=1.0 that never falls. If it gives parts away, they are done by plans made of their bytes, out of order, or taken
+/// back, and damaged bytes are refused or at least survived.
 ///
 /// ```
 /// use primed::{Budget, Plan, Value, exercise};
@@ -51,22 +52,102 @@ const RESTARTS: u32 = 20;
 /// # Panics
 /// If the plan breaks a promise, or takes more than a million slices. Give it a small question.
 pub fn exercise<P: Plan>(make: impl Fn() -> P) -> Value {
-    let alone = play(make(), 1, &mut Chance(1), false);
+    let ways = |most, is_resumed, is_shared| Ways {
+        most,
+        is_resumed,
+        is_shared,
+    };
+    let alone = play(&mut make(), ways(1, false, false), &mut Chance(1));
     for seed in 2..12 {
         let mut chance = Chance(seed);
-        for is_resumed in [false, true] {
-            let other = play(make(), 4, &mut chance, is_resumed);
+        for (is_resumed, is_shared) in [(false, false), (true, false), (false, true), (true, true)] {
+            let other = play(&mut make(), ways(4, is_resumed, is_shared), &mut chance);
             assert!(
                 other == alone,
-                "played with slices out of order (resumed: {is_resumed}), it came to {other:?}; alone, to {alone:?}"
+                "played with slices out of order (resumed: {is_resumed}, with parts: {is_shared}), it came to {other:?}; alone, to {alone:?}"
             );
         }
+        damage(&mut make(), &mut chance);
     }
     alone.0
 }
 
-/// Plays a plan to its end with at most `most` slices under way; the answer and the rows before it.
-fn play<P: Plan>(mut plan: P, most: u64, chance: &mut Chance, is_resumed: bool) -> (Value, Vec<String>) {
+/// How a plan is played.
+#[derive(Clone, Copy)]
+struct Ways {
+    /// The most slices under way at once.
+    most: u64,
+    /// Whether it is restored from its checkpoints.
+    is_resumed: bool,
+    /// Whether parts of it are done elsewhere.
+    is_shared: bool,
+}
+
+/// The most parts under way at once.
+const PARTS: usize = 3;
+
+/// What a part comes to on another machine, of which nothing but its bytes is known there.
+fn elsewhere<P: Plan>(part: &[u8], chance: &mut Chance) -> Vec<u8> {
+    let mut plan = P::restore(part).expect("a part is a checkpoint of a plan of its own");
+    let ways = Ways {
+        most: 4,
+        is_resumed: chance.below(2) == 0,
+        is_shared: false,
+    };
+    play(&mut plan, ways, chance);
+    plan.result()
+        .expect("the plan of a part that has its answer has a result")
+}
+
+/// The costs of parts, in nanoseconds.
+const COSTS: [f64; 4] = [1.0, 1e4, 1e6, 1e7];
+
+/// Holds damaged bytes against a plan that gives parts away. It may take some of them for another result, but panics at none.
+fn damage<P: Plan>(plan: &mut P, chance: &mut Chance) {
+    for _ in 0..chance.below(30) {
+        let Some(slice) = plan.cut() else { return };
+        plan.absorb(P::run(slice, Budget::new(&|| true)));
+    }
+    let cost = COSTS[chance.below(4) as usize];
+    let Some(part) = plan.cut_part(cost) else { return };
+    let result = elsewhere::<P>(&part, chance);
+    for length in 0..part.len().min(200) {
+        let short = &part[..length];
+        assert!(P::restore(short).is_err(), "a part that ends early is no part");
+        assert!(plan.take_back(short).is_err() && plan.absorb_part(short, &result).is_err());
+    }
+    for length in 0..result.len().min(200) {
+        let is_refused = plan.absorb_part(&part, &result[..length]).is_err();
+        assert!(is_refused, "a result that ends early is no result");
+    }
+    let long = [result.as_slice(), &[0]].concat();
+    assert!(
+        plan.absorb_part(&part, &long).is_err(),
+        "a result with more after its end is none"
+    );
+    for _ in 0..100 {
+        let flipped = |bytes: &[u8], chance: &mut Chance| {
+            let mut bytes = bytes.to_vec();
+            let at = chance.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << chance.below(8);
+            bytes
+        };
+        let other = flipped(&part, chance);
+        let _ = P::restore(&other);
+        let is_refused = plan.take_back(&other).is_err() && plan.absorb_part(&other, &result).is_err();
+        assert!(is_refused, "this part was never cut");
+        let _ = plan.absorb_part(&part, &flipped(&result, chance));
+    }
+}
+
+/// Plays a plan to its end; the answer and the rows before it.
+fn play<P: Plan>(plan: &mut P, ways: Ways, chance: &mut Chance) -> (Value, Vec<String>) {
+    let Ways {
+        most,
+        is_resumed,
+        is_shared,
+    } = ways;
+    let mut parts: Vec<Vec<u8>> = Vec::new();
     let mut under_way: VecDeque<P::Slice> = VecDeque::new();
     let (mut rows, mut reached) = (Vec::new(), 0.0);
     let mut restarts = if is_resumed { RESTARTS } else { 0 };
@@ -83,6 +164,10 @@ fn play<P: Plan>(mut plan: P, most: u64, chance: &mut Chance, is_resumed: bool) 
             "progress went from {reached} to {progress}"
         );
         reached = progress;
+        if is_shared && parts.len() < PARTS && chance.below(2) == 0 {
+            let cost = COSTS[chance.below(4) as usize];
+            parts.extend(plan.cut_part(cost));
+        }
         while (under_way.len() as u64) < 1 + chance.below(most)
             && let Some(slice) = plan.cut()
         {
@@ -90,7 +175,10 @@ fn play<P: Plan>(mut plan: P, most: u64, chance: &mut Chance, is_resumed: bool) 
         }
         let next = usize::try_from(chance.below(under_way.len() as u64)).unwrap_or_default();
         let Some(slice) = under_way.remove(next) else {
-            assert!(had_rows, "it has no answer, no slice to cut and none under way");
+            if parts.is_empty() {
+                assert!(had_rows, "it has no answer, no slice to cut and none under way");
+            }
+            end_part(plan, &mut parts, chance);
             continue;
         };
         let polls = Cell::new(chance.below(8));
@@ -101,17 +189,39 @@ fn play<P: Plan>(mut plan: P, most: u64, chance: &mut Chance, is_resumed: bool) 
             Budget::new(&over)
         };
         plan.absorb(P::run(slice, budget));
+        if chance.below(3) == 0 {
+            end_part(plan, &mut parts, chance);
+        }
         if restarts > 0
             && chance.below(4) == 0
             && let Some(bytes) = plan.save()
         {
-            plan = P::restore(&bytes).expect("a plan reads what it has saved");
-            // Slices under way count as not done: the restored plan cuts them anew.
+            *plan = P::restore(&bytes).expect("a plan reads what it has saved");
+            // Slices and parts under way count as not done: the restored plan cuts them anew.
             under_way.clear();
+            parts.clear();
             restarts -= 1;
         }
     }
     panic!("a million slices have not brought the answer");
+}
+
+/// A part comes back, done or not.
+fn end_part<P: Plan>(plan: &mut P, parts: &mut Vec<Vec<u8>>, chance: &mut Chance) {
+    if parts.is_empty() {
+        return;
+    }
+    let part = parts.swap_remove(chance.below(parts.len() as u64) as usize);
+    if chance.below(4) == 0 {
+        plan.take_back(&part).expect("the part is under way");
+    } else {
+        let result = elsewhere::<P>(&part, chance);
+        plan.absorb_part(&part, &result).expect("a part and its result");
+        let is_refused = plan.absorb_part(&part, &result).is_err();
+        assert!(is_refused, "a result that comes twice is taken once");
+    }
+    let is_refused = plan.take_back(&part).is_err();
+    assert!(is_refused, "a part that came back is under way no more");
 }
 
 /// Numbers as good as random, the same in every run.

@@ -58,7 +58,7 @@ pub use nth_rows::NthRows;
 pub use of_factors::{Function, OfFactors};
 pub use pi::Pi;
 pub use pieces::Pieces;
-pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, run_to_end};
+pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, Shared, run_to_end};
 pub use query::{Method, Query};
 pub use random::{PrimeKind, RandomPrime};
 pub use request::Job;

@@ -29,6 +29,8 @@ pub struct Pieces {
     left: Vec<Range<u64>>,
     /// What is cut, by its first number.
     under_way: BTreeMap<u64, u64>,
+    /// What other machines do, likewise.
+    parts: BTreeMap<u64, u64>,
 }
 
 impl Pieces {
@@ -41,23 +43,64 @@ impl Pieces {
             done: 0,
             left: vec![range],
             under_way: BTreeMap::new(),
+            parts: BTreeMap::new(),
         }
     }
 
     /// The next piece. `None`: all is cut.
     pub fn cut(&mut self) -> Option<Range<u64>> {
+        let piece = self.next(self.size)?;
+        self.under_way.insert(piece.start, piece.end);
+        Some(piece)
+    }
+
+    fn next(&mut self, size: u64) -> Option<Range<u64>> {
         loop {
             let range = self.left.last_mut()?;
-            let piece = range.start..range.end.min(range.start.saturating_add(self.size));
+            let piece = range.start..range.end.min(range.start.saturating_add(size));
             range.start = piece.end;
             if range.is_empty() {
                 self.left.pop();
             }
             if !piece.is_empty() {
-                self.under_way.insert(piece.start, piece.end);
                 return Some(piece);
             }
         }
+    }
+
+    /// Numbers for another machine, at most `most` but at least one, for [`Plan::cut_part`](super::Plan::cut_part). `None`: all is cut.
+    pub fn cut_part(&mut self, most: u64) -> Option<Range<u64>> {
+        let part = self.next(most.max(1))?;
+        self.parts.insert(part.start, part.end);
+        Some(part)
+    }
+
+    /// Takes in a part, all of which was done elsewhere.
+    ///
+    /// # Errors
+    /// [`Damaged`] if no such part is under way.
+    pub fn absorb_part(&mut self, part: Range<u64>) -> Result<(), Damaged> {
+        self.end_part(&part)?;
+        self.done += part.end - part.start;
+        Ok(())
+    }
+
+    /// Takes back a part that will not be done elsewhere: it is cut again.
+    ///
+    /// # Errors
+    /// [`Damaged`] if no such part is under way.
+    pub fn take_back(&mut self, part: Range<u64>) -> Result<(), Damaged> {
+        self.end_part(&part)?;
+        self.left.push(part);
+        Ok(())
+    }
+
+    fn end_part(&mut self, part: &Range<u64>) -> Result<(), Damaged> {
+        if self.parts.get(&part.start) != Some(&part.end) {
+            return Err(Damaged::Impossible("part"));
+        }
+        self.parts.remove(&part.start);
+        Ok(())
     }
 
     /// Takes back a piece of which the numbers below `reached` are done.
@@ -90,9 +133,17 @@ impl Pieces {
         }
     }
 
-    /// Adds to a checkpoint which numbers are done. Pieces under way are not.
+    /// All numbers there are, if this is in one run and none of it is cut or done: what a part is made of.
+    pub fn whole(&self) -> Option<Range<u64>> {
+        match self.left.as_slice() {
+            [range] if range.end - range.start == self.total => Some(range.clone()),
+            _ => None,
+        }
+    }
+
+    /// Adds to a checkpoint which numbers are done. Pieces and parts under way are not.
     pub fn save(&self, writer: &mut Writer) {
-        let under_way = self.under_way.iter().map(|(low, high)| *low..*high);
+        let under_way = self.under_way.iter().chain(&self.parts).map(|(low, high)| *low..*high);
         let todo: Vec<u64> = self
             .left
             .iter()
@@ -122,6 +173,7 @@ impl Pieces {
                 done: total - todo,
                 left,
                 under_way: BTreeMap::new(),
+                parts: BTreeMap::new(),
             }),
             _ => Err(Damaged::Impossible("range of numbers")),
         }

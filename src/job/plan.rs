@@ -5,11 +5,13 @@
 //! To write a plan: 1. choose the unit of work that can run alone (a stripe of a sieve, a range of leaves); 2. `cut` hands out such units
 //! and remembers which are under way; 3. `run` works until the unit is finished or the budget is over, and says how far it came;
 //! 4. `absorb` adds the partial and takes back what was left; 5. `answer` once nothing is left; 6. `save` writes down what is absorbed,
-//! and `restore` reads it, if a restart should not cost the work that was done.
+//! and `restore` reads it, if a restart should not cost the work that was done; 7. `cut_part` gives a share of the work away as bytes, if
+//! other machines should help: they are a checkpoint of a plan for that share alone, which [`restore`](Plan::restore) makes there.
 
 use super::Damaged;
 use crate::proto::Value;
 use std::any::Any;
+use std::sync::Arc;
 
 /// How long a slice may go on. The code that runs the slice supplies the clock, the limit and the cancel flag.
 #[derive(Clone, Copy)]
@@ -104,7 +106,57 @@ pub trait Plan: Send + Sized + 'static {
         let _ = bytes;
         Err(Damaged::Kind)
     }
+
+    /// Cuts off a part of about `cost` nanoseconds of work, to be done on another machine: the checkpoint of a plan for this part alone.
+    /// There [`restore`](Self::restore) makes that plan of it, which is run as any other, and whose [`result`](Self::result) comes back
+    /// once it has its answer. `None`: nothing that is worth being sent is left to be cut now. Takes microseconds.
+    ///
+    /// A part under way counts as not done, as a slice does. No two parts that are under way at once have the same bytes.
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
+        let _ = cost;
+        None
+    }
+
+    /// What the plan of a part came to, as versioned bytes, for [`absorb_part`](Self::absorb_part) of the plan that it was cut from.
+    /// Asked once it has its answer.
+    fn result(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Takes in what a part came to, in whatever order parts come back. Both come from another machine, and may be anything: if they are
+    /// refused, the plan is as before. Takes microseconds.
+    ///
+    /// # Errors
+    /// [`Damaged`] if no such part is under way, or this cannot be its result.
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+        let _ = (part, result);
+        Err(Damaged::Kind)
+    }
+
+    /// Takes back a part that will not be done elsewhere: it is cut again, as slices or parts.
+    ///
+    /// # Errors
+    /// [`Damaged`] if no such part is under way.
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+        let _ = part;
+        Err(Damaged::Kind)
+    }
+
+    /// What this plan has made that others of the same question would make again, such as tables: while it is kept, the plans of further
+    /// parts on this machine use it by [`use_shared`](Self::use_shared).
+    fn shared(&self) -> Option<Shared> {
+        None
+    }
+
+    /// Uses what another plan has made, if it is of the same question and this plan has not begun to make it. To be called before the
+    /// first cut.
+    fn use_shared(&mut self, shared: &Shared) {
+        let _ = shared;
+    }
 }
+
+/// What plans of one question on one machine may share: only they know what it is.
+pub type Shared = Arc<dyn Any + Send + Sync>;
 
 /// A slice whose type has been forgotten: call it to run it.
 pub type AnySlice = Box<dyn FnOnce(Budget<'_>) -> AnyPartial + Send>;
@@ -139,6 +191,24 @@ pub trait AnyPlan: Send + sealed::Sealed {
     fn rows(&mut self, most: usize) -> Vec<String>;
     /// See [`Plan::save`].
     fn save(&self) -> Option<Vec<u8>>;
+    /// See [`Plan::cut_part`].
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>>;
+    /// See [`Plan::result`].
+    fn result(&self) -> Option<Vec<u8>>;
+    /// See [`Plan::absorb_part`].
+    ///
+    /// # Errors
+    /// As there.
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged>;
+    /// See [`Plan::take_back`].
+    ///
+    /// # Errors
+    /// As there.
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged>;
+    /// See [`Plan::shared`].
+    fn shared(&self) -> Option<Shared>;
+    /// See [`Plan::use_shared`].
+    fn use_shared(&mut self, shared: &Shared);
     /// Plays the plan alone on this thread, slice after slice, until the answer is there or the budget is over.
     fn advance(&mut self, budget: Budget<'_>) -> Option<Value>;
 }
@@ -192,6 +262,30 @@ impl<P: Plan> AnyPlan for P {
 
     fn save(&self) -> Option<Vec<u8>> {
         Plan::save(self)
+    }
+
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
+        Plan::cut_part(self, cost)
+    }
+
+    fn result(&self) -> Option<Vec<u8>> {
+        Plan::result(self)
+    }
+
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+        Plan::absorb_part(self, part, result)
+    }
+
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+        Plan::take_back(self, part)
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        Plan::shared(self)
+    }
+
+    fn use_shared(&mut self, shared: &Shared) {
+        Plan::use_shared(self, shared);
     }
 
     fn advance(&mut self, budget: Budget<'_>) -> Option<Value> {

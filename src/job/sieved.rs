@@ -29,6 +29,9 @@ const MIN_STRIPE_COST: f64 = 2e6;
 const MAX_STRIPES: usize = 256;
 const MAX_MEMORY: u64 = 4 << 30;
 
+/// The most parts on other machines at once.
+const MAX_PARTS: usize = 4096;
+
 /// What is made of the primes of a range.
 pub trait Fold: Clone + fmt::Debug + Send + Sized + 'static {
     /// The kind of its checkpoints.
@@ -93,6 +96,8 @@ enum SieveSlot {
     Away {
         until: u64,
     },
+    /// On another machine, which has a sieve of its own.
+    Elsewhere,
 }
 
 /// The next numbers of a stripe.
@@ -139,7 +144,9 @@ impl<F: Fold> Sieved<F> {
     /// Halves the stripe with the most numbers ahead, if that is worth it, and gives the index of the new half.
     fn split(&mut self) -> Option<usize> {
         let affordable = (MAX_MEMORY / self.memory_per_stripe.max(1)) as usize;
-        if self.stripes.len() >= affordable.min(MAX_STRIPES) {
+        let elsewhere = |stripe: &&Stripe<F::Part>| matches!(stripe.sieve, SieveSlot::Elsewhere);
+        let here = self.stripes.len() - self.stripes.iter().filter(elsewhere).count();
+        if here >= affordable.min(MAX_STRIPES) {
             return None;
         }
         let (index, ahead) = self
@@ -162,6 +169,42 @@ impl<F: Fold> Sieved<F> {
         old.last = middle - 1;
         self.stripes.insert(index + 1, half);
         Some(index + 1)
+    }
+
+    /// The stripe at `index` is sieved to its end.
+    fn finish_stripe(&mut self, index: usize) {
+        let stripe = self.stripes.remove(index);
+        self.spent += stripe.start;
+        let after = match self.stripes.get_mut(index) {
+            Some(next) => &mut next.found,
+            None => &mut self.rest,
+        };
+        *after = self.fold.join(stripe.found, std::mem::take(after));
+    }
+
+    /// The checkpoint of a plan for `low..=last` alone, which has done nothing.
+    fn part(&self, low: u64, last: u64) -> Vec<u8> {
+        let mut writer = Writer::new(F::KIND, VERSION);
+        self.fold.save(&mut writer);
+        writer.u64(low).u64(last).u64(0_f64.to_bits()).words(&[low, last]);
+        for _ in 0..2 {
+            F::save_part(&F::Part::default(), &mut writer);
+        }
+        writer.finish()
+    }
+
+    /// The index of the stripe that is on another machine as this part.
+    fn elsewhere(&self, part: &[u8]) -> Result<usize, Damaged> {
+        let mut reader = Reader::new(part, F::KIND, VERSION)?;
+        F::restore(&mut reader)?;
+        let (low, last) = (reader.u64()?, reader.u64()?);
+        let is_it = |stripe: &Stripe<F::Part>| {
+            matches!(stripe.sieve, SieveSlot::Elsewhere) && (stripe.next, stripe.last) == (low, last)
+        };
+        let index = self.stripes.iter().position(is_it);
+        index
+            .filter(|_| self.part(low, last) == part)
+            .ok_or(Damaged::Impossible("part"))
     }
 
     fn raise_progress(&mut self) {
@@ -197,6 +240,7 @@ impl<P: Default> Stripe<P> {
         match self.sieve {
             SieveSlot::Here(_) => self.last - self.next,
             SieveSlot::Away { until } => self.last - until,
+            SieveSlot::Elsewhere => 0,
         }
     }
 
@@ -289,15 +333,7 @@ impl<F: Fold> Plan for Sieved<F> {
                 stripe.prepared = sieve.prepared();
                 stripe.sieve = SieveSlot::Here(sieve);
             }
-            _ => {
-                let stripe = self.stripes.remove(index);
-                self.spent += stripe.start;
-                let after = match self.stripes.get_mut(index) {
-                    Some(next) => &mut next.found,
-                    None => &mut self.rest,
-                };
-                *after = self.fold.join(stripe.found, std::mem::take(after));
-            }
+            _ => self.finish_stripe(index),
         }
         self.raise_progress();
     }
@@ -352,7 +388,7 @@ impl<F: Fold> Plan for Sieved<F> {
         let within = pairs
             .iter()
             .all(|[next, stripe_last]| low <= *next && *stripe_last <= last);
-        if !ascending || !within || pairs.len() > MAX_STRIPES {
+        if !ascending || !within || pairs.len() > MAX_STRIPES + MAX_PARTS {
             return Err(Damaged::Impossible("list of stripes"));
         }
         if !(0.0..1e30).contains(&spent) {
@@ -368,5 +404,57 @@ impl<F: Fold> Plan for Sieved<F> {
         plan.spent = spent;
         plan.raise_progress();
         Ok(plan)
+    }
+
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
+        let elsewhere = |stripe: &&Stripe<F::Part>| matches!(stripe.sieve, SieveSlot::Elsewhere);
+        if self.stripes.iter().filter(elsewhere).count() >= MAX_PARTS {
+            return None;
+        }
+        let index = (0..self.stripes.len()).max_by_key(|index| self.stripes[*index].ahead())?;
+        let old = &mut self.stripes[index];
+        // The other machine has to find the sieving primes too.
+        let cost = cost.max(MIN_STRIPE_COST).max(WORTH_SPLITTING * old.start);
+        let numbers = (cost / old.per_number) as u64;
+        if old.ahead() / 2 < old.segment || old.ahead() - 2 * old.segment < numbers {
+            return None;
+        }
+        // What stays ends with a segment.
+        let segments = (old.last - numbers - old.next) / old.segment;
+        let low = Sieve::align(old.next) + segments * old.segment;
+        let last = std::mem::replace(&mut old.last, low - 1);
+        let mut stripe = Stripe::new(low, last);
+        stripe.sieve = SieveSlot::Elsewhere;
+        self.stripes.insert(index + 1, stripe);
+        Some(self.part(low, last))
+    }
+
+    fn result(&self) -> Option<Vec<u8>> {
+        if !self.stripes.is_empty() {
+            return None;
+        }
+        let mut writer = Writer::new(F::KIND, VERSION);
+        F::save_part(&self.rest, &mut writer);
+        Some(writer.finish())
+    }
+
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+        let index = self.elsewhere(part)?;
+        let mut reader = Reader::new(result, F::KIND, VERSION)?;
+        let found = F::restore_part(&mut reader)?;
+        reader.finish()?;
+        let stripe = &mut self.stripes[index];
+        stripe.found = self.fold.join(std::mem::take(&mut stripe.found), found);
+        self.spent += (stripe.last - stripe.next) as f64 * stripe.per_number;
+        self.finish_stripe(index);
+        self.raise_progress();
+        Ok(())
+    }
+
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+        let index = self.elsewhere(part)?;
+        let stripe = &mut self.stripes[index];
+        stripe.sieve = SieveSlot::Here(Box::new(Sieve::new(stripe.next, stripe.last)));
+        Ok(())
     }
 }
