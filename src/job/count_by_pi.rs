@@ -72,6 +72,15 @@ impl CountByPi {
         }
     }
 
+    /// The counts that are not over.
+    fn counting(&mut self) -> impl Iterator<Item = (Which, &mut Pi)> {
+        let sides = self.sides.iter_mut().enumerate();
+        sides.filter_map(|(which, side)| match &mut side.state {
+            State::Counting(pi) => Some((which, &mut **pi)),
+            State::Over(_) => None,
+        })
+    }
+
     /// True if this is expected to be faster than sieving the range with as many workers.
     pub fn is_cheaper(low: u128, last: u128) -> bool {
         if last < low {
@@ -178,6 +187,34 @@ impl Plan for CountByPi {
         }
         reader.finish()?;
         Ok(plan)
+    }
+
+    // Its parts are parts of the two counts: another machine needs to know no more.
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
+        self.counting().find_map(|(_, pi)| pi.cut_part(cost))
+    }
+
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+        let mut refused = Damaged::Impossible("part");
+        let taken = self
+            .counting()
+            .find_map(|(which, pi)| match pi.absorb_part(part, result) {
+                Ok(()) => Some((which, pi.count())),
+                Err(damaged) => {
+                    refused = damaged;
+                    None
+                }
+            });
+        let (which, count) = taken.ok_or(refused)?;
+        if let Some(count) = count {
+            self.sides[which].state = State::Over(count);
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+        let is_taken = self.counting().any(|(_, pi)| pi.take_back(part).is_ok());
+        is_taken.then_some(()).ok_or(Damaged::Impossible("part"))
     }
 }
 

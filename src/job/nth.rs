@@ -106,6 +106,26 @@ impl Nth {
         }
     }
 
+    /// The primes up to the point may have been counted.
+    fn walk_if_counted(&mut self) {
+        if let Stage::Counting { pi, point } = &self.stage
+            && let Some(count) = pi.count()
+        {
+            self.stage = Stage::Walking {
+                walk: Box::new(Walk::new(self.n, *point, count)),
+                counted: true,
+            };
+        }
+    }
+
+    /// The count under way.
+    fn counting(&mut self) -> Option<&mut Pi> {
+        match &mut self.stage {
+            Stage::Counting { pi, .. } => Some(pi),
+            _ => None,
+        }
+    }
+
     fn share_done(&self) -> f64 {
         match &self.stage {
             Stage::Fresh { .. } => 0.0,
@@ -191,14 +211,9 @@ impl Plan for Nth {
                 self.stage = Stage::Walking { walk, counted: false };
             }
             Found::Counted(partial) => {
-                if let Stage::Counting { pi, point } = &mut self.stage {
+                if let Stage::Counting { pi, .. } = &mut self.stage {
                     pi.absorb(*partial);
-                    if let Some(count) = pi.count() {
-                        self.stage = Stage::Walking {
-                            walk: Box::new(Walk::new(self.n, *point, count)),
-                            counted: true,
-                        };
-                    }
+                    self.walk_if_counted();
                 }
             }
             // Stripes that were cut before the prime was found may come back later.
@@ -298,6 +313,24 @@ impl Plan for Nth {
         reader.finish()?;
         plan.progress = plan.share_done();
         Ok(plan)
+    }
+
+    // Its parts are parts of the count: another machine needs to know no more.
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
+        self.counting()?.cut_part(cost)
+    }
+
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+        let pi = self.counting().ok_or(Damaged::Impossible("part"))?;
+        pi.absorb_part(part, result)?;
+        self.walk_if_counted();
+        self.progress = self.progress.max(self.share_done());
+        Ok(())
+    }
+
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+        let pi = self.counting().ok_or(Damaged::Impossible("part"))?;
+        pi.take_back(part)
     }
 }
 

@@ -133,6 +133,57 @@ mod tests {
         }
     }
 
+    #[test]
+    fn parts_are_done_by_plans_restored_from_their_bytes() {
+        let method = Method::Sieve;
+        for query in [
+            Query::Pi(1_000_000_000_000),
+            Query::Nth(20_000_000_000),
+            Query::Count {
+                low: 40_000_000_000,
+                last: 300_000_000_000,
+                method: Method::Auto,
+            },
+            Query::Count {
+                low: 1 << 40,
+                last: (1 << 40) + (1 << 28),
+                method,
+            },
+            Query::Sum {
+                low: 1 << 40,
+                last: (1 << 40) + (1 << 27),
+            },
+        ] {
+            let (mut plan, mut parts) = (query.clone().plan(), 0);
+            let answer = loop {
+                if let Some(answer) = plan.answer() {
+                    break answer;
+                }
+                match plan.cut_part(1e6) {
+                    Some(part) if parts % 5 == 4 => {
+                        plan.take_back(&part).expect("it is under way");
+                        let slice = plan.cut().expect("it is cut again");
+                        plan.absorb(slice(Budget::unlimited()));
+                        parts += 1;
+                    }
+                    Some(part) => {
+                        let mut there = restore(&part).expect("a part is a checkpoint");
+                        run_to_end(there.as_mut());
+                        let result = there.result().expect("it is done");
+                        plan.absorb_part(&part, &result).expect("its result");
+                        parts += 1;
+                    }
+                    None => {
+                        let slice = plan.cut().expect("nothing is under way");
+                        plan.absorb(slice(Budget::unlimited()));
+                    }
+                }
+            };
+            assert_eq!(answer, run_to_end(query.clone().plan().as_mut()), "{query}");
+            assert!(parts > 5, "{query} has {parts} parts only");
+        }
+    }
+
     /// Plays a question with up to four slices under way, tiny budgets and partials in any order, and cuts it off and restores it `cuts`
     /// times at most; its rows and its answer, and how often it was cut.
     fn play(query: &Query, random: &mut fastrand::Rng, cuts: u32) -> (Vec<String>, Value, u32) {

@@ -4,18 +4,22 @@
 //! `lane`; a checkpoint is what has been put together, so it has a few tens of KB whatever `x` is, and what is under way is lost.
 
 mod lane;
+mod part;
 mod schedule;
 #[cfg(test)]
 mod tests;
 mod unit;
 
 use super::checkpoint::{Damaged, Reader, Writer};
-use super::plan::{Budget, Plan};
+use super::plan::{Budget, Plan, Shared};
 use crate::primes::pi::easy_sum::EXACT_BY_RECIPROCAL;
 use crate::primes::pi::level::Level;
 use crate::primes::pi::shape::Shape;
+use crate::primes::pi::tables::Tables;
 use crate::proto::Value;
-use schedule::Schedule;
+use part::Part;
+use schedule::{Schedule, Sum};
+use std::sync::Arc;
 use unit::Unit;
 
 /// Below this a count takes less than a millisecond or so and is played alone, many units to a slice.
@@ -37,6 +41,8 @@ enum Play {
     Solo(Option<Unit>),
     /// Many slices at once.
     Together(Box<Schedule>),
+    /// A part of another machine's count.
+    Part(Part),
 }
 
 /// A slice of a count.
@@ -111,6 +117,7 @@ impl Plan for Pi {
             Play::Over(_) => None,
             Play::Solo(unit) => unit.take(),
             Play::Together(schedule) => schedule.cut(),
+            Play::Part(part) => part.cut(),
         }
         .map(Slice)
     }
@@ -130,6 +137,10 @@ impl Plan for Pi {
                 schedule.absorb(unit, is_finished);
                 schedule.answer()
             }
+            (unit, Play::Part(part)) => {
+                part.absorb(unit, is_finished);
+                None
+            }
             (unit, play) => {
                 *play = Play::Solo(Some(unit));
                 None
@@ -141,7 +152,10 @@ impl Plan for Pi {
     }
 
     fn answer(&mut self) -> Option<Value> {
-        self.count().map(|count| Value::Number(count.into()))
+        match &self.play {
+            Play::Part(part) => part.is_done().then_some(Value::Nothing),
+            _ => self.count().map(|count| Value::Number(count.into())),
+        }
     }
 
     fn progress(&self) -> f64 {
@@ -149,6 +163,7 @@ impl Plan for Pi {
             Play::Over(_) => 1.0,
             Play::Solo(_) => 0.0,
             Play::Together(schedule) => schedule.progress(),
+            Play::Part(part) => part.progress(),
         }
     }
 
@@ -156,7 +171,10 @@ impl Plan for Pi {
         if self.x < Shape::LEAST.into() {
             return 256 << 10;
         }
-        Schedule::memory(&Shape::new(self.x), workers)
+        match &self.play {
+            Play::Part(part) => Schedule::memory(part.shape(), workers),
+            _ => Schedule::memory(&Shape::new(self.x), workers),
+        }
     }
 
     fn is_long(&self) -> bool {
@@ -171,11 +189,24 @@ impl Plan for Pi {
             Play::Solo(_) => {}
             Play::Over(_) => return None,
             Play::Together(schedule) => schedule.save(&mut writer),
+            // It is about a second of work, and starts over.
+            Play::Part(part) => return Some(part.save()),
         }
         Some(writer.finish())
     }
 
     fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        match Part::restore(bytes) {
+            Err(Damaged::Kind) => {}
+            Err(damaged) => return Err(damaged),
+            Ok(part) => {
+                let x = part.shape().x;
+                return Ok(Self {
+                    x,
+                    play: Play::Part(part),
+                });
+            }
+        }
         let mut reader = Reader::new(bytes, Self::KIND, Self::VERSION)?;
         let x = reader.u128()?;
         if x > Self::MOST {
@@ -187,5 +218,63 @@ impl Plan for Pi {
         }
         reader.finish()?;
         Ok(plan)
+    }
+
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
+        let Play::Together(schedule) = &mut self.play else {
+            return None;
+        };
+        let (sum, range) = schedule.cut_part(cost)?;
+        Some(part::bytes(schedule.shape(), sum, &range))
+    }
+
+    fn result(&self) -> Option<Vec<u8>> {
+        match &self.play {
+            Play::Part(part) => part.result(),
+            _ => None,
+        }
+    }
+
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+        let Play::Together(schedule) = &mut self.play else {
+            return Err(Damaged::Impossible("part"));
+        };
+        part::absorb(schedule, part, result)?;
+        if let Some(count) = schedule.answer() {
+            self.play = Play::Over(count);
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+        let Play::Together(schedule) = &mut self.play else {
+            return Err(Damaged::Impossible("part"));
+        };
+        let (sum, range) = part::of(schedule, part)?;
+        match sum {
+            Sum::Semiprimes => schedule.semiprimes.take_back(range),
+            Sum::Hard => schedule.hard.take_back(range),
+        }
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        let schedule = match &self.play {
+            Play::Together(schedule) => schedule,
+            Play::Part(part) => part.schedule(),
+            Play::Over(_) | Play::Solo(_) => return None,
+        };
+        let tables = Arc::clone(schedule.tables()?);
+        Some(tables)
+    }
+
+    fn use_shared(&mut self, shared: &Shared) {
+        let Ok(tables) = Arc::clone(shared).downcast::<Tables>() else {
+            return;
+        };
+        match &mut self.play {
+            Play::Together(schedule) => schedule.use_tables(tables),
+            Play::Part(part) => part.schedule_mut().use_tables(tables),
+            Play::Over(_) | Play::Solo(_) => {}
+        }
     }
 }

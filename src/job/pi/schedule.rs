@@ -3,7 +3,7 @@
 //! First come the tables; while one worker makes them the others sieve for B. Then the sums that need a table of `pi` up to `sqrt x`, of
 //! which two pieces exist at a time, then D, then what is left of B: so no worker waits for another, and the last units are short.
 
-use super::lane::{Lane, WINDOW};
+use super::lane::{Join, Lane, WINDOW};
 use super::unit::{ClosedUnit, EasyUnit, HardUnit, OrdinaryUnit, SemiprimesUnit, TableUnit, Unit};
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::job::plan::Budget;
@@ -13,6 +13,7 @@ use crate::primes::pi::shape::Shape;
 use crate::primes::pi::table::{ALIGNMENT, Filling, PiTable};
 use crate::primes::pi::tables::{Making, Tables};
 use crate::primes::pi::{easy, hard, ordinary, semiprimes, sigma};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How many numbers a piece of the table of `pi` up to `sqrt x` covers: 1 MB of table, half of a usual second-level cache.
@@ -41,12 +42,14 @@ pub(super) struct Schedule {
     preparation: Preparation,
     /// Units that were interrupted.
     again: Vec<Unit>,
-    ordinary: Lane<(u64, i128)>,
-    easy: Lane<((u64, usize), Leaves)>,
-    semiprimes: Lane<(u64, semiprimes::Piece)>,
-    hard: Lane<(u64, hard::Segment)>,
+    ordinary: Lane<u64, i128>,
+    easy: Lane<(u64, usize), Leaves>,
+    pub(super) semiprimes: Lane<u64, semiprimes::Piece>,
+    pub(super) hard: Lane<u64, hard::Segment>,
     /// Where the next unit of each sum begins.
-    next: Cursors,
+    pub(super) next: Cursors,
+    /// Where B and D end.
+    pub(super) limits: [u64; 2],
     /// Up to where each sum is put together.
     done: Cursors,
     sums: Sums,
@@ -75,13 +78,13 @@ enum Closed {
 
 /// How far the sums have come.
 #[derive(Debug, Clone)]
-struct Cursors {
+pub(super) struct Cursors {
     /// How many indices of the factor table.
     ordinary: u64,
     /// A piece of the table up to `sqrt x`, and the index of a prime.
     easy: (u64, usize),
-    semiprimes: u64,
-    hard: u64,
+    pub(super) semiprimes: u64,
+    pub(super) hard: u64,
 }
 
 /// What is put together so far.
@@ -141,11 +144,12 @@ impl Schedule {
             near,
             preparation: Preparation::Missing,
             again: Vec::new(),
-            ordinary: Lane::default(),
-            easy: Lane::default(),
-            semiprimes: Lane::default(),
-            hard: Lane::default(),
+            ordinary: Lane::new(cursors.ordinary),
+            easy: Lane::new(cursors.easy),
+            semiprimes: Lane::new(cursors.semiprimes),
+            hard: Lane::new(cursors.hard),
             next: cursors.clone(),
+            limits: [shape.sieve_limit() + 1; 2],
             done: cursors,
             sums: Sums::default(),
             table: Pieces {
@@ -201,15 +205,15 @@ impl Schedule {
 
     fn cut_ordinary(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
         let all = ordinary::indices(tables);
-        let at = all.start + self.next.ordinary as usize;
-        if at >= all.end {
+        let start = self.next.ordinary;
+        let at = all.start + start as usize;
+        if at >= all.end || !self.ordinary.begin() {
             return None;
         }
-        let index = self.ordinary.take()?;
         let end = all.end.min(at + ORDINARY_STEP);
         self.next.ordinary = (end - all.start) as u64;
         Some(Unit::Ordinary(OrdinaryUnit {
-            index,
+            start,
             tables: Arc::clone(tables),
             at,
             end,
@@ -239,8 +243,11 @@ impl Schedule {
             self.table.now = self.table.next.take();
         }
         let segment = Arc::clone(self.table.now.as_ref()?);
-        let index = self.easy.take()?;
-        let (piece, at) = self.next.easy;
+        if !self.easy.begin() {
+            return None;
+        }
+        let start = self.next.easy;
+        let (piece, at) = start;
         let all = easy::in_segment(tables, segment.low());
         let at = at.clamp(all.start, all.end);
         // The first primes of a segment may have no leaves, and those after them many.
@@ -259,7 +266,7 @@ impl Schedule {
             (piece, end)
         };
         Some(Unit::Easy(Box::new(EasyUnit {
-            index,
+            start,
             tables: Arc::clone(tables),
             segment,
             at,
@@ -269,31 +276,28 @@ impl Schedule {
         })))
     }
 
-    fn cut_semiprimes(&mut self) -> Option<Unit> {
-        let at = self.next.semiprimes;
-        if at > self.shape.sieve_limit() {
+    pub(super) fn cut_semiprimes(&mut self) -> Option<Unit> {
+        let start = self.semiprimes.next(self.next.semiprimes, self.limits[0])?;
+        if !self.semiprimes.begin() {
             return None;
         }
-        let index = self.semiprimes.take()?;
-        let end = semiprimes::end(&self.shape, at);
-        self.next.semiprimes = end;
+        let end = semiprimes::end(&self.shape, start);
+        self.semiprimes.cut(&mut self.next.semiprimes, end);
         Some(Unit::Semiprimes(Box::new(SemiprimesUnit {
-            index,
+            start,
             end,
-            work: semiprimes::Work::new(&self.shape, at),
+            work: semiprimes::Work::new(&self.shape, start),
         })))
     }
 
     fn cut_hard(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
-        let low = self.next.hard;
-        if low > self.shape.sieve_limit() {
+        let low = self.hard.next(self.next.hard, self.limits[1])?;
+        if !self.hard.begin() {
             return None;
         }
-        let index = self.hard.take()?;
         let high = hard::end(&self.shape, low);
-        self.next.hard = high;
+        self.hard.cut(&mut self.next.hard, high);
         Some(Unit::Hard(Box::new(HardUnit {
-            index,
             tables: Arc::clone(tables),
             low,
             high,
@@ -327,7 +331,7 @@ impl Schedule {
             }
             Unit::Ordinary(unit) => {
                 let end = (unit.end - ordinary::indices(&unit.tables).start) as u64;
-                self.ordinary.absorb(unit.index, (end, unit.sum), |(end, sum)| {
+                self.ordinary.absorb(unit.start..end, unit.sum, |end, sum| {
                     *spent += (end - done.ordinary) as f64 * COSTS.ordinary;
                     done.ordinary = end;
                     sums.ordinary += sum;
@@ -338,33 +342,102 @@ impl Schedule {
                 *spent += (table.high() - table.low()) as f64 * COSTS.table;
                 self.table.add(table, shape);
             }
-            Unit::Easy(unit) => self
-                .easy
-                .absorb(unit.index, (unit.next, unit.leaves), |(next, leaves)| {
-                    *spent += leaves.count as f64 * COSTS.easy;
-                    done.easy = next;
-                    sums.easy.add(leaves);
-                }),
+            Unit::Easy(unit) => self.easy.absorb(unit.start..unit.next, unit.leaves, |next, leaves| {
+                *spent += leaves.count as f64 * COSTS.easy;
+                done.easy = next;
+                sums.easy.add(leaves);
+            }),
             Unit::Semiprimes(unit) => {
-                let piece = unit.work.piece();
-                self.semiprimes.absorb(unit.index, (unit.end, piece), |(end, piece)| {
-                    *spent += semiprimes_cost(shape, done.semiprimes, end);
-                    done.semiprimes = end;
-                    sums.semiprimes.append(piece);
-                });
+                let (range, piece) = (unit.start..unit.end, unit.work.piece());
+                let merge = |end, piece| add_semiprimes(shape, sums, done, spent, end, piece);
+                self.semiprimes.absorb(range, piece, merge);
             }
             Unit::Hard(mut unit) => {
                 let segment = unit.work.finish();
                 self.rooms.push(unit.work);
-                let tables = unit.tables;
-                self.hard.absorb(unit.index, (unit.high, segment), |(high, segment)| {
-                    *spent += hard::cost(&tables, done.hard, high);
-                    done.hard = high;
-                    sums.add_hard(&segment);
-                });
+                let merge = |high, segment| add_hard(&unit.tables, sums, done, spent, high, &segment);
+                self.hard.absorb(unit.low..unit.high, segment, merge);
             }
             Unit::Small { .. } | Unit::Solo(_) => unreachable!("a schedule cuts no such unit"),
         }
+    }
+
+    /// The next unit of D alone, or of what it needs.
+    pub(super) fn cut_hard_alone(&mut self) -> Option<Unit> {
+        if let Preparation::Done(tables) = &self.preparation {
+            let tables = Arc::clone(tables);
+            return self.again.pop().or_else(|| self.cut_hard(&tables));
+        }
+        match std::mem::replace(&mut self.preparation, Preparation::Away) {
+            Preparation::Missing => Some(Unit::Make(Box::new(Making::new(self.shape, self.level, self.near)))),
+            Preparation::Interrupted(making) => Some(Unit::Make(making)),
+            Preparation::Away | Preparation::Done(_) => None,
+        }
+    }
+
+    /// The next unit of B alone.
+    pub(super) fn cut_semiprimes_alone(&mut self) -> Option<Unit> {
+        self.again.pop().or_else(|| self.cut_semiprimes())
+    }
+
+    /// Cuts off a part of B or D of about this cost, in nanoseconds: which of them, and from where to where.
+    pub(super) fn cut_part(&mut self, cost: f64) -> Option<(Sum, Range<u64>)> {
+        let (shape, limits) = (self.shape, self.limits);
+        if let Preparation::Done(tables) = &self.preparation {
+            let tables = Arc::clone(tables);
+            let segment_cost = |low, high| hard::cost(&tables, low, high);
+            let ends = |low| hard::end(&shape, low);
+            if let Some(part) = walk(&mut self.hard, &mut self.next.hard, limits[1], cost, ends, segment_cost) {
+                return Some((Sum::Hard, part));
+            }
+        }
+        let piece_cost = |low, high| semiprimes_cost(&shape, low, high);
+        let ends = |low| semiprimes::end(&shape, low);
+        let next = &mut self.next.semiprimes;
+        walk(&mut self.semiprimes, next, limits[0], cost, ends, piece_cost).map(|part| (Sum::Semiprimes, part))
+    }
+
+    /// Does this much of B or D alone, for a part: what its units come to is never put together with what comes before.
+    pub(super) fn begin_at(&mut self, low: u64, high: u64) {
+        (self.next.semiprimes, self.next.hard) = (low, low);
+        self.limits = [high; 2];
+        self.semiprimes = Lane::new(u64::MAX);
+        self.hard = Lane::new(u64::MAX);
+    }
+
+    /// The parameters.
+    pub(super) const fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Uses these tables, if they are of this count and none are being made.
+    pub(super) fn use_tables(&mut self, tables: Arc<Tables>) {
+        let is_same = tables.shape == self.shape && tables.level == self.level && tables.near == self.near;
+        if is_same && matches!(self.preparation, Preparation::Missing) {
+            self.preparation = Preparation::Done(tables);
+        }
+    }
+
+    /// The tables, once they are made.
+    pub(super) fn tables(&self) -> Option<&Arc<Tables>> {
+        match &self.preparation {
+            Preparation::Done(tables) => Some(tables),
+            _ => None,
+        }
+    }
+
+    /// Takes in a part of B.
+    pub(super) fn absorb_semiprimes(&mut self, range: Range<u64>, piece: semiprimes::Piece) {
+        let (shape, sums, done, spent) = (&self.shape, &mut self.sums, &mut self.done, &mut self.spent);
+        let merge = |end, piece| add_semiprimes(shape, sums, done, spent, end, piece);
+        self.semiprimes.absorb_part(range, piece, merge);
+    }
+
+    /// Takes in a part of D.
+    pub(super) fn absorb_hard(&mut self, tables: &Tables, range: Range<u64>, segment: hard::Segment) {
+        let (sums, done, spent) = (&mut self.sums, &mut self.done, &mut self.spent);
+        let merge = |high, segment| add_hard(tables, sums, done, spent, high, &segment);
+        self.hard.absorb_part(range, segment, merge);
     }
 
     /// The count, once all sums are whole.
@@ -410,9 +483,9 @@ impl Schedule {
         let primes = 4.0 * primes_up_to(limit) + 8.0 * primes_up_to(limit.min((1_u64 << 25) as f64));
         let tables = primes + limit / 8.0 + 0.42 * (shape.y + shape.y / 32) as f64;
         let piece = shape.sqrt_x.min(TABLE_STEP) / 8;
-        // A prime of D has 48 bytes, a count in the sums, and both in each segment that waits.
+        // A prime of D has 48 bytes, a count in the sums, and 16 in each segment under way and each that waits between two of these.
         let width = primes_up_to(shape.x_star as f64);
-        let hard = (48.0 + 8.0 * (2 * WINDOW + 1) as f64) * width;
+        let hard = (48.0 + 16.0 * (2 * (workers + 2)).min(2 * WINDOW) as f64) * width;
         let busy = workers * (hard::MEMORY + semiprimes::memory(shape));
         (1 << 20) + tables as u64 + (3 + workers) * piece + hard as u64 + busy
     }
@@ -489,8 +562,98 @@ impl Schedule {
             + (done.easy.0 * TABLE_STEP).min(self.shape.sqrt_x) as f64 * COSTS.table
             + self.sums.easy.count as f64 * COSTS.easy
             + semiprimes_cost(&self.shape, semiprimes::start(&self.shape), done.semiprimes);
+        self.ordinary = Lane::new(done.ordinary);
+        self.easy = Lane::new(done.easy);
+        self.semiprimes = Lane::new(done.semiprimes);
+        self.hard = Lane::new(done.hard);
         self.next = done;
         Ok(())
+    }
+}
+
+/// A sum of which other machines may do parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sum {
+    Semiprimes,
+    Hard,
+}
+
+/// How many units may go by between two estimates of what they cost.
+const ESTIMATED: u64 = 16;
+
+/// The most units of a part.
+pub(super) const MOST_UNITS: u64 = 1 << 14;
+
+/// Cuts off units until they cost as much as wanted.
+fn walk<T: Join>(
+    lane: &mut Lane<u64, T>,
+    next: &mut u64,
+    limit: u64,
+    wanted: f64,
+    end_of: impl Fn(u64) -> u64,
+    cost_of: impl Fn(u64, u64) -> f64,
+) -> Option<Range<u64>> {
+    let low = lane.next(*next, limit)?;
+    let (mut high, mut cost, mut rate, mut bound) = (low, 0.0, 0.0, limit);
+    if let Some(returned) = lane.returned_end() {
+        bound = returned;
+    }
+    for unit in 0..MOST_UNITS {
+        if high >= bound || unit > 0 && cost >= wanted {
+            break;
+        }
+        let end = end_of(high);
+        if unit % ESTIMATED == 0 {
+            rate = cost_of(high, end) / (end - high) as f64;
+        }
+        cost += rate * (end - high) as f64;
+        high = end;
+    }
+    lane.cut(next, high);
+    lane.begin_part(low..high);
+    Some(low..high)
+}
+
+fn add_semiprimes(
+    shape: &Shape,
+    sums: &mut Sums,
+    done: &mut Cursors,
+    spent: &mut f64,
+    end: u64,
+    piece: semiprimes::Piece,
+) {
+    *spent += semiprimes_cost(shape, done.semiprimes, end);
+    done.semiprimes = end;
+    sums.semiprimes.append(piece);
+}
+
+fn add_hard(tables: &Tables, sums: &mut Sums, done: &mut Cursors, spent: &mut f64, high: u64, segment: &hard::Segment) {
+    *spent += hard::cost(tables, done.hard, high);
+    done.hard = high;
+    sums.add_hard(segment);
+}
+
+impl Join for i128 {
+    fn join(&mut self, next: Self) {
+        *self += next;
+    }
+}
+
+impl Join for Leaves {
+    fn join(&mut self, next: Self) {
+        self.add(next);
+    }
+}
+
+impl Join for semiprimes::Piece {
+    fn join(&mut self, next: Self) {
+        self.append(next);
+    }
+}
+
+impl Join for hard::Segment {
+    fn join(&mut self, next: Self) {
+        self.append(&next);
     }
 }
 
@@ -524,14 +687,19 @@ impl Pieces {
 
 impl Sums {
     fn add_hard(&mut self, segment: &hard::Segment) {
-        if self.hard_base.len() < segment.counts.len() {
-            self.hard_base.resize(segment.counts.len(), 0);
+        let (width, rest) = (segment.weights.len(), segment.counts.len());
+        if self.hard_base.len() < width {
+            self.hard_base.resize(width, 0);
         }
-        self.hard += i128::from(segment.sum);
+        // Of several segments together the last has the fewest primes.
+        for (&base, &weight) in self.hard_base[rest..].iter().zip(&segment.weights[rest..]) {
+            self.hard += i128::from(base) * i128::from(weight);
+        }
+        self.hard += segment.sum;
         let both = segment.weights.iter().zip(&segment.counts);
         for (base, (&weight, &count)) in self.hard_base.iter_mut().zip(both) {
             self.hard += i128::from(*base) * i128::from(weight);
-            *base += u64::from(count);
+            *base += count;
         }
     }
 }

@@ -314,3 +314,59 @@ fn a_count_beyond_2_to_the_64_goes_on_from_its_checkpoint() {
     let bytes = plan.save().expect("a count under way can be saved");
     assert_eq!(Pi::restore(&bytes).expect("its own bytes").save(), Some(bytes));
 }
+
+#[test]
+fn a_count_is_the_same_with_parts_done_elsewhere() {
+    for x in [30_000_000_000_u128, 1_000_000_000_000] {
+        assert_eq!(crate::job::exercise(|| Pi::new(x)), Value::Number(count(x).into()));
+    }
+}
+
+#[test]
+fn the_parts_of_a_count_share_their_tables() {
+    let mut plan = Pi::new(1_000_000_000_000);
+    while plan.shared().is_none() {
+        let slice = plan.cut().expect("nothing is under way");
+        plan.absorb(Pi::run(slice, Budget::unlimited()));
+    }
+    let part = plan.cut_part(1e6).expect("D has parts");
+    let mut there = Pi::restore(&part).expect("a part");
+    assert!(there.shared().is_none());
+    there.use_shared(&Pi::new(1_000_000_000_001).shared().unwrap_or_else(|| Arc::new(())));
+    assert!(there.shared().is_none());
+    there.use_shared(&plan.shared().expect("they are made"));
+    assert!(there.shared().is_some());
+    run_to_end(&mut there);
+    let result = there.result().expect("it is done");
+    assert_eq!(plan.absorb_part(&part, &result), Ok(()));
+    assert_eq!(run_to_end(&mut plan), Value::from(37_607_912_018));
+}
+
+/// `cargo test --release --lib parts_are_short -- --ignored --nocapture`
+#[test]
+#[ignore = "slow: half a minute on one core; prints what it measures"]
+fn parts_are_short() {
+    for (exponent, name) in [(17, "B"), (17, "D"), (18, "B"), (18, "D")] {
+        for cost in [1.0, 1e9] {
+            let mut plan = Pi::new(10_u128.pow(exponent));
+            while name == "D" && plan.shared().is_none() {
+                let slice = plan.cut().expect("nothing is under way");
+                plan.absorb(Pi::run(slice, Budget::unlimited()));
+            }
+            let (mut seconds, mut bytes, mut parts) = (0.0, 0, 0);
+            while seconds < 3.0 {
+                let Some(part) = plan.cut_part(cost) else { break };
+                let mut there = Pi::restore(&part).expect("a part");
+                plan.shared().iter().for_each(|shared| there.use_shared(shared));
+                let begin = std::time::Instant::now();
+                run_to_end(&mut there);
+                seconds += begin.elapsed().as_secs_f64();
+                let result = there.result().expect("it is done");
+                plan.absorb_part(&part, &result).expect("its result");
+                (bytes, parts) = (bytes + part.len() + result.len(), parts + 1);
+            }
+            let rate = bytes as f64 / seconds / 1e3;
+            println!("1e{exponent} {name}, parts of {cost} ns: {parts} took {seconds:.2} s, {rate:.2} KB a second");
+        }
+    }
+}

@@ -60,7 +60,8 @@ pub(super) struct ClosedUnit {
 }
 
 pub(super) struct OrdinaryUnit {
-    pub(super) index: u64,
+    /// Where it begins, counted from the first index.
+    pub(super) start: u64,
     pub(super) tables: Arc<Tables>,
     pub(super) at: usize,
     pub(super) end: usize,
@@ -72,7 +73,8 @@ pub(super) struct TableUnit {
 }
 
 pub(super) struct EasyUnit {
-    pub(super) index: u64,
+    /// Where it begins: a segment and a prime.
+    pub(super) start: (u64, usize),
     pub(super) tables: Arc<Tables>,
     pub(super) segment: Arc<PiTable>,
     pub(super) at: usize,
@@ -83,13 +85,12 @@ pub(super) struct EasyUnit {
 }
 
 pub(super) struct SemiprimesUnit {
-    pub(super) index: u64,
+    pub(super) start: u64,
     pub(super) end: u64,
     pub(super) work: semiprimes::Work,
 }
 
 pub(super) struct HardUnit {
-    pub(super) index: u64,
     pub(super) tables: Arc<Tables>,
     pub(super) low: u64,
     pub(super) high: u64,

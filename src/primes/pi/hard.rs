@@ -56,11 +56,29 @@ pub(crate) fn cost(tables: &Tables, low: u64, high: u64) -> f64 {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Segment {
     /// The sum of the leaves, counted from `low`.
-    pub(crate) sum: i64,
+    pub(crate) sum: i128,
     /// For each prime, how many leaves there are with sign: how often what lies below `low` has to be added.
-    pub(crate) weights: Vec<i32>,
-    /// For each prime, how many numbers of the segment no prime before it divides.
-    pub(crate) counts: Vec<u32>,
+    pub(crate) weights: Vec<i64>,
+    /// For each prime, how many numbers of the segment no prime before it divides. Of several segments together, only for the primes of the last.
+    pub(crate) counts: Vec<u64>,
+}
+
+impl Segment {
+    /// Appends the next segment to this one.
+    pub(crate) fn append(&mut self, next: &Self) {
+        self.sum += next.sum;
+        let both = next.weights.iter().zip(&self.counts);
+        self.sum += both
+            .map(|(weight, count)| i128::from(*weight) * i128::from(*count))
+            .sum::<i128>();
+        for (weight, more) in self.weights.iter_mut().zip(&next.weights) {
+            *weight += more;
+        }
+        self.counts.truncate(next.counts.len());
+        for (count, more) in self.counts.iter_mut().zip(&next.counts) {
+            *count += more;
+        }
+    }
 }
 
 /// Room for a segment, used again and again.
@@ -85,7 +103,7 @@ pub(crate) struct Work {
 }
 
 /// How many primes, after the first [`Shape::K`], have leaves at `low` or above.
-fn width(tables: &Tables, low: u64) -> usize {
+pub(crate) fn width(tables: &Tables, low: u64) -> usize {
     let shape = &tables.shape;
     let last = shape.x_star.min(quotient(shape.x, low.max(1)).isqrt());
     tables.index(last).saturating_sub(Shape::K)
@@ -175,9 +193,9 @@ impl Work {
         }
         let b = Shape::K + 1 + self.result.counts.len();
         let leaves = self.leaves(tables, b);
-        self.result.sum += leaves.sum;
-        self.result.weights.push(leaves.weight as i32);
-        self.result.counts.push(self.total);
+        self.result.sum += i128::from(leaves.sum);
+        self.result.weights.push(leaves.weight);
+        self.result.counts.push(self.total.into());
         let Self {
             room, bounds, total, ..
         } = self;

@@ -60,7 +60,7 @@ mod tests {
         d.begin(&tables, 0, shape.sieve_limit() + 1);
         while d.step(&tables) {}
         let d = d.finish().sum;
-        (sigma + phi0 + easy.sum + constants.sum + i128::from(d) - b as i128) as u128
+        (sigma + phi0 + easy.sum + constants.sum + d - b as i128) as u128
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
             while work.step(&tables) {}
             let found = work.finish();
             let mut left: Vec<bool> = (low..high).map(|n| (1..=8).all(|b| n % tables.prime(b) != 0)).collect();
-            let mut sum = 0;
+            let mut sum = 0_i128;
             for (b, (&weight, &count)) in (9..).zip(found.weights.iter().zip(&found.counts)) {
                 let prime = tables.prime(b);
                 assert_eq!(
@@ -175,10 +175,10 @@ mod tests {
                     if entry > factor::threshold(b) {
                         let sign = if entry & 1 == 1 { 1 } else { -1 };
                         expected += i64::from(sign);
-                        sum += i64::from(sign) * ranks[(over(prime * m) - u128::from(low)) as usize];
+                        sum += i128::from(i64::from(sign) * ranks[(over(prime * m) - u128::from(low)) as usize]);
                     }
                 }
-                assert_eq!(i64::from(weight), expected, "{x} {b}");
+                assert_eq!(weight, expected, "{x} {b}");
                 (0..high - low)
                     .filter(|at| (low + at).is_multiple_of(prime))
                     .for_each(|at| left[at as usize] = false);

@@ -44,10 +44,26 @@ impl Shape {
     /// The parameters for `x` and `y = alpha * x^(1/3)`; any `alpha` gives the same count.
     pub(crate) fn with_alpha(x: u128, alpha: f64) -> Self {
         debug_assert!((Self::LEAST.into()..=Self::MOST).contains(&x));
+        let y = (cube_root(x) as f64 * alpha) as u64;
+        let (least, most) = Self::ys(x);
+        Self::of(x, y.clamp(least, most))
+    }
+
+    /// The parameters for `x` and this `y`, if there are any: another machine may round `alpha` otherwise.
+    pub(crate) fn with_y(x: u128, y: u64) -> Option<Self> {
+        let is_count = (Self::LEAST.into()..=Self::MOST).contains(&x);
+        let (least, most) = if is_count { Self::ys(x) } else { (1, 0) };
+        (least..=most).contains(&y).then(|| Self::of(x, y))
+    }
+
+    /// The least and the largest `y`.
+    fn ys(x: u128) -> (u64, u64) {
+        (cube_root(x) + 1, (square_root(x) - 1).min(MOST_Y))
+    }
+
+    fn of(x: u128, y: u64) -> Self {
         let sqrt_x = square_root(x);
         let cbrt_x = cube_root(x);
-        let y = (cbrt_x as f64 * alpha) as u64;
-        let y = y.clamp(cbrt_x + 1, (sqrt_x - 1).min(MOST_Y));
         // Gourdon writes x / y^2; it has to be rounded up, and to stay below y and the square root of x / y.
         let x_star = sqrt_x
             .isqrt()
