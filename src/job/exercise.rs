@@ -200,6 +200,8 @@ fn play<P: Plan>(plan: &mut P, ways: Ways, chance: &mut Chance) -> (Value, Vec<S
             // Slices and parts under way count as not done: the restored plan cuts them anew.
             under_way.clear();
             parts.clear();
+            // What starts over has less done.
+            reached = 0.0;
             restarts -= 1;
         }
     }
