@@ -1,6 +1,6 @@
 //! The clients that are connected: what `clients` shows of each, how one is closed by `kill`, and what they ask, for `monitor`.
 //!
-//! A session alone changes the figures of its client, once a turn; others read them. One lock, taken when a connection opens, closes or is
+//! A session alone changes the figures of its client, once a turn, and the scheduler its CPU time; others read them. One lock, taken when a connection opens, closes or is
 //! listed. No I/O.
 
 mod monitor;
@@ -34,11 +34,14 @@ pub struct ClientState {
     pub peer: SocketAddr,
     since: Instant,
     name: Mutex<Box<str>>,
+    user: Mutex<Box<str>>,
     is_killed: AtomicBool,
     in_flight: AtomicU32,
     requests: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// Microseconds of CPU time that its requests took.
+    cpu_us: AtomicU64,
     /// Milliseconds from `since` until something last arrived.
     active_ms: AtomicU64,
 }
@@ -51,11 +54,13 @@ impl Clients {
             peer,
             since: Instant::now(),
             name: Mutex::default(),
+            user: Mutex::default(),
             is_killed: AtomicBool::default(),
             in_flight: AtomicU32::default(),
             requests: AtomicU64::default(),
             bytes_in: AtomicU64::default(),
             bytes_out: AtomicU64::default(),
+            cpu_us: AtomicU64::default(),
             active_ms: AtomicU64::default(),
         });
         self.connected().insert(id, state.clone());
@@ -137,6 +142,12 @@ impl ClientState {
         add(&self.requests, count);
     }
 
+    /// Its requests took CPU time; the scheduler alone says so.
+    #[inline]
+    pub fn has_used(&self, cpu_us: u64) {
+        add(&self.cpu_us, cpu_us);
+    }
+
     /// How many requests are under way at the end of a turn.
     #[inline]
     pub fn set_in_flight(&self, count: usize) {
@@ -146,6 +157,11 @@ impl ClientState {
     /// Gives it a name; an empty one takes the name away.
     pub fn set_name(&self, name: &str) {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name.into();
+    }
+
+    /// It has said which user it is.
+    pub fn set_user(&self, user: &str) {
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = user.into();
     }
 
     /// Where it connects from, in words.
@@ -163,7 +179,7 @@ impl ClientState {
     }
 }
 
-/// Only the session of the client adds, so that a load and a store do.
+/// Only one adds to each, so that a load and a store do.
 #[inline]
 fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(count), Relaxed);
@@ -174,16 +190,19 @@ impl fmt::Display for ClientState {
         let age = self.since.elapsed();
         let idle = age.as_millis().saturating_sub(self.active_ms.load(Relaxed).into());
         let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+        let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
         write!(
             f,
-            "id={} address={} name={} age_s={} idle_s={} in_flight={} requests={} bytes_in={} bytes_out={}",
+            "id={} address={} name={} user={} age_s={} idle_s={} in_flight={} requests={} cpu_s={:.1} bytes_in={} bytes_out={}",
             self.id,
             self.address(),
             if name.is_empty() { "-" } else { &name },
+            if user.is_empty() { "-" } else { &user },
             age.as_secs(),
             idle / 1000,
             self.in_flight.load(Relaxed),
             self.requests.load(Relaxed),
+            self.cpu_us.load(Relaxed) as f64 / 1e6,
             self.bytes_in.load(Relaxed),
             self.bytes_out.load(Relaxed),
         )
@@ -227,9 +246,11 @@ mod tests {
         state.has_written(4);
         state.has_answered(2);
         state.set_in_flight(3);
-        let text = "id=7 address=127.0.0.1:5000 name=- age_s=0 idle_s=0 in_flight=3 requests=2 bytes_in=10 bytes_out=4";
+        state.has_used(1_500_000);
+        let text = "id=7 address=127.0.0.1:5000 name=- user=- age_s=0 idle_s=0 in_flight=3 requests=2 cpu_s=1.5 bytes_in=10 bytes_out=4";
         assert_eq!(state.to_string(), text);
         state.set_name("web-1");
-        assert!(state.to_string().contains(" name=web-1 "));
+        state.set_user("ann");
+        assert!(state.to_string().contains(" name=web-1 user=ann "));
     }
 }

@@ -316,7 +316,7 @@ impl Daemon {
         let health = scheduler.health().clone();
         let facts = Facts {
             metrics: metrics.clone(),
-            clients: Arc::default(),
+            clients: scheduler.connected(),
             started: Instant::now(),
             workers: self.workers,
         };

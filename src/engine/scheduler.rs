@@ -13,6 +13,7 @@ use super::task::{Load, Task};
 use super::text::{fault, lost, no_thread};
 use super::worker::{self, Finished, Lane};
 use crate::auth::UserLimits;
+use crate::clients::{ClientState, Clients};
 use crate::metrics::Metrics;
 use crate::proto::{Code, Failure, Value};
 use crate::store::{COMPUTED, Commit, Committed, Journal, KeptAnswer, StoreError, StoredJob};
@@ -149,6 +150,8 @@ pub struct Scheduler {
     /// How many lanes the metrics know.
     lanes_shown: usize,
     clients: FxHashMap<ClientId, Client>,
+    /// Those of them that are connections.
+    connected: Arc<Clients>,
     alarm: Option<(Instant, SpawnHandle)>,
     /// Nothing is taken in because there are no threads.
     is_out: bool,
@@ -169,6 +172,8 @@ struct Client {
     to: Arc<Recipient<News>>,
     /// Its latest request.
     last: RequestId,
+    /// The connection, if it is one.
+    state: Option<Arc<ClientState>>,
 }
 
 impl Scheduler {
@@ -197,6 +202,7 @@ impl Scheduler {
             hosts: HashMap::new(),
             lanes_shown: 0,
             clients: FxHashMap::default(),
+            connected: Arc::default(),
             alarm: None,
             is_out: false,
             broke_at: None,
@@ -253,6 +259,11 @@ impl Scheduler {
     /// Whether it has panicked too often.
     pub const fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// The connections, to which it adds the CPU time of their requests.
+    pub fn connected(&self) -> Arc<Clients> {
+        self.connected.clone()
     }
 
     /// The answers that it keeps.
@@ -583,7 +594,7 @@ impl Supervised for Scheduler {
         self.is_out = false;
         self.table.set_outage(None);
         self.metrics.jobs.store(0, Relaxed);
-        for (client, Client { to, last }) in &self.clients {
+        for (client, Client { to, last, .. }) in &self.clients {
             to.do_send(News::Lost {
                 client: *client,
                 last: *last,
@@ -614,9 +625,10 @@ impl Handler<Requests> for Scheduler {
         let payer = Payer { account, client };
         let last = questions.last().map(|(request, _)| *request);
         let last = last.max(orders.last().map(|order| order.request));
-        let known = self.clients.entry(client).or_insert(Client {
+        let known = self.clients.entry(client).or_insert_with(|| Client {
             to,
             last: RequestId::MIN,
+            state: self.connected.get(client.0),
         });
         known.last = known.last.max(last.unwrap_or(RequestId::MIN));
         self.handle_by("requests", context, |this| {
@@ -661,6 +673,11 @@ impl Handler<Finished> for Scheduler {
                 let cpu_us = u64::try_from(done.cpu.as_micros()).unwrap_or(u64::MAX);
                 class.slices.fetch_add(slices, Relaxed);
                 class.cpu_us.fetch_add(cpu_us, Relaxed);
+                if let Some(client) = this.table.client_of(&done)
+                    && let Some(Client { state: Some(state), .. }) = this.clients.get(&client)
+                {
+                    state.has_used(cpu_us);
+                }
                 this.table.finished(done, now);
             }
         });

@@ -56,6 +56,9 @@ pub(super) async fn identify(Extension(mut caller): Extension<Caller>, mut reque
     match known(&caller, auth.as_ref(), credentials).await {
         Err(refusal) => refusal,
         Ok(Known { identity, engine, .. }) => {
+            if let Some(state) = caller.shared.facts.clients.get(caller.client) {
+                state.set_user(identity.name.as_str());
+            }
             caller.engine = engine;
             caller.role = Some(identity.role);
             request.extensions_mut().insert(caller);

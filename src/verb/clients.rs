@@ -15,7 +15,7 @@ pub(super) fn register(registry: &mut Registry) {
             .details(&[
                 "At most 100 rows, by number; 'clients 107' goes on after number 107.",
                 "name is what 'client name=NAME' has set, in_flight how many requests are",
-                "under way, idle_s how long nothing has arrived.",
+                "under way, cpu_s what CPU time they took, idle_s how long nothing has arrived.",
             ])
             .role(Role::Operate),
     );

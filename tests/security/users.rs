@@ -92,6 +92,14 @@ fn each_role_may_do_what_the_one_below_it_may_and_more() {
     );
     assert!(sam.ask("submit forget all").starts_with("ERR bad-arg"));
     assert_eq!(oli.ask("forget all"), "OK");
+    oli.send("clients\n");
+    let rows: Vec<String> = std::iter::from_fn(|| oli.line().filter(|line| line != "OK")).collect();
+    for user in ["ann", "sam", "oli"] {
+        assert!(
+            rows.iter().any(|row| row.contains(&format!(" user={user} "))),
+            "{rows:?}"
+        );
+    }
 }
 
 #[test]

@@ -30,13 +30,17 @@ fn a_named_connection_is_listed_with_what_it_does() {
     until("the question is under way", || {
         named(&daemon, "web-1").is_some_and(|(_, row)| row.contains(" in_flight=1 "))
     });
+    until("its CPU time is counted", || {
+        named(&daemon, "web-1").is_some_and(|(_, row)| !row.contains(" cpu_s=0.0 "))
+    });
     let (id, row) = named(&daemon, "web-1").expect("it is connected");
     let address = client.stream().local_addr().expect("it is connected");
     assert!(
-        row.starts_with(&format!("address={address} name=web-1 age_s=")),
+        row.starts_with(&format!("address={address} name=web-1 user=- age_s=")),
         "{row}"
     );
-    assert!(row.ends_with(" requests=1 bytes_in=26 bytes_out=3"), "{row}");
+    assert!(row.contains(" requests=1 cpu_s="), "{row}");
+    assert!(row.ends_with(" bytes_in=26 bytes_out=3"), "{row}");
     assert!(
         clients(&daemon, id).iter().all(|(other, _)| *other > id),
         "it goes on after that number"
@@ -145,7 +149,9 @@ fn clients_of_redis_name_list_and_kill_connections() {
     let lines: Vec<&str> = list.lines().collect();
     assert!(lines[0].starts_with('$'), "{list}");
     assert!(
-        lines[1].starts_with(&format!("id={id} addr={address} name=one age=0 idle=0 in_flight=0 ")),
+        lines[1].starts_with(&format!(
+            "id={id} addr={address} name=one user=default age=0 idle=0 in_flight=0 "
+        )),
         "{list}"
     );
     assert!(lines[2].starts_with(&format!("id={other} addr=")), "{list}");

@@ -163,6 +163,14 @@ impl Table {
         self.flow.finished(done);
     }
 
+    /// The client that a task is worked on for; of several who wait for one job, the one whose share it uses.
+    pub(super) fn client_of(&self, done: &Done) -> Option<ClientId> {
+        match &done.outcome {
+            Outcome::Batch(batch) => Some(batch.client),
+            _ => Some(self.flow.jobs.get(done.work)?.payer().client),
+        }
+    }
+
     /// Charges the CPU time of a task to the allowance of its account.
     fn spend(&mut self, done: &Done) {
         if self.allowances.is_empty() {

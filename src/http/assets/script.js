@@ -168,7 +168,7 @@ function showClients(all) {
     if (!clients.has(client.id)) clients.set(client.id, newClient(body, client));
     const row = clients.get(client.id);
     const [, , name, age, in_flight, requests] = row.children;
-    name.textContent = client.name === '-' ? '' : client.name;
+    name.textContent = [client.name, client.user].filter(text => text && text !== '-').join(', ');
     age.textContent = duration(Number(client.age_s));
     in_flight.textContent = client.in_flight;
     requests.textContent = number(Number(client.requests));

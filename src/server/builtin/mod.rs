@@ -266,6 +266,7 @@ impl Requests {
         let reply = match granted {
             Ok(account) => {
                 self.engine.set_account(account, self.login.limits());
+                link.permit.state.set_user(&account.to_string());
                 tracing::debug!(client = link.permit.client.0, user = %account, "authenticated");
                 greeting.unwrap_or(Final::Reply(Ok(Value::Nothing)))
             }

@@ -73,9 +73,10 @@ impl Dialect for Resp3 {
 }
 
 /// Words of `clients`, as clients of Redis look for them in `CLIENT LIST`. No name has blanks, so they occur once a row.
-const REDIS_WORDS: [(&str, &str); 4] = [
+const REDIS_WORDS: [(&str, &str); 5] = [
     (" address=", " addr="),
     (" name=- ", " name= "),
+    (" user=- ", " user=default "),
     (" age_s=", " age="),
     (" idle_s=", " idle="),
 ];
