@@ -116,7 +116,7 @@ fn factorable(style: Style, n: Natural) -> Result<Natural, Failure> {
     }
 }
 
-/// A number of at most so many bits.
+/// A number of at most this many bits.
 fn at_most(bits: usize, style: Style, n: Natural) -> Result<Natural, Failure> {
     match n.bit_len() <= bits {
         true => Ok(n),
