@@ -174,6 +174,7 @@ macro_rules! about_the_modulus {
     };
 }
 
+#[cfg(target_arch = "x86_64")]
 pub(super) use about_the_modulus;
 
 /// `1 / k` modulo an odd `n` for a `k` that is not 0; `None` if it has a factor in common with `n`.
