@@ -25,6 +25,7 @@ pub use role::Role;
 #[cfg(feature = "users")]
 pub use users::{Users, UsersError};
 
+use crate::proto::{Code, Failure};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -87,6 +88,25 @@ pub enum Verdict {
     Refused(Duration),
     /// The password was not looked at: too many wrong ones came from this address, or too many wait to be checked. Again after this time.
     Later(Duration),
+}
+
+impl Verdict {
+    /// The error for a password that is wrong, or was not looked at; and when it is to be sent. `None` if it is right.
+    pub fn refusal(&self) -> Option<(Failure, Duration)> {
+        match self {
+            Self::Granted(_) => None,
+            Self::Refused(delay) => {
+                let text = "the user or the password is wrong";
+                Some((Failure::new(Code::Unauthenticated, text), *delay))
+            }
+            Self::Later(wait) => {
+                let retry = wait.as_millis().max(100);
+                let text =
+                    format!("wrong passwords came from your address, or too many wait to be checked; retry-ms={retry}");
+                Some((Failure::new(Code::Busy, text), Duration::ZERO))
+            }
+        }
+    }
 }
 
 /// What is done with a verdict; on another thread.

@@ -61,13 +61,9 @@ impl SecurityFlags {
         }
         if let Some(users) = &users {
             daemon = daemon.users(users.clone());
-            for address in plain.iter().filter(|address| !is_local(address)) {
-                tracing::warn!(%address, "passwords and answers pass this address unencrypted: --tls-listen has one that is");
-            }
-        } else {
-            for address in plain.iter().filter(|address| !is_local(address)) {
-                tracing::warn!(%address, "other machines may be able to connect: everybody who can may ask, list and cancel, and nothing is encrypted");
-            }
+        }
+        for address in plain {
+            self.warn(address, "--tls-listen has one that is");
         }
         Ok((daemon, Security { tls, users }))
     }
@@ -77,11 +73,25 @@ impl SecurityFlags {
     /// # Errors
     /// If it is open to everybody, and that is not meant.
     pub(super) fn check_http(&self, address: SocketAddr, is_encrypted: bool) -> anyhow::Result<()> {
-        check(&[address], self.no_auth || self.users.is_some())?;
-        if !is_local(&address) && !is_encrypted {
-            tracing::warn!(%address, "passwords and answers pass this address unencrypted: --http-tls encrypts them");
+        let is_certified = is_encrypted && self.tls_ca.is_some();
+        check(&[address], self.no_auth || self.users.is_some() || is_certified)?;
+        if !is_encrypted {
+            self.warn(&address, "--http-tls encrypts them");
         }
         Ok(())
+    }
+
+    /// Warns of a plain address that other machines may reach, and says how it would be encrypted.
+    fn warn(&self, address: &SocketAddr, remedy: &str) {
+        match (is_local(address), &self.users) {
+            (true, _) => {}
+            (false, Some(_)) => {
+                tracing::warn!(%address, "passwords and answers pass this address unencrypted: {remedy}")
+            }
+            (false, None) => {
+                tracing::warn!(%address, "other machines may be able to connect: everybody who can may ask, list and cancel, and nothing is encrypted");
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The clients that are connected: what `clients` shows of each, how one is closed by `kill`, and what they ask, for `monitor`.
 //!
-//! A session alone changes the figures of its client, once a turn, and the scheduler its CPU time; others read them. One lock, taken when a connection opens, closes or is
-//! listed. No I/O.
+//! A session alone changes the figures of its client, once a turn, and the scheduler its CPU time; others read them. One lock, taken when a
+//! connection opens, closes, asks for the first time or is listed. No I/O.
 
 mod monitor;
 

@@ -24,7 +24,7 @@ pub struct Monitor {
 
 /// One who watches, until it is dropped.
 pub struct Watch {
-    monitor: Arc<super::Clients>,
+    clients: Arc<super::Clients>,
     rows: broadcast::Receiver<Arc<str>>,
 }
 
@@ -87,7 +87,7 @@ impl Watch {
         let one_more = |count| (count < MAX_WATCHERS).then_some(count + 1);
         watchers.fetch_update(Relaxed, Relaxed, one_more).ok()?;
         Some(Self {
-            monitor: clients.clone(),
+            clients: clients.clone(),
             rows: clients.monitor.rows.subscribe(),
         })
     }
@@ -96,7 +96,7 @@ impl Watch {
     pub async fn next(&mut self) -> Seen {
         let received = tokio::select! {
             biased;
-            () = self.monitor.monitor.closed.cancelled() => return Seen::End,
+            () = self.clients.monitor.closed.cancelled() => return Seen::End,
             received = self.rows.recv() => received,
         };
         match received {
@@ -109,7 +109,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.monitor.monitor.watchers.fetch_sub(1, Relaxed);
+        self.clients.monitor.watchers.fetch_sub(1, Relaxed);
     }
 }
 

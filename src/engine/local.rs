@@ -136,6 +136,7 @@ impl Supervised for Local {
 #[rtype(result = "()")]
 struct LocalRequest {
     client: ClientId,
+    connection: ClientId,
     account: Account,
     limits: UserLimits,
     order: Order,
@@ -154,6 +155,7 @@ impl Handler<LocalRequest> for Local {
     fn handle(&mut self, request: LocalRequest, context: &mut Self::Context) {
         let LocalRequest {
             client,
+            connection,
             account,
             limits,
             order,
@@ -167,6 +169,7 @@ impl Handler<LocalRequest> for Local {
         self.handle_by("a request", context, |this| {
             this.scheduler.do_send(Requests {
                 client,
+                connection,
                 account,
                 limits,
                 questions: Vec::new(),
@@ -267,6 +270,8 @@ pub struct LocalClient(Arc<Client>);
 
 struct Client {
     id: ClientId,
+    /// The connection that it asks over: itself, unless it is a user's.
+    connection: ClientId,
     account: Account,
     limits: UserLimits,
     /// It sees no jobs but its account's.
@@ -288,6 +293,7 @@ impl LocalClient {
         let next = Arc::default();
         Self(Arc::new(Client {
             id,
+            connection: id,
             account: Account::Process,
             limits: UserLimits::default(),
             is_confined: false,
@@ -304,23 +310,37 @@ impl LocalClient {
 
     /// Another one, which uses the shares and the limits of this account.
     pub fn another(&self, id: ClientId, account: Account) -> Self {
-        self.with(id, account, UserLimits::default(), false)
+        self.with(id, id, account, UserLimits::default(), false)
     }
 
-    /// Another one, of this user.
+    /// Another one on the same connection, of this user.
     #[cfg(feature = "http")]
     pub fn of_user(&self, identity: &Identity) -> Self {
         let id = ClientId(FIRST_OF_USERS + self.0.next.fetch_add(1, Relaxed));
         let is_confined = identity.role < Role::Operate;
-        self.with(id, Account::User(identity.name), identity.limits, is_confined)
+        self.with(
+            id,
+            self.0.connection,
+            Account::User(identity.name),
+            identity.limits,
+            is_confined,
+        )
     }
 
-    fn with(&self, id: ClientId, account: Account, limits: UserLimits, is_confined: bool) -> Self {
+    fn with(
+        &self,
+        id: ClientId,
+        connection: ClientId,
+        account: Account,
+        limits: UserLimits,
+        is_confined: bool,
+    ) -> Self {
         let Client {
             local, scheduler, next, ..
         } = &*self.0;
         Self(Arc::new(Client {
             id,
+            connection,
             account,
             limits,
             is_confined,
@@ -369,12 +389,14 @@ impl LocalClient {
         };
         let Client {
             id: client,
+            connection,
             account,
             limits,
             ..
         } = *self.0;
         self.0.local.do_send(LocalRequest {
             client,
+            connection,
             account,
             limits,
             order,

@@ -36,6 +36,8 @@ const EXPENSIVE: Duration = Duration::from_millis(100);
 pub struct Requests {
     /// The client.
     pub client: ClientId,
+    /// The connection that it asks over: itself, or the one that it shares with other users.
+    pub connection: ClientId,
     /// Whose shares and limits it uses; always the same.
     pub account: Account,
     /// How much the account may use, beyond what every account may.
@@ -150,7 +152,7 @@ pub struct Scheduler {
     /// How many lanes the metrics know.
     lanes_shown: usize,
     clients: FxHashMap<ClientId, Client>,
-    /// Those of them that are connections.
+    /// The connections.
     connected: Arc<Clients>,
     alarm: Option<(Instant, SpawnHandle)>,
     /// Nothing is taken in because there are no threads.
@@ -172,7 +174,7 @@ struct Client {
     to: Arc<Recipient<News>>,
     /// Its latest request.
     last: RequestId,
-    /// The connection, if it is one.
+    /// The connection, if it has one.
     state: Option<Arc<ClientState>>,
 }
 
@@ -616,6 +618,7 @@ impl Handler<Requests> for Scheduler {
     fn handle(&mut self, requests: Requests, context: &mut Self::Context) {
         let Requests {
             client,
+            connection,
             account,
             limits,
             questions,
@@ -628,7 +631,7 @@ impl Handler<Requests> for Scheduler {
         let known = self.clients.entry(client).or_insert_with(|| Client {
             to,
             last: RequestId::MIN,
-            state: self.connected.get(client.0),
+            state: self.connected.get(connection.0),
         });
         known.last = known.last.max(last.unwrap_or(RequestId::MIN));
         self.handle_by("requests", context, |this| {

@@ -3,6 +3,7 @@
 use super::answer::{failed, json_reply, read_object, texts, value_json, wrong};
 use super::events::{Format, stream};
 use super::guard::Caller;
+use crate::clients::ClientState;
 use crate::engine::{Event, Events};
 use crate::metrics::{Exemplar, Outcome, VerbLabel};
 use crate::proto::{Code, Failure, Interim};
@@ -26,7 +27,7 @@ const PROGRESS: Duration = Duration::from_secs(1);
 /// A request that is counted when it ends: by its reply, or because its client has gone.
 pub(super) struct Counted {
     shared: Arc<crate::server::Shared>,
-    client: u64,
+    state: Arc<ClientState>,
     verb: VerbLabel,
     begun: Instant,
     is_counted: bool,
@@ -37,9 +38,11 @@ impl Counted {
         let first = words.split_ascii_whitespace().next().unwrap_or_default();
         let is_number = first.starts_with(|first: char| first.is_ascii_digit());
         let position = caller.shared.registry.position(if is_number { "nth" } else { first });
+        // Requests of one connection are answered one by one.
+        caller.state.set_in_flight(1);
         Self {
             shared: caller.shared.clone(),
-            client: caller.client,
+            state: caller.state.clone(),
             verb: position.map(VerbLabel::at).unwrap_or_default(),
             begun: Instant::now(),
             is_counted: false,
@@ -55,6 +58,8 @@ impl Counted {
         if std::mem::replace(&mut self.is_counted, true) {
             return;
         }
+        self.state.set_in_flight(0);
+        self.state.has_answered(1);
         let metrics = &self.shared.facts.metrics;
         metrics.requests.fetch_add(1, Relaxed);
         metrics.errors.fetch_add(u64::from(outcome.is_error()), Relaxed);
@@ -62,7 +67,7 @@ impl Counted {
             let wall = self.begun.elapsed();
             verbs.count(self.verb, outcome, 1);
             verbs.observe(self.verb, wall, 1, || Exemplar {
-                client: self.client,
+                client: self.state.id,
                 request: None,
                 seconds: wall.as_secs_f64(),
             });

@@ -1,4 +1,4 @@
-//! The identity of a request, and whether it may come from a web page of somebody else. Knows no route.
+//! Who is at the other end of a connection, and whether a request may come from a web page of somebody else. Knows no route and no password.
 //!
 //! A browser lets every page send requests to this machine. It cannot read the replies, for none allows other origins; and it must not start or stop
 //! work. So what changes anything needs `Content-Type: application/json`, which a form cannot send, and no foreign `Origin`. A page may also
@@ -8,6 +8,7 @@
 use super::answer::refused;
 use super::login::Login;
 use crate::auth::Role;
+use crate::clients::ClientState;
 use crate::engine::Account;
 use crate::proto::{Code, Failure};
 use crate::server::{Accepted, Shared};
@@ -42,7 +43,7 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
     ),
 ];
 
-/// Who is at the other end of a connection, and what he may use. This is where a request gets its identity.
+/// Who is at the other end of a connection, and what he may use; [`login`](super::login) makes it a user's.
 #[derive(Clone)]
 pub(super) struct Caller {
     /// The engine on the account of the user, or of the peer's address where there are none.
@@ -53,8 +54,8 @@ pub(super) struct Caller {
     pub(super) from: IpAddr,
     pub(super) login: Arc<Login>,
     pub(super) shared: Arc<Shared>,
-    /// The number of the connection, as the log and `slowlog` show it.
-    pub(super) client: u64,
+    /// The connection, as `clients` shows it.
+    pub(super) state: Arc<ClientState>,
     hosts: Arc<Hosts>,
 }
 
@@ -71,7 +72,7 @@ impl Caller {
             login: Arc::default(),
             engine: accepted.engine().clone(),
             shared: accepted.shared().clone(),
-            client: accepted.client(),
+            state: accepted.state().clone(),
             hosts,
         }
     }

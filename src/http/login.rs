@@ -16,7 +16,6 @@ use axum::response::Response;
 use base64ct::{Base64, Encoding};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Open to everybody: they say no more than whether the daemon takes in work.
@@ -51,14 +50,12 @@ pub(super) async fn identify(Extension(mut caller): Extension<Caller>, mut reque
         return next.run(request).await;
     }
     let Some(credentials) = credentials(request.headers()) else {
-        return unauthenticated("say who you are: 'Authorization: Basic', as by curl -u USER");
+        let text = "say who you are: 'Authorization: Basic', as by curl -u USER";
+        return unauthenticated(&Failure::new(Code::Unauthenticated, text));
     };
     match known(&caller, auth.as_ref(), credentials).await {
         Err(refusal) => refusal,
         Ok(Known { identity, engine, .. }) => {
-            if let Some(state) = caller.shared.facts.clients.get(caller.client) {
-                state.set_user(identity.name.as_str());
-            }
             caller.engine = engine;
             caller.role = Some(identity.role);
             request.extensions_mut().insert(caller);
@@ -102,13 +99,10 @@ async fn known(caller: &Caller, auth: &dyn Authenticate, credentials: Credential
                 engine: caller.engine.for_user(&identity),
             };
             *lock(&caller.login) = Some(known.clone());
+            caller.state.set_user(identity.name.as_str());
             Ok(known)
         }
-        Ok(Verdict::Refused(delay)) => {
-            tokio::time::sleep(delay).await;
-            Err(unauthenticated("the user or the password is wrong"))
-        }
-        Ok(Verdict::Later(wait)) => Err(later(wait)),
+        Ok(verdict) => Err(refusal(verdict).await),
         Err(_) => Err(refused(
             StatusCode::SERVICE_UNAVAILABLE,
             &Failure::new(Code::Draining, "the daemon is shutting down"),
@@ -135,19 +129,24 @@ fn credentials(headers: &HeaderMap) -> Option<Credentials> {
     })
 }
 
-fn unauthenticated(text: &'static str) -> Response {
-    let mut response = refused(StatusCode::UNAUTHORIZED, &Failure::new(Code::Unauthenticated, text));
+fn unauthenticated(failure: &Failure) -> Response {
+    let mut response = refused(StatusCode::UNAUTHORIZED, failure);
     response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
     response
 }
 
-fn later(wait: Duration) -> Response {
-    let text = "wrong passwords came from your address, or too many wait to be checked";
-    let mut response = refused(StatusCode::TOO_MANY_REQUESTS, &Failure::new(Code::Busy, text));
-    let seconds = wait.as_secs_f64().ceil() as u64;
-    response
-        .headers_mut()
-        .insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+/// The reply to a password that is wrong, once its time has come, or was not looked at.
+async fn refusal(verdict: Verdict) -> Response {
+    let Some((failure, delay)) = verdict.refusal() else {
+        return unauthenticated(&Failure::new(Code::Unauthenticated, "the user is not known"));
+    };
+    tokio::time::sleep(delay).await;
+    let Verdict::Later(wait) = verdict else {
+        return unauthenticated(&failure);
+    };
+    let mut response = refused(StatusCode::TOO_MANY_REQUESTS, &failure);
+    let seconds = HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64);
+    response.headers_mut().insert(RETRY_AFTER, seconds);
     response
 }
 

@@ -140,6 +140,9 @@ impl AsyncRead for Patient {
         let count = buffer.filled().len() - before;
         let metrics = &self.connection.shared().facts.metrics;
         metrics.bytes_read.fetch_add(count as u64, Relaxed);
+        if count > 0 {
+            self.connection.state().has_read(count);
+        }
         read
     }
 }
@@ -152,6 +155,7 @@ impl AsyncWrite for Patient {
             Poll::Ready(Ok(count)) => {
                 let metrics = &this.connection.shared().facts.metrics;
                 metrics.bytes_written.fetch_add(*count as u64, Relaxed);
+                this.connection.state().has_written(*count);
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {

@@ -70,10 +70,10 @@ impl Accepted {
         &self.shared
     }
 
-    /// The number of the connection.
+    /// What others see of the connection.
     #[cfg(feature = "http")]
-    pub(crate) fn client(&self) -> u64 {
-        self.permit.client.0
+    pub(crate) fn state(&self) -> &Arc<ClientState> {
+        &self.permit.state
     }
 
     /// What a session may take of the machine, as it was when the connection was accepted. The listener enforces the number of connections, the

@@ -120,6 +120,24 @@ fn a_user_may_do_what_his_role_allows_and_sees_his_own_jobs() {
 }
 
 #[test]
+fn what_a_connection_does_and_costs_is_shown_for_each_user_of_it() {
+    let daemon = daemon();
+    let mut http = Http::connect(&daemon);
+    assert_eq!(http.status(ANN, "POST", "/v1/ask", r#"{"request":"pi 2^24+1"}"#), 200);
+    let (status, _, body) = http.ask(SAM, "POST", "/v1/ask", r#"{"request":"pi 1e15"}"#);
+    assert_eq!((status, body.trim_end()), (200, r#"{"value":"29844570422669"}"#));
+    let mut oli = daemon.client_of("oli", "oli-pw");
+    oli.send("clients\n");
+    let rows: Vec<String> = std::iter::from_fn(|| oli.line().filter(|line| line != "OK")).collect();
+    let row = rows
+        .iter()
+        .find(|row| row.contains(" user=sam "))
+        .expect("it is connected");
+    assert!(row.contains(" in_flight=0 requests=2 "), "{row}");
+    assert!(!row.contains(" cpu_s=0.0 ") && !row.contains(" bytes_in=0 "), "{row}");
+}
+
+#[test]
 fn a_wrong_password_is_refused_late_and_a_user_who_is_gone_at_once() {
     let daemon = daemon();
     let mut http = Http::connect(&daemon);

@@ -6,7 +6,6 @@ use crate::proto::{Code, Failure, Request};
 use crate::server::Shared;
 use actix::{Message, Recipient};
 use std::net::IpAddr;
-use std::time::Duration;
 
 /// What may be asked before the password.
 const FREE: [&str; 6] = ["auth", "ping", "help", "quit", "exit", "bye"];
@@ -169,22 +168,5 @@ impl Login {
         let version = shared.auth.as_ref().map_or(0, |auth| auth.version());
         self.access = Access::Known(identity, version);
         Ok(Account::User(identity.name))
-    }
-}
-
-/// The error for a password that is wrong, or was not looked at; and when it is to be sent.
-pub(super) fn refusal(verdict: Verdict) -> Option<(Failure, Duration)> {
-    match verdict {
-        Verdict::Granted(_) => None,
-        Verdict::Refused(delay) => {
-            let text = "the user or the password is wrong";
-            Some((Failure::new(Code::Unauthenticated, text), delay))
-        }
-        Verdict::Later(wait) => {
-            let retry = wait.as_millis().max(100);
-            let text =
-                format!("wrong passwords came from your address, or too many wait to be checked; retry-ms={retry}");
-            Some((Failure::new(Code::Busy, text), Duration::ZERO))
-        }
     }
 }

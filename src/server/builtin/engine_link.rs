@@ -64,6 +64,7 @@ impl EngineLink {
         let to = self.me.get_or_insert_with(|| Arc::new(me())).clone();
         self.shared.scheduler.do_send(Requests {
             client: self.client,
+            connection: self.client,
             account: self.account,
             limits: self.limits,
             questions: std::mem::take(&mut self.questions),

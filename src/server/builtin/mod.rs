@@ -21,7 +21,7 @@ use crate::engine::{Event, News, RequestId};
 use crate::proto::codec::ServerCodec;
 use crate::proto::{Failure, Final, Frame, Value};
 use crate::verb::Registry;
-use access::{Checked, Login, refusal};
+use access::{Checked, Login};
 use actix::prelude::*;
 use bytes::{Buf, BytesMut};
 use engine_link::EngineLink;
@@ -331,7 +331,7 @@ impl Handler<Checked> for Session<BuiltIn> {
                 requests.end_login(checked, input.codec(), &session.link);
             });
         };
-        match (verdict, refusal(verdict)) {
+        match (verdict, verdict.refusal()) {
             (Verdict::Granted(identity), _) => end(self, context, Ok(identity)),
             (_, Some((failure, delay))) if !delay.is_zero() => {
                 context.run_later(delay, move |session, context| end(session, context, Err(failure)));

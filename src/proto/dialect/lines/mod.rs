@@ -168,7 +168,7 @@ fn is_comment(line: &[u8]) -> bool {
 
 #[inline]
 fn looks_like_http(request: &Request<'_>) -> bool {
-    // Of all verbs, only those of people who shout go on.
+    // Methods are in capitals, and our verbs seldom are.
     if !matches!(request.verb.as_bytes().first(), Some(b'A'..=b'Z' | b'h')) {
         return false;
     }
