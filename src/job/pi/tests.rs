@@ -367,6 +367,8 @@ fn parts_are_short() {
             }
             let rate = bytes as f64 / seconds / 1e3;
             println!("1e{exponent} {name}, parts of {cost} ns: {parts} took {seconds:.2} s, {rate:.2} KB a second");
+            // A gigabit a second carries the parts of a thousand machines.
+            assert!(cost < 1e9 || rate < 64.0, "{rate} KB a second");
         }
     }
 }
