@@ -21,6 +21,8 @@ mod auth;
 mod cli;
 pub mod client;
 mod clients;
+#[cfg(feature = "cluster")]
+mod cluster;
 #[cfg(feature = "cli")]
 mod config;
 mod daemon;
@@ -39,6 +41,8 @@ pub use auth::Role;
 #[cfg(feature = "users")]
 pub use auth::{Users, UsersError};
 pub use client::{Client, Connector};
+#[cfg(feature = "cluster")]
+pub use cluster::{ClusterError, ClusterSettings};
 pub use daemon::{Daemon, Drained, Handle, RunError, Running, StartError};
 pub use engine::{Answer as ReplyFuture, Asked, Event, Events, Policy, Responder, RowError, Token};
 pub use job::{

@@ -7,6 +7,7 @@ mod allocator;
 mod ask;
 mod bar;
 mod bench;
+mod cluster;
 mod color;
 mod complete;
 mod configure;

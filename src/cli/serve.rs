@@ -1,6 +1,7 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
 use super::address::{self, Address, Endpoint};
+use super::cluster::ClusterFlags;
 use super::configure::ConfigRequests;
 use super::data::Data;
 use super::reload::Reload;
@@ -64,6 +65,8 @@ pub(super) struct Serve {
     pub(super) show_config: bool,
     #[command(flatten)]
     security: SecurityFlags,
+    #[command(flatten)]
+    cluster: ClusterFlags,
     #[command(flatten)]
     limits: LimitFlags,
 }
@@ -207,6 +210,7 @@ impl Serve {
             Data::Directory(directory) => daemon.data(directory),
             Data::None => daemon,
         };
+        let daemon = self.cluster.apply(daemon)?;
         let (mut addresses, mut paths, mut daemon) = (Vec::new(), Vec::new(), daemon);
         for endpoint in &self.listen {
             match endpoint {

@@ -41,6 +41,15 @@ impl fmt::Debug for StorePlace {
 }
 
 impl StorePlace {
+    /// The directory, if it is one.
+    #[cfg(feature = "cluster")]
+    pub(super) fn directory(&self) -> Option<PathBuf> {
+        match self {
+            Self::Directory(directory) => Some(directory.clone()),
+            Self::None | Self::Other(_) => None,
+        }
+    }
+
     /// Opens the store and reads it.
     ///
     /// # Errors

@@ -37,6 +37,14 @@ use tokio::sync::oneshot;
 /// The program around the daemon, as a client of the engine.
 const EMBEDDING: ClientId = ClientId(0);
 
+/// The client that does parts of other nodes' jobs.
+#[cfg(feature = "cluster")]
+const PARTS: ClientId = ClientId(u64::MAX / 4);
+
+/// How long a node may take to let go of its jobs.
+#[cfg(feature = "cluster")]
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
+
 /// How long [`Daemon::run`] finishes what was accepted.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -69,6 +77,10 @@ pub enum StartError {
     /// The store cannot be opened or read: what is wrong with it, and what to do.
     #[error("cannot use the store {0}")]
     Store(String),
+    /// The daemon cannot take part in its cluster.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Cluster(#[from] crate::cluster::ClusterError),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[from] io::Error),
@@ -115,6 +127,8 @@ pub struct Daemon {
     registry: Registry,
     auth: Option<Arc<dyn Authenticate>>,
     place: StorePlace,
+    #[cfg(feature = "cluster")]
+    cluster: Option<crate::cluster::ClusterSettings>,
 }
 
 /// How bytes pass an address.
@@ -144,6 +158,8 @@ impl Daemon {
             registry: Registry::default(),
             auth: None,
             place: StorePlace::None,
+            #[cfg(feature = "cluster")]
+            cluster: None,
         }
     }
 
@@ -233,6 +249,14 @@ impl Daemon {
         self
     }
 
+    /// Takes part in a cluster over NATS JetStream: submitted jobs are those of all nodes, and each does parts of the others' long jobs. A node that
+    /// takes in jobs needs a directory ([`data`](Self::data)).
+    #[cfg(feature = "cluster")]
+    pub fn cluster(mut self, settings: crate::cluster::ClusterSettings) -> Self {
+        self.cluster = Some(settings);
+        self
+    }
+
     /// The same with a store of another kind.
     #[doc(hidden)]
     pub fn store(mut self, store: impl store::Store) -> Self {
@@ -269,8 +293,15 @@ impl Daemon {
         if let Some(limit) = self.limits.zero() {
             return Err(StartError::Zero(limit));
         }
+        #[cfg(feature = "cluster")]
+        let directory = self.place.directory();
         let store = std::mem::take(&mut self.place).open();
         let store = store.map_err(|error| StartError::Store(error.to_string()))?;
+        #[cfg(feature = "cluster")]
+        let joined = match self.cluster.take() {
+            Some(settings) => Some(crate::cluster::join(settings, directory.as_deref()).await?),
+            None => None,
+        };
         let mut sockets = Vec::new();
         let mut addresses = Vec::new();
         for (address, door, service) in std::mem::take(&mut self.listen) {
@@ -290,7 +321,17 @@ impl Daemon {
         let metrics = Arc::new(Metrics::default());
         let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone())?;
         scheduler.ready().await?;
-        self.open(sockets, addresses, scheduler, metrics, store)
+        #[cfg(feature = "cluster")]
+        if let Some(joined) = &joined {
+            joined.show(&metrics, self.workers);
+        }
+        let running = self.open(sockets, addresses, scheduler, metrics, store)?;
+        #[cfg(feature = "cluster")]
+        let running = match joined {
+            Some(joined) => running.joined(joined)?,
+            None => running,
+        };
+        Ok(running)
     }
 
     /// Opens the rooms, from the engine up.
@@ -352,6 +393,8 @@ impl Daemon {
             listener,
             arbiters,
             writer,
+            #[cfg(feature = "cluster")]
+            cluster: None,
         })
     }
 
@@ -439,9 +482,20 @@ pub struct Running {
     listener: Addr<Listener>,
     arbiters: Vec<Arbiter>,
     writer: Option<StoreWriter>,
+    #[cfg(feature = "cluster")]
+    cluster: Option<crate::cluster::Cluster>,
 }
 
 impl Running {
+    /// The same daemon as a node of its cluster.
+    #[cfg(feature = "cluster")]
+    fn joined(mut self, joined: crate::cluster::Joined) -> Result<Self, StartError> {
+        let engine = self.engine.for_client(PARTS, engine::Account::Process);
+        let (registry, facts) = (self.shared.registry.clone(), self.shared.facts.clone());
+        self.cluster = Some(joined.start(&self.scheduler, engine, registry, facts)?);
+        Ok(self)
+    }
+
     /// Where it listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -486,6 +540,10 @@ impl Running {
     /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left, and closes.
     pub async fn drain(self, limit: Duration) -> Drained {
         self.metrics.draining.store(true, Relaxed);
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = &self.cluster {
+            cluster.drain();
+        }
         self.shared.facts.clients.monitor.close();
         let (drained, all_closed) = oneshot::channel();
         let (answered, all_answered) = oneshot::channel();
@@ -516,6 +574,10 @@ impl Running {
         }
         if let Some(writer) = self.writer {
             writer.close(&self.scheduler).await;
+        }
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = self.cluster {
+            cluster.close(LEAVE_LIMIT).await;
         }
         for arbiter in self.arbiters {
             arbiter.stop();

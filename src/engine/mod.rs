@@ -7,6 +7,8 @@
 mod answers;
 mod batch;
 mod caught;
+#[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "nobody joins"))]
+mod cluster;
 mod external;
 mod fairness;
 mod health;
@@ -28,6 +30,8 @@ mod worker;
 pub use answers::Answers;
 pub use batch::Plain;
 pub(crate) use caught::{Panicked, caught};
+#[cfg(feature = "cluster")]
+pub use cluster::{AskProgress, ClusterEvent, EngineEvent, EngineEvents, JobProgress, Part, PartId};
 pub use external::{Asked, ExternalLane, ExternalTask, Responder, RowError, Token};
 pub use health::Health;
 pub use local::{Answer, Close, Events, Local, LocalClient};

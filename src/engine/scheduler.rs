@@ -3,6 +3,7 @@
 use super::answers::Answers;
 use super::batch::Plain;
 use super::caught::{Panicked, caught};
+use super::cluster::{AskProgress, ClusterEvent, EngineEvent, EngineEvents};
 use super::external::{Calls, ExternalLoad, Responder, Saying, Token};
 use super::health::{Health, MAX_PANICS};
 use super::message::{Account, Ask, ClientId, Event, JobId, Order, Payer, Policy, RequestId, Subject, Work, WorkId};
@@ -137,6 +138,16 @@ struct Keeping {
     failure: Option<StoreError>,
 }
 
+/// The way to the cluster, and what is to be said to it.
+struct Sharing {
+    to: Recipient<EngineEvents>,
+    events: Vec<EngineEvent>,
+    /// Parts that may be offered at once.
+    parts: usize,
+    /// Workers of other nodes that are free for them.
+    workers: usize,
+}
+
 /// Hands out work by the table, and sends what it has come to.
 ///
 /// A panic in its turn is caught in the handler, which stops the actor; actix's `Supervisor` then starts it again with the same mailbox,
@@ -163,6 +174,7 @@ pub struct Scheduler {
     metrics: Arc<Metrics>,
     answers: Arc<Answers>,
     keeping: Option<Keeping>,
+    sharing: Option<Sharing>,
     /// It has jobs of an earlier process that are not begun.
     has_stored_jobs: bool,
     /// It has jobs of a table that broke which are not begun.
@@ -212,6 +224,7 @@ impl Scheduler {
             answers: Arc::new(Answers::new(&policy, metrics.clone())),
             metrics,
             keeping: None,
+            sharing: None,
             has_stored_jobs: false,
             has_broken_jobs: false,
         })
@@ -294,6 +307,7 @@ impl Scheduler {
         super::planted::here();
         self.send();
         self.write(context);
+        self.share();
         self.set_alarm(context);
         self.metrics.jobs.store(self.table.len() as u64, Relaxed);
         self.table.show_states(&self.metrics.states);
@@ -522,6 +536,92 @@ impl Scheduler {
         }
     }
 
+    /// Offers parts to the cluster, as many as it wants, and reports what has happened.
+    fn share(&mut self) {
+        let recalled = self.table.take_recalled();
+        let Some(sharing) = &mut self.sharing else {
+            return;
+        };
+        sharing.events.extend(recalled.into_iter().map(EngineEvent::Recalled));
+        if sharing.parts > 0 {
+            let wanted = sharing.parts.saturating_sub(self.table.parts());
+            for _ in 0..wanted {
+                let Some(part) = self.table.next_part(sharing.workers) else {
+                    break;
+                };
+                sharing.events.push(EngineEvent::Offered(part));
+            }
+        }
+        if !sharing.events.is_empty() {
+            sharing.to.do_send(EngineEvents(mem::take(&mut sharing.events)));
+        }
+    }
+
+    /// Does what the cluster says.
+    fn hear(&mut self, event: ClusterEvent, now: Instant) {
+        match event {
+            ClusterEvent::Joined { to } => {
+                self.sharing = Some(Sharing {
+                    to,
+                    events: vec![EngineEvent::Began(self.table.submitted_here())],
+                    parts: 0,
+                    workers: 0,
+                });
+            }
+            ClusterEvent::Numbered(node) => self.table.set_node(node),
+            ClusterEvent::Wanted { parts, workers } => {
+                if let Some(sharing) = &mut self.sharing {
+                    (sharing.parts, sharing.workers) = (parts, workers);
+                }
+            }
+            ClusterEvent::PartDone { id, result, cpu, node } => {
+                self.table.absorb_part(id, &result, cpu, &node, now);
+            }
+            ClusterEvent::PartLost(id) => self.table.part_lost(id, now),
+            ClusterEvent::Erred { node } => self.start_over(&node, now),
+            ClusterEvent::Away { job, node } => self.table.set_away(*job, node, now),
+            ClusterEvent::Advanced(progress) => self.table.advance_away(progress, now),
+            ClusterEvent::Ended(ended) => self.table.end_away(ended.0, ended.1, now),
+            ClusterEvent::TakenOver(stored) => {
+                if let Some(keeping) = &self.keeping {
+                    self.table.take_over((keeping.again)(*stored), now);
+                }
+            }
+            ClusterEvent::Forgotten(job) => self.table.forget_away(job),
+            ClusterEvent::Answer(answer) => self.take_answer(*answer),
+        }
+    }
+
+    /// Jobs with parts that a node has done which errs start over: nothing that was absorbed of them is trusted.
+    fn start_over(&mut self, node: &str, now: Instant) {
+        for (id, title) in self.table.contributed_to(node) {
+            tracing::error!(
+                request = title,
+                node,
+                "starts over: a node that has done parts of it errs"
+            );
+            let subject = match &self.keeping {
+                Some(keeping) => (keeping.again)(StoredJob::of_request(title)).subject,
+                None => Err(lost()),
+            };
+            self.table.start_over(id, subject, now);
+        }
+    }
+
+    /// Keeps an answer that another node has found.
+    fn take_answer(&mut self, answer: KeptAnswer) {
+        let record = match answer.is_refuted {
+            true => self.answers.refute(&answer.title).into_iter().collect(),
+            false => {
+                self.answers.keep(answer.title.clone(), answer.value.clone());
+                self.answers.store(answer)
+            }
+        };
+        if let Some(keeping) = &mut self.keeping {
+            record.into_iter().for_each(|record| keeping.journal.push(record));
+        }
+    }
+
     fn set_alarm(&mut self, context: &mut Context<Self>) {
         let writing = self.keeping.as_ref().and_then(|keeping| keeping.journal.wake_at());
         let others = self.pool.next_alarm().into_iter().chain(writing);
@@ -592,6 +692,10 @@ impl Supervised for Scheduler {
             self.has_broken_jobs = !unfinished.is_empty();
             let jobs = unfinished.into_iter().map(&keeping.again).collect();
             let _ = caught(|| self.table.resume(jobs, now));
+        }
+        if let Some(sharing) = &mut self.sharing {
+            sharing.events.clear();
+            sharing.events.push(EngineEvent::Began(self.table.submitted_here()));
         }
         self.is_out = false;
         self.table.set_outage(None);
@@ -718,12 +822,31 @@ impl Handler<Committed> for Scheduler {
                 }
                 _ => {}
             }
+            if let (Some(sharing), Ok(())) = (&mut this.sharing, &result) {
+                sharing.events.push(EngineEvent::Committed(batch.clone()));
+            }
             let settled = keeping.journal.settle(batch, result, now);
             this.table.acknowledge(settled.acknowledged, now);
             if let Some(failure) = failure {
                 this.table.withdraw(settled.refused, &failure, now);
             }
         });
+    }
+}
+
+impl Handler<ClusterEvent> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, event: ClusterEvent, context: &mut Self::Context) {
+        self.handle_by("news of the cluster", context, |this| this.hear(event, now()));
+    }
+}
+
+impl Handler<AskProgress> for Scheduler {
+    type Result = MessageResult<AskProgress>;
+
+    fn handle(&mut self, _: AskProgress, _: &mut Self::Context) -> Self::Result {
+        MessageResult(caught(|| self.table.progress_here()).unwrap_or_default())
     }
 }
 

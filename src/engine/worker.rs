@@ -93,7 +93,7 @@ impl Handover {
                     let (_, batch) = self.batch.insert((work, batch));
                     answer(batch, &cancel, &mut time);
                     panicked = batch.running.is_some();
-                    let cpu = batch.unfinished.iter().map(|unfinished| unfinished.cpu).sum();
+                    let cpu: Duration = batch.unfinished.iter().map(|unfinished| unfinished.cpu).sum();
                     self.note_batch(time.cpu() + cpu);
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! `/healthz`: the process answers. `/readyz`: it takes in work, and its store keeps it. Knows no job.
+//! `/healthz`: the process answers. `/readyz`: it takes in work, its store keeps it, and its cluster is there. Knows no job.
 
 use super::answer::reply;
 use super::guard::Caller;
@@ -27,5 +27,9 @@ pub(super) fn why_not_ready(caller: &Caller) -> Option<&'static str> {
         return Some("draining");
     }
     // What is wrong is in the log and in 'info', which this address does not show to everybody.
-    (!metrics.store().failure.is_empty()).then_some("the store cannot be written")
+    if !metrics.store().failure.is_empty() {
+        return Some("the store cannot be written");
+    }
+    let is_alone = metrics.cluster.nodes().is_some_and(|(_, is_connected)| !is_connected);
+    is_alone.then_some("the cluster cannot be reached")
 }

@@ -160,6 +160,33 @@ impl Scrape {
                 .map(|lane| (vec![("lane", lane.name)], load(read(lane))))
                 .collect::<Vec<_>>()
         };
+        let nodes = metrics.cluster.nodes();
+        if nodes.is_some() {
+            let cluster = &metrics.cluster;
+            let parts = [
+                ("sent", &cluster.parts_sent),
+                ("absorbed", &cluster.parts_absorbed),
+                ("taken_back", &cluster.parts_lost),
+                ("checked", &cluster.parts_checked),
+            ];
+            counters.push(Family(
+                "cluster_parts",
+                "Parts of this node's jobs that others do, by what became of them",
+                None,
+                parts
+                    .map(|(event, count)| (vec![("event", event)], load(count)))
+                    .to_vec(),
+            ));
+            let bytes = [("sent", &cluster.bytes_sent), ("received", &cluster.bytes_received)];
+            counters.push(Family(
+                "cluster",
+                "Bytes of parts sent, and of their results received",
+                Some(Unit::Bytes),
+                bytes
+                    .map(|(direction, count)| (vec![("direction", direction)], load(count)))
+                    .to_vec(),
+            ));
+        }
         if !lanes.is_empty() {
             counters.push(Family(
                 "lane_calls",
@@ -219,6 +246,26 @@ impl Scrape {
         if !store.place.is_empty() {
             let works = u64::from(store.failure.is_empty());
             gauges.push(gauge("store_ok", "1 if the store can be written", works));
+        }
+        if let Some((nodes, is_connected)) = nodes {
+            gauges.push(gauge(
+                "cluster_connected",
+                "1 while NATS can be reached",
+                u64::from(is_connected),
+            ));
+            gauges.push(gauge(
+                "cluster_nodes",
+                "Nodes of the cluster that live",
+                nodes.len() as u64,
+            ));
+            let workers: usize = nodes.iter().map(|node| node.workers).sum();
+            gauges.push(gauge("cluster_workers", "Workers of all nodes", workers as u64));
+            let errs = nodes.iter().filter(|node| node.errs).count();
+            gauges.push(gauge(
+                "cluster_erring_nodes",
+                "Nodes whose results were wrong",
+                errs as u64,
+            ));
         }
         if let Some(bytes) = resident_bytes() {
             gauges.push(Family(

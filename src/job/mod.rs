@@ -22,6 +22,8 @@ mod neighbours;
 mod nth;
 mod nth_rows;
 mod of_factors;
+#[cfg(feature = "cluster")]
+mod part;
 mod pi;
 mod pieces;
 mod plan;
@@ -56,6 +58,8 @@ pub use neighbours::{NextPrimes, PrevPrimes};
 pub use nth::Nth;
 pub use nth_rows::NthRows;
 pub use of_factors::{Function, OfFactors};
+#[cfg(feature = "cluster")]
+pub use part::{PartResult, PartTables};
 pub use pi::Pi;
 pub use pieces::Pieces;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, Shared, run_to_end};

@@ -118,7 +118,8 @@ pub trait Plan: Send + Sized + 'static {
     }
 
     /// What the plan of a part came to, as versioned bytes, for [`absorb_part`](Self::absorb_part) of the plan that it was cut from.
-    /// Asked once it has its answer.
+    /// Asked once it has its answer. Of one part it is always the same, however it was cut into slices: that is how a machine which
+    /// errs is found.
     fn result(&self) -> Option<Vec<u8>> {
         None
     }

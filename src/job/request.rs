@@ -1,5 +1,7 @@
 //! A job that can be handed over: a question and the way to make its plan. Knows no client and no worker.
 
+#[cfg(feature = "cluster")]
+use super::part::{PartOf, PartResult, PartTables};
 use super::{AnyPlan, Damaged, Plan, Query, restore, verify};
 use crate::metrics::VerbLabel;
 use crate::proto::{Failure, Value};
@@ -195,6 +197,31 @@ impl Job {
         self.restore(&checkpoint)?;
         self.rare.get_or_insert_default().checkpoint = Some(checkpoint);
         Ok(())
+    }
+
+    /// The job that does a part of this one, cut elsewhere: it answers nothing, and puts what the part came to where it is to go. The tables are
+    /// those of all parts of this question here.
+    ///
+    /// # Errors
+    /// Why no plan of this question cut these bytes.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn part(
+        &self,
+        title: String,
+        part: Arc<[u8]>,
+        tables: Arc<PartTables>,
+        result: PartResult,
+    ) -> Result<Self, Damaged> {
+        self.restore(&part)?;
+        let restore_part: Restore = match &self.question {
+            Question::Query(_) => restore,
+            Question::Own { restore, .. } => *restore,
+        };
+        Ok(Self::of_any(title, move || {
+            let plan = restore_part(&part)
+                .map_err(|damaged| Failure::new(crate::proto::Code::Internal, damaged.to_string()))?;
+            Ok(Box::new(PartOf::new(plan, tables.clone(), result.clone())))
+        }))
     }
 
     /// Makes the plan from a checkpoint that a plan of this job has [saved](Plan::save).

@@ -1,10 +1,12 @@
 //! Counters that every module adds to, and `info`, `slowlog` and `/metrics` show. No I/O; no lock but for the list of lanes, taken once a lane,
 //! the state of the store, taken when that changes, and what is noted of a slow request.
 
+mod cluster;
 mod histogram;
 mod slow;
 mod verbs;
 
+pub use cluster::{ClusterMetrics, NodeView};
 #[cfg(feature = "http")]
 pub use histogram::{BOUNDS_US, Snapshot};
 pub use histogram::{Exemplar, SLOW};
@@ -55,6 +57,8 @@ pub struct Metrics {
     pub states: StateMetrics,
     /// The latest requests that took long.
     pub slow: SlowRequests,
+    /// The nodes of its cluster, and parts.
+    pub cluster: ClusterMetrics,
     /// Nothing new is taken in: the daemon ends.
     pub draining: AtomicBool,
     /// Wrong users or passwords; set where there are users, who may be those of several daemons.

@@ -17,6 +17,8 @@ mod record;
 mod sqlite;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "sqlite")]
+mod value;
 mod writer;
 
 pub use answers::{COMPUTED, KeptAnswers};
@@ -28,6 +30,8 @@ pub use memory::MemoryStore;
 pub use record::{Checkpoint, End, JobId, KeptAnswer, Priority, Record, State, Submission, Timestamp};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{DATABASE, Pruned, Pruning, SqliteStore, Statistics, Survey};
+#[cfg(feature = "cluster")]
+pub use value::{read_value, write_value};
 pub use writer::{Close, Commit, Committed, Writer};
 
 /// Keeps records. What [`commit`](Store::commit) has confirmed is there after any end of the process and of the machine.

@@ -18,6 +18,7 @@ mod functions;
 mod host;
 mod jobs;
 mod monitor;
+mod nodes;
 mod random;
 mod ranges;
 mod registry;

@@ -2,8 +2,8 @@
 
 use super::call::{nearest, shortened};
 use super::{
-    Call, Facts, Step, Terms, Verb, arithmetic, auth, clients, doctor, functions, jobs, monitor, random, service,
-    slowlog,
+    Call, Facts, Step, Terms, Verb, arithmetic, auth, clients, doctor, functions, jobs, monitor, nodes, random,
+    service, slowlog,
 };
 use crate::auth::{Role, UserName};
 use crate::engine::{self, Panicked, Subject, caught};
@@ -35,6 +35,7 @@ impl Default for Registry {
         jobs::register(&mut registry);
         auth::register(&mut registry);
         service::register(&mut registry);
+        nodes::register(&mut registry);
         slowlog::register(&mut registry);
         clients::register(&mut registry);
         monitor::register(&mut registry);

@@ -3,6 +3,7 @@
 
 use super::jobs::Jobs;
 use super::memory::Memory;
+use super::parts::{Offer, PartFault, Parts};
 use crate::engine::caught::{Panicked, caught};
 use crate::engine::fairness::{CHARGE_US, Fair};
 use crate::engine::message::{ClientId, Payer, Priority, WorkId};
@@ -31,6 +32,8 @@ pub(super) struct Bulk {
     /// Those of low priority, which work when no other is ready.
     low: Fair<WorkId>,
     memory: Memory,
+    /// Parts that were taken back since the last time.
+    recalled: Vec<(WorkId, u64)>,
 }
 
 /// A plan, and how much of it is handed out.
@@ -45,6 +48,7 @@ struct Running {
     saved: Duration,
     /// The CPU time until it is saved again.
     save_every: Duration,
+    parts: Parts,
 }
 
 /// What becomes of a job that was not answered by its first slice.
@@ -70,6 +74,7 @@ impl Bulk {
             ready: Fair::default(),
             low: Fair::default(),
             memory: Memory::new(workers, max_memory),
+            recalled: Vec::new(),
         }
     }
 
@@ -106,6 +111,7 @@ impl Bulk {
             priority,
             saved: Duration::ZERO,
             save_every: SAVE_EVERY,
+            parts: Parts::default(),
         };
         self.plans.insert(id, running);
         Entered::Runs
@@ -129,6 +135,20 @@ impl Bulk {
                 Ok(Some(slice)) => slice,
                 // What is left waits for slices under way, or for rows to be taken: absorbing and granting make it ready again.
                 Ok(None) if running.under_way > 0 || entry.streams() => continue,
+                // Or for parts: of those that nobody may have begun, the latest is done here.
+                Ok(None) if !running.parts.is_empty() => {
+                    match caught(|| running.parts.take_back_latest(&mut *running.plan)) {
+                        Ok(Some(number)) => {
+                            self.recalled.push((id, number));
+                            let (priority, used) = (running.priority, running.used);
+                            running.is_ready = true;
+                            self.push(payer, id, priority, used);
+                            continue;
+                        }
+                        Ok(None) => continue,
+                        Err(Panicked) => return Some(Err(id)),
+                    }
+                }
                 Ok(None) | Err(Panicked) => return Some(Err(id)),
             };
             running.under_way += 1;
@@ -165,9 +185,73 @@ impl Bulk {
             Priority::Normal | Priority::High => self.ready.charge(client, more),
         }
         running.under_way -= 1;
+        running.parts.may_be_more();
         running.used = running.used.saturating_add_signed(more);
         running.advanced = now;
         caught(|| running.plan.absorb(partial))
+    }
+
+    /// Cuts a part for another machine from the plan that is to have the next one.
+    pub(super) fn next_part(&mut self, jobs: &Jobs, busy: usize) -> Option<(WorkId, Offer)> {
+        loop {
+            let candidates = self.plans.iter().filter_map(|(id, running)| {
+                let entry = jobs.get(*id).filter(|entry| !entry.streams())?;
+                let is_low = running.priority == Priority::Low;
+                let rank = (is_low, running.parts.len(), *id);
+                running.parts.may_cut().then_some((rank, entry))
+            });
+            let ((_, _, id), entry) = candidates.min_by_key(|(rank, _)| *rank)?;
+            let running = self.plans.get_mut(&id)?;
+            let cpu = entry.cpu();
+            if let Ok(Some(offer)) = caught(|| running.parts.cut(&mut *running.plan, cpu, busy)) {
+                return Some((id, offer));
+            }
+        }
+    }
+
+    /// Takes in what a part came to on a machine of this name.
+    pub(super) fn absorb_part(
+        &mut self,
+        id: WorkId,
+        number: u64,
+        result: &[u8],
+        node: &str,
+        now: Instant,
+    ) -> Result<(), PartFault> {
+        let running = self.plans.get_mut(&id).ok_or(PartFault::Unknown)?;
+        running.advanced = now;
+        let absorbed = caught(|| running.parts.absorb(&mut *running.plan, number, result, node));
+        absorbed.unwrap_or(Err(PartFault::Panicked))
+    }
+
+    /// Takes back a part that is not done elsewhere.
+    pub(super) fn take_back_part(&mut self, id: WorkId, number: u64) -> Result<(), PartFault> {
+        let running = self.plans.get_mut(&id).ok_or(PartFault::Unknown)?;
+        let taken = caught(|| running.parts.take_back(&mut *running.plan, number));
+        taken.unwrap_or(Err(PartFault::Panicked))
+    }
+
+    /// Plans of which a machine has done parts.
+    pub(super) fn contributed_to(&self, node: &str) -> Vec<WorkId> {
+        let has = |running: &Running| running.parts.has_contributor(node);
+        let mut plans: Vec<WorkId> = self
+            .plans
+            .iter()
+            .filter(|(_, running)| has(running))
+            .map(|(id, _)| *id)
+            .collect();
+        plans.sort_unstable();
+        plans
+    }
+
+    /// Parts that are under way.
+    pub(super) fn parts(&self) -> usize {
+        self.plans.values().map(|running| running.parts.len()).sum()
+    }
+
+    /// Parts that are of no use any more, since the last time.
+    pub(super) fn take_recalled(&mut self) -> Vec<(WorkId, u64)> {
+        std::mem::take(&mut self.recalled)
     }
 
     /// What a plan has to give, at most `credit` rows; without an answer it is ready for its next slice. `None`: there is no such plan.
@@ -267,6 +351,7 @@ impl Bulk {
     /// Takes a job out, whether it runs, is parked, or has memory set aside only.
     pub(super) fn remove(&mut self, client: ClientId, id: WorkId) {
         if let Some(running) = self.plans.remove(&id) {
+            self.recalled.extend(running.parts.numbers().map(|number| (id, number)));
             self.queue(running.priority).remove(client, id);
         }
         self.memory.remove(client, id);

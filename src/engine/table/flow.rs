@@ -1,6 +1,7 @@
 //! What happens to a job between the parts of the table: from its queue to its lane, and to its end with one reply to all that wait.
 //! Knows no request that is not taken in.
 
+use super::away::Away;
 use super::bulk::{Bulk, Entered};
 use super::express::{Express, Late, Settled};
 use super::external::External;
@@ -31,6 +32,7 @@ pub(super) struct Flow {
     pub(super) express: Express,
     pub(super) bulk: Bulk,
     pub(super) external: External,
+    pub(super) away: Away,
     pub(super) submitted: Submitted,
     pub(super) outbox: Outbox,
     pub(super) measured: Measured,
@@ -55,6 +57,7 @@ impl Flow {
             express: Express::default(),
             bulk: Bulk::new(workers, policy.max_memory),
             external,
+            away: Away::default(),
             submitted,
             outbox: Outbox::default(),
             measured: Measured::default(),
@@ -289,7 +292,7 @@ impl Flow {
     }
 
     /// Saves a plan that submitted jobs wait for, if enough has been done since the last time.
-    fn save_if_due(&mut self, id: WorkId) {
+    pub(super) fn save_if_due(&mut self, id: WorkId) {
         if self.submitted.keeps()
             && let Some(cpu) = self.jobs.get(id).map(Entry::cpu)
             && self.bulk.is_unsaved(id, cpu)
@@ -403,6 +406,7 @@ impl Flow {
             waiters: &self.waiters,
             bulk: &self.bulk,
             external: &self.external,
+            away: &self.away,
             now: self.now,
         };
         let (rows, is_over) = self.submitted.rows(id, credit, || view.asked(), |work| view.show(work));
@@ -418,6 +422,7 @@ impl Flow {
             waiters: &self.waiters,
             bulk: &self.bulk,
             external: &self.external,
+            away: &self.away,
             now: self.now,
         };
         if let Some(progress) = view.progress(work)
@@ -467,7 +472,7 @@ impl Flow {
     }
 
     /// Gives one that waited the final reply of a job that took this CPU time.
-    fn answer(&mut self, holder: Holder, reply: Reply, cpu: Duration) {
+    pub(super) fn answer(&mut self, holder: Holder, reply: Reply, cpu: Duration) {
         match holder {
             Holder::Request(client, request) => self.outbox.reply(client, request, reply),
             Holder::Submitted(job) => self.submitted.finish(job, reply, cpu, self.now),
@@ -531,6 +536,17 @@ impl Flow {
         }
     }
 
+    /// Those that wait for a job wait for another one from now on, and the old one stops.
+    pub(super) fn replace(&mut self, old: WorkId, entry: Entry) -> WorkId {
+        let new = self.jobs.name();
+        self.jobs.insert(new, entry);
+        for job in self.waiters.join(old, new) {
+            self.submitted.join(job, new);
+        }
+        self.remove(old);
+        new
+    }
+
     /// Takes a job out of all parts but the waiters.
     fn remove(&mut self, id: WorkId) -> Option<Entry> {
         let entry = self.jobs.remove(id)?;
@@ -539,6 +555,7 @@ impl Flow {
             Stage::Held(_) | Stage::Parked | Stage::Bulk => {}
             Stage::Express => self.express.remove(payer, id),
             Stage::External => self.external.remove(payer.client, id),
+            Stage::Away => self.away.remove(id),
             Stage::List => self.submitted.remove_list(id),
         }
         // Also in the express lane memory may be set aside for it, if it was parked before.

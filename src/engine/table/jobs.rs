@@ -58,6 +58,8 @@ pub(super) enum Stage {
     Parked,
     Bulk,
     External,
+    /// Another daemon of the cluster works on it.
+    Away,
     /// No work, but rows of a list that are not sent yet.
     List,
 }
@@ -80,6 +82,16 @@ impl Entry {
             queue: None,
             cpu: Duration::ZERO,
         }
+    }
+
+    /// The same job as if nothing had been done of it.
+    pub(super) fn anew(&self, stage: Stage) -> Self {
+        Self::new(self.title.clone(), self.payer, stage, self.begun)
+            .kept(self.is_kept)
+            .of_verb(self.verb)
+            .urgent(self.priority)
+            .verifying(self.verifies.clone())
+            .submitted(self.is_submitted)
     }
 
     /// The same job, which sends rows before its answer.

@@ -4,13 +4,15 @@
 //! many workers as are free, or it is parked until it may begin, and begun anew (`memory`). Plain questions pass the express lane as
 //! batches, and become jobs only if that is not enough. Work that is no plan is `external`, in a lane of its own. `jobs` is the map of them
 //! all, `waiters` knows who waits for each, `submitted` remembers what was submitted, `admission` refuses what is too much. Each of these
-//! alone changes what it owns; here is what happens between them: in `asking` for what clients ask, in `storing` for the store, and below for
+//! alone changes what it owns; here is what happens between them: in `asking` for what clients ask, in `storing` for the store, in `sharing` for
+//! a cluster of daemons, and below for
 //! what workers and the clock bring. A job ends when it is answered, or when nobody waits for it any more.
 //! Knows no actor, no thread and no socket.
 
 mod admission;
 mod allowances;
 mod asking;
+mod away;
 mod backlog;
 mod bulk;
 mod express;
@@ -21,6 +23,8 @@ mod log;
 mod measured;
 mod memory;
 mod outbox;
+mod parts;
+mod sharing;
 mod storing;
 mod submitted;
 #[cfg(test)]

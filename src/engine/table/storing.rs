@@ -55,7 +55,7 @@ impl Table {
     }
 
     /// Takes in a job that has not ended; its name, unless it ends here.
-    fn take_back_unfinished(&mut self, payer: Payer, restored: Restored) -> Option<JobId> {
+    pub(super) fn take_back_unfinished(&mut self, payer: Payer, restored: Restored) -> Option<JobId> {
         let now = self.flow.now;
         let id = self.flow.jobs.name();
         self.flow.submitted.restore(&restored, Some(id), now);

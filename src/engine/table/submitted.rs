@@ -29,9 +29,14 @@ const SUSPECT_STARTS: u32 = 2;
 /// A job that has gone on this often since its last checkpoint does not go on again.
 const MAX_STARTS: u32 = 5;
 
+/// How many daemons of a cluster may have numbers.
+const NODES: u64 = 1_000;
+
 /// All submitted jobs, and the lists that are being sent.
 pub(super) struct Submitted {
     next: JobId,
+    /// The number of this daemon in a cluster, in which its IDs end.
+    node: Option<u64>,
     jobs: BTreeMap<JobId, Job>,
     /// Jobs by what their clients call them.
     keys: HashMap<String, JobId>,
@@ -97,6 +102,14 @@ pub(super) enum Found<'a> {
     Done(&'a Reply),
 }
 
+/// Where a submitted job is.
+pub(super) enum Location {
+    Unknown,
+    /// This work answers it.
+    Running(WorkId),
+    Ended,
+}
+
 /// What there is of a key.
 pub(super) enum Keyed {
     /// The job that has it.
@@ -143,6 +156,7 @@ impl Submitted {
     pub(super) fn new(first: JobId, policy: &Policy, keeps: bool, now: Instant) -> Self {
         Self {
             next: first,
+            node: None,
             jobs: BTreeMap::new(),
             keys: HashMap::new(),
             delayed: BTreeSet::new(),
@@ -160,7 +174,19 @@ impl Submitted {
 
     /// The name that the next submitted job will have.
     pub(super) const fn next(&self) -> JobId {
-        self.next
+        match self.node {
+            None => self.next,
+            Some(node) => {
+                let JobId(next) = self.next;
+                JobId(next + (node + NODES - next % NODES) % NODES)
+            }
+        }
+    }
+
+    /// From now on the IDs end in this number, of three digits.
+    pub(super) fn set_node(&mut self, node: u64) {
+        self.node = Some(node % NODES);
+        self.next = self.next.max(JobId(NODES));
     }
 
     /// Whether there is a store.
@@ -483,6 +509,86 @@ impl Submitted {
         self.jobs.iter().filter_map(running).collect()
     }
 
+    /// Where a job is.
+    pub(super) fn location(&self, id: JobId) -> Location {
+        match self.jobs.get(&id).map(|job| &job.state) {
+            None => Location::Unknown,
+            Some(State::Running(work)) => Location::Running(*work),
+            Some(State::Done { .. }) => Location::Ended,
+        }
+    }
+
+    /// The jobs that the store has and that are worked on here, and those that have ended.
+    pub(super) fn here(&self) -> Vec<StoredJob> {
+        let is_stored = |job: &Job| job.is_restored || job.unacknowledged.is_none();
+        let stored = |(id, job): (&JobId, &Job)| match &job.state {
+            State::Running(_) => job.unfinished.as_deref().cloned(),
+            State::Done { reply, cpu, .. } => Some(StoredJob {
+                end: Some(End {
+                    job: *id,
+                    ended_at: job.submitted_at,
+                    cpu: *cpu,
+                    reply: reply.clone(),
+                }),
+                ..StoredJob::unbegun(Self::submission(*id, job))
+            }),
+        };
+        self.jobs
+            .iter()
+            .filter(|(_, job)| is_stored(job))
+            .filter_map(stored)
+            .collect()
+    }
+
+    /// Another daemon works on a job: nothing of it is to be gone on with here.
+    pub(super) fn set_away(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.unfinished = None;
+        }
+        self.prove(id);
+    }
+
+    /// A job is worked on here from now on, from this on: the store is to know it.
+    pub(super) fn adopt(&mut self, stored: StoredJob) {
+        let id = stored.submission.job;
+        let Some(job) = self
+            .jobs
+            .get_mut(&id)
+            .filter(|job| matches!(job.state, State::Running(_)))
+        else {
+            return;
+        };
+        job.cpu_before = stored.cpu;
+        job.resumed = stored.resumed;
+        job.unfinished = Some(Box::new(stored.clone()));
+        self.record(|| Record::Submitted(stored.submission));
+        if let Some(checkpoint) = stored.checkpoint {
+            self.record(|| Record::Checkpoint(checkpoint));
+        }
+    }
+
+    /// A job starts over: there is nothing to go on from.
+    pub(super) fn forget_checkpoint(&mut self, id: JobId) {
+        if let Some(stored) = self.jobs.get_mut(&id).and_then(|job| job.unfinished.as_mut()) {
+            stored.checkpoint = None;
+        }
+    }
+
+    /// The CPU time that a job took elsewhere.
+    pub(super) fn set_cpu(&mut self, id: JobId, cpu: Duration) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.cpu_before = cpu;
+        }
+    }
+
+    /// A job that has ended elsewhere is forgotten there.
+    pub(super) fn forget(&mut self, id: JobId) {
+        if let Location::Ended = self.location(id) {
+            self.finished.retain(|other| *other != id);
+            self.remove(id);
+        }
+    }
+
     /// Notes how far a job has come, whose work took this CPU time in this process.
     pub(super) fn checkpoint(&mut self, id: JobId, bytes: Arc<[u8]>, progress: f64, cpu: Duration, now: Instant) {
         let saved_at = self.wall.at(now);
@@ -598,8 +704,12 @@ impl Submitted {
                 return Err(Failure::new(Code::NoJob, text));
             }
         };
-        let job = &self.jobs[&id];
-        let submission = Submission {
+        let submission = Self::submission(id, &self.jobs[&id]);
+        Ok((StoredJob::unbegun(submission), value))
+    }
+
+    fn submission(id: JobId, job: &Job) -> Submission {
+        Submission {
             job: id,
             request: job.request.clone(),
             title: job.title.clone(),
@@ -609,8 +719,7 @@ impl Submitted {
             submitted_at: job.submitted_at,
             not_before: None,
             deadline: None,
-        };
-        Ok((StoredJob::unbegun(submission), value))
+        }
     }
 
     /// The answer to this question was refuted: jobs that have one give it no more.

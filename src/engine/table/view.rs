@@ -1,5 +1,6 @@
 //! How a job stands: how far it is, since when it has not advanced, and what a row of `jobs` says of it. Reads the parts, changes nothing.
 
+use super::away::Away;
 use super::bulk::Bulk;
 use super::external::External;
 use super::jobs::{Entry, Jobs, Stage};
@@ -16,6 +17,7 @@ pub(super) struct View<'a> {
     pub(super) waiters: &'a Waiters,
     pub(super) bulk: &'a Bulk,
     pub(super) external: &'a External,
+    pub(super) away: &'a Away,
     pub(super) now: Instant,
 }
 
@@ -37,13 +39,17 @@ impl<'a> View<'a> {
         let (done, advanced) = match entry.stage() {
             Stage::Bulk => self.bulk.progress(work)?,
             Stage::External => self.external.progress(work).unwrap_or((0.0, entry.begun())),
+            Stage::Away => self.away.get(work).map(|job| (job.done, job.advanced))?,
             _ => (0.0, entry.begun()),
         };
         Some(Progress {
             done,
             silent: self.now - advanced,
             eta: eta(self.now - entry.begun(), done),
-            stage: self.bulk.stage(work),
+            stage: match self.away.get(work) {
+                Some(job) => job.stage.clone(),
+                None => self.bulk.stage(work),
+            },
         })
     }
 
@@ -76,6 +82,19 @@ impl<'a> View<'a> {
                 Some((done, _)) => (done, None),
                 None => return "queued".to_owned(),
             },
+            Stage::Away => {
+                let Some(job) = self.away.get(work) else {
+                    return "queued".to_owned();
+                };
+                let (done, stage) = (job.done, job.stage.clone());
+                let words = Interim::Progress {
+                    done,
+                    eta: eta(self.now - entry.begun(), done),
+                    stage,
+                }
+                .words();
+                return format!("running {words} node={}", job.node);
+            }
             Stage::Parked => return "parked".to_owned(),
             Stage::Held(_) | Stage::Express | Stage::List => return "queued".to_owned(),
         };

@@ -17,8 +17,9 @@ use super::contents::Contents;
 use super::error::{ErrorKind, StoreError};
 use super::lock::DirectoryLock;
 use super::record::{JobId, Record};
+use super::value::write_value;
 use failure::failure;
-use rows::{EndRow, SubmissionRow, Unreadable, encode, micros};
+use rows::{EndRow, SubmissionRow, Unreadable, micros};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 
@@ -192,7 +193,7 @@ fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()>
             execute("DELETE FROM jobs WHERE id = ?1", params![id(job)])?;
         }
         Record::Answer(answer) => {
-            let (kind, value) = encode(&answer.value);
+            let (kind, value) = write_value(&answer.value);
             execute(
                 "INSERT OR REPLACE INTO answers (title, kind, value, cost_us, found_at, version, method, refuted, digest) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",

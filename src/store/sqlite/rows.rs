@@ -1,11 +1,10 @@
 //! Records as rows and back: text that a person can read, and a digest by which a damaged row is recognised.
 
-use crate::primes::Natural;
-use crate::proto::{Code, Failure, Value};
+use crate::proto::{Code, Failure};
 use crate::store::contents::StoredJob;
 use crate::store::record::{Checkpoint, End, JobId, KeptAnswer, Priority, State, Submission, Timestamp};
+use crate::store::value::{read_value, write_value};
 use rusqlite::Row;
-use std::borrow::Cow;
 use std::time::Duration;
 
 /// Why a row is not what was written.
@@ -117,7 +116,7 @@ pub(super) struct EndRow {
 
 impl EndRow {
     pub(super) fn new(end: &End) -> Self {
-        let (kind, value) = end.reply.as_ref().ok().map(encode).unzip();
+        let (kind, value) = end.reply.as_ref().ok().map(write_value).unzip();
         let failure = end.reply.as_ref().err();
         let mut row = Self {
             ended_at: end.ended_at.to_string(),
@@ -151,7 +150,7 @@ pub(super) fn checkpoint_digest(checkpoint: &Checkpoint) -> i64 {
 
 /// The digest of an answer; all but whether it was refuted, which only ever changes to yes.
 pub(super) fn answer_digest(answer: &KeptAnswer) -> i64 {
-    let (kind, value) = encode(&answer.value);
+    let (kind, value) = write_value(&answer.value);
     Digest::new()
         .text(&answer.title)
         .text(kind)
@@ -214,7 +213,7 @@ fn read_end(row: &Row<'_>, job: JobId, cpu: Duration) -> Result<Option<End>, Unr
     let (kind, value): (Option<String>, Option<String>) = (row.get(14)?, row.get(15)?);
     let (code, message): (Option<String>, Option<String>) = (row.get(16)?, row.get(17)?);
     let reply = match (kind, value, code, message) {
-        (Some(kind), Some(value), None, None) => Ok(decode(&kind, value).ok_or(Unreadable::Damaged("answer"))?),
+        (Some(kind), Some(value), None, None) => Ok(read_value(&kind, value).ok_or(Unreadable::Damaged("answer"))?),
         (None, None, Some(code), Some(text)) => {
             let code = Code::parse(&code).ok_or(Unreadable::Damaged("error code"))?;
             Err(Failure::new(code, text))
@@ -259,7 +258,7 @@ pub(super) fn read_answer(row: &Row<'_>) -> Result<KeptAnswer, Unreadable> {
     let kind: String = row.get(1)?;
     let answer = KeptAnswer {
         title: row.get(0)?,
-        value: decode(&kind, row.get(2)?).ok_or(Unreadable::Damaged("answer"))?,
+        value: read_value(&kind, row.get(2)?).ok_or(Unreadable::Damaged("answer"))?,
         cost: duration(row.get(3)?),
         found_at: time(&row.get::<_, String>(4)?)?,
         version: row.get(5)?,
@@ -288,56 +287,13 @@ fn optional_time(text: Option<String>) -> Result<Option<Timestamp>, Unreadable> 
     text.as_deref().map(time).transpose()
 }
 
-/// A value's kind and words.
-pub(super) fn encode(value: &Value) -> (&'static str, String) {
-    match value {
-        Value::Nothing => ("nothing", String::new()),
-        Value::Number(number) => ("number", number.to_string()),
-        Value::Truth(yes) => ("truth", if *yes { "yes" } else { "no" }.to_owned()),
-        Value::Numbers(numbers) => {
-            let words: Vec<String> = numbers.iter().map(Natural::to_string).collect();
-            ("numbers", words.join(" "))
-        }
-        Value::Text(text) => ("text", text.clone()),
-        Value::Facts(facts) => {
-            let pairs: Vec<[&str; 2]> = facts
-                .iter()
-                .map(|(key, value)| [key.as_ref(), value.as_str()])
-                .collect();
-            ("facts", serde_json::json!(pairs).to_string())
-        }
-    }
-}
-
-fn decode(kind: &str, words: String) -> Option<Value> {
-    let natural = |word: &str| word.parse::<Natural>().ok();
-    Some(match kind {
-        "nothing" if words.is_empty() => Value::Nothing,
-        "number" => Value::Number(natural(&words)?),
-        "truth" => Value::Truth(match words.as_str() {
-            "yes" => true,
-            "no" => false,
-            _ => return None,
-        }),
-        "numbers" => Value::Numbers(words.split_ascii_whitespace().map(natural).collect::<Option<_>>()?),
-        "text" => Value::Text(words),
-        "facts" => Value::Facts(facts(&serde_json::from_str(&words).ok()?)?),
-        _ => return None,
-    })
-}
-
-fn facts(json: &serde_json::Value) -> Option<Vec<(Cow<'static, str>, String)>> {
-    let pair = |pair: &serde_json::Value| match pair.as_array()?.as_slice() {
-        [key, value] => Some((Cow::Owned(key.as_str()?.to_owned()), value.as_str()?.to_owned())),
-        _ => None,
-    };
-    json.as_array()?.iter().map(pair).collect()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::primes::Natural;
+    use crate::proto::Value;
     use proptest::prelude::*;
+    use std::borrow::Cow;
 
     #[test]
     fn digests_are_those_of_fnv_1a() {
@@ -367,14 +323,14 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn every_value_is_read_as_it_was_written(value in value()) {
-            let (kind, words) = encode(&value);
-            prop_assert_eq!(decode(kind, words), Some(value));
+            let (kind, words) = write_value(&value);
+            prop_assert_eq!(read_value(kind, words), Some(value));
         }
 
         #[test]
         fn no_words_make_reading_a_value_panic(words in ".*") {
             for kind in ["nothing", "number", "truth", "numbers", "text", "facts", "other"] {
-                let _ = decode(kind, words.clone());
+                let _ = read_value(kind, words.clone());
             }
         }
     }

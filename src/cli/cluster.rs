@@ -1,0 +1,106 @@
+//! The settings of a cluster. Knows no connection.
+
+use crate::{ClusterSettings, Daemon};
+use std::path::PathBuf;
+
+/// How it takes part in a cluster.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Cluster")]
+pub(super) struct ClusterFlags {
+    /// Servers of NATS, with JetStream, to join the other daemons there: nats://HOST:4222, several separated by commas
+    #[arg(long, value_name = "URL", env = "PRIMED_CLUSTER", hide_env_values = true)]
+    cluster: Option<String>,
+    /// Name of this node, of letters, digits, - and _ [default: the host's name]
+    #[arg(long, value_name = "NAME", env = "PRIMED_NODE_NAME", value_parser = read_name)]
+    node_name: Option<String>,
+    /// Do parts of the others' jobs only, and take in no jobs
+    #[arg(long, value_name = "BOOL", env = "PRIMED_WORKERS_ONLY", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    workers_only: bool,
+    /// Share of parts that are computed again here, to find nodes that err: 1%
+    #[arg(long, value_name = "SHARE", env = "PRIMED_CHECK", default_value = "0%", value_parser = read_share)]
+    check: Share,
+    /// File with credentials for NATS
+    #[arg(long, value_name = "FILE", env = "PRIMED_CLUSTER_CREDENTIALS")]
+    cluster_credentials: Option<PathBuf>,
+    /// Certificates by which those of NATS are checked; demands TLS
+    #[arg(long, value_name = "FILE", env = "PRIMED_CLUSTER_CA")]
+    cluster_ca: Option<PathBuf>,
+}
+
+/// A share, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Share(f64);
+
+impl ClusterFlags {
+    /// The same daemon as a node, if it is to be one.
+    pub(super) fn apply(&self, daemon: Daemon) -> anyhow::Result<Daemon> {
+        let Some(url) = &self.cluster else {
+            anyhow::ensure!(
+                !self.workers_only,
+                "--workers-only takes a cluster: --cluster nats://HOST:4222"
+            );
+            return Ok(daemon);
+        };
+        let name = match &self.node_name {
+            Some(name) => name.clone(),
+            None => {
+                let host = rustix::system::uname();
+                let host = host
+                    .nodename()
+                    .to_string_lossy()
+                    .replace(|other: char| !is_of_name(other), "-");
+                read_name(&host).map_err(anyhow::Error::msg)?
+            }
+        };
+        Ok(daemon.cluster(ClusterSettings {
+            url: url.clone(),
+            name,
+            credentials: self.cluster_credentials.clone(),
+            ca: self.cluster_ca.clone(),
+            is_worker_only: self.workers_only,
+            check: self.check.0,
+        }))
+    }
+}
+
+fn is_of_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
+}
+
+fn read_name(text: &str) -> Result<String, String> {
+    match !text.is_empty() && text.len() <= 63 && text.chars().all(is_of_name) {
+        true => Ok(text.to_owned()),
+        false => Err("write 1 to 63 letters, digits, - and _".to_owned()),
+    }
+}
+
+fn read_share(text: &str) -> Result<Share, String> {
+    let percent = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    match percent.map(|percent| percent / 100.0) {
+        Some(share) if (0.0..=1.0).contains(&share) => Ok(Share(share)),
+        _ => Err("write a share from 0% to 100%".to_owned()),
+    }
+}
+
+impl std::fmt::Display for Share {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}%", self.0 * 100.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_words_and_shares_are_percents() {
+        assert!(read_name("host-1_a").is_ok());
+        for name in ["", "a.b", "a b", "ä", &"x".repeat(64)] {
+            assert!(read_name(name).is_err(), "{name}");
+        }
+        assert_eq!(read_share("1%"), Ok(Share(0.01)));
+        for share in ["1", "-1%", "101%", "%", "NaN%"] {
+            assert!(read_share(share).is_err(), "{share}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! What nodes write for each other: jobs, their owners, their checkpoints, answers and themselves; as JSON, each with the version of its form.
+//! Knows no transport. What cannot be read is left to those who wrote it.
+
+use crate::proto::{Code, Failure};
+use crate::store::{Checkpoint, End, JobId, KeptAnswer, Submission, Timestamp, read_value, write_value};
+use serde_json::{Map, Value as Json, json};
+use std::time::Duration;
+
+/// The version of all forms. Entries of another one are left alone.
+const FORM: u64 = 1;
+
+/// A submitted job.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct JobEntry {
+    pub(super) submission: Submission,
+    /// The node that took it in.
+    pub(super) origin: String,
+    pub(super) end: Option<End>,
+}
+
+/// Who works on a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnerEntry {
+    /// The node; `None`: it was let go of, and any node may go on with it at once.
+    pub(super) node: Option<String>,
+    /// How often it was taken over since its last checkpoint.
+    pub(super) starts: u32,
+}
+
+/// A node, as it says itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NodeEntry {
+    pub(crate) name: String,
+    /// Of its process: another one of the same name is another node.
+    pub(crate) incarnation: u64,
+    pub(crate) version: String,
+    pub(crate) workers: usize,
+    /// Workers that are free for parts of other nodes.
+    pub(crate) free: usize,
+    /// Long jobs that are worked on.
+    pub(crate) running: u64,
+    /// Submitted jobs that it owns.
+    pub(crate) owned: usize,
+    pub(crate) parts_done: u64,
+    pub(crate) is_worker_only: bool,
+    /// Nodes that it has found to err.
+    pub(crate) erred: Vec<String>,
+}
+
+fn text(json: &Json, name: &str) -> Option<String> {
+    Some(json.get(name)?.as_str()?.to_owned())
+}
+
+fn number(json: &Json, name: &str) -> Option<u64> {
+    json.get(name)?.as_u64()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn read(bytes: &[u8]) -> Option<Json> {
+    let json: Json = serde_json::from_slice(bytes).ok()?;
+    (number(&json, "form")? == FORM).then_some(json)
+}
+
+fn write(mut json: Json) -> Vec<u8> {
+    if let Some(object) = json.as_object_mut() {
+        object.insert("form".into(), FORM.into());
+    }
+    json.to_string().into_bytes()
+}
+
+fn end_json(end: &End) -> Json {
+    let mut json = json!({"ended_at": end.ended_at.millis(), "cpu_us": micros(end.cpu)});
+    match &end.reply {
+        Ok(value) => {
+            let (kind, words) = write_value(value);
+            json["kind"] = kind.into();
+            json["value"] = words.into();
+        }
+        Err(failure) => {
+            json["code"] = failure.code.as_str().into();
+            json["text"] = failure.text.as_ref().into();
+        }
+    }
+    json
+}
+
+fn read_end(job: JobId, json: &Json) -> Option<End> {
+    let reply = match text(json, "kind") {
+        Some(kind) => Ok(read_value(&kind, text(json, "value")?)?),
+        None => Err(Failure::new(Code::parse(&text(json, "code")?)?, text(json, "text")?)),
+    };
+    Some(End {
+        job,
+        ended_at: Timestamp::from_millis(number(json, "ended_at")?),
+        cpu: Duration::from_micros(number(json, "cpu_us")?),
+        reply,
+    })
+}
+
+impl JobEntry {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let Submission {
+            job,
+            request,
+            title,
+            key,
+            owner,
+            priority,
+            submitted_at,
+            not_before,
+            deadline,
+        } = &self.submission;
+        write(json!({
+            "job": job.0,
+            "request": request,
+            "title": title,
+            "key": key,
+            "owner": owner,
+            "priority": priority.as_str(),
+            "submitted_at": submitted_at.millis(),
+            "not_before": not_before.map(Timestamp::millis),
+            "deadline": deadline.map(Timestamp::millis),
+            "origin": self.origin,
+            "end": self.end.as_ref().map(end_json),
+        }))
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let json = read(bytes)?;
+        let job = JobId(number(&json, "job")?);
+        let end = match json.get("end")? {
+            Json::Null => None,
+            end => Some(read_end(job, end)?),
+        };
+        let time = |name| number(&json, name).map(Timestamp::from_millis);
+        Some(Self {
+            submission: Submission {
+                job,
+                request: text(&json, "request")?,
+                title: text(&json, "title")?,
+                key: text(&json, "key"),
+                owner: text(&json, "owner")?,
+                priority: crate::store::Priority::parse(&text(&json, "priority")?)?,
+                submitted_at: time("submitted_at")?,
+                not_before: time("not_before"),
+                deadline: time("deadline"),
+            },
+            origin: text(&json, "origin")?,
+            end,
+        })
+    }
+}
+
+impl OwnerEntry {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        write(json!({"node": self.node, "starts": self.starts}))
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let json = read(bytes)?;
+        Some(Self {
+            node: text(&json, "node"),
+            starts: u32::try_from(number(&json, "starts")?).ok()?,
+        })
+    }
+}
+
+impl NodeEntry {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        write(json!({
+            "name": self.name,
+            "incarnation": self.incarnation,
+            "version": self.version,
+            "workers": self.workers,
+            "free": self.free,
+            "running": self.running,
+            "owned": self.owned,
+            "parts_done": self.parts_done,
+            "worker_only": self.is_worker_only,
+            "erred": self.erred,
+        }))
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let json = read(bytes)?;
+        let size = |name| usize::try_from(number(&json, name)?).ok();
+        let erred = json.get("erred")?.as_array()?.iter();
+        Some(Self {
+            name: text(&json, "name")?,
+            incarnation: number(&json, "incarnation")?,
+            version: text(&json, "version")?,
+            workers: size("workers")?,
+            free: size("free")?,
+            running: number(&json, "running")?,
+            owned: size("owned")?,
+            parts_done: number(&json, "parts_done")?,
+            is_worker_only: json.get("worker_only")?.as_bool()?,
+            erred: erred.filter_map(|name| Some(name.as_str()?.to_owned())).collect(),
+        })
+    }
+}
+
+/// A checkpoint: a line of JSON, and the bytes of the plan.
+pub(super) fn checkpoint_to_bytes(checkpoint: &Checkpoint) -> Vec<u8> {
+    let mut bytes = write(json!({
+        "job": checkpoint.job.0,
+        "saved_at": checkpoint.saved_at.millis(),
+        "progress": checkpoint.progress,
+        "cpu_us": micros(checkpoint.cpu),
+    }));
+    bytes.push(b'\n');
+    bytes.extend_from_slice(&checkpoint.bytes);
+    bytes
+}
+
+pub(super) fn read_checkpoint(bytes: &[u8]) -> Option<Checkpoint> {
+    let end = memchr::memchr(b'\n', bytes)?;
+    let (head, rest) = (&bytes[..end], &bytes[end + 1..]);
+    let json = read(head)?;
+    Some(Checkpoint {
+        job: JobId(number(&json, "job")?),
+        saved_at: Timestamp::from_millis(number(&json, "saved_at")?),
+        progress: json.get("progress")?.as_f64()?,
+        cpu: Duration::from_micros(number(&json, "cpu_us")?),
+        bytes: rest.into(),
+    })
+}
+
+pub(super) fn answer_to_bytes(answer: &KeptAnswer) -> Vec<u8> {
+    let (kind, words) = write_value(&answer.value);
+    write(json!({
+        "title": answer.title,
+        "kind": kind,
+        "value": words,
+        "cost_us": micros(answer.cost),
+        "found_at": answer.found_at.millis(),
+        "version": answer.version,
+        "method": answer.method,
+        "refuted": answer.is_refuted,
+    }))
+}
+
+pub(super) fn read_answer(bytes: &[u8]) -> Option<KeptAnswer> {
+    let json = read(bytes)?;
+    Some(KeptAnswer {
+        title: text(&json, "title")?,
+        value: read_value(&text(&json, "kind")?, text(&json, "value")?)?,
+        cost: Duration::from_micros(number(&json, "cost_us")?),
+        found_at: Timestamp::from_millis(number(&json, "found_at")?),
+        version: text(&json, "version")?,
+        method: text(&json, "method")?,
+        is_refuted: json.get("refuted")?.as_bool()?,
+    })
+}
+
+/// What a node says of a part to the node that it is of.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum PartNews {
+    /// It is worked on.
+    Begun,
+    /// It is done: this is the result, which took this CPU time.
+    Done(Vec<u8>, Duration),
+    /// It is not done here: nobody can read it, or it failed.
+    Refused,
+}
+
+/// A message about a part: a line of JSON, and the result if there is one.
+pub(super) fn part_news_to_bytes(work: u64, number: u64, node: &str, news: &PartNews) -> Vec<u8> {
+    let (what, cpu, result) = match news {
+        PartNews::Begun => ("begun", Duration::ZERO, &[][..]),
+        PartNews::Done(result, cpu) => ("done", *cpu, result.as_slice()),
+        PartNews::Refused => ("refused", Duration::ZERO, &[][..]),
+    };
+    let mut head = Map::new();
+    head.insert("work".into(), work.into());
+    head.insert("number".into(), number.into());
+    head.insert("node".into(), node.into());
+    head.insert("what".into(), what.into());
+    head.insert("cpu_us".into(), micros(cpu).into());
+    head.insert("digest".into(), digest(result).into());
+    let mut bytes = write(Json::Object(head));
+    bytes.push(b'\n');
+    bytes.extend_from_slice(result);
+    bytes
+}
+
+/// The work, the number, the node, and what it says. `None` also if the digest is wrong.
+pub(super) fn read_part_news(bytes: &[u8]) -> Option<(u64, u64, String, PartNews)> {
+    let end = memchr::memchr(b'\n', bytes)?;
+    let (head, rest) = (&bytes[..end], &bytes[end + 1..]);
+    let json = read(head)?;
+    if number(&json, "digest")? != digest(rest) {
+        return None;
+    }
+    let news = match json.get("what")?.as_str()? {
+        "begun" => PartNews::Begun,
+        "done" => PartNews::Done(rest.to_vec(), Duration::from_micros(number(&json, "cpu_us")?)),
+        "refused" => PartNews::Refused,
+        _ => return None,
+    };
+    Some((
+        number(&json, "work")?,
+        number(&json, "number")?,
+        text(&json, "node")?,
+        news,
+    ))
+}
+
+/// FNV-1a of 64 bits: finds what a faulty memory or cable changes.
+pub(super) fn digest(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::Value;
+    use crate::store::Priority;
+
+    fn submission() -> Submission {
+        Submission {
+            job: JobId(12_003),
+            request: "pi 1e18".to_owned(),
+            title: "pi 1000000000000000000".to_owned(),
+            key: Some("mine".to_owned()),
+            owner: "127.0.0.1".to_owned(),
+            priority: Priority::Low,
+            submitted_at: Timestamp::from_millis(7),
+            not_before: None,
+            deadline: Some(Timestamp::from_millis(9)),
+        }
+    }
+
+    #[test]
+    fn every_entry_is_read_as_it_was_written() {
+        for reply in [
+            None,
+            Some(Ok(Value::from(24_739_954_287_740_860_u64))),
+            Some(Err(Failure::new(Code::Deadline, "too late\nby far"))),
+        ] {
+            let end = reply.map(|reply| End {
+                job: JobId(12_003),
+                ended_at: Timestamp::from_millis(8),
+                cpu: Duration::from_micros(5),
+                reply,
+            });
+            let entry = JobEntry {
+                submission: submission(),
+                origin: "a".to_owned(),
+                end,
+            };
+            assert_eq!(JobEntry::read(&entry.to_bytes()), Some(entry));
+        }
+        for node in [None, Some("b".to_owned())] {
+            let owner = OwnerEntry { node, starts: 3 };
+            assert_eq!(OwnerEntry::read(&owner.to_bytes()), Some(owner));
+        }
+        let checkpoint = Checkpoint {
+            job: JobId(3),
+            saved_at: Timestamp::from_millis(4),
+            progress: 0.25,
+            cpu: Duration::from_micros(9),
+            bytes: (&b"a\nb"[..]).into(),
+        };
+        assert_eq!(read_checkpoint(&checkpoint_to_bytes(&checkpoint)), Some(checkpoint));
+        let news = PartNews::Done(b"1\n2".to_vec(), Duration::from_micros(3));
+        let bytes = part_news_to_bytes(7, 8, "c", &news);
+        assert_eq!(read_part_news(&bytes), Some((7, 8, "c".to_owned(), news)));
+    }
+
+    #[test]
+    fn what_was_changed_on_the_way_or_is_of_another_form_is_not_read() {
+        let news = PartNews::Done(b"result".to_vec(), Duration::ZERO);
+        let mut bytes = part_news_to_bytes(7, 8, "c", &news);
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        assert_eq!(read_part_news(&bytes), None);
+        assert_eq!(OwnerEntry::read(br#"{"form":2,"node":"a","starts":0}"#), None);
+        for bytes in [&b""[..], b"{}", b"\n", b"[1]", b"{\"form\":1}"] {
+            assert!(JobEntry::read(bytes).is_none() && read_checkpoint(bytes).is_none());
+            assert!(NodeEntry::read(bytes).is_none() && read_part_news(bytes).is_none());
+            assert!(read_answer(bytes).is_none());
+        }
+    }
+}

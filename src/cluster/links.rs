@@ -1,0 +1,315 @@
+//! The connection to NATS: where entries, checkpoints and parts are kept there, and how each is written and read. Knows no job.
+
+use super::entry::{checkpoint_to_bytes, read_checkpoint};
+use super::member::PutError;
+use super::{ClusterError, ClusterSettings};
+use crate::store::{Checkpoint, JobId};
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::context::Context as JetStream;
+use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::{kv, object_store, stream};
+use async_nats::{Client, ConnectOptions, Event};
+use bytes::Bytes;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+
+/// How long one operation may take.
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a part may be worked on without a sign of life, until another node gets it.
+pub(super) const ACK_WAIT: Duration = Duration::from_secs(8);
+
+/// How long a node is remembered that says nothing.
+const NODE_AGE: Duration = Duration::from_secs(30);
+
+/// How long a part waits for a node at most. Its owner takes it back before.
+const PART_AGE: Duration = Duration::from_secs(120);
+
+/// Bytes of answers that are shared.
+const ANSWERS_BYTES: i64 = 64 << 20;
+
+/// The oldest server with what is needed here.
+const LEAST_VERSION: (i64, i64, i64) = (2, 10, 0);
+
+/// Everything that the nodes of a cluster share.
+#[derive(Clone)]
+pub(super) struct Links {
+    pub(super) client: Client,
+    jetstream: JetStream,
+    pub(super) jobs: kv::Store,
+    pub(super) owners: kv::Store,
+    pub(super) nodes: kv::Store,
+    pub(super) answers: kv::Store,
+    numbers: kv::Store,
+    checkpoints: object_store::ObjectStore,
+    parts: stream::Stream,
+}
+
+/// Connects, and goes on connecting for as long as the process lives. `events` is called at each change.
+pub(super) async fn connect(
+    settings: &ClusterSettings,
+    events: impl Fn(Event) + Send + Sync + 'static,
+) -> Result<Client, ClusterError> {
+    let mut options = ConnectOptions::new()
+        .name(format!("primed {}", settings.name))
+        .retry_on_initial_connect()
+        .connection_timeout(LIMIT)
+        .request_timeout(Some(LIMIT))
+        .ping_interval(Duration::from_secs(3))
+        .reconnect_delay_callback(|attempts| Duration::from_millis(100) * u32::try_from(attempts.min(20)).unwrap_or(20))
+        .event_callback(move |event| {
+            events(event);
+            std::future::ready(())
+        });
+    if let Some(file) = &settings.credentials {
+        let read = options.credentials_file(file).await;
+        options = read.map_err(|error| ClusterError::Credentials(file.clone(), error))?;
+    }
+    if let Some(file) = &settings.ca {
+        options = options.add_root_certificates(file.clone()).require_tls(true);
+    }
+    let addresses: Vec<String> = settings.url.split(',').map(str::to_owned).collect();
+    let connected = options.connect(addresses).await;
+    connected.map_err(|error| ClusterError::Connect(settings.url.clone(), error.to_string()))
+}
+
+/// Whether this server has what is needed.
+///
+/// # Errors
+/// What it is, and what is needed.
+fn check_version(version: &str) -> Result<(), ClusterError> {
+    let mut numbers = version.split(['.', '-']).map(|number| number.parse().unwrap_or(0_i64));
+    let mut next = || numbers.next().unwrap_or(0);
+    let version_numbers = (next(), next(), next());
+    match version_numbers < LEAST_VERSION {
+        true => Err(ClusterError::Version(version.to_owned())),
+        false => Ok(()),
+    }
+}
+
+impl Links {
+    /// Opens what is shared, and makes what is not there yet.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(super) async fn open(client: Client) -> Result<Self, ClusterError> {
+        check_version(&client.server_info().version)?;
+        let mut jetstream = async_nats::jetstream::new(client.clone());
+        jetstream.set_timeout(LIMIT);
+        let bucket = |name: &str, description: &str| kv::Config {
+            bucket: name.to_owned(),
+            description: description.to_owned(),
+            history: 1,
+            storage: StorageType::File,
+            num_replicas: 1,
+            ..kv::Config::default()
+        };
+        let nodes = kv::Config {
+            max_age: NODE_AGE,
+            storage: StorageType::Memory,
+            ..bucket("primed_nodes", "nodes of primed, as they say themselves")
+        };
+        let answers = kv::Config {
+            max_bytes: ANSWERS_BYTES,
+            ..bucket("primed_answers", "answers that were expensive")
+        };
+        let checkpoints = object_store::Config {
+            bucket: "primed_checkpoints".to_owned(),
+            storage: StorageType::File,
+            num_replicas: 1,
+            ..object_store::Config::default()
+        };
+        let refused = |error: &dyn std::error::Error| ClusterError::Refused(error.to_string());
+        let checkpoints = match jetstream.get_object_store(&checkpoints.bucket).await {
+            Ok(store) => store,
+            Err(_) => jetstream
+                .create_object_store(checkpoints)
+                .await
+                .map_err(|error| refused(&error))?,
+        };
+        // Parts are transport: their owner makes them again, so they are kept in memory.
+        let parts = stream::Config {
+            name: "PRIMED_PARTS".to_owned(),
+            subjects: vec!["primed.parts.>".to_owned()],
+            retention: RetentionPolicy::WorkQueue,
+            storage: StorageType::Memory,
+            max_age: PART_AGE,
+            max_messages: 100_000,
+            max_bytes: 1 << 30,
+            discard: DiscardPolicy::New,
+            ..stream::Config::default()
+        };
+        let parts = jetstream
+            .get_or_create_stream(parts)
+            .await
+            .map_err(|error| refused(&error))?;
+        Ok(Self {
+            jobs: open(&jetstream, bucket("primed_jobs", "submitted jobs, and how they ended")).await?,
+            owners: open(&jetstream, bucket("primed_owners", "which node works on a job")).await?,
+            nodes: open(&jetstream, nodes).await?,
+            answers: open(&jetstream, answers).await?,
+            numbers: open(
+                &jetstream,
+                bucket("primed_numbers", "the number of each node, in which its jobs end"),
+            )
+            .await?,
+            checkpoints,
+            parts,
+            client,
+            jetstream,
+        })
+    }
+
+    /// The number of the node of this name and mark: the one that it has, or the lowest that is free.
+    ///
+    /// # Errors
+    /// If nobody answers, another node has its name or its number, or there are 999 nodes.
+    pub(super) async fn number_of(&self, name: &str, mark: &str, known: Option<u64>) -> Result<u64, ClusterError> {
+        let refused = |error: &dyn std::error::Error| ClusterError::Refused(error.to_string());
+        let (mine, same_name) = (format!("{name} {mark}"), format!("{name} "));
+        let candidates = known.map_or(1..1_000, |number| number..number + 1);
+        for number in candidates {
+            let key = number.to_string();
+            let entry = self.numbers.entry(key.clone()).await.map_err(|error| refused(&error))?;
+            let entry = entry.filter(|entry| entry.operation == kv::Operation::Put);
+            let taken_by = entry.map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
+            match taken_by {
+                Some(other) if other == mine => return Ok(number),
+                Some(other) if known.is_some() => return Err(ClusterError::Number(number, other)),
+                Some(other) if other.starts_with(&same_name) => return Err(ClusterError::Name(name.to_owned())),
+                Some(_) => {}
+                None => match self.numbers.create(&key, Bytes::from(mine.clone())).await {
+                    Ok(_) => return Ok(number),
+                    Err(error) if error.kind() == kv::CreateErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(refused(&error)),
+                },
+            }
+        }
+        Err(ClusterError::Refused(
+            "there are 999 nodes with numbers already".to_owned(),
+        ))
+    }
+
+    /// Writes an entry that has this revision; 0: that is not there.
+    pub(super) async fn put(store: &kv::Store, key: &str, revision: u64, bytes: Vec<u8>) -> Result<u64, PutError> {
+        let written = async {
+            match revision {
+                0 => store
+                    .create(key, bytes.into())
+                    .await
+                    .map_err(|error| match error.kind() {
+                        kv::CreateErrorKind::AlreadyExists => PutError::Revision,
+                        _ => PutError::Unreachable,
+                    }),
+                _ => store
+                    .update(key, bytes.into(), revision)
+                    .await
+                    .map_err(|error| match error.kind() {
+                        kv::UpdateErrorKind::WrongLastRevision => PutError::Revision,
+                        _ => PutError::Unreachable,
+                    }),
+            }
+        };
+        tokio::time::timeout(LIMIT, written)
+            .await
+            .unwrap_or(Err(PutError::Unreachable))
+    }
+
+    /// Keeps a checkpoint, in place of an earlier one of the job.
+    pub(super) async fn save(&self, checkpoint: &Checkpoint) -> bool {
+        let bytes = checkpoint_to_bytes(checkpoint);
+        let name = checkpoint.job.to_string();
+        let mut bytes = bytes.as_slice();
+        let put = self.checkpoints.put(name.as_str(), &mut bytes);
+        matches!(tokio::time::timeout(LIMIT, put).await, Ok(Ok(_)))
+    }
+
+    /// The checkpoint of a job, if there is one.
+    pub(super) async fn load(&self, job: JobId) -> Result<Option<Checkpoint>, PutError> {
+        let read = async {
+            match self.checkpoints.get(job.to_string()).await {
+                Ok(mut object) => {
+                    let mut bytes = Vec::new();
+                    object
+                        .read_to_end(&mut bytes)
+                        .await
+                        .map_err(|_| PutError::Unreachable)?;
+                    Ok(read_checkpoint(&bytes))
+                }
+                Err(error) if error.kind() == object_store::GetErrorKind::NotFound => Ok(None),
+                Err(_) => Err(PutError::Unreachable),
+            }
+        };
+        tokio::time::timeout(LIMIT, read)
+            .await
+            .unwrap_or(Err(PutError::Unreachable))
+    }
+
+    /// A job has ended: nobody owns it, and its checkpoint is of no use.
+    pub(super) async fn clear(&self, job: JobId) {
+        let name = job.to_string();
+        let _ = tokio::time::timeout(LIMIT, self.owners.purge(&name)).await;
+        let _ = tokio::time::timeout(LIMIT, self.checkpoints.delete(&name)).await;
+    }
+
+    /// Sends a part to whichever node is free.
+    pub(super) async fn send_part(&self, headers: async_nats::HeaderMap, bytes: Bytes) -> bool {
+        let sent = async {
+            let acknowledged = self
+                .jetstream
+                .publish_with_headers(part_subject(), headers, bytes)
+                .await
+                .ok()?;
+            acknowledged.await.ok()
+        };
+        matches!(tokio::time::timeout(LIMIT, sent).await, Ok(Some(_)))
+    }
+
+    /// Where the parts come from that this version of the program can do.
+    pub(super) async fn parts(&self) -> Option<PullConsumer> {
+        let name = format!("primed_{}", VERSION.replace('.', "_"));
+        let config = pull::Config {
+            durable_name: Some(name.clone()),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            filter_subject: part_subject(),
+            max_ack_pending: 20_000,
+            ..pull::Config::default()
+        };
+        self.parts.get_or_create_consumer(&name, config).await.ok()
+    }
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Of parts of this version: only plans of the same version are sure to have the same parts.
+fn part_subject() -> String {
+    format!("primed.parts.{}", VERSION.replace('.', "_"))
+}
+
+async fn open(jetstream: &JetStream, config: kv::Config) -> Result<kv::Store, ClusterError> {
+    let bucket = config.bucket.clone();
+    // One that is there may have been given replicas by its operator.
+    match jetstream.get_key_value(&bucket).await {
+        Ok(store) => Ok(store),
+        Err(_) => {
+            let made = jetstream.create_key_value(config).await;
+            made.map_err(|error| ClusterError::Refused(format!("bucket {bucket}: {error}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_is_refused_by_its_version() {
+        for old in ["2.9.10", "1.4.1", "", "nonsense"] {
+            assert!(check_version(old).is_err(), "{old}");
+        }
+        for new in ["2.10.0", "2.12.3-RC.1", "3.0.0"] {
+            assert!(check_version(new).is_ok(), "{new}");
+        }
+    }
+}

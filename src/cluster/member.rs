@@ -1,0 +1,689 @@
+//! What a node does about the submitted jobs of its cluster: which it owns, which others do, which it takes over. Plain data: what is
+//! written and read elsewhere is a list of commands, and what came of them, like time, is an argument. Knows no transport and no engine.
+//!
+//! Each job has two entries that all nodes see: the job itself, with its end once it has one, and its owner. Both are written at the
+//! revision that was read, so that of two nodes that want the same one fails and looks again. A node that acknowledged a job has it in
+//! its own store until its end; the entries are how others hear of it, and a second copy.
+
+use super::entry::{JobEntry, NodeEntry, OwnerEntry};
+use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// A node that was not heard of for this long is dead; nodes speak every two seconds.
+pub(super) const DEAD: Duration = Duration::from_secs(8);
+
+/// How long a job may have no owner before another node than its first takes it over: the first may be about to write that.
+const UNOWNED: Duration = Duration::from_secs(3);
+
+/// A clock that jumps by this much shows that this process stood still: what it has not heard meanwhile means nothing.
+const STOOD_STILL: Duration = Duration::from_secs(4);
+
+/// How long a command may take before it is given up.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often the checkpoint of a job is sent at most.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
+
+/// Titles of answers that are remembered, so that none goes round.
+const MAX_ANSWERS: usize = 100_000;
+
+/// Which entry of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    Job,
+    Owner,
+}
+
+/// What a node wants done elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Command {
+    /// Writes an entry, if it still has this revision; 0 if there must be none. Answered by [`Input::Written`].
+    Put {
+        /// Names this command among those of the job.
+        serial: u64,
+        job: JobId,
+        entry: Entry,
+        revision: u64,
+        bytes: Vec<u8>,
+    },
+    /// Removes the entry of a job that is forgotten.
+    Forget(JobId),
+    /// Removes the owner and the checkpoint of a job that has ended.
+    Clear(JobId),
+    /// Writes a checkpoint. Answered by [`Input::Saved`].
+    Save(Checkpoint),
+    /// Reads the checkpoint of a job. Answered by [`Input::Loaded`].
+    Load(JobId),
+    /// Shares an answer.
+    Share(KeptAnswer),
+    /// Informs the engine.
+    Notify(Box<Notice>),
+}
+
+/// What the engine is to know.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Notice {
+    Away(StoredJob, String),
+    Ended(StoredJob, End),
+    TakenOver(StoredJob),
+    Forgotten(JobId),
+    Answer(KeptAnswer),
+}
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    /// There is a connection: what was seen is seen again.
+    Connected,
+    Disconnected,
+    /// All entries that there were at the connection have been seen.
+    Current,
+    /// The engine has these jobs, and no others.
+    Began(Vec<StoredJob>),
+    /// The store has taken these.
+    Committed(Vec<Record>),
+    /// An entry is this now.
+    JobSeen(JobId, u64, Option<JobEntry>),
+    OwnerSeen(JobId, u64, Option<OwnerEntry>),
+    NodeSeen(NodeEntry),
+    AnswerSeen(KeptAnswer),
+    /// What became of a [`Command::Put`]: the revision, or another one was first.
+    Written(JobId, u64, Result<u64, PutError>),
+    Saved(JobId, bool),
+    Loaded(JobId, Result<Option<Checkpoint>, PutError>),
+    /// No job is taken over any more, and those owned are let go of.
+    Drain,
+}
+
+/// Why an entry was not written, or a checkpoint not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PutError {
+    /// It has another revision.
+    Revision,
+    /// Nobody could be reached.
+    Unreachable,
+}
+
+/// Where a job is, as far as the engine of this node knows.
+#[derive(Clone, Debug, PartialEq)]
+enum Location {
+    /// It does not know it.
+    Unknown,
+    /// It works on it.
+    Here,
+    /// It knows that this node does.
+    Away(String),
+    /// It knows that it has ended.
+    Ended,
+}
+
+/// A job, as far as it is known.
+#[derive(Debug)]
+struct Known {
+    stored: Option<StoredJob>,
+    location: Location,
+    /// How it ended here.
+    end: Option<End>,
+    entry: Option<(u64, JobEntry)>,
+    owner: Option<(u64, OwnerEntry)>,
+    /// Since when a command is under way.
+    pending: Option<Instant>,
+    /// The number of the last entry written, and what is being written.
+    serial: u64,
+    writing: Option<Writing>,
+    /// A checkpoint that is to be sent.
+    unsent: Option<Checkpoint>,
+    sent_at: Option<Instant>,
+    /// Since when it has no owner that lives.
+    unowned: Option<Instant>,
+    /// The job of this ID here is another one than that of the cluster: it was submitted before this node joined, and stays alone.
+    is_another: bool,
+    /// It was saved since this node became its owner.
+    is_saved: bool,
+    is_cleared: bool,
+}
+
+/// An entry that is being written.
+#[derive(Clone, Debug)]
+enum Writing {
+    Job(Box<JobEntry>),
+    Owner(OwnerEntry),
+}
+
+impl Known {
+    const fn new() -> Self {
+        Self {
+            stored: None,
+            location: Location::Unknown,
+            end: None,
+            entry: None,
+            owner: None,
+            pending: None,
+            serial: 0,
+            writing: None,
+            unsent: None,
+            sent_at: None,
+            unowned: None,
+            is_another: false,
+            is_saved: false,
+            is_cleared: false,
+        }
+    }
+
+    fn ended_elsewhere(&self) -> Option<&End> {
+        self.entry.as_ref()?.1.end.as_ref()
+    }
+}
+
+/// Another node.
+#[derive(Debug)]
+pub(super) struct Neighbour {
+    pub(super) entry: NodeEntry,
+    pub(super) heard: Instant,
+}
+
+/// A node of a cluster.
+#[derive(Debug)]
+pub(super) struct Member {
+    name: String,
+    /// In which the IDs of its jobs end; `None`: it only works.
+    number: Option<u64>,
+    jobs: BTreeMap<JobId, Known>,
+    nodes: BTreeMap<String, Neighbour>,
+    answers: BTreeSet<u64>,
+    now: Instant,
+    is_connected: bool,
+    /// It has seen what there was when it connected.
+    is_current: bool,
+    is_draining: bool,
+    /// Jobs that it worked on lately.
+    busy: usize,
+    commands: Vec<Command>,
+}
+
+impl Member {
+    pub(super) fn new(name: String, number: Option<u64>, now: Instant) -> Self {
+        Self {
+            name,
+            number,
+            jobs: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            answers: BTreeSet::new(),
+            now,
+            is_connected: false,
+            is_current: false,
+            is_draining: false,
+            busy: 0,
+            commands: Vec::new(),
+        }
+    }
+
+    /// What is to be done, since the last time.
+    pub(super) fn take_commands(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.commands)
+    }
+
+    /// Other nodes that live.
+    pub(super) fn neighbours(&self) -> impl Iterator<Item = &Neighbour> {
+        let now = self.now;
+        self.nodes
+            .values()
+            .filter(move |node| now.saturating_duration_since(node.heard) < DEAD)
+    }
+
+    /// Jobs that this node works on.
+    pub(super) fn owned(&self) -> usize {
+        self.jobs.values().filter(|job| job.location == Location::Here).count()
+    }
+
+    /// Everything that it had to write is written, as far as it knows.
+    pub(super) fn is_settled(&self) -> bool {
+        self.jobs.values().all(|known| {
+            known.pending.is_none()
+                && known.unsent.is_none()
+                && (known.location != Location::Here
+                    || known.owner.as_ref().is_some_and(|(_, owner)| owner.node.is_none()))
+        })
+    }
+
+    pub(super) const fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
+    /// Takes in what has happened.
+    pub(super) fn handle(&mut self, input: Input, now: Instant) {
+        self.set_now(now);
+        match input {
+            Input::Connected => {
+                self.is_connected = true;
+                self.is_current = false;
+                self.nodes.values_mut().for_each(|node| node.heard = now);
+                self.jobs.values_mut().for_each(|job| {
+                    job.pending = None;
+                    job.writing = None;
+                    job.unowned = None;
+                });
+            }
+            Input::Disconnected => self.is_connected = false,
+            Input::Current => {
+                self.is_current = true;
+                self.look_at_all();
+            }
+            Input::Began(jobs) => self.began(jobs),
+            Input::Committed(records) => records.into_iter().for_each(|record| self.committed(record)),
+            Input::JobSeen(job, revision, entry) => self.job_seen(job, revision, entry),
+            Input::OwnerSeen(job, revision, owner) => self.owner_seen(job, revision, owner),
+            Input::NodeSeen(entry) => {
+                if entry.name != self.name {
+                    let name = entry.name.clone();
+                    self.nodes.insert(name, Neighbour { entry, heard: now });
+                }
+            }
+            Input::AnswerSeen(answer) => {
+                if self.remember(&answer) {
+                    self.commands.push(Command::Notify(Box::new(Notice::Answer(answer))));
+                }
+            }
+            Input::Written(job, serial, result) => self.written(job, serial, result),
+            Input::Saved(job, is_saved) => {
+                if let Some(known) = self.jobs.get_mut(&job) {
+                    known.pending = None;
+                    known.is_saved |= is_saved;
+                }
+                self.look_at(job);
+            }
+            Input::Loaded(job, result) => self.loaded(job, result),
+            Input::Drain => {
+                self.is_draining = true;
+                self.look_at_all();
+            }
+        }
+    }
+
+    /// Time passes: commands that are late are given up, and jobs of dead nodes taken over.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.set_now(now);
+        self.look_at_all();
+    }
+
+    fn set_now(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.now) > STOOD_STILL {
+            self.nodes.values_mut().for_each(|node| node.heard = now);
+            self.jobs.values_mut().for_each(|job| job.unowned = None);
+        }
+        self.now = now;
+    }
+
+    /// Notes an answer; false if it was noted before.
+    fn remember(&mut self, answer: &KeptAnswer) -> bool {
+        if self.answers.len() >= MAX_ANSWERS {
+            self.answers.clear();
+        }
+        let mut bytes = answer.title.clone().into_bytes();
+        bytes.push(u8::from(answer.is_refuted));
+        self.answers.insert(super::entry::digest(&bytes))
+    }
+
+    /// Whether a job was submitted here.
+    fn is_own(&self, job: JobId) -> bool {
+        self.number == Some(job.0 % 1_000)
+    }
+
+    fn began(&mut self, jobs: Vec<StoredJob>) {
+        // What the engine knew before, it may have forgotten.
+        for known in self.jobs.values_mut() {
+            if known.location != Location::Ended {
+                known.location = Location::Unknown;
+            }
+        }
+        for stored in jobs {
+            let job = stored.submission.job;
+            let known = self.jobs.entry(job).or_insert_with(Known::new);
+            known.end.clone_from(&stored.end);
+            known.location = match stored.end {
+                Some(_) => Location::Ended,
+                None => Location::Here,
+            };
+            known.unsent.clone_from(&stored.checkpoint);
+            known.stored = Some(stored);
+        }
+        self.look_at_all();
+    }
+
+    fn committed(&mut self, record: Record) {
+        let job = match record {
+            Record::Submitted(submission) => {
+                let job = submission.job;
+                let known = self.jobs.entry(job).or_insert_with(Known::new);
+                if known.location == Location::Unknown {
+                    known.stored = Some(StoredJob::unbegun(submission));
+                    known.location = Location::Here;
+                }
+                job
+            }
+            Record::Checkpoint(checkpoint) => {
+                let job = checkpoint.job;
+                let Some(known) = self.jobs.get_mut(&job).filter(|known| known.location == Location::Here) else {
+                    return;
+                };
+                known.unsent = Some(checkpoint);
+                job
+            }
+            Record::Ended(end) => {
+                let job = end.job;
+                let Some(known) = self.jobs.get_mut(&job) else { return };
+                known.location = Location::Ended;
+                known.end = Some(end);
+                known.unsent = None;
+                job
+            }
+            Record::Forgotten(job) => {
+                if self.is_own(job) && self.jobs.contains_key(&job) {
+                    self.commands.push(Command::Forget(job));
+                }
+                return;
+            }
+            Record::Answer(answer) => {
+                if self.remember(&answer) {
+                    self.commands.push(Command::Share(answer));
+                }
+                return;
+            }
+            Record::Refuted(_)
+            | Record::Resumed(_)
+            | Record::Paused(_)
+            | Record::AnswerRefuted(_)
+            | Record::AnswerForgotten(_) => return,
+        };
+        self.look_at(job);
+    }
+
+    fn job_seen(&mut self, job: JobId, revision: u64, entry: Option<JobEntry>) {
+        let Some(entry) = entry else {
+            if let Some(known) = self.jobs.remove(&job)
+                && known.location == Location::Ended
+                && !self.is_own(job)
+            {
+                self.commands.push(Command::Notify(Box::new(Notice::Forgotten(job))));
+            }
+            return;
+        };
+        let known = self.jobs.entry(job).or_insert_with(Known::new);
+        let is_same = |stored: &StoredJob| {
+            let (one, other) = (&stored.submission, &entry.submission);
+            one.submitted_at == other.submitted_at && one.request == other.request
+        };
+        known.is_another = known.stored.as_ref().is_some_and(|stored| !is_same(stored));
+        if known.entry.as_ref().is_none_or(|(seen, _)| *seen <= revision) {
+            known
+                .stored
+                .get_or_insert_with(|| StoredJob::unbegun(entry.submission.clone()));
+            known.entry = Some((revision, entry));
+        }
+        self.look_at(job);
+    }
+
+    fn owner_seen(&mut self, job: JobId, revision: u64, owner: Option<OwnerEntry>) {
+        let known = self.jobs.entry(job).or_insert_with(Known::new);
+        if known.owner.as_ref().is_none_or(|(seen, _)| *seen <= revision) {
+            known.unowned = None;
+            known.owner = owner.map(|owner| (revision, owner));
+        }
+        self.look_at(job);
+    }
+
+    fn written(&mut self, job: JobId, serial: u64, result: Result<u64, PutError>) {
+        let Some(known) = self.jobs.get_mut(&job).filter(|known| known.serial == serial) else {
+            return;
+        };
+        known.pending = None;
+        // If it was not written, what is there instead will be seen; if nobody knows, it is tried again.
+        match (known.writing.take(), result) {
+            (Some(Writing::Job(entry)), Ok(revision)) => known.entry = Some((revision, *entry)),
+            (Some(Writing::Owner(owner)), Ok(revision)) => {
+                known.owner = Some((revision, owner));
+                known.unowned = None;
+            }
+            _ => {}
+        }
+        self.look_at(job);
+    }
+
+    fn loaded(&mut self, job: JobId, result: Result<Option<Checkpoint>, PutError>) {
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        known.pending = None;
+        let is_owner = known
+            .owner
+            .as_ref()
+            .filter(|(_, owner)| owner.node.as_deref() == Some(&*self.name));
+        if let (Ok(checkpoint), Some((_, owner)), Some(stored)) = (result, is_owner, &mut known.stored)
+            && !matches!(known.location, Location::Here | Location::Ended)
+        {
+            stored.cpu = checkpoint.as_ref().map_or(stored.cpu, |checkpoint| checkpoint.cpu);
+            stored.checkpoint = checkpoint;
+            stored.starts = owner.starts;
+            stored.resumed += 1;
+            known.location = Location::Here;
+            known.is_saved = false;
+            self.commands
+                .push(Command::Notify(Box::new(Notice::TakenOver(stored.clone()))));
+        }
+        self.look_at(job);
+    }
+
+    fn look_at_all(&mut self) {
+        self.busy = self.owned();
+        let jobs: Vec<JobId> = self.jobs.keys().copied().collect();
+        for job in jobs {
+            self.look_at(job);
+        }
+    }
+
+    /// Does what is to be done next about a job: one thing, whose outcome is waited for.
+    fn look_at(&mut self, job: JobId) {
+        if !self.is_connected || !self.is_current {
+            return;
+        }
+        let Some(known) = self.jobs.get_mut(&job).filter(|known| !known.is_another) else {
+            return;
+        };
+        let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
+        let owner = owner.and_then(|node| self.nodes.get(node));
+        let was_heard = owner.is_some();
+        let lives = owner.is_some_and(|node| self.now.saturating_duration_since(node.heard) < DEAD);
+        if known
+            .pending
+            .is_some_and(|since| self.now.saturating_duration_since(since) < COMMAND_LIMIT)
+        {
+            return;
+        }
+        let mut next = Next {
+            job,
+            me: &self.name,
+            number: self.number,
+            now: self.now,
+            is_draining: self.is_draining,
+            busy: self.busy,
+            was_heard,
+            commands: &mut self.commands,
+        };
+        next.decide(known, lives);
+    }
+}
+
+/// What there is to know when the next step of a job is decided.
+struct Next<'a> {
+    job: JobId,
+    me: &'a str,
+    number: Option<u64>,
+    now: Instant,
+    is_draining: bool,
+    /// Jobs that this node works on.
+    busy: usize,
+    /// Its owner was heard of since this node began.
+    was_heard: bool,
+    commands: &'a mut Vec<Command>,
+}
+
+impl Next<'_> {
+    /// `lives`: its owner is another node, which was heard of lately.
+    fn decide(&mut self, known: &mut Known, lives: bool) {
+        let Some(stored) = known.stored.clone() else { return };
+        if let Some(end) = known.ended_elsewhere().cloned() {
+            if known.location != Location::Ended {
+                known.location = Location::Ended;
+                known.end = Some(end.clone());
+                known.unsent = None;
+                self.commands
+                    .push(Command::Notify(Box::new(Notice::Ended(stored, end))));
+            }
+            let is_own = self.number == Some(self.job.0 % 1_000) || self.is_owner(known);
+            if is_own && !known.is_cleared && known.owner.is_some() {
+                known.is_cleared = true;
+                self.commands.push(Command::Clear(self.job));
+            }
+        } else if known.location == Location::Ended {
+            if known.entry.is_none() && self.number != Some(self.job.0 % 1_000) {
+                // It is forgotten where it was submitted.
+                return;
+            }
+            let origin = known
+                .entry
+                .as_ref()
+                .map_or(self.me, |(_, entry)| &entry.origin)
+                .to_owned();
+            let entry = JobEntry {
+                submission: stored.submission,
+                origin,
+                end: known.end.clone(),
+            };
+            self.put(known, Writing::Job(Box::new(entry)));
+        } else if known.location == Location::Here {
+            self.decide_own(known, &stored, lives);
+        } else if known.entry.is_some() {
+            self.decide_of_others(known, &stored, lives);
+        }
+    }
+
+    /// The engine works on it.
+    fn decide_own(&mut self, known: &mut Known, stored: &StoredJob, lives: bool) {
+        let owner = known.owner.as_ref().map(|(_, owner)| owner.clone());
+        match owner {
+            Some(OwnerEntry { node: Some(node), .. }) if node != self.me && lives => {
+                known.location = Location::Away(node.clone());
+                known.unsent = None;
+                let mut stored = stored.clone();
+                stored.checkpoint = None;
+                self.commands
+                    .push(Command::Notify(Box::new(Notice::Away(stored, node))));
+            }
+            Some(OwnerEntry {
+                node: Some(node),
+                starts,
+            }) if node == self.me => {
+                if known.entry.is_none() {
+                    let entry = JobEntry {
+                        submission: stored.submission.clone(),
+                        origin: self.me.to_owned(),
+                        end: None,
+                    };
+                    return self.put(known, Writing::Job(Box::new(entry)));
+                }
+                let is_due = |at: Instant| self.now.saturating_duration_since(at) >= CHECKPOINT_EVERY;
+                if (self.is_draining || known.sent_at.is_none_or(is_due))
+                    && let Some(checkpoint) = known.unsent.take()
+                {
+                    known.sent_at = Some(self.now);
+                    known.pending = Some(self.now);
+                    return self.commands.push(Command::Save(checkpoint));
+                }
+                if self.is_draining {
+                    self.put(known, Writing::Owner(OwnerEntry { node: None, starts: 0 }));
+                } else if known.is_saved && starts > 0 {
+                    let node = Some(self.me.to_owned());
+                    self.put(known, Writing::Owner(OwnerEntry { node, starts: 0 }));
+                }
+            }
+            _ if self.is_draining => {}
+            _ => {
+                let node = Some(self.me.to_owned());
+                self.put(known, Writing::Owner(OwnerEntry { node, starts: 0 }));
+            }
+        }
+    }
+
+    /// The engine does not work on it.
+    fn decide_of_others(&mut self, known: &mut Known, stored: &StoredJob, lives: bool) {
+        if self.is_owner(known) {
+            // What it had of the job is lost, or it has just become the owner.
+            if self.number.is_some() && !self.is_draining {
+                known.pending = Some(self.now);
+                self.commands.push(Command::Load(self.job));
+            }
+            return;
+        }
+        let owner = known.owner.as_ref().map(|(_, owner)| owner.clone());
+        let named = owner.as_ref().and_then(|owner| owner.node.clone());
+        let node = named.clone().or_else(|| Some(known.entry.as_ref()?.1.origin.clone()));
+        let node = node.unwrap_or_default();
+        if known.location == Location::Unknown || (lives && known.location != Location::Away(node.clone())) {
+            known.location = Location::Away(node.clone());
+            self.commands
+                .push(Command::Notify(Box::new(Notice::Away(stored.clone(), node))));
+        }
+        if lives {
+            known.unowned = None;
+            return;
+        }
+        let since = *known.unowned.get_or_insert(self.now);
+        let wait = match &owner {
+            Some(OwnerEntry { node: None, .. }) => Duration::ZERO,
+            // That it does not live is known: it was not heard of for long enough.
+            Some(_) if self.was_heard => Duration::ZERO,
+            Some(_) => DEAD,
+            None => UNOWNED,
+        };
+        // Those that do little are the first.
+        let wait = wait + Duration::from_millis(50) * u32::try_from(self.busy.min(20)).unwrap_or(20);
+        if self.number.is_some() && !self.is_draining && self.now.saturating_duration_since(since) >= wait {
+            let starts = owner.map_or(0, |owner| owner.starts) + u32::from(named.is_some());
+            let node = Some(self.me.to_owned());
+            self.put(known, Writing::Owner(OwnerEntry { node, starts }));
+        }
+    }
+
+    fn is_owner(&self, known: &Known) -> bool {
+        let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
+        owner == Some(self.me)
+    }
+
+    fn put(&mut self, known: &mut Known, writing: Writing) {
+        let (entry, revision, bytes) = match &writing {
+            Writing::Job(entry) => (
+                Entry::Job,
+                known.entry.as_ref().map_or(0, |(revision, _)| *revision),
+                entry.to_bytes(),
+            ),
+            Writing::Owner(owner) => (
+                Entry::Owner,
+                known.owner.as_ref().map_or(0, |(revision, _)| *revision),
+                owner.to_bytes(),
+            ),
+        };
+        known.pending = Some(self.now);
+        known.writing = Some(writing);
+        known.serial += 1;
+        self.commands.push(Command::Put {
+            serial: known.serial,
+            job: self.job,
+            entry,
+            revision,
+            bytes,
+        });
+    }
+}
+
+#[cfg(test)]
+#[path = "simulation.rs"]
+mod tests;

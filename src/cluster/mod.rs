@@ -1,0 +1,228 @@
+//! More machines: this daemon as a node of a cluster, over NATS JetStream.
+//!
+//! Any node takes in submitted jobs, shows those of all, and does parts of long jobs of the others. What a node acknowledges is in its own
+//! store; JetStream brings it to the others and is a second copy, never the only one. `member` decides about jobs (plain data), `links` is
+//! the connection, [`Node`] the actor between engine, `member` and `links`, `part_worker` does the parts of others.
+//! Knows no session and no plan.
+
+mod entry;
+mod links;
+mod member;
+mod node;
+mod part_worker;
+
+use node::{Close, Node};
+
+use crate::engine::{ClusterEvent, Scheduler};
+use crate::metrics::{Metrics, NodeView};
+use crate::verb::{Engine, Facts, Registry};
+use actix::prelude::*;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// How long the first connection of a node may take.
+const FIRST_CONNECTION: Duration = Duration::from_secs(10);
+
+/// The file in a data directory that has the number of the node.
+const NUMBER_FILE: &str = "node";
+
+/// How a daemon takes part in a cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterSettings {
+    /// Servers of NATS, separated by commas: `nats://host:4222`, or `tls://host:4222`; with a user as `nats://user:password@host`.
+    pub url: String,
+    /// What the node is called; no two of a cluster may have one name.
+    pub name: String,
+    /// The file with the credentials of NATS.
+    pub credentials: Option<PathBuf>,
+    /// Certificates that the servers' certificates are checked by, besides those of the system; demands TLS.
+    pub ca: Option<PathBuf>,
+    /// It does parts of other nodes' jobs, and takes in none.
+    pub is_worker_only: bool,
+    /// The share of parts that are done again here, to find nodes that err; 0.0..=1.0.
+    pub check: f64,
+}
+
+/// Why a daemon cannot take part in a cluster.
+#[derive(Debug, Error)]
+pub enum ClusterError {
+    /// The servers cannot be used.
+    #[error("cannot connect to {0}: {1}")]
+    Connect(String, String),
+    /// The credentials cannot be read.
+    #[error("cannot read the credentials {0}: {1}")]
+    Credentials(PathBuf, #[source] io::Error),
+    /// A node that is new must be given a number, and nobody answers.
+    #[error("{0} does not answer, and this node is not known there yet: start it when NATS is reachable")]
+    Silent(String),
+    /// The server is too old.
+    #[error("NATS {0} is too old: primed needs 2.10 or newer, with JetStream (nats-server -js)")]
+    Version(String),
+    /// The server refuses what is needed.
+    #[error("NATS refuses what a cluster needs: {0}; is JetStream on (nats-server -js)?")]
+    Refused(String),
+    /// Another node has the number of this one.
+    #[error(
+        "node number {0} of this data directory is that of the node {1}: use another --node-name only with a new data directory"
+    )]
+    Number(u64, String),
+    /// Another node has the name of this one.
+    #[error("another node of the cluster is called {0}: choose another --node-name")]
+    Name(String),
+    /// The number cannot be kept.
+    #[error("cannot keep the node's number in {0}: {1}")]
+    File(PathBuf, #[source] io::Error),
+    /// There is no store.
+    #[error("a node of a cluster needs a store (--data), unless it only works (--workers-only)")]
+    NoStore,
+    /// A thread cannot be had.
+    #[error("cannot start the cluster's thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// A connection that has been made, before the engine is there.
+pub(crate) struct Joined {
+    settings: ClusterSettings,
+    number: Option<u64>,
+    client: async_nats::Client,
+    connected: watch::Receiver<bool>,
+}
+
+/// Connects, and finds the number of this node: at its first start NATS must answer.
+///
+/// # Errors
+/// Why it cannot take part.
+pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) -> Result<Joined, ClusterError> {
+    let (is_connected, connected) = watch::channel(false);
+    let client = links::connect(&settings, move |event| match event {
+        async_nats::Event::Connected => drop(is_connected.send(true)),
+        async_nats::Event::Disconnected => drop(is_connected.send(false)),
+        other => tracing::debug!(%other, "NATS"),
+    })
+    .await?;
+    let mut joined = Joined {
+        settings,
+        number: None,
+        client,
+        connected,
+    };
+    if joined.settings.is_worker_only {
+        return Ok(joined);
+    }
+    let file = directory.ok_or(ClusterError::NoStore)?.join(NUMBER_FILE);
+    let known = fs::read_to_string(&file).ok().and_then(|text| {
+        let (number, mark) = text.trim().split_once(' ')?;
+        Some((number.parse().ok()?, mark.to_owned()))
+    });
+    let mark = known
+        .as_ref()
+        .map_or_else(|| format!("{:016x}", fastrand::u64(..)), |(_, mark)| mark.clone());
+    let known = known.map(|(number, _)| number);
+    let first = async {
+        let _ = joined.connected.clone().wait_for(|is_connected| *is_connected).await;
+        let links = links::Links::open(joined.client.clone()).await?;
+        links.number_of(&joined.settings.name, &mark, known).await
+    };
+    let found = tokio::time::timeout(FIRST_CONNECTION, first).await;
+    let number = match (found, known) {
+        (Ok(Ok(number)), _) => number,
+        (Ok(Err(ClusterError::Refused(error))), Some(number)) => {
+            tracing::warn!(
+                error,
+                "the cluster cannot be used yet: this node goes on alone until it can"
+            );
+            number
+        }
+        (Ok(Err(error)), _) => return Err(error),
+        (Err(_), Some(number)) => {
+            tracing::warn!(
+                url = joined.settings.url,
+                "NATS does not answer: this node goes on alone until it does"
+            );
+            number
+        }
+        (Err(_), None) => return Err(ClusterError::Silent(joined.settings.url)),
+    };
+    if known.is_none() {
+        let written = fs::write(&file, format!("{number} {mark}\n"));
+        written.map_err(|error| ClusterError::File(file.clone(), error))?;
+    }
+    joined.number = Some(number);
+    Ok(joined)
+}
+
+/// The cluster, once it is joined, until the daemon ends.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    node: Addr<Node>,
+    arbiter: Arbiter,
+}
+
+impl Joined {
+    /// Shows this node as long as it is the only one that is known.
+    pub(crate) fn show(&self, metrics: &Metrics, workers: usize) {
+        let me = NodeView {
+            name: self.settings.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            workers,
+            free: workers,
+            running: 0,
+            owned: 0,
+            parts_done: 0,
+            is_worker_only: self.settings.is_worker_only,
+            errs: false,
+            heard: Duration::ZERO,
+        };
+        metrics.cluster.set_nodes(vec![me], false);
+    }
+
+    /// Starts the actor on a thread of its own, and gives the engine its way to it.
+    ///
+    /// # Errors
+    /// If there is no thread.
+    pub(crate) fn start(
+        self,
+        scheduler: &Addr<Scheduler>,
+        engine: Engine,
+        registry: Registry,
+        facts: Facts,
+    ) -> Result<Cluster, ClusterError> {
+        let arbiter = crate::engine::start_thread(Arbiter::new).map_err(ClusterError::Thread)?;
+        if let Some(number) = self.number {
+            scheduler.do_send(ClusterEvent::Numbered(number));
+        }
+        let parts = part_worker::PartWorker::new(engine, registry, facts.clone(), self.settings.name.clone());
+        let node = Node::new(
+            self.settings,
+            self.number,
+            self.client,
+            self.connected,
+            scheduler.clone(),
+            Arc::new(parts),
+            facts,
+        );
+        let node = Node::start_in_arbiter(&arbiter.handle(), |_| node);
+        scheduler.do_send(ClusterEvent::Joined {
+            to: node.clone().recipient(),
+        });
+        Ok(Cluster { node, arbiter })
+    }
+}
+
+impl Cluster {
+    /// No job is taken over from now on, and no part taken.
+    pub(crate) fn drain(&self) {
+        self.node.do_send(node::Drain);
+    }
+
+    /// Lets go of the jobs of this node, so that others go on with them, and ends.
+    pub(crate) async fn close(self, limit: Duration) {
+        let _ = tokio::time::timeout(limit, self.node.send(Close)).await;
+        self.arbiter.stop();
+        let _ = self.arbiter.join();
+    }
+}

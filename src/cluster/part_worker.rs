@@ -1,0 +1,412 @@
+//! Does the parts of other nodes' jobs that come from the queue: as many at once as there are workers, while this daemon has no long job of
+//! its own. Each becomes a job of the engine, which has its share of the CPU as any other.
+
+use super::entry::{PartNews, part_news_to_bytes};
+use super::links::{ACK_WAIT, LIMIT, Links};
+use crate::engine::{Part, PartId, Subject, Work};
+use crate::job::{Job, PartResult, PartTables};
+use crate::proto::Interim;
+use crate::verb::{Engine, Facts, Registry};
+use async_nats::HeaderMap;
+use async_nats::jetstream::{AckKind, Message};
+use futures_util::StreamExt;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// How long a free worker waits for a part before it asks again.
+const ASK: Duration = Duration::from_secs(2);
+
+/// Questions whose tables are kept for their next part.
+const MAX_TABLES: usize = 4;
+
+/// How long they are kept after the last one.
+const TABLES_AGE: Duration = Duration::from_secs(60);
+
+/// Jobs that have ended elsewhere, whose parts need not be begun.
+const MAX_ENDED: usize = 1_000;
+
+/// A part without progress for this long is given back.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// Headers of a part.
+pub(super) const OWNER: &str = "Primed-Owner";
+pub(super) const WORK: &str = "Primed-Work";
+pub(super) const NUMBER: &str = "Primed-Number";
+pub(super) const QUESTION: &str = "Primed-Question";
+pub(super) const DIGEST: &str = "Primed-Digest";
+
+/// Does parts.
+pub(super) struct PartWorker {
+    engine: Engine,
+    registry: Registry,
+    facts: Facts,
+    name: String,
+    tables: Mutex<Vec<Tables>>,
+    /// Parts that are of no use any more, by owner and work.
+    ended: Mutex<VecDeque<(String, u64)>>,
+    changed: Notify,
+    running: AtomicUsize,
+    done: AtomicU64,
+    is_draining: AtomicBool,
+}
+
+/// What parts of one question share.
+struct Tables {
+    question: String,
+    tables: Arc<PartTables>,
+    /// One part makes them, and the others wait.
+    is_making: bool,
+    used: Instant,
+}
+
+/// A part that was taken from the queue.
+struct Taken {
+    owner: String,
+    work: u64,
+    number: u64,
+    question: String,
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    Some(headers.get(name)?.as_str())
+}
+
+impl Taken {
+    fn read(message: &Message) -> Option<Self> {
+        let headers = message.headers.as_ref()?;
+        let digest: u64 = header(headers, DIGEST)?.parse().ok()?;
+        if super::entry::digest(&message.payload) != digest {
+            return None;
+        }
+        Some(Self {
+            owner: header(headers, OWNER)?.to_owned(),
+            work: header(headers, WORK)?.parse().ok()?,
+            number: header(headers, NUMBER)?.parse().ok()?,
+            question: header(headers, QUESTION)?.to_owned(),
+        })
+    }
+}
+
+impl PartWorker {
+    pub(super) fn new(engine: Engine, registry: Registry, facts: Facts, name: String) -> Self {
+        Self {
+            engine,
+            registry,
+            facts,
+            name,
+            tables: Mutex::default(),
+            ended: Mutex::default(),
+            changed: Notify::new(),
+            running: AtomicUsize::new(0),
+            done: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Parts done since the start.
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Relaxed)
+    }
+
+    /// Long jobs of this daemon's own clients that are worked on.
+    pub(super) fn own_jobs(&self) -> u64 {
+        let running = self.facts.metrics.states.running.load(Relaxed);
+        running.saturating_sub(self.running.load(Relaxed) as u64)
+    }
+
+    /// Workers that are free for parts.
+    pub(super) fn free(&self) -> usize {
+        match self.own_jobs() == 0 && !self.is_draining.load(Relaxed) {
+            true => self.facts.workers,
+            false => 0,
+        }
+    }
+
+    /// No more parts are taken, and those under way are given back.
+    pub(super) fn drain(&self) {
+        self.is_draining.store(true, Relaxed);
+        self.changed.notify_waiters();
+    }
+
+    /// Parts of a job are of no use any more.
+    pub(super) fn ended(&self, owner: String, work: u64) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.len() >= MAX_ENDED {
+            ended.pop_front();
+        }
+        ended.push_back((owner, work));
+        drop(ended);
+        self.changed.notify_waiters();
+    }
+
+    fn is_own(&self, taken: &Taken) -> bool {
+        taken.owner.split_once('.').is_some_and(|(name, _)| name == self.name)
+    }
+
+    fn has_ended(&self, taken: &Taken) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_draining.load(Relaxed)
+            || ended
+                .iter()
+                .any(|(owner, work)| *owner == taken.owner && *work == taken.work)
+    }
+
+    /// Takes parts and does them, for as long as the connection is there: the loop of one worker.
+    pub(super) async fn run(self: Arc<Self>, links: Links) {
+        while !self.is_draining.load(Relaxed) {
+            if self.free() == 0 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            }
+            let Some(queue) = links.parts().await else {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            };
+            let Ok(mut messages) = queue.fetch().max_messages(1).expires(ASK).messages().await else {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            };
+            while let Some(Ok(message)) = messages.next().await {
+                self.take(&links, &message).await;
+            }
+        }
+    }
+
+    /// Does one part, says so to its owner, and takes it out of the queue.
+    async fn take(&self, links: &Links, message: &Message) {
+        let Some(taken) = Taken::read(message) else {
+            let _ = message.ack_with(AckKind::Term).await;
+            return;
+        };
+        if self.has_ended(&taken) {
+            let ack = if self.is_draining.load(Relaxed) {
+                AckKind::Nak(None)
+            } else {
+                AckKind::Ack
+            };
+            let _ = message.ack_with(ack).await;
+            return;
+        }
+        if self.is_own(&taken) {
+            // It has slices of the same job to do, and stops asking.
+            let _ = message.ack_with(AckKind::Nak(None)).await;
+            return;
+        }
+        let subject = node_subject(&taken.owner);
+        let say = |news: PartNews| part_news_to_bytes(taken.work, taken.number, &self.name, &news);
+        let _ = links.client.publish(subject.clone(), say(PartNews::Begun).into()).await;
+        self.running.fetch_add(1, Relaxed);
+        let done = self.work(links, message, &taken).await;
+        self.running.fetch_sub(1, Relaxed);
+        match done {
+            Some(Ok((result, cpu))) => {
+                self.done.fetch_add(1, Relaxed);
+                let news = say(PartNews::Done(result, cpu));
+                // The owner says that it has it; if it is gone, nobody needs it.
+                let heard = tokio::time::timeout(LIMIT, links.client.request(subject, news.into())).await;
+                if !matches!(heard, Ok(Ok(_))) {
+                    tracing::debug!(
+                        owner = taken.owner,
+                        work = taken.work,
+                        part = taken.number,
+                        "nobody takes the result of a part"
+                    );
+                }
+                let _ = message.ack().await;
+            }
+            Some(Err(reason)) => {
+                tracing::warn!(
+                    owner = taken.owner,
+                    question = taken.question,
+                    reason,
+                    "a part cannot be done here"
+                );
+                let _ = links.client.publish(subject, say(PartNews::Refused).into()).await;
+                let _ = message.ack_with(AckKind::Term).await;
+            }
+            // It is of no use any more, or this node ends.
+            None => {
+                let ack = if self.is_draining.load(Relaxed) {
+                    AckKind::Nak(None)
+                } else {
+                    AckKind::Ack
+                };
+                let _ = message.ack_with(ack).await;
+            }
+        }
+    }
+
+    /// The job of a part, made of its question again.
+    fn job(
+        &self,
+        question: &str,
+        part: Arc<[u8]>,
+        title: String,
+        tables: Arc<PartTables>,
+        result: PartResult,
+    ) -> Result<Job, String> {
+        let subject = self
+            .registry
+            .read_again(question, &self.facts)
+            .map_err(|failure| failure.text.into_owned())?;
+        let Subject::Work(Work::Plan(job)) = subject else {
+            return Err("this question has no parts".to_owned());
+        };
+        job.part(title, part, tables, result)
+            .map_err(|damaged| damaged.to_string())
+    }
+
+    /// What a part comes to, and the CPU time it took: done again by the node that it is of.
+    pub(super) async fn check(&self, part: &Part) -> Option<Vec<u8>> {
+        let result = PartResult::default();
+        let (question, PartId { work, number }) = (&part.question, part.id);
+        let title = format!("check of part {work}.{number} of {question}");
+        let job = self
+            .job(question, part.bytes.clone(), title, Arc::default(), result.clone())
+            .ok()?;
+        self.engine.ask(job).await.ok()?;
+        result.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// `None`: it need not be done any more.
+    async fn work(
+        &self,
+        links: &Links,
+        message: &Message,
+        taken: &Taken,
+    ) -> Option<Result<(Vec<u8>, Duration), String>> {
+        let (tables, is_first) = self.tables_of(&taken.question).await;
+        let result = PartResult::default();
+        let title = format!(
+            "part {}.{} of {} for node {}",
+            taken.work, taken.number, taken.question, taken.owner
+        );
+        let part: Arc<[u8]> = message.payload.to_vec().into();
+        let job = self.job(&taken.question, part, title, tables, result.clone());
+        let done = match job {
+            Ok(job) => self.play(links, message, taken, job).await,
+            Err(reason) => Some(Err(reason)),
+        };
+        if is_first {
+            self.made(&taken.question);
+        }
+        match done? {
+            Ok(cpu) => match result.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(result) => Some(Ok((planted_fault(result), cpu))),
+                None => Some(Err("its plan has no result".to_owned())),
+            },
+            Err(reason) => Some(Err(reason)),
+        }
+    }
+
+    /// Runs the job, and keeps the part while it moves.
+    async fn play(
+        &self,
+        links: &Links,
+        message: &Message,
+        taken: &Taken,
+        job: Job,
+    ) -> Option<Result<Duration, String>> {
+        let begun = Instant::now();
+        let mut events = self.engine.ask(job).progress(Duration::from_secs(1)).events();
+        let mut kept = Instant::now();
+        let (mut done, mut moved) = (0.0, Instant::now());
+        let subject = node_subject(&taken.owner);
+        loop {
+            let event = tokio::select! {
+                event = tokio::time::timeout(Duration::from_secs(1), events.next()) => event,
+                () = self.changed.notified() => {
+                    if self.has_ended(taken) {
+                        return None;
+                    }
+                    continue;
+                }
+            };
+            match event {
+                Ok(Some(crate::engine::Event::Final(Ok(_)))) => return Some(Ok(begun.elapsed())),
+                Ok(Some(crate::engine::Event::Final(Err(failure)))) => return Some(Err(failure.text.into_owned())),
+                Ok(Some(crate::engine::Event::Interim(Interim::Progress { done: now, .. }))) => {
+                    if now > done {
+                        (done, moved) = (now, Instant::now());
+                    }
+                }
+                Ok(Some(_)) | Err(_) => {}
+                Ok(None) => return Some(Err("the engine has ended".to_owned())),
+            }
+            if moved.elapsed() > STALLED {
+                return Some(Err("it does not come further".to_owned()));
+            }
+            if kept.elapsed() > ACK_WAIT / 3 {
+                kept = Instant::now();
+                let _ = message.ack_with(AckKind::Progress).await;
+                let news = part_news_to_bytes(taken.work, taken.number, &self.name, &PartNews::Begun);
+                let _ = links.client.publish(subject.clone(), news.into()).await;
+            }
+        }
+    }
+
+    /// The tables of a question, and whether this part is the one that makes them. Waits while another does.
+    async fn tables_of(&self, question: &str) -> (Arc<PartTables>, bool) {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let mut all = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+                all.retain(|tables| tables.is_making || tables.used.elapsed() < TABLES_AGE);
+                match all.iter_mut().find(|tables| tables.question == question) {
+                    Some(known) if known.tables.are_made() || !known.is_making => {
+                        known.used = Instant::now();
+                        let is_first = !known.tables.are_made();
+                        known.is_making |= is_first;
+                        return (known.tables.clone(), is_first);
+                    }
+                    Some(_) => {}
+                    None => {
+                        if all.len() >= MAX_TABLES {
+                            let oldest = (0..all.len()).min_by_key(|index| (all[*index].is_making, all[*index].used));
+                            oldest.map(|index| all.remove(index));
+                        }
+                        let tables = Arc::new(PartTables::default());
+                        all.push(Tables {
+                            question: question.to_owned(),
+                            tables: tables.clone(),
+                            is_making: true,
+                            used: Instant::now(),
+                        });
+                        return (tables, true);
+                    }
+                }
+            }
+            // They may be made long before the first part ends.
+            let _ = tokio::time::timeout(Duration::from_millis(100), changed).await;
+        }
+    }
+
+    fn made(&self, question: &str) {
+        let mut all = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.iter_mut().find(|tables| tables.question == question) {
+            known.is_making = false;
+            known.used = Instant::now();
+        }
+        drop(all);
+        self.changed.notify_waiters();
+    }
+}
+
+/// In builds for tests, a result that is wrong if the environment asks for it.
+fn planted_fault(mut result: Vec<u8>) -> Vec<u8> {
+    if cfg!(debug_assertions)
+        && std::env::var_os("PLANT_WRONG_PARTS").is_some()
+        && let Some(last) = result.iter_mut().rev().find(|byte| **byte != 0)
+    {
+        *last ^= 1;
+    }
+    result
+}
+
+/// Where a node hears of its parts.
+pub(super) fn node_subject(node: &str) -> String {
+    format!("primed.node.{node}")
+}

@@ -1,0 +1,134 @@
+//! The parts of one plan that other machines work on: each has a number, is absorbed once, and may be taken back. Knows no machine.
+
+use crate::job::{AnyPlan, Damaged};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Nanoseconds of work of a part, unless little is left.
+const COST: f64 = 1e9;
+
+/// The least that is worth being sent.
+const LEAST: f64 = 50e6;
+
+/// How many parts each machine's worker is to get of what is left: the last ones are short, so that nobody waits long for another.
+const SHARES: f64 = 4.0;
+
+/// The parts of a plan that are under way.
+#[derive(Default)]
+pub(super) struct Parts {
+    next: u64,
+    under_way: BTreeMap<u64, Arc<[u8]>>,
+    /// The plan gave none, and nothing has been absorbed since.
+    has_none: bool,
+    /// How many are begun at once elsewhere, at the most.
+    busy: usize,
+    /// The machines whose results were absorbed.
+    contributors: BTreeSet<String>,
+}
+
+/// A part to be sent.
+pub(super) struct Offer {
+    pub(super) number: u64,
+    pub(super) bytes: Arc<[u8]>,
+}
+
+/// Why a result is not absorbed.
+#[derive(Debug, PartialEq)]
+pub(super) enum PartFault {
+    /// No such part is under way: it was absorbed or taken back before, or its plan is gone.
+    Unknown,
+    /// It cannot be the result.
+    Damaged(Damaged),
+    /// The plan panicked.
+    Panicked,
+}
+
+impl Parts {
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.under_way.keys().copied()
+    }
+
+    /// Whether a part may be there to be cut.
+    pub(super) const fn may_cut(&self) -> bool {
+        !self.has_none
+    }
+
+    /// Something was absorbed, after which there may be parts to be cut.
+    pub(super) const fn may_be_more(&mut self) {
+        self.has_none = false;
+    }
+
+    pub(super) fn has_contributor(&self, node: &str) -> bool {
+        self.contributors.contains(node)
+    }
+
+    /// Cuts the next part of a plan that has taken this CPU time, where `busy` workers of other machines work at once.
+    pub(super) fn cut(&mut self, plan: &mut dyn AnyPlan, cpu: Duration, busy: usize) -> Option<Offer> {
+        self.busy = busy;
+        // Set before the plan is asked: if it panics, it is not asked again.
+        self.has_none = true;
+        let done = plan.progress();
+        let left = cpu.as_secs_f64() * 1e9 * (1.0 - done) / done;
+        let share = left / (SHARES * (busy + 1) as f64);
+        let cost = if done > 0.0 { share.clamp(LEAST, COST) } else { COST };
+        let bytes: Arc<[u8]> = plan.cut_part(cost)?.into();
+        self.has_none = false;
+        self.next += 1;
+        self.under_way.insert(self.next, bytes.clone());
+        Some(Offer {
+            number: self.next,
+            bytes,
+        })
+    }
+
+    /// Takes in what a part came to; one that cannot be right is taken back.
+    pub(super) fn absorb(
+        &mut self,
+        plan: &mut dyn AnyPlan,
+        number: u64,
+        result: &[u8],
+        node: &str,
+    ) -> Result<(), PartFault> {
+        self.has_none = false;
+        let part = self.under_way.remove(&number).ok_or(PartFault::Unknown)?;
+        if let Err(damaged) = plan.absorb_part(&part, result) {
+            return Err(match plan.take_back(&part) {
+                Ok(()) => PartFault::Damaged(damaged),
+                // It would be missing from the answer.
+                Err(_) => PartFault::Panicked,
+            });
+        }
+        if !self.contributors.contains(node) {
+            self.contributors.insert(node.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Takes back a part.
+    pub(super) fn take_back(&mut self, plan: &mut dyn AnyPlan, number: u64) -> Result<(), PartFault> {
+        self.has_none = false;
+        let part = self.under_way.remove(&number).ok_or(PartFault::Unknown)?;
+        plan.take_back(&part).map_err(|_| PartFault::Panicked)
+    }
+
+    /// Takes back the latest part, if more are under way than workers can have begun.
+    pub(super) fn take_back_latest(&mut self, plan: &mut dyn AnyPlan) -> Option<u64> {
+        let number = *self.under_way.last_key_value()?.0;
+        if self.under_way.len() <= self.busy {
+            return None;
+        }
+        // A panic here ends the job: a part that cannot be taken back would be missing from the answer.
+        let part = self.under_way.remove(&number)?;
+        plan.take_back(&part).expect("a part that was cut can be taken back");
+        Some(number)
+    }
+}

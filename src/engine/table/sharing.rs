@@ -1,0 +1,278 @@
+//! The table beside a cluster: parts that go out and come back, jobs that other daemons work on, and jobs that are taken over from them.
+
+use super::Table;
+use super::jobs::{Entry, Stage};
+use super::parts::PartFault;
+use super::submitted::Location;
+use super::waiters::{Holder, Waiter};
+use crate::engine::cluster::{JobProgress, Part, PartId};
+use crate::engine::message::{Account, ClientId, JobId, Payer, RequestId, Subject, WorkId};
+use crate::engine::restored::Restored;
+use crate::proto::{Code, Failure, Reply};
+use crate::store::{End, StoredJob};
+use std::time::{Duration, Instant};
+
+/// Jobs of other daemons use one part of the CPU where they are taken over; no connection has this name.
+const OTHERS: ClientId = ClientId(u64::MAX / 2);
+
+impl Table {
+    /// Cuts the next part, where `workers` of other daemons are free for them.
+    pub(in crate::engine) fn next_part(&mut self, workers: usize) -> Option<Part> {
+        let (work, offer) = self.flow.bulk.next_part(&self.flow.jobs, workers)?;
+        Some(Part {
+            id: PartId {
+                work: work.0,
+                number: offer.number,
+            },
+            question: self.flow.jobs.get(work)?.title().to_owned(),
+            bytes: offer.bytes,
+        })
+    }
+
+    /// Parts that are under way.
+    pub(in crate::engine) fn parts(&self) -> usize {
+        self.flow.bulk.parts()
+    }
+
+    /// Parts that are of no use any more, since the last time.
+    pub(in crate::engine) fn take_recalled(&mut self) -> Vec<PartId> {
+        let recalled = self.flow.bulk.take_recalled().into_iter();
+        recalled.map(|(work, number)| PartId { work: work.0, number }).collect()
+    }
+
+    /// Takes in what a part came to. One that comes twice, or late, does nothing.
+    pub(in crate::engine) fn absorb_part(
+        &mut self,
+        id: PartId,
+        result: &[u8],
+        cpu: Duration,
+        node: &str,
+        now: Instant,
+    ) {
+        self.flow.now = now;
+        let work = WorkId(id.work);
+        let absorbed = self.flow.bulk.absorb_part(work, id.number, result, node, now);
+        match absorbed {
+            Ok(()) => {
+                if let Some(payer) = self.flow.jobs.used(work, cpu, now).map(Entry::payer) {
+                    self.flow.deliver_plan(work, payer);
+                    self.flow.save_if_due(work);
+                }
+            }
+            Err(PartFault::Unknown) => {}
+            Err(PartFault::Damaged(damaged)) => {
+                tracing::error!(work = work.0, part = id.number, node, %damaged, "the result of a part cannot be right; it is done again");
+                self.cut_again(work);
+            }
+            Err(PartFault::Panicked) => self.flow.end_by_fault(work),
+        }
+    }
+
+    /// Takes back a part that is not done elsewhere.
+    pub(in crate::engine) fn part_lost(&mut self, id: PartId, now: Instant) {
+        self.flow.now = now;
+        let work = WorkId(id.work);
+        match self.flow.bulk.take_back_part(work, id.number) {
+            Ok(()) => self.cut_again(work),
+            Err(PartFault::Unknown) => {}
+            Err(PartFault::Damaged(_) | PartFault::Panicked) => self.flow.end_by_fault(work),
+        }
+    }
+
+    /// A plan may have slices again.
+    fn cut_again(&mut self, work: WorkId) {
+        if let Some(payer) = self.flow.jobs.get(work).map(Entry::payer) {
+            self.flow.deliver_plan(work, payer);
+        }
+    }
+
+    /// Jobs with parts that a node has done, with the words of their questions.
+    pub(in crate::engine) fn contributed_to(&self, node: &str) -> Vec<(PartId, String)> {
+        let plans = self.flow.bulk.contributed_to(node).into_iter();
+        let named = plans.filter_map(|work| {
+            let id = PartId {
+                work: work.0,
+                number: 0,
+            };
+            Some((id, self.flow.jobs.get(work)?.title().to_owned()))
+        });
+        named.collect()
+    }
+
+    /// A job starts over with this work: what was absorbed of it is not trusted.
+    pub(in crate::engine) fn start_over(&mut self, id: PartId, subject: Result<Subject, Failure>, now: Instant) {
+        self.flow.now = now;
+        let old = WorkId(id.work);
+        match subject {
+            Ok(Subject::Work(work)) => {
+                let Some(entry) = self.flow.jobs.get(old) else { return };
+                let payer = entry.payer();
+                let new = self.flow.replace(old, entry.anew(Stage::Express));
+                for job in self.flow.waiters.submitted(new) {
+                    self.flow.submitted.forget_checkpoint(job);
+                }
+                self.flow.begin(new, payer, work);
+            }
+            Ok(Subject::Known { value, .. }) => self.flow.end(old, Ok(value)),
+            Err(_) => {
+                let text = "a node of the cluster gave a wrong result for a part of this; ask again";
+                self.flow.end(old, Err(Failure::new(Code::Internal, text)));
+            }
+        }
+    }
+
+    /// From now on the IDs of submitted jobs end in this number, of three digits.
+    pub(in crate::engine) fn set_node(&mut self, number: u64) {
+        self.flow.submitted.set_node(number);
+    }
+
+    /// The submitted jobs that are worked on here, and those that have ended.
+    pub(in crate::engine) fn submitted_here(&self) -> Vec<StoredJob> {
+        self.flow.submitted.here()
+    }
+
+    /// How far the submitted jobs are that are worked on here.
+    pub(in crate::engine) fn progress_here(&self) -> Vec<JobProgress> {
+        let running = self.flow.submitted.running().into_iter();
+        let progress = running.filter_map(|(job, work)| {
+            let entry = self.flow.jobs.get(work)?;
+            let Stage::Bulk = entry.stage() else { return None };
+            Some(JobProgress {
+                job,
+                done: self.flow.bulk.progress(work)?.0,
+                cpu: self.flow.submitted.cpu_before(job) + entry.cpu(),
+                stage: self.flow.bulk.stage(work),
+            })
+        });
+        progress.collect()
+    }
+
+    /// Another node works on a job: what is done of it here stops, unless another job needs it.
+    pub(in crate::engine) fn set_away(&mut self, stored: StoredJob, node: String, now: Instant) {
+        self.flow.now = now;
+        let job = stored.submission.job;
+        let work = match self.flow.submitted.location(job) {
+            Location::Ended => return,
+            Location::Unknown => {
+                let payer = payer_of(&stored);
+                let id = self.flow.jobs.name();
+                let (title, priority) = (stored.submission.title.clone(), stored.submission.priority);
+                let restored = Restored {
+                    stored,
+                    subject: Err(Failure::new(Code::Internal, "another node works on it")),
+                };
+                self.flow.submitted.restore(&restored, Some(id), now);
+                let entry = Entry::new(title, payer, Stage::Away, now).urgent(priority);
+                self.flow.jobs.insert(id, entry.submitted(true));
+                let waiter = Waiter::plain(payer, RequestId::MIN, now).submitted(job);
+                self.flow.waiters.add(id, waiter);
+                id
+            }
+            Location::Running(work) => {
+                let is_alone = self.flow.waiters.submitted(work).eq([job]);
+                match self.flow.jobs.get(work) {
+                    Some(entry) if !matches!(entry.stage(), Stage::Away) && is_alone => {
+                        let entry = entry.anew(Stage::Away);
+                        self.flow.replace(work, entry)
+                    }
+                    _ => work,
+                }
+            }
+        };
+        self.flow.submitted.set_away(job);
+        if let Some(Stage::Away) = self.flow.jobs.get(work).map(Entry::stage) {
+            self.flow.away.set(work, node, now);
+        }
+    }
+
+    /// A job that another node works on has come so far.
+    pub(in crate::engine) fn advance_away(&mut self, progress: JobProgress, now: Instant) {
+        let Location::Running(work) = self.flow.submitted.location(progress.job) else {
+            return;
+        };
+        if let Some(Stage::Away) = self.flow.jobs.get(work).map(Entry::stage) {
+            let more = progress
+                .cpu
+                .saturating_sub(self.flow.jobs.get(work).map_or(Duration::ZERO, Entry::cpu));
+            self.flow.jobs.used(work, more, now);
+            self.flow.away.advance(work, progress.done, progress.stage, now);
+        }
+    }
+
+    /// A job has ended, here or elsewhere: all that wait for it are answered so.
+    pub(in crate::engine) fn end_away(&mut self, stored: StoredJob, end: End, now: Instant) {
+        self.flow.now = now;
+        let job = end.job;
+        match self.flow.submitted.location(job) {
+            Location::Ended => {}
+            Location::Unknown => {
+                let mut stored = stored;
+                stored.end = Some(end);
+                let subject = Err(Failure::new(Code::Internal, "it has ended"));
+                self.flow.submitted.restore(&Restored { stored, subject }, None, now);
+            }
+            Location::Running(work) => {
+                self.flow.submitted.set_cpu(job, end.cpu);
+                for holder in self.flow.waiters.watchers(job, work) {
+                    self.answer_away(holder, end.reply.clone());
+                }
+                self.answer_away(Holder::Submitted(job), end.reply);
+            }
+        }
+    }
+
+    fn answer_away(&mut self, holder: Holder, reply: Reply) {
+        if let Some(removed) = self.flow.waiters.remove(holder) {
+            self.flow.removed(removed);
+            self.flow.answer(holder, reply, Duration::ZERO);
+        }
+    }
+
+    /// This node goes on with a job of another one.
+    pub(in crate::engine) fn take_over(&mut self, restored: Restored, now: Instant) {
+        self.flow.now = now;
+        let stored = restored.stored.clone();
+        let job = stored.submission.job;
+        match self.flow.submitted.location(job) {
+            Location::Ended => return,
+            Location::Unknown => {
+                let payer = payer_of(&stored);
+                self.take_back_unfinished(payer, restored);
+            }
+            Location::Running(old) => {
+                let Some(Stage::Away) = self.flow.jobs.get(old).map(Entry::stage) else {
+                    return;
+                };
+                let subject = match super::submitted::Submitted::given_up(&stored) {
+                    Some(failure) => Err(failure),
+                    None => restored.subject,
+                };
+                let Some(entry) = self.flow.jobs.get(old) else { return };
+                match subject {
+                    Ok(Subject::Work(work)) => {
+                        let entry = entry.anew(Stage::Held(work));
+                        self.flow.replace(old, entry);
+                    }
+                    Ok(Subject::Known { value, .. }) => self.flow.end(old, Ok(value)),
+                    Err(failure) => self.flow.end(old, Err(failure)),
+                }
+            }
+        }
+        self.flow.submitted.adopt(stored);
+        if let Some(work) = self.flow.submitted.begins(job, now) {
+            self.flow.begin_submitted(work);
+        }
+    }
+
+    /// A job of another node is forgotten.
+    pub(in crate::engine) fn forget_away(&mut self, job: JobId) {
+        self.flow.submitted.forget(job);
+    }
+}
+
+fn payer_of(stored: &StoredJob) -> Payer {
+    Payer {
+        account: stored.submission.owner.parse().unwrap_or(Account::Process),
+        client: OTHERS,
+    }
+}

@@ -1,0 +1,439 @@
+//! Daemons as nodes of a cluster, in processes of their own, over a real NATS server; each may be killed or stopped at any moment.
+//!
+//! `cargo test --test cluster -- --ignored` runs them, if `nats-server` is in the path or `NATS_SERVER` names it; `.ci/run` installs it.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use support::{Client, until};
+
+// The counts are differences of what primecount 8.7 says; pi(10^15) and pi(10^16) are in OEIS A006880.
+
+/// A directory that goes with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let path = std::env::temp_dir().join(format!("primed-cluster-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("the directory is new");
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(id.expect("a process has an id"), signal).expect("it lives");
+}
+
+/// A NATS server with JetStream, on a port of its own.
+struct Nats {
+    child: Child,
+    port: u16,
+    directory: Directory,
+}
+
+impl Nats {
+    fn start() -> Self {
+        // Free a moment ago: the server is told which port to take, so that it takes the same after it was killed.
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let port = port.expect("there is a free port").port();
+        let directory = Directory::new();
+        let child = Self::spawn(port, &directory.0);
+        let nats = Self { child, port, directory };
+        nats.wait();
+        nats
+    }
+
+    fn spawn(port: u16, directory: &Path) -> Child {
+        let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
+        let mut command = Command::new(&program);
+        command
+            .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
+            .arg(directory);
+        let spawned = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        spawned.unwrap_or_else(|error| panic!("{program}: {error}; NATS_SERVER says where nats-server is"))
+    }
+
+    fn wait(&self) {
+        until("NATS listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("it lives");
+        self.child.wait().expect("it is our child");
+    }
+
+    fn restart(&mut self) {
+        self.child = Self::spawn(self.port, &self.directory.0);
+        self.wait();
+    }
+
+    fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A `primed serve` that is a node.
+struct Node {
+    child: Child,
+    address: SocketAddr,
+}
+
+fn command(nats: &str, name: &str, data: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+    command
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--workers",
+            "1",
+            "--data",
+            data,
+            "--cluster",
+            nats,
+        ])
+        .args(["--node-name", name, "--log", "warn"])
+        .args(more)
+        .env_remove("PRIMED_CLUSTER_KILLS")
+        .stdout(Stdio::piped());
+    command
+}
+
+impl Node {
+    fn start(nats: &Nats, name: &str, data: &Directory, more: &[&str]) -> Self {
+        let data = data.0.to_str().expect("a path of the test is text");
+        Self::run(&mut command(&nats.url(), name, data, more))
+    }
+
+    fn worker(nats: &Nats, name: &str, more: &[&str]) -> Self {
+        Self::run(command(&nats.url(), name, "none", more).arg("--workers-only"))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the binary was built");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("it is piped");
+        BufReader::new(out)
+            .read_line(&mut line)
+            .expect("it says where it listens");
+        let address = line
+            .split(" listens on ")
+            .nth(1)
+            .and_then(|rest| rest.split(';').next());
+        let address = address.and_then(|text| text.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+        Self { child, address }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect_to(self.address)
+    }
+
+    fn ask(&self, request: &str) -> String {
+        self.client().ask(request)
+    }
+
+    fn rows(&self, request: &str) -> Vec<String> {
+        let mut client = self.client();
+        client.send(format!("{request}\n"));
+        let text = client.finish();
+        let rows = text.lines().filter_map(|line| line.strip_prefix("= "));
+        rows.map(str::to_owned).collect()
+    }
+
+    fn knows(&self, nodes: usize) -> bool {
+        let rows = self.rows("nodes");
+        rows.len() == nodes && rows.iter().all(|row| row.contains(" state=up "))
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("it lives");
+        self.child.wait().expect("it is our child");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn submit(node: &Node, words: &str) -> String {
+    let reply = node.ask(&format!("submit {words}"));
+    let job = reply.strip_prefix("OK job=");
+    job.unwrap_or_else(|| panic!("submit {words}: {reply}")).to_owned()
+}
+
+fn field<'a>(row: &'a str, name: &str) -> &'a str {
+    let mut words = row.split(' ');
+    let found = words.find_map(|word| word.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')));
+    found.unwrap_or_else(|| panic!("no {name} in {row}"))
+}
+
+/// Three nodes that know each other.
+fn three(nats: &Nats) -> ([Node; 3], [Directory; 3]) {
+    let data = [Directory::new(), Directory::new(), Directory::new()];
+    let nodes = ["a", "b", "c"].map(|name| {
+        let index = usize::from(name.as_bytes()[0] - b'a');
+        Node::start(nats, name, &data[index], &[])
+    });
+    until("all nodes know each other", || nodes.iter().all(|node| node.knows(3)));
+    (nodes, data)
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn a_job_is_seen_waited_for_and_cancelled_from_any_node() {
+    let nats = Nats::start();
+    let ([a, b, c], _data) = three(&nats);
+    let long = submit(&a, "pi 1e19");
+    assert!(long.len() >= 4, "its last three digits are the node's number: {long}");
+    until("b shows the job of a", || {
+        b.rows("jobs")
+            .iter()
+            .any(|row| row.starts_with(&format!("id={long} ")) && row.contains(" node=a "))
+    });
+    let mut watcher = c.client();
+    until("c knows the job", || {
+        c.rows("jobs").iter().any(|row| row.starts_with(&format!("id={long} ")))
+    });
+    watcher.send(format!("watch {long}\n"));
+    assert!(
+        watcher.line().is_some_and(|line| line.starts_with("* ")),
+        "it hears how far the job is"
+    );
+    let short = submit(&b, "count 1e12 1e12+1e7 method=sieve");
+    until("a knows the job of b", || {
+        !a.ask(&format!("result {short}")).contains("no-job")
+    });
+    assert_eq!(a.ask(&format!("result {short}")), "OK 361726");
+    assert_eq!(c.ask(&format!("cancel {long}")), "OK");
+    until("a has stopped", || {
+        a.rows("jobs")
+            .iter()
+            .any(|row| row.starts_with(&format!("id={long} state=cancelled")))
+    });
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn parts_of_a_long_question_are_done_by_another_node() {
+    let nats = Nats::start();
+    let data = Directory::new();
+    let a = Node::start(&nats, "a", &data, &["--check", "20%"]);
+    let worker = Node::worker(&nats, "w", &[]);
+    until("they know each other", || a.knows(2) && worker.knows(2));
+    assert_eq!(a.ask("count 1e15 1e15+2e10 method=sieve"), "OK 579059434");
+    assert_eq!(a.ask("pi 1e15"), "OK 29844570422669");
+    let rows = a.rows("nodes");
+    let parts: u64 = field(&rows[1], "parts").parse().expect("a number");
+    assert!(parts > 0, "{rows:?}");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn a_node_that_errs_is_named_and_its_parts_are_done_again() {
+    let nats = Nats::start();
+    let data = Directory::new();
+    let a = Node::start(&nats, "a", &data, &["--check", "100%"]);
+    let bad = Node::run(command(&nats.url(), "bad", "none", &["--workers-only"]).env("PLANT_WRONG_PARTS", "1"));
+    until("they know each other", || a.knows(2) && bad.knows(2));
+    assert_eq!(a.ask("count 1e15 1e15+2e10 method=sieve"), "OK 579059434");
+    let rows = a.rows("nodes");
+    assert!(rows[1].starts_with("name=bad state=errs "), "{rows:?}");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn a_job_of_a_node_that_is_killed_or_stopped_goes_on_elsewhere() {
+    let nats = Nats::start();
+    let ([a, b, c], data) = three(&nats);
+    let job = submit(&a, "pi 1e16");
+    until("b and c know it", || {
+        [&b, &c].iter().all(|node| !node.rows("jobs").is_empty())
+    });
+    a.kill();
+    let killed = Instant::now();
+    until("another node goes on", || {
+        let owned = |node: &Node| field(&node.rows("nodes")[0], "jobs") != "0";
+        owned(&b) || owned(&c)
+    });
+    let taken = killed.elapsed();
+    assert!(taken < Duration::from_secs(15), "{taken:?}");
+    let a = Node::start(&nats, "a", &data[0], &[]);
+    let (first, second) = match field(&b.rows("nodes")[0], "jobs") {
+        "0" => (c, b),
+        _ => (b, c),
+    };
+    signal(&first.child, rustix::process::Signal::STOP);
+    until("a third one goes on", || {
+        [&a, &second]
+            .iter()
+            .any(|node| field(&node.rows("nodes")[0], "jobs") != "0")
+    });
+    signal(&first.child, rustix::process::Signal::CONT);
+    for node in [&a, &second, &first] {
+        assert_eq!(node.ask(&format!("result {job}")), "OK 279238341033925");
+    }
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn a_node_that_ends_in_good_order_hands_its_jobs_over_at_once() {
+    let nats = Nats::start();
+    let ([a, b, c], _data) = three(&nats);
+    let job = submit(&a, "pi 1e16");
+    until("b and c know it", || {
+        [&b, &c].iter().all(|node| !node.rows("jobs").is_empty())
+    });
+    signal(&a.child, rustix::process::Signal::TERM);
+    let ended = Instant::now();
+    until("another node goes on", || {
+        [&b, &c].iter().any(|node| field(&node.rows("nodes")[0], "jobs") != "0")
+    });
+    assert!(ended.elapsed() < Duration::from_secs(8), "{:?}", ended.elapsed());
+    assert_eq!(b.ask(&format!("result {job}")), "OK 279238341033925");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn without_nats_a_node_goes_on_and_what_it_took_in_is_shared_later() {
+    let mut nats = Nats::start();
+    let ([a, b, _c], data) = three(&nats);
+    nats.kill();
+    until("a knows that it is alone", || {
+        a.rows("nodes")[0].contains(" state=alone ")
+    });
+    assert_eq!(a.ask("nth 1000000"), "OK 15485863");
+    assert_eq!(a.ask("pi 1e13"), "OK 346065536839");
+    let job = submit(&a, "count 1e12 1e12+1e7 method=sieve");
+    assert_eq!(a.ask(&format!("result {job}")), "OK 361726");
+    // A node that is known starts without NATS too.
+    b.kill();
+    let b = Node::start(&nats, "b", &data[1], &[]);
+    assert_eq!(b.ask("nth 1000000"), "OK 15485863");
+    nats.restart();
+    until("b hears of the job of a", || {
+        b.ask(&format!("result {job}")) == "OK 361726"
+    });
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn a_name_that_another_node_has_is_refused_and_so_is_a_silent_server() {
+    let nats = Nats::start();
+    let data = [Directory::new(), Directory::new()];
+    let _a = Node::start(&nats, "a", &data[0], &[]);
+    let refused = |mut command: Command| {
+        let output = command.stderr(Stdio::piped()).output().expect("the binary was built");
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).expect("it writes text")
+    };
+    let path = data[1].0.to_str().expect("a path of the test is text");
+    let text = refused(command(&nats.url(), "a", path, &[]));
+    assert!(
+        text.contains("another node of the cluster is called a: choose another --node-name"),
+        "{text}"
+    );
+    let text = refused(command("nats://127.0.0.1:1", "z", path, &[]));
+    assert!(
+        text.contains("does not answer, and this node is not known there yet"),
+        "{text}"
+    );
+    let text = refused(command(&nats.url(), "z", "none", &[]));
+    assert!(
+        text.contains("needs a store (--data), unless it only works (--workers-only)"),
+        "{text}"
+    );
+}
+
+/// How often nodes and NATS are killed: `PRIMED_CLUSTER_KILLS=200` for the long form.
+fn kills() -> usize {
+    std::env::var("PRIMED_CLUSTER_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(12)
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn kills_at_random_lose_no_acknowledged_job() {
+    let mut nats = Nats::start();
+    let (nodes, data) = three(&nats);
+    let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+    let mut random = fastrand::Rng::with_seed(5);
+    let questions = [
+        ("count 1e12 1e12+3e7 method=sieve", "OK 1085227"),
+        ("pi 1e14", "OK 3204941750802"),
+        ("count 1e15 1e15+2e9 method=sieve", "OK 57901748"),
+    ];
+    let mut acknowledged: Vec<(String, &str)> = Vec::new();
+    for round in 0..kills() {
+        let index = random.usize(..3);
+        if let Some(node) = &nodes[random.usize(..3)] {
+            for _ in 0..5 {
+                let (words, answer) = questions[random.usize(..questions.len())];
+                let reply = node.ask(&format!("submit {words}"));
+                if let Some(job) = reply.strip_prefix("OK job=") {
+                    acknowledged.push((job.to_owned(), answer));
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(random.u64(..1_500)));
+        match random.u8(..8) {
+            0 => {
+                nats.kill();
+                std::thread::sleep(Duration::from_millis(random.u64(..1_000)));
+                nats.restart();
+            }
+            1 if round % 4 == 0 => nodes.iter_mut().filter_map(Option::take).for_each(Node::kill),
+            2..=5 => nodes[index].take().into_iter().for_each(Node::kill),
+            _ => {}
+        }
+        for (index, node) in nodes.iter_mut().enumerate() {
+            if node.is_none() && random.bool() {
+                let name = ["a", "b", "c"][index];
+                *node = Some(Node::start(&nats, name, &data[index], &[]));
+            }
+        }
+    }
+    for (index, node) in nodes.iter_mut().enumerate() {
+        node.get_or_insert_with(|| Node::start(&nats, ["a", "b", "c"][index], &data[index], &[]));
+    }
+    let node = nodes[0].as_ref().expect("all run again");
+    assert!(!acknowledged.is_empty());
+    let begun = Instant::now();
+    for (job, answer) in &acknowledged {
+        until("the job is known to a", || {
+            !node.ask(&format!("result {job} deadline=60s")).contains("no-job")
+        });
+        assert_eq!(node.ask(&format!("result {job} deadline=10m")), *answer, "job {job}");
+    }
+    println!(
+        "{} acknowledged, none lost; the last ended {:?} after the last kill",
+        acknowledged.len(),
+        begun.elapsed()
+    );
+}
