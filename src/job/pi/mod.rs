@@ -5,7 +5,9 @@
 
 mod lane;
 mod part;
+mod pieces;
 mod schedule;
+mod share;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -18,7 +20,7 @@ use crate::primes::pi::shape::Shape;
 use crate::primes::pi::tables::Tables;
 use crate::proto::Value;
 use part::Part;
-use schedule::{Schedule, Sum};
+use schedule::Schedule;
 use std::sync::Arc;
 use unit::Unit;
 
@@ -57,7 +59,7 @@ pub struct Partial {
 impl Pi {
     const KIND: [u8; 4] = *b"pi_x";
     /// To be raised whenever another version would cut or sum differently.
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     /// The largest `x` whose primes can be counted: 10^25.
     pub const MOST: u128 = Shape::MOST;
@@ -224,8 +226,8 @@ impl Plan for Pi {
         let Play::Together(schedule) = &mut self.play else {
             return None;
         };
-        let (sum, range) = schedule.cut_part(cost)?;
-        Some(part::bytes(schedule.shape(), sum, &range))
+        let share = schedule.cut_part(cost)?;
+        Some(part::bytes(schedule.shape(), &share))
     }
 
     fn result(&self) -> Option<Vec<u8>> {
@@ -250,11 +252,8 @@ impl Plan for Pi {
         let Play::Together(schedule) = &mut self.play else {
             return Err(Damaged::Impossible("part"));
         };
-        let (sum, range) = part::of(schedule, part)?;
-        match sum {
-            Sum::Semiprimes => schedule.semiprimes.take_back(range),
-            Sum::Hard => schedule.hard.take_back(range),
-        }
+        let share = part::of(schedule, part)?;
+        schedule.take_back(share)
     }
 
     fn shared(&self) -> Option<Shared> {

@@ -1,46 +1,43 @@
-//! A part of a count for another machine: some units of B, or some of D, as a plan of its own. Knows nothing of the machine that it came from.
+//! A part of a count for another machine: a stretch of A + C, B or D, as a plan of its own. Knows nothing of the machine that it came from.
 //!
-//! Its bytes are the number, the parameter `y` and the places where the part begins and ends. What it needs beside is made of these: tables, for D.
+//! Its bytes are the number, the parameter `y` and the places where the part begins and ends. What it needs beside is made of these: tables, for A + C and D.
 //! Its result is what its pieces come to together. That of D has a weight and a count for each prime, most of them small: a weight takes a byte or two,
 //! and so does the difference between two counts.
 
-use super::schedule::{MOST_UNITS, Schedule, Sum};
+use super::pieces;
+use super::schedule::{EasyPlace, Schedule};
+use super::share::{MOST_PIECES, MOST_UNITS, Piece, Share};
 use super::unit::Unit;
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::primes::pi::easy_sum::EXACT_BY_RECIPROCAL;
 use crate::primes::pi::level::Level;
 use crate::primes::pi::shape::Shape;
 use crate::primes::pi::tables::Tables;
-use crate::primes::pi::{hard, semiprimes};
+use crate::primes::pi::{easy, hard, semiprimes};
 use std::ops::Range;
 
 const KIND: [u8; 4] = *b"pi_p";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// No sum of a part comes near this.
 const MOST_SUM: u128 = 1 << 110;
 
+/// No part has as many leaves.
+const MOST_LEAVES: u64 = 1 << 56;
+
 /// A part at work.
 pub(super) struct Part {
     shape: Shape,
-    sum: Sum,
-    range: Range<u64>,
+    share: Share,
     schedule: Box<Schedule>,
-    is_done: bool,
 }
 
 impl Part {
-    /// The part of this sum.
-    fn new(shape: Shape, sum: Sum, range: Range<u64>) -> Self {
+    /// The part that is this share of the count of this shape.
+    fn new(shape: Shape, share: Share) -> Self {
         let mut schedule = Box::new(Schedule::new(shape, Level::best(), EXACT_BY_RECIPROCAL));
-        schedule.begin_at(range.start, range.end);
-        Self {
-            shape,
-            sum,
-            range,
-            schedule,
-            is_done: false,
-        }
+        schedule.begin_at(&share);
+        Self { shape, share, schedule }
     }
 
     pub(super) fn shape(&self) -> &Shape {
@@ -48,23 +45,19 @@ impl Part {
     }
 
     pub(super) fn cut(&mut self) -> Option<Unit> {
-        match self.sum {
-            _ if self.is_done => None,
-            Sum::Semiprimes => self.schedule.cut_semiprimes_alone(),
-            Sum::Hard => self.schedule.cut_hard_alone(),
-        }
+        self.schedule.cut_alone(&self.share)
     }
 
     pub(super) fn absorb(&mut self, unit: Unit, is_finished: bool) {
         self.schedule.absorb(unit, is_finished);
-        self.is_done = match self.sum {
-            Sum::Semiprimes => self.schedule.semiprimes.whole(&self.range).is_some(),
-            Sum::Hard => self.schedule.hard.whole(&self.range).is_some(),
-        };
     }
 
-    pub(super) const fn is_done(&self) -> bool {
-        self.is_done
+    pub(super) fn is_done(&self) -> bool {
+        match &self.share {
+            Share::Easy(range) => self.schedule.easy.whole(range).is_some(),
+            Share::Semiprimes(range) => self.schedule.semiprimes.whole(range).is_some(),
+            Share::Hard(range) => self.schedule.hard.whole(range).is_some(),
+        }
     }
 
     pub(super) const fn schedule(&self) -> &Schedule {
@@ -75,35 +68,55 @@ impl Part {
         &mut self.schedule
     }
 
-    /// The share of its numbers that is done.
+    /// The share of its numbers, or of its primes, that is done.
     pub(super) fn progress(&self) -> f64 {
-        let length = |range: Range<u64>| range.end - range.start;
-        let done: u64 = match self.sum {
-            Sum::Semiprimes => self.schedule.semiprimes.waiting().map(length).sum(),
-            Sum::Hard => self.schedule.hard.waiting().map(length).sum(),
+        let length = |range: Range<u64>| (range.end - range.start) as f64;
+        let (done, all) = match &self.share {
+            Share::Easy(range) => {
+                let primes = self.shape.cbrt_x as f64 / (self.shape.cbrt_x as f64).ln();
+                let at = |(piece, at): EasyPlace| piece as f64 + (at as f64 / primes).min(1.0);
+                let length = |range: Range<EasyPlace>| at(range.end) - at(range.start);
+                (self.schedule.easy.waiting().map(length).sum(), length(range.clone()))
+            }
+            Share::Semiprimes(range) => (
+                self.schedule.semiprimes.waiting().map(length).sum(),
+                length(range.clone()),
+            ),
+            Share::Hard(range) => (
+                self.schedule.hard.waiting().map(length).sum::<f64>(),
+                length(range.clone()),
+            ),
         };
-        done as f64 / length(self.range.clone()) as f64
+        if all > 0.0 { (done / all).min(1.0) } else { 0.0 }
     }
 
     pub(super) fn save(&self) -> Vec<u8> {
-        bytes(&self.shape, self.sum, &self.range)
+        bytes(&self.shape, &self.share)
     }
 
     pub(super) fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (shape, sum, range) = read(bytes)?;
-        Ok(Self::new(shape, sum, range))
+        let (shape, share) = read(bytes)?;
+        Ok(Self::new(shape, share))
     }
 
     /// See [`crate::job::Plan::result`].
     pub(super) fn result(&self) -> Option<Vec<u8>> {
         let mut writer = Writer::new(KIND, VERSION);
-        match self.sum {
-            Sum::Semiprimes => {
-                let piece = self.schedule.semiprimes.whole(&self.range)?;
+        match &self.share {
+            Share::Easy(range) => {
+                let easy::Piece { leaves, primes } = self.schedule.easy.whole(range)?;
+                writer
+                    .u128(leaves.sum as u128)
+                    .u128(leaves.weight as u128)
+                    .u64(leaves.count)
+                    .u64(*primes);
+            }
+            Share::Semiprimes(range) => {
+                let piece = self.schedule.semiprimes.whole(range)?;
                 writer.u128(piece.sum).u64(piece.queries).u64(piece.count);
             }
-            Sum::Hard => {
-                let segment = self.schedule.hard.whole(&self.range)?;
+            Share::Hard(range) => {
+                let segment = self.schedule.hard.whole(range)?;
                 writer
                     .u128(segment.sum as u128)
                     .u64(segment.weights.len() as u64)
@@ -123,14 +136,20 @@ impl Part {
 }
 
 /// The bytes of a part.
-pub(super) fn bytes(shape: &Shape, sum: Sum, range: &Range<u64>) -> Vec<u8> {
+pub(super) fn bytes(shape: &Shape, share: &Share) -> Vec<u8> {
     let mut writer = Writer::new(KIND, VERSION);
-    writer
-        .u128(shape.x)
-        .u64(shape.y)
-        .u64(u64::from(sum == Sum::Hard))
-        .u64(range.start)
-        .u64(range.end);
+    writer.u128(shape.x).u64(shape.y);
+    match share {
+        Share::Semiprimes(range) => writer.u64(0).u64(range.start).u64(range.end),
+        Share::Hard(range) => writer.u64(1).u64(range.start).u64(range.end),
+        Share::Easy(Range { start, end }) => {
+            writer.u64(2);
+            for (piece, at) in [start, end] {
+                writer.u64(*piece).u64(*at as u64);
+            }
+            &mut writer
+        }
+    };
     writer.finish()
 }
 
@@ -138,52 +157,60 @@ pub(super) fn bytes(shape: &Shape, sum: Sum, range: &Range<u64>) -> Vec<u8> {
 ///
 /// # Errors
 /// If no count has such a part.
-fn read(bytes: &[u8]) -> Result<(Shape, Sum, Range<u64>), Damaged> {
+fn read(bytes: &[u8]) -> Result<(Shape, Share), Damaged> {
     let mut reader = Reader::new(bytes, KIND, VERSION)?;
     let (x, y) = (reader.u128()?, reader.u64()?);
     let shape = Shape::with_y(x, y).ok_or(Damaged::Impossible("number"))?;
-    let sum = match reader.u64()? {
-        0 => Sum::Semiprimes,
-        1 => Sum::Hard,
+    let share = match reader.u64()? {
+        0 => Share::Semiprimes(reader.u64()?..reader.u64()?),
+        1 => Share::Hard(reader.u64()?..reader.u64()?),
+        2 => {
+            let mut place = || -> Result<EasyPlace, Damaged> { Ok((reader.u64()?, reader.u64()? as usize)) };
+            Share::Easy(place()?..place()?)
+        }
         _ => return Err(Damaged::Impossible("sum")),
     };
-    let range = reader.u64()?..reader.u64()?;
     reader.finish()?;
     let limit = shape.sieve_limit() + 1;
-    let (first, step) = match sum {
-        Sum::Semiprimes => (semiprimes::start(&shape), 240),
-        Sum::Hard => (0, hard::ALIGNMENT),
-    };
-    let is_within = first <= range.start && range.start < range.end && range.end <= limit;
-    if !is_within || !(range.start - first).is_multiple_of(step) {
-        return Err(Damaged::Impossible("part"));
-    }
-    let mut at = range.start;
-    for _ in 0..MOST_UNITS {
-        at = match sum {
-            Sum::Semiprimes => semiprimes::end(&shape, at),
-            Sum::Hard => hard::end(&shape, at),
-        };
-        if at >= range.end {
-            break;
+    let is_possible = match &share {
+        Share::Easy(Range { start, end }) => {
+            let is_within = start < end && *end <= (pieces::count(&shape) - 1, 0);
+            is_within && end.0 - start.0 <= MOST_PIECES
         }
-    }
-    if at == range.end {
-        Ok((shape, sum, range))
+        Share::Semiprimes(range) => {
+            let first = semiprimes::start(&shape);
+            first <= range.start
+                && (range.start - first).is_multiple_of(240)
+                && is_whole(range, limit, |at| semiprimes::end(&shape, at))
+        }
+        Share::Hard(range) => {
+            range.start.is_multiple_of(hard::ALIGNMENT) && is_whole(range, limit, |at| hard::end(&shape, at))
+        }
+    };
+    if is_possible {
+        Ok((shape, share))
     } else {
-        Err(Damaged::Impossible("end of a part"))
+        Err(Damaged::Impossible("part"))
     }
 }
 
+/// True if these are whole units, not too many.
+fn is_whole(range: &Range<u64>, limit: u64, end_of: impl Fn(u64) -> u64) -> bool {
+    let mut at = range.start;
+    for _ in 0..MOST_UNITS {
+        if at >= range.end || at >= limit {
+            break;
+        }
+        at = end_of(at);
+    }
+    range.start < range.end && at == range.end
+}
+
 /// The part of this count that these bytes are.
-pub(super) fn of(schedule: &Schedule, part: &[u8]) -> Result<(Sum, Range<u64>), Damaged> {
-    let (shape, sum, range) = read(part)?;
-    let is_under_way = match sum {
-        Sum::Semiprimes => schedule.semiprimes.has_part(&range),
-        Sum::Hard => schedule.hard.has_part(&range),
-    };
-    if shape == *schedule.shape() && is_under_way {
-        Ok((sum, range))
+pub(super) fn of(schedule: &Schedule, part: &[u8]) -> Result<Share, Damaged> {
+    let (shape, share) = read(part)?;
+    if shape == *schedule.shape() && schedule.has_part(&share) {
+        Ok(share)
     } else {
         Err(Damaged::Impossible("part"))
     }
@@ -191,30 +218,51 @@ pub(super) fn of(schedule: &Schedule, part: &[u8]) -> Result<(Sum, Range<u64>), 
 
 /// Takes the result of a part into a count.
 pub(super) fn absorb(schedule: &mut Schedule, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
-    let (sum, range) = of(schedule, part)?;
+    let share = of(schedule, part)?;
     let mut reader = Reader::new(result, KIND, VERSION)?;
-    match sum {
-        Sum::Semiprimes => {
+    let piece = match share {
+        Share::Easy(range) => {
+            let piece = read_leaves(&mut reader, &range)?;
+            Piece::Easy(range, piece)
+        }
+        Share::Semiprimes(range) => {
             let piece = semiprimes::Piece {
                 sum: reader.u128()?,
                 queries: reader.u64()?,
                 count: reader.u64()?,
             };
-            reader.finish()?;
             let is_possible = piece.count <= range.end - range.start && piece.queries <= schedule.shape().sqrt_x;
             if !is_possible || piece.sum > MOST_SUM {
                 return Err(Damaged::Impossible("piece of B"));
             }
-            schedule.absorb_semiprimes(range, piece);
+            Piece::Semiprimes(range, piece)
         }
-        Sum::Hard => {
+        Share::Hard(range) => {
             let tables = schedule.tables().cloned().ok_or(Damaged::Impossible("part"))?;
             let segment = read_segment(&mut reader, &tables, &range)?;
-            reader.finish()?;
-            schedule.absorb_hard(&tables, range, segment);
+            Piece::Hard(tables, range, segment)
         }
-    }
+    };
+    reader.finish()?;
+    schedule.absorb_part(piece);
     Ok(())
+}
+
+fn read_leaves(reader: &mut Reader<'_>, range: &Range<EasyPlace>) -> Result<easy::Piece, Damaged> {
+    let leaves = easy::Leaves {
+        sum: reader.u128()? as i128,
+        weight: reader.u128()? as i128,
+        count: reader.u64()?,
+    };
+    let primes = reader.u64()?;
+    let is_possible = leaves.sum.unsigned_abs() <= MOST_SUM
+        && leaves.count <= MOST_LEAVES
+        && leaves.weight.unsigned_abs() <= 2 * u128::from(leaves.count)
+        && primes <= (range.end.0 - range.start.0) * pieces::STEP;
+    if !is_possible {
+        return Err(Damaged::Impossible("leaves of A and C"));
+    }
+    Ok(easy::Piece { leaves, primes })
 }
 
 fn read_segment(reader: &mut Reader<'_>, tables: &Tables, range: &Range<u64>) -> Result<hard::Segment, Damaged> {

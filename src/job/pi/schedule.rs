@@ -4,20 +4,17 @@
 //! which two pieces exist at a time, then D, then what is left of B: so no worker waits for another, and the last units are short.
 
 use super::lane::{Join, Lane, WINDOW};
+use super::pieces::{self, Pieces};
+use super::share::Piece;
 use super::unit::{ClosedUnit, EasyUnit, HardUnit, OrdinaryUnit, SemiprimesUnit, TableUnit, Unit};
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::job::plan::Budget;
-use crate::primes::pi::easy::Leaves;
 use crate::primes::pi::level::Level;
 use crate::primes::pi::shape::Shape;
-use crate::primes::pi::table::{ALIGNMENT, Filling, PiTable};
 use crate::primes::pi::tables::{Making, Tables};
 use crate::primes::pi::{easy, hard, ordinary, semiprimes, sigma};
 use std::ops::Range;
 use std::sync::Arc;
-
-/// How many numbers a piece of the table of `pi` up to `sqrt x` covers: 1 MB of table, half of a usual second-level cache.
-const TABLE_STEP: u64 = ALIGNMENT << 13;
 
 /// How many entries of the factor table a unit of Phi0 takes.
 const ORDINARY_STEP: usize = 1 << 17;
@@ -26,7 +23,7 @@ const ORDINARY_STEP: usize = 1 << 17;
 const EASY_LEAVES: u64 = 1 << 22;
 
 /// A prime without leaves takes about as long as this many leaves.
-const LEAVES_A_PRIME: u64 = 100;
+pub(super) const LEAVES_A_PRIME: u64 = 100;
 
 /// How many primes may pass between two guesses of how many leaves they have.
 const EASY_STRIDE: u64 = 256;
@@ -34,22 +31,25 @@ const EASY_STRIDE: u64 = 256;
 /// No sum comes near this: none is much larger than `x`.
 const MOST_SUM: u128 = 1 << 110;
 
+/// A place in A + C: a piece of the table up to `sqrt x`, and the index of a prime.
+pub(super) type EasyPlace = (u64, usize);
+
 /// A count under way.
 pub(super) struct Schedule {
-    shape: Shape,
+    pub(super) shape: Shape,
     level: Level,
     near: u64,
-    preparation: Preparation,
+    pub(super) preparation: Preparation,
     /// Units that were interrupted.
-    again: Vec<Unit>,
+    pub(super) again: Vec<Unit>,
     ordinary: Lane<u64, i128>,
-    easy: Lane<(u64, usize), Leaves>,
+    pub(super) easy: Lane<EasyPlace, easy::Piece>,
     pub(super) semiprimes: Lane<u64, semiprimes::Piece>,
     pub(super) hard: Lane<u64, hard::Segment>,
     /// Where the next unit of each sum begins.
     pub(super) next: Cursors,
-    /// Where B and D end.
-    pub(super) limits: [u64; 2],
+    /// Where those that other machines may do parts of end.
+    pub(super) limits: Limits,
     /// Up to where each sum is put together.
     done: Cursors,
     sums: Sums,
@@ -62,7 +62,7 @@ pub(super) struct Schedule {
 }
 
 /// The tables.
-enum Preparation {
+pub(super) enum Preparation {
     Missing,
     Away,
     Interrupted(Box<Making>),
@@ -81,8 +81,14 @@ enum Closed {
 pub(super) struct Cursors {
     /// How many indices of the factor table.
     ordinary: u64,
-    /// A piece of the table up to `sqrt x`, and the index of a prime.
-    easy: (u64, usize),
+    pub(super) easy: EasyPlace,
+    pub(super) semiprimes: u64,
+    pub(super) hard: u64,
+}
+
+/// Where sums end.
+pub(super) struct Limits {
+    pub(super) easy: EasyPlace,
     pub(super) semiprimes: u64,
     pub(super) hard: u64,
 }
@@ -91,37 +97,24 @@ pub(super) struct Cursors {
 #[derive(Debug, Clone, Default)]
 struct Sums {
     ordinary: i128,
-    easy: Leaves,
+    easy: easy::Piece,
     semiprimes: semiprimes::Piece,
     hard: i128,
     /// For each prime of D, how many numbers of the segments so far no prime before it divides.
     hard_base: Vec<u64>,
 }
 
-/// The table of `pi` up to `sqrt x`: two pieces at a time, made one after the other.
-#[derive(Default)]
-struct Pieces {
-    /// `counts[i]`: how many primes lie below piece `i`.
-    counts: Vec<u64>,
-    now: Option<Arc<PiTable>>,
-    next: Option<Arc<PiTable>>,
-    is_away: bool,
-    /// `pi` where B begins.
-    pi_start: u64,
-    pi_sqrt_x: u64,
-}
-
 /// What units cost, in nanoseconds on the machine where they were measured. Only their proportions count.
-struct Costs {
+pub(super) struct Costs {
     /// Tables, for each number up to `y`.
     make: f64,
     ordinary: f64,
-    table: f64,
-    easy: f64,
+    pub(super) table: f64,
+    pub(super) easy: f64,
     semiprime: f64,
 }
 
-const COSTS: Costs = Costs {
+pub(super) const COSTS: Costs = Costs {
     make: 4.0,
     ordinary: 8.0,
     table: 0.15,
@@ -149,13 +142,14 @@ impl Schedule {
             semiprimes: Lane::new(cursors.semiprimes),
             hard: Lane::new(cursors.hard),
             next: cursors.clone(),
-            limits: [shape.sieve_limit() + 1; 2],
+            limits: Limits {
+                easy: (pieces::count(&shape), 0),
+                semiprimes: shape.sieve_limit() + 1,
+                hard: shape.sieve_limit() + 1,
+            },
             done: cursors,
             sums: Sums::default(),
-            table: Pieces {
-                counts: vec![0],
-                ..Pieces::default()
-            },
+            table: Pieces::default(),
             closed: Closed::Missing,
             rooms: Vec::new(),
             spent: 0.0,
@@ -168,21 +162,32 @@ impl Schedule {
         if let Some(unit) = self.again.pop() {
             return Some(unit);
         }
-        let tables = match std::mem::replace(&mut self.preparation, Preparation::Away) {
-            Preparation::Missing => return Some(Unit::Make(Box::new(Making::new(self.shape, self.level, self.near)))),
-            Preparation::Interrupted(making) => return Some(Unit::Make(making)),
-            Preparation::Away => return self.cut_semiprimes(),
-            Preparation::Done(tables) => tables,
-        };
-        let unit = self
-            .cut_closed(&tables)
-            .or_else(|| self.cut_table())
-            .or_else(|| self.cut_ordinary(&tables))
-            .or_else(|| self.cut_easy(&tables))
-            .or_else(|| self.cut_hard(&tables))
-            .or_else(|| self.cut_semiprimes());
-        self.preparation = Preparation::Done(tables);
-        unit
+        match self.prepare() {
+            Ok(tables) => self
+                .cut_closed(&tables)
+                .or_else(|| self.cut_table())
+                .or_else(|| self.cut_ordinary(&tables))
+                .or_else(|| self.cut_easy(&tables))
+                .or_else(|| self.cut_hard(&tables))
+                .or_else(|| self.cut_semiprimes()),
+            Err(making) => making.or_else(|| self.cut_semiprimes()),
+        }
+    }
+
+    /// The tables, or else the unit that makes them, unless it is under way.
+    pub(super) fn prepare(&mut self) -> Result<Arc<Tables>, Option<Unit>> {
+        match std::mem::replace(&mut self.preparation, Preparation::Away) {
+            Preparation::Missing => {
+                let making = Making::new(self.shape, self.level, self.near);
+                Err(Some(Unit::Make(Box::new(making))))
+            }
+            Preparation::Interrupted(making) => Err(Some(Unit::Make(making))),
+            Preparation::Away => Err(None),
+            Preparation::Done(tables) => {
+                self.preparation = Preparation::Done(Arc::clone(&tables));
+                Ok(tables)
+            }
+        }
     }
 
     /// Cuts and absorbs on this thread until the answer is there or the budget is over.
@@ -221,63 +226,53 @@ impl Schedule {
         }))
     }
 
-    /// How many pieces the table up to `sqrt x` has.
-    fn pieces(&self) -> u64 {
-        self.shape.sqrt_x / TABLE_STEP + 1
+    /// The pieces of the table that the next units of A + C need.
+    fn wanted_pieces(&self) -> Range<u64> {
+        let Some((first, _)) = self.easy.next(self.next.easy, self.limits.easy) else {
+            return 0..0;
+        };
+        let (last, at) = self.easy.returned_end().unwrap_or(self.limits.easy);
+        first..(first + 2).min(last + u64::from(at > 0))
     }
 
-    fn cut_table(&mut self) -> Option<Unit> {
-        let number = self.next.easy.0 + u64::from(self.table.now.is_some());
-        if self.table.is_away || self.table.next.is_some() || number >= self.pieces() {
-            return None;
-        }
-        self.table.is_away = true;
-        let low = number * TABLE_STEP;
-        let high = (low + TABLE_STEP).min(self.shape.sqrt_x + 1);
-        let filling = Filling::new(low, high, self.table.counts[number as usize]);
+    pub(super) fn cut_table(&mut self) -> Option<Unit> {
+        let filling = self.table.cut(&self.shape, self.wanted_pieces())?;
         Some(Unit::Table(Box::new(TableUnit { filling })))
     }
 
-    fn cut_easy(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
-        if self.table.now.is_none() {
-            self.table.now = self.table.next.take();
-        }
-        let segment = Arc::clone(self.table.now.as_ref()?);
+    pub(super) fn cut_easy(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
+        let start = self.easy.next(self.next.easy, self.limits.easy)?;
+        let segment = self.table.get(start.0)?;
         if !self.easy.begin() {
             return None;
         }
-        let start = self.next.easy;
-        let (piece, at) = start;
-        let all = easy::in_segment(tables, segment.low());
-        let at = at.clamp(all.start, all.end);
+        let bound = self.easy.returned_end().unwrap_or(self.limits.easy);
+        let all = primes_at(tables, segment.low(), start, bound);
         // The first primes of a segment may have no leaves, and those after them many.
-        let most_leaves = |at| easy::most_leaves(tables, &segment, at).max(LEAVES_A_PRIME);
-        let (mut end, mut leaves) = (at, 0);
+        let numbers = segment.low()..segment.high();
+        let most_leaves = |at| easy::most_leaves(tables, &numbers, at).max(LEAVES_A_PRIME);
+        let (mut end, mut leaves) = (all.start, 0);
         while end < all.end && leaves < EASY_LEAVES {
             let primes = (EASY_LEAVES / most_leaves(end)).clamp(1, EASY_STRIDE);
             let next = all.end.min(end + primes as usize);
             leaves += (next - end) as u64 * most_leaves(end).max(most_leaves(next));
             end = next;
         }
-        self.next.easy = if end == all.end {
-            self.table.now = None;
-            (piece + 1, 0)
-        } else {
-            (piece, end)
-        };
+        let next = after(start.0, end, all.end, bound);
+        self.easy.cut(&mut self.next.easy, next);
         Some(Unit::Easy(Box::new(EasyUnit {
             start,
             tables: Arc::clone(tables),
             segment,
-            at,
+            at: all.start,
             end,
-            next: self.next.easy,
-            leaves: Leaves::default(),
+            next,
+            leaves: easy::Leaves::default(),
         })))
     }
 
     pub(super) fn cut_semiprimes(&mut self) -> Option<Unit> {
-        let start = self.semiprimes.next(self.next.semiprimes, self.limits[0])?;
+        let start = self.semiprimes.next(self.next.semiprimes, self.limits.semiprimes)?;
         if !self.semiprimes.begin() {
             return None;
         }
@@ -290,8 +285,8 @@ impl Schedule {
         })))
     }
 
-    fn cut_hard(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
-        let low = self.hard.next(self.next.hard, self.limits[1])?;
+    pub(super) fn cut_hard(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
+        let low = self.hard.next(self.next.hard, self.limits.hard)?;
         if !self.hard.begin() {
             return None;
         }
@@ -338,15 +333,14 @@ impl Schedule {
                 });
             }
             Unit::Table(unit) => {
-                let table = unit.filling.finish();
-                *spent += (table.high() - table.low()) as f64 * COSTS.table;
-                self.table.add(table, shape);
+                let wanted = self.wanted_pieces();
+                self.table.add(unit.filling.finish(), &self.shape, &wanted);
             }
-            Unit::Easy(unit) => self.easy.absorb(unit.start..unit.next, unit.leaves, |next, leaves| {
-                *spent += leaves.count as f64 * COSTS.easy;
-                done.easy = next;
-                sums.easy.add(leaves);
-            }),
+            Unit::Easy(unit) => {
+                let (range, piece) = (unit.start..unit.next, unit.piece());
+                let merge = |end, piece| add_easy(sums, done, spent, end, piece);
+                self.easy.absorb(range, piece, merge);
+            }
             Unit::Semiprimes(unit) => {
                 let (range, piece) = (unit.start..unit.end, unit.work.piece());
                 let merge = |end, piece| add_semiprimes(shape, sums, done, spent, end, piece);
@@ -360,49 +354,6 @@ impl Schedule {
             }
             Unit::Small { .. } | Unit::Solo(_) => unreachable!("a schedule cuts no such unit"),
         }
-    }
-
-    /// The next unit of D alone, or of what it needs.
-    pub(super) fn cut_hard_alone(&mut self) -> Option<Unit> {
-        if let Preparation::Done(tables) = &self.preparation {
-            let tables = Arc::clone(tables);
-            return self.again.pop().or_else(|| self.cut_hard(&tables));
-        }
-        match std::mem::replace(&mut self.preparation, Preparation::Away) {
-            Preparation::Missing => Some(Unit::Make(Box::new(Making::new(self.shape, self.level, self.near)))),
-            Preparation::Interrupted(making) => Some(Unit::Make(making)),
-            Preparation::Away | Preparation::Done(_) => None,
-        }
-    }
-
-    /// The next unit of B alone.
-    pub(super) fn cut_semiprimes_alone(&mut self) -> Option<Unit> {
-        self.again.pop().or_else(|| self.cut_semiprimes())
-    }
-
-    /// Cuts off a part of B or D of about this cost, in nanoseconds: which of them, and from where to where.
-    pub(super) fn cut_part(&mut self, cost: f64) -> Option<(Sum, Range<u64>)> {
-        let (shape, limits) = (self.shape, self.limits);
-        if let Preparation::Done(tables) = &self.preparation {
-            let tables = Arc::clone(tables);
-            let segment_cost = |low, high| hard::cost(&tables, low, high);
-            let ends = |low| hard::end(&shape, low);
-            if let Some(part) = walk(&mut self.hard, &mut self.next.hard, limits[1], cost, ends, segment_cost) {
-                return Some((Sum::Hard, part));
-            }
-        }
-        let piece_cost = |low, high| semiprimes_cost(&shape, low, high);
-        let ends = |low| semiprimes::end(&shape, low);
-        let next = &mut self.next.semiprimes;
-        walk(&mut self.semiprimes, next, limits[0], cost, ends, piece_cost).map(|part| (Sum::Semiprimes, part))
-    }
-
-    /// Does this much of B or D alone, for a part: what its units come to is never put together with what comes before.
-    pub(super) fn begin_at(&mut self, low: u64, high: u64) {
-        (self.next.semiprimes, self.next.hard) = (low, low);
-        self.limits = [high; 2];
-        self.semiprimes = Lane::new(u64::MAX);
-        self.hard = Lane::new(u64::MAX);
     }
 
     /// The parameters.
@@ -426,18 +377,23 @@ impl Schedule {
         }
     }
 
-    /// Takes in a part of B.
-    pub(super) fn absorb_semiprimes(&mut self, range: Range<u64>, piece: semiprimes::Piece) {
+    /// Takes in what another machine did.
+    pub(super) fn absorb_part(&mut self, piece: Piece) {
         let (shape, sums, done, spent) = (&self.shape, &mut self.sums, &mut self.done, &mut self.spent);
-        let merge = |end, piece| add_semiprimes(shape, sums, done, spent, end, piece);
-        self.semiprimes.absorb_part(range, piece, merge);
-    }
-
-    /// Takes in a part of D.
-    pub(super) fn absorb_hard(&mut self, tables: &Tables, range: Range<u64>, segment: hard::Segment) {
-        let (sums, done, spent) = (&mut self.sums, &mut self.done, &mut self.spent);
-        let merge = |high, segment| add_hard(tables, sums, done, spent, high, &segment);
-        self.hard.absorb_part(range, segment, merge);
+        match piece {
+            Piece::Easy(range, piece) => {
+                let merge = |end, piece| add_easy(sums, done, spent, end, piece);
+                self.easy.absorb_part(range, piece, merge);
+            }
+            Piece::Semiprimes(range, piece) => {
+                let merge = |end, piece| add_semiprimes(shape, sums, done, spent, end, piece);
+                self.semiprimes.absorb_part(range, piece, merge);
+            }
+            Piece::Hard(tables, range, segment) => {
+                let merge = |high, segment| add_hard(&tables, sums, done, spent, high, &segment);
+                self.hard.absorb_part(range, segment, merge);
+            }
+        }
     }
 
     /// The count, once all sums are whole.
@@ -448,12 +404,17 @@ impl Schedule {
         let all = ordinary::indices(tables);
         let limit = self.shape.sieve_limit();
         let is_whole = self.done.ordinary == (all.end - all.start) as u64
-            && self.done.easy.0 == self.pieces()
+            && self.done.easy.0 == self.limits.easy.0
             && self.done.semiprimes > limit
             && self.done.hard > limit;
-        let b = self.sums.semiprimes.counted_from(self.table.pi_start) as i128;
-        let sigma = sigma::of_counts(tables, self.table.pi_sqrt_x);
-        is_whole.then(|| (closed + sigma + self.sums.ordinary + self.sums.easy.sum + self.sums.hard - b) as u128)
+        if !is_whole {
+            return None;
+        }
+        let easy = &self.sums.easy;
+        let [pi_start, pi_sqrt_x] = self.table.after.map(|after| easy.primes - after);
+        let b = self.sums.semiprimes.counted_from(pi_start) as i128;
+        let sigma = sigma::of_counts(tables, pi_sqrt_x);
+        Some((closed + sigma + self.sums.ordinary + easy.leaves.sum + self.sums.hard - b) as u128)
     }
 
     /// See [`crate::job::Plan::progress`].
@@ -482,7 +443,7 @@ impl Schedule {
         // A prime has 4 bytes, and a reciprocal of 8 below 2^25; 64 numbers have a word, 2310 have 480 entries of 2 bytes.
         let primes = 4.0 * primes_up_to(limit) + 8.0 * primes_up_to(limit.min((1_u64 << 25) as f64));
         let tables = primes + limit / 8.0 + 0.42 * (shape.y + shape.y / 32) as f64;
-        let piece = shape.sqrt_x.min(TABLE_STEP) / 8;
+        let piece = shape.sqrt_x.min(pieces::STEP) / 8;
         // A prime of D has 48 bytes, a count in the sums, and 16 in each segment under way and each that waits between two of these.
         let width = primes_up_to(shape.x_star as f64);
         let hard = (48.0 + 16.0 * (2 * (workers + 2)).min(2 * WINDOW) as f64) * width;
@@ -499,11 +460,11 @@ impl Schedule {
             .u128(sums.ordinary as u128)
             .u64(done.easy.0)
             .u64(done.easy.1 as u64)
-            .u128(sums.easy.sum as u128)
-            .u64(sums.easy.count)
-            .words(&table.counts[..=done.easy.0 as usize])
-            .u64(table.pi_start)
-            .u64(table.pi_sqrt_x)
+            .u128(sums.easy.leaves.sum as u128)
+            .u64(sums.easy.leaves.count)
+            .u64(sums.easy.primes)
+            .u64(table.after[0])
+            .u64(table.after[1])
             .u64(done.semiprimes)
             .u128(sums.semiprimes.sum)
             .u64(sums.semiprimes.queries)
@@ -533,11 +494,10 @@ impl Schedule {
         done.ordinary = reader.u64()?;
         sums.ordinary = sum(reader)?;
         done.easy = (reader.u64()?, reader.u64()? as usize);
-        sums.easy.sum = sum(reader)?;
-        sums.easy.count = reader.u64()?;
-        self.table.counts = reader.words()?;
-        self.table.pi_start = reader.u64()?;
-        self.table.pi_sqrt_x = reader.u64()?;
+        sums.easy.leaves.sum = sum(reader)?;
+        sums.easy.leaves.count = reader.u64()?;
+        sums.easy.primes = reader.u64()?;
+        self.table.after = [reader.u64()?, reader.u64()?];
         done.semiprimes = reader.u64()?;
         sums.semiprimes.sum = sum(reader)?.unsigned_abs();
         sums.semiprimes.queries = reader.u64()?;
@@ -549,7 +509,13 @@ impl Schedule {
         if done.ordinary > self.shape.y {
             return Err(Damaged::Impossible("ordinary leaf"));
         }
-        if done.easy.0 > self.pieces() || self.table.counts.len() as u64 != done.easy.0 + 1 {
+        let primes = self.sums.easy.primes;
+        // Both places lie in the last piece.
+        let is_after_too_large = self.table.after.iter().any(|after| *after > primes);
+        if done.easy > self.limits.easy
+            || primes > self.shape.sqrt_x
+            || done.easy == self.limits.easy && is_after_too_large
+        {
             return Err(Damaged::Impossible("piece of the table"));
         }
         if done.semiprimes < semiprimes::start(&self.shape) || done.semiprimes > limit {
@@ -559,8 +525,8 @@ impl Schedule {
             return Err(Damaged::Impossible("segment of D"));
         }
         self.spent = done.ordinary as f64 * COSTS.ordinary
-            + (done.easy.0 * TABLE_STEP).min(self.shape.sqrt_x) as f64 * COSTS.table
-            + self.sums.easy.count as f64 * COSTS.easy
+            + (done.easy.0 * pieces::STEP) as f64 * COSTS.table
+            + self.sums.easy.leaves.count as f64 * COSTS.easy
             + semiprimes_cost(&self.shape, semiprimes::start(&self.shape), done.semiprimes);
         self.ordinary = Lane::new(done.ordinary);
         self.easy = Lane::new(done.easy);
@@ -571,47 +537,32 @@ impl Schedule {
     }
 }
 
-/// A sum of which other machines may do parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sum {
-    Semiprimes,
-    Hard,
+/// The primes of A + C from a place on in its piece, which begins at `low`; those before the bound, if that is in the piece.
+pub(super) fn primes_at(tables: &Tables, low: u64, (piece, at): EasyPlace, bound: EasyPlace) -> Range<usize> {
+    let all = easy::in_segment(tables, low);
+    let end = if piece == bound.0 {
+        all.end.min(bound.1)
+    } else {
+        all.end
+    };
+    let end = end.max(all.start);
+    at.clamp(all.start, end)..end
 }
 
-/// How many units may go by between two estimates of what they cost.
-const ESTIMATED: u64 = 16;
-
-/// The most units of a part.
-pub(super) const MOST_UNITS: u64 = 1 << 14;
-
-/// Cuts off units until they cost as much as wanted.
-fn walk<T: Join>(
-    lane: &mut Lane<u64, T>,
-    next: &mut u64,
-    limit: u64,
-    wanted: f64,
-    end_of: impl Fn(u64) -> u64,
-    cost_of: impl Fn(u64, u64) -> f64,
-) -> Option<Range<u64>> {
-    let low = lane.next(*next, limit)?;
-    let (mut high, mut cost, mut rate, mut bound) = (low, 0.0, 0.0, limit);
-    if let Some(returned) = lane.returned_end() {
-        bound = returned;
+/// The place after the primes up to `end` in this piece, where `last` is the end of [`primes_at`].
+pub(super) const fn after(piece: u64, end: usize, last: usize, bound: EasyPlace) -> EasyPlace {
+    match end < last {
+        true => (piece, end),
+        false if piece == bound.0 => bound,
+        false => (piece + 1, 0),
     }
-    for unit in 0..MOST_UNITS {
-        if high >= bound || unit > 0 && cost >= wanted {
-            break;
-        }
-        let end = end_of(high);
-        if unit % ESTIMATED == 0 {
-            rate = cost_of(high, end) / (end - high) as f64;
-        }
-        cost += rate * (end - high) as f64;
-        high = end;
-    }
-    lane.cut(next, high);
-    lane.begin_part(low..high);
-    Some(low..high)
+}
+
+fn add_easy(sums: &mut Sums, done: &mut Cursors, spent: &mut f64, end: EasyPlace, piece: easy::Piece) {
+    let tables = (end.0 - done.easy.0) * pieces::STEP;
+    *spent += piece.leaves.count as f64 * COSTS.easy + tables as f64 * COSTS.table;
+    done.easy = end;
+    sums.easy.append(piece);
 }
 
 fn add_semiprimes(
@@ -639,9 +590,9 @@ impl Join for i128 {
     }
 }
 
-impl Join for Leaves {
+impl Join for easy::Piece {
     fn join(&mut self, next: Self) {
-        self.add(next);
+        self.append(next);
     }
 }
 
@@ -662,27 +613,11 @@ fn make_cost(shape: &Shape) -> f64 {
 }
 
 /// What the part `low..high` of B costs.
-fn semiprimes_cost(shape: &Shape, low: u64, high: u64) -> f64 {
+pub(super) fn semiprimes_cost(shape: &Shape, low: u64, high: u64) -> f64 {
     let x = shape.x as f64;
     let (low, high) = (low as f64, high as f64);
     let queries = (x / low - x / high) / x.sqrt().ln();
     semiprimes::cost_per_number(shape) * (high - low) + COSTS.semiprime * queries
-}
-
-impl Pieces {
-    fn add(&mut self, table: PiTable, shape: &Shape) {
-        self.is_away = false;
-        self.counts.push(table.count());
-        let range = table.low()..table.high();
-        let start = semiprimes::start(shape);
-        if range.contains(&start) {
-            self.pi_start = table.pi(start);
-        }
-        if range.contains(&shape.sqrt_x) {
-            self.pi_sqrt_x = table.pi(shape.sqrt_x);
-        }
-        self.next = Some(Arc::new(table));
-    }
 }
 
 impl Sums {

@@ -342,17 +342,26 @@ fn the_parts_of_a_count_share_their_tables() {
     assert_eq!(run_to_end(&mut plan), Value::from(37_607_912_018));
 }
 
+fn is_of_a_and_c(plan: &Pi, part: &[u8]) -> bool {
+    match &plan.play {
+        Play::Together(schedule) => matches!(part::of(schedule, part), Ok(share::Share::Easy(_))),
+        _ => false,
+    }
+}
+
 /// `cargo test --release --lib parts_are_short -- --ignored --nocapture`
 #[test]
 #[ignore = "slow: half a minute on one core; prints what it measures"]
 fn parts_are_short() {
-    for (exponent, name) in [(17, "B"), (17, "D"), (18, "B"), (18, "D")] {
+    for (exponent, name) in [(17, "B"), (17, "D"), (17, "A + C"), (18, "B"), (18, "D"), (18, "A + C")] {
         for cost in [1.0, 1e9] {
             let mut plan = Pi::new(10_u128.pow(exponent));
-            while name == "D" && plan.shared().is_none() {
+            while name != "B" && plan.shared().is_none() {
                 let slice = plan.cut().expect("nothing is under way");
                 plan.absorb(Pi::run(slice, Budget::unlimited()));
             }
+            // A + C is cut once all of D is.
+            while name == "A + C" && !plan.cut_part(1e9).is_some_and(|part| is_of_a_and_c(&plan, &part)) {}
             let (mut seconds, mut bytes, mut parts) = (0.0, 0, 0);
             while seconds < 3.0 {
                 let Some(part) = plan.cut_part(cost) else { break };
@@ -371,4 +380,86 @@ fn parts_are_short() {
             assert!(cost < 1e9 || rate < 64.0, "{rate} KB a second");
         }
     }
+}
+
+/// `cargo test --release --lib parts_carry_the_work -- --ignored --nocapture`
+#[test]
+#[ignore = "slow: a minute on one core; prints what it measures"]
+fn parts_carry_the_work() {
+    use std::time::{Duration, Instant};
+    for exponent in [16, 17, 18] {
+        let mut plan = Pi::new(10_u128.pow(exponent));
+        let (mut tables, mut owner, mut absorbing, mut elsewhere) =
+            (Duration::ZERO, Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let (mut count, mut longest) = (0, Duration::ZERO);
+        while Plan::answer(&mut plan).is_none() {
+            let begin = Instant::now();
+            // B can be cut before the tables are there, which are to be made only once here.
+            if plan.shared().is_some()
+                && let Some(part) = plan.cut_part(1e9)
+            {
+                absorbing += begin.elapsed();
+                let mut there = Pi::restore(&part).expect("a part");
+                plan.shared().iter().for_each(|shared| there.use_shared(shared));
+                let begin = Instant::now();
+                run_to_end(&mut there);
+                elsewhere += begin.elapsed();
+                longest = longest.max(begin.elapsed());
+                count += 1;
+                let result = there.result().expect("it is done");
+                let begin = Instant::now();
+                plan.absorb_part(&part, &result).expect("its result");
+                absorbing += begin.elapsed();
+                continue;
+            }
+            let slice = plan.cut().expect("nothing is under way");
+            plan.absorb(Pi::run(slice, Budget::unlimited()));
+            if plan.shared().is_none() || owner.is_zero() && tables.is_zero() {
+                tables += begin.elapsed();
+            } else {
+                owner += begin.elapsed();
+            }
+        }
+        println!(
+            "1e{exponent}: {count} parts {:.2} s, the longest {:.2}; tables {:.3}, the rest here {:.3}, cutting and absorbing {:.4} s",
+            elsewhere.as_secs_f64(),
+            longest.as_secs_f64(),
+            tables.as_secs_f64(),
+            owner.as_secs_f64(),
+            absorbing.as_secs_f64()
+        );
+    }
+}
+
+#[test]
+fn parts_of_a_and_c_come_back_in_any_order_or_are_cut_again() {
+    let mut plan = Pi::new(10_u128.pow(14));
+    while plan.shared().is_none() {
+        let slice = plan.cut().expect("nothing is under way");
+        plan.absorb(Pi::run(slice, Budget::unlimited()));
+    }
+    let (mut parts, mut choices, mut leafy) = (Vec::new(), random(5), 0);
+    for round in 0..60 {
+        parts.extend(plan.cut_part(if round % 2 == 0 { 1e6 } else { 5e6 }));
+        if round % 3 == 0 || parts.is_empty() {
+            continue;
+        }
+        let choice = choices.next().expect("choices never end") as usize;
+        let part = parts.swap_remove(choice % parts.len());
+        leafy += usize::from(is_of_a_and_c(&plan, &part));
+        if round % 7 == 1 {
+            plan.take_back(&part).expect("it is under way");
+            continue;
+        }
+        let mut there = Pi::restore(&part).expect("a part");
+        there.use_shared(&plan.shared().expect("they are made"));
+        run_to_end(&mut there);
+        let result = there.result().expect("it is done");
+        assert_eq!(plan.absorb_part(&part, &result), Ok(()));
+    }
+    assert!(leafy > 4, "{leafy} of A + C");
+    parts
+        .iter()
+        .for_each(|part| plan.take_back(part).expect("it is under way"));
+    assert_eq!(run_to_end(&mut plan), Value::from(3_204_941_750_802));
 }

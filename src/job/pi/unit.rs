@@ -2,9 +2,9 @@
 //!
 //! A unit holds all it needs, so units of all kinds run side by side; what its sum means is known to `schedule` alone.
 
-use super::schedule::Schedule;
+use super::schedule::{EasyPlace, Schedule};
 use crate::job::plan::Budget;
-use crate::primes::pi::easy::Leaves;
+use crate::primes::pi::easy::{Leaves, Piece};
 use crate::primes::pi::table::{Filling, PiTable};
 use crate::primes::pi::tables::{Making, Tables};
 use crate::primes::pi::{easy, hard, ordinary, semiprimes, sigma, small};
@@ -73,14 +73,13 @@ pub(super) struct TableUnit {
 }
 
 pub(super) struct EasyUnit {
-    /// Where it begins: a segment and a prime.
-    pub(super) start: (u64, usize),
+    pub(super) start: EasyPlace,
     pub(super) tables: Arc<Tables>,
     pub(super) segment: Arc<PiTable>,
     pub(super) at: usize,
     pub(super) end: usize,
-    /// Where the unit after this one begins: a segment and a prime.
-    pub(super) next: (u64, usize),
+    /// Where the unit after this one begins.
+    pub(super) next: EasyPlace,
     pub(super) leaves: Leaves,
 }
 
@@ -185,6 +184,18 @@ impl OrdinaryUnit {
 }
 
 impl EasyUnit {
+    /// What the unit brings, once it is finished.
+    pub(super) fn piece(&self) -> Piece {
+        Piece {
+            leaves: self.leaves,
+            primes: if self.next.0 > self.start.0 {
+                self.segment.count()
+            } else {
+                0
+            },
+        }
+    }
+
     fn step(&mut self) -> bool {
         // A prime without leaves takes about as long as a hundred leaves.
         let mut looked_up = 0;

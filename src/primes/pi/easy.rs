@@ -17,10 +17,13 @@ use super::table::PiTable;
 use super::tables::Tables;
 use std::ops::Range;
 
-/// What leaves come to: the sum of their `pi(x / (p m))`, or of what stands beside those, and how many they are.
+/// What leaves come to: the sum of their `pi(x / (p m))`, counted from the beginning of a segment, or of what stands beside those.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Leaves {
     pub(crate) sum: i128,
+    /// How often the primes before the segment have to be added.
+    pub(crate) weight: i128,
+    /// How many leaves there are.
     pub(crate) count: u64,
 }
 
@@ -33,7 +36,26 @@ impl Leaves {
     /// Adds more leaves with a weight.
     fn add_times(&mut self, weight: i128, more: Self) {
         self.sum += weight * more.sum;
+        self.weight += weight * more.weight;
         self.count += more.count;
+    }
+}
+
+/// What the leaves of neighbouring places bring, in order: primes in a segment, and segments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// The leaves, counted from the beginning of the first segment.
+    pub(crate) leaves: Leaves,
+    /// How many primes there are from there to the segment after the last place.
+    pub(crate) primes: u64,
+}
+
+impl Piece {
+    /// Appends the next piece to this one.
+    pub(crate) fn append(&mut self, next: Self) {
+        self.leaves.sum += next.leaves.weight * i128::from(self.primes);
+        self.leaves.add(next.leaves);
+        self.primes += next.primes;
     }
 }
 
@@ -126,13 +148,13 @@ pub(crate) fn in_segment(tables: &Tables, low: u64) -> Range<usize> {
 }
 
 /// A bound, up to a small factor, of the leaves each of the primes from `b` on has in this segment.
-pub(crate) fn most_leaves(tables: &Tables, segment: &PiTable, b: usize) -> u64 {
+pub(crate) fn most_leaves(tables: &Tables, segment: &Range<u64>, b: usize) -> u64 {
     let prime = tables.prime(b.min(tables.primes.len() - 1));
     let xp = divide(tables.shape.x, prime);
-    let last = quotient(xp, segment.low().max(1))
+    let last = quotient(xp, segment.start.max(1))
         .min(square_root(xp))
         .min(tables.pi.high() - 1);
-    let first = quotient(xp, segment.high());
+    let first = quotient(xp, segment.end);
     if first < last {
         (tables.index(last) - tables.index(first)) as u64
     } else {
@@ -226,7 +248,8 @@ impl<'a> Clip<'a> {
             far(tables.level, segment, Dividend::new(*xp), primes)
         };
         Leaves {
-            sum: i128::from(segment.before()) * run.len() as i128 + i128::from(inside),
+            sum: inside.into(),
+            weight: run.len() as i128,
             count: run.len() as u64,
         }
     }

@@ -7,5 +7,5 @@ use std::sync::OnceLock;
 /// `pi(x)` for `x` below [`Shape::LEAST`]. The first call makes a table of 125 KB in about a millisecond.
 pub(crate) fn pi(x: u64) -> u64 {
     static TABLE: OnceLock<PiTable> = OnceLock::new();
-    TABLE.get_or_init(|| PiTable::new(0, Shape::LEAST, 0)).pi(x)
+    TABLE.get_or_init(|| PiTable::new(0, Shape::LEAST)).pi(x)
 }

@@ -1,6 +1,6 @@
 //! `pi(n)` by one load: a count and a bitmap of odd numbers packed into one word for every 64 numbers.
 //!
-//! Knows where it begins and how many primes lie before; a table of `[0, sqrt x)` is cut into pieces of this kind.
+//! Knows where it begins, and counts from there; a table of `[0, sqrt x)` is cut into pieces of this kind.
 
 use crate::primes::sieve::{Sieve, Step};
 use crate::primes::wheel::RESIDUES;
@@ -11,12 +11,10 @@ pub(crate) const ALIGNMENT: u64 = 960;
 /// How many numbers one word stands for.
 pub(crate) const SPAN: u64 = 64;
 
-/// `pi(n)` for the `n` of one range.
+/// `pi(n)` for the `n` of one range, less what lies before the range.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PiTable {
     low: u64,
-    /// How many primes lie below `low`.
-    before: u64,
     /// High half: how many primes from `low` on lie before these 64 numbers. Low half: a bit for each odd number that is prime. One word more than
     /// there are numbers for, so that `pi(n)` may be looked up as the primes before `n + 1`.
     words: Vec<u64>,
@@ -54,15 +52,14 @@ pub(crate) struct Filling {
 }
 
 impl Filling {
-    /// Begins a table of `low..high`, whole words of it; `before` primes lie below `low`, which is a multiple of [`ALIGNMENT`].
-    pub(crate) fn new(low: u64, high: u64, before: u64) -> Self {
+    /// Begins a table of `low..high`, whole words of it; `low` is a multiple of [`ALIGNMENT`].
+    pub(crate) fn new(low: u64, high: u64) -> Self {
         debug_assert!(low.is_multiple_of(ALIGNMENT));
         let words = (high - low).div_ceil(SPAN);
         Self {
             sieve: Sieve::new(low, low + words * SPAN - 1),
             table: PiTable {
                 low,
-                before,
                 words: Vec::with_capacity(words as usize + 1),
                 count: 0,
             },
@@ -123,8 +120,8 @@ impl Filling {
 
 impl PiTable {
     /// The table of `low..high` at once, see [`Filling::new`].
-    pub(crate) fn new(low: u64, high: u64, before: u64) -> Self {
-        let mut filling = Filling::new(low, high, before);
+    pub(crate) fn new(low: u64, high: u64) -> Self {
+        let mut filling = Filling::new(low, high);
         while !filling.step() {}
         filling.finish()
     }
@@ -146,14 +143,9 @@ impl PiTable {
         self.low + self.words.len().saturating_sub(1) as u64 * SPAN
     }
 
-    /// How many primes lie below the end of the range.
+    /// How many primes the range has.
     pub(crate) fn count(&self) -> u64 {
-        self.before + self.count
-    }
-
-    /// How many primes lie below the range.
-    pub(crate) fn before(&self) -> u64 {
-        self.before
+        self.count
     }
 
     /// The packed words.
@@ -161,19 +153,13 @@ impl PiTable {
         &self.words
     }
 
-    /// `pi(n)` for an `n` of the range.
+    /// `pi(n)` for an `n` of the range, less what lies before the range.
     ///
     /// # Panics
     /// If `n` lies outside.
     #[inline]
     pub(crate) fn pi(&self, n: u64) -> u64 {
-        if n < 2 { 0 } else { self.pi_at(n) }
-    }
-
-    /// The same for an `n` of at least 2.
-    #[inline]
-    pub(crate) fn pi_at(&self, n: u64) -> u64 {
-        self.before + self.rank(n - self.low)
+        if n < 2 { 0 } else { self.rank(n - self.low) }
     }
 
     /// How many primes there are from `low` up to `low + at`, which is at least 2.
@@ -192,15 +178,15 @@ mod tests {
 
     #[test]
     fn every_entry_is_that_of_trial_division() {
-        let table = PiTable::new(0, 20_000, 0);
+        let table = PiTable::new(0, 20_000);
         let mut count = 0;
         assert_eq!(table.high(), 20_032);
         for n in 0..table.high() {
             count += u64::from(naive::is_prime(n));
             assert_eq!(table.pi(n), count, "n = {n}");
         }
-        let piece = PiTable::new(6720, 20_000, table.pi(6719));
-        assert!((6720..20_000).all(|n| piece.pi(n) == table.pi(n)));
-        assert_eq!(piece.count(), table.count());
+        let (piece, before) = (PiTable::new(6720, 20_000), table.pi(6719));
+        assert!((6720..20_000).all(|n| before + piece.pi(n) == table.pi(n)));
+        assert_eq!(before + piece.count(), table.count());
     }
 }

@@ -113,7 +113,7 @@ impl Making {
                     let new = primes[reciprocals.len()..].iter().map(|&prime| f64::from(prime));
                     reciprocals.extend(new.take_while(|&prime| prime < INVERTED).map(|prime| 1.0 / prime));
                 }
-                Step::Done => self.stage = Stage::Pi(Filling::new(0, shape.table_limit() + 1, 0)),
+                Step::Done => self.stage = Stage::Pi(Filling::new(0, shape.table_limit() + 1)),
             },
             Stage::Pi(filling) => {
                 if filling.step()
