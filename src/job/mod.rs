@@ -16,6 +16,7 @@ mod exercise;
 mod factor;
 mod gaps;
 mod is_prime;
+mod lane;
 mod listed;
 mod neighbour;
 mod neighbours;
@@ -36,8 +37,8 @@ mod rows;
 mod sieved;
 mod sum_by_formula;
 mod sum_by_sieve;
+mod sum_part;
 mod sum_to;
-mod units;
 mod verify;
 
 pub use are_prime::ArePrime;

@@ -4,11 +4,12 @@
 
 use super::plan::LONG;
 use super::sum_to::{self, SumTo};
-use super::{Budget, Damaged, Plan, Reader, Writer};
+use super::{Budget, Damaged, Plan, Reader, Shared, Writer};
 use crate::primes::sieve::Sieve;
-use crate::primes::sum::Shape;
+use crate::primes::sum::{Shape, Tables};
 use crate::primes::{Natural, known};
 use crate::proto::Value;
+use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"sfo1";
 const VERSION: u32 = 1;
@@ -18,8 +19,8 @@ const VERSION: u32 = 1;
 pub struct SumByFormula {
     low: u64,
     last: u64,
-    /// The sums up to both ends, that up to `last` first.
-    sides: [Side; 2],
+    /// The sums up to both ends, that up to `last` first; or a part of one of them for another machine, alone.
+    sides: Vec<Side>,
 }
 
 #[derive(Debug)]
@@ -78,8 +79,28 @@ impl SumByFormula {
         Self {
             low,
             last,
-            sides: [last, low.saturating_sub(1)].map(Side::new),
+            sides: [last, low.saturating_sub(1)].map(Side::new).into(),
         }
+    }
+
+    /// The sums that are not known yet.
+    fn sums(&self) -> impl Iterator<Item = &SumTo> {
+        self.sides.iter().filter_map(|side| match &side.state {
+            State::Summing(sum) => Some(&**sum),
+            State::Over(_) => None,
+        })
+    }
+
+    fn sums_mut(&mut self) -> impl Iterator<Item = &mut SumTo> {
+        self.sides.iter_mut().filter_map(|side| match &mut side.state {
+            State::Summing(sum) => Some(&mut **sum),
+            State::Over(_) => None,
+        })
+    }
+
+    /// The part of another machine's sum that this is, if it is one.
+    fn part(&self) -> Option<&SumTo> {
+        self.sums().find(|sum| sum.share().is_some())
     }
 
     /// True if this is expected to be faster than sieving the range with as many workers.
@@ -120,7 +141,9 @@ impl Plan for SumByFormula {
     }
 
     fn answer(&mut self) -> Option<Value> {
-        let [up_to, below] = &self.sides;
+        let [up_to, below] = self.sides.as_slice() else {
+            return self.part()?.is_part_done().then_some(Value::Nothing);
+        };
         let sum = up_to.sum()?.wrapping_sub(below.sum()?);
         Some(Value::Number(Natural::from(sum)))
     }
@@ -148,6 +171,10 @@ impl Plan for SumByFormula {
     }
 
     fn save(&self) -> Option<Vec<u8>> {
+        if let Some(part) = self.part() {
+            // It is about a second of work, and starts over.
+            return part.save_part();
+        }
         let mut writer = Writer::new(KIND, VERSION);
         writer.u64(self.low).u64(self.last);
         for side in &self.sides {
@@ -160,6 +187,20 @@ impl Plan for SumByFormula {
     }
 
     fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        match SumTo::restore_part(bytes) {
+            Err(Damaged::Kind) => {}
+            Err(damaged) => return Err(damaged),
+            Ok(part) => {
+                return Ok(Self {
+                    low: 0,
+                    last: part.x(),
+                    sides: vec![Side {
+                        cost: SumTo::cost(part.x()),
+                        state: State::Summing(Box::new(part)),
+                    }],
+                });
+            }
+        }
         let mut reader = Reader::new(bytes, KIND, VERSION)?;
         let (low, last) = (reader.u64()?, reader.u64()?);
         let mut plan = Self::new(low, last);
@@ -181,7 +222,53 @@ impl Plan for SumByFormula {
         reader.finish()?;
         Ok(plan)
     }
+
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
+        let is_part = self.part().is_some();
+        let mut sums = self.sums_mut().filter(|_| !is_part);
+        sums.find_map(|sum| sum.cut_part(cost))
+    }
+
+    fn result(&self) -> Option<Vec<u8>> {
+        self.part()?.result()
+    }
+
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+        let mut outcome = Err(Damaged::Impossible("part"));
+        for side in &mut self.sides {
+            if let State::Summing(sum) = &mut side.state
+                && outcome.is_err()
+            {
+                outcome = sum.absorb_part(part, result);
+                if let Some(sum) = sum.sum() {
+                    side.state = State::Over(sum);
+                }
+            }
+        }
+        outcome
+    }
+
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+        let outcomes = self.sums_mut().map(|sum| sum.take_back(part));
+        outcomes.fold(Err(Damaged::Impossible("part")), Result::or)
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        let tables: Made = self.sums().filter_map(SumTo::tables).cloned().collect();
+        (!tables.is_empty()).then(|| Arc::new(tables) as Shared)
+    }
+
+    fn use_shared(&mut self, shared: &Shared) {
+        if let Some(made) = shared.downcast_ref::<Made>() {
+            for sum in self.sums_mut() {
+                made.iter().for_each(|tables| sum.use_tables(tables));
+            }
+        }
+    }
 }
+
+/// The tables of the sums up to both ends.
+type Made = Vec<Arc<Tables>>;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,8 @@
 //!
 //! Knows nothing of what a unit adds up; see [`crate::primes::sum`].
 
-use super::units::Units;
+use super::lane::{Join, Lane};
+use super::sum_part::{Share, Which};
 use super::{Budget, Damaged, Reader, Writer};
 use crate::primes::sum::{Block, BlockSum, Preparing, Shape, Stretch, StretchSum, Tables};
 use crate::primes::wheel::{NUMBERS_PER_BYTE, NUMBERS_PER_WORD};
@@ -25,14 +26,16 @@ const BLOCK: Range<u64> = 4 << 10..64 << 10;
 /// The sum of the primes up to a number.
 #[derive(Debug)]
 pub(super) struct SumTo {
-    shape: Shape,
-    stage: Stage,
+    pub(super) shape: Shape,
+    pub(super) stage: Stage,
     sums: Sums,
     progress: f64,
+    /// All that is done here, if this is a part of another machine's sum.
+    share: Option<Share>,
 }
 
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// Making the tables; `None` while a slice does so.
     Preparing(Option<Box<Preparing>>),
     Summing(Box<Summing>),
@@ -54,16 +57,57 @@ struct Sums {
 }
 
 #[derive(Debug)]
-struct Summing {
-    tables: Arc<Tables>,
+pub(super) struct Summing {
+    pub(super) tables: Arc<Tables>,
     stretching: Stretching,
     /// Bytes of a block.
     block: u64,
-    blocks: Units<Box<Block>, BlockSum>,
-    stretches: Units<Box<Stretch>, StretchSum>,
-    ordinary: Units<Range<u64>, u128>,
-    constants: Units<Range<u64>, u128>,
+    /// The first unit of each kind that was never cut, and how many there are.
+    pub(super) next: [u64; 4],
+    pub(super) limits: [u64; 4],
+    pub(super) blocks: Lane<u64, BlockSum>,
+    pub(super) stretches: Lane<u64, StretchSum>,
+    ordinary: Lane<u64, Residue>,
+    constants: Lane<u64, Residue>,
+    /// Units that were interrupted.
+    again: Vec<Work>,
     lengths: [u64; 2],
+}
+
+/// A sum modulo `2^128`.
+#[derive(Debug)]
+struct Residue(u128);
+
+impl Join for Residue {
+    fn join(&mut self, next: Self) {
+        self.0 = self.0.wrapping_add(next.0);
+    }
+}
+
+impl Join for BlockSum {
+    fn join(&mut self, next: Self) {
+        self.value = self.value.wrapping_add(next.value);
+        // Of later blocks fewer primes have leaves: those that are not there need no sum of what lies before.
+        for ((weight, total), (next_weight, next_total)) in self.primes.iter_mut().zip(next.primes) {
+            self.value = self.value.wrapping_add(next_weight.wrapping_mul(*total));
+            *weight = weight.wrapping_add(next_weight);
+            *total = total.wrapping_add(next_total);
+        }
+    }
+}
+
+impl Join for StretchSum {
+    fn join(&mut self, next: Self) {
+        let add = |sum: &mut u128, more: u128| *sum = sum.wrapping_add(more);
+        add(
+            &mut self.value,
+            next.value.wrapping_add(next.weight.wrapping_mul(self.total)),
+        );
+        add(&mut self.weight, next.weight);
+        add(&mut self.total, next.total);
+        add(&mut self.middle, next.middle);
+        add(&mut self.squares, next.squares);
+    }
 }
 
 /// Where stretches begin.
@@ -143,7 +187,24 @@ impl SumTo {
             stage: Stage::Preparing(Some(Box::new(Preparing::new(shape)))),
             sums: Sums::default(),
             progress: 0.0,
+            share: None,
         }
+    }
+
+    /// Does this share alone of the sum for these parameters: what its units come to is never put together with what comes before.
+    pub(super) fn part(shape: Shape, share: Share) -> Self {
+        Self {
+            shape,
+            stage: Stage::Preparing(Some(Box::new(Preparing::new(shape)))),
+            sums: Sums::default(),
+            progress: 0.0,
+            share: Some(share),
+        }
+    }
+
+    /// Which share this does; `None` if it is a whole sum.
+    pub(super) const fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
     }
 
     /// What this takes, in nanoseconds on the machine it was measured on: a line in the logarithms through .14 s at 10^13, 2.2 s at 10^15 and
@@ -187,21 +248,65 @@ impl SumTo {
 
     pub(super) fn absorb(&mut self, Partial(found): Partial) {
         match (found, &mut self.stage) {
-            (Found::Tables(Ok(tables)), _) => {
-                let summing = Summing::new(tables, self.shape, &mut self.sums);
-                self.stage = Stage::Summing(Box::new(summing));
-            }
+            (Found::Tables(Ok(tables)), _) => self.begin(Arc::new(tables)),
             (Found::Tables(Err(rest)), _) => self.stage = Stage::Preparing(Some(rest)),
-            (Found::Block(index, result), Stage::Summing(summing)) => summing.blocks.absorb(index, result),
-            (Found::Stretch(index, result), Stage::Summing(summing)) => summing.stretches.absorb(index, result),
-            (Found::Ordinary(index, sum), Stage::Summing(summing)) => summing.ordinary.absorb(index, Ok(sum)),
-            (Found::Constants(index, sum), Stage::Summing(summing)) => summing.constants.absorb(index, Ok(sum)),
+            (found, Stage::Summing(summing)) => summing.absorb(found, &mut self.sums),
             _ => {}
         }
-        if let Stage::Summing(summing) = &mut self.stage {
-            self.sums.take_from(summing);
-            self.progress = self.progress.max(summing.progress(self.shape));
-            if summing.is_done() {
+        self.end();
+    }
+
+    /// The tables are there.
+    pub(super) fn begin(&mut self, tables: Arc<Tables>) {
+        let mut summing = Summing::new(tables, self.shape, &mut self.sums);
+        if let Some(share) = &self.share {
+            summing.keep_to(share);
+        }
+        self.stage = Stage::Summing(Box::new(summing));
+    }
+
+    /// Takes in what another machine did of the blocks.
+    pub(super) fn absorb_blocks(&mut self, range: Range<u64>, piece: BlockSum) {
+        let Self { stage, sums, .. } = self;
+        if let Stage::Summing(summing) = stage {
+            summing
+                .blocks
+                .absorb_part(range, piece, |end, piece| sums.add_blocks(end, piece));
+        }
+        self.end();
+    }
+
+    /// Takes in what another machine did of the stretches.
+    pub(super) fn absorb_stretches(&mut self, range: Range<u64>, piece: StretchSum) {
+        let Self { stage, sums, .. } = self;
+        if let Stage::Summing(summing) = stage {
+            summing
+                .stretches
+                .absorb_part(range, piece, |end, piece| sums.add_stretches(end, piece));
+        }
+        self.end();
+    }
+
+    /// How many primes hard leaves may have.
+    pub(super) fn hard_primes(&self) -> usize {
+        self.sums.bases.len()
+    }
+
+    /// Goes over to the answer if everything is put together.
+    fn end(&mut self) {
+        if let Stage::Summing(summing) = &self.stage
+            && self.share.is_none()
+        {
+            let share = |which, done| summing.share(self.shape, which, done);
+            let progress = share(Which::Blocks, self.sums.done[0]) + share(Which::Stretches, self.sums.done[1]);
+            self.progress = self.progress.max(progress.min(1.0));
+            if self
+                .sums
+                .done
+                .iter()
+                .zip(&summing.limits)
+                .all(|(done, limit)| done >= limit)
+            {
                 self.stage = Stage::Done(self.sums.whole(&summing.tables));
             }
         }
@@ -210,7 +315,7 @@ impl SumTo {
     pub(super) fn progress(&self) -> f64 {
         match self.stage {
             Stage::Done(_) => 1.0,
-            _ => self.progress,
+            _ => self.share_done().unwrap_or(self.progress),
         }
     }
 
@@ -273,98 +378,160 @@ impl SumTo {
 }
 
 impl Summing {
-    fn new(tables: Tables, shape: Shape, sums: &mut Sums) -> Self {
+    fn new(tables: Arc<Tables>, shape: Shape, sums: &mut Sums) -> Self {
         sums.bases.resize(tables.hard_primes(), 0);
         let lengths = tables.lengths();
         let numbers = shape.last + 1;
         let stretching = Stretching::new(shape);
-        let block = (numbers / NUMBERS_PER_BYTE / 64)
-            .clamp(BLOCK.start, BLOCK.end)
-            .next_multiple_of(8);
+        let block = block(shape);
         let [blocks, stretches, ordinary, constants] = sums.done;
         Self {
-            tables: Arc::new(tables),
+            tables,
             stretching,
             block,
-            blocks: Units::new(numbers.div_ceil(block * NUMBERS_PER_BYTE), blocks),
-            stretches: Units::new(stretching.count(), stretches),
-            ordinary: Units::new(lengths[0].div_ceil(LEAVES), ordinary),
-            constants: Units::new(lengths[1].div_ceil(CONSTANTS), constants),
+            next: sums.done,
+            limits: [
+                numbers.div_ceil(block * NUMBERS_PER_BYTE),
+                stretching.count(),
+                lengths[0].div_ceil(LEAVES),
+                lengths[1].div_ceil(CONSTANTS),
+            ],
+            blocks: Lane::new(blocks),
+            stretches: Lane::new(stretches),
+            ordinary: Lane::new(ordinary),
+            constants: Lane::new(constants),
+            again: Vec::new(),
             lengths,
         }
     }
 
+    /// Cuts the units of this share and no others, and puts nothing together with what comes before.
+    fn keep_to(&mut self, share: &Share) {
+        self.next = self.limits;
+        let which = share.which as usize;
+        (self.next[which], self.limits[which]) = (share.range.start, share.range.end);
+        (self.blocks, self.stretches) = (Lane::new(u64::MAX), Lane::new(u64::MAX));
+    }
+
     fn cut(&mut self) -> Option<Work> {
-        let tables = &self.tables;
-        let (block, stretching) = (self.block, self.stretching);
-        let new_block = |index| {
-            let low = index * block * NUMBERS_PER_BYTE;
-            Box::new(Block::new(Arc::clone(tables), low, block as usize))
-        };
-        if let Some((index, block)) = self.blocks.cut(new_block) {
-            return Some(Work::Block(index, block));
+        if let Some(work) = self.again.pop() {
+            return Some(work);
         }
-        let new_stretch = |index| {
-            let (low, last) = (stretching.low(index), stretching.last(index));
-            Box::new(Stretch::new(Arc::clone(tables), low, last))
-        };
-        if let Some((index, stretch)) = self.stretches.cut(new_stretch) {
-            return Some(Work::Stretch(index, stretch));
+        let tables = &self.tables;
+        let [block, stretch, ordinary, constant] = &mut self.next;
+        if let Some(index) = next(&mut self.blocks, block, self.limits[0]) {
+            let low = index * self.block * NUMBERS_PER_BYTE;
+            let block = Block::new(Arc::clone(tables), low, self.block as usize);
+            return Some(Work::Block(index, Box::new(block)));
+        }
+        if let Some(index) = next(&mut self.stretches, stretch, self.limits[1]) {
+            let (low, last) = (self.stretching.low(index), self.stretching.last(index));
+            return Some(Work::Stretch(
+                index,
+                Box::new(Stretch::new(Arc::clone(tables), low, last)),
+            ));
         }
         let part = |index: u64, size: u64, length: u64| index * size..length.min((index + 1) * size);
-        if let Some((index, leaves)) = self.ordinary.cut(|index| part(index, LEAVES, self.lengths[0])) {
+        if let Some(index) = next(&mut self.ordinary, ordinary, self.limits[2]) {
+            let leaves = part(index, LEAVES, self.lengths[0]);
             return Some(Work::Ordinary(index, Arc::clone(tables), leaves));
         }
-        let (index, primes) = self.constants.cut(|index| part(index, CONSTANTS, self.lengths[1]))?;
+        let index = next(&mut self.constants, constant, self.limits[3])?;
+        let primes = part(index, CONSTANTS, self.lengths[1]);
         Some(Work::Constants(index, Arc::clone(tables), primes))
     }
 
-    const fn is_done(&self) -> bool {
-        self.blocks.is_done() && self.stretches.is_done() && self.ordinary.is_done() && self.constants.is_done()
+    /// Takes in a unit, and puts together what its turn it is.
+    fn absorb(&mut self, found: Found, sums: &mut Sums) {
+        let of = |index: u64| index..index + 1;
+        match found {
+            Found::Block(index, Ok(piece)) => {
+                self.blocks
+                    .absorb(of(index), piece, |end, piece| sums.add_blocks(end, piece));
+            }
+            Found::Stretch(index, Ok(piece)) => {
+                self.stretches
+                    .absorb(of(index), piece, |end, piece| sums.add_stretches(end, piece));
+            }
+            Found::Ordinary(index, sum) => {
+                self.ordinary
+                    .absorb(of(index), Residue(sum), |end, sum| sums.add(2, end, sum.0));
+            }
+            Found::Constants(index, sum) => {
+                self.constants
+                    .absorb(of(index), Residue(sum), |end, sum| sums.add(3, end, sum.0));
+            }
+            Found::Block(index, Err(rest)) => self.again.push(Work::Block(index, rest)),
+            Found::Stretch(index, Err(rest)) => self.again.push(Work::Stretch(index, rest)),
+            Found::Tables(_) => {}
+        }
     }
 
-    /// The share of the cost of what is put together.
-    fn progress(&self, shape: Shape) -> f64 {
+    /// The share of the whole cost that the first units of this kind take, as many as are `done`.
+    pub(super) fn share(&self, shape: Shape, which: Which, done: u64) -> f64 {
         let numbers = shape.last as f64;
-        let blocks = ((self.blocks.done() * self.block * NUMBERS_PER_BYTE) as f64 / numbers).min(1.0);
-        let done = self.stretches.done();
-        let leafy = done as f64 / self.stretching.leafy as f64;
-        let stretches = self.stretching.low(done) as f64 / numbers;
-        // Hard leaves grow thinner as numbers grow: their share is one of the logarithm, from where they begin at about x / (y root y).
-        let leaves = 1.0 + blocks.ln() / (shape.y as f64).ln() * 2.0;
-        0.45 * blocks + 0.25 * leaves.clamp(0.0, 1.0) + 0.2 * leafy.min(1.0) + 0.1 * stretches.min(1.0)
+        match which {
+            Which::Blocks => {
+                let blocks = ((done * self.block * NUMBERS_PER_BYTE) as f64 / numbers).min(1.0);
+                // Hard leaves grow thinner as numbers grow: their share is one of the logarithm, from where they begin at about x / (y root y).
+                let leaves = 1.0 + blocks.ln() / (shape.y as f64).ln() * 2.0;
+                0.45 * blocks + 0.25 * leaves.clamp(0.0, 1.0)
+            }
+            Which::Stretches => {
+                let leafy = done as f64 / self.stretching.leafy as f64;
+                let stretches = self.stretching.low(done) as f64 / numbers;
+                0.2 * leafy.min(1.0) + 0.1 * stretches.min(1.0)
+            }
+        }
+    }
+}
+
+/// Begins the next unit of a lane.
+fn next<T: Join>(lane: &mut Lane<u64, T>, next: &mut u64, limit: u64) -> Option<u64> {
+    let index = lane.next(*next, limit)?;
+    lane.begin().then(|| {
+        lane.cut(next, index + 1);
+        index
+    })
+}
+
+/// Bytes of a block.
+fn block(shape: Shape) -> u64 {
+    ((shape.last + 1) / NUMBERS_PER_BYTE / 64)
+        .clamp(BLOCK.start, BLOCK.end)
+        .next_multiple_of(8)
+}
+
+/// How many units of this kind there are.
+pub(super) fn units(shape: Shape, which: Which) -> u64 {
+    match which {
+        Which::Blocks => (shape.last + 1).div_ceil(block(shape) * NUMBERS_PER_BYTE),
+        Which::Stretches => Stretching::new(shape).count(),
     }
 }
 
 impl Sums {
-    /// Puts together what is done, in order.
-    fn take_from(&mut self, summing: &mut Summing) {
-        let add = |sum: &mut u128, more: u128| *sum = sum.wrapping_add(more);
-        while let Some(BlockSum { value, primes }) = summing.blocks.take() {
-            add(&mut self.sum, value);
-            for (base, (weight, total)) in self.bases.iter_mut().zip(primes) {
-                add(&mut self.sum, weight.wrapping_mul(*base));
-                add(base, total);
-            }
+    /// Adds what the next units come to, up to `end`, where nothing lies beside it.
+    fn add(&mut self, kind: usize, end: u64, sum: u128) {
+        self.done[kind] = end;
+        self.sum = self.sum.wrapping_add(sum);
+    }
+
+    fn add_blocks(&mut self, end: u64, BlockSum { value, primes }: BlockSum) {
+        let mut sum = value;
+        for (base, (weight, total)) in self.bases.iter_mut().zip(primes) {
+            sum = sum.wrapping_add(weight.wrapping_mul(*base));
+            *base = base.wrapping_add(total);
         }
-        while let Some(stretch) = summing.stretches.take() {
-            add(&mut self.sum, stretch.value);
-            add(&mut self.sum, stretch.weight.wrapping_mul(self.primes));
-            add(&mut self.primes, stretch.total);
-            add(&mut self.middle, stretch.middle);
-            add(&mut self.squares, stretch.squares);
-        }
-        for units in [&mut summing.ordinary, &mut summing.constants] {
-            while let Some(sum) = units.take() {
-                add(&mut self.sum, sum);
-            }
-        }
-        self.done = [
-            summing.blocks.done(),
-            summing.stretches.done(),
-            summing.ordinary.done(),
-            summing.constants.done(),
-        ];
+        self.add(0, end, sum);
+    }
+
+    fn add_stretches(&mut self, end: u64, stretch: StretchSum) {
+        let before = stretch.weight.wrapping_mul(self.primes);
+        self.add(1, end, stretch.value.wrapping_add(before));
+        self.primes = self.primes.wrapping_add(stretch.total);
+        self.middle = self.middle.wrapping_add(stretch.middle);
+        self.squares = self.squares.wrapping_add(stretch.squares);
     }
 
     /// The sum of the primes, once everything is put together.

@@ -3,11 +3,11 @@
 //! First come the tables; while one worker makes them the others sieve for B. Then the sums that need a table of `pi` up to `sqrt x`, of
 //! which two pieces exist at a time, then D, then what is left of B: so no worker waits for another, and the last units are short.
 
-use super::lane::{Join, Lane, WINDOW};
 use super::pieces::{self, Pieces};
 use super::share::Piece;
 use super::unit::{ClosedUnit, EasyUnit, HardUnit, OrdinaryUnit, SemiprimesUnit, TableUnit, Unit};
 use crate::job::checkpoint::{Damaged, Reader, Writer};
+use crate::job::lane::{Join, Lane, WINDOW};
 use crate::job::plan::Budget;
 use crate::primes::pi::level::Level;
 use crate::primes::pi::shape::Shape;

@@ -1,10 +1,10 @@
 //! Which share of a count another machine does: a stretch of A + C, B or D, cut off here or done here for that machine's count.
 
-use super::lane::{Join, Lane};
 use super::pieces;
 use super::schedule::{COSTS, EasyPlace, LEAVES_A_PRIME, Preparation, Schedule, after, primes_at, semiprimes_cost};
 use super::unit::Unit;
 use crate::job::Damaged;
+use crate::job::lane::{Join, Lane};
 use crate::primes::pi::tables::Tables;
 use crate::primes::pi::{easy, hard, semiprimes};
 use std::ops::Range;

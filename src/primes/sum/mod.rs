@@ -38,15 +38,30 @@ impl Shape {
 
     pub(crate) fn new(x: u64) -> Self {
         debug_assert!(x >= Self::LEAST);
-        let (root2, root3) = (x.isqrt(), cube_root(x));
         // Larger y makes the hard part shorter and the easy part longer. The factor was found by timing 1e12 .. 1e17.
         let factor = 1.2 * (x as f64 / 1e6).powf(0.11);
-        let y = ((root3 as f64 * factor) as u64).clamp(root3 + 1, root2);
+        let (least, most) = Self::ys(x);
+        Self::of(x, ((cube_root(x) as f64 * factor) as u64).clamp(least, most))
+    }
+
+    /// The parameters for `x` and this `y`, if there are any: another machine may round the factor otherwise.
+    pub(crate) fn with_y(x: u64, y: u64) -> Option<Self> {
+        let (least, most) = Self::ys(x);
+        (x >= Self::LEAST && (least..=most).contains(&y)).then(|| Self::of(x, y))
+    }
+
+    /// The least and the largest `y`.
+    fn ys(x: u64) -> (u64, u64) {
+        (cube_root(x) + 1, x.isqrt())
+    }
+
+    fn of(x: u64, y: u64) -> Self {
+        let root2 = x.isqrt();
         Self {
             x,
             y,
             root2,
-            root3,
+            root3: cube_root(x),
             root4: root2.isqrt(),
             root_y: y.isqrt(),
             last: x / y,

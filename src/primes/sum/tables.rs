@@ -31,6 +31,11 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    /// The parameters.
+    pub(crate) const fn shape(&self) -> Shape {
+        self.shape
+    }
+
     /// How many primes are up to `n`, which is at most `y` and a little.
     #[inline]
     pub(super) fn count(&self, n: u64) -> usize {

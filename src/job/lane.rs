@@ -1,6 +1,6 @@
 //! Pieces that come back in any order and are put together in order. Knows nothing of what they are.
 
-use crate::job::Damaged;
+use super::Damaged;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -14,6 +14,7 @@ pub(super) trait Join {
 }
 
 /// The pieces of one sum, by the places where they begin and end.
+#[derive(Debug)]
 pub(super) struct Lane<K, T> {
     merged: K,
     under_way: u64,
