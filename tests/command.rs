@@ -137,6 +137,37 @@ fn the_long_version_has_the_profile_and_the_features_of_the_processor() {
     assert_eq!(lines[2].contains("avx2"), is_x86_feature_detected!("avx2"), "{output}");
 }
 
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_variable_keeps_the_program_from_instructions() {
+    let with = |cpu: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+        let output = command.args(arguments).env("PRIMED_CPU", cpu).output();
+        output.expect("the binary was built")
+    };
+    let version = |cpu| String::from_utf8_lossy(&with(cpu, &["--version"]).stdout).into_owned();
+    assert!(version("portable").contains("cpu: no more than every processor has"));
+    assert_eq!(version("avx2").contains("avx2"), is_x86_feature_detected!("avx2"));
+    assert!(!version("avx2").contains("avx512"));
+    assert_eq!(
+        version("avx512").contains("avx512f"),
+        is_x86_feature_detected!("avx512f")
+    );
+    assert!(!version("avx512").contains("avx512vbmi2"));
+    for cpu in ["portable", "avx2", "avx512"] {
+        for (question, answer) in [("pi 1e11", "4118054813\n"), ("isprime 2^521-1", "yes\n")] {
+            let output = with(cpu, &["eval", question]);
+            assert_eq!(String::from_utf8_lossy(&output.stdout), answer, "{cpu}");
+        }
+    }
+    let output = with("avx3", &["eval", "pi 10"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        said(&output),
+        "primed: $PRIMED_CPU is one of portable, avx2 and avx512, not \"avx3\"\n"
+    );
+}
+
 /// The subcommands that `--help` lists, with their flags.
 fn commands() -> Vec<(String, Vec<String>)> {
     let help = |arguments: &[&str]| String::from_utf8_lossy(&primed(arguments).stdout).into_owned();

@@ -12,6 +12,7 @@ mod color;
 mod complete;
 mod configure;
 mod connect;
+mod cpu;
 mod data;
 mod demo;
 mod descriptors;
@@ -123,6 +124,10 @@ impl Cli {
 /// Runs the command that the arguments name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Err(what) = cpu::apply() {
+        complain(format_args!("primed: {what}"));
+        return ExitCode::from(2);
+    }
     let (cli, settings) = match Cli::read(&arguments) {
         Ok(read) => read,
         Err(Refusal::Arguments(error)) => return refuse(&error, &arguments),

@@ -1,12 +1,69 @@
-//! Which instructions beyond the common ones the kernels use on this processor. Each kernel asks for itself; this is for people.
+//! Which instructions beyond the common ones the kernels use on this processor. Each kernel asks by [`has!`].
 
-/// The features that some kernel asks for and this processor has, by the names of the compiler. Empty where there are no such kernels.
+/// The instructions that kernels use at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Limit {
+    /// Those that every processor of the family has.
+    Portable,
+    /// No AVX-512.
+    Avx2,
+    /// Of AVX-512 only what its first processors have: F, BW, DQ and VL.
+    Avx512,
+    /// Whatever the processor has.
+    All,
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::has;
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64 {
+    use super::Limit;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    pub(super) static LIMIT: AtomicU8 = AtomicU8::new(Limit::All as u8);
+
+    /// True if kernels may use this feature, if the processor has it.
+    #[inline(always)]
+    pub(crate) fn is_within_limit(feature: &str) -> bool {
+        let least = match feature {
+            "avx512f" | "avx512bw" | "avx512dq" | "avx512vl" => Limit::Avx512,
+            _ if feature.starts_with("avx512") => Limit::All,
+            _ => Limit::Avx2,
+        };
+        least as u8 <= LIMIT.load(Ordering::Relaxed)
+    }
+
+    /// True if the processor has all of these features, and kernels may use them.
+    macro_rules! has {
+        ($($feature:tt),+) => {
+            $($crate::primes::features::is_within_limit($feature) && is_x86_feature_detected!($feature))&&+
+        };
+    }
+    pub(crate) use has;
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::is_within_limit;
+
+/// Keeps kernels that begin from now on from other instructions.
+#[cfg(feature = "cli")]
+pub fn limit(most: Limit) {
+    #[cfg(target_arch = "x86_64")]
+    x86_64::LIMIT.store(most as u8, std::sync::atomic::Ordering::Relaxed);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = most;
+}
+
+/// The features that some kernel asks for, this processor has, and the limit allows, by the names of the compiler. Empty where there are no
+/// such kernels.
+#[cfg(feature = "cli")]
 pub fn in_use() -> Vec<&'static str> {
     #[cfg(target_arch = "x86_64")]
     {
         macro_rules! detected {
             ($($feature:tt)*) => {
-                [$(($feature, is_x86_feature_detected!($feature))),*]
+                [$(($feature, has!($feature))),*]
             };
         }
         let features = detected!(
@@ -37,14 +94,27 @@ mod tests {
     }
 
     #[test]
-    fn the_list_has_what_the_kernels_ask_for() {
+    fn kernels_ask_here_and_the_list_has_what_they_ask_for() {
         let mut sources = Vec::new();
         files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/primes"), &mut sources);
-        let question = "is_x86_feature_detected!(\"";
-        let asked = sources.iter().flat_map(|source| source.split(question).skip(1));
         let list = include_str!("features.rs");
-        for feature in asked.filter_map(|rest| rest.split('"').next()) {
-            assert!(list.contains(&format!("\"{feature}\"")), "{feature} is not in the list");
+        sources.retain(|source| source != list);
+        for source in &sources {
+            assert!(
+                !source.contains(concat!("is_x86_feature_", "detected")),
+                "asks by itself:\n{source}"
+            );
         }
+        let asked = sources.iter().flat_map(|source| source.split("has!(").skip(1));
+        let asked = asked.filter_map(|rest| rest.split(')').next());
+        let mut count = 0;
+        for feature in asked.flat_map(|features| features.split(", ")) {
+            assert!(
+                list.contains(&format!("{feature} ")) || list.contains(&format!("{feature}\n")),
+                "{feature} is not in the list"
+            );
+            count += 1;
+        }
+        assert!(count > 10, "{count} features");
     }
 }

@@ -11,7 +11,6 @@ pub mod constellation;
 pub(crate) mod elliptic;
 pub mod estimate;
 pub(crate) mod factor;
-#[cfg(feature = "cli")]
 pub(crate) mod features;
 pub mod known;
 pub(crate) mod multiplicative;

@@ -1,5 +1,8 @@
 //! Which instructions the kernels may use; asked of the processor once a count, so that one binary runs everywhere.
 
+#[cfg(target_arch = "x86_64")]
+use crate::primes::features::has;
+
 /// A family of instructions. Every kernel has a portable version that the tests compare it with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
@@ -23,16 +26,15 @@ impl Level {
     pub(crate) fn all() -> &'static [Self] {
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2")
-                && is_x86_feature_detected!("fma")
-                && is_x86_feature_detected!("popcnt")
-                && is_x86_feature_detected!("bmi2");
-            let avx512 = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("avx512vbmi2")
-                && is_x86_feature_detected!("avx512vpopcntdq");
+            let avx2 = has!("avx2", "fma", "popcnt", "bmi2");
+            let avx512 = has!(
+                "avx512f",
+                "avx512bw",
+                "avx512dq",
+                "avx512vl",
+                "avx512vbmi2",
+                "avx512vpopcntdq"
+            );
             match (avx2, avx512) {
                 (true, true) => &[Self::Portable, Self::Avx2, Self::Avx512],
                 (true, false) => &[Self::Portable, Self::Avx2],

@@ -9,6 +9,7 @@
 //! Unsafe: loads and stores of eight limbs of a slice. The functions are called where [`available`] says so.
 #![allow(unsafe_code)]
 
+use crate::primes::features::has;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -27,7 +28,7 @@ pub(super) const MOST: usize = 2048;
 
 /// Whether the processor multiplies words of 52 bits.
 pub(super) fn available() -> bool {
-    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma")
+    has!("avx512f", "avx512ifma")
 }
 
 /// A product before its carries: the sums of the low halves by their column, and those of the high halves.

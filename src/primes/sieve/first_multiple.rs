@@ -4,6 +4,8 @@
 //! the next billion numbers. So it is done in floating point and with small tables, which the compiler turns into vectors.
 #![allow(unsafe_code)] // Calling a function that was compiled for more instructions than the crate.
 
+#[cfg(target_arch = "x86_64")]
+use crate::primes::features::has;
 use crate::primes::wheel::{NEXT_COPRIME_30, NEXT_COPRIME_210, bit};
 
 /// The smallest primes this is good for: with smaller ones the quotients are too large to be exact.
@@ -42,11 +44,11 @@ impl FirstMultiples {
 fn find<const M: usize>(primes: &[u32], low: u64, tags: &mut [u64], bytes: &mut [u32]) {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+        if has!("avx512f", "avx512dq") {
             // SAFETY: both features were just detected.
             return unsafe { find_avx512::<M>(primes, low, tags, bytes) };
         }
-        if is_x86_feature_detected!("avx2") {
+        if has!("avx2") {
             // SAFETY: the feature was just detected.
             return unsafe { find_avx2::<M>(primes, low, tags, bytes) };
         }
@@ -154,7 +156,7 @@ mod tests {
         find_portable::<M>(primes, low, &mut tags, &mut bytes);
         prop_assert_eq!((&found.tags, &found.bytes), (&tags, &bytes));
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
+        if has!("avx2") {
             let (mut tags_avx2, mut bytes_avx2) = (vec![0; primes.len()], vec![0; primes.len()]);
             // SAFETY: the feature was just detected.
             unsafe { find_avx2::<M>(primes, low, &mut tags_avx2, &mut bytes_avx2) };

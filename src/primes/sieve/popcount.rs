@@ -4,15 +4,18 @@
 //! under 1 %. The same loop is compiled once for each set of instructions.
 #![allow(unsafe_code)] // Calling a function that was compiled for more instructions than the crate.
 
+#[cfg(target_arch = "x86_64")]
+use crate::primes::features::has;
+
 /// How many bits are set.
 pub(super) fn count_ones(bytes: &[u8]) -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq") {
+        if has!("avx512f", "avx512vpopcntdq") {
             // SAFETY: both features were just detected.
             return unsafe { count_ones_avx512(bytes) };
         }
-        if is_x86_feature_detected!("popcnt") {
+        if has!("popcnt") {
             // SAFETY: the feature was just detected.
             return unsafe { count_ones_popcnt(bytes) };
         }
@@ -57,7 +60,7 @@ mod tests {
             assert_eq!(count_ones(bytes), expected);
             assert_eq!(count_ones_portable(bytes), expected);
             #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("popcnt") {
+            if has!("popcnt") {
                 // SAFETY: the feature was just detected.
                 assert_eq!(unsafe { count_ones_popcnt(bytes) }, expected);
             }

@@ -7,6 +7,8 @@
 //! a block can be read from anywhere in it without wrapping around.
 #![allow(unsafe_code)] // Calling a function that was compiled for more instructions than the crate.
 
+#[cfg(target_arch = "x86_64")]
+use crate::primes::features::has;
 use crate::primes::wheel::{RESIDUES, bit};
 use std::sync::OnceLock;
 
@@ -85,11 +87,11 @@ pub(super) fn fill(bytes: &mut [u8], first_byte: u64) {
 fn and_all(out: &mut [u8; BLOCK], blocks: [&[u8; BLOCK]; 16]) {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+        if has!("avx512f", "avx512bw") {
             // SAFETY: both features were just detected.
             return unsafe { and_all_avx512(out, blocks) };
         }
-        if is_x86_feature_detected!("avx2") {
+        if has!("avx2") {
             // SAFETY: the feature was just detected.
             return unsafe { and_all_avx2(out, blocks) };
         }
@@ -140,7 +142,7 @@ mod tests {
         check(and_all);
         check(and_all_portable);
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
+        if has!("avx2") {
             // SAFETY: the feature was just detected.
             check(|out, blocks| unsafe { and_all_avx2(out, blocks) });
         }

@@ -11,6 +11,8 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::primes::Natural;
+#[cfg(target_arch = "x86_64")]
+use crate::primes::features::has;
 use dashu_int::ops::BitTest;
 
 /// Bits of a word.
@@ -252,7 +254,7 @@ impl<const W: usize> Rings<W> {
 pub(crate) fn has_ifma() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
-        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma")
+        has!("avx512f", "avx512ifma")
     }
     #[cfg(not(target_arch = "x86_64"))]
     false

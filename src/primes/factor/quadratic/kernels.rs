@@ -11,6 +11,8 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::base::{BLOCK, GROUP};
+#[cfg(target_arch = "x86_64")]
+use crate::primes::features::has;
 
 /// Bits of a bucket's entry that are the offset of the hit; the others are the index of the prime in its stretch.
 const OFFSET_BITS: u32 = 19;
@@ -41,11 +43,7 @@ impl Level {
     /// The best that this processor has.
     pub(crate) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-        {
+        if has!("avx512f", "avx512bw", "avx512dq", "avx512vl") {
             return Self::Avx512;
         }
         Self::Portable
