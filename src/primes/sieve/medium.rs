@@ -1,93 +1,64 @@
-//! Crosses off the multiples of medium primes: those with a few multiples in a segment. Knows a segment's bytes, and nothing
-//! of where primes come from.
-//!
-//! Which way a prime's walk enters and leaves a segment is random, and a wrong guess of the branch predictor costs more than
-//! several multiples. So primes are kept in 64 lists, one for each residue of the prime and of its next cofactor: all primes
-//! of a list enter the unrolled walk at the same place, and only the way out is a guess (primesieve's EratMedium has the idea).
+//! Crosses off the multiples of medium primes: those with a few multiples in a segment, or one in a few segments. Knows a
+//! segment's bytes, and nothing of where primes come from.
 
-use super::first_multiple::FirstMultiples;
-use crate::primes::wheel::TURNS_30;
+use super::first_multiple::{FirstMultiples, Wheel};
+#[cfg(target_arch = "x86_64")]
+use super::lanes::Lanes;
+use super::lists::Lists;
 
-/// A prime waiting for the next segment: `prime / 30` in the high half, the byte of its next multiple relative to that
-/// segment in the low half.
-type Waiting = u64;
-
-/// The medium primes, by residue class and by state of the wheel.
+/// The medium primes of one sieve, kept in the way that is fastest on this machine.
 #[derive(Debug)]
-pub(super) struct MediumPrimes {
-    waiting: [Vec<Waiting>; 64],
-    /// The spare of the list that is being worked off, so that it keeps its memory.
-    next: [Vec<Waiting>; 64],
-}
-
-impl Default for MediumPrimes {
-    fn default() -> Self {
-        Self {
-            waiting: std::array::from_fn(|_| Vec::new()),
-            next: std::array::from_fn(|_| Vec::new()),
-        }
-    }
+pub(super) enum MediumPrimes {
+    /// Sixteen primes at a time.
+    #[cfg(target_arch = "x86_64")]
+    Lanes(Box<Lanes>),
+    /// One after the other.
+    Lists(Box<Lists>),
 }
 
 impl MediumPrimes {
-    /// Adds primes, from the segment on that is crossed off next; on the wheel modulo 30.
+    pub(super) fn new() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(lanes) = Lanes::new() {
+            return Self::Lanes(Box::new(lanes));
+        }
+        Self::Lists(Box::default())
+    }
+
+    /// The largest primes that cost less here than as big ones, for segments of `segment_bytes`.
+    pub(super) fn max_prime(&self, segment_bytes: usize) -> u32 {
+        let factor = match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Lanes(_) => 16,
+            Self::Lists(_) => 3,
+        };
+        (factor * segment_bytes) as u32
+    }
+
+    /// The wheel on which the multiples must be that are added.
+    pub(super) fn wheel(&self) -> Wheel {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Lanes(_) => Wheel::Modulo210,
+            Self::Lists(_) => Wheel::Modulo30,
+        }
+    }
+
+    /// Adds primes, from the segment on that is crossed off next.
     pub(super) fn add(&mut self, primes: &FirstMultiples) {
-        for (&tag, &byte) in primes.tags.iter().zip(&primes.bytes) {
-            self.waiting[tag as usize % 64].push(tag >> 32 << 32 | u64::from(byte));
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Lanes(lanes) => lanes.add(primes),
+            Self::Lists(lists) => lists.add(primes),
         }
     }
 
-    /// Crosses off the multiples of the primes of one residue class, `0..8`. Every class must be called once a segment.
-    pub(super) fn cross_off(&mut self, class: usize, segment: &mut [u8]) {
-        let lists = 8 * class..8 * class + 8;
-        let Some(waiting) = self.waiting[lists.clone()].as_mut_array() else {
-            return;
-        };
-        let Some(next) = self.next[lists].as_mut_array() else {
-            return;
-        };
-        match class {
-            0 => cross_off_class::<0>(waiting, next, segment),
-            1 => cross_off_class::<1>(waiting, next, segment),
-            2 => cross_off_class::<2>(waiting, next, segment),
-            3 => cross_off_class::<3>(waiting, next, segment),
-            4 => cross_off_class::<4>(waiting, next, segment),
-            5 => cross_off_class::<5>(waiting, next, segment),
-            6 => cross_off_class::<6>(waiting, next, segment),
-            _ => cross_off_class::<7>(waiting, next, segment),
+    /// Crosses off the multiples of some primes; false once the segment is done. Then the next segment's turn has come.
+    pub(super) fn cross_off_some(&mut self, segment: &mut [u8]) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Lanes(lanes) => lanes.cross_off_some(segment),
+            Self::Lists(lists) => lists.cross_off_some(segment),
         }
     }
-}
-
-type Lists = [Vec<Waiting>; 8];
-
-fn cross_off_class<const C: usize>(waiting: &mut Lists, next: &mut Lists, segment: &mut [u8]) {
-    cross_off_list::<C, 0>(&mut waiting[0], next, segment);
-    cross_off_list::<C, 1>(&mut waiting[1], next, segment);
-    cross_off_list::<C, 2>(&mut waiting[2], next, segment);
-    cross_off_list::<C, 3>(&mut waiting[3], next, segment);
-    cross_off_list::<C, 4>(&mut waiting[4], next, segment);
-    cross_off_list::<C, 5>(&mut waiting[5], next, segment);
-    cross_off_list::<C, 6>(&mut waiting[6], next, segment);
-    cross_off_list::<C, 7>(&mut waiting[7], next, segment);
-    std::mem::swap(waiting, next);
-}
-
-/// Walks the primes of one list through the segment, starting in the wheel's state `J`, and files them in `next`.
-fn cross_off_list<const C: usize, const J: usize>(list: &mut Vec<Waiting>, next: &mut Lists, segment: &mut [u8]) {
-    for &prime in list.iter() {
-        let a = (prime >> 32) as usize;
-        let mut at = prime as u32 as usize;
-        let state = 'walk: loop {
-            // Unrolled by the compiler: eight copies with constant masks and distances.
-            for turn in 0..8 {
-                let j = (J + turn) % 8;
-                let Some(byte) = segment.get_mut(at) else { break 'walk j };
-                *byte &= TURNS_30[C][j].keep;
-                at += a * TURNS_30[C][j].gap as usize + TURNS_30[C][j].carry as usize;
-            }
-        };
-        next[state].push(prime >> 32 << 32 | (at - segment.len()) as u64);
-    }
-    list.clear();
 }

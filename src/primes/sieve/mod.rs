@@ -5,7 +5,10 @@
 mod big;
 mod feed;
 mod first_multiple;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod list;
+mod lists;
 mod medium;
 mod popcount;
 mod presieve;

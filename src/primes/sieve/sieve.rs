@@ -27,9 +27,6 @@ const MAX_SMALL: u32 = 16 << 10;
 /// The largest segment, in bytes: half of a usual second-level cache.
 const MAX_SEGMENT: usize = 512 << 10;
 
-/// Primes up to this multiple of a segment's bytes are medium.
-const MEDIUM_FACTOR: usize = 3;
-
 /// Blocks of big primes in a step.
 const BIG_BLOCKS: usize = 16;
 
@@ -111,7 +108,7 @@ enum Phase {
     Start,
     Feed { root: u32 },
     Chunk { start: usize },
-    Medium { class: usize },
+    Medium,
     Big,
     Test { byte: usize },
     Ready,
@@ -138,6 +135,7 @@ impl Sieve {
                 .clamp(CHUNK, most_bytes.next_power_of_two().clamp(CHUNK, MAX_SEGMENT))
         };
         let first_byte = low / NUMBERS_PER_BYTE / 8 * 8;
+        let medium = MediumPrimes::new();
         Self {
             low,
             last,
@@ -149,9 +147,9 @@ impl Sieve {
             feed: None,
             first_multiples: FirstMultiples::default(),
             small: SmallPrimes::default(),
-            medium: MediumPrimes::default(),
+            max_medium: medium.max_prime(segment_bytes),
+            medium,
             big: None,
-            max_medium: (segment_bytes * MEDIUM_FACTOR) as u32,
             max_prime,
         }
     }
@@ -173,7 +171,7 @@ impl Sieve {
             Phase::Start => self.start_segment(),
             Phase::Feed { root } => self.feed_some(root),
             Phase::Chunk { start } => self.sieve_chunk(start),
-            Phase::Medium { class } => self.cross_off_medium(class),
+            Phase::Medium => self.cross_off_medium(),
             Phase::Big => self.cross_off_big(),
             Phase::Test { byte } => self.test_some(byte),
             Phase::Ready => self.next_segment(),
@@ -294,7 +292,7 @@ impl Sieve {
         };
         let (medium, big) = primes.split_at(primes.partition_point(|&p| p <= self.max_medium));
         if !medium.is_empty() {
-            self.first_multiples.find(medium, low, Wheel::Modulo30);
+            self.first_multiples.find(medium, low, self.medium.wheel());
             self.medium.add(&self.first_multiples);
         }
         if !big.is_empty() {
@@ -318,16 +316,16 @@ impl Sieve {
         self.phase = if start < self.bytes {
             Phase::Chunk { start }
         } else {
-            Phase::Medium { class: 0 }
+            Phase::Medium
         };
     }
 
-    fn cross_off_medium(&mut self, class: usize) {
-        self.medium
-            .cross_off(class, &mut self.buffer[small::SLACK..][..self.bytes]);
-        if class < 7 {
-            self.phase = Phase::Medium { class: class + 1 };
-        } else if self.big.is_some() {
+    fn cross_off_medium(&mut self) {
+        let segment = &mut self.buffer[small::SLACK..][..self.bytes];
+        if self.medium.cross_off_some(segment) {
+            return;
+        }
+        if self.big.is_some() {
             self.phase = Phase::Big;
         } else {
             self.finish_segment();
@@ -546,6 +544,23 @@ mod tests {
             }
         }
         assert_eq!(count, 664_579);
+    }
+
+    #[test]
+    fn medium_primes_in_lists_give_the_same() {
+        // Whatever this machine would choose: 100 million numbers at 1e15 are several segments, with big primes as well.
+        let mut sieve = Sieve::new(1_000_000_000_000_000, 1_000_000_000_000_000 + 100_000_000);
+        sieve.medium = MediumPrimes::Lists(Box::default());
+        sieve.max_medium = sieve.medium.max_prime(sieve.segment_bytes);
+        let mut found = 0;
+        loop {
+            match sieve.step() {
+                Step::Busy => {}
+                Step::Done => break,
+                Step::Segment(segment) => found += segment.count(),
+            }
+        }
+        assert_eq!(found, 2_893_937);
     }
 
     proptest! {

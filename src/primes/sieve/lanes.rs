@@ -1,0 +1,223 @@
+//! Medium primes sixteen at a time, with AVX-512.
+//!
+//! The primes of one residue modulo 30 share the tables of the wheel modulo 210, and each table fits a vector register. So a
+//! round finds the next multiple of each of sixteen primes in a dozen instructions, drops those beyond the segment and
+//! appends the others to a list; no branch depends on a single prime. Only clearing the bits of the list is done one by
+//! one, and as their places are known by then, many cache misses are under way at a time. The primes stay where they are
+//! and take eight bytes each, four of which are written: what a prime costs that has no multiple in the segment is little
+//! more than reading it, hence primes of up to many times the segment are medium.
+#![allow(unsafe_code)] // Vector loads and stores, and clearing bits at places that were compared with the length.
+
+use super::big::MAX_SEGMENT;
+use super::first_multiple::FirstMultiples;
+use crate::primes::wheel::{COPRIME_TO_210, TURNS_210};
+use std::arch::x86_64::*;
+
+/// The low bits of a walk hold the state of the wheel: which residue coprime to 210 the cofactor has.
+const STATE_BITS: u32 = 6;
+const STATES: u32 = (1 << STATE_BITS) - 1;
+
+/// Low bits of a hit: the byte to clear the bit with.
+const KEEP_BITS: u32 = 8;
+
+/// Primes in a vector.
+const LANES: usize = 16;
+
+/// Hits that are found before their bits are cleared: 4 KiB.
+const HITS: usize = 1024;
+
+/// Primes in a step; with all their multiples in a segment they take some 10 to 100 microseconds.
+const STEP: usize = 8192;
+
+/// The medium primes, by their residue modulo 30.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    classes: [Class; 8],
+    /// The class that is crossed off next, and its first prime.
+    class: usize,
+    from: usize,
+}
+
+/// Primes of one residue modulo 30.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Class {
+    /// Each prime divided by 30.
+    thirtieths: Vec<u32>,
+    /// For each prime the byte of its next multiple, relative to the segment that is crossed off next, above the state.
+    walks: Vec<u32>,
+}
+
+/// The wheel for primes of one residue modulo 30, each field a table by state.
+struct Wheel {
+    keeps: [u8; 64],
+    gaps: [u8; 64],
+    carries: [u8; 64],
+    nexts: [u8; 64],
+}
+
+static WHEELS: [Wheel; 8] = {
+    const NONE: Wheel = Wheel {
+        keeps: [0; 64],
+        gaps: [0; 64],
+        carries: [0; 64],
+        nexts: [0; 64],
+    };
+    let mut wheels = [NONE; 8];
+    let mut state = 0;
+    while state < 8 * COPRIME_TO_210 {
+        let (wheel, at) = (&mut wheels[state / COPRIME_TO_210], state % COPRIME_TO_210);
+        let turn = TURNS_210[state];
+        wheel.keeps[at] = turn.keep;
+        wheel.gaps[at] = turn.gap;
+        wheel.carries[at] = turn.carry;
+        wheel.nexts[at] = (turn.next as usize % COPRIME_TO_210) as u8;
+        state += 1;
+    }
+    wheels
+};
+
+const _: () = assert!(COPRIME_TO_210 <= 1 << STATE_BITS && MAX_SEGMENT <= 1 << (32 - KEEP_BITS));
+
+impl Lanes {
+    /// `None` if the processor lacks an instruction.
+    pub(super) fn new() -> Option<Self> {
+        let can = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vbmi")
+            && is_x86_feature_detected!("popcnt");
+        can.then(Self::default)
+    }
+
+    /// Adds primes, from the segment on that is crossed off next; on the wheel modulo 210.
+    pub(super) fn add(&mut self, primes: &FirstMultiples) {
+        for (&tag, &byte) in primes.tags.iter().zip(&primes.bytes) {
+            let (class, state) = (tag as u32 / COPRIME_TO_210 as u32, tag as u32 % COPRIME_TO_210 as u32);
+            let class = &mut self.classes[class as usize % 8];
+            class.thirtieths.push((tag >> 32) as u32);
+            class.walks.push(byte << STATE_BITS | state);
+        }
+    }
+
+    /// Crosses off the multiples of some primes; false once the segment, of at most [`MAX_SEGMENT`] bytes, is done.
+    pub(super) fn cross_off_some(&mut self, segment: &mut [u8]) -> bool {
+        let class = &mut self.classes[self.class];
+        let to = class.walks.len().min(self.from + STEP);
+        let primes = (&class.thirtieths[self.from..to], &mut class.walks[self.from..to]);
+        // SAFETY: `new` has detected the features.
+        unsafe { cross_off(&WHEELS[self.class], primes, segment) };
+        self.from = to;
+        if to == class.walks.len() {
+            (self.class, self.from) = ((self.class + 1) % 8, 0);
+        }
+        (self.class, self.from) != (0, 0)
+    }
+}
+
+/// Crosses off the multiples of these primes, given as in [`Class`], and moves their walks on to the next segment.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt")]
+fn cross_off(wheel: &Wheel, (thirtieths, walks): (&[u32], &mut [u32]), segment: &mut [u8]) {
+    assert!(segment.len() <= MAX_SEGMENT && thirtieths.len() == walks.len());
+    // SAFETY: tables of 64 bytes are loaded.
+    let table = |table: &[u8; 64]| unsafe { _mm512_loadu_si512(table.as_ptr().cast()) };
+    let [keeps, gaps, carries, nexts] = [&wheel.keeps, &wheel.gaps, &wheel.carries, &wheel.nexts].map(table);
+    // A table is looked up by the lowest byte of each lane.
+    let look_up = |table, state| _mm512_maskz_permutexvar_epi8(0x1111_1111_1111_1111, state, table);
+    let end = _mm512_set1_epi32(segment.len() as i32);
+    let mut hits = [0_u32; HITS + LANES];
+    let mut count = 0;
+    for (thirtieths, walks) in thirtieths.chunks(LANES).zip(walks.chunks_mut(LANES)) {
+        let present = (u32::from(u16::MAX) >> (LANES - walks.len())) as __mmask16;
+        // SAFETY: as many lanes are loaded as the chunks have.
+        let load = |from: &[u32]| unsafe { _mm512_maskz_loadu_epi32(present, from.as_ptr().cast()) };
+        let (thirtieths, walk) = (load(thirtieths), load(walks));
+        let mut at = _mm512_srli_epi32::<STATE_BITS>(walk);
+        let mut state = _mm512_and_si512(walk, _mm512_set1_epi32(STATES as i32));
+        let mut inside = _mm512_mask_cmplt_epu32_mask(present, at, end);
+        // Lanes beyond the segment go on with the others, so that nothing waits for the comparison; where they left is kept.
+        let (mut left_at, mut left_state) = (at, state);
+        while inside != 0 {
+            let found = _mm512_or_si512(_mm512_slli_epi32::<KEEP_BITS>(at), look_up(keeps, state));
+            // SAFETY: `count < HITS`, so there is room for a vector.
+            unsafe {
+                let to = hits.as_mut_ptr().add(count);
+                _mm512_storeu_si512(to.cast(), _mm512_maskz_compress_epi32(inside, found));
+            }
+            count += inside.count_ones() as usize;
+            let way = _mm512_mullo_epi32(thirtieths, look_up(gaps, state));
+            at = _mm512_add_epi32(at, _mm512_add_epi32(way, look_up(carries, state)));
+            state = look_up(nexts, state);
+            left_at = _mm512_mask_mov_epi32(left_at, inside, at);
+            left_state = _mm512_mask_mov_epi32(left_state, inside, state);
+            inside = _mm512_mask_cmplt_epu32_mask(inside, at, end);
+            if count >= HITS {
+                // SAFETY: all hits were inside.
+                unsafe { clear(&hits[..count], segment) };
+                count = 0;
+            }
+        }
+        let walk = _mm512_or_si512(
+            _mm512_slli_epi32::<STATE_BITS>(_mm512_sub_epi32(left_at, end)),
+            left_state,
+        );
+        // SAFETY: as many lanes are stored as the chunk has.
+        unsafe { _mm512_mask_storeu_epi32(walks.as_mut_ptr().cast(), present, walk) };
+    }
+    // SAFETY: all hits were inside.
+    unsafe { clear(&hits[..count], segment) };
+}
+
+/// Clears the bits of the hits, whose places must be inside of the segment.
+#[inline(always)]
+unsafe fn clear(hits: &[u32], segment: &mut [u8]) {
+    for hit in hits {
+        // SAFETY: so says the caller.
+        unsafe { *segment.get_unchecked_mut((hit >> KEEP_BITS) as usize) &= *hit as u8 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The same, a prime after the other.
+    fn cross_off_portable(class: usize, primes: &mut Class, segment: &mut [u8]) {
+        for (&a, walk) in primes.thirtieths.iter().zip(&mut primes.walks) {
+            let mut at = (*walk >> STATE_BITS) as usize;
+            let mut state = 48 * class + (*walk & STATES) as usize;
+            while let Some(byte) = segment.get_mut(at) {
+                let turn = TURNS_210[state];
+                *byte &= turn.keep;
+                at += a as usize * turn.gap as usize + turn.carry as usize;
+                state = turn.next as usize;
+            }
+            *walk = ((at - segment.len()) as u32) << STATE_BITS | (state % 48) as u32;
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sixteen_at_a_time_clear_what_one_after_the_other_clears(
+            class in 0_usize..8,
+            primes in prop::collection::vec((1_u32..300_000, 0_u32..1 << 20, 0_u32..48), 0..70),
+            lengths in prop::collection::vec(1_usize..60_000, 1..4),
+        ) {
+            if Lanes::new().is_none() {
+                return Ok(());
+            }
+            let mut expected = Class {
+                thirtieths: primes.iter().map(|prime| prime.0).collect(),
+                walks: primes.iter().map(|prime| prime.1 << STATE_BITS | prime.2).collect(),
+            };
+            let mut found = expected.clone();
+            for length in lengths {
+                let (mut bits, mut same) = (vec![0xff; length], vec![0xff; length]);
+                cross_off_portable(class, &mut expected, &mut bits);
+                // SAFETY: `new` has detected the features.
+                unsafe { cross_off(&WHEELS[class], (&found.thirtieths, &mut found.walks), &mut same) };
+                prop_assert!(bits == same);
+                prop_assert_eq!(&expected, &found);
+            }
+        }
+    }
+}
