@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use primed::codec::ServerCodec;
 use primed::internals::{Conversation, Facts, Final, Metrics, ParsedLine, Registry, Request, parse_line};
-use primed::{Daemon, Step};
+use primed::{Daemon, Policy, Step};
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -73,12 +73,22 @@ fn calling(criterion: &mut Criterion) {
 }
 
 fn round_trips(criterion: &mut Criterion) {
-    let daemon = Daemon::new().listen(([127, 0, 0, 1], 0).into()).spawn();
+    let policy = Policy {
+        // A job each time.
+        max_answers: 0,
+        ..Policy::default()
+    };
+    let daemon = Daemon::new().policy(policy).listen(([127, 0, 0, 1], 0).into()).spawn();
     let daemon = daemon.expect("a free port can be had");
     let mut stream = TcpStream::connect(daemon.addresses()[0]).expect("it listens");
     stream.set_nodelay(true).expect("a socket takes options");
     let mut group = criterion.benchmark_group("round trip");
-    for (question, reply) in [("nth 5\n", "OK 11\n"), ("isprime 2305843009213693951\n", "OK yes\n")] {
+    let questions = [
+        ("nth 5\n", "OK 11\n"),
+        ("isprime 2305843009213693951\n", "OK yes\n"),
+        ("isprime 18446744073709551629\n", "OK yes\n"),
+    ];
+    for (question, reply) in questions {
         for depth in [1, 16, 100] {
             let requests = question.repeat(depth);
             let mut replies = vec![0; reply.len() * depth];

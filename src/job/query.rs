@@ -168,6 +168,11 @@ impl Query {
         }
     }
 
+    /// True if [`brief`](Self::brief) makes no table first.
+    pub(crate) fn is_prepared(&self) -> bool {
+        matches!(self, Self::IsPrime(_)) || rank::is_made()
+    }
+
     /// Bytes of its text, about.
     pub(super) fn title_bytes(&self) -> usize {
         const WORDS: usize = 48;

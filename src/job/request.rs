@@ -172,6 +172,14 @@ impl Job {
         }
     }
 
+    /// The answer, if it is brief and no table has to be made first: for who must be done in a microsecond.
+    pub(crate) fn brief_at_once(&self) -> Option<Value> {
+        match &self.question {
+            Question::Query(query) if query.is_prepared() => query.brief(),
+            _ => None,
+        }
+    }
+
     /// Makes the plan.
     ///
     /// # Errors

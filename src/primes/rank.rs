@@ -4,7 +4,7 @@
 
 use super::sieve::{Sieve, Step};
 use super::wheel::{NUMBERS_PER_WORD, RESIDUES};
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 /// The numbers below this are in the table.
 pub const LIMIT: u64 = 1 << 24;
@@ -32,7 +32,18 @@ struct Table {
     signposts: Box<[u16]>,
 }
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
+static TABLE: OnceLock<Table> = OnceLock::new();
+
+fn table() -> &'static Table {
+    TABLE.get_or_init(make)
+}
+
+/// True once the table is made: an answer takes no more than its tens of nanoseconds.
+pub fn is_made() -> bool {
+    TABLE.get().is_some()
+}
+
+fn make() -> Table {
     let mut words = Vec::with_capacity((LIMIT / NUMBERS_PER_WORD) as usize + WORDS);
     let mut sieve = Sieve::new(0, LIMIT - 1);
     loop {
@@ -59,7 +70,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         before: before.into(),
         signposts: signposts.into(),
     }
-});
+}
 
 fn ones(words: &[u64]) -> u32 {
     words.iter().map(|word| word.count_ones()).sum()
@@ -71,7 +82,7 @@ pub fn nth(n: u64) -> Option<u64> {
     if let Some(prime) = WHEEL_PRIMES.get(index as usize) {
         return Some(*prime);
     }
-    let table = &*TABLE;
+    let table = table();
     let first = usize::from(*table.signposts.get((index / STRIDE) as usize)?);
     // The last block with at most `index` primes before it.
     let further = table.before[first + 1..]
@@ -100,7 +111,7 @@ pub fn pi(x: u64) -> Option<u64> {
     if x < 7 {
         return Some(WHEEL_PRIMES.iter().filter(|prime| **prime <= x).count() as u64);
     }
-    let table = &*TABLE;
+    let table = table();
     let (block, within) = ((x / SPAN) as usize, x % SPAN);
     let (word, within) = ((within / NUMBERS_PER_WORD) as usize, within % NUMBERS_PER_WORD);
     let words = &table.blocks[block];

@@ -241,6 +241,11 @@ fn a_user_has_no_more_requests_jobs_and_cpu_than_he_may() {
         }
         assert!(begun.elapsed().as_secs() < 60, "{reply}");
     }
+    let reply = eve.ask("isprime 10^18+9");
+    assert!(
+        reply.starts_with("ERR busy :eve has used its 1 s"),
+        "brief questions count too: {reply}"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is answered, and in which order.
 
-use crate::support::{Client, daemon, exchange};
+use crate::support::{Client, daemon, exchange, info};
 
 #[test]
 fn a_line_that_is_only_a_number_gets_the_bare_prime() {
@@ -52,6 +52,19 @@ fn every_verb_answers() {
     }
     assert_eq!(client.ask("quit"), "OK bye");
     assert_eq!(client.line(), None);
+}
+
+#[test]
+fn what_takes_a_microsecond_needs_no_worker_and_keeps_its_place() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    // The first primes beyond 10^18 (A033873) and 2^64 (A013597). The second takes a worker, and the third waits for its reply.
+    client.send("isprime 10^18+3\nisprime 2^64+13\nisprime 10^18+1\n@t isprime 10^18+9\n");
+    let mut replies: Vec<_> = (0..4).map(|_| client.line().expect("there are four replies")).collect();
+    let tagged = replies.iter().position(|reply| reply == "@t OK yes");
+    replies.remove(tagged.expect("a reply with a tag may overtake"));
+    assert_eq!(replies, ["OK yes", "OK yes", "OK no"]);
+    assert_eq!(info(&daemon, "slices_total"), 1);
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Requests {
                 let reply = Final::Reply(Ok(Value::Nothing));
                 self.replies.answer_rows(verb, format, rows, reply);
             }
-            Ok((Step::Job(job), terms)) => match known(&job, link) {
+            Ok((Step::Job(job), terms)) => match known(&job, link).or_else(|| self.brief(&job, &terms)) {
                 Some(value) => self.replies.answer(verb, format, Final::Reply(Ok(value))),
                 None if terms == Terms::default() && !job.streams && !job.is_verification() => {
                     let place = self.replies.open(verb, format, false);
@@ -204,6 +204,15 @@ impl Requests {
         while let Some(request) = self.sequence.next() {
             self.send(request);
         }
+    }
+
+    /// The answer, if it takes a microsecond: less than to ask a worker for it. CPU time that is limited is measured, and only workers do that.
+    fn brief(&self, job: &Job, terms: &Terms) -> Option<Value> {
+        let is_measured = self.login.limits().cpu.is_some();
+        if is_measured || *terms != Terms::default() || job.is_verification() {
+            return None;
+        }
+        job.brief_at_once()
     }
 
     fn refuse(&mut self, verb: VerbLabel, format: &ReplyFormat, failure: Failure) {
