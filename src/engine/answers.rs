@@ -48,6 +48,11 @@ impl Answers {
         }
     }
 
+    /// False if it keeps none: then a question needs no title to look for its answer.
+    pub fn has_any(&self) -> bool {
+        self.recent.is_some() || self.has_stored.load(Acquire)
+    }
+
     /// The answer to the question of this title.
     pub fn get(&self, title: &str) -> Option<Value> {
         let recent = self.recent.as_ref().and_then(|cache| cache.get(title));

@@ -237,6 +237,18 @@ fn count(low: u128, last: u128, pi: fn(u64) -> Option<u64>) -> Option<u64> {
     pi(last).map(|up_to| up_to - below)
 }
 
+/// A number in decimal. Nearly all fit a word, whose digits are written several times as fast as those of a number of any length.
+struct Digits<'a>(&'a Natural);
+
+impl fmt::Display for Digits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match u64::try_from(self.0) {
+            Ok(word) => word.fmt(f),
+            Err(_) => self.0.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for Query {
     /// The canonical text: that of the wire, ranges half-open.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -261,17 +273,17 @@ impl fmt::Display for Query {
             }
             Self::Sum { low, last } => write!(f, "sum {low} {}", u128::from(*last) + 1),
             Self::Gaps { low, last } => write!(f, "gaps {low} {}", u128::from(*last) + 1),
-            Self::IsPrime(n) => write!(f, "isprime {n}"),
-            Self::Next(n) => write!(f, "next {n}"),
-            Self::Prev(n) => write!(f, "prev {n}"),
-            Self::Factor(n) => write!(f, "factor {n}"),
+            Self::IsPrime(n) => write!(f, "isprime {}", Digits(n)),
+            Self::Next(n) => write!(f, "next {}", Digits(n)),
+            Self::Prev(n) => write!(f, "prev {}", Digits(n)),
+            Self::Factor(n) => write!(f, "factor {}", Digits(n)),
             Self::ArePrime(numbers) => {
                 f.write_str("isprime")?;
-                numbers.iter().try_for_each(|n| write!(f, " {n}"))
+                numbers.iter().try_for_each(|n| write!(f, " {}", Digits(n)))
             }
             Self::NextPrimes(n, count) => write!(f, "next {n} {count}"),
             Self::PrevPrimes(n, count) => write!(f, "prev {n} {count}"),
-            Self::Function(function, n) => write!(f, "{} {n}", function.name()),
+            Self::Function(function, n) => write!(f, "{} {}", function.name(), Digits(n)),
             Self::Divisors(n) => write!(f, "divisors {n}"),
             Self::Root(n) => write!(f, "root {n}"),
             Self::Certify(n) => write!(f, "certify {n}"),

@@ -222,7 +222,8 @@ impl Requests {
 
 /// The answer, if the engine has found it lately.
 fn known(job: &Job, link: &Link) -> Option<Value> {
-    let value = job.is_kept.then(|| link.shared.answers.get(&job.title()))??;
+    let answers = &link.shared.answers;
+    let value = (job.is_kept && answers.has_any()).then(|| answers.get(&job.title()))??;
     link.shared.facts.metrics.cache_hits.fetch_add(1, Relaxed);
     Some(value)
 }
