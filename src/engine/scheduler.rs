@@ -22,11 +22,16 @@ use actix::prelude::*;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant, SystemTime};
 use std::{io, mem};
 use tokio::sync::oneshot;
+
+/// Messages whose consequences are drawn in one turn, at the most: what is free by then gets its work.
+const MAX_TOGETHER: usize = 64;
 
 /// An answer that took more CPU time than this is kept by the store.
 const EXPENSIVE: Duration = Duration::from_millis(100);
@@ -166,6 +171,8 @@ pub struct Scheduler {
     /// The connections.
     connected: Arc<Clients>,
     alarm: Option<(Instant, SpawnHandle)>,
+    /// The latest message that was handled without a turn, and how many there were since one.
+    without_turn: (&'static str, usize),
     /// Nothing is taken in because there are no threads.
     is_out: bool,
     /// What it was at when it panicked, until it is rebuilt.
@@ -218,6 +225,7 @@ impl Scheduler {
             clients: FxHashMap::default(),
             connected: Arc::default(),
             alarm: None,
+            without_turn: ("", 0),
             is_out: false,
             broke_at: None,
             health,
@@ -298,8 +306,23 @@ impl Scheduler {
         }
     }
 
+    /// Does what a message asks for. The turn comes after the messages that are there already: those of one poll of the sockets share it, and
+    /// wake one worker where each alone would wake another.
+    fn take_by(&mut self, work: &'static str, context: &mut Context<Self>, act: impl FnOnce(&mut Self)) {
+        let count = self.without_turn.1 + 1;
+        if count == MAX_TOGETHER {
+            return self.handle_by(work, context, act);
+        }
+        self.without_turn = (work, count);
+        if let Err(Panicked) = caught(|| act(self)) {
+            self.broke_at = Some(work);
+            context.stop();
+        }
+    }
+
     /// After anything has happened: hands out work, sends events, sets the alarm.
     fn turn(&mut self, context: &mut Context<Self>) {
+        self.without_turn.1 = 0;
         self.mend_pool();
         self.hand_out();
         self.hand_out_external(context);
@@ -660,6 +683,7 @@ impl Actor for Scheduler {
 
     fn started(&mut self, context: &mut Self::Context) {
         self.pool.report_to(context.address().recipient());
+        context.spawn(Turns);
         // Jobs of an earlier process go on without a request.
         if mem::take(&mut self.has_stored_jobs) {
             self.handle_by("the start", context, |_| {});
@@ -670,6 +694,26 @@ impl Actor for Scheduler {
                 this.handle_by("jobs that go on", context, |_| {});
             });
         }
+    }
+}
+
+/// Has the scheduler make its turn after the messages that were there: an actor polls its futures after its mailbox.
+struct Turns;
+
+impl ActorFuture<Scheduler> for Turns {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        scheduler: &mut Scheduler,
+        context: &mut Context<Scheduler>,
+        _: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let (work, count) = scheduler.without_turn;
+        if count > 0 {
+            scheduler.handle_by(work, context, |_| {});
+        }
+        Poll::Pending
     }
 }
 
@@ -684,6 +728,7 @@ impl Supervised for Scheduler {
         self.health.panicked("scheduler", work, now);
         // Its timer is gone with the old context.
         self.alarm = None;
+        self.without_turn.1 = 0;
         let _ = caught(|| self.send());
         let table = mem::replace(&mut self.table, Table::new(self.policy, self.workers, now));
         let (table, unfinished) = table.rebuilt(self.policy, self.workers, now);
@@ -738,7 +783,7 @@ impl Handler<Requests> for Scheduler {
             state: self.connected.get(connection.0),
         });
         known.last = known.last.max(last.unwrap_or(RequestId::MIN));
-        self.handle_by("requests", context, |this| {
+        self.take_by("requests", context, |this| {
             let now = now();
             this.table.set_limits(payer, limits, now);
             this.table.take_in_plain(payer, questions, now);
@@ -765,7 +810,7 @@ impl Handler<Finished> for Scheduler {
         // First of all: a panic in what follows must not cost a worker.
         self.pool.freed(worker, thread_died, now);
         self.metrics.threads_replaced.store(self.pool.replaced(), Relaxed);
-        self.handle_by("a worker's results", context, |this| {
+        self.take_by("a worker's results", context, |this| {
             for done in done {
                 this.table.log_slices(worker, &done);
                 let slices = done.slices();

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// How many questions an express worker is handed at once, at the most.
 const MAX_PACK: usize = 128;
 
+/// Work for a worker at the least, if there is so much: waking one more costs five microseconds of CPU time on both sides.
+const WORTH_A_WORKER: Duration = Duration::from_micros(20);
+
 /// The part of the time that questions may wait at which the queue of many clients is kept, and what a single one may have in addition.
 /// Under a lasting overload nearly all that is answered waits that long, and a third more at the most: half of the time for four clients.
 const STANDING: f64 = 0.25;
@@ -60,6 +63,8 @@ pub(super) struct Express {
     /// Bytes of the titles of all their questions.
     title_bytes: usize,
     backlog: Backlog,
+    /// What a first slice took lately; nothing is known at first.
+    cost: Duration,
     /// When those that wait are refused unless they are begun before, the earliest first. Some may have been begun or removed already.
     begin_by: VecDeque<(Instant, ClientId, Turn)>,
 }
@@ -240,7 +245,7 @@ impl Express {
     /// Packs work for a worker, several first slices if more wait than there are `free` workers.
     pub(super) fn next(&mut self, free: usize, jobs: &Jobs) -> Vec<Task> {
         let crowd = self.turns.len() + self.waiting.0 - self.waiting.1;
-        let pack = crowd.div_ceil(free.max(1)).min(MAX_PACK);
+        let pack = crowd.div_ceil(free.max(1)).max(self.worth_a_worker()).min(MAX_PACK);
         let mut tasks = Vec::new();
         let mut taken = 0;
         while taken < pack {
@@ -264,6 +269,19 @@ impl Express {
         }
         self.unwatch();
         tasks
+    }
+
+    /// How many questions are worth to wake a worker for, by what they took lately.
+    fn worth_a_worker(&self) -> usize {
+        let count = WORTH_A_WORKER.as_nanos().checked_div(self.cost.as_nanos());
+        count.and_then(|count| usize::try_from(count).ok()).unwrap_or(1)
+    }
+
+    /// First slices were run: this many, in this CPU time.
+    fn took(&mut self, cpu: Duration, count: usize) {
+        if let Ok(count @ 1..) = u32::try_from(count) {
+            self.cost = (self.cost * 3 + cpu / count) / 4;
+        }
     }
 
     /// Hands out at most `most` questions of a batch; the others keep their turn.
@@ -310,6 +328,7 @@ impl Express {
         #[cfg(test)]
         crate::engine::planted::here();
         self.charge(client, cpu);
+        self.took(cpu, batch.begun());
         self.questions -= requests.len();
         self.title_bytes -= batched.titles;
         self.backlog.begun(batched.payer.account, batch.begun(), now);
@@ -436,6 +455,7 @@ impl Express {
     /// The first slice of a job is over.
     pub(super) fn job_begun(&mut self, payer: Payer, cpu: Duration, now: Instant) {
         self.backlog.begun(payer.account, 1, now);
+        self.took(cpu, 1);
         self.charge(payer.client, cpu);
     }
 
