@@ -17,6 +17,7 @@ mod message;
 #[cfg(test)]
 pub(crate) mod planted;
 mod pool;
+mod priority;
 mod restored;
 mod scheduler;
 #[cfg(test)]

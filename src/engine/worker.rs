@@ -7,6 +7,7 @@ use super::batch::{Batch, Begun};
 use super::caught::{Panicked, caught};
 use super::message::WorkId;
 use super::pool::Started;
+use super::priority;
 use super::table::LaneId;
 use super::task::{Done, Load, Outcome, Task};
 use super::threads::start_thread;
@@ -188,7 +189,7 @@ impl Actor for Worker {
 
     fn started(&mut self, _: &mut Self::Context) {
         if self.lane != Lane::Express {
-            lower_priority();
+            priority::give_way();
         }
         self.started.send_modify(|started| *started += 1);
     }
@@ -290,15 +291,3 @@ impl Clock for ThreadClock {
         )
     }
 }
-
-/// On Linux, priority belongs to a thread; elsewhere to the process, which must keep its own.
-#[cfg(target_os = "linux")]
-fn lower_priority() {
-    let thread = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), 19) {
-        tracing::warn!(%error, "workers keep their normal priority: short requests may wait longer beside long ones");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lower_priority() {}
