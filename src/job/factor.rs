@@ -3,11 +3,16 @@
 //! Does not know how a part is split; see [`crate::primes::factor`]. What one step after the other does is one slice at a time; searches on curves and
 //! the quadratic sieve run on all workers at once, a batch of curves or a family of polynomials a slice.
 
+mod part;
+
+use self::part::{Part, Task};
 use super::checkpoint::{Damaged, Reader, Writer};
-use super::plan::{Budget, Plan};
+use super::plan::{Budget, Plan, Shared};
 use crate::primes::Natural;
 use crate::primes::factor::curves::{self, Batch, Bounds, Divisors, LANES};
-use crate::primes::factor::quadratic::{self, Base, Building, Choice, Collector, Family, Relation, Solved, Solving};
+use crate::primes::factor::quadratic::{
+    self, Base, Building, Choice, Collector, Family, Relation, Returned, Solved, Solving,
+};
 use crate::primes::factor::schedule::{self, Level};
 use crate::primes::factor::{Powers, Trial, small_factors, word};
 use crate::primes::primality::bpsw::Test;
@@ -15,10 +20,11 @@ use crate::primes::primality::is_prime_u128;
 use crate::primes::primality::large::Large;
 use crate::proto::Value;
 use dashu_int::ops::BitTest;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"FACT";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The first curve's parameter: those up to 5 give none.
 const FIRST_PARAMETER: u32 = 6;
@@ -36,7 +42,12 @@ pub struct Factor {
     progress: f64,
     /// Slices of searches and sieves that have ended may come back late: each has a number of its own.
     generation: u64,
+    /// What other machines do, each with the generation that it was cut in.
+    elsewhere: BTreeMap<Vec<u8>, u64>,
 }
+
+/// The most that other machines do at once.
+const MOST_ELSEWHERE: usize = 4096;
 
 #[derive(Debug)]
 enum Stage {
@@ -46,6 +57,8 @@ enum Stage {
     Waiting,
     Searching(Searching),
     Sieving(Box<Sieving>),
+    /// The plan is a share of the work of a plan on another machine.
+    Part(Box<Part>),
     Done,
 }
 
@@ -78,6 +91,8 @@ enum Work {
         parameter: Option<u32>,
     },
     Sieve(Family),
+    /// Relations from another machine are to be computed again.
+    Check(Arc<Base>, Box<Returned>),
     Solve(Box<Solving>),
 }
 
@@ -104,7 +119,13 @@ enum Found {
     Searched(Result<Divisors, Box<dyn Batch>>),
     Sieved {
         relations: Vec<Relation>,
+        /// How many polynomials were sieved.
+        polynomials: u32,
         rest: Option<Family>,
+    },
+    Checked {
+        relations: Vec<Relation>,
+        rest: Option<Box<Returned>>,
     },
     Solving(Box<Solving>),
     Solved(Solved),
@@ -124,7 +145,6 @@ struct Searching {
     done: u32,
     parameter: u32,
     paused: Vec<Box<dyn Batch>>,
-    under_way: usize,
 }
 
 /// The quadratic sieve of a part under way.
@@ -151,11 +171,14 @@ enum Sieve {
 
 #[derive(Debug)]
 struct Collecting {
+    base: Arc<Base>,
     choice: Choice,
     /// `None` while a solution holds it.
     collector: Option<Collector>,
-    /// Families that were interrupted.
+    /// Families that were interrupted, or came back.
     paused: Vec<Family>,
+    /// What other machines have found.
+    returned: VecDeque<Box<Returned>>,
     /// Relations that came when enough had come.
     late: Vec<Relation>,
 }
@@ -171,6 +194,7 @@ impl Factor {
             parts: Vec::new(),
             progress: 0.0,
             generation: 0,
+            elsewhere: BTreeMap::new(),
         }
     }
 
@@ -222,17 +246,25 @@ impl Factor {
         let Stage::Searching(searching) = &mut self.stage else {
             return;
         };
-        searching.under_way -= 1;
         match searched {
             Err(batch) => searching.paused.push(batch),
             Ok(divisors) => {
-                let n = Arc::clone(&searching.n);
-                if let Some(divisor) = curves::proper(&n, &divisors) {
-                    self.divided(divisor);
-                } else if searching.finished() {
-                    self.sieve(Natural::clone(&n), None);
-                }
+                let divisor = curves::proper(&searching.n, &divisors);
+                self.finished(divisor, 1);
             }
+        }
+    }
+
+    /// Batches have come to an end, here or elsewhere.
+    fn finished(&mut self, divisor: Option<Natural>, batches: u32) {
+        let Stage::Searching(searching) = &mut self.stage else {
+            return;
+        };
+        if let Some(divisor) = divisor {
+            self.divided(divisor);
+        } else if searching.finished(batches) {
+            let n = Natural::clone(&searching.n);
+            self.sieve(n, None);
         }
     }
 
@@ -245,8 +277,16 @@ impl Factor {
                 let before = schedule::SHARE / (1.0 + schedule::SHARE);
                 before + (1.0 - before) * sieving.progress()
             }
+            Stage::Part(part) => part.progress(),
             Stage::Alone(_) | Stage::Waiting => 0.0,
         }
+    }
+
+    /// What this part of the plan is to do, and whether that is still wanted.
+    fn elsewhere(&self, part: &[u8]) -> Result<(Natural, Task, bool), Damaged> {
+        let generation = self.elsewhere.get(part).ok_or(Damaged::Impossible("part"))?;
+        let (n, task) = part::read(part)?;
+        Ok((n, task, *generation == self.generation))
     }
 
     fn sieve(&mut self, n: Natural, saved: Option<(Vec<Vec<u32>>, Vec<u8>)>) {
@@ -339,11 +379,20 @@ impl Work {
             }
             Self::Search(mut batch) => Found::Searched(batch.advance(&mut || budget.over()).ok_or(batch)),
             Self::Sieve(mut family) => {
-                let mut relations = Vec::new();
+                let (mut relations, before) = (Vec::new(), family.left());
                 let finished = family.advance(&mut relations, || budget.over());
                 Found::Sieved {
                     relations,
+                    polynomials: before - family.left(),
                     rest: (!finished).then_some(family),
+                }
+            }
+            Self::Check(base, mut returned) => {
+                let mut relations = Vec::new();
+                let finished = returned.advance(&base, MOST_CHECKED, &mut relations, || budget.over());
+                Found::Checked {
+                    relations,
+                    rest: (!finished).then_some(returned),
                 }
             }
             Self::Solve(mut solving) => match solving.advance(|| budget.over()) {
@@ -353,6 +402,9 @@ impl Work {
         }
     }
 }
+
+/// The most relations that a slice computes again: absorbing them takes microseconds.
+const MOST_CHECKED: usize = 256;
 
 /// What can be done to a part at once, and else the first bout of its primality test.
 fn split(n: Natural, budget: Budget<'_>) -> Found {
@@ -391,7 +443,6 @@ impl Searching {
             done: 0,
             parameter: FIRST_PARAMETER,
             paused: Vec::new(),
-            under_way: 0,
         };
         searching.begin_level();
         searching
@@ -430,13 +481,32 @@ impl Searching {
             }
             None => return None,
         };
-        self.under_way += 1;
         Some(work)
     }
 
-    /// A batch is finished. True if that was the last of the last level.
-    fn finished(&mut self) -> bool {
-        self.done += 1;
+    /// Curves for another machine, about `cost` nanoseconds of work and at most a share of what is left, so that no machine waits long for the
+    /// last ones.
+    fn cut_part(&mut self, cost: f64) -> Option<Task> {
+        let (level, bits) = (self.levels.get(self.level)?, self.n.bit_len());
+        let batch = 1e9 * level.seconds(bits);
+        let left = level.batches.saturating_sub(self.begun);
+        // Sequences are the first batch.
+        if self.begun == 0 && bits > 128 || f64::from(left) * batch < WORTH_SENDING {
+            return None;
+        }
+        let batches = ((cost / batch) as u32).clamp(1, left.div_ceil(4));
+        let next = self.parameter.checked_add(batches.checked_mul(LANES as u32)?)?;
+        let parameter = std::mem::replace(&mut self.parameter, next);
+        self.begun += batches;
+        Some(Task::Curves {
+            level: Level { batches, ..*level },
+            parameter,
+        })
+    }
+
+    /// Counts finished batches. True if they were the last of the last level.
+    fn finished(&mut self, batches: u32) -> bool {
+        self.done += batches;
         let Some(level) = self.levels.get(self.level) else {
             return true;
         };
@@ -470,11 +540,23 @@ impl Searching {
     }
 }
 
+/// What is left of a stage must take this many nanoseconds to be worth the way to another machine.
+const WORTH_SENDING: f64 = 5e6;
+
+/// A part of the sieve is at most this share of what is left of it, so that little is under way when the relations are enough.
+const LARGEST_PART: f64 = 0.1;
+
+/// The most relations from other machines that wait, in lots as they came.
+const MOST_RETURNED: usize = 64;
+
 impl Sieving {
     fn cut(&mut self) -> Option<Work> {
         match &mut self.state {
             Sieve::Base(building) => building.take().map(Work::Build),
             Sieve::Collecting(collecting) => {
+                if let Some(returned) = collecting.returned.pop_front() {
+                    return Some(Work::Check(Arc::clone(&collecting.base), returned));
+                }
                 let family = collecting.paused.pop().or_else(|| collecting.choice.next());
                 family.map(Work::Sieve)
             }
@@ -482,14 +564,30 @@ impl Sieving {
         }
     }
 
+    /// Polynomials of a number of `bits` bits for another machine.
+    fn cut_part(&mut self, bits: usize, cost: f64) -> Option<Task> {
+        let Sieve::Collecting(collecting) = &mut self.state else {
+            return None;
+        };
+        let left = 1e9 * schedule::sieve_seconds(bits) * (1.0 - collecting.collector.as_ref()?.progress());
+        if left < WORTH_SENDING || collecting.returned.len() >= MOST_RETURNED {
+            return None;
+        }
+        let count = cost.min(LARGEST_PART * left) / collecting.base.polynomial_cost();
+        let pieces = quadratic::cut(&mut collecting.paused, &mut collecting.choice, count as u32);
+        (!pieces.is_empty()).then_some(Task::Polynomials(pieces))
+    }
+
     fn based(&mut self, base: Arc<Base>) {
         let (families, bytes) = self.saved.take().unwrap_or_default();
         let mut collector = Collector::new(Arc::clone(&base));
         collector.restore(&bytes, &families);
         self.state = Sieve::Collecting(Collecting {
-            choice: Choice::resume(base, families),
+            choice: Choice::resume(Arc::clone(&base), families),
+            base,
             collector: Some(collector),
             paused: Vec::new(),
+            returned: VecDeque::new(),
             late: Vec::new(),
         });
         self.solve_if_enough();
@@ -510,6 +608,14 @@ impl Sieving {
             }
             Sieve::Base(_) => {}
         }
+    }
+
+    /// Relations from another machine have been computed again.
+    fn checked(&mut self, relations: Vec<Relation>, rest: Option<Box<Returned>>) {
+        if let Sieve::Collecting(collecting) | Sieve::Solving { collecting, .. } = &mut self.state {
+            collecting.returned.extend(rest);
+        }
+        self.sieved(relations, None);
     }
 
     fn solve_if_enough(&mut self) {
@@ -570,6 +676,7 @@ impl Plan for Factor {
         let work = match &mut self.stage {
             Stage::Searching(searching) => searching.cut()?,
             Stage::Sieving(sieving) => sieving.cut()?,
+            Stage::Part(part) => part.cut()?,
             Stage::Waiting | Stage::Done => return None,
             Stage::Alone(_) => match std::mem::replace(&mut self.stage, Stage::Waiting) {
                 Stage::Alone(work) => work,
@@ -594,6 +701,11 @@ impl Plan for Factor {
         if partial.generation != self.generation {
             return;
         }
+        if let Stage::Part(part) = &mut self.stage {
+            part.absorb(partial.found);
+            self.progress = self.progress.max(part.progress());
+            return;
+        }
         match partial.found {
             Found::Parts { primes, parts } => self.came_apart(primes, parts),
             Found::Composite(n) => self.search(n),
@@ -613,9 +725,14 @@ impl Plan for Factor {
                     sieving.based(base);
                 }
             }
-            Found::Sieved { relations, rest } => {
+            Found::Sieved { relations, rest, .. } => {
                 if let Stage::Sieving(sieving) = &mut self.stage {
                     sieving.sieved(relations, rest);
+                }
+            }
+            Found::Checked { relations, rest } => {
+                if let Stage::Sieving(sieving) = &mut self.stage {
+                    sieving.checked(relations, rest);
                 }
             }
             Found::Solving(solving) => {
@@ -637,8 +754,9 @@ impl Plan for Factor {
     }
 
     fn answer(&mut self) -> Option<Value> {
-        match self.stage {
+        match &self.stage {
             Stage::Done => Some(Value::Numbers(self.primes.clone())),
+            Stage::Part(part) if part.is_done() => Some(Value::Nothing),
             _ => None,
         }
     }
@@ -666,7 +784,7 @@ impl Plan for Factor {
                 }
                 Sieve::Solving { share, .. } => format!("matrix done={:.0}%", (100.0 * share).floor()),
             }),
-            Stage::Alone(_) | Stage::Waiting | Stage::Done => None,
+            Stage::Alone(_) | Stage::Waiting | Stage::Part(_) | Stage::Done => None,
         }
     }
 
@@ -701,6 +819,10 @@ impl Plan for Factor {
 
     /// Families and batches under way count as not done, as does the solution of a matrix, which takes a twentieth of the time.
     fn save(&self) -> Option<Vec<u8>> {
+        if let Stage::Part(part) = &self.stage {
+            // It is about a second of work, and starts over.
+            return Some(part.save());
+        }
         let mut writer = Writer::new(KIND, VERSION);
         writer.bytes(&self.n.to_le_bytes());
         let part = self.part.iter();
@@ -732,7 +854,7 @@ impl Plan for Factor {
                 }
                 writer.bytes(bytes);
             }
-            Stage::Alone(_) | Stage::Waiting | Stage::Done => {
+            Stage::Alone(_) | Stage::Waiting | Stage::Part(_) | Stage::Done => {
                 writer.u64(0);
             }
         }
@@ -740,6 +862,16 @@ impl Plan for Factor {
     }
 
     fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        match Part::restore(bytes) {
+            Err(Damaged::Kind) => {}
+            Err(damaged) => return Err(damaged),
+            Ok(part) => {
+                let mut plan = Self::new(part.number().clone());
+                plan.part = None;
+                plan.stage = Stage::Part(Box::new(part));
+                return Ok(plan);
+            }
+        }
         let mut reader = Reader::new(bytes, KIND, VERSION)?;
         let n = read_number(&mut reader)?;
         let (mut primes, mut parts) = (Vec::new(), Vec::new());
@@ -764,6 +896,7 @@ impl Plan for Factor {
             // Not of a number that is none.
             progress: if (0.0..=1.0).contains(&progress) { progress } else { 0.0 },
             generation: 0,
+            elsewhere: BTreeMap::new(),
         };
         let stage = reader.u64()?;
         if stage == 0 {
@@ -810,6 +943,92 @@ impl Plan for Factor {
         }
         reader.finish()?;
         Ok(plan)
+    }
+
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
+        if self.elsewhere.len() >= MOST_ELSEWHERE {
+            return None;
+        }
+        let n = self.part.as_ref()?;
+        let task = match &mut self.stage {
+            Stage::Searching(searching) => searching.cut_part(cost)?,
+            Stage::Sieving(sieving) => sieving.cut_part(n.bit_len(), cost)?,
+            _ => return None,
+        };
+        let bytes = part::bytes(n, &task);
+        self.elsewhere.insert(bytes.clone(), self.generation);
+        Some(bytes)
+    }
+
+    fn result(&self) -> Option<Vec<u8>> {
+        match &self.stage {
+            Stage::Part(part) => part.result(),
+            _ => None,
+        }
+    }
+
+    // What comes back after a divisor was found, or after the relations were enough, is of no use, and no error.
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+        let (n, task, is_wanted) = self.elsewhere(part)?;
+        match task {
+            Task::Curves { level, .. } => {
+                let divisor = part::read_divisor(result, &n)?;
+                if is_wanted {
+                    self.finished(divisor, level.batches);
+                }
+            }
+            Task::Polynomials(pieces) => {
+                let (count, relations) = part::read_relations(result)?;
+                if let Stage::Sieving(sieving) = &mut self.stage
+                    && let Sieve::Collecting(collecting) = &mut sieving.state
+                    && is_wanted
+                {
+                    let returned = Returned::new(&collecting.base, pieces, count, relations.to_vec());
+                    let returned = returned.ok_or(Damaged::Impossible("relation"))?;
+                    collecting.returned.push_back(Box::new(returned));
+                }
+            }
+        }
+        self.elsewhere.remove(part);
+        self.progress = self.progress.max(self.share());
+        Ok(())
+    }
+
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+        let (_, task, is_wanted) = self.elsewhere(part)?;
+        self.elsewhere.remove(part);
+        match (task, &mut self.stage) {
+            // Curves are as good as any others.
+            (Task::Curves { level, .. }, Stage::Searching(searching)) if is_wanted => searching.begun -= level.batches,
+            (Task::Polynomials(pieces), Stage::Sieving(sieving)) if is_wanted => {
+                if let Sieve::Collecting(collecting) | Sieve::Solving { collecting, .. } = &mut sieving.state {
+                    let families = pieces.iter().filter_map(|piece| piece.family(&collecting.base));
+                    collecting.paused.extend(families);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        match &self.stage {
+            Stage::Searching(searching) => Some(Arc::clone(searching.bounds.as_ref()?) as Shared),
+            Stage::Sieving(sieving) => match &sieving.state {
+                Sieve::Collecting(collecting) | Sieve::Solving { collecting, .. } => {
+                    Some(Arc::clone(&collecting.base) as Shared)
+                }
+                Sieve::Base(_) => None,
+            },
+            Stage::Part(part) => part.shared(),
+            _ => None,
+        }
+    }
+
+    fn use_shared(&mut self, shared: &Shared) {
+        if let Stage::Part(part) = &mut self.stage {
+            part.use_shared(shared);
+        }
     }
 }
 
@@ -973,6 +1192,104 @@ mod tests {
         let mut expected = naturals(&[8191, p.min(q), p.max(q)]);
         expected.push(mersenne(89));
         assert_eq!(searched, Value::Numbers(expected));
+    }
+
+    /// Plays a plan with parts of this cost alone: what they came to, in bytes, and how many there were.
+    fn by_parts(n: Natural, cost: f64) -> (Value, usize, usize) {
+        let mut plan = Factor::new(n);
+        let (mut parts, mut bytes, mut shared) = (0, 0, None);
+        loop {
+            if let Some(answer) = Plan::answer(&mut plan) {
+                return (answer, parts, bytes);
+            }
+            if let Some(part) = plan.cut_part(cost) {
+                let mut there = Factor::restore(&part).expect("a part");
+                shared.iter().for_each(|shared| there.use_shared(shared));
+                assert_eq!(run_to_end(&mut there), Value::Nothing);
+                assert!((there.progress() - 1.0).abs() < 1e-9);
+                let result = there.result().expect("it is done");
+                bytes += part.len() + result.len();
+                parts += 1;
+                plan.absorb_part(&part, &result).expect("its result");
+                shared = plan.shared();
+            }
+            if let Some(slice) = Plan::cut(&mut plan) {
+                Plan::absorb(&mut plan, Factor::run(slice, Budget::new(&|| true)));
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_curves_and_of_the_sieve_are_done_elsewhere() {
+        let (p, q) = (prime_near(64, 1 << 100), prime_near(65, 1 << 99));
+        let n = Natural::from(p) * Natural::from(q);
+        let expected = Value::Numbers(naturals(&[p.min(q), p.max(q)]));
+        assert_eq!(exercise(|| Factor::new(n.clone())), expected);
+        let (answer, parts, _) = by_parts(n, 1e6);
+        assert_eq!(answer, expected);
+        assert!(parts > 4, "{parts}");
+        // Curves find the factor of 15 digits.
+        let small = Natural::from(999_999_999_999_989u64);
+        let n = &small * mersenne(521);
+        let (answer, parts, _) = by_parts(n.clone(), 1e7);
+        assert_eq!(answer, Value::Numbers(vec![small, mersenne(521)]));
+        assert!(parts > 0);
+    }
+
+    /// How long parts, checks and everything else take: `cargo test --release --lib shares_of_a_factor -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "slow: a minute on one core; prints what it measures"]
+    fn shares_of_a_factor() {
+        for bits in [200, 220, 240] {
+            let (p, q) = (prime_near(bits / 2, 1 << 99), prime_near(bits / 2, 1 << 98));
+            let n = Natural::from(p) * Natural::from(q);
+            let mut plan = Factor::new(n);
+            let now = std::time::Instant::now;
+            let (mut elsewhere, mut here, mut absorbing, mut checking, mut bytes, mut parts) =
+                (0.0, 0.0, 0.0f64, 0.0, 0, 0);
+            let mut shared = None;
+            let mut stages: Vec<(String, f64)> = Vec::new();
+            while Plan::answer(&mut plan).is_none() {
+                if let Some(part) = plan.cut_part(1e9) {
+                    let begun = now();
+                    let mut there = Factor::restore(&part).expect("a part");
+                    shared.iter().for_each(|shared| there.use_shared(shared));
+                    run_to_end(&mut there);
+                    let result = there.result().expect("it is done");
+                    elsewhere += begun.elapsed().as_secs_f64();
+                    (bytes, parts) = (bytes + part.len() + result.len(), parts + 1);
+                    let begun = now();
+                    plan.absorb_part(&part, &result).expect("its result");
+                    absorbing = absorbing.max(begun.elapsed().as_secs_f64());
+                    shared = plan.shared();
+                }
+                while let Stage::Sieving(sieving) = &plan.stage
+                    && let Sieve::Collecting(collecting) = &sieving.state
+                    && !collecting.returned.is_empty()
+                {
+                    let begun = now();
+                    let slice = Plan::cut(&mut plan).expect("there is something to check");
+                    Plan::absorb(&mut plan, Factor::run(slice, Budget::unlimited()));
+                    checking += begun.elapsed().as_secs_f64();
+                }
+                if plan.cut_part(1.0).map(|part| plan.take_back(&part)).is_none() {
+                    let stage = Plan::stage(&plan).unwrap_or_default();
+                    let stage = stage.split(' ').next().unwrap_or_default().to_owned();
+                    let begun = now();
+                    let slice = Plan::cut(&mut plan).expect("one hand is never idle");
+                    Plan::absorb(&mut plan, Factor::run(slice, Budget::unlimited()));
+                    let took = begun.elapsed().as_secs_f64();
+                    here += took;
+                    match stages.last_mut() {
+                        Some(last) if last.0 == stage => last.1 += took,
+                        _ => stages.push((stage, took)),
+                    }
+                }
+            }
+            println!(
+                "{bits} bits: {parts} parts took {elsewhere:.2} s and {bytes} bytes, all else {here:.3} s {stages:?}; relations were checked in {checking:.3} s, the longest absorbed in {absorbing:.4} s",
+            );
+        }
     }
 
     #[test]

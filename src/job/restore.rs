@@ -153,6 +153,8 @@ mod tests {
                 low: 1 << 40,
                 last: (1 << 40) + (1 << 27),
             },
+            // R. E. Powers 1911, and PARI: both are prime.
+            Query::Factor(((Natural::ONE << 89usize) - 1u8) * (Natural::from(10u8).pow(20) + 39u8)),
         ] {
             let (mut plan, mut parts) = (query.clone().plan(), 0);
             let answer = loop {

@@ -97,6 +97,16 @@ fn best_ratio(k: u64) -> u8 {
         .unwrap_or(0)
 }
 
+/// The difference of two giant steps. The points of a long number take so much memory that there are to be fewer.
+const fn step(second: u64, is_long: bool) -> u64 {
+    match second {
+        0..20_000 => 60,
+        20_000..400_000 => 210,
+        _ if is_long => 210,
+        _ => 2310,
+    }
+}
+
 /// The bounds of a search and what follows from them.
 #[derive(Debug)]
 pub(crate) struct Bounds {
@@ -127,15 +137,14 @@ enum Making {
 }
 
 impl Bounds {
+    /// Whether these are the bounds that [`new`](Self::new) begins.
+    pub(crate) const fn fits(&self, first: u64, second: u64, is_long: bool) -> bool {
+        self.first == first && self.second == second && self.d == step(second, is_long)
+    }
+
     /// Begins to make them; [`advance`](Self::advance) goes on.
-    /// The points of a long number take so much memory that there are to be fewer.
     pub(crate) fn new(first: u64, second: u64, is_long: bool) -> Self {
-        let d: u64 = match second {
-            0..20_000 => 60,
-            20_000..400_000 => 210,
-            _ if is_long => 210,
-            _ => 2310,
-        };
+        let d = step(second, is_long);
         debug_assert!(first > d / 2);
         let babies: Vec<u32> = (1..d as u32 / 2).filter(|j| gcd(u64::from(*j), d) == 1).collect();
         let first_giant = (first + d / 2) / d;

@@ -24,6 +24,9 @@ pub(crate) type Divisors = Box<[Natural; LANES]>;
 pub(crate) trait Batch: Send + fmt::Debug {
     /// Goes on until the searches are finished or until `over`, asked every few hundred multiplications.
     fn advance(&mut self, over: &mut dyn FnMut() -> bool) -> Option<Divisors>;
+
+    /// The share of the searches that is done, about.
+    fn progress(&self) -> f64;
 }
 
 /// Numbers that a group's addition is made of.
@@ -374,6 +377,16 @@ impl<const W: usize, L: Law<W>> Search<W, L> {
 }
 
 impl<const W: usize, L: Law<W>> Batch for Search<W, L> {
+    fn progress(&self) -> f64 {
+        let share = |done: usize, all: usize| done as f64 / all.max(1) as f64;
+        // The second stage takes about half of the time.
+        match &self.stage {
+            Some(Stage::First { next, .. }) => 0.5 * share(*next, self.bounds.primes.len()),
+            Some(Stage::Second(second)) => 0.5 + 0.5 * share(second.row * self.bounds.words, self.bounds.pairs.len()),
+            None => 1.0,
+        }
+    }
+
     fn advance(&mut self, over: &mut dyn FnMut() -> bool) -> Option<Divisors> {
         // A question for every few hundred multiplications of a few words; long numbers are asked about after every prime.
         let patience = (64 / (W * W)).max(1);

@@ -93,7 +93,7 @@ pub(crate) fn memory(bits: usize, workers: usize) -> u64 {
 }
 
 /// Relations that are kept for every prime of the base.
-pub(super) const RELATIONS_A_PRIME: u64 = 16;
+const RELATIONS_A_PRIME: u64 = 16;
 
 /// The primes `p` with `k n` a square modulo `p`.
 #[derive(Debug)]
@@ -248,6 +248,21 @@ impl Building {
 const SMALLEST_SIEVED: (u32, u32) = (20, 256);
 
 impl Base {
+    /// Whether it is the base for this number.
+    pub(crate) fn is_of(&self, n: &Natural) -> bool {
+        self.n == *n
+    }
+
+    /// Nanoseconds that sieving a polynomial takes, about, on the machine of docs/numbers.md.
+    pub(crate) fn polynomial_cost(&self) -> f64 {
+        2.0 * self.primes.len() as f64 + 15_000.0 * self.blocks as f64
+    }
+
+    /// The most relations that are kept at once.
+    pub(crate) fn most_relations(&self) -> u64 {
+        RELATIONS_A_PRIME * self.primes.len() as u64
+    }
+
     /// How many columns the matrix has.
     pub(crate) fn columns(&self) -> usize {
         SPECIAL + self.divisors.len() + self.primes.len()

@@ -4,8 +4,9 @@
 //! primes of one tree closes a cycle, in whose product every large prime is squared (A. K. Lenstra, M. S. Manasse, "Factoring with two large
 //! primes", Math. Comp. 63 (1994), section 4). The forest keeps the way to the root, so that a cycle is read off when it is wanted.
 
-use super::base::{Base, RELATIONS_A_PRIME};
-use super::family::Relation;
+use super::base::Base;
+use super::family::{Relation, polynomials};
+use super::store::{self, Store};
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -43,77 +44,6 @@ struct Vertex {
     size: u32,
 }
 
-/// Relations, one after the other in few bytes.
-#[derive(Debug, Default)]
-struct Store {
-    bytes: Vec<u8>,
-    starts: Vec<usize>,
-}
-
-impl Store {
-    fn push(&mut self, relation: &Relation) -> u32 {
-        let id = self.starts.len() as u32;
-        self.starts.push(self.bytes.len());
-        for word in [
-            relation.family,
-            relation.polynomial,
-            relation.offset,
-            relation.large[0],
-            relation.large[1],
-        ] {
-            self.bytes.extend(word.to_le_bytes());
-        }
-        // Far fewer than 255: their product has at most 400 bits.
-        self.bytes.push(relation.columns.len() as u8);
-        let mut before = 0;
-        for column in &relation.columns {
-            let mut gap = column - before;
-            before = *column;
-            while gap >= 128 {
-                self.bytes.push(gap as u8 | 128);
-                gap >>= 7;
-            }
-            self.bytes.push(gap as u8);
-        }
-        id
-    }
-
-    fn get(&self, id: u32) -> Relation {
-        let (relation, _) = Self::read(&self.bytes[self.starts[id as usize]..]).expect("it was written");
-        relation
-    }
-
-    /// The first relation of some bytes, and the bytes after it.
-    fn read(bytes: &[u8]) -> Option<(Relation, &[u8])> {
-        let (head, rest) = bytes.split_first_chunk::<20>()?;
-        let word = |i: usize| u32::from_le_bytes([head[4 * i], head[4 * i + 1], head[4 * i + 2], head[4 * i + 3]]);
-        let (count, mut rest) = rest.split_first()?;
-        let (mut columns, mut column) = (Vec::with_capacity((*count).into()), 0u32);
-        while columns.len() < usize::from(*count) {
-            let (mut gap, mut shift) = (0u32, 0);
-            loop {
-                let (byte, after) = rest.split_first()?;
-                rest = after;
-                gap |= u32::from(byte & 127).checked_shl(shift)?;
-                shift += 7;
-                if *byte < 128 {
-                    break;
-                }
-            }
-            column = column.checked_add(gap)?;
-            columns.push(column);
-        }
-        let relation = Relation {
-            family: word(0),
-            polynomial: word(1),
-            offset: word(2),
-            large: [word(3), word(4)],
-            columns,
-        };
-        Some((relation, rest))
-    }
-}
-
 impl Collector {
     pub(crate) fn new(base: Arc<Base>) -> Self {
         let root = Vertex {
@@ -148,8 +78,8 @@ impl Collector {
 
     /// The store is bounded: once it is full, a relation must touch what is known.
     fn is_welcome(&self, relation: &Relation) -> bool {
-        let most = RELATIONS_A_PRIME as usize * self.base.primes.len();
-        self.store.starts.len() < most || relation.large.iter().any(|large| self.vertices.contains_key(large))
+        self.store.count() < self.base.most_relations() as usize
+            || relation.large.iter().any(|large| self.vertices.contains_key(large))
     }
 
     fn add(&mut self, relation: &Relation) {
@@ -265,25 +195,19 @@ impl Collector {
 
     /// All relations in the order of their coming.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.store.bytes
+        self.store.bytes()
     }
 
     /// Takes in relations from bytes, as [`bytes`](Self::bytes) gives them, of these families. Of bytes that are none, what makes no sense is left out.
     pub(crate) fn restore(&mut self, bytes: &[u8], families: &[Vec<u32>]) {
         let mut rest = bytes;
-        while let Some((relation, after)) = Store::read(rest) {
+        while let Some((relation, after)) = store::read(rest) {
             rest = after;
-            let columns = self.base.columns() as u32;
             let is_possible = families.get(relation.family as usize).is_some_and(|factors| {
-                relation.polynomial >> (factors.len() - 1) == 0
+                relation.polynomial < polynomials(factors)
                     && factors.iter().all(|i| (*i as usize) < self.base.primes.len())
-            }) && (relation.offset as usize) < self.base.length()
-                && relation
-                    .large
-                    .iter()
-                    .all(|large| (1..self.base.large_limit).contains(large))
-                && relation.columns.iter().all(|column| *column < columns);
-            if is_possible {
+            });
+            if is_possible && relation.is_within(&self.base) {
                 self.extend([relation]);
             }
         }

@@ -117,6 +117,13 @@ impl Zeros {
         zeros
     }
 
+    /// Puts the zeros of these primes beyond every offset: they divide `a`, and what moves all zeros moves theirs as well.
+    pub(super) fn hide(&mut self, indices: &[u32]) {
+        for i in indices {
+            (self.first[*i as usize], self.second[*i as usize]) = (u32::MAX, u32::MAX);
+        }
+    }
+
     /// The same for one prime.
     fn set(&mut self, setup: &Setup, i: usize, p: u32, root: u32, prefix: &mut Vec<u64>) {
         let modulus = u64::from(p);

@@ -18,10 +18,13 @@ mod family;
 mod kernels;
 mod lanczos;
 mod matrix;
+mod part;
 mod solving;
+mod store;
 mod wide;
 
 pub(crate) use base::{Base, Building, LONGEST, memory};
 pub(crate) use collector::Collector;
 pub(crate) use family::{Choice, Family, MOST_FACTORS, Relation};
+pub(crate) use part::{Piece, Returned, cut, write};
 pub(crate) use solving::{Solved, Solving};

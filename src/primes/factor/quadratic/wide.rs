@@ -54,6 +54,11 @@ impl Wide {
         Natural::from_le_bytes(&bytes)
     }
 
+    /// The last 128 bits.
+    pub(super) fn low(&self) -> u128 {
+        u128::from(self.0[0]) | u128::from(self.0[1]) << 64
+    }
+
     pub(super) fn is_zero(&self) -> bool {
         self.0 == [0; LIMBS]
     }

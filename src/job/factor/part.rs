@@ -1,0 +1,335 @@
+//! A part of the work at a composite for another machine: curves of a level, or polynomials of the sieve, as a plan of its own.
+//!
+//! Knows nothing of the plan that it was cut from. Its bytes are the composite and which curves or polynomials they are. What it needs beside is made
+//! of these: the bounds of the curves, the factor base. Its result is a divisor or none, or relations.
+
+use super::{Found, Searching, Work, read_number};
+use crate::job::checkpoint::{Damaged, Reader, Writer};
+use crate::job::plan::Shared;
+use crate::primes::Natural;
+use crate::primes::factor::curves::{self, Bounds, LANES};
+use crate::primes::factor::quadratic::{self, Base, Building, Family, Piece};
+use crate::primes::factor::schedule::{LEVELS, Level};
+use dashu_int::ops::BitTest;
+use std::sync::Arc;
+
+const KIND: [u8; 4] = *b"FACp";
+const VERSION: u32 = 1;
+
+/// What a part is to do.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// This many batches of curves, from a parameter on.
+    Curves {
+        level: Level,
+        parameter: u32,
+    },
+    Polynomials(Vec<Piece>),
+}
+
+const CURVES: u64 = 1;
+const POLYNOMIALS: u64 = 2;
+
+/// The bytes of a part.
+pub(super) fn bytes(n: &Natural, task: &Task) -> Vec<u8> {
+    let mut writer = Writer::new(KIND, VERSION);
+    writer.bytes(&n.to_le_bytes());
+    match task {
+        Task::Curves { level, parameter } => {
+            writer.u64(CURVES).u64(level.first).u64(level.second);
+            writer.u64((*parameter).into()).u64(level.batches.into());
+        }
+        Task::Polynomials(pieces) => {
+            writer.u64(POLYNOMIALS).u64(pieces.len() as u64);
+            for piece in pieces {
+                writer.words(&piece.words());
+            }
+        }
+    }
+    writer.finish()
+}
+
+/// What a part is to do, and to which composite.
+pub(super) fn read(bytes: &[u8]) -> Result<(Natural, Task), Damaged> {
+    let mut reader = Reader::new(bytes, KIND, VERSION)?;
+    let n = read_number(&mut reader)?;
+    if n.bit_len() <= 64 || !n.bit(0) {
+        return Err(Damaged::Impossible("number"));
+    }
+    let task = match reader.u64()? {
+        CURVES => {
+            let bounds = (reader.u64()?, reader.u64()?);
+            let level = LEVELS.iter().find(|level| (level.first, level.second) == bounds);
+            let [parameter, batches] = [reader.u64()?, reader.u64()?].map(|word| u32::try_from(word).unwrap_or(0));
+            let is_possible = batches > 0
+                && batches
+                    .checked_mul(LANES as u32)
+                    .is_some_and(|curves| curves <= u32::MAX - parameter);
+            match level.filter(|_| is_possible && parameter >= super::FIRST_PARAMETER) {
+                Some(level) => Task::Curves {
+                    level: Level { batches, ..*level },
+                    parameter,
+                },
+                None => return Err(Damaged::Impossible("curve")),
+            }
+        }
+        POLYNOMIALS if n.bit_len() <= quadratic::LONGEST => {
+            let mut pieces = Vec::new();
+            for _ in 0..reader.u64()? {
+                let piece = Piece::read(&reader.words()?);
+                pieces.push(piece.ok_or(Damaged::Impossible("polynomial"))?);
+            }
+            Task::Polynomials(pieces)
+        }
+        _ => return Err(Damaged::Impossible("part")),
+    };
+    reader.finish()?;
+    Ok((n, task))
+}
+
+/// A part at work.
+#[derive(Debug)]
+pub(super) struct Part {
+    n: Natural,
+    bytes: Vec<u8>,
+    doing: Doing,
+}
+
+#[derive(Debug)]
+enum Doing {
+    Curves {
+        searching: Box<Searching>,
+        /// Of the batches and of what is done of those that are paused.
+        progress: f64,
+    },
+    Polynomials(Box<Polynomials>),
+    /// The result.
+    Done(Vec<u8>),
+}
+
+#[derive(Debug)]
+struct Polynomials {
+    /// Until they can be sieved.
+    pieces: Vec<Piece>,
+    /// Not yet made; `None` if a slice is at it, or it is made.
+    making: Option<Box<Building>>,
+    base: Option<Arc<Base>>,
+    waiting: Vec<Family>,
+    /// How many polynomials there are, and how many are not sieved yet.
+    all: u64,
+    left: u64,
+    count: u64,
+    relations: Vec<u8>,
+}
+
+impl Part {
+    pub(super) fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        let (n, task) = read(bytes)?;
+        let doing = match task {
+            Task::Curves { level, parameter } => {
+                // The first batch would be of sequences.
+                let batches = level.batches + 1;
+                let mut searching = Box::new(Searching::new(n.clone(), vec![Level { batches, ..level }], 0));
+                (searching.begun, searching.done, searching.parameter) = (1, 1, parameter);
+                Doing::Curves {
+                    searching,
+                    progress: 0.0,
+                }
+            }
+            Task::Polynomials(pieces) => {
+                let all = pieces.iter().map(|piece| u64::from(piece.count())).sum();
+                Doing::Polynomials(Box::new(Polynomials {
+                    pieces,
+                    making: Some(Box::new(Building::new(n.clone()))),
+                    base: None,
+                    waiting: Vec::new(),
+                    all,
+                    left: all,
+                    count: 0,
+                    relations: Vec::new(),
+                }))
+            }
+        };
+        let bytes = bytes.to_vec();
+        Ok(Self { n, bytes, doing })
+    }
+
+    pub(super) fn save(&self) -> Vec<u8> {
+        self.bytes.clone()
+    }
+
+    /// The composite.
+    pub(super) const fn number(&self) -> &Natural {
+        &self.n
+    }
+
+    pub(super) fn cut(&mut self) -> Option<Work> {
+        match &mut self.doing {
+            Doing::Curves { searching, .. } => searching.cut(),
+            Doing::Polynomials(polynomials) => match polynomials.making.take() {
+                Some(building) => Some(Work::Build(building)),
+                None => polynomials.waiting.pop().map(Work::Sieve),
+            },
+            Doing::Done(_) => None,
+        }
+    }
+
+    pub(super) fn absorb(&mut self, found: Found) {
+        let result = match (&mut self.doing, found) {
+            (Doing::Curves { searching, .. }, Found::Next(Work::Bounds(bounds))) => {
+                searching.making = Some(bounds);
+                None
+            }
+            (Doing::Curves { searching, .. }, Found::Bounds(bounds)) => {
+                searching.bounds = Some(bounds);
+                None
+            }
+            (Doing::Curves { searching, progress }, Found::Searched(searched)) => {
+                let result = match searched {
+                    Err(batch) => {
+                        searching.paused.push(batch);
+                        None
+                    }
+                    Ok(divisors) => match curves::proper(&self.n, &divisors) {
+                        Some(divisor) => Some(divisor.to_le_bytes().to_vec()),
+                        None => searching.finished(1).then(Vec::new),
+                    },
+                };
+                if result.is_none() {
+                    *progress = progress.max(share(searching));
+                }
+                result.map(|divisor| {
+                    let mut writer = Writer::new(KIND, VERSION);
+                    writer.bytes(&divisor);
+                    writer.finish()
+                })
+            }
+            (Doing::Polynomials(polynomials), found) => polynomials.absorb(found),
+            _ => None,
+        };
+        if let Some(result) = result {
+            self.doing = Doing::Done(result);
+        }
+    }
+
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(self.doing, Doing::Done(_))
+    }
+
+    /// See [`crate::job::Plan::result`].
+    pub(super) fn result(&self) -> Option<Vec<u8>> {
+        match &self.doing {
+            Doing::Done(result) => Some(result.clone()),
+            _ => None,
+        }
+    }
+
+    /// The share of its curves or polynomials that is done.
+    pub(super) fn progress(&self) -> f64 {
+        match &self.doing {
+            Doing::Curves { progress, .. } => *progress,
+            Doing::Polynomials(polynomials) => 1.0 - polynomials.left as f64 / polynomials.all.max(1) as f64,
+            Doing::Done(_) => 1.0,
+        }
+    }
+
+    pub(super) fn shared(&self) -> Option<Shared> {
+        match &self.doing {
+            Doing::Curves { searching, .. } => Some(Arc::clone(searching.bounds.as_ref()?) as Shared),
+            Doing::Polynomials(polynomials) => Some(Arc::clone(polynomials.base.as_ref()?) as Shared),
+            Doing::Done(_) => None,
+        }
+    }
+
+    /// Uses bounds or a base that another part has made.
+    pub(super) fn use_shared(&mut self, shared: &Shared) {
+        match &mut self.doing {
+            Doing::Curves { searching, .. } => {
+                let is_long = self.n.bit_len() > curves::LONG;
+                let bounds = Arc::clone(shared).downcast::<Bounds>().ok();
+                let level = searching.levels.first();
+                let fits =
+                    |bounds: &Arc<Bounds>| level.is_some_and(|level| bounds.fits(level.first, level.second, is_long));
+                if let Some(bounds) = bounds.filter(fits) {
+                    searching.making = None;
+                    searching.bounds = Some(bounds);
+                }
+            }
+            Doing::Polynomials(polynomials) => {
+                let base = Arc::clone(shared).downcast::<Base>().ok();
+                if let Some(base) = base.filter(|base| base.is_of(&self.n)) {
+                    polynomials.making = None;
+                    if let Some(result) = polynomials.absorb(Found::Base(base)) {
+                        self.doing = Doing::Done(result);
+                    }
+                }
+            }
+            Doing::Done(_) => {}
+        }
+    }
+}
+
+/// The share of the curves that is done.
+fn share(searching: &Searching) -> f64 {
+    let all = searching.levels.first().map_or(1, |level| level.batches - 1);
+    let paused: f64 = searching.paused.iter().map(|batch| batch.progress()).sum();
+    ((f64::from(searching.done - 1) + paused) / f64::from(all)).clamp(0.0, 1.0)
+}
+
+impl Polynomials {
+    /// The result, once it is complete.
+    fn absorb(&mut self, found: Found) -> Option<Vec<u8>> {
+        match found {
+            Found::Next(Work::Build(building)) => self.making = Some(building),
+            Found::Base(base) => {
+                let pieces = std::mem::take(&mut self.pieces);
+                self.waiting = pieces.iter().filter_map(|piece| piece.family(&base)).collect();
+                // What no base has takes no time.
+                self.left = self.waiting.iter().map(|family| u64::from(family.left())).sum();
+                self.base = Some(base);
+            }
+            Found::Sieved {
+                relations,
+                polynomials,
+                rest,
+            } => {
+                self.left -= u64::from(polynomials);
+                self.waiting.extend(rest);
+                let most = self.base.as_ref().map_or(0, |base| base.most_relations());
+                if self.count + relations.len() as u64 <= most {
+                    self.count += relations.len() as u64;
+                    quadratic::write(&relations, &mut self.relations);
+                }
+            }
+            _ => {}
+        }
+        let is_done = self.left == 0 && self.base.is_some();
+        is_done.then(|| {
+            let mut writer = Writer::new(KIND, VERSION);
+            writer.u64(self.count).bytes(&self.relations);
+            writer.finish()
+        })
+    }
+}
+
+/// The divisor of `n` that curves found, if they did.
+pub(super) fn read_divisor(result: &[u8], n: &Natural) -> Result<Option<Natural>, Damaged> {
+    let mut reader = Reader::new(result, KIND, VERSION)?;
+    let bytes = reader.bytes()?;
+    reader.finish()?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let divisor = Natural::from_le_bytes(bytes);
+    let is_proper = divisor > Natural::ONE && divisor < *n && (n % &divisor).is_zero();
+    is_proper.then_some(Some(divisor)).ok_or(Damaged::Impossible("divisor"))
+}
+
+/// How many relations polynomials have, and these as bytes.
+pub(super) fn read_relations(result: &[u8]) -> Result<(usize, &[u8]), Damaged> {
+    let mut reader = Reader::new(result, KIND, VERSION)?;
+    let count = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
+    let relations = reader.bytes()?;
+    reader.finish()?;
+    Ok((count, relations))
+}
