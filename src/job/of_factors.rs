@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of how factors are found ([`Factor`]) or of the formulas ([`multiplicative`]).
 
-use super::{Budget, Damaged, Factor, Plan, Reader, Writer};
+use super::{Budget, Damaged, Factor, Plan, Reader, Shared, Writer};
 use crate::primes::Natural;
 use crate::primes::multiplicative::{self, moebius, powers, radical, sigma, totient};
 use crate::proto::Value;
@@ -142,6 +142,23 @@ impl Plan for OfFactors {
             factor,
             progress,
         })
+    }
+
+    // Its parts are parts of the factoring: another machine needs to know no more.
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
+        self.factor.cut_part(cost)
+    }
+
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+        self.factor.absorb_part(part, result)
+    }
+
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+        self.factor.take_back(part)
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        self.factor.shared()
     }
 }
 

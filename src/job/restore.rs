@@ -136,6 +136,8 @@ mod tests {
     #[test]
     fn parts_are_done_by_plans_restored_from_their_bytes() {
         let method = Method::Sieve;
+        // R. E. Powers 1911, and PARI: both are prime.
+        let semiprime = ((Natural::ONE << 89usize) - 1u8) * (Natural::from(10u8).pow(20) + 39u8);
         for query in [
             Query::Pi(1_000_000_000_000),
             Query::Nth(20_000_000_000),
@@ -153,8 +155,8 @@ mod tests {
                 low: 1 << 40,
                 last: (1 << 40) + (1 << 27),
             },
-            // R. E. Powers 1911, and PARI: both are prime.
-            Query::Factor(((Natural::ONE << 89usize) - 1u8) * (Natural::from(10u8).pow(20) + 39u8)),
+            Query::Factor(semiprime.clone()),
+            Query::Function(Function::Totient, semiprime),
         ] {
             let (mut plan, mut parts) = (query.clone().plan(), 0);
             let answer = loop {

@@ -255,7 +255,7 @@ impl Base {
 
     /// Nanoseconds that sieving a polynomial takes, about, on the machine of docs/numbers.md.
     pub(crate) fn polynomial_cost(&self) -> f64 {
-        2.0 * self.primes.len() as f64 + 15_000.0 * self.blocks as f64
+        self.primes.len() as f64 + 14_000.0 * self.blocks as f64
     }
 
     /// The most relations that are kept at once.
