@@ -3,18 +3,25 @@
 use super::print::Printer;
 use super::quantity;
 use crate::client::ReplyLine;
+use crate::engine::caught;
+use crate::job::{Budget, Job};
 use crate::proto::{ParsedLine, Request, parse_line};
+use crate::verb;
 use crate::{Daemon, Event, Interim, Question, Value};
+use std::ffi::OsString;
 use std::io::{self, BufWriter, Stdout};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Verbs that need a daemon, because they are about jobs that go on or about a connection.
 const OF_A_DAEMON: [&str; 6] = ["submit", "watch", "result", "jobs", "cancel", "quit"];
 
 /// How often progress is shown at a terminal.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long an answer may take that is computed before an engine is started; what is not done by then is begun anew.
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// The arguments of `eval`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +38,25 @@ pub(super) struct Eval {
 }
 
 impl Eval {
+    /// The same from arguments that are written plainly: `eval`, perhaps `--workers N`, then the request. `None` is left to the parser of all
+    /// commands and their flags, which takes longer than many an answer.
+    pub(super) fn plain(arguments: &[OsString]) -> Option<Self> {
+        let words: Option<Vec<&str>> = arguments.iter().skip(1).map(|word| word.to_str()).collect();
+        let (workers, request) = match words?.as_slice() {
+            ["eval", "--workers", count, request @ ..] => (Some(quantity::threads(count).ok()?), request.to_vec()),
+            ["eval", request @ ..] => (None, request.to_vec()),
+            _ => return None,
+        };
+        if request.is_empty() || request.iter().any(|word| word.starts_with('-')) {
+            return None;
+        }
+        Some(Self {
+            workers,
+            json: false,
+            request: request.into_iter().map(str::to_owned).collect(),
+        })
+    }
+
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let line = self.request.join(" ");
         let parsed = parse_line(line.as_bytes());
@@ -38,15 +64,22 @@ impl Eval {
             parsed != Ok(ParsedLine::Blank),
             "there is no question; write one, such as 'primed eval pi 1e12' ('primed eval help' lists the verbs)"
         );
-        if let Ok(ParsedLine::Request(Request { verb, .. })) = parsed
+        if let Ok(ParsedLine::Request(Request { verb, .. })) = &parsed
             && OF_A_DAEMON.iter().any(|known| known.eq_ignore_ascii_case(verb))
         {
             anyhow::bail!("'{verb}' needs a daemon: start one with 'primed serve', and use 'primed ask'");
         }
+        let mut printer = Printer::new(BufWriter::new(io::stdout()), self.json);
+        if let Ok(ParsedLine::Request(request)) = &parsed
+            && let Some(value) = answer_at_once(request, MOMENT)
+        {
+            printer.print(None, ReplyLine::Value(&value.to_string()))?;
+            printer.flush()?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
         let daemon = Daemon::new().workers(workers.map_or(1, NonZeroUsize::get));
         let daemon = OF_A_DAEMON.iter().fold(daemon, |daemon, verb| daemon.without(verb));
-        let mut printer = Printer::new(BufWriter::new(io::stdout()), self.json);
         actix::System::new().block_on(async {
             let running = daemon.start().await?;
             let mut question = running.engine().request(&line);
@@ -58,6 +91,18 @@ impl Eval {
         printer.flush()?;
         Ok(ExitCode::from(u8::from(printer.errors > 0)))
     }
+}
+
+/// The answer, if it takes this thread no longer than a moment: to start an engine would.
+fn answer_at_once(request: &Request<'_>, moment: Duration) -> Option<Value> {
+    let job = Job::from(verb::question(request)?);
+    let mut plan = job.plan().ok()?;
+    if job.streams || plan.is_long() {
+        return None;
+    }
+    let began = Instant::now();
+    // A panic is one of the engine too, which answers with an error.
+    caught(|| plan.advance(Budget::new(&|| began.elapsed() > moment))).ok()?
 }
 
 /// Prints all events of a question as a client prints the lines of its reply.
@@ -85,4 +130,80 @@ async fn print(question: Question, printer: &mut Printer<BufWriter<Stdout>>) -> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+    use clap::Parser;
+
+    fn read(words: &[&str]) -> (Option<Eval>, Option<Eval>) {
+        let arguments: Vec<OsString> = ["primed"].iter().chain(words).map(OsString::from).collect();
+        let parsed = match Cli::try_parse_from(&arguments).map(|cli| cli.command) {
+            Ok(Command::Eval(eval)) => Some(eval),
+            _ => None,
+        };
+        (Eval::plain(&arguments), parsed)
+    }
+
+    #[test]
+    fn plain_arguments_are_read_as_the_parser_reads_them() {
+        for words in [
+            &["eval", "nth 5"][..],
+            &["eval", "nth", "5"],
+            &["eval", "--workers", "2", "pi", "1e9"],
+            &["eval", "pi", "1e9", "deadline=1s"],
+            &["eval", "help"],
+        ] {
+            let (plain, parsed) = read(words);
+            let (plain, parsed) = (plain.expect("plain"), parsed.expect("right"));
+            assert_eq!(
+                (plain.workers, plain.json, plain.request),
+                (parsed.workers, parsed.json, parsed.request)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_the_parser() {
+        for words in [
+            &["eval"][..],
+            &["eval", "--workers"],
+            &["eval", "--workers", "0", "nth", "5"],
+            &["eval", "--workers", "2"],
+            &["eval", "--json", "nth", "5"],
+            &["eval", "nth", "5", "--json"],
+            &["eval", "factor", "-5"],
+            &["eval", "--help"],
+            &["serve"],
+            &[],
+        ] {
+            assert!(read(words).0.is_none(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_takes_a_moment_is_answered_at_once() {
+        let answer = |line: &str| match parse_line(line.as_bytes()) {
+            Ok(ParsedLine::Request(request)) => {
+                answer_at_once(&request, Duration::from_secs(60)).map(|value| value.to_string())
+            }
+            _ => None,
+        };
+        for (line, expected) in [
+            ("nth 1e9", Some("22801763489")),
+            ("pi 1000", Some("168")),
+            ("isprime 97", Some("yes")),
+            ("factor 360", Some("2 2 2 3 3 5")),
+            // A refusal, rows, an option, long work and what is no question are the engine's.
+            ("nth 0", None),
+            ("primes 1 10", None),
+            ("nth 5 deadline=1s", None),
+            ("pi 1e20", None),
+            ("info", None),
+        ] {
+            assert_eq!(answer(line).as_deref(), expected, "{line}");
+        }
+    }
 }

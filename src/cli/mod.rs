@@ -128,6 +128,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         complain(format_args!("primed: {what}"));
         return ExitCode::from(2);
     }
+    if let Some(eval) = eval::Eval::plain(&arguments) {
+        return ended(eval.run());
+    }
     let (cli, settings) = match Cli::read(&arguments) {
         Ok(read) => read,
         Err(Refusal::Arguments(error)) => return refuse(&error, &arguments),
@@ -161,6 +164,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::User(user) => user.run(),
     };
+    ended(result)
+}
+
+/// The exit code of a command, after a complaint about its failure.
+fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
         // The reader of the output has closed it, which is not a failure.
         if print::is_broken_pipe(&error) {

@@ -1,10 +1,12 @@
 //! Verbs about primes: `nth pi count primes isprime next prev factor`.
 
 use super::call::shortened;
-use super::{Call, Registry, Step, Style, Verb, functions, ranges};
+use super::{Call, Facts, Registry, Step, Style, Verb, functions, ranges};
 use crate::job::{Job, Method, Pi, Query};
 use crate::primes::{MAX_NTH, Natural, WORD_PRIMES};
-use crate::proto::{Code, Failure, NumberError, parse_number, parse_short_number};
+use crate::proto::{Code, Failure, NumberError, Request, parse_number, parse_short_number};
+use std::sync::Arc;
+use std::time::Instant;
 
 pub(super) fn register(registry: &mut Registry) {
     for verb in VERBS.into_iter().chain(ranges::VERBS).chain(functions::VERBS) {
@@ -19,6 +21,37 @@ pub(super) struct Arithmetic {
     pub(super) about: &'static str,
     pub(super) details: &'static [&'static str],
     pub(super) read: Read,
+}
+
+impl Arithmetic {
+    /// The question, if all arguments are short and right.
+    fn question(&self, call: &Call<'_>) -> Option<Query> {
+        let one = match self.read {
+            Read::AtOnce(read) => return read(call).ok(),
+            Read::Number(one) | Read::NumberForRows(one) | Read::Numbers { one, .. } => one,
+        };
+        call.only(1, &[]).ok()?;
+        one(call.style(), parse_if_short(call.arg(0)?).ok()?).ok()
+    }
+}
+
+/// The question about primes that a request without options asks, before anything is looked up: for who has no daemon running. `None` is
+/// left to a daemon, which says what is wrong if anything is.
+#[cfg(feature = "cli")]
+pub(crate) fn question(request: &Request<'_>) -> Option<Query> {
+    let verbs = VERBS.into_iter().chain(ranges::VERBS).chain(functions::VERBS);
+    let verb = verbs.into_iter().find(|verb| verb.name == request.verb)?;
+    let registry = Registry::default();
+    let facts = Facts {
+        metrics: Arc::default(),
+        clients: Arc::default(),
+        started: Instant::now(),
+        workers: 1,
+    };
+    if !request.options.is_empty() {
+        return None;
+    }
+    verb.question(&Call::new(&verb, request, &registry, &facts))
 }
 
 /// How the arguments are read.

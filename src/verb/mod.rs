@@ -25,6 +25,8 @@ mod registry;
 mod service;
 mod slowlog;
 
+#[cfg(feature = "cli")]
+pub(crate) use arithmetic::question;
 pub use blocking::Blocking;
 pub use call::{Call, Facts, Style, Terms};
 pub use define::{Defined, define};
