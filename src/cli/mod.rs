@@ -20,7 +20,10 @@ mod eval;
 mod exchange;
 mod job_row;
 mod jobs;
+mod logging;
 mod manual;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod print;
 mod prompt;
 mod quantity;

@@ -5,8 +5,9 @@
 //! Knows no single limit.
 
 use super::configure::{ConfigRequest, matches, needs_restart};
+use super::logging::SetFilter;
 use super::security::Security;
-use super::serve::{Serve, SetFilter};
+use super::serve::Serve;
 use super::settings::{Refusal, Settings, in_one_line};
 use super::{Cli, Command};
 use crate::daemon::Running;

@@ -4,6 +4,7 @@ use super::address::{self, Address, Endpoint};
 use super::cluster::ClusterFlags;
 use super::configure::ConfigRequests;
 use super::data::Data;
+use super::logging::{self, LogFormat};
 use super::reload::Reload;
 use super::security::SecurityFlags;
 use super::settings::Settings;
@@ -20,8 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::{EnvFilter, reload};
+use tracing_subscriber::EnvFilter;
 
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -52,11 +52,15 @@ pub(super) struct Serve {
     #[arg(long, value_name = "DIR", env = "PRIMED_DATA")]
     data: Option<OsString>,
     /// What to log on standard error, e.g. 'debug' or 'primed=trace'
-    #[arg(long, value_name = "FILTER", env = "PRIMED_LOG", default_value = "info", value_parser = read_filter)]
+    #[arg(long, value_name = "FILTER", env = "PRIMED_LOG", default_value = "info", value_parser = logging::read_filter)]
     log: String,
     /// How each line of the log is written
     #[arg(long, value_name = "FORMAT", env = "PRIMED_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
+    /// Collector of OpenTelemetry that gets a span of each request and job, e.g. http://127.0.0.1:4318 [default: none]
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = super::otlp::Collector::read)]
+    otlp: Option<super::otlp::Collector>,
     /// File with settings, in the format that 'serve --show-config' prints
     #[arg(long, value_name = "FILE", env = "PRIMED_CONFIG")]
     config: Option<PathBuf>,
@@ -69,15 +73,6 @@ pub(super) struct Serve {
     cluster: ClusterFlags,
     #[command(flatten)]
     limits: LimitFlags,
-}
-
-/// How a line of the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum LogFormat {
-    /// For people, in colours on a terminal.
-    Text,
-    /// An object a line, for programs.
-    Json,
 }
 
 /// Limits on what clients may use.
@@ -197,7 +192,13 @@ impl LimitFlags {
 
 impl Serve {
     pub(super) fn run(self, arguments: Vec<OsString>, settings: Settings) -> anyhow::Result<ExitCode> {
-        let set_filter = start_logging(&self.log, self.log_format);
+        #[cfg(feature = "otlp")]
+        let export = self.otlp.clone().map(super::otlp::Export::start).transpose()?;
+        #[cfg(feature = "otlp")]
+        let spans = export.as_ref().map(super::otlp::Export::layer);
+        #[cfg(not(feature = "otlp"))]
+        let spans = None;
+        let set_filter = logging::start(&self.log, self.log_format, spans);
         allocator::give_large_blocks_back();
         self.limits.check_descriptors()?;
         let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
@@ -241,7 +242,12 @@ impl Serve {
             .then_some(if self.http_tls { "https" } else { "http" });
         let reload = Reload::new(arguments, settings, set_filter, self.drain_limit, security);
         let (config, requests) = configure::verb();
-        actix::System::new().block_on(serve(daemon.verb(config), &paths, http, reload, requests))
+        let ended = actix::System::new().block_on(serve(daemon.verb(config), &paths, http, reload, requests));
+        #[cfg(feature = "otlp")]
+        if let Some(export) = export {
+            export.finish();
+        }
+        ended
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -365,47 +371,4 @@ fn announce(addresses: &[SocketAddr], paths: &[PathBuf], http: Option<&str>) {
         let _ = writeln!(out, "dashboard, metrics and JSON: {scheme}://{address}/");
     }
     let _ = out.flush();
-}
-
-/// A filter is kept as it is written, so that it can be shown.
-fn read_filter(text: &str) -> Result<String, String> {
-    // A word that is not a level would be taken for a module of some program, and silence everything else.
-    let is_meant = |part: &str| {
-        let part = part.trim();
-        part.contains('=') || part.starts_with("primed") || part.parse::<LevelFilter>().is_ok()
-    };
-    match EnvFilter::try_new(text) {
-        Ok(_) if text.split(',').all(is_meant) => Ok(text.to_owned()),
-        _ => Err("write off, error, warn, info, debug or trace, or a level for a module, like primed=trace".into()),
-    }
-}
-
-/// Puts another filter into force.
-pub(super) type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
-
-fn start_logging(filter: &str, format: LogFormat) -> SetFilter {
-    let logging = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr);
-    let set_filter: SetFilter = match format {
-        LogFormat::Text => {
-            let logging = logging
-                .with_ansi(console::colors_enabled_stderr())
-                .with_filter_reloading();
-            let handle = logging.reload_handle();
-            logging.init();
-            Box::new(move |filter| handle.reload(filter))
-        }
-        LogFormat::Json => {
-            // There are no spans: events have their ids as fields.
-            let logging = logging.json().flatten_event(true);
-            let logging = logging.with_current_span(false).with_span_list(false);
-            let logging = logging.with_filter_reloading();
-            let handle = logging.reload_handle();
-            logging.init();
-            Box::new(move |filter| handle.reload(filter))
-        }
-    };
-    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    set_filter
 }

@@ -107,6 +107,11 @@ impl Verbs {
         }
     }
 
+    /// The name of a verb.
+    pub fn name(&self, verb: VerbLabel) -> &'static str {
+        self.verbs.get(usize::from(verb.0)).map_or(UNKNOWN, |verb| verb.name)
+    }
+
     /// Verbs that were asked since the start.
     pub fn asked(&self) -> impl Iterator<Item = &VerbMetrics> {
         self.verbs.iter().filter(|verb| verb.requests() > 0)

@@ -152,19 +152,19 @@ impl Flow {
         let Some(settled) = self.express.finished(batch, cpu, self.now) else {
             return;
         };
+        #[cfg(test)]
+        crate::engine::planted::here();
+        self.measured.first_slices(&settled.verbs, self.now - settled.begun);
+        self.measured.batch(&settled, cpu, self.now);
         let Settled {
             begun,
             payer,
             events,
             found,
-            verbs,
             panicked,
             unfinished,
+            ..
         } = settled;
-        #[cfg(test)]
-        crate::engine::planted::here();
-        self.measured.first_slices(&verbs, self.now - begun);
-        self.measured.batch(client, begun, &events, &found, self.now);
         self.outbox.keep_all(found);
         self.waiters.release(client, events.len());
         self.outbox.push_all(client, events);

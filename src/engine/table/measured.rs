@@ -1,11 +1,11 @@
 //! What requests took, until the scheduler reports it to the metrics at the end of its turn. Plain data; knows no counter that others share.
 
+use super::express::Settled;
 use super::jobs::Entry;
-use super::outbox::Events;
+use super::spans::{self, Name, Span};
 use super::waiters::{Holder, Waiter};
-use crate::engine::message::{ClientId, Event};
+use crate::engine::message::Event;
 use crate::metrics::{Metrics, SLOW, Slow, VerbLabel};
-use crate::proto::Value;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The title of questions whose own is gone with their answers.
@@ -17,6 +17,8 @@ pub(in crate::engine) struct Measured {
     /// How long it was until the end of a first slice, for how many questions of a verb.
     first: Vec<(VerbLabel, Duration, u64)>,
     slow: Vec<Slow>,
+    /// Only if a subscriber wants them.
+    spans: Vec<Span>,
 }
 
 impl Measured {
@@ -30,13 +32,34 @@ impl Measured {
     /// A batch is back. If it took long, its last question is named for all of them: they arrived together and leave together.
     pub(super) fn batch(
         &mut self,
-        client: ClientId,
-        begun: Instant,
-        events: &Events,
-        found: &[(String, Value)],
+        Settled {
+            payer,
+            begun,
+            events,
+            found,
+            verbs,
+            ..
+        }: &Settled,
+        cpu: Duration,
         now: Instant,
     ) {
-        let wall = now - begun;
+        let (client, wall) = (payer.client, now - *begun);
+        if spans::are_wanted()
+            && let Some((request, event)) = events.last()
+        {
+            self.spans.push(Span {
+                name: Name::of_all(verbs),
+                client: client.0,
+                request: Some(request.0),
+                job: None,
+                questions: events.len() as u64,
+                class: "express",
+                queue: wall.saturating_sub(cpu),
+                cpu,
+                wall,
+                outcome: outcome(event),
+            });
+        }
         if wall >= SLOW
             && let Some((request, event)) = events.last()
         {
@@ -49,10 +72,7 @@ impl Measured {
                 queue: wall,
                 cpu: Duration::ZERO,
                 wall,
-                outcome: match event {
-                    Event::Final(Err(failure)) => failure.code.as_str(),
-                    _ => "ok",
-                },
+                outcome: outcome(event),
             });
         }
     }
@@ -60,24 +80,42 @@ impl Measured {
     /// One waits for a job no more.
     pub(super) fn ended(&mut self, waiter: &Waiter, entry: &Entry, outcome: &'static str, now: Instant) {
         let wall = now - waiter.since();
-        if wall < SLOW {
+        let (is_slow, is_traced) = (wall >= SLOW, spans::are_wanted());
+        if !is_slow && !is_traced {
             return;
         }
         let (client, request, job) = match waiter.holder() {
             Holder::Request(client, request) => (client.0, Some(request.0), waiter.watched()),
             Holder::Submitted(job) => (waiter.payer().client.0, None, Some(job)),
         };
-        self.slow.push(Slow {
-            at: SystemTime::now(),
-            client,
-            request,
-            job: job.map(|job| job.0),
-            title: entry.title().to_owned(),
-            queue: entry.queue(),
-            cpu: entry.cpu(),
-            wall,
-            outcome,
-        });
+        let (job, queue, cpu) = (job.map(|job| job.0), entry.queue(), entry.cpu());
+        if is_traced {
+            self.spans.push(Span {
+                name: Name::of_title(entry.title()),
+                client,
+                request,
+                job,
+                questions: 1,
+                class: spans::class(entry.stage()),
+                queue,
+                cpu,
+                wall,
+                outcome,
+            });
+        }
+        if is_slow {
+            self.slow.push(Slow {
+                at: SystemTime::now(),
+                client,
+                request,
+                job,
+                title: entry.title().to_owned(),
+                queue,
+                cpu,
+                wall,
+                outcome,
+            });
+        }
     }
 
     /// Adds everything to the metrics.
@@ -88,5 +126,14 @@ impl Measured {
             }
         }
         self.slow.drain(..).for_each(|slow| metrics.slow.push(slow));
+        self.spans.drain(..).for_each(|span| span.emit(metrics));
+    }
+}
+
+/// `ok`, or the code of the error.
+fn outcome(event: &Event) -> &'static str {
+    match event {
+        Event::Final(Err(failure)) => failure.code.as_str(),
+        _ => "ok",
     }
 }

@@ -25,6 +25,7 @@ mod memory;
 mod outbox;
 mod parts;
 mod sharing;
+mod spans;
 mod storing;
 mod submitted;
 #[cfg(test)]

@@ -1,0 +1,52 @@
+//! The log of `serve` on standard error, beside what else wants its events. Knows no event.
+
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry, reload};
+
+/// Puts another filter into force.
+pub(super) type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
+
+/// Something beside the log that events go to.
+pub(super) type Beside = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people, in colours on a terminal.
+    Text,
+    /// An object a line, for programs.
+    Json,
+}
+
+/// A filter is kept as it is written, so that it can be shown.
+pub(super) fn read_filter(text: &str) -> Result<String, String> {
+    // A word that is not a level would be taken for a module of some program, and silence everything else.
+    let is_meant = |part: &str| {
+        let part = part.trim();
+        part.contains('=') || part.starts_with("primed") || part.parse::<LevelFilter>().is_ok()
+    };
+    match EnvFilter::try_new(text) {
+        Ok(_) if text.split(',').all(is_meant) => Ok(text.to_owned()),
+        _ => Err("write off, error, warn, info, debug or trace, or a level for a module, like primed=trace".into()),
+    }
+}
+
+/// Starts the log, and what is beside it, which the filter does not concern.
+pub(super) fn start(filter: &str, format: LogFormat, beside: Option<Beside>) -> SetFilter {
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(console::colors_enabled_stderr()).boxed(),
+        // There are no spans: events have their ids as fields.
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
+    };
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(filter));
+    registry().with(beside).with(lines.with_filter(filter)).init();
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    Box::new(move |filter| handle.reload(filter))
+}
