@@ -125,6 +125,12 @@ for protocol in (2, 3):
         raise SystemExit("an unknown verb was answered")
     except redis.ResponseError as error:
         assert str(error).startswith("UNKNOWN-VERB no verb 'nht'"), error
+    with r.monitor() as monitor:
+        r.execute_command("pi", 100, "deadline=1min")
+        seen = monitor.next_command()
+        while not seen["command"].startswith("pi"):
+            seen = monitor.next_command()
+        assert (seen["command"], seen["client_address"]) == ("pi 100 deadline=1min", "127.0.0.1"), seen
     transaction = r.pipeline()
     transaction.execute_command("nth", 5)
     try:

@@ -151,7 +151,7 @@ fn a_client_of_redis_monitors_too() {
     exchange(&daemon, "nth 5\n");
     let row = client.line().expect("a row");
     assert!(
-        row.starts_with("+at=") && row.ends_with(" user=- request=nth 5\r"),
+        row.contains(" [0 127.0.0.1:") && row.ends_with("] \"nth\" \"5\"\r"),
         "{row}"
     );
     daemon.stop(Duration::from_secs(60));

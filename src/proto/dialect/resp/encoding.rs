@@ -149,42 +149,10 @@ pub(super) fn write_map(out: &mut BytesMut, is_resp3: bool, pairs: usize) {
     }
 }
 
-/// The replies to `MONITOR`: each row leaves alone, as a simple string, and the first one is `OK`, as with Redis.
-pub(super) struct Feed;
-
-impl Dialect for Feed {
-    fn name(&self) -> &'static str {
-        "RESP feed"
-    }
-
-    fn is_strict(&self) -> bool {
-        false
-    }
-
-    fn write_final(&self, out: &mut BytesMut, _: &ReplyFormat, rows: Option<&[String]>, reply: &Final) {
-        write_feed(out, rows.unwrap_or_default());
-        write_final(out, false, None, reply);
-    }
-
-    fn write_interim(&self, out: &mut BytesMut, _: Option<&Tag>, interim: &Interim) {
-        if let Interim::Rows(rows) = interim {
-            write_feed(out, rows);
-        }
-    }
-}
-
-fn write_feed(out: &mut BytesMut, rows: &[String]) {
-    for row in rows {
-        out.extend_from_slice(b"+");
-        write_printable(out, row);
-        out.extend_from_slice(b"\r\n");
-    }
-}
-
 pub(super) const NULL_2: &[u8] = b"$-1\r\n";
 pub(super) const NULL_3: &[u8] = b"_\r\n";
 
-fn write_final(out: &mut BytesMut, is_resp3: bool, rows: Option<&[String]>, reply: &Final) {
+pub(super) fn write_final(out: &mut BytesMut, is_resp3: bool, rows: Option<&[String]>, reply: &Final) {
     match reply {
         Final::Encoded(bytes) => out.extend_from_slice(bytes),
         Final::Reply(Err(failure)) => write_failure(out, failure),

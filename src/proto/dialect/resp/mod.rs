@@ -10,6 +10,7 @@
 //! string that is too long, reports nothing before an array is complete, and sets no limit to nesting.
 
 mod encoding;
+mod feed;
 mod handshake;
 mod replies;
 
@@ -17,7 +18,8 @@ use super::{Decoded, Frame, too_long};
 use crate::proto::format::{Dialect, ReplyFormat};
 use crate::proto::request::{Malformed, Request};
 use crate::proto::{Code, Failure, Few, Final};
-use encoding::{ClientList, Feed, Pairs, Resp2, Resp3};
+use encoding::{ClientList, Pairs, Resp2, Resp3};
+use feed::Feed;
 use handshake::{Client, Handshake, HandshakeReply};
 
 pub(in crate::proto) use encoding::{write_bulk, write_length};
