@@ -35,6 +35,7 @@ pub(super) fn verb() -> (impl Verb, ConfigRequests) {
         "has * and ?. config set NAME VALUE holds until SIGHUP or a restart. It changes",
         "drain-limit, idle-timeout, log, max-connections, max-in-flight, max-line (for",
         "new connections), max-unsent and stall-timeout; the others need a restart.",
+        "config set idle-timeout none takes that limit back.",
         "config get max-* -> = max-connections=20000 ...",
         "config set log debug -> OK",
     ]);

@@ -46,3 +46,14 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
         time => Ok(time),
     }
 }
+
+/// A time that may be left out: none if it is.
+pub(super) type MaybeTime = Option<Duration>;
+
+/// A time above 0, or `none`.
+pub(super) fn time_or_none(text: &str) -> Result<MaybeTime, String> {
+    match text {
+        "none" => Ok(None),
+        _ => time(text).map(Some).map_err(|error| format!("{error}, or none")),
+    }
+}

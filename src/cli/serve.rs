@@ -109,9 +109,9 @@ struct LimitFlags {
     /// How long a client may take to complete a line, or to read any of its replies
     #[arg(long, value_name = "TIME", env = "PRIMED_STALL_TIMEOUT", default_value = "30s", value_parser = quantity::time)]
     stall_timeout: Duration,
-    /// How long a connection may be idle [default: no limit]
-    #[arg(long, value_name = "TIME", env = "PRIMED_IDLE_TIMEOUT", value_parser = quantity::time)]
-    idle_timeout: Option<Duration>,
+    /// How long a connection may be idle; 'none': no limit
+    #[arg(long, value_name = "TIME", env = "PRIMED_IDLE_TIMEOUT", default_value = "none", value_parser = quantity::time_or_none)]
+    idle_timeout: quantity::MaybeTime,
     /// Submitted jobs that are kept after they have ended
     #[arg(long, value_name = "N", env = "PRIMED_KEEP_FINISHED", default_value = "1000", value_parser = quantity::any)]
     keep_finished: usize,

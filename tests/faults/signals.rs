@@ -119,7 +119,7 @@ fn a_hang_up_signal_reads_the_configuration_again() {
     daemon.logs("nothing changes");
     file.write("max-connections = 1\nidle-timeout = \"100ms\"\nlog = \"debug\"\n");
     daemon.signal(Signal::HUP);
-    daemon.logs("setting=\"idle-timeout\" before=\"\" now=\"100ms\"");
+    daemon.logs("setting=\"idle-timeout\" before=\"none\" now=\"100ms\"");
     // An open session takes the limit up at its next turn.
     assert_eq!(first.ask("nth 4"), "OK 7");
     assert_eq!(first.line(), None, "it has rested for too long");

@@ -55,6 +55,11 @@ fn a_setting_changes_at_once_until_the_configuration_is_read_again() {
         rows(&mut oli, "config get max-connections max-unsent"),
         ["max-connections=3", "max-unsent=70000"]
     );
+    // A limit that has none by default can be taken back.
+    assert_eq!(oli.ask("config set idle-timeout 1h"), "OK");
+    assert_eq!(rows(&mut oli, "config get idle*"), ["idle-timeout=1h"]);
+    assert_eq!(oli.ask("config set idle-timeout none"), "OK");
+    assert_eq!(rows(&mut oli, "config get idle*"), ["idle-timeout=none"]);
     // The file has changed meanwhile, and is not read.
     daemon.directory.write("primed.toml", "max-in-flight = 8\n");
     assert_eq!(oli.ask("config set log info,primed=debug"), "OK");
