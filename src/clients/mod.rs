@@ -33,8 +33,8 @@ pub struct ClientState {
     /// Where it connects from.
     pub peer: SocketAddr,
     since: Instant,
-    name: Mutex<Box<str>>,
-    user: Mutex<Box<str>>,
+    /// Most have none.
+    names: Mutex<Option<Box<Names>>>,
     is_killed: AtomicBool,
     in_flight: AtomicU32,
     requests: AtomicU64,
@@ -46,6 +46,13 @@ pub struct ClientState {
     active_ms: AtomicU64,
 }
 
+/// What a connection is called; an empty name is none.
+#[derive(Debug, Default)]
+struct Names {
+    own: Box<str>,
+    user: Box<str>,
+}
+
 impl Clients {
     /// A connection that was just accepted.
     pub fn add(&self, id: u64, peer: SocketAddr) -> Arc<ClientState> {
@@ -53,8 +60,7 @@ impl Clients {
             id,
             peer,
             since: Instant::now(),
-            name: Mutex::default(),
-            user: Mutex::default(),
+            names: Mutex::default(),
             is_killed: AtomicBool::default(),
             in_flight: AtomicU32::default(),
             requests: AtomicU64::default(),
@@ -156,12 +162,16 @@ impl ClientState {
 
     /// Gives it a name; an empty one takes the name away.
     pub fn set_name(&self, name: &str) {
-        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name.into();
+        self.names().get_or_insert_default().own = name.into();
     }
 
     /// It has said which user it is.
     pub fn set_user(&self, user: &str) {
-        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = user.into();
+        self.names().get_or_insert_default().user = user.into();
+    }
+
+    fn names(&self) -> MutexGuard<'_, Option<Box<Names>>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it connects from, in words.
@@ -189,15 +199,15 @@ impl fmt::Display for ClientState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let age = self.since.elapsed();
         let idle = age.as_millis().saturating_sub(self.active_ms.load(Relaxed).into());
-        let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
-        let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.names();
+        let (name, user) = names.as_ref().map_or(("", ""), |names| (&*names.own, &*names.user));
         write!(
             f,
             "id={} address={} name={} user={} age_s={} idle_s={} in_flight={} requests={} cpu_s={:.1} bytes_in={} bytes_out={}",
             self.id,
             self.address(),
-            if name.is_empty() { "-" } else { &name },
-            if user.is_empty() { "-" } else { &user },
+            if name.is_empty() { "-" } else { name },
+            if user.is_empty() { "-" } else { user },
             age.as_secs(),
             idle / 1000,
             self.in_flight.load(Relaxed),

@@ -36,13 +36,19 @@ pub struct Conversation {
     next: RequestId,
     /// Requests whose replies keep their order; the first of them has no reply yet.
     queue: VecDeque<Waiting>,
-    /// Requests whose replies overtake.
-    free: FxHashMap<RequestId, ReplyFormat>,
-    /// The request of every tag, and the tag of every request in the queue that has one.
-    tags: HashMap<Tag, RequestId>,
-    tagged: FxHashMap<RequestId, Tag>,
+    /// Requests with tags; made with the first of them, for most clients use none.
+    tagged: Option<Box<Tagged>>,
     /// Bytes of replies that wait for an earlier one, about.
     held: usize,
+}
+
+#[derive(Debug, Default)]
+struct Tagged {
+    /// Those whose replies overtake.
+    free: FxHashMap<RequestId, ReplyFormat>,
+    /// The request of every tag, and the tag of every request in the queue that has one.
+    requests: HashMap<Tag, RequestId>,
+    tags: FxHashMap<RequestId, Tag>,
 }
 
 #[derive(Debug)]
@@ -71,6 +77,11 @@ impl Waiting {
 }
 
 impl Conversation {
+    /// Names its next request so from now on; nothing is under way.
+    pub const fn go_on_from(&mut self, next: RequestId) {
+        self.next = next;
+    }
+
     /// Opens a request that will be answered later. `has_rows`: its reply has rows, be it none of them.
     ///
     /// # Errors
@@ -78,17 +89,18 @@ impl Conversation {
     pub fn open(&mut self, format: &ReplyFormat, has_rows: bool) -> Result<RequestId, DuplicateTag> {
         let place = self.next;
         if let Some(tag) = format.tag {
-            if self.tags.contains_key(&tag) {
+            let tagged = self.tagged.get_or_insert_default();
+            if tagged.requests.contains_key(&tag) {
                 return Err(DuplicateTag);
             }
-            self.tags.insert(tag, place);
-        }
-        if format.overtakes() {
-            self.free.insert(place, *format);
-        } else {
-            if let Some(tag) = format.tag {
-                self.tagged.insert(place, tag);
+            tagged.requests.insert(tag, place);
+            if format.overtakes() {
+                tagged.free.insert(place, *format);
+            } else {
+                tagged.tags.insert(place, tag);
             }
+        }
+        if !format.overtakes() {
             self.queue.push_back(Waiting {
                 place,
                 dialect: format.dialect,
@@ -147,9 +159,11 @@ impl Conversation {
     /// Gives an opened request its final reply. False, and nothing else, if it is not open: its reply has been given already.
     pub fn close(&mut self, place: RequestId, reply: impl Into<Final>, out: &mut BytesMut) -> bool {
         let reply = reply.into();
-        if let Some(format) = self.free.remove(&place) {
+        if let Some(tagged) = &mut self.tagged
+            && let Some(format) = tagged.free.remove(&place)
+        {
             if let Some(tag) = format.tag {
-                self.tags.remove(&tag);
+                tagged.requests.remove(&tag);
             }
             format.dialect.write_final(out, &format, None, &reply);
             return true;
@@ -161,8 +175,10 @@ impl Conversation {
         waiting.reply = Some(reply);
         waiting.weight += weight;
         self.held += weight;
-        if let Some(tag) = self.tagged.remove(&place) {
-            self.tags.remove(&tag);
+        if let Some(tagged) = &mut self.tagged
+            && let Some(tag) = tagged.tags.remove(&place)
+        {
+            tagged.requests.remove(&tag);
         }
         while let Some(first) = self.queue.pop_front_if(|first| first.reply.is_some()) {
             first.write(out);
@@ -177,10 +193,10 @@ impl Conversation {
     /// Encodes what comes before the final reply of an opened request, if it may leave now: its reply may overtake, or is the next to
     /// leave. Otherwise rows wait for their reply, and progress is dropped. Rows for a strict dialect always wait.
     pub fn interim(&mut self, place: RequestId, interim: Interim, out: &mut BytesMut) {
-        if let Some(format) = self.free.get(&place) {
+        if let Some(format) = self.free(place) {
             return format.dialect.write_interim(out, format.tag.as_ref(), &interim);
         }
-        let tag = self.tagged.get(&place).copied();
+        let tag = self.tagged.as_ref().and_then(|tagged| tagged.tags.get(&place).copied());
         let is_next = self.may_stream(place);
         let Some(waiting) = self.waiting(place) else {
             return;
@@ -199,7 +215,7 @@ impl Conversation {
 
     /// True if it is the turn of this request's rows.
     pub fn may_stream(&self, place: RequestId) -> bool {
-        self.queue.front().is_some_and(|first| first.place == place) || self.free.contains_key(&place)
+        self.queue.front().is_some_and(|first| first.place == place) || self.free(place).is_some()
     }
 
     /// Bytes of rows of this request that wait for its reply, about.
@@ -209,7 +225,7 @@ impl Conversation {
 
     /// The request under way that bears this tag.
     pub fn tagged(&self, tag: &Tag) -> Option<RequestId> {
-        self.tags.get(tag).copied()
+        self.tagged.as_ref()?.requests.get(tag).copied()
     }
 
     /// Requests up to this one that have no reply yet, in their order.
@@ -217,7 +233,7 @@ impl Conversation {
         let waiting = self.queue.iter().filter(|waiting| waiting.reply.is_none());
         let waiting = waiting.map(|waiting| waiting.place);
         let mut all: Vec<RequestId> = waiting
-            .chain(self.free.keys().copied())
+            .chain(self.tagged.iter().flat_map(|tagged| tagged.free.keys().copied()))
             .filter(|place| *place <= last)
             .collect();
         all.sort_unstable();
@@ -226,12 +242,17 @@ impl Conversation {
 
     /// How many requests are under way or wait for their turn to be answered.
     pub fn in_flight(&self) -> usize {
-        self.queue.len() + self.free.len()
+        self.queue.len() + self.tagged.as_ref().map_or(0, |tagged| tagged.free.len())
     }
 
     /// Bytes of replies that wait for an earlier one, about. They count like bytes that the client has not read.
     pub const fn held_bytes(&self) -> usize {
         self.held
+    }
+
+    /// How the reply to a request is written that overtakes.
+    fn free(&self, place: RequestId) -> Option<&ReplyFormat> {
+        self.tagged.as_ref()?.free.get(&place)
     }
 
     fn waiting(&mut self, place: RequestId) -> Option<&mut Waiting> {

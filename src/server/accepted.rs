@@ -8,6 +8,7 @@ use super::{Limits, Shared};
 use crate::clients::ClientState;
 use crate::engine::ClientId;
 use crate::verb::Engine;
+use actix::WeakRecipient;
 use actix::prelude::*;
 use std::cell::OnceCell;
 use std::io;
@@ -118,7 +119,7 @@ pub(super) struct ConnectionPermit {
     pub(super) client: ClientId,
     /// What others see of the connection.
     pub(super) state: Arc<ClientState>,
-    pub(super) listener: Recipient<Closed>,
+    pub(super) listener: Arc<Recipient<Closed>>,
 }
 
 /// The news that a session is closed.
@@ -135,20 +136,49 @@ impl Drop for ConnectionPermit {
 /// What becomes of a connection.
 pub(crate) trait Open: Send + Sync {
     /// Starts a session, here or on another thread.
-    fn open(&self, accepted: Accepted, thread: Option<&ArbiterHandle>) -> io::Result<Recipient<Finish>>;
+    fn open(&self, accepted: Accepted, thread: Option<&ArbiterHandle>) -> io::Result<Opened>;
+}
+
+/// A session, as the listener holds it.
+pub(crate) enum Opened {
+    /// An actor of somebody's own, which may live only as long as somebody has its address.
+    Held(Recipient<Finish>),
+    /// A session that lives until its connection ends. An address that keeps no actor alive takes 100 bytes less.
+    Known(WeakRecipient<Finish>),
+}
+
+impl Opened {
+    /// Has the session finish, if it has not ended.
+    pub(super) fn finish(&self) {
+        match self {
+            Self::Held(session) => session.do_send(Finish),
+            Self::Known(session) => session
+                .upgrade()
+                .into_iter()
+                .for_each(|session| session.do_send(Finish)),
+        }
+    }
 }
 
 /// Starts a session of type `A` for each connection.
-pub(super) struct Sessions<F>(pub(super) Arc<F>);
+pub(super) struct Sessions<F> {
+    pub(super) make: Arc<F>,
+    /// Whether a session may need the listener to hold its address.
+    pub(super) are_held: bool,
+}
 
 impl<A, F> Open for Sessions<F>
 where
     A: Actor<Context = Context<A>> + Handler<Finish>,
     F: Fn(Accepted) -> A + Send + Sync + 'static,
 {
-    fn open(&self, accepted: Accepted, thread: Option<&ArbiterHandle>) -> io::Result<Recipient<Finish>> {
+    fn open(&self, accepted: Accepted, thread: Option<&ArbiterHandle>) -> io::Result<Opened> {
+        let opened = |session: Addr<A>| match self.are_held {
+            true => Opened::Held(session.recipient()),
+            false => Opened::Known(session.downgrade().recipient()),
+        };
         let Some(thread) = thread else {
-            return Ok(self.0(accepted).start().recipient());
+            return Ok(opened((self.make)(accepted).start()));
         };
         let Accepted {
             connection,
@@ -158,8 +188,8 @@ where
             ..
         } = accepted;
         let connection = connection.detach()?;
-        let make = self.0.clone();
+        let make = self.make.clone();
         let start = move |_: &mut Context<A>| make(Accepted::new(connection(), peer, shared, permit));
-        Ok(A::start_in_arbiter(thread, start).recipient())
+        Ok(opened(A::start_in_arbiter(thread, start)))
     }
 }

@@ -1,7 +1,7 @@
 //! Limits: what a session may take of the machine, and how they change while the daemon runs. Knows no session.
 
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What a session may take of the machine. Every limit is enforced where it is named.
@@ -50,11 +50,18 @@ impl Default for Limits {
     }
 }
 
-/// The limits in force. Sessions have copies, and look for others at each turn: that costs one load.
+/// The limits in force. Sessions keep those that they know, and look for others at each turn: that costs one load.
 #[derive(Debug)]
 pub struct LiveLimits {
     version: AtomicU64,
-    current: Mutex<Limits>,
+    current: Mutex<Arc<Version>>,
+}
+
+/// Limits that are or were in force.
+#[derive(Debug)]
+struct Version {
+    number: u64,
+    limits: Limits,
 }
 
 impl LiveLimits {
@@ -62,47 +69,47 @@ impl LiveLimits {
     pub fn new(limits: Limits) -> Self {
         Self {
             version: AtomicU64::new(0),
-            current: Mutex::new(limits),
+            current: Mutex::new(Arc::new(Version { number: 0, limits })),
         }
     }
 
     /// Others, from now on.
     pub fn set(&self, limits: Limits) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = limits;
-        self.version.fetch_add(1, Release);
+        let mut current = self.current();
+        let number = current.number + 1;
+        *current = Arc::new(Version { number, limits });
+        self.version.store(number, Release);
     }
 
     pub(super) fn get(&self) -> Limits {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current().limits
+    }
+
+    fn current(&self) -> MutexGuard<'_, Arc<Version>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A copy of the limits in force.
+/// The limits that were in force at the last look. Sessions share them, and an idle one is as much smaller.
 #[derive(Debug)]
-pub(super) struct LimitsCopy {
-    version: u64,
-    limits: Limits,
-}
+pub(super) struct LimitsCopy(Arc<Version>);
 
 impl LimitsCopy {
     pub(super) fn of(live: &LiveLimits) -> Self {
-        // The version first: limits that change meanwhile are copied again.
-        let version = live.version.load(Acquire);
-        let limits = live.get();
-        Self { version, limits }
+        Self(live.current().clone())
     }
 
-    /// Copies the limits again if they have changed.
+    /// Looks the limits up again if they have changed.
     #[inline]
     pub(super) fn refresh(&mut self, live: &LiveLimits) {
-        if live.version.load(Acquire) != self.version {
+        if live.version.load(Acquire) != self.0.number {
             *self = Self::of(live);
         }
     }
 
     #[inline]
-    pub(super) const fn get(&self) -> &Limits {
-        &self.limits
+    pub(super) fn get(&self) -> &Limits {
+        &self.0.limits
     }
 }
 

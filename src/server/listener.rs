@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::accept::Acceptor;
-use super::accepted::{Accepted, Closed, ConnectionPermit, Finish, Open, Sessions};
+use super::accepted::{Accepted, Closed, ConnectionPermit, Finish, Open, Opened, Sessions};
 use super::builtin;
 use super::connection::{Accept, Connection};
 use super::protocol::Protocol;
@@ -31,8 +31,10 @@ const FIRST_CONNECTION: ClientId = ClientId(1);
 pub struct Listener {
     shared: Arc<Shared>,
     doors: Vec<(Acceptor, Service)>,
-    sessions: BTreeMap<ClientId, Recipient<Finish>>,
+    sessions: BTreeMap<ClientId, Opened>,
     next: ClientId,
+    /// Where closed sessions report to; made with the first.
+    closed: Option<Arc<Recipient<Closed>>>,
     /// The threads that sessions are spread over; none: they live beside the listener.
     arbiters: Vec<ArbiterHandle>,
     drained: Option<oneshot::Sender<()>>,
@@ -51,13 +53,13 @@ impl Service {
     pub fn built_in() -> Self {
         Self {
             refusal: b"ERR busy :too many connections; retry-ms=1000\n",
-            ..Self::new(builtin::session)
+            ..Self::of(builtin::session, false)
         }
     }
 
     /// Sessions of a custom protocol: `protocol` makes the value for each connection.
     pub fn protocol<P: Protocol>(protocol: impl Fn() -> P + Send + Sync + 'static) -> Self {
-        Self::new(move |accepted| ProtocolSession::with(protocol(), accepted))
+        Self::of(move |accepted| ProtocolSession::with(protocol(), accepted), false)
     }
 
     /// A custom session actor for each connection. A connection beyond the limit is closed without a reply.
@@ -65,7 +67,15 @@ impl Service {
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,
     {
-        let sessions = Arc::new(Sessions(Arc::new(session)));
+        Self::of(session, true)
+    }
+
+    fn of<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static, are_held: bool) -> Self
+    where
+        A: Actor<Context = Context<A>> + Handler<Finish>,
+    {
+        let make = Arc::new(session);
+        let sessions = Arc::new(Sessions { make, are_held });
         Self { sessions, refusal: b"" }
     }
 
@@ -102,6 +112,7 @@ impl Listener {
                 .collect(),
             sessions: BTreeMap::new(),
             next: FIRST_CONNECTION,
+            closed: None,
             arbiters,
             drained: None,
         }
@@ -120,7 +131,10 @@ impl Listener {
         metrics.connections_total.fetch_add(1, Relaxed);
         let client = self.next;
         self.next = ClientId(client.0 + 1);
-        let listener = context.address().recipient();
+        let closed = self
+            .closed
+            .get_or_insert_with(|| Arc::new(context.address().recipient()));
+        let listener = closed.clone();
         // `jobs` shows the same number as the owner. Logged first: the session may run at once, on another thread.
         tracing::debug!(client = client.0, %peer, "connected");
         let state = self.shared.facts.clients.add(client.0, peer);
@@ -201,7 +215,7 @@ impl Listener {
         }
         self.drained = Some(drained);
         for session in self.sessions.values() {
-            session.do_send(Finish);
+            session.finish();
         }
         self.report_if_drained();
     }
@@ -286,7 +300,7 @@ impl Handler<Kill> for Listener {
     fn handle(&mut self, Kill(id): Kill, _: &mut Self::Context) {
         if let Some(session) = self.sessions.get(&id) {
             tracing::info!(client = id.0, "killed");
-            session.do_send(Finish);
+            session.finish();
         }
     }
 }

@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesOrdered;
+use std::convert::Infallible;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -123,13 +124,24 @@ impl<P: Protocol> Exchange for Custom<P> {
         &mut self.unsent
     }
 
-    fn all_sent(&mut self) {}
+    fn all_sent(&mut self, _: &Link) {}
 
     /// A custom protocol has no reply for this.
     fn stalled(&mut self, _: &mut Link) {}
 
     fn in_flight(&self) -> usize {
         self.answers.len()
+    }
+
+    type Rest = Infallible;
+
+    /// The protocol and its codec may remember anything.
+    fn rest(self: Box<Self>, _: &Link) -> Result<Infallible, Box<Self>> {
+        Err(self)
+    }
+
+    fn wake(rest: Infallible, _: &Link) -> Box<Self> {
+        match rest {}
     }
 }
 

@@ -41,6 +41,18 @@ impl ServerCodec {
         self
     }
 
+    /// The longest request, in bytes.
+    #[doc(hidden)]
+    pub const fn limit(&self) -> usize {
+        self.lines.limit()
+    }
+
+    /// True if it has seen nothing that what comes next depends on.
+    #[doc(hidden)]
+    pub const fn is_new(&self) -> bool {
+        !self.is_over && self.lines.is_new() && self.resp.is_new()
+    }
+
     /// The next frame of the input, and how many bytes are done with; the rest is to be given again, followed by more.
     /// `has_ended`: no more will come. The frame borrows from the input: [`Decoder`] is this with a copy.
     #[doc(hidden)]

@@ -5,6 +5,7 @@ use crate::engine::{Account, RequestId};
 use crate::proto::{Code, Failure, Request};
 use crate::server::Shared;
 use actix::{Message, Recipient};
+use std::mem;
 use std::net::IpAddr;
 
 /// What may be asked before the password.
@@ -21,8 +22,13 @@ pub(super) enum Access {
     Open,
     /// Next to nothing, until it says who it is.
     Unknown,
-    /// What the user may do; and the version of the users at which that was so.
-    Known(Identity, u64),
+    Known(Box<Known>),
+}
+
+/// What the user may do; and the version of the users at which that was so.
+pub(super) struct Known {
+    identity: Identity,
+    version: u64,
 }
 
 /// The access of a session, and the password that is being checked.
@@ -32,15 +38,22 @@ pub(super) struct Login {
     from: IpAddr,
     checking: Option<RequestId>,
     /// What is to be checked, until it is sent.
-    unsent: Option<Credentials>,
+    unsent: Option<Box<Credentials>>,
+}
+
+impl Access {
+    /// That of a client which has said nothing yet.
+    pub(super) const fn of(shared: &Shared) -> Self {
+        match shared.auth {
+            None => Self::Open,
+            Some(_) => Self::Unknown,
+        }
+    }
 }
 
 impl Login {
-    pub(super) fn new(shared: &Shared, peer: IpAddr) -> Self {
-        let access = match shared.auth {
-            None => Access::Open,
-            Some(_) => Access::Unknown,
-        };
+    /// The login of a client with this access, and this address.
+    pub(super) fn new(access: Access, peer: IpAddr) -> Self {
         let from = match peer.into() {
             Account::Address(address) => address,
             Account::Process | Account::User(_) => peer,
@@ -51,6 +64,11 @@ impl Login {
             checking: None,
             unsent: None,
         }
+    }
+
+    /// What is left of it, if no password is being checked.
+    pub(super) fn rest(&mut self) -> Option<Access> {
+        (self.checking.is_none() && self.unsent.is_none()).then(|| mem::replace(&mut self.access, Access::Unknown))
     }
 
     /// True while nothing else is taken in.
@@ -68,7 +86,7 @@ impl Login {
     /// The user, once he has said who he is.
     pub(super) const fn user(&self) -> Option<&UserName> {
         match &self.access {
-            Access::Known(identity, _) => Some(&identity.name),
+            Access::Known(known) => Some(&known.identity.name),
             Access::Open | Access::Unknown => None,
         }
     }
@@ -84,14 +102,22 @@ impl Login {
         match &self.access {
             Access::Open => false,
             Access::Unknown => true,
-            Access::Known(identity, _) => identity.role < Role::Operate,
+            Access::Known(known) => known.identity.role < Role::Operate,
+        }
+    }
+
+    /// Whose share of the machine it uses.
+    pub(super) const fn account(&self) -> Account {
+        match &self.access {
+            Access::Known(known) => Account::User(known.identity.name),
+            Access::Open | Access::Unknown => Account::Address(self.from),
         }
     }
 
     /// How much its user may use.
     pub(super) fn limits(&self) -> UserLimits {
         match &self.access {
-            Access::Known(identity, _) => identity.limits,
+            Access::Known(known) => known.identity.limits,
             Access::Open | Access::Unknown => UserLimits::default(),
         }
     }
@@ -102,12 +128,12 @@ impl Login {
     /// `unauthenticated`, or `denied` with the role that it takes.
     #[cold]
     pub(super) fn check(&mut self, request: &Request<'_>, shared: &Shared) -> Result<(), Failure> {
-        if let (Access::Known(identity, version), Some(auth)) = (&self.access, &shared.auth)
-            && *version != auth.version()
+        if let (Access::Known(known), Some(auth)) = (&self.access, &shared.auth)
+            && known.version != auth.version()
         {
             let version = auth.version();
-            self.access = match auth.refresh(identity) {
-                Some(identity) => Access::Known(identity, version),
+            self.access = match auth.refresh(&known.identity) {
+                Some(identity) => Access::Known(Box::new(Known { identity, version })),
                 None => Access::Unknown,
             };
         }
@@ -119,14 +145,14 @@ impl Login {
                 let text = "say who you are first: auth USER PASSWORD";
                 Err(Failure::new(Code::Unauthenticated, text))
             }
-            Access::Known(identity, _) => shared.registry.check(identity.name, identity.role, request),
+            Access::Known(known) => shared.registry.check(known.identity.name, known.identity.role, request),
         }
     }
 
     /// Credentials are to be checked, for this request.
     pub(super) fn begin(&mut self, request: RequestId, credentials: Credentials) {
         self.checking = Some(request);
-        self.unsent = Some(credentials);
+        self.unsent = Some(Box::new(credentials));
     }
 
     /// Sends what is to be checked.
@@ -138,7 +164,7 @@ impl Login {
             let me = me();
             auth.check(
                 self.from,
-                credentials,
+                *credentials,
                 Box::new(move |verdict| me.do_send(Checked(verdict))),
             );
         }
@@ -166,7 +192,8 @@ impl Login {
             return Err(Failure::new(Code::Denied, text));
         }
         let version = shared.auth.as_ref().map_or(0, |auth| auth.version());
-        self.access = Access::Known(identity, version);
-        Ok(Account::User(identity.name))
+        let name = identity.name;
+        self.access = Access::Known(Box::new(Known { identity, version }));
+        Ok(Account::User(name))
     }
 }

@@ -1,7 +1,7 @@
 //! The link to the engine: the jobs of a read go in ONE message, and what is under way is cancelled when the session ends, however it ends.
 //! Knows no reply.
 
-use crate::auth::UserLimits;
+use super::access::Login;
 use crate::engine::{Account, Cancel, ClientId, Grant, Leave, News, Order, Plain, RequestId, Requests};
 use crate::server::Shared;
 use actix::Recipient;
@@ -10,38 +10,35 @@ use std::sync::Arc;
 /// What one connection asks of the engine.
 pub(super) struct EngineLink {
     client: ClientId,
-    account: Account,
-    limits: UserLimits,
-    shared: Arc<Shared>,
-    /// Where the engine sends news; made with the first job.
-    me: Option<Arc<Recipient<News>>>,
+    /// Made with the first job.
+    asked: Option<Box<Asked>>,
     /// Plain questions and other orders that the engine has not been sent yet.
     questions: Vec<Plain>,
     orders: Vec<Order>,
 }
 
+/// What is the same for all that a connection asks. When it is dropped, what is under way is cancelled.
+pub(super) struct Asked {
+    client: ClientId,
+    shared: Arc<Shared>,
+    account: Account,
+    /// Where the engine sends news.
+    to: Arc<Recipient<News>>,
+}
+
 impl EngineLink {
-    pub(super) fn new(client: ClientId, account: Account, shared: Arc<Shared>) -> Self {
+    pub(super) const fn new(client: ClientId, asked: Option<Box<Asked>>) -> Self {
         Self {
             client,
-            account,
-            limits: UserLimits::default(),
-            shared,
-            me: None,
+            asked,
             questions: Vec::new(),
             orders: Vec::new(),
         }
     }
 
-    /// From now on the client asks for this account, which may use this much.
-    pub(super) fn set_account(&mut self, account: Account, limits: UserLimits) {
-        self.account = account;
-        self.limits = limits;
-    }
-
     /// The account for which anything was asked.
     pub(super) fn asked_for(&self) -> Option<Account> {
-        self.me.is_some().then_some(self.account)
+        self.asked.as_ref().map(|asked| asked.account)
     }
 
     /// Puts a question, of which nothing is wanted but the answer, into the next message.
@@ -55,37 +52,56 @@ impl EngineLink {
         self.orders.push(order);
     }
 
-    /// Sends all that was asked for since the last time.
+    /// What is left of it while nothing is under way.
+    pub(super) fn rest(&mut self) -> Option<Box<Asked>> {
+        self.asked.take()
+    }
+
+    /// True if all was sent.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.orders.is_empty() && self.questions.is_empty()
+    }
+
+    /// Sends all that was asked for since the last time, on behalf of who logged in.
     #[inline]
-    pub(super) fn send(&mut self, me: impl FnOnce() -> Recipient<News>) {
-        if self.orders.is_empty() && self.questions.is_empty() {
+    pub(super) fn send(&mut self, login: &Login, shared: &Arc<Shared>, me: impl FnOnce() -> Recipient<News>) {
+        if self.is_empty() {
             return;
         }
-        let to = self.me.get_or_insert_with(|| Arc::new(me())).clone();
-        self.shared.scheduler.do_send(Requests {
-            client: self.client,
-            connection: self.client,
-            account: self.account,
-            limits: self.limits,
+        let client = self.client;
+        let asked = self.asked.get_or_insert_with(|| {
+            let (shared, account, to) = (shared.clone(), login.account(), Arc::new(me()));
+            Box::new(Asked {
+                client,
+                shared,
+                account,
+                to,
+            })
+        });
+        shared.scheduler.do_send(Requests {
+            client,
+            connection: client,
+            account: asked.account,
+            limits: login.limits(),
             questions: std::mem::take(&mut self.questions),
             orders: std::mem::take(&mut self.orders),
-            to,
+            to: asked.to.clone(),
         });
     }
 
     /// Stops the work on a request.
-    pub(super) fn cancel(&mut self, place: RequestId) {
+    pub(super) fn cancel(&mut self, place: RequestId, shared: &Shared) {
         // A request that the engine has not been sent yet is not begun.
         self.questions.retain(|(question, _)| *question != place);
         self.orders.retain(|order| order.request != place);
         let client = self.client;
-        self.shared.scheduler.do_send(Cancel { client, request: place });
+        shared.scheduler.do_send(Cancel { client, request: place });
     }
 
     /// Lets a stream send more rows.
-    pub(super) fn grant(&self, place: RequestId, rows: usize) {
+    pub(super) fn grant(&self, place: RequestId, rows: usize, shared: &Shared) {
         let client = self.client;
-        self.shared.scheduler.do_send(Grant {
+        shared.scheduler.do_send(Grant {
             client,
             request: place,
             rows,
@@ -93,10 +109,8 @@ impl EngineLink {
     }
 }
 
-impl Drop for EngineLink {
+impl Drop for Asked {
     fn drop(&mut self) {
-        if self.me.is_some() {
-            self.shared.scheduler.do_send(Leave(self.client));
-        }
+        self.shared.scheduler.do_send(Leave(self.client));
     }
 }

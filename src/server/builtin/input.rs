@@ -5,8 +5,8 @@ use crate::proto::codec::ServerCodec;
 use crate::server::pace::SCRATCH;
 use crate::server::session::Link;
 use bytes::BytesMut;
-use std::io;
 use std::task::{Context, Poll, ready};
+use std::{io, mem};
 
 /// What was read and not yet taken in.
 pub(super) struct Input {
@@ -16,6 +16,9 @@ pub(super) struct Input {
     /// A limit stopped the session before the last line that has arrived.
     has_unread: bool,
 }
+
+/// A framing of which something is remembered: most clients say nothing that lasts.
+pub(super) type Remembered = Option<Box<ServerCodec>>;
 
 impl Input {
     pub(super) fn new(codec: ServerCodec) -> Self {
@@ -33,6 +36,22 @@ impl Input {
     #[inline]
     pub(super) const fn has_unread(&self) -> bool {
         self.has_unread
+    }
+
+    /// True if it holds no bytes.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.has_unread && self.unread.is_empty()
+    }
+
+    /// What its framing remembers.
+    pub(super) fn rest(&mut self) -> Remembered {
+        let is_new = self.codec.is_new();
+        (!is_new).then(|| Box::new(mem::replace(&mut self.codec, ServerCodec::new(0))))
+    }
+
+    /// Goes on with this framing.
+    pub(super) fn go_on_with(&mut self, codec: ServerCodec) {
+        self.codec = codec;
     }
 
     /// The error for a request whose rest has not arrived in time, if the client owes one.

@@ -21,11 +21,11 @@ use crate::engine::{Event, News, RequestId};
 use crate::proto::codec::ServerCodec;
 use crate::proto::{Failure, Final, Frame, Value};
 use crate::verb::Registry;
-use access::{Checked, Login};
+use access::{Access, Checked, Login};
 use actix::prelude::*;
 use bytes::{Buf, BytesMut};
-use engine_link::EngineLink;
-use input::Input;
+use engine_link::{Asked, EngineLink};
+use input::{Input, Remembered};
 use repeats::Repeats;
 use replies::Replies;
 use sequence::Sequence;
@@ -38,12 +38,17 @@ use streams::Streams;
 const MAX_CANCELS: usize = 16;
 /// Requests taken in between two looks at the clock, unless one of them is long or wrong.
 const LOOK_EVERY: usize = 32;
+/// Exchanges kept for sessions that wake: as many as are usually awake at once beyond a turn.
+const MAX_SPARE: usize = 16;
 /// More bytes make a long request.
 const LONG_LINE: usize = 256;
 
 thread_local! {
     /// What the sessions of a thread are asked over and over.
     static REPEATS: RefCell<Repeats<Shared>> = RefCell::default();
+    /// Exchanges of sessions that rest, for those that wake.
+    #[expect(clippy::vec_box, reason = "they are moved as boxes from one session to another")]
+    static SPARE: RefCell<Vec<Box<BuiltIn>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The exchange of one connection in the built-in protocol.
@@ -65,20 +70,14 @@ struct Requests {
 
 /// A session of the built-in protocol.
 pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
-    let (client, shared) = (accepted.permit.client, accepted.shared.clone());
-    let account = accepted.peer().into();
-    let exchange = BuiltIn {
-        input: Input::new(ServerCodec::new(accepted.limits().max_line_bytes).with_id(client.0)),
-        requests: Requests {
-            replies: Replies::new(client, accepted.shared.facts.metrics.clone()),
-            streams: Streams::default(),
-            sequence: Sequence::default(),
-            login: Login::new(&shared, accepted.peer().ip()),
-            engine: EngineLink::new(client, account, shared),
-            quit: None,
-        },
+    let rest = Rest {
+        next: RequestId::MIN,
+        max_line_bytes: accepted.limits().max_line_bytes,
+        codec: None,
+        access: Access::of(&accepted.shared),
+        asked: None,
     };
-    Session::new(exchange, accepted)
+    Session::resting(rest, accepted)
 }
 
 impl Exchange for BuiltIn {
@@ -103,7 +102,9 @@ impl Exchange for BuiltIn {
         let read = input.poll(link, task, |codec, lines, begins_a_line, link| {
             REPEATS.with_borrow_mut(|repeats| requests.decode(codec, lines, begins_a_line, repeats, link, time))
         });
-        requests.engine.send(|| context.address().recipient());
+        requests
+            .engine
+            .send(&requests.login, &link.shared, || context.address().recipient());
         requests.login.send(&link.shared, || context.address().recipient());
         read
     }
@@ -120,14 +121,14 @@ impl Exchange for BuiltIn {
         self.requests.replies.unsent()
     }
 
-    fn all_sent(&mut self) {
+    fn all_sent(&mut self, link: &Link) {
         let Requests {
             replies,
             streams,
             engine,
             ..
         } = &mut self.requests;
-        streams.grant(replies, engine);
+        streams.grant(replies, engine, &link.shared);
     }
 
     fn stalled(&mut self, link: &mut Link) {
@@ -142,6 +143,84 @@ impl Exchange for BuiltIn {
     fn in_flight(&self) -> usize {
         self.requests.replies.in_flight()
     }
+
+    type Rest = Rest;
+
+    fn rest(mut self: Box<Self>, link: &Link) -> Result<Rest, Box<Self>> {
+        let Some(rest) = self.take_rest(link) else {
+            return Err(self);
+        };
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < MAX_SPARE {
+                spare.push(self);
+            }
+        });
+        Ok(rest)
+    }
+
+    fn wake(rest: Rest, link: &Link) -> Box<Self> {
+        let (client, metrics) = (link.permit.client, &link.shared.facts.metrics);
+        let codec = rest.codec.map(|codec| *codec);
+        let codec = codec.unwrap_or_else(|| ServerCodec::new(rest.max_line_bytes).with_id(client.0));
+        let login = Login::new(rest.access, link.permit.state.peer.ip());
+        let engine = EngineLink::new(client, rest.asked);
+        let Some(mut exchange) = SPARE.with_borrow_mut(Vec::pop) else {
+            let mut replies = Replies::new(client, metrics.clone());
+            replies.go_on_as(client, rest.next, metrics);
+            return Box::new(Self {
+                input: Input::new(codec),
+                requests: Requests {
+                    replies,
+                    streams: Streams::default(),
+                    sequence: Sequence::default(),
+                    engine,
+                    login,
+                    quit: None,
+                },
+            });
+        };
+        exchange.input.go_on_with(codec);
+        let requests = &mut exchange.requests;
+        requests.replies.go_on_as(client, rest.next, metrics);
+        requests.engine = engine;
+        requests.login = login;
+        exchange
+    }
+}
+
+impl BuiltIn {
+    /// What is left of it, if nothing is under way.
+    fn take_rest(&mut self, link: &Link) -> Option<Rest> {
+        let Self { input, requests } = self;
+        let is_over = link.lifecycle.is_open()
+            && requests.replies.are_done()
+            && requests.streams.is_empty()
+            && requests.sequence.is_empty()
+            && requests.engine.is_empty()
+            && requests.quit.is_none()
+            && input.is_empty();
+        if !is_over {
+            return None;
+        }
+        Some(Rest {
+            access: requests.login.rest()?,
+            next: requests.replies.next(),
+            max_line_bytes: input.codec().limit(),
+            codec: input.rest(),
+            asked: requests.engine.rest(),
+        })
+    }
+}
+
+/// What is left of an exchange while nothing is under way.
+pub(super) struct Rest {
+    /// The name of its next request.
+    next: RequestId,
+    /// That of the time when it was accepted.
+    max_line_bytes: usize,
+    codec: Remembered,
+    access: Access,
+    asked: Option<Box<Asked>>,
 }
 
 impl Requests {
@@ -265,7 +344,6 @@ impl Requests {
         }
         let reply = match granted {
             Ok(account) => {
-                self.engine.set_account(account, self.login.limits());
                 link.permit.state.set_user(&account.to_string());
                 tracing::debug!(client = link.permit.client.0, user = %account, "authenticated");
                 greeting.unwrap_or(Final::Reply(Ok(Value::Nothing)))
@@ -313,10 +391,12 @@ impl Handler<News> for Session<BuiltIn> {
 
     fn handle(&mut self, news: News, context: &mut Self::Context) {
         self.guarded(context, |session, context| {
-            let requests = &mut session.exchange.requests;
-            requests.take_news(news, &session.link);
+            let (BuiltIn { requests, .. }, link) = session.parts();
+            requests.take_news(news, link);
             // What waited for one of these replies.
-            requests.engine.send(|| context.address().recipient());
+            requests
+                .engine
+                .send(&requests.login, &link.shared, || context.address().recipient());
         });
     }
 }
@@ -327,8 +407,8 @@ impl Handler<Checked> for Session<BuiltIn> {
     fn handle(&mut self, Checked(verdict): Checked, context: &mut Self::Context) {
         let end = |session: &mut Self, context: &mut Context<Self>, checked| {
             session.guarded(context, |session, _| {
-                let BuiltIn { input, requests } = &mut session.exchange;
-                requests.end_login(checked, input.codec(), &session.link);
+                let (BuiltIn { input, requests }, link) = session.parts();
+                requests.end_login(checked, input.codec(), link);
             });
         };
         match (verdict, verdict.refusal()) {

@@ -88,6 +88,23 @@ impl Replies {
         }
     }
 
+    /// True if nothing is under way, unsent or uncounted.
+    pub(super) fn are_done(&self) -> bool {
+        self.in_flight() == 0
+            && self.backlog() == 0
+            && (self.answered, self.failed, self.run.count, self.waited.count) == (0, 0, 0, 0)
+    }
+
+    /// Goes on as those of another client, whose next request has this name.
+    pub(super) fn go_on_as(&mut self, client: ClientId, next: RequestId, metrics: &Arc<Metrics>) {
+        self.client = client;
+        self.now = None;
+        self.conversation.go_on_from(next);
+        if !Arc::ptr_eq(&self.metrics, metrics) {
+            self.metrics = metrics.clone();
+        }
+    }
+
     /// The name of the request that comes next.
     #[inline]
     pub(super) const fn next(&self) -> RequestId {

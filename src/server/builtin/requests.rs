@@ -6,6 +6,7 @@ use crate::engine::{Ask, Order, RequestId, Subject, Work};
 use crate::job::Job;
 use crate::metrics::VerbLabel;
 use crate::proto::{Code, Failure, Final, Frame, Interim, Reply, ReplyFormat, Request, Tag, Value};
+use crate::server::Shared;
 use crate::server::session::Link;
 use crate::verb::{Step, Terms, shown};
 use std::fmt::Display;
@@ -104,7 +105,7 @@ impl Requests {
                 let place = self.replies.open(verb, format, false);
                 self.login.begin(place, credentials);
             }
-            Ok((Step::Cancel(target), _)) => self.cancel(verb, format, &target),
+            Ok((Step::Cancel(target), _)) => self.cancel(verb, format, &target, &link.shared),
             Ok((Step::Name(name), _)) => {
                 link.permit.state.set_name(&name);
                 self.replies.answer(verb, format, Final::Reply(Ok(Value::Nothing)));
@@ -159,10 +160,10 @@ impl Requests {
 
     /// Cancels the request with this tag. It is answered before the engine has stopped the work, so that its tag is free at once; what the
     /// engine says of it later is ignored.
-    fn cancel(&mut self, verb: VerbLabel, format: &ReplyFormat, target: &Tag) {
+    fn cancel(&mut self, verb: VerbLabel, format: &ReplyFormat, target: &Tag, shared: &Shared) {
         match self.replies.tagged(target) {
             Some(place) => {
-                self.engine.cancel(place);
+                self.engine.cancel(place, shared);
                 self.replies.answer(verb, format, Final::Reply(Ok(Value::Nothing)));
                 self.end(place, Err(Failure::new(Code::Cancelled, "cancelled as asked")));
             }
@@ -187,7 +188,7 @@ impl Requests {
         self.replies.interim(place, interim);
         if is_stream && self.replies.rows_held(place) > limit {
             // Its dialect needs all rows at once.
-            self.engine.cancel(place);
+            self.engine.cancel(place, &link.shared);
             let text = format!(
                 "these rows take more than {limit} bytes, and an array begins with its length: ask for less, or in lines"
             );

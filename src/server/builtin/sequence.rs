@@ -15,9 +15,12 @@ pub(super) struct Pending {
     pub(super) terms: Terms,
 }
 
-/// The untagged requests of a connection about submitted jobs.
+/// The untagged requests of a connection about submitted jobs; nothing while there are none.
 #[derive(Default)]
-pub(super) struct Sequence {
+pub(super) struct Sequence(Option<Box<Line>>);
+
+#[derive(Default)]
+struct Line {
     /// The request under way that the others wait for.
     running: Option<RequestId>,
     waiting: VecDeque<Pending>,
@@ -26,31 +29,40 @@ pub(super) struct Sequence {
 impl Sequence {
     /// Gives the request back if it may take effect now; else it waits.
     pub(super) fn begin(&mut self, request: Pending) -> Option<Pending> {
-        self.waiting.push_back(request);
+        self.0.get_or_insert_default().waiting.push_back(request);
         self.next()
     }
 
     /// A request is answered: those after it may take effect, as [`next`](Self::next) gives them.
     #[inline]
     pub(super) fn end(&mut self, place: RequestId) {
-        if self.running == Some(place) {
-            self.running = None;
+        let Some(line) = &mut self.0 else {
+            return;
+        };
+        if line.running == Some(place) {
+            line.running = None;
         }
         // It may be answered before it takes effect, if the engine has failed.
-        if !self.waiting.is_empty() {
-            self.waiting.retain(|request| request.place != place);
+        line.waiting.retain(|request| request.place != place);
+        if line.running.is_none() && line.waiting.is_empty() {
+            self.0 = None;
         }
+    }
+
+    /// True if there are none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// The next request that may take effect.
     #[inline]
     pub(super) fn next(&mut self) -> Option<Pending> {
-        if self.running.is_some() {
-            return None;
-        }
-        let next = self.waiting.pop_front()?;
+        let line = self.0.as_mut().filter(|line| line.running.is_none())?;
+        let next = line.waiting.pop_front()?;
         if waits(&next.ask) {
-            self.running = Some(next.place);
+            line.running = Some(next.place);
+        } else if line.waiting.is_empty() {
+            self.0 = None;
         }
         Some(next)
     }

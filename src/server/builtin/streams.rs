@@ -3,6 +3,7 @@
 use super::engine_link::EngineLink;
 use super::replies::Replies;
 use crate::engine::{ROWS_GRANTED, RequestId};
+use crate::server::Shared;
 
 /// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
 const MAX_STREAMS: usize = 2;
@@ -39,6 +40,11 @@ impl Streams {
         }
     }
 
+    /// True if there are none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The request is over.
     #[inline]
     pub(super) fn end(&mut self, place: RequestId) {
@@ -47,11 +53,11 @@ impl Streams {
 
     /// Everything written is with the client: the streams whose turn it is may send more.
     #[inline]
-    pub(super) fn grant(&mut self, replies: &Replies, engine: &EngineLink) {
+    pub(super) fn grant(&mut self, replies: &Replies, engine: &EngineLink, shared: &Shared) {
         let turns = self.0.iter_mut().filter(|stream| replies.may_stream(stream.place));
         for stream in turns.take(MAX_STREAMS).filter(|stream| stream.granted == 0) {
             stream.granted = ROWS_GRANTED;
-            engine.grant(stream.place, ROWS_GRANTED);
+            engine.grant(stream.place, ROWS_GRANTED, shared);
         }
     }
 }

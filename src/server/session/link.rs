@@ -44,7 +44,7 @@ impl Link {
 
     /// The limits in force when the turn began.
     #[inline]
-    pub(in crate::server) const fn limits(&self) -> &Limits {
+    pub(in crate::server) fn limits(&self) -> &Limits {
         self.limits.get()
     }
 

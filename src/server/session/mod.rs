@@ -15,6 +15,7 @@ use actix::prelude::*;
 use bytes::BytesMut;
 use lifecycle::{Phase, Timer};
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as Task, Poll};
@@ -44,18 +45,65 @@ pub(super) trait Exchange: Sized + Unpin + 'static {
     fn unsent(&mut self) -> &mut BytesMut;
 
     /// Everything that was unsent is with the client.
-    fn all_sent(&mut self);
+    fn all_sent(&mut self, link: &Link);
 
     /// The client has kept the session waiting for too long, and the connection is closed next: a reply may say why.
     fn stalled(&mut self, link: &mut Link);
 
     /// Requests under way, or waiting for their turn to be answered.
     fn in_flight(&self) -> usize;
+
+    /// What is left of it between two requests: nearly all connections are idle nearly always, and this is what each of them takes then.
+    type Rest: Unpin + 'static;
+
+    /// What is left of it, if nothing is under way.
+    ///
+    /// # Errors
+    /// It itself, if there is more to it now.
+    fn rest(self: Box<Self>, link: &Link) -> Result<Self::Rest, Box<Self>>;
+
+    /// What it was before it rested.
+    fn wake(rest: Self::Rest, link: &Link) -> Box<Self>;
+}
+
+/// An exchange, or what is left of it between two requests.
+enum State<E: Exchange> {
+    Awake(Box<E>),
+    Resting(E::Rest),
+    /// Only while it goes from one to the other; what panics there ends the session.
+    Between,
+}
+
+impl<E: Exchange> State<E> {
+    #[inline]
+    fn awake(&mut self, link: &Link) -> &mut E {
+        if let Self::Resting(_) = self
+            && let Self::Resting(rest) = mem::replace(self, Self::Between)
+        {
+            *self = Self::Awake(E::wake(rest, link));
+        }
+        match self {
+            Self::Awake(exchange) => exchange,
+            Self::Resting(_) | Self::Between => unreachable!("it was woken a moment ago"),
+        }
+    }
+
+    #[inline]
+    fn rest(&mut self, link: &Link) {
+        if let Self::Awake(_) = self
+            && let Self::Awake(exchange) = mem::replace(self, Self::Between)
+        {
+            *self = match exchange.rest(link) {
+                Ok(rest) => Self::Resting(rest),
+                Err(exchange) => Self::Awake(exchange),
+            };
+        }
+    }
 }
 
 /// One connection that speaks `E`.
-pub(super) struct Session<E> {
-    pub(super) exchange: E,
+pub(super) struct Session<E: Exchange> {
+    exchange: State<E>,
     pub(super) link: Link,
     /// There is more to do than a turn allows.
     busy: Option<Busy>,
@@ -66,6 +114,10 @@ pub(super) struct Session<E> {
 
 impl<E: Exchange> Session<E> {
     pub(super) fn new(exchange: E, accepted: Accepted) -> Self {
+        Self::of(State::Awake(Box::new(exchange)), accepted)
+    }
+
+    fn of(exchange: State<E>, accepted: Accepted) -> Self {
         Self {
             exchange,
             link: Link::new(accepted),
@@ -75,10 +127,21 @@ impl<E: Exchange> Session<E> {
         }
     }
 
+    /// A session whose exchange begins with its first turn.
+    pub(super) fn resting(rest: E::Rest, accepted: Accepted) -> Self {
+        Self::of(State::Resting(rest), accepted)
+    }
+
+    /// The exchange and the link, for a message that has come.
+    pub(super) fn parts(&mut self) -> (&mut E, &mut Link) {
+        (self.exchange.awake(&self.link), &mut self.link)
+    }
+
     /// Everything that can be done now: read, take in, answer, write.
     fn turn(&mut self, context: &mut Context<Self>, task: &mut Task<'_>) -> io::Result<()> {
         let Self { exchange, link, .. } = self;
         link.refresh_limits();
+        let exchange = exchange.awake(link);
         let mut time = TurnTime::default();
         let mut reads = 0;
         let mut waits_for_input = false;
@@ -107,7 +170,7 @@ impl<E: Exchange> Session<E> {
         }
         link.write(exchange.unsent(), task)?;
         if exchange.unsent().is_empty() {
-            exchange.all_sent();
+            exchange.all_sent(link);
             // Reading had stopped because too much was unsent or under way: the socket would not wake the session.
             has_more |= has_replies || (!waits_for_input && exchange.may_read(link));
         }
@@ -120,15 +183,18 @@ impl<E: Exchange> Session<E> {
         let has_unsent = !exchange.unsent().is_empty();
         link.close(is_answered && !has_unsent, task)?;
         link.note(has_unsent, exchange.in_flight());
-        self.keep_time(task)
+        self.keep_time(task)?;
+        self.exchange.rest(&self.link);
+        Ok(())
     }
 
     /// Sets the timer for what this state of affairs waits for, if for anything.
     #[inline]
     fn keep_time(&mut self, task: &mut Task<'_>) -> io::Result<()> {
+        let exchange = self.exchange.awake(&self.link);
         loop {
             // Not reading, a session does not notice that its client is gone; and after the end of input there is nothing to read.
-            let is_blind = self.exchange.in_flight() > 0 && !self.exchange.may_read(&self.link);
+            let is_blind = exchange.in_flight() > 0 && !exchange.may_read(&self.link);
             if !is_blind {
                 self.watching = None;
             }
@@ -144,8 +210,8 @@ impl<E: Exchange> Session<E> {
             let now = Instant::now();
             if due.is_some_and(|due| due <= now) {
                 // As much as the client takes at once: it has been waited for long enough.
-                self.exchange.stalled(&mut self.link);
-                self.link.write(self.exchange.unsent(), task)?;
+                exchange.stalled(&mut self.link);
+                self.link.write(exchange.unsent(), task)?;
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the client kept it waiting for too long",

@@ -32,6 +32,16 @@ impl Framing {
         }
     }
 
+    /// The longest line, in bytes.
+    pub(in crate::proto) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// True between two lines.
+    pub(in crate::proto) const fn is_new(&self) -> bool {
+        self.searched == 0 && !self.skipping
+    }
+
     /// True while the rest of a line that was too long is being skipped.
     pub(in crate::proto) const fn is_skipping(&self) -> bool {
         self.skipping

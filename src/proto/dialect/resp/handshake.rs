@@ -79,6 +79,11 @@ impl Client {
         }
     }
 
+    /// True if nothing of it is remembered.
+    pub(super) const fn is_new(&self) -> bool {
+        !self.speaks_resp3 && self.name.is_none() && !self.is_renamed && self.greeting.is_none()
+    }
+
     /// Answers a handshake command; `None` for other requests.
     pub(super) fn answer<'a>(&mut self, words: &[&'a [u8]]) -> Option<Handshake<'a>> {
         let (word, rest) = words.split_first()?;

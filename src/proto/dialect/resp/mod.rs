@@ -83,6 +83,11 @@ impl Framing {
         self.client.id = id;
     }
 
+    /// True between two requests of a client of which nothing is remembered.
+    pub(in crate::proto) const fn is_new(&self) -> bool {
+        self.skipping.is_none() && self.client.is_new()
+    }
+
     /// True while the rest of a request is being skipped.
     pub(in crate::proto) const fn is_skipping(&self) -> bool {
         self.skipping.is_some()
