@@ -61,7 +61,7 @@ pub(super) const fn class(stage: &Stage) -> &'static str {
         Stage::Express => "express",
         Stage::Held(_) | Stage::Parked | Stage::Bulk => "bulk",
         Stage::External => "external",
-        Stage::List => "none",
+        Stage::List | Stage::Away => "none",
     }
 }
 
