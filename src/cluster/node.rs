@@ -286,10 +286,10 @@ impl Node {
             Happened::Part(bytes, reply) => self.heard_part(&bytes, reply, context),
             Happened::Progress(bytes) => self.heard_progress(&bytes),
             Happened::Ended(bytes) => {
-                if let Some((owner, work)) = read_ended(&bytes)
+                if let Some((owner, work, number)) = read_ended(&bytes)
                     && owner != self.owner()
                 {
-                    self.parts.ended(owner, work);
+                    self.parts.ended(owner, work, number);
                 }
             }
             Happened::NotSent(id) => self.lose(id),
@@ -351,6 +351,22 @@ impl Node {
                 me.do_send(Happened::NotSent(id));
             }
         });
+    }
+
+    /// Says to all nodes that parts are of no use any more; in one message, if the whole job is over.
+    fn recall(&self, parts: &BTreeSet<PartId>) {
+        let goes_on = |work: u64| self.sent.keys().any(|id| id.work == work);
+        let mut messages: BTreeSet<String> = BTreeSet::new();
+        for PartId { work, number } in parts {
+            messages.insert(match goes_on(*work) {
+                true => format!("{} {work} {number}", self.owner()),
+                false => format!("{} {work}", self.owner()),
+            });
+        }
+        for message in messages {
+            let client = self.client.clone();
+            tokio::spawn(async move { client.publish(ENDED_SUBJECT, message.into()).await });
+        }
     }
 
     fn lose(&mut self, id: PartId) {
@@ -569,9 +585,11 @@ fn read_progress(bytes: &[u8]) -> Option<(String, JobProgress)> {
     Some((json.get("node")?.as_str()?.to_owned(), progress))
 }
 
-fn read_ended(bytes: &[u8]) -> Option<(String, u64)> {
-    let (owner, work) = std::str::from_utf8(bytes).ok()?.split_once(' ')?;
-    Some((owner.to_owned(), work.parse().ok()?))
+fn read_ended(bytes: &[u8]) -> Option<(String, u64, Option<u64>)> {
+    let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
+    let (owner, work) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+    let number = words.next().map(str::parse).transpose().ok()?;
+    Some((owner, work, number))
 }
 
 /// Brings what other nodes say of parts, and how far their jobs are.
@@ -678,24 +696,19 @@ impl Handler<EngineEvents> for Node {
     type Result = ();
 
     fn handle(&mut self, EngineEvents(events): EngineEvents, context: &mut Self::Context) {
-        let mut ended = BTreeSet::new();
+        let mut recalled = BTreeSet::new();
         for event in events {
             match event {
                 EngineEvent::Offered(part) => self.offer(part, context),
                 EngineEvent::Recalled(id) => {
                     self.sent.remove(&id);
-                    ended.insert(id.work);
+                    recalled.insert(id);
                 }
                 EngineEvent::Committed(records) => self.member.handle(Input::Committed(records), now()),
                 EngineEvent::Began(jobs) => self.member.handle(Input::Began(jobs), now()),
             }
         }
-        // Of a job that goes on, other parts are worked on.
-        ended.retain(|work| !self.sent.keys().any(|id| id.work == *work));
-        for work in ended {
-            let (client, bytes) = (self.client.clone(), format!("{} {work}", self.owner()));
-            tokio::spawn(async move { client.publish(ENDED_SUBJECT, bytes.into()).await });
-        }
+        self.recall(&recalled);
         self.act(context);
     }
 }

@@ -45,8 +45,8 @@ pub(super) struct PartWorker {
     facts: Facts,
     name: String,
     tables: Mutex<Vec<Tables>>,
-    /// Parts that are of no use any more, by owner and work.
-    ended: Mutex<VecDeque<(String, u64)>>,
+    /// Parts that are of no use any more, by owner and work; without a number all of it.
+    ended: Mutex<VecDeque<(String, u64, Option<u64>)>>,
     changed: Notify,
     running: AtomicUsize,
     done: AtomicU64,
@@ -131,13 +131,13 @@ impl PartWorker {
         self.changed.notify_waiters();
     }
 
-    /// Parts of a job are of no use any more.
-    pub(super) fn ended(&self, owner: String, work: u64) {
+    /// A part, or all of a job, are of no use any more.
+    pub(super) fn ended(&self, owner: String, work: u64, number: Option<u64>) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if ended.len() >= MAX_ENDED {
             ended.pop_front();
         }
-        ended.push_back((owner, work));
+        ended.push_back((owner, work, number));
         drop(ended);
         self.changed.notify_waiters();
     }
@@ -148,10 +148,10 @@ impl PartWorker {
 
     fn has_ended(&self, taken: &Taken) -> bool {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_draining.load(Relaxed)
-            || ended
-                .iter()
-                .any(|(owner, work)| *owner == taken.owner && *work == taken.work)
+        let is_this = |(owner, work, number): &(String, u64, Option<u64>)| {
+            *owner == taken.owner && *work == taken.work && number.is_none_or(|number| number == taken.number)
+        };
+        self.is_draining.load(Relaxed) || ended.iter().any(is_this)
     }
 
     /// Takes parts and does them, for as long as the connection is there: the loop of one worker.

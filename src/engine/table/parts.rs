@@ -21,6 +21,8 @@ pub(super) struct Parts {
     under_way: BTreeMap<u64, Arc<[u8]>>,
     /// The plan gave none, and nothing has been absorbed since.
     has_none: bool,
+    /// One was taken back because nothing else was left to do here: no more are cut until all others are back.
+    is_ending: bool,
     /// How many are begun at once elsewhere, at the most.
     busy: usize,
     /// The machines whose results were absorbed.
@@ -59,12 +61,13 @@ impl Parts {
 
     /// Whether a part may be there to be cut.
     pub(super) const fn may_cut(&self) -> bool {
-        !self.has_none
+        !self.has_none && !self.is_ending
     }
 
     /// Something was absorbed, after which there may be parts to be cut.
-    pub(super) const fn may_be_more(&mut self) {
+    pub(super) fn may_be_more(&mut self) {
         self.has_none = false;
+        self.is_ending &= !self.under_way.is_empty();
     }
 
     pub(super) fn has_contributor(&self, node: &str) -> bool {
@@ -98,8 +101,8 @@ impl Parts {
         result: &[u8],
         node: &str,
     ) -> Result<(), PartFault> {
-        self.has_none = false;
         let part = self.under_way.remove(&number).ok_or(PartFault::Unknown)?;
+        self.may_be_more();
         if let Err(damaged) = plan.absorb_part(&part, result) {
             return Err(match plan.take_back(&part) {
                 Ok(()) => PartFault::Damaged(damaged),
@@ -115,8 +118,8 @@ impl Parts {
 
     /// Takes back a part.
     pub(super) fn take_back(&mut self, plan: &mut dyn AnyPlan, number: u64) -> Result<(), PartFault> {
-        self.has_none = false;
         let part = self.under_way.remove(&number).ok_or(PartFault::Unknown)?;
+        self.may_be_more();
         plan.take_back(&part).map_err(|_| PartFault::Panicked)
     }
 
@@ -126,6 +129,7 @@ impl Parts {
         if self.under_way.len() <= self.busy {
             return None;
         }
+        self.is_ending = true;
         // A panic here ends the job: a part that cannot be taken back would be missing from the answer.
         let part = self.under_way.remove(&number)?;
         plan.take_back(&part).expect("a part that was cut can be taken back");
