@@ -1,11 +1,11 @@
 //! The priority of threads whose work may wait. Knows no work.
 
-/// How long such a thread runs at the least once it has a core, unless another wakes that asks for less. Linux protects 1.4 ms and more of what runs, whatever its
-/// nice value, from threads that ask for as much; those of short work ask for nothing, and get that.
+/// How long a slice of such a thread is. Linux protects the thread that runs from those that wake and ask for slices as long, whatever
+/// its nice value; most ask for nothing and get 1.4 ms or so.
 #[cfg(target_os = "linux")]
 const SLICE_NS: u64 = 10_000_000;
 
-/// This thread works when no other wants its core, or when its share of a fiftieth has come, and lets go of it as soon as another wakes.
+/// From now on this thread has the lowest priority that still has a share of the cores, and any other that wakes takes its core at once.
 ///
 /// Priority belongs to a thread on Linux; elsewhere to the process, which must keep its own.
 #[cfg(target_os = "linux")]
@@ -34,7 +34,8 @@ fn ask_for_long_slices() -> bool {
         sched_deadline: 0,
         sched_period: 0,
     };
-    // SAFETY: sched_setattr(2) reads as many bytes of the structure as its first field says, keeps no pointer, and changes this thread alone.
+    // SAFETY: sched_setattr(2) reads as many bytes of the structure as its first field says, keeps no pointer, and changes this thread
+    // alone.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) == 0 }
 }
 
