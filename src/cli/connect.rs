@@ -31,14 +31,21 @@ pub(super) struct Connect {
     /// Where the daemon listens
     #[arg(long = "connect", value_name = "ADDR:PORT", env = "PRIMED_CONNECT", value_parser = address::read_endpoint, default_value_t = Endpoint::from(super::DEFAULT_ADDRESS))]
     address: Endpoint,
+    #[command(flatten)]
+    login: Login,
+    #[command(flatten)]
+    tls: TlsFlags,
+}
+
+/// As whom it is asked.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Login {
     /// Who you are, where the daemon has users; the password comes from --password-file, $PRIMED_PASSWORD or the terminal
     #[arg(long, value_name = "NAME", env = "PRIMED_USER")]
     user: Option<String>,
     /// File whose first line is the password
     #[arg(long, value_name = "FILE", env = "PRIMED_PASSWORD_FILE", requires = "user")]
     password_file: Option<PathBuf>,
-    #[command(flatten)]
-    tls: TlsFlags,
     /// Read once, however often a command connects.
     #[arg(skip)]
     password: std::sync::OnceLock<Secret>,
@@ -62,11 +69,7 @@ impl Connect {
                 (stream, false) => stream,
             },
         };
-        if let Some(user) = &self.user {
-            stream.set_read_timeout(Some(2 * PATIENCE))?;
-            authenticate(&mut stream, user, self.password(user)?)?;
-            stream.set_read_timeout(None)?;
-        }
+        self.login.say(&mut stream)?;
         Ok(stream)
     }
 
@@ -86,6 +89,21 @@ impl Connect {
             }
         };
         Ok(Connector::new(open).connect().await?)
+    }
+}
+
+impl Login {
+    /// Says who the user is, if there is one.
+    ///
+    /// # Errors
+    /// Says why the daemon refuses the user.
+    pub(super) fn say(&self, stream: &mut TcpStream) -> anyhow::Result<()> {
+        if let Some(user) = &self.user {
+            stream.set_read_timeout(Some(2 * PATIENCE))?;
+            authenticate(stream, user, self.password(user)?)?;
+            stream.set_read_timeout(None)?;
+        }
+        Ok(())
     }
 
     fn password(&self, user: &str) -> anyhow::Result<&str> {

@@ -48,7 +48,7 @@ fn resident(daemon: &Daemon) -> u64 {
 #[test]
 fn an_idle_connection_takes_at_most_24_kib() {
     let count = if std::env::var("PRIMED_FAULTS").is_ok_and(|form| form == "long") {
-        9_000
+        10_000
     } else {
         300
     };

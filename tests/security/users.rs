@@ -281,3 +281,26 @@ fn the_command_says_who_its_user_is_and_takes_no_password_as_an_argument() {
     );
     assert_eq!(ask(&["--password", "ann-pw"], None).status.code(), Some(2));
 }
+
+#[test]
+fn a_load_is_that_of_a_user() {
+    let directory = Directory::new();
+    add_user(&directory, "ann", "ann-pw", &[]);
+    directory.write("password", "ann-pw\n");
+    let (users, password) = (directory.path("users"), directory.path("password"));
+    let daemon = Daemon::logging("warn", directory, &["--users", &users]);
+    let address = daemon.addresses[0].to_string();
+    let load = ["bench", "--connect", &address, "-c", "2", "-n", "100", "--json"];
+    let anonymous = primed(&load, "");
+    assert_eq!(anonymous.status.code(), Some(1), "everything is refused");
+    let known = primed(
+        &[&load[..], &["--user", "ann", "--password-file", &password]].concat(),
+        "",
+    );
+    assert!(known.status.success(), "{}", text(&known.stderr));
+    assert!(
+        text(&known.stdout).contains("\"errors_total\": 0,"),
+        "{}",
+        text(&known.stdout)
+    );
+}

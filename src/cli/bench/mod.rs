@@ -11,7 +11,7 @@ mod tally;
 mod timer;
 
 use super::address::{self, Address};
-use super::connect::connect;
+use super::connect::{Login, connect};
 use super::{descriptors, quantity};
 use crate::Daemon;
 use crate::daemon::Handle;
@@ -42,6 +42,8 @@ pub(super) struct Bench {
     /// The server to load, instead of a daemon in this process; several addresses share the connections
     #[arg(long, value_name = "ADDR:PORT", value_parser = address::read, value_delimiter = ',')]
     connect: Vec<Address>,
+    #[command(flatten)]
+    login: Login,
     /// Number of connections
     #[arg(short, long, value_name = "N", default_value = "50", value_parser = quantity::positive)]
     connections: NonZeroUsize,
@@ -200,6 +202,14 @@ impl Bench {
                 ),
                 _ => error.context(format!("after {index} of {} connections", self.connections)),
             })
+        };
+        let open = |index| {
+            let mut socket = open(index)?;
+            // A daemon in this process has no users.
+            if !self.connect.is_empty() {
+                self.login.say(&mut socket)?;
+            }
+            Ok(socket)
         };
         (0..self.connections.get()).map(open).collect()
     }
