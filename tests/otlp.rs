@@ -171,7 +171,7 @@ fn attributes(pairs: &[&[u8]]) -> BTreeMap<String, String> {
 fn a_collector_gets_a_span_of_each_request_and_job() {
     let collector = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let served = Served::start(&collector);
-    let replies = served.ask("isprime 1000000000000000003\npi 1e22 deadline=20ms\nsubmit pi 1e11\nresult 1\nquit\n");
+    let replies = served.ask("isprime 18446744073709551629\npi 1e22 deadline=20ms\nsubmit pi 1e11\nresult 1\nquit\n");
     assert!(replies.contains("4118054813"), "{replies}");
     served.stop();
     // The end of the daemon sends what is left.
@@ -209,7 +209,7 @@ fn a_collector_gets_a_span_of_each_request_and_job() {
     assert_eq!(&*job["primed.class"], "bulk");
     assert!(job["primed.cpu_us"].parse::<u64>().expect("a number") > 0, "{job:?}");
     // What was asked stays here.
-    for secret in ["1000000000000000003", "100000000000"] {
+    for secret in ["18446744073709551629", "100000000000"] {
         assert!(
             !body.windows(secret.len()).any(|window| window == secret.as_bytes()),
             "{secret}"
@@ -224,7 +224,7 @@ fn a_collector_that_does_not_reply_holds_up_nothing() {
     let served = Served::start(&collector);
     // More than the queue of spans has room for.
     let questions: String = (0..5_000)
-        .map(|n| format!("isprime {n}000000007 deadline=1min\n"))
+        .map(|n| format!("isprime 1{n:04}0000000000000000007 deadline=1min\n"))
         .collect();
     let replies = served.ask(&(questions + "quit\n"));
     assert_eq!(
@@ -245,7 +245,10 @@ fn a_collector_that_is_down_is_in_the_log() {
     let collector = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let served = Served::start(&collector);
     drop(collector);
-    assert_eq!(served.ask("isprime 1000000007\nquit\n").lines().next(), Some("OK yes"));
+    assert_eq!(
+        served.ask("isprime 18446744073709551629\nquit\n").lines().next(),
+        Some("OK yes")
+    );
     served.stop();
     let log = served.log();
     assert!(log.contains("the collector does not take spans"), "{log}");
