@@ -19,10 +19,14 @@ measure() {
         for profile in release dist; do cpu "target/$profile/primed" "$@" >>target/dist-$profile.txt; done
     done
     awk -v name="$name" -v release="$(median <target/dist-release.txt)" -v dist="$(median <target/dist-dist.txt)" \
-        'BEGIN { printf "%-28s %8.2f s %8.2f s %6.3f\n", name, release, dist, dist / release }'
+        'BEGIN { printf "%-28s %8.3f s %8.3f s %6.3f\n", name, release, dist, dist / release }'
 }
 
 printf '%-28s %10s %10s %6s\n' work release dist ratio
-measure 'pi 1e16' eval --workers 1 pi 1e16
+measure 'pi 1e13' eval --workers 1 pi 1e13
+measure 'pi 1e15' eval --workers 1 pi 1e15
 measure 'sieve to 2e10' eval --workers 1 count 0 2e10 method=sieve
-measure 'wire, 400,000 requests' bench -n 400000 -p 16 -c 16
+# (2^89-1)(2^107-1), of 59 digits
+measure 'factor, 59 digits' eval --workers 1 factor 100433627766186892221372630609062766858404681029709092356097
+measure 'wire, 1,000,000 nth' bench -n 1000000 -p 16 -c 16
+measure 'wire, 200,000 isprime' bench -n 200000 -p 16 -c 16 -m 'isprime 1e18..2e18'
