@@ -6,8 +6,8 @@ use crate::primes::pi::table::{ALIGNMENT, Filling, PiTable};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How many numbers a piece covers: 1 MB of table, half of a usual second-level cache.
-pub(super) const STEP: u64 = ALIGNMENT << 13;
+/// How many numbers a piece covers: 512 KB of table, half of a usual second-level cache, of which primes take the rest.
+pub(super) const STEP: u64 = ALIGNMENT << 12;
 
 /// The pieces that are there, and what the last one is needed for.
 #[derive(Default)]
