@@ -93,6 +93,7 @@ pub(super) struct Part {
     n: Natural,
     bytes: Vec<u8>,
     doing: Doing,
+    result: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -103,8 +104,6 @@ enum Doing {
         progress: f64,
     },
     Polynomials(Box<Polynomials>),
-    /// The result.
-    Done(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -151,7 +150,12 @@ impl Part {
             }
         };
         let bytes = bytes.to_vec();
-        Ok(Self { n, bytes, doing })
+        Ok(Self {
+            n,
+            bytes,
+            doing,
+            result: None,
+        })
     }
 
     pub(super) fn save(&self) -> Vec<u8> {
@@ -165,17 +169,21 @@ impl Part {
 
     pub(super) fn cut(&mut self) -> Option<Work> {
         match &mut self.doing {
+            _ if self.result.is_some() => None,
             Doing::Curves { searching, .. } => searching.cut(),
             Doing::Polynomials(polynomials) => match polynomials.making.take() {
                 Some(building) => Some(Work::Build(building)),
                 None => polynomials.waiting.pop().map(Work::Sieve),
             },
-            Doing::Done(_) => None,
         }
     }
 
     pub(super) fn absorb(&mut self, found: Found) {
-        let result = match (&mut self.doing, found) {
+        // Another slice may have found a divisor.
+        if self.result.is_some() {
+            return;
+        }
+        self.result = match (&mut self.doing, found) {
             (Doing::Curves { searching, .. }, Found::Next(Work::Bounds(bounds))) => {
                 searching.making = Some(bounds);
                 None
@@ -185,20 +193,23 @@ impl Part {
                 None
             }
             (Doing::Curves { searching, progress }, Found::Searched(searched)) => {
-                let result = match searched {
+                let divisor = match searched {
                     Err(batch) => {
                         searching.paused.push(batch);
                         None
                     }
-                    Ok(divisors) => match curves::proper(&self.n, &divisors) {
-                        Some(divisor) => Some(divisor.to_le_bytes().to_vec()),
-                        None => searching.finished(1).then(Vec::new),
-                    },
+                    Ok(divisors) => {
+                        searching.done += 1;
+                        let divisor = curves::proper(&self.n, &divisors).map(|divisor| divisor.to_le_bytes().to_vec());
+                        let is_last = searching
+                            .levels
+                            .first()
+                            .is_none_or(|level| searching.done >= level.batches);
+                        divisor.or_else(|| is_last.then(Vec::new))
+                    }
                 };
-                if result.is_none() {
-                    *progress = progress.max(share(searching));
-                }
-                result.map(|divisor| {
+                *progress = progress.max(share(searching));
+                divisor.map(|divisor| {
                     let mut writer = Writer::new(KIND, VERSION);
                     writer.bytes(&divisor);
                     writer.finish()
@@ -207,29 +218,23 @@ impl Part {
             (Doing::Polynomials(polynomials), found) => polynomials.absorb(found),
             _ => None,
         };
-        if let Some(result) = result {
-            self.doing = Doing::Done(result);
-        }
     }
 
     pub(super) const fn is_done(&self) -> bool {
-        matches!(self.doing, Doing::Done(_))
+        self.result.is_some()
     }
 
     /// See [`crate::job::Plan::result`].
     pub(super) fn result(&self) -> Option<Vec<u8>> {
-        match &self.doing {
-            Doing::Done(result) => Some(result.clone()),
-            _ => None,
-        }
+        self.result.clone()
     }
 
     /// The share of its curves or polynomials that is done.
     pub(super) fn progress(&self) -> f64 {
         match &self.doing {
+            _ if self.result.is_some() => 1.0,
             Doing::Curves { progress, .. } => *progress,
             Doing::Polynomials(polynomials) => 1.0 - polynomials.left as f64 / polynomials.all.max(1) as f64,
-            Doing::Done(_) => 1.0,
         }
     }
 
@@ -237,7 +242,6 @@ impl Part {
         match &self.doing {
             Doing::Curves { searching, .. } => Some(Arc::clone(searching.bounds.as_ref()?) as Shared),
             Doing::Polynomials(polynomials) => Some(Arc::clone(polynomials.base.as_ref()?) as Shared),
-            Doing::Done(_) => None,
         }
     }
 
@@ -259,12 +263,9 @@ impl Part {
                 let base = Arc::clone(shared).downcast::<Base>().ok();
                 if let Some(base) = base.filter(|base| base.is_of(&self.n)) {
                     polynomials.making = None;
-                    if let Some(result) = polynomials.absorb(Found::Base(base)) {
-                        self.doing = Doing::Done(result);
-                    }
+                    self.result = polynomials.absorb(Found::Base(base));
                 }
             }
-            Doing::Done(_) => {}
         }
     }
 }
