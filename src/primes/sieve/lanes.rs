@@ -10,6 +10,7 @@
 
 use super::big::MAX_SEGMENT;
 use super::first_multiple::FirstMultiples;
+use crate::primes::features::has;
 use crate::primes::wheel::{COPRIME_TO_210, TURNS_210};
 use std::arch::x86_64::*;
 
@@ -81,11 +82,7 @@ const _: () = assert!(COPRIME_TO_210 <= 1 << STATE_BITS && MAX_SEGMENT <= 1 << (
 impl Lanes {
     /// `None` if the processor lacks an instruction.
     pub(super) fn new() -> Option<Self> {
-        let can = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vbmi")
-            && is_x86_feature_detected!("popcnt");
-        can.then(Self::default)
+        has!("avx512f", "avx512bw", "avx512vbmi", "popcnt").then(Self::default)
     }
 
     /// Adds primes, from the segment on that is crossed off next; on the wheel modulo 210.
