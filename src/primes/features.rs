@@ -3,6 +3,7 @@
 /// The instructions that kernels use at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
+#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only the command limits them"))]
 pub enum Limit {
     /// Those that every processor of the family has.
     Portable,

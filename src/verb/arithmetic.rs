@@ -1,12 +1,10 @@
 //! Verbs about primes: `nth pi count primes isprime next prev factor`.
 
 use super::call::shortened;
-use super::{Call, Facts, Registry, Step, Style, Verb, functions, ranges};
+use super::{Call, Registry, Step, Style, Verb, functions, ranges};
 use crate::job::{Job, Method, Pi, Query};
 use crate::primes::{MAX_NTH, Natural, WORD_PRIMES};
-use crate::proto::{Code, Failure, NumberError, Request, parse_number, parse_short_number};
-use std::sync::Arc;
-use std::time::Instant;
+use crate::proto::{Code, Failure, NumberError, parse_number, parse_short_number};
 
 pub(super) fn register(registry: &mut Registry) {
     for verb in VERBS.into_iter().chain(ranges::VERBS).chain(functions::VERBS) {
@@ -23,6 +21,7 @@ pub(super) struct Arithmetic {
     pub(super) read: Read,
 }
 
+#[cfg(feature = "cli")]
 impl Arithmetic {
     /// The question, if all arguments are short and right.
     fn question(&self, call: &Call<'_>) -> Option<Query> {
@@ -38,14 +37,14 @@ impl Arithmetic {
 /// The question about primes that a request without options asks, before anything is looked up: for who has no daemon running. `None` is
 /// left to a daemon, which says what is wrong if anything is.
 #[cfg(feature = "cli")]
-pub(crate) fn question(request: &Request<'_>) -> Option<Query> {
+pub(crate) fn question(request: &crate::proto::Request<'_>) -> Option<Query> {
     let verbs = VERBS.into_iter().chain(ranges::VERBS).chain(functions::VERBS);
     let verb = verbs.into_iter().find(|verb| verb.name == request.verb)?;
     let registry = Registry::default();
-    let facts = Facts {
-        metrics: Arc::default(),
-        clients: Arc::default(),
-        started: Instant::now(),
+    let facts = super::Facts {
+        metrics: Default::default(),
+        clients: Default::default(),
+        started: std::time::Instant::now(),
         workers: 1,
     };
     if !request.options.is_empty() {
