@@ -107,6 +107,15 @@ fn info(call: &Call<'_>) -> Result<Step, Failure> {
         facts.push(fact("store", store.place));
         facts.push(fact("store_state", or(store.failure, "ok")));
     }
+    if let Some((nodes, is_connected)) = metrics.cluster.nodes() {
+        let workers: usize = nodes.iter().map(|node| node.workers).sum();
+        let parts: u64 = nodes.iter().map(|node| node.parts_done).sum();
+        let state = if is_connected { "up" } else { "alone" };
+        facts.push(fact("cluster_state", state.to_owned()));
+        facts.push(fact("cluster_nodes", nodes.len().to_string()));
+        facts.push(fact("cluster_workers", workers.to_string()));
+        facts.push(fact("cluster_parts_total", parts.to_string()));
+    }
     for lane in metrics.lanes() {
         let figures = [
             ("calls_total", &lane.calls),

@@ -73,7 +73,7 @@ fn figures_of(state: &State) -> Vec<Line<'static>> {
             latencies.len()
         )),
         Line::raw(format!(
-            "connections {}  jobs {}  cache hits {}  store {}",
+            "connections {}  jobs {}  cache hits {}  store {}{}",
             state.figure("connections"),
             state.figure("jobs"),
             state.figure("cache_hits_total"),
@@ -81,9 +81,23 @@ fn figures_of(state: &State) -> Vec<Line<'static>> {
                 .info
                 .get("store_state")
                 .or(state.info.get("store"))
-                .map_or("", String::as_str)
+                .map_or("", String::as_str),
+            cluster_of(state)
         )),
     ]
+}
+
+/// The daemon's cluster, if it is in one.
+fn cluster_of(state: &State) -> String {
+    match state.info.get("cluster_state") {
+        Some(connection) => format!(
+            "  nodes {} ({connection}), {} workers, {} parts",
+            state.figure("cluster_nodes"),
+            state.figure("cluster_workers"),
+            state.figure("cluster_parts_total")
+        ),
+        None => String::new(),
+    }
 }
 
 fn draw_chart(frame: &mut Frame<'_>, state: &State, area: Rect) {

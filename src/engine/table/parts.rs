@@ -136,3 +136,82 @@ impl Parts {
         Some(number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Budget, Method, Query, restore, run_to_end};
+
+    fn plan() -> Box<dyn AnyPlan> {
+        let query = Query::Count {
+            low: 1 << 40,
+            last: (1 << 40) + 2_000_000_000,
+            method: Method::Sieve,
+        };
+        query.plan()
+    }
+
+    /// What a part comes to on another machine.
+    fn done_elsewhere(part: &[u8]) -> Vec<u8> {
+        let mut plan = restore(part).expect("it was cut from a plan of this question");
+        run_to_end(&mut *plan);
+        plan.result().expect("it has its answer")
+    }
+
+    fn is_damaged(result: Result<(), PartFault>) -> bool {
+        matches!(result, Err(PartFault::Damaged(_)))
+    }
+
+    #[test]
+    fn a_part_is_absorbed_once_and_what_is_lost_or_damaged_is_done_here() {
+        let (mut plan, mut whole) = (plan(), plan());
+        let mut parts = Parts::default();
+        let offers = parts_of(&mut parts, &mut *plan, 4);
+        let results: Vec<Vec<u8>> = offers.iter().map(|offer| done_elsewhere(&offer.bytes)).collect();
+        let absorb = |parts: &mut Parts, plan: &mut dyn AnyPlan, index: usize, result: &[u8]| {
+            parts.absorb(plan, offers[index].number, result, "b")
+        };
+        assert_eq!(absorb(&mut parts, &mut *plan, 1, &results[1]), Ok(()));
+        assert_eq!(absorb(&mut parts, &mut *plan, 1, &results[1]), Err(PartFault::Unknown));
+        assert!(is_damaged(absorb(&mut parts, &mut *plan, 2, b"no result")));
+        assert_eq!(absorb(&mut parts, &mut *plan, 2, &results[2]), Err(PartFault::Unknown));
+        assert_eq!(parts.take_back(&mut *plan, offers[3].number), Ok(()));
+        assert_eq!(absorb(&mut parts, &mut *plan, 0, &results[0]), Ok(()));
+        assert!(parts.is_empty() && parts.has_contributor("b") && !parts.has_contributor("c"));
+        assert_eq!(run_to_end(&mut *plan), run_to_end(&mut *whole));
+    }
+
+    fn parts_of(parts: &mut Parts, plan: &mut dyn AnyPlan, count: usize) -> Vec<Offer> {
+        // The first slices show how long it takes: so little that the shortest parts are cut.
+        while plan.progress() == 0.0 {
+            let slice = plan.cut().expect("it has just begun");
+            plan.absorb(slice(Budget::unlimited()));
+        }
+        let offers = (0..count).map(|_| parts.cut(plan, Duration::from_micros(1), 1));
+        let offers: Vec<Offer> = offers.flatten().collect();
+        assert_eq!(offers.len(), count, "there is enough to cut");
+        offers
+    }
+
+    #[test]
+    fn parts_that_nobody_can_have_begun_are_taken_back_at_the_end_and_not_cut_again() {
+        let (mut plan, mut whole) = (plan(), plan());
+        let mut parts = Parts::default();
+        let offers = parts_of(&mut parts, &mut *plan, 3);
+        while let Some(slice) = plan.cut() {
+            plan.absorb(slice(Budget::unlimited()));
+        }
+        assert_eq!(parts.take_back_latest(&mut *plan), Some(offers[2].number));
+        assert!(!parts.may_cut(), "it would go to and fro");
+        assert_eq!(parts.take_back_latest(&mut *plan), Some(offers[1].number));
+        assert_eq!(
+            parts.take_back_latest(&mut *plan),
+            None,
+            "one worker may have begun the first"
+        );
+        let result = done_elsewhere(&offers[0].bytes);
+        assert_eq!(parts.absorb(&mut *plan, offers[0].number, &result, "b"), Ok(()));
+        assert!(parts.may_cut());
+        assert_eq!(run_to_end(&mut *plan), run_to_end(&mut *whole));
+    }
+}

@@ -196,6 +196,20 @@ function newClient(body, client) {
   return row;
 }
 
+// The nodes of the cluster, this one first.
+function showNodes(all) {
+  byId('nodes-card').hidden = all.length === 0;
+  byId('nodes').replaceChildren(...all.map(node => {
+    const row = document.createElement('tr');
+    cell(row, 'id', node.name);
+    cell(row, node.state === 'up' ? '' : 'failed', node.state);
+    cell(row, '', node.role === 'worker' ? 'works only' : 'takes in jobs');
+    for (const figure of [node.workers, node.free, node.jobs, node.parts]) cell(row, 'number', number(Number(figure)));
+    cell(row, 'number', node.heard);
+    return row;
+  }));
+}
+
 // Rows are kept and changed in place, so that the focus stays where it is.
 const rows = new Map();
 
@@ -370,21 +384,30 @@ async function kill(client) {
 // Not for a user who is no operator: he is told once, and not asked again.
 let may_see_clients = true;
 
+// A row of words like name=value.
+const fields = row => Object.fromEntries(row.split(' ').map(word => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]));
+
 async function pollClients() {
   if (!may_see_clients) return;
   const response = await post('v1/ask', { request: 'clients' });
   may_see_clients = response.status !== 403;
   const reply = await response.json();
-  const fields = row => Object.fromEntries(row.split(' ').map(word => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]));
   if (response.ok) showClients((reply.rows || []).map(fields));
+}
+
+async function pollNodes() {
+  const response = await post('v1/ask', { request: 'nodes' });
+  if (response.ok) showNodes(((await response.json()).rows || []).map(fields));
 }
 
 async function poll() {
   try {
     const response = await fetch('v1/info');
     if (!response.ok) throw new Error(response.statusText);
-    show(await response.json());
+    const now = await response.json();
+    show(now);
     await pollJobs();
+    if (now.info.cluster_state !== undefined) await pollNodes();
     await pollClients();
   } catch {
     before = null;
