@@ -12,6 +12,7 @@ pub enum Limit {
     /// Of AVX-512 only what its first processors have: F, BW, DQ and VL.
     Avx512,
     /// Whatever the processor has.
+    #[cfg(target_arch = "x86_64")]
     All,
 }
 
