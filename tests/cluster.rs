@@ -4,13 +4,12 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use support::{Client, until};
+use support::{Client, spawn, until};
 
 // The counts are differences of what primecount 8.7 says; pi(10^15) and pi(10^16) are in OEIS A006880.
 
@@ -115,8 +114,7 @@ fn command(nats: &str, name: &str, data: &str, more: &[&str]) -> Command {
         ])
         .args(["--node-name", name, "--log", "warn"])
         .args(more)
-        .env_remove("PRIMED_CLUSTER_KILLS")
-        .stdout(Stdio::piped());
+        .env_remove("PRIMED_CLUSTER_KILLS");
     command
 }
 
@@ -131,18 +129,7 @@ impl Node {
     }
 
     fn run(command: &mut Command) -> Self {
-        let mut child = command.spawn().expect("the binary was built");
-        let mut line = String::new();
-        let out = child.stdout.take().expect("it is piped");
-        BufReader::new(out)
-            .read_line(&mut line)
-            .expect("it says where it listens");
-        let address = line
-            .split(" listens on ")
-            .nth(1)
-            .and_then(|rest| rest.split(';').next());
-        let address = address.and_then(|text| text.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+        let (child, address) = spawn(command);
         Self { child, address }
     }
 
@@ -242,7 +229,7 @@ fn a_job_is_seen_waited_for_and_cancelled_from_any_node() {
 fn parts_of_a_long_question_are_done_by_another_node() {
     let nats = Nats::start();
     let data = Directory::new();
-    let a = Node::start(&nats, "a", &data, &["--check", "20%"]);
+    let a = Node::start(&nats, "a", &data, &["--check", "50%"]);
     let worker = Node::worker(&nats, "w", &[]);
     until("they know each other", || a.knows(2) && worker.knows(2));
     assert_eq!(a.ask("count 1e15 1e15+2e10 method=sieve"), "OK 579059434");
@@ -424,16 +411,11 @@ fn kills_at_random_lose_no_acknowledged_job() {
     }
     let node = nodes[0].as_ref().expect("all run again");
     assert!(!acknowledged.is_empty());
-    let begun = Instant::now();
     for (job, answer) in &acknowledged {
         until("the job is known to a", || {
             !node.ask(&format!("result {job} deadline=60s")).contains("no-job")
         });
         assert_eq!(node.ask(&format!("result {job} deadline=10m")), *answer, "job {job}");
     }
-    println!(
-        "{} acknowledged, none lost; the last ended {:?} after the last kill",
-        acknowledged.len(),
-        begun.elapsed()
-    );
+    println!("{} acknowledged, none lost", acknowledged.len());
 }

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use support::{Client, PATIENCE, until};
+use support::{Client, PATIENCE, spawn, until};
 
 /// A directory that goes with the test.
 struct Directory(PathBuf);
@@ -55,8 +55,7 @@ fn command(directory: &Path) -> Command {
             "--data",
         ])
         .arg(directory)
-        .env_remove("PRIMED_KILLS")
-        .stdout(Stdio::piped());
+        .env_remove("PRIMED_KILLS");
     command
 }
 
@@ -66,19 +65,7 @@ impl Served {
     }
 
     fn run(command: &mut Command) -> Self {
-        let mut child = command.spawn().expect("the binary was built");
-        let mut line = String::new();
-        let out = child.stdout.take().expect("it is piped");
-        BufReader::new(out)
-            .read_line(&mut line)
-            .expect("it says where it listens");
-        let address = line
-            .split(" listens on ")
-            .nth(1)
-            .and_then(|rest| rest.split(';').next());
-        let address = address
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_else(|| panic!("no address in {line:?}"));
+        let (child, address) = spawn(command);
         Self { child, address }
     }
 

@@ -1,37 +1,32 @@
 //! The log of a `primed serve`: a request is followed by its ids from accept to reply, in both formats, and what peers send stays out.
 
+mod support;
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use support::spawn;
 
 struct Served {
     child: Child,
-    address: String,
+    address: SocketAddr,
 }
 
 impl Served {
     fn start(flags: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_primed"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", "none"])
             .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary was built");
-        let mut line = String::new();
-        let out = child.stdout.take().expect("it is piped");
-        BufReader::new(out)
-            .read_line(&mut line)
-            .expect("it says where it listens");
-        let rest = line.split(" listens on ").nth(1).expect("it says where it listens");
-        let address = rest.split(';').next().expect("there is an address").to_owned();
+            .stderr(Stdio::piped());
+        let (child, address) = spawn(&mut command);
         Self { child, address }
     }
 
     /// Sends the lines, and waits for all replies.
     fn ask(&self, lines: &str) -> String {
-        let mut socket = TcpStream::connect(&self.address).expect("it listens");
+        let mut socket = TcpStream::connect(self.address).expect("it listens");
         socket.write_all(lines.as_bytes()).expect("it reads");
         let mut replies = String::new();
         socket.read_to_string(&mut replies).expect("it answers and closes");

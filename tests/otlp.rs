@@ -1,39 +1,34 @@
 //! Traces of a `primed serve --otlp`: what a collector gets of requests and jobs, and that one that does not reply holds up nothing.
 
+mod support;
+
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use support::spawn;
 
 struct Served {
     child: Child,
-    address: String,
+    address: SocketAddr,
 }
 
 impl Served {
     fn start(collector: &TcpListener) -> Self {
         let collector = collector.local_addr().expect("it is bound");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_primed"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", "none"])
             .args(["--otlp", &format!("http://{collector}")])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary was built");
-        let mut line = String::new();
-        let out = child.stdout.take().expect("it is piped");
-        BufReader::new(out)
-            .read_line(&mut line)
-            .expect("it says where it listens");
-        let rest = line.split(" listens on ").nth(1).expect("it says where it listens");
-        let address = rest.split(';').next().expect("there is an address").to_owned();
+            .stderr(Stdio::piped());
+        let (child, address) = spawn(&mut command);
         Self { child, address }
     }
 
     fn ask(&self, lines: &str) -> String {
-        let mut socket = TcpStream::connect(&self.address).expect("it listens");
+        let mut socket = TcpStream::connect(self.address).expect("it listens");
         socket.write_all(lines.as_bytes()).expect("it reads");
         let mut replies = String::new();
         socket.read_to_string(&mut replies).expect("it answers and closes");

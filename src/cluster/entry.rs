@@ -31,8 +31,6 @@ pub(super) struct OwnerEntry {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct NodeEntry {
     pub(crate) name: String,
-    /// Of its process: another one of the same name is another node.
-    pub(crate) incarnation: u64,
     pub(crate) version: String,
     pub(crate) workers: usize,
     /// Workers that are free for parts of other nodes.
@@ -43,8 +41,6 @@ pub(crate) struct NodeEntry {
     pub(crate) owned: usize,
     pub(crate) parts_done: u64,
     pub(crate) is_worker_only: bool,
-    /// Nodes that it has found to err.
-    pub(crate) erred: Vec<String>,
 }
 
 fn text(json: &Json, name: &str) -> Option<String> {
@@ -172,7 +168,6 @@ impl NodeEntry {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         write(json!({
             "name": self.name,
-            "incarnation": self.incarnation,
             "version": self.version,
             "workers": self.workers,
             "free": self.free,
@@ -180,17 +175,14 @@ impl NodeEntry {
             "owned": self.owned,
             "parts_done": self.parts_done,
             "worker_only": self.is_worker_only,
-            "erred": self.erred,
         }))
     }
 
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let json = read(bytes)?;
         let size = |name| usize::try_from(number(&json, name)?).ok();
-        let erred = json.get("erred")?.as_array()?.iter();
         Some(Self {
             name: text(&json, "name")?,
-            incarnation: number(&json, "incarnation")?,
             version: text(&json, "version")?,
             workers: size("workers")?,
             free: size("free")?,
@@ -198,7 +190,6 @@ impl NodeEntry {
             owned: size("owned")?,
             parts_done: number(&json, "parts_done")?,
             is_worker_only: json.get("worker_only")?.as_bool()?,
-            erred: erred.filter_map(|name| Some(name.as_str()?.to_owned())).collect(),
         })
     }
 }
@@ -261,7 +252,7 @@ pub(super) fn read_answer(bytes: &[u8]) -> Option<KeptAnswer> {
 pub(super) enum PartNews {
     /// It is worked on.
     Begun,
-    /// It is done: this is the result, which took this CPU time.
+    /// It is done: this is the result, which took this time on a worker.
     Done(Vec<u8>, Duration),
     /// It is not done here: nobody can read it, or it failed.
     Refused,

@@ -70,7 +70,7 @@ pub(super) async fn connect(
     }
     let addresses: Vec<String> = settings.url.split(',').map(str::to_owned).collect();
     let connected = options.connect(addresses).await;
-    connected.map_err(|error| ClusterError::Connect(settings.url.clone(), error.to_string()))
+    connected.map_err(|error| ClusterError::Connect(settings.servers(), error.to_string()))
 }
 
 /// Whether this server has what is needed.

@@ -92,7 +92,9 @@ pub(super) enum Input {
     Written(JobId, u64, Result<u64, PutError>),
     Saved(JobId, bool),
     Loaded(JobId, Result<Option<Checkpoint>, PutError>),
-    /// No job is taken over any more, and those owned are let go of.
+    /// No job is taken over any more.
+    Leave,
+    /// Those owned are let go of.
     Drain,
 }
 
@@ -171,6 +173,11 @@ impl Known {
         }
     }
 
+    /// The engine knows its end, and nobody owns it.
+    fn is_seen_to_its_end(&self) -> bool {
+        self.location == Location::Ended && (self.is_cleared || self.owner.is_none())
+    }
+
     fn ended_elsewhere(&self) -> Option<&End> {
         self.entry.as_ref()?.1.end.as_ref()
     }
@@ -196,6 +203,7 @@ pub(super) struct Member {
     is_connected: bool,
     /// It has seen what there was when it connected.
     is_current: bool,
+    is_leaving: bool,
     is_draining: bool,
     /// Jobs that it worked on lately.
     busy: usize,
@@ -213,6 +221,7 @@ impl Member {
             now,
             is_connected: false,
             is_current: false,
+            is_leaving: false,
             is_draining: false,
             busy: 0,
             commands: Vec::new(),
@@ -294,7 +303,9 @@ impl Member {
                 self.look_at(job);
             }
             Input::Loaded(job, result) => self.loaded(job, result),
+            Input::Leave => self.is_leaving = true,
             Input::Drain => {
+                self.is_leaving = true;
                 self.is_draining = true;
                 self.look_at_all();
             }
@@ -485,7 +496,9 @@ impl Member {
         if !self.is_connected || !self.is_current {
             return;
         }
-        let Some(known) = self.jobs.get_mut(&job).filter(|known| !known.is_another) else {
+        let is_over = |known: &Known| known.ended_elsewhere().is_some() && known.is_seen_to_its_end();
+        let known = self.jobs.get_mut(&job);
+        let Some(known) = known.filter(|known| !known.is_another && !is_over(known)) else {
             return;
         };
         let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
@@ -503,6 +516,7 @@ impl Member {
             me: &self.name,
             number: self.number,
             now: self.now,
+            is_leaving: self.is_leaving,
             is_draining: self.is_draining,
             busy: self.busy,
             was_heard,
@@ -518,6 +532,7 @@ struct Next<'a> {
     me: &'a str,
     number: Option<u64>,
     now: Instant,
+    is_leaving: bool,
     is_draining: bool,
     /// Jobs that this node works on.
     busy: usize,
@@ -617,7 +632,7 @@ impl Next<'_> {
     fn decide_of_others(&mut self, known: &mut Known, stored: &StoredJob, lives: bool) {
         if self.is_owner(known) {
             // What it had of the job is lost, or it has just become the owner.
-            if self.number.is_some() && !self.is_draining {
+            if self.number.is_some() && !self.is_leaving {
                 known.pending = Some(self.now);
                 self.commands.push(Command::Load(self.job));
             }
@@ -646,7 +661,7 @@ impl Next<'_> {
         };
         // Those that do little are the first.
         let wait = wait + Duration::from_millis(50) * u32::try_from(self.busy.min(20)).unwrap_or(20);
-        if self.number.is_some() && !self.is_draining && self.now.saturating_duration_since(since) >= wait {
+        if self.number.is_some() && !self.is_leaving && self.now.saturating_duration_since(since) >= wait {
             let starts = owner.map_or(0, |owner| owner.starts) + u32::from(named.is_some());
             let node = Some(self.me.to_owned());
             self.put(known, Writing::Owner(OwnerEntry { node, starts }));

@@ -17,6 +17,8 @@ use crate::engine::{ClusterEvent, Scheduler};
 use crate::metrics::{Metrics, NodeView};
 use crate::verb::{Engine, Facts, Registry};
 use actix::prelude::*;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +47,19 @@ pub struct ClusterSettings {
     pub is_worker_only: bool,
     /// The share of parts that are done again here, to find nodes that err; 0.0..=1.0.
     pub check: f64,
+}
+
+impl ClusterSettings {
+    /// The servers, without users and passwords: for the log and for errors.
+    fn servers(&self) -> String {
+        let without_user = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            (None, Some((_, host))) => host.to_owned(),
+            _ => url.to_owned(),
+        };
+        let servers: Vec<String> = self.url.split(',').map(without_user).collect();
+        servers.join(",")
+    }
 }
 
 /// Why a daemon cannot take part in a cluster.
@@ -140,15 +155,18 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
         (Ok(Err(error)), _) => return Err(error),
         (Err(_), Some(number)) => {
             tracing::warn!(
-                url = joined.settings.url,
+                servers = joined.settings.servers(),
                 "NATS does not answer: this node goes on alone until it does"
             );
             number
         }
-        (Err(_), None) => return Err(ClusterError::Silent(joined.settings.url)),
+        (Err(_), None) => return Err(ClusterError::Silent(joined.settings.servers())),
     };
     if known.is_none() {
-        let written = fs::write(&file, format!("{number} {mark}\n"));
+        let written = File::create(&file).and_then(|mut file| {
+            file.write_all(format!("{number} {mark}\n").as_bytes())?;
+            file.sync_all()
+        });
         written.map_err(|error| ClusterError::File(file.clone(), error))?;
     }
     joined.number = Some(number);
@@ -224,5 +242,27 @@ impl Cluster {
         let _ = tokio::time::timeout(limit, self.node.send(Close)).await;
         self.arbiter.stop();
         let _ = self.arbiter.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        let servers = |url: &str| {
+            let settings = ClusterSettings {
+                url: url.to_owned(),
+                name: "a".to_owned(),
+                credentials: None,
+                ca: None,
+                is_worker_only: false,
+                check: 0.0,
+            };
+            settings.servers()
+        };
+        assert_eq!(servers("nats://host:4222"), "nats://host:4222");
+        assert_eq!(servers("nats://me:se@cret@host,b:p@other:1"), "nats://host,other:1");
     }
 }

@@ -41,12 +41,13 @@ const PARTS_A_WORKER: usize = 3;
 /// Where nodes say how far their jobs are.
 const PROGRESS_SUBJECT: &str = "primed.progress";
 
-/// Where they say that the parts of a job are of no use any more.
-const ENDED_SUBJECT: &str = "primed.ended";
+/// Where they say that a part is of no use any more.
+const RECALLED_SUBJECT: &str = "primed.recalled";
 
 /// A node of a cluster.
 pub(crate) struct Node {
     settings: ClusterSettings,
+    /// Of this process: parts of an earlier one of the same name are others.
     incarnation: u64,
     member: Member,
     client: Client,
@@ -85,7 +86,7 @@ enum Happened {
     Member(Input),
     Part(Bytes, Option<async_nats::Subject>),
     Progress(Bytes),
-    Ended(Bytes),
+    Recalled(Bytes),
     NotSent(PartId),
     Checked(PartId, Verdict),
 }
@@ -285,11 +286,11 @@ impl Node {
             Happened::Member(input) => self.member.handle(input, now()),
             Happened::Part(bytes, reply) => self.heard_part(&bytes, reply, context),
             Happened::Progress(bytes) => self.heard_progress(&bytes),
-            Happened::Ended(bytes) => {
-                if let Some((owner, work, number)) = read_ended(&bytes)
+            Happened::Recalled(bytes) => {
+                if let Some((owner, id)) = read_recalled(&bytes)
                     && owner != self.owner()
                 {
-                    self.parts.ended(owner, work, number);
+                    self.parts.recalled(owner, id);
                 }
             }
             Happened::NotSent(id) => self.lose(id),
@@ -353,20 +354,14 @@ impl Node {
         });
     }
 
-    /// Says to all nodes that parts are of no use any more; in one message, if the whole job is over.
-    fn recall(&self, parts: &BTreeSet<PartId>) {
-        let goes_on = |work: u64| self.sent.keys().any(|id| id.work == work);
-        let mut messages: BTreeSet<String> = BTreeSet::new();
-        for PartId { work, number } in parts {
-            messages.insert(match goes_on(*work) {
-                true => format!("{} {work} {number}", self.owner()),
-                false => format!("{} {work}", self.owner()),
-            });
-        }
-        for message in messages {
-            let client = self.client.clone();
-            tokio::spawn(async move { client.publish(ENDED_SUBJECT, message.into()).await });
-        }
+    /// Says to all nodes that a part is of no use any more.
+    fn recall(&mut self, id: PartId) {
+        self.sent.remove(&id);
+        let (client, message) = (
+            self.client.clone(),
+            format!("{} {} {}", self.owner(), id.work, id.number),
+        );
+        tokio::spawn(async move { client.publish(RECALLED_SUBJECT, message.into()).await });
     }
 
     fn lose(&mut self, id: PartId) {
@@ -467,7 +462,6 @@ impl Node {
     fn entry(&self) -> NodeEntry {
         NodeEntry {
             name: self.settings.name.clone(),
-            incarnation: self.incarnation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             workers: self.facts.workers,
             free: self.parts.free(),
@@ -475,7 +469,6 @@ impl Node {
             owned: self.member.owned(),
             parts_done: self.parts.done(),
             is_worker_only: self.settings.is_worker_only,
-            erred: self.erred.iter().cloned().collect(),
         }
     }
 
@@ -585,20 +578,20 @@ fn read_progress(bytes: &[u8]) -> Option<(String, JobProgress)> {
     Some((json.get("node")?.as_str()?.to_owned(), progress))
 }
 
-fn read_ended(bytes: &[u8]) -> Option<(String, u64, Option<u64>)> {
+fn read_recalled(bytes: &[u8]) -> Option<(String, PartId)> {
     let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
-    let (owner, work) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
-    let number = words.next().map(str::parse).transpose().ok()?;
-    Some((owner, work, number))
+    let owner = words.next()?.to_owned();
+    let (work, number) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some((owner, PartId { work, number }))
 }
 
 /// Brings what other nodes say of parts, and how far their jobs are.
 async fn hear(client: Client, owner: String, me: Addr<Node>) {
     let parts = client.subscribe(node_subject(&owner)).await;
-    let (Ok(mut parts), Ok(mut progress), Ok(mut ended)) = (
+    let (Ok(mut parts), Ok(mut progress), Ok(mut recalled)) = (
         parts,
         client.subscribe(PROGRESS_SUBJECT).await,
-        client.subscribe(ENDED_SUBJECT).await,
+        client.subscribe(RECALLED_SUBJECT).await,
     ) else {
         return;
     };
@@ -606,7 +599,7 @@ async fn hear(client: Client, owner: String, me: Addr<Node>) {
         tokio::select! {
             Some(message) = parts.next() => me.do_send(Happened::Part(message.payload, message.reply)),
             Some(message) = progress.next() => me.do_send(Happened::Progress(message.payload)),
-            Some(message) = ended.next() => me.do_send(Happened::Ended(message.payload)),
+            Some(message) = recalled.next() => me.do_send(Happened::Recalled(message.payload)),
             else => return,
         }
     }
@@ -696,19 +689,14 @@ impl Handler<EngineEvents> for Node {
     type Result = ();
 
     fn handle(&mut self, EngineEvents(events): EngineEvents, context: &mut Self::Context) {
-        let mut recalled = BTreeSet::new();
         for event in events {
             match event {
                 EngineEvent::Offered(part) => self.offer(part, context),
-                EngineEvent::Recalled(id) => {
-                    self.sent.remove(&id);
-                    recalled.insert(id);
-                }
+                EngineEvent::Recalled(id) => self.recall(id),
                 EngineEvent::Committed(records) => self.member.handle(Input::Committed(records), now()),
                 EngineEvent::Began(jobs) => self.member.handle(Input::Began(jobs), now()),
             }
         }
-        self.recall(&recalled);
         self.act(context);
     }
 }
@@ -726,6 +714,7 @@ impl Handler<Drain> for Node {
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) {
         self.is_draining = true;
+        self.member.handle(Input::Leave, now());
         self.parts.drain();
     }
 }

@@ -25,8 +25,8 @@ const MAX_TABLES: usize = 4;
 /// How long they are kept after the last one.
 const TABLES_AGE: Duration = Duration::from_secs(60);
 
-/// Jobs that have ended elsewhere, whose parts need not be begun.
-const MAX_ENDED: usize = 1_000;
+/// Parts that are remembered because they need not be begun.
+const MAX_RECALLED: usize = 10_000;
 
 /// A part without progress for this long is given back.
 const STALLED: Duration = Duration::from_secs(60);
@@ -45,8 +45,8 @@ pub(super) struct PartWorker {
     facts: Facts,
     name: String,
     tables: Mutex<Vec<Tables>>,
-    /// Parts that are of no use any more, by owner and work; without a number all of it.
-    ended: Mutex<VecDeque<(String, u64, Option<u64>)>>,
+    /// Parts that are of no use any more, by owner.
+    recalled: Mutex<VecDeque<(String, PartId)>>,
     changed: Notify,
     running: AtomicUsize,
     done: AtomicU64,
@@ -62,11 +62,35 @@ struct Tables {
     used: Instant,
 }
 
+/// Counts a part as running for as long as it lives.
+struct Running<'a>(&'a AtomicUsize);
+
+impl<'a> Running<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Makes the tables of a question; dropped, it lets others make them that were not made.
+struct Making<'a>(&'a PartWorker, &'a str);
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.0.made(self.1);
+    }
+}
+
 /// A part that was taken from the queue.
 struct Taken {
     owner: String,
-    work: u64,
-    number: u64,
+    id: PartId,
     question: String,
 }
 
@@ -83,8 +107,10 @@ impl Taken {
         }
         Some(Self {
             owner: header(headers, OWNER)?.to_owned(),
-            work: header(headers, WORK)?.parse().ok()?,
-            number: header(headers, NUMBER)?.parse().ok()?,
+            id: PartId {
+                work: header(headers, WORK)?.parse().ok()?,
+                number: header(headers, NUMBER)?.parse().ok()?,
+            },
             question: header(headers, QUESTION)?.to_owned(),
         })
     }
@@ -98,7 +124,7 @@ impl PartWorker {
             facts,
             name,
             tables: Mutex::default(),
-            ended: Mutex::default(),
+            recalled: Mutex::default(),
             changed: Notify::new(),
             running: AtomicUsize::new(0),
             done: AtomicU64::new(0),
@@ -131,14 +157,14 @@ impl PartWorker {
         self.changed.notify_waiters();
     }
 
-    /// A part, or all of a job, are of no use any more.
-    pub(super) fn ended(&self, owner: String, work: u64, number: Option<u64>) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        if ended.len() >= MAX_ENDED {
-            ended.pop_front();
+    /// A part is of no use any more.
+    pub(super) fn recalled(&self, owner: String, id: PartId) {
+        let mut recalled = self.recalled.lock().unwrap_or_else(PoisonError::into_inner);
+        if recalled.len() >= MAX_RECALLED {
+            recalled.pop_front();
         }
-        ended.push_back((owner, work, number));
-        drop(ended);
+        recalled.push_back((owner, id));
+        drop(recalled);
         self.changed.notify_waiters();
     }
 
@@ -146,12 +172,11 @@ impl PartWorker {
         taken.owner.split_once('.').is_some_and(|(name, _)| name == self.name)
     }
 
-    fn has_ended(&self, taken: &Taken) -> bool {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_this = |(owner, work, number): &(String, u64, Option<u64>)| {
-            *owner == taken.owner && *work == taken.work && number.is_none_or(|number| number == taken.number)
-        };
-        self.is_draining.load(Relaxed) || ended.iter().any(is_this)
+    /// Whether a part need not be done here: it is of no use any more, or this node ends.
+    fn is_needless(&self, taken: &Taken) -> bool {
+        let recalled = self.recalled.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_this = |(owner, id): &(String, PartId)| *id == taken.id && *owner == taken.owner;
+        self.is_draining.load(Relaxed) || recalled.iter().any(is_this)
     }
 
     /// Takes parts and does them, for as long as the connection is there: the loop of one worker.
@@ -181,7 +206,7 @@ impl PartWorker {
             let _ = message.ack_with(AckKind::Term).await;
             return;
         };
-        if self.has_ended(&taken) {
+        if self.is_needless(&taken) {
             let ack = if self.is_draining.load(Relaxed) {
                 AckKind::Nak(None)
             } else {
@@ -196,11 +221,12 @@ impl PartWorker {
             return;
         }
         let subject = node_subject(&taken.owner);
-        let say = |news: PartNews| part_news_to_bytes(taken.work, taken.number, &self.name, &news);
+        let say = |news: PartNews| part_news_to_bytes(taken.id.work, taken.id.number, &self.name, &news);
         let _ = links.client.publish(subject.clone(), say(PartNews::Begun).into()).await;
-        self.running.fetch_add(1, Relaxed);
-        let done = self.work(links, message, &taken).await;
-        self.running.fetch_sub(1, Relaxed);
+        let done = {
+            let _running = Running::new(&self.running);
+            self.work(links, message, &taken).await
+        };
         match done {
             Some(Ok((result, cpu))) => {
                 self.done.fetch_add(1, Relaxed);
@@ -210,8 +236,8 @@ impl PartWorker {
                 if !matches!(heard, Ok(Ok(_))) {
                     tracing::debug!(
                         owner = taken.owner,
-                        work = taken.work,
-                        part = taken.number,
+                        work = taken.id.work,
+                        part = taken.id.number,
                         "nobody takes the result of a part"
                     );
                 }
@@ -279,10 +305,12 @@ impl PartWorker {
         taken: &Taken,
     ) -> Option<Result<(Vec<u8>, Duration), String>> {
         let (tables, is_first) = self.tables_of(&taken.question).await;
+        // Also if this is given up midway, as when NATS is gone.
+        let _making = is_first.then(|| Making(self, &taken.question));
         let result = PartResult::default();
         let title = format!(
             "part {}.{} of {} for node {}",
-            taken.work, taken.number, taken.question, taken.owner
+            taken.id.work, taken.id.number, taken.question, taken.owner
         );
         let part: Arc<[u8]> = message.payload.to_vec().into();
         let job = self.job(&taken.question, part, title, tables, result.clone());
@@ -290,9 +318,6 @@ impl PartWorker {
             Ok(job) => self.play(links, message, taken, job).await,
             Err(reason) => Some(Err(reason)),
         };
-        if is_first {
-            self.made(&taken.question);
-        }
         match done? {
             Ok(cpu) => match result.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 Some(result) => Some(Ok((planted_fault(result), cpu))),
@@ -319,7 +344,7 @@ impl PartWorker {
             let event = tokio::select! {
                 event = tokio::time::timeout(Duration::from_secs(1), events.next()) => event,
                 () = self.changed.notified() => {
-                    if self.has_ended(taken) {
+                    if self.is_needless(taken) {
                         return None;
                     }
                     continue;
@@ -342,7 +367,7 @@ impl PartWorker {
             if kept.elapsed() > ACK_WAIT / 3 {
                 kept = Instant::now();
                 let _ = message.ack_with(AckKind::Progress).await;
-                let news = part_news_to_bytes(taken.work, taken.number, &self.name, &PartNews::Begun);
+                let news = part_news_to_bytes(taken.id.work, taken.id.number, &self.name, &PartNews::Begun);
                 let _ = links.client.publish(subject.clone(), news.into()).await;
             }
         }

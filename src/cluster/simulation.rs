@@ -408,7 +408,6 @@ impl World {
 fn node_entry(name: &str) -> NodeEntry {
     NodeEntry {
         name: name.to_owned(),
-        incarnation: 1,
         version: "1".to_owned(),
         workers: 1,
         free: 0,
@@ -416,7 +415,6 @@ fn node_entry(name: &str) -> NodeEntry {
         owned: 0,
         parts_done: 0,
         is_worker_only: false,
-        erred: Vec::new(),
     }
 }
 
@@ -478,8 +476,8 @@ fn no_acknowledged_job_is_lost_whatever_fails() {
     assert!(jobs > 100, "{jobs} jobs show little");
 }
 
-#[test]
-fn a_job_of_a_node_that_dies_goes_on_elsewhere_within_15_seconds() {
+/// Three nodes, the first of which works on a job.
+fn with_a_job() -> World {
     let mut world = World::new(1, 3);
     for _ in 0..40 {
         world.advance();
@@ -488,6 +486,12 @@ fn a_job_of_a_node_that_dies_goes_on_elsewhere_within_15_seconds() {
     for _ in 0..20 {
         world.advance();
     }
+    world
+}
+
+#[test]
+fn a_job_of_a_node_that_dies_goes_on_elsewhere_within_15_seconds() {
+    let mut world = with_a_job();
     let is_elsewhere = |world: &World| world.hosts[1..].iter().any(|host| !host.running.is_empty());
     assert!(!is_elsewhere(&world), "its owner lives");
     world.hosts[0].member = None;
@@ -501,14 +505,7 @@ fn a_job_of_a_node_that_dies_goes_on_elsewhere_within_15_seconds() {
 
 #[test]
 fn a_node_that_ends_in_good_order_hands_its_jobs_over_at_once() {
-    let mut world = World::new(1, 3);
-    for _ in 0..40 {
-        world.advance();
-    }
-    world.submit(0);
-    for _ in 0..20 {
-        world.advance();
-    }
+    let mut world = with_a_job();
     let now = world.now();
     let host = &mut world.hosts[0];
     host.running.clear();

@@ -83,14 +83,14 @@ pub enum ClusterEvent {
         id: PartId,
         /// What it came to.
         result: Vec<u8>,
-        /// The CPU time that it took.
+        /// The time that it took on a worker there, which is counted as CPU time.
         cpu: Duration,
         /// The node.
         node: String,
     },
     /// A part is not done elsewhere.
     PartLost(PartId),
-    /// A node has erred: jobs with parts that it has done start over. `again` makes the job of such a question.
+    /// A node has erred: jobs with parts that it has done start over.
     Erred {
         /// The node.
         node: String,

@@ -1,12 +1,11 @@
 //! A `primed serve` of our own, and what the kernel says of it. Ends with its handle.
 
-use crate::support::{Client, until};
+use crate::support::{Client, spawn, until};
 pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// The long form is asked for.
@@ -52,19 +51,7 @@ impl Served {
             .args(["serve", "--listen", address, "--workers", "2", "--log", "off"])
             .args(["--data", "none"])
             .args(flags);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary was built");
-        let mut line = String::new();
-        let out = child.stdout.take().expect("it is piped");
-        BufReader::new(out)
-            .read_line(&mut line)
-            .expect("it says where it listens");
-        let address = line
-            .split(" listens on ")
-            .nth(1)
-            .and_then(|rest| rest.split(';').next());
-        let address = address
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_else(|| panic!("no address in {line:?}"));
+        let (child, address) = spawn(&mut command);
         Self { child, address }
     }
 

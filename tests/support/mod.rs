@@ -5,6 +5,7 @@ use primed::{Budget, Call, Daemon, Failure, Handle, Job, Plan, Step, Value, Verb
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -127,6 +128,22 @@ pub fn info(daemon: &Handle, key: &str) -> u64 {
     value
         .and_then(|value| value.parse().ok())
         .unwrap_or_else(|| panic!("info has no {key}: {text}"))
+}
+
+/// Starts a `primed serve` of this command, whose standard output is taken, and waits until it says where it listens.
+pub fn spawn(command: &mut Command) -> (Child, SocketAddr) {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary was built");
+    let mut line = String::new();
+    let out = child.stdout.take().expect("it is piped");
+    BufReader::new(out)
+        .read_line(&mut line)
+        .expect("it says where it listens");
+    let address = line
+        .split(" listens on ")
+        .nth(1)
+        .and_then(|rest| rest.split(';').next());
+    let address = address.and_then(|text| text.parse().ok());
+    (child, address.unwrap_or_else(|| panic!("no address in {line:?}")))
 }
 
 /// Waits until something holds; panics if it never does.

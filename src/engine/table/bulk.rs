@@ -6,7 +6,7 @@ use super::memory::Memory;
 use super::parts::{Offer, PartFault, Parts};
 use crate::engine::caught::{Panicked, caught};
 use crate::engine::fairness::{CHARGE_US, Fair};
-use crate::engine::message::{ClientId, Payer, Priority, WorkId};
+use crate::engine::message::{Account, ClientId, Payer, Priority, WorkId};
 use crate::engine::task::{Load, Task};
 use crate::job::{AnyPartial, AnyPlan, Job};
 use crate::proto::{Code, Failure, Value};
@@ -191,16 +191,23 @@ impl Bulk {
         caught(|| running.plan.absorb(partial))
     }
 
-    /// Cuts a part for another machine from the plan that is to have the next one.
+    /// Cuts a part for another machine from the plan that is to have the next one: of the account with the fewest under way.
     pub(super) fn next_part(&mut self, jobs: &Jobs, busy: usize) -> Option<(WorkId, Offer)> {
         loop {
+            let mut of_account: FxHashMap<Account, usize> = FxHashMap::default();
+            for (id, running) in &self.plans {
+                if let Some(entry) = jobs.get(*id) {
+                    *of_account.entry(entry.payer().account).or_default() += running.parts.len();
+                }
+            }
             let candidates = self.plans.iter().filter_map(|(id, running)| {
                 let entry = jobs.get(*id).filter(|entry| !entry.streams())?;
                 let is_low = running.priority == Priority::Low;
-                let rank = (is_low, running.parts.len(), *id);
+                let account = of_account.get(&entry.payer().account);
+                let rank = (is_low, account.copied(), running.parts.len(), *id);
                 running.parts.may_cut().then_some((rank, entry))
             });
-            let ((_, _, id), entry) = candidates.min_by_key(|(rank, _)| *rank)?;
+            let ((.., id), entry) = candidates.min_by_key(|(rank, _)| *rank)?;
             let running = self.plans.get_mut(&id)?;
             let cpu = entry.cpu();
             if let Ok(Some(offer)) = caught(|| running.parts.cut(&mut *running.plan, cpu, busy)) {
@@ -388,7 +395,6 @@ impl Bulk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::message::Account;
     use crate::job::{Budget, Plan};
 
     const ONE: Payer = Payer {

@@ -3,7 +3,7 @@
 use super::Table;
 use super::jobs::{Entry, Stage};
 use super::parts::PartFault;
-use super::submitted::Location;
+use super::submitted::{Location, Submitted};
 use super::waiters::{Holder, Waiter};
 use crate::engine::cluster::{JobProgress, Part, PartId};
 use crate::engine::message::{Account, ClientId, JobId, Payer, RequestId, Subject, WorkId};
@@ -109,7 +109,7 @@ impl Table {
                 let payer = entry.payer();
                 let new = self.flow.replace(old, entry.anew(Stage::Express));
                 for job in self.flow.waiters.submitted(new) {
-                    self.flow.submitted.forget_checkpoint(job);
+                    self.flow.submitted.forget_checkpoint(job, now);
                 }
                 self.flow.begin(new, payer, work);
             }
@@ -243,15 +243,21 @@ impl Table {
                 let Some(Stage::Away) = self.flow.jobs.get(old).map(Entry::stage) else {
                     return;
                 };
-                let subject = match super::submitted::Submitted::given_up(&stored) {
+                let subject = match Submitted::given_up(&stored) {
                     Some(failure) => Err(failure),
                     None => restored.subject,
                 };
                 let Some(entry) = self.flow.jobs.get(old) else { return };
                 match subject {
                     Ok(Subject::Work(work)) => {
-                        let entry = entry.anew(Stage::Held(work));
-                        self.flow.replace(old, entry);
+                        let (payer, entry) = (entry.payer(), entry.anew(Stage::Held(work)));
+                        let new = self.flow.replace(old, entry);
+                        // Its deadline was a matter of the node that worked on it.
+                        let wall = *self.flow.submitted.wall();
+                        let deadline = stored.submission.deadline.map(|at| wall.instant(at, now));
+                        self.flow.waiters.remove(Holder::Submitted(job));
+                        let waiter = Waiter::plain(payer, RequestId::MIN, now).submitted(job);
+                        self.flow.waiters.add(new, waiter.until(deadline));
                     }
                     Ok(Subject::Known { value, .. }) => self.flow.end(old, Ok(value)),
                     Err(failure) => self.flow.end(old, Err(failure)),

@@ -523,10 +523,10 @@ impl Submitted {
         let is_stored = |job: &Job| job.is_restored || job.unacknowledged.is_none();
         let stored = |(id, job): (&JobId, &Job)| match &job.state {
             State::Running(_) => job.unfinished.as_deref().cloned(),
-            State::Done { reply, cpu, .. } => Some(StoredJob {
+            State::Done { reply, cpu, ended } => Some(StoredJob {
                 end: Some(End {
                     job: *id,
-                    ended_at: job.submitted_at,
+                    ended_at: self.wall.at(*ended),
                     cpu: *cpu,
                     reply: reply.clone(),
                 }),
@@ -567,11 +567,9 @@ impl Submitted {
         }
     }
 
-    /// A job starts over: there is nothing to go on from.
-    pub(super) fn forget_checkpoint(&mut self, id: JobId) {
-        if let Some(stored) = self.jobs.get_mut(&id).and_then(|job| job.unfinished.as_mut()) {
-            stored.checkpoint = None;
-        }
+    /// A job starts over: its checkpoint is replaced, also in the store, by one that no plan goes on from.
+    pub(super) fn forget_checkpoint(&mut self, id: JobId, now: Instant) {
+        self.checkpoint(id, Arc::default(), 0.0, Duration::ZERO, now);
     }
 
     /// The CPU time that a job took elsewhere.
