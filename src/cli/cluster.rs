@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterFlags {
     /// Servers of NATS, with JetStream, to join the other daemons there: nats://HOST:4222, several separated by commas
-    #[arg(long, value_name = "URL", env = "PRIMED_CLUSTER", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "PRIMED_CLUSTER", hide_env_values = true, value_parser = read_servers)]
     cluster: Option<String>,
     /// Name of this node, of letters, digits, - and _ [default: the host's name]
     #[arg(long, value_name = "NAME", env = "PRIMED_NODE_NAME", value_parser = read_name)]
@@ -63,6 +63,18 @@ impl ClusterFlags {
     }
 }
 
+fn read_servers(text: &str) -> Result<String, String> {
+    let is_server = |server: &str| {
+        server
+            .split_once("://")
+            .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
+    };
+    match text.split(',').all(is_server) {
+        true => Ok(text.to_owned()),
+        false => Err("write nats://HOST:4222 or tls://HOST:4222, several separated by commas".to_owned()),
+    }
+}
+
 fn is_of_name(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
 }
@@ -97,6 +109,10 @@ mod tests {
         assert!(read_name("host-1_a").is_ok());
         for name in ["", "a.b", "a b", "ä", &"x".repeat(64)] {
             assert!(read_name(name).is_err(), "{name}");
+        }
+        assert!(read_servers("nats://a:4222,tls://me:secret@b").is_ok());
+        for servers in ["", "a:4222", "nats://", "nats://a,me:secret@b"] {
+            assert!(read_servers(servers).is_err(), "{servers}");
         }
         assert_eq!(read_share("1%"), Ok(Share(0.01)));
         for share in ["1", "-1%", "101%", "%", "NaN%"] {

@@ -4,6 +4,7 @@
 //! read alike, and help, file and `--show-config` cannot disagree. Knows no individual setting.
 
 use super::cpu;
+use crate::cluster::without_users;
 use crate::config::{self, Setting};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
@@ -107,7 +108,7 @@ impl Settings {
         settings(&self.command).map(name)
     }
 
-    /// Every setting by its name, with its value as it was written, if it has one.
+    /// Every setting by its name, with its value as it was written, if it has one; users and passwords in addresses are left out.
     pub(super) fn values(&self) -> BTreeMap<String, String> {
         self.values_in(&self.matches)
     }
@@ -120,7 +121,8 @@ impl Settings {
         let value = |arg: &Arg| {
             let values = matches.get_raw(arg.get_id().as_str())?;
             let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
-            Some((name(arg).to_owned(), values.join(", ")))
+            let value = without_users(&values.join(", "));
+            Some((name(arg).to_owned(), value))
         };
         settings(&self.command).filter_map(value).collect()
     }

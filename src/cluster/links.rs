@@ -68,7 +68,11 @@ pub(super) async fn connect(
     if let Some(file) = &settings.ca {
         options = options.add_root_certificates(file.clone()).require_tls(true);
     }
-    let addresses: Vec<String> = settings.url.split(',').map(str::to_owned).collect();
+    // Not in the addresses, which the client logs.
+    if let Some((user, password)) = settings.user() {
+        options = options.user_and_password(user.to_owned(), password.to_owned());
+    }
+    let addresses: Vec<String> = settings.servers().split(',').map(str::to_owned).collect();
     let connected = options.connect(addresses).await;
     connected.map_err(|error| ClusterError::Connect(settings.servers(), error.to_string()))
 }

@@ -50,16 +50,27 @@ pub struct ClusterSettings {
 }
 
 impl ClusterSettings {
-    /// The servers, without users and passwords: for the log and for errors.
+    /// The servers, without users and passwords: for the connection, the log and errors.
     fn servers(&self) -> String {
-        let without_user = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-            (None, Some((_, host))) => host.to_owned(),
-            _ => url.to_owned(),
-        };
-        let servers: Vec<String> = self.url.split(',').map(without_user).collect();
-        servers.join(",")
+        without_users(&self.url)
     }
+
+    /// The user and the password that the first server with a user has.
+    fn user(&self) -> Option<(&str, &str)> {
+        let rests = self.url.split(',').filter_map(|url| url.split_once("://"));
+        let (user, _) = rests.filter_map(|(_, rest)| rest.rsplit_once('@')).next()?;
+        Some(user.split_once(':').unwrap_or((user, "")))
+    }
+}
+
+/// Addresses separated by commas, without the users and passwords of those that begin with a scheme.
+pub(crate) fn without_users(urls: &str) -> String {
+    let without_user = |url: &str| match url.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
+        None => url.to_owned(),
+    };
+    let urls: Vec<String> = urls.split(',').map(without_user).collect();
+    urls.join(",")
 }
 
 /// Why a daemon cannot take part in a cluster.
@@ -250,19 +261,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_password_is_shown() {
-        let servers = |url: &str| {
-            let settings = ClusterSettings {
-                url: url.to_owned(),
-                name: "a".to_owned(),
-                credentials: None,
-                ca: None,
-                is_worker_only: false,
-                check: 0.0,
-            };
-            settings.servers()
+    fn no_password_is_shown_and_the_connection_has_it() {
+        let settings = |url: &str| ClusterSettings {
+            url: url.to_owned(),
+            name: "a".to_owned(),
+            credentials: None,
+            ca: None,
+            is_worker_only: false,
+            check: 0.0,
         };
-        assert_eq!(servers("nats://host:4222"), "nats://host:4222");
-        assert_eq!(servers("nats://me:se@cret@host,b:p@other:1"), "nats://host,other:1");
+        let plain = settings("nats://host:4222");
+        assert_eq!((plain.servers().as_str(), plain.user()), ("nats://host:4222", None));
+        let with_user = settings("nats://me:se@cret@host,tls://b:p@other:1");
+        assert_eq!(with_user.servers(), "nats://host,tls://other:1");
+        assert_eq!(with_user.user(), Some(("me", "se@cret")));
     }
 }
