@@ -115,7 +115,7 @@ pub(super) struct Costs {
 }
 
 pub(super) const COSTS: Costs = Costs {
-    make: 4.0,
+    make: 1.0,
     ordinary: 8.0,
     table: 0.15,
     easy: 0.4,
@@ -442,7 +442,7 @@ impl Schedule {
         let primes_up_to = |n: f64| n / (n.max(100.0).ln() - 1.1);
         // A prime has 4 bytes, and a reciprocal of 8 below 2^25; 64 numbers have a word, 2310 have 480 entries of 2 bytes.
         let primes = 4.0 * primes_up_to(limit) + 8.0 * primes_up_to(limit.min((1_u64 << 25) as f64));
-        let tables = primes + limit / 8.0 + 0.42 * (shape.y + shape.y / 32) as f64;
+        let tables = primes + limit / 8.0 + 0.42 * shape.y as f64;
         let piece = shape.sqrt_x.min(pieces::STEP) / 8;
         // A prime of D has 48 bytes, a count in the sums, and 16 in each segment under way and each that waits between two of these.
         let width = primes_up_to(shape.x_star as f64);

@@ -3,14 +3,26 @@
 //! Devised by Christian Bau (2003). The entry of `n` is above `2 b + 1` exactly if `n` is square-free and all its prime factors come
 //! after the `b`-th prime, so that one comparison picks the leaves of that prime; its lowest bit is set if `mu(n) = -1`.
 
+use super::hard_kernels::{FILTER_ROOM, LIST, SIGN, filter};
+use super::level::Level;
+
 /// The wheel: entries exist for numbers coprime to it.
 pub(super) const WHEEL: u64 = 2310;
 
 /// How many numbers of one turn of the wheel have entries.
 pub(super) const ENTRIES: usize = 480;
 
-/// How many numbers are added at least; their entries fill whole vectors.
-const LEAST_STEP: u64 = WHEEL * 16;
+/// How many numbers are added at once at most: with half a MB of entries, which the second-level cache holds.
+const MOST_STEP: u64 = WHEEL * 512;
+
+/// How many numbers are added first, one by one.
+const FIRST_STEP: u64 = WHEEL * 8;
+
+/// No number that has an entry, but 1, has a smaller factor.
+const LEAST_FACTOR: u64 = 13;
+
+/// The index of that prime: `p_6 = 13`.
+const LEAST_INDEX: usize = 6;
 
 /// The residues that have entries.
 pub(super) static RESIDUES: [u16; ENTRIES] = residues();
@@ -64,65 +76,109 @@ pub(crate) fn threshold(b: usize) -> u16 {
     2 * b as u16 + 1
 }
 
+/// The entry of a prime: it is above every threshold, and odd.
+const PRIME: u16 = u16::MAX;
+
+/// The entry of a number that a square divides.
+const NOT_SQUARE_FREE: u16 = 0;
+
+/// The entry of `p_b m`, given that of `m`, which is square-free and whose prime factors come after `p_b`.
+#[inline]
+fn product(b: usize, is_odd: bool) -> u16 {
+    2 * b as u16 + u16::from(!is_odd)
+}
+
 /// The entries of the numbers up to some bound.
 #[derive(Debug)]
 pub(crate) struct FactorTable {
     entries: Vec<u16>,
-    /// How many numbers are added at once.
-    step: u64,
+    /// All numbers up to this one are to be covered.
+    last: u64,
+    level: Level,
+    /// Room for the cofactors of one prime.
+    cofactors: Box<[u32]>,
 }
 
 impl FactorTable {
     /// How many numbers are covered: all below.
-    pub(crate) fn end(&self) -> u64 {
+    fn end(&self) -> u64 {
         (self.entries.len() / ENTRIES) as u64 * WHEEL
     }
 
-    /// A table to be extended up to `end`, in at most 64 steps or so: each goes over all primes up to a 13th of where it ends.
-    pub(crate) fn new(end: u64) -> Self {
+    /// A table to be extended up to `last`.
+    pub(crate) fn new(last: u64, level: Level) -> Self {
+        let turns = (last / WHEEL + 1) as usize;
         Self {
-            entries: Vec::new(),
-            step: (end / 64).next_multiple_of(LEAST_STEP).max(LEAST_STEP),
+            entries: Vec::with_capacity(turns * ENTRIES),
+            last,
+            level,
+            cofactors: vec![0; LIST + FILTER_ROOM].into_boxed_slice(),
         }
     }
 
-    /// Adds the entries of the next numbers. `primes` (1-based: `primes[1] = 2`) reach a 13th of the new end.
-    pub(crate) fn extend(&mut self, primes: &[u32]) {
+    /// Adds the entries of the next numbers, for half a millisecond or so; true when all are there. `primes` (1-based: `primes[1] = 2`) reach
+    /// the square root of the last number.
+    pub(crate) fn extend(&mut self, primes: &[u32]) -> bool {
         let low = self.end();
-        let high = low + self.step;
-        let start = self.entries.len();
-        self.entries.resize(index_after(high), u16::MAX);
-        let added = &mut self.entries[start..];
+        let step = match low {
+            0 => FIRST_STEP,
+            // The cofactors have entries already.
+            _ => MOST_STEP.min(low * (LEAST_FACTOR - 1)),
+        };
+        let high = (low + step).min((self.last / WHEEL + 1) * WHEEL);
         if low == 0 {
-            added[0] = u16::MAX - 1;
+            self.begin(high, primes);
+        } else {
+            self.add(low, high, primes);
         }
-        for (index, &prime) in primes.iter().enumerate().skip(6) {
+        self.end() > self.last
+    }
+
+    /// The entries of the first numbers, by trial division.
+    fn begin(&mut self, high: u64, primes: &[u32]) {
+        self.entries.push(PRIME - 1);
+        for index in 1..index_after(high) {
+            let n = number(index);
+            let least = (LEAST_INDEX..)
+                .zip(&primes[LEAST_INDEX.min(primes.len())..])
+                .map(|(b, &prime)| (b, u64::from(prime)))
+                .take_while(|(_, prime)| prime * prime <= n)
+                .find(|(_, prime)| n.is_multiple_of(*prime));
+            let entry = least.map_or(PRIME, |(b, prime)| {
+                let cofactor = self.entries[index_after(n / prime) - 1];
+                match cofactor > threshold(b) && n / prime > prime {
+                    true => product(b, cofactor & 1 == 1),
+                    false => NOT_SQUARE_FREE,
+                }
+            });
+            self.entries.push(entry);
+        }
+    }
+
+    /// The entries of `low..high`: of each product of a prime and a square-free number whose prime factors come after it, and of multiples of
+    /// squares. All others are prime.
+    fn add(&mut self, low: u64, high: u64, primes: &[u32]) {
+        let start = self.entries.len();
+        self.entries.resize(index_after(high), PRIME);
+        let (known, added) = self.entries.split_at_mut(start);
+        for (b, &prime) in primes.iter().enumerate().skip(LEAST_INDEX) {
             let prime = u64::from(prime);
-            if prime * 13 > high {
+            let square = prime * prime;
+            if square >= high {
                 break;
             }
-            // prime * 1 is the prime itself and keeps its entry.
-            let mut cofactor = index_after((low / prime).max(1));
-            let mut multiple = prime * number(cofactor);
-            while multiple < high {
-                let entry = &mut added[index_after(multiple) - 1 - start];
-                match *entry {
-                    u16::MAX => *entry = 2 * index as u16 + 1,
-                    0 => {}
-                    _ => *entry ^= 1,
+            let mut range = index_after((low / prime).max(prime))..index_after((high - 1) / prime);
+            while !range.is_empty() {
+                let part = range.start..range.end.min(range.start + LIST);
+                range.start = part.end;
+                let found = filter(self.level, known, part, threshold(b), &mut self.cofactors);
+                for cofactor in &self.cofactors[..found] {
+                    let multiple = prime * u64::from(cofactor & !SIGN);
+                    added[index_after(multiple) - 1 - start] = product(b, cofactor & SIGN != 0);
                 }
-                cofactor += 1;
-                multiple = prime * number(cofactor);
             }
-            let square = prime * prime;
-            let mut cofactor = if low < square { 0 } else { index_after(low / square) };
-            let mut multiple = square.saturating_mul(number(cofactor));
-            while multiple < high {
-                if multiple >= low {
-                    added[index_after(multiple) - 1 - start] = 0;
-                }
-                cofactor += 1;
-                multiple = square * number(cofactor);
+            for cofactor in index_after(low.saturating_sub(1) / square)..index_after((high - 1) / square) {
+                added[index_after(square * number(cofactor)) - 1 - start] = NOT_SQUARE_FREE;
             }
         }
     }
@@ -142,12 +198,17 @@ mod tests {
     #[test]
     fn entries_are_those_of_trial_division() {
         let primes: Vec<u32> = [0].into_iter().chain(primes_up_to(100_000)).collect();
-        let mut table = FactorTable::new(800_000);
-        while table.end() < 800_000 {
-            table.extend(&primes);
+        const LAST: u64 = 3_000_000;
+        for &level in Level::all() {
+            let mut table = FactorTable::new(LAST, level);
+            while !table.extend(&primes) {}
+            check(&table, &primes, LAST);
         }
-        assert_eq!(table.entries()[0], u16::MAX - 1);
-        for index in 1..index_after(800_000) {
+    }
+
+    fn check(table: &FactorTable, primes: &[u32], last: u64) {
+        assert_eq!(table.entries()[0], PRIME - 1);
+        for index in 1..index_after(last) {
             let n = number(index);
             assert_eq!(index_after(n), index + 1);
             assert_eq!(index_after(n - 1), index);

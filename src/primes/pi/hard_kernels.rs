@@ -23,11 +23,14 @@ pub(crate) type Word = [u8; 8];
 /// Words of a block, whose bits have one running count.
 pub(crate) const BLOCK: usize = 8;
 
-/// The leaves that a list takes; as many more may be written after its end.
-pub(crate) const LIST: usize = 2048;
+/// The leaves that a list takes.
+pub(super) const LIST: usize = 2048;
+
+/// How many more numbers may be written after the end of a list.
+pub(super) const FILTER_ROOM: usize = 64;
 
 /// Marks a cofactor `m` with `mu(m) = -1`.
-const SIGN: u32 = 1 << 31;
+pub(super) const SIGN: u32 = 1 << 31;
 
 /// Cofactors that are divided at once, so that it is done with vectors.
 const GROUP: usize = 64;
@@ -45,7 +48,7 @@ pub(crate) struct Lists {
 
 impl Default for Lists {
     fn default() -> Self {
-        let list = || vec![0; LIST + 64].into_boxed_slice();
+        let list = || vec![0; LIST + FILTER_ROOM].into_boxed_slice();
         Self {
             cofactors: list(),
             plus: list(),
@@ -183,7 +186,9 @@ pub(crate) fn accumulate(level: Level, counts: &[u32], before: &mut [u32]) {
     );
 }
 
-fn filter(level: Level, entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize {
+/// Lists the numbers of the entries with these indices that are above the threshold; gives how many, at most [`LIST`] that have room for
+/// [`FILTER_ROOM`] more.
+pub(super) fn filter(level: Level, entries: &[u16], range: Range<usize>, threshold: u16, found: &mut [u32]) -> usize {
     dispatch!(
         level,
         filter_portable,
@@ -849,10 +854,8 @@ mod tests {
             let xp = ((1_u128 << bits) as f64 * fraction) as u128;
             let over = |m: u64| (xp / u128::from(m)) as u64;
             let primes: Vec<u32> = [1].into_iter().chain(primes_up_to(HIGHEST as u32)).collect();
-            let mut factors = FactorTable::new(HIGHEST);
-            while factors.end() < HIGHEST {
-                factors.extend(&primes);
-            }
+            let mut factors = FactorTable::new(HIGHEST, Level::Portable);
+            while !factors.extend(&primes) {}
             // Cofactors from some place on whose leaves lie in one segment.
             let start = index_after((from * HIGHEST as f64) as u64);
             let end = (start + length).min(factors.entries().len() - 1);

@@ -85,7 +85,7 @@ impl Making {
                 reciprocals: Vec::with_capacity(count.min(MOST_RECIPROCALS)),
                 near,
                 pi: PiTable::default(),
-                factors: FactorTable::new(shape.y),
+                factors: FactorTable::new(shape.y, level),
                 hard: Vec::new(),
                 sieves: Sieves::new(level),
                 phi: PhiTiny::new(),
@@ -135,8 +135,7 @@ impl Making {
                 }
             }
             Stage::Factors => {
-                factors.extend(primes);
-                return factors.end() > shape.y;
+                return factors.extend(primes);
             }
         }
         false
