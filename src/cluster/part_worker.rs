@@ -57,7 +57,7 @@ pub(super) struct PartWorker {
 struct Tables {
     question: String,
     tables: Arc<PartTables>,
-    /// One part makes them, and the others wait.
+    /// One part makes them, and others that need them wait.
     is_making: bool,
     used: Instant,
 }
@@ -78,12 +78,12 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Makes the tables of a question; dropped, it lets others make them that were not made.
-struct Making<'a>(&'a PartWorker, &'a str);
+/// The right to make the tables of a question; dropped, it lets others make them that were not made.
+struct Making(Arc<PartWorker>, String);
 
-impl Drop for Making<'_> {
+impl Drop for Making {
     fn drop(&mut self) {
-        self.0.made(self.1);
+        self.0.made(&self.1);
     }
 }
 
@@ -201,7 +201,7 @@ impl PartWorker {
     }
 
     /// Does one part, says so to its owner, and takes it out of the queue.
-    async fn take(&self, links: &Links, message: &Message) {
+    async fn take(self: &Arc<Self>, links: &Links, message: &Message) {
         let Some(taken) = Taken::read(message) else {
             let _ = message.ack_with(AckKind::Term).await;
             return;
@@ -265,59 +265,73 @@ impl PartWorker {
         }
     }
 
-    /// The job of a part, made of its question again.
-    fn job(
-        &self,
-        question: &str,
-        part: Arc<[u8]>,
-        title: String,
-        tables: Arc<PartTables>,
-        result: PartResult,
-    ) -> Result<Job, String> {
+    /// The job of a question, made of its words again.
+    fn job(&self, question: &str) -> Result<Job, String> {
         let subject = self
             .registry
             .read_again(question, &self.facts)
             .map_err(|failure| failure.text.into_owned())?;
-        let Subject::Work(Work::Plan(job)) = subject else {
-            return Err("this question has no parts".to_owned());
-        };
-        job.part(title, part, tables, result)
-            .map_err(|damaged| damaged.to_string())
+        match subject {
+            Subject::Work(Work::Plan(job)) => Ok(job),
+            _ => Err("this question has no parts".to_owned()),
+        }
     }
 
-    /// What a part comes to, and the CPU time it took: done again by the node that it is of.
+    /// What a part comes to: done again by the node that it is of.
     pub(super) async fn check(&self, part: &Part) -> Option<Vec<u8>> {
         let result = PartResult::default();
         let (question, PartId { work, number }) = (&part.question, part.id);
         let title = format!("check of part {work}.{number} of {question}");
-        let job = self
-            .job(question, part.bytes.clone(), title, Arc::default(), result.clone())
+        let job = self.job(question).ok()?;
+        let part = job
+            .part(title, part.bytes.clone(), Arc::default(), result.clone())
             .ok()?;
-        self.engine.ask(job).await.ok()?;
+        self.engine.ask(part).await.ok()?;
         result.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// `None`: it need not be done any more.
     async fn work(
-        &self,
+        self: &Arc<Self>,
         links: &Links,
         message: &Message,
         taken: &Taken,
     ) -> Option<Result<(Vec<u8>, Duration), String>> {
-        let (tables, is_first) = self.tables_of(&taken.question).await;
-        // Also if this is given up midway, as when NATS is gone.
-        let _making = is_first.then(|| Making(self, &taken.question));
         let result = PartResult::default();
+        let part: Arc<[u8]> = message.payload.to_vec().into();
+        let job = match self.job(&taken.question) {
+            Ok(job) => job,
+            Err(reason) => return Some(Err(reason)),
+        };
+        let (tables, making) = loop {
+            let changed = self.changed.notified();
+            let (tables, is_new) = self.known_tables(&taken.question);
+            match job.part_needs_tables(&part, &tables) {
+                Ok(true) => {}
+                Ok(false) => {
+                    if is_new {
+                        self.make_tables(&taken.question, &tables);
+                    }
+                    break (tables, None);
+                }
+                Err(damaged) => return Some(Err(damaged.to_string())),
+            }
+            if let Some(making) = self.making(&taken.question) {
+                break (tables, Some(making));
+            }
+            // They may be made long before the part that makes them ends.
+            let _ = tokio::time::timeout(Duration::from_millis(100), changed).await;
+        };
         let title = format!(
             "part {}.{} of {} for node {}",
             taken.id.work, taken.id.number, taken.question, taken.owner
         );
-        let part: Arc<[u8]> = message.payload.to_vec().into();
-        let job = self.job(&taken.question, part, title, tables, result.clone());
-        let done = match job {
-            Ok(job) => self.play(links, message, taken, job).await,
-            Err(reason) => Some(Err(reason)),
+        let done = match job.part(title, part, tables, result.clone()) {
+            Ok(part) => self.play(links, message, taken, part).await,
+            Err(damaged) => Some(Err(damaged.to_string())),
         };
+        // Also if this is given up midway, as when NATS is gone.
+        drop(making);
         match done? {
             Ok(cpu) => match result.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 Some(result) => Some(Ok((planted_fault(result), cpu))),
@@ -373,40 +387,49 @@ impl PartWorker {
         }
     }
 
-    /// The tables of a question, and whether this part is the one that makes them. Waits while another does.
-    async fn tables_of(&self, question: &str) -> (Arc<PartTables>, bool) {
-        loop {
-            let changed = self.changed.notified();
-            {
-                let mut all = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-                all.retain(|tables| tables.is_making || tables.used.elapsed() < TABLES_AGE);
-                match all.iter_mut().find(|tables| tables.question == question) {
-                    Some(known) if known.tables.are_made() || !known.is_making => {
-                        known.used = Instant::now();
-                        let is_first = !known.tables.are_made();
-                        known.is_making |= is_first;
-                        return (known.tables.clone(), is_first);
-                    }
-                    Some(_) => {}
-                    None => {
-                        if all.len() >= MAX_TABLES {
-                            let oldest = (0..all.len()).min_by_key(|index| (all[*index].is_making, all[*index].used));
-                            oldest.map(|index| all.remove(index));
-                        }
-                        let tables = Arc::new(PartTables::default());
-                        all.push(Tables {
-                            question: question.to_owned(),
-                            tables: tables.clone(),
-                            is_making: true,
-                            used: Instant::now(),
-                        });
-                        return (tables, true);
-                    }
-                }
-            }
-            // They may be made long before the first part ends.
-            let _ = tokio::time::timeout(Duration::from_millis(100), changed).await;
+    /// The tables of a question, made or not, and whether this is its first part here.
+    fn known_tables(&self, question: &str) -> (Arc<PartTables>, bool) {
+        let mut all = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|tables| tables.is_making || tables.used.elapsed() < TABLES_AGE);
+        if let Some(known) = all.iter_mut().find(|tables| tables.question == question) {
+            known.used = Instant::now();
+            return (known.tables.clone(), false);
         }
+        if all.len() >= MAX_TABLES {
+            let oldest = (0..all.len()).min_by_key(|index| (all[*index].is_making, all[*index].used));
+            oldest.map(|index| all.remove(index));
+        }
+        let tables = Arc::new(PartTables::default());
+        all.push(Tables {
+            question: question.to_owned(),
+            tables: tables.clone(),
+            is_making: false,
+            used: Instant::now(),
+        });
+        (tables, true)
+    }
+
+    /// The right to make the tables of a question, unless another has it.
+    fn making(self: &Arc<Self>, question: &str) -> Option<Making> {
+        let mut all = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.iter_mut().find(|tables| tables.question == question)?;
+        if std::mem::replace(&mut known.is_making, true) {
+            return None;
+        }
+        Some(Making(self.clone(), question.to_owned()))
+    }
+
+    /// Makes the tables of a question beside its first part, which needs none: others will.
+    fn make_tables(self: &Arc<Self>, question: &str, tables: &Arc<PartTables>) {
+        let job = self.job(question).ok();
+        let job = job.and_then(|job| job.tables(format!("tables of {question}"), tables.clone()));
+        let Some(job) = job.filter(|_| self.facts.workers > 1) else {
+            return;
+        };
+        let Some(making) = self.making(question) else { return };
+        tokio::spawn(async move {
+            let _ = making.0.engine.ask(job).await;
+        });
     }
 
     fn made(&self, question: &str) {

@@ -1011,6 +1011,10 @@ impl Plan for Factor {
         Ok(())
     }
 
+    fn needs_shared(&self) -> bool {
+        matches!(&self.stage, Stage::Part(part) if !part.is_done() && part.shared().is_none())
+    }
+
     fn shared(&self) -> Option<Shared> {
         match &self.stage {
             Stage::Searching(searching) => Some(Arc::clone(searching.bounds.as_ref()?) as Shared),

@@ -143,6 +143,12 @@ pub trait Plan: Send + Sized + 'static {
         Err(Damaged::Kind)
     }
 
+    /// True if this plan would now make what it then [shares](Self::shared), and slow others down that would make it too. False where making it
+    /// takes no time that matters.
+    fn needs_shared(&self) -> bool {
+        false
+    }
+
     /// What this plan has made that others of the same question would make again, such as tables: while it is kept, the plans of further
     /// parts on this machine use it by [`use_shared`](Self::use_shared).
     fn shared(&self) -> Option<Shared> {
@@ -206,6 +212,8 @@ pub trait AnyPlan: Send + sealed::Sealed {
     /// # Errors
     /// As there.
     fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged>;
+    /// See [`Plan::needs_shared`].
+    fn needs_shared(&self) -> bool;
     /// See [`Plan::shared`].
     fn shared(&self) -> Option<Shared>;
     /// See [`Plan::use_shared`].
@@ -279,6 +287,10 @@ impl<P: Plan> AnyPlan for P {
 
     fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
         Plan::take_back(self, part)
+    }
+
+    fn needs_shared(&self) -> bool {
+        Plan::needs_shared(self)
     }
 
     fn shared(&self) -> Option<Shared> {

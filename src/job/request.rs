@@ -1,7 +1,7 @@
 //! A job that can be handed over: a question and the way to make its plan. Knows no client and no worker.
 
 #[cfg(feature = "cluster")]
-use super::part::{PartOf, PartResult, PartTables};
+use super::part::{PartOf, PartResult, PartTables, TablesOf};
 use super::{AnyPlan, Damaged, Plan, Query, restore, verify};
 use crate::metrics::VerbLabel;
 use crate::proto::{Failure, Value};
@@ -229,6 +229,24 @@ impl Job {
             let plan = restore_part(&part)
                 .map_err(|damaged| Failure::new(crate::proto::Code::Internal, damaged.to_string()))?;
             Ok(Box::new(PartOf::new(plan, tables.clone(), result.clone())))
+        }))
+    }
+
+    /// Whether the job of a part would first make tables that are not there.
+    ///
+    /// # Errors
+    /// Why no plan of this question cut these bytes.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn part_needs_tables(&self, part: &[u8], tables: &PartTables) -> Result<bool, Damaged> {
+        Ok(!tables.serve(&mut *self.restore(part)?))
+    }
+
+    /// The job that makes the tables of this question's parts before one needs them. `None`: its plan does not begin with them.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn tables(self, title: String, tables: Arc<PartTables>) -> Option<Self> {
+        self.plan().ok().filter(|plan| plan.needs_shared())?;
+        Some(Self::of_any(title, move || {
+            Ok(Box::new(TablesOf::new(self.plan()?, tables.clone())))
         }))
     }
 

@@ -253,6 +253,10 @@ impl Plan for SumByFormula {
         outcomes.fold(Err(Damaged::Impossible("part")), Result::or)
     }
 
+    fn needs_shared(&self) -> bool {
+        self.sums().any(|sum| sum.tables().is_none())
+    }
+
     fn shared(&self) -> Option<Shared> {
         let tables: Made = self.sums().filter_map(SumTo::tables).cloned().collect();
         (!tables.is_empty()).then(|| Arc::new(tables) as Shared)

@@ -325,7 +325,10 @@ impl SumTo {
         // Primes and their sums twelve bytes each, an entry for 64 numbers, two bytes for each number of the wheel; lists grow in advance.
         let tables = 24.0 * primes(y) + 0.7 * y as f64;
         let waiting = 64.0 * 32.0 * primes(root4);
-        tables as u64 + waiting as u64 + (3 << 20) * (workers as u64 + 1)
+        // Tables that were made for another part are counted there.
+        let is_served = self.share().is_some() && self.tables().is_some();
+        let tables = if is_served { 0 } else { tables as u64 };
+        tables + waiting as u64 + (3 << 20) * (workers as u64 + 1)
     }
 
     pub(super) fn save(&self) -> Vec<u8> {

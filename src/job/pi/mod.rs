@@ -173,8 +173,11 @@ impl Plan for Pi {
             return 256 << 10;
         }
         match &self.play {
-            Play::Part(part) => Schedule::memory(part.shape(), workers),
-            _ => Schedule::memory(&Shape::new(self.x), workers),
+            Play::Part(part) => part.memory(workers),
+            _ => {
+                let shape = Shape::new(self.x);
+                Schedule::tables_memory(&shape) + Schedule::memory(&shape, workers)
+            }
         }
     }
 
@@ -253,6 +256,14 @@ impl Plan for Pi {
         };
         let share = part::of(schedule, part)?;
         schedule.take_back(share)
+    }
+
+    fn needs_shared(&self) -> bool {
+        match &self.play {
+            Play::Together(schedule) => schedule.tables().is_none(),
+            Play::Part(part) => part.needs_tables(),
+            Play::Over(_) | Play::Solo(_) => false,
+        }
     }
 
     fn shared(&self) -> Option<Shared> {

@@ -68,6 +68,21 @@ impl Part {
         &mut self.schedule
     }
 
+    /// Of tables that were made for another part, that has counted the bytes.
+    pub(super) fn memory(&self, workers: usize) -> u64 {
+        let tables = if self.needs_tables() {
+            Schedule::tables_memory(&self.shape)
+        } else {
+            0
+        };
+        tables + Schedule::memory(&self.shape, workers)
+    }
+
+    /// B sieves without tables.
+    pub(super) fn needs_tables(&self) -> bool {
+        !matches!(self.share, Share::Semiprimes(_)) && self.schedule.tables().is_none()
+    }
+
     /// The share of its numbers, or of its primes, that is done.
     pub(super) fn progress(&self) -> f64 {
         let length = |range: Range<u64>| (range.end - range.start) as f64;

@@ -434,21 +434,23 @@ impl Schedule {
         make_cost(shape) + entries * COSTS.ordinary + shape.sqrt_x as f64 * COSTS.table + sieves + leaves
     }
 
-    /// See [`crate::job::Plan::memory`].
-    pub(super) fn memory(shape: &Shape, workers: usize) -> u64 {
-        let workers = workers as u64;
+    /// Upper bound of the bytes of the tables.
+    pub(super) fn tables_memory(shape: &Shape) -> u64 {
         let limit = shape.table_limit() as f64;
-        // At least as many from 60184 on: P. Dusart, "Estimates of some functions over primes without R.H." (2010), theorem 6.9.
-        let primes_up_to = |n: f64| n / (n.max(100.0).ln() - 1.1);
         // A prime has 4 bytes, and a reciprocal of 8 below 2^25; 64 numbers have a word, 2310 have 480 entries of 2 bytes.
         let primes = 4.0 * primes_up_to(limit) + 8.0 * primes_up_to(limit.min((1_u64 << 25) as f64));
-        let tables = primes + limit / 8.0 + 0.42 * shape.y as f64;
+        (primes + limit / 8.0 + 0.42 * shape.y as f64) as u64
+    }
+
+    /// See [`crate::job::Plan::memory`]; without the tables.
+    pub(super) fn memory(shape: &Shape, workers: usize) -> u64 {
+        let workers = workers as u64;
         let piece = shape.sqrt_x.min(pieces::STEP) / 8;
         // A prime of D has 48 bytes, a count in the sums, and 16 in each segment under way and each that waits between two of these.
         let width = primes_up_to(shape.x_star as f64);
         let hard = (48.0 + 16.0 * (2 * (workers + 2)).min(2 * WINDOW) as f64) * width;
         let busy = workers * (hard::MEMORY + semiprimes::memory(shape));
-        (1 << 20) + tables as u64 + (3 + workers) * piece + hard as u64 + busy
+        (1 << 20) + (3 + workers) * piece + hard as u64 + busy
     }
 
     /// Writes what is put together.
@@ -535,6 +537,12 @@ impl Schedule {
         self.next = done;
         Ok(())
     }
+}
+
+/// At least as many primes there are up to `n`, from 60184 on: P. Dusart, "Estimates of some functions over primes without R.H." (2010),
+/// theorem 6.9.
+fn primes_up_to(n: f64) -> f64 {
+    n / (n.max(100.0).ln() - 1.1)
 }
 
 /// The primes of A + C from a place on in its piece, which begins at `low`; those before the bound, if that is in the piece.
