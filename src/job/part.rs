@@ -27,12 +27,17 @@ impl PartTables {
 /// Where the result of a part is put, once it has one.
 pub type PartResult = Arc<Mutex<Option<Vec<u8>>>>;
 
+/// Slices of a part that run at once, at the most: a machine does as many parts as it has workers, and each has to have room.
+const SLICES: usize = 2;
+
 /// Plays the plan of a part; its answer is nothing, its result goes to a [`PartResult`].
 pub(super) struct PartOf {
     plan: Box<dyn AnyPlan>,
     /// Where the tables go that it makes.
     tables: Option<Arc<PartTables>>,
     result: PartResult,
+    /// Slices that run now.
+    away: usize,
 }
 
 impl PartOf {
@@ -42,6 +47,7 @@ impl PartOf {
             plan,
             tables: (!is_served).then_some(tables),
             result,
+            away: 0,
         }
     }
 }
@@ -51,7 +57,12 @@ impl Plan for PartOf {
     type Partial = AnyPartial;
 
     fn cut(&mut self) -> Option<AnySlice> {
-        self.plan.cut()
+        if self.away == SLICES {
+            return None;
+        }
+        let slice = self.plan.cut()?;
+        self.away += 1;
+        Some(slice)
     }
 
     fn run(slice: AnySlice, budget: Budget<'_>) -> AnyPartial {
@@ -59,6 +70,7 @@ impl Plan for PartOf {
     }
 
     fn absorb(&mut self, partial: AnyPartial) {
+        self.away -= 1;
         self.plan.absorb(partial);
         if self.tables.is_some()
             && let Some(shared) = self.plan.shared()
@@ -83,7 +95,7 @@ impl Plan for PartOf {
     }
 
     fn memory(&self, workers: usize) -> u64 {
-        self.plan.memory(workers)
+        self.plan.memory(workers.min(SLICES))
     }
 
     fn is_long(&self) -> bool {
@@ -146,8 +158,8 @@ impl Plan for TablesOf {
         0.0
     }
 
-    fn memory(&self, workers: usize) -> u64 {
-        self.plan.memory(workers)
+    fn memory(&self, _: usize) -> u64 {
+        self.plan.memory(1)
     }
 
     fn is_long(&self) -> bool {
