@@ -4,6 +4,7 @@
 
 mod support;
 
+use primed::internals::store::{KeptAnswer, Record, SqliteStore, Store, Timestamp};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -250,6 +251,32 @@ fn a_node_that_errs_is_named_and_its_parts_are_done_again() {
     assert_eq!(a.ask("count 1e15 1e15+2e10 method=sieve"), "OK 579059434");
     let rows = a.rows("nodes");
     assert!(rows[1].starts_with("name=bad state=errs "), "{rows:?}");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn an_answer_that_one_node_refutes_is_given_by_none() {
+    let nats = Nats::start();
+    let data = [Directory::new(), Directory::new()];
+    for directory in &data {
+        let mut store = SqliteStore::open(&directory.0).expect("a new store");
+        let wrong = KeptAnswer {
+            title: "pi 100000000000000".to_owned(),
+            value: 3_204_941_750_801_u64.into(),
+            cost: Duration::from_secs(9),
+            found_at: Timestamp::from_millis(1_700_000_000_000),
+            version: "0".to_owned(),
+            method: "computed".to_owned(),
+            is_refuted: false,
+        };
+        store.commit(&[Record::Answer(wrong)]).expect("it is written");
+    }
+    let [a, b] = [("a", &data[0]), ("b", &data[1])].map(|(name, data)| Node::start(&nats, name, data, &[]));
+    until("they know each other", || a.knows(2) && b.knows(2));
+    assert_eq!(b.ask("pi 1e14"), "OK 3204941750801");
+    let refuted = a.ask("verify pi 1e14");
+    assert!(refuted.contains("refuted"), "{refuted}");
+    until("b counts again", || b.ask("pi 1e14") == "OK 3204941750802");
 }
 
 #[test]

@@ -336,6 +336,13 @@ impl Member {
         self.answers.insert(super::entry::digest(&bytes))
     }
 
+    /// Sends an answer to the others, unless it came from them.
+    fn share(&mut self, answer: KeptAnswer) {
+        if self.remember(&answer) {
+            self.commands.push(Command::Share(answer));
+        }
+    }
+
     /// Whether a job was submitted here.
     fn is_own(&self, job: JobId) -> bool {
         self.number == Some(job.0 % 1_000)
@@ -395,16 +402,11 @@ impl Member {
                 }
                 return;
             }
-            Record::Answer(answer) => {
-                if self.remember(&answer) {
-                    self.commands.push(Command::Share(answer));
-                }
-                return;
-            }
+            Record::Answer(answer) => return self.share(answer),
+            Record::AnswerRefuted(title) => return self.share(KeptAnswer::refuted(title)),
             Record::Refuted(_)
             | Record::Resumed(_)
             | Record::Paused(_)
-            | Record::AnswerRefuted(_)
             | Record::AnswerForgotten(_) => return,
         };
         self.look_at(job);

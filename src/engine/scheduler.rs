@@ -631,10 +631,13 @@ impl Scheduler {
         }
     }
 
-    /// Keeps an answer that another node has found.
+    /// Keeps an answer that another node has found, or gives one no more that was refuted there.
     fn take_answer(&mut self, answer: KeptAnswer) {
         let record = match answer.is_refuted {
-            true => self.answers.refute(&answer.title).into_iter().collect(),
+            true => {
+                self.table.refute(&answer.title);
+                self.answers.refute(&answer.title).into_iter().collect()
+            }
             false => {
                 self.answers.keep(answer.title.clone(), answer.value.clone());
                 self.answers.store(answer)

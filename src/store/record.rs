@@ -245,6 +245,22 @@ pub struct KeptAnswer {
     pub is_refuted: bool,
 }
 
+impl KeptAnswer {
+    /// That the answer to this question is refuted, whatever it was.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn refuted(title: String) -> Self {
+        Self {
+            title,
+            value: Value::Nothing,
+            cost: Duration::ZERO,
+            found_at: Timestamp::from_millis(0),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            method: "refuted".to_owned(),
+            is_refuted: true,
+        }
+    }
+}
+
 #[cfg(test)]
 pub(in crate::store) mod tests {
     use super::*;

@@ -121,6 +121,11 @@ impl Table {
         }
     }
 
+    /// The answer to a question was refuted elsewhere: submitted jobs that have it give it no more.
+    pub(in crate::engine) fn refute(&mut self, title: &str) {
+        self.flow.submitted.refute(title);
+    }
+
     /// From now on the IDs of submitted jobs end in this number, of three digits.
     pub(in crate::engine) fn set_node(&mut self, number: u64) {
         self.flow.submitted.set_node(number);
