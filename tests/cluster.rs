@@ -43,26 +43,38 @@ struct Nats {
     child: Child,
     port: u16,
     directory: Directory,
+    more: &'static [&'static str],
 }
 
 impl Nats {
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// As [`Nats::start`], with these arguments too.
+    fn with(more: &'static [&'static str]) -> Self {
         // Free a moment ago: the server is told which port to take, so that it takes the same after it was killed.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         let port = port.expect("there is a free port").port();
         let directory = Directory::new();
-        let child = Self::spawn(port, &directory.0);
-        let nats = Self { child, port, directory };
+        let child = Self::spawn(port, &directory.0, more);
+        let nats = Self {
+            child,
+            port,
+            directory,
+            more,
+        };
         nats.wait();
         nats
     }
 
-    fn spawn(port: u16, directory: &Path) -> Child {
+    fn spawn(port: u16, directory: &Path, more: &[&str]) -> Child {
         let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
         let mut command = Command::new(&program);
         command
             .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
-            .arg(directory);
+            .arg(directory)
+            .args(more);
         let spawned = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         spawned.unwrap_or_else(|error| panic!("{program}: {error}; NATS_SERVER says where nats-server is"))
     }
@@ -77,7 +89,7 @@ impl Nats {
     }
 
     fn restart(&mut self) {
-        self.child = Self::spawn(self.port, &self.directory.0);
+        self.child = Self::spawn(self.port, &self.directory.0, self.more);
         self.wait();
     }
 
@@ -373,7 +385,7 @@ fn a_name_that_another_node_has_is_refused_and_so_is_a_silent_server() {
     );
     let text = refused(command("nats://127.0.0.1:1", "z", path, &[]));
     assert!(
-        text.contains("does not answer, and this node is not known there yet"),
+        text.contains("does not answer (") && text.contains("), and this node is not known there yet"),
         "{text}"
     );
     let text = refused(command(&nats.url(), "z", "none", &[]));
@@ -381,6 +393,42 @@ fn a_name_that_another_node_has_is_refused_and_so_is_a_silent_server() {
         text.contains("needs a store (--data), unless it only works (--workers-only)"),
         "{text}"
     );
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn nodes_reach_nats_over_tls_with_credentials_and_not_without() {
+    macro_rules! file {
+        ($name:literal) => {
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/", $name)
+        };
+    }
+    let nats = Nats::with(&[
+        "-c",
+        file!("cluster/nats.conf"),
+        "--tls",
+        "--tlscert",
+        file!("security/certs/server.pem"),
+        "--tlskey",
+        file!("security/certs/server.key"),
+    ]);
+    let ca = ["--cluster-ca", file!("security/certs/ca.pem")];
+    let all = [&ca[..], &["--cluster-credentials", file!("cluster/user.creds")]].concat();
+    let data = [Directory::new(), Directory::new()];
+    let path = data[0].0.to_str().expect("a path of the test is text");
+    for (more, reason) in [(&all[2..], "certificate"), (&ca[..], "authorization")] {
+        let output = command(&nats.url(), "a", path, more).stderr(Stdio::piped()).output();
+        let output = output.expect("the binary was built");
+        let text = String::from_utf8(output.stderr).expect("it writes text");
+        assert!(
+            !output.status.success() && text.to_lowercase().contains(reason),
+            "{text}"
+        );
+    }
+    let [a, b] = [("a", &data[0]), ("b", &data[1])].map(|(name, data)| Node::start(&nats, name, data, &all));
+    until("they know each other", || a.knows(2) && b.knows(2));
+    let job = submit(&a, "count 1e12 1e12+1e7 method=sieve");
+    until("b knows the job", || b.ask(&format!("result {job}")) == "OK 361726");
 }
 
 /// How often nodes and NATS are killed: `PRIMED_CLUSTER_KILLS=200` for the long form.

@@ -12,6 +12,7 @@ use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
 
 /// How long one operation may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
@@ -49,6 +50,7 @@ pub(super) struct Links {
 pub(super) async fn connect(
     settings: &ClusterSettings,
     events: impl Fn(Event) + Send + Sync + 'static,
+    failing: watch::Sender<String>,
 ) -> Result<Client, ClusterError> {
     let mut options = ConnectOptions::new()
         .name(format!("primed {}", settings.name))
@@ -57,6 +59,13 @@ pub(super) async fn connect(
         .request_timeout(Some(LIMIT))
         .ping_interval(Duration::from_secs(3))
         .reconnect_delay_callback(|attempts| Duration::from_millis(100) * u32::try_from(attempts.min(20)).unwrap_or(20))
+        // It is asked before each attempt, and selects no server: it sees why the last one failed.
+        .reconnect_to_server_callback(move |servers, _| {
+            if let Some(reason) = servers.into_iter().find_map(|server| server.last_error) {
+                note_failure(&failing, reason);
+            }
+            std::future::ready(None)
+        })
         .event_callback(move |event| {
             events(event);
             std::future::ready(())
@@ -75,6 +84,18 @@ pub(super) async fn connect(
     let addresses: Vec<String> = settings.servers().split(',').map(str::to_owned).collect();
     let connected = options.connect(addresses).await;
     connected.map_err(|error| ClusterError::Connect(settings.servers(), error.to_string()))
+}
+
+/// Notes why NATS cannot be reached, and says so once.
+fn note_failure(failing: &watch::Sender<String>, reason: String) {
+    failing.send_if_modified(|last| {
+        let is_new = *last != reason;
+        if is_new {
+            tracing::warn!(reason, "NATS cannot be reached; trying again");
+            *last = reason;
+        }
+        is_new
+    });
 }
 
 /// Whether this server has what is needed.

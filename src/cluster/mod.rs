@@ -83,8 +83,8 @@ pub enum ClusterError {
     #[error("cannot read the credentials {0}: {1}")]
     Credentials(PathBuf, #[source] io::Error),
     /// A node that is new must be given a number, and nobody answers.
-    #[error("{0} does not answer, and this node is not known there yet: start it when NATS is reachable")]
-    Silent(String),
+    #[error("{0} does not answer ({1}), and this node is not known there yet: start it when NATS is reachable")]
+    Silent(String, String),
     /// The server is too old.
     #[error("NATS {0} is too old: primed needs 2.10 or newer, with JetStream (nats-server -js)")]
     Version(String),
@@ -124,12 +124,13 @@ pub(crate) struct Joined {
 /// Why it cannot take part.
 pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) -> Result<Joined, ClusterError> {
     let (is_connected, connected) = watch::channel(false);
-    let client = links::connect(&settings, move |event| match event {
+    let (failing, reason) = watch::channel("no reply".to_owned());
+    let events = move |event| match event {
         async_nats::Event::Connected => drop(is_connected.send(true)),
         async_nats::Event::Disconnected => drop(is_connected.send(false)),
         other => tracing::debug!(%other, "NATS"),
-    })
-    .await?;
+    };
+    let client = links::connect(&settings, events, failing).await?;
     let mut joined = Joined {
         settings,
         number: None,
@@ -171,7 +172,10 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
             );
             number
         }
-        (Err(_), None) => return Err(ClusterError::Silent(joined.settings.servers())),
+        (Err(_), None) => {
+            let reason = reason.borrow().clone();
+            return Err(ClusterError::Silent(joined.settings.servers(), reason));
+        }
     };
     if known.is_none() {
         let written = File::create(&file).and_then(|mut file| {
