@@ -5,6 +5,7 @@
 mod support;
 
 use primed::internals::store::{KeptAnswer, Record, SqliteStore, Store, Timestamp};
+use primed::{Daemon, Handle};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -155,11 +156,7 @@ impl Node {
     }
 
     fn rows(&self, request: &str) -> Vec<String> {
-        let mut client = self.client();
-        client.send(format!("{request}\n"));
-        let text = client.finish();
-        let rows = text.lines().filter_map(|line| line.strip_prefix("= "));
-        rows.map(str::to_owned).collect()
+        rows(self.client(), request)
     }
 
     fn knows(&self, nodes: usize) -> bool {
@@ -178,6 +175,13 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn rows(mut client: Client, request: &str) -> Vec<String> {
+    client.send(format!("{request}\n"));
+    let text = client.finish();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("= "));
+    rows.map(str::to_owned).collect()
 }
 
 fn submit(node: &Node, words: &str) -> String {
@@ -429,6 +433,34 @@ fn nodes_reach_nats_over_tls_with_credentials_and_not_without() {
     until("they know each other", || a.knows(2) && b.knows(2));
     let job = submit(&a, "count 1e12 1e12+1e7 method=sieve");
     until("b knows the job", || b.ask(&format!("result {job}")) == "OK 361726");
+}
+
+#[path = "../examples/squarefree.rs"]
+#[allow(dead_code, reason = "its main is not run")]
+mod squarefree;
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn parts_of_a_plan_of_ones_own_are_done_by_another_node() {
+    let nats = Nats::start();
+    let data = [Directory::new(), Directory::new()];
+    let [a, b] = [("a", &data[0]), ("b", &data[1])].map(|(name, data)| {
+        let settings = squarefree::settings(name, &nats.url());
+        let daemon = Daemon::new()
+            .verb(squarefree::squarefree())
+            .data(&data.0)
+            .cluster(settings);
+        support::start(daemon)
+    });
+    let knows = |daemon: &Handle| rows(Client::connect(daemon), "nodes").len() == 2;
+    until("they know each other", || knows(&a) && knows(&b));
+    // OEIS A071172.
+    assert_eq!(Client::connect(&a).ask("squarefree 1e6"), "OK 607926");
+    let rows = rows(Client::connect(&a), "nodes");
+    let parts: u64 = field(&rows[1], "parts").parse().expect("a number");
+    assert!(parts > 0, "{rows:?}");
+    b.stop(support::PATIENCE);
+    a.stop(support::PATIENCE);
 }
 
 /// How often nodes and NATS are killed: `PRIMED_CLUSTER_KILLS=200` for the long form.
