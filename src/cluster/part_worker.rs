@@ -62,7 +62,7 @@ struct Tables {
     used: Instant,
 }
 
-/// Counts a part as running for as long as it lives.
+/// Counts a part, or the making of tables, as running for as long as it lives: as no job of this node's own clients.
 struct Running<'a>(&'a AtomicUsize);
 
 impl<'a> Running<'a> {
@@ -428,7 +428,9 @@ impl PartWorker {
         };
         let Some(making) = self.making(question) else { return };
         tokio::spawn(async move {
-            let _ = making.0.engine.ask(job).await;
+            let worker = &making.0;
+            let _running = Running::new(&worker.running);
+            let _ = worker.engine.ask(job).await;
         });
     }
 
