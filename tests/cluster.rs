@@ -304,6 +304,11 @@ fn a_job_of_a_node_that_is_killed_or_stopped_goes_on_elsewhere() {
     until("b and c know it", || {
         [&b, &c].iter().all(|node| !node.rows("jobs").is_empty())
     });
+    let watchers = [&b, &c].map(|node| {
+        let mut client = node.client();
+        client.send(format!("watch {job}\n"));
+        client
+    });
     a.kill();
     let killed = Instant::now();
     until("another node goes on", || {
@@ -326,6 +331,10 @@ fn a_job_of_a_node_that_is_killed_or_stopped_goes_on_elsewhere() {
     signal(&first.child, rustix::process::Signal::CONT);
     for node in [&a, &second, &first] {
         assert_eq!(node.ask(&format!("result {job}")), "OK 279238341033925");
+    }
+    for watcher in watchers {
+        let text = watcher.finish();
+        assert!(text.ends_with("OK 279238341033925\n"), "{text}");
     }
 }
 
