@@ -32,8 +32,17 @@ pub(super) fn read_filter(text: &str) -> Result<String, String> {
     }
 }
 
+/// The filter that was written. At `info` the client of NATS reports every attempt to connect, of which the cluster says the first.
+pub(super) fn filter(text: &str) -> EnvFilter {
+    let is_info = text.split(',').any(|part| part.trim().eq_ignore_ascii_case("info"));
+    match is_info && !text.contains("async_nats") {
+        true => EnvFilter::new(format!("{text},async_nats=warn")),
+        false => EnvFilter::new(text),
+    }
+}
+
 /// Starts the log, and what is beside it, which the filter does not concern.
-pub(super) fn start(filter: &str, format: LogFormat, beside: Option<Beside>) -> SetFilter {
+pub(super) fn start(text: &str, format: LogFormat, beside: Option<Beside>) -> SetFilter {
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(console::colors_enabled_stderr()).boxed(),
@@ -45,7 +54,7 @@ pub(super) fn start(filter: &str, format: LogFormat, beside: Option<Beside>) -> 
             .with_span_list(false)
             .boxed(),
     };
-    let (filter, handle) = reload::Layer::new(EnvFilter::new(filter));
+    let (filter, handle) = reload::Layer::new(filter(text));
     registry().with(beside).with(lines.with_filter(filter)).init();
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     Box::new(move |filter| handle.reload(filter))

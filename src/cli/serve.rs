@@ -255,7 +255,7 @@ impl Serve {
     }
 
     pub(super) fn log_filter(&self) -> EnvFilter {
-        EnvFilter::new(&self.log)
+        super::logging::filter(&self.log)
     }
 
     pub(super) const fn drain_limit(&self) -> Duration {

@@ -728,10 +728,13 @@ impl Handler<Close> for Node {
         self.settled = Some(settled);
         self.member.handle(Input::Drain, now());
         self.act(context);
-        let client = self.client.clone();
+        // Without a connection there is nothing that could leave.
+        let client = self.member.is_connected().then(|| self.client.clone());
         Box::pin(async move {
             let _ = all_settled.await;
-            let _ = client.flush().await;
+            if let Some(client) = client {
+                let _ = client.flush().await;
+            }
         })
     }
 }
