@@ -15,8 +15,9 @@ pub(crate) const SPAN: u64 = 64;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PiTable {
     low: u64,
-    /// High half: how many primes from `low` on lie before these 64 numbers. Low half: a bit for each odd number that is prime. One word more than
-    /// there are numbers for, so that `pi(n)` may be looked up as the primes before `n + 1`.
+    /// Low half: how many primes from `low` on lie before the end of these 64 numbers. High half: a bit for each odd number that is prime; those
+    /// shifted out to the right stay counted, the others are to be taken away. One word more than there are numbers for, so that `pi(n)` may be
+    /// looked up as the primes before `n + 1`.
     words: Vec<u64>,
     /// How many primes there are.
     count: u64,
@@ -79,8 +80,8 @@ impl Filling {
             words,
         } = self;
         let add = |bits: u64, table: &mut PiTable| {
-            table.words.push(table.count << 32 | bits);
             table.count += u64::from(bits.count_ones());
+            table.words.push(bits << 32 | table.count);
         };
         match sieve.step() {
             Step::Busy => false,
@@ -106,7 +107,7 @@ impl Filling {
                     add(*pending, table);
                 }
                 table.words.truncate(*words);
-                table.words.push(table.count << 32);
+                table.words.push(table.count);
                 true
             }
         }
@@ -166,8 +167,8 @@ impl PiTable {
     #[inline]
     pub(crate) fn rank(&self, at: u64) -> u64 {
         let word = self.words[(at / SPAN) as usize];
-        let mask = (1_u64 << (at % SPAN).div_ceil(2)) - 1;
-        (word >> 32) + u64::from((word & mask).count_ones())
+        let after = word >> 32 >> (at % SPAN).div_ceil(2);
+        u64::from(word as u32 - after.count_ones())
     }
 }
 
