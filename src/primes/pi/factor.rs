@@ -3,7 +3,7 @@
 //! Devised by Christian Bau (2003). The entry of `n` is above `2 b + 1` exactly if `n` is square-free and all its prime factors come
 //! after the `b`-th prime, so that one comparison picks the leaves of that prime; its lowest bit is set if `mu(n) = -1`.
 
-use super::hard_kernels::{FILTER_ROOM, LIST, SIGN, filter};
+use super::hard_kernels::{FILTER_ROOM, LIST, filter};
 use super::level::Level;
 
 /// The wheel: entries exist for numbers coprime to it.
@@ -95,8 +95,8 @@ pub(crate) struct FactorTable {
     /// All numbers up to this one are to be covered.
     last: u64,
     level: Level,
-    /// Room for the cofactors of one prime.
-    cofactors: Box<[u32]>,
+    /// Room for the cofactors of one prime: those with an odd number of prime factors, and the others.
+    cofactors: [Box<[u32]>; 2],
 }
 
 impl FactorTable {
@@ -112,7 +112,7 @@ impl FactorTable {
             entries: Vec::with_capacity(turns * ENTRIES),
             last,
             level,
-            cofactors: vec![0; LIST + FILTER_ROOM].into_boxed_slice(),
+            cofactors: [(); 2].map(|()| vec![0; LIST + FILTER_ROOM].into_boxed_slice()),
         }
     }
 
@@ -171,10 +171,12 @@ impl FactorTable {
             while !range.is_empty() {
                 let part = range.start..range.end.min(range.start + LIST);
                 range.start = part.end;
-                let found = filter(self.level, known, part, threshold(b), &mut self.cofactors);
-                for cofactor in &self.cofactors[..found] {
-                    let multiple = prime * u64::from(cofactor & !SIGN);
-                    added[index_after(multiple) - 1 - start] = product(b, cofactor & SIGN != 0);
+                let [odd, even] = &mut self.cofactors;
+                let (odds, evens) = filter(self.level, known, part, threshold(b), odd, even);
+                for (list, is_odd) in [(&odd[..odds], true), (&even[..evens], false)] {
+                    for &cofactor in list {
+                        added[index_after(prime * u64::from(cofactor)) - 1 - start] = product(b, is_odd);
+                    }
                 }
             }
             for cofactor in index_after(low.saturating_sub(1) / square)..index_after((high - 1) / square) {

@@ -84,12 +84,21 @@ impl Segment {
 /// Room for a segment, used again and again.
 #[derive(Debug, Default)]
 struct Room {
+    /// See [`aligned`].
     words: Vec<Word>,
-    /// For each block, how many of its bits are set.
-    counts: Vec<u32>,
+    /// For each word, how many of its bits are set.
+    counts: Vec<u8>,
     /// For each block, how many bits are set before it.
     before: Vec<u32>,
     lists: Lists,
+}
+
+/// All but one of the blocks of these words, from an address on that is a multiple of 64 bytes: a block loaded at once then lies in one line
+/// of the cache.
+fn aligned(words: &mut [Word]) -> &mut [Word] {
+    let first = words.as_ptr().align_offset(64).min(BLOCK);
+    let length = words.len() - BLOCK;
+    &mut words[first..first + length]
 }
 
 /// A segment at work, prime after prime.
@@ -180,10 +189,10 @@ impl Work {
             words, counts, before, ..
         } = &mut self.room;
         let blocks = (high - low).div_ceil(ALIGNMENT) as usize;
-        words.resize(blocks * BLOCK, Word::default());
-        counts.resize(blocks, 0);
+        words.resize((blocks + 1) * BLOCK, Word::default());
+        counts.resize(blocks * BLOCK, 0);
         before.resize(blocks, 0);
-        self.total = tables.sieves.start(tables.level, words, counts, low);
+        self.total = tables.sieves.start(tables.level, aligned(words), counts, low);
     }
 
     /// The leaves of the next prime, then crosses it off. False if there was none left.
@@ -201,7 +210,7 @@ impl Work {
         } = self;
         *total = tables.sieves.cross_off(
             tables.level,
-            &mut room.words,
+            aligned(&mut room.words),
             &mut room.counts,
             bounds.low,
             *total,
@@ -224,7 +233,8 @@ impl Work {
         let xp = tables.hard[b - Shape::K - 1].xp;
         accumulate(tables.level, &room.counts, &mut room.before);
         let view = View {
-            words: &room.words,
+            words: aligned(&mut room.words),
+            counts: &room.counts,
             before: &room.before,
             low: bounds.low,
         };

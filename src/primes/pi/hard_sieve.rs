@@ -1,6 +1,6 @@
 //! How D crosses off a prime and keeps count: by a mask, by a pass over all multiples and a new count, or by counting multiple by multiple.
 
-use super::hard_kernels::{BLOCK, Word, count, mask_and_count};
+use super::hard_kernels::{Word, count, mask_and_count};
 use super::level::Level;
 use super::wheel::{cross_off, runs};
 
@@ -11,7 +11,7 @@ pub(crate) struct Sieves {
     start: [Pattern; 2],
     /// One for each prime from 23 up to the bound of the level.
     small: Vec<(u64, Pattern)>,
-    /// Below this prime all blocks are counted anew.
+    /// Below this prime all words are counted anew.
     recount: u64,
 }
 
@@ -58,7 +58,7 @@ impl Sieves {
     }
 
     /// Fills a segment with the numbers that no prime up to 19 divides, and counts them.
-    pub(crate) fn start(&self, level: Level, words: &mut [Word], counts: &mut [u32], low: u64) -> u32 {
+    pub(crate) fn start(&self, level: Level, words: &mut [Word], counts: &mut [u8], low: u64) -> u32 {
         let [first, second] = &self.start;
         let mut at = first.offset(low);
         for word in words.iter_mut() {
@@ -78,7 +78,7 @@ impl Sieves {
         &self,
         level: Level,
         words: &mut [Word],
-        counts: &mut [u32],
+        counts: &mut [u8],
         low: u64,
         total: u32,
         prime: u64,
@@ -95,16 +95,16 @@ impl Sieves {
     }
 }
 
-/// Crosses off bit by bit, and takes what was set from the counts of the blocks; gives how many were set.
-fn cross_off_and_count(bytes: &mut [u8], counts: &mut [u32], prime: u64, low: u64) -> u32 {
+/// Crosses off bit by bit, and takes what was set from the counts of the words; gives how many were set.
+fn cross_off_and_count(bytes: &mut [u8], counts: &mut [u8], prime: u64, low: u64) -> u32 {
     let mut removed = 0;
     for (first, bit) in runs(prime, low) {
         let mut at = first;
         while let Some(byte) = bytes.get_mut(at) {
-            let was = u32::from(*byte >> bit & 1);
+            let was = *byte >> bit & 1;
             *byte &= !(1 << bit);
-            counts[at / (8 * BLOCK)] -= was;
-            removed += was;
+            counts[at / 8] -= was;
+            removed += u32::from(was);
             at += prime as usize;
         }
     }

@@ -10,6 +10,10 @@ pub(crate) mod easy;
 pub(crate) mod easy_sum;
 pub(crate) mod factor;
 pub(crate) mod hard;
+#[cfg(target_arch = "x86_64")]
+mod hard_avx2;
+#[cfg(target_arch = "x86_64")]
+mod hard_avx512;
 mod hard_kernels;
 mod hard_sieve;
 pub(crate) mod level;

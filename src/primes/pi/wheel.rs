@@ -4,11 +4,11 @@
 
 use crate::primes::wheel::{NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
 
-/// For each offset in a word, the bits of the numbers up to it.
-pub(super) static UP_TO: [u64; NUMBERS_PER_WORD as usize] = {
-    let mut masks = [0; NUMBERS_PER_WORD as usize];
+/// For each offset in a word, the bits of the numbers up to it. 256 of them, so that a byte is an index without a check.
+pub(super) static UP_TO: [u64; 256] = {
+    let mut masks = [u64::MAX; 256];
     let (mut offset, mut found) = (0, 0);
-    while offset < masks.len() {
+    while offset < NUMBERS_PER_WORD as usize {
         if found < 64 && found / 8 * 30 + RESIDUES[found % 8] as usize == offset {
             found += 1;
         }

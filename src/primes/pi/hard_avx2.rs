@@ -1,0 +1,292 @@
+//! The inner loops of D with AVX2: see `hard_kernels`, whose functions they follow.
+//!
+//! Unsafe: loads and stores through pointers, and places that are not checked one by one; before each loop that is checked which makes this sound.
+#![allow(unsafe_code)]
+
+use super::easy_sum::{INTEGER, doubles_avx2};
+use super::factor::{ENTRIES, RESIDUES, WHEEL};
+use super::hard_kernels::{
+    BLOCK, LIST, View, Word, accumulate_portable, count_portable, divide_far_portable, mask_portable, multiply_portable,
+};
+use super::quotient::Dividend;
+use super::wheel::UP_TO;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// Words whose counts are made at once.
+const GROUP: usize = 2 * BLOCK;
+
+/// How many bits are set in each word: those of half bytes come from a table (Mula, Kurz, Lemire 2018).
+#[inline]
+#[target_feature(enable = "avx2")]
+fn ones(words: __m256i) -> __m256i {
+    let table = _mm256_setr_epi8(
+        0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
+    );
+    let nibble = _mm256_set1_epi8(15);
+    let low = _mm256_shuffle_epi8(table, _mm256_and_si256(words, nibble));
+    let high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16::<4>(words), nibble));
+    _mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256())
+}
+
+/// The counts of sixteen words as bytes in the order of the words.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sixteen([a, b, c, d]: [__m256i; 4]) -> __m128i {
+    let low = _mm256_or_si256(a, _mm256_slli_epi64::<8>(b));
+    let high = _mm256_or_si256(c, _mm256_slli_epi64::<8>(d));
+    let four = _mm256_or_si256(low, _mm256_slli_epi64::<16>(high));
+    let packed = _mm256_permutevar8x32_epi32(four, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+    let turned = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm_shuffle_epi8(_mm256_castsi256_si128(packed), turned)
+}
+
+/// The sum of four words.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum(lanes: __m256i) -> u64 {
+    let mut four = [0_u64; 4];
+    // SAFETY: four lanes of 64 bits.
+    unsafe { _mm256_storeu_si256(four.as_mut_ptr().cast(), lanes) };
+    four.iter().sum()
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx2,popcnt")]
+pub(super) fn count(words: &[Word], counts: &mut [u8]) -> u32 {
+    let mut total = _mm256_setzero_si256();
+    let (groups, rest) = words.as_chunks::<GROUP>();
+    let (group_counts, rest_counts) = counts.as_chunks_mut::<GROUP>();
+    for (group, counts) in groups.iter().zip(group_counts) {
+        let mut four = [_mm256_setzero_si256(); 4];
+        for (four, words) in four.iter_mut().zip(group.as_chunks::<4>().0) {
+            // SAFETY: four words are 32 bytes.
+            *four = ones(unsafe { _mm256_loadu_si256(words.as_ptr().cast()) });
+            total = _mm256_add_epi64(total, *four);
+        }
+        // SAFETY: there are sixteen counts.
+        unsafe { _mm_storeu_si128(counts.as_mut_ptr().cast(), sixteen(four)) };
+    }
+    sum(total) as u32 + count_portable(rest, rest_counts)
+}
+
+/// As `mask_and_count` there.
+#[target_feature(enable = "avx2,popcnt")]
+pub(super) fn mask(words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u8]) -> u32 {
+    let period = pattern.len() - 64;
+    let stride = 64 % period;
+    assert!(offset < period);
+    let mut at = offset;
+    let mut total = _mm256_setzero_si256();
+    let (groups, rest) = words.as_chunks_mut::<GROUP>();
+    let (group_counts, rest_counts) = counts.as_chunks_mut::<GROUP>();
+    for (group, counts) in groups.iter_mut().zip(group_counts) {
+        let mut four = [_mm256_setzero_si256(); 4];
+        for (number, (four, words)) in four.iter_mut().zip(group.as_chunks_mut::<4>().0).enumerate() {
+            // SAFETY: four words are 32 bytes; the pattern has 64 bytes from every place below its period on.
+            unsafe {
+                let mask = _mm256_loadu_si256(pattern.as_ptr().add(at + number % 2 * 32).cast());
+                let bits = _mm256_and_si256(_mm256_loadu_si256(words.as_ptr().cast()), mask);
+                _mm256_storeu_si256(words.as_mut_ptr().cast(), bits);
+                *four = ones(bits);
+            }
+            total = _mm256_add_epi64(total, *four);
+            if number % 2 == 1 {
+                at += stride;
+                at = if at >= period { at - period } else { at };
+            }
+        }
+        // SAFETY: there are sixteen counts.
+        unsafe { _mm_storeu_si128(counts.as_mut_ptr().cast(), sixteen(four)) };
+    }
+    sum(total) as u32 + mask_portable(rest, pattern, at, rest_counts)
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx2")]
+pub(super) fn accumulate(counts: &[u8], before: &mut [u32]) {
+    let zero = _mm256_setzero_si256();
+    let mut total = zero;
+    let (groups, rest) = counts.as_chunks::<{ 8 * BLOCK }>();
+    let (group_before, rest_before) = before.as_chunks_mut::<8>();
+    for (group, before) in groups.iter().zip(group_before) {
+        let blocks = |at: usize| {
+            // SAFETY: four blocks have 32 counts.
+            let bytes = unsafe { _mm256_loadu_si256(group[at..at + 32].as_ptr().cast()) };
+            _mm256_castsi256_ps(_mm256_sad_epu8(bytes, zero))
+        };
+        let own = _mm256_castps_si256(_mm256_shuffle_ps::<0x88>(blocks(0), blocks(32)));
+        let own = _mm256_permute4x64_epi64::<0xD8>(own);
+        let sums = _mm256_add_epi32(own, _mm256_slli_si256::<4>(own));
+        let sums = _mm256_add_epi32(sums, _mm256_slli_si256::<8>(sums));
+        let low = _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(3));
+        let sums = _mm256_add_epi32(sums, _mm256_blend_epi32::<0xF0>(zero, low));
+        let exclusive = _mm256_add_epi32(total, _mm256_sub_epi32(sums, own));
+        // SAFETY: a group is eight words of 32 bits.
+        unsafe { _mm256_storeu_si256(before.as_mut_ptr().cast(), exclusive) };
+        total = _mm256_add_epi32(total, _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(7)));
+    }
+    let total = _mm256_extract_epi32::<0>(total) as u32;
+    accumulate_portable(rest, rest_before);
+    rest_before.iter_mut().for_each(|before| *before += total);
+}
+
+/// For each mask of eight lanes, those it has, in order.
+static CHOSEN: [[u8; 8]; 256] = {
+    let mut lists = [[0; 8]; 256];
+    let mut mask = 0;
+    while mask < 256 {
+        let (mut lane, mut found) = (0, 0);
+        while lane < 8 {
+            if mask >> lane & 1 == 1 {
+                lists[mask][found] = lane as u8;
+                found += 1;
+            }
+            lane += 1;
+        }
+        mask += 1;
+    }
+    lists
+};
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+pub(super) fn filter(
+    entries: &[u16],
+    range: Range<usize>,
+    threshold: u16,
+    plus: &mut [u32],
+    minus: &mut [u32],
+) -> (usize, usize) {
+    const GROUP: usize = 16;
+    let room = range.len() + GROUP;
+    assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP));
+    assert!(plus.len() >= room && minus.len() >= room);
+    let limit = _mm256_set1_epi16(threshold as i16);
+    let zero = _mm256_setzero_si256();
+    let (mut pluses, mut minuses) = (0, 0);
+    let mut append = |list: &mut [u32], count: &mut usize, numbers: __m256i, mask: u32| {
+        let mask = mask as u8;
+        // SAFETY: a list has eight bytes; `count` is at most the entries passed so far, and there is room for eight words more.
+        unsafe {
+            let lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(CHOSEN[usize::from(mask)].as_ptr().cast()));
+            let chosen = _mm256_permutevar8x32_epi32(numbers, lanes);
+            _mm256_storeu_si256(list.as_mut_ptr().add(*count).cast(), chosen);
+        }
+        *count += mask.count_ones() as usize;
+    };
+    for group in range.start / GROUP..range.end.div_ceil(GROUP) {
+        let start = group * GROUP;
+        let base = _mm256_set1_epi32((start / ENTRIES * WHEEL as usize) as i32);
+        // SAFETY: whole groups lie within the entries, and the residues are whole groups too.
+        let (entry, residues) = unsafe {
+            let residues = RESIDUES.as_ptr().add(start % ENTRIES);
+            (
+                _mm256_loadu_si256(entries.as_ptr().add(start).cast()),
+                [
+                    _mm_loadu_si128(residues.cast()),
+                    _mm_loadu_si128(residues.add(8).cast()),
+                ],
+            )
+        };
+        let inside = (0xffff_u32 << range.start.saturating_sub(start) & 0xffff)
+            & 0xffff >> (start + GROUP).saturating_sub(range.end);
+        // Not above the threshold, or the sign in the highest bit.
+        let below = _mm256_cmpeq_epi16(_mm256_subs_epu16(entry, limit), zero);
+        let sign = _mm256_slli_epi16::<15>(entry);
+        let both = _mm256_packs_epi16(_mm256_andnot_si256(below, sign), _mm256_or_si256(below, sign));
+        let mask = _mm256_movemask_epi8(both) as u32;
+        for (half, residues) in residues.into_iter().enumerate() {
+            let numbers = _mm256_add_epi32(base, _mm256_cvtepu16_epi32(residues));
+            let (mask, inside) = (mask >> (16 * half), inside >> (8 * half));
+            append(plus, &mut pluses, numbers, mask & inside);
+            append(minus, &mut minuses, numbers, !(mask >> 8) & inside);
+        }
+    }
+    (pluses, minuses)
+}
+
+/// Eight places, given as two vectors of numbers with a fraction to be cut off; in any order.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn pack(places: [__m256d; 2]) -> __m256i {
+    let (one, half) = (_mm256_set1_pd(1.0 / 240.0), _mm256_set1_pd(0.5 / 240.0));
+    let four = |place: __m256d| {
+        let place = _mm256_floor_pd(place);
+        let word = _mm256_floor_pd(_mm256_fmadd_pd(place, one, half));
+        let packed = _mm256_fmadd_pd(word, _mm256_set1_pd(16.0), place);
+        _mm256_castpd_ps(_mm256_add_pd(packed, _mm256_set1_pd(INTEGER)))
+    };
+    _mm256_castps_si256(_mm256_shuffle_ps::<0x88>(four(places[0]), four(places[1])))
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn divide(xp: Dividend, low: u64, numbers: &[u32], places: &mut [u32]) {
+    let (high, rest) = (_mm256_set1_pd(xp.high), _mm256_set1_pd(xp.low));
+    let offset = _mm256_set1_pd(low as f64);
+    let (groups, few) = numbers.as_chunks::<8>();
+    let (group_places, few_places) = places.split_at_mut(8 * groups.len());
+    for (group, places) in groups.iter().zip(group_places.as_chunks_mut::<8>().0) {
+        let quotients = [0, 4].map(|at| {
+            // SAFETY: half a group is four words of 32 bits.
+            let by = doubles_avx2(unsafe { _mm_loadu_si128(group[at..at + 4].as_ptr().cast()) });
+            _mm256_div_pd(_mm256_add_pd(_mm256_fnmadd_pd(offset, by, high), rest), by)
+        });
+        // SAFETY: there are eight places.
+        unsafe { _mm256_storeu_si256(places.as_mut_ptr().cast(), pack(quotients)) };
+    }
+    divide_far_portable(xp, low, few, few_places);
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn multiply(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]) {
+    let (numerator, offset) = (_mm256_set1_pd(xp as f64 + 0.5), _mm256_set1_pd(low as f64));
+    let (groups, few) = reciprocals.as_chunks::<8>();
+    let (group_places, few_places) = places.split_at_mut(8 * groups.len());
+    for (group, places) in groups.iter().zip(group_places.as_chunks_mut::<8>().0) {
+        let quotients = [0, 4].map(|at| {
+            // SAFETY: half a group is four doubles.
+            let reciprocal = unsafe { _mm256_loadu_pd(group[at..at + 4].as_ptr()) };
+            _mm256_fmsub_pd(numerator, reciprocal, offset)
+        });
+        // SAFETY: there are eight places.
+        unsafe { _mm256_storeu_si256(places.as_mut_ptr().cast(), pack(quotients)) };
+    }
+    multiply_portable(xp, low, few, few_places);
+}
+
+/// As the function of the same name there. The counts of the words before each in its block are set aside and added by vectors.
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+pub(super) fn ranks(view: View<'_>, places: &[u32]) -> u64 {
+    let View {
+        words, counts, before, ..
+    } = view;
+    let last = places.iter().copied().max().unwrap_or(0) as usize / 256;
+    assert!(last < words.len() && last < counts.len() && last / BLOCK < before.len() && words.len() % BLOCK == 0);
+    let mut parts = [0_u64; LIST];
+    let (mut vector, mut sum_of_words) = (_mm256_setzero_si256(), 0);
+    for places in places.chunks(LIST) {
+        for (&place, part) in places.iter().zip(&mut parts) {
+            let (word, block) = ((place >> 8) as usize, (place >> 8) as usize / BLOCK);
+            // SAFETY: no word is after the last, which the view was seen to have with its whole block.
+            let (bits, before, counts) = unsafe {
+                let counts = counts.as_ptr().add(block * BLOCK).cast::<u64>().read_unaligned();
+                (*words.get_unchecked(word), *before.get_unchecked(block), counts)
+            };
+            let bits = u64::from_le_bytes(bits) & UP_TO[usize::from(place as u8)];
+            sum_of_words += u64::from(before) + u64::from(bits.count_ones());
+            *part = _bzhi_u64(counts, place >> 5 & 56);
+        }
+        let (groups, rest) = parts[..places.len()].as_chunks::<4>();
+        for group in groups {
+            // SAFETY: a group is 32 bytes.
+            let bytes = unsafe { _mm256_loadu_si256(group.as_ptr().cast()) };
+            vector = _mm256_add_epi64(vector, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
+        }
+        let bytes = rest.iter().flat_map(|part| part.to_le_bytes());
+        sum_of_words += bytes.map(u64::from).sum::<u64>();
+    }
+    sum_of_words + sum(vector)
+}

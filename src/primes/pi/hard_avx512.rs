@@ -1,0 +1,212 @@
+//! The inner loops of D with AVX-512: see `hard_kernels`, whose functions they follow.
+//!
+//! Unsafe: loads and stores through pointers; before each loop the lengths are checked that make this sound.
+#![allow(unsafe_code)]
+
+use super::factor::{ENTRIES, RESIDUES, WHEEL};
+use super::hard_kernels::{BLOCK, View, Word, accumulate_portable, divide_far_portable, multiply_portable};
+use super::quotient::Dividend;
+use super::wheel::UP_TO;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt")]
+pub(super) fn count(words: &[Word], counts: &mut [u8]) -> u32 {
+    let mut total = _mm512_setzero_si512();
+    let blocks = words.as_chunks::<BLOCK>().0;
+    for (block, counts) in blocks.iter().zip(counts.as_chunks_mut::<BLOCK>().0) {
+        // SAFETY: a block is 64 bytes.
+        let ones = _mm512_popcnt_epi64(unsafe { _mm512_loadu_si512(block.as_ptr().cast()) });
+        total = _mm512_add_epi64(total, ones);
+        // SAFETY: there are eight counts.
+        unsafe { _mm_storel_epi64(counts.as_mut_ptr().cast(), _mm512_cvtepi64_epi8(ones)) };
+    }
+    _mm512_reduce_add_epi64(total) as u32
+}
+
+/// As `mask_and_count` there.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt")]
+pub(super) fn mask(words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u8]) -> u32 {
+    let period = pattern.len() - 64;
+    let stride = 64 % period;
+    assert!(offset < period);
+    let mut at = offset;
+    let mut total = _mm512_setzero_si512();
+    let blocks = words.as_chunks_mut::<BLOCK>().0;
+    for (block, counts) in blocks.iter_mut().zip(counts.as_chunks_mut::<BLOCK>().0) {
+        // SAFETY: a block is 64 bytes, with eight counts; the pattern has 64 bytes from every place below its period on.
+        unsafe {
+            let mask = _mm512_loadu_si512(pattern.as_ptr().add(at).cast());
+            let bits = _mm512_and_si512(_mm512_loadu_si512(block.as_ptr().cast()), mask);
+            _mm512_storeu_si512(block.as_mut_ptr().cast(), bits);
+            let ones = _mm512_popcnt_epi64(bits);
+            total = _mm512_add_epi64(total, ones);
+            _mm_storel_epi64(counts.as_mut_ptr().cast(), _mm512_cvtepi64_epi8(ones));
+        }
+        at += stride;
+        at = if at >= period { at - period } else { at };
+    }
+    _mm512_reduce_add_epi64(total) as u32
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn accumulate(counts: &[u8], before: &mut [u32]) {
+    let zero = _mm512_setzero_si512();
+    let last = _mm512_set1_epi32(15);
+    let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    let mut total = zero;
+    let (groups, rest) = counts.as_chunks::<{ 16 * BLOCK }>();
+    let (group_before, rest_before) = before.as_chunks_mut::<16>();
+    for (group, before) in groups.iter().zip(group_before) {
+        let blocks = |at: usize| {
+            // SAFETY: eight blocks have 64 counts.
+            _mm512_sad_epu8(unsafe { _mm512_loadu_si512(group[at..at + 64].as_ptr().cast()) }, zero)
+        };
+        let own = _mm512_permutex2var_epi32(blocks(0), even, blocks(64));
+        let sums = _mm512_add_epi32(own, _mm512_alignr_epi32::<15>(own, zero));
+        let sums = _mm512_add_epi32(sums, _mm512_alignr_epi32::<14>(sums, zero));
+        let sums = _mm512_add_epi32(sums, _mm512_alignr_epi32::<12>(sums, zero));
+        let sums = _mm512_add_epi32(sums, _mm512_alignr_epi32::<8>(sums, zero));
+        let exclusive = _mm512_add_epi32(total, _mm512_sub_epi32(sums, own));
+        // SAFETY: a group is 16 words of 32 bits.
+        unsafe { _mm512_storeu_si512(before.as_mut_ptr().cast(), exclusive) };
+        total = _mm512_add_epi32(total, _mm512_permutexvar_epi32(last, sums));
+    }
+    let total = _mm_cvtsi128_si32(_mm512_castsi512_si128(total)) as u32;
+    accumulate_portable(rest, rest_before);
+    rest_before.iter_mut().for_each(|before| *before += total);
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt")]
+pub(super) fn filter(
+    entries: &[u16],
+    range: Range<usize>,
+    threshold: u16,
+    plus: &mut [u32],
+    minus: &mut [u32],
+) -> (usize, usize) {
+    const GROUP: usize = 32;
+    let room = range.len() + GROUP;
+    assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP));
+    assert!(plus.len() >= room && minus.len() >= room);
+    let limit = _mm512_set1_epi16(threshold as i16);
+    let one = _mm512_set1_epi16(1);
+    let (mut pluses, mut minuses) = (0, 0);
+    for group in range.start / GROUP..range.end.div_ceil(GROUP) {
+        let start = group * GROUP;
+        let base = _mm512_set1_epi32((start / ENTRIES * WHEEL as usize) as i32);
+        // SAFETY: whole groups lie within the entries, and the residues are whole groups too.
+        let (entry, residue) = unsafe {
+            let residue = RESIDUES.as_ptr().add(start % ENTRIES);
+            (
+                _mm512_loadu_si512(entries.as_ptr().add(start).cast()),
+                _mm512_loadu_si512(residue.cast()),
+            )
+        };
+        let inside = (u32::MAX << range.start.saturating_sub(start))
+            & (u64::from(u32::MAX) >> (start + GROUP).saturating_sub(range.end)) as u32;
+        let above = _mm512_mask_cmpgt_epu16_mask(inside, entry, limit);
+        let odd = _mm512_mask_test_epi16_mask(above, entry, one);
+        let append = |list: &mut [u32], count: &mut usize, mask: u32| {
+            let packed = _mm512_maskz_compress_epi16(mask, residue);
+            let spread = |half: __m256i| _mm512_add_epi32(base, _mm512_cvtepu16_epi32(half));
+            // SAFETY: `count` is at most the entries passed so far, and 32 words more were checked to have room.
+            unsafe {
+                let to = list.as_mut_ptr().add(*count);
+                _mm512_storeu_si512(to.cast(), spread(_mm512_castsi512_si256(packed)));
+                _mm512_storeu_si512(to.add(16).cast(), spread(_mm512_extracti64x4_epi64::<1>(packed)));
+            }
+            *count += mask.count_ones() as usize;
+        };
+        append(plus, &mut pluses, odd);
+        append(minus, &mut minuses, above & !odd);
+    }
+    (pluses, minuses)
+}
+
+/// Eight places, given with a fraction to be cut off.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn pack(place: __m512d) -> __m256i {
+    const DOWN: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+    let (one, half) = (_mm512_set1_pd(1.0 / 240.0), _mm512_set1_pd(0.5 / 240.0));
+    let place = _mm512_roundscale_pd::<DOWN>(place);
+    let word = _mm512_roundscale_pd::<DOWN>(_mm512_fmadd_pd(place, one, half));
+    _mm512_cvttpd_epu32(_mm512_fmadd_pd(word, _mm512_set1_pd(16.0), place))
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+pub(super) fn divide(xp: Dividend, low: u64, numbers: &[u32], places: &mut [u32]) {
+    let (high, rest) = (_mm512_set1_pd(xp.high), _mm512_set1_pd(xp.low));
+    let offset = _mm512_set1_pd(low as f64);
+    let (groups, few) = numbers.as_chunks::<8>();
+    let (group_places, few_places) = places.split_at_mut(8 * groups.len());
+    for (group, places) in groups.iter().zip(group_places.as_chunks_mut::<8>().0) {
+        // SAFETY: a group is eight words of 32 bits.
+        let by = _mm512_cvtepu32_pd(unsafe { _mm256_loadu_si256(group.as_ptr().cast()) });
+        let quotient = _mm512_div_pd(_mm512_add_pd(_mm512_fnmadd_pd(offset, by, high), rest), by);
+        // SAFETY: there are eight places.
+        unsafe { _mm256_storeu_si256(places.as_mut_ptr().cast(), pack(quotient)) };
+    }
+    divide_far_portable(xp, low, few, few_places);
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn multiply(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]) {
+    let (numerator, offset) = (_mm512_set1_pd(xp as f64 + 0.5), _mm512_set1_pd(low as f64));
+    let (groups, few) = reciprocals.as_chunks::<8>();
+    let (group_places, few_places) = places.split_at_mut(8 * groups.len());
+    for (group, places) in groups.iter().zip(group_places.as_chunks_mut::<8>().0) {
+        // SAFETY: a group is eight doubles.
+        let reciprocal = unsafe { _mm512_loadu_pd(group.as_ptr()) };
+        let quotient = _mm512_fmsub_pd(numerator, reciprocal, offset);
+        // SAFETY: there are eight places.
+        unsafe { _mm256_storeu_si256(places.as_mut_ptr().cast(), pack(quotient)) };
+    }
+    multiply_portable(xp, low, few, few_places);
+}
+
+/// For each word of a block, a mask of the words before it.
+static BEFORE: [[u64; BLOCK]; BLOCK] = {
+    let mut masks = [[0; BLOCK]; BLOCK];
+    let mut word = 0;
+    while word < BLOCK {
+        let mut other = 0;
+        while other < word {
+            masks[word][other] = u64::MAX;
+            other += 1;
+        }
+        word += 1;
+    }
+    masks
+};
+
+/// Only the sum over all leaves is wanted, so the counts of words stay in their lanes until the end.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt,bmi2")]
+pub(super) fn ranks(view: View<'_>, places: &[u32]) -> u64 {
+    let View { words, before, .. } = view;
+    let last = places.iter().copied().max().unwrap_or(0) as usize / 256;
+    assert!(last < words.len() && last / BLOCK < before.len() && words.len() % BLOCK == 0);
+    let (mut vector, mut sum) = (_mm512_setzero_si512(), 0);
+    for &place in places {
+        let (word, block) = ((place >> 8) as usize, (place >> 8) as usize / BLOCK);
+        // SAFETY: no word is after the last, which the view was seen to have with its whole block: 64 bytes, as is each mask.
+        let (own, before, bits, mask) = unsafe {
+            (
+                *words.get_unchecked(word),
+                *before.get_unchecked(block),
+                _mm512_loadu_si512(words.as_ptr().add(block * BLOCK).cast()),
+                _mm512_loadu_si512(BEFORE[word % BLOCK].as_ptr().cast()),
+            )
+        };
+        let part = u64::from_le_bytes(own) & UP_TO[usize::from(place as u8)];
+        sum += u64::from(before) + u64::from(part.count_ones());
+        vector = _mm512_add_epi64(vector, _mm512_popcnt_epi64(_mm512_and_si512(bits, mask)));
+    }
+    sum + _mm512_reduce_add_epi64(vector) as u64
+}
