@@ -6,7 +6,7 @@
 use super::easy_sum::{INTEGER, doubles_avx2};
 use super::factor::{ENTRIES, RESIDUES, WHEEL};
 use super::hard_kernels::{
-    BLOCK, LIST, View, Word, accumulate_portable, count_portable, divide_far_portable, mask_portable, multiply_portable,
+    BLOCK, View, Word, accumulate_portable, count_portable, divide_far_portable, mask_portable, multiply_portable,
 };
 use super::quotient::Dividend;
 use super::wheel::UP_TO;
@@ -15,6 +15,9 @@ use std::ops::Range;
 
 /// Words whose counts are made at once.
 const GROUP: usize = 2 * BLOCK;
+
+/// Leaves whose counts are set aside at once.
+const PARTS: usize = 64;
 
 /// How many bits are set in each word: those of half bytes come from a table (Mula, Kurz, Lemire 2018).
 #[inline]
@@ -265,9 +268,9 @@ pub(super) fn ranks(view: View<'_>, places: &[u32]) -> u64 {
     } = view;
     let last = places.iter().copied().max().unwrap_or(0) as usize / 256;
     assert!(last < words.len() && last < counts.len() && last / BLOCK < before.len() && words.len() % BLOCK == 0);
-    let mut parts = [0_u64; LIST];
+    let mut parts = [0_u64; PARTS];
     let (mut vector, mut sum_of_words) = (_mm256_setzero_si256(), 0);
-    for places in places.chunks(LIST) {
+    for places in places.chunks(PARTS) {
         for (&place, part) in places.iter().zip(&mut parts) {
             let (word, block) = ((place >> 8) as usize, (place >> 8) as usize / BLOCK);
             // SAFETY: no word is after the last, which the view was seen to have with its whole block.

@@ -4,9 +4,10 @@
 #![allow(unsafe_code)]
 
 use super::factor::{ENTRIES, RESIDUES, WHEEL};
-use super::hard_kernels::{BLOCK, View, Word, accumulate_portable, divide_far_portable, multiply_portable};
+/// As with AVX2: counts at hand are less work than a count of half a block.
+pub(super) use super::hard_avx2::ranks;
+use super::hard_kernels::{BLOCK, Word, accumulate_portable, divide_far_portable, multiply_portable};
 use super::quotient::Dividend;
-use super::wheel::UP_TO;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -169,44 +170,4 @@ pub(super) fn multiply(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32
         unsafe { _mm256_storeu_si256(places.as_mut_ptr().cast(), pack(quotient)) };
     }
     multiply_portable(xp, low, few, few_places);
-}
-
-/// For each word of a block, a mask of the words before it.
-static BEFORE: [[u64; BLOCK]; BLOCK] = {
-    let mut masks = [[0; BLOCK]; BLOCK];
-    let mut word = 0;
-    while word < BLOCK {
-        let mut other = 0;
-        while other < word {
-            masks[word][other] = u64::MAX;
-            other += 1;
-        }
-        word += 1;
-    }
-    masks
-};
-
-/// Only the sum over all leaves is wanted, so the counts of words stay in their lanes until the end.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt,bmi2")]
-pub(super) fn ranks(view: View<'_>, places: &[u32]) -> u64 {
-    let View { words, before, .. } = view;
-    let last = places.iter().copied().max().unwrap_or(0) as usize / 256;
-    assert!(last < words.len() && last / BLOCK < before.len() && words.len() % BLOCK == 0);
-    let (mut vector, mut sum) = (_mm512_setzero_si512(), 0);
-    for &place in places {
-        let (word, block) = ((place >> 8) as usize, (place >> 8) as usize / BLOCK);
-        // SAFETY: no word is after the last, which the view was seen to have with its whole block: 64 bytes, as is each mask.
-        let (own, before, bits, mask) = unsafe {
-            (
-                *words.get_unchecked(word),
-                *before.get_unchecked(block),
-                _mm512_loadu_si512(words.as_ptr().add(block * BLOCK).cast()),
-                _mm512_loadu_si512(BEFORE[word % BLOCK].as_ptr().cast()),
-            )
-        };
-        let part = u64::from_le_bytes(own) & UP_TO[usize::from(place as u8)];
-        sum += u64::from(before) + u64::from(part.count_ones());
-        vector = _mm512_add_epi64(vector, _mm512_popcnt_epi64(_mm512_and_si512(bits, mask)));
-    }
-    sum + _mm512_reduce_add_epi64(vector) as u64
 }
