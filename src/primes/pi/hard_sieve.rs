@@ -1,8 +1,13 @@
 //! How D crosses off a prime and keeps count: by a mask, by a pass over all multiples and a new count, or by counting multiple by multiple.
+//!
+//! Unsafe: bytes are crossed off without a check of each index; those of the first and the last are checked before.
+#![allow(unsafe_code)]
 
 use super::hard_kernels::{Word, count, mask_and_count};
 use super::level::Level;
-use super::wheel::{cross_off, runs};
+use super::wheel::{bits, cross_off};
+use crate::primes::wheel::{NUMBERS_PER_BYTE, RESIDUES};
+use std::ops::Range;
 
 /// The masks of small primes and the bounds between the ways to cross off.
 #[derive(Debug)]
@@ -44,7 +49,7 @@ impl Sieves {
         let (masked, recount) = match level {
             Level::Portable => (30, 40),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => (60, 120),
+            Level::Avx2 => (150, 300),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => (256, 1000),
         };
@@ -96,17 +101,82 @@ impl Sieves {
 }
 
 /// Crosses off bit by bit, and takes what was set from the counts of the words; gives how many were set.
+///
+/// A turn are the eight multiples by cofactors of `30 t..30 t + 30`. Their bytes and bits are the same in every turn.
 fn cross_off_and_count(bytes: &mut [u8], counts: &mut [u8], prime: u64, low: u64) -> u32 {
+    assert!(bytes.len() <= 8 * counts.len());
+    let offsets = RESIDUES.map(|residue| (prime * u64::from(residue) / NUMBERS_PER_BYTE) as usize);
+    let bits = bits(prime as usize % NUMBERS_PER_BYTE as usize);
+    let skipped = low / NUMBERS_PER_BYTE % prime;
+    let (prime, skipped) = (prime as usize, skipped as usize);
     let mut removed = 0;
-    for (first, bit) in runs(prime, low) {
-        let mut at = first;
-        while let Some(byte) = bytes.get_mut(at) {
-            let was = *byte >> bit & 1;
-            *byte &= !(1 << bit);
-            counts[at / 8] -= was;
-            removed += u32::from(was);
-            at += prime as usize;
+    // The turn that begins before the bytes, and the one that ends behind them.
+    for (offset, bit) in offsets.iter().zip(bits) {
+        if let Some(at) = offset.checked_sub(skipped).filter(|&at| at < bytes.len()) {
+            // SAFETY: the byte was just seen to be there, and the words have counts.
+            removed += unsafe { take(bytes, counts, at, bit) };
         }
     }
+    let start = prime - skipped;
+    let turns = bytes.len().saturating_sub(start + offsets[7]).div_ceil(prime);
+    let end = start + turns * prime;
+    // SAFETY: the last turn ends before the bytes do.
+    removed += unsafe {
+        match prime % NUMBERS_PER_BYTE as usize {
+            1 => whole_turns::<1>(bytes, counts, prime, start..end, &offsets),
+            7 => whole_turns::<7>(bytes, counts, prime, start..end, &offsets),
+            11 => whole_turns::<11>(bytes, counts, prime, start..end, &offsets),
+            13 => whole_turns::<13>(bytes, counts, prime, start..end, &offsets),
+            17 => whole_turns::<17>(bytes, counts, prime, start..end, &offsets),
+            19 => whole_turns::<19>(bytes, counts, prime, start..end, &offsets),
+            23 => whole_turns::<23>(bytes, counts, prime, start..end, &offsets),
+            _ => whole_turns::<29>(bytes, counts, prime, start..end, &offsets),
+        }
+    };
+    for (offset, bit) in offsets.iter().zip(bits) {
+        if end + offset >= bytes.len() {
+            break;
+        }
+        // SAFETY: the byte was just seen to be there, and the words have counts.
+        removed += unsafe { take(bytes, counts, end + offset, bit) };
+    }
     removed
+}
+
+/// The turns that begin at these bytes, of a prime that leaves the residue `R`.
+///
+/// # Safety
+/// `bytes` reach beyond the last offset from the last beginning, and `counts` has a count for every eight.
+#[inline]
+unsafe fn whole_turns<const R: usize>(
+    bytes: &mut [u8],
+    counts: &mut [u8],
+    prime: usize,
+    turns: Range<usize>,
+    offsets: &[usize; 8],
+) -> u32 {
+    let bits = const { bits(R) };
+    let (mut at, mut removed) = (turns.start, 0);
+    while at < turns.end {
+        for (offset, bit) in offsets.iter().zip(bits) {
+            // SAFETY: the caller's affair.
+            removed += unsafe { take(bytes, counts, at + offset, bit) };
+        }
+        at += prime;
+    }
+    removed
+}
+
+/// Clears a bit; 1 if it was set.
+///
+/// # Safety
+/// `bytes` has this byte and `counts` a count for it.
+#[inline(always)]
+unsafe fn take(bytes: &mut [u8], counts: &mut [u8], at: usize, bit: u8) -> u32 {
+    // SAFETY: the caller's affair.
+    let (byte, count) = unsafe { (bytes.get_unchecked_mut(at), counts.get_unchecked_mut(at / 8)) };
+    let was = *byte >> bit & 1;
+    *byte &= !(1 << bit);
+    *count -= was;
+    was.into()
 }

@@ -19,7 +19,7 @@ pub(super) static UP_TO: [u64; 256] = {
 };
 
 /// For each residue coprime to 30, its bit.
-static BITS: [u8; NUMBERS_PER_BYTE as usize] = {
+const BITS: [u8; NUMBERS_PER_BYTE as usize] = {
     let mut bits = [0; NUMBERS_PER_BYTE as usize];
     let mut at = 0;
     while at < RESIDUES.len() {
@@ -29,10 +29,21 @@ static BITS: [u8; NUMBERS_PER_BYTE as usize] = {
     bits
 };
 
+/// The bits of the multiples of a prime, of which only the residue modulo 30 counts, by cofactors of each residue.
+pub(super) const fn bits(prime: usize) -> [u8; 8] {
+    let mut bits = [0; 8];
+    let mut at = 0;
+    while at < bits.len() {
+        bits[at] = BITS[prime * RESIDUES[at] as usize % NUMBERS_PER_BYTE as usize];
+        at += 1;
+    }
+    bits
+}
+
 /// The multiples of `prime` from `low` on, which is a multiple of 30, as eight runs that each keep to one bit: the first byte and the bit.
 /// A run goes on every `prime` bytes.
 #[inline]
-pub(super) fn runs(prime: u64, low: u64) -> [(usize, u32); 8] {
+fn runs(prime: u64, low: u64) -> [(usize, u32); 8] {
     let first = low.div_ceil(prime).max(1);
     let turn = first / NUMBERS_PER_BYTE * NUMBERS_PER_BYTE;
     RESIDUES.map(|residue| {
