@@ -57,7 +57,7 @@ impl Entry {
         let mut words = line.split_ascii_whitespace();
         let mut next = || words.next().unwrap_or_default();
         let name = UserName::parse(next())
-            .filter(|name| name.as_str() != "process")
+            .filter(UserName::is_free)
             .ok_or("a name is a letter and up to 31 letters, digits, '.', '_' and '-'")?;
         let role = Role::parse(next()).ok_or("a role is ask, submit or operate")?;
         let hash = next();

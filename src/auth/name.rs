@@ -25,6 +25,11 @@ impl UserName {
         Some(Self { bytes })
     }
 
+    /// True if a user may have it: `process` and `unix` are the accounts of clients that are neither users nor addresses.
+    pub fn is_free(&self) -> bool {
+        !matches!(self.as_str(), "process" | "unix")
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         let length = self.bytes.iter().position(|byte| *byte == 0).unwrap_or(Self::MAX);

@@ -41,6 +41,7 @@ mod top;
 mod user;
 mod version;
 
+use crate::verb::Registry;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use settings::{Refusal, Settings};
@@ -194,7 +195,7 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            let next = match suggestion(error) {
+            let next = match verb(error, arguments).or_else(|| suggestion(error)) {
                 Some(word) => format!("did you mean '{word}'?"),
                 None => format!("try '{} --help'", command_line(arguments)),
             };
@@ -202,6 +203,13 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// What asks a daemon for a verb that was taken for a subcommand.
+fn verb(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let verb = arguments.get(1)?.to_str()?;
+    let is_verb = error.kind() == ErrorKind::InvalidSubcommand && Registry::default().find(verb).is_some();
+    is_verb.then(|| format!("primed ask {verb}"))
 }
 
 /// The likely intention.

@@ -125,7 +125,7 @@ fn choose() -> anyhow::Result<String> {
 }
 
 fn read_name(text: &str) -> Result<UserName, String> {
-    let name = UserName::parse(text).filter(|name| name.as_str() != "process");
+    let name = UserName::parse(text).filter(UserName::is_free);
     name.ok_or_else(|| "a name is a letter and up to 31 letters, digits, '.', '_' and '-'".to_owned())
 }
 

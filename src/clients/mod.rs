@@ -9,12 +9,21 @@ pub use monitor::{Monitor, Seen, Watch};
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
+
+/// Where every client of a unix socket comes from: an address that no peer has over TCP, so that shares, limits and delays are not those of
+/// loopback.
+pub const UNIX: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Where a client comes from, in words.
+pub fn address(peer: SocketAddr) -> String {
+    if peer == UNIX { "unix".into() } else { peer.to_string() }
+}
 
 /// The connections of a daemon.
 #[derive(Default)]
@@ -176,11 +185,7 @@ impl ClientState {
 
     /// Where it connects from, in words.
     pub fn address(&self) -> String {
-        // No peer over TCP has port 0.
-        match self.peer.port() {
-            0 => "unix".into(),
-            _ => self.peer.to_string(),
-        }
+        address(self.peer)
     }
 
     /// True once it is to be closed at once.

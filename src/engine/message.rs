@@ -2,6 +2,7 @@
 
 use super::external::ExternalTask;
 use crate::auth::UserName;
+use crate::clients;
 use crate::job::Job;
 use crate::metrics::VerbLabel;
 pub use crate::proto::RequestId;
@@ -31,6 +32,8 @@ pub(super) struct WorkId(pub(super) u64);
 pub enum Account {
     /// The process itself: the program around the daemon.
     Process,
+    /// All clients of unix sockets.
+    Unix,
     /// An address. For IPv6 it is the network of 64 bits, because one machine has all addresses of it.
     Address(IpAddr),
     /// A user, from any address.
@@ -39,12 +42,15 @@ pub enum Account {
 
 /// How the account of the process itself is written.
 const PROCESS: &str = "process";
+/// And that of unix sockets. No user may have either name.
+const UNIX: &str = "unix";
 
 /// As one number: the scheduler looks accounts up some twenty times for each message, and the derived hash is of bytes and their count.
 impl Hash for Account {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
             Self::Process => state.write_u64(0),
+            Self::Unix => state.write_u64(1),
             Self::Address(IpAddr::V4(address)) => state.write_u32(address.to_bits()),
             Self::Address(IpAddr::V6(address)) => state.write_u128(address.to_bits()),
             Self::User(name) => name.hash(state),
@@ -54,12 +60,13 @@ impl Hash for Account {
 
 impl From<IpAddr> for Account {
     fn from(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
+        match address.to_canonical() {
+            address if address == clients::UNIX.ip() => Self::Unix,
             IpAddr::V6(address) if !address.is_loopback() => {
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
+                Self::Address(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)))
             }
-            address => address,
-        })
+            address => Self::Address(address),
+        }
     }
 }
 
@@ -73,6 +80,7 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process => f.write_str(PROCESS),
+            Self::Unix => f.write_str(UNIX),
             Self::Address(address) => address.fmt(f),
             Self::User(name) => name.fmt(f),
         }
@@ -83,8 +91,10 @@ impl FromStr for Account {
     type Err = AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, AddrParseError> {
-        if text == PROCESS {
-            return Ok(Self::Process);
+        match text {
+            PROCESS => return Ok(Self::Process),
+            UNIX => return Ok(Self::Unix),
+            _ => {}
         }
         match UserName::parse(text) {
             Some(name) => Ok(Self::User(name)),
@@ -352,7 +362,7 @@ mod tests {
         assert_ne!(account("127.0.0.1"), account("127.0.0.2"));
         assert_eq!(account("2001:db8:1:2::7"), account("2001:db8:1:2:8::"));
         assert_ne!(account("2001:db8:1:2::7"), account("2001:db8:1:3::7"));
-        for text in ["process", "127.0.0.1", "::1", "2001:db8:1:2::"] {
+        for text in ["process", "unix", "127.0.0.1", "::1", "2001:db8:1:2::"] {
             assert_eq!(account(text).map(|account| account.to_string()), Ok(text.to_owned()));
         }
         assert_eq!(account("bob").map(|account| account.to_string()), Ok("bob".to_owned()));

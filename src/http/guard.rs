@@ -64,7 +64,7 @@ impl Caller {
         let peer = accepted.peer();
         let from = match peer.into() {
             Account::Address(address) => address,
-            Account::Process | Account::User(_) => peer.ip(),
+            Account::Process | Account::Unix | Account::User(_) => peer.ip(),
         };
         Self {
             role: None,

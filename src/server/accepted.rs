@@ -54,7 +54,7 @@ impl Accepted {
         }
     }
 
-    /// Who is at the other end.
+    /// Who is at the other end; `0.0.0.0:0` is any client of a unix socket.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }

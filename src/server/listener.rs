@@ -7,6 +7,7 @@ use super::builtin;
 use super::connection::{Accept, Connection};
 use super::protocol::Protocol;
 use super::protocol_session::ProtocolSession;
+use crate::clients::address;
 use crate::engine::{ClientId, Panicked, caught};
 use actix::prelude::*;
 use std::collections::BTreeMap;
@@ -122,7 +123,7 @@ impl Listener {
         let metrics = &self.shared.facts.metrics;
         if self.sessions.len() >= self.shared.limits.get().max_connections {
             metrics.connections_refused.fetch_add(1, Relaxed);
-            tracing::debug!(%peer, "connection refused: there are too many");
+            tracing::debug!(peer = address(peer), "connection refused: there are too many");
             // Best effort: a fresh socket takes a line without waiting.
             socket.try_write(service.refusal);
             return;
@@ -136,7 +137,7 @@ impl Listener {
             .get_or_insert_with(|| Arc::new(context.address().recipient()));
         let listener = closed.clone();
         // `jobs` shows the same number as the owner. Logged first: the session may run at once, on another thread.
-        tracing::debug!(client = client.0, %peer, "connected");
+        tracing::debug!(client = client.0, peer = address(peer), "connected");
         let state = self.shared.facts.clients.add(client.0, peer);
         let permit = ConnectionPermit {
             client,
@@ -154,7 +155,7 @@ impl Listener {
             Err(error) => {
                 self.shared.facts.clients.remove(client.0);
                 metrics.connections.fetch_sub(1, Relaxed);
-                tracing::warn!(client = client.0, %peer, %error, "a connection was lost while it was set up");
+                tracing::warn!(client = client.0, peer = address(peer), %error, "a connection was lost while it was set up");
             }
         }
     }

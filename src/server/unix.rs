@@ -3,19 +3,22 @@
 //! The kernel reports at once when the other end is closed, so nothing has to be looked up.
 
 use super::connection::{Accept, Connection, Detached};
+use crate::clients::UNIX;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::SockRef;
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::fs::Permissions;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 use tokio::net::{UnixListener, UnixStream};
 
-/// Whom the limits by address take every client of a unix socket for: this machine. Port 0 is no peer's over TCP.
-const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// Who may connect: the user that runs the daemon, and its group.
+const MODE: u32 = 0o660;
+/// Connections that wait to be accepted; the kernel takes its own limit if that is lower.
+const BACKLOG: i32 = 1024;
 
 /// A listening unix socket. Its file is removed when it is dropped.
 #[derive(Debug)]
@@ -45,10 +48,23 @@ impl UnixDoor {
             },
             Err(_) => {}
         }
-        let socket = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, Permissions::from_mode(0o660))?;
+        let socket = bound(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(MODE))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let socket = UnixListener::from_std(socket.into())?;
         Ok(Self { socket, path })
     }
+}
+
+/// A socket with its file, which is never open to others: Linux makes the file with the mode of the socket, less what the umask takes. Elsewhere
+/// a socket has no mode, and nobody is served before the file has its own, for nothing listens.
+fn bound(path: &Path) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(MODE))?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    Ok(socket)
 }
 
 impl Drop for UnixDoor {
@@ -91,12 +107,27 @@ fn has_hung_up(socket: &UnixStream) -> bool {
 impl Accept for UnixDoor {
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Box<dyn Connection>, SocketAddr)>> {
         let (socket, _) = ready!(self.socket.poll_accept(context))?;
-        Poll::Ready(Ok((Box::new(socket), PEER)))
+        Poll::Ready(Ok((Box::new(socket), UNIX)))
     }
 
     fn accept_waiting(&mut self) -> Option<(Box<dyn Connection>, SocketAddr)> {
         let (socket, _) = SockRef::from(&self.socket).accept().ok()?;
         socket.set_nonblocking(true).ok()?;
-        Some((Box::new(UnixStream::from_std(socket.into()).ok()?), PEER))
+        Some((Box::new(UnixStream::from_std(socket.into()).ok()?), UNIX))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_made_for_the_user_and_the_group_alone() {
+        let path = std::env::temp_dir().join(format!("primed-unix-{}", std::process::id()));
+        let socket = bound(&path).expect("the directory can be written");
+        let made = std::fs::symlink_metadata(&path).map(|file| file.permissions().mode());
+        std::fs::remove_file(&path).expect("it was made");
+        drop(socket);
+        assert_eq!(made.expect("it was made") & 0o117, 0);
     }
 }

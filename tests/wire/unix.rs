@@ -1,6 +1,6 @@
 //! A unix socket answers as TCP does, and its file comes and goes with the daemon.
 
-use crate::support::{PATIENCE, start};
+use crate::support::{Client, PATIENCE, start};
 use primed::{Daemon, Handle, StartError};
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -43,6 +43,23 @@ fn questions_are_answered_and_the_file_is_removed_at_the_end() {
     assert_eq!(mode & 0o777, 0o660);
     daemon.stop(PATIENCE);
     assert!(!path.exists());
+    std::fs::remove_dir_all(folder).expect("it is ours");
+}
+
+#[test]
+fn clients_of_unix_sockets_are_an_account_of_their_own() {
+    let folder = folder_of_ours();
+    let path = folder.join("primed.sock");
+    let daemon = start(Daemon::new().listen(([127, 0, 0, 1], 0).into()).listen_unix(&path));
+    assert_eq!(exchange(&path, "submit pi 1e20\n"), "OK job=1\n");
+    let listed = exchange(&path, "jobs\n");
+    assert!(listed.contains(" owner=unix "), "{listed}");
+    let local = || Client::connect(&daemon);
+    let none = "ERR no-job :127.0.0.1 has no submitted job under way";
+    assert_eq!(local().ask("cancel all"), none);
+    assert_eq!(local().ask("cancel owner=127.0.0.1"), none);
+    assert_eq!(local().ask("cancel owner=unix"), "OK cancelled=1");
+    drop(daemon);
     std::fs::remove_dir_all(folder).expect("it is ours");
 }
 

@@ -87,7 +87,7 @@ impl Table {
         // Users do not meet in their keys.
         let key = submit.key.map(|key| match payer.account {
             Account::User(name) => format!("{name}:{key}"),
-            Account::Process | Account::Address(_) => key,
+            Account::Process | Account::Unix | Account::Address(_) => key,
         });
         if let Some(key) = &key {
             match self.flow.submitted.keyed(key, &title, (payer.client, request))? {

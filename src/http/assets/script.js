@@ -302,9 +302,12 @@ function words(value) {
   return typeof value === 'object' ? Object.entries(value).map(([key, of]) => `${key} = ${of}`).join('\n') : value;
 }
 
+// A page that was opened with a password in its address must not ask by that address: the browser refuses it, and knows the password already.
+const at = path => new URL(path, location.origin + location.pathname);
+
 async function post(path, body, options = {}) {
   const headers = { 'Content-Type': 'application/json', ...(options.accept ? { Accept: options.accept } : {}) };
-  return fetch(path, { method: 'POST', headers, body: JSON.stringify(body), signal: options.signal });
+  return fetch(at(path), { method: 'POST', headers, body: JSON.stringify(body), signal: options.signal });
 }
 
 let asking = null;
@@ -356,14 +359,14 @@ async function submit(request) {
 }
 
 async function cancel(job) {
-  const reply = await (await fetch(`v1/jobs/${job.id}`, { method: 'DELETE' })).json();
+  const reply = await (await fetch(at(`v1/jobs/${job.id}`), { method: 'DELETE' })).json();
   say('news', reply.error ? `${reply.error}: ${reply.text}` : `job ${job.id} is cancelled`);
   await pollJobs();
 }
 
 async function read(job) {
   clearAnswer();
-  const reply = await (await fetch(`v1/jobs/${job.id}/result?deadline=2s`)).json();
+  const reply = await (await fetch(at(`v1/jobs/${job.id}/result?deadline=2s`))).json();
   answer('', `job ${job.id}: ${job.request}`);
   if (reply.error) answer('failure', `${reply.error}: ${reply.text}`);
   else answer('value', words(reply.value));
@@ -371,7 +374,7 @@ async function read(job) {
 }
 
 async function pollJobs() {
-  const reply = await (await fetch('v1/jobs')).json();
+  const reply = await (await fetch(at('v1/jobs'))).json();
   showJobs(reply.jobs || []);
 }
 
@@ -402,7 +405,7 @@ async function pollNodes() {
 
 async function poll() {
   try {
-    const response = await fetch('v1/info');
+    const response = await fetch(at('v1/info'));
     if (!response.ok) throw new Error(response.statusText);
     const now = await response.json();
     show(now);

@@ -56,7 +56,7 @@ impl Login {
     pub(super) fn new(access: Access, peer: IpAddr) -> Self {
         let from = match peer.into() {
             Account::Address(address) => address,
-            Account::Process | Account::User(_) => peer,
+            Account::Process | Account::Unix | Account::User(_) => peer,
         };
         Self {
             access,
@@ -107,10 +107,10 @@ impl Login {
     }
 
     /// Whose share of the machine it uses.
-    pub(super) const fn account(&self) -> Account {
+    pub(super) fn account(&self) -> Account {
         match &self.access {
             Access::Known(known) => Account::User(known.identity.name),
-            Access::Open | Access::Unknown => Account::Address(self.from),
+            Access::Open | Access::Unknown => self.from.into(),
         }
     }
 

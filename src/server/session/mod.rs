@@ -240,10 +240,10 @@ impl<E: Exchange> Session<E> {
                 self.link.shared.facts.metrics.session_panics.fetch_add(1, Relaxed);
                 let (client, peer, phase) = (
                     self.link.permit.client.0,
-                    self.link.permit.state.peer,
+                    self.link.permit.state.address(),
                     self.link.lifecycle.phase(),
                 );
-                tracing::error!(client, %peer, ?phase, "a session panicked; its connection is closed");
+                tracing::error!(client, peer, ?phase, "a session panicked; its connection is closed");
                 context.stop();
                 None
             }
