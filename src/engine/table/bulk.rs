@@ -117,6 +117,11 @@ impl Bulk {
         Entered::Runs
     }
 
+    /// Notes how many bytes are held beside the plans.
+    pub(super) const fn set_beside(&mut self, bytes: u64) {
+        self.memory.set_beside(bytes);
+    }
+
     /// A parked job that may begin now; it begins anew.
     pub(super) fn unpark(&mut self) -> Option<(WorkId, Job)> {
         self.memory.unpark()
@@ -380,7 +385,7 @@ impl Bulk {
         self.plans.len()
     }
 
-    /// Bytes that are set aside, and how many jobs are parked.
+    /// Bytes that are set aside or held beside, and how many jobs are parked.
     pub(super) fn in_use(&self) -> (u64, usize) {
         self.memory.in_use()
     }

@@ -207,6 +207,7 @@ impl Flow {
             return;
         }
         let priority = entry_priority(&self.jobs, id);
+        self.bulk.set_beside(self.submitted.checkpoint_bytes());
         match self.bulk.enter(id, payer, plan, job, priority, self.now) {
             Entered::Runs => {
                 self.jobs.is_long(id);
@@ -233,6 +234,7 @@ impl Flow {
 
     /// Begins parked jobs for which there is memory now, after anything that may have changed that.
     fn unpark(&mut self) {
+        self.bulk.set_beside(self.submitted.checkpoint_bytes());
         while let Some((id, job)) = self.bulk.unpark() {
             if let Some(payer) = self.jobs.get(id).map(Entry::payer) {
                 self.jobs.set_stage(id, Stage::Express);
@@ -317,6 +319,7 @@ impl Flow {
         for job in jobs {
             self.submitted.checkpoint(job, bytes.clone(), progress, cpu, self.now);
         }
+        self.bulk.set_beside(self.submitted.checkpoint_bytes());
         true
     }
 

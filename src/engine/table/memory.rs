@@ -35,6 +35,8 @@ pub(super) struct Memory {
     holding: BTreeMap<WorkId, Held>,
     small: u64,
     large: u64,
+    /// Bytes beside the plans: the checkpoints of unfinished jobs. Large plans have that much less.
+    beside: u64,
     begun: FxHashMap<(Account, usize), Begun>,
 }
 
@@ -62,12 +64,18 @@ impl Memory {
             holding: BTreeMap::new(),
             small: 0,
             large: 0,
+            beside: 0,
             begun: FxHashMap::default(),
         }
     }
 
     pub(super) const fn max(&self) -> u64 {
         self.max
+    }
+
+    /// Notes what is held beside the plans.
+    pub(super) const fn set_beside(&mut self, bytes: u64) {
+        self.beside = bytes;
     }
 
     /// Small plans have up to a 256th of the memory, 8 MiB of the default: `pi` and `nth` of up to a second or two.
@@ -119,7 +127,7 @@ impl Memory {
 
     /// Whether the memory is there. Beside a parked job that could begin but for it, a later one may take what that will not need once
     /// those before it have ended: so it need not wait for hours after a giant, and however many come, the parked one does not wait
-    /// for them.
+    /// for them. What is held beside the plans keeps none from running alone: it is freed by their ends only.
     fn fits(&self, id: WorkId, bytes: u64) -> bool {
         let pool = self.pool_of(bytes);
         let (max, used) = self.level(pool);
@@ -130,7 +138,12 @@ impl Memory {
             let later: u64 = later.filter(|bytes| self.pool_of(*bytes) == pool).sum();
             later + self.wanted_by(first)
         });
-        used.max(promised) + bytes <= max
+        let beside = match pool {
+            Pool::Small => 0,
+            Pool::Large => self.beside,
+        };
+        let taken = used.max(promised);
+        taken == 0 || taken + bytes + beside <= max
     }
 
     fn wanted_by(&self, parked: WorkId) -> u64 {
@@ -224,9 +237,9 @@ impl Memory {
         self.parked.iter_mut().for_each(|parked| parked.forget(client));
     }
 
-    /// Bytes that are set aside, and how many jobs are parked.
+    /// Bytes that are set aside or held beside, and how many jobs are parked.
     pub(super) fn in_use(&self) -> (u64, usize) {
-        (self.small + self.large, self.wanting.len())
+        (self.small + self.large + self.beside, self.wanting.len())
     }
 
     /// The same, added up.
@@ -288,6 +301,23 @@ mod tests {
             admit(&mut memory, account, 1_000 + u64::from(account), 32 * 8 * MIB / 32);
         }
         assert!(memory.held().0 <= (2048 + 256) * MIB);
+    }
+
+    #[test]
+    fn what_is_held_beside_the_plans_leaves_them_less_but_never_stops_all() {
+        let mut memory = Memory::new(1, 100);
+        memory.set_beside(30);
+        assert!(admit(&mut memory, 1, 0, 40));
+        assert!(!admit(&mut memory, 2, 1, 40), "together 110");
+        memory.set_beside(20);
+        assert_eq!(unparked(&mut memory), [1]);
+        assert_eq!(memory.in_use(), (100, 0));
+        memory.set_beside(1_000);
+        assert!(!admit(&mut memory, 3, 2, 100));
+        memory.remove(ClientId(1), WorkId(0));
+        assert_eq!(unparked(&mut memory), [0; 0]);
+        memory.remove(ClientId(2), WorkId(1));
+        assert_eq!(unparked(&mut memory), [2], "alone, however much is held");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod asking;
 mod away;
 mod backlog;
 mod bulk;
+mod checkpoints;
 mod express;
 mod external;
 mod flow;

@@ -4,6 +4,7 @@
 //! A submitted job waits for its work as a request does, but does not leave when its client does. With a store its ID is sent, and it
 //! begins, once the store has it. Finished ones are remembered for a while, bounded in number and age.
 
+use super::checkpoints::Checkpoints;
 use super::wall::Wall;
 use crate::engine::message::{Account, ClientId, JobId, Payer, Policy, Priority, RequestId, WorkId};
 use crate::engine::restored::Restored;
@@ -55,6 +56,8 @@ pub(super) struct Submitted {
     confined: HashMap<WorkId, Account>,
     /// What the store is to write; none if there is no store.
     records: Option<Vec<Record>>,
+    /// What the unfinished jobs hold.
+    checkpoints: Checkpoints,
     wall: Wall,
 }
 
@@ -168,6 +171,7 @@ impl Submitted {
             lists: HashMap::new(),
             confined: HashMap::new(),
             records: keeps.then(Vec::new),
+            checkpoints: Checkpoints::default(),
             wall: Wall::new(now),
         }
     }
@@ -293,6 +297,7 @@ impl Submitted {
         job.cpu_before = stored.cpu;
         job.resumed = stored.resumed;
         if !is_done {
+            self.checkpoints.hold(stored);
             job.unfinished = Some(Box::new(stored.clone()));
             job.is_restored = true;
         }
@@ -482,8 +487,16 @@ impl Submitted {
         })
     }
 
+    /// The bytes of the checkpoints that unfinished jobs hold.
+    pub(super) const fn checkpoint_bytes(&self) -> u64 {
+        self.checkpoints.bytes()
+    }
+
     fn remove(&mut self, id: JobId) -> Option<Job> {
         let job = self.jobs.remove(&id)?;
+        if let Some(stored) = &job.unfinished {
+            self.checkpoints.release(stored);
+        }
         if let Some((key, _)) = &job.key
             && self.keys.get(key) == Some(&id)
         {
@@ -542,8 +555,8 @@ impl Submitted {
 
     /// Another daemon works on a job: nothing of it is to be gone on with here.
     pub(super) fn set_away(&mut self, id: JobId) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.unfinished = None;
+        if let Some(stored) = self.jobs.get_mut(&id).and_then(|job| job.unfinished.take()) {
+            self.checkpoints.release(&stored);
         }
         self.prove(id);
     }
@@ -560,7 +573,10 @@ impl Submitted {
         };
         job.cpu_before = stored.cpu;
         job.resumed = stored.resumed;
-        job.unfinished = Some(Box::new(stored.clone()));
+        self.checkpoints.hold(&stored);
+        if let Some(before) = job.unfinished.replace(Box::new(stored.clone())) {
+            self.checkpoints.release(&before);
+        }
         self.record(|| Record::Submitted(stored.submission));
         if let Some(checkpoint) = stored.checkpoint {
             self.record(|| Record::Checkpoint(checkpoint));
@@ -601,9 +617,11 @@ impl Submitted {
             bytes,
         };
         if let Some(stored) = &mut job.unfinished {
+            self.checkpoints.release(stored);
             stored.starts = 0;
             stored.cpu = checkpoint.cpu;
             stored.checkpoint = Some(checkpoint.clone());
+            self.checkpoints.hold(stored);
         }
         self.record(|| Record::Checkpoint(checkpoint));
         self.prove(id);
@@ -627,7 +645,9 @@ impl Submitted {
                 reply: reply.clone(),
             });
             job.state = State::Done { reply, cpu, ended: now };
-            job.unfinished = None;
+            if let Some(stored) = job.unfinished.take() {
+                self.checkpoints.release(&stored);
+            }
             self.finished.push_back(id);
             if let (Some(end), Some(records)) = (end, &mut self.records) {
                 records.push(Record::Ended(end));
@@ -1020,6 +1040,28 @@ mod tests {
         submitted.pause(JobId(3));
         let expected = [Record::Paused(JobId(3)), Record::Resumed(JobId(5))];
         assert_eq!(submitted.take_records(), expected);
+    }
+
+    #[test]
+    fn checkpoints_are_counted_once_and_until_their_jobs_end() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        let jobs = [1, 2, 3].map(|job| {
+            submitted.restore(&stored(job, 0), Some(WorkId(7)), now);
+            JobId(job)
+        });
+        let bytes: Arc<[u8]> = vec![0; 100].into();
+        for job in jobs {
+            submitted.checkpoint(job, bytes.clone(), 0.1, Duration::ZERO, now);
+        }
+        assert_eq!(submitted.checkpoint_bytes(), 100);
+        submitted.checkpoint(jobs[0], vec![0; 30].into(), 0.2, Duration::ZERO, now);
+        assert_eq!(submitted.checkpoint_bytes(), 130);
+        submitted.finish(jobs[0], Ok(Value::from(7)), Duration::ZERO, now);
+        submitted.forget_checkpoint(jobs[1], now);
+        assert_eq!(submitted.checkpoint_bytes(), 100);
+        let (submitted, unfinished) = submitted.rebuilt(&Failure::new(Code::Internal, "as asked"), now);
+        assert_eq!((submitted.checkpoint_bytes(), unfinished.len()), (0, 2));
     }
 
     #[test]
