@@ -32,6 +32,7 @@ mod http;
 mod job;
 mod metrics;
 mod primes;
+mod priority;
 mod proto;
 mod server;
 mod store;

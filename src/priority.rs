@@ -9,10 +9,10 @@ const SLICE_NS: u64 = 10_000_000;
 ///
 /// Priority belongs to a thread on Linux; elsewhere to the process, which must keep its own.
 #[cfg(target_os = "linux")]
-pub(super) fn give_way() {
+pub fn give_way() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), 19) {
-        tracing::warn!(%error, "workers keep their normal priority: short requests may wait longer beside long ones");
+        tracing::warn!(%error, "a thread keeps its normal priority: short requests may wait longer beside what it does");
         return;
     }
     if !ask_for_long_slices() {
@@ -40,7 +40,7 @@ fn ask_for_long_slices() -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn give_way() {}
+pub fn give_way() {}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the roof down. A room may import from those below it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "cli", "config", "client", "daemon", "cluster", "http", "server", "verb", "engine", "auth", "store", "job",
-    "proto", "primes", "metrics", "clients",
+    "proto", "primes", "metrics", "clients", "priority",
 ];
 
 /// What a pure room must not mention: it knows no actor, socket, task, thread or clock.

@@ -2,7 +2,7 @@
 
 use super::checker::Checker;
 use super::file::{Entry, UserFile};
-use super::password::{MAX_PASSWORD, hash, is_right};
+use super::password::{MAX_PASSWORD, Scratch, hash};
 use super::{Authenticate, Credentials, Identity, Notify, UserName};
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
@@ -61,10 +61,10 @@ impl Users {
         // A name that does not exist is checked against this one: the answer takes as long.
         let decoy = hash("decoy").unwrap_or_default();
         let users = file.clone();
-        let verify = move |credentials: &Credentials| {
+        let verify = move |credentials: &Credentials, scratch: &mut Scratch| {
             let entry = UserName::parse(&credentials.user).and_then(|name| find(&users, name));
             let hash = entry.as_ref().map_or(decoy.as_str(), |entry| entry.hash.as_str());
-            let is_right = credentials.password.len() <= MAX_PASSWORD && is_right(&credentials.password, hash);
+            let is_right = credentials.password.len() <= MAX_PASSWORD && scratch.is_right(&credentials.password, hash);
             entry.filter(|_| is_right).map(|entry| identity(&entry))
         };
         let checker = Checker::start(Box::new(verify)).map_err(UsersError::Thread)?;

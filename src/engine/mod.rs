@@ -17,7 +17,6 @@ mod message;
 #[cfg(test)]
 pub(crate) mod planted;
 mod pool;
-mod priority;
 mod restored;
 mod scheduler;
 #[cfg(test)]
