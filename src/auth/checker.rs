@@ -121,3 +121,78 @@ fn left(delays: &Mutex<Delays>, from: IpAddr) -> Option<Duration> {
 fn lock(delays: &Mutex<Delays>) -> std::sync::MutexGuard<'_, Delays> {
     delays.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+
+    type Said = (u8, Verdict);
+
+    /// A checker that finds all wrong, each once the sender has sent or is gone; and where it says that it has begun one.
+    fn checker() -> (Checker, Sender<()>, Receiver<()>) {
+        let (release, gate) = channel();
+        let (started, begun) = channel();
+        let verify: Verify = Box::new(move |_, _| {
+            let _ = started.send(());
+            let _ = gate.recv();
+            None
+        });
+        (Checker::start(verify).expect("there is a thread"), release, begun)
+    }
+
+    fn check(checker: &Checker, address: u8, name: u8, said: &Sender<Said>) {
+        let (credentials, said) = (
+            Credentials {
+                user: "ann".into(),
+                password: "guess".into(),
+            },
+            said.clone(),
+        );
+        let notify = move |verdict| said.send((name, verdict)).expect("the test waits");
+        checker.check([10, 0, 0, address].into(), credentials, Box::new(notify));
+    }
+
+    #[test]
+    fn one_that_finds_no_room_in_the_line_is_answered_at_once() {
+        let (checker, release, begun) = checker();
+        let (said, verdicts) = channel();
+        check(&checker, 0, 0, &said);
+        begun.recv().expect("it is being checked");
+        let waiting = u8::try_from(MAX_WAITING).expect("there are few");
+        for name in 1..=waiting + 1 {
+            check(&checker, name, name, &said);
+        }
+        assert_eq!(
+            verdicts.try_iter().collect::<Vec<_>>(),
+            [(waiting + 1, Verdict::Later(RETRY))]
+        );
+        drop(release);
+        drop(said);
+        let order = verdicts.iter().take(usize::from(waiting) + 1).map(|(name, verdict)| {
+            assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
+            name
+        });
+        assert!(order.eq(0..=waiting));
+        assert_eq!(checker.wrong().load(Relaxed), u64::from(waiting) + 1);
+    }
+
+    #[test]
+    fn after_a_wrong_one_the_others_in_line_of_its_address_are_not_looked_at() {
+        let (checker, release, begun) = checker();
+        let (said, verdicts) = channel();
+        for name in 0..3 {
+            check(&checker, 7, name, &said);
+        }
+        drop(release);
+        let verdicts: Vec<Said> = verdicts.iter().take(3).collect();
+        assert!(
+            matches!(
+                verdicts[..],
+                [(0, Verdict::Refused(_)), (1, Verdict::Later(_)), (2, Verdict::Later(_))]
+            ),
+            "{verdicts:?}"
+        );
+        assert_eq!((begun.try_iter().count(), checker.wrong().load(Relaxed)), (1, 1));
+    }
+}
