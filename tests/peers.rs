@@ -368,6 +368,29 @@ fn certificates_by_curves_are_valid_for_pari_and_those_of_pari_for_us() {
     assert!(primed(&requests).iter().all(|verdict| verdict == "yes"), "{theirs:?}");
 }
 
+/// PARI has no form for the number above, but it knows which of these numbers are prime.
+#[test]
+#[ignore = "needs PARI/GP"]
+fn certificates_by_the_number_above_are_of_what_pari_proves_prime() {
+    let mersenne = (129..700).step_by(2).map(|p| format!("2^{p}-1"));
+    let smooth = (1..400).step_by(2).map(|k| format!("{k}*2^70*3^50-1"));
+    let numbers: Vec<String> = mersenne.chain(smooth).collect();
+    let are_prime = pari(&numbers.iter().map(|n| format!("isprime({n})")).collect::<Vec<_>>());
+    let certificates = primed(&numbers.iter().map(|n| format!("certify {n}")).collect::<Vec<_>>());
+    for ((n, is_prime), text) in numbers.iter().zip(&are_prime).zip(&certificates) {
+        assert_eq!(is_prime == "1", text != "composite", "{n}: {text}");
+    }
+    let proofs: Vec<&String> = certificates.iter().filter(|text| *text != "composite").collect();
+    assert!(
+        proofs.len() > 5 && proofs.iter().all(|text| text.contains(",[],")),
+        "{proofs:?}"
+    );
+    let checks: Vec<String> = proofs.iter().map(|text| format!("certify check={text}")).collect();
+    assert!(primed(&checks).iter().all(|verdict| verdict == "yes"));
+    let for_pari = primed(&["certify 109*2^70*3^50-1 form=pari".to_owned()]);
+    assert_eq!(pari(&[format!("primecertisvalid({})", for_pari[0])]), ["1"]);
+}
+
 #[test]
 #[ignore = "needs PARI/GP"]
 fn written_numbers_agree_with_pari() {

@@ -1,4 +1,4 @@
-//! `certify N`: a proof that a number is prime, by factors of the number below it or by elliptic curves.
+//! `certify N`: a proof that a number is prime, by factors of the numbers beside it or by elliptic curves.
 //!
 //! Knows nothing of how numbers are factored ([`Factor`]), of curves ([`ByCurves`]), or why the proof holds ([`certificate`]).
 
@@ -6,16 +6,15 @@ use super::by_curves::{self, ByCurves};
 use super::of_factors::{factor_of, share};
 use super::{Budget, Damaged, Factor, IsPrime, Plan, Reader, Writer};
 use crate::primes::Natural;
-use crate::primes::certificate::{self, Proof, Witness, is_small, suffices};
+use crate::primes::certificate::{self, Parts, Proof, Search, Witness, Witnessed, is_small, part_of};
 use crate::primes::multiplicative::bytes;
 use crate::proto::Value;
 use dashu_int::ops::BitTest;
-use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"CERT";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
-/// Longer numbers are proved by elliptic curves: factors of the number below may be too long to be found.
+/// Longer numbers are proved by elliptic curves, unless trial division finds enough: factors of the number below may be too long to be found.
 const MOST_BITS: usize = 128;
 
 /// Of what is left when a number's turn comes, its proof takes this share: the primes in it are much shorter.
@@ -28,6 +27,8 @@ const FACTORING: f64 = 0.75;
 #[derive(Debug)]
 pub struct Certify {
     n: Natural,
+    /// Only in a form that PARI checks: without factors of the number above.
+    is_for_pari: bool,
     proofs: Vec<Proof>,
     /// Numbers that are to be proved, the last one first.
     todo: Vec<Natural>,
@@ -42,6 +43,8 @@ pub struct Certify {
 #[derive(Debug)]
 enum Stage {
     Testing(Box<IsPrime>),
+    /// Trial division of both numbers beside; `None` while its slice is under way.
+    Beside(Option<Box<Search>>),
     /// Until enough primes are known; how many there were at the last look.
     Factoring(Box<Factor>, usize),
     Witnesses(Witnesses),
@@ -65,6 +68,7 @@ pub struct Slice(u64, Work);
 
 enum Work {
     Test(<IsPrime as Plan>::Slice),
+    Beside(Box<Search>),
     Factor(<Factor as Plan>::Slice),
     Witness(usize, Witness),
     Curves(by_curves::Slice),
@@ -75,6 +79,8 @@ pub struct Partial(u64, Found);
 
 enum Found {
     Tested(<IsPrime as Plan>::Partial),
+    /// A proof without witnesses, that there is none, or what is left of the search.
+    Beside(Result<Option<Proof>, Box<Search>>),
     Factored(<Factor as Plan>::Partial),
     /// A witness, that there is none, or what is left of the search.
     Witness(usize, Result<Option<u64>, Witness>),
@@ -127,6 +133,7 @@ impl Certify {
     /// Asks for the certificate of `n`.
     pub fn new(n: Natural) -> Self {
         Self {
+            is_for_pari: false,
             proofs: Vec::new(),
             todo: vec![n.clone()],
             stage: Stage::Testing(Box::new(IsPrime::new(n.clone()))),
@@ -134,6 +141,14 @@ impl Certify {
             generation: 0,
             before: 0.0,
             progress: 0.0,
+        }
+    }
+
+    /// Asks for a certificate that PARI checks too: it does not stand on factors of `n + 1`, and may be much longer.
+    pub fn for_pari(n: Natural) -> Self {
+        Self {
+            is_for_pari: true,
+            ..Self::new(n)
         }
     }
 
@@ -145,10 +160,28 @@ impl Certify {
     fn tested(&mut self) {
         self.generation += 1;
         match self.todo.last() {
-            Some(n) if n.bit_len() > MOST_BITS => self.stage = Stage::Curves(Box::new(ByCurves::new(n.clone()))),
+            Some(n) if n.bit_len() > MOST_BITS => {
+                self.stage = Stage::Beside(Some(Box::new(Search::new(n.clone(), !self.is_for_pari))));
+            }
             Some(n) if !is_small(n) => self.stage = Stage::Factoring(Box::new(factor_of(&(n - 1u8))), 0),
             _ => self.finished(),
         }
+    }
+
+    /// Goes on with the proof that the numbers beside gave, or with curves.
+    fn searched(&mut self, proof: Option<Proof>) {
+        match (proof, self.todo.last()) {
+            (Some(proof), _) => self.prove(proof),
+            (None, Some(n)) => self.stage = Stage::Curves(Box::new(ByCurves::new(n.clone()))),
+            (None, None) => {}
+        }
+    }
+
+    /// Looks for the witnesses of a proof.
+    fn prove(&mut self, proof: Proof) {
+        self.generation += 1;
+        self.stage = Self::witnesses(&proof);
+        self.proofs.push(proof);
     }
 
     /// Looks whether the primes that were found suffice.
@@ -164,31 +197,27 @@ impl Certify {
         // Small primes first, for they need no proof; and of these and of others the largest, so that few witnesses are needed.
         primes.sort_by(|a, b| is_small(b).cmp(&is_small(a)).then(b.cmp(a)));
         primes.dedup();
-        let Some(enough) = (1..=primes.len()).find(|enough| suffices(n, &primes[..*enough])) else {
+        let suffice = |primes: &[Natural]| {
+            let (minus, plus) = (part_of(n - 1u8, primes.iter().cloned()), Natural::ONE);
+            Parts { minus, plus }.suffice(n)
+        };
+        let Some(enough) = (1..=primes.len()).find(|enough| suffice(&primes[..*enough])) else {
             return;
         };
         primes.truncate(enough);
-        let proof = Proof {
-            n: n.clone(),
-            primes: primes.into_iter().map(|p| (p, None)).collect(),
-        };
-        self.generation += 1;
-        self.stage = Self::witnesses(&proof);
-        self.proofs.push(proof);
+        let proof = Proof::new(n.clone(), primes, 0, Vec::new());
+        self.prove(proof);
     }
 
     fn witnesses(proof: &Proof) -> Stage {
-        let n = Arc::new(proof.n.clone());
-        let primes = proof.primes.iter().filter(|(p, _)| !p.is_zero());
-        let wanted = primes.map(|(p, _)| Witness::new(Arc::clone(&n), p.clone(), None));
-        Stage::Witnesses(Witnesses::new(wanted.collect()))
+        Stage::Witnesses(Witnesses::new(proof.witnesses()))
     }
 
     fn witnessed(&mut self) {
         let (Stage::Witnesses(witnesses), Some(proof)) = (&self.stage, self.proofs.last_mut()) else {
             return;
         };
-        for ((_, witness), found) in proof.primes.iter_mut().zip(&witnesses.found) {
+        for ((_, witness), found) in proof.minus.iter_mut().chain(&mut proof.plus).zip(&witnesses.found) {
             *witness = *found;
         }
         self.finished();
@@ -200,7 +229,7 @@ impl Certify {
         self.todo.pop();
         self.before += (1.0 - self.before) * SHARE;
         if let Some(proof) = self.proofs.last() {
-            let long = proof.primes.iter().map(|(p, _)| p).filter(|p| !is_small(p));
+            let long = proof.primes().map(|(p, _)| p).filter(|p| !is_small(p));
             let known = |p: &Natural| self.todo.contains(p) || self.proofs.iter().any(|proof| proof.n == *p);
             let new: Vec<Natural> = long.filter(|p| !known(p)).cloned().collect();
             self.todo.extend(new);
@@ -214,6 +243,7 @@ impl Certify {
     fn share(&self) -> f64 {
         let share = match &self.stage {
             Stage::Testing(test) => TESTING * Plan::progress(test.as_ref()),
+            Stage::Beside(_) => TESTING,
             Stage::Factoring(factor, _) => TESTING + FACTORING * Plan::progress(factor.as_ref()),
             Stage::Witnesses(witnesses) => TESTING + FACTORING + (1.0 - TESTING - FACTORING) * witnesses.progress(),
             Stage::Curves(curves) => return TESTING + (1.0 - TESTING) * Plan::progress(curves.as_ref()),
@@ -230,6 +260,7 @@ impl Plan for Certify {
     fn cut(&mut self) -> Option<Slice> {
         let work = match &mut self.stage {
             Stage::Testing(test) => Work::Test(Plan::cut(test.as_mut())?),
+            Stage::Beside(search) => Work::Beside(search.take()?),
             Stage::Factoring(factor, _) => Work::Factor(Plan::cut(factor.as_mut())?),
             Stage::Witnesses(witnesses) => {
                 let (index, witness) = witnesses.cut()?;
@@ -244,6 +275,10 @@ impl Plan for Certify {
     fn run(Slice(generation, work): Slice, budget: Budget<'_>) -> Partial {
         let found = match work {
             Work::Test(slice) => Found::Tested(IsPrime::run(slice, budget)),
+            Work::Beside(mut search) => Found::Beside(match search.advance(|| budget.over()) {
+                Some(proof) => Ok(proof),
+                None => Err(search),
+            }),
             Work::Factor(slice) => Found::Factored(Factor::run(slice, budget)),
             Work::Witness(index, witness) => {
                 let (index, result) = advance(index, witness, budget);
@@ -267,6 +302,8 @@ impl Plan for Certify {
                     None => {}
                 }
             }
+            (Found::Beside(Ok(proof)), Stage::Beside(_)) => self.searched(proof),
+            (Found::Beside(Err(rest)), Stage::Beside(search)) => *search = Some(rest),
             (Found::Factored(partial), Stage::Factoring(factor, _)) => {
                 Plan::absorb(factor.as_mut(), partial);
                 self.factored();
@@ -324,6 +361,7 @@ impl Plan for Certify {
         let mut writer = Writer::new(KIND, VERSION);
         writer
             .bytes(&self.n.to_le_bytes())
+            .u64(self.is_for_pari.into())
             .u64(self.before.to_bits())
             .u64(self.progress.to_bits());
         let part = match &self.stage {
@@ -331,14 +369,19 @@ impl Plan for Certify {
             Stage::Curves(curves) => Plan::save(curves.as_ref())?,
             _ => Vec::new(),
         };
+        let list = |writer: &mut Writer, primes: &[Witnessed]| {
+            writer.u64(primes.len() as u64);
+            for (p, witness) in primes {
+                writer.bytes(&p.to_le_bytes()).u64(witness.unwrap_or_default());
+            }
+        };
         // The witnesses of the last proof may be missing; its primes are not.
         let is_at_work = matches!(self.stage, Stage::Witnesses(_));
         writer.u64(is_at_work.into()).u64(self.proofs.len() as u64);
         for proof in &self.proofs {
-            writer.bytes(&proof.n.to_le_bytes()).u64(proof.primes.len() as u64);
-            for (p, witness) in &proof.primes {
-                writer.bytes(&p.to_le_bytes()).u64(witness.unwrap_or_default());
-            }
+            writer.bytes(&proof.n.to_le_bytes()).u64(proof.d.into());
+            list(&mut writer, &proof.minus);
+            list(&mut writer, &proof.plus);
         }
         writer.u64(self.todo.len() as u64);
         for n in &self.todo {
@@ -351,17 +394,23 @@ impl Plan for Certify {
     fn restore(checkpoint: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(checkpoint, KIND, VERSION)?;
         let number = |reader: &mut Reader<'_>| reader.bytes().map(Natural::from_le_bytes);
+        let list = |reader: &mut Reader<'_>| {
+            let mut primes: Vec<Witnessed> = Vec::new();
+            for _ in 0..reader.u64()? {
+                primes.push((number(reader)?, Some(reader.u64()?)));
+            }
+            Ok(primes)
+        };
         let mut plan = Self::new(number(&mut reader)?);
+        plan.is_for_pari = reader.u64()? != 0;
         plan.before = share(&mut reader)?;
         plan.progress = share(&mut reader)?;
         let is_at_work = reader.u64()? != 0;
         for _ in 0..reader.u64()? {
             let n = number(&mut reader)?;
-            let mut primes = Vec::new();
-            for _ in 0..reader.u64()? {
-                primes.push((number(&mut reader)?, Some(reader.u64()?)));
-            }
-            plan.proofs.push(Proof { n, primes });
+            let d = u32::try_from(reader.u64()?).map_err(|_| Damaged::Impossible("discriminant"))?;
+            let (minus, plus) = (list(&mut reader)?, list(&mut reader)?);
+            plan.proofs.push(Proof { n, minus, d, plus });
         }
         plan.todo.clear();
         for _ in 0..reader.u64()? {
@@ -370,8 +419,15 @@ impl Plan for Certify {
         let part = reader.bytes()?;
         reader.finish()?;
         plan.stage = match plan.todo.last() {
-            Some(n) if is_at_work => match plan.proofs.last() {
-                Some(proof) if proof.n == *n && !is_small(n) => Self::witnesses(proof),
+            Some(n) if is_at_work => match plan.proofs.last_mut() {
+                Some(proof) if proof.n == *n && is_possible(proof) => {
+                    proof
+                        .minus
+                        .iter_mut()
+                        .chain(&mut proof.plus)
+                        .for_each(|(_, witness)| *witness = None);
+                    Self::witnesses(proof)
+                }
                 _ => return Err(Damaged::Impossible("proof")),
             },
             None if plan.proofs.is_empty() => return Err(Damaged::Impossible("list of proofs")),
@@ -386,6 +442,11 @@ impl Plan for Certify {
         };
         Ok(plan)
     }
+}
+
+/// True if the witnesses of a proof from a checkpoint may be looked for.
+fn is_possible(proof: &Proof) -> bool {
+    !is_small(&proof.n) && proof.n.bit(0) && !proof.primes().any(|(p, _)| p.is_zero())
 }
 
 #[cfg(test)]
@@ -459,6 +520,51 @@ mod tests {
         assert_eq!(certificate(&(prime(39, 3) * prime(59, 19))), "composite");
     }
 
+    /// Primes by PARI's `isprime`; the forms of the numbers say which factors are known.
+    #[test]
+    fn long_primes_beside_smooth_numbers_have_short_certificates() {
+        let power = |p: u8, k: usize| Natural::from(p).pow(k);
+        // 1 modulo 3^40 and -1 modulo 2^63, so that neither side reaches the cube root alone.
+        let both: Natural = "941406248650713226416255444918311183108186993525136539254783"
+            .parse()
+            .expect("digits");
+        let factorial = (1..=94u8).fold(Natural::ONE, |product, k| product * k);
+        let q = power(2, 100) + 277u16;
+        for (n, end) in [
+            (power(2, 521) - 1u8, ",[],3,[2]]".to_owned()),
+            (power(2, 607) - 1u8, ",[],3,[2]]".into()),
+            (power(2, 70) * power(3, 50) * 109u8 - 1u8, ",[],".into()),
+            (factorial - 1u8, ",[],".into()),
+            (both, ",[3],3,[2]]".into()),
+            (power(3, 25) * &q * 12u8 - 1u8, format!("[{q},[")),
+        ] {
+            let text = certificate(&n);
+            assert!(is_valid(&text) && text.starts_with(&format!("[{n},")), "{text}");
+            assert!(text.contains(&end), "{end} is not in {text}");
+            for at in (0..text.len()).filter(|at| text.as_bytes()[*at].is_ascii_digit()) {
+                let mut altered = text.clone().into_bytes();
+                altered[at] = b'0' + (altered[at] - b'0' + 1) % 10;
+                let altered = String::from_utf8(altered).expect("it is ASCII");
+                // Another discriminant, witness or prime may do as well; another number does not.
+                let is_same = altered.starts_with(&format!("[{n},"));
+                assert!(is_same || !is_valid(&altered), "{altered}");
+            }
+        }
+        // 2^521 - 1 with a composite beside it: 2^521 + 1 has the factor 3.
+        let composite = power(2, 523) - 1u8;
+        assert_eq!(certificate(&composite), "composite");
+        assert!(!is_valid(&format!("[{composite},[],5,[2]]")));
+    }
+
+    #[test]
+    fn a_certificate_for_pari_has_no_factors_of_the_number_above() {
+        let n = Natural::from(2u8).pow(70) * Natural::from(3u8).pow(50) * 109u8 - 1u8;
+        match run_to_end(&mut Certify::for_pari(n.clone())) {
+            Value::Text(text) => assert!(text.starts_with(&format!("[[{n},")) && is_valid(&text), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn certificates_of_others_are_checked() {
         // As PARI 2.15 prints them.
@@ -475,6 +581,16 @@ mod tests {
     #[test]
     fn it_is_the_same_however_it_is_cut() {
         let n = Natural::from(84_179_922_671_405_858_693_140_447_097u128);
+        let text = certificate(&n);
+        assert_eq!(exercise(|| Certify::new(n.clone())), text.as_str().into());
+        assert_eq!(exercise(|| CheckCertificate::new(&text, 1000)), true.into());
+    }
+
+    #[test]
+    fn a_proof_by_both_sides_is_the_same_however_it_is_cut() {
+        let n: Natural = "941406248650713226416255444918311183108186993525136539254783"
+            .parse()
+            .expect("digits");
         let text = certificate(&n);
         assert_eq!(exercise(|| Certify::new(n.clone())), text.as_str().into());
         assert_eq!(exercise(|| CheckCertificate::new(&text, 1000)), true.into());

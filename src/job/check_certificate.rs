@@ -7,7 +7,6 @@ use crate::primes::certificate::{self, Witness};
 use crate::primes::elliptic::step::{Check, Step};
 use crate::primes::elliptic::text as by_curves;
 use crate::proto::Value;
-use std::sync::Arc;
 
 /// Whether a certificate proves what it says.
 #[derive(Debug)]
@@ -41,12 +40,8 @@ impl CheckCertificate {
         let claims = match text.starts_with("[[") {
             true => by_curves::read(text, longest).map(|steps| steps.into_iter().map(Claim::Step).collect()),
             false => certificate::read(text, longest).map(|(_, proofs)| {
-                let witnesses = |proof: certificate::Proof| {
-                    let n = Arc::new(proof.n);
-                    let of_prime = move |(p, witness)| Claim::Witness(Witness::new(Arc::clone(&n), p, witness));
-                    proof.primes.into_iter().map(of_prime)
-                };
-                proofs.into_iter().flat_map(witnesses).collect::<Vec<_>>()
+                let witnesses = proofs.iter().flat_map(certificate::Proof::witnesses);
+                witnesses.map(Claim::Witness).collect::<Vec<_>>()
             }),
         };
         let count = claims.as_ref().map_or(0, Vec::len);

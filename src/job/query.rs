@@ -107,8 +107,10 @@ pub enum Query {
     Divisors(Natural),
     /// The least primitive root modulo N, or the text `none`; N is at least 1.
     Root(Natural),
-    /// A proof that N is prime, in the form of PARI/GP, or the text `composite`.
+    /// A proof that N is prime, in a form that `certify check=` reads, or the text `composite`.
     Certify(Natural),
+    /// The same in a form that PARI/GP checks too: without factors of the number above, so it may be much longer.
+    CertifyForPari(Natural),
 }
 
 impl Query {
@@ -187,7 +189,8 @@ impl Query {
             | Self::Function(_, n)
             | Self::Divisors(n)
             | Self::Root(n)
-            | Self::Certify(n) => WORDS + n.bit_len() / 3,
+            | Self::Certify(n)
+            | Self::CertifyForPari(n) => WORDS + n.bit_len() / 3,
             Self::ArePrime(numbers) => WORDS + numbers.iter().map(|n| 2 + n.bit_len() / 3).sum::<usize>(),
             _ => WORDS,
         }
@@ -223,6 +226,7 @@ impl Query {
             Self::Divisors(n) => Box::new(Divisors::new(&n)),
             Self::Root(n) => Box::new(Root::new(n)),
             Self::Certify(n) => Box::new(Certify::new(n)),
+            Self::CertifyForPari(n) => Box::new(Certify::for_pari(n)),
         }
     }
 }
@@ -287,6 +291,7 @@ impl fmt::Display for Query {
             Self::Divisors(n) => write!(f, "divisors {n}"),
             Self::Root(n) => write!(f, "root {n}"),
             Self::Certify(n) => write!(f, "certify {n}"),
+            Self::CertifyForPari(n) => write!(f, "certify {n} form=pari"),
         }
     }
 }

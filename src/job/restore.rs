@@ -94,6 +94,8 @@ mod tests {
             (1u128..1 << 90)
                 .prop_map(|n| Query::Certify(crate::primes::primality::search::next(n).unwrap_or(2).into())),
             Just(Query::Certify(Natural::from(10u8).pow(39) + 3u8)),
+            Just(Query::Certify(Natural::ones(521))),
+            Just(Query::CertifyForPari(Natural::ones(521))),
             proptest::collection::vec((1u128 << 90..).prop_map(|n| Natural::from(n).pow(2) + 2u8), 2..4)
                 .prop_map(Query::ArePrime),
         ]

@@ -1,6 +1,7 @@
 //! Verbs about the arithmetic of one number: `totient sigma moebius radical divisors root certify`.
 
 use super::arithmetic::{Arithmetic, Read, about_number};
+use super::call::shortened;
 use super::{Call, Registry, Step, Style, define};
 use crate::job::{CheckCertificate, Function, Job, Query};
 use crate::primes::Natural;
@@ -75,37 +76,46 @@ pub(super) const VERBS: [Arithmetic; 6] = [
 pub(super) fn register(registry: &mut Registry) {
     registry.add(
         define(
-            "certify N|check=PROOF",
+            "certify N [form=pari]|check=PROOF",
             "a proof that N is prime, or its check",
             certify,
         )
         .details(&[
-            "The proof is in the form of PARI/GP, where primecertisvalid checks it. A",
-            "number below 2^64 is its own certificate. Up to 2^128-1 the proof is by",
-            "factors of N-1, as that of primecert(N,1): [N,[P,..]], with P a prime below",
-            "2^64 or [P,witness,certificate of P]. Longer ones are proved by elliptic",
-            "curves, as by primecert(N): steps [N,t,s,a,[x,y]], each for the number that",
-            "the one before leads to. If N is not prime, the answer is 'composite'. N is",
-            "at most 2^2048-1. check= answers yes or no; a proof of 300 digits has 30 KB,",
-            "more than a line may have without 'serve --max-line'.",
+            "A number below 2^64 is its own certificate. Up to 2^128-1 the proof is by",
+            "factors of N-1: [N,[P,..]], with P a prime below 2^64 or [P,witness,",
+            "certificate of P]. Longer numbers are proved so if trial division of N-1",
+            "finds enough; else by factors of N+1 or of both, if it finds enough there:",
+            "[N,[P,..],D,[Q,..]]; else by elliptic curves: steps [N,t,s,a,[x,y]], each for",
+            "the number that the one before leads to. The first and the last are forms of",
+            "PARI/GP, where primecertisvalid checks them; it has none for N+1, so with",
+            "form=pari only these are used. If N is not prime, the answer is 'composite'.",
+            "N is at most 2^2048-1. check= answers yes or no; a proof by curves of 300",
+            "digits has 30 KB, more than a line may have without 'serve --max-line'.",
             "certify 10^30+57 -> OK [1000000000000000000000000000057,[..]]",
+            "certify 2^521-1 -> OK [68..51,[],3,[2]]",
             "certify check=[13,[2,3]] -> OK yes",
         ]),
     );
 }
 
 fn certify(call: &Call<'_>) -> Result<Step, Failure> {
-    let Some(text) = call.option("check") else {
-        call.only(1, &["check"])?;
-        return about_number(call, |style, n| {
+    if let Some(text) = call.option("check") {
+        call.only(0, &["check"])?;
+        let (title, text) = (format!("certify check={text}"), text.to_owned());
+        return Ok(Step::Job(
+            Job::new(title, move || CheckCertificate::new(&text, MAX_DIGITS)).kept(),
+        ));
+    }
+    call.only(1, &["form"])?;
+    match call.option("form") {
+        None => about_number(call, |style, n| {
             Ok(Query::Certify(at_most(MOST_CERTIFIED_BITS, style, n)?))
-        });
-    };
-    call.only(0, &["check"])?;
-    let (title, text) = (format!("certify check={text}"), text.to_owned());
-    Ok(Step::Job(
-        Job::new(title, move || CheckCertificate::new(&text, MAX_DIGITS)).kept(),
-    ))
+        }),
+        Some("pari") => about_number(call, |style, n| {
+            Ok(Query::CertifyForPari(at_most(MOST_CERTIFIED_BITS, style, n)?))
+        }),
+        Some(text) => Err(call.bad_arg(format_args!("form is '{}', not pari", shortened(text)))),
+    }
 }
 
 /// A number that has prime factors. How long it may be is what the limits of numbers say, as for `factor`.
