@@ -29,7 +29,7 @@ compare() {
     awk -v q="$question" -v p="$peer" -v a="$a" -v b="$b" \
         'BEGIN { printf "| `%s` | %s | %d | %d | %s |\n", q, p, a, b, b ? sprintf("%.2f", a / b) : "-" }'
 }
-gp_run() { echo "print($1)" | gp -q; }
+gp_run() { echo "print($1)" | gp -qf -s 1G; }
 
 echo "CPU: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), $(nproc) cores; load $(cut -d' ' -f1 /proc/loadavg)"
 echo
@@ -49,15 +49,17 @@ done
 compare "factor 13449998204541293377" factor factor 13449998204541293377
 compare "count 0 1e10 kind=twins" primesieve primesieve -t1 -q -c2 1e10
 compare "count 0 1e10 kind=sextuplets" primesieve primesieve -t1 -q -c6 1e10
-compare "totient 919104889361190386693453093063" gp gp_run "eulerphi(919104889361190386693453093063)"
-compare "sum 0 1e8" gp gp_run "s=0;forprime(p=2,10^8,s+=p);s"
+compare "totient 2^211-1" gp gp_run "eulerphi(2^211-1)"
+compare "sum 0 1e9" gp gp_run "s=0;forprime(p=2,10^9,s+=p);s"
 compare "gaps 0 1e8" gp gp_run "m=0;q=2;forprime(p=3,10^8,if(p-q>m,m=p-q);q=p);m"
 compare "nth 1e6 1.1e6" gp gp_run "forprime(p=prime(10^6),prime(11*10^5),print(p))"
 compare "sigma 2^160+1" gp gp_run "sigma(2^160+1)"
-compare "radical 2^160+1" gp gp_run "factorback(factor(2^160+1)[,1])"
+compare "radical 2^229-1" gp gp_run "factorback(factor(2^229-1)[,1])"
 compare "divisors 20!" gp gp_run "for(i=1,#d=divisors(20!),print(d[i]))"
 compare "root 2^127-1" gp gp_run "znprimroot(2^127-1)"
 compare "next 10^300" gp gp_run "nextprime(10^300)"
 compare "next 10^100 100" gp gp_run "p=10^100;for(i=1,100,p=nextprime(p+1))"
 compare "random 1024" gp gp_run "randomprime(2^1024)"
 compare "certify 2^127-1" gp gp_run "primecert(2^127-1,1)"
+compare "certify 2^521-1" gp gp_run "primecert(2^521-1)"
+compare "certify 10^200+357" gp gp_run "primecert(10^200+357)"

@@ -33,7 +33,7 @@ impl One {
     fn new(n: Natural) -> Self {
         Self {
             cost: (n.bit_len() as f64).powi(3),
-            state: State::Testing(Box::new(IsPrime::new(n))),
+            state: State::Testing(Box::new(IsPrime::in_order(n))),
         }
     }
 

@@ -15,6 +15,10 @@ use super::ring::Ring;
 pub(crate) enum Test<E> {
     /// Raising 2 to `n - 1`.
     Power(Power<E>),
+    /// The same, and the verdict is that of the first stage: another test, from [`LucasFirst`](Self::LucasFirst) on, has that of the second.
+    PowerAlone(Power<E>),
+    /// The second stage is next.
+    LucasFirst,
     /// Climbing the Lucas sequence to `n + 1`.
     Lucas(Lucas<E>),
     /// The verdict: `false` is certain, `true` is certain below 2^64 and without a known exception above.
@@ -46,6 +50,9 @@ pub(crate) struct Lucas<E> {
     pub(crate) next: u32,
 }
 
+/// The share of the whole cost that is the first stage's: a step costs one squaring, against a squaring and a multiplication.
+pub(crate) const POWER_SHARE: f64 = 0.3;
+
 impl<E: Clone + PartialEq> Test<E> {
     /// The start of the test of the ring's modulus.
     #[inline]
@@ -67,6 +74,11 @@ impl<E: Clone + PartialEq> Test<E> {
                     Some(false) => Self::Done(false),
                     None => return,
                 },
+                Self::PowerAlone(power) => match power.advance(ring, &mut over) {
+                    Some(verdict) => Self::Done(verdict),
+                    None => return,
+                },
+                Self::LucasFirst => Self::lucas(ring),
                 Self::Lucas(lucas) => match lucas.advance(ring, &mut over) {
                     Some(verdict) => Self::Done(verdict),
                     None => return,
@@ -106,10 +118,21 @@ impl<E: Clone + PartialEq> Test<E> {
         }
     }
 
+    /// The two stages of a test that has not begun, each a test of its own: a number passes if it passes both.
+    pub(crate) fn split(self) -> [Self; 2] {
+        let first = match self {
+            Self::Power(power) => Self::PowerAlone(power),
+            other => other,
+        };
+        [first, Self::LucasFirst]
+    }
+
     /// The same test with its elements in another representation.
     pub(crate) fn map<F>(self, mut to: impl FnMut(E) -> F) -> Test<F> {
         match self {
             Self::Power(Power { power, next }) => Test::Power(Power { power: to(power), next }),
+            Self::PowerAlone(Power { power, next }) => Test::PowerAlone(Power { power: to(power), next }),
+            Self::LucasFirst => Test::LucasFirst,
             Self::Lucas(Lucas {
                 first,
                 w,
@@ -125,13 +148,12 @@ impl<E: Clone + PartialEq> Test<E> {
         }
     }
 
-    /// The share of the whole cost that is done, 0.0..=1.0, if the number turns out to be prime.
+    /// The share of the whole cost that is done, 0.0..=1.0, if the number turns out to be prime; the second stage counts the first as done.
     pub(crate) fn progress(&self, modulus_bits: u32) -> f64 {
         let bits = f64::from(modulus_bits);
-        // A step costs one squaring, against a squaring and a multiplication.
-        const POWER_SHARE: f64 = 0.3;
         match self {
-            Self::Power(power) => POWER_SHARE * (1.0 - f64::from(power.next) / bits),
+            Self::LucasFirst => POWER_SHARE,
+            Self::Power(power) | Self::PowerAlone(power) => POWER_SHARE * (1.0 - f64::from(power.next) / bits),
             Self::Lucas(lucas) => POWER_SHARE + (1.0 - POWER_SHARE) * (1.0 - f64::from(lucas.next) / (bits + 1.0)),
             Self::Done(_) => 1.0,
         }
