@@ -22,6 +22,15 @@ const STOOD_STILL: Duration = Duration::from_secs(4);
 /// How long a command may take before it is given up.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a job waits after a command that failed; doubled each time, up to [`MAX_RETRY`].
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How long it waits at most: NATS may be full, or have an entry of a form that is not known here.
+const MAX_RETRY: Duration = Duration::from_secs(32);
+
+/// How long another node is remembered that says nothing.
+const FORGET_NODE: Duration = Duration::from_secs(600);
+
 /// How often the checkpoint of a job is sent at most.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 
@@ -131,6 +140,9 @@ struct Known {
     owner: Option<(u64, OwnerEntry)>,
     /// Since when a command is under way.
     pending: Option<Instant>,
+    /// Commands that failed, one after another, and until when the next one waits.
+    failures: u32,
+    wait_until: Option<Instant>,
     /// The number of the last entry written, and what is being written.
     serial: u64,
     writing: Option<Writing>,
@@ -162,6 +174,8 @@ impl Known {
             entry: None,
             owner: None,
             pending: None,
+            failures: 0,
+            wait_until: None,
             serial: 0,
             writing: None,
             unsent: None,
@@ -171,6 +185,22 @@ impl Known {
             is_saved: false,
             is_cleared: false,
         }
+    }
+
+    /// A command came to this: after a failure the next one waits, unless something new is seen before.
+    fn succeeded(&mut self, is_done: bool, now: Instant) {
+        self.pending = None;
+        if is_done {
+            return self.changed();
+        }
+        self.wait_until = Some(now + (RETRY * 2_u32.pow(self.failures.min(7))).min(MAX_RETRY));
+        self.failures += 1;
+    }
+
+    /// Something new was seen: what failed before may do now.
+    const fn changed(&mut self) {
+        self.failures = 0;
+        self.wait_until = None;
     }
 
     /// The engine knows its end, and nobody owns it.
@@ -268,10 +298,15 @@ impl Member {
                 self.is_connected = true;
                 self.is_current = false;
                 self.nodes.values_mut().for_each(|node| node.heard = now);
+                // What was seen may be gone: NATS may have lost its data, and counts its revisions from 1 again.
                 self.jobs.values_mut().for_each(|job| {
                     job.pending = None;
                     job.writing = None;
                     job.unowned = None;
+                    job.entry = None;
+                    job.owner = None;
+                    job.is_cleared = false;
+                    job.changed();
                 });
             }
             Input::Disconnected => self.is_connected = false,
@@ -297,7 +332,7 @@ impl Member {
             Input::Written(job, serial, result) => self.written(job, serial, result),
             Input::Saved(job, is_saved) => {
                 if let Some(known) = self.jobs.get_mut(&job) {
-                    known.pending = None;
+                    known.succeeded(is_saved, now);
                     known.is_saved |= is_saved;
                 }
                 self.look_at(job);
@@ -315,6 +350,8 @@ impl Member {
     /// Time passes: commands that are late are given up, and jobs of dead nodes taken over.
     pub(super) fn tick(&mut self, now: Instant) {
         self.set_now(now);
+        self.nodes
+            .retain(|_, node| now.saturating_duration_since(node.heard) < FORGET_NODE);
         self.look_at_all();
     }
 
@@ -398,7 +435,11 @@ impl Member {
             }
             Record::Forgotten(job) => {
                 if self.is_own(job) && self.jobs.contains_key(&job) {
-                    self.commands.push(Command::Forget(job));
+                    match self.is_connected {
+                        true => self.commands.push(Command::Forget(job)),
+                        // Seen again at the next connection, it is shown, and forgotten again.
+                        false => drop(self.jobs.remove(&job)),
+                    }
                 }
                 return;
             }
@@ -430,6 +471,7 @@ impl Member {
                 .stored
                 .get_or_insert_with(|| StoredJob::unbegun(entry.submission.clone()));
             known.entry = Some((revision, entry));
+            known.changed();
         }
         self.look_at(job);
     }
@@ -438,7 +480,9 @@ impl Member {
         let known = self.jobs.entry(job).or_insert_with(Known::new);
         if known.owner.as_ref().is_none_or(|(seen, _)| *seen <= revision) {
             known.unowned = None;
+            known.is_cleared &= owner.is_none();
             known.owner = owner.map(|owner| (revision, owner));
+            known.changed();
         }
         self.look_at(job);
     }
@@ -447,7 +491,7 @@ impl Member {
         let Some(known) = self.jobs.get_mut(&job).filter(|known| known.serial == serial) else {
             return;
         };
-        known.pending = None;
+        known.succeeded(result.is_ok(), self.now);
         // If it was not written, what is there instead will be seen; if nobody knows, it is tried again.
         match (known.writing.take(), result) {
             (Some(Writing::Job(entry)), Ok(revision)) => known.entry = Some((revision, *entry)),
@@ -462,7 +506,7 @@ impl Member {
 
     fn loaded(&mut self, job: JobId, result: Result<Option<Checkpoint>, PutError>) {
         let Some(known) = self.jobs.get_mut(&job) else { return };
-        known.pending = None;
+        known.succeeded(result.is_ok(), self.now);
         let is_owner = known
             .owner
             .as_ref()
@@ -507,6 +551,7 @@ impl Member {
         if known
             .pending
             .is_some_and(|since| self.now.saturating_duration_since(since) < COMMAND_LIMIT)
+            || known.wait_until.is_some_and(|at| self.now < at)
         {
             return;
         }
@@ -577,6 +622,14 @@ impl Next<'_> {
             self.decide_own(known, &stored, lives);
         } else if known.entry.is_some() {
             self.decide_of_others(known, &stored, lives);
+        } else if self.number == Some(self.job.0 % 1_000) {
+            // NATS lost it, and so may have the node that worked on it.
+            let entry = JobEntry {
+                submission: stored.submission,
+                origin: self.me.to_owned(),
+                end: None,
+            };
+            self.put(known, Writing::Job(Box::new(entry)));
         }
     }
 

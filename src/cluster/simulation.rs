@@ -1,4 +1,4 @@
-//! Many nodes over a model of what NATS keeps, with crashes, partitions, and messages that come late or twice: no acknowledged job is lost,
+//! Many nodes over a model of what NATS keeps and may lose, with crashes, partitions, and messages that come late or twice: no acknowledged job is lost,
 //! and none has two ends. The seed decides everything.
 
 use super::*;
@@ -379,6 +379,9 @@ impl World {
             8 => self.hosts[index].stopped_until = self.step + self.random.u64(0..240),
             9 if self.random.u8(0..4) == 0 => {
                 self.is_shared_up = !self.is_shared_up;
+                if self.is_shared_up && self.random.u8(0..3) == 0 {
+                    self.shared = Shared::default();
+                }
                 for index in 0..self.hosts.len() {
                     match self.is_shared_up {
                         true => self.connect(index),
@@ -474,6 +477,52 @@ fn no_acknowledged_job_is_lost_whatever_fails() {
         .map(|seed| play(seed, nodes))
         .sum();
     assert!(jobs > 100, "{jobs} jobs show little");
+}
+
+/// A node with a job, whose commands all fail, and how many there are in this many steps.
+fn commands_that_fail(with: PutError, steps: u32) -> usize {
+    let start = Instant::now();
+    let mut member = Member::new("n1".to_owned(), Some(1), start);
+    for input in [Input::Began(Vec::new()), Input::Connected, Input::Current] {
+        member.handle(input, start);
+    }
+    let submission = Submission {
+        job: JobId(1_001),
+        request: "pi 7".to_owned(),
+        title: "pi 7".to_owned(),
+        key: None,
+        owner: "process".to_owned(),
+        priority: Priority::Normal,
+        submitted_at: Timestamp::from_millis(0),
+        not_before: None,
+        deadline: None,
+    };
+    member.handle(Input::Committed(vec![Record::Submitted(submission)]), start);
+    let mut count = 0;
+    for step in 0..steps {
+        let now = start + STEP * step;
+        member.tick(now);
+        loop {
+            let commands = member.take_commands();
+            let mut serials = commands.iter().filter_map(|command| match command {
+                Command::Put { serial, .. } => Some(*serial),
+                _ => None,
+            });
+            let Some(serial) = serials.next() else { break };
+            count += 1;
+            assert!(count < 1_000, "it does not stop");
+            member.handle(Input::Written(JobId(1_001), serial, Err(with)), now);
+        }
+    }
+    count
+}
+
+#[test]
+fn what_cannot_be_written_is_tried_again_ever_more_seldom() {
+    for with in [PutError::Revision, PutError::Unreachable] {
+        let in_a_minute = commands_that_fail(with, 240);
+        assert!((5..=10).contains(&in_a_minute), "{in_a_minute}");
+    }
 }
 
 /// Three nodes, the first of which works on a job.
