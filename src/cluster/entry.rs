@@ -9,6 +9,18 @@ use std::time::Duration;
 /// The version of all forms. Entries of another one are left alone.
 const FORM: u64 = 1;
 
+/// The largest ID of a job that is taken in from others: no node gets there by counting, and the next one can be named.
+const MAX_JOB: u64 = 1_000_000_000_000_000;
+
+/// Characters of the words of a job at the most: more than any client may send.
+const MAX_WORDS: usize = 1 << 20;
+
+/// Characters of a node's name at the most.
+pub(super) const MAX_NAME: usize = 63;
+
+/// Workers of a node at the most, as it is believed.
+const MAX_WORKERS: usize = 4_096;
+
 /// A submitted job.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct JobEntry {
@@ -45,6 +57,24 @@ pub(crate) struct NodeEntry {
 
 fn text(json: &Json, name: &str) -> Option<String> {
     Some(json.get(name)?.as_str()?.to_owned())
+}
+
+/// Text that may stand in a line, as all words of requests may: nothing in it begins another line.
+fn words(json: &Json, name: &str) -> Option<String> {
+    let text = text(json, name)?;
+    let is_line = text.len() <= MAX_WORDS && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    is_line.then_some(text)
+}
+
+/// The name of a node.
+fn node_name(json: &Json, name: &str) -> Option<String> {
+    text(json, name).filter(|name| is_node_name(name))
+}
+
+/// Whether a node may have this name: letters, digits, `-` and `_`.
+pub(super) fn is_node_name(name: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_of_name)
 }
 
 fn number(json: &Json, name: &str) -> Option<u64> {
@@ -126,7 +156,7 @@ impl JobEntry {
 
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let json = read(bytes)?;
-        let job = JobId(number(&json, "job")?);
+        let job = Some(number(&json, "job")?).filter(|job| *job <= MAX_JOB).map(JobId)?;
         let end = match json.get("end")? {
             Json::Null => None,
             end => Some(read_end(job, end)?),
@@ -135,16 +165,16 @@ impl JobEntry {
         Some(Self {
             submission: Submission {
                 job,
-                request: text(&json, "request")?,
-                title: text(&json, "title")?,
-                key: text(&json, "key"),
-                owner: text(&json, "owner")?,
+                request: words(&json, "request")?,
+                title: words(&json, "title")?,
+                key: words(&json, "key"),
+                owner: words(&json, "owner")?,
                 priority: crate::store::Priority::parse(&text(&json, "priority")?)?,
                 submitted_at: time("submitted_at")?,
                 not_before: time("not_before"),
                 deadline: time("deadline"),
             },
-            origin: text(&json, "origin")?,
+            origin: node_name(&json, "origin")?,
             end,
         })
     }
@@ -157,8 +187,12 @@ impl OwnerEntry {
 
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let json = read(bytes)?;
+        let node = match json.get("node")? {
+            Json::Null => None,
+            _ => Some(node_name(&json, "node")?),
+        };
         Some(Self {
-            node: text(&json, "node"),
+            node,
             starts: u32::try_from(number(&json, "starts")?).ok()?,
         })
     }
@@ -181,11 +215,12 @@ impl NodeEntry {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let json = read(bytes)?;
         let size = |name| usize::try_from(number(&json, name)?).ok();
+        let workers = size("workers")?.min(MAX_WORKERS);
         Some(Self {
-            name: text(&json, "name")?,
-            version: text(&json, "version")?,
-            workers: size("workers")?,
-            free: size("free")?,
+            name: node_name(&json, "name")?,
+            version: words(&json, "version").filter(|version| version.len() <= MAX_NAME)?,
+            workers,
+            free: size("free")?.min(workers),
             running: number(&json, "running")?,
             owned: size("owned")?,
             parts_done: number(&json, "parts_done")?,
@@ -214,7 +249,7 @@ pub(super) fn read_checkpoint(bytes: &[u8]) -> Option<Checkpoint> {
     Some(Checkpoint {
         job: JobId(number(&json, "job")?),
         saved_at: Timestamp::from_millis(number(&json, "saved_at")?),
-        progress: json.get("progress")?.as_f64()?,
+        progress: json.get("progress")?.as_f64()?.clamp(0.0, 1.0),
         cpu: Duration::from_micros(number(&json, "cpu_us")?),
         bytes: rest.into(),
     })
@@ -237,7 +272,7 @@ pub(super) fn answer_to_bytes(answer: &KeptAnswer) -> Vec<u8> {
 pub(super) fn read_answer(bytes: &[u8]) -> Option<KeptAnswer> {
     let json = read(bytes)?;
     Some(KeptAnswer {
-        title: text(&json, "title")?,
+        title: words(&json, "title")?,
         value: read_value(&text(&json, "kind")?, text(&json, "value")?)?,
         cost: Duration::from_micros(number(&json, "cost_us")?),
         found_at: Timestamp::from_millis(number(&json, "found_at")?),
@@ -295,7 +330,7 @@ pub(super) fn read_part_news(bytes: &[u8]) -> Option<(u64, u64, String, PartNews
     Some((
         number(&json, "work")?,
         number(&json, "number")?,
-        text(&json, "node")?,
+        node_name(&json, "node")?,
         news,
     ))
 }
@@ -377,5 +412,56 @@ mod tests {
             assert!(NodeEntry::read(bytes).is_none() && read_part_news(bytes).is_none());
             assert!(read_answer(bytes).is_none());
         }
+    }
+
+    #[test]
+    fn what_no_node_can_have_written_is_not_read() {
+        let entry = JobEntry {
+            submission: submission(),
+            origin: "a".to_owned(),
+            end: None,
+        };
+        let with = |bytes: Vec<u8>, name: &str, value: Json| {
+            let mut json: Json = serde_json::from_slice(&bytes).expect("it is JSON");
+            json[name] = value;
+            json.to_string().into_bytes()
+        };
+        for (name, value) in [
+            ("title", "pi 7\n= id=9 state=done".into()),
+            ("request", "pi 7\r\nquit".into()),
+            ("request", "\u{e9}".into()),
+            ("key", "\t".into()),
+            ("title", "x".repeat(MAX_WORDS + 1).into()),
+            ("origin", "a b".into()),
+            ("origin", "".into()),
+            ("job", u64::MAX.into()),
+        ] {
+            let read = JobEntry::read(&with(entry.to_bytes(), name, value));
+            assert!(read.is_none_or(|read| read.submission.key.is_none()), "{name}");
+        }
+        let node = NodeEntry {
+            name: "a".to_owned(),
+            version: "1".to_owned(),
+            workers: 8,
+            free: 8,
+            running: 0,
+            owned: 0,
+            parts_done: 0,
+            is_worker_only: false,
+        };
+        for (name, value) in [("name", "a\n"), ("name", ""), ("version", "1\n2")] {
+            assert_eq!(NodeEntry::read(&with(node.to_bytes(), name, value.into())), None);
+        }
+        let boasts = with(
+            with(node.to_bytes(), "workers", u64::MAX.into()),
+            "free",
+            u64::MAX.into(),
+        );
+        let read = NodeEntry::read(&boasts).expect("it is a node");
+        assert_eq!((read.workers, read.free), (MAX_WORKERS, MAX_WORKERS));
+        let owner = OwnerEntry { node: None, starts: 0 };
+        assert_eq!(OwnerEntry::read(&with(owner.to_bytes(), "node", "a\n".into())), None);
+        let long = part_news_to_bytes(7, 8, &"c".repeat(MAX_NAME + 1), &PartNews::Begun);
+        assert_eq!(read_part_news(&long), None);
     }
 }

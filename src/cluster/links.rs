@@ -17,6 +17,9 @@ use tokio::sync::watch;
 /// How long one operation may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a node of the same name has to say that it lives. Without one NATS answers at once.
+const NAME_LIMIT: Duration = Duration::from_secs(1);
+
 /// How long a part may be worked on without a sign of life, until another node gets it.
 pub(super) const ACK_WAIT: Duration = Duration::from_secs(8);
 
@@ -215,6 +218,21 @@ impl Links {
         ))
     }
 
+    /// Whether another process that lives has the name of this one, as two have that were started with copies of one data directory.
+    ///
+    /// # Errors
+    /// If there is one.
+    pub(super) async fn check_name(&self, name: &str, incarnation: Option<u64>) -> Result<(), ClusterError> {
+        let asked = self.client.request(name_subject(name), Bytes::new());
+        let own = incarnation.map(|incarnation| format!("{name}.{incarnation:x}"));
+        match tokio::time::timeout(NAME_LIMIT, asked).await {
+            Ok(Ok(reply)) if own.is_none_or(|own| reply.payload != own.as_bytes()) => {
+                Err(ClusterError::Name(name.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes an entry that has this revision; 0: that is not there.
     pub(super) async fn put(store: &kv::Store, key: &str, revision: u64, bytes: Vec<u8>) -> Result<u64, PutError> {
         let written = async {
@@ -303,6 +321,11 @@ impl Links {
         };
         self.parts.get_or_create_consumer(&name, config).await.ok()
     }
+}
+
+/// Where the node of a name says which process it is.
+pub(super) fn name_subject(name: &str) -> String {
+    format!("primed.name.{name}")
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

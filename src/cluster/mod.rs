@@ -152,6 +152,7 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
     let first = async {
         let _ = joined.connected.clone().wait_for(|is_connected| *is_connected).await;
         let links = links::Links::open(joined.client.clone()).await?;
+        links.check_name(&joined.settings.name, None).await?;
         links.number_of(&joined.settings.name, &mark, known).await
     };
     let found = tokio::time::timeout(FIRST_CONNECTION, first).await;

@@ -1,17 +1,21 @@
 //! The actor of a node: between the engine, the rules about jobs, and the connection. Knows no plan.
 
-use super::entry::{JobEntry, NodeEntry, OwnerEntry, PartNews, answer_to_bytes, digest, read_answer, read_part_news};
-use super::links::{ACK_WAIT, LIMIT, Links};
+use super::entry::{
+    JobEntry, MAX_NAME, NodeEntry, OwnerEntry, PartNews, answer_to_bytes, digest, read_answer, read_part_news,
+};
+use super::links::{ACK_WAIT, LIMIT, Links, name_subject};
 use super::member::{Command, Entry, Input, Member, Notice};
 use super::part_worker::{DIGEST, NUMBER, OWNER, PartWorker, QUESTION, WORK, node_subject};
 use super::{ClusterError, ClusterSettings};
-use crate::engine::{AskProgress, ClusterEvent, EngineEvent, EngineEvents, JobProgress, Part, PartId, Scheduler};
+use crate::engine::{
+    AskProgress, ClusterEvent, EngineEvent, EngineEvents, JobProgress, Part, PartId, Scheduler, caught,
+};
 use crate::metrics::NodeView;
 use crate::store::JobId;
 use crate::verb::Facts;
 use actix::prelude::*;
 use async_nats::jetstream::kv;
-use async_nats::{Client, HeaderMap};
+use async_nats::{Client, HeaderMap, HeaderValue};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,8 +39,17 @@ const PART_SILENT: Duration = ACK_WAIT;
 /// A part that nobody has begun for this long is done again.
 const PART_UNTAKEN: Duration = Duration::from_secs(20);
 
+/// After a part that could not be sent none is offered for this long: NATS may be full, or take no message as large as it.
+const PARTS_HELD: Duration = Duration::from_secs(2);
+
+/// Workers of others that are counted on at the most, whatever they say.
+const MAX_FREE: usize = 10_000;
+
 /// Parts offered for each worker of another node that is free: one that is worked on, and those that are next.
 const PARTS_A_WORKER: usize = 3;
+
+/// Characters that are kept of what a job elsewhere is at.
+const MAX_STAGE: usize = 200;
 
 /// Where nodes say how far their jobs are.
 const PROGRESS_SUBJECT: &str = "primed.progress";
@@ -47,12 +60,15 @@ const RECALLED_SUBJECT: &str = "primed.recalled";
 /// A node of a cluster.
 pub(crate) struct Node {
     settings: ClusterSettings,
+    number: Option<u64>,
     /// Of this process: parts of an earlier one of the same name are others.
     incarnation: u64,
     member: Member,
     client: Client,
     connected: watch::Receiver<bool>,
     links: Option<Links>,
+    /// Counts the attempts to open what is shared: what came of an earlier one is of no use.
+    opening: u64,
     /// Tasks of the present connection.
     session: Vec<tokio::task::AbortHandle>,
     scheduler: Addr<Scheduler>,
@@ -64,6 +80,8 @@ pub(crate) struct Node {
     spoken: Option<Instant>,
     reported: Instant,
     wanted: (usize, usize),
+    /// Until when no parts are offered.
+    held: Option<Instant>,
     is_draining: bool,
     settled: Option<oneshot::Sender<()>>,
 }
@@ -80,8 +98,10 @@ struct SentPart {
 #[derive(Message)]
 #[rtype(result = "()")]
 enum Happened {
-    Opened(Box<Links>),
-    NotOpened(String),
+    Opened(u64, Box<Links>),
+    NotOpened(u64, String),
+    /// What is shared is to be opened again, unless that was begun since.
+    Open(u64),
     Connection(bool),
     Member(Input),
     Part(Bytes, Option<async_nats::Subject>),
@@ -128,10 +148,12 @@ impl Node {
         Self {
             member: Member::new(settings.name.clone(), number, now()),
             settings,
+            number,
             incarnation: fastrand::u64(..),
             client,
             connected,
             links: None,
+            opening: 0,
             session: Vec::new(),
             scheduler,
             parts,
@@ -141,20 +163,55 @@ impl Node {
             spoken: None,
             reported: now(),
             wanted: (0, 0),
+            held: None,
             is_draining: false,
             settled: None,
         }
     }
 
     /// Opens what is shared, after each connection; again, if that fails.
-    fn open(&self, context: &Context<Self>) {
-        let (client, me) = (self.client.clone(), context.address());
+    fn open(&mut self, context: &Context<Self>) {
+        self.opening += 1;
+        let (client, me, opening) = (self.client.clone(), context.address(), self.opening);
+        let (name, incarnation) = (self.settings.name.clone(), self.incarnation);
         tokio::spawn(async move {
-            me.do_send(match Links::open(client).await {
-                Ok(links) => Happened::Opened(Box::new(links)),
-                Err(error) => Happened::NotOpened(error.to_string()),
+            let opened = async {
+                let links = Links::open(client).await?;
+                links.check_name(&name, Some(incarnation)).await?;
+                Ok::<_, ClusterError>(links)
+            };
+            me.do_send(match opened.await {
+                Ok(links) => Happened::Opened(opening, Box::new(links)),
+                Err(error) => Happened::NotOpened(opening, error.to_string()),
             });
         });
+    }
+
+    /// After a panic: everything that was known is learned again, from the engine and from the others.
+    fn begin_again(&mut self, context: &Context<Self>) {
+        tracing::error!(
+            node = self.settings.name,
+            "a fault in what this node does about its cluster: it begins again"
+        );
+        self.stop_session();
+        self.links = None;
+        self.opening += 1;
+        self.member = Member::new(self.settings.name.clone(), self.number, now());
+        if self.is_draining {
+            self.member.handle(Input::Leave, now());
+        }
+        self.lose_all();
+        self.scheduler.do_send(ClusterEvent::Joined {
+            to: context.address().recipient(),
+        });
+        open_later(context.address(), self.opening);
+    }
+
+    /// Does what a message asks for. A panic in it, which is no part of any plan, costs the connection and not the cluster.
+    fn safely(&mut self, context: &mut Context<Self>, act: impl FnOnce(&mut Self, &mut Context<Self>)) {
+        if caught(|| act(self, context)).is_err() {
+            self.begin_again(context);
+        }
     }
 
     /// Begins to hear and to work, over a connection that is there.
@@ -162,10 +219,15 @@ impl Node {
         self.stop_session();
         self.member.handle(Input::Connected, now());
         tracing::info!(node = self.settings.name, "the cluster is there");
-        let mut tasks = vec![tokio::spawn(watch_entries(links.clone(), context.address()))];
+        let mut tasks = vec![tokio::spawn(watch_entries(
+            links.clone(),
+            context.address(),
+            self.opening,
+        ))];
         tasks.push(tokio::spawn(hear(
             links.client.clone(),
             self.owner(),
+            name_subject(&self.settings.name),
             context.address(),
         )));
         for _ in 0..self.facts.workers {
@@ -266,8 +328,11 @@ impl Node {
     fn happened(&mut self, happened: Happened, context: &Context<Self>) {
         match happened {
             Happened::Connection(true) => self.open(context),
-            Happened::Connection(false) if self.links.is_none() => {}
+            Happened::Open(opening) if opening == self.opening && *self.connected.borrow() => self.open(context),
+            Happened::Open(_) => {}
+            Happened::Connection(false) if self.links.is_none() => self.opening += 1,
             Happened::Connection(false) => {
+                self.opening += 1;
                 tracing::warn!(
                     node = self.settings.name,
                     "NATS is gone: this node goes on alone until it is back"
@@ -278,11 +343,12 @@ impl Node {
                 self.lose_all();
                 self.show();
             }
-            Happened::Opened(links) => self.begin(*links, context),
-            Happened::NotOpened(error) => {
+            Happened::Opened(opening, links) if opening == self.opening => self.begin(*links, context),
+            Happened::NotOpened(opening, error) if opening == self.opening => {
                 tracing::error!(error, "the cluster cannot be used; trying again");
-                context_later(context.address());
+                open_later(context.address(), opening);
             }
+            Happened::Opened(..) | Happened::NotOpened(..) => {}
             Happened::Member(input) => self.member.handle(input, now()),
             Happened::Part(bytes, reply) => self.heard_part(&bytes, reply, context),
             Happened::Progress(bytes) => self.heard_progress(&bytes),
@@ -293,7 +359,10 @@ impl Node {
                     self.parts.recalled(owner, id);
                 }
             }
-            Happened::NotSent(id) => self.lose(id),
+            Happened::NotSent(id) => {
+                self.lose(id);
+                self.hold();
+            }
             Happened::Checked(_, Verdict::Right(done)) => self.scheduler.do_send(*done),
             Happened::Checked(part, Verdict::Wrong(node)) => {
                 self.scheduler.do_send(ClusterEvent::PartLost(part));
@@ -326,14 +395,17 @@ impl Node {
     }
 
     fn offer(&mut self, part: Part, context: &Context<Self>) {
-        let Some(links) = self.links.clone() else {
-            return self.scheduler.do_send(ClusterEvent::PartLost(part.id));
+        let links = self.links.clone().filter(|_| !self.is_held());
+        // The words of a question may be any of a plan of somebody's own; a header is a line.
+        let (Some(links), Ok(question)) = (links, part.question.parse::<HeaderValue>()) else {
+            self.scheduler.do_send(ClusterEvent::PartLost(part.id));
+            return self.hold();
         };
         let mut headers = HeaderMap::new();
         headers.insert(OWNER, self.owner().as_str());
         headers.insert(WORK, part.id.work.to_string().as_str());
         headers.insert(NUMBER, part.id.number.to_string().as_str());
-        headers.insert(QUESTION, part.question.as_str());
+        headers.insert(QUESTION, question);
         headers.insert(DIGEST, digest(&part.bytes).to_string().as_str());
         let (id, bytes, me) = (part.id, Bytes::copy_from_slice(&part.bytes), context.address());
         let cluster = &self.facts.metrics.cluster;
@@ -352,6 +424,18 @@ impl Node {
                 me.do_send(Happened::NotSent(id));
             }
         });
+    }
+
+    /// No parts are offered for a while: those that come are lost at once, and the engine is to make no more.
+    fn hold(&mut self) {
+        if !self.is_held() {
+            self.held = Some(now() + PARTS_HELD);
+            self.want(0, 0);
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.held.is_some_and(|until| now() < until)
     }
 
     /// Says to all nodes that a part is of no use any more.
@@ -399,9 +483,11 @@ impl Node {
             PartNews::Refused => self.lose(id),
             PartNews::Done(..) if self.erred.contains(&node) => self.lose(id),
             PartNews::Done(result, cpu) => {
-                let Some(SentPart { part, .. }) = self.sent.remove(&id) else {
+                let Some(SentPart { part, since, .. }) = self.sent.remove(&id) else {
                     return;
                 };
+                // It cannot have taken longer than it was away.
+                let cpu = cpu.min(now().saturating_duration_since(since));
                 let cluster = &self.facts.metrics.cluster;
                 cluster.parts_absorbed.fetch_add(1, Relaxed);
                 cluster.bytes_received.fetch_add(result.len() as u64, Relaxed);
@@ -504,16 +590,20 @@ impl Node {
             None => now.saturating_duration_since(sent.since) > PART_UNTAKEN,
         });
         let late: Vec<PartId> = late.map(|(id, _)| *id).collect();
-        late.into_iter().for_each(|id| self.lose(id));
-        if self.links.is_some() {
+        for id in late {
+            self.lose(id);
+            // It may be why the node died that had it: no other is to begin it.
+            self.recall(id);
+        }
+        if self.links.is_some() && !self.is_held() {
             let others = self
                 .member
                 .neighbours()
                 .filter(|node| node.entry.version == env!("CARGO_PKG_VERSION"));
             let free = others
                 .filter(|node| !self.erred.contains(&node.entry.name))
-                .map(|node| node.entry.free)
-                .sum();
+                .fold(0, |free: usize, node| free.saturating_add(node.entry.free))
+                .min(MAX_FREE);
             self.want(PARTS_A_WORKER * free, free);
         }
         if !self.is_draining
@@ -549,10 +639,10 @@ impl Node {
 }
 
 /// After a second it is opened again.
-fn context_later(me: Addr<Node>) {
+fn open_later(me: Addr<Node>, opening: u64) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        me.do_send(Happened::Connection(true));
+        me.do_send(Happened::Open(opening));
     });
 }
 
@@ -573,45 +663,59 @@ fn read_progress(bytes: &[u8]) -> Option<(String, JobProgress)> {
         job: JobId(json.get("job")?.as_u64()?),
         done: json.get("done")?.as_f64()?,
         cpu: Duration::from_micros(json.get("cpu_us")?.as_u64()?),
-        stage: json.get("stage").and_then(|stage| Some(stage.as_str()?.to_owned())),
+        stage: json
+            .get("stage")
+            .and_then(|stage| Some(stage.as_str()?.chars().take(MAX_STAGE).collect())),
     };
     Some((json.get("node")?.as_str()?.to_owned(), progress))
 }
 
 fn read_recalled(bytes: &[u8]) -> Option<(String, PartId)> {
     let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
-    let owner = words.next()?.to_owned();
+    // The name of a node, and 16 digits.
+    let owner = words.next().filter(|owner| owner.len() <= MAX_NAME + 17)?;
     let (work, number) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    Some((owner, PartId { work, number }))
+    Some((owner.to_owned(), PartId { work, number }))
 }
 
 /// Brings what other nodes say of parts, and how far their jobs are.
-async fn hear(client: Client, owner: String, me: Addr<Node>) {
+async fn hear(client: Client, owner: String, name: String, me: Addr<Node>) {
     let parts = client.subscribe(node_subject(&owner)).await;
-    let (Ok(mut parts), Ok(mut progress), Ok(mut recalled)) = (
+    let (Ok(mut parts), Ok(mut asked), Ok(mut progress), Ok(mut recalled)) = (
         parts,
+        client.subscribe(name).await,
         client.subscribe(PROGRESS_SUBJECT).await,
         client.subscribe(RECALLED_SUBJECT).await,
     ) else {
         return;
     };
     loop {
-        tokio::select! {
-            Some(message) = parts.next() => me.do_send(Happened::Part(message.payload, message.reply)),
-            Some(message) = progress.next() => me.do_send(Happened::Progress(message.payload)),
-            Some(message) = recalled.next() => me.do_send(Happened::Recalled(message.payload)),
+        let happened = tokio::select! {
+            Some(message) = parts.next() => Happened::Part(message.payload, message.reply),
+            Some(message) = progress.next() => Happened::Progress(message.payload),
+            Some(message) = recalled.next() => Happened::Recalled(message.payload),
+            Some(message) = asked.next() => {
+                if let Some(reply) = message.reply {
+                    let _ = client.publish(reply, owner.clone().into()).await;
+                }
+                continue;
+            }
             else => return,
-        }
+        };
+        // Not more than it can take: what comes too fast waits at the connection, which lets go of it.
+        let _ = me.send(happened).await;
     }
 }
 
-/// Brings the entries of all nodes, first those that are there and then each that is written.
-async fn watch_entries(links: Links, me: Addr<Node>) {
-    loop {
-        let watched = watch_once(&links, &me).await;
-        tracing::debug!(?watched, "watching again");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+/// Brings the entries of all nodes, first those that are there and then each that is written. If that ends, what is shared is opened
+/// again: it may have been removed.
+async fn watch_entries(links: Links, me: Addr<Node>, opening: u64) {
+    let watched = watch_once(&links, &me).await;
+    tracing::warn!(
+        ?watched,
+        "the entries of the cluster are not seen any more; opening them again"
+    );
+    open_later(me, opening);
 }
 
 async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> {
@@ -649,11 +753,10 @@ fn seen(index: usize, entry: &kv::Entry) -> Option<Input> {
     let is_there = entry.operation == kv::Operation::Put;
     let job = || entry.key.parse::<JobId>().ok();
     match index {
-        0 if is_there => Some(Input::JobSeen(
-            job()?,
-            entry.revision,
-            Some(JobEntry::read(&entry.value)?),
-        )),
+        0 if is_there => {
+            let read = JobEntry::read(&entry.value)?;
+            (read.submission.job == job()?).then_some(Input::JobSeen(job()?, entry.revision, Some(read)))
+        }
         0 => Some(Input::JobSeen(job()?, entry.revision, None)),
         1 if is_there => Some(Input::OwnerSeen(
             job()?,
@@ -661,7 +764,10 @@ fn seen(index: usize, entry: &kv::Entry) -> Option<Input> {
             Some(OwnerEntry::read(&entry.value)?),
         )),
         1 => Some(Input::OwnerSeen(job()?, entry.revision, None)),
-        2 if is_there => Some(Input::NodeSeen(NodeEntry::read(&entry.value)?)),
+        2 if is_there => {
+            let read = NodeEntry::read(&entry.value)?;
+            (read.name == entry.key).then_some(Input::NodeSeen(read))
+        }
         3 if is_there => Some(Input::AnswerSeen(read_answer(&entry.value)?)),
         _ => None,
     }
@@ -681,7 +787,7 @@ impl Actor for Node {
                 }
             }
         });
-        context.run_interval(TICK, Self::tick);
+        context.run_interval(TICK, |this, context| this.safely(context, Self::tick));
     }
 }
 
@@ -689,15 +795,17 @@ impl Handler<EngineEvents> for Node {
     type Result = ();
 
     fn handle(&mut self, EngineEvents(events): EngineEvents, context: &mut Self::Context) {
-        for event in events {
-            match event {
-                EngineEvent::Offered(part) => self.offer(part, context),
-                EngineEvent::Recalled(id) => self.recall(id),
-                EngineEvent::Committed(records) => self.member.handle(Input::Committed(records), now()),
-                EngineEvent::Began(jobs) => self.member.handle(Input::Began(jobs), now()),
+        self.safely(context, |this, context| {
+            for event in events {
+                match event {
+                    EngineEvent::Offered(part) => this.offer(part, context),
+                    EngineEvent::Recalled(id) => this.recall(id),
+                    EngineEvent::Committed(records) => this.member.handle(Input::Committed(records), now()),
+                    EngineEvent::Began(jobs) => this.member.handle(Input::Began(jobs), now()),
+                }
             }
-        }
-        self.act(context);
+            this.act(context);
+        });
     }
 }
 
@@ -705,7 +813,7 @@ impl Handler<Happened> for Node {
     type Result = ();
 
     fn handle(&mut self, happened: Happened, context: &mut Self::Context) {
-        self.happened(happened, context);
+        self.safely(context, |this, context| this.happened(happened, context));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Does the parts of other nodes' jobs that come from the queue: as many at once as there are workers, while this daemon has no long job of
 //! its own. Each becomes a job of the engine, which has its share of the CPU as any other.
 
-use super::entry::{PartNews, part_news_to_bytes};
+use super::entry::{PartNews, is_node_name, part_news_to_bytes};
 use super::links::{ACK_WAIT, LIMIT, Links};
 use crate::engine::{Part, PartId, Subject, Work};
 use crate::job::{Job, PartResult, PartTables};
@@ -30,6 +30,9 @@ const MAX_RECALLED: usize = 10_000;
 
 /// A part without progress for this long is given back.
 const STALLED: Duration = Duration::from_secs(60);
+
+/// A worker that could not do a part takes the next one after this: others may be able to.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// Headers of a part.
 pub(super) const OWNER: &str = "Primed-Owner";
@@ -105,8 +108,13 @@ impl Taken {
         if super::entry::digest(&message.payload) != digest {
             return None;
         }
+        let owner = header(headers, OWNER)?;
+        let (name, incarnation) = owner.split_once('.')?;
+        if !is_node_name(name) || u64::from_str_radix(incarnation, 16).is_err() {
+            return None;
+        }
         Some(Self {
-            owner: header(headers, OWNER)?.to_owned(),
+            owner: owner.to_owned(),
             id: PartId {
                 work: header(headers, WORK)?.parse().ok()?,
                 number: header(headers, NUMBER)?.parse().ok()?,
@@ -227,10 +235,16 @@ impl PartWorker {
             let _running = Running::new(&self.running);
             self.work(links, message, &taken).await
         };
+        let done = done.map(|done| {
+            let news = done.map(|(result, cpu)| say(PartNews::Done(result, cpu)))?;
+            match news.len() <= links.client.max_payload() {
+                true => Ok(news),
+                false => Err("its result is larger than NATS takes: raise max_payload there".to_owned()),
+            }
+        });
         match done {
-            Some(Ok((result, cpu))) => {
+            Some(Ok(news)) => {
                 self.done.fetch_add(1, Relaxed);
-                let news = say(PartNews::Done(result, cpu));
                 // The owner says that it has it; if it is gone, nobody needs it.
                 let heard = tokio::time::timeout(LIMIT, links.client.request(subject, news.into())).await;
                 if !matches!(heard, Ok(Ok(_))) {
@@ -246,12 +260,13 @@ impl PartWorker {
             Some(Err(reason)) => {
                 tracing::warn!(
                     owner = taken.owner,
-                    question = taken.question,
+                    question = taken.question.get(..100).unwrap_or(&taken.question),
                     reason,
                     "a part cannot be done here"
                 );
                 let _ = links.client.publish(subject, say(PartNews::Refused).into()).await;
                 let _ = message.ack_with(AckKind::Term).await;
+                tokio::time::sleep(REFUSED).await;
             }
             // It is of no use any more, or this node ends.
             None => {

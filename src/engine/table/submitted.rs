@@ -305,6 +305,10 @@ impl Submitted {
         if let Some((key, _)) = &job.key {
             self.keys.insert(key.clone(), id);
         }
+        // One that only the others still know, as after this daemon's directory was put back from a copy, is not named again.
+        if self.node == Some(id.0 % NODES) {
+            self.next = self.next.max(JobId(id.0.saturating_add(1)));
+        }
         self.jobs.insert(id, job);
         if is_done {
             self.finished.push_back(id);
