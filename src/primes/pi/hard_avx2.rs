@@ -168,7 +168,7 @@ pub(super) fn filter(
     let limit = _mm256_set1_epi16(threshold as i16);
     let zero = _mm256_setzero_si256();
     let (mut pluses, mut minuses) = (0, 0);
-    let mut append = |list: &mut [u32], count: &mut usize, numbers: __m256i, mask: u32| {
+    let append = |list: &mut [u32], count: &mut usize, numbers: __m256i, mask: u32| {
         let mask = mask as u8;
         // SAFETY: a list has eight bytes; `count` is at most the entries passed so far, and there is room for eight words more.
         unsafe {

@@ -110,7 +110,7 @@ fn cross_off_and_count(bytes: &mut [u8], counts: &mut [u8], prime: u64, low: u64
     let skipped = low / NUMBERS_PER_BYTE % prime;
     let (prime, skipped) = (prime as usize, skipped as usize);
     let mut removed = 0;
-    // The turn that begins before the bytes, and the one that ends behind them.
+    // The turn that begins before the bytes, and the one that ends after them.
     for (offset, bit) in offsets.iter().zip(bits) {
         if let Some(at) = offset.checked_sub(skipped).filter(|&at| at < bytes.len()) {
             // SAFETY: the byte was just seen to be there, and the words have counts.
