@@ -372,8 +372,10 @@ fn certificates_by_curves_are_valid_for_pari_and_those_of_pari_for_us() {
 #[test]
 #[ignore = "needs PARI/GP"]
 fn certificates_by_the_number_above_are_of_what_pari_proves_prime() {
-    let mersenne = (129..700).step_by(2).map(|p| format!("2^{p}-1"));
-    let smooth = (1..400).step_by(2).map(|k| format!("{k}*2^70*3^50-1"));
+    let mersenne = [131, 137, 139, 521, 523, 541, 607, 613]
+        .map(|p| format!("2^{p}-1"))
+        .into_iter();
+    let smooth = (101..200).step_by(2).map(|k| format!("{k}*2^70*3^50-1"));
     let numbers: Vec<String> = mersenne.chain(smooth).collect();
     let are_prime = pari(&numbers.iter().map(|n| format!("isprime({n})")).collect::<Vec<_>>());
     let certificates = primed(&numbers.iter().map(|n| format!("certify {n}")).collect::<Vec<_>>());
@@ -382,7 +384,7 @@ fn certificates_by_the_number_above_are_of_what_pari_proves_prime() {
     }
     let proofs: Vec<&String> = certificates.iter().filter(|text| *text != "composite").collect();
     assert!(
-        proofs.len() > 5 && proofs.iter().all(|text| text.contains(",[],")),
+        proofs.len() > 3 && proofs.iter().all(|text| text.contains(",[],")),
         "{proofs:?}"
     );
     let checks: Vec<String> = proofs.iter().map(|text| format!("certify check={text}")).collect();
