@@ -105,7 +105,6 @@ fn aligned(words: &mut [Word]) -> &mut [Word] {
 #[derive(Debug, Default)]
 pub(crate) struct Work {
     bounds: Bounds,
-    total: u32,
     room: Room,
     width: usize,
     result: Segment,
@@ -192,7 +191,7 @@ impl Work {
         words.resize((blocks + 1) * BLOCK, Word::default());
         counts.resize(blocks * BLOCK, 0);
         before.resize(blocks, 0);
-        self.total = tables.sieves.start(tables.level, aligned(words), counts, low);
+        tables.sieves.start(tables.level, aligned(words), counts, low);
     }
 
     /// The leaves of the next prime, then crosses it off. False if there was none left.
@@ -201,21 +200,17 @@ impl Work {
             return false;
         }
         let b = Shape::K + 1 + self.result.counts.len();
+        let Room { counts, before, .. } = &mut self.room;
+        let total = accumulate(tables.level, counts, before);
+        self.result.counts.push(total.into());
         let leaves = self.leaves(tables, b);
         self.result.sum += i128::from(leaves.sum);
         self.result.weights.push(leaves.weight);
-        self.result.counts.push(self.total.into());
-        let Self {
-            room, bounds, total, ..
-        } = self;
-        *total = tables.sieves.cross_off(
-            tables.level,
-            aligned(&mut room.words),
-            &mut room.counts,
-            bounds.low,
-            *total,
-            tables.prime(b),
-        );
+        let Room { words, counts, .. } = &mut self.room;
+        let low = self.bounds.low;
+        tables
+            .sieves
+            .cross_off(tables.level, aligned(words), counts, low, tables.prime(b));
         true
     }
 
@@ -231,7 +226,6 @@ impl Work {
         };
         let prime = tables.prime(b);
         let xp = tables.hard[b - Shape::K - 1].xp;
-        accumulate(tables.level, &room.counts, &mut room.before);
         let view = View {
             words: aligned(&mut room.words),
             counts: &room.counts,

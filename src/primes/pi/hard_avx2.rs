@@ -56,8 +56,7 @@ fn sum(lanes: __m256i) -> u64 {
 
 /// As the function of the same name there.
 #[target_feature(enable = "avx2,popcnt")]
-pub(super) fn count(words: &[Word], counts: &mut [u8]) -> u32 {
-    let mut total = _mm256_setzero_si256();
+pub(super) fn count(words: &[Word], counts: &mut [u8]) {
     let (groups, rest) = words.as_chunks::<GROUP>();
     let (group_counts, rest_counts) = counts.as_chunks_mut::<GROUP>();
     for (group, counts) in groups.iter().zip(group_counts) {
@@ -65,22 +64,20 @@ pub(super) fn count(words: &[Word], counts: &mut [u8]) -> u32 {
         for (four, words) in four.iter_mut().zip(group.as_chunks::<4>().0) {
             // SAFETY: four words are 32 bytes.
             *four = ones(unsafe { _mm256_loadu_si256(words.as_ptr().cast()) });
-            total = _mm256_add_epi64(total, *four);
         }
         // SAFETY: there are sixteen counts.
         unsafe { _mm_storeu_si128(counts.as_mut_ptr().cast(), sixteen(four)) };
     }
-    sum(total) as u32 + count_portable(rest, rest_counts)
+    count_portable(rest, rest_counts);
 }
 
 /// As `mask_and_count` there.
 #[target_feature(enable = "avx2,popcnt")]
-pub(super) fn mask(words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u8]) -> u32 {
+pub(super) fn mask(words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u8]) {
     let period = pattern.len() - 64;
     let stride = 64 % period;
     assert!(offset < period);
     let mut at = offset;
-    let mut total = _mm256_setzero_si256();
     let (groups, rest) = words.as_chunks_mut::<GROUP>();
     let (group_counts, rest_counts) = counts.as_chunks_mut::<GROUP>();
     for (group, counts) in groups.iter_mut().zip(group_counts) {
@@ -93,7 +90,6 @@ pub(super) fn mask(words: &mut [Word], pattern: &[u8], offset: usize, counts: &m
                 _mm256_storeu_si256(words.as_mut_ptr().cast(), bits);
                 *four = ones(bits);
             }
-            total = _mm256_add_epi64(total, *four);
             if number % 2 == 1 {
                 at += stride;
                 at = if at >= period { at - period } else { at };
@@ -102,35 +98,48 @@ pub(super) fn mask(words: &mut [Word], pattern: &[u8], offset: usize, counts: &m
         // SAFETY: there are sixteen counts.
         unsafe { _mm_storeu_si128(counts.as_mut_ptr().cast(), sixteen(four)) };
     }
-    sum(total) as u32 + mask_portable(rest, pattern, at, rest_counts)
+    mask_portable(rest, pattern, at, rest_counts);
 }
 
-/// As the function of the same name there.
+/// For eight blocks, what comes before each of them, and the total in every lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn accumulate_eight(counts: &[[u8; BLOCK]]) -> (__m256i, __m256i) {
+    let zero = _mm256_setzero_si256();
+    let blocks = |at: usize| {
+        // SAFETY: four blocks have 32 counts.
+        let bytes = unsafe { _mm256_loadu_si256(counts[at..at + 4].as_ptr().cast()) };
+        _mm256_castsi256_ps(_mm256_sad_epu8(bytes, zero))
+    };
+    let own = _mm256_castps_si256(_mm256_shuffle_ps::<0x88>(blocks(0), blocks(4)));
+    let own = _mm256_permute4x64_epi64::<0xD8>(own);
+    let sums = _mm256_add_epi32(own, _mm256_slli_si256::<4>(own));
+    let sums = _mm256_add_epi32(sums, _mm256_slli_si256::<8>(sums));
+    let low = _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(3));
+    let sums = _mm256_add_epi32(sums, _mm256_blend_epi32::<0xF0>(zero, low));
+    let total = _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(7));
+    (_mm256_sub_epi32(sums, own), total)
+}
+
+/// As the function of the same name there. Sixteen blocks at once, so that the sums of one seldom wait for those of another.
 #[target_feature(enable = "avx2")]
 pub(super) fn accumulate(counts: &[u8], before: &mut [u32]) {
-    let zero = _mm256_setzero_si256();
-    let mut total = zero;
-    let (groups, rest) = counts.as_chunks::<{ 8 * BLOCK }>();
-    let (group_before, rest_before) = before.as_chunks_mut::<8>();
+    let mut total = _mm256_setzero_si256();
+    let (groups, rest) = counts.as_chunks::<BLOCK>().0.as_chunks::<16>();
+    let (group_before, rest_before) = before.as_chunks_mut::<16>();
     for (group, before) in groups.iter().zip(group_before) {
-        let blocks = |at: usize| {
-            // SAFETY: four blocks have 32 counts.
-            let bytes = unsafe { _mm256_loadu_si256(group[at..at + 32].as_ptr().cast()) };
-            _mm256_castsi256_ps(_mm256_sad_epu8(bytes, zero))
-        };
-        let own = _mm256_castps_si256(_mm256_shuffle_ps::<0x88>(blocks(0), blocks(32)));
-        let own = _mm256_permute4x64_epi64::<0xD8>(own);
-        let sums = _mm256_add_epi32(own, _mm256_slli_si256::<4>(own));
-        let sums = _mm256_add_epi32(sums, _mm256_slli_si256::<8>(sums));
-        let low = _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(3));
-        let sums = _mm256_add_epi32(sums, _mm256_blend_epi32::<0xF0>(zero, low));
-        let exclusive = _mm256_add_epi32(total, _mm256_sub_epi32(sums, own));
-        // SAFETY: a group is eight words of 32 bits.
-        unsafe { _mm256_storeu_si256(before.as_mut_ptr().cast(), exclusive) };
-        total = _mm256_add_epi32(total, _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(7)));
+        let (first, first_total) = accumulate_eight(&group[..8]);
+        let (second, second_total) = accumulate_eight(&group[8..]);
+        let middle = _mm256_add_epi32(total, first_total);
+        // SAFETY: a group is twice eight words of 32 bits.
+        unsafe {
+            _mm256_storeu_si256(before.as_mut_ptr().cast(), _mm256_add_epi32(total, first));
+            _mm256_storeu_si256(before.as_mut_ptr().add(8).cast(), _mm256_add_epi32(middle, second));
+        }
+        total = _mm256_add_epi32(total, _mm256_add_epi32(first_total, second_total));
     }
     let total = _mm256_extract_epi32::<0>(total) as u32;
-    accumulate_portable(rest, rest_before);
+    accumulate_portable(rest.as_flattened(), rest_before);
     rest_before.iter_mut().for_each(|before| *before += total);
 }
 

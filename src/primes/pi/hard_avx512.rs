@@ -13,27 +13,23 @@ use std::ops::Range;
 
 /// As the function of the same name there.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt")]
-pub(super) fn count(words: &[Word], counts: &mut [u8]) -> u32 {
-    let mut total = _mm512_setzero_si512();
+pub(super) fn count(words: &[Word], counts: &mut [u8]) {
     let blocks = words.as_chunks::<BLOCK>().0;
     for (block, counts) in blocks.iter().zip(counts.as_chunks_mut::<BLOCK>().0) {
         // SAFETY: a block is 64 bytes.
         let ones = _mm512_popcnt_epi64(unsafe { _mm512_loadu_si512(block.as_ptr().cast()) });
-        total = _mm512_add_epi64(total, ones);
         // SAFETY: there are eight counts.
         unsafe { _mm_storel_epi64(counts.as_mut_ptr().cast(), _mm512_cvtepi64_epi8(ones)) };
     }
-    _mm512_reduce_add_epi64(total) as u32
 }
 
 /// As `mask_and_count` there.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt")]
-pub(super) fn mask(words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u8]) -> u32 {
+pub(super) fn mask(words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u8]) {
     let period = pattern.len() - 64;
     let stride = 64 % period;
     assert!(offset < period);
     let mut at = offset;
-    let mut total = _mm512_setzero_si512();
     let blocks = words.as_chunks_mut::<BLOCK>().0;
     for (block, counts) in blocks.iter_mut().zip(counts.as_chunks_mut::<BLOCK>().0) {
         // SAFETY: a block is 64 bytes, with eight counts; the pattern has 64 bytes from every place below its period on.
@@ -42,13 +38,11 @@ pub(super) fn mask(words: &mut [Word], pattern: &[u8], offset: usize, counts: &m
             let bits = _mm512_and_si512(_mm512_loadu_si512(block.as_ptr().cast()), mask);
             _mm512_storeu_si512(block.as_mut_ptr().cast(), bits);
             let ones = _mm512_popcnt_epi64(bits);
-            total = _mm512_add_epi64(total, ones);
             _mm_storel_epi64(counts.as_mut_ptr().cast(), _mm512_cvtepi64_epi8(ones));
         }
         at += stride;
         at = if at >= period { at - period } else { at };
     }
-    _mm512_reduce_add_epi64(total) as u32
 }
 
 /// As the function of the same name there.

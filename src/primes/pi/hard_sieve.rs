@@ -63,7 +63,7 @@ impl Sieves {
     }
 
     /// Fills a segment with the numbers that no prime up to 19 divides, and counts them.
-    pub(crate) fn start(&self, level: Level, words: &mut [Word], counts: &mut [u8], low: u64) -> u32 {
+    pub(crate) fn start(&self, level: Level, words: &mut [Word], counts: &mut [u8], low: u64) {
         let [first, second] = &self.start;
         let mut at = first.offset(low);
         for word in words.iter_mut() {
@@ -75,53 +75,44 @@ impl Sieves {
                 at
             };
         }
-        mask_and_count(level, words, &second.0, second.offset(low), counts)
+        mask_and_count(level, words, &second.0, second.offset(low), counts);
     }
 
-    /// Crosses off the multiples of a prime, the prime itself among them; gives how many numbers are left of `total`.
-    pub(crate) fn cross_off(
-        &self,
-        level: Level,
-        words: &mut [Word],
-        counts: &mut [u8],
-        low: u64,
-        total: u32,
-        prime: u64,
-    ) -> u32 {
+    /// Crosses off the multiples of a prime, the prime itself among them, and keeps the counts of the words.
+    pub(crate) fn cross_off(&self, level: Level, words: &mut [Word], counts: &mut [u8], low: u64, prime: u64) {
         if let Ok(at) = self.small.binary_search_by_key(&prime, |small| small.0) {
             let pattern = &self.small[at].1;
-            return mask_and_count(level, words, &pattern.0, pattern.offset(low), counts);
-        }
-        if prime < self.recount {
+            mask_and_count(level, words, &pattern.0, pattern.offset(low), counts);
+        } else if prime < self.recount {
             cross_off(words.as_flattened_mut(), prime, low);
-            return count(level, words, counts);
+            count(level, words, counts);
+        } else {
+            cross_off_and_count(words.as_flattened_mut(), counts, prime, low);
         }
-        total - cross_off_and_count(words.as_flattened_mut(), counts, prime, low)
     }
 }
 
-/// Crosses off bit by bit, and takes what was set from the counts of the words; gives how many were set.
+/// Crosses off bit by bit, and takes what was set from the counts of the words.
 ///
 /// A turn are the eight multiples by cofactors of `30 t..30 t + 30`. Their bytes and bits are the same in every turn.
-fn cross_off_and_count(bytes: &mut [u8], counts: &mut [u8], prime: u64, low: u64) -> u32 {
+fn cross_off_and_count(bytes: &mut [u8], counts: &mut [u8], prime: u64, low: u64) {
     assert!(bytes.len() <= 8 * counts.len());
     let offsets = RESIDUES.map(|residue| (prime * u64::from(residue) / NUMBERS_PER_BYTE) as usize);
     let bits = bits(prime as usize % NUMBERS_PER_BYTE as usize);
     let skipped = low / NUMBERS_PER_BYTE % prime;
     let (prime, skipped) = (prime as usize, skipped as usize);
-    let mut removed = 0;
     // The turn that begins before the bytes, and the one that ends after them.
     for (offset, bit) in offsets.iter().zip(bits) {
         if let Some(at) = offset.checked_sub(skipped).filter(|&at| at < bytes.len()) {
             // SAFETY: the byte was just seen to be there, and the words have counts.
-            removed += unsafe { take(bytes, counts, at, bit) };
+            unsafe { take(bytes, counts, at, bit) };
         }
     }
     let start = prime - skipped;
     let turns = bytes.len().saturating_sub(start + offsets[7]).div_ceil(prime);
     let end = start + turns * prime;
     // SAFETY: the last turn ends before the bytes do.
-    removed += unsafe {
+    unsafe {
         match prime % NUMBERS_PER_BYTE as usize {
             1 => whole_turns::<1>(bytes, counts, prime, start..end, &offsets),
             7 => whole_turns::<7>(bytes, counts, prime, start..end, &offsets),
@@ -132,15 +123,14 @@ fn cross_off_and_count(bytes: &mut [u8], counts: &mut [u8], prime: u64, low: u64
             23 => whole_turns::<23>(bytes, counts, prime, start..end, &offsets),
             _ => whole_turns::<29>(bytes, counts, prime, start..end, &offsets),
         }
-    };
+    }
     for (offset, bit) in offsets.iter().zip(bits) {
         if end + offset >= bytes.len() {
             break;
         }
         // SAFETY: the byte was just seen to be there, and the words have counts.
-        removed += unsafe { take(bytes, counts, end + offset, bit) };
+        unsafe { take(bytes, counts, end + offset, bit) };
     }
-    removed
 }
 
 /// The turns that begin at these bytes, of a prime that leaves the residue `R`.
@@ -154,29 +144,27 @@ unsafe fn whole_turns<const R: usize>(
     prime: usize,
     turns: Range<usize>,
     offsets: &[usize; 8],
-) -> u32 {
+) {
     let bits = const { bits(R) };
-    let (mut at, mut removed) = (turns.start, 0);
+    let mut at = turns.start;
     while at < turns.end {
         for (offset, bit) in offsets.iter().zip(bits) {
             // SAFETY: the caller's affair.
-            removed += unsafe { take(bytes, counts, at + offset, bit) };
+            unsafe { take(bytes, counts, at + offset, bit) };
         }
         at += prime;
     }
-    removed
 }
 
-/// Clears a bit; 1 if it was set.
+/// Clears a bit, and takes it from the count of its word.
 ///
 /// # Safety
 /// `bytes` has this byte and `counts` a count for it.
 #[inline(always)]
-unsafe fn take(bytes: &mut [u8], counts: &mut [u8], at: usize, bit: u8) -> u32 {
+unsafe fn take(bytes: &mut [u8], counts: &mut [u8], at: usize, bit: u8) {
     // SAFETY: the caller's affair.
     let (byte, count) = unsafe { (bytes.get_unchecked_mut(at), counts.get_unchecked_mut(at / 8)) };
     let was = *byte >> bit & 1;
     *byte &= !(1 << bit);
     *count -= was;
-    was.into()
 }
