@@ -276,7 +276,8 @@ pub(super) fn ranks(view: View<'_>, places: &[u32]) -> u64 {
         words, counts, before, ..
     } = view;
     let last = places.iter().copied().max().unwrap_or(0) as usize / 256;
-    assert!(last < words.len() && last < counts.len() && last / BLOCK < before.len() && words.len() % BLOCK == 0);
+    assert!(last < words.len() && words.len().is_multiple_of(BLOCK));
+    assert!(counts.len() >= words.len() && before.len() >= words.len() / BLOCK);
     let mut parts = [0_u64; PARTS];
     let (mut vector, mut sum_of_words) = (_mm256_setzero_si256(), 0);
     for places in places.chunks(PARTS) {
