@@ -17,6 +17,9 @@ use tokio::sync::watch;
 /// How long one operation may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
+/// How long the first new node of a cluster waits for others, which may have numbers that NATS has lost.
+const NUMBERS_KNOWN: Duration = Duration::from_secs(3);
+
 /// How long a node of the same name has to say that it lives. Without one NATS answers at once.
 const NAME_LIMIT: Duration = Duration::from_secs(1);
 
@@ -195,6 +198,11 @@ impl Links {
     pub(super) async fn number_of(&self, name: &str, mark: &str, known: Option<u64>) -> Result<u64, ClusterError> {
         let refused = |error: &dyn std::error::Error| ClusterError::Refused(error.to_string());
         let (mine, same_name) = (format!("{name} {mark}"), format!("{name} "));
+        let status = self.numbers.status().await.map_err(|error| refused(&error))?;
+        if known.is_none() && status.values() == 0 {
+            // NATS may have lost its data: those that have numbers say so as soon as they are connected again.
+            tokio::time::sleep(NUMBERS_KNOWN).await;
+        }
         let candidates = known.map_or(1..1_000, |number| number..number + 1);
         for number in candidates {
             let key = number.to_string();

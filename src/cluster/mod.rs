@@ -113,7 +113,8 @@ pub enum ClusterError {
 /// A connection that has been made, before the engine is there.
 pub(crate) struct Joined {
     settings: ClusterSettings,
-    number: Option<u64>,
+    /// Its number, and the mark of its data directory.
+    number: Option<(u64, String)>,
     client: async_nats::Client,
     connected: watch::Receiver<bool>,
 }
@@ -185,7 +186,7 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
         });
         written.map_err(|error| ClusterError::File(file.clone(), error))?;
     }
-    joined.number = Some(number);
+    joined.number = Some((number, mark));
     Ok(joined)
 }
 
@@ -226,8 +227,8 @@ impl Joined {
         facts: Facts,
     ) -> Result<Cluster, ClusterError> {
         let arbiter = crate::engine::start_thread(Arbiter::new).map_err(ClusterError::Thread)?;
-        if let Some(number) = self.number {
-            scheduler.do_send(ClusterEvent::Numbered(number));
+        if let Some((number, _)) = &self.number {
+            scheduler.do_send(ClusterEvent::Numbered(*number));
         }
         let parts = part_worker::PartWorker::new(engine, registry, facts.clone(), self.settings.name.clone());
         let node = Node::new(

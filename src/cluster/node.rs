@@ -60,7 +60,8 @@ const RECALLED_SUBJECT: &str = "primed.recalled";
 /// A node of a cluster.
 pub(crate) struct Node {
     settings: ClusterSettings,
-    number: Option<u64>,
+    /// Its number, and the mark of its data directory.
+    number: Option<(u64, String)>,
     /// Of this process: parts of an earlier one of the same name are others.
     incarnation: u64,
     member: Member,
@@ -138,7 +139,7 @@ fn now() -> Instant {
 impl Node {
     pub(super) fn new(
         settings: ClusterSettings,
-        number: Option<u64>,
+        number: Option<(u64, String)>,
         client: Client,
         connected: watch::Receiver<bool>,
         scheduler: Addr<Scheduler>,
@@ -146,7 +147,7 @@ impl Node {
         facts: Facts,
     ) -> Self {
         Self {
-            member: Member::new(settings.name.clone(), number, now()),
+            member: Member::new(settings.name.clone(), number.as_ref().map(|(number, _)| *number), now()),
             settings,
             number,
             incarnation: fastrand::u64(..),
@@ -173,11 +174,15 @@ impl Node {
     fn open(&mut self, context: &Context<Self>) {
         self.opening += 1;
         let (client, me, opening) = (self.client.clone(), context.address(), self.opening);
-        let (name, incarnation) = (self.settings.name.clone(), self.incarnation);
+        let (name, incarnation, number) = (self.settings.name.clone(), self.incarnation, self.number.clone());
         tokio::spawn(async move {
             let opened = async {
                 let links = Links::open(client).await?;
                 links.check_name(&name, Some(incarnation)).await?;
+                // NATS may have lost it, and give it to the next new node.
+                if let Some((number, mark)) = number {
+                    links.number_of(&name, &mark, Some(number)).await?;
+                }
                 Ok::<_, ClusterError>(links)
             };
             me.do_send(match opened.await {
@@ -196,7 +201,8 @@ impl Node {
         self.stop_session();
         self.links = None;
         self.opening += 1;
-        self.member = Member::new(self.settings.name.clone(), self.number, now());
+        let number = self.number.as_ref().map(|(number, _)| *number);
+        self.member = Member::new(self.settings.name.clone(), number, now());
         if self.is_draining {
             self.member.handle(Input::Leave, now());
         }
