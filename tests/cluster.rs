@@ -472,6 +472,212 @@ fn parts_of_a_plan_of_ones_own_are_done_by_another_node() {
     a.stop(support::PATIENCE);
 }
 
+/// A client of NATS that sends what it likes: the protocol is lines of text.
+struct Publisher(TcpStream);
+
+impl Publisher {
+    fn new(nats: &Nats) -> Self {
+        use std::io::Write;
+        let mut stream = TcpStream::connect(("127.0.0.1", nats.port)).expect("NATS listens");
+        let hello = b"CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n";
+        stream.write_all(hello).expect("NATS takes it");
+        Self(stream)
+    }
+
+    fn publish(&mut self, subject: &str, payload: &[u8]) {
+        self.send(&format!("PUB {subject} {}\r\n", payload.len()), payload);
+    }
+
+    fn publish_part(&mut self, headers: &[(&str, &str)], payload: &[u8]) {
+        let lines: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let head = format!("NATS/1.0\r\n{lines}\r\n");
+        let subject = format!("primed.parts.{}", env!("CARGO_PKG_VERSION").replace('.', "_"));
+        let (size, all) = (head.len(), head.len() + payload.len());
+        let mut message = head.into_bytes();
+        message.extend_from_slice(payload);
+        self.send(&format!("HPUB {subject} {size} {all}\r\n"), &message);
+    }
+
+    fn send(&mut self, head: &str, payload: &[u8]) {
+        use std::io::Write;
+        let message = [head.as_bytes(), payload, b"\r\n"].concat();
+        self.0.write_all(&message).expect("NATS takes it");
+    }
+
+    /// Waits until NATS has taken in everything.
+    fn flush(&mut self) {
+        use std::io::{BufRead, BufReader, Write};
+        self.0.write_all(b"PING\r\n").expect("NATS takes it");
+        let mut lines = BufReader::new(&self.0).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line == "PONG"), "NATS answers");
+    }
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn whatever_is_published_the_nodes_go_on() {
+    let nats = Nats::start();
+    let ([a, b, c], _data) = three(&nats);
+    let mut publisher = Publisher::new(&nats);
+    let job = |id: u64, name: &str, value: &str| {
+        let mut fields = vec![
+            ("form", "1".to_owned()),
+            ("job", id.to_string()),
+            ("request", "\"pi 1e6\"".to_owned()),
+            ("title", "\"pi 1000000\"".to_owned()),
+            ("owner", "\"127.0.0.1\"".to_owned()),
+            ("origin", "\"gone\"".to_owned()),
+            ("priority", "\"normal\"".to_owned()),
+            ("submitted_at", "7".to_owned()),
+            ("end", "null".to_owned()),
+        ];
+        if name == "title" {
+            // It has parts.
+            fields[2].1 = "\"pi 1e17\"".to_owned();
+        }
+        fields.retain(|(known, _)| *known != name);
+        fields.push((name, value.to_owned()));
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("\"{name}\":{value}"))
+            .collect();
+        format!("{{{}}}", fields.join(",")).into_bytes()
+    };
+    let huge = u64::MAX.to_string();
+    let long = format!("\"pi {}\"", "9".repeat(500_000));
+    for (id, name, value) in [
+        // Words that no client can have written: they would be headers of a part, and rows of lists.
+        (8_777, "title", "\"pi 7\\n= id=9 state=done\""),
+        (9_777, "request", "\"pi 7\\r\\nquit\""),
+        (10_777, "request", "\"drain\""),
+        (11_777, "request", "\"submit pi 1e17\""),
+        (12_777, "request", long.as_str()),
+        (13_777, "origin", "\"x\\n= name=y\""),
+        (14_777, "deadline", &huge),
+        (15_777, "not_before", &huge),
+        (16_777, "form", "2"),
+        (17_777, "job", "18777"),
+        (
+            18_777,
+            "end",
+            "{\"ended_at\":1,\"cpu_us\":1,\"kind\":\"number\",\"value\":\"seven\"}",
+        ),
+        (u64::MAX, "form", "1"),
+        (u64::MAX - 614, "form", "1"),
+    ] {
+        publisher.publish(&format!("$KV.primed_jobs.{id}"), &job(id, name, value));
+    }
+    for bytes in [
+        &b""[..],
+        b"{}",
+        b"\xff\xff",
+        b"{\"form\":2,\"node\":\"a\",\"starts\":0}",
+    ] {
+        for bucket in ["jobs", "owners", "nodes", "answers", "numbers"] {
+            publisher.publish(&format!("$KV.primed_{bucket}.x"), bytes);
+            publisher.publish(&format!("$KV.primed_{bucket}.19777"), bytes);
+        }
+        for subject in ["primed.progress", "primed.recalled", "primed.name.a"] {
+            publisher.publish(subject, bytes);
+        }
+        publisher.publish_part(&[("Primed-Owner", "a.1")], bytes);
+    }
+    let boasts = format!(
+        "{{\"form\":1,\"name\":\"boaster\",\"version\":\"{}\",\"workers\":{huge},\"free\":{huge},\"running\":{huge},\"owned\":{huge},\
+         \"parts_done\":{huge},\"worker_only\":true}}",
+        env!("CARGO_PKG_VERSION")
+    );
+    publisher.publish("$KV.primed_nodes.boaster", boasts.as_bytes());
+    for index in 0..100 {
+        let owner = "x".repeat(500_000);
+        publisher.publish("primed.recalled", format!("{owner} 1 {index}").as_bytes());
+    }
+    publisher.flush();
+    // Each of them takes in a job, and all know it and its end.
+    for (node, words, answer) in [
+        (&a, "count 1e12 1e12+1e7 method=sieve", "OK 361726"),
+        (&b, "pi 1e13", "OK 346065536839"),
+        (&c, "count 1e12 1e12+3e7 method=sieve", "OK 1085227"),
+    ] {
+        let job = submit(node, words);
+        for other in [&a, &b, &c] {
+            until("it knows the job", || {
+                !other.ask(&format!("result {job} deadline=1ms")).contains("no-job")
+            });
+            assert_eq!(other.ask(&format!("result {job}")), answer);
+        }
+    }
+    for node in [&a, &b, &c] {
+        let rows = node.rows("nodes");
+        assert!(rows.iter().all(|row| row.contains(" state=")), "{rows:?}");
+        let rows = node.rows("jobs");
+        assert!(rows.iter().all(|row| row.starts_with("id=")), "{rows:?}");
+        assert!(
+            !rows.iter().any(|row| row.starts_with("id=18446744073709551")),
+            "{rows:?}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn what_nats_lost_is_written_again() {
+    let mut nats = Nats::start();
+    let ([a, b, c], _data) = three(&nats);
+    let ended = submit(&a, "count 1e12 1e12+1e7 method=sieve");
+    assert_eq!(a.ask(&format!("result {ended}")), "OK 361726");
+    let goes_on = submit(&b, "pi 1e19");
+    until("c knows both", || {
+        let rows = c.rows("jobs");
+        let has = |job: &String| rows.iter().any(|row| row.starts_with(&format!("id={job} ")));
+        has(&ended) && has(&goes_on)
+    });
+    nats.kill();
+    std::fs::remove_dir_all(&nats.directory.0).expect("it is there");
+    nats.restart();
+    until("they know each other again", || {
+        [&a, &b, &c].iter().all(|node| node.knows(3))
+    });
+    // One that has never heard of either.
+    let data = Directory::new();
+    let d = Node::start(&nats, "d", &data, &[]);
+    until("d knows both", || {
+        let rows = d.rows("jobs");
+        let has = |job: &str, state: &str| {
+            rows.iter()
+                .any(|row| row.starts_with(&format!("id={job} state={state}")))
+        };
+        has(&ended, "done") && has(&goes_on, "running")
+    });
+    assert_eq!(d.ask(&format!("cancel {goes_on}")), "OK");
+    until("b has stopped", || {
+        b.rows("jobs")
+            .iter()
+            .any(|row| row.starts_with(&format!("id={goes_on} state=cancelled")))
+    });
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn a_copy_of_a_nodes_directory_does_not_run_beside_it() {
+    let nats = Nats::start();
+    let data = [Directory::new(), Directory::new()];
+    let a = Node::start(&nats, "a", &data[0], &[]);
+    until("a is in the cluster", || a.knows(1));
+    std::fs::copy(data[0].0.join("node"), data[1].0.join("node")).expect("it is there");
+    let path = data[1].0.to_str().expect("a path of the test is text");
+    let mut copy = command(&nats.url(), "a", path, &[]);
+    let output = copy.stderr(Stdio::piped()).output().expect("the binary was built");
+    let text = String::from_utf8(output.stderr).expect("it writes text");
+    assert!(
+        !output.status.success() && text.contains("another node of the cluster is called a"),
+        "{text}"
+    );
+}
+
 /// How often nodes and NATS are killed: `PRIMED_CLUSTER_KILLS=200` for the long form.
 fn kills() -> usize {
     std::env::var("PRIMED_CLUSTER_KILLS")
@@ -534,4 +740,198 @@ fn kills_at_random_lose_no_acknowledged_job() {
         assert_eq!(node.ask(&format!("result {job} deadline=10m")), *answer, "job {job}");
     }
     println!("{} acknowledged, none lost", acknowledged.len());
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn kills_at_random_do_no_harm_to_long_jobs_whose_parts_travel() {
+    let mut nats = Nats::start();
+    let (nodes, data) = three(&nats);
+    let worker = Node::worker(&nats, "w", &[]);
+    let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+    let mut random = fastrand::Rng::with_seed(7);
+    // By primesieve 11; the factors are primes by PARI.
+    let questions = [
+        ("pi 1e16", "OK 279238341033925"),
+        ("count 1e15 1e15+1.5e10 method=sieve", "OK 434299318"),
+        ("count 2e15 2e15+1.5e10 method=sieve", "OK 425743815"),
+        ("count 3e15 3e15+1.5e10 method=sieve", "OK 420895238"),
+    ];
+    let mut acknowledged: Vec<(String, &str)> = Vec::new();
+    for (index, (words, answer)) in questions.into_iter().enumerate() {
+        let node = nodes[index % 3].as_ref().expect("nobody was killed yet");
+        acknowledged.push((submit(node, words), answer));
+    }
+    for round in 0..6 {
+        std::thread::sleep(Duration::from_millis(random.u64(500..2_000)));
+        match round {
+            2 => nodes.iter_mut().filter_map(Option::take).for_each(Node::kill),
+            4 => {
+                nats.kill();
+                nats.restart();
+            }
+            _ => nodes[random.usize(..3)].take().into_iter().for_each(Node::kill),
+        }
+        for (index, node) in nodes.iter_mut().enumerate() {
+            if node.is_none() && random.bool() {
+                *node = Some(Node::start(&nats, ["a", "b", "c"][index], &data[index], &[]));
+            }
+        }
+    }
+    for (index, node) in nodes.iter_mut().enumerate() {
+        node.get_or_insert_with(|| Node::start(&nats, ["a", "b", "c"][index], &data[index], &[]));
+    }
+    for (job, answer) in &acknowledged {
+        for node in nodes.iter().flatten() {
+            until("the job is known", || {
+                !node.ask(&format!("result {job} deadline=1ms")).contains("no-job")
+            });
+            assert_eq!(node.ask(&format!("result {job} deadline=10m")), *answer, "job {job}");
+        }
+    }
+    let parts: u64 = field(&worker.rows("nodes")[0], "parts").parse().expect("a number");
+    assert!(parts > 0, "no part travelled");
+}
+
+/// Two network namespaces with a link between them, which can be cut.
+struct Link {
+    names: [String; 2],
+}
+
+impl Link {
+    /// `None` if namespaces may not be made here.
+    fn new() -> Option<Self> {
+        let names = [0, 1].map(|index| format!("primed-test-{}-{index}", std::process::id()));
+        let link = Self { names };
+        let [one, other] = &link.names;
+        let ends = [format!("v{}a", std::process::id()), format!("v{}b", std::process::id())];
+        let is_made = link.ip(&["netns", "add", one])
+            && link.ip(&["netns", "add", other])
+            && link.ip(&[
+                "-n", one, "link", "add", &ends[0], "type", "veth", "peer", "name", &ends[1], "netns", other,
+            ])
+            && link.ip(&["-n", one, "link", "set", &ends[0], "name", "cable"])
+            && link.ip(&["-n", other, "link", "set", &ends[1], "name", "cable"])
+            && link.ip(&["-n", one, "address", "add", "192.0.2.1/24", "dev", "cable"])
+            && link.ip(&["-n", other, "address", "add", "192.0.2.2/24", "dev", "cable"])
+            && [one, other].into_iter().all(|name| {
+                link.ip(&["-n", name, "link", "set", "lo", "up"])
+                    && link.ip(&["-n", name, "link", "set", "cable", "up"])
+            });
+        is_made.then_some(link)
+    }
+
+    fn ip(&self, words: &[&str]) -> bool {
+        let done = Command::new("ip").args(words).stderr(Stdio::null()).status();
+        done.is_ok_and(|status| status.success())
+    }
+
+    fn set(&self, state: &str) {
+        assert!(self.ip(&["-n", &self.names[1], "link", "set", "cable", state]));
+    }
+
+    /// The same command in one of the two namespaces.
+    fn inside(&self, index: usize, command: &Command) -> Command {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", &self.names[index]]);
+        inside.arg(command.get_program()).args(command.get_args());
+        inside
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        for name in &self.names {
+            self.ip(&["netns", "delete", name]);
+        }
+    }
+}
+
+/// A node in a namespace, which is reached over a socket in its directory.
+struct FarNode {
+    _node: Node,
+    socket: PathBuf,
+}
+
+impl FarNode {
+    fn start(link: &Link, index: usize, name: &str, data: &Directory) -> Self {
+        let socket = data.0.join("socket");
+        let listen = format!("unix:{}", socket.display());
+        let path = data.0.to_str().expect("a path of the test is text");
+        let command = command("nats://192.0.2.1:4222", name, path, &["--listen", &listen]);
+        let node = Node::run(&mut link.inside(index, &command));
+        Self { _node: node, socket }
+    }
+
+    fn ask(&self, request: &str) -> String {
+        use std::io::{Read, Write};
+        let mut stream = std::os::unix::net::UnixStream::connect(&self.socket).expect("it listens");
+        stream.write_all(format!("{request}\n").as_bytes()).expect("it reads");
+        stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        text.trim_end().to_owned()
+    }
+}
+
+#[test]
+#[ignore = "needs nats-server, and the right to make network namespaces; .ci/run installs it"]
+fn a_cut_link_harms_no_short_question_and_all_is_well_soon_after() {
+    let Some(link) = Link::new() else {
+        return println!("skipped: network namespaces may not be made here (ip netns add)");
+    };
+    let directory = Directory::new();
+    let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
+    let mut server = Command::new(program);
+    server
+        .args(["-js", "-a", "192.0.2.1", "-p", "4222", "-sd"])
+        .arg(&directory.0);
+    let mut server = link.inside(0, &server);
+    let child = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let _nats = Nats {
+        child: child.expect("ip runs it"),
+        port: 4222,
+        directory,
+        more: &[],
+    };
+    let data = [Directory::new(), Directory::new()];
+    let near = FarNode::start(&link, 0, "near", &data[0]);
+    let far = FarNode::start(&link, 1, "far", &data[1]);
+    let know = || {
+        [&near, &far]
+            .iter()
+            .all(|node| node.ask("nodes").matches(" state=up ").count() == 2)
+    };
+    until("they know each other", know);
+    link.set("down");
+    let cut = Instant::now();
+    let submitted = |node: &FarNode, words: &str| {
+        let reply = node.ask(&format!("submit {words}"));
+        reply
+            .strip_prefix("OK job=")
+            .map(str::to_owned)
+            .unwrap_or_else(|| panic!("{reply}"))
+    };
+    let jobs = [
+        submitted(&far, "count 1e12 1e12+1e7 method=sieve"),
+        submitted(&near, "count 1e12 1e12+3e7 method=sieve"),
+    ];
+    // Before it is known that the link is cut, and after.
+    while cut.elapsed() < Duration::from_secs(1) || !far.ask("nodes").contains(" state=alone ") {
+        for node in [&near, &far] {
+            let asked = Instant::now();
+            assert_eq!(node.ask("1000000"), "15485863");
+            assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        }
+        assert!(cut.elapsed() < Duration::from_secs(30), "it does not notice");
+    }
+    assert_eq!(far.ask("pi 1e13"), "OK 346065536839");
+    link.set("up");
+    let up = Instant::now();
+    until("all is well", || {
+        know()
+            && near.ask(&format!("result {} deadline=100ms", jobs[0])) == "OK 361726"
+            && far.ask(&format!("result {} deadline=100ms", jobs[1])) == "OK 1085227"
+    });
+    assert!(up.elapsed() < Duration::from_secs(10), "{:?}", up.elapsed());
 }

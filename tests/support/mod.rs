@@ -141,7 +141,7 @@ pub fn spawn(command: &mut Command) -> (Child, SocketAddr) {
     let address = line
         .split(" listens on ")
         .nth(1)
-        .and_then(|rest| rest.split(';').next());
+        .and_then(|rest| rest.split([';', ' ']).next());
     let address = address.and_then(|text| text.parse().ok());
     (child, address.unwrap_or_else(|| panic!("no address in {line:?}")))
 }
