@@ -1,6 +1,6 @@
 //! The connection to NATS: where entries, checkpoints and parts are kept there, and how each is written and read. Knows no job.
 
-use super::entry::{checkpoint_to_bytes, read_checkpoint};
+use super::entry::{checkpoint_to_bytes, digest, read_checkpoint};
 use super::member::PutError;
 use super::{ClusterError, ClusterSettings};
 use crate::store::{Checkpoint, JobId};
@@ -14,11 +14,11 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 
+/// How many numbers there are for nodes, from 1 on.
+const NUMBERS: u64 = 999;
+
 /// How long one operation may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
-
-/// How long the first new node of a cluster waits for others, which may have numbers that NATS has lost.
-const NUMBERS_KNOWN: Duration = Duration::from_secs(3);
 
 /// How long a node of the same name has to say that it lives. Without one NATS answers at once.
 const NAME_LIMIT: Duration = Duration::from_secs(1);
@@ -191,20 +191,20 @@ impl Links {
         })
     }
 
-    /// The number of the node of this name and mark: the one that it has, or the lowest that is free.
+    /// The number of the node of this name and mark: the one that it has, or one that is free.
     ///
     /// # Errors
     /// If nobody answers, another node has its name or its number, or there are 999 nodes.
     pub(super) async fn number_of(&self, name: &str, mark: &str, known: Option<u64>) -> Result<u64, ClusterError> {
         let refused = |error: &dyn std::error::Error| ClusterError::Refused(error.to_string());
         let (mine, same_name) = (format!("{name} {mark}"), format!("{name} "));
-        let status = self.numbers.status().await.map_err(|error| refused(&error))?;
-        if known.is_none() && status.values() == 0 {
-            // NATS may have lost its data: those that have numbers say so as soon as they are connected again.
-            tokio::time::sleep(NUMBERS_KNOWN).await;
-        }
-        let candidates = known.map_or(1..1_000, |number| number..number + 1);
-        for number in candidates {
+        let (first, count) = match known {
+            Some(number) => (number, 1),
+            // The same for a name each time, so that a new node seldom takes what NATS has lost, and another is about to say again.
+            None => (digest(name.as_bytes()) % NUMBERS + 1, NUMBERS),
+        };
+        for step in 0..count {
+            let number = (first - 1 + step) % NUMBERS + 1;
             let key = number.to_string();
             let entry = self.numbers.entry(key.clone()).await.map_err(|error| refused(&error))?;
             let entry = entry.filter(|entry| entry.operation == kv::Operation::Put);
@@ -221,9 +221,9 @@ impl Links {
                 },
             }
         }
-        Err(ClusterError::Refused(
-            "there are 999 nodes with numbers already".to_owned(),
-        ))
+        Err(ClusterError::Refused(format!(
+            "there are {NUMBERS} nodes with numbers already"
+        )))
     }
 
     /// Whether another process that lives has the name of this one, as two have that were started with copies of one data directory.
