@@ -22,6 +22,9 @@ const CLOSED_STEP: usize = 512;
 /// How many segments of D have their costs estimated between two questions.
 const SEGMENT_STEP: usize = 64;
 
+/// How many primes D takes between two questions.
+const HARD_STEP: usize = 8;
+
 pub(super) enum Unit {
     /// A count so small that a table answers it.
     Small { x: u64, count: u64 },
@@ -215,6 +218,6 @@ impl HardUnit {
             self.work.begin(&self.tables, self.low, self.high);
             return false;
         }
-        !self.work.step(&self.tables)
+        (0..HARD_STEP).any(|_| !self.work.step(&self.tables))
     }
 }

@@ -1,7 +1,8 @@
 //! The factor table: for each number coprime to 2310 its Moebius function and its least prime factor, in two bytes.
 //!
 //! Devised by Christian Bau (2003). The entry of `n` is above `2 b + 1` exactly if `n` is square-free and all its prime factors come
-//! after the `b`-th prime, so that one comparison picks the leaves of that prime; its lowest bit is set if `mu(n) = -1`.
+//! after the `b`-th prime, so that one comparison picks the leaves of that prime; its lowest bit is set if `mu(n) = -1`. Entries of numbers
+//! that a square divides are negative; without the sign they too are above `2 b + 1` exactly if all prime factors come after the `b`-th.
 
 use super::hard_kernels::{FILTER_ROOM, LIST, filter};
 use super::level::Level;
@@ -70,28 +71,40 @@ pub(crate) fn number(index: usize) -> u64 {
     (index / ENTRIES) as u64 * WHEEL + u64::from(RESIDUES[index % ENTRIES])
 }
 
+/// How many primes are below 2^16: no composite number below 2^32 has a larger least prime factor than these.
+const MOST_LEAST_FACTORS: usize = 6542;
+
 /// What an entry must exceed for its number to be square-free with all prime factors after the `b`-th prime.
 #[inline]
-pub(crate) fn threshold(b: usize) -> u16 {
-    2 * b as u16 + 1
+pub(crate) fn threshold(b: usize) -> i16 {
+    2 * b.min(MOST_LEAST_FACTORS) as i16 + 1
 }
 
 /// The entry of a prime: it is above every threshold, and odd.
-const PRIME: u16 = u16::MAX;
+const PRIME: i16 = i16::MAX;
 
-/// The entry of a number that a square divides.
-const NOT_SQUARE_FREE: u16 = 0;
+/// The sign of the entry of a number that a square divides.
+const SQUARE: i16 = i16::MIN;
+
+/// All but the sign of an entry: which prime factor is least.
+pub(super) const LEAST_FACTOR_BITS: i16 = i16::MAX;
 
 /// The entry of `p_b m`, given that of `m`, which is square-free and whose prime factors come after `p_b`.
 #[inline]
-fn product(b: usize, is_odd: bool) -> u16 {
-    2 * b as u16 + u16::from(!is_odd)
+fn product(b: usize, is_odd: bool) -> i16 {
+    2 * b as i16 + i16::from(!is_odd)
+}
+
+/// The entry of a number that a square divides, whose least prime factor is `p_b`.
+#[inline]
+fn multiple_of_square(b: usize) -> i16 {
+    SQUARE | (2 * b as i16)
 }
 
 /// The entries of the numbers up to some bound.
 #[derive(Debug)]
 pub(crate) struct FactorTable {
-    entries: Vec<u16>,
+    entries: Vec<i16>,
     /// All numbers up to this one are to be covered.
     last: u64,
     level: Level,
@@ -148,7 +161,7 @@ impl FactorTable {
                 let cofactor = self.entries[index_after(n / prime) - 1];
                 match cofactor > threshold(b) && n / prime > prime {
                     true => product(b, cofactor & 1 == 1),
-                    false => NOT_SQUARE_FREE,
+                    false => multiple_of_square(b),
                 }
             });
             self.entries.push(entry);
@@ -179,15 +192,25 @@ impl FactorTable {
                     }
                 }
             }
-            for cofactor in index_after(low.saturating_sub(1) / square)..index_after((high - 1) / square) {
-                added[index_after(square * number(cofactor)) - 1 - start] = NOT_SQUARE_FREE;
+            let cofactors = index_after(low.saturating_sub(1) / square)..index_after((high - 1) / square);
+            for (&entry, index) in known[cofactors.clone()].iter().zip(cofactors) {
+                let n = number(index);
+                let least = match entry {
+                    // A prime, or 1.
+                    entry if entry & LEAST_FACTOR_BITS >= PRIME - 1 => match n < prime && n > 1 {
+                        true => primes.partition_point(|&p| u64::from(p) < n),
+                        false => b,
+                    },
+                    entry => b.min(((entry & LEAST_FACTOR_BITS) / 2) as usize),
+                };
+                added[index_after(square * n) - 1 - start] = multiple_of_square(least);
             }
         }
     }
 
     /// The entries, see [`index_after`] and [`number`].
     #[inline]
-    pub(crate) fn entries(&self) -> &[u16] {
+    pub(crate) fn entries(&self) -> &[i16] {
         &self.entries
     }
 }
@@ -226,13 +249,11 @@ mod tests {
                 }
                 divisor += 1;
             }
+            let b = || primes.iter().position(|&p| u64::from(p) == least).unwrap() as i16;
             let expected = match (least, mu) {
-                (0, _) => u16::MAX,
-                (_, 0) => 0,
-                (least, mu) => {
-                    let b = primes.iter().position(|&p| u64::from(p) == least).unwrap() as u16;
-                    2 * b + u16::from(mu > 0)
-                }
+                (0, _) => i16::MAX,
+                (_, 0) => i16::MIN + 2 * b(),
+                (_, mu) => 2 * b() + i16::from(mu > 0),
             };
             assert_eq!(table.entries()[index], expected, "n = {n}");
         }

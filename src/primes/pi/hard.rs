@@ -5,7 +5,10 @@
 //! for every prime that has leaves later, even if it has none itself.
 
 use super::factor::{index_after, threshold};
-use super::hard_kernels::{BLOCK, Leaves, Lists, View, Word, accumulate, composite_leaves, prime_leaves};
+use super::hard_kernels::{
+    BLOCK, GROUPS, LIST, Leaves, Lists, Sums, View, Word, accumulate, clear, composite_leaves, count_groups, multiples,
+    prime_leaves,
+};
 use super::quotient::{Dividend, divide, quotient};
 use super::shape::Shape;
 use super::tables::Tables;
@@ -20,6 +23,12 @@ const LEAST: u64 = 16 * ALIGNMENT;
 /// How many numbers a segment has at most: 128 KB of bits.
 const MOST: u64 = 2048 * ALIGNMENT;
 
+/// From this prime on only those multiples are crossed off that no smaller prime has: the factor table lists them.
+const LISTED: u64 = 600;
+
+/// If fewer cofactors come into question than this, their leaves are not worth a running count.
+const FEW: u64 = 400;
+
 /// Upper bound of the bytes of a segment at work.
 pub(crate) const MEMORY: u64 = 256 << 10;
 
@@ -31,7 +40,7 @@ pub(crate) fn end(shape: &Shape, low: u64) -> u64 {
 
 /// What a segment costs, in nanoseconds on the machine where that was measured; good for shares.
 ///
-/// A number costs about `0.0113 sqrt(w)` where `w` primes are crossed off, and a leaf 3.3. How many leaves there are is estimated from
+/// A number costs about `0.12 + 0.005 sqrt(w)` where `w` primes are crossed off, and a leaf 3.3. How many leaves there are is estimated from
 /// a few primes: `m` runs through an interval, and a share of about `1 / ln p` has no factor up to `p`, `1 / ln m` if only primes have none.
 pub(crate) fn cost(tables: &Tables, low: u64, high: u64) -> f64 {
     const SAMPLES: usize = 12;
@@ -49,7 +58,7 @@ pub(crate) fn cost(tables: &Tables, low: u64, high: u64) -> f64 {
         }
         from = to;
     }
-    0.0113 * (width as f64).sqrt() * (high - low) as f64 + 3.3 * leaves
+    (0.12 + 0.005 * (width as f64).sqrt()) * (high - low) as f64 + 3.3 * leaves
 }
 
 /// What a segment brings; for the primes after the first [`Shape::K`].
@@ -90,6 +99,8 @@ struct Room {
     counts: Vec<u8>,
     /// For each block, how many bits are set before it.
     before: Vec<u32>,
+    /// From the first prime on whose multiples are listed: how many bits are set in each group.
+    groups: Option<[u32; GROUPS]>,
     lists: Lists,
 }
 
@@ -173,6 +184,15 @@ impl Bounds {
     }
 }
 
+impl Bounds {
+    /// Whether the factor table lists the multiples of this prime that no smaller one has: their cofactors are at least the prime, and in the
+    /// table.
+    fn are_listed(&self, tables: &Tables, prime: u64) -> bool {
+        let is_short = self.high - self.low <= MOST;
+        is_short && prime >= LISTED && self.low >= prime * prime && (self.high - 1) / prime <= tables.shape.y
+    }
+}
+
 impl Work {
     /// Begins the segment `low..high`, in the room of a segment that is over; `low` is a multiple of [`ALIGNMENT`].
     pub(crate) fn begin(&mut self, tables: &Tables, low: u64, high: u64) {
@@ -192,6 +212,7 @@ impl Work {
         counts.resize(blocks * BLOCK, 0);
         before.resize(blocks, 0);
         tables.sieves.start(tables.level, aligned(words), counts, low);
+        self.room.groups = None;
     }
 
     /// The leaves of the next prime, then crosses it off. False if there was none left.
@@ -200,18 +221,42 @@ impl Work {
             return false;
         }
         let b = Shape::K + 1 + self.result.counts.len();
-        let Room { counts, before, .. } = &mut self.room;
-        let total = accumulate(tables.level, counts, before);
+        let Room {
+            counts, before, groups, ..
+        } = &mut self.room;
+        let total = match groups {
+            Some(groups) => groups.iter().sum(),
+            None if self.bounds.are_listed(tables, tables.prime(b)) => groups.insert(count_groups(counts)).iter().sum(),
+            None => accumulate(tables.level, counts, before),
+        };
         self.result.counts.push(total.into());
         let leaves = self.leaves(tables, b);
         self.result.sum += i128::from(leaves.sum);
         self.result.weights.push(leaves.weight);
-        let Room { words, counts, .. } = &mut self.room;
-        let low = self.bounds.low;
-        tables
-            .sieves
-            .cross_off(tables.level, aligned(words), counts, low, tables.prime(b));
+        self.cross_off(tables, b);
         true
+    }
+
+    /// Crosses off the `b`-th prime; if its multiples are listed, only those that no smaller prime has.
+    fn cross_off(&mut self, tables: &Tables, b: usize) {
+        let Self { bounds, room, .. } = self;
+        let (level, prime) = (tables.level, tables.prime(b));
+        let words = aligned(&mut room.words);
+        let Some(groups) = room.groups.as_mut().filter(|_| bounds.are_listed(tables, prime)) else {
+            room.groups = None;
+            return tables
+                .sieves
+                .cross_off(level, words, &mut room.counts, bounds.low, prime);
+        };
+        let marks = &mut room.lists.places;
+        let mut range = index_after((bounds.low - 1) / prime)..index_after((bounds.high - 1) / prime);
+        while !range.is_empty() {
+            let part = range.start..range.end.min(range.start + LIST);
+            range.start = part.end;
+            let entries = tables.factors.entries();
+            let found = multiples(level, entries, part, threshold(b - 1), prime, bounds.low, marks);
+            clear(words, &mut room.counts, groups, &marks[..found]);
+        }
     }
 
     /// What the segment brings, once there is no step left.
@@ -226,10 +271,18 @@ impl Work {
         };
         let prime = tables.prime(b);
         let xp = tables.hard[b - Shape::K - 1].xp;
+        let sums = match &room.groups {
+            Some(groups) if last - first < FEW => Sums::Groups(groups),
+            Some(_) => {
+                accumulate(tables.level, &room.counts, &mut room.before);
+                Sums::Before(&room.before)
+            }
+            None => Sums::Before(&room.before),
+        };
         let view = View {
             words: aligned(&mut room.words),
             counts: &room.counts,
-            before: &room.before,
+            sums,
             low: bounds.low,
         };
         if prime * prime < tables.shape.y {

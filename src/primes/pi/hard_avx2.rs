@@ -4,9 +4,10 @@
 #![allow(unsafe_code)]
 
 use super::easy_sum::{INTEGER, doubles_avx2};
-use super::factor::{ENTRIES, RESIDUES, WHEEL};
+use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES, WHEEL};
 use super::hard_kernels::{
-    BLOCK, View, Word, accumulate_portable, count_portable, divide_far_portable, mask_portable, multiply_portable,
+    BLOCK, GROUPS, Word, accumulate_portable, count_portable, divide_far_portable, few_ranks_portable, mark,
+    mask_portable, multiply_portable,
 };
 use super::quotient::Dividend;
 use super::wheel::UP_TO;
@@ -164,9 +165,9 @@ static CHOSEN: [[u8; 8]; 256] = {
 /// As the function of the same name there.
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 pub(super) fn filter(
-    entries: &[u16],
+    entries: &[i16],
     range: Range<usize>,
-    threshold: u16,
+    threshold: i16,
     plus: &mut [u32],
     minus: &mut [u32],
 ) -> (usize, usize) {
@@ -174,8 +175,7 @@ pub(super) fn filter(
     let room = range.len() + GROUP;
     assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP));
     assert!(plus.len() >= room && minus.len() >= room);
-    let limit = _mm256_set1_epi16(threshold as i16);
-    let zero = _mm256_setzero_si256();
+    let limit = _mm256_set1_epi16(threshold);
     let (mut pluses, mut minuses) = (0, 0);
     let append = |list: &mut [u32], count: &mut usize, numbers: __m256i, mask: u32| {
         let mask = mask as u8;
@@ -203,19 +203,57 @@ pub(super) fn filter(
         };
         let inside = (0xffff_u32 << range.start.saturating_sub(start) & 0xffff)
             & 0xffff >> (start + GROUP).saturating_sub(range.end);
-        // Not above the threshold, or the sign in the highest bit.
-        let below = _mm256_cmpeq_epi16(_mm256_subs_epu16(entry, limit), zero);
+        // Above the threshold, and the sign of mu in the highest bit.
+        let above = _mm256_cmpgt_epi16(entry, limit);
         let sign = _mm256_slli_epi16::<15>(entry);
-        let both = _mm256_packs_epi16(_mm256_andnot_si256(below, sign), _mm256_or_si256(below, sign));
+        let both = _mm256_packs_epi16(_mm256_and_si256(above, sign), _mm256_andnot_si256(sign, above));
         let mask = _mm256_movemask_epi8(both) as u32;
         for (half, residues) in residues.into_iter().enumerate() {
             let numbers = _mm256_add_epi32(base, _mm256_cvtepu16_epi32(residues));
             let (mask, inside) = (mask >> (16 * half), inside >> (8 * half));
             append(plus, &mut pluses, numbers, mask & inside);
-            append(minus, &mut minuses, numbers, !(mask >> 8) & inside);
+            append(minus, &mut minuses, numbers, (mask >> 8) & inside);
         }
     }
     (pluses, minuses)
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+pub(super) fn multiples(
+    entries: &[i16],
+    range: Range<usize>,
+    threshold: i16,
+    prime: u32,
+    low: u32,
+    marks: &mut [u32],
+) -> usize {
+    const GROUP: usize = 16;
+    assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP));
+    assert!(marks.len() >= range.len() + GROUP);
+    let limit = _mm256_set1_epi16(threshold);
+    let least = _mm256_set1_epi16(LEAST_FACTOR_BITS);
+    let mut found = 0;
+    for group in range.start / GROUP..range.end.div_ceil(GROUP) {
+        let start = group * GROUP;
+        let base = (start / ENTRIES * WHEEL as usize) as u32;
+        // SAFETY: whole groups lie within the entries.
+        let entry = unsafe { _mm256_loadu_si256(entries.as_ptr().add(start).cast()) };
+        let inside = (0xffff_u32 << range.start.saturating_sub(start) & 0xffff)
+            & 0xffff >> (start + GROUP).saturating_sub(range.end);
+        let above = _mm256_cmpgt_epi16(_mm256_and_si256(entry, least), limit);
+        let above = _mm256_packs_epi16(above, _mm256_setzero_si256());
+        let lanes = _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0xD8>(above)) as u32 & inside;
+        let mut left = lanes;
+        while left > 0 {
+            let residue = RESIDUES[start % ENTRIES + left.trailing_zeros() as usize];
+            let number = base + u32::from(residue);
+            marks[found] = mark(number.wrapping_mul(prime).wrapping_sub(low));
+            found += 1;
+            left &= left - 1;
+        }
+    }
+    found
 }
 
 /// Eight places, given as two vectors of numbers with a fraction to be cut off; in any order.
@@ -271,10 +309,7 @@ pub(super) fn multiply(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32
 
 /// As the function of the same name there. The counts of the words before each in its block are set aside and added by vectors.
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-pub(super) fn ranks(view: View<'_>, places: &[u32]) -> u64 {
-    let View {
-        words, counts, before, ..
-    } = view;
+pub(super) fn ranks(words: &[Word], counts: &[u8], before: &[u32], places: &[u32]) -> u64 {
     let last = places.iter().copied().max().unwrap_or(0) as usize / 256;
     assert!(last < words.len() && words.len().is_multiple_of(BLOCK));
     assert!(counts.len() >= words.len() && before.len() >= words.len() / BLOCK);
@@ -302,4 +337,10 @@ pub(super) fn ranks(view: View<'_>, places: &[u32]) -> u64 {
         sum_of_words += bytes.map(u64::from).sum::<u64>();
     }
     sum_of_words + sum(vector)
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+pub(super) fn few_ranks(words: &[Word], counts: &[u8], groups: &[u32; GROUPS], places: &[u32]) -> u64 {
+    few_ranks_portable(words, counts, groups, places)
 }

@@ -3,11 +3,12 @@
 //! Unsafe: loads and stores through pointers; before each loop the lengths are checked that make this sound.
 #![allow(unsafe_code)]
 
-use super::factor::{ENTRIES, RESIDUES, WHEEL};
+use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES, WHEEL};
 /// As with AVX2: counts at hand are less work than a count of half a block.
 pub(super) use super::hard_avx2::ranks;
-use super::hard_kernels::{BLOCK, Word, accumulate_portable, divide_far_portable, multiply_portable};
+use super::hard_kernels::{BLOCK, GROUP, GROUPS, Word, accumulate_portable, divide_far_portable, multiply_portable};
 use super::quotient::Dividend;
+use super::wheel::{KEEPS, UP_TO};
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -77,9 +78,9 @@ pub(super) fn accumulate(counts: &[u8], before: &mut [u32]) {
 /// As the function of the same name there.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt")]
 pub(super) fn filter(
-    entries: &[u16],
+    entries: &[i16],
     range: Range<usize>,
-    threshold: u16,
+    threshold: i16,
     plus: &mut [u32],
     minus: &mut [u32],
 ) -> (usize, usize) {
@@ -87,7 +88,7 @@ pub(super) fn filter(
     let room = range.len() + GROUP;
     assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP));
     assert!(plus.len() >= room && minus.len() >= room);
-    let limit = _mm512_set1_epi16(threshold as i16);
+    let limit = _mm512_set1_epi16(threshold);
     let one = _mm512_set1_epi16(1);
     let (mut pluses, mut minuses) = (0, 0);
     for group in range.start / GROUP..range.end.div_ceil(GROUP) {
@@ -103,7 +104,7 @@ pub(super) fn filter(
         };
         let inside = (u32::MAX << range.start.saturating_sub(start))
             & (u64::from(u32::MAX) >> (start + GROUP).saturating_sub(range.end)) as u32;
-        let above = _mm512_mask_cmpgt_epu16_mask(inside, entry, limit);
+        let above = _mm512_mask_cmpgt_epi16_mask(inside, entry, limit);
         let odd = _mm512_mask_test_epi16_mask(above, entry, one);
         let append = |list: &mut [u32], count: &mut usize, mask: u32| {
             let packed = _mm512_maskz_compress_epi16(mask, residue);
@@ -120,6 +121,70 @@ pub(super) fn filter(
         append(minus, &mut minuses, above & !odd);
     }
     (pluses, minuses)
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt")]
+pub(super) fn multiples(
+    entries: &[i16],
+    range: Range<usize>,
+    threshold: i16,
+    prime: u32,
+    low: u32,
+    marks: &mut [u32],
+) -> usize {
+    const GROUP: usize = 32;
+    assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP));
+    assert!(marks.len() >= range.len() + GROUP);
+    let limit = _mm512_set1_epi16(threshold);
+    let least = _mm512_set1_epi16(LEAST_FACTOR_BITS);
+    let prime = _mm512_set1_epi32(prime as i32);
+    // SAFETY: thirty and two bytes.
+    let keeps = unsafe { _mm256_loadu_si256(KEEPS.as_ptr().cast()) };
+    let keeps = [
+        _mm512_cvtepu8_epi32(_mm256_castsi256_si128(keeps)),
+        _mm512_cvtepu8_epi32(_mm256_extracti128_si256::<1>(keeps)),
+    ];
+    let mut found = 0;
+    for group in range.start / GROUP..range.end.div_ceil(GROUP) {
+        let start = group * GROUP;
+        let base = (start / ENTRIES * WHEEL as usize) as u32;
+        // SAFETY: whole groups lie within the entries, and the residues are whole groups too.
+        let (entry, residue) = unsafe {
+            let residue = RESIDUES.as_ptr().add(start % ENTRIES);
+            (
+                _mm512_loadu_si512(entries.as_ptr().add(start).cast()),
+                _mm512_loadu_si512(residue.cast()),
+            )
+        };
+        let inside = (u32::MAX << range.start.saturating_sub(start))
+            & (u64::from(u32::MAX) >> (start + GROUP).saturating_sub(range.end)) as u32;
+        let above = _mm512_mask_cmpgt_epi16_mask(inside, _mm512_and_si512(entry, least), limit);
+        let packed = _mm512_maskz_compress_epi16(above, residue);
+        let base = _mm512_set1_epi32(base as i32);
+        let offset = _mm512_set1_epi32(low as i32);
+        let mark = |half: __m256i| {
+            let number = _mm512_add_epi32(base, _mm512_cvtepu16_epi32(half));
+            let place = _mm512_sub_epi32(_mm512_mullo_epi32(number, prime), offset);
+            let magic = _mm512_set1_epi32(0x8888_8889_u32 as i32);
+            let even = _mm512_srli_epi64::<36>(_mm512_mul_epu32(place, magic));
+            let odd = _mm512_srli_epi64::<4>(_mm512_mul_epu32(_mm512_srli_epi64::<32>(place), magic));
+            let byte = _mm512_mask_blend_epi32(0xAAAA, even, odd);
+            let thirty = _mm512_sub_epi32(_mm512_slli_epi32::<5>(byte), _mm512_slli_epi32::<1>(byte));
+            let keep = _mm512_permutex2var_epi32(keeps[0], _mm512_sub_epi32(place, thirty), keeps[1]);
+            _mm512_or_si512(_mm512_slli_epi32::<8>(byte), keep)
+        };
+        // SAFETY: `found` is at most the entries passed so far, and 32 words more were checked to have room.
+        unsafe {
+            let to = marks.as_mut_ptr().add(found);
+            _mm512_storeu_si512(to.cast(), mark(_mm512_castsi512_si256(packed)));
+            if above.count_ones() > 16 {
+                _mm512_storeu_si512(to.add(16).cast(), mark(_mm512_extracti64x4_epi64::<1>(packed)));
+            }
+        }
+        found += above.count_ones() as usize;
+    }
+    found
 }
 
 /// Eight places, given with a fraction to be cut off.
@@ -164,4 +229,35 @@ pub(super) fn multiply(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32
         unsafe { _mm256_storeu_si256(places.as_mut_ptr().cast(), pack(quotient)) };
     }
     multiply_portable(xp, low, few, few_places);
+}
+
+/// As the function of the same name there.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt,bmi1,bmi2")]
+pub(super) fn few_ranks(words: &[Word], counts: &[u8], groups: &[u32; GROUPS], places: &[u32]) -> u64 {
+    const LANES: usize = 16;
+    let zero = _mm512_setzero_si512();
+    let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let vectors = groups.as_chunks::<LANES>().0;
+    let (mut of_groups, mut of_words, mut parts) = (zero, zero, 0);
+    for &place in places {
+        let word = (place >> 8) as usize;
+        let (group, inside) = (word / GROUP, word % GROUP);
+        let end = _mm512_set1_epi32(group as i32);
+        for (at, vector) in vectors.iter().enumerate() {
+            let before = _mm512_cmplt_epi32_mask(_mm512_add_epi32(lane, _mm512_set1_epi32((at * LANES) as i32)), end);
+            // SAFETY: sixteen lanes of 32 bits.
+            let sums = unsafe { _mm512_loadu_si512(vector.as_ptr().cast()) };
+            of_groups = _mm512_mask_add_epi32(of_groups, before, of_groups, sums);
+        }
+        let counts = &counts[group * GROUP..word];
+        for at in (0..GROUP).step_by(64) {
+            let before = _bzhi_u64(u64::MAX, inside.saturating_sub(at).min(64) as u32);
+            // SAFETY: only counts before the word are read, which are there.
+            let bytes = unsafe { _mm512_maskz_loadu_epi8(before, counts.as_ptr().wrapping_add(at).cast()) };
+            of_words = _mm512_add_epi64(of_words, _mm512_sad_epu8(bytes, zero));
+        }
+        let part = u64::from_le_bytes(words[word]) & UP_TO[usize::from(place as u8)];
+        parts += u64::from(part.count_ones());
+    }
+    parts + _mm512_reduce_add_epi64(of_words) as u64 + u64::from(_mm512_reduce_add_epi32(of_groups) as u32)
 }

@@ -10,13 +10,13 @@
 #![allow(unsafe_code)]
 
 use super::easy_sum::TO_INTEGER;
-use super::factor::{ENTRIES, RESIDUES, WHEEL};
+use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES, WHEEL, number};
 use super::level::Level;
 use super::quotient::Dividend;
-use super::wheel::UP_TO;
+use super::wheel::{KEEPS, UP_TO};
 #[cfg(target_arch = "x86_64")]
 use super::{hard_avx2, hard_avx512};
-use crate::primes::wheel::NUMBERS_PER_WORD;
+use crate::primes::wheel::{NUMBERS_PER_BYTE, NUMBERS_PER_WORD};
 use std::ops::Range;
 
 /// 240 numbers: a word of bits, the first byte lowest. Bytes, so that they can be crossed off as such on every machine.
@@ -24,6 +24,12 @@ pub(crate) type Word = [u8; 8];
 
 /// Words of a block, whose bits have one running count.
 pub(crate) const BLOCK: usize = 8;
+
+/// Words of a group.
+pub(crate) const GROUP: usize = 256;
+
+/// How many groups the longest segment has.
+pub(crate) const GROUPS: usize = 64;
 
 /// The leaves that a list takes.
 pub(super) const LIST: usize = 2048;
@@ -38,8 +44,8 @@ pub(crate) struct Lists {
     plus: Box<[u32]>,
     /// Numbers `m` with `mu(m) = 1`.
     minus: Box<[u32]>,
-    /// Where leaves look: see [`pack`].
-    places: Box<[u32]>,
+    /// Where leaves look: see [`pack`]; where multiples stand: see [`mark`].
+    pub(super) places: Box<[u32]>,
 }
 
 impl Default for Lists {
@@ -60,6 +66,20 @@ pub(crate) struct Leaves {
     pub(crate) weight: i64,
 }
 
+/// Where a number stands in a segment: the index of its byte, and in the lowest byte the bits of the others.
+pub(super) fn mark(place: u32) -> u32 {
+    place / NUMBERS_PER_BYTE as u32 * 256 + u32::from(KEEPS[(place % NUMBERS_PER_BYTE as u32) as usize])
+}
+
+/// How many bits are set in stretches of the words of a segment: the one for many leaves, which is made anew for each prime, or the other for few.
+#[derive(Clone, Copy)]
+pub(crate) enum Sums<'a> {
+    /// For each block, those before it.
+    Before(&'a [u32]),
+    /// For each of the [`GROUPS`] groups, those in it.
+    Groups(&'a [u32; GROUPS]),
+}
+
 /// The sieve leaves look into.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -67,8 +87,8 @@ pub(crate) struct View<'a> {
     pub(crate) words: &'a [Word],
     /// For each word, how many of its bits are set.
     pub(crate) counts: &'a [u8],
-    /// For each block, how many bits are set before it.
-    pub(crate) before: &'a [u32],
+    /// How many bits are set in stretches of the words.
+    pub(crate) sums: Sums<'a>,
     /// The number at which the bits begin.
     pub(crate) low: u64,
 }
@@ -87,9 +107,9 @@ pub(crate) fn composite_leaves(
     lists: &mut Lists,
     xp: Dividend,
     near: u64,
-    entries: &[u16],
+    entries: &[i16],
     range: Range<usize>,
-    threshold: u16,
+    threshold: i16,
 ) -> Leaves {
     let mut leaves = Leaves::default();
     let mut from = range.start;
@@ -171,13 +191,54 @@ pub(crate) fn accumulate(level: Level, counts: &[u8], before: &mut [u32]) -> u32
 /// at most [`LIST`]; each list has room for [`FILTER_ROOM`] more.
 pub(super) fn filter(
     level: Level,
-    entries: &[u16],
+    entries: &[i16],
     range: Range<usize>,
-    threshold: u16,
+    threshold: i16,
     plus: &mut [u32],
     minus: &mut [u32],
 ) -> (usize, usize) {
     dispatch!(level, filter_portable, filter, (entries, range, threshold, plus, minus))
+}
+
+/// Lists the marks of the multiples `prime * k` in the segment from `low` on, for the `k` of the entries with these indices whose prime factors
+/// are all above the threshold, squares or not; gives how many. At most [`LIST`] entries; the list has room for [`FILTER_ROOM`] more.
+pub(super) fn multiples(
+    level: Level,
+    entries: &[i16],
+    range: Range<usize>,
+    threshold: i16,
+    prime: u64,
+    low: u64,
+    marks: &mut [u32],
+) -> usize {
+    // A place is below 2^32, so that of a multiple is right modulo 2^32.
+    let (prime, low) = (prime as u32, low as u32);
+    dispatch!(
+        level,
+        multiples_portable,
+        multiples,
+        (entries, range, threshold, prime, low, marks)
+    )
+}
+
+/// Clears the bits of these marks, all of them set before, and takes them from the counts of the words and of the groups.
+pub(super) fn clear(words: &mut [Word], counts: &mut [u8], groups: &mut [u32; GROUPS], marks: &[u32]) {
+    let bytes = words.as_flattened_mut();
+    for &mark in marks {
+        let at = (mark >> 8) as usize;
+        bytes[at] &= mark as u8;
+        counts[at / size_of::<Word>()] -= 1;
+        groups[at / (size_of::<Word>() * GROUP) % GROUPS] -= 1;
+    }
+}
+
+/// Counts the bits of the groups.
+pub(super) fn count_groups(counts: &[u8]) -> [u32; GROUPS] {
+    let mut groups = [0; GROUPS];
+    for (group, counts) in groups.iter_mut().zip(counts.chunks(GROUP)) {
+        *group = counts.iter().map(|&count| u32::from(count)).sum();
+    }
+    groups
 }
 
 /// Where the leaves of ascending numbers look.
@@ -201,7 +262,11 @@ fn multiply(level: Level, xp: u64, low: u64, reciprocals: &[f64], places: &mut [
 
 /// The sum of how many bits are set from the beginning of the view up to each place.
 fn ranks(level: Level, view: View<'_>, places: &[u32]) -> u64 {
-    dispatch!(level, ranks_portable, ranks, (view, places))
+    let View { words, counts, .. } = view;
+    match view.sums {
+        Sums::Before(before) => dispatch!(level, ranks_portable, ranks, (words, counts, before, places)),
+        Sums::Groups(groups) => dispatch!(level, few_ranks_portable, few_ranks, (words, counts, groups, places)),
+    }
 }
 
 pub(super) fn count_portable(words: &[Word], counts: &mut [u8]) {
@@ -231,9 +296,9 @@ pub(super) fn accumulate_portable(counts: &[u8], before: &mut [u32]) {
 }
 
 fn filter_portable(
-    entries: &[u16],
+    entries: &[i16],
     range: Range<usize>,
-    threshold: u16,
+    threshold: i16,
     plus: &mut [u32],
     minus: &mut [u32],
 ) -> (usize, usize) {
@@ -246,12 +311,30 @@ fn filter_portable(
         for (&entry, &residue) in entries[at..at + length].iter().zip(&RESIDUES[first..]) {
             let number = base + u32::from(residue);
             (plus[pluses], minus[minuses]) = (number, number);
-            pluses += usize::from(entry > threshold) & usize::from(entry);
-            minuses += usize::from(entry > threshold) & !usize::from(entry);
+            pluses += usize::from(entry > threshold) & entry as usize;
+            minuses += usize::from(entry > threshold) & !(entry as usize);
         }
         at += length;
     }
     (pluses, minuses)
+}
+
+fn multiples_portable(
+    entries: &[i16],
+    range: Range<usize>,
+    threshold: i16,
+    prime: u32,
+    low: u32,
+    marks: &mut [u32],
+) -> usize {
+    let mut found = 0;
+    for index in range {
+        if entries[index] & LEAST_FACTOR_BITS > threshold {
+            marks[found] = mark((number(index) as u32).wrapping_mul(prime).wrapping_sub(low));
+            found += 1;
+        }
+    }
+    found
 }
 
 fn divide_portable(xp: u64, low: u64, numbers: &[u32], places: &mut [u32]) {
@@ -277,17 +360,28 @@ pub(super) fn multiply_portable(xp: u64, low: u64, reciprocals: &[f64], places: 
     }
 }
 
-fn ranks_portable(view: View<'_>, places: &[u32]) -> u64 {
+fn ranks_portable(words: &[Word], counts: &[u8], before: &[u32], places: &[u32]) -> u64 {
     let mut sum = 0;
     for &place in places {
         let word = place as usize / 256;
         let block = word / BLOCK;
-        let inside: u32 = view.counts[block * BLOCK..word]
-            .iter()
-            .map(|&count| u32::from(count))
-            .sum();
-        let part = u64::from_le_bytes(view.words[word]) & UP_TO[place as usize % 256];
-        sum += u64::from(view.before[block] + inside + part.count_ones());
+        let inside: u32 = counts[block * BLOCK..word].iter().map(|&count| u32::from(count)).sum();
+        let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % 256];
+        sum += u64::from(before[block] + inside + part.count_ones());
+    }
+    sum
+}
+
+#[inline(always)]
+pub(super) fn few_ranks_portable(words: &[Word], counts: &[u8], groups: &[u32; GROUPS], places: &[u32]) -> u64 {
+    let mut sum = 0;
+    for &place in places {
+        let word = place as usize / 256;
+        let group = word / GROUP;
+        let before: u32 = groups[..group].iter().sum();
+        let inside: u32 = counts[group * GROUP..word].iter().map(|&count| u32::from(count)).sum();
+        let part = u64::from_le_bytes(words[word]) & UP_TO[place as usize % 256];
+        sum += u64::from(before + inside + part.count_ones());
     }
     sum
 }
@@ -295,7 +389,7 @@ fn ranks_portable(view: View<'_>, places: &[u32]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::easy_sum::EXACT_BY_RECIPROCAL;
-    use super::super::factor::{FactorTable, index_after, number};
+    use super::super::factor::{FactorTable, index_after};
     use super::*;
     use crate::primes::sieve::primes_up_to;
     use proptest::prelude::*;
@@ -359,7 +453,8 @@ mod tests {
             let (mut counts, mut before) = (vec![0; words.len()], vec![0; BLOCKS]);
             count(Level::Portable, &words, &mut counts);
             accumulate(Level::Portable, &counts, &mut before);
-            let view = View { words: &words, counts: &counts, before: &before, low };
+            let groups = count_groups(&counts);
+            let views = [Sums::Before(&before), Sums::Groups(&groups)].map(|sums| View { words: &words, counts: &counts, sums, low });
             let rank = |n: u64| {
                 let word = ((n - low) / NUMBERS_PER_WORD) as usize;
                 let whole: u32 = words[..word].iter().flatten().map(|byte| byte.count_ones()).sum();
@@ -367,7 +462,7 @@ mod tests {
                 u64::from(whole + part.count_ones())
             };
 
-            let threshold = 2 * b as u16 + 1;
+            let threshold = 2 * b as i16 + 1;
             let mut expected = Leaves::default();
             for index in range.clone() {
                 let entry = factors.entries()[index];
@@ -387,7 +482,7 @@ mod tests {
             };
             let mut lists = Lists::default();
             let dividend = Dividend::new(xp);
-            for &level in Level::all() {
+            for (&level, view) in Level::all().iter().flat_map(|level| views.map(|view| (level, view))) {
                 for near in [0, if xp < EXACT_BY_RECIPROCAL.into() { EXACT_BY_RECIPROCAL } else { 0 }] {
                     let entries = factors.entries();
                     let found = composite_leaves(level, view, &mut lists, dividend, near, entries, range.clone(), threshold);

@@ -191,4 +191,35 @@ mod tests {
             assert_eq!((found.sum, found.counts.len() > 200), (sum, true));
         }
     }
+
+    /// The longest segments of D take the multiples of large primes from the factor table; longer ones do not.
+    #[test]
+    fn listed_multiples_are_those_that_are_crossed_off() {
+        let segment = |tables: &tables::Tables, low: u64, high: u64| {
+            let mut work = hard::Work::default();
+            work.begin(tables, low, high);
+            while work.step(tables) {}
+            work.finish()
+        };
+        // The squares of some of the primes lie after the first of these segments. The last has more primes than there are least prime factors.
+        for (x, alpha, low) in [
+            (10_u128.pow(15), 20.0, 24_000_000),
+            (10_u128.pow(15), 20.0, 160_000_000),
+            (10_u128.pow(22), 1.5, 40_000_000_000),
+        ] {
+            let shape = Shape::with_alpha(x, alpha);
+            let low = u64::next_multiple_of(low, hard::ALIGNMENT);
+            let middle = hard::end(&shape, low);
+            let high = middle + hard::ALIGNMENT;
+            for &level in Level::all() {
+                let tables = tables(shape, level, easy_sum::EXACT_BY_RECIPROCAL);
+                let mut both = segment(&tables, low, middle);
+                both.append(&segment(&tables, middle, high));
+                let mut whole = segment(&tables, low, high);
+                assert!(tables.prime(whole.counts.len()) > 2000);
+                whole.counts.truncate(both.counts.len());
+                assert_eq!(both, whole, "{level:?} {low}");
+            }
+        }
+    }
 }

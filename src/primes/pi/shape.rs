@@ -91,10 +91,10 @@ impl Shape {
 }
 
 /// `y / x^(1/3)`. The optimum is flat, the best of timed whole computations from 10^10 to 10^17 with AVX-512 was close to this power of `x`:
-/// 9 at 10^12, 12 at 10^13, 18 at 10^14, 25 at 10^15. The tables take some 0.8 bytes for each number up to `y`, hence the bounds. Above
-/// `2^64` they are nearly all of the memory: it stays below 350 MB at 10^20 and below 2 GiB, the limit by default, at 10^24.
+/// 9 at 10^12, 12 at 10^13, 18 at 10^14, 25 at 10^15. The tables take some 0.8 bytes for each number up to `y`, hence the bounds: above
+/// `2^64` they are nearly all of the memory. It stays below 220 MB at 10^20 and below 2 GiB, the limit by default, at 10^24.
 fn alpha(x: u128) -> f64 {
-    let most = 80.0 * (1e20 / x as f64).powf(0.1225).min(1.0);
+    let most = 50.0 * (1e20 / x as f64).powf(0.07).min(1.0);
     (9.0 * (x as f64 / 1e12).powf(0.152)).clamp(1.5, most)
 }
 

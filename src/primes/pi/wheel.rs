@@ -29,6 +29,17 @@ const BITS: [u8; NUMBERS_PER_BYTE as usize] = {
     bits
 };
 
+/// For each residue modulo 30, the bits of a byte without its own. Two more, so that a vector can be loaded.
+pub(super) static KEEPS: [u8; 32] = {
+    let mut keeps = [u8::MAX; 32];
+    let mut at = 0;
+    while at < RESIDUES.len() {
+        keeps[RESIDUES[at] as usize] = !(1 << at);
+        at += 1;
+    }
+    keeps
+};
+
 /// The bits of the multiples of a prime, of which only the residue modulo 30 counts, by cofactors of each residue.
 pub(super) const fn bits(prime: usize) -> [u8; 8] {
     let mut bits = [0; 8];
