@@ -41,11 +41,12 @@ pub(super) fn register(registry: &mut Registry) {
     );
     let what = "submitted jobs and long questions, a row each";
     registry.add(define("jobs", what, jobs).details(&[
-        "id=- is a question that was not submitted. owner is an address. state is",
-        "queued, parked (waits for memory), running, done, failed",
-        "(and error=CODE) or cancelled. cpu is that of all runs, resumed counts the",
-        "restarts it outlived. At most 250 rows, with 100 characters of the question",
-        "each: what is under way, then what has ended, the latest first.",
+        "id=- is a question that was not submitted. owner is the user or the address",
+        "that asked. state is queued, parked (waits for memory, or for a place of its",
+        "owner), running, done, failed (and error=CODE) or cancelled. cpu is that of",
+        "all runs, resumed counts the restarts it outlived. At most 250 rows, with",
+        "100 characters of the question each: what is under way, then what has",
+        "ended, the latest first.",
     ]));
     let what = "the same answer by a second way";
     registry.add(define("verify REQUEST|JOB", what, verify).details(&[
@@ -56,7 +57,7 @@ pub(super) fn register(registry: &mut Registry) {
         "submit verify pi 1e18",
         "verify 7: the answer of job 7, once it has ended",
     ]));
-    let what = "a kept answer is found anew when asked again";
+    let what = "removes a kept answer, or all of them";
     registry.add(
         define("forget REQUEST|all", what, forget)
             .details(&[
