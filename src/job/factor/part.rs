@@ -3,7 +3,9 @@
 //! Knows nothing of the plan that it was cut from. Its bytes are the composite and which curves or polynomials they are. What it needs beside is made
 //! of these: the bounds of the curves, the factor base. Its result is a divisor or none, or relations.
 
-use super::{Found, Searching, Work, read_number};
+use super::checkpoint::read_number;
+use super::searching::{FIRST_PARAMETER, Searching};
+use super::work::{Found, Work};
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::job::plan::Shared;
 use crate::primes::Natural;
@@ -65,7 +67,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Natural, Task), Damaged> {
                 && batches
                     .checked_mul(LANES as u32)
                     .is_some_and(|curves| curves <= u32::MAX - parameter);
-            match level.filter(|_| is_possible && parameter >= super::FIRST_PARAMETER) {
+            match level.filter(|_| is_possible && parameter >= FIRST_PARAMETER) {
                 Some(level) => Task::Curves {
                     level: Level { batches, ..*level },
                     parameter,
@@ -126,10 +128,7 @@ impl Part {
         let (n, task) = read(bytes)?;
         let doing = match task {
             Task::Curves { level, parameter } => {
-                // The first batch would be of sequences.
-                let batches = level.batches + 1;
-                let mut searching = Box::new(Searching::new(n.clone(), vec![Level { batches, ..level }], 0));
-                (searching.begun, searching.done, searching.parameter) = (1, 1, parameter);
+                let searching = Box::new(Searching::of_part(n.clone(), level, parameter));
                 Doing::Curves {
                     searching,
                     progress: 0.0,
@@ -185,30 +184,26 @@ impl Part {
         }
         self.result = match (&mut self.doing, found) {
             (Doing::Curves { searching, .. }, Found::Next(Work::Bounds(bounds))) => {
-                searching.making = Some(bounds);
+                searching.put_back(bounds);
                 None
             }
             (Doing::Curves { searching, .. }, Found::Bounds(bounds)) => {
-                searching.bounds = Some(bounds);
+                searching.bounded(bounds);
                 None
             }
             (Doing::Curves { searching, progress }, Found::Searched(searched)) => {
                 let divisor = match searched {
                     Err(batch) => {
-                        searching.paused.push(batch);
+                        searching.pause(batch);
                         None
                     }
                     Ok(divisors) => {
-                        searching.done += 1;
+                        let is_last = searching.finished_of_part();
                         let divisor = curves::proper(&self.n, &divisors).map(|divisor| divisor.to_le_bytes().to_vec());
-                        let is_last = searching
-                            .levels
-                            .first()
-                            .is_none_or(|level| searching.done >= level.batches);
                         divisor.or_else(|| is_last.then(Vec::new))
                     }
                 };
-                *progress = progress.max(share(searching));
+                *progress = progress.max(searching.share_of_part());
                 divisor.map(|divisor| {
                     let mut writer = Writer::new(KIND, VERSION);
                     writer.bytes(&divisor);
@@ -240,7 +235,7 @@ impl Part {
 
     pub(super) fn shared(&self) -> Option<Shared> {
         match &self.doing {
-            Doing::Curves { searching, .. } => Some(Arc::clone(searching.bounds.as_ref()?) as Shared),
+            Doing::Curves { searching, .. } => Some(Arc::clone(searching.bounds()?) as Shared),
             Doing::Polynomials(polynomials) => Some(Arc::clone(polynomials.base.as_ref()?) as Shared),
         }
     }
@@ -249,14 +244,8 @@ impl Part {
     pub(super) fn use_shared(&mut self, shared: &Shared) {
         match &mut self.doing {
             Doing::Curves { searching, .. } => {
-                let is_long = self.n.bit_len() > curves::LONG;
-                let bounds = Arc::clone(shared).downcast::<Bounds>().ok();
-                let level = searching.levels.first();
-                let fits =
-                    |bounds: &Arc<Bounds>| level.is_some_and(|level| bounds.fits(level.first, level.second, is_long));
-                if let Some(bounds) = bounds.filter(fits) {
-                    searching.making = None;
-                    searching.bounds = Some(bounds);
+                if let Ok(bounds) = Arc::clone(shared).downcast::<Bounds>() {
+                    searching.use_bounds(bounds);
                 }
             }
             Doing::Polynomials(polynomials) => {
@@ -268,13 +257,6 @@ impl Part {
             }
         }
     }
-}
-
-/// The share of the curves that is done.
-fn share(searching: &Searching) -> f64 {
-    let all = searching.levels.first().map_or(1, |level| level.batches - 1);
-    let paused: f64 = searching.paused.iter().map(|batch| batch.progress()).sum();
-    ((f64::from(searching.done - 1) + paused) / f64::from(all)).clamp(0.0, 1.0)
 }
 
 impl Polynomials {

@@ -1,0 +1,201 @@
+//! What a slice does to a composite, and what comes of it: one step, or a bout of a search or of the sieve. Knows no stage.
+
+use crate::job::plan::Budget;
+use crate::primes::Natural;
+use crate::primes::factor::curves::{self, Batch, Bounds, Divisors};
+use crate::primes::factor::quadratic::{Base, Building, Family, Relation, Returned, Solved, Solving};
+use crate::primes::factor::{Powers, Trial, small_factors, word};
+use crate::primes::primality::bpsw::Test;
+use crate::primes::primality::is_prime_u128;
+use crate::primes::primality::large::Large;
+use std::sync::Arc;
+
+/// The most relations that a slice computes again: absorbing them takes microseconds.
+const MOST_CHECKED: usize = 256;
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Trial division of the number itself.
+    Begin(Natural),
+    Trial(Trial),
+    /// The primality of a part.
+    Split(Natural),
+    Test(Natural, Box<(Large, Test<Natural>)>),
+    /// Whether a composite part is a power.
+    Power(Natural, Powers),
+    /// The bounds of a level.
+    Bounds(Bounds),
+    /// The factor base for a part.
+    Build(Box<Building>),
+    Search(Box<dyn Batch>),
+    /// A batch that is still to be made: of curves from this parameter on, or of sequences.
+    Open {
+        n: Arc<Natural>,
+        bounds: Arc<Bounds>,
+        parameter: Option<u32>,
+    },
+    Sieve(Family),
+    /// Relations from another machine are to be computed again.
+    Check(Arc<Base>, Box<Returned>),
+    Solve(Box<Solving>),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A part came apart into primes and other parts.
+    Parts {
+        primes: Vec<Natural>,
+        parts: Vec<Natural>,
+    },
+    /// Something else has to be done to the part.
+    Next(Work),
+    /// The part is a composite that is no power.
+    Composite(Natural),
+    Bounds(Arc<Bounds>),
+    Base(Arc<Base>),
+    Searched(Result<Divisors, Box<dyn Batch>>),
+    Sieved {
+        relations: Vec<Relation>,
+        /// How many polynomials were sieved.
+        polynomials: u32,
+        rest: Option<Family>,
+    },
+    Checked {
+        relations: Vec<Relation>,
+        rest: Option<Box<Returned>>,
+    },
+    Solving(Box<Solving>),
+    Solved(Solved),
+}
+
+impl Work {
+    pub(super) fn run(self, budget: Budget<'_>) -> Found {
+        match self {
+            Self::Begin(n) => match u128::try_from(&n) {
+                Ok(n) => {
+                    let (primes, rest) = small_factors(n);
+                    let primes = primes.into_iter().map(small).collect();
+                    let parts = if rest > 1 { vec![Natural::from(rest)] } else { vec![] };
+                    Found::Parts { primes, parts }
+                }
+                Err(_) => Self::Trial(Trial::new(n)).run(budget),
+            },
+            Self::Trial(mut trial) => {
+                if !trial.advance(|| budget.over()) {
+                    return Found::Next(Self::Trial(trial));
+                }
+                let rest = trial.rest;
+                let parts = if rest > Natural::ONE { vec![rest] } else { vec![] };
+                Found::Parts {
+                    primes: trial.factors,
+                    parts,
+                }
+            }
+            Self::Split(n) => split(n, budget),
+            Self::Test(n, mut test) => {
+                let (large, state) = *test;
+                let state = large.advance(state, || budget.over());
+                match state {
+                    Test::Done(true) => Found::Parts {
+                        primes: vec![n],
+                        parts: vec![],
+                    },
+                    Test::Done(false) => Found::Next(Self::Power(n.clone(), Powers::new(n))),
+                    state => {
+                        *test = (large, state);
+                        Found::Next(Self::Test(n, test))
+                    }
+                }
+            }
+            Self::Power(n, mut powers) => match powers.advance(|| budget.over()) {
+                None => Found::Next(Self::Power(n, powers)),
+                Some(Some((root, exponent))) => Found::Parts {
+                    primes: vec![],
+                    parts: vec![root; exponent],
+                },
+                Some(None) => Found::Composite(n),
+            },
+            Self::Bounds(mut bounds) => {
+                if bounds.advance(|| budget.over()) {
+                    Found::Bounds(Arc::new(bounds))
+                } else {
+                    Found::Next(Self::Bounds(bounds))
+                }
+            }
+            Self::Build(mut building) => {
+                if building.advance(|| budget.over()) {
+                    Found::Base(Arc::new(building.finish()))
+                } else {
+                    Found::Next(Self::Build(building))
+                }
+            }
+            Self::Open { n, bounds, parameter } => {
+                let batch = match parameter {
+                    None => Ok(curves::on_sequences(&n, bounds)),
+                    Some(first) => curves::on_curves(
+                        std::array::from_fn(|_| Natural::clone(&n)),
+                        std::array::from_fn(|lane| first.wrapping_add(lane as u32)),
+                        bounds,
+                    ),
+                };
+                match batch {
+                    Ok(batch) => Self::Search(batch).run(budget),
+                    Err(divisors) => Found::Searched(Ok(divisors)),
+                }
+            }
+            Self::Search(mut batch) => Found::Searched(batch.advance(&mut || budget.over()).ok_or(batch)),
+            Self::Sieve(mut family) => {
+                let (mut relations, before) = (Vec::new(), family.left());
+                let finished = family.advance(&mut relations, || budget.over());
+                Found::Sieved {
+                    relations,
+                    polynomials: before - family.left(),
+                    rest: (!finished).then_some(family),
+                }
+            }
+            Self::Check(base, mut returned) => {
+                let mut relations = Vec::new();
+                let finished = returned.advance(&base, MOST_CHECKED, &mut relations, || budget.over());
+                Found::Checked {
+                    relations,
+                    rest: (!finished).then_some(returned),
+                }
+            }
+            Self::Solve(mut solving) => match solving.advance(|| budget.over()) {
+                Some(solved) => Found::Solved(solved),
+                None => Found::Solving(solving),
+            },
+        }
+    }
+}
+
+/// What can be done to a part at once, and else the first bout of its primality test.
+fn split(n: Natural, budget: Budget<'_>) -> Found {
+    if let Ok(short) = u128::try_from(&n) {
+        if is_prime_u128(short) {
+            return Found::Parts {
+                primes: vec![n],
+                parts: vec![],
+            };
+        }
+        return match u64::try_from(short) {
+            Ok(short) => {
+                let divisor = word::split(short);
+                Found::Parts {
+                    primes: vec![],
+                    parts: vec![small(divisor), small(short / divisor)],
+                }
+            }
+            Err(_) => Work::Power(n.clone(), Powers::new(n)).run(budget),
+        };
+    }
+    let large = Large::new(n.clone());
+    let test = large.start();
+    Work::Test(n, Box::new((large, test))).run(budget)
+}
+
+fn small(n: u64) -> Natural {
+    Natural::from(n)
+}
