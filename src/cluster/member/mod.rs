@@ -4,17 +4,26 @@
 //! Each job has two entries that all nodes see: the job itself, with its end once it has one, and its owner. Both are written at the
 //! revision that was read, so that of two nodes that want the same one fails and looks again. A node that acknowledged a job has it in
 //! its own store until its end; the entries are how others hear of it, and a second copy.
+//!
+//! `next` decides what is done about one job, `known` is what is known of it, `message` what happens and what is to be done.
 
+mod known;
+mod message;
+mod next;
+#[cfg(test)]
+mod simulation;
+
+pub(super) use self::message::{Command, Entry, Input, Notice, PutError};
+
+use self::known::{Known, Location, Writing};
+use self::next::Next;
 use super::entry::{JobEntry, NodeEntry, OwnerEntry};
-use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob};
+use crate::store::{Checkpoint, JobId, KeptAnswer, Record, StoredJob};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A node that was not heard of for this long is dead; nodes speak every two seconds.
 pub(super) const DEAD: Duration = Duration::from_secs(8);
-
-/// How long a job may have no owner before another node than its first takes it over: the first may be about to write that.
-const UNOWNED: Duration = Duration::from_secs(3);
 
 /// A clock that jumps by this much shows that this process stood still: what it has not heard meanwhile means nothing.
 const STOOD_STILL: Duration = Duration::from_secs(4);
@@ -22,196 +31,11 @@ const STOOD_STILL: Duration = Duration::from_secs(4);
 /// How long a command may take before it is given up.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a job waits after a command that failed; doubled each time, up to [`MAX_RETRY`].
-const RETRY: Duration = Duration::from_millis(250);
-
-/// How long it waits at most: NATS may be full, or have an entry of a form that is not known here.
-const MAX_RETRY: Duration = Duration::from_secs(32);
-
 /// How long another node is remembered that says nothing.
 const FORGET_NODE: Duration = Duration::from_secs(600);
 
-/// How often the checkpoint of a job is sent at most.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
-
 /// Titles of answers that are remembered, so that none goes round.
 const MAX_ANSWERS: usize = 100_000;
-
-/// Which entry of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
-    Job,
-    Owner,
-}
-
-/// What a node wants done elsewhere.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Command {
-    /// Writes an entry, if it still has this revision; 0 if there must be none. Answered by [`Input::Written`].
-    Put {
-        /// Names this command among those of the job.
-        serial: u64,
-        job: JobId,
-        entry: Entry,
-        revision: u64,
-        bytes: Vec<u8>,
-    },
-    /// Removes the entry of a job that is forgotten.
-    Forget(JobId),
-    /// Removes the owner and the checkpoint of a job that has ended.
-    Clear(JobId),
-    /// Writes a checkpoint. Answered by [`Input::Saved`].
-    Save(Checkpoint),
-    /// Reads the checkpoint of a job. Answered by [`Input::Loaded`].
-    Load(JobId),
-    /// Shares an answer.
-    Share(KeptAnswer),
-    /// Informs the engine.
-    Notify(Box<Notice>),
-}
-
-/// What the engine is to know.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Notice {
-    Away(StoredJob, String),
-    Ended(StoredJob, End),
-    TakenOver(StoredJob),
-    Forgotten(JobId),
-    Answer(KeptAnswer),
-}
-
-/// What happens to a node.
-#[derive(Clone, Debug)]
-pub(super) enum Input {
-    /// There is a connection: what was seen is seen again.
-    Connected,
-    Disconnected,
-    /// All entries that there were at the connection have been seen.
-    Current,
-    /// The engine has these jobs, and no others.
-    Began(Vec<StoredJob>),
-    /// The store has taken these.
-    Committed(Vec<Record>),
-    /// An entry is this now.
-    JobSeen(JobId, u64, Option<JobEntry>),
-    OwnerSeen(JobId, u64, Option<OwnerEntry>),
-    NodeSeen(NodeEntry),
-    AnswerSeen(KeptAnswer),
-    /// What became of a [`Command::Put`]: the revision, or another one was first.
-    Written(JobId, u64, Result<u64, PutError>),
-    Saved(JobId, bool),
-    Loaded(JobId, Result<Option<Checkpoint>, PutError>),
-    /// No job is taken over any more.
-    Leave,
-    /// Those owned are let go of.
-    Drain,
-}
-
-/// Why an entry was not written, or a checkpoint not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PutError {
-    /// It has another revision.
-    Revision,
-    /// Nobody could be reached.
-    Unreachable,
-}
-
-/// Where a job is, as far as the engine of this node knows.
-#[derive(Clone, Debug, PartialEq)]
-enum Location {
-    /// It does not know it.
-    Unknown,
-    /// It works on it.
-    Here,
-    /// It knows that this node does.
-    Away(String),
-    /// It knows that it has ended.
-    Ended,
-}
-
-/// A job, as far as it is known.
-#[derive(Debug)]
-struct Known {
-    stored: Option<StoredJob>,
-    location: Location,
-    /// How it ended here.
-    end: Option<End>,
-    entry: Option<(u64, JobEntry)>,
-    owner: Option<(u64, OwnerEntry)>,
-    /// Since when a command is under way.
-    pending: Option<Instant>,
-    /// Commands that failed, one after another, and until when the next one waits.
-    failures: u32,
-    wait_until: Option<Instant>,
-    /// The number of the last entry written, and what is being written.
-    serial: u64,
-    writing: Option<Writing>,
-    /// A checkpoint that is to be sent.
-    unsent: Option<Checkpoint>,
-    sent_at: Option<Instant>,
-    /// Since when it has no owner that lives.
-    unowned: Option<Instant>,
-    /// The job of this ID here is another one than that of the cluster: it was submitted before this node joined, and stays alone.
-    is_another: bool,
-    /// It was saved since this node became its owner.
-    is_saved: bool,
-    is_cleared: bool,
-}
-
-/// An entry that is being written.
-#[derive(Clone, Debug)]
-enum Writing {
-    Job(Box<JobEntry>),
-    Owner(OwnerEntry),
-}
-
-impl Known {
-    const fn new() -> Self {
-        Self {
-            stored: None,
-            location: Location::Unknown,
-            end: None,
-            entry: None,
-            owner: None,
-            pending: None,
-            failures: 0,
-            wait_until: None,
-            serial: 0,
-            writing: None,
-            unsent: None,
-            sent_at: None,
-            unowned: None,
-            is_another: false,
-            is_saved: false,
-            is_cleared: false,
-        }
-    }
-
-    /// A command came to this: after a failure the next one waits, unless something new is seen before.
-    fn succeeded(&mut self, is_done: bool, now: Instant) {
-        self.pending = None;
-        if is_done {
-            return self.changed();
-        }
-        self.wait_until = Some(now + (RETRY * 2_u32.pow(self.failures.min(7))).min(MAX_RETRY));
-        self.failures += 1;
-    }
-
-    /// Something new was seen: what failed before may do now.
-    const fn changed(&mut self) {
-        self.failures = 0;
-        self.wait_until = None;
-    }
-
-    /// The engine knows its end, and nobody owns it.
-    fn is_seen_to_its_end(&self) -> bool {
-        self.location == Location::Ended && (self.is_cleared || self.owner.is_none())
-    }
-
-    fn ended_elsewhere(&self) -> Option<&End> {
-        self.entry.as_ref()?.1.end.as_ref()
-    }
-}
 
 /// Another node.
 #[derive(Debug)]
@@ -569,188 +393,3 @@ impl Member {
         next.decide(known, lives);
     }
 }
-
-/// What there is to know when the next step of a job is decided.
-struct Next<'a> {
-    job: JobId,
-    me: &'a str,
-    number: Option<u64>,
-    now: Instant,
-    is_leaving: bool,
-    is_draining: bool,
-    /// Jobs that this node works on.
-    busy: usize,
-    /// Its owner was heard of since this node began.
-    was_heard: bool,
-    commands: &'a mut Vec<Command>,
-}
-
-impl Next<'_> {
-    /// `lives`: its owner is another node, which was heard of lately.
-    fn decide(&mut self, known: &mut Known, lives: bool) {
-        let Some(stored) = known.stored.clone() else { return };
-        if let Some(end) = known.ended_elsewhere().cloned() {
-            if known.location != Location::Ended {
-                known.location = Location::Ended;
-                known.end = Some(end.clone());
-                known.unsent = None;
-                self.commands
-                    .push(Command::Notify(Box::new(Notice::Ended(stored, end))));
-            }
-            let is_own = self.number == Some(self.job.0 % 1_000) || self.is_owner(known);
-            if is_own && !known.is_cleared && known.owner.is_some() {
-                known.is_cleared = true;
-                self.commands.push(Command::Clear(self.job));
-            }
-        } else if known.location == Location::Ended {
-            if known.entry.is_none() && self.number != Some(self.job.0 % 1_000) {
-                // It is forgotten where it was submitted.
-                return;
-            }
-            let origin = known
-                .entry
-                .as_ref()
-                .map_or(self.me, |(_, entry)| &entry.origin)
-                .to_owned();
-            let entry = JobEntry {
-                submission: stored.submission,
-                origin,
-                end: known.end.clone(),
-            };
-            self.put(known, Writing::Job(Box::new(entry)));
-        } else if known.location == Location::Here {
-            self.decide_own(known, &stored, lives);
-        } else if known.entry.is_some() {
-            self.decide_of_others(known, &stored, lives);
-        } else if self.number == Some(self.job.0 % 1_000) {
-            // NATS lost it, and so may have the node that worked on it.
-            let entry = JobEntry {
-                submission: stored.submission,
-                origin: self.me.to_owned(),
-                end: None,
-            };
-            self.put(known, Writing::Job(Box::new(entry)));
-        }
-    }
-
-    /// The engine works on it.
-    fn decide_own(&mut self, known: &mut Known, stored: &StoredJob, lives: bool) {
-        let owner = known.owner.as_ref().map(|(_, owner)| owner.clone());
-        match owner {
-            Some(OwnerEntry { node: Some(node), .. }) if node != self.me && lives => {
-                known.location = Location::Away(node.clone());
-                known.unsent = None;
-                let mut stored = stored.clone();
-                stored.checkpoint = None;
-                self.commands
-                    .push(Command::Notify(Box::new(Notice::Away(stored, node))));
-            }
-            Some(OwnerEntry {
-                node: Some(node),
-                starts,
-            }) if node == self.me => {
-                if known.entry.is_none() {
-                    let entry = JobEntry {
-                        submission: stored.submission.clone(),
-                        origin: self.me.to_owned(),
-                        end: None,
-                    };
-                    return self.put(known, Writing::Job(Box::new(entry)));
-                }
-                let is_due = |at: Instant| self.now.saturating_duration_since(at) >= CHECKPOINT_EVERY;
-                if (self.is_draining || known.sent_at.is_none_or(is_due))
-                    && let Some(checkpoint) = known.unsent.take()
-                {
-                    known.sent_at = Some(self.now);
-                    known.pending = Some(self.now);
-                    return self.commands.push(Command::Save(checkpoint));
-                }
-                if self.is_draining {
-                    self.put(known, Writing::Owner(OwnerEntry { node: None, starts: 0 }));
-                } else if known.is_saved && starts > 0 {
-                    let node = Some(self.me.to_owned());
-                    self.put(known, Writing::Owner(OwnerEntry { node, starts: 0 }));
-                }
-            }
-            _ if self.is_draining => {}
-            _ => {
-                let node = Some(self.me.to_owned());
-                self.put(known, Writing::Owner(OwnerEntry { node, starts: 0 }));
-            }
-        }
-    }
-
-    /// The engine does not work on it.
-    fn decide_of_others(&mut self, known: &mut Known, stored: &StoredJob, lives: bool) {
-        if self.is_owner(known) {
-            // What it had of the job is lost, or it has just become the owner.
-            if self.number.is_some() && !self.is_leaving {
-                known.pending = Some(self.now);
-                self.commands.push(Command::Load(self.job));
-            }
-            return;
-        }
-        let owner = known.owner.as_ref().map(|(_, owner)| owner.clone());
-        let named = owner.as_ref().and_then(|owner| owner.node.clone());
-        let node = named.clone().or_else(|| Some(known.entry.as_ref()?.1.origin.clone()));
-        let node = node.unwrap_or_default();
-        if known.location == Location::Unknown || (lives && known.location != Location::Away(node.clone())) {
-            known.location = Location::Away(node.clone());
-            self.commands
-                .push(Command::Notify(Box::new(Notice::Away(stored.clone(), node))));
-        }
-        if lives {
-            known.unowned = None;
-            return;
-        }
-        let since = *known.unowned.get_or_insert(self.now);
-        let wait = match &owner {
-            Some(OwnerEntry { node: None, .. }) => Duration::ZERO,
-            // That it does not live is known: it was not heard of for long enough.
-            Some(_) if self.was_heard => Duration::ZERO,
-            Some(_) => DEAD,
-            None => UNOWNED,
-        };
-        // Those that do little are the first.
-        let wait = wait + Duration::from_millis(50) * u32::try_from(self.busy.min(20)).unwrap_or(20);
-        if self.number.is_some() && !self.is_leaving && self.now.saturating_duration_since(since) >= wait {
-            let starts = owner.map_or(0, |owner| owner.starts) + u32::from(named.is_some());
-            let node = Some(self.me.to_owned());
-            self.put(known, Writing::Owner(OwnerEntry { node, starts }));
-        }
-    }
-
-    fn is_owner(&self, known: &Known) -> bool {
-        let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
-        owner == Some(self.me)
-    }
-
-    fn put(&mut self, known: &mut Known, writing: Writing) {
-        let (entry, revision, bytes) = match &writing {
-            Writing::Job(entry) => (
-                Entry::Job,
-                known.entry.as_ref().map_or(0, |(revision, _)| *revision),
-                entry.to_bytes(),
-            ),
-            Writing::Owner(owner) => (
-                Entry::Owner,
-                known.owner.as_ref().map_or(0, |(revision, _)| *revision),
-                owner.to_bytes(),
-            ),
-        };
-        known.pending = Some(self.now);
-        known.writing = Some(writing);
-        known.serial += 1;
-        self.commands.push(Command::Put {
-            serial: known.serial,
-            job: self.job,
-            entry,
-            revision,
-            bytes,
-        });
-    }
-}
-
-#[cfg(test)]
-#[path = "simulation.rs"]
-mod tests;

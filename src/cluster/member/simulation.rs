@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::proto::{Reply, Value};
-use crate::store::{Priority, Submission, Timestamp};
+use crate::store::{End, Priority, Submission, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
 

@@ -1,0 +1,108 @@
+//! A job as far as a node knows it: its entries, where it is, and the command that is under way. Decides nothing.
+
+use crate::cluster::entry::{JobEntry, OwnerEntry};
+use crate::store::{Checkpoint, End, StoredJob};
+use std::time::{Duration, Instant};
+
+/// How long a job waits after a command that failed; doubled each time, up to [`MAX_RETRY`].
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How long it waits at most: NATS may be full, or have an entry of a form that is not known here.
+const MAX_RETRY: Duration = Duration::from_secs(32);
+
+/// Where a job is, as far as the engine of this node knows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Location {
+    /// It does not know it.
+    Unknown,
+    /// It works on it.
+    Here,
+    /// It knows that this node does.
+    Away(String),
+    /// It knows that it has ended.
+    Ended,
+}
+
+/// A job, as far as it is known.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) stored: Option<StoredJob>,
+    pub(super) location: Location,
+    /// How it ended here.
+    pub(super) end: Option<End>,
+    pub(super) entry: Option<(u64, JobEntry)>,
+    pub(super) owner: Option<(u64, OwnerEntry)>,
+    /// Since when a command is under way.
+    pub(super) pending: Option<Instant>,
+    /// Commands that failed, one after another, and until when the next one waits.
+    pub(super) failures: u32,
+    pub(super) wait_until: Option<Instant>,
+    /// The number of the last entry written, and what is being written.
+    pub(super) serial: u64,
+    pub(super) writing: Option<Writing>,
+    /// A checkpoint that is to be sent.
+    pub(super) unsent: Option<Checkpoint>,
+    pub(super) sent_at: Option<Instant>,
+    /// Since when it has no owner that lives.
+    pub(super) unowned: Option<Instant>,
+    /// The job of this ID here is another one than that of the cluster: it was submitted before this node joined, and stays alone.
+    pub(super) is_another: bool,
+    /// It was saved since this node became its owner.
+    pub(super) is_saved: bool,
+    pub(super) is_cleared: bool,
+}
+
+/// An entry that is being written.
+#[derive(Clone, Debug)]
+pub(super) enum Writing {
+    Job(Box<JobEntry>),
+    Owner(OwnerEntry),
+}
+
+impl Known {
+    pub(super) const fn new() -> Self {
+        Self {
+            stored: None,
+            location: Location::Unknown,
+            end: None,
+            entry: None,
+            owner: None,
+            pending: None,
+            failures: 0,
+            wait_until: None,
+            serial: 0,
+            writing: None,
+            unsent: None,
+            sent_at: None,
+            unowned: None,
+            is_another: false,
+            is_saved: false,
+            is_cleared: false,
+        }
+    }
+
+    /// A command came to this: after a failure the next one waits, unless something new is seen before.
+    pub(super) fn succeeded(&mut self, is_done: bool, now: Instant) {
+        self.pending = None;
+        if is_done {
+            return self.changed();
+        }
+        self.wait_until = Some(now + (RETRY * 2_u32.pow(self.failures.min(7))).min(MAX_RETRY));
+        self.failures += 1;
+    }
+
+    /// Something new was seen: what failed before may do now.
+    pub(super) const fn changed(&mut self) {
+        self.failures = 0;
+        self.wait_until = None;
+    }
+
+    /// The engine knows its end, and nobody owns it.
+    pub(super) fn is_seen_to_its_end(&self) -> bool {
+        self.location == Location::Ended && (self.is_cleared || self.owner.is_none())
+    }
+
+    pub(super) fn ended_elsewhere(&self) -> Option<&End> {
+        self.entry.as_ref()?.1.end.as_ref()
+    }
+}

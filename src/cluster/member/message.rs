@@ -1,0 +1,83 @@
+//! What happens to a node, and what it wants done: the words between the rules about jobs and those who carry them out.
+
+use crate::cluster::entry::{JobEntry, NodeEntry, OwnerEntry};
+use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob};
+
+/// Which entry of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) enum Entry {
+    Job,
+    Owner,
+}
+
+/// What a node wants done elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::cluster) enum Command {
+    /// Writes an entry, if it still has this revision; 0 if there must be none. Answered by [`Input::Written`].
+    Put {
+        /// Names this command among those of the job.
+        serial: u64,
+        job: JobId,
+        entry: Entry,
+        revision: u64,
+        bytes: Vec<u8>,
+    },
+    /// Removes the entry of a job that is forgotten.
+    Forget(JobId),
+    /// Removes the owner and the checkpoint of a job that has ended.
+    Clear(JobId),
+    /// Writes a checkpoint. Answered by [`Input::Saved`].
+    Save(Checkpoint),
+    /// Reads the checkpoint of a job. Answered by [`Input::Loaded`].
+    Load(JobId),
+    /// Shares an answer.
+    Share(KeptAnswer),
+    /// Informs the engine.
+    Notify(Box<Notice>),
+}
+
+/// What the engine is to know.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::cluster) enum Notice {
+    Away(StoredJob, String),
+    Ended(StoredJob, End),
+    TakenOver(StoredJob),
+    Forgotten(JobId),
+    Answer(KeptAnswer),
+}
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) enum Input {
+    /// There is a connection: what was seen is seen again.
+    Connected,
+    Disconnected,
+    /// All entries that there were at the connection have been seen.
+    Current,
+    /// The engine has these jobs, and no others.
+    Began(Vec<StoredJob>),
+    /// The store has taken these.
+    Committed(Vec<Record>),
+    /// An entry is this now.
+    JobSeen(JobId, u64, Option<JobEntry>),
+    OwnerSeen(JobId, u64, Option<OwnerEntry>),
+    NodeSeen(NodeEntry),
+    AnswerSeen(KeptAnswer),
+    /// What became of a [`Command::Put`]: the revision, or another one was first.
+    Written(JobId, u64, Result<u64, PutError>),
+    Saved(JobId, bool),
+    Loaded(JobId, Result<Option<Checkpoint>, PutError>),
+    /// No job is taken over any more.
+    Leave,
+    /// Those owned are let go of.
+    Drain,
+}
+
+/// Why an entry was not written, or a checkpoint not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) enum PutError {
+    /// It has another revision.
+    Revision,
+    /// Nobody could be reached.
+    Unreachable,
+}

@@ -1,0 +1,195 @@
+//! The next step of a job: what this node writes, reads, sends or takes over, by what is known of it.
+
+use super::DEAD;
+use super::known::{Known, Location, Writing};
+use super::message::{Command, Entry, Notice};
+use crate::cluster::entry::{JobEntry, OwnerEntry};
+use crate::store::{JobId, StoredJob};
+use std::time::{Duration, Instant};
+
+/// How long a job may have no owner before another node than its first takes it over: the first may be about to write that.
+const UNOWNED: Duration = Duration::from_secs(3);
+
+/// How often the checkpoint of a job is sent at most.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
+
+/// What there is to know when the next step of a job is decided.
+pub(super) struct Next<'a> {
+    pub(super) job: JobId,
+    pub(super) me: &'a str,
+    pub(super) number: Option<u64>,
+    pub(super) now: Instant,
+    pub(super) is_leaving: bool,
+    pub(super) is_draining: bool,
+    /// Jobs that this node works on.
+    pub(super) busy: usize,
+    /// Its owner was heard of since this node began.
+    pub(super) was_heard: bool,
+    pub(super) commands: &'a mut Vec<Command>,
+}
+
+impl Next<'_> {
+    /// `lives`: its owner is another node, which was heard of lately.
+    pub(super) fn decide(&mut self, known: &mut Known, lives: bool) {
+        let Some(stored) = known.stored.clone() else { return };
+        if let Some(end) = known.ended_elsewhere().cloned() {
+            if known.location != Location::Ended {
+                known.location = Location::Ended;
+                known.end = Some(end.clone());
+                known.unsent = None;
+                self.commands
+                    .push(Command::Notify(Box::new(Notice::Ended(stored, end))));
+            }
+            let is_own = self.number == Some(self.job.0 % 1_000) || self.is_owner(known);
+            if is_own && !known.is_cleared && known.owner.is_some() {
+                known.is_cleared = true;
+                self.commands.push(Command::Clear(self.job));
+            }
+        } else if known.location == Location::Ended {
+            if known.entry.is_none() && self.number != Some(self.job.0 % 1_000) {
+                // It is forgotten where it was submitted.
+                return;
+            }
+            let origin = known
+                .entry
+                .as_ref()
+                .map_or(self.me, |(_, entry)| &entry.origin)
+                .to_owned();
+            let entry = JobEntry {
+                submission: stored.submission,
+                origin,
+                end: known.end.clone(),
+            };
+            self.put(known, Writing::Job(Box::new(entry)));
+        } else if known.location == Location::Here {
+            self.decide_own(known, &stored, lives);
+        } else if known.entry.is_some() {
+            self.decide_of_others(known, &stored, lives);
+        } else if self.number == Some(self.job.0 % 1_000) {
+            // NATS lost it, and so may have the node that worked on it.
+            let entry = JobEntry {
+                submission: stored.submission,
+                origin: self.me.to_owned(),
+                end: None,
+            };
+            self.put(known, Writing::Job(Box::new(entry)));
+        }
+    }
+
+    /// The engine works on it.
+    fn decide_own(&mut self, known: &mut Known, stored: &StoredJob, lives: bool) {
+        let owner = known.owner.as_ref().map(|(_, owner)| owner.clone());
+        match owner {
+            Some(OwnerEntry { node: Some(node), .. }) if node != self.me && lives => {
+                known.location = Location::Away(node.clone());
+                known.unsent = None;
+                let mut stored = stored.clone();
+                stored.checkpoint = None;
+                self.commands
+                    .push(Command::Notify(Box::new(Notice::Away(stored, node))));
+            }
+            Some(OwnerEntry {
+                node: Some(node),
+                starts,
+            }) if node == self.me => {
+                if known.entry.is_none() {
+                    let entry = JobEntry {
+                        submission: stored.submission.clone(),
+                        origin: self.me.to_owned(),
+                        end: None,
+                    };
+                    return self.put(known, Writing::Job(Box::new(entry)));
+                }
+                let is_due = |at: Instant| self.now.saturating_duration_since(at) >= CHECKPOINT_EVERY;
+                if (self.is_draining || known.sent_at.is_none_or(is_due))
+                    && let Some(checkpoint) = known.unsent.take()
+                {
+                    known.sent_at = Some(self.now);
+                    known.pending = Some(self.now);
+                    return self.commands.push(Command::Save(checkpoint));
+                }
+                if self.is_draining {
+                    self.put(known, Writing::Owner(OwnerEntry { node: None, starts: 0 }));
+                } else if known.is_saved && starts > 0 {
+                    let node = Some(self.me.to_owned());
+                    self.put(known, Writing::Owner(OwnerEntry { node, starts: 0 }));
+                }
+            }
+            _ if self.is_draining => {}
+            _ => {
+                let node = Some(self.me.to_owned());
+                self.put(known, Writing::Owner(OwnerEntry { node, starts: 0 }));
+            }
+        }
+    }
+
+    /// The engine does not work on it.
+    fn decide_of_others(&mut self, known: &mut Known, stored: &StoredJob, lives: bool) {
+        if self.is_owner(known) {
+            // What it had of the job is lost, or it has just become the owner.
+            if self.number.is_some() && !self.is_leaving {
+                known.pending = Some(self.now);
+                self.commands.push(Command::Load(self.job));
+            }
+            return;
+        }
+        let owner = known.owner.as_ref().map(|(_, owner)| owner.clone());
+        let named = owner.as_ref().and_then(|owner| owner.node.clone());
+        let node = named.clone().or_else(|| Some(known.entry.as_ref()?.1.origin.clone()));
+        let node = node.unwrap_or_default();
+        if known.location == Location::Unknown || (lives && known.location != Location::Away(node.clone())) {
+            known.location = Location::Away(node.clone());
+            self.commands
+                .push(Command::Notify(Box::new(Notice::Away(stored.clone(), node))));
+        }
+        if lives {
+            known.unowned = None;
+            return;
+        }
+        let since = *known.unowned.get_or_insert(self.now);
+        let wait = match &owner {
+            Some(OwnerEntry { node: None, .. }) => Duration::ZERO,
+            // That it does not live is known: it was not heard of for long enough.
+            Some(_) if self.was_heard => Duration::ZERO,
+            Some(_) => DEAD,
+            None => UNOWNED,
+        };
+        // Those that do little are the first.
+        let wait = wait + Duration::from_millis(50) * u32::try_from(self.busy.min(20)).unwrap_or(20);
+        if self.number.is_some() && !self.is_leaving && self.now.saturating_duration_since(since) >= wait {
+            let starts = owner.map_or(0, |owner| owner.starts) + u32::from(named.is_some());
+            let node = Some(self.me.to_owned());
+            self.put(known, Writing::Owner(OwnerEntry { node, starts }));
+        }
+    }
+
+    fn is_owner(&self, known: &Known) -> bool {
+        let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
+        owner == Some(self.me)
+    }
+
+    fn put(&mut self, known: &mut Known, writing: Writing) {
+        let (entry, revision, bytes) = match &writing {
+            Writing::Job(entry) => (
+                Entry::Job,
+                known.entry.as_ref().map_or(0, |(revision, _)| *revision),
+                entry.to_bytes(),
+            ),
+            Writing::Owner(owner) => (
+                Entry::Owner,
+                known.owner.as_ref().map_or(0, |(revision, _)| *revision),
+                owner.to_bytes(),
+            ),
+        };
+        known.pending = Some(self.now);
+        known.writing = Some(writing);
+        known.serial += 1;
+        self.commands.push(Command::Put {
+            serial: known.serial,
+            job: self.job,
+            entry,
+            revision,
+            bytes,
+        });
+    }
+}
