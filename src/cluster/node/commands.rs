@@ -1,0 +1,76 @@
+//! What the rules want done: over the connection, whose outcome comes back to the node, or at the engine. Decides nothing.
+
+use super::{Happened, Node};
+use crate::cluster::entry::{answer_to_bytes, digest};
+use crate::cluster::links::{LIMIT, Links};
+use crate::cluster::member::{Command, Entry, Input, Notice};
+use crate::engine::{ClusterEvent, Scheduler};
+use actix::prelude::*;
+
+/// Does what is to be done over the connection.
+pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
+    match command {
+        Command::Put {
+            serial,
+            job,
+            entry,
+            revision,
+            bytes,
+        } => {
+            tokio::spawn(async move {
+                let store = match entry {
+                    Entry::Job => &links.jobs,
+                    Entry::Owner => &links.owners,
+                };
+                let written = Links::put(store, &job.to_string(), revision, bytes).await;
+                me.do_send(Happened::Member(Input::Written(job, serial, written)));
+            });
+        }
+        Command::Forget(job) => {
+            tokio::spawn(async move { tokio::time::timeout(LIMIT, links.jobs.purge(job.to_string())).await });
+        }
+        Command::Clear(job) => {
+            tokio::spawn(async move { links.clear(job).await });
+        }
+        Command::Save(checkpoint) => {
+            tokio::spawn(async move {
+                let is_saved = links.save(&checkpoint).await;
+                me.do_send(Happened::Member(Input::Saved(checkpoint.job, is_saved)));
+            });
+        }
+        Command::Load(job) => {
+            tokio::spawn(async move {
+                let loaded = links.load(job).await;
+                me.do_send(Happened::Member(Input::Loaded(job, loaded)));
+            });
+        }
+        Command::Share(answer) => {
+            let key = format!("{:016x}", digest(answer.title.as_bytes()));
+            let bytes = answer_to_bytes(&answer);
+            tokio::spawn(async move { tokio::time::timeout(LIMIT, links.answers.put(key, bytes.into())).await });
+        }
+        Command::Notify(_) => {}
+    }
+}
+
+/// Informs the engine.
+pub(super) fn notify(scheduler: &Addr<Scheduler>, notice: Notice) {
+    let event = match notice {
+        Notice::Away(job, node) => {
+            tracing::debug!(job = %job.submission.job, node, "another node works on a job");
+            ClusterEvent::Away {
+                job: Box::new(job),
+                node,
+            }
+        }
+        Notice::Ended(job, end) => ClusterEvent::Ended(Box::new((job, end))),
+        Notice::TakenOver(job) => {
+            let done = job.checkpoint.as_ref().map_or(0.0, |checkpoint| checkpoint.progress);
+            tracing::info!(job = %job.submission.job, done, "goes on with a job of another node");
+            ClusterEvent::TakenOver(Box::new(job))
+        }
+        Notice::Forgotten(job) => ClusterEvent::Forgotten(job),
+        Notice::Answer(answer) => ClusterEvent::Answer(Box::new(answer)),
+    };
+    scheduler.do_send(event);
+}

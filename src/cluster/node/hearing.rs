@@ -1,0 +1,119 @@
+//! The tasks of a connection: each brings the node what others have written or said. Decides nothing.
+
+use super::messages::{PROGRESS_SUBJECT, RECALLED_SUBJECT};
+use super::{Happened, Node};
+use crate::cluster::ClusterError;
+use crate::cluster::entry::{JobEntry, NodeEntry, OwnerEntry, read_answer};
+use crate::cluster::links::Links;
+use crate::cluster::member::Input;
+use crate::cluster::part_worker::node_subject;
+use crate::store::JobId;
+use actix::prelude::*;
+use async_nats::Client;
+use async_nats::jetstream::kv;
+use futures_util::StreamExt;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// After a second it is opened again.
+pub(super) fn open_later(me: Addr<Node>, opening: u64) {
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        me.do_send(Happened::Open(opening));
+    });
+}
+
+/// Brings what other nodes say of parts, and how far their jobs are.
+pub(super) async fn hear(client: Client, owner: String, name: String, me: Addr<Node>) {
+    let parts = client.subscribe(node_subject(&owner)).await;
+    let (Ok(mut parts), Ok(mut asked), Ok(mut progress), Ok(mut recalled)) = (
+        parts,
+        client.subscribe(name).await,
+        client.subscribe(PROGRESS_SUBJECT).await,
+        client.subscribe(RECALLED_SUBJECT).await,
+    ) else {
+        return;
+    };
+    loop {
+        let happened = tokio::select! {
+            Some(message) = parts.next() => Happened::Part(message.payload, message.reply),
+            Some(message) = progress.next() => Happened::Progress(message.payload),
+            Some(message) = recalled.next() => Happened::Recalled(message.payload),
+            Some(message) = asked.next() => {
+                if let Some(reply) = message.reply {
+                    let _ = client.publish(reply, owner.clone().into()).await;
+                }
+                continue;
+            }
+            else => return,
+        };
+        // Not more than it can take: what comes too fast waits at the connection, which lets go of it.
+        let _ = me.send(happened).await;
+    }
+}
+
+/// Brings the entries of all nodes, first those that are there and then each that is written. If that ends, what is shared is opened
+/// again: it may have been removed.
+pub(super) async fn watch_entries(links: Links, me: Addr<Node>, opening: u64) {
+    let watched = watch_once(&links, &me).await;
+    tracing::warn!(
+        ?watched,
+        "the entries of the cluster are not seen any more; opening them again"
+    );
+    open_later(me, opening);
+}
+
+async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> {
+    let refused = |error: &dyn std::error::Error| ClusterError::Refused(error.to_string());
+    let stores = [&links.jobs, &links.owners, &links.nodes, &links.answers];
+    let mut watches = Vec::new();
+    let mut missing = BTreeSet::new();
+    for (index, store) in stores.into_iter().enumerate() {
+        let values = store.status().await.map_err(|error| refused(&error))?.values();
+        if values > 0 {
+            missing.insert(index);
+        }
+        let watch = store.watch_with_history(">").await.map_err(|error| refused(&error))?;
+        watches.push(watch.map(move |entry| (index, entry)));
+    }
+    if missing.is_empty() {
+        me.do_send(Happened::Member(Input::Current));
+    }
+    let mut all = futures_util::stream::select_all(watches);
+    while let Some((index, entry)) = all.next().await {
+        let entry = entry.map_err(|error| refused(&error))?;
+        let is_current = entry.seen_current;
+        if let Some(input) = seen(index, &entry) {
+            me.do_send(Happened::Member(input));
+        }
+        if is_current && missing.remove(&index) && missing.is_empty() {
+            me.do_send(Happened::Member(Input::Current));
+        }
+    }
+    Ok(())
+}
+
+/// What an entry says. `None`: it is of another version, or nobody needs to know.
+fn seen(index: usize, entry: &kv::Entry) -> Option<Input> {
+    let is_there = entry.operation == kv::Operation::Put;
+    let job = || entry.key.parse::<JobId>().ok();
+    match index {
+        0 if is_there => {
+            let read = JobEntry::read(&entry.value)?;
+            (read.submission.job == job()?).then_some(Input::JobSeen(job()?, entry.revision, Some(read)))
+        }
+        0 => Some(Input::JobSeen(job()?, entry.revision, None)),
+        1 if is_there => Some(Input::OwnerSeen(
+            job()?,
+            entry.revision,
+            Some(OwnerEntry::read(&entry.value)?),
+        )),
+        1 => Some(Input::OwnerSeen(job()?, entry.revision, None)),
+        2 if is_there => {
+            let read = NodeEntry::read(&entry.value)?;
+            (read.name == entry.key).then_some(Input::NodeSeen(read))
+        }
+        3 if is_there => Some(Input::AnswerSeen(read_answer(&entry.value)?)),
+        _ => None,
+    }
+}
