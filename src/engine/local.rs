@@ -17,6 +17,8 @@ use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "http")]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
@@ -25,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 /// Events that may be under way: a row may be an event of its own, and there is one more for the final reply.
 const MAX_EVENTS: usize = ROWS_GRANTED + 2;
 
-/// Clients of users, several of whom may share a connection, have names from here; connections are counted from 1.
+/// Clients of further users of a connection have names from here; connections are counted from 1.
 #[cfg(feature = "http")]
 const FIRST_OF_USERS: u64 = 1 << 62;
 
@@ -279,6 +281,9 @@ struct Client {
     local: Addr<Local>,
     scheduler: Addr<Scheduler>,
     next: Arc<AtomicU64>,
+    /// A user asks by its name.
+    #[cfg(feature = "http")]
+    has_user: AtomicBool,
 }
 
 impl Drop for Client {
@@ -300,6 +305,8 @@ impl LocalClient {
             local,
             scheduler,
             next,
+            #[cfg(feature = "http")]
+            has_user: AtomicBool::default(),
         }))
     }
 
@@ -313,10 +320,21 @@ impl LocalClient {
         self.with(id, id, account, UserLimits::default(), false)
     }
 
-    /// Another one on the same connection, of this user.
+    /// Another one on the same connection, of this user. The first has the name of the connection, which itself asks nothing where there are users;
+    /// further ones, as of a proxy, have names of their own, and the log says of which connection they are.
     #[cfg(feature = "http")]
     pub fn of_user(&self, identity: &Identity) -> Self {
-        let id = ClientId(FIRST_OF_USERS + self.0.next.fetch_add(1, Relaxed));
+        let id = match self.0.has_user.swap(true, Relaxed) {
+            false => self.0.id,
+            true => ClientId(FIRST_OF_USERS + self.0.next.fetch_add(1, Relaxed)),
+        };
+        let connection = self.0.connection.0;
+        tracing::debug!(
+            client = id.0,
+            connection,
+            user = identity.name.as_str(),
+            "authenticated"
+        );
         let is_confined = identity.role < Role::Operate;
         self.with(
             id,
@@ -347,6 +365,8 @@ impl LocalClient {
             local: local.clone(),
             scheduler: scheduler.clone(),
             next: next.clone(),
+            #[cfg(feature = "http")]
+            has_user: AtomicBool::default(),
         }))
     }
 

@@ -138,6 +138,37 @@ fn what_a_connection_does_and_costs_is_shown_for_each_user_of_it() {
 }
 
 #[test]
+fn the_log_has_a_question_under_the_number_of_its_connection() {
+    let daemon = daemon();
+    let mut http = Http::connect(&daemon);
+    let address = http.0.local_addr().expect("it is connected");
+    for (user, request) in [(ANN, "pi 1e10"), (SAM, "pi 2e10"), (ANN, "pi 3e10")] {
+        let body = format!("{{\"request\":\"{request}\"}}");
+        assert_eq!(http.status(user, "POST", "/v1/ask", &body), 200);
+    }
+    let log = daemon.directory.read("log");
+    let client_of = |words: &str| {
+        let line = log.lines().find(|line| line.contains(words));
+        let line = line.unwrap_or_else(|| panic!("no '{words}' in {log}"));
+        let client = line.split(" client=").nth(1).and_then(|rest| rest.split(' ').next());
+        client.unwrap_or_else(|| panic!("no client in {line}")).to_owned()
+    };
+    let connection = client_of(&format!("connected client=1 peer=\"{address}\""));
+    assert_eq!(client_of("title=\"pi 10000000000\""), connection);
+    // Further users of the connection, as of a proxy, have numbers of their own.
+    let mut numbers = vec![connection.clone()];
+    for (user, title) in [("sam", "pi 20000000000"), ("ann", "pi 30000000000")] {
+        let client = client_of(&format!("title=\"{title}\""));
+        let login = format!("authenticated client={client} connection={connection} user=\"{user}\"");
+        assert!(log.contains(&login), "{login}: {log}");
+        numbers.push(client);
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 3, "{numbers:?}");
+}
+
+#[test]
 fn a_wrong_password_is_refused_late_and_a_user_who_is_gone_at_once() {
     let daemon = daemon();
     let mut http = Http::connect(&daemon);
