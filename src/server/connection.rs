@@ -5,7 +5,6 @@
 use super::peer;
 use socket2::SockRef;
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -41,30 +40,43 @@ pub trait Accept: 'static {
     fn accept_waiting(&mut self) -> Option<(Box<dyn Connection>, SocketAddr)>;
 }
 
-impl Connection for TcpStream {
-    fn is_gone(&self) -> bool {
-        let is_broken = !matches!(self.take_error(), Ok(None));
-        match (self.local_addr(), self.peer_addr()) {
-            (Ok(local), Ok(other)) => is_broken || peer::is_gone(local, other),
-            _ => true,
+/// A socket of tokio as a connection; the second finds out whether its other end is gone.
+macro_rules! connection {
+    ($socket:ty, $is_gone:expr) => {
+        impl Connection for $socket {
+            fn is_gone(&self) -> bool {
+                !matches!(self.take_error(), Ok(None)) || $is_gone(self)
+            }
+
+            fn has_input(&self) -> bool {
+                let mut byte = [std::mem::MaybeUninit::uninit()];
+                SockRef::from(self).peek(&mut byte).is_ok_and(|count| count > 0)
+            }
+
+            fn try_write(&self, bytes: &[u8]) {
+                let _ = Self::try_write(self, bytes);
+            }
+
+            fn detach(self: Box<Self>) -> io::Result<Detached> {
+                let socket = self.into_std()?;
+                Ok(Box::new(move || {
+                    let socket =
+                        Self::from_std(socket).expect("the thread has a reactor, and the socket is nonblocking");
+                    Box::new(socket)
+                }))
+            }
         }
-    }
+    };
+}
+pub(super) use connection;
 
-    fn has_input(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        SockRef::from(self).peek(&mut byte).is_ok_and(|count| count > 0)
-    }
+connection!(TcpStream, has_left);
 
-    fn try_write(&self, bytes: &[u8]) {
-        let _ = Self::try_write(self, bytes);
-    }
-
-    fn detach(self: Box<Self>) -> io::Result<Detached> {
-        let socket = self.into_std()?;
-        Ok(Box::new(move || {
-            let socket = Self::from_std(socket).expect("the thread has a reactor, and the socket is nonblocking");
-            Box::new(socket)
-        }))
+/// True if it is certain that nobody is at the other end.
+fn has_left(socket: &TcpStream) -> bool {
+    match (socket.local_addr(), socket.peer_addr()) {
+        (Ok(local), Ok(other)) => peer::is_gone(local, other),
+        _ => true,
     }
 }
 

@@ -2,13 +2,12 @@
 //!
 //! The kernel reports at once when the other end is closed, so nothing has to be looked up.
 
-use super::connection::{Accept, Connection, Detached};
+use super::connection::{Accept, Connection, Detached, connection};
 use crate::clients::UNIX;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::fs::Permissions;
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -74,28 +73,7 @@ impl Drop for UnixDoor {
     }
 }
 
-impl Connection for UnixStream {
-    fn is_gone(&self) -> bool {
-        !matches!(self.take_error(), Ok(None)) || has_hung_up(self)
-    }
-
-    fn has_input(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        SockRef::from(self).peek(&mut byte).is_ok_and(|count| count > 0)
-    }
-
-    fn try_write(&self, bytes: &[u8]) {
-        let _ = Self::try_write(self, bytes);
-    }
-
-    fn detach(self: Box<Self>) -> io::Result<Detached> {
-        let socket = self.into_std()?;
-        Ok(Box::new(move || {
-            let socket = Self::from_std(socket).expect("the thread has a reactor, and the socket is nonblocking");
-            Box::new(socket)
-        }))
-    }
-}
+connection!(UnixStream, has_hung_up);
 
 /// True once the other end is closed altogether, and not only the half that it writes.
 fn has_hung_up(socket: &UnixStream) -> bool {
