@@ -3,88 +3,28 @@
 mod support;
 
 use primed::Daemon;
-use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
-use support::PATIENCE;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use support::terminal::Terminal;
 
-struct Top {
-    program: Child,
-    keys: ChildStdin,
-    output: Receiver<Vec<u8>>,
-    /// What was drawn and not yet looked for.
-    seen: String,
+fn start(address: SocketAddr) -> Terminal {
+    let binary = env!("CARGO_BIN_EXE_primed");
+    let command = format!("stty cols 120 rows 30; exec {binary} top --connect {address} --interval 100ms");
+    Terminal::start(&command, &[])
 }
 
-impl Top {
-    fn start(address: SocketAddr) -> Self {
-        let binary = env!("CARGO_BIN_EXE_primed");
-        let command = format!("stty cols 120 rows 30; exec {binary} top --connect {address} --interval 100ms");
-        let mut program = Command::new("script")
-            .args(["-qefc", &command, "/dev/null"])
-            .env("TERM", "xterm")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("util-linux is installed");
-        let keys = program.stdin.take().expect("it is piped");
-        let mut screen = program.stdout.take().expect("it is piped");
-        let (sender, output) = channel();
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = screen.read(&mut bytes) {
-                if sender.send(bytes[..count].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-        Self {
-            program,
-            keys,
-            output,
-            seen: String::new(),
-        }
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).expect("it reads keys");
-    }
-
-    /// Waits for a word that is drawn: blanks that are there already are skipped.
-    fn until(&mut self, word: &str) {
-        let begun = Instant::now();
-        while !self.seen.contains(word) {
-            let left = PATIENCE.saturating_sub(begun.elapsed());
-            match self.output.recv_timeout(left) {
-                Ok(bytes) => self.seen += &String::from_utf8_lossy(&bytes),
-                Err(_) => panic!("no '{word}' is drawn"),
-            }
-        }
-        let at = self.seen.find(word).unwrap_or_default();
-        self.seen.drain(..at + word.len());
-    }
-
-    /// Waits for the end; the terminal is as it was before.
-    fn end(mut self) -> ExitStatus {
-        self.until("\u{1b}[?1049l");
-        self.program.wait().expect("it was started")
-    }
-}
-
-impl Drop for Top {
-    fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-    }
+/// Waits for the end; the terminal is as it was before.
+fn ends_well(mut top: Terminal) -> bool {
+    top.until("\u{1b}[?1049l");
+    top.end().success()
 }
 
 #[test]
 fn a_job_is_seen_and_cancelled_and_q_restores_the_terminal() {
     let daemon = support::daemon();
     let mut client = support::Client::connect(&daemon);
-    let mut top = Top::start(daemon.addresses()[0]);
+    let mut top = start(daemon.addresses()[0]);
     top.until("\u{1b}[?1049h");
     top.until("quit");
     assert_eq!(client.ask("submit pi 123456789012345678901"), "OK job=1");
@@ -95,14 +35,14 @@ fn a_job_is_seen_and_cancelled_and_q_restores_the_terminal() {
     let answer = client.ask("result 1");
     assert!(answer.starts_with("ERR cancelled"), "{answer}");
     top.press("q");
-    assert!(top.end().success());
+    assert!(ends_well(top));
 }
 
 #[test]
 fn a_daemon_that_comes_back_is_shown_again() {
     let daemon = support::daemon();
     let address = daemon.addresses()[0];
-    let mut top = Top::start(address);
+    let mut top = start(address);
     top.until("quit");
     daemon.stop(Duration::ZERO);
     let again = Daemon::new()
@@ -115,7 +55,7 @@ fn a_daemon_that_comes_back_is_shown_again() {
     top.until("123456789012345678901");
     // Ctrl-C is a key here.
     top.press("\u{3}");
-    assert!(top.end().success());
+    assert!(ends_well(top));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What the tests over real sockets share: a daemon on a free port and a client that never waits for ever.
 #![allow(dead_code, unreachable_pub, reason = "every test crate uses its own part of this")]
 
+pub mod terminal;
+
 use primed::{Budget, Call, Daemon, Failure, Handle, Job, Plan, Step, Value, Verb};
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
