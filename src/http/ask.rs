@@ -1,11 +1,11 @@
-//! `POST /v1/ask`: what a line of the built-in protocol asks. Knows how requests are counted.
+//! `POST /v1/ask`: what a line of the built-in protocol asks. Knows no session.
 
 use super::answer::{failed, json_reply, read_object, texts, value_json, wrong};
+use super::counted::Counted;
 use super::events::{Format, stream};
 use super::guard::Caller;
-use crate::clients::ClientState;
 use crate::engine::{Event, Events};
-use crate::metrics::{Exemplar, Outcome, VerbLabel};
+use crate::metrics::Outcome;
 use crate::proto::{Code, Failure, Interim};
 use crate::verb::Question;
 use axum::Extension;
@@ -14,72 +14,12 @@ use axum::http::StatusCode;
 use axum::http::header::ACCEPT;
 use axum::response::Response;
 use serde_json::json;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Bytes of rows that one JSON reply may have; more are to be asked for as a stream.
 const MAX_ROW_BYTES: usize = 1 << 20;
 /// How often a stream says how far it is, unless it is asked for more or less often.
 const PROGRESS: Duration = Duration::from_secs(1);
-
-/// A request that is counted when it ends: by its reply, or because its client has gone.
-pub(super) struct Counted {
-    shared: Arc<crate::server::Shared>,
-    state: Arc<ClientState>,
-    verb: VerbLabel,
-    begun: Instant,
-    is_counted: bool,
-}
-
-impl Counted {
-    pub(super) fn of(caller: &Caller, words: &str) -> Self {
-        let first = words.split_ascii_whitespace().next().unwrap_or_default();
-        let is_number = first.starts_with(|first: char| first.is_ascii_digit());
-        let position = caller.shared.registry.position(if is_number { "nth" } else { first });
-        // Requests of one connection are answered one by one.
-        caller.state.set_in_flight(1);
-        Self {
-            shared: caller.shared.clone(),
-            state: caller.state.clone(),
-            verb: position.map(VerbLabel::at).unwrap_or_default(),
-            begun: Instant::now(),
-            is_counted: false,
-        }
-    }
-
-    /// Counts it.
-    pub(super) fn end(mut self, outcome: Outcome) {
-        self.count(outcome);
-    }
-
-    fn count(&mut self, outcome: Outcome) {
-        if std::mem::replace(&mut self.is_counted, true) {
-            return;
-        }
-        self.state.set_in_flight(0);
-        self.state.has_answered(1);
-        let metrics = &self.shared.facts.metrics;
-        metrics.requests.fetch_add(1, Relaxed);
-        metrics.errors.fetch_add(u64::from(outcome.is_error()), Relaxed);
-        if let Some(verbs) = metrics.verbs() {
-            let wall = self.begun.elapsed();
-            verbs.count(self.verb, outcome, 1);
-            verbs.observe(self.verb, wall, 1, || Exemplar {
-                client: self.state.id,
-                request: None,
-                seconds: wall.as_secs_f64(),
-            });
-        }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.count(Outcome::failed(Code::Cancelled as u8));
-    }
-}
 
 /// The question of these words.
 pub(super) fn question(caller: &Caller, words: &str) -> (Question, Counted) {

@@ -2,6 +2,7 @@
 //! then the engine is granted no more. A client that goes away cancels its question. Knows no route.
 
 use super::answer::{failure_json, progress_json, reply, value_json};
+use super::counted::Counted;
 use crate::engine::{Event, Events};
 use crate::metrics::Outcome;
 use crate::proto::Interim;
@@ -12,8 +13,6 @@ use futures_util::stream;
 use serde_json::{Value as Json, json};
 use std::convert::Infallible;
 use std::time::Duration;
-
-use super::ask::Counted;
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

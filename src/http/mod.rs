@@ -6,6 +6,7 @@
 
 mod answer;
 mod ask;
+mod counted;
 mod events;
 mod guard;
 mod health;
