@@ -2,7 +2,6 @@
 //!
 //! The time left is the daemon's own estimate, or none: it knows the cost of the work, which a bar does not.
 
-use super::print::readable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -60,6 +59,23 @@ fn new() -> ProgressBar {
     bar
 }
 
+/// `pct=41.3 eta=18s` for people. Below a tenth of a percent the time left is left out: it is an extrapolation of more than a thousandfold.
+pub(super) fn readable(progress: &str) -> String {
+    let value = |key: &str| progress.split(' ').find_map(|word| word.strip_prefix(key));
+    match (value("pct="), value("eta="), value("stalled=")) {
+        (Some(percent), Some(left), _) if percent != "0.0" => format!("{percent} %, {left} left{}", stage(progress)),
+        (Some(percent), _, _) => format!("{percent} %{}", stage(progress)),
+        (_, _, Some(since)) => format!("waiting for {since}"),
+        _ => progress.to_owned(),
+    }
+}
+
+/// What the work is at, after a comma, if the progress says it.
+fn stage(progress: &str) -> String {
+    let stage = progress.split_once("stage=").map(|(_, stage)| format!(", {stage}"));
+    stage.unwrap_or_default()
+}
+
 fn tenths(progress: &str) -> Option<u64> {
     let percent = progress.split(' ').find_map(|word| word.strip_prefix("pct="))?;
     let percent = percent.parse::<f64>().ok()?;
@@ -81,5 +97,17 @@ mod tests {
         assert_eq!(tenths("stalled=12s"), None);
         assert_eq!(tenths("pct=1e300"), Some(1000));
         assert_eq!(tenths("pct=NaN"), Some(0));
+    }
+
+    #[test]
+    fn the_time_left_is_shown_once_it_means_something() {
+        assert_eq!(readable("pct=41.3 eta=18s"), "41.3 %, 18s left");
+        assert_eq!(readable("pct=0.0 eta=155d"), "0.0 %");
+        assert_eq!(
+            readable("pct=0.1 eta=3h stage=ecm curves=1/9"),
+            "0.1 %, 3h left, ecm curves=1/9"
+        );
+        assert_eq!(readable("pct=5.0"), "5.0 %");
+        assert_eq!(readable("stalled=12s"), "waiting for 12s");
     }
 }

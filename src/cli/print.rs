@@ -101,42 +101,8 @@ fn json(tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
     )
 }
 
-/// `pct=41.3 eta=18s` for people. Below a tenth of a percent the time left is left out: it is an extrapolation of more than a thousandfold.
-pub(super) fn readable(progress: &str) -> String {
-    let value = |key: &str| progress.split(' ').find_map(|word| word.strip_prefix(key));
-    match (value("pct="), value("eta="), value("stalled=")) {
-        (Some(percent), Some(left), _) if percent != "0.0" => format!("{percent} %, {left} left{}", stage(progress)),
-        (Some(percent), _, _) => format!("{percent} %{}", stage(progress)),
-        (_, _, Some(since)) => format!("waiting for {since}"),
-        _ => progress.to_owned(),
-    }
-}
-
-/// What the work is at, after a comma, if the progress says it.
-fn stage(progress: &str) -> String {
-    let stage = progress.split_once("stage=").map(|(_, stage)| format!(", {stage}"));
-    stage.unwrap_or_default()
-}
-
 /// True if the reader of the output has closed it.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     kind == Some(io::ErrorKind::BrokenPipe)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_left_is_shown_once_it_means_something() {
-        assert_eq!(readable("pct=41.3 eta=18s"), "41.3 %, 18s left");
-        assert_eq!(readable("pct=0.0 eta=155d"), "0.0 %");
-        assert_eq!(
-            readable("pct=0.1 eta=3h stage=ecm curves=1/9"),
-            "0.1 %, 3h left, ecm curves=1/9"
-        );
-        assert_eq!(readable("pct=5.0"), "5.0 %");
-        assert_eq!(readable("stalled=12s"), "waiting for 12s");
-    }
 }

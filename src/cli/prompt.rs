@@ -3,9 +3,10 @@
 //! A question without a tag is waited for. One with a tag is not: its reply is printed above the prompt when it arrives. So a thread
 //! reads replies all the time, and [`Sink`] says where they go.
 
+use super::bar::readable;
 use super::complete::Words;
 use super::connect::Connect;
-use super::print::{Printer, readable};
+use super::print::Printer;
 use super::screen::{PROMPT, Screen};
 use crate::client::{ReplyLine, split_tag};
 use crate::verb::Registry;
