@@ -3,10 +3,11 @@
 use super::part::Part;
 use super::searching::Searching;
 use super::sieving::Sieving;
+use super::task::read_number;
 use super::{Factor, Stage};
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::primes::Natural;
-use crate::primes::factor::{curves, quadratic};
+use crate::primes::factor::quadratic;
 use dashu_int::ops::BitTest;
 use std::collections::BTreeMap;
 
@@ -105,13 +106,4 @@ pub(super) fn restore(bytes: &[u8]) -> Result<Factor, Damaged> {
     plan.part = Some(part);
     reader.finish()?;
     Ok(plan)
-}
-
-/// A number, as plans and parts have it.
-pub(super) fn read_number(reader: &mut Reader<'_>) -> Result<Natural, Damaged> {
-    let number = Natural::from_le_bytes(reader.bytes()?);
-    // Longer ones are not asked about.
-    (number > Natural::ZERO && number.bit_len() <= curves::LONGEST)
-        .then_some(number)
-        .ok_or(Damaged::Impossible("number"))
 }

@@ -1,6 +1,6 @@
 //! The parts of a plan that other machines do, from the owner's side: what is cut off, and what comes back of it.
 
-use super::part::{self, Task};
+use super::task::{self, Task};
 use super::{Factor, Stage};
 use crate::job::checkpoint::Damaged;
 use crate::primes::Natural;
@@ -20,7 +20,7 @@ pub(super) fn cut(plan: &mut Factor, cost: f64) -> Option<Vec<u8>> {
         Stage::Sieving(sieving) => sieving.cut_part(n.bit_len(), cost)?,
         _ => return None,
     };
-    let bytes = part::bytes(n, &task);
+    let bytes = task::to_bytes(n, &task);
     plan.elsewhere.insert(bytes.clone(), plan.generation);
     Some(bytes)
 }
@@ -30,13 +30,13 @@ pub(super) fn absorb(plan: &mut Factor, part: &[u8], result: &[u8]) -> Result<()
     let (n, task, is_wanted) = find(plan, part)?;
     match task {
         Task::Curves { level, .. } => {
-            let divisor = part::read_divisor(result, &n)?;
+            let divisor = task::read_divisor(result, &n)?;
             if is_wanted {
                 plan.finished(divisor, level.batches);
             }
         }
         Task::Polynomials(pieces) => {
-            let (count, relations) = part::read_relations(result)?;
+            let (count, relations) = task::read_relations(result)?;
             if let Stage::Sieving(sieving) = &mut plan.stage
                 && is_wanted
             {
@@ -63,6 +63,6 @@ pub(super) fn take_back(plan: &mut Factor, part: &[u8]) -> Result<(), Damaged> {
 /// What this part of the plan is to do, to which composite, and whether that is still wanted.
 fn find(plan: &Factor, part: &[u8]) -> Result<(Natural, Task, bool), Damaged> {
     let generation = plan.elsewhere.get(part).ok_or(Damaged::Impossible("part"))?;
-    let (n, task) = part::read(part)?;
+    let (n, task) = task::read(part)?;
     Ok((n, task, *generation == plan.generation))
 }

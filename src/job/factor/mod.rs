@@ -4,7 +4,7 @@
 //! the quadratic sieve run on all workers at once, a batch of curves or a family of polynomials a slice.
 //!
 //! Here are the plan and its stages. `work` is what a slice does, `searching` and `sieving` are the stages of many slices, `elsewhere` the parts that
-//! other machines do, `part` such a part there, `checkpoint` the bytes, `progress` what is shown.
+//! other machines do, `part` such a part there, `task` what is sent both ways, `checkpoint` the bytes of a plan, `progress` what is shown.
 
 mod checkpoint;
 mod elsewhere;
@@ -12,6 +12,7 @@ mod part;
 mod progress;
 mod searching;
 mod sieving;
+mod task;
 #[cfg(test)]
 mod tests;
 mod work;

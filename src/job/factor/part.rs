@@ -3,91 +3,15 @@
 //! Knows nothing of the plan that it was cut from. Its bytes are the composite and which curves or polynomials they are. What it needs beside is made
 //! of these: the bounds of the curves, the factor base. Its result is a divisor or none, or relations.
 
-use super::checkpoint::read_number;
-use super::searching::{FIRST_PARAMETER, Searching};
+use super::searching::Searching;
+use super::task::{self, Task};
 use super::work::{Found, Work};
-use crate::job::checkpoint::{Damaged, Reader, Writer};
+use crate::job::checkpoint::Damaged;
 use crate::job::plan::Shared;
 use crate::primes::Natural;
-use crate::primes::factor::curves::{self, Bounds, LANES};
+use crate::primes::factor::curves::{self, Bounds};
 use crate::primes::factor::quadratic::{self, Base, Building, Family, Piece};
-use crate::primes::factor::schedule::{LEVELS, Level};
-use dashu_int::ops::BitTest;
 use std::sync::Arc;
-
-const KIND: [u8; 4] = *b"FACp";
-const VERSION: u32 = 1;
-
-/// What a part is to do.
-#[derive(Debug)]
-pub(super) enum Task {
-    /// This many batches of curves, from a parameter on.
-    Curves {
-        level: Level,
-        parameter: u32,
-    },
-    Polynomials(Vec<Piece>),
-}
-
-const CURVES: u64 = 1;
-const POLYNOMIALS: u64 = 2;
-
-/// The bytes of a part.
-pub(super) fn bytes(n: &Natural, task: &Task) -> Vec<u8> {
-    let mut writer = Writer::new(KIND, VERSION);
-    writer.bytes(&n.to_le_bytes());
-    match task {
-        Task::Curves { level, parameter } => {
-            writer.u64(CURVES).u64(level.first).u64(level.second);
-            writer.u64((*parameter).into()).u64(level.batches.into());
-        }
-        Task::Polynomials(pieces) => {
-            writer.u64(POLYNOMIALS).u64(pieces.len() as u64);
-            for piece in pieces {
-                writer.words(&piece.words());
-            }
-        }
-    }
-    writer.finish()
-}
-
-/// What a part is to do, and to which composite.
-pub(super) fn read(bytes: &[u8]) -> Result<(Natural, Task), Damaged> {
-    let mut reader = Reader::new(bytes, KIND, VERSION)?;
-    let n = read_number(&mut reader)?;
-    if n.bit_len() <= 64 || !n.bit(0) {
-        return Err(Damaged::Impossible("number"));
-    }
-    let task = match reader.u64()? {
-        CURVES => {
-            let bounds = (reader.u64()?, reader.u64()?);
-            let level = LEVELS.iter().find(|level| (level.first, level.second) == bounds);
-            let [parameter, batches] = [reader.u64()?, reader.u64()?].map(|word| u32::try_from(word).unwrap_or(0));
-            let is_possible = batches > 0
-                && batches
-                    .checked_mul(LANES as u32)
-                    .is_some_and(|curves| curves <= u32::MAX - parameter);
-            match level.filter(|_| is_possible && parameter >= FIRST_PARAMETER) {
-                Some(level) => Task::Curves {
-                    level: Level { batches, ..*level },
-                    parameter,
-                },
-                None => return Err(Damaged::Impossible("curve")),
-            }
-        }
-        POLYNOMIALS if n.bit_len() <= quadratic::LONGEST => {
-            let mut pieces = Vec::new();
-            for _ in 0..reader.u64()? {
-                let piece = Piece::read(&reader.words()?);
-                pieces.push(piece.ok_or(Damaged::Impossible("polynomial"))?);
-            }
-            Task::Polynomials(pieces)
-        }
-        _ => return Err(Damaged::Impossible("part")),
-    };
-    reader.finish()?;
-    Ok((n, task))
-}
 
 /// A part at work.
 #[derive(Debug)]
@@ -125,7 +49,7 @@ struct Polynomials {
 
 impl Part {
     pub(super) fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (n, task) = read(bytes)?;
+        let (n, task) = task::read(bytes)?;
         let doing = match task {
             Task::Curves { level, parameter } => {
                 let searching = Box::new(Searching::of_part(n.clone(), level, parameter));
@@ -204,11 +128,7 @@ impl Part {
                     }
                 };
                 *progress = progress.max(searching.share_of_part());
-                divisor.map(|divisor| {
-                    let mut writer = Writer::new(KIND, VERSION);
-                    writer.bytes(&divisor);
-                    writer.finish()
-                })
+                divisor.map(|divisor| task::divisor_to_bytes(&divisor))
             }
             (Doing::Polynomials(polynomials), found) => polynomials.absorb(found),
             _ => None,
@@ -287,32 +207,6 @@ impl Polynomials {
             _ => {}
         }
         let is_done = self.left == 0 && self.base.is_some();
-        is_done.then(|| {
-            let mut writer = Writer::new(KIND, VERSION);
-            writer.u64(self.count).bytes(&self.relations);
-            writer.finish()
-        })
+        is_done.then(|| task::relations_to_bytes(self.count, &self.relations))
     }
-}
-
-/// The divisor of `n` that curves found, if they did.
-pub(super) fn read_divisor(result: &[u8], n: &Natural) -> Result<Option<Natural>, Damaged> {
-    let mut reader = Reader::new(result, KIND, VERSION)?;
-    let bytes = reader.bytes()?;
-    reader.finish()?;
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let divisor = Natural::from_le_bytes(bytes);
-    let is_proper = divisor > Natural::ONE && divisor < *n && (n % &divisor).is_zero();
-    is_proper.then_some(Some(divisor)).ok_or(Damaged::Impossible("divisor"))
-}
-
-/// How many relations polynomials have, and these as bytes.
-pub(super) fn read_relations(result: &[u8]) -> Result<(usize, &[u8]), Damaged> {
-    let mut reader = Reader::new(result, KIND, VERSION)?;
-    let count = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
-    let relations = reader.bytes()?;
-    reader.finish()?;
-    Ok((count, relations))
 }

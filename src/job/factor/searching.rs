@@ -2,7 +2,7 @@
 //!
 //! Knows not how a batch is done. A share of a level for another machine is searched in the same way there.
 
-use super::part::Task;
+use super::task::{FIRST_PARAMETER, Task};
 use super::work::Work;
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::primes::Natural;
@@ -11,9 +11,6 @@ use crate::primes::factor::quadratic;
 use crate::primes::factor::schedule::{self, Level};
 use dashu_int::ops::BitTest;
 use std::sync::Arc;
-
-/// The first curve's parameter: those up to 5 give none.
-pub(super) const FIRST_PARAMETER: u32 = 6;
 
 /// What is left of a stage must take this many nanoseconds to be worth the way to another machine.
 pub(super) const WORTH_SENDING: f64 = 5e6;

@@ -2,8 +2,8 @@
 //!
 //! Knows not how a family is sieved. Relations from other machines are computed again before they count.
 
-use super::part::Task;
 use super::searching::WORTH_SENDING;
+use super::task::Task;
 use super::work::Work;
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::primes::Natural;
