@@ -1,28 +1,34 @@
-//! Makes `src/primes/nth_table.bin` anew, or verifies it: sieves all numbers the table reaches, which takes half a minute.
+//! Makes `src/primes/nth_table/fine.bin` and `coarse.bin` anew, or verifies them: sieves all numbers the table reaches, which takes a minute.
 //!
-//! `cargo run --release --example nth_table` verifies every point; with `-- FILE` it writes the data to FILE and prints the checksum.
+//! `cargo run --release --example nth_table` compares every byte; with `-- FOLDER` it writes the data there and prints sizes and checksums.
 
-use primed::internals::nth_table::{CHECKSUM, POINTS, STEP, checksum, count, expected};
+use primed::internals::nth_table::{COARSE, FINE, checksum, expected, rice};
 use primed::internals::sieve::{Sieve, Step};
 
+/// How many numbers are sieved at a time: starting a sieve costs less than that.
+const STRETCH: u64 = 1 << 28;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let file = std::env::args().nth(1);
-    let (mut data, mut sum, mut wrong) = (Vec::new(), 0u64, 0u64);
-    // A sieve of a hundred points at a time: starting one costs less than the sieving.
-    for first in (0..POINTS).step_by(100) {
-        let last = (first + 100).min(POINTS);
-        let mut sieve = Sieve::new(first * STEP + 1, last * STEP);
-        let mut point = first + 1;
+    let folder = std::env::args().nth(1);
+    let grids = [("fine", &FINE), ("coarse", &COARSE)];
+    let mut residuals = grids.map(|_| Vec::new());
+    let mut next = grids.map(|(_, grid)| grid.first * grid.step);
+    let ends = grids.map(|(_, grid)| grid.last * grid.step);
+    let end = ends.into_iter().max().unwrap_or(0);
+    let mut sum = 0;
+    for low in (0..=end).step_by(STRETCH as usize) {
+        let mut sieve = Sieve::new(low, end.min(low + STRETCH - 1));
         loop {
             match sieve.step() {
                 Step::Busy => {}
                 Step::Segment(segment) => {
-                    let mut counter = segment.counter();
-                    while point <= last && point * STEP <= segment.last() {
-                        let pi = sum + counter.up_to(point * STEP);
-                        data.extend_from_slice(&i16::try_from(pi as i64 - expected(point))?.to_le_bytes());
-                        wrong += u64::from(file.is_none() && count(point) != Some(pi));
-                        point += 1;
+                    for (i, (_, grid)) in grids.iter().enumerate() {
+                        let mut counter = segment.counter();
+                        while next[i] <= segment.last().min(ends[i]) {
+                            let pi: u64 = sum + counter.up_to(next[i]);
+                            residuals[i].push(pi as i64 - expected(next[i]));
+                            next[i] += grid.step;
+                        }
                     }
                     sum += segment.count();
                 }
@@ -30,12 +36,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    let found = checksum(&data);
-    println!("{} points, checksum {found:#018x}, {wrong} wrong", data.len() / 2);
-    match file {
-        Some(file) => std::fs::write(file, data)?,
-        None if wrong > 0 || found != CHECKSUM => return Err("the table differs from what was sieved".into()),
-        None => {}
+    let mut wrong = Vec::new();
+    for ((name, grid), residuals) in grids.into_iter().zip(residuals) {
+        let data = rice::encode(&residuals, grid.low_bits)?;
+        let found = checksum(&data);
+        println!(
+            "{name}: {} points, {} bytes, checksum {found:#018x}",
+            residuals.len(),
+            data.len()
+        );
+        match &folder {
+            Some(folder) => std::fs::write(format!("{folder}/{name}.bin"), data)?,
+            None if data != grid.data() || found != grid.checksum => wrong.push(name),
+            None => {}
+        }
     }
-    Ok(())
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("the table differs from what was sieved: {wrong:?}").into())
+    }
 }

@@ -9,7 +9,7 @@ use super::checkpoint::{Damaged, Reader, Writer};
 use super::pi::Pi;
 use super::plan::{Budget, Plan};
 use crate::primes::sieve::{Sieve, WideSieve};
-use crate::primes::walk::{Count, Outcome, Stripe, Way, length};
+use crate::primes::walk::{self, Count, Outcome, Stripe, Way, length};
 use crate::primes::{MAX_NTH, estimate, known, nth_table};
 use crate::proto::Value;
 use std::collections::BTreeMap;
@@ -146,8 +146,10 @@ fn begin(n: u128, budget: Budget<'_>) -> Found {
     let Some((point, count)) = small.and_then(nth_table::near_nth) else {
         return Found::Far(far_point(n));
     };
-    let (point, count) = (u128::from(point), u128::from(count));
-    let mut walk = Box::new(Walk::new(n, point, count));
+    let mut walk = Box::new(Walk::new(n, point.into(), count.into()));
+    if let Some(prime) = walk::at_once(point, walk.rank(), walk.way) {
+        return Found::Prime(prime.into());
+    }
     while let Some(Piece { index, stripe }) = walk.cut() {
         match stripe.advance(|| budget.over()) {
             Outcome::Paused(stripe) => return Found::Near(walk, Some(Piece { index, stripe })),
@@ -507,6 +509,12 @@ mod tests {
         }
     }
 
+    /// The smallest prime above `n`, by primality tests.
+    fn next(n: u64) -> u64 {
+        let prime = crate::primes::primality::search::next(n.into()).expect("a larger prime");
+        u64::try_from(prime).expect("a word")
+    }
+
     #[test]
     fn powers_of_ten_are_those_of_a006988() {
         for (n, prime) in [
@@ -586,10 +594,12 @@ mod tests {
             (nth(82_025), nth(82_026), nth(82_027)),
             (1_048_573, 1_048_583, 1_048_589)
         );
-        let end = nth_table::count(nth_table::POINTS).expect("the last point");
-        let (last, first) = (nth(end), nth(end + 1));
-        assert!(last <= nth_table::POINTS * nth_table::STEP && first > nth_table::POINTS * nth_table::STEP);
-        assert_eq!(crate::primes::primality::search::next(last.into()), Some(first.into()));
+        for grid in [&nth_table::FINE, &nth_table::COARSE] {
+            let (end, count) = (grid.last * grid.step, grid.count(grid.last).expect("the last point"));
+            let (last, first) = (nth(count), nth(count + 1));
+            assert!(last <= end && first > end, "{last} {first}");
+            assert_eq!(next(last), first);
+        }
     }
 
     /// Walks to the n-th prime from a point with a known count, several stripes at once, coming back in any order.
@@ -625,10 +635,10 @@ mod tests {
 
         #[test]
         fn long_walks_in_any_order_arrive(
-            n in 50_847_534u64..60_000_000, point in 400u64..520, hands in 1usize..5, order: prop::sample::Index, rest in 50u32..5000,
+            n in 50_847_534u64..60_000_000, point in 7300u64..9500, hands in 1usize..5, order: prop::sample::Index, rest in 50u32..5000,
         ) {
-            let count = nth_table::count(point).expect("a point");
-            let start = u128::from(point * nth_table::STEP);
+            let count = nth_table::FINE.count(point).expect("a point");
+            let start = u128::from(point * nth_table::FINE.step);
             let found = walk_from(n.into(), start, count.into(), hands, |n| order.index(n), rest);
             prop_assert_eq!(found, u128::from(nth(n)));
         }
@@ -637,8 +647,27 @@ mod tests {
     proptest! {
         #[test]
         fn neighbouring_ranks_are_neighbouring_primes(n in 1u64..10_000_000_000) {
-            let prime = nth(n);
-            prop_assert_eq!(crate::primes::primality::search::next(prime.into()), Some(nth(n + 1).into()));
+            prop_assert_eq!(next(nth(n)), nth(n + 1));
+        }
+
+        #[test]
+        fn primes_on_either_side_of_a_point_are_neighbours(point in 8u64..174_000) {
+            let grid = &nth_table::FINE;
+            let (x, count) = (point * grid.step, grid.count(point).expect("a point"));
+            let (last, first) = (nth(count), nth(count + 1));
+            prop_assert!(last <= x && first > x && next(last) == first, "{} {}", last, first);
+            // And halfway to the next, where the walk turns round.
+            let half = u64::midpoint(count, grid.count(point + 1).expect("a point"));
+            for n in half - 3..half + 3 {
+                prop_assert_eq!(next(nth(n)), nth(n + 1), "{}", n);
+            }
+        }
+
+        #[test]
+        fn the_short_sieve_and_the_long_walk_arrive_at_the_same_prime(n in 82_026u64..1_000_000_000) {
+            let (point, count) = nth_table::near_nth(n).expect("in the table");
+            let far = walk_from(n.into(), point.into(), count.into(), 1, |n| n - 1, u32::MAX);
+            prop_assert_eq!(far, u128::from(nth(n)));
         }
 
         #[test]

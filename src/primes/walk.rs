@@ -3,7 +3,7 @@
 //! Knows no slice and no count of primes: [`Stripe::advance`] goes on until its closure ends it; the caller that cut the stripe knows what
 //! lies before it.
 
-use super::sieve::{Segment, Sieve, Step, WideSieve};
+use super::sieve::{Segment, ShortSieve, Sieve, Step, WideSieve};
 use super::wheel::{NUMBERS_PER_BYTE, RESIDUES};
 
 /// Which way to walk.
@@ -163,6 +163,18 @@ pub(crate) fn length(start: u128, rank: u64) -> u128 {
     let rank = rank as f64;
     // Primes are rarer than 1 / ln start by chance as Poisson's law has it, and their density at the far end is lower still; a float saturates.
     ((rank + 4.0 * rank.sqrt() + 8.0) * (start.max(100) as f64 + rank).ln()) as u128
+}
+
+/// The prime of this rank from `start` on, where it is so close that a [`ShortSieve`] finds it.
+pub(crate) fn at_once(start: u64, rank: u64, way: Way) -> Option<u64> {
+    let numbers = u64::try_from(length(start.into(), rank)).ok()?;
+    match way {
+        Way::Up => ShortSieve::new(start.checked_add(1)?, start.checked_add(numbers)?)?.nth(rank),
+        Way::Down => {
+            let sieve = ShortSieve::new(start.checked_sub(numbers)?, start)?;
+            sieve.nth((sieve.count() + 1).checked_sub(rank)?)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod medium;
 mod popcount;
 mod presieve;
 mod segment;
+mod short;
 #[allow(clippy::module_inception)] // The module and its main type have the same name.
 mod sieve;
 mod small;
@@ -20,6 +21,7 @@ mod wide;
 
 pub use list::primes_up_to;
 pub use segment::{Counter, OwnedSegment, Segment};
+pub(crate) use short::ShortSieve;
 pub use sieve::{Cost, Sieve, Step};
 pub use wide::WideSieve;
 
