@@ -75,6 +75,9 @@ fn parse(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     if let Some(word) = parse_word(text) {
         return Ok(Natural::from(word));
     }
+    if let Some(words) = parse_words(text) {
+        return Ok(Natural::from(words));
+    }
     if let Some(rest) = text.strip_prefix('-') {
         return Err(negative_or_malformed(rest, limit));
     }
@@ -176,6 +179,13 @@ pub fn parse_word(text: &str) -> Option<u64> {
         let digit = byte.wrapping_sub(b'0');
         (digit < 10).then(|| word * 10 + u64::from(digit))
     })
+}
+
+/// The next common case: 20 to 38 digits and nothing else.
+fn parse_words(text: &str) -> Option<u128> {
+    let (high, low) = text.split_at_checked(text.len().checked_sub(19)?)?;
+    // Both are below 10^19.
+    Some(u128::from(parse_word(high)?) * 10u128.pow(19) + u128::from(parse_word(low)?))
 }
 
 /// One sign only: a line of thousands of them must not recurse thousands of times.
@@ -360,6 +370,12 @@ mod tests {
         );
         assert_eq!(read("2^64-59").as_deref(), Ok("18446744073709551557"));
         assert_eq!(read("18446744073709551616").as_deref(), Ok("18446744073709551616"));
+        for digits in 1..=60 {
+            let text = &"9876543210".repeat(6)[..digits];
+            assert_eq!(read(text).as_deref(), Ok(text));
+            assert_eq!(read(&format!("{text}x")), Err(NumberError::Malformed));
+        }
+        assert_eq!(read("00000000000000000000000000000000000007").as_deref(), Ok("7"));
         assert_eq!(read("0007").as_deref(), Ok("7"));
         assert_eq!(read("0^0").as_deref(), Ok("1"));
         assert_eq!(read("0e5").as_deref(), Ok("0"));
