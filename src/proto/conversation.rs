@@ -3,11 +3,12 @@
 //! Plain data: bytes of replies go to a buffer that the caller owns. Knows no socket, no clock, no verb and no dialect.
 
 use super::Tag;
+use super::burst::Burst;
 use super::format::{Dialect, ReplyFormat};
 use super::reply::{Final, Interim};
 use bytes::BytesMut;
 use rustc_hash::FxHashMap;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 /// Names a request of a conversation, or of another client. Never used twice; a conversation counts its requests from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +36,7 @@ pub struct DuplicateTag;
 pub struct Conversation {
     next: RequestId,
     /// Requests whose replies keep their order; the first of them has no reply yet.
-    queue: VecDeque<Waiting>,
+    queue: Burst<Waiting>,
     /// Requests with tags; made with the first of them, for most clients use none.
     tagged: Option<Box<Tagged>>,
     /// Bytes of replies that wait for an earlier one, about.
@@ -64,15 +65,13 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn write(&self, out: &mut BytesMut) {
-        if let Some(reply) = &self.reply {
-            let format = ReplyFormat {
-                dialect: self.dialect,
-                tag: None,
-                is_bare: self.is_bare,
-            };
-            self.dialect.write_final(out, &format, self.rows.as_deref(), reply);
-        }
+    fn write(&self, reply: &Final, out: &mut BytesMut) {
+        let format = ReplyFormat {
+            dialect: self.dialect,
+            tag: None,
+            is_bare: self.is_bare,
+        };
+        self.dialect.write_final(out, &format, self.rows.as_deref(), reply);
     }
 }
 
@@ -101,7 +100,7 @@ impl Conversation {
             }
         }
         if !format.overtakes() {
-            self.queue.push_back(Waiting {
+            self.queue.push(Waiting {
                 place,
                 dialect: format.dialect,
                 is_bare: format.is_bare,
@@ -134,7 +133,7 @@ impl Conversation {
         }
         let weight = weight_of_rows(rows.as_deref().unwrap_or_default()) + weight_of_reply(&reply);
         self.held += weight;
-        self.queue.push_back(Waiting {
+        self.queue.push(Waiting {
             place,
             dialect: format.dialect,
             is_bare: format.is_bare,
@@ -168,25 +167,31 @@ impl Conversation {
             format.dialect.write_final(out, &format, None, &reply);
             return true;
         }
-        let Some(waiting) = self.waiting(place).filter(|waiting| waiting.reply.is_none()) else {
-            return false;
-        };
-        let weight = weight_of_reply(&reply);
-        waiting.reply = Some(reply);
-        waiting.weight += weight;
-        self.held += weight;
+        if let Some(first) = self.queue.pop_front_if(|first| first.place == place) {
+            // Nearly always.
+            self.held -= first.weight;
+            first.write(&reply, out);
+        } else {
+            let Some(waiting) = self.waiting(place).filter(|waiting| waiting.reply.is_none()) else {
+                return false;
+            };
+            let weight = weight_of_reply(&reply);
+            waiting.reply = Some(reply);
+            waiting.weight += weight;
+            self.held += weight;
+        }
         if let Some(tagged) = &mut self.tagged
             && let Some(tag) = tagged.tags.remove(&place)
         {
             tagged.requests.remove(&tag);
         }
         while let Some(first) = self.queue.pop_front_if(|first| first.reply.is_some()) {
-            first.write(out);
+            if let Some(reply) = &first.reply {
+                first.write(reply, out);
+            }
             self.held -= first.weight;
         }
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
-        }
+        self.queue.rest();
         true
     }
 

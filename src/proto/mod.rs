@@ -3,10 +3,11 @@
 //! The data's way through this module: bytes -> [`ServerCodec`](codec::ServerCodec) -> [`Request`] -> (the modules above) -> [`Reply`] ->
 //! [`Conversation`], which keeps the order -> [`Dialect`](format::Dialect), which encodes -> bytes.
 //!
-//! Imports go one way here too, from the last to the first of: `code`, `few`, `number`, `value`, `tag`, `reply`, `response`, `format`,
+//! Imports go one way here too, from the last to the first of: `burst`, `code`, `few`, `number`, `value`, `tag`, `reply`, `response`, `format`,
 //! `request`, `dialect`, `codec`; and `conversation`, which knows `format` and no dialect. A request knows only the interface of the dialect that it came in:
 //! `dialect/lines` and `dialect/resp` make requests, and `request` imports neither.
 
+mod burst;
 mod code;
 pub mod codec;
 mod conversation;
@@ -20,6 +21,7 @@ mod response;
 mod tag;
 mod value;
 
+pub use burst::Burst;
 pub use code::{Code, Failure};
 pub use conversation::{Conversation, RequestId};
 pub use dialect::Frame;

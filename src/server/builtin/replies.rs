@@ -2,9 +2,8 @@
 
 use crate::engine::{ClientId, RequestId};
 use crate::metrics::{Exemplar, Metrics, Outcome, VerbLabel};
-use crate::proto::{Conversation, Final, Interim, ReplyFormat, Tag};
+use crate::proto::{Burst, Conversation, Final, Interim, ReplyFormat, Tag};
 use bytes::BytesMut;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -13,8 +12,6 @@ use tracing::Level;
 
 /// Room made for replies at first: a hundred short ones, so that it need not grow by and by.
 const FIRST_REPLIES_BYTES: usize = 1 << 10;
-/// Room that is kept for requests under way while there are none.
-const FIRST_OPENED: usize = 4;
 
 /// The replies of one connection.
 pub(super) struct Replies {
@@ -28,7 +25,7 @@ pub(super) struct Replies {
     /// The last of these that have one verb and one outcome; those before them are counted by verb already.
     run: Run,
     /// Requests that are answered later, in their order; the first of them has no reply yet.
-    opened: VecDeque<Opened>,
+    opened: Burst<Opened>,
     /// The last of these that are answered and not measured yet: of one verb, and of one duration.
     waited: Waited,
     /// The time of this turn, once it was needed.
@@ -76,7 +73,7 @@ impl Replies {
             answered: 0,
             failed: 0,
             run: Run::default(),
-            opened: VecDeque::new(),
+            opened: Burst::default(),
             waited: Waited {
                 verb: VerbLabel::default(),
                 wall: Duration::ZERO,
@@ -150,7 +147,7 @@ impl Replies {
         };
         let begun = self.now();
         let verb = Some(verb);
-        self.opened.push_back(Opened { place, verb, begun });
+        self.opened.push(Opened { place, verb, begun });
         place
     }
 
@@ -299,9 +296,7 @@ impl Replies {
             }
         };
         while self.opened.pop_front_if(|first| first.verb.is_none()).is_some() {}
-        if self.opened.is_empty() && self.opened.capacity() > FIRST_OPENED {
-            self.opened = VecDeque::new();
-        }
+        self.opened.rest();
         let (verb, wall) = (verb.unwrap_or_default(), now - begun);
         if (self.waited.verb, self.waited.wall) != (verb, wall) {
             self.measure();
