@@ -3,7 +3,7 @@
 use super::admission::{Limits, Standing};
 use super::flow::Flow;
 use super::jobs::{Entry, Stage};
-use super::log::{self, Ids};
+use super::log;
 use super::submitted::{Found, Keyed, job_id};
 use super::waiters::Waiter;
 use super::{Begins, Table, queue_is_long};
@@ -267,8 +267,23 @@ impl Table {
         let (client, max_age) = (payer.client, self.flow.max_age);
         let standing = self.standing(payer);
         let room = self.flow.express.room(payer, max_age);
-        let (mut titles, mut refused) = (0, Vec::new());
+        let (mut titles, mut longest) = (0, 0);
+        for (_, job) in &questions {
+            let title = job.title_bytes();
+            titles += title;
+            longest = longest.max(title);
+        }
+        // With all before it, and if it has the longest title: then each may have what it needs.
+        let last = standing.with(questions.len() - 1, titles);
+        if questions.len() <= room
+            && self.allowances.check(payer.account, last, now).is_ok()
+            && self.admission.check(last, Some(longest)).is_ok()
+        {
+            return self.wait_together(payer, questions.into(), titles);
+        }
+        let mut refused = Vec::new();
         let mut admitted = VecDeque::with_capacity(questions.len());
+        titles = 0;
         for (request, job) in questions {
             let title = job.title_bytes();
             let admitted_so_far = standing.with(admitted.len(), titles);
@@ -280,8 +295,6 @@ impl Table {
             });
             match admission {
                 Ok(()) => {
-                    let ids = Ids::of_request(client, request);
-                    log::waits(ids, self.flow.jobs.next(), || job.title().into_owned(), "work begins");
                     titles += title;
                     admitted.push_back((request, job));
                 }
@@ -290,10 +303,17 @@ impl Table {
         }
         self.flow.outbox.push_all(client, refused);
         if !admitted.is_empty() {
-            self.flow.waiters.hold(payer, admitted.len());
-            let id = self.flow.jobs.name();
-            self.flow.express.push_batch(payer, id, titles, now, max_age, admitted);
+            self.wait_together(payer, admitted, titles);
         }
+    }
+
+    /// Lets a client wait for questions that are taken in. `titles` counts the bytes of their titles.
+    fn wait_together(&mut self, payer: Payer, questions: VecDeque<Plain>, titles: usize) {
+        let (now, max_age) = (self.flow.now, self.flow.max_age);
+        log::wait_together(payer.client, self.flow.jobs.next(), &questions);
+        self.flow.waiters.hold(payer, questions.len());
+        let id = self.flow.jobs.name();
+        self.flow.express.push_batch(payer, id, titles, now, max_age, questions);
         #[cfg(test)]
         crate::engine::planted::here();
     }

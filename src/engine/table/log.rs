@@ -7,12 +7,13 @@
 use super::Table;
 use super::flow::Flow;
 use super::waiters::{Holder, Waiter};
-use crate::engine::batch::Batch;
+use crate::engine::batch::{Batch, Plain};
 use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
 use crate::engine::task::{Done, Outcome};
 use crate::engine::text::shortened;
 use crate::engine::worker::{Lane, WorkerId};
 use crate::proto::Reply;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tracing::Level;
 
@@ -77,6 +78,17 @@ pub(super) fn waits(ids: impl Into<Ids>, work: WorkId, title: impl FnOnce() -> S
         let Ids { client, request, job } = ids.into();
         let (work, title) = (work.0, shortened(&title(), MAX_TITLE));
         tracing::debug!(client, request, job, work, title, "{event}");
+    }
+}
+
+/// Logs that the questions of a batch begin to wait.
+#[inline]
+pub(super) fn wait_together(client: ClientId, work: WorkId, questions: &VecDeque<Plain>) {
+    if is_logged() {
+        for (request, job) in questions {
+            let ids = Ids::of_request(client, *request);
+            waits(ids, work, || job.title().into_owned(), "work begins");
+        }
     }
 }
 
