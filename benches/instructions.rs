@@ -17,7 +17,7 @@ const DEPTH: usize = 16;
 /// A name, and the work that is repeated.
 type Way = (&'static str, fn(usize));
 
-const WAYS: [Way; 9] = [
+const WAYS: [Way; 12] = [
     ("read-and-answer-nth", |times| answer("nth 7\n", times)),
     ("read-and-answer-ping", |times| answer("ping\n", times)),
     ("read-and-refuse", |times| answer("nht 7\n", times)),
@@ -27,6 +27,16 @@ const WAYS: [Way; 9] = [
     ("round-trip-known", |times| round_trips("nth 7\n", times)),
     ("round-trip-brief", |times| {
         round_trips("isprime 1000000000000000003\n", times)
+    }),
+    ("round-trip-several", |times| {
+        round_trips("isprime 1000000000000000003 1000000000000000009\n", times)
+    }),
+    ("round-trip-search", |times| {
+        round_trips("next 1000000000000000000\n", times)
+    }),
+    // A job with next to no work: what is counted is the way.
+    ("round-trip-job", |times| {
+        round_trips("isprime 18446744073709551616\n", times)
     }),
     ("round-trip-plain", |times| {
         round_trips("isprime 18446744073709551629\n", times)

@@ -103,5 +103,6 @@ for depth in 1 16 100; do row '`nth 1..16`' $depth 'nth 1..16' 'nth 1..16'; done
 for depth in 16 100; do row '`nth 1..80000`, hardly ever the same twice' $depth 'nth 1..80000' ''; done
 for depth in 1 16 100; do row 'a microsecond of work: `isprime 1e18..2e18`' $depth 'isprime 1e18..2e18' ''; done
 row 'a microsecond of work: `nth 82026..1e6`' 16 'nth 82026..1e6' ''
-for depth in 1 16 100; do row 'a job each: `isprime` of two such numbers' $depth 'isprime 1e18..2e18 1e18..2e18' ''; done
-for depth in 1 16; do row 'a job each, some 2 us of work: `next 1e18..2e18`' $depth 'next 1e18..2e18' ''; done
+for depth in 1 16 100; do row '`isprime` of two such numbers' $depth 'isprime 1e18..2e18 1e18..2e18' ''; done
+for depth in 1 16 100; do row 'a microsecond of work: `next 1e18..2e18`' $depth 'next 1e18..2e18' ''; done
+for depth in 1 16 100; do row 'a job each: `isprime` of 2^64 and such a number' $depth 'isprime 18446744073709551616 1e18..2e18' ''; done

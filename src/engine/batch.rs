@@ -27,6 +27,8 @@ pub(super) struct Batch {
     pub(super) news: Vec<(RequestId, Event)>,
     /// The verbs of those that were begun, in that order.
     pub(super) verbs: Vec<VerbLabel>,
+    /// Whether answers are kept at all.
+    keeps: bool,
     /// Answers that may be kept, with their questions.
     pub(super) found: Vec<(String, Value)>,
     /// Those that take longer.
@@ -44,6 +46,8 @@ pub(super) struct Unfinished {
 
 /// What the first slice of a job came to.
 pub(super) enum Begun {
+    /// Answered without a plan: that takes microseconds.
+    AtOnce(Value),
     Answered(Value),
     Unfinished(Box<dyn AnyPlan>),
 }
@@ -55,6 +59,9 @@ impl Begun {
     /// # Errors
     /// What is wrong with the question.
     pub(super) fn of(job: &Job, budget: Budget<'_>) -> Result<Self, Failure> {
+        if let Some(value) = job.at_once() {
+            return Ok(Self::AtOnce(value));
+        }
         let mut plan = job.plan()?;
         if plan.is_long() {
             return Ok(Self::Unfinished(plan));
@@ -67,13 +74,14 @@ impl Begun {
 }
 
 impl Batch {
-    pub(super) fn new(client: ClientId, name: RequestId, fresh: VecDeque<Plain>) -> Self {
+    pub(super) fn new(client: ClientId, name: RequestId, fresh: VecDeque<Plain>, keeps: bool) -> Self {
         Self {
             client,
             name,
             running: None,
             news: Vec::with_capacity(fresh.len()),
             verbs: Vec::with_capacity(fresh.len()),
+            keeps,
             found: Vec::new(),
             unfinished: Vec::new(),
             fresh,
@@ -94,8 +102,9 @@ impl Batch {
         self.verbs.push(job.verb);
         let reply = match begun {
             Err(failure) => Err(failure),
-            Ok(Begun::Answered(value)) => {
-                if job.is_kept {
+            Ok(Begun::AtOnce(value) | Begun::Answered(value)) => {
+                // The last one names the batch in the list of slow ones.
+                if job.is_kept && (self.keeps || self.fresh.is_empty()) {
                     self.found.push((job.title().into_owned(), value.clone()));
                 }
                 Ok(value)

@@ -179,7 +179,7 @@ impl<S: Side> Neighbour<S> {
 }
 
 /// The first step: the answer, if 128 bits hold it.
-fn at_once(n: &Natural, direction: Direction) -> Option<Natural> {
+pub(super) fn at_once(n: &Natural, direction: Direction) -> Option<Natural> {
     let n = u128::try_from(n).ok()?;
     match direction {
         Direction::Up => search::next(n).map(Natural::from),

@@ -5,13 +5,20 @@
 use super::{
     AnyPlan, ArePrime, Certify, Count, CountByPi, CountConstellations, CountWide, Divisors, Factor, Function, Gaps,
     IsPrime, Next, NextPrimes, Nth, NthRows, OfFactors, Pi, Prev, PrevPrimes, Root, Rows, SumByFormula, SumBySieve,
+    neighbour,
 };
 use crate::primes::constellation::Constellation;
-use crate::primes::primality::is_prime_u64;
+use crate::primes::primality::search::Direction;
+use crate::primes::primality::{is_prime_u64, is_prime_u128};
 use crate::primes::{Natural, known, rank};
 use crate::proto::Value;
 use dashu_int::ops::BitTest;
 use std::fmt;
+
+/// Words that are tested in two microseconds at the most, if all are prime.
+const FEW: usize = 4;
+/// Numbers of two words that are tested in a hundred.
+const SOME: usize = 16;
 
 /// How `count` counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,18 +152,20 @@ impl Query {
         )
     }
 
-    /// True if the answer takes a microsecond at the most: [`brief`](Self::brief) has it, and no plan is worth making.
+    /// True if the answer takes a microsecond, two at the most: [`brief`](Self::brief) has it, and no plan is worth making. A
+    /// [search](Self::is_search) takes as long on average.
     pub(crate) fn is_brief(&self) -> bool {
         match self {
             Self::Nth(n) => *n <= rank::COUNT.into(),
             Self::Pi(x) => *x < rank::LIMIT.into(),
             Self::Count { last, method, .. } => *method == Method::Auto && *last < rank::LIMIT.into(),
-            Self::IsPrime(n) => n.bit_len() <= 64,
+            Self::IsPrime(n) | Self::Next(n) | Self::Prev(n) => n.bit_len() <= 64,
+            Self::ArePrime(numbers) => numbers.len() <= FEW && numbers.iter().all(|n| n.bit_len() <= 64),
             _ => false,
         }
     }
 
-    /// The answer, if it takes a microsecond at the most.
+    /// The answer, if it is [brief](Self::is_brief).
     pub(crate) fn brief(&self) -> Option<Value> {
         let word = |number: &u128| u64::try_from(*number).ok();
         match self {
@@ -166,13 +175,30 @@ impl Query {
                 count(*low, *last, rank::pi).map(Value::from)
             }
             Self::IsPrime(n) => u64::try_from(n).ok().map(|n| Value::Truth(is_prime_u64(n))),
+            Self::ArePrime(_) | Self::Next(_) | Self::Prev(_) if self.is_brief() => self.at_once(),
             _ => None,
         }
     }
 
+    /// The answer, if it needs no plan on the worker that begins the question: brief ones, and what a plan would do in its first slice.
+    pub(super) fn at_once(&self) -> Option<Value> {
+        match self {
+            Self::IsPrime(n) => is_prime(n).map(Value::Truth),
+            Self::ArePrime(numbers) if numbers.len() <= SOME => are_prime(numbers),
+            Self::Next(n) => neighbour::at_once(n, Direction::Up).map(Value::Number),
+            Self::Prev(n) => neighbour::at_once(n, Direction::Down).map(Value::Number),
+            _ => self.brief(),
+        }
+    }
+
+    /// True if it looks for a prime: the time that takes varies twentyfold with the gap there.
+    pub(crate) const fn is_search(&self) -> bool {
+        matches!(self, Self::Next(_) | Self::Prev(_))
+    }
+
     /// True if [`brief`](Self::brief) makes no table first.
     pub(crate) fn is_prepared(&self) -> bool {
-        matches!(self, Self::IsPrime(_)) || rank::is_made()
+        !matches!(self, Self::Nth(_) | Self::Pi(_) | Self::Count { .. }) || rank::is_made()
     }
 
     /// Bytes of its text, about.
@@ -241,14 +267,32 @@ fn count(low: u128, last: u128, pi: fn(u64) -> Option<u64>) -> Option<u64> {
     pi(last).map(|up_to| up_to - below)
 }
 
-/// A number in decimal. Nearly all fit a word, whose digits are written several times as fast as those of a number of any length.
+/// Whether a number of at most two words is prime.
+fn is_prime(n: &Natural) -> Option<bool> {
+    u128::try_from(n).ok().map(is_prime_u128)
+}
+
+/// Which of these numbers are prime, if all have at most two words.
+fn are_prime(numbers: &[Natural]) -> Option<Value> {
+    let mut words = String::with_capacity(4 * numbers.len());
+    for (index, n) in numbers.iter().enumerate() {
+        if index > 0 {
+            words.push(' ');
+        }
+        words.push_str(if is_prime(n)? { "yes" } else { "no" });
+    }
+    Some(words.into())
+}
+
+/// A number in decimal. Nearly all fit two words, whose digits are written several times as fast as those of a number of any length.
 struct Digits<'a>(&'a Natural);
 
 impl fmt::Display for Digits<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match u64::try_from(self.0) {
-            Ok(word) => word.fmt(f),
-            Err(_) => self.0.fmt(f),
+        match (u64::try_from(self.0), u128::try_from(self.0)) {
+            (Ok(word), _) => word.fmt(f),
+            (_, Ok(words)) => words.fmt(f),
+            _ => self.0.fmt(f),
         }
     }
 }

@@ -159,21 +159,26 @@ impl Job {
         }
     }
 
-    /// True if the answer takes a microsecond: no more than to look whether somebody has asked the same.
+    /// True if the answer takes a microsecond or two: no more than to look whether somebody has asked the same.
     pub(crate) fn is_brief(&self) -> bool {
         matches!(&self.question, Question::Query(query) if query.is_brief())
     }
 
-    /// The answer, if it is [brief](Self::is_brief). The first time may take 3 ms, to make a table: it is for who answers many.
-    pub(crate) fn brief(&self) -> Option<Value> {
+    /// True if it looks for a prime, which takes much longer for some numbers.
+    pub(crate) const fn is_search(&self) -> bool {
+        matches!(&self.question, Question::Query(query) if query.is_search())
+    }
+
+    /// The answer, if no plan is worth making. The first time may take 3 ms, to make a table: it is for who answers many.
+    pub(crate) fn at_once(&self) -> Option<Value> {
         match &self.question {
-            Question::Query(query) => query.brief(),
+            Question::Query(query) => query.at_once(),
             Question::Own { .. } => None,
         }
     }
 
-    /// The answer, if it is brief and no table has to be made first: for who must be done in a microsecond.
-    pub(crate) fn brief_at_once(&self) -> Option<Value> {
+    /// The answer, if it is [brief](Self::is_brief) and no table has to be made first: for who must be done in a microsecond.
+    pub(crate) fn brief(&self) -> Option<Value> {
         match &self.question {
             Question::Query(query) if query.is_prepared() => query.brief(),
             _ => None,
@@ -289,10 +294,17 @@ mod tests {
     use crate::primes::{Natural, rank};
     use proptest::prelude::*;
 
+    fn word() -> impl Strategy<Value = Natural> {
+        (any::<u64>(), 1u32..=64).prop_map(|(n, bits)| Natural::from(n >> (64 - bits)))
+    }
+
     fn brief() -> impl Strategy<Value = Query> {
         let below = |limit: u64| (0..limit, 1u32..=24).prop_map(|(n, bits)| n >> (24 - bits));
         prop_oneof![
-            (any::<u64>(), 1u32..=64).prop_map(|(n, bits)| Query::IsPrime(Natural::from(n >> (64 - bits)))),
+            word().prop_map(Query::IsPrime),
+            word().prop_map(Query::Next),
+            word().prop_map(|n| Query::Prev(n.max(3u8.into()))),
+            prop::collection::vec(word(), 1..=4).prop_map(Query::ArePrime),
             below(rank::COUNT).prop_map(|n| Query::Nth(u128::from(n) + 1)),
             below(rank::LIMIT).prop_map(|x| Query::Pi(x.into())),
             (below(rank::LIMIT), below(rank::LIMIT)).prop_map(|(low, last)| Query::Count {
@@ -309,7 +321,27 @@ mod tests {
             let job = Job::from(query);
             prop_assert!(job.is_brief() && !job.is_kept);
             let mut plan = job.plan().expect("the question is sound");
-            prop_assert_eq!(job.brief(), Some(run_to_end(plan.as_mut())));
+            let answer = run_to_end(plan.as_mut());
+            prop_assert_eq!(job.at_once(), Some(answer.clone()));
+            if rank::is_made() {
+                prop_assert_eq!(job.brief(), Some(answer));
+            }
+        }
+
+        #[test]
+        fn an_answer_without_a_plan_is_that_of_the_plan(numbers in prop::collection::vec((any::<u128>(), 1u32..=128), 1..=16)) {
+            let numbers: Vec<Natural> = numbers.into_iter().map(|(n, bits)| Natural::from(n >> (128 - bits))).collect();
+            let first = numbers[0].clone();
+            for query in [
+                Query::IsPrime(first.clone()),
+                Query::Next(first.clone()),
+                Query::Prev(first.max(3u8.into())),
+                Query::ArePrime(numbers),
+            ] {
+                let job = Job::from(query);
+                let mut plan = job.plan().expect("the question is sound");
+                prop_assert_eq!(job.at_once(), Some(run_to_end(plan.as_mut())));
+            }
         }
     }
 
@@ -317,7 +349,9 @@ mod tests {
     fn what_takes_longer_has_no_brief_answer_and_is_kept() {
         for query in [
             Query::IsPrime(Natural::ONE << 64),
-            Query::Next(7u8.into()),
+            Query::Next(Natural::ONE << 64),
+            Query::ArePrime(vec![7u8.into(); 5]),
+            Query::ArePrime(vec![7u8.into(), Natural::ONE << 64]),
             Query::Nth(u128::from(rank::COUNT) + 1),
             Query::Pi(rank::LIMIT.into()),
             Query::Count {

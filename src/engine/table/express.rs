@@ -67,6 +67,7 @@ pub(super) struct Express {
     cost: Duration,
     /// When those that wait are refused unless they are begun before, the earliest first. Some may have been begun or removed already.
     begin_by: VecDeque<(Instant, ClientId, Turn)>,
+    keeps_answers: bool,
 }
 
 struct Batched {
@@ -110,6 +111,14 @@ pub(super) enum Late {
 }
 
 impl Express {
+    /// The lane without any work. `keeps_answers`: those of batches are wanted with their questions.
+    pub(super) fn new(keeps_answers: bool) -> Self {
+        Self {
+            keeps_answers,
+            ..Self::default()
+        }
+    }
+
     /// A job waits for its first slice, perhaps only for so long.
     pub(super) fn push(&mut self, payer: Payer, id: WorkId, job: Job, begin_by: Option<Instant>, now: Instant) {
         self.jobs.insert(id, (job, begin_by));
@@ -313,7 +322,7 @@ impl Express {
             self.enqueue(rest);
         }
         let count = questions.len();
-        let load = Load::Batch(Batch::new(client, name, questions));
+        let load = Load::Batch(Batch::new(client, name, questions, self.keeps_answers));
         Some((Task { work: id, cancel, load }, count))
     }
 

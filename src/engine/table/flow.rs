@@ -54,7 +54,7 @@ impl Flow {
         Self {
             jobs: Jobs::new(first),
             waiters: Waiters::default(),
-            express: Express::default(),
+            express: Express::new(policy.max_answers > 0),
             bulk: Bulk::new(workers, policy.max_memory),
             external,
             away: Away::default(),

@@ -7,6 +7,9 @@ use crate::server::Shared;
 use actix::Recipient;
 use std::sync::Arc;
 
+/// Room that is made at once for as many questions as there were the last time, at the most.
+const MOST_AT_ONCE: usize = 128;
+
 /// What one connection asks of the engine.
 pub(super) struct EngineLink {
     client: ClientId,
@@ -14,6 +17,8 @@ pub(super) struct EngineLink {
     asked: Option<Box<Asked>>,
     /// Plain questions and other orders that the engine has not been sent yet.
     questions: Vec<Plain>,
+    /// How many questions the last message had.
+    usual: usize,
     orders: Vec<Order>,
 }
 
@@ -32,8 +37,14 @@ impl EngineLink {
             client,
             asked,
             questions: Vec::new(),
+            usual: 0,
             orders: Vec::new(),
         }
+    }
+
+    /// Goes on as that of another client, after all was sent.
+    pub(super) fn go_on_as(&mut self, client: ClientId, asked: Option<Box<Asked>>) {
+        (self.client, self.asked) = (client, asked);
     }
 
     /// The account for which anything was asked.
@@ -44,6 +55,9 @@ impl EngineLink {
     /// Puts a question, of which nothing is wanted but the answer, into the next message.
     #[inline]
     pub(super) fn ask(&mut self, question: Plain) {
+        if self.questions.is_empty() {
+            self.questions.reserve(self.usual.min(MOST_AT_ONCE));
+        }
         self.questions.push(question);
     }
 
@@ -78,6 +92,7 @@ impl EngineLink {
                 to,
             })
         });
+        self.usual = self.questions.len();
         shared.scheduler.do_send(Requests {
             client,
             connection: client,

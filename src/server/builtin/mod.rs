@@ -38,6 +38,10 @@ use streams::Streams;
 const MAX_CANCELS: usize = 16;
 /// Requests taken in between two looks at the clock, unless one of them is long or wrong.
 const LOOK_EVERY: usize = 32;
+/// Searches for a prime that a session makes itself of those in one read, at the most.
+const MAX_SEARCHES: usize = 16;
+/// Other requests that a search counts as until the next look at the clock: where the gap is wide it takes as long as twenty.
+const OF_SEARCH: usize = 7;
 /// Exchanges kept for sessions that wake: as many as are usually awake at once beyond a turn.
 const MAX_SPARE: usize = 16;
 /// More bytes make a long request.
@@ -66,6 +70,8 @@ struct Requests {
     login: Login,
     /// The `quit` request, which is answered last.
     quit: Option<RequestId>,
+    /// Searches for a prime that were asked in this read.
+    searches: usize,
 }
 
 /// A session of the built-in protocol.
@@ -163,7 +169,6 @@ impl Exchange for BuiltIn {
         let codec = rest.codec.map(|codec| *codec);
         let codec = codec.unwrap_or_else(|| ServerCodec::new(rest.max_line_bytes).with_id(client.0));
         let login = Login::new(rest.access, link.permit.state.peer.ip());
-        let engine = EngineLink::new(client, rest.asked);
         let Some(mut exchange) = SPARE.with_borrow_mut(Vec::pop) else {
             let mut replies = Replies::new(client, metrics.clone());
             replies.go_on_as(client, rest.next, metrics);
@@ -173,16 +178,17 @@ impl Exchange for BuiltIn {
                     replies,
                     streams: Streams::default(),
                     sequence: Sequence::default(),
-                    engine,
+                    engine: EngineLink::new(client, rest.asked),
                     login,
                     quit: None,
+                    searches: 0,
                 },
             });
         };
         exchange.input.go_on_with(codec);
         let requests = &mut exchange.requests;
         requests.replies.go_on_as(client, rest.next, metrics);
-        requests.engine = engine;
+        requests.engine.go_on_as(client, rest.asked);
         requests.login = login;
         exchange
     }
@@ -250,6 +256,7 @@ impl Requests {
         time: &mut TurnTime,
     ) -> bool {
         repeats.belong_to(&link.shared);
+        self.searches = 0;
         // Not in the middle of a request that began in an earlier read, which only the codec can end; nor if each request is logged or shown.
         let is_watched = replies::is_logged() || link.shared.facts.clients.monitor.is_on();
         let may_repeat = begins_a_line && !link.lifecycle.is_draining() && !is_watched && self.login.may_ask();
@@ -259,7 +266,7 @@ impl Requests {
             if !self.may_look(link) {
                 break link.lifecycle.is_open() && used < lines.len();
             }
-            if taken == LOOK_EVERY {
+            if taken >= LOOK_EVERY {
                 if time.is_over() {
                     break true;
                 }
@@ -293,7 +300,9 @@ impl Requests {
                 break true;
             }
             link.lifecycle.has_asked();
+            let searches = self.searches;
             let constant = self.take_frame(frame, link);
+            taken += OF_SEARCH * (self.searches - searches);
             if let Some(name) = codec.take_name() {
                 link.permit.state.set_name(&name);
             }
