@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -44,7 +44,6 @@ pub struct ClientState {
     since: Instant,
     /// Most have none.
     names: Mutex<Option<Box<Names>>>,
-    is_killed: AtomicBool,
     in_flight: AtomicU32,
     requests: AtomicU64,
     bytes_in: AtomicU64,
@@ -70,7 +69,6 @@ impl Clients {
             peer,
             since: Instant::now(),
             names: Mutex::default(),
-            is_killed: AtomicBool::default(),
             in_flight: AtomicU32::default(),
             requests: AtomicU64::default(),
             bytes_in: AtomicU64::default(),
@@ -82,9 +80,9 @@ impl Clients {
         state
     }
 
-    /// It is closed.
-    pub fn remove(&self, id: u64) {
-        self.connected().remove(&id);
+    /// It is closed. False if it was removed before.
+    pub fn remove(&self, id: u64) -> bool {
+        self.connected().remove(&id).is_some()
     }
 
     /// The connection with this number.
@@ -113,14 +111,11 @@ impl Clients {
 
     /// Closes a connection at once; what it has under way is cancelled. False if there is none with this number.
     pub fn kill(&self, id: u64) -> bool {
-        let Some(state) = self.get(id) else {
-            return false;
-        };
-        state.is_killed.store(true, Relaxed);
-        if let Some(close) = self.close.get() {
+        let is_connected = self.connected().contains_key(&id);
+        if is_connected && let Some(close) = self.close.get() {
             close(id);
         }
-        true
+        is_connected
     }
 
     fn connected(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ClientState>>> {
@@ -187,11 +182,6 @@ impl ClientState {
     pub fn address(&self) -> String {
         address(self.peer)
     }
-
-    /// True once it is to be closed at once.
-    pub fn is_killed(&self) -> bool {
-        self.is_killed.load(Relaxed)
-    }
 }
 
 /// Only one adds to each, so that a load and a store do.
@@ -244,14 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn who_is_killed_knows_it_before_the_order_to_close() {
-        let clients = Arc::new(Clients::default());
-        let state = clients.add(7, peer());
-        let (seen, closed) = (state.clone(), Arc::new(AtomicBool::default()));
+    fn only_who_is_connected_is_killed() {
+        let clients = Clients::default();
+        clients.add(7, peer());
+        let closed = Arc::new(AtomicU64::default());
         let order = closed.clone();
-        clients.close_by(move |id| order.store(id == 7 && seen.is_killed(), Relaxed));
-        assert!(!clients.kill(8) && !state.is_killed());
-        assert!(clients.kill(7) && closed.load(Relaxed));
+        clients.close_by(move |id| order.store(id, Relaxed));
+        assert!(!clients.kill(8) && closed.load(Relaxed) == 0);
+        assert!(clients.kill(7) && closed.load(Relaxed) == 7);
+        assert!(clients.remove(7) && !clients.remove(7) && !clients.kill(7));
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl Handler<News> for Local {
 
     fn handle(&mut self, news: News, context: &mut Self::Context) {
         self.handle_by("news of requests", context, |this| match news {
-            News::Events(events) => this.take_events(events),
+            News::Events { events, .. } => this.take_events(events),
             News::Lost { client, last, failure } => this.lose(client, last, &failure),
         });
     }

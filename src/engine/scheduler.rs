@@ -61,17 +61,31 @@ pub struct Requests {
 #[rtype(result = "()")]
 pub enum News {
     /// What happened, in that order.
-    Events(Vec<(RequestId, Event)>),
+    Events {
+        /// The client: an actor may act for several.
+        client: ClientId,
+        /// Of which request, and what.
+        events: Vec<(RequestId, Event)>,
+    },
     /// The scheduler broke, and has lost whatever it had of this client up to this request: each of these that has no reply yet gets the
     /// failure.
     Lost {
-        /// The client: an actor may act for several.
+        /// The client.
         client: ClientId,
         /// The latest request that the scheduler had been sent.
         last: RequestId,
         /// What those that waited are answered.
         failure: Failure,
     },
+}
+
+impl News {
+    /// The client whose requests they are about.
+    pub const fn client(&self) -> ClientId {
+        match self {
+            Self::Events { client, .. } | Self::Lost { client, .. } => *client,
+        }
+    }
 }
 
 /// The order to stop working on a request; it is answered `cancelled`.
@@ -534,8 +548,8 @@ impl Scheduler {
             }
         }
         for (client, events) in self.table.take_events() {
-            if let Some(client) = self.clients.get(&client) {
-                client.to.do_send(News::Events(events));
+            if let Some(Client { to, .. }) = self.clients.get(&client) {
+                to.do_send(News::Events { client, events });
             }
         }
     }

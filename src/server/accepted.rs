@@ -1,14 +1,15 @@
-//! An accepted connection on its way to its session, and the session as the listener knows it: a recipient of [`Finish`].
+//! An accepted connection on its way to its session: one of those that the actor of a thread has, or an actor of somebody's own.
 //!
 //! Knows no protocol: built-in and custom sessions start in the same way.
 
 use super::connection::Connection;
 use super::limits::LimitsCopy;
+use super::session::Run;
+use super::sessions::{Begin, IoThread};
 use super::{Limits, Shared};
 use crate::clients::ClientState;
 use crate::engine::ClientId;
 use crate::verb::Engine;
-use actix::WeakRecipient;
 use actix::prelude::*;
 use std::cell::OnceCell;
 use std::io;
@@ -52,6 +53,19 @@ impl Accepted {
             peer,
             engine,
         }
+    }
+
+    /// Makes it ready to be taken up by another thread: what is returned is called there.
+    fn detach(self) -> io::Result<impl FnOnce() -> Self + Send + 'static> {
+        let Self {
+            connection,
+            shared,
+            permit,
+            peer,
+            ..
+        } = self;
+        let connection = connection.detach()?;
+        Ok(move || Self::new(connection(), peer, shared, permit))
     }
 
     /// Who is at the other end; `0.0.0.0:0` is any client of a unix socket.
@@ -135,61 +149,48 @@ impl Drop for ConnectionPermit {
 
 /// What becomes of a connection.
 pub(crate) trait Open: Send + Sync {
-    /// Starts a session, here or on another thread.
-    fn open(&self, accepted: Accepted, thread: Option<&ArbiterHandle>) -> io::Result<Opened>;
+    /// Starts a session on a thread. An actor of somebody's own is returned: it may live only as long as somebody has its address.
+    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Recipient<Finish>>>;
 }
 
-/// A session, as the listener holds it.
-pub(crate) enum Opened {
-    /// An actor of somebody's own, which may live only as long as somebody has its address.
-    Held(Recipient<Finish>),
-    /// A session that lives until its connection ends. An address that keeps no actor alive takes 100 bytes less.
-    Known(WeakRecipient<Finish>),
-}
+/// Gives the actor of a thread a session for each connection.
+pub(super) struct Sessions<F>(pub(super) Arc<F>);
 
-impl Opened {
-    /// Has the session finish, if it has not ended.
-    pub(super) fn finish(&self) {
-        match self {
-            Self::Held(session) => session.do_send(Finish),
-            Self::Known(session) => session
-                .upgrade()
-                .into_iter()
-                .for_each(|session| session.do_send(Finish)),
+impl<S, F> Open for Sessions<F>
+where
+    S: Run + 'static,
+    F: Fn(Accepted) -> S + Send + Sync + 'static,
+{
+    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Recipient<Finish>>> {
+        let make = self.0.clone();
+        match thread {
+            IoThread::Here(table, _) => table.add(Box::new(make(accepted))),
+            IoThread::There(_, sessions) => {
+                let accepted = accepted.detach()?;
+                sessions.do_send(Begin(Box::new(move || Box::new(make(accepted())))));
+            }
         }
+        Ok(None)
     }
 }
 
-/// Starts a session of type `A` for each connection.
-pub(super) struct Sessions<F> {
-    pub(super) make: Arc<F>,
-    /// Whether a session may need the listener to hold its address.
-    pub(super) are_held: bool,
-}
+/// Starts an actor of type `A` for each connection.
+pub(super) struct Actors<F>(pub(super) Arc<F>);
 
-impl<A, F> Open for Sessions<F>
+impl<A, F> Open for Actors<F>
 where
     A: Actor<Context = Context<A>> + Handler<Finish>,
     F: Fn(Accepted) -> A + Send + Sync + 'static,
 {
-    fn open(&self, accepted: Accepted, thread: Option<&ArbiterHandle>) -> io::Result<Opened> {
-        let opened = |session: Addr<A>| match self.are_held {
-            true => Opened::Held(session.recipient()),
-            false => Opened::Known(session.downgrade().recipient()),
+    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Recipient<Finish>>> {
+        let make = self.0.clone();
+        let actor = match thread {
+            IoThread::Here(..) => make(accepted).start(),
+            IoThread::There(arbiter, _) => {
+                let accepted = accepted.detach()?;
+                A::start_in_arbiter(arbiter, move |_| make(accepted()))
+            }
         };
-        let Some(thread) = thread else {
-            return Ok(opened((self.make)(accepted).start()));
-        };
-        let Accepted {
-            connection,
-            shared,
-            permit,
-            peer,
-            ..
-        } = accepted;
-        let connection = connection.detach()?;
-        let make = self.make.clone();
-        let start = move |_: &mut Context<A>| make(Accepted::new(connection(), peer, shared, permit));
-        Ok(opened(A::start_in_arbiter(thread, start)))
+        Ok(Some(actor.recipient()))
     }
 }

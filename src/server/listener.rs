@@ -2,11 +2,13 @@
 
 use super::Shared;
 use super::accept::Acceptor;
-use super::accepted::{Accepted, Closed, ConnectionPermit, Finish, Open, Opened, Sessions};
+use super::accepted::{Accepted, Actors, Closed, ConnectionPermit, Finish, Open, Sessions};
 use super::builtin;
 use super::connection::{Accept, Connection};
 use super::protocol::Protocol;
 use super::protocol_session::ProtocolSession;
+use super::session::Run;
+use super::sessions::{Close, FinishAll, IoThread};
 use crate::clients::address;
 use crate::engine::{ClientId, Panicked, caught};
 use actix::prelude::*;
@@ -32,12 +34,17 @@ const FIRST_CONNECTION: ClientId = ClientId(1);
 pub struct Listener {
     shared: Arc<Shared>,
     doors: Vec<(Acceptor, Service)>,
-    sessions: BTreeMap<ClientId, Opened>,
+    /// Sessions that have not ended.
+    open: usize,
+    /// Those of them that are actors of somebody's own.
+    actors: BTreeMap<ClientId, Recipient<Finish>>,
     next: ClientId,
     /// Where closed sessions report to; made with the first.
     closed: Option<Arc<Recipient<Closed>>>,
-    /// The threads that sessions are spread over; none: they live beside the listener.
+    /// The threads to start sessions on; none: they live beside the listener.
     arbiters: Vec<ArbiterHandle>,
+    /// The threads that sessions are spread over, once it has started.
+    threads: Vec<IoThread>,
     drained: Option<oneshot::Sender<()>>,
 }
 
@@ -54,13 +61,13 @@ impl Service {
     pub fn built_in() -> Self {
         Self {
             refusal: b"ERR busy :too many connections; retry-ms=1000\n",
-            ..Self::of(builtin::session, false)
+            ..Self::of(builtin::session)
         }
     }
 
     /// Sessions of a custom protocol: `protocol` makes the value for each connection.
     pub fn protocol<P: Protocol>(protocol: impl Fn() -> P + Send + Sync + 'static) -> Self {
-        Self::of(move |accepted| ProtocolSession::with(protocol(), accepted), false)
+        Self::of(move |accepted| ProtocolSession::with(protocol(), accepted))
     }
 
     /// A custom session actor for each connection. A connection beyond the limit is closed without a reply.
@@ -68,15 +75,12 @@ impl Service {
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,
     {
-        Self::of(session, true)
+        let sessions = Arc::new(Actors(Arc::new(session)));
+        Self { sessions, refusal: b"" }
     }
 
-    fn of<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static, are_held: bool) -> Self
-    where
-        A: Actor<Context = Context<A>> + Handler<Finish>,
-    {
-        let make = Arc::new(session);
-        let sessions = Arc::new(Sessions { make, are_held });
+    fn of<S: Run + 'static>(session: impl Fn(Accepted) -> S + Send + Sync + 'static) -> Self {
+        let sessions = Arc::new(Sessions(Arc::new(session)));
         Self { sessions, refusal: b"" }
     }
 
@@ -111,17 +115,19 @@ impl Listener {
             doors: doors
                 .map(|(socket, service)| (Acceptor::new(socket), service))
                 .collect(),
-            sessions: BTreeMap::new(),
+            open: 0,
+            actors: BTreeMap::new(),
             next: FIRST_CONNECTION,
             closed: None,
             arbiters,
+            threads: Vec::new(),
             drained: None,
         }
     }
 
     fn admit(&mut self, socket: Box<dyn Connection>, peer: SocketAddr, service: &Service, context: &mut Context<Self>) {
         let metrics = &self.shared.facts.metrics;
-        if self.sessions.len() >= self.shared.limits.get().max_connections {
+        if self.open >= self.shared.limits.get().max_connections {
             metrics.connections_refused.fetch_add(1, Relaxed);
             tracing::debug!(peer = address(peer), "connection refused: there are too many");
             // Best effort: a fresh socket takes a line without waiting.
@@ -146,11 +152,15 @@ impl Listener {
         };
         let accepted = Accepted::new(socket, peer, self.shared.clone(), permit);
         // A custom session may panic when it is made; that costs its connection, and `Closed` is sent as the permit is dropped.
-        let opened = caught(|| service.sessions.open(accepted, self.thread_of(client)));
+        let opened = caught(|| match self.thread_of(client) {
+            Some(thread) => service.sessions.open(accepted, thread),
+            None => Err(io::Error::other("there is no thread for it")),
+        });
         let opened = opened.unwrap_or_else(|Panicked| Err(io::Error::other("its session panicked")));
         match opened {
-            Ok(session) => {
-                self.sessions.insert(client, session);
+            Ok(actor) => {
+                self.open += 1;
+                self.actors.extend(actor.map(|actor| (client, actor)));
             }
             Err(error) => {
                 self.shared.facts.clients.remove(client.0);
@@ -160,11 +170,11 @@ impl Listener {
         }
     }
 
-    fn thread_of(&self, client: ClientId) -> Option<&ArbiterHandle> {
+    fn thread_of(&self, client: ClientId) -> Option<&IoThread> {
         let turn = usize::try_from(client.0)
             .unwrap_or_default()
-            .checked_rem(self.arbiters.len())?;
-        self.arbiters.get(turn)
+            .checked_rem(self.threads.len())?;
+        self.threads.get(turn)
     }
 
     /// Accepts what waits, as far as other work of the thread allows.
@@ -199,9 +209,10 @@ impl Listener {
     fn remove(&mut self, id: ClientId) {
         #[cfg(test)]
         super::planted::pass(super::planted::Spot::Closed);
-        if self.sessions.remove(&id).is_some() {
+        if self.shared.facts.clients.remove(id.0) {
             tracing::debug!(client = id.0, "closed");
-            self.shared.facts.clients.remove(id.0);
+            self.open -= 1;
+            self.actors.remove(&id);
             self.shared.facts.metrics.connections.fetch_sub(1, Relaxed);
         }
         self.report_if_drained();
@@ -215,14 +226,17 @@ impl Listener {
             }
         }
         self.drained = Some(drained);
-        for session in self.sessions.values() {
-            session.finish();
+        for thread in &self.threads {
+            thread.sessions().do_send(FinishAll);
+        }
+        for actor in self.actors.values() {
+            actor.do_send(Finish);
         }
         self.report_if_drained();
     }
 
     fn report_if_drained(&mut self) {
-        if self.sessions.is_empty()
+        if self.open == 0
             && let Some(drained) = self.drained.take()
         {
             // The caller of the drain may have stopped waiting.
@@ -242,6 +256,11 @@ impl Actor for Listener {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        let threads = self.arbiters.drain(..).map(IoThread::there);
+        self.threads = threads.collect();
+        if self.threads.is_empty() {
+            self.threads.push(IoThread::here());
+        }
         let listener = context.address();
         let kill = move |id| listener.do_send(Kill(ClientId(id)));
         self.shared.facts.clients.close_by(kill);
@@ -297,11 +316,16 @@ struct Kill(ClientId);
 impl Handler<Kill> for Listener {
     type Result = ();
 
-    /// The session finds that it was killed; one of a custom actor finishes as in a drain.
+    /// An actor of somebody's own finishes as in a drain.
     fn handle(&mut self, Kill(id): Kill, _: &mut Self::Context) {
-        if let Some(session) = self.sessions.get(&id) {
-            tracing::info!(client = id.0, "killed");
-            session.finish();
+        if self.shared.facts.clients.get(id.0).is_none() {
+            return;
+        }
+        tracing::info!(client = id.0, "killed");
+        match (self.actors.get(&id), self.thread_of(id)) {
+            (Some(actor), _) => actor.do_send(Finish),
+            (None, Some(thread)) => thread.sessions().do_send(Close(id)),
+            (None, None) => {}
         }
     }
 }

@@ -6,9 +6,10 @@ use super::accepted::Accepted;
 use super::pace::{SCRATCH, TurnTime};
 use super::protocol::{Answer, Protocol};
 use super::session::{Exchange, Link, Session};
-use crate::engine::ClientId;
+use super::sessions::ReplyTo;
+use crate::auth::Verdict;
+use crate::engine::{ClientId, News};
 use crate::verb::Engine;
-use actix::prelude::*;
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -72,7 +73,7 @@ impl<P: Protocol> Exchange for Custom<P> {
         &mut self,
         link: &mut Link,
         time: &mut TurnTime,
-        _: &mut Context<Session<Self>>,
+        _: &ReplyTo,
         task: &mut Task<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.has_unread {
@@ -89,6 +90,11 @@ impl<P: Protocol> Exchange for Custom<P> {
         link.lifecycle.owes(is_within_frame);
         Poll::Ready(Ok(()))
     }
+
+    /// It asks by an [`Engine`], whose futures bring the answers.
+    fn take_news(&mut self, _: News, _: &mut Link, _: &ReplyTo) {}
+
+    fn take_verdict(&mut self, _: Verdict, _: &mut Link) {}
 
     /// Encodes the answers that are there, in order, as far as the client takes them.
     fn take_replies(&mut self, link: &mut Link, time: &mut TurnTime, task: &mut Task<'_>) -> io::Result<bool> {

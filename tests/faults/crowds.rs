@@ -79,10 +79,11 @@ fn connections_at_rest_are_small_and_none_leaks() {
     let each = served.memory_kib().saturating_sub(before) as f64 / idle.len() as f64;
     figure(
         &format!("{} idle connections", idle.len()),
-        "<= 2 KiB each",
-        format!("{each:.1} KiB"),
+        "<= 1 KiB each",
+        format!("{each:.2} KiB"),
     );
-    assert!(each < 8.0);
+    // What the process takes anyhow counts with few of them.
+    assert!(each <= if idle.len() >= 8_000 { 1.0 } else { 4.0 });
     drop(idle);
     let cycles = scale(2_000, 100_000);
     for _ in 0..cycles {

@@ -8,6 +8,7 @@ mod clients;
 mod doors;
 mod ends;
 mod engine;
+mod idle;
 mod jobs;
 mod monitor;
 mod resp;

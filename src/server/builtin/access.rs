@@ -1,20 +1,15 @@
 //! Who the client of a session is, and whether it may ask what it asks. Knows no reply.
 
-use crate::auth::{Credentials, Identity, Role, UserLimits, UserName, Verdict};
-use crate::engine::{Account, RequestId};
+use crate::auth::{Credentials, Identity, Role, UserLimits, UserName};
+use crate::engine::{Account, ClientId, RequestId};
 use crate::proto::{Code, Failure, Request};
 use crate::server::Shared;
-use actix::{Message, Recipient};
+use crate::server::sessions::{Checked, ReplyTo};
 use std::mem;
 use std::net::IpAddr;
 
 /// What may be asked before the password.
 const FREE: [&str; 6] = ["auth", "ping", "help", "quit", "exit", "bye"];
-
-/// The news that a password was checked.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::server) struct Checked(pub(super) Verdict);
 
 /// What the client of a session may do.
 pub(super) enum Access {
@@ -155,17 +150,17 @@ impl Login {
         self.unsent = Some(Box::new(credentials));
     }
 
-    /// Sends what is to be checked.
+    /// Sends what is to be checked for this client.
     #[inline]
-    pub(super) fn send(&mut self, shared: &Shared, me: impl FnOnce() -> Recipient<Checked>) {
+    pub(super) fn send(&mut self, client: ClientId, shared: &Shared, to: &ReplyTo) {
         if let Some(credentials) = self.unsent.take()
             && let Some(auth) = &shared.auth
         {
-            let me = me();
+            let sessions = to.sessions.clone();
             auth.check(
                 self.from,
                 *credentials,
-                Box::new(move |verdict| me.do_send(Checked(verdict))),
+                Box::new(move |verdict| sessions.do_send(Checked(client, verdict))),
             );
         }
     }

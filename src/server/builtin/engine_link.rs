@@ -2,9 +2,9 @@
 //! Knows no reply.
 
 use super::access::Login;
-use crate::engine::{Account, Cancel, ClientId, Grant, Leave, News, Order, Plain, RequestId, Requests};
+use crate::engine::{Account, Cancel, ClientId, Grant, Leave, Order, Plain, RequestId, Requests};
 use crate::server::Shared;
-use actix::Recipient;
+use crate::server::sessions::ReplyTo;
 use std::sync::Arc;
 
 /// Room that is made at once for as many questions as there were the last time, at the most.
@@ -27,8 +27,6 @@ pub(super) struct Asked {
     client: ClientId,
     shared: Arc<Shared>,
     account: Account,
-    /// Where the engine sends news.
-    to: Arc<Recipient<News>>,
 }
 
 impl EngineLink {
@@ -78,18 +76,17 @@ impl EngineLink {
 
     /// Sends all that was asked for since the last time, on behalf of who logged in.
     #[inline]
-    pub(super) fn send(&mut self, login: &Login, shared: &Arc<Shared>, me: impl FnOnce() -> Recipient<News>) {
+    pub(super) fn send(&mut self, login: &Login, shared: &Arc<Shared>, to: &ReplyTo) {
         if self.is_empty() {
             return;
         }
         let client = self.client;
         let asked = self.asked.get_or_insert_with(|| {
-            let (shared, account, to) = (shared.clone(), login.account(), Arc::new(me()));
+            let (shared, account) = (shared.clone(), login.account());
             Box::new(Asked {
                 client,
                 shared,
                 account,
-                to,
             })
         });
         self.usual = self.questions.len();
@@ -100,7 +97,7 @@ impl EngineLink {
             limits: login.limits(),
             questions: std::mem::take(&mut self.questions),
             orders: std::mem::take(&mut self.orders),
-            to: asked.to.clone(),
+            to: to.news.clone(),
         });
     }
 

@@ -16,13 +16,13 @@ use super::Shared;
 use super::accepted::Accepted;
 use super::pace::TurnTime;
 use super::session::{Exchange, Link, Session};
+use super::sessions::ReplyTo;
 use crate::auth::{Identity, Verdict};
 use crate::engine::{Event, News, RequestId};
 use crate::proto::codec::ServerCodec;
 use crate::proto::{Failure, Final, Frame, Value};
 use crate::verb::Registry;
-use access::{Access, Checked, Login};
-use actix::prelude::*;
+use access::{Access, Login};
 use bytes::{Buf, BytesMut};
 use engine_link::{Asked, EngineLink};
 use input::{Input, Remembered};
@@ -101,18 +101,33 @@ impl Exchange for BuiltIn {
         &mut self,
         link: &mut Link,
         time: &mut TurnTime,
-        context: &mut Context<Session<Self>>,
+        to: &ReplyTo,
         task: &mut Task<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { input, requests } = self;
         let read = input.poll(link, task, |codec, lines, begins_a_line, link| {
             REPEATS.with_borrow_mut(|repeats| requests.decode(codec, lines, begins_a_line, repeats, link, time))
         });
-        requests
-            .engine
-            .send(&requests.login, &link.shared, || context.address().recipient());
-        requests.login.send(&link.shared, || context.address().recipient());
+        requests.engine.send(&requests.login, &link.shared, to);
+        requests.login.send(link.permit.client, &link.shared, to);
         read
+    }
+
+    fn take_news(&mut self, news: News, link: &mut Link, to: &ReplyTo) {
+        let requests = &mut self.requests;
+        requests.take_news(news, link);
+        // What waited for one of these replies.
+        requests.engine.send(&requests.login, &link.shared, to);
+    }
+
+    fn take_verdict(&mut self, verdict: Verdict, link: &mut Link) {
+        let Self { input, requests } = self;
+        let checked = match (verdict, verdict.refusal()) {
+            (Verdict::Granted(identity), _) => Ok(identity),
+            (_, Some((failure, _))) => Err(failure),
+            (_, None) => return,
+        };
+        requests.end_login(checked, input.codec(), link);
     }
 
     fn take_replies(&mut self, link: &mut Link, _: &mut TurnTime, _: &mut Task<'_>) -> io::Result<bool> {
@@ -376,7 +391,7 @@ impl Requests {
         #[cfg(test)]
         super::planted::pass(super::planted::Spot::News);
         match news {
-            News::Events(events) => {
+            News::Events { events, .. } => {
                 for (place, event) in events {
                     match event {
                         Event::Final(reply) => self.end(place, reply),
@@ -391,42 +406,6 @@ impl Requests {
                     }
                 }
             }
-        }
-    }
-}
-
-impl Handler<News> for Session<BuiltIn> {
-    type Result = ();
-
-    fn handle(&mut self, news: News, context: &mut Self::Context) {
-        self.guarded(context, |session, context| {
-            let (BuiltIn { requests, .. }, link) = session.parts();
-            requests.take_news(news, link);
-            // What waited for one of these replies.
-            requests
-                .engine
-                .send(&requests.login, &link.shared, || context.address().recipient());
-        });
-    }
-}
-
-impl Handler<Checked> for Session<BuiltIn> {
-    type Result = ();
-
-    fn handle(&mut self, Checked(verdict): Checked, context: &mut Self::Context) {
-        let end = |session: &mut Self, context: &mut Context<Self>, checked| {
-            session.guarded(context, |session, _| {
-                let (BuiltIn { input, requests }, link) = session.parts();
-                requests.end_login(checked, input.codec(), link);
-            });
-        };
-        match (verdict, verdict.refusal()) {
-            (Verdict::Granted(identity), _) => end(self, context, Ok(identity)),
-            (_, Some((failure, delay))) if !delay.is_zero() => {
-                context.run_later(delay, move |session, context| end(session, context, Err(failure)));
-            }
-            (_, Some((failure, _))) => end(self, context, Err(failure)),
-            (_, None) => {}
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The session actor: one connection, from bytes to bytes, whatever is spoken on it.
+//! The session: one connection, from bytes to bytes, whatever is spoken on it.
 //!
-//! A session moves its bytes in one hand-polled future, [`Turns`]: read what is there, take in requests, take replies, write once, and set one
+//! A session moves its bytes in turns, which the actor of its thread gives it (`sessions`): read what is there, take in requests, take replies, write once, and set one
 //! timer. What is spoken is an [`Exchange`]: the built-in protocol (`builtin`) or a custom one (`protocol_session`). Knows no request.
 
 mod lifecycle;
@@ -8,15 +8,15 @@ mod link;
 
 pub(super) use link::Link;
 
-use super::accepted::{Accepted, Finish};
+use super::accepted::Accepted;
 use super::pace::{Busy, MAX_READS, TurnTime, Watching};
-use crate::engine::{Panicked, caught};
-use actix::prelude::*;
+use super::sessions::ReplyTo;
+use crate::auth::Verdict;
+use crate::engine::{ClientId, News, Panicked, caught};
 use bytes::BytesMut;
 use lifecycle::{Phase, Timer};
 use std::io;
 use std::mem;
-use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as Task, Poll};
 use tokio::time::Instant;
@@ -34,9 +34,15 @@ pub(super) trait Exchange: Sized + Unpin + 'static {
         &mut self,
         link: &mut Link,
         time: &mut TurnTime,
-        context: &mut Context<Session<Self>>,
+        to: &ReplyTo,
         task: &mut Task<'_>,
     ) -> Poll<io::Result<()>>;
+
+    /// What the engine says of requests that were sent to it; it sends nothing else.
+    fn take_news(&mut self, news: News, link: &mut Link, to: &ReplyTo);
+
+    /// What became of the password that was to be checked.
+    fn take_verdict(&mut self, verdict: Verdict, link: &mut Link);
 
     /// Encodes the replies that are there. True if more of them can be taken once these are sent.
     fn take_replies(&mut self, link: &mut Link, time: &mut TurnTime, task: &mut Task<'_>) -> io::Result<bool>;
@@ -133,12 +139,12 @@ impl<E: Exchange> Session<E> {
     }
 
     /// The exchange and the link, for a message that has come.
-    pub(super) fn parts(&mut self) -> (&mut E, &mut Link) {
+    fn parts(&mut self) -> (&mut E, &mut Link) {
         (self.exchange.awake(&self.link), &mut self.link)
     }
 
     /// Everything that can be done now: read, take in, answer, write.
-    fn turn(&mut self, context: &mut Context<Self>, task: &mut Task<'_>) -> io::Result<()> {
+    fn move_bytes(&mut self, to: &ReplyTo, task: &mut Task<'_>) -> io::Result<()> {
         let Self { exchange, link, .. } = self;
         link.refresh_limits();
         let exchange = exchange.awake(link);
@@ -154,7 +160,7 @@ impl<E: Exchange> Session<E> {
                 break;
             }
             reads += 1;
-            match exchange.poll_input(link, &mut time, context, task) {
+            match exchange.poll_input(link, &mut time, to, task) {
                 Poll::Pending => {
                     waits_for_input = true;
                     break;
@@ -229,12 +235,8 @@ impl<E: Exchange> Session<E> {
     /// Runs what changes the session. A panic there costs the connection and nothing else: the socket is closed and the requests under way
     /// are cancelled when the session is dropped.
     #[inline]
-    pub(super) fn guarded<T>(
-        &mut self,
-        context: &mut Context<Self>,
-        run: impl FnOnce(&mut Self, &mut Context<Self>) -> T,
-    ) -> Option<T> {
-        match caught(|| run(self, context)) {
+    fn guarded<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        match caught(|| run(self)) {
             Ok(result) => Some(result),
             Err(Panicked) => {
                 self.link.shared.facts.metrics.session_panics.fetch_add(1, Relaxed);
@@ -244,53 +246,63 @@ impl<E: Exchange> Session<E> {
                     self.link.lifecycle.phase(),
                 );
                 tracing::error!(client, peer, ?phase, "a session panicked; its connection is closed");
-                context.stop();
                 None
             }
         }
     }
 }
 
-impl<E: Exchange> Actor for Session<E> {
-    type Context = Context<Self>;
+/// A session, for the actor that has it: whatever it speaks. One that has ended is dropped, which closes its socket and cancels what is under way.
+pub(super) trait Run {
+    /// Whose it is.
+    fn client(&self) -> ClientId;
 
-    fn started(&mut self, context: &mut Self::Context) {
-        context.spawn(Turns);
-    }
+    /// Does all that can be done now; the task is woken when there is more. False once the session has ended.
+    fn turn(&mut self, to: &ReplyTo, task: &mut Task<'_>) -> bool;
+
+    /// Takes what the engine says, before its next turn. False if the session has ended.
+    fn take_news(&mut self, news: News, to: &ReplyTo) -> bool;
+
+    /// Takes what became of a password, before its next turn. False if the session has ended.
+    fn take_verdict(&mut self, verdict: Verdict) -> bool;
+
+    /// The daemon drains: what is accepted is answered, before and after its next turn, and then the session ends.
+    fn finish(&mut self);
 }
 
-/// The future that moves the bytes: polled whenever the socket, the timer or a message has woken the session.
-struct Turns;
+impl<E: Exchange> Run for Session<E> {
+    fn client(&self) -> ClientId {
+        self.link.permit.client
+    }
 
-impl<E: Exchange> ActorFuture<Session<E>> for Turns {
-    type Output = ();
-
-    fn poll(
-        self: Pin<&mut Self>,
-        session: &mut Session<E>,
-        context: &mut Context<Session<E>>,
-        task: &mut Task<'_>,
-    ) -> Poll<()> {
-        match session.guarded(context, |session, context| session.turn(context, task)) {
-            Some(Ok(())) if session.link.lifecycle.phase() != Phase::Closed => return Poll::Pending,
+    fn turn(&mut self, to: &ReplyTo, task: &mut Task<'_>) -> bool {
+        match self.guarded(|session| session.move_bytes(to, task)) {
+            Some(Ok(())) => self.link.lifecycle.phase() != Phase::Closed,
             Some(Err(error)) => {
-                tracing::debug!(client = session.link.permit.client.0, %error, phase = ?session.link.lifecycle.phase(), "closing");
+                tracing::debug!(client = self.link.permit.client.0, %error, phase = ?self.link.lifecycle.phase(), "closing");
+                false
             }
-            Some(Ok(())) | None => {}
+            None => false,
         }
-        context.stop();
-        Poll::Ready(())
     }
-}
 
-impl<E: Exchange> Handler<Finish> for Session<E> {
-    type Result = ();
+    fn take_news(&mut self, news: News, to: &ReplyTo) -> bool {
+        let taken = self.guarded(|session| {
+            let (exchange, link) = session.parts();
+            exchange.take_news(news, link, to);
+        });
+        taken.is_some()
+    }
 
-    fn handle(&mut self, _: Finish, context: &mut Self::Context) {
-        match self.link.permit.state.is_killed() {
-            // Dropping the session closes the socket and cancels what is under way.
-            true => context.stop(),
-            false => self.link.lifecycle.drain(),
-        }
+    fn take_verdict(&mut self, verdict: Verdict) -> bool {
+        let taken = self.guarded(|session| {
+            let (exchange, link) = session.parts();
+            exchange.take_verdict(verdict, link);
+        });
+        taken.is_some()
+    }
+
+    fn finish(&mut self) {
+        self.link.lifecycle.drain();
     }
 }

@@ -1,0 +1,346 @@
+//! The sessions of one thread: an actor that gives each its turn when its socket, its timer or news has woken it, and brings it what others say.
+//!
+//! A task and a mailbox of its own for each session would double what an idle connection takes in memory. Knows no protocol and no socket.
+
+use super::session::Run;
+use crate::auth::Verdict;
+use crate::engine::{ClientId, News, caught};
+use actix::prelude::*;
+use futures_util::task::{ArcWake, waker_ref};
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as Task, Poll, Waker};
+use tokio::task::coop::has_budget_remaining;
+
+/// Turns in one go before the sockets are looked at again and other work of the thread is done.
+const MAX_TURNS: usize = 64;
+
+/// The sessions of a thread.
+pub(super) struct Sessions {
+    table: SessionTable,
+    /// Where they are written to; made when it starts.
+    to: Option<ReplyTo>,
+    /// It ends with the last of them.
+    is_finishing: bool,
+}
+
+/// Where the engine and the checker of passwords write to the sessions of a thread.
+pub(super) struct ReplyTo {
+    pub(super) news: Arc<Recipient<News>>,
+    pub(super) sessions: Addr<Sessions>,
+}
+
+/// A thread that sessions live on.
+pub(super) enum IoThread {
+    /// That of the listener.
+    Here(SessionTable, Addr<Sessions>),
+    /// Another one.
+    There(ArbiterHandle, Addr<Sessions>),
+}
+
+impl IoThread {
+    /// This thread.
+    pub(super) fn here() -> Self {
+        let table = SessionTable::default();
+        Self::Here(table.clone(), Sessions::new(table).start())
+    }
+
+    /// That of an arbiter.
+    pub(super) fn there(arbiter: ArbiterHandle) -> Self {
+        let sessions = Sessions::start_in_arbiter(&arbiter, |_| Sessions::new(SessionTable::default()));
+        Self::There(arbiter, sessions)
+    }
+
+    /// The actor that has its sessions.
+    pub(super) const fn sessions(&self) -> &Addr<Sessions> {
+        match self {
+            Self::Here(_, sessions) | Self::There(_, sessions) => sessions,
+        }
+    }
+}
+
+/// The sessions of a thread, for those that add some on that thread.
+#[derive(Clone, Default)]
+pub(super) struct SessionTable(Rc<RefCell<Table>>);
+
+#[derive(Default)]
+struct Table {
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+    by_client: BTreeMap<ClientId, u32>,
+    /// Whose turn it is, in that order. None is in it twice.
+    due: VecDeque<u32>,
+    woken: Arc<Woken>,
+}
+
+/// The place of a session, which another one has after it.
+struct Slot {
+    session: Option<Box<dyn Run>>,
+    wake: Arc<Wake>,
+}
+
+/// Wakes the session in a slot.
+struct Wake {
+    slot: u32,
+    /// It has been woken, and its turn is still to come.
+    is_due: AtomicBool,
+    woken: Arc<Woken>,
+}
+
+/// Those that were woken since the actor last looked, on any thread.
+#[derive(Default)]
+struct Woken(Mutex<WokenSlots>);
+
+#[derive(Default)]
+struct WokenSlots {
+    slots: Vec<u32>,
+    actor: Option<Waker>,
+}
+
+impl Woken {
+    fn lock(&self) -> MutexGuard<'_, WokenSlots> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends those that were woken, and has the task woken when there are more.
+    fn take(&self, due: &mut VecDeque<u32>, task: &Task<'_>) {
+        let mut woken = self.lock();
+        due.extend(woken.slots.drain(..));
+        if !woken.actor.as_ref().is_some_and(|waker| waker.will_wake(task.waker())) {
+            woken.actor = Some(task.waker().clone());
+        }
+    }
+}
+
+impl ArcWake for Wake {
+    fn wake_by_ref(this: &Arc<Self>) {
+        if this.is_due.swap(true, AcqRel) {
+            return;
+        }
+        let mut woken = this.woken.lock();
+        // With others in the list the actor is awake already.
+        if woken.slots.is_empty()
+            && let Some(actor) = &woken.actor
+        {
+            actor.wake_by_ref();
+        }
+        woken.slots.push(this.slot);
+    }
+}
+
+impl SessionTable {
+    /// One more session; its first turn comes soon.
+    pub(super) fn add(&self, session: Box<dyn Run>) {
+        self.borrow().add(session);
+    }
+
+    /// Only the actor and those that add sessions use the table, and a turn does neither.
+    fn borrow(&self) -> RefMut<'_, Table> {
+        self.0.borrow_mut()
+    }
+}
+
+impl Table {
+    fn add(&mut self, session: Box<dyn Run>) {
+        let client = session.client();
+        let index = self.vacant.pop().unwrap_or_else(|| {
+            let slot = u32::try_from(self.slots.len()).expect("a process has fewer descriptors");
+            let woken = self.woken.clone();
+            let is_due = AtomicBool::new(false);
+            let wake = Arc::new(Wake { slot, is_due, woken });
+            self.slots.push(Slot { session: None, wake });
+            slot
+        });
+        self.by_client.insert(client, index);
+        let slot = &mut self.slots[index as usize];
+        slot.session = Some(session);
+        Wake::wake_by_ref(&slot.wake);
+    }
+
+    /// The turns of those whose turn it is.
+    fn run(&mut self, to: &ReplyTo, task: &mut Task<'_>) {
+        self.woken.take(&mut self.due, task);
+        let mut left = MAX_TURNS;
+        // Turns share what tokio lets a task do before it must wait.
+        while left > 0 && has_budget_remaining() {
+            let Some(index) = self.due.pop_front() else {
+                return;
+            };
+            left -= 1;
+            let Slot { session, wake } = &mut self.slots[index as usize];
+            wake.is_due.store(false, Release);
+            if let Some(session) = session
+                && !session.turn(to, &mut Task::from_waker(&waker_ref(wake)))
+            {
+                self.remove(index);
+            }
+        }
+        if !self.due.is_empty() {
+            // Once the sockets have been looked at: the runtime has the waker from the first poll.
+            let _ = pin!(tokio::task::yield_now()).poll(task);
+        }
+    }
+
+    /// Brings something to a session, which has its turn then. It is dropped if the result is false.
+    fn bring(&mut self, client: ClientId, bring: impl FnOnce(&mut dyn Run) -> bool) {
+        let Some(&index) = self.by_client.get(&client) else {
+            return;
+        };
+        self.bring_to(index, bring);
+    }
+
+    fn bring_to(&mut self, index: u32, bring: impl FnOnce(&mut dyn Run) -> bool) {
+        let Slot { session, wake } = &mut self.slots[index as usize];
+        let Some(session) = session else {
+            return;
+        };
+        if !bring(&mut **session) {
+            self.remove(index);
+        } else if !wake.is_due.swap(true, AcqRel) {
+            self.due.push_back(index);
+        }
+    }
+
+    /// Dropping a session closes its socket and cancels what is under way.
+    fn remove(&mut self, index: u32) {
+        if let Some(session) = self.slots[index as usize].session.take() {
+            self.by_client.remove(&session.client());
+            // A custom protocol may panic here too, which costs no other session.
+            let _ = caught(|| drop(session));
+            self.vacant.push(index);
+        }
+    }
+}
+
+impl Sessions {
+    /// The actor for a table of this thread.
+    pub(super) const fn new(table: SessionTable) -> Self {
+        Self {
+            table,
+            to: None,
+            is_finishing: false,
+        }
+    }
+}
+
+impl Actor for Sessions {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let sessions = context.address();
+        let news = Arc::new(sessions.clone().recipient());
+        self.to = Some(ReplyTo { news, sessions });
+        context.spawn(Turns);
+    }
+}
+
+/// Gives turns until all have finished.
+struct Turns;
+
+impl ActorFuture<Sessions> for Turns {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        sessions: &mut Sessions,
+        context: &mut Context<Sessions>,
+        task: &mut Task<'_>,
+    ) -> Poll<()> {
+        let mut table = sessions.table.borrow();
+        if let Some(to) = &sessions.to {
+            table.run(to, task);
+        }
+        if !sessions.is_finishing || !table.by_client.is_empty() {
+            return Poll::Pending;
+        }
+        context.stop();
+        Poll::Ready(())
+    }
+}
+
+/// A connection accepted on another thread: called on this one, it gives the session.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Begin(pub(super) Box<dyn FnOnce() -> Box<dyn Run> + Send>);
+
+/// The order to every session to finish what it has accepted.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub(super) struct FinishAll;
+
+/// The order to drop the session of a client that was killed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Close(pub(super) ClientId);
+
+/// The news that a password was checked, for the client that sent it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Checked(pub(super) ClientId, pub(super) Verdict);
+
+impl Handler<Begin> for Sessions {
+    type Result = ();
+
+    fn handle(&mut self, Begin(begin): Begin, _: &mut Self::Context) {
+        // What a custom protocol does when it is made may panic, which costs its connection.
+        if let Ok(session) = caught(begin) {
+            self.table.borrow().add(session);
+        }
+    }
+}
+
+impl Handler<News> for Sessions {
+    type Result = ();
+
+    fn handle(&mut self, news: News, _: &mut Self::Context) {
+        if let Some(to) = &self.to {
+            let client = news.client();
+            self.table.borrow().bring(client, |session| session.take_news(news, to));
+        }
+    }
+}
+
+impl Handler<Checked> for Sessions {
+    type Result = ();
+
+    fn handle(&mut self, Checked(client, verdict): Checked, context: &mut Self::Context) {
+        let bring = move |sessions: &mut Self| {
+            let mut table = sessions.table.borrow();
+            table.bring(client, |session| session.take_verdict(verdict));
+        };
+        match verdict.refusal() {
+            Some((_, delay)) if !delay.is_zero() => {
+                context.run_later(delay, move |sessions, _| bring(sessions));
+            }
+            _ => bring(self),
+        }
+    }
+}
+
+impl Handler<FinishAll> for Sessions {
+    type Result = ();
+
+    fn handle(&mut self, _: FinishAll, _: &mut Self::Context) {
+        self.is_finishing = true;
+        let mut table = self.table.borrow();
+        let indices: Vec<u32> = table.by_client.values().copied().collect();
+        for index in indices {
+            table.bring_to(index, |session| {
+                session.finish();
+                true
+            });
+        }
+    }
+}
+
+impl Handler<Close> for Sessions {
+    type Result = ();
+
+    fn handle(&mut self, Close(client): Close, _: &mut Self::Context) {
+        self.table.borrow().bring(client, |_| false);
+    }
+}
