@@ -53,6 +53,20 @@ pub const BITS_BELOW: [u8; 31] = {
     table
 };
 
+/// For each offset in a word, the bits of the numbers up to it. 256 of them, so that a byte is an index without a check.
+pub static UP_TO: [u64; 256] = {
+    let mut masks = [u64::MAX; 256];
+    let (mut offset, mut found) = (0, 0);
+    while offset < NUMBERS_PER_WORD as usize {
+        if found < 64 && found / 8 * 30 + RESIDUES[found % 8] as usize == offset {
+            found += 1;
+        }
+        masks[offset] = if found == 64 { u64::MAX } else { (1 << found) - 1 };
+        offset += 1;
+    }
+    masks
+};
+
 /// `NEXT_COPRIME_30[n]` leads from a cofactor `n` modulo 30 up to the next coprime to 30: the distance and the index of the
 /// residue that is reached.
 pub const NEXT_COPRIME_30: [(u8, u8); 30] = {

@@ -10,7 +10,7 @@ use super::hard_kernels::{
     mask_portable, multiply_portable,
 };
 use super::quotient::Dividend;
-use super::wheel::UP_TO;
+use crate::primes::wheel::UP_TO;
 use std::arch::x86_64::*;
 use std::ops::Range;
 

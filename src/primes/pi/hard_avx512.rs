@@ -8,7 +8,8 @@ use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES, WHEEL};
 pub(super) use super::hard_avx2::ranks;
 use super::hard_kernels::{BLOCK, GROUP, GROUPS, Word, accumulate_portable, divide_far_portable, multiply_portable};
 use super::quotient::Dividend;
-use super::wheel::{KEEPS, UP_TO};
+use super::wheel::KEEPS;
+use crate::primes::wheel::UP_TO;
 use std::arch::x86_64::*;
 use std::ops::Range;
 

@@ -13,10 +13,10 @@ use super::easy_sum::TO_INTEGER;
 use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES, WHEEL, number};
 use super::level::Level;
 use super::quotient::Dividend;
-use super::wheel::{KEEPS, UP_TO};
+use super::wheel::KEEPS;
 #[cfg(target_arch = "x86_64")]
 use super::{hard_avx2, hard_avx512};
-use crate::primes::wheel::{NUMBERS_PER_BYTE, NUMBERS_PER_WORD};
+use crate::primes::wheel::{NUMBERS_PER_BYTE, NUMBERS_PER_WORD, UP_TO};
 use std::ops::Range;
 
 /// 240 numbers: a word of bits, the first byte lowest. Bytes, so that they can be crossed off as such on every machine.

@@ -119,14 +119,12 @@ impl Work {
         match sieve.step() {
             Step::Busy => false,
             Step::Segment(segment) => {
-                let mut counter = segment.counter();
-                while let Some(&place) = places.last()
-                    && *low + u64::from(place) <= segment.last()
-                {
-                    piece.sum += u128::from(piece.count + counter.up_to(*low + u64::from(place)));
-                    piece.queries += 1;
-                    places.pop();
-                }
+                let rest = places.partition_point(|&place| *low + u64::from(place) > segment.last());
+                let queries = (places.len() - rest) as u64;
+                piece.sum += u128::from(queries) * u128::from(piece.count);
+                piece.sum += u128::from(segment.sum_of_ranks(*low, &places[rest..]));
+                piece.queries += queries;
+                places.truncate(rest);
                 piece.count += segment.count();
                 false
             }

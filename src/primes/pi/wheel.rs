@@ -1,22 +1,8 @@
-//! D's own view of a sieve by the wheel of 30: which bits come up to a number, and where the multiples of a prime stand.
+//! D's own view of a sieve by the wheel of 30: where the multiples of a prime stand.
 //!
 //! Unlike a sieve of primes this one also crosses off the primes themselves, and does not wait for their squares.
 
-use crate::primes::wheel::{NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
-
-/// For each offset in a word, the bits of the numbers up to it. 256 of them, so that a byte is an index without a check.
-pub(super) static UP_TO: [u64; 256] = {
-    let mut masks = [u64::MAX; 256];
-    let (mut offset, mut found) = (0, 0);
-    while offset < NUMBERS_PER_WORD as usize {
-        if found < 64 && found / 8 * 30 + RESIDUES[found % 8] as usize == offset {
-            found += 1;
-        }
-        masks[offset] = if found == 64 { u64::MAX } else { (1 << found) - 1 };
-        offset += 1;
-    }
-    masks
-};
+use crate::primes::wheel::{NUMBERS_PER_BYTE, RESIDUES, bit};
 
 /// For each residue coprime to 30, its bit.
 const BITS: [u8; NUMBERS_PER_BYTE as usize] = {
@@ -84,6 +70,7 @@ pub(super) fn cross_off(bytes: &mut [u8], prime: u64, low: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::primes::wheel::UP_TO;
 
     #[test]
     fn multiples_of_a_prime_are_crossed_off_and_no_others() {

@@ -1,6 +1,6 @@
 //! One sieved segment: its bits and the ways to read them. Knows nothing of how it was sieved.
 
-use super::popcount::count_ones;
+use super::popcount::{count_ones, ranks};
 use crate::primes::wheel::{BITS_BELOW, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES};
 
 /// The primes of a stretch of numbers, as bits; borrowed from the sieve until its next step.
@@ -146,6 +146,16 @@ impl<'a> Segment<'a> {
             bytes: bytes.into(),
             wheel_primes,
         }
+    }
+
+    /// The sum, over the numbers `start + place` of the segment, of how many of its primes are at most that; the places descend. Takes some 2 ns
+    /// for a place and as long as [`count`](Self::count) for what lies between.
+    pub fn sum_of_ranks(&self, start: u64, places: &[u32]) -> u64 {
+        debug_assert!(self.wheel_primes.is_empty(), "these have no bits");
+        ranks(
+            self.bytes,
+            places.iter().map(|&place| start + u64::from(place) - self.low),
+        )
     }
 
     /// Starts to count primes up to ascending bounds.
