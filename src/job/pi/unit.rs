@@ -4,10 +4,11 @@
 
 use super::schedule::{EasyPlace, Schedule};
 use crate::job::plan::Budget;
+use crate::primes::known;
 use crate::primes::pi::easy::{Leaves, Piece};
 use crate::primes::pi::table::{Filling, PiTable};
 use crate::primes::pi::tables::{Making, Tables};
-use crate::primes::pi::{easy, hard, ordinary, semiprimes, sigma, small};
+use crate::primes::pi::{easy, hard, ordinary, semiprimes, sigma};
 use std::sync::Arc;
 
 /// How many entries of the factor table Phi0 looks at between two questions for the budget.
@@ -106,7 +107,7 @@ impl Unit {
     pub(super) fn run(&mut self, budget: Budget<'_>) -> bool {
         match self {
             Self::Small { x, count } => {
-                *count = small::pi(*x);
+                *count = known::pi(*x).expect("the table has all that is below the formulas");
                 true
             }
             Self::Solo(schedule) => until_over(budget, || {

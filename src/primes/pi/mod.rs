@@ -3,8 +3,8 @@
 //! `pi(x) = A - B + C + D + Phi0 + Sigma` (X. Gourdon, "Computation of pi(x): improvements to the Meissel, Lehmer, Lagarias, Miller,
 //! Odlyzko, Deleglise and Rivat method", 2001).
 //!
-//! Start at `shape` for the parameters and at `small` for what needs none of this; `job::Pi` says how the sums come together; each sum has a file of its own and can be
-//! computed in independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
+//! Start at `shape` for the parameters; `job::Pi` says how the sums come together; each sum has a file of its own and can be computed in
+//! independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
 
 pub(crate) mod easy;
 pub(crate) mod easy_sum;
@@ -22,7 +22,6 @@ pub(crate) mod quotient;
 pub(crate) mod semiprimes;
 pub(crate) mod shape;
 pub(crate) mod sigma;
-pub(crate) mod small;
 pub(crate) mod table;
 pub(crate) mod tables;
 pub(crate) mod wheel;

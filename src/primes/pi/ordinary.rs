@@ -6,11 +6,12 @@ use super::factor::{index_after, number, threshold};
 use super::quotient::divide;
 use super::shape::Shape;
 use super::tables::Tables;
+use crate::primes::phi::phi_tiny;
 use std::ops::Range;
 
 /// The leaf `n = 1`.
 pub(crate) fn root(tables: &Tables) -> i128 {
-    tables.phi.eight(tables.shape.x) as i128
+    phi_tiny(tables.shape.x) as i128
 }
 
 /// The indices of the factor table that hold the leaves `n > 1`: after the first [`Shape::K`] primes, whose entries say only "prime".
@@ -24,7 +25,7 @@ pub(crate) fn sum(tables: &Tables, indices: Range<usize>) -> i128 {
     let mut sum = 0;
     for (&entry, index) in tables.factors.entries()[indices.clone()].iter().zip(indices) {
         if entry > least {
-            let phi = tables.phi.eight(divide(tables.shape.x, number(index))) as i128;
+            let phi = phi_tiny(divide(tables.shape.x, number(index))) as i128;
             sum += if entry & 1 == 0 { phi } else { -phi };
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows where it begins, and counts from there; a table of `[0, sqrt x)` is cut into pieces of this kind.
 
+use crate::primes::known;
 use crate::primes::sieve::{Sieve, Step};
 use crate::primes::wheel::RESIDUES;
 
@@ -43,7 +44,8 @@ static ODD_BITS: [u16; 256] = {
 /// The making of a [`PiTable`].
 #[derive(Debug)]
 pub(crate) struct Filling {
-    sieve: Sieve,
+    /// None where the table of known primes has them all.
+    sieve: Option<Sieve>,
     table: PiTable,
     /// Bits that do not fill a word yet, and how many.
     pending: u64,
@@ -57,8 +59,9 @@ impl Filling {
     pub(crate) fn new(low: u64, high: u64) -> Self {
         debug_assert!(low.is_multiple_of(ALIGNMENT));
         let words = (high - low).div_ceil(SPAN);
+        let end = low + words * SPAN;
         Self {
-            sieve: Sieve::new(low, low + words * SPAN - 1),
+            sieve: (end > known::LIMIT).then(|| Sieve::new(low, end - 1)),
             table: PiTable {
                 low,
                 words: Vec::with_capacity(words as usize + 1),
@@ -82,6 +85,16 @@ impl Filling {
         let add = |bits: u64, table: &mut PiTable| {
             table.count += u64::from(bits.count_ones());
             table.words.push(bits << 32 | table.count);
+        };
+        let Some(sieve) = sieve else {
+            const HALVES: u64 = known::SPAN as u64 / SPAN;
+            let first = table.low / SPAN;
+            for word in first..first + *words as u64 {
+                let bits = known::BITS[(word / HALVES) as usize] >> (word % HALVES * SPAN / 2);
+                add(bits & u64::from(u32::MAX), table);
+            }
+            table.words.push(table.count);
+            return true;
         };
         match sieve.step() {
             Step::Busy => false,
@@ -121,6 +134,7 @@ impl Filling {
 
 impl PiTable {
     /// The table of `low..high` at once, see [`Filling::new`].
+    #[cfg(test)]
     pub(crate) fn new(low: u64, high: u64) -> Self {
         let mut filling = Filling::new(low, high);
         while !filling.step() {}

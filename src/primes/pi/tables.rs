@@ -6,7 +6,7 @@ use super::hard_sieve::Sieves;
 use super::level::Level;
 use super::shape::Shape;
 use super::table::{Filling, PiTable};
-use crate::primes::phi::PhiTiny;
+use crate::primes::known;
 use crate::primes::sieve::{Sieve, Step};
 
 /// What the sums look up. Read only once it is made; shared by all threads.
@@ -29,8 +29,6 @@ pub(crate) struct Tables {
     pub(super) hard: Vec<Common>,
     /// The masks of D's sieve.
     pub(super) sieves: Sieves,
-    /// `phi(x, 8)`.
-    pub(crate) phi: PhiTiny,
 }
 
 impl Tables {
@@ -77,6 +75,7 @@ impl Making {
         let count = (1.25506 * limit as f64 / (limit as f64).ln()) as usize;
         let mut primes = Vec::with_capacity(count);
         primes.push(1);
+        primes.extend(known::PRIMES.iter().take_while(|&&prime| u64::from(prime) <= limit));
         Self {
             tables: Tables {
                 shape,
@@ -88,9 +87,8 @@ impl Making {
                 factors: FactorTable::new(shape.y, level),
                 hard: Vec::new(),
                 sieves: Sieves::new(level),
-                phi: PhiTiny::new(),
             },
-            stage: Stage::Primes(Sieve::new(0, limit)),
+            stage: Stage::Primes(Sieve::new(known::LIMIT, limit)),
         }
     }
 
@@ -106,15 +104,15 @@ impl Making {
             ..
         } = &mut self.tables;
         match &mut self.stage {
-            Stage::Primes(sieve) => match sieve.step() {
-                Step::Busy => {}
-                Step::Segment(segment) => {
-                    segment.for_each(|prime| primes.push(prime as u32));
-                    let new = primes[reciprocals.len()..].iter().map(|&prime| f64::from(prime));
-                    reciprocals.extend(new.take_while(|&prime| prime < INVERTED).map(|prime| 1.0 / prime));
+            Stage::Primes(sieve) => {
+                match sieve.step() {
+                    Step::Busy => {}
+                    Step::Segment(segment) => segment.for_each(|prime| primes.push(prime as u32)),
+                    Step::Done => self.stage = Stage::Pi(Filling::new(0, shape.table_limit() + 1)),
                 }
-                Step::Done => self.stage = Stage::Pi(Filling::new(0, shape.table_limit() + 1)),
-            },
+                let new = primes[reciprocals.len()..].iter().map(|&prime| f64::from(prime));
+                reciprocals.extend(new.take_while(|&prime| prime < INVERTED).map(|prime| 1.0 / prime));
+            }
             Stage::Pi(filling) => {
                 if filling.step()
                     && let Stage::Pi(filling) = std::mem::replace(&mut self.stage, Stage::Hard)

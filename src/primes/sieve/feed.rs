@@ -1,25 +1,15 @@
 //! Sieving primes, ascending, in batches. Knows nothing of what is done with them.
 //!
-//! Up to 2^16 they come from a table that all sieves of the process share (26 KB, made in some 50 microseconds); above, from
-//! a sieve of their own, whose sieving primes are in the table again. So nothing is kept that grows with the bounds.
+//! Up to 2^20 they come from the table of known primes; above, from a sieve of their own, whose sieving primes are in the table again. So
+//! nothing is kept that grows with the bounds.
 
-use super::list::primes_up_to;
 use super::segment::OFFSETS;
 use super::sieve::{Sieve, Step};
+use crate::primes::known::{LIMIT, PRIMES};
 use crate::primes::wheel::NUMBERS_PER_WORD;
-use std::sync::OnceLock;
-
-/// The bound of the table: the square root of the largest sieving prime.
-const TABLE_BOUND: u32 = u16::MAX as u32;
 
 /// The most primes in a batch: to add 2048 takes some 10 microseconds.
 pub(super) const BATCH: usize = 2048;
-
-/// All primes below 2^16.
-pub(super) fn first_primes() -> &'static [u32] {
-    static PRIMES: OnceLock<Vec<u32>> = OnceLock::new();
-    PRIMES.get_or_init(|| primes_up_to(TABLE_BOUND))
-}
 
 /// The primes above one bound and up to another, taken in batches.
 #[derive(Debug)]
@@ -41,9 +31,9 @@ struct Nested {
 }
 
 impl Feed {
-    /// The primes `> above`, which must be below 2^16, and `<= last`.
+    /// The primes `> above`, which must be below 2^20, and `<= last`.
     pub(super) fn new(above: u32, last: u32) -> Self {
-        let in_table = first_primes().partition_point(|&p| p <= above);
+        let in_table = PRIMES.partition_point(|&p| p <= above);
         Self {
             last,
             batch: Vec::new(),
@@ -78,7 +68,7 @@ impl Feed {
 
     /// Finds the next batch, or works towards it; false if there are no primes up to `bound` left.
     fn refill(&mut self, bound: u32) -> bool {
-        let in_table = &first_primes()[self.in_table..];
+        let in_table = &PRIMES[self.in_table..];
         if let Some(&next) = in_table.first() {
             if next > bound {
                 return false;
@@ -89,11 +79,11 @@ impl Feed {
             self.taken = 0;
             return true;
         }
-        if bound <= TABLE_BOUND {
+        if u64::from(bound) < LIMIT {
             return false;
         }
         let nested = self.nested.get_or_insert_with(|| {
-            let sieve = Sieve::new(u64::from(TABLE_BOUND) + 1, self.last.into());
+            let sieve = Sieve::new(LIMIT, self.last.into());
             Box::new(Nested { sieve, word: None })
         });
         self.batch.clear();
@@ -130,6 +120,7 @@ impl Nested {
 
 #[cfg(test)]
 mod tests {
+    use super::super::primes_up_to;
     use super::*;
 
     #[test]

@@ -10,7 +10,6 @@
 #[cfg(target_arch = "x86_64")]
 use crate::primes::features::has;
 use crate::primes::wheel::{RESIDUES, bit};
-use std::sync::OnceLock;
 
 /// The largest prime whose multiples are already crossed off.
 pub(super) const MAX_PRIME: u32 = 163;
@@ -38,29 +37,58 @@ const GROUPS: [&[usize]; 16] = [
     &[97, 101],
 ];
 
-/// One pattern: `period` bytes and their first `BLOCK` bytes once more.
-struct Pattern {
-    period: usize,
-    bytes: Vec<u8>,
-}
-
-/// The patterns; made in about 0.2 ms when the first segment is started.
-fn patterns() -> &'static [Pattern; 16] {
-    static PATTERNS: OnceLock<[Pattern; 16]> = OnceLock::new();
-    PATTERNS.get_or_init(|| GROUPS.map(pattern))
-}
-
-fn pattern(primes: &[usize]) -> Pattern {
-    let period: usize = primes.iter().product();
-    let mut bytes = vec![0xff; period + BLOCK];
-    for &p in primes {
-        for s in RESIDUES.map(usize::from) {
-            let keep = !(1 << bit(p * s % 30));
-            bytes[p * s / 30..].iter_mut().step_by(p).for_each(|byte| *byte &= keep);
+/// How many bytes each pattern has before it repeats.
+const PERIODS: [usize; 16] = {
+    let mut periods = [1; 16];
+    let mut i = 0;
+    while i < 16 {
+        let mut j = 0;
+        while j < GROUPS[i].len() {
+            periods[i] *= GROUPS[i][j];
+            j += 1;
         }
+        i += 1;
     }
-    Pattern { period, bytes }
-}
+    periods
+};
+
+/// Where each pattern begins in [`PATTERNS`], and where the last one ends.
+const STARTS: [usize; 17] = {
+    let mut starts = [0; 17];
+    let mut i = 0;
+    while i < 16 {
+        starts[i + 1] = starts[i] + PERIODS[i] + BLOCK;
+        i += 1;
+    }
+    starts
+};
+
+/// All patterns, each with its first [`BLOCK`] bytes once more at its end. Made by the compiler: a process that sieves little would spend more
+/// time on them than on its sieve.
+static PATTERNS: [u8; STARTS[16]] = {
+    let mut bytes = [0xff; STARTS[16]];
+    let mut i = 0;
+    while i < 16 {
+        let mut j = 0;
+        while j < GROUPS[i].len() {
+            let p = GROUPS[i][j];
+            let mut k = 0;
+            while k < RESIDUES.len() {
+                let multiple = p * RESIDUES[k] as usize;
+                let keep = !(1 << bit(multiple % 30));
+                let mut at = STARTS[i] + multiple / 30;
+                while at < STARTS[i + 1] {
+                    bytes[at] &= keep;
+                    at += p;
+                }
+                k += 1;
+            }
+            j += 1;
+        }
+        i += 1;
+    }
+    bytes
+};
 
 /// Fills `bytes` with the numbers from `30 * first_byte` on, less the multiples of 7 to 163 (these primes among them).
 ///
@@ -69,16 +97,15 @@ fn pattern(primes: &[usize]) -> Pattern {
 pub(super) fn fill(bytes: &mut [u8], first_byte: u64) {
     let (blocks, rest) = bytes.as_chunks_mut::<BLOCK>();
     assert!(rest.is_empty(), "segments are started in whole blocks");
-    let patterns = patterns();
-    let mut at: [usize; 16] = std::array::from_fn(|i| (first_byte % patterns[i].period as u64) as usize);
+    let mut at: [usize; 16] = std::array::from_fn(|i| (first_byte % PERIODS[i] as u64) as usize);
     for block in blocks {
         let read = |i: usize| -> &[u8; BLOCK] {
-            let bytes = patterns[i].bytes[at[i]..].first_chunk();
+            let bytes = PATTERNS[STARTS[i] + at[i]..].first_chunk();
             bytes.expect("a pattern goes on for one more block")
         };
         and_all(block, std::array::from_fn(read));
-        for (at, pattern) in at.iter_mut().zip(patterns) {
-            *at = (*at + BLOCK) % pattern.period;
+        for (at, period) in at.iter_mut().zip(PERIODS) {
+            *at = (*at + BLOCK) % period;
         }
     }
 }

@@ -8,13 +8,14 @@
 //! All positions are bytes of the number line, `n / 30`, so nothing overflows up to 2^64.
 
 use super::big::{self, BigPrimes};
-use super::feed::{Feed, first_primes};
+use super::feed::Feed;
 use super::first_multiple::{self, FirstMultiples, Wheel};
 use super::medium::MediumPrimes;
 use super::presieve;
 
 use super::segment::Segment;
 use super::small::{self, SmallPrimes};
+use crate::primes::known::PRIMES;
 use crate::primes::primality::is_prime_u64;
 use crate::primes::wheel::{BITS_BELOW, COPRIME_TO_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
 
@@ -272,7 +273,7 @@ impl Sieve {
 
     /// The small primes do not wait for their squares: crossing off a few numbers too early costs less than looking.
     fn add_small_primes(&mut self) {
-        let table = first_primes();
+        let table = &PRIMES;
         let from = table.partition_point(|&p| p <= presieve::MAX_PRIME);
         let max = MAX_SMALL.min(self.max_prime);
         let to = table.partition_point(|&p| p <= max).max(from);
@@ -348,7 +349,7 @@ impl Sieve {
         let is_last = self.is_last_segment();
         let segment = &mut self.buffer[small::SLACK..][..self.bytes];
         if low < MAX_SMALL.into() {
-            for p in first_primes()
+            for p in PRIMES
                 .iter()
                 .take_while(|&&p| p <= MAX_SMALL)
                 .skip(3)
