@@ -23,6 +23,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long an answer may take that is computed before an engine is started; what is not done by then is begun anew.
 const MOMENT: Duration = Duration::from_millis(5);
 
+/// The most memory that a plan may hold without an engine, which would refuse one that needs far too much.
+const MOST_MEMORY: u64 = 64 << 20;
+
 /// The arguments of `eval`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Eval {
@@ -70,8 +73,10 @@ impl Eval {
             anyhow::bail!("'{verb}' needs a daemon: start one with 'primed serve', and use 'primed ask'");
         }
         let mut printer = Printer::new(BufWriter::new(io::stdout()), self.json);
+        // An engine of one worker would do nothing but hand slices to and fro, and report progress.
+        let is_alone = self.workers == Some(NonZeroUsize::MIN) && !printer.shows_progress();
         if let Ok(ParsedLine::Request(request)) = &parsed
-            && let Some(value) = answer_at_once(request, MOMENT)
+            && let Some(value) = answer_here(request, (!is_alone).then_some(MOMENT))
         {
             printer.print(None, ReplyLine::Value(&value.to_string()))?;
             printer.flush()?;
@@ -93,16 +98,21 @@ impl Eval {
     }
 }
 
-/// The answer, if it takes this thread no longer than a moment: to start an engine would.
-fn answer_at_once(request: &Request<'_>, moment: Duration) -> Option<Value> {
-    let job = Job::from(verb::question(request)?);
+/// The answer, if this thread has it within a moment, or without one in whatever time: to start an engine would take longer.
+fn answer_here(request: &Request<'_>, moment: Option<Duration>) -> Option<Value> {
+    let query = verb::question(request)?;
+    if let Some(known) = query.known() {
+        return Some(known);
+    }
+    let job = Job::from(query);
     let mut plan = job.plan().ok()?;
-    if job.streams || plan.is_long() {
+    if job.streams || plan.memory(1) > MOST_MEMORY || moment.is_some() && plan.is_long() {
         return None;
     }
     let began = Instant::now();
+    let is_over = || moment.is_some_and(|moment| began.elapsed() > moment);
     // A panic is one of the engine too, which answers with an error.
-    caught(|| plan.advance(Budget::new(&|| began.elapsed() > moment))).ok()?
+    caught(|| plan.advance(Budget::new(&is_over))).ok()?
 }
 
 /// Prints all events of a question as a client prints the lines of its reply.
@@ -187,7 +197,7 @@ mod tests {
     fn what_takes_a_moment_is_answered_at_once() {
         let answer = |line: &str| match parse_line(line.as_bytes()) {
             Ok(ParsedLine::Request(request)) => {
-                answer_at_once(&request, Duration::from_secs(60)).map(|value| value.to_string())
+                answer_here(&request, Some(Duration::from_secs(60))).map(|value| value.to_string())
             }
             _ => None,
         };
@@ -205,5 +215,16 @@ mod tests {
         ] {
             assert_eq!(answer(line).as_deref(), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_needs_no_engine_may_take_long() {
+        let answer = |line: &str| match parse_line(line.as_bytes()) {
+            Ok(ParsedLine::Request(request)) => answer_here(&request, None).map(|value| value.to_string()),
+            _ => None,
+        };
+        assert_eq!(answer("pi 1e12").as_deref(), Some("37607912018"));
+        // What needs too much memory is refused by the engine.
+        assert_eq!(answer("pi 1e25"), None);
     }
 }
