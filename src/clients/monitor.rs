@@ -3,8 +3,8 @@
 
 use super::ClientState;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,8 @@ const MAX_WATCHERS: usize = 16;
 /// Where sessions say what they are asked.
 pub struct Monitor {
     watchers: AtomicUsize,
-    rows: broadcast::Sender<Arc<str>>,
+    /// Made for the first watcher: a process that answers one question has none.
+    rows: OnceLock<broadcast::Sender<Arc<str>>>,
     /// The daemon drains.
     closed: CancellationToken,
 }
@@ -43,7 +44,7 @@ impl Default for Monitor {
     fn default() -> Self {
         Self {
             watchers: AtomicUsize::new(0),
-            rows: broadcast::Sender::new(MAX_WAITING),
+            rows: OnceLock::new(),
             closed: CancellationToken::new(),
         }
     }
@@ -62,8 +63,10 @@ impl Monitor {
         let user: &dyn fmt::Display = user.unwrap_or(&"-");
         let at = humantime::format_rfc3339_micros(SystemTime::now());
         let row = format!("at={at} client={client} address={address} user={user} request={request}");
-        // An error says that the last watcher has just left.
-        let _ = self.rows.send(row.into());
+        if let Some(rows) = self.rows.get() {
+            // An error says that the last watcher has just left.
+            let _ = rows.send(row.into());
+        }
     }
 
     /// Ends all watching, now and from now on.
@@ -86,9 +89,10 @@ impl Watch {
         let watchers = &clients.monitor.watchers;
         let one_more = |count| (count < MAX_WATCHERS).then_some(count + 1);
         watchers.fetch_update(Relaxed, Relaxed, one_more).ok()?;
+        let rows = clients.monitor.rows.get_or_init(|| broadcast::Sender::new(MAX_WAITING));
         Some(Self {
             clients: clients.clone(),
-            rows: clients.monitor.rows.subscribe(),
+            rows: rows.subscribe(),
         })
     }
 
