@@ -132,15 +132,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         complain(format_args!("primed: {what}"));
         return ExitCode::from(2);
     }
-    match eval::Eval::plain(&arguments) {
-        Some(eval) => ended(eval.run()),
-        None => run_any(arguments),
+    if let Some(eval) = eval::Eval::plain(&arguments) {
+        return ended(eval.run());
     }
-}
-
-/// The same, of arguments that need the parser. Apart: all commands take some 70 KB of stack, of which each page costs a start 2 us.
-#[inline(never)]
-fn run_any(arguments: Vec<OsString>) -> ExitCode {
     let (cli, settings) = match Cli::read(&arguments) {
         Ok(read) => read,
         Err(Refusal::Arguments(error)) => return refuse(&error, &arguments),
