@@ -106,6 +106,12 @@ impl Woken {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn wake_actor(&self) {
+        if let Some(actor) = &self.lock().actor {
+            actor.wake_by_ref();
+        }
+    }
+
     /// Appends those that were woken, and has the task woken when there are more.
     fn take(&self, due: &mut VecDeque<u32>, task: &Task<'_>) {
         let mut woken = self.lock();
@@ -314,7 +320,11 @@ impl Handler<Checked> for Sessions {
         };
         match verdict.refusal() {
             Some((_, delay)) if !delay.is_zero() => {
-                context.run_later(delay, move |sessions, _| bring(sessions));
+                context.run_later(delay, move |sessions, _| {
+                    bring(sessions);
+                    // Timers are looked at after the turns.
+                    sessions.table.borrow().woken.wake_actor();
+                });
             }
             _ => bring(self),
         }
