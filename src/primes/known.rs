@@ -24,7 +24,7 @@ static SIEVED_BY_DENSE: [u64; WORDS] = {
     let mut bits = [u64::MAX; WORDS];
     let mut i = 0;
     while i < DENSE {
-        // The multiples of a prime repeat every so many words.
+        // The multiples of a prime repeat after some words.
         let prime = DENSE_PRIMES[i];
         let mut masks = [u64::MAX; 64];
         let mut multiple = prime;

@@ -25,7 +25,7 @@ static BITMAP: [u64; WORDS] = {
     let mut bits = [u32::MAX as u64; WORDS];
     let mut i = 0;
     while i < PRIMES.len() {
-        // The multiples of a prime repeat every so many words.
+        // The multiples of a prime repeat after some words.
         let prime = PRIMES[i];
         let mut masks = [u32::MAX as u64; 17];
         let mut multiple = prime;
