@@ -23,8 +23,8 @@ const CLOSED_STEP: usize = 512;
 /// How many segments of D have their costs estimated between two questions.
 const SEGMENT_STEP: usize = 64;
 
-/// How many primes D takes between two questions.
-const HARD_STEP: usize = 8;
+/// How many numbers D looks at between two questions.
+const HARD_STEP: u64 = 1 << 14;
 
 pub(super) enum Unit {
     /// A count so small that a table answers it.
@@ -219,6 +219,13 @@ impl HardUnit {
             self.work.begin(&self.tables, self.low, self.high);
             return false;
         }
-        (0..HARD_STEP).any(|_| !self.work.step(&self.tables))
+        let mut looked_at = 0;
+        while looked_at < HARD_STEP {
+            match self.work.step(&self.tables) {
+                Some(numbers) => looked_at += numbers,
+                None => return true,
+            }
+        }
+        false
     }
 }

@@ -29,6 +29,12 @@ const LISTED: u64 = 600;
 /// If fewer cofactors come into question than this, their leaves are not worth a running count.
 const FEW: u64 = 400;
 
+/// What a prime takes in any case, in cofactors.
+const LEAST_STEP: u64 = 500;
+
+/// What passes over all words of a segment take, in cofactors.
+const PASSES: u64 = 4000;
+
 /// Upper bound of the bytes of a segment at work.
 pub(crate) const MEMORY: u64 = 256 << 10;
 
@@ -215,10 +221,10 @@ impl Work {
         self.room.groups = None;
     }
 
-    /// The leaves of the next prime, then crosses it off. False if there was none left.
-    pub(crate) fn step(&mut self, tables: &Tables) -> bool {
+    /// The leaves of the next prime, then crosses it off. Gives how long that took, in numbers that were looked at; `None` if there was no prime left.
+    pub(crate) fn step(&mut self, tables: &Tables) -> Option<u64> {
         if self.result.counts.len() == self.width {
-            return false;
+            return None;
         }
         let b = Shape::K + 1 + self.result.counts.len();
         let Room {
@@ -234,7 +240,9 @@ impl Work {
         self.result.sum += i128::from(leaves.sum);
         self.result.weights.push(leaves.weight);
         self.cross_off(tables, b);
-        true
+        let passes = if self.room.groups.is_some() { 0 } else { PASSES };
+        let cofactors = self.bounds.cofactors(tables, b).map_or(0, |(first, last)| last - first);
+        Some(LEAST_STEP + passes + cofactors)
     }
 
     /// Crosses off the `b`-th prime; if its multiples are listed, only those that no smaller prime has.

@@ -61,7 +61,7 @@ mod tests {
         let b = pieces.counted_from(before);
         let mut d = hard::Work::default();
         d.begin(&tables, 0, shape.sieve_limit() + 1);
-        while d.step(&tables) {}
+        while d.step(&tables).is_some() {}
         let d = d.finish().sum;
         (sigma + phi0 + easy.sum + constants.sum + d - b as i128) as u128
     }
@@ -150,7 +150,7 @@ mod tests {
             let high = low + 64 * hard::ALIGNMENT;
             let mut work = hard::Work::default();
             work.begin(&tables, low, high);
-            while work.step(&tables) {}
+            while work.step(&tables).is_some() {}
             let found = work.finish();
             let mut left: Vec<bool> = (low..high).map(|n| (1..=8).all(|b| n % tables.prime(b) != 0)).collect();
             let mut sum = 0_i128;
@@ -197,7 +197,7 @@ mod tests {
         let segment = |tables: &tables::Tables, low: u64, high: u64| {
             let mut work = hard::Work::default();
             work.begin(tables, low, high);
-            while work.step(tables) {}
+            while work.step(tables).is_some() {}
             work.finish()
         };
         // The squares of some of the primes lie after the first of these segments. The last has more primes than there are least prime factors.
