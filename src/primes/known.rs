@@ -19,24 +19,28 @@ const DENSE: usize = 17;
 /// The odd primes that are below 64.
 const DENSE_PRIMES: [usize; DENSE] = [3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61];
 
+/// Clears the multiples of an odd prime below 64, and the prime itself, in a bitmap of odd numbers with `span` numbers to a word: they repeat after
+/// as many words.
+pub(super) const fn clear_multiples(bits: &mut [u64], prime: usize, span: usize) {
+    let mut masks = [u64::MAX; 64];
+    let mut multiple = prime;
+    while multiple < span * prime {
+        masks[multiple / span] &= !(1 << (multiple % span / 2));
+        multiple += 2 * prime;
+    }
+    let mut word = 0;
+    while word < bits.len() {
+        bits[word] &= masks[word % prime];
+        word += 1;
+    }
+}
+
 /// [`BITS`] before the multiples of primes above 64 are cleared: apart, for the compiler warns of one that takes it long.
 static SIEVED_BY_DENSE: [u64; WORDS] = {
     let mut bits = [u64::MAX; WORDS];
     let mut i = 0;
     while i < DENSE {
-        // The multiples of a prime repeat after some words.
-        let prime = DENSE_PRIMES[i];
-        let mut masks = [u64::MAX; 64];
-        let mut multiple = prime;
-        while multiple < SPAN * prime {
-            masks[multiple / SPAN] &= !(1 << (multiple % SPAN / 2));
-            multiple += 2 * prime;
-        }
-        let mut word = 0;
-        while word < WORDS {
-            bits[word] &= masks[word % prime];
-            word += 1;
-        }
+        clear_multiples(&mut bits, DENSE_PRIMES[i], SPAN);
         i += 1;
     }
     i = 0;

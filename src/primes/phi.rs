@@ -3,6 +3,8 @@
 //! Here only for `a <= 8`, where it takes constant time: with `P = 2 * 3 * .. * p_a`,
 //! `phi(x, a) = (x / P) * totient(P) + phi(x mod P, a)` (Lehmer 1959), and the last term comes from a bitmap with running counts.
 
+use super::known::clear_multiples;
+
 /// How many small primes [`phi_tiny`] sieves by: `phi(x, 8)`.
 pub(crate) const TINY: usize = 8;
 
@@ -25,19 +27,7 @@ static BITMAP: [u64; WORDS] = {
     let mut bits = [u32::MAX as u64; WORDS];
     let mut i = 0;
     while i < PRIMES.len() {
-        // The multiples of a prime repeat after some words.
-        let prime = PRIMES[i];
-        let mut masks = [u32::MAX as u64; 17];
-        let mut multiple = prime;
-        while multiple < 64 * prime {
-            masks[multiple / 64] &= !(1 << (multiple % 64 / 2));
-            multiple += 2 * prime;
-        }
-        let mut word = 0;
-        while word < WORDS {
-            bits[word] &= masks[word % prime];
-            word += 1;
-        }
+        clear_multiples(&mut bits, PRIMES[i], 64);
         i += 1;
     }
     let (mut word, mut before) = (0, 0);

@@ -188,9 +188,7 @@ impl Bounds {
         let first = xp.at_most(self.high, self.one_by_high, most).max(least);
         (first < last).then_some((first, last))
     }
-}
 
-impl Bounds {
     /// Whether the factor table lists the multiples of this prime that no smaller one has: their cofactors are at least the prime, and in the
     /// table.
     fn are_listed(&self, tables: &Tables, prime: u64) -> bool {
@@ -236,13 +234,13 @@ impl Work {
             None => accumulate(tables.level, counts, before),
         };
         self.result.counts.push(total.into());
-        let leaves = self.leaves(tables, b);
+        let cofactors = self.bounds.cofactors(tables, b);
+        let leaves = cofactors.map_or_else(Leaves::default, |(first, last)| self.leaves(tables, b, first, last));
         self.result.sum += i128::from(leaves.sum);
         self.result.weights.push(leaves.weight);
         self.cross_off(tables, b);
         let passes = if self.room.groups.is_some() { 0 } else { PASSES };
-        let cofactors = self.bounds.cofactors(tables, b).map_or(0, |(first, last)| last - first);
-        Some(LEAST_STEP + passes + cofactors)
+        Some(LEAST_STEP + passes + cofactors.map_or(0, |(first, last)| last - first))
     }
 
     /// Crosses off the `b`-th prime; if its multiples are listed, only those that no smaller prime has.
@@ -272,11 +270,9 @@ impl Work {
         std::mem::take(&mut self.result)
     }
 
-    fn leaves(&mut self, tables: &Tables, b: usize) -> Leaves {
+    /// The leaves of the `b`-th prime, whose cofactors are above `first` and at most `last`.
+    fn leaves(&mut self, tables: &Tables, b: usize, first: u64, last: u64) -> Leaves {
         let Self { bounds, room, .. } = self;
-        let Some((first, last)) = bounds.cofactors(tables, b) else {
-            return Leaves::default();
-        };
         let prime = tables.prime(b);
         let xp = tables.hard[b - Shape::K - 1].xp;
         let sums = match &room.groups {

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use super::easy_sum::{INTEGER, doubles_avx2};
-use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES, WHEEL};
+use super::factor::{ENTRIES, Group, LEAST_FACTOR_BITS, RESIDUES, groups};
 use super::hard_kernels::{
     BLOCK, GROUPS, Word, accumulate_portable, count_portable, divide_far_portable, few_ranks_portable, mark,
     mask_portable, multiply_portable,
@@ -171,10 +171,7 @@ pub(super) fn filter(
     plus: &mut [u32],
     minus: &mut [u32],
 ) -> (usize, usize) {
-    const GROUP: usize = 16;
-    let room = range.len() + GROUP;
-    assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP));
-    assert!(plus.len() >= room && minus.len() >= room);
+    let room = plus.len().min(minus.len());
     let limit = _mm256_set1_epi16(threshold);
     let (mut pluses, mut minuses) = (0, 0);
     let append = |list: &mut [u32], count: &mut usize, numbers: __m256i, mask: u32| {
@@ -187,9 +184,8 @@ pub(super) fn filter(
         }
         *count += mask.count_ones() as usize;
     };
-    for group in range.start / GROUP..range.end.div_ceil(GROUP) {
-        let start = group * GROUP;
-        let base = _mm256_set1_epi32((start / ENTRIES * WHEEL as usize) as i32);
+    for Group { start, base, inside } in groups::<16>(entries, range, room) {
+        let base = _mm256_set1_epi32(base as i32);
         // SAFETY: whole groups lie within the entries, and the residues are whole groups too.
         let (entry, residues) = unsafe {
             let residues = RESIDUES.as_ptr().add(start % ENTRIES);
@@ -201,8 +197,6 @@ pub(super) fn filter(
                 ],
             )
         };
-        let inside = (0xffff_u32 << range.start.saturating_sub(start) & 0xffff)
-            & 0xffff >> (start + GROUP).saturating_sub(range.end);
         // Above the threshold, and the sign of mu in the highest bit.
         let above = _mm256_cmpgt_epi16(entry, limit);
         let sign = _mm256_slli_epi16::<15>(entry);
@@ -228,19 +222,12 @@ pub(super) fn multiples(
     low: u32,
     marks: &mut [u32],
 ) -> usize {
-    const GROUP: usize = 16;
-    assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP));
-    assert!(marks.len() >= range.len() + GROUP);
     let limit = _mm256_set1_epi16(threshold);
     let least = _mm256_set1_epi16(LEAST_FACTOR_BITS);
     let mut found = 0;
-    for group in range.start / GROUP..range.end.div_ceil(GROUP) {
-        let start = group * GROUP;
-        let base = (start / ENTRIES * WHEEL as usize) as u32;
+    for Group { start, base, inside } in groups::<16>(entries, range, marks.len()) {
         // SAFETY: whole groups lie within the entries.
         let entry = unsafe { _mm256_loadu_si256(entries.as_ptr().add(start).cast()) };
-        let inside = (0xffff_u32 << range.start.saturating_sub(start) & 0xffff)
-            & 0xffff >> (start + GROUP).saturating_sub(range.end);
         let above = _mm256_cmpgt_epi16(_mm256_and_si256(entry, least), limit);
         let above = _mm256_packs_epi16(above, _mm256_setzero_si256());
         let lanes = _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0xD8>(above)) as u32 & inside;

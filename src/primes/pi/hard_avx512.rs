@@ -3,7 +3,7 @@
 //! Unsafe: loads and stores through pointers; before each loop the lengths are checked that make this sound.
 #![allow(unsafe_code)]
 
-use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES, WHEEL};
+use super::factor::{ENTRIES, Group, LEAST_FACTOR_BITS, RESIDUES, groups};
 /// As with AVX2: counts at hand are less work than a count of half a block.
 pub(super) use super::hard_avx2::ranks;
 use super::hard_kernels::{BLOCK, GROUP, GROUPS, Word, accumulate_portable, divide_far_portable, multiply_portable};
@@ -76,6 +76,20 @@ pub(super) fn accumulate(counts: &[u8], before: &mut [u32]) {
     rest_before.iter_mut().for_each(|before| *before += total);
 }
 
+/// The entries and residues of a group that begins there.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn load(entries: &[i16], start: usize) -> (__m512i, __m512i) {
+    let (entries, residues) = (&entries[start..start + 32], &RESIDUES[start % ENTRIES..][..32]);
+    // SAFETY: both are 32 words of 16 bits.
+    unsafe {
+        (
+            _mm512_loadu_si512(entries.as_ptr().cast()),
+            _mm512_loadu_si512(residues.as_ptr().cast()),
+        )
+    }
+}
+
 /// As the function of the same name there.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt")]
 pub(super) fn filter(
@@ -85,26 +99,13 @@ pub(super) fn filter(
     plus: &mut [u32],
     minus: &mut [u32],
 ) -> (usize, usize) {
-    const GROUP: usize = 32;
-    let room = range.len() + GROUP;
-    assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP));
-    assert!(plus.len() >= room && minus.len() >= room);
+    let room = plus.len().min(minus.len());
     let limit = _mm512_set1_epi16(threshold);
     let one = _mm512_set1_epi16(1);
     let (mut pluses, mut minuses) = (0, 0);
-    for group in range.start / GROUP..range.end.div_ceil(GROUP) {
-        let start = group * GROUP;
-        let base = _mm512_set1_epi32((start / ENTRIES * WHEEL as usize) as i32);
-        // SAFETY: whole groups lie within the entries, and the residues are whole groups too.
-        let (entry, residue) = unsafe {
-            let residue = RESIDUES.as_ptr().add(start % ENTRIES);
-            (
-                _mm512_loadu_si512(entries.as_ptr().add(start).cast()),
-                _mm512_loadu_si512(residue.cast()),
-            )
-        };
-        let inside = (u32::MAX << range.start.saturating_sub(start))
-            & (u64::from(u32::MAX) >> (start + GROUP).saturating_sub(range.end)) as u32;
+    for Group { start, base, inside } in groups::<32>(entries, range, room) {
+        let base = _mm512_set1_epi32(base as i32);
+        let (entry, residue) = load(entries, start);
         let above = _mm512_mask_cmpgt_epi16_mask(inside, entry, limit);
         let odd = _mm512_mask_test_epi16_mask(above, entry, one);
         let append = |list: &mut [u32], count: &mut usize, mask: u32| {
@@ -134,9 +135,6 @@ pub(super) fn multiples(
     low: u32,
     marks: &mut [u32],
 ) -> usize {
-    const GROUP: usize = 32;
-    assert!(range.end <= entries.len() && entries.len().is_multiple_of(GROUP));
-    assert!(marks.len() >= range.len() + GROUP);
     let limit = _mm512_set1_epi16(threshold);
     let least = _mm512_set1_epi16(LEAST_FACTOR_BITS);
     let prime = _mm512_set1_epi32(prime as i32);
@@ -147,19 +145,8 @@ pub(super) fn multiples(
         _mm512_cvtepu8_epi32(_mm256_extracti128_si256::<1>(keeps)),
     ];
     let mut found = 0;
-    for group in range.start / GROUP..range.end.div_ceil(GROUP) {
-        let start = group * GROUP;
-        let base = (start / ENTRIES * WHEEL as usize) as u32;
-        // SAFETY: whole groups lie within the entries, and the residues are whole groups too.
-        let (entry, residue) = unsafe {
-            let residue = RESIDUES.as_ptr().add(start % ENTRIES);
-            (
-                _mm512_loadu_si512(entries.as_ptr().add(start).cast()),
-                _mm512_loadu_si512(residue.cast()),
-            )
-        };
-        let inside = (u32::MAX << range.start.saturating_sub(start))
-            & (u64::from(u32::MAX) >> (start + GROUP).saturating_sub(range.end)) as u32;
+    for Group { start, base, inside } in groups::<32>(entries, range, marks.len()) {
+        let (entry, residue) = load(entries, start);
         let above = _mm512_mask_cmpgt_epi16_mask(inside, _mm512_and_si512(entry, least), limit);
         let packed = _mm512_maskz_compress_epi16(above, residue);
         let base = _mm512_set1_epi32(base as i32);
@@ -167,6 +154,7 @@ pub(super) fn multiples(
         let mark = |half: __m256i| {
             let number = _mm512_add_epi32(base, _mm512_cvtepu16_epi32(half));
             let place = _mm512_sub_epi32(_mm512_mullo_epi32(number, prime), offset);
+            // 2^36 / 30, rounded up: the product beyond its lowest 36 bits is the quotient of any word by 30.
             let magic = _mm512_set1_epi32(0x8888_8889_u32 as i32);
             let even = _mm512_srli_epi64::<36>(_mm512_mul_epu32(place, magic));
             let odd = _mm512_srli_epi64::<4>(_mm512_mul_epu32(_mm512_srli_epi64::<32>(place), magic));

@@ -16,7 +16,7 @@ pub(crate) enum Direction {
     Down,
 }
 
-/// The smallest prime above `n`, if it is below 2^128. About a microsecond for a word, at most some 20: then it lies beyond a gap of 1,500.
+/// The smallest prime above `n`, if it is below 2^128. Some two microseconds for a word; ten times as long before the widest gaps.
 pub fn next(n: u128) -> Option<u128> {
     if n < 2 {
         return Some(2);
