@@ -24,7 +24,7 @@ const CLOSED_STEP: usize = 512;
 const SEGMENT_STEP: usize = 64;
 
 /// How many numbers D looks at between two questions.
-const HARD_STEP: u64 = 1 << 14;
+const HARD_STEP: u64 = 1 << 16;
 
 pub(super) enum Unit {
     /// A count so small that a table answers it.
