@@ -87,7 +87,7 @@ pub(super) struct Group {
 ///
 /// # Panics
 /// If `entries` has not all of them, or a list of `room` numbers not room for all of the range and a group more.
-#[inline]
+#[inline(always)]
 pub(super) fn groups<const N: usize>(entries: &[i16], range: Range<usize>, room: usize) -> impl Iterator<Item = Group> {
     assert!(range.end <= entries.len() && entries.len().is_multiple_of(N));
     assert!(room >= range.len() + N);

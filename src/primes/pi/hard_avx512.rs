@@ -77,15 +77,17 @@ pub(super) fn accumulate(counts: &[u8], before: &mut [u32]) {
 }
 
 /// The entries and residues of a group that begins there.
+///
+/// # Safety
+/// The entries have a group of 32 there.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn load(entries: &[i16], start: usize) -> (__m512i, __m512i) {
-    let (entries, residues) = (&entries[start..start + 32], &RESIDUES[start % ENTRIES..][..32]);
-    // SAFETY: both are 32 words of 16 bits.
+unsafe fn load(entries: &[i16], start: usize) -> (__m512i, __m512i) {
+    // SAFETY: the caller's affair; the residues are whole groups.
     unsafe {
         (
-            _mm512_loadu_si512(entries.as_ptr().cast()),
-            _mm512_loadu_si512(residues.as_ptr().cast()),
+            _mm512_loadu_si512(entries.as_ptr().add(start).cast()),
+            _mm512_loadu_si512(RESIDUES.as_ptr().add(start % ENTRIES).cast()),
         )
     }
 }
@@ -105,7 +107,8 @@ pub(super) fn filter(
     let (mut pluses, mut minuses) = (0, 0);
     for Group { start, base, inside } in groups::<32>(entries, range, room) {
         let base = _mm512_set1_epi32(base as i32);
-        let (entry, residue) = load(entries, start);
+        // SAFETY: `groups` has seen that the entries have it.
+        let (entry, residue) = unsafe { load(entries, start) };
         let above = _mm512_mask_cmpgt_epi16_mask(inside, entry, limit);
         let odd = _mm512_mask_test_epi16_mask(above, entry, one);
         let append = |list: &mut [u32], count: &mut usize, mask: u32| {
@@ -146,7 +149,8 @@ pub(super) fn multiples(
     ];
     let mut found = 0;
     for Group { start, base, inside } in groups::<32>(entries, range, marks.len()) {
-        let (entry, residue) = load(entries, start);
+        // SAFETY: `groups` has seen that the entries have it.
+        let (entry, residue) = unsafe { load(entries, start) };
         let above = _mm512_mask_cmpgt_epi16_mask(inside, _mm512_and_si512(entry, least), limit);
         let packed = _mm512_maskz_compress_epi16(above, residue);
         let base = _mm512_set1_epi32(base as i32);
