@@ -4,7 +4,8 @@
 #![allow(unsafe_code)]
 
 use super::easy_sum::{INTEGER, doubles_avx2};
-use super::factor::{ENTRIES, Group, LEAST_FACTOR_BITS, RESIDUES, groups};
+use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES};
+use super::groups::{Group, groups};
 use super::hard_kernels::{
     BLOCK, GROUPS, Word, accumulate_portable, count_portable, divide_far_portable, few_ranks_portable, mark,
     mask_portable, multiply_portable,

@@ -3,7 +3,8 @@
 //! Unsafe: loads and stores through pointers; before each loop the lengths are checked that make this sound.
 #![allow(unsafe_code)]
 
-use super::factor::{ENTRIES, Group, LEAST_FACTOR_BITS, RESIDUES, groups};
+use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES};
+use super::groups::{Group, groups};
 /// As with AVX2: counts at hand are less work than a count of half a block.
 pub(super) use super::hard_avx2::ranks;
 use super::hard_kernels::{BLOCK, GROUP, GROUPS, Word, accumulate_portable, divide_far_portable, multiply_portable};

@@ -9,6 +9,8 @@
 pub(crate) mod easy;
 pub(crate) mod easy_sum;
 pub(crate) mod factor;
+#[cfg(target_arch = "x86_64")]
+mod groups;
 pub(crate) mod hard;
 #[cfg(target_arch = "x86_64")]
 mod hard_avx2;
