@@ -22,6 +22,8 @@ pub(crate) use x86_64::has;
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
     use super::Limit;
+    use std::arch::x86_64::{__cpuid, CpuidResult};
+    use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU8, Ordering};
 
     pub(super) static LIMIT: AtomicU8 = AtomicU8::new(Limit::All as u8);
@@ -37,6 +39,15 @@ mod x86_64 {
         least as u8 <= LIMIT.load(Ordering::Relaxed)
     }
 
+    /// Whether the processor loads by index ("gather") in microcode, which takes longer than as many loads: so far all of AMD do.
+    pub(crate) fn gathers_slowly() -> bool {
+        static VENDOR: LazyLock<CpuidResult> = LazyLock::new(|| __cpuid(0));
+        [VENDOR.ebx, VENDOR.edx, VENDOR.ecx]
+            .map(u32::to_le_bytes)
+            .as_flattened()
+            == b"AuthenticAMD"
+    }
+
     /// True if the processor has all of these features, and kernels may use them.
     macro_rules! has {
         ($($feature:tt),+) => {
@@ -46,7 +57,7 @@ mod x86_64 {
     pub(crate) use has;
 }
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::is_within_limit;
+pub(crate) use x86_64::{gathers_slowly, is_within_limit};
 
 /// Keeps kernels that begin from now on from other instructions.
 #[cfg(feature = "cli")]

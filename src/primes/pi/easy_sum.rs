@@ -7,11 +7,13 @@
 //! Of a *far* `xp` the beginning `low` of the table is taken first: `xp - low q` is at most the length of the table times `q`, and below
 //! `2^53` its quotient by `q` is cut off rightly; docs/numbers.md ("Why doubles are exact") has the proof.
 //!
-//! Unsafe: the AVX-512 kernels gather words of the table by index, eight at once, and the AVX2 kernels load them one by one without a check of
-//! each index; both limit the indices before. Their safe twins are [`near_portable`] and [`far_portable`], and what they give is compared with
-//! those in the tests.
+//! Unsafe: calling a function that was compiled for more instructions than the crate; the AVX2 kernels load words of the table without a check of
+//! each index, which they limit before. The safe twins of all kernels are [`near_portable`] and [`far_portable`], and what they give is compared
+//! with those in the tests.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+use super::easy_avx512;
 use super::level::Level;
 use super::quotient::Dividend;
 use super::table::PiTable;
@@ -51,8 +53,8 @@ pub(crate) fn near(level: Level, table: &PiTable, xp: u64, reciprocals: &[f64]) 
         // SAFETY: a level is only used if the processor has its instructions.
         Level::Avx2 => unsafe { near_avx2(table, xp, reciprocals) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a level is only used if the processor has its instructions; the words that are gathered are checked there.
-        Level::Avx512 => unsafe { near_avx512(table, xp, reciprocals) },
+        // SAFETY: a level is only used if the processor has its instructions.
+        Level::Avx512 => unsafe { easy_avx512::near(table, xp, reciprocals) },
     }
 }
 
@@ -66,15 +68,15 @@ pub(crate) fn far(level: Level, table: &PiTable, xp: Dividend, primes: &[u32]) -
         // SAFETY: a level is only used if the processor has its instructions.
         Level::Avx2 => unsafe { far_avx2(table, xp, primes) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a level is only used if the processor has its instructions; the words that are gathered are checked there.
-        Level::Avx512 => unsafe { far_avx512(table, xp, primes) },
+        // SAFETY: a level is only used if the processor has its instructions.
+        Level::Avx512 => unsafe { easy_avx512::far(table, xp, primes) },
     }
 }
 
 /// With `n = xp / q - low` the word is `(n + 1) / 64` and of its bits all but the lowest `(n + 1) / 2 mod 32` are taken away. `(n + 1) / 2` is
 /// `(xp + 1/2) / q - low`, halved and rounded to the nearest integer.
 #[inline(always)]
-fn near_portable(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
+pub(super) fn near_portable(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
     let words = table.words();
     let numerator = (xp as f64 + 0.5) / 2.0;
     let offset = (table.low() / 2) as f64;
@@ -149,46 +151,9 @@ fn look_up_avx2<T>(table: &PiTable, groups: &[[T; 8]], odd: impl Fn(&[T; 8]) -> 
     total - after
 }
 
-/// How many primes lie in each word and before, less those from the bit on that `odd` says.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512vpopcntdq,popcnt")]
-fn in_word_avx512(word: std::arch::x86_64::__m512i, odd: std::arch::x86_64::__m512i) -> std::arch::x86_64::__m512i {
-    use std::arch::x86_64::*;
-    // The lowest five bits of `odd`, and 32.
-    let shift = _mm512_ternarylogic_epi64::<0xF8>(_mm512_set1_epi64(32), odd, _mm512_set1_epi64(31));
-    let after = _mm512_popcnt_epi64(_mm512_srlv_epi64(word, shift));
-    _mm512_sub_epi64(_mm512_and_si512(word, _mm512_set1_epi64(i64::from(u32::MAX))), after)
-}
-
-/// The same for eight leaves at once; here the integer is cut off, so a half is added before.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx512vpopcntdq,popcnt")]
-fn near_avx512(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
-    use std::arch::x86_64::*;
-    let words = table.words();
-    let numerator = _mm512_set1_pd((xp as f64 + 0.5) / 2.0);
-    let offset = _mm512_set1_pd(0.5 - (table.low() / 2) as f64);
-    let last = _mm512_set1_epi64(words.len() as i64 - 1);
-    let chunks = reciprocals.chunks_exact(8);
-    let rest = chunks.remainder();
-    let mut total = _mm512_setzero_si512();
-    for chunk in chunks {
-        // SAFETY: the chunk is eight doubles long.
-        let reciprocal = unsafe { _mm512_loadu_pd(chunk.as_ptr()) };
-        let odd = _mm512_cvttpd_epu64(_mm512_fmadd_pd(numerator, reciprocal, offset));
-        // Unsigned minimum: whatever the caller passes, the gather stays inside the table.
-        let at = _mm512_min_epu64(_mm512_srli_epi64::<5>(odd), last);
-        // SAFETY: every index is at most that of the final word.
-        let word = unsafe { _mm512_i64gather_epi64::<8>(at, words.as_ptr().cast()) };
-        total = _mm512_add_epi64(total, in_word_avx512(word, odd));
-    }
-    (_mm512_reduce_add_epi64(total) as u64).wrapping_add(near_portable(table, xp, rest))
-}
-
 /// In integers: what is left of `xp` is a word, though `xp` is not.
 #[inline(always)]
-fn far_portable(table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
+pub(super) fn far_portable(table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
     let rest = |q: u64| xp.word().wrapping_sub(table.low().wrapping_mul(q));
     primes.iter().map(|&q| table.rank(rest(q.into()) / u64::from(q))).sum()
 }
@@ -213,33 +178,6 @@ fn far_avx2(table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
         _mm256_srli_epi32::<1>(_mm256_add_epi32(place, _mm256_set1_epi32(1)))
     });
     sum + far_portable(table, xp, few)
-}
-
-/// The same for eight leaves at once, in the words that [`near_avx512`] looks up.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx512vpopcntdq,popcnt")]
-fn far_avx512(table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
-    use std::arch::x86_64::*;
-    let words = table.words();
-    let (high, rest) = (_mm512_set1_pd(xp.high), _mm512_set1_pd(xp.low));
-    let low = _mm512_set1_pd(table.low() as f64);
-    let one = _mm512_set1_epi64(1);
-    let last = _mm512_set1_epi64(words.len() as i64 - 1);
-    let (groups, few) = primes.as_chunks::<8>();
-    let mut total = _mm512_setzero_si512();
-    for group in groups {
-        // SAFETY: a group is eight words of 32 bits.
-        let q = _mm512_cvtepu32_pd(unsafe { _mm256_loadu_si256(group.as_ptr().cast()) });
-        let left = _mm512_add_pd(_mm512_fnmadd_pd(low, q, high), rest);
-        let place = _mm512_cvttpd_epu64(_mm512_div_pd(left, q));
-        let odd = _mm512_srli_epi64::<1>(_mm512_add_epi64(place, one));
-        // Unsigned minimum: whatever the caller passes, the gather stays inside the table.
-        let at = _mm512_min_epu64(_mm512_srli_epi64::<5>(odd), last);
-        // SAFETY: every index is at most that of the final word.
-        let word = unsafe { _mm512_i64gather_epi64::<8>(at, words.as_ptr().cast()) };
-        total = _mm512_add_epi64(total, in_word_avx512(word, odd));
-    }
-    (_mm512_reduce_add_epi64(total) as u64).wrapping_add(far_portable(table, xp, few))
 }
 
 #[cfg(test)]
@@ -283,9 +221,9 @@ mod tests {
             let low = low / 960 * 960;
             let table = PiTable::new(0, 7_864_320).moved_to(low);
             let xp = (u128::from(q) * u128::from(low + place.max(3)) + off).saturating_sub(1);
-            let expected = 8 * table.rank((xp / u128::from(q)) as u64 - low);
+            let expected = 16 * table.rank((xp / u128::from(q)) as u64 - low);
             for &level in Level::all() {
-                prop_assert_eq!(far(level, &table, Dividend::new(xp), &[q; 8]), expected, "{:?}", level);
+                prop_assert_eq!(far(level, &table, Dividend::new(xp), &[q; 16]), expected, "{:?}", level);
             }
         }
     }

@@ -7,6 +7,8 @@
 //! independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
 
 pub(crate) mod easy;
+#[cfg(target_arch = "x86_64")]
+mod easy_avx512;
 pub(crate) mod easy_sum;
 pub(crate) mod factor;
 #[cfg(target_arch = "x86_64")]
