@@ -3,7 +3,7 @@
 //! Unsafe: loads and stores through pointers, and places that are not checked one by one; before each loop that is checked which makes this sound.
 #![allow(unsafe_code)]
 
-use super::easy_sum::{INTEGER, doubles_avx2};
+use super::easy_avx2::{INTEGER, doubles};
 use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES};
 use super::groups::{Group, groups};
 use super::hard_kernels::{
@@ -21,17 +21,24 @@ const GROUP: usize = 2 * BLOCK;
 /// Leaves whose counts are set aside at once.
 const PARTS: usize = 64;
 
-/// How many bits are set in each word: those of half bytes come from a table (Mula, Kurz, Lemire 2018).
+/// How many bits are set in each word.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn ones(words: __m256i) -> __m256i {
+    _mm256_sad_epu8(bits_of_bytes(words), _mm256_setzero_si256())
+}
+
+/// How many bits are set in each byte: those of half bytes come from a table (Mula, Kurz, Lemire 2018).
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn bits_of_bytes(words: __m256i) -> __m256i {
     let table = _mm256_setr_epi8(
         0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
     );
     let nibble = _mm256_set1_epi8(15);
     let low = _mm256_shuffle_epi8(table, _mm256_and_si256(words, nibble));
     let high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16::<4>(words), nibble));
-    _mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256())
+    _mm256_add_epi8(low, high)
 }
 
 /// The counts of sixteen words as bytes in the order of the words.
@@ -46,14 +53,14 @@ fn sixteen([a, b, c, d]: [__m256i; 4]) -> __m128i {
     _mm_shuffle_epi8(_mm256_castsi256_si128(packed), turned)
 }
 
-/// The sum of four words.
+/// The sum of four words, modulo `2^64`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum(lanes: __m256i) -> u64 {
+pub(super) fn lane_sum(lanes: __m256i) -> u64 {
     let mut four = [0_u64; 4];
     // SAFETY: four lanes of 64 bits.
     unsafe { _mm256_storeu_si256(four.as_mut_ptr().cast(), lanes) };
-    four.iter().sum()
+    four.into_iter().fold(0, u64::wrapping_add)
 }
 
 /// As the function of the same name there.
@@ -268,7 +275,7 @@ pub(super) fn divide(xp: Dividend, low: u64, numbers: &[u32], places: &mut [u32]
     for (group, places) in groups.iter().zip(group_places.as_chunks_mut::<8>().0) {
         let quotients = [0, 4].map(|at| {
             // SAFETY: half a group is four words of 32 bits.
-            let by = doubles_avx2(unsafe { _mm_loadu_si128(group[at..at + 4].as_ptr().cast()) });
+            let by = doubles(unsafe { _mm_loadu_si128(group[at..at + 4].as_ptr().cast()) });
             _mm256_div_pd(_mm256_add_pd(_mm256_fnmadd_pd(offset, by, high), rest), by)
         });
         // SAFETY: there are eight places.
@@ -324,7 +331,7 @@ pub(super) fn ranks(words: &[Word], counts: &[u8], before: &[u32], places: &[u32
         let bytes = rest.iter().flat_map(|part| part.to_le_bytes());
         sum_of_words += bytes.map(u64::from).sum::<u64>();
     }
-    sum_of_words + sum(vector)
+    sum_of_words + lane_sum(vector)
 }
 
 /// As the function of the same name there.

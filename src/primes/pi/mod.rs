@@ -8,6 +8,8 @@
 
 pub(crate) mod easy;
 #[cfg(target_arch = "x86_64")]
+mod easy_avx2;
+#[cfg(target_arch = "x86_64")]
 mod easy_avx512;
 pub(crate) mod easy_sum;
 pub(crate) mod factor;
