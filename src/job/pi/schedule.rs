@@ -437,9 +437,9 @@ impl Schedule {
     /// Upper bound of the bytes of the tables.
     pub(super) fn tables_memory(shape: &Shape) -> u64 {
         let limit = shape.table_limit() as f64;
-        // A prime has 4 bytes, and a reciprocal of 8 below 2^25; 64 numbers have a word, 2310 have 480 entries of 2 bytes.
-        let primes = 4.0 * primes_up_to(limit) + 8.0 * primes_up_to(limit.min((1_u64 << 25) as f64));
-        (primes + limit / 8.0 + 0.42 * shape.y as f64) as u64
+        // A prime has 4 bytes, the first a reciprocal of 8; 240 numbers have 12, 2310 have 480 entries of 2 bytes.
+        let primes = 4.0 * primes_up_to(limit) + 8.0 * primes_up_to(shape.inverted() as f64);
+        (primes + limit / 20.0 + 0.42 * shape.y as f64) as u64
     }
 
     /// See [`crate::job::Plan::memory`]; without the tables.

@@ -153,7 +153,7 @@ pub(crate) fn most_leaves(tables: &Tables, segment: &Range<u64>, b: usize) -> u6
     let xp = divide(tables.shape.x, prime);
     let last = quotient(xp, segment.start.max(1))
         .min(square_root(xp))
-        .min(tables.pi.high() - 1);
+        .min(tables.shape.table_limit());
     let first = quotient(xp, segment.end);
     if first < last {
         (tables.index(last) - tables.index(first)) as u64
@@ -242,10 +242,10 @@ impl<'a> Clip<'a> {
             tables, segment, xp, ..
         } = self;
         let primes = &tables.primes[run.clone()];
-        let inside = if *xp < u128::from(tables.near) {
-            near(tables.level, segment, *xp as u64, &tables.reciprocals[run.clone()])
-        } else {
-            far(tables.level, segment, Dividend::new(*xp), primes)
+        let reciprocals = tables.reciprocals.get(run.clone());
+        let inside = match reciprocals.filter(|_| *xp < u128::from(tables.near)) {
+            Some(reciprocals) => near(tables.level, segment, *xp as u64, reciprocals),
+            None => far(tables.level, segment, Dividend::new(*xp), primes),
         };
         Leaves {
             sum: inside.into(),

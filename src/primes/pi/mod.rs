@@ -22,6 +22,7 @@ mod hard_avx2;
 mod hard_avx512;
 mod hard_kernels;
 mod hard_sieve;
+mod index;
 pub(crate) mod level;
 pub(crate) mod ordinary;
 pub(crate) mod quotient;

@@ -86,16 +86,30 @@ impl Shape {
 
     /// How far the small tables go: every index of a prime that is looked up lies below.
     pub(crate) fn table_limit(&self) -> u64 {
-        self.y.max(square_root(divide(self.x, self.x_star))) + 1
+        self.y.max(self.largest_of_a()) + 1
+    }
+
+    /// The largest prime of the leaves of A.
+    fn largest_of_a(&self) -> u64 {
+        square_root(divide(self.x, self.x_star))
+    }
+
+    /// Up to which number primes have reciprocals: what A needs, and C and D most often. Above `2^25`, the square root of the bound of
+    /// [`near`](super::easy_sum::near), nothing is multiplied; up to `2^22` they are small.
+    pub(crate) fn inverted(&self) -> u64 {
+        self.largest_of_a().clamp(1 << 22, 1 << 25).min(self.table_limit())
     }
 }
 
-/// `y / x^(1/3)`. The optimum is flat, the best of timed whole computations from 10^10 to 10^17 with AVX-512 was close to this power of `x`:
-/// 9 at 10^12, 12 at 10^13, 18 at 10^14, 25 at 10^15. The tables take some 0.8 bytes for each number up to `y`, hence the bounds: above
-/// `2^64` they are nearly all of the memory. It stays below 220 MB at 10^20 and below 2 GiB, the limit by default, at 10^24.
+/// `y / x^(1/3)`. The optimum is flat, the best of timed whole computations from 10^10 to 10^17 with AVX-512 was close to the first power of
+/// `x` here: 9 at 10^12, 12 at 10^13, 18 at 10^14, 25 at 10^15. The tables take some 0.7 bytes for each number up to `y`: that bounds it from
+/// 10^17 on, so that a count takes no more memory than primecount's, 200 MB at 10^20, and less than 2 GiB, the limit by default, at 10^24.
 fn alpha(x: u128) -> f64 {
-    let most = 50.0 * (1e20 / x as f64).powf(0.07).min(1.0);
-    (9.0 * (x as f64 / 1e12).powf(0.152)).clamp(1.5, most)
+    const LEAN: f64 = 24e6;
+    let x = x as f64;
+    let fast = 9.0 * (x / 1e12).powf(0.152);
+    let bound = 50.0 * (x / 1e20).powf(0.16).min((1e20 / x).powf(0.07));
+    fast.min(bound.max(LEAN / x.cbrt())).max(1.5)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use super::factor::FactorTable;
 use super::hard::Common;
 use super::hard_sieve::Sieves;
+use super::index::Index;
 use super::level::Level;
 use super::shape::Shape;
-use super::table::{Filling, PiTable};
 use crate::primes::known;
 use crate::primes::sieve::{Sieve, Step};
 
@@ -17,12 +17,12 @@ pub(crate) struct Tables {
     pub(crate) level: Level,
     /// The primes below the table limit, 1-based: `primes[1] = 2`; `primes[0]` is a 1 that nobody uses.
     pub(crate) primes: Vec<u32>,
-    /// The reciprocals of the `primes` below `2^25`: all that A and C divide an `x / p` below `2^50` by.
+    /// The reciprocals of the first of the `primes`, see [`Shape::inverted`].
     pub(crate) reciprocals: Vec<f64>,
-    /// An `x / p` below this is divided by reciprocals.
+    /// An `x / p` below this is divided by reciprocals, where there are any.
     pub(crate) near: u64,
-    /// `pi(n)` for every `n` below the table limit.
-    pub(crate) pi: PiTable,
+    /// Where in the list the primes are.
+    index: Index,
     /// The factor table up to `y`.
     pub(crate) factors: FactorTable,
     /// What the leaves of each prime of D have in common.
@@ -32,10 +32,13 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// The index of the largest prime `<= n`.
+    /// The index of the largest prime `<= n`, which is `pi(n)`.
+    ///
+    /// # Panics
+    /// If `n` is above the table limit.
     #[inline]
     pub(crate) fn index(&self, n: u64) -> usize {
-        self.pi.pi(n) as usize
+        self.index.pi(n)
     }
 
     /// The `b`-th prime.
@@ -45,14 +48,16 @@ impl Tables {
     }
 }
 
-/// The primes below have reciprocals: the square root of the bound of [`near`](super::easy_sum::near).
-const INVERTED: f64 = (1 << 25) as f64;
-
-/// How many primes, and the 1 before them, are below that: pi(2^25), A007053.
-const MOST_RECIPROCALS: usize = 2_063_690;
+/// How many primes are indexed in a step.
+const INDEX_STEP: usize = 1 << 17;
 
 /// How many primes of D are prepared in a step.
 const HARD_STEP: usize = 1 << 12;
+
+/// How many primes there are up to `n` at most, and one more.
+fn most_primes(n: u64) -> usize {
+    (1.25506 * n as f64 / (n as f64).ln()) as usize + 1
+}
 
 /// The making of [`Tables`].
 pub(crate) struct Making {
@@ -62,8 +67,9 @@ pub(crate) struct Making {
 
 /// What is being made.
 enum Stage {
-    Primes(Sieve),
-    Pi(Filling),
+    Primes(Box<Sieve>),
+    /// With the place of the next prime.
+    Index(usize),
     Hard,
     Factors,
 }
@@ -72,8 +78,7 @@ impl Making {
     /// Begins; an `x / p` below `near`, at most the bound of [`near`](super::easy_sum::near), will be divided by reciprocals.
     pub(crate) fn new(shape: Shape, level: Level, near: u64) -> Self {
         let limit = shape.table_limit();
-        let count = (1.25506 * limit as f64 / (limit as f64).ln()) as usize;
-        let mut primes = Vec::with_capacity(count);
+        let mut primes = Vec::with_capacity(most_primes(limit));
         primes.push(1);
         primes.extend(known::PRIMES.iter().take_while(|&&prime| u64::from(prime) <= limit));
         Self {
@@ -81,14 +86,14 @@ impl Making {
                 shape,
                 level,
                 primes,
-                reciprocals: Vec::with_capacity(count.min(MOST_RECIPROCALS)),
+                reciprocals: Vec::with_capacity(most_primes(shape.inverted().min(limit))),
                 near,
-                pi: PiTable::default(),
+                index: Index::up_to(limit),
                 factors: FactorTable::new(shape.y, level),
                 hard: Vec::new(),
                 sieves: Sieves::new(level),
             },
-            stage: Stage::Primes(Sieve::new(known::LIMIT, limit)),
+            stage: Stage::Primes(Box::new(Sieve::new(known::LIMIT, limit))),
         }
     }
 
@@ -98,37 +103,43 @@ impl Making {
             shape,
             primes,
             reciprocals,
-            pi,
+            index,
             factors,
             hard,
             ..
         } = &mut self.tables;
         match &mut self.stage {
-            Stage::Primes(sieve) => {
-                match sieve.step() {
-                    Step::Busy => {}
-                    Step::Segment(segment) => segment.for_each(|prime| primes.push(prime as u32)),
-                    Step::Done => self.stage = Stage::Pi(Filling::new(0, shape.table_limit() + 1)),
-                }
-                let new = primes[reciprocals.len()..].iter().map(|&prime| f64::from(prime));
-                reciprocals.extend(new.take_while(|&prime| prime < INVERTED).map(|prime| 1.0 / prime));
-            }
-            Stage::Pi(filling) => {
-                if filling.step()
-                    && let Stage::Pi(filling) = std::mem::replace(&mut self.stage, Stage::Hard)
-                {
-                    self.tables.pi = filling.finish();
+            Stage::Primes(sieve) => match sieve.step() {
+                Step::Busy => {}
+                Step::Segment(segment) => segment.for_each(|prime| primes.push(prime as u32)),
+                Step::Done => self.stage = Stage::Index(1),
+            },
+            Stage::Index(next) => {
+                let end = primes.len().min(*next + INDEX_STEP);
+                index.extend(*next, &primes[*next..end]);
+                let inverted = shape.inverted();
+                let new = primes[reciprocals.len()..end].iter();
+                reciprocals.extend(
+                    new.take_while(|&&prime| u64::from(prime) <= inverted)
+                        .map(|&prime| 1.0 / f64::from(prime)),
+                );
+                *next = end;
+                if end == primes.len() {
+                    index.finish(end - 1);
+                    self.stage = Stage::Hard;
                 }
             }
             Stage::Hard => {
                 let done = Shape::K + 1 + hard.len();
-                let left = &primes[done..=pi.pi(shape.x_star) as usize];
                 hard.extend(
-                    left.iter()
+                    primes[done..]
+                        .iter()
+                        .map(|&prime| u64::from(prime))
+                        .take_while(|&prime| prime <= shape.x_star)
                         .take(HARD_STEP)
-                        .map(|&prime| Common::new(shape, prime.into())),
+                        .map(|prime| Common::new(shape, prime)),
                 );
-                if left.len() <= HARD_STEP {
+                if hard.len() + Shape::K + 1 < done + HARD_STEP {
                     self.stage = Stage::Factors;
                 }
             }
