@@ -1,0 +1,127 @@
+//! The scheduler beside a cluster of daemons: parts are offered, and what other daemons did is heard.
+
+use super::{Scheduler, now};
+use crate::engine::caught::caught;
+use crate::engine::cluster::{AskProgress, ClusterEvent, EngineEvent, EngineEvents};
+use crate::engine::text::lost;
+use crate::store::{KeptAnswer, StoredJob};
+use actix::prelude::*;
+use std::mem;
+use std::time::Instant;
+
+/// The way to the cluster, and what is to be said to it.
+pub(super) struct Sharing {
+    pub(super) to: Recipient<EngineEvents>,
+    pub(super) events: Vec<EngineEvent>,
+    /// Parts that may be offered at once.
+    pub(super) parts: usize,
+    /// Workers of other nodes that are free for them.
+    pub(super) workers: usize,
+}
+
+impl Scheduler {
+    /// Offers parts to the cluster, as many as it wants, and reports what has happened.
+    pub(super) fn share(&mut self) {
+        let recalled = self.table.take_recalled();
+        let Some(sharing) = &mut self.sharing else {
+            return;
+        };
+        sharing.events.extend(recalled.into_iter().map(EngineEvent::Recalled));
+        if sharing.parts > 0 {
+            let wanted = sharing.parts.saturating_sub(self.table.parts());
+            for _ in 0..wanted {
+                let Some(part) = self.table.next_part(sharing.workers) else {
+                    break;
+                };
+                sharing.events.push(EngineEvent::Offered(part));
+            }
+        }
+        if !sharing.events.is_empty() {
+            sharing.to.do_send(EngineEvents(mem::take(&mut sharing.events)));
+        }
+    }
+
+    /// Does what the cluster says.
+    fn hear(&mut self, event: ClusterEvent, now: Instant) {
+        match event {
+            ClusterEvent::Joined { to } => {
+                self.sharing = Some(Sharing {
+                    to,
+                    events: vec![EngineEvent::Began(self.table.submitted_here())],
+                    parts: 0,
+                    workers: 0,
+                });
+            }
+            ClusterEvent::Numbered(node) => self.table.set_node(node),
+            ClusterEvent::Wanted { parts, workers } => {
+                if let Some(sharing) = &mut self.sharing {
+                    (sharing.parts, sharing.workers) = (parts, workers);
+                }
+            }
+            ClusterEvent::PartDone { id, result, cpu, node } => {
+                self.table.absorb_part(id, &result, cpu, &node, now);
+            }
+            ClusterEvent::PartLost(id) => self.table.part_lost(id, now),
+            ClusterEvent::Erred { node } => self.start_over(&node, now),
+            ClusterEvent::Away { job, node } => self.table.set_away(*job, node, now),
+            ClusterEvent::Advanced(progress) => self.table.advance_away(progress, now),
+            ClusterEvent::Ended(ended) => self.table.end_away(ended.0, ended.1, now),
+            ClusterEvent::TakenOver(stored) => {
+                if let Some(keeping) = &self.keeping {
+                    self.table.take_over((keeping.again)(*stored), now);
+                }
+            }
+            ClusterEvent::Forgotten(job) => self.table.forget_away(job),
+            ClusterEvent::Answer(answer) => self.take_answer(*answer),
+        }
+    }
+
+    /// Jobs with parts that a node has done which errs start over: nothing that was absorbed of them is trusted.
+    fn start_over(&mut self, node: &str, now: Instant) {
+        for (id, title) in self.table.contributed_to(node) {
+            tracing::error!(
+                request = title,
+                node,
+                "starts over: a node that has done parts of it errs"
+            );
+            let subject = match &self.keeping {
+                Some(keeping) => (keeping.again)(StoredJob::of_request(title)).subject,
+                None => Err(lost()),
+            };
+            self.table.start_over(id, subject, now);
+        }
+    }
+
+    /// Keeps an answer that another node has found, or gives one no more that was refuted there.
+    fn take_answer(&mut self, answer: KeptAnswer) {
+        let record = match answer.is_refuted {
+            true => {
+                self.table.refute(&answer.title);
+                self.answers.refute(&answer.title).into_iter().collect()
+            }
+            false => {
+                self.answers.keep(answer.title.clone(), answer.value.clone());
+                self.answers.store(answer)
+            }
+        };
+        if let Some(keeping) = &mut self.keeping {
+            record.into_iter().for_each(|record| keeping.journal.push(record));
+        }
+    }
+}
+
+impl Handler<ClusterEvent> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, event: ClusterEvent, context: &mut Self::Context) {
+        self.handle_by("news of the cluster", context, |this| this.hear(event, now()));
+    }
+}
+
+impl Handler<AskProgress> for Scheduler {
+    type Result = MessageResult<AskProgress>;
+
+    fn handle(&mut self, _: AskProgress, _: &mut Self::Context) -> Self::Result {
+        MessageResult(caught(|| self.table.progress_here()).unwrap_or_default())
+    }
+}

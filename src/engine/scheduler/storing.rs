@@ -1,0 +1,125 @@
+//! The scheduler beside a store: what it goes on with, what is to be written, and what has been.
+
+use super::messages::Settle;
+use super::{Scheduler, now};
+use crate::engine::cluster::EngineEvent;
+use crate::engine::restored::Restored;
+use crate::proto::{Code, Failure};
+use crate::store::{Commit, Committed, Journal, KeptAnswer, StoreError, StoredJob};
+use actix::prelude::*;
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+use tokio::sync::oneshot;
+
+/// Makes a job of its request again.
+pub type Again = Box<dyn Fn(StoredJob) -> Restored>;
+
+/// The way to the store, and what is to be written there.
+pub(super) struct Keeping {
+    pub(super) again: Again,
+    pub(super) journal: Journal,
+    pub(super) writer: Recipient<Commit>,
+    pub(super) settled: Option<oneshot::Sender<()>>,
+    /// The latest failure that was logged, until a batch is written.
+    pub(super) failure: Option<StoreError>,
+}
+
+impl Scheduler {
+    /// The same scheduler with a store: it goes on with these jobs, names none up to `last` again, and has `writer` write what changes.
+    /// After a panic it goes on with what `again` makes of each.
+    pub fn keeping(
+        mut self,
+        writer: Recipient<Commit>,
+        jobs: Vec<Restored>,
+        last: u64,
+        answers: BTreeMap<String, KeptAnswer>,
+        again: Again,
+    ) -> Self {
+        let mut journal = Journal::new();
+        for record in self.answers.load(answers) {
+            journal.push(record);
+        }
+        let now = now();
+        self.table.set_time(now, SystemTime::now().into());
+        self.table.restore(jobs, last, now);
+        self.has_stored_jobs = true;
+        self.keeping = Some(Keeping {
+            again,
+            journal,
+            writer,
+            settled: None,
+            failure: None,
+        });
+        self
+    }
+
+    /// Hands the store what is to be written, unless it is writing already: what comes meanwhile shares the next batch.
+    pub(super) fn write(&mut self, context: &mut Context<Self>) {
+        let Some(keeping) = &mut self.keeping else {
+            return;
+        };
+        for record in self.table.take_records() {
+            keeping.journal.push(record);
+        }
+        if let Some(batch) = keeping.journal.next_batch(now()) {
+            let reply = context.address().recipient();
+            keeping.writer.do_send(Commit { batch, reply });
+        }
+        if keeping.journal.is_settled()
+            && let Some(settled) = keeping.settled.take()
+        {
+            let _ = settled.send(());
+        }
+    }
+}
+
+/// The failure of a submit that the store does not take.
+pub(super) fn unwritten(error: &StoreError) -> Failure {
+    Failure::new(Code::Store, format!("the job is not taken in: {error}; retry-ms=1000"))
+}
+
+impl Handler<Committed> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Committed { batch, result }: Committed, context: &mut Self::Context) {
+        self.handle_by("the store's answer", context, |this| {
+            let now = now();
+            let Some(keeping) = &mut this.keeping else {
+                return;
+            };
+            let failure = result.as_ref().err().map(unwritten);
+            match &result {
+                Err(error) if keeping.failure.as_ref() != Some(error) => {
+                    tracing::error!(%error, "the store cannot be written: submits are refused until it can");
+                    keeping.failure = Some(error.clone());
+                    let shown = error.to_string();
+                    this.metrics.set_store(|store| store.failure = shown);
+                }
+                Ok(()) if keeping.failure.take().is_some() => {
+                    tracing::info!("the store can be written again");
+                    this.metrics.set_store(|store| store.failure.clear());
+                }
+                _ => {}
+            }
+            if let (Some(sharing), Ok(())) = (&mut this.sharing, &result) {
+                sharing.events.push(EngineEvent::Committed(batch.clone()));
+            }
+            let settled = keeping.journal.settle(batch, result, now);
+            this.table.acknowledge(settled.acknowledged, now);
+            if let Some(failure) = failure {
+                this.table.withdraw(settled.refused, &failure, now);
+            }
+        });
+    }
+}
+
+impl Handler<Settle> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Settle { settled }: Settle, context: &mut Self::Context) {
+        self.handle_by("the end", context, |this| match &mut this.keeping {
+            Some(keeping) => keeping.settled = Some(settled),
+            None => drop(settled.send(())),
+        });
+    }
+}

@@ -1,0 +1,158 @@
+//! The scheduler and those who work for it: threads of the pool, blocking code, and actors of lanes.
+
+use super::clients::Client;
+use super::{Scheduler, now};
+use crate::engine::external::{Calls, ExternalLoad, Responder, Saying, Token};
+use crate::engine::message::WorkId;
+use crate::engine::table::{HandedOut, LaneId};
+use crate::engine::task::{Load, Task};
+use crate::engine::text::{fault, no_thread};
+use crate::engine::worker::{Finished, Lane};
+use crate::proto::Failure;
+use actix::prelude::*;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What an actor says of a call.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Said {
+    work: WorkId,
+    what: Saying,
+}
+
+impl Scheduler {
+    /// Starts threads that could not be had before. As long as no plan can be worked on, none is taken in, and those that are there are
+    /// given up: nobody knows when there will be a thread.
+    pub(super) fn mend_pool(&mut self) {
+        self.pool.mend(now());
+        if self.pool.is_out() != self.is_out {
+            self.is_out = !self.is_out;
+            self.table.set_outage(self.is_out.then(no_thread));
+            if self.is_out {
+                self.table.refuse_all(&no_thread());
+            }
+        }
+    }
+
+    pub(super) fn hand_out(&mut self) {
+        while let free @ 1.. = self.pool.free(Lane::Express) {
+            let tasks = self.table.next_express(free);
+            #[cfg(test)]
+            crate::engine::planted::here();
+            if tasks.is_empty() || self.pool.run(Lane::Express, tasks).is_err() {
+                break;
+            }
+        }
+        while self.pool.free(Lane::Bulk) > 0 {
+            let Some(task) = self.table.next_bulk() else {
+                break;
+            };
+            if self.pool.run(Lane::Bulk, vec![task]).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Hands out external tasks, as far as their lanes have slots.
+    pub(super) fn hand_out_external(&mut self, context: &mut Context<Self>) {
+        while let Some(task) = self.table.next_external() {
+            let HandedOut {
+                work,
+                lane,
+                client,
+                channel,
+                load,
+            } = task;
+            let spec = self.table.lane_spec(lane);
+            match load {
+                ExternalLoad::Blocking(code) => {
+                    let task = Task {
+                        work,
+                        cancel: Arc::default(),
+                        load: Load::Blocking(code, Token(channel)),
+                    };
+                    self.pool.open(lane, spec.slots, now());
+                    // A slot is a worker, so there is one that is free, unless the system had no thread for it.
+                    if self.pool.run(Lane::External(lane), vec![task]).is_err() {
+                        self.table.cannot_run(work, no_thread());
+                    }
+                }
+                ExternalLoad::Call(delivery) => {
+                    let back = context.address();
+                    let back = move |what| back.do_send(Said { work, what });
+                    let responder = Responder::new(client.0, channel, Box::new(back));
+                    match self.host(lane) {
+                        // If the host's thread is gone, the call comes back at once: its responder is dropped.
+                        Ok(host) => drop(host.send((delivery, responder))),
+                        Err(failure) => self.table.cannot_run(work, failure),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The host of the actor of a lane, started if this is its first call.
+    fn host(&mut self, lane: LaneId) -> Result<&Calls, Failure> {
+        let spec = self.table.lane_spec(lane);
+        match self.hosts.entry(lane) {
+            Entry::Occupied(host) => Ok(host.into_mut()),
+            Entry::Vacant(place) => match spec.actor.as_ref().map(|start| start()) {
+                Some(Ok(host)) => Ok(place.insert(host)),
+                Some(Err(error)) => {
+                    tracing::error!(%error, lane = spec.name, "cannot start the thread of an actor; the call is refused");
+                    Err(no_thread())
+                }
+                None => Err(fault(spec.name)),
+            },
+        }
+    }
+}
+
+impl Handler<Finished> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, finished: Finished, context: &mut Self::Context) {
+        let Finished {
+            worker,
+            done,
+            thread_died,
+        } = finished;
+        let now = now();
+        // First of all: a panic in what follows must not cost a worker.
+        self.pool.freed(worker, thread_died, now);
+        self.metrics.threads_replaced.store(self.pool.replaced(), Relaxed);
+        self.take_by("a worker's results", context, |this| {
+            for done in done {
+                this.table.log_slices(worker, &done);
+                let slices = done.slices();
+                let class = match worker.lane {
+                    Lane::External(_) => {
+                        this.table.free_slot(done.work, now);
+                        &this.metrics.external
+                    }
+                    Lane::Express => &this.metrics.express,
+                    Lane::Bulk => &this.metrics.bulk,
+                };
+                let cpu_us = u64::try_from(done.cpu.as_micros()).unwrap_or(u64::MAX);
+                class.slices.fetch_add(slices, Relaxed);
+                class.cpu_us.fetch_add(cpu_us, Relaxed);
+                if let Some(client) = this.table.client_of(&done)
+                    && let Some(Client { state: Some(state), .. }) = this.clients.get(&client)
+                {
+                    state.has_used(cpu_us);
+                }
+                this.table.finished(done, now);
+            }
+        });
+    }
+}
+
+impl Handler<Said> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Said { work, what }: Said, context: &mut Self::Context) {
+        self.handle_by("an actor's answer", context, |this| this.table.said(work, what, now()));
+    }
+}

@@ -1,0 +1,179 @@
+//! What came of submitted jobs: it is remembered for a while, given to clients that ask, and taken back if it is refuted.
+
+use super::{Job, State, Submitted, hash, no_job};
+use crate::engine::message::{JobId, WorkId};
+use crate::proto::{Code, Failure, Reply, Value};
+use crate::store::{End, Record, StoredJob, Submission};
+use std::time::{Duration, Instant};
+
+/// What a client finds that asks for a submitted job.
+pub(in crate::engine::table) enum Found<'a> {
+    Running(WorkId),
+    Done(&'a Reply),
+}
+
+impl Submitted {
+    /// Notes what came of a submitted job.
+    pub(in crate::engine::table) fn finish(&mut self, id: JobId, reply: Reply, cpu: Duration, now: Instant) {
+        if let Some(job) = self.jobs.get_mut(&id)
+            && matches!(job.state, State::Running(_))
+        {
+            let cpu = job.cpu_before + cpu;
+            let end = self.records.is_some().then(|| End {
+                job: id,
+                ended_at: self.wall.at(now),
+                cpu,
+                reply: reply.clone(),
+            });
+            job.state = State::Done { reply, cpu, ended: now };
+            if let Some(stored) = job.unfinished.take() {
+                self.checkpoints.release(&stored);
+            }
+            self.finished.push_back(id);
+            if let (Some(end), Some(records)) = (end, &mut self.records) {
+                records.push(Record::Ended(end));
+            }
+            self.prove(id);
+        }
+        self.forget_old(now);
+    }
+
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        while let Some(&oldest) = self.finished.front() {
+            let age = match self.jobs.get(&oldest).map(|job| &job.state) {
+                Some(State::Done { ended, .. }) => now.saturating_duration_since(*ended),
+                _ => Duration::MAX,
+            };
+            let is_within = self.finished.len() <= self.max_finished && age <= self.max_age;
+            let is_awaited = |job: &Job| job.unacknowledged.is_some();
+            if is_within || self.jobs.get(&oldest).is_some_and(is_awaited) {
+                break;
+            }
+            self.finished.pop_front();
+            self.remove(oldest);
+            self.record(|| Record::Forgotten(oldest));
+        }
+    }
+
+    /// A submitted job that is not forgotten.
+    ///
+    /// # Errors
+    /// `no-job` if there is none.
+    pub(in crate::engine::table) fn find(&mut self, id: JobId, now: Instant) -> Result<Found<'_>, Failure> {
+        self.forget_old(now);
+        match self.jobs.get(&id).map(|job| &job.state) {
+            Some(State::Running(work)) => Ok(Found::Running(*work)),
+            Some(State::Done { reply, .. }) => Ok(Found::Done(reply)),
+            None => Err(no_job(id)),
+        }
+    }
+
+    /// A job that has its answer, as it was before it began, and the answer.
+    ///
+    /// # Errors
+    /// `no-job` if there is none, or it has no answer.
+    pub(in crate::engine::table) fn answered(
+        &mut self,
+        id: JobId,
+        now: Instant,
+    ) -> Result<(StoredJob, Value), Failure> {
+        let value = match self.find(id, now)? {
+            Found::Done(Ok(value)) => value.clone(),
+            Found::Done(Err(failure)) => {
+                let text = format!("job {id} has no answer: {}", failure.text);
+                return Err(Failure::new(Code::NoJob, text));
+            }
+            Found::Running(_) => {
+                let text = format!("job {id} has not ended; 'result {id}' waits for it");
+                return Err(Failure::new(Code::NoJob, text));
+            }
+        };
+        let submission = Self::submission(id, &self.jobs[&id]);
+        Ok((StoredJob::unbegun(submission), value))
+    }
+
+    pub(super) fn submission(id: JobId, job: &Job) -> Submission {
+        Submission {
+            job: id,
+            request: job.request.clone(),
+            title: job.title.clone(),
+            key: None,
+            owner: job.owner.to_string(),
+            priority: job.priority,
+            submitted_at: job.submitted_at,
+            not_before: None,
+            deadline: None,
+        }
+    }
+
+    /// The answer to this question was refuted: jobs that have one give it no more.
+    pub(in crate::engine::table) fn refute(&mut self, title: &str) {
+        let question = hash(title);
+        let mut found = Vec::new();
+        for (id, job) in &mut self.jobs {
+            if job.question == question
+                && let State::Done { reply, .. } = &mut job.state
+                && reply.is_ok()
+            {
+                *reply = Err(refuted(*id));
+                found.push(*id);
+            }
+        }
+        for id in found {
+            self.record(|| Record::Refuted(id));
+        }
+    }
+}
+
+/// What is said of a job whose answer was refuted.
+pub(super) fn refuted(id: JobId) -> Failure {
+    let text = format!("a verification came to another answer than job {id}; submit it again");
+    Failure::new(Code::Internal, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::message::Policy;
+    use crate::engine::table::submitted::samples::open;
+
+    #[test]
+    fn finished_jobs_are_forgotten_by_number_and_by_age_and_running_ones_never() {
+        let start = Instant::now();
+        let policy = Policy {
+            max_finished: 2,
+            max_finished_age: Duration::from_secs(60),
+            ..Policy::default()
+        };
+        let mut submitted = Submitted::new(JobId(1), &policy, false, start);
+        let running = open(&mut submitted, "pi 1", WorkId(1));
+        let done: Vec<JobId> = (0..3)
+            .map(|n| open(&mut submitted, &format!("pi {n}"), WorkId(n)))
+            .collect();
+        for id in &done {
+            submitted.finish(*id, Ok(Value::from(0)), Duration::ZERO, start);
+        }
+        assert!(submitted.find(done[0], start).is_err());
+        assert!(submitted.find(done[1], start).is_ok());
+        let later = start + Duration::from_secs(61);
+        assert!(submitted.find(done[2], later).is_err());
+        assert!(submitted.find(running, later).is_ok());
+    }
+
+    #[test]
+    fn an_answer_that_is_refuted_is_not_given_again() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        let job = open(&mut submitted, "pi 1", WorkId(1));
+        assert!(submitted.answered(job, now).is_err(), "it has not ended");
+        submitted.finish(job, Ok(Value::from(7)), Duration::ZERO, now);
+        assert!(matches!(submitted.answered(job, now), Ok((_, value)) if value == Value::from(7)));
+        submitted.refute("pi 2");
+        assert!(matches!(submitted.find(job, now), Ok(Found::Done(Ok(_)))));
+        submitted.take_records();
+        submitted.refute("pi 1");
+        assert!(matches!(submitted.find(job, now), Ok(Found::Done(Err(_)))));
+        assert_eq!(submitted.take_records(), [Record::Refuted(job)]);
+        assert!(submitted.answered(job, now).is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! Submitted jobs from when they are taken in until they begin: whether there is one already, what the store says of it, and when it is due.
+
+use super::{Job, State, Submitted};
+use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
+use crate::proto::{Code, Failure, Reply, Value};
+use crate::store::{End, Record, Submission};
+use std::time::{Duration, Instant};
+
+/// What there is of a key.
+pub(in crate::engine::table) enum Keyed {
+    /// The job that has it.
+    Known(JobId),
+    /// A job that the store does not have yet: the request will be answered.
+    Soon,
+    Free,
+}
+
+/// A job that the store has now.
+pub(in crate::engine::table) struct Acknowledged {
+    /// Whom to send its ID.
+    pub(in crate::engine::table) requests: Vec<(ClientId, RequestId)>,
+    /// The work to begin; none if it is to begin later, or has ended.
+    pub(in crate::engine::table) begins: Option<WorkId>,
+}
+
+/// A submitted job that the store did not take.
+pub(in crate::engine::table) struct Withdrawn {
+    /// The requests that wait for its ID.
+    pub(in crate::engine::table) requests: Vec<(ClientId, RequestId)>,
+    /// The work that it waited for.
+    pub(in crate::engine::table) work: Option<WorkId>,
+}
+
+impl Submitted {
+    /// Notes a submitted job that is taken in. With a store, it has to be [acknowledged](Self::acknowledge).
+    pub(in crate::engine::table) fn open(
+        &mut self,
+        submission: Submission,
+        client: ClientId,
+        work: WorkId,
+        not_before: Option<Instant>,
+        request: RequestId,
+    ) {
+        let mut job = Job::new(&submission, State::Running(work));
+        job.not_before = not_before;
+        job.unacknowledged = Some(vec![(client, request)]);
+        self.insert(submission, job);
+    }
+
+    /// Notes a submitted job whose answer was known.
+    pub(in crate::engine::table) fn open_known(
+        &mut self,
+        submission: Submission,
+        client: ClientId,
+        reply: Reply,
+        request: RequestId,
+        now: Instant,
+    ) {
+        let id = submission.job;
+        let ended = State::Done {
+            reply: reply.clone(),
+            cpu: Duration::ZERO,
+            ended: now,
+        };
+        let mut job = Job::new(&submission, ended);
+        job.unacknowledged = Some(vec![(client, request)]);
+        self.insert(submission, job);
+        let ended_at = self.wall.at(now);
+        self.record(|| {
+            Record::Ended(End {
+                job: id,
+                ended_at,
+                cpu: Duration::ZERO,
+                reply,
+            })
+        });
+        self.finished.push_back(id);
+        self.forget_old(now);
+    }
+
+    fn insert(&mut self, submission: Submission, job: Job) {
+        let id = submission.job;
+        self.next = self.next.max(JobId(id.0 + 1));
+        if let Some((key, _)) = &job.key {
+            self.keys.insert(key.clone(), id);
+        }
+        self.jobs.insert(id, job);
+        self.record(|| Record::Submitted(submission));
+    }
+
+    /// What there is of a key, for a request of this question.
+    ///
+    /// # Errors
+    /// `bad-arg` if another question has it.
+    pub(in crate::engine::table) fn keyed(
+        &mut self,
+        key: &str,
+        title: &str,
+        request: (ClientId, RequestId),
+    ) -> Result<Keyed, Failure> {
+        let Some(id) = self.keys.get(key).copied() else {
+            return Ok(Keyed::Free);
+        };
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return Ok(Keyed::Free);
+        };
+        if job.key.as_ref().is_some_and(|(_, other)| other != title) {
+            let text = format!("submit: the id of job {id} is the same, and its question is another; use another id=");
+            return Err(Failure::new(Code::BadArg, text));
+        }
+        match &mut job.unacknowledged {
+            Some(requests) => {
+                requests.push(request);
+                Ok(Keyed::Soon)
+            }
+            None => Ok(Keyed::Known(id)),
+        }
+    }
+
+    /// The store has a job.
+    pub(in crate::engine::table) fn acknowledge(&mut self, id: JobId, now: Instant) -> Option<Acknowledged> {
+        let job = self.jobs.get_mut(&id)?;
+        let requests = job.unacknowledged.take()?;
+        let begins = self.begins(id, now);
+        self.forget_old(now);
+        Some(Acknowledged { requests, begins })
+    }
+
+    /// The work of a job, unless that is to begin later: then [`due`](Self::due) gives it.
+    pub(in crate::engine::table) fn begins(&mut self, id: JobId, now: Instant) -> Option<WorkId> {
+        let job = self.jobs.get(&id)?;
+        let State::Running(work) = job.state else {
+            return None;
+        };
+        match job.not_before.filter(|at| *at > now) {
+            None => Some(work),
+            Some(at) => {
+                self.delayed.insert((at, id));
+                None
+            }
+        }
+    }
+
+    /// A job that is to begin by now.
+    pub(in crate::engine::table) fn due(&mut self, now: Instant) -> Option<WorkId> {
+        while let Some(&(at, id)) = self.delayed.first()
+            && at <= now
+        {
+            self.delayed.pop_first();
+            match self.jobs.get(&id) {
+                Some(job) if job.is_restored && job.unfinished.is_some() => self.go_on(id, now),
+                Some(Job {
+                    state: State::Running(work),
+                    ..
+                }) => return Some(*work),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// When the next job begins that is to begin later.
+    pub(in crate::engine::table) fn next_alarm(&self) -> Option<Instant> {
+        self.delayed.first().map(|(at, _)| *at)
+    }
+
+    /// The store refuses a job: it was never there. Says whom to answer so, and its work.
+    pub(in crate::engine::table) fn withdraw(&mut self, id: JobId) -> Option<Withdrawn> {
+        self.jobs.get(&id)?.unacknowledged.as_ref()?;
+        let job = self.remove(id)?;
+        let work = match job.state {
+            State::Running(work) => Some(work),
+            State::Done { .. } => {
+                self.finished.retain(|other| *other != id);
+                None
+            }
+        };
+        Some(Withdrawn {
+            requests: job.unacknowledged.unwrap_or_default(),
+            work,
+        })
+    }
+}
+
+/// What `submit` answers.
+pub(in crate::engine::table) fn job_id(job: JobId) -> Value {
+    Value::Text(format!("job={job}"))
+}

@@ -1,0 +1,246 @@
+//! Submitted jobs that go on after a restart, of the process or of the table: when each may, and which of them may be why the process ended.
+
+use super::ended::refuted;
+use super::{Job, NODES, State, Submitted};
+use crate::engine::message::{JobId, WorkId};
+use crate::engine::restored::Restored;
+use crate::proto::{Code, Failure};
+use crate::store::{Record, StoredJob};
+use std::time::{Duration, Instant};
+
+/// A job that has gone on this often since its last checkpoint, and was worked on each time when the process ended, may be why: it goes on
+/// when no other such job is at work, until it has a checkpoint.
+const SUSPECT_STARTS: u32 = 2;
+
+/// A job that has gone on this often since its last checkpoint does not go on again.
+const MAX_STARTS: u32 = 5;
+
+impl Submitted {
+    /// Takes in a job of an earlier process: one that has ended, or that this work goes on with.
+    pub(in crate::engine::table) fn restore(&mut self, restored: &Restored, work: Option<WorkId>, now: Instant) {
+        let stored = &restored.stored;
+        let submission = &stored.submission;
+        let id = submission.job;
+        let state = match (&stored.end, work) {
+            (Some(end), _) => State::Done {
+                reply: match stored.is_refuted {
+                    true => Err(refuted(id)),
+                    false => end.reply.clone(),
+                },
+                cpu: end.cpu,
+                ended: self.wall.instant(end.ended_at, now),
+            },
+            (None, Some(work)) => State::Running(work),
+            (None, None) => return,
+        };
+        let is_done = matches!(state, State::Done { .. });
+        let mut job = Job::new(submission, state);
+        job.cpu_before = stored.cpu;
+        job.resumed = stored.resumed;
+        if !is_done {
+            self.checkpoints.hold(stored);
+            job.unfinished = Some(Box::new(stored.clone()));
+            job.is_restored = true;
+        }
+        job.not_before = submission.not_before.map(|at| self.wall.instant(at, now));
+        if let Some((key, _)) = &job.key {
+            self.keys.insert(key.clone(), id);
+        }
+        // One that only the others still know, as after this daemon's directory was put back from a copy, is not named again.
+        if self.node == Some(id.0 % NODES) {
+            self.next = self.next.max(JobId(id.0.saturating_add(1)));
+        }
+        self.jobs.insert(id, job);
+        if is_done {
+            self.finished.push_back(id);
+        }
+    }
+
+    /// After all jobs of an earlier process are taken in.
+    pub(in crate::engine::table) fn restored(&mut self, now: Instant) {
+        let ended = |id: &JobId| match self.jobs.get(id).map(|job| &job.state) {
+            Some(State::Done { ended, .. }) => Some(*ended),
+            _ => None,
+        };
+        let mut finished: Vec<JobId> = self.finished.drain(..).collect();
+        finished.sort_by_key(ended);
+        self.finished = finished.into();
+        self.forget_old(now);
+    }
+
+    /// Lets a restored job go on when it may. It begins when it is [acknowledged](Self::acknowledge), that is when the store has
+    /// counted this
+    /// start.
+    pub(in crate::engine::table) fn go_on(&mut self, id: JobId, now: Instant) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        if let Some(at) = job.not_before.filter(|at| *at > now) {
+            self.delayed.insert((at, id));
+        } else if job.starts() >= SUSPECT_STARTS {
+            self.suspects.push_back(id);
+            self.try_next();
+        } else {
+            self.start(id);
+        }
+    }
+
+    fn start(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        job.resumed += 1;
+        job.unacknowledged.get_or_insert_default();
+        if let Some(stored) = &mut job.unfinished {
+            stored.resumed += 1;
+            stored.starts += 1;
+        }
+        self.record(|| Record::Resumed(id));
+    }
+
+    fn try_next(&mut self) {
+        while self.tried.is_none()
+            && let Some(id) = self.suspects.pop_front()
+        {
+            if self.jobs.get(&id).is_some_and(|job| job.unfinished.is_some()) {
+                self.tried = Some(id);
+                self.start(id);
+            }
+        }
+    }
+
+    /// A job may have others of its kind beside it: it has a checkpoint, cannot have one, or is not at work.
+    pub(in crate::engine::table) fn prove(&mut self, id: JobId) {
+        if self.tried == Some(id) {
+            self.tried = None;
+            self.try_next();
+        }
+    }
+
+    /// A job is not at work from now on, so that it cannot be what ends the process.
+    pub(in crate::engine::table) fn pause(&mut self, id: JobId) {
+        let stored = self.jobs.get_mut(&id).and_then(|job| job.unfinished.as_mut());
+        if let Some(stored) = stored.filter(|stored| stored.starts > 0) {
+            stored.starts = 0;
+            self.record(|| Record::Paused(id));
+        }
+        self.prove(id);
+    }
+
+    /// Whether a job goes on that has no checkpoint since.
+    pub(in crate::engine::table) fn is_unproven(&self, id: JobId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.starts() > 0)
+    }
+
+    /// Why a job does not go on that has ended every process it was in since its last checkpoint; none if it may.
+    pub(in crate::engine::table) fn given_up(stored: &StoredJob) -> Option<Failure> {
+        (stored.starts >= MAX_STARTS).then(|| {
+            let text = format!(
+                "the daemon ended {} times while it worked on job {} and before that had a checkpoint, so it does not go on; the log \
+                 says why the daemon ended; submit it again to try once more",
+                stored.starts, stored.submission.job
+            );
+            Failure::new(Code::Internal, text)
+        })
+    }
+
+    /// The same jobs for a new table. With a store, those that run in the old one are taken out, to be [restored](Self::restore); without
+    /// one they have failed.
+    pub(in crate::engine::table) fn rebuilt(mut self, failure: &Failure, now: Instant) -> (Self, Vec<StoredJob>) {
+        self.lists.clear();
+        self.confined.clear();
+        self.delayed.clear();
+        self.suspects.clear();
+        self.tried = None;
+        let mut unfinished = Vec::new();
+        for (id, _) in self.running() {
+            if !self.keeps() {
+                self.finish(id, Err(failure.clone()), Duration::ZERO, now);
+            } else if let Some(stored) = self.remove(id).and_then(|job| job.unfinished) {
+                unfinished.push(*stored);
+            }
+        }
+        (self, unfinished)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Found;
+    use super::*;
+    use crate::engine::message::{Policy, RequestId};
+    use crate::engine::table::submitted::samples::{CLIENT, open, stored, submission};
+    use crate::proto::Value;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_job_that_may_have_ended_the_process_goes_on_alone_until_it_has_a_checkpoint() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        for (job, starts) in [
+            (1, 0),
+            (2, SUSPECT_STARTS),
+            (3, SUSPECT_STARTS),
+            (4, 1),
+            (5, SUSPECT_STARTS),
+        ] {
+            submitted.restore(&stored(job, starts), Some(WorkId(job)), now);
+            submitted.go_on(JobId(job), now);
+        }
+        let resumed = |jobs: &[u64]| -> Vec<Record> { jobs.iter().map(|job| Record::Resumed(JobId(*job))).collect() };
+        assert_eq!(submitted.take_records(), resumed(&[1, 2, 4]));
+        let acknowledged = submitted.acknowledge(JobId(2), now);
+        assert_eq!(acknowledged.and_then(|job| job.begins), Some(WorkId(2)));
+        assert!(submitted.is_unproven(JobId(2)));
+        submitted.checkpoint(JobId(2), Arc::from(&b"bytes"[..]), 0.1, Duration::ZERO, now);
+        assert!(!submitted.is_unproven(JobId(2)));
+        assert_eq!(submitted.take_records()[1..], resumed(&[3]));
+        submitted.pause(JobId(3));
+        let expected = [Record::Paused(JobId(3)), Record::Resumed(JobId(5))];
+        assert_eq!(submitted.take_records(), expected);
+    }
+
+    #[test]
+    fn a_job_that_ends_every_process_is_given_up_and_the_reason_says_what_to_do() {
+        assert!(Submitted::given_up(&stored(1, MAX_STARTS - 1).stored).is_none());
+        let failure = Submitted::given_up(&stored(1, MAX_STARTS).stored).expect("it went on too often");
+        assert!(failure.text.contains("submit it again"), "{failure:?}");
+    }
+
+    #[test]
+    fn in_a_new_table_what_ran_has_failed_and_what_was_done_stays() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), false, now);
+        let running = open(&mut submitted, "pi 1", WorkId(1));
+        let done = submitted.next();
+        submitted.open_known(submission("nth 1", done), CLIENT, Ok(Value::from(2)), RequestId(1), now);
+        let failure = Failure::new(Code::Internal, "as asked");
+        let (mut submitted, unfinished) = submitted.rebuilt(&failure, now);
+        assert!(unfinished.is_empty(), "there is no store to go on from");
+        assert!(matches!(submitted.find(running, now), Ok(Found::Done(Err(found))) if *found == failure));
+        assert!(matches!(submitted.find(done, now), Ok(Found::Done(Ok(_)))));
+        assert_eq!(submitted.next(), JobId(3));
+        let (rows, is_over) = submitted.rows(WorkId(9), 10, Vec::new, |_| None);
+        assert!(rows[1].starts_with("id=1 state=failed error=internal"), "{rows:?}");
+        assert_eq!((rows.len(), is_over), (2, true));
+    }
+
+    #[test]
+    fn with_a_store_what_ran_in_a_broken_table_is_given_back_with_its_checkpoint() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        let running = open(&mut submitted, "pi 1", WorkId(1));
+        submitted.checkpoint(running, Arc::from(&b"bytes"[..]), 0.5, Duration::from_secs(3), now);
+        let (mut submitted, unfinished) = submitted.rebuilt(&Failure::new(Code::Internal, "as asked"), now);
+        assert!(submitted.find(running, now).is_err());
+        let [stored] = unfinished.as_slice() else {
+            panic!("{unfinished:?}");
+        };
+        assert_eq!((stored.submission.job, stored.cpu), (running, Duration::from_secs(3)));
+        assert_eq!(
+            stored.checkpoint.as_ref().map(|saved| saved.bytes.as_ref()),
+            Some(&b"bytes"[..])
+        );
+        assert_eq!(submitted.next(), JobId(2));
+    }
+}

@@ -1,0 +1,75 @@
+//! Submitted jobs beside a cluster of daemons: which are worked on here, and what is known of the others.
+
+use super::{Job, Location, State, Submitted};
+use crate::engine::message::JobId;
+use crate::store::{End, Record, StoredJob};
+use std::time::Duration;
+
+impl Submitted {
+    /// The jobs that the store has and that are worked on here, and those that have ended.
+    pub(in crate::engine::table) fn here(&self) -> Vec<StoredJob> {
+        let is_stored = |job: &Job| job.is_restored || job.unacknowledged.is_none();
+        let stored = |(id, job): (&JobId, &Job)| match &job.state {
+            State::Running(_) => job.unfinished.as_deref().cloned(),
+            State::Done { reply, cpu, ended } => Some(StoredJob {
+                end: Some(End {
+                    job: *id,
+                    ended_at: self.wall.at(*ended),
+                    cpu: *cpu,
+                    reply: reply.clone(),
+                }),
+                ..StoredJob::unbegun(Self::submission(*id, job))
+            }),
+        };
+        self.jobs
+            .iter()
+            .filter(|(_, job)| is_stored(job))
+            .filter_map(stored)
+            .collect()
+    }
+
+    /// Another daemon works on a job: nothing of it is to be gone on with here.
+    pub(in crate::engine::table) fn set_away(&mut self, id: JobId) {
+        if let Some(stored) = self.jobs.get_mut(&id).and_then(|job| job.unfinished.take()) {
+            self.checkpoints.release(&stored);
+        }
+        self.prove(id);
+    }
+
+    /// A job is worked on here from now on, from this on: the store is to know it.
+    pub(in crate::engine::table) fn adopt(&mut self, stored: StoredJob) {
+        let id = stored.submission.job;
+        let Some(job) = self
+            .jobs
+            .get_mut(&id)
+            .filter(|job| matches!(job.state, State::Running(_)))
+        else {
+            return;
+        };
+        job.cpu_before = stored.cpu;
+        job.resumed = stored.resumed;
+        self.checkpoints.hold(&stored);
+        if let Some(before) = job.unfinished.replace(Box::new(stored.clone())) {
+            self.checkpoints.release(&before);
+        }
+        self.record(|| Record::Submitted(stored.submission));
+        if let Some(checkpoint) = stored.checkpoint {
+            self.record(|| Record::Checkpoint(checkpoint));
+        }
+    }
+
+    /// The CPU time that a job took elsewhere.
+    pub(in crate::engine::table) fn set_cpu(&mut self, id: JobId, cpu: Duration) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.cpu_before = cpu;
+        }
+    }
+
+    /// A job that has ended elsewhere is forgotten there.
+    pub(in crate::engine::table) fn forget(&mut self, id: JobId) {
+        if let Location::Ended = self.location(id) {
+            self.finished.retain(|other| *other != id);
+            self.remove(id);
+        }
+    }
+}
