@@ -42,5 +42,11 @@ mod tests {
         let (percent, eta) = (Some(41.3), Some(Duration::from_secs(720)));
         assert_eq!(Progress::parse("pct=41.3 eta=12min"), Progress { percent, eta });
         assert_eq!(Progress::parse("stalled=12s").percent, None);
+        let eta = Duration::from_secs(11_205 * 31_557_600);
+        assert_eq!(
+            Progress::parse("pct=0.0 eta=11205y").eta,
+            Some(eta),
+            "years of 365.25 days"
+        );
     }
 }

@@ -70,13 +70,40 @@ impl Interim {
     }
 }
 
-/// A duration in one unit and at most three digits: `85ms`, `18s`, `12min`, `3h`, `40d`.
+/// A duration in one unit, rounded down: `85ms`, `18s`, `12min`, `3h`, `40d`, `11205y`; up to a thousand years it has three digits at most.
+/// Years are of 365.25 days, as `deadline=` and the client of `primed` read them.
 pub(super) fn short_duration(duration: Duration) -> String {
     match duration.as_secs() {
         0 => format!("{}ms", duration.as_millis()),
         seconds @ 1..120 => format!("{seconds}s"),
         seconds @ 120..7_200 => format!("{}min", seconds / 60),
         seconds @ 7_200..172_800 => format!("{}h", seconds / 3_600),
-        seconds => format!("{}d", seconds / 86_400),
+        seconds @ 172_800..63_115_200 => format!("{}d", seconds / 86_400),
+        seconds => format!("{}y", seconds / 31_557_600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_the_largest_unit_of_which_there_are_two() {
+        let day = 86_400;
+        for (seconds, shown) in [
+            (0, "0ms"),
+            (119, "119s"),
+            (120, "2min"),
+            (7_199, "119min"),
+            (7_200, "2h"),
+            (2 * day - 1, "47h"),
+            (2 * day, "2d"),
+            (730 * day, "730d"),
+            (731 * day, "2y"),
+            (4_092_860 * day, "11205y"),
+            (u64::MAX, "584542046090y"),
+        ] {
+            assert_eq!(short_duration(Duration::from_secs(seconds)), shown, "{seconds} s");
+        }
     }
 }
