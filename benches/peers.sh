@@ -9,8 +9,19 @@ cargo build --release --quiet
 primed() { target/release/primed eval --workers 1 "$@"; }
 TIMEFORMAT='%U %S'
 
-# CPU milliseconds of one run.
-cpu() { { time "$@" >/dev/null 2>&1; } 2>&1 | awk '{ printf "%.0f\n", ($1 + $2) * 1000 }'; }
+complaints=$(mktemp)
+trap 'rm -f "$complaints"' EXIT
+
+# CPU milliseconds of one run. One that fails or complains is no figure: gp ends with status 0 after an error.
+cpu() {
+    local figures
+    if ! figures=$({ time "$@" >/dev/null 2>"$complaints"; } 2>&1) || [ -s "$complaints" ]; then
+        echo "failed: $*" >&2
+        cat "$complaints" >&2
+        return 1
+    fi
+    awk '{ printf "%.0f\n", ($1 + $2) * 1000 }' <<<"$figures"
+}
 median() { sort -n | awk '{ a[NR] = $1 } END { print (NR % 2) ? a[(NR + 1) / 2] : (a[NR / 2] + a[NR / 2 + 1]) / 2 }'; }
 
 # compare QUESTION PEER COMMAND...
@@ -18,12 +29,12 @@ compare() {
     local question=$1 peer=$2
     shift 2
     command -v "$peer" >/dev/null || return 0
-    local ours=() theirs=() run
+    local ours=() theirs=() run a b
     for ((run = 0; run < runs; run++)); do
-        ours+=("$(cpu primed "$question")")
-        theirs+=("$(cpu "$@")")
+        a=$(cpu primed "$question")
+        b=$(cpu "$@")
+        ours+=("$a") theirs+=("$b")
     done
-    local a b
     a=$(printf '%s\n' "${ours[@]}" | median)
     b=$(printf '%s\n' "${theirs[@]}" | median)
     awk -v q="$question" -v p="$peer" -v a="$a" -v b="$b" \
@@ -58,7 +69,7 @@ compare "radical 2^229-1" gp gp_run "factorback(factor(2^229-1)[,1])"
 compare "divisors 20!" gp gp_run "for(i=1,#d=divisors(20!),print(d[i]))"
 compare "root 2^127-1" gp gp_run "znprimroot(2^127-1)"
 compare "next 10^300" gp gp_run "nextprime(10^300)"
-compare "next 10^100 100" gp gp_run "p=10^100;for(i=1,100,p=nextprime(p+1))"
+compare "next 10^100 100" gp gp_run "p=10^100;for(i=1,100,p=nextprime(p+1);print(p))"
 compare "random 1024" gp gp_run "randomprime(2^1024)"
 compare "certify 2^127-1" gp gp_run "primecert(2^127-1,1)"
 compare "certify 2^521-1" gp gp_run "primecert(2^521-1)"
