@@ -74,7 +74,7 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Examples:
   primed serve &                             start the daemon on 127.0.0.1:7919
-  printf '100000\\n' | nc -N 127.0.0.1 7919  the 100000th prime
+  printf '100000\\n' | nc -N 127.0.0.1 7919   the 100000th prime
   primed ask pi 1e12                         ask the daemon
   primed ask                                 a prompt; 'help' explains it
   primed submit pi 1e20                      a job that goes on without you; prints its number
