@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The table of docs/numbers.md: primed against primecount, primesieve, PARI/GP and coreutils factor.
 # CPU time (user + system) of whole processes, one thread each, the programs taking turns, medians.
-#   benches/peers.sh [RUNS]     5 runs by default; programs that are not installed are left out
+#   benches/peers.sh [RUNS]     5 runs by default; programs that are not installed are left out;
+#                               of several versions the first on the PATH is measured
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${1:-5}
