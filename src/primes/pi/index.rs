@@ -39,7 +39,7 @@ impl Index {
         self.count_up_to(self.words.len(), primes);
     }
 
-    /// So many primes come before those of the first words whose counts are not there yet.
+    /// This many primes come before each of the first `words` words that has no count yet.
     fn count_up_to(&mut self, words: usize, primes: usize) {
         let before = primes.max(SKIPPED) as u32;
         self.before.resize(self.before.len().max(words), before);
