@@ -38,6 +38,8 @@ use streams::Streams;
 const MAX_CANCELS: usize = 16;
 /// Requests taken in between two looks at the clock, unless one of them is long or wrong.
 const LOOK_EVERY: usize = 32;
+/// Repeated lines that count as one request until the next look at the clock: they take 15 ns.
+const OF_REPEATS: usize = 4;
 /// Searches for a prime that a session makes itself of those in one read, at the most.
 const MAX_SEARCHES: usize = 16;
 /// Other requests that a search counts as until the next look at the clock: where the gap is wide it takes as long as twenty.
@@ -291,9 +293,10 @@ impl Requests {
             let may_repeat = may_repeat && self.replies.in_flight() == 0 && !codec.is_skipping();
             if may_repeat {
                 let max_unsent_bytes = link.limits().max_unsent_bytes;
-                let (length, count) = self.repeat(&lines[used..], repeats, LOOK_EVERY - taken, max_unsent_bytes);
+                let most = (LOOK_EVERY - taken) * OF_REPEATS;
+                let (length, count) = self.repeat(&lines[used..], repeats, most, max_unsent_bytes);
                 used += length;
-                taken += count;
+                taken += count.div_ceil(OF_REPEATS);
                 if count > 0 {
                     continue;
                 }
@@ -346,11 +349,11 @@ impl Requests {
         let (mut used, mut count) = (0, 0);
         while count < most
             && self.replies.backlog() < max_unsent_bytes
-            && let Some((length, verb, reply)) = repeats.find(&lines[used..])
+            && let Some(repeat) = repeats.find(&lines[used..])
         {
-            used += length;
+            used += repeat.length;
             count += 1;
-            self.replies.repeat(verb, reply);
+            self.replies.repeat(repeat);
         }
         (used, count)
     }
