@@ -15,7 +15,7 @@ mod streams;
 use super::Shared;
 use super::accepted::Accepted;
 use super::pace::TurnTime;
-use super::session::{Exchange, Link, Session};
+use super::session::{Exchange, Link, Session, release};
 use super::sessions::ReplyTo;
 use crate::auth::{Identity, Verdict};
 use crate::engine::{Event, News, RequestId};
@@ -46,6 +46,8 @@ const MAX_SEARCHES: usize = 16;
 const OF_SEARCH: usize = 7;
 /// Exchanges kept for sessions that wake: as many as are usually awake at once beyond a turn.
 const MAX_SPARE: usize = 16;
+/// Room for replies that such an exchange keeps, at the most.
+const MOST_SPARE_BYTES: usize = 4 << 10;
 /// More bytes make a long request.
 const LONG_LINE: usize = 256;
 
@@ -175,6 +177,7 @@ impl Exchange for BuiltIn {
         };
         SPARE.with_borrow_mut(|spare| {
             if spare.len() < MAX_SPARE {
+                release(self.requests.replies.unsent(), MOST_SPARE_BYTES);
                 spare.push(self);
             }
         });

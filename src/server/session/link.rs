@@ -83,7 +83,7 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what is unsent, as far as the client takes it. A session at rest holds no buffer.
+    /// Writes what is unsent, as far as the client takes it.
     #[inline]
     pub(super) fn write(&mut self, unsent: &mut BytesMut, task: &mut Context<'_>) -> io::Result<()> {
         while !unsent.is_empty() {
@@ -92,15 +92,17 @@ impl Link {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(written) => {
                     self.permit.state.has_written(written);
-                    unsent.advance(written);
+                    if written == unsent.len() {
+                        // Its room is used again.
+                        unsent.clear();
+                    } else {
+                        unsent.advance(written);
+                    }
                     let metrics = &self.shared.facts.metrics;
                     metrics.bytes_written.fetch_add(written as u64, Relaxed);
                 }
             }
             self.lifecycle.has_taken();
-        }
-        if unsent.capacity() > 0 {
-            *unsent = BytesMut::new();
         }
         Ok(())
     }

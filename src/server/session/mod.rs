@@ -101,9 +101,21 @@ impl<E: Exchange> State<E> {
         {
             *self = match exchange.rest(link) {
                 Ok(rest) => Self::Resting(rest),
-                Err(exchange) => Self::Awake(exchange),
+                Err(mut exchange) => {
+                    // It may wait for long, and needs no room meanwhile.
+                    release(exchange.unsent(), 0);
+                    Self::Awake(exchange)
+                }
             };
         }
+    }
+}
+
+/// Gives the room of an empty buffer back if it has more bytes of it than this, those before its beginning included.
+#[inline]
+pub(super) fn release(buffer: &mut BytesMut, most: usize) {
+    if buffer.is_empty() && buffer.try_reclaim(most + 1) {
+        *buffer = BytesMut::new();
     }
 }
 
@@ -304,5 +316,30 @@ impl<E: Exchange> Run for Session<E> {
 
     fn finish(&mut self) {
         self.link.lifecycle.drain();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Buf;
+
+    #[test]
+    fn the_room_of_an_empty_buffer_is_kept_as_far_as_it_is_small() {
+        let mut buffer = BytesMut::with_capacity(1_000);
+        release(&mut buffer, 1_000);
+        assert!(buffer.capacity() >= 1_000);
+        buffer.extend_from_slice(b"x");
+        release(&mut buffer, 0);
+        assert_eq!(&buffer[..], b"x");
+        buffer.clear();
+        release(&mut buffer, 0);
+        assert_eq!(buffer.capacity(), 0);
+        // Most of its room lies before its beginning.
+        let mut buffer = BytesMut::with_capacity(100_000);
+        buffer.extend_from_slice(&[0; 99_500]);
+        buffer.advance(99_500);
+        release(&mut buffer, 1_000);
+        assert_eq!(buffer.capacity(), 0);
     }
 }
