@@ -43,6 +43,8 @@ struct Running {
     under_way: usize,
     is_ready: bool,
     advanced: Instant,
+    /// How far it was when it began here: a job that goes on after a restart was somewhere.
+    from: f64,
     priority: Priority,
     /// The CPU time after which it was saved.
     saved: Duration,
@@ -88,7 +90,7 @@ impl Bulk {
         priority: Priority,
         now: Instant,
     ) -> Entered {
-        let Ok(memory) = caught(|| plan.memory(self.workers)) else {
+        let Ok((memory, from)) = caught(|| (plan.memory(self.workers), plan.progress())) else {
             return Entered::Panicked;
         };
         if memory > self.memory.max() {
@@ -108,6 +110,7 @@ impl Bulk {
             under_way: 0,
             is_ready: false,
             advanced: now,
+            from,
             priority,
             saved: Duration::ZERO,
             save_every: SAVE_EVERY,
@@ -336,6 +339,11 @@ impl Bulk {
         let running = self.plans.get(&id)?;
         let done = caught(|| running.plan.progress()).ok()?;
         Some((done, running.advanced))
+    }
+
+    /// How far a plan was when it began here.
+    pub(super) fn from(&self, id: WorkId) -> f64 {
+        self.plans.get(&id).map_or(0.0, |running| running.from)
     }
 
     /// What a plan is at, in words.

@@ -45,7 +45,7 @@ impl<'a> View<'a> {
         Some(Progress {
             done,
             silent: self.now - advanced,
-            eta: eta(self.now - entry.begun(), done),
+            eta: eta(self.now - entry.begun(), self.bulk.from(work), done),
             stage: match self.away.get(work) {
                 Some(job) => job.stage.clone(),
                 None => self.bulk.stage(work),
@@ -76,7 +76,7 @@ impl<'a> View<'a> {
         let (done, eta) = match entry.stage() {
             Stage::Bulk => {
                 let done = self.bulk.progress(work).map(|(done, _)| done).unwrap_or_default();
-                (done, eta(self.now - entry.begun(), done))
+                (done, eta(self.now - entry.begun(), self.bulk.from(work), done))
             }
             Stage::External => match self.external.progress(work) {
                 Some((done, _)) => (done, None),
@@ -89,7 +89,7 @@ impl<'a> View<'a> {
                 let (done, stage) = (job.done, job.stage.clone());
                 let words = Interim::Progress {
                     done,
-                    eta: eta(self.now - entry.begun(), done),
+                    eta: eta(self.now - entry.begun(), 0.0, done),
                     stage,
                 }
                 .words();
@@ -103,10 +103,10 @@ impl<'a> View<'a> {
     }
 }
 
-/// How long the rest will take, if it goes on as it went.
-fn eta(elapsed: Duration, done: f64) -> Option<Duration> {
-    let left = elapsed.as_secs_f64() * (1.0 - done) / done;
-    (done > 0.0).then(|| Duration::try_from_secs_f64(left).ok()).flatten()
+/// How long the rest will take, if it goes on as it went from there.
+fn eta(elapsed: Duration, from: f64, done: f64) -> Option<Duration> {
+    let left = elapsed.as_secs_f64() * (1.0 - done) / (done - from);
+    (done > from).then(|| Duration::try_from_secs_f64(left).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -116,8 +116,10 @@ mod tests {
     #[test]
     fn the_rest_takes_as_long_as_it_took_so_far_by_share() {
         let second = Duration::from_secs(1);
-        assert_eq!(eta(second, 0.0), None);
-        assert_eq!(eta(second, 0.25), Some(3 * second));
-        assert_eq!(eta(second, 1e-300), None, "longer than all clocks");
+        assert_eq!(eta(second, 0.0, 0.0), None);
+        assert_eq!(eta(second, 0.0, 0.25), Some(3 * second));
+        assert_eq!(eta(second, 0.5, 0.75), Some(second), "half was done before");
+        assert_eq!(eta(second, 0.5, 0.25), None);
+        assert_eq!(eta(second, 0.0, 1e-300), None, "longer than all clocks");
     }
 }
