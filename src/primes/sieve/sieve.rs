@@ -77,6 +77,8 @@ pub struct Sieve {
     feed: Option<Feed>,
     first_multiples: FirstMultiples,
     small: SmallPrimes,
+    /// How many primes of the table are small ones that have been added or are in the patterns.
+    small_primes: usize,
     medium: MediumPrimes,
     big: Option<BigPrimes>,
     max_medium: u32,
@@ -148,6 +150,7 @@ impl Sieve {
             feed: None,
             first_multiples: FirstMultiples::default(),
             small: SmallPrimes::default(),
+            small_primes: PRIMES.partition_point(|&p| p <= presieve::MAX_PRIME),
             max_medium: medium.max_prime(segment_bytes),
             medium,
             big: None,
@@ -265,22 +268,28 @@ impl Sieve {
         if self.buffer.is_empty() {
             let whole_blocks = self.bytes.next_multiple_of(presieve::BLOCK);
             self.buffer = vec![0; whole_blocks + 2 * small::SLACK];
-            self.add_small_primes();
+            presieve::fill(&mut self.buffer[small::SLACK..][..small::SLACK], self.first_byte);
+            self.feed = Some(Feed::new(MAX_SMALL, self.max_prime));
+        } else {
+            // The last chunk began these bytes.
+            let begun = self.segment_bytes + small::SLACK;
+            self.buffer.copy_within(begun..begun + small::SLACK, small::SLACK);
         }
         let root = self.max_prime.min(self.segment_last().isqrt() as u32);
         self.phase = Phase::Feed { root };
     }
 
-    /// The small primes do not wait for their squares: crossing off a few numbers too early costs less than looking.
-    fn add_small_primes(&mut self) {
-        let table = &PRIMES;
-        let from = table.partition_point(|&p| p <= presieve::MAX_PRIME);
-        let max = MAX_SMALL.min(self.max_prime);
-        let to = table.partition_point(|&p| p <= max).max(from);
-        for &prime in &table[from..to] {
-            self.small.add(prime, self.first_byte);
+    /// Adds the small primes that have their first multiple to cross off, the square, at or before the end of the chunk from `start` on.
+    fn add_small_primes(&mut self, start: usize, length: usize) {
+        let first_byte = self.first_byte + start as u64;
+        let last = (first_byte + length as u64).saturating_mul(NUMBERS_PER_BYTE);
+        let max = (last.isqrt() as u32).min(MAX_SMALL).min(self.max_prime);
+        while let Some(&prime) = PRIMES.get(self.small_primes)
+            && prime <= max
+        {
+            self.small.add(prime, first_byte);
+            self.small_primes += 1;
         }
-        self.feed = Some(Feed::new(MAX_SMALL, self.max_prime));
     }
 
     /// Adds sieving primes up to `root`, or a batch of them.
@@ -310,8 +319,12 @@ impl Sieve {
     fn sieve_chunk(&mut self, start: usize) {
         let length = CHUNK.min(self.bytes - start);
         let at = small::SLACK + start;
+        self.add_small_primes(start, length);
+        // Small primes reach out of the chunk, so what follows it is begun.
+        let begun = at + small::SLACK;
         let whole_blocks = length.next_multiple_of(presieve::BLOCK);
-        presieve::fill(&mut self.buffer[at..at + whole_blocks], self.first_byte + start as u64);
+        let first_byte = self.first_byte + (start + small::SLACK) as u64;
+        presieve::fill(&mut self.buffer[begun..begun + whole_blocks], first_byte);
         self.small.cross_off(&mut self.buffer, at, length);
         let start = start + length;
         self.phase = if start < self.bytes {

@@ -3,9 +3,8 @@
 //!
 //! The multiples of `p` form a pattern of `p` bytes with eight cleared bits, one for each cofactor residue, in places that
 //! depend on `p / 30` and `p % 30` only. So a chunk is walked in whole periods of `p` bytes, eight clears each with constant
-//! masks, and no state of a wheel is kept: only how far into its period the chunk begins. The first and the last period
-//! reach out of the chunk. That is harmless: what they clear there are multiples of `p` as well. It costs up to one more
-//! period for each chunk and saves the two hard-to-predict branches of a wheel that starts and stops anywhere.
+//! masks, and no state of a wheel is kept: only where the next period begins. The last period reaches out of the chunk, into bytes
+//! that the caller has begun already, and the next chunk goes on behind it: nothing is cleared twice.
 
 use crate::primes::wheel::{RESIDUES, TURNS_30, bit};
 
@@ -15,8 +14,8 @@ pub(super) const SLACK: usize = 16 << 10;
 #[derive(Clone, Copy, Debug)]
 struct SmallPrime {
     prime: u32,
-    /// How many bytes before the chunk its current period began; less than `prime`.
-    into: u32,
+    /// Where its next period begins, in bytes after the place [`SLACK`] before the chunk.
+    next: u32,
 }
 
 /// The small primes, by their residue.
@@ -27,12 +26,14 @@ impl SmallPrimes {
     /// Adds a prime (coprime to 30, below [`SLACK`]) for chunks from `first_byte` on.
     pub(super) fn add(&mut self, prime: u32, first_byte: u64) {
         let into = (first_byte % u64::from(prime)) as u32;
-        self.0[bit(prime as usize % 30)].push(SmallPrime { prime, into });
+        let next = SLACK as u32 - into;
+        self.0[bit(prime as usize % 30)].push(SmallPrime { prime, next });
     }
 
     /// Crosses off in `buffer[start..start + length]`; the next call is for the chunk after this one.
     ///
-    /// Clears multiples up to [`SLACK`] bytes before and after the chunk too.
+    /// Clears multiples up to [`SLACK`] bytes after the chunk too, and does not clear them again. In the first chunk of a prime it clears
+    /// some before it.
     pub(super) fn cross_off(&mut self, buffer: &mut [u8], start: usize, length: usize) {
         let [p1, p7, p11, p13, p17, p19, p23, p29] = &mut self.0;
         cross_off::<0>(p1, buffer, start, length);
@@ -49,22 +50,23 @@ impl SmallPrimes {
 /// The same for the primes of the residue `RESIDUES[C]`.
 fn cross_off<const C: usize>(primes: &mut [SmallPrime], buffer: &mut [u8], start: usize, length: usize) {
     let end = start + length;
-    for SmallPrime { prime, into } in primes {
+    for SmallPrime { prime, next } in primes {
         let p = *prime as usize;
         let places = places::<C>(p);
         // Never so; said once a prime, so that the compiler need not check it once a multiple.
         if places.iter().any(|&place| place >= p) {
             continue;
         }
-        let mut at = start - *into as usize;
-        while at < end {
-            let period = &mut buffer[at..at + p];
+        // As many bytes as hold every period that begins in the chunk.
+        let mut bytes = &mut buffer[start + *next as usize - SLACK..end + p - 1];
+        while bytes.len() >= p {
+            let (period, rest) = bytes.split_at_mut(p);
             for (place, turn) in places.iter().zip(&TURNS_30[C]) {
                 period[*place] &= turn.keep;
             }
-            at += p;
+            bytes = rest;
         }
-        *into = if at == end { 0 } else { (p - (at - end)) as u32 };
+        *next = (SLACK + p - 1 - bytes.len()) as u32;
     }
 }
 
