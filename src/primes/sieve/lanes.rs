@@ -1,4 +1,4 @@
-//! Medium primes sixteen at a time, with AVX-512.
+//! Medium primes sixteen at a time with AVX-512, or eight at a time with AVX2.
 //!
 //! The primes of one residue modulo 30 share the tables of the wheel modulo 210, and each table fits a vector register. So a
 //! round finds the next multiple of each of sixteen primes in a dozen instructions, drops those beyond the segment and
@@ -10,29 +10,32 @@
 
 use super::big::MAX_SEGMENT;
 use super::first_multiple::FirstMultiples;
+use super::octets;
 use crate::primes::features::has;
 use crate::primes::wheel::{COPRIME_TO_210, TURNS_210};
 use std::arch::x86_64::*;
 
 /// The low bits of a walk hold the state of the wheel: which residue coprime to 210 the cofactor has.
-const STATE_BITS: u32 = 6;
-const STATES: u32 = (1 << STATE_BITS) - 1;
+pub(super) const STATE_BITS: u32 = 6;
+pub(super) const STATES: u32 = (1 << STATE_BITS) - 1;
 
 /// Low bits of a hit: the byte to clear the bit with.
-const KEEP_BITS: u32 = 8;
+pub(super) const KEEP_BITS: u32 = 8;
 
 /// Primes in a vector.
 const LANES: usize = 16;
 
 /// Hits that are found before their bits are cleared: 4 KiB.
-const HITS: usize = 1024;
+pub(super) const HITS: usize = 1024;
 
 /// Primes in a step; with all their multiples in a segment they take some 10 to 100 microseconds.
 const STEP: usize = 8192;
 
 /// The medium primes, by their residue modulo 30.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lanes {
+    /// Whether there are sixteen.
+    is_wide: bool,
     classes: [Class; 8],
     /// The class that is crossed off next, and its first prime.
     class: usize,
@@ -49,10 +52,10 @@ struct Class {
 }
 
 /// The wheel for primes of one residue modulo 30, each field a table by state.
-struct Wheel {
-    keeps: [u8; 64],
-    gaps: [u8; 64],
-    carries: [u8; 64],
+pub(super) struct Wheel {
+    pub(super) keeps: [u8; 64],
+    pub(super) gaps: [u8; 64],
+    pub(super) carries: [u8; 64],
     nexts: [u8; 64],
 }
 
@@ -79,10 +82,33 @@ static WHEELS: [Wheel; 8] = {
 
 const _: () = assert!(COPRIME_TO_210 <= 1 << STATE_BITS && MAX_SEGMENT <= 1 << (32 - KEEP_BITS));
 
+fn has_sixteen() -> bool {
+    has!("avx512f", "avx512bw", "avx512vbmi", "popcnt")
+}
+
 impl Lanes {
     /// `None` if the processor lacks an instruction.
     pub(super) fn new() -> Option<Self> {
-        has!("avx512f", "avx512bw", "avx512vbmi", "popcnt").then(Self::default)
+        has_sixteen().then(|| Self::of(true)).or_else(Self::eight)
+    }
+
+    /// Eight lanes, also where sixteen are possible; `None` if the processor lacks an instruction.
+    pub(super) fn eight() -> Option<Self> {
+        octets::are_possible().then(|| Self::of(false))
+    }
+
+    fn of(is_wide: bool) -> Self {
+        Self {
+            is_wide,
+            classes: Default::default(),
+            class: 0,
+            from: 0,
+        }
+    }
+
+    /// Whether there are sixteen lanes, and not eight.
+    pub(super) fn are_sixteen(&self) -> bool {
+        self.is_wide
     }
 
     /// Adds primes, from the segment on that is crossed off next; on the wheel modulo 210.
@@ -100,8 +126,15 @@ impl Lanes {
         let class = &mut self.classes[self.class];
         let to = class.walks.len().min(self.from + STEP);
         let primes = (&class.thirtieths[self.from..to], &mut class.walks[self.from..to]);
-        // SAFETY: `new` has detected the features.
-        unsafe { cross_off(&WHEELS[self.class], primes, segment) };
+        let wheel = &WHEELS[self.class];
+        // SAFETY: `new` has detected the features of the one or the other.
+        unsafe {
+            if self.is_wide {
+                cross_off(wheel, primes, segment);
+            } else {
+                octets::cross_off(wheel, primes, segment);
+            }
+        }
         self.from = to;
         if to == class.walks.len() {
             (self.class, self.from) = ((self.class + 1) % 8, 0);
@@ -165,7 +198,7 @@ fn cross_off(wheel: &Wheel, (thirtieths, walks): (&[u32], &mut [u32]), segment: 
 
 /// Clears the bits of the hits, whose places must be inside of the segment.
 #[inline(always)]
-unsafe fn clear(hits: &[u32], segment: &mut [u8]) {
+pub(super) unsafe fn clear(hits: &[u32], segment: &mut [u8]) {
     for hit in hits {
         // SAFETY: so says the caller.
         unsafe { *segment.get_unchecked_mut((hit >> KEEP_BITS) as usize) &= *hit as u8 };
@@ -194,26 +227,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sixteen_at_a_time_clear_what_one_after_the_other_clears(
+        fn many_at_a_time_clear_what_one_after_the_other_clears(
             class in 0_usize..8,
             primes in prop::collection::vec((1_u32..300_000, 0_u32..1 << 20, 0_u32..48), 0..70),
             lengths in prop::collection::vec(1_usize..60_000, 1..4),
         ) {
-            if Lanes::new().is_none() {
-                return Ok(());
+            let mut ways: Vec<unsafe fn(&Wheel, (&[u32], &mut [u32]), &mut [u8])> = Vec::new();
+            if has_sixteen() {
+                ways.push(cross_off);
             }
-            let mut expected = Class {
-                thirtieths: primes.iter().map(|prime| prime.0).collect(),
-                walks: primes.iter().map(|prime| prime.1 << STATE_BITS | prime.2).collect(),
-            };
-            let mut found = expected.clone();
-            for length in lengths {
-                let (mut bits, mut same) = (vec![0xff; length], vec![0xff; length]);
-                cross_off_portable(class, &mut expected, &mut bits);
-                // SAFETY: `new` has detected the features.
-                unsafe { cross_off(&WHEELS[class], (&found.thirtieths, &mut found.walks), &mut same) };
-                prop_assert!(bits == same);
-                prop_assert_eq!(&expected, &found);
+            if octets::are_possible() {
+                ways.push(octets::cross_off);
+            }
+            for way in ways {
+                let mut expected = Class {
+                    thirtieths: primes.iter().map(|prime| prime.0).collect(),
+                    walks: primes.iter().map(|prime| prime.1 << STATE_BITS | prime.2).collect(),
+                };
+                let mut found = expected.clone();
+                for &length in &lengths {
+                    let (mut bits, mut same) = (vec![0xff; length], vec![0xff; length]);
+                    cross_off_portable(class, &mut expected, &mut bits);
+                    // SAFETY: the features were just detected.
+                    unsafe { way(&WHEELS[class], (&found.thirtieths, &mut found.walks), &mut same) };
+                    prop_assert!(bits == same);
+                    prop_assert_eq!(&expected, &found);
+                }
             }
         }
     }

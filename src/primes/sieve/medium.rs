@@ -6,59 +6,92 @@ use super::first_multiple::{FirstMultiples, Wheel};
 use super::lanes::Lanes;
 use super::lists::Lists;
 
-/// The medium primes of one sieve, kept in the way that is fastest on this machine.
+/// The medium primes of one sieve, kept in the ways that are fastest on this machine.
 #[derive(Debug)]
-pub(super) enum MediumPrimes {
-    /// Sixteen primes at a time.
+pub(super) struct MediumPrimes {
+    /// One after the other: those up to `max_listed`.
+    lists: Box<Lists>,
+    max_listed: u32,
+    /// Many at a time: the others.
     #[cfg(target_arch = "x86_64")]
-    Lanes(Box<Lanes>),
-    /// One after the other.
-    Lists(Box<Lists>),
+    lanes: Option<Box<Lanes>>,
+    /// Whether the lists are done with the segment, and the lanes are not.
+    is_listed_done: bool,
 }
+
+/// Up to this prime lists are faster than eight lanes.
+#[cfg(target_arch = "x86_64")]
+const MAX_LISTED: u32 = 1 << 18;
 
 impl MediumPrimes {
     pub(super) fn new() -> Self {
         #[cfg(target_arch = "x86_64")]
         if let Some(lanes) = Lanes::new() {
-            return Self::Lanes(Box::new(lanes));
+            return Self::in_lanes(lanes);
         }
-        Self::Lists(Box::default())
+        Self::in_lists()
+    }
+
+    /// All in lists.
+    pub(super) fn in_lists() -> Self {
+        Self {
+            lists: Box::default(),
+            max_listed: u32::MAX,
+            #[cfg(target_arch = "x86_64")]
+            lanes: None,
+            is_listed_done: false,
+        }
+    }
+
+    /// As many in lanes as is worth it.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn in_lanes(lanes: Lanes) -> Self {
+        Self {
+            max_listed: if lanes.are_sixteen() { 0 } else { MAX_LISTED },
+            lanes: Some(Box::new(lanes)),
+            ..Self::in_lists()
+        }
     }
 
     /// The largest primes that cost less here than as big ones, for segments of `segment_bytes`.
     pub(super) fn max_prime(&self, segment_bytes: usize) -> u32 {
-        let factor = match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Lanes(_) => 16,
-            Self::Lists(_) => 3,
-        };
+        let factor = if self.max_listed == u32::MAX { 3 } else { 16 };
         (factor * segment_bytes) as u32
     }
 
-    /// The wheel on which the multiples must be that are added.
-    pub(super) fn wheel(&self) -> Wheel {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Lanes(_) => Wheel::Modulo210,
-            Self::Lists(_) => Wheel::Modulo30,
+    /// Adds primes, ascending, from the segment on that begins with the number `low` and is crossed off next.
+    pub(super) fn add(&mut self, primes: &[u32], low: u64, found: &mut FirstMultiples) {
+        let (listed, others) = primes.split_at(primes.partition_point(|&p| p <= self.max_listed));
+        if !listed.is_empty() {
+            found.find(listed, low, Wheel::Modulo30);
+            self.lists.add(found);
         }
-    }
-
-    /// Adds primes, from the segment on that is crossed off next.
-    pub(super) fn add(&mut self, primes: &FirstMultiples) {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Lanes(lanes) => lanes.add(primes),
-            Self::Lists(lists) => lists.add(primes),
+        #[cfg(target_arch = "x86_64")]
+        if let Some(lanes) = &mut self.lanes
+            && !others.is_empty()
+        {
+            found.find(others, low, Wheel::Modulo210);
+            lanes.add(found);
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        debug_assert!(others.is_empty());
     }
 
     /// Crosses off the multiples of some primes; false once the segment is done. Then the next segment's turn has come.
     pub(super) fn cross_off_some(&mut self, segment: &mut [u8]) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Lanes(lanes) => lanes.cross_off_some(segment),
-            Self::Lists(lists) => lists.cross_off_some(segment),
+        if self.max_listed > 0 && !self.is_listed_done {
+            self.is_listed_done = !self.lists.cross_off_some(segment);
+            if !self.is_listed_done {
+                return true;
+            }
         }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(lanes) = &mut self.lanes
+            && lanes.cross_off_some(segment)
+        {
+            return true;
+        }
+        self.is_listed_done = false;
+        false
     }
 }

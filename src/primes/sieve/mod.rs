@@ -10,6 +10,8 @@ mod lanes;
 mod list;
 mod lists;
 mod medium;
+#[cfg(target_arch = "x86_64")]
+mod octets;
 mod popcount;
 mod presieve;
 mod segment;
