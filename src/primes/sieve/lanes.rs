@@ -225,6 +225,8 @@ mod tests {
         }
     }
 
+    type CrossOff = unsafe fn(&Wheel, (&[u32], &mut [u32]), &mut [u8]);
+
     proptest! {
         #[test]
         fn many_at_a_time_clear_what_one_after_the_other_clears(
@@ -232,7 +234,7 @@ mod tests {
             primes in prop::collection::vec((1_u32..300_000, 0_u32..1 << 20, 0_u32..48), 0..70),
             lengths in prop::collection::vec(1_usize..60_000, 1..4),
         ) {
-            let mut ways: Vec<unsafe fn(&Wheel, (&[u32], &mut [u32]), &mut [u8])> = Vec::new();
+            let mut ways: Vec<CrossOff> = Vec::new();
             if has_sixteen() {
                 ways.push(cross_off);
             }

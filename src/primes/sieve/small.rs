@@ -4,7 +4,7 @@
 //! The multiples of `p` form a pattern of `p` bytes with eight cleared bits, one for each cofactor residue, in places that
 //! depend on `p / 30` and `p % 30` only. So a chunk is walked in whole periods of `p` bytes, eight clears each with constant
 //! masks, and no state of a wheel is kept: only where the next period begins. The last period reaches out of the chunk, into bytes
-//! that the caller has begun already, and the next chunk goes on behind it: nothing is cleared twice.
+//! that the caller has begun already, and the next chunk goes on after it: nothing is cleared twice.
 
 use crate::primes::wheel::{RESIDUES, TURNS_30, bit};
 
