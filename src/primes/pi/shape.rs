@@ -106,10 +106,13 @@ impl Shape {
 /// 10^17 on, so that a count takes no more memory than primecount's, 200 MB at 10^20, and less than 2 GiB, the limit by default, at 10^24.
 fn alpha(x: u128) -> f64 {
     const LEAN: f64 = 24e6;
-    let x = x as f64;
+    const LARGE: f64 = 2.6e9;
+    let (x, cbrt) = (x as f64, (x as f64).cbrt());
+    let share = x / 1e20;
     let fast = 9.0 * (x / 1e12).powf(0.152);
-    let bound = 50.0 * (x / 1e20).powf(0.16).min((1e20 / x).powf(0.07));
-    fast.min(bound.max(LEAN / x.cbrt())).max(1.5)
+    let lean = 50.0 * share.powf(if share < 1.0 { 0.16 } else { 0.11 });
+    let most = (LARGE / cbrt).max(50.0 * share.powf(-0.07));
+    fast.min(lean.min(most).max(LEAN / cbrt)).max(1.5)
 }
 
 #[cfg(test)]
