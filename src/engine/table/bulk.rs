@@ -441,7 +441,7 @@ mod tests {
         }
 
         fn progress(&self) -> f64 {
-            0.0
+            self.0 as f64 / 1_000.0
         }
     }
 
@@ -449,6 +449,13 @@ mod tests {
         let job = Job::new("needs", move || Needs(memory));
         let plan = job.plan().expect("the question is sound");
         bulk.enter(WorkId(id), ONE, plan, job, Priority::Normal, Instant::now())
+    }
+
+    #[test]
+    fn it_is_known_how_far_a_plan_was_when_it_began() {
+        let mut bulk = Bulk::new(1, 1_000);
+        assert!(matches!(enter(&mut bulk, 1, 600), Entered::Runs));
+        assert_eq!((bulk.from(WorkId(1)), bulk.from(WorkId(2))), (0.6, 0.0));
     }
 
     #[test]

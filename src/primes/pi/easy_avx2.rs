@@ -3,26 +3,14 @@
 //! Unsafe: words of the table are loaded without a check of each index; all are limited before.
 #![allow(unsafe_code)]
 
+use super::avx2::{INTEGER, bits_of_bytes, doubles, lane_sum, two_words};
 use super::easy_sum::{TO_INTEGER, far_portable, near_portable};
-use super::hard_avx2::{bits_of_bytes, lane_sum};
 use super::quotient::Dividend;
 use super::table::PiTable;
 use std::arch::x86_64::*;
 
 /// Leaves that are looked up at once.
 const GROUP: usize = 8;
-
-/// Adding this to an integer below it leaves that in the lowest bits.
-pub(super) const INTEGER: f64 = (1_u64 << 52) as f64;
-
-/// Four words of 32 bits as doubles.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn doubles(words: __m128i) -> __m256d {
-    let integer = _mm256_set1_pd(INTEGER);
-    let bits = _mm256_or_si256(_mm256_cvtepu32_epi64(words), _mm256_castpd_si256(integer));
-    _mm256_sub_pd(_mm256_castsi256_pd(bits), integer)
-}
 
 /// As the function of the same name there, with one rounding less.
 #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2,lzcnt")]
@@ -72,17 +60,8 @@ fn look_up<T>(table: &PiTable, groups: &[[T; GROUP]], odd: impl Fn(&[T; GROUP]) 
     let last = _mm256_set1_epi32((words.len() - 1) as i32);
     let most = (u64::from(u32::MAX) / GROUP as u64 / table.count().max(1)).max(1) as usize;
     let zero = _mm256_setzero_si256();
-    let word = |at: u64| {
-        words
-            .as_ptr()
-            .wrapping_add((at & u64::from(u32::MAX)) as usize)
-            .cast::<f64>()
-    };
-    let two = |at: i64| {
-        let at = at as u64;
-        // SAFETY: both places are at most that of the final word.
-        unsafe { _mm_castpd_si128(_mm_loadh_pd(_mm_load_sd(word(at)), word(at >> 32))) }
-    };
+    // SAFETY: the places are limited before.
+    let two = |at: i64| unsafe { two_words(words, at) };
     let mut total = 0;
     for groups in groups.chunks(most) {
         let (mut sum, mut after) = (zero, zero);

@@ -3,6 +3,7 @@
 //! Unsafe: words of the table are loaded without a check of each index; all are limited before.
 #![allow(unsafe_code)]
 
+use super::avx2::two_words;
 use super::easy_sum::{far_portable, near_portable};
 use super::quotient::Dividend;
 use super::table::PiTable;
@@ -109,17 +110,8 @@ unsafe fn eight<const GATHER: bool>(words: &[u64], at: __m256i) -> __m512i {
         // SAFETY: the caller's affair.
         return unsafe { _mm512_i32gather_epi64::<8>(at, words.as_ptr().cast()) };
     }
-    let load = |at: u64| {
-        words
-            .as_ptr()
-            .wrapping_add((at & u64::from(u32::MAX)) as usize)
-            .cast::<f64>()
-    };
-    let two = |at: i64| {
-        let at = at as u64;
-        // SAFETY: the caller's affair.
-        unsafe { _mm_castpd_si128(_mm_loadh_pd(_mm_load_sd(load(at)), load(at >> 32))) }
-    };
+    // SAFETY: the caller's affair.
+    let two = |at: i64| unsafe { two_words(words, at) };
     let four = |at: __m128i| {
         let first = _mm256_castsi128_si256(two(_mm_cvtsi128_si64(at)));
         _mm256_inserti128_si256::<1>(first, two(_mm_extract_epi64::<1>(at)))

@@ -3,7 +3,7 @@
 //! Unsafe: loads and stores through pointers, and places that are not checked one by one; before each loop that is checked which makes this sound.
 #![allow(unsafe_code)]
 
-use super::easy_avx2::{INTEGER, doubles};
+use super::avx2::{INTEGER, bits_of_bytes, doubles, lane_sum};
 use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES};
 use super::groups::{Group, groups};
 use super::hard_kernels::{
@@ -28,19 +28,6 @@ fn ones(words: __m256i) -> __m256i {
     _mm256_sad_epu8(bits_of_bytes(words), _mm256_setzero_si256())
 }
 
-/// How many bits are set in each byte: those of half bytes come from a table (Mula, Kurz, Lemire 2018).
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn bits_of_bytes(words: __m256i) -> __m256i {
-    let table = _mm256_setr_epi8(
-        0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
-    );
-    let nibble = _mm256_set1_epi8(15);
-    let low = _mm256_shuffle_epi8(table, _mm256_and_si256(words, nibble));
-    let high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16::<4>(words), nibble));
-    _mm256_add_epi8(low, high)
-}
-
 /// The counts of sixteen words as bytes in the order of the words.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -51,16 +38,6 @@ fn sixteen([a, b, c, d]: [__m256i; 4]) -> __m128i {
     let packed = _mm256_permutevar8x32_epi32(four, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
     let turned = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     _mm_shuffle_epi8(_mm256_castsi256_si128(packed), turned)
-}
-
-/// The sum of four words, modulo `2^64`.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn lane_sum(lanes: __m256i) -> u64 {
-    let mut four = [0_u64; 4];
-    // SAFETY: four lanes of 64 bits.
-    unsafe { _mm256_storeu_si256(four.as_mut_ptr().cast(), lanes) };
-    four.into_iter().fold(0, u64::wrapping_add)
 }
 
 /// As the function of the same name there.

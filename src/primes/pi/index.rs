@@ -6,7 +6,7 @@ use crate::primes::wheel::{NUMBERS_PER_BYTE, NUMBERS_PER_WORD, UP_TO, bit};
 const SKIPPED: usize = 3;
 
 /// For each word of 240 numbers which of them are prime, and how many primes come before.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Index {
     words: Vec<u64>,
     before: Vec<u32>,
@@ -48,7 +48,7 @@ impl Index {
     /// `pi(n)`.
     ///
     /// # Panics
-    /// If `n` is far above the limit.
+    /// If `n` is so far above the limit that another word would have it.
     #[inline]
     pub(crate) fn pi(&self, n: u64) -> usize {
         if n < 7 {

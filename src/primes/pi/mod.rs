@@ -6,6 +6,8 @@
 //! Start at `shape` for the parameters; `job::Pi` says how the sums come together; each sum has a file of its own and can be computed in
 //! independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 pub(crate) mod easy;
 #[cfg(target_arch = "x86_64")]
 mod easy_avx2;

@@ -36,7 +36,7 @@ impl Shape {
         Self::with_alpha(x, alpha(x))
     }
 
-    /// Other parameters for `x`, for a count that verifies another: `y` is 0.7 times as large, near enough to the optimum to cost little.
+    /// Other parameters for `x`, for a count that verifies another: `y` is 0.7 times as large, which takes less memory.
     pub(crate) fn second(x: u128) -> Self {
         Self::with_alpha(x, 0.7 * alpha(x))
     }

@@ -13,7 +13,7 @@ pub(crate) const ALIGNMENT: u64 = 960;
 pub(crate) const SPAN: u64 = 64;
 
 /// `pi(n)` for the `n` of one range, less what lies before the range.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct PiTable {
     low: u64,
     /// Low half: how many primes from `low` on lie before the end of these 64 numbers. High half: a bit for each odd number that is prime; those

@@ -86,7 +86,7 @@ impl Making {
                 shape,
                 level,
                 primes,
-                reciprocals: Vec::with_capacity(most_primes(shape.inverted().min(limit))),
+                reciprocals: Vec::with_capacity(most_primes(shape.inverted())),
                 near,
                 index: Index::up_to(limit),
                 factors: FactorTable::new(shape.y, level),
