@@ -7,7 +7,7 @@ use crate::engine::caught;
 use crate::job::{Budget, Job};
 use crate::proto::{ParsedLine, Request, parse_line};
 use crate::verb;
-use crate::{Daemon, Event, Interim, Question, Value};
+use crate::{Daemon, Event, Interim, Policy, Question, Value};
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Stdout};
 use std::num::NonZeroUsize;
@@ -22,9 +22,6 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long an answer may take that is computed before an engine is started; what is not done by then is begun anew.
 const MOMENT: Duration = Duration::from_millis(5);
-
-/// The most memory that a plan may hold without an engine, which would refuse one that needs far too much.
-const MOST_MEMORY: u64 = 64 << 20;
 
 /// The arguments of `eval`.
 #[derive(Debug, clap::Args)]
@@ -117,7 +114,7 @@ fn answer_here(request: &Request<'_>, moment: Option<Duration>) -> Option<Value>
     }
     let job = Job::from(query);
     let mut plan = job.plan().ok()?;
-    if job.streams || plan.memory(1) > MOST_MEMORY || moment.is_some() && plan.is_long() {
+    if job.streams || plan.memory(1) > Policy::default().max_memory || moment.is_some() && plan.is_long() {
         return None;
     }
     let began = Instant::now();
@@ -217,10 +214,13 @@ mod tests {
             ("pi 1000", Some("168")),
             ("isprime 97", Some("yes")),
             ("factor 360", Some("2 2 2 3 3 5")),
-            // A refusal, rows, an option, long work and what is no question are the engine's.
+            ("count 1 100 method=sieve", Some("25")),
+            // A refusal, rows, a deadline, long work and what is no question are the engine's.
             ("nth 0", None),
             ("primes 1 10", None),
             ("nth 5 deadline=1s", None),
+            ("count 1 100 method=magic", None),
+            ("count 1 100 methid=sieve", None),
             ("pi 1e20", None),
             ("info", None),
         ] {

@@ -1,6 +1,6 @@
 //! Verbs about primes: `nth pi count primes isprime next prev factor`.
 
-use super::call::shortened;
+use super::call::{Terms, shortened};
 use super::{Call, Registry, Step, Style, Verb, functions, ranges};
 use crate::job::{Job, Method, Pi, Query};
 use crate::primes::{MAX_NTH, Natural, WORD_PRIMES};
@@ -34,7 +34,7 @@ impl Arithmetic {
     }
 }
 
-/// The question about primes that a request without options asks, before anything is looked up: for who has no daemon running. `None` is
+/// The question about primes that a request without a deadline or progress asks, before anything is looked up: for who has no daemon running. `None` is
 /// left to a daemon, which says what is wrong if anything is.
 #[cfg(feature = "cli")]
 pub(crate) fn question(request: &crate::proto::Request<'_>) -> Option<Query> {
@@ -47,10 +47,9 @@ pub(crate) fn question(request: &crate::proto::Request<'_>) -> Option<Query> {
         started: std::time::Instant::now(),
         workers: 1,
     };
-    if !request.options.is_empty() {
-        return None;
-    }
-    verb.question(&Call::new(&verb, request, &registry, &facts))
+    let call = Call::new(&verb, request, &registry, &facts);
+    let is_without_terms = call.terms() == Ok(Terms::default());
+    is_without_terms.then(|| verb.question(&call)).flatten()
 }
 
 /// How the arguments are read.
