@@ -25,7 +25,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// What `help` prints here, after the verbs: the prompt hides the protocol that the daemon's own `help` explains.
 const HELP: &str = "\
-Numbers are written 1000000, 1_000_000, 1e6, 10**6 or 2^127-1.
+Numbers are written 1000000, 1_000_000, 1e6, 10**6 or 2^127-1 ('help numbers').
 'pi 1e18 deadline=5s' gives up after 5 s; Ctrl-C cancels a question.
 '@big pi 1e18' runs in the background, and '@big' labels its answer;
 'cancel @big' stops it.

@@ -28,7 +28,7 @@ pub use dialect::Frame;
 pub use dialect::lines::{ParsedLine, ReplyLine, parse_line, split_tag};
 pub use few::Few;
 pub use format::ReplyFormat;
-pub use number::{MAX_DIGITS, NumberError, parse_number, parse_short_number, parse_word};
+pub use number::{MAX_DIGITS, MAX_OPERANDS, NumberError, parse_number, parse_short_number, parse_word};
 pub use reply::{Final, Interim, Reply};
 pub use request::Request;
 pub use tag::Tag;

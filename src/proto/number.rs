@@ -11,7 +11,7 @@ use thiserror::Error;
 pub const MAX_DIGITS: usize = 10_000;
 
 /// Operands of one number. Each costs at most what the longest number costs, so a text of thousands would be read for seconds.
-const MAX_OPERANDS: usize = 8;
+pub const MAX_OPERANDS: usize = 8;
 
 /// How large a number may be.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Verbs about the daemon itself: `ping help info quit`.
 
 use super::{Call, Registry, Step, Verb, define, resident_bytes};
-use crate::proto::{Code, Failure, Value};
+use crate::proto::{Code, Failure, MAX_DIGITS, MAX_OPERANDS, Value};
 use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,7 +10,8 @@ pub(super) fn register(registry: &mut Registry) {
         call.only(0, &[])?;
         Ok(Step::Constant(Value::Text("pong".into())))
     }));
-    registry.add(define("help [VERB]", "this page, or more about a verb", help));
+    let help = define("help [VERB]", "this page, or more about a verb", help);
+    registry.add(help.details(&["help numbers says how numbers are written, help errors what the codes mean."]));
     registry.add(define("info", "how the daemon is doing, as rows of key=value", info));
     let quit = define("quit", "answers what is under way, then closes", |call| {
         call.only(0, &[])?;
@@ -24,6 +25,7 @@ fn help(call: &Call<'_>) -> Result<Step, Failure> {
     let rows = match call.arg(0) {
         None => overview(call.registry),
         Some(topic) if topic.eq_ignore_ascii_case("errors") => errors(),
+        Some(topic) if topic.eq_ignore_ascii_case("numbers") => numbers(),
         Some(topic) => about(call.registry.find(topic).ok_or_else(|| call.registry.unknown(topic))?),
     };
     Ok(Step::Rows(rows))
@@ -52,7 +54,7 @@ fn overview(registry: &Registry) -> Vec<String> {
             "and may overtake others.",
             "Lines with '*' first are progress, with '=' are rows; OK or ERR is the end.",
             "Clients of Redis may ask on this port too: docs/protocol.md says how.",
-            "'help pi' says more about pi, 'help errors' what the error codes mean.",
+            "'help pi' says more about pi; there are 'help numbers' and 'help errors' too.",
         ]
         .map(String::from),
     );
@@ -71,6 +73,26 @@ fn errors() -> Vec<String> {
         .map(|code| format!("{:<14} {}", code.as_str(), code.meaning()))
         .collect()
 }
+
+fn numbers() -> Vec<String> {
+    let mut rows: Vec<String> = NUMBERS.iter().map(|(left, right)| row(left, right)).collect();
+    rows.push(format!(
+        "Up to {MAX_OPERANDS} of them are joined by *, + and -, products first, no parentheses:"
+    ));
+    rows.push("isprime 2^127-1, factor 2^64+1, pi 3*10^12, next 100!+1.".into());
+    rows.push(format!("None may be negative, or have more than {MAX_DIGITS} digits."));
+    rows
+}
+
+/// How an operand is written, and what it means.
+const NUMBERS: [(&str, &str); 6] = [
+    ("1000000, 1_000_000", "digits, with _ between any of them"),
+    ("1e6, 1.5e3", "1000000 and 1500: what it comes to must be whole"),
+    ("2^127, 10**6", "a power"),
+    ("0xff", "hexadecimal: 255"),
+    ("20!", "a factorial: the product of 1..=20"),
+    ("97#", "a primorial: the product of the primes up to 97"),
+];
 
 fn info(call: &Call<'_>) -> Result<Step, Failure> {
     call.only(0, &[])?;
@@ -137,7 +159,7 @@ mod tests {
         let registry = Registry::default();
         let mut rows = overview(&registry);
         rows.extend(registry.verbs().flat_map(about));
-        rows.extend(errors());
+        rows.extend(errors().into_iter().chain(numbers()));
         for row in rows {
             assert!("= ".len() + row.len() <= 80, "{} characters: {row}", row.len());
         }
