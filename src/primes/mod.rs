@@ -6,6 +6,7 @@
 /// A natural number of any size.
 pub use dashu_int::UBig as Natural;
 
+mod caches;
 pub(crate) mod certificate;
 pub mod constellation;
 pub(crate) mod elliptic;

@@ -55,8 +55,12 @@ impl MediumPrimes {
 
     /// The largest primes that cost less here than as big ones, for segments of `segment_bytes`.
     pub(super) fn max_prime(&self, segment_bytes: usize) -> u32 {
-        let factor = if self.max_listed == u32::MAX { 3 } else { 16 };
-        (factor * segment_bytes) as u32
+        let segments = match self.max_listed {
+            0 => 32,
+            u32::MAX => 3,
+            _ => 16,
+        };
+        (segments * segment_bytes) as u32
     }
 
     /// Adds primes, ascending, from the segment on that begins with the number `low` and is crossed off next.

@@ -3,6 +3,7 @@
 //! Start at [`Sieve`]; a list of small primes is at [`primes_up_to`].
 
 mod big;
+mod bits;
 mod feed;
 mod first_multiple;
 #[cfg(target_arch = "x86_64")]

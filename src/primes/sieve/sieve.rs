@@ -1,13 +1,14 @@
 //! The segmented sieve: which primes lie in `low..=last`, one segment after the other, in small steps. Knows no clock: the
 //! caller decides after each step whether to go on.
 //!
-//! A segment is made in four phases: *feed* adds the sieving primes up to its square root, *chunks* starts its bytes from the
-//! patterns of [`presieve`] and crosses off small primes a first-level cache at a time, then *medium* and *big* primes are
-//! crossed off in the whole of it. Each phase is cut into steps of some 10 to 200 microseconds.
+//! A segment is made in five phases: *feed* adds the sieving primes up to its square root, *chunks* starts its bytes from the
+//! patterns of [`presieve`] and crosses off the smallest primes a first-level cache at a time, then the other *small*, the *medium* and the
+//! *big* primes are crossed off in the whole of it. Each phase is cut into steps of some 10 to 200 microseconds.
 //!
 //! All positions are bytes of the number line, `n / 30`, so nothing overflows up to 2^64.
 
 use super::big::{self, BigPrimes};
+use super::bits::Bits;
 use super::feed::Feed;
 use super::first_multiple::{self, FirstMultiples, Wheel};
 use super::medium::MediumPrimes;
@@ -15,18 +16,27 @@ use super::presieve;
 
 use super::segment::Segment;
 use super::small::{self, SmallPrimes};
+use crate::primes::caches;
 use crate::primes::known::PRIMES;
 use crate::primes::primality::is_prime_u64;
 use crate::primes::wheel::{BITS_BELOW, COPRIME_TO_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
 
-/// Small primes are crossed off in chunks of this many bytes: the smallest first-level cache of today's machines.
+/// The smallest primes are crossed off in chunks of this many bytes: the smallest first-level cache of today's machines.
 const CHUNK: usize = 32 << 10;
 
-/// Primes up to this bound are small.
-const MAX_SMALL: u32 = 16 << 10;
+/// Primes up to this bound are crossed off in chunks.
+const MAX_IN_CHUNK: u32 = 16 << 10;
 
-/// The largest segment, in bytes: half of a usual second-level cache.
-const MAX_SEGMENT: usize = 512 << 10;
+/// Primes up to this bound are small, if a segment and the range are at least [`PERIODS`] times as long as their period. What they save is the
+/// state of a wheel; it costs one wrong guess of where they end in a segment.
+const MAX_SMALL: u32 = 128 << 10;
+const PERIODS: usize = 4;
+
+/// The most bytes of a segment: half of a usual second-level cache. Beyond a large square root, most of what a segment costs is to look at
+/// primes without a multiple in it; there it has as many as the cache, where that is large.
+const SEGMENT: usize = 512 << 10;
+const LARGE_SEGMENT: usize = 1 << 20;
+const LARGE_ROOT: u32 = 8 << 20;
 
 /// Blocks of big primes in a step.
 const BIG_BLOCKS: usize = 16;
@@ -70,15 +80,15 @@ pub struct Sieve {
     /// The current segment's first byte on the number line, and how many bytes it has.
     first_byte: u64,
     bytes: usize,
-    /// The current segment with slack on both sides for the small primes' periods.
-    buffer: Vec<u8>,
     phase: Phase,
+    /// The current segment.
+    bits: Bits,
     /// Made with the first segment.
     feed: Option<Feed>,
     first_multiples: FirstMultiples,
+    in_chunks: SmallPrimes,
     small: SmallPrimes,
-    /// How many primes of the table are small ones that have been added or are in the patterns.
-    small_primes: usize,
+    max_small: u32,
     medium: MediumPrimes,
     big: Option<BigPrimes>,
     max_medium: u32,
@@ -111,6 +121,7 @@ enum Phase {
     Start,
     Feed { root: u32 },
     Chunk { start: usize },
+    Small { class: usize },
     Medium,
     Big,
     Test { byte: usize },
@@ -121,7 +132,7 @@ enum Phase {
 impl Sieve {
     /// A sieve of the numbers `low..=last`; empty if `last < low`. Costs nothing: all work is done by steps.
     pub fn new(low: u64, last: u64) -> Self {
-        Self::with_segments(low, last, MAX_SEGMENT)
+        Self::with_segments(low, last, LARGE_SEGMENT)
     }
 
     /// The same with segments of at most `most_bytes` (but 32 KiB at least), for a caller that holds several sieves at once. Costs some speed.
@@ -135,7 +146,7 @@ impl Sieve {
         } else {
             (2 * root as usize)
                 .next_power_of_two()
-                .clamp(CHUNK, most_bytes.next_power_of_two().clamp(CHUNK, MAX_SEGMENT))
+                .clamp(CHUNK, most_bytes.next_power_of_two().clamp(CHUNK, max_segment(root)))
         };
         let first_byte = low / NUMBERS_PER_BYTE / 8 * 8;
         let medium = MediumPrimes::new();
@@ -145,12 +156,13 @@ impl Sieve {
             segment_bytes,
             first_byte,
             bytes: 0,
-            buffer: Vec::new(),
             phase: if low > last { Phase::Done } else { Phase::Start },
+            bits: Bits::default(),
             feed: None,
             first_multiples: FirstMultiples::default(),
-            small: SmallPrimes::default(),
-            small_primes: PRIMES.partition_point(|&p| p <= presieve::MAX_PRIME),
+            in_chunks: SmallPrimes::of(known_above(presieve::MAX_PRIME)),
+            small: SmallPrimes::of(known_above(MAX_IN_CHUNK)),
+            max_small: max_small(segment_bytes.min((numbers / NUMBERS_PER_BYTE) as usize)),
             max_medium: medium.max_prime(segment_bytes),
             medium,
             big: None,
@@ -175,6 +187,7 @@ impl Sieve {
             Phase::Start => self.start_segment(),
             Phase::Feed { root } => self.feed_some(root),
             Phase::Chunk { start } => self.sieve_chunk(start),
+            Phase::Small { class } => self.cross_off_small(class),
             Phase::Medium => self.cross_off_medium(),
             Phase::Big => self.cross_off_big(),
             Phase::Test { byte } => self.test_some(byte),
@@ -246,7 +259,7 @@ impl Sieve {
         Segment {
             low: self.segment_low(),
             last: self.segment_last(),
-            bytes: &self.buffer[small::SLACK..][..self.bytes],
+            bytes: self.bits.segment(self.bytes),
             wheel_primes: self.wheel_primes(),
         }
     }
@@ -265,31 +278,14 @@ impl Sieve {
     fn start_segment(&mut self) {
         let left = self.last / NUMBERS_PER_BYTE - self.first_byte + 1;
         self.bytes = left.next_multiple_of(8).min(self.segment_bytes as u64) as usize;
-        if self.buffer.is_empty() {
-            let whole_blocks = self.bytes.next_multiple_of(presieve::BLOCK);
-            self.buffer = vec![0; whole_blocks + 2 * small::SLACK];
-            presieve::fill(&mut self.buffer[small::SLACK..][..small::SLACK], self.first_byte);
-            self.feed = Some(Feed::new(MAX_SMALL, self.max_prime));
+        if self.feed.is_none() {
+            self.feed = Some(Feed::new(self.max_small, self.max_prime));
+            self.bits = Bits::new(self.bytes, self.max_small as usize);
         } else {
-            // The last chunk began these bytes.
-            let begun = self.segment_bytes + small::SLACK;
-            self.buffer.copy_within(begun..begun + small::SLACK, small::SLACK);
+            self.bits.advance(self.segment_bytes);
         }
         let root = self.max_prime.min(self.segment_last().isqrt() as u32);
         self.phase = Phase::Feed { root };
-    }
-
-    /// Adds the small primes that have their first multiple to cross off, the square, at or before the end of the chunk from `start` on.
-    fn add_small_primes(&mut self, start: usize, length: usize) {
-        let first_byte = self.first_byte + start as u64;
-        let last = (first_byte + length as u64).saturating_mul(NUMBERS_PER_BYTE);
-        let max = (last.isqrt() as u32).min(MAX_SMALL).min(self.max_prime);
-        while let Some(&prime) = PRIMES.get(self.small_primes)
-            && prime <= max
-        {
-            self.small.add(prime, first_byte);
-            self.small_primes += 1;
-        }
     }
 
     /// Adds sieving primes up to `root`, or a batch of them.
@@ -314,27 +310,45 @@ impl Sieve {
         }
     }
 
-    /// Starts one chunk from the patterns and crosses off its small primes.
+    /// Starts one chunk from the patterns and crosses off the smallest primes.
     fn sieve_chunk(&mut self, start: usize) {
         let length = CHUNK.min(self.bytes - start);
-        let at = small::SLACK + start;
-        self.add_small_primes(start, length);
-        // Small primes reach out of the chunk, so what follows it is begun.
-        let begun = at + small::SLACK;
-        let whole_blocks = length.next_multiple_of(presieve::BLOCK);
-        let first_byte = self.first_byte + (start + small::SLACK) as u64;
-        presieve::fill(&mut self.buffer[begun..begun + whole_blocks], first_byte);
-        self.small.cross_off(&mut self.buffer, at, length);
+        let first_byte = self.first_byte + start as u64;
+        let root = root_before(first_byte + length as u64);
+        self.in_chunks
+            .add_up_to(root.min(MAX_IN_CHUNK).min(self.max_prime), first_byte);
+        // Periods reach out of the chunk, so what follows it is begun.
+        self.bits.begin(start + length + MAX_IN_CHUNK as usize, self.first_byte);
+        let (bytes, at) = self.bits.with_slack();
+        self.in_chunks.cross_off(bytes, at + start, length);
         let start = start + length;
         self.phase = if start < self.bytes {
             Phase::Chunk { start }
+        } else {
+            Phase::Small { class: 0 }
+        };
+    }
+
+    /// Crosses off the other small primes of one residue.
+    fn cross_off_small(&mut self, class: usize) {
+        if class == 0 {
+            let root = root_before(self.first_byte + self.bytes as u64);
+            self.small
+                .add_up_to(root.min(self.max_small).min(self.max_prime), self.first_byte);
+            self.bits.begin(self.bytes + self.max_small as usize, self.first_byte);
+        }
+        let (bytes, at) = self.bits.with_slack();
+        self.small.cross_off_class(class, bytes, at, self.bytes);
+        let class = class + 1;
+        self.phase = if class < small::CLASSES && self.max_small > MAX_IN_CHUNK {
+            Phase::Small { class }
         } else {
             Phase::Medium
         };
     }
 
     fn cross_off_medium(&mut self) {
-        let segment = &mut self.buffer[small::SLACK..][..self.bytes];
+        let segment = self.bits.segment_mut(self.bytes);
         if self.medium.cross_off_some(segment) {
             return;
         }
@@ -346,7 +360,7 @@ impl Sieve {
     }
 
     fn cross_off_big(&mut self) {
-        let segment = &mut self.buffer[small::SLACK..][..self.bytes];
+        let segment = self.bits.segment_mut(self.bytes);
         let Some(big) = &mut self.big else { return };
         for _ in 0..BIG_BLOCKS {
             if !big.cross_off_some(segment) {
@@ -359,11 +373,11 @@ impl Sieve {
     fn finish_segment(&mut self) {
         let (first_byte, low, last) = (self.first_byte, self.segment_low(), self.last);
         let is_last = self.is_last_segment();
-        let segment = &mut self.buffer[small::SLACK..][..self.bytes];
-        if low < MAX_SMALL.into() {
+        let segment = self.bits.segment_mut(self.bytes);
+        if low < self.max_small.into() {
             for p in PRIMES
                 .iter()
-                .take_while(|&&p| p <= MAX_SMALL)
+                .take_while(|&&p| p <= self.max_small)
                 .skip(3)
                 .map(|&p| p as usize)
             {
@@ -401,8 +415,7 @@ impl Sieve {
     fn test_some(&mut self, start: usize) {
         let low = self.segment_low();
         let end = (start + 8 * TEST_WORDS).min(self.bytes);
-        for k in start..end {
-            let byte = &mut self.buffer[small::SLACK + k];
+        for (byte, k) in self.bits.segment_mut(end)[start..].iter_mut().zip(start..) {
             for (j, residue) in RESIDUES.iter().enumerate() {
                 if *byte >> j & 1 == 1 && !is_prime_u64(low + NUMBERS_PER_BYTE * k as u64 + u64::from(*residue)) {
                     *byte &= !(1 << j);
@@ -426,6 +439,31 @@ impl Sieve {
     }
 }
 
+/// The most bytes of a segment of a sieve whose largest prime is at most `root`.
+fn max_segment(root: u32) -> usize {
+    let is_large = || caches::second_level().is_some_and(|bytes| bytes >= LARGE_SEGMENT);
+    if root >= LARGE_ROOT && is_large() {
+        LARGE_SEGMENT
+    } else {
+        SEGMENT
+    }
+}
+
+/// The bound of small primes where these bytes are crossed off at once.
+fn max_small(bytes: usize) -> u32 {
+    (bytes / PERIODS).clamp(MAX_IN_CHUNK as usize, MAX_SMALL as usize) as u32
+}
+
+/// The primes of the table above a bound.
+fn known_above(bound: u32) -> &'static [u32] {
+    &PRIMES[PRIMES.partition_point(|&p| p <= bound)..]
+}
+
+/// The root of the numbers before this byte of the number line: no larger prime has its square among them.
+fn root_before(byte: u64) -> u32 {
+    byte.saturating_mul(NUMBERS_PER_BYTE).isqrt() as u32
+}
+
 /// About how many primes up to `root` have a multiple coprime to 210 among `numbers` consecutive ones; rather more than less.
 fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
     let pi = |x: f64| 1.25506 * x / x.max(3.0).ln();
@@ -438,8 +476,8 @@ fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
     }
 }
 
-const _: () = assert!(MAX_SEGMENT <= big::MAX_SEGMENT && MAX_SMALL as usize <= small::SLACK);
-const _: () = assert!(MAX_SMALL >= first_multiple::MIN_PRIME);
+const _: () = assert!(LARGE_SEGMENT <= big::MAX_SEGMENT && MAX_SMALL as usize <= small::LIMIT);
+const _: () = assert!(MAX_IN_CHUNK >= first_multiple::MIN_PRIME);
 
 #[cfg(test)]
 mod tests {
@@ -503,6 +541,9 @@ mod tests {
         ] {
             assert_eq!(count(0, 10_u64.pow(k)), expected);
         }
+        // Some of the small primes are in the range, and some are below it.
+        let below = naive::primes(0, 49_999).len() as u64;
+        assert_eq!(count(50_000, 1_000_000_000), 50_847_534 - below);
     }
 
     #[test]

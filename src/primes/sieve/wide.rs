@@ -7,12 +7,13 @@
 use super::list::primes_up_to;
 use super::segment::{OFFSETS, Segment};
 use super::sieve::{Cost, Sieve, Step};
-use super::small::{SLACK, SmallPrimes};
+use super::small::SmallPrimes;
 use crate::primes::primality::is_prime_u128;
 use crate::primes::wheel::{BITS_BELOW, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES};
 
-/// Bytes of a chunk that small primes, those below [`SLACK`], are crossed off in at once.
+/// Bytes of a chunk that small primes are crossed off in at once, the bound of these, and as many bytes before and after the bits.
 const CHUNK: usize = 32 << 10;
+const SLACK: usize = 16 << 10;
 
 /// The bound of the medium primes, and how many numbers each is crossed off in at once: some 0.2 ms for the smallest.
 const MEDIUM: u32 = 1 << 20;
