@@ -26,11 +26,8 @@ mod x86_64 {
         static SECOND: LazyLock<Option<usize>> = LazyLock::new(|| {
             let is_there = |leaf: u32| __cpuid(leaf & 0x8000_0000).eax >= leaf;
             let leaves = [AMD, INTEL].into_iter().filter(|leaf| is_there(*leaf));
-            let caches = leaves.flat_map(|leaf| (0..MOST_CACHES).map(move |index| __cpuid_count(leaf, index)));
-            caches
-                .filter(|cache| level(cache) == 2)
-                .map(|cache| share(&cache))
-                .next()
+            let mut caches = leaves.flat_map(|leaf| (0..MOST_CACHES).map(move |index| __cpuid_count(leaf, index)));
+            caches.find(|cache| level(cache) == 2).map(|cache| share(&cache))
         });
         *SECOND
     }
