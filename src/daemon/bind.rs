@@ -16,17 +16,24 @@ const BACKLOG: u32 = 1024;
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_IN_KERNEL: u32 = 32 << 10;
 
-/// How long an address may be in use before that is an error. The threads of a daemon that was killed run at the lowest priority, and the system
-/// keeps its sockets until the last of them has had the CPU to end: .06 to .95 s on two busy cores.
-const IN_USE_LIMIT: Duration = Duration::from_secs(2);
+/// How long an address may be in use before that is an error. The threads of a daemon that was killed run where no other wants the core, and the system
+/// keeps its sockets until the last of them has had the CPU to end: some seconds where other programs want all cores.
+const IN_USE_LIMIT: Duration = Duration::from_secs(10);
+/// How long it may be in use before that is logged.
+const IN_USE_SILENT: Duration = Duration::from_millis(250);
 const IN_USE_PAUSE: Duration = Duration::from_millis(10);
 
 /// A socket that listens on this address.
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let deadline = Instant::now() + IN_USE_LIMIT;
+    let began = Instant::now();
+    let mut is_logged = false;
     loop {
         match open(address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && began.elapsed() < IN_USE_LIMIT => {
+                if !is_logged && began.elapsed() >= IN_USE_SILENT {
+                    is_logged = true;
+                    tracing::warn!(%address, "in use: waiting up to 10 s for a daemon that ends");
+                }
                 sleep(IN_USE_PAUSE).await;
             }
             opened => return opened.map_err(|source| StartError::Listen { address, source }),

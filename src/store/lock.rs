@@ -5,15 +5,16 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::process;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use std::{fs, process};
 
 const FILE: &str = "lock";
 
-/// How long a lock may be held before that is an error. The system releases it when the last thread of a killed daemon has ended, and a process that was
-/// just forked holds a copy until it runs its own program.
+/// How long a lock may be held before that is an error: a process that was just forked holds a copy until it runs its own program.
 const HELD_LIMIT: Duration = Duration::from_millis(500);
+/// The same if its holder ends. The system releases it when the last thread has, and those of long jobs wait for the CPU where other programs want it.
+const ENDING_LIMIT: Duration = Duration::from_secs(15);
 const HELD_PAUSE: Duration = Duration::from_millis(10);
 
 /// Held for as long as a process writes to the directory's store.
@@ -39,20 +40,22 @@ impl DirectoryLock {
             .clone();
         let opened = options.open(&path);
         let mut file = opened.map_err(|error| StoreError::io(&path, "cannot open it", &error))?;
-        let deadline = Instant::now() + HELD_LIMIT;
+        let began = Instant::now();
+        let mut limit = HELD_LIMIT;
         let locked = loop {
             match file.try_lock() {
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(HELD_PAUSE),
+                Err(TryLockError::WouldBlock) if began.elapsed() < limit => sleep(HELD_PAUSE),
+                Err(TryLockError::WouldBlock) if limit == HELD_LIMIT && is_ending(&holder(&mut file)) => {
+                    tracing::warn!(directory = %directory.display(), "waiting for the end of the daemon that had it");
+                    limit = ENDING_LIMIT;
+                }
                 locked => break locked,
             }
         };
         match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                // The holder may be about to write its ID: then there is none to show yet.
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                let holder = holder.trim();
+                let holder = holder(&mut file);
                 let what = if holder.is_empty() {
                     "another process uses this directory".to_owned()
                 } else {
@@ -72,10 +75,39 @@ impl DirectoryLock {
     }
 }
 
+/// The ID of the process that has the lock; nothing while it is about to write it.
+fn holder(file: &mut File) -> String {
+    let mut holder = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
+    holder.trim().to_owned()
+}
+
+/// Whether the first thread of a process has ended, so that others end too (Linux).
+fn is_ending(process: &str) -> bool {
+    // `ID (name) STATE ...`, and the name may be anything.
+    let state = fs::read_to_string(format!("/proc/{process}/stat"));
+    let state = state.as_deref().ok().and_then(|stat| stat.rsplit_once(')'));
+    state.is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::testing::Directory;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_is_ending_once_its_first_thread_is_gone() {
+        assert!(!is_ending(&process::id().to_string()));
+        assert!(!is_ending(""));
+        let mut child = process::Command::new("true").spawn().expect("it is there");
+        let id = child.id().to_string();
+        while !is_ending(&id) {
+            std::thread::yield_now();
+        }
+        child.wait().expect("it has ended");
+        assert!(!is_ending(&id));
+    }
 
     #[test]
     fn a_second_holder_is_refused_by_the_first_ones_process_id() {
