@@ -13,6 +13,7 @@ pub use signals::{Notice, Signals};
 use crate::auth::Authenticate;
 use crate::engine::{self, ClientId, Health, Local, LocalClient, Policy, Scheduler};
 use crate::metrics::{Metrics, Verbs};
+use crate::priority::{give_way, run_when_idle};
 use crate::proto::Code;
 #[cfg(feature = "tls")]
 use crate::server::TlsListener;
@@ -319,7 +320,9 @@ impl Daemon {
             sockets.push((Box::new(door), Service::built_in()));
         }
         let metrics = Arc::new(Metrics::default());
-        let scheduler = Scheduler::new(self.policy, self.workers, metrics.clone())?;
+        // Without clients long work has nobody to make room for, and has the share of the cores that other programs leave it.
+        let long_work = if sockets.is_empty() { give_way } else { run_when_idle };
+        let scheduler = Scheduler::new(self.policy, self.workers, long_work, metrics.clone())?;
         scheduler.ready().await?;
         #[cfg(feature = "cluster")]
         if let Some(joined) = &joined {

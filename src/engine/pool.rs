@@ -1,12 +1,19 @@
-//! The pool: which workers there are, which are free, and a new thread for each that died. Knows no queue.
+//! The pool: which workers there are, which are free, and a new thread for each that died. Knows no job.
+//!
+//! Bulk workers have a short queue of slices that were cut ahead: one that is done with a slice begins the next at once, and need not wait until the
+//! scheduler has taken in its report, which takes some 50 us where a core sleeps.
+//!
+//! They run where no other thread wants the core. Where others want all cores, most of their slices are not back for long; then slices go to a *reserve*, as
+//! many workers with a small share of the cores, until theirs are back soon.
 //!
 //! A thread that cannot be had when the pool is made is an error. One that cannot be had later is asked for again and again, with
 //! pauses: until then its lane has one worker fewer.
 
-use super::table::LaneId;
+use super::table::{LaneId, ahead};
 use super::task::Task;
-use super::worker::{Finished, Handover, Lane, Run, WorkerId};
+use super::worker::{Finished, Handover, Lane, Run, Then, WorkerId};
 use actix::prelude::*;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -16,6 +23,14 @@ use tokio::sync::watch;
 /// Pauses between two attempts to start a thread that the system has refused.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Every so often it is seen whether slices of bulk workers are not back since the last time: a hundred times what they take, and a third of what
+/// they take beside one thread that never rests.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long the reserve works at the least.
+const RESERVE_FOR: Duration = Duration::from_secs(10);
+/// A slice of the reserve that takes longer than this shows that others still want all cores.
+const SLOW: Duration = Duration::from_millis(25);
 
 /// How long the first workers may take to start.
 const MAX_START: Duration = Duration::from_secs(10);
@@ -32,6 +47,14 @@ pub(super) struct Pool {
     started: Started,
     express: LaneWorkers,
     bulk: LaneWorkers,
+    /// Slices for the next bulk workers that are done with theirs. Empty while one of them is free.
+    queue: (Sender<Task>, Receiver<Task>),
+    /// Started when they are needed for the first time.
+    reserve: LaneWorkers,
+    /// When to see whether bulk workers get any time.
+    look: Option<Instant>,
+    /// Until when slices go to the reserve.
+    reserve_until: Option<Instant>,
     external: BTreeMap<LaneId, LaneWorkers>,
     back: Option<Arc<Recipient<Finished>>>,
     /// Workers without a thread, and when the next attempt to start one is made.
@@ -51,6 +74,8 @@ struct Worker {
     /// None while its thread cannot be had.
     address: Option<Recipient<Run>>,
     generation: u64,
+    /// Since when it is at what it runs, or free.
+    since: Option<Instant>,
 }
 
 impl LaneWorkers {
@@ -58,7 +83,17 @@ impl LaneWorkers {
         if address.is_some() {
             self.free.push(self.workers.len());
         }
-        self.workers.push(Worker { address, generation: 0 });
+        self.workers.push(Worker {
+            address,
+            generation: 0,
+            since: None,
+        });
+    }
+
+    /// How many have something to run.
+    fn busy(&self) -> usize {
+        let there = self.workers.iter().filter(|worker| worker.address.is_some());
+        there.count() - self.free.len()
     }
 }
 
@@ -73,6 +108,10 @@ impl Pool {
             started: watch::Sender::new(0),
             express: LaneWorkers::default(),
             bulk: LaneWorkers::default(),
+            queue: bounded(ahead(count)),
+            reserve: LaneWorkers::default(),
+            look: None,
+            reserve_until: None,
             external: BTreeMap::new(),
             back: None,
             missing: Vec::new(),
@@ -113,6 +152,7 @@ impl Pool {
         match lane {
             Lane::Express => &mut self.express,
             Lane::Bulk => &mut self.bulk,
+            Lane::Reserve => &mut self.reserve,
             Lane::External(lane) => self.external.entry(lane).or_default(),
         }
     }
@@ -154,9 +194,8 @@ impl Pool {
                 // The system has just refused one.
                 self.missing.push((lane, index));
             } else if let Some(address) = self.start_thread(lane, index, now) {
-                let workers = self.lane(lane);
-                workers.workers[index].address = Some(address);
-                workers.free.push(index);
+                self.lane(lane).workers[index].address = Some(address);
+                self.release(lane, index, now);
             }
         }
         if self.missing.is_empty() {
@@ -164,9 +203,9 @@ impl Pool {
         }
     }
 
-    /// When to [`mend`](Self::mend).
-    pub(super) const fn next_alarm(&self) -> Option<Instant> {
-        self.retry
+    /// When to [`mend`](Self::mend) or to [`help_bulk`](Self::help_bulk).
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        self.retry.into_iter().chain(self.look).min()
     }
 
     /// True if all plans have to wait because a lane that they pass has no worker left.
@@ -190,11 +229,14 @@ impl Pool {
         let Some(back) = self.back.clone() else {
             return Err(tasks);
         };
+        let queue = (lane == Lane::Bulk).then(|| self.queue.1.clone());
         let workers = self.lane(lane);
         let Some(index) = workers.free.pop() else {
             return Err(tasks);
         };
-        let Worker { address, generation } = &workers.workers[index];
+        let Worker {
+            address, generation, ..
+        } = &workers.workers[index];
         let Some(address) = address else {
             return Err(tasks);
         };
@@ -203,37 +245,121 @@ impl Pool {
             index,
             generation: *generation,
         };
-        address.do_send(Run(Handover::new(worker, tasks, back)));
+        address.do_send(Run(Handover::new(worker, tasks, queue, back)));
         Ok(())
     }
 
-    /// Takes a worker back; starts a new thread in its place if its own died.
-    pub(super) fn freed(&mut self, worker: WorkerId, thread_died: bool, now: Instant) {
+    /// Whether slices go to the reserve: others want all cores, and it has a thread.
+    fn uses_reserve(&self, now: Instant) -> bool {
+        let has_thread = || self.reserve.workers.iter().any(|worker| worker.address.is_some());
+        self.reserve_until.is_some_and(|until| now < until) && has_thread()
+    }
+
+    /// Whether there is a worker for one more slice, or one that will find it in the queue. Never more are under way than
+    /// plans account for.
+    pub(super) fn takes_bulk(&self, now: Instant) -> bool {
+        let most = self.bulk.workers.len() + ahead(self.bulk.workers.len());
+        let under_way = self.bulk.busy() + self.reserve.busy() + self.queue.0.len();
+        let is_free = if self.uses_reserve(now) {
+            !self.reserve.free.is_empty()
+        } else {
+            !self.bulk.free.is_empty() || !self.queue.0.is_full() && self.bulk.busy() > 0
+        };
+        is_free && under_way < most
+    }
+
+    /// Hands a slice to a free worker, or else puts it into the queue. There is room for it.
+    pub(super) fn run_bulk(&mut self, slice: Task, now: Instant) {
+        self.look.get_or_insert(now + LOOK_EVERY);
+        let (lane, workers) = if self.uses_reserve(now) {
+            (Lane::Reserve, &mut self.reserve)
+        } else {
+            (Lane::Bulk, &mut self.bulk)
+        };
+        if let Some(index) = workers.free.last() {
+            workers.workers[*index].since = Some(now);
+        }
+        if let Err(slices) = self.run(lane, vec![slice]) {
+            for slice in slices {
+                let _ = self.queue.0.try_send(slice);
+            }
+        }
+    }
+
+    /// Sees whether bulk workers get any time, if it is time to, and has the reserve work for them if they do not.
+    pub(super) fn help_bulk(&mut self, now: Instant) {
+        if self.look.is_none_or(|at| at > now) {
+            return;
+        }
+        let is_stuck = |worker: &&Worker| worker.since.is_some_and(|since| now >= since + LOOK_EVERY);
+        let busy = self.bulk.busy();
+        self.look = (busy + self.reserve.busy() > 0).then(|| now + LOOK_EVERY);
+        // Those that are free are stuck at nothing.
+        let stuck = self.bulk.workers.iter().filter(is_stuck).count();
+        if 2 * stuck > busy {
+            self.reserve_until = Some(now + RESERVE_FOR);
+            for index in self.reserve.workers.len()..self.bulk.workers.len() {
+                let address = self.start_thread(Lane::Reserve, index, now);
+                self.reserve.add(address);
+            }
+            while !self.reserve.free.is_empty()
+                && let Ok(slice) = self.queue.1.try_recv()
+            {
+                self.run_bulk(slice, now);
+            }
+        }
+    }
+
+    /// Takes a worker back, unless it goes on; starts a new thread in its place if its own died.
+    pub(super) fn reported(&mut self, worker: WorkerId, then: Then, now: Instant) {
         let WorkerId {
             lane,
             index,
             generation,
         } = worker;
-        if self.lane(lane).workers[index].generation != generation {
+        let worker = &mut self.lane(lane).workers[index];
+        if worker.generation != generation {
             return;
         }
-        if thread_died {
-            self.replaced += 1;
-            let address = self.start_thread(lane, index, now);
-            let worker = &mut self.lane(lane).workers[index];
-            worker.generation += 1;
-            worker.address = address;
-            if worker.address.is_none() {
-                return;
+        let since = worker.since;
+        worker.since = (then == Then::GoesOn).then_some(now);
+        let is_slow = lane == Lane::Reserve && since.is_some_and(|since| now >= since + SLOW);
+        if is_slow && self.uses_reserve(now) {
+            self.reserve_until = Some(now + RESERVE_FOR);
+        }
+        match then {
+            Then::GoesOn => return,
+            Then::Waits => {}
+            Then::Died => {
+                self.replaced += 1;
+                let address = self.start_thread(lane, index, now);
+                let worker = &mut self.lane(lane).workers[index];
+                worker.generation += 1;
+                worker.address = address;
+                if worker.address.is_none() {
+                    return;
+                }
             }
         }
+        self.release(lane, index, now);
+    }
+
+    /// A worker waits for work. Something may have been put into the queue since it looked.
+    fn release(&mut self, lane: Lane, index: usize, now: Instant) {
         self.lane(lane).free.push(index);
+        if matches!(lane, Lane::Bulk | Lane::Reserve)
+            && let Ok(slice) = self.queue.1.try_recv()
+        {
+            self.run_bulk(slice, now);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::message::WorkId;
+    use crate::engine::task::Load;
     use std::cell::Cell;
     use std::rc::Rc;
 
@@ -248,6 +374,111 @@ mod tests {
         type Result = ();
 
         fn handle(&mut self, _: Run, _: &mut Self::Context) {}
+    }
+
+    impl Handler<Finished> for Idle {
+        type Result = ();
+
+        fn handle(&mut self, _: Finished, _: &mut Self::Context) {}
+    }
+
+    /// A pool of two workers, and as many slices for it as it takes.
+    fn filled(now: Instant) -> Pool {
+        let mut pool = pool(2, 9).0.expect("there are threads");
+        pool.report_to(Idle.start().recipient());
+        fill(&mut pool, now);
+        pool
+    }
+
+    fn fill(pool: &mut Pool, now: Instant) {
+        while pool.takes_bulk(now) {
+            let slice = Task {
+                work: WorkId(0),
+                cancel: Arc::default(),
+                load: Load::Slice(Box::new(|_| Box::new(()))),
+            };
+            pool.run_bulk(slice, now);
+        }
+    }
+
+    /// A worker of this lane and place has done what it had.
+    fn done(pool: &mut Pool, lane: Lane, index: usize, then: Then, now: Instant) {
+        let worker = WorkerId {
+            lane,
+            index,
+            generation: 0,
+        };
+        pool.reported(worker, then, now);
+    }
+
+    /// How many slices bulk workers have, the queue, and the reserve.
+    fn held(pool: &Pool) -> (usize, usize, usize) {
+        (pool.bulk.busy(), pool.queue.0.len(), pool.reserve.busy())
+    }
+
+    #[test]
+    fn one_slice_for_two_workers_is_ready_and_goes_to_the_first_that_waits() {
+        System::new().block_on(async {
+            let now = Instant::now();
+            let mut pool = filled(now);
+            assert_eq!(held(&pool), (2, 1, 0));
+            done(&mut pool, Lane::Bulk, 1, Then::Waits, now);
+            assert_eq!(held(&pool), (2, 0, 0));
+            fill(&mut pool, now);
+            // One that goes on has taken it itself.
+            let taken = pool.queue.1.try_recv();
+            done(&mut pool, Lane::Bulk, 0, Then::GoesOn, now);
+            assert_eq!((taken.is_ok(), held(&pool)), (true, (2, 0, 0)));
+        });
+    }
+
+    #[test]
+    fn where_bulk_workers_get_no_time_slices_go_to_the_reserve() {
+        System::new().block_on(async {
+            let begun = Instant::now();
+            let mut pool = filled(begun);
+            let now = begun + LOOK_EVERY / 2;
+            // One of two is not most of them.
+            done(&mut pool, Lane::Bulk, 0, Then::GoesOn, now);
+            pool.help_bulk(begun + LOOK_EVERY);
+            assert_eq!(held(&pool), (2, 1, 0));
+            let now = begun + 2 * LOOK_EVERY;
+            assert_eq!(pool.next_alarm(), Some(now));
+            pool.help_bulk(now);
+            assert_eq!(held(&pool), (2, 0, 1));
+            assert!(!pool.takes_bulk(now), "no more are under way than plans account for");
+            for index in 0..2 {
+                done(&mut pool, Lane::Bulk, index, Then::Waits, now);
+            }
+            fill(&mut pool, now);
+            assert_eq!(held(&pool), (0, 0, 2));
+            // They are slow too, so it lasts.
+            let slow = now + SLOW;
+            for index in 0..2 {
+                done(&mut pool, Lane::Reserve, index, Then::Waits, slow);
+            }
+            fill(&mut pool, now + RESERVE_FOR);
+            assert_eq!(held(&pool), (0, 0, 2));
+            for index in 0..2 {
+                done(&mut pool, Lane::Reserve, index, Then::Waits, now + RESERVE_FOR);
+            }
+            fill(&mut pool, slow + RESERVE_FOR);
+            assert_eq!(held(&pool), (2, 1, 0));
+        });
+    }
+
+    #[test]
+    fn nothing_is_looked_for_while_no_slice_is_under_way() {
+        System::new().block_on(async {
+            let now = Instant::now();
+            let mut pool = filled(now);
+            for index in [0, 1, 0] {
+                done(&mut pool, Lane::Bulk, index, Then::Waits, now);
+            }
+            assert_eq!(held(&pool), (0, 0, 0));
+            pool.help_bulk(now + LOOK_EVERY);
+            assert_eq!(pool.next_alarm(), None);
+        });
     }
 
     /// A pool on a system that has this many threads left.
@@ -286,7 +517,7 @@ mod tests {
                 generation: 0,
             };
             pool.bulk.free.clear();
-            pool.freed(died, true, now);
+            pool.reported(died, Then::Died, now);
             assert_eq!((pool.is_out(), pool.free(Lane::Bulk), pool.replaced()), (true, 0, 1));
             pool.mend(now);
             assert_eq!(pool.next_alarm(), Some(now + SHORTEST_PAUSE));
@@ -299,7 +530,7 @@ mod tests {
                 (pool.is_out(), pool.next_alarm(), pool.free(Lane::Bulk)),
                 (false, None, 1)
             );
-            pool.freed(died, true, now);
+            pool.reported(died, Then::Died, now);
             assert_eq!(
                 pool.replaced(),
                 1,

@@ -6,7 +6,7 @@ use super::health::Health;
 use super::message::Policy;
 use super::pool::Started;
 use super::scheduler::Scheduler;
-use super::worker::{Clock, Run};
+use super::worker::{Clock, Handover, Run};
 use crate::metrics::Metrics;
 use actix::prelude::*;
 use std::cell::{Cell, RefCell};
@@ -41,7 +41,13 @@ impl Actor for Worker {
 impl Handler<Run> for Worker {
     type Result = ();
 
-    fn handle(&mut self, Run(mut handover): Run, context: &mut Self::Context) {
+    fn handle(&mut self, Run(handover): Run, context: &mut Self::Context) {
+        self.run(handover, context);
+    }
+}
+
+impl Worker {
+    fn run(&mut self, mut handover: Handover, context: &mut Context<Self>) {
         if self.may_die && self.random.u32(..RUNS_A_DEATH) == 0 {
             return context.stop();
         }
@@ -49,8 +55,12 @@ impl Handler<Run> for Worker {
             now: Cell::default(),
             step: Duration::from_micros(self.random.u64(20..400)),
         };
-        handover.work(&clock);
-        context.run_later(clock.now.get(), move |_, _| handover.send(false));
+        let survived = handover.work(&clock);
+        context.run_later(clock.now.get(), move |this, context| {
+            if handover.go_on(survived) {
+                this.run(handover, context);
+            }
+        });
     }
 }
 

@@ -13,6 +13,7 @@ use super::threads::start_thread;
 use crate::job::Budget;
 use crate::priority;
 use actix::prelude::*;
+use crossbeam_channel::Receiver;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -32,9 +33,11 @@ const BULK_SLICE: Duration = Duration::from_millis(2);
 pub(super) enum Lane {
     /// First slices, at normal priority.
     Express,
-    /// All further slices, at the lowest priority that still shares (nice 19; idle scheduling would starve).
+    /// All further slices: in a daemon with clients, where no other thread wants the core.
     Bulk,
-    /// Blocking code of a lane of its own, at the priority of bulk workers.
+    /// The same where others want all cores: one worker at the lowest priority that still has a share.
+    Reserve,
+    /// Blocking code of a lane of its own, at the priority of the reserve.
     External(LaneId),
 }
 
@@ -46,13 +49,24 @@ pub(super) struct WorkerId {
     pub(super) generation: u64,
 }
 
-/// News from a worker: it is free again, or its thread is dead.
+/// News from a worker: what it has done, and what becomes of it.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Finished {
     pub(super) worker: WorkerId,
     pub(super) done: Vec<Done>,
-    pub(super) thread_died: bool,
+    pub(super) then: Then,
+}
+
+/// What a worker does after a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It waits for the next hand-over.
+    Waits,
+    /// It runs the next task of its lane's queue.
+    GoesOn,
+    /// Its thread is dead.
+    Died,
 }
 
 /// Tasks on their way to a worker and back. Dropped on the way, it says so.
@@ -62,17 +76,25 @@ pub(super) struct Handover {
     done: Vec<Done>,
     running: Option<WorkId>,
     batch: Option<(WorkId, Batch)>,
+    /// Where the worker finds the next task itself.
+    queue: Option<Receiver<Task>>,
     back: Option<Arc<Recipient<Finished>>>,
 }
 
 impl Handover {
-    pub(super) fn new(worker: WorkerId, tasks: Vec<Task>, back: Arc<Recipient<Finished>>) -> Self {
+    pub(super) fn new(
+        worker: WorkerId,
+        tasks: Vec<Task>,
+        queue: Option<Receiver<Task>>,
+        back: Arc<Recipient<Finished>>,
+    ) -> Self {
         Self {
             worker,
             done: Vec::with_capacity(tasks.len()),
             tasks: tasks.into_iter(),
             running: None,
             batch: None,
+            queue,
             back: Some(back),
         }
     }
@@ -122,8 +144,30 @@ impl Handover {
         }
     }
 
+    /// Reports what is done, and takes the next task of the lane's queue. False if there is none, or if the hand-over panicked: then it is over.
+    pub(super) fn go_on(&mut self, survived: bool) -> bool {
+        let next = self
+            .queue
+            .as_ref()
+            .filter(|_| survived)
+            .and_then(|queue| queue.try_recv().ok());
+        let Some(next) = next else {
+            self.end(Then::Waits);
+            return false;
+        };
+        self.tasks = vec![next].into_iter();
+        if let Some(back) = &self.back {
+            back.do_send(Finished {
+                worker: self.worker,
+                done: std::mem::take(&mut self.done),
+                then: Then::GoesOn,
+            });
+        }
+        true
+    }
+
     /// Sends everything back: what is done, what was running, and what was not begun.
-    pub(super) fn send(&mut self, thread_died: bool) {
+    fn end(&mut self, then: Then) {
         let Some(back) = self.back.take() else {
             return;
         };
@@ -146,14 +190,14 @@ impl Handover {
         back.do_send(Finished {
             worker: self.worker,
             done: std::mem::take(&mut self.done),
-            thread_died,
+            then,
         });
     }
 }
 
 impl Drop for Handover {
     fn drop(&mut self) {
-        self.send(true);
+        self.end(Then::Died);
     }
 }
 
@@ -173,14 +217,16 @@ pub(super) trait Clock {
 /// A worker of one lane, on a thread of its own.
 struct Worker {
     lane: Lane,
+    long_work: fn(),
     started: Started,
 }
 
-/// Starts a worker on a thread of its own.
-pub(super) fn start(lane: Lane, started: &Started) -> io::Result<Recipient<Run>> {
+/// Starts a worker on a thread of its own. One of long jobs sets its priority by `long_work`.
+pub(super) fn start(lane: Lane, long_work: fn(), started: &Started) -> io::Result<Recipient<Run>> {
     let started = started.clone();
     let worker = move || Worker {
         lane,
+        long_work,
         started: started.clone(),
     };
     Ok(start_thread(|| SyncArbiter::start(1, worker))?.recipient())
@@ -190,8 +236,10 @@ impl Actor for Worker {
     type Context = SyncContext<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        if self.lane != Lane::Express {
-            priority::give_way();
+        match self.lane {
+            Lane::Express => {}
+            Lane::Bulk => (self.long_work)(),
+            Lane::Reserve | Lane::External(_) => priority::give_way(),
         }
         self.started.send_modify(|started| *started += 1);
     }
@@ -201,8 +249,11 @@ impl Handler<Run> for Worker {
     type Result = ();
 
     fn handle(&mut self, Run(mut handover): Run, context: &mut Self::Context) {
-        let survived = handover.work(&ThreadClock(Instant::now()));
-        handover.send(false);
+        let clock = ThreadClock(Instant::now());
+        let mut survived = handover.work(&clock);
+        while handover.go_on(survived) {
+            survived = handover.work(&clock);
+        }
         if !survived {
             // The state that the panic left on this actor is dropped with it; the thread stays and makes a new actor.
             context.stop();

@@ -73,7 +73,8 @@ pub trait Plan: Send + Sized + 'static {
         None
     }
 
-    /// Upper bound of the bytes the plan and its slices under way on `workers` threads will hold at once.
+    /// Upper bound of the bytes the plan and its slices under way on `workers` threads will hold at once; slices that were cut and wait for a thread count
+    /// as if they were run.
     fn memory(&self, workers: usize) -> u64 {
         let _ = workers;
         64 << 10

@@ -79,13 +79,14 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler with its own pool of `workers` in each lane, each on a thread of its own.
+    /// A scheduler with its own pool of `workers` in each lane, each on a thread of its own; `long_work` sets the priority of those of long jobs.
     ///
     /// # Errors
     /// If the system has no thread for one of them.
-    pub fn new(policy: Policy, workers: usize, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub fn new(policy: Policy, workers: usize, long_work: fn(), metrics: Arc<Metrics>) -> io::Result<Self> {
         let health = Health::new(metrics.clone(), MAX_PANICS);
-        Self::with_workers(Box::new(worker::start), policy, workers, metrics, health)
+        let hire = move |lane, started: &_| worker::start(lane, long_work, started);
+        Self::with_workers(Box::new(hire), policy, workers, metrics, health)
     }
 
     /// A scheduler that starts its workers by `hire`.

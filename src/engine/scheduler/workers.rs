@@ -45,14 +45,13 @@ impl Scheduler {
                 break;
             }
         }
-        while self.pool.free(Lane::Bulk) > 0 {
-            let Some(task) = self.table.next_bulk() else {
-                break;
-            };
-            if self.pool.run(Lane::Bulk, vec![task]).is_err() {
-                break;
-            }
+        let now = now();
+        while self.pool.takes_bulk(now)
+            && let Some(task) = self.table.next_bulk()
+        {
+            self.pool.run_bulk(task, now);
         }
+        self.pool.help_bulk(now);
     }
 
     /// Hands out external tasks, as far as their lanes have slots.
@@ -114,14 +113,10 @@ impl Handler<Finished> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, finished: Finished, context: &mut Self::Context) {
-        let Finished {
-            worker,
-            done,
-            thread_died,
-        } = finished;
+        let Finished { worker, done, then } = finished;
         let now = now();
         // First of all: a panic in what follows must not cost a worker.
-        self.pool.freed(worker, thread_died, now);
+        self.pool.reported(worker, then, now);
         self.metrics.threads_replaced.store(self.pool.replaced(), Relaxed);
         self.take_by("a worker's results", context, |this| {
             for done in done {
@@ -133,7 +128,7 @@ impl Handler<Finished> for Scheduler {
                         &this.metrics.external
                     }
                     Lane::Express => &this.metrics.express,
-                    Lane::Bulk => &this.metrics.bulk,
+                    Lane::Bulk | Lane::Reserve => &this.metrics.bulk,
                 };
                 let cpu_us = u64::try_from(done.cpu.as_micros()).unwrap_or(u64::MAX);
                 class.slices.fetch_add(slices, Relaxed);

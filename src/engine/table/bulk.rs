@@ -23,10 +23,16 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// A process that is ended again and again, by others or by this job, comes some way each time.
 const SAVE_SOON: Duration = Duration::from_millis(1);
 
+/// Slices that are cut ahead while all of these bulk workers are busy: one that is done finds its next slice while the scheduler takes in its report.
+/// Half as many as workers, for reports are taken in one by one, and what is cut is not given to another any more.
+pub(in crate::engine) const fn ahead(workers: usize) -> usize {
+    workers.div_ceil(2)
+}
+
 /// Long jobs.
 pub(super) struct Bulk {
-    /// Threads that may run slices of one plan at once.
-    workers: usize,
+    /// Slices of one plan that may be under way at once.
+    slices: usize,
     plans: FxHashMap<WorkId, Running>,
     ready: Fair<WorkId>,
     /// Those of low priority, which work when no other is ready.
@@ -71,7 +77,7 @@ pub(super) struct Delivery {
 impl Bulk {
     pub(super) fn new(workers: usize, max_memory: u64) -> Self {
         Self {
-            workers,
+            slices: workers + ahead(workers),
             plans: FxHashMap::default(),
             ready: Fair::default(),
             low: Fair::default(),
@@ -90,7 +96,7 @@ impl Bulk {
         priority: Priority,
         now: Instant,
     ) -> Entered {
-        let Ok((memory, from)) = caught(|| (plan.memory(self.workers), plan.progress())) else {
+        let Ok((memory, from)) = caught(|| (plan.memory(self.slices), plan.progress())) else {
             return Entered::Panicked;
         };
         if memory > self.memory.max() {

@@ -162,6 +162,7 @@ impl Table {
         let lane = match worker.lane {
             Lane::Express => "express",
             Lane::Bulk => "bulk",
+            Lane::Reserve => "reserve",
             Lane::External(lane) => self.lane_spec(lane).name,
         };
         let (work, cpu_us) = (done.work.0, micros(done.cpu));

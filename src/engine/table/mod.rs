@@ -35,6 +35,7 @@ mod view;
 mod waiters;
 mod wall;
 
+pub(super) use bulk::ahead;
 pub(super) use external::{HandedOut, LaneId};
 pub(super) use outbox::{Events, Found as FoundAnswer};
 
