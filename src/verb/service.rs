@@ -1,5 +1,6 @@
 //! Verbs about the daemon itself: `ping help info quit`.
 
+use super::call::{nearest, shortened};
 use super::{Call, Registry, Step, Verb, define, resident_bytes};
 use crate::proto::{Code, Failure, MAX_DIGITS, MAX_OPERANDS, Value};
 use std::borrow::Cow;
@@ -20,15 +21,31 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(quit.details(&["exit and bye do the same."]));
 }
 
+/// What there is help on beside verbs.
+const TOPICS: [&str; 2] = ["numbers", "errors"];
+
 fn help(call: &Call<'_>) -> Result<Step, Failure> {
     call.only(1, &[])?;
     let rows = match call.arg(0) {
         None => overview(call.registry),
         Some(topic) if topic.eq_ignore_ascii_case("errors") => errors(),
         Some(topic) if topic.eq_ignore_ascii_case("numbers") => numbers(),
-        Some(topic) => about(call.registry.find(topic).ok_or_else(|| call.registry.unknown(topic))?),
+        Some(topic) => match call.registry.find(topic) {
+            Some(verb) => about(verb),
+            None => return Err(no_help(call.registry, topic)),
+        },
     };
     Ok(Step::Rows(rows))
+}
+
+fn no_help(registry: &Registry, topic: &str) -> Failure {
+    match nearest(&topic.to_ascii_lowercase(), TOPICS.into_iter()) {
+        Some(known) => {
+            let text = format!("no help on '{}'; did you mean 'help {known}'?", shortened(topic));
+            Failure::new(Code::UnknownVerb, text)
+        }
+        None => registry.unknown(topic),
+    }
 }
 
 fn row(left: &str, right: &str) -> String {

@@ -238,6 +238,17 @@ fn help_names_every_verb_and_every_error() {
     for code in primed::Code::ALL {
         assert!(errors.contains(code.as_str()), "{code}");
     }
+    for (word, meant) in [
+        ("numbrs", "'help numbers'"),
+        ("error", "'help errors'"),
+        ("prmes", "'primes'"),
+    ] {
+        let reply = exchange(&daemon, format!("help {word}\n"));
+        assert!(
+            reply.starts_with("ERR unknown-verb") && reply.contains(meant),
+            "{reply}"
+        );
+    }
     let numbers = exchange(&daemon, "help numbers\n");
     for way in ["1_000_000", "1e6", "2^127", "10**6", "0xff", "20!", "97#", "3*10^12"] {
         assert!(numbers.contains(way), "{way}");
