@@ -3,7 +3,7 @@
 //! Bulk workers have a short queue of slices that were cut ahead: one that is done with a slice begins the next at once, and need not wait until the
 //! scheduler has taken in its report, which takes some 50 us where a core sleeps.
 //!
-//! They run where no other thread wants the core. Where others want all cores, most of their slices are not back for long; then slices go to a *reserve*, as
+//! They run where no other thread wants the core. Where others want all cores, they get next to no CPU time; then slices go to a *reserve*, as
 //! many workers with a small share of the cores, until theirs are back soon.
 //!
 //! A thread that cannot be had when the pool is made is an error. One that cannot be had later is asked for again and again, with
@@ -24,9 +24,12 @@ use tokio::sync::watch;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Every so often it is seen whether slices of bulk workers are not back since the last time: a hundred times what they take, and a third of what
-/// they take beside one thread that never rests.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often it is seen whether bulk workers get CPU time.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// One that gets less than this share of a core starves: beside one thread that never rests it has a 340th, beside busy sessions, which do rest, a 50th and more.
+const LEAST_SHARE: u32 = 100;
+/// A slice that is not back after this time waits for the CPU.
+const STUCK: Duration = Duration::from_millis(100);
 /// How long the reserve works at the least.
 const RESERVE_FOR: Duration = Duration::from_secs(10);
 /// A slice of the reserve that takes longer than this shows that others still want all cores.
@@ -53,6 +56,8 @@ pub(super) struct Pool {
     reserve: LaneWorkers,
     /// When to see whether bulk workers get any time.
     look: Option<Instant>,
+    /// The CPU time of bulk workers since the last look.
+    bulk_cpu: Duration,
     /// Until when slices go to the reserve.
     reserve_until: Option<Instant>,
     external: BTreeMap<LaneId, LaneWorkers>,
@@ -111,6 +116,7 @@ impl Pool {
             queue: bounded(ahead(count)),
             reserve: LaneWorkers::default(),
             look: None,
+            bulk_cpu: Duration::ZERO,
             reserve_until: None,
             external: BTreeMap::new(),
             back: None,
@@ -291,12 +297,13 @@ impl Pool {
         if self.look.is_none_or(|at| at > now) {
             return;
         }
-        let is_stuck = |worker: &&Worker| worker.since.is_some_and(|since| now >= since + LOOK_EVERY);
+        let is_stuck = |worker: &&Worker| worker.since.is_some_and(|since| now >= since + STUCK);
         let busy = self.bulk.busy();
         self.look = (busy + self.reserve.busy() > 0).then(|| now + LOOK_EVERY);
         // Those that are free are stuck at nothing.
         let stuck = self.bulk.workers.iter().filter(is_stuck).count();
-        if 2 * stuck > busy {
+        let cpu = std::mem::take(&mut self.bulk_cpu);
+        if 2 * stuck > busy && LEAST_SHARE * cpu < LOOK_EVERY * busy as u32 {
             self.reserve_until = Some(now + RESERVE_FOR);
             for index in self.reserve.workers.len()..self.bulk.workers.len() {
                 let address = self.start_thread(Lane::Reserve, index, now);
@@ -310,8 +317,8 @@ impl Pool {
         }
     }
 
-    /// Takes a worker back, unless it goes on; starts a new thread in its place if its own died.
-    pub(super) fn reported(&mut self, worker: WorkerId, then: Then, now: Instant) {
+    /// Takes a worker back that has used this CPU time, unless it goes on; starts a new thread in its place if its own died.
+    pub(super) fn reported(&mut self, worker: WorkerId, then: Then, cpu: Duration, now: Instant) {
         let WorkerId {
             lane,
             index,
@@ -323,6 +330,9 @@ impl Pool {
         }
         let since = worker.since;
         worker.since = (then == Then::GoesOn).then_some(now);
+        if lane == Lane::Bulk {
+            self.bulk_cpu += cpu;
+        }
         let is_slow = lane == Lane::Reserve && since.is_some_and(|since| now >= since + SLOW);
         if is_slow && self.uses_reserve(now) {
             self.reserve_until = Some(now + RESERVE_FOR);
@@ -408,7 +418,7 @@ mod tests {
             index,
             generation: 0,
         };
-        pool.reported(worker, then, now);
+        pool.reported(worker, then, Duration::from_millis(2), now);
     }
 
     /// How many slices bulk workers have, the queue, and the reserve.
@@ -437,12 +447,18 @@ mod tests {
         System::new().block_on(async {
             let begun = Instant::now();
             let mut pool = filled(begun);
-            let now = begun + LOOK_EVERY / 2;
             // One of two is not most of them.
-            done(&mut pool, Lane::Bulk, 0, Then::GoesOn, now);
+            done(&mut pool, Lane::Bulk, 0, Then::GoesOn, begun + LOOK_EVERY - STUCK / 2);
             pool.help_bulk(begun + LOOK_EVERY);
             assert_eq!(held(&pool), (2, 1, 0));
-            let now = begun + 2 * LOOK_EVERY;
+            // Twenty milliseconds of a second are a share for two.
+            for _ in 0..10 {
+                done(&mut pool, Lane::Bulk, 0, Then::GoesOn, begun + LOOK_EVERY);
+            }
+            pool.help_bulk(begun + 2 * LOOK_EVERY);
+            assert_eq!(held(&pool), (2, 1, 0));
+            done(&mut pool, Lane::Bulk, 1, Then::GoesOn, begun + 2 * LOOK_EVERY);
+            let now = begun + 3 * LOOK_EVERY;
             assert_eq!(pool.next_alarm(), Some(now));
             pool.help_bulk(now);
             assert_eq!(held(&pool), (2, 0, 1));
@@ -517,7 +533,7 @@ mod tests {
                 generation: 0,
             };
             pool.bulk.free.clear();
-            pool.reported(died, Then::Died, now);
+            pool.reported(died, Then::Died, Duration::ZERO, now);
             assert_eq!((pool.is_out(), pool.free(Lane::Bulk), pool.replaced()), (true, 0, 1));
             pool.mend(now);
             assert_eq!(pool.next_alarm(), Some(now + SHORTEST_PAUSE));
@@ -530,7 +546,7 @@ mod tests {
                 (pool.is_out(), pool.next_alarm(), pool.free(Lane::Bulk)),
                 (false, None, 1)
             );
-            pool.reported(died, Then::Died, now);
+            pool.reported(died, Then::Died, Duration::ZERO, now);
             assert_eq!(
                 pool.replaced(),
                 1,

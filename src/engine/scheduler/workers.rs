@@ -116,7 +116,8 @@ impl Handler<Finished> for Scheduler {
         let Finished { worker, done, then } = finished;
         let now = now();
         // First of all: a panic in what follows must not cost a worker.
-        self.pool.reported(worker, then, now);
+        let cpu = done.iter().map(|done| done.cpu).sum();
+        self.pool.reported(worker, then, cpu, now);
         self.metrics.threads_replaced.store(self.pool.replaced(), Relaxed);
         self.take_by("a worker's results", context, |this| {
             for done in done {
