@@ -50,7 +50,7 @@ pub(super) struct Pool {
     started: Started,
     express: LaneWorkers,
     bulk: LaneWorkers,
-    /// Slices for the next bulk workers that are done with theirs. Empty while one of them is free.
+    /// Slices for the next bulk workers that are done with theirs.
     queue: (Sender<Task>, Receiver<Task>),
     /// Started when they are needed for the first time.
     reserve: LaneWorkers,
@@ -79,7 +79,7 @@ struct Worker {
     /// None while its thread cannot be had.
     address: Option<Recipient<Run>>,
     generation: u64,
-    /// Since when it is at what it runs, or free.
+    /// Since when a worker of long jobs is at its slice.
     since: Option<Instant>,
 }
 
@@ -264,14 +264,18 @@ impl Pool {
     /// Whether there is a worker for one more slice, or one that will find it in the queue. Never more are under way than
     /// plans account for.
     pub(super) fn takes_bulk(&self, now: Instant) -> bool {
-        let most = self.bulk.workers.len() + ahead(self.bulk.workers.len());
         let under_way = self.bulk.busy() + self.reserve.busy() + self.queue.0.len();
         let is_free = if self.uses_reserve(now) {
             !self.reserve.free.is_empty()
         } else {
             !self.bulk.free.is_empty() || !self.queue.0.is_full() && self.bulk.busy() > 0
         };
-        is_free && under_way < most
+        is_free && under_way < self.most_under_way()
+    }
+
+    /// How many slices are under way at the most, but for those whose reports are on their way.
+    pub(super) fn most_under_way(&self) -> usize {
+        self.bulk.workers.len() + ahead(self.bulk.workers.len())
     }
 
     /// Hands a slice to a free worker, or else puts it into the queue. There is room for it.

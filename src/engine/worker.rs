@@ -35,7 +35,7 @@ pub(super) enum Lane {
     Express,
     /// All further slices: in a daemon with clients, where no other thread wants the core.
     Bulk,
-    /// The same where others want all cores: one worker at the lowest priority that still has a share.
+    /// The same where others want all cores: workers at the lowest priority that still has a share.
     Reserve,
     /// Blocking code of a lane of its own, at the priority of the reserve.
     External(LaneId),

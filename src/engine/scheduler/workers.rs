@@ -46,9 +46,14 @@ impl Scheduler {
             }
         }
         let now = now();
-        while self.pool.takes_bulk(now)
-            && let Some(task) = self.table.next_bulk()
-        {
+        // Workers take from the queue meanwhile: their reports are to be taken in before more is cut.
+        for _ in 0..self.pool.most_under_way() {
+            if !self.pool.takes_bulk(now) {
+                break;
+            }
+            let Some(task) = self.table.next_bulk() else {
+                break;
+            };
             self.pool.run_bulk(task, now);
         }
         self.pool.help_bulk(now);
