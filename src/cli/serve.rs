@@ -271,7 +271,11 @@ async fn serve(
     mut requests: ConfigRequests,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
-    let running = daemon.start().await.map_err(advise)?;
+    let running = tokio::select! {
+        running = daemon.start() => running.map_err(advise)?,
+        // It may wait for a port.
+        () = signals.end() => return Ok(ExitCode::SUCCESS),
+    };
     announce(running.addresses(), paths, http);
     tracing::info!(addresses = ?running.addresses(), ?paths, workers = running.workers(), "listening");
     loop {

@@ -43,6 +43,11 @@ impl Signals {
         })
     }
 
+    /// Waits for Ctrl-C or SIGTERM.
+    pub(crate) async fn end(&mut self) {
+        end(&mut self.interrupt, &mut self.terminate).await;
+    }
+
     /// Waits for a signal, or until the daemon gives up.
     pub async fn next(&mut self, running: &Running) -> Notice {
         tokio::select! {

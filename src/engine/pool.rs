@@ -10,7 +10,7 @@
 //! pauses: until then its lane has one worker fewer.
 
 use super::table::{LaneId, ahead};
-use super::task::Task;
+use super::task::{Done, Task};
 use super::worker::{Finished, Handover, Lane, Run, Then, WorkerId};
 use actix::prelude::*;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -32,7 +32,7 @@ const LEAST_SHARE: u32 = 100;
 const STUCK: Duration = Duration::from_millis(100);
 /// How long the reserve works at the least.
 const RESERVE_FOR: Duration = Duration::from_secs(10);
-/// A slice of the reserve that takes longer than this shows that others still want all cores.
+/// A slice of the reserve that waits this long for the CPU shows that others still want all cores.
 const SLOW: Duration = Duration::from_millis(25);
 
 /// How long the first workers may take to start.
@@ -52,6 +52,8 @@ pub(super) struct Pool {
     bulk: LaneWorkers,
     /// Slices for the next bulk workers that are done with theirs.
     queue: (Sender<Task>, Receiver<Task>),
+    /// Slices that were handed out or queued and have not come back.
+    slices: usize,
     /// Started when they are needed for the first time.
     reserve: LaneWorkers,
     /// When to see whether bulk workers get any time.
@@ -114,6 +116,7 @@ impl Pool {
             express: LaneWorkers::default(),
             bulk: LaneWorkers::default(),
             queue: bounded(ahead(count)),
+            slices: 0,
             reserve: LaneWorkers::default(),
             look: None,
             bulk_cpu: Duration::ZERO,
@@ -200,8 +203,9 @@ impl Pool {
                 // The system has just refused one.
                 self.missing.push((lane, index));
             } else if let Some(address) = self.start_thread(lane, index, now) {
-                self.lane(lane).workers[index].address = Some(address);
-                self.release(lane, index, now);
+                let workers = self.lane(lane);
+                workers.workers[index].address = Some(address);
+                workers.free.push(index);
             }
         }
         if self.missing.is_empty() {
@@ -261,26 +265,39 @@ impl Pool {
         self.reserve_until.is_some_and(|until| now < until) && has_thread()
     }
 
-    /// Whether there is a worker for one more slice, or one that will find it in the queue. Never more are under way than
-    /// plans account for.
+    /// Whether there is a worker for one more slice, or one that will find it in the queue. Never more are under way than plans account for.
     pub(super) fn takes_bulk(&self, now: Instant) -> bool {
-        let under_way = self.bulk.busy() + self.reserve.busy() + self.queue.0.len();
+        let workers = self.bulk.workers.len();
         let is_free = if self.uses_reserve(now) {
             !self.reserve.free.is_empty()
         } else {
             !self.bulk.free.is_empty() || !self.queue.0.is_full() && self.bulk.busy() > 0
         };
-        is_free && under_way < self.most_under_way()
+        is_free && self.slices < workers + ahead(workers)
     }
 
-    /// How many slices are under way at the most, but for those whose reports are on their way.
-    pub(super) fn most_under_way(&self) -> usize {
-        self.bulk.workers.len() + ahead(self.bulk.workers.len())
-    }
-
-    /// Hands a slice to a free worker, or else puts it into the queue. There is room for it.
+    /// Hands a slice that was cut to a free worker, or else puts it into the queue. There is room for it.
     pub(super) fn run_bulk(&mut self, slice: Task, now: Instant) {
-        self.look.get_or_insert(now + LOOK_EVERY);
+        self.slices += 1;
+        if self.look.is_none() {
+            self.look = Some(now + LOOK_EVERY);
+            self.bulk_cpu = Duration::ZERO;
+        }
+        self.place(slice, now);
+    }
+
+    /// Hands slices of the queue to workers that are free: since they looked, something was put in, or the others took over.
+    pub(super) fn run_queued(&mut self, now: Instant) {
+        while (match self.uses_reserve(now) {
+            true => !self.reserve.free.is_empty(),
+            false => !self.bulk.free.is_empty(),
+        }) && let Ok(slice) = self.queue.1.try_recv()
+        {
+            self.place(slice, now);
+        }
+    }
+
+    fn place(&mut self, slice: Task, now: Instant) {
         let (lane, workers) = if self.uses_reserve(now) {
             (Lane::Reserve, &mut self.reserve)
         } else {
@@ -301,11 +318,9 @@ impl Pool {
         if self.look.is_none_or(|at| at > now) {
             return;
         }
+        self.look = (self.slices > 0).then(|| now + LOOK_EVERY);
         let is_stuck = |worker: &&Worker| worker.since.is_some_and(|since| now >= since + STUCK);
-        let busy = self.bulk.busy();
-        self.look = (busy + self.reserve.busy() > 0).then(|| now + LOOK_EVERY);
-        // Those that are free are stuck at nothing.
-        let stuck = self.bulk.workers.iter().filter(is_stuck).count();
+        let (busy, stuck) = (self.bulk.busy(), self.bulk.workers.iter().filter(is_stuck).count());
         let cpu = std::mem::take(&mut self.bulk_cpu);
         if 2 * stuck > busy && LEAST_SHARE * cpu < LOOK_EVERY * busy as u32 {
             self.reserve_until = Some(now + RESERVE_FOR);
@@ -313,33 +328,37 @@ impl Pool {
                 let address = self.start_thread(Lane::Reserve, index, now);
                 self.reserve.add(address);
             }
-            while !self.reserve.free.is_empty()
-                && let Ok(slice) = self.queue.1.try_recv()
-            {
-                self.run_bulk(slice, now);
-            }
         }
     }
 
-    /// Takes a worker back that has used this CPU time, unless it goes on; starts a new thread in its place if its own died.
-    pub(super) fn reported(&mut self, worker: WorkerId, then: Then, cpu: Duration, now: Instant) {
+    /// Takes a worker back that has done this, unless it goes on; starts a new thread in its place if its own died.
+    pub(super) fn reported(&mut self, worker: WorkerId, then: Then, done: &[Done], now: Instant) {
         let WorkerId {
             lane,
             index,
             generation,
         } = worker;
+        let is_bulk = matches!(lane, Lane::Bulk | Lane::Reserve);
+        if is_bulk {
+            // Each that was handed out comes back once, whatever became of its worker.
+            self.slices = self.slices.saturating_sub(done.len());
+        }
         let worker = &mut self.lane(lane).workers[index];
         if worker.generation != generation {
             return;
         }
         let since = worker.since;
-        worker.since = (then == Then::GoesOn).then_some(now);
-        if lane == Lane::Bulk {
-            self.bulk_cpu += cpu;
-        }
-        let is_slow = lane == Lane::Reserve && since.is_some_and(|since| now >= since + SLOW);
-        if is_slow && self.uses_reserve(now) {
-            self.reserve_until = Some(now + RESERVE_FOR);
+        worker.since = (is_bulk && then == Then::GoesOn).then_some(now);
+        let cpu: Duration = done.iter().map(|done| done.cpu).sum();
+        match lane {
+            Lane::Bulk => self.bulk_cpu += cpu,
+            Lane::Reserve => {
+                let is_slow = since.is_some_and(|since| now >= since + cpu + SLOW);
+                if is_slow && self.uses_reserve(now) {
+                    self.reserve_until = Some(now + RESERVE_FOR);
+                }
+            }
+            Lane::Express | Lane::External(_) => {}
         }
         match then {
             Then::GoesOn => return,
@@ -355,17 +374,7 @@ impl Pool {
                 }
             }
         }
-        self.release(lane, index, now);
-    }
-
-    /// A worker waits for work. Something may have been put into the queue since it looked.
-    fn release(&mut self, lane: Lane, index: usize, now: Instant) {
         self.lane(lane).free.push(index);
-        if matches!(lane, Lane::Bulk | Lane::Reserve)
-            && let Ok(slice) = self.queue.1.try_recv()
-        {
-            self.run_bulk(slice, now);
-        }
     }
 }
 
@@ -373,7 +382,7 @@ impl Pool {
 mod tests {
     use super::*;
     use crate::engine::message::WorkId;
-    use crate::engine::task::Load;
+    use crate::engine::task::{Load, Outcome};
     use std::cell::Cell;
     use std::rc::Rc;
 
@@ -415,14 +424,23 @@ mod tests {
         }
     }
 
-    /// A worker of this lane and place has done what it had.
+    /// A worker of this lane and place has done its slice, of 2 ms. One that goes on takes the next from the queue first.
     fn done(pool: &mut Pool, lane: Lane, index: usize, then: Then, now: Instant) {
+        if then == Then::GoesOn {
+            assert!(pool.queue.1.try_recv().is_ok(), "it has something to go on with");
+        }
         let worker = WorkerId {
             lane,
             index,
             generation: 0,
         };
-        pool.reported(worker, then, Duration::from_millis(2), now);
+        let done = Done {
+            work: WorkId(0),
+            outcome: Outcome::Partial(Box::new(())),
+            cpu: Duration::from_millis(2),
+        };
+        pool.reported(worker, then, &[done], now);
+        pool.run_queued(now);
     }
 
     /// How many slices bulk workers have, the queue, and the reserve.
@@ -439,10 +457,22 @@ mod tests {
             done(&mut pool, Lane::Bulk, 1, Then::Waits, now);
             assert_eq!(held(&pool), (2, 0, 0));
             fill(&mut pool, now);
-            // One that goes on has taken it itself.
-            let taken = pool.queue.1.try_recv();
             done(&mut pool, Lane::Bulk, 0, Then::GoesOn, now);
-            assert_eq!((taken.is_ok(), held(&pool)), (true, (2, 0, 0)));
+            assert_eq!(held(&pool), (2, 0, 0));
+        });
+    }
+
+    #[test]
+    fn a_slice_is_under_way_until_its_report_is_taken_in() {
+        System::new().block_on(async {
+            let now = Instant::now();
+            let pool = filled(now);
+            // A worker has taken the next one, and its report is on its way.
+            assert!(pool.queue.1.try_recv().is_ok());
+            assert!(
+                !pool.takes_bulk(now),
+                "the queue has room, but no plan accounts for more"
+            );
         });
     }
 
@@ -452,19 +482,24 @@ mod tests {
             let begun = Instant::now();
             let mut pool = filled(begun);
             // One of two is not most of them.
-            done(&mut pool, Lane::Bulk, 0, Then::GoesOn, begun + LOOK_EVERY - STUCK / 2);
+            let goes_on = |pool: &mut Pool, index, now| {
+                done(pool, Lane::Bulk, index, Then::GoesOn, now);
+                fill(pool, now);
+            };
+            goes_on(&mut pool, 0, begun + LOOK_EVERY - STUCK / 2);
             pool.help_bulk(begun + LOOK_EVERY);
             assert_eq!(held(&pool), (2, 1, 0));
             // Twenty milliseconds of a second are a share for two.
             for _ in 0..10 {
-                done(&mut pool, Lane::Bulk, 0, Then::GoesOn, begun + LOOK_EVERY);
+                goes_on(&mut pool, 0, begun + LOOK_EVERY);
             }
             pool.help_bulk(begun + 2 * LOOK_EVERY);
             assert_eq!(held(&pool), (2, 1, 0));
-            done(&mut pool, Lane::Bulk, 1, Then::GoesOn, begun + 2 * LOOK_EVERY);
+            goes_on(&mut pool, 1, begun + 2 * LOOK_EVERY);
             let now = begun + 3 * LOOK_EVERY;
             assert_eq!(pool.next_alarm(), Some(now));
             pool.help_bulk(now);
+            pool.run_queued(now);
             assert_eq!(held(&pool), (2, 0, 1));
             assert!(!pool.takes_bulk(now), "no more are under way than plans account for");
             for index in 0..2 {
@@ -473,7 +508,7 @@ mod tests {
             fill(&mut pool, now);
             assert_eq!(held(&pool), (0, 0, 2));
             // They are slow too, so it lasts.
-            let slow = now + SLOW;
+            let slow = now + Duration::from_millis(2) + SLOW;
             for index in 0..2 {
                 done(&mut pool, Lane::Reserve, index, Then::Waits, slow);
             }
@@ -537,7 +572,7 @@ mod tests {
                 generation: 0,
             };
             pool.bulk.free.clear();
-            pool.reported(died, Then::Died, Duration::ZERO, now);
+            pool.reported(died, Then::Died, &[], now);
             assert_eq!((pool.is_out(), pool.free(Lane::Bulk), pool.replaced()), (true, 0, 1));
             pool.mend(now);
             assert_eq!(pool.next_alarm(), Some(now + SHORTEST_PAUSE));
@@ -550,7 +585,7 @@ mod tests {
                 (pool.is_out(), pool.next_alarm(), pool.free(Lane::Bulk)),
                 (false, None, 1)
             );
-            pool.reported(died, Then::Died, Duration::ZERO, now);
+            pool.reported(died, Then::Died, &[], now);
             assert_eq!(
                 pool.replaced(),
                 1,

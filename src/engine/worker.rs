@@ -236,12 +236,13 @@ impl Actor for Worker {
     type Context = SyncContext<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
+        // Before it has to wait for the CPU.
+        self.started.send_modify(|started| *started += 1);
         match self.lane {
             Lane::Express => {}
             Lane::Bulk => (self.long_work)(),
             Lane::Reserve | Lane::External(_) => priority::give_way(),
         }
-        self.started.send_modify(|started| *started += 1);
     }
 }
 

@@ -46,17 +46,13 @@ impl Scheduler {
             }
         }
         let now = now();
-        // Workers take from the queue meanwhile: their reports are to be taken in before more is cut.
-        for _ in 0..self.pool.most_under_way() {
-            if !self.pool.takes_bulk(now) {
-                break;
-            }
-            let Some(task) = self.table.next_bulk() else {
-                break;
-            };
+        self.pool.help_bulk(now);
+        self.pool.run_queued(now);
+        while self.pool.takes_bulk(now)
+            && let Some(task) = self.table.next_bulk()
+        {
             self.pool.run_bulk(task, now);
         }
-        self.pool.help_bulk(now);
     }
 
     /// Hands out external tasks, as far as their lanes have slots.
@@ -121,8 +117,7 @@ impl Handler<Finished> for Scheduler {
         let Finished { worker, done, then } = finished;
         let now = now();
         // First of all: a panic in what follows must not cost a worker.
-        let cpu = done.iter().map(|done| done.cpu).sum();
-        self.pool.reported(worker, then, cpu, now);
+        self.pool.reported(worker, then, &done, now);
         self.metrics.threads_replaced.store(self.pool.replaced(), Relaxed);
         self.take_by("a worker's results", context, |this| {
             for done in done {
