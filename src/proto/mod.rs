@@ -25,7 +25,7 @@ pub use burst::Burst;
 pub use code::{Code, Failure};
 pub use conversation::{Conversation, RequestId};
 pub use dialect::Frame;
-pub use dialect::lines::{ParsedLine, ReplyLine, parse_line, split_tag};
+pub use dialect::lines::{NumberLine, ParsedLine, ReplyLine, parse_line, split_tag};
 pub use few::Few;
 pub use format::ReplyFormat;
 pub use number::{MAX_DIGITS, MAX_OPERANDS, NumberError, parse_number, parse_short_number, parse_word};

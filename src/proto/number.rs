@@ -171,14 +171,33 @@ fn hex_digits(text: &str) -> Option<&str> {
 }
 
 /// The common case of a number: up to 19 digits and nothing else. `None` says nothing about any other text.
-pub fn parse_word(text: &str) -> Option<u64> {
+pub fn parse_word(text: impl AsRef<[u8]>) -> Option<u64> {
+    let text = text.as_ref();
     if text.is_empty() || text.len() > 19 {
         return None;
     }
-    text.bytes().try_fold(0u64, |word, byte| {
+    let (eights, rest) = text.as_chunks();
+    let word = eights
+        .iter()
+        .try_fold(0u64, |word, digits| Some(word * 100_000_000 + eight_digits(*digits)?))?;
+    rest.iter().try_fold(word, |word, byte| {
         let digit = byte.wrapping_sub(b'0');
         (digit < 10).then(|| word * 10 + u64::from(digit))
     })
+}
+
+/// What eight digits write: each is joined with its neighbour, these pairs with theirs, and the fours with each other.
+const fn eight_digits(digits: [u8; 8]) -> Option<u64> {
+    const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+    const TO_HIGHEST_BIT: u64 = u64::from_ne_bytes([0x80 - 10; 8]);
+    const HIGHEST_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let ones = u64::from_le_bytes(digits) ^ ZEROS;
+    if (ones | ones.wrapping_add(TO_HIGHEST_BIT)) & HIGHEST_BITS != 0 {
+        return None;
+    }
+    let pairs = (ones * 10 + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }
 
 /// The next common case: 20 to 38 digits and nothing else.
@@ -374,6 +393,11 @@ mod tests {
             let text = &"9876543210".repeat(6)[..digits];
             assert_eq!(read(text).as_deref(), Ok(text));
             assert_eq!(read(&format!("{text}x")), Err(NumberError::Malformed));
+            for (at, other) in (0..digits).flat_map(|at| "/:\u{b0}".chars().map(move |other| (at, other))) {
+                let mut wrong = text.to_owned();
+                wrong.replace_range(at..=at, &other.to_string());
+                assert_eq!(read(&wrong), Err(NumberError::Malformed), "{wrong}");
+            }
         }
         assert_eq!(read("00000000000000000000000000000000000007").as_deref(), Ok("7"));
         assert_eq!(read("0007").as_deref(), Ok("7"));

@@ -26,7 +26,7 @@ impl Arithmetic {
     /// The question, if all arguments are short and right.
     fn question(&self, call: &Call<'_>) -> Option<Query> {
         let one = match self.read {
-            Read::AtOnce(read) => return read(call).ok(),
+            Read::AtOnce(read) | Read::Short { read, .. } => return read(call).ok(),
             Read::Number(one) | Read::NumberForRows(one) | Read::Numbers { one, .. } => one,
         };
         call.only(1, &[]).ok()?;
@@ -56,6 +56,13 @@ pub(crate) fn question(request: &crate::proto::Request<'_>) -> Option<Query> {
 pub(super) enum Read {
     /// At once: all of them are short.
     AtOnce(fn(&Call<'_>) -> Result<Query, Failure>),
+    /// The same; and most often there is one number below 2^64 alone.
+    Short {
+        /// The question about that, if it is one.
+        one: fn(u64) -> Option<Query>,
+        /// What reads any arguments.
+        read: fn(&Call<'_>) -> Result<Query, Failure>,
+    },
     /// One number N of any length. Where the session runs, a long one would keep others waiting: that one is read by a worker.
     Number(fn(Style, Natural) -> Result<Query, Failure>),
     /// The same, where the answer is preceded by rows.
@@ -93,7 +100,7 @@ impl Verb for Arithmetic {
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
         let query = match self.read {
-            Read::AtOnce(read) => read(call)?,
+            Read::AtOnce(read) | Read::Short { read, .. } => read(call)?,
             Read::Number(query) => {
                 call.only(1, &[])?;
                 return about_number(call, query);
@@ -129,6 +136,16 @@ impl Verb for Arithmetic {
             }
         };
         Ok(Step::from(query))
+    }
+
+    fn question_about(&self, n: u64) -> Option<Query> {
+        match self.read {
+            Read::AtOnce(_) => None,
+            Read::Short { one, .. } => one(n),
+            Read::Number(one) | Read::NumberForRows(one) | Read::Numbers { one, .. } => {
+                one(Style::of(self), n.into()).ok()
+            }
+        }
     }
 }
 
@@ -222,7 +239,10 @@ const VERBS: [Arithmetic; 8] = [
             "nth 26 29 -> = 101 103 107 109",
             "             OK 4",
         ],
-        read: Read::AtOnce(read_nth),
+        read: Read::Short {
+            one: |n| (1..=WORD_PRIMES).contains(&n).then(|| Query::Nth(n.into())),
+            read: read_nth,
+        },
     },
     Arithmetic {
         name: "pi",
@@ -234,10 +254,13 @@ const VERBS: [Arithmetic; 8] = [
             "is refused.",
             "pi 1e12 -> OK 37607912018",
         ],
-        read: Read::AtOnce(|call| {
-            call.only(1, &[])?;
-            Ok(Query::Pi(call.at_most(0, "X", Pi::MOST, "10^25")?))
-        }),
+        read: Read::Short {
+            one: |x| Some(Query::Pi(x.into())),
+            read: |call| {
+                call.only(1, &[])?;
+                Ok(Query::Pi(call.at_most(0, "X", Pi::MOST, "10^25")?))
+            },
+        },
     },
     Arithmetic {
         name: "count",
@@ -422,7 +445,7 @@ fn read_wide_range(call: &Call<'_>, end: u128, limit: &str) -> Result<(u128, u12
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
-    use crate::proto::{ParsedLine, Value, parse_line};
+    use crate::proto::{NumberLine, ParsedLine, Value, parse_line};
     use crate::verb::Facts;
     use std::sync::Arc;
     use std::time::Instant;
@@ -442,12 +465,52 @@ mod tests {
             panic!("{line} is no request");
         };
         match Registry::default().call(&request, &facts()) {
-            Ok((Step::Constant(Value::Number(number)), _)) => format!("={number}"),
-            Ok((Step::Constant(value), _)) => format!("={value:?}"),
-            Ok((Step::Job(job), _)) => format!("job {}", job.title()),
-            Ok((step, _)) => format!("{step:?}"),
+            Ok((step, _)) => shown(step),
             Err(failure) => failure.to_string(),
         }
+    }
+
+    fn shown(step: Step) -> String {
+        match step {
+            Step::Constant(Value::Number(number)) => format!("={number}"),
+            Step::Constant(value) => format!("={value:?}"),
+            Step::Job(job) => format!("job {}", job.title()),
+            step => format!("{step:?}"),
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_verb_and_a_number_asks_what_its_request_asks() {
+        let registry = Registry::default();
+        let mut asked = 0;
+        for (verb, number) in registry.names().flat_map(|verb| {
+            let numbers = [
+                0,
+                1,
+                2,
+                3,
+                10,
+                82_025,
+                82_026,
+                1 << 24,
+                WORD_PRIMES,
+                WORD_PRIMES + 1,
+                u64::MAX / 2,
+            ];
+            numbers.map(|number| (verb, number))
+        }) {
+            let line = format!("{verb} {number}");
+            let step = registry.step_of(&NumberLine {
+                verb: verb.as_bytes(),
+                number,
+                length: line.len(),
+            });
+            if let Some((_, step)) = step {
+                asked += 1;
+                assert_eq!(shown(step), said(&line), "{line}");
+            }
+        }
+        assert!(asked > 50, "{asked}");
     }
 
     #[test]

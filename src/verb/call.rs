@@ -255,10 +255,7 @@ impl<'a> Call<'a> {
 
     /// How its verb is written, to be kept for later.
     pub(crate) fn style(&self) -> Style {
-        Style {
-            name: self.verb.name(),
-            usage: self.verb.usage(),
-        }
+        Style::of(self.verb)
     }
 }
 
@@ -271,6 +268,13 @@ pub struct Style {
 }
 
 impl Style {
+    pub(super) fn of(verb: &dyn Verb) -> Self {
+        Self {
+            name: verb.name(),
+            usage: verb.usage(),
+        }
+    }
+
     /// The failure that says what is wrong with an argument, and how the verb is written.
     pub fn bad_arg(&self, what: impl std::fmt::Display) -> Failure {
         let Self { name, usage } = self;

@@ -38,7 +38,7 @@ pub use registry::Registry;
 
 use crate::auth::{Credentials, Role};
 use crate::engine::{Ask, ExternalTask};
-use crate::job::Job;
+use crate::job::{Job, Query};
 use crate::proto::{Failure, Tag, Value};
 
 /// A request of the protocol, by its first word.
@@ -67,6 +67,12 @@ pub trait Verb: Send + Sync + 'static {
     /// # Errors
     /// A [`Failure`] that names the wrong argument, and what would be right.
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure>;
+
+    /// The question that a call asks whose one argument is this number, if that is all it does: such a line is answered without a call.
+    #[doc(hidden)]
+    fn question_about(&self, _number: u64) -> Option<Query> {
+        None
+    }
 }
 
 /// What is to be done for a call.

@@ -8,7 +8,7 @@ use super::{
 use crate::auth::{Role, UserName};
 use crate::engine::{self, Panicked, Subject, caught};
 use crate::metrics::VerbLabel;
-use crate::proto::{Code, Failure, Request};
+use crate::proto::{Code, Failure, NumberLine, Request};
 use std::fmt;
 use std::sync::Arc;
 
@@ -143,6 +143,14 @@ impl Registry {
             job.verb = VerbLabel::at(position);
         }
         called.unwrap_or_else(|Panicked| Err(fault(&call)))
+    }
+
+    /// What the line asks for which [`call`](Self::call) would come to a built-in question or its answer.
+    #[inline]
+    pub(crate) fn step_of(&self, line: &NumberLine<'_>) -> Option<(VerbLabel, Step)> {
+        let position = self.verbs.iter().position(|(known, _)| known.as_bytes() == line.verb)?;
+        let query = self.verbs[position].1.question_about(line.number)?;
+        Some((VerbLabel::at(position), Step::from(query)))
     }
 
     /// What the words of a request ask, as a submitted job.

@@ -68,6 +68,42 @@ fn what_takes_a_microsecond_needs_no_worker_and_keeps_its_place() {
 }
 
 #[test]
+fn a_line_of_a_verb_and_a_number_is_answered_like_any_other_way_to_write_it() {
+    let daemon = daemon();
+    let verbs = [
+        "isprime", "next", "prev", "nth", "pi", "factor", "divisors", "moebius", "ping", "nothing",
+    ];
+    let numbers = [
+        "0",
+        "1",
+        "2",
+        "3",
+        "007",
+        "91",
+        "82025",
+        "82026",
+        "1299709",
+        "1000000000000000003",
+    ];
+    let all = || verbs.into_iter().flat_map(|verb| numbers.map(|number| (verb, number)));
+    let (mut short, mut other) = (String::new(), String::new());
+    for (verb, number) in all().filter(|(verb, number)| number.len() < 19 || !["nth", "pi"].contains(verb)) {
+        short += &format!("{verb} {number}\n");
+        other += &format!("{verb}  {number}\n");
+    }
+    let expected = exchange(&daemon, &other);
+    let wrong = info(&daemon, "errors_total");
+    assert_eq!(exchange(&daemon, &short), expected);
+    // One by one, and in pieces that end anywhere.
+    let mut client = Client::connect(&daemon);
+    for piece in short.as_bytes().chunks(7) {
+        client.send(std::str::from_utf8(piece).expect("it is ASCII"));
+    }
+    assert_eq!(client.finish(), expected);
+    assert_eq!(info(&daemon, "errors_total"), 3 * wrong);
+}
+
+#[test]
 fn long_primes_are_certified_by_curves_and_the_proof_is_checked() {
     let daemon = daemon();
     let mut client = Client::connect(&daemon);

@@ -78,6 +78,18 @@ impl Login {
         !matches!(self.access, Access::Unknown)
     }
 
+    /// True if every question may be asked now, and CPU time is not limited: nothing is to be looked up for a question that needs no worker.
+    #[inline]
+    pub(super) fn is_free(&self, shared: &Shared) -> bool {
+        match (&self.access, &shared.auth) {
+            (Access::Open, _) => true,
+            (Access::Known(known), Some(auth)) => {
+                known.version == auth.version() && known.identity.limits.cpu.is_none()
+            }
+            (Access::Known(_) | Access::Unknown, _) => false,
+        }
+    }
+
     /// The user, once he has said who he is.
     pub(super) const fn user(&self) -> Option<&UserName> {
         match &self.access {

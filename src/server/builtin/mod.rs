@@ -280,6 +280,7 @@ impl Requests {
         // Not in the middle of a request that began in an earlier read, which only the codec can end; nor if each request is logged or shown.
         let is_watched = replies::is_logged() || link.shared.facts.clients.monitor.is_on();
         let may_repeat = begins_a_line && !link.lifecycle.is_draining() && !is_watched && self.login.may_ask();
+        let is_free = self.login.is_free(&link.shared);
         let mut taken = 0;
         let mut used = 0;
         let has_unread = loop {
@@ -307,26 +308,37 @@ impl Requests {
             taken += 1;
             let begins = used;
             let mark = self.replies.mark();
-            let (more, frame) = codec.next(&lines[used..], link.lifecycle.input_ended());
-            used += more;
-            let Some(frame) = frame else {
-                break false;
-            };
-            if self.is_full(link)
-                && let Frame::Request(request) = &frame
-                && !Registry::stops_another(request)
-            {
-                // It waits for room.
-                used = begins;
-                break true;
-            }
-            link.lifecycle.has_asked();
             let searches = self.searches;
-            let constant = self.take_frame(frame, link);
+            let line = if may_repeat && is_free {
+                self.take_line(&lines[used..], codec.limit(), link)
+            } else {
+                None
+            };
+            let (more, constant) = match line {
+                Some(taken) => taken,
+                None => {
+                    let (more, frame) = codec.next(&lines[used..], link.lifecycle.input_ended());
+                    let Some(frame) = frame else {
+                        used += more;
+                        break false;
+                    };
+                    if self.is_full(link)
+                        && let Frame::Request(request) = &frame
+                        && !Registry::stops_another(request)
+                    {
+                        // It waits for room.
+                        break true;
+                    }
+                    let constant = self.take_frame(frame, link);
+                    if let Some(name) = codec.take_name() {
+                        link.permit.state.set_name(&name);
+                    }
+                    (more, constant)
+                }
+            };
+            used += more;
+            link.lifecycle.has_asked();
             taken += OF_SEARCH * (self.searches - searches);
-            if let Some(name) = codec.take_name() {
-                link.permit.state.set_name(&name);
-            }
             if more > LONG_LINE || self.replies.has_failed_since(&mark) {
                 // It may have cost as much as many others.
                 taken = LOOK_EVERY;

@@ -5,7 +5,7 @@ use super::{MAX_SEARCHES, Requests};
 use crate::engine::{Ask, Order, RequestId, Subject, Work};
 use crate::job::Job;
 use crate::metrics::VerbLabel;
-use crate::proto::{Code, Failure, Final, Frame, Interim, Reply, ReplyFormat, Request, Tag, Value};
+use crate::proto::{Code, Failure, Final, Frame, Interim, NumberLine, Reply, ReplyFormat, Request, Tag, Value};
 use crate::server::Shared;
 use crate::server::session::Link;
 use crate::verb::{Step, Terms, shown};
@@ -26,6 +26,27 @@ impl Requests {
                 None
             }
         }
+    }
+
+    /// Answers the line that the input begins with, if it is a verb and a number of which the answer takes no worker: how many bytes it had with its line
+    /// feed, and the verb if the answer is the same for ever. Comes to what [`take_frame`](Self::take_frame) would, for a client that is free to ask.
+    #[inline]
+    pub(super) fn take_line(
+        &mut self,
+        input: &[u8],
+        max_line_bytes: usize,
+        link: &Link,
+    ) -> Option<(usize, Option<VerbLabel>)> {
+        let line = NumberLine::first(input).filter(|line| line.length <= max_line_bytes)?;
+        let (verb, step) = link.shared.registry.step_of(&line)?;
+        let (value, constant) = match step {
+            Step::Constant(value) => (value, Some(verb)),
+            Step::Job(job) => (self.brief(&job, &Terms::default())?, None),
+            _ => return None,
+        };
+        self.replies
+            .answer(verb, &ReplyFormat::default(), Final::Reply(Ok(value)));
+        Some((line.length + 1, constant))
     }
 
     fn take_request(&mut self, request: &Request<'_>, link: &mut Link) -> Option<VerbLabel> {

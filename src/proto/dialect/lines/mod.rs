@@ -1,8 +1,10 @@
 //! Lines: a request a line, for people at netcat and for scripts. Framing and parsing here; `encoding` says how replies look.
 
 mod encoding;
+mod number_line;
 mod replies;
 
+pub use number_line::NumberLine;
 pub use replies::{ReplyLine, split_tag};
 
 pub(in crate::proto) use replies::Replies;
