@@ -40,10 +40,8 @@ const MAX_CANCELS: usize = 16;
 const LOOK_EVERY: usize = 32;
 /// Repeated lines that count as one request until the next look at the clock: they take 15 ns.
 const OF_REPEATS: usize = 4;
-/// Searches for a prime that a session makes itself of those in one read, at the most.
-const MAX_SEARCHES: usize = 16;
-/// Other requests that a search counts as until the next look at the clock: where the gap is wide it takes as long as twenty.
-const OF_SEARCH: usize = 7;
+/// The weight of what a session answers itself of one read, at the most: 16 searches for a prime, or 22 tests of a number of two words.
+const MAX_WEIGHT: usize = 112;
 /// Exchanges kept for sessions that wake: as many as are usually awake at once beyond a turn.
 const MAX_SPARE: usize = 16;
 /// Room for replies that such an exchange keeps, at the most.
@@ -74,8 +72,8 @@ struct Requests {
     login: Login,
     /// The `quit` request, which is answered last.
     quit: Option<RequestId>,
-    /// Searches for a prime that were asked in this read.
-    searches: usize,
+    /// The weight of what it has answered itself of this read.
+    weight: usize,
 }
 
 /// A session of the built-in protocol.
@@ -109,6 +107,9 @@ impl Exchange for BuiltIn {
         task: &mut Task<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { input, requests } = self;
+        if !input.has_unread() {
+            requests.weight = 0;
+        }
         let read = input.poll(link, task, |codec, lines, begins_a_line, link| {
             REPEATS.with_borrow_mut(|repeats| requests.decode(codec, lines, begins_a_line, repeats, link, time))
         });
@@ -201,7 +202,7 @@ impl Exchange for BuiltIn {
                     engine: EngineLink::new(client, rest.asked),
                     login,
                     quit: None,
-                    searches: 0,
+                    weight: 0,
                 },
             });
         };
@@ -276,7 +277,6 @@ impl Requests {
         time: &mut TurnTime,
     ) -> bool {
         repeats.belong_to(&link.shared);
-        self.searches = 0;
         // Not in the middle of a request that began in an earlier read, which only the codec can end; nor if each request is logged or shown.
         let is_watched = replies::is_logged() || link.shared.facts.clients.monitor.is_on();
         let may_repeat = begins_a_line && !link.lifecycle.is_draining() && !is_watched && self.login.may_ask();
@@ -308,7 +308,7 @@ impl Requests {
             taken += 1;
             let begins = used;
             let mark = self.replies.mark();
-            let searches = self.searches;
+            let weight = self.weight;
             let line = if may_repeat && is_free {
                 self.take_line(&lines[used..], codec.limit(), link)
             } else {
@@ -338,7 +338,7 @@ impl Requests {
             };
             used += more;
             link.lifecycle.has_asked();
-            taken += OF_SEARCH * (self.searches - searches);
+            taken += self.weight - weight;
             if more > LONG_LINE || self.replies.has_failed_since(&mark) {
                 // It may have cost as much as many others.
                 taken = LOOK_EVERY;
