@@ -18,6 +18,19 @@ pub struct Request<'a> {
     pub options: Options<'a>,
 }
 
+/// A request of a verb in lower case and one number of up to 19 digits, which most requests are: found without taking apart its words.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NumberRequest<'a> {
+    /// How its reply is encoded.
+    pub format: ReplyFormat,
+    /// The verb.
+    pub verb: &'a [u8],
+    /// The number.
+    pub number: u64,
+    /// Bytes of it in the input.
+    pub used: usize,
+}
+
 /// Arguments. Most requests have one or two: no allocation.
 pub type Args<'a> = Few<&'a str, 2>;
 

@@ -445,7 +445,7 @@ fn read_wide_range(call: &Call<'_>, end: u128, limit: &str) -> Result<(u128, u12
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
-    use crate::proto::{NumberLine, ParsedLine, Value, parse_line};
+    use crate::proto::{NumberRequest, ParsedLine, ReplyFormat, Value, parse_line};
     use crate::verb::Facts;
     use std::sync::Arc;
     use std::time::Instant;
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_a_verb_and_a_number_asks_what_its_request_asks() {
+    fn a_verb_and_a_number_ask_what_their_words_ask() {
         let registry = Registry::default();
         let mut asked = 0;
         for (verb, number) in registry.names().flat_map(|verb| {
@@ -500,10 +500,11 @@ mod tests {
             numbers.map(|number| (verb, number))
         }) {
             let line = format!("{verb} {number}");
-            let step = registry.step_of(&NumberLine {
+            let step = registry.step_of(&NumberRequest {
+                format: ReplyFormat::default(),
                 verb: verb.as_bytes(),
                 number,
-                length: line.len(),
+                used: line.len() + 1,
             });
             if let Some((_, step)) = step {
                 asked += 1;

@@ -8,7 +8,7 @@ use super::{
 use crate::auth::{Role, UserName};
 use crate::engine::{self, Panicked, Subject, caught};
 use crate::metrics::VerbLabel;
-use crate::proto::{Code, Failure, NumberLine, Request};
+use crate::proto::{Code, Failure, NumberRequest, Request};
 use std::fmt;
 use std::sync::Arc;
 
@@ -145,11 +145,12 @@ impl Registry {
         called.unwrap_or_else(|Panicked| Err(fault(&call)))
     }
 
-    /// What the line asks for which [`call`](Self::call) would come to a built-in question or its answer.
+    /// The step that [`call`](Self::call) would give, if the request asks a built-in question.
     #[inline]
-    pub(crate) fn step_of(&self, line: &NumberLine<'_>) -> Option<(VerbLabel, Step)> {
-        let position = self.verbs.iter().position(|(known, _)| known.as_bytes() == line.verb)?;
-        let query = self.verbs[position].1.question_about(line.number)?;
+    pub(crate) fn step_of(&self, request: &NumberRequest<'_>) -> Option<(VerbLabel, Step)> {
+        let is_it = |(known, _): &(&str, _)| known.as_bytes() == request.verb;
+        let position = self.verbs.iter().position(is_it)?;
+        let query = self.verbs[position].1.question_about(request.number)?;
         Some((VerbLabel::at(position), Step::from(query)))
     }
 

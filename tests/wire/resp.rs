@@ -17,6 +17,35 @@ fn resp(lines: &str) -> String {
 }
 
 #[test]
+fn a_verb_and_a_number_are_answered_like_any_other_way_to_write_them() {
+    let daemon = daemon();
+    for greeting in ["", "HELLO 3\n"] {
+        let short: String = [
+            "isprime", "next", "prev", "nth", "pi", "factor", "divisors", "moebius", "echo", "select", "nothing",
+        ]
+        .into_iter()
+        .flat_map(|verb| ["0", "1", "2", "007", "91", "82026", "1299709"].map(|number| format!("{verb} {number}\n")))
+        .collect();
+        let other = short
+            .replace("prime", "PRIME")
+            .replace("n", "N")
+            .replace("p", "P")
+            .replace("f", "F")
+            .replace("div", "DIV");
+        let reply = |lines: &str| {
+            let text = exchange(&daemon, resp(&format!("{greeting}{lines}")));
+            // The connection has another number each time, and what is no verb is quoted.
+            text.split_once("id\r\n")
+                .map_or(text.clone(), |(_, rest)| {
+                    rest.split_once("\r\n").expect("it goes on").1.to_owned()
+                })
+                .to_lowercase()
+        };
+        assert_eq!(reply(&short), reply(&other));
+    }
+}
+
+#[test]
 fn every_verb_answers_in_resp2_and_resp3() {
     let daemon = daemon();
     for (request, resp2, resp3) in [

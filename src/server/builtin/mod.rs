@@ -277,10 +277,10 @@ impl Requests {
         time: &mut TurnTime,
     ) -> bool {
         repeats.belong_to(&link.shared);
-        // Not in the middle of a request that began in an earlier read, which only the codec can end; nor if each request is logged or shown.
-        let is_watched = replies::is_logged() || link.shared.facts.clients.monitor.is_on();
-        let may_repeat = begins_a_line && !link.lifecycle.is_draining() && !is_watched && self.login.may_ask();
-        let is_free = self.login.is_free(&link.shared);
+        // Not in the middle of a request that began in an earlier read, which only the codec can end.
+        let may_be_short = begins_a_line && !link.lifecycle.is_draining();
+        let may_repeat = may_be_short && self.login.may_ask();
+        let is_free = may_be_short && self.login.is_free(&link.shared);
         let mut taken = 0;
         let mut used = 0;
         let has_unread = loop {
@@ -293,8 +293,10 @@ impl Requests {
                 }
                 taken = 0;
             }
+            // Each request is logged or shown.
+            let is_watched = replies::is_logged() || link.shared.facts.clients.monitor.is_on();
             // Replies wait for those before them; and what is skipped is no question, whatever it looks like.
-            let may_repeat = may_repeat && self.replies.in_flight() == 0 && !codec.is_skipping();
+            let may_repeat = may_repeat && !is_watched && self.replies.in_flight() == 0 && !codec.is_skipping();
             if may_repeat {
                 let max_unsent_bytes = link.limits().max_unsent_bytes;
                 let most = (LOOK_EVERY - taken) * OF_REPEATS;
@@ -309,13 +311,14 @@ impl Requests {
             let begins = used;
             let mark = self.replies.mark();
             let weight = self.weight;
-            let line = if may_repeat && is_free {
-                self.take_line(&lines[used..], codec.limit(), link)
+            let number = if is_free && !is_watched && !self.is_full(link) {
+                codec.number_request(&lines[used..])
             } else {
                 None
             };
-            let (more, constant) = match line {
-                Some(taken) => taken,
+            let answered = number.and_then(|number| Some((number.used, self.take_number(&number, link)?)));
+            let (more, constant) = match answered {
+                Some(answered) => answered,
                 None => {
                     let (more, frame) = codec.next(&lines[used..], link.lifecycle.input_ended());
                     let Some(frame) = frame else {

@@ -5,7 +5,7 @@ use super::{MAX_WEIGHT, Requests};
 use crate::engine::{Ask, Order, RequestId, Subject, Work};
 use crate::job::Job;
 use crate::metrics::VerbLabel;
-use crate::proto::{Code, Failure, Final, Frame, Interim, NumberLine, Reply, ReplyFormat, Request, Tag, Value};
+use crate::proto::{Code, Failure, Final, Frame, Interim, NumberRequest, Reply, ReplyFormat, Request, Tag, Value};
 use crate::server::Shared;
 use crate::server::session::Link;
 use crate::verb::{Step, Terms, shown};
@@ -28,25 +28,18 @@ impl Requests {
         }
     }
 
-    /// Answers the line that the input begins with, if it is a verb and a number of which the answer takes no worker: how many bytes it had with its line
-    /// feed, and the verb if the answer is the same for ever. Comes to what [`take_frame`](Self::take_frame) would, for a client that is free to ask.
+    /// Answers a request of a verb and a number, if that takes no worker: the verb, if the answer is the same for ever, or nothing. Comes to what
+    /// [`take_frame`](Self::take_frame) would, for a client that is free to ask.
     #[inline]
-    pub(super) fn take_line(
-        &mut self,
-        input: &[u8],
-        max_line_bytes: usize,
-        link: &Link,
-    ) -> Option<(usize, Option<VerbLabel>)> {
-        let line = NumberLine::first(input).filter(|line| line.length <= max_line_bytes)?;
-        let (verb, step) = link.shared.registry.step_of(&line)?;
+    pub(super) fn take_number(&mut self, request: &NumberRequest<'_>, link: &Link) -> Option<Option<VerbLabel>> {
+        let (verb, step) = link.shared.registry.step_of(request)?;
         let (value, constant) = match step {
             Step::Constant(value) => (value, Some(verb)),
             Step::Job(job) => (self.brief(&job, &Terms::default())?, None),
             _ => return None,
         };
-        self.replies
-            .answer(verb, &ReplyFormat::default(), Final::Reply(Ok(value)));
-        Some((line.length + 1, constant))
+        self.replies.answer(verb, &request.format, Final::Reply(Ok(value)));
+        Some(constant)
     }
 
     fn take_request(&mut self, request: &Request<'_>, link: &mut Link) -> Option<VerbLabel> {

@@ -4,7 +4,6 @@ mod encoding;
 mod number_line;
 mod replies;
 
-pub use number_line::NumberLine;
 pub use replies::{ReplyLine, split_tag};
 
 pub(in crate::proto) use replies::Replies;

@@ -12,6 +12,17 @@ use bytes::{Bytes, BytesMut};
 /// The longest name that a client may give itself.
 const MAX_NAME_BYTES: usize = 128;
 
+/// The first words of all these commands.
+const COMMANDS: [&[u8]; 13] = [
+    b"ping", b"echo", b"info", b"exec", b"multi", b"discard", b"quit", b"hello", b"reset", b"client", b"select",
+    b"config", b"command",
+];
+
+/// Whether a request of this first word, in lower case, may be one of these commands.
+pub(super) fn is_command(word: &[u8]) -> bool {
+    COMMANDS.contains(&word)
+}
+
 /// The state of a client that these commands read and change.
 #[derive(Debug)]
 pub(super) struct Client {

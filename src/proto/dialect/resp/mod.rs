@@ -16,8 +16,8 @@ mod replies;
 
 use super::{Decoded, Frame, too_long};
 use crate::proto::format::{Dialect, ReplyFormat};
-use crate::proto::request::{Malformed, Request};
-use crate::proto::{Code, Failure, Few, Final};
+use crate::proto::request::{Malformed, NumberRequest, Request};
+use crate::proto::{Code, Failure, Few, Final, parse_word};
 use encoding::{ClientList, Pairs, Resp2, Resp3};
 use feed::Feed;
 use handshake::{Client, Handshake, HandshakeReply};
@@ -122,6 +122,28 @@ impl Framing {
                 Decoded::found(input.len(), Frame::broken(self.reply_format(), failure))
             }
         }
+    }
+
+    /// The request that the input begins with, if it is a verb in lower case and up to 19 digits and no handshake command: the one that
+    /// [`next`](Self::next) would find.
+    #[inline]
+    pub(in crate::proto) fn number_request<'a>(&self, input: &'a [u8]) -> Option<NumberRequest<'a>> {
+        if self.is_skipping() || !input.starts_with(b"*2\r\n") {
+            return None;
+        }
+        let mut words = Words::default();
+        let used = self.read(input, &mut words).ok()?;
+        let verb = words[0];
+        let is_verb = !verb.is_empty() && verb.iter().all(u8::is_ascii_lowercase) && !handshake::is_command(verb);
+        is_verb.then_some(NumberRequest {
+            format: ReplyFormat {
+                dialect: self.dialect_for(verb),
+                ..ReplyFormat::default()
+            },
+            verb,
+            number: parse_word(words[1])?,
+            used,
+        })
     }
 
     /// The words of one request, and how many bytes it took.

@@ -401,6 +401,54 @@ fn hello_3_changes_the_dialect_and_reset_changes_it_back() {
     assert!(said[8].starts_with("lines None nth"));
 }
 
+#[test]
+fn a_verb_and_a_number_are_found_as_the_request_that_they_are() {
+    let verbs = [
+        "isprime", "nth", "monitor", "ISPRIME", "@a", "", "ping", "echo", "info", "exec", "multi", "discard", "hello",
+        "reset", "client", "select", "config", "command", "quit",
+    ];
+    let mut found = 0;
+    for greeting in [request(&[]), request(&["HELLO", "3"])] {
+        for (verb, digits) in verbs.iter().flat_map(|verb| {
+            [
+                "0",
+                "007",
+                "3",
+                "1234567890123456789",
+                "1e6",
+                "-1",
+                "",
+                "12345678901234567890",
+            ]
+            .map(|digits| (verb, digits))
+        }) {
+            let mut codec = ServerCodec::new(LIMIT);
+            codec.next(&greeting, false);
+            let input = request(&[verb, digits]);
+            let Some(number) = codec.number_request(&input) else {
+                continue;
+            };
+            let (used, Some(Frame::Request(request))) = codec.next(&input, false) else {
+                panic!("{verb} {digits} is no request");
+            };
+            assert_eq!(
+                (request.verb.as_bytes(), request.format, used),
+                (number.verb, number.format, number.used)
+            );
+            assert_eq!(
+                request.args.iter().map(|arg| arg.parse()).collect::<Vec<_>>(),
+                [Ok(number.number)]
+            );
+            found += 1;
+        }
+    }
+    assert_eq!(found, 2 * 3 * 4, "three verbs and four numbers");
+    let mut codec = ServerCodec::new(LIMIT);
+    let (_, refused) = codec.next(b"*2\r\n$4\r\nnext\r\n$99\r\n", false);
+    assert!(refused.is_some() && codec.is_skipping());
+    assert_eq!(codec.number_request(&request(&["nth", "5"])), None, "it is skipped");
+}
+
 proptest! {
     #[test]
     fn any_split_of_the_input_gives_the_same_frames(
