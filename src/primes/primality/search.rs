@@ -2,8 +2,9 @@
 //!
 //! Knows no slice: `Window::sieve` asks its caller when to pause. The candidates it leaves are tested elsewhere.
 
+use super::bpsw::{Test, begin_together};
+use super::is_prime_u128;
 use super::ring::Montgomery;
-use super::{is_prime_u128, passes};
 use crate::primes::{Natural, known};
 use dashu_int::ops::BitTest;
 
@@ -16,7 +17,7 @@ pub(crate) enum Direction {
     Down,
 }
 
-/// The smallest prime above `n`, if it is below 2^128. Some two microseconds for a word; ten times as long before the widest gaps.
+/// The smallest prime above `n`, if it is below 2^128. Some 1.3 us for a word; ten times as long before the widest gaps.
 pub fn next(n: u128) -> Option<u128> {
     if n < 2 {
         return Some(2);
@@ -52,6 +53,9 @@ pub fn prev(n: u128) -> Option<u128> {
 /// Words below this are left to the search number by number: there a small prime would be crossed off as its own multiple.
 const LEAST: u64 = 1 << 10;
 
+/// Candidates that are tested together. With 3, 4 and 5 a search takes .79, .77 and .80 of the time.
+const TOGETHER: usize = 4;
+
 /// The prime next to a word, if it is a word itself and [`LEAST`] or more; 64 odd numbers at a time, without those that a small prime divides.
 fn of_word(n: u128, direction: Direction) -> Option<u64> {
     let n = u64::try_from(n).ok().filter(|n| *n >= LEAST)?;
@@ -66,19 +70,40 @@ fn of_word(n: u128, direction: Direction) -> Option<u64> {
             Direction::Down => first - 128,
         };
         let mut left = !multiples(first, direction);
-        while left != 0 {
-            let distance = 2 * u64::from(left.trailing_zeros());
+        let mut candidates = std::iter::from_fn(|| {
+            let distance = 2 * u64::from((left != 0).then(|| left.trailing_zeros())?);
             left &= left - 1;
-            let candidate = match direction {
+            Some(match direction {
                 Direction::Up => first + distance,
                 Direction::Down => first - distance,
+            })
+        });
+        let are_of_one_length = first.ilog2() == after.ilog2();
+        while let Some(nearest) = candidates.next() {
+            let found = if are_of_one_length {
+                let mut numbers = [nearest; TOGETHER];
+                numbers[1..].fill_with(|| candidates.next().unwrap_or(nearest));
+                first_prime(numbers)
+            } else {
+                first_prime([nearest])
             };
-            if passes(&Montgomery::new(candidate)) {
-                return Some(candidate);
+            if found.is_some() {
+                return found;
             }
         }
         first = after;
     }
+}
+
+/// The first of these that is prime; all are odd, above 2 and of as many bits.
+fn first_prime<const N: usize>(numbers: [u64; N]) -> Option<u64> {
+    let rings = numbers.map(Montgomery::new);
+    let tests = begin_together(&rings);
+    let mut all = rings.into_iter().zip(tests);
+    all.find_map(|(ring, mut test)| {
+        test.advance(&ring, || false);
+        (test == Test::Done(true)).then(|| ring.modulus())
+    })
 }
 
 /// Bit `i`: an odd prime up to 113 divides the odd number at distance `2 i` from `first`. With the primes up to 53 a search tests 5.9 numbers on
@@ -262,6 +287,16 @@ mod tests {
         for n in (LEAST - 130..LEAST + 5_000).chain(1 << 20..(1 << 20) + 2_000) {
             assert_eq!(next(n.into()), step_by_step(n + 1..), "{n}");
             assert_eq!(prev(n.into()), step_by_step((2..n).rev()), "{n}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_different_lengths_are_not_tested_together() {
+        for bits in 11..64 {
+            for n in (0..300).step_by(7).map(|distance| (1u64 << bits) - 150 + distance) {
+                assert_eq!(next(n.into()), step_by_step(n + 1..), "{n}");
+                assert_eq!(prev(n.into()), step_by_step((2..n).rev()), "{n}");
+            }
         }
     }
 
