@@ -97,7 +97,7 @@ fn load(address: SocketAddr, first: u64, is_over: &std::sync::atomic::AtomicBool
     let (mut next, mut replies) = (first, 0);
     while !is_over.load(Relaxed) || replies < 1_000 {
         let requests: String = (next..next + 50)
-            .map(|n| format!("isprime 2^128+{n}\nnth {}\n", 1 + n % 1000))
+            .map(|n| format!("isprime 2^64+{n}\nnth {}\n", 1 + n % 1000))
             .collect();
         next += 50;
         client.send(&requests);
@@ -150,7 +150,7 @@ fn a_session_that_panics_at_news_is_closed_and_its_work_ends() {
     let daemon = planted().spawn().expect("a free port can be had");
     let address = daemon.addresses()[0];
     let mut client = Client::connect(address);
-    client.send("@a pi 1e17\nplant news\nisprime 2^128+51\n");
+    client.send("@a pi 1e17\nplant news\nisprime 2^64+13\n");
     assert_eq!(client.line().as_deref(), Some("OK"));
     assert_eq!(client.line(), None);
     until("its work ends", || info(address, "jobs") == 0);

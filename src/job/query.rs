@@ -15,10 +15,8 @@ use crate::proto::Value;
 use dashu_int::ops::BitTest;
 use std::fmt;
 
-/// Numbers that are tested at once where others wait: four of a word take two microseconds at the most, if all are prime.
+/// Words that are tested in two microseconds at the most, if all are prime.
 const FEW: usize = 4;
-/// The largest of them, in bits: two words.
-const MOST_BITS: usize = 128;
 /// Numbers of two words that are tested in a hundred.
 const SOME: usize = 16;
 
@@ -154,31 +152,16 @@ impl Query {
         )
     }
 
-    /// True if the answer takes a microsecond or two: [`brief`](Self::brief) has it, and no plan is worth making. Those of some [weight](Self::weight) take
-    /// as long on average.
+    /// True if the answer takes a microsecond, two at the most: [`brief`](Self::brief) has it, and no plan is worth making. A
+    /// [search](Self::is_search) takes as long on average.
     pub(crate) fn is_brief(&self) -> bool {
         match self {
             Self::Nth(n) => *n <= rank::COUNT.into(),
             Self::Pi(x) => *x < rank::LIMIT.into(),
             Self::Count { last, method, .. } => *method == Method::Auto && *last < rank::LIMIT.into(),
-            Self::IsPrime(n) => n.bit_len() <= MOST_BITS,
-            Self::ArePrime(numbers) => numbers.len() <= FEW && numbers.iter().all(|n| n.bit_len() <= MOST_BITS),
-            Self::Next(n) | Self::Prev(n) => n.bit_len() <= 64,
+            Self::IsPrime(n) | Self::Next(n) | Self::Prev(n) => n.bit_len() <= 64,
+            Self::ArePrime(numbers) => numbers.len() <= FEW && numbers.iter().all(|n| n.bit_len() <= 64),
             _ => false,
-        }
-    }
-
-    /// Beside how many [brief](Self::is_brief) questions it counts, as its answer may take longer: some 20 us for a search where the gap is wide, 4.6 us for a
-    /// prime of two words. 0 for most.
-    pub(crate) fn weight(&self) -> usize {
-        const OF_SEARCH: usize = 7;
-        const OF_TWO_WORDS: usize = 5;
-        let of_number = |n: &Natural| if n.bit_len() > 64 { OF_TWO_WORDS } else { 0 };
-        match self {
-            Self::Next(_) | Self::Prev(_) => OF_SEARCH,
-            Self::IsPrime(n) => of_number(n),
-            Self::ArePrime(numbers) => numbers.iter().map(of_number).sum(),
-            _ => 0,
         }
     }
 
@@ -191,7 +174,7 @@ impl Query {
             Self::Count { low, last, method } if *method == Method::Auto => {
                 count(*low, *last, rank::pi).map(Value::from)
             }
-            Self::IsPrime(n) => is_prime(n).map(Value::Truth),
+            Self::IsPrime(n) => u64::try_from(n).ok().map(|n| Value::Truth(is_prime_u64(n))),
             Self::ArePrime(_) | Self::Next(_) | Self::Prev(_) if self.is_brief() => self.at_once(),
             _ => None,
         }
@@ -200,11 +183,17 @@ impl Query {
     /// The answer, if it needs no plan on the worker that begins the question: brief ones, and what a plan would do in its first slice.
     pub(super) fn at_once(&self) -> Option<Value> {
         match self {
+            Self::IsPrime(n) => is_prime(n).map(Value::Truth),
             Self::ArePrime(numbers) if numbers.len() <= SOME => are_prime(numbers),
             Self::Next(n) => neighbour::at_once(n, Direction::Up).map(Value::Number),
             Self::Prev(n) => neighbour::at_once(n, Direction::Down).map(Value::Number),
             _ => self.brief(),
         }
+    }
+
+    /// True if it looks for a prime: the time that takes varies twentyfold with the gap there.
+    pub(crate) const fn is_search(&self) -> bool {
+        matches!(self, Self::Next(_) | Self::Prev(_))
     }
 
     /// True if [`brief`](Self::brief) makes no table first.
@@ -280,10 +269,7 @@ fn count(low: u128, last: u128, pi: fn(u64) -> Option<u64>) -> Option<u64> {
 
 /// Whether a number of at most two words is prime.
 fn is_prime(n: &Natural) -> Option<bool> {
-    match u64::try_from(n) {
-        Ok(word) => Some(is_prime_u64(word)),
-        Err(_) => u128::try_from(n).ok().map(is_prime_u128),
-    }
+    u128::try_from(n).ok().map(is_prime_u128)
 }
 
 /// Which of these numbers are prime, if all have at most two words.

@@ -40,8 +40,10 @@ const MAX_CANCELS: usize = 16;
 const LOOK_EVERY: usize = 32;
 /// Repeated lines that count as one request until the next look at the clock: they take 15 ns.
 const OF_REPEATS: usize = 4;
-/// The weight of what a session answers itself of one read, at the most: 16 searches for a prime, or 22 tests of a number of two words.
-const MAX_WEIGHT: usize = 112;
+/// Searches for a prime that a session makes itself of those in one read, at the most.
+const MAX_SEARCHES: usize = 16;
+/// Other requests that a search counts as until the next look at the clock: where the gap is wide it takes as long as twenty.
+const OF_SEARCH: usize = 7;
 /// Exchanges kept for sessions that wake: as many as are usually awake at once beyond a turn.
 const MAX_SPARE: usize = 16;
 /// Room for replies that such an exchange keeps, at the most.
@@ -72,8 +74,8 @@ struct Requests {
     login: Login,
     /// The `quit` request, which is answered last.
     quit: Option<RequestId>,
-    /// The weight of what it has answered itself of this read.
-    weight: usize,
+    /// Searches for a prime that it has made of this read.
+    searches: usize,
 }
 
 /// A session of the built-in protocol.
@@ -108,7 +110,7 @@ impl Exchange for BuiltIn {
     ) -> Poll<io::Result<()>> {
         let Self { input, requests } = self;
         if !input.has_unread() {
-            requests.weight = 0;
+            requests.searches = 0;
         }
         let read = input.poll(link, task, |codec, lines, begins_a_line, link| {
             REPEATS.with_borrow_mut(|repeats| requests.decode(codec, lines, begins_a_line, repeats, link, time))
@@ -202,7 +204,7 @@ impl Exchange for BuiltIn {
                     engine: EngineLink::new(client, rest.asked),
                     login,
                     quit: None,
-                    weight: 0,
+                    searches: 0,
                 },
             });
         };
@@ -310,7 +312,7 @@ impl Requests {
             taken += 1;
             let begins = used;
             let mark = self.replies.mark();
-            let weight = self.weight;
+            let searches = self.searches;
             let number = if is_free && !is_watched && !self.is_full(link) {
                 codec.number_request(&lines[used..])
             } else {
@@ -341,7 +343,7 @@ impl Requests {
             };
             used += more;
             link.lifecycle.has_asked();
-            taken += self.weight - weight;
+            taken += OF_SEARCH * (self.searches - searches);
             if more > LONG_LINE || self.replies.has_failed_since(&mark) {
                 // It may have cost as much as many others.
                 taken = LOOK_EVERY;

@@ -1,7 +1,7 @@
 //! From requests to replies, or to orders for the engine. The registry decides what a request means.
 
 use super::sequence::{Pending, is_about_jobs};
-use super::{MAX_WEIGHT, Requests};
+use super::{MAX_SEARCHES, Requests};
 use crate::engine::{Ask, Order, RequestId, Subject, Work};
 use crate::job::Job;
 use crate::metrics::VerbLabel;
@@ -222,18 +222,17 @@ impl Requests {
     }
 
     /// The answer, if it takes a microsecond or two: less than to ask a worker for it. CPU time that is limited is measured, and only workers do that.
-    /// Many of some weight in one read are for workers: together they take longer, and more than one worker may share them.
+    /// Many searches of one read are for workers: together they take longer, some of them twenty times as long, and more than one worker may share them.
     fn brief(&mut self, job: &Job, terms: &Terms) -> Option<Value> {
         let is_measured = self.login.limits().cpu.is_some();
         if is_measured || *terms != Terms::default() || job.is_verification() {
             return None;
         }
-        let weight = self.weight + job.weight();
-        if weight > MAX_WEIGHT {
+        if job.is_search() && self.searches == MAX_SEARCHES {
             return None;
         }
         let value = job.brief()?;
-        self.weight = weight;
+        self.searches += usize::from(job.is_search());
         Some(value)
     }
 
