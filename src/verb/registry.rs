@@ -145,13 +145,20 @@ impl Registry {
         called.unwrap_or_else(|Panicked| Err(fault(&call)))
     }
 
-    /// The step that [`call`](Self::call) would give, if the request asks a built-in question.
+    /// The step that [`call`](Self::call) would give, if the request asks a built-in question that everybody may ask.
     #[inline]
     pub(crate) fn step_of(&self, request: &NumberRequest<'_>) -> Option<(VerbLabel, Step)> {
         let is_it = |(known, _): &(&str, _)| known.as_bytes() == request.verb;
         let position = self.verbs.iter().position(is_it)?;
-        let query = self.verbs[position].1.question_about(request.number)?;
-        Some((VerbLabel::at(position), Step::from(query)))
+        let verb = &self.verbs[position].1;
+        // Where it panics, the call says so.
+        let query = caught(|| verb.question_about(request.number)).ok().flatten();
+        let mut step = Step::from(query.filter(|_| verb.role() == Role::Ask)?);
+        let label = VerbLabel::at(position);
+        if let Step::Job(job) = &mut step {
+            job.verb = label;
+        }
+        Some((label, step))
     }
 
     /// What the words of a request ask, as a submitted job.

@@ -28,18 +28,34 @@ impl Requests {
         }
     }
 
-    /// Answers a request of a verb and a number, if that takes no worker: the verb, if the answer is the same for ever, or nothing. Comes to what
-    /// [`take_frame`](Self::take_frame) would, for a client that is free to ask.
+    /// Takes in a request of a verb and a number, if it asks a built-in question: the verb, if the answer is the same for ever, or nothing. Comes to what
+    /// [`take_frame`](Self::take_frame) would, for a client that may ask.
     #[inline]
     pub(super) fn take_number(&mut self, request: &NumberRequest<'_>, link: &Link) -> Option<Option<VerbLabel>> {
         let (verb, step) = link.shared.registry.step_of(request)?;
-        let (value, constant) = match step {
-            Step::Constant(value) => (value, Some(verb)),
-            Step::Job(job) => (self.brief(&job, &Terms::default())?, None),
-            _ => return None,
-        };
-        self.replies.answer(verb, &request.format, Final::Reply(Ok(value)));
-        Some(constant)
+        match step {
+            Step::Constant(value) => {
+                self.replies.answer(verb, &request.format, Final::Reply(Ok(value)));
+                Some(Some(verb))
+            }
+            Step::Job(job) => {
+                self.take_job(verb, &request.format, job, Terms::default(), link);
+                Some(None)
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn take_job(&mut self, verb: VerbLabel, format: &ReplyFormat, job: Job, terms: Terms, link: &Link) {
+        match known(&job, link).or_else(|| self.brief(&job, &terms)) {
+            Some(value) => self.replies.answer(verb, format, Final::Reply(Ok(value))),
+            None if terms == Terms::default() && !job.streams && !job.is_verification() => {
+                let place = self.replies.open(verb, format, false);
+                self.engine.ask((place, job));
+            }
+            None => self.order(verb, format, Ask::Answer(job.into()), terms),
+        }
     }
 
     fn take_request(&mut self, request: &Request<'_>, link: &mut Link) -> Option<VerbLabel> {
@@ -92,14 +108,7 @@ impl Requests {
                 let reply = Final::Reply(Ok(Value::Nothing));
                 self.replies.answer_rows(verb, format, rows, reply);
             }
-            Ok((Step::Job(job), terms)) => match known(&job, link).or_else(|| self.brief(&job, &terms)) {
-                Some(value) => self.replies.answer(verb, format, Final::Reply(Ok(value))),
-                None if terms == Terms::default() && !job.streams && !job.is_verification() => {
-                    let place = self.replies.open(verb, format, false);
-                    self.engine.ask((place, job));
-                }
-                None => self.order(verb, format, Ask::Answer(job.into()), terms),
-            },
+            Ok((Step::Job(job), terms)) => self.take_job(verb, format, job, terms, link),
             Ok((Step::Ask(Ask::Submit(mut submit)), terms)) => {
                 if let Subject::Work(Work::Plan(job)) = &submit.subject
                     && let Some(value) = known(job, link)
@@ -136,7 +145,7 @@ impl Requests {
     #[cold]
     fn show(&self, request: &Request<'_>, is_known: bool, link: &Link) {
         let user = self.login.user().map(|name| name as &dyn Display);
-        let words = shown(request, is_known, self.login.may_ask());
+        let words = shown(request, is_known, self.login.is_open() || user.is_some());
         let (client, state) = (link.permit.client.0, &*link.permit.state);
         link.shared
             .facts
