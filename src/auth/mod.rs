@@ -95,10 +95,7 @@ impl Verdict {
     pub fn refusal(&self) -> Option<(Failure, Duration)> {
         match self {
             Self::Granted(_) => None,
-            Self::Refused(delay) => {
-                let text = "the user or the password is wrong";
-                Some((Failure::new(Code::Unauthenticated, text), *delay))
-            }
+            Self::Refused(delay) => Some((wrong(), *delay)),
             Self::Later(wait) => {
                 let retry = wait.as_millis().max(100);
                 let text =
@@ -107,6 +104,11 @@ impl Verdict {
             }
         }
     }
+}
+
+/// The failure for a wrong user or password.
+pub fn wrong() -> Failure {
+    Failure::new(Code::Unauthenticated, "the user or the password is wrong")
 }
 
 /// What is done with a verdict; on another thread.

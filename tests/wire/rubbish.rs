@@ -1,6 +1,7 @@
 //! Bad input: a clear error, exactly one final line, and the session goes on.
 
-use crate::support::{Client, daemon, exchange};
+use crate::support::{Client, daemon, exchange, start};
+use primed::{Daemon, Limits};
 
 #[test]
 fn every_kind_of_mistake_gets_its_code_and_the_session_goes_on() {
@@ -50,6 +51,37 @@ fn every_kind_of_mistake_gets_its_code_and_the_session_goes_on() {
 fn an_unknown_verb_is_answered_with_the_nearest_one() {
     let reply = Client::connect(&daemon()).ask("nht 5");
     assert_eq!(reply, "ERR unknown-verb :no verb 'nht'; did you mean 'nth'?");
+}
+
+#[test]
+fn what_is_skipped_asks_nothing_while_there_is_no_room_for_more() {
+    let daemon = start(Daemon::new().limits(Limits {
+        max_in_flight: 1,
+        max_line_bytes: 64,
+        ..Limits::default()
+    }));
+    let mut client = Client::connect(&daemon);
+    client.send(format!("@a pi 1e19 deadline=500ms\n{}", "x".repeat(200)));
+    let reply = client.line().expect("the limit is passed");
+    assert!(reply.starts_with("ERR line-too-long "), "{reply}");
+    client.send(" junk junk\n# a comment\n\nnth 7\n");
+    let replies = client.finish();
+    let replies: Vec<&str> = replies.lines().collect();
+    assert!(
+        replies[0].starts_with("@a ERR deadline ") && replies[1..] == ["OK 17"],
+        "{replies:?}"
+    );
+
+    let bulk = format!("{}\r\n", "\nnth 5\n".repeat(30));
+    let text = exchange(
+        &daemon,
+        format!(
+            "*3\r\n$2\r\npi\r\n$4\r\n1e19\r\n$14\r\ndeadline=500ms\r\n*1\r\n${}\r\n{bulk}*2\r\n$3\r\nnth\r\n$1\r\n7\r\n",
+            bulk.len() - 2
+        ),
+    );
+    let replies: Vec<&str> = text.lines().collect();
+    assert!(replies.len() == 3 && replies[2] == ":17", "{replies:?}");
 }
 
 #[test]

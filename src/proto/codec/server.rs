@@ -57,6 +57,14 @@ impl ServerCodec {
     /// `has_ended`: no more will come. The frame borrows from the input: [`Decoder`] is this with a copy.
     #[doc(hidden)]
     pub fn next<'a>(&mut self, input: &'a [u8], has_ended: bool) -> (usize, Option<Frame<'a>>) {
+        let (_, used, frame) = self.next_after(input, has_ended);
+        (used, frame)
+    }
+
+    /// The same, and before it how many of these bytes ask nothing: what is skipped, blank lines, comments. The frame that follows them may be left to be found
+    /// again, and they may not: what was skipped would be a request.
+    #[doc(hidden)]
+    pub fn next_after<'a>(&mut self, input: &'a [u8], has_ended: bool) -> (usize, usize, Option<Frame<'a>>) {
         let mut used = 0;
         while let Some(first) = input.get(used) {
             let rest = &input[used..];
@@ -65,12 +73,13 @@ impl ServerCodec {
                 true => self.resp.next(rest, has_ended),
                 false => self.lines.next(rest, has_ended),
             };
+            let before = used;
             used += step.used;
             if step.frame.is_some() || step.used == 0 {
-                return (used, step.frame);
+                return (before, used, step.frame);
             }
         }
-        (used, None)
+        (used, used, None)
     }
 
     /// The request that the input begins with, if it is one of the kind that is sent most: [`next`](Self::next) would find the same in four times the time. The

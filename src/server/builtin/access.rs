@@ -1,6 +1,6 @@
 //! Who the client of a session is, and whether it may ask what it asks. Knows no reply.
 
-use crate::auth::{Credentials, Identity, Role, UserLimits, UserName};
+use crate::auth::{self, Credentials, Identity, Role, UserLimits, UserName};
 use crate::engine::{Account, ClientId, RequestId};
 use crate::proto::{Code, Failure, Request};
 use crate::server::Shared;
@@ -72,20 +72,12 @@ impl Login {
         self.checking.is_some()
     }
 
-    /// True if every question may be asked.
+    /// True if every question may be asked, as far as is known without a look at the users.
     #[inline]
-    pub(super) const fn may_ask(&self) -> bool {
-        !matches!(self.access, Access::Unknown)
-    }
-
-    /// True if every question may be asked now, and CPU time is not limited: nothing is to be looked up for a question that needs no worker.
-    #[inline]
-    pub(super) fn is_free(&self, shared: &Shared) -> bool {
+    pub(super) fn may_ask(&self, shared: &Shared) -> bool {
         match (&self.access, &shared.auth) {
             (Access::Open, _) => true,
-            (Access::Known(known), Some(auth)) => {
-                known.version == auth.version() && known.identity.limits.cpu.is_none()
-            }
+            (Access::Known(known), Some(auth)) => known.version == auth.version(),
             (Access::Known(_) | Access::Unknown, _) => false,
         }
     }
@@ -185,7 +177,7 @@ impl Login {
     /// The client is this user from now on.
     ///
     /// # Errors
-    /// `denied` if the connection has asked for another user before: what is under way belongs to that one.
+    /// `denied` if the connection has asked for another user before: what is under way belongs to that one. `unauthenticated` if the user is gone by now.
     pub(super) fn grant(
         &mut self,
         identity: Identity,
@@ -198,7 +190,12 @@ impl Login {
             let text = format!("this connection has asked for {before}; open another one");
             return Err(Failure::new(Code::Denied, text));
         }
-        let version = shared.auth.as_ref().map_or(0, |auth| auth.version());
+        // The users may have changed while the password was being checked.
+        let (version, identity) = match &shared.auth {
+            Some(auth) => (auth.version(), auth.refresh(&identity)),
+            None => (0, Some(identity)),
+        };
+        let identity = identity.ok_or_else(auth::wrong)?;
         let name = identity.name;
         self.access = Access::Known(Box::new(Known { identity, version }));
         Ok(Account::User(name))

@@ -281,8 +281,6 @@ impl Requests {
         repeats.belong_to(&link.shared);
         // Not in the middle of a request that began in an earlier read, which only the codec can end.
         let may_be_short = begins_a_line && !link.lifecycle.is_draining();
-        let may_repeat = may_be_short && self.login.may_ask();
-        let is_free = may_be_short && self.login.is_free(&link.shared);
         let mut taken = 0;
         let mut used = 0;
         let has_unread = loop {
@@ -295,10 +293,11 @@ impl Requests {
                 }
                 taken = 0;
             }
-            // Each request is logged or shown.
+            // Nor if each request is logged or shown, or if it is to be seen first whether the client may ask.
             let is_watched = replies::is_logged() || link.shared.facts.clients.monitor.is_on();
+            let may_be_short = may_be_short && !is_watched && self.login.may_ask(&link.shared);
             // Replies wait for those before them; and what is skipped is no question, whatever it looks like.
-            let may_repeat = may_repeat && !is_watched && self.replies.in_flight() == 0 && !codec.is_skipping();
+            let may_repeat = may_be_short && self.replies.in_flight() == 0 && !codec.is_skipping();
             if may_repeat {
                 let max_unsent_bytes = link.limits().max_unsent_bytes;
                 let most = (LOOK_EVERY - taken) * OF_REPEATS;
@@ -310,21 +309,21 @@ impl Requests {
                 }
             }
             taken += 1;
-            let begins = used;
             let mark = self.replies.mark();
             let searches = self.searches;
-            let number = if is_free && !is_watched && !self.is_full(link) {
-                codec.number_request(&lines[used..])
+            let input = &lines[used..];
+            let number = if may_be_short && !self.is_full(link) {
+                codec.number_request(input)
             } else {
                 None
             };
             let answered = number.and_then(|number| Some((number.used, self.take_number(&number, link)?)));
-            let (more, constant) = match answered {
-                Some(answered) => answered,
+            let (request, constant) = match answered {
+                Some((end, constant)) => (&input[..end], constant),
                 None => {
-                    let (more, frame) = codec.next(&lines[used..], link.lifecycle.input_ended());
+                    let (begin, end, frame) = codec.next_after(input, link.lifecycle.input_ended());
                     let Some(frame) = frame else {
-                        used += more;
+                        used += end;
                         break false;
                     };
                     if self.is_full(link)
@@ -332,24 +331,26 @@ impl Requests {
                         && !Registry::stops_another(request)
                     {
                         // It waits for room.
+                        used += begin;
                         break true;
                     }
                     let constant = self.take_frame(frame, link);
                     if let Some(name) = codec.take_name() {
                         link.permit.state.set_name(&name);
                     }
-                    (more, constant)
+                    used += begin;
+                    (&input[begin..end], constant)
                 }
             };
-            used += more;
+            used += request.len();
             link.lifecycle.has_asked();
             taken += OF_SEARCH * (self.searches - searches);
-            if more > LONG_LINE || self.replies.has_failed_since(&mark) {
+            if request.len() > LONG_LINE || self.replies.has_failed_since(&mark) {
                 // It may have cost as much as many others.
                 taken = LOOK_EVERY;
             }
             if may_repeat && let Some(verb) = constant {
-                repeats.keep(&lines[begins..used], verb, self.replies.since(&mark));
+                repeats.keep(request, verb, self.replies.since(&mark));
             }
         };
         lines.advance(used);
