@@ -15,7 +15,7 @@ use crate::engine::worker::{Lane, WorkerId};
 use crate::proto::Reply;
 use std::collections::VecDeque;
 use std::time::Duration;
-use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 /// The characters that a line shows of a question, which may be about a number of 10000 digits.
 const MAX_TITLE: usize = 97;
@@ -67,8 +67,9 @@ impl From<&Waiter> for Ids {
     }
 }
 
+/// Whether anything of this level is logged. `tracing::enabled!` would leave its verdict on an event of this module to the next one of another.
 fn is_logged() -> bool {
-    tracing::enabled!(Level::DEBUG)
+    LevelFilter::current() >= LevelFilter::DEBUG
 }
 
 /// Logs that one begins to wait for work.
@@ -152,7 +153,7 @@ impl Table {
     /// Logs the slices that a worker has run.
     #[inline]
     pub(in crate::engine) fn log_slices(&self, worker: WorkerId, done: &Done) {
-        if tracing::enabled!(Level::TRACE) {
+        if LevelFilter::current() >= LevelFilter::TRACE {
             self.trace_slices(worker, done);
         }
     }

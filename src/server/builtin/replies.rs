@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 /// Room made for replies at first: a hundred short ones, so that it need not grow by and by.
 const FIRST_REPLIES_BYTES: usize = 1 << 10;
@@ -346,10 +346,11 @@ impl Replies {
     }
 }
 
-/// Whether final replies are logged. Where they are not, this is one comparison.
+/// Whether requests and replies may be logged: anything of this level is. Where nothing is, this is one comparison. To ask for this one event by
+/// `tracing::enabled!` would leave the verdict to the next event of another module, where layers have filters of their own.
 #[inline]
 pub(super) fn is_logged() -> bool {
-    tracing::enabled!(Level::DEBUG)
+    LevelFilter::current() >= LevelFilter::DEBUG
 }
 
 /// `ok`, or the code of the error.
