@@ -109,8 +109,10 @@ impl Factor {
         };
     }
 
-    fn came_apart(&mut self, primes: Vec<Natural>, parts: Vec<Natural>) {
+    fn came_apart(&mut self, primes: Vec<Natural>, mut parts: Vec<Natural>) {
         self.primes.extend(primes);
+        // The smallest is the next, whichever was found: which primes are known first does not depend on how the plan was cut.
+        parts.sort_unstable_by(|a, b| b.cmp(a));
         self.parts.extend(parts);
         self.go_on();
     }
