@@ -7,6 +7,8 @@ mod signals;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, feature = "users"))]
+mod users_tests;
 
 pub use signals::{Notice, Signals};
 

@@ -10,10 +10,10 @@ use crate::verb::{Step, define};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A daemon on a free port with the verb `plant WHERE`.
-fn planted() -> Daemon {
+pub(super) fn planted() -> Daemon {
     let verb = define("plant", "panics elsewhere", |call| {
         plant(match call.arg(0) {
             Some("turn") => Spot::Turn,
@@ -36,21 +36,21 @@ fn planted() -> Daemon {
 }
 
 /// A client that reads lines.
-struct Client(BufReader<TcpStream>);
+pub(super) struct Client(BufReader<TcpStream>);
 
 impl Client {
-    fn connect(address: SocketAddr) -> Self {
+    pub(super) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the daemon listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
         Self(BufReader::new(stream))
     }
 
-    fn send(&mut self, text: &str) {
+    pub(super) fn send(&mut self, text: &str) {
         self.0.get_mut().write_all(text.as_bytes()).expect("the daemon reads");
     }
 
     /// The next line; `None` once the daemon has closed the connection.
-    fn line(&mut self) -> Option<String> {
+    pub(super) fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.0.read_line(&mut line) {
             Ok(1..) => Some(line.trim_end().to_owned()),
@@ -277,104 +277,4 @@ fn a_listener_that_panics_again_and_again_ends_the_daemon_with_an_error() {
     let _ = TcpStream::connect(address);
     drop(client);
     assert_eq!(running.join().expect("it ends"), Drained::GaveUp);
-}
-
-/// A users file with `ann`, whose password is `secret`.
-#[cfg(feature = "users")]
-struct UsersFile(PathBuf);
-
-#[cfg(feature = "users")]
-impl UsersFile {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("primed-{name}-{}", std::process::id()));
-        let hash = crate::auth::hash("secret").expect("it can be hashed");
-        std::fs::write(&path, format!("ann ask {hash}\n")).expect("a file can be written");
-        Self(path)
-    }
-
-    fn users(&self) -> crate::auth::Users {
-        crate::auth::Users::open(&self.0).expect("the file is right")
-    }
-
-    fn empty(&self) {
-        std::fs::write(&self.0, "").expect("the file can be written");
-    }
-}
-
-#[cfg(feature = "users")]
-impl Drop for UsersFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-#[cfg(feature = "users")]
-#[test]
-fn a_user_who_is_gone_is_refused_also_what_he_asked_before() {
-    let file = UsersFile::new("gone");
-    let users = file.users();
-    let daemon = planted().users(users.clone()).spawn().expect("a free port can be had");
-    let mut client = Client::connect(daemon.addresses()[0]);
-    client.send("auth ann secret\n");
-    assert_eq!(client.line().as_deref(), Some("OK"));
-    for _ in 0..3 {
-        client.send("nth 5\nisprime 91\n");
-        assert_eq!(
-            (client.line().as_deref(), client.line().as_deref()),
-            (Some("OK 11"), Some("OK no"))
-        );
-    }
-    file.empty();
-    users.reload().expect("the file is right");
-    client.send("nth 5\nisprime 91\nnth 5\n");
-    for _ in 0..3 {
-        let reply = client.line().expect("it goes on");
-        assert!(reply.starts_with("ERR unauthenticated "), "{reply}");
-    }
-    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
-}
-
-/// Users of whom none is left once his password has been checked.
-#[cfg(feature = "users")]
-#[derive(Debug)]
-struct Leaving(crate::auth::Users);
-
-#[cfg(feature = "users")]
-impl Authenticate for Leaving {
-    fn check(&self, from: std::net::IpAddr, credentials: crate::auth::Credentials, notify: crate::auth::Notify) {
-        self.0.check(from, credentials, notify);
-    }
-
-    fn wrong_passwords(&self) -> Arc<std::sync::atomic::AtomicU64> {
-        Authenticate::wrong_passwords(&self.0)
-    }
-
-    fn version(&self) -> u64 {
-        self.0.version()
-    }
-
-    fn refresh(&self, _: &crate::auth::Identity) -> Option<crate::auth::Identity> {
-        None
-    }
-}
-
-#[cfg(feature = "users")]
-#[test]
-fn a_user_who_goes_while_his_password_is_checked_is_refused() {
-    let file = UsersFile::new("leaving");
-    let mut daemon = planted();
-    daemon.auth = Some(Arc::new(Leaving(file.users())));
-    let daemon = daemon.spawn().expect("a free port can be had");
-    let mut client = Client::connect(daemon.addresses()[0]);
-    client.send("auth ann secret\nnth 5\n");
-    assert_eq!(
-        client.line().as_deref(),
-        Some("ERR unauthenticated :the user or the password is wrong")
-    );
-    assert!(
-        client
-            .line()
-            .is_some_and(|reply| reply.starts_with("ERR unauthenticated "))
-    );
-    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
 }

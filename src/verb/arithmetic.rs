@@ -26,7 +26,7 @@ impl Arithmetic {
     /// The question, if all arguments are short and right.
     fn question(&self, call: &Call<'_>) -> Option<Query> {
         let one = match self.read {
-            Read::AtOnce(read) | Read::Short { read, .. } => return read(call).ok(),
+            Read::AtOnce(read) | Read::Word { read, .. } => return read(call).ok(),
             Read::Number(one) | Read::NumberForRows(one) | Read::Numbers { one, .. } => one,
         };
         call.only(1, &[]).ok()?;
@@ -57,7 +57,7 @@ pub(super) enum Read {
     /// At once: all of them are short.
     AtOnce(fn(&Call<'_>) -> Result<Query, Failure>),
     /// The same; and most often there is one number below 2^64 alone.
-    Short {
+    Word {
         /// The question about that, if it is one.
         one: fn(u64) -> Option<Query>,
         /// What reads any arguments.
@@ -100,7 +100,7 @@ impl Verb for Arithmetic {
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {
         let query = match self.read {
-            Read::AtOnce(read) | Read::Short { read, .. } => read(call)?,
+            Read::AtOnce(read) | Read::Word { read, .. } => read(call)?,
             Read::Number(query) => {
                 call.only(1, &[])?;
                 return about_number(call, query);
@@ -141,7 +141,7 @@ impl Verb for Arithmetic {
     fn question_about(&self, n: u64) -> Option<Query> {
         match self.read {
             Read::AtOnce(_) => None,
-            Read::Short { one, .. } => one(n),
+            Read::Word { one, .. } => one(n),
             Read::Number(one) | Read::NumberForRows(one) | Read::Numbers { one, .. } => {
                 one(Style::of(self), n.into()).ok()
             }
@@ -239,7 +239,7 @@ const VERBS: [Arithmetic; 8] = [
             "nth 26 29 -> = 101 103 107 109",
             "             OK 4",
         ],
-        read: Read::Short {
+        read: Read::Word {
             one: |n| (1..=WORD_PRIMES).contains(&n).then(|| Query::Nth(n.into())),
             read: read_nth,
         },
@@ -254,7 +254,7 @@ const VERBS: [Arithmetic; 8] = [
             "is refused.",
             "pi 1e12 -> OK 37607912018",
         ],
-        read: Read::Short {
+        read: Read::Word {
             one: |x| Some(Query::Pi(x.into())),
             read: |call| {
                 call.only(1, &[])?;

@@ -160,8 +160,8 @@ impl<E: Clone + PartialEq> Test<E> {
     }
 }
 
-/// The tests of moduli of as many bits, as far as no verdict can be there yet. A step waits for its product, and those of others are made meanwhile: four
-/// words take less than half of the time together.
+/// The tests of moduli of as many bits, as far as no verdict can be there yet. A step of a word waits for its product, and those of the
+/// others are made meanwhile.
 #[inline]
 pub(crate) fn begin_together<R: Ring, const N: usize>(rings: &[R; N]) -> [Test<R::Element>; N] {
     let mut powers = rings.each_ref().map(|ring| ring.add(&ring.one(), &ring.one()));

@@ -1,4 +1,5 @@
-//! Lines: a request a line, for people at netcat and for scripts. Framing and parsing here; `encoding` says how replies look.
+//! Lines: a request a line, for people at netcat and for scripts. Framing and parsing here; `number_line` is the short way to most requests, and
+//! `encoding` says how replies look.
 
 mod encoding;
 mod number_line;

@@ -12,15 +12,15 @@ use bytes::{Bytes, BytesMut};
 /// The longest name that a client may give itself.
 const MAX_NAME_BYTES: usize = 128;
 
-/// The first words of all these commands.
+/// The first words of all these commands; a request of another one is none of them.
 const COMMANDS: [&[u8]; 13] = [
     b"ping", b"echo", b"info", b"exec", b"multi", b"discard", b"quit", b"hello", b"reset", b"client", b"select",
     b"config", b"command",
 ];
 
-/// Whether a request of this first word, in lower case, may be one of these commands.
+/// Whether a request of this first word may be one of these commands.
 pub(super) fn is_command(word: &[u8]) -> bool {
-    COMMANDS.contains(&word)
+    COMMANDS.iter().any(|command| command.eq_ignore_ascii_case(word))
 }
 
 /// The state of a client that these commands read and change.
@@ -97,7 +97,7 @@ impl Client {
 
     /// Answers a handshake command; `None` for other requests.
     pub(super) fn answer<'a>(&mut self, words: &[&'a [u8]]) -> Option<Handshake<'a>> {
-        let (word, rest) = words.split_first()?;
+        let (word, rest) = words.split_first().filter(|(word, _)| is_command(word))?;
         let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
         // No handshake command is as short as 'nth' and 'pi', the most frequent requests.
         let reply = match word.len() {

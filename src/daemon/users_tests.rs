@@ -1,0 +1,102 @@
+//! Tests of a daemon whose users are removed: while they are connected, and while their password is checked.
+
+use super::Drained;
+use super::tests::{Client, PATIENCE, planted};
+use crate::auth::{Authenticate, Credentials, Identity, Notify, Users, hash};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// A users file with `ann`, whose password is `secret`.
+struct UsersFile(PathBuf);
+
+impl UsersFile {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("primed-{name}-{}", std::process::id()));
+        let hash = hash("secret").expect("it can be hashed");
+        std::fs::write(&path, format!("ann ask {hash}\n")).expect("a file can be written");
+        Self(path)
+    }
+
+    fn users(&self) -> Users {
+        Users::open(&self.0).expect("the file is right")
+    }
+
+    fn empty(&self) {
+        std::fs::write(&self.0, "").expect("the file can be written");
+    }
+}
+
+impl Drop for UsersFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_user_who_is_gone_is_refused_also_what_he_asked_before() {
+    let file = UsersFile::new("gone");
+    let users = file.users();
+    let daemon = planted().users(users.clone()).spawn().expect("a free port can be had");
+    let mut client = Client::connect(daemon.addresses()[0]);
+    client.send("auth ann secret\n");
+    assert_eq!(client.line().as_deref(), Some("OK"));
+    for _ in 0..3 {
+        client.send("nth 5\nisprime 91\n");
+        assert_eq!(
+            (client.line().as_deref(), client.line().as_deref()),
+            (Some("OK 11"), Some("OK no"))
+        );
+    }
+    file.empty();
+    users.reload().expect("the file is right");
+    client.send("nth 5\nisprime 91\nnth 5\n");
+    for _ in 0..3 {
+        let reply = client.line().expect("it goes on");
+        assert!(reply.starts_with("ERR unauthenticated "), "{reply}");
+    }
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
+
+/// Users of whom none is left once his password has been checked.
+#[derive(Debug)]
+struct Leaving(Users);
+
+impl Authenticate for Leaving {
+    fn check(&self, from: IpAddr, credentials: Credentials, notify: Notify) {
+        self.0.check(from, credentials, notify);
+    }
+
+    fn wrong_passwords(&self) -> Arc<AtomicU64> {
+        Authenticate::wrong_passwords(&self.0)
+    }
+
+    fn version(&self) -> u64 {
+        self.0.version()
+    }
+
+    fn refresh(&self, _: &Identity) -> Option<Identity> {
+        None
+    }
+}
+
+#[test]
+fn a_user_who_goes_while_his_password_is_checked_is_refused() {
+    let file = UsersFile::new("leaving");
+    let mut daemon = planted();
+    daemon.auth = Some(Arc::new(Leaving(file.users())));
+    let daemon = daemon.spawn().expect("a free port can be had");
+    let mut client = Client::connect(daemon.addresses()[0]);
+    client.send("auth ann secret\nnth 5\n");
+    assert_eq!(
+        client.line().as_deref(),
+        Some("ERR unauthenticated :the user or the password is wrong")
+    );
+    assert!(
+        client
+            .line()
+            .is_some_and(|reply| reply.starts_with("ERR unauthenticated "))
+    );
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
