@@ -1,11 +1,11 @@
 //! The log of `serve` on standard error, beside what else wants its events. Knows no event.
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::prelude::*;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry, reload};
+use tracing_subscriber::{Layer, Registry, fmt, registry, reload};
 
 /// Puts another filter into force.
-pub(super) type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
+pub(super) type SetFilter = Box<dyn Fn(Targets) -> Result<(), reload::Error>>;
 
 /// Something beside the log that events go to.
 pub(super) type Beside = Box<dyn Layer<Registry> + Send + Sync>;
@@ -26,19 +26,26 @@ pub(super) fn read_filter(text: &str) -> Result<String, String> {
         let part = part.trim();
         part.contains('=') || part.starts_with("primed") || part.parse::<LevelFilter>().is_ok()
     };
-    match EnvFilter::try_new(text) {
+    match parse(text) {
         Ok(_) if text.split(',').all(is_meant) => Ok(text.to_owned()),
         _ => Err("write off, error, warn, info, debug or trace, or a level for a module, like primed=trace".into()),
     }
 }
 
 /// The filter that was written. At `info` the client of NATS reports every attempt to connect, of which the cluster says the first.
-pub(super) fn filter(text: &str) -> EnvFilter {
+pub(super) fn filter(text: &str) -> Targets {
     let is_info = text.split(',').any(|part| part.trim().eq_ignore_ascii_case("info"));
+    let targets = parse(text).unwrap_or_default();
     match is_info && !text.contains("async_nats") {
-        true => EnvFilter::new(format!("{text},async_nats=warn")),
-        false => EnvFilter::new(text),
+        true => targets.with_target("async_nats", LevelFilter::WARN),
+        false => targets,
     }
+}
+
+/// `LEVEL` or `MODULE=LEVEL`, with commas and perhaps spaces between them.
+fn parse(text: &str) -> Result<Targets, ParseError> {
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    parts.join(",").parse()
 }
 
 /// Starts the log, and what is beside it, which the filter does not concern.

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -254,7 +254,7 @@ impl Serve {
         self.limits.limits()
     }
 
-    pub(super) fn log_filter(&self) -> EnvFilter {
+    pub(super) fn log_filter(&self) -> Targets {
         super::logging::filter(&self.log)
     }
 
