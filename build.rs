@@ -10,6 +10,7 @@ fn main() {
     if std::env::var_os("CARGO_FEATURE_CLI").is_none() {
         return;
     }
+    link_unwinder();
     let version = env!("CARGO_PKG_VERSION");
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let commit = is_release.then(|| of_archive().or_else(commit)).flatten();
@@ -17,6 +18,23 @@ fn main() {
     // Cargo sets it for tests too, where `PRIMED_*` would be taken for a setting.
     println!("cargo:rustc-env=VERSION_OF_PRIMED={shown}");
     println!("cargo:rustc-env=PROFILE_OF_PRIMED={}", profile());
+}
+
+/// Links GCC's unwinder from its archive, so that the dynamic linker need not load a library for it at each start. Where this machine's compiler
+/// has none, or builds for another machine, the library is taken as usual.
+fn link_unwinder() {
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
+    let is_here = std::env::var("HOST") == std::env::var("TARGET");
+    if !is_here || !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ENV", "gnu") {
+        return;
+    }
+    let linker = std::env::var_os("RUSTC_LINKER").unwrap_or("cc".into());
+    let found = Command::new(linker).arg("-print-file-name=libgcc_eh.a").output();
+    // A compiler that does not know it answers with the bare name.
+    let is_there = |text: &str| Path::new(text.trim()).is_absolute() && Path::new(text.trim()).exists();
+    if found.is_ok_and(|output| std::str::from_utf8(&output.stdout).is_ok_and(is_there)) {
+        println!("cargo:rustc-link-lib=static:-bundle=gcc_eh");
+    }
 }
 
 /// The profile by the name of its directory: Cargo itself says only which of its two a profile inherits from.
