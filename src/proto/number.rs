@@ -270,6 +270,7 @@ fn parse_scientific(mantissa: &str, exponent: &str, limit: Limit) -> Result<Natu
     }
     let exponent = parse_digits(exponent, limit)?;
     let shift = usize::try_from(&exponent).map_err(|_| NumberError::TooBig)?;
+    let fraction = fraction.replace('_', "");
     let fraction = fraction.trim_end_matches('0');
     let zeros = shift.checked_sub(fraction.len()).ok_or(NumberError::Fraction)?;
     let digits = if fraction.is_empty() {
@@ -380,6 +381,9 @@ mod tests {
             "1000000.000",
             "1__000___000",
             "0xf_42__40",
+            "1.0_0e6",
+            "0.0_0_1e9",
+            "0.001_0e9",
         ] {
             assert_eq!(read(text).as_deref(), Ok("1000000"), "{text}");
         }
