@@ -4,6 +4,7 @@
 //! its pages but not to what stands in them. Nothing is deleted or overwritten to get going: what cannot be read is an error.
 
 mod failure;
+mod log;
 mod rows;
 mod schema;
 mod survey;
@@ -47,8 +48,11 @@ impl SqliteStore {
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(directory)?;
         let path = directory.join(DATABASE);
+        log::check(&path)?;
         let connection = schema::open(&path)?;
         quick_check(&connection, &path)?;
+        // The sooner what was committed is in the database, the less is lost with the log. A full disk is no reason not to start.
+        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         let last_job = last_job(&connection, &path)?;
         Ok(Self {
             path,

@@ -441,3 +441,60 @@ fn pruning_deletes_what_is_asked_for_and_nothing_else() {
         (40, 39, whole.last_job)
     );
 }
+
+/// A store with a log of as many commits, as a killed daemon leaves it: a copy of its files while it is open.
+fn killed(commits: u64) -> (Directory, PathBuf, PathBuf) {
+    let (open, killed) = (Directory::new(), Directory::new());
+    let mut store = SqliteStore::open(open.path()).expect("an empty directory");
+    for id in 1..=commits {
+        store.commit(&[Record::Submitted(submission(id))]).expect("written");
+    }
+    let log = format!("{DATABASE}-wal");
+    for name in [DATABASE, &log] {
+        fs::copy(open.path().join(name), killed.path().join(name)).expect("copied");
+    }
+    let (database, log) = (killed.path().join(DATABASE), killed.path().join(log));
+    (killed, database, log)
+}
+
+#[test]
+fn a_log_that_has_lost_commits_in_its_midst_is_damaged_and_one_that_ends_early_is_not() {
+    let (directory, _, _) = killed(20);
+    assert_eq!(reopened(&directory).jobs.len(), 20, "what a kill leaves");
+    let (directory, _, log) = killed(20);
+    let bytes = fs::read(&log).expect("a log");
+    let mut noticed = 0;
+    for place in (100..bytes.len()).step_by(1_777) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 4;
+        fs::write(&log, &damaged).expect("written");
+        match log::check(&directory.path().join(DATABASE)) {
+            Ok(()) => assert!(place + 3 * 4_120 > bytes.len(), "{place} of {}", bytes.len()),
+            Err(error) => {
+                assert_eq!(error.kind, ErrorKind::Damaged);
+                noticed += 1;
+            }
+        }
+    }
+    assert!(noticed > 10, "{noticed}");
+    // As a crash leaves the commit that it interrupted: cut anywhere, or in pages of which the first is not there.
+    for length in [bytes.len() - 1, bytes.len() / 2, 33] {
+        fs::write(&log, &bytes[..length]).expect("written");
+        assert_eq!(log::check(&directory.path().join(DATABASE)), Ok(()), "{length}");
+    }
+}
+
+#[test]
+fn a_log_without_its_database_is_no_new_store() {
+    for is_there in [true, false] {
+        let (directory, database, log) = killed(3);
+        match is_there {
+            true => fs::write(&database, b"").expect("emptied"),
+            false => fs::remove_file(&database).expect("removed"),
+        }
+        let before = fs::read(&log).expect("a log");
+        let error = SqliteStore::open(directory.path()).expect_err("jobs are missing");
+        assert_eq!(error.kind, ErrorKind::Damaged);
+        assert_eq!(fs::read(&log).expect("a log"), before, "nothing was changed");
+    }
+}
