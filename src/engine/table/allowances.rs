@@ -5,15 +5,12 @@
 
 use super::admission::{Limits, Standing};
 use crate::auth::UserLimits;
-use crate::engine::message::{Account, ClientId, Payer, WorkId};
+use crate::engine::message::{Account, ClientId, Payer};
 use crate::proto::{Code, Failure};
 use rustc_hash::FxHashMap;
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const MINUTE: f64 = 60.0;
-/// Work whose payer is remembered.
-const MAX_WORKS: usize = 256;
 
 /// The accounts that have limits of their own.
 #[derive(Debug, Default)]
@@ -21,8 +18,6 @@ pub(super) struct Allowances {
     accounts: FxHashMap<Account, Allowance>,
     /// The clients that have asked, and whose they are.
     clients: FxHashMap<ClientId, Account>,
-    /// The latest work of these accounts, also after nobody waits for it any more: a slice that is under way then is paid for too.
-    works: VecDeque<(WorkId, Account)>,
 }
 
 #[derive(Debug)]
@@ -70,26 +65,6 @@ impl Allowances {
     /// The account of a client, if it has limits.
     pub(super) fn account_of(&self, client: ClientId) -> Option<Account> {
         self.clients.get(&client).copied()
-    }
-
-    /// Work begins that this account pays for.
-    pub(super) fn begin(&mut self, work: WorkId, account: Account) {
-        if self
-            .accounts
-            .get(&account)
-            .is_some_and(|allowance| allowance.limits.cpu.is_some())
-        {
-            if self.works.len() == MAX_WORKS {
-                self.works.pop_front();
-            }
-            self.works.push_back((work, account));
-        }
-    }
-
-    /// Who pays for this work.
-    pub(super) fn payer_of(&self, work: WorkId) -> Option<Account> {
-        let found = self.works.iter().rev().find(|(other, _)| *other == work)?;
-        Some(found.1)
     }
 
     /// An account has used CPU time.

@@ -218,7 +218,6 @@ impl Table {
                 .submitted(is_submitted)
                 .begin_by(begin_by);
             self.flow.jobs.insert(id, entry);
-            self.allowances.begin(id, payer.account);
             if begins != Begins::Now || (work.streams() && waiter.has_no_credit()) {
                 self.flow.jobs.set_stage(id, Stage::Held(work));
             } else {

@@ -1,13 +1,16 @@
 //! The map of all work that is a job of its own: its title, its stage, whose share it uses. Finds the long job that an equal question
 //! joins, and counts the bytes of titles. Knows no queue and nobody who waits.
 
-use crate::engine::message::{Payer, Priority, Work, WorkId};
+use crate::engine::message::{Account, Payer, Priority, Work, WorkId};
 use crate::metrics::VerbLabel;
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+/// Jobs that ended lately, of which a slice may be under way.
+const MAX_ENDED: usize = 1_024;
 
 /// All jobs that are not answered.
 pub(super) struct Jobs {
@@ -21,6 +24,8 @@ pub(super) struct Jobs {
     /// How many of them were submitted, and the bytes of their titles.
     submitted: usize,
     submitted_title_bytes: usize,
+    /// The latest that ended, and who pays for the slices of them that are under way.
+    ended: VecDeque<(WorkId, Account)>,
 }
 
 /// A job as the table knows it; what there is to compute of it is with the part that its stage names.
@@ -209,6 +214,7 @@ impl Jobs {
             title_bytes: 0,
             submitted: 0,
             submitted_title_bytes: 0,
+            ended: VecDeque::new(),
         }
     }
 
@@ -235,6 +241,15 @@ impl Jobs {
 
     pub(super) fn get(&self, id: WorkId) -> Option<&Entry> {
         self.all.get(&id)
+    }
+
+    /// Who pays for a slice: of a job that is there, or that ended while the slice was under way.
+    pub(super) fn account_of(&self, id: WorkId) -> Option<Account> {
+        let ended = || self.ended.iter().rev().find(|(other, _)| *other == id);
+        match self.all.get(&id) {
+            Some(job) => Some(job.payer.account),
+            None => ended().map(|(_, account)| *account),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -343,6 +358,10 @@ impl Jobs {
     pub(super) fn remove(&mut self, id: WorkId) -> Option<Entry> {
         let job = self.all.remove(&id)?;
         job.cancel.store(true, Relaxed);
+        if self.ended.len() == MAX_ENDED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back((id, job.payer.account));
         self.title_bytes -= job.title.len();
         if job.is_submitted {
             self.submitted -= 1;

@@ -185,7 +185,7 @@ impl Table {
         }
         let account = match &done.outcome {
             Outcome::Batch(batch) => self.allowances.account_of(batch.client),
-            _ => self.allowances.payer_of(done.work),
+            _ => self.flow.jobs.account_of(done.work),
         };
         if let Some(account) = account {
             self.allowances.spend(account, done.cpu, self.flow.now);
