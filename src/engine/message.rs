@@ -222,7 +222,7 @@ pub enum Subject {
 
 impl Subject {
     /// The question.
-    pub(super) fn title(&self) -> Cow<'_, str> {
+    pub(crate) fn title(&self) -> Cow<'_, str> {
         match self {
             Self::Work(work) => work.title(),
             Self::Known { title, .. } => title.as_str().into(),

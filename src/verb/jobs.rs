@@ -94,6 +94,9 @@ fn parse_id(call: &Call<'_>, text: &str) -> Result<JobId, Failure> {
 /// The longest name that a client may give a job.
 const MAX_KEY_BYTES: usize = 128;
 
+/// Bytes that a submitted request may have beyond the question that it comes to.
+const MAX_BESIDE: usize = 4 << 10;
+
 fn submit(call: &Call<'_>) -> Result<Step, Failure> {
     let request = call.inner_request(&["id", "priority", "after", "deadline", "progress"])?;
     let key = call.option("id").map(str::to_owned);
@@ -114,6 +117,13 @@ fn submit(call: &Call<'_>) -> Result<Step, Failure> {
     };
     let after = call.duration("after", Duration::ZERO..=*Terms::DEADLINES.end())?;
     let subject = subject(call, &request)?;
+    // Jobs are bounded in number and by the bytes of their questions.
+    if request.len() > subject.title().len() + MAX_BESIDE {
+        return Err(call.bad_arg(format_args!(
+            "REQUEST has {} bytes, which is over {MAX_BESIDE} more than its question; write it without leading zeros",
+            request.len()
+        )));
+    }
     Ok(Step::Ask(Ask::Submit(Box::new(Submit {
         subject,
         request,
