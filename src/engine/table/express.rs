@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// How many questions an express worker is handed at once, at the most.
 const MAX_PACK: usize = 128;
 
+/// No question waits for longer, whatever the limit.
+const LONGEST_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Work for a worker at the least, if there is so much: waking one more costs five microseconds of CPU time on both sides.
 const WORTH_A_WORKER: Duration = Duration::from_micros(20);
 
@@ -144,7 +147,7 @@ impl Express {
             id,
             payer,
             begun: now,
-            begin_by: now + max_age,
+            begin_by: now + max_age.min(LONGEST_AGE),
             titles,
             state: State::Waiting(questions),
         };
