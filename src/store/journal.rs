@@ -137,7 +137,7 @@ impl Journal {
             Record::Resumed(job) => Some(*job),
             _ => None,
         };
-        let jobs: Vec<JobId> = batch.iter().filter_map(submissions).collect();
+        let mut jobs: Vec<JobId> = batch.iter().filter_map(submissions).collect();
         let go_on = batch.iter().filter_map(resumed);
         let Err(error) = result else {
             self.failure = None;
@@ -153,6 +153,9 @@ impl Journal {
         };
         if error.kind.is_retriable() {
             self.keep(batch);
+            // Those that came meanwhile would wait as long as it fails.
+            jobs.extend(self.waiting.iter().filter_map(submissions));
+            self.waiting.retain(|record| submissions(record).is_none());
         }
         self.failure = Some(Failure {
             error,
