@@ -86,9 +86,9 @@ impl Contents {
                     job.starts += 1;
                 }
             }
-            Record::Paused(id) => {
+            Record::Starts(id, starts) => {
                 if let Some(job) = self.unfinished(*id) {
-                    job.starts = 0;
+                    job.starts = *starts;
                 }
             }
             Record::Checkpoint(checkpoint) => {

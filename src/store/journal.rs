@@ -47,6 +47,8 @@ pub struct Settled {
     pub acknowledged: Vec<JobId>,
     /// Submitted jobs that are not: they are refused, and their IDs never used.
     pub refused: Vec<JobId>,
+    /// Jobs whose end was to be written.
+    pub ended: Vec<JobId>,
 }
 
 impl Journal {
@@ -137,13 +139,19 @@ impl Journal {
             Record::Resumed(job) => Some(*job),
             _ => None,
         };
+        let ends = |record: &Record| match record {
+            Record::Ended(end) => Some(end.job),
+            _ => None,
+        };
         let mut jobs: Vec<JobId> = batch.iter().filter_map(submissions).collect();
+        let ended = batch.iter().filter_map(ends).collect();
         let go_on = batch.iter().filter_map(resumed);
         let Err(error) = result else {
             self.failure = None;
             return Settled {
                 acknowledged: go_on.chain(jobs.iter().copied()).collect(),
                 refused: Vec::new(),
+                ended,
             };
         };
         // What can never be written is given up, and what goes on does so uncounted.
@@ -164,6 +172,7 @@ impl Journal {
         Settled {
             acknowledged,
             refused: jobs,
+            ended,
         }
     }
 
@@ -248,6 +257,30 @@ mod tests {
         assert_eq!(batch, kept);
         journal.settle(batch, Ok(()), later);
         assert!(journal.is_settled() && journal.failure().is_none() && journal.wake_at().is_none());
+    }
+
+    #[test]
+    fn a_store_that_goes_on_failing_keeps_no_submit_waiting() {
+        let (mut journal, now) = (Journal::new(), Instant::now());
+        let submissions = |jobs: std::ops::Range<u64>| jobs.map(|job| Record::Submitted(submission(job)));
+        submissions(0..1_500).for_each(|record| journal.push(record));
+        journal.push(Record::Ended(end(3_000)));
+        let batch = journal.next_batch(now).expect("a batch");
+        submissions(1_500..1_600).for_each(|record| journal.push(record));
+        let settled = journal.settle(batch, full(), now);
+        assert_eq!(settled.refused, (0..1_600).map(JobId).collect::<Vec<_>>());
+        // What was tried is to be forgotten, which is a batch by itself; a submit that comes after it fares no worse.
+        let later = journal.wake_at().expect("records wait");
+        let batch = journal.next_batch(later).expect("a batch");
+        assert_eq!(batch.len(), MAX_RECORDS);
+        journal.push(Record::Submitted(submission(1_600)));
+        assert_eq!(journal.settle(batch, full(), later).refused, [JobId(1_600)]);
+        let later = journal.wake_at().expect("records wait");
+        let batch = journal.next_batch(later).expect("a batch");
+        assert!(journal.settle(batch, Ok(()), later).ended.is_empty());
+        let batch = journal.next_batch(later).expect("a batch");
+        assert_eq!(journal.settle(batch, Ok(()), later).ended, [JobId(3_000)]);
+        assert!(journal.is_settled());
     }
 
     #[test]

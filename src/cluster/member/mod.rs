@@ -269,7 +269,7 @@ impl Member {
             }
             Record::Answer(answer) => return self.share(answer),
             Record::AnswerRefuted(title) => return self.share(KeptAnswer::refuted(title)),
-            Record::Refuted(_) | Record::Resumed(_) | Record::Paused(_) | Record::AnswerForgotten(_) => return,
+            Record::Refuted(_) | Record::Resumed(_) | Record::Starts(..) | Record::AnswerForgotten(_) => return,
         };
         self.look_at(job);
     }

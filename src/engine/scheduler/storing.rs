@@ -78,6 +78,12 @@ pub(super) fn unwritten(error: &StoreError) -> Failure {
     Failure::new(Code::Store, format!("the job is not taken in: {error}; retry-ms=1000"))
 }
 
+/// The failure of a cancel that the store does not take.
+fn cancelled(error: &StoreError) -> Failure {
+    let text = format!("it is cancelled, but that is not on disk: {error}; it goes on if the daemon ends before it is");
+    Failure::new(Code::Store, text)
+}
+
 impl Handler<Committed> for Scheduler {
     type Result = ();
 
@@ -88,6 +94,7 @@ impl Handler<Committed> for Scheduler {
                 return;
             };
             let failure = result.as_ref().err().map(unwritten);
+            let cancelled = result.as_ref().err().map(cancelled);
             match &result {
                 Err(error) if keeping.failure.as_ref() != Some(error) => {
                     tracing::error!(%error, "the store cannot be written: submits are refused until it can");
@@ -106,6 +113,7 @@ impl Handler<Committed> for Scheduler {
             }
             let settled = keeping.journal.settle(batch, result, now);
             this.table.acknowledge(settled.acknowledged, now);
+            this.table.ends_settled(settled.ended, cancelled.as_ref(), now);
             if let Some(failure) = failure {
                 this.table.withdraw(settled.refused, &failure, now);
             }

@@ -5,7 +5,7 @@ use super::flow::Flow;
 use super::jobs::{Entry, Stage};
 use super::log;
 use super::submitted::{Found, Keyed, job_id};
-use super::waiters::Waiter;
+use super::waiters::{Holder, Waiter};
 use super::{Begins, Table, queue_is_long};
 use crate::engine::batch::Plain;
 use crate::engine::message::{
@@ -55,11 +55,12 @@ impl Table {
                 };
                 let failure = Failure::new(Code::Cancelled, format!("job {job} was cancelled"));
                 self.flow.end_submitted(job, work, &failure);
-                return Ok(Some(Value::Nothing));
+                self.flow
+                    .reply_when_written(job, client, request, Ok(Value::Nothing), true);
             }
             // The scheduler has the answers, and makes work of questions.
             Ask::Forget(_) | Ask::Verify(_) => return Ok(Some(Value::Nothing)),
-            Ask::CancelMany(which) => return self.cancel_many(payer, which, scope).map(Some),
+            Ask::CancelMany(which) => self.cancel_many(payer, request, which, scope)?,
             Ask::List => {
                 self.admission
                     .check_list(self.flow.waiters.counts(payer.account).lists)?;
@@ -90,7 +91,7 @@ impl Table {
             Account::Process | Account::Unix | Account::Address(_) => key,
         });
         if let Some(key) = &key {
-            match self.flow.submitted.keyed(key, &title, (payer.client, request))? {
+            match self.flow.submitted.keyed(key, &title, (payer.client, request), now)? {
                 Keyed::Known(job) => {
                     log::about(payer.client, request, job, "submits again, by the key");
                     return Ok(Some(job_id(job)));
@@ -118,6 +119,9 @@ impl Table {
         };
         match submit.subject {
             Subject::Known { value, .. } => {
+                let standing = self.standing_of_submitted(payer);
+                self.admission.check(standing, Some(submission.title.len()))?;
+                self.allowances.check(payer.account, standing, now)?;
                 log::about(payer.client, request, job, "submits; the answer is known");
                 self.flow
                     .submitted
@@ -143,7 +147,13 @@ impl Table {
     }
 
     /// Ends several submitted jobs; answered by their number.
-    fn cancel_many(&mut self, payer: Payer, which: Selection, scope: Option<Account>) -> Result<Value, Failure> {
+    fn cancel_many(
+        &mut self,
+        payer: Payer,
+        request: RequestId,
+        which: Selection,
+        scope: Option<Account>,
+    ) -> Result<(), Failure> {
         let (jobs, none) = match which {
             Selection::Jobs(mut jobs) => {
                 jobs.retain(|job| self.flow.submitted.check_owner(*job, scope).is_ok());
@@ -163,17 +173,20 @@ impl Table {
             ),
         };
         let mut cancelled = 0_u64;
+        let mut last = None;
         for job in jobs {
             if let Ok(Found::Running(work)) = self.flow.submitted.find(job, self.flow.now) {
                 let failure = Failure::new(Code::Cancelled, format!("job {job} was cancelled"));
                 self.flow.end_submitted(job, work, &failure);
                 cancelled += 1;
+                last = Some(job);
             }
         }
-        match cancelled {
-            0 => Err(Failure::new(Code::NoJob, none)),
-            _ => Ok(Value::Text(format!("cancelled={cancelled}"))),
-        }
+        // The store writes them in this order.
+        let last = last.ok_or_else(|| Failure::new(Code::NoJob, none))?;
+        let reply = Ok(Value::Text(format!("cancelled={cancelled}")));
+        self.flow.reply_when_written(last, payer.client, request, reply, true);
+        Ok(())
     }
 
     /// Lets one wait for work: for an equal long job that is there, or for a new one.
@@ -251,7 +264,12 @@ impl Table {
                 let text = format!("the daemon is shutting down; job {job} goes on when it is back");
                 return Err(Failure::new(Code::Draining, text));
             }
-            Found::Done(reply) => return reply.clone().map(Some),
+            Found::Done(reply) => {
+                let reply = reply.clone();
+                if let Holder::Request(client, request) = waiter.holder() {
+                    self.flow.reply_when_written(job, client, request, reply, false);
+                }
+            }
         }
         Ok(None)
     }
@@ -352,12 +370,17 @@ impl Table {
     }
 
     fn standing_of_submitted(&self, payer: Payer) -> Standing {
-        let Flow { waiters, jobs, .. } = &self.flow;
+        let Flow {
+            waiters,
+            jobs,
+            submitted,
+            ..
+        } = &self.flow;
         Standing {
             limits: Limits::Submitted,
             held: waiters.counts(payer.account).submitted,
             accounts: waiters.accounts(),
-            jobs: waiters.submitted_by_all(),
+            jobs: waiters.submitted_by_all() + submitted.ended_unacknowledged(),
             title_bytes: jobs.submitted_title_bytes(),
         }
     }

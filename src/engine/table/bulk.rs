@@ -64,7 +64,8 @@ pub(super) enum Entered {
     Runs,
     /// What its first slice has made is given up: parked jobs hold nothing.
     Parked,
-    TooBig(Failure),
+    /// The job is given back.
+    TooBig(Failure, Job),
     Panicked,
 }
 
@@ -105,7 +106,7 @@ impl Bulk {
                 memory >> 20,
                 self.memory.max() >> 20
             );
-            return Entered::TooBig(Failure::new(Code::TooBig, text));
+            return Entered::TooBig(Failure::new(Code::TooBig, text), job);
         }
         if !self.memory.admit(id, payer, memory, job) {
             return Entered::Parked;
@@ -337,7 +338,20 @@ impl Bulk {
         let running = self.plans.get_mut(&id)?;
         running.saved = cpu;
         running.save_every = (2 * running.save_every).min(SAVE_EVERY);
-        caught(|| Some((running.plan.save()?, running.plan.progress()))).ok()?
+        let (bytes, progress) = caught(|| Some((running.plan.save()?, running.plan.progress()))).ok()??;
+        // No number is no progress: the store takes none.
+        let progress = if progress.is_nan() {
+            0.0
+        } else {
+            progress.clamp(0.0, 1.0)
+        };
+        Some((bytes, progress))
+    }
+
+    /// Whether a plan is further than the one that runs.
+    pub(super) fn is_further(&self, plan: &dyn AnyPlan, than: WorkId) -> bool {
+        let done = caught(|| plan.progress()).unwrap_or_default();
+        done > self.progress(than).map_or(0.0, |(done, _)| done)
     }
 
     /// How far a plan is, and when it last advanced.
@@ -469,7 +483,7 @@ mod tests {
         let mut bulk = Bulk::new(1, 100);
         assert!(matches!(enter(&mut bulk, 1, 60), Entered::Runs));
         assert!(matches!(enter(&mut bulk, 2, 60), Entered::Parked));
-        assert!(matches!(enter(&mut bulk, 3, 101), Entered::TooBig(_)));
+        assert!(matches!(enter(&mut bulk, 3, 101), Entered::TooBig(..)));
         assert!(bulk.unpark().is_none());
         assert_eq!(bulk.held(), (60, 1));
         bulk.remove(ONE.client, WorkId(1));

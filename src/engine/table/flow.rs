@@ -10,12 +10,13 @@ use super::log::{self, Ids};
 use super::measured::Measured;
 use super::outbox::Outbox;
 use super::submitted::{Acknowledged, Submitted, Withdrawn, job_id};
+use super::unwritten::{Held, Unwritten};
 use super::view::View;
 use super::waiters::{Holder, Removed, Waiter, Waiters};
 use crate::engine::batch::{Batch, Unfinished};
 use crate::engine::caught::Panicked;
 use crate::engine::external::Saying;
-use crate::engine::message::{Event, JobId, Payer, Policy, Priority, Work, WorkId};
+use crate::engine::message::{ClientId, Event, JobId, Payer, Policy, Priority, RequestId, Work, WorkId};
 use crate::engine::task::{Done, Outcome};
 use crate::engine::text::{fault, lost};
 use crate::job::{AnyPlan, Job, is_refuted};
@@ -24,6 +25,16 @@ use crate::store::StoredJob;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How long a restored job may wait in the bulk lane for its first slice until its start does not count.
+const RESTS_AFTER: Duration = Duration::from_secs(1);
+
+/// A restored job that has no slice yet in the bulk lane.
+struct Unbegun {
+    work: WorkId,
+    since: Instant,
+    rests: bool,
+}
 
 /// The parts, each of which alone changes what it owns.
 pub(super) struct Flow {
@@ -34,6 +45,9 @@ pub(super) struct Flow {
     pub(super) external: External,
     pub(super) away: Away,
     pub(super) submitted: Submitted,
+    /// Restored jobs that have no slice yet in the bulk lane.
+    unbegun: Vec<Unbegun>,
+    pub(super) unwritten: Unwritten,
     pub(super) outbox: Outbox,
     pub(super) measured: Measured,
     pub(super) now: Instant,
@@ -59,6 +73,8 @@ impl Flow {
             external,
             away: Away::default(),
             submitted,
+            unbegun: Vec::new(),
+            unwritten: Unwritten::default(),
             outbox: Outbox::default(),
             measured: Measured::default(),
             now,
@@ -196,7 +212,20 @@ impl Flow {
         self.log(id, "its first slice was not enough");
         let entry = self.jobs.get(id).filter(|entry| !entry.streams());
         let duplicate = entry.and_then(|entry| self.jobs.duplicate_of(entry.title()));
-        if let Some(duplicate) = duplicate.filter(|duplicate| *duplicate != id) {
+        let duplicate = duplicate.filter(|duplicate| *duplicate != id);
+        if let Some(duplicate) = duplicate
+            && self.waiters.submitted(id).any(|job| self.submitted.has_checkpoint(job))
+            && self.bulk.is_further(&*plan, duplicate)
+        {
+            // What an earlier process has done of it is not given up for work that a client has just begun.
+            self.log(id, "takes the place of equal work");
+            let priority = entry_priority(&self.jobs, duplicate);
+            for job in self.waiters.join(duplicate, id) {
+                self.submitted.join(job, id);
+            }
+            self.raise(id, priority);
+            self.remove(duplicate);
+        } else if let Some(duplicate) = duplicate {
             let priority = entry_priority(&self.jobs, id);
             self.log(id, "joins equal work");
             for job in self.waiters.join(id, duplicate) {
@@ -214,6 +243,11 @@ impl Flow {
                 self.jobs.set_stage(id, Stage::Bulk);
                 if self.waiters.submitted(id).any(|job| self.submitted.is_unproven(job)) {
                     self.bulk.save_soon(id);
+                    self.unbegun.push(Unbegun {
+                        work: id,
+                        since: self.now,
+                        rests: false,
+                    });
                 }
                 self.deliver_plan(id, payer);
             }
@@ -222,14 +256,57 @@ impl Flow {
                 self.jobs.set_stage(id, Stage::Parked);
                 self.log(id, "parked until there is memory");
                 for job in self.waiters.submitted(id) {
-                    self.submitted.pause(job);
+                    self.submitted.rest(job);
                 }
                 // It may be its turn at once.
                 self.unpark();
             }
-            Entered::TooBig(failure) => self.end(id, Err(failure)),
+            Entered::TooBig(failure, job) => self.too_big(id, failure, job),
             Entered::Panicked => self.end_by_fault(id),
         }
+    }
+
+    /// A job needs more memory than there may ever be. One that was acknowledged under a larger limit waits for that to come back.
+    fn too_big(&mut self, id: WorkId, failure: Failure, job: Job) {
+        let restored: Vec<JobId> = self.waiters.submitted(id).collect();
+        if !restored.iter().any(|job| self.submitted.is_restored(*job)) {
+            return self.end(id, Err(failure));
+        }
+        for job in restored {
+            tracing::warn!(%job, error = %failure.text, "a job of an earlier process waits for a daemon that may use more memory");
+            self.submitted.rest(job);
+        }
+        self.jobs.set_stage(id, Stage::Held(job.into()));
+    }
+
+    /// A slice of a long job is handed out.
+    pub(super) fn begins_slice(&mut self, id: WorkId) {
+        if let Some(index) = self.unbegun.iter().position(|unbegun| unbegun.work == id) {
+            let unbegun = self.unbegun.swap_remove(index);
+            for job in self.waiters.submitted(id).filter(|_| unbegun.rests) {
+                self.submitted.work_again(job);
+            }
+        }
+    }
+
+    /// The starts of restored jobs that wait for their turn behind others do not count: what ends the process meanwhile is not their fault.
+    pub(super) fn let_rest(&mut self) {
+        let (jobs, now) = (&self.jobs, self.now);
+        self.unbegun.retain(|unbegun| jobs.get(unbegun.work).is_some());
+        for unbegun in &mut self.unbegun {
+            if !unbegun.rests && now.saturating_duration_since(unbegun.since) >= RESTS_AFTER {
+                unbegun.rests = true;
+                for job in self.waiters.submitted(unbegun.work) {
+                    self.submitted.rest(job);
+                }
+            }
+        }
+    }
+
+    /// When to look at these again.
+    pub(super) fn rest_at(&self) -> Option<Instant> {
+        let waiting = self.unbegun.iter().filter(|unbegun| !unbegun.rests);
+        waiting.map(|unbegun| unbegun.since + RESTS_AFTER).min()
     }
 
     /// Begins parked jobs for which there is memory now, after anything that may have changed that.
@@ -241,6 +318,9 @@ impl Flow {
                 self.log(id, "begins again: there is memory");
                 // It was begun before: what it waits for now is no sign of overload.
                 self.jobs.may_wait(id);
+                for job in self.waiters.submitted(id) {
+                    self.submitted.work_again(job);
+                }
                 self.express.push(payer, id, job, None, self.now);
             }
         }
@@ -466,19 +546,58 @@ impl Flow {
         }
         let mut holders = self.waiters.remove_all(id);
         let last = holders.pop();
-        for holder in holders {
-            self.answer(holder, reply.clone(), entry.cpu());
+        for (holder, watched) in holders {
+            self.answer(holder, watched, reply.clone(), entry.cpu());
         }
-        if let Some(last) = last {
-            self.answer(last, reply, entry.cpu());
+        if let Some((last, watched)) = last {
+            self.answer(last, watched, reply, entry.cpu());
         }
     }
 
-    /// Gives one that waited the final reply of a job that took this CPU time.
-    pub(super) fn answer(&mut self, holder: Holder, reply: Reply, cpu: Duration) {
-        match holder {
-            Holder::Request(client, request) => self.outbox.reply(client, request, reply),
-            Holder::Submitted(job) => self.submitted.finish(job, reply, cpu, self.now),
+    /// Gives one that waited, perhaps for a submitted job that it watched, the final reply of a job that took this CPU time.
+    pub(super) fn answer(&mut self, holder: Holder, watched: Option<JobId>, reply: Reply, cpu: Duration) {
+        match (holder, watched) {
+            (Holder::Request(client, request), Some(job)) => {
+                self.reply_when_written(job, client, request, reply, false)
+            }
+            (Holder::Request(client, request), None) => self.outbox.reply(client, request, reply),
+            (Holder::Submitted(job), _) => {
+                self.submitted.finish(job, reply, cpu, self.now);
+                if self.submitted.keeps() {
+                    self.unwritten.ended(job);
+                }
+            }
+        }
+    }
+
+    /// Replies that a submitted job has ended, as soon as the store has that.
+    pub(super) fn reply_when_written(
+        &mut self,
+        job: JobId,
+        client: ClientId,
+        request: RequestId,
+        reply: Reply,
+        is_order: bool,
+    ) {
+        let held = Held {
+            client,
+            request,
+            reply,
+            is_order,
+        };
+        if let Some(held) = self.unwritten.hold(job, held) {
+            self.outbox.reply(client, request, held.reply);
+        }
+    }
+
+    /// The store has the end of a submitted job, or has failed to write it.
+    pub(super) fn end_settled(&mut self, job: JobId, failure: Option<&Failure>) {
+        for held in self.unwritten.settled(job) {
+            let reply = match failure.filter(|_| held.is_order) {
+                Some(failure) => Err(failure.clone()),
+                None => held.reply,
+            };
+            self.outbox.reply(held.client, held.request, reply);
         }
     }
 
@@ -496,7 +615,7 @@ impl Flow {
     /// Ends a submitted job, for all that watch it too; others that asked the same question go on waiting.
     pub(super) fn end_submitted(&mut self, job: JobId, work: WorkId, failure: &Failure) {
         let watchers = self.waiters.watchers(job, work);
-        for holder in watchers.into_iter().chain([Holder::Submitted(job)]) {
+        for holder in std::iter::once(Holder::Submitted(job)).chain(watchers) {
             self.refuse(holder, failure.clone());
         }
     }
@@ -508,12 +627,13 @@ impl Flow {
         {
             self.measured.ended(waiter, entry, failure.code.as_str(), self.now);
         }
+        let watched = self.waiters.watched_by(holder);
         if let Some(removed) = self.waiters.remove(holder) {
             log::lets_go(holder, failure.code.as_str());
             let failure = with_found(failure, self.bulk.found(removed.work));
             let cpu = self.jobs.get(removed.work).map_or(Duration::ZERO, Entry::cpu);
             self.removed(removed);
-            self.answer(holder, Err(failure), cpu);
+            self.answer(holder, watched, Err(failure), cpu);
         } else if let Holder::Request(client, request) = holder
             && self.express.remove_plain(client, request)
         {

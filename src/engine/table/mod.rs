@@ -27,10 +27,13 @@ mod outbox;
 mod parts;
 mod sharing;
 mod spans;
+#[cfg(test)]
+mod store_tests;
 mod storing;
 mod submitted;
 #[cfg(test)]
 mod tests;
+mod unwritten;
 mod view;
 mod waiters;
 mod wall;
@@ -152,7 +155,10 @@ impl Table {
     pub(super) fn next_bulk(&mut self) -> Option<Task> {
         loop {
             match self.flow.bulk.next(&self.flow.jobs)? {
-                Ok(task) => return Some(task),
+                Ok(task) => {
+                    self.flow.begins_slice(task.work);
+                    return Some(task);
+                }
                 Err(id) => self.flow.end_by_fault(id),
             }
         }
@@ -238,15 +244,26 @@ impl Table {
     pub(super) fn cancel(&mut self, client: ClientId, request: RequestId, now: Instant) {
         self.flow.now = now;
         let failure = Failure::new(Code::Cancelled, "cancelled as asked");
-        self.flow.refuse(Holder::Request(client, request), failure);
+        let holder = Holder::Request(client, request);
+        // A submit whose ID is not sent yet: nobody will know the job.
+        match self.flow.submitted.submitted_by(client, request) {
+            Some((job, work)) if self.flow.waiters.work_of(holder).is_none() => {
+                self.flow.end_submitted(job, work, &failure);
+            }
+            _ => self.flow.refuse(holder, failure),
+        }
     }
 
-    /// Ends everything that is left, with this failure.
+    /// Ends everything that is left, with this failure, but for the submitted jobs that a store has.
     pub(super) fn refuse_all(&mut self, failure: &Failure) {
         let plain = self.flow.express.plain().into_iter();
         let plain = plain.map(|(client, request)| Holder::Request(client, request));
+        let keeps = self.flow.submitted.keeps();
+        let is_kept = |holder: &Holder| keeps && matches!(holder, Holder::Submitted(_));
         for holder in self.flow.waiters.all().into_iter().chain(plain) {
-            self.flow.refuse(holder, failure.clone());
+            if !is_kept(&holder) {
+                self.flow.refuse(holder, failure.clone());
+            }
         }
     }
 
@@ -261,6 +278,7 @@ impl Table {
         let plain = self.flow.express.remove_all_plain(client);
         self.flow.waiters.release(client, plain);
         self.flow.outbox.forget(client);
+        self.flow.unwritten.forget(client);
         self.flow.waiters.leave(client);
         self.allowances.leave(client);
         self.flow.forget_clients();
@@ -270,6 +288,7 @@ impl Table {
     pub(super) fn tick(&mut self, now: Instant) {
         self.flow.now = now;
         self.flow.refuse_late();
+        self.flow.let_rest();
         while let Some(due) = self.flow.waiters.due(now) {
             match due {
                 Due::Deadline(holder, watched) => self.late(holder, watched),
@@ -300,6 +319,7 @@ impl Table {
             self.flow.waiters.next_alarm(),
             self.flow.express.next_alarm(),
             self.flow.submitted.next_alarm(),
+            self.flow.rest_at(),
         ];
         alarms.into_iter().flatten().min()
     }

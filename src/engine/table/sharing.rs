@@ -229,7 +229,7 @@ impl Table {
     fn answer_away(&mut self, holder: Holder, reply: Reply) {
         if let Some(removed) = self.flow.waiters.remove(holder) {
             self.flow.removed(removed);
-            self.flow.answer(holder, reply, Duration::ZERO);
+            self.flow.answer(holder, None, reply, Duration::ZERO);
         }
     }
 

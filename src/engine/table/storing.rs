@@ -108,6 +108,12 @@ impl Table {
         jobs.into_iter().for_each(|job| self.flow.withdraw(job, failure));
     }
 
+    /// The store was asked to write that these submitted jobs have ended, and has done so or failed.
+    pub(in crate::engine) fn ends_settled(&mut self, jobs: Vec<JobId>, failure: Option<&Failure>, now: Instant) {
+        self.flow.now = now;
+        jobs.into_iter().for_each(|job| self.flow.end_settled(job, failure));
+    }
+
     /// For now the store takes nothing, and submits are answered so; `None`: it does again.
     pub(in crate::engine) fn set_store_outage(&mut self, outage: Option<Failure>) {
         self.store_outage = outage;

@@ -12,19 +12,19 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-const MS: Duration = Duration::from_millis(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 
 /// What a plan of these tests does.
 #[derive(Clone, Copy)]
-struct Script {
-    slices: u64,
-    memory: u64,
+pub(super) struct Script {
+    pub(super) slices: u64,
+    pub(super) memory: u64,
     /// One row for each slice, else none.
-    has_rows: bool,
-    panics_in_absorb: bool,
+    pub(super) has_rows: bool,
+    pub(super) panics_in_absorb: bool,
 }
 
-const PLAIN: Script = Script {
+pub(super) const PLAIN: Script = Script {
     slices: 1,
     memory: 1,
     has_rows: false,
@@ -79,7 +79,7 @@ impl Plan for Scripted {
     }
 }
 
-fn job(title: &str, script: Script) -> Work {
+pub(super) fn job(title: &str, script: Script) -> Work {
     let job = Job::new(title, move || Scripted {
         script,
         cut: 0,
@@ -89,16 +89,16 @@ fn job(title: &str, script: Script) -> Work {
     Work::Plan(if script.has_rows { job.streaming() } else { job })
 }
 
-fn long(title: &str, slices: u64) -> Work {
+pub(super) fn long(title: &str, slices: u64) -> Work {
     job(title, Script { slices, ..PLAIN })
 }
 
-fn submit(subject: impl Into<Subject>) -> Ask {
+pub(super) fn submit(subject: impl Into<Subject>) -> Ask {
     Ask::Submit(Box::new(Submit::new(subject, "as asked")))
 }
 
 /// Each client has an account of its own, but for those from 100 on: of these, a hundred share one.
-fn payer(client: u64) -> Payer {
+pub(super) fn payer(client: u64) -> Payer {
     let account = if client < 100 { client } else { client / 100 };
     Payer {
         account: Account::Address([10, 0, 0, account as u8].into()),
@@ -107,13 +107,13 @@ fn payer(client: u64) -> Payer {
 }
 
 /// A table, and a clock.
-struct Play {
-    table: Table,
-    now: Instant,
+pub(super) struct Play {
+    pub(super) table: Table,
+    pub(super) now: Instant,
 }
 
 impl Play {
-    fn new(policy: Policy) -> Self {
+    pub(super) fn new(policy: Policy) -> Self {
         let now = Instant::now();
         Self {
             table: Table::new(policy, 1, now),
@@ -121,7 +121,7 @@ impl Play {
         }
     }
 
-    fn order(&mut self, client: u64, request: u64, ask: Ask, change: impl FnOnce(&mut Order)) {
+    pub(super) fn order(&mut self, client: u64, request: u64, ask: Ask, change: impl FnOnce(&mut Order)) {
         let mut order = Order {
             request: RequestId(request),
             ask,
@@ -134,11 +134,11 @@ impl Play {
         self.table.take_in(payer(client), order, self.now);
     }
 
-    fn ask(&mut self, client: u64, request: u64, work: Work) {
+    pub(super) fn ask(&mut self, client: u64, request: u64, work: Work) {
         self.order(client, request, Ask::Answer(work), |_| {});
     }
 
-    fn cancel(&mut self, client: u64, request: u64) {
+    pub(super) fn cancel(&mut self, client: u64, request: u64) {
         self.table.cancel(ClientId(client), RequestId(request), self.now);
     }
 
@@ -146,17 +146,17 @@ impl Play {
         self.table.grant(ClientId(client), RequestId(request), rows, self.now);
     }
 
-    fn leave(&mut self, client: u64) {
+    pub(super) fn leave(&mut self, client: u64) {
         self.table.leave(ClientId(client));
     }
 
     /// The long job of this title.
-    fn long(&self, title: &str) -> WorkId {
+    pub(super) fn long(&self, title: &str) -> WorkId {
         self.table.flow.jobs.duplicate_of(title).expect("it turned out long")
     }
 
     /// Plays a task as a worker whose slices each take 2 ms.
-    fn play(&mut self, task: Task) {
+    pub(super) fn play(&mut self, task: Task) {
         let over = || true;
         let outcome = match task.load {
             Load::Begin(job) => {
@@ -174,7 +174,7 @@ impl Play {
     }
 
     /// Asks plain questions, whose requests follow one another.
-    fn ask_plain(&mut self, client: u64, request: u64, works: Vec<Work>) {
+    pub(super) fn ask_plain(&mut self, client: u64, request: u64, works: Vec<Work>) {
         let jobs = works.into_iter().map(|work| match work {
             Work::Plan(job) => job,
             Work::External(_) => unreachable!("an external task is no plain question"),
@@ -212,7 +212,7 @@ impl Play {
     }
 
     /// Nothing is left over.
-    fn assert_empty(&self) {
+    pub(super) fn assert_empty(&self) {
         let flow = &self.table.flow;
         assert_eq!(
             (self.table.len(), flow.jobs.title_bytes(), flow.bulk.held()),
@@ -222,13 +222,13 @@ impl Play {
         assert!(flow.waiters.is_empty() && !flow.express.has_backlog());
     }
 
-    fn done(&mut self, work: WorkId, outcome: Outcome) {
+    pub(super) fn done(&mut self, work: WorkId, outcome: Outcome) {
         let cpu = 2 * MS;
         self.table.finished(Done { work, outcome, cpu }, self.now);
     }
 
     /// Plays first slices until none waits.
-    fn express(&mut self) {
+    pub(super) fn express(&mut self) {
         loop {
             let tasks = self.table.next_express(1);
             if tasks.is_empty() {
@@ -241,7 +241,7 @@ impl Play {
     }
 
     /// Plays one slice of a long job, and says of which.
-    fn bulk(&mut self) -> Option<WorkId> {
+    pub(super) fn bulk(&mut self) -> Option<WorkId> {
         let task = self.table.next_bulk()?;
         let job = task.work;
         self.play(task);
@@ -249,7 +249,7 @@ impl Play {
     }
 
     /// Plays until nothing is left to do.
-    fn play_on(&mut self) {
+    pub(super) fn play_on(&mut self) {
         loop {
             self.express();
             if self.bulk().is_none() && self.table.flow.express.turns() == 0 {
@@ -258,13 +258,13 @@ impl Play {
         }
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub(super) fn wait(&mut self, time: Duration) {
         self.now += time;
         self.table.tick(self.now);
     }
 
     /// What has been sent since the last time, in short: `client/request what`.
-    fn heard(&mut self) -> Vec<String> {
+    pub(super) fn heard(&mut self) -> Vec<String> {
         let said = |(client, request, event): (u64, u64, Event)| match event {
             Event::Final(Ok(Value::Number(number))) => format!("{client}/{request} ok {number}"),
             Event::Final(Ok(Value::Text(text))) => format!("{client}/{request} ok {text}"),
@@ -284,7 +284,7 @@ impl Play {
     }
 }
 
-fn roomy() -> Play {
+pub(super) fn roomy() -> Play {
     Play::new(Policy::default())
 }
 

@@ -246,6 +246,11 @@ impl Waiters {
             .find(|waiter| waiter.holder == holder)
     }
 
+    /// The submitted job that one watches.
+    pub(super) fn watched_by(&self, holder: Holder) -> Option<JobId> {
+        self.get(holder)?.watched
+    }
+
     /// Takes one off its job.
     pub(super) fn remove(&mut self, holder: Holder) -> Option<Removed> {
         let work = self.work_of(holder)?;
@@ -261,11 +266,13 @@ impl Waiters {
         Some(Removed { work, payer, heir })
     }
 
-    /// Takes all off a job, in the order in which they are answered.
-    pub(super) fn remove_all(&mut self, work: WorkId) -> Vec<Holder> {
+    /// Takes all off a job, in the order in which they are answered: submitted jobs first, and each with the one that it watches.
+    pub(super) fn remove_all(&mut self, work: WorkId) -> Vec<(Holder, Option<JobId>)> {
         let waiters = self.of.remove(&work).unwrap_or_default();
         waiters.iter().for_each(|waiter| self.let_go(waiter));
-        waiters.into_iter().map(|waiter| waiter.holder).collect()
+        let mut holders: Vec<_> = waiters.iter().map(|waiter| (waiter.holder, waiter.watched)).collect();
+        holders.sort_by_key(|(holder, _)| matches!(holder, Holder::Request(..)));
+        holders
     }
 
     fn let_go(&mut self, waiter: &Waiter) {
@@ -517,7 +524,7 @@ mod tests {
         waiters.leave(ONE);
         waiters.leave(TWO);
         assert_eq!(waiters.take_forgotten(), [TWO]);
-        assert_eq!(waiters.remove_all(WORK), [Holder::Submitted(JobId(3))]);
+        assert_eq!(waiters.remove_all(WORK), [(Holder::Submitted(JobId(3)), None)]);
         assert_eq!(waiters.take_forgotten(), [ONE]);
         assert!(waiters.is_empty());
     }

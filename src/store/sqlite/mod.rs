@@ -140,10 +140,10 @@ fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()>
                 params![id(job)],
             )?;
         }
-        Record::Paused(job) => {
+        Record::Starts(job, starts) => {
             execute(
-                "UPDATE jobs SET starts = 0 WHERE id = ?1 AND state = 'unfinished'",
-                params![id(job)],
+                "UPDATE jobs SET starts = ?2 WHERE id = ?1 AND state = 'unfinished'",
+                params![id(job), starts],
             )?;
         }
         Record::Checkpoint(checkpoint) => {

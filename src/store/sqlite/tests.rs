@@ -85,7 +85,7 @@ fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
         3 => submissions().prop_map(Record::Submitted),
         1 => job().prop_map(Record::Resumed),
-        1 => job().prop_map(Record::Paused),
+        1 => (job(), 0..4_u32).prop_map(|(job, starts)| Record::Starts(job, starts)),
         1 => job().prop_map(Record::Refuted),
         3 => checkpoints.prop_map(Record::Checkpoint),
         2 => ends.prop_map(Record::Ended),

@@ -25,6 +25,7 @@ impl Submitted {
                 cpu,
                 reply: reply.clone(),
             });
+            self.ended_unacknowledged += usize::from(job.unacknowledged.is_some());
             job.state = State::Done { reply, cpu, ended: now };
             if let Some(stored) = job.unfinished.take() {
                 self.checkpoints.release(&stored);

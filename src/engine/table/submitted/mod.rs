@@ -46,6 +46,8 @@ pub(super) struct Submitted {
     delayed: BTreeSet<(Instant, JobId)>,
     /// Finished ones, the one that ended first in front.
     finished: VecDeque<JobId>,
+    /// How many of these the store does not have yet.
+    ended_unacknowledged: usize,
     /// Jobs that may have ended earlier processes, which go on one at a time; and the one that does.
     suspects: VecDeque<JobId>,
     tried: Option<JobId>,
@@ -84,6 +86,8 @@ struct Job {
     unfinished: Option<Box<StoredJob>>,
     /// Whether it goes on with what was begun before a restart.
     is_restored: bool,
+    /// Whether its start does not count, as it is not worked on.
+    rests: bool,
     /// The requests that are answered by its ID once the store has it; `None`: it has.
     unacknowledged: Option<Vec<(ClientId, RequestId)>>,
     state: State,
@@ -118,6 +122,7 @@ impl Submitted {
             keys: HashMap::new(),
             delayed: BTreeSet::new(),
             finished: VecDeque::new(),
+            ended_unacknowledged: 0,
             suspects: VecDeque::new(),
             tried: None,
             max_finished: policy.max_finished,
@@ -236,6 +241,7 @@ impl Job {
         Self {
             unfinished: matches!(state, State::Running(_)).then(|| Box::new(StoredJob::unbegun(submission.clone()))),
             is_restored: false,
+            rests: false,
             request: submission.request.clone(),
             title: shortened(&submission.title, MAX_TITLE),
             question: hash(&submission.title),

@@ -6,6 +6,9 @@ use crate::proto::{Code, Failure, Reply, Value};
 use crate::store::{End, Record, Submission};
 use std::time::{Duration, Instant};
 
+/// How many jobs may wait for the store, as good as always.
+const MAX_UNACKNOWLEDGED: usize = 2_048;
+
 /// What there is of a key.
 pub(in crate::engine::table) enum Keyed {
     /// The job that has it.
@@ -64,6 +67,7 @@ impl Submitted {
         };
         let mut job = Job::new(&submission, ended);
         job.unacknowledged = Some(vec![(client, request)]);
+        self.ended_unacknowledged += 1;
         self.insert(submission, job);
         let ended_at = self.wall.at(now);
         self.record(|| {
@@ -97,7 +101,9 @@ impl Submitted {
         key: &str,
         title: &str,
         request: (ClientId, RequestId),
+        now: Instant,
     ) -> Result<Keyed, Failure> {
+        self.forget_old(now);
         let Some(id) = self.keys.get(key).copied() else {
             return Ok(Keyed::Free);
         };
@@ -117,10 +123,30 @@ impl Submitted {
         }
     }
 
+    /// The job that only this request has submitted, and that the store does not have yet.
+    pub(in crate::engine::table) fn submitted_by(
+        &self,
+        client: ClientId,
+        request: RequestId,
+    ) -> Option<(JobId, WorkId)> {
+        // One that waits for the store is among the latest.
+        let mut latest = self.jobs.iter().rev().take(MAX_UNACKNOWLEDGED);
+        latest.find_map(|(id, job)| match (&job.unacknowledged, &job.state) {
+            (Some(requests), State::Running(work)) if *requests == [(client, request)] => Some((*id, *work)),
+            _ => None,
+        })
+    }
+
+    /// Jobs that have ended, most of them because their answers were known, and that the store does not have yet.
+    pub(in crate::engine::table) const fn ended_unacknowledged(&self) -> usize {
+        self.ended_unacknowledged
+    }
+
     /// The store has a job.
     pub(in crate::engine::table) fn acknowledge(&mut self, id: JobId, now: Instant) -> Option<Acknowledged> {
         let job = self.jobs.get_mut(&id)?;
         let requests = job.unacknowledged.take()?;
+        self.ended_unacknowledged -= usize::from(matches!(job.state, State::Done { .. }));
         let begins = self.begins(id, now);
         self.forget_old(now);
         Some(Acknowledged { requests, begins })
@@ -171,6 +197,7 @@ impl Submitted {
         let work = match job.state {
             State::Running(work) => Some(work),
             State::Done { .. } => {
+                self.ended_unacknowledged -= 1;
                 self.finished.retain(|other| *other != id);
                 None
             }

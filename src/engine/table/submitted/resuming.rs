@@ -117,14 +117,49 @@ impl Submitted {
         }
     }
 
-    /// A job is not at work from now on, so that it cannot be what ends the process.
+    /// A job stops for good in this process, which it has not ended.
     pub(in crate::engine::table) fn pause(&mut self, id: JobId) {
-        let stored = self.jobs.get_mut(&id).and_then(|job| job.unfinished.as_mut());
-        if let Some(stored) = stored.filter(|stored| stored.starts > 0) {
-            stored.starts = 0;
-            self.record(|| Record::Paused(id));
+        self.set_starts(id, |_| 0);
+        self.prove(id);
+    }
+
+    /// A job is not worked on for now, so that this start does not count: it cannot be what ends the process.
+    pub(in crate::engine::table) fn rest(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.starts() > 0 && !job.rests) {
+            job.rests = true;
+            self.set_starts(id, |starts| starts - 1);
         }
         self.prove(id);
+    }
+
+    /// A job that rested is worked on again, and this start counts.
+    pub(in crate::engine::table) fn work_again(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.rests) {
+            job.rests = false;
+            self.set_starts(id, |starts| starts + 1);
+        }
+    }
+
+    fn set_starts(&mut self, id: JobId, change: impl FnOnce(u32) -> u32) {
+        let stored = self.jobs.get_mut(&id).and_then(|job| job.unfinished.as_mut());
+        if let Some(stored) = stored {
+            let starts = change(stored.starts);
+            if starts != stored.starts {
+                stored.starts = starts;
+                self.record(|| Record::Starts(id, starts));
+            }
+        }
+    }
+
+    /// Whether a job goes on from what an earlier process has done of it.
+    pub(in crate::engine::table) fn has_checkpoint(&self, id: JobId) -> bool {
+        let stored = self.jobs.get(&id).and_then(|job| job.unfinished.as_ref());
+        stored.is_some_and(|stored| stored.checkpoint.is_some())
+    }
+
+    /// Whether a job was taken in by an earlier process.
+    pub(in crate::engine::table) fn is_restored(&self, id: JobId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.is_restored)
     }
 
     /// Whether a job goes on that has no checkpoint since.
@@ -196,7 +231,7 @@ mod tests {
         assert!(!submitted.is_unproven(JobId(2)));
         assert_eq!(submitted.take_records()[1..], resumed(&[3]));
         submitted.pause(JobId(3));
-        let expected = [Record::Paused(JobId(3)), Record::Resumed(JobId(5))];
+        let expected = [Record::Starts(JobId(3), 0), Record::Resumed(JobId(5))];
         assert_eq!(submitted.take_records(), expected);
     }
 

@@ -1,0 +1,317 @@
+//! The table beside a store that is driven by hand: what is said once is true after a crash, and what was acknowledged goes on.
+
+use super::submitted::Location;
+use super::tests::{MS, PLAIN, Play, Script, job, long, submit};
+use super::*;
+use crate::engine::message::{Ask, Order, Policy, Priority, Selection, Subject, Submit, Work};
+use crate::engine::restored::Restored;
+use crate::job::Job;
+use crate::store::{Checkpoint, Record, Submission, Timestamp};
+
+/// A table with a store that has these jobs, with their works and the number of their starts that count; all of them may begin.
+fn restored(policy: Policy, jobs: Vec<(StoredJob, Work)>) -> Play {
+    let mut play = Play::new(policy);
+    let now = play.now;
+    let ids = jobs.iter().map(|(stored, _)| stored.submission.job).collect();
+    let jobs = jobs.into_iter().map(|(stored, work)| Restored {
+        stored,
+        subject: Ok(Subject::Work(work)),
+    });
+    play.table.restore(jobs.collect(), 9, now);
+    play.table.acknowledge(ids, now);
+    play
+}
+
+fn stored(id: u64, priority: Priority, checkpoint: Option<f64>) -> StoredJob {
+    let job = JobId(id);
+    let time = Timestamp::from_millis(1);
+    let mut stored = StoredJob::unbegun(Submission {
+        job,
+        request: "as asked".into(),
+        title: "as asked".into(),
+        key: None,
+        owner: "10.0.0.9".into(),
+        priority,
+        submitted_at: time,
+        not_before: None,
+        deadline: None,
+    });
+    stored.checkpoint = checkpoint.map(|progress| Checkpoint {
+        job,
+        saved_at: time,
+        progress,
+        cpu: MS,
+        bytes: (*b"bytes").into(),
+    });
+    stored
+}
+
+fn with_store() -> Play {
+    restored(Policy::default(), Vec::new())
+}
+
+/// What was to be written since the last time.
+fn starts(play: &mut Play) -> Vec<Record> {
+    let records = play.table.take_records().into_iter();
+    let is_count = |record: &Record| matches!(record, Record::Starts(..) | Record::Resumed(_));
+    records.filter(is_count).collect()
+}
+
+#[test]
+fn a_start_counts_only_while_a_job_is_worked_on() {
+    let jobs = vec![
+        (stored(1, Priority::Normal, None), long("first", 2_000)),
+        (stored(2, Priority::Low, None), long("second", 9)),
+    ];
+    let mut play = restored(Policy::default(), jobs);
+    assert_eq!(
+        starts(&mut play),
+        [Record::Resumed(JobId(1)), Record::Resumed(JobId(2))]
+    );
+    play.express();
+    let first = play.long("first");
+    for _ in 0..9 {
+        assert_eq!(play.bulk(), Some(first), "the other has low priority");
+        play.wait(200 * MS);
+    }
+    assert_eq!(starts(&mut play), [Record::Starts(JobId(2), 0)], "it was not its fault");
+    play.table.flow.end(first, Ok(1.into()));
+    assert!(play.bulk().is_some(), "the second begins");
+    assert_eq!(starts(&mut play), [Record::Starts(JobId(2), 1)]);
+}
+
+#[test]
+fn a_job_that_goes_on_is_not_given_up_for_an_equal_question_that_has_just_begun() {
+    let ahead = Job::new("pi", || Ahead { absorbed: 50 });
+    let mut play = restored(
+        Policy::default(),
+        vec![(stored(1, Priority::Normal, Some(0.5)), Work::Plan(ahead))],
+    );
+    // The question turns out long first.
+    play.ask(1, 1, Work::Plan(Job::new("pi", || Ahead { absorbed: 0 })));
+    let mut tasks = play.table.next_express(2);
+    tasks.extend(play.table.next_express(2));
+    assert_eq!(tasks.len(), 2);
+    for task in tasks.into_iter().rev() {
+        play.play(task);
+    }
+    let running = play.long("pi");
+    assert_eq!(play.table.len(), 1, "they are one");
+    assert!(
+        play.table
+            .flow
+            .bulk
+            .progress(running)
+            .is_some_and(|(done, _)| done >= 0.5)
+    );
+    assert!(matches!(play.table.flow.submitted.location(JobId(1)), Location::Running(work) if work == running));
+    play.play_on();
+    assert_eq!(play.heard(), ["1/1 ok 100"]);
+}
+
+/// A plan of a hundred slices that goes on from some.
+struct Ahead {
+    absorbed: u64,
+}
+
+impl crate::job::Plan for Ahead {
+    type Slice = ();
+    type Partial = ();
+
+    fn cut(&mut self) -> Option<()> {
+        (self.absorbed < 100).then_some(())
+    }
+
+    fn run((): (), _: crate::job::Budget<'_>) {}
+
+    fn absorb(&mut self, (): ()) {
+        self.absorbed += 1;
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        (self.absorbed >= 100).then(|| self.absorbed.into())
+    }
+
+    fn progress(&self) -> f64 {
+        self.absorbed as f64 / 100.0
+    }
+}
+
+/// Submits a job, which the store takes at once.
+fn submit_stored(play: &mut Play, request: u64, work: Work) -> JobId {
+    let job = play.table.flow.submitted.next();
+    play.order(1, request, submit(work), |_| {});
+    play.table.acknowledge(vec![job], play.now);
+    play.heard();
+    job
+}
+
+#[test]
+fn an_end_is_told_when_the_store_has_it() {
+    let mut play = with_store();
+    let job = submit_stored(&mut play, 1, long("a", 9));
+    play.order(2, 1, Ask::Result(job), |_| {});
+    play.play_on();
+    play.order(3, 1, Ask::Result(job), |_| {});
+    assert_eq!(play.heard(), [""; 0], "a crash would forget it");
+    play.table.ends_settled(vec![job], None, play.now);
+    assert_eq!(play.heard(), ["2/1 ok 9", "3/1 ok 9"]);
+    play.order(3, 2, Ask::Result(job), |_| {});
+    assert_eq!(play.heard(), ["3/2 ok 9"]);
+    play.assert_empty();
+}
+
+#[test]
+fn a_cancel_is_confirmed_when_the_store_has_it_and_a_store_that_fails_says_so() {
+    let failure = Failure::new(Code::Store, "full");
+    for (outcome, expected) in [(None, "2/2 ok"), (Some(&failure), "2/2 store")] {
+        let mut play = with_store();
+        let job = submit_stored(&mut play, 1, long("a", 9));
+        play.order(2, 1, Ask::Watch(job), |_| {});
+        play.order(2, 2, Ask::Cancel(job), |_| {});
+        play.order(4, 1, Ask::Result(job), |_| {});
+        play.leave(4);
+        assert_eq!(play.heard(), [""; 0]);
+        play.table.ends_settled(vec![job], outcome, play.now);
+        assert_eq!(play.heard(), ["2/1 cancelled", expected]);
+        play.assert_empty();
+    }
+    let mut play = with_store();
+    let jobs: Vec<JobId> = (1..=2)
+        .map(|request| submit_stored(&mut play, request, long("a", 9)))
+        .collect();
+    play.order(1, 3, Ask::CancelMany(Selection::Own), |_| {});
+    assert_eq!(play.heard(), [""; 0]);
+    play.table.ends_settled(jobs, None, play.now);
+    assert_eq!(play.heard(), ["1/3 ok cancelled=2"]);
+}
+
+#[test]
+fn a_submit_that_is_cancelled_before_its_id_is_known_leaves_no_job() {
+    let mut play = with_store();
+    play.order(1, 1, submit(long("a", 9)), |_| {});
+    play.cancel(1, 1);
+    play.table.acknowledge(vec![JobId(10)], play.now);
+    play.play_on();
+    assert!(matches!(play.table.flow.submitted.location(JobId(10)), Location::Ended));
+    play.assert_empty();
+}
+
+#[test]
+fn submits_whose_answer_is_known_are_bounded_while_the_store_does_not_take_them() {
+    let mut play = Play::new(Policy {
+        max_submitted: 5,
+        ..Policy::default()
+    });
+    play.table.restore(Vec::new(), 0, play.now);
+    let known = || {
+        submit(Subject::Known {
+            title: "nth 5".into(),
+            value: 11.into(),
+        })
+    };
+    for request in 1..=20 {
+        play.order(1, request, known(), |_| {});
+    }
+    assert_eq!(play.heard().len(), 10, "the others wait for the store");
+    play.table.acknowledge((1..=10).map(JobId).collect(), play.now);
+    assert_eq!(play.heard().len(), 10);
+    play.order(1, 21, known(), |_| {});
+    assert_eq!(play.heard(), [""; 0], "there is room again");
+}
+
+#[test]
+fn a_job_that_was_taken_in_under_a_larger_limit_waits_for_it() {
+    let policy = Policy {
+        max_memory: 100,
+        ..Policy::default()
+    };
+    let huge = || {
+        job(
+            "huge",
+            Script {
+                slices: 9,
+                memory: 101,
+                ..PLAIN
+            },
+        )
+    };
+    let mut play = restored(policy, vec![(stored(1, Priority::Normal, None), huge())]);
+    play.ask(1, 1, huge());
+    play.play_on();
+    assert_eq!(play.heard(), ["1/1 too-big"]);
+    assert!(matches!(
+        play.table.flow.submitted.location(JobId(1)),
+        Location::Running(_)
+    ));
+    let ends = |record: &Record| matches!(record, Record::Ended(_));
+    assert!(!play.table.take_records().iter().any(ends));
+    play.order(1, 2, Ask::Cancel(JobId(1)), |_| {});
+    play.table.ends_settled(vec![JobId(1)], None, play.now);
+    assert_eq!(play.heard(), ["1/2 ok"]);
+    play.assert_empty();
+}
+
+#[test]
+fn a_key_is_free_when_its_job_is_forgotten() {
+    let mut play = Play::new(Policy {
+        max_finished_age: 1_000 * MS,
+        ..Policy::default()
+    });
+    let keyed = || {
+        let mut submit = Submit::new(long("a", 1), "as asked");
+        submit.key = Some("mine".into());
+        Ask::Submit(Box::new(submit))
+    };
+    let ask = |play: &mut Play, request| {
+        play.order(1, request, keyed(), |_: &mut Order| {});
+        play.play_on();
+        play.heard()
+    };
+    assert_eq!(ask(&mut play, 1), ["1/1 ok job=1"]);
+    assert_eq!(ask(&mut play, 2), ["1/2 ok job=1"]);
+    play.wait(3_000 * MS);
+    assert_eq!(ask(&mut play, 3), ["1/3 ok job=2"]);
+}
+
+#[test]
+fn all_cpu_time_of_a_user_is_charged() {
+    let limits = UserLimits {
+        cpu: Some(1),
+        ..UserLimits::default()
+    };
+    let user = Payer {
+        account: Account::User(crate::auth::UserName::parse("ann").expect("a name")),
+        client: ClientId(7),
+    };
+    let charged = |play: &mut Play| {
+        let question = vec![(RequestId(99), crate::job::Query::Pi(7).into())];
+        play.table.take_in_plain(user, question, play.now);
+        play.heard().iter().any(|heard| heard == "7/99 busy")
+    };
+    // A plain question whose first slice was not enough, and a job of an earlier process.
+    let mut job = stored(1, Priority::Normal, None);
+    job.submission.owner = user.account.to_string();
+    for is_restored in [false, true] {
+        let mut play = match is_restored {
+            true => restored(Policy::default(), vec![(job.clone(), long("a", 900))]),
+            false => with_store(),
+        };
+        play.table.set_limits(user, limits, play.now);
+        if !is_restored {
+            let Work::Plan(question) = long("a", 900) else { continue };
+            play.table.take_in_plain(user, vec![(RequestId(1), question)], play.now);
+        }
+        play.express();
+        // Many others meanwhile.
+        for request in 0..300 {
+            play.ask(1, request, long("b", 1));
+        }
+        play.express();
+        for _ in 0..700 {
+            assert!(play.bulk().is_some());
+        }
+        play.heard();
+        assert!(charged(&mut play), "{is_restored}");
+    }
+}
