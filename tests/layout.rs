@@ -1,15 +1,15 @@
-//! The structure of the house: imports go down only, and the pure rooms stay pure.
+//! The structure of the crate: imports go down only, and the pure modules stay pure.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms from the roof down. A room may import from those below it.
+/// The modules, the topmost first. One may import from those below it.
 const ROOMS: [&str; 17] = [
     "cli", "config", "client", "daemon", "cluster", "http", "server", "verb", "engine", "auth", "store", "job",
     "proto", "primes", "metrics", "clients", "priority",
 ];
 
-/// What a pure room must not mention: it knows no actor, socket, task, thread or clock.
+/// What a pure module must not mention: it knows no actor, socket, task, thread or clock.
 const IMPURE: [&str; 9] = [
     "actix",
     "tokio::",
@@ -37,7 +37,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The files of a room with their code: comments and unit tests left out.
+/// The files of a module with their code: comments and unit tests left out.
 fn code_of(room: &str) -> Vec<(PathBuf, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = match src.join(room) {
@@ -96,7 +96,7 @@ fn imports_go_down_only() {
     }
 }
 
-/// What the crate shows at its root comes from every floor, so below the roof it is imported from its room.
+/// What the crate shows at its root comes from modules at every level, so all but the topmost import it from its own module.
 #[test]
 fn only_the_roof_imports_from_the_root() {
     for room in &ROOMS[1..] {
