@@ -175,6 +175,20 @@ fn a_client_that_goes_away_cancels_its_question() {
 }
 
 #[test]
+fn a_client_that_goes_away_behind_unread_bytes_cancels_its_question_too() {
+    let daemon = with_http(Daemon::new());
+    let question = request("POST", "/v1/ask", &[JSON], &json!({"request": "pi 1e18"}).to_string());
+    let mut stream = connect(&daemon);
+    // The first byte of a next request, which is not read before this one is answered.
+    stream
+        .write_all(format!("{question}G").as_bytes())
+        .expect("the daemon reads");
+    support::until("its job is there", || info(&daemon, "jobs") == 1);
+    drop(stream);
+    support::until("its job is gone", || info(&daemon, "jobs") == 0);
+}
+
+#[test]
 fn rows_stream_without_end_and_a_client_that_does_not_read_holds_no_cpu() {
     let daemon = with_http(Daemon::new());
     let mut stream = connect(&daemon);

@@ -9,22 +9,26 @@ use futures_util::FutureExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, interval_at};
 
 /// Header lines of a request.
 const MAX_HEADERS: usize = 64;
 /// Bytes of the head of a request.
 const MAX_HEAD: usize = 16 << 10;
+/// How often to look whether the client is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Bytes that a connection buffers.
 const MAX_BUFFER: usize = 32 << 10;
 
@@ -94,20 +98,34 @@ async fn serve(
     let patience = accepted.limits().stall_timeout;
     let caller = Caller::of(&accepted, hosts);
     let service = tower_of(routes, caller);
-    let socket = TokioIo::new(Patient::new(accepted, patience));
+    let socket = Rc::new(Socket {
+        connection: RefCell::new(accepted),
+        is_awaited: Cell::new(true),
+    });
+    let io = TokioIo::new(Patient::new(socket.clone(), patience));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_BUFFER)
-        .serve_connection(socket, TowerToHyperService::new(service));
+        .serve_connection(io, TowerToHyperService::new(service));
     let mut connection = pin!(connection);
-    tokio::select! {
-        ended = &mut connection => return ended,
-        _ = finishing => connection.as_mut().graceful_shutdown(),
+    let mut finishing = pin!(finishing.fuse());
+    let mut is_finishing = false;
+    let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    loop {
+        tokio::select! {
+            ended = &mut connection => return ended,
+            _ = &mut finishing, if !is_finishing => {
+                is_finishing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = looks.tick() => if socket.is_gone() {
+                return Ok(());
+            }
+        }
     }
-    connection.await
 }
 
 /// The routes, with the caller beside each request.
@@ -115,18 +133,32 @@ fn tower_of(routes: Router, caller: Caller) -> Router {
     routes.layer(axum::Extension(caller))
 }
 
+/// The connection, which hyper reads and writes, and of which the session looks whether its client is still there.
+struct Socket {
+    connection: RefCell<Accepted>,
+    /// Whether hyper waits for more from the client.
+    is_awaited: Cell<bool>,
+}
+
+impl Socket {
+    /// Whether the client has left and hyper will not notice: while a reply is computed it reads on only if it has used all that came.
+    fn is_gone(&self) -> bool {
+        !self.is_awaited.get() && self.connection.borrow().is_gone()
+    }
+}
+
 /// A connection that ends if its client takes nothing of a reply for too long.
 struct Patient {
-    connection: Accepted,
+    socket: Rc<Socket>,
     patience: Duration,
     /// Since bytes wait for the client.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    const fn new(connection: Accepted, patience: Duration) -> Self {
+    const fn new(socket: Rc<Socket>, patience: Duration) -> Self {
         Self {
-            connection,
+            socket,
             patience,
             waiting: None,
         }
@@ -134,14 +166,16 @@ impl Patient {
 }
 
 impl AsyncRead for Patient {
-    fn poll_read(mut self: Pin<&mut Self>, task: &mut Task<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, task: &mut Task<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.connection).poll_read(task, buffer);
+        let mut connection = self.socket.connection.borrow_mut();
+        let read = Pin::new(&mut *connection).poll_read(task, buffer);
+        self.socket.is_awaited.set(read.is_pending());
         let count = buffer.filled().len() - before;
-        let metrics = &self.connection.shared().facts.metrics;
+        let metrics = &connection.shared().facts.metrics;
         metrics.bytes_read.fetch_add(count as u64, Relaxed);
         if count > 0 {
-            self.connection.state().has_read(count);
+            connection.state().has_read(count);
         }
         read
     }
@@ -150,12 +184,13 @@ impl AsyncRead for Patient {
 impl AsyncWrite for Patient {
     fn poll_write(mut self: Pin<&mut Self>, task: &mut Task<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let written = Pin::new(&mut this.connection).poll_write(task, bytes);
+        let mut connection = this.socket.connection.borrow_mut();
+        let written = Pin::new(&mut *connection).poll_write(task, bytes);
         match &written {
             Poll::Ready(Ok(count)) => {
-                let metrics = &this.connection.shared().facts.metrics;
+                let metrics = &connection.shared().facts.metrics;
                 metrics.bytes_written.fetch_add(*count as u64, Relaxed);
-                this.connection.state().has_written(*count);
+                connection.state().has_written(*count);
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
@@ -173,11 +208,11 @@ impl AsyncWrite for Patient {
         written
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.connection).poll_flush(task)
+    fn poll_flush(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.socket.connection.borrow_mut()).poll_flush(task)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.connection).poll_shutdown(task)
+    fn poll_shutdown(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.socket.connection.borrow_mut()).poll_shutdown(task)
     }
 }
