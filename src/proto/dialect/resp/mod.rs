@@ -239,7 +239,14 @@ impl Framing {
                 let format = self.reply_format();
                 Frame::Answer { format, reply, is_last }
             }
-            Some(Handshake::Request(words)) => self.request(&words, self.dialect()),
+            Some(Handshake::Request(words)) => {
+                let frame = self.request(&words, self.dialect());
+                if !matches!(frame, Frame::Request(_)) {
+                    // No password is checked, so nothing will greet.
+                    self.client.end_login(false);
+                }
+                frame
+            }
             Some(Handshake::List) => self.request(&[b"clients"], &ClientList),
         }
     }

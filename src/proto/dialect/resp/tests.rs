@@ -479,3 +479,17 @@ proptest! {
         prop_assert_eq!(said(&pieces), said(&[&input]));
     }
 }
+
+#[test]
+fn a_greeting_whose_login_is_refused_greets_nobody() {
+    let mut codec = ServerCodec::new(99);
+    let is_request = |codec: &mut ServerCodec, words: &[&str]| {
+        let input = request(words);
+        matches!(codec.next(&input, false).1, Some(Frame::Request(_)))
+    };
+    assert!(!is_request(&mut codec, &["HELLO", "3", "AUTH", "ann", "two words"]));
+    assert!(is_request(&mut codec, &["AUTH", "ann", "secret"]));
+    assert!(codec.end_login(true).is_none(), "that was no HELLO");
+    assert!(is_request(&mut codec, &["HELLO", "3", "AUTH", "ann", "secret"]));
+    assert!(codec.end_login(true).is_some());
+}
