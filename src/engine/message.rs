@@ -176,6 +176,11 @@ impl Ask {
             _ => false,
         }
     }
+
+    /// Whether the answer is computed by a plan, which holds memory.
+    pub const fn is_plan(&self) -> bool {
+        matches!(self, Self::Answer(Work::Plan(_)))
+    }
 }
 
 /// A job to be submitted.

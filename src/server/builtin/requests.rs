@@ -167,7 +167,7 @@ impl Requests {
     fn send(&mut self, Pending { place, ask, terms }: Pending) {
         let streams = ask.streams();
         let rows = if streams {
-            self.streams.begin(place, &self.replies)
+            self.streams.begin(place, ask.is_plan(), &self.replies)
         } else {
             0
         };

@@ -5,7 +5,7 @@ use super::replies::Replies;
 use crate::engine::{ROWS_GRANTED, RequestId};
 use crate::server::Shared;
 
-/// Streaming requests of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
+/// Streaming plans of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
 const MAX_STREAMS: usize = 2;
 
 /// The requests of a connection that send rows.
@@ -15,16 +15,22 @@ pub(super) struct Streams(Vec<Stream>);
 /// A request that sends rows, and how many it may send before it is granted more.
 struct Stream {
     place: RequestId,
+    is_plan: bool,
     granted: usize,
 }
 
 impl Streams {
     /// One more. Gives the rows that it may send at once.
-    pub(super) fn begin(&mut self, place: RequestId, replies: &Replies) -> usize {
-        let streaming = self.0.iter().filter(|stream| replies.may_stream(stream.place)).count();
-        let may_send = replies.may_stream(place) && streaming < MAX_STREAMS;
+    pub(super) fn begin(&mut self, place: RequestId, is_plan: bool, replies: &Replies) -> usize {
+        let is_streaming = |stream: &&Stream| stream.is_plan && replies.may_stream(stream.place);
+        let has_room = !is_plan || self.0.iter().filter(is_streaming).count() < MAX_STREAMS;
+        let may_send = replies.may_stream(place) && has_room;
         let granted = if may_send { ROWS_GRANTED } else { 0 };
-        self.0.push(Stream { place, granted });
+        self.0.push(Stream {
+            place,
+            is_plan,
+            granted,
+        });
         granted
     }
 
@@ -54,8 +60,12 @@ impl Streams {
     /// Everything written is with the client: the streams whose turn it is may send more.
     #[inline]
     pub(super) fn grant(&mut self, replies: &Replies, engine: &EngineLink, shared: &Shared) {
-        let turns = self.0.iter_mut().filter(|stream| replies.may_stream(stream.place));
-        for stream in turns.take(MAX_STREAMS).filter(|stream| stream.granted == 0) {
+        let mut plans = 0;
+        for stream in self.0.iter_mut().filter(|stream| replies.may_stream(stream.place)) {
+            plans += usize::from(stream.is_plan);
+            if stream.granted > 0 || (stream.is_plan && plans > MAX_STREAMS) {
+                continue;
+            }
             stream.granted = ROWS_GRANTED;
             engine.grant(stream.place, ROWS_GRANTED, shared);
         }
@@ -68,22 +78,22 @@ mod tests {
     use crate::proto::{ReplyFormat, Tag};
 
     #[test]
-    fn two_streams_send_at_once_and_the_others_wait() {
+    fn two_plans_send_at_once_and_the_others_wait_but_for_what_is_no_plan() {
         let (mut replies, mut streams) = (
             Replies::new(crate::engine::ClientId(1), Default::default()),
             Streams::default(),
         );
-        let granted: Vec<usize> = ["a", "b", "c"]
-            .map(|tag| {
+        let granted: Vec<usize> = [("a", true), ("b", true), ("c", true), ("d", false)]
+            .map(|(tag, is_plan)| {
                 let format = ReplyFormat {
                     tag: Tag::parse(tag),
                     ..ReplyFormat::default()
                 };
                 let place = replies.open(Default::default(), &format, true);
-                streams.begin(place, &replies)
+                streams.begin(place, is_plan, &replies)
             })
             .into();
-        assert_eq!(granted, [ROWS_GRANTED, ROWS_GRANTED, 0]);
+        assert_eq!(granted, [ROWS_GRANTED, ROWS_GRANTED, 0, ROWS_GRANTED]);
     }
 
     #[test]
@@ -93,7 +103,7 @@ mod tests {
             Streams::default(),
         );
         let place = replies.open(Default::default(), &ReplyFormat::default(), true);
-        assert_eq!(streams.begin(place, &replies), ROWS_GRANTED);
+        assert_eq!(streams.begin(place, true, &replies), ROWS_GRANTED);
         assert!(streams.took(place, 10));
         assert_eq!(streams.0[0].granted, ROWS_GRANTED - 10);
         streams.end(place);
