@@ -21,12 +21,16 @@ pub struct Monitor {
     rows: OnceLock<broadcast::Sender<Arc<str>>>,
     /// The daemon drains.
     closed: CancellationToken,
+    /// The version of the daemon's users, if it has any.
+    users: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
 }
 
 /// One who watches, until it is dropped.
 pub struct Watch {
     clients: Arc<super::Clients>,
     rows: broadcast::Receiver<Arc<str>>,
+    /// The version of the users when it began.
+    users: u64,
 }
 
 /// What comes next for a watcher.
@@ -36,6 +40,8 @@ pub enum Seen {
     Row(Arc<str>),
     /// This number of requests was lost: they came faster than they were taken.
     Lost(u64),
+    /// The users have changed: whether this one may still watch is not known.
+    Changed,
     /// The daemon drains: there are no more.
     End,
 }
@@ -46,6 +52,7 @@ impl Default for Monitor {
             watchers: AtomicUsize::new(0),
             rows: OnceLock::new(),
             closed: CancellationToken::new(),
+            users: OnceLock::new(),
         }
     }
 }
@@ -67,6 +74,15 @@ impl Monitor {
             // An error says that the last watcher has just left.
             let _ = rows.send(row.into());
         }
+    }
+
+    /// Watching ends with what comes after another version of the users.
+    pub fn follow_users(&self, version: impl Fn() -> u64 + Send + Sync + 'static) {
+        let _ = self.users.set(Box::new(version));
+    }
+
+    fn users(&self) -> u64 {
+        self.users.get().map_or(0, |version| version())
     }
 
     /// Ends all watching, now and from now on.
@@ -93,6 +109,7 @@ impl Watch {
         Some(Self {
             clients: clients.clone(),
             rows: rows.subscribe(),
+            users: clients.monitor.users(),
         })
     }
 
@@ -104,6 +121,7 @@ impl Watch {
             received = self.rows.recv() => received,
         };
         match received {
+            _ if self.users != self.clients.monitor.users() => Seen::Changed,
             Ok(row) => Seen::Row(row),
             Err(RecvError::Lagged(count)) => Seen::Lost(count),
             Err(RecvError::Closed) => Seen::End,
@@ -149,6 +167,23 @@ mod tests {
         );
         drop(watch);
         assert!(!clients.monitor.is_on());
+    }
+
+    #[test]
+    fn who_watches_sees_nothing_after_the_users_have_changed() {
+        let clients = Arc::<Clients>::default();
+        let version = Arc::new(std::sync::atomic::AtomicU64::new(3));
+        let current = version.clone();
+        clients.monitor.follow_users(move || current.load(Relaxed));
+        let mut watch = Watch::begin(&clients).expect("there is room");
+        show(&clients, "nth 1");
+        assert!(matches!(next(&mut watch), Some(Seen::Row(_))));
+        show(&clients, "nth 2");
+        version.store(4, Relaxed);
+        assert_eq!(next(&mut watch), Some(Seen::Changed));
+        let mut watch = Watch::begin(&clients).expect("there is room");
+        show(&clients, "nth 3");
+        assert!(matches!(next(&mut watch), Some(Seen::Row(_))));
     }
 
     #[test]

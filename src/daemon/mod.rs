@@ -366,6 +366,9 @@ impl Daemon {
             started: Instant::now(),
             workers: self.workers,
         };
+        if let Some(auth) = self.auth.clone() {
+            facts.clients.monitor.follow_users(move || auth.version());
+        }
         let (scheduler, writer) = match store {
             None => (scheduler, None),
             Some(store) => store.start(scheduler, &self.registry, &facts),

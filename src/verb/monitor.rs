@@ -93,6 +93,10 @@ impl Handler<Asked<Watch>> for Reporter {
                 row = match watch.next().await {
                     Seen::Row(row) => row.as_ref().to_owned(),
                     Seen::Lost(count) => format!("lost={count}"),
+                    Seen::Changed => {
+                        let text = "the users have changed; ask again";
+                        return responder.fail(Failure::new(Code::Denied, text));
+                    }
                     Seen::End => {
                         let text = "the daemon is shutting down; ask again when it is back";
                         return responder.fail(Failure::new(Code::Draining, text));
