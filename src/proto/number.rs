@@ -264,21 +264,31 @@ fn parse_scientific(mantissa: &str, exponent: &str, limit: Limit) -> Result<Natu
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
     parse_digits(whole, limit)?;
     parse_digits(fraction, limit)?;
-    if let Some(positive) = exponent.strip_prefix('-') {
-        parse_digits(positive, limit)?;
-        return Err(NumberError::Fraction);
-    }
-    let exponent = parse_digits(exponent, limit)?;
-    let shift = usize::try_from(&exponent).map_err(|_| NumberError::TooBig)?;
+    let (exponent, is_negative) = match exponent.strip_prefix('-') {
+        Some(positive) => (parse_digits(positive, limit)?, true),
+        None => (parse_digits(exponent, limit)?, false),
+    };
     let fraction = fraction.replace('_', "");
     let fraction = fraction.trim_end_matches('0');
-    let zeros = shift.checked_sub(fraction.len()).ok_or(NumberError::Fraction)?;
-    let digits = if fraction.is_empty() {
-        parse_digits(whole, limit)?
-    } else {
-        parse_digits(&[whole, fraction].concat(), limit)?
+    let digits = [whole, fraction].concat().replace('_', "");
+    let significant = digits.trim_matches('0');
+    if significant.is_empty() {
+        return Ok(Natural::ZERO);
+    }
+    // The zeros behind the significant digits, less than none if some of these are behind the point.
+    let written = digits.len() - digits.trim_end_matches('0').len();
+    let zeros = |shift: usize| match is_negative {
+        true => written.checked_sub(fraction.len())?.checked_sub(shift),
+        false => (written + shift).checked_sub(fraction.len()),
     };
-    Ok(digits * power(&Natural::from(10u8), &Natural::from(zeros), limit)?)
+    let too_big = if is_negative {
+        NumberError::Fraction
+    } else {
+        NumberError::TooBig
+    };
+    let shift = usize::try_from(&exponent).ok().filter(|shift| *shift <= usize::MAX / 2);
+    let zeros = zeros(shift.ok_or(too_big)?).ok_or(NumberError::Fraction)?;
+    Ok(parse_digits(significant, limit)? * power(&Natural::from(10u8), &Natural::from(zeros), limit)?)
 }
 
 /// A number with a decimal point, as programs print a float: `1000000.0` is exactly that whole number, whatever its size. Nothing is
@@ -384,6 +394,10 @@ mod tests {
             "1.0_0e6",
             "0.0_0_1e9",
             "0.001_0e9",
+            "1000000e-0",
+            "1000000000e-3",
+            "1_000_000.00e0",
+            "10.0e+5",
         ] {
             assert_eq!(read(text).as_deref(), Ok("1000000"), "{text}");
         }
@@ -407,6 +421,9 @@ mod tests {
         assert_eq!(read("0007").as_deref(), Ok("7"));
         assert_eq!(read("0^0").as_deref(), Ok("1"));
         assert_eq!(read("0e5").as_deref(), Ok("0"));
+        assert_eq!(read("0.0e99999").as_deref(), Ok("0"));
+        assert_eq!(read("0e-99999999999999999999").as_deref(), Ok("0"));
+        assert_eq!(read("1500e-2").as_deref(), Ok("15"));
     }
 
     #[test]
@@ -487,6 +504,9 @@ mod tests {
         assert_eq!(read("1.55e1"), Err(NumberError::Fraction));
         assert_eq!(read("1000000.0000000001"), Err(NumberError::Fraction));
         assert_eq!(read("1e-3"), Err(NumberError::Fraction));
+        assert_eq!(read("1500e-3"), Err(NumberError::Fraction));
+        assert_eq!(read("1e-99999999999999999999"), Err(NumberError::Fraction));
+        assert_eq!(read("1.5e99999999999999999999"), Err(NumberError::TooBig));
     }
 
     #[test]
