@@ -189,7 +189,7 @@ impl Certify {
         let (Stage::Factoring(factor, count), Some(n)) = (&mut self.stage, self.todo.last()) else {
             return;
         };
-        let mut primes = factor.primes();
+        let mut primes = factor.known().to_vec();
         if primes.len() == *count {
             return;
         }

@@ -80,6 +80,17 @@ pub(super) fn primes(value: Value) -> Vec<Natural> {
     }
 }
 
+/// Whether a prime is among these twice: then nothing else matters to `moebius`.
+fn has_repeated(known: &[Natural]) -> bool {
+    let mut rest = known.iter();
+    while let Some(prime) = rest.next() {
+        if rest.as_slice().contains(prime) {
+            return true;
+        }
+    }
+    false
+}
+
 /// Reads how far a plan was.
 pub(super) fn share(reader: &mut Reader<'_>) -> Result<f64, Damaged> {
     let share = f64::from_bits(reader.u64()?);
@@ -106,6 +117,9 @@ impl Plan for OfFactors {
     }
 
     fn answer(&mut self) -> Option<Value> {
+        if self.function == Function::Moebius && has_repeated(self.factor.known()) {
+            return Some(self.function.of(&powers(self.factor.known())));
+        }
         let primes = primes(Plan::answer(&mut self.factor)?);
         Some(self.function.of(&powers(&primes)))
     }
@@ -230,6 +244,21 @@ mod tests {
             (Function::Radical, &factorial, "1922760350154212639070"),
         ] {
             assert_eq!(ask(function, n), value, "{function:?} of {n}");
+        }
+    }
+
+    #[test]
+    fn a_square_decides_moebius() {
+        // RSA-768, whose factors are not found here.
+        let hard = "1230186684530117755130494958384962720772853569595334792197322452151726400507263657518745202199786469389956474942774063845925192557326303453731548268507917026122142913461670429214311602221240479274737794080665351419597459856902143413";
+        let hard: Natural = hard.parse().expect("digits");
+        for square in [4u64, 9, 1_000_003 * 1_000_003] {
+            let n = &hard * square;
+            assert_eq!(
+                run_to_end(&mut OfFactors::new(Function::Moebius, &n)),
+                "0".into(),
+                "{square}"
+            );
         }
     }
 

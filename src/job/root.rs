@@ -96,6 +96,23 @@ impl Root {
     }
 }
 
+/// True if it is known already that there is no primitive root modulo a number that these primes divide: there is one only modulo 1, 2, 4, p^k and
+/// 2 p^k for an odd prime p.
+fn has_none(n: &Natural, known: &[Natural]) -> bool {
+    let twos = n.trailing_zeros().unwrap_or(0);
+    let mut odd = n >> twos;
+    if twos > 1 {
+        return twos > 2 || !odd.is_one();
+    }
+    let Some(prime) = known.iter().find(|prime| **prime > Natural::from(2u8)) else {
+        return false;
+    };
+    while (&odd % prime).is_zero() {
+        odd /= prime;
+    }
+    !odd.is_one()
+}
+
 impl Plan for Root {
     type Slice = Slice;
     type Partial = Partial;
@@ -125,7 +142,9 @@ impl Plan for Root {
                 (Of::Number, Stage::Number(factor)) => {
                     Plan::absorb(factor.as_mut(), partial);
                     let share = Plan::progress(factor.as_ref());
-                    if let Some(value) = Plan::answer(factor.as_mut()) {
+                    if has_none(&self.n, factor.known()) {
+                        self.stage = Stage::Done(None);
+                    } else if let Some(value) = Plan::answer(factor.as_mut()) {
                         self.stage = Self::of_number(multiplicative::powers(&primes(value)));
                     }
                     self.raise(NUMBER_SHARE * share);
@@ -256,6 +275,19 @@ mod tests {
         }
         for n in [8, 12, 15, 16, 1_000_000_007 * 998_244_353] {
             assert_eq!(root(n), "none".into(), "{n}");
+        }
+        for n in [6u128, 10, 50, 2 * 1_000_000_007] {
+            assert_ne!(root(n), "none".into(), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_small_factor_decides_that_there_is_none() {
+        // RSA-768 times 4 or 15: its factors are not found here.
+        let hard = "1230186684530117755130494958384962720772853569595334792197322452151726400507263657518745202199786469389956474942774063845925192557326303453731548268507917026122142913461670429214311602221240479274737794080665351419597459856902143413";
+        let hard: Natural = hard.parse().expect("digits");
+        for small in [4u8, 8, 15] {
+            assert_eq!(run_to_end(&mut Root::new(&hard * small)), "none".into(), "{small}");
         }
     }
 

@@ -92,8 +92,8 @@ impl Factor {
     }
 
     /// The primes that are known so far, each as often as it was found.
-    pub(super) fn primes(&self) -> Vec<Natural> {
-        self.primes.clone()
+    pub(super) fn known(&self) -> &[Natural] {
+        &self.primes
     }
 
     /// Turns to the next part, if there is one.
