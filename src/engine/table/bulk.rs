@@ -203,7 +203,13 @@ impl Bulk {
         running.parts.may_be_more();
         running.used = running.used.saturating_add_signed(more);
         running.advanced = now;
-        caught(|| running.plan.absorb(partial))
+        caught(|| {
+            running.plan.absorb(partial);
+            // A plan that goes on knows how far it was when its tables are made.
+            if running.from <= 0.0 {
+                running.from = running.plan.progress();
+            }
+        })
     }
 
     /// Cuts a part for another machine from the plan that is to have the next one: of the account with the fewest under way.
