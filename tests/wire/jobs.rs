@@ -452,3 +452,28 @@ fn what_is_found_before_a_deadline_is_in_the_error() {
     let lines = std::iter::from_fn(|| client.line()).take_while(|line| line.starts_with("* "));
     assert!(lines.into_iter().any(|line| line.contains(" stage=ecm curves=")));
 }
+
+#[test]
+fn submits_that_wait_for_a_result_are_bounded_by_their_bytes_and_answered_in_order() {
+    let daemon = daemon();
+    let mut client = Client::connect(&daemon);
+    assert_eq!(client.ask("submit pi 1e18"), "OK job=1");
+    // Three times these bytes are over ten times what a connection may have unsent.
+    let long = format!("submit isprime {}\n", "9".repeat(9_000));
+    client.send(&format!("result 1\n{}isprime 7\n", long.repeat(30)));
+    // What is read while they wait is what stops something.
+    client.send("@x cancel @y\n");
+    let mut other = Client::connect(&daemon);
+    assert_eq!(other.ask("cancel 1"), "OK");
+    let replies: Vec<String> = (0..33).map_while(|_| client.line()).collect();
+    let of_tag = replies.iter().filter(|line| line.starts_with("@x ERR no-job")).count();
+    let others: Vec<&String> = replies.iter().filter(|line| !line.starts_with('@')).collect();
+    assert_eq!((replies.len(), of_tag), (33, 1), "{replies:?}");
+    assert!(others[0].starts_with("ERR cancelled"), "{others:?}");
+    let jobs: Vec<String> = (2..32).map(|job| format!("OK job={job}")).collect();
+    assert!(
+        others[1..31].iter().zip(&jobs).all(|(reply, job)| *reply == job),
+        "{others:?}"
+    );
+    assert_eq!(others[31], "OK yes");
+}

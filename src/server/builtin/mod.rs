@@ -265,7 +265,8 @@ impl Requests {
 
     #[inline]
     fn is_full(&self, link: &Link) -> bool {
-        self.replies.in_flight() >= link.limits().max_in_flight
+        let limits = link.limits();
+        self.replies.in_flight() >= limits.max_in_flight || self.sequence.bytes() >= limits.max_unsent_bytes
     }
 
     /// Takes in requests as far as the limits allow. True if it stopped before it had looked at all there is.

@@ -24,12 +24,16 @@ struct Line {
     /// The request under way that the others wait for.
     running: Option<RequestId>,
     waiting: VecDeque<Pending>,
+    /// The bytes of those that wait.
+    bytes: usize,
 }
 
 impl Sequence {
     /// Gives the request back if it may take effect now; else it waits.
     pub(super) fn begin(&mut self, request: Pending) -> Option<Pending> {
-        self.0.get_or_insert_default().waiting.push_back(request);
+        let line = self.0.get_or_insert_default();
+        line.bytes += bytes(&request);
+        line.waiting.push_back(request);
         self.next()
     }
 
@@ -43,10 +47,20 @@ impl Sequence {
             line.running = None;
         }
         // It may be answered before it takes effect, if the engine has failed.
-        line.waiting.retain(|request| request.place != place);
+        line.waiting.retain(|request| {
+            let is_another = request.place != place;
+            line.bytes -= if is_another { 0 } else { bytes(request) };
+            is_another
+        });
         if line.running.is_none() && line.waiting.is_empty() {
             self.0 = None;
         }
+    }
+
+    /// The bytes that waiting requests hold.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |line| line.bytes)
     }
 
     /// True if there are none.
@@ -59,12 +73,21 @@ impl Sequence {
     pub(super) fn next(&mut self) -> Option<Pending> {
         let line = self.0.as_mut().filter(|line| line.running.is_none())?;
         let next = line.waiting.pop_front()?;
+        line.bytes -= bytes(&next);
         if waits(&next.ask) {
             line.running = Some(next.place);
         } else if line.waiting.is_empty() {
             self.0 = None;
         }
         Some(next)
+    }
+}
+
+/// The bytes of a request that waits: a job has its words, its question and its title.
+fn bytes(request: &Pending) -> usize {
+    match &request.ask {
+        Ask::Submit(submit) => 3 * submit.request.len(),
+        _ => 0,
     }
 }
 
@@ -75,7 +98,7 @@ pub(super) const fn is_about_jobs(ask: &Ask) -> bool {
 
 /// True if the engine may take its time to answer; the others it answers as it takes them in, in their order.
 const fn waits(ask: &Ask) -> bool {
-    matches!(ask, Ask::Watch(_) | Ask::Result(_) | Ask::List)
+    matches!(ask, Ask::Watch(_) | Ask::Result(_) | Ask::List(_))
 }
 
 #[cfg(test)]
@@ -104,7 +127,7 @@ mod tests {
             "a cancel is answered at once"
         );
         assert_eq!(begin(&mut sequence, 3, Ask::Cancel(JobId(6))), None);
-        assert_eq!(begin(&mut sequence, 4, Ask::List), None);
+        assert_eq!(begin(&mut sequence, 4, Ask::List(Vec::new())), None);
         assert_eq!(begin(&mut sequence, 5, Ask::Cancel(JobId(7))), None);
         sequence.end(RequestId(1));
         assert_eq!(next(&mut sequence), None);
