@@ -108,6 +108,8 @@ fn a_job_is_submitted_watched_cancelled_and_read() {
         ),
     );
     assert_eq!((status, body.as_str()), (201, "{\"job\":\"1\"}\n"));
+    let (status, body) = get(&daemon, "/v1/jobs/99");
+    assert!(status == 404 && body.contains("there is no job 99"), "{status} {body}");
     assert!(head.contains("\r\nlocation: /v1/jobs/1\r\n"), "{head}");
     let again = json!({"request": "pi 1e18", "id": "mine"});
     assert_eq!(post(&daemon, "/v1/jobs", &again), (201, json!({"job": "1"})));

@@ -161,8 +161,8 @@ pub enum Ask {
     Cancel(JobId),
     /// The end of several; answered by their number.
     CancelMany(Selection),
-    /// All jobs that are submitted or long, as rows.
-    List,
+    /// These submitted jobs as rows; if there are none, all jobs that are submitted or long.
+    List(Vec<JobId>),
     /// The answer to the question of this title, or all answers, are to be forgotten.
     Forget(Option<String>),
 }
@@ -172,7 +172,7 @@ impl Ask {
     pub const fn streams(&self) -> bool {
         match self {
             Self::Answer(work) => work.streams(),
-            Self::List => true,
+            Self::List(_) => true,
             _ => false,
         }
     }

@@ -51,22 +51,22 @@ pub(super) async fn submit(Extension(caller): Extension<Caller>, request: Reques
 }
 
 pub(super) async fn list(Extension(caller): Extension<Caller>) -> Response {
-    match rows(&caller).await {
+    match rows(&caller, "jobs").await {
         Ok(jobs) => json_reply(StatusCode::OK, &json!({"jobs": jobs})),
         Err(failure) => failed(&failure),
     }
 }
 
 pub(super) async fn show(Extension(caller): Extension<Caller>, Path(id): Path<String>) -> Response {
-    match rows(&caller).await {
+    let shown = match about(&id, "jobs") {
+        Err(failure) => Err(failure),
+        Ok(words) => rows(&caller, &words).await,
+    };
+    match shown.map(|jobs| jobs.into_iter().next()) {
         Err(failure) => failed(&failure),
-        Ok(jobs) => match jobs.into_iter().find(|job| job["id"] == id.as_str()) {
-            Some(job) => json_reply(StatusCode::OK, &job),
-            None => failed(&Failure::new(
-                Code::NoJob,
-                "it is not among the 250 jobs that are listed",
-            )),
-        },
+        Ok(Some(job)) => json_reply(StatusCode::OK, &job),
+        // It was forgotten just now.
+        Ok(None) => failed(&Failure::new(Code::NoJob, format!("there is no job {id}"))),
     }
 }
 
@@ -114,8 +114,8 @@ fn about(id: &str, verb: &str) -> Result<String, Failure> {
     Ok(format!("{verb} {id}"))
 }
 
-async fn rows(caller: &Caller) -> Result<Vec<Json>, Failure> {
-    let (question, counted) = question(caller, "jobs");
+async fn rows(caller: &Caller, words: &str) -> Result<Vec<Json>, Failure> {
+    let (question, counted) = question(caller, words);
     let (rows, _) = collect(question.events(), counted).await?;
     Ok(rows.iter().map(|row| job(row)).collect())
 }

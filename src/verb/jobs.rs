@@ -40,13 +40,13 @@ pub(super) fn register(registry: &mut Registry) {
         .details(&["deadline=5s waits no longer than that; the job goes on."]),
     );
     let what = "submitted jobs and long questions, a row each";
-    registry.add(define("jobs", what, jobs).details(&[
+    registry.add(define("jobs [ID...]", what, jobs).details(&[
         "id=- is a question that was not submitted. owner is the user or the address",
         "that asked. state is queued, parked (waits for memory, or for a place of its",
         "owner), running, done, failed (and error=CODE) or cancelled. cpu is that of",
         "all runs, resumed counts the restarts it outlived. At most 250 rows, with",
         "100 characters of the question each: what is under way, then what has",
-        "ended, the latest first.",
+        "ended, the latest first. With IDs, these jobs and no others.",
     ]));
     let what = "the same answer by a second way";
     registry.add(define("verify REQUEST|JOB", what, verify).details(&[
@@ -210,8 +210,10 @@ fn forget(call: &Call<'_>) -> Result<Step, Failure> {
 }
 
 fn jobs(call: &Call<'_>) -> Result<Step, Failure> {
-    call.only(0, &[])?;
-    Ok(Step::Ask(Ask::List))
+    call.only(MAX_IDS, &[])?;
+    let ids = (0..).map_while(|index| call.arg(index));
+    let ids = ids.map(|id| parse_id(call, id)).collect::<Result<_, _>>()?;
+    Ok(Step::Ask(Ask::List(ids)))
 }
 
 fn cancel(call: &Call<'_>) -> Result<Step, Failure> {

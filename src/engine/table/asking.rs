@@ -61,14 +61,18 @@ impl Table {
             // The scheduler has the answers, and makes work of questions.
             Ask::Forget(_) | Ask::Verify(_) => return Ok(Some(Value::Nothing)),
             Ask::CancelMany(which) => self.cancel_many(payer, request, which, scope)?,
-            Ask::List => {
+            Ask::List(only) => {
+                for job in &only {
+                    self.flow.submitted.check_owner(*job, scope)?;
+                    self.flow.submitted.find(*job, self.flow.now)?;
+                }
                 self.admission
                     .check_list(self.flow.waiters.counts(payer.account).lists)?;
                 let id = self.flow.jobs.name();
                 let list = Entry::new(String::new(), payer, Stage::List, self.flow.now).streaming(true);
                 self.flow.jobs.insert(id, list);
                 self.flow.waiters.add(id, waiter.of_list());
-                self.flow.submitted.confine_list(id, scope);
+                self.flow.submitted.begin_list(id, scope, only);
                 self.flow.send_list(id);
             }
         }

@@ -572,7 +572,7 @@ fn a_list_has_no_more_rows_than_its_client_has_granted_and_250_in_all() {
     submit_known(&mut play, 300, "known");
     play.ask(2, 1, long("asked", 9));
     play.express();
-    play.order(1, 1, Ask::List, |_| {});
+    play.order(1, 1, Ask::List(Vec::new()), |_| {});
     assert_eq!(listed(&mut play), (0, false));
     play.grant(1, 1, 100);
     assert_eq!(listed(&mut play), (100, false));
@@ -587,6 +587,24 @@ fn a_list_has_no_more_rows_than_its_client_has_granted_and_250_in_all() {
 }
 
 #[test]
+fn a_list_of_some_jobs_has_these_however_many_there_are() {
+    let mut play = roomy();
+    submit_known(&mut play, 300, "known");
+    play.order(1, 1, Ask::List(vec![JobId(300), JobId(1)]), |order| order.rows = 64);
+    let heard = play.heard().join(" ");
+    assert!(heard.contains("rows id=300 ") && heard.contains(" id=1 "), "{heard}");
+    assert!(heard.ends_with(" ok") && heard.matches("id=").count() == 2, "{heard}");
+    play.order(1, 2, Ask::List(vec![JobId(1), JobId(301)]), |order| order.rows = 64);
+    // Another account's is as good as none.
+    play.order(1, 3, Ask::List(vec![JobId(1)]), |order| {
+        order.rows = 64;
+        order.is_confined = true;
+    });
+    assert_eq!(play.heard(), ["1/2 no-job", "1/3 no-job"]);
+    play.assert_empty();
+}
+
+#[test]
 fn a_list_begins_with_what_is_under_way() {
     let mut play = roomy();
     submit_known(&mut play, 2, "known");
@@ -594,7 +612,7 @@ fn a_list_begins_with_what_is_under_way() {
     play.order(2, 2, submit(long("submitted", 9)), |_| {});
     play.express();
     play.heard();
-    play.order(1, 1, Ask::List, |order| order.rows = 64);
+    play.order(1, 1, Ask::List(Vec::new()), |order| order.rows = 64);
     let heard = play.heard().join(" ");
     let ids: Vec<&str> = heard
         .split("id=")
@@ -633,11 +651,11 @@ fn a_list_can_be_cancelled_and_late_and_left_alone_and_needs_no_room_for_jobs() 
     submit_known(&mut play, 10, "known");
     play.ask(1, 9, long("asked", 9));
     let deadline = Some(play.now + MS);
-    play.order(1, 1, Ask::List, |order| order.rows = 4);
-    play.order(1, 2, Ask::List, |_| {});
-    play.order(1, 3, Ask::List, |order| order.deadline = deadline);
+    play.order(1, 1, Ask::List(Vec::new()), |order| order.rows = 4);
+    play.order(1, 2, Ask::List(Vec::new()), |_| {});
+    play.order(1, 3, Ask::List(Vec::new()), |order| order.deadline = deadline);
     assert_eq!(listed(&mut play), (4, false));
-    play.order(1, 4, Ask::List, |order| order.rows = 64);
+    play.order(1, 4, Ask::List(Vec::new()), |order| order.rows = 64);
     assert_eq!(listed(&mut play), (10, true));
     play.cancel(1, 1);
     play.wait(MS);
@@ -658,7 +676,7 @@ fn a_row_shows_what_a_job_took_however_it_ended() {
     }
     play.order(2, 3, Ask::Cancel(JobId(1)), |_| {});
     play.wait(MS);
-    play.order(1, 1, Ask::List, |order| order.rows = 64);
+    play.order(1, 1, Ask::List(Vec::new()), |order| order.rows = 64);
     let heard = play.heard().join(" ");
     assert!(heard.contains("id=1 state=cancelled cpu=0.1s"), "{heard}");
     assert!(heard.contains("id=2 state=failed error=deadline cpu=0.1s"), "{heard}");
@@ -670,7 +688,7 @@ fn a_row_shows_the_beginning_of_a_long_question() {
     submit_known(&mut play, 1, &"1".repeat(10_000));
     play.ask(2, 1, long(&"2".repeat(10_000), 9));
     play.express();
-    play.order(1, 1, Ask::List, |order| order.rows = 64);
+    play.order(1, 1, Ask::List(Vec::new()), |order| order.rows = 64);
     let heard = play.heard().join(" ");
     assert!(heard.contains(&format!("request={}... ", "1".repeat(97))), "{heard}");
     assert!(heard.contains(&format!("request={}... ", "2".repeat(97))), "{heard}");
@@ -962,7 +980,7 @@ fn submitted_jobs_lock_out_nobody_who_waits() {
     for request in 2..12 {
         play.ask(105, request, long("short", 1));
     }
-    play.order(105, 12, Ask::List, |order| order.rows = 64);
+    play.order(105, 12, Ask::List(Vec::new()), |order| order.rows = 64);
     assert_eq!(listed(&mut play), (21, true));
     play.express();
     assert_eq!(play.heard().iter().filter(|line| line.ends_with("ok 1")).count(), 10);
@@ -1001,7 +1019,7 @@ fn titles_of_submitted_jobs_take_no_room_of_questions() {
 fn a_list_of_many_jobs_is_as_long_as_one_of_few() {
     let mut play = roomy();
     submit_and_leave(&mut play, 101..141, 500);
-    play.order(1, 1, Ask::List, |order| order.rows = 1_000);
+    play.order(1, 1, Ask::List(Vec::new()), |order| order.rows = 1_000);
     assert_eq!(listed(&mut play), (250, true));
     play.order(150, 2, Ask::CancelMany(Selection::Own), |_| {});
     assert_eq!(play.heard(), ["150/2 ok cancelled=10000"]);

@@ -31,9 +31,14 @@ pub(in crate::engine::table) struct Shown<'a> {
 }
 
 impl Submitted {
-    /// A list that is to show the jobs of this account only, if of one.
-    pub(in crate::engine::table) fn confine_list(&mut self, list: WorkId, scope: Option<Account>) {
-        self.confined.extend(scope.map(|own| (list, own)));
+    /// A list that is to show the jobs of this account only, if of one, or only these if there are any.
+    pub(in crate::engine::table) fn begin_list(&mut self, list: WorkId, scope: Option<Account>, only: Vec<JobId>) {
+        if only.is_empty() {
+            self.confined.extend(scope.map(|own| (list, own)));
+        } else {
+            self.lists
+                .insert(list, only.into_iter().map(Listed::Submitted).collect());
+        }
     }
 
     /// The rows of a list that may be sent now, at most `credit`, and whether they are the last. `asked` are the jobs that nobody
