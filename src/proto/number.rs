@@ -275,7 +275,7 @@ fn parse_scientific(mantissa: &str, exponent: &str, limit: Limit) -> Result<Natu
     if significant.is_empty() {
         return Ok(Natural::ZERO);
     }
-    // The zeros behind the significant digits, less than none if some of these are behind the point.
+    // The zeros after the significant digits, less than none if some of these are after the point.
     let written = digits.len() - digits.trim_end_matches('0').len();
     let zeros = |shift: usize| match is_negative {
         true => written.checked_sub(fraction.len())?.checked_sub(shift),

@@ -113,7 +113,7 @@ pub enum Record {
     /// A job that was left unfinished goes on. It must not begin before the record is committed: if it ends the process, the next
     /// one counts.
     Resumed(JobId),
-    /// So many starts of a job since its last checkpoint count: one in which it is not worked on does not, for what ends the process then is
+    /// This many starts of a job since its last checkpoint count: one in which it is not worked on does not, for what ends the process then is
     /// not its fault.
     Starts(JobId, u32),
     /// A job has come so far. Replaces the checkpoint before; ignored after the end.

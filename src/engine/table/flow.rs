@@ -289,7 +289,7 @@ impl Flow {
         }
     }
 
-    /// The starts of restored jobs that wait for their turn behind others do not count: what ends the process meanwhile is not their fault.
+    /// The starts of restored jobs that wait for their turn after others do not count: what ends the process meanwhile is not their fault.
     pub(super) fn let_rest(&mut self) {
         let (jobs, now) = (&self.jobs, self.now);
         self.unbegun.retain(|unbegun| jobs.get(unbegun.work).is_some());

@@ -147,7 +147,7 @@ fn submit_stored(play: &mut Play, request: u64, work: Work) -> JobId {
 }
 
 #[test]
-fn an_end_is_told_when_the_store_has_it() {
+fn a_result_is_sent_when_the_store_has_it() {
     let mut play = with_store();
     let job = submit_stored(&mut play, 1, long("a", 9));
     play.order(2, 1, Ask::Result(job), |_| {});
