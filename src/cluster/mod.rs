@@ -15,6 +15,7 @@ use node::{Close, Node};
 
 use crate::engine::{ClusterEvent, Scheduler};
 use crate::metrics::{Metrics, NodeView};
+use crate::proto::{Code, Failure};
 use crate::verb::{Engine, Facts, Registry};
 use actix::prelude::*;
 use std::fs::File;
@@ -197,7 +198,17 @@ pub(crate) struct Cluster {
     arbiter: Arbiter,
 }
 
+/// What a node that only works answers to a submit.
+pub(crate) fn only_works() -> Failure {
+    Failure::new(Code::Denied, "this node of the cluster only works; submit at another one, 'nodes' lists them")
+}
+
 impl Joined {
+    /// Whether this node takes in no jobs.
+    pub(crate) const fn is_worker_only(&self) -> bool {
+        self.settings.is_worker_only
+    }
+
     /// Shows this node as long as it is the only one that is known.
     pub(crate) fn show(&self, metrics: &Metrics, workers: usize) {
         let me = NodeView {

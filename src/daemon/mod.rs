@@ -327,6 +327,11 @@ impl Daemon {
         let scheduler = Scheduler::new(self.policy, self.workers, long_work, metrics.clone())?;
         scheduler.ready().await?;
         #[cfg(feature = "cluster")]
+        let scheduler = match &joined {
+            Some(joined) if joined.is_worker_only() => scheduler.only_working(crate::cluster::only_works()),
+            _ => scheduler,
+        };
+        #[cfg(feature = "cluster")]
         if let Some(joined) = &joined {
             joined.show(&metrics, self.workers);
         }

@@ -128,6 +128,13 @@ impl Scheduler {
         self.pool.ready().await
     }
 
+    /// The same scheduler, which takes in no jobs: submits are answered so.
+    #[cfg(feature = "cluster")]
+    pub fn only_working(mut self, failure: Failure) -> Self {
+        self.table.only_work(failure);
+        self
+    }
+
     /// Starts the actor, which is started again after a panic.
     pub fn supervised(self) -> Addr<Self> {
         Supervisor::start(|_| self)

@@ -104,8 +104,8 @@ impl Table {
                 Keyed::Free => {}
             }
         }
-        if let Some(outage) = &self.store_outage {
-            return Err(outage.clone());
+        if let Some(failure) = self.only_works.as_ref().or(self.store_outage.as_ref()) {
+            return Err(failure.clone());
         }
         let job = self.flow.submitted.next();
         let not_before = submit.after.and_then(|after| now.checked_add(after));

@@ -68,6 +68,8 @@ pub(super) struct Table {
     allowances: Allowances,
     /// Why the store takes nothing for now.
     store_outage: Option<Failure>,
+    /// Why no job is ever taken in here.
+    only_works: Option<Failure>,
     flow: Flow,
 }
 
@@ -88,6 +90,7 @@ impl Table {
             admission: Admission::new(&policy),
             allowances: Allowances::default(),
             store_outage: None,
+            only_works: None,
             flow: Flow::new(
                 WorkId(1),
                 External::default(),
@@ -106,6 +109,7 @@ impl Table {
         let Self {
             admission,
             allowances,
+            only_works,
             flow,
             ..
         } = self;
@@ -121,6 +125,7 @@ impl Table {
             admission,
             allowances,
             store_outage: None,
+            only_works,
             flow,
         };
         (table, unfinished)
@@ -129,6 +134,12 @@ impl Table {
     /// For now nothing is taken in, and this is the answer; `None`: it is again.
     pub(super) fn set_outage(&mut self, outage: Option<Failure>) {
         self.admission.set_outage(outage);
+    }
+
+    /// From now on no job is taken in, and submits are answered so.
+    #[cfg(feature = "cluster")]
+    pub(super) fn only_work(&mut self, failure: Failure) {
+        self.only_works = Some(failure);
     }
 
     /// How much an account may use from now on.
