@@ -121,6 +121,9 @@ impl Cli {
     /// Reads the arguments, with the settings of the environment and the file.
     fn read(arguments: &[OsString]) -> Result<(Self, Settings), Refusal> {
         let settings = Settings::read(Self::command(), arguments)?;
+        if let Some((_, matches)) = settings.matches.subcommand() {
+            tls_client::check(matches)?;
+        }
         Ok((Self::from_arg_matches(&settings.matches)?, settings))
     }
 }

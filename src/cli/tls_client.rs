@@ -3,6 +3,9 @@
 use super::connect::PATIENCE;
 use crate::server::{read_authorities, read_certificates, read_key};
 use anyhow::Context;
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -23,7 +26,7 @@ pub(super) struct TlsFlags {
     /// Connect over TLS
     #[arg(long)]
     tls: bool,
-    /// Authorities that may have signed the daemon's certificate, as PEM
+    /// Authorities that may have signed the daemon's certificate, as PEM; only with --tls
     #[arg(long, value_name = "FILE", env = "PRIMED_CLIENT_TLS_CA", default_value = SYSTEM)]
     tls_ca: PathBuf,
     /// A certificate to show to the daemon, as PEM
@@ -32,6 +35,17 @@ pub(super) struct TlsFlags {
     /// Its key, as PEM
     #[arg(long, value_name = "FILE", requires_all = ["tls", "tls_cert"])]
     tls_key: Option<PathBuf>,
+}
+
+/// Refuses authorities that were given without `--tls`: who names them expects that nothing passes unencrypted, the password least of all. The variable
+/// may stay set.
+pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let is_plain = matches!(matches.try_get_one::<bool>("tls"), Ok(Some(false)));
+    if is_plain && matches.value_source("tls_ca") == Some(ValueSource::CommandLine) {
+        let what = "without --tls nothing is encrypted, and --tls-ca has no use: add --tls";
+        return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, what));
+    }
+    Ok(())
 }
 
 impl TlsFlags {

@@ -127,6 +127,26 @@ fn a_certificate_that_is_not_to_be_trusted_is_refused_by_the_command() {
 }
 
 #[test]
+fn authorities_without_tls_are_refused_before_anything_is_sent() {
+    let daemon = daemon(&[]);
+    let address = daemon.addresses[0].to_string();
+    let ca = certificate("ca.pem");
+    let flags = ["ask", "--connect", &address, "--user", "ann", "nth", "5"];
+    let output = primed(&[&flags[..], &["--tls-ca", &ca]].concat(), "");
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("nothing is encrypted") && said.contains("add --tls"),
+        "{said}"
+    );
+    // The variable is for all commands, some of which may ask in plain.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+    let ask = command.args(["ask", "--connect", &address, "nth", "5"]);
+    let output = run(ask.env("PRIMED_CLIENT_TLS_CA", &ca), "");
+    assert_eq!(text(&output.stdout), "11\n");
+}
+
+#[test]
 fn who_does_not_speak_it_is_closed_and_who_says_nothing_has_a_deadline() {
     let daemon = daemon(&["--stall-timeout", "400ms", "--max-connections", "3"]);
     let mut plain = Client::connect_to(daemon.addresses[1]);
