@@ -4,6 +4,10 @@ use super::{Drained, Running};
 use std::io;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+
+/// Signals within this time are one: `timeout` of coreutils sends each twice, to the process and to its group.
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Ctrl-C and SIGTERM, which end the daemon, and SIGHUP, which asks it to read its configuration again.
 #[derive(Debug)]
@@ -11,6 +15,8 @@ pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
+    /// When the first one came that ends the daemon.
+    ended: Option<Instant>,
 }
 
 /// What a signal, or the daemon itself, asks for.
@@ -40,6 +46,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
+            ended: None,
         })
     }
 
@@ -51,7 +58,10 @@ impl Signals {
     /// Waits for a signal, or until the daemon gives up.
     pub async fn next(&mut self, running: &Running) -> Notice {
         tokio::select! {
-            () = end(&mut self.interrupt, &mut self.terminate) => Notice::End,
+            () = end(&mut self.interrupt, &mut self.terminate) => {
+                self.ended = Some(Instant::now());
+                Notice::End
+            }
             _ = self.hang_up.recv() => Notice::Reload,
             () = running.gave_up() => {
                 tracing::error!("the daemon panicked too often and gives up");
@@ -60,12 +70,25 @@ impl Signals {
         }
     }
 
-    /// [Drains](Running::drain) the daemon, until that is done or another signal arrives that ends it.
+    /// [Drains](Running::drain) the daemon, until that is done or another signal arrives that ends it, half a second after the first or later.
     pub async fn drain(mut self, running: Running, limit: Duration) -> Drained {
         tracing::info!(limit = %humantime::format_duration(limit), "finishing what was accepted; a second signal ends at once");
         tokio::select! {
             drained = running.drain(limit) => drained,
-            () = end(&mut self.interrupt, &mut self.terminate) => Drained::Interrupted,
+            () = self.second() => Drained::Interrupted,
+        }
+    }
+
+    /// Waits for a second signal that ends the daemon.
+    async fn second(&mut self) {
+        loop {
+            self.end().await;
+            match self.ended {
+                Some(first) if first.elapsed() < ONE_SIGNAL => {
+                    tracing::info!("another signal within half a second of the first: taken for the same");
+                }
+                _ => return,
+            }
         }
     }
 }

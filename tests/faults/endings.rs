@@ -1,9 +1,8 @@
 //! Cancel and deadline races, and shutdown under load: exactly one reply each.
 
 use crate::served::{Served, figure, scale};
-use std::io::Write;
-use std::net::TcpStream;
-use std::time::Instant;
+use crate::support::Client;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_race_has_one_reply_whichever_side_wins() {
@@ -79,19 +78,37 @@ fn a_signal_under_load_loses_no_request() {
     );
 }
 
-#[test]
-fn a_second_signal_ends_it_at_once() {
-    let mut served = Served::start(&[]);
-    let mut client = TcpStream::connect(served.address).expect("it listens");
-    client.write_all(b"pi 1e18\n").expect("it reads");
+/// A daemon at work on a question of this client, after a signal.
+fn ending(question: &str) -> (Served, Client) {
+    let served = Served::start(&[]);
+    let mut client = served.client();
+    client.send(format!("{question}\n"));
     crate::support::until("the work begins", || served.info("jobs") == 1);
     served.signal();
-    crate::support::until("it accepts nothing more", || {
-        TcpStream::connect(served.address).is_err()
-    });
+    (served, client)
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (mut served, _client) = ending("pi 1e18");
+    // At once it would be one signal with the first.
+    std::thread::sleep(Duration::from_millis(600));
     let begun = Instant::now();
     served.signal();
     assert!(!served.ended().success());
     figure("a second SIGTERM", "<= 1 s", format!("{:.0?}", begun.elapsed()));
     assert!(begun.elapsed().as_secs() < 5);
+}
+
+/// As `timeout` of coreutils sends it, to the process and to its group.
+#[test]
+fn a_signal_that_is_sent_twice_is_one() {
+    let (mut served, mut client) = ending("pi 1e18 deadline=3s");
+    // The first has been received by then.
+    std::thread::sleep(Duration::from_millis(50));
+    served.signal();
+    let reply = client.line().expect("it is answered");
+    assert!(reply.starts_with("ERR deadline :"), "{reply}");
+    drop(client);
+    assert!(served.ended().success());
 }
