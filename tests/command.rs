@@ -38,6 +38,8 @@ fn a_mistake_is_one_line_that_says_what_to_do_next() {
         (&["serve", "--log", "info,primed==x"], "like primed=trace"),
         (&["serve", "--listen", "7919"], "like 127.0.0.1:7919"),
         (&["ask", "--connect", "localhost"], "like 127.0.0.1:7919"),
+        (&["serve", "--data", ""], "write a directory, or none"),
+        (&["store", "--data=", "check"], "write a directory, or none"),
         (&["ask", "--tls-ca", "ca.pem", "nth", "5"], "add --tls"),
         (&["doctor"], "did you mean 'primed ask doctor'?"),
         (&["evl", "pi", "5"], "did you mean 'eval'?"),

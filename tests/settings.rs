@@ -148,6 +148,11 @@ fn a_wrong_setting_is_reported_with_its_source() {
         said,
         "primed: invalid value 'x' for '$PRIMED_MAX_LINE': write a whole number from 64\n"
     );
+    let said = refused("", &[], &[("PRIMED_DATA", "")]);
+    assert_eq!(
+        said,
+        "primed: invalid value '' for '$PRIMED_DATA': write a directory, or none\n"
+    );
     let said = refused("", &["--max-line", "x"], &[("PRIMED_MAX_LINE", "y")]);
     assert!(
         said.starts_with("primed: invalid value 'x' for '--max-line <BYTES>': "),

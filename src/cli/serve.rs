@@ -3,7 +3,7 @@
 use super::address::{self, Address, Endpoint};
 use super::cluster::ClusterFlags;
 use super::configure::ConfigRequests;
-use super::data::Data;
+use super::data::{self, Data};
 use super::logging::{self, LogFormat};
 use super::reload::Reload;
 use super::security::SecurityFlags;
@@ -49,7 +49,7 @@ pub(super) struct Serve {
     drain_limit: Duration,
     /// Directory for submitted jobs and expensive answers, which outlive the process; 'none' keeps nothing [default: $STATE_DIRECTORY, or
     /// ~/.local/state/primed]
-    #[arg(long, value_name = "DIR", env = "PRIMED_DATA")]
+    #[arg(long, value_name = "DIR", env = "PRIMED_DATA", value_parser = data::name())]
     data: Option<OsString>,
     /// What to log on standard error, e.g. 'debug' or 'primed=trace'
     #[arg(long, value_name = "FILTER", env = "PRIMED_LOG", default_value = "info", value_parser = logging::read_filter)]

@@ -1,6 +1,6 @@
 //! `primed store`: looks after what a daemon keeps. Everything but `prune` works beside a running daemon.
 
-use super::data::Data;
+use super::data::{self, Data};
 use super::quantity;
 use crate::proto::Value;
 use crate::store::{Contents, KeptAnswer, Pruning, SqliteStore, State, StoredJob, Survey, Timestamp};
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug, clap::Args)]
 pub(super) struct Store {
     /// Directory of the daemon's data [default: that of 'serve']
-    #[arg(long, value_name = "DIR", env = "PRIMED_DATA", global = true)]
+    #[arg(long, value_name = "DIR", env = "PRIMED_DATA", global = true, value_parser = data::name())]
     data: Option<OsString>,
     #[command(subcommand)]
     task: Task,
