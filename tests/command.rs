@@ -270,6 +270,8 @@ fn a_variable_that_is_no_setting_is_a_warning() {
     command.args(["serve", "--log", "off", "--listen", "primed.invalid:1"]);
     let output = command
         .env("PRIMED_MAX_JOB", "3")
+        // It is for the commands that ask.
+        .env("PRIMED_PASSWORD", "secret")
         .output()
         .expect("the binary was built");
     let said = said(&output);
@@ -277,6 +279,7 @@ fn a_variable_that_is_no_setting_is_a_warning() {
         said.starts_with("primed: $PRIMED_MAX_JOB is not a setting; did you mean $PRIMED_MAX_JOBS?\n"),
         "{said}"
     );
+    assert!(!said.contains("PRIMED_PASSWORD"), "{said}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_REPLY: usize = 1_024;
 
 /// The variable that may hold the password, for there is no flag: `ps` shows flags to everybody.
-const PASSWORD: &str = "PRIMED_PASSWORD";
+pub(super) const PASSWORD: &str = "PRIMED_PASSWORD";
 
 /// Which daemon is asked.
 #[derive(Clone, Debug, clap::Args)]

@@ -3,7 +3,7 @@
 //! The flags are the one list of settings: a name in the file is a flag's, and what the file says becomes its default. So all three are
 //! read alike, and help, file and `--show-config` cannot disagree. Knows no individual setting.
 
-use super::cpu;
+use super::{connect, cpu};
 use crate::cluster::without_users;
 use crate::config::{self, Setting};
 use clap::error::{ContextKind, ContextValue};
@@ -93,7 +93,7 @@ impl Settings {
     pub(super) fn unknown_variables(&self) -> Vec<String> {
         let arguments = self.command.get_subcommands().flat_map(Command::get_arguments);
         let known = arguments.filter_map(|arg| arg.get_env()?.to_str());
-        let known: Vec<&str> = known.chain([cpu::VARIABLE]).collect();
+        let known: Vec<&str> = known.chain([cpu::VARIABLE, connect::PASSWORD]).collect();
         let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let unknown = set.filter(|name| name.starts_with("PRIMED_") && !known.contains(&name.as_str()));
         let warning = |name: String| match config::nearest(&name, &known) {
