@@ -129,6 +129,10 @@ fn a_wrong_setting_is_reported_with_its_source() {
             "#\ndrain-limit = 3",
             "FILE:2: invalid value '3' for 'drain-limit': the unit is missing: write 3s or 3min",
         ),
+        (
+            "\nno-auth = 1",
+            "FILE:2: invalid value '1' for 'no-auth' [possible values: true, false]",
+        ),
         ("max-jobs = [1, 2]", "FILE:1: 'max-jobs' is not a list"),
         ("max-jobs = \n", "FILE:1: invalid TOML: "),
         (
@@ -152,6 +156,11 @@ fn a_wrong_setting_is_reported_with_its_source() {
     assert_eq!(
         said,
         "primed: invalid value '' for '$PRIMED_DATA': write a directory, or none\n"
+    );
+    let said = refused("", &[], &[("PRIMED_NO_AUTH", "1")]);
+    assert_eq!(
+        said,
+        "primed: invalid value '1' for '$PRIMED_NO_AUTH' [possible values: true, false]\n"
     );
     let said = refused("", &["--max-line", "x"], &[("PRIMED_MAX_LINE", "y")]);
     assert!(

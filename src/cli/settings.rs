@@ -248,11 +248,11 @@ fn name(arg: &Arg) -> &str {
 
 /// A flag as clap's errors show it.
 fn as_shown(arg: &Arg) -> String {
-    format!(
-        "--{} <{}>",
-        name(arg),
-        arg.get_value_names().unwrap_or_default().join(" ")
-    )
+    let (name, value) = (name(arg), arg.get_value_names().unwrap_or_default().join(" "));
+    match arg.get_num_args().is_some_and(|count| count.min_values() == 0) {
+        true => format!("--{name}[=<{value}>]"),
+        false => format!("--{name} <{value}>"),
+    }
 }
 
 /// The command, with the value in the file as the default of its flag.
