@@ -311,6 +311,21 @@ fn a_port_in_use_is_told_with_its_cause_and_a_way_out() {
 }
 
 #[test]
+fn an_address_that_is_named_twice_is_refused_at_once() {
+    let address = "127.0.0.1:7917";
+    for (flag, expected) in [
+        ("--listen", "--listen names 127.0.0.1:7917 twice"),
+        ("--http", "--listen and --http both name 127.0.0.1:7917"),
+    ] {
+        let begun = std::time::Instant::now();
+        let output = primed(&["serve", "--log", "off", "--listen", address, flag, address]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains(expected), "{}", said(&output));
+        assert!(begun.elapsed().as_secs() < 5, "it waits for an address in use");
+    }
+}
+
+#[test]
 fn help_fits_the_width_it_is_given() {
     for subcommand in ["", "serve", "ask", "eval", "demo", "bench"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));

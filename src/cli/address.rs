@@ -84,6 +84,21 @@ pub(super) fn read(text: &str) -> Result<Address, String> {
     Err("write an address and a port, like 127.0.0.1:7919 or localhost:7919".into())
 }
 
+/// Refuses an address that is named twice, by one flag or by two: the daemon would wait for itself to give it back. Each comes with its flag.
+///
+/// # Errors
+/// Says which.
+pub(super) fn check_repeated(named: &[(&str, String)]) -> anyhow::Result<()> {
+    for (index, (flag, address)) in named.iter().enumerate() {
+        match named[..index].iter().find(|(_, other)| other == address) {
+            None => {}
+            Some((other, _)) if other == flag => anyhow::bail!("{flag} names {address} twice: once is enough"),
+            Some((other, _)) => anyhow::bail!("{other} and {flag} both name {address}: choose another for one of them"),
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +120,23 @@ mod tests {
             read_endpoint("localhost:7919").map(|endpoint| endpoint.to_string()),
             Ok("localhost:7919".into())
         );
+    }
+
+    #[test]
+    fn an_address_that_is_named_twice_is_refused_with_its_flags() {
+        let check = |named: &[(&str, &str)]| {
+            let named = named.iter().map(|(flag, address)| (*flag, (*address).to_owned()));
+            check_repeated(&named.collect::<Vec<_>>()).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&[("--listen", "127.0.0.1:1"), ("--http", "127.0.0.1:2")]), Ok(()));
+        let twice = check(&[
+            ("--listen", "unix:/a"),
+            ("--listen", "unix:/b"),
+            ("--listen", "unix:/a"),
+        ]);
+        assert_eq!(twice, Err("--listen names unix:/a twice: once is enough".to_owned()));
+        let both = check(&[("--listen", "127.0.0.1:1"), ("--http", "127.0.0.1:1")]);
+        assert!(both.is_err_and(|error| error.starts_with("--listen and --http both name 127.0.0.1:1")));
     }
 
     #[test]

@@ -38,25 +38,33 @@ pub(super) struct Security {
 }
 
 impl SecurityFlags {
-    /// The daemon with these addresses, and those over TLS, and its users.
+    /// The addresses over TLS.
+    pub(super) fn encrypted(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        self.tls_listen.iter().map(Address::resolve).collect()
+    }
+
+    /// The daemon with these addresses, and these over TLS, and its users.
     ///
     /// # Errors
     /// If a file cannot be used, or an address is open to everybody and that is not meant.
-    pub(super) fn apply(&self, daemon: Daemon, plain: &[SocketAddr]) -> anyhow::Result<(Daemon, Security)> {
+    pub(super) fn apply(
+        &self,
+        daemon: Daemon,
+        plain: &[SocketAddr],
+        encrypted: &[SocketAddr],
+    ) -> anyhow::Result<(Daemon, Security)> {
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls::open(certificate, key, self.tls_ca.clone())?),
             _ => None,
         };
         let users = self.users.as_ref().map(Users::open).transpose()?;
-        let encrypted = self.tls_listen.iter().map(Address::resolve);
-        let encrypted = encrypted.collect::<anyhow::Result<Vec<SocketAddr>>>()?;
         let is_meant = self.no_auth || users.is_some();
         check(plain, is_meant)?;
-        check(&encrypted, is_meant || self.tls_ca.is_some())?;
+        check(encrypted, is_meant || self.tls_ca.is_some())?;
         let mut daemon = plain.iter().copied().fold(daemon, Daemon::listen);
         for address in encrypted {
             if let Some(tls) = &tls {
-                daemon = daemon.listen_tls(address, tls.clone());
+                daemon = daemon.listen_tls(*address, tls.clone());
             }
         }
         if let Some(users) = &users {

@@ -222,10 +222,12 @@ impl Serve {
                 }
             }
         }
-        let (daemon, security) = self.security.apply(daemon, &addresses)?;
-        let daemon = match &self.http {
+        let encrypted = self.security.encrypted()?;
+        let http = self.http.as_ref().map(Address::resolve).transpose()?;
+        check_repeated(&addresses, &encrypted, http, &paths)?;
+        let (daemon, security) = self.security.apply(daemon, &addresses, &encrypted)?;
+        let daemon = match http {
             Some(address) => {
-                let address = address.resolve()?;
                 self.security.check_http(address, self.http_tls)?;
                 let names = self.http_name.clone();
                 match (self.http_tls, security.tls()) {
@@ -325,6 +327,28 @@ async fn serve(
         true => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses an address that is named twice. Each port 0 is another one.
+fn check_repeated(
+    plain: &[SocketAddr],
+    encrypted: &[SocketAddr],
+    http: Option<SocketAddr>,
+    paths: &[PathBuf],
+) -> anyhow::Result<()> {
+    let of_flag = |flag, addresses: &[SocketAddr]| {
+        let chosen = addresses.iter().filter(|address| address.port() != 0);
+        chosen.map(|address| (flag, address.to_string())).collect::<Vec<_>>()
+    };
+    let mut named = of_flag("--listen", plain);
+    named.extend(of_flag("--tls-listen", encrypted));
+    named.extend(of_flag("--http", http.as_slice()));
+    named.extend(
+        paths
+            .iter()
+            .map(|path| ("--listen", Endpoint::Unix(path.clone()).to_string())),
+    );
+    address::check_repeated(&named)
 }
 
 /// Adds advice to an address that cannot be bound.
