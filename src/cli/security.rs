@@ -38,6 +38,25 @@ pub(super) struct Security {
 }
 
 impl SecurityFlags {
+    /// Refuses what is for TLS where no address speaks it, though somebody may rely on that: `is_https` says whether that of HTTP does.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub(super) fn check_tls(&self, is_https: bool) -> anyhow::Result<()> {
+        let files = [
+            ("--tls-cert", &self.tls_cert),
+            ("--tls-key", &self.tls_key),
+            ("--tls-ca", &self.tls_ca),
+        ];
+        let has_address = is_https || !self.tls_listen.is_empty();
+        match files.iter().find(|(_, file)| file.is_some()) {
+            Some((flag, _)) if !has_address => anyhow::bail!(
+                "{flag} has no use, for no address speaks TLS: name one with --tls-listen ADDR:PORT, or add --http-tls to --http"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// The addresses over TLS.
     pub(super) fn encrypted(&self) -> anyhow::Result<Vec<SocketAddr>> {
         self.tls_listen.iter().map(Address::resolve).collect()

@@ -192,6 +192,11 @@ impl LimitFlags {
 
 impl Serve {
     pub(super) fn run(self, arguments: Vec<OsString>, settings: Settings) -> anyhow::Result<ExitCode> {
+        anyhow::ensure!(
+            !self.http_tls || self.http.is_some(),
+            "--http-tls takes an address: --http ADDR:PORT"
+        );
+        self.security.check_tls(self.http_tls)?;
         #[cfg(feature = "otlp")]
         let export = self.otlp.clone().map(super::otlp::Export::start).transpose()?;
         #[cfg(feature = "otlp")]

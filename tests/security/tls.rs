@@ -226,4 +226,24 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
     assert!(serve(&key, &key).contains("there is no certificate in it"));
     let output = primed(&["serve", "--tls-listen", "127.0.0.1:0"], "");
     assert_eq!(output.status.code(), Some(2));
+    let ca = certificate("ca.pem");
+    for (flags, expected) in [
+        (
+            &["--tls-cert", cert.as_str(), "--tls-key", key.as_str()][..],
+            "primed: --tls-cert has no use, ",
+        ),
+        (
+            &["--tls-ca", &ca, "--http", "127.0.0.1:0"],
+            "primed: --tls-ca has no use, ",
+        ),
+        (&["--http-tls"], "primed: --http-tls takes an address: --http"),
+    ] {
+        let output = primed(&[&["serve", "--data", "none"], flags].concat(), "");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            text(&output.stderr).starts_with(expected),
+            "{flags:?}: {}",
+            text(&output.stderr)
+        );
+    }
 }
