@@ -326,6 +326,14 @@ fn an_address_that_is_named_twice_is_refused_at_once() {
 }
 
 #[test]
+fn a_cause_is_printed_once() {
+    let output = primed(&["serve", "--log", "off", "--users", "/nowhere/users"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = said(&output);
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
+}
+
+#[test]
 fn help_fits_the_width_it_is_given() {
     for subcommand in ["", "serve", "ask", "eval", "demo", "bench"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));

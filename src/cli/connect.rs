@@ -3,6 +3,7 @@
 use super::address::{self, Endpoint};
 use super::secret::Secret;
 use super::tls_client::TlsFlags;
+use super::with_causes;
 use crate::client::ReplyLine;
 use crate::{Client, Connector};
 use anyhow::Context;
@@ -83,7 +84,7 @@ impl Connect {
             async move {
                 // A name is resolved, which may take as long as it likes, and must not stop who draws the screen.
                 let opened = tokio::task::spawn_blocking(move || connect.open()).await?;
-                let stream = opened.map_err(|error| io::Error::other(format!("{error:#}")))?;
+                let stream = opened.map_err(|error| io::Error::other(with_causes(&error)))?;
                 stream.set_nonblocking(true)?;
                 tokio::net::TcpStream::from_std(stream)
             }

@@ -181,9 +181,22 @@ fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
         if print::is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        complain(format_args!("primed: {error:#}"));
+        complain(format_args!("primed: {}", with_causes(&error)));
         ExitCode::from(1)
     })
+}
+
+/// An error and its causes, but for those that are in it already: many an error has the words of its cause in its own.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Help and version go to standard output; a mistake is one line with a hint.

@@ -8,6 +8,7 @@ use super::complete::Words;
 use super::connect::Connect;
 use super::print::Printer;
 use super::screen::{PROMPT, Screen};
+use super::with_causes;
 use crate::client::{ReplyLine, split_tag};
 use crate::verb::Registry;
 use anyhow::Context;
@@ -82,7 +83,7 @@ pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
         }
         if let Err(error) = result {
             connection.printer.wipe();
-            eprintln!("{error:#}");
+            eprintln!("{}", with_causes(&error));
         }
     }
     if let Some(file) = &history {

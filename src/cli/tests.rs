@@ -1,6 +1,6 @@
-//! How `serve` ends by its own faults: panics planted in a process of its own.
+//! How `serve` ends by its own faults: panics planted in a process of its own. And how errors are printed.
 
-use super::run;
+use super::{run, with_causes};
 use crate::engine::planted;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -50,4 +50,20 @@ fn serve_ends_with_status_1_after_five_panics_of_its_scheduler() {
     }
     let status = child.wait().expect("it ends");
     assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_cause_is_printed_once() {
+    let cause = || anyhow::anyhow!("no such file");
+    assert_eq!(with_causes(&cause()), "no such file");
+    assert_eq!(
+        with_causes(&cause().context("cannot read")),
+        "cannot read: no such file"
+    );
+    let whole = cause().context("cannot read: no such file");
+    assert_eq!(with_causes(&whole), "cannot read: no such file");
+    assert_eq!(
+        with_causes(&whole.context("cannot start")),
+        "cannot start: cannot read: no such file"
+    );
 }

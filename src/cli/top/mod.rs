@@ -7,7 +7,7 @@ mod draw;
 mod state;
 
 use super::connect::Connect;
-use super::quantity;
+use super::{quantity, with_causes};
 use crate::client::{Client, Error, JobId};
 use crate::proto::Code;
 use anyhow::Context;
@@ -135,7 +135,7 @@ async fn ask(first: Client, connect: Arc<Connect>, interval: Duration, news: Sen
         while cancels.try_recv().is_ok() {}
         let why = match connected {
             Ok(client) => watch(&client, interval, &news, &mut cancels).await.to_string(),
-            Err(error) => format!("{error:#}"),
+            Err(error) => with_causes(&error),
         };
         if news.send(News::Lost(why)).await.is_err() {
             return;
