@@ -41,7 +41,7 @@ mod top;
 mod user;
 mod version;
 
-use crate::verb::Registry;
+use crate::verb::{Registry, TOPICS};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use settings::{Refusal, Settings};
@@ -221,11 +221,16 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// What asks a daemon for a verb that was taken for a subcommand.
+/// What asks a daemon for a verb that was taken for a subcommand, or for help on a verb or topic that was.
 fn verb(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
-    let verb = arguments.get(1)?.to_str()?;
-    let is_verb = error.kind() == ErrorKind::InvalidSubcommand && Registry::default().find(verb).is_some();
-    is_verb.then(|| format!("primed ask {verb}"))
+    let word = |index: usize| arguments.get(index)?.to_str();
+    let is_verb = |word: &str| Registry::default().find(word).is_some();
+    let is_topic = |word: &str| TOPICS.iter().any(|topic| topic.eq_ignore_ascii_case(word));
+    match (word(1)?, word(2)) {
+        _ if error.kind() != ErrorKind::InvalidSubcommand => None,
+        ("help", Some(about)) => (is_verb(about) || is_topic(about)).then(|| format!("primed ask help {about}")),
+        (verb, _) => is_verb(verb).then(|| format!("primed ask {verb}")),
+    }
 }
 
 /// The likely intention.

@@ -35,6 +35,8 @@ pub use engine::{Engine, Question};
 pub use host::Host;
 pub use monitor::shown;
 pub use registry::Registry;
+#[cfg(feature = "cli")]
+pub(crate) use service::TOPICS;
 
 use crate::auth::{Credentials, Role};
 use crate::engine::{Ask, ExternalTask};

@@ -22,7 +22,7 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 /// What there is help on beside verbs.
-const TOPICS: [&str; 2] = ["numbers", "errors"];
+pub(crate) const TOPICS: [&str; 2] = ["numbers", "errors"];
 
 fn help(call: &Call<'_>) -> Result<Step, Failure> {
     call.only(1, &[])?;
