@@ -1,6 +1,6 @@
 //! Users: who may ask what, whose a job is, and how much a user may use.
 
-use crate::daemon::{Daemon, Directory, add_user, primed, text};
+use crate::daemon::{Daemon, Directory, add_user, primed, run, text};
 use crate::support::Client;
 use std::process::Command;
 use std::time::Instant;
@@ -302,5 +302,19 @@ fn a_load_is_that_of_a_user() {
         text(&known.stdout).contains("\"errors_total\": 0,"),
         "{}",
         text(&known.stdout)
+    );
+}
+
+#[test]
+fn a_password_that_cannot_be_asked_for_is_said_to_be_missing() {
+    let daemon = with_users(&[]);
+    // Without a terminal, also where the test has one.
+    let mut ask = Command::new("setsid");
+    ask.args(["--wait", env!("CARGO_BIN_EXE_primed"), "ask", "--user", "ann"]);
+    ask.args(["--connect", &daemon.addresses[0].to_string(), "nth", "5"]);
+    let output = run(&mut ask, "");
+    assert_eq!(
+        text(&output.stderr),
+        "primed: the password of ann is missing: use --password-file FILE, or set $PRIMED_PASSWORD\n"
     );
 }
