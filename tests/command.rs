@@ -104,6 +104,10 @@ fn eval_says_what_it_cannot_do() {
             &["eval", "submit pi 1e3"],
             "'submit' needs a daemon: start one with 'primed serve'",
         ),
+        (
+            &["eval", "pi 1e25"],
+            "jobs together may take 2048; a daemon takes more with 'primed serve --max-memory-mib'",
+        ),
     ] {
         let output = primed(arguments);
         assert_eq!(output.status.code(), Some(1));
