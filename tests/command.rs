@@ -29,6 +29,21 @@ fn a_mistake_is_one_line_that_says_what_to_do_next() {
         (&["bench", "--requests", "0"], "0 asks nothing"),
         (&["bench", "--mix", "# nothing"], "a request is missing"),
         (&["serve", "--max-line", "10"], "write a whole number from 64"),
+        (&["serve", "--max-memory-mib", "0"], "write a whole number from 1 to"),
+        (&["serve", "--keep-answers-mib", "x"], "write a whole number from 0 to"),
+        (
+            &["user", "add", "f", "ann", "--cpu", "0"],
+            "write a whole number from 1 to",
+        ),
+        (
+            &["user", "add", "f", "ann", "--requests", "x"],
+            "write a whole number from 1 to",
+        ),
+        (
+            &["serve", "--max-queue-age", "200000000000000d"],
+            "write a time of at most 100 years",
+        ),
+        (&["serve", "--max-queue-age", "400d"], "write a time of at most a year"),
         (&["serve", "--idle-timeout", "0s"], "write a time above 0, such as 30s"),
         (&["serve", "--drain-limit", "soon"], "write a time, such as 30s or 5min"),
         (

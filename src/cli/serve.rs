@@ -98,7 +98,7 @@ struct LimitFlags {
     #[arg(long, value_name = "TIME", env = "PRIMED_MAX_QUEUE_AGE", default_value = "1s", value_parser = quantity::time)]
     max_queue_age: Duration,
     /// Memory of all long jobs; a job that needs more is 'too-big', one that must wait for it is parked
-    #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", default_value = "2048", value_parser = quantity::mib)]
     max_memory_mib: u64,
     /// Longest line, at least 64; a longer one is 'line-too-long'
     #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384", value_parser = quantity::line_bytes)]
@@ -119,13 +119,13 @@ struct LimitFlags {
     #[arg(long, value_name = "TIME", env = "PRIMED_KEEP_FINISHED_FOR", default_value = "1h", value_parser = quantity::any_time)]
     keep_finished_for: Duration,
     /// Memory for cached answers; 0: no cache
-    #[arg(long, value_name = "MIB", env = "PRIMED_KEEP_ANSWERS_MIB", default_value = "8", value_parser = clap::value_parser!(u64).range(0..=1 << 40))]
+    #[arg(long, value_name = "MIB", env = "PRIMED_KEEP_ANSWERS_MIB", default_value = "8", value_parser = quantity::any_mib)]
     keep_answers_mib: u64,
     /// Answers that the store keeps, of those that took more than 100 ms of CPU; the cheapest go first
     #[arg(long, value_name = "N", env = "PRIMED_STORE_ANSWERS", default_value = "100000", value_parser = quantity::any)]
     store_answers: usize,
     /// Memory for these
-    #[arg(long, value_name = "MIB", env = "PRIMED_STORE_ANSWERS_MIB", default_value = "64", value_parser = clap::value_parser!(u64).range(0..=1 << 40))]
+    #[arg(long, value_name = "MIB", env = "PRIMED_STORE_ANSWERS_MIB", default_value = "64", value_parser = quantity::any_mib)]
     store_answers_mib: u64,
 }
 

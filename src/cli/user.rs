@@ -1,5 +1,6 @@
 //! `primed user`: the file of users that `serve --users` reads. Passwords come from the terminal or standard input.
 
+use super::quantity;
 use super::secret::Secret;
 use crate::auth::{Entry, Role, UserFile, UserLimits, UserName, hash};
 use anyhow::Context;
@@ -29,13 +30,13 @@ enum Action {
         #[arg(long, value_name = "ROLE", default_value = "ask", value_parser = read_role)]
         role: Role,
         /// Requests that may wait for their answers
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "N", value_parser = quantity::user_limit)]
         requests: Option<u32>,
         /// Submitted jobs that have not ended
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "N", value_parser = quantity::user_limit)]
         jobs: Option<u32>,
         /// Seconds of CPU time a minute, in the mean
-        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "SECONDS", value_parser = quantity::user_limit)]
         cpu: Option<u32>,
     },
     /// Change a password; it is typed, or the first line of standard input
