@@ -26,7 +26,7 @@ enum Action {
         /// A letter and up to 31 letters, digits, '.', '_' and '-'
         #[arg(value_parser = read_name)]
         name: UserName,
-        /// What he may do: ask; submit, which includes ask; operate, which includes both
+        /// What they may do: ask; submit, which includes ask; operate, which includes both
         #[arg(long, value_name = "ROLE", default_value = "ask", value_parser = read_role)]
         role: Role,
         /// Requests that may wait for their answers
@@ -147,8 +147,8 @@ fn read(path: &Path, may_be_new: bool) -> anyhow::Result<(String, UserFile)> {
 
 /// The text with another line for a user, or none.
 fn replaced(text: &str, name: UserName, entry: Option<&Entry>) -> String {
-    let is_his = |line: &str| line.split_ascii_whitespace().next() == Some(name.as_str());
-    let line = |line: &str| match (is_his(line), entry) {
+    let is_theirs = |line: &str| line.split_ascii_whitespace().next() == Some(name.as_str());
+    let line = |line: &str| match (is_theirs(line), entry) {
         (false, _) => format!("{line}\n"),
         (true, Some(entry)) => format!("{entry}\n"),
         (true, None) => String::new(),
