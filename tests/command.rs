@@ -60,6 +60,7 @@ fn a_mistake_is_one_line_that_says_what_to_do_next() {
         (&["help", "doctor"], "did you mean 'primed ask help doctor'?"),
         (&["help", "numbers"], "did you mean 'primed ask help numbers'?"),
         (&["help", "nothing-like-it"], "; try 'primed --help'"),
+        (&["config", "get"], "did you mean 'primed ask config'?"),
         (&["doctor"], "did you mean 'primed ask doctor'?"),
         (&["evl", "pi", "5"], "did you mean 'eval'?"),
         (&["bench", "-d", "5"], "the unit is missing: write 5s or 5min"),
@@ -119,6 +120,7 @@ fn eval_says_what_it_cannot_do() {
             &["eval", "submit pi 1e3"],
             "'submit' needs a daemon: start one with 'primed serve'",
         ),
+        (&["eval", "config", "get"], "'config' needs a daemon"),
         (
             &["eval", "pi 1e25"],
             "jobs together may take 2048; a daemon takes more with 'primed serve --max-memory-mib'",

@@ -1,13 +1,20 @@
 //! Completion at the prompt: verbs, options and their values, from the usage of the built-in verbs. Knows no terminal.
 
 use super::screen::Screen;
-use crate::verb::{Registry, Verb};
+use super::{Cli, configure, settings};
+use crate::job::PrimeKind;
+use crate::primes::constellation::Constellation;
+use crate::verb::{TOPICS, Verb};
+use clap::CommandFactory;
 use rustyline::completion::Completer;
 use rustyline::hint::Hinter;
 use rustyline::{Helper, Highlighter, Validator};
 
 /// The options that every question takes.
 const OPTIONS: [&str; 2] = ["deadline=", "progress="];
+
+/// Those of `submit`, as a usage has them.
+const SUBMIT: &str = "[id=KEY] [priority=low|normal|high] [after=TIME]";
 
 /// Completes the word before the cursor.
 #[derive(Helper, Highlighter, Validator)]
@@ -51,36 +58,58 @@ fn candidates(line: &str) -> (usize, Vec<String>) {
     let mut words = before.split_whitespace().peekable();
     words.next_if(|word| word.starts_with('@'));
     let is_help = words.next_if(|word| word.eq_ignore_ascii_case("help")).is_some();
-    words.next_if(|word| word.eq_ignore_ascii_case("submit"));
-    let registry = Registry::default();
+    let is_submitted = words.next_if(|word| word.eq_ignore_ascii_case("submit")).is_some();
+    let verbs = configure::verbs();
     let all: Vec<String> = match words.next() {
-        None if is_help => registry
-            .verbs()
-            .map(Verb::name)
-            .chain(["errors"])
-            .map(String::from)
-            .collect(),
-        None => registry.verbs().map(|verb| format!("{} ", verb.name())).collect(),
+        None if is_help => verbs.names().chain(TOPICS).map(String::from).collect(),
+        None => verbs.names().map(|name| format!("{name} ")).collect(),
         Some(_) if is_help => Vec::new(),
-        Some(verb) => registry.find(verb).map(options).unwrap_or_default(),
+        Some(verb) if verb.eq_ignore_ascii_case("config") => of_config(words.next(), words.next()),
+        Some(verb) => {
+            let of_submit = if is_submitted { SUBMIT } else { "" };
+            let found = verbs.find(verb);
+            found.map(|verb| options(verb, of_submit)).unwrap_or_default()
+        }
     };
     let begun = begun.to_ascii_lowercase();
     (start, all.into_iter().filter(|word| word.starts_with(&begun)).collect())
 }
 
-/// The options of a verb: for `[method=auto|sieve]` with each value, for `[kind=KIND]` without one.
-fn options(verb: &dyn Verb) -> Vec<String> {
-    let words = verb.usage().split_whitespace();
-    let own = words.filter_map(|word| word.trim_matches(['[', ']']).split_once('='));
-    let own = own.flat_map(|(key, values)| {
-        values.split('|').map(
-            move |value| match value.starts_with(|first: char| first.is_ascii_uppercase()) {
-                true => format!("{key}="),
-                false => format!("{key}={value}"),
-            },
-        )
+/// What may follow these words of `config`.
+fn of_config(what: Option<&str>, name: Option<&str>) -> Vec<String> {
+    match (what, name) {
+        (None, _) => ["get ", "set "].map(String::from).to_vec(),
+        (Some(_), None) => settings::names(&Cli::command())
+            .map(|name| format!("{name} "))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The options of a verb and `more`: for `[method=auto|sieve]` with each value, for `[after=TIME]` without one.
+fn options(verb: &dyn Verb, more: &str) -> Vec<String> {
+    let usage = format!("{} {more}", verb.usage().replace("]|", "] "));
+    let options = usage
+        .split_whitespace()
+        .filter_map(|word| word.trim_matches(['[', ']']).split_once('='));
+    let with_values = options.flat_map(|(key, values)| match values {
+        "KIND" => written(key, &kinds(verb)),
+        values if values.starts_with(|first: char| first.is_ascii_uppercase()) => vec![format!("{key}=")],
+        values => written(key, &values.split('|').collect::<Vec<_>>()),
     });
-    own.chain(OPTIONS.map(String::from)).collect()
+    with_values.chain(OPTIONS.map(String::from)).collect()
+}
+
+fn written(key: &str, values: &[&str]) -> Vec<String> {
+    values.iter().map(|value| format!("{key}={value}")).collect()
+}
+
+/// The values of the `kind=` of a verb.
+fn kinds(verb: &dyn Verb) -> Vec<&'static str> {
+    match verb.name() {
+        "random" => PrimeKind::ALL.map(PrimeKind::name).to_vec(),
+        _ => Constellation::ALL.map(Constellation::name).to_vec(),
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +127,7 @@ mod tests {
         assert_eq!(completed("submit isp"), ["isprime "]);
         assert_eq!(completed("help isp"), ["isprime"]);
         assert_eq!(completed("help err"), ["errors"]);
+        assert_eq!(completed("help num"), ["numbers"]);
         assert!(completed("").len() > 10);
     }
 
@@ -106,9 +136,24 @@ mod tests {
         assert_eq!(completed("pi 1e12 d"), ["deadline="]);
         assert_eq!(completed("pi 1e12 "), ["deadline=", "progress="]);
         assert!(completed("count 1 2 m").contains(&"method=sieve".to_owned()));
-        assert_eq!(completed("count 1 2 k"), ["kind="]);
+        assert_eq!(completed("count 1 2 kind=t"), ["kind=twins", "kind=triplets"]);
+        assert_eq!(completed("random 99 kind=s"), ["kind=safe", "kind=strong"]);
+        assert_eq!(completed("certify 7 f"), ["form=pari"]);
+        assert_eq!(completed("certify c"), ["check="]);
         assert_eq!(completed("submit count 1 2 method=s"), ["method=sieve"]);
+        assert_eq!(completed("submit pi 5 i"), ["id="]);
+        assert_eq!(completed("submit pi 5 priority=h"), ["priority=high"]);
+        assert!(completed("pi 5 i").is_empty());
         assert!(completed("help pi ").is_empty());
         assert!(completed("nothing-like-it ").is_empty());
+    }
+
+    #[test]
+    fn settings_are_completed_after_config() {
+        assert_eq!(completed("conf"), ["config "]);
+        assert_eq!(completed("config "), ["get ", "set "]);
+        assert_eq!(completed("config set idle"), ["idle-timeout "]);
+        assert_eq!(completed("config get max-un"), ["max-unsent "]);
+        assert!(completed("config set log ").is_empty());
     }
 }

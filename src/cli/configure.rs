@@ -2,6 +2,7 @@
 //! signals too, so that one place changes settings. Knows no single setting.
 
 use super::reload::LIVE;
+use crate::verb::Registry;
 use crate::{Asked, Call, Code, Failure, Host, Responder, Role, Verb, define};
 use actix::prelude::*;
 use tokio::sync::mpsc;
@@ -40,6 +41,13 @@ pub(super) fn verb() -> (impl Verb, ConfigRequests) {
         "config set log debug -> OK",
     ]);
     (verb.role(Role::Operate), requests)
+}
+
+/// The verbs of the daemon that `serve` runs, by their names and usage.
+pub(super) fn verbs() -> Registry {
+    let mut verbs = Registry::default();
+    verbs.add(verb().0);
+    verbs
 }
 
 fn read(call: &Call<'_>) -> Result<ConfigRequest, Failure> {

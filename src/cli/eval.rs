@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Verbs that need a daemon, because they are about jobs that go on or about a connection.
-const OF_A_DAEMON: [&str; 6] = ["submit", "watch", "result", "jobs", "cancel", "quit"];
+const OF_A_DAEMON: [&str; 7] = ["submit", "watch", "result", "jobs", "cancel", "config", "quit"];
 
 /// How the engine says what bounds its memory, and what that is here.
 const MEMORY: (&str, &str) = (

@@ -41,7 +41,7 @@ mod top;
 mod user;
 mod version;
 
-use crate::verb::{Registry, TOPICS};
+use crate::verb::TOPICS;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use settings::{Refusal, Settings};
@@ -224,7 +224,7 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 /// What asks a daemon for a verb that was taken for a subcommand, or for help on a verb or topic that was.
 fn verb(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     let word = |index: usize| arguments.get(index)?.to_str();
-    let is_verb = |word: &str| Registry::default().find(word).is_some();
+    let is_verb = |word: &str| configure::verbs().find(word).is_some();
     let is_topic = |word: &str| TOPICS.iter().any(|topic| topic.eq_ignore_ascii_case(word));
     match (word(1)?, word(2)) {
         _ if error.kind() != ErrorKind::InvalidSubcommand => None,

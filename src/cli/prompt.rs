@@ -5,12 +5,12 @@
 
 use super::bar::readable;
 use super::complete::Words;
+use super::configure;
 use super::connect::Connect;
 use super::print::Printer;
 use super::screen::{PROMPT, Screen};
 use super::with_causes;
 use crate::client::{ReplyLine, split_tag};
-use crate::verb::Registry;
 use anyhow::Context;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
@@ -99,7 +99,7 @@ fn history_file() -> Option<PathBuf> {
 
 fn print_help() -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for verb in Registry::default().verbs() {
+    for verb in configure::verbs().verbs() {
         writeln!(out, "{:<29} {}", verb.usage(), verb.about())?;
     }
     writeln!(out, "{HELP}")

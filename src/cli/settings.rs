@@ -105,7 +105,7 @@ impl Settings {
 
     /// The names of all settings.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        settings(&self.command).map(name)
+        names(&self.command)
     }
 
     /// Every setting by its name, with its value as it was written, if it has one; users and passwords in addresses are left out.
@@ -188,7 +188,7 @@ impl File {
         let shown = path.display();
         let text = fs::read_to_string(path)
             .map_err(|error| Refusal::Setting(format!("the configuration {shown} cannot be read: {error}")))?;
-        let known: Vec<&str> = settings(command).map(name).collect();
+        let known: Vec<&str> = names(command).collect();
         let settings = config::read(&text, &known).map_err(|mistake| Refusal::Setting(format!("{shown}:{mistake}")))?;
         let file = Self {
             path: path.clone(),
@@ -231,6 +231,11 @@ impl File {
         let setting = self.settings.iter().find(|setting| setting.name == name)?;
         Some(format!("{}:{}", self.path.display(), setting.line))
     }
+}
+
+/// The names of all settings of this command.
+pub(super) fn names(command: &Command) -> impl Iterator<Item = &str> {
+    settings(command).map(name)
 }
 
 /// The flags of `serve` that are settings: all that have a value, but for the file's own name.
