@@ -41,25 +41,28 @@ impl ClusterFlags {
             );
             return Ok(daemon);
         };
-        let name = match &self.node_name {
-            Some(name) => name.clone(),
-            None => {
-                let host = rustix::system::uname();
-                let host = host
-                    .nodename()
-                    .to_string_lossy()
-                    .replace(|other: char| !is_of_name(other), "-");
-                read_name(&host).map_err(anyhow::Error::msg)?
-            }
-        };
         Ok(daemon.cluster(ClusterSettings {
             url: url.clone(),
-            name,
+            name: self.name().map_err(anyhow::Error::msg)?,
             credentials: self.cluster_credentials.clone(),
             ca: self.cluster_ca.clone(),
             is_worker_only: self.workers_only,
             check: self.check.0,
         }))
+    }
+
+    /// The name of this node, if it is to be one.
+    pub(super) fn node(&self) -> Option<String> {
+        self.cluster.as_ref().and_then(|_| self.name().ok())
+    }
+
+    fn name(&self) -> Result<String, String> {
+        if let Some(name) = &self.node_name {
+            return Ok(name.clone());
+        }
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy();
+        read_name(&host.replace(|other: char| !is_of_name(other), "-"))
     }
 }
 

@@ -49,17 +49,17 @@ impl Reload {
         arguments: Vec<OsString>,
         settings: Settings,
         set_filter: SetFilter,
-        drain_limit: Duration,
+        serve: &Serve,
         security: Security,
     ) -> Self {
         Self {
             arguments,
-            values: settings.values(),
+            values: in_force(&settings, serve),
             settings,
             set: BTreeMap::new(),
             set_filter,
             security,
-            drain_limit,
+            drain_limit: serve.drain_limit(),
         }
     }
 
@@ -80,7 +80,7 @@ impl Reload {
                 return tracing::error!(mistake = in_one_line(&error), "SIGHUP: nothing changes");
             }
         };
-        let values = settings.values();
+        let values = in_force(&settings, &serve);
         if let Err(error) = self.apply(&serve, running) {
             return tracing::error!(%error, "SIGHUP: nothing changes");
         }
@@ -169,6 +169,14 @@ impl Reload {
         self.drain_limit = serve.drain_limit();
         Ok(())
     }
+}
+
+/// Every setting with its value, also where that follows from the machine.
+fn in_force(settings: &Settings, serve: &Serve) -> BTreeMap<String, String> {
+    let mut values = settings.values();
+    let effective = serve.effective();
+    values.extend(effective.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    values
 }
 
 /// A setting that has changed; empty where it has no value.

@@ -206,9 +206,8 @@ impl Serve {
         let set_filter = logging::start(&self.log, self.log_format, spans);
         allocator::give_large_blocks_back();
         self.limits.check_descriptors()?;
-        let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
         let daemon = Daemon::new()
-            .workers(workers.map_or(1, NonZeroUsize::get))
+            .workers(self.worker_count())
             .policy(self.limits.policy())
             .limits(self.limits())
             .io_threads(self.io_threads.get());
@@ -247,7 +246,7 @@ impl Serve {
             .http
             .is_some()
             .then_some(if self.http_tls { "https" } else { "http" });
-        let reload = Reload::new(arguments, settings, set_filter, self.drain_limit, security);
+        let reload = Reload::new(arguments, settings, set_filter, &self, security);
         let (config, requests) = configure::verb();
         let ended = actix::System::new().block_on(serve(daemon.verb(config), &paths, http, reload, requests));
         #[cfg(feature = "otlp")]
@@ -255,6 +254,24 @@ impl Serve {
             export.finish();
         }
         ended
+    }
+
+    fn worker_count(&self) -> usize {
+        let workers = self.workers.or_else(|| std::thread::available_parallelism().ok());
+        workers.map_or(1, NonZeroUsize::get)
+    }
+
+    /// The settings whose defaults follow from the machine, and their values.
+    pub(super) fn effective(&self) -> Vec<(&'static str, String)> {
+        let mut values = vec![
+            ("max-connections", self.limits.max_connections().to_string()),
+            ("workers", self.worker_count().to_string()),
+        ];
+        if let Ok(Data::Directory(directory)) = Data::resolve(self.data.as_deref()) {
+            values.push(("data", directory.display().to_string()));
+        }
+        values.extend(self.cluster.node().map(|name| ("node-name", name)));
+        values
     }
 
     pub(super) fn limits(&self) -> Limits {

@@ -17,6 +17,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// The value that is shown of a setting that has none.
+const NONE: &str = "none";
+
 /// The subcommand that has settings.
 const SERVE: &str = "serve";
 
@@ -108,7 +111,7 @@ impl Settings {
         names(&self.command)
     }
 
-    /// Every setting by its name, with its value as it was written, if it has one; users and passwords in addresses are left out.
+    /// Every setting by its name, with its value as it was written, or `none`; users and passwords in addresses are left out.
     pub(super) fn values(&self) -> BTreeMap<String, String> {
         self.values_in(&self.matches)
     }
@@ -119,12 +122,13 @@ impl Settings {
             return BTreeMap::new();
         };
         let value = |arg: &Arg| {
-            let values = matches.get_raw(arg.get_id().as_str())?;
+            let Some(values) = matches.get_raw(arg.get_id().as_str()) else {
+                return (name(arg).to_owned(), NONE.to_owned());
+            };
             let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
-            let value = without_users(&values.join(", "));
-            Some((name(arg).to_owned(), value))
+            (name(arg).to_owned(), without_users(&values.join(", ")))
         };
-        settings(&self.command).filter_map(value).collect()
+        settings(&self.command).map(value).collect()
     }
 
     /// Prints every setting, its value and its source, as a configuration file.

@@ -39,6 +39,11 @@ fn a_setting_changes_at_once_until_the_configuration_is_read_again() {
         rows(&mut oli, "config get nothing* max-un* max-??ne"),
         ["max-line=20000", "max-unsent=100000"]
     );
+    assert_eq!(rows(&mut oli, "config get http data"), ["data=none", "http=none"]);
+    // As many as open files allow, up to 20000.
+    let most = rows(&mut oli, "config get max-con*").concat();
+    let most = most.strip_prefix("max-connections=").expect("it is listed");
+    assert!(most.parse::<u32>().is_ok_and(|most| most > 3), "{most}");
     let all = rows(&mut oli, "config get");
     assert!(all.len() > 20 && all.contains(&"workers=2".to_owned()), "{all:?}");
     assert!(!all.concat().contains("secret"), "{all:?}");
@@ -74,6 +79,9 @@ fn a_setting_changes_at_once_until_the_configuration_is_read_again() {
     );
     // The file says more connections again, and the flag what it said.
     daemon.hang_up("SIGHUP: a setting has changed setting=\"max-unsent\" before=\"70000\" now=\"100000\"");
+    let taken_back = format!("setting=\"max-connections\" before=\"3\" now=\"{most}\"");
+    let log = daemon.directory.read("log");
+    assert!(log.contains(&taken_back), "{log}");
     assert_eq!(
         rows(&mut oli, "config get max-unsent log"),
         ["log=trace", "max-unsent=100000"]
