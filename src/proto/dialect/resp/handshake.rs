@@ -312,6 +312,6 @@ fn check_name(name: &[u8]) -> Option<Final> {
 }
 
 fn no_transactions() -> Final {
-    let text = "there are no transactions, for no request changes anything; use a pipeline without one (redis-py: transaction=False)";
+    let text = "there are no transactions; use a pipeline without one (redis-py: transaction=False)";
     refused(Code::Denied, text)
 }
