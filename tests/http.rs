@@ -334,7 +334,7 @@ fn metrics_count_every_request_once_and_have_as_many_series_as_there_are_verbs()
         assert!(client.line().is_some_and(|line| line.starts_with("ERR unknown-verb")));
         assert_eq!(client.line().as_deref(), Some("OK no"));
     }
-    assert_eq!(post(&daemon, "/v1/ask", &json!({"request": "nth 7"})).0, 200);
+    assert_eq!(post(&daemon, "/v1/ask", &json!({"request": "@a nth 7"})).0, 200);
     assert_eq!(client.ask("pi 1e9"), "OK 50847534");
     let (_, text) = get(&daemon, "/metrics");
     for (series, count) in [

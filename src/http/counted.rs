@@ -20,7 +20,8 @@ pub(super) struct Counted {
 
 impl Counted {
     pub(super) fn of(caller: &Caller, words: &str) -> Self {
-        let first = words.split_ascii_whitespace().next().unwrap_or_default();
+        let mut words = words.split_ascii_whitespace();
+        let first = words.find(|word| !word.starts_with('@')).unwrap_or_default();
         let is_number = first.starts_with(|first: char| first.is_ascii_digit());
         let position = caller.shared.registry.position(if is_number { "nth" } else { first });
         // Requests of one connection are answered one by one.
