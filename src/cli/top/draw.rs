@@ -2,6 +2,7 @@
 
 use super::state::{Mode, State, Tab};
 use crate::cli::job_row::JobRow;
+use crate::engine::shortened;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -115,7 +116,6 @@ fn draw_chart(frame: &mut Frame<'_>, state: &State, area: Rect) {
 
 fn draw_jobs(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let jobs = state.visible();
-    let rows = jobs.iter().map(|job| row(job, state));
     let widths = [
         Constraint::Length(6),
         Constraint::Length(18),
@@ -125,13 +125,18 @@ fn draw_jobs(frame: &mut Frame<'_>, state: &State, area: Rect) {
         Constraint::Length(15),
         Constraint::Min(10),
     ];
+    let columns: [Rect; 7] = Layout::horizontal(widths)
+        .spacing(1)
+        .areas(Block::bordered().inner(area));
+    let widths = columns.map(|column| usize::from(column.width));
+    let rows = jobs.iter().map(|job| row(job, state, widths));
     let header = Row::new(["ID", "STATE", "DONE", "LEFT", "CPU", "OWNER", "REQUEST"]);
     let filter = match (state.filter.as_str(), &state.mode) {
         ("", Mode::List | Mode::Confirm(_)) => String::new(),
         (filter, _) => format!(", with '{filter}'"),
     };
     let title = format!("{} jobs{filter}, order: {}", jobs.len(), state.sort.name());
-    let table = Table::new(rows, widths)
+    let table = Table::new(rows, columns.map(|column| Constraint::Length(column.width)))
         .header(header.style(Style::new().add_modifier(Modifier::BOLD)))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
         .block(Block::bordered().title(title));
@@ -140,23 +145,36 @@ fn draw_jobs(frame: &mut Frame<'_>, state: &State, area: Rect) {
     frame.render_stateful_widget(table, area, &mut cursor);
 }
 
-fn row<'a>(job: &JobRow, state: &State) -> Row<'a> {
+fn row<'a>(job: &JobRow, state: &State, widths: [usize; 7]) -> Row<'a> {
     let tint = match job.get("state") {
         "running" => color(state, Color::Green),
         "failed" => color(state, Color::Red),
         "queued" | "parked" => color(state, Color::Yellow),
         _ => Style::new(),
     };
-    let cell = |key: &str| Cell::from(job.get(key).to_owned());
-    Row::new([
-        cell("id"),
-        Cell::from(job.state()).style(tint),
-        Cell::from(job.percent().map(bar).unwrap_or_default()),
-        cell("eta"),
-        cell("cpu"),
-        cell("owner"),
-        cell("request"),
-    ])
+    let texts = [
+        job.get("id").to_owned(),
+        job.state(),
+        job.percent().map(bar).unwrap_or_default(),
+        job.get("eta").to_owned(),
+        job.get("cpu").to_owned(),
+        job.get("owner").to_owned(),
+        job.get("request").to_owned(),
+    ];
+    let cells = texts
+        .iter()
+        .zip(widths)
+        .map(|(text, width)| Cell::from(cut(text, width)));
+    let tints = [Style::new(), tint].into_iter().chain(std::iter::repeat(Style::new()));
+    Row::new(cells.zip(tints).map(|(cell, tint)| cell.style(tint)))
+}
+
+/// A text that ends with `...` if it has no room.
+fn cut(text: &str, width: usize) -> String {
+    match text.chars().count() <= width {
+        true => text.to_owned(),
+        false => shortened(text, width.saturating_sub(3)),
+    }
 }
 
 /// `####......  41.3 %`
@@ -302,6 +320,23 @@ mod tests {
         assert!(screen(&state, 120, 30).contains("2 jobs, with '10.0.', order: CPU"));
         press(&mut state, "\x1b");
         assert_eq!(order(&state).len(), 4);
+    }
+
+    #[test]
+    fn a_request_without_room_ends_with_dots() {
+        let mut state = state();
+        let mut sample = sample(Instant::now(), 0, 0);
+        sample.jobs = vec![
+            format!(
+                "id=1 state=running cpu=1.0s owner=127.0.0.1 request=pi 1{}",
+                "0".repeat(20)
+            ),
+            "id=2 state=running cpu=1.0s owner=127.0.0.1 request=pi 1000".to_owned(),
+        ];
+        state.take(sample);
+        let shown = screen(&state, 100, 30);
+        assert!(shown.contains("00000...") && shown.contains(" pi 1000 "), "{shown}");
+        assert!(!screen(&state, 120, 30).contains("..."), "there is room");
     }
 
     #[test]
