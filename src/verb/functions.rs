@@ -89,7 +89,7 @@ pub(super) fn register(registry: &mut Registry) {
             "the number that the one before leads to. The first and the last are forms of",
             "PARI/GP, where primecertisvalid checks them; it has none for N+1, so with",
             "form=pari only these are used. If N is not prime, the answer is 'composite'.",
-            "N is at most 2^2048-1. check= answers yes or no; a proof by curves of 300",
+            "N is from 2 to 2^2048-1. check= answers yes or no; a proof by curves of 300",
             "digits has 30 KB, more than a line may have without 'serve --max-line'.",
             "certify 10^30+57 -> OK [1000000000000000000000000000057,[..]]",
             "certify 2^521-1 -> OK [68..51,[],3,[2]]",
@@ -108,13 +108,17 @@ fn certify(call: &Call<'_>) -> Result<Step, Failure> {
     }
     call.only(1, &["form"])?;
     match call.option("form") {
-        None => about_number(call, |style, n| {
-            Ok(Query::Certify(at_most(MOST_CERTIFIED_BITS, style, n)?))
-        }),
-        Some("pari") => about_number(call, |style, n| {
-            Ok(Query::CertifyForPari(at_most(MOST_CERTIFIED_BITS, style, n)?))
-        }),
+        None => about_number(call, |style, n| Ok(Query::Certify(certifiable(style, n)?))),
+        Some("pari") => about_number(call, |style, n| Ok(Query::CertifyForPari(certifiable(style, n)?))),
         Some(text) => Err(call.bad_arg(format_args!("form is '{}', not pari", shortened(text)))),
+    }
+}
+
+/// A number that is prime or composite.
+fn certifiable(style: Style, n: Natural) -> Result<Natural, Failure> {
+    match n.bit_len() {
+        0 | 1 => Err(style.bad_arg("0 and 1 are neither prime nor composite; N must be at least 2")),
+        _ => at_most(MOST_CERTIFIED_BITS, style, n),
     }
 }
 

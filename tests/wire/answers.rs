@@ -114,6 +114,13 @@ fn long_primes_are_certified_by_curves_and_the_proof_is_checked() {
     let another = proof.replacen("289,", "291,", 1);
     assert_eq!(client.ask(&format!("certify check={another}")), "OK no");
     assert_eq!(client.ask("certify 10^99+291"), "OK composite");
+    for n in ["0", "1"] {
+        let error = client.ask(&format!("certify {n}"));
+        assert!(
+            error.starts_with("ERR bad-arg :certify: 0 and 1 are neither prime nor composite"),
+            "{error}"
+        );
+    }
     let error = client.ask("certify 2^2048");
     assert_eq!(error, "ERR too-big :certify: N may be at most 2^2048-1");
 }
