@@ -359,6 +359,26 @@ fn a_cause_is_printed_once() {
 }
 
 #[test]
+fn a_copy_of_the_store_is_not_written_where_none_can_be() {
+    let there = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    for (file, expected) in [
+        (there, "it is not overwritten; choose another\n"),
+        (
+            "/nowhere/copy",
+            "there is no directory /nowhere; make it, or choose another\n",
+        ),
+    ] {
+        let output = primed(&["store", "--data", "/nowhere", "backup", file]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            said(&output).starts_with(&format!("primed: {file}: ")) && said(&output).ends_with(expected),
+            "{}",
+            said(&output)
+        );
+    }
+}
+
+#[test]
 fn help_fits_the_width_it_is_given() {
     for subcommand in ["", "serve", "ask", "eval", "demo", "bench"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));

@@ -7,7 +7,7 @@ use crate::store::{Contents, KeptAnswer, Pruning, SqliteStore, State, StoredJob,
 use serde_json::{Map, json};
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -70,6 +70,7 @@ impl Store {
                 writeln!(out, "{}: whole", directory.display())?;
             }
             Task::Backup { file } => {
+                check_copy(&file)?;
                 Survey::open(&directory)?.backup(&file)?;
                 writeln!(out, "{}: written, read again and whole", file.display())?;
             }
@@ -161,6 +162,24 @@ fn export(contents: &Contents, out: &mut impl Write) -> anyhow::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Refuses a place where no copy can be put. What the store says of a file is about its own.
+fn check_copy(file: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !file.try_exists().unwrap_or_default(),
+        "{}: there is a file of that name, and it is not overwritten; choose another",
+        file.display()
+    );
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match directory.filter(|directory| !directory.is_dir()) {
+        Some(directory) => anyhow::bail!(
+            "{}: there is no directory {}; make it, or choose another",
+            file.display(),
+            directory.display()
+        ),
+        None => Ok(()),
+    }
 }
 
 fn export_json(contents: &Contents, out: &mut impl Write) -> anyhow::Result<()> {
