@@ -239,6 +239,15 @@ fn manual_pages_and_completions_have_every_command_and_flag() {
     };
     let first = read("primed.1".into());
     assert!(!first.contains("avx"), "a page is for every processor");
+    assert!(
+        first.contains(".SH EXAMPLES\n.nf\n") && first.contains("\n.fi\n.SH VERSION"),
+        "{first}"
+    );
+    let serve = read("primed-serve.1".into());
+    assert!(
+        serve.contains("PRIMED_MAX_JOBS") && serve.contains(concat!("\"primed ", env!("CARGO_PKG_VERSION"), "\"")),
+        "{serve}"
+    );
     let scripts = ["bash", "zsh", "fish"].map(|shell| {
         let output = primed(&["completions", shell]);
         assert_eq!(output.status.code(), Some(0));

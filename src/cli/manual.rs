@@ -3,7 +3,7 @@
 use clap::Command;
 use clap_complete::Shell;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The arguments of `man`.
@@ -25,12 +25,37 @@ impl Man {
         match self.dir {
             Some(directory) => {
                 std::fs::create_dir_all(&directory)?;
-                clap_mangen::generate_to(command, directory)?;
+                let mut command = command;
+                command.build();
+                write(&command, &directory)?;
             }
-            None => clap_mangen::Man::new(command).render(&mut io::stdout())?,
+            None => io::stdout().write_all(page(&clap_mangen::Man::new(command))?.as_bytes())?,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Writes the pages of a command and of its subcommands.
+fn write(command: &Command, directory: &Path) -> anyhow::Result<()> {
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        write(subcommand, directory)?;
+    }
+    // A page of a subcommand would have no version in its foot.
+    let manual = clap_mangen::Man::new(command.clone()).source(concat!("primed ", env!("CARGO_PKG_VERSION")));
+    std::fs::write(directory.join(manual.get_filename()), page(&manual)?)?;
+    Ok(())
+}
+
+/// A page; the examples that end a help keep their lines, which roff would fill.
+fn page(manual: &clap_mangen::Man) -> anyhow::Result<String> {
+    let mut page = Vec::new();
+    manual.render(&mut page)?;
+    let page = String::from_utf8(page)?;
+    let Some((before, examples)) = page.split_once(".SH EXTRA\nExamples:\n") else {
+        return Ok(page);
+    };
+    let (examples, after) = examples.split_at(examples.find(".SH ").unwrap_or(examples.len()));
+    Ok(format!("{before}.SH EXAMPLES\n.nf\n{examples}.fi\n{after}"))
 }
 
 /// The arguments of `completions`.
