@@ -264,7 +264,10 @@ fn a_node_that_errs_is_named_and_its_parts_are_done_again() {
     let a = Node::start(&nats, "a", &data, &["--check", "100%"]);
     let bad = Node::run(command(&nats.url(), "bad", "none", &["--workers-only"]).env("PLANT_WRONG_PARTS", "1"));
     until("they know each other", || a.knows(2) && bad.knows(2));
-    assert!(bad.ask("submit pi 1e9").starts_with("ERR denied :this node of the cluster only works"));
+    assert!(
+        bad.ask("submit pi 1e9")
+            .starts_with("ERR denied :this node of the cluster only works")
+    );
     assert_eq!(a.ask("count 1e15 1e15+2e10 method=sieve"), "OK 579059434");
     let rows = a.rows("nodes");
     assert!(rows[1].starts_with("name=bad state=errs "), "{rows:?}");

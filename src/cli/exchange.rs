@@ -17,9 +17,20 @@ pub(super) fn printer(is_json: bool) -> Out {
     Printer::new(BufWriter::new(io::stdout()), is_json)
 }
 
+/// Whether progress may be asked for beside a request: `auth` takes every word for a name or a password.
+pub(super) fn takes_progress(request: &str) -> bool {
+    !request.contains("progress=") && !is_login(request)
+}
+
+/// Whether a request has a password in it.
+pub(super) fn is_login(request: &str) -> bool {
+    let mut words = request.split_whitespace();
+    words.any(|word| !word.starts_with('@') && word.eq_ignore_ascii_case("auth"))
+}
+
 /// One request, whose reply is printed as it is.
 pub(super) fn ask_one(connect: &Connect, request: &str, printer: Out) -> anyhow::Result<ExitCode> {
-    let wants_progress = printer.shows_progress() && !request.contains("progress=") && request.contains(' ');
+    let wants_progress = printer.shows_progress() && takes_progress(request) && request.contains(' ');
     let progress = if wants_progress { " progress=1s" } else { "" };
     let stream = send_one(connect, &format!("{request}{progress}"))?;
     read_replies(&stream, &AtomicU64::new(replies_to(request.as_bytes())), printer)
@@ -112,5 +123,24 @@ fn read_lines(
         0 => Ok(()),
         1 => anyhow::bail!("the daemon closed the connection before it answered; ask again"),
         lost => anyhow::bail!("the daemon closed the connection with {lost} questions unanswered; ask them again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_with_a_password_takes_no_option_and_is_not_remembered() {
+        for login in [
+            "auth ann secret",
+            "  AUTH secret",
+            "@a auth ann secret",
+            "submit auth x",
+        ] {
+            assert!(is_login(login) && !takes_progress(login), "{login}");
+        }
+        assert!(takes_progress("pi 1e12") && !is_login("pi 1e12"));
+        assert!(!takes_progress("pi 1e12 progress=5s"));
     }
 }

@@ -7,6 +7,7 @@ use super::bar::readable;
 use super::complete::Words;
 use super::configure;
 use super::connect::Connect;
+use super::exchange::{is_login, takes_progress};
 use super::print::Printer;
 use super::screen::{PROMPT, Screen};
 use super::with_causes;
@@ -64,7 +65,10 @@ pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
         if question.is_empty() || question.starts_with('#') {
             continue;
         }
-        editor.add_history_entry(question)?;
+        // The history is a file.
+        if !is_login(question) {
+            editor.add_history_entry(question)?;
+        }
         match question.to_ascii_lowercase().as_str() {
             "quit" | "exit" | "bye" => break,
             "help" => {
@@ -194,8 +198,11 @@ impl Connection {
         question: &str,
         lines: &mut UnboundedReceiver<String>,
     ) -> anyhow::Result<()> {
-        let has_progress = question.contains("progress=");
-        let progress = if has_progress { "" } else { " progress=500ms" };
+        let progress = if takes_progress(question) {
+            " progress=500ms"
+        } else {
+            ""
+        };
         self.send(&format!("@{tag} {question}{progress}\n"))?;
         let mut is_cancelled = false;
         loop {

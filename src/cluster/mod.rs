@@ -200,7 +200,10 @@ pub(crate) struct Cluster {
 
 /// What a node that only works answers to a submit.
 pub(crate) fn only_works() -> Failure {
-    Failure::new(Code::Denied, "this node of the cluster only works; submit at another one, 'nodes' lists them")
+    Failure::new(
+        Code::Denied,
+        "this node of the cluster only works; submit at another one, 'nodes' lists them",
+    )
 }
 
 impl Joined {
