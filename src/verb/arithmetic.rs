@@ -1,6 +1,6 @@
 //! Verbs about primes: `nth pi count primes isprime next prev factor`.
 
-use super::call::{Terms, shortened};
+use super::call::shortened;
 use super::{Call, Registry, Step, Style, Verb, functions, ranges};
 use crate::job::{Job, Method, Pi, Query};
 use crate::primes::{MAX_NTH, Natural, WORD_PRIMES};
@@ -48,7 +48,7 @@ pub(crate) fn question(request: &crate::proto::Request<'_>) -> Option<Query> {
         workers: 1,
     };
     let call = Call::new(&verb, request, &registry, &facts);
-    let is_without_terms = call.terms() == Ok(Terms::default());
+    let is_without_terms = call.terms() == Ok(super::call::Terms::default());
     is_without_terms.then(|| verb.question(&call)).flatten()
 }
 

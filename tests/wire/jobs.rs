@@ -460,7 +460,7 @@ fn submits_that_wait_for_a_result_are_bounded_by_their_bytes_and_answered_in_ord
     assert_eq!(client.ask("submit pi 1e18"), "OK job=1");
     // Three times these bytes are over ten times what a connection may have unsent.
     let long = format!("submit isprime {}\n", "9".repeat(9_000));
-    client.send(&format!("result 1\n{}isprime 7\n", long.repeat(30)));
+    client.send(format!("result 1\n{}isprime 7\n", long.repeat(30)));
     // What is read while they wait is what stops something.
     client.send("@x cancel @y\n");
     let mut other = Client::connect(&daemon);
