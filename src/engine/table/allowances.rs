@@ -26,9 +26,20 @@ struct Allowance {
     /// Seconds of CPU time that may be used at this moment.
     left: f64,
     at: Instant,
+    /// Whether the limits are known: a job of an earlier process goes on before its user has come back.
+    is_known: bool,
 }
 
 impl Allowance {
+    fn unknown(now: Instant) -> Self {
+        Self {
+            limits: UserLimits::default(),
+            left: 0.0,
+            at: now,
+            is_known: false,
+        }
+    }
+
     fn refill(&mut self, now: Instant) {
         let Some(rate) = self.limits.cpu else {
             return;
@@ -46,20 +57,19 @@ impl Allowances {
         if limits == UserLimits::default() && !self.accounts.contains_key(&account) {
             return;
         }
-        let allowance = self.accounts.entry(account).or_insert_with(|| Allowance {
-            limits,
-            left: limits.cpu.map_or(0.0, f64::from),
-            at: now,
-        });
-        if allowance.limits != limits {
+        let allowance = self.accounts.entry(account).or_insert_with(|| Allowance::unknown(now));
+        if !allowance.is_known {
+            // What was used before is owed, as far as it has not come back.
+            let full = limits.cpu.map_or(0.0, f64::from);
+            allowance.is_known = true;
+            allowance.limits = limits;
+            allowance.left += full;
+            allowance.refill(now);
+        } else if allowance.limits != limits {
             allowance.left = allowance.left.min(limits.cpu.map_or(0.0, f64::from));
             allowance.limits = limits;
         }
         self.clients.insert(client, account);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
     }
 
     /// The account of a client, if it has limits.
@@ -69,11 +79,12 @@ impl Allowances {
 
     /// An account has used CPU time.
     pub(super) fn spend(&mut self, account: Account, cpu: Duration, now: Instant) {
-        if let Some(allowance) = self.accounts.get_mut(&account)
-            && allowance.limits.cpu.is_some()
-        {
-            allowance.refill(now);
-            allowance.left -= cpu.as_secs_f64();
+        if let Account::User(_) = account {
+            let allowance = self.accounts.entry(account).or_insert_with(|| Allowance::unknown(now));
+            if !allowance.is_known || allowance.limits.cpu.is_some() {
+                allowance.refill(now);
+                allowance.left -= cpu.as_secs_f64();
+            }
         }
     }
 
@@ -87,7 +98,7 @@ impl Allowances {
     /// # Errors
     /// `busy`, with the limit that is reached.
     pub(super) fn check(&mut self, account: Account, standing: Standing, now: Instant) -> Result<(), Failure> {
-        let Some(allowance) = self.accounts.get_mut(&account) else {
+        let Some(allowance) = self.accounts.get_mut(&account).filter(|allowance| allowance.is_known) else {
             return Ok(());
         };
         let (most, what) = match standing.limits {
@@ -143,6 +154,27 @@ mod tests {
         };
         allowances.set(payer, limits, now);
         allowances
+    }
+
+    #[test]
+    fn what_a_job_took_before_its_user_came_back_is_owed() {
+        let mut now = Instant::now();
+        let mut allowances = Allowances::default();
+        allowances.spend(bob(), Duration::from_secs(20), now);
+        assert!(allowances.check(bob(), standing(Limits::Questions, 0), now).is_ok());
+        now += Duration::from_secs(60);
+        let limits = UserLimits {
+            cpu: Some(6),
+            ..UserLimits::default()
+        };
+        let payer = Payer {
+            account: bob(),
+            client: ClientId(1),
+        };
+        allowances.set(payer, limits, now);
+        let refused = allowances.check(bob(), standing(Limits::Questions, 0), now);
+        // 20 s less the 6 of a full minute and the 6 of the minute that has passed.
+        assert!(refused.is_err_and(|failure| failure.text.ends_with("retry-ms=80000")));
     }
 
     #[test]

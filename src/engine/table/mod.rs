@@ -197,9 +197,6 @@ impl Table {
 
     /// Charges the CPU time of a task to the allowance of its account.
     fn spend(&mut self, done: &Done) {
-        if self.allowances.is_empty() {
-            return;
-        }
         let account = match &done.outcome {
             Outcome::Batch(batch) => self.allowances.account_of(batch.client),
             _ => self.flow.jobs.account_of(done.work),
