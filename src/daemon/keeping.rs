@@ -3,7 +3,6 @@
 //! A job of an earlier process is made of its request again here, where the verbs are known, and given its checkpoint.
 
 use crate::engine::{Restored, Scheduler, Settle, Subject, Work};
-use crate::job::Job;
 use crate::proto::Failure;
 #[cfg(feature = "sqlite")]
 use crate::store::SqliteStore;
@@ -132,7 +131,7 @@ pub(super) fn fill(
 }
 
 /// A job of an earlier process, made of its request again.
-fn restored(stored: StoredJob, registry: &Registry, facts: &Facts) -> Restored {
+fn restored(mut stored: StoredJob, registry: &Registry, facts: &Facts) -> Restored {
     let submission = &stored.submission;
     let subject = match stored.end {
         Some(_) => Ok(Subject::Known {
@@ -146,18 +145,14 @@ fn restored(stored: StoredJob, registry: &Registry, facts: &Facts) -> Restored {
         tracing::warn!(job = %submission.job, request = submission.request, "{text}");
         Failure::new(failure.code, text)
     });
-    let subject = subject.map(|subject| match (subject, &stored.checkpoint) {
-        (Subject::Work(Work::Plan(job)), Some(checkpoint)) => Subject::Work(Work::Plan(resume(job, checkpoint))),
-        (subject, _) => subject,
-    });
-    Restored { stored, subject }
-}
-
-fn resume(mut job: Job, checkpoint: &crate::store::Checkpoint) -> Job {
-    if let Err(damaged) = job.resume(checkpoint.bytes.clone()) {
+    let mut subject = subject;
+    if let (Ok(Subject::Work(Work::Plan(job))), Some(checkpoint)) = (&mut subject, &stored.checkpoint)
+        && let Err(damaged) = job.resume(checkpoint.bytes.clone())
+    {
         tracing::warn!(job = %checkpoint.job, %damaged, "the job starts over");
+        stored.checkpoint = None;
     }
-    job
+    Restored { stored, subject }
 }
 
 /// The thread that writes, until the store is closed.

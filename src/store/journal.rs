@@ -49,6 +49,8 @@ pub struct Settled {
     pub refused: Vec<JobId>,
     /// Jobs whose end was to be written.
     pub ended: Vec<JobId>,
+    /// Jobs whose number of starts was to be written, and that.
+    pub counted: Vec<(JobId, u32)>,
 }
 
 impl Journal {
@@ -144,7 +146,12 @@ impl Journal {
             _ => None,
         };
         let mut jobs: Vec<JobId> = batch.iter().filter_map(submissions).collect();
+        let counts = |record: &Record| match record {
+            Record::Starts(job, starts) => Some((*job, *starts)),
+            _ => None,
+        };
         let ended = batch.iter().filter_map(ends).collect();
+        let counted = batch.iter().filter_map(counts).collect();
         let go_on = batch.iter().filter_map(resumed);
         let Err(error) = result else {
             self.failure = None;
@@ -152,6 +159,7 @@ impl Journal {
                 acknowledged: go_on.chain(jobs.iter().copied()).collect(),
                 refused: Vec::new(),
                 ended,
+                counted,
             };
         };
         // What can never be written is given up, and what goes on does so uncounted.
@@ -173,6 +181,7 @@ impl Journal {
             acknowledged,
             refused: jobs,
             ended,
+            counted,
         }
     }
 

@@ -114,6 +114,7 @@ impl Handler<Committed> for Scheduler {
             let settled = keeping.journal.settle(batch, result, now);
             this.table.acknowledge(settled.acknowledged, now);
             this.table.ends_settled(settled.ended, cancelled.as_ref(), now);
+            this.table.counted(settled.counted, now);
             if let Some(failure) = failure {
                 this.table.withdraw(settled.refused, &failure, now);
             }

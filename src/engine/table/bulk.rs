@@ -57,6 +57,8 @@ struct Running {
     /// The CPU time until it is saved again.
     save_every: Duration,
     parts: Parts,
+    /// It has no slice until it is [woken](Bulk::wake).
+    rests: bool,
 }
 
 /// What becomes of a job that was not answered by its first slice.
@@ -67,6 +69,15 @@ pub(super) enum Entered {
     /// The job is given back.
     TooBig(Failure, Job),
     Panicked,
+}
+
+/// What the turn of a plan comes to.
+pub(super) enum Turn {
+    Slice(Task),
+    /// The plan panicked, or has neither a slice nor an answer.
+    Fault(WorkId),
+    /// The job rests: its start has to be counted before it has a slice.
+    Rests(WorkId),
 }
 
 /// What a plan has to give.
@@ -87,7 +98,8 @@ impl Bulk {
         }
     }
 
-    /// Takes in the plan of a job, if it may begin: memory may be set aside for it already.
+    /// Takes in the plan of a job, if it may begin: memory may be set aside for it already. `before` is how far it was when it was last saved, which
+    /// a plan that goes on may know only when its tables are made.
     pub(super) fn enter(
         &mut self,
         id: WorkId,
@@ -95,11 +107,13 @@ impl Bulk {
         plan: Box<dyn AnyPlan>,
         job: Job,
         priority: Priority,
+        before: f64,
         now: Instant,
     ) -> Entered {
         let Ok((memory, from)) = caught(|| (plan.memory(self.slices), plan.progress())) else {
             return Entered::Panicked;
         };
+        let from = from.max(before);
         if memory > self.memory.max() {
             let text = format!(
                 "this would take {} MiB, and jobs together may take {}; the daemon's --max-memory-mib sets that",
@@ -122,6 +136,7 @@ impl Bulk {
             saved: Duration::ZERO,
             save_every: SAVE_EVERY,
             parts: Parts::default(),
+            rests: false,
         };
         self.plans.insert(id, running);
         Entered::Runs
@@ -137,8 +152,8 @@ impl Bulk {
         self.memory.unpark()
     }
 
-    /// Cuts the next slice of the plan whose turn it is; `Err` is a job whose plan panicked, or has neither a slice nor an answer.
-    pub(super) fn next(&mut self, jobs: &Jobs) -> Option<Result<Task, WorkId>> {
+    /// Cuts the next slice of the plan whose turn it is.
+    pub(super) fn next(&mut self, jobs: &Jobs) -> Option<Turn> {
         loop {
             let (payer, id, used) = self.ready.next().or_else(|| self.low.next())?;
             let (Some(running), Some(entry)) = (self.plans.get_mut(&id), jobs.get(id)) else {
@@ -146,6 +161,9 @@ impl Bulk {
             };
             running.used = used;
             running.is_ready = false;
+            if running.rests {
+                return Some(Turn::Rests(id));
+            }
             let slice = match caught(|| running.plan.cut()) {
                 Ok(Some(slice)) => slice,
                 // What is left waits for slices under way, or for rows to be taken: absorbing and granting make it ready again.
@@ -161,10 +179,10 @@ impl Bulk {
                             continue;
                         }
                         Ok(None) => continue,
-                        Err(Panicked) => return Some(Err(id)),
+                        Err(Panicked) => return Some(Turn::Fault(id)),
                     }
                 }
-                Ok(None) | Err(Panicked) => return Some(Err(id)),
+                Ok(None) | Err(Panicked) => return Some(Turn::Fault(id)),
             };
             running.under_way += 1;
             running.used += CHARGE_US;
@@ -177,7 +195,21 @@ impl Bulk {
             let (priority, used) = (running.priority, running.used);
             self.push(payer, id, priority, used);
             self.queue(priority).charge(payer.client, CHARGE_US as i64);
-            return Some(Ok(task));
+            return Some(Turn::Slice(task));
+        }
+    }
+
+    /// A job has no slice from now on, until it is woken.
+    pub(super) fn rest(&mut self, id: WorkId) {
+        if let Some(running) = self.plans.get_mut(&id) {
+            running.rests = true;
+        }
+    }
+
+    /// A job that rested has slices again, once it is ready.
+    pub(super) fn wake(&mut self, id: WorkId) {
+        if let Some(running) = self.plans.get_mut(&id) {
+            running.rests = false;
         }
     }
 
@@ -203,13 +235,7 @@ impl Bulk {
         running.parts.may_be_more();
         running.used = running.used.saturating_add_signed(more);
         running.advanced = now;
-        caught(|| {
-            running.plan.absorb(partial);
-            // A plan that goes on knows how far it was when its tables are made.
-            if running.from <= 0.0 {
-                running.from = running.plan.progress();
-            }
-        })
+        caught(|| running.plan.absorb(partial))
     }
 
     /// Cuts a part for another machine from the plan that is to have the next one: of the account with the fewest under way.
@@ -346,25 +372,18 @@ impl Bulk {
         running.save_every = (2 * running.save_every).min(SAVE_EVERY);
         let (bytes, progress) = caught(|| Some((running.plan.save()?, running.plan.progress()))).ok()??;
         // No number is no progress: the store takes none.
-        let progress = if progress.is_nan() {
-            0.0
-        } else {
-            progress.clamp(0.0, 1.0)
+        let progress = match progress.is_nan() {
+            true => 0.0,
+            false => progress.clamp(0.0, 1.0),
         };
-        Some((bytes, progress))
-    }
-
-    /// Whether a plan is further than the one that runs.
-    pub(super) fn is_further(&self, plan: &dyn AnyPlan, than: WorkId) -> bool {
-        let done = caught(|| plan.progress()).unwrap_or_default();
-        done > self.progress(than).map_or(0.0, |(done, _)| done)
+        Some((bytes, progress.max(running.from)))
     }
 
     /// How far a plan is, and when it last advanced.
     pub(super) fn progress(&self, id: WorkId) -> Option<(f64, Instant)> {
         let running = self.plans.get(&id)?;
         let done = caught(|| running.plan.progress()).ok()?;
-        Some((done, running.advanced))
+        Some((done.max(running.from), running.advanced))
     }
 
     /// How far a plan was when it began here.
@@ -474,7 +493,7 @@ mod tests {
     fn enter(bulk: &mut Bulk, id: u64, memory: u64) -> Entered {
         let job = Job::new("needs", move || Needs(memory));
         let plan = job.plan().expect("the question is sound");
-        bulk.enter(WorkId(id), ONE, plan, job, Priority::Normal, Instant::now())
+        bulk.enter(WorkId(id), ONE, plan, job, Priority::Normal, 0.0, Instant::now())
     }
 
     #[test]

@@ -27,13 +27,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a restored job may wait in the bulk lane for its first slice until its start does not count.
-const RESTS_AFTER: Duration = Duration::from_secs(1);
+const RESTS_AFTER: Duration = Duration::from_millis(100);
 
 /// A restored job that has no slice yet in the bulk lane.
 struct Unbegun {
     work: WorkId,
     since: Instant,
-    rests: bool,
+}
+
+/// A job that rested, and has slices again when the store has its number of starts.
+struct Waking {
+    work: WorkId,
+    job: JobId,
+    starts: u32,
 }
 
 /// The parts, each of which alone changes what it owns.
@@ -47,6 +53,7 @@ pub(super) struct Flow {
     pub(super) submitted: Submitted,
     /// Restored jobs that have no slice yet in the bulk lane.
     unbegun: Vec<Unbegun>,
+    waking: Vec<Waking>,
     pub(super) unwritten: Unwritten,
     pub(super) outbox: Outbox,
     pub(super) measured: Measured,
@@ -74,6 +81,7 @@ impl Flow {
             away: Away::default(),
             submitted,
             unbegun: Vec::new(),
+            waking: Vec::new(),
             unwritten: Unwritten::default(),
             outbox: Outbox::default(),
             measured: Measured::default(),
@@ -213,10 +221,10 @@ impl Flow {
         let entry = self.jobs.get(id).filter(|entry| !entry.streams());
         let duplicate = entry.and_then(|entry| self.jobs.duplicate_of(entry.title()));
         let duplicate = duplicate.filter(|duplicate| *duplicate != id);
-        if let Some(duplicate) = duplicate
-            && self.waiters.submitted(id).any(|job| self.submitted.has_checkpoint(job))
-            && self.bulk.is_further(&*plan, duplicate)
-        {
+        let jobs = self.waiters.submitted(id);
+        let before = jobs.map(|job| self.submitted.saved_progress(job)).fold(0.0, f64::max);
+        let is_further = |than: WorkId| before > self.bulk.progress(than).map_or(0.0, |(done, _)| done);
+        if let Some(duplicate) = duplicate.filter(|duplicate| is_further(*duplicate)) {
             // What an earlier process has done of it is not given up for work that a client has just begun.
             self.log(id, "takes the place of equal work");
             let priority = entry_priority(&self.jobs, duplicate);
@@ -237,7 +245,7 @@ impl Flow {
         }
         let priority = entry_priority(&self.jobs, id);
         self.bulk.set_beside(self.submitted.checkpoint_bytes());
-        match self.bulk.enter(id, payer, plan, job, priority, self.now) {
+        match self.bulk.enter(id, payer, plan, job, priority, before, self.now) {
             Entered::Runs => {
                 self.jobs.is_long(id);
                 self.jobs.set_stage(id, Stage::Bulk);
@@ -246,7 +254,6 @@ impl Flow {
                     self.unbegun.push(Unbegun {
                         work: id,
                         since: self.now,
-                        rests: false,
                     });
                 }
                 self.deliver_plan(id, payer);
@@ -281,32 +288,57 @@ impl Flow {
 
     /// A slice of a long job is handed out.
     pub(super) fn begins_slice(&mut self, id: WorkId) {
-        if let Some(index) = self.unbegun.iter().position(|unbegun| unbegun.work == id) {
-            let unbegun = self.unbegun.swap_remove(index);
-            for job in self.waiters.submitted(id).filter(|_| unbegun.rests) {
-                self.submitted.work_again(job);
-            }
-        }
+        self.unbegun.retain(|unbegun| unbegun.work != id);
     }
 
     /// The starts of restored jobs that wait for their turn after others do not count: what ends the process meanwhile is not their fault.
     pub(super) fn let_rest(&mut self) {
-        let (jobs, now) = (&self.jobs, self.now);
-        self.unbegun.retain(|unbegun| jobs.get(unbegun.work).is_some());
-        for unbegun in &mut self.unbegun {
-            if !unbegun.rests && now.saturating_duration_since(unbegun.since) >= RESTS_AFTER {
-                unbegun.rests = true;
-                for job in self.waiters.submitted(unbegun.work) {
-                    self.submitted.rest(job);
-                }
+        let now = self.now;
+        let is_over = |unbegun: &mut Unbegun| now.saturating_duration_since(unbegun.since) >= RESTS_AFTER;
+        for Unbegun { work, .. } in self.unbegun.extract_if(.., is_over) {
+            self.bulk.rest(work);
+            for job in self.waiters.submitted(work) {
+                self.submitted.rest(job);
             }
         }
     }
 
     /// When to look at these again.
     pub(super) fn rest_at(&self) -> Option<Instant> {
-        let waiting = self.unbegun.iter().filter(|unbegun| !unbegun.rests);
-        waiting.map(|unbegun| unbegun.since + RESTS_AFTER).min()
+        let since = self.unbegun.iter().map(|unbegun| unbegun.since).min();
+        since.map(|since| since + RESTS_AFTER)
+    }
+
+    /// It is the turn of a job that rests: it has slices again as soon as the store has counted its start.
+    pub(super) fn work_again(&mut self, work: WorkId) {
+        let jobs = self.waiters.submitted(work);
+        let again = jobs.filter_map(|job| Some((job, self.submitted.work_again(job)?)));
+        let waking: Vec<Waking> = again.map(|(job, starts)| Waking { work, job, starts }).collect();
+        let is_waking = |waking: &Waking| waking.work == work;
+        if waking.is_empty() && !self.waking.iter().any(is_waking) {
+            self.wake(work);
+        }
+        self.waking.extend(waking);
+    }
+
+    /// The store has this number of starts of a job, or has failed to write it.
+    pub(super) fn counted(&mut self, job: JobId, starts: u32) {
+        let is_counted = |waking: &mut Waking| (waking.job, waking.starts) == (job, starts);
+        let counted: Vec<WorkId> = self
+            .waking
+            .extract_if(.., is_counted)
+            .map(|waking| waking.work)
+            .collect();
+        for work in counted {
+            self.wake(work);
+        }
+    }
+
+    fn wake(&mut self, work: WorkId) {
+        self.bulk.wake(work);
+        if let Some(payer) = self.jobs.get(work).map(Entry::payer) {
+            self.deliver_plan(work, payer);
+        }
     }
 
     /// Begins parked jobs for which there is memory now, after anything that may have changed that.

@@ -76,19 +76,33 @@ fn a_start_counts_only_while_a_job_is_worked_on() {
     }
     assert_eq!(starts(&mut play), [Record::Starts(JobId(2), 0)], "it was not its fault");
     play.table.flow.end(first, Ok(1.into()));
-    assert!(play.bulk().is_some(), "the second begins");
+    assert_eq!(play.bulk(), None, "the second begins when that is written");
     assert_eq!(starts(&mut play), [Record::Starts(JobId(2), 1)]);
+    play.table.counted(vec![(JobId(2), 0)], play.now);
+    assert_eq!(play.bulk(), None, "that was said before");
+    play.table.counted(vec![(JobId(2), 1)], play.now);
+    assert_eq!(play.bulk(), Some(play.long("second")));
 }
 
 #[test]
 fn a_job_that_goes_on_is_not_given_up_for_an_equal_question_that_has_just_begun() {
-    let ahead = Job::new("pi", || Ahead { absorbed: 50 });
+    let ahead = Job::new("pi", || Ahead {
+        absorbed: 50,
+        has_tables: false,
+    });
     let mut play = restored(
         Policy::default(),
         vec![(stored(1, Priority::Normal, Some(0.5)), Work::Plan(ahead))],
     );
-    // The question turns out long first.
-    play.ask(1, 1, Work::Plan(Job::new("pi", || Ahead { absorbed: 0 })));
+    // The question turns out long first, and the plan of the job does not know yet how far it is.
+    play.ask(
+        1,
+        1,
+        Work::Plan(Job::new("pi", || Ahead {
+            absorbed: 0,
+            has_tables: false,
+        })),
+    );
     let mut tasks = play.table.next_express(2);
     tasks.extend(play.table.next_express(2));
     assert_eq!(tasks.len(), 2);
@@ -109,9 +123,10 @@ fn a_job_that_goes_on_is_not_given_up_for_an_equal_question_that_has_just_begun(
     assert_eq!(play.heard(), ["1/1 ok 100"]);
 }
 
-/// A plan of a hundred slices that goes on from some.
+/// A plan of a hundred slices that goes on from some, and knows how many when it has made its tables.
 struct Ahead {
     absorbed: u64,
+    has_tables: bool,
 }
 
 impl crate::job::Plan for Ahead {
@@ -125,6 +140,7 @@ impl crate::job::Plan for Ahead {
     fn run((): (), _: crate::job::Budget<'_>) {}
 
     fn absorb(&mut self, (): ()) {
+        self.has_tables = true;
         self.absorbed += 1;
     }
 
@@ -133,7 +149,10 @@ impl crate::job::Plan for Ahead {
     }
 
     fn progress(&self) -> f64 {
-        self.absorbed as f64 / 100.0
+        match self.has_tables {
+            true => self.absorbed as f64 / 100.0,
+            false => 0.0,
+        }
     }
 }
 

@@ -114,6 +114,13 @@ impl Table {
         jobs.into_iter().for_each(|job| self.flow.end_settled(job, failure));
     }
 
+    /// The store was asked to write these numbers of starts.
+    pub(in crate::engine) fn counted(&mut self, jobs: Vec<(JobId, u32)>, now: Instant) {
+        self.flow.now = now;
+        jobs.into_iter()
+            .for_each(|(job, starts)| self.flow.counted(job, starts));
+    }
+
     /// For now the store takes nothing, and submits are answered so; `None`: it does again.
     pub(in crate::engine) fn set_store_outage(&mut self, outage: Option<Failure>) {
         self.store_outage = outage;

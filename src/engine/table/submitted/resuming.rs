@@ -132,12 +132,12 @@ impl Submitted {
         self.prove(id);
     }
 
-    /// A job that rested is worked on again, and this start counts.
-    pub(in crate::engine::table) fn work_again(&mut self, id: JobId) {
-        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.rests) {
-            job.rests = false;
-            self.set_starts(id, |starts| starts + 1);
-        }
+    /// A job that rested is worked on again, and this start counts; the number of those that do.
+    pub(in crate::engine::table) fn work_again(&mut self, id: JobId) -> Option<u32> {
+        let job = self.jobs.get_mut(&id).filter(|job| job.rests)?;
+        job.rests = false;
+        self.set_starts(id, |starts| starts + 1);
+        self.jobs.get(&id).map(Job::starts)
     }
 
     fn set_starts(&mut self, id: JobId, change: impl FnOnce(u32) -> u32) {
@@ -151,10 +151,11 @@ impl Submitted {
         }
     }
 
-    /// Whether a job goes on from what an earlier process has done of it.
-    pub(in crate::engine::table) fn has_checkpoint(&self, id: JobId) -> bool {
+    /// How far a job was at its latest checkpoint.
+    pub(in crate::engine::table) fn saved_progress(&self, id: JobId) -> f64 {
         let stored = self.jobs.get(&id).and_then(|job| job.unfinished.as_ref());
-        stored.is_some_and(|stored| stored.checkpoint.is_some())
+        let checkpoint = stored.and_then(|stored| stored.checkpoint.as_ref());
+        checkpoint.map_or(0.0, |checkpoint| checkpoint.progress)
     }
 
     /// Whether a job was taken in by an earlier process.
