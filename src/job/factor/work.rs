@@ -8,6 +8,7 @@ use crate::primes::factor::{Powers, Trial, small_factors, word};
 use crate::primes::primality::bpsw::Test;
 use crate::primes::primality::is_prime_u128;
 use crate::primes::primality::large::Large;
+use dashu_int::ops::BitTest;
 use std::sync::Arc;
 
 /// The most relations that a slice computes again: absorbing them takes microseconds.
@@ -19,10 +20,10 @@ pub(super) enum Work {
     /// Trial division of the number itself.
     Begin(Natural),
     Trial(Trial),
-    /// The primality of a part.
+    /// What a part is.
     Split(Natural),
     Test(Natural, Box<(Large, Test<Natural>)>),
-    /// Whether a composite part is a power.
+    /// Whether a part is a power, one that is composite or whose primality is tested after that.
     Power(Natural, Powers),
     /// The bounds of a level.
     Bounds(Bounds),
@@ -102,7 +103,7 @@ impl Work {
                         primes: vec![n],
                         parts: vec![],
                     },
-                    Test::Done(false) => Found::Next(Self::Power(n.clone(), Powers::new(n))),
+                    Test::Done(false) => Found::Composite(n),
                     state => {
                         *test = (large, state);
                         Found::Next(Self::Test(n, test))
@@ -115,7 +116,13 @@ impl Work {
                     primes: vec![],
                     parts: vec![root; exponent],
                 },
-                Some(None) => Found::Composite(n),
+                // A short one is known to be composite.
+                Some(None) if n.bit_len() <= 128 => Found::Composite(n),
+                Some(None) => {
+                    let large = Large::new(n.clone());
+                    let test = large.start();
+                    Found::Next(Self::Test(n, Box::new((large, test))))
+                }
             },
             Self::Bounds(mut bounds) => {
                 if bounds.advance(|| budget.over()) {
@@ -171,7 +178,8 @@ impl Work {
     }
 }
 
-/// What can be done to a part at once, and else the first bout of its primality test.
+/// What can be done to a part at once, and else the first bout of the search for a root: of a long number that takes less than the test of its
+/// primality.
 fn split(n: Natural, budget: Budget<'_>) -> Found {
     if let Ok(short) = u128::try_from(&n) {
         if is_prime_u128(short) {
@@ -191,9 +199,7 @@ fn split(n: Natural, budget: Budget<'_>) -> Found {
             Err(_) => Work::Power(n.clone(), Powers::new(n)).run(budget),
         };
     }
-    let large = Large::new(n.clone());
-    let test = large.start();
-    Work::Test(n, Box::new((large, test))).run(budget)
+    Work::Power(n.clone(), Powers::new(n)).run(budget)
 }
 
 fn small(n: u64) -> Natural {

@@ -9,6 +9,7 @@ pub(crate) mod rho;
 pub(crate) mod schedule;
 pub(crate) mod word;
 
+use super::primality::is_prime_u64;
 use super::{Natural, known};
 use dashu_int::ops::BitTest;
 
@@ -114,15 +115,43 @@ impl Powers {
                 return Some(None);
             }
             self.exponent = exponent;
-            let root = self.n.nth_root(exponent as usize);
-            if root.pow(exponent as usize) == self.n {
-                return Some(Some((root, exponent as usize)));
+            if may_be_power(&self.n, exponent) {
+                let root = self.n.nth_root(exponent as usize);
+                if root.pow(exponent as usize) == self.n {
+                    return Some(Some((root, exponent as usize)));
+                }
             }
             if over() {
                 return None;
             }
         }
     }
+}
+
+/// Primes that tell most numbers from powers: of those that are none, one in `exponent` passes each.
+const WITNESSES: usize = 6;
+
+/// False if a number is no power of this prime exponent e, as a prime q = 2 k e + 1 shows: modulo q a power is 0, or of an order that divides (q - 1) / e.
+fn may_be_power(n: &Natural, exponent: u64) -> bool {
+    let step = if exponent == 2 { 2 } else { 2 * exponent };
+    let witnesses = (1..).map(|k| k * step + 1).filter(|q| is_prime_u64(*q));
+    witnesses.take(WITNESSES).all(|q| {
+        let rest = n % q;
+        rest == 0 || power_modulo(rest, (q - 1) / exponent, q) == 1
+    })
+}
+
+/// `base ^ exponent` modulo a number below 2^32.
+fn power_modulo(mut base: u64, mut exponent: u64, modulus: u64) -> u64 {
+    let mut power = 1;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            power = power * base % modulus;
+        }
+        base = base * base % modulus;
+        exponent >>= 1;
+    }
+    power
 }
 
 /// The greatest common divisor, by Stein's algorithm, of an odd `m` and `n`.
@@ -172,6 +201,20 @@ mod tests {
             if let Some(power) = powers.advance(|| true) {
                 return power;
             }
+        }
+    }
+
+    #[test]
+    fn no_power_is_taken_for_none_and_hardly_any_other_number_for_one() {
+        for exponent in [2, 3, 5, 7, 11, 13, 31, 61, 97, 1_009, 2_003] {
+            let (mut passed, mut tried) = (0, 0);
+            for base in (2..200_u32).chain([65_537, 4_294_967_291]) {
+                let power = Natural::from(base).pow(exponent);
+                assert!(may_be_power(&power, exponent as u64), "{base}^{exponent}");
+                passed += usize::from(may_be_power(&(power + 2u8), exponent as u64));
+                tried += 1;
+            }
+            assert!(passed <= 1 + tried / 30, "{passed} of {tried} pass for {exponent}");
         }
     }
 
