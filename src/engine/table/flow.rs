@@ -382,7 +382,7 @@ impl Flow {
 
     /// Begins the work of a submitted job, if it is held.
     pub(super) fn begin_submitted(&mut self, id: WorkId) {
-        if let Some(work) = self.jobs.begin_held(id)
+        if let Some(work) = self.jobs.begin_held(id, self.now)
             && let Some(payer) = self.jobs.get(id).map(Entry::payer)
         {
             self.begin(id, payer, work);

@@ -322,11 +322,14 @@ impl Jobs {
         }
     }
 
-    /// The work of a job that was held and may begin now.
-    pub(super) fn begin_held(&mut self, id: WorkId) -> Option<Work> {
+    /// The work of a job that was held and may begin now: until then it has not waited for a worker.
+    pub(super) fn begin_held(&mut self, id: WorkId, now: Instant) -> Option<Work> {
         let job = self.all.get_mut(&id)?;
         match std::mem::replace(&mut job.stage, Stage::Express) {
-            Stage::Held(work) => Some(work),
+            Stage::Held(work) => {
+                job.begun = now;
+                Some(work)
+            }
             other => {
                 job.stage = other;
                 None
@@ -414,10 +417,12 @@ mod tests {
     fn held_work_begins_once() {
         let mut jobs = Jobs::new(WorkId(1));
         let id = insert(&mut jobs, "primes 1 2");
-        assert!(jobs.begin_held(id).is_none());
+        let now = Instant::now();
+        assert!(jobs.begin_held(id, now).is_none());
         jobs.set_stage(id, Stage::Held(Work::Plan(Query::Pi(7).into())));
-        assert!(jobs.begin_held(id).is_some());
-        assert!(jobs.begin_held(id).is_none());
+        assert!(jobs.begin_held(id, now).is_some());
+        assert!(jobs.begin_held(id, now).is_none());
+        assert_eq!(jobs.get(id).map(Entry::begun), Some(now));
         assert!(matches!(jobs.get(id).map(Entry::stage), Some(Stage::Express)));
     }
 }

@@ -237,7 +237,7 @@ impl Table {
         let Some(payer) = self.flow.jobs.get(id).map(Entry::payer) else {
             return;
         };
-        if let Some(work) = self.flow.jobs.begin_held(id) {
+        if let Some(work) = self.flow.jobs.begin_held(id, now) {
             let begin_by = self.flow.now.checked_add(self.flow.max_age);
             self.flow.jobs.waits_until(id, begin_by);
             return self.flow.begin(id, payer, work);

@@ -116,7 +116,12 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
         let what = format!("the disk of the store has {} MiB left", space >> 20);
         add(false, what, "make room, or 'primed store prune'");
     }
-    let jobs = metrics.jobs.load(Relaxed);
+    // Not those that are to begin later.
+    let states = &metrics.states;
+    let jobs: u64 = [&states.queued, &states.parked, &states.running]
+        .map(|state| state.load(Relaxed))
+        .iter()
+        .sum();
     if jobs > CROWDED.saturating_mul(facts.workers as u64) {
         let what = format!("{jobs} jobs are under way on {} workers", facts.workers);
         add(
@@ -189,7 +194,7 @@ mod tests {
     #[test]
     fn each_trouble_is_named_with_its_remedy_and_the_urgent_come_first() {
         let facts = facts();
-        facts.metrics.jobs.store(2_001, Relaxed);
+        facts.metrics.states.queued.store(2_001, Relaxed);
         facts.metrics.connections.store(18_000, Relaxed);
         facts.metrics.session_panics.store(1, Relaxed);
         facts.metrics.set_store(|store| {
