@@ -71,9 +71,8 @@ pub(super) enum Entered {
     Panicked,
 }
 
-/// What the turn of a plan comes to.
-pub(super) enum Turn {
-    Slice(Task),
+/// Why a plan whose turn it is has no slice.
+pub(super) enum NoSlice {
     /// The plan panicked, or has neither a slice nor an answer.
     Fault(WorkId),
     /// The job rests: its start has to be counted before it has a slice.
@@ -98,8 +97,7 @@ impl Bulk {
         }
     }
 
-    /// Takes in the plan of a job, if it may begin: memory may be set aside for it already. `before` is how far it was when it was last saved, which
-    /// a plan that goes on may know only when its tables are made.
+    /// Takes in the plan of a job, if it may begin: memory may be set aside for it already.
     pub(super) fn enter(
         &mut self,
         id: WorkId,
@@ -107,13 +105,11 @@ impl Bulk {
         plan: Box<dyn AnyPlan>,
         job: Job,
         priority: Priority,
-        before: f64,
         now: Instant,
     ) -> Entered {
         let Ok((memory, from)) = caught(|| (plan.memory(self.slices), plan.progress())) else {
             return Entered::Panicked;
         };
-        let from = from.max(before);
         if memory > self.memory.max() {
             let text = format!(
                 "this would take {} MiB, and jobs together may take {}; the daemon's --max-memory-mib sets that",
@@ -153,7 +149,7 @@ impl Bulk {
     }
 
     /// Cuts the next slice of the plan whose turn it is.
-    pub(super) fn next(&mut self, jobs: &Jobs) -> Option<Turn> {
+    pub(super) fn next(&mut self, jobs: &Jobs) -> Option<Result<Task, NoSlice>> {
         loop {
             let (payer, id, used) = self.ready.next().or_else(|| self.low.next())?;
             let (Some(running), Some(entry)) = (self.plans.get_mut(&id), jobs.get(id)) else {
@@ -162,7 +158,7 @@ impl Bulk {
             running.used = used;
             running.is_ready = false;
             if running.rests {
-                return Some(Turn::Rests(id));
+                return Some(Err(NoSlice::Rests(id)));
             }
             let slice = match caught(|| running.plan.cut()) {
                 Ok(Some(slice)) => slice,
@@ -179,10 +175,10 @@ impl Bulk {
                             continue;
                         }
                         Ok(None) => continue,
-                        Err(Panicked) => return Some(Turn::Fault(id)),
+                        Err(Panicked) => return Some(Err(NoSlice::Fault(id))),
                     }
                 }
-                Ok(None) | Err(Panicked) => return Some(Turn::Fault(id)),
+                Ok(None) | Err(Panicked) => return Some(Err(NoSlice::Fault(id))),
             };
             running.under_way += 1;
             running.used += CHARGE_US;
@@ -195,7 +191,14 @@ impl Bulk {
             let (priority, used) = (running.priority, running.used);
             self.push(payer, id, priority, used);
             self.queue(priority).charge(payer.client, CHARGE_US as i64);
-            return Some(Turn::Slice(task));
+            return Some(Ok(task));
+        }
+    }
+
+    /// A plan goes on from what was saved when it was this far, which it may know itself only when its tables are made.
+    pub(super) fn goes_on_from(&mut self, id: WorkId, before: f64) {
+        if let Some(running) = self.plans.get_mut(&id) {
+            running.from = running.from.max(before);
         }
     }
 
@@ -493,7 +496,7 @@ mod tests {
     fn enter(bulk: &mut Bulk, id: u64, memory: u64) -> Entered {
         let job = Job::new("needs", move || Needs(memory));
         let plan = job.plan().expect("the question is sound");
-        bulk.enter(WorkId(id), ONE, plan, job, Priority::Normal, 0.0, Instant::now())
+        bulk.enter(WorkId(id), ONE, plan, job, Priority::Normal, Instant::now())
     }
 
     #[test]

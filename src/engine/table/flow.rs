@@ -245,8 +245,9 @@ impl Flow {
         }
         let priority = entry_priority(&self.jobs, id);
         self.bulk.set_beside(self.submitted.checkpoint_bytes());
-        match self.bulk.enter(id, payer, plan, job, priority, before, self.now) {
+        match self.bulk.enter(id, payer, plan, job, priority, self.now) {
             Entered::Runs => {
+                self.bulk.goes_on_from(id, before);
                 self.jobs.is_long(id);
                 self.jobs.set_stage(id, Stage::Bulk);
                 if self.waiters.submitted(id).any(|job| self.submitted.is_unproven(job)) {

@@ -52,7 +52,7 @@ use crate::proto::{Code, Failure, Reply, Value};
 use crate::store::StoredJob;
 use admission::Admission;
 use allowances::Allowances;
-use bulk::Turn;
+use bulk::NoSlice;
 use external::External;
 use flow::{Flow, overload};
 use jobs::{Entry, Stage};
@@ -167,12 +167,12 @@ impl Table {
     pub(super) fn next_bulk(&mut self) -> Option<Task> {
         loop {
             match self.flow.bulk.next(&self.flow.jobs)? {
-                Turn::Slice(task) => {
+                Ok(task) => {
                     self.flow.begins_slice(task.work);
                     return Some(task);
                 }
-                Turn::Rests(id) => self.flow.work_again(id),
-                Turn::Fault(id) => self.flow.end_by_fault(id),
+                Err(NoSlice::Rests(id)) => self.flow.work_again(id),
+                Err(NoSlice::Fault(id)) => self.flow.end_by_fault(id),
             }
         }
     }
