@@ -128,7 +128,7 @@ impl Powers {
     }
 }
 
-/// Primes that tell most numbers from powers: of those that are none, one in `exponent` passes each.
+/// Primes by which most numbers are seen to be no powers: of those that are none, one in `exponent` passes each.
 const WITNESSES: usize = 6;
 
 /// False if a number is no power of this prime exponent e, as a prime q = 2 k e + 1 shows: modulo q a power is 0, or of an order that divides (q - 1) / e.
