@@ -47,7 +47,7 @@ pub struct Settled {
     pub acknowledged: Vec<JobId>,
     /// Submitted jobs that are not: they are refused, and their IDs never used.
     pub refused: Vec<JobId>,
-    /// Jobs whose end was to be written.
+    /// Jobs whose end was to be written, after a failure also those that it would have held up.
     pub ended: Vec<JobId>,
     /// Jobs whose number of starts was to be written, and that.
     pub counted: Vec<(JobId, u32)>,
@@ -150,8 +150,8 @@ impl Journal {
             Record::Starts(job, starts) => Some((*job, *starts)),
             _ => None,
         };
-        let ended = batch.iter().filter_map(ends).collect();
-        let counted = batch.iter().filter_map(counts).collect();
+        let mut ended: Vec<JobId> = batch.iter().filter_map(ends).collect();
+        let mut counted: Vec<(JobId, u32)> = batch.iter().filter_map(counts).collect();
         let go_on = batch.iter().filter_map(resumed);
         let Err(error) = result else {
             self.failure = None;
@@ -169,8 +169,10 @@ impl Journal {
         };
         if error.kind.is_retriable() {
             self.keep(batch);
-            // Those that came meanwhile would wait as long as it fails.
+            // Those that came meanwhile would wait as long as it fails, for the same records are tried first.
             jobs.extend(self.waiting.iter().filter_map(submissions));
+            ended.extend(self.waiting.iter().filter_map(ends));
+            counted.extend(self.waiting.iter().filter_map(counts));
             self.waiting.retain(|record| submissions(record).is_none());
         }
         self.failure = Some(Failure {
@@ -278,12 +280,18 @@ mod tests {
         submissions(1_500..1_600).for_each(|record| journal.push(record));
         let settled = journal.settle(batch, full(), now);
         assert_eq!(settled.refused, (0..1_600).map(JobId).collect::<Vec<_>>());
-        // What was tried is to be forgotten, which is a batch by itself; a submit that comes after it fares no worse.
+        assert_eq!(settled.ended, [JobId(3_000)], "who waits for it hears of the failure");
+        // What was tried is to be forgotten, which is a batch by itself; what comes after it fares no worse.
         let later = journal.wake_at().expect("records wait");
         let batch = journal.next_batch(later).expect("a batch");
         assert_eq!(batch.len(), MAX_RECORDS);
         journal.push(Record::Submitted(submission(1_600)));
-        assert_eq!(journal.settle(batch, full(), later).refused, [JobId(1_600)]);
+        journal.push(Record::Starts(JobId(3_001), 2));
+        let settled = journal.settle(batch, full(), later);
+        assert_eq!(
+            (settled.refused, settled.ended, settled.counted),
+            (vec![JobId(1_600)], vec![JobId(3_000)], vec![(JobId(3_001), 2)])
+        );
         let later = journal.wake_at().expect("records wait");
         let batch = journal.next_batch(later).expect("a batch");
         assert!(journal.settle(batch, Ok(()), later).ended.is_empty());

@@ -275,6 +275,15 @@ impl Table {
                 self.flow.refuse(holder, failure.clone());
             }
         }
+        // They wait for the store, which may not come to it any more.
+        for held in self.flow.unwritten.take() {
+            let reply = if held.is_order {
+                Err(failure.clone())
+            } else {
+                held.reply
+            };
+            self.flow.outbox.reply(held.client, held.request, reply);
+        }
     }
 
     /// The client is gone: what it waits for is cancelled, and nothing is sent. What it submitted goes on.

@@ -206,6 +206,23 @@ fn a_cancel_is_confirmed_when_the_store_has_it_and_a_store_that_fails_says_so() 
 }
 
 #[test]
+fn at_the_end_nobody_waits_for_a_store_that_does_not_answer() {
+    let mut play = with_store();
+    let job = submit_stored(&mut play, 1, long("a", 9));
+    play.play_on();
+    play.order(2, 1, Ask::Result(job), |_| {});
+    let other = submit_stored(&mut play, 2, long("b", 9));
+    play.order(2, 2, Ask::Cancel(other), |_| {});
+    assert_eq!(play.heard(), [""; 0]);
+    play.table.refuse_all(&Failure::new(Code::Draining, "as asked"));
+    let mut heard = play.heard();
+    heard.sort();
+    assert_eq!(heard, ["2/1 ok 9", "2/2 draining"]);
+    play.table.ends_settled(vec![job, other], None, play.now);
+    assert_eq!(play.heard(), [""; 0], "each has one reply");
+}
+
+#[test]
 fn a_submit_that_is_cancelled_before_its_id_is_known_leaves_no_job() {
     let mut play = with_store();
     play.order(1, 1, submit(long("a", 9)), |_| {});

@@ -42,6 +42,11 @@ impl Unwritten {
         self.ends.remove(&job).unwrap_or_default()
     }
 
+    /// All replies that wait.
+    pub(super) fn take(&mut self) -> Vec<Held> {
+        self.ends.drain().flat_map(|(_, replies)| replies).collect()
+    }
+
     /// The client is gone.
     pub(super) fn forget(&mut self, client: ClientId) {
         for replies in self.ends.values_mut() {
