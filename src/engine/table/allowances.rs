@@ -54,7 +54,8 @@ impl Allowances {
     /// How much the account of a client may use from now on.
     pub(super) fn set(&mut self, payer: Payer, limits: UserLimits, now: Instant) {
         let Payer { account, client } = payer;
-        if limits == UserLimits::default() && !self.accounts.contains_key(&account) {
+        let is_user = matches!(account, Account::User(_));
+        if !is_user && limits == UserLimits::default() && !self.accounts.contains_key(&account) {
             return;
         }
         let allowance = self.accounts.entry(account).or_insert_with(|| Allowance::unknown(now));
@@ -63,7 +64,10 @@ impl Allowances {
             let full = limits.cpu.map_or(0.0, f64::from);
             allowance.is_known = true;
             allowance.limits = limits;
-            allowance.left += full;
+            allowance.left = match limits.cpu {
+                Some(_) => allowance.left + full,
+                None => 0.0,
+            };
             allowance.refill(now);
         } else if allowance.limits != limits {
             allowance.left = allowance.left.min(limits.cpu.map_or(0.0, f64::from));
@@ -175,6 +179,37 @@ mod tests {
         let refused = allowances.check(bob(), standing(Limits::Questions, 0), now);
         // 20 s less the 6 of a full minute and the 6 of the minute that has passed.
         assert!(refused.is_err_and(|failure| failure.text.ends_with("retry-ms=80000")));
+    }
+
+    #[test]
+    fn who_has_no_limit_owes_nothing_when_there_is_one() {
+        let now = Instant::now();
+        let mut allowances = with(UserLimits::default(), now);
+        allowances.spend(bob(), Duration::from_secs(999), now);
+        let payer = Payer {
+            account: bob(),
+            client: ClientId(1),
+        };
+        for cpu in [Some(0), Some(6)] {
+            let limits = UserLimits {
+                cpu,
+                ..UserLimits::default()
+            };
+            allowances.set(payer, limits, now);
+        }
+        let limits = UserLimits {
+            cpu: Some(6),
+            ..UserLimits::default()
+        };
+        let mut back = Allowances::default();
+        back.spend(bob(), Duration::from_secs(999), now);
+        back.set(payer, UserLimits::default(), now);
+        back.set(payer, limits, now);
+        for mut allowances in [allowances, back] {
+            allowances.set(payer, limits, now);
+            let later = now + Duration::from_secs(1);
+            assert!(allowances.check(bob(), standing(Limits::Questions, 0), later).is_ok());
+        }
     }
 
     #[test]
