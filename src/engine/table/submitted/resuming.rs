@@ -104,7 +104,10 @@ impl Submitted {
         {
             if self.jobs.get(&id).is_some_and(|job| job.unfinished.is_some()) {
                 self.tried = Some(id);
-                self.start(id);
+                match self.jobs.get(&id).is_some_and(|job| job.rests) {
+                    true => self.end_rest(id),
+                    false => self.start(id),
+                }
             }
         }
     }
@@ -132,12 +135,25 @@ impl Submitted {
         self.prove(id);
     }
 
-    /// A job that rested is worked on again, and this start counts; the number of those that do.
+    /// A job that rested is to be worked on again: the number of starts that counts then. One that may have ended earlier processes waits until no
+    /// other such job is at work.
     pub(in crate::engine::table) fn work_again(&mut self, id: JobId) -> Option<u32> {
-        let job = self.jobs.get_mut(&id).filter(|job| job.rests)?;
-        job.rests = false;
+        let job = self.jobs.get(&id).filter(|job| job.rests && job.unfinished.is_some())?;
+        let starts = job.starts() + 1;
+        if job.starts() < SUSPECT_STARTS {
+            self.end_rest(id);
+        } else if !self.suspects.contains(&id) {
+            self.suspects.push_back(id);
+            self.try_next();
+        }
+        Some(starts)
+    }
+
+    fn end_rest(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.rests = false;
+        }
         self.set_starts(id, |starts| starts + 1);
-        self.jobs.get(&id).map(Job::starts)
     }
 
     fn set_starts(&mut self, id: JobId, change: impl FnOnce(u32) -> u32) {
@@ -241,6 +257,30 @@ mod tests {
         assert!(Submitted::given_up(&stored(1, MAX_STARTS - 1).stored).is_none());
         let failure = Submitted::given_up(&stored(1, MAX_STARTS).stored).expect("it went on too often");
         assert!(failure.text.contains("submit it again"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_suspect_that_rested_is_worked_on_when_no_other_is() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        for job in [2, 3] {
+            submitted.restore(&stored(job, SUSPECT_STARTS), Some(WorkId(job)), now);
+            submitted.go_on(JobId(job), now);
+        }
+        assert_eq!(submitted.take_records(), [Record::Resumed(JobId(2))]);
+        submitted.rest(JobId(2));
+        let next = [Record::Starts(JobId(2), SUSPECT_STARTS), Record::Resumed(JobId(3))];
+        assert_eq!(submitted.take_records(), next, "the other is not held up");
+        for _ in 0..2 {
+            assert_eq!(submitted.work_again(JobId(2)), Some(SUSPECT_STARTS + 1));
+            assert!(submitted.take_records().is_empty(), "it waits for the other");
+        }
+        submitted.checkpoint(JobId(3), Arc::from(&b"bytes"[..]), 0.1, Duration::ZERO, now);
+        assert_eq!(
+            submitted.take_records()[1..],
+            [Record::Starts(JobId(2), SUSPECT_STARTS + 1)]
+        );
+        assert_eq!(submitted.work_again(JobId(2)), None, "it does not rest");
     }
 
     #[test]

@@ -30,8 +30,11 @@ impl Submitted {
 
     /// Another daemon works on a job: nothing of it is to be gone on with here.
     pub(in crate::engine::table) fn set_away(&mut self, id: JobId) {
-        if let Some(stored) = self.jobs.get_mut(&id).and_then(|job| job.unfinished.take()) {
-            self.checkpoints.release(&stored);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.rests = false;
+            if let Some(stored) = job.unfinished.take() {
+                self.checkpoints.release(&stored);
+            }
         }
         self.prove(id);
     }
@@ -48,6 +51,7 @@ impl Submitted {
         };
         job.cpu_before = stored.cpu;
         job.resumed = stored.resumed;
+        job.rests = false;
         self.checkpoints.hold(&stored);
         if let Some(before) = job.unfinished.replace(Box::new(stored.clone())) {
             self.checkpoints.release(&before);
