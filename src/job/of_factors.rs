@@ -54,6 +54,8 @@ pub struct OfFactors {
     factor: Factor,
     /// How far the plan was when it was saved.
     progress: f64,
+    /// How many known primes were looked at.
+    seen: usize,
 }
 
 impl OfFactors {
@@ -63,6 +65,7 @@ impl OfFactors {
             function,
             factor: factor_of(n),
             progress: 0.0,
+            seen: 0,
         }
     }
 }
@@ -82,13 +85,9 @@ pub(super) fn primes(value: Value) -> Vec<Natural> {
 
 /// Whether a prime is among these twice: then nothing else matters to `moebius`.
 fn has_repeated(known: &[Natural]) -> bool {
-    let mut rest = known.iter();
-    while let Some(prime) = rest.next() {
-        if rest.as_slice().contains(prime) {
-            return true;
-        }
-    }
-    false
+    let mut known: Vec<&Natural> = known.iter().collect();
+    known.sort_unstable();
+    known.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// Reads how far a plan was.
@@ -117,8 +116,12 @@ impl Plan for OfFactors {
     }
 
     fn answer(&mut self) -> Option<Value> {
-        if self.function == Function::Moebius && has_repeated(self.factor.known()) {
-            return Some(self.function.of(&powers(self.factor.known())));
+        let known = self.factor.known();
+        if self.function == Function::Moebius && known.len() != self.seen {
+            self.seen = known.len();
+            if has_repeated(known) {
+                return Some(self.function.of(&powers(known)));
+            }
         }
         let primes = primes(Plan::answer(&mut self.factor)?);
         Some(self.function.of(&powers(&primes)))
@@ -155,6 +158,7 @@ impl Plan for OfFactors {
             function,
             factor,
             progress,
+            seen: 0,
         })
     }
 
