@@ -36,7 +36,8 @@ pub(super) fn check(database: &Path) -> Result<(), StoreError> {
     }
     let is_empty = std::fs::metadata(database).map_or(true, |metadata| metadata.len() == 0);
     if is_empty {
-        let text = "it is empty or missing, and its log beside it is not: put a backup in its place";
+        let text =
+            "it is empty or missing, and its log beside it is not, which must go too before a backup takes its place";
         return Err(StoreError::new(ErrorKind::Damaged, database, text));
     }
     match lost_commits(&mut BufReader::new(file)) {
