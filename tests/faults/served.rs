@@ -124,8 +124,14 @@ impl Served {
 
     /// Its exit status, once it has ended.
     pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.ended_while(|_| {})
+    }
+
+    /// The same while this is done again and again.
+    pub(crate) fn ended_while(&mut self, again: impl Fn(&Self)) -> ExitStatus {
         let mut status = None;
         until("the daemon ends", || {
+            again(self);
             status = self.child.try_wait().expect("it is our child");
             status.is_some()
         });
