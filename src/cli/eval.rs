@@ -17,12 +17,6 @@ use std::time::{Duration, Instant};
 /// Verbs that need a daemon, because they are about jobs that go on or about a connection.
 const OF_A_DAEMON: [&str; 7] = ["submit", "watch", "result", "jobs", "cancel", "config", "quit"];
 
-/// How the engine says what bounds its memory, and what that is here.
-const MEMORY: (&str, &str) = (
-    "the daemon's --max-memory-mib sets that",
-    "a daemon takes more with 'primed serve --max-memory-mib'",
-);
-
 /// How often progress is shown at a terminal.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -148,8 +142,8 @@ async fn print(question: Question, printer: &mut Printer<BufWriter<Stdout>>) -> 
             }
             Event::Final(Ok(value)) => printer.print(None, ReplyLine::Value(&value.to_string()))?,
             Event::Final(Err(failure)) => {
-                let (code, text) = (failure.code.as_str(), failure.text.replace(MEMORY.0, MEMORY.1));
-                printer.print(None, ReplyLine::Error { code, text: &text })?;
+                let (code, text) = (failure.code.as_str(), &failure.text);
+                printer.print(None, ReplyLine::Error { code, text })?;
             }
         }
     }

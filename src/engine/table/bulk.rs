@@ -112,7 +112,7 @@ impl Bulk {
         };
         if memory > self.memory.max() {
             let text = format!(
-                "this would take {} MiB, and jobs together may take {}; the daemon's --max-memory-mib sets that",
+                "this would take {} MiB, and jobs together may take {}; a daemon takes more with 'primed serve --max-memory-mib'",
                 memory >> 20,
                 self.memory.max() >> 20
             );
