@@ -54,20 +54,15 @@ impl Allowances {
     /// How much the account of a client may use from now on.
     pub(super) fn set(&mut self, payer: Payer, limits: UserLimits, now: Instant) {
         let Payer { account, client } = payer;
-        let is_user = matches!(account, Account::User(_));
-        if !is_user && limits == UserLimits::default() && !self.accounts.contains_key(&account) {
+        let Account::User(_) = account else {
             return;
-        }
+        };
         let allowance = self.accounts.entry(account).or_insert_with(|| Allowance::unknown(now));
         if !allowance.is_known {
             // What was used before is owed, as far as it has not come back.
-            let full = limits.cpu.map_or(0.0, f64::from);
             allowance.is_known = true;
             allowance.limits = limits;
-            allowance.left = match limits.cpu {
-                Some(_) => allowance.left + full,
-                None => 0.0,
-            };
+            allowance.left = limits.cpu.map_or(0.0, |rate| allowance.left + f64::from(rate));
             allowance.refill(now);
         } else if allowance.limits != limits {
             allowance.left = allowance.left.min(limits.cpu.map_or(0.0, f64::from));
@@ -190,13 +185,6 @@ mod tests {
             account: bob(),
             client: ClientId(1),
         };
-        for cpu in [Some(0), Some(6)] {
-            let limits = UserLimits {
-                cpu,
-                ..UserLimits::default()
-            };
-            allowances.set(payer, limits, now);
-        }
         let limits = UserLimits {
             cpu: Some(6),
             ..UserLimits::default()

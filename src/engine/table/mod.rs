@@ -256,11 +256,13 @@ impl Table {
         let failure = Failure::new(Code::Cancelled, "cancelled as asked");
         let holder = Holder::Request(client, request);
         // A submit whose ID is not sent yet: nobody will know the job.
-        match self.flow.submitted.submitted_by(client, request) {
-            Some((job, work)) if self.flow.waiters.work_of(holder).is_none() => {
-                self.flow.end_submitted(job, work, &failure);
-            }
-            _ => self.flow.refuse(holder, failure),
+        let submitted = match self.flow.waiters.work_of(holder) {
+            None => self.flow.submitted.submitted_by(client, request),
+            Some(_) => None,
+        };
+        match submitted {
+            Some((job, work)) => self.flow.end_submitted(job, work, &failure),
+            None => self.flow.refuse(holder, failure),
         }
     }
 
