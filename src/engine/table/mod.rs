@@ -25,6 +25,7 @@ mod measured;
 mod memory;
 mod outbox;
 mod parts;
+mod resting;
 mod sharing;
 mod spans;
 #[cfg(test)]
@@ -340,7 +341,7 @@ impl Table {
             self.flow.waiters.next_alarm(),
             self.flow.express.next_alarm(),
             self.flow.submitted.next_alarm(),
-            self.flow.rest_at(),
+            self.flow.resting.next_alarm(),
         ];
         alarms.into_iter().flatten().min()
     }

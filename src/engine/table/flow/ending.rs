@@ -1,0 +1,123 @@
+//! A job ends, with one reply to each that waits for it, or one of them no longer waits.
+
+use super::Flow;
+use crate::engine::message::{JobId, WorkId};
+use crate::engine::table::jobs::Entry;
+use crate::engine::table::log;
+use crate::engine::table::waiters::Holder;
+use crate::engine::text::fault;
+use crate::job::is_refuted;
+use crate::proto::{Code, Failure, Reply};
+use std::time::Duration;
+
+impl Flow {
+    /// Ends a job with one reply to all that wait.
+    pub(in crate::engine::table) fn end(&mut self, id: WorkId, reply: Reply) {
+        let Some(entry) = self.remove(id) else {
+            return;
+        };
+        #[cfg(test)]
+        crate::engine::planted::here();
+        if let Ok(value) = &reply
+            && entry.is_kept()
+        {
+            let before = self.waiters.submitted(id).map(|job| self.submitted.cpu_before(job));
+            let cpu = entry.cpu() + before.max().unwrap_or_default();
+            self.outbox.keep(entry.title(), value, cpu);
+        }
+        if let (Ok(value), Some(title)) = (&reply, entry.verifies()) {
+            let is_refuted = is_refuted(value);
+            self.outbox.verify(title, !is_refuted);
+            if is_refuted {
+                self.submitted.refute(title);
+            }
+        }
+        self.log_end(id, &reply, entry.cpu());
+        let outcome = reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");
+        for waiter in self.waiters.of(id) {
+            self.measured.ended(waiter, &entry, outcome, self.now);
+        }
+        let mut holders = self.waiters.remove_all(id);
+        let last = holders.pop();
+        for (holder, watched) in holders {
+            self.answer(holder, watched, reply.clone(), entry.cpu());
+        }
+        if let Some((last, watched)) = last {
+            self.answer(last, watched, reply, entry.cpu());
+        }
+    }
+
+    /// Gives one that waited, perhaps for a submitted job that it watched, the final reply of a job that took this CPU time.
+    pub(in crate::engine::table) fn answer(
+        &mut self,
+        holder: Holder,
+        watched: Option<JobId>,
+        reply: Reply,
+        cpu: Duration,
+    ) {
+        match (holder, watched) {
+            (Holder::Request(client, request), Some(job)) => {
+                self.reply_when_written(job, client, request, reply, false)
+            }
+            (Holder::Request(client, request), None) => self.outbox.reply(client, request, reply),
+            (Holder::Submitted(job), _) => {
+                self.submitted.finish(job, reply, cpu, self.now);
+                if self.submitted.keeps() {
+                    self.unwritten.ended(job);
+                }
+            }
+        }
+    }
+
+    /// Ends a job whose plan or external task panicked, or stopped before it had its answer.
+    pub(in crate::engine::table) fn end_by_fault(&mut self, id: WorkId) {
+        if let Some(entry) = self.jobs.get(id) {
+            for ids in self.ids(id) {
+                log::panicked(ids, entry.title());
+            }
+            let failure = fault(entry.title());
+            self.end(id, Err(failure));
+        }
+    }
+
+    /// Ends a submitted job, for all that watch it too; others that asked the same question go on waiting.
+    pub(in crate::engine::table) fn end_submitted(&mut self, job: JobId, work: WorkId, failure: &Failure) {
+        let watchers = self.waiters.watchers(job, work);
+        for holder in std::iter::once(Holder::Submitted(job)).chain(watchers) {
+            self.refuse(holder, failure.clone());
+        }
+    }
+
+    /// Ends the waiting of one, and its job if it was the last.
+    pub(in crate::engine::table) fn refuse(&mut self, holder: Holder, failure: Failure) {
+        if let Some(waiter) = self.waiters.get(holder)
+            && let Some(entry) = self.waiters.work_of(holder).and_then(|work| self.jobs.get(work))
+        {
+            self.measured.ended(waiter, entry, failure.code.as_str(), self.now);
+        }
+        let watched = self.waiters.watched_by(holder);
+        if let Some(removed) = self.waiters.remove(holder) {
+            log::lets_go(holder, failure.code.as_str());
+            let failure = with_found(failure, self.bulk.found(removed.work));
+            let cpu = self.jobs.get(removed.work).map_or(Duration::ZERO, Entry::cpu);
+            self.removed(removed);
+            self.answer(holder, watched, Err(failure), cpu);
+        } else if let Holder::Request(client, request) = holder
+            && self.express.remove_plain(client, request)
+        {
+            log::lets_go(holder, failure.code.as_str());
+            self.waiters.release(client, 1);
+            self.outbox.reply(client, request, Err(failure));
+        }
+    }
+}
+
+/// The failure of work that is stopped, with what it has found so far: that is not lost.
+fn with_found(failure: Failure, found: Option<String>) -> Failure {
+    match (failure.code, found) {
+        (Code::Deadline | Code::Cancelled, Some(found)) => {
+            Failure::new(failure.code, format!("{}; found {found}", failure.text))
+        }
+        _ => failure,
+    }
+}

@@ -1,0 +1,360 @@
+//! What happens to a job between the parts of the table: here from its queue to its lane and to what it sends, in `entering` into the bulk lane, in
+//! `starting` when the start of a restored job counts, in `storing` what a store has of it, in `ending` its end with one reply to all that wait.
+//! Knows no request that is not taken in.
+
+mod ending;
+mod entering;
+mod starting;
+mod storing;
+
+use super::away::Away;
+use super::bulk::Bulk;
+use super::express::{Express, Late, Settled};
+use super::external::External;
+use super::jobs::{Entry, Jobs, Stage};
+use super::log::{self, Ids};
+use super::measured::Measured;
+use super::outbox::Outbox;
+use super::resting::Resting;
+use super::submitted::Submitted;
+use super::unwritten::Unwritten;
+use super::view::View;
+use super::waiters::{Holder, Removed, Waiter, Waiters};
+use crate::engine::batch::{Batch, Unfinished};
+use crate::engine::caught::Panicked;
+use crate::engine::external::Saying;
+use crate::engine::message::{Event, JobId, Payer, Policy, Priority, Work, WorkId};
+use crate::engine::task::{Done, Outcome};
+use crate::engine::text::{fault, lost};
+use crate::job::Job;
+use crate::proto::{Code, Failure, Value};
+use crate::store::StoredJob;
+use std::time::{Duration, Instant};
+
+/// The parts, each of which alone changes what it owns.
+pub(super) struct Flow {
+    pub(super) jobs: Jobs,
+    pub(super) waiters: Waiters,
+    pub(super) express: Express,
+    pub(super) bulk: Bulk,
+    pub(super) external: External,
+    pub(super) away: Away,
+    pub(super) submitted: Submitted,
+    pub(super) resting: Resting,
+    pub(super) unwritten: Unwritten,
+    pub(super) outbox: Outbox,
+    pub(super) measured: Measured,
+    pub(super) now: Instant,
+    /// How long a question may wait until it is begun.
+    pub(super) max_age: Duration,
+}
+
+impl Flow {
+    /// Parts without any work, whose first piece will have the name `first`. Lanes and submitted jobs may be those of an earlier one.
+    pub(super) fn new(
+        first: WorkId,
+        external: External,
+        submitted: Submitted,
+        policy: Policy,
+        workers: usize,
+        now: Instant,
+    ) -> Self {
+        Self {
+            jobs: Jobs::new(first),
+            waiters: Waiters::default(),
+            express: Express::new(policy.max_answers > 0),
+            bulk: Bulk::new(workers, policy.max_memory),
+            external,
+            away: Away::default(),
+            submitted,
+            resting: Resting::default(),
+            unwritten: Unwritten::default(),
+            outbox: Outbox::default(),
+            measured: Measured::default(),
+            now,
+            max_age: policy.max_queue_age,
+        }
+    }
+
+    /// The names that the next piece of work and the next submitted job will have.
+    pub(super) const fn next(&self) -> (WorkId, JobId) {
+        (self.jobs.next(), self.submitted.next())
+    }
+
+    /// Stops all work, and gives what outlives it.
+    pub(super) fn take_apart(self, now: Instant) -> (External, (Submitted, Vec<StoredJob>)) {
+        self.jobs.stop_all();
+        self.express.stop_all();
+        (self.external.rebuilt(), self.submitted.rebuilt(&lost(), now))
+    }
+
+    /// Puts work into the queue where it begins.
+    pub(super) fn begin(&mut self, id: WorkId, payer: Payer, work: Work) {
+        match work {
+            Work::Plan(job) => self.begin_plan(id, payer, job),
+            Work::External(task) => {
+                self.external.push(id, payer, task, self.now);
+                self.jobs.set_stage(id, Stage::External);
+            }
+        }
+    }
+
+    fn begin_plan(&mut self, id: WorkId, payer: Payer, job: Job) {
+        let begin_by = self.jobs.get(id).and_then(Entry::deadline_to_begin);
+        self.express.push(payer, id, job, begin_by, self.now);
+    }
+
+    /// Refuses what has waited for too long to be begun.
+    pub(super) fn refuse_late(&mut self) {
+        while let Some(late) = self.express.take_late(self.now) {
+            let text = format!("{}; retry-ms=1000", overload(self.max_age));
+            let failure = Failure::new(Code::Busy, text);
+            match late {
+                Late::Job(work) => self.end(work, Err(failure)),
+                Late::Plain(client, requests) => {
+                    self.waiters.release(client, requests.len());
+                    let reply = |request| (request, Event::Final(Err(failure.clone())));
+                    self.outbox.push_all(client, requests.into_iter().map(reply).collect());
+                }
+            }
+        }
+    }
+
+    /// Takes in what became of a task.
+    pub(super) fn finished(&mut self, done: Done) {
+        let Done { work: id, outcome, cpu } = done;
+        if let Outcome::Batch(batch) = outcome {
+            return self.batch_finished(batch, cpu);
+        }
+        let Some((payer, begun, verb)) = self
+            .jobs
+            .used(id, cpu, self.now)
+            .map(|entry| (entry.payer(), entry.begun(), entry.verb()))
+        else {
+            return;
+        };
+        if let Outcome::Answered(_) | Outcome::Refused(_) | Outcome::Unfinished(..) = outcome {
+            self.express.job_begun(payer, cpu, self.now);
+            self.measured.first_slices(&[verb], self.now - begun);
+        }
+        match outcome {
+            Outcome::Answered(value) => self.end(id, Ok(value)),
+            Outcome::Refused(failure) => self.end(id, Err(failure)),
+            Outcome::Untouched(job) => self.begin_plan(id, payer, job),
+            Outcome::Unfinished(plan, job) => self.enter_bulk(id, payer, plan, job),
+            Outcome::Partial(partial) => match self.bulk.absorb(id, payer.client, partial, cpu, self.now) {
+                Ok(()) => {
+                    self.deliver_plan(id, payer);
+                    self.save_if_due(id);
+                }
+                Err(Panicked) => self.end_by_fault(id),
+            },
+            Outcome::Replied(reply) => {
+                self.external.replied(id, reply);
+                self.deliver_external(id);
+            }
+            Outcome::Panicked | Outcome::Batch(_) => self.end_by_fault(id),
+        }
+    }
+
+    fn batch_finished(&mut self, batch: Batch, cpu: Duration) {
+        let client = batch.client;
+        let Some(settled) = self.express.finished(batch, cpu, self.now) else {
+            return;
+        };
+        #[cfg(test)]
+        crate::engine::planted::here();
+        self.measured.first_slices(&settled.verbs, self.now - settled.begun);
+        self.measured.batch(&settled, cpu, self.now);
+        let Settled {
+            begun,
+            payer,
+            events,
+            found,
+            panicked,
+            unfinished,
+            ..
+        } = settled;
+        self.outbox.keep_all(found);
+        self.waiters.release(client, events.len());
+        self.outbox.push_all(client, events);
+        if let Some((request, job)) = panicked {
+            self.waiters.release(client, 1);
+            let title = job.title();
+            log::panicked(Ids::of_request(client, request), &title);
+            self.outbox.reply(client, request, Err(fault(&title)));
+        }
+        for Unfinished {
+            request,
+            plan,
+            job,
+            cpu,
+        } in unfinished
+        {
+            let id = self.jobs.name();
+            let entry = Entry::new(job.title().into_owned(), payer, Stage::Express, begun);
+            self.jobs.insert(id, entry.kept(job.is_kept).after(cpu, self.now));
+            // It is counted among what the client holds once more.
+            self.waiters.add(id, Waiter::plain(payer, request, begun));
+            self.waiters.release(client, 1);
+            self.enter_bulk(id, payer, plan, job);
+        }
+    }
+
+    /// Another client wants the answer of a job, which is as urgent as this.
+    pub(super) fn raise(&mut self, id: WorkId, priority: Priority) {
+        if self.jobs.raise(id, priority)
+            && let Some(payer) = self.jobs.get(id).map(Entry::payer)
+        {
+            self.bulk.set_priority(id, payer, priority);
+        }
+    }
+
+    /// Takes in what an actor says of a call.
+    pub(super) fn said(&mut self, work: WorkId, what: Saying) {
+        match what {
+            Saying::Row(row) => {
+                self.external.row(work, row, self.now);
+                self.deliver_external(work);
+            }
+            Saying::Reply(reply) => {
+                self.external.replied(work, reply);
+                self.deliver_external(work);
+            }
+            Saying::Dropped => self.end_by_fault(work),
+        }
+    }
+
+    /// Sends what a plan has, and ends the job if that is the answer.
+    pub(super) fn deliver_plan(&mut self, id: WorkId, payer: Payer) {
+        match self.bulk.deliver(id, payer, self.waiters.credit(id)) {
+            Some(Ok(delivery)) => {
+                self.send_rows(id, delivery.rows);
+                if let Some(value) = delivery.answer {
+                    self.end(id, Ok(value));
+                }
+            }
+            Some(Err(Panicked)) => self.end_by_fault(id),
+            None => {}
+        }
+    }
+
+    /// The same of an external task.
+    pub(super) fn deliver_external(&mut self, id: WorkId) {
+        if let Some(delivery) = self.external.deliver(id, self.waiters.credit(id)) {
+            self.send_rows(id, delivery.rows);
+            if let Some(reply) = delivery.reply {
+                self.end(id, reply);
+            }
+        }
+    }
+
+    fn send_rows(&mut self, id: WorkId, rows: Vec<String>) {
+        if !rows.is_empty()
+            && let Some((client, request)) = self.waiters.spend(id, rows.len())
+        {
+            self.outbox.rows(client, request, rows);
+        }
+    }
+
+    /// Sends as many rows of a list as its client has granted, and then its end.
+    pub(super) fn send_list(&mut self, id: WorkId) {
+        let credit = self.waiters.credit(id);
+        if credit == 0 {
+            return;
+        }
+        let view = View {
+            jobs: &self.jobs,
+            waiters: &self.waiters,
+            bulk: &self.bulk,
+            external: &self.external,
+            away: &self.away,
+            now: self.now,
+        };
+        let (rows, is_over) = self.submitted.rows(id, credit, || view.asked(), |work| view.show(work));
+        self.send_rows(id, rows);
+        if is_over {
+            self.end(id, Ok(Value::Nothing));
+        }
+    }
+
+    pub(super) fn report(&mut self, holder: Holder, work: WorkId) {
+        let view = View {
+            jobs: &self.jobs,
+            waiters: &self.waiters,
+            bulk: &self.bulk,
+            external: &self.external,
+            away: &self.away,
+            now: self.now,
+        };
+        if let Some(progress) = view.progress(work)
+            && let Some(interim) =
+                self.waiters
+                    .report(holder, progress.done, progress.silent, progress.eta, progress.stage)
+            && let Holder::Request(client, request) = holder
+        {
+            self.outbox.push(client, request, Event::Interim(interim));
+        }
+    }
+
+    /// One waits no more: its job ends if it was the last, and uses the share of the next in line if it used this one's.
+    pub(super) fn removed(&mut self, removed: Removed) {
+        let Removed { work, payer, heir } = removed;
+        match heir {
+            None => drop(self.remove(work)),
+            Some(heir) if self.jobs.get(work).is_some_and(|entry| entry.payer() == payer) => {
+                self.express.pass(work, payer, heir, self.now);
+                self.bulk.pass(work, payer, heir);
+                self.external.pass(work, payer.client, heir);
+                self.jobs.pass_to(work, heir);
+                self.unpark();
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Those that wait for a job wait for another one from now on, and the old one stops.
+    pub(super) fn replace(&mut self, old: WorkId, entry: Entry) -> WorkId {
+        let new = self.jobs.name();
+        self.jobs.insert(new, entry);
+        for job in self.waiters.join(old, new) {
+            self.submitted.join(job, new);
+        }
+        self.remove(old);
+        new
+    }
+
+    /// Takes a job out of all parts but the waiters.
+    fn remove(&mut self, id: WorkId) -> Option<Entry> {
+        let entry = self.jobs.remove(id)?;
+        let payer = entry.payer();
+        match entry.stage() {
+            Stage::Held(_) | Stage::Parked | Stage::Bulk => {}
+            Stage::Express => self.express.remove(payer, id),
+            Stage::External => self.external.remove(payer.client, id),
+            Stage::Away => self.away.remove(id),
+            Stage::List => self.submitted.remove_list(id),
+        }
+        // Also in the express lane memory may be set aside for it, if it was parked before.
+        self.bulk.remove(payer.client, id);
+        self.unpark();
+        Some(entry)
+    }
+
+    pub(super) fn forget_clients(&mut self) {
+        for client in self.waiters.take_forgotten() {
+            self.express.forget(client);
+            self.bulk.forget(client);
+            self.external.forget(client);
+        }
+    }
+}
+
+fn entry_priority(jobs: &Jobs, id: WorkId) -> Priority {
+    jobs.get(id).map_or(Priority::Normal, Entry::priority)
+}
+
+/// What is said of a question that is not begun within this time.
+pub(super) fn overload(max_age: Duration) -> String {
+    format!("it cannot be begun within {} ms", max_age.as_millis())
+}

@@ -1,0 +1,141 @@
+//! What happens between the parts and the store: submitted jobs are acknowledged or refused, saved and suspended, and replies about their
+//! ends wait until those are written.
+
+use super::Flow;
+use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
+use crate::engine::table::jobs::Entry;
+use crate::engine::table::submitted::{Acknowledged, Withdrawn, job_id};
+use crate::engine::table::unwritten::Held;
+use crate::engine::table::waiters::Holder;
+use crate::proto::{Code, Failure, Reply};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl Flow {
+    /// The store has a submitted job: its ID is sent, and it begins, unless it is to begin later.
+    pub(in crate::engine::table) fn acknowledge(&mut self, job: JobId) {
+        let Some(Acknowledged { requests, begins }) = self.submitted.acknowledge(job, self.now) else {
+            return;
+        };
+        for (client, request) in requests {
+            self.outbox.reply(client, request, Ok(job_id(job)));
+        }
+        if let Some(work) = begins {
+            self.begin_submitted(work);
+        }
+    }
+
+    /// Begins the work of a submitted job, if it is held.
+    pub(in crate::engine::table) fn begin_submitted(&mut self, id: WorkId) {
+        if let Some(work) = self.jobs.begin_held(id, self.now)
+            && let Some(payer) = self.jobs.get(id).map(Entry::payer)
+        {
+            self.begin(id, payer, work);
+        }
+    }
+
+    /// The store does not take a submitted job, which is refused.
+    pub(in crate::engine::table) fn withdraw(&mut self, job: JobId, failure: &Failure) {
+        let Some(Withdrawn { requests, work }) = self.submitted.withdraw(job) else {
+            return;
+        };
+        for holder in work.map_or_else(Vec::new, |work| self.waiters.watchers(job, work)) {
+            self.refuse(holder, failure.clone());
+        }
+        if let Some(removed) = self.waiters.remove(Holder::Submitted(job)) {
+            self.removed(removed);
+        }
+        for (client, request) in requests {
+            self.outbox.reply(client, request, Err(failure.clone()));
+        }
+    }
+
+    /// Saves a plan that submitted jobs wait for, if enough has been done since the last time.
+    pub(in crate::engine::table) fn save_if_due(&mut self, id: WorkId) {
+        if self.submitted.keeps()
+            && let Some(cpu) = self.jobs.get(id).map(Entry::cpu)
+            && self.bulk.is_unsaved(id, cpu)
+            && !self.save(id)
+        {
+            for job in self.waiters.submitted(id) {
+                self.submitted.prove(job);
+            }
+        }
+    }
+
+    /// Saves a plan for the submitted jobs that wait for it. False if there are none, or it cannot be saved.
+    fn save(&mut self, id: WorkId) -> bool {
+        let jobs: Vec<JobId> = self.waiters.submitted(id).collect();
+        let Some(cpu) = self.jobs.get(id).map(Entry::cpu).filter(|_| !jobs.is_empty()) else {
+            return false;
+        };
+        let Some((bytes, progress)) = self.bulk.save(id, cpu) else {
+            return false;
+        };
+        let bytes: Arc<[u8]> = bytes.into();
+        for job in jobs {
+            self.submitted.checkpoint(job, bytes.clone(), progress, cpu, self.now);
+        }
+        self.bulk.set_beside(self.submitted.checkpoint_bytes());
+        true
+    }
+
+    /// Stops all submitted jobs after a last checkpoint: the next process goes on with them.
+    pub(in crate::engine::table) fn suspend(&mut self) {
+        let running = self.submitted.running();
+        let works: BTreeSet<WorkId> = running.iter().map(|(_, work)| *work).collect();
+        let saved = works.into_iter().filter(|work| self.save(*work)).count();
+        let mut suspended = 0;
+        for (job, work) in running {
+            let text = format!(
+                "the daemon is shutting down; job {job} goes on when it is back, and 'result {job}' waits for it"
+            );
+            for holder in self.waiters.watchers(job, work) {
+                self.refuse(holder, Failure::new(Code::Draining, text.clone()));
+            }
+            if let Some(removed) = self.waiters.remove(Holder::Submitted(job)) {
+                self.removed(removed);
+                self.submitted.pause(job);
+                suspended += 1;
+            }
+        }
+        if suspended > 0 {
+            tracing::info!(
+                jobs = suspended,
+                checkpoints = saved,
+                "submitted jobs stop here; they go on at the next start"
+            );
+        }
+    }
+
+    /// Replies that a submitted job has ended, as soon as the store has that.
+    pub(in crate::engine::table) fn reply_when_written(
+        &mut self,
+        job: JobId,
+        client: ClientId,
+        request: RequestId,
+        reply: Reply,
+        is_order: bool,
+    ) {
+        let held = Held {
+            client,
+            request,
+            reply,
+            is_order,
+        };
+        if let Some(held) = self.unwritten.hold(job, held) {
+            self.outbox.reply(client, request, held.reply);
+        }
+    }
+
+    /// The store has the end of a submitted job, or has failed to write it.
+    pub(in crate::engine::table) fn end_settled(&mut self, job: JobId, failure: Option<&Failure>) {
+        for held in self.unwritten.settled(job) {
+            let reply = match failure.filter(|_| held.is_order) {
+                Some(failure) => Err(failure.clone()),
+                None => held.reply,
+            };
+            self.outbox.reply(held.client, held.request, reply);
+        }
+    }
+}
