@@ -26,6 +26,7 @@ impl Submitted {
                 reply: reply.clone(),
             });
             self.ended_unacknowledged += usize::from(job.unacknowledged.is_some());
+            let not_before = job.not_before;
             job.state = State::Done { reply, cpu, ended: now };
             if let Some(stored) = job.unfinished.take() {
                 self.checkpoints.release(&stored);
@@ -34,6 +35,7 @@ impl Submitted {
             if let (Some(end), Some(records)) = (end, &mut self.records) {
                 records.push(Record::Ended(end));
             }
+            self.not_delayed(id, not_before);
             self.prove(id);
         }
         self.forget_old(now);

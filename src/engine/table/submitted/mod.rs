@@ -188,8 +188,16 @@ impl Submitted {
         {
             self.keys.remove(key);
         }
+        self.not_delayed(id, job.not_before);
         self.prove(id);
         Some(job)
+    }
+
+    /// A job does not begin later any more.
+    fn not_delayed(&mut self, id: JobId, not_before: Option<Instant>) {
+        if let Some(at) = not_before {
+            self.delayed.remove(&(at, id));
+        }
     }
 
     /// The work that answers a submitted job is another one now.

@@ -32,9 +32,11 @@ impl Submitted {
     pub(in crate::engine::table) fn set_away(&mut self, id: JobId) {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.rests = false;
+            let not_before = job.not_before;
             if let Some(stored) = job.unfinished.take() {
                 self.checkpoints.release(&stored);
             }
+            self.not_delayed(id, not_before);
         }
         self.prove(id);
     }
