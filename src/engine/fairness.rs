@@ -73,6 +73,7 @@ impl<J: Ord + Copy> Fair<J> {
                 now: 0,
             }
         });
+        debug_assert_eq!(share.account, account, "a client has one account");
         if share.jobs.is_empty() {
             if group.order.is_empty() {
                 group.time = group.time.max(self.now);

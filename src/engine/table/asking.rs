@@ -243,7 +243,7 @@ impl Table {
         } else {
             self.flow.raise(id, priority);
         }
-        self.flow.waiters.add(id, waiter);
+        self.flow.waiters.add(id, waiter.urgent(priority));
         Ok(id)
     }
 

@@ -299,9 +299,9 @@ impl Jobs {
         }
     }
 
-    /// A job is at least as urgent as this from now on. True if it was not.
-    pub(super) fn raise(&mut self, id: WorkId, priority: Priority) -> bool {
-        let Some(job) = self.all.get_mut(&id).filter(|job| job.priority < priority) else {
+    /// A job is as urgent as this from now on. True if it was not.
+    pub(super) fn set_priority(&mut self, id: WorkId, priority: Priority) -> bool {
+        let Some(job) = self.all.get_mut(&id).filter(|job| job.priority != priority) else {
             return false;
         };
         job.priority = priority;

@@ -24,9 +24,12 @@ mod log;
 mod measured;
 mod memory;
 mod outbox;
+mod owners;
 mod parts;
 mod resting;
 mod sharing;
+#[cfg(test)]
+mod sharing_tests;
 mod spans;
 #[cfg(test)]
 mod store_tests;

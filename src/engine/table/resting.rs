@@ -54,9 +54,29 @@ impl Resting {
     /// It is the turn of a job that rests, and the store is asked to count these starts of submitted jobs that wait for it. False if it does
     /// not wait for the store at all.
     pub(super) fn wakes(&mut self, work: WorkId, starts: Vec<(JobId, u32)>) -> bool {
-        let waking = starts.into_iter().map(|(job, starts)| Waking { work, job, starts });
-        self.waking.extend(waking);
+        for (job, starts) in starts {
+            self.waking.retain(|waking| (waking.work, waking.job) != (work, job));
+            self.waking.push(Waking { work, job, starts });
+        }
         self.waking.iter().any(|waking| waking.work == work)
+    }
+
+    /// Only these submitted jobs still wait for a job. True if it waited for the store because of others alone, and does not any more.
+    pub(super) fn keep(&mut self, work: WorkId, submitted: impl Iterator<Item = JobId>) -> bool {
+        let waits = |all: &[Waking]| all.iter().any(|waking| waking.work == work);
+        if !waits(&self.waking) {
+            return false;
+        }
+        let submitted: Vec<JobId> = submitted.collect();
+        self.waking
+            .retain(|waking| waking.work != work || submitted.contains(&waking.job));
+        !waits(&self.waking)
+    }
+
+    /// A job has ended.
+    pub(super) fn forget(&mut self, work: WorkId) {
+        self.begins(work);
+        self.waking.retain(|waking| waking.work != work);
     }
 
     /// The store has counted a start, or has failed to: the jobs that waited for that.
@@ -64,5 +84,48 @@ impl Resting {
         let is_counted = |waking: &mut Waking| (waking.job, waking.starts) == (job, starts);
         let counted = self.waking.extract_if(.., is_counted);
         counted.map(|waking| waking.work).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_due_unless_it_begins_in_time() {
+        let (mut resting, start) = (Resting::default(), Instant::now());
+        resting.waits(WorkId(1), start);
+        resting.waits(WorkId(2), start);
+        resting.begins(WorkId(1));
+        let alarm = resting.next_alarm().expect("one waits");
+        assert!(resting.due(alarm - Duration::from_millis(1)).is_empty());
+        assert_eq!(resting.due(alarm), [WorkId(2)]);
+        assert!(resting.due(alarm).is_empty() && resting.next_alarm().is_none());
+    }
+
+    #[test]
+    fn a_job_wakes_when_its_own_start_is_counted() {
+        let mut resting = Resting::default();
+        assert!(!resting.wakes(WorkId(1), Vec::new()), "it waits for nothing");
+        for _ in 0..2 {
+            assert!(resting.wakes(WorkId(1), vec![(JobId(7), 3)]));
+        }
+        assert!(resting.counted(JobId(7), 2).is_empty());
+        assert_eq!(
+            resting.counted(JobId(7), 3),
+            [WorkId(1)],
+            "once, though it was asked for twice"
+        );
+        assert!(resting.counted(JobId(7), 3).is_empty());
+    }
+
+    #[test]
+    fn a_job_that_is_not_submitted_any_more_waits_for_no_store() {
+        let mut resting = Resting::default();
+        resting.wakes(WorkId(1), vec![(JobId(7), 3), (JobId(8), 1)]);
+        assert!(!resting.keep(WorkId(1), [JobId(7)].into_iter()), "one is left");
+        assert!(!resting.keep(WorkId(2), std::iter::empty()), "it did not wait");
+        assert!(resting.keep(WorkId(1), std::iter::empty()));
+        assert!(!resting.keep(WorkId(1), std::iter::empty()));
     }
 }

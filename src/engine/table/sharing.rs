@@ -6,14 +6,11 @@ use super::parts::PartFault;
 use super::submitted::{Location, Submitted};
 use super::waiters::{Holder, Waiter};
 use crate::engine::cluster::{JobProgress, Part, PartId};
-use crate::engine::message::{Account, ClientId, JobId, Payer, RequestId, Subject, WorkId};
+use crate::engine::message::{JobId, RequestId, Subject, WorkId};
 use crate::engine::restored::Restored;
 use crate::proto::{Code, Failure, Reply};
 use crate::store::{End, StoredJob};
 use std::time::{Duration, Instant};
-
-/// Jobs of other daemons use one part of the CPU where they are taken over; no connection has this name.
-const OTHERS: ClientId = ClientId(u64::MAX / 2);
 
 impl Table {
     /// Cuts the next part, where `workers` of other daemons are free for them.
@@ -159,7 +156,7 @@ impl Table {
         let work = match self.flow.submitted.location(job) {
             Location::Ended => return,
             Location::Unknown => {
-                let payer = payer_of(&stored);
+                let payer = self.flow.owners.payer(&stored.submission.owner);
                 let id = self.flow.jobs.name();
                 let (title, priority) = (stored.submission.title.clone(), stored.submission.priority);
                 let restored = Restored {
@@ -169,8 +166,11 @@ impl Table {
                 self.flow.submitted.restore(&restored, Some(id), now);
                 let entry = Entry::new(title, payer, Stage::Away, now).urgent(priority);
                 self.flow.jobs.insert(id, entry.submitted(true));
-                let waiter = Waiter::plain(payer, RequestId::MIN, now).submitted(job);
+                let waiter = Waiter::plain(payer, RequestId::MIN, now)
+                    .submitted(job)
+                    .urgent(priority);
                 self.flow.waiters.add(id, waiter);
+                self.flow.waiters.leave(payer.client);
                 id
             }
             Location::Running(work) => {
@@ -241,7 +241,7 @@ impl Table {
         match self.flow.submitted.location(job) {
             Location::Ended => return,
             Location::Unknown => {
-                let payer = payer_of(&stored);
+                let payer = self.flow.owners.payer(&stored.submission.owner);
                 self.take_back_unfinished(payer, restored);
             }
             Location::Running(old) => {
@@ -255,14 +255,12 @@ impl Table {
                 let Some(entry) = self.flow.jobs.get(old) else { return };
                 match subject {
                     Ok(Subject::Work(work)) => {
-                        let (payer, entry) = (entry.payer(), entry.anew(Stage::Held(work)));
-                        let new = self.flow.replace(old, entry);
+                        let entry = entry.anew(Stage::Held(work));
+                        self.flow.replace(old, entry);
                         // Its deadline was a matter of the node that worked on it.
                         let wall = *self.flow.submitted.wall();
                         let deadline = stored.submission.deadline.map(|at| wall.instant(at, now));
-                        self.flow.waiters.remove(Holder::Submitted(job));
-                        let waiter = Waiter::plain(payer, RequestId::MIN, now).submitted(job);
-                        self.flow.waiters.add(new, waiter.until(deadline));
+                        self.flow.waiters.set_deadline(Holder::Submitted(job), deadline);
                     }
                     Ok(Subject::Known { value, .. }) => self.flow.end(old, Ok(value)),
                     Err(failure) => self.flow.end(old, Err(failure)),
@@ -278,12 +276,5 @@ impl Table {
     /// A job of another node is forgotten.
     pub(in crate::engine) fn forget_away(&mut self, job: JobId) {
         self.flow.submitted.forget(job);
-    }
-}
-
-fn payer_of(stored: &StoredJob) -> Payer {
-    Payer {
-        account: stored.submission.owner.parse().unwrap_or(Account::Process),
-        client: OTHERS,
     }
 }

@@ -22,7 +22,7 @@ fn restored(policy: Policy, jobs: Vec<(StoredJob, Work)>) -> Play {
     play
 }
 
-fn stored(id: u64, priority: Priority, checkpoint: Option<f64>) -> StoredJob {
+pub(super) fn stored(id: u64, priority: Priority, checkpoint: Option<f64>) -> StoredJob {
     let job = JobId(id);
     let time = Timestamp::from_millis(1);
     let mut stored = StoredJob::unbegun(Submission {
@@ -46,7 +46,7 @@ fn stored(id: u64, priority: Priority, checkpoint: Option<f64>) -> StoredJob {
     stored
 }
 
-fn with_store() -> Play {
+pub(super) fn with_store() -> Play {
     restored(Policy::default(), Vec::new())
 }
 
@@ -350,4 +350,80 @@ fn all_cpu_time_of_a_user_is_charged() {
         play.heard();
         assert!(charged(&mut play), "{is_restored}");
     }
+}
+
+#[test]
+fn a_job_that_rests_is_worked_on_for_others_when_it_is_cancelled() {
+    let suspect = |id, priority, title: &str| {
+        let mut stored = stored(id, priority, None);
+        stored.starts = 2;
+        (stored, long(title, 300))
+    };
+    let mut play = restored(
+        Policy::default(),
+        vec![
+            suspect(1, Priority::Low, "first"),
+            suspect(2, Priority::Normal, "second"),
+            (stored(3, Priority::Normal, None), long("third", 300)),
+        ],
+    );
+    let next = Record::Resumed(JobId(2));
+    assert!(!starts(&mut play).contains(&next), "suspects go on one at a time");
+    play.express();
+    for _ in 0..9 {
+        assert_eq!(play.bulk(), Some(play.long("third")));
+        play.wait(20 * MS);
+    }
+    assert!(starts(&mut play).contains(&next), "the first rests");
+    play.table.acknowledge(vec![JobId(2)], play.now);
+    play.express();
+    play.ask(4, 1, long("first", 300));
+    let first = play.long("first");
+    let slices: Vec<Task> = (0..9).filter_map(|_| play.table.next_bulk()).collect();
+    assert!(slices.iter().all(|slice| slice.work != first), "the second is a suspect too");
+    assert_eq!(starts(&mut play), []);
+    play.order(5, 1, Ask::Cancel(JobId(1)), |_| {});
+    slices.into_iter().for_each(|slice| play.play(slice));
+    play.play_on();
+    assert_eq!(play.heard(), ["4/1 ok 300"]);
+}
+
+#[test]
+fn jobs_that_are_cancelled_before_they_begin_leave_nothing() {
+    let mut play = with_store();
+    for request in 0..3 {
+        let job = play.table.flow.submitted.next();
+        let mut later = Submit::new(long("a", 9), "as asked");
+        later.after = Some(Duration::from_secs(86_400));
+        play.order(1, request, Ask::Submit(Box::new(later)), |_| {});
+        play.table.acknowledge(vec![job], play.now);
+        assert!(play.table.next_alarm().is_some());
+        play.order(1, 10 + request, Ask::Cancel(job), |_| {});
+        assert_eq!(play.table.next_alarm(), None);
+    }
+    play.assert_empty();
+}
+
+#[test]
+fn a_job_is_as_urgent_as_it_is_to_those_who_wait_for_it() {
+    let low = (stored(1, Priority::Low, None), long("low", 300));
+    let mut play = restored(Policy::default(), vec![low]);
+    play.express();
+    let low = play.long("low");
+    assert_eq!(play.bulk(), Some(low));
+    play.ask(2, 1, long("other", 300));
+    play.express();
+    let other = play.long("other");
+    let of_low = |play: &mut Play| (0..10).filter(|_| play.bulk() == Some(low)).count();
+    assert_eq!(of_low(&mut play), 0);
+    play.ask(3, 1, long("low", 300));
+    assert!(of_low(&mut play) > 0, "a client waits for it");
+    play.order(4, 1, Ask::Watch(JobId(1)), |_| {});
+    play.cancel(3, 1);
+    assert_eq!(
+        of_low(&mut play),
+        0,
+        "who watches it is content with what it was submitted for"
+    );
+    assert_eq!(play.bulk(), Some(other));
 }

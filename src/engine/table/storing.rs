@@ -4,11 +4,10 @@ use super::Table;
 use super::jobs::{Entry, Stage};
 use super::submitted::Submitted;
 use super::waiters::Waiter;
-use crate::engine::message::{Account, ClientId, JobId, Payer, RequestId, Subject};
+use crate::engine::message::{JobId, Payer, RequestId, Subject};
 use crate::engine::restored::Restored;
 use crate::proto::Failure;
 use crate::store::{Record, Submission, Timestamp};
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 impl Table {
@@ -22,9 +21,8 @@ impl Table {
         self.flow.submitted.restored(now);
     }
 
-    /// Goes on with the jobs of a table that broke. That is no start which the store counts: a plan that panics is caught, so it
-    /// was not their
-    /// fault; if it is, the process ends of it, and the next one counts.
+    /// Goes on with the jobs of a table that broke. That is no start which the store counts: a plan that panics is caught, so it was
+    /// not their fault; if it is, the process ends of it, and the next one counts.
     pub(in crate::engine) fn resume(&mut self, jobs: Vec<Restored>, now: Instant) {
         self.flow.now = now;
         for job in self.take_back(jobs) {
@@ -36,20 +34,14 @@ impl Table {
 
     /// Takes in jobs with their work, which is held, and gives those that are to go on.
     fn take_back(&mut self, jobs: Vec<Restored>) -> Vec<JobId> {
-        // Jobs of one owner share one part of the CPU, as they did; no connection has such a name.
-        let mut owners: HashMap<String, ClientId> = HashMap::new();
         let mut unfinished = Vec::new();
         for restored in jobs {
             if restored.stored.end.is_some() {
                 self.flow.submitted.restore(&restored, None, self.flow.now);
                 continue;
             }
-            let free = ClientId(u64::MAX - owners.len() as u64);
-            let owner = restored.stored.submission.owner.clone();
-            // A store of an earlier version has other owners.
-            let account = owner.parse().unwrap_or(Account::Process);
-            let client = *owners.entry(owner).or_insert(free);
-            unfinished.extend(self.take_back_unfinished(Payer { account, client }, restored));
+            let payer = self.flow.owners.payer(&restored.stored.submission.owner);
+            unfinished.extend(self.take_back_unfinished(payer, restored));
         }
         unfinished
     }
@@ -91,8 +83,12 @@ impl Table {
             .submitted(true);
         self.flow.jobs.insert(id, entry);
         self.flow.jobs.set_stage(id, Stage::Held(work));
-        let waiter = Waiter::plain(payer, RequestId::MIN, now).submitted(job).until(deadline);
-        self.flow.waiters.add(id, waiter);
+        let waiter = Waiter::plain(payer, RequestId::MIN, now)
+            .submitted(job)
+            .urgent(priority);
+        self.flow.waiters.add(id, waiter.until(deadline));
+        // No connection has this name: it is forgotten with the last of its jobs.
+        self.flow.waiters.leave(payer.client);
         Some(job)
     }
 

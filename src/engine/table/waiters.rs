@@ -1,7 +1,7 @@
 //! Who waits for which job, until when, and how many answers each client waits for. Alarms are deadlines and progress that is due.
 //! Knows no queue and no plan: what becomes of a job that nobody waits for any more is decided elsewhere.
 
-use crate::engine::message::{Account, ClientId, JobId, Order, Payer, RequestId, WorkId};
+use crate::engine::message::{Account, ClientId, JobId, Order, Payer, Priority, RequestId, WorkId};
 use crate::proto::Interim;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -31,6 +31,8 @@ pub(super) struct Waiter {
     since: Instant,
     /// What it counts as among the limits of the account.
     counted: Counted,
+    /// How urgent the answer is to this one.
+    priority: Priority,
     /// The submitted job that it watches.
     watched: Option<JobId>,
     deadline: Option<Instant>,
@@ -50,6 +52,7 @@ impl Waiter {
             payer,
             since,
             counted: Counted::Question,
+            priority: Priority::Normal,
             watched: None,
             deadline: None,
             progress: None,
@@ -74,6 +77,12 @@ impl Waiter {
         self
     }
 
+    /// The same, to whom the answer is as urgent as this.
+    pub(super) const fn urgent(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
     fn with_progress(mut self, every: Option<Duration>, now: Instant) -> Self {
         self.progress = every;
         self.due = every.and_then(|every| now.checked_add(every));
@@ -95,9 +104,10 @@ impl Waiter {
         self
     }
 
-    /// Waits for the answer of a submitted job.
+    /// Waits for the answer of a submitted job, which is as urgent as it was submitted.
     pub(super) const fn of_result(mut self, job: JobId) -> Self {
         self.watched = Some(job);
+        self.priority = Priority::Low;
         self
     }
 
@@ -205,6 +215,8 @@ pub(super) struct Removed {
     pub(super) payer: Payer,
     /// The first of those that still wait; none if it was the last.
     pub(super) heir: Option<Payer>,
+    /// How urgent the answer is to the most urgent of these.
+    pub(super) priority: Priority,
 }
 
 /// An alarm that has gone off.
@@ -222,6 +234,18 @@ impl Waiters {
             .entry(work)
             .or_insert_with(|| Vec::with_capacity(1))
             .push(waiter);
+    }
+
+    /// One has this deadline from now on.
+    pub(super) fn set_deadline(&mut self, holder: Holder, deadline: Option<Instant>) {
+        let Some(waiter) = self.get_mut(holder) else { return };
+        let before = waiter.alarm();
+        waiter.deadline = deadline;
+        let after = waiter.alarm();
+        if let Some(at) = before {
+            self.alarms.remove(&(at, holder));
+        }
+        self.alarms.extend(after.map(|at| (at, holder)));
     }
 
     /// What one waits for.
@@ -256,14 +280,19 @@ impl Waiters {
         let work = self.work_of(holder)?;
         let waiters = self.of.get_mut(&work)?;
         let index = waiters.iter().position(|waiter| waiter.holder == holder)?;
-        let waiter = waiters.swap_remove(index);
+        let waiter = waiters.remove(index);
         let heir = waiters.first().map(|waiter| waiter.payer);
+        let priority = waiters.iter().map(|waiter| waiter.priority).max().unwrap_or_default();
         if heir.is_none() {
             self.of.remove(&work);
         }
         self.let_go(&waiter);
-        let payer = waiter.payer;
-        Some(Removed { work, payer, heir })
+        Some(Removed {
+            work,
+            payer: waiter.payer,
+            heir,
+            priority,
+        })
     }
 
     /// Takes all off a job, in the order in which they are answered: submitted jobs first, and each with the one that it watches.
@@ -371,7 +400,8 @@ impl Waiters {
                 return Some(Due::Deadline(holder, waiter.watched));
             }
             if let (Some(every), Some(due)) = (waiter.progress, waiter.due) {
-                waiter.due = due.checked_add(every).map(|due| due.max(now));
+                let next = due.checked_add(every).filter(|next| *next > now);
+                waiter.due = next.or_else(|| now.checked_add(every));
             }
             let next = waiter.alarm();
             self.alarms.extend(next.map(|at| (at, holder)));
@@ -424,7 +454,9 @@ impl Waiters {
 
     fn count(&mut self, payer: Payer, counted: Counted, count: usize) {
         let Payer { account, client } = payer;
-        self.clients.entry(client).or_insert(Holding { account, all: 0 }).all += count;
+        let holding = self.clients.entry(client).or_insert(Holding { account, all: 0 });
+        debug_assert_eq!(holding.account, account, "a client has one account");
+        holding.all += count;
         *self.accounts.entry(account).or_default().of(counted) += count;
         if counted == Counted::Submitted {
             self.submitted += count;

@@ -15,6 +15,7 @@ use super::jobs::{Entry, Jobs, Stage};
 use super::log::{self, Ids};
 use super::measured::Measured;
 use super::outbox::Outbox;
+use super::owners::Owners;
 use super::resting::Resting;
 use super::submitted::Submitted;
 use super::unwritten::Unwritten;
@@ -35,6 +36,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Flow {
     pub(super) jobs: Jobs,
     pub(super) waiters: Waiters,
+    pub(super) owners: Owners,
     pub(super) express: Express,
     pub(super) bulk: Bulk,
     pub(super) external: External,
@@ -62,6 +64,7 @@ impl Flow {
         Self {
             jobs: Jobs::new(first),
             waiters: Waiters::default(),
+            owners: Owners::default(),
             express: Express::new(policy.max_answers > 0),
             bulk: Bulk::new(workers, policy.max_memory),
             external,
@@ -203,7 +206,11 @@ impl Flow {
 
     /// Another client wants the answer of a job, which is as urgent as this.
     pub(super) fn raise(&mut self, id: WorkId, priority: Priority) {
-        if self.jobs.raise(id, priority)
+        self.set_priority(id, priority.max(entry_priority(&self.jobs, id)));
+    }
+
+    fn set_priority(&mut self, id: WorkId, priority: Priority) {
+        if self.jobs.set_priority(id, priority)
             && let Some(payer) = self.jobs.get(id).map(Entry::payer)
         {
             self.bulk.set_priority(id, payer, priority);
@@ -297,11 +304,17 @@ impl Flow {
         }
     }
 
-    /// One waits no more: its job ends if it was the last, and uses the share of the next in line if it used this one's.
+    /// One waits no more: its job ends if it was the last, uses the share of the next in line if it used this one's, and is as urgent as it
+    /// is to those that are left.
     pub(super) fn removed(&mut self, removed: Removed) {
-        let Removed { work, payer, heir } = removed;
+        let Removed {
+            work,
+            payer,
+            heir,
+            priority,
+        } = removed;
         match heir {
-            None => drop(self.remove(work)),
+            None => return drop(self.remove(work)),
             Some(heir) if self.jobs.get(work).is_some_and(|entry| entry.payer() == payer) => {
                 self.express.pass(work, payer, heir, self.now);
                 self.bulk.pass(work, payer, heir);
@@ -311,6 +324,8 @@ impl Flow {
             }
             Some(_) => {}
         }
+        self.set_priority(work, priority);
+        self.wake_unless_submitted(work);
     }
 
     /// Those that wait for a job wait for another one from now on, and the old one stops.
@@ -335,6 +350,7 @@ impl Flow {
             Stage::Away => self.away.remove(id),
             Stage::List => self.submitted.remove_list(id),
         }
+        self.resting.forget(id);
         // Also in the express lane memory may be set aside for it, if it was parked before.
         self.bulk.remove(payer.client, id);
         self.unpark();
@@ -346,6 +362,7 @@ impl Flow {
             self.express.forget(client);
             self.bulk.forget(client);
             self.external.forget(client);
+            self.owners.forget(client);
         }
     }
 }

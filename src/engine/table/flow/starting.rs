@@ -37,6 +37,13 @@ impl Flow {
         }
     }
 
+    /// One that waited for a job does not any more: if that was to wait until the store has counted its start, it has slices now.
+    pub(super) fn wake_unless_submitted(&mut self, work: WorkId) {
+        if self.resting.keep(work, self.waiters.submitted(work)) {
+            self.wake(work);
+        }
+    }
+
     fn wake(&mut self, work: WorkId) {
         self.bulk.wake(work);
         if let Some(payer) = self.jobs.get(work).map(Entry::payer) {
