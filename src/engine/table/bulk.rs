@@ -57,8 +57,8 @@ struct Running {
     /// The CPU time until it is saved again.
     save_every: Duration,
     parts: Parts,
-    /// It has no slice until it is [woken](Bulk::wake).
-    rests: bool,
+    /// It has no slice until it is [released](Bulk::release).
+    is_deferred: bool,
 }
 
 /// What becomes of a job that was not answered by its first slice.
@@ -75,8 +75,8 @@ pub(super) enum Entered {
 pub(super) enum NoSlice {
     /// The plan panicked, or has neither a slice nor an answer.
     Fault(WorkId),
-    /// The job rests: its start has to be counted before it has a slice.
-    Rests(WorkId),
+    /// The job is deferred: its start has to be counted before it has a slice.
+    Deferred(WorkId),
 }
 
 /// What a plan has to give.
@@ -132,7 +132,7 @@ impl Bulk {
             saved: Duration::ZERO,
             save_every: SAVE_EVERY,
             parts: Parts::default(),
-            rests: false,
+            is_deferred: false,
         };
         self.plans.insert(id, running);
         Entered::Runs
@@ -157,8 +157,8 @@ impl Bulk {
             };
             running.used = used;
             running.is_ready = false;
-            if running.rests {
-                return Some(Err(NoSlice::Rests(id)));
+            if running.is_deferred {
+                return Some(Err(NoSlice::Deferred(id)));
             }
             let slice = match caught(|| running.plan.cut()) {
                 Ok(Some(slice)) => slice,
@@ -203,16 +203,16 @@ impl Bulk {
     }
 
     /// A job has no slice from now on, until it is woken.
-    pub(super) fn rest(&mut self, id: WorkId) {
+    pub(super) fn defer(&mut self, id: WorkId) {
         if let Some(running) = self.plans.get_mut(&id) {
-            running.rests = true;
+            running.is_deferred = true;
         }
     }
 
-    /// A job that rested has slices again, once it is ready.
-    pub(super) fn wake(&mut self, id: WorkId) {
+    /// A deferred job has slices again, once it is ready.
+    pub(super) fn release(&mut self, id: WorkId) {
         if let Some(running) = self.plans.get_mut(&id) {
-            running.rests = false;
+            running.is_deferred = false;
         }
     }
 

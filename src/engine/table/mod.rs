@@ -16,6 +16,7 @@ mod away;
 mod backlog;
 mod bulk;
 mod checkpoints;
+mod deferred;
 mod express;
 mod external;
 mod flow;
@@ -26,7 +27,6 @@ mod memory;
 mod outbox;
 mod owners;
 mod parts;
-mod resting;
 mod sharing;
 #[cfg(test)]
 mod sharing_tests;
@@ -175,7 +175,7 @@ impl Table {
                     self.flow.begins_slice(task.work);
                     return Some(task);
                 }
-                Err(NoSlice::Rests(id)) => self.flow.work_again(id),
+                Err(NoSlice::Deferred(id)) => self.flow.count_again(id),
                 Err(NoSlice::Fault(id)) => self.flow.end_by_fault(id),
             }
         }
@@ -313,7 +313,7 @@ impl Table {
     pub(super) fn tick(&mut self, now: Instant) {
         self.flow.now = now;
         self.flow.refuse_late();
-        self.flow.let_rest();
+        self.flow.defer_unbegun();
         while let Some(due) = self.flow.waiters.due(now) {
             match due {
                 Due::Deadline(holder, watched) => self.late(holder, watched),
@@ -344,7 +344,7 @@ impl Table {
             self.flow.waiters.next_alarm(),
             self.flow.express.next_alarm(),
             self.flow.submitted.next_alarm(),
-            self.flow.resting.next_alarm(),
+            self.flow.deferred.next_alarm(),
         ];
         alarms.into_iter().flatten().min()
     }

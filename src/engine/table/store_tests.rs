@@ -353,7 +353,7 @@ fn all_cpu_time_of_a_user_is_charged() {
 }
 
 #[test]
-fn a_job_that_rests_is_worked_on_for_others_when_it_is_cancelled() {
+fn a_deferred_job_is_worked_on_for_others_when_it_is_cancelled() {
     let suspect = |id, priority, title: &str| {
         let mut stored = stored(id, priority, None);
         stored.starts = 2;
@@ -374,13 +374,16 @@ fn a_job_that_rests_is_worked_on_for_others_when_it_is_cancelled() {
         assert_eq!(play.bulk(), Some(play.long("third")));
         play.wait(20 * MS);
     }
-    assert!(starts(&mut play).contains(&next), "the first rests");
+    assert!(starts(&mut play).contains(&next), "the first is deferred");
     play.table.acknowledge(vec![JobId(2)], play.now);
     play.express();
     play.ask(4, 1, long("first", 300));
     let first = play.long("first");
     let slices: Vec<Task> = (0..9).filter_map(|_| play.table.next_bulk()).collect();
-    assert!(slices.iter().all(|slice| slice.work != first), "the second is a suspect too");
+    assert!(
+        slices.iter().all(|slice| slice.work != first),
+        "the second is a suspect too"
+    );
     assert_eq!(starts(&mut play), []);
     play.order(5, 1, Ask::Cancel(JobId(1)), |_| {});
     slices.into_iter().for_each(|slice| play.play(slice));

@@ -46,7 +46,7 @@ impl Flow {
                 self.jobs.set_stage(id, Stage::Bulk);
                 if self.waiters.submitted(id).any(|job| self.submitted.is_unproven(job)) {
                     self.bulk.save_soon(id);
-                    self.resting.waits(id, self.now);
+                    self.deferred.waits(id, self.now);
                 }
                 self.deliver_plan(id, payer);
             }
@@ -55,7 +55,7 @@ impl Flow {
                 self.jobs.set_stage(id, Stage::Parked);
                 self.log(id, "parked until there is memory");
                 for job in self.waiters.submitted(id) {
-                    self.submitted.rest(job);
+                    self.submitted.defer(job);
                 }
                 // It may be its turn at once.
                 self.unpark();
@@ -73,7 +73,7 @@ impl Flow {
         }
         for job in restored {
             tracing::warn!(%job, error = %failure.text, "a job of an earlier process waits for a daemon that may use more memory");
-            self.submitted.rest(job);
+            self.submitted.defer(job);
         }
         self.jobs.set_stage(id, Stage::Held(job.into()));
     }
@@ -88,7 +88,7 @@ impl Flow {
                 // It was begun before: what it waits for now is no sign of overload.
                 self.jobs.may_wait(id);
                 for job in self.waiters.submitted(id) {
-                    self.submitted.work_again(job);
+                    self.submitted.count_again(job);
                 }
                 self.express.push(payer, id, job, None, self.now);
             }

@@ -9,6 +9,7 @@ mod storing;
 
 use super::away::Away;
 use super::bulk::Bulk;
+use super::deferred::Deferred;
 use super::express::{Express, Late, Settled};
 use super::external::External;
 use super::jobs::{Entry, Jobs, Stage};
@@ -16,7 +17,6 @@ use super::log::{self, Ids};
 use super::measured::Measured;
 use super::outbox::Outbox;
 use super::owners::Owners;
-use super::resting::Resting;
 use super::submitted::Submitted;
 use super::unwritten::Unwritten;
 use super::view::View;
@@ -42,7 +42,7 @@ pub(super) struct Flow {
     pub(super) external: External,
     pub(super) away: Away,
     pub(super) submitted: Submitted,
-    pub(super) resting: Resting,
+    pub(super) deferred: Deferred,
     pub(super) unwritten: Unwritten,
     pub(super) outbox: Outbox,
     pub(super) measured: Measured,
@@ -70,7 +70,7 @@ impl Flow {
             external,
             away: Away::default(),
             submitted,
-            resting: Resting::default(),
+            deferred: Deferred::default(),
             unwritten: Unwritten::default(),
             outbox: Outbox::default(),
             measured: Measured::default(),
@@ -325,7 +325,7 @@ impl Flow {
             Some(_) => {}
         }
         self.set_priority(work, priority);
-        self.wake_unless_submitted(work);
+        self.release_unless_submitted(work);
     }
 
     /// Those that wait for a job wait for another one from now on, and the old one stops.
@@ -350,7 +350,7 @@ impl Flow {
             Stage::Away => self.away.remove(id),
             Stage::List => self.submitted.remove_list(id),
         }
-        self.resting.forget(id);
+        self.deferred.forget(id);
         // Also in the express lane memory may be set aside for it, if it was parked before.
         self.bulk.remove(payer.client, id);
         self.unpark();

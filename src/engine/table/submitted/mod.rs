@@ -87,7 +87,7 @@ struct Job {
     /// Whether it goes on with what was begun before a restart.
     is_restored: bool,
     /// Whether its start does not count, as it is not worked on.
-    rests: bool,
+    is_deferred: bool,
     /// The requests that are answered by its ID once the store has it; `None`: it has.
     unacknowledged: Option<Vec<(ClientId, RequestId)>>,
     state: State,
@@ -249,7 +249,7 @@ impl Job {
         Self {
             unfinished: matches!(state, State::Running(_)).then(|| Box::new(StoredJob::unbegun(submission.clone()))),
             is_restored: false,
-            rests: false,
+            is_deferred: false,
             request: submission.request.clone(),
             title: shortened(&submission.title, MAX_TITLE),
             question: hash(&submission.title),

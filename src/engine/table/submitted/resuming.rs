@@ -69,8 +69,7 @@ impl Submitted {
     }
 
     /// Lets a restored job go on when it may. It begins when it is [acknowledged](Self::acknowledge), that is when the store has
-    /// counted this
-    /// start.
+    /// counted this start.
     pub(in crate::engine::table) fn go_on(&mut self, id: JobId, now: Instant) {
         let Some(job) = self.jobs.get(&id) else {
             return;
@@ -104,8 +103,8 @@ impl Submitted {
         {
             if self.jobs.get(&id).is_some_and(|job| job.unfinished.is_some()) {
                 self.tried = Some(id);
-                match self.jobs.get(&id).is_some_and(|job| job.rests) {
-                    true => self.end_rest(id),
+                match self.jobs.get(&id).is_some_and(|job| job.is_deferred) {
+                    true => self.start_again(id),
                     false => self.start(id),
                 }
             }
@@ -127,21 +126,28 @@ impl Submitted {
     }
 
     /// A job is not worked on for now, so that this start does not count: it cannot be what ends the process.
-    pub(in crate::engine::table) fn rest(&mut self, id: JobId) {
-        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.starts() > 0 && !job.rests) {
-            job.rests = true;
+    pub(in crate::engine::table) fn defer(&mut self, id: JobId) {
+        if let Some(job) = self
+            .jobs
+            .get_mut(&id)
+            .filter(|job| job.starts() > 0 && !job.is_deferred)
+        {
+            job.is_deferred = true;
             self.set_starts(id, |starts| starts - 1);
         }
         self.prove(id);
     }
 
-    /// A job that rested is to be worked on again: the number of starts that counts then. One that may have ended earlier processes waits until no
+    /// A deferred job is to be worked on: the number of starts that counts then. One that may have ended earlier processes waits until no
     /// other such job is at work.
-    pub(in crate::engine::table) fn work_again(&mut self, id: JobId) -> Option<u32> {
-        let job = self.jobs.get(&id).filter(|job| job.rests && job.unfinished.is_some())?;
+    pub(in crate::engine::table) fn count_again(&mut self, id: JobId) -> Option<u32> {
+        let job = self
+            .jobs
+            .get(&id)
+            .filter(|job| job.is_deferred && job.unfinished.is_some())?;
         let starts = job.starts() + 1;
         if job.starts() < SUSPECT_STARTS {
-            self.end_rest(id);
+            self.start_again(id);
         } else if !self.suspects.contains(&id) {
             self.suspects.push_back(id);
             self.try_next();
@@ -149,9 +155,9 @@ impl Submitted {
         Some(starts)
     }
 
-    fn end_rest(&mut self, id: JobId) {
+    fn start_again(&mut self, id: JobId) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.rests = false;
+            job.is_deferred = false;
         }
         self.set_starts(id, |starts| starts + 1);
     }
@@ -260,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_that_rested_is_worked_on_when_no_other_is() {
+    fn a_deferred_suspect_is_worked_on_when_no_other_is() {
         let now = Instant::now();
         let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
         for job in [2, 3] {
@@ -268,11 +274,11 @@ mod tests {
             submitted.go_on(JobId(job), now);
         }
         assert_eq!(submitted.take_records(), [Record::Resumed(JobId(2))]);
-        submitted.rest(JobId(2));
+        submitted.defer(JobId(2));
         let next = [Record::Starts(JobId(2), SUSPECT_STARTS), Record::Resumed(JobId(3))];
         assert_eq!(submitted.take_records(), next, "the other is not held up");
         for _ in 0..2 {
-            assert_eq!(submitted.work_again(JobId(2)), Some(SUSPECT_STARTS + 1));
+            assert_eq!(submitted.count_again(JobId(2)), Some(SUSPECT_STARTS + 1));
             assert!(submitted.take_records().is_empty(), "it waits for the other");
         }
         submitted.checkpoint(JobId(3), Arc::from(&b"bytes"[..]), 0.1, Duration::ZERO, now);
@@ -280,7 +286,7 @@ mod tests {
             submitted.take_records()[1..],
             [Record::Starts(JobId(2), SUSPECT_STARTS + 1)]
         );
-        assert_eq!(submitted.work_again(JobId(2)), None, "it does not rest");
+        assert_eq!(submitted.count_again(JobId(2)), None, "it is not deferred");
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Submitted {
             cpu: job.cpu_before + cpu,
             bytes,
         };
-        job.rests = false;
+        job.is_deferred = false;
         if let Some(stored) = &mut job.unfinished {
             self.checkpoints.release(stored);
             stored.starts = 0;

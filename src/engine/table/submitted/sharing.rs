@@ -31,7 +31,7 @@ impl Submitted {
     /// Another daemon works on a job: nothing of it is to be gone on with here.
     pub(in crate::engine::table) fn set_away(&mut self, id: JobId) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.rests = false;
+            job.is_deferred = false;
             let not_before = job.not_before;
             if let Some(stored) = job.unfinished.take() {
                 self.checkpoints.release(&stored);
@@ -53,7 +53,7 @@ impl Submitted {
         };
         job.cpu_before = stored.cpu;
         job.resumed = stored.resumed;
-        job.rests = false;
+        job.is_deferred = false;
         self.checkpoints.hold(&stored);
         if let Some(before) = job.unfinished.replace(Box::new(stored.clone())) {
             self.checkpoints.release(&before);
