@@ -54,7 +54,7 @@ struct Tagged {
 
 #[derive(Debug)]
 struct Waiting {
-    place: RequestId,
+    id: RequestId,
     dialect: &'static dyn Dialect,
     is_bare: bool,
     /// Rows that wait for the reply; `None` until there is one, unless the reply has rows in any case.
@@ -86,22 +86,22 @@ impl Conversation {
     /// # Errors
     /// `DuplicateTag` if a request with this tag is under way; nothing is opened then.
     pub fn open(&mut self, format: &ReplyFormat, has_rows: bool) -> Result<RequestId, DuplicateTag> {
-        let place = self.next;
+        let id = self.next;
         if let Some(tag) = format.tag {
             let tagged = self.tagged.get_or_insert_default();
             if tagged.requests.contains_key(&tag) {
                 return Err(DuplicateTag);
             }
-            tagged.requests.insert(tag, place);
+            tagged.requests.insert(tag, id);
             if format.overtakes() {
-                tagged.free.insert(place, *format);
+                tagged.free.insert(id, *format);
             } else {
-                tagged.tags.insert(place, tag);
+                tagged.tags.insert(id, tag);
             }
         }
         if !format.overtakes() {
             self.queue.push(Waiting {
-                place,
+                id,
                 dialect: format.dialect,
                 is_bare: format.is_bare,
                 rows: has_rows.then(Vec::new),
@@ -110,7 +110,7 @@ impl Conversation {
             });
         }
         self.next = self.next.next();
-        Ok(place)
+        Ok(id)
     }
 
     /// Answers a request at once, without opening it; its reply still waits for those before it.
@@ -127,14 +127,14 @@ impl Conversation {
         out: &mut BytesMut,
     ) {
         let reply = reply.into();
-        let place = self.skip();
+        let id = self.skip();
         if format.overtakes() || self.queue.is_empty() {
             return format.dialect.write_final(out, format, rows.as_deref(), &reply);
         }
         let weight = weight_of_rows(rows.as_deref().unwrap_or_default()) + weight_of_reply(&reply);
         self.held += weight;
         self.queue.push(Waiting {
-            place,
+            id,
             dialect: format.dialect,
             is_bare: format.is_bare,
             rows,
@@ -156,10 +156,10 @@ impl Conversation {
     }
 
     /// Gives an opened request its final reply. False, and nothing else, if it is not open: its reply has been given already.
-    pub fn close(&mut self, place: RequestId, reply: impl Into<Final>, out: &mut BytesMut) -> bool {
+    pub fn close(&mut self, id: RequestId, reply: impl Into<Final>, out: &mut BytesMut) -> bool {
         let reply = reply.into();
         if let Some(tagged) = &mut self.tagged
-            && let Some(format) = tagged.free.remove(&place)
+            && let Some(format) = tagged.free.remove(&id)
         {
             if let Some(tag) = format.tag {
                 tagged.requests.remove(&tag);
@@ -167,12 +167,12 @@ impl Conversation {
             format.dialect.write_final(out, &format, None, &reply);
             return true;
         }
-        if let Some(first) = self.queue.pop_front_if(|first| first.place == place) {
+        if let Some(first) = self.queue.pop_front_if(|first| first.id == id) {
             // Nearly always.
             self.held -= first.weight;
             first.write(&reply, out);
         } else {
-            let Some(waiting) = self.waiting(place).filter(|waiting| waiting.reply.is_none()) else {
+            let Some(waiting) = self.waiting(id).filter(|waiting| waiting.reply.is_none()) else {
                 return false;
             };
             let weight = weight_of_reply(&reply);
@@ -181,7 +181,7 @@ impl Conversation {
             self.held += weight;
         }
         if let Some(tagged) = &mut self.tagged
-            && let Some(tag) = tagged.tags.remove(&place)
+            && let Some(tag) = tagged.tags.remove(&id)
         {
             tagged.requests.remove(&tag);
         }
@@ -197,13 +197,13 @@ impl Conversation {
 
     /// Encodes what comes before the final reply of an opened request, if it may leave now: its reply may overtake, or is the next to
     /// leave. Otherwise rows wait for their reply, and progress is dropped. Rows for a strict dialect always wait.
-    pub fn interim(&mut self, place: RequestId, interim: Interim, out: &mut BytesMut) {
-        if let Some(format) = self.free(place) {
+    pub fn interim(&mut self, id: RequestId, interim: Interim, out: &mut BytesMut) {
+        if let Some(format) = self.free(id) {
             return format.dialect.write_interim(out, format.tag.as_ref(), &interim);
         }
-        let tag = self.tagged.as_ref().and_then(|tagged| tagged.tags.get(&place).copied());
-        let is_next = self.may_stream(place);
-        let Some(waiting) = self.waiting(place) else {
+        let tag = self.tagged.as_ref().and_then(|tagged| tagged.tags.get(&id).copied());
+        let is_next = self.may_stream(id);
+        let Some(waiting) = self.waiting(id) else {
             return;
         };
         match interim {
@@ -219,13 +219,13 @@ impl Conversation {
     }
 
     /// True if it is the turn of this request's rows.
-    pub fn may_stream(&self, place: RequestId) -> bool {
-        self.queue.front().is_some_and(|first| first.place == place) || self.free(place).is_some()
+    pub fn may_stream(&self, id: RequestId) -> bool {
+        self.queue.front().is_some_and(|first| first.id == id) || self.free(id).is_some()
     }
 
     /// Bytes of rows of this request that wait for its reply, about.
-    pub fn rows_held(&mut self, place: RequestId) -> usize {
-        self.waiting(place).map_or(0, |waiting| waiting.weight)
+    pub fn rows_held(&mut self, id: RequestId) -> usize {
+        self.waiting(id).map_or(0, |waiting| waiting.weight)
     }
 
     /// The request under way that bears this tag.
@@ -236,10 +236,10 @@ impl Conversation {
     /// Requests up to this one that have no reply yet, in their order.
     pub fn unanswered(&self, last: RequestId) -> Vec<RequestId> {
         let waiting = self.queue.iter().filter(|waiting| waiting.reply.is_none());
-        let waiting = waiting.map(|waiting| waiting.place);
+        let waiting = waiting.map(|waiting| waiting.id);
         let mut all: Vec<RequestId> = waiting
             .chain(self.tagged.iter().flat_map(|tagged| tagged.free.keys().copied()))
-            .filter(|place| *place <= last)
+            .filter(|id| *id <= last)
             .collect();
         all.sort_unstable();
         all
@@ -256,16 +256,16 @@ impl Conversation {
     }
 
     /// How the reply to a request is written that overtakes.
-    fn free(&self, place: RequestId) -> Option<&ReplyFormat> {
-        self.tagged.as_ref()?.free.get(&place)
+    fn free(&self, id: RequestId) -> Option<&ReplyFormat> {
+        self.tagged.as_ref()?.free.get(&id)
     }
 
-    fn waiting(&mut self, place: RequestId) -> Option<&mut Waiting> {
+    fn waiting(&mut self, id: RequestId) -> Option<&mut Waiting> {
         // Most replies come in the order of the requests.
-        if self.queue.front()?.place == place {
+        if self.queue.front()?.id == id {
             return self.queue.front_mut();
         }
-        let index = self.queue.binary_search_by_key(&place, |waiting| waiting.place).ok()?;
+        let index = self.queue.binary_search_by_key(&id, |waiting| waiting.id).ok()?;
         self.queue.get_mut(index)
     }
 }
@@ -329,9 +329,9 @@ mod tests {
             self.conversation.open(&format(tag), false).expect("the tag is free")
         }
 
-        fn close(&mut self, place: RequestId, value: u64) {
+        fn close(&mut self, id: RequestId, value: u64) {
             let reply: Reply = Ok(Value::from(value));
-            self.conversation.close(place, reply, &mut self.out);
+            self.conversation.close(id, reply, &mut self.out);
         }
 
         fn sent(&mut self) -> String {
@@ -410,9 +410,9 @@ mod tests {
     #[test]
     fn a_tag_is_free_again_once_it_is_answered() {
         let mut fixture = Fixture::default();
-        let place = fixture.open("t");
+        let id = fixture.open("t");
         assert_eq!(fixture.conversation.open(&format("t"), false), Err(DuplicateTag));
-        fixture.close(place, 1);
+        fixture.close(id, 1);
         fixture.open("t");
     }
 
@@ -432,7 +432,7 @@ mod tests {
         let mut fixture = Fixture::default();
         let (first, second, tagged) = (fixture.open(""), fixture.open(""), fixture.open("t"));
         let may: Vec<bool> = [first, second, tagged]
-            .map(|place| fixture.conversation.may_stream(place))
+            .map(|id| fixture.conversation.may_stream(id))
             .into();
         assert_eq!(may, [true, false, true]);
         fixture.close(first, 1);

@@ -102,20 +102,20 @@ impl EngineLink {
     }
 
     /// Stops the work on a request.
-    pub(super) fn cancel(&mut self, place: RequestId, shared: &Shared) {
+    pub(super) fn cancel(&mut self, id: RequestId, shared: &Shared) {
         // A request that the engine has not been sent yet is not begun.
-        self.questions.retain(|(question, _)| *question != place);
-        self.orders.retain(|order| order.request != place);
+        self.questions.retain(|(question, _)| *question != id);
+        self.orders.retain(|order| order.request != id);
         let client = self.client;
-        shared.scheduler.do_send(Cancel { client, request: place });
+        shared.scheduler.do_send(Cancel { client, request: id });
     }
 
     /// Lets a stream send more rows.
-    pub(super) fn grant(&self, place: RequestId, rows: usize, shared: &Shared) {
+    pub(super) fn grant(&self, id: RequestId, rows: usize, shared: &Shared) {
         let client = self.client;
         shared.scheduler.do_send(Grant {
             client,
-            request: place,
+            request: id,
             rows,
         });
     }

@@ -382,7 +382,7 @@ impl Requests {
 
     /// A password was checked: the reply, and who the client is from now on.
     fn end_login(&mut self, checked: Result<Identity, Failure>, codec: &mut ServerCodec, link: &Link) {
-        let Some(place) = self.login.end() else {
+        let Some(id) = self.login.end() else {
             return;
         };
         let asked_for = self.engine.asked_for();
@@ -399,16 +399,16 @@ impl Requests {
             }
             Err(failure) => Final::Reply(Err(failure)),
         };
-        self.replies.close(place, reply);
+        self.replies.close(id, reply);
     }
 
     /// Replies with tags overtake others, but not the reply to `quit`.
     fn answer_quit(&mut self) {
         if self.replies.in_flight() == 1
-            && let Some(place) = self.quit.take()
+            && let Some(id) = self.quit.take()
         {
             let bye = Final::Reply(Ok(Value::Text("bye".into())));
-            self.replies.close(place, bye);
+            self.replies.close(id, bye);
         }
     }
 
@@ -417,17 +417,17 @@ impl Requests {
         super::planted::pass(super::planted::Spot::News);
         match news {
             News::Events { events, .. } => {
-                for (place, event) in events {
+                for (id, event) in events {
                     match event {
-                        Event::Final(reply) => self.end(place, reply),
-                        Event::Interim(interim) => self.take_interim(place, interim, link),
+                        Event::Final(reply) => self.end(id, reply),
+                        Event::Interim(interim) => self.take_interim(id, interim, link),
                     }
                 }
             }
             News::Lost { last, failure, .. } => {
-                for place in self.replies.unanswered(last) {
-                    if self.quit != Some(place) {
-                        self.end(place, Err(failure.clone()));
+                for id in self.replies.unanswered(last) {
+                    if self.quit != Some(id) {
+                        self.end(id, Err(failure.clone()));
                     }
                 }
             }

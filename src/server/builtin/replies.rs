@@ -44,7 +44,7 @@ struct Run {
 
 /// A request that is answered later.
 struct Opened {
-    place: RequestId,
+    id: RequestId,
     /// `None` once it is answered.
     verb: Option<VerbLabel>,
     begun: Instant,
@@ -143,34 +143,34 @@ impl Replies {
     /// Opens a request that is answered later; its tag is free.
     #[inline]
     pub(super) fn open(&mut self, verb: VerbLabel, format: &ReplyFormat, has_rows: bool) -> RequestId {
-        let Ok(place) = self.conversation.open(format, has_rows) else {
+        let Ok(id) = self.conversation.open(format, has_rows) else {
             unreachable!("the tag was free a moment ago");
         };
         let begun = self.now();
         let verb = Some(verb);
-        self.opened.push(Opened { place, verb, begun });
-        place
+        self.opened.push(Opened { id, verb, begun });
+        id
     }
 
     /// Gives an opened request its final reply; a second one is ignored.
     #[inline]
-    pub(super) fn close(&mut self, place: RequestId, reply: impl Into<Final>) {
+    pub(super) fn close(&mut self, id: RequestId, reply: impl Into<Final>) {
         let reply = reply.into();
         let outcome_now = outcome_of(&reply);
         let logged = is_logged().then(|| outcome(&reply));
         self.make_room();
-        if self.conversation.close(place, reply, &mut self.unsent) {
-            let verb = self.observe(place);
+        if self.conversation.close(id, reply, &mut self.unsent) {
+            let verb = self.observe(id);
             self.count(verb, outcome_now);
             if let Some(outcome) = logged {
-                self.log(place, outcome);
+                self.log(id, outcome);
             }
         }
     }
 
     /// Sends what comes before the final reply of an opened request.
-    pub(super) fn interim(&mut self, place: RequestId, interim: Interim) {
-        self.conversation.interim(place, interim, &mut self.unsent);
+    pub(super) fn interim(&mut self, id: RequestId, interim: Interim) {
+        self.conversation.interim(id, interim, &mut self.unsent);
     }
 
     /// The request under way with this tag.
@@ -184,13 +184,13 @@ impl Replies {
     }
 
     /// True if the rows of this request may leave now.
-    pub(super) fn may_stream(&self, place: RequestId) -> bool {
-        self.conversation.may_stream(place)
+    pub(super) fn may_stream(&self, id: RequestId) -> bool {
+        self.conversation.may_stream(id)
     }
 
     /// Bytes of rows of this request that wait for its reply.
-    pub(super) fn rows_held(&mut self, place: RequestId) -> usize {
-        self.conversation.rows_held(place)
+    pub(super) fn rows_held(&mut self, id: RequestId) -> usize {
+        self.conversation.rows_held(id)
     }
 
     #[inline]
@@ -283,13 +283,13 @@ impl Replies {
 
     /// Notes how long an opened request took, and gives its verb.
     #[inline]
-    fn observe(&mut self, place: RequestId) -> VerbLabel {
+    fn observe(&mut self, id: RequestId) -> VerbLabel {
         let now = self.now();
         // Most are answered in their order.
-        let (verb, begun) = match self.opened.pop_front_if(|first| first.place == place) {
+        let (verb, begun) = match self.opened.pop_front_if(|first| first.id == id) {
             Some(Opened { verb, begun, .. }) => (verb, begun),
             None => {
-                let Ok(index) = self.opened.binary_search_by_key(&place, |opened| opened.place) else {
+                let Ok(index) = self.opened.binary_search_by_key(&id, |opened| opened.id) else {
                     return VerbLabel::default();
                 };
                 let opened = &mut self.opened[index];
@@ -301,7 +301,7 @@ impl Replies {
         let (verb, wall) = (verb.unwrap_or_default(), now - begun);
         if (self.waited.verb, self.waited.wall) != (verb, wall) {
             self.measure();
-            let first = place;
+            let first = id;
             self.waited = Waited {
                 verb,
                 wall,

@@ -51,8 +51,8 @@ impl Requests {
         match known(&job, link).or_else(|| self.brief(&job, &terms)) {
             Some(value) => self.replies.answer(verb, format, Final::Reply(Ok(value))),
             None if terms == Terms::default() && !job.streams && !job.is_verification() => {
-                let place = self.replies.open(verb, format, false);
-                self.engine.ask((place, job));
+                let id = self.replies.open(verb, format, false);
+                self.engine.ask((id, job));
             }
             None => self.order(verb, format, Ask::Answer(job.into()), terms),
         }
@@ -125,8 +125,8 @@ impl Requests {
                 self.refuse(verb, format, Failure::new(Code::Denied, text));
             }
             Ok((Step::Login(credentials), _)) => {
-                let place = self.replies.open(verb, format, false);
-                self.login.begin(place, credentials);
+                let id = self.replies.open(verb, format, false);
+                self.login.begin(id, credentials);
             }
             Ok((Step::Cancel(target), _)) => self.cancel(verb, format, &target, &link.shared),
             Ok((Step::Name(name), _)) => {
@@ -155,8 +155,8 @@ impl Requests {
     }
 
     fn order(&mut self, verb: VerbLabel, format: &ReplyFormat, ask: Ask, terms: Terms) {
-        let place = self.replies.open(verb, format, ask.streams());
-        let request = Pending { place, ask, terms };
+        let id = self.replies.open(verb, format, ask.streams());
+        let request = Pending { id, ask, terms };
         if format.tag.is_some() || !is_about_jobs(&request.ask) {
             self.send(request);
         } else if let Some(request) = self.sequence.begin(request) {
@@ -164,15 +164,15 @@ impl Requests {
         }
     }
 
-    fn send(&mut self, Pending { place, ask, terms }: Pending) {
+    fn send(&mut self, Pending { id, ask, terms }: Pending) {
         let streams = ask.streams();
         let rows = if streams {
-            self.streams.begin(place, ask.is_plan(), &self.replies)
+            self.streams.begin(id, ask.is_plan(), &self.replies)
         } else {
             0
         };
         self.engine.order(Order {
-            request: place,
+            request: id,
             ask,
             is_confined: self.login.is_confined(),
             deadline: terms.deadline.map(|wait| (Instant::now() + wait).into_std()),
@@ -185,10 +185,10 @@ impl Requests {
     /// engine says of it later is ignored.
     fn cancel(&mut self, verb: VerbLabel, format: &ReplyFormat, target: &Tag, shared: &Shared) {
         match self.replies.tagged(target) {
-            Some(place) => {
-                self.engine.cancel(place, shared);
+            Some(id) => {
+                self.engine.cancel(id, shared);
                 self.replies.answer(verb, format, Final::Reply(Ok(Value::Nothing)));
-                self.end(place, Err(Failure::new(Code::Cancelled, "cancelled as asked")));
+                self.end(id, Err(Failure::new(Code::Cancelled, "cancelled as asked")));
             }
             None => {
                 let text = format!("no request @{target} is under way here");
@@ -198,33 +198,33 @@ impl Requests {
     }
 
     /// Sends what comes before a reply: rows, or progress.
-    pub(super) fn take_interim(&mut self, place: RequestId, interim: Interim, link: &Link) {
+    pub(super) fn take_interim(&mut self, id: RequestId, interim: Interim, link: &Link) {
         let limit = link.limits().max_unsent_bytes;
         let Interim::Rows(rows) = &interim else {
             // Progress is dropped for a client that does not read: it would pile up as long as the work goes on.
             if self.replies.unsent().len() < limit {
-                self.replies.interim(place, interim);
+                self.replies.interim(id, interim);
             }
             return;
         };
-        let is_stream = self.streams.took(place, rows.len());
-        self.replies.interim(place, interim);
-        if is_stream && self.replies.rows_held(place) > limit {
+        let is_stream = self.streams.took(id, rows.len());
+        self.replies.interim(id, interim);
+        if is_stream && self.replies.rows_held(id) > limit {
             // Its dialect needs all rows at once.
-            self.engine.cancel(place, &link.shared);
+            self.engine.cancel(id, &link.shared);
             let text = format!(
                 "these rows take more than {limit} bytes, and an array begins with its length: ask for less, or in lines"
             );
-            self.end(place, Err(Failure::new(Code::TooBig, text)));
+            self.end(id, Err(Failure::new(Code::TooBig, text)));
         }
     }
 
     /// Gives a request its final reply, and lets those begin that waited for it.
     #[inline]
-    pub(super) fn end(&mut self, place: RequestId, reply: Reply) {
-        self.streams.end(place);
-        self.sequence.end(place);
-        self.replies.close(place, reply);
+    pub(super) fn end(&mut self, id: RequestId, reply: Reply) {
+        self.streams.end(id);
+        self.sequence.end(id);
+        self.replies.close(id, reply);
         while let Some(request) = self.sequence.next() {
             self.send(request);
         }

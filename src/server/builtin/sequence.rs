@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 /// A request that the engine is to be sent.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) place: RequestId,
+    pub(super) id: RequestId,
     pub(super) ask: Ask,
     pub(super) terms: Terms,
 }
@@ -39,16 +39,16 @@ impl Sequence {
 
     /// A request is answered: those after it may take effect, as [`next`](Self::next) gives them.
     #[inline]
-    pub(super) fn end(&mut self, place: RequestId) {
+    pub(super) fn end(&mut self, id: RequestId) {
         let Some(line) = &mut self.0 else {
             return;
         };
-        if line.running == Some(place) {
+        if line.running == Some(id) {
             line.running = None;
         }
         // It may be answered before it takes effect, if the engine has failed.
         line.waiting.retain(|request| {
-            let is_another = request.place != place;
+            let is_another = request.id != id;
             line.bytes -= if is_another { 0 } else { bytes(request) };
             is_another
         });
@@ -75,7 +75,7 @@ impl Sequence {
         let next = line.waiting.pop_front()?;
         line.bytes -= bytes(&next);
         if waits(&next.ask) {
-            line.running = Some(next.place);
+            line.running = Some(next.id);
         } else if line.waiting.is_empty() {
             self.0 = None;
         }
@@ -106,15 +106,13 @@ mod tests {
     use super::*;
     use crate::engine::JobId;
 
-    fn begin(sequence: &mut Sequence, place: u64, ask: Ask) -> Option<u64> {
-        let (place, terms) = (RequestId(place), Terms::default());
-        sequence
-            .begin(Pending { place, ask, terms })
-            .map(|request| request.place.0)
+    fn begin(sequence: &mut Sequence, id: u64, ask: Ask) -> Option<u64> {
+        let (id, terms) = (RequestId(id), Terms::default());
+        sequence.begin(Pending { id, ask, terms }).map(|request| request.id.0)
     }
 
     fn next(sequence: &mut Sequence) -> Option<u64> {
-        sequence.next().map(|request| request.place.0)
+        sequence.next().map(|request| request.id.0)
     }
 
     #[test]

@@ -14,29 +14,25 @@ pub(super) struct Streams(Vec<Stream>);
 
 /// A request that sends rows, and how many it may send before it is granted more.
 struct Stream {
-    place: RequestId,
+    id: RequestId,
     is_plan: bool,
     granted: usize,
 }
 
 impl Streams {
     /// One more. Gives the rows that it may send at once.
-    pub(super) fn begin(&mut self, place: RequestId, is_plan: bool, replies: &Replies) -> usize {
-        let is_streaming = |stream: &&Stream| stream.is_plan && replies.may_stream(stream.place);
+    pub(super) fn begin(&mut self, id: RequestId, is_plan: bool, replies: &Replies) -> usize {
+        let is_streaming = |stream: &&Stream| stream.is_plan && replies.may_stream(stream.id);
         let has_room = !is_plan || self.0.iter().filter(is_streaming).count() < MAX_STREAMS;
-        let may_send = replies.may_stream(place) && has_room;
+        let may_send = replies.may_stream(id) && has_room;
         let granted = if may_send { ROWS_GRANTED } else { 0 };
-        self.0.push(Stream {
-            place,
-            is_plan,
-            granted,
-        });
+        self.0.push(Stream { id, is_plan, granted });
         granted
     }
 
     /// Rows of a request have come. True if the request is a stream.
-    pub(super) fn took(&mut self, place: RequestId, rows: usize) -> bool {
-        let stream = self.0.iter_mut().find(|stream| stream.place == place);
+    pub(super) fn took(&mut self, id: RequestId, rows: usize) -> bool {
+        let stream = self.0.iter_mut().find(|stream| stream.id == id);
         match stream {
             Some(stream) => {
                 stream.granted = stream.granted.saturating_sub(rows);
@@ -53,21 +49,21 @@ impl Streams {
 
     /// The request is over.
     #[inline]
-    pub(super) fn end(&mut self, place: RequestId) {
-        self.0.retain(|stream| stream.place != place);
+    pub(super) fn end(&mut self, id: RequestId) {
+        self.0.retain(|stream| stream.id != id);
     }
 
     /// Everything written is with the client: the streams whose turn it is may send more.
     #[inline]
     pub(super) fn grant(&mut self, replies: &Replies, engine: &EngineLink, shared: &Shared) {
         let mut plans = 0;
-        for stream in self.0.iter_mut().filter(|stream| replies.may_stream(stream.place)) {
+        for stream in self.0.iter_mut().filter(|stream| replies.may_stream(stream.id)) {
             plans += usize::from(stream.is_plan);
             if stream.granted > 0 || (stream.is_plan && plans > MAX_STREAMS) {
                 continue;
             }
             stream.granted = ROWS_GRANTED;
-            engine.grant(stream.place, ROWS_GRANTED, shared);
+            engine.grant(stream.id, ROWS_GRANTED, shared);
         }
     }
 }
@@ -89,8 +85,8 @@ mod tests {
                     tag: Tag::parse(tag),
                     ..ReplyFormat::default()
                 };
-                let place = replies.open(Default::default(), &format, true);
-                streams.begin(place, is_plan, &replies)
+                let id = replies.open(Default::default(), &format, true);
+                streams.begin(id, is_plan, &replies)
             })
             .into();
         assert_eq!(granted, [ROWS_GRANTED, ROWS_GRANTED, 0, ROWS_GRANTED]);
@@ -102,11 +98,11 @@ mod tests {
             Replies::new(crate::engine::ClientId(1), Default::default()),
             Streams::default(),
         );
-        let place = replies.open(Default::default(), &ReplyFormat::default(), true);
-        assert_eq!(streams.begin(place, true, &replies), ROWS_GRANTED);
-        assert!(streams.took(place, 10));
+        let id = replies.open(Default::default(), &ReplyFormat::default(), true);
+        assert_eq!(streams.begin(id, true, &replies), ROWS_GRANTED);
+        assert!(streams.took(id, 10));
         assert_eq!(streams.0[0].granted, ROWS_GRANTED - 10);
-        streams.end(place);
-        assert!(!streams.took(place, 10));
+        streams.end(id);
+        assert!(!streams.took(id, 10));
     }
 }
