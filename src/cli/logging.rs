@@ -1,5 +1,6 @@
 //! The log of `serve` on standard error, beside what else wants its events. Knows no event.
 
+use super::log_lines::LogLines;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Layer, Registry, fmt, registry, reload};
@@ -50,7 +51,7 @@ fn parse(text: &str) -> Result<Targets, ParseError> {
 
 /// Starts the log, and what is beside it, which the filter does not concern.
 pub(super) fn start(text: &str, format: LogFormat, beside: Option<Beside>) -> SetFilter {
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(LogLines::new(std::io::stderr(), format));
     let lines = match format {
         LogFormat::Text => lines.with_ansi(console::colors_enabled_stderr()).boxed(),
         // There are no spans: events have their ids as fields.

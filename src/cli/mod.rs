@@ -20,6 +20,7 @@ mod eval;
 mod exchange;
 mod job_row;
 mod jobs;
+mod log_lines;
 mod logging;
 mod manual;
 #[cfg(feature = "otlp")]
