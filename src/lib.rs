@@ -17,6 +17,7 @@
 //! The guide is docs/extending.md; ARCHITECTURE.md is the map of the inside.
 
 mod auth;
+mod caught;
 #[cfg(feature = "cli")]
 mod cli;
 pub mod client;

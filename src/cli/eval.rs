@@ -2,8 +2,8 @@
 
 use super::print::Printer;
 use super::quantity;
+use crate::caught::caught;
 use crate::client::ReplyLine;
-use crate::engine::caught;
 use crate::job::{Budget, Job};
 use crate::proto::{ParsedLine, Request, parse_line};
 use crate::verb;

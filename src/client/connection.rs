@@ -8,12 +8,12 @@ use super::Error;
 use super::connector::{Reader, Writer};
 use super::line::Progress;
 use super::reply::Reply;
+use crate::caught::caught;
 use crate::proto::codec::{ClientCodec, Part, Response};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use std::collections::HashMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -261,13 +261,9 @@ fn take(tag: u64, part: Part, waiting: &Mutex<Waiting>) {
 /// Notifies a listener, which is code of the caller: it may use the same client, so the lock is free meanwhile; and if it panics, it is
 /// not notified again, and all calls go on.
 fn notify(listener: Listener, progress: Progress, tag: u64, waiting: &Mutex<Waiting>) {
-    match catch_unwind(AssertUnwindSafe(|| listener(progress))) {
-        Ok(()) => {
-            if let Some(entry) = lock(waiting).requests.get_mut(&tag) {
-                entry.listener = Some(listener);
-            }
-        }
-        // Dropping a payload may panic again, outside of the catch.
-        Err(payload) => std::mem::forget(payload),
+    if caught(|| listener(progress)).is_ok()
+        && let Some(entry) = lock(waiting).requests.get_mut(&tag)
+    {
+        entry.listener = Some(listener);
     }
 }

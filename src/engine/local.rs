@@ -4,7 +4,6 @@
 //! of them and the scheduler: it routes events to the futures, so that a client needs no actor of its own. What is dropped unanswered
 //! is cancelled. Knows no verb and no socket.
 
-use super::caught::{Panicked, caught};
 use super::health::Health;
 use super::message::{Account, Ask, ClientId, Event, Order, ROWS_GRANTED, RequestId};
 use super::scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
@@ -12,6 +11,7 @@ use super::text::lost;
 use crate::auth::UserLimits;
 #[cfg(feature = "http")]
 use crate::auth::{Identity, Role};
+use crate::caught::{Panicked, caught};
 use crate::proto::{Code, Failure, Interim, Reply};
 use actix::prelude::*;
 use std::collections::BTreeMap;

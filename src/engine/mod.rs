@@ -6,7 +6,6 @@
 
 mod answers;
 mod batch;
-mod caught;
 #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "nobody joins"))]
 mod cluster;
 mod external;
@@ -27,9 +26,11 @@ mod text;
 mod threads;
 mod worker;
 
+use crate::caught;
+#[cfg(feature = "cluster")]
+pub(crate) use crate::caught::caught;
 pub use answers::Answers;
 pub use batch::Plain;
-pub(crate) use caught::{Panicked, caught};
 #[cfg(feature = "cluster")]
 pub use cluster::{AskProgress, ClusterEvent, EngineEvent, EngineEvents, JobProgress, Part, PartId};
 pub use external::{Asked, ExternalLane, ExternalTask, Responder, RowError, Token};

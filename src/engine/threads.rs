@@ -1,6 +1,6 @@
 //! Threads that may not be had: a system at its limit is an error here, and no panic. Knows not what the threads are for.
 
-use super::caught::{Panicked, caught};
+use crate::caught::{Panicked, caught};
 use std::{io, thread};
 
 /// Starts what runs on a thread of its own. actix panics where a thread cannot be had: so one that does nothing is asked for first,

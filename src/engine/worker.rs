@@ -4,12 +4,12 @@
 //! pool that the thread itself died.
 
 use super::batch::{Batch, Begun};
-use super::caught::{Panicked, caught};
 use super::message::WorkId;
 use super::pool::Started;
 use super::table::LaneId;
 use super::task::{Done, Load, Outcome, Task};
 use super::threads::start_thread;
+use crate::caught::{Panicked, caught};
 use crate::job::Budget;
 use crate::priority;
 use actix::prelude::*;

@@ -2,6 +2,7 @@
 
 use super::guard::{Caller, Hosts};
 use super::routes::routes;
+use crate::caught::{Panicked, caught_in};
 use crate::server::{Accepted, Finish, Service};
 use actix::prelude::*;
 use axum::Router;
@@ -12,7 +13,6 @@ use hyper_util::service::TowerToHyperService;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -65,12 +65,12 @@ impl Actor for HttpSession {
         let metrics = accepted.shared().facts.metrics.clone();
         let peer = accepted.peer();
         // A panic that reached the actor would end its thread.
-        let served = AssertUnwindSafe(serve(accepted, routes, hosts, finishing)).catch_unwind();
+        let served = caught_in(serve(accepted, routes, hosts, finishing));
         let ended = served.into_actor(self).map(move |ended, _, context| {
             match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "closing"),
-                Err(_) => {
+                Err(Panicked) => {
                     metrics.session_panics.fetch_add(1, Relaxed);
                     tracing::error!(%peer, "a session panicked; its connection is closed");
                 }

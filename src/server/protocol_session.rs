@@ -8,6 +8,7 @@ use super::protocol::{Answer, Protocol};
 use super::session::{Exchange, Link, Session};
 use super::sessions::ReplyTo;
 use crate::auth::Verdict;
+use crate::caught::{Panicked, caught_in};
 use crate::engine::{ClientId, News};
 use crate::verb::Engine;
 use bytes::BytesMut;
@@ -16,7 +17,6 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesOrdered;
 use std::convert::Infallible;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as Task, Poll, ready};
@@ -184,11 +184,9 @@ impl<P: Protocol> Custom<P> {
     fn begin(&mut self, request: <P::Codec as Decoder>::Item, client: ClientId) {
         let (protocol, engine) = (self.protocol.clone(), self.engine.clone());
         let answer = async move { protocol.answer(request, &engine).await };
-        let caught = AssertUnwindSafe(answer).catch_unwind().map(move |answer| {
+        let caught = caught_in(answer).map(move |answer| {
             let is_ok = answer.is_ok();
-            let answer = answer.unwrap_or_else(|payload| {
-                // Dropping a payload may panic again, outside of the catch.
-                std::mem::forget(payload);
+            let answer = answer.unwrap_or_else(|Panicked| {
                 tracing::error!(
                     client = client.0,
                     "a protocol panicked at a request; its connection is closed"

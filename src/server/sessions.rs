@@ -4,7 +4,8 @@
 
 use super::session::Run;
 use crate::auth::Verdict;
-use crate::engine::{ClientId, News, caught};
+use crate::caught::caught;
+use crate::engine::{ClientId, News};
 use actix::prelude::*;
 use futures_util::task::{ArcWake, waker_ref};
 use std::cell::{RefCell, RefMut};

@@ -3,8 +3,8 @@
 use super::Store;
 use super::error::{ErrorKind, StoreError};
 use super::record::Record;
+use crate::caught::{Panicked, caught};
 use actix::{Actor, Addr, Handler, Message, Recipient, SyncArbiter, SyncContext};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 /// Writes batches, one after the other.
@@ -26,8 +26,7 @@ impl Writer {
         let fault = || StoreError::new(ErrorKind::Internal, "store", "the thread that writes has panicked");
         let store = self.store.as_mut().ok_or_else(fault)?;
         // A panic costs this batch; a store rolls back what it had begun.
-        let committed = catch_unwind(AssertUnwindSafe(|| store.commit(batch)));
-        committed.unwrap_or_else(|_| Err(fault()))
+        caught(|| store.commit(batch)).unwrap_or_else(|Panicked| Err(fault()))
     }
 }
 

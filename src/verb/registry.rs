@@ -6,7 +6,8 @@ use super::{
     service, slowlog,
 };
 use crate::auth::{Role, UserName};
-use crate::engine::{self, Panicked, Subject, caught};
+use crate::caught::{Panicked, caught};
+use crate::engine::{self, Subject};
 use crate::metrics::VerbLabel;
 use crate::proto::{Code, Failure, NumberRequest, Request};
 use std::fmt;

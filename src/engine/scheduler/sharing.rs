@@ -1,7 +1,7 @@
 //! The scheduler beside a cluster of daemons: parts are offered, and what other daemons did is heard.
 
 use super::{Scheduler, now};
-use crate::engine::caught::caught;
+use crate::caught::caught;
 use crate::engine::cluster::{AskProgress, ClusterEvent, EngineEvent, EngineEvents};
 use crate::engine::text::lost;
 use crate::store::{KeptAnswer, StoredJob};

@@ -4,7 +4,7 @@
 use super::jobs::Jobs;
 use super::memory::Memory;
 use super::parts::{Offer, PartFault, Parts};
-use crate::engine::caught::{Panicked, caught};
+use crate::caught::{Panicked, caught};
 use crate::engine::fairness::{CHARGE_US, Fair};
 use crate::engine::message::{Account, ClientId, Payer, Priority, WorkId};
 use crate::engine::task::{Load, Task};

@@ -46,10 +46,10 @@ pub(super) use bulk::ahead;
 pub(super) use external::{HandedOut, LaneId};
 pub(super) use outbox::{Events, Found as FoundAnswer};
 
-use super::caught::{Panicked, caught};
 use super::external::{ExternalLane, Saying};
 use super::message::{Account, ClientId, JobId, Payer, Policy, RequestId, WorkId};
 use super::task::{Done, Outcome, Task};
+use crate::caught::{Panicked, caught};
 use crate::auth::UserLimits;
 use crate::metrics::{LaneMetrics, StateMetrics};
 use crate::proto::{Code, Failure, Reply, Value};
