@@ -59,6 +59,11 @@ impl Journal {
         Self::default()
     }
 
+    /// Whether one more answer may wait. One that may not is not to be kept at all: it would make another go, and that is a record too.
+    pub const fn takes_answers(&self) -> bool {
+        self.waiting_answers < MAX_WAITING_ANSWERS
+    }
+
     /// Adds a record to what is to be written.
     pub fn push(&mut self, record: Record) {
         match record {
@@ -72,7 +77,7 @@ impl Journal {
             Record::Forgotten(ref job) => {
                 self.checkpoints.remove(job);
             }
-            Record::Answer(_) if self.waiting_answers >= MAX_WAITING_ANSWERS => return,
+            Record::Answer(_) if !self.takes_answers() => return,
             _ => {}
         }
         self.waiting_answers += usize::from(matches!(record, Record::Answer(_)));
@@ -203,6 +208,7 @@ impl Journal {
         }
     }
 }
+    use crate::store::{ErrorKind, KeptAnswer, KeptAnswers};
 
 #[cfg(test)]
 mod tests {
@@ -339,6 +345,28 @@ mod tests {
         }
         assert!(
             journal.waiting.len() <= MAX_WAITING_ANSWERS + MAX_RECORDS,
+    #[test]
+    fn answers_that_are_found_while_a_store_fails_evict_a_bounded_number() {
+        let (mut journal, mut now) = (Journal::new(), Instant::now());
+        let mut kept = KeptAnswers::new(100, u64::MAX);
+        for number in 0..30_000 {
+            // Each costs more than those before, and takes the place of one of them.
+            let cost = Duration::from_millis(number);
+            let found = KeptAnswer { cost, ..answer(number) };
+            if journal.takes_answers() {
+                kept.keep(found).into_iter().for_each(|record| journal.push(record));
+            }
+            if number % 1_000 == 0
+                && let Some(batch) = journal.next_batch(now)
+            {
+                journal.settle(batch, full(), now);
+                now += RETRY_AFTER;
+            }
+        }
+        let waiting = journal.waiting.len();
+        assert!(waiting <= 2 * (MAX_WAITING_ANSWERS + MAX_RECORDS), "{waiting}");
+    }
+
             "{}",
             journal.waiting.len()
         );

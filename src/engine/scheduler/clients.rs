@@ -99,7 +99,7 @@ impl Scheduler {
 
     pub(super) fn send(&mut self) {
         for FoundAnswer { title, value, cost } in self.table.take_found() {
-            if let Some(keeping) = self.keeping.as_mut().filter(|_| cost > EXPENSIVE) {
+            if self.keeping.is_some() && cost > EXPENSIVE {
                 let answer = KeptAnswer {
                     title: title.clone(),
                     value: value.clone(),
@@ -109,8 +109,7 @@ impl Scheduler {
                     method: COMPUTED.to_owned(),
                     is_refuted: false,
                 };
-                let records = self.answers.store(answer);
-                records.into_iter().for_each(|record| keeping.journal.push(record));
+                self.keep_for_good(answer);
             }
             self.answers.keep(title, value);
         }

@@ -94,18 +94,13 @@ impl Scheduler {
 
     /// Keeps an answer that another node has found, or gives one no more that was refuted there.
     fn take_answer(&mut self, answer: KeptAnswer) {
-        let record = match answer.is_refuted {
-            true => {
-                self.table.refute(&answer.title);
-                self.answers.refute(&answer.title).into_iter().collect()
-            }
-            false => {
-                self.answers.keep(answer.title.clone(), answer.value.clone());
-                self.answers.store(answer)
-            }
-        };
-        if let Some(keeping) = &mut self.keeping {
-            record.into_iter().for_each(|record| keeping.journal.push(record));
+        if !answer.is_refuted {
+            self.answers.keep(answer.title.clone(), answer.value.clone());
+            return self.keep_for_good(answer);
+        }
+        self.table.refute(&answer.title);
+        if let (Some(keeping), Some(record)) = (&mut self.keeping, self.answers.refute(&answer.title)) {
+            keeping.journal.push(record);
         }
     }
 }

@@ -53,6 +53,18 @@ impl Scheduler {
         self
     }
 
+    /// Keeps an answer across restarts, unless more of them wait for the store than it may have to write.
+    pub(super) fn keep_for_good(&mut self, answer: KeptAnswer) {
+        match &mut self.keeping {
+            Some(keeping) if keeping.journal.takes_answers() => {
+                let records = self.answers.store(answer);
+                records.into_iter().for_each(|record| keeping.journal.push(record));
+            }
+            Some(_) => {}
+            None => drop(self.answers.store(answer)),
+        }
+    }
+
     /// Hands the store what is to be written, unless it is writing already: what comes meanwhile shares the next batch.
     pub(super) fn write(&mut self, context: &mut Context<Self>) {
         let Some(keeping) = &mut self.keeping else {
