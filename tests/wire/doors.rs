@@ -39,6 +39,7 @@ impl Handler<Asked<String>> for Keeper {
             "panic" => panic!("as asked"),
             "drop" => {}
             "stop" => context.stop(),
+            "end-thread" => assert!(Arbiter::current().stop(), "it is there"),
             "fail" => responder.fail(Failure::new(Code::Denied, "as asked")),
             "keep" => {
                 let let_go = self.let_go.clone();
@@ -164,6 +165,18 @@ fn an_actor_that_stops_is_started_anew() {
         text.starts_with("OK 1\nERR internal :") && text.ends_with("\nOK 1\n"),
         "{text}"
     );
+}
+
+#[test]
+fn an_actor_whose_thread_has_ended_is_started_on_another() {
+    let (daemon, _) = kept();
+    let text = exchange(&daemon, "keeper count\nkeeper end-thread\n");
+    assert!(text.starts_with("OK 1\nERR internal :"), "{text}");
+    // A call that comes before the thread is gone ends with it.
+    until("a new actor answers", || {
+        exchange(&daemon, "keeper count\n") == "OK 1\n"
+    });
+    assert_eq!(exchange(&daemon, "keeper count\n"), "OK 2\n");
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! so a call that waits its turn does not pay for the call before.
 
 use super::responder::Responder;
-use super::task::{Delivery, ExternalLane, ExternalTask};
-use crate::engine::caught::caught;
+use super::task::{Call, ExternalLane, ExternalTask};
+use crate::caught::caught;
 use crate::engine::threads::start_thread;
 use actix::prelude::*;
 use std::any::Any;
@@ -88,7 +88,7 @@ impl ExternalTask {
 }
 
 /// Keeps an actor alive until there are no more calls.
-async fn supervise<A>(name: &str, factory: &impl Fn() -> A, mut calls: UnboundedReceiver<(Delivery, Responder)>)
+async fn supervise<A>(name: &str, factory: &impl Fn() -> A, mut calls: UnboundedReceiver<Call>)
 where
     A: Actor<Context = Context<A>>,
 {
@@ -116,7 +116,7 @@ enum Ended {
 }
 
 /// The life of one actor.
-async fn live<A>(factory: &impl Fn() -> A, calls: &mut UnboundedReceiver<(Delivery, Responder)>) -> Ended
+async fn live<A>(factory: &impl Fn() -> A, calls: &mut UnboundedReceiver<Call>) -> Ended
 where
     A: Actor<Context = Context<A>>,
 {
@@ -136,7 +136,8 @@ where
             match calls.poll_recv(task) {
                 Poll::Ready(Some((deliver, responder))) => {
                     was_called = true;
-                    deliver(&address, responder);
+                    // A call that is meant for another actor panics. It drops its responder, which fails it, and costs this actor nothing.
+                    let _ = caught(|| deliver(&address, responder));
                 }
                 Poll::Ready(None) => return Poll::Ready(Ended::NoMoreCalls),
                 Poll::Pending => return Poll::Pending,
@@ -147,4 +148,72 @@ where
     // An actor that is dropped is polled once more by its context, to stop; it may panic then, too.
     let _ = caught(|| drop(actor));
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::external::{Channel, ExternalLoad, Saying};
+    use std::sync::mpsc::{Receiver, channel};
+
+    /// Answers with how many calls it has had.
+    struct Counter(u64);
+
+    impl Actor for Counter {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Asked<()>> for Counter {
+        type Result = ();
+
+        fn handle(&mut self, asked: Asked<()>, _: &mut Self::Context) {
+            self.0 += 1;
+            asked.responder.answer(self.0);
+        }
+    }
+
+    /// The same calls, of which this lane has no actor.
+    struct Other;
+
+    impl Actor for Other {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Asked<()>> for Other {
+        type Result = ();
+
+        fn handle(&mut self, _: Asked<()>, _: &mut Self::Context) {}
+    }
+
+    fn responder() -> (Responder, Receiver<Saying>) {
+        let (sender, said) = channel();
+        let back = Box::new(move |saying| drop(sender.send(saying)));
+        (Responder::new(1, Arc::new(Channel::new(false)), back), said)
+    }
+
+    #[test]
+    fn a_call_of_another_actor_fails_and_the_host_goes_on() {
+        let lane = Arc::new(ExternalLane::of_actor("counter", 1, 8, || Counter(0)));
+        System::new().block_on(async {
+            let start = lane.actor.as_ref().expect("a lane of an actor");
+            let host = start().expect("a thread for it");
+            let ask = |task: ExternalTask| {
+                let ExternalLoad::Call(delivery) = task.load else {
+                    panic!("{task:?} is no call");
+                };
+                let (responder, said) = responder();
+                assert!(host.send((delivery, responder)).is_ok(), "the host is there");
+                said
+            };
+            let mistaken = ask(ExternalTask::ask::<Other, ()>(lane.clone(), "other".into(), false, ()));
+            let meant = ask(ExternalTask::ask::<Counter, ()>(
+                lane.clone(),
+                "counter".into(),
+                false,
+                (),
+            ));
+            assert!(matches!(mistaken.recv(), Ok(Saying::Dropped)));
+            assert!(matches!(meant.recv(), Ok(Saying::Reply(Ok(value))) if value == 1.into()));
+        });
+    }
 }

@@ -13,5 +13,5 @@ pub(super) use channel::{Channel, row_size};
 pub use host::Asked;
 pub(super) use responder::Saying;
 pub use responder::{Responder, RowError};
-pub(super) use task::{Blocking, Calls, ExternalLoad};
+pub(super) use task::{Blocking, Call, Calls, ExternalLoad};
 pub use task::{ExternalLane, ExternalTask};

@@ -28,10 +28,13 @@ pub(in crate::engine) enum ExternalLoad {
 pub(in crate::engine) type Blocking = Box<dyn FnOnce(&Token) -> Reply + Send>;
 
 /// Hands a call to the actor whose address it is given.
-pub(super) type Delivery = Box<dyn FnOnce(&dyn Any, Responder) + Send>;
+pub(in crate::engine) type Delivery = Box<dyn FnOnce(&dyn Any, Responder) + Send>;
+
+/// A call on its way to an actor, and how that answers it.
+pub(in crate::engine) type Call = (Delivery, Responder);
 
 /// The way to the host of an actor. As long as its lane bounds the calls under way, it is bounded too.
-pub(in crate::engine) type Calls = UnboundedSender<(Delivery, Responder)>;
+pub(in crate::engine) type Calls = UnboundedSender<Call>;
 
 /// Starts the host of an actor.
 pub(super) type StartHost = Box<dyn Fn() -> io::Result<Calls> + Send + Sync>;

@@ -2,7 +2,7 @@
 
 use super::clients::Client;
 use super::{Scheduler, now};
-use crate::engine::external::{Calls, ExternalLoad, Responder, Saying, Token};
+use crate::engine::external::{Call, Calls, ExternalLoad, Responder, Saying, Token};
 use crate::engine::message::WorkId;
 use crate::engine::table::{HandedOut, LaneId};
 use crate::engine::task::{Load, Task};
@@ -14,6 +14,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tokio::sync::mpsc::error::SendError;
 /// What an actor says of a call.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -83,17 +84,31 @@ impl Scheduler {
                     let back = context.address();
                     let back = move |what| back.do_send(Said { work, what });
                     let responder = Responder::new(client.0, channel, Box::new(back));
-                    match self.host(lane) {
-                        // If the host's thread is gone, the call comes back at once: its responder is dropped.
-                        Ok(host) => drop(host.send((delivery, responder))),
-                        Err(failure) => self.table.cannot_run(work, failure),
+                    if let Err(failure) = self.call(lane, (delivery, responder)) {
+                        self.table.cannot_run(work, failure);
                     }
                 }
             }
         }
     }
 
-    /// The host of the actor of a lane, started if this is its first call.
+    /// Gives a call to the host of its lane. A host whose thread has ended, as an actor can end it, is replaced, once a call: if the next one is
+    /// gone too, the responder is dropped, which fails the call.
+    fn call(&mut self, lane: LaneId, call: Call) -> Result<(), Failure> {
+        let Err(SendError(call)) = self.host(lane)?.send(call) else {
+            return Ok(());
+        };
+        let name = self.table.lane_spec(lane).name;
+        tracing::error!(
+            lane = name,
+            "the thread of an actor has ended; a new one takes the call"
+        );
+        self.hosts.remove(&lane);
+        let _ = self.host(lane)?.send(call);
+        Ok(())
+    }
+
+    /// The host of the actor of a lane, started if it has none.
     fn host(&mut self, lane: LaneId) -> Result<&Calls, Failure> {
         let spec = self.table.lane_spec(lane);
         match self.hosts.entry(lane) {
