@@ -164,8 +164,9 @@ impl Reload {
     }
 
     fn apply(&mut self, serve: &Serve, running: &Running) -> anyhow::Result<()> {
-        running.set_limits(serve.limits())?;
+        // The filter first, for it may fail: limits are refused only if one is 0, which no flag takes.
         (self.set_filter)(serve.log_filter())?;
+        running.set_limits(serve.limits())?;
         self.drain_limit = serve.drain_limit();
         Ok(())
     }
