@@ -4,9 +4,9 @@ use super::quantity;
 use super::secret::Secret;
 use crate::auth::{Entry, Role, UserFile, UserLimits, UserName, hash};
 use anyhow::Context;
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -156,25 +156,52 @@ fn replaced(text: &str, name: UserName, entry: Option<&Entry>) -> String {
     text.lines().map(line).collect()
 }
 
-/// Writes a file anew, whole or not at all, for its owner only.
+/// Writes a file anew, whole or not at all: with the owner and the mode of the one that it replaces, or else for its owner only.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let cannot = || format!("the users in {} cannot be written", path.display());
+    let before = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        before => Some(before.with_context(cannot)?),
+    };
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
+    // One that is left of a command that was ended is of no use, and to write through a link that another user has put there would be a danger.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(cannot),
+        _ => {}
+    }
     let mut options = fs::OpenOptions::new();
     let mut file = options
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&new)
         .with_context(cannot)?;
-    // The file may belong to the daemon's user.
-    if let Ok(before) = fs::metadata(path) {
-        fs::set_permissions(&new, before.permissions()).with_context(cannot)?;
+    let written = before.map_or(Ok(()), |before| keep_access(&file, &before, path));
+    let written = written.and_then(|()| {
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&new, path))
+            .with_context(cannot)
+    });
+    if written.is_err() {
+        // The failure is what the user needs to know.
+        let _ = fs::remove_file(&new);
     }
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .with_context(cannot)?;
-    fs::rename(&new, path).with_context(cannot)
+    written
+}
+
+/// Gives a new file the owner, group and mode of the one that it replaces, so that the daemon can read it as before.
+fn keep_access(file: &File, before: &Metadata, path: &Path) -> anyhow::Result<()> {
+    let cannot = || {
+        let (path, owner, group) = (path.display(), before.uid(), before.gid());
+        format!(
+            "{path} would not stay with user {owner} and group {group}, and is left as it was: run this as that user, or as root"
+        )
+    };
+    let own = file.metadata().with_context(cannot)?;
+    if (own.uid(), own.gid()) != (before.uid(), before.gid()) {
+        fchown(file, Some(before.uid()), Some(before.gid())).with_context(cannot)?;
+    }
+    file.set_permissions(before.permissions()).with_context(cannot)
 }

@@ -2,6 +2,9 @@
 
 use crate::daemon::{Daemon, Directory, add_user, primed, run, text};
 use crate::support::Client;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Instant;
 
@@ -196,6 +199,60 @@ fn a_user_that_is_gone_or_has_another_password_is_nobody_from_his_next_request_o
     );
     let listed = primed(&["user", "list", &file], "");
     assert_eq!(text(&listed.stdout), "sam submit\nsue submit\noli operate\n");
+}
+
+/// Who may do what with a file: its owner, its group and its mode.
+fn access(file: &str) -> (u32, u32, u32) {
+    let metadata = fs::metadata(file).expect("the file is there");
+    (metadata.uid(), metadata.gid(), metadata.mode())
+}
+
+#[test]
+fn a_file_of_users_keeps_its_owner_and_its_mode() {
+    let directory = Directory::new();
+    add_user(&directory, "ann", "ann-pw", &[]);
+    let file = directory.path("users");
+    assert_eq!(access(&file).2 & 0o777, 0o600);
+    // Only root can give a file away.
+    if access(&file).0 == 0 {
+        chown(&file, Some(12_345), Some(12_346)).expect("root may");
+    }
+    fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("it is ours");
+    let before = access(&file);
+    add_user(&directory, "bob", "bob-pw", &[]);
+    assert_eq!(access(&file), before);
+    assert!(primed(&["user", "passwd", &file, "ann"], "another\n").status.success());
+    assert_eq!(access(&file), before);
+    assert!(primed(&["user", "remove", &file, "ann"], "").status.success());
+    assert_eq!(access(&file), before);
+}
+
+#[test]
+fn a_file_of_users_whose_owner_cannot_be_kept_stays_as_it_was() {
+    let directory = Directory::new();
+    add_user(&directory, "ann", "ann-pw", &[]);
+    let file = directory.path("users");
+    if access(&file).0 != 0 {
+        // Only root can be somebody else.
+        return;
+    }
+    let open = |path: &str, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+    open(&file, 0o644);
+    open(&directory.path(""), 0o777);
+    // The program may be where others cannot reach it.
+    let program = directory.path("primed");
+    fs::copy(env!("CARGO_BIN_EXE_primed"), &program).expect("there is space");
+    let (text_before, access_before) = (directory.read("users"), access(&file));
+    let mut remove = Command::new(&program);
+    remove.args(["user", "remove", &file, "ann"]).uid(12_345).gid(12_345);
+    let refused = run(&mut remove, "");
+    let error = text(&refused.stderr);
+    assert!(
+        !refused.status.success() && error.contains("run this as that user, or as root"),
+        "{error}"
+    );
+    assert_eq!((directory.read("users"), access(&file)), (text_before, access_before));
+    assert!(!fs::exists(directory.path("users.new")).expect("it can be looked for"));
 }
 
 #[test]
