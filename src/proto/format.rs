@@ -49,11 +49,6 @@ impl ReplyFormat {
         self.tag.as_ref()
     }
 
-    /// True if replies of this dialect leave strictly in the order of their requests: in RESP, even with a tag.
-    pub fn keeps_order(&self) -> bool {
-        self.dialect.is_strict()
-    }
-
     /// True if the request was a number alone, which means `nth`: its reply is a number alone.
     pub const fn is_bare(&self) -> bool {
         self.is_bare

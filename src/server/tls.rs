@@ -84,11 +84,6 @@ impl Tls {
         Ok(())
     }
 
-    /// Whether clients have to show a certificate.
-    pub fn verifies_clients(&self) -> bool {
-        self.0.clients.is_some()
-    }
-
     fn config(&self) -> Arc<ServerConfig> {
         self.0.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

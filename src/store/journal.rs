@@ -95,11 +95,6 @@ impl Journal {
         }
     }
 
-    /// Why the store fails, if it does.
-    pub fn failure(&self) -> Option<&StoreError> {
-        self.failure.as_ref().map(|failure| &failure.error)
-    }
-
     /// True if nothing waits and nothing is being written: what was pushed is committed, or given up.
     pub fn is_settled(&self) -> bool {
         !self.is_writing && self.waiting.is_empty() && self.checkpoints.is_empty()
@@ -208,13 +203,12 @@ impl Journal {
         }
     }
 }
-    use crate::store::{ErrorKind, KeptAnswer, KeptAnswers};
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::ErrorKind;
     use crate::store::record::tests::{answer, checkpoint, end, submission};
+    use crate::store::{ErrorKind, KeptAnswer, KeptAnswers};
 
     fn full() -> Result<(), StoreError> {
         Err(StoreError::new(ErrorKind::Full, "store", "full"))
@@ -273,7 +267,7 @@ mod tests {
         ];
         assert_eq!(batch, kept);
         journal.settle(batch, Ok(()), later);
-        assert!(journal.is_settled() && journal.failure().is_none() && journal.wake_at().is_none());
+        assert!(journal.is_settled() && journal.failure.is_none() && journal.wake_at().is_none());
     }
 
     #[test]
@@ -327,7 +321,7 @@ mod tests {
         journal.push(Record::Ended(end(3)));
         let batch = journal.next_batch(now).expect("a batch");
         journal.settle(batch, Err(StoreError::new(ErrorKind::Internal, "store", "fault")), now);
-        assert!(journal.is_settled() && journal.failure().is_some());
+        assert!(journal.is_settled() && journal.failure.is_some());
     }
 
     #[test]
@@ -345,6 +339,12 @@ mod tests {
         }
         assert!(
             journal.waiting.len() <= MAX_WAITING_ANSWERS + MAX_RECORDS,
+            "{}",
+            journal.waiting.len()
+        );
+        assert_eq!(journal.checkpoints.len(), 10);
+    }
+
     #[test]
     fn answers_that_are_found_while_a_store_fails_evict_a_bounded_number() {
         let (mut journal, mut now) = (Journal::new(), Instant::now());
@@ -365,12 +365,6 @@ mod tests {
         }
         let waiting = journal.waiting.len();
         assert!(waiting <= 2 * (MAX_WAITING_ANSWERS + MAX_RECORDS), "{waiting}");
-    }
-
-            "{}",
-            journal.waiting.len()
-        );
-        assert_eq!(journal.checkpoints.len(), 10);
     }
 
     #[test]
