@@ -1,5 +1,6 @@
 //! A histogram of durations with fixed buckets, each with the latest slow request that fell into it. Knows no verb.
 
+use super::micros;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError, TryLockError};
 use std::time::Duration;
@@ -90,7 +91,7 @@ impl Histogram {
     }
 
     fn add_to_bucket(&self, duration: Duration, count: u64) -> usize {
-        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let us = micros(duration);
         let bucket = BOUNDS_US.iter().position(|bound| us <= *bound);
         let bucket = bucket.unwrap_or(BOUNDS_US.len());
         self.buckets[bucket].fetch_add(count, Relaxed);

@@ -15,6 +15,12 @@ pub use verbs::{Outcome, VerbLabel, Verbs};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// A time in whole microseconds, as it is counted and logged.
+pub fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// What the daemon has done since it started.
 #[derive(Debug, Default)]

@@ -29,7 +29,7 @@ pub use dialect::lines::{ParsedLine, ReplyLine, parse_line, split_tag};
 pub use few::Few;
 pub use format::ReplyFormat;
 pub use number::{MAX_DIGITS, MAX_OPERANDS, NumberError, parse_number, parse_short_number, parse_word};
-pub use reply::{Final, Interim, Reply};
+pub use reply::{Final, Interim, Reply, outcome};
 pub use request::{NumberRequest, Request};
 pub use tag::Tag;
 pub use value::Value;

@@ -7,6 +7,11 @@ use std::time::Duration;
 /// What a request comes to.
 pub type Reply = Result<Value, Failure>;
 
+/// How a request ended, in a word: `ok`, or the code of the error.
+pub fn outcome(reply: &Reply) -> &'static str {
+    reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok")
+}
+
 /// The final reply to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Final {
@@ -20,6 +25,14 @@ impl Final {
     /// False for an error reply.
     pub const fn is_ok(&self) -> bool {
         !matches!(self, Self::Reply(Err(_)))
+    }
+
+    /// How the request ended, in a word.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Reply(reply) => outcome(reply),
+            Self::Encoded(_) => "ok",
+        }
     }
 }
 

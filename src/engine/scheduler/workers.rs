@@ -8,13 +8,14 @@ use crate::engine::table::{HandedOut, LaneId};
 use crate::engine::task::{Load, Task};
 use crate::engine::text::{fault, no_thread};
 use crate::engine::worker::{Finished, Lane};
+use crate::metrics::micros;
 use crate::proto::Failure;
 use actix::prelude::*;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-
 use tokio::sync::mpsc::error::SendError;
+
 /// What an actor says of a call.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -146,7 +147,7 @@ impl Handler<Finished> for Scheduler {
                     Lane::Express => &this.metrics.express,
                     Lane::Bulk | Lane::Reserve => &this.metrics.bulk,
                 };
-                let cpu_us = u64::try_from(done.cpu.as_micros()).unwrap_or(u64::MAX);
+                let cpu_us = micros(done.cpu);
                 class.slices.fetch_add(slices, Relaxed);
                 class.cpu_us.fetch_add(cpu_us, Relaxed);
                 if let Some(client) = this.table.client_of(&done)

@@ -12,7 +12,8 @@ use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
 use crate::engine::task::{Done, Outcome};
 use crate::engine::text::shortened;
 use crate::engine::worker::{Lane, WorkerId};
-use crate::proto::Reply;
+use crate::metrics::micros;
+use crate::proto::{Reply, outcome};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tracing::level_filters::LevelFilter;
@@ -186,13 +187,4 @@ fn requests_of(batch: &Batch) -> impl Iterator<Item = Ids> {
     let running = batch.running.iter().map(|(request, _)| *request);
     let all = answered.chain(unfinished).chain(running);
     all.map(|request| Ids::of_request(batch.client, request))
-}
-
-/// `ok`, or the code of the error.
-fn outcome(reply: &Reply) -> &'static str {
-    reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok")
-}
-
-fn micros(cpu: Duration) -> u64 {
-    u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX)
 }

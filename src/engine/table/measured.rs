@@ -6,6 +6,7 @@ use super::spans::{self, Name, Span};
 use super::waiters::{Holder, Waiter};
 use crate::engine::message::Event;
 use crate::metrics::{Metrics, SLOW, Slow, VerbLabel};
+use crate::proto;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The title of questions whose own is gone with their answers.
@@ -130,10 +131,10 @@ impl Measured {
     }
 }
 
-/// `ok`, or the code of the error.
+/// How a request ended, in a word.
 fn outcome(event: &Event) -> &'static str {
     match event {
-        Event::Final(Err(failure)) => failure.code.as_str(),
-        _ => "ok",
+        Event::Final(reply) => proto::outcome(reply),
+        Event::Interim(_) => "ok",
     }
 }

@@ -3,7 +3,7 @@
 //! wants them. Knows no collector.
 
 use super::jobs::Stage;
-use crate::metrics::{Metrics, VerbLabel};
+use crate::metrics::{Metrics, VerbLabel, micros};
 use std::time::Duration;
 use tracing::Level;
 
@@ -88,8 +88,4 @@ impl Span {
             "span"
         );
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

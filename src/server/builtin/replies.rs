@@ -113,7 +113,7 @@ impl Replies {
     #[inline]
     pub(super) fn answer(&mut self, verb: VerbLabel, format: &ReplyFormat, reply: Final) {
         if is_logged() {
-            self.log(self.next(), outcome(&reply));
+            self.log(self.next(), reply.outcome());
         }
         self.count(verb, outcome_of(&reply));
         self.make_room();
@@ -123,7 +123,7 @@ impl Replies {
     /// Answers a request at once, by rows and a final reply.
     pub(super) fn answer_rows(&mut self, verb: VerbLabel, format: &ReplyFormat, rows: Vec<String>, reply: Final) {
         if is_logged() {
-            self.log(self.next(), outcome(&reply));
+            self.log(self.next(), reply.outcome());
         }
         self.count(verb, outcome_of(&reply));
         self.make_room();
@@ -157,7 +157,7 @@ impl Replies {
     pub(super) fn close(&mut self, id: RequestId, reply: impl Into<Final>) {
         let reply = reply.into();
         let outcome_now = outcome_of(&reply);
-        let logged = is_logged().then(|| outcome(&reply));
+        let logged = is_logged().then(|| reply.outcome());
         self.make_room();
         if self.conversation.close(id, reply, &mut self.unsent) {
             let verb = self.observe(id);
@@ -351,14 +351,6 @@ impl Replies {
 #[inline]
 pub(super) fn is_logged() -> bool {
     LevelFilter::current() >= LevelFilter::DEBUG
-}
-
-/// `ok`, or the code of the error.
-fn outcome(reply: &Final) -> &'static str {
-    match reply {
-        Final::Reply(Err(failure)) => failure.code.as_str(),
-        Final::Reply(Ok(_)) | Final::Encoded(_) => "ok",
-    }
 }
 
 #[inline]
