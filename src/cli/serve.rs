@@ -88,7 +88,7 @@ struct LimitFlags {
     /// Jobs queued and running; further ones get 'busy'
     #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS", default_value = "20000", value_parser = quantity::positive)]
     max_jobs: NonZeroUsize,
-    /// Jobs of one address; further ones get 'busy'
+    /// Jobs of one user, or of one address where there are no users; further ones get 'busy'
     #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "10000", value_parser = quantity::positive)]
     max_jobs_per_client: NonZeroUsize,
     /// Submitted jobs that have not ended; further ones get 'busy'

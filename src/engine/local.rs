@@ -32,7 +32,6 @@ const MAX_EVENTS: usize = ROWS_GRANTED + 2;
 const FIRST_OF_USERS: u64 = 1 << 62;
 
 /// Routes events to the futures that wait for them.
-/// Knows who waits for what.
 pub struct Local {
     scheduler: Addr<Scheduler>,
     me: Option<Arc<Recipient<News>>>,

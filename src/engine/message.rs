@@ -319,7 +319,7 @@ pub struct Policy {
     /// Jobs held at once for clients that wait, queued and running. Beyond it, up to twice as many, only accounts with less than an equal
     /// share are served.
     pub max_jobs: usize,
-    /// The same for one account: for all clients of an address.
+    /// The same for one account: for all clients of a user, or of an address where there are no users.
     pub max_jobs_per_client: usize,
     /// Submitted jobs that have not ended, which take no room from those of clients that wait. Beyond it as with `max_jobs`.
     pub max_submitted: usize,

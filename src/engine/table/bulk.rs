@@ -19,8 +19,7 @@ use std::time::{Duration, Instant};
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// The CPU time between the first two checkpoints of a job that goes on after a restart; it is doubled from one to the next, up to
-/// the usual.
-/// A process that is ended again and again, by others or by this job, comes some way each time.
+/// the usual. A process that is ended again and again, by others or by this job, comes some way each time.
 const SAVE_SOON: Duration = Duration::from_millis(1);
 
 /// Slices that are cut ahead while all of these bulk workers are busy: one that is done finds its next slice while the scheduler takes in its report.

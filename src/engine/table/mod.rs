@@ -5,8 +5,7 @@
 //! batches, and become jobs only if that is not enough. Work that is no plan is `external`, in a lane of its own. `jobs` is the map of them
 //! all, `waiters` knows who waits for each, `submitted` remembers what was submitted, `admission` refuses what is too much. Each of these
 //! alone changes what it owns; here is what happens between them: in `asking` for what clients ask, in `storing` for the store, in `sharing` for
-//! a cluster of daemons, and below for
-//! what workers and the clock bring. A job ends when it is answered, or when nobody waits for it any more.
+//! a cluster of daemons, and below for what workers and the clock bring. A job ends when it is answered, or when nobody waits for it any more.
 //! Knows no actor, no thread and no socket.
 
 mod admission;
@@ -49,8 +48,8 @@ pub(super) use outbox::{Events, Found as FoundAnswer};
 use super::external::{ExternalLane, Saying};
 use super::message::{Account, ClientId, JobId, Payer, Policy, RequestId, WorkId};
 use super::task::{Done, Outcome, Task};
-use crate::caught::{Panicked, caught};
 use crate::auth::UserLimits;
+use crate::caught::{Panicked, caught};
 use crate::metrics::{LaneMetrics, StateMetrics};
 use crate::proto::{Code, Failure, Reply, Value};
 use crate::store::StoredJob;
@@ -107,9 +106,9 @@ impl Table {
         }
     }
 
-    /// A table that takes the place of this one, which broke in the midst of a change. Nothing of it is trusted but what was submitted, the
-    /// lanes, and the names that must not be used again; all work is stopped. What was submitted and runs is given back, to be
-    /// [resumed](Self::resume); without a store it has failed.
+    /// A table that takes the place of this one, which broke in the midst of a change. Nothing of it is trusted but the limits and what
+    /// accounts have used of them, what was submitted, the lanes, and the names that must not be used again; all work is stopped. What was
+    /// submitted and runs is given back, to be [resumed](Self::resume); without a store it has failed.
     pub(super) fn rebuilt(self, policy: Policy, workers: usize, now: Instant) -> (Self, Vec<StoredJob>) {
         let Self {
             admission,

@@ -96,7 +96,8 @@ pub(super) const fn is_about_jobs(ask: &Ask) -> bool {
     !matches!(ask, Ask::Answer(_))
 }
 
-/// True if the engine may take its time to answer; the others it answers as it takes them in, in their order.
+/// True if what follows has to wait for the answer. The others take effect as the engine takes them in, in their order, also those that it answers later, when
+/// the store has them.
 const fn waits(ask: &Ask) -> bool {
     matches!(ask, Ask::Watch(_) | Ask::Result(_) | Ask::List(_))
 }
@@ -122,7 +123,7 @@ mod tests {
         assert_eq!(
             begin(&mut sequence, 2, Ask::Result(JobId(6))),
             Some(2),
-            "a cancel is answered at once"
+            "a cancel takes effect as it is taken in"
         );
         assert_eq!(begin(&mut sequence, 3, Ask::Cancel(JobId(6))), None);
         assert_eq!(begin(&mut sequence, 4, Ask::List(Vec::new())), None);
