@@ -7,7 +7,7 @@ const GIVEN_BACK_BYTES: libc::c_int = 4 << 20;
 /// Gives large blocks back at once. Left alone, glibc raises its threshold to the largest block that was ever freed, up to 32 MiB, and
 /// keeps hundreds of megabytes after a crowd of long jobs. Of other allocators nothing is asked.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "the C library has no safe door to its allocator")]
+#[expect(unsafe_code, reason = "the C library has no safe call for it")]
 pub(super) fn give_large_blocks_back() {
     // SAFETY: mallopt(3) takes two integers, keeps no pointer, and may be called at any time, by any thread.
     let accepted = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, GIVEN_BACK_BYTES) };

@@ -1,4 +1,4 @@
-//! The daemon: starts the rooms bottom-up and drains them top-down. Knows every room's door and no room's inside.
+//! The daemon: starts the modules bottom-up and drains them top-down. Knows the interface of each module, and none from the inside.
 
 mod bind;
 mod keeping;
@@ -20,7 +20,7 @@ use crate::proto::Code;
 #[cfg(feature = "tls")]
 use crate::server::TlsListener;
 use crate::server::{
-    Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared, UnixDoor,
+    Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared, UnixSocket,
 };
 use crate::store;
 use crate::verb::{Engine, Facts, Registry, Verb};
@@ -121,7 +121,7 @@ pub enum RunError {
 /// ```
 #[derive(Debug)]
 pub struct Daemon {
-    listen: Vec<(SocketAddr, Door, Service)>,
+    listen: Vec<(SocketAddr, Transport, Service)>,
     listen_unix: Vec<PathBuf>,
     workers: usize,
     io_threads: usize,
@@ -136,7 +136,7 @@ pub struct Daemon {
 
 /// How bytes pass an address.
 #[derive(Debug)]
-enum Door {
+enum Transport {
     Plain,
     #[cfg(feature = "tls")]
     Tls(crate::server::Tls),
@@ -181,7 +181,7 @@ impl Daemon {
     /// Listens on this address too, over TLS.
     #[cfg(feature = "tls")]
     pub fn listen_tls(mut self, address: SocketAddr, tls: crate::server::Tls) -> Self {
-        self.listen.push((address, Door::Tls(tls), Service::built_in()));
+        self.listen.push((address, Transport::Tls(tls), Service::built_in()));
         self
     }
 
@@ -202,7 +202,8 @@ impl Daemon {
     /// The same over TLS.
     #[cfg(all(feature = "http", feature = "tls"))]
     pub fn https(mut self, address: SocketAddr, names: Vec<String>, tls: crate::server::Tls) -> Self {
-        self.listen.push((address, Door::Tls(tls), crate::http::service(names)));
+        self.listen
+            .push((address, Transport::Tls(tls), crate::http::service(names)));
         self
     }
 
@@ -216,7 +217,7 @@ impl Daemon {
     }
 
     fn on(mut self, address: SocketAddr, service: Service) -> Self {
-        self.listen.push((address, Door::Plain, service));
+        self.listen.push((address, Transport::Plain, service));
         self
     }
 
@@ -307,19 +308,19 @@ impl Daemon {
         };
         let mut sockets = Vec::new();
         let mut addresses = Vec::new();
-        for (address, door, service) in std::mem::take(&mut self.listen) {
+        for (address, transport, service) in std::mem::take(&mut self.listen) {
             let socket = bind(address).await?;
             addresses.push(socket.local_addr()?);
-            let socket: Box<dyn Accept> = match door {
-                Door::Plain => Box::new(socket),
+            let socket: Box<dyn Accept> = match transport {
+                Transport::Plain => Box::new(socket),
                 #[cfg(feature = "tls")]
-                Door::Tls(tls) => Box::new(TlsListener::new(socket, tls, self.limits.stall_timeout)),
+                Transport::Tls(tls) => Box::new(TlsListener::new(socket, tls, self.limits.stall_timeout)),
             };
             sockets.push((socket, service));
         }
         for path in std::mem::take(&mut self.listen_unix) {
-            let door = UnixDoor::bind(path.clone()).map_err(|source| StartError::ListenUnix { path, source })?;
-            sockets.push((Box::new(door), Service::built_in()));
+            let socket = UnixSocket::bind(path.clone()).map_err(|source| StartError::ListenUnix { path, source })?;
+            sockets.push((Box::new(socket), Service::built_in()));
         }
         let metrics = Arc::new(Metrics::default());
         // Without clients long work has nobody to make room for, and has the share of the cores that other programs leave it.

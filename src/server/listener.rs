@@ -34,7 +34,7 @@ const FIRST_CONNECTION: ClientId = ClientId(1);
 /// Accepts connections on one or several sockets.
 pub struct Listener {
     shared: Arc<Shared>,
-    doors: Vec<(Acceptor, Service)>,
+    sockets: Vec<(Acceptor, Service)>,
     /// Sessions that have not ended.
     open: usize,
     /// Those of them that are actors of somebody's own.
@@ -110,12 +110,12 @@ pub struct Drain {
 impl Listener {
     /// A listener on sockets that are bound already.
     pub fn new(shared: Arc<Shared>, sockets: Vec<(Box<dyn Accept>, Service)>, arbiters: Vec<ArbiterHandle>) -> Self {
-        let doors = sockets.into_iter();
+        let accepting = sockets
+            .into_iter()
+            .map(|(socket, service)| (Acceptor::new(socket), service));
         Self {
             shared,
-            doors: doors
-                .map(|(socket, service)| (Acceptor::new(socket), service))
-                .collect(),
+            sockets: accepting.collect(),
             open: 0,
             actors: BTreeMap::new(),
             next: FIRST_CONNECTION,
@@ -182,9 +182,9 @@ impl Listener {
     fn accept(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) {
         #[cfg(test)]
         super::planted::pass(super::planted::Spot::Accept);
-        for index in 0..self.doors.len() {
+        for index in 0..self.sockets.len() {
             let mut left = MAX_ACCEPTS;
-            while let Some((acceptor, service)) = self.doors.get_mut(index)
+            while let Some((acceptor, service)) = self.sockets.get_mut(index)
                 && let Poll::Ready((socket, peer)) = acceptor.poll_accept(task)
             {
                 let service = service.clone();
@@ -203,7 +203,7 @@ impl Listener {
     fn guarded(&mut self, work: &str, run: impl FnOnce(&mut Self)) -> Result<(), Panicked> {
         caught(|| run(self)).inspect_err(|Panicked| {
             self.shared.health.panicked("listener", work, Instant::now());
-            self.doors.iter_mut().for_each(|(acceptor, _)| acceptor.renew());
+            self.sockets.iter_mut().for_each(|(acceptor, _)| acceptor.renew());
         })
     }
 
@@ -221,7 +221,7 @@ impl Listener {
 
     fn drain(&mut self, drained: oneshot::Sender<()>, context: &mut Context<Self>) {
         // A client that is connected may have sent requests already.
-        for (mut acceptor, service) in std::mem::take(&mut self.doors) {
+        for (mut acceptor, service) in std::mem::take(&mut self.sockets) {
             for (socket, peer) in iter::from_fn(|| acceptor.accept_waiting()).take(MAX_LAST_ACCEPTS) {
                 self.admit(socket, peer, &service, context);
             }

@@ -33,7 +33,7 @@ pub use protocol::{Answer, Protocol};
 pub use tls::{Tls, TlsError};
 #[cfg(feature = "tls")]
 pub(crate) use tls::{TlsListener, read_authorities, read_certificates, read_key};
-pub use unix::UnixDoor;
+pub use unix::UnixSocket;
 
 use crate::auth::Authenticate;
 use crate::engine::{Answers, Health, Scheduler};
@@ -48,7 +48,7 @@ pub struct Shared {
     pub registry: Registry,
     /// What verbs about the daemon may know.
     pub facts: Facts,
-    /// The door of the engine.
+    /// The entry point of the engine.
     pub scheduler: Addr<Scheduler>,
     /// What the engine has found lately.
     pub answers: Arc<Answers>,

@@ -21,12 +21,12 @@ const BACKLOG: i32 = 1024;
 
 /// A listening unix socket. Its file is removed when it is dropped.
 #[derive(Debug)]
-pub struct UnixDoor {
+pub struct UnixSocket {
     socket: UnixListener,
     path: PathBuf,
 }
 
-impl UnixDoor {
+impl UnixSocket {
     /// Listens at this path. The file of a daemon that is gone is replaced; only the user that runs the daemon, and its group, may connect.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ fn bound(path: &Path) -> io::Result<Socket> {
     Ok(socket)
 }
 
-impl Drop for UnixDoor {
+impl Drop for UnixSocket {
     fn drop(&mut self) {
         // It may be gone already.
         let _ = std::fs::remove_file(&self.path);
@@ -82,7 +82,7 @@ fn has_hung_up(socket: &UnixStream) -> bool {
     poll(&mut polled, Some(&now)).is_ok_and(|count| count > 0 && polled[0].revents().contains(PollFlags::HUP))
 }
 
-impl Accept for UnixDoor {
+impl Accept for UnixSocket {
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Box<dyn Connection>, SocketAddr)>> {
         let (socket, _) = ready!(self.socket.poll_accept(context))?;
         Poll::Ready(Ok((Box::new(socket), UNIX)))

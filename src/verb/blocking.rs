@@ -1,4 +1,4 @@
-//! The door for blocking code: a verb over code that you have already. Knows how a call is made, not which thread runs it.
+//! The entry point for blocking code: a verb over code that you have already. Knows how a call is made, not which thread runs it.
 
 use super::{Call, Step};
 use crate::engine::{ExternalLane, ExternalTask, Token};

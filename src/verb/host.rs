@@ -1,4 +1,4 @@
-//! The door for actors: a verb whose calls an actix actor answers. Knows how a call is made, not who keeps the actor alive.
+//! The entry point for actors: a verb whose calls an actix actor answers. Knows how a call is made, not who keeps the actor alive.
 
 use super::{Call, Step};
 use crate::engine::{Asked, ExternalLane, ExternalTask};
