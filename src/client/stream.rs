@@ -3,6 +3,7 @@
 use super::Error;
 use super::connection::{Responses, next, responses};
 use super::connector::{Connector, LOGIN_TAG, Writer};
+use crate::proto::Failure;
 use crate::proto::codec::Part;
 use std::collections::VecDeque;
 use tokio::io::AsyncWriteExt;
@@ -13,6 +14,8 @@ pub struct Rows {
     /// Kept open: a connection that is closed cancels.
     _writer: Writer,
     value: Option<String>,
+    /// The failure that was the reply, which nothing follows.
+    failure: Option<Failure>,
 }
 
 impl Rows {
@@ -25,14 +28,18 @@ impl Rows {
             responses: responses(reader),
             _writer: writer,
             value: None,
+            failure: None,
         })
     }
 
     /// The next row; `None` after the last, when [`value`](Self::value) is there.
     ///
     /// # Errors
-    /// What the daemon says, or that the connection is lost.
+    /// What the daemon says, also every time after that, or that the connection is lost.
     pub async fn next(&mut self) -> Result<Option<String>, Error> {
+        if let Some(failure) = &self.failure {
+            return Err(Error::Failure(failure.clone()));
+        }
         while self.value.is_none() {
             let response = next(&mut self.responses).await?;
             let is_login = response.tag.is_some_and(|tag| tag.as_str() == LOGIN_TAG);
@@ -41,7 +48,10 @@ impl Rows {
                 Part::Row(row) => return Ok(Some(row)),
                 Part::Progress(_) => {}
                 Part::Final(Ok(data)) => self.value = Some(data.into()),
-                Part::Final(Err(failure)) => return Err(Error::Failure(failure)),
+                Part::Final(Err(failure)) => {
+                    self.failure = Some(failure.clone());
+                    return Err(Error::Failure(failure));
+                }
             }
         }
         Ok(None)

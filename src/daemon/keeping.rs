@@ -2,8 +2,9 @@
 //!
 //! A job of an earlier process is made of its request again here, where the verbs are known, and given its checkpoint.
 
+use crate::caught::{Panicked, caught};
 use crate::engine::{Restored, Scheduler, Settle, Subject, Work};
-use crate::proto::Failure;
+use crate::proto::{Code, Failure};
 #[cfg(feature = "sqlite")]
 use crate::store::SqliteStore;
 use crate::store::{Close, Commit, Contents, Store, StoreError, StoredJob, Writer};
@@ -146,11 +147,19 @@ fn restored(mut stored: StoredJob, registry: &Registry, facts: &Facts) -> Restor
         Failure::new(failure.code, text)
     });
     let mut subject = subject;
-    if let (Ok(Subject::Work(Work::Plan(job))), Some(checkpoint)) = (&mut subject, &stored.checkpoint)
-        && let Err(damaged) = job.resume(checkpoint.bytes.clone())
-    {
-        tracing::warn!(job = %checkpoint.job, %damaged, "the job starts over");
-        stored.checkpoint = None;
+    if let (Ok(Subject::Work(Work::Plan(job))), Some(checkpoint)) = (&mut subject, &stored.checkpoint) {
+        match caught(|| job.resume(checkpoint.bytes.clone())) {
+            Ok(Ok(())) => {}
+            Ok(Err(damaged)) => {
+                tracing::warn!(job = %checkpoint.job, %damaged, "the job starts over");
+                stored.checkpoint = None;
+            }
+            Err(Panicked) => {
+                tracing::error!(job = %checkpoint.job, request = submission.request, "the plan panicked as it was restored");
+                let text = "its plan panicked as it read its checkpoint; the log says more";
+                subject = Err(Failure::new(Code::Internal, text));
+            }
+        }
     }
     Restored { stored, subject }
 }
@@ -169,5 +178,87 @@ impl StoreWriter {
         }
         // It may be at a write that does not end.
         let _ = tokio::time::timeout(WRITE_LIMIT, self.0.send(Close)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Budget, Damaged, Job, Plan};
+    use crate::metrics::Metrics;
+    use crate::proto::Value;
+    use crate::store::{Checkpoint, Priority, Submission, Timestamp};
+    use crate::verb::{Step, define};
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    struct Fragile;
+
+    impl Plan for Fragile {
+        type Slice = ();
+        type Partial = ();
+
+        fn cut(&mut self) -> Option<()> {
+            Some(())
+        }
+
+        fn run((): (), _: Budget<'_>) {}
+
+        fn absorb(&mut self, (): ()) {}
+
+        fn answer(&mut self) -> Option<Value> {
+            None
+        }
+
+        fn progress(&self) -> f64 {
+            0.0
+        }
+
+        fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+            match bytes {
+                b"damaged" => Err(Damaged::Impossible("state")),
+                _ => panic!("as asked"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_whose_plan_panics_at_its_checkpoint_has_failed_and_the_daemon_starts() {
+        let mut registry = Registry::default();
+        registry.add(define("fragile", "as asked", |_| {
+            Ok(Step::from(Job::new("fragile", || Fragile)))
+        }));
+        let facts = Facts {
+            metrics: Arc::new(Metrics::default()),
+            clients: Arc::default(),
+            started: Instant::now(),
+            workers: 1,
+        };
+        let (job, time) = (crate::store::JobId(1), Timestamp::from_millis(1));
+        let stored = |bytes: &[u8]| {
+            let mut stored = StoredJob::unbegun(Submission {
+                job,
+                request: "fragile".into(),
+                title: "fragile".into(),
+                key: None,
+                owner: "10.0.0.9".into(),
+                priority: Priority::Normal,
+                submitted_at: time,
+                not_before: None,
+                deadline: None,
+            });
+            stored.checkpoint = Some(Checkpoint {
+                job,
+                saved_at: time,
+                progress: 0.5,
+                cpu: Duration::ZERO,
+                bytes: bytes.into(),
+            });
+            stored
+        };
+        let failed = restored(stored(b"whole"), &registry, &facts);
+        assert!(failed.subject.is_err_and(|failure| failure.code == Code::Internal));
+        let again = restored(stored(b"damaged"), &registry, &facts);
+        assert!(again.subject.is_ok() && again.stored.checkpoint.is_none());
     }
 }

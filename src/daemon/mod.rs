@@ -120,6 +120,7 @@ pub enum RunError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "a daemon answers nothing until it is started"]
 pub struct Daemon {
     listen: Vec<(SocketAddr, Transport, Service)>,
     listen_unix: Vec<PathBuf>,
@@ -269,6 +270,9 @@ impl Daemon {
     }
 
     /// One more verb, or another one in the place of a built-in one.
+    ///
+    /// # Panics
+    /// If its name is not a letter followed by letters, digits, `-` and `_`.
     pub fn verb(mut self, verb: impl Verb) -> Self {
         self.registry.add(verb);
         self
@@ -603,6 +607,7 @@ impl Running {
 
 /// A daemon that runs on a thread of its own. Dropped, it stops.
 #[derive(Debug)]
+#[must_use = "the daemon stops when its handle is dropped"]
 pub struct Handle {
     addresses: Vec<SocketAddr>,
     engine: Engine,

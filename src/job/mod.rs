@@ -3,6 +3,7 @@
 //! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod are_prime;
+mod bounds;
 mod by_curves;
 mod certify;
 mod check_certificate;
@@ -15,6 +16,7 @@ mod divisors;
 mod exercise;
 mod factor;
 mod gaps;
+mod guarded;
 mod is_prime;
 mod lane;
 mod listed;

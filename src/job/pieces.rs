@@ -41,7 +41,7 @@ impl Pieces {
             size: size.max(1),
             total: range.end.saturating_sub(range.start),
             done: 0,
-            left: vec![range],
+            left: if range.is_empty() { Vec::new() } else { vec![range] },
             under_way: BTreeMap::new(),
             parts: BTreeMap::new(),
         }
@@ -166,8 +166,11 @@ impl Pieces {
             let length = range.end.checked_sub(range.start)?;
             sum.checked_add(length).filter(|sum| *sum <= total)
         });
+        let mut ascending: Vec<&Range<u64>> = left.iter().collect();
+        ascending.sort_unstable_by_key(|range| range.start);
+        let overlaps = ascending.windows(2).any(|pair| pair[0].end > pair[1].start);
         match todo {
-            Some(todo) if size > 0 && words.len() % 2 == 0 => Ok(Self {
+            Some(todo) if size > 0 && words.len() % 2 == 0 && !overlaps => Ok(Self {
                 size,
                 total,
                 done: total - todo,
@@ -177,5 +180,31 @@ impl Pieces {
             }),
             _ => Err(Damaged::Impossible("range of numbers")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restored(words: &[u64]) -> Result<Pieces, Damaged> {
+        let mut writer = Writer::new(*b"TEST", 1);
+        writer.u64(8).u64(16).words(words);
+        let bytes = writer.finish();
+        Pieces::restore(&mut Reader::new(&bytes, *b"TEST", 1)?)
+    }
+
+    #[test]
+    fn numbers_that_are_to_be_done_twice_are_damage() {
+        assert!(restored(&[0, 8, 8, 16]).is_ok());
+        assert!(restored(&[8, 16, 0, 8]).is_ok());
+        assert!(restored(&[0, 8, 0, 8]).is_err());
+        assert!(restored(&[0, 9, 8, 12]).is_err());
+    }
+
+    #[test]
+    fn no_numbers_are_done_from_the_start() {
+        let mut pieces = Pieces::new(std::ops::Range { start: 5, end: 1 }, 8);
+        assert!(pieces.is_done() && pieces.whole().is_none() && pieces.cut().is_none());
     }
 }

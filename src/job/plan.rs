@@ -63,7 +63,8 @@ pub trait Plan: Send + Sized + 'static {
     /// The share of the whole cost that has been absorbed, 0.0..=1.0; never falls.
     fn progress(&self) -> f64;
 
-    /// What it is at, for people, if there is more to say than the share: `sieve relations=61%`.
+    /// What it is at, for people, if there is more to say than the share: `sieve relations=61%`. One line; 80
+    /// characters of it are sent.
     fn stage(&self) -> Option<String> {
         None
     }

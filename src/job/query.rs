@@ -1,4 +1,4 @@
-//! The built-in questions: valid by construction, with one canonical text each, and the plan that answers them.
+//! The built-in questions, with one canonical text each, and the plan that answers them.
 //!
 //! Knows which plan answers what; knows no client.
 
@@ -30,13 +30,14 @@ pub enum Method {
     Sieve,
 }
 
-/// A question about primes that has an answer.
+/// A question about primes. [`check`](Query::check) says whether it has an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Query {
     /// The N-th prime; N is from 1 to pi(10^25) = 176846309399143769411680.
     Nth(u128),
-    /// The first-th to the last-th prime as rows, and then how many; `1 <= first <= last <= primes::WORD_PRIMES`.
+    /// The first-th to the last-th prime as rows, and then how many; `1 <= first <= last <= 425656284035217743` =
+    /// pi(2^64).
     NthRows {
         /// The number of the first prime.
         first: u64,
@@ -223,7 +224,13 @@ impl Query {
     }
 
     /// The plan that answers the question.
+    ///
+    /// # Panics
+    /// If the question has no answer: [`check`](Self::check) says so before.
     pub fn plan(self) -> Box<dyn AnyPlan> {
+        if let Err(failure) = self.check() {
+            panic!("{}", failure.text);
+        }
         match self {
             Self::Nth(n) => Box::new(Nth::new(n)),
             Self::NthRows { first, last } => Box::new(NthRows::new(first, last)),
@@ -305,7 +312,7 @@ impl fmt::Display for Query {
             Self::NthRows { first, last } => write!(f, "nth {first} {last}"),
             Self::Pi(x) => write!(f, "pi {x}"),
             Self::Count { low, last, method } => {
-                write!(f, "count {low} {}", last + 1)?;
+                write!(f, "count {low} {}", last.saturating_add(1))?;
                 if *method == Method::Sieve {
                     f.write_str(" method=sieve")
                 } else {

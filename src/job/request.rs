@@ -1,5 +1,6 @@
 //! A job that can be handed over: a question and the way to make its plan. Knows no client and no worker.
 
+use super::guarded::Guarded;
 #[cfg(feature = "cluster")]
 use super::part::{PartOf, PartResult, PartTables, TablesOf};
 use super::{AnyPlan, Damaged, Plan, Query, restore, verify};
@@ -53,8 +54,11 @@ impl Job {
         Self {
             question: Question::Own {
                 title: title.into(),
-                make: Box::new(move || Ok(Box::new(make()))),
-                restore: |bytes| Ok(Box::new(P::restore(bytes)?)),
+                make: {
+                    let make = Guarded::new(make);
+                    Box::new(move || Ok(Box::new(Guarded::new((make.get())()))))
+                },
+                restore: |bytes| Ok(Box::new(Guarded::<P>::restore(bytes)?)),
             },
             streams: false,
             is_kept: false,
@@ -185,6 +189,17 @@ impl Job {
         }
     }
 
+    /// Checks a built-in question.
+    ///
+    /// # Errors
+    /// As [`Query::check`].
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match &self.question {
+            Question::Query(query) => query.check(),
+            Question::Own { .. } => Ok(()),
+        }
+    }
+
     /// Makes the plan.
     ///
     /// # Errors
@@ -197,7 +212,10 @@ impl Job {
             return Ok(plan);
         }
         match &self.question {
-            Question::Query(query) => Ok(query.clone().plan()),
+            Question::Query(query) => {
+                query.check()?;
+                Ok(query.clone().plan())
+            }
             Question::Own { make, .. } => make(),
         }
     }

@@ -75,12 +75,19 @@ impl Interim {
                     .unwrap_or_default();
                 let stage = stage
                     .as_ref()
-                    .map(|stage| format!(" stage={stage}"))
+                    .map(|stage| format!(" stage={}", printable(stage)))
                     .unwrap_or_default();
                 format!("pct={percent:.1}{eta}{stage}")
             }
         }
     }
+}
+
+/// The beginning of what a plan calls its stage, which is a word or some of one line.
+fn printable(stage: &str) -> String {
+    const MOST: usize = 80;
+    let printable = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
+    stage.chars().take(MOST).map(printable).collect()
 }
 
 /// A duration in one unit, rounded down: `85ms`, `18s`, `12min`, `3h`, `40d`, `11205y`; up to a thousand years it has three digits at most.
@@ -118,5 +125,16 @@ mod tests {
         ] {
             assert_eq!(short_duration(Duration::from_secs(seconds)), shown, "{seconds} s");
         }
+    }
+
+    #[test]
+    fn a_stage_is_one_line_of_bounded_length() {
+        let stage = |text: &str| Interim::Progress {
+            done: 0.5,
+            eta: None,
+            stage: Some(text.to_owned()),
+        };
+        assert_eq!(stage("a\nOK forged").words(), "pct=50.0 stage=a?OK forged");
+        assert_eq!(stage(&"x".repeat(1_000)).words().len(), "pct=50.0 stage=".len() + 80);
     }
 }

@@ -46,10 +46,23 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// Adds a verb. One of the same name is replaced.
+    /// Adds a verb. One of the same name, in any case of letters, is replaced.
+    ///
+    /// # Panics
+    /// If the name is no word that a request can begin with: a letter, and then letters, digits, `-` and `_`.
     pub fn add(&mut self, verb: impl Verb) {
-        let entry: (_, Arc<dyn Verb>) = (verb.name(), Arc::new(verb));
-        match self.verbs.iter_mut().find(|(name, _)| *name == entry.0) {
+        let name = verb.name();
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        assert!(
+            name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.bytes().all(is_inner),
+            "a verb has the name {name:?}, which no request can begin with: write a letter, and then letters, digits, '-' and '_'"
+        );
+        let entry: (_, Arc<dyn Verb>) = (name, Arc::new(verb));
+        match self
+            .verbs
+            .iter_mut()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        {
             Some(other) => *other = entry,
             None => self.verbs.push(entry),
         }
