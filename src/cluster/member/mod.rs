@@ -12,6 +12,8 @@ mod message;
 mod next;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 pub(super) use self::message::{Command, Entry, Input, Notice, PutError};
 
@@ -276,13 +278,7 @@ impl Member {
 
     fn job_seen(&mut self, job: JobId, revision: u64, entry: Option<JobEntry>) {
         let Some(entry) = entry else {
-            if let Some(known) = self.jobs.remove(&job)
-                && known.location == Location::Ended
-                && !self.is_own(job)
-            {
-                self.commands.push(Command::Notify(Box::new(Notice::Forgotten(job))));
-            }
-            return;
+            return self.job_gone(job, revision);
         };
         let known = self.jobs.entry(job).or_insert_with(Known::new);
         let is_same = |stored: &StoredJob| {
@@ -298,6 +294,32 @@ impl Member {
             known.changed();
         }
         self.look_at(job);
+    }
+
+    /// The entry of a job was removed: where it was submitted it is forgotten, or somebody else has removed what is still needed.
+    fn job_gone(&mut self, job: JobId, revision: u64) {
+        let is_own = self.is_own(job);
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        if known.entry.as_ref().is_some_and(|(seen, _)| *seen > revision) {
+            return;
+        }
+        let is_needed = match known.location {
+            Location::Here => true,
+            Location::Away(_) => is_own,
+            Location::Unknown | Location::Ended => false,
+        };
+        if is_needed {
+            // It is written again.
+            known.entry = None;
+            known.changed();
+            return self.look_at(job);
+        }
+        // The engine has another job of this ID, which has ended.
+        let is_kept = known.is_another && known.location == Location::Ended;
+        self.jobs.remove(&job);
+        if !is_own && !is_kept {
+            self.commands.push(Command::Notify(Box::new(Notice::Forgotten(job))));
+        }
     }
 
     fn owner_seen(&mut self, job: JobId, revision: u64, owner: Option<OwnerEntry>) {

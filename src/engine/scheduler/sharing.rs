@@ -71,7 +71,7 @@ impl Scheduler {
                     self.table.take_over((keeping.again)(*stored), now);
                 }
             }
-            ClusterEvent::Forgotten(job) => self.table.forget_away(job),
+            ClusterEvent::Forgotten(job) => self.table.forget_away(job, now),
             ClusterEvent::Answer(answer) => self.take_answer(*answer),
         }
     }

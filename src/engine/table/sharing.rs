@@ -218,12 +218,17 @@ impl Table {
             }
             Location::Running(work) => {
                 self.flow.submitted.set_cpu(job, end.cpu);
-                for holder in self.flow.waiters.watchers(job, work) {
-                    self.answer_away(holder, end.reply.clone());
-                }
-                self.answer_away(Holder::Submitted(job), end.reply);
+                self.end_running(job, work, end.reply);
             }
         }
+    }
+
+    /// A job of this work has ended elsewhere, for all that watch it too.
+    fn end_running(&mut self, job: JobId, work: WorkId, reply: Reply) {
+        for holder in self.flow.waiters.watchers(job, work) {
+            self.answer_away(holder, reply.clone());
+        }
+        self.answer_away(Holder::Submitted(job), reply);
     }
 
     fn answer_away(&mut self, holder: Holder, reply: Reply) {
@@ -273,8 +278,19 @@ impl Table {
         }
     }
 
-    /// A job of another node is forgotten.
-    pub(in crate::engine) fn forget_away(&mut self, job: JobId) {
-        self.flow.submitted.forget(job);
+    /// A job of another node is forgotten there. If nothing was heard of its end, as by a node that had no connection, then what it came to is not
+    /// to be had any more: all that wait for it learn that.
+    pub(in crate::engine) fn forget_away(&mut self, job: JobId, now: Instant) {
+        self.flow.now = now;
+        match self.flow.submitted.location(job) {
+            Location::Unknown => {}
+            Location::Ended => self.flow.submitted.forget(job),
+            Location::Running(work) => {
+                if let Some(Stage::Away) = self.flow.jobs.get(work).map(Entry::stage) {
+                    let text = format!("job {job} ended on another node, and is forgotten there; submit it again");
+                    self.end_running(job, work, Err(Failure::new(Code::NoJob, text)));
+                }
+            }
+        }
     }
 }

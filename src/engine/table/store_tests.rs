@@ -123,6 +123,37 @@ fn a_job_that_goes_on_is_not_given_up_for_an_equal_question_that_has_just_begun(
     assert_eq!(play.heard(), ["1/1 ok 100"]);
 }
 
+#[test]
+fn who_waits_for_a_job_that_is_forgotten_elsewhere_learns_that() {
+    let mut play = with_store();
+    let (job, now) = (JobId(1_002), play.now);
+    play.table.set_away(stored(1_002, Priority::Normal, None), "b".into(), now);
+    play.order(2, 1, Ask::Result(job), |_| {});
+    play.order(2, 2, Ask::Watch(job), |_| {});
+    assert_eq!(play.heard(), [""; 0], "another node works on it");
+    play.table.forget_away(job, now);
+    let mut heard = play.heard();
+    heard.sort();
+    assert_eq!(heard, ["2/1 no-job", "2/2 no-job"]);
+    play.table.ends_settled(vec![job], None, now);
+    play.order(2, 3, Ask::Result(job), |_| {});
+    assert_eq!(play.heard(), ["2/3 no-job"]);
+    play.assert_empty();
+    play.table.forget_away(job, now);
+    assert!(matches!(play.table.flow.submitted.location(job), Location::Unknown));
+}
+
+#[test]
+fn a_job_that_is_worked_on_here_goes_on_when_it_is_forgotten_elsewhere() {
+    let mut play = with_store();
+    let job = submit_stored(&mut play, 1, long("a", 9));
+    play.table.forget_away(job, play.now);
+    play.order(2, 1, Ask::Result(job), |_| {});
+    play.play_on();
+    play.table.ends_settled(vec![job], None, play.now);
+    assert_eq!(play.heard(), ["2/1 ok 9"]);
+}
+
 /// A plan of a hundred slices that goes on from some, and knows how many when it has made its tables.
 struct Ahead {
     absorbed: u64,

@@ -1,6 +1,6 @@
 //! Submitted jobs beside a cluster of daemons: which are worked on here, and what is known of the others.
 
-use super::{Job, Location, State, Submitted};
+use super::{Job, State, Submitted};
 use crate::engine::message::JobId;
 use crate::store::{End, Record, StoredJob};
 use std::time::Duration;
@@ -71,11 +71,9 @@ impl Submitted {
         }
     }
 
-    /// A job that has ended elsewhere is forgotten there.
+    /// A job that has ended is forgotten where it was submitted.
     pub(in crate::engine::table) fn forget(&mut self, id: JobId) {
-        if let Location::Ended = self.location(id) {
-            self.finished.retain(|other| *other != id);
-            self.remove(id);
-        }
+        self.finished.retain(|other| *other != id);
+        self.remove(id);
     }
 }
