@@ -3,7 +3,7 @@
 use super::entry::{checkpoint_to_bytes, digest, read_checkpoint};
 use super::member::PutError;
 use super::{ClusterError, ClusterSettings};
-use crate::store::{Checkpoint, JobId};
+use crate::store::{Checkpoint, JobId, NODES};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::Context as JetStream;
 use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType};
@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 
 /// How many numbers there are for nodes, from 1 on.
-const NUMBERS: u64 = 999;
+const NUMBERS: u64 = NODES - 1;
 
 /// How long one operation may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);

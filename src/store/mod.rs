@@ -27,7 +27,7 @@ pub use error::{ErrorKind, StoreError};
 pub use journal::{Journal, Settled};
 pub use lock::DirectoryLock;
 pub use memory::MemoryStore;
-pub use record::{Checkpoint, End, JobId, KeptAnswer, Priority, Record, State, Submission, Timestamp};
+pub use record::{Checkpoint, End, JobId, KeptAnswer, NODES, Priority, Record, State, Submission, Timestamp};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{DATABASE, Pruned, Pruning, SqliteStore, Statistics, Survey};
 #[cfg(feature = "cluster")]

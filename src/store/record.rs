@@ -7,9 +7,20 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The numbers of nodes that there are, and 0. In a cluster the IDs of jobs end in that of the node which took them in.
+pub const NODES: u64 = 1_000;
+
 /// The ID of a submitted job, as the wire shows it. No ID is given twice, whatever was forgotten or restarted in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
+
+impl JobId {
+    /// The number of the node of a cluster that took the job in.
+    #[must_use]
+    pub const fn node(self) -> u64 {
+        self.0 % NODES
+    }
+}
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

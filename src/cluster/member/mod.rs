@@ -208,7 +208,7 @@ impl Member {
 
     /// Whether a job was submitted here.
     fn is_own(&self, job: JobId) -> bool {
-        self.number == Some(job.0 % 1_000)
+        self.number == Some(job.node())
     }
 
     fn began(&mut self, jobs: Vec<StoredJob>) {

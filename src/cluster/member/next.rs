@@ -40,13 +40,13 @@ impl Next<'_> {
                 self.commands
                     .push(Command::Notify(Box::new(Notice::Ended(stored, end))));
             }
-            let is_own = self.number == Some(self.job.0 % 1_000) || self.is_owner(known);
-            if is_own && !known.is_cleared && known.owner.is_some() {
+            let is_to_clear = self.is_own() || self.is_owner(known);
+            if is_to_clear && !known.is_cleared && known.owner.is_some() {
                 known.is_cleared = true;
                 self.commands.push(Command::Clear(self.job));
             }
         } else if known.location == Location::Ended {
-            if known.entry.is_none() && self.number != Some(self.job.0 % 1_000) {
+            if known.entry.is_none() && !self.is_own() {
                 // It is forgotten where it was submitted.
                 return;
             }
@@ -65,7 +65,7 @@ impl Next<'_> {
             self.decide_own(known, &stored, lives);
         } else if known.entry.is_some() {
             self.decide_of_others(known, &stored, lives);
-        } else if self.number == Some(self.job.0 % 1_000) {
+        } else if self.is_own() {
             // NATS lost it, and so may have the node that worked on it.
             let entry = JobEntry {
                 submission: stored.submission,
@@ -161,6 +161,11 @@ impl Next<'_> {
             let node = Some(self.me.to_owned());
             self.put(known, Writing::Owner(OwnerEntry { node, starts }));
         }
+    }
+
+    /// It was submitted here.
+    fn is_own(&self) -> bool {
+        self.number == Some(self.job.node())
     }
 
     fn is_owner(&self, known: &Known) -> bool {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::proto::{Reply, Value};
-use crate::store::{End, Priority, Submission, Timestamp};
+use crate::store::{End, NODES, Priority, Submission, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -278,7 +278,7 @@ impl World {
         let host = &mut self.hosts[index];
         let Some(member) = &mut host.member else { return };
         host.submitted += 1;
-        let job = JobId(host.submitted * 1_000 + host.number);
+        let job = JobId(host.submitted * NODES + host.number);
         let submission = Submission {
             job,
             request: format!("pi {job}"),

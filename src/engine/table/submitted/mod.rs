@@ -26,13 +26,10 @@ use super::wall::Wall;
 use crate::engine::message::{Account, ClientId, JobId, Policy, Priority, RequestId, WorkId};
 use crate::engine::text::shortened;
 use crate::proto::{Code, Failure, Reply};
-use crate::store::{Record, StoredJob, Submission, Timestamp};
+use crate::store::{NODES, Record, StoredJob, Submission, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
-
-/// How many daemons of a cluster may have numbers.
-const NODES: u64 = 1_000;
 
 /// All submitted jobs, and the lists that are being sent.
 pub(super) struct Submitted {
@@ -141,7 +138,7 @@ impl Submitted {
             None => self.next,
             Some(node) => {
                 let JobId(next) = self.next;
-                JobId(next + (node + NODES - next % NODES) % NODES)
+                JobId(next + (node + NODES - self.next.node()) % NODES)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Submitted jobs that go on after a restart, of the process or of the table: when each may, and which of them may be why the process ended.
 
 use super::ended::refuted;
-use super::{Job, NODES, State, Submitted};
+use super::{Job, State, Submitted};
 use crate::engine::message::{JobId, WorkId};
 use crate::engine::restored::Restored;
 use crate::proto::{Code, Failure};
@@ -47,7 +47,7 @@ impl Submitted {
             self.keys.insert(key.clone(), id);
         }
         // One that only the others still know, as after this daemon's directory was put back from a copy, is not named again.
-        if self.node == Some(id.0 % NODES) {
+        if self.node == Some(id.node()) {
             self.next = self.next.max(JobId(id.0.saturating_add(1)));
         }
         self.jobs.insert(id, job);
