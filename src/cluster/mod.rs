@@ -2,13 +2,14 @@
 //!
 //! Any node takes in submitted jobs, shows those of all, and does parts of long jobs of the others. What a node acknowledges is in its own
 //! store; JetStream brings it to the others and is a second copy, never the only one. `member` decides about jobs (plain data), `links` is
-//! the connection, [`Node`] the actor between engine, `member` and `links`, `part_worker` does the parts of others.
+//! the connection, [`Node`] the actor between engine, `member` and `links`, `part_worker` does the parts of others, which share `part_tables`.
 //! Knows no session and no plan.
 
 mod entry;
 mod links;
 mod member;
 mod node;
+mod part_tables;
 mod part_worker;
 
 use node::{Close, Node};

@@ -3,6 +3,7 @@
 
 use super::entry::{PartNews, is_node_name, part_news_to_bytes};
 use super::links::{ACK_WAIT, LIMIT, Links};
+use super::part_tables::KnownTables;
 use crate::engine::{Part, PartId, Subject, Work};
 use crate::job::{Job, PartResult, PartTables};
 use crate::proto::Interim;
@@ -18,12 +19,6 @@ use tokio::sync::Notify;
 
 /// How long a free worker waits for a part before it asks again.
 const ASK: Duration = Duration::from_secs(2);
-
-/// Questions whose tables are kept for their next part.
-const MAX_TABLES: usize = 4;
-
-/// How long they are kept after the last one.
-const TABLES_AGE: Duration = Duration::from_secs(60);
 
 /// Parts that are remembered because they need not be begun.
 const MAX_RECALLED: usize = 10_000;
@@ -47,22 +42,13 @@ pub(super) struct PartWorker {
     registry: Registry,
     facts: Facts,
     name: String,
-    tables: Mutex<Vec<Tables>>,
+    tables: Arc<KnownTables>,
     /// Parts that are of no use any more, by owner.
     recalled: Mutex<VecDeque<(String, PartId)>>,
     changed: Notify,
     running: AtomicUsize,
     done: AtomicU64,
     is_draining: AtomicBool,
-}
-
-/// What parts of one question share.
-struct Tables {
-    question: String,
-    tables: Arc<PartTables>,
-    /// One part makes them, and others that need them wait.
-    is_making: bool,
-    used: Instant,
 }
 
 /// Counts a part, or the making of tables, as running for as long as it lives: as no job of this node's own clients.
@@ -78,15 +64,6 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-/// The right to make the tables of a question; dropped, it lets others make them that were not made.
-struct Making(Arc<PartWorker>, String);
-
-impl Drop for Making {
-    fn drop(&mut self) {
-        self.0.made(&self.1);
     }
 }
 
@@ -131,7 +108,7 @@ impl PartWorker {
             registry,
             facts,
             name,
-            tables: Mutex::default(),
+            tables: Arc::default(),
             recalled: Mutex::default(),
             changed: Notify::new(),
             running: AtomicUsize::new(0),
@@ -187,6 +164,14 @@ impl PartWorker {
         self.is_draining.load(Relaxed) || recalled.iter().any(is_this)
     }
 
+    /// How a part leaves the queue that need not be done here: for another node if this one ends, else for good.
+    fn needless_ack(&self) -> AckKind {
+        match self.is_draining.load(Relaxed) {
+            true => AckKind::Nak(None),
+            false => AckKind::Ack,
+        }
+    }
+
     /// Takes parts and does them, for as long as the connection is there: the loop of one worker.
     pub(super) async fn run(self: Arc<Self>, links: Links) {
         while !self.is_draining.load(Relaxed) {
@@ -215,12 +200,7 @@ impl PartWorker {
             return;
         };
         if self.is_needless(&taken) {
-            let ack = if self.is_draining.load(Relaxed) {
-                AckKind::Nak(None)
-            } else {
-                AckKind::Ack
-            };
-            let _ = message.ack_with(ack).await;
+            let _ = message.ack_with(self.needless_ack()).await;
             return;
         }
         if self.is_own(&taken) {
@@ -269,14 +249,7 @@ impl PartWorker {
                 tokio::time::sleep(REFUSED).await;
             }
             // It is of no use any more, or this node ends.
-            None => {
-                let ack = if self.is_draining.load(Relaxed) {
-                    AckKind::Nak(None)
-                } else {
-                    AckKind::Ack
-                };
-                let _ = message.ack_with(ack).await;
-            }
+            None => drop(message.ack_with(self.needless_ack()).await),
         }
     }
 
@@ -319,8 +292,8 @@ impl PartWorker {
             Err(reason) => return Some(Err(reason)),
         };
         let (tables, making) = loop {
-            let changed = self.changed.notified();
-            let (tables, is_new) = self.known_tables(&taken.question);
+            let made = self.tables.next_made();
+            let (tables, is_new) = self.tables.of(&taken.question);
             match job.part_needs_tables(&part, &tables) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -331,11 +304,11 @@ impl PartWorker {
                 }
                 Err(damaged) => return Some(Err(damaged.to_string())),
             }
-            if let Some(making) = self.making(&taken.question) {
+            if let Some(making) = self.tables.making(&taken.question) {
                 break (tables, Some(making));
             }
             // They may be made long before the part that makes them ends.
-            let _ = tokio::time::timeout(Duration::from_millis(100), changed).await;
+            let _ = tokio::time::timeout(Duration::from_millis(100), made).await;
         };
         let title = format!(
             "part {}.{} of {} for node {}",
@@ -402,38 +375,6 @@ impl PartWorker {
         }
     }
 
-    /// The tables of a question, made or not, and whether this is its first part here.
-    fn known_tables(&self, question: &str) -> (Arc<PartTables>, bool) {
-        let mut all = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|tables| tables.is_making || tables.used.elapsed() < TABLES_AGE);
-        if let Some(known) = all.iter_mut().find(|tables| tables.question == question) {
-            known.used = Instant::now();
-            return (known.tables.clone(), false);
-        }
-        if all.len() >= MAX_TABLES {
-            let oldest = (0..all.len()).min_by_key(|index| (all[*index].is_making, all[*index].used));
-            oldest.map(|index| all.remove(index));
-        }
-        let tables = Arc::new(PartTables::default());
-        all.push(Tables {
-            question: question.to_owned(),
-            tables: tables.clone(),
-            is_making: false,
-            used: Instant::now(),
-        });
-        (tables, true)
-    }
-
-    /// The right to make the tables of a question, unless another has it.
-    fn making(self: &Arc<Self>, question: &str) -> Option<Making> {
-        let mut all = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.iter_mut().find(|tables| tables.question == question)?;
-        if std::mem::replace(&mut known.is_making, true) {
-            return None;
-        }
-        Some(Making(self.clone(), question.to_owned()))
-    }
-
     /// Makes the tables of a question beside its first part, which needs none: others will.
     fn make_tables(self: &Arc<Self>, question: &str, tables: &Arc<PartTables>) {
         let job = self.job(question).ok();
@@ -441,22 +382,15 @@ impl PartWorker {
         let Some(job) = job.filter(|_| self.facts.workers > 1) else {
             return;
         };
-        let Some(making) = self.making(question) else { return };
+        let Some(making) = self.tables.making(question) else {
+            return;
+        };
+        let worker = self.clone();
         tokio::spawn(async move {
-            let worker = &making.0;
             let _running = Running::new(&worker.running);
             let _ = worker.engine.ask(job).await;
+            drop(making);
         });
-    }
-
-    fn made(&self, question: &str) {
-        let mut all = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.iter_mut().find(|tables| tables.question == question) {
-            known.is_making = false;
-            known.used = Instant::now();
-        }
-        drop(all);
-        self.changed.notify_waiters();
     }
 }
 

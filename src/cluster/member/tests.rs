@@ -109,7 +109,11 @@ fn an_entry_that_is_removed_while_its_job_is_worked_on_is_written_again() {
             Entry::Job,
         );
         let late = [Input::Written(job, serial, Ok(3)), Input::JobSeen(job, 2, None)];
-        assert_eq!(commands(&mut member, late, now), [], "it was removed before it was written");
+        assert_eq!(
+            commands(&mut member, late, now),
+            [],
+            "it was removed before it was written"
+        );
         writing(&commands(&mut member, [Input::JobSeen(job, 4, None)], now), Entry::Job);
     }
 }

@@ -127,7 +127,8 @@ fn a_job_that_goes_on_is_not_given_up_for_an_equal_question_that_has_just_begun(
 fn who_waits_for_a_job_that_is_forgotten_elsewhere_learns_that() {
     let mut play = with_store();
     let (job, now) = (JobId(1_002), play.now);
-    play.table.set_away(stored(1_002, Priority::Normal, None), "b".into(), now);
+    play.table
+        .set_away(stored(1_002, Priority::Normal, None), "b".into(), now);
     play.order(2, 1, Ask::Result(job), |_| {});
     play.order(2, 2, Ask::Watch(job), |_| {});
     assert_eq!(play.heard(), [""; 0], "another node works on it");

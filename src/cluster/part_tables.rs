@@ -1,0 +1,126 @@
+//! The tables that parts of one question share: made once, kept for the next part, and let go of. Knows no part and no connection.
+
+use crate::job::PartTables;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+/// Questions whose tables are kept for their next part.
+const MAX_TABLES: usize = 4;
+
+/// How long they are kept after the last one.
+const TABLES_AGE: Duration = Duration::from_secs(60);
+
+/// The tables of the latest questions.
+#[derive(Default)]
+pub(super) struct KnownTables {
+    all: Mutex<Vec<Tables>>,
+    made: Notify,
+}
+
+/// What parts of one question share.
+struct Tables {
+    question: String,
+    tables: Arc<PartTables>,
+    /// One part makes them, and others that need them wait.
+    is_making: bool,
+    used: Instant,
+}
+
+/// The right to make the tables of a question; dropped, it lets others make them that were not made.
+pub(super) struct Making(Arc<KnownTables>, String);
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.0.made(&self.1);
+    }
+}
+
+impl KnownTables {
+    /// The tables of a question, made or not, and whether this is its first part here.
+    pub(super) fn of(&self, question: &str) -> (Arc<PartTables>, bool) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|tables| tables.is_making || tables.used.elapsed() < TABLES_AGE);
+        if let Some(known) = all.iter_mut().find(|tables| tables.question == question) {
+            known.used = Instant::now();
+            return (known.tables.clone(), false);
+        }
+        if all.len() >= MAX_TABLES {
+            let oldest = (0..all.len()).min_by_key(|index| (all[*index].is_making, all[*index].used));
+            oldest.map(|index| all.remove(index));
+        }
+        let tables = Arc::new(PartTables::default());
+        all.push(Tables {
+            question: question.to_owned(),
+            tables: tables.clone(),
+            is_making: false,
+            used: Instant::now(),
+        });
+        (tables, true)
+    }
+
+    /// The right to make the tables of a question, unless another has it.
+    pub(super) fn making(self: &Arc<Self>, question: &str) -> Option<Making> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.iter_mut().find(|tables| tables.question == question)?;
+        if std::mem::replace(&mut known.is_making, true) {
+            return None;
+        }
+        Some(Making(self.clone(), question.to_owned()))
+    }
+
+    /// Ends once a part has made tables, or given that up, after this call.
+    pub(super) fn next_made(&self) -> Notified<'_> {
+        self.made.notified()
+    }
+
+    fn made(&self, question: &str) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.iter_mut().find(|tables| tables.question == question) {
+            known.is_making = false;
+            known.used = Instant::now();
+        }
+        drop(all);
+        self.made.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_question_share_tables_that_one_of_them_makes() {
+        let known = Arc::new(KnownTables::default());
+        let (first, is_new) = known.of("pi 1e18");
+        let (second, is_new_again) = known.of("pi 1e18");
+        assert!(Arc::ptr_eq(&first, &second) && is_new && !is_new_again);
+        let making = known.making("pi 1e18").expect("nobody makes them");
+        assert!(known.making("pi 1e18").is_none(), "one does");
+        assert!(known.making("pi 1e19").is_none(), "it is not known");
+        drop(making);
+        assert!(known.making("pi 1e18").is_some(), "they were not made");
+    }
+
+    #[test]
+    fn the_question_used_longest_ago_makes_room_and_one_whose_tables_are_made_last() {
+        let known = Arc::new(KnownTables::default());
+        for number in 0..MAX_TABLES {
+            known.of(&format!("pi {number}"));
+        }
+        let making = known.making("pi 0");
+        known.of("pi 1");
+        known.of("one more");
+        let mut questions: Vec<String> = known
+            .all
+            .lock()
+            .expect("nobody panicked")
+            .iter()
+            .map(|tables| tables.question.clone())
+            .collect();
+        questions.sort();
+        assert_eq!(questions, ["one more", "pi 0", "pi 1", "pi 3"]);
+        drop(making);
+    }
+}
