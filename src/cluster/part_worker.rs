@@ -10,6 +10,7 @@ use crate::proto::Interim;
 use crate::verb::{Engine, Facts, Registry};
 use async_nats::HeaderMap;
 use async_nats::jetstream::{AckKind, Message};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -23,7 +24,7 @@ const ASK: Duration = Duration::from_secs(2);
 /// Parts that are remembered because they need not be begun.
 const MAX_RECALLED: usize = 10_000;
 
-/// A part without progress for this long is given back.
+/// A part that does not come further for this long, or waits for its tables, is given back.
 const STALLED: Duration = Duration::from_secs(60);
 
 /// A worker that could not do a part takes the next one after this: others may be able to.
@@ -72,6 +73,41 @@ struct Taken {
     owner: String,
     id: PartId,
     question: String,
+}
+
+/// A part that this node keeps: it says so often enough that neither the queue gives it to another nor its owner does it again.
+struct Kept<'a> {
+    links: &'a Links,
+    message: &'a Message,
+    subject: String,
+    begun: Bytes,
+    said: Instant,
+}
+
+impl<'a> Kept<'a> {
+    async fn begin(links: &'a Links, message: &'a Message, subject: String, begun: Bytes) -> Self {
+        let _ = links.client.publish(subject.clone(), begun.clone()).await;
+        Self {
+            links,
+            message,
+            subject,
+            begun,
+            said: Instant::now(),
+        }
+    }
+
+    /// Says it again, if it is time.
+    async fn keep(&mut self) {
+        if self.said.elapsed() > ACK_WAIT / 3 {
+            self.said = Instant::now();
+            let _ = self.message.ack_with(AckKind::Progress).await;
+            let _ = self
+                .links
+                .client
+                .publish(self.subject.clone(), self.begun.clone())
+                .await;
+        }
+    }
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -210,10 +246,10 @@ impl PartWorker {
         }
         let subject = node_subject(&taken.owner);
         let say = |news: PartNews| part_news_to_bytes(taken.id.work, taken.id.number, &self.name, &news);
-        let _ = links.client.publish(subject.clone(), say(PartNews::Begun).into()).await;
+        let mut kept = Kept::begin(links, message, subject.clone(), say(PartNews::Begun).into()).await;
         let done = {
             let _running = Running::new(&self.running);
-            self.work(links, message, &taken).await
+            self.work(&mut kept, &taken).await
         };
         let done = done.map(|done| {
             let news = done.map(|(result, cpu)| say(PartNews::Done(result, cpu)))?;
@@ -279,19 +315,22 @@ impl PartWorker {
     }
 
     /// `None`: it need not be done any more.
-    async fn work(
-        self: &Arc<Self>,
-        links: &Links,
-        message: &Message,
-        taken: &Taken,
-    ) -> Option<Result<(Vec<u8>, Duration), String>> {
+    async fn work(self: &Arc<Self>, kept: &mut Kept<'_>, taken: &Taken) -> Option<Result<(Vec<u8>, Duration), String>> {
         let result = PartResult::default();
-        let part: Arc<[u8]> = message.payload.to_vec().into();
+        let part: Arc<[u8]> = kept.message.payload.to_vec().into();
         let job = match self.job(&taken.question) {
             Ok(job) => job,
             Err(reason) => return Some(Err(reason)),
         };
+        let begun = Instant::now();
         let (tables, making) = loop {
+            if self.is_needless(taken) {
+                return None;
+            }
+            if begun.elapsed() > STALLED {
+                return Some(Err("its tables are not made".to_owned()));
+            }
+            kept.keep().await;
             let made = self.tables.next_made();
             let (tables, is_new) = self.tables.of(&taken.question);
             match job.part_needs_tables(&part, &tables) {
@@ -315,7 +354,7 @@ impl PartWorker {
             taken.id.work, taken.id.number, taken.question, taken.owner
         );
         let done = match job.part(title, part, tables, result.clone()) {
-            Ok(part) => self.play(links, message, taken, part).await,
+            Ok(part) => self.play(kept, taken, part).await,
             Err(damaged) => Some(Err(damaged.to_string())),
         };
         // Also if this is given up midway, as when NATS is gone.
@@ -330,27 +369,20 @@ impl PartWorker {
     }
 
     /// Runs the job, and keeps the part while it moves.
-    async fn play(
-        &self,
-        links: &Links,
-        message: &Message,
-        taken: &Taken,
-        job: Job,
-    ) -> Option<Result<Duration, String>> {
+    async fn play(&self, kept: &mut Kept<'_>, taken: &Taken, job: Job) -> Option<Result<Duration, String>> {
         let begun = Instant::now();
         let mut events = self.engine.ask(job).progress(Duration::from_secs(1)).events();
-        let mut kept = Instant::now();
         let (mut done, mut moved) = (0.0, Instant::now());
-        let subject = node_subject(&taken.owner);
         loop {
+            // Made before the look, so that nothing that changes meanwhile is missed.
+            let changed = self.changed.notified();
+            if self.is_needless(taken) {
+                return None;
+            }
+            kept.keep().await;
             let event = tokio::select! {
                 event = tokio::time::timeout(Duration::from_secs(1), events.next()) => event,
-                () = self.changed.notified() => {
-                    if self.is_needless(taken) {
-                        return None;
-                    }
-                    continue;
-                }
+                () = changed => continue,
             };
             match event {
                 Ok(Some(crate::engine::Event::Final(Ok(_)))) => return Some(Ok(begun.elapsed())),
@@ -365,12 +397,6 @@ impl PartWorker {
             }
             if moved.elapsed() > STALLED {
                 return Some(Err("it does not come further".to_owned()));
-            }
-            if kept.elapsed() > ACK_WAIT / 3 {
-                kept = Instant::now();
-                let _ = message.ack_with(AckKind::Progress).await;
-                let news = part_news_to_bytes(taken.id.work, taken.id.number, &self.name, &PartNews::Begun);
-                let _ = links.client.publish(subject.clone(), news.into()).await;
             }
         }
     }
