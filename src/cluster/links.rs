@@ -10,8 +10,9 @@ use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType}
 use async_nats::jetstream::{kv, object_store, stream};
 use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
+use std::io;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
 
 /// How many numbers there are for nodes, from 1 on.
@@ -31,6 +32,9 @@ const NODE_AGE: Duration = Duration::from_secs(30);
 
 /// How long a part waits for a node at most. Its owner takes it back before.
 const PART_AGE: Duration = Duration::from_secs(120);
+
+/// Bytes of a checkpoint at the most: the store of a node takes none that is larger (`SQLITE_MAX_LENGTH`).
+const MAX_CHECKPOINT: usize = 1_000_000_000;
 
 /// Bytes of answers that are shared.
 const ANSWERS_BYTES: i64 = 64 << 20;
@@ -275,18 +279,18 @@ impl Links {
         matches!(tokio::time::timeout(LIMIT, put).await, Ok(Ok(_)))
     }
 
-    /// The checkpoint of a job, if there is one.
+    /// The checkpoint of a job, if there is one that can be used.
     pub(super) async fn load(&self, job: JobId) -> Result<Option<Checkpoint>, PutError> {
         let read = async {
             match self.checkpoints.get(job.to_string()).await {
-                Ok(mut object) => {
-                    let mut bytes = Vec::new();
-                    object
-                        .read_to_end(&mut bytes)
-                        .await
-                        .map_err(|_| PutError::Unreachable)?;
-                    Ok(read_checkpoint(&bytes))
-                }
+                Ok(object) => match read_object(object, MAX_CHECKPOINT).await {
+                    Ok(bytes) => Ok(read_checkpoint(&bytes)),
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                        tracing::error!(%job, %error, "the checkpoint of a job in NATS cannot be used: the job starts over");
+                        Ok(None)
+                    }
+                    Err(_) => Err(PutError::Unreachable),
+                },
                 Err(error) if error.kind() == object_store::GetErrorKind::NotFound => Ok(None),
                 Err(_) => Err(PutError::Unreachable),
             }
@@ -343,6 +347,22 @@ fn part_subject() -> String {
     format!("primed.parts.{}", VERSION.replace('.', "_"))
 }
 
+/// All of an object, if it has no more than this many bytes.
+///
+/// # Errors
+/// `InvalidData` if it has more, or its digest is wrong: it will be no better the next time. Any other kind may pass.
+async fn read_object(object: impl AsyncRead + Unpin, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    object.take(most as u64 + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() > most {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it has more than {most} bytes"),
+        ));
+    }
+    Ok(bytes)
+}
+
 async fn open(jetstream: &JetStream, config: kv::Config) -> Result<kv::Store, ClusterError> {
     let bucket = config.bucket.clone();
     // One that is there may have been given replicas by its operator.
@@ -358,6 +378,14 @@ async fn open(jetstream: &JetStream, config: kv::Config) -> Result<kv::Store, Cl
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_checkpoint_that_is_too_large_is_not_read_to_its_end() {
+        let all = read_object(&b"12345"[..], 5).await;
+        assert_eq!(all.expect("it is as large as may be"), b"12345");
+        let endless = read_object(tokio::io::repeat(7), 5).await;
+        assert_eq!(endless.map_err(|error| error.kind()), Err(io::ErrorKind::InvalidData));
+    }
 
     #[test]
     fn a_server_that_is_too_old_is_refused_by_its_version() {

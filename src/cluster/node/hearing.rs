@@ -76,18 +76,20 @@ async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> 
         let watch = store.watch_with_history(">").await.map_err(|error| refused(&error))?;
         watches.push(watch.map(move |entry| (index, entry)));
     }
+    // Not more than the node can take: the rest waits at the connection.
+    let bring = async |input| me.send(Happened::Member(input)).await.map_err(|error| refused(&error));
     if missing.is_empty() {
-        me.do_send(Happened::Member(Input::Current));
+        bring(Input::Current).await?;
     }
     let mut all = futures_util::stream::select_all(watches);
     while let Some((index, entry)) = all.next().await {
         let entry = entry.map_err(|error| refused(&error))?;
         let is_current = entry.seen_current;
         if let Some(input) = seen(index, &entry) {
-            me.do_send(Happened::Member(input));
+            bring(input).await?;
         }
         if is_current && missing.remove(&index) && missing.is_empty() {
-            me.do_send(Happened::Member(Input::Current));
+            bring(Input::Current).await?;
         }
     }
     Ok(())
