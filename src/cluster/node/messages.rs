@@ -11,7 +11,7 @@ pub(super) const PROGRESS_SUBJECT: &str = "primed.progress";
 /// Where they say that a part is of no use any more.
 pub(super) const RECALLED_SUBJECT: &str = "primed.recalled";
 
-/// Characters that are kept of what a job elsewhere is at.
+/// Characters of what a job elsewhere is at: more are not shown.
 const MAX_STAGE: usize = 200;
 
 /// How far a job of this node is.
@@ -29,13 +29,15 @@ pub(super) fn progress_to_bytes(node: &str, progress: &JobProgress) -> Vec<u8> {
 /// The node that says it, and how far its job is.
 pub(super) fn read_progress(bytes: &[u8]) -> Option<(String, JobProgress)> {
     let json: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    // It is shown in a line: nothing in it may begin another.
+    let is_shown = |byte: u8| (b' '..=b'~').contains(&byte);
+    let stage = json.get("stage").and_then(serde_json::Value::as_str);
+    let stage = stage.filter(|stage| stage.len() <= MAX_STAGE && stage.bytes().all(is_shown));
     let progress = JobProgress {
         job: JobId(json.get("job")?.as_u64()?),
         done: json.get("done")?.as_f64()?,
         cpu: Duration::from_micros(json.get("cpu_us")?.as_u64()?),
-        stage: json
-            .get("stage")
-            .and_then(|stage| Some(stage.as_str()?.chars().take(MAX_STAGE).collect())),
+        stage: stage.map(str::to_owned),
     };
     Some((json.get("node")?.as_str()?.to_owned(), progress))
 }
@@ -52,4 +54,30 @@ pub(super) fn read_recalled(bytes: &[u8]) -> Option<(String, PartId)> {
     let owner = words.next().filter(|owner| owner.len() <= MAX_NAME + 17)?;
     let (work, number) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     Some((owner.to_owned(), PartId { work, number }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(stage: &str) -> JobProgress {
+        JobProgress {
+            job: JobId(12_003),
+            done: 0.5,
+            cpu: Duration::from_secs(3),
+            stage: Some(stage.to_owned()),
+        }
+    }
+
+    #[test]
+    fn progress_is_read_as_it_was_written_and_a_stage_that_is_no_line_is_not_shown() {
+        let read = |stage: &str| read_progress(&progress_to_bytes("a", &progress(stage)));
+        let (node, shown) = read("curve 3 of 9").expect("it is progress");
+        assert_eq!((node.as_str(), shown.job, shown.done), ("a", JobId(12_003), 0.5));
+        assert_eq!(shown.stage.as_deref(), Some("curve 3 of 9"));
+        for stage in ["x\nOK 7", "x\r", "\u{e9}", &"x".repeat(MAX_STAGE + 1)] {
+            let (_, shown) = read(stage).expect("it is progress");
+            assert_eq!(shown.stage, None, "{stage:?}");
+        }
+    }
 }
