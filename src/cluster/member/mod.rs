@@ -36,6 +36,9 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 /// How long another node is remembered that says nothing.
 const FORGET_NODE: Duration = Duration::from_secs(600);
 
+/// Other nodes at the most: far more than there can be.
+const MAX_NEIGHBOURS: usize = 10_000;
+
 /// Titles of answers that are remembered, so that none goes round.
 const MAX_ANSWERS: usize = 100_000;
 
@@ -105,10 +108,11 @@ impl Member {
     /// Everything that it had to write is written, as far as it knows.
     pub(super) fn is_settled(&self) -> bool {
         self.jobs.values().all(|known| {
-            known.pending.is_none()
-                && known.unsent.is_none()
-                && (known.location != Location::Here
-                    || known.owner.as_ref().is_some_and(|(_, owner)| owner.node.is_none()))
+            known.is_another
+                || known.pending.is_none()
+                    && known.unsent.is_none()
+                    && (known.location != Location::Here
+                        || known.owner.as_ref().is_some_and(|(_, owner)| owner.node.is_none()))
         })
     }
 
@@ -145,7 +149,8 @@ impl Member {
             Input::JobSeen(job, revision, entry) => self.job_seen(job, revision, entry),
             Input::OwnerSeen(job, revision, owner) => self.owner_seen(job, revision, owner),
             Input::NodeSeen(entry) => {
-                if entry.name != self.name {
+                let is_known = self.nodes.contains_key(&entry.name);
+                if entry.name != self.name && (is_known || self.nodes.len() < MAX_NEIGHBOURS) {
                     let name = entry.name.clone();
                     self.nodes.insert(name, Neighbour { entry, heard: now });
                 }
@@ -323,6 +328,10 @@ impl Member {
     }
 
     fn owner_seen(&mut self, job: JobId, revision: u64, owner: Option<OwnerEntry>) {
+        // All jobs that there ever were leave this mark.
+        if owner.is_none() && !self.jobs.contains_key(&job) {
+            return;
+        }
         let known = self.jobs.entry(job).or_insert_with(Known::new);
         if known.owner.as_ref().is_none_or(|(seen, _)| *seen <= revision) {
             known.unowned = None;
@@ -360,6 +369,7 @@ impl Member {
         if let (Ok(checkpoint), Some((_, owner)), Some(stored)) = (result, is_owner, &mut known.stored)
             && !matches!(known.location, Location::Here | Location::Ended)
         {
+            let checkpoint = checkpoint.filter(|checkpoint| checkpoint.job == job);
             stored.cpu = checkpoint.as_ref().map_or(stored.cpu, |checkpoint| checkpoint.cpu);
             stored.checkpoint = checkpoint;
             stored.starts = owner.starts;

@@ -157,7 +157,9 @@ impl Next<'_> {
         // Those that do little are the first.
         let wait = wait + Duration::from_millis(50) * u32::try_from(self.busy.min(20)).unwrap_or(20);
         if self.number.is_some() && !self.is_leaving && self.now.saturating_duration_since(since) >= wait {
-            let starts = owner.map_or(0, |owner| owner.starts) + u32::from(named.is_some());
+            let starts = owner
+                .map_or(0, |owner| owner.starts)
+                .saturating_add(u32::from(named.is_some()));
             let node = Some(self.me.to_owned());
             self.put(known, Writing::Owner(OwnerEntry { node, starts }));
         }

@@ -117,3 +117,96 @@ fn an_entry_that_is_removed_while_its_job_is_worked_on_is_written_again() {
         writing(&commands(&mut member, [Input::JobSeen(job, 4, None)], now), Entry::Job);
     }
 }
+
+#[test]
+fn a_job_that_was_taken_over_more_often_than_can_be_is_taken_over_again() {
+    let (now, job) = (Instant::now(), JobId(7_002));
+    let mut member = connected(now);
+    let seen = [
+        Input::JobSeen(job, 1, entry(job)),
+        Input::OwnerSeen(job, 2, owned_by("b", u32::MAX)),
+    ];
+    commands(&mut member, seen, now);
+    (1..=5).for_each(|step| member.tick(now + 2 * step * Duration::from_secs(1)));
+    let taken = member.take_commands();
+    assert!(
+        matches!(
+            taken[..],
+            [Command::Put {
+                entry: Entry::Owner,
+                ..
+            }]
+        ),
+        "nobody works on it: {taken:?}"
+    );
+}
+
+#[test]
+fn owners_of_jobs_that_are_gone_are_not_remembered() {
+    let now = Instant::now();
+    let mut member = connected(now);
+    for number in 0..100 {
+        member.handle(Input::OwnerSeen(JobId(number * 1_000 + 2), number, None), now);
+    }
+    assert!(member.jobs.is_empty());
+}
+
+#[test]
+fn a_job_does_not_go_on_from_the_checkpoint_of_another() {
+    for (of, is_used) in [(JobId(7_002), true), (JobId(8_002), false)] {
+        let (now, job) = (Instant::now(), JobId(7_002));
+        let mut member = connected(now);
+        let seen = [
+            Input::JobSeen(job, 1, entry(job)),
+            Input::OwnerSeen(job, 2, owned_by("a", 1)),
+        ];
+        let asked = commands(&mut member, seen, now);
+        assert_eq!(asked.last(), Some(&Command::Load(job)));
+        let checkpoint = Checkpoint {
+            job: of,
+            saved_at: Timestamp::from_millis(0),
+            progress: 0.5,
+            cpu: Duration::ZERO,
+            bytes: (*b"state").into(),
+        };
+        let loaded = commands(&mut member, [Input::Loaded(job, Ok(Some(checkpoint)))], now);
+        let taken = loaded.iter().find_map(|command| match command {
+            Command::Notify(notice) => match &**notice {
+                Notice::TakenOver(stored) => Some(stored.checkpoint.is_some()),
+                _ => None,
+            },
+            _ => None,
+        });
+        assert_eq!(taken, Some(is_used), "{of}");
+    }
+}
+
+#[test]
+fn a_job_that_stays_alone_does_not_hold_up_the_end_of_its_node() {
+    let (now, job) = (Instant::now(), JobId(7_002));
+    let mut member = Member::new("a".to_owned(), Some(1), now);
+    let mut other = submission(job);
+    other.request = "pi 8".to_owned();
+    let inputs = [
+        Input::Began(vec![StoredJob::unbegun(other)]),
+        Input::Connected,
+        Input::JobSeen(job, 1, entry(job)),
+        Input::Current,
+        Input::Drain,
+    ];
+    assert_eq!(commands(&mut member, inputs, now), [], "it is not of the cluster");
+    assert!(member.is_settled());
+}
+
+#[test]
+fn names_of_nodes_that_cannot_all_be_are_not_all_remembered() {
+    let now = Instant::now();
+    let mut member = connected(now);
+    for number in 0..=MAX_NEIGHBOURS {
+        member.handle(neighbour(&format!("n{number}")), now);
+    }
+    assert_eq!(member.nodes.len(), MAX_NEIGHBOURS);
+    let later = now + Duration::from_secs(1);
+    member.handle(neighbour("n0"), later);
+    assert_eq!(member.nodes["n0"].heard, later, "those that are known are heard");
+}
