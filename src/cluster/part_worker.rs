@@ -28,7 +28,7 @@ const MAX_RECALLED: usize = 10_000;
 /// A part that does not come further for this long, or waits for its tables, is given back.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// A worker that could not do a part takes the next one after this: others may be able to.
+/// A worker that could not do a part, or has one of its own node, takes the next one after this: others may be able to.
 const REFUSED: Duration = Duration::from_secs(1);
 
 /// Headers of a part.
@@ -241,8 +241,9 @@ impl PartWorker {
             return;
         }
         if self.is_own(&taken) {
-            // It has slices of the same job to do, and stops asking.
+            // It has slices of the same job to do, and stops asking. Where no other node is free, this one gets it again at once.
             let _ = message.ack_with(AckKind::Nak(None)).await;
+            tokio::time::sleep(REFUSED).await;
             return;
         }
         let subject = node_subject(&taken.owner);

@@ -255,9 +255,8 @@ impl Node {
             Happened::Part(bytes, reply) => self.offers.heard(&bytes, reply, context.address()),
             Happened::Progress(bytes) => self.heard_progress(&bytes),
             Happened::Recalled(bytes) => {
-                if let Some((owner, id)) = read_recalled(&bytes)
-                    && owner != self.offers.owner()
-                {
+                // Those of this node are in the queue, too.
+                if let Some((owner, id)) = read_recalled(&bytes) {
                     self.parts.recalled(owner, id);
                 }
             }
