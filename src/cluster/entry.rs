@@ -1,7 +1,7 @@
 //! What nodes write for each other: jobs, their owners, their checkpoints, answers and themselves; as JSON, each with the version of its form.
 //! Knows no transport. What cannot be read is left to those who wrote it.
 
-use crate::proto::{Code, Failure};
+use crate::proto::{Code, Failure, Value};
 use crate::store::{Checkpoint, End, JobId, KeptAnswer, Submission, Timestamp, read_value, write_value};
 use serde_json::{Map, Value as Json, json};
 use std::time::Duration;
@@ -61,9 +61,22 @@ fn text(json: &Json, name: &str) -> Option<String> {
 
 /// Text that may stand in a line, as all words of requests may: nothing in it begins another line.
 fn words(json: &Json, name: &str) -> Option<String> {
-    let text = text(json, name)?;
-    let is_line = text.len() <= MAX_WORDS && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    is_line.then_some(text)
+    text(json, name).filter(|text| text.len() <= MAX_WORDS && is_line(text))
+}
+
+/// Whether text may stand in a line.
+pub(super) fn is_line(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// An answer. Facts are lines of a reply, as they are.
+fn value(json: &Json) -> Option<Value> {
+    let value = read_value(&text(json, "kind")?, text(json, "value")?)?;
+    let is_shown = match &value {
+        Value::Facts(facts) => facts.iter().all(|(key, value)| is_line(key) && is_line(value)),
+        _ => true,
+    };
+    is_shown.then_some(value)
 }
 
 /// The name of a node.
@@ -114,8 +127,8 @@ fn end_json(end: &End) -> Json {
 }
 
 fn read_end(job: JobId, json: &Json) -> Option<End> {
-    let reply = match text(json, "kind") {
-        Some(kind) => Ok(read_value(&kind, text(json, "value")?)?),
+    let reply = match json.get("kind") {
+        Some(_) => Ok(value(json)?),
         None => Err(Failure::new(Code::parse(&text(json, "code")?)?, text(json, "text")?)),
     };
     Some(End {
@@ -273,7 +286,7 @@ pub(super) fn read_answer(bytes: &[u8]) -> Option<KeptAnswer> {
     let json = read(bytes)?;
     Some(KeptAnswer {
         title: words(&json, "title")?,
-        value: read_value(&text(&json, "kind")?, text(&json, "value")?)?,
+        value: value(&json)?,
         cost: Duration::from_micros(number(&json, "cost_us")?),
         found_at: Timestamp::from_millis(number(&json, "found_at")?),
         version: text(&json, "version")?,
@@ -345,7 +358,6 @@ pub(super) fn digest(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::Value;
     use crate::store::Priority;
 
     fn submission() -> Submission {
@@ -411,6 +423,34 @@ mod tests {
             assert!(JobEntry::read(bytes).is_none() && read_checkpoint(bytes).is_none());
             assert!(NodeEntry::read(bytes).is_none() && read_part_news(bytes).is_none());
             assert!(read_answer(bytes).is_none());
+        }
+    }
+
+    #[test]
+    fn facts_that_would_begin_lines_are_not_read() {
+        for (fact, is_read) in [("17 digits", true), ("17\nOK 5", false), ("\r", false)] {
+            let facts = Value::Facts(vec![("size".into(), fact.to_owned())]);
+            let entry = JobEntry {
+                submission: submission(),
+                origin: "a".to_owned(),
+                end: Some(End {
+                    job: JobId(12_003),
+                    ended_at: Timestamp::from_millis(8),
+                    cpu: Duration::ZERO,
+                    reply: Ok(facts.clone()),
+                }),
+            };
+            assert_eq!(JobEntry::read(&entry.to_bytes()).is_some(), is_read, "{fact:?}");
+            let answer = KeptAnswer {
+                title: "pi 7".to_owned(),
+                value: facts,
+                cost: Duration::ZERO,
+                found_at: Timestamp::from_millis(8),
+                version: "1".to_owned(),
+                method: "computed".to_owned(),
+                is_refuted: false,
+            };
+            assert_eq!(read_answer(&answer_to_bytes(&answer)).is_some(), is_read, "{fact:?}");
         }
     }
 

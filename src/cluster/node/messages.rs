@@ -1,6 +1,6 @@
 //! What nodes say to all others and nobody keeps: how far their jobs are, and which parts are of no use any more. Knows no connection.
 
-use crate::cluster::entry::MAX_NAME;
+use crate::cluster::entry::{MAX_NAME, is_line};
 use crate::engine::{JobProgress, PartId};
 use crate::store::JobId;
 use std::time::Duration;
@@ -30,9 +30,8 @@ pub(super) fn progress_to_bytes(node: &str, progress: &JobProgress) -> Vec<u8> {
 pub(super) fn read_progress(bytes: &[u8]) -> Option<(String, JobProgress)> {
     let json: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     // It is shown in a line: nothing in it may begin another.
-    let is_shown = |byte: u8| (b' '..=b'~').contains(&byte);
     let stage = json.get("stage").and_then(serde_json::Value::as_str);
-    let stage = stage.filter(|stage| stage.len() <= MAX_STAGE && stage.bytes().all(is_shown));
+    let stage = stage.filter(|stage| stage.len() <= MAX_STAGE && is_line(stage));
     let progress = JobProgress {
         job: JobId(json.get("job")?.as_u64()?),
         done: json.get("done")?.as_f64()?,
