@@ -1,5 +1,5 @@
-//! What a plan of others consists of, dropped so that a panic there is caught: whoever lets go of a plan, a slice or a partial result is not
-//! the one that is to bear it. Knows no thread.
+//! What a plan of others consists of. A panic as it is dropped is caught, as the thread that drops it has no part in it.
+//! Knows no thread.
 
 use super::{Budget, Damaged, Plan, Shared};
 use crate::caught::caught;
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_drops_what_a_plan_consists_of_goes_on() {
+    fn a_panic_of_what_is_dropped_does_not_concern_who_drops_it() {
         let bomb = Bomb;
         let job = Job::new("planted", move || {
             let _held = &bomb;
