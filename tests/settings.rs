@@ -133,7 +133,10 @@ fn a_wrong_setting_is_reported_with_its_source() {
             "\nno-auth = 1",
             "FILE:2: invalid value '1' for 'no-auth' [possible values: true, false]",
         ),
-        ("max-jobs = [1, 2]", "FILE:1: 'max-jobs' is not a list"),
+        (
+            "max-jobs = [1, 2]",
+            "FILE:1: 'max-jobs' is not a list: write max-jobs = VALUE",
+        ),
         ("max-jobs = \n", "FILE:1: invalid TOML: "),
         (
             "[limits]\nmax-jobs = 1",

@@ -116,7 +116,10 @@ impl Handler<Asked<ConfigRequest>> for Forward {
                 let text = "too many changes of settings wait already; retry-ms=100";
                 responder.fail(Failure::new(Code::Busy, text));
             }
-            Err(Closed((_, responder))) => responder.fail(Failure::new(Code::Draining, "the daemon is shutting down")),
+            Err(Closed((_, responder))) => responder.fail(Failure::new(
+                Code::Draining,
+                "the daemon is shutting down; ask again when it is back",
+            )),
         }
     }
 }

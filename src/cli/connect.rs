@@ -152,7 +152,12 @@ fn authenticate(stream: &mut TcpStream, user: &str, password: &str) -> anyhow::R
     );
     stream.write_all(format!("auth {user} {password}\n").as_bytes())?;
     let (mut reply, mut byte) = (Vec::new(), [0]);
-    while reply.len() < MAX_REPLY && stream.read(&mut byte).context("the daemon does not answer 'auth'")? > 0 {
+    while reply.len() < MAX_REPLY
+        && stream
+            .read(&mut byte)
+            .context("no answer to 'auth': is it a prime daemon that listens there?")?
+            > 0
+    {
         if byte == *b"\n" {
             break;
         }
@@ -162,6 +167,6 @@ fn authenticate(stream: &mut TcpStream, user: &str, password: &str) -> anyhow::R
     match ReplyLine::parse(reply.trim_end()) {
         ReplyLine::Value(_) if reply.trim_end() == "OK" => Ok(()),
         ReplyLine::Error { code, text } => anyhow::bail!("{code}: {text}"),
-        _ => anyhow::bail!("the daemon closed the connection before it answered 'auth'"),
+        _ => anyhow::bail!("the daemon closed the connection before it answered 'auth': ask again"),
     }
 }

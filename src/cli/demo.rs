@@ -152,7 +152,10 @@ impl Client {
         loop {
             self.line.clear();
             let count = self.replies.read_line(&mut self.line)?;
-            anyhow::ensure!(count > 0, "the daemon closed the connection");
+            anyhow::ensure!(
+                count > 0,
+                "the daemon closed the connection: start it again, and then the demo"
+            );
             if !self.line.starts_with(['=', '*']) {
                 return Ok(self.line.trim_end());
             }

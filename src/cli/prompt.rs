@@ -164,7 +164,7 @@ impl Connection {
         }
         match lock(&self.sink).others() {
             Some(others) => *others += 1,
-            None => anyhow::bail!("the daemon has closed the connection"),
+            None => anyhow::bail!("the daemon has closed the connection: leave, and start this again when it is back"),
         }
         self.send(&format!("{question}\n"))
     }
@@ -177,7 +177,9 @@ impl Connection {
         let (sender, mut lines) = unbounded_channel();
         {
             let mut sink = lock(&self.sink);
-            let others = *sink.others().context("the daemon has closed the connection")?;
+            let others = *sink
+                .others()
+                .context("the daemon has closed the connection: leave, and start this again when it is back")?;
             *sink = Sink::Question(sender, others);
         }
         let result = self.print_reply(&tag, question, &mut lines).await;

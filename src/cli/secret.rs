@@ -49,7 +49,10 @@ impl Secret {
             return first_line(std::io::stdin().lock());
         }
         let secret = Self::ask("new password: ")?;
-        anyhow::ensure!(secret.0 == Self::ask("again: ")?.0, "the two are not the same");
+        anyhow::ensure!(
+            secret.0 == Self::ask("again: ")?.0,
+            "the two are not the same, and nothing has changed: run the command again"
+        );
         Ok(secret)
     }
 
@@ -68,6 +71,9 @@ fn first_line(input: impl Read) -> anyhow::Result<Secret> {
     let mut line = String::new();
     BufReader::new(input.take(MAX_LINE)).read_line(&mut line)?;
     let line = line.trim_end_matches(['\r', '\n']);
-    anyhow::ensure!(!line.is_empty(), "there is no password");
+    anyhow::ensure!(
+        !line.is_empty(),
+        "there is no password: it is to be the first line, and that is empty"
+    );
     Ok(Secret(line.to_owned()))
 }

@@ -317,7 +317,10 @@ async fn serve(
     // The verb answers later ones itself.
     requests.close();
     while let Ok((_, responder)) = requests.try_recv() {
-        responder.fail(Failure::new(Code::Draining, "the daemon is shutting down"));
+        responder.fail(Failure::new(
+            Code::Draining,
+            "the daemon is shutting down; ask again when it is back",
+        ));
     }
     let metrics = running.metrics().clone();
     let has_store = !metrics.store().place.is_empty();

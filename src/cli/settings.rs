@@ -212,7 +212,7 @@ impl File {
         if setting.values.len() > 1 && !matches!(arg.get_action(), ArgAction::Append) {
             let (path, line) = (self.path.display(), setting.line);
             return Err(Refusal::Setting(format!(
-                "{path}:{line}: '{}' is not a list",
+                "{path}:{line}: '{0}' is not a list: write {0} = VALUE",
                 setting.name
             )));
         }

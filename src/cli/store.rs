@@ -55,7 +55,7 @@ enum Task {
 impl Store {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let Data::Directory(directory) = Data::resolve(self.data.as_deref()).map_err(anyhow::Error::msg)? else {
-            anyhow::bail!("with '--data none' there is no store");
+            anyhow::bail!("with '--data none' there is no store: name the directory of one with --data DIR");
         };
         let mut out = BufWriter::new(std::io::stdout().lock());
         match self.task {

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -13,12 +14,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::copy_bidirectional;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfig};
 
 /// Where Debian and others keep the certificates of the public authorities.
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// What to look at if there is no answer in TLS.
+const NO_TLS: &str = "is it an address of --tls-listen? Those of --listen are for clients without --tls";
 
 /// Whether and how a connection is encrypted.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,7 +63,11 @@ impl TlsFlags {
     /// If the certificate is not to be trusted, or the daemon does not speak TLS.
     pub(super) fn wrap(&self, stream: TcpStream, host: &str) -> anyhow::Result<TcpStream> {
         let config = Arc::new(self.config()?);
-        let name = ServerName::try_from(host.to_owned()).with_context(|| format!("'{host}' is no name for TLS"))?;
+        let name = ServerName::try_from(host.to_owned()).with_context(|| {
+            format!(
+                "'{host}' is no name that a certificate can have: connect to the daemon by its host name or address"
+            )
+        })?;
         let (ours, theirs) = UnixStream::pair()?;
         stream.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
@@ -68,13 +76,25 @@ impl TlsFlags {
             let stream = tokio::net::TcpStream::from_std(stream)?;
             let handshake = TlsConnector::from(config).connect(name, stream);
             let handshake = tokio::time::timeout(PATIENCE, handshake).await;
-            let encrypted = handshake.context("the TLS handshake took too long")?;
+            let encrypted = handshake.with_context(|| {
+                let seconds = PATIENCE.as_secs();
+                format!("the TLS handshake with {host} took longer than {seconds} s: {NO_TLS}")
+            })?;
+            let encrypted = encrypted.map_err(|error| match advice(&error, host) {
+                Some(advice) => anyhow::Error::msg(advice),
+                None => error.into(),
+            });
             let encrypted = encrypted.with_context(|| format!("no TLS with the daemon at {host}"))?;
             anyhow::Ok((tokio::net::UnixStream::from_std(theirs)?, encrypted))
         })?;
+        let host = host.to_owned();
         std::thread::Builder::new().name("tls".into()).spawn(move || {
-            // However it ends, the end of `ours` is closed, which is what its reader sees.
-            let _ = runtime.block_on(copy_bidirectional(&mut plain, &mut encrypted));
+            // However it ends, the end of `ours` is closed, which is what its reader sees. A daemon that refuses the certificate of its client says so
+            // after the handshake only.
+            let copied = runtime.block_on(copy_bidirectional(&mut plain, &mut encrypted));
+            if let Err(Some(advice)) = copied.map_err(|error| advice(&error, &host)) {
+                let _ = writeln!(io::stderr(), "primed: {advice}");
+            }
         })?;
         // Its readers and writers need a stream socket, of whatever kind.
         Ok(OwnedFd::from(ours).into())
@@ -91,4 +111,39 @@ impl TlsFlags {
             _ => builder.with_no_client_auth(),
         })
     }
+}
+
+/// What is wrong between the two ends, and what to do about it; `None` where the error says it best.
+fn advice(error: &io::Error, host: &str) -> Option<String> {
+    use CertificateError as Bad;
+    let text = match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(bad) => match bad {
+            Bad::UnknownIssuer => {
+                "its certificate is signed by no authority that is trusted here: name that authority with --tls-ca FILE".to_owned()
+            }
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => format!(
+                "its certificate is for other names: connect to one of these, or give the daemon a certificate for '{host}'"
+            ),
+            Bad::Expired | Bad::ExpiredContext { .. } => {
+                "its certificate has expired: give the daemon a new one, or set the clock of this machine right".to_owned()
+            }
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+                "its certificate is not valid yet: set the clock of this machine right, or that of the one that made it".to_owned()
+            }
+            // rustls has no variant for it.
+            Bad::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                "its certificate is one of an authority (CA:TRUE), which may only sign others: give the daemon one with CA:FALSE".to_owned()
+            }
+            _ => return None,
+        },
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            format!("the daemon at {host} serves only clients with a certificate: --tls-cert FILE and --tls-key FILE")
+        }
+        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => {
+            format!("the daemon at {host} does not trust the authority of this client's certificate: --tls-cert takes one of its --tls-ca")
+        }
+        rustls::Error::InvalidMessage(_) => format!("what answers there does not speak TLS: {NO_TLS}"),
+        _ => return None,
+    };
+    Some(text)
 }

@@ -147,7 +147,7 @@ impl Pool {
         let all = started.wait_for(|started| *started >= expected);
         let all = tokio::time::timeout(MAX_START, all).await;
         all.map(drop).map_err(|_| {
-            let text = "the threads of the workers were started and do not run";
+            let text = "the threads of the workers were started and do not run: the machine is overloaded; start again later, or with fewer workers";
             io::Error::new(io::ErrorKind::TimedOut, text)
         })
     }

@@ -10,9 +10,14 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     }
 }
 
+/// Characters of a question that a failure quotes.
+const MAX_QUOTED: usize = 40;
+
 /// The failure of a request whose plan, verb or external code panicked.
 pub(crate) fn fault(title: &str) -> Failure {
-    let text = format!("'{title}' failed by a fault in the daemon; other requests are not touched");
+    let title = shortened(title, MAX_QUOTED);
+    let text =
+        format!("'{title}' failed by a fault in the daemon, of which its log has more; other requests are not touched");
     Failure::new(Code::Internal, text)
 }
 
@@ -31,6 +36,16 @@ pub(super) fn no_thread() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_does_not_quote_ten_thousand_digits() {
+        let text = fault(&format!("isprime {}", "7".repeat(10_000))).text;
+        assert!(
+            text.starts_with("'isprime 777") && text.contains("777...' failed"),
+            "{text}"
+        );
+        assert!(text.len() < 200, "{text}");
+    }
 
     #[test]
     fn a_text_is_cut_between_characters_and_only_if_it_is_longer() {

@@ -105,7 +105,7 @@ async fn known(caller: &Caller, auth: &dyn Authenticate, credentials: Credential
         Ok(verdict) => Err(refusal(verdict).await),
         Err(_) => Err(refused(
             StatusCode::SERVICE_UNAVAILABLE,
-            &Failure::new(Code::Draining, "the daemon is shutting down"),
+            &Failure::new(Code::Draining, "the daemon is shutting down; ask again when it is back"),
         )),
     }
 }

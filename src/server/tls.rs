@@ -15,10 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{self, InconsistentKeys, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept as Handshake, TlsAcceptor};
 
@@ -112,7 +112,10 @@ pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
 pub(crate) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|source| TlsError {
         path: path.to_owned(),
-        what: source.to_string(),
+        what: match source {
+            pem::Error::NoItemsFound => "there is no private key in it".to_owned(),
+            source => source.to_string(),
+        },
     })
 }
 
@@ -153,7 +156,13 @@ fn read(certificate: &Path, key: &Path, clients: Option<&Path>) -> Result<Server
     let chain = read_certificates(certificate)?;
     let mut config = builder
         .with_single_cert(chain, read_key(key)?)
-        .map_err(|source| error(key, source.to_string()))?;
+        .map_err(|source| match source {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                let of = certificate.display();
+                error(key, format!("it is not the key of the certificate in {of}"))
+            }
+            source => error(key, source.to_string()),
+        })?;
     // One is enough for a client to come back with; each costs a record and its keys.
     config.send_tls13_tickets = 1;
     Ok(config)

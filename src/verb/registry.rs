@@ -156,7 +156,7 @@ impl Registry {
         if let Ok(Ok((Step::Job(job), _))) = &mut called {
             job.verb = VerbLabel::at(position);
         }
-        called.unwrap_or_else(|Panicked| Err(fault(&call)))
+        called.unwrap_or_else(|Panicked| Err(engine::fault(&call.title())))
     }
 
     /// The step that [`call`](Self::call) would give, if the request asks a built-in question that everybody may ask.
@@ -213,13 +213,6 @@ impl Registry {
         };
         Failure::new(Code::UnknownVerb, format!("no verb '{}'; {hint}", shortened(name)))
     }
-}
-
-/// The failure if a verb panicked.
-#[cold]
-fn fault(call: &Call<'_>) -> Failure {
-    let title = call.title();
-    engine::fault(&shortened(&title))
 }
 
 impl fmt::Debug for Registry {

@@ -94,7 +94,10 @@ fn only_clients_with_a_certificate_are_served_where_one_is_asked_for() {
     let ca = certificate("ca.pem");
     let daemon = daemon(&["--tls-ca", &ca]);
     let (answers, errors) = ask(&daemon, &["nth", "5"], "");
-    assert!(answers.is_empty() && !errors.is_empty(), "{answers} {errors}");
+    assert!(
+        answers.is_empty() && errors.contains("serves only clients with a certificate: --tls-cert"),
+        "{answers} {errors}"
+    );
     let (cert, key) = (certificate("client.pem"), certificate("client.key"));
     assert_eq!(
         ask(&daemon, &["--tls-cert", &cert, "--tls-key", &key, "nth", "5"], "").0,
@@ -112,7 +115,9 @@ fn a_certificate_that_is_not_to_be_trusted_is_refused_by_the_command() {
         "",
     );
     assert!(
-        text(&output.stderr).starts_with("primed: no TLS with the daemon at localhost: "),
+        text(&output.stderr).starts_with(
+            "primed: no TLS with the daemon at localhost: its certificate is signed by no authority that is trusted here: name that authority with --tls-ca"
+        ),
         "{}",
         text(&output.stderr)
     );
@@ -120,10 +125,52 @@ fn a_certificate_that_is_not_to_be_trusted_is_refused_by_the_command() {
     let ca = certificate("ca.pem");
     let output = primed(&["ask", "--connect", &plain, "--tls", "--tls-ca", &ca, "nth", "5"], "");
     assert!(
-        text(&output.stderr).starts_with("primed: no TLS with the daemon"),
+        text(&output.stderr)
+            .starts_with("primed: no TLS with the daemon at localhost: what answers there does not speak TLS: "),
         "{}",
         text(&output.stderr)
     );
+}
+
+#[test]
+fn the_command_says_what_is_wrong_with_a_certificate_and_what_to_do() {
+    let directory = Directory::new();
+    let (cert, key) = (directory.path("cert"), directory.path("key"));
+    let made = |subject: &str, is_authority: &str| {
+        let mut openssl = Command::new("openssl");
+        let alternative = format!("subjectAltName=DNS:{subject}");
+        let constraint = format!("basicConstraints=critical,CA:{is_authority}");
+        openssl
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "9",
+            ])
+            .args(["-subj", "/CN=x", "-addext", &alternative, "-addext", &constraint])
+            .args(["-keyout", &key, "-out", &cert]);
+        assert!(run(&mut openssl, "").status.success(), "a certificate can be made");
+    };
+    if Command::new("openssl").arg("version").output().is_err() {
+        return;
+    }
+    made("localhost", "TRUE");
+    let tls = ["--tls-listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key];
+    let daemon = Daemon::start(Directory::new(), &tls);
+    let address = format!("localhost:{}", daemon.addresses[1].port());
+    let error = || {
+        let ask = ["ask", "--connect", &address, "--tls", "--tls-ca", &cert, "nth", "5"];
+        text(&primed(&ask, "").stderr)
+    };
+    assert!(error().contains("one of an authority (CA:TRUE)"), "{}", error());
+    made("other.test", "FALSE");
+    daemon.hang_up("the certificates were read again");
+    assert!(error().contains("a certificate for 'localhost'"), "{}", error());
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn a_panic_in_an_actor_costs_one_request_and_who_waits_in_line_is_answered_by_th
             "keeper panic\nkeeper panic\nkeeper count\nkeeper count\nkeeper panic\nkeeper count\nisprime 7\n",
         );
         let lines: Vec<&str> = text.lines().collect();
-        let internal = "ERR internal :'keeper panic' failed by a fault in the daemon; other requests are not touched";
+        let internal = "ERR internal :'keeper panic' failed by a fault in the daemon, of which its log has more; other requests are not touched";
         assert_eq!(lines, [internal, internal, "OK 1", "OK 2", internal, "OK 1", "OK yes"]);
     }
 }
@@ -476,7 +476,7 @@ fn a_panic_in_a_verbs_closure_costs_one_request() {
             &daemon,
             "@a pi 1e11\nclosure panic\n@b closure panic\nclosure abc\nsubmit closure panic\nisprime 2^89-1\n",
         );
-        let internal = "ERR internal :'closure panic' failed by a fault in the daemon; other requests are not touched";
+        let internal = "ERR internal :'closure panic' failed by a fault in the daemon, of which its log has more; other requests are not touched";
         let mut lines: Vec<&str> = text.lines().collect();
         lines.sort_unstable();
         let tagged = format!("@b {internal}");

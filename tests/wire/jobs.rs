@@ -210,7 +210,7 @@ fn untagged_requests_about_jobs_take_effect_in_the_order_they_were_sent() {
     let (daemon, _) = probed();
     assert_eq!(
         exchange(&daemon, "submit probe slices 100\nresult 1\ncancel 1\nresult 1\n"),
-        "OK job=1\nOK 100\nERR no-job :job 1 has ended already\nOK 100\n"
+        "OK job=1\nOK 100\nERR no-job :job 1 has ended already; 'result 1' gives its answer\nOK 100\n"
     );
     let text = exchange(
         &daemon,
@@ -276,7 +276,10 @@ fn a_cancelled_job_tells_all_who_wait_and_frees_its_workers() {
     assert_eq!(last[2], "@w ERR cancelled :job 1 was cancelled");
     until("the work stops", || info(&daemon, "jobs") == 0);
     assert_eq!(client.ask("result 1"), "ERR cancelled :job 1 was cancelled");
-    assert_eq!(client.ask("cancel 1"), "ERR no-job :job 1 has ended already");
+    assert_eq!(
+        client.ask("cancel 1"),
+        "ERR no-job :job 1 has ended already; 'result 1' gives its answer"
+    );
     assert!(client.ask("result 99").starts_with("ERR no-job :"));
 }
 

@@ -151,7 +151,7 @@ async fn watch(client: &Client, interval: Duration, news: &Sender<News>, cancels
         let sample = match tokio::time::timeout(PATIENCE, sample(client, &mut has_clients)).await {
             Ok(Ok(sample)) => sample,
             Ok(Err(error)) => return error.into(),
-            Err(_) => return anyhow::anyhow!("the daemon does not answer"),
+            Err(_) => return anyhow::anyhow!("no answer for {} s", PATIENCE.as_secs()),
         };
         if news.send(News::Sample(Box::new(sample))).await.is_err() {
             return anyhow::anyhow!("nobody watches");
@@ -162,7 +162,7 @@ async fn watch(client: &Client, interval: Duration, news: &Sender<News>, cancels
                 let text = match tokio::time::timeout(PATIENCE, client.cancel(JobId(job)).into_future()).await {
                     Ok(Ok(())) => format!("job {job} is cancelled"),
                     Ok(Err(error)) => format!("job {job}: {error}"),
-                    Err(_) => format!("job {job}: the daemon does not answer"),
+                    Err(_) => format!("job {job}: no answer; the list shows whether it is cancelled"),
                 };
                 if news.send(News::Note(text)).await.is_err() {
                     return anyhow::anyhow!("nobody watches");

@@ -2,7 +2,7 @@
 //! because it may stay for weeks: it must not take the room of those that wait. Knows the limits, and is given the numbers that they
 //! are compared with.
 
-use crate::engine::message::Policy;
+use crate::engine::message::{Account, Policy};
 use crate::proto::{Code, Failure};
 
 /// Bytes that the titles of all jobs may have. A question takes about three times its title, and one about a number of 10000
@@ -87,24 +87,24 @@ impl Admission {
         Ok(())
     }
 
-    /// Whether one more list may be under way beside those of the account.
+    /// Whether one more list may be under way beside those that the account has.
     ///
     /// # Errors
     /// `draining`, or `busy`.
-    pub(super) fn check_list(&self, lists: usize) -> Result<(), Failure> {
+    pub(super) fn check_list(&self, account: Account, lists: usize) -> Result<(), Failure> {
         self.check_drain()?;
         if lists >= MAX_LISTS {
-            let text = format!("{lists} lists of your address are not read yet; retry-ms=1000");
+            let text = format!("{account} has {lists} lists that are not read yet; retry-ms=1000");
             return Err(Failure::new(Code::Busy, text));
         }
         Ok(())
     }
 
-    /// Whether one more may wait, and there is room for one more job with a title of `new` bytes, if it needs one of its own.
+    /// Whether one more of the account may wait, and there is room for one more job with a title of `new` bytes, if it needs one of its own.
     ///
     /// # Errors
     /// `draining`, or `busy` with the limit that is reached.
-    pub(super) fn check(&self, standing: Standing, new: Option<usize>) -> Result<(), Failure> {
+    pub(super) fn check(&self, account: Account, standing: Standing, new: Option<usize>) -> Result<(), Failure> {
         self.check_drain()?;
         if let Some(outage) = &self.outage {
             return Err(outage.clone());
@@ -121,7 +121,7 @@ impl Admission {
             Limits::Submitted => (self.max_submitted, "submitted jobs"),
         };
         if limits == Limits::Questions && held >= self.max_jobs_per_client {
-            let text = format!("{held} jobs of your address are waiting already; retry-ms=1000");
+            let text = format!("{account} has {held} jobs waiting already; retry-ms=1000");
             return Err(Failure::new(Code::Busy, text));
         }
         // A submitted job that joins an equal one is remembered too.
@@ -157,7 +157,10 @@ mod tests {
     };
 
     fn code(admission: &Admission, standing: Standing, new: Option<usize>) -> Option<Code> {
-        admission.check(standing, new).err().map(|failure| failure.code)
+        admission
+            .check(Account::Unix, standing, new)
+            .err()
+            .map(|failure| failure.code)
     }
 
     #[test]
@@ -202,8 +205,8 @@ mod tests {
         assert_eq!(code(&admission, submitted, Some(1)), Some(Code::Busy));
         assert_eq!(code(&admission, submitted, None), Some(Code::Busy));
         assert_eq!(code(&admission, Standing { held: 0, ..submitted }, Some(1)), None);
-        assert_eq!(admission.check_list(MAX_LISTS - 1), Ok(()));
-        assert!(admission.check_list(MAX_LISTS).is_err());
+        assert_eq!(admission.check_list(Account::Unix, MAX_LISTS - 1), Ok(()));
+        assert!(admission.check_list(Account::Unix, MAX_LISTS).is_err());
         admission.set_outage(Some(Failure::new(Code::Busy, "no threads")));
         assert_eq!(code(&admission, NONE, Some(1)), Some(Code::Busy));
         admission.drain();

@@ -51,7 +51,8 @@ impl Table {
                 self.flow.submitted.check_owner(job, scope)?;
                 log::about(client, request, job, "cancels");
                 let Found::Running(work) = self.flow.submitted.find(job, self.flow.now)? else {
-                    return Err(Failure::new(Code::NoJob, format!("job {job} has ended already")));
+                    let text = format!("job {job} has ended already; 'result {job}' gives its answer");
+                    return Err(Failure::new(Code::NoJob, text));
                 };
                 let failure = Failure::new(Code::Cancelled, format!("job {job} was cancelled"));
                 self.flow.end_submitted(job, work, &failure);
@@ -67,7 +68,7 @@ impl Table {
                     self.flow.submitted.find(*job, self.flow.now)?;
                 }
                 self.admission
-                    .check_list(self.flow.waiters.counts(payer.account).lists)?;
+                    .check_list(payer.account, self.flow.waiters.counts(payer.account).lists)?;
                 let id = self.flow.jobs.name();
                 let list = Entry::new(String::new(), payer, Stage::List, self.flow.now).streaming(true);
                 self.flow.jobs.insert(id, list);
@@ -124,7 +125,8 @@ impl Table {
         match submit.subject {
             Subject::Known { value, .. } => {
                 let standing = self.standing_of_submitted(payer);
-                self.admission.check(standing, Some(submission.title.len()))?;
+                self.admission
+                    .check(payer.account, standing, Some(submission.title.len()))?;
                 self.allowances.check(payer.account, standing, now)?;
                 log::about(payer.client, request, job, "submits; the answer is known");
                 self.flow
@@ -207,7 +209,7 @@ impl Table {
             true => self.standing_of_submitted(payer),
             false => self.standing(payer),
         };
-        self.admission.check(standing, new)?;
+        self.admission.check(payer.account, standing, new)?;
         self.allowances.check(payer.account, standing, self.flow.now)?;
         let mut begin_by = None;
         if !is_submitted && duplicate.is_none() && matches!(work, Work::Plan(_)) {
@@ -298,7 +300,7 @@ impl Table {
         let last = standing.with(questions.len() - 1, titles);
         if questions.len() <= room
             && self.allowances.check(payer.account, last, now).is_ok()
-            && self.admission.check(last, Some(longest)).is_ok()
+            && self.admission.check(payer.account, last, Some(longest)).is_ok()
         {
             return self.wait_together(payer, questions.into(), titles);
         }
@@ -309,7 +311,7 @@ impl Table {
             let title = job.title_bytes();
             let admitted_so_far = standing.with(admitted.len(), titles);
             let allowance = self.allowances.check(payer.account, admitted_so_far, now);
-            let admission = allowance.and_then(|()| self.admission.check(admitted_so_far, Some(title)));
+            let admission = allowance.and_then(|()| self.admission.check(payer.account, admitted_so_far, Some(title)));
             let admission = admission.and_then(|()| match admitted.len() < room {
                 true => Ok(()),
                 false => Err(queue_is_long(max_age)),
