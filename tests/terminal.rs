@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 /// What a terminal shows of a command, with these variables.
@@ -40,6 +41,37 @@ fn watch_has_a_bar_at_a_terminal() {
     assert_eq!(client.ask("submit pi 1e22 deadline=3s"), "OK job=1");
     let shown = at_terminal(&format!("watch 1 --connect {}", daemon.addresses()[0]), &[]);
     assert!(shown.contains("] ") && shown.contains(" %"), "{}", shown.escape_debug());
+}
+
+#[test]
+fn the_echo_is_back_after_ctrl_c_at_a_password() {
+    let file = std::env::temp_dir().join(format!("primed-echo-{}", std::process::id()));
+    // The shell goes on after the interrupt, if it is one.
+    let command = format!(
+        "trap : INT; {} user add {} ann; stty -a",
+        env!("CARGO_BIN_EXE_primed"),
+        file.display()
+    );
+    let mut script = Command::new("script")
+        .args(["-qefc", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("util-linux is installed");
+    let mut output = script.stdout.take().expect("it is piped");
+    let mut shown = Vec::new();
+    while !shown.ends_with(b"new password: ") {
+        let mut byte = [0];
+        output.read_exact(&mut byte).expect("it asks for a password");
+        shown.extend(byte);
+    }
+    let mut input = script.stdin.take().expect("it is piped");
+    input.write_all(b"secret\x03").expect("it is read");
+    let mut after = String::new();
+    output.read_to_string(&mut after).expect("it ends");
+    script.wait().expect("it ends");
+    assert!(after.contains("cancelled") && after.contains(" echo "), "{after}");
+    assert!(!after.contains("secret") && !file.exists(), "{after}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Passwords as people give them: in a file, on standard input, or at a terminal without an echo. Never as an argument.
 
 use anyhow::Context;
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
@@ -9,6 +9,9 @@ use std::path::Path;
 
 /// A longer line is no password.
 const MAX_LINE: u64 = 4_096;
+
+/// What Ctrl-C types where it is no signal.
+const CTRL_C: u8 = 3;
 
 /// A password. It is not shown.
 #[derive(Clone)]
@@ -32,15 +35,19 @@ impl Secret {
     /// If there is no terminal.
     pub(super) fn ask(prompt: &str) -> anyhow::Result<Self> {
         let mut terminal = File::options().read(true).write(true).open("/dev/tty")?;
-        terminal.write_all(prompt.as_bytes())?;
         let before = tcgetattr(&terminal)?;
         let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
+        // Ctrl-C ends the line, so that the echo is turned on again before the command ends.
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        silent.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
         tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
-        let secret = first_line(&terminal);
+        let asked = terminal.write_all(prompt.as_bytes());
+        let typed = asked.and_then(|()| typed_line(&terminal));
         tcsetattr(&terminal, OptionalActions::Flush, &before)?;
         terminal.write_all(b"\n")?;
-        secret
+        let typed = typed?;
+        anyhow::ensure!(!typed.ends_with(&[CTRL_C]), "cancelled");
+        first_line(typed.as_slice())
     }
 
     /// A new password: typed twice at a terminal, or the first line of standard input.
@@ -65,6 +72,18 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
+}
+
+/// The bytes up to the end of a line, or to Ctrl-C.
+fn typed_line(terminal: &File) -> std::io::Result<Vec<u8>> {
+    let mut typed = Vec::new();
+    for byte in terminal.take(MAX_LINE).bytes() {
+        typed.push(byte?);
+        if let Some(b'\n' | &CTRL_C) = typed.last() {
+            break;
+        }
+    }
+    Ok(typed)
 }
 
 fn first_line(input: impl Read) -> anyhow::Result<Secret> {

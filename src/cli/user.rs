@@ -73,11 +73,15 @@ impl User {
                 jobs,
                 cpu,
             } => {
-                let (text, users) = read(&file, true)?;
-                anyhow::ensure!(
-                    users.find(name).is_none(),
-                    "{name} is a user already; 'primed user passwd' changes the password"
-                );
+                let is_new = |users: &UserFile| {
+                    anyhow::ensure!(
+                        users.find(name).is_none(),
+                        "{name} is a user already; 'primed user passwd' changes the password"
+                    );
+                    Ok(())
+                };
+                // Before a password is typed for nothing, too.
+                is_new(&read(&file, true)?.1)?;
                 let limits = UserLimits { requests, jobs, cpu };
                 let hash = choose()?;
                 let entry = Entry {
@@ -86,14 +90,19 @@ impl User {
                     hash,
                     limits,
                 };
-                write(&file, &format!("{text}{entry}\n"))?;
+                change(&file, true, |text, users| {
+                    is_new(users)?;
+                    Ok(format!("{text}{entry}\n"))
+                })?;
             }
             Action::Passwd { file, name } => {
-                let (text, users) = read(&file, false)?;
-                let entry = users.find(name).with_context(|| unknown(name))?;
+                let find = |users: &UserFile| users.find(name).cloned().with_context(|| unknown(name));
+                find(&read(&file, false)?.1)?;
                 let hash = choose()?;
-                let entry = Entry { hash, ..entry.clone() };
-                write(&file, &replaced(&text, name, Some(&entry)))?;
+                change(&file, false, |text, users| {
+                    let entry = Entry { hash, ..find(users)? };
+                    Ok(replaced(text, name, Some(&entry)))
+                })?;
             }
             Action::List { file } => {
                 let (_, users) = read(&file, false)?;
@@ -108,9 +117,10 @@ impl User {
                 }
             }
             Action::Remove { file, name } => {
-                let (text, users) = read(&file, false)?;
-                anyhow::ensure!(users.find(name).is_some(), unknown(name));
-                write(&file, &replaced(&text, name, None))?;
+                change(&file, false, |text, users| {
+                    anyhow::ensure!(users.find(name).is_some(), unknown(name));
+                    Ok(replaced(text, name, None))
+                })?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -143,6 +153,28 @@ fn read(path: &Path, may_be_new: bool) -> anyhow::Result<(String, UserFile)> {
     let users = UserFile::parse(&text).map_err(|what| anyhow::anyhow!("{}: {what}", path.display()))?;
     let ends = text.is_empty() || text.ends_with('\n');
     Ok((text + if ends { "" } else { "\n" }, users))
+}
+
+/// Changes a file, or the one that a link leads to; of several commands at once each sees what the others have done.
+fn change(
+    path: &Path,
+    may_be_new: bool,
+    edit: impl FnOnce(&str, &UserFile) -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    let path = match fs::canonicalize(path) {
+        Err(error) if may_be_new && error.kind() == ErrorKind::NotFound => path.to_owned(),
+        path => path.with_context(|| "the file of users cannot be found".to_owned())?,
+    };
+    let directory = match path.parent() {
+        Some(directory) if directory != Path::new("") => directory,
+        _ => Path::new("."),
+    };
+    let cannot = || format!("the users in {} cannot be changed", path.display());
+    // The file itself is replaced, so it cannot bear the lock.
+    let lock = File::open(directory).with_context(cannot)?;
+    lock.lock().with_context(cannot)?;
+    let (text, users) = read(&path, may_be_new)?;
+    write(&path, &edit(&text, &users)?)
 }
 
 /// The text with another line for a user, or none.

@@ -228,6 +228,30 @@ fn a_file_of_users_keeps_its_owner_and_its_mode() {
 }
 
 #[test]
+fn users_that_are_added_at_once_are_all_there() {
+    let directory = Directory::new();
+    std::thread::scope(|scope| {
+        for index in 0..8 {
+            let directory = &directory;
+            scope.spawn(move || add_user(directory, &format!("u{index}"), "a password", &[]));
+        }
+    });
+    let listed = text(&primed(&["user", "list", &directory.path("users")], "").stdout);
+    assert_eq!(listed.lines().count(), 8, "{listed}");
+}
+
+#[test]
+fn a_file_of_users_that_is_a_link_is_changed_where_it_leads() {
+    let directory = Directory::new();
+    add_user(&directory, "ann", "ann-pw", &[]);
+    let link = directory.path("link");
+    std::os::unix::fs::symlink(directory.path("users"), &link).expect("the directory is ours");
+    assert!(primed(&["user", "remove", &link, "ann"], "").status.success());
+    assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
+    assert_eq!(directory.read("users"), "");
+}
+
+#[test]
 fn a_file_of_users_whose_owner_cannot_be_kept_stays_as_it_was() {
     let directory = Directory::new();
     add_user(&directory, "ann", "ann-pw", &[]);
