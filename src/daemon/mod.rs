@@ -87,6 +87,9 @@ pub enum StartError {
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[from] io::Error),
+    /// [`Daemon::start`] was called where no system of actix runs, as on a runtime of tokio alone.
+    #[error("no system of actix runs here; Daemon::spawn starts a daemon from anywhere")]
+    NoSystem,
 }
 
 /// Why [`Daemon::run`] did not start, or did not end in good order.
@@ -296,8 +299,11 @@ impl Daemon {
     /// Starts within a running actix system.
     ///
     /// # Errors
-    /// [`StartError`] if an address cannot be had, or a limit is 0.
+    /// [`StartError`] if an address cannot be had, a limit is 0, or no system of actix runs on this thread: [`spawn`](Self::spawn) needs none.
     pub async fn start(mut self) -> Result<Running, StartError> {
+        if System::try_current().is_none() {
+            return Err(StartError::NoSystem);
+        }
         if let Some(limit) = self.limits.zero() {
             return Err(StartError::Zero(limit));
         }
@@ -421,6 +427,9 @@ impl Daemon {
     ///
     /// # Errors
     /// [`RunError`] if the daemon does not start, a second signal ends it before it has finished, or it has given up.
+    ///
+    /// # Panics
+    /// Within an asynchronous runtime, whose thread it would block: [`spawn`](Self::spawn) is for that.
     pub fn run(self, started: impl FnOnce(&[SocketAddr])) -> Result<(), RunError> {
         System::new().block_on(async move {
             // Before the addresses are known to anybody: a client may send the signal as soon as it can connect.

@@ -233,7 +233,7 @@ fn users_that_are_added_at_once_are_all_there() {
     std::thread::scope(|scope| {
         for index in 0..8 {
             let directory = &directory;
-            scope.spawn(move || add_user(directory, &format!("u{index}"), "a password", &[]));
+            scope.spawn(move || add_user(directory, &format!("u{index}"), "a-password", &[]));
         }
     });
     let listed = text(&primed(&["user", "list", &directory.path("users")], "").stdout);
