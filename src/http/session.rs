@@ -3,7 +3,7 @@
 use super::guard::{Caller, Hosts};
 use super::routes::routes;
 use crate::caught::{Panicked, caught_in};
-use crate::server::{Accepted, Finish, Service};
+use crate::server::{Abort, Accepted, Finish, Service};
 use actix::prelude::*;
 use axum::Router;
 use futures_util::FutureExt;
@@ -39,7 +39,7 @@ const REFUSAL: &[u8] =
 /// HTTP for the listener. Besides addresses and `localhost`, it answers to these names.
 pub(crate) fn service(names: Vec<String>) -> Service {
     let (routes, hosts) = (routes(), Arc::new(Hosts::new(names)));
-    Service::new(move |accepted| HttpSession {
+    Service::aborting(move |accepted| HttpSession {
         start: Some((accepted, routes.clone(), hosts.clone())),
         finish: None,
     })
@@ -86,6 +86,15 @@ impl Handler<Finish> for HttpSession {
 
     fn handle(&mut self, _: Finish, _: &mut Self::Context) {
         self.finish = None;
+    }
+}
+
+impl Handler<Abort> for HttpSession {
+    type Result = ();
+
+    /// With the actor the connection is dropped, and with that the question under way.
+    fn handle(&mut self, _: Abort, context: &mut Self::Context) {
+        context.stop();
     }
 }
 

@@ -24,6 +24,50 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[rtype(result = "()")]
 pub struct Finish;
 
+/// The order to a session to end at once: its connection was killed, and what is under way gets no reply.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct Abort;
+
+/// Who takes the orders for a session that is an actor. It may live only as long as somebody has its address.
+pub(crate) struct Orders {
+    finish: Recipient<Finish>,
+    /// `None`: the actor is somebody else's, and only finishes.
+    abort: Option<Recipient<Abort>>,
+}
+
+impl Orders {
+    pub(super) fn finishing<A>(actor: Addr<A>) -> Self
+    where
+        A: Actor<Context = Context<A>> + Handler<Finish>,
+    {
+        let (finish, abort) = (actor.recipient(), None);
+        Self { finish, abort }
+    }
+
+    #[cfg(feature = "http")]
+    pub(super) fn aborting<A>(actor: Addr<A>) -> Self
+    where
+        A: Actor<Context = Context<A>> + Handler<Finish> + Handler<Abort>,
+    {
+        let abort = Some(actor.clone().recipient());
+        let finish = actor.recipient();
+        Self { finish, abort }
+    }
+
+    pub(super) fn finish(&self) {
+        self.finish.do_send(Finish);
+    }
+
+    /// Ends it at once if it can be, or else as in a drain.
+    pub(super) fn kill(&self) {
+        match &self.abort {
+            Some(actor) => actor.do_send(Abort),
+            None => self.finish(),
+        }
+    }
+}
+
 /// A connection that the daemon has accepted, for a session of yours: bytes both ways, the engine, and the limits.
 ///
 /// When dropped, it is closed and no longer counts towards the limit.
@@ -149,8 +193,8 @@ impl Drop for ConnectionPermit {
 
 /// What becomes of a connection.
 pub(crate) trait Open: Send + Sync {
-    /// Starts a session on a thread. An actor of somebody's own is returned: it may live only as long as somebody has its address.
-    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Recipient<Finish>>>;
+    /// Starts a session on a thread. For one that is an actor it is returned who takes its orders.
+    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Orders>>;
 }
 
 /// Gives the actor of a thread a session for each connection.
@@ -161,7 +205,7 @@ where
     S: Run + 'static,
     F: Fn(Accepted) -> S + Send + Sync + 'static,
 {
-    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Recipient<Finish>>> {
+    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Orders>> {
         let make = self.0.clone();
         match thread {
             IoThread::Here(table, _) => table.add(Box::new(make(accepted))),
@@ -175,15 +219,18 @@ where
 }
 
 /// Starts an actor of type `A` for each connection.
-pub(super) struct Actors<F>(pub(super) Arc<F>);
+pub(super) struct Actors<A: Actor, F> {
+    pub(super) make: Arc<F>,
+    pub(super) orders: fn(Addr<A>) -> Orders,
+}
 
-impl<A, F> Open for Actors<F>
+impl<A, F> Open for Actors<A, F>
 where
     A: Actor<Context = Context<A>> + Handler<Finish>,
     F: Fn(Accepted) -> A + Send + Sync + 'static,
 {
-    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Recipient<Finish>>> {
-        let make = self.0.clone();
+    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Orders>> {
+        let make = self.make.clone();
         let actor = match thread {
             IoThread::Here(..) => make(accepted).start(),
             IoThread::There(arbiter, _) => {
@@ -191,6 +238,6 @@ where
                 A::start_in_arbiter(arbiter, move |_| make(accepted()))
             }
         };
-        Ok(Some(actor.recipient()))
+        Ok(Some((self.orders)(actor)))
     }
 }

@@ -2,7 +2,9 @@
 
 use super::Shared;
 use super::accept::Acceptor;
-use super::accepted::{Accepted, Actors, Closed, ConnectionPermit, Finish, Open, Sessions};
+#[cfg(feature = "http")]
+use super::accepted::Abort;
+use super::accepted::{Accepted, Actors, Closed, ConnectionPermit, Finish, Open, Orders, Sessions};
 use super::builtin;
 use super::connection::{Accept, Connection};
 use super::protocol::Protocol;
@@ -37,8 +39,8 @@ pub struct Listener {
     sockets: Vec<(Acceptor, Service)>,
     /// Sessions that have not ended.
     open: usize,
-    /// Those of them that are actors of somebody's own.
-    actors: BTreeMap<ClientId, Recipient<Finish>>,
+    /// Those of them that are actors.
+    actors: BTreeMap<ClientId, Orders>,
     next: ClientId,
     /// Where closed sessions report to; made with the first.
     closed: Option<Arc<Recipient<Closed>>>,
@@ -76,7 +78,24 @@ impl Service {
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,
     {
-        let sessions = Arc::new(Actors(Arc::new(session)));
+        Self::actors(session, Orders::finishing)
+    }
+
+    /// The same of actors that a `kill` ends at once.
+    #[cfg(feature = "http")]
+    pub(crate) fn aborting<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
+    where
+        A: Actor<Context = Context<A>> + Handler<Finish> + Handler<Abort>,
+    {
+        Self::actors(session, Orders::aborting)
+    }
+
+    fn actors<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static, orders: fn(Addr<A>) -> Orders) -> Self
+    where
+        A: Actor<Context = Context<A>> + Handler<Finish>,
+    {
+        let make = Arc::new(session);
+        let sessions = Arc::new(Actors { make, orders });
         Self { sessions, refusal: b"" }
     }
 
@@ -161,7 +180,7 @@ impl Listener {
         match opened {
             Ok(actor) => {
                 self.open += 1;
-                self.actors.extend(actor.map(|actor| (client, actor)));
+                self.actors.extend(actor.map(|orders| (client, orders)));
             }
             Err(error) => {
                 self.shared.facts.clients.remove(client.0);
@@ -230,9 +249,7 @@ impl Listener {
         for thread in &self.threads {
             thread.sessions().do_send(FinishAll);
         }
-        for actor in self.actors.values() {
-            actor.do_send(Finish);
-        }
+        self.actors.values().for_each(Orders::finish);
         self.report_if_drained();
     }
 
@@ -324,7 +341,7 @@ impl Handler<Kill> for Listener {
         }
         tracing::info!(client = id.0, "killed");
         match (self.actors.get(&id), self.thread_of(id)) {
-            (Some(actor), _) => actor.do_send(Finish),
+            (Some(orders), _) => orders.kill(),
             (None, Some(thread)) => thread.sessions().do_send(Close(id)),
             (None, None) => {}
         }

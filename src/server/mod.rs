@@ -22,6 +22,8 @@ mod sessions;
 mod tls;
 mod unix;
 
+#[cfg(feature = "http")]
+pub(crate) use accepted::Abort;
 pub use accepted::{Accepted, Finish};
 pub use connection::Accept;
 #[cfg(test)]
