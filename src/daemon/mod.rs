@@ -130,7 +130,7 @@ pub struct Daemon {
     workers: usize,
     io_threads: usize,
     policy: Policy,
-    limits: Limits,
+    limits: Arc<LiveLimits>,
     registry: Registry,
     auth: Option<Arc<dyn Authenticate>>,
     place: StorePlace,
@@ -161,7 +161,7 @@ impl Daemon {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             io_threads: 1,
             policy: Policy::default(),
-            limits: Limits::default(),
+            limits: Arc::new(LiveLimits::new(Limits::default())),
             registry: Registry::default(),
             auth: None,
             place: StorePlace::None,
@@ -245,7 +245,7 @@ impl Daemon {
 
     /// Other limits for sessions; none of them 0.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.limits = Arc::new(LiveLimits::new(limits));
         self
     }
 
@@ -304,7 +304,7 @@ impl Daemon {
         if System::try_current().is_none() {
             return Err(StartError::NoSystem);
         }
-        if let Some(limit) = self.limits.zero() {
+        if let Some(limit) = self.limits.get().zero() {
             return Err(StartError::Zero(limit));
         }
         #[cfg(feature = "cluster")]
@@ -324,7 +324,7 @@ impl Daemon {
             let socket: Box<dyn Accept> = match transport {
                 Transport::Plain => Box::new(socket),
                 #[cfg(feature = "tls")]
-                Transport::Tls(tls) => Box::new(TlsListener::new(socket, tls, self.limits.stall_timeout)),
+                Transport::Tls(tls) => Box::new(TlsListener::new(socket, tls, self.limits.clone())),
             };
             sockets.push((socket, service));
         }
@@ -401,7 +401,7 @@ impl Daemon {
             engine: engine.clone(),
             health: health.clone(),
             auth: self.auth,
-            limits: LiveLimits::new(self.limits),
+            limits: self.limits,
         });
         let handles = arbiters.iter().map(Arbiter::handle).collect();
         let listener = Listener::new(shared.clone(), sockets, handles).start();

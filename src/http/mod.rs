@@ -16,6 +16,7 @@ mod login;
 mod openapi;
 mod openmetrics;
 mod page;
+mod patience;
 mod routes;
 mod session;
 

@@ -1,14 +1,15 @@
 //! The session of an HTTP connection: an actor that drives hyper until the connection ends or the daemon drains. Knows no route.
 
 use super::guard::{Caller, Hosts};
+use super::patience::{Deadline, HeadTimer};
 use super::routes::routes;
 use crate::caught::{Panicked, caught_in};
-use crate::server::{Abort, Accepted, Finish, Service};
+use crate::server::{Abort, Accepted, Finish, Service, Shared};
 use actix::prelude::*;
 use axum::Router;
 use futures_util::FutureExt;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -21,7 +22,7 @@ use std::task::{Context as Task, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep, interval_at};
+use tokio::time::{Instant, interval_at};
 
 /// Header lines of a request.
 const MAX_HEADERS: usize = 64;
@@ -104,17 +105,18 @@ async fn serve(
     hosts: Arc<Hosts>,
     finishing: oneshot::Receiver<()>,
 ) -> hyper::Result<()> {
-    let patience = accepted.limits().stall_timeout;
+    let shared = accepted.shared().clone();
     let caller = Caller::of(&accepted, hosts);
     let service = tower_of(routes, caller);
     let socket = Rc::new(Socket {
         connection: RefCell::new(accepted),
         is_awaited: Cell::new(true),
     });
-    let io = TokioIo::new(Patient::new(socket.clone(), patience));
+    let io = TokioIo::new(Patient::new(socket.clone(), shared.clone()));
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(patience)
+        .timer(HeadTimer::new(shared))
+        // The timer has the limit in force; a time has to be given for it to be used.
+        .header_read_timeout(Duration::ZERO)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_BUFFER)
@@ -159,16 +161,16 @@ impl Socket {
 /// A connection that ends if its client takes nothing of a reply for too long.
 struct Patient {
     socket: Rc<Socket>,
-    patience: Duration,
+    shared: Arc<Shared>,
     /// Since bytes wait for the client.
-    waiting: Option<Pin<Box<Sleep>>>,
+    waiting: Option<Deadline>,
 }
 
 impl Patient {
-    const fn new(socket: Rc<Socket>, patience: Duration) -> Self {
+    const fn new(socket: Rc<Socket>, shared: Arc<Shared>) -> Self {
         Self {
             socket,
-            patience,
+            shared,
             waiting: None,
         }
     }
@@ -203,11 +205,8 @@ impl AsyncWrite for Patient {
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
-                let patience = this.patience;
-                let waiting = this
-                    .waiting
-                    .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-                if waiting.as_mut().poll(task).is_ready() {
+                let waiting = this.waiting.get_or_insert_with(|| Deadline::new(this.shared.clone()));
+                if Pin::new(waiting).poll(task).is_ready() {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
                 return Poll::Pending;

@@ -81,7 +81,7 @@ impl LiveLimits {
         self.version.store(number, Release);
     }
 
-    pub(super) fn get(&self) -> Limits {
+    pub(crate) fn get(&self) -> Limits {
         self.current().limits
     }
 

@@ -61,5 +61,5 @@ pub struct Shared {
     /// The users; `None`: everybody may do everything.
     pub auth: Option<Arc<dyn Authenticate>>,
     /// The bounds of a session, which may change while it lives.
-    pub limits: LiveLimits,
+    pub limits: Arc<LiveLimits>,
 }

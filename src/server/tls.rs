@@ -3,6 +3,7 @@
 //! The handshake is driven by the session that the connection belongs to: it takes a permit as any other, has a deadline, and holds up nobody.
 
 use super::connection::{Accept, Connection, Detached, accept_now};
+use super::limits::LiveLimits;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -172,18 +173,19 @@ fn read(certificate: &Path, key: &Path, clients: Option<&Path>) -> Result<Server
 pub(crate) struct TlsListener {
     socket: TcpListener,
     tls: Tls,
-    patience: Duration,
+    limits: Arc<LiveLimits>,
 }
 
 impl TlsListener {
-    /// Connections to this socket; each has to finish its handshake within `patience`.
-    pub(crate) const fn new(socket: TcpListener, tls: Tls, patience: Duration) -> Self {
-        Self { socket, tls, patience }
+    /// Connections to this socket; each has to finish its handshake within the `stall_timeout` in force when it is accepted.
+    pub(crate) const fn new(socket: TcpListener, tls: Tls, limits: Arc<LiveLimits>) -> Self {
+        Self { socket, tls, limits }
     }
 
     fn encrypted(&self, socket: TcpStream) -> Box<dyn Connection> {
         let _ = socket.set_nodelay(true);
-        Box::new(TlsConnection::new(socket, self.tls.config(), self.patience))
+        let patience = self.limits.get().stall_timeout;
+        Box::new(TlsConnection::new(socket, self.tls.config(), patience))
     }
 }
 

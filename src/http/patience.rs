@@ -1,0 +1,71 @@
+//! How long a client may keep its connection waiting, by the limit in force: it may change meanwhile. Knows no route.
+
+use crate::server::Shared;
+use hyper::rt::{Sleep, Timer};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// A moment further ahead may be none that the clock has.
+const LONGEST: Duration = Duration::from_secs(10 * 31_557_600);
+
+/// The end of the patience with a client that keeps the connection waiting since this was made.
+pub(super) struct Deadline {
+    shared: Arc<Shared>,
+    since: Instant,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Deadline {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let since = Instant::now();
+        let sleep = Box::pin(sleep_until(end(&shared, since)));
+        Self { shared, since, sleep }
+    }
+}
+
+fn end(shared: &Shared, since: Instant) -> Instant {
+    since + shared.limits.get().stall_timeout.min(LONGEST)
+}
+
+impl Future for Deadline {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+        let end = end(&self.shared, self.since);
+        if self.sleep.deadline() != end {
+            self.sleep.as_mut().reset(end);
+        }
+        self.sleep.as_mut().poll(task)
+    }
+}
+
+/// The timer of hyper, which uses it for heads only: it is set when one is waited for, and dropped when that is complete.
+pub(super) struct HeadTimer {
+    shared: Arc<Shared>,
+}
+
+impl HeadTimer {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn head(&self) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Deadline::new(self.shared.clone()))
+    }
+}
+
+impl Timer for HeadTimer {
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
+        self.head()
+    }
+
+    fn sleep_until(&self, _: std::time::Instant) -> Pin<Box<dyn Sleep>> {
+        self.head()
+    }
+}
+
+impl Sleep for Deadline {}
