@@ -1,6 +1,7 @@
 //! Replies as JSON: values, failures with their status, and bodies that were read within their bounds. Numbers are strings, because many readers of JSON round
 //! them beyond 2^53. Knows no route.
 
+use super::patience::Owed;
 use crate::proto::{Code, Failure, Final, Interim, ReplyFormat, Value};
 use axum::body::Body;
 use axum::http::header::{self, HeaderValue};
@@ -99,9 +100,12 @@ pub(super) fn fields(words: &str) -> Json {
 ///
 /// # Errors
 /// The reply that says what is wrong with it.
-pub(super) async fn read_object(request: Request<Body>) -> Result<Map<String, Json>, Response> {
+pub(super) async fn read_object(owed: &Owed, request: Request<Body>) -> Result<Map<String, Json>, Response> {
     let body = Limited::new(request.into_body(), MAX_BODY).collect();
-    let bytes: Bytes = match tokio::time::timeout(BODY_PATIENCE, body).await {
+    let owing = owed.begin();
+    let body = tokio::time::timeout(BODY_PATIENCE, body).await;
+    drop(owing);
+    let bytes: Bytes = match body {
         Err(_) => {
             return Err(refused(
                 StatusCode::REQUEST_TIMEOUT,

@@ -34,7 +34,7 @@ pub(super) fn time(name: &str, text: &str) -> Result<Duration, Failure> {
 pub(super) async fn ask(Extension(caller): Extension<Caller>, request: Request) -> Response {
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted(accept.unwrap_or_default());
-    let object = match read_object(request).await {
+    let object = match read_object(&caller.owed, request).await {
         Ok(object) => object,
         Err(refusal) => return refusal,
     };

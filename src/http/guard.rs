@@ -7,6 +7,7 @@
 
 use super::answer::refused;
 use super::login::Login;
+use super::patience::Owed;
 use crate::auth::Role;
 use crate::clients::ClientState;
 use crate::engine::Account;
@@ -56,11 +57,13 @@ pub(super) struct Caller {
     pub(super) shared: Arc<Shared>,
     /// The connection, as `clients` shows it.
     pub(super) state: Arc<ClientState>,
+    /// Whether the client owes the rest of a request.
+    pub(super) owed: Owed,
     hosts: Arc<Hosts>,
 }
 
 impl Caller {
-    pub(super) fn of(accepted: &Accepted, hosts: Arc<Hosts>) -> Self {
+    pub(super) fn of(accepted: &Accepted, hosts: Arc<Hosts>, owed: Owed) -> Self {
         let peer = accepted.peer();
         let from = match peer.into() {
             Account::Address(address) => address,
@@ -73,6 +76,7 @@ impl Caller {
             engine: accepted.engine().clone(),
             shared: accepted.shared().clone(),
             state: accepted.state().clone(),
+            owed,
             hosts,
         }
     }

@@ -13,7 +13,7 @@ use axum::response::Response;
 use serde_json::{Value as Json, json};
 
 pub(super) async fn submit(Extension(caller): Extension<Caller>, request: Request) -> Response {
-    let object = match read_object(request).await {
+    let object = match read_object(&caller.owed, request).await {
         Ok(object) => object,
         Err(refusal) => return refusal,
     };

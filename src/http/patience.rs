@@ -5,6 +5,8 @@ use hyper::rt::{Sleep, Timer};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -43,18 +45,47 @@ impl Future for Deadline {
     }
 }
 
+/// Whether the client owes the rest of a request: its head, or its body.
+#[derive(Clone, Default)]
+pub(super) struct Owed(Arc<AtomicUsize>);
+
+impl Owed {
+    pub(super) fn holds(&self) -> bool {
+        self.0.load(Relaxed) > 0
+    }
+
+    /// It does until the guard is dropped.
+    pub(super) fn begin(&self) -> Owing {
+        self.0.fetch_add(1, Relaxed);
+        Owing(self.clone())
+    }
+}
+
+/// A head or a body that is waited for.
+pub(super) struct Owing(Owed);
+
+impl Drop for Owing {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
 /// The timer of hyper, which uses it for heads only: it is set when one is waited for, and dropped when that is complete.
 pub(super) struct HeadTimer {
     shared: Arc<Shared>,
+    owed: Owed,
 }
 
 impl HeadTimer {
-    pub(super) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(super) const fn new(shared: Arc<Shared>, owed: Owed) -> Self {
+        Self { shared, owed }
     }
 
     fn head(&self) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Deadline::new(self.shared.clone()))
+        Box::pin(Head {
+            deadline: Deadline::new(self.shared.clone()),
+            _owing: self.owed.begin(),
+        })
     }
 }
 
@@ -68,4 +99,18 @@ impl Timer for HeadTimer {
     }
 }
 
-impl Sleep for Deadline {}
+/// A head that is waited for.
+struct Head {
+    deadline: Deadline,
+    _owing: Owing,
+}
+
+impl Future for Head {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.deadline).poll(task)
+    }
+}
+
+impl Sleep for Head {}

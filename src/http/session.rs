@@ -1,7 +1,7 @@
 //! The session of an HTTP connection: an actor that drives hyper until the connection ends or the daemon drains. Knows no route.
 
 use super::guard::{Caller, Hosts};
-use super::patience::{Deadline, HeadTimer};
+use super::patience::{Deadline, HeadTimer, Owed};
 use super::routes::routes;
 use crate::caught::{Panicked, caught_in};
 use crate::server::{Abort, Accepted, Finish, Service, Shared};
@@ -30,6 +30,8 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEAD: usize = 16 << 10;
 /// How often to look whether the client is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The same while the daemon shuts down, and how long it then waits for the rest of a request.
+const LOOK_WHILE_DRAINING: Duration = Duration::from_millis(300);
 /// Bytes that a connection buffers.
 const MAX_BUFFER: usize = 32 << 10;
 
@@ -105,8 +107,8 @@ async fn serve(
     hosts: Arc<Hosts>,
     finishing: oneshot::Receiver<()>,
 ) -> hyper::Result<()> {
-    let shared = accepted.shared().clone();
-    let caller = Caller::of(&accepted, hosts);
+    let (shared, owed) = (accepted.shared().clone(), Owed::default());
+    let caller = Caller::of(&accepted, hosts, owed.clone());
     let service = tower_of(routes, caller);
     let socket = Rc::new(Socket {
         connection: RefCell::new(accepted),
@@ -114,7 +116,7 @@ async fn serve(
     });
     let io = TokioIo::new(Patient::new(socket.clone(), shared.clone()));
     let connection = http1::Builder::new()
-        .timer(HeadTimer::new(shared))
+        .timer(HeadTimer::new(shared, owed.clone()))
         // The timer has the limit in force; a time has to be given for it to be used.
         .header_read_timeout(Duration::ZERO)
         .max_headers(MAX_HEADERS)
@@ -131,8 +133,9 @@ async fn serve(
             _ = &mut finishing, if !is_finishing => {
                 is_finishing = true;
                 connection.as_mut().graceful_shutdown();
+                looks = interval_at(Instant::now() + LOOK_WHILE_DRAINING, LOOK_WHILE_DRAINING);
             }
-            _ = looks.tick() => if socket.is_gone() {
+            _ = looks.tick() => if socket.is_gone() || is_finishing && owed.holds() {
                 return Ok(());
             }
         }
