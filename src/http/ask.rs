@@ -7,7 +7,7 @@ use super::guard::Caller;
 use crate::engine::{Event, Events};
 use crate::metrics::Outcome;
 use crate::proto::{Code, Failure, Interim};
-use crate::verb::Question;
+use crate::verb::{Question, Terms};
 use axum::Extension;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -26,9 +26,14 @@ pub(super) fn question(caller: &Caller, words: &str) -> (Question, Counted) {
     (caller.engine.request(words), Counted::of(caller, words))
 }
 
-/// A time as the wire has it.
-pub(super) fn time(name: &str, text: &str) -> Result<Duration, Failure> {
-    humantime::parse_duration(text).map_err(|error| wrong(&format!("'{name}' is no time like 5s: {error}")))
+/// How long a client waits, as the wire has it.
+pub(super) fn deadline(text: &str) -> Result<Duration, Failure> {
+    Terms::time("deadline", text, &Terms::DEADLINES).map_err(|what| wrong(&what))
+}
+
+/// How often it wants progress.
+fn interval(text: &str) -> Result<Duration, Failure> {
+    Terms::time("progress", text, &Terms::INTERVALS).map_err(|what| wrong(&what))
 }
 
 pub(super) async fn ask(Extension(caller): Extension<Caller>, request: Request) -> Response {
@@ -38,13 +43,13 @@ pub(super) async fn ask(Extension(caller): Extension<Caller>, request: Request) 
         Ok(object) => object,
         Err(refusal) => return refusal,
     };
-    let asked = texts(&object, ["request", "deadline", "progress"]).and_then(|[words, deadline, progress]| {
+    let asked = texts(&object, ["request", "deadline", "progress"]).and_then(|[words, wait, progress]| {
         let (question, counted) = question(&caller, &words.unwrap_or_default());
-        let question = match deadline {
-            Some(deadline) => question.deadline(time("deadline", &deadline)?),
+        let question = match wait {
+            Some(wait) => question.deadline(deadline(&wait)?),
             None => question,
         };
-        let progress = progress.map(|every| time("progress", &every)).transpose()?;
+        let progress = progress.map(|every| interval(&every)).transpose()?;
         Ok((question, counted, progress))
     });
     match (asked, format) {

@@ -1,7 +1,7 @@
 //! `/v1/jobs`: submitted jobs, their progress and their answers.
 
 use super::answer::{failed, fields, json_reply, read_object, texts, wrong};
-use super::ask::{collect, question, time, whole};
+use super::ask::{collect, deadline, question, whole};
 use super::events::{Format, stream};
 use super::guard::Caller;
 use crate::proto::{Code, Failure};
@@ -81,16 +81,16 @@ pub(super) async fn cancel(Extension(caller): Extension<Caller>, Path(id): Path<
 }
 
 pub(super) async fn result(Extension(caller): Extension<Caller>, Path(id): Path<String>, uri: Uri) -> Response {
-    let deadline = uri
+    let wait = uri
         .query()
         .and_then(|query| query.split('&').find_map(|part| part.strip_prefix("deadline=")));
-    let deadline = deadline.map(|text| time("deadline", text)).transpose();
-    match about(&id, "result").and_then(|words| Ok((words, deadline?))) {
+    let wait = wait.map(deadline).transpose();
+    match about(&id, "result").and_then(|words| Ok((words, wait?))) {
         Err(failure) => failed(&failure),
-        Ok((words, deadline)) => {
+        Ok((words, wait)) => {
             let (question, counted) = question(&caller, &words);
-            let question = match deadline {
-                Some(deadline) => question.deadline(deadline),
+            let question = match wait {
+                Some(wait) => question.deadline(wait),
                 None => question,
             };
             whole(question.events(), counted).await

@@ -46,9 +46,23 @@ const YEAR: Duration = Duration::from_secs(31_557_600);
 
 impl Terms {
     /// How long a client may wait.
-    pub(super) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
+    pub(crate) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
     /// How often it may want progress.
-    pub(super) const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=YEAR;
+    pub(crate) const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=YEAR;
+
+    /// Reads a time within these bounds.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub(crate) fn time(key: &str, text: &str, bounds: &RangeInclusive<Duration>) -> Result<Duration, String> {
+        let duration = humantime::parse_duration(text)
+            .map_err(|_| format!("{key} is '{}': write it like 500ms, 5s or 2min", shortened(text)))?;
+        if !bounds.contains(&duration) {
+            let least = humantime::format_duration(*bounds.start());
+            return Err(format!("{key} may be from {least} to 1year"));
+        }
+        Ok(duration)
+    }
 }
 
 impl<'a> Call<'a> {
@@ -235,17 +249,9 @@ impl<'a> Call<'a> {
         let Some(text) = self.option(key) else {
             return Ok(None);
         };
-        let duration = humantime::parse_duration(text).map_err(|_| {
-            self.bad_arg(format_args!(
-                "{key} is '{}': write it like 500ms, 5s or 2min",
-                shortened(text)
-            ))
-        })?;
-        if !bounds.contains(&duration) {
-            let least = humantime::format_duration(*bounds.start());
-            return Err(self.bad_arg(format_args!("{key} may be from {least} to 1year")));
-        }
-        Ok(Some(duration))
+        Terms::time(key, text, &bounds)
+            .map(Some)
+            .map_err(|what| self.bad_arg(what))
     }
 
     /// The failure that says what is wrong with an argument, and how the verb is written.
