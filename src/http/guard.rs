@@ -114,7 +114,7 @@ fn without_port(host: &str) -> &str {
 pub(super) async fn guard(caller: axum::Extension<Caller>, request: Request, next: Next) -> Response {
     let mut response = match check(&caller.hosts, &request) {
         Ok(()) => next.run(request).await,
-        Err((status, text)) => refused(status, &Failure::new(Code::Denied, text)),
+        Err((status, text)) => refused(status, &Failure::new(code(status), text)),
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -123,7 +123,19 @@ pub(super) async fn guard(caller: axum::Extension<Caller>, request: Request, nex
     response
 }
 
+/// What a request is refused for, beside its status.
+fn code(status: StatusCode) -> Code {
+    match status {
+        StatusCode::BAD_REQUEST => Code::Syntax,
+        _ => Code::Denied,
+    }
+}
+
 fn check(hosts: &Hosts, request: &Request) -> Result<(), (StatusCode, &'static str)> {
+    // RFC 9112, 3.2: a proxy in front may have gone by the other one.
+    if request.headers().get_all(header::HOST).iter().nth(1).is_some() {
+        return Err((StatusCode::BAD_REQUEST, "there is more than one Host"));
+    }
     if PLAIN.contains(&request.uri().path()) {
         return Ok(());
     }
@@ -211,6 +223,10 @@ mod tests {
             assert_eq!(status("GET", "/v1/info", &[("host", host)]), 421, "{host}");
         }
         assert_eq!(status("GET", "/v1/info", &[]), 421);
+        for path in ["/v1/info", "/healthz"] {
+            let hosts = [("host", "localhost"), ("host", "localhost")];
+            assert_eq!(status("GET", path, &hosts), 400, "{path}");
+        }
         assert_eq!(
             status("GET", "http://evil.example/v1/info", &[("host", "localhost")]),
             421

@@ -6,11 +6,15 @@ use super::events::{Format, stream};
 use super::guard::Caller;
 use crate::proto::{Code, Failure};
 use axum::Extension;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
 use axum::http::header::{HeaderValue, LOCATION};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Value as Json, json};
+
+/// What a path has for a job's ID; no text where it is no UTF-8.
+type Id = Result<Path<String>, PathRejection>;
 
 pub(super) async fn submit(Extension(caller): Extension<Caller>, request: Request) -> Response {
     let object = match read_object(&caller.owed, request).await {
@@ -57,7 +61,7 @@ pub(super) async fn list(Extension(caller): Extension<Caller>) -> Response {
     }
 }
 
-pub(super) async fn show(Extension(caller): Extension<Caller>, Path(id): Path<String>) -> Response {
+pub(super) async fn show(Extension(caller): Extension<Caller>, id: Id) -> Response {
     let shown = match about(&id, "jobs") {
         Err(failure) => Err(failure),
         Ok(words) => rows(&caller, &words).await,
@@ -66,11 +70,11 @@ pub(super) async fn show(Extension(caller): Extension<Caller>, Path(id): Path<St
         Err(failure) => failed(&failure),
         Ok(Some(job)) => json_reply(StatusCode::OK, &job),
         // It was forgotten just now.
-        Ok(None) => failed(&Failure::new(Code::NoJob, format!("there is no job {id}"))),
+        Ok(None) => failed(&Failure::new(Code::NoJob, "there is no such job")),
     }
 }
 
-pub(super) async fn cancel(Extension(caller): Extension<Caller>, Path(id): Path<String>) -> Response {
+pub(super) async fn cancel(Extension(caller): Extension<Caller>, id: Id) -> Response {
     match about(&id, "cancel") {
         Err(failure) => failed(&failure),
         Ok(words) => {
@@ -80,7 +84,7 @@ pub(super) async fn cancel(Extension(caller): Extension<Caller>, Path(id): Path<
     }
 }
 
-pub(super) async fn result(Extension(caller): Extension<Caller>, Path(id): Path<String>, uri: Uri) -> Response {
+pub(super) async fn result(Extension(caller): Extension<Caller>, id: Id, uri: Uri) -> Response {
     let wait = uri
         .query()
         .and_then(|query| query.split('&').find_map(|part| part.strip_prefix("deadline=")));
@@ -98,7 +102,7 @@ pub(super) async fn result(Extension(caller): Extension<Caller>, Path(id): Path<
     }
 }
 
-pub(super) async fn events(Extension(caller): Extension<Caller>, Path(id): Path<String>) -> Response {
+pub(super) async fn events(Extension(caller): Extension<Caller>, id: Id) -> Response {
     match about(&id, "watch") {
         Err(failure) => failed(&failure),
         Ok(words) => {
@@ -109,8 +113,9 @@ pub(super) async fn events(Extension(caller): Extension<Caller>, Path(id): Path<
 }
 
 /// The request of this verb about a job. An ID is a number: nothing else gets into the line.
-fn about(id: &str, verb: &str) -> Result<String, Failure> {
-    let id: u64 = id.parse().map_err(|_| wrong("a job's ID is a number"))?;
+fn about(id: &Id, verb: &str) -> Result<String, Failure> {
+    let id = id.as_ref().ok().and_then(|Path(id)| id.parse::<u64>().ok());
+    let id = id.ok_or_else(|| wrong("a job's ID is a number"))?;
     Ok(format!("{verb} {id}"))
 }
 
@@ -155,12 +160,12 @@ mod tests {
     #[test]
     fn nothing_but_a_number_is_an_id() {
         assert_eq!(
-            about("7", "cancel").map_err(|failure| failure.code),
+            about(&Ok(Path("7".into())), "cancel").map_err(|failure| failure.code),
             Ok("cancel 7".into())
         );
         for id in ["all", "7 8", "@a", "", "-1", "owner=127.0.0.1"] {
             assert_eq!(
-                about(id, "cancel").map_err(|failure| failure.code),
+                about(&Ok(Path(id.into())), "cancel").map_err(|failure| failure.code),
                 Err(Code::BadArg),
                 "{id}"
             );

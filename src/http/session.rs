@@ -37,7 +37,8 @@ const MAX_BUFFER: usize = 32 << 10;
 
 /// The reply to a connection beyond the limit.
 const REFUSAL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: application/json\r\nContent-Length: 47\r\n\
+      Connection: close\r\n\r\n{\"error\":\"busy\",\"text\":\"too many connections\"}\n";
 
 /// HTTP for the listener. Besides addresses and `localhost`, it answers to these names.
 pub(crate) fn service(names: Vec<String>) -> Service {

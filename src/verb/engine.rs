@@ -112,7 +112,11 @@ impl Engine {
                 let called = self.check(&request).and_then(|()| registry.call(&request, facts));
                 called.inspect_err(|failure| self.client.log_fault(failure))
             }
-            Ok(ParsedLine::Blank | ParsedLine::Http) => Err(Failure::new(Code::Syntax, "nothing is asked")),
+            Ok(ParsedLine::Blank) => Err(Failure::new(Code::Syntax, "nothing is asked")),
+            Ok(ParsedLine::Http) => Err(Failure::new(
+                Code::Syntax,
+                "this is a line of HTTP; a request is a verb and its arguments, like 'pi 1e12'",
+            )),
             Err((_, malformed)) => Err(Failure::new(Code::Syntax, malformed.to_string())),
         };
         self.question(step)
