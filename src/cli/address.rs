@@ -84,6 +84,18 @@ pub(super) fn read(text: &str) -> Result<Address, String> {
     Err("write an address and a port, like 127.0.0.1:7919 or localhost:7919".into())
 }
 
+/// Reads the name of a machine, as `Host` has it before its port: anything else would never match.
+pub(super) fn read_name(text: &str) -> Result<String, String> {
+    let is_part = |part: &str| {
+        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        !part.is_empty() && part.bytes().all(is_known)
+    };
+    match text.strip_suffix('.').unwrap_or(text).split('.').all(is_part) {
+        true => Ok(text.to_owned()),
+        false => Err("write a name alone, like primed.example: no scheme, no port, no path, no pattern".into()),
+    }
+}
+
 /// Refuses an address that is named twice, by one flag or by two: the daemon would wait for itself to give it back. Each comes with its flag.
 ///
 /// # Errors
@@ -144,6 +156,28 @@ mod tests {
         for text in ["7919", ":7919", "localhost", "127.0.0.1", "127.0.0.1:x", "::1", ""] {
             let error = read(text).expect_err(text);
             assert!(error.contains("127.0.0.1:7919"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_refused_where_no_host_could_match_it() {
+        for name in ["primed.example", "primed", "PRIMED-1.example.", "192.0.2.7", "a_b"] {
+            assert_eq!(read_name(name).as_deref(), Ok(name));
+        }
+        for text in [
+            "primed.example:7920",
+            "https://primed.example",
+            "primed.example/",
+            "*.example",
+            "a b",
+            "a..b",
+            ".",
+            "",
+            "*",
+            "pr\u{ed}med.example",
+        ] {
+            let error = read_name(text).expect_err(text);
+            assert!(error.contains("like primed.example"), "{text}: {error}");
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_HTTP", value_parser = address::read)]
     http: Option<Address>,
     /// Name by which requests over HTTP may call it, besides addresses and 'localhost'; may be repeated
-    #[arg(long, value_name = "NAME", env = "PRIMED_HTTP_NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", env = "PRIMED_HTTP_NAME", value_parser = address::read_name, value_delimiter = ',')]
     http_name: Vec<String>,
     /// Speak HTTP over TLS, with the certificate of --tls-cert
     #[arg(long, value_name = "BOOL", env = "PRIMED_HTTP_TLS", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
