@@ -91,8 +91,37 @@ fn questions_are_answered_as_on_the_wire() {
         assert_eq!(post(&daemon, "/v1/ask", &wrong).0, 400, "{wrong}");
     }
     assert_eq!(post(&daemon, "/v1/ask", &json!({"request": "quit"})).0, 403);
+    let (status, failure) = post(&daemon, "/v1/ask", &json!({"request": "GET / HTTP/1.1"}));
+    let text = failure["text"].as_str().unwrap_or_default();
+    assert!(status == 400 && text.contains("a line of HTTP"), "{failure}");
     let (status, _) = post(&daemon, "/v1/ask", &json!({"request": "primes 0 1e8"}));
     assert_eq!(status, 422, "rows beyond a megabyte are for a stream");
+}
+
+#[test]
+fn times_have_the_bounds_and_the_words_of_the_wire() {
+    let daemon = with_http(Daemon::new());
+    for (field, time, text) in [
+        ("deadline", "0s", "deadline may be from 1ms to 1year"),
+        ("deadline", "500000y", "deadline may be from 1ms to 1year"),
+        ("progress", "99ms", "progress may be from 100ms to 1year"),
+        ("progress", "5 x", "progress is '5 x': write it like 500ms, 5s or 2min"),
+    ] {
+        let (status, failure) = post(&daemon, "/v1/ask", &json!({"request": "nth 7", field: time}));
+        assert_eq!(
+            (status, &failure["error"], &failure["text"]),
+            (400, &json!("bad-arg"), &json!(text))
+        );
+        if !time.contains(' ') {
+            let line = Client::connect(&daemon).ask(&format!("nth 7 {field}={time}"));
+            assert!(line.contains(text), "{line}");
+        }
+    }
+    assert_eq!(get(&daemon, "/v1/jobs/1/result?deadline=0s").0, 400);
+    for within in ["1ms", "1year"] {
+        let asked = json!({"request": "nth 7", "deadline": within, "progress": "100ms"});
+        assert_eq!(post(&daemon, "/v1/ask", &asked), (200, json!({"value": "17"})));
+    }
 }
 
 #[test]
@@ -152,9 +181,16 @@ fn a_job_is_submitted_watched_cancelled_and_read() {
         ("/v1/jobs/9", 404),
         ("/v1/jobs/9/result", 404),
         ("/v1/jobs/all/result", 400),
+        ("/v1/jobs/%ff", 400),
+        ("/v1/jobs/%ff/events", 400),
         ("/v1/nothing", 404),
     ] {
-        assert_eq!(get(&daemon, path).0, status, "{path}");
+        let (replied, body) = get(&daemon, path);
+        let failure: Json = serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}"));
+        assert!(
+            replied == status && failure["error"].is_string(),
+            "{path}: {replied} {body}"
+        );
     }
     assert_eq!(
         post(&daemon, "/v1/jobs", &json!({"request": "pi 1e9", "id": "two words"})).0,
@@ -188,6 +224,49 @@ fn a_client_that_goes_away_behind_unread_bytes_cancels_its_question_too() {
     support::until("its job is there", || info(&daemon, "jobs") == 1);
     drop(stream);
     support::until("its job is gone", || info(&daemon, "jobs") == 0);
+}
+
+/// Reads until the daemon has closed the connection.
+fn rest(mut stream: TcpStream) -> String {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn a_connection_that_is_killed_ends_at_once_whatever_it_does() {
+    let daemon = with_http(Daemon::new());
+    assert_eq!(post(&daemon, "/v1/jobs", &json!({"request": "pi 1e18"})).0, 201);
+    let question = json!({"request": "pi 2e18"}).to_string();
+    let mut operator = Client::connect(&daemon);
+    for (sent, begins) in [
+        (request("POST", "/v1/ask", &[JSON], &question), ""),
+        (
+            request("POST", "/v1/ask", &[JSON, "Accept: application/x-ndjson"], &question),
+            "HTTP/1.1 200 OK",
+        ),
+        (request("GET", "/v1/jobs/1/events", &[], ""), "HTTP/1.1 200 OK"),
+        ("GET /healthz HTTP/1.1\r\nHost: loc".to_owned(), ""),
+        (String::new(), ""),
+    ] {
+        let mut stream = connect(&daemon);
+        stream.write_all(sent.as_bytes()).expect("the daemon reads");
+        if sent.starts_with("POST") {
+            support::until("its job is there", || info(&daemon, "jobs") == 2);
+        }
+        let mut begun = vec![0; begins.len()];
+        stream.read_exact(&mut begun).expect("the reply begins");
+        assert_eq!(String::from_utf8_lossy(&begun), begins, "{sent}");
+        let kill = format!("kill {}", stream.local_addr().expect("it has an address"));
+        support::until("it is killed", || operator.ask(&kill).starts_with("OK"));
+        let rest = rest(stream);
+        assert!(!rest.contains("\"error\""), "{sent}: {rest}");
+        support::until("its question is cancelled", || info(&daemon, "jobs") == 1);
+        support::until("it is not listed", || operator.ask(&kill).starts_with("ERR bad-arg"));
+    }
 }
 
 #[test]
@@ -225,6 +304,8 @@ fn a_page_of_another_site_can_do_nothing() {
     }
     let rebound = "GET /v1/jobs HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     assert_eq!(send(&daemon, rebound).0, 421);
+    let twice = "GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(send(&daemon, twice).0, 400);
     let named = "GET /v1/jobs HTTP/1.1\r\nHost: primed.example:80\r\nConnection: close\r\n\r\n";
     let (status, _, body) = send(&daemon, named);
     assert_eq!((status, body.as_str()), (200, "{\"jobs\":[]}\n"));
@@ -272,6 +353,41 @@ fn bodies_and_heads_that_are_too_long_or_too_slow_are_refused() {
 }
 
 #[test]
+fn a_change_of_the_stall_timeout_reaches_connections_that_are_open() {
+    let any = ([127, 0, 0, 1], 0).into();
+    let patient = Limits {
+        stall_timeout: Duration::from_secs(3600),
+        ..Limits::default()
+    };
+    let hasty = Limits {
+        stall_timeout: Duration::from_millis(300),
+        ..patient
+    };
+    actix::System::new().block_on(async {
+        let daemon = Daemon::new().workers(1).limits(patient).http(any, Vec::new());
+        let running = daemon.start().await.expect("it starts");
+        let address = running.addresses()[0];
+        let begin = move |beginning: &str| {
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
+            stream.write_all(beginning.as_bytes()).expect("the daemon reads");
+            stream
+        };
+        let begun = tokio::task::spawn_blocking(move || {
+            let mut stream = begin("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGE");
+            // It answers, and then waits for the rest of the second request.
+            stream.read_exact(&mut [0; 16]).expect("it answers");
+            stream
+        });
+        let begun = begun.await.expect("the old limit is an hour");
+        running.set_limits(hasty).expect("none is 0");
+        let ended = tokio::task::spawn_blocking(move || [begun, begin("GE")].map(rest));
+        ended.await.expect("both end by the new limit");
+        running.drain(PATIENCE).await;
+    });
+}
+
+#[test]
 fn a_client_that_takes_nothing_of_a_reply_is_dropped() {
     let limits = Limits {
         stall_timeout: Duration::from_millis(300),
@@ -306,7 +422,13 @@ fn a_connection_beyond_the_limit_is_told_so() {
     first.read_exact(&mut some).expect("it answers");
     let mut second = String::new();
     connect(&daemon).read_to_string(&mut second).expect("it answers");
-    assert!(second.starts_with("HTTP/1.1 503 "), "{second}");
+    let (head, body) = second.split_once("\r\n\r\n").expect("a whole reply");
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(
+        head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())),
+        "{head}"
+    );
+    assert_eq!(body, "{\"error\":\"busy\",\"text\":\"too many connections\"}\n");
 }
 
 #[test]
@@ -386,6 +508,34 @@ fn ready_says_whether_to_send_work_here_and_the_drain_answers_what_is_under_way(
     let mut text = String::new();
     kept.read_to_string(&mut text).expect("the reply comes");
     assert!(text.starts_with("HTTP/1.1 504 "), "{text}");
+}
+
+#[test]
+fn a_drain_does_not_wait_for_requests_that_do_not_come() {
+    let daemon = with_http(Daemon::new());
+    let body = format!("POST /v1/ask HTTP/1.1\r\nHost: localhost\r\n{JSON}\r\nContent-Length: 10\r\n\r\n");
+    let served = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let beginnings = ["", "G", "GET / HTTP/1.1\r\n", &body, served, &format!("{served}GET")];
+    let open: Vec<TcpStream> = beginnings
+        .into_iter()
+        .map(|beginning| {
+            let mut stream = connect(&daemon);
+            stream.write_all(beginning.as_bytes()).expect("the daemon reads");
+            stream
+        })
+        .collect();
+    support::until("all is read", || {
+        let rows = exchange(&daemon, "clients\n");
+        let is_read = |(stream, sent): (&TcpStream, &str)| {
+            let address = format!(" address={} ", stream.local_addr().expect("it has an address"));
+            let count = format!(" bytes_in={} ", sent.len());
+            rows.lines().any(|row| row.contains(&address) && row.contains(&count))
+        };
+        open.iter().zip(beginnings).all(is_read)
+    });
+    // Less than the patience with heads and bodies.
+    assert_eq!(daemon.stop(Duration::from_secs(8)), primed::Drained::InTime);
+    open.into_iter().for_each(|stream| drop(rest(stream)));
 }
 
 #[test]
