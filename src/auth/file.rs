@@ -2,6 +2,7 @@
 
 use super::password::is_hash;
 use super::{Role, UserLimits, UserName};
+use std::collections::HashSet;
 use std::fmt;
 
 /// A line of the file.
@@ -31,6 +32,7 @@ impl UserFile {
     /// The first line that is wrong, and why; never what stands in it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut file = Self::default();
+        let mut names = HashSet::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -38,7 +40,7 @@ impl UserFile {
             }
             let at = |what: &str| format!("line {}: {what}", index + 1);
             let entry = Entry::parse(line).map_err(at)?;
-            if file.find(entry.name).is_some() {
+            if !names.insert(entry.name) {
                 return Err(at("this name stands there twice"));
             }
             file.entries.push(entry);
