@@ -6,10 +6,10 @@ use super::connection::{Accept, Connection, Detached, connection};
 use crate::clients::UNIX;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
-use std::fs::Permissions;
+use std::fs::{Metadata, Permissions, symlink_metadata};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 use tokio::net::{UnixListener, UnixStream};
@@ -19,11 +19,22 @@ const MODE: u32 = 0o660;
 /// Connections that wait to be accepted; the kernel takes its own limit if that is lower.
 const BACKLOG: i32 = 1024;
 
-/// A listening unix socket. Its file is removed when it is dropped.
+/// A listening unix socket. Its file is removed when it is dropped, unless another has taken its place.
 #[derive(Debug)]
 pub struct UnixSocket {
     socket: UnixListener,
     path: PathBuf,
+    file: FileId,
+}
+
+/// The device and the inode of a file. While a socket is open, no other file has its inode.
+#[derive(Debug, PartialEq, Eq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    fn of(file: &Metadata) -> Self {
+        Self(file.dev(), file.ino())
+    }
 }
 
 impl UnixSocket {
@@ -32,7 +43,7 @@ impl UnixSocket {
     /// # Errors
     /// `AddrInUse` if another process listens there; `AlreadyExists` if there is a file that is no socket; what the system says.
     pub fn bind(path: PathBuf) -> io::Result<Self> {
-        match std::fs::symlink_metadata(&path) {
+        match symlink_metadata(&path) {
             Ok(there) if !there.file_type().is_socket() => {
                 return Err(io::Error::new(
                     io::ErrorKind::AlreadyExists,
@@ -48,11 +59,12 @@ impl UnixSocket {
             Err(_) => {}
         }
         let socket = bound(&path)?;
+        let file = FileId::of(&symlink_metadata(&path)?);
         std::fs::set_permissions(&path, Permissions::from_mode(MODE))?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         let socket = UnixListener::from_std(socket.into())?;
-        Ok(Self { socket, path })
+        Ok(Self { socket, path, file })
     }
 }
 
@@ -68,8 +80,10 @@ fn bound(path: &Path) -> io::Result<Socket> {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // It may be gone already.
-        let _ = std::fs::remove_file(&self.path);
+        // Somebody may have removed it, and another daemon may listen there since.
+        if symlink_metadata(&self.path).is_ok_and(|there| FileId::of(&there) == self.file) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -99,11 +113,27 @@ impl Accept for UnixSocket {
 mod tests {
     use super::*;
 
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("primed-unix-{name}-{}", std::process::id()))
+    }
+
+    #[tokio::test]
+    async fn only_its_own_file_is_removed() {
+        let path = path("own");
+        let first = UnixDoor::bind(path.clone()).expect("nobody listens there");
+        std::fs::remove_file(&path).expect("it was made");
+        let second = UnixDoor::bind(path.clone()).expect("its place is free");
+        drop(first);
+        assert!(path.exists(), "the second is still reached");
+        drop(second);
+        assert!(!path.exists());
+    }
+
     #[test]
     fn the_file_is_made_for_the_user_and_the_group_alone() {
-        let path = std::env::temp_dir().join(format!("primed-unix-{}", std::process::id()));
+        let path = path("mode");
         let socket = bound(&path).expect("the directory can be written");
-        let made = std::fs::symlink_metadata(&path).map(|file| file.permissions().mode());
+        let made = symlink_metadata(&path).map(|file| file.permissions().mode());
         std::fs::remove_file(&path).expect("it was made");
         drop(socket);
         assert_eq!(made.expect("it was made") & 0o117, 0);
