@@ -2,6 +2,7 @@
 //! `encoding` says how replies look.
 
 mod encoding;
+mod http;
 mod number_line;
 mod replies;
 
@@ -96,6 +97,7 @@ impl Framing {
         let is_text = head.iter().all(|byte| *byte >= b' ' || matches!(byte, b'\t' | b'\r'));
         match is_comment(head) {
             true => None,
+            false if http::begins_http(head) => Some(no_http()),
             false if is_text => Some(Frame::refused(format, too_long(self.limit))),
             false => {
                 let limit = self.limit;
@@ -118,10 +120,7 @@ impl Framing {
         Some(match parse_line(line) {
             Ok(ParsedLine::Blank) => return None,
             Err(_) if looks_like_tls(line) => tls(),
-            Ok(ParsedLine::Http) => {
-                let text = "this port does not speak HTTP; 'primed serve --http ADDR:PORT' opens one that does; closing the connection";
-                Frame::broken(ReplyFormat::default(), Failure::new(Code::Denied, text))
-            }
+            Ok(ParsedLine::Http) => no_http(),
             // Half a number would be another number; but a client that sends one number and hangs up means it.
             Ok(ParsedLine::Request(request)) if is_finished || request.format.is_bare => Frame::Request(request),
             Ok(ParsedLine::Request(request)) => {
@@ -150,6 +149,9 @@ pub enum ParsedLine<'a> {
 /// What is malformed, with the tag if one could be read, so that the error reply can bear it.
 #[inline]
 pub fn parse_line(line: &[u8]) -> Result<ParsedLine<'_>, (Option<Tag>, Malformed)> {
+    if http::is_http(line) {
+        return Ok(ParsedLine::Http);
+    }
     let Some(text) = printable(line) else {
         return match is_comment(line) {
             true => Ok(ParsedLine::Blank),
@@ -160,11 +162,7 @@ pub fn parse_line(line: &[u8]) -> Result<ParsedLine<'_>, (Option<Tag>, Malformed
     if matches!(text.as_bytes().first(), None | Some(b'#')) {
         return Ok(ParsedLine::Blank);
     }
-    let request = Request::from_words(&Lines, text.split_ascii_whitespace())?;
-    Ok(match looks_like_http(&request) {
-        true => ParsedLine::Http,
-        false => ParsedLine::Request(request),
-    })
+    Request::from_words(&Lines, text.split_ascii_whitespace()).map(ParsedLine::Request)
 }
 
 fn printable(line: &[u8]) -> Option<&str> {
@@ -176,23 +174,6 @@ fn printable(line: &[u8]) -> Option<&str> {
 /// True if a line is a comment, whatever bytes it holds.
 fn is_comment(line: &[u8]) -> bool {
     line.trim_ascii_start().starts_with(b"#")
-}
-
-#[inline]
-fn looks_like_http(request: &Request<'_>) -> bool {
-    // Methods are in capitals, and our verbs seldom are.
-    if !matches!(request.verb.as_bytes().first(), Some(b'A'..=b'Z' | b'h')) {
-        return false;
-    }
-    const METHODS: [&str; 9] = [
-        "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
-    ];
-    let has_target = request.args.first().is_some_and(|target| target.starts_with('/'));
-    let has_version = request.args.last().is_some_and(|version| version.starts_with("HTTP/"));
-    let is_head =
-        request.verb.eq_ignore_ascii_case("host:") || (has_target || has_version) && METHODS.contains(&request.verb);
-    // No browser writes a tag.
-    is_head && request.format.tag.is_none()
 }
 
 /// The reply format of a line of which this is the beginning.
@@ -216,6 +197,12 @@ fn looks_like_tls(input: &[u8]) -> bool {
 fn tls() -> Frame<'static> {
     let text =
         "this port speaks plain text; for TLS, put a proxy that ends it in front of the daemon; closing the connection";
+    Frame::broken(ReplyFormat::default(), Failure::new(Code::Denied, text))
+}
+
+fn no_http() -> Frame<'static> {
+    let text =
+        "this port does not speak HTTP; 'primed serve --http ADDR:PORT' opens one that does; closing the connection";
     Frame::broken(ReplyFormat::default(), Failure::new(Code::Denied, text))
 }
 
@@ -297,6 +284,17 @@ mod tests {
             }
             let bytes: Vec<&[u8]> = line.chunks(1).collect();
             assert_eq!(found(limit, &bytes), [answer], "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_web_page_is_refused_also_if_its_line_is_too_long_or_no_text() {
+        for line in ["GET /3456789012345 HTTP/1.1\n", "QUERY / HTTP/1.1\n", "GET /\u{e9}\n"] {
+            for at in 0..=line.len() {
+                let (head, tail) = line.as_bytes().split_at(at);
+                let answers = found(12, &[head, tail]);
+                assert_eq!(answers.first().map(String::as_str), Some("denied"), "{line:?} at {at}");
+            }
         }
     }
 
