@@ -195,8 +195,7 @@ fn looks_like_tls(input: &[u8]) -> bool {
 }
 
 fn tls() -> Frame<'static> {
-    let text =
-        "this port speaks plain text; for TLS, put a proxy that ends it in front of the daemon; closing the connection";
+    let text = "this port speaks plain text; 'primed serve --tls-listen ADDR:PORT' opens one that speaks TLS; closing the connection";
     Frame::broken(ReplyFormat::default(), Failure::new(Code::Denied, text))
 }
 
