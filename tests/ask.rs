@@ -95,6 +95,25 @@ fn what_is_no_prime_daemon_is_told_with_what_it_says() {
 }
 
 #[test]
+fn a_server_cannot_drive_the_terminal() {
+    let (answers, errors, status) = ask(server(1, "OK 13\x1b]0;x\x07\n"), &["nth", "6"], "");
+    assert_eq!(
+        (answers.as_str(), status),
+        ("13\\u{1b}]0;x\\u{7}\n", Some(0)),
+        "{errors}"
+    );
+    let (answers, errors, status) = ask(
+        server(1, "ERR busy\x1b[2J :later\r\x1b[1A\u{9b}2J\n"),
+        &["nth", "6"],
+        "",
+    );
+    assert_eq!((answers.as_str(), status), ("", Some(1)));
+    assert_eq!(errors, "busy\\u{1b}[2J: later\\r\\u{1b}[1A\\u{9b}2J\n");
+    let (_, errors, _) = ask(server(1, "\x1b[2J\n"), &["nth", "6"], "");
+    assert!(errors.ends_with("it sent '\\u{1b}[2J'\n"), "{errors}");
+}
+
+#[test]
 fn a_full_daemon_is_heard_also_by_who_asks_one_question() {
     let limits = Limits {
         max_connections: 1,

@@ -1,6 +1,7 @@
 //! How every command that asks a running daemon reaches it, or what to do if there is none. The one place that opens connections to daemons.
 
 use super::address::{self, Endpoint};
+use super::print::printable;
 use super::secret::Secret;
 use super::tls_client::TlsFlags;
 use super::with_causes;
@@ -164,8 +165,9 @@ fn authenticate(stream: &mut TcpStream, user: &str, password: &str) -> anyhow::R
         reply.extend(byte);
     }
     let reply = String::from_utf8_lossy(&reply);
-    match ReplyLine::parse(reply.trim_end()) {
-        ReplyLine::Value(_) if reply.trim_end() == "OK" => Ok(()),
+    let reply = printable(reply.trim_end());
+    match ReplyLine::parse(&reply) {
+        ReplyLine::Value(_) if reply == "OK" => Ok(()),
         ReplyLine::Error { code, text } => anyhow::bail!("{code}: {text}"),
         _ => anyhow::bail!("the daemon closed the connection before it answered 'auth': ask again"),
     }

@@ -1,7 +1,7 @@
 //! Requests sent to a daemon, and the lines that come back, each as soon as it is there. What is not answered is never taken for an answer.
 
 use super::connect::Connect;
-use super::print::Printer;
+use super::print::{Printer, printable};
 use crate::client::{ReplyLine, split_tag};
 use crate::proto::{ParsedLine, parse_line};
 use std::io::{self, BufRead, BufReader, BufWriter, Stdout, Write};
@@ -105,14 +105,12 @@ fn read_lines(
         if !whole {
             break;
         }
-        let (tag, rest) = split_tag(line.trim_end());
+        let shown = printable(line.trim_end());
+        let (tag, rest) = split_tag(&shown);
         let heard = ReplyLine::parse(rest);
         if heard == ReplyLine::Value(rest) && !rest.bytes().all(|byte| byte.is_ascii_digit()) {
             printer.flush()?;
-            anyhow::bail!(
-                "the server there is not a prime daemon: it sent '{}'",
-                rest.escape_default()
-            );
+            anyhow::bail!("the server there is not a prime daemon: it sent '{rest}'");
         }
         answered += u64::from(heard.is_final());
         take(printer, tag, heard)?;

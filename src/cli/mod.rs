@@ -197,7 +197,7 @@ fn with_causes(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text
+    print::without_controls(&text).into_owned()
 }
 
 /// Help and version go to standard output; a mistake is one line with a hint.

@@ -4,6 +4,7 @@ use super::bar::Bar;
 use super::color;
 use crate::client::ReplyLine;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 /// Prints replies.
@@ -101,8 +102,47 @@ fn json(tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
     )
 }
 
+/// A line that a server sent, as a terminal may show it. A daemon sends printable ASCII; what else there is could move the cursor, or ask the terminal for
+/// something.
+pub(super) fn printable(line: &str) -> Cow<'_, str> {
+    escaped(line, |c| matches!(c, ' '..='~'))
+}
+
+/// A text that may quote a server and names files, as a terminal may show it.
+pub(super) fn without_controls(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c == '\n' || !c.is_control())
+}
+
+fn escaped(text: &str, is_plain: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.chars().all(&is_plain) {
+        return text.into();
+    }
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match is_plain(c) {
+            true => escaped.push(c),
+            false => escaped.extend(c.escape_default()),
+        }
+    }
+    escaped.into()
+}
+
 /// True if the reader of the output has closed it.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     kind == Some(io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_move_the_cursor_is_escaped() {
+        assert_eq!(printable("OK 13 a\\b"), "OK 13 a\\b");
+        let hostile = "OK \x1b]0;x\x07\r\t\u{9b}2J\u{202e}é";
+        let shown = r"OK \u{1b}]0;x\u{7}\r\t\u{9b}2J\u{202e}\u{e9}";
+        assert_eq!(printable(hostile), shown);
+        assert_eq!(without_controls("/é: no\n\x1b[2J\u{9b}"), "/é: no\n\\u{1b}[2J\\u{9b}");
+    }
 }

@@ -8,7 +8,7 @@ use super::complete::Words;
 use super::configure;
 use super::connect::Connect;
 use super::exchange::{is_login, takes_progress};
-use super::print::Printer;
+use super::print::{Printer, printable};
 use super::screen::{PROMPT, Screen};
 use super::with_causes;
 use crate::client::{ReplyLine, split_tag};
@@ -275,7 +275,8 @@ fn watched_job(question: &str) -> Option<&str> {
 fn read(mut lines: BufReader<TcpStream>, sink: &Mutex<Sink>, screen: &Screen) {
     let mut line = String::new();
     while lines.read_line(&mut line).is_ok() && line.ends_with('\n') {
-        let (tag, rest) = split_tag(line.trim_end());
+        let shown = printable(line.trim_end());
+        let (tag, rest) = split_tag(&shown);
         let heard = ReplyLine::parse(rest);
         let mut sink = lock(sink);
         let is_others = tag.is_some_and(|tag| !tag.starts_with('-'));
@@ -284,7 +285,7 @@ fn read(mut lines: BufReader<TcpStream>, sink: &Mutex<Sink>, screen: &Screen) {
         }
         match &*sink {
             // Its receiver lives as long as it is the sink.
-            Sink::Question(sender, _) => drop(sender.send(line.trim_end().to_owned())),
+            Sink::Question(sender, _) => drop(sender.send(shown.clone().into_owned())),
             _ => {
                 if let Some(text) = above_text(tag.unwrap_or("-"), heard) {
                     screen.print(&text);

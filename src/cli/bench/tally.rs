@@ -1,6 +1,7 @@
 //! What was measured: replies, how long they took, errors, bytes, CPU time. Knows no socket.
 
 use super::replies::error_code;
+use crate::cli::print::printable;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,13 +49,13 @@ impl Tally {
 
     /// Notes an error reply.
     pub(super) fn error(&mut self, line: &[u8]) {
-        let code = error_code(line);
-        match self.errors.get_mut(code) {
+        let code = printable(error_code(line));
+        match self.errors.get_mut(&*code) {
             Some(count) => *count += 1,
-            None => drop(self.errors.insert(code.to_owned(), 1)),
+            None => drop(self.errors.insert(code.into_owned(), 1)),
         }
         self.first_error
-            .get_or_insert_with(|| String::from_utf8_lossy(line).into_owned());
+            .get_or_insert_with(|| printable(&String::from_utf8_lossy(line)).into_owned());
     }
 
     /// Takes in what another one has noted.
