@@ -9,6 +9,7 @@ use primed::internals::store::{
 use primed::{Code, Failure};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -356,6 +357,29 @@ fn a_disk_that_may_only_be_read_is_an_error_that_passes() {
     disk.remount("rw");
     let mut store = SqliteStore::open(&data).expect("it may be written again");
     store.commit(&batch(0)).expect("it may be written");
+}
+
+#[test]
+fn the_files_of_a_store_are_for_its_user_alone() {
+    let (directory, other) = (Directory::new(), Directory::new());
+    fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o755)).expect("it is this user's");
+    let mut store = SqliteStore::open(&directory.0).expect("an empty directory");
+    store.commit(&batch(0)).expect("written");
+    let copy = other.0.join("copy");
+    printed(&directory.0, &["backup", copy.to_str().expect("UTF-8")]);
+    let mut names = Vec::new();
+    for file in [&directory.0, &other.0]
+        .into_iter()
+        .flat_map(fs::read_dir)
+        .flatten()
+        .flatten()
+    {
+        let mode = file.metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} has the mode {mode:o}", file.path());
+        names.extend(file.file_name().into_string());
+    }
+    names.sort_unstable();
+    assert_eq!(names, ["copy", "lock", "primed.db", "primed.db-shm", "primed.db-wal"]);
 }
 
 #[test]

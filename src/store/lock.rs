@@ -3,7 +3,7 @@
 use super::error::{ErrorKind, StoreError};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -32,11 +32,13 @@ impl DirectoryLock {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| StoreError::io(directory, "cannot make the directory", &error))?;
         let path = directory.join(FILE);
+        // Who can open it can take its lock: nobody else, whatever the mode of the directory.
         let options = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .clone();
         let opened = options.open(&path);
         let mut file = opened.map_err(|error| StoreError::io(&path, "cannot open it", &error))?;

@@ -3,6 +3,8 @@
 use super::failure::failure;
 use crate::store::error::{ErrorKind, StoreError};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens a file to be written, makes it if there is none, and brings it to this version.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    make(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let of = |error: rusqlite::Error| failure(path, &error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(of)?;
@@ -44,6 +47,11 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     migrate(&mut connection, version).map_err(of)?;
     compare(&connection, path)?;
     Ok(connection)
+}
+
+/// Makes an empty file, if there is none, that nobody else may read; the files beside it get its mode from SQLite. Why it cannot, SQLite says.
+pub(super) fn make(path: &Path) {
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 /// Opens a file to be read, beside a daemon that writes it or without one.

@@ -165,6 +165,8 @@ impl Survey {
                 "SQLite writes only to files whose names are UTF-8",
             )
         })?;
+        // SQLite would make a file that everybody may read, and takes an empty one.
+        schema::make(to);
         self.connection
             .execute("VACUUM INTO ?1", [name])
             .map_err(|error| StoreError {
