@@ -360,6 +360,50 @@ fn a_disk_that_may_only_be_read_is_an_error_that_passes() {
 }
 
 #[test]
+fn a_store_on_a_full_disk_is_checked_opened_and_pruned() {
+    let Some(disk) = SmallDisk::mount("3m") else { return };
+    let data = disk.0.0.join("data");
+    let mut store = SqliteStore::open(&data).expect("there is space");
+    store.commit(&batch(0)).expect("there is space");
+    let large = Failure::new(Code::Internal, "x".repeat(300_000));
+    let end = End {
+        job: JobId(11),
+        ended_at: MOMENT,
+        cpu: Duration::ZERO,
+        reply: Err(large),
+    };
+    store
+        .commit(&[Record::Submitted(submission(11)), Record::Ended(end)])
+        .expect("there is space");
+    let whole = store.recover().expect("it is read");
+    drop(store);
+    let mut filler = fs::File::create(disk.0.0.join("filler")).expect("there is space");
+    while filler.write_all(&[0; 4096]).is_ok() {}
+
+    assert!(printed(&data, &["check"]).ends_with(": whole\n"));
+    let mut store = SqliteStore::open(&data).expect("nothing is to be written");
+    assert!(store.recover().expect("it is read") == whole);
+    assert_eq!(store.commit(&batch(2)).expect_err("it is full").kind, ErrorKind::Full);
+    drop(store);
+    let output = primed(&data, &["prune", "--ended-before", "1s"]);
+    let (said, warned) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && warned.contains("changed in place"),
+        "{warned}"
+    );
+    assert!(!said.starts_with("0 jobs"), "{said}");
+
+    let mut store = SqliteStore::open(&data).expect("it opens");
+    store.commit(&batch(2)).expect("there is space again");
+    assert!(printed(&data, &["check"]).ends_with(": whole\n"), "beside its writer");
+    let contents = store.recover().expect("it is read");
+    assert!(!contents.jobs.contains_key(&JobId(11)), "it is deleted");
+}
+
+#[test]
 fn the_files_of_a_store_are_for_its_user_alone() {
     let (directory, other) = (Directory::new(), Directory::new());
     fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o755)).expect("it is this user's");

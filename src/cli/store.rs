@@ -100,7 +100,7 @@ impl Store {
                     cheaper_than,
                     refuted,
                 };
-                let pruned = SqliteStore::open(&directory)?.prune(&pruning)?;
+                let pruned = SqliteStore::open(&directory)?.prune(&pruning, warn_of_change_in_place)?;
                 writeln!(
                     out,
                     "{} jobs and {} answers are deleted; the file is {} bytes shorter",
@@ -111,6 +111,12 @@ impl Store {
         out.flush()?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn warn_of_change_in_place() {
+    super::complain(format_args!(
+        "primed: the disk is full: the store is changed in place; do not interrupt this"
+    ));
 }
 
 fn ago(time: Duration) -> Timestamp {

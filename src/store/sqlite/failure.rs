@@ -1,7 +1,7 @@
 //! From the errors of SQLite to those of a store.
 
 use crate::store::error::{ErrorKind, StoreError};
-use rusqlite::{Error, ErrorCode};
+use rusqlite::{Error, ErrorCode, ffi};
 use std::path::Path;
 
 /// What an error of SQLite means for this file.
@@ -11,6 +11,10 @@ pub(super) fn failure(path: &Path, error: &Error) -> StoreError {
             let message = message.clone().unwrap_or_else(|| cause.to_string());
             let code = cause.extended_code;
             match cause.code {
+                // The file of the index of the log cannot grow, which SQLite takes for any failure of the disk.
+                _ if matches!(code, ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_SHMOPEN) => {
+                    (ErrorKind::Full, "the disk is full".to_owned())
+                }
                 ErrorCode::DiskFull => (ErrorKind::Full, "the disk is full".to_owned()),
                 ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
                     (ErrorKind::ReadOnly, format!("it may not be written: {message}"))
@@ -36,4 +40,21 @@ pub(super) fn failure(path: &Path, error: &Error) -> StoreError {
         _ => (ErrorKind::Internal, error.to_string()),
     };
     StoreError::new(kind, path, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_room_for_the_index_of_the_log_is_a_full_disk() {
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_SHMOPEN] {
+            let error = Error::SqliteFailure(ffi::Error::new(code), Some("disk I/O error".to_owned()));
+            let failure = failure(Path::new("primed.db"), &error);
+            assert_eq!(
+                (failure.kind, failure.what.as_str()),
+                (ErrorKind::Full, "the disk is full")
+            );
+        }
+    }
 }

@@ -22,6 +22,7 @@ use super::value::write_value;
 use failure::failure;
 use rows::{EndRow, SubmissionRow, Unreadable, micros};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use schema::Database;
 use std::path::{Path, PathBuf};
 
 /// The name of the database in the directory.
@@ -35,7 +36,7 @@ const LAST_JOB: &str = "last_job";
 pub struct SqliteStore {
     path: PathBuf,
     /// None after a failure of the disk, until the file is opened again.
-    connection: Option<Connection>,
+    database: Option<Database>,
     last_job: u64,
     _lock: DirectoryLock,
 }
@@ -49,14 +50,15 @@ impl SqliteStore {
         let lock = DirectoryLock::take(directory)?;
         let path = directory.join(DATABASE);
         log::check(&path)?;
-        let connection = schema::open(&path)?;
-        quick_check(&connection, &path)?;
+        let database = schema::open(&path)?;
+        let connection = &database.connection;
+        quick_check(connection, &path)?;
         // The sooner what was committed is in the database, the less is lost with the log. A full disk is no reason not to start.
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        let last_job = last_job(&connection, &path)?;
+        let last_job = last_job(connection, &path)?;
         Ok(Self {
             path,
-            connection: Some(connection),
+            database: Some(database),
             last_job,
             _lock: lock,
         })
@@ -64,12 +66,13 @@ impl SqliteStore {
 
     fn write(&mut self, batch: &[Record]) -> Result<(), StoreError> {
         let path = &self.path;
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
+        let database = match &mut self.database {
+            Some(database) => database,
             none => none.insert(schema::open(path)?),
         };
         let of = |error: rusqlite::Error| failure(path, &error);
-        let transaction = connection
+        let transaction = database
+            .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(of)?;
         let mut last_job = self.last_job;
@@ -94,17 +97,22 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn recover(&mut self) -> Result<Contents, StoreError> {
-        match &self.connection {
-            Some(connection) => read(connection, &self.path),
+        match &self.database {
+            Some(database) => read(&database.connection, &self.path),
             None => read(&schema::open_read_only(&self.path)?, &self.path),
         }
     }
 
     fn commit(&mut self, batch: &[Record]) -> Result<(), StoreError> {
         let result = self.write(batch);
-        // After a failed write or `fsync` nothing that SQLite remembers of the file is to be trusted: the next call reads it again.
-        if matches!(&result, Err(error) if error.kind == ErrorKind::Io) {
-            self.connection = None;
+        let is_to_be_opened_again = match &result {
+            // After a failed write or `fsync` nothing that SQLite remembers of the file is to be trusted: the next call reads it again.
+            Err(error) => error.kind == ErrorKind::Io,
+            // The disk has room again: others may read the file beside this program.
+            Ok(()) => self.database.as_ref().is_some_and(|database| database.is_exclusive),
+        };
+        if is_to_be_opened_again {
+            self.database = None;
         }
         result
     }

@@ -2,6 +2,7 @@
 
 use super::failure::failure;
 use crate::store::error::{ErrorKind, StoreError};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,13 +18,40 @@ pub(super) const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_
 /// How long a statement waits for a lock that another program holds, such as `sqlite3` at a prompt.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Opens a file to be written, makes it if there is none, and brings it to this version.
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+/// Before the first access to a file: the index of its log is in memory, and not in a file that programs share.
+const EXCLUSIVE: &str = "PRAGMA locking_mode = EXCLUSIVE;";
+
+/// A file that may be written.
+#[derive(Debug)]
+pub(super) struct Database {
+    pub(super) connection: Connection,
+    /// No other program can read it meanwhile.
+    pub(super) is_exclusive: bool,
+}
+
+/// Opens a file to be written, makes it if there is none, and brings it to this version. Where the disk has no room for the index of the log, which
+/// programs share as the file `-shm`, the index is in memory and the file is for this program alone.
+pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
+    let database = |is_exclusive| {
+        open_as(path, is_exclusive).map(|connection| Database {
+            connection,
+            is_exclusive,
+        })
+    };
+    match database(false) {
+        Err(error) if error.kind == ErrorKind::Full => database(true),
+        opened => opened,
+    }
+}
+
+fn open_as(path: &Path, is_exclusive: bool) -> Result<Connection, StoreError> {
     make(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let of = |error: rusqlite::Error| failure(path, &error);
-    let mut connection = Connection::open_with_flags(path, flags).map_err(of)?;
-    connection.busy_timeout(LOCK_PATIENCE).map_err(of)?;
+    let mut connection = connect(path, flags).map_err(of)?;
+    if is_exclusive {
+        connection.execute_batch(EXCLUSIVE).map_err(of)?;
+    }
     // Before anything is written, the journal mode included.
     let version = version(&connection, path)?;
     if connection.is_readonly("main").map_err(of)? {
@@ -54,6 +82,25 @@ pub(super) fn make(path: &Path) {
     let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
+/// Opens a file of this version to be changed where the disk has no room for a log: in place, and what a failure would undo is in memory. A crash
+/// while it is written leaves it damaged.
+pub(super) fn open_in_place(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let connection = connect(path, flags).map_err(of)?;
+    connection
+        .execute_batch(EXCLUSIVE)
+        .and_then(|()| {
+            connection.execute_batch(
+                "PRAGMA journal_mode = MEMORY;
+                 PRAGMA temp_store = MEMORY;
+                 PRAGMA synchronous = FULL;",
+            )
+        })
+        .map_err(of)?;
+    Ok(connection)
+}
+
 /// Opens a file to be read, beside a daemon that writes it or without one.
 pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
     if !path.exists() {
@@ -61,8 +108,36 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let of = |error: rusqlite::Error| failure(path, &error);
-    let connection = Connection::open_with_flags(path, flags).map_err(of)?;
-    connection.busy_timeout(LOCK_PATIENCE).map_err(of)?;
+    match connect(path, flags)
+        .map_err(of)
+        .and_then(|connection| look(connection, path))
+    {
+        Err(error) if error.kind == ErrorKind::Full => open_exclusive(path),
+        opened => opened,
+    }
+}
+
+/// Opens a file to be read that no other program has open, where the disk has no room for the index of its log. SQLite locks it as a writer does.
+fn open_exclusive(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let connection = connect(path, flags).map_err(of)?;
+    connection
+        .execute_batch(EXCLUSIVE)
+        // The log stays as it is, whatever is wrong with it.
+        .and_then(|()| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true))
+        .map_err(of)?;
+    look(connection, path)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(LOCK_PATIENCE)?;
+    Ok(connection)
+}
+
+/// A connection that reads, if the file is one of this version.
+fn look(connection: Connection, path: &Path) -> Result<Connection, StoreError> {
     match version(&connection, path)? {
         0 => Err(StoreError::new(ErrorKind::Missing, path, "the file is empty")),
         older if older < MIGRATIONS.len() => Err(StoreError::new(

@@ -5,7 +5,7 @@ use super::{DATABASE, SqliteStore, damaged, read, schema};
 use crate::store::contents::Contents;
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::record::Timestamp;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -215,42 +215,57 @@ impl Survey {
 impl SqliteStore {
     /// Deletes what is to go and shortens the file. Not for the store of a running daemon, which has its contents in memory.
     ///
+    /// Where the disk has no room for what this would write first, the file is changed in place, which must not be interrupted: `before_in_place` is
+    /// called then.
+    ///
     /// # Errors
     /// If it cannot be written.
-    pub fn prune(&mut self, pruning: &Pruning) -> Result<Pruned, StoreError> {
+    pub fn prune(&mut self, pruning: &Pruning, before_in_place: impl FnOnce()) -> Result<Pruned, StoreError> {
         let path = self.path.clone();
-        let of = |error: rusqlite::Error| failure(&path, &error);
-        let before = fs::metadata(&path).map_or(0, |file| file.len());
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => none.insert(schema::open(&path)?),
-        };
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(of)?;
+        let length = || fs::metadata(&path).map_or(0, |file| file.len());
+        let before = length();
         let mut pruned = Pruned::default();
-        if let Some(time) = pruning.ended_before {
-            // Times of one form and length are ordered as words are.
-            pruned.jobs = transaction
-                .execute("DELETE FROM jobs WHERE ended_at < ?1", [time.to_string()])
-                .map_err(of)?;
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => schema::open(&path)?,
+        };
+        match prune(database.connection, &path, pruning, &mut pruned) {
+            Err(error) if error.kind == ErrorKind::Full => {
+                before_in_place();
+                prune(schema::open_in_place(&path)?, &path, pruning, &mut pruned)?;
+            }
+            result => result?,
         }
-        if let Some(cost) = pruning.cheaper_than {
-            pruned.answers += transaction
-                .execute("DELETE FROM answers WHERE cost_us < ?1", params![super::micros(cost)])
-                .map_err(of)?;
-        }
-        if pruning.refuted {
-            pruned.answers += transaction
-                .execute("DELETE FROM answers WHERE refuted = 1", [])
-                .map_err(of)?;
-        }
-        transaction.commit().map_err(of)?;
-        connection
-            .execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
-            .map_err(of)?;
-        let after = fs::metadata(&path).map_or(0, |file| file.len());
-        pruned.bytes = before.saturating_sub(after);
+        pruned.bytes = before.saturating_sub(length());
         Ok(pruned)
     }
+}
+
+/// Deletes what is to go, adds what went to `pruned`, and shortens the file.
+fn prune(connection: Connection, path: &Path, pruning: &Pruning, pruned: &mut Pruned) -> Result<(), StoreError> {
+    let of = |error: rusqlite::Error| failure(path, &error);
+    let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate).map_err(of)?;
+    let (mut jobs, mut answers) = (0, 0);
+    if let Some(time) = pruning.ended_before {
+        // Times of one form and length are ordered as words are.
+        jobs = transaction
+            .execute("DELETE FROM jobs WHERE ended_at < ?1", [time.to_string()])
+            .map_err(of)?;
+    }
+    if let Some(cost) = pruning.cheaper_than {
+        answers += transaction
+            .execute("DELETE FROM answers WHERE cost_us < ?1", params![super::micros(cost)])
+            .map_err(of)?;
+    }
+    if pruning.refuted {
+        answers += transaction
+            .execute("DELETE FROM answers WHERE refuted = 1", [])
+            .map_err(of)?;
+    }
+    transaction.commit().map_err(of)?;
+    pruned.jobs += jobs;
+    pruned.answers += answers;
+    connection
+        .execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
+        .map_err(of)
 }

@@ -426,14 +426,14 @@ fn pruning_deletes_what_is_asked_for_and_nothing_else() {
     let directory = Directory::new();
     let whole = filled(&directory);
     let mut store = SqliteStore::open(directory.path()).expect("opens");
-    let none = store.prune(&Pruning::default()).expect("pruned");
+    let none = store.prune(&Pruning::default(), || ()).expect("pruned");
     assert_eq!((none.jobs, none.answers), (0, 0));
     let pruning = Pruning {
         ended_before: Some(Timestamp::from_millis(u64::MAX)),
         cheaper_than: None,
         refuted: true,
     };
-    let pruned = store.prune(&pruning).expect("pruned");
+    let pruned = store.prune(&pruning, || ()).expect("pruned");
     assert_eq!((pruned.jobs, pruned.answers), (20, 1));
     let contents = store.recover().expect("read");
     assert_eq!(
