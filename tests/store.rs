@@ -404,6 +404,30 @@ fn a_store_on_a_full_disk_is_checked_opened_and_pruned() {
 }
 
 #[test]
+fn a_store_that_may_only_be_read_is_looked_at() {
+    let Some(disk) = SmallDisk::mount("3m") else { return };
+    let other = Directory::new();
+    let (data, killed) = (disk.0.0.join("a b%41?é#"), disk.0.0.join("killed"));
+    let mut store = SqliteStore::open(&data).expect("there is space");
+    store.commit(&batch(0)).expect("there is space");
+    fs::create_dir(&killed).expect("made");
+    for name in ["primed.db", "primed.db-wal"] {
+        fs::copy(data.join(name), killed.join(name)).expect("copied");
+    }
+    drop(store);
+    disk.remount("ro");
+    assert!(printed(&data, &["check"]).ends_with(": whole\n"));
+    assert!(printed(&data, &["stats"]).contains("jobs.last-id 10\n"));
+    let copy = other.0.join("primed.db");
+    printed(&data, &["backup", copy.to_str().expect("UTF-8")]);
+    assert!(recover(&other.0).expect("a backup is a store") == *Model::default().after(1));
+    let error = refused(&killed, &["check"]);
+    assert!(error.contains("in its log") && error.contains("writable"), "{error}");
+    disk.remount("rw");
+    assert!(printed(&killed, &["check"]).ends_with(": whole\n"));
+}
+
+#[test]
 fn the_files_of_a_store_are_for_its_user_alone() {
     let (directory, other) = (Directory::new(), Directory::new());
     fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o755)).expect("it is this user's");

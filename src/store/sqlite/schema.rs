@@ -1,12 +1,15 @@
 //! The tables, how a file comes to have them, and what a connection is set to. Knows no record.
 
 use super::failure::failure;
+use super::log;
 use crate::store::error::{ErrorKind, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rustix::fs::{Access, access};
 use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Stands in the file's header, so that it is recognised: "prmd".
@@ -108,11 +111,23 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let of = |error: rusqlite::Error| failure(path, &error);
+    // SQLite makes files beside the one that it reads.
+    let may_make_files = may_write(path.parent().unwrap_or(path));
+    let has_log = log::path_of(path).exists();
+    if !may_make_files && !has_log {
+        // A file without a log has no writer.
+        let connection = connect(&immutable(path), flags | OpenFlags::SQLITE_OPEN_URI).map_err(of)?;
+        return look(connection, path);
+    }
     match connect(path, flags)
         .map_err(of)
         .and_then(|connection| look(connection, path))
     {
         Err(error) if error.kind == ErrorKind::Full => open_exclusive(path),
+        Err(error) if !may_make_files && matches!(error.kind, ErrorKind::Io | ErrorKind::ReadOnly) => {
+            let what = "the last commits are in its log beside it, which is read only where files can be made in the directory";
+            Err(StoreError::new(ErrorKind::ReadOnly, path, what))
+        }
         opened => opened,
     }
 }
@@ -147,6 +162,28 @@ fn look(connection: Connection, path: &Path) -> Result<Connection, StoreError> {
         )),
         _ => compare(&connection, path).map(|()| connection),
     }
+}
+
+/// Whether files can be made in a directory.
+fn may_write(directory: &Path) -> bool {
+    let directory = match directory.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => directory,
+    };
+    access(directory, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+/// The name of a file as SQLite takes it for one that nobody changes (<https://www.sqlite.org/uri.html>).
+fn immutable(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = "file://".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => name.push(char::from(*byte)),
+            _ => name += &format!("%{byte:02X}"),
+        }
+    }
+    PathBuf::from(name + "?immutable=1")
 }
 
 /// The version of a file; 0 if nothing is in it.
