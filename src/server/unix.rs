@@ -120,9 +120,9 @@ mod tests {
     #[tokio::test]
     async fn only_its_own_file_is_removed() {
         let path = path("own");
-        let first = UnixDoor::bind(path.clone()).expect("nobody listens there");
+        let first = UnixSocket::bind(path.clone()).expect("nobody listens there");
         std::fs::remove_file(&path).expect("it was made");
-        let second = UnixDoor::bind(path.clone()).expect("its place is free");
+        let second = UnixSocket::bind(path.clone()).expect("its place is free");
         drop(first);
         assert!(path.exists(), "the second is still reached");
         drop(second);
