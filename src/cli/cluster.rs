@@ -51,6 +51,11 @@ impl ClusterFlags {
         }))
     }
 
+    /// Whether it is to be a node.
+    pub(super) const fn is_on(&self) -> bool {
+        self.cluster.is_some()
+    }
+
     /// The name of this node, if it is to be one.
     pub(super) fn node(&self) -> Option<String> {
         self.cluster.as_ref().and_then(|_| self.name().ok())

@@ -57,6 +57,11 @@ impl SecurityFlags {
         }
     }
 
+    /// How many addresses there are over TLS.
+    pub(super) const fn listeners(&self) -> usize {
+        self.tls_listen.len()
+    }
+
     /// The addresses over TLS.
     pub(super) fn encrypted(&self) -> anyhow::Result<Vec<SocketAddr>> {
         self.tls_listen.iter().map(Address::resolve).collect()

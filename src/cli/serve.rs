@@ -4,11 +4,12 @@ use super::address::{self, Address, Endpoint};
 use super::cluster::ClusterFlags;
 use super::configure::ConfigRequests;
 use super::data::{self, Data};
+use super::descriptors::{self, Reserve};
 use super::logging::{self, LogFormat};
 use super::reload::Reload;
 use super::security::SecurityFlags;
 use super::settings::Settings;
-use super::{allocator, configure, descriptors, quantity};
+use super::{allocator, configure, quantity};
 use crate::daemon::{Drained, Notice, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
@@ -131,13 +132,13 @@ struct LimitFlags {
 
 impl LimitFlags {
     /// Makes room for as many connections as the system allows. Refuses to start where there is none, and logs how many there may be.
-    fn check_descriptors(&self) -> anyhow::Result<()> {
+    fn check_descriptors(&self, reserve: Reserve) -> anyhow::Result<()> {
         let Some(files) = descriptors::raise_limit() else {
             return Ok(());
         };
-        let connections = descriptors::connections_within(files);
+        let connections = reserve.connections_within(files);
         if connections == 0 {
-            let least = descriptors::LEAST;
+            let least = reserve.least();
             anyhow::bail!(
                 "the limit of open files is {files}, and the daemon needs {least}: raise it (ulimit -n, LimitNOFILE=)"
             );
@@ -149,23 +150,27 @@ impl LimitFlags {
                 max_connections = most,
                 "the limit of open files allows fewer connections than max-connections; those beyond it are refused (ulimit -Hn, LimitNOFILE=)"
             ),
-            _ => tracing::info!(files, max_connections = self.max_connections(), "room for connections"),
+            _ => tracing::info!(
+                files,
+                max_connections = self.max_connections(reserve),
+                "room for connections"
+            ),
         }
         Ok(())
     }
 
     /// The limit that was asked for, or else as many as there is room for, up to the default.
-    fn max_connections(&self) -> usize {
+    fn max_connections(&self, reserve: Reserve) -> usize {
         let default = || {
             let most = Limits::default().max_connections;
-            descriptors::limit().map_or(most, |files| most.min(descriptors::connections_within(files)))
+            descriptors::limit().map_or(most, |files| most.min(reserve.connections_within(files)))
         };
         self.max_connections.map_or_else(default, NonZeroUsize::get)
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, reserve: Reserve) -> Limits {
         Limits {
-            max_connections: self.max_connections(),
+            max_connections: self.max_connections(reserve),
             max_line_bytes: self.max_line,
             max_in_flight: self.max_in_flight.get(),
             max_unsent_bytes: self.max_unsent.get(),
@@ -205,7 +210,7 @@ impl Serve {
         let spans = None;
         let set_filter = logging::start(&self.log, self.log_format, spans);
         allocator::give_large_blocks_back();
-        self.limits.check_descriptors()?;
+        self.limits.check_descriptors(self.reserve())?;
         let daemon = Daemon::new()
             .workers(self.worker_count())
             .policy(self.limits.policy())
@@ -261,10 +266,30 @@ impl Serve {
         workers.map_or(1, NonZeroUsize::get)
     }
 
+    /// The descriptors that are no connections of clients.
+    fn reserve(&self) -> Reserve {
+        // One thread for connections is the first, which the others are beside.
+        let io_threads = match self.io_threads.get() {
+            1 => 0,
+            count => count,
+        };
+        let links = usize::from(self.cluster.is_on());
+        #[cfg(feature = "otlp")]
+        let links = links + usize::from(self.otlp.is_some());
+        Reserve {
+            listeners: self.listen.len() + self.security.listeners() + usize::from(self.http.is_some()),
+            runtimes: io_threads + links,
+            outgoing: links,
+        }
+    }
+
     /// The settings whose defaults follow from the machine, and their values.
     pub(super) fn effective(&self) -> Vec<(&'static str, String)> {
         let mut values = vec![
-            ("max-connections", self.limits.max_connections().to_string()),
+            (
+                "max-connections",
+                self.limits.max_connections(self.reserve()).to_string(),
+            ),
             ("workers", self.worker_count().to_string()),
         ];
         if let Ok(Data::Directory(directory)) = Data::resolve(self.data.as_deref()) {
@@ -275,7 +300,7 @@ impl Serve {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        self.limits.limits()
+        self.limits.limits(self.reserve())
     }
 
     pub(super) fn log_filter(&self) -> Targets {

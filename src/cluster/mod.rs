@@ -241,7 +241,7 @@ impl Joined {
         registry: Registry,
         facts: Facts,
     ) -> Result<Cluster, ClusterError> {
-        let arbiter = crate::engine::start_thread(Arbiter::new).map_err(ClusterError::Thread)?;
+        let arbiter = crate::engine::start_arbiter().map_err(ClusterError::Thread)?;
         if let Some((number, _)) = &self.number {
             scheduler.do_send(ClusterEvent::Numbered(*number));
         }

@@ -366,9 +366,7 @@ impl Daemon {
     ) -> Result<Running, StartError> {
         let arbiters: Vec<Arbiter> = match self.io_threads {
             1 => Vec::new(),
-            count => (0..count)
-                .map(|_| engine::start_thread(Arbiter::new))
-                .collect::<io::Result<_>>()?,
+            count => (0..count).map(|_| engine::start_arbiter()).collect::<io::Result<_>>()?,
         };
         if let Some(auth) = &self.auth {
             metrics.set_wrong_passwords(auth.wrong_passwords());

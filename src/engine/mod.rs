@@ -43,4 +43,4 @@ pub use message::{
 pub use restored::Restored;
 pub use scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Settle, Shutdown};
 pub(crate) use text::{fault, shortened};
-pub(crate) use threads::start_thread;
+pub(crate) use threads::start_arbiter;

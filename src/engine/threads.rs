@@ -1,7 +1,22 @@
 //! Threads that may not be had: a system at its limit is an error here, and no panic. Knows not what the threads are for.
 
 use crate::caught::{Panicked, caught};
+use actix::Arbiter;
+use std::fs::File;
 use std::{io, thread};
+
+/// Descriptors that a thread with a runtime takes: its epoll, a copy of that, its waker and its end of the pipe of signals.
+const RUNTIME: usize = 4;
+
+/// Starts a thread with a runtime. actix panics where there are no descriptors for it, too: so as many are opened first, which gives the
+/// system's own error.
+pub(crate) fn start_arbiter() -> io::Result<Arbiter> {
+    let probes: Vec<File> = (0..RUNTIME)
+        .map(|_| File::open("/dev/null"))
+        .collect::<io::Result<_>>()?;
+    drop(probes);
+    start_thread(Arbiter::new)
+}
 
 /// Starts what runs on a thread of its own. actix panics where a thread cannot be had: so one that does nothing is asked for first,
 /// which gives the system's own error, and a panic all the same (another process may have taken the last one) is an error too.

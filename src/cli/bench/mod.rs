@@ -12,7 +12,8 @@ mod timer;
 
 use super::address::{self, Address};
 use super::connect::{Login, connect};
-use super::{descriptors, quantity};
+use super::descriptors::{self, Reserve};
+use super::quantity;
 use crate::Daemon;
 use crate::daemon::Handle;
 use crate::proto::parse_number;
@@ -164,7 +165,7 @@ impl Bench {
             return Ok(());
         };
         let ends = if self.connect.is_empty() { 2 } else { 1 };
-        let room = descriptors::connections_within(limit) / ends;
+        let room = Reserve::LEAST.connections_within(limit) / ends;
         let hint = match ends {
             2 => {
                 "the daemon in this process needs as many again: start 'primed serve' and use --connect, or raise the limit (ulimit -Hn)"

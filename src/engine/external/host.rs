@@ -7,7 +7,7 @@
 use super::responder::Responder;
 use super::task::{Call, ExternalLane, ExternalTask};
 use crate::caught::caught;
-use crate::engine::threads::start_thread;
+use crate::engine::threads::start_arbiter;
 use actix::prelude::*;
 use std::any::Any;
 use std::future::poll_fn;
@@ -49,7 +49,7 @@ impl ExternalLane {
         let start = move || {
             let (sender, calls) = unbounded_channel();
             let factory = factory.clone();
-            let arbiter = start_thread(Arbiter::new)?;
+            let arbiter = start_arbiter()?;
             arbiter.spawn_fn(move || {
                 actix_rt::spawn(async move {
                     supervise(name, &*factory, calls).await;

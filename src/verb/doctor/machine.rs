@@ -9,6 +9,8 @@ use std::path::Path;
 pub(super) struct Machine {
     /// The limit of open files.
     pub(super) files: Option<u64>,
+    /// Those that this process has open.
+    pub(super) files_open: Option<u64>,
     /// Memory that is left, in percent of all.
     pub(super) memory_left_pct: Option<u64>,
     /// Bytes that are left where the store is.
@@ -22,6 +24,10 @@ impl Machine {
     pub(super) fn look(store: &Path) -> Self {
         Self {
             files: getrlimit(Resource::Nofile).current,
+            // The directory that is read is one.
+            files_open: fs::read_dir("/proc/self/fd")
+                .ok()
+                .map(|files| (files.count() as u64).saturating_sub(1)),
             memory_left_pct: fs::read_to_string("/proc/meminfo")
                 .ok()
                 .and_then(|text| memory_left_pct(&text)),

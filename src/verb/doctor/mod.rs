@@ -102,10 +102,11 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
         );
     }
     let connections = metrics.connections.load(Relaxed);
+    let open = machine.files_open.unwrap_or(connections);
     if let Some(files) = machine.files
-        && connections.saturating_mul(100) >= files.saturating_mul(FILES_PCT)
+        && open.saturating_mul(100) >= files.saturating_mul(FILES_PCT)
     {
-        let what = format!("{connections} connections are open, of {files} files that may be");
+        let what = format!("{open} files are open, of {files} that may be; {connections} are connections");
         add(true, what, "raise LimitNOFILE= or ulimit -n, or set --idle-timeout");
     }
     if let Some(pct) = machine.memory_left_pct.filter(|pct| *pct < MEMORY_PCT) {
@@ -179,6 +180,7 @@ mod tests {
     fn nothing_is_wrong_with_a_healthy_daemon() {
         let machine = Machine {
             files: Some(20_000),
+            files_open: Some(20),
             memory_left_pct: Some(50),
             store_space: Some(1 << 40),
             stolen_pct: Some(1),
@@ -203,6 +205,7 @@ mod tests {
         });
         let machine = Machine {
             files: Some(20_000),
+            files_open: Some(18_010),
             memory_left_pct: Some(4),
             store_space: Some(1 << 20),
             stolen_pct: Some(10),
