@@ -176,3 +176,22 @@ fn a_wrong_setting_is_reported_with_its_source() {
         "{said}"
     );
 }
+
+#[test]
+fn no_password_of_a_cluster_is_shown_or_quoted() {
+    let file = File::new("password", "cluster = \"me:SECRET@host\"\n");
+    for (flags, environment) in [
+        (&["--cluster", "me:SECRET@host:1"][..], &[][..]),
+        (&["--cluster", "nats://me:SECRET@host:x"], &[]),
+        (&["--cluster", "nats://me:SEC,RET@:1"], &[]),
+        (&["--cluster", "nats://a:1@h,nats://me:SECRET@h"], &[]),
+        (&["--config", file.path()], &[]),
+        (&[], &[("PRIMED_CLUSTER", "me:SECRET@host")]),
+    ] {
+        let error = serve(flags, environment).expect_err("that is no server");
+        assert!(error.contains("luster") || error.contains("CLUSTER"), "{error}");
+        assert!(!error.contains("SEC") && !error.contains("RET"), "{error}");
+    }
+    let shown = shown(&[], &[("PRIMED_CLUSTER", "nats://me:SE,CR@ET@host:1")]);
+    assert!(shown.contains("cluster = \"nats://host:1\""), "{shown}");
+}

@@ -125,8 +125,8 @@ impl Settings {
             let Some(values) = matches.get_raw(arg.get_id().as_str()) else {
                 return (name(arg).to_owned(), NONE.to_owned());
             };
-            let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
-            (name(arg).to_owned(), without_users(&values.join(", ")))
+            let values: Vec<_> = values.map(|value| shown(arg, value)).collect();
+            (name(arg).to_owned(), values.join(", "))
         };
         settings(&self.command).map(value).collect()
     }
@@ -157,7 +157,7 @@ impl Settings {
                     arg.get_value_names().unwrap_or_default().join(" ")
                 ),
                 Some(values) => {
-                    let values: Vec<String> = values.map(|value| as_toml(&value.to_string_lossy())).collect();
+                    let values: Vec<String> = values.map(|value| as_toml(&shown(arg, value))).collect();
                     let value = match arg.get_action() {
                         ArgAction::Append => format!("[{}]", values.join(", ")),
                         _ => values.concat(),
@@ -253,6 +253,16 @@ fn settings(command: &Command) -> impl Iterator<Item = &Arg> {
 
 fn name(arg: &Arg) -> &str {
     arg.get_long().unwrap_or_default()
+}
+
+/// A value as it may be shown: without the users and passwords of addresses. A setting whose value the help does not show may have one
+/// in an address without a scheme too.
+fn shown(arg: &Arg, value: &OsStr) -> String {
+    let value = value.to_string_lossy();
+    match arg.is_hide_env_values_set() || value.contains("://") {
+        true => without_users(&value),
+        false => value.into_owned(),
+    }
 }
 
 /// A flag as clap's errors show it.

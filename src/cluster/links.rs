@@ -2,6 +2,7 @@
 
 use super::entry::{checkpoint_to_bytes, digest, read_checkpoint};
 use super::member::PutError;
+use super::servers::{Login, Servers};
 use super::{ClusterError, ClusterSettings};
 use crate::store::{Checkpoint, JobId, NODES};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
@@ -88,10 +89,12 @@ pub(super) async fn connect(
         options = options.add_root_certificates(file.clone()).require_tls(true);
     }
     // Not in the addresses, which the client logs.
-    if let Some((user, password)) = settings.user() {
-        options = options.user_and_password(user.to_owned(), password.to_owned());
-    }
-    let addresses: Vec<String> = settings.servers().split(',').map(str::to_owned).collect();
+    let Servers { addresses, login } = Servers::read(&settings.url).map_err(ClusterError::Servers)?;
+    options = match login {
+        Some(Login::User(user, password)) => options.user_and_password(user, password),
+        Some(Login::Token(token)) => options.token(token),
+        None => options,
+    };
     let connected = options.connect(addresses).await;
     connected.map_err(|error| ClusterError::Connect(settings.servers(), error.to_string()))
 }

@@ -11,8 +11,12 @@ mod member;
 mod node;
 mod part_tables;
 mod part_worker;
+mod servers;
+
+pub(crate) use servers::without_users;
 
 use node::{Close, Node};
+use servers::Servers;
 
 use crate::engine::{ClusterEvent, Scheduler};
 use crate::metrics::{Metrics, NodeView};
@@ -37,7 +41,8 @@ const NUMBER_FILE: &str = "node";
 /// How a daemon takes part in a cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterSettings {
-    /// Servers of NATS, separated by commas: `nats://host:4222`, or `tls://host:4222`; with a user as `nats://user:password@host`.
+    /// Servers of NATS, separated by commas: `nats://host:4222`, or `tls://host:4222`; with a user as `nats://user:password@host`, or a token
+    /// as `nats://token@host`, in which `%40` is `@`.
     pub url: String,
     /// What the node is called; no two of a cluster may have one name.
     pub name: String,
@@ -56,28 +61,22 @@ impl ClusterSettings {
     fn servers(&self) -> String {
         without_users(&self.url)
     }
-
-    /// The user and the password that the first server with a user has.
-    fn user(&self) -> Option<(&str, &str)> {
-        let rests = self.url.split(',').filter_map(|url| url.split_once("://"));
-        let (user, _) = rests.filter_map(|(_, rest)| rest.rsplit_once('@')).next()?;
-        Some(user.split_once(':').unwrap_or((user, "")))
-    }
 }
 
-/// Addresses separated by commas, without the users and passwords of those that begin with a scheme.
-pub(crate) fn without_users(urls: &str) -> String {
-    let without_user = |url: &str| match url.split_once("://") {
-        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
-        None => url.to_owned(),
-    };
-    let urls: Vec<String> = urls.split(',').map(without_user).collect();
-    urls.join(",")
+/// Checks how servers are written.
+///
+/// # Errors
+/// What is wrong, without users and passwords.
+pub(crate) fn check_servers(urls: &str) -> Result<(), String> {
+    Servers::read(urls).map(drop)
 }
 
 /// Why a daemon cannot take part in a cluster.
 #[derive(Debug, Error)]
 pub enum ClusterError {
+    /// The servers are not written as they must be.
+    #[error("the servers of the cluster: {0}")]
+    Servers(String),
     /// The servers cannot be used.
     #[error("cannot connect to {0}: {1}")]
     Connect(String, String),
@@ -274,27 +273,5 @@ impl Cluster {
         let _ = tokio::time::timeout(limit, self.node.send(Close)).await;
         self.arbiter.stop();
         let _ = self.arbiter.join();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_password_is_shown_and_the_connection_has_it() {
-        let settings = |url: &str| ClusterSettings {
-            url: url.to_owned(),
-            name: "a".to_owned(),
-            credentials: None,
-            ca: None,
-            is_worker_only: false,
-            check: 0.0,
-        };
-        let plain = settings("nats://host:4222");
-        assert_eq!((plain.servers().as_str(), plain.user()), ("nats://host:4222", None));
-        let with_user = settings("nats://me:se@cret@host,tls://b:p@other:1");
-        assert_eq!(with_user.servers(), "nats://host,tls://other:1");
-        assert_eq!(with_user.user(), Some(("me", "se@cret")));
     }
 }
