@@ -402,7 +402,7 @@ fn a_name_that_another_node_has_is_refused_and_so_is_a_silent_server() {
     );
     let text = refused(command("nats://127.0.0.1:1", "z", path, &[]));
     assert!(
-        text.contains("does not answer (") && text.contains("), and this node is not known there yet"),
+        text.contains("Connection refused") && text.contains("and that NATS runs and this machine can reach it"),
         "{text}"
     );
     let text = refused(command(&nats.url(), "z", "none", &[]));

@@ -9,10 +9,15 @@ use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::Context as JetStream;
 use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{kv, object_store, stream};
+use async_nats::rustls::RootCertStore;
+use async_nats::rustls::pki_types::CertificateDer;
+use async_nats::rustls::pki_types::pem::PemObject;
 use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
-use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
 
@@ -61,7 +66,7 @@ pub(super) struct Links {
 pub(super) async fn connect(
     settings: &ClusterSettings,
     events: impl Fn(Event) + Send + Sync + 'static,
-    failing: watch::Sender<String>,
+    failing: Arc<watch::Sender<String>>,
 ) -> Result<Client, ClusterError> {
     let mut options = ConnectOptions::new()
         .name(format!("primed {}", settings.name))
@@ -86,6 +91,7 @@ pub(super) async fn connect(
         options = read.map_err(|error| ClusterError::Credentials(file.clone(), error))?;
     }
     if let Some(file) = &settings.ca {
+        check_certificates(file).map_err(|what| ClusterError::Certificates(file.clone(), what))?;
         options = options.add_root_certificates(file.clone()).require_tls(true);
     }
     // Not in the addresses, which the client logs.
@@ -99,12 +105,55 @@ pub(super) async fn connect(
     connected.map_err(|error| ClusterError::Connect(settings.servers(), error.to_string()))
 }
 
-/// Notes why NATS cannot be reached, and says so once.
+/// Checks that a file has certificates: the client reads it at each connection, and says neither which it was nor that it has none.
+///
+/// # Errors
+/// Why it cannot be used.
+fn check_certificates(file: &Path) -> Result<(), String> {
+    let text = fs::read(file).map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    match roots.is_empty() {
+        true => Err("it has no certificate in PEM".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// What to do about NATS that cannot be reached for this reason, which is the client's.
+pub(super) fn remedy(reason: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if has(&["authorization", "authentication", "nonce"]) {
+        "check the user, password or token in --cluster, or --cluster-credentials"
+    } else if has(&["TLS", "certificate", "corrupt message", "fatal alert"]) {
+        "check --cluster-ca, the names in the certificate of NATS, and whether it speaks TLS"
+    } else {
+        "check --cluster, and that NATS runs and this machine can reach it"
+    }
+}
+
+/// Why no connection is made, where the client does not say: it reports no name that cannot be resolved.
+pub(super) async fn unresolved(settings: &ClusterSettings) -> Option<String> {
+    for server in Servers::read(&settings.url).ok()?.addresses {
+        let resolved = tokio::time::timeout(LIMIT, server.socket_addrs()).await;
+        let what = match resolved {
+            Ok(Ok(_)) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no reply".to_owned(),
+        };
+        return Some(format!("the name {} is not resolved: {what}", server.host()));
+    }
+    None
+}
+
+/// Notes why NATS cannot be reached, and says so once for each time that it is gone.
 fn note_failure(failing: &watch::Sender<String>, reason: String) {
     failing.send_if_modified(|last| {
         let is_new = *last != reason;
         if is_new {
-            tracing::warn!(reason, "NATS cannot be reached; trying again");
+            tracing::warn!(reason, remedy = remedy(&reason), "NATS cannot be reached; trying again");
             *last = reason;
         }
         is_new
@@ -388,6 +437,33 @@ mod tests {
         assert_eq!(all.expect("it is as large as may be"), b"12345");
         let endless = read_object(tokio::io::repeat(7), 5).await;
         assert_eq!(endless.map_err(|error| error.kind()), Err(io::ErrorKind::InvalidData));
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused_before_it_is_used() {
+        let file = std::env::temp_dir().join(format!("primed-ca-{}", std::process::id()));
+        assert!(check_certificates(&file).is_err(), "there is none");
+        for text in [
+            "",
+            "garbage",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            fs::write(&file, text).expect("a temporary file can be written");
+            assert!(check_certificates(&file).is_err(), "{text}");
+        }
+        fs::remove_file(file).expect("it is there");
+    }
+
+    #[test]
+    fn each_reason_has_its_remedy() {
+        for (reason, word) in [
+            ("authorization violation: nats: authorization violation", "password"),
+            ("IO error: invalid peer certificate: UnknownIssuer", "--cluster-ca"),
+            ("TLS error", "--cluster-ca"),
+            ("IO error: Connection refused (os error 111)", "NATS runs"),
+        ] {
+            assert!(remedy(reason).contains(word), "{reason}");
+        }
     }
 
     #[test]

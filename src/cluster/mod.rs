@@ -83,9 +83,12 @@ pub enum ClusterError {
     /// The credentials cannot be read.
     #[error("cannot read the credentials {0}: {1}")]
     Credentials(PathBuf, #[source] io::Error),
-    /// A node that is new must be given a number, and nobody answers.
-    #[error("{0} does not answer ({1}), and this node is not known there yet: start it when NATS is reachable")]
-    Silent(String, String),
+    /// The file with certificates cannot be used.
+    #[error("cannot use the certificates {0} of --cluster-ca: {1}")]
+    Certificates(PathBuf, String),
+    /// A node that is new must be given a number, and there is no connection; with what to do about it.
+    #[error("cannot connect to {0} ({1}), and this node has no number yet, which it needs at its first start: {2}")]
+    Silent(String, String, &'static str),
     /// The server is too old.
     #[error("NATS {0} is too old: primed needs 2.10 or newer, with JetStream (nats-server -js)")]
     Version(String),
@@ -118,6 +121,8 @@ pub(crate) struct Joined {
     number: Option<(u64, String)>,
     client: async_nats::Client,
     connected: watch::Receiver<bool>,
+    /// Why there is no connection.
+    reason: watch::Receiver<String>,
 }
 
 /// Connects, and finds the number of this node: at its first start NATS must answer.
@@ -126,20 +131,33 @@ pub(crate) struct Joined {
 /// Why it cannot take part.
 pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) -> Result<Joined, ClusterError> {
     let (is_connected, connected) = watch::channel(false);
-    let (failing, reason) = watch::channel("no reply".to_owned());
+    let (failing, reason) = watch::channel(String::new());
+    let failing = Arc::new(failing);
+    let failed = failing.clone();
     let events = move |event| match event {
-        async_nats::Event::Connected => drop(is_connected.send(true)),
+        async_nats::Event::Connected => {
+            failed.send_replace(String::new());
+            is_connected.send_replace(true);
+        }
         async_nats::Event::Disconnected => drop(is_connected.send(false)),
         other => tracing::debug!(%other, "NATS"),
     };
-    let client = links::connect(&settings, events, failing).await?;
+    let client = links::connect(&settings, events, failing.clone()).await?;
     let mut joined = Joined {
         settings,
         number: None,
         client,
         connected,
+        reason,
     };
+    let servers = joined.settings.servers();
+    let late = late(joined.connected.clone(), joined.settings.clone(), failing);
     if joined.settings.is_worker_only {
+        tokio::spawn(async move {
+            if let Some(reason) = late.await {
+                say_alone(&servers, &reason);
+            }
+        });
         return Ok(joined);
     }
     let file = directory.ok_or(ClusterError::NoStore)?.join(NUMBER_FILE);
@@ -157,7 +175,7 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
         links.check_name(&joined.settings.name, None).await?;
         links.number_of(&joined.settings.name, &mark, known).await
     };
-    let found = tokio::time::timeout(FIRST_CONNECTION, first).await;
+    let (found, reason) = tokio::join!(tokio::time::timeout(FIRST_CONNECTION, first), late);
     let number = match (found, known) {
         (Ok(Ok(number)), _) => number,
         (Ok(Err(ClusterError::Refused(error))), Some(number)) => {
@@ -168,16 +186,15 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
             number
         }
         (Ok(Err(error)), _) => return Err(error),
-        (Err(_), Some(number)) => {
-            tracing::warn!(
-                servers = joined.settings.servers(),
-                "NATS does not answer: this node goes on alone until it does"
-            );
+        (Err(_), known) => {
+            // It may have been connected, and heard nothing more.
+            let reason = reason.unwrap_or_else(|| "no reply".to_owned());
+            let Some(number) = known else {
+                let remedy = links::remedy(&reason);
+                return Err(ClusterError::Silent(servers, reason, remedy));
+            };
+            say_alone(&servers, &reason);
             number
-        }
-        (Err(_), None) => {
-            let reason = reason.borrow().clone();
-            return Err(ClusterError::Silent(joined.settings.servers(), reason));
         }
     };
     if known.is_none() {
@@ -189,6 +206,36 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
     }
     joined.number = Some((number, mark));
     Ok(joined)
+}
+
+/// Waits for the first connection. After a while without one: what to say of it, which `failing` has from then on, too.
+async fn late(
+    mut connected: watch::Receiver<bool>,
+    settings: ClusterSettings,
+    failing: Arc<watch::Sender<String>>,
+) -> Option<String> {
+    let first = connected.wait_for(|is_connected| *is_connected);
+    if tokio::time::timeout(FIRST_CONNECTION, first).await.is_ok() {
+        return None;
+    }
+    if failing.borrow().is_empty() {
+        let reason = links::unresolved(&settings).await;
+        let reason = reason.unwrap_or_else(|| "no reply".to_owned());
+        // The client may have found another one meanwhile.
+        failing.send_if_modified(|last| last.is_empty().then(|| *last = reason).is_some());
+    }
+    let reason = failing.borrow().clone();
+    Some(reason)
+}
+
+/// Says that this node goes on without the others.
+fn say_alone(servers: &str, reason: &str) {
+    tracing::warn!(
+        servers,
+        reason,
+        remedy = links::remedy(reason),
+        "NATS does not answer: this node goes on alone until it does"
+    );
 }
 
 /// The cluster, once it is joined, until the daemon ends.
@@ -241,6 +288,17 @@ impl Joined {
         facts: Facts,
     ) -> Result<Cluster, ClusterError> {
         let arbiter = crate::engine::start_arbiter().map_err(ClusterError::Thread)?;
+        let (mut reason, metrics) = (self.reason, facts.metrics.clone());
+        arbiter.spawn(async move {
+            loop {
+                let latest = reason.borrow_and_update().clone();
+                let remedy = links::remedy(&latest);
+                metrics.cluster.set_trouble(latest, remedy);
+                if reason.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
         if let Some((number, _)) = &self.number {
             scheduler.do_send(ClusterEvent::Numbered(*number));
         }

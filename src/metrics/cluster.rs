@@ -46,6 +46,16 @@ pub struct ClusterMetrics {
     pub bytes_received: AtomicU64,
     /// None without a cluster.
     nodes: Mutex<Option<(Vec<NodeView>, bool)>>,
+    trouble: Mutex<Trouble>,
+}
+
+/// Why a node is alone; empty while that is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: &'static str,
 }
 
 impl ClusterMetrics {
@@ -57,5 +67,15 @@ impl ClusterMetrics {
     /// These are the nodes.
     pub fn set_nodes(&self, nodes: Vec<NodeView>, is_connected: bool) {
         *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = Some((nodes, is_connected));
+    }
+
+    /// Why the others cannot be reached, if they cannot.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This is why, and what to do about it.
+    pub fn set_trouble(&self, what: String, remedy: &'static str) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Trouble { what, remedy };
     }
 }

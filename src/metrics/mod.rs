@@ -6,7 +6,7 @@ mod histogram;
 mod slow;
 mod verbs;
 
-pub use cluster::{ClusterMetrics, NodeView};
+pub use cluster::{ClusterMetrics, NodeView, Trouble};
 #[cfg(feature = "http")]
 pub use histogram::{BOUNDS_US, Snapshot};
 pub use histogram::{Exemplar, SLOW};

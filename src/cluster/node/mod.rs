@@ -187,6 +187,7 @@ impl Node {
         self.stop_session();
         self.member.handle(Input::Connected, now());
         tracing::info!(node = self.settings.name, "the cluster is there");
+        self.facts.metrics.cluster.set_trouble(String::new(), "");
         let mut tasks = vec![tokio::spawn(watch_entries(
             links.clone(),
             context.address(),
@@ -248,6 +249,8 @@ impl Node {
             Happened::Opened(opening, links) if opening == self.opening => self.begin(*links, context),
             Happened::NotOpened(opening, error) if opening == self.opening => {
                 tracing::error!(error, "the cluster cannot be used; trying again");
+                let remedy = "this node goes on alone until that is mended";
+                self.facts.metrics.cluster.set_trouble(error, remedy);
                 open_later(context.address(), opening);
             }
             Happened::Opened(..) | Happened::NotOpened(..) => {}

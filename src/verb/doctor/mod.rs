@@ -4,6 +4,7 @@ mod machine;
 
 use super::{Call, Facts, Registry, Step, define};
 use crate::auth::Role;
+use crate::metrics::Trouble;
 use crate::proto::Failure;
 use machine::Machine;
 pub use machine::resident_bytes;
@@ -53,7 +54,8 @@ pub(super) fn register(registry: &mut Registry) {
         define("doctor", "what is wrong now, and what to do about it", read)
             .details(&[
                 "Looks at the store and its disk, open files, the backlog, memory, CPU that",
-                "others of the host take, and parts of the daemon that had to be replaced.",
+                "others of the host take, parts of the daemon that had to be replaced, and",
+                "the nodes of its cluster.",
                 "A row each: urgent or warning, what it is, what to do. At most one new",
                 "look a second.",
             ])
@@ -154,6 +156,20 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
         let what = format!("{replaced} threads, actors and sessions have panicked since the start");
         add(false, what, "the log says where; please report it");
     }
+    if let Some((nodes, is_connected)) = metrics.cluster.nodes() {
+        if !is_connected {
+            let Trouble { what, remedy } = metrics.cluster.trouble();
+            let (what, remedy) = match what.is_empty() {
+                true => ("no reply of NATS yet", "look again in some seconds; the log has more"),
+                false => (what.as_str(), remedy),
+            };
+            add(false, format!("this node is alone in its cluster: {what}"), remedy);
+        }
+        for node in nodes.iter().filter(|node| node.errs) {
+            let what = format!("results of node {} are wrong, and none are taken any more", node.name);
+            add(false, what, "check its memory and CPU, or take it out of the cluster");
+        }
+    }
     found.sort_by_key(|finding| !finding.is_urgent);
     found
 }
@@ -161,6 +177,7 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::NodeView;
     use std::sync::Arc;
 
     fn facts() -> Facts {
@@ -219,6 +236,55 @@ mod tests {
                 &"warning: the disk of the store has 1 MiB left; make room, or 'primed store prune'".to_owned()
             )
         );
+    }
+
+    #[test]
+    fn a_node_without_its_cluster_says_why_and_names_those_that_err() {
+        let facts = facts();
+        let cluster = &facts.metrics.cluster;
+        let node = |name: &str, errs| NodeView {
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            workers: 1,
+            free: 1,
+            running: 0,
+            owned: 0,
+            parts_done: 0,
+            is_worker_only: false,
+            errs,
+            heard: Duration::ZERO,
+        };
+        let rows = || whats(&facts, &Machine::default());
+        cluster.set_nodes(vec![node("a", false), node("b", false)], true);
+        assert_eq!(rows(), [""; 0]);
+        cluster.set_nodes(vec![node("a", false), node("b", true)], true);
+        assert_eq!(
+            rows(),
+            [
+                "warning: results of node b are wrong, and none are taken any more; check its memory and CPU, or take it out of the cluster"
+            ]
+        );
+        cluster.set_nodes(vec![node("a", false)], false);
+        assert!(rows()[0].starts_with("warning: this node is alone in its cluster: no reply"));
+        cluster.set_trouble("authorization violation".to_owned(), "check the user");
+        assert_eq!(
+            rows(),
+            ["warning: this node is alone in its cluster: authorization violation; check the user"]
+        );
+    }
+
+    #[test]
+    fn files_that_are_open_count_also_if_they_are_no_connections() {
+        let machine = |open| Machine {
+            files: Some(100),
+            files_open: Some(open),
+            ..Machine::default()
+        };
+        let facts = facts();
+        facts.metrics.connections.store(50, Relaxed);
+        assert_eq!(whats(&facts, &machine(89)), [""; 0]);
+        let row = "urgent: 90 files are open, of 100 that may be; 50 are connections; ";
+        assert!(whats(&facts, &machine(90))[0].starts_with(row));
     }
 
     #[test]
