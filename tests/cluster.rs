@@ -682,6 +682,25 @@ fn a_copy_of_a_nodes_directory_does_not_run_beside_it() {
     );
 }
 
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
+fn the_name_of_a_lost_directory_is_refused_with_the_number_that_has_it() {
+    let nats = Nats::start();
+    let data = [Directory::new(), Directory::new()];
+    let a = Node::start(&nats, "a", &data[0], &[]);
+    until("a is in the cluster", || a.knows(1));
+    a.kill();
+    let number = std::fs::read_to_string(data[0].0.join("node")).expect("it is there");
+    let (number, mark) = number.trim().split_once(' ').expect("it has a number and a mark");
+    let path = data[1].0.to_str().expect("a path of the test is text");
+    let mut other = command(&nats.url(), "a", path, &[]);
+    let output = other.stderr(Stdio::piped()).output().expect("the binary was built");
+    let text = String::from_utf8(output.stderr).expect("it writes text");
+    let advice = format!("remove key {number} of primed_numbers (nats kv del primed_numbers {number})");
+    assert!(!output.status.success() && text.contains(&advice), "{text}");
+    assert!(!text.contains(mark), "{text}");
+}
+
 /// How often nodes and NATS are killed: `PRIMED_CLUSTER_KILLS=200` for the long form.
 fn kills() -> usize {
     std::env::var("PRIMED_CLUSTER_KILLS")

@@ -250,7 +250,7 @@ impl Links {
     /// The number of the node of this name and mark: the one that it has, or one that is free.
     ///
     /// # Errors
-    /// If nobody answers, another node has its name or its number, or there are 999 nodes.
+    /// If nobody answers, another data directory has its name or its number, or there are 999 nodes.
     pub(super) async fn number_of(&self, name: &str, mark: &str, known: Option<u64>) -> Result<u64, ClusterError> {
         let refused = |error: &dyn std::error::Error| ClusterError::Refused(error.to_string());
         let (mine, same_name) = (format!("{name} {mark}"), format!("{name} "));
@@ -267,8 +267,14 @@ impl Links {
             let taken_by = entry.map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
             match taken_by {
                 Some(other) if other == mine => return Ok(number),
-                Some(other) if known.is_some() => return Err(ClusterError::Number(number, other)),
-                Some(other) if other.starts_with(&same_name) => return Err(ClusterError::Name(name.to_owned())),
+                // Nobody of this name answers: that was asked before.
+                Some(other) if other.starts_with(&same_name) => {
+                    return Err(ClusterError::Lost(name.to_owned(), number));
+                }
+                Some(other) if known.is_some() => {
+                    let name = other.split(' ').next().unwrap_or_default();
+                    return Err(ClusterError::Number(number, name.to_owned()));
+                }
                 Some(_) => {}
                 None => match self.numbers.create(&key, Bytes::from(mine.clone())).await {
                     Ok(_) => return Ok(number),

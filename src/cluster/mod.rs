@@ -103,9 +103,22 @@ pub enum ClusterError {
     /// Another node has the name of this one.
     #[error("another node of the cluster is called {0}: choose another --node-name")]
     Name(String),
+    /// Another data directory had the name of this node, and nobody has it now.
+    #[error(
+        "the name {0} is that of another data directory, with the number {1}, and no node of that name answers: if its directory is lost, remove key {1} of primed_numbers (nats kv del primed_numbers {1}), or choose another --node-name"
+    )]
+    Lost(String, u64),
     /// The number cannot be kept.
     #[error("cannot keep the node's number in {0}: {1}")]
     File(PathBuf, #[source] io::Error),
+    /// The number cannot be read.
+    #[error("cannot read the node's number in {0}: {1}")]
+    Unread(PathBuf, #[source] io::Error),
+    /// The file of the number has something else.
+    #[error(
+        "{0} is empty or damaged: it has the number and the mark of this node; restore it from a copy, or remove it, and the node's key of primed_numbers in NATS"
+    )]
+    Damaged(PathBuf),
     /// There is no store.
     #[error("a node of a cluster needs a store (--data), unless it only works (--workers-only)")]
     NoStore,
@@ -161,14 +174,15 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
         return Ok(joined);
     }
     let file = directory.ok_or(ClusterError::NoStore)?.join(NUMBER_FILE);
-    let known = fs::read_to_string(&file).ok().and_then(|text| {
-        let (number, mark) = text.trim().split_once(' ')?;
-        Some((number.parse().ok()?, mark.to_owned()))
-    });
-    let mark = known
-        .as_ref()
-        .map_or_else(|| format!("{:016x}", fastrand::u64(..)), |(_, mark)| mark.clone());
-    let known = known.map(|(number, _)| number);
+    let (known, mark) = match read_number(&file)? {
+        Some((number, mark)) => (number, mark),
+        None => {
+            let mark = format!("{:016x}", fastrand::u64(..));
+            // Before the number is claimed: a claim whose mark is lost is nobody's for good.
+            keep_number(&file, None, &mark)?;
+            (None, mark)
+        }
+    };
     let first = async {
         let _ = joined.connected.clone().wait_for(|is_connected| *is_connected).await;
         let links = links::Links::open(joined.client.clone()).await?;
@@ -198,11 +212,7 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
         }
     };
     if known.is_none() {
-        let written = File::create(&file).and_then(|mut file| {
-            file.write_all(format!("{number} {mark}\n").as_bytes())?;
-            file.sync_all()
-        });
-        written.map_err(|error| ClusterError::File(file.clone(), error))?;
+        keep_number(&file, Some(number), &mark)?;
     }
     joined.number = Some((number, mark));
     Ok(joined)
@@ -236,6 +246,39 @@ fn say_alone(servers: &str, reason: &str) {
         remedy = links::remedy(reason),
         "NATS does not answer: this node goes on alone until it does"
     );
+}
+
+/// The number of a node, if it has one, and the mark of its data directory. `None`: the directory is new.
+///
+/// # Errors
+/// If the file cannot be read, or has something else.
+fn read_number(file: &Path) -> Result<Option<(Option<u64>, String)>, ClusterError> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ClusterError::Unread(file.to_owned(), error)),
+    };
+    let damaged = || ClusterError::Damaged(file.to_owned());
+    let (number, mark) = text.trim().split_once(' ').ok_or_else(damaged)?;
+    let number: u64 = number.parse().map_err(|_| damaged())?;
+    // 0 is nobody's.
+    Ok(Some(((number > 0).then_some(number), mark.to_owned())))
+}
+
+/// Writes it so that a crash leaves all of it or what was there before.
+///
+/// # Errors
+/// If the directory cannot be written.
+fn keep_number(file: &Path, number: Option<u64>, mark: &str) -> Result<(), ClusterError> {
+    let new = file.with_extension("new");
+    let written = File::create(&new).and_then(|mut created| {
+        created.write_all(format!("{} {mark}\n", number.unwrap_or(0)).as_bytes())?;
+        created.sync_all()?;
+        fs::rename(&new, file)?;
+        let directory = file.parent().unwrap_or(Path::new("."));
+        File::open(directory)?.sync_all()
+    });
+    written.map_err(|error| ClusterError::File(file.to_owned(), error))
 }
 
 /// The cluster, once it is joined, until the daemon ends.
@@ -331,5 +374,37 @@ impl Cluster {
         let _ = tokio::time::timeout(limit, self.node.send(Close)).await;
         self.arbiter.stop();
         let _ = self.arbiter.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_kept_whole_and_a_file_without_one_is_reported() {
+        let directory = std::env::temp_dir().join(format!("primed-number-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a temporary directory can be made");
+        let file = directory.join(NUMBER_FILE);
+        let read = || read_number(&file);
+        assert_eq!(read().expect("there is none"), None);
+        keep_number(&file, None, "mark").expect("it can be written");
+        assert_eq!(read().expect("it is whole"), Some((None, "mark".to_owned())));
+        keep_number(&file, Some(457), "mark").expect("it can be written");
+        assert_eq!(read().expect("it is whole"), Some((Some(457), "mark".to_owned())));
+        assert_eq!(
+            fs::read_dir(&directory).expect("it is there").count(),
+            1,
+            "nothing else is left"
+        );
+        for text in ["", "457", "x mark"] {
+            fs::write(&file, text).expect("it can be written");
+            assert!(matches!(read(), Err(ClusterError::Damaged(_))), "{text}");
+        }
+        fs::remove_file(&file).expect("it is there");
+        fs::create_dir(&file).expect("it can be made");
+        assert!(matches!(read(), Err(ClusterError::Unread(..))));
+        assert!(matches!(keep_number(&file, None, "mark"), Err(ClusterError::File(..))));
+        fs::remove_dir_all(directory).expect("it is there");
     }
 }
