@@ -42,8 +42,9 @@ const PART_AGE: Duration = Duration::from_secs(120);
 /// Bytes of a checkpoint at the most: the store of a node takes none that is larger (`SQLITE_MAX_LENGTH`).
 const MAX_CHECKPOINT: usize = 1_000_000_000;
 
-/// Bytes of answers that are shared.
-const ANSWERS_BYTES: i64 = 64 << 20;
+/// Bytes of answers that are shared, and of parts that wait: the first for which NATS has room.
+const ANSWERS_BYTES: [i64; 2] = [64 << 20, 16 << 20];
+const PARTS_BYTES: [i64; 4] = [1 << 30, 256 << 20, 64 << 20, 16 << 20];
 
 /// The oldest server with what is needed here.
 const LEAST_VERSION: (i64, i64, i64) = (2, 10, 0);
@@ -196,8 +197,8 @@ impl Links {
             storage: StorageType::Memory,
             ..bucket("primed_nodes", "nodes of primed, as they say themselves")
         };
-        let answers = kv::Config {
-            max_bytes: ANSWERS_BYTES,
+        let answers = |max_bytes| kv::Config {
+            max_bytes,
             ..bucket("primed_answers", "answers that were expensive")
         };
         let checkpoints = object_store::Config {
@@ -215,26 +216,35 @@ impl Links {
                 .map_err(|error| refused(&error))?,
         };
         // Parts are transport: their owner makes them again, so they are kept in memory.
-        let parts = stream::Config {
+        let parts = |max_bytes| stream::Config {
             name: "PRIMED_PARTS".to_owned(),
             subjects: vec!["primed.parts.>".to_owned()],
             retention: RetentionPolicy::WorkQueue,
             storage: StorageType::Memory,
             max_age: PART_AGE,
             max_messages: 100_000,
-            max_bytes: 1 << 30,
+            max_bytes,
             discard: DiscardPolicy::New,
             ..stream::Config::default()
         };
-        let parts = jetstream
-            .get_or_create_stream(parts)
-            .await
-            .map_err(|error| refused(&error))?;
+        let mut size = Size::new("the stream PRIMED_PARTS, in memory (max_mem)", &PARTS_BYTES);
+        let parts = loop {
+            let made = jetstream.get_or_create_stream(parts(size.bytes)).await;
+            if let Some(made) = size.fits(made.map_err(|error| refused(&error)))? {
+                break made;
+            }
+        };
+        let mut size = Size::new("the bucket primed_answers, on disk (max_file)", &ANSWERS_BYTES);
+        let answers = loop {
+            if let Some(made) = size.fits(open(&jetstream, answers(size.bytes)).await)? {
+                break made;
+            }
+        };
         Ok(Self {
             jobs: open(&jetstream, bucket("primed_jobs", "submitted jobs, and how they ended")).await?,
             owners: open(&jetstream, bucket("primed_owners", "which node works on a job")).await?,
             nodes: open(&jetstream, nodes).await?,
-            answers: open(&jetstream, answers).await?,
+            answers,
             numbers: open(
                 &jetstream,
                 bucket("primed_numbers", "the number of each node, in which its jobs end"),
@@ -421,6 +431,51 @@ async fn read_object(object: impl AsyncRead + Unpin, most: usize) -> io::Result<
     Ok(bytes)
 }
 
+/// The size of something that is made as large as NATS has room for.
+struct Size {
+    what: &'static str,
+    bytes: i64,
+    smaller: &'static [i64],
+}
+
+impl Size {
+    /// Begins with the first of these sizes, of which there is one.
+    const fn new<const N: usize>(what: &'static str, sizes: &'static [i64; N]) -> Self {
+        let [bytes, smaller @ ..] = sizes.as_slice() else {
+            panic!("there is a size");
+        };
+        Self {
+            what,
+            bytes: *bytes,
+            smaller,
+        }
+    }
+
+    /// What was made with this size. `None`: it did not fit, and the next size may.
+    ///
+    /// # Errors
+    /// What else NATS refuses, or what it has no room for.
+    fn fits<T>(&mut self, made: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
+        let (what, mib) = (self.what, self.bytes >> 20);
+        match (made, self.smaller) {
+            (Err(ClusterError::Refused(error)), [next, rest @ ..]) if is_for_room(&error) => {
+                tracing::info!(error, mib, next_mib = next >> 20, "NATS has no room for {what}");
+                (self.bytes, self.smaller) = (*next, rest);
+                Ok(None)
+            }
+            (Err(ClusterError::Refused(error)), []) if is_for_room(&error) => {
+                Err(ClusterError::Room(format!("{mib} MiB for {what}"), error))
+            }
+            (made, _) => made.map(Some),
+        }
+    }
+}
+
+/// Whether this is what JetStream says where it has no room for what is reserved.
+fn is_for_room(error: &str) -> bool {
+    ["insufficient", "exceeded"].iter().any(|word| error.contains(word))
+}
+
 async fn open(jetstream: &JetStream, config: kv::Config) -> Result<kv::Store, ClusterError> {
     let bucket = config.bucket.clone();
     // One that is there may have been given replicas by its operator.
@@ -443,6 +498,30 @@ mod tests {
         assert_eq!(all.expect("it is as large as may be"), b"12345");
         let endless = read_object(tokio::io::repeat(7), 5).await;
         assert_eq!(endless.map_err(|error| error.kind()), Err(io::ErrorKind::InvalidData));
+    }
+
+    #[test]
+    fn what_nats_has_no_room_for_is_made_smaller_and_named_if_none_fits() {
+        let no_room = || {
+            Err::<(), _>(ClusterError::Refused(
+                "insufficient memory resources available".to_owned(),
+            ))
+        };
+        let mut size = Size::new("parts", &[64 << 20, 16 << 20]);
+        assert!(matches!(size.fits(no_room()), Ok(None)));
+        assert_eq!(size.bytes, 16 << 20);
+        assert!(matches!(size.fits(Ok(())), Ok(Some(()))));
+        let error = size.fits(no_room()).expect_err("no size fits").to_string();
+        assert!(
+            error.contains("16 MiB for parts") && error.contains("insufficient memory"),
+            "{error}"
+        );
+        let other = ClusterError::Refused("jetstream is not enabled".to_owned());
+        let refused = Size::new("parts", &PARTS_BYTES).fits(Err::<(), _>(other));
+        assert!(
+            matches!(refused, Err(ClusterError::Refused(_))),
+            "another size does not help"
+        );
     }
 
     #[test]

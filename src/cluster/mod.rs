@@ -95,6 +95,11 @@ pub enum ClusterError {
     /// The server refuses what is needed.
     #[error("NATS refuses what a cluster needs: {0}; is JetStream on (nats-server -js)?")]
     Refused(String),
+    /// The server has too little room.
+    #[error(
+        "NATS has no room for what a cluster needs: {0} ({1}): raise the limit in the configuration of nats-server, or of its account"
+    )]
+    Room(String, String),
     /// Another node has the number of this one.
     #[error(
         "node number {0} of this data directory is that of the node {1}: use another --node-name only with a new data directory"
@@ -192,9 +197,9 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
     let (found, reason) = tokio::join!(tokio::time::timeout(FIRST_CONNECTION, first), late);
     let number = match (found, known) {
         (Ok(Ok(number)), _) => number,
-        (Ok(Err(ClusterError::Refused(error))), Some(number)) => {
+        (Ok(Err(error @ (ClusterError::Refused(_) | ClusterError::Room(..)))), Some(number)) => {
             tracing::warn!(
-                error,
+                %error,
                 "the cluster cannot be used yet: this node goes on alone until it can"
             );
             number
