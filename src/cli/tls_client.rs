@@ -91,8 +91,18 @@ impl TlsFlags {
         std::thread::Builder::new().name("tls".into()).spawn(move || {
             // However it ends, the end of `ours` is closed, which is what its reader sees. A daemon that refuses the certificate of its client says so
             // after the handshake only.
-            let copied = runtime.block_on(copy_bidirectional(&mut plain, &mut encrypted));
-            if let Err(Some(advice)) = copied.map_err(|error| advice(&error, &host)) {
+            let ended = runtime.block_on(async {
+                match copy_bidirectional(&mut plain, &mut encrypted).await {
+                    // The question may have found the connection closed before the reason was read.
+                    Err(error) if advice(&error, &host).is_none() => {
+                        tokio::io::copy(&mut encrypted, &mut tokio::io::sink())
+                            .await
+                            .map(|_| ())
+                    }
+                    ended => ended.map(|_| ()),
+                }
+            });
+            if let Err(Some(advice)) = ended.map_err(|error| advice(&error, &host)) {
                 let _ = writeln!(io::stderr(), "primed: {advice}");
             }
         })?;
