@@ -77,6 +77,8 @@ pub enum ClusterEvent {
         /// Workers.
         workers: usize,
     },
+    /// A node has begun a part.
+    PartBegun(PartId),
     /// A node has done a part.
     PartDone {
         /// The part.

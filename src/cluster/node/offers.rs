@@ -190,7 +190,11 @@ impl Offers {
         let id = PartId { work, number };
         let Some(sent) = self.sent.get_mut(&id) else { return };
         match news {
-            PartNews::Begun => sent.begun = Some(now()),
+            PartNews::Begun => {
+                if sent.begun.replace(now()).is_none() {
+                    self.scheduler.do_send(ClusterEvent::PartBegun(id));
+                }
+            }
             PartNews::Refused => self.lose(id),
             PartNews::Done(..) if self.erred.contains(&node) => self.lose(id),
             PartNews::Done(result, cpu) => {

@@ -30,7 +30,7 @@ impl Scheduler {
         if sharing.parts > 0 {
             let wanted = sharing.parts.saturating_sub(self.table.parts());
             for _ in 0..wanted {
-                let Some(part) = self.table.next_part(sharing.workers) else {
+                let Some(part) = self.table.next_part(sharing.workers, now()) else {
                     break;
                 };
                 sharing.events.push(EngineEvent::Offered(part));
@@ -61,6 +61,7 @@ impl Scheduler {
             ClusterEvent::PartDone { id, result, cpu, node } => {
                 self.table.absorb_part(id, &result, cpu, &node, now);
             }
+            ClusterEvent::PartBegun(id) => self.table.part_begun(id, now),
             ClusterEvent::PartLost(id) => self.table.part_lost(id, now),
             ClusterEvent::Erred { node } => self.start_over(&node, now),
             ClusterEvent::Away { job, node } => self.table.set_away(*job, node, now),

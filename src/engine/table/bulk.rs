@@ -11,6 +11,7 @@ use crate::engine::task::{Load, Task};
 use crate::job::{AnyPartial, AnyPlan, Job};
 use crate::proto::{Code, Failure, Value};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// CPU time after which a submitted job is saved again: a crash costs no more of its work than this, and the slices under way. It goes by
@@ -39,6 +40,8 @@ pub(super) struct Bulk {
     memory: Memory,
     /// Parts that were taken back since the last time.
     recalled: Vec<(WorkId, u64)>,
+    /// Plans of which nothing is left but parts that others may be at, and until when those are waited for.
+    idle: BTreeMap<WorkId, Instant>,
 }
 
 /// A plan, and how much of it is handed out.
@@ -93,6 +96,7 @@ impl Bulk {
             low: Fair::default(),
             memory: Memory::new(workers, max_memory),
             recalled: Vec::new(),
+            idle: BTreeMap::new(),
         }
     }
 
@@ -148,9 +152,10 @@ impl Bulk {
     }
 
     /// Cuts the next slice of the plan whose turn it is.
-    pub(super) fn next(&mut self, jobs: &Jobs) -> Option<Result<Task, NoSlice>> {
+    pub(super) fn next(&mut self, jobs: &Jobs, now: Instant) -> Option<Result<Task, NoSlice>> {
         loop {
             let (payer, id, used) = self.ready.next().or_else(|| self.low.next())?;
+            self.idle.remove(&id);
             let (Some(running), Some(entry)) = (self.plans.get_mut(&id), jobs.get(id)) else {
                 continue;
             };
@@ -163,17 +168,20 @@ impl Bulk {
                 Ok(Some(slice)) => slice,
                 // What is left waits for slices under way, or for rows to be taken: absorbing and granting make it ready again.
                 Ok(None) if running.under_way > 0 || entry.streams() => continue,
-                // Or for parts: of those that nobody may have begun, the latest is done here.
+                // Or for parts: one that nobody has begun, or that takes too long elsewhere, is done here.
                 Ok(None) if !running.parts.is_empty() => {
-                    match caught(|| running.parts.take_back_latest(&mut *running.plan)) {
-                        Ok(Some(number)) => {
+                    match caught(|| running.parts.take_back_idle(&mut *running.plan, now)) {
+                        Ok(Ok(number)) => {
                             self.recalled.push((id, number));
                             let (priority, used) = (running.priority, running.used);
                             running.is_ready = true;
                             self.push(payer, id, priority, used);
                             continue;
                         }
-                        Ok(None) => continue,
+                        Ok(Err(until)) => {
+                            self.idle.extend(until.map(|until| (id, until)));
+                            continue;
+                        }
                         Err(Panicked) => return Some(Err(NoSlice::Fault(id))),
                     }
                 }
@@ -241,7 +249,7 @@ impl Bulk {
     }
 
     /// Cuts a part for another machine from the plan that is to have the next one: of the account with the fewest under way.
-    pub(super) fn next_part(&mut self, jobs: &Jobs, busy: usize) -> Option<(WorkId, Offer)> {
+    pub(super) fn next_part(&mut self, jobs: &Jobs, busy: usize, now: Instant) -> Option<(WorkId, Offer)> {
         loop {
             let mut of_account: FxHashMap<Account, usize> = FxHashMap::default();
             for (id, running) in &self.plans {
@@ -259,10 +267,29 @@ impl Bulk {
             let ((.., id), entry) = candidates.min_by_key(|(rank, _)| *rank)?;
             let running = self.plans.get_mut(&id)?;
             let cpu = entry.cpu();
-            if let Ok(Some(offer)) = caught(|| running.parts.cut(&mut *running.plan, cpu, busy)) {
+            if let Ok(Some(offer)) = caught(|| running.parts.cut(&mut *running.plan, cpu, busy, now)) {
                 return Some((id, offer));
             }
         }
+    }
+
+    /// A machine works on a part.
+    pub(super) fn part_begun(&mut self, id: WorkId, number: u64, now: Instant) {
+        if let Some(running) = self.plans.get_mut(&id) {
+            running.parts.begun(number, now);
+        }
+    }
+
+    /// A plan whose parts have been waited for long enough: it may have slices again.
+    pub(super) fn take_idle_due(&mut self, now: Instant) -> Option<WorkId> {
+        let id = *self.idle.iter().find(|(_, until)| **until <= now)?.0;
+        self.idle.remove(&id);
+        Some(id)
+    }
+
+    /// When [`take_idle_due`](Self::take_idle_due) has one.
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        self.idle.values().min().copied()
     }
 
     /// Takes in what a part came to on a machine of this name.
@@ -417,6 +444,7 @@ impl Bulk {
 
     /// Takes a job out, whether it runs, is parked, or has memory set aside only.
     pub(super) fn remove(&mut self, client: ClientId, id: WorkId) {
+        self.idle.remove(&id);
         if let Some(running) = self.plans.remove(&id) {
             self.recalled.extend(running.parts.numbers().map(|number| (id, number)));
             self.queue(running.priority).remove(client, id);

@@ -19,6 +19,8 @@ mod deferred;
 mod express;
 mod external;
 mod flow;
+#[cfg(test)]
+mod idle_tests;
 mod jobs;
 mod log;
 mod measured;
@@ -169,7 +171,7 @@ impl Table {
     /// The next slice of the long job whose turn it is.
     pub(super) fn next_bulk(&mut self) -> Option<Task> {
         loop {
-            match self.flow.bulk.next(&self.flow.jobs)? {
+            match self.flow.bulk.next(&self.flow.jobs, self.flow.now)? {
                 Ok(task) => {
                     self.flow.begins_slice(task.work);
                     return Some(task);
@@ -322,6 +324,9 @@ impl Table {
         while let Some(work) = self.flow.submitted.due(now) {
             self.flow.begin_submitted(work);
         }
+        while let Some(work) = self.flow.bulk.take_idle_due(now) {
+            self.cut_again(work);
+        }
     }
 
     /// A deadline has passed: of a question, of a submitted job and so of all that watch it, or of one that watches a job that goes on.
@@ -344,6 +349,7 @@ impl Table {
             self.flow.express.next_alarm(),
             self.flow.submitted.next_alarm(),
             self.flow.deferred.next_alarm(),
+            self.flow.bulk.next_alarm(),
         ];
         alarms.into_iter().flatten().min()
     }

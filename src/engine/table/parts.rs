@@ -3,7 +3,7 @@
 use crate::job::{AnyPlan, Damaged};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Nanoseconds of work of a part, unless little is left.
 const COST: f64 = 1e9;
@@ -14,11 +14,14 @@ const LEAST: f64 = 50e6;
 /// How many parts each machine's worker is to get of what is left: the last ones are short, so that nobody waits long for another.
 const SHARES: f64 = 4.0;
 
+/// How long after a part was cut it is known whether a machine has begun it: a machine says so as soon as it takes one.
+const GRACE: Duration = Duration::from_millis(300);
+
 /// The parts of a plan that are under way.
 #[derive(Default)]
 pub(super) struct Parts {
     next: u64,
-    under_way: BTreeMap<u64, Arc<[u8]>>,
+    under_way: BTreeMap<u64, UnderWay>,
     /// The plan gave none, and nothing has been absorbed since.
     has_none: bool,
     /// One was taken back because nothing else was left to do here: no more are cut until all others are back.
@@ -27,6 +30,21 @@ pub(super) struct Parts {
     busy: usize,
     /// The machines whose results were absorbed.
     contributors: BTreeSet<String>,
+}
+
+/// A part that is not back.
+struct UnderWay {
+    bytes: Arc<[u8]>,
+    cut: Instant,
+    /// When a machine first said that it works on it.
+    begun: Option<Instant>,
+}
+
+impl UnderWay {
+    /// When it is to be done here, if there is nothing else to do and nobody has begun it.
+    fn due(&self) -> Option<Instant> {
+        self.begun.is_none().then(|| self.cut + GRACE)
+    }
 }
 
 /// A part to be sent.
@@ -75,7 +93,7 @@ impl Parts {
     }
 
     /// Cuts the next part of a plan that has taken this CPU time, where `busy` workers of other machines work at once.
-    pub(super) fn cut(&mut self, plan: &mut dyn AnyPlan, cpu: Duration, busy: usize) -> Option<Offer> {
+    pub(super) fn cut(&mut self, plan: &mut dyn AnyPlan, cpu: Duration, busy: usize, now: Instant) -> Option<Offer> {
         self.busy = busy;
         // Set before the plan is asked: if it panics, it is not asked again.
         self.has_none = true;
@@ -86,11 +104,23 @@ impl Parts {
         let bytes: Arc<[u8]> = plan.cut_part(cost)?.into();
         self.has_none = false;
         self.next += 1;
-        self.under_way.insert(self.next, bytes.clone());
+        let part = UnderWay {
+            bytes: bytes.clone(),
+            cut: now,
+            begun: None,
+        };
+        self.under_way.insert(self.next, part);
         Some(Offer {
             number: self.next,
             bytes,
         })
+    }
+
+    /// A machine works on a part.
+    pub(super) fn begun(&mut self, number: u64, now: Instant) {
+        if let Some(part) = self.under_way.get_mut(&number) {
+            part.begun.get_or_insert(now);
+        }
     }
 
     /// Takes in what a part came to; one that cannot be right is taken back.
@@ -101,7 +131,7 @@ impl Parts {
         result: &[u8],
         node: &str,
     ) -> Result<(), PartFault> {
-        let part = self.under_way.remove(&number).ok_or(PartFault::Unknown)?;
+        let part = self.under_way.remove(&number).ok_or(PartFault::Unknown)?.bytes;
         self.may_be_more();
         if let Err(damaged) = plan.absorb_part(&part, result) {
             return Err(match plan.take_back(&part) {
@@ -120,20 +150,27 @@ impl Parts {
     pub(super) fn take_back(&mut self, plan: &mut dyn AnyPlan, number: u64) -> Result<(), PartFault> {
         let part = self.under_way.remove(&number).ok_or(PartFault::Unknown)?;
         self.may_be_more();
-        plan.take_back(&part).map_err(|_| PartFault::Panicked)
+        plan.take_back(&part.bytes).map_err(|_| PartFault::Panicked)
     }
 
-    /// Takes back the latest part, if more are under way than workers can have begun.
-    pub(super) fn take_back_latest(&mut self, plan: &mut dyn AnyPlan) -> Option<u64> {
-        let number = *self.under_way.last_key_value()?.0;
-        if self.under_way.len() <= self.busy {
-            return None;
-        }
+    /// Takes back a part, where nothing else is left to do: the latest that nobody has begun. `Err`: none until this moment.
+    pub(super) fn take_back_idle(&mut self, plan: &mut dyn AnyPlan, now: Instant) -> Result<u64, Option<Instant>> {
+        let begun = self.under_way.values().filter(|part| part.begun.is_some()).count();
+        let unbegun = self.under_way.len() - begun;
+        // Of more than workers can have begun, the latest need not be waited for.
+        let is_excess = unbegun > self.busy.saturating_sub(begun);
+        let latest = self.under_way.iter().rev();
+        let mut unbegun = latest.filter(|(_, part)| part.due().is_some_and(|due| is_excess || due <= now));
+        let Some((&number, _)) = unbegun.next() else {
+            return Err(self.under_way.values().filter_map(UnderWay::due).min());
+        };
         self.is_ending = true;
         // A panic here ends the job: a part that cannot be taken back would be missing from the answer.
-        let part = self.under_way.remove(&number)?;
-        plan.take_back(&part).expect("a part that was cut can be taken back");
-        Some(number)
+        if let Some(part) = self.under_way.remove(&number) {
+            plan.take_back(&part.bytes)
+                .expect("a part that was cut can be taken back");
+        }
+        Ok(number)
     }
 }
 
@@ -166,7 +203,7 @@ mod tests {
     fn a_part_is_absorbed_once_and_what_is_lost_or_damaged_is_done_here() {
         let (mut plan, mut whole) = (plan(), plan());
         let mut parts = Parts::default();
-        let offers = parts_of(&mut parts, &mut *plan, 4);
+        let offers = parts_of(&mut parts, &mut *plan, 4, Instant::now());
         let results: Vec<Vec<u8>> = offers.iter().map(|offer| done_elsewhere(&offer.bytes)).collect();
         let absorb = |parts: &mut Parts, plan: &mut dyn AnyPlan, index: usize, result: &[u8]| {
             parts.absorb(plan, offers[index].number, result, "b")
@@ -181,37 +218,55 @@ mod tests {
         assert_eq!(run_to_end(&mut *plan), run_to_end(&mut *whole));
     }
 
-    fn parts_of(parts: &mut Parts, plan: &mut dyn AnyPlan, count: usize) -> Vec<Offer> {
+    /// Parts that are cut where one worker of another machine is free.
+    fn parts_of(parts: &mut Parts, plan: &mut dyn AnyPlan, count: usize, now: Instant) -> Vec<Offer> {
         // The first slices show how long it takes: so little that the shortest parts are cut.
         while plan.progress() == 0.0 {
             let slice = plan.cut().expect("it has just begun");
             plan.absorb(slice(Budget::unlimited()));
         }
-        let offers = (0..count).map(|_| parts.cut(plan, Duration::from_micros(1), 1));
+        let offers = (0..count).map(|_| parts.cut(plan, Duration::from_micros(1), 1, now));
         let offers: Vec<Offer> = offers.flatten().collect();
         assert_eq!(offers.len(), count, "there is enough to cut");
         offers
     }
 
-    #[test]
-    fn parts_that_nobody_can_have_begun_are_taken_back_at_the_end_and_not_cut_again() {
-        let (mut plan, mut whole) = (plan(), plan());
-        let mut parts = Parts::default();
-        let offers = parts_of(&mut parts, &mut *plan, 3);
+    fn cut_all_here(plan: &mut dyn AnyPlan) {
         while let Some(slice) = plan.cut() {
             plan.absorb(slice(Budget::unlimited()));
         }
-        assert_eq!(parts.take_back_latest(&mut *plan), Some(offers[2].number));
+    }
+
+    #[test]
+    fn parts_that_nobody_can_have_begun_are_taken_back_at_the_end_and_not_cut_again() {
+        let (mut plan, mut whole, now) = (plan(), plan(), Instant::now());
+        let mut parts = Parts::default();
+        let offers = parts_of(&mut parts, &mut *plan, 3, now);
+        cut_all_here(&mut *plan);
+        assert_eq!(parts.take_back_idle(&mut *plan, now), Ok(offers[2].number));
         assert!(!parts.may_cut(), "it would go to and fro");
-        assert_eq!(parts.take_back_latest(&mut *plan), Some(offers[1].number));
+        assert_eq!(parts.take_back_idle(&mut *plan, now), Ok(offers[1].number));
         assert_eq!(
-            parts.take_back_latest(&mut *plan),
-            None,
+            parts.take_back_idle(&mut *plan, now),
+            Err(Some(now + GRACE)),
             "one worker may have begun the first"
         );
         let result = done_elsewhere(&offers[0].bytes);
         assert_eq!(parts.absorb(&mut *plan, offers[0].number, &result, "b"), Ok(()));
         assert!(parts.may_cut());
+        assert_eq!(run_to_end(&mut *plan), run_to_end(&mut *whole));
+    }
+
+    #[test]
+    fn a_part_that_nobody_begins_is_done_here_once_the_others_had_time_to_say_so() {
+        let (mut plan, mut whole, now) = (plan(), plan(), Instant::now());
+        let mut parts = Parts::default();
+        let offers = parts_of(&mut parts, &mut *plan, 1, now);
+        cut_all_here(&mut *plan);
+        let just_before = now + GRACE - Duration::from_nanos(1);
+        assert_eq!(parts.take_back_idle(&mut *plan, just_before), Err(Some(now + GRACE)));
+        assert_eq!(parts.take_back_idle(&mut *plan, now + GRACE), Ok(offers[0].number));
+        assert_eq!(parts.take_back_idle(&mut *plan, now + GRACE), Err(None));
         assert_eq!(run_to_end(&mut *plan), run_to_end(&mut *whole));
     }
 }

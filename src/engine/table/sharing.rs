@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 impl Table {
     /// Cuts the next part, where `workers` of other daemons are free for them.
-    pub(in crate::engine) fn next_part(&mut self, workers: usize) -> Option<Part> {
-        let (work, offer) = self.flow.bulk.next_part(&self.flow.jobs, workers)?;
+    pub(in crate::engine) fn next_part(&mut self, workers: usize, now: Instant) -> Option<Part> {
+        let (work, offer) = self.flow.bulk.next_part(&self.flow.jobs, workers, now)?;
         Some(Part {
             id: PartId {
                 work: work.0,
@@ -65,6 +65,11 @@ impl Table {
         }
     }
 
+    /// A node works on a part.
+    pub(in crate::engine) fn part_begun(&mut self, id: PartId, now: Instant) {
+        self.flow.bulk.part_begun(WorkId(id.work), id.number, now);
+    }
+
     /// Takes back a part that is not done elsewhere.
     pub(in crate::engine) fn part_lost(&mut self, id: PartId, now: Instant) {
         self.flow.now = now;
@@ -77,7 +82,7 @@ impl Table {
     }
 
     /// A plan may have slices again.
-    fn cut_again(&mut self, work: WorkId) {
+    pub(super) fn cut_again(&mut self, work: WorkId) {
         if let Some(payer) = self.flow.jobs.get(work).map(Entry::payer) {
             self.flow.deliver_plan(work, payer);
         }
