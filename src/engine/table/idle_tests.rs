@@ -56,6 +56,18 @@ fn a_question_waits_less_than_a_second_for_a_part_that_nobody_begins() {
 }
 
 #[test]
+fn a_question_waits_for_a_part_that_was_begun_a_few_times_as_long_as_it_takes() {
+    let (mut play, part) = with_one_part();
+    play.table.part_begun(part.id, play.now);
+    let first = wait(&mut play);
+    assert_eq!(play.heard(), [""; 0], "it is worked on");
+    assert!(first + wait(&mut play) < 5_000 * MS);
+    assert_eq!(play.heard(), [answer()]);
+    assert_eq!(play.table.take_recalled(), [part.id]);
+    play.assert_empty();
+}
+
+#[test]
 fn a_part_that_comes_in_time_is_not_done_again() {
     let (mut play, part) = with_one_part();
     play.table.part_begun(part.id, play.now);

@@ -17,6 +17,9 @@ const SHARES: f64 = 4.0;
 /// How long after a part was cut it is known whether a machine has begun it: a machine says so as soon as it takes one.
 const GRACE: Duration = Duration::from_millis(300);
 
+/// A part that was begun elsewhere takes this many times the work that it is, at the most, before it is done here.
+const PATIENCE: u32 = 3;
+
 /// The parts of a plan that are under way.
 #[derive(Default)]
 pub(super) struct Parts {
@@ -35,15 +38,19 @@ pub(super) struct Parts {
 /// A part that is not back.
 struct UnderWay {
     bytes: Arc<[u8]>,
+    cost: Duration,
     cut: Instant,
     /// When a machine first said that it works on it.
     begun: Option<Instant>,
 }
 
 impl UnderWay {
-    /// When it is to be done here, if there is nothing else to do and nobody has begun it.
-    fn due(&self) -> Option<Instant> {
-        self.begun.is_none().then(|| self.cut + GRACE)
+    /// When it is to be done here, if there is nothing else to do.
+    fn due(&self) -> Instant {
+        match self.begun {
+            None => self.cut + GRACE,
+            Some(begun) => begun + GRACE + PATIENCE * self.cost,
+        }
     }
 }
 
@@ -106,6 +113,7 @@ impl Parts {
         self.next += 1;
         let part = UnderWay {
             bytes: bytes.clone(),
+            cost: Duration::from_nanos(cost as u64),
             cut: now,
             begun: None,
         };
@@ -153,16 +161,18 @@ impl Parts {
         plan.take_back(&part.bytes).map_err(|_| PartFault::Panicked)
     }
 
-    /// Takes back a part, where nothing else is left to do: the latest that nobody has begun. `Err`: none until this moment.
+    /// Takes back a part, where nothing else is left to do: the latest that nobody has begun, or the first that takes too long where it was
+    /// begun. `Err`: none until this moment.
     pub(super) fn take_back_idle(&mut self, plan: &mut dyn AnyPlan, now: Instant) -> Result<u64, Option<Instant>> {
         let begun = self.under_way.values().filter(|part| part.begun.is_some()).count();
         let unbegun = self.under_way.len() - begun;
         // Of more than workers can have begun, the latest need not be waited for.
         let is_excess = unbegun > self.busy.saturating_sub(begun);
         let latest = self.under_way.iter().rev();
-        let mut unbegun = latest.filter(|(_, part)| part.due().is_some_and(|due| is_excess || due <= now));
-        let Some((&number, _)) = unbegun.next() else {
-            return Err(self.under_way.values().filter_map(UnderWay::due).min());
+        let mut unbegun = latest.filter(|(_, part)| part.begun.is_none() && (is_excess || part.due() <= now));
+        let late = || self.under_way.iter().find(|(_, part)| part.due() <= now);
+        let Some((&number, _)) = unbegun.next().or_else(late) else {
+            return Err(self.under_way.values().map(UnderWay::due).min());
         };
         self.is_ending = true;
         // A panic here ends the job: a part that cannot be taken back would be missing from the answer.
@@ -267,6 +277,30 @@ mod tests {
         assert_eq!(parts.take_back_idle(&mut *plan, just_before), Err(Some(now + GRACE)));
         assert_eq!(parts.take_back_idle(&mut *plan, now + GRACE), Ok(offers[0].number));
         assert_eq!(parts.take_back_idle(&mut *plan, now + GRACE), Err(None));
+        assert_eq!(run_to_end(&mut *plan), run_to_end(&mut *whole));
+    }
+
+    #[test]
+    fn a_part_that_was_begun_is_waited_for_as_long_as_it_may_take_and_then_done_here() {
+        let (mut plan, mut whole, now) = (plan(), plan(), Instant::now());
+        let mut parts = Parts::default();
+        let offers = parts_of(&mut parts, &mut *plan, 2, now);
+        cut_all_here(&mut *plan);
+        let later = now + GRACE / 2;
+        parts.begun(offers[0].number, later);
+        assert_eq!(
+            parts.take_back_idle(&mut *plan, later),
+            Ok(offers[1].number),
+            "the one worker that is free has the first"
+        );
+        let due = later + GRACE + PATIENCE * Duration::from_nanos(LEAST as u64);
+        // It is said again and again while it is worked on.
+        parts.begun(offers[0].number, now + GRACE);
+        assert_eq!(parts.take_back_idle(&mut *plan, now + GRACE), Err(Some(due)));
+        assert_eq!(parts.take_back_idle(&mut *plan, due), Ok(offers[0].number));
+        let result = done_elsewhere(&offers[0].bytes);
+        let absorbed = parts.absorb(&mut *plan, offers[0].number, &result, "b");
+        assert_eq!(absorbed, Err(PartFault::Unknown), "it comes too late");
         assert_eq!(run_to_end(&mut *plan), run_to_end(&mut *whole));
     }
 }
