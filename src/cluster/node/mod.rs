@@ -56,6 +56,8 @@ pub(crate) struct Node {
     facts: Facts,
     offers: Offers,
     spoken: Option<Instant>,
+    /// Free workers, as this node said last.
+    said_free: usize,
     reported: Instant,
     is_draining: bool,
     settled: Option<oneshot::Sender<()>>,
@@ -126,6 +128,7 @@ impl Node {
             facts,
             offers,
             spoken: None,
+            said_free: 0,
             reported: now(),
             is_draining: false,
             settled: None,
@@ -282,6 +285,7 @@ impl Node {
     fn speak(&mut self) {
         let entry = self.entry();
         self.spoken = Some(now());
+        self.said_free = entry.free;
         if let Some(links) = self.links.clone() {
             tokio::spawn(async move {
                 let bytes = entry.to_bytes();
@@ -332,11 +336,10 @@ impl Node {
         self.member.tick(now);
         let others = self.member.neighbours().map(|node| &node.entry);
         self.offers.tick(others, self.links.is_some());
-        if !self.is_draining
-            && self
-                .spoken
-                .is_none_or(|at| now.saturating_duration_since(at) >= HEARTBEAT)
-        {
+        let is_due = |at| now.saturating_duration_since(at) >= HEARTBEAT;
+        // Others count on workers that were free.
+        let is_less_free = self.parts.free() < self.said_free;
+        if !self.is_draining && (is_less_free || self.spoken.is_none_or(is_due)) {
             self.speak();
         }
         if self.links.is_some() && now.saturating_duration_since(self.reported) >= PROGRESS {
@@ -415,6 +418,8 @@ impl Handler<Drain> for Node {
         self.is_draining = true;
         self.member.handle(Input::Leave, now());
         self.parts.drain();
+        // The last time: from now on its jobs are for others.
+        self.speak();
     }
 }
 
