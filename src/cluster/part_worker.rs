@@ -201,7 +201,7 @@ impl PartWorker {
         self.is_draining.load(Relaxed) || recalled.iter().any(is_this)
     }
 
-    /// How a part leaves the queue that need not be done here: for another node if this one ends, else for good.
+    /// How a part leaves the queue that need not be begun here: for another node if this one ends, else for good.
     fn needless_ack(&self) -> AckKind {
         match self.is_draining.load(Relaxed) {
             true => AckKind::Nak(None),
@@ -287,8 +287,11 @@ impl PartWorker {
                 let _ = message.ack_with(AckKind::Term).await;
                 tokio::time::sleep(REFUSED).await;
             }
-            // It is of no use any more, or this node ends.
-            None => drop(message.ack_with(self.needless_ack()).await),
+            // It is of no use any more, or this node ends: its owner does not wait for another to take it.
+            None => {
+                let _ = links.client.publish(subject, say(PartNews::Refused).into()).await;
+                let _ = message.ack().await;
+            }
         }
     }
 
