@@ -201,9 +201,10 @@ impl Table {
             return;
         };
         if let Some(Stage::Away) = self.flow.jobs.get(work).map(Entry::stage) {
-            let more = progress
-                .cpu
-                .saturating_sub(self.flow.jobs.get(work).map_or(Duration::ZERO, Entry::cpu));
+            // What its node says is all of it, also what it took here before.
+            let before = self.flow.submitted.cpu_before(progress.job);
+            let shown = before + self.flow.jobs.get(work).map_or(Duration::ZERO, Entry::cpu);
+            let more = progress.cpu.saturating_sub(shown);
             self.flow.jobs.used(work, more, now);
             self.flow.away.advance(work, progress.done, progress.stage, now);
         }
