@@ -105,6 +105,12 @@ impl Member {
         self.jobs.values().filter(|job| job.location == Location::Here).count()
     }
 
+    /// Whether this other node works on a job, as far as is known.
+    pub(super) fn is_worked_on_by(&self, job: JobId, node: &str) -> bool {
+        let known = self.jobs.get(&job);
+        known.is_some_and(|known| matches!(&known.location, Location::Away(owner) if owner == node))
+    }
+
     /// Everything that it had to write is written, as far as it knows.
     pub(super) fn is_settled(&self) -> bool {
         self.jobs.values().all(|known| {

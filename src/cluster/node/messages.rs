@@ -14,6 +14,9 @@ pub(super) const RECALLED_SUBJECT: &str = "primed.recalled";
 /// Characters of what a job elsewhere is at: more are not shown.
 const MAX_STAGE: usize = 200;
 
+/// The CPU time of a job at the most, as it is believed: a hundred years.
+const MAX_CPU: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// How far a job of this node is.
 pub(super) fn progress_to_bytes(node: &str, progress: &JobProgress) -> Vec<u8> {
     let json = serde_json::json!({
@@ -34,8 +37,8 @@ pub(super) fn read_progress(bytes: &[u8]) -> Option<(String, JobProgress)> {
     let stage = stage.filter(|stage| stage.len() <= MAX_STAGE && is_line(stage));
     let progress = JobProgress {
         job: JobId(json.get("job")?.as_u64()?),
-        done: json.get("done")?.as_f64()?,
-        cpu: Duration::from_micros(json.get("cpu_us")?.as_u64()?),
+        done: json.get("done")?.as_f64().filter(|done| (0.0..=1.0).contains(done))?,
+        cpu: Some(Duration::from_micros(json.get("cpu_us")?.as_u64()?)).filter(|cpu| *cpu <= MAX_CPU)?,
         stage: stage.map(str::to_owned),
     };
     Some((json.get("node")?.as_str()?.to_owned(), progress))
@@ -77,6 +80,23 @@ mod tests {
         for stage in ["x\nOK 7", "x\r", "\u{e9}", &"x".repeat(MAX_STAGE + 1)] {
             let (_, shown) = read(stage).expect("it is progress");
             assert_eq!(shown.stage, None, "{stage:?}");
+        }
+    }
+
+    #[test]
+    fn progress_that_no_job_can_have_is_not_read() {
+        for (done, cpu, is_read) in [
+            (1.0, MAX_CPU, true),
+            (1.01, Duration::ZERO, false),
+            (-0.01, Duration::ZERO, false),
+            (0.5, MAX_CPU + Duration::from_secs(1), false),
+        ] {
+            let progress = JobProgress {
+                done,
+                cpu,
+                ..progress("curve 3 of 9")
+            };
+            assert_eq!(read_progress(&progress_to_bytes("a", &progress)).is_some(), is_read);
         }
     }
 }

@@ -276,7 +276,8 @@ impl Node {
         let Some((node, progress)) = read_progress(bytes) else {
             return;
         };
-        if node != self.settings.name {
+        // Only the node that works on a job knows.
+        if node != self.settings.name && self.member.is_worked_on_by(progress.job, &node) {
             self.scheduler.do_send(ClusterEvent::Advanced(progress));
         }
     }
