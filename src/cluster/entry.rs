@@ -319,7 +319,7 @@ pub(super) fn part_news_to_bytes(work: u64, number: u64, node: &str, news: &Part
     head.insert("node".into(), node.into());
     head.insert("what".into(), what.into());
     head.insert("cpu_us".into(), micros(cpu).into());
-    head.insert("digest".into(), digest(result).into());
+    head.insert("digest".into(), digest_of_news(work, number, node, result).into());
     let mut bytes = write(Json::Object(head));
     bytes.push(b'\n');
     bytes.extend_from_slice(result);
@@ -331,7 +331,12 @@ pub(super) fn read_part_news(bytes: &[u8]) -> Option<(u64, u64, String, PartNews
     let end = memchr::memchr(b'\n', bytes)?;
     let (head, rest) = (&bytes[..end], &bytes[end + 1..]);
     let json = read(head)?;
-    if number(&json, "digest")? != digest(rest) {
+    let (work, part, node) = (
+        number(&json, "work")?,
+        number(&json, "number")?,
+        node_name(&json, "node")?,
+    );
+    if number(&json, "digest")? != digest_of_news(work, part, &node, rest) {
         return None;
     }
     let news = match json.get("what")?.as_str()? {
@@ -340,12 +345,14 @@ pub(super) fn read_part_news(bytes: &[u8]) -> Option<(u64, u64, String, PartNews
         "refused" => PartNews::Refused,
         _ => return None,
     };
-    Some((
-        number(&json, "work")?,
-        number(&json, "number")?,
-        node_name(&json, "node")?,
-        news,
-    ))
+    Some((work, part, node, news))
+}
+
+/// The digest of a result as that of this part, by this node: under another name it has another one.
+fn digest_of_news(work: u64, number: u64, node: &str, result: &[u8]) -> u64 {
+    let mut bytes = format!("{work} {number} {node} ").into_bytes();
+    bytes.extend_from_slice(&digest(result).to_le_bytes());
+    digest(&bytes)
 }
 
 /// FNV-1a of 64 bits: finds what a faulty memory or cable changes.
@@ -418,6 +425,14 @@ mod tests {
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         assert_eq!(read_part_news(&bytes), None);
+        for (name, value) in [("work", 9.into()), ("number", 9.into()), ("node", "d".into())] {
+            let bytes = part_news_to_bytes(7, 8, "c", &news);
+            let end = memchr::memchr(b'\n', &bytes).expect("it has a line");
+            let mut json: Json = serde_json::from_slice(&bytes[..end]).expect("it is JSON");
+            json[name] = value;
+            let renamed = [json.to_string().as_bytes(), &bytes[end..]].concat();
+            assert_eq!(read_part_news(&renamed), None, "it is of another {name}");
+        }
         assert_eq!(OwnerEntry::read(br#"{"form":2,"node":"a","starts":0}"#), None);
         for bytes in [&b""[..], b"{}", b"\n", b"[1]", b"{\"form\":1}"] {
             assert!(JobEntry::read(bytes).is_none() && read_checkpoint(bytes).is_none());
