@@ -99,9 +99,10 @@ impl Contents {
                 }
             }
             Record::Ended(end) => {
-                if let Some(job) = self.unfinished(end.job) {
+                if let Some(job) = self.jobs.get_mut(&end.job) {
                     job.cpu = end.cpu;
                     job.checkpoint = None;
+                    job.is_refuted = false;
                     job.end = Some(end.clone());
                 }
             }

@@ -129,7 +129,7 @@ pub enum Record {
     Starts(JobId, u32),
     /// A job has come so far. Replaces the checkpoint before; ignored after the end.
     Checkpoint(Checkpoint),
-    /// A job ended. Its checkpoint is not needed any more.
+    /// A job ended. Its checkpoint is not needed any more. Replaces the end before, as where another node of a cluster ended it first.
     Ended(End),
     /// The answer of a job has failed a verification: it is kept to be looked at, and not given again.
     Refuted(JobId),

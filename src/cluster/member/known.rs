@@ -97,9 +97,15 @@ impl Known {
         self.wait_until = None;
     }
 
-    /// The engine knows its end, and nobody owns it.
+    /// The engine knows the end that the cluster has, and nobody owns the job.
     pub(super) fn is_seen_to_its_end(&self) -> bool {
-        self.location == Location::Ended && (self.is_cleared || self.owner.is_none())
+        self.knows_its_end() && (self.is_cleared || self.owner.is_none())
+    }
+
+    /// The engine knows the end that the cluster has, and no other one.
+    pub(super) fn knows_its_end(&self) -> bool {
+        let (own, written) = (self.end.as_ref(), self.ended_elsewhere());
+        self.location == Location::Ended && own.map(|end| &end.reply) == written.map(|end| &end.reply)
     }
 
     pub(super) fn ended_elsewhere(&self) -> Option<&End> {

@@ -33,7 +33,8 @@ impl Next<'_> {
     pub(super) fn decide(&mut self, known: &mut Known, lives: bool) {
         let Some(stored) = known.stored.clone() else { return };
         if let Some(end) = known.ended_elsewhere().cloned() {
-            if known.location != Location::Ended {
+            if !known.knows_its_end() {
+                // Also if it has ended here in another way: the end that was written first stays.
                 known.location = Location::Ended;
                 known.end = Some(end.clone());
                 known.unsent = None;

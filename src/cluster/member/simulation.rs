@@ -2,7 +2,7 @@
 //! and none has two ends. The seed decides everything.
 
 use super::*;
-use crate::proto::{Reply, Value};
+use crate::proto::{Code, Failure, Reply, Value};
 use crate::store::{End, NODES, Priority, Submission, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -73,7 +73,13 @@ struct World {
     shared: Shared,
     hosts: Vec<Host>,
     acknowledged: BTreeSet<JobId>,
+    cancelled: BTreeSet<JobId>,
     is_shared_up: bool,
+}
+
+/// What a job comes to that is cancelled.
+fn stopped() -> Reply {
+    Err(Failure::new(Code::Cancelled, "it was cancelled"))
 }
 
 /// What the answer of a job is.
@@ -90,6 +96,7 @@ impl World {
             shared: Shared::default(),
             hosts: Vec::new(),
             acknowledged: BTreeSet::new(),
+            cancelled: BTreeSet::new(),
             is_shared_up: true,
         };
         for number in 1..=nodes {
@@ -252,7 +259,8 @@ impl World {
             }
             Notice::Ended(job, end) => {
                 let id = job.submission.job;
-                assert_eq!(end.reply, right(id), "{id} on {}", host.name);
+                let is_cancelled = end.reply == stopped() && self.cancelled.contains(&id);
+                assert!(is_cancelled || end.reply == right(id), "{id} on {}", host.name);
                 host.running.remove(&id);
                 if let Some(stored) = host.store.get_mut(&id) {
                     stored.end = Some(end.clone());
@@ -294,6 +302,28 @@ impl World {
         host.running.insert(job, 0.0);
         member.handle(Input::Committed(vec![Record::Submitted(submission)]), now);
         self.acknowledged.insert(job);
+    }
+
+    /// A client cancels a job at a node that works on it, perhaps beside others.
+    fn cancel(&mut self, index: usize) {
+        let (now, step) = (self.now(), self.step);
+        let host = &mut self.hosts[index];
+        let (Some(member), Some((&job, _))) = (&mut host.member, host.running.first_key_value()) else {
+            return;
+        };
+        host.running.remove(&job);
+        let end = End {
+            job,
+            ended_at: Timestamp::from_millis(step),
+            cpu: Duration::ZERO,
+            reply: stopped(),
+        };
+        if let Some(stored) = host.store.get_mut(&job) {
+            stored.end = Some(end.clone());
+        }
+        host.ends.insert(job, end.clone());
+        member.handle(Input::Committed(vec![Record::Ended(end)]), now);
+        self.cancelled.insert(job);
     }
 
     /// A quarter of a second of every node.
@@ -389,6 +419,7 @@ impl World {
                     }
                 }
             }
+            10 if self.random.bool() => self.cancel(index),
             _ => self.submit(index),
         }
     }
@@ -436,16 +467,17 @@ fn play(seed: u64, nodes: u64) -> usize {
     let jobs = world.acknowledged.clone();
     for job in &jobs {
         let entry = world.shared.jobs.get(job).and_then(|(_, bytes)| JobEntry::read(bytes));
-        let end = entry.and_then(|entry| entry.end);
-        assert_eq!(
-            end.map(|end| end.reply),
-            Some(right(*job)),
+        let end = entry.and_then(|entry| entry.end).map(|end| end.reply);
+        let is_cancelled = end == Some(stopped()) && world.cancelled.contains(job);
+        assert!(
+            is_cancelled || end == Some(right(*job)),
             "seed {seed}: job {job} has no end"
         );
         for host in &world.hosts {
-            assert!(
-                host.ends.contains_key(job),
-                "seed {seed}: {} has not heard of the end of {job}",
+            assert_eq!(
+                host.ends.get(job).map(|end| &end.reply),
+                end.as_ref(),
+                "seed {seed}: job {job} has another end at {}",
                 host.name
             );
             assert!(

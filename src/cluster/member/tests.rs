@@ -1,7 +1,8 @@
 //! One node, by what it is shown and what it does then.
 
 use super::*;
-use crate::store::{Priority, Submission, Timestamp};
+use crate::proto::{Code, Failure, Reply, Value};
+use crate::store::{End, Priority, Submission, Timestamp};
 
 /// A job of this ID.
 fn submission(job: JobId) -> Submission {
@@ -209,4 +210,45 @@ fn names_of_nodes_that_cannot_all_be_are_not_all_remembered() {
     let later = now + Duration::from_secs(1);
     member.handle(neighbour("n0"), later);
     assert_eq!(member.nodes["n0"].heard, later, "those that are known are heard");
+}
+
+/// An end of a job.
+fn end(job: JobId, reply: Reply) -> End {
+    End {
+        job,
+        ended_at: Timestamp::from_millis(9),
+        cpu: Duration::ZERO,
+        reply,
+    }
+}
+
+#[test]
+fn a_job_that_ended_here_in_another_way_than_in_the_cluster_ends_as_there() {
+    let (now, job) = (Instant::now(), JobId(7_002));
+    let mut member = connected(now);
+    let seen = [neighbour("b"), Input::JobSeen(job, 1, entry(job))];
+    commands(&mut member, seen, now);
+    let cancelled = end(job, Err(Failure::new(Code::Cancelled, "it was cancelled")));
+    let written = end(job, Ok(Value::from(4)));
+    let here = [Input::Committed(vec![Record::Ended(cancelled)])];
+    let tried = commands(&mut member, here, now);
+    assert!(
+        matches!(tried[..], [Command::Put { entry: Entry::Job, .. }]),
+        "{tried:?}"
+    );
+    let mut ended = entry(job).expect("it is an entry");
+    ended.end = Some(written.clone());
+    let shown = commands(&mut member, [Input::JobSeen(job, 2, Some(ended))], now);
+    assert!(shown.is_empty(), "what was tried is under way: {shown:?}");
+    let late = commands(&mut member, [Input::Written(job, 1, Err(PutError::Revision))], now);
+    let is_told = |command: &Command| match command {
+        Command::Notify(notice) => matches!(&**notice, Notice::Ended(_, end) if *end == written),
+        _ => false,
+    };
+    let later = now + Duration::from_secs(1);
+    member.tick(later);
+    let all = [late, member.take_commands()].concat();
+    assert_eq!(all.iter().filter(|command| is_told(command)).count(), 1, "{all:?}");
+    member.tick(later + Duration::from_secs(1));
+    assert_eq!(member.take_commands(), [], "once is enough");
 }

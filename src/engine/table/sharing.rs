@@ -210,12 +210,23 @@ impl Table {
         }
     }
 
-    /// A job has ended, here or elsewhere: all that wait for it are answered so.
+    /// A job has ended so for the whole cluster: all that wait for it are answered so, and another end that it had here is replaced.
     pub(in crate::engine) fn end_away(&mut self, stored: StoredJob, end: End, now: Instant) {
         self.flow.now = now;
         let job = end.job;
         match self.flow.submitted.location(job) {
-            Location::Ended => {}
+            Location::Ended => {
+                let ended_as = end
+                    .reply
+                    .as_ref()
+                    .map_or_else(|failure| failure.code.as_str(), |_| "ok");
+                if self.flow.submitted.replace_end(end) {
+                    tracing::warn!(%job, ended_as, "a job that has ended here had ended otherwise elsewhere before: that end stays");
+                    if self.flow.submitted.keeps() {
+                        self.flow.unwritten.ended(job);
+                    }
+                }
+            }
             Location::Unknown => {
                 let mut stored = stored;
                 stored.end = Some(end);

@@ -175,9 +175,9 @@ fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()>
         }
         Record::Ended(end) => {
             let row = EndRow::new(end);
-            let unfinished = execute(
+            let known = execute(
                 "UPDATE jobs SET state = ?2, cpu_us = ?3, ended_at = ?4, kind = ?5, value = ?6, code = ?7, message = ?8, \
-                 end_digest = ?9 WHERE id = ?1 AND state = 'unfinished'",
+                 end_digest = ?9, refuted = 0 WHERE id = ?1",
                 params![
                     id(&end.job),
                     end.state().as_str(),
@@ -190,7 +190,7 @@ fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()>
                     row.digest,
                 ],
             )?;
-            if unfinished > 0 {
+            if known > 0 {
                 execute("DELETE FROM checkpoints WHERE job = ?1", params![id(&end.job)])?;
             }
         }

@@ -41,6 +41,19 @@ impl Submitted {
         self.forget_old(now);
     }
 
+    /// A job that has ended came to this instead, also in the store. False if that was so, or if its answer was refuted here.
+    pub(in crate::engine::table) fn replace_end(&mut self, end: End) -> bool {
+        let Some(State::Done { reply, cpu, .. }) = self.jobs.get_mut(&end.job).map(|job| &mut job.state) else {
+            return false;
+        };
+        if *reply == end.reply || *reply == Err(refuted(end.job)) {
+            return false;
+        }
+        (*reply, *cpu) = (end.reply.clone(), end.cpu);
+        self.record(|| Record::Ended(end));
+        true
+    }
+
     pub(super) fn forget_old(&mut self, now: Instant) {
         while let Some(&oldest) = self.finished.front() {
             let age = match self.jobs.get(&oldest).map(|job| &job.state) {
