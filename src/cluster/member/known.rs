@@ -45,6 +45,8 @@ pub(super) struct Known {
     pub(super) sent_at: Option<Instant>,
     /// Since when it has no owner that lives.
     pub(super) unowned: Option<Instant>,
+    /// Since when NATS has no entry of it.
+    pub(super) absent: Option<Instant>,
     /// The job of this ID here is another one than that of the cluster: it was submitted before this node joined, and stays alone.
     pub(super) is_another: bool,
     /// It was saved since this node became its owner.
@@ -75,6 +77,7 @@ impl Known {
             unsent: None,
             sent_at: None,
             unowned: None,
+            absent: None,
             is_another: false,
             is_saved: false,
             is_cleared: false,

@@ -22,6 +22,8 @@ pub(in crate::cluster) enum Command {
         revision: u64,
         bytes: Vec<u8>,
     },
+    /// Reads an entry again that has another revision than it was seen with. Answered by it as it is seen, or by [`Input::Absent`].
+    Read(JobId, Entry),
     /// Removes the entry of a job that is forgotten.
     Forget(JobId),
     /// Removes the owner and the checkpoint of a job that has ended.
@@ -61,6 +63,8 @@ pub(in crate::cluster) enum Input {
     /// An entry is this now.
     JobSeen(JobId, u64, Option<JobEntry>),
     OwnerSeen(JobId, u64, Option<OwnerEntry>),
+    /// There is no such entry: not even a mark that it was removed.
+    Absent(JobId, Entry),
     NodeSeen(NodeEntry),
     AnswerSeen(KeptAnswer),
     /// What became of a [`Command::Put`]: the revision, or another one was first.

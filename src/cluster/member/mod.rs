@@ -33,6 +33,12 @@ const STOOD_STILL: Duration = Duration::from_secs(4);
 /// How long a command may take before it is given up.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a job of another node may have no entry: NATS may have lost it, and the node that took it in writes it again.
+const ABSENT: Duration = Duration::from_secs(10);
+
+/// After this many failures of a job's commands its entry is read again: what was not seen may have been removed without a mark.
+const READ_AGAIN: u32 = 2;
+
 /// How long another node is remembered that says nothing.
 const FORGET_NODE: Duration = Duration::from_secs(600);
 
@@ -139,6 +145,7 @@ impl Member {
                     job.pending = None;
                     job.writing = None;
                     job.unowned = None;
+                    job.absent = None;
                     job.entry = None;
                     job.owner = None;
                     job.is_cleared = false;
@@ -154,6 +161,7 @@ impl Member {
             Input::Committed(records) => records.into_iter().for_each(|record| self.committed(record)),
             Input::JobSeen(job, revision, entry) => self.job_seen(job, revision, entry),
             Input::OwnerSeen(job, revision, owner) => self.owner_seen(job, revision, owner),
+            Input::Absent(job, entry) => self.absent(job, entry),
             Input::NodeSeen(entry) => {
                 let is_known = self.nodes.contains_key(&entry.name);
                 if entry.name != self.name && (is_known || self.nodes.len() < MAX_NEIGHBOURS) {
@@ -348,6 +356,17 @@ impl Member {
         self.look_at(job);
     }
 
+    /// An entry that was seen is gone without a mark, as when its stream was purged.
+    fn absent(&mut self, job: JobId, entry: Entry) {
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        match entry {
+            Entry::Job => known.entry = None,
+            Entry::Owner => known.owner = None,
+        }
+        known.changed();
+        self.look_at(job);
+    }
+
     fn written(&mut self, job: JobId, serial: u64, result: Result<u64, PutError>) {
         let Some(known) = self.jobs.get_mut(&job).filter(|known| known.serial == serial) else {
             return;
@@ -355,6 +374,13 @@ impl Member {
         known.succeeded(result.is_ok(), self.now);
         // If it was not written, what is there instead will be seen; if nobody knows, it is tried again.
         match (known.writing.take(), result) {
+            (Some(writing), Err(PutError::Revision)) if known.failures > READ_AGAIN => {
+                let entry = match writing {
+                    Writing::Job(_) => Entry::Job,
+                    Writing::Owner(_) => Entry::Owner,
+                };
+                self.commands.push(Command::Read(job, entry));
+            }
             (Some(Writing::Job(entry)), Ok(revision)) => known.entry = Some((revision, *entry)),
             (Some(Writing::Owner(owner)), Ok(revision)) => {
                 known.owner = Some((revision, owner));
@@ -406,6 +432,16 @@ impl Member {
         let Some(known) = known.filter(|known| !known.is_another && !is_over(known)) else {
             return;
         };
+        // NATS has no entry of it, and the node that took it in writes none: nothing more is heard of it.
+        if known.entry.is_none() && matches!(known.location, Location::Away(_)) && self.number != Some(job.node()) {
+            let since = *known.absent.get_or_insert(self.now);
+            if self.now.saturating_duration_since(since) >= ABSENT {
+                self.jobs.remove(&job);
+                self.commands.push(Command::Notify(Box::new(Notice::Forgotten(job))));
+            }
+            return;
+        }
+        known.absent = None;
         let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
         let owner = owner.and_then(|node| self.nodes.get(node));
         let was_heard = owner.is_some();

@@ -240,8 +240,14 @@ impl World {
                         self.publish(&seen);
                     }
                 }
+                Command::Read(job, entry) if reached => {
+                    answer = Some(match self.shared.table(entry).contains_key(&job) {
+                        true => self.shared.seen(job, entry),
+                        false => Input::Absent(job, entry),
+                    });
+                }
                 Command::Notify(notice) => self.notify(index, *notice),
-                Command::Clear(_) | Command::Forget(_) | Command::Share(_) => {}
+                Command::Read(..) | Command::Clear(_) | Command::Forget(_) | Command::Share(_) => {}
             }
             if let Some(answer) = answer {
                 let host = &mut self.hosts[index];

@@ -252,3 +252,53 @@ fn a_job_that_ended_here_in_another_way_than_in_the_cluster_ends_as_there() {
     member.tick(later + Duration::from_secs(1));
     assert_eq!(member.take_commands(), [], "once is enough");
 }
+
+#[test]
+fn a_job_of_another_node_that_nats_has_no_more_is_forgotten_after_a_while() {
+    let (now, job) = (Instant::now(), JobId(7_002));
+    let mut member = connected(now);
+    let seen = [
+        neighbour("b"),
+        Input::JobSeen(job, 1, entry(job)),
+        Input::Disconnected,
+        Input::Connected,
+        Input::Current,
+    ];
+    assert!(
+        !is_forgotten(&commands(&mut member, seen, now), job),
+        "it may be written again"
+    );
+    (1..=5).for_each(|step| member.tick(now + 2 * step * Duration::from_secs(1)));
+    assert!(!is_forgotten(&member.take_commands(), job) || member.jobs.is_empty());
+    member.tick(now + Duration::from_secs(11));
+    assert!(member.jobs.is_empty(), "{:?}", member.jobs);
+}
+
+#[test]
+fn an_entry_that_is_gone_without_a_mark_is_written_anew() {
+    let (now, job) = (Instant::now(), JobId(7_001));
+    let mut member = connected(now);
+    let mut revisions = Vec::new();
+    member.handle(Input::Began(vec![StoredJob::unbegun(submission(job))]), now);
+    member.handle(Input::OwnerSeen(job, 5, owned_by("b", 0)), now);
+    for step in 0..80 {
+        member.tick(now + Duration::from_millis(250) * step);
+        for command in member.take_commands() {
+            let answer = match command {
+                Command::Put {
+                    serial, revision: 0, ..
+                } => Input::Written(job, serial, Ok(9)),
+                Command::Put { serial, revision, .. } => {
+                    revisions.push(revision);
+                    Input::Written(job, serial, Err(PutError::Revision))
+                }
+                Command::Read(job, entry) => Input::Absent(job, entry),
+                _ => continue,
+            };
+            member.handle(answer, now + Duration::from_millis(250) * step);
+        }
+    }
+    let known = &member.jobs[&job];
+    assert_eq!(known.owner.as_ref().map(|(revision, _)| *revision), Some(9));
+    assert!(revisions.len() <= 3, "{revisions:?}");
+}

@@ -1,10 +1,12 @@
 //! What the rules want done: over the connection, whose outcome comes back to the node, or at the engine. Decides nothing.
 
+use super::hearing::{JOBS, OWNERS, seen};
 use super::{Happened, Node};
 use crate::cluster::entry::{answer_to_bytes, digest};
 use crate::cluster::links::{LIMIT, Links};
 use crate::cluster::member::{Command, Entry, Input, Notice};
 use crate::engine::{ClusterEvent, Scheduler};
+use crate::store::JobId;
 use actix::prelude::*;
 
 /// Does what is to be done over the connection.
@@ -24,6 +26,13 @@ pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
                 };
                 let written = Links::put(store, &job.to_string(), revision, bytes).await;
                 me.do_send(Happened::Member(Input::Written(job, serial, written)));
+            });
+        }
+        Command::Read(job, entry) => {
+            tokio::spawn(async move {
+                if let Some(input) = read_again(&links, job, entry).await {
+                    me.do_send(Happened::Member(input));
+                }
             });
         }
         Command::Forget(job) => {
@@ -50,6 +59,19 @@ pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
             tokio::spawn(async move { tokio::time::timeout(LIMIT, links.answers.put(key, bytes.into())).await });
         }
         Command::Notify(_) => {}
+    }
+}
+
+/// An entry as it is now; `None` if that is not known.
+async fn read_again(links: &Links, job: JobId, entry: Entry) -> Option<Input> {
+    let (index, store) = match entry {
+        Entry::Job => (JOBS, &links.jobs),
+        Entry::Owner => (OWNERS, &links.owners),
+    };
+    let read = tokio::time::timeout(LIMIT, store.entry(job.to_string())).await;
+    match read.ok()?.ok()? {
+        Some(entry) => seen(index, &entry),
+        None => Some(Input::Absent(job, entry)),
     }
 }
 

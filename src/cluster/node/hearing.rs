@@ -95,22 +95,26 @@ async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> 
     Ok(())
 }
 
+/// Where entries stand among those that are watched.
+pub(super) const JOBS: usize = 0;
+pub(super) const OWNERS: usize = 1;
+
 /// What an entry says. `None`: it is of another version, or nobody needs to know.
-fn seen(index: usize, entry: &kv::Entry) -> Option<Input> {
+pub(super) fn seen(index: usize, entry: &kv::Entry) -> Option<Input> {
     let is_there = entry.operation == kv::Operation::Put;
     let job = || entry.key.parse::<JobId>().ok();
     match index {
-        0 if is_there => {
+        JOBS if is_there => {
             let read = JobEntry::read(&entry.value)?;
             (read.submission.job == job()?).then_some(Input::JobSeen(job()?, entry.revision, Some(read)))
         }
-        0 => Some(Input::JobSeen(job()?, entry.revision, None)),
-        1 if is_there => Some(Input::OwnerSeen(
+        JOBS => Some(Input::JobSeen(job()?, entry.revision, None)),
+        OWNERS if is_there => Some(Input::OwnerSeen(
             job()?,
             entry.revision,
             Some(OwnerEntry::read(&entry.value)?),
         )),
-        1 => Some(Input::OwnerSeen(job()?, entry.revision, None)),
+        OWNERS => Some(Input::OwnerSeen(job()?, entry.revision, None)),
         2 if is_there => {
             let read = NodeEntry::read(&entry.value)?;
             (read.name == entry.key).then_some(Input::NodeSeen(read))
