@@ -48,6 +48,8 @@ pub enum EngineEvent {
     Offered(Part),
     /// A part is of no use any more.
     Recalled(PartId),
+    /// A client cancels a job that another node works on: the cluster is to write that it ended so.
+    Cancelled(End),
     /// What the store has taken, in that order.
     Committed(Vec<Record>),
     /// The submitted jobs that it has, and works on: the cluster has just joined, or the engine has broken and begun again.
@@ -108,6 +110,8 @@ pub enum ClusterEvent {
     Advanced(JobProgress),
     /// A job has ended, here or elsewhere.
     Ended(Box<(StoredJob, End)>),
+    /// A job of another node cannot be cancelled, as nobody can be reached.
+    NotCancelled(JobId),
     /// This node goes on with a job.
     TakenOver(Box<StoredJob>),
     /// A job of another node is forgotten.

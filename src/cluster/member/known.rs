@@ -30,6 +30,8 @@ pub(super) struct Known {
     pub(super) location: Location,
     /// How it ended here.
     pub(super) end: Option<End>,
+    /// How a client here wants it to end.
+    pub(super) wanted: Option<End>,
     pub(super) entry: Option<(u64, JobEntry)>,
     pub(super) owner: Option<(u64, OwnerEntry)>,
     /// Since when a command is under way.
@@ -67,6 +69,7 @@ impl Known {
             stored: None,
             location: Location::Unknown,
             end: None,
+            wanted: None,
             entry: None,
             owner: None,
             pending: None,

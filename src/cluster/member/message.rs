@@ -43,6 +43,7 @@ pub(in crate::cluster) enum Command {
 pub(in crate::cluster) enum Notice {
     Away(StoredJob, String),
     Ended(StoredJob, End),
+    NotCancelled(JobId),
     TakenOver(StoredJob),
     Forgotten(JobId),
     Answer(KeptAnswer),
@@ -60,6 +61,8 @@ pub(in crate::cluster) enum Input {
     Began(Vec<StoredJob>),
     /// The store has taken these.
     Committed(Vec<Record>),
+    /// A client wants a job that another node works on to end so.
+    Cancelled(End),
     /// An entry is this now.
     JobSeen(JobId, u64, Option<JobEntry>),
     OwnerSeen(JobId, u64, Option<OwnerEntry>),

@@ -20,7 +20,7 @@ pub(super) use self::message::{Command, Entry, Input, Notice, PutError};
 use self::known::{Known, Location, Writing};
 use self::next::Next;
 use super::entry::{JobEntry, NodeEntry, OwnerEntry};
-use crate::store::{Checkpoint, JobId, KeptAnswer, Record, StoredJob};
+use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -152,13 +152,22 @@ impl Member {
                     job.changed();
                 });
             }
-            Input::Disconnected => self.is_connected = false,
+            Input::Disconnected => {
+                self.is_connected = false;
+                let wanted = self
+                    .jobs
+                    .iter_mut()
+                    .filter_map(|(job, known)| known.wanted.take().map(|_| *job));
+                let refused = wanted.map(|job| Command::Notify(Box::new(Notice::NotCancelled(job))));
+                self.commands.extend(refused);
+            }
             Input::Current => {
                 self.is_current = true;
                 self.look_at_all();
             }
             Input::Began(jobs) => self.began(jobs),
             Input::Committed(records) => records.into_iter().for_each(|record| self.committed(record)),
+            Input::Cancelled(end) => self.cancelled(end),
             Input::JobSeen(job, revision, entry) => self.job_seen(job, revision, entry),
             Input::OwnerSeen(job, revision, owner) => self.owner_seen(job, revision, owner),
             Input::Absent(job, entry) => self.absent(job, entry),
@@ -295,6 +304,20 @@ impl Member {
         self.look_at(job);
     }
 
+    /// A client cancels a job that another node works on: it has ended so when that is written.
+    fn cancelled(&mut self, end: End) {
+        let (job, is_current) = (end.job, self.is_connected && self.is_current);
+        let known = self.jobs.get_mut(&job);
+        match known.filter(|known| is_current && known.entry.is_some() && !known.is_another) {
+            Some(known) => {
+                known.wanted = Some(end);
+                known.changed();
+                self.look_at(job);
+            }
+            None => self.commands.push(Command::Notify(Box::new(Notice::NotCancelled(job)))),
+        }
+    }
+
     fn job_seen(&mut self, job: JobId, revision: u64, entry: Option<JobEntry>) {
         let Some(entry) = entry else {
             return self.job_gone(job, revision);
@@ -407,6 +430,8 @@ impl Member {
             stored.starts = owner.starts;
             stored.resumed += 1;
             known.location = Location::Here;
+            // The engine cancels it then by itself.
+            known.wanted = None;
             known.is_saved = false;
             self.commands
                 .push(Command::Notify(Box::new(Notice::TakenOver(stored.clone()))));

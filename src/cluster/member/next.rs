@@ -33,6 +33,7 @@ impl Next<'_> {
     pub(super) fn decide(&mut self, known: &mut Known, lives: bool) {
         let Some(stored) = known.stored.clone() else { return };
         if let Some(end) = known.ended_elsewhere().cloned() {
+            known.wanted = None;
             if !known.knows_its_end() {
                 // Also if it has ended here in another way: the end that was written first stays.
                 known.location = Location::Ended;
@@ -60,6 +61,13 @@ impl Next<'_> {
                 submission: stored.submission,
                 origin,
                 end: known.end.clone(),
+            };
+            self.put(known, Writing::Job(Box::new(entry)));
+        } else if let (Location::Away(_), Some(end), Some((_, entry))) = (&known.location, &known.wanted, &known.entry)
+        {
+            let entry = JobEntry {
+                end: Some(end.clone()),
+                ..entry.clone()
             };
             self.put(known, Writing::Job(Box::new(entry)));
         } else if known.location == Location::Here {

@@ -282,7 +282,7 @@ impl World {
                     .insert(id, stored.checkpoint.as_ref().map_or(0.0, |saved| saved.progress));
                 host.store.insert(id, stored);
             }
-            Notice::Forgotten(_) | Notice::Answer(_) => {}
+            Notice::Forgotten(_) | Notice::NotCancelled(_) | Notice::Answer(_) => {}
         }
     }
 
@@ -310,26 +310,29 @@ impl World {
         self.acknowledged.insert(job);
     }
 
-    /// A client cancels a job at a node that works on it, perhaps beside others.
+    /// A client cancels a job at some node, which may work on it, perhaps beside others.
     fn cancel(&mut self, index: usize) {
         let (now, step) = (self.now(), self.step);
         let host = &mut self.hosts[index];
-        let (Some(member), Some((&job, _))) = (&mut host.member, host.running.first_key_value()) else {
+        let jobs = self.acknowledged.iter().filter(|job| !host.ends.contains_key(job));
+        let (Some(member), Some(&job)) = (&mut host.member, self.random.choice(jobs.collect::<Vec<_>>())) else {
             return;
         };
-        host.running.remove(&job);
+        self.cancelled.insert(job);
         let end = End {
             job,
             ended_at: Timestamp::from_millis(step),
             cpu: Duration::ZERO,
             reply: stopped(),
         };
+        if host.running.remove(&job).is_none() {
+            return member.handle(Input::Cancelled(end), now);
+        }
         if let Some(stored) = host.store.get_mut(&job) {
             stored.end = Some(end.clone());
         }
         host.ends.insert(job, end.clone());
         member.handle(Input::Committed(vec![Record::Ended(end)]), now);
-        self.cancelled.insert(job);
     }
 
     /// A quarter of a second of every node.

@@ -86,6 +86,7 @@ pub(super) fn notify(scheduler: &Addr<Scheduler>, notice: Notice) {
             }
         }
         Notice::Ended(job, end) => ClusterEvent::Ended(Box::new((job, end))),
+        Notice::NotCancelled(job) => ClusterEvent::NotCancelled(job),
         Notice::TakenOver(job) => {
             let done = job.checkpoint.as_ref().map_or(0.0, |checkpoint| checkpoint.progress);
             tracing::info!(job = %job.submission.job, done, "goes on with a job of another node");

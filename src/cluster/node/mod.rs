@@ -395,6 +395,7 @@ impl Handler<EngineEvents> for Node {
                 match event {
                     EngineEvent::Offered(part) => this.offers.offer(part, this.links.clone(), context.address()),
                     EngineEvent::Recalled(id) => this.offers.recall(id),
+                    EngineEvent::Cancelled(end) => this.member.handle(Input::Cancelled(end), now()),
                     EngineEvent::Committed(records) => this.member.handle(Input::Committed(records), now()),
                     EngineEvent::Began(jobs) => this.member.handle(Input::Began(jobs), now()),
                 }

@@ -22,11 +22,12 @@ pub(super) struct Sharing {
 impl Scheduler {
     /// Offers parts to the cluster, as many as it wants, and reports what has happened.
     pub(super) fn share(&mut self) {
-        let recalled = self.table.take_recalled();
+        let (recalled, cancels) = (self.table.take_recalled(), self.table.take_cancels());
         let Some(sharing) = &mut self.sharing else {
             return;
         };
         sharing.events.extend(recalled.into_iter().map(EngineEvent::Recalled));
+        sharing.events.extend(cancels.into_iter().map(EngineEvent::Cancelled));
         if sharing.parts > 0 {
             let wanted = sharing.parts.saturating_sub(self.table.parts());
             for _ in 0..wanted {
@@ -45,6 +46,7 @@ impl Scheduler {
     fn hear(&mut self, event: ClusterEvent, now: Instant) {
         match event {
             ClusterEvent::Joined { to } => {
+                self.table.cancels_lost(now);
                 self.sharing = Some(Sharing {
                     to,
                     events: vec![EngineEvent::Began(self.table.submitted_here())],
@@ -67,6 +69,7 @@ impl Scheduler {
             ClusterEvent::Away { job, node } => self.table.set_away(*job, node, now),
             ClusterEvent::Advanced(progress) => self.table.advance_away(progress, now),
             ClusterEvent::Ended(ended) => self.table.end_away(ended.0, ended.1, now),
+            ClusterEvent::NotCancelled(job) => self.table.not_cancelled(job, now),
             ClusterEvent::TakenOver(stored) => {
                 if let Some(keeping) = &self.keeping {
                     self.table.take_over((keeping.again)(*stored), now);

@@ -14,8 +14,18 @@ use crate::engine::message::{
 use crate::job::Job;
 use crate::proto::{Code, Failure, Value};
 use crate::store::Submission;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
+
+/// What a job comes to that is cancelled.
+pub(super) fn cancelled(job: JobId) -> Failure {
+    Failure::new(Code::Cancelled, format!("job {job} was cancelled"))
+}
+
+/// The answer to a cancel that comes too late.
+pub(super) fn has_ended(job: JobId) -> Failure {
+    Failure::new(Code::NoJob, format!("job {job} has ended already; 'result {job}' gives its answer"))
+}
 
 impl Table {
     /// Takes in an order of a client.
@@ -51,11 +61,13 @@ impl Table {
                 self.flow.submitted.check_owner(job, scope)?;
                 log::about(client, request, job, "cancels");
                 let Found::Running(work) = self.flow.submitted.find(job, self.flow.now)? else {
-                    let text = format!("job {job} has ended already; 'result {job}' gives its answer");
-                    return Err(Failure::new(Code::NoJob, text));
+                    return Err(has_ended(job));
                 };
-                let failure = Failure::new(Code::Cancelled, format!("job {job} was cancelled"));
-                self.flow.end_submitted(job, work, &failure);
+                if self.is_away(work) {
+                    self.cancel_away(payer, request, [(job, work)].into(), None);
+                    return Ok(None);
+                }
+                self.flow.end_submitted(job, work, &cancelled(job));
                 self.flow
                     .reply_when_written(job, client, request, Ok(Value::Nothing), true);
             }
@@ -178,19 +190,28 @@ impl Table {
                 format!("{account} has no submitted job under way"),
             ),
         };
-        let mut cancelled = 0_u64;
+        let mut count = 0_u64;
         let mut last = None;
+        let mut away = BTreeMap::new();
         for job in jobs {
-            if let Ok(Found::Running(work)) = self.flow.submitted.find(job, self.flow.now) {
-                let failure = Failure::new(Code::Cancelled, format!("job {job} was cancelled"));
-                self.flow.end_submitted(job, work, &failure);
-                cancelled += 1;
-                last = Some(job);
+            let Ok(Found::Running(work)) = self.flow.submitted.find(job, self.flow.now) else {
+                continue;
+            };
+            if self.is_away(work) {
+                away.insert(job, work);
+                continue;
             }
+            self.flow.end_submitted(job, work, &cancelled(job));
+            count += 1;
+            last = Some(job);
+        }
+        if !away.is_empty() {
+            self.cancel_away(payer, request, away, Some(count));
+            return Ok(());
         }
         // The store writes them in this order.
         let last = last.ok_or_else(|| Failure::new(Code::NoJob, none))?;
-        let reply = Ok(Value::Text(format!("cancelled={cancelled}")));
+        let reply = Ok(Value::Text(format!("cancelled={count}")));
         self.flow.reply_when_written(last, payer.client, request, reply, true);
         Ok(())
     }

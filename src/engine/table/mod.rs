@@ -14,6 +14,7 @@ mod asking;
 mod away;
 mod backlog;
 mod bulk;
+mod cancels;
 mod checkpoints;
 mod deferred;
 mod express;
@@ -282,6 +283,9 @@ impl Table {
                 self.flow.refuse(holder, failure.clone());
             }
         }
+        for (client, request) in self.flow.cancels.take() {
+            self.flow.outbox.reply(client, request, Err(failure.clone()));
+        }
         // They wait for the store, which may not come to it any more.
         for held in self.flow.unwritten.take() {
             let reply = if held.is_order {
@@ -305,6 +309,7 @@ impl Table {
         self.flow.waiters.release(client, plain);
         self.flow.outbox.forget(client);
         self.flow.unwritten.forget(client);
+        self.flow.cancels.forget(client);
         self.flow.waiters.leave(client);
         self.allowances.leave(client);
         self.flow.forget_clients();

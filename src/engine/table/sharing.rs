@@ -1,15 +1,18 @@
 //! The table beside a cluster: parts that go out and come back, jobs that other daemons work on, and jobs that are taken over from them.
 
 use super::Table;
+use super::asking::{cancelled, has_ended};
+use super::cancels::Cancel;
 use super::jobs::{Entry, Stage};
 use super::parts::PartFault;
 use super::submitted::{Location, Submitted};
 use super::waiters::{Holder, Waiter};
 use crate::engine::cluster::{JobProgress, Part, PartId};
-use crate::engine::message::{JobId, RequestId, Subject, WorkId};
+use crate::engine::message::{JobId, Payer, RequestId, Subject, WorkId};
 use crate::engine::restored::Restored;
 use crate::proto::{Code, Failure, Reply};
 use crate::store::{End, StoredJob};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 impl Table {
@@ -210,10 +213,68 @@ impl Table {
         }
     }
 
+    /// Whether another node works on this.
+    pub(super) fn is_away(&self, work: WorkId) -> bool {
+        matches!(self.flow.jobs.get(work).map(Entry::stage), Some(Stage::Away))
+    }
+
+    /// Asks the cluster to end jobs that other nodes work on. Answered when that is written there: two ends that were said would be one too many.
+    pub(super) fn cancel_away(
+        &mut self,
+        payer: Payer,
+        request: RequestId,
+        away: BTreeMap<JobId, WorkId>,
+        counted: Option<u64>,
+    ) {
+        let wall = *self.flow.submitted.wall();
+        let ends = away.iter().map(|(job, work)| End {
+            job: *job,
+            ended_at: wall.at(self.flow.now),
+            cpu: self.flow.submitted.cpu_before(*job) + self.flow.jobs.get(*work).map_or(Duration::ZERO, Entry::cpu),
+            reply: Err(cancelled(*job)),
+        });
+        let ends = ends.collect();
+        let cancel = Cancel {
+            client: payer.client,
+            request,
+            jobs: away.into_keys().collect(),
+            cancelled: counted,
+        };
+        self.flow.cancels.ask(cancel, ends);
+    }
+
+    /// Ends that the cluster is to write, since the last time.
+    pub(in crate::engine) fn take_cancels(&mut self) -> Vec<End> {
+        self.flow.cancels.take_asked()
+    }
+
+    /// The cluster cannot be reached: a job that another node works on is not cancelled.
+    pub(in crate::engine) fn not_cancelled(&mut self, job: JobId, now: Instant) {
+        self.flow.now = now;
+        let node = match self.flow.submitted.location(job) {
+            Location::Running(work) => self.flow.away.get(work).map(|away| away.node.clone()),
+            Location::Unknown | Location::Ended => None,
+        };
+        let node = node.map_or_else(|| "another node".to_owned(), |node| format!("node {node}"));
+        let text = format!("{node} works on job {job} and cannot be reached; try again when NATS is back");
+        self.flow.settle_cancels(job, &Err(Failure::new(Code::Store, text)));
+    }
+
+    /// The cluster begins anew, and knows of no cancel.
+    pub(in crate::engine) fn cancels_lost(&mut self, now: Instant) {
+        for job in self.flow.cancels.jobs() {
+            self.not_cancelled(job, now);
+        }
+    }
+
     /// A job has ended so for the whole cluster: all that wait for it are answered so, and another end that it had here is replaced.
     pub(in crate::engine) fn end_away(&mut self, stored: StoredJob, end: End, now: Instant) {
         self.flow.now = now;
         let job = end.job;
+        let outcome = match &end.reply {
+            Err(failure) if failure.code == Code::Cancelled => Ok(()),
+            _ => Err(has_ended(job)),
+        };
         match self.flow.submitted.location(job) {
             Location::Ended => {
                 let ended_as = end
@@ -238,6 +299,7 @@ impl Table {
                 self.end_running(job, work, end.reply);
             }
         }
+        self.flow.settle_cancels(job, &outcome);
     }
 
     /// A job of this work has ended elsewhere, for all that watch it too.
@@ -290,6 +352,16 @@ impl Table {
             }
         }
         self.flow.submitted.adopt(stored);
+        if self.flow.cancels.jobs().contains(&job) {
+            let outcome = match self.flow.submitted.location(job) {
+                Location::Running(work) => {
+                    self.flow.end_submitted(job, work, &cancelled(job));
+                    Ok(())
+                }
+                Location::Unknown | Location::Ended => Err(has_ended(job)),
+            };
+            return self.flow.settle_cancels(job, &outcome);
+        }
         if let Some(work) = self.flow.submitted.begins(job, now) {
             self.flow.begin_submitted(work);
         }
@@ -309,5 +381,6 @@ impl Table {
                 }
             }
         }
+        self.flow.settle_cancels(job, &Err(has_ended(job)));
     }
 }

@@ -1,10 +1,13 @@
 //! The table of a daemon in a cluster, where jobs of others are known, and taken over.
 
 use super::store_tests::{stored, with_store};
-use super::tests::{Play, long};
+use super::submitted::Location;
+use super::tests::{MS, Play, long};
 use super::*;
-use crate::engine::message::{Ask, Priority, Subject, Work};
+use crate::engine::cluster::JobProgress;
+use crate::engine::message::{Ask, Priority, Selection, Subject, Work};
 use crate::engine::restored::Restored;
+use crate::store::{End, Record, Timestamp};
 
 /// A job that another node has taken in, for this owner.
 fn of_another(id: u64, owner: &str) -> StoredJob {
@@ -16,6 +19,14 @@ fn of_another(id: u64, owner: &str) -> StoredJob {
 fn submitted_by(play: &Play, owner: &str) -> usize {
     let account = owner.parse().expect("it is an account");
     play.table.flow.waiters.counts(account).submitted
+}
+
+/// The cluster has written what it was asked to.
+fn end_as_asked(play: &mut Play) {
+    for end in play.table.take_cancels() {
+        let stored = of_another(end.job.0, "ann");
+        play.table.end_away(stored, end, play.now);
+    }
 }
 
 fn take_over(play: &mut Play, stored: StoredJob, work: Work) {
@@ -32,8 +43,10 @@ fn jobs_of_other_nodes_count_for_their_owners() {
     }
     assert_eq!((submitted_by(&play, "ann"), submitted_by(&play, "bob")), (1, 1));
     play.order(1, 1, Ask::Cancel(JobId(2_001)), |_| {});
+    end_as_asked(&mut play);
     assert_eq!((submitted_by(&play, "ann"), submitted_by(&play, "bob")), (1, 0));
     play.order(1, 2, Ask::Cancel(JobId(1_001)), |_| {});
+    end_as_asked(&mut play);
     assert_eq!((submitted_by(&play, "ann"), submitted_by(&play, "bob")), (0, 0));
     play.assert_empty();
 }
@@ -56,4 +69,113 @@ fn jobs_of_two_owners_that_are_taken_over_take_turns_with_all_others() {
         .ends_settled(vec![JobId(1_001), JobId(2_001)], None, play.now);
     assert_eq!(play.heard(), ["3/1 ok 9", "4/1 ok"]);
     play.assert_empty();
+}
+
+fn ended(job: JobId, reply: Reply) -> End {
+    End {
+        job,
+        ended_at: Timestamp::from_millis(9),
+        cpu: MS,
+        reply,
+    }
+}
+
+/// A table that knows jobs 1001, 2001 and 3001 of another node.
+fn with_jobs_elsewhere() -> Play {
+    let mut play = with_store();
+    for id in [1_001, 2_001, 3_001] {
+        play.table.set_away(of_another(id, "ann"), "b".into(), play.now);
+    }
+    play
+}
+
+/// What is said once the store has the ends of these jobs.
+fn heard_when_written(play: &mut Play) -> Vec<String> {
+    let jobs = [1_001, 2_001, 3_001].map(JobId);
+    play.table.ends_settled(jobs.into(), None, play.now);
+    play.heard()
+}
+
+#[test]
+fn a_cancel_of_a_job_elsewhere_is_answered_by_the_end_that_the_cluster_has() {
+    let mut play = with_jobs_elsewhere();
+    for (request, job) in [(1, 1_001), (2, 2_001), (3, 3_001)] {
+        play.order(1, request, Ask::Cancel(JobId(job)), |_| {});
+    }
+    assert_eq!(heard_when_written(&mut play), [""; 0], "nobody has written that");
+    let first = play.table.take_cancels().remove(0);
+    play.table.end_away(of_another(1_001, "ann"), first, play.now);
+    let won = ended(JobId(2_001), Ok(Value::from(4)));
+    play.table.end_away(of_another(2_001, "ann"), won, play.now);
+    play.table.not_cancelled(JobId(3_001), play.now);
+    let mut heard = heard_when_written(&mut play);
+    heard.sort();
+    assert_eq!(heard, ["1/1 ok", "1/2 no-job", "1/3 store"]);
+}
+
+#[test]
+fn a_cancel_of_many_counts_those_that_the_cluster_has_cancelled() {
+    let mut play = with_jobs_elsewhere();
+    let jobs = [1_001, 2_001, 3_001].map(JobId).into();
+    play.order(1, 1, Ask::CancelMany(Selection::Jobs(jobs)), |_| {});
+    for end in play.table.take_cancels() {
+        let reply = match end.job {
+            JobId(2_001) => Ok(Value::from(4)),
+            _ => end.reply,
+        };
+        play.table
+            .end_away(of_another(end.job.0, "ann"), ended(end.job, reply), play.now);
+    }
+    assert_eq!(heard_when_written(&mut play), ["1/1 ok cancelled=2"]);
+}
+
+#[test]
+fn a_job_that_is_taken_over_while_it_is_cancelled_does_not_begin() {
+    let mut play = with_jobs_elsewhere();
+    play.order(1, 1, Ask::Cancel(JobId(1_001)), |_| {});
+    take_over(&mut play, of_another(1_001, "ann"), long("of ann", 9));
+    play.play_on();
+    assert_eq!(heard_when_written(&mut play), ["1/1 ok"]);
+}
+
+#[test]
+fn the_end_that_the_cluster_has_replaces_another_one_also_in_the_store() {
+    let mut play = with_jobs_elsewhere();
+    let job = JobId(1_001);
+    for reply in [Ok(Value::from(5)), Ok(Value::from(4))] {
+        play.table
+            .end_away(of_another(1_001, "ann"), ended(job, reply), play.now);
+    }
+    let again = ended(job, Ok(Value::from(4)));
+    play.table.end_away(of_another(1_001, "ann"), again.clone(), play.now);
+    let records = play.table.take_records();
+    let ends: Vec<&Record> = records
+        .iter()
+        .filter(|record| matches!(record, Record::Ended(_)))
+        .collect();
+    assert_eq!(ends.len(), 2, "{ends:?}");
+    assert_eq!(ends.last(), Some(&&Record::Ended(again)));
+    play.order(1, 1, Ask::Result(job), |_| {});
+    assert_eq!(heard_when_written(&mut play), ["1/1 ok 4"]);
+}
+
+#[test]
+fn cpu_time_that_a_job_took_here_before_is_not_added_to_what_its_node_says() {
+    let mut play = with_store();
+    let mut stored = of_another(1_001, "ann");
+    take_over(&mut play, stored.clone(), long("of ann", 900));
+    stored.cpu = 50 * MS;
+    play.table.set_away(stored.clone(), "b".into(), play.now);
+    play.table.flow.submitted.set_cpu(JobId(1_001), 50 * MS);
+    let progress = JobProgress {
+        job: JobId(1_001),
+        done: 0.5,
+        cpu: 80 * MS,
+        stage: None,
+    };
+    play.table.advance_away(progress, play.now);
+    let Location::Running(work) = play.table.flow.submitted.location(JobId(1_001)) else {
+        panic!("it has not ended");
+    };
+    assert_eq!(play.table.flow.jobs.get(work).map(Entry::cpu), Some(30 * MS));
 }

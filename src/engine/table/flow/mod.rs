@@ -9,6 +9,7 @@ mod storing;
 
 use super::away::Away;
 use super::bulk::Bulk;
+use super::cancels::Cancels;
 use super::deferred::Deferred;
 use super::express::{Express, Late, Settled};
 use super::external::External;
@@ -44,6 +45,7 @@ pub(super) struct Flow {
     pub(super) submitted: Submitted,
     pub(super) deferred: Deferred,
     pub(super) unwritten: Unwritten,
+    pub(super) cancels: Cancels,
     pub(super) outbox: Outbox,
     pub(super) measured: Measured,
     pub(super) now: Instant,
@@ -72,6 +74,7 @@ impl Flow {
             submitted,
             deferred: Deferred::default(),
             unwritten: Unwritten::default(),
+            cancels: Cancels::default(),
             outbox: Outbox::default(),
             measured: Measured::default(),
             now,

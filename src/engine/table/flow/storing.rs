@@ -128,6 +128,14 @@ impl Flow {
         }
     }
 
+    /// A job of another node is cancelled, or not: those that asked for it are answered, once the store has that too.
+    pub(in crate::engine::table) fn settle_cancels(&mut self, job: JobId, outcome: &Result<(), Failure>) {
+        for (client, request, reply) in self.cancels.settled(job, outcome) {
+            let is_order = reply.is_ok();
+            self.reply_when_written(job, client, request, reply, is_order);
+        }
+    }
+
     /// The store has the end of a submitted job, or has failed to write it.
     pub(in crate::engine::table) fn end_settled(&mut self, job: JobId, failure: Option<&Failure>) {
         for held in self.unwritten.settled(job) {
