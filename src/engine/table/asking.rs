@@ -24,7 +24,10 @@ pub(super) fn cancelled(job: JobId) -> Failure {
 
 /// The answer to a cancel that comes too late.
 pub(super) fn has_ended(job: JobId) -> Failure {
-    Failure::new(Code::NoJob, format!("job {job} has ended already; 'result {job}' gives its answer"))
+    Failure::new(
+        Code::NoJob,
+        format!("job {job} has ended already; 'result {job}' gives its answer"),
+    )
 }
 
 impl Table {
