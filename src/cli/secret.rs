@@ -77,7 +77,8 @@ impl fmt::Debug for Secret {
 /// The bytes up to the end of a line, or to Ctrl-C.
 fn typed_line(terminal: &File) -> std::io::Result<Vec<u8>> {
     let mut typed = Vec::new();
-    for byte in terminal.take(MAX_LINE).bytes() {
+    // Through a buffer: a terminal gives what was typed up to the end of the line, which Ctrl-C is, too.
+    for byte in BufReader::new(terminal.take(MAX_LINE)).bytes() {
         typed.push(byte?);
         if let Some(b'\n' | &CTRL_C) = typed.last() {
             break;
