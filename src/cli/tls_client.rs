@@ -12,6 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::copy_bidirectional;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
@@ -20,6 +21,9 @@ use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfi
 
 /// Where Debian and others keep the certificates of the public authorities.
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// How long to wait for the reason of a daemon that has closed the connection.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What to look at if there is no answer in TLS.
 const NO_TLS: &str = "is it an address of --tls-listen? Those of --listen are for clients without --tls";
@@ -95,9 +99,9 @@ impl TlsFlags {
                 match copy_bidirectional(&mut plain, &mut encrypted).await {
                     // The question may have found the connection closed before the reason was read.
                     Err(error) if advice(&error, &host).is_none() => {
-                        tokio::io::copy(&mut encrypted, &mut tokio::io::sink())
-                            .await
-                            .map(|_| ())
+                        let mut nowhere = tokio::io::sink();
+                        let rest = tokio::io::copy(&mut encrypted, &mut nowhere);
+                        tokio::time::timeout(LAST_WORD, rest).await?.map(|_| ())
                     }
                     ended => ended.map(|_| ()),
                 }
