@@ -20,6 +20,8 @@ pub(super) const MAX_NAME: usize = 63;
 
 /// Workers of a node at the most, as it is believed.
 const MAX_WORKERS: usize = 4_096;
+/// More jobs or parts are no count of a node; those of all nodes have a sum.
+const MAX_COUNT: u64 = 1 << 40;
 
 /// A submitted job.
 #[derive(Clone, Debug, PartialEq)]
@@ -228,15 +230,16 @@ impl NodeEntry {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let json = read(bytes)?;
         let size = |name| usize::try_from(number(&json, name)?).ok();
+        let count = |name| Some(number(&json, name)?.min(MAX_COUNT));
         let workers = size("workers")?.min(MAX_WORKERS);
         Some(Self {
             name: node_name(&json, "name")?,
             version: words(&json, "version").filter(|version| version.len() <= MAX_NAME)?,
             workers,
             free: size("free")?.min(workers),
-            running: number(&json, "running")?,
-            owned: size("owned")?,
-            parts_done: number(&json, "parts_done")?,
+            running: count("running")?,
+            owned: usize::try_from(count("owned")?).ok()?,
+            parts_done: count("parts_done")?,
             is_worker_only: json.get("worker_only")?.as_bool()?,
         })
     }
@@ -507,6 +510,9 @@ mod tests {
         for (name, value) in [("name", "a\n"), ("name", ""), ("version", "1\n2")] {
             assert_eq!(NodeEntry::read(&with(node.to_bytes(), name, value.into())), None);
         }
+        let parts = with(node.to_bytes(), "parts_done", u64::MAX.into());
+        let parts = NodeEntry::read(&parts).expect("it is a node").parts_done;
+        assert!(parts.checked_mul(10_000).is_some(), "the sum of all nodes is a number");
         let boasts = with(
             with(node.to_bytes(), "workers", u64::MAX.into()),
             "free",
