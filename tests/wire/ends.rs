@@ -119,20 +119,6 @@ fn a_client_that_dribbles_or_rests_for_too_long_is_closed_and_a_busy_one_is_not(
 }
 
 #[test]
-fn a_request_that_stops_in_its_midst_ends_the_input_and_not_the_requests_before_it() {
-    let limits = Limits {
-        stall_timeout: Duration::from_millis(300),
-        ..Limits::default()
-    };
-    let daemon = start(Daemon::new().limits(limits));
-    let mut client = Client::connect(&daemon);
-    client.send("@a pi 1e18 deadline=1s\npi 1e18 deadline=1s\nisprime 1");
-    let said: Vec<String> = std::iter::from_fn(|| client.line()).collect();
-    let codes: Vec<&str> = said.iter().filter_map(|line| line.split(" :").next()).collect();
-    assert_eq!(codes, ["@a ERR deadline", "ERR deadline", "ERR truncated"], "{said:?}");
-}
-
-#[test]
 fn bye_is_the_last_reply_also_after_tagged_questions() {
     let daemon = daemon();
     let mut client = Client::connect(&daemon);

@@ -83,16 +83,6 @@ impl Lifecycle {
         }
     }
 
-    /// Nothing more is read, as the rest of a request has not come in time. False if it is the replies that the client has not taken.
-    pub(super) fn finish_without_rest(&mut self, patience: Duration, now: Instant) -> bool {
-        let is_late = |since: Instant| now.saturating_duration_since(since) >= patience;
-        if self.unsent_since.is_some_and(is_late) || self.request_since.take().is_none() {
-            return false;
-        }
-        self.finish();
-        true
-    }
-
     /// The session has closed its half. The connection is over if the client has closed its own already.
     pub(super) fn linger(&mut self) {
         self.phase = match self.input_ended {

@@ -228,14 +228,8 @@ impl<E: Exchange> Session<E> {
             }
             let now = Instant::now();
             if due.is_some_and(|due| due <= now) {
-                exchange.stalled(&mut self.link);
-                let patience = self.link.limits().stall_timeout;
-                if exchange.in_flight() > 0 && self.link.lifecycle.finish_without_rest(patience, now) {
-                    // What was accepted before is answered, in the turns that follow.
-                    task.waker().wake_by_ref();
-                    return Ok(());
-                }
                 // As much as the client takes at once: it has been waited for long enough.
+                exchange.stalled(&mut self.link);
                 self.link.write(exchange.unsent(), task)?;
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
