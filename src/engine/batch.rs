@@ -59,7 +59,6 @@ impl Begun {
     /// # Errors
     /// What is wrong with the question.
     pub(super) fn of(job: &Job, budget: Budget<'_>) -> Result<Self, Failure> {
-        job.check()?;
         if let Some(value) = job.at_once() {
             return Ok(Self::AtOnce(value));
         }

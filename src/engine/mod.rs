@@ -26,9 +26,7 @@ mod text;
 mod threads;
 mod worker;
 
-use crate::caught;
 #[cfg(feature = "cluster")]
-pub(crate) use crate::caught::caught;
 pub use answers::Answers;
 pub use batch::Plain;
 #[cfg(feature = "cluster")]

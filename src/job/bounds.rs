@@ -83,6 +83,7 @@ mod tests {
         for (query, code) in all.chain(too_big.map(|query| (query, Code::TooBig))) {
             let job = Job::from(query.clone());
             assert_eq!(query.check().map_err(|failure| failure.code), Err(code), "{query}");
+            assert!(job.at_once().is_none() && job.brief().is_none(), "{query}");
             assert!(job.plan().is_err_and(|failure| failure.code == code), "{query}");
         }
     }

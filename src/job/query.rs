@@ -187,7 +187,10 @@ impl Query {
             Self::IsPrime(n) => is_prime(n).map(Value::Truth),
             Self::ArePrime(numbers) if numbers.len() <= SOME => are_prime(numbers),
             Self::Next(n) => neighbour::at_once(n, Direction::Up).map(Value::Number),
-            Self::Prev(n) => neighbour::at_once(n, Direction::Down).map(Value::Number),
+            Self::Prev(n) => {
+                self.check().ok()?;
+                neighbour::at_once(n, Direction::Down).map(Value::Number)
+            }
             _ => self.brief(),
         }
     }
@@ -231,6 +234,11 @@ impl Query {
         if let Err(failure) = self.check() {
             panic!("{}", failure.text);
         }
+        self.checked_plan()
+    }
+
+    /// The same of a question that has an answer.
+    pub(super) fn checked_plan(self) -> Box<dyn AnyPlan> {
         match self {
             Self::Nth(n) => Box::new(Nth::new(n)),
             Self::NthRows { first, last } => Box::new(NthRows::new(first, last)),

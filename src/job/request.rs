@@ -189,17 +189,6 @@ impl Job {
         }
     }
 
-    /// Checks a built-in question.
-    ///
-    /// # Errors
-    /// As [`Query::check`].
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        match &self.question {
-            Question::Query(query) => query.check(),
-            Question::Own { .. } => Ok(()),
-        }
-    }
-
     /// Makes the plan.
     ///
     /// # Errors
@@ -214,7 +203,7 @@ impl Job {
         match &self.question {
             Question::Query(query) => {
                 query.check()?;
-                Ok(query.clone().plan())
+                Ok(query.clone().checked_plan())
             }
             Question::Own { make, .. } => make(),
         }

@@ -2,7 +2,7 @@
 
 use super::store_tests::{stored, with_store};
 use super::submitted::Location;
-use super::tests::{MS, Play, long};
+use super::tests::{MS, Play, long, submit};
 use super::*;
 use crate::engine::cluster::JobProgress;
 use crate::engine::message::{Ask, Priority, Selection, Subject, Work};
@@ -49,6 +49,21 @@ fn jobs_of_other_nodes_count_for_their_owners() {
     end_as_asked(&mut play);
     assert_eq!((submitted_by(&play, "ann"), submitted_by(&play, "bob")), (0, 0));
     play.assert_empty();
+}
+
+#[test]
+fn a_submit_is_cancelled_by_its_tag_however_many_jobs_others_have() {
+    let mut play = with_store();
+    play.table.set_node(1);
+    let job = play.table.flow.submitted.next();
+    play.order(1, 1, submit(long("a", 9)), |_| {});
+    for number in 0..2_100 {
+        let stored = of_another((9_000 + number) * 1_000 + 2, "ann");
+        play.table.set_away(stored, "b".into(), play.now);
+    }
+    play.cancel(1, 1);
+    play.table.acknowledge(vec![job], play.now);
+    assert!(matches!(play.table.flow.submitted.location(job), Location::Ended));
 }
 
 #[test]

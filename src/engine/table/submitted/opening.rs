@@ -129,8 +129,10 @@ impl Submitted {
         client: ClientId,
         request: RequestId,
     ) -> Option<(JobId, WorkId)> {
-        // One that waits for the store is among the latest.
-        let mut latest = self.jobs.iter().rev().take(MAX_UNACKNOWLEDGED);
+        // One that waits for the store is among the latest of this daemon's own.
+        let is_own = |id: &JobId| self.node.is_none_or(|node| id.node() == node);
+        let own = self.jobs.iter().rev().filter(|(id, _)| is_own(id));
+        let mut latest = own.take(MAX_UNACKNOWLEDGED);
         latest.find_map(|(id, job)| match (&job.unacknowledged, &job.state) {
             (Some(requests), State::Running(work)) if *requests == [(client, request)] => Some((*id, *work)),
             _ => None,
