@@ -16,7 +16,6 @@ mod servers;
 pub(crate) use servers::without_users;
 
 use node::{Close, Node};
-use servers::Servers;
 
 use crate::engine::{ClusterEvent, Scheduler};
 use crate::metrics::{Metrics, NodeView};
@@ -67,8 +66,9 @@ impl ClusterSettings {
 ///
 /// # Errors
 /// What is wrong, without users and passwords.
+#[cfg(feature = "cli")]
 pub(crate) fn check_servers(urls: &str) -> Result<(), String> {
-    Servers::read(urls).map(drop)
+    servers::Servers::read(urls).map(drop)
 }
 
 /// Why a daemon cannot take part in a cluster.

@@ -26,7 +26,6 @@ mod text;
 mod threads;
 mod worker;
 
-#[cfg(feature = "cluster")]
 pub use answers::Answers;
 pub use batch::Plain;
 #[cfg(feature = "cluster")]

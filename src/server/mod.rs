@@ -32,9 +32,11 @@ pub use limits::{Limits, LiveLimits};
 pub use listener::{Drain, Listener, Service};
 pub use protocol::{Answer, Protocol};
 #[cfg(feature = "tls")]
-pub use tls::{Tls, TlsError};
+pub(crate) use tls::TlsListener;
 #[cfg(feature = "tls")]
-pub(crate) use tls::{TlsListener, read_authorities, read_certificates, read_key};
+pub use tls::{Tls, TlsError};
+#[cfg(feature = "cli")]
+pub(crate) use tls::{read_authorities, read_certificates, read_key};
 pub use unix::UnixSocket;
 
 use crate::auth::Authenticate;
