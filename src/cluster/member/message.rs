@@ -69,6 +69,8 @@ pub(in crate::cluster) enum Input {
     /// There is no such entry: not even a mark that it was removed.
     Absent(JobId, Entry),
     NodeSeen(NodeEntry),
+    /// A node has removed its own entry: it ends in good order.
+    NodeLeft(String),
     AnswerSeen(KeptAnswer),
     /// What became of a [`Command::Put`]: the revision, or another one was first.
     Written(JobId, u64, Result<u64, PutError>),

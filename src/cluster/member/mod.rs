@@ -178,6 +178,12 @@ impl Member {
                     self.nodes.insert(name, Neighbour { entry, heard: now });
                 }
             }
+            Input::NodeLeft(name) => {
+                if let (Some(node), Some(long_ago)) = (self.nodes.get_mut(&name), now.checked_sub(DEAD)) {
+                    node.heard = long_ago;
+                }
+                self.look_at_all();
+            }
             Input::AnswerSeen(answer) => {
                 if self.remember(&answer) {
                     self.commands.push(Command::Notify(Box::new(Notice::Answer(answer))));

@@ -346,3 +346,30 @@ fn a_cancel_at_another_node_is_written_before_it_counts_and_refused_without_a_co
     assert_eq!(commands(&mut member, cut, now).last(), Some(&refused));
     assert_eq!(commands(&mut member, [Input::Cancelled(cancelled)], now), [refused]);
 }
+
+#[test]
+fn a_node_that_has_left_is_none_at_once_and_its_jobs_are_taken_over() {
+    let (now, job) = (Instant::now(), JobId(7_002));
+    let mut member = connected(now);
+    let seen = [
+        neighbour("b"),
+        neighbour("c"),
+        Input::JobSeen(job, 1, entry(job)),
+        Input::OwnerSeen(job, 2, owned_by("b", 0)),
+    ];
+    let is_take_over = |command: &Command| {
+        matches!(
+            command,
+            Command::Put {
+                entry: Entry::Owner,
+                ..
+            }
+        )
+    };
+    assert!(!commands(&mut member, seen, now).iter().any(is_take_over), "b lives");
+    let done = commands(&mut member, [Input::NodeLeft("b".to_owned())], now);
+    assert!(done.iter().any(is_take_over), "{done:?}");
+    assert!(member.neighbours().all(|node| node.entry.name == "c"));
+    member.handle(neighbour("b"), now);
+    assert_eq!(member.neighbours().count(), 2, "it is back");
+}

@@ -119,6 +119,7 @@ pub(super) fn seen(index: usize, entry: &kv::Entry) -> Option<Input> {
             let read = NodeEntry::read(&entry.value)?;
             (read.name == entry.key).then_some(Input::NodeSeen(read))
         }
+        2 => Some(Input::NodeLeft(entry.key.clone())),
         3 if is_there => Some(Input::AnswerSeen(read_answer(&entry.value)?)),
         _ => None,
     }

@@ -436,11 +436,12 @@ impl Handler<Close> for Node {
         self.member.handle(Input::Drain, now());
         self.act(context);
         // Without a connection there is nothing that could leave.
-        let client = self.member.is_connected().then(|| self.client.clone());
+        let (links, name) = (self.links.clone(), self.settings.name.clone());
         Box::pin(async move {
             let _ = all_settled.await;
-            if let Some(client) = client {
-                let _ = client.flush().await;
+            if let Some(links) = links {
+                let _ = tokio::time::timeout(LIMIT, links.nodes.delete(&name)).await;
+                let _ = links.client.flush().await;
             }
         })
     }

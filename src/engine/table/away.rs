@@ -11,6 +11,8 @@ pub(super) struct Away(BTreeMap<WorkId, AwayJob>);
 /// A job that is worked on elsewhere.
 pub(super) struct AwayJob {
     pub(super) node: String,
+    /// Its node has said how far it is.
+    pub(super) is_begun: bool,
     pub(super) done: f64,
     pub(super) advanced: Instant,
     pub(super) stage: Option<String>,
@@ -21,10 +23,12 @@ impl Away {
     pub(super) fn set(&mut self, work: WorkId, node: String, now: Instant) {
         let job = self.0.entry(work).or_insert_with(|| AwayJob {
             node: String::new(),
+            is_begun: false,
             done: 0.0,
             advanced: now,
             stage: None,
         });
+        job.is_begun &= job.node == node;
         job.node = node;
     }
 
@@ -34,6 +38,7 @@ impl Away {
             if done > job.done {
                 job.advanced = now;
             }
+            job.is_begun = true;
             job.done = done.clamp(job.done, 1.0);
             job.stage = stage;
         }

@@ -146,10 +146,14 @@ impl Table {
         let running = self.flow.submitted.running().into_iter();
         let progress = running.filter_map(|(job, work)| {
             let entry = self.flow.jobs.get(work)?;
-            let Stage::Bulk = entry.stage() else { return None };
+            let done = match entry.stage() {
+                Stage::Bulk => self.flow.bulk.progress(work)?.0,
+                Stage::External => self.flow.external.progress(work)?.0,
+                _ => return None,
+            };
             Some(JobProgress {
                 job,
-                done: self.flow.bulk.progress(work)?.0,
+                done,
                 cpu: self.flow.submitted.cpu_before(job) + entry.cpu(),
                 stage: self.flow.bulk.stage(work),
             })

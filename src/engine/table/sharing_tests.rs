@@ -194,3 +194,25 @@ fn cpu_time_that_a_job_took_here_before_is_not_added_to_what_its_node_says() {
     };
     assert_eq!(play.table.flow.jobs.get(work).map(Entry::cpu), Some(30 * MS));
 }
+
+#[test]
+fn a_job_elsewhere_is_queued_until_its_node_says_how_far_it_is() {
+    let mut play = with_store();
+    let stored = of_another(1_001, "10.0.0.1");
+    let row = |play: &mut Play| {
+        play.order(1, 1, Ask::List(Vec::new()), |order| order.rows = 64);
+        play.heard().join(" ")
+    };
+    let progress = JobProgress {
+        job: JobId(1_001),
+        done: 0.5,
+        cpu: 80 * MS,
+        stage: None,
+    };
+    play.table.set_away(stored.clone(), "b".into(), play.now);
+    assert!(row(&mut play).contains("id=1001 state=queued node=b "));
+    play.table.advance_away(progress, play.now);
+    assert!(row(&mut play).contains("id=1001 state=running pct=50.0 "));
+    play.table.set_away(stored, "c".into(), play.now);
+    assert!(row(&mut play).contains("id=1001 state=queued node=c "));
+}

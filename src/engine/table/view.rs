@@ -86,6 +86,9 @@ impl<'a> View<'a> {
                 let Some(job) = self.away.get(work) else {
                     return "queued".to_owned();
                 };
+                if !job.is_begun {
+                    return format!("queued node={}", job.node);
+                }
                 let (done, stage) = (job.done, job.stage.clone());
                 let words = Interim::Progress {
                     done,
