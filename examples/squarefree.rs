@@ -21,14 +21,9 @@ pub fn squarefree() -> impl Verb {
 
 /// How the daemon takes part in a cluster.
 pub fn settings(name: &str, url: &str) -> ClusterSettings {
-    ClusterSettings {
-        url: url.to_owned(),
-        name: name.to_owned(),
-        credentials: None,
-        ca: None,
-        is_worker_only: false,
-        check: 0.01,
-    }
+    let mut settings = ClusterSettings::new(url, name);
+    settings.check = 0.01;
+    settings
 }
 
 /// Counts the squarefree numbers below an end: those that no square but 1 divides.

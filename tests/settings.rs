@@ -172,7 +172,7 @@ fn a_wrong_setting_is_reported_with_its_source() {
     );
     let said = serve(&["--config", "/nowhere/primed.toml"], &[]).expect_err("there is none");
     assert!(
-        said.starts_with("primed: the configuration /nowhere/primed.toml cannot be read: "),
+        said.starts_with("primed: cannot read the configuration /nowhere/primed.toml: "),
         "{said}"
     );
 }

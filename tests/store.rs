@@ -380,7 +380,7 @@ fn a_store_on_a_full_disk_is_checked_opened_and_pruned() {
     let mut filler = fs::File::create(disk.0.0.join("filler")).expect("there is space");
     while filler.write_all(&[0; 4096]).is_ok() {}
 
-    assert!(printed(&data, &["check"]).ends_with(": whole\n"));
+    assert!(printed(&data, &["check"]).ends_with(": ok\n"));
     let mut store = SqliteStore::open(&data).expect("nothing is to be written");
     assert!(store.recover().expect("it is read") == whole);
     assert_eq!(store.commit(&batch(2)).expect_err("it is full").kind, ErrorKind::Full);
@@ -398,7 +398,7 @@ fn a_store_on_a_full_disk_is_checked_opened_and_pruned() {
 
     let mut store = SqliteStore::open(&data).expect("it opens");
     store.commit(&batch(2)).expect("there is space again");
-    assert!(printed(&data, &["check"]).ends_with(": whole\n"), "beside its writer");
+    assert!(printed(&data, &["check"]).ends_with(": ok\n"), "beside its writer");
     let contents = store.recover().expect("it is read");
     assert!(!contents.jobs.contains_key(&JobId(11)), "it is deleted");
 }
@@ -416,7 +416,7 @@ fn a_store_that_may_only_be_read_is_looked_at() {
     }
     drop(store);
     disk.remount("ro");
-    assert!(printed(&data, &["check"]).ends_with(": whole\n"));
+    assert!(printed(&data, &["check"]).ends_with(": ok\n"));
     assert!(printed(&data, &["stats"]).contains("jobs.last-id 10\n"));
     let copy = other.0.join("primed.db");
     printed(&data, &["backup", copy.to_str().expect("UTF-8")]);
@@ -424,7 +424,7 @@ fn a_store_that_may_only_be_read_is_looked_at() {
     let error = refused(&killed, &["check"]);
     assert!(error.contains("in its log") && error.contains("writable"), "{error}");
     disk.remount("rw");
-    assert!(printed(&killed, &["check"]).ends_with(": whole\n"));
+    assert!(printed(&killed, &["check"]).ends_with(": ok\n"));
 }
 
 #[test]
@@ -497,11 +497,11 @@ fn the_commands_work_beside_a_process_that_writes() {
     process.next().expect("it writes");
     let mut model = Model::default();
     for round in 0..5 {
-        assert!(printed(&directory.0, &["check"]).ends_with(": whole\n"));
+        assert!(printed(&directory.0, &["check"]).ends_with(": ok\n"));
         let copy = other.0.join(format!("{round}/primed.db"));
         fs::create_dir(copy.parent().expect("a folder")).expect("made");
         let said = printed(&directory.0, &["backup", copy.to_str().expect("UTF-8")]);
-        assert!(said.contains("read again and whole"), "{said}");
+        assert!(said.contains("written and verified"), "{said}");
         let contents = recover(copy.parent().expect("a folder")).expect("a backup is a store");
         assert!(
             contents == *model.after(batches_in(&contents)),

@@ -18,7 +18,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum UsersError {
     /// The file cannot be read.
-    #[error("the users in {path} cannot be read: {source}")]
+    #[error("cannot read the users file {path}: {source}")]
     Read {
         /// The file.
         path: PathBuf,

@@ -46,14 +46,13 @@ impl ClusterFlags {
             );
             return Ok(daemon);
         };
-        Ok(daemon.cluster(ClusterSettings {
-            url: url.clone(),
-            name: self.name().map_err(anyhow::Error::msg)?,
-            credentials: self.cluster_credentials.clone(),
-            ca: self.cluster_ca.clone(),
-            is_worker_only: self.workers_only,
-            check: self.check.0,
-        }))
+        let name = self.name().map_err(anyhow::Error::msg)?;
+        let mut settings = ClusterSettings::new(url, name);
+        settings.credentials.clone_from(&self.cluster_credentials);
+        settings.ca.clone_from(&self.cluster_ca);
+        settings.is_worker_only = self.workers_only;
+        settings.check = self.check.0;
+        Ok(daemon.cluster(settings))
     }
 
     /// Whether it is to be a node.

@@ -108,7 +108,7 @@ fn written(key: &str, values: &[&str]) -> Vec<String> {
 fn kinds(verb: &dyn Verb) -> Vec<&'static str> {
     match verb.name() {
         "random" => PrimeKind::ALL.map(PrimeKind::name).to_vec(),
-        _ => Constellation::ALL.map(Constellation::name).to_vec(),
+        _ => Constellation::ALL.iter().map(|kind| kind.name()).collect(),
     }
 }
 

@@ -24,7 +24,7 @@ impl Secret {
 
     /// The first line of a file.
     pub(super) fn of_file(path: &Path) -> anyhow::Result<Self> {
-        let cannot = || format!("the password in {} cannot be read", path.display());
+        let cannot = || format!("cannot read the password in {}", path.display());
         let file = File::open(path).with_context(cannot)?;
         first_line(file).with_context(cannot)
     }

@@ -16,7 +16,7 @@ pub(super) struct SecurityFlags {
     /// The daemon's certificate and its chain, as PEM; read again at SIGHUP
     #[arg(long, value_name = "FILE", env = "PRIMED_TLS_CERT")]
     tls_cert: Option<PathBuf>,
-    /// Its key, as PEM
+    /// The certificate's private key, as PEM
     #[arg(long, value_name = "FILE", env = "PRIMED_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// Authorities, as PEM: over TLS, only clients with a certificate of one of them are served
@@ -25,7 +25,7 @@ pub(super) struct SecurityFlags {
     /// File of the users who may ask, as 'primed user' writes it; read again at SIGHUP
     #[arg(long, value_name = "FILE", env = "PRIMED_USERS")]
     users: Option<PathBuf>,
-    /// Listen beyond this machine although everybody who can connect may ask, list and cancel
+    /// Allow addresses beyond this machine without users: everybody who can connect may ask, list and cancel
     #[arg(long, value_name = "BOOL", env = "PRIMED_NO_AUTH", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     no_auth: bool,
 }

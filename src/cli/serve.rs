@@ -116,7 +116,7 @@ struct LimitFlags {
     /// Submitted jobs that are kept after they have ended
     #[arg(long, value_name = "N", env = "PRIMED_KEEP_FINISHED", default_value = "1000", value_parser = quantity::any)]
     keep_finished: usize,
-    /// How long they are kept
+    /// How long submitted jobs are kept after they have ended
     #[arg(long, value_name = "TIME", env = "PRIMED_KEEP_FINISHED_FOR", default_value = "1h", value_parser = quantity::any_time)]
     keep_finished_for: Duration,
     /// Memory for cached answers; 0: no cache
@@ -125,7 +125,7 @@ struct LimitFlags {
     /// Answers that the store keeps, of those that took more than 100 ms of CPU; the cheapest go first
     #[arg(long, value_name = "N", env = "PRIMED_STORE_ANSWERS", default_value = "100000", value_parser = quantity::any)]
     store_answers: usize,
-    /// Memory for these
+    /// Memory for the answers that the store keeps
     #[arg(long, value_name = "MIB", env = "PRIMED_STORE_ANSWERS_MIB", default_value = "64", value_parser = quantity::any_mib)]
     store_answers_mib: u64,
 }
@@ -153,7 +153,7 @@ impl LimitFlags {
             _ => tracing::info!(
                 files,
                 max_connections = self.max_connections(reserve),
-                "room for connections"
+                "limit of connections"
             ),
         }
         Ok(())

@@ -157,7 +157,7 @@ impl Settings {
                     arg.get_value_names().unwrap_or_default().join(" ")
                 ),
                 Some(values) => {
-                    let values: Vec<String> = values.map(|value| as_toml(&shown(arg, value))).collect();
+                    let values: Vec<String> = values.map(|value| as_toml(arg, &shown(arg, value))).collect();
                     let value = match arg.get_action() {
                         ArgAction::Append => format!("[{}]", values.join(", ")),
                         _ => values.concat(),
@@ -191,7 +191,7 @@ impl File {
     fn read(path: &PathBuf, command: &Command) -> Result<Self, Refusal> {
         let shown = path.display();
         let text = fs::read_to_string(path)
-            .map_err(|error| Refusal::Setting(format!("the configuration {shown} cannot be read: {error}")))?;
+            .map_err(|error| Refusal::Setting(format!("cannot read the configuration {shown}: {error}")))?;
         let known: Vec<&str> = names(command).collect();
         let settings = config::read(&text, &known).map_err(|mistake| Refusal::Setting(format!("{shown}:{mistake}")))?;
         let file = Self {
@@ -318,9 +318,11 @@ pub(super) fn in_one_line(error: &clap::Error) -> String {
     words.join(" ")
 }
 
-/// A value as TOML: a number as it is, anything else as a text.
-fn as_toml(value: &str) -> String {
-    if value.parse::<i64>().is_ok_and(|number| number.to_string() == value) {
+/// A value as TOML: a number, and the value of a switch, as it is, anything else as a text.
+fn as_toml(arg: &Arg, value: &str) -> String {
+    let is_switch = || arg.get_value_names().is_some_and(|names| names == ["BOOL"]);
+    let is_bool = matches!(value, "true" | "false") && is_switch();
+    if is_bool || value.parse::<i64>().is_ok_and(|number| number.to_string() == value) {
         return value.to_owned();
     }
     let mut text = String::from('"');

@@ -67,12 +67,12 @@ impl Store {
                 if !problems.is_empty() {
                     return Ok(ExitCode::from(1));
                 }
-                writeln!(out, "{}: whole", directory.display())?;
+                writeln!(out, "{}: ok", directory.display())?;
             }
             Task::Backup { file } => {
                 check_copy(&file)?;
                 Survey::open(&directory)?.backup(&file)?;
-                writeln!(out, "{}: written, read again and whole", file.display())?;
+                writeln!(out, "{}: written and verified", file.display())?;
             }
             Task::Export { json } => {
                 let contents = Survey::open(&directory)?.contents()?;
@@ -87,7 +87,7 @@ impl Store {
                 ended_before: None,
                 cheaper_than: None,
                 refuted: false,
-            } => anyhow::bail!("say what is to go: --ended-before, --cheaper-than or --refuted"),
+            } => anyhow::bail!("name what to delete: --ended-before, --cheaper-than or --refuted"),
             Task::Prune {
                 ended_before,
                 cheaper_than,

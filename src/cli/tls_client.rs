@@ -40,7 +40,7 @@ pub(super) struct TlsFlags {
     /// A certificate to show to the daemon, as PEM
     #[arg(long, value_name = "FILE", requires_all = ["tls", "tls_key"])]
     tls_cert: Option<PathBuf>,
-    /// Its key, as PEM
+    /// The certificate's private key, as PEM
     #[arg(long, value_name = "FILE", requires_all = ["tls", "tls_cert"])]
     tls_key: Option<PathBuf>,
 }

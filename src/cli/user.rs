@@ -148,7 +148,7 @@ fn read_role(text: &str) -> Result<Role, String> {
 fn read(path: &Path, may_be_new: bool) -> anyhow::Result<(String, UserFile)> {
     let text = match fs::read_to_string(path) {
         Err(error) if may_be_new && error.kind() == ErrorKind::NotFound => String::new(),
-        text => text.with_context(|| format!("the users in {} cannot be read", path.display()))?,
+        text => text.with_context(|| format!("cannot read the users file {}", path.display()))?,
     };
     let users = UserFile::parse(&text).map_err(|what| anyhow::anyhow!("{}: {what}", path.display()))?;
     let ends = text.is_empty() || text.ends_with('\n');

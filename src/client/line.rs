@@ -15,12 +15,17 @@ pub(super) fn check(words: &str) -> Result<(), Error> {
 }
 
 /// The progress of a question.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Progress {
-    /// The percentage that is done; `None`: nothing has moved for a while.
+    /// The percentage that is done; `None` while the work does not advance.
     pub percent: Option<f64>,
     /// How long the rest will take, once that can be estimated.
     pub eta: Option<Duration>,
+    /// For how long the work has not advanced, from a second on.
+    pub stalled: Option<Duration>,
+    /// What the work is at, in words of its verb: `ecm curves=120/430`.
+    pub stage: Option<String>,
 }
 
 impl Progress {
@@ -29,6 +34,8 @@ impl Progress {
         Self {
             percent: value("pct=").and_then(|percent| percent.parse().ok()),
             eta: value("eta=").and_then(|eta| humantime::parse_duration(eta).ok()),
+            stalled: value("stalled=").and_then(|stalled| humantime::parse_duration(stalled).ok()),
+            stage: text.split_once("stage=").map(|(_, stage)| stage.to_owned()),
         }
     }
 }
@@ -39,9 +46,18 @@ mod tests {
 
     #[test]
     fn progress_is_a_percentage_and_the_time_left() {
-        let (percent, eta) = (Some(41.3), Some(Duration::from_secs(720)));
-        assert_eq!(Progress::parse("pct=41.3 eta=12min"), Progress { percent, eta });
-        assert_eq!(Progress::parse("stalled=12s").percent, None);
+        let progress = Progress::parse("pct=41.3 eta=12min stage=ecm curves=120/430");
+        assert_eq!(
+            (progress.percent, progress.eta),
+            (Some(41.3), Some(Duration::from_secs(720)))
+        );
+        assert_eq!(progress.stage.as_deref(), Some("ecm curves=120/430"));
+        assert_eq!(progress.stalled, None);
+        let stalled = Progress::parse("stalled=12s");
+        assert_eq!(
+            (stalled.percent, stalled.stalled),
+            (None, Some(Duration::from_secs(12)))
+        );
         let eta = Duration::from_secs(11_205 * 31_557_600);
         assert_eq!(
             Progress::parse("pct=0.0 eta=11205y").eta,

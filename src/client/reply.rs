@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::primes::Natural;
+use std::str::FromStr;
 
 /// A reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,20 +76,21 @@ impl FromReply for Natural {
 
 impl FromReply for Vec<Natural> {
     fn from_reply(reply: Reply) -> Result<Self, Error> {
-        let numbers = reply.value.split_ascii_whitespace().map(str::parse);
-        numbers
-            .collect::<Result<_, _>>()
-            .map_err(|_| Error::Unexpected(reply.value))
+        numbers(reply)
     }
 }
 
 impl FromReply for Vec<u128> {
     fn from_reply(reply: Reply) -> Result<Self, Error> {
-        let numbers = reply.value.split_ascii_whitespace().map(str::parse);
-        numbers
-            .collect::<Result<_, _>>()
-            .map_err(|_| Error::Unexpected(reply.value))
+        numbers(reply)
     }
+}
+
+fn numbers<T: FromStr>(reply: Reply) -> Result<Vec<T>, Error> {
+    let numbers = reply.value.split_ascii_whitespace().map(str::parse);
+    numbers
+        .collect::<Result<_, _>>()
+        .map_err(|_| Error::Unexpected(reply.value))
 }
 
 /// Names a submitted job.

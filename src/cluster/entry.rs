@@ -1,6 +1,7 @@
 //! What nodes write for each other: jobs, their owners, their checkpoints, answers and themselves; as JSON, each with the version of its form.
 //! Knows no transport. What cannot be read is left to those who wrote it.
 
+use crate::metrics::micros;
 use crate::proto::{Code, Failure, Value};
 use crate::store::{Checkpoint, End, JobId, KeptAnswer, Submission, Timestamp, read_value, write_value};
 use serde_json::{Map, Value as Json, json};
@@ -94,10 +95,6 @@ pub(super) fn is_node_name(name: &str) -> bool {
 
 fn number(json: &Json, name: &str) -> Option<u64> {
     json.get(name)?.as_u64()
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn read(bytes: &[u8]) -> Option<Json> {

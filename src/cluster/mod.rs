@@ -39,6 +39,7 @@ const NUMBER_FILE: &str = "node";
 
 /// How a daemon takes part in a cluster.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ClusterSettings {
     /// Servers of NATS, separated by commas: `nats://host:4222`, or `tls://host:4222`; with a user as `nats://user:password@host`, or a token
     /// as `nats://token@host`, in which `%40` is `@`.
@@ -56,6 +57,18 @@ pub struct ClusterSettings {
 }
 
 impl ClusterSettings {
+    /// A node of this name that takes in jobs and does parts of others', at these servers; it checks no part again.
+    pub fn new(url: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            name: name.into(),
+            credentials: None,
+            ca: None,
+            is_worker_only: false,
+            check: 0.0,
+        }
+    }
+
     /// The servers, without users and passwords: for the connection, the log and errors.
     fn servers(&self) -> String {
         without_users(&self.url)
@@ -73,6 +86,7 @@ pub(crate) fn check_servers(urls: &str) -> Result<(), String> {
 
 /// Why a daemon cannot take part in a cluster.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ClusterError {
     /// The servers are not written as they must be.
     #[error("the servers of the cluster: {0}")]
@@ -108,7 +122,7 @@ pub enum ClusterError {
     /// Another node has the name of this one.
     #[error("another node of the cluster is called {0}: choose another --node-name")]
     Name(String),
-    /// Another data directory had the name of this node, and nobody has it now.
+    /// The name of this node is that of another data directory, and no node of that name answers.
     #[error(
         "the name {0} is that of another data directory, with the number {1}, and no node of that name answers: if its directory is lost, remove key {1} of primed_numbers (nats kv del primed_numbers {1}), or choose another --node-name"
     )]

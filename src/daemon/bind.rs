@@ -32,7 +32,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && began.elapsed() < IN_USE_LIMIT => {
                 if !is_logged && began.elapsed() >= IN_USE_SILENT {
                     is_logged = true;
-                    tracing::warn!(%address, "in use: waiting up to 10 s for a daemon that ends");
+                    tracing::warn!(%address, "address in use: waiting up to 10 s for the daemon that holds it to end");
                 }
                 sleep(IN_USE_PAUSE).await;
             }

@@ -124,7 +124,7 @@ pub(super) fn fill(
         unfinished,
         checkpoints,
         answers = answers.len(),
-        "the store is read"
+        "store opened"
     );
     let (registry, facts) = (registry.clone(), facts.clone());
     let again = Box::new(move |stored| restored(stored, &registry, &facts));

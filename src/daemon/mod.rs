@@ -175,8 +175,8 @@ impl Daemon {
         self.on(address, Service::built_in())
     }
 
-    /// Listens on a unix socket at this path too, for the daemon's own user and group. The file of a daemon that is gone is replaced; it is removed at
-    /// the end. For limits and shares, its clients are of the address 127.0.0.1.
+    /// Listens on a unix socket at this path too, for the daemon's own user and group. The file of a daemon that is gone
+    /// is replaced; it is removed at the end. For limits and shares, all clients of unix sockets are one account, `unix`.
     pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
         self.listen_unix.push(path.into());
         self
@@ -257,18 +257,18 @@ impl Daemon {
         self
     }
 
+    /// Keeps submitted jobs and expensive answers in this store, instead of in a directory.
+    #[doc(hidden)]
+    pub fn store(mut self, store: impl store::Store) -> Self {
+        self.place = StorePlace::Other(Box::new(store));
+        self
+    }
+
     /// Takes part in a cluster over NATS JetStream: submitted jobs are those of all nodes, and each does parts of the others' long jobs. A node that
     /// takes in jobs needs a directory ([`data`](Self::data)).
     #[cfg(feature = "cluster")]
     pub fn cluster(mut self, settings: crate::cluster::ClusterSettings) -> Self {
         self.cluster = Some(settings);
-        self
-    }
-
-    /// The same with a store of another kind.
-    #[doc(hidden)]
-    pub fn store(mut self, store: impl store::Store) -> Self {
-        self.place = StorePlace::Other(Box::new(store));
         self
     }
 
@@ -355,7 +355,7 @@ impl Daemon {
         Ok(running)
     }
 
-    /// Opens the rooms, from the engine up.
+    /// Starts the engine, then the listener.
     fn open(
         self,
         sockets: Vec<(Box<dyn Accept>, Service)>,

@@ -87,7 +87,7 @@ impl Local {
     }
 
     /// Gives up the requests of a client up to this one. Two threads that ask as one client at once may send their requests in another order
-    /// than that of the names: then one that the scheduler has not been sent yet is given up too, and its late reply finds nobody.
+    /// than that of the IDs: then a request that was not sent yet is given up too, and its late reply is dropped.
     fn lose(&mut self, client: ClientId, last: RequestId, failure: &Failure) {
         let until_then = self.waiting.range(..=last);
         let lost = until_then.filter(|(_, (owner, _))| *owner == client);

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_run_is_whole_however_it_is_cut() {
-        for kind in Constellation::ALL {
+        for &kind in Constellation::ALL {
             let answer = exercise(|| CountConstellations::new(kind, 0, 60_000_000));
             assert_eq!(answer, Value::from(count(kind, 60_000_001)), "{kind:?}");
         }

@@ -173,7 +173,8 @@ impl Job {
         matches!(&self.question, Question::Query(query) if query.is_search())
     }
 
-    /// The answer, if no plan is worth making. The first time may take 3 ms, to make a table: it is for who answers many.
+    /// The answer, if no plan is worth making. The first time may take 3 ms, to make a table: for callers that
+    /// answer many questions.
     pub(crate) fn at_once(&self) -> Option<Value> {
         match &self.question {
             Question::Query(query) => query.at_once(),
@@ -181,7 +182,8 @@ impl Job {
         }
     }
 
-    /// The answer, if it is [brief](Self::is_brief) and no table has to be made first: for who must be done in a microsecond.
+    /// The answer, if it is [brief](Self::is_brief) and no table has to be made first: for callers that have a
+    /// microsecond.
     pub(crate) fn brief(&self) -> Option<Value> {
         match &self.question {
             Question::Query(query) if query.is_prepared() => query.brief(),

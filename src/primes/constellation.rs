@@ -31,7 +31,7 @@ type Pattern = &'static [u8];
 
 impl Constellation {
     /// All kinds, in the order in which they are documented.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: &'static [Self] = &[
         Self::Twins,
         Self::Cousins,
         Self::Sexy,
@@ -58,7 +58,7 @@ impl Constellation {
     pub(crate) fn index(self) -> u64 {
         (0..)
             .zip(Self::ALL)
-            .find(|(_, kind)| *kind == self)
+            .find(|(_, kind)| **kind == self)
             .map_or(0, |(index, _)| index)
     }
 
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn every_short_range_is_right() {
-        for kind in Constellation::ALL {
+        for &kind in Constellation::ALL {
             for low in 0..40 {
                 for last in low..130 {
                     let slow = slowly(kind, low, last);

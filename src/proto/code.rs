@@ -43,7 +43,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: &'static [Self] = &[
         Self::Syntax,
         Self::UnknownVerb,
         Self::BadArg,
@@ -65,7 +65,7 @@ impl Code {
     /// The names of all codes, where `code as usize` says.
     pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         let mut names = [""; Self::ALL.len()];
-        for code in Self::ALL {
+        for &code in Self::ALL {
             names[code as usize] = code.as_str();
         }
         names.into_iter()
@@ -95,7 +95,7 @@ impl Code {
 
     /// The code that is sent as `text`.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.as_str() == text)
+        Self::ALL.iter().copied().find(|code| code.as_str() == text)
     }
 
     /// The meaning of the code, in one line for `help errors`.
@@ -166,7 +166,10 @@ mod tests {
             .expect("there is a table");
         let rows = table.lines().take_while(|line| line.starts_with('|'));
         let documented: Vec<String> = rows.map(|row| row.replace('`', "")).collect();
-        let codes = Code::ALL.map(|code| format!("| {code} | {} |", code.meaning()));
+        let codes = Code::ALL
+            .iter()
+            .map(|code| format!("| {code} | {} |", code.meaning()))
+            .collect::<Vec<_>>();
         assert_eq!(documented, codes);
     }
 }

@@ -33,7 +33,7 @@ const SHORT: Limit = Limit { digits: 100, bits: 333 };
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NumberError {
     /// It is not written like a number.
-    #[error("write numbers like 1000000, 1_000_000, 1e6, 10**6 or 2^61-1")]
+    #[error("not a number like 1000000, 1_000_000, 1e6, 10**6 or 2^61-1")]
     Malformed,
     /// It is below zero.
     #[error("numbers here are not negative")]

@@ -63,6 +63,18 @@ impl From<u64> for Value {
     }
 }
 
+impl From<Natural> for Value {
+    fn from(n: Natural) -> Self {
+        Self::Number(n)
+    }
+}
+
+impl From<Vec<Natural>> for Value {
+    fn from(numbers: Vec<Natural>) -> Self {
+        Self::Numbers(numbers)
+    }
+}
+
 impl From<bool> for Value {
     fn from(yes: bool) -> Self {
         Self::Truth(yes)
@@ -76,6 +88,39 @@ impl TryFrom<Value> for u64 {
         match &value {
             Value::Number(number) => Self::try_from(number).map_err(|_| unlike(&value, "a number below 2^64")),
             _ => Err(unlike(&value, "a number")),
+        }
+    }
+}
+
+impl TryFrom<Value> for u128 {
+    type Error = Failure;
+
+    fn try_from(value: Value) -> Result<Self, Failure> {
+        match &value {
+            Value::Number(number) => Self::try_from(number).map_err(|_| unlike(&value, "a number below 2^128")),
+            _ => Err(unlike(&value, "a number")),
+        }
+    }
+}
+
+impl TryFrom<Value> for Vec<Natural> {
+    type Error = Failure;
+
+    fn try_from(value: Value) -> Result<Self, Failure> {
+        match value {
+            Value::Numbers(numbers) => Ok(numbers),
+            _ => Err(unlike(&value, "numbers")),
+        }
+    }
+}
+
+impl TryFrom<Value> for String {
+    type Error = Failure;
+
+    fn try_from(value: Value) -> Result<Self, Failure> {
+        match value {
+            Value::Text(text) => Ok(text),
+            _ => Err(unlike(&value, "words")),
         }
     }
 }
@@ -113,4 +158,21 @@ fn unlike(value: &Value, wanted: &str) -> Failure {
         Value::Facts(_) => "facts",
     };
     Failure::new(Code::BadArg, format!("the answer is {kind}, not {wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_becomes_what_it_is_and_nothing_else() {
+        let big = Natural::from(u64::MAX) + 1u8;
+        assert_eq!(u128::try_from(Value::from(big.clone())), Ok(1 << 64));
+        assert!(u64::try_from(Value::from(big.clone())).is_err());
+        assert!(u128::try_from(Value::from(Natural::ONE << 128)).is_err());
+        assert_eq!(Vec::try_from(Value::from(vec![big.clone()])), Ok(vec![big]));
+        assert_eq!(String::try_from(Value::from("yes no")), Ok("yes no".to_owned()));
+        assert!(String::try_from(Value::from(7)).is_err());
+        assert!(Vec::<Natural>::try_from(Value::from(true)).is_err());
+    }
 }

@@ -15,7 +15,7 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// Bytes written for a client and not yet taken by it; then the session stops reading until it takes some.
     pub max_unsent_bytes: usize,
-    /// How long a session may rest without a question; `None`: for ever.
+    /// A connection with nothing under way is closed after this time without a request; `None`: never.
     pub idle_timeout: Option<Duration>,
     /// How long a client may take to complete a line it has begun, or to take any of what is written for it.
     pub stall_timeout: Duration,
@@ -65,7 +65,7 @@ struct Version {
 }
 
 impl LiveLimits {
-    /// These, for now.
+    /// Starts with these limits.
     pub fn new(limits: Limits) -> Self {
         Self {
             version: AtomicU64::new(0),
@@ -73,7 +73,7 @@ impl LiveLimits {
         }
     }
 
-    /// Others, from now on.
+    /// Replaces the limits; sessions take them up at their next turn.
     pub fn set(&self, limits: Limits) {
         let mut current = self.current();
         let number = current.number + 1;

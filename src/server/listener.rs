@@ -264,7 +264,7 @@ impl Listener {
 }
 
 impl Drop for Listener {
-    /// Nobody could connect any more: if the daemon has not ended it, that is the end.
+    /// Without a listener no client can connect: the daemon's health hears of it.
     fn drop(&mut self) {
         self.shared.health.ended();
     }

@@ -72,16 +72,16 @@ pub trait Protocol: 'static {
     }
 }
 
-/// What a request comes to.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer<R> {
     /// A reply.
     Reply(R),
-    /// A reply, and the connection is closed once it has left.
+    /// A reply; the connection is closed once it is sent.
     Last(R),
-    /// Nothing is to be said.
+    /// No reply is sent.
     Nothing,
-    /// The connection is closed once everything before has left.
+    /// No reply is sent, and the connection is closed once all before is sent.
     Close,
 }
 

@@ -168,7 +168,7 @@ impl Table {
         Wake::wake_by_ref(&slot.wake);
     }
 
-    /// The turns of those whose turn it is.
+    /// Runs the sessions that are due.
     fn run(&mut self, to: &ReplyTo, task: &mut Task<'_>) {
         self.woken.take(&mut self.due, task);
         let mut left = MAX_TURNS;

@@ -59,7 +59,8 @@ impl Journal {
         Self::default()
     }
 
-    /// Whether one more answer may wait. One that may not is not to be kept at all: it would make another go, and that is a record too.
+    /// Whether one more answer may wait. If not, the answer is not cached either: it would evict another,
+    /// which is a record too.
     pub const fn takes_answers(&self) -> bool {
         self.waiting_answers < MAX_WAITING_ANSWERS
     }

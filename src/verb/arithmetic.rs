@@ -531,26 +531,26 @@ mod tests {
 
     #[test]
     fn a_wrong_argument_is_named_beside_what_would_be_right() {
-        assert_eq!(said("nth"), "bad-arg :nth: N is missing; write 'nth N [LAST]'");
+        assert_eq!(said("nth"), "bad-arg :nth: N is missing; usage: nth N [LAST]");
         assert_eq!(
             said("nth 0"),
-            "bad-arg :nth: N is 0, and primes are counted from 1; write 'nth N [LAST]'"
+            "bad-arg :nth: N is 0, and primes are counted from 1; usage: nth N [LAST]"
         );
         assert_eq!(
             said("nth 5 6 7"),
-            "bad-arg :nth: '7' is one argument too many; write 'nth N [LAST]'"
+            "bad-arg :nth: '7' is one argument too many; usage: nth N [LAST]"
         );
         assert_eq!(
             said("prev 2"),
-            "bad-arg :prev: no prime is below 2; N must be at least 3; write 'prev N [COUNT]'"
+            "bad-arg :prev: no prime is below 2; N must be at least 3; usage: prev N [COUNT]"
         );
         assert_eq!(
             said("nth 9 5"),
-            "bad-arg :nth: LAST is below N: 5 < 9; write 'nth N [LAST]'"
+            "bad-arg :nth: LAST is below N: 5 < 9; usage: nth N [LAST]"
         );
         assert_eq!(
             said("next 5 x"),
-            "bad-arg :next: COUNT is 'x': write numbers like 1000000, 1_000_000, 1e6, 10**6 or 2^61-1; write 'next N [COUNT]'"
+            "bad-arg :next: COUNT is 'x': not a number like 1000000, 1_000_000, 1e6, 10**6 or 2^61-1; usage: next N [COUNT]"
         );
         assert_eq!(
             said("primes 0 9 kind=red"),
@@ -559,36 +559,36 @@ mod tests {
         );
         assert_eq!(
             said("sigma 0"),
-            "bad-arg :sigma: every number divides 0; N must be at least 1; write 'sigma N'"
+            "bad-arg :sigma: every number divides 0; N must be at least 1; usage: sigma N"
         );
         assert_eq!(
             said("count 9 5"),
-            "bad-arg :count: B is below A: 5 < 9; write 'count A B [method=auto|sieve] [kind=KIND]'"
+            "bad-arg :count: B is below A: 5 < 9; usage: count A B [method=auto|sieve] [kind=KIND]"
         );
         assert_eq!(
             said("pi 5 colour=red"),
-            "bad-arg :pi: there is no option 'colour='; write 'pi X'"
+            "bad-arg :pi: there is no option 'colour='; usage: pi X"
         );
         assert_eq!(
             said("pi 5 deadline=soon"),
-            "bad-arg :pi: deadline is 'soon': write it like 500ms, 5s or 2min; write 'pi X'"
+            "bad-arg :pi: deadline is 'soon': write it like 500ms, 5s or 2min; usage: pi X"
         );
         assert_eq!(
             said("pi 5 deadline=1s Deadline=2s"),
-            "bad-arg :pi: deadline is given twice; write 'pi X'"
+            "bad-arg :pi: deadline is given twice; usage: pi X"
         );
         assert_eq!(
             said("count 0 9 method=auto method=sieve"),
-            "bad-arg :count: method is given twice; write 'count A B [method=auto|sieve] [kind=KIND]'"
+            "bad-arg :count: method is given twice; usage: count A B [method=auto|sieve] [kind=KIND]"
         );
         assert_eq!(said("pi 5 deadline=1y"), "=3");
         assert_eq!(
             said("pi 5 deadline=367d"),
-            "bad-arg :pi: deadline may be from 1ms to 1year; write 'pi X'"
+            "bad-arg :pi: deadline may be from 1ms to 1year; usage: pi X"
         );
         assert_eq!(
             said("cancel"),
-            "bad-arg :cancel: @TAG or ID is missing; write 'cancel @TAG|ID...|all'"
+            "bad-arg :cancel: @TAG or ID is missing; usage: cancel @TAG|ID...|all"
         );
         for line in ["-5", "+5", ".5", "5 - 3"] {
             let word = line.split(' ').next().unwrap_or_default();
@@ -678,11 +678,11 @@ mod tests {
         );
         assert_eq!(
             long("next 2^5000-2^5001"),
-            "bad-arg :next: N is '2^5000-2^5001': numbers here are not negative; write 'next N [COUNT]'"
+            "bad-arg :next: N is '2^5000-2^5001': numbers here are not negative; usage: next N [COUNT]"
         );
         assert_eq!(
             long("prev 1e200-1e200"),
-            "bad-arg :prev: no prime is below 0; N must be at least 3; write 'prev N [COUNT]'"
+            "bad-arg :prev: no prime is below 0; N must be at least 3; usage: prev N [COUNT]"
         );
         let rubbish = format!("isprime {}x", "7".repeat(300));
         assert!(long(&rubbish).starts_with("bad-arg :isprime: N is '777"));

@@ -259,6 +259,11 @@ impl<'a> Call<'a> {
         self.style().bad_arg(what)
     }
 
+    /// The failure of a request that is written as it should be.
+    pub(super) fn refused(&self, what: impl std::fmt::Display) -> Failure {
+        Failure::new(Code::BadArg, format!("{}: {what}", self.verb.name()))
+    }
+
     /// How its verb is written, to be kept for later.
     pub(crate) fn style(&self) -> Style {
         Style::of(self.verb)
@@ -284,13 +289,13 @@ impl Style {
     /// The failure that says what is wrong with an argument, and how the verb is written.
     pub fn bad_arg(&self, what: impl std::fmt::Display) -> Failure {
         let Self { name, usage } = self;
-        Failure::new(Code::BadArg, format!("{name}: {what}; write '{usage}'"))
+        Failure::new(Code::BadArg, format!("{name}: {what}; usage: {usage}"))
     }
 
     /// The failure for the argument `name`, typed as `text`, that is no number we take.
     pub fn bad_number(&self, name: &str, text: &str, error: NumberError) -> Failure {
         match error {
-            NumberError::TooBig => Failure::new(Code::TooBig, format!("{}: {name}: {error}", self.name)),
+            NumberError::TooBig => Failure::new(Code::TooBig, format!("{}: {name} is too long: {error}", self.name)),
             _ => self.bad_arg(format_args!("{name} is '{}': {error}", shortened(text))),
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn register(registry: &mut Registry) {
         define("kill CLIENT", "closes a connection, by its number or address", kill)
             .details(&[
                 "CLIENT is as 'clients' has it: 7, or 127.0.0.1:50312.",
-                "Its requests are cancelled and have no reply; jobs that it has submitted",
+                "Its requests are cancelled and get no reply; jobs that it has submitted",
                 "go on.",
             ])
             .role(Role::Operate),
@@ -73,7 +73,7 @@ fn kill(call: &Call<'_>) -> Result<Step, Failure> {
             true => Ok(Step::Answer(Value::Nothing)),
             false => {
                 let text = super::call::shortened(first);
-                Err(call.bad_arg(format_args!("no client {text} is connected; 'clients' lists them")))
+                Err(call.refused(format_args!("no client {text} is connected; 'clients' lists them")))
             }
         };
     };

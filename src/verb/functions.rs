@@ -65,8 +65,8 @@ pub(super) const VERBS: [Arithmetic; 6] = [
         usage: "root N",
         about: "the least primitive root modulo N, or none",
         details: &[
-            "A number whose powers are all that is coprime to N, modulo N. There is one for",
-            "1, 2, 4, odd prime powers, and twice these. N is from 1 to 2^1024-1.",
+            "The least G whose powers are all residues coprime to N, modulo N. There is one",
+            "for N = 1, 2, 4, odd prime powers, and twice these. N is from 1 to 2^1024-1.",
             "root 41 -> OK 6",
         ],
         read: Read::Number(|style, n| Ok(Query::Root(at_most(MOST_ROOT_BITS, style, factorable(style, n)?)?))),

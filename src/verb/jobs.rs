@@ -14,7 +14,7 @@ const MAX_IDS: usize = 64;
 pub(super) const CANCEL: &str = "cancel";
 
 pub(super) fn register(registry: &mut Registry) {
-    let what = "does it without waiting: answers job=ID at once";
+    let what = "runs it as a job: answers job=ID once it is stored";
     registry.add(
         define("submit REQUEST", what, submit)
             .details(&[
@@ -30,7 +30,7 @@ pub(super) fn register(registry: &mut Registry) {
     let what = "a job's progress every second, then its answer";
     registry.add(
         define("watch ID", what, |call| Ok(Step::Ask(Ask::Watch(read_id(call, "ID")?))))
-            .details(&["progress=10s asks less often. Hanging up does not stop the job."]),
+            .details(&["progress=10s sends progress less often. Disconnecting does not stop the job."]),
     );
     let what = "waits for the answer of a submitted job";
     registry.add(
@@ -72,8 +72,8 @@ pub(super) fn register(registry: &mut Registry) {
         "@a pi 1e18",
         "cancel @a",
         "cancel 3 5 9 -> OK cancelled=3",
-        "'cancel all' stops what was submitted from your address, and",
-        "'cancel owner=ADDRESS' what 'jobs' shows as submitted from that one.",
+        "'cancel all' stops all jobs of your account (your user, or your address);",
+        "'cancel owner=OWNER' those that 'jobs' shows with that owner.",
     ]));
 }
 
@@ -139,7 +139,7 @@ fn subject(call: &Call<'_>, words: &str) -> Result<Subject, Failure> {
         .subject(words, call.facts)
         .map_err(|refused| match refused {
             Refused::Failure(failure) => failure,
-            Refused::Rows => call.bad_arg("rows are not kept; ask for them directly"),
+            Refused::Rows => call.refused("rows are not kept; ask for them directly"),
             Refused::Other => call.bad_arg(format_args!("'{}' cannot be submitted", shortened(words))),
         })
 }
@@ -205,7 +205,7 @@ fn forget(call: &Call<'_>) -> Result<Step, Failure> {
     }
     match call.inner()? {
         Step::Job(job) => Ok(Step::Ask(Ask::Forget(Some(job.title().into_owned())))),
-        _ => Err(call.bad_arg("answers like this are not kept")),
+        _ => Err(call.refused("answers like this are not kept")),
     }
 }
 

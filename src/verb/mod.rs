@@ -70,7 +70,8 @@ pub trait Verb: Send + Sync + 'static {
     /// A [`Failure`] that names the wrong argument, and what would be right.
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure>;
 
-    /// The question that a call asks whose one argument is this number, if that is all it does: such a request is answered without a call.
+    /// The question of a call whose only argument is this number; `None` if the verb does more than ask it. A session answers it without
+    /// making a [`Call`].
     #[doc(hidden)]
     fn question_about(&self, _number: u64) -> Option<Query> {
         None

@@ -9,8 +9,8 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(define("nodes", what, nodes).details(&[
         "This one first. workers=N free=N: how many are free for parts of others' jobs;",
         "running: long jobs of its clients; jobs: submitted jobs that it works on;",
-        "parts: parts of others' jobs that it has done; heard: for how long it was",
-        "silent. state=errs: a result of it was wrong, and none is taken any more.",
+        "parts: parts of others' jobs that it has done; heard: time since its last",
+        "message. state=errs: a result of it was wrong, and none is taken any more.",
     ]));
 }
 

@@ -41,11 +41,11 @@ pub(super) fn read_kind(call: &Call<'_>) -> Result<Option<Constellation>, Failur
     let Some(text) = call.option("kind") else {
         return Ok(None);
     };
-    let mut kinds = Constellation::ALL.into_iter();
+    let mut kinds = Constellation::ALL.iter().copied();
     match kinds.find(|kind| kind.name().eq_ignore_ascii_case(text)) {
         Some(kind) => Ok(Some(kind)),
         None => {
-            let names = Constellation::ALL.map(Constellation::name).join(", ");
+            let names = Vec::from_iter(Constellation::ALL.iter().map(|kind| kind.name())).join(", ");
             Err(call.bad_arg(format_args!("kind is '{}', not one of {names}", shortened(text))))
         }
     }

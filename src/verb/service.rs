@@ -57,7 +57,7 @@ fn overview(registry: &Registry) -> Vec<String> {
         concat!(
             "primed ",
             env!("CARGO_PKG_VERSION"),
-            ", the prime daemon. One line asks; the line OK or ERR answers."
+            ", the prime daemon. A request is a line; OK or ERR ends its reply."
         )
         .into(),
         row("100000", "the 100000th prime, answered by a bare number"),
@@ -66,10 +66,10 @@ fn overview(registry: &Registry) -> Vec<String> {
     rows.extend(
         [
             "Numbers are written 1000000, 1_000_000, 1e6, 10**6, 2^127-1, 0xff, 20! or 97#.",
-            "Every question takes deadline=5s (stop then), progress=1s (say how far it is).",
+            "Every question takes deadline=5s (stops it) and progress=1s (reports progress).",
             "@NAME before a question names it, as '@a pi 1e16': its reply bears the name",
             "and may overtake others.",
-            "Lines with '*' first are progress, with '=' are rows; OK or ERR is the end.",
+            "Lines of a reply that begin with '*' are progress, those with '=' are rows.",
             "Clients of Redis may ask on this port too: docs/protocol.md says how.",
             "'help pi' says more about pi; there are 'help numbers' and 'help errors' too.",
         ]

@@ -54,7 +54,7 @@ fn nothing_is_answered_before_the_password_but_who_is_there() {
     );
     assert_eq!(
         client.ask("auth"),
-        "ERR bad-arg :auth: USER and PASSWORD are two words; write 'auth [USER] PASSWORD'"
+        "ERR bad-arg :auth: USER and PASSWORD are two words; usage: auth [USER] PASSWORD"
     );
     assert_eq!(client.ask("quit"), "OK bye");
 }
@@ -86,7 +86,7 @@ fn each_role_may_do_what_the_one_below_it_may_and_more() {
     );
     assert_eq!(
         ann.ask("verify submit pi 100"),
-        "ERR bad-arg :verify: this verb cannot stand here; write 'verify REQUEST|JOB'"
+        "ERR bad-arg :verify: this verb cannot stand here; usage: verify REQUEST|JOB"
     );
     assert!(sam.ask("submit pi 100").starts_with("OK job="));
     assert_eq!(

@@ -167,11 +167,11 @@ fn random_primes_differ_also_if_they_are_asked_for_at_once() {
     for (request, reply) in [
         (
             "random 1",
-            "ERR bad-arg :random: BITS must be at least 2 with kind=prime; write 'random BITS [kind=KIND]'",
+            "ERR bad-arg :random: BITS must be at least 2 with kind=prime; usage: random BITS [kind=KIND]",
         ),
         (
             "random 64 kind=strong",
-            "ERR bad-arg :random: BITS must be at least 128 with kind=strong; write 'random BITS [kind=KIND]'",
+            "ERR bad-arg :random: BITS must be at least 128 with kind=strong; usage: random BITS [kind=KIND]",
         ),
         ("random 1e6", "ERR too-big :random: BITS may be at most 33219"),
     ] {

@@ -70,7 +70,7 @@ impl Scheduler {
     fn verification(&mut self, job: JobId, scope: Option<Account>, now: Instant) -> Result<Work, Failure> {
         let (stored, value) = self.table.answered(job, scope, now)?;
         let Some(keeping) = &self.keeping else {
-            let text = "the question of a job is not kept without a store; write 'verify REQUEST'";
+            let text = "the question of a job is not kept without a store; usage: verify REQUEST";
             return Err(Failure::new(Code::NoJob, text));
         };
         let verification = match (keeping.again)(stored).subject? {

@@ -13,7 +13,7 @@ const STALLED: Duration = Duration::from_secs(1);
 /// How often a watched job says how far it is, unless it is asked for more or less often.
 const PROGRESS_OF_WATCHED: Duration = Duration::from_secs(1);
 
-/// One that waits for a job.
+/// Identifies a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Holder {
     /// A request of a client.
@@ -22,7 +22,7 @@ pub(super) enum Holder {
     Submitted(JobId),
 }
 
-/// One that waits, and on which terms.
+/// A request, or a submitted job, that waits for a job, with its deadline and how often it wants progress.
 pub(super) struct Waiter {
     holder: Holder,
     /// Whose share of the CPU the job uses on its behalf.
@@ -209,7 +209,7 @@ struct Holding {
     all: usize,
 }
 
-/// One that was taken off its job.
+/// A waiter that was removed from its job.
 pub(super) struct Removed {
     pub(super) work: WorkId,
     pub(super) payer: Payer,

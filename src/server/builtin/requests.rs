@@ -28,8 +28,9 @@ impl Requests {
         }
     }
 
-    /// Takes in a request of a verb and a number, if it asks a built-in question: the verb, if the answer is the same for ever, or nothing. Comes to what
-    /// [`take_frame`](Self::take_frame) would, for a client that may ask.
+    /// Takes in a request of a verb and one number, with the same result as [`take_frame`](Self::take_frame) for a client that may ask.
+    /// `Some(Some(verb))`: the answer is the same for ever; `Some(None)`: it is not; `None`: it is no built-in question, and has to be
+    /// read in full.
     #[inline]
     pub(super) fn take_number(&mut self, request: &NumberRequest<'_>, link: &Link) -> Option<Option<VerbLabel>> {
         let (verb, step) = link.shared.registry.step_of(request)?;

@@ -112,7 +112,7 @@ impl<E: Exchange> State<E> {
     }
 }
 
-/// Gives the room of an empty buffer back if it has more bytes of it than this, those before its beginning included.
+/// Frees the allocation of an empty buffer whose capacity, what was read of it included, is above `most`.
 #[inline]
 pub(super) fn release(buffer: &mut BytesMut, most: usize) {
     if buffer.is_empty() && buffer.try_reclaim(most + 1) {

@@ -63,7 +63,7 @@ fn record() -> impl Strategy<Value = Record> {
         });
     let replies = prop_oneof![
         rows::tests::value().prop_map(Ok),
-        (prop::sample::select(&Code::ALL[..]), ".*").prop_map(|(code, text)| Err(Failure::new(code, text))),
+        (prop::sample::select(Code::ALL), ".*").prop_map(|(code, text)| Err(Failure::new(code, text))),
     ];
     let ends = (job(), time(), cpu(), replies).prop_map(|(job, ended_at, cpu, reply)| End {
         job,

@@ -307,8 +307,8 @@ impl Flow {
         }
     }
 
-    /// One waits no more: its job ends if it was the last, uses the share of the next in line if it used this one's, and is as urgent as it
-    /// is to those that are left.
+    /// A waiter was removed. If it was the last, its job ends. If it paid for the job, the next waiter does. The priority becomes the
+    /// highest of those that are left.
     pub(super) fn removed(&mut self, removed: Removed) {
         let Removed {
             work,

@@ -96,7 +96,7 @@ impl Submitted {
         let value = match self.find(id, now)? {
             Found::Done(Ok(value)) => value.clone(),
             Found::Done(Err(failure)) => {
-                let text = format!("job {id} has no answer: {}", failure.text);
+                let text = format!("no answer to verify: {}", failure.text);
                 return Err(Failure::new(Code::NoJob, text));
             }
             Found::Running(_) => {

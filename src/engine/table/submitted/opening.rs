@@ -111,7 +111,7 @@ impl Submitted {
             return Ok(Keyed::Free);
         };
         if job.key.as_ref().is_some_and(|(_, other)| other != title) {
-            let text = format!("submit: the id of job {id} is the same, and its question is another; use another id=");
+            let text = format!("submit: id= is that of job {id}, which asks another question; choose another id=");
             return Err(Failure::new(Code::BadArg, text));
         }
         match &mut job.unacknowledged {

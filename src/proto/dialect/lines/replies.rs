@@ -7,6 +7,7 @@ use std::io;
 
 /// A line of a reply, without its tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReplyLine<'a> {
     /// `OK value`, or the value alone after a number alone.
     Value(&'a str),
