@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, the topmost first. One may import from those below it.
-const ROOMS: [&str; 18] = [
+const MODULES: [&str; 18] = [
     "cli", "config", "client", "daemon", "cluster", "http", "server", "verb", "engine", "auth", "store", "job",
     "proto", "primes", "metrics", "clients", "priority", "caught",
 ];
@@ -38,11 +38,11 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The files of a module with their code: comments and unit tests left out.
-fn code_of(room: &str) -> Vec<(PathBuf, String)> {
+fn code_of(module: &str) -> Vec<(PathBuf, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let files = match src.join(room) {
+    let files = match src.join(module) {
         folder if folder.is_dir() => sources(&folder),
-        _ => vec![src.join(format!("{room}.rs"))],
+        _ => vec![src.join(format!("{module}.rs"))],
     };
     let code = |path: &PathBuf| {
         let text = fs::read_to_string(path).expect("a source file is readable");
@@ -63,7 +63,7 @@ fn code_of(room: &str) -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn every_room_is_on_the_list() {
+fn every_module_is_on_the_list() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for entry in fs::read_dir(src).expect("src is readable").flatten() {
         let path = entry.path();
@@ -73,17 +73,17 @@ fn every_room_is_on_the_list() {
             .expect("names are text")
             .to_owned();
         assert!(
-            ROOMS.contains(&name.as_str()) || ["main", "lib"].contains(&name.as_str()),
-            "{name} is in src but on no floor; say where it stands in tests/layout.rs and ARCHITECTURE.md"
+            MODULES.contains(&name.as_str()) || ["main", "lib"].contains(&name.as_str()),
+            "{name} is in src but on no layer; say where it stands in tests/layout.rs and ARCHITECTURE.md"
         );
     }
 }
 
 #[test]
 fn imports_go_down_only() {
-    for (floor, room) in ROOMS.iter().enumerate() {
-        for (path, code) in code_of(room) {
-            for above in &ROOMS[..floor] {
+    for (layer, module) in MODULES.iter().enumerate() {
+        for (path, code) in code_of(module) {
+            for above in &MODULES[..layer] {
                 let import = format!("crate::{above}");
                 let is_whole = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
                 assert!(
@@ -98,9 +98,9 @@ fn imports_go_down_only() {
 
 /// What the crate shows at its root comes from modules at every level, so all but the topmost import it from its own module.
 #[test]
-fn only_the_roof_imports_from_the_root() {
-    for room in &ROOMS[1..] {
-        for (path, code) in code_of(room) {
+fn only_the_topmost_module_imports_from_the_root() {
+    for module in &MODULES[1..] {
+        for (path, code) in code_of(module) {
             let from_root = |rest: &&str| rest.starts_with(|c: char| c.is_uppercase() || c == '{');
             let import = code.split("crate::").skip(1).find(from_root);
             let import = import.and_then(|rest| rest.lines().next());
@@ -110,9 +110,9 @@ fn only_the_roof_imports_from_the_root() {
 }
 
 #[test]
-fn the_pure_rooms_know_no_actor_socket_thread_or_clock() {
-    for room in PURE {
-        for (path, code) in code_of(room) {
+fn the_pure_modules_know_no_actor_socket_thread_or_clock() {
+    for module in PURE {
+        for (path, code) in code_of(module) {
             for word in IMPURE {
                 assert!(!code.contains(word), "{} mentions {word}", path.display());
             }
@@ -122,8 +122,8 @@ fn the_pure_rooms_know_no_actor_socket_thread_or_clock() {
 
 #[test]
 fn every_file_opens_with_what_it_is_for() {
-    for room in ROOMS {
-        for path in code_of(room).into_iter().map(|(path, _)| path) {
+    for module in MODULES {
+        for path in code_of(module).into_iter().map(|(path, _)| path) {
             let text = fs::read_to_string(&path).expect("a source file is readable");
             assert!(
                 text.starts_with("//!"),

@@ -1,7 +1,7 @@
-//! How `serve` ends by its own faults: panics planted in a process of its own. And how errors are printed.
+//! How `serve` ends by its own faults: failpoints in a process of its own. And how errors are printed.
 
 use super::{run, with_causes};
-use crate::engine::planted;
+use crate::engine::failpoint;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ const SERVES: &str = "SERVES_FOR_A_TEST";
 #[test]
 fn serve_ends_with_status_1_after_five_panics_of_its_scheduler() {
     if std::env::var_os(SERVES).is_some() {
-        planted::plant(1, 0);
+        failpoint::arm(1, 0);
         let arguments = "primed serve --listen 127.0.0.1:0 --data none --log off --workers 1";
         let code = run(arguments.split(' ').map(OsString::from));
         std::process::exit(if code == ExitCode::from(1) { 1 } else { 70 });

@@ -148,7 +148,7 @@ impl ClientState {
 
     /// Requests were answered.
     #[inline]
-    pub fn has_answered(&self, count: u64) {
+    pub fn add_answered(&self, count: u64) {
         add(&self.requests, count);
     }
 
@@ -250,7 +250,7 @@ mod tests {
         let state = Clients::default().add(7, peer());
         state.has_read(10);
         state.has_written(4);
-        state.has_answered(2);
+        state.add_answered(2);
         state.set_in_flight(3);
         state.has_used(1_500_000);
         let text = "id=7 address=127.0.0.1:5000 name=- user=- age_s=0 idle_s=0 in_flight=3 requests=2 cpu_s=1.5 bytes_in=10 bytes_out=4";

@@ -15,7 +15,7 @@ mod servers;
 
 pub(crate) use servers::without_users;
 
-use node::{Close, Node};
+use node::{CloseNode, Node};
 
 use crate::engine::{ClusterEvent, Scheduler};
 use crate::metrics::{Metrics, NodeView};
@@ -390,7 +390,7 @@ impl Cluster {
 
     /// Lets go of the jobs of this node, so that others go on with them, and ends.
     pub(crate) async fn close(self, limit: Duration) {
-        let _ = tokio::time::timeout(limit, self.node.send(Close)).await;
+        let _ = tokio::time::timeout(limit, self.node.send(CloseNode)).await;
         self.arbiter.stop();
         let _ = self.arbiter.join();
     }

@@ -1,10 +1,10 @@
 //! The daemon: starts the modules bottom-up and drains them top-down. Knows the interface of each module, and none from the inside.
 
 mod bind;
-mod keeping;
 mod signals;
 #[cfg(test)]
 mod simulation;
+mod store_place;
 #[cfg(test)]
 mod tests;
 #[cfg(all(test, feature = "users"))]
@@ -26,7 +26,6 @@ use crate::store;
 use crate::verb::{Engine, Facts, Registry, Verb};
 use actix::prelude::*;
 use bind::bind;
-use keeping::{Opened, StorePlace, StoreWriter};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,6 +33,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use store_place::{Opened, StorePlace, StoreWriter};
 use thiserror::Error;
 use tokio::sync::oneshot;
 

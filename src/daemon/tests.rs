@@ -1,10 +1,10 @@
-//! What a daemon survives of its own faults: panics planted in sessions and listeners, over real sockets.
+//! What a daemon survives of its own faults: failpoints in sessions and listeners, over real sockets.
 
 use super::*;
-use crate::engine::{Event, planted};
+use crate::engine::{Event, failpoint};
 use crate::job::Query;
 use crate::proto::{Code, Value};
-use crate::server::planted::{Spot, plant};
+use crate::server::failpoint::{Spot, arm};
 use crate::store::{MemoryStore, State, StoredJob};
 use crate::verb::{Step, define};
 use std::io::{BufRead, BufReader, Write};
@@ -13,9 +13,9 @@ use std::net::TcpStream;
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A daemon on a free port with the verb `plant WHERE`.
-pub(super) fn planted() -> Daemon {
+pub(super) fn with_failpoints() -> Daemon {
     let verb = define("plant", "panics elsewhere", |call| {
-        plant(match call.arg(0) {
+        arm(match call.arg(0) {
             Some("turn") => Spot::Turn,
             Some("news") => Spot::News,
             Some("accept") => Spot::Accept,
@@ -116,7 +116,7 @@ fn load(address: SocketAddr, first: u64, is_over: &std::sync::atomic::AtomicBool
 
 #[test]
 fn a_thousand_sessions_panic_under_load_and_each_costs_its_connection_only() {
-    let daemon = planted().spawn().expect("a free port can be had");
+    let daemon = with_failpoints().spawn().expect("a free port can be had");
     let address = daemon.addresses()[0];
     let is_over = std::sync::atomic::AtomicBool::new(false);
     let replies = std::thread::scope(|scope| {
@@ -147,7 +147,7 @@ fn a_thousand_sessions_panic_under_load_and_each_costs_its_connection_only() {
 
 #[test]
 fn a_session_that_panics_at_news_is_closed_and_its_work_ends() {
-    let daemon = planted().spawn().expect("a free port can be had");
+    let daemon = with_failpoints().spawn().expect("a free port can be had");
     let address = daemon.addresses()[0];
     let mut client = Client::connect(address);
     client.send("@a pi 1e17\nplant news\nisprime 2^64+13\n");
@@ -162,13 +162,13 @@ fn a_session_that_panics_at_news_is_closed_and_its_work_ends() {
 fn a_daemon_whose_scheduler_panics_at_everything_answers_and_then_gives_up() {
     System::new().block_on(async {
         let running = Daemon::new().workers(1).start().await.expect("it needs no address");
-        planted::plant(1, 0);
+        failpoint::arm(1, 0);
         for _ in 0..5 {
             let reply = running.engine().ask(Query::Pi(1 << 40)).await;
             assert_eq!(reply.map_err(|failure| failure.code), Err(Code::Internal));
         }
         running.gave_up().await;
-        planted::plant(0, 0);
+        failpoint::arm(0, 0);
         let reply = running.engine().ask(Query::Pi(1 << 30)).await;
         assert_eq!(reply, Ok(Value::from(54_400_028)), "until its end it still answers");
         assert!(running.metrics.actors_rebuilt.load(Relaxed) >= 5);
@@ -188,9 +188,9 @@ fn submitted_jobs_go_on_after_the_scheduler_has_panicked() {
             ask("submit after=1h nth 1e9").await,
             Ok(Value::Text("job=2".to_owned()))
         );
-        planted::plant(1, 0);
+        failpoint::arm(1, 0);
         let waiting = ask("result 1").await;
-        planted::plant(0, 0);
+        failpoint::arm(0, 0);
         assert_eq!(waiting.map_err(|failure| failure.code), Err(Code::Internal));
         assert!(running.metrics.actors_rebuilt.load(Relaxed) >= 1);
         // pi(10^14): OEIS A006880.
@@ -212,7 +212,7 @@ fn a_panic_of_the_local_clients_fails_each_that_waits_once_and_the_next_is_answe
         let long = |n: u128| Query::Pi(10u128.pow(17) + n);
         let answers: Vec<_> = (0..WAITING).map(|n| engine.ask(long(n)).into_future()).collect();
         let mut events = engine.ask(long(WAITING)).events();
-        planted::plant_local();
+        failpoint::arm_local();
         // Its answer is the news that panics.
         let reply = engine.ask(Query::Pi(1 << 30)).await;
         assert_eq!(reply.map_err(|failure| failure.code), Err(Code::Internal));
@@ -234,7 +234,7 @@ fn a_panic_of_the_local_clients_fails_each_that_waits_once_and_the_next_is_answe
 
 #[test]
 fn a_listener_that_panics_goes_on_accepting_on_its_socket() {
-    let daemon = planted().spawn().expect("a free port can be had");
+    let daemon = with_failpoints().spawn().expect("a free port can be had");
     let address = daemon.addresses()[0];
     let mut client = Client::connect(address);
     assert_eq!(client.ask("plant accept").as_deref(), Some("OK"));
@@ -259,7 +259,7 @@ fn a_listener_that_panics_again_and_again_ends_the_daemon_with_an_error() {
     let (address, ended) = std::sync::mpsc::channel();
     let running = std::thread::spawn(move || {
         System::new().block_on(async move {
-            let running = planted().start().await.expect("a free port can be had");
+            let running = with_failpoints().start().await.expect("a free port can be had");
             let _ = address.send(running.addresses()[0]);
             running.gave_up().await;
             running.drain(PATIENCE).await
@@ -269,7 +269,7 @@ fn a_listener_that_panics_again_and_again_ends_the_daemon_with_an_error() {
     let address = client.0.get_ref().peer_addr().expect("it is connected");
     for _ in 0..4 {
         assert_eq!(client.ask("plant accept").as_deref(), Some("OK"));
-        // It wakes the listener, and is answered after the panic: the next is planted then.
+        // It wakes the listener, and is answered after the panic: the next is armed then.
         assert_eq!(Client::connect(address).ask("ping").as_deref(), Some("OK pong"));
     }
     assert_eq!(client.ask("plant accept").as_deref(), Some("OK"));

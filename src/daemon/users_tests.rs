@@ -1,7 +1,7 @@
 //! Tests of a daemon whose users are removed: while they are connected, and while their password is checked.
 
 use super::Drained;
-use super::tests::{Client, PATIENCE, planted};
+use super::tests::{Client, PATIENCE, with_failpoints};
 use crate::auth::{Authenticate, Credentials, Identity, Notify, Users, hash};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -38,7 +38,10 @@ impl Drop for UsersFile {
 fn a_user_who_is_gone_is_refused_also_what_he_asked_before() {
     let file = UsersFile::new("gone");
     let users = file.users();
-    let daemon = planted().users(users.clone()).spawn().expect("a free port can be had");
+    let daemon = with_failpoints()
+        .users(users.clone())
+        .spawn()
+        .expect("a free port can be had");
     let mut client = Client::connect(daemon.addresses()[0]);
     client.send("auth ann secret\n");
     assert_eq!(client.line().as_deref(), Some("OK"));
@@ -84,7 +87,7 @@ impl Authenticate for Leaving {
 #[test]
 fn a_user_who_goes_while_his_password_is_checked_is_refused() {
     let file = UsersFile::new("leaving");
-    let mut daemon = planted();
+    let mut daemon = with_failpoints();
     daemon.auth = Some(Arc::new(Leaving(file.users())));
     let daemon = daemon.spawn().expect("a free port can be had");
     let mut client = Client::connect(daemon.addresses()[0]);

@@ -40,7 +40,7 @@ pub struct Local {
     /// Notified when nobody waits any more.
     drained: Option<oneshot::Sender<()>>,
     /// What it was at when it panicked, until it is rebuilt.
-    broke_at: Option<&'static str>,
+    panicked_in: Option<&'static str>,
     health: Health,
 }
 
@@ -68,7 +68,7 @@ impl Local {
             me: None,
             waiting: BTreeMap::new(),
             drained: None,
-            broke_at: None,
+            panicked_in: None,
             health,
         }
     }
@@ -81,7 +81,7 @@ impl Local {
     /// Does what a message asks for. A panic in it stops the actor, to be rebuilt as the scheduler is.
     fn handle_by(&mut self, work: &'static str, context: &mut Context<Self>, act: impl FnOnce(&mut Self)) {
         if let Err(Panicked) = caught(|| act(self)) {
-            self.broke_at = Some(work);
+            self.panicked_in = Some(work);
             context.stop();
         }
     }
@@ -121,7 +121,7 @@ impl Actor for Local {
 impl Supervised for Local {
     /// After a panic all that wait get a failure, and what they asked is cancelled.
     fn restarting(&mut self, _: &mut Self::Context) {
-        let work = self.broke_at.take().unwrap_or("an unknown message");
+        let work = self.panicked_in.take().unwrap_or("an unknown message");
         self.health
             .panicked("local clients", work, tokio::time::Instant::now().into_std());
         for (request, (client, sink)) in std::mem::take(&mut self.waiting) {
@@ -195,7 +195,7 @@ impl Handler<News> for Local {
 impl Local {
     fn take_events(&mut self, events: Vec<(RequestId, Event)>) {
         #[cfg(test)]
-        super::planted::local();
+        super::failpoint::hit_local();
         for (request, event) in events {
             match event {
                 Event::Final(reply) => {

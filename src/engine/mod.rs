@@ -9,12 +9,12 @@ mod batch;
 #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "nobody joins"))]
 mod cluster;
 mod external;
+#[cfg(test)]
+pub(crate) mod failpoint;
 mod fairness;
 mod health;
 mod local;
 mod message;
-#[cfg(test)]
-pub(crate) mod planted;
 mod pool;
 mod restored;
 mod scheduler;

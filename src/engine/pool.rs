@@ -219,9 +219,9 @@ impl Pool {
     }
 
     /// True if all plans have to wait because a lane that they pass has no worker left.
-    pub(super) fn is_out(&self) -> bool {
-        let is_out = |lane: &LaneWorkers| lane.workers.iter().all(|worker| worker.address.is_none());
-        !self.missing.is_empty() && (is_out(&self.express) || is_out(&self.bulk))
+    pub(super) fn has_no_workers(&self) -> bool {
+        let has_no_workers = |lane: &LaneWorkers| lane.workers.iter().all(|worker| worker.address.is_none());
+        !self.missing.is_empty() && (has_no_workers(&self.express) || has_no_workers(&self.bulk))
     }
 
     /// Threads replaced so far.
@@ -573,7 +573,10 @@ mod tests {
             };
             pool.bulk.free.clear();
             pool.reported(died, Then::Died, &[], now);
-            assert_eq!((pool.is_out(), pool.free(Lane::Bulk), pool.replaced()), (true, 0, 1));
+            assert_eq!(
+                (pool.has_no_workers(), pool.free(Lane::Bulk), pool.replaced()),
+                (true, 0, 1)
+            );
             pool.mend(now);
             assert_eq!(pool.next_alarm(), Some(now + SHORTEST_PAUSE));
             let second = now + SHORTEST_PAUSE;
@@ -582,7 +585,7 @@ mod tests {
             left.set(1);
             pool.mend(second + 2 * SHORTEST_PAUSE);
             assert_eq!(
-                (pool.is_out(), pool.next_alarm(), pool.free(Lane::Bulk)),
+                (pool.has_no_workers(), pool.next_alarm(), pool.free(Lane::Bulk)),
                 (false, None, 1)
             );
             pool.reported(died, Then::Died, &[], now);
@@ -601,7 +604,7 @@ mod tests {
             let mut pool = pool.expect("there are two threads");
             let now = Instant::now();
             pool.open(0, 3, now);
-            assert_eq!((pool.free(Lane::External(0)), pool.is_out()), (1, false));
+            assert_eq!((pool.free(Lane::External(0)), pool.has_no_workers()), (1, false));
             left.set(9);
             pool.mend(now + SHORTEST_PAUSE);
             assert_eq!(pool.free(Lane::External(0)), 3);

@@ -23,7 +23,7 @@ pub(crate) fn scheduler(policy: Policy, workers: usize, metrics: Arc<Metrics>, s
         let random = seeds.borrow_mut().fork();
         Ok(Worker { random, may_die }.start().recipient())
     };
-    // However many panics are planted, the simulation goes on.
+    // However many failpoints are armed, the simulation goes on.
     let health = Health::new(metrics.clone(), usize::MAX);
     let scheduler = Scheduler::with_workers(Box::new(hire), policy, workers, metrics, health);
     scheduler.expect("no thread is started that could not be had")

@@ -45,7 +45,7 @@ impl Counted {
             return;
         }
         self.state.set_in_flight(0);
-        self.state.has_answered(1);
+        self.state.add_answered(1);
         let metrics = &self.shared.facts.metrics;
         metrics.requests.fetch_add(1, Relaxed);
         metrics.errors.fetch_add(u64::from(outcome.is_error()), Relaxed);

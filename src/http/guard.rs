@@ -7,7 +7,7 @@
 
 use super::answer::refused;
 use super::login::Login;
-use super::patience::Owed;
+use super::timeout::Owed;
 use crate::auth::Role;
 use crate::clients::ClientState;
 use crate::engine::Account;

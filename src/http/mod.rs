@@ -16,8 +16,8 @@ mod login;
 mod openapi;
 mod openmetrics;
 mod page;
-mod patience;
 mod routes;
 mod session;
+mod timeout;
 
 pub(crate) use session::service;

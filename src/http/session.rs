@@ -1,8 +1,8 @@
 //! The session of an HTTP connection: an actor that drives hyper until the connection ends or the daemon drains. Knows no route.
 
 use super::guard::{Caller, Hosts};
-use super::patience::{Deadline, HeadTimer, Owed};
 use super::routes::routes;
+use super::timeout::{Deadline, HeadTimer, Owed};
 use crate::caught::{Panicked, caught_in};
 use crate::server::{Abort, Accepted, Finish, Service, Shared};
 use actix::prelude::*;

@@ -152,7 +152,7 @@ impl Certify {
         }
     }
 
-    fn is_composite(&mut self) {
+    fn set_composite(&mut self) {
         self.stage = Stage::Done("composite".into());
     }
 
@@ -298,7 +298,7 @@ impl Plan for Certify {
                 Plan::absorb(test.as_mut(), partial);
                 match Plan::answer(test.as_mut()) {
                     Some(Value::Truth(true)) => self.tested(),
-                    Some(_) => self.is_composite(),
+                    Some(_) => self.set_composite(),
                     None => {}
                 }
             }
@@ -310,7 +310,7 @@ impl Plan for Certify {
             }
             (Found::Witness(index, result), Stage::Witnesses(witnesses)) => {
                 if !witnesses.absorb(index, result) {
-                    self.is_composite();
+                    self.set_composite();
                 } else if witnesses.missing == 0 {
                     self.witnessed();
                 }

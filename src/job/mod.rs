@@ -1,6 +1,6 @@
 //! Jobs without actors: a plan cuts work into slices, absorbs partial results and gives the answer.
 //!
-//! Pure data and arithmetic: this room knows no actor, socket, thread or clock. Start reading at [`Plan`].
+//! Pure data and arithmetic: this module knows no actor, socket, thread or clock. Start reading at [`Plan`].
 
 mod are_prime;
 mod bounds;
@@ -18,7 +18,6 @@ mod factor;
 mod gaps;
 mod guarded;
 mod is_prime;
-mod lane;
 mod listed;
 mod neighbour;
 mod neighbours;
@@ -32,6 +31,7 @@ mod pieces;
 mod plan;
 mod query;
 mod random;
+mod reorder;
 mod request;
 mod restore;
 mod root;

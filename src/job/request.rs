@@ -21,12 +21,12 @@ pub struct Job {
     /// The verb that asked, for the metrics.
     pub(crate) verb: VerbLabel,
     /// Apart, as a job is moved many times on its way to a worker.
-    rare: Option<Box<Rare>>,
+    rare: Option<Box<Extras>>,
 }
 
 /// What few jobs have.
 #[derive(Default)]
-struct Rare {
+struct Extras {
     /// What a plan of an earlier process has saved, from which this one goes on.
     checkpoint: Option<Arc<[u8]>>,
     /// The question whose answer it verifies.

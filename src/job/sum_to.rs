@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what a unit adds up; see [`crate::primes::sum`].
 
-use super::lane::{Join, Lane};
+use super::reorder::{Join, Reorder};
 use super::sum_part::{Share, Which};
 use super::{Budget, Damaged, Reader, Writer};
 use crate::primes::sum::{Block, BlockSum, Preparing, Shape, Stretch, StretchSum, Tables};
@@ -65,10 +65,10 @@ pub(super) struct Summing {
     /// The first unit of each kind that was never cut, and how many there are.
     pub(super) next: [u64; 4],
     pub(super) limits: [u64; 4],
-    pub(super) blocks: Lane<u64, BlockSum>,
-    pub(super) stretches: Lane<u64, StretchSum>,
-    ordinary: Lane<u64, Residue>,
-    constants: Lane<u64, Residue>,
+    pub(super) blocks: Reorder<u64, BlockSum>,
+    pub(super) stretches: Reorder<u64, StretchSum>,
+    ordinary: Reorder<u64, Residue>,
+    constants: Reorder<u64, Residue>,
     /// Units that were interrupted.
     again: Vec<Work>,
     lengths: [u64; 2],
@@ -399,10 +399,10 @@ impl Summing {
                 lengths[0].div_ceil(LEAVES),
                 lengths[1].div_ceil(CONSTANTS),
             ],
-            blocks: Lane::new(blocks),
-            stretches: Lane::new(stretches),
-            ordinary: Lane::new(ordinary),
-            constants: Lane::new(constants),
+            blocks: Reorder::new(blocks),
+            stretches: Reorder::new(stretches),
+            ordinary: Reorder::new(ordinary),
+            constants: Reorder::new(constants),
             again: Vec::new(),
             lengths,
         }
@@ -413,7 +413,7 @@ impl Summing {
         self.next = self.limits;
         let which = share.which as usize;
         (self.next[which], self.limits[which]) = (share.range.start, share.range.end);
-        (self.blocks, self.stretches) = (Lane::new(u64::MAX), Lane::new(u64::MAX));
+        (self.blocks, self.stretches) = (Reorder::new(u64::MAX), Reorder::new(u64::MAX));
     }
 
     fn cut(&mut self) -> Option<Work> {
@@ -490,7 +490,7 @@ impl Summing {
 }
 
 /// Begins the next unit of a lane.
-fn next<T: Join>(lane: &mut Lane<u64, T>, next: &mut u64, limit: u64) -> Option<u64> {
+fn next<T: Join>(lane: &mut Reorder<u64, T>, next: &mut u64, limit: u64) -> Option<u64> {
     let index = lane.next(*next, limit)?;
     lane.begin().then(|| {
         lane.cut(next, index + 1);

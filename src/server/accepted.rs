@@ -4,7 +4,7 @@
 
 use super::connection::Connection;
 use super::limits::LimitsCopy;
-use super::session::Run;
+use super::session::RunSession;
 use super::sessions::{Begin, IoThread};
 use super::{Limits, Shared};
 use crate::clients::ClientState;
@@ -198,11 +198,11 @@ pub(crate) trait Open: Send + Sync {
 }
 
 /// Gives the actor of a thread a session for each connection.
-pub(super) struct Sessions<F>(pub(super) Arc<F>);
+pub(super) struct BuiltInService<F>(pub(super) Arc<F>);
 
-impl<S, F> Open for Sessions<F>
+impl<S, F> Open for BuiltInService<F>
 where
-    S: Run + 'static,
+    S: RunSession + 'static,
     F: Fn(Accepted) -> S + Send + Sync + 'static,
 {
     fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Orders>> {
@@ -219,12 +219,12 @@ where
 }
 
 /// Starts an actor of type `A` for each connection.
-pub(super) struct Actors<A: Actor, F> {
+pub(super) struct ActorService<A: Actor, F> {
     pub(super) make: Arc<F>,
     pub(super) orders: fn(Addr<A>) -> Orders,
 }
 
-impl<A, F> Open for Actors<A, F>
+impl<A, F> Open for ActorService<A, F>
 where
     A: Actor<Context = Context<A>> + Handler<Finish>,
     F: Fn(Accepted) -> A + Send + Sync + 'static,

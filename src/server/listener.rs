@@ -4,13 +4,13 @@ use super::Shared;
 use super::accept::Acceptor;
 #[cfg(feature = "http")]
 use super::accepted::Abort;
-use super::accepted::{Accepted, Actors, Closed, ConnectionPermit, Finish, Open, Orders, Sessions};
+use super::accepted::{Accepted, ActorService, BuiltInService, Closed, ConnectionPermit, Finish, Open, Orders};
 use super::builtin;
 use super::connection::{Accept, Connection};
 use super::protocol::Protocol;
 use super::protocol_session::ProtocolSession;
-use super::session::Run;
-use super::sessions::{Close, FinishAll, IoThread};
+use super::session::RunSession;
+use super::sessions::{CloseSession, FinishAll, IoThread};
 use crate::caught::{Panicked, caught};
 use crate::clients::address;
 use crate::engine::ClientId;
@@ -95,12 +95,12 @@ impl Service {
         A: Actor<Context = Context<A>> + Handler<Finish>,
     {
         let make = Arc::new(session);
-        let sessions = Arc::new(Actors { make, orders });
+        let sessions = Arc::new(ActorService { make, orders });
         Self { sessions, refusal: b"" }
     }
 
-    fn of<S: Run + 'static>(session: impl Fn(Accepted) -> S + Send + Sync + 'static) -> Self {
-        let sessions = Arc::new(Sessions(Arc::new(session)));
+    fn of<S: RunSession + 'static>(session: impl Fn(Accepted) -> S + Send + Sync + 'static) -> Self {
+        let sessions = Arc::new(BuiltInService(Arc::new(session)));
         Self { sessions, refusal: b"" }
     }
 
@@ -200,7 +200,7 @@ impl Listener {
     /// Accepts what waits, as far as other work of the thread allows.
     fn accept(&mut self, context: &mut Context<Self>, task: &mut std::task::Context<'_>) {
         #[cfg(test)]
-        super::planted::pass(super::planted::Spot::Accept);
+        super::failpoint::hit(super::failpoint::Spot::Accept);
         for index in 0..self.sockets.len() {
             let mut left = MAX_ACCEPTS;
             while let Some((acceptor, service)) = self.sockets.get_mut(index)
@@ -228,7 +228,7 @@ impl Listener {
 
     fn remove(&mut self, id: ClientId) {
         #[cfg(test)]
-        super::planted::pass(super::planted::Spot::Closed);
+        super::failpoint::hit(super::failpoint::Spot::Closed);
         if self.shared.facts.clients.remove(id.0) {
             tracing::debug!(client = id.0, "closed");
             self.open -= 1;
@@ -342,7 +342,7 @@ impl Handler<Kill> for Listener {
         tracing::info!(client = id.0, "killed");
         match (self.actors.get(&id), self.thread_of(id)) {
             (Some(orders), _) => orders.kill(),
-            (None, Some(thread)) => thread.sessions().do_send(Close(id)),
+            (None, Some(thread)) => thread.sessions().do_send(CloseSession(id)),
             (None, None) => {}
         }
     }

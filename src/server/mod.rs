@@ -8,12 +8,12 @@ mod accept;
 mod accepted;
 mod builtin;
 mod connection;
+#[cfg(test)]
+pub(crate) mod failpoint;
 mod limits;
 mod listener;
 mod pace;
 mod peer;
-#[cfg(test)]
-pub(crate) mod planted;
 mod protocol;
 mod protocol_session;
 mod session;

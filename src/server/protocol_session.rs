@@ -163,7 +163,7 @@ impl<P: Protocol> Custom<P> {
             };
             match frame {
                 Ok(Some(request)) => {
-                    link.lifecycle.has_asked();
+                    link.lifecycle.record_request();
                     self.begin(request, link.permit.client);
                     self.has_unread = !self.may_read(link) || time.is_over();
                 }

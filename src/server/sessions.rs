@@ -2,7 +2,7 @@
 //!
 //! A task and a mailbox of its own for each session would double what an idle connection takes in memory. Knows no protocol and no socket.
 
-use super::session::Run;
+use super::session::RunSession;
 use crate::auth::Verdict;
 use crate::caught::caught;
 use crate::engine::{ClientId, News};
@@ -66,10 +66,10 @@ impl IoThread {
 
 /// The sessions of a thread, for those that add some on that thread.
 #[derive(Clone, Default)]
-pub(super) struct SessionTable(Rc<RefCell<Table>>);
+pub(super) struct SessionTable(Rc<RefCell<Slots>>);
 
 #[derive(Default)]
-struct Table {
+struct Slots {
     slots: Vec<Slot>,
     vacant: Vec<u32>,
     by_client: BTreeMap<ClientId, u32>,
@@ -80,7 +80,7 @@ struct Table {
 
 /// The place of a session, which another one has after it.
 struct Slot {
-    session: Option<Box<dyn Run>>,
+    session: Option<Box<dyn RunSession>>,
     wake: Arc<Wake>,
 }
 
@@ -141,18 +141,18 @@ impl ArcWake for Wake {
 
 impl SessionTable {
     /// One more session; its first turn comes soon.
-    pub(super) fn add(&self, session: Box<dyn Run>) {
+    pub(super) fn add(&self, session: Box<dyn RunSession>) {
         self.borrow().add(session);
     }
 
     /// Only the actor and those that add sessions use the table, and a turn does neither.
-    fn borrow(&self) -> RefMut<'_, Table> {
+    fn borrow(&self) -> RefMut<'_, Slots> {
         self.0.borrow_mut()
     }
 }
 
-impl Table {
-    fn add(&mut self, session: Box<dyn Run>) {
+impl Slots {
+    fn add(&mut self, session: Box<dyn RunSession>) {
         let client = session.client();
         let index = self.vacant.pop().unwrap_or_else(|| {
             let slot = u32::try_from(self.slots.len()).expect("a process has fewer descriptors");
@@ -193,14 +193,14 @@ impl Table {
     }
 
     /// Brings something to a session, which has its turn then. It is dropped if the result is false.
-    fn bring(&mut self, client: ClientId, bring: impl FnOnce(&mut dyn Run) -> bool) {
+    fn bring(&mut self, client: ClientId, bring: impl FnOnce(&mut dyn RunSession) -> bool) {
         let Some(&index) = self.by_client.get(&client) else {
             return;
         };
         self.bring_to(index, bring);
     }
 
-    fn bring_to(&mut self, index: u32, bring: impl FnOnce(&mut dyn Run) -> bool) {
+    fn bring_to(&mut self, index: u32, bring: impl FnOnce(&mut dyn RunSession) -> bool) {
         let Slot { session, wake } = &mut self.slots[index as usize];
         let Some(session) = session else {
             return;
@@ -272,7 +272,7 @@ impl ActorFuture<Sessions> for Turns {
 /// A connection accepted on another thread: called on this one, it gives the session.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Begin(pub(super) Box<dyn FnOnce() -> Box<dyn Run> + Send>);
+pub(super) struct Begin(pub(super) Box<dyn FnOnce() -> Box<dyn RunSession> + Send>);
 
 /// The order to every session to finish what it has accepted.
 #[derive(Message, Clone, Copy)]
@@ -282,7 +282,7 @@ pub(super) struct FinishAll;
 /// The order to drop the session of a client that was killed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Close(pub(super) ClientId);
+pub(super) struct CloseSession(pub(super) ClientId);
 
 /// The news that a password was checked, for the client that sent it.
 #[derive(Message)]
@@ -348,10 +348,10 @@ impl Handler<FinishAll> for Sessions {
     }
 }
 
-impl Handler<Close> for Sessions {
+impl Handler<CloseSession> for Sessions {
     type Result = ();
 
-    fn handle(&mut self, Close(client): Close, _: &mut Self::Context) {
+    fn handle(&mut self, CloseSession(client): CloseSession, _: &mut Self::Context) {
         self.table.borrow().bring(client, |_| false);
     }
 }

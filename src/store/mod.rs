@@ -32,7 +32,7 @@ pub use record::{Checkpoint, End, JobId, KeptAnswer, NODES, Priority, Record, St
 pub use sqlite::{DATABASE, Pruned, Pruning, SqliteStore, Statistics, Survey};
 #[cfg(feature = "cluster")]
 pub use value::{read_value, write_value};
-pub use writer::{Close, Commit, Committed, Writer};
+pub use writer::{CloseWriter, Commit, Committed, Writer};
 
 /// Keeps records. What [`commit`](Store::commit) has confirmed is there after any end of the process and of the machine.
 pub trait Store: Send + 'static {

@@ -66,12 +66,12 @@ impl Handler<Commit> for Writer {
 /// Asks for the store to be closed, after all batches before. Another process may open it then.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Close;
+pub struct CloseWriter;
 
-impl Handler<Close> for Writer {
+impl Handler<CloseWriter> for Writer {
     type Result = ();
 
-    fn handle(&mut self, Close: Close, _: &mut Self::Context) {
+    fn handle(&mut self, CloseWriter: CloseWriter, _: &mut Self::Context) {
         self.store = None;
     }
 }

@@ -154,7 +154,7 @@ pub struct Question {
 }
 
 /// What a question comes to once it is asked.
-enum Asked {
+enum Started {
     Known(Vec<String>, Reply),
     Asked(Ask, Terms),
 }
@@ -174,9 +174,9 @@ impl Question {
 
     /// Asks, and returns all events: rows and progress, and then the reply.
     pub fn events(self) -> Events {
-        match Asked::from(self.step) {
-            Asked::Known(rows, reply) => Events::known(rows, reply),
-            Asked::Asked(ask, terms) => self.client.events(ask, terms.deadline, terms.progress),
+        match Started::from(self.step) {
+            Started::Known(rows, reply) => Events::known(rows, reply),
+            Started::Asked(ask, terms) => self.client.events(ask, terms.deadline, terms.progress),
         }
     }
 
@@ -197,14 +197,14 @@ impl IntoFuture for Question {
     type IntoFuture = ReplyFuture;
 
     fn into_future(self) -> ReplyFuture {
-        match Asked::from(self.step) {
-            Asked::Known(_, reply) => ReplyFuture::known(reply),
-            Asked::Asked(ask, terms) => self.client.ask(ask, terms.deadline),
+        match Started::from(self.step) {
+            Started::Known(_, reply) => ReplyFuture::known(reply),
+            Started::Asked(ask, terms) => self.client.ask(ask, terms.deadline),
         }
     }
 }
 
-impl From<Result<(Step, Terms), Failure>> for Asked {
+impl From<Result<(Step, Terms), Failure>> for Started {
     fn from(step: Result<(Step, Terms), Failure>) -> Self {
         let known = |reply| Self::Known(Vec::new(), reply);
         match step {

@@ -1,7 +1,7 @@
 //! What the rules want done: over the connection, whose outcome comes back to the node, or at the engine. Decides nothing.
 
 use super::hearing::{JOBS, OWNERS, seen};
-use super::{Happened, Node};
+use super::{Node, NodeEvent};
 use crate::cluster::entry::{answer_to_bytes, digest};
 use crate::cluster::links::{LIMIT, Links};
 use crate::cluster::member::{Command, Entry, Input, Notice};
@@ -25,13 +25,13 @@ pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
                     Entry::Owner => &links.owners,
                 };
                 let written = Links::put(store, &job.to_string(), revision, bytes).await;
-                me.do_send(Happened::Member(Input::Written(job, serial, written)));
+                me.do_send(NodeEvent::Member(Input::Written(job, serial, written)));
             });
         }
         Command::Read(job, entry) => {
             tokio::spawn(async move {
                 if let Some(input) = read_again(&links, job, entry).await {
-                    me.do_send(Happened::Member(input));
+                    me.do_send(NodeEvent::Member(input));
                 }
             });
         }
@@ -44,13 +44,13 @@ pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
         Command::Save(checkpoint) => {
             tokio::spawn(async move {
                 let is_saved = links.save(&checkpoint).await;
-                me.do_send(Happened::Member(Input::Saved(checkpoint.job, is_saved)));
+                me.do_send(NodeEvent::Member(Input::Saved(checkpoint.job, is_saved)));
             });
         }
         Command::Load(job) => {
             tokio::spawn(async move {
                 let loaded = links.load(job).await;
-                me.do_send(Happened::Member(Input::Loaded(job, loaded)));
+                me.do_send(NodeEvent::Member(Input::Loaded(job, loaded)));
             });
         }
         Command::Share(answer) => {

@@ -1,7 +1,7 @@
 //! The tasks of a connection: each brings the node what others have written or said. Decides nothing.
 
 use super::messages::{PROGRESS_SUBJECT, RECALLED_SUBJECT};
-use super::{Happened, Node};
+use super::{Node, NodeEvent};
 use crate::cluster::ClusterError;
 use crate::cluster::entry::{JobEntry, NodeEntry, OwnerEntry, read_answer};
 use crate::cluster::links::Links;
@@ -19,7 +19,7 @@ use std::time::Duration;
 pub(super) fn open_later(me: Addr<Node>, opening: u64) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        me.do_send(Happened::Open(opening));
+        me.do_send(NodeEvent::Open(opening));
     });
 }
 
@@ -36,9 +36,9 @@ pub(super) async fn hear(client: Client, owner: String, name: String, me: Addr<N
     };
     loop {
         let happened = tokio::select! {
-            Some(message) = parts.next() => Happened::Part(message.payload, message.reply),
-            Some(message) = progress.next() => Happened::Progress(message.payload),
-            Some(message) = recalled.next() => Happened::Recalled(message.payload),
+            Some(message) = parts.next() => NodeEvent::Part(message.payload, message.reply),
+            Some(message) = progress.next() => NodeEvent::Progress(message.payload),
+            Some(message) = recalled.next() => NodeEvent::Recalled(message.payload),
             Some(message) = asked.next() => {
                 if let Some(reply) = message.reply {
                     let _ = client.publish(reply, owner.clone().into()).await;
@@ -77,7 +77,7 @@ async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> 
         watches.push(watch.map(move |entry| (index, entry)));
     }
     // Not more than the node can take: the rest waits at the connection.
-    let bring = async |input| me.send(Happened::Member(input)).await.map_err(|error| refused(&error));
+    let bring = async |input| me.send(NodeEvent::Member(input)).await.map_err(|error| refused(&error));
     if missing.is_empty() {
         bring(Input::Current).await?;
     }

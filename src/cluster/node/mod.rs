@@ -67,7 +67,7 @@ pub(crate) struct Node {
 /// Something has happened to the connection, or came over it.
 #[derive(Message)]
 #[rtype(result = "()")]
-enum Happened {
+enum NodeEvent {
     Opened(u64, Box<Links>),
     NotOpened(u64, String),
     /// What is shared is to be opened again, unless that was begun since.
@@ -89,7 +89,7 @@ pub(crate) struct Drain;
 /// Lets go of all jobs; answered once that is written.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Close;
+pub(crate) struct CloseNode;
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -152,8 +152,8 @@ impl Node {
                 Ok::<_, ClusterError>(links)
             };
             me.do_send(match opened.await {
-                Ok(links) => Happened::Opened(opening, Box::new(links)),
-                Err(error) => Happened::NotOpened(opening, error.to_string()),
+                Ok(links) => NodeEvent::Opened(opening, Box::new(links)),
+                Err(error) => NodeEvent::NotOpened(opening, error.to_string()),
             });
         });
     }
@@ -232,13 +232,13 @@ impl Node {
         }
     }
 
-    fn happened(&mut self, happened: Happened, context: &Context<Self>) {
+    fn happened(&mut self, happened: NodeEvent, context: &Context<Self>) {
         match happened {
-            Happened::Connection(true) => self.open(context),
-            Happened::Open(opening) if opening == self.opening && *self.connected.borrow() => self.open(context),
-            Happened::Open(_) => {}
-            Happened::Connection(false) if self.links.is_none() => self.opening += 1,
-            Happened::Connection(false) => {
+            NodeEvent::Connection(true) => self.open(context),
+            NodeEvent::Open(opening) if opening == self.opening && *self.connected.borrow() => self.open(context),
+            NodeEvent::Open(_) => {}
+            NodeEvent::Connection(false) if self.links.is_none() => self.opening += 1,
+            NodeEvent::Connection(false) => {
                 self.opening += 1;
                 tracing::warn!(
                     node = self.settings.name,
@@ -250,25 +250,25 @@ impl Node {
                 self.offers.lose_all();
                 self.show();
             }
-            Happened::Opened(opening, links) if opening == self.opening => self.begin(*links, context),
-            Happened::NotOpened(opening, error) if opening == self.opening => {
+            NodeEvent::Opened(opening, links) if opening == self.opening => self.begin(*links, context),
+            NodeEvent::NotOpened(opening, error) if opening == self.opening => {
                 tracing::error!(error, "the cluster cannot be used; trying again");
                 let remedy = "this node goes on alone until that is mended";
                 self.facts.metrics.cluster.set_trouble(error, remedy);
                 open_later(context.address(), opening);
             }
-            Happened::Opened(..) | Happened::NotOpened(..) => {}
-            Happened::Member(input) => self.member.handle(input, now()),
-            Happened::Part(bytes, reply) => self.offers.heard(&bytes, reply, context.address()),
-            Happened::Progress(bytes) => self.heard_progress(&bytes),
-            Happened::Recalled(bytes) => {
+            NodeEvent::Opened(..) | NodeEvent::NotOpened(..) => {}
+            NodeEvent::Member(input) => self.member.handle(input, now()),
+            NodeEvent::Part(bytes, reply) => self.offers.heard(&bytes, reply, context.address()),
+            NodeEvent::Progress(bytes) => self.heard_progress(&bytes),
+            NodeEvent::Recalled(bytes) => {
                 // Those of this node are in the queue, too.
                 if let Some((owner, id)) = read_recalled(&bytes) {
                     self.parts.recalled(owner, id);
                 }
             }
-            Happened::NotSent(id) => self.offers.not_sent(id),
-            Happened::Checked(part, verdict) => self.offers.decided(part, verdict),
+            NodeEvent::NotSent(id) => self.offers.not_sent(id),
+            NodeEvent::Checked(part, verdict) => self.offers.decided(part, verdict),
         }
         self.act(context);
     }
@@ -377,7 +377,7 @@ impl Actor for Node {
         tokio::spawn(async move {
             loop {
                 let is_connected = *connected.borrow_and_update();
-                me.do_send(Happened::Connection(is_connected));
+                me.do_send(NodeEvent::Connection(is_connected));
                 if connected.changed().await.is_err() {
                     return;
                 }
@@ -406,10 +406,10 @@ impl Handler<EngineEvents> for Node {
     }
 }
 
-impl Handler<Happened> for Node {
+impl Handler<NodeEvent> for Node {
     type Result = ();
 
-    fn handle(&mut self, happened: Happened, context: &mut Self::Context) {
+    fn handle(&mut self, happened: NodeEvent, context: &mut Self::Context) {
         self.safely(context, |this, context| this.happened(happened, context));
     }
 }
@@ -426,10 +426,10 @@ impl Handler<Drain> for Node {
     }
 }
 
-impl Handler<Close> for Node {
+impl Handler<CloseNode> for Node {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Close, context: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: CloseNode, context: &mut Self::Context) -> Self::Result {
         self.is_draining = true;
         let (settled, all_settled) = oneshot::channel();
         self.settled = Some(settled);

@@ -2,7 +2,7 @@
 //! absorbed once. Knows no job.
 
 use super::messages::{RECALLED_SUBJECT, recalled_to_bytes};
-use super::{Happened, Node, now};
+use super::{Node, NodeEvent, now};
 use crate::cluster::entry::{NodeEntry, PartNews, digest, read_part_news};
 use crate::cluster::links::{ACK_WAIT, Links};
 use crate::cluster::part_worker::{DIGEST, NUMBER, OWNER, PartWorker, QUESTION, WORK};
@@ -131,7 +131,7 @@ impl Offers {
         );
         tokio::spawn(async move {
             if !links.send_part(headers, bytes).await {
-                me.do_send(Happened::NotSent(id));
+                me.do_send(NodeEvent::NotSent(id));
             }
         });
     }
@@ -235,7 +235,7 @@ impl Offers {
             } else {
                 Verdict::Unsure
             };
-            me.do_send(Happened::Checked(part.id, verdict));
+            me.do_send(NodeEvent::Checked(part.id, verdict));
         });
     }
 

@@ -280,7 +280,7 @@ impl Checker {
         }
         let refused = fate.is_ending.get() && (words.starts_with("ERR draining") || words.starts_with("ERR cancelled"))
             || fate.is_crowded.get() && (words.starts_with("ERR busy") || words.starts_with("ERR no-job"))
-            || (fate.is_deadly.get() || fate.is_planted.get())
+            || (fate.is_deadly.get() || fate.has_failpoints.get())
                 && (words.starts_with("ERR internal") || words.starts_with("ERR no-job"));
         let is_right = match ask {
             Ask::Exactly(text) => words == text,

@@ -8,8 +8,8 @@ mod disk;
 mod network;
 mod work;
 
-use super::{Daemon, keeping};
-use crate::engine::{Policy, planted, simulated};
+use super::{Daemon, store_place};
+use crate::engine::{Policy, failpoint, simulated};
 use crate::metrics::Metrics;
 use crate::server::{Limits, Service};
 use crate::store::MemoryStore;
@@ -47,7 +47,7 @@ struct Fate {
     /// Workers die: what they were computing is `internal`.
     is_deadly: Cell<bool>,
     /// The scheduler panics now and then: all that wait get `internal`.
-    is_planted: Cell<bool>,
+    has_failpoints: Cell<bool>,
     drain: Notify,
     /// What outlives a crash of the daemon.
     disk: MemoryStore,
@@ -94,7 +94,7 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
     };
     let scheduler = simulated::scheduler(policy, workers, metrics, seed, fate.is_deadly.get());
     let contents = fate.disk.contents();
-    let scheduler = keeping::fill(scheduler, contents, "memory", disk.recipient(), &registry, &facts);
+    let scheduler = store_place::fill(scheduler, contents, "memory", disk.recipient(), &registry, &facts);
     let running = Daemon::new()
         .workers(workers)
         .policy(policy)
@@ -118,8 +118,8 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
 fn play(seed: u64, one_of: u32) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed);
     let fate = Rc::new(Fate::default());
-    planted::plant(one_of, seed);
-    fate.is_planted.set(one_of > 0);
+    failpoint::arm(one_of, seed);
+    fate.has_failpoints.set(one_of > 0);
     fate.is_crowded.set(random.u32(..5) == 0);
     fate.is_deadly.set(random.u32(..5) == 0);
     let mut simulation = turmoil::Builder::new()
@@ -199,10 +199,10 @@ fn a_thousand_panics_of_the_scheduler_leave_every_request_one_reply() {
     const PANICS: usize = 1_000;
     assert_eq!(play(0, 40), play(0, 40), "it does not repeat");
     let mut seed = 0;
-    while planted::count() < PANICS {
+    while failpoint::count() < PANICS {
         seed += 1;
         play(seed, 40);
     }
-    planted::plant(0, 0);
-    println!("{} panics in {seed} seeds", planted::count());
+    failpoint::arm(0, 0);
+    println!("{} panics in {seed} seeds", failpoint::count());
 }

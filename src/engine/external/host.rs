@@ -153,7 +153,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::external::{Channel, ExternalLoad, Saying};
+    use crate::engine::external::{ActorReply, Channel, ExternalLoad};
     use std::sync::mpsc::{Receiver, channel};
 
     /// Answers with how many calls it has had.
@@ -185,7 +185,7 @@ mod tests {
         fn handle(&mut self, _: Asked<()>, _: &mut Self::Context) {}
     }
 
-    fn responder() -> (Responder, Receiver<Saying>) {
+    fn responder() -> (Responder, Receiver<ActorReply>) {
         let (sender, said) = channel();
         let back = Box::new(move |saying| drop(sender.send(saying)));
         (Responder::new(1, Arc::new(Channel::new(false)), back), said)
@@ -212,8 +212,8 @@ mod tests {
                 false,
                 (),
             ));
-            assert!(matches!(mistaken.recv(), Ok(Saying::Dropped)));
-            assert!(matches!(meant.recv(), Ok(Saying::Reply(Ok(value))) if value == 1.into()));
+            assert!(matches!(mistaken.recv(), Ok(ActorReply::Dropped)));
+            assert!(matches!(meant.recv(), Ok(ActorReply::Reply(Ok(value))) if value == 1.into()));
         });
     }
 }

@@ -11,7 +11,7 @@ mod task;
 pub use channel::Token;
 pub(super) use channel::{Channel, row_size};
 pub use host::Asked;
-pub(super) use responder::Saying;
+pub(super) use responder::ActorReply;
 pub use responder::{Responder, RowError};
 pub(super) use task::{Blocking, Call, Calls, ExternalLoad};
 pub use task::{ExternalLane, ExternalTask};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// What an actor says of a call.
-pub(in crate::engine) enum Saying {
+pub(in crate::engine) enum ActorReply {
     /// A row before the answer.
     Row(String),
     /// The answer.
@@ -38,7 +38,7 @@ pub struct Responder {
 }
 
 /// The way back to the scheduler.
-type Back = Box<dyn Fn(Saying) + Send + Sync>;
+type Back = Box<dyn Fn(ActorReply) + Send + Sync>;
 
 impl Responder {
     /// The responder of a call for this client, whose news take the way `back`.
@@ -62,7 +62,7 @@ impl Responder {
 
     /// The final answer, whichever it is.
     pub fn finish(mut self, reply: Reply) {
-        self.say(Saying::Reply(reply));
+        self.say(ActorReply::Reply(reply));
         self.back = None;
     }
 
@@ -79,7 +79,7 @@ impl Responder {
                 tokio::sync::TryAcquireError::Closed => RowError::Gone,
             })?
             .forget();
-        self.say(Saying::Row(row));
+        self.say(ActorReply::Row(row));
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl Responder {
         let row = row.into();
         let permit = self.channel.room().acquire_many(row_size(&row)).await;
         permit.map_err(|_| RowError::Gone)?.forget();
-        self.say(Saying::Row(row));
+        self.say(ActorReply::Row(row));
         Ok(())
     }
 
@@ -115,7 +115,7 @@ impl Responder {
         self.client
     }
 
-    fn say(&self, what: Saying) {
+    fn say(&self, what: ActorReply) {
         if let Some(back) = &self.back {
             back(what);
         }
@@ -124,7 +124,7 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        self.say(Saying::Dropped);
+        self.say(ActorReply::Dropped);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The scheduler and its clients: what they ask is taken in, and what happened to it is sent.
 
 use super::messages::{Cancel, Grant, Leave, News, Requests};
-use super::storing::unwritten;
+use super::store::unwritten;
 use super::{Scheduler, now};
 use crate::clients::ClientState;
 use crate::engine::message::{Account, Ask, JobId, Order, Payer, RequestId, Subject, Work};
@@ -28,8 +28,8 @@ impl Scheduler {
     /// Before orders are taken in: what the table does not know by itself.
     fn prepare(&mut self, now: Instant) {
         self.table.set_time(now, SystemTime::now().into());
-        if let Some(keeping) = &self.keeping {
-            let outage = keeping.journal.admits(now).err();
+        if let Some(link) = &self.store {
+            let outage = link.journal.admits(now).err();
             self.table.set_store_outage(outage.map(unwritten));
         }
     }
@@ -60,8 +60,8 @@ impl Scheduler {
             }
         };
         let records = self.answers.forget(title.as_deref());
-        if let Some(keeping) = &mut self.keeping {
-            records.into_iter().for_each(|record| keeping.journal.push(record));
+        if let Some(link) = &mut self.store {
+            records.into_iter().for_each(|record| link.journal.push(record));
         }
         self.table.reply(payer.client, order.request, Ok(Value::Nothing));
     }
@@ -69,11 +69,11 @@ impl Scheduler {
     /// The work that verifies the answer of a submitted job.
     fn verification(&mut self, job: JobId, scope: Option<Account>, now: Instant) -> Result<Work, Failure> {
         let (stored, value) = self.table.answered(job, scope, now)?;
-        let Some(keeping) = &self.keeping else {
+        let Some(link) = &self.store else {
             let text = "the question of a job is not kept without a store; usage: verify REQUEST";
             return Err(Failure::new(Code::NoJob, text));
         };
-        let verification = match (keeping.again)(stored).subject? {
+        let verification = match (link.rebuild)(stored).subject? {
             Subject::Work(Work::Plan(job)) => job.verification(),
             _ => None,
         };
@@ -99,7 +99,7 @@ impl Scheduler {
 
     pub(super) fn send(&mut self) {
         for FoundAnswer { title, value, cost } in self.table.take_found() {
-            if self.keeping.is_some() && cost > EXPENSIVE {
+            if self.store.is_some() && cost > EXPENSIVE {
                 let answer = KeptAnswer {
                     title: title.clone(),
                     value: value.clone(),
@@ -124,8 +124,8 @@ impl Scheduler {
                     self.answers.refute(&title)
                 }
             };
-            if let (Some(keeping), Some(record)) = (&mut self.keeping, record) {
-                keeping.journal.push(record);
+            if let (Some(link), Some(record)) = (&mut self.store, record) {
+                link.journal.push(record);
             }
         }
         for (client, events) in self.table.take_events() {

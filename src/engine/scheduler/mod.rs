@@ -1,19 +1,19 @@
 //! The scheduler actor: requests in, tasks out to the pool, events back to the clients. Every decision is made in `table`.
 //!
 //! Here is its turn, its alarm, and how it begins again after a panic. `messages` are what it takes and sends, `clients` takes in what they ask and
-//! sends what happened to it, `workers` hands out tasks and takes their results, `storing` is about a store, `sharing` about a cluster of daemons.
+//! sends what happened to it, `workers` hands out tasks and takes their results, `store` is about a store, `cluster` about a cluster of daemons.
 
 mod clients;
+mod cluster;
 mod messages;
-mod sharing;
-mod storing;
+mod store;
 mod workers;
 
 pub use self::messages::{Cancel, Grant, Leave, News, Requests, Settle, Shutdown};
 
 use self::clients::Client;
-use self::sharing::Sharing;
-use self::storing::Keeping;
+use self::cluster::ClusterLink;
+use self::store::StoreLink;
 use super::answers::Answers;
 use super::cluster::EngineEvent;
 use super::external::Calls;
@@ -41,7 +41,7 @@ use std::{io, mem};
 const MAX_TOGETHER: usize = 64;
 
 /// How long after a panic submitted jobs go on.
-const GO_ON_AFTER: Duration = Duration::from_millis(100);
+const RESUME_DELAY: Duration = Duration::from_millis(100);
 
 /// Hands out work by the table, and sends what it has come to.
 ///
@@ -64,14 +64,14 @@ pub struct Scheduler {
     /// The latest message that was handled without a turn, and how many there were since one.
     without_turn: (&'static str, usize),
     /// Nothing is taken in because there are no threads.
-    is_out: bool,
+    has_no_workers: bool,
     /// What it was at when it panicked, until it is rebuilt.
-    broke_at: Option<&'static str>,
+    panicked_in: Option<&'static str>,
     health: Health,
     metrics: Arc<Metrics>,
     answers: Arc<Answers>,
-    keeping: Option<Keeping>,
-    sharing: Option<Sharing>,
+    store: Option<StoreLink>,
+    cluster: Option<ClusterLink>,
     /// It has jobs of an earlier process that are not begun.
     has_stored_jobs: bool,
     /// It has jobs of a table that broke which are not begun.
@@ -108,13 +108,13 @@ impl Scheduler {
             connected: Arc::default(),
             alarm: None,
             without_turn: ("", 0),
-            is_out: false,
-            broke_at: None,
+            has_no_workers: false,
+            panicked_in: None,
             health,
             answers: Arc::new(Answers::new(&policy, metrics.clone())),
             metrics,
-            keeping: None,
-            sharing: None,
+            store: None,
+            cluster: None,
             has_stored_jobs: false,
             has_broken_jobs: false,
         })
@@ -162,7 +162,7 @@ impl Scheduler {
             self.turn(context);
         });
         if let Err(Panicked) = turn {
-            self.broke_at = Some(work);
+            self.panicked_in = Some(work);
             context.stop();
         }
     }
@@ -176,7 +176,7 @@ impl Scheduler {
         }
         self.without_turn = (work, count);
         if let Err(Panicked) = caught(|| act(self)) {
-            self.broke_at = Some(work);
+            self.panicked_in = Some(work);
             context.stop();
         }
     }
@@ -188,7 +188,7 @@ impl Scheduler {
         self.hand_out();
         self.hand_out_external(context);
         #[cfg(test)]
-        super::planted::here();
+        super::failpoint::hit();
         self.send();
         self.write(context);
         self.share();
@@ -205,7 +205,7 @@ impl Scheduler {
     }
 
     fn set_alarm(&mut self, context: &mut Context<Self>) {
-        let writing = self.keeping.as_ref().and_then(|keeping| keeping.journal.wake_at());
+        let writing = self.store.as_ref().and_then(|link| link.journal.wake_at());
         let others = self.pool.next_alarm().into_iter().chain(writing);
         let next = self.table.next_alarm().into_iter().chain(others).min();
         let earlier = match (&self.alarm, next) {
@@ -244,7 +244,7 @@ impl Actor for Scheduler {
         }
         // After a panic not at once: with one at every turn the clients would hear of nothing else.
         if mem::take(&mut self.has_broken_jobs) {
-            context.run_later(GO_ON_AFTER, |this, context| {
+            context.run_later(RESUME_DELAY, |this, context| {
                 this.handle_by("jobs that go on", context, |_| {});
             });
         }
@@ -278,7 +278,7 @@ impl Supervised for Scheduler {
     /// of its requests have no reply, and this need not be right in a table that broke.
     fn restarting(&mut self, _: &mut Self::Context) {
         let now = now();
-        let work = self.broke_at.take().unwrap_or("an unknown message");
+        let work = self.panicked_in.take().unwrap_or("an unknown message");
         self.health.panicked("scheduler", work, now);
         // Its timer is gone with the old context.
         self.alarm = None;
@@ -287,16 +287,16 @@ impl Supervised for Scheduler {
         let table = mem::replace(&mut self.table, Table::new(self.policy, self.workers, now));
         let (table, unfinished) = table.rebuilt(self.policy, self.workers, now);
         self.table = table;
-        if let Some(keeping) = &self.keeping {
+        if let Some(link) = &self.store {
             self.has_broken_jobs = !unfinished.is_empty();
-            let jobs = unfinished.into_iter().map(&keeping.again).collect();
+            let jobs = unfinished.into_iter().map(&link.rebuild).collect();
             let _ = caught(|| self.table.resume(jobs, now));
         }
-        if let Some(sharing) = &mut self.sharing {
-            sharing.events.clear();
-            sharing.events.push(EngineEvent::Began(self.table.submitted_here()));
+        if let Some(cluster) = &mut self.cluster {
+            cluster.events.clear();
+            cluster.events.push(EngineEvent::Began(self.table.submitted_here()));
         }
-        self.is_out = false;
+        self.has_no_workers = false;
         self.table.set_outage(None);
         self.metrics.jobs.store(0, Relaxed);
         for (client, Client { to, last, .. }) in &self.clients {

@@ -2,7 +2,7 @@
 
 use super::clients::Client;
 use super::{Scheduler, now};
-use crate::engine::external::{Call, Calls, ExternalLoad, Responder, Saying, Token};
+use crate::engine::external::{ActorReply, Call, Calls, ExternalLoad, Responder, Token};
 use crate::engine::message::WorkId;
 use crate::engine::table::{HandedOut, LaneId};
 use crate::engine::task::{Load, Task};
@@ -21,7 +21,7 @@ use tokio::sync::mpsc::error::SendError;
 #[rtype(result = "()")]
 struct Said {
     work: WorkId,
-    what: Saying,
+    what: ActorReply,
 }
 
 impl Scheduler {
@@ -29,10 +29,10 @@ impl Scheduler {
     /// given up: nobody knows when there will be a thread.
     pub(super) fn mend_pool(&mut self) {
         self.pool.mend(now());
-        if self.pool.is_out() != self.is_out {
-            self.is_out = !self.is_out;
-            self.table.set_outage(self.is_out.then(no_thread));
-            if self.is_out {
+        if self.pool.has_no_workers() != self.has_no_workers {
+            self.has_no_workers = !self.has_no_workers;
+            self.table.set_outage(self.has_no_workers.then(no_thread));
+            if self.has_no_workers {
                 self.table.refuse_all(&no_thread());
             }
         }
@@ -42,7 +42,7 @@ impl Scheduler {
         while let free @ 1.. = self.pool.free(Lane::Express) {
             let tasks = self.table.next_express(free);
             #[cfg(test)]
-            crate::engine::planted::here();
+            crate::engine::failpoint::hit();
             if tasks.is_empty() || self.pool.run(Lane::Express, tasks).is_err() {
                 break;
             }

@@ -5,7 +5,7 @@ use super::flow::Flow;
 use super::jobs::{Entry, Stage};
 use super::log;
 use super::submitted::{Found, Keyed, job_id};
-use super::waiters::{Holder, Waiter};
+use super::waiters::{Waiter, WaiterId};
 use super::{Begins, Table, queue_is_long};
 use crate::engine::batch::Plain;
 use crate::engine::message::{
@@ -84,8 +84,8 @@ impl Table {
                 }
                 self.admission
                     .check_list(payer.account, self.flow.waiters.counts(payer.account).lists)?;
-                let id = self.flow.jobs.name();
-                let list = Entry::new(String::new(), payer, Stage::List, self.flow.now).streaming(true);
+                let id = self.flow.jobs.next_id();
+                let list = Entry::new(String::new(), payer, Stage::List, self.flow.now).with_rows(true);
                 self.flow.jobs.insert(id, list);
                 self.flow.waiters.add(id, waiter.of_list());
                 self.flow.submitted.begin_list(id, scope, only);
@@ -247,19 +247,19 @@ impl Table {
         if let Work::External(task) = &work {
             self.flow.external.admit(task)?;
         }
-        let id = duplicate.unwrap_or_else(|| self.flow.jobs.name());
+        let id = duplicate.unwrap_or_else(|| self.flow.jobs.next_id());
         let event = duplicate.map_or("work begins", |_| "joins equal work");
         log::waits(&waiter, id, || title.clone(), event);
         if duplicate.is_none() {
             let entry = Entry::new(title, payer, Stage::Express, self.flow.now);
             let entry = entry
-                .streaming(work.streams())
-                .kept(work.is_kept())
-                .of_verb(work.verb())
-                .urgent(priority)
-                .verifying(work.verifies())
-                .submitted(is_submitted)
-                .begin_by(begin_by);
+                .with_rows(work.streams())
+                .with_kept(work.is_kept())
+                .with_verb(work.verb())
+                .with_priority(priority)
+                .with_verifies(work.verifies())
+                .with_submitted(is_submitted)
+                .with_begin_by(begin_by);
             self.flow.jobs.insert(id, entry);
             if begins != Begins::Now || (work.streams() && waiter.has_no_credit()) {
                 self.flow.jobs.set_stage(id, Stage::Held(work));
@@ -269,7 +269,7 @@ impl Table {
         } else {
             self.flow.raise(id, priority);
         }
-        self.flow.waiters.add(id, waiter.urgent(priority));
+        self.flow.waiters.add(id, waiter.with_priority(priority));
         Ok(id)
     }
 
@@ -296,7 +296,7 @@ impl Table {
             }
             Found::Done(reply) => {
                 let reply = reply.clone();
-                if let Holder::Request(client, request) = waiter.holder() {
+                if let WaiterId::Request(client, request) = waiter.holder() {
                     self.flow.reply_when_written(job, client, request, reply, false);
                 }
             }
@@ -357,12 +357,12 @@ impl Table {
     /// Lets a client wait for questions that are taken in. `titles` counts the bytes of their titles.
     fn wait_together(&mut self, payer: Payer, questions: VecDeque<Plain>, titles: usize) {
         let (now, max_age) = (self.flow.now, self.flow.max_age);
-        log::wait_together(payer.client, self.flow.jobs.next(), &questions);
+        log::wait_together(payer.client, self.flow.jobs.peek_id(), &questions);
         self.flow.waiters.hold(payer, questions.len());
-        let id = self.flow.jobs.name();
+        let id = self.flow.jobs.next_id();
         self.flow.express.push_batch(payer, id, titles, now, max_age, questions);
         #[cfg(test)]
-        crate::engine::planted::here();
+        crate::engine::failpoint::hit();
     }
 
     /// Lets the questions that equal a long job wait for that, and gives back the others.

@@ -203,7 +203,7 @@ impl Bulk {
     }
 
     /// A plan goes on from what was saved when it was this far, which it may know itself only when its tables are made.
-    pub(super) fn goes_on_from(&mut self, id: WorkId, before: f64) {
+    pub(super) fn set_initial_progress(&mut self, id: WorkId, before: f64) {
         if let Some(running) = self.plans.get_mut(&id) {
             running.from = running.from.max(before);
         }
@@ -242,7 +242,7 @@ impl Bulk {
             Priority::Normal | Priority::High => self.ready.charge(client, more),
         }
         running.under_way -= 1;
-        running.parts.may_be_more();
+        running.parts.look_again();
         running.used = running.used.saturating_add_signed(more);
         running.advanced = now;
         caught(|| running.plan.absorb(partial))

@@ -29,12 +29,12 @@ pub(super) struct Deferred {
 
 impl Deferred {
     /// A restored job waits for its first slice.
-    pub(super) fn waits(&mut self, work: WorkId, since: Instant) {
+    pub(super) fn add(&mut self, work: WorkId, since: Instant) {
         self.unbegun.push(Unbegun { work, since });
     }
 
     /// A slice of a job is handed out.
-    pub(super) fn begins(&mut self, work: WorkId) {
+    pub(super) fn remove(&mut self, work: WorkId) {
         self.unbegun.retain(|unbegun| unbegun.work != work);
     }
 
@@ -76,7 +76,7 @@ impl Deferred {
 
     /// A job has ended.
     pub(super) fn forget(&mut self, work: WorkId) {
-        self.begins(work);
+        self.remove(work);
         self.uncounted.retain(|uncounted| uncounted.work != work);
     }
 
@@ -95,9 +95,9 @@ mod tests {
     #[test]
     fn a_job_is_due_unless_it_begins_in_time() {
         let (mut deferred, start) = (Deferred::default(), Instant::now());
-        deferred.waits(WorkId(1), start);
-        deferred.waits(WorkId(2), start);
-        deferred.begins(WorkId(1));
+        deferred.add(WorkId(1), start);
+        deferred.add(WorkId(2), start);
+        deferred.remove(WorkId(1));
         let alarm = deferred.next_alarm().expect("one waits");
         assert!(deferred.due(alarm - Duration::from_millis(1)).is_empty());
         assert_eq!(deferred.due(alarm), [WorkId(2)]);

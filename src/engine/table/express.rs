@@ -290,7 +290,7 @@ impl Express {
     }
 
     /// First slices were run: this many, in this CPU time.
-    fn took(&mut self, cpu: Duration, count: usize) {
+    fn record_cost(&mut self, cpu: Duration, count: usize) {
         if let Ok(count @ 1..) = u32::try_from(count) {
             self.cost = (self.cost * 3 + cpu / count) / 4;
         }
@@ -338,9 +338,9 @@ impl Express {
             return None;
         };
         #[cfg(test)]
-        crate::engine::planted::here();
+        crate::engine::failpoint::hit();
         self.charge(client, cpu);
-        self.took(cpu, batch.begun());
+        self.record_cost(cpu, batch.begun());
         self.questions -= requests.len();
         self.title_bytes -= batched.titles;
         self.backlog.begun(batched.payer.account, batch.begun(), now);
@@ -467,7 +467,7 @@ impl Express {
     /// The first slice of a job is over.
     pub(super) fn job_begun(&mut self, payer: Payer, cpu: Duration, now: Instant) {
         self.backlog.begun(payer.account, 1, now);
-        self.took(cpu, 1);
+        self.record_cost(cpu, 1);
         self.charge(payer.client, cpu);
     }
 

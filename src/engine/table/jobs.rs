@@ -18,8 +18,8 @@ pub(super) struct Jobs {
     all: FxHashMap<WorkId, Entry>,
     /// Long jobs by title.
     long: HashMap<String, WorkId>,
-    /// The same in the order of their names.
-    long_names: BTreeSet<WorkId>,
+    /// The same in the order of their IDs.
+    long_ids: BTreeSet<WorkId>,
     title_bytes: usize,
     /// How many of them were submitted, and the bytes of their titles.
     submitted: usize,
@@ -92,21 +92,21 @@ impl Entry {
     /// The same job as if nothing had been done of it.
     pub(super) fn anew(&self, stage: Stage) -> Self {
         Self::new(self.title.clone(), self.payer, stage, self.begun)
-            .kept(self.is_kept)
-            .of_verb(self.verb)
-            .urgent(self.priority)
-            .verifying(self.verifies.clone())
-            .submitted(self.is_submitted)
+            .with_kept(self.is_kept)
+            .with_verb(self.verb)
+            .with_priority(self.priority)
+            .with_verifies(self.verifies.clone())
+            .with_submitted(self.is_submitted)
     }
 
     /// The same job, which sends rows before its answer.
-    pub(super) fn streaming(mut self, streams: bool) -> Self {
+    pub(super) fn with_rows(mut self, streams: bool) -> Self {
         self.streams = streams;
         self
     }
 
     /// The same job, which verifies the answer to the question of this title.
-    pub(super) fn verifying(mut self, title: Option<String>) -> Self {
+    pub(super) fn with_verifies(mut self, title: Option<String>) -> Self {
         self.verifies = title;
         self
     }
@@ -116,31 +116,31 @@ impl Entry {
     }
 
     /// The same job, as urgent as this.
-    pub(super) const fn urgent(mut self, priority: Priority) -> Self {
+    pub(super) const fn with_priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
     /// The same job, whose answer may be kept.
-    pub(super) fn kept(mut self, is_kept: bool) -> Self {
+    pub(super) fn with_kept(mut self, is_kept: bool) -> Self {
         self.is_kept = is_kept;
         self
     }
 
     /// The same job, which was submitted.
-    pub(super) fn submitted(mut self, is_submitted: bool) -> Self {
+    pub(super) fn with_submitted(mut self, is_submitted: bool) -> Self {
         self.is_submitted = is_submitted;
         self
     }
 
     /// The same job, which is refused unless it is begun by this time.
-    pub(super) fn begin_by(mut self, begin_by: Option<Instant>) -> Self {
+    pub(super) fn with_begin_by(mut self, begin_by: Option<Instant>) -> Self {
         self.begin_by = begin_by;
         self
     }
 
     /// The same job, which has used CPU time already.
-    pub(super) fn after(mut self, cpu: Duration, now: Instant) -> Self {
+    pub(super) fn with_cpu(mut self, cpu: Duration, now: Instant) -> Self {
         self.queue = Some((now - self.begun).saturating_sub(cpu));
         self.cpu = cpu;
         self
@@ -163,7 +163,7 @@ impl Entry {
     }
 
     /// When it is refused unless it is begun before.
-    pub(super) const fn deadline_to_begin(&self) -> Option<Instant> {
+    pub(super) const fn begin_by(&self) -> Option<Instant> {
         self.begin_by
     }
 
@@ -184,7 +184,7 @@ impl Entry {
     }
 
     /// The same job, asked by this verb.
-    pub(super) fn of_verb(mut self, verb: VerbLabel) -> Self {
+    pub(super) fn with_verb(mut self, verb: VerbLabel) -> Self {
         self.verb = verb;
         self
     }
@@ -204,13 +204,13 @@ impl Entry {
 }
 
 impl Jobs {
-    /// No jobs; the first one will have this name.
+    /// No jobs; the first one has this ID.
     pub(super) fn new(first: WorkId) -> Self {
         Self {
             next: first,
             all: FxHashMap::default(),
             long: HashMap::new(),
-            long_names: BTreeSet::new(),
+            long_ids: BTreeSet::new(),
             title_bytes: 0,
             submitted: 0,
             submitted_title_bytes: 0,
@@ -218,15 +218,15 @@ impl Jobs {
         }
     }
 
-    /// A name for one more piece of work.
-    pub(super) const fn name(&mut self) -> WorkId {
-        let name = self.next;
-        self.next = WorkId(name.0 + 1);
-        name
+    /// The ID of one more piece of work.
+    pub(super) const fn next_id(&mut self) -> WorkId {
+        let id = self.next;
+        self.next = WorkId(id.0 + 1);
+        id
     }
 
-    /// The name that the next piece of work will have.
-    pub(super) const fn next(&self) -> WorkId {
+    /// The ID that the next piece of work will have.
+    pub(super) const fn peek_id(&self) -> WorkId {
         self.next
     }
 
@@ -280,15 +280,15 @@ impl Jobs {
         !self.long.is_empty()
     }
 
-    /// Long jobs, in the order of their names.
+    /// Long jobs, in the order of their IDs.
     pub(super) fn long(&self) -> impl Iterator<Item = WorkId> {
-        self.long_names.iter().copied()
+        self.long_ids.iter().copied()
     }
 
     /// A job turned out long: equal questions join it from now on, unless it streams.
-    pub(super) fn is_long(&mut self, id: WorkId) {
+    pub(super) fn mark_long(&mut self, id: WorkId) {
         if let Some(job) = self.all.get(&id).filter(|job| !job.streams) {
-            self.long_names.insert(id);
+            self.long_ids.insert(id);
             self.long.insert(job.title.clone(), id);
         }
     }
@@ -309,14 +309,14 @@ impl Jobs {
     }
 
     /// A job that was held waits from now on, until this moment if it may not wait for ever.
-    pub(super) fn waits_until(&mut self, id: WorkId, begin_by: Option<Instant>) {
+    pub(super) fn set_begin_by(&mut self, id: WorkId, begin_by: Option<Instant>) {
         if let Some(job) = self.all.get_mut(&id) {
             job.begin_by = job.begin_by.and(begin_by);
         }
     }
 
     /// A job may wait from now on until it is begun.
-    pub(super) fn may_wait(&mut self, id: WorkId) {
+    pub(super) fn clear_begin_by(&mut self, id: WorkId) {
         if let Some(job) = self.all.get_mut(&id) {
             job.begin_by = None;
         }
@@ -370,7 +370,7 @@ impl Jobs {
             self.submitted -= 1;
             self.submitted_title_bytes -= job.title.len();
         }
-        self.long_names.remove(&id);
+        self.long_ids.remove(&id);
         if self.duplicate_of(&job.title) == Some(id) {
             self.long.remove(&job.title);
         }
@@ -390,7 +390,7 @@ mod tests {
     };
 
     fn insert(jobs: &mut Jobs, title: &str) -> WorkId {
-        let id = jobs.name();
+        let id = jobs.next_id();
         let job = Entry::new(title.into(), ONE, Stage::Express, Instant::now());
         jobs.insert(id, job);
         id
@@ -401,7 +401,7 @@ mod tests {
         let mut jobs = Jobs::new(WorkId(1));
         let (first, second) = (insert(&mut jobs, "pi 1"), insert(&mut jobs, "pi 1"));
         assert_eq!(jobs.duplicate_of("pi 1"), None, "neither turned out long");
-        jobs.is_long(first);
+        jobs.mark_long(first);
         jobs.remove(second);
         assert_eq!(jobs.duplicate_of("pi 1"), Some(first));
         let cancel = jobs.get(first).map(|job| job.cancel().clone()).unwrap_or_default();

@@ -6,7 +6,7 @@
 
 use super::Table;
 use super::flow::Flow;
-use super::waiters::{Holder, Waiter};
+use super::waiters::{Waiter, WaiterId};
 use crate::engine::batch::{Batch, Plain};
 use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
 use crate::engine::task::{Done, Outcome};
@@ -47,11 +47,11 @@ impl Ids {
     }
 }
 
-impl From<Holder> for Ids {
-    fn from(holder: Holder) -> Self {
+impl From<WaiterId> for Ids {
+    fn from(holder: WaiterId) -> Self {
         match holder {
-            Holder::Request(client, request) => Self::of_request(client, request),
-            Holder::Submitted(job) => Self::of_job(job),
+            WaiterId::Request(client, request) => Self::of_request(client, request),
+            WaiterId::Submitted(job) => Self::of_job(job),
         }
     }
 }

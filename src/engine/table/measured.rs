@@ -3,7 +3,7 @@
 use super::express::Settled;
 use super::jobs::Entry;
 use super::spans::{self, Name, Span};
-use super::waiters::{Holder, Waiter};
+use super::waiters::{Waiter, WaiterId};
 use crate::engine::message::Event;
 use crate::metrics::{Metrics, SLOW, Slow, VerbLabel};
 use crate::proto;
@@ -86,8 +86,8 @@ impl Measured {
             return;
         }
         let (client, request, job) = match waiter.holder() {
-            Holder::Request(client, request) => (client.0, Some(request.0), waiter.watched()),
-            Holder::Submitted(job) => (waiter.payer().client.0, None, Some(job)),
+            WaiterId::Request(client, request) => (client.0, Some(request.0), waiter.watched()),
+            WaiterId::Submitted(job) => (waiter.payer().client.0, None, Some(job)),
         };
         let (job, queue, cpu) = (job.map(|job| job.0), entry.queue(), entry.cpu());
         if is_traced {

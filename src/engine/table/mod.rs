@@ -4,7 +4,7 @@
 //! many workers as are free, or it is parked until it may begin, and begun anew (`memory`). Plain questions pass the express lane as
 //! batches, and become jobs only if that is not enough. Work that is no plan is `external`, in a lane of its own. `jobs` is the map of them
 //! all, `waiters` knows who waits for each, `submitted` remembers what was submitted, `admission` refuses what is too much. Each of these
-//! alone changes what it owns; here is what happens between them: in `asking` for what clients ask, in `storing` for the store, in `sharing` for
+//! alone changes what it owns; here is what happens between them: in `asking` for what clients ask, in `storing` for the store, in `cluster` for
 //! a cluster of daemons, and below for what workers and the clock bring. A job ends when it is answered, or when nobody waits for it any more.
 //! Knows no actor, no thread and no socket.
 
@@ -16,6 +16,9 @@ mod backlog;
 mod bulk;
 mod cancels;
 mod checkpoints;
+mod cluster;
+#[cfg(test)]
+mod cluster_tests;
 mod deferred;
 mod express;
 mod external;
@@ -29,9 +32,6 @@ mod memory;
 mod outbox;
 mod owners;
 mod parts;
-mod sharing;
-#[cfg(test)]
-mod sharing_tests;
 mod spans;
 #[cfg(test)]
 mod store_tests;
@@ -48,7 +48,7 @@ pub(super) use bulk::ahead;
 pub(super) use external::{HandedOut, LaneId};
 pub(super) use outbox::{Events, Found as FoundAnswer};
 
-use super::external::{ExternalLane, Saying};
+use super::external::{ActorReply, ExternalLane};
 use super::message::{Account, ClientId, JobId, Payer, Policy, RequestId, WorkId};
 use super::task::{Done, Outcome, Task};
 use crate::auth::UserLimits;
@@ -67,7 +67,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use submitted::Submitted;
-use waiters::{Due, Holder};
+use waiters::{Due, WaiterId};
 
 /// All jobs that are not answered, and what is remembered of those that are.
 pub(super) struct Table {
@@ -174,7 +174,7 @@ impl Table {
         loop {
             match self.flow.bulk.next(&self.flow.jobs, self.flow.now)? {
                 Ok(task) => {
-                    self.flow.begins_slice(task.work);
+                    self.flow.slice_begun(task.work);
                     return Some(task);
                 }
                 Err(NoSlice::Deferred(id)) => self.flow.count_again(id),
@@ -215,9 +215,9 @@ impl Table {
     }
 
     /// Takes in what an actor says of a call.
-    pub(super) fn said(&mut self, work: WorkId, what: Saying, now: Instant) {
+    pub(super) fn said(&mut self, work: WorkId, what: ActorReply, now: Instant) {
         self.flow.now = now;
-        if !matches!(what, Saying::Row(_)) {
+        if !matches!(what, ActorReply::Row(_)) {
             self.free_slot(work, now);
         }
         self.flow.said(work, what);
@@ -237,7 +237,7 @@ impl Table {
     /// Lets a client have more rows.
     pub(super) fn grant(&mut self, client: ClientId, request: RequestId, rows: usize, now: Instant) {
         self.flow.now = now;
-        let Some(id) = self.flow.waiters.grant(Holder::Request(client, request), rows) else {
+        let Some(id) = self.flow.waiters.grant(WaiterId::Request(client, request), rows) else {
             return;
         };
         let Some(payer) = self.flow.jobs.get(id).map(Entry::payer) else {
@@ -245,7 +245,7 @@ impl Table {
         };
         if let Some(work) = self.flow.jobs.begin_held(id, now) {
             let begin_by = self.flow.now.checked_add(self.flow.max_age);
-            self.flow.jobs.waits_until(id, begin_by);
+            self.flow.jobs.set_begin_by(id, begin_by);
             return self.flow.begin(id, payer, work);
         }
         match self.flow.jobs.get(id).map(Entry::stage) {
@@ -260,7 +260,7 @@ impl Table {
     pub(super) fn cancel(&mut self, client: ClientId, request: RequestId, now: Instant) {
         self.flow.now = now;
         let failure = Failure::new(Code::Cancelled, "cancelled as asked");
-        let holder = Holder::Request(client, request);
+        let holder = WaiterId::Request(client, request);
         // A submit whose ID is not sent yet: nobody will know the job.
         let submitted = match self.flow.waiters.work_of(holder) {
             None => self.flow.submitted.submitted_by(client, request),
@@ -275,9 +275,9 @@ impl Table {
     /// Ends everything that is left, with this failure, but for the submitted jobs that a store has.
     pub(super) fn refuse_all(&mut self, failure: &Failure) {
         let plain = self.flow.express.plain().into_iter();
-        let plain = plain.map(|(client, request)| Holder::Request(client, request));
+        let plain = plain.map(|(client, request)| WaiterId::Request(client, request));
         let keeps = self.flow.submitted.keeps();
-        let is_kept = |holder: &Holder| keeps && matches!(holder, Holder::Submitted(_));
+        let is_kept = |holder: &WaiterId| keeps && matches!(holder, WaiterId::Submitted(_));
         for holder in self.flow.waiters.all().into_iter().chain(plain) {
             if !is_kept(&holder) {
                 self.flow.refuse(holder, failure.clone());
@@ -335,14 +335,14 @@ impl Table {
     }
 
     /// A deadline has passed: of a question, of a submitted job and so of all that watch it, or of one that watches a job that goes on.
-    fn late(&mut self, holder: Holder, watched: Option<JobId>) {
+    fn late(&mut self, holder: WaiterId, watched: Option<JobId>) {
         let text = match watched {
             None => "the deadline passed; the work was stopped".to_owned(),
             Some(job) => format!("the deadline passed; job {job} goes on, 'result {job}' waits for it"),
         };
         let failure = Failure::new(Code::Deadline, text);
         match (holder, self.flow.waiters.work_of(holder)) {
-            (Holder::Submitted(job), Some(work)) => self.flow.end_submitted(job, work, &failure),
+            (WaiterId::Submitted(job), Some(work)) => self.flow.end_submitted(job, work, &failure),
             _ => self.flow.refuse(holder, failure),
         }
     }

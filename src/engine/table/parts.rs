@@ -90,7 +90,7 @@ impl Parts {
     }
 
     /// Something was absorbed, after which there may be parts to be cut.
-    pub(super) fn may_be_more(&mut self) {
+    pub(super) fn look_again(&mut self) {
         self.has_none = false;
         self.is_ending &= !self.under_way.is_empty();
     }
@@ -140,7 +140,7 @@ impl Parts {
         node: &str,
     ) -> Result<(), PartFault> {
         let part = self.under_way.remove(&number).ok_or(PartFault::Unknown)?.bytes;
-        self.may_be_more();
+        self.look_again();
         if let Err(damaged) = plan.absorb_part(&part, result) {
             return Err(match plan.take_back(&part) {
                 Ok(()) => PartFault::Damaged(damaged),
@@ -157,7 +157,7 @@ impl Parts {
     /// Takes back a part.
     pub(super) fn take_back(&mut self, plan: &mut dyn AnyPlan, number: u64) -> Result<(), PartFault> {
         let part = self.under_way.remove(&number).ok_or(PartFault::Unknown)?;
-        self.may_be_more();
+        self.look_again();
         plan.take_back(&part.bytes).map_err(|_| PartFault::Panicked)
     }
 

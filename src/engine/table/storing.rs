@@ -49,7 +49,7 @@ impl Table {
     /// Takes in a job that has not ended; its name, unless it ends here.
     pub(super) fn take_back_unfinished(&mut self, payer: Payer, restored: Restored) -> Option<JobId> {
         let now = self.flow.now;
-        let id = self.flow.jobs.name();
+        let id = self.flow.jobs.next_id();
         self.flow.submitted.restore(&restored, Some(id), now);
         let Submission {
             job,
@@ -76,17 +76,17 @@ impl Table {
         let deadline = deadline.map(|at| wall.instant(at, now));
         let entry = Entry::new(work.title().into_owned(), payer, Stage::Express, now);
         let entry = entry
-            .kept(work.is_kept())
-            .of_verb(work.verb())
-            .urgent(priority)
-            .verifying(work.verifies())
-            .submitted(true);
+            .with_kept(work.is_kept())
+            .with_verb(work.verb())
+            .with_priority(priority)
+            .with_verifies(work.verifies())
+            .with_submitted(true);
         self.flow.jobs.insert(id, entry);
         self.flow.jobs.set_stage(id, Stage::Held(work));
         let waiter = Waiter::plain(payer, RequestId::MIN, now)
             .submitted(job)
-            .urgent(priority);
-        self.flow.waiters.add(id, waiter.until(deadline));
+            .with_priority(priority);
+        self.flow.waiters.add(id, waiter.with_deadline(deadline));
         // No connection has this name: it is forgotten with the last of its jobs.
         self.flow.waiters.leave(payer.client);
         Some(job)

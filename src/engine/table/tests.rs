@@ -787,7 +787,7 @@ fn external_tasks_of_a_lane_take_turns_by_client_and_hold_no_other_lane_up() {
         play.now += 10 * MS;
         play.table.free_slot(handed.work, play.now);
         play.table
-            .said(handed.work, Saying::Reply(Ok(Value::Nothing)), play.now);
+            .said(handed.work, ActorReply::Reply(Ok(Value::Nothing)), play.now);
     }
     assert_eq!(order, [1, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1]);
 }
@@ -807,8 +807,8 @@ fn a_cancelled_external_task_is_answered_at_once_and_keeps_its_slot_until_it_end
     assert!(play.table.next_external().is_none());
     play.table.free_slot(first.work, play.now);
     let second = play.table.next_external().expect("the slot is free");
-    play.table.said(first.work, Saying::Reply(Ok(1.into())), play.now);
-    play.table.said(second.work, Saying::Reply(Ok(2.into())), play.now);
+    play.table.said(first.work, ActorReply::Reply(Ok(1.into())), play.now);
+    play.table.said(second.work, ActorReply::Reply(Ok(2.into())), play.now);
     assert_eq!(play.heard(), ["1/2 ok 2"]);
 }
 

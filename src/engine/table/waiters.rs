@@ -15,7 +15,7 @@ const PROGRESS_OF_WATCHED: Duration = Duration::from_secs(1);
 
 /// Identifies a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Holder {
+pub(super) enum WaiterId {
     /// A request of a client.
     Request(ClientId, RequestId),
     /// A submitted job.
@@ -24,7 +24,7 @@ pub(super) enum Holder {
 
 /// A request, or a submitted job, that waits for a job, with its deadline and how often it wants progress.
 pub(super) struct Waiter {
-    holder: Holder,
+    holder: WaiterId,
     /// Whose share of the CPU the job uses on its behalf.
     payer: Payer,
     /// When it was asked.
@@ -48,7 +48,7 @@ impl Waiter {
     /// A request of which nothing is wanted but its answer.
     pub(super) const fn plain(payer: Payer, request: RequestId, since: Instant) -> Self {
         Self {
-            holder: Holder::Request(payer.client, request),
+            holder: WaiterId::Request(payer.client, request),
             payer,
             since,
             counted: Counted::Question,
@@ -72,13 +72,13 @@ impl Waiter {
     }
 
     /// The same, for no longer than this.
-    pub(super) const fn until(mut self, deadline: Option<Instant>) -> Self {
+    pub(super) const fn with_deadline(mut self, deadline: Option<Instant>) -> Self {
         self.deadline = deadline;
         self
     }
 
     /// The same, to whom the answer is as urgent as this.
-    pub(super) const fn urgent(mut self, priority: Priority) -> Self {
+    pub(super) const fn with_priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
@@ -91,7 +91,7 @@ impl Waiter {
 
     /// Waits on behalf of a submitted job, which nobody hears of.
     pub(super) const fn submitted(mut self, job: JobId) -> Self {
-        self.holder = Holder::Submitted(job);
+        self.holder = WaiterId::Submitted(job);
         self.counted = Counted::Submitted;
         self.progress = None;
         self.due = None;
@@ -134,7 +134,7 @@ impl Waiter {
         matches!(self.counted, Counted::Submitted)
     }
 
-    pub(super) const fn holder(&self) -> Holder {
+    pub(super) const fn holder(&self) -> WaiterId {
         self.holder
     }
 
@@ -145,7 +145,7 @@ impl Waiter {
 
     /// True if a client waits here that may not be sent rows yet.
     pub(super) const fn has_no_credit(&self) -> bool {
-        self.rows == 0 && matches!(self.holder, Holder::Request(..))
+        self.rows == 0 && matches!(self.holder, WaiterId::Request(..))
     }
 
     /// When something has to be said to this waiter, unless it is answered before.
@@ -158,10 +158,10 @@ impl Waiter {
 #[derive(Default)]
 pub(super) struct Waiters {
     /// What each waits for.
-    waiting: BTreeMap<Holder, WorkId>,
+    waiting: BTreeMap<WaiterId, WorkId>,
     /// Those that wait for a job; the first one pays for it.
     of: FxHashMap<WorkId, Vec<Waiter>>,
-    alarms: BTreeSet<(Instant, Holder)>,
+    alarms: BTreeSet<(Instant, WaiterId)>,
     /// Clients that hold anything: answers that they wait for, plain questions included, and submitted jobs.
     clients: FxHashMap<ClientId, Holding>,
     /// The same by account.
@@ -221,8 +221,8 @@ pub(super) struct Removed {
 
 /// An alarm that has gone off.
 pub(super) enum Due {
-    Deadline(Holder, Option<JobId>),
-    Progress(Holder, WorkId),
+    Deadline(WaiterId, Option<JobId>),
+    Progress(WaiterId, WorkId),
 }
 
 impl Waiters {
@@ -237,7 +237,7 @@ impl Waiters {
     }
 
     /// One has this deadline from now on.
-    pub(super) fn set_deadline(&mut self, holder: Holder, deadline: Option<Instant>) {
+    pub(super) fn set_deadline(&mut self, holder: WaiterId, deadline: Option<Instant>) {
         let Some(waiter) = self.get_mut(holder) else { return };
         let before = waiter.alarm();
         waiter.deadline = deadline;
@@ -249,11 +249,11 @@ impl Waiters {
     }
 
     /// What one waits for.
-    pub(super) fn work_of(&self, holder: Holder) -> Option<WorkId> {
+    pub(super) fn work_of(&self, holder: WaiterId) -> Option<WorkId> {
         self.waiting.get(&holder).copied()
     }
 
-    fn get_mut(&mut self, holder: Holder) -> Option<&mut Waiter> {
+    fn get_mut(&mut self, holder: WaiterId) -> Option<&mut Waiter> {
         let waiters = self.of.get_mut(self.waiting.get(&holder)?)?;
         waiters.iter_mut().find(|waiter| waiter.holder == holder)
     }
@@ -264,19 +264,19 @@ impl Waiters {
     }
 
     /// One that waits.
-    pub(super) fn get(&self, holder: Holder) -> Option<&Waiter> {
+    pub(super) fn get(&self, holder: WaiterId) -> Option<&Waiter> {
         self.of(self.work_of(holder)?)
             .iter()
             .find(|waiter| waiter.holder == holder)
     }
 
     /// The submitted job that one watches.
-    pub(super) fn watched_by(&self, holder: Holder) -> Option<JobId> {
+    pub(super) fn watched_by(&self, holder: WaiterId) -> Option<JobId> {
         self.get(holder)?.watched
     }
 
     /// Takes one off its job.
-    pub(super) fn remove(&mut self, holder: Holder) -> Option<Removed> {
+    pub(super) fn remove(&mut self, holder: WaiterId) -> Option<Removed> {
         let work = self.work_of(holder)?;
         let waiters = self.of.get_mut(&work)?;
         let index = waiters.iter().position(|waiter| waiter.holder == holder)?;
@@ -296,11 +296,11 @@ impl Waiters {
     }
 
     /// Takes all off a job, in the order in which they are answered: submitted jobs first, and each with the one that it watches.
-    pub(super) fn remove_all(&mut self, work: WorkId) -> Vec<(Holder, Option<JobId>)> {
+    pub(super) fn remove_all(&mut self, work: WorkId) -> Vec<(WaiterId, Option<JobId>)> {
         let waiters = self.of.remove(&work).unwrap_or_default();
         waiters.iter().for_each(|waiter| self.let_go(waiter));
         let mut holders: Vec<_> = waiters.iter().map(|waiter| (waiter.holder, waiter.watched)).collect();
-        holders.sort_by_key(|(holder, _)| matches!(holder, Holder::Request(..)));
+        holders.sort_by_key(|(holder, _)| matches!(holder, WaiterId::Request(..)));
         holders
     }
 
@@ -319,8 +319,8 @@ impl Waiters {
             self.waiting.insert(waiter.holder, to);
         }
         let job = |waiter: &Waiter| match waiter.holder {
-            Holder::Submitted(job) => Some(job),
-            Holder::Request(..) => None,
+            WaiterId::Submitted(job) => Some(job),
+            WaiterId::Request(..) => None,
         };
         let jobs = waiters.iter().filter_map(job).collect();
         self.of.entry(to).or_default().extend(waiters);
@@ -330,13 +330,13 @@ impl Waiters {
     /// The submitted jobs that wait for a job.
     pub(super) fn submitted(&self, work: WorkId) -> impl Iterator<Item = JobId> {
         self.of(work).iter().filter_map(|waiter| match waiter.holder {
-            Holder::Submitted(job) => Some(job),
-            Holder::Request(..) => None,
+            WaiterId::Submitted(job) => Some(job),
+            WaiterId::Request(..) => None,
         })
     }
 
     /// Those that watch a submitted job.
-    pub(super) fn watchers(&self, job: JobId, work: WorkId) -> Vec<Holder> {
+    pub(super) fn watchers(&self, job: JobId, work: WorkId) -> Vec<WaiterId> {
         let waiters = self.of(work).iter();
         let watchers = waiters.filter(|waiter| waiter.watched == Some(job));
         watchers.map(|waiter| waiter.holder).collect()
@@ -344,16 +344,16 @@ impl Waiters {
 
     /// True if those that wait for a job are all clients: nobody submitted it.
     pub(super) fn is_only_asked(&self, work: WorkId) -> bool {
-        let is_request = |waiter: &Waiter| matches!(waiter.holder, Holder::Request(..));
+        let is_request = |waiter: &Waiter| matches!(waiter.holder, WaiterId::Request(..));
         self.of(work).iter().all(is_request)
     }
 
-    pub(super) fn requests_of(&self, client: ClientId) -> Vec<Holder> {
-        let all = Holder::Request(client, RequestId::MIN)..=Holder::Request(client, RequestId::MAX);
+    pub(super) fn requests_of(&self, client: ClientId) -> Vec<WaiterId> {
+        let all = WaiterId::Request(client, RequestId::MIN)..=WaiterId::Request(client, RequestId::MAX);
         self.waiting.range(all).map(|(holder, _)| *holder).collect()
     }
 
-    pub(super) fn all(&self) -> Vec<Holder> {
+    pub(super) fn all(&self) -> Vec<WaiterId> {
         self.waiting.keys().copied().collect()
     }
 
@@ -367,13 +367,13 @@ impl Waiters {
         let waiter = self.of.get_mut(&work)?.first_mut()?;
         waiter.rows = waiter.rows.saturating_sub(rows);
         match waiter.holder {
-            Holder::Request(client, request) => Some((client, request)),
-            Holder::Submitted(_) => None,
+            WaiterId::Request(client, request) => Some((client, request)),
+            WaiterId::Submitted(_) => None,
         }
     }
 
     /// More rows may be sent; says of which job.
-    pub(super) fn grant(&mut self, holder: Holder, rows: usize) -> Option<WorkId> {
+    pub(super) fn grant(&mut self, holder: WaiterId, rows: usize) -> Option<WorkId> {
         let waiter = self.get_mut(holder)?;
         waiter.rows = waiter.rows.saturating_add(rows);
         self.work_of(holder)
@@ -413,7 +413,7 @@ impl Waiters {
     /// What one that wants to hear of progress is sent: how far the job is, if it has really advanced, or else for how long it has not.
     pub(super) fn report(
         &mut self,
-        holder: Holder,
+        holder: WaiterId,
         done: f64,
         silent: Duration,
         eta: Option<Duration>,
@@ -530,8 +530,8 @@ mod tests {
         }
     }
 
-    fn request(client: ClientId) -> Holder {
-        Holder::Request(client, RequestId(1))
+    fn request(client: ClientId) -> WaiterId {
+        WaiterId::Request(client, RequestId(1))
     }
 
     #[test]
@@ -556,7 +556,7 @@ mod tests {
         waiters.leave(ONE);
         waiters.leave(TWO);
         assert_eq!(waiters.take_forgotten(), [TWO]);
-        assert_eq!(waiters.remove_all(WORK), [(Holder::Submitted(JobId(3)), None)]);
+        assert_eq!(waiters.remove_all(WORK), [(WaiterId::Submitted(JobId(3)), None)]);
         assert_eq!(waiters.take_forgotten(), [ONE]);
         assert!(waiters.is_empty());
     }

@@ -1,7 +1,7 @@
 //! The plan that counts primes: Gourdon's sums (see `primes::pi`), each cut into pieces that know nothing of each other.
 //!
 //! Start at `schedule` for the order of the work and at `unit` for its kinds. Pieces whose order matters are put together in order by a
-//! [`Lane`](super::lane::Lane); a checkpoint is what has been put together, so it has a few tens of KB whatever `x` is, and what is under way is lost.
+//! [`Reorder`](super::reorder::Reorder); a checkpoint is what has been put together, so it has a few tens of KB whatever `x` is, and what is under way is lost.
 
 mod part;
 mod pieces;

@@ -7,8 +7,8 @@ use super::pieces::{self, Pieces};
 use super::share::Piece;
 use super::unit::{ClosedUnit, EasyUnit, HardUnit, OrdinaryUnit, SemiprimesUnit, TableUnit, Unit};
 use crate::job::checkpoint::{Damaged, Reader, Writer};
-use crate::job::lane::{Join, Lane, WINDOW};
 use crate::job::plan::Budget;
+use crate::job::reorder::{Join, Reorder, WINDOW};
 use crate::primes::pi::level::Level;
 use crate::primes::pi::shape::Shape;
 use crate::primes::pi::tables::{Making, Tables};
@@ -42,10 +42,10 @@ pub(super) struct Schedule {
     pub(super) preparation: Preparation,
     /// Units that were interrupted.
     pub(super) again: Vec<Unit>,
-    ordinary: Lane<u64, i128>,
-    pub(super) easy: Lane<EasyPlace, easy::Piece>,
-    pub(super) semiprimes: Lane<u64, semiprimes::Piece>,
-    pub(super) hard: Lane<u64, hard::Segment>,
+    ordinary: Reorder<u64, i128>,
+    pub(super) easy: Reorder<EasyPlace, easy::Piece>,
+    pub(super) semiprimes: Reorder<u64, semiprimes::Piece>,
+    pub(super) hard: Reorder<u64, hard::Segment>,
     /// Where the next unit of each sum begins.
     pub(super) next: Cursors,
     /// Where those that other machines may do parts of end.
@@ -55,8 +55,8 @@ pub(super) struct Schedule {
     sums: Sums,
     table: Pieces,
     closed: Closed,
-    /// Rooms for segments of D that nobody uses now.
-    rooms: Vec<hard::Work>,
+    /// Buffers for segments of D that nobody uses now.
+    spare: Vec<hard::Work>,
     spent: f64,
     progress: f64,
 }
@@ -137,10 +137,10 @@ impl Schedule {
             near,
             preparation: Preparation::Missing,
             again: Vec::new(),
-            ordinary: Lane::new(cursors.ordinary),
-            easy: Lane::new(cursors.easy),
-            semiprimes: Lane::new(cursors.semiprimes),
-            hard: Lane::new(cursors.hard),
+            ordinary: Reorder::new(cursors.ordinary),
+            easy: Reorder::new(cursors.easy),
+            semiprimes: Reorder::new(cursors.semiprimes),
+            hard: Reorder::new(cursors.hard),
             next: cursors.clone(),
             limits: Limits {
                 easy: (pieces::count(&shape), 0),
@@ -151,7 +151,7 @@ impl Schedule {
             sums: Sums::default(),
             table: Pieces::default(),
             closed: Closed::Missing,
-            rooms: Vec::new(),
+            spare: Vec::new(),
             spent: 0.0,
             progress: 0.0,
         }
@@ -296,7 +296,7 @@ impl Schedule {
             tables: Arc::clone(tables),
             low,
             high,
-            work: self.rooms.pop().unwrap_or_default(),
+            work: self.spare.pop().unwrap_or_default(),
             is_begun: false,
         })))
     }
@@ -348,7 +348,7 @@ impl Schedule {
             }
             Unit::Hard(mut unit) => {
                 let segment = unit.work.finish();
-                self.rooms.push(unit.work);
+                self.spare.push(unit.work);
                 let merge = |high, segment| add_hard(&unit.tables, sums, done, spent, high, &segment);
                 self.hard.absorb(unit.low..unit.high, segment, merge);
             }
@@ -530,10 +530,10 @@ impl Schedule {
             + (done.easy.0 * pieces::STEP) as f64 * COSTS.table
             + self.sums.easy.leaves.count as f64 * COSTS.easy
             + semiprimes_cost(&self.shape, semiprimes::start(&self.shape), done.semiprimes);
-        self.ordinary = Lane::new(done.ordinary);
-        self.easy = Lane::new(done.easy);
-        self.semiprimes = Lane::new(done.semiprimes);
-        self.hard = Lane::new(done.hard);
+        self.ordinary = Reorder::new(done.ordinary);
+        self.easy = Reorder::new(done.easy);
+        self.semiprimes = Reorder::new(done.semiprimes);
+        self.hard = Reorder::new(done.hard);
         self.next = done;
         Ok(())
     }

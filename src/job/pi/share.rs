@@ -4,7 +4,7 @@ use super::pieces;
 use super::schedule::{COSTS, EasyPlace, LEAVES_A_PRIME, Preparation, Schedule, after, primes_at, semiprimes_cost};
 use super::unit::Unit;
 use crate::job::Damaged;
-use crate::job::lane::{Join, Lane};
+use crate::job::reorder::{Join, Reorder};
 use crate::primes::pi::tables::Tables;
 use crate::primes::pi::{easy, hard, semiprimes};
 use std::ops::Range;
@@ -46,15 +46,15 @@ impl Schedule {
         match share {
             Share::Easy(range) => {
                 (self.next.easy, self.limits.easy) = (range.start, range.end);
-                self.easy = Lane::new((u64::MAX, 0));
+                self.easy = Reorder::new((u64::MAX, 0));
             }
             Share::Semiprimes(range) => {
                 (self.next.semiprimes, self.limits.semiprimes) = (range.start, range.end);
-                self.semiprimes = Lane::new(u64::MAX);
+                self.semiprimes = Reorder::new(u64::MAX);
             }
             Share::Hard(range) => {
                 (self.next.hard, self.limits.hard) = (range.start, range.end);
-                self.hard = Lane::new(u64::MAX);
+                self.hard = Reorder::new(u64::MAX);
             }
         }
     }
@@ -153,7 +153,7 @@ impl Schedule {
 
 /// Cuts off units until they cost as much as wanted.
 fn walk<T: Join>(
-    lane: &mut Lane<u64, T>,
+    lane: &mut Reorder<u64, T>,
     next: &mut u64,
     limit: u64,
     wanted: f64,

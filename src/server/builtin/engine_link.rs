@@ -14,7 +14,7 @@ const MOST_AT_ONCE: usize = 128;
 pub(super) struct EngineLink {
     client: ClientId,
     /// Made with the first job.
-    asked: Option<Box<Asked>>,
+    asked: Option<Box<ClientGuard>>,
     /// Plain questions and other orders that the engine has not been sent yet.
     questions: Vec<Plain>,
     /// How many questions the last message had.
@@ -23,14 +23,14 @@ pub(super) struct EngineLink {
 }
 
 /// What is the same for all that a connection asks. When it is dropped, what is under way is cancelled.
-pub(super) struct Asked {
+pub(super) struct ClientGuard {
     client: ClientId,
     shared: Arc<Shared>,
     account: Account,
 }
 
 impl EngineLink {
-    pub(super) const fn new(client: ClientId, asked: Option<Box<Asked>>) -> Self {
+    pub(super) const fn new(client: ClientId, asked: Option<Box<ClientGuard>>) -> Self {
         Self {
             client,
             asked,
@@ -41,7 +41,7 @@ impl EngineLink {
     }
 
     /// Goes on as that of another client, after all was sent.
-    pub(super) fn go_on_as(&mut self, client: ClientId, asked: Option<Box<Asked>>) {
+    pub(super) fn go_on_as(&mut self, client: ClientId, asked: Option<Box<ClientGuard>>) {
         (self.client, self.asked) = (client, asked);
     }
 
@@ -65,7 +65,7 @@ impl EngineLink {
     }
 
     /// What is left of it while nothing is under way.
-    pub(super) fn rest(&mut self) -> Option<Box<Asked>> {
+    pub(super) fn rest(&mut self) -> Option<Box<ClientGuard>> {
         self.asked.take()
     }
 
@@ -83,7 +83,7 @@ impl EngineLink {
         let client = self.client;
         let asked = self.asked.get_or_insert_with(|| {
             let (shared, account) = (shared.clone(), login.account());
-            Box::new(Asked {
+            Box::new(ClientGuard {
                 client,
                 shared,
                 account,
@@ -121,7 +121,7 @@ impl EngineLink {
     }
 }
 
-impl Drop for Asked {
+impl Drop for ClientGuard {
     fn drop(&mut self) {
         self.shared.scheduler.do_send(Leave(self.client));
     }

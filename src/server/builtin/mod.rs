@@ -24,7 +24,7 @@ use crate::proto::{Failure, Final, Frame, Value};
 use crate::verb::Registry;
 use access::{Access, Login};
 use bytes::{Buf, BytesMut};
-use engine_link::{Asked, EngineLink};
+use engine_link::{ClientGuard, EngineLink};
 use input::{Input, Remembered};
 use repeats::Repeats;
 use replies::Replies;
@@ -140,7 +140,7 @@ impl Exchange for BuiltIn {
     fn take_replies(&mut self, link: &mut Link, _: &mut TurnTime, _: &mut Task<'_>) -> io::Result<bool> {
         self.requests.answer_quit();
         // Before the replies leave: a client that has read them finds them counted.
-        link.permit.state.has_answered(self.requests.replies.report());
+        link.permit.state.add_answered(self.requests.replies.report());
         Ok(false)
     }
 
@@ -163,7 +163,7 @@ impl Exchange for BuiltIn {
         let Self { input, requests } = self;
         if let Some(frame) = input.stalled(link) {
             requests.take_frame(frame, link);
-            link.permit.state.has_answered(requests.replies.report());
+            link.permit.state.add_answered(requests.replies.report());
         }
     }
 
@@ -249,7 +249,7 @@ pub(super) struct Rest {
     max_line_bytes: usize,
     codec: Remembered,
     access: Access,
-    asked: Option<Box<Asked>>,
+    asked: Option<Box<ClientGuard>>,
 }
 
 impl Requests {
@@ -344,7 +344,7 @@ impl Requests {
                 }
             };
             used += request.len();
-            link.lifecycle.has_asked();
+            link.lifecycle.record_request();
             taken += OF_SEARCH * (self.searches - searches);
             if request.len() > LONG_LINE || self.replies.has_failed_since(&mark) {
                 // It may have cost as much as many others.
@@ -414,7 +414,7 @@ impl Requests {
 
     fn take_news(&mut self, news: News, link: &Link) {
         #[cfg(test)]
-        super::planted::pass(super::planted::Spot::News);
+        super::failpoint::hit(super::failpoint::Spot::News);
         match news {
             News::Events { events, .. } => {
                 for (id, event) in events {

@@ -208,7 +208,7 @@ impl Requests {
             }
             return;
         };
-        let is_stream = self.streams.took(id, rows.len());
+        let is_stream = self.streams.record_rows(id, rows.len());
         self.replies.interim(id, interim);
         if is_stream && self.replies.rows_held(id) > limit {
             // Its dialect needs all rows at once.

@@ -31,7 +31,7 @@ impl Streams {
     }
 
     /// Rows of a request have come. True if the request is a stream.
-    pub(super) fn took(&mut self, id: RequestId, rows: usize) -> bool {
+    pub(super) fn record_rows(&mut self, id: RequestId, rows: usize) -> bool {
         let stream = self.0.iter_mut().find(|stream| stream.id == id);
         match stream {
             Some(stream) => {
@@ -100,9 +100,9 @@ mod tests {
         );
         let id = replies.open(Default::default(), &ReplyFormat::default(), true);
         assert_eq!(streams.begin(id, true, &replies), ROWS_GRANTED);
-        assert!(streams.took(id, 10));
+        assert!(streams.record_rows(id, 10));
         assert_eq!(streams.0[0].granted, ROWS_GRANTED - 10);
         streams.end(id);
-        assert!(!streams.took(id, 10));
+        assert!(!streams.record_rows(id, 10));
     }
 }

@@ -99,7 +99,7 @@ impl Lifecycle {
 
     /// The client has completed a request.
     #[inline]
-    pub(in crate::server) const fn has_asked(&mut self) {
+    pub(in crate::server) const fn record_request(&mut self) {
         self.request_since = None;
         self.resting_since = None;
     }
@@ -112,7 +112,7 @@ impl Lifecycle {
 
     /// The client has taken some of what is written for it.
     #[inline]
-    pub(super) const fn has_taken(&mut self) {
+    pub(super) const fn record_write(&mut self) {
         self.unsent_since = None;
         self.resting_since = None;
     }
@@ -216,9 +216,9 @@ mod tests {
             lifecycle.owes(true);
             lifecycle.note(true, true, &limits);
             assert_eq!(patience(&lifecycle, &limits), Some(20));
-            lifecycle.has_asked();
+            lifecycle.record_request();
             assert_eq!(patience(&lifecycle, &limits), Some(30));
-            lifecycle.has_taken();
+            lifecycle.record_write();
             lifecycle.note(false, false, &limits);
             assert_eq!(patience(&lifecycle, &limits), None, "it works on a request");
         });

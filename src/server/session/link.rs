@@ -102,7 +102,7 @@ impl Link {
                     metrics.bytes_written.fetch_add(written as u64, Relaxed);
                 }
             }
-            self.lifecycle.has_taken();
+            self.lifecycle.record_write();
         }
         Ok(())
     }

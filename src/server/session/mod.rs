@@ -182,7 +182,7 @@ impl<E: Exchange> Session<E> {
             }
         }
         #[cfg(test)]
-        crate::server::planted::pass(crate::server::planted::Spot::Turn);
+        crate::server::failpoint::hit(crate::server::failpoint::Spot::Turn);
         let has_replies = exchange.take_replies(link, &mut time, task)?;
         if waits_for_input {
             link.finish_if_drained(exchange.in_flight() == 0);
@@ -266,7 +266,7 @@ impl<E: Exchange> Session<E> {
 }
 
 /// A session, for the actor that has it: whatever it speaks. One that has ended is dropped, which closes its socket and cancels what is under way.
-pub(super) trait Run {
+pub(super) trait RunSession {
     /// Whose it is.
     fn client(&self) -> ClientId;
 
@@ -283,7 +283,7 @@ pub(super) trait Run {
     fn finish(&mut self);
 }
 
-impl<E: Exchange> Run for Session<E> {
+impl<E: Exchange> RunSession for Session<E> {
     fn client(&self) -> ClientId {
         self.link.permit.client
     }

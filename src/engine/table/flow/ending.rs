@@ -4,7 +4,7 @@ use super::Flow;
 use crate::engine::message::{JobId, WorkId};
 use crate::engine::table::jobs::Entry;
 use crate::engine::table::log;
-use crate::engine::table::waiters::Holder;
+use crate::engine::table::waiters::WaiterId;
 use crate::engine::text::fault;
 use crate::job::is_refuted;
 use crate::proto::{Code, Failure, Reply};
@@ -17,7 +17,7 @@ impl Flow {
             return;
         };
         #[cfg(test)]
-        crate::engine::planted::here();
+        crate::engine::failpoint::hit();
         if let Ok(value) = &reply
             && entry.is_kept()
         {
@@ -50,17 +50,17 @@ impl Flow {
     /// Gives one that waited, perhaps for a submitted job that it watched, the final reply of a job that took this CPU time.
     pub(in crate::engine::table) fn answer(
         &mut self,
-        holder: Holder,
+        holder: WaiterId,
         watched: Option<JobId>,
         reply: Reply,
         cpu: Duration,
     ) {
         match (holder, watched) {
-            (Holder::Request(client, request), Some(job)) => {
+            (WaiterId::Request(client, request), Some(job)) => {
                 self.reply_when_written(job, client, request, reply, false)
             }
-            (Holder::Request(client, request), None) => self.outbox.reply(client, request, reply),
-            (Holder::Submitted(job), _) => {
+            (WaiterId::Request(client, request), None) => self.outbox.reply(client, request, reply),
+            (WaiterId::Submitted(job), _) => {
                 self.submitted.finish(job, reply, cpu, self.now);
                 if self.submitted.keeps() {
                     self.unwritten.ended(job);
@@ -83,13 +83,13 @@ impl Flow {
     /// Ends a submitted job, for all that watch it too; others that asked the same question go on waiting.
     pub(in crate::engine::table) fn end_submitted(&mut self, job: JobId, work: WorkId, failure: &Failure) {
         let watchers = self.waiters.watchers(job, work);
-        for holder in std::iter::once(Holder::Submitted(job)).chain(watchers) {
+        for holder in std::iter::once(WaiterId::Submitted(job)).chain(watchers) {
             self.refuse(holder, failure.clone());
         }
     }
 
     /// Ends the waiting of one, and its job if it was the last.
-    pub(in crate::engine::table) fn refuse(&mut self, holder: Holder, failure: Failure) {
+    pub(in crate::engine::table) fn refuse(&mut self, holder: WaiterId, failure: Failure) {
         if let Some(waiter) = self.waiters.get(holder)
             && let Some(entry) = self.waiters.work_of(holder).and_then(|work| self.jobs.get(work))
         {
@@ -102,7 +102,7 @@ impl Flow {
             let cpu = self.jobs.get(removed.work).map_or(Duration::ZERO, Entry::cpu);
             self.removed(removed);
             self.answer(holder, watched, Err(failure), cpu);
-        } else if let Holder::Request(client, request) = holder
+        } else if let WaiterId::Request(client, request) = holder
             && self.express.remove_plain(client, request)
         {
             log::lets_go(holder, failure.code.as_str());

@@ -41,17 +41,17 @@ impl Flow {
         self.bulk.set_beside(self.submitted.checkpoint_bytes());
         match self.bulk.enter(id, payer, plan, job, priority, self.now) {
             Entered::Runs => {
-                self.bulk.goes_on_from(id, before);
-                self.jobs.is_long(id);
+                self.bulk.set_initial_progress(id, before);
+                self.jobs.mark_long(id);
                 self.jobs.set_stage(id, Stage::Bulk);
                 if self.waiters.submitted(id).any(|job| self.submitted.is_unproven(job)) {
                     self.bulk.save_soon(id);
-                    self.deferred.waits(id, self.now);
+                    self.deferred.add(id, self.now);
                 }
                 self.deliver_plan(id, payer);
             }
             Entered::Parked => {
-                self.jobs.is_long(id);
+                self.jobs.mark_long(id);
                 self.jobs.set_stage(id, Stage::Parked);
                 self.log(id, "parked until there is memory");
                 for job in self.waiters.submitted(id) {
@@ -86,7 +86,7 @@ impl Flow {
                 self.jobs.set_stage(id, Stage::Express);
                 self.log(id, "begins again: there is memory");
                 // It was begun before: what it waits for now is no sign of overload.
-                self.jobs.may_wait(id);
+                self.jobs.clear_begin_by(id);
                 for job in self.waiters.submitted(id) {
                     self.submitted.count_again(job);
                 }

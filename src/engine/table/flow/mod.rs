@@ -1,11 +1,11 @@
 //! What happens to a job between the parts of the table: here from its queue to its lane and to what it sends, in `entering` into the bulk lane, in
-//! `starting` when the start of a restored job counts, in `storing` what a store has of it, in `ending` its end with one reply to all that wait.
+//! `starting` when the start of a restored job counts, in `saving` what a store has of it, in `ending` its end with one reply to all that wait.
 //! Knows no request that is not taken in.
 
 mod ending;
 mod entering;
+mod saving;
 mod starting;
-mod storing;
 
 use super::away::Away;
 use super::bulk::Bulk;
@@ -21,10 +21,10 @@ use super::owners::Owners;
 use super::submitted::Submitted;
 use super::unwritten::Unwritten;
 use super::view::View;
-use super::waiters::{Holder, Removed, Waiter, Waiters};
+use super::waiters::{Removed, Waiter, WaiterId, Waiters};
 use crate::caught::Panicked;
 use crate::engine::batch::{Batch, Unfinished};
-use crate::engine::external::Saying;
+use crate::engine::external::ActorReply;
 use crate::engine::message::{Event, JobId, Payer, Policy, Priority, Work, WorkId};
 use crate::engine::task::{Done, Outcome};
 use crate::engine::text::{fault, lost};
@@ -84,7 +84,7 @@ impl Flow {
 
     /// The names that the next piece of work and the next submitted job will have.
     pub(super) const fn next(&self) -> (WorkId, JobId) {
-        (self.jobs.next(), self.submitted.next())
+        (self.jobs.peek_id(), self.submitted.next())
     }
 
     /// Stops all work, and gives what outlives it.
@@ -106,7 +106,7 @@ impl Flow {
     }
 
     fn begin_plan(&mut self, id: WorkId, payer: Payer, job: Job) {
-        let begin_by = self.jobs.get(id).and_then(Entry::deadline_to_begin);
+        let begin_by = self.jobs.get(id).and_then(Entry::begin_by);
         self.express.push(payer, id, job, begin_by, self.now);
     }
 
@@ -169,7 +169,7 @@ impl Flow {
             return;
         };
         #[cfg(test)]
-        crate::engine::planted::here();
+        crate::engine::failpoint::hit();
         self.measured.first_slices(&settled.verbs, self.now - settled.begun);
         self.measured.batch(&settled, cpu, self.now);
         let Settled {
@@ -197,9 +197,10 @@ impl Flow {
             cpu,
         } in unfinished
         {
-            let id = self.jobs.name();
+            let id = self.jobs.next_id();
             let entry = Entry::new(job.title().into_owned(), payer, Stage::Express, begun);
-            self.jobs.insert(id, entry.kept(job.is_kept).after(cpu, self.now));
+            self.jobs
+                .insert(id, entry.with_kept(job.is_kept).with_cpu(cpu, self.now));
             // It is counted among what the client holds once more.
             self.waiters.add(id, Waiter::plain(payer, request, begun));
             self.waiters.release(client, 1);
@@ -221,17 +222,17 @@ impl Flow {
     }
 
     /// Takes in what an actor says of a call.
-    pub(super) fn said(&mut self, work: WorkId, what: Saying) {
+    pub(super) fn said(&mut self, work: WorkId, what: ActorReply) {
         match what {
-            Saying::Row(row) => {
+            ActorReply::Row(row) => {
                 self.external.row(work, row, self.now);
                 self.deliver_external(work);
             }
-            Saying::Reply(reply) => {
+            ActorReply::Reply(reply) => {
                 self.external.replied(work, reply);
                 self.deliver_external(work);
             }
-            Saying::Dropped => self.end_by_fault(work),
+            ActorReply::Dropped => self.end_by_fault(work),
         }
     }
 
@@ -288,7 +289,7 @@ impl Flow {
         }
     }
 
-    pub(super) fn report(&mut self, holder: Holder, work: WorkId) {
+    pub(super) fn report(&mut self, holder: WaiterId, work: WorkId) {
         let view = View {
             jobs: &self.jobs,
             waiters: &self.waiters,
@@ -301,7 +302,7 @@ impl Flow {
             && let Some(interim) =
                 self.waiters
                     .report(holder, progress.done, progress.silent, progress.eta, progress.stage)
-            && let Holder::Request(client, request) = holder
+            && let WaiterId::Request(client, request) = holder
         {
             self.outbox.push(client, request, Event::Interim(interim));
         }
@@ -333,7 +334,7 @@ impl Flow {
 
     /// Those that wait for a job wait for another one from now on, and the old one stops.
     pub(super) fn replace(&mut self, old: WorkId, entry: Entry) -> WorkId {
-        let new = self.jobs.name();
+        let new = self.jobs.next_id();
         self.jobs.insert(new, entry);
         for job in self.waiters.join(old, new) {
             self.submitted.join(job, new);

@@ -5,8 +5,9 @@
 //! begins, once the store has it. Finished ones are remembered for a while, bounded in number and age.
 //!
 //! Here is what a job is and where. `opening` takes it in and says when it begins, `saving` notes how far it is, `ended` what came of it,
-//! `resuming` lets it go on after a restart, `sharing` is about those of a cluster, `listing` shows all.
+//! `resuming` lets it go on after a restart, `cluster` is about those of a cluster, `listing` shows all.
 
+mod cluster;
 mod ended;
 mod listing;
 mod opening;
@@ -14,7 +15,6 @@ mod resuming;
 #[cfg(test)]
 mod samples;
 mod saving;
-mod sharing;
 
 pub(super) use self::ended::Found;
 pub(super) use self::listing::{MAX_LISTED, Shown};

@@ -6,7 +6,7 @@ use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
 use crate::engine::table::jobs::Entry;
 use crate::engine::table::submitted::{Acknowledged, Withdrawn, job_id};
 use crate::engine::table::unwritten::Held;
-use crate::engine::table::waiters::Holder;
+use crate::engine::table::waiters::WaiterId;
 use crate::proto::{Code, Failure, Reply};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Flow {
         for holder in work.map_or_else(Vec::new, |work| self.waiters.watchers(job, work)) {
             self.refuse(holder, failure.clone());
         }
-        if let Some(removed) = self.waiters.remove(Holder::Submitted(job)) {
+        if let Some(removed) = self.waiters.remove(WaiterId::Submitted(job)) {
             self.removed(removed);
         }
         for (client, request) in requests {
@@ -93,7 +93,7 @@ impl Flow {
             for holder in self.waiters.watchers(job, work) {
                 self.refuse(holder, Failure::new(Code::Draining, text.clone()));
             }
-            if let Some(removed) = self.waiters.remove(Holder::Submitted(job)) {
+            if let Some(removed) = self.waiters.remove(WaiterId::Submitted(job)) {
                 self.removed(removed);
                 self.submitted.pause(job);
                 suspended += 1;

@@ -1,4 +1,4 @@
-//! Panics that tests plant where no verb and no protocol could: in the code of a session or a listener.
+//! Failpoints: panics that tests cause where no verb and no protocol could: in the code of a session or a listener.
 
 use std::cell::Cell;
 
@@ -16,18 +16,18 @@ pub(crate) enum Spot {
 }
 
 thread_local! {
-    static PLANTED: Cell<Option<Spot>> = const { Cell::new(None) };
+    static ARMED: Cell<Option<Spot>> = const { Cell::new(None) };
 }
 
 /// Panics the next time this thread passes the spot.
-pub(crate) fn plant(spot: Spot) {
-    PLANTED.set(Some(spot));
+pub(crate) fn arm(spot: Spot) {
+    ARMED.set(Some(spot));
 }
 
-/// This is the spot.
-pub(super) fn pass(spot: Spot) {
-    if PLANTED.get() == Some(spot) {
-        PLANTED.set(None);
-        panic!("planted: {spot:?}");
+/// Panics if this spot is armed.
+pub(super) fn hit(spot: Spot) {
+    if ARMED.get() == Some(spot) {
+        ARMED.set(None);
+        panic!("failpoint: {spot:?}");
     }
 }

@@ -10,7 +10,7 @@ use std::mem;
 use std::time::Instant;
 
 /// The way to the cluster, and what is to be said to it.
-pub(super) struct Sharing {
+pub(super) struct ClusterLink {
     pub(super) to: Recipient<EngineEvents>,
     pub(super) events: Vec<EngineEvent>,
     /// Parts that may be offered at once.
@@ -23,22 +23,22 @@ impl Scheduler {
     /// Offers parts to the cluster, as many as it wants, and reports what has happened.
     pub(super) fn share(&mut self) {
         let (recalled, cancels) = (self.table.take_recalled(), self.table.take_cancels());
-        let Some(sharing) = &mut self.sharing else {
+        let Some(cluster) = &mut self.cluster else {
             return;
         };
-        sharing.events.extend(recalled.into_iter().map(EngineEvent::Recalled));
-        sharing.events.extend(cancels.into_iter().map(EngineEvent::Cancelled));
-        if sharing.parts > 0 {
-            let wanted = sharing.parts.saturating_sub(self.table.parts());
+        cluster.events.extend(recalled.into_iter().map(EngineEvent::Recalled));
+        cluster.events.extend(cancels.into_iter().map(EngineEvent::Cancelled));
+        if cluster.parts > 0 {
+            let wanted = cluster.parts.saturating_sub(self.table.parts());
             for _ in 0..wanted {
-                let Some(part) = self.table.next_part(sharing.workers, now()) else {
+                let Some(part) = self.table.next_part(cluster.workers, now()) else {
                     break;
                 };
-                sharing.events.push(EngineEvent::Offered(part));
+                cluster.events.push(EngineEvent::Offered(part));
             }
         }
-        if !sharing.events.is_empty() {
-            sharing.to.do_send(EngineEvents(mem::take(&mut sharing.events)));
+        if !cluster.events.is_empty() {
+            cluster.to.do_send(EngineEvents(mem::take(&mut cluster.events)));
         }
     }
 
@@ -47,7 +47,7 @@ impl Scheduler {
         match event {
             ClusterEvent::Joined { to } => {
                 self.table.cancels_lost(now);
-                self.sharing = Some(Sharing {
+                self.cluster = Some(ClusterLink {
                     to,
                     events: vec![EngineEvent::Began(self.table.submitted_here())],
                     parts: 0,
@@ -56,8 +56,8 @@ impl Scheduler {
             }
             ClusterEvent::Numbered(node) => self.table.set_node(node),
             ClusterEvent::Wanted { parts, workers } => {
-                if let Some(sharing) = &mut self.sharing {
-                    (sharing.parts, sharing.workers) = (parts, workers);
+                if let Some(cluster) = &mut self.cluster {
+                    (cluster.parts, cluster.workers) = (parts, workers);
                 }
             }
             ClusterEvent::PartDone { id, result, cpu, node } => {
@@ -71,8 +71,8 @@ impl Scheduler {
             ClusterEvent::Ended(ended) => self.table.end_away(ended.0, ended.1, now),
             ClusterEvent::NotCancelled(job) => self.table.not_cancelled(job, now),
             ClusterEvent::TakenOver(stored) => {
-                if let Some(keeping) = &self.keeping {
-                    self.table.take_over((keeping.again)(*stored), now);
+                if let Some(link) = &self.store {
+                    self.table.take_over((link.rebuild)(*stored), now);
                 }
             }
             ClusterEvent::Forgotten(job) => self.table.forget_away(job, now),
@@ -88,8 +88,8 @@ impl Scheduler {
                 node,
                 "starts over: a node that has done parts of it errs"
             );
-            let subject = match &self.keeping {
-                Some(keeping) => (keeping.again)(StoredJob::of_request(title)).subject,
+            let subject = match &self.store {
+                Some(link) => (link.rebuild)(StoredJob::of_request(title)).subject,
                 None => Err(lost()),
             };
             self.table.start_over(id, subject, now);
@@ -103,8 +103,8 @@ impl Scheduler {
             return self.keep_for_good(answer);
         }
         self.table.refute(&answer.title);
-        if let (Some(keeping), Some(record)) = (&mut self.keeping, self.answers.refute(&answer.title)) {
-            keeping.journal.push(record);
+        if let (Some(link), Some(record)) = (&mut self.store, self.answers.refute(&answer.title)) {
+            link.journal.push(record);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::engine::{Restored, Scheduler, Settle, Subject, Work};
 use crate::proto::{Code, Failure};
 #[cfg(feature = "sqlite")]
 use crate::store::SqliteStore;
-use crate::store::{Close, Commit, Contents, Store, StoreError, StoredJob, Writer};
+use crate::store::{CloseWriter, Commit, Contents, Store, StoreError, StoredJob, Writer};
 use crate::verb::{Facts, Registry};
 use actix::prelude::*;
 use std::fmt;
@@ -127,8 +127,8 @@ pub(super) fn fill(
         "store opened"
     );
     let (registry, facts) = (registry.clone(), facts.clone());
-    let again = Box::new(move |stored| restored(stored, &registry, &facts));
-    scheduler.keeping(writer, jobs, last_job, answers, again)
+    let rebuild = Box::new(move |stored| restored(stored, &registry, &facts));
+    scheduler.with_store(writer, jobs, last_job, answers, rebuild)
 }
 
 /// A job of an earlier process, made of its request again.
@@ -177,7 +177,7 @@ impl StoreWriter {
             tracing::error!("the store did not take the last records: work since the latest checkpoints is done again");
         }
         // It may be at a write that does not end.
-        let _ = tokio::time::timeout(WRITE_LIMIT, self.0.send(Close)).await;
+        let _ = tokio::time::timeout(WRITE_LIMIT, self.0.send(CloseWriter)).await;
     }
 }
 

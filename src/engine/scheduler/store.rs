@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 use tokio::sync::oneshot;
 
-/// Makes a job of its request again.
-pub type Again = Box<dyn Fn(StoredJob) -> Restored>;
+/// Makes a job of an earlier process again, of its request.
+pub type Rebuild = Box<dyn Fn(StoredJob) -> Restored>;
 
 /// The way to the store, and what is to be written there.
-pub(super) struct Keeping {
-    pub(super) again: Again,
+pub(super) struct StoreLink {
+    pub(super) rebuild: Rebuild,
     pub(super) journal: Journal,
     pub(super) writer: Recipient<Commit>,
     pub(super) settled: Option<oneshot::Sender<()>>,
@@ -25,15 +25,15 @@ pub(super) struct Keeping {
 }
 
 impl Scheduler {
-    /// The same scheduler with a store: it goes on with these jobs, names none up to `last` again, and has `writer` write what changes.
-    /// After a panic it goes on with what `again` makes of each.
-    pub fn keeping(
+    /// The same scheduler with a store: it goes on with these jobs, gives out no ID up to `last` again, and has `writer` write what changes.
+    /// After a panic it goes on with what `rebuild` makes of each.
+    pub fn with_store(
         mut self,
         writer: Recipient<Commit>,
         jobs: Vec<Restored>,
         last: u64,
         answers: BTreeMap<String, KeptAnswer>,
-        again: Again,
+        rebuild: Rebuild,
     ) -> Self {
         let mut journal = Journal::new();
         for record in self.answers.load(answers) {
@@ -43,8 +43,8 @@ impl Scheduler {
         self.table.set_time(now, SystemTime::now().into());
         self.table.restore(jobs, last, now);
         self.has_stored_jobs = true;
-        self.keeping = Some(Keeping {
-            again,
+        self.store = Some(StoreLink {
+            rebuild,
             journal,
             writer,
             settled: None,
@@ -55,10 +55,10 @@ impl Scheduler {
 
     /// Keeps an answer across restarts, unless more of them wait for the store than it may have to write.
     pub(super) fn keep_for_good(&mut self, answer: KeptAnswer) {
-        match &mut self.keeping {
-            Some(keeping) if keeping.journal.takes_answers() => {
+        match &mut self.store {
+            Some(link) if link.journal.takes_answers() => {
                 let records = self.answers.store(answer);
-                records.into_iter().for_each(|record| keeping.journal.push(record));
+                records.into_iter().for_each(|record| link.journal.push(record));
             }
             Some(_) => {}
             None => drop(self.answers.store(answer)),
@@ -67,18 +67,18 @@ impl Scheduler {
 
     /// Hands the store what is to be written, unless it is writing already: what comes meanwhile shares the next batch.
     pub(super) fn write(&mut self, context: &mut Context<Self>) {
-        let Some(keeping) = &mut self.keeping else {
+        let Some(link) = &mut self.store else {
             return;
         };
         for record in self.table.take_records() {
-            keeping.journal.push(record);
+            link.journal.push(record);
         }
-        if let Some(batch) = keeping.journal.next_batch(now()) {
+        if let Some(batch) = link.journal.next_batch(now()) {
             let reply = context.address().recipient();
-            keeping.writer.do_send(Commit { batch, reply });
+            link.writer.do_send(Commit { batch, reply });
         }
-        if keeping.journal.is_settled()
-            && let Some(settled) = keeping.settled.take()
+        if link.journal.is_settled()
+            && let Some(settled) = link.settled.take()
         {
             let _ = settled.send(());
         }
@@ -102,28 +102,28 @@ impl Handler<Committed> for Scheduler {
     fn handle(&mut self, Committed { batch, result }: Committed, context: &mut Self::Context) {
         self.handle_by("the store's answer", context, |this| {
             let now = now();
-            let Some(keeping) = &mut this.keeping else {
+            let Some(link) = &mut this.store else {
                 return;
             };
             let failure = result.as_ref().err().map(unwritten);
             let cancelled = result.as_ref().err().map(cancelled);
             match &result {
-                Err(error) if keeping.failure.as_ref() != Some(error) => {
+                Err(error) if link.failure.as_ref() != Some(error) => {
                     tracing::error!(%error, "the store cannot be written: submits are refused until it can");
-                    keeping.failure = Some(error.clone());
+                    link.failure = Some(error.clone());
                     let shown = error.to_string();
                     this.metrics.set_store(|store| store.failure = shown);
                 }
-                Ok(()) if keeping.failure.take().is_some() => {
-                    tracing::info!("the store can be written again");
+                Ok(()) if link.failure.take().is_some() => {
+                    tracing::info!("the store can be written rebuild");
                     this.metrics.set_store(|store| store.failure.clear());
                 }
                 _ => {}
             }
-            if let (Some(sharing), Ok(())) = (&mut this.sharing, &result) {
-                sharing.events.push(EngineEvent::Committed(batch.clone()));
+            if let (Some(cluster), Ok(())) = (&mut this.cluster, &result) {
+                cluster.events.push(EngineEvent::Committed(batch.clone()));
             }
-            let settled = keeping.journal.settle(batch, result, now);
+            let settled = link.journal.settle(batch, result, now);
             this.table.acknowledge(settled.acknowledged, now);
             this.table.ends_settled(settled.ended, cancelled.as_ref(), now);
             this.table.counted(settled.counted, now);
@@ -138,8 +138,8 @@ impl Handler<Settle> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, Settle { settled }: Settle, context: &mut Self::Context) {
-        self.handle_by("the end", context, |this| match &mut this.keeping {
-            Some(keeping) => keeping.settled = Some(settled),
+        self.handle_by("the end", context, |this| match &mut this.store {
+            Some(link) => link.settled = Some(settled),
             None => drop(settled.send(())),
         });
     }

@@ -15,7 +15,7 @@ pub(super) trait Join {
 
 /// The pieces of one sum, by the places where they begin and end.
 #[derive(Debug)]
-pub(super) struct Lane<K, T> {
+pub(super) struct Reorder<K, T> {
     merged: K,
     under_way: u64,
     /// Where a piece begins, where it ends, and the piece; no two are neighbours.
@@ -26,7 +26,7 @@ pub(super) struct Lane<K, T> {
     returned: Vec<Range<K>>,
 }
 
-impl<K: Copy + Ord, T: Join> Lane<K, T> {
+impl<K: Copy + Ord, T: Join> Reorder<K, T> {
     /// A lane that is put together up to here.
     pub(super) fn new(merged: K) -> Self {
         Self {
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn pieces_are_merged_in_order_and_neighbours_joined() {
-        let mut lane = Lane::new(0_u64);
+        let mut lane = Reorder::new(0_u64);
         let begun = std::iter::from_fn(|| lane.begin().then_some(())).count() as u64;
         assert_eq!(begun, WINDOW);
         let mut merged = Vec::new();
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn parts_come_back_once_or_are_cut_again() {
-        let mut lane = Lane::<u64, Vec<u64>>::new(0);
+        let mut lane = Reorder::<u64, Vec<u64>>::new(0);
         let mut next = 30;
         lane.begin_part(0..30);
         assert!(lane.take_back(0..20).is_err());

@@ -6,7 +6,7 @@ use super::cancels::Cancel;
 use super::jobs::{Entry, Stage};
 use super::parts::PartFault;
 use super::submitted::{Location, Submitted};
-use super::waiters::{Holder, Waiter};
+use super::waiters::{Waiter, WaiterId};
 use crate::engine::cluster::{JobProgress, Part, PartId};
 use crate::engine::message::{JobId, Payer, RequestId, Subject, WorkId};
 use crate::engine::restored::Restored;
@@ -169,18 +169,18 @@ impl Table {
             Location::Ended => return,
             Location::Unknown => {
                 let payer = self.flow.owners.payer(&stored.submission.owner);
-                let id = self.flow.jobs.name();
+                let id = self.flow.jobs.next_id();
                 let (title, priority) = (stored.submission.title.clone(), stored.submission.priority);
                 let restored = Restored {
                     stored,
                     subject: Err(Failure::new(Code::Internal, "another node works on it")),
                 };
                 self.flow.submitted.restore(&restored, Some(id), now);
-                let entry = Entry::new(title, payer, Stage::Away, now).urgent(priority);
-                self.flow.jobs.insert(id, entry.submitted(true));
+                let entry = Entry::new(title, payer, Stage::Away, now).with_priority(priority);
+                self.flow.jobs.insert(id, entry.with_submitted(true));
                 let waiter = Waiter::plain(payer, RequestId::MIN, now)
                     .submitted(job)
-                    .urgent(priority);
+                    .with_priority(priority);
                 self.flow.waiters.add(id, waiter);
                 self.flow.waiters.leave(payer.client);
                 id
@@ -311,10 +311,10 @@ impl Table {
         for holder in self.flow.waiters.watchers(job, work) {
             self.answer_away(holder, reply.clone());
         }
-        self.answer_away(Holder::Submitted(job), reply);
+        self.answer_away(WaiterId::Submitted(job), reply);
     }
 
-    fn answer_away(&mut self, holder: Holder, reply: Reply) {
+    fn answer_away(&mut self, holder: WaiterId, reply: Reply) {
         if let Some(removed) = self.flow.waiters.remove(holder) {
             self.flow.removed(removed);
             self.flow.answer(holder, None, reply, Duration::ZERO);
@@ -348,7 +348,7 @@ impl Table {
                         // Its deadline was a matter of the node that worked on it.
                         let wall = *self.flow.submitted.wall();
                         let deadline = stored.submission.deadline.map(|at| wall.instant(at, now));
-                        self.flow.waiters.set_deadline(Holder::Submitted(job), deadline);
+                        self.flow.waiters.set_deadline(WaiterId::Submitted(job), deadline);
                     }
                     Ok(Subject::Known { value, .. }) => self.flow.end(old, Ok(value)),
                     Err(failure) => self.flow.end(old, Err(failure)),
