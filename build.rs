@@ -1,6 +1,6 @@
-//! Finds the commit and the profile that a release build is made of, for `primed --version`. An archive that `git archive` made has the commit
-//! in a file. Other builds without git, or of a copy inside another repository, have the version alone; so have debug builds, which would be
-//! built again after each commit.
+//! Finds the commit and the profile that a release build is made of, for `primed --version`. An archive that
+//! `git archive` made has the commit in a file. Other builds without git, or of a copy inside another repository, have
+//! the version alone; so have debug builds, which would be built again after each commit.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,8 +20,8 @@ fn main() {
     println!("cargo:rustc-env=PROFILE_OF_PRIMED={}", profile());
 }
 
-/// Links GCC's unwinder from its archive, so that the dynamic linker need not load a library for it at each start. Where this machine's compiler
-/// has none, or builds for another machine, the library is taken as usual.
+/// Links GCC's unwinder from its archive, so that the dynamic linker need not load a library for it at each start.
+/// Where this machine's compiler has none, or builds for another machine, the library is taken as usual.
 fn link_unwinder() {
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
     let is_here = std::env::var("HOST") == std::env::var("TARGET");

@@ -1,4 +1,5 @@
-//! Primality of primes, which take the whole test: a word, a double word, and numbers of hundreds and thousands of digits; and of any numbers.
+//! Primality of primes, which take the whole test: a word, a double word, and numbers of hundreds and thousands of
+//! digits; and of any numbers.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use primed::internals::primality::{is_prime_u64, is_prime_u128};

@@ -10,10 +10,10 @@
 //!     cancel @room
 //!                                           @room = ann has left
 //!
-//! `join` is a request that stays open, and each message is a row of its reply. Its tag lets other requests overtake it. The actor keeps
-//! the responder of each member, and is notified when a request ends: cancelled, late, or its client gone. A member that reads too
-//! slowly misses messages, and is sent their number; the actor does not wait for it. If the actor panics, its members get
-//! `ERR internal`, and the next call finds a new and empty room.
+//! `join` is a request that stays open, and each message is a row of its reply. Its tag lets other requests overtake
+//! it. The actor keeps the responder of each member, and is notified when a request ends: cancelled, late, or its
+//! client gone. A member that reads too slowly misses messages, and is sent their number; the actor does not wait for
+//! it. If the actor panics, its members get `ERR internal`, and the next call finds a new and empty room.
 
 use actix::prelude::*;
 use primed::{Asked, Code, Daemon, Failure, Host, Responder, RowError, define};

@@ -1,5 +1,5 @@
-//! A verb for CPU work as a plan in slices: which number below N takes the most Collatz steps to reach 1 (an even number is halved, an odd
-//! one multiplied by three, plus one).
+//! A verb for CPU work as a plan in slices: which number below N takes the most Collatz steps to reach 1 (an even
+//! number is halved, an odd one multiplied by three, plus one).
 //!
 //!     cargo run --release --example collatz                  # or with an address: -- 127.0.0.1:9000
 //!     printf 'collatz 1e6\n' | nc -N 127.0.0.1 8090
@@ -9,9 +9,10 @@
 //!     @big collatz 1e10 progress=1s
 //!     cancel @big
 //!
-//! The plan knows neither workers, nor time, nor clients. It cuts the numbers below N into pieces. `run` works on one piece until its
-//! budget is over and returns how far it came; the rest is cut again. Pieces come back in any order, so `absorb` keeps the best
-//! result independently of the order. Sessions, fairness, cancellation, deadlines and progress are the daemon's.
+//! The plan knows neither workers, nor time, nor clients. It cuts the numbers below N into pieces. `run` works on one
+//! piece until its budget is over and returns how far it came; the rest is cut again. Pieces come back in any order, so
+//! `absorb` keeps the best result independently of the order. Sessions, fairness, cancellation, deadlines and progress
+//! are the daemon's.
 
 use primed::{Budget, Daemon, Damaged, Job, Pieces, Plan, Reader, Step, Value, Verb, Writer, define};
 use std::ops::Range;

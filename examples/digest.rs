@@ -4,9 +4,9 @@
 //!     printf 'digest 1e6\n' | nc -N 127.0.0.1 8091
 //!     head -c 1000000 /dev/zero | sha256sum                  # the same
 //!
-//! `Blocking` gives it threads of its own: here two, at the lowest priority. A hundred such questions delay only each other, and their
-//! `deadline=`, `cancel` and `progress=` take effect at once, whatever the code does. If the code checks its token now and then, its
-//! thread is free at once, too.
+//! `Blocking` gives it threads of its own: here two, at the lowest priority. A hundred such questions delay only each
+//! other, and their `deadline=`, `cancel` and `progress=` take effect at once, whatever the code does. If the code
+//! checks its token now and then, its thread is free at once, too.
 
 use primed::{Blocking, Daemon, Verb, define};
 use sha2::{Digest, Sha256};

@@ -3,8 +3,8 @@
 //!     cargo run --example http_echo                # or with an address: -- 127.0.0.1:9000
 //!     curl -i 127.0.0.1:8082/hello -d 'a body'
 //!
-//! Connections stay open until the client closes them, requests may be pipelined, and none blocks another. Input that is not HTTP
-//! gets one `400`. `httparse` reads the head; the body ends by `Content-Length` or by its chunks.
+//! Connections stay open until the client closes them, requests may be pipelined, and none blocks another. Input that
+//! is not HTTP gets one `400`. `httparse` reads the head; the body ends by `Content-Length` or by its chunks.
 
 use bytes::{Bytes, BytesMut};
 use httparse::{EMPTY_HEADER, Status};

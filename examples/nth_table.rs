@@ -1,6 +1,8 @@
-//! Makes `src/primes/nth_table/fine.bin` and `coarse.bin` anew, or verifies them: sieves all numbers the table reaches, which takes a minute.
+//! Makes `src/primes/nth_table/fine.bin` and `coarse.bin` anew, or verifies them: sieves all numbers the table reaches,
+//! which takes a minute.
 //!
-//! `cargo run --release --example nth_table` compares every byte; with `-- FOLDER` it writes the data there and prints sizes and checksums.
+//! `cargo run --release --example nth_table` compares every byte; with `-- FOLDER` it writes the data there and prints
+//! sizes and checksums.
 
 use primed::internals::nth_table::{COARSE, FINE, checksum, expected, rice};
 use primed::internals::sieve::{Sieve, Step};

@@ -3,8 +3,8 @@
 //!     cargo run --example pipeline                                   # asks a daemon at 127.0.0.1:7919
 //!     cargo run --example pipeline -- 127.0.0.1:7919 'pi 1e15' 'nth 5'
 //!
-//! `primed::Client` does this with typed calls. The codec is for programs with a connection of their own: over TLS, a Unix socket, or in
-//! tests.
+//! `primed::Client` does this with typed calls. The codec is for programs with a connection of their own: over TLS, a
+//! Unix socket, or in tests.
 
 use futures_util::{SinkExt, StreamExt};
 use primed::Failure;

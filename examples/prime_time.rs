@@ -3,8 +3,8 @@
 //!     cargo run --release --example prime_time     # or with an address: -- 127.0.0.1:9000
 //!     echo '{"method":"isPrime","number":97}' | nc -N 127.0.0.1 8004
 //!
-//! Numbers may have any size up to the daemon's 10000 digits. `7.0` and `7e0` are the integer 7; other fractions and negative numbers are
-//! not prime. A malformed request gets one malformed reply, and the connection is closed.
+//! Numbers may have any size up to the daemon's 10000 digits. `7.0` and `7e0` are the integer 7; other fractions and
+//! negative numbers are not prime. A malformed request gets one malformed reply, and the connection is closed.
 
 use primed::{Answer, Code, Daemon, Engine, Protocol};
 use serde_json::value::RawValue;

@@ -1,17 +1,19 @@
-//! A plan whose work several machines share: how many of the numbers 1..=N no square but 1 divides. docs/extending.md explains it line by line.
+//! A plan whose work several machines share: how many of the numbers 1..=N no square but 1 divides. docs/extending.md
+//! explains it line by line.
 //!
 //!     nats-server -js                                                                                  # any one machine
 //!     cargo run --release --example squarefree -- 127.0.0.1:8095 one /tmp/one nats://127.0.0.1:4222
 //!     cargo run --release --example squarefree -- 127.0.0.1:8096 two /tmp/two nats://127.0.0.1:4222
 //!     printf 'squarefree 1e7\nnodes\n' | nc -N 127.0.0.1 8095
 //!
-//! Every node must have the verb, for the parts of its jobs are made from the words of the request. Without a name, a directory and NATS it
-//! is a daemon alone.
+//! Every node must have the verb, for the parts of its jobs are made from the words of the request. Without a name, a
+//! directory and NATS it is a daemon alone.
 
 use primed::{Budget, ClusterSettings, Daemon, Damaged, Job, Pieces, Plan, Reader, Step, Value, Verb, Writer, define};
 use std::ops::Range;
 
-/// The verb: how it is written, what it is, and what reads its arguments. The title is made of the words that ask for the job again.
+/// The verb: how it is written, what it is, and what reads its arguments. The title is made of the words that ask for
+/// the job again.
 pub fn squarefree() -> impl Verb {
     define("squarefree N", "how many of 1..=N are squarefree", |call| {
         let n = call.at_most(0, "N", 1u64 << 40, "2^40")?;

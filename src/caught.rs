@@ -1,5 +1,5 @@
-//! Calls into code that may panic, as that of users of the library: a panic there costs one request, one connection or one batch, and nothing
-//! else. Knows nothing of what it calls.
+//! Calls into code that may panic, as that of users of the library: a panic there costs one request, one connection or
+//! one batch, and nothing else. Knows nothing of what it calls.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,7 +1,7 @@
 //! The configuration file: its settings and their lines, so that a wrong setting can be reported with its line.
 //!
-//! A file is TOML without sections: `max-jobs = 5000`. Values stay text: they are read like the flag of the same name. Knows no
-//! setting, no flag and no file system.
+//! A file is TOML without sections: `max-jobs = 5000`. Values stay text: they are read like the flag of the same name.
+//! Knows no setting, no flag and no file system.
 
 use std::ops::Range;
 use thiserror::Error;
@@ -38,7 +38,8 @@ pub struct Mistake {
 /// ```
 ///
 /// # Errors
-/// The first `Mistake`: invalid TOML, a setting that is not `known`, or a value that is not a string, a number or a list of them.
+/// The first `Mistake`: invalid TOML, a setting that is not `known`, or a value that is not a string, a number or a
+/// list of them.
 pub fn read(text: &str, known: &[&str]) -> Result<Vec<Setting>, Mistake> {
     let mistake = |at: Range<usize>, what: String| Mistake {
         line: line_of(text, at.start),

@@ -1,7 +1,9 @@
-//! `primed`, the prime daemon: answers questions about prime numbers over TCP, and is the engine for CPU work of your own.
+//! `primed`, the prime daemon: answers questions about prime numbers over TCP, and is the engine for CPU work of your
+//! own.
 //!
-//! Everything long is a [`Plan`]: plain data that cuts off slices of about 2 ms of work, absorbs their partial results and in
-//! the end gives the answer. From that follow short answers beside long ones, cancelling, deadlines, progress and checkpoints.
+//! Everything long is a [`Plan`]: plain data that cuts off slices of about 2 ms of work, absorbs their partial results
+//! and in the end gives the answer. From that follow short answers beside long ones, cancelling, deadlines, progress
+//! and checkpoints.
 //!
 //! | to | begin with |
 //! |---|---|
@@ -59,7 +61,8 @@ pub use server::{Accepted, Answer, Finish, Limits, Protocol};
 pub use server::{Tls, TlsError};
 pub use verb::{Blocking, Call, Defined, Engine, Host, Question, Step, Verb, define};
 
-/// What the command, the benchmarks and the fuzz targets of this repository use beyond the interface. It may change with any commit.
+/// What the command, the benchmarks and the fuzz targets of this repository use beyond the interface. It may change
+/// with any commit.
 #[doc(hidden)]
 pub mod internals {
     #[cfg(feature = "cli")]

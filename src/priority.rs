@@ -1,12 +1,12 @@
 //! The priority of threads whose work may wait. Knows no work.
 
-/// How long a slice of such a thread is. Linux protects the thread that runs from those that wake and ask for slices as long, whatever
-/// its nice value; most ask for nothing and get 1.4 ms or so.
+/// How long a slice of such a thread is. Linux protects the thread that runs from those that wake and ask for slices as
+/// long, whatever its nice value; most ask for nothing and get 1.4 ms or so.
 #[cfg(target_os = "linux")]
 const SLICE_NS: u64 = 10_000_000;
 
-/// From now on this thread has the lowest priority that still has a share of the cores (nice 19, a 70th of one that others want too), and any other that
-/// wakes takes its core at once.
+/// From now on this thread has the lowest priority that still has a share of the cores (nice 19, a 70th of one that
+/// others want too), and any other that wakes takes its core at once.
 ///
 /// Priority belongs to a thread on Linux; elsewhere to the process, which must keep its own.
 #[cfg(target_os = "linux")]
@@ -21,8 +21,9 @@ pub fn give_way() {
     }
 }
 
-/// From now on this thread runs where no other wants the core (`SCHED_IDLE`), and the system treats its core as free for others: one that wakes is not put
-/// beside a busy thread for its sake. Beside threads that never rest it has a 340th of a core: who calls this sees to it that the work does not starve.
+/// From now on this thread runs where no other wants the core (`SCHED_IDLE`), and the system treats its core as free
+/// for others: one that wakes is not put beside a busy thread for its sake. Beside threads that never rest it has a
+/// 340th of a core: who calls this sees to it that the work does not starve.
 #[cfg(target_os = "linux")]
 pub fn run_when_idle() {
     give_way();
@@ -31,8 +32,8 @@ pub fn run_when_idle() {
     }
 }
 
-/// Sets how this thread is scheduled, of the lowest nice value, in slices of this length, if its policy has any (Linux 6.12; earlier ones take it
-/// and do nothing). False if the system refuses.
+/// Sets how this thread is scheduled, of the lowest nice value, in slices of this length, if its policy has any (Linux
+/// 6.12; earlier ones take it and do nothing). False if the system refuses.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "no safe crate offers sched_setattr(2)")]
 fn schedule(flags: libc::c_int, policy: libc::c_int, slice_ns: u64) -> bool {
@@ -46,8 +47,8 @@ fn schedule(flags: libc::c_int, policy: libc::c_int, slice_ns: u64) -> bool {
         sched_deadline: 0,
         sched_period: 0,
     };
-    // SAFETY: sched_setattr(2) reads as many bytes of the structure as its first field says, keeps no pointer, and changes this thread
-    // alone.
+    // SAFETY: sched_setattr(2) reads as many bytes of the structure as its first field says, keeps no pointer, and
+    // changes this thread alone.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) == 0 }
 }
 

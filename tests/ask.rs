@@ -1,4 +1,5 @@
-//! `primed ask` against a daemon, and against servers that misbehave: what is not answered is never taken for an answer.
+//! `primed ask` against a daemon, and against servers that misbehave: what is not answered is never taken for an
+//! answer.
 
 mod support;
 

@@ -1,6 +1,8 @@
-//! Daemons as nodes of a cluster, in processes of their own, over a real NATS server; each may be killed or stopped at any moment.
+//! Daemons as nodes of a cluster, in processes of their own, over a real NATS server; each may be killed or stopped at
+//! any moment.
 //!
-//! `cargo test --test cluster -- --ignored` runs them, if `nats-server` is in the path or `NATS_SERVER` names it; `.ci/run` installs it.
+//! `cargo test --test cluster -- --ignored` runs them, if `nats-server` is in the path or `NATS_SERVER` names it;
+//! `.ci/run` installs it.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! What outlives the daemon, over real sockets and real kills: submitted jobs, their checkpoints and ends, and expensive answers.
+//! What outlives the daemon, over real sockets and real kills: submitted jobs, their checkpoints and ends, and
+//! expensive answers.
 
 mod support;
 
@@ -599,7 +600,8 @@ fn a_store_that_fails_while_jobs_run_costs_none_of_them() {
     }
 }
 
-/// Half of them are unfinished. On a machine that is free it listens within a second; the bound here is for one that is not.
+/// Half of them are unfinished. On a machine that is free it listens within a second; the bound here is for one that is
+/// not.
 #[test]
 fn a_daemon_with_10000_jobs_in_its_store_listens_soon() {
     let directory = Directory::new();

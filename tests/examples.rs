@@ -1,5 +1,5 @@
-//! The examples as their users meet them: each is started as a program, read for the address it announces, talked to over plain
-//! sockets, byte for byte, and stopped by SIGTERM.
+//! The examples as their users meet them: each is started as a program, read for the address it announces, talked to
+//! over plain sockets, byte for byte, and stopped by SIGTERM.
 //!
 //! `cargo test` builds the examples; with `--test examples` alone, build them first: `cargo build --examples`.
 

@@ -1,9 +1,11 @@
-//! Fuzzing on the stable toolchain: the committed corpus, mutated by a seeded generator, against what must hold for any bytes.
+//! Fuzzing on the stable toolchain: the committed corpus, mutated by a seeded generator, against what must hold for any
+//! bytes.
 //!
-//! A fixed number of executions by default; `PRIMED_FUZZ=60 cargo test --release --test fuzz` goes on for that many seconds each,
-//! `PRIMED_FUZZ_EXECUTIONS=10000000` for that many executions, and `PRIMED_SEED=7` begins elsewhere. A failure prints its input.
-//! The same targets are driven by coverage with cargo-fuzz, on the nightly toolchain: `fuzz/run request -runs=10000000`; this file
-//! is built into its programs, where `fuzz` runs the target on libFuzzer's input. To add a target: 1. a function like those below;
+//! A fixed number of executions by default; `PRIMED_FUZZ=60 cargo test --release --test fuzz` goes on for that many
+//! seconds each, `PRIMED_FUZZ_EXECUTIONS=10000000` for that many executions, and `PRIMED_SEED=7` begins elsewhere. A
+//! failure prints its input. The same targets are driven by coverage with cargo-fuzz, on the nightly toolchain:
+//! `fuzz/run request -runs=10000000`; this file is built into its programs, where `fuzz` runs the target on libFuzzer's
+//! input. To add a target: 1. a function like those below;
 //! 2. a program in `fuzz/fuzz_targets` and `fuzz/Cargo.toml`; 3. examples in `fuzz/corpus`, words in `fuzz/dictionary`.
 #![cfg_attr(
     fuzzing,

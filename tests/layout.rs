@@ -96,7 +96,8 @@ fn imports_go_down_only() {
     }
 }
 
-/// What the crate shows at its root comes from modules at every level, so all but the topmost import it from its own module.
+/// What the crate shows at its root comes from modules at every level, so all but the topmost import it from its own
+/// module.
 #[test]
 fn only_the_topmost_module_imports_from_the_root() {
     for module in &MODULES[1..] {
@@ -153,8 +154,8 @@ fn examples_and_the_crate_outside_use_only_the_interface() {
     }
 }
 
-/// Words with an established name in the field, and subjects that are none. A word that begins with a capital is looked for as it is,
-/// the others in any case.
+/// Words with an established name in the field, and subjects that are none. A word that begins with a capital is looked
+/// for as it is, the others in any case.
 const RETIRED_WORDS: [&str; 27] = [
     "Asker",
     "Course",

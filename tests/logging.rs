@@ -1,4 +1,5 @@
-//! The log of a `primed serve`: a request is followed by its ids from accept to reply, in both formats, and what peers send stays out.
+//! The log of a `primed serve`: a request is followed by its ids from accept to reply, in both formats, and what peers
+//! send stays out.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! Traces of a `primed serve --otlp`: what a collector gets of requests and jobs, and that one that does not reply holds up nothing.
+//! Traces of a `primed serve --otlp`: what a collector gets of requests and jobs, and that one that does not reply
+//! holds up nothing.
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Hundreds of random questions of every verb, answered by primed and by primecount, primesieve and PARI/GP.
 //!
-//! Ignored unless asked for, because the peers have to be installed (`.ci/run` does). The seed is printed; `PRIMED_SEED` replays it.
+//! Ignored unless asked for, because the peers have to be installed (`.ci/run` does). The seed is printed;
+//! `PRIMED_SEED` replays it.
 
 mod support;
 

@@ -1,7 +1,8 @@
-//! The clients of Redis against primed, as their users call them: Redis's own tools and redis-py here, for the others a script each
-//! in `tests/clients`.
+//! The clients of Redis against primed, as their users call them: Redis's own tools and redis-py here, for the others a
+//! script each in `tests/clients`.
 //!
-//! Ignored unless asked for, because they have to be installed: `tests/clients/install.sh` does, and says what is not to be had.
+//! Ignored unless asked for, because they have to be installed: `tests/clients/install.sh` does, and says what is not
+//! to be had.
 
 mod support;
 
@@ -179,7 +180,8 @@ fn the_example_for_node_redis_runs() {
     );
 }
 
-/// A script of `tests/clients` says 'fine' if every answer was as it should be, and else fails, or is ended. It leaves nothing to do.
+/// A script of `tests/clients` says 'fine' if every answer was as it should be, and else fails, or is ended. It leaves
+/// nothing to do.
 fn says_fine(command: &str) {
     let daemon = daemon();
     let said = run(

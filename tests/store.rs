@@ -593,8 +593,8 @@ fn a_mistake_names_the_file_and_what_to_do() {
     assert!(refused(Path::new("none"), &["check"]).contains("there is no store"));
 }
 
-/// `cargo test --test store commits -- --ignored --nocapture`: the cost of an `fsync` here, and the submits acknowledged a
-/// second by how many share one.
+/// `cargo test --test store commits -- --ignored --nocapture`: the cost of an `fsync` here, and the submits
+/// acknowledged a second by how many share one.
 #[test]
 #[ignore = "measures, and needs the disk for itself"]
 fn commits_a_second_by_the_size_of_a_group() {

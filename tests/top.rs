@@ -1,4 +1,5 @@
-//! `primed top` at a terminal, which `script` of util-linux provides. What it draws of what it knows is tested beside the code.
+//! `primed top` at a terminal, which `script` of util-linux provides. What it draws of what it knows is tested beside
+//! the code.
 
 mod support;
 

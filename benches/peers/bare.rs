@@ -1,4 +1,5 @@
-//! The least that a server of lines on tokio can do: one thread, a task a connection, `nth N` from a table. The peer of `wire.sh`.
+//! The least that a server of lines on tokio can do: one thread, a task a connection, `nth N` from a table. The peer of
+//! `wire.sh`.
 //!
 //! It has no limits, no timeouts, no other verbs and no order to keep; what it costs is what the kernel and tokio cost.
 //! `cargo run --release --example bare -- 127.0.0.1:7920`

@@ -1,10 +1,12 @@
-//! What a user notices while others guess passwords: for benches/guessing.sh, which runs it against builds of the daemon in turns.
+//! What a user notices while others guess passwords: for benches/guessing.sh, which runs it against builds of the
+//! daemon in turns.
 //!
 //!     guessing ADDRESS PASSWORD SECONDS RATE HOLD_MS
 //!
-//! Prints in one line, for the questions of `ann` one by one: the p50 and p99 alone, the p99 beside RATE `ping` a second, and beside as many wrong
-//! passwords, in microseconds; then how many a second there were of the two. They come from 240 addresses in turn, each on a new connection that
-//! stays for HOLD_MS, or closes at once with 0; or, with `kept`, on one connection an address.
+//! Prints in one line, for the questions of `ann` one by one: the p50 and p99 alone, the p99 beside RATE `ping` a
+//! second, and beside as many wrong passwords, in microseconds; then how many a second there were of the two. They come
+//! from 240 addresses in turn, each on a new connection that stays for HOLD_MS, or closes at once with 0; or, with
+//! `kept`, on one connection an address.
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::VecDeque;

@@ -1,12 +1,14 @@
-//! The styles of writing a server, measured: one blocking thread, a thread a client, a readiness loop, async tasks, and primed.
+//! The styles of writing a server, measured: one blocking thread, a thread a client, a readiness loop, async tasks, and
+//! primed.
 //!
-//! The same protocol (a number a line, the prime of that number a line back), the same arithmetic, the same load, at 1, 64, 1,000
-//! and 10,000 connections, with and without one long question running. Prints the table and draws docs/styles.svg:
+//! The same protocol (a number a line, the prime of that number a line back), the same arithmetic, the same load, at 1,
+//! 64, 1,000 and 10,000 connections, with and without one long question running. Prints the table and draws
+//! docs/styles.svg:
 //!
 //!     cargo bench --bench styles
 //!
-//! Each server is a process of its own, so that its memory and threads are its own; the load comes from `primed bench`. Start
-//! reading at the servers, `blocking.rs` first; each is as short as such a server is in a tutorial.
+//! Each server is a process of its own, so that its memory and threads are its own; the load comes from `primed bench`.
+//! Start reading at the servers, `blocking.rs` first; each is as short as such a server is in a tutorial.
 
 mod answer;
 mod blocking;

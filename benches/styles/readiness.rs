@@ -1,5 +1,5 @@
-//! One thread asks the kernel which sockets are ready, and serves those: the `select()` loop, here with `poll(2)`, which has no
-//! limit of 1,024. Whatever one client asks is computed before the next one is looked at.
+//! One thread asks the kernel which sockets are ready, and serves those: the `select()` loop, here with `poll(2)`,
+//! which has no limit of 1,024. Whatever one client asks is computed before the next one is looked at.
 
 use super::answer::answer;
 use rustix::event::{PollFd, PollFlags, poll};

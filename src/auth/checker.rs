@@ -129,7 +129,8 @@ mod tests {
 
     type Said = (u8, Verdict);
 
-    /// A checker that finds all wrong, each once the sender has sent or is gone; and where it says that it has begun one.
+    /// A checker that finds all wrong, each once the sender has sent or is gone; and where it says that it has begun
+    /// one.
     fn checker() -> (Checker, Sender<()>, Receiver<()>) {
         let (release, gate) = channel();
         let (started, begun) = channel();

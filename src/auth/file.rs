@@ -1,4 +1,5 @@
-//! The file of users: a line each, `NAME ROLE HASH [requests=N] [jobs=N] [cpu=N]`. Blank lines and those that begin with `#` are skipped.
+//! The file of users: a line each, `NAME ROLE HASH [requests=N] [jobs=N] [cpu=N]`. Blank lines and those that begin
+//! with `#` are skipped.
 
 use super::password::is_hash;
 use super::{Role, UserLimits, UserName};

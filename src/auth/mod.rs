@@ -1,7 +1,8 @@
 //! Users: who a client is, what he may do, and whether his password is right. Knows no session and no verb.
 //!
-//! A front end hands [`Credentials`] to [`Authenticate::check`], which answers later, from a thread of its own: a password takes some 15 ms of CPU
-//! and 19 MiB to check. The [`Identity`] it answers with goes with every request of the client.
+//! A front end hands [`Credentials`] to [`Authenticate::check`], which answers later, from a thread of its own: a
+//! password takes some 15 ms of CPU and 19 MiB to check. The [`Identity`] it answers with goes with every request of
+//! the client.
 
 #[cfg(feature = "users")]
 mod checker;
@@ -86,7 +87,8 @@ pub enum Verdict {
     Granted(Identity),
     /// The user or the password is wrong. The client is to be answered only after this time.
     Refused(Duration),
-    /// The password was not looked at: too many wrong ones came from this address, or too many wait to be checked. Again after this time.
+    /// The password was not looked at: too many wrong ones came from this address, or too many wait to be checked.
+    /// Again after this time.
     Later(Duration),
 }
 

@@ -25,7 +25,8 @@ impl UserName {
         Some(Self { bytes })
     }
 
-    /// True if a user may have it: `process` and `unix` are the accounts of clients that are neither users nor addresses.
+    /// True if a user may have it: `process` and `unix` are the accounts of clients that are neither users nor
+    /// addresses.
     pub fn is_free(&self) -> bool {
         !matches!(self.as_str(), "process" | "unix")
     }

@@ -39,8 +39,8 @@ pub(super) fn is_hash(text: &str) -> bool {
     })
 }
 
-/// The memory of a check, kept for the next one: to map, fault in and unmap 19 MiB for each makes the other threads of the process wait, for they
-/// share its page tables.
+/// The memory of a check, kept for the next one: to map, fault in and unmap 19 MiB for each makes the other threads of
+/// the process wait, for they share its page tables.
 #[derive(Debug, Default)]
 pub(super) struct Scratch(Vec<Block>);
 

@@ -51,7 +51,8 @@ struct Inner {
 }
 
 impl Users {
-    /// Reads the users of a file: a line each, `NAME ROLE HASH [requests=N] [jobs=N] [cpu=N]`, as `primed user add` writes it.
+    /// Reads the users of a file: a line each, `NAME ROLE HASH [requests=N] [jobs=N] [cpu=N]`, as `primed user add`
+    /// writes it.
     ///
     /// # Errors
     /// [`UsersError`] if the file cannot be read, a line is wrong, or there is no thread.
@@ -76,7 +77,8 @@ impl Users {
         })))
     }
 
-    /// Reads the file again. A connection whose user is gone, or has another password, is unauthenticated from its next request on.
+    /// Reads the file again. A connection whose user is gone, or has another password, is unauthenticated from its next
+    /// request on.
     ///
     /// # Errors
     /// [`UsersError`]; the users stay as they were then.

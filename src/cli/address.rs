@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
-/// An address and its port, perhaps by name. A name is resolved when it is used, so that one that does not resolve is a failure at run
-/// time and not a wrong argument.
+/// An address and its port, perhaps by name. A name is resolved when it is used, so that one that does not resolve is a
+/// failure at run time and not a wrong argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address(String);
 
@@ -96,7 +96,8 @@ pub(super) fn read_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// Refuses an address that is named twice, by one flag or by two: the daemon would wait for itself to give it back. Each comes with its flag.
+/// Refuses an address that is named twice, by one flag or by two: the daemon would wait for itself to give it back.
+/// Each comes with its flag.
 ///
 /// # Errors
 /// Says which.

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(super) struct Ask {
     #[command(flatten)]
     connect: Connect,
-    /// Print JSON: an object a line, with 'value', 'row', 'progress', or 'error' and 'text', and the 'tag'; numbers are strings
+    /// Print JSON: an object a line, with 'value', 'row', 'progress', or 'error' and 'text', and the 'tag'; numbers are
+    /// strings
     #[arg(long)]
     json: bool,
     /// The question, as one argument or several; none: standard input, or a prompt at a terminal

@@ -59,7 +59,8 @@ fn new() -> ProgressBar {
     bar
 }
 
-/// `pct=41.3 eta=18s` for people. Below a tenth of a percent the time left is left out: it is an extrapolation of more than a thousandfold.
+/// `pct=41.3 eta=18s` for people. Below a tenth of a percent the time left is left out: it is an extrapolation of more
+/// than a thousandfold.
 pub(super) fn readable(progress: &str) -> String {
     let value = |key: &str| progress.split(' ').find_map(|word| word.strip_prefix(key));
     match (value("pct="), value("eta="), value("stalled=")) {

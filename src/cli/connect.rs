@@ -1,4 +1,5 @@
-//! How every command that asks a running daemon reaches it, or what to do if there is none. The one place that opens connections to daemons.
+//! How every command that asks a running daemon reaches it, or what to do if there is none. The one place that opens
+//! connections to daemons.
 
 use super::address::{self, Endpoint};
 use super::print::printable;
@@ -42,7 +43,8 @@ pub(super) struct Connect {
 /// As whom it is asked.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Login {
-    /// Who you are, where the daemon has users; the password comes from --password-file, $PRIMED_PASSWORD or the terminal
+    /// Who you are, where the daemon has users; the password comes from --password-file, $PRIMED_PASSWORD or the
+    /// terminal
     #[arg(long, value_name = "NAME", env = "PRIMED_USER")]
     user: Option<String>,
     /// File whose first line is the password

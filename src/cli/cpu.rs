@@ -1,4 +1,5 @@
-//! `$PRIMED_CPU`: the instructions that the program uses at most, to test and measure what it does on another processor.
+//! `$PRIMED_CPU`: the instructions that the program uses at most, to test and measure what it does on another
+//! processor.
 
 use crate::primes::features::{self, Limit};
 

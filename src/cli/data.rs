@@ -1,4 +1,5 @@
-//! Where a daemon's data lives: the flag, else what systemd names, else the user's directory for state. Knows nothing of what is in it.
+//! Where a daemon's data lives: the flag, else what systemd names, else the user's directory for state. Knows nothing
+//! of what is in it.
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
@@ -16,7 +17,8 @@ pub(super) enum Data {
     Directory(PathBuf),
 }
 
-/// Reads the name of a directory, or `none`. An empty text, as of a variable that is not set, is neither: it would be the current directory.
+/// Reads the name of a directory, or `none`. An empty text, as of a variable that is not set, is neither: it would be
+/// the current directory.
 pub(super) fn name() -> impl TypedValueParser<Value = OsString> {
     OsStringValueParser::new().try_map(|name| match name.is_empty() {
         true => Err("write a directory, or none"),

@@ -2,7 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What any daemon or client holds open beside its connections: standard streams, the first thread's epoll and wakers, the store, a reserve.
+/// What any daemon or client holds open beside its connections: standard streams, the first thread's epoll and wakers,
+/// the store, a reserve.
 const BESIDE: u64 = 30;
 
 /// A listener, and the descriptor that it keeps to accept and close with when there is no other.

@@ -38,8 +38,8 @@ pub(super) struct Eval {
 }
 
 impl Eval {
-    /// The same from arguments that are written plainly: `eval`, perhaps `--workers N`, then the request. `None` is left to the parser of all
-    /// commands and their flags, which takes longer than many an answer.
+    /// The same from arguments that are written plainly: `eval`, perhaps `--workers N`, then the request. `None` is
+    /// left to the parser of all commands and their flags, which takes longer than many an answer.
     pub(super) fn plain(arguments: &[OsString]) -> Option<Self> {
         let words: Option<Vec<&str>> = arguments.iter().skip(1).map(|word| word.to_str()).collect();
         let (workers, request) = match words?.as_slice() {
@@ -83,8 +83,8 @@ impl Eval {
     }
 }
 
-/// The answer of an engine, which works for this question alone. Apart: what starts and runs it takes 70 KB of stack, of which each page costs a
-/// start 2 us.
+/// The answer of an engine, which works for this question alone. Apart: what starts and runs it takes 70 KB of stack,
+/// of which each page costs a start 2 us.
 #[inline(never)]
 fn by_engine(
     line: &str,
@@ -106,7 +106,8 @@ fn by_engine(
     Ok(ExitCode::from(u8::from(printer.errors > 0)))
 }
 
-/// The answer, if this thread has it within a moment, or without one in whatever time: to start an engine would take longer.
+/// The answer, if this thread has it within a moment, or without one in whatever time: to start an engine would take
+/// longer.
 fn answer_here(request: &Request<'_>, moment: Option<Duration>) -> Option<Value> {
     let query = verb::question(request)?;
     if let Some(known) = query.known() {

@@ -1,4 +1,5 @@
-//! Requests sent to a daemon, and the lines that come back, each as soon as it is there. What is not answered is never taken for an answer.
+//! Requests sent to a daemon, and the lines that come back, each as soon as it is there. What is not answered is never
+//! taken for an answer.
 
 use super::connect::Connect;
 use super::print::{Printer, printable};

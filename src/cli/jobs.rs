@@ -1,4 +1,5 @@
-//! `primed jobs watch result cancel submit info`: what operators ask most, as commands with output of their own. Each is one request.
+//! `primed jobs watch result cancel submit info`: what operators ask most, as commands with output of their own. Each
+//! is one request.
 
 use super::connect::Connect;
 use super::exchange::{ask_for, ask_one, printer};

@@ -1,5 +1,5 @@
-//! Lines of the log on a descriptor that nobody may read, as a pipe whose reader has stopped or a terminal after Ctrl-S: they are lost, and
-//! counted, before they hold the daemon up. Knows no event.
+//! Lines of the log on a descriptor that nobody may read, as a pipe whose reader has stopped or a terminal after
+//! Ctrl-S: they are lost, and counted, before they hold the daemon up. Knows no event.
 
 use super::logging::LogFormat;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

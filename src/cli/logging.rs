@@ -33,7 +33,8 @@ pub(super) fn read_filter(text: &str) -> Result<String, String> {
     }
 }
 
-/// The filter that was written. At `info` the client of NATS reports every attempt to connect, of which the cluster says the first.
+/// The filter that was written. At `info` the client of NATS reports every attempt to connect, of which the cluster
+/// says the first.
 pub(super) fn filter(text: &str) -> Targets {
     let is_info = text.split(',').any(|part| part.trim().eq_ignore_ascii_case("info"));
     let targets = parse(text).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! `primed man` and `primed completions`: made from the definitions of the arguments, so that they cannot disagree with `--help`.
+//! `primed man` and `primed completions`: made from the definitions of the arguments, so that they cannot disagree with
+//! `--help`.
 
 use clap::Command;
 use clap_complete::Shell;
@@ -9,7 +10,8 @@ use std::process::ExitCode;
 /// The arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Man {
-    /// Write a page for the command and one for each of its subcommands to this directory, instead of printing the first
+    /// Write a page for the command and one for each of its subcommands to this directory, instead of printing the
+    /// first
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

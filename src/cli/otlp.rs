@@ -1,7 +1,9 @@
-//! Traces for a collector of OpenTelemetry: what the engine says at the end of requests and jobs, as spans, over OTLP (protobuf over HTTP).
+//! Traces for a collector of OpenTelemetry: what the engine says at the end of requests and jobs, as spans, over OTLP
+//! (protobuf over HTTP).
 //!
-//! The queue of spans is that of OpenTelemetry's processor: bounded, emptied by a thread of its own, and what does not fit is dropped. So a collector
-//! that is slow or down holds up nothing; the log says when it fails and when it works again. Knows no verb.
+//! The queue of spans is that of OpenTelemetry's processor: bounded, emptied by a thread of its own, and what does not
+//! fit is dropped. So a collector that is slow or down holds up nothing; the log says when it fails and when it works
+//! again. Knows no verb.
 
 use super::logging::Beside;
 use async_trait::async_trait;

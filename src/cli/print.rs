@@ -1,4 +1,5 @@
-//! Replies as a person or a program reads them: the value alone, with errors and progress on standard error; or a JSON object a line.
+//! Replies as a person or a program reads them: the value alone, with errors and progress on standard error; or a JSON
+//! object a line.
 
 use super::bar::Bar;
 use super::color;
@@ -28,7 +29,8 @@ impl<W: Write> Printer<W> {
         }
     }
 
-    /// True if progress has a line of the terminal to itself, so that it may be requested for a question that does not mention it.
+    /// True if progress has a line of the terminal to itself, so that it may be requested for a question that does not
+    /// mention it.
     pub(super) fn shows_progress(&self) -> bool {
         self.shows_progress
     }
@@ -102,8 +104,8 @@ fn json(tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
     )
 }
 
-/// A line that a server sent, as a terminal may show it. A daemon sends printable ASCII; what else there is could move the cursor, or ask the terminal for
-/// something.
+/// A line that a server sent, as a terminal may show it. A daemon sends printable ASCII; what else there is could move
+/// the cursor, or ask the terminal for something.
 pub(super) fn printable(line: &str) -> Cow<'_, str> {
     escaped(line, |c| matches!(c, ' '..='~'))
 }

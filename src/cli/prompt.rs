@@ -1,7 +1,7 @@
 //! The prompt of `primed ask`: history, completion, a progress line, and Ctrl-C for the question, not for the client.
 //!
-//! A question without a tag is waited for. One with a tag is not: its reply is printed above the prompt when it arrives. So a thread
-//! reads replies all the time, and [`Sink`] says where they go.
+//! A question without a tag is waited for. One with a tag is not: its reply is printed above the prompt when it
+//! arrives. So a thread reads replies all the time, and [`Sink`] says where they go.
 
 use super::bar::readable;
 use super::complete::Words;
@@ -301,7 +301,8 @@ fn read(mut lines: BufReader<TcpStream>, sink: &Mutex<Sink>, screen: &Screen) {
     }
 }
 
-/// A line of a reply to a question that is not waited for. Replies to the prompt's own cancels, whose tags begin with a hyphen, have none.
+/// A line of a reply to a question that is not waited for. Replies to the prompt's own cancels, whose tags begin with a
+/// hyphen, have none.
 fn above_text(tag: &str, heard: ReplyLine<'_>) -> Option<String> {
     if tag.starts_with("-stop") {
         return None;
@@ -315,8 +316,8 @@ fn above_text(tag: &str, heard: ReplyLine<'_>) -> Option<String> {
     })
 }
 
-/// While this lives, what is typed is kept for the next line but not shown, because it would mix with the progress line; and Ctrl-C does
-/// not throw it away.
+/// While this lives, what is typed is kept for the next line but not shown, because it would mix with the progress
+/// line; and Ctrl-C does not throw it away.
 struct Silence(Option<Termios>);
 
 impl Silence {

@@ -1,8 +1,8 @@
-//! Settings that change while the daemon runs: SIGHUP reads the configuration again and `config set` changes one of them. Both put into force
-//! what can change, and log what changed.
+//! Settings that change while the daemon runs: SIGHUP reads the configuration again and `config set` changes one of
+//! them. Both put into force what can change, and log what changed.
 //!
-//! Flags and environment still win over the file, so at SIGHUP it is the file that can change; it takes the place of what `config set` has changed.
-//! Knows no single limit.
+//! Flags and environment still win over the file, so at SIGHUP it is the file that can change; it takes the place of
+//! what `config set` has changed. Knows no single limit.
 
 use super::configure::{ConfigRequest, matches, needs_restart};
 use super::logging::SetFilter;
@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// The settings that change while the daemon runs; `max-line` holds for connections accepted from then on. The others need a restart.
+/// The settings that change while the daemon runs; `max-line` holds for connections accepted from then on. The others
+/// need a restart.
 pub(super) const LIVE: [&str; 8] = [
     "drain-limit",
     "idle-timeout",

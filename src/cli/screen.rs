@@ -1,6 +1,7 @@
 //! The line that is edited at the prompt, so that replies can be printed above it. Knows no reply.
 //!
-//! The line editor has a way to print above the prompt, but with it, it waits for a key while pasted lines are in its buffer.
+//! The line editor has a way to print above the prompt, but with it, it waits for a key while pasted lines are in its
+//! buffer.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

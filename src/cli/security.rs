@@ -1,5 +1,5 @@
-//! Who may use the daemon that `serve` runs: TLS, users, and protected mode, in which a daemon that anybody may use does not listen beyond this
-//! machine.
+//! Who may use the daemon that `serve` runs: TLS, users, and protected mode, in which a daemon that anybody may use
+//! does not listen beyond this machine.
 
 use super::address::{self, Address};
 use crate::{Daemon, Tls, Users};
@@ -38,7 +38,8 @@ pub(super) struct Security {
 }
 
 impl SecurityFlags {
-    /// Refuses what is for TLS where no address speaks it, though somebody may rely on that: `is_https` says whether that of HTTP does.
+    /// Refuses what is for TLS where no address speaks it, though somebody may rely on that: `is_https` says whether
+    /// that of HTTP does.
     ///
     /// # Errors
     /// Says what is missing.

@@ -48,8 +48,8 @@ pub(super) struct Serve {
     /// How long accepted requests may go on after the first Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = quantity::any_time)]
     drain_limit: Duration,
-    /// Directory for submitted jobs and expensive answers, which outlive the process; 'none' keeps nothing [default: $STATE_DIRECTORY, or
-    /// ~/.local/state/primed]
+    /// Directory for submitted jobs and expensive answers, which outlive the process; 'none' keeps nothing [default:
+    /// $STATE_DIRECTORY, or ~/.local/state/primed]
     #[arg(long, value_name = "DIR", env = "PRIMED_DATA", value_parser = data::name())]
     data: Option<OsString>,
     /// What to log on standard error, e.g. 'debug' or 'primed=trace'
@@ -131,7 +131,8 @@ struct LimitFlags {
 }
 
 impl LimitFlags {
-    /// Makes room for as many connections as the system allows. Refuses to start where there is none, and logs how many there may be.
+    /// Makes room for as many connections as the system allows. Refuses to start where there is none, and logs how many
+    /// there may be.
     fn check_descriptors(&self, reserve: Reserve) -> anyhow::Result<()> {
         let Some(files) = descriptors::raise_limit() else {
             return Ok(());

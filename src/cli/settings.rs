@@ -1,7 +1,8 @@
-//! The sources of the settings of `serve`: flags win over the environment, the environment over the file, the file over the defaults.
+//! The sources of the settings of `serve`: flags win over the environment, the environment over the file, the file over
+//! the defaults.
 //!
-//! The flags are the one list of settings: a name in the file is a flag's, and what the file says becomes its default. So all three are
-//! read alike, and help, file and `--show-config` cannot disagree. Knows no individual setting.
+//! The flags are the one list of settings: a name in the file is a flag's, and what the file says becomes its default.
+//! So all three are read alike, and help, file and `--show-config` cannot disagree. Knows no individual setting.
 
 use super::{connect, cpu};
 use crate::cluster::without_users;
@@ -79,7 +80,8 @@ impl Settings {
         Ok(Self { command, file, matches })
     }
 
-    /// The same settings, without a look at the file, and with these flags after all others. A flag given twice has its last value.
+    /// The same settings, without a look at the file, and with these flags after all others. A flag given twice has its
+    /// last value.
     pub(super) fn with_flags(
         &self,
         arguments: &[OsString],
@@ -111,7 +113,8 @@ impl Settings {
         names(&self.command)
     }
 
-    /// Every setting by its name, with its value as it was written, or `none`; users and passwords in addresses are left out.
+    /// Every setting by its name, with its value as it was written, or `none`; users and passwords in addresses are
+    /// left out.
     pub(super) fn values(&self) -> BTreeMap<String, String> {
         self.values_in(&self.matches)
     }
@@ -255,8 +258,8 @@ fn name(arg: &Arg) -> &str {
     arg.get_long().unwrap_or_default()
 }
 
-/// A value as it may be shown: without the users and passwords of addresses. A setting whose value the help does not show may have one
-/// in an address without a scheme too.
+/// A value as it may be shown: without the users and passwords of addresses. A setting whose value the help does not
+/// show may have one in an address without a scheme too.
 fn shown(arg: &Arg, value: &OsStr) -> String {
     let value = value.to_string_lossy();
     match arg.is_hide_env_values_set() || value.contains("://") {

@@ -45,8 +45,8 @@ pub(super) struct TlsFlags {
     tls_key: Option<PathBuf>,
 }
 
-/// Refuses authorities that were given without `--tls`: who names them expects that nothing passes unencrypted, the password least of all. The variable
-/// may stay set.
+/// Refuses authorities that were given without `--tls`: who names them expects that nothing passes unencrypted, the
+/// password least of all. The variable may stay set.
 pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     let is_plain = matches!(matches.try_get_one::<bool>("tls"), Ok(Some(false)));
     if is_plain && matches.value_source("tls_ca") == Some(ValueSource::CommandLine) {
@@ -93,8 +93,8 @@ impl TlsFlags {
         })?;
         let host = host.to_owned();
         std::thread::Builder::new().name("tls".into()).spawn(move || {
-            // However it ends, the end of `ours` is closed, which is what its reader sees. A daemon that refuses the certificate of its client says so
-            // after the handshake only.
+            // However it ends, the end of `ours` is closed, which is what its reader sees. A daemon that refuses the
+            // certificate of its client says so after the handshake only.
             let ended = runtime.block_on(async {
                 match copy_bidirectional(&mut plain, &mut encrypted).await {
                     // The question may have found the connection closed before the reason was read.

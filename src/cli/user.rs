@@ -188,7 +188,8 @@ fn replaced(text: &str, name: UserName, entry: Option<&Entry>) -> String {
     text.lines().map(line).collect()
 }
 
-/// Writes a file anew, whole or not at all: with the owner and the mode of the one that it replaces, or else for its owner only.
+/// Writes a file anew, whole or not at all: with the owner and the mode of the one that it replaces, or else for its
+/// owner only.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let cannot = || format!("the users in {} cannot be written", path.display());
     let before = match fs::metadata(path) {
@@ -197,7 +198,8 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     };
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
-    // One that is left of a command that was ended is of no use, and to write through a link that another user has put there would be a danger.
+    // One that is left of a command that was ended is of no use, and to write through a link that another user has put
+    // there would be a danger.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(cannot),
         _ => {}

@@ -28,14 +28,15 @@ impl<T> Call<T> {
         }
     }
 
-    /// The daemon stops the work when so much time has passed; the error is [`Code::Deadline`](crate::Code::Deadline) then. At least a millisecond.
+    /// The daemon stops the work when so much time has passed; the error is [`Code::Deadline`](crate::Code::Deadline)
+    /// then. At least a millisecond.
     pub fn deadline(mut self, wait: Duration) -> Self {
         self.words += &format!(" deadline={}ms", wait.as_millis());
         self
     }
 
-    /// Passes the progress of the work to `listener` at this interval. `listener` is called where the connection is read: it must not block. At least 100 ms.
-    /// One that panics is not called again; the answer comes all the same.
+    /// Passes the progress of the work to `listener` at this interval. `listener` is called where the connection is
+    /// read: it must not block. At least 100 ms. One that panics is not called again; the answer comes all the same.
     pub fn progress(mut self, every: Duration, listener: impl Fn(Progress) + Send + 'static) -> Self {
         self.words += &format!(" progress={}ms", every.as_millis());
         self.listener = Some(Box::new(listener));

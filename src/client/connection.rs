@@ -1,8 +1,8 @@
 //! The connection of a client: many requests under way at once, each named by its tag. Knows no verb.
 //!
-//! One task moves the bytes. What waits to be sent is bounded by the permits of the requests under way, which are fewer than a
-//! daemon takes at once: so it goes on reading, and a cancel gets through. Not so if its `--max-in-flight` is lower, as [`Client`](super::Client)
-//! says: a cancel cannot overtake the requests that are in the socket before it.
+//! One task moves the bytes. What waits to be sent is bounded by the permits of the requests under way, which are fewer
+//! than a daemon takes at once: so it goes on reading, and a cancel gets through. Not so if its `--max-in-flight` is
+//! lower, as [`Client`](super::Client) says: a cancel cannot overtake the requests that are in the socket before it.
 
 use super::Error;
 use super::connector::{Reader, Writer};
@@ -129,7 +129,8 @@ impl Connection {
     }
 }
 
-/// Belongs to the task that moves the bytes, and ends all requests when it is dropped: by its end, with its runtime, or by a panic.
+/// Belongs to the task that moves the bytes, and ends all requests when it is dropped: by its end, with its runtime, or
+/// by a panic.
 struct Ending(Arc<Mutex<Waiting>>);
 
 impl Drop for Ending {
@@ -258,8 +259,8 @@ fn take(tag: u64, part: Part, waiting: &Mutex<Waiting>) {
     }
 }
 
-/// Notifies a listener, which is code of the caller: it may use the same client, so the lock is free meanwhile; and if it panics, it is
-/// not notified again, and all calls go on.
+/// Notifies a listener, which is code of the caller: it may use the same client, so the lock is free meanwhile; and if
+/// it panics, it is not notified again, and all calls go on.
 fn notify(listener: Listener, progress: Progress, tag: u64, waiting: &Mutex<Waiting>) {
     if caught(|| listener(progress)).is_ok()
         && let Some(entry) = lock(waiting).requests.get_mut(&tag)

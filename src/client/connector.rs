@@ -23,7 +23,8 @@ type Opening = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>
 
 /// Opens connections to a daemon: one for the calls of a [`Client`], and one for each stream of rows.
 ///
-/// [`Client::connect`] is enough for a daemon on a plain address without users. Over TLS, with the connector of tokio-rustls:
+/// [`Client::connect`] is enough for a daemon on a plain address without users. Over TLS, with the connector of
+/// tokio-rustls:
 ///
 /// ```no_run
 /// use primed::Connector;

@@ -79,14 +79,15 @@ impl Error {
 
 /// A connection to a daemon. Clones share it; it is closed when the last of them and of their calls is dropped.
 ///
-/// What the daemon says to the connection as a whole, as `busy` when it has too many, ends it: every call fails with that error from then
-/// on.
+/// What the daemon says to the connection as a whole, as `busy` when it has too many, ends it: every call fails with
+/// that error from then on.
 ///
-/// Up to 512 calls are under way at once; the next waits for one of them. A call has no time limit of its own: wrap it into a
-/// timeout, or give it a [`deadline`](Call::deadline).
+/// Up to 512 calls are under way at once; the next waits for one of them. A call has no time limit of its own: wrap it
+/// into a timeout, or give it a [`deadline`](Call::deadline).
 ///
-/// A daemon that runs with a `--max-in-flight` below 512 reads that many requests and then nothing until one of them is answered: it reads the
-/// cancellation of a dropped call late, and works on it until then. Have fewer calls at once with such a daemon.
+/// A daemon that runs with a `--max-in-flight` below 512 reads that many requests and then nothing until one of them is
+/// answered: it reads the cancellation of a dropped call late, and works on it until then. Have fewer calls at once
+/// with such a daemon.
 #[derive(Clone)]
 pub struct Client {
     connector: Connector,
@@ -94,8 +95,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects over plain TCP; a [`Connector`] does over TLS, and for a user. Must be called within a tokio runtime, which moves the bytes from
-    /// then on.
+    /// Connects over plain TCP; a [`Connector`] does over TLS, and for a user. Must be called within a tokio runtime,
+    /// which moves the bytes from then on.
     ///
     /// # Errors
     /// If no daemon can be reached.
@@ -109,8 +110,9 @@ impl Client {
         Connector::new(open).connect().await
     }
 
-    /// Asks what a line of the protocol asks, without its tag: `pi 1e12 deadline=5s`, `info`, or a verb of your own. It is read as the type
-    /// that is asked for: a number, `bool`, `String`, rows (`Vec<String>`), or as it came, a [`Reply`].
+    /// Asks what a line of the protocol asks, without its tag: `pi 1e12 deadline=5s`, `info`, or a verb of your own. It
+    /// is read as the type that is asked for: a number, `bool`, `String`, rows (`Vec<String>`), or as it came, a
+    /// [`Reply`].
     pub fn request<T: FromReply>(&self, words: impl Into<String>) -> Call<T> {
         self.call(words.into())
     }
@@ -161,8 +163,8 @@ impl Client {
         self.call(format!("sum {} {}", range.start, range.end))
     }
 
-    /// The longest gap between consecutive primes in the range, whose end is not included, and the primes on its two sides where it is first;
-    /// nothing, if there are fewer than two primes.
+    /// The longest gap between consecutive primes in the range, whose end is not included, and the primes on its two
+    /// sides where it is first; nothing, if there are fewer than two primes.
     pub fn gaps(&self, range: Range<u64>) -> Call<Vec<u128>> {
         self.call(format!("gaps {} {}", range.start, range.end))
     }
@@ -199,7 +201,8 @@ impl Client {
         self.call(format!("result {}", job.0))
     }
 
-    /// Waits for the answer of a submitted job, and passes on its progress every second, or at the interval of [`Call::progress`].
+    /// Waits for the answer of a submitted job, and passes on its progress every second, or at the interval of
+    /// [`Call::progress`].
     pub fn watch(&self, job: JobId) -> Call<String> {
         self.call(format!("watch {}", job.0))
     }

@@ -1,4 +1,5 @@
-//! Rows as they come, on a connection of their own: a slow reader of rows delays no other request, and the daemon waits for it.
+//! Rows as they come, on a connection of their own: a slow reader of rows delays no other request, and the daemon waits
+//! for it.
 
 use super::Error;
 use super::connection::{Responses, next, responses};

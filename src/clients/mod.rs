@@ -1,7 +1,8 @@
-//! The clients that are connected: what `clients` shows of each, how one is closed by `kill`, and what they ask, for `monitor`.
+//! The clients that are connected: what `clients` shows of each, how one is closed by `kill`, and what they ask, for
+//! `monitor`.
 //!
-//! A session alone changes the figures of its client, once a turn, and the scheduler its CPU time; others read them. One lock, taken when a
-//! connection opens, closes, asks for the first time or is listed. No I/O.
+//! A session alone changes the figures of its client, once a turn, and the scheduler its CPU time; others read them.
+//! One lock, taken when a connection opens, closes, asks for the first time or is listed. No I/O.
 
 mod monitor;
 
@@ -16,8 +17,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-/// Where every client of a unix socket comes from: an address that no peer has over TCP, so that shares, limits and delays are not those of
-/// loopback.
+/// Where every client of a unix socket comes from: an address that no peer has over TCP, so that shares, limits and
+/// delays are not those of loopback.
 pub const UNIX: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Where a client comes from, in words.

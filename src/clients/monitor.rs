@@ -1,5 +1,6 @@
-//! What is asked, for those who watch: a bounded queue that every session writes to and that each watcher reads at its own pace. A session never
-//! waits: a watcher that reads too slowly loses rows, and learns their number. While nobody watches, a request costs one load.
+//! What is asked, for those who watch: a bounded queue that every session writes to and that each watcher reads at its
+//! own pace. A session never waits: a watcher that reads too slowly loses rows, and learns their number. While nobody
+//! watches, a request costs one load.
 
 use super::ClientState;
 use std::fmt;
@@ -64,7 +65,8 @@ impl Monitor {
         self.watchers.load(Relaxed) > 0
     }
 
-    /// Shows a request to all who watch. `client` and `state`: the connection it came on; without a state it came from the program around the daemon.
+    /// Shows a request to all who watch. `client` and `state`: the connection it came on; without a state it came from
+    /// the program around the daemon.
     pub fn show(&self, client: u64, state: Option<&ClientState>, user: Option<&dyn fmt::Display>, request: &str) {
         let address = state.map_or_else(|| "process".to_owned(), ClientState::address);
         let user: &dyn fmt::Display = user.unwrap_or(&"-");

@@ -1,5 +1,5 @@
-//! What nodes write for each other: jobs, their owners, their checkpoints, answers and themselves; as JSON, each with the version of its form.
-//! Knows no transport. What cannot be read is left to those who wrote it.
+//! What nodes write for each other: jobs, their owners, their checkpoints, answers and themselves; as JSON, each with
+//! the version of its form. Knows no transport. What cannot be read is left to those who wrote it.
 
 use crate::metrics::micros;
 use crate::proto::{Code, Failure, Value};

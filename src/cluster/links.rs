@@ -1,4 +1,5 @@
-//! The connection to NATS: where entries, checkpoints and parts are kept there, and how each is written and read. Knows no job.
+//! The connection to NATS: where entries, checkpoints and parts are kept there, and how each is written and read. Knows
+//! no job.
 
 use super::entry::{checkpoint_to_bytes, digest, read_checkpoint};
 use super::member::PutError;
@@ -106,7 +107,8 @@ pub(super) async fn connect(
     connected.map_err(|error| ClusterError::Connect(settings.servers(), error.to_string()))
 }
 
-/// Checks that a file has certificates: the client reads it at each connection, and says neither which it was nor that it has none.
+/// Checks that a file has certificates: the client reads it at each connection, and says neither which it was nor that
+/// it has none.
 ///
 /// # Errors
 /// Why it cannot be used.
@@ -266,7 +268,8 @@ impl Links {
         let (mine, same_name) = (format!("{name} {mark}"), format!("{name} "));
         let (first, count) = match known {
             Some(number) => (number, 1),
-            // The same for a name each time, so that a new node seldom takes what NATS has lost, and another is about to say again.
+            // The same for a name each time, so that a new node seldom takes what NATS has lost, and another is about
+            // to say again.
             None => (digest(name.as_bytes()) % NUMBERS + 1, NUMBERS),
         };
         for step in 0..count {
@@ -298,7 +301,8 @@ impl Links {
         )))
     }
 
-    /// Whether another process that lives has the name of this one, as two have that were started with copies of one data directory.
+    /// Whether another process that lives has the name of this one, as two have that were started with copies of one
+    /// data directory.
     ///
     /// # Errors
     /// If there is one.

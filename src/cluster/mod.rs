@@ -1,9 +1,9 @@
 //! More machines: this daemon as a node of a cluster, over NATS JetStream.
 //!
-//! Any node takes in submitted jobs, shows those of all, and does parts of long jobs of the others. What a node acknowledges is in its own
-//! store; JetStream brings it to the others and is a second copy, never the only one. `member` decides about jobs (plain data), `links` is
-//! the connection, [`Node`] the actor between engine, `member` and `links`, `part_worker` does the parts of others, which share `part_tables`.
-//! Knows no session and no plan.
+//! Any node takes in submitted jobs, shows those of all, and does parts of long jobs of the others. What a node
+//! acknowledges is in its own store; JetStream brings it to the others and is a second copy, never the only one.
+//! `member` decides about jobs (plain data), `links` is the connection, [`Node`] the actor between engine, `member` and
+//! `links`, `part_worker` does the parts of others, which share `part_tables`. Knows no session and no plan.
 
 mod entry;
 mod links;
@@ -41,8 +41,8 @@ const NUMBER_FILE: &str = "node";
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClusterSettings {
-    /// Servers of NATS, separated by commas: `nats://host:4222`, or `tls://host:4222`; with a user as `nats://user:password@host`, or a token
-    /// as `nats://token@host`, in which `%40` is `@`.
+    /// Servers of NATS, separated by commas: `nats://host:4222`, or `tls://host:4222`; with a user as
+    /// `nats://user:password@host`, or a token as `nats://token@host`, in which `%40` is `@`.
     pub url: String,
     /// What the node is called; no two of a cluster may have one name.
     pub name: String,

@@ -1,4 +1,5 @@
-//! The tables that parts of one question share: made once, kept for the next part, and let go of. Knows no part and no connection.
+//! The tables that parts of one question share: made once, kept for the next part, and let go of. Knows no part and no
+//! connection.
 
 use crate::job::PartTables;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! Does the parts of other nodes' jobs that come from the queue: as many at once as there are workers, while this daemon has no long job of
-//! its own. Each becomes a job of the engine, which has its share of the CPU as any other.
+//! Does the parts of other nodes' jobs that come from the queue: as many at once as there are workers, while this
+//! daemon has no long job of its own. Each becomes a job of the engine, which has its share of the CPU as any other.
 
 use super::entry::{PartNews, is_node_name, part_news_to_bytes};
 use super::links::{ACK_WAIT, LIMIT, Links};
@@ -76,7 +76,8 @@ struct Taken {
     question: String,
 }
 
-/// A part that this node keeps: it says so often enough that neither the queue gives it to another nor its owner does it again.
+/// A part that this node keeps: it says so often enough that neither the queue gives it to another nor its owner does
+/// it again.
 struct Kept<'a> {
     links: &'a Links,
     message: &'a Message,
@@ -241,7 +242,8 @@ impl PartWorker {
             return;
         }
         if self.is_own(&taken) {
-            // It has slices of the same job to do, and stops asking. Where no other node is free, this one gets it again at once.
+            // It has slices of the same job to do, and stops asking. Where no other node is free, this one gets it
+            // again at once.
             let _ = message.ack_with(AckKind::Nak(None)).await;
             tokio::time::sleep(REFUSED).await;
             return;

@@ -1,4 +1,5 @@
-//! The addresses of NATS servers as they are written, with users and passwords, and as they may be shown. Knows no connection.
+//! The addresses of NATS servers as they are written, with users and passwords, and as they may be shown. Knows no
+//! connection.
 
 use async_nats::ServerAddr;
 

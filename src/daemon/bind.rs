@@ -11,13 +11,14 @@ use tokio::time::{Instant, sleep};
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Bytes in the kernel that were not sent yet: above it, a session does not write more, and asks the engine for no more rows. Left alone, Linux lets
-/// the buffer of a client with a small window grow to 2.4 MiB.
+/// Bytes in the kernel that were not sent yet: above it, a session does not write more, and asks the engine for no more
+/// rows. Left alone, Linux lets the buffer of a client with a small window grow to 2.4 MiB.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_IN_KERNEL: u32 = 32 << 10;
 
-/// How long an address may be in use before that is an error. The threads of a daemon that was killed run where no other wants the core, and the system
-/// keeps its sockets until the last of them has had the CPU to end: some seconds where other programs want all cores.
+/// How long an address may be in use before that is an error. The threads of a daemon that was killed run where no
+/// other wants the core, and the system keeps its sockets until the last of them has had the CPU to end: some seconds
+/// where other programs want all cores.
 const IN_USE_LIMIT: Duration = Duration::from_secs(10);
 /// How long it may be in use before that is logged.
 const IN_USE_SILENT: Duration = Duration::from_millis(250);
@@ -48,7 +49,8 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A daemon that restarts takes its port back at once.
     socket.set_reuseaddr(true)?;
-    // Sessions inherit it: a client that vanished without a word is found out within two minutes. Linux alone would probe 9 times.
+    // Sessions inherit it: a client that vanished without a word is found out within two minutes. Linux alone would
+    // probe 9 times.
     let probes = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15))

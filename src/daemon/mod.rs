@@ -1,4 +1,5 @@
-//! The daemon: starts the modules bottom-up and drains them top-down. Knows the interface of each module, and none from the inside.
+//! The daemon: starts the modules bottom-up and drains them top-down. Knows the interface of each module, and none from
+//! the inside.
 
 mod bind;
 mod signals;
@@ -153,7 +154,8 @@ impl Default for Daemon {
 }
 
 impl Daemon {
-    /// A daemon with the built-in verbs and the default limits, as many workers as the machine has cores, and no address yet.
+    /// A daemon with the built-in verbs and the default limits, as many workers as the machine has cores, and no
+    /// address yet.
     pub fn new() -> Self {
         Self {
             listen: Vec::new(),
@@ -175,8 +177,9 @@ impl Daemon {
         self.on(address, Service::built_in())
     }
 
-    /// Listens on a unix socket at this path too, for the daemon's own user and group. The file of a daemon that is gone
-    /// is replaced; it is removed at the end. For limits and shares, all clients of unix sockets are one account, `unix`.
+    /// Listens on a unix socket at this path too, for the daemon's own user and group. The file of a daemon that is
+    /// gone is replaced; it is removed at the end. For limits and shares, all clients of unix sockets are one account,
+    /// `unix`.
     pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
         self.listen_unix.push(path.into());
         self
@@ -196,8 +199,8 @@ impl Daemon {
         self.on(address, Service::protocol(protocol))
     }
 
-    /// Speaks HTTP on this address too: health, metrics, a JSON interface and the dashboard. Besides addresses and `localhost`, requests may call it by
-    /// these names.
+    /// Speaks HTTP on this address too: health, metrics, a JSON interface and the dashboard. Besides addresses and
+    /// `localhost`, requests may call it by these names.
     #[cfg(feature = "http")]
     pub fn http(self, address: SocketAddr, names: Vec<String>) -> Self {
         self.on(address, crate::http::service(names))
@@ -211,8 +214,9 @@ impl Daemon {
         self
     }
 
-    /// Gives each connection on this address to an actor of yours, for protocols that are more than questions and answers. The daemon
-    /// accepts, counts, and sends the actor [`Finish`]; the actor enforces the limits on what a client may send and leave unread.
+    /// Gives each connection on this address to an actor of yours, for protocols that are more than questions and
+    /// answers. The daemon accepts, counts, and sends the actor [`Finish`]; the actor enforces the limits on what a
+    /// client may send and leave unread.
     pub fn serve_with<A>(self, address: SocketAddr, session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,
@@ -249,8 +253,8 @@ impl Daemon {
         self
     }
 
-    /// Keeps submitted jobs and expensive answers in this directory, where they outlive the process: the next daemon on it goes on with the
-    /// jobs. By default nothing is kept. One daemon can use a directory at a time.
+    /// Keeps submitted jobs and expensive answers in this directory, where they outlive the process: the next daemon on
+    /// it goes on with the jobs. By default nothing is kept. One daemon can use a directory at a time.
     #[cfg(feature = "sqlite")]
     pub fn data(mut self, directory: impl Into<PathBuf>) -> Self {
         self.place = StorePlace::Directory(directory.into());
@@ -264,8 +268,8 @@ impl Daemon {
         self
     }
 
-    /// Takes part in a cluster over NATS JetStream: submitted jobs are those of all nodes, and each does parts of the others' long jobs. A node that
-    /// takes in jobs needs a directory ([`data`](Self::data)).
+    /// Takes part in a cluster over NATS JetStream: submitted jobs are those of all nodes, and each does parts of the
+    /// others' long jobs. A node that takes in jobs needs a directory ([`data`](Self::data)).
     #[cfg(feature = "cluster")]
     pub fn cluster(mut self, settings: crate::cluster::ClusterSettings) -> Self {
         self.cluster = Some(settings);
@@ -287,9 +291,10 @@ impl Daemon {
         self
     }
 
-    /// Only these users may ask, on every address with the built-in protocol, where `auth USER PASSWORD` comes first, and over HTTP. A protocol of yours decides itself who may use
-    /// it, and so does the program around the daemon. Without users everybody who can connect may do everything, whatever the address: `primed serve`
-    /// refuses one beyond this machine then, and a daemon of yours does not.
+    /// Only these users may ask, on every address with the built-in protocol, where `auth USER PASSWORD` comes first,
+    /// and over HTTP. A protocol of yours decides itself who may use it, and so does the program around the daemon.
+    /// Without users everybody who can connect may do everything, whatever the address: `primed serve` refuses one
+    /// beyond this machine then, and a daemon of yours does not.
     #[cfg(feature = "users")]
     pub fn users(mut self, users: crate::auth::Users) -> Self {
         self.auth = Some(Arc::new(users));
@@ -299,7 +304,8 @@ impl Daemon {
     /// Starts within a running actix system.
     ///
     /// # Errors
-    /// [`StartError`] if an address cannot be had, a limit is 0, or no system of actix runs on this thread: [`spawn`](Self::spawn) needs none.
+    /// [`StartError`] if an address cannot be had, a limit is 0, or no system of actix runs on this thread:
+    /// [`spawn`](Self::spawn) needs none.
     pub async fn start(mut self) -> Result<Running, StartError> {
         if System::try_current().is_none() {
             return Err(StartError::NoSystem);
@@ -333,7 +339,8 @@ impl Daemon {
             sockets.push((Box::new(socket), Service::built_in()));
         }
         let metrics = Arc::new(Metrics::default());
-        // Without clients long work has nobody to make room for, and has the share of the cores that other programs leave it.
+        // Without clients long work has nobody to make room for, and has the share of the cores that other programs
+        // leave it.
         let long_work = if sockets.is_empty() { give_way } else { run_when_idle };
         let scheduler = Scheduler::new(self.policy, self.workers, long_work, metrics.clone())?;
         scheduler.ready().await?;
@@ -420,8 +427,8 @@ impl Daemon {
         })
     }
 
-    /// Runs on this thread until Ctrl-C or SIGTERM, and then finishes what was accepted within 10 s. `started` is called once with the
-    /// addresses the daemon listens on.
+    /// Runs on this thread until Ctrl-C or SIGTERM, and then finishes what was accepted within 10 s. `started` is
+    /// called once with the addresses the daemon listens on.
     ///
     /// # Errors
     /// [`RunError`] if the daemon does not start, a second signal ends it before it has finished, or it has given up.
@@ -542,13 +549,14 @@ impl Running {
         &self.metrics
     }
 
-    /// Waits until the daemon has given up: an actor that it cannot do without has panicked 5 times within a minute, and was rebuilt each
-    /// time. It still answers then, but a new process may do better.
+    /// Waits until the daemon has given up: an actor that it cannot do without has panicked 5 times within a minute,
+    /// and was rebuilt each time. It still answers then, but a new process may do better.
     pub async fn gave_up(&self) {
         self.health.gave_up().await;
     }
 
-    /// Changes the limits of sessions. Those that are open take them up at their next turn; `max_line_bytes` holds for connections accepted from now on.
+    /// Changes the limits of sessions. Those that are open take them up at their next turn; `max_line_bytes` holds for
+    /// connections accepted from now on.
     ///
     /// # Errors
     /// [`StartError::Zero`] if a limit is 0; nothing changes then.
@@ -562,7 +570,8 @@ impl Running {
         }
     }
 
-    /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left, and closes.
+    /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left,
+    /// and closes.
     pub async fn drain(self, limit: Duration) -> Drained {
         self.metrics.draining.store(true, Relaxed);
         #[cfg(feature = "cluster")]

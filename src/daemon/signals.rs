@@ -29,7 +29,8 @@ pub enum Notice {
 }
 
 impl Signals {
-    /// From now on Ctrl-C, SIGTERM and SIGHUP no longer end the process, nor do SIGUSR1, SIGUSR2 and SIGALRM, which are ignored.
+    /// From now on Ctrl-C, SIGTERM and SIGHUP no longer end the process, nor do SIGUSR1, SIGUSR2 and SIGALRM, which are
+    /// ignored.
     ///
     /// # Errors
     /// If the system does not allow it.
@@ -70,7 +71,8 @@ impl Signals {
         }
     }
 
-    /// [Drains](Running::drain) the daemon, until that is done or another signal arrives that ends it, half a second after the first or later.
+    /// [Drains](Running::drain) the daemon, until that is done or another signal arrives that ends it, half a second
+    /// after the first or later.
     pub async fn drain(mut self, running: Running, limit: Duration) -> Drained {
         tracing::info!(limit = %humantime::format_duration(limit), "finishing what was accepted; a second signal ends at once");
         tokio::select! {

@@ -1,4 +1,5 @@
-//! The store of a daemon: opened before the sockets are, read into the engine before anybody is heard, and closed after all else.
+//! The store of a daemon: opened before the sockets are, read into the engine before anybody is heard, and closed after
+//! all else.
 //!
 //! A job of an earlier process is made of its request again here, where the verbs are known, and given its checkpoint.
 

@@ -1,7 +1,8 @@
-//! Answers that were found lately, and those that the store keeps because they were expensive, for the next client that asks the same.
-//! Shared by all threads; knows no request and no plan.
+//! Answers that were found lately, and those that the store keeps because they were expensive, for the next client that
+//! asks the same. Shared by all threads; knows no request and no plan.
 //!
-//! quick_cache keeps what was asked for more than once and lets go of the rest; its locks are held for the time of one look.
+//! quick_cache keeps what was asked for more than once and lets go of the rest; its locks are held for the time of one
+//! look.
 
 use super::message::Policy;
 use crate::metrics::Metrics;
@@ -15,8 +16,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// What an answer takes beside the bytes of its question and its value: both of their heads, the requests in table and list, and the
-/// allocator's share. So a bound on bytes bounds the number of answers too.
+/// What an answer takes beside the bytes of its question and its value: both of their heads, the requests in table and
+/// list, and the allocator's share. So a bound on bytes bounds the number of answers too.
 const OVERHEAD_BYTES: u64 = 192;
 
 /// The common answer's weight, about.

@@ -1,7 +1,7 @@
 //! A batch: plain questions of one read, on their way to a worker and back. Plain data; knows no queue and no table.
 //!
-//! A question is plain if nothing is wanted of it but its answer: no rows, no progress, no deadline. Nearly all of these are answered by
-//! their first slice, so they travel together, and only one that is not becomes a job of its own.
+//! A question is plain if nothing is wanted of it but its answer: no rows, no progress, no deadline. Nearly all of
+//! these are answered by their first slice, so they travel together, and only one that is not becomes a job of its own.
 
 use super::message::{ClientId, Event, RequestId};
 use crate::job::{AnyPlan, Budget, Job};
@@ -53,8 +53,8 @@ pub(super) enum Begun {
 }
 
 impl Begun {
-    /// Begins a job, and goes on within the budget, unless it is long: a slice of that on an express worker would answer nobody, keep slices
-    /// of bulk workers from the CPU, and be lost if the job is parked.
+    /// Begins a job, and goes on within the budget, unless it is long: a slice of that on an express worker would
+    /// answer nobody, keep slices of bulk workers from the CPU, and be lost if the job is parked.
     ///
     /// # Errors
     /// What is wrong with the question.

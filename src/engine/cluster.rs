@@ -1,7 +1,8 @@
 //! What the engine and a cluster of daemons say to each other. Plain data: knows no node and no transport.
 //!
-//! The engine offers parts of long jobs, and reports what the store has taken: jobs, checkpoints, ends and answers. The cluster
-//! brings what parts came to, and says which jobs other daemons work on, which of them to go on with here, and which to leave to others.
+//! The engine offers parts of long jobs, and reports what the store has taken: jobs, checkpoints, ends and answers. The
+//! cluster brings what parts came to, and says which jobs other daemons work on, which of them to go on with here, and
+//! which to leave to others.
 
 use crate::store::{End, JobId, KeptAnswer, Record, StoredJob};
 use actix::prelude::*;
@@ -52,7 +53,8 @@ pub enum EngineEvent {
     Cancelled(End),
     /// What the store has taken, in that order.
     Committed(Vec<Record>),
-    /// The submitted jobs that it has, and works on: the cluster has just joined, or the engine has broken and begun again.
+    /// The submitted jobs that it has, and works on: the cluster has just joined, or the engine has broken and begun
+    /// again.
     Began(Vec<StoredJob>),
 }
 

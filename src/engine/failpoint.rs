@@ -1,5 +1,5 @@
-//! Failpoints: panics that tests cause where none should ever be: in the scheduler's turn, between one change of the table and the next, and in the
-//! actor of the local clients.
+//! Failpoints: panics that tests cause where none should ever be: in the scheduler's turn, between one change of the
+//! table and the next, and in the actor of the local clients.
 
 use std::cell::RefCell;
 

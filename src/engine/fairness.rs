@@ -1,9 +1,10 @@
-//! Whose turn it is: accounts share the CPU by what they have used, then clients within an account, then jobs within a client. Knows no
-//! plan and no clock.
+//! Whose turn it is: accounts share the CPU by what they have used, then clients within an account, then jobs within a
+//! client. Knows no plan and no clock.
 //!
-//! Every account, every client of it and every job of that has a virtual time: the CPU time it was given. The one that has had least is
-//! next. One that comes (back) starts at the present virtual time, so that no turns are saved up by being away, and nobody is
-//! punished for having used the machine while it was idle. An account may be paused: its jobs keep their order and are not handed out.
+//! Every account, every client of it and every job of that has a virtual time: the CPU time it was given. The one that
+//! has had least is next. One that comes (back) starts at the present virtual time, so that no turns are saved up by
+//! being away, and nobody is punished for having used the machine while it was idle. An account may be paused: its jobs
+//! keep their order and are not handed out.
 
 use super::message::{Account, ClientId, Payer};
 use rustc_hash::FxHashMap;
@@ -42,7 +43,8 @@ struct Group {
 struct Share<J> {
     account: Account,
     time: VirtualTime,
-    /// Ready jobs, the one that has had least first; equal ones in the order of their names. New ones come last: most are put at the end.
+    /// Ready jobs, the one that has had least first; equal ones in the order of their names. New ones come last: most
+    /// are put at the end.
     jobs: VecDeque<(VirtualTime, J)>,
     now: VirtualTime,
 }
@@ -60,7 +62,8 @@ impl<J> Default for Fair<J> {
 }
 
 impl<J: Ord + Copy> Fair<J> {
-    /// Makes a job ready. `used` is what [`next`](Self::next) said when it was last handed out, plus its cost since; 0 for a new one.
+    /// Makes a job ready. `used` is what [`next`](Self::next) said when it was last handed out, plus its cost since; 0
+    /// for a new one.
     pub(super) fn push(&mut self, payer: Payer, job: J, used: VirtualTime) {
         let Payer { account, client } = payer;
         let group = group_of(&mut self.accounts, account, self.now);

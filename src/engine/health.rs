@@ -1,5 +1,5 @@
-//! Panics of the actors that a daemon cannot do without: counted, logged, and too many of them within a minute are the end. Knows not
-//! how an actor is rebuilt, nor how a daemon ends.
+//! Panics of the actors that a daemon cannot do without: counted, logged, and too many of them within a minute are the
+//! end. Knows not how an actor is rebuilt, nor how a daemon ends.
 
 use crate::metrics::Metrics;
 use std::collections::VecDeque;
@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// With this many panics within [`WINDOW`], what is rebuilt is as broken as what it replaces: a new process may do better.
+/// With this many panics within [`WINDOW`], what is rebuilt is as broken as what it replaces: a new process may do
+/// better.
 pub(super) const MAX_PANICS: usize = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 

@@ -1,8 +1,8 @@
 //! Questions from inside the process, each a future that waits for its answer.
 //!
-//! A [`LocalClient`] is one client to the scheduler: it has its share of the CPU, and its bounds. The [`Local`] actor stands between all
-//! of them and the scheduler: it routes events to the futures, so that a client needs no actor of its own. What is dropped unanswered
-//! is cancelled. Knows no verb and no socket.
+//! A [`LocalClient`] is one client to the scheduler: it has its share of the CPU, and its bounds. The [`Local`] actor
+//! stands between all of them and the scheduler: it routes events to the futures, so that a client needs no actor of
+//! its own. What is dropped unanswered is cancelled. Knows no verb and no socket.
 
 use super::health::Health;
 use super::message::{Account, Ask, ClientId, Event, Order, ROWS_GRANTED, RequestId};
@@ -86,8 +86,9 @@ impl Local {
         }
     }
 
-    /// Gives up the requests of a client up to this one. Two threads that ask as one client at once may send their requests in another order
-    /// than that of the IDs: then a request that was not sent yet is given up too, and its late reply is dropped.
+    /// Gives up the requests of a client up to this one. Two threads that ask as one client at once may send their
+    /// requests in another order than that of the IDs: then a request that was not sent yet is given up too, and its
+    /// late reply is dropped.
     fn lose(&mut self, client: ClientId, last: RequestId, failure: &Failure) {
         let until_then = self.waiting.range(..=last);
         let lost = until_then.filter(|(_, (owner, _))| *owner == client);
@@ -319,8 +320,9 @@ impl LocalClient {
         self.with(id, id, account, UserLimits::default(), false)
     }
 
-    /// Another one on the same connection, of this user. The first has the name of the connection, which itself asks nothing where there are users;
-    /// further ones, as of a proxy, have names of their own, and the log says of which connection they are.
+    /// Another one on the same connection, of this user. The first has the name of the connection, which itself asks
+    /// nothing where there are users; further ones, as of a proxy, have names of their own, and the log says of which
+    /// connection they are.
     #[cfg(feature = "http")]
     pub fn of_user(&self, identity: &Identity) -> Self {
         let id = match self.0.has_user.swap(true, Relaxed) {
@@ -439,7 +441,8 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// The reply of a question, once it is there. Dropped before, the question is cancelled and its CPU is free within a slice.
+/// The reply of a question, once it is there. Dropped before, the question is cancelled and its CPU is free within a
+/// slice.
 #[must_use = "a question is cancelled when its answer is dropped"]
 pub struct Answer {
     reply: oneshot::Receiver<Reply>,

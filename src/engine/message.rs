@@ -1,4 +1,5 @@
-//! What is asked of the engine and what it sends, the names that go with these, and the bounds it keeps. Plain data: no actor's type.
+//! What is asked of the engine and what it sends, the names that go with these, and the bounds it keeps. Plain data: no
+//! actor's type.
 
 use super::external::ExternalTask;
 use crate::auth::UserName;
@@ -26,8 +27,8 @@ pub struct ClientId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WorkId(pub(super) u64);
 
-/// Whose shares of the machine and whose limits a client uses. All clients of a user, or of an address where there are no users, have one
-/// account, however many connections they open.
+/// Whose shares of the machine and whose limits a client uses. All clients of a user, or of an address where there are
+/// no users, have one account, however many connections they open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Account {
     /// The process itself: the program around the daemon.
@@ -45,7 +46,8 @@ const PROCESS: &str = "process";
 /// And that of unix sockets. No user may have either name.
 const UNIX: &str = "unix";
 
-/// As one number: the scheduler looks accounts up some twenty times for each message, and the derived hash is of bytes and their count.
+/// As one number: the scheduler looks accounts up some twenty times for each message, and the derived hash is of bytes
+/// and their count.
 impl Hash for Account {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
@@ -316,12 +318,13 @@ pub enum Event {
 /// The bounds of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// Jobs held at once for clients that wait, queued and running. Beyond it, up to twice as many, only accounts with less than an equal
-    /// share are served.
+    /// Jobs held at once for clients that wait, queued and running. Beyond it, up to twice as many, only accounts with
+    /// less than an equal share are served.
     pub max_jobs: usize,
     /// The same for one account: for all clients of a user, or of an address where there are no users.
     pub max_jobs_per_client: usize,
-    /// Submitted jobs that have not ended, which take no room from those of clients that wait. Beyond it as with `max_jobs`.
+    /// Submitted jobs that have not ended, which take no room from those of clients that wait. Beyond it as with
+    /// `max_jobs`.
     pub max_submitted: usize,
     /// How long a question may wait until it is begun, unless it has a deadline.
     pub max_queue_age: Duration,

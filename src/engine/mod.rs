@@ -1,8 +1,9 @@
 //! The engine: requests in, events out. Actors without sockets.
 //!
-//! [`Scheduler`] is the entry point: it takes [`Requests`], hands slices to the workers of its pool, and sends events to the recipient that came
-//! with the requests. Decisions are plain data: `table` (what happens to a job), `fairness` (whose turn it is). `external` is work that
-//! is no plan, [`LocalClient`] asks from inside the process. Knows plans, not what they compute; knows failures, not how they are encoded.
+//! [`Scheduler`] is the entry point: it takes [`Requests`], hands slices to the workers of its pool, and sends events
+//! to the recipient that came with the requests. Decisions are plain data: `table` (what happens to a job), `fairness`
+//! (whose turn it is). `external` is work that is no plan, [`LocalClient`] asks from inside the process. Knows plans,
+//! not what they compute; knows failures, not how they are encoded.
 
 mod answers;
 mod batch;

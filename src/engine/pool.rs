@@ -1,13 +1,13 @@
 //! The pool: which workers there are, which are free, and a new thread for each that died. Knows no job.
 //!
-//! Bulk workers have a short queue of slices that were cut ahead: one that is done with a slice begins the next at once, and need not wait until the
-//! scheduler has taken in its report, which takes some 50 us where a core sleeps.
+//! Bulk workers have a short queue of slices that were cut ahead: one that is done with a slice begins the next at
+//! once, and need not wait until the scheduler has taken in its report, which takes some 50 us where a core sleeps.
 //!
-//! They run where no other thread wants the core. Where others want all cores, they get next to no CPU time; then slices go to a *reserve*, as
-//! many workers with a small share of the cores, until theirs are back soon.
+//! They run where no other thread wants the core. Where others want all cores, they get next to no CPU time; then
+//! slices go to a *reserve*, as many workers with a small share of the cores, until theirs are back soon.
 //!
-//! A thread that cannot be had when the pool is made is an error. One that cannot be had later is asked for again and again, with
-//! pauses: until then its lane has one worker fewer.
+//! A thread that cannot be had when the pool is made is an error. One that cannot be had later is asked for again and
+//! again, with pauses: until then its lane has one worker fewer.
 
 use super::table::{LaneId, ahead};
 use super::task::{Done, Task};
@@ -26,7 +26,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often it is seen whether bulk workers get CPU time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// One that gets less than this share of a core starves: beside one thread that never rests it has a 340th, beside busy sessions, which do rest, a 50th and more.
+/// One that gets less than this share of a core starves: beside one thread that never rests it has a 340th, beside busy
+/// sessions, which do rest, a 50th and more.
 const LEAST_SHARE: u32 = 100;
 /// A slice that is not back after this time waits for the CPU.
 const STUCK: Duration = Duration::from_millis(100);
@@ -38,7 +39,8 @@ const SLOW: Duration = Duration::from_millis(25);
 /// How long the first workers may take to start.
 const MAX_START: Duration = Duration::from_secs(10);
 
-/// Starts a worker of a lane, and says where to send it what it is to run. The worker counts itself when it has started.
+/// Starts a worker of a lane, and says where to send it what it is to run. The worker counts itself when it has
+/// started.
 pub(super) type Hire = Box<dyn Fn(Lane, &Started) -> io::Result<Recipient<Run>>>;
 
 /// Counts workers that have started.
@@ -265,7 +267,8 @@ impl Pool {
         self.reserve_until.is_some_and(|until| now < until) && has_thread()
     }
 
-    /// Whether there is a worker for one more slice, or one that will find it in the queue. Never more are under way than plans account for.
+    /// Whether there is a worker for one more slice, or one that will find it in the queue. Never more are under way
+    /// than plans account for.
     pub(super) fn takes_bulk(&self, now: Instant) -> bool {
         let workers = self.bulk.workers.len();
         let is_free = if self.uses_reserve(now) {
@@ -286,7 +289,8 @@ impl Pool {
         self.place(slice, now);
     }
 
-    /// Hands slices of the queue to workers that are free: since they looked, something was put in, or the others took over.
+    /// Hands slices of the queue to workers that are free: since they looked, something was put in, or the others took
+    /// over.
     pub(super) fn run_queued(&mut self, now: Instant) {
         while (match self.uses_reserve(now) {
             true => !self.reserve.free.is_empty(),
@@ -424,7 +428,8 @@ mod tests {
         }
     }
 
-    /// A worker of this lane and place has done its slice, of 2 ms. One that goes on takes the next from the queue first.
+    /// A worker of this lane and place has done its slice, of 2 ms. One that goes on takes the next from the queue
+    /// first.
     fn done(pool: &mut Pool, lane: Lane, index: usize, then: Then, now: Instant) {
         if then == Then::GoesOn {
             assert!(pool.queue.1.try_recv().is_ok(), "it has something to go on with");

@@ -9,6 +9,7 @@ use crate::store::StoredJob;
 pub struct Restored {
     /// What the store has of it.
     pub stored: StoredJob,
-    /// What it asks, made of its request again, with its checkpoint; or why that can no longer be asked. Not looked at if it has ended.
+    /// What it asks, made of its request again, with its checkpoint; or why that can no longer be asked. Not looked at
+    /// if it has ended.
     pub subject: Result<Subject, Failure>,
 }

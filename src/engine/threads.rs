@@ -1,15 +1,17 @@
-//! Threads that may not be had: a system at its limit is an error here, and no panic. Knows not what the threads are for.
+//! Threads that may not be had: a system at its limit is an error here, and no panic. Knows not what the threads are
+//! for.
 
 use crate::caught::{Panicked, caught};
 use actix::Arbiter;
 use std::fs::File;
 use std::{io, thread};
 
-/// Descriptors that a thread with a runtime takes: its epoll, a copy of that, its waker and its end of the pipe of signals.
+/// Descriptors that a thread with a runtime takes: its epoll, a copy of that, its waker and its end of the pipe of
+/// signals.
 const RUNTIME: usize = 4;
 
-/// Starts a thread with a runtime. actix panics where there are no descriptors for it, too: so as many are opened first, which gives the
-/// system's own error.
+/// Starts a thread with a runtime. actix panics where there are no descriptors for it, too: so as many are opened
+/// first, which gives the system's own error.
 pub(crate) fn start_arbiter() -> io::Result<Arbiter> {
     let probes: Vec<File> = (0..RUNTIME)
         .map(|_| File::open("/dev/null"))
@@ -18,8 +20,9 @@ pub(crate) fn start_arbiter() -> io::Result<Arbiter> {
     start_thread(Arbiter::new)
 }
 
-/// Starts what runs on a thread of its own. actix panics where a thread cannot be had: so one that does nothing is asked for first,
-/// which gives the system's own error, and a panic all the same (another process may have taken the last one) is an error too.
+/// Starts what runs on a thread of its own. actix panics where a thread cannot be had: so one that does nothing is
+/// asked for first, which gives the system's own error, and a panic all the same (another process may have taken the
+/// last one) is an error too.
 pub(crate) fn start_thread<T>(start: impl FnOnce() -> T) -> io::Result<T> {
     let probe = thread::Builder::new().spawn(|| {})?;
     // It must be gone before the next, or it would itself be the one too many.

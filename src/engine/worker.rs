@@ -1,7 +1,7 @@
 //! A worker: a sync actor on a thread of its own that runs what it is handed, and survives its panics.
 //!
-//! Knows no queue and no client. What it is handed travels in a [`Handover`]; one that is dropped without an answer says to the
-//! pool that the thread itself died.
+//! Knows no queue and no client. What it is handed travels in a [`Handover`]; one that is dropped without an answer
+//! says to the pool that the thread itself died.
 
 use super::batch::{Batch, Begun};
 use super::message::WorkId;
@@ -25,7 +25,8 @@ const EXPRESS_SLICE: Duration = Duration::from_millis(1);
 const EXPRESS_PACK: Duration = Duration::from_micros(500);
 /// Questions answered without a plan between two looks at the clock: they take microseconds, and a look costs 30 ns.
 const LOOK_EVERY: u32 = 4;
-/// How long a slice of a long job may take: a few hundred times its hand-over, and short enough to be a good moment to stop.
+/// How long a slice of a long job may take: a few hundred times its hand-over, and short enough to be a good moment to
+/// stop.
 const BULK_SLICE: Duration = Duration::from_millis(2);
 
 /// The kinds of workers.
@@ -103,7 +104,8 @@ impl Handover {
         self.done.push(Done { work, outcome, cpu });
     }
 
-    /// Runs tasks until none is left or the pack has taken its time. False if one panicked: what is left is not begun then.
+    /// Runs tasks until none is left or the pack has taken its time. False if one panicked: what is left is not begun
+    /// then.
     pub(super) fn work(&mut self, clock: &impl Clock) -> bool {
         let mut time = Time::new(clock);
         let mut panicked = false;
@@ -144,7 +146,8 @@ impl Handover {
         }
     }
 
-    /// Reports what is done, and takes the next task of the lane's queue. False if there is none, or if the hand-over panicked: then it is over.
+    /// Reports what is done, and takes the next task of the lane's queue. False if there is none, or if the hand-over
+    /// panicked: then it is over.
     pub(super) fn go_on(&mut self, survived: bool) -> bool {
         let next = self
             .queue
@@ -282,8 +285,8 @@ fn answer(batch: &mut Batch, cancel: &AtomicBool, time: &mut Time<'_, impl Clock
     }
 }
 
-/// The time that a pack takes. Each look at a clock ends one task and begins the next: a task may be shorter than a look, and the CPU's
-/// is a system call.
+/// The time that a pack takes. Each look at a clock ends one task and begins the next: a task may be shorter than a
+/// look, and the CPU's is a system call.
 struct Time<'a, C> {
     clock: &'a C,
     begun: Duration,

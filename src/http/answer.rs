@@ -1,5 +1,5 @@
-//! Replies as JSON: values, failures with their status, and bodies that were read within their bounds. Numbers are strings, because many readers of JSON round
-//! them beyond 2^53. Knows no route.
+//! Replies as JSON: values, failures with their status, and bodies that were read within their bounds. Numbers are
+//! strings, because many readers of JSON round them beyond 2^53. Knows no route.
 
 use super::timeout::Owed;
 use crate::proto::{Code, Failure, Final, Interim, ReplyFormat, Value};

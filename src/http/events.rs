@@ -1,5 +1,6 @@
-//! Everything the engine sends to a question, as it comes: server-sent events, or a JSON object a line. A row leaves when the client takes it: until
-//! then the engine is granted no more. A client that goes away cancels its question. Knows no route.
+//! Everything the engine sends to a question, as it comes: server-sent events, or a JSON object a line. A row leaves
+//! when the client takes it: until then the engine is granted no more. A client that goes away cancels its question.
+//! Knows no route.
 
 use super::answer::{failure_json, progress_json, reply, value_json};
 use super::counted::Counted;

@@ -1,9 +1,11 @@
-//! Who is at the other end of a connection, and whether a request may come from a web page of somebody else. Knows no route and no password.
+//! Who is at the other end of a connection, and whether a request may come from a web page of somebody else. Knows no
+//! route and no password.
 //!
-//! A browser lets every page send requests to this machine. It cannot read the replies, for none allows other origins; and it must not start or stop
-//! work. So what changes anything needs `Content-Type: application/json`, which a form cannot send, and no foreign `Origin`. A page may also
-//! call itself by a name that leads to this machine (DNS rebinding); then its requests bear that name as their `Host`. So `Host` has to be an address,
-//! `localhost`, or a name that the operator has given.
+//! A browser lets every page send requests to this machine. It cannot read the replies, for none allows other origins;
+//! and it must not start or stop work. So what changes anything needs `Content-Type: application/json`, which a form
+//! cannot send, and no foreign `Origin`. A page may also call itself by a name that leads to this machine (DNS
+//! rebinding); then its requests bear that name as their `Host`. So `Host` has to be an address, `localhost`, or a name
+//! that the operator has given.
 
 use super::answer::refused;
 use super::login::Login;

@@ -1,4 +1,5 @@
-//! `/healthz`: the process answers. `/readyz`: it takes in work, its store keeps it, and its cluster is there. Knows no job.
+//! `/healthz`: the process answers. `/readyz`: it takes in work, its store keeps it, and its cluster is there. Knows no
+//! job.
 
 use super::answer::reply;
 use super::guard::Caller;

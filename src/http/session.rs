@@ -1,4 +1,5 @@
-//! The session of an HTTP connection: an actor that drives hyper until the connection ends or the daemon drains. Knows no route.
+//! The session of an HTTP connection: an actor that drives hyper until the connection ends or the daemon drains. Knows
+//! no route.
 
 use super::guard::{Caller, Hosts};
 use super::routes::routes;
@@ -156,7 +157,8 @@ struct Socket {
 }
 
 impl Socket {
-    /// Whether the client has left and hyper will not notice: while a reply is computed it reads on only if it has used all that came.
+    /// Whether the client has left and hyper will not notice: while a reply is computed it reads on only if it has used
+    /// all that came.
     fn is_gone(&self) -> bool {
         !self.is_awaited.get() && self.connection.borrow().is_gone()
     }

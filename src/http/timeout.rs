@@ -70,7 +70,8 @@ impl Drop for Owing {
     }
 }
 
-/// The timer of hyper, which uses it for heads only: it is set when one is waited for, and dropped when that is complete.
+/// The timer of hyper, which uses it for heads only: it is set when one is waited for, and dropped when that is
+/// complete.
 pub(super) struct HeadTimer {
     shared: Arc<Shared>,
     owed: Owed,

@@ -1,5 +1,5 @@
-//! Which questions have answers here: the bounds of what programs ask, who make questions of any numbers. Verbs say it in the words of the
-//! request before.
+//! Which questions have answers here: the bounds of what programs ask, who make questions of any numbers. Verbs say it
+//! in the words of the request before.
 
 use super::Query;
 use crate::primes::{MAX_NTH, Natural, WORD_PRIMES};

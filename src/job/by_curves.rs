@@ -1,6 +1,8 @@
-//! The proof by elliptic curves that a number is prime, one step after the other: first the numbers and orders down to a word, then the curves.
+//! The proof by elliptic curves that a number is prime, one step after the other: first the numbers and orders down to
+//! a word, then the curves.
 //!
-//! Knows nothing of curves ([`elliptic`]): it hands out attempts and constructions, takes the first order that serves, and goes back where none does.
+//! Knows nothing of curves ([`elliptic`]): it hands out attempts and constructions, takes the first order that serves,
+//! and goes back where none does.
 
 use super::{Budget, Damaged, Plan, Reader, Writer};
 use crate::primes::Natural;
@@ -344,7 +346,8 @@ impl Plan for ByCurves {
     }
 
     fn memory(&self, workers: usize) -> u64 {
-        // A step takes some bits off; a link is a dozen numbers with those of its text. A construction has a class polynomial in fixed point.
+        // A step takes some bits off; a link is a dozen numbers with those of its text. A construction has a class
+        // polynomial in fixed point.
         let links = self.n.bit_len() as u64 / 3 * 12 * bytes(&self.n);
         (1 << 20) + links + workers as u64 * (2 << 20) + (workers + AHEAD) as u64 * 300 * bytes(&self.n)
     }

@@ -1,6 +1,7 @@
 //! `certify N`: a proof that a number is prime, by factors of the numbers beside it or by elliptic curves.
 //!
-//! Knows nothing of how numbers are factored ([`Factor`]), of curves ([`ByCurves`]), or why the proof holds ([`certificate`]).
+//! Knows nothing of how numbers are factored ([`Factor`]), of curves ([`ByCurves`]), or why the proof holds
+//! ([`certificate`]).
 
 use super::by_curves::{self, ByCurves};
 use super::of_factors::{factor_of, share};
@@ -14,7 +15,8 @@ use dashu_int::ops::BitTest;
 const KIND: [u8; 4] = *b"CERT";
 const VERSION: u32 = 3;
 
-/// Longer numbers are proved by elliptic curves, unless trial division finds enough: factors of the number below may be too long to be found.
+/// Longer numbers are proved by elliptic curves, unless trial division finds enough: factors of the number below may be
+/// too long to be found.
 const MOST_BITS: usize = 128;
 
 /// Of what is left when a number's turn comes, its proof takes this share: the primes in it are much shorter.
@@ -194,7 +196,8 @@ impl Certify {
             return;
         }
         *count = primes.len();
-        // Small primes first, for they need no proof; and of these and of others the largest, so that few witnesses are needed.
+        // Small primes first, for they need no proof; and of these and of others the largest, so that few witnesses are
+        // needed.
         primes.sort_by(|a, b| is_small(b).cmp(&is_small(a)).then(b.cmp(a)));
         primes.dedup();
         let suffice = |primes: &[Natural]| {

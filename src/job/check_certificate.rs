@@ -23,7 +23,8 @@ pub struct CheckCertificate {
 enum Claim {
     /// A number is the witness of a prime.
     Witness(Witness),
-    /// The point of a step has the order that it should have. The check takes more memory than the step, so it begins with the first bout.
+    /// The point of a step has the order that it should have. The check takes more memory than the step, so it begins
+    /// with the first bout.
     Step(Step),
     Point(Box<Check>),
 }

@@ -1,6 +1,7 @@
 //! The bytes of a checkpoint: a version, then little-endian words. Knows no file and no plan.
 //!
-//! Every plan writes its own kind and version first, so that a checkpoint of an older algorithm is refused and not misread.
+//! Every plan writes its own kind and version first, so that a checkpoint of an older algorithm is refused and not
+//! misread.
 
 use thiserror::Error;
 

@@ -69,7 +69,8 @@ mod tests {
         }
     }
 
-    /// Plays a plan with several slices out at once, tiny budgets, partials in random order and restarts from checkpoints.
+    /// Plays a plan with several slices out at once, tiny budgets, partials in random order and restarts from
+    /// checkpoints.
     fn play(low: u64, last: u64, mut dice: impl FnMut() -> usize) -> u64 {
         let mut plan = Count::new(low, last);
         let mut out = Vec::new();

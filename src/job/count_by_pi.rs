@@ -1,4 +1,5 @@
-//! The plan of `count A B` for ranges so long that it is faster to count the primes up to both ends: `pi(last) - pi(low - 1)`.
+//! The plan of `count A B` for ranges so long that it is faster to count the primes up to both ends:
+//! `pi(last) - pi(low - 1)`.
 //!
 //! Knows neither how primes are counted nor how they are sieved; it only compares what both are expected to cost.
 
@@ -11,8 +12,8 @@ use crate::proto::Value;
 const KIND: [u8; 4] = *b"cpi1";
 const VERSION: u32 = 2;
 
-/// What counting up to `x` costs, in nanoseconds: a parabola in the logarithms through what was measured, 0.15 ms at 10^9, 5.6 ms at
-/// 10^12, 0.3 s at 10^15 and 21 s at 10^18.
+/// What counting up to `x` costs, in nanoseconds: a parabola in the logarithms through what was measured, 0.15 ms at
+/// 10^9, 5.6 ms at 10^12, 0.3 s at 10^15 and 21 s at 10^18.
 fn cost(x: u128) -> f64 {
     let t = (x as f64).max(1e6).log10() - 15.0;
     10_f64.powf(8.477 + 0.597 * t + 0.0079 * t * t)

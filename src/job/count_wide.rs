@@ -1,7 +1,7 @@
 //! The plan of `count A B` by sieving for ranges that end beyond 2^64. Knows nothing of how a stripe is sieved there.
 //!
-//! The range is cut into stripes of one length. Each finds its sieving primes anew, which costs seconds at 10^20, so they are as long as
-//! memory allows; where what is left is tested instead, they are shorter, to be shared by workers.
+//! The range is cut into stripes of one length. Each finds its sieving primes anew, which costs seconds at 10^20, so
+//! they are as long as memory allows; where what is left is tested instead, they are shorter, to be shared by workers.
 
 use super::{Budget, Damaged, Plan, Reader, Writer};
 use crate::primes::sieve::{Cost, WideSieve};

@@ -10,8 +10,8 @@ use crate::primes::multiplicative::{self, DivisorList, PrimePower};
 use crate::proto::Value;
 use std::sync::Arc;
 
-/// Bytes that all divisors may take to be listed: enough for every number below 2^64, the most divided of which has 161,280 (A002182,
-/// 9200527969062830400); and a pass over them takes a few milliseconds.
+/// Bytes that all divisors may take to be listed: enough for every number below 2^64, the most divided of which has
+/// 161,280 (A002182, 9200527969062830400); and a pass over them takes a few milliseconds.
 const MOST_BYTES: u64 = 8 << 20;
 
 /// Divisors that a slice writes, and the bytes of them: a few ten microseconds, or some hundred for long ones.

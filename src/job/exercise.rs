@@ -1,4 +1,5 @@
-//! Plays a plan in every way the engine may, and holds the answers against each other: the test that every plan should pass.
+//! Plays a plan in every way the engine may, and holds the answers against each other: the test that every plan should
+//! pass.
 //!
 //! Knows no plan: it sees what any plan promises, and no more.
 
@@ -7,13 +8,14 @@ use crate::proto::Value;
 use std::cell::Cell;
 use std::collections::VecDeque;
 
-/// How often a plan is restored in one play: one that begins a piece anew each time may never end if it is stopped for ever.
+/// How often a plan is restored in one play: one that begins a piece anew each time may never end if it is stopped for
+/// ever.
 const RESTARTS: u32 = 20;
 
-/// The answer of the plan that `make` makes, after holding it to its promises: the same answer alone and with several slices under
-/// way, whichever comes back first and however small their budgets; the same again from every checkpoint; rows in the same order;
-/// progress within 0.0..=1.0 that never falls. If it gives parts away, they are done by plans made of their bytes, out of order, or taken
-/// back, and damaged bytes are refused or at least survived.
+/// The answer of the plan that `make` makes, after holding it to its promises: the same answer alone and with several
+/// slices under way, whichever comes back first and however small their budgets; the same again from every checkpoint;
+/// rows in the same order; progress within 0.0..=1.0 that never falls. If it gives parts away, they are done by plans
+/// made of their bytes, out of order, or taken back, and damaged bytes are refused or at least survived.
 ///
 /// ```
 /// use primed::{Budget, Plan, Value, exercise};
@@ -102,7 +104,8 @@ fn elsewhere<P: Plan>(part: &[u8], chance: &mut Chance) -> Vec<u8> {
 /// The costs of parts, in nanoseconds.
 const COSTS: [f64; 4] = [1.0, 1e4, 1e6, 1e7];
 
-/// Holds damaged bytes against a plan that gives parts away. It may take some of them for another result, but panics at none.
+/// Holds damaged bytes against a plan that gives parts away. It may take some of them for another result, but panics at
+/// none.
 fn damage<P: Plan>(plan: &mut P, chance: &mut Chance) {
     for _ in 0..chance.below(30) {
         let Some(slice) = plan.cut() else { return };

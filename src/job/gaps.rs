@@ -22,7 +22,8 @@ impl Gaps {
     }
 }
 
-/// The first and the last prime of a run of numbers, and the prime that its longest gap follows: 0, if it has no two primes.
+/// The first and the last prime of a run of numbers, and the prime that its longest gap follows: 0, if it has no two
+/// primes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Primes {
     first: u64,
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn maximal_gaps_are_those_on_record() {
-        // A005250 and A002386: each maximal gap is the longest of the primes up to its end, and no longer one comes before the next record.
+        // A005250 and A002386: each maximal gap is the longest of the primes up to its end, and no longer one comes
+        // before the next record.
         let records = [
             (1, 2),
             (2, 3),

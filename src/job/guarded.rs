@@ -1,5 +1,5 @@
-//! What a plan of others consists of. A panic as it is dropped is caught, as the thread that drops it has no part in it.
-//! Knows no thread.
+//! What a plan of others consists of. A panic as it is dropped is caught, as the thread that drops it has no part in
+//! it. Knows no thread.
 
 use super::{Budget, Damaged, Plan, Shared};
 use crate::caught::caught;

@@ -1,4 +1,5 @@
-//! Is a number prime? The plan: trial division, then the Baillie-PSW test, one bout of steps a slice; the two stages of a long test at once.
+//! Is a number prime? The plan: trial division, then the Baillie-PSW test, one bout of steps a slice; the two stages of
+//! a long test at once.
 //!
 //! Does not know how the test works; see [`crate::primes::primality`].
 
@@ -15,7 +16,8 @@ use std::sync::Arc;
 const KIND: [u8; 4] = *b"ISPR";
 const VERSION: u32 = 2;
 
-/// From this many bits on, both stages of a test are offered at once: the second is in vain for a composite, but a prime is known in two thirds of the time.
+/// From this many bits on, both stages of a test are offered at once: the second is in vain for a composite, but a
+/// prime is known in two thirds of the time.
 const SPLIT_BITS: usize = 2048;
 
 /// Whether a number is prime; a number of any size. Numbers below 2^128 take one slice.
@@ -90,7 +92,8 @@ impl IsPrime {
         }
     }
 
-    /// The same, one stage after the other: for one of many tests, which keep the workers busy without work that may be in vain.
+    /// The same, one stage after the other: for one of many tests, which keep the workers busy without work that may be
+    /// in vain.
     pub(super) fn in_order(n: Natural) -> Self {
         Self {
             is_split: false,
@@ -129,7 +132,8 @@ impl Plan for IsPrime {
                 Some(Slice(Work::Begin { n, is_split }))
             }
             Stage::Testing(large, chains) => {
-                // The first stage comes first: it alone finds almost all composites, so a worker that is alone does nothing in vain.
+                // The first stage comes first: it alone finds almost all composites, so a worker that is alone does
+                // nothing in vain.
                 let mut chains = chains.iter_mut().enumerate();
                 let waiting =
                     chains.find(|(_, chain)| matches!(&chain.here, Some(test) if !matches!(test, Test::Done(_))));
@@ -175,7 +179,8 @@ impl Plan for IsPrime {
     }
 
     fn memory(&self, _workers: usize) -> u64 {
-        // The number, its prepared reduction (three times its size), the elements of a test here, saved and under way, and scratch of each stage.
+        // The number, its prepared reduction (three times its size), the elements of a test here, saved and under way,
+        // and scratch of each stage.
         16_384 + 48 * (self.n.bit_len() as u64 / 8)
     }
 
@@ -324,8 +329,8 @@ mod tests {
 
     #[test]
     fn arnaults_pseudoprime_to_every_base_below_307_is_composite() {
-        // F. Arnault, "Constructing Carmichael numbers which are strong pseudoprimes to several bases", J. Symb. Comp. 20 (1995),
-        // section 5: p (313 (p - 1) + 1) (353 (p - 1) + 1), 397 digits.
+        // F. Arnault, "Constructing Carmichael numbers which are strong pseudoprimes to several bases", J. Symb. Comp.
+        // 20 (1995), section 5: p (313 (p - 1) + 1) (353 (p - 1) + 1), 397 digits.
         let p = "29674495668685510550154174642905332730771991799853043350995075531276838753171770199594238596428121188033664754218345562493168782883";
         let p: Natural = p.parse().expect("digits");
         let below: Natural = &p - 1u8;

@@ -1,6 +1,8 @@
-//! The primes next to a number, of any size: candidates without small factors, tested nearest first, on all workers at once.
+//! The primes next to a number, of any size: candidates without small factors, tested nearest first, on all workers at
+//! once.
 //!
-//! Does not know how a window is sieved or a number is tested; see [`crate::primes::primality`]. Start at [`Neighbour`].
+//! Does not know how a window is sieved or a number is tested; see [`crate::primes::primality`]. Start at
+//! [`Neighbour`].
 
 use super::checkpoint::{Damaged, Reader, Writer};
 use super::plan::{Budget, Plan};
@@ -189,7 +191,8 @@ pub(super) fn at_once(n: &Natural, direction: Direction) -> Option<Natural> {
 
 impl Testing {
     fn new(candidates: Vec<u64>, end: u64, bits: usize) -> Self {
-        // A candidate of 1000 bits takes a third of a millisecond and the cost grows with the cube: bouts of a few milliseconds.
+        // A candidate of 1000 bits takes a third of a millisecond and the cost grows with the cube: bouts of a few
+        // milliseconds.
         let bout = (3_000 / bits).pow(3).clamp(1, 64);
         Self {
             candidates,
@@ -333,14 +336,16 @@ impl<S: Side> Plan for Neighbour<S> {
     fn progress(&self) -> f64 {
         match self.stage {
             Stage::Done(_) => 1.0,
-            // A search forgets: however long it took, it takes the mean again. So what is left always looks like the mean.
+            // A search forgets: however long it took, it takes the mean again. So what is left always looks like the
+            // mean.
             _ => self.tested as f64 / (self.tested as f64 + search::mean_tests(&self.n)),
         }
     }
 
     fn memory(&self, workers: usize) -> u64 {
         let bytes = self.n.bit_len() as u64 / 8;
-        // The window (14 bits of it for a bit of n), its candidates, and for every worker a number, its reduction and a test.
+        // The window (14 bits of it for a bit of n), its candidates, and for every worker a number, its reduction and a
+        // test.
         4096 + 20 * bytes + (32 * bytes + 4096) * (workers as u64 + 1)
     }
 
@@ -421,7 +426,8 @@ mod tests {
 
     #[test]
     fn neighbours_of_powers_of_ten() {
-        // A033873: 10^k + a is the next prime; A033874: 10^k - b the previous one; as PARI's nextprime and precprime say too.
+        // A033873: 10^k + a is the next prime; A033874: 10^k - b the previous one; as PARI's nextprime and precprime
+        // say too.
         for (k, a, b) in [(40, 121u32, 17u32), (60, 7, 161), (99, 289, 621), (100, 267, 797)] {
             assert_eq!(next(power_of_ten(k)), Value::Number(power_of_ten(k) + a), "10^{k}");
             assert_eq!(prev(power_of_ten(k)), Value::Number(power_of_ten(k) - b), "10^{k}");

@@ -1,7 +1,9 @@
-//! `next N COUNT` and `prev N COUNT`: the primes next to a number, of any size, nearest first, as rows; and then how many.
+//! `next N COUNT` and `prev N COUNT`: the primes next to a number, of any size, nearest first, as rows; and then how
+//! many.
 //!
-//! Knows nothing of how one neighbour is found ([`Neighbour`], and [`search`] for double words). Where 128 bits hold the primes a slice finds
-//! many of them one after the other; beyond, one after the other is searched for on all workers.
+//! Knows nothing of how one neighbour is found ([`Neighbour`], and [`search`] for double words). Where 128 bits hold
+//! the primes a slice finds many of them one after the other; beyond, one after the other is searched for on all
+//! workers.
 
 use super::listed::{Listed, packed};
 use super::neighbour::{Down, Neighbour, Side, Up};

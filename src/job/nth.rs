@@ -2,8 +2,9 @@
 //!
 //! Does not know how primes are counted ([`super::Pi`]) or sieved ([`crate::primes::walk`]). Start at [`Nth`].
 //!
-//! Up to the 10^10-th prime the point comes from the built-in table, and all happens in the first slice. Above, it is Riemann's
-//! estimate: counting there is nearly all the work, walking the remaining distance of up to some sqrt x about a twentieth.
+//! Up to the 10^10-th prime the point comes from the built-in table, and all happens in the first slice. Above, it is
+//! Riemann's estimate: counting there is nearly all the work, walking the remaining distance of up to some sqrt x about
+//! a twentieth.
 
 use super::checkpoint::{Damaged, Reader, Writer};
 use super::pi::Pi;
@@ -26,13 +27,15 @@ const WALK_SHARE: f64 = 0.05;
 /// A walk is cut into stripes of at least this many numbers, some 5 ms of sieving.
 const LEAST_STRIPE: u128 = 1 << 25;
 
-/// How many numbers a stripe near `x` has at the most. Every stripe finds its sieving primes anew: it should be no shorter than their bound.
+/// How many numbers a stripe near `x` has at the most. Every stripe finds its sieving primes anew: it should be no
+/// shorter than their bound.
 fn longest_stripe(x: u128) -> u128 {
     LEAST_STRIPE.max(x.isqrt()).min(WideSieve::LONGEST.into())
 }
 
-/// How many stripes may be ahead of the first that is missing, near `x`. Where a sieve holds hundreds of megabytes it is the only one: a walk is
-/// rarely longer than a stripe there, because `|pi(x) - R(x)|` is at most a third of `sqrt(x) / ln x` at 10^16..10^20 (A057794).
+/// How many stripes may be ahead of the first that is missing, near `x`. Where a sieve holds hundreds of megabytes it
+/// is the only one: a walk is rarely longer than a stripe there, because `|pi(x) - R(x)|` is at most a third of
+/// `sqrt(x) / ln x` at 10^16..10^20 (A057794).
 fn window(x: u128) -> usize {
     if x > 1 << 56 { 1 } else { 64 }
 }
@@ -621,7 +624,8 @@ mod tests {
             if let Some(prime) = walk.absorb(index, outcome) {
                 return prime;
             }
-            // What a checkpoint would keep leads to the same prime. Kept again before it has moved on, it would never arrive.
+            // What a checkpoint would keep leads to the same prime. Kept again before it has moved on, it would never
+            // arrive.
             if order(7) == 0 && walk.part.is_none() && walk.start != kept {
                 kept = walk.start;
                 walk = Walk::new(n, walk.start, walk.count);

@@ -1,4 +1,5 @@
-//! `nth A B`: the A-th to the B-th prime as rows, and then how many: both ends are found, then what lies between is sieved.
+//! `nth A B`: the A-th to the B-th prime as rows, and then how many: both ends are found, then what lies between is
+//! sieved.
 //!
 //! Knows nothing of how a prime is found by its number ([`Nth`]) or how primes become rows ([`Rows`]).
 
@@ -44,7 +45,8 @@ impl NthRows {
     /// The `first`-th to the `last`-th prime, counted from 1; `first` must not be above `last`.
     pub fn new(first: u64, last: u64) -> Self {
         let end = |n: u64| End::Looking(Box::new(Nth::new(n.into())));
-        // An end takes some 1 ms at 10^10 and five times as long for every ten times as far; a prime of a row takes some 20 ns.
+        // An end takes some 1 ms at 10^10 and five times as long for every ten times as far; a prime of a row takes
+        // some 20 ns.
         let ends = 1e6 * (last as f64 / 1e10).max(1.0).powf(0.65);
         let rows = 20.0 * (last - first) as f64;
         Self {

@@ -1,5 +1,5 @@
-//! The plan of a part that another machine has cut, as a job of this one: it runs like any other plan, and what it came to goes to
-//! the one who ordered it. Knows no machine and no transport.
+//! The plan of a part that another machine has cut, as a job of this one: it runs like any other plan, and what it came
+//! to goes to the one who ordered it. Knows no machine and no transport.
 
 use super::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, Shared};
 use crate::proto::Value;
@@ -27,7 +27,8 @@ impl PartTables {
 /// Where the result of a part is put, once it has one.
 pub type PartResult = Arc<Mutex<Option<Vec<u8>>>>;
 
-/// Slices of a part that run at once, at the most: a machine does as many parts as it has workers, and each has to have room.
+/// Slices of a part that run at once, at the most: a machine does as many parts as it has workers, and each has to have
+/// room.
 const SLICES: usize = 2;
 
 /// Plays the plan of a part; its answer is nothing, its result goes to a [`PartResult`].

@@ -6,8 +6,8 @@ use super::{Damaged, Reader, Writer};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The numbers of a range, cut into pieces of at most `size`. What a slice did not get to before its budget was over is cut
-/// again.
+/// The numbers of a range, cut into pieces of at most `size`. What a slice did not get to before its budget was over is
+/// cut again.
 ///
 /// ```
 /// use primed::Pieces;
@@ -34,8 +34,8 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// All numbers of a half-open range. A piece should take some milliseconds, so that cutting it costs nothing beside it; it may
-    /// take longer: the budget ends it.
+    /// All numbers of a half-open range. A piece should take some milliseconds, so that cutting it costs nothing beside
+    /// it; it may take longer: the budget ends it.
     pub fn new(range: Range<u64>, size: u64) -> Self {
         Self {
             size: size.max(1),
@@ -68,7 +68,8 @@ impl Pieces {
         }
     }
 
-    /// Numbers for another machine, at most `most` but at least one, for [`Plan::cut_part`](super::Plan::cut_part). `None`: all is cut.
+    /// Numbers for another machine, at most `most` but at least one, for [`Plan::cut_part`](super::Plan::cut_part).
+    /// `None`: all is cut.
     pub fn cut_part(&mut self, most: u64) -> Option<Range<u64>> {
         let part = self.next(most.max(1))?;
         self.parts.insert(part.start, part.end);

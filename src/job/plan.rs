@@ -2,11 +2,13 @@
 //!
 //! Knows nothing of who runs a slice, on how many threads, or what the time is.
 //!
-//! To write a plan: 1. choose the unit of work that can run alone (a stripe of a sieve, a range of leaves); 2. `cut` hands out such units
-//! and remembers which are under way; 3. `run` works until the unit is finished or the budget is over, and says how far it came;
-//! 4. `absorb` adds the partial and takes back what was left; 5. `answer` once nothing is left; 6. `save` writes down what is absorbed,
-//! and `restore` reads it, if a restart should not cost the work that was done; 7. `cut_part` gives a share of the work away as bytes, if
-//! other machines should help: they are a checkpoint of a plan for that share alone, which [`restore`](Plan::restore) makes there.
+//! To write a plan: 1. choose the unit of work that can run alone (a stripe of a sieve, a range of leaves); 2. `cut`
+//! hands out such units and remembers which are under way; 3. `run` works until the unit is finished or the budget is
+//! over, and says how far it came;
+//! 4. `absorb` adds the partial and takes back what was left; 5. `answer` once nothing is left; 6. `save` writes down
+//!    what is absorbed, and `restore` reads it, if a restart should not cost the work that was done; 7. `cut_part`
+//!    gives a share of the work away as bytes, if other machines should help: they are a checkpoint of a plan for that
+//!    share alone, which [`restore`](Plan::restore) makes there.
 
 use super::Damaged;
 use crate::proto::Value;
@@ -28,19 +30,22 @@ impl<'a> Budget<'a> {
         Budget(&|| false)
     }
 
-    /// True when the slice is to stop at the next convenient point. Costs about 40 ns: ask every 20 to 200 microseconds of work.
+    /// True when the slice is to stop at the next convenient point. Costs about 40 ns: ask every 20 to 200 microseconds
+    /// of work.
     #[inline]
     pub fn over(&self) -> bool {
         (self.0)()
     }
 }
 
-/// Nanoseconds of work above which a plan [says that it is long](Plan::is_long): some times the first millisecond, as costs are estimates.
+/// Nanoseconds of work above which a plan [says that it is long](Plan::is_long): some times the first millisecond, as
+/// costs are estimates.
 pub(super) const LONG: f64 = 5e6;
 
 /// Work that is cut into slices. Several slices of one plan may run at once, on different threads.
 ///
-/// Between two slices the plan is the checkpoint: [`save`](Plan::save) writes what has been absorbed; slices under way count as not yet done.
+/// Between two slices the plan is the checkpoint: [`save`](Plan::save) writes what has been absorbed; slices under way
+/// count as not yet done.
 pub trait Plan: Send + Sized + 'static {
     /// A unit of work, complete in itself: what `run` needs and nothing else.
     type Slice: Send + 'static;
@@ -51,7 +56,8 @@ pub trait Plan: Send + Sized + 'static {
     /// Takes microseconds: heavy preparation is a slice too.
     fn cut(&mut self) -> Option<Self::Slice>;
 
-    /// Runs a slice until it is finished or the budget is over. Makes some progress even if the budget is over from the start.
+    /// Runs a slice until it is finished or the budget is over. Makes some progress even if the budget is over from the
+    /// start.
     fn run(slice: Self::Slice, budget: Budget<'_>) -> Self::Partial;
 
     /// Takes in the result of a slice, in whatever order slices come back. Takes microseconds.
@@ -74,15 +80,16 @@ pub trait Plan: Send + Sized + 'static {
         None
     }
 
-    /// Upper bound of the bytes the plan and its slices under way on `workers` threads will hold at once; slices that were cut and wait for a thread count
-    /// as if they were run.
+    /// Upper bound of the bytes the plan and its slices under way on `workers` threads will hold at once; slices that
+    /// were cut and wait for a thread count as if they were run.
     fn memory(&self, workers: usize) -> u64 {
         let _ = workers;
         64 << 10
     }
 
-    /// True if the whole work is known to take far more than the millisecond that a job is given at once: then no worker of the express
-    /// lane begins it, and all its slices take turns with those of other long jobs. Asked once, before the first cut.
+    /// True if the whole work is known to take far more than the millisecond that a job is given at once: then no
+    /// worker of the express lane begins it, and all its slices take turns with those of other long jobs. Asked once,
+    /// before the first cut.
     fn is_long(&self) -> bool {
         false
     }
@@ -94,13 +101,14 @@ pub trait Plan: Send + Sized + 'static {
         Vec::new()
     }
 
-    /// What has been absorbed, as versioned bytes: a [`Writer`](super::Writer) makes them. `None`: this plan starts over.
+    /// What has been absorbed, as versioned bytes: a [`Writer`](super::Writer) makes them. `None`: this plan starts
+    /// over.
     fn save(&self) -> Option<Vec<u8>> {
         None
     }
 
-    /// Goes on where [`save`](Self::save) left off: gives the answer that the uninterrupted plan would have given. The bytes may come
-    /// from a disk, and be anything: a [`Reader`](super::Reader) never panics.
+    /// Goes on where [`save`](Self::save) left off: gives the answer that the uninterrupted plan would have given. The
+    /// bytes may come from a disk, and be anything: a [`Reader`](super::Reader) never panics.
     ///
     /// # Errors
     /// [`Damaged`] if no plan of this kind and version wrote these bytes.
@@ -109,25 +117,27 @@ pub trait Plan: Send + Sized + 'static {
         Err(Damaged::Kind)
     }
 
-    /// Cuts off a part of about `cost` nanoseconds of work, to be done on another machine: the checkpoint of a plan for this part alone.
-    /// There [`restore`](Self::restore) makes that plan of it, which is run as any other, and whose [`result`](Self::result) comes back
-    /// once it has its answer. `None`: nothing that is worth being sent is left to be cut now. Takes microseconds.
+    /// Cuts off a part of about `cost` nanoseconds of work, to be done on another machine: the checkpoint of a plan for
+    /// this part alone. There [`restore`](Self::restore) makes that plan of it, which is run as any other, and whose
+    /// [`result`](Self::result) comes back once it has its answer. `None`: nothing that is worth being sent is left to
+    /// be cut now. Takes microseconds.
     ///
-    /// A part under way counts as not done, as a slice does. No two parts that are under way at once have the same bytes.
+    /// A part under way counts as not done, as a slice does. No two parts that are under way at once have the same
+    /// bytes.
     fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
         let _ = cost;
         None
     }
 
-    /// What the plan of a part came to, as versioned bytes, for [`absorb_part`](Self::absorb_part) of the plan that it was cut from.
-    /// Asked once it has its answer. Of one part it is always the same, however it was cut into slices: that is how a machine which
-    /// errs is found.
+    /// What the plan of a part came to, as versioned bytes, for [`absorb_part`](Self::absorb_part) of the plan that it
+    /// was cut from. Asked once it has its answer. Of one part it is always the same, however it was cut into slices:
+    /// that is how a machine which errs is found.
     fn result(&self) -> Option<Vec<u8>> {
         None
     }
 
-    /// Takes in what a part came to, in whatever order parts come back. Both come from another machine, and may be anything: if they are
-    /// refused, the plan is as before. Takes microseconds.
+    /// Takes in what a part came to, in whatever order parts come back. Both come from another machine, and may be
+    /// anything: if they are refused, the plan is as before. Takes microseconds.
     ///
     /// # Errors
     /// [`Damaged`] if no such part is under way, or this cannot be its result.
@@ -145,20 +155,20 @@ pub trait Plan: Send + Sized + 'static {
         Err(Damaged::Kind)
     }
 
-    /// True if this plan would now make what it then [shares](Self::shared), and slow others down that would make it too. False where making it
-    /// takes no time that matters.
+    /// True if this plan would now make what it then [shares](Self::shared), and slow others down that would make it
+    /// too. False where making it takes no time that matters.
     fn needs_shared(&self) -> bool {
         false
     }
 
-    /// What this plan has made that others of the same question would make again, such as tables: while it is kept, the plans of further
-    /// parts on this machine use it by [`use_shared`](Self::use_shared).
+    /// What this plan has made that others of the same question would make again, such as tables: while it is kept, the
+    /// plans of further parts on this machine use it by [`use_shared`](Self::use_shared).
     fn shared(&self) -> Option<Shared> {
         None
     }
 
-    /// Uses what another plan has made, if it is of the same question and this plan has not begun to make it. To be called before the
-    /// first cut.
+    /// Uses what another plan has made, if it is of the same question and this plan has not begun to make it. To be
+    /// called before the first cut.
     fn use_shared(&mut self, shared: &Shared) {
         let _ = shared;
     }

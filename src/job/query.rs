@@ -87,8 +87,8 @@ pub enum Query {
         /// The last number; below `low` if the range is empty.
         last: u64,
     },
-    /// The longest gap between consecutive primes in `low..=last`, and the primes on its two sides where it is first; nothing if there are
-    /// fewer than two primes.
+    /// The longest gap between consecutive primes in `low..=last`, and the primes on its two sides where it is first;
+    /// nothing if there are fewer than two primes.
     Gaps {
         /// The first number.
         low: u64,
@@ -153,7 +153,8 @@ impl Query {
         )
     }
 
-    /// True if the answer takes a microsecond, two at the most: [`brief`](Self::brief) has it, and no plan is worth making. A
+    /// True if the answer takes a microsecond, two at the most: [`brief`](Self::brief) has it, and no plan is worth
+    /// making. A
     /// [search](Self::is_search) takes as long on average.
     pub(crate) fn is_brief(&self) -> bool {
         match self {
@@ -181,7 +182,8 @@ impl Query {
         }
     }
 
-    /// The answer, if it needs no plan on the worker that begins the question: brief ones, and what a plan would do in its first slice.
+    /// The answer, if it needs no plan on the worker that begins the question: brief ones, and what a plan would do in
+    /// its first slice.
     pub(super) fn at_once(&self) -> Option<Value> {
         match self {
             Self::IsPrime(n) => is_prime(n).map(Value::Truth),
@@ -299,7 +301,8 @@ fn are_prime(numbers: &[Natural]) -> Option<Value> {
     Some(words.into())
 }
 
-/// A number in decimal. Nearly all fit two words, whose digits are written several times as fast as those of a number of any length.
+/// A number in decimal. Nearly all fit two words, whose digits are written several times as fast as those of a number
+/// of any length.
 struct Digits<'a>(&'a Natural);
 
 impl fmt::Display for Digits<'_> {

@@ -2,8 +2,9 @@
 //!
 //! Does not know where random bytes come from, nor how a number is tested. Start at [`RandomPrime`].
 //!
-//! The next prime after a drawn number would be the quicker way, and a wrong one: a prime after a long gap would come up more often. Nor is it
-//! the prime that is found first that counts, for that may depend on how long tests take, but the one that was drawn first.
+//! The next prime after a drawn number would be the quicker way, and a wrong one: a prime after a long gap would come
+//! up more often. Nor is it the prime that is found first that counts, for that may depend on how long tests take, but
+//! the one that was drawn first.
 
 use super::{Budget, Plan};
 use crate::primes::Natural;
@@ -14,7 +15,8 @@ use crate::proto::Value;
 use dashu_int::ops::BitTest;
 use std::sync::Arc;
 
-/// Fills bytes at random. The number of the draw is for tests, which want the same bytes each time; a real source takes no notice.
+/// Fills bytes at random. The number of the draw is for tests, which want the same bytes each time; a real source takes
+/// no notice.
 pub type Source = fn(draw: u64, bytes: &mut [u8]);
 
 /// What kind of prime is drawn.
@@ -25,8 +27,8 @@ pub enum PrimeKind {
     Prime,
     /// `(p - 1) / 2` is a prime too.
     Safe,
-    /// `p - 1` has a prime factor `r` of nearly half as many bits, `p + 1` one as well, and `r - 1` one too (J. Gordon, "Strong primes are easy
-    /// to find", Eurocrypt 1984; but what he counts up is drawn here).
+    /// `p - 1` has a prime factor `r` of nearly half as many bits, `p + 1` one as well, and `r - 1` one too (J. Gordon,
+    /// "Strong primes are easy to find", Eurocrypt 1984; but what he counts up is drawn here).
     Strong,
 }
 
@@ -43,8 +45,8 @@ impl PrimeKind {
         }
     }
 
-    /// The fewest bits that a prime of the kind is drawn with: 2 is the first prime, 5 the first safe one; the factors of a strong one need
-    /// room.
+    /// The fewest bits that a prime of the kind is drawn with: 2 is the first prime, 5 the first safe one; the factors
+    /// of a strong one need room.
     pub const fn least_bits(self) -> usize {
         match self {
             Self::Prime => 2,
@@ -185,7 +187,8 @@ impl RandomPrime {
 }
 
 impl Family {
-    /// All numbers of `bits` bits that may be prime; for a safe prime, those that are 3 modulo 4. Of a few bits simply all numbers.
+    /// All numbers of `bits` bits that may be prime; for a safe prime, those that are 3 modulo 4. Of a few bits simply
+    /// all numbers.
     fn of_bits(bits: usize, is_safe: bool) -> Self {
         let low = Natural::ONE << (bits - 1);
         let (residue, step) = match (bits, is_safe) {
@@ -269,7 +272,8 @@ impl Search {
             family: Arc::new(family),
             round,
             next: 0,
-            // A test of 1000 bits takes a third of a millisecond, and most draws fall to small factors: bouts of a few milliseconds.
+            // A test of 1000 bits takes a third of a millisecond, and most draws fall to small factors: bouts of a few
+            // milliseconds.
             bout: (8 * (3_000 / bits).pow(3) as u64).clamp(4, 256),
             paused: Vec::new(),
             under_way: Vec::new(),
@@ -449,7 +453,8 @@ mod tests {
                 }
                 let degrees = (primes.len() - 1) as f64;
                 let statistic = chi_square(bits, kind, &primes);
-                // Six standard deviations and more: once in a hundred million runs by chance. The next prime after a draw is off by hundreds.
+                // Six standard deviations and more: once in a hundred million runs by chance. The next prime after a
+                // draw is off by hundreds.
                 assert!(
                     statistic < degrees + 9.0 * (2.0 * degrees).sqrt() + 20.0,
                     "{bits} bits, {kind:?}: {statistic}"

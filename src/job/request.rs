@@ -15,8 +15,8 @@ pub struct Job {
     question: Question,
     /// True if the answer is preceded by rows. Such a job is never shared between two who ask.
     pub(crate) streams: bool,
-    /// True if the answer may be kept and given to a client that asks the same later. It depends on the title and on nothing else: not on the
-    /// time, not on what else was asked.
+    /// True if the answer may be kept and given to a client that asks the same later. It depends on the title and on
+    /// nothing else: not on the time, not on what else was asked.
     pub(crate) is_kept: bool,
     /// The verb that asked, for the metrics.
     pub(crate) verb: VerbLabel,
@@ -49,7 +49,8 @@ type MakePlan = dyn Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send;
 type Restore = fn(&[u8]) -> Result<Box<dyn AnyPlan>, Damaged>;
 
 impl Job {
-    /// A job whose plan is made, where it will run, by `make`; again, if it had to make room for others before it was begun.
+    /// A job whose plan is made, where it will run, by `make`; again, if it had to make room for others before it was
+    /// begun.
     pub fn new<P: Plan>(title: impl Into<String>, make: impl Fn() -> P + Send + 'static) -> Self {
         Self {
             question: Question::Own {
@@ -67,8 +68,8 @@ impl Job {
         }
     }
 
-    /// A job of a built-in question, which plans of several kinds may answer, and which may turn out to be wrong where it is worked
-    /// on, because reading it takes long.
+    /// A job of a built-in question, which plans of several kinds may answer, and which may turn out to be wrong where
+    /// it is worked on, because reading it takes long.
     pub(crate) fn of_any(title: String, make: impl Fn() -> Result<Box<dyn AnyPlan>, Failure> + Send + 'static) -> Self {
         Self {
             question: Question::Own {
@@ -142,8 +143,8 @@ impl Job {
         self
     }
 
-    /// The question as its one canonical text, e.g. `pi 1000000`; or, if its numbers are too long to be read at once, as it was
-    /// asked. Two jobs of one title have the same answer.
+    /// The question as its one canonical text, e.g. `pi 1000000`; or, if its numbers are too long to be read at once,
+    /// as it was asked. Two jobs of one title have the same answer.
     pub fn title(&self) -> Cow<'_, str> {
         match &self.question {
             Question::Query(query) => {
@@ -221,8 +222,8 @@ impl Job {
         Ok(())
     }
 
-    /// The job that does a part of this one, cut elsewhere: it answers nothing, and puts what the part came to where it is to go. The tables are
-    /// those of all parts of this question here.
+    /// The job that does a part of this one, cut elsewhere: it answers nothing, and puts what the part came to where it
+    /// is to go. The tables are those of all parts of this question here.
     ///
     /// # Errors
     /// Why no plan of this question cut these bytes.
@@ -255,7 +256,8 @@ impl Job {
         Ok(!tables.serve(&mut *self.restore(part)?))
     }
 
-    /// The job that makes the tables of this question's parts before one needs them. `None`: its plan does not begin with them.
+    /// The job that makes the tables of this question's parts before one needs them. `None`: its plan does not begin
+    /// with them.
     #[cfg(feature = "cluster")]
     pub(crate) fn tables(self, title: String, tables: Arc<PartTables>) -> Option<Self> {
         self.plan().ok().filter(|plan| plan.needs_shared())?;

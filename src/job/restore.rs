@@ -5,7 +5,8 @@ use super::{
     Nth, OfFactors, Pi, Plan, Prev, Root, Rows, SumByFormula, SumBySieve,
 };
 
-/// Restores the plan that wrote a checkpoint by [`save`](super::Plan::save). It gives the answer the uninterrupted one would have given.
+/// Restores the plan that wrote a checkpoint by [`save`](super::Plan::save). It gives the answer the uninterrupted one
+/// would have given.
 ///
 /// A stream goes on after the rows that were taken.
 ///
@@ -206,8 +207,8 @@ mod tests {
         }
     }
 
-    /// Plays a question with up to four slices under way, tiny budgets and partials in any order, and cuts it off and restores it `cuts`
-    /// times at most; its rows and its answer, and how often it was cut.
+    /// Plays a question with up to four slices under way, tiny budgets and partials in any order, and cuts it off and
+    /// restores it `cuts` times at most; its rows and its answer, and how often it was cut.
     fn play(query: &Query, random: &mut fastrand::Rng, cuts: u32) -> (Vec<String>, Value, u32) {
         let mut plan = query.clone().plan();
         let (mut under_way, mut rows, mut done) = (Vec::new(), Vec::new(), 0);

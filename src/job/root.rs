@@ -34,7 +34,8 @@ enum Stage {
     Done(Option<u64>),
 }
 
-/// What is factored. Slices of the first may still be under way when its factors are known: they are of no use to the second.
+/// What is factored. Slices of the first may still be under way when its factors are known: they are of no use to the
+/// second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Of {
     Number,
@@ -96,8 +97,8 @@ impl Root {
     }
 }
 
-/// True if it is known already that there is no primitive root modulo a number that these primes divide: there is one only modulo 1, 2, 4, p^k and
-/// 2 p^k for an odd prime p.
+/// True if it is known already that there is no primitive root modulo a number that these primes divide: there is one
+/// only modulo 1, 2, 4, p^k and 2 p^k for an odd prime p.
 fn has_none(n: &Natural, known: &[Natural]) -> bool {
     let twos = n.trailing_zeros().unwrap_or(0);
     let mut odd = n >> twos;
@@ -246,7 +247,8 @@ mod tests {
 
     #[test]
     fn least_roots_are_those_on_record() {
-        // OEIS A001918: of the first primes; A002230 and A029932: 111 of 110881, 73 of 5881; 7, 6, 23, 19, 21, 31 of 71, 41, 191 ..
+        // OEIS A001918: of the first primes; A002230 and A029932: 111 of 110881, 73 of 5881; 7, 6, 23, 19, 21, 31 of
+        // 71, 41, 191 ..
         for (p, least) in [
             (2u128, 1u64),
             (3, 2),

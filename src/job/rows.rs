@@ -1,10 +1,10 @@
-//! The plan of `primes A B`: streams the primes of a range, or its constellations, as rows of text, in order, and then says how many there
-//! were. Knows nothing of the wire the rows go to.
+//! The plan of `primes A B`: streams the primes of a range, or its constellations, as rows of text, in order, and then
+//! says how many there were. Knows nothing of the wire the rows go to.
 //!
-//! There are two kinds of slices. One sieves the next segment; there is only one sieve, so only one such slice is under way. The
-//! others each format a piece of a sieved segment, many at once and in any order; `absorb` puts their rows in order again. A row
-//! holds up to 64 primes; the last one of each piece may be shorter. A constellation belongs to the piece in which it ends. Pieces depend on
-//! the range alone, so rows are always the same.
+//! There are two kinds of slices. One sieves the next segment; there is only one sieve, so only one such slice is under
+//! way. The others each format a piece of a sieved segment, many at once and in any order; `absorb` puts their rows in
+//! order again. A row holds up to 64 primes; the last one of each piece may be shorter. A constellation belongs to the
+//! piece in which it ends. Pieces depend on the range alone, so rows are always the same.
 //!
 //! A checkpoint is where the rows that were taken end: what is sieved or formatted and not taken is made again.
 
@@ -29,11 +29,13 @@ const PIECE: usize = 8 << 10;
 /// Bytes of text that may be held or be under way before nothing more is formatted until rows are taken.
 const MOST_HELD: usize = 192 << 10;
 
-/// Numbers that are passed in a day at the most, at 10^9 a second. What a sieve holds grows with the root of where it is: for a range that
-/// takes longer, room is made for the first day, as what comes after grows slower than anybody notices.
+/// Numbers that are passed in a day at the most, at 10^9 a second. What a sieve holds grows with the root of where it
+/// is: for a range that takes longer, room is made for the first day, as what comes after grows slower than anybody
+/// notices.
 const A_DAY: u64 = 100_000_000_000_000;
 
-/// Bytes of a segment at most. A stream that nobody reads holds one in its sieve and one in pieces, for as long as its client stays.
+/// Bytes of a segment at most. A stream that nobody reads holds one in its sieve and one in pieces, for as long as its
+/// client stays.
 const SEGMENT: usize = 128 << 10;
 
 /// With fewer pieces than this waiting to be formatted the next segment is sieved.
@@ -91,7 +93,8 @@ struct Merged {
 /// Where the rows that were taken end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Taken {
-    /// The first number of the piece whose rows are not all taken; after the last piece the number after the range, 2^64 too.
+    /// The first number of the piece whose rows are not all taken; after the last piece the number after the range,
+    /// 2^64 too.
     next: u128,
     /// How many of its rows are taken.
     rows: usize,
@@ -531,7 +534,8 @@ mod tests {
         }
     }
 
-    /// Plays a plan with several slices out at once, tiny budgets and partials in random order; gives its rows and answer.
+    /// Plays a plan with several slices out at once, tiny budgets and partials in random order; gives its rows and
+    /// answer.
     fn play(low: u64, last: u64, mut dice: impl FnMut() -> usize) -> (Vec<String>, u64) {
         let mut plan = Rows::new(low, last);
         let mut out = Vec::new();

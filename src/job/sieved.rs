@@ -1,10 +1,11 @@
-//! The plan of what is found by sieving every number of a range: how many primes there are, their sum, their constellations, their longest gap.
-//! Knows nothing of the formulas that count without finding, and of what a [`Fold`] makes of a segment.
+//! The plan of what is found by sieving every number of a range: how many primes there are, their sum, their
+//! constellations, their longest gap. Knows nothing of the formulas that count without finding, and of what a [`Fold`]
+//! makes of a segment.
 //!
-//! The range is cut into *stripes*, each with a sieve of its own that travels with the stripe's slices and comes back with
-//! their partials. There is one stripe at first; whenever all are under way and another slice is asked for, the one with the
-//! most work ahead is halved. A new stripe has to find its sieving primes again, so halves below a certain length are not
-//! worth it: at 1e18 that is billions of numbers, at 1e10 less than a slice.
+//! The range is cut into *stripes*, each with a sieve of its own that travels with the stripe's slices and comes back
+//! with their partials. There is one stripe at first; whenever all are under way and another slice is asked for, the
+//! one with the most work ahead is halved. A new stripe has to find its sieving primes again, so halves below a certain
+//! length are not worth it: at 1e18 that is billions of numbers, at 1e10 less than a slice.
 //!
 //! What is found is put together in the order of the numbers, so a fold may look across the border of two segments.
 

@@ -52,7 +52,8 @@ struct Sums {
     primes: u128,
     middle: u128,
     squares: u128,
-    /// For each prime of the hard leaves the sum of the numbers before the next block of which no smaller prime is a factor.
+    /// For each prime of the hard leaves the sum of the numbers before the next block of which no smaller prime is a
+    /// factor.
     bases: Vec<u128>,
 }
 
@@ -191,7 +192,8 @@ impl SumTo {
         }
     }
 
-    /// Does this share alone of the sum for these parameters: what its units come to is never put together with what comes before.
+    /// Does this share alone of the sum for these parameters: what its units come to is never put together with what
+    /// comes before.
     pub(super) fn part(shape: Shape, share: Share) -> Self {
         Self {
             shape,
@@ -207,8 +209,8 @@ impl SumTo {
         self.share.as_ref()
     }
 
-    /// What this takes, in nanoseconds on the machine it was measured on: a line in the logarithms through .14 s at 10^13, 2.2 s at 10^15 and
-    /// 8.7 s at 10^16.
+    /// What this takes, in nanoseconds on the machine it was measured on: a line in the logarithms through .14 s at
+    /// 10^13, 2.2 s at 10^15 and 8.7 s at 10^16.
     pub(super) fn cost(x: u64) -> f64 {
         0.55e6 * (x as f64 / 1e9).max(1e-3).powf(0.6)
     }
@@ -322,7 +324,8 @@ impl SumTo {
     pub(super) fn memory(&self, workers: usize) -> u64 {
         let Shape { y, root4, .. } = self.shape;
         let primes = |n: u64| 1.2 * n as f64 / (n as f64).ln();
-        // Primes and their sums twelve bytes each, an entry for 64 numbers, two bytes for each number of the wheel; lists grow in advance.
+        // Primes and their sums twelve bytes each, an entry for 64 numbers, two bytes for each number of the wheel;
+        // lists grow in advance.
         let tables = 24.0 * primes(y) + 0.7 * y as f64;
         let waiting = 64.0 * 32.0 * primes(root4);
         // Tables that were made for another part are counted there.
@@ -476,7 +479,8 @@ impl Summing {
         match which {
             Which::Blocks => {
                 let blocks = ((done * self.block * NUMBERS_PER_BYTE) as f64 / numbers).min(1.0);
-                // Hard leaves grow thinner as numbers grow: their share is one of the logarithm, from where they begin at about x / (y root y).
+                // Hard leaves grow thinner as numbers grow: their share is one of the logarithm, from where they begin
+                // at about x / (y root y).
                 let leaves = 1.0 + blocks.ln() / (shape.y as f64).ln() * 2.0;
                 0.45 * blocks + 0.25 * leaves.clamp(0.0, 1.0)
             }

@@ -1,5 +1,5 @@
-//! Counters that every module adds to, and `info`, `slowlog` and `/metrics` show. No I/O; no lock but for the list of lanes, taken once a lane,
-//! the state of the store, taken when that changes, and what is noted of a slow request.
+//! Counters that every module adds to, and `info`, `slowlog` and `/metrics` show. No I/O; no lock but for the list of
+//! lanes, taken once a lane, the state of the store, taken when that changes, and what is noted of a slow request.
 
 mod cluster;
 mod histogram;

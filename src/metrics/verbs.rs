@@ -1,5 +1,5 @@
-//! Requests by verb: how many, with which outcome, and how long they took. Bounded: the verbs are named once, when the daemon starts, and what
-//! clients ask beyond them counts as `unknown`. Knows no request.
+//! Requests by verb: how many, with which outcome, and how long they took. Bounded: the verbs are named once, when the
+//! daemon starts, and what clients ask beyond them counts as `unknown`. Knows no request.
 
 use super::histogram::{Exemplar, Histogram};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -135,8 +135,8 @@ impl VerbMetrics {
         self.outcomes.iter().map(|counter| counter.load(Relaxed)).sum()
     }
 
-    /// How long its requests took, by bucket. Those that were answered in the turn in which they were read, within microseconds, are not
-    /// measured one by one: they are in the lowest bucket.
+    /// How long its requests took, by bucket. Those that were answered in the turn in which they were read, within
+    /// microseconds, are not measured one by one: they are in the lowest bucket.
     pub fn latency(&self) -> super::histogram::Snapshot {
         let mut snapshot = self.latency.snapshot();
         let measured = snapshot.count();

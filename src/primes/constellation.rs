@@ -1,7 +1,7 @@
 //! Prime constellations: primes at fixed distances from each other, found in the bits of a sieve many at a time.
 //!
-//! Knows patterns and segments; knows no range and no job. A constellation is at most 16 numbers wide, less than a byte of the sieve, so it
-//! lies in one byte or in two that are adjacent.
+//! Knows patterns and segments; knows no range and no job. A constellation is at most 16 numbers wide, less than a byte
+//! of the sieve, so it lies in one byte or in two that are adjacent.
 
 use super::sieve::Segment;
 use super::wheel::{NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES};
@@ -67,8 +67,8 @@ impl Constellation {
         Self::ALL.get(usize::try_from(index).ok()?).copied()
     }
 
-    /// No number is the first member of two patterns of a kind: `p + 2` and `p + 4` are not both prime beside `p`, for one of the three is
-    /// a multiple of 3, and `3, 5, 7` is followed by 9.
+    /// No number is the first member of two patterns of a kind: `p + 2` and `p + 4` are not both prime beside `p`, for
+    /// one of the three is a multiple of 3, and `3, 5, 7` is followed by 9.
     const fn patterns(self) -> &'static [Pattern] {
         match self {
             Self::Twins => &[&[2]],
@@ -187,7 +187,8 @@ impl Finder {
         }
     }
 
-    /// The constellations that begin with 3 or 5, which have no bits. They end at 17 and so in the segment in which they begin.
+    /// The constellations that begin with 3 or 5, which have no bits. They end at 17 and so in the segment in which
+    /// they begin.
     fn below_seven(&self, segment: &Segment<'_>) -> Vec<(u64, Pattern)> {
         let first_byte = segment.bytes().first().copied().unwrap_or(0);
         let is_prime = |n: u64| match RESIDUES.iter().position(|residue| u64::from(*residue) == n) {
@@ -202,8 +203,8 @@ impl Finder {
             .collect()
     }
 
-    /// Calls `take` with the first member and the distances of the others, for every constellation that ends in the segment, ascending;
-    /// `before` is the byte before the segment.
+    /// Calls `take` with the first member and the distances of the others, for every constellation that ends in the
+    /// segment, ascending; `before` is the byte before the segment.
     pub(crate) fn for_each(&self, segment: &Segment<'_>, before: u8, mut take: impl FnMut(u64, Pattern)) {
         if let Some(low) = segment.low().checked_sub(NUMBERS_PER_BYTE) {
             let mut found = Vec::new();

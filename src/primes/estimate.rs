@@ -2,10 +2,11 @@
 //!
 //! Knows no prime: a caller that needs the exact count corrects the estimate.
 //!
-//! How far off they are: |pi(x) - li(x)| < sqrt(x) ln x / (8 pi) for x >= 2657 if the Riemann hypothesis holds (L. Schoenfeld, Math.
-//! Comp. 30 (1976), corollary 1, 6.18), and J. Buethe (Math. Comp. 85 (2016), theorem 2) proved it up to 1.4e25 with
-//! the zeros that are known. R(x) = li(x) - li(sqrt x)/2 - ... is closer in practice: within sqrt(x) / ln x for nearly all x.
-//! Floating point adds a few units of the last place: less than 1000 at 2^64, some 10^9 at 10^25, where sqrt(x) / ln x is 5 10^10.
+//! How far off they are: |pi(x) - li(x)| < sqrt(x) ln x / (8 pi) for x >= 2657 if the Riemann hypothesis holds (L.
+//! Schoenfeld, Math. Comp. 30 (1976), corollary 1, 6.18), and J. Buethe (Math. Comp. 85 (2016), theorem 2) proved it up
+//! to 1.4e25 with the zeros that are known. R(x) = li(x) - li(sqrt x)/2 - ... is closer in practice: within sqrt(x) /
+//! ln x for nearly all x. Floating point adds a few units of the last place: less than 1000 at 2^64, some 10^9 at
+//! 10^25, where sqrt(x) / ln x is 5 10^10.
 
 /// `1 / zeta(k)` for `k = 2, 3, ...` until it is 1 in double precision (computed with PARI's zeta).
 const INVERSE_ZETA: [f64; 52] = [
@@ -79,8 +80,9 @@ fn gram_sum(log: f64, weight: impl Fn(usize) -> f64) -> f64 {
     }
 }
 
-/// The natural logarithm of a normal positive number, within two units of the last place. Only additions, multiplications and divisions in a
-/// fixed order, so that every machine gets the same bits: the table of counts is made of differences from [`riemann`].
+/// The natural logarithm of a normal positive number, within two units of the last place. Only additions,
+/// multiplications and divisions in a fixed order, so that every machine gets the same bits: the table of counts is
+/// made of differences from [`riemann`].
 fn ln(x: f64) -> f64 {
     const HALF_MANTISSA: u64 = 1 << 51;
     let bits = x.to_bits();
@@ -117,7 +119,8 @@ pub fn inverse_riemann(n: f64) -> f64 {
     if n < 2.0 {
         return 2.0;
     }
-    // Cesaro's first terms of the n-th prime: within a few percent, so that the error's square is gone after three or four steps.
+    // Cesaro's first terms of the n-th prime: within a few percent, so that the error's square is gone after three or
+    // four steps.
     let log = n.ln();
     let mut x = (n * (log + log.max(1.5).ln() - 1.0)).max(2.0);
     for _ in 0..12 {

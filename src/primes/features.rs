@@ -39,7 +39,8 @@ mod x86_64 {
         least as u8 <= LIMIT.load(Ordering::Relaxed)
     }
 
-    /// Whether the processor loads by index ("gather") in microcode, so that as many loads take less time: AMD's do, as measured on a Zen 5.
+    /// Whether the processor loads by index ("gather") in microcode, so that as many loads take less time: AMD's do, as
+    /// measured on a Zen 5.
     pub(crate) fn gathers_slowly() -> bool {
         static VENDOR: LazyLock<CpuidResult> = LazyLock::new(|| __cpuid(0));
         [VENDOR.ebx, VENDOR.edx, VENDOR.ecx]
@@ -68,8 +69,8 @@ pub fn limit(most: Limit) {
     let _ = most;
 }
 
-/// The features that some kernel asks for, this processor has, and the limit allows, by the names of the compiler. Empty where there are no
-/// such kernels.
+/// The features that some kernel asks for, this processor has, and the limit allows, by the names of the compiler.
+/// Empty where there are no such kernels.
 #[cfg(feature = "cli")]
 pub fn in_use() -> Vec<&'static str> {
     #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,8 @@
-//! Answers about numbers below 2^20, from a bitmap with counts: tens of nanoseconds, so that the session that reads the question can answer it.
+//! Answers about numbers below 2^20, from a bitmap with counts: tens of nanoseconds, so that the session that reads the
+//! question can answer it.
 //!
-//! Knows no larger number: `None` means "not in here", never "there is none". The compiler makes the tables (96 KB, and 328 KB of primes in
-//! order): a process that answers one question has no time for them.
+//! Knows no larger number: `None` means "not in here", never "there is none". The compiler makes the tables (96 KB, and
+//! 328 KB of primes in order): a process that answers one question has no time for them.
 
 /// The numbers below this are in the table.
 pub const LIMIT: u64 = 1 << 20;
@@ -19,8 +20,8 @@ const DENSE: usize = 17;
 /// The odd primes that are below 64.
 const DENSE_PRIMES: [usize; DENSE] = [3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61];
 
-/// Clears the multiples of an odd prime below 64, and the prime itself, in a bitmap of odd numbers with `span` numbers to a word: they repeat after
-/// as many words.
+/// Clears the multiples of an odd prime below 64, and the prime itself, in a bitmap of odd numbers with `span` numbers
+/// to a word: they repeat after as many words.
 pub(super) const fn clear_multiples(bits: &mut [u64], prime: usize, span: usize) {
     let mut masks = [u64::MAX; 64];
     let mut multiple = prime;
@@ -35,7 +36,8 @@ pub(super) const fn clear_multiples(bits: &mut [u64], prime: usize, span: usize)
     }
 }
 
-/// [`BITS`] before the multiples of primes above 64 are cleared: apart, for the compiler warns of one that takes it long.
+/// [`BITS`] before the multiples of primes above 64 are cleared: apart, for the compiler warns of one that takes it
+/// long.
 static SIEVED_BY_DENSE: [u64; WORDS] = {
     let mut bits = [u64::MAX; WORDS];
     let mut i = 0;

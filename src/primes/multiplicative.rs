@@ -1,4 +1,5 @@
-//! Functions of a number by its prime factors: totient, sum of divisors, Moebius, radical, the divisors, primitive roots.
+//! Functions of a number by its prime factors: totient, sum of divisors, Moebius, radical, the divisors, primitive
+//! roots.
 //!
 //! Knows nothing of how factors are found.
 
@@ -50,8 +51,9 @@ fn product(powers: &[PrimePower], of: impl Fn(&Natural, usize) -> Natural) -> Na
     powers.iter().map(|(p, k)| of(p, *k)).product()
 }
 
-/// The prime whose group of units decides about primitive roots: they exist modulo 1, 2, 4, `p^k` and `2 p^k` for odd primes `p` (Gauss,
-/// *Disquisitiones*, article 92), and nowhere else. `None` if there are none; 2 stands for the first three.
+/// The prime whose group of units decides about primitive roots: they exist modulo 1, 2, 4, `p^k` and `2 p^k` for odd
+/// primes `p` (Gauss, *Disquisitiones*, article 92), and nowhere else. `None` if there are none; 2 stands for the first
+/// three.
 pub(crate) fn cyclic(powers: &[PrimePower]) -> Option<Natural> {
     let two = Natural::from(2u8);
     match powers {
@@ -116,7 +118,8 @@ impl RootSearch {
 #[derive(Clone, Debug)]
 pub(crate) struct DivisorList {
     divisors: Vec<Natural>,
-    /// Divisors of which the prime at work divides the highest power yet, and the prime and how often it is still to be multiplied by.
+    /// Divisors of which the prime at work divides the highest power yet, and the prime and how often it is still to be
+    /// multiplied by.
     layer: Vec<Natural>,
     prime: Natural,
     times: usize,
@@ -134,7 +137,8 @@ impl DivisorList {
         }
     }
 
-    /// True once all are there, or false after `over`, which is asked after every factor: at most a pass over all divisors.
+    /// True once all are there, or false after `over`, which is asked after every factor: at most a pass over all
+    /// divisors.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> bool {
         loop {
             if self.times == 0 {

@@ -1,7 +1,9 @@
-//! Legendre's partial sieve function `phi(x, a)`: how many numbers of `1..=x` have no prime factor among the first `a` primes.
+//! Legendre's partial sieve function `phi(x, a)`: how many numbers of `1..=x` have no prime factor among the first `a`
+//! primes.
 //!
 //! Here only for `a <= 8`, where it takes constant time: with `P = 2 * 3 * .. * p_a`,
-//! `phi(x, a) = (x / P) * totient(P) + phi(x mod P, a)` (Lehmer 1959), and the last term comes from a bitmap with running counts.
+//! `phi(x, a) = (x / P) * totient(P) + phi(x mod P, a)` (Lehmer 1959), and the last term comes from a bitmap with
+//! running counts.
 
 use super::known::clear_multiples;
 
@@ -20,8 +22,8 @@ const LAST: u64 = 19;
 /// How many words the bitmap has.
 const WORDS: usize = PERIOD as usize / 64 + 1;
 
-/// One bit for each odd number of a period, 64 numbers to a word: 32 bits, and above them how many bits are set in the words before. Made by the
-/// compiler: a count of some milliseconds would spend a tenth of its time on it.
+/// One bit for each odd number of a period, 64 numbers to a word: 32 bits, and above them how many bits are set in the
+/// words before. Made by the compiler: a count of some milliseconds would spend a tenth of its time on it.
 static BITMAP: [u64; WORDS] = {
     const PRIMES: [usize; 6] = [3, 5, 7, 11, 13, 17];
     let mut bits = [u32::MAX as u64; WORDS];

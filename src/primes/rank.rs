@@ -1,6 +1,8 @@
-//! Counts and n-th primes below 2^24, by rank and select in a bitmap: tens of nanoseconds each, after 3 ms to make the bitmap.
+//! Counts and n-th primes below 2^24, by rank and select in a bitmap: tens of nanoseconds each, after 3 ms to make the
+//! bitmap.
 //!
-//! Knows no larger number: `None` means "not in here". [`known`](super::known) answers below 2^20 without such a beginning.
+//! Knows no larger number: `None` means "not in here". [`known`](super::known) answers below 2^20 without such a
+//! beginning.
 
 use super::sieve::{Sieve, Step};
 use super::wheel::{NUMBERS_PER_WORD, RESIDUES};

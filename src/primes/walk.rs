@@ -1,7 +1,7 @@
 //! Walking from a point of the number line to the r-th prime above or below it, by sieving one stripe of numbers.
 //!
-//! Knows no slice and no count of primes: [`Stripe::advance`] goes on until its closure ends it; the caller that cut the stripe knows what
-//! lies before it.
+//! Knows no slice and no count of primes: [`Stripe::advance`] goes on until its closure ends it; the caller that cut
+//! the stripe knows what lies before it.
 
 use super::sieve::{Segment, ShortSieve, Sieve, Step, WideSieve};
 use super::wheel::{NUMBERS_PER_BYTE, RESIDUES};
@@ -21,7 +21,8 @@ pub(crate) struct Stripe {
     low: u128,
     last: u128,
     way: Way,
-    /// The rank in the stripe of the prime that is wanted, counted from the side where the walk begins; `None` if that is not known.
+    /// The rank in the stripe of the prime that is wanted, counted from the side where the walk begins; `None` if that
+    /// is not known.
     rank: Option<u64>,
     sieve: Numbers,
     counts: Vec<Count>,
@@ -78,7 +79,8 @@ pub(crate) enum Outcome {
 }
 
 impl Stripe {
-    /// The stripe `low..=last`, at most [`WideSieve::LONGEST`] numbers if it ends beyond 2^64; costs nothing before it advances.
+    /// The stripe `low..=last`, at most [`WideSieve::LONGEST`] numbers if it ends beyond 2^64; costs nothing before it
+    /// advances.
     pub(crate) fn new(low: u128, last: u128, way: Way, rank: Option<u64>) -> Self {
         Self {
             low,
@@ -109,7 +111,8 @@ impl Stripe {
                     let primes = segment.count();
                     let here = match self.way {
                         Way::Up => self.rank.filter(|rank| *rank <= primes),
-                        // From above the rank counts from the last segment only; others are looked up again when all are counted.
+                        // From above the rank counts from the last segment only; others are looked up again when all
+                        // are counted.
                         Way::Down => self
                             .rank
                             .filter(|rank| last >= self.last && *rank <= primes)
@@ -158,10 +161,12 @@ fn nth_in(segment: &Segment<'_>, rank: u64) -> Option<u64> {
     None
 }
 
-/// How many numbers a walk of `rank` primes from `start` takes, with some to spare: more suffices only once in a thousand walks.
+/// How many numbers a walk of `rank` primes from `start` takes, with some to spare: more suffices only once in a
+/// thousand walks.
 pub(crate) fn length(start: u128, rank: u64) -> u128 {
     let rank = rank as f64;
-    // Primes are rarer than 1 / ln start by chance as Poisson's law has it, and their density at the far end is lower still; a float saturates.
+    // Primes are rarer than 1 / ln start by chance as Poisson's law has it, and their density at the far end is lower
+    // still; a float saturates.
     ((rank + 4.0 * rank.sqrt() + 8.0) * (start.max(100) as f64 + rank).ln()) as u128
 }
 

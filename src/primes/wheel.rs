@@ -2,9 +2,9 @@
 //! crossing off. Pure constants; knows nothing of how a sieve stores them, except for the one rule below.
 //!
 //! A sieve keeps one byte for 30 numbers, one bit for each residue coprime to 30: bit `j` of byte `k` stands for
-//! `30 k + RESIDUES[j]`. Write a prime as `p = 30 a + r` and its cofactor as `q = 30 b + s`; then the multiple `p q` lies in
-//! byte `p q / 30 = a q + r b + r s / 30` (integer divisions) and has the residue `r s mod 30`. So going from the cofactor
-//! `q` to `q + gap` moves `gap * a` bytes and a small carry that depends on `r` and `s` only.
+//! `30 k + RESIDUES[j]`. Write a prime as `p = 30 a + r` and its cofactor as `q = 30 b + s`; then the multiple `p q`
+//! lies in byte `p q / 30 = a q + r b + r s / 30` (integer divisions) and has the residue `r s mod 30`. So going from
+//! the cofactor `q` to `q + gap` moves `gap * a` bytes and a small carry that depends on `r` and `s` only.
 
 /// The residues modulo 30 that are coprime to 30.
 pub const RESIDUES: [u8; 8] = [1, 7, 11, 13, 17, 19, 23, 29];
@@ -53,7 +53,8 @@ pub const BITS_BELOW: [u8; 31] = {
     table
 };
 
-/// For each offset in a word, the bits of the numbers up to it. 256 of them, so that a byte is an index without a check.
+/// For each offset in a word, the bits of the numbers up to it. 256 of them, so that a byte is an index without a
+/// check.
 pub static UP_TO: [u64; 256] = {
     let mut masks = [u64::MAX; 256];
     let (mut offset, mut found) = (0, 0);
@@ -67,8 +68,8 @@ pub static UP_TO: [u64; 256] = {
     masks
 };
 
-/// `NEXT_COPRIME_30[n]` leads from a cofactor `n` modulo 30 up to the next coprime to 30: the distance and the index of the
-/// residue that is reached.
+/// `NEXT_COPRIME_30[n]` leads from a cofactor `n` modulo 30 up to the next coprime to 30: the distance and the index of
+/// the residue that is reached.
 pub const NEXT_COPRIME_30: [(u8, u8); 30] = {
     let mut table = [(0, 0); 30];
     let mut n = 0;
@@ -150,8 +151,8 @@ pub const NEXT_COPRIME_210: [(u8, u8); 210] = {
     table
 };
 
-/// Modulo 210: the state `48 c + j` is for primes of the residue `RESIDUES[c]` modulo 30 and cofactors of the `j`-th residue
-/// coprime to 210. Padded to a power of two, so that an index needs a mask and no check.
+/// Modulo 210: the state `48 c + j` is for primes of the residue `RESIDUES[c]` modulo 30 and cofactors of the `j`-th
+/// residue coprime to 210. Padded to a power of two, so that an index needs a mask and no check.
 pub static TURNS_210: [Turn; 512] = {
     let mut table = [turn(1, 1, 0, 0); 512];
     let mut c = 0;

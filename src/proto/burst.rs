@@ -1,4 +1,5 @@
-//! A queue that is filled by a burst, emptied, and filled again: its memory is there only while it holds something. Knows nothing of what waits.
+//! A queue that is filled by a burst, emptied, and filled again: its memory is there only while it holds something.
+//! Knows nothing of what waits.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -8,7 +9,8 @@ const KEPT: usize = 4;
 /// Room that is made at once for as many as there were the last time, at the most.
 const MOST_AT_ONCE: usize = 128;
 
-/// A queue that gives its memory back whenever it is empty. It takes at once what the last burst needed, and does not grow by doubling each time.
+/// A queue that gives its memory back whenever it is empty. It takes at once what the last burst needed, and does not
+/// grow by doubling each time.
 #[derive(Clone, Debug)]
 pub struct Burst<T> {
     items: VecDeque<T>,

@@ -10,7 +10,8 @@ use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 
-/// Names a request of a conversation, or of another client. Never used twice; a conversation counts its requests from 0.
+/// Names a request of a conversation, or of another client. Never used twice; a conversation counts its requests from
+/// 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
@@ -155,7 +156,8 @@ impl Conversation {
         name
     }
 
-    /// Gives an opened request its final reply. False, and nothing else, if it is not open: its reply has been given already.
+    /// Gives an opened request its final reply. False, and nothing else, if it is not open: its reply has been given
+    /// already.
     pub fn close(&mut self, id: RequestId, reply: impl Into<Final>, out: &mut BytesMut) -> bool {
         let reply = reply.into();
         if let Some(tagged) = &mut self.tagged
@@ -195,8 +197,9 @@ impl Conversation {
         true
     }
 
-    /// Encodes what comes before the final reply of an opened request, if it may leave now: its reply may overtake, or is the next to
-    /// leave. Otherwise rows wait for their reply, and progress is dropped. Rows for a strict dialect always wait.
+    /// Encodes what comes before the final reply of an opened request, if it may leave now: its reply may overtake, or
+    /// is the next to leave. Otherwise rows wait for their reply, and progress is dropped. Rows for a strict dialect
+    /// always wait.
     pub fn interim(&mut self, id: RequestId, interim: Interim, out: &mut BytesMut) {
         if let Some(format) = self.free(id) {
             return format.dialect.write_interim(out, format.tag.as_ref(), &interim);

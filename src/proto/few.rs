@@ -1,6 +1,8 @@
-//! A list that is nearly always short: its first items lie in place, and only a longer one is allocated. Knows nothing of requests.
+//! A list that is nearly always short: its first items lie in place, and only a longer one is allocated. Knows nothing
+//! of requests.
 //!
-//! smallvec 1 would do, but is invariant in its items: a request that borrows from the input could not be lent for a shorter time.
+//! smallvec 1 would do, but is invariant in its items: a request that borrows from the input could not be lent for a
+//! shorter time.
 
 use std::ops::Deref;
 

@@ -1,4 +1,5 @@
-//! How a reply is to be encoded: the interface of the dialects, and what a request says about its reply. Knows no dialect.
+//! How a reply is to be encoded: the interface of the dialects, and what a request says about its reply. Knows no
+//! dialect.
 
 use super::Tag;
 use super::reply::{Final, Interim};
@@ -10,8 +11,8 @@ pub trait Dialect: Sync {
     /// Names the dialect in logs and tests.
     fn name(&self) -> &'static str;
 
-    /// True if replies leave in the order of their requests and each in one piece: a tag does not let a reply overtake, and rows wait
-    /// for the reply they belong to.
+    /// True if replies leave in the order of their requests and each in one piece: a tag does not let a reply overtake,
+    /// and rows wait for the reply they belong to.
     fn is_strict(&self) -> bool;
 
     /// Encodes the end of a reply. `rows`: those that waited for it; `None` if such a request has none.

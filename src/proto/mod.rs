@@ -1,11 +1,13 @@
 //! The wire without sockets: framing, requests, numbers, replies, their order. Knows no task, no actor and no clock.
 //!
-//! The data's way through this module: bytes -> [`ServerCodec`](codec::ServerCodec) -> [`Request`] -> (the modules above) -> [`Reply`] ->
+//! The data's way through this module: bytes -> [`ServerCodec`](codec::ServerCodec) -> [`Request`] -> (the modules
+//! above) -> [`Reply`] ->
 //! [`Conversation`], which keeps the order -> [`Dialect`](format::Dialect), which encodes -> bytes.
 //!
-//! Imports go one way here too, from the last to the first of: `burst`, `code`, `few`, `number`, `value`, `tag`, `reply`, `response`, `format`,
-//! `request`, `dialect`, `codec`; and `conversation`, which knows `format` and no dialect. A request knows only the interface of the dialect that it came in:
-//! `dialect/lines` and `dialect/resp` make requests, and `request` imports neither.
+//! Imports go one way here too, from the last to the first of: `burst`, `code`, `few`, `number`, `value`, `tag`,
+//! `reply`, `response`, `format`, `request`, `dialect`, `codec`; and `conversation`, which knows `format` and no
+//! dialect. A request knows only the interface of the dialect that it came in: `dialect/lines` and `dialect/resp` make
+//! requests, and `request` imports neither.
 
 mod burst;
 mod code;

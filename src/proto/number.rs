@@ -1,16 +1,19 @@
-//! How numbers are written: `1000000`, `1_000_000`, `1e6`, `1.5e6`, `10**6`, `2^127-1`, `0xff`, `3*2^189+1`, `20!`, `97#-1`. Knows no verb.
+//! How numbers are written: `1000000`, `1_000_000`, `1e6`, `1.5e6`, `10**6`, `2^127-1`, `0xff`, `3*2^189+1`, `20!`,
+//! `97#-1`. Knows no verb.
 //!
-//! A short text must not make a huge number: what is computed is bounded by the size of its result, and a text has few operands.
+//! A short text must not make a huge number: what is computed is bounded by the size of its result, and a text has few
+//! operands.
 
 use crate::primes::{Natural, known};
 use dashu_int::ops::BitTest;
 use thiserror::Error;
 
-/// The most decimal digits a number may have. Enough for primes of record size a generation ago; short enough that reading
-/// one costs well under a millisecond.
+/// The most decimal digits a number may have. Enough for primes of record size a generation ago; short enough that
+/// reading one costs well under a millisecond.
 pub const MAX_DIGITS: usize = 10_000;
 
-/// Operands of one number. Each costs at most what the longest number costs, so a text of thousands would be read for seconds.
+/// Operands of one number. Each costs at most what the longest number costs, so a text of thousands would be read for
+/// seconds.
 pub const MAX_OPERANDS: usize = 8;
 
 /// How large a number may be.
@@ -51,19 +54,21 @@ pub enum NumberError {
 
 /// Reads a natural number.
 ///
-/// An operand is decimal digits (with `_` between digits), hexadecimal digits after `0x`, `AeB` (A may have a fraction that B makes
-/// whole), `A^B` or `A**B`, `A!` (the product of `1..=A`) or `A#` (the product of the primes up to A). Up to eight of them are joined by
-/// `*`, `+` and `-`; products come first. There is no sign in front, and there are no parentheses.
+/// An operand is decimal digits (with `_` between digits), hexadecimal digits after `0x`, `AeB` (A may have a fraction
+/// that B makes whole), `A^B` or `A**B`, `A!` (the product of `1..=A`) or `A#` (the product of the primes up to A). Up
+/// to eight of them are joined by `*`, `+` and `-`; products come first. There is no sign in front, and there are no
+/// parentheses.
 ///
 /// # Errors
-/// `NumberError` says what is wrong. What is too big may be computed before it is refused, but nothing of more than 2.2 times
+/// `NumberError` says what is wrong. What is too big may be computed before it is refused, but nothing of more than 2.2
+/// times
 /// [`MAX_DIGITS`] digits: a mantissa of 10,000 digits times `1e11073`, which is the largest power of ten that is tried.
 pub fn parse_number(text: &str) -> Result<Natural, NumberError> {
     parse(text, LONGEST)
 }
 
-/// The same for a number of at most 100 digits that is not made of larger ones: whatever the text, it costs no more than to look at it,
-/// while a long number may cost a tenth of a millisecond.
+/// The same for a number of at most 100 digits that is not made of larger ones: whatever the text, it costs no more
+/// than to look at it, while a long number may cost a tenth of a millisecond.
 ///
 /// # Errors
 /// As [`parse_number`]; [`NumberError::TooBig`] says nothing of the right limit.
@@ -150,7 +155,8 @@ impl<'a> Scanner<'a> {
         parse_term(text, limit)
     }
 
-    /// Takes what may belong to a number without an operator: letters, digits, `_`, `.`, and a sign right after an `e` of a decimal number.
+    /// Takes what may belong to a number without an operator: letters, digits, `_`, `.`, and a sign right after an `e`
+    /// of a decimal number.
     fn word(&mut self) -> &'a str {
         let bytes = self.rest.as_bytes();
         let is_hex = hex_digits(self.rest).is_some();
@@ -291,8 +297,8 @@ fn parse_scientific(mantissa: &str, exponent: &str, limit: Limit) -> Result<Natu
     Ok(parse_digits(significant, limit)? * power(&Natural::from(10u8), &Natural::from(zeros), limit)?)
 }
 
-/// A number with a decimal point, as programs print a float: `1000000.0` is exactly that whole number, whatever its size. Nothing is
-/// rounded: with another fraction it is none.
+/// A number with a decimal point, as programs print a float: `1000000.0` is exactly that whole number, whatever its
+/// size. Nothing is rounded: with another fraction it is none.
 fn parse_float(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     let (whole, fraction) = text.split_once('.').ok_or(NumberError::Malformed)?;
     let (whole, fraction) = (parse_digits(whole, limit)?, parse_digits(fraction, limit)?);
@@ -314,8 +320,8 @@ fn parse_digits(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     }
 }
 
-/// `base ^ exponent`. What cannot fit is refused before it is computed, as far as the length of the base shows: what is computed has up to
-/// log2(3) = 1.58 times the bits that fit, for `3^33220`.
+/// `base ^ exponent`. What cannot fit is refused before it is computed, as far as the length of the base shows: what is
+/// computed has up to log2(3) = 1.58 times the bits that fit, for `3^33220`.
 fn power(base: &Natural, exponent: &Natural, limit: Limit) -> Result<Natural, NumberError> {
     if *base <= Natural::ONE && *exponent > Natural::ZERO {
         return Ok(base.clone());

@@ -90,8 +90,8 @@ fn printable(stage: &str) -> String {
     stage.chars().take(MOST).map(printable).collect()
 }
 
-/// A duration in one unit, rounded down: `85ms`, `18s`, `12min`, `3h`, `40d`, `11205y`; up to a thousand years it has three digits at most.
-/// Years are of 365.25 days, as `deadline=` and the client of `primed` read them.
+/// A duration in one unit, rounded down: `85ms`, `18s`, `12min`, `3h`, `40d`, `11205y`; up to a thousand years it has
+/// three digits at most. Years are of 365.25 days, as `deadline=` and the client of `primed` read them.
 pub(super) fn short_duration(duration: Duration) -> String {
     match duration.as_secs() {
         0 => format!("{}ms", duration.as_millis()),

@@ -18,7 +18,8 @@ pub struct Request<'a> {
     pub options: Options<'a>,
 }
 
-/// A request of a verb in lower case and one number of up to 19 digits, which most requests are: found without taking apart its words.
+/// A request of a verb in lower case and one number of up to 19 digits, which most requests are: found without taking
+/// apart its words.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NumberRequest<'a> {
     /// How its reply is encoded.

@@ -7,8 +7,8 @@ use std::fmt;
 /// A part of a reply: what a client decodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// The tag of the request. Without one it belongs to the first request that has no final reply yet; or it is an error that concerns
-    /// the connection as a whole, which is closed after it.
+    /// The tag of the request. Without one it belongs to the first request that has no final reply yet; or it is an
+    /// error that concerns the connection as a whole, which is closed after it.
     pub tag: Option<Tag>,
     /// The part.
     pub part: Part,

@@ -26,7 +26,8 @@ impl Tag {
         Some(Self { bytes, len })
     }
 
-    /// The tag that a line begins with, whatever follows it: the error reply to a line that cannot be read bears the tag too.
+    /// The tag that a line begins with, whatever follows it: the error reply to a line that cannot be read bears the
+    /// tag too.
     pub(super) fn before(line: &[u8]) -> Option<Self> {
         let word = line.trim_ascii_start().strip_prefix(b"@")?;
         let end = word.iter().take(Self::MAX + 1).position(u8::is_ascii_whitespace)?;

@@ -1,8 +1,8 @@
 //! Accepting connections, also when descriptors run out. Knows no session.
 //!
-//! A naive loop spins when `accept` fails for want of a descriptor: the connection stays in the backlog and the socket stays
-//! readable. So one descriptor is kept in reserve: it is given up, the connection accepted and closed at once, so that its client
-//! knows, and the reserve taken again. What still fails waits, from 10 up to 500 ms.
+//! A naive loop spins when `accept` fails for want of a descriptor: the connection stays in the backlog and the socket
+//! stays readable. So one descriptor is kept in reserve: it is given up, the connection accepted and closed at once, so
+//! that its client knows, and the reserve taken again. What still fails waits, from 10 up to 500 ms.
 
 use super::connection::{Accept, Connection};
 use std::fs::File;

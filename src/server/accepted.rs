@@ -1,4 +1,5 @@
-//! An accepted connection on its way to its session: one of those that the actor of a thread has, or an actor of somebody's own.
+//! An accepted connection on its way to its session: one of those that the actor of a thread has, or an actor of
+//! somebody's own.
 //!
 //! Knows no protocol: built-in and custom sessions start in the same way.
 
@@ -117,7 +118,8 @@ impl Accepted {
         self.peer
     }
 
-    /// The engine, asked on behalf of this connection: it uses the share of the CPU and the limits of the peer's address.
+    /// The engine, asked on behalf of this connection: it uses the share of the CPU and the limits of the peer's
+    /// address.
     pub fn engine(&self) -> &Engine {
         self.engine
             .get_or_init(|| self.shared.engine.for_client(self.permit.client, self.peer.into()))
@@ -135,13 +137,14 @@ impl Accepted {
         &self.permit.state
     }
 
-    /// What a session may take of the machine, as it was when the connection was accepted. The listener enforces the number of connections, the
-    /// session the rest.
+    /// What a session may take of the machine, as it was when the connection was accepted. The listener enforces the
+    /// number of connections, the session the rest.
     pub fn limits(&self) -> &Limits {
         self.limits.get()
     }
 
-    /// True if bytes wait to be read also if the reactor has not reported them yet: a session that is to finish checks this before it closes.
+    /// True if bytes wait to be read also if the reactor has not reported them yet: a session that is to finish checks
+    /// this before it closes.
     pub fn has_input(&self) -> bool {
         self.connection.has_input()
     }

@@ -1,4 +1,5 @@
-//! What a session needs of a connection, and a listener of a listening socket: TCP is one kind of both. Knows no session.
+//! What a session needs of a connection, and a listener of a listening socket: TCP is one kind of both. Knows no
+//! session.
 //!
 //! The other kind lives in the tests, where a simulated network loses, delays and tears connections on purpose.
 
@@ -15,7 +16,8 @@ pub trait Connection: AsyncRead + AsyncWrite + Unpin + 'static {
     /// True if it is certain that nobody is at the other end, also when there is nothing to read.
     fn is_gone(&self) -> bool;
 
-    /// True if bytes wait to be read, whether the reactor knows of them or not: checked before a draining session closes.
+    /// True if bytes wait to be read, whether the reactor knows of them or not: checked before a draining session
+    /// closes.
     fn has_input(&self) -> bool;
 
     /// Writes what fits at once, if anything does.
@@ -36,7 +38,8 @@ pub trait Accept: 'static {
     /// The next connection, and who opened it.
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Box<dyn Connection>, SocketAddr)>>;
 
-    /// One that waits already, whether the reactor knows of it or not: asked for before the socket is closed, which would reset it.
+    /// One that waits already, whether the reactor knows of it or not: asked for before the socket is closed, which
+    /// would reset it.
     fn accept_waiting(&mut self) -> Option<(Box<dyn Connection>, SocketAddr)>;
 }
 

@@ -1,4 +1,5 @@
-//! The listener actor: accepts connections, starts a session for each, keeps their number within the limit, and drains them.
+//! The listener actor: accepts connections, starts a session for each, keeps their number within the limit, and drains
+//! them.
 
 use super::Shared;
 use super::accept::Acceptor;
@@ -171,7 +172,8 @@ impl Listener {
             listener,
         };
         let accepted = Accepted::new(socket, peer, self.shared.clone(), permit);
-        // A custom session may panic when it is made; that costs its connection, and `Closed` is sent as the permit is dropped.
+        // A custom session may panic when it is made; that costs its connection, and `Closed` is sent as the permit is
+        // dropped.
         let opened = caught(|| match self.thread_of(client) {
             Some(thread) => service.sessions.open(accepted, thread),
             None => Err(io::Error::other("there is no thread for it")),
@@ -217,8 +219,8 @@ impl Listener {
         }
     }
 
-    /// Runs what changes the listener. After a panic it goes on with the sockets and sessions it has: there is nothing to rebuild, so no
-    /// supervisor either, and no connection in the backlog is lost.
+    /// Runs what changes the listener. After a panic it goes on with the sockets and sessions it has: there is nothing
+    /// to rebuild, so no supervisor either, and no connection in the backlog is lost.
     fn guarded(&mut self, work: &str, run: impl FnOnce(&mut Self)) -> Result<(), Panicked> {
         caught(|| run(self)).inspect_err(|Panicked| {
             self.shared.health.panicked("listener", work, Instant::now());

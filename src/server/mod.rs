@@ -1,6 +1,7 @@
 //! The server: sockets become sessions. The actors `Listener` and `Sessions`, and the bounds they keep.
 //!
-//! A session moves bytes and keeps the limits (`session`), in the turns that the actor of its thread gives it (`sessions`); what it speaks is the built-in protocol (`builtin`) or a custom one, a [`Protocol`]
+//! A session moves bytes and keeps the limits (`session`), in the turns that the actor of its thread gives it
+//! (`sessions`); what it speaks is the built-in protocol (`builtin`) or a custom one, a [`Protocol`]
 //! (`protocol_session`). Any actor that takes an [`Accepted`] connection and the message [`Finish`] can be a session.
 //! Knows the wire (`proto`), the verbs and the scheduler's messages; knows no plan.
 

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 pub(super) const READ_BYTES: usize = 64 << 10;
 /// Reads in one go before other sessions of the thread get their turn.
 pub(super) const MAX_READS: usize = 4;
-/// How long requests are taken in before other sessions of the thread get their turn: one read may hold thousands of them.
+/// How long requests are taken in before other sessions of the thread get their turn: one read may hold thousands of
+/// them.
 const LONGEST_TURN: Duration = Duration::from_micros(100);
 /// The same when many sessions have more to do than a turn allows: what a turn costs besides is a few microseconds.
 const SHORTEST_TURN: Duration = Duration::from_micros(20);
@@ -19,8 +20,8 @@ const SHORTEST_TURN: Duration = Duration::from_micros(20);
 const ROUND: Duration = Duration::from_millis(1);
 /// How often a session that does not read checks whether its client is still there, if there are few of them.
 const WATCH_INTERVAL: Duration = Duration::from_millis(40);
-/// With many of them, a thread makes one check in this time, so that all together take a bounded part of a core, however many they are: 12 %
-/// of system time was measured with 5,000 of them and checks twice as often.
+/// With many of them, a thread makes one check in this time, so that all together take a bounded part of a core,
+/// however many they are: 12 % of system time was measured with 5,000 of them and checks twice as often.
 const TIME_A_CHECK: Duration = Duration::from_micros(400);
 
 thread_local! {
@@ -28,12 +29,13 @@ thread_local! {
     static BUSY: Cell<u32> = const { Cell::new(0) };
     /// Sessions of this thread that check whether their clients are still there.
     static WATCHING: Cell<u32> = const { Cell::new(0) };
-    /// What is read lands here first; all sessions of a thread share it, so that none holds a buffer of its own while it waits.
+    /// What is read lands here first; all sessions of a thread share it, so that none holds a buffer of its own while
+    /// it waits.
     pub(super) static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BYTES));
 }
 
-/// A session that has more to do than a turn allows. The more there are of them, the shorter are their turns, so that light clients stay fast
-/// beside those that flood.
+/// A session that has more to do than a turn allows. The more there are of them, the shorter are their turns, so that
+/// light clients stay fast beside those that flood.
 #[derive(Debug)]
 pub(super) struct Busy(());
 
@@ -68,7 +70,8 @@ impl TurnTime {
     }
 }
 
-/// A session that cannot see by reading whether its client is still there. The more there are of them, the less often each checks.
+/// A session that cannot see by reading whether its client is still there. The more there are of them, the less often
+/// each checks.
 #[derive(Debug)]
 pub(super) struct Watching(());
 

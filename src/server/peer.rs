@@ -1,8 +1,9 @@
 //! Is the other end still there? Asks the kernel, without sending the peer a byte. Knows no session.
 //!
-//! A client that has sent its questions may half-close and wait (`nc -N`), or be gone: both look like the end of input. When
-//! the client runs on this machine, the kernel knows: its socket still belongs to a process, or to nobody. `sock_diag(7)` looks
-//! up exactly one socket, in a few microseconds. Elsewhere, and on other systems than Linux, keepalive finds out within two minutes.
+//! A client that has sent its questions may half-close and wait (`nc -N`), or be gone: both look like the end of input.
+//! When the client runs on this machine, the kernel knows: its socket still belongs to a process, or to nobody.
+//! `sock_diag(7)` looks up exactly one socket, in a few microseconds. Elsewhere, and on other systems than Linux,
+//! keepalive finds out within two minutes.
 
 use std::net::SocketAddr;
 
@@ -30,7 +31,8 @@ mod sock_diag {
     use std::os::fd::OwnedFd;
 
     thread_local! {
-        /// The socket that this thread asks the kernel by: to open one for each question takes longer than the question.
+        /// The socket that this thread asks the kernel by: to open one for each question takes longer than the
+        /// question.
         static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
     }
 

@@ -1,6 +1,7 @@
 //! Custom protocols: a codec, and the answer to a request. Knows no socket; `protocol_session` does the rest.
 //!
-//! To add a protocol: 1. take a codec (`tokio_util::codec` has one for lines and one for bytes as they come) or write one;
+//! To add a protocol: 1. take a codec (`tokio_util::codec` has one for lines and one for bytes as they come) or write
+//! one;
 //! 2. implement [`Protocol`]; 3. give the daemon an address for it with [`Daemon::serve`](crate::Daemon::serve).
 
 use crate::verb::Engine;
@@ -8,13 +9,14 @@ use tokio_util::codec::{Decoder, Encoder};
 
 /// A protocol: how bytes become requests, what is answered, and how replies become bytes.
 ///
-/// Each connection has one value of the type, and so a place for what it is to remember. Requests are answered at the same time, as
-/// many as the limits allow, and replies leave in the order of the requests. An answer that nobody waits for any more, because the
-/// client has hung up, is dropped, and with it the questions it has asked the engine. A panic closes the connection it happened on.
+/// Each connection has one value of the type, and so a place for what it is to remember. Requests are answered at the
+/// same time, as many as the limits allow, and replies leave in the order of the requests. An answer that nobody waits
+/// for any more, because the client has hung up, is dropped, and with it the questions it has asked the engine. A panic
+/// closes the connection it happened on.
 ///
-/// The codec is given at most [`Limits::max_line_bytes`](crate::Limits::max_line_bytes) bytes at once. If it can do nothing with them,
-/// the frame is too long: an error of the kind [`InvalidData`](std::io::ErrorKind::InvalidData) goes to [`malformed`](Self::malformed).
-/// A codec may say so earlier; for longer frames, raise the limit.
+/// The codec is given at most [`Limits::max_line_bytes`](crate::Limits::max_line_bytes) bytes at once. If it can do
+/// nothing with them, the frame is too long: an error of the kind [`InvalidData`](std::io::ErrorKind::InvalidData) goes
+/// to [`malformed`](Self::malformed). A codec may say so earlier; for longer frames, raise the limit.
 ///
 /// ```
 /// use primed::{Answer, Daemon, Engine, Protocol};
@@ -64,8 +66,8 @@ pub trait Protocol: 'static {
         engine: &Engine,
     ) -> impl Future<Output = Answer<Self::Reply>>;
 
-    /// Answers what the codec could not read, or what is too long for it; nothing more is read after it. `info` counts it as a request with
-    /// an error, as it does a panic.
+    /// Answers what the codec could not read, or what is too long for it; nothing more is read after it. `info` counts
+    /// it as a request with an error, as it does a panic.
     fn malformed(&self, error: <Self::Codec as Decoder>::Error) -> Answer<Self::Reply> {
         let _ = error;
         Answer::Close

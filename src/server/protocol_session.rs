@@ -68,7 +68,8 @@ impl<P: Protocol> Exchange for Custom<P> {
         self.has_unread
     }
 
-    /// Reads no more than the longest frame has: a longer one is found out the same way, whether it comes at once or in pieces.
+    /// Reads no more than the longest frame has: a longer one is found out the same way, whether it comes at once or in
+    /// pieces.
     fn poll_input(
         &mut self,
         link: &mut Link,

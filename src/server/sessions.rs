@@ -1,6 +1,8 @@
-//! The sessions of one thread: an actor that gives each its turn when its socket, its timer or news has woken it, and brings it what others say.
+//! The sessions of one thread: an actor that gives each its turn when its socket, its timer or news has woken it, and
+//! brings it what others say.
 //!
-//! A task and a mailbox of its own for each session would double what an idle connection takes in memory. Knows no protocol and no socket.
+//! A task and a mailbox of its own for each session would double what an idle connection takes in memory. Knows no
+//! protocol and no socket.
 
 use super::session::RunSession;
 use crate::auth::Verdict;

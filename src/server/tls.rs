@@ -1,6 +1,7 @@
 //! TLS: certificates, which can be read again, and connections that are encrypted. Knows no session.
 //!
-//! The handshake is driven by the session that the connection belongs to: it takes a permit as any other, has a deadline, and holds up nobody.
+//! The handshake is driven by the session that the connection belongs to: it takes a permit as any other, has a
+//! deadline, and holds up nobody.
 
 use super::connection::{Accept, Connection, Detached, accept_now};
 use super::limits::LiveLimits;
@@ -49,8 +50,8 @@ struct Inner {
 }
 
 impl Tls {
-    /// Reads PEM files: the certificate with its chain, its key, and for client certificates, which are required then, those of the
-    /// authorities that sign them.
+    /// Reads PEM files: the certificate with its chain, its key, and for client certificates, which are required then,
+    /// those of the authorities that sign them.
     ///
     /// # Errors
     /// [`TlsError`] names the file that cannot be used, and why.
@@ -177,7 +178,8 @@ pub(crate) struct TlsListener {
 }
 
 impl TlsListener {
-    /// Connections to this socket; each has to finish its handshake within the `stall_timeout` in force when it is accepted.
+    /// Connections to this socket; each has to finish its handshake within the `stall_timeout` in force when it is
+    /// accepted.
     pub(crate) const fn new(socket: TcpListener, tls: Tls, limits: Arc<LiveLimits>) -> Self {
         Self { socket, tls, limits }
     }
@@ -204,8 +206,9 @@ impl Accept for TlsListener {
 /// A connection over TLS.
 struct TlsConnection {
     state: State,
-    /// Plain bytes that were encrypted by a write that is not over: some of that is not with the kernel yet. A write says that it is done when its
-    /// bytes have left, and is called with the same bytes until then; so whatever is unsent is known as such, and has its deadline.
+    /// Plain bytes that were encrypted by a write that is not over: some of that is not with the kernel yet. A write
+    /// says that it is done when its bytes have left, and is called with the same bytes until then; so whatever is
+    /// unsent is known as such, and has its deadline.
     encrypted: usize,
     /// The session has closed its half: the news may have to wait.
     is_closing: bool,

@@ -38,10 +38,12 @@ impl FileId {
 }
 
 impl UnixSocket {
-    /// Listens at this path. The file of a daemon that is gone is replaced; only the user that runs the daemon, and its group, may connect.
+    /// Listens at this path. The file of a daemon that is gone is replaced; only the user that runs the daemon, and its
+    /// group, may connect.
     ///
     /// # Errors
-    /// `AddrInUse` if another process listens there; `AlreadyExists` if there is a file that is no socket; what the system says.
+    /// `AddrInUse` if another process listens there; `AlreadyExists` if there is a file that is no socket; what the
+    /// system says.
     pub fn bind(path: PathBuf) -> io::Result<Self> {
         match symlink_metadata(&path) {
             Ok(there) if !there.file_type().is_socket() => {
@@ -68,8 +70,9 @@ impl UnixSocket {
     }
 }
 
-/// A socket with its file, which is never open to others: Linux makes the file with the mode of the socket, less what the umask takes. Elsewhere
-/// a socket has no mode, and nobody is served before the file has its own, for nothing listens.
+/// A socket with its file, which is never open to others: Linux makes the file with the mode of the socket, less what
+/// the umask takes. Elsewhere a socket has no mode, and nobody is served before the file has its own, for nothing
+/// listens.
 fn bound(path: &Path) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     #[cfg(target_os = "linux")]

@@ -1,4 +1,5 @@
-//! The answers that are kept across restarts, within bounds: the cheapest are evicted first. Plain data; gives the records of each change.
+//! The answers that are kept across restarts, within bounds: the cheapest are evicted first. Plain data; gives the
+//! records of each change.
 
 use super::record::{KeptAnswer, Record, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,7 +37,8 @@ impl KeptAnswers {
         }
     }
 
-    /// Takes in the answers of the store at the start. The records delete those that exceed the bounds, which may be lower than before.
+    /// Takes in the answers of the store at the start. The records delete those that exceed the bounds, which may be
+    /// lower than before.
     pub fn load(&mut self, answers: BTreeMap<String, KeptAnswer>) -> Vec<Record> {
         for answer in answers.into_values() {
             self.insert(answer);
@@ -44,8 +46,8 @@ impl KeptAnswers {
         self.evict()
     }
 
-    /// Keeps an answer, evicts others if a bound is exceeded, and gives the records to be written. A refuted answer stays refuted. An
-    /// answer that costs less than all the others is not kept if there is no space.
+    /// Keeps an answer, evicts others if a bound is exceeded, and gives the records to be written. A refuted answer
+    /// stays refuted. An answer that costs less than all the others is not kept if there is no space.
     pub fn keep(&mut self, answer: KeptAnswer) -> Vec<Record> {
         let title = answer.title.clone();
         if self.answers.get(&title).is_some_and(|kept| kept.is_refuted) {

@@ -1,4 +1,5 @@
-//! What records come to: the jobs and answers that are kept. Plain data, and the one definition of what each record does; knows no file.
+//! What records come to: the jobs and answers that are kept. Plain data, and the one definition of what each record
+//! does; knows no file.
 
 use super::record::{Checkpoint, End, JobId, KeptAnswer, Priority, Record, State, Submission, Timestamp};
 use std::collections::BTreeMap;

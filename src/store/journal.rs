@@ -1,17 +1,17 @@
-//! What is to be written next, and what became of it: batches, one under way at a time, so that all records that come while one is
-//! written share the next one and its `fsync`.
+//! What is to be written next, and what became of it: batches, one under way at a time, so that all records that come
+//! while one is written share the next one and its `fsync`.
 //!
 //! Plain data of the scheduler; knows no thread and no file. A turn [pushes](Journal::push) its records and takes the
-//! [next batch](Journal::next_batch), if there is one, to the writer; what the writer says goes to [`settle`](Journal::settle), which
-//! gives the jobs whose IDs may be sent now, or must be refused.
+//! [next batch](Journal::next_batch), if there is one, to the writer; what the writer says goes to
+//! [`settle`](Journal::settle), which gives the jobs whose IDs may be sent now, or must be refused.
 
 use super::error::StoreError;
 use super::record::{Checkpoint, JobId, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Records of a batch at most, checkpoints not counted: 1,000 submits take 16 ms, of which 6 are the `fsync`, and a submit waits for two
-/// batches at the most (tests/store.rs, `commits_a_second_by_the_size_of_a_group`).
+/// Records of a batch at most, checkpoints not counted: 1,000 submits take 16 ms, of which 6 are the `fsync`, and a
+/// submit waits for two batches at the most (tests/store.rs, `commits_a_second_by_the_size_of_a_group`).
 const MAX_RECORDS: usize = 1024;
 
 /// Bytes of checkpoints of a batch, unless one alone has more: submits of the same batch wait for them.
@@ -27,7 +27,8 @@ const MAX_WAITING_ANSWERS: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Journal {
     waiting: VecDeque<Record>,
-    /// The latest of each job. They come after the other records of a batch, which does no harm: a checkpoint after the end is ignored.
+    /// The latest of each job. They come after the other records of a batch, which does no harm: a checkpoint after the
+    /// end is ignored.
     checkpoints: BTreeMap<JobId, Checkpoint>,
     waiting_answers: usize,
     is_writing: bool,
@@ -43,7 +44,8 @@ struct Failure {
 /// What became of a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// Jobs whose submission is on disk, so that their IDs may be sent, or of which it is there that they go on, so that they may begin.
+    /// Jobs whose submission is on disk, so that their IDs may be sent, or of which it is there that they go on, so
+    /// that they may begin.
     pub acknowledged: Vec<JobId>,
     /// Submitted jobs that are not: they are refused, and their IDs never used.
     pub refused: Vec<JobId>,
@@ -108,7 +110,8 @@ impl Journal {
         failure.map(|failure| failure.retry_at)
     }
 
-    /// The next batch for the store. None while one is being written, within a second of a failure, or if there is nothing to write.
+    /// The next batch for the store. None while one is being written, within a second of a failure, or if there is
+    /// nothing to write.
     pub fn next_batch(&mut self, now: Instant) -> Option<Vec<Record>> {
         if self.is_writing || self.admits(now).is_err() {
             return None;
@@ -131,7 +134,8 @@ impl Journal {
         self.is_writing.then_some(batch)
     }
 
-    /// Takes back a batch with what the store said. After a failure that may pass, all but submissions is kept for the next try.
+    /// Takes back a batch with what the store said. After a failure that may pass, all but submissions is kept for the
+    /// next try.
     pub fn settle(&mut self, batch: Vec<Record>, result: Result<(), StoreError>, now: Instant) -> Settled {
         self.is_writing = false;
         let submissions = |record: &Record| match record {

@@ -11,9 +11,11 @@ use std::{fs, process};
 
 const FILE: &str = "lock";
 
-/// How long a lock may be held before that is an error: a process that was just forked holds a copy until it runs its own program.
+/// How long a lock may be held before that is an error: a process that was just forked holds a copy until it runs its
+/// own program.
 const HELD_LIMIT: Duration = Duration::from_millis(500);
-/// The same if its holder ends. The system releases it when the last thread has, and those of long jobs wait for the CPU where other programs want it.
+/// The same if its holder ends. The system releases it when the last thread has, and those of long jobs wait for the
+/// CPU where other programs want it.
 const ENDING_LIMIT: Duration = Duration::from_secs(15);
 const HELD_PAUSE: Duration = Duration::from_millis(10);
 

@@ -60,7 +60,8 @@ impl MemoryStore {
         }
     }
 
-    /// The machine crashes: of the batches that were not synced the first `survivors` survive by chance, the others are lost.
+    /// The machine crashes: of the batches that were not synced the first `survivors` survive by chance, the others are
+    /// lost.
     #[cfg(test)]
     pub fn crash(&self, survivors: usize) {
         let mut disk = self.disk();

@@ -1,8 +1,9 @@
 //! What outlives the process: submitted jobs, their checkpoints and ends, and answers that were expensive.
 //!
-//! A [`Store`] takes batches of [`Record`]s, each batch as a whole, and gives back at the start what they came to. Two keep that promise:
-//! [`SqliteStore`] in a directory, [`MemoryStore`] for tests and the simulation. Between the scheduler and its store stands a [`Journal`],
-//! which says what is to be written next; [`Writer`] is the thread that writes.
+//! A [`Store`] takes batches of [`Record`]s, each batch as a whole, and gives back at the start what they came to. Two
+//! keep that promise:
+//! [`SqliteStore`] in a directory, [`MemoryStore`] for tests and the simulation. Between the scheduler and its store
+//! stands a [`Journal`], which says what is to be written next; [`Writer`] is the thread that writes.
 //!
 //! Knows no plan, queue, session or verb: a question is text here, and a checkpoint is bytes.
 
@@ -34,7 +35,8 @@ pub use sqlite::{DATABASE, Pruned, Pruning, SqliteStore, Statistics, Survey};
 pub use value::{read_value, write_value};
 pub use writer::{CloseWriter, Commit, Committed, Writer};
 
-/// Keeps records. What [`commit`](Store::commit) has confirmed is there after any end of the process and of the machine.
+/// Keeps records. What [`commit`](Store::commit) has confirmed is there after any end of the process and of the
+/// machine.
 pub trait Store: Send + 'static {
     /// What the records committed so far come to.
     ///
@@ -42,8 +44,8 @@ pub trait Store: Send + 'static {
     /// If it cannot be read, or is damaged.
     fn recover(&mut self) -> Result<Contents, StoreError>;
 
-    /// Writes all records of a batch, or none. After an error none is confirmed, though they may turn out to be there; to write them
-    /// again does no harm.
+    /// Writes all records of a batch, or none. After an error none is confirmed, though they may turn out to be there;
+    /// to write them again does no harm.
     ///
     /// # Errors
     /// If they could not be written. A [retriable](ErrorKind::is_retriable) cause may be gone at the next call.

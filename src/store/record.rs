@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The numbers of nodes that there are, and 0. In a cluster the IDs of jobs end in that of the node which took them in.
 pub const NODES: u64 = 1_000;
 
-/// The ID of a submitted job, as the wire shows it. No ID is given twice, whatever was forgotten or restarted in between.
+/// The ID of a submitted job, as the wire shows it. No ID is given twice, whatever was forgotten or restarted in
+/// between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
@@ -36,7 +37,8 @@ impl FromStr for JobId {
     }
 }
 
-/// A moment, in milliseconds since 1970, which is what the store keeps of it. Shown and read as `2026-01-31T23:59:59.999Z`.
+/// A moment, in milliseconds since 1970, which is what the store keeps of it. Shown and read as
+/// `2026-01-31T23:59:59.999Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -121,15 +123,16 @@ impl Priority {
 pub enum Record {
     /// A job was submitted. Its ID must not be sent before the record is committed. Does nothing if the job is there.
     Submitted(Submission),
-    /// A job that was left unfinished goes on. It must not begin before the record is committed: if it ends the process, the next
-    /// one counts.
+    /// A job that was left unfinished goes on. It must not begin before the record is committed: if it ends the
+    /// process, the next one counts.
     Resumed(JobId),
-    /// This many starts of a job since its last checkpoint count: one in which it is not worked on does not, for what ends the process then is
-    /// not its fault.
+    /// This many starts of a job since its last checkpoint count: one in which it is not worked on does not, for what
+    /// ends the process then is not its fault.
     Starts(JobId, u32),
     /// A job has come so far. Replaces the checkpoint before; ignored after the end.
     Checkpoint(Checkpoint),
-    /// A job ended. Its checkpoint is not needed any more. Replaces the end before, as where another node of a cluster ended it first.
+    /// A job ended. Its checkpoint is not needed any more. Replaces the end before, as where another node of a cluster
+    /// ended it first.
     Ended(End),
     /// The answer of a job has failed a verification: it is kept to be looked at, and not given again.
     Refuted(JobId),

@@ -1,4 +1,5 @@
-//! The thread that writes: a sync actor with a store of its own, so that no session and no scheduler ever waits for a disk.
+//! The thread that writes: a sync actor with a store of its own, so that no session and no scheduler ever waits for a
+//! disk.
 
 use super::Store;
 use super::error::{ErrorKind, StoreError};

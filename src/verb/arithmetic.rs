@@ -34,8 +34,8 @@ impl Arithmetic {
     }
 }
 
-/// The question about primes that a request without a deadline or progress asks, before anything is looked up: for who has no daemon running. `None` is
-/// left to a daemon, which says what is wrong if anything is.
+/// The question about primes that a request without a deadline or progress asks, before anything is looked up: for who
+/// has no daemon running. `None` is left to a daemon, which says what is wrong if anything is.
 #[cfg(feature = "cli")]
 pub(crate) fn question(request: &crate::proto::Request<'_>) -> Option<Query> {
     let verbs = VERBS.into_iter().chain(ranges::VERBS).chain(functions::VERBS);
@@ -63,7 +63,8 @@ pub(super) enum Read {
         /// What reads any arguments.
         read: fn(&Call<'_>) -> Result<Query, Failure>,
     },
-    /// One number N of any length. Where the session runs, a long one would keep others waiting: that one is read by a worker.
+    /// One number N of any length. Where the session runs, a long one would keep others waiting: that one is read by a
+    /// worker.
     Number(fn(Style, Natural) -> Result<Query, Failure>),
     /// The same, where the answer is preceded by rows.
     NumberForRows(fn(Style, Natural) -> Result<Query, Failure>),

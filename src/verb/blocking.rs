@@ -1,4 +1,5 @@
-//! The entry point for blocking code: a verb over code that you have already. Knows how a call is made, not which thread runs it.
+//! The entry point for blocking code: a verb over code that you have already. Knows how a call is made, not which
+//! thread runs it.
 
 use super::{Call, Step};
 use crate::engine::{ExternalLane, ExternalTask, Token};
@@ -10,9 +11,11 @@ const MAX_WAITING: usize = 1_024;
 
 /// Threads of their own for code that blocks: a library call that computes for seconds, a database, a file.
 ///
-/// They run at the lowest priority, clients take turns by the time their calls took, and 1,024 calls may wait; beyond that, clients
-/// get `busy`. Cancelling, a deadline and a client that leaves take effect at once: the reply is sent and the code's
-/// [`Token`] says so. Its thread is free when the code returns: if it never does, its thread is lost to this lane, and to no other.
+/// They run at the lowest priority, clients take turns by the time their calls took, and 1,024 calls may wait; beyond
+/// that, clients get `busy`. Cancelling, a deadline and a client that leaves take effect at once: the reply is sent and
+/// the code's
+/// [`Token`] says so. Its thread is free when the code returns: if it never does, its thread is lost to this lane, and
+/// to no other.
 ///
 /// The threads are started by the first call. Every daemon has its own.
 ///

@@ -301,7 +301,8 @@ impl Style {
     }
 }
 
-/// The known word that `word`, in lower case, probably means: one typing error away, or two if it has five letters or more.
+/// The known word that `word`, in lower case, probably means: one typing error away, or two if it has five letters or
+/// more.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = |known: &str| if known.len() < 5 { 1 } else { 2 };
     let letters_of_word = letters(word);

@@ -1,5 +1,5 @@
-//! The engine for callers without a session of the built-in protocol: a protocol of your own, or the program that embeds the daemon.
-//! Knows the verbs, and no socket.
+//! The engine for callers without a session of the built-in protocol: a protocol of your own, or the program that
+//! embeds the daemon. Knows the verbs, and no socket.
 
 use super::{Facts, Registry, Step, Terms, monitor};
 #[cfg(feature = "http")]
@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// Asks the engine: typed questions, jobs of your own, and verbs by their words.
 ///
-/// Clones are one client: they share its bounds and its part of the CPU. A session has its own; [`Running::engine`] gives one to
-/// the program around the daemon.
+/// Clones are one client: they share its bounds and its part of the CPU. A session has its own; [`Running::engine`]
+/// gives one to the program around the daemon.
 ///
 /// ```
 /// use primed::{Daemon, Query};
@@ -166,8 +166,8 @@ impl Question {
         self.on_terms(|terms| terms.deadline = Some(within(wait, &Terms::DEADLINES)))
     }
 
-    /// Sends progress at this interval: see [`events`](Self::events). From 100 ms to a year, as on the wire: what is below or
-    /// beyond is taken as the bound.
+    /// Sends progress at this interval: see [`events`](Self::events). From 100 ms to a year, as on the wire: what is
+    /// below or beyond is taken as the bound.
     pub fn progress(self, every: Duration) -> Self {
         self.on_terms(|terms| terms.progress = Some(within(every, &Terms::INTERVALS)))
     }

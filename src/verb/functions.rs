@@ -8,7 +8,8 @@ use crate::primes::Natural;
 use crate::proto::{Code, Failure, MAX_DIGITS};
 use dashu_int::ops::BitTest;
 
-/// Longer numbers have no roots sought: a candidate takes a power for each prime of the totient, a millisecond each, without a pause.
+/// Longer numbers have no roots sought: a candidate takes a power for each prime of the totient, a millisecond each,
+/// without a pause.
 const MOST_ROOT_BITS: usize = 1024;
 
 /// Longer numbers are not certified: the proof of one of 600 digits takes about a minute, and its text 100 KB.

@@ -1,4 +1,5 @@
-//! The entry point for actors: a verb whose calls an actix actor answers. Knows how a call is made, not who keeps the actor alive.
+//! The entry point for actors: a verb whose calls an actix actor answers. Knows how a call is made, not who keeps the
+//! actor alive.
 
 use super::{Call, Step};
 use crate::engine::{Asked, ExternalLane, ExternalTask};
@@ -13,9 +14,9 @@ const MAX_WAITING: usize = 1_024;
 
 /// A home for an actor of yours, which keeps state between calls and may answer any of them later.
 ///
-/// The actor runs on a thread of its own, started by the first call. If it panics, the call that it panicked at is answered
-/// `ERR internal`, and so is every call whose [`Responder`](crate::engine::Responder) it held; then a new actor is made by the factory, and those who waited in
-/// line are its first callers. Every daemon has its own actor.
+/// The actor runs on a thread of its own, started by the first call. If it panics, the call that it panicked at is
+/// answered `ERR internal`, and so is every call whose [`Responder`](crate::engine::Responder) it held; then a new
+/// actor is made by the factory, and those who waited in line are its first callers. Every daemon has its own actor.
 ///
 /// ```
 /// use actix::prelude::*;
@@ -50,8 +51,8 @@ impl<A> Host<A>
 where
     A: Actor<Context = Context<A>>,
 {
-    /// A home for the actors that `factory` makes. Its name is shown in `info`. The actor may hold 1,024 calls at once, and as many
-    /// may wait for it; beyond that, clients get `busy`.
+    /// A home for the actors that `factory` makes. Its name is shown in `info`. The actor may hold 1,024 calls at once,
+    /// and as many may wait for it; beyond that, clients get `busy`.
     pub fn new(name: &'static str, factory: impl Fn() -> A + Send + Sync + 'static) -> Self {
         Self::with_limit(name, AT_ONCE, factory)
     }
@@ -73,8 +74,8 @@ where
         self.call(call, false, question)
     }
 
-    /// Asks the actor something to which it may send rows before the answer. A connection may have two of these under way at
-    /// once that send rows; more wait for one of them to end.
+    /// Asks the actor something to which it may send rows before the answer. A connection may have two of these under
+    /// way at once that send rows; more wait for one of them to end.
     pub fn stream<M>(&self, call: &Call<'_>, question: M) -> Step
     where
         A: Handler<Asked<M>>,

@@ -1,7 +1,7 @@
 //! Verbs: the requests that the daemon answers. The interface for new ones; the built-in verbs use it too.
 //!
-//! A [`Verb`] turns a [`Call`] into a [`Step`]: an answer that is known already, a job for the engine, or something the session
-//! does itself. It runs on the thread of the session, so it only reads its arguments: work goes into a plan.
+//! A [`Verb`] turns a [`Call`] into a [`Step`]: an answer that is known already, a job for the engine, or something the
+//! session does itself. It runs on the thread of the session, so it only reads its arguments: work goes into a plan.
 //!
 //! To add a verb: 1. write a plan for its work, if it has any (`job`); 2. [`define`] the verb; 3. register it.
 //! Knows requests, jobs and the engine's orders; knows no socket and no session.
@@ -70,8 +70,8 @@ pub trait Verb: Send + Sync + 'static {
     /// A [`Failure`] that names the wrong argument, and what would be right.
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure>;
 
-    /// The question of a call whose only argument is this number; `None` if the verb does more than ask it. A session answers it without
-    /// making a [`Call`].
+    /// The question of a call whose only argument is this number; `None` if the verb does more than ask it. A session
+    /// answers it without making a [`Call`].
     #[doc(hidden)]
     fn question_about(&self, _number: u64) -> Option<Query> {
         None

@@ -1,4 +1,5 @@
-//! `monitor`: requests as they come. An actor on a thread of its own sends each watcher what it has seen, as fast as that one reads.
+//! `monitor`: requests as they come. An actor on a thread of its own sends each watcher what it has seen, as fast as
+//! that one reads.
 
 use super::auth::AUTH;
 use super::{Call, Registry, Step, define};
@@ -30,8 +31,9 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(details.role(Role::Operate));
 }
 
-/// A request as a row shows it. `is_known`: there is such a verb; `is_trusted`: the client has said who it is, where there are users. Words that may
-/// be a password are hidden: those after `auth`, those of a verb that may be `auth` misspelt, and those of a client that may have forgotten it.
+/// A request as a row shows it. `is_known`: there is such a verb; `is_trusted`: the client has said who it is, where
+/// there are users. Words that may be a password are hidden: those after `auth`, those of a verb that may be `auth`
+/// misspelt, and those of a client that may have forgotten it.
 pub fn shown(request: &Request<'_>, is_known: bool, is_trusted: bool) -> String {
     let mut text = request.format.tag().map_or_else(String::new, |tag| format!("@{tag} "));
     text.push_str(if is_known || is_trusted { request.verb } else { HIDDEN });

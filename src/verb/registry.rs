@@ -127,10 +127,12 @@ impl Registry {
         request.verb.eq_ignore_ascii_case(auth::AUTH)
     }
 
-    /// Calls the verb that the request names. A panic there costs this request, and not the session with all its requests under way.
+    /// Calls the verb that the request names. A panic there costs this request, and not the session with all its
+    /// requests under way.
     ///
     /// # Errors
-    /// `unknown-verb` with the nearest one, the verb's failure, or `internal` if it panics: the caller, which knows the request, logs it.
+    /// `unknown-verb` with the nearest one, the verb's failure, or `internal` if it panics: the caller, which knows the
+    /// request, logs it.
     #[inline]
     pub fn call(&self, request: &Request<'_>, facts: &Facts) -> Result<(Step, Terms), Failure> {
         self.call_at(self.position(request.verb), request, facts)
@@ -191,8 +193,8 @@ impl Registry {
         self.subject(words, facts).map_err(jobs::Refused::into_failure)
     }
 
-    /// True if the request is to stop another, and is therefore read even if there is no room for more. Calls no verb: a request that is
-    /// not accepted must have no effects.
+    /// True if the request is to stop another, and is therefore read even if there is no room for more. Calls no verb:
+    /// a request that is not accepted must have no effects.
     pub fn stops_another(request: &Request<'_>) -> bool {
         request.verb.eq_ignore_ascii_case(jobs::CANCEL)
     }

@@ -32,7 +32,8 @@ fn without_descriptors_it_serves_who_is_there_and_recovers() {
     assert!(share < 30.0 && time < Duration::from_secs(10));
 }
 
-/// glibc gives blocks back by default only above a threshold that grows with what was freed; other C libraries are not asked.
+/// glibc gives blocks back by default only above a threshold that grows with what was freed; other C libraries are not
+/// asked.
 #[test]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn the_memory_of_a_crowd_of_long_jobs_goes_back_to_the_system() {

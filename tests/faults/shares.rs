@@ -1,4 +1,5 @@
-//! Addresses that take all they can: what others of another address notice. Sources are addresses of the loopback network.
+//! Addresses that take all they can: what others of another address notice. Sources are addresses of the loopback
+//! network.
 
 use crate::served::{Served, figure, scale};
 use crate::support::{Client, until};

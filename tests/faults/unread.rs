@@ -6,7 +6,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Writes to all of them until none takes any more, or for long enough. The most memory that the daemon had meanwhile, in KiB.
+/// Writes to all of them until none takes any more, or for long enough. The most memory that the daemon had meanwhile,
+/// in KiB.
 fn flood(served: &Served, clients: &mut [TcpStream], line: impl Fn(usize) -> String) -> u64 {
     let mut most = 0;
     let texts: Vec<Vec<u8>> = (0..clients.len()).map(|n| line(n).into_bytes()).collect();

@@ -1,4 +1,5 @@
-//! What an idle TLS connection costs. The long form: `PRIMED_FAULTS=long cargo test --release --test security idle -- --nocapture`.
+//! What an idle TLS connection costs. The long form: `PRIMED_FAULTS=long cargo test --release --test security idle --
+//! --nocapture`.
 
 use crate::daemon::{Daemon, Directory, certificate};
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! Who may use a daemon: users, roles and passwords; TLS; and that no secret is shown. Against the binary, over real sockets.
+//! Who may use a daemon: users, roles and passwords; TLS; and that no secret is shown. Against the binary, over real
+//! sockets.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -58,7 +58,8 @@ fn every_verb_answers() {
 fn what_takes_a_microsecond_needs_no_worker_and_keeps_its_place() {
     let daemon = daemon();
     let mut client = Client::connect(&daemon);
-    // The first primes beyond 10^18 (A033873) and 2^64 (A013597). The second takes a worker, and the third waits for its reply.
+    // The first primes beyond 10^18 (A033873) and 2^64 (A013597). The second takes a worker, and the third waits for
+    // its reply.
     client.send("isprime 10^18+3\nisprime 2^64+13\nisprime 10^18+1\n@t isprime 10^18+9\n");
     let mut replies: Vec<_> = (0..4).map(|_| client.line().expect("there are four replies")).collect();
     let tagged = replies.iter().position(|reply| reply == "@t OK yes");

@@ -1,8 +1,9 @@
 //! The load generator: one thread, many connections, one epoll. Knows what to ask and when, not what comes of it.
 //!
-//! A closed loop keeps `depth` requests under way on each connection and asks again when a reply comes. An open loop asks at moments that are
-//! fixed beforehand, whatever the server does; latency counts from the moment a request was due, so that a stall of the server shows in
-//! every request it delayed and not only in those that happened to be under way (G. Tene's "coordinated omission").
+//! A closed loop keeps `depth` requests under way on each connection and asks again when a reply comes. An open loop
+//! asks at moments that are fixed beforehand, whatever the server does; latency counts from the moment a request was
+//! due, so that a stall of the server shows in every request it delayed and not only in those that happened to be under
+//! way (G. Tene's "coordinated omission").
 //!
 //! Start reading at [`Generator::run`].
 
@@ -175,8 +176,8 @@ impl Generator {
         })
     }
 
-    /// Sends until the time is over, the limit is reached or it is stopped, and then waits a little for the last replies. It ends earlier if
-    /// a connection does; what was measured has been reported all the same.
+    /// Sends until the time is over, the limit is reached or it is stopped, and then waits a little for the last
+    /// replies. It ends earlier if a connection does; what was measured has been reported all the same.
     pub(super) fn run(mut self) -> (Usage, Result<(), LoadError>) {
         let cpu_before = thread_cpu();
         let result = self.ask();
@@ -288,7 +289,8 @@ impl Generator {
         self.in_flight += count;
     }
 
-    /// Everything that can be done on a connection now. If it was closed, that comes after the last bytes, and is no event of its own.
+    /// Everything that can be done on a connection now. If it was closed, that comes after the last bytes, and is no
+    /// event of its own.
     fn serve(&mut self, index: usize, is_closed: bool) -> Result<(), LoadError> {
         let mut is_drained = false;
         while !is_drained {
@@ -360,7 +362,8 @@ impl Generator {
         Ok(())
     }
 
-    /// What has no answer in the end counts with the time it has waited; else a server that stops answering would look fast.
+    /// What has no answer in the end counts with the time it has waited; else a server that stops answering would look
+    /// fast.
     fn note_unanswered(&mut self) {
         let now = self.now();
         for (due, count) in self.connections.iter().flat_map(|connection| &connection.asked) {
@@ -392,7 +395,8 @@ impl Generator {
     }
 }
 
-/// How many times of requests that were never sent are noted apart; those between are taken to have waited as long as the one before.
+/// How many times of requests that were never sent are noted apart; those between are taken to have waited as long as
+/// the one before.
 const MOST_NOTED: u64 = 10_000;
 
 const SECOND: u64 = 1_000_000_000;

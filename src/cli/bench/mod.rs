@@ -1,7 +1,8 @@
 //! `primed bench`: load and latency, of our own daemon or of any server that takes lines or RESP.
 //!
-//! [`mix`] makes requests, [`generator`] sends them, [`tally`] counts, [`summary`] prints. This module connects first, then starts
-//! all threads at one moment, prints a line a second, and ends after the duration, after the number of requests, or at Ctrl-C.
+//! [`mix`] makes requests, [`generator`] sends them, [`tally`] counts, [`summary`] prints. This module connects first,
+//! then starts all threads at one moment, prints a line a second, and ends after the duration, after the number of
+//! requests, or at Ctrl-C.
 
 mod generator;
 mod mix;
@@ -51,7 +52,8 @@ pub(super) struct Bench {
     /// Requests under way on each connection
     #[arg(short = 'p', long, value_name = "N", default_value = "1", value_parser = quantity::positive)]
     depth: NonZeroUsize,
-    /// Requests a second, sent on time whatever the server does; latency counts from the time a request was due [default: as fast as replies arrive]
+    /// Requests a second, sent on time whatever the server does; latency counts from the time a request was due
+    /// [default: as fast as replies arrive]
     #[arg(long, value_name = "N/s", value_parser = read_rate)]
     rate: Option<f64>,
     /// Duration [default: 10s, or until --requests are answered]

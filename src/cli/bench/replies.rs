@@ -1,7 +1,7 @@
 //! Where one reply ends and whether it is an error, whatever server sends it. Knows no socket and keeps no reply.
 //!
-//! Lines: one line a reply; what `primed` sends before it (`= ` rows, `* ` progress) is no reply; `ERR` and `-` begin errors. RESP: one value a
-//! reply, with all its elements; pushed values are no replies.
+//! Lines: one line a reply; what `primed` sends before it (`= ` rows, `* ` progress) is no reply; `ERR` and `-` begin
+//! errors. RESP: one value a reply, with all its elements; pushed values are no replies.
 
 use super::mix::Encoding;
 

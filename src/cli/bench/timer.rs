@@ -1,4 +1,5 @@
-//! Waking up in time: an epoll rounds its timeout up to a millisecond, and an open loop at 20,000 requests a second asks each 50 us.
+//! Waking up in time: an epoll rounds its timeout up to a millisecond, and an open loop at 20,000 requests a second
+//! asks each 50 us.
 
 use mio::{Registry, Token};
 use std::io;

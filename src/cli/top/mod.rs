@@ -1,7 +1,8 @@
 //! `primed top`: what a daemon does, every second, and its jobs to sort, filter and cancel.
 //!
-//! [`state`] is what is known and what keys do to it, [`draw`] makes a screen of it; neither does I/O. This module reads keys on a thread,
-//! asks the daemon in a task, and draws after each of their news. A daemon that is gone is connected to again for as long as it takes.
+//! [`state`] is what is known and what keys do to it, [`draw`] makes a screen of it; neither does I/O. This module
+//! reads keys on a thread, asks the daemon in a task, and draws after each of their news. A daemon that is gone is
+//! connected to again for as long as it takes.
 
 mod draw;
 mod state;

@@ -49,7 +49,8 @@ pub(super) struct Known {
     pub(super) unowned: Option<Instant>,
     /// Since when NATS has no entry of it.
     pub(super) absent: Option<Instant>,
-    /// The job of this ID here is another one than that of the cluster: it was submitted before this node joined, and stays alone.
+    /// The job of this ID here is another one than that of the cluster: it was submitted before this node joined, and
+    /// stays alone.
     pub(super) is_another: bool,
     /// It was saved since this node became its owner.
     pub(super) is_saved: bool,

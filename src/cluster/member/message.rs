@@ -22,7 +22,8 @@ pub(in crate::cluster) enum Command {
         revision: u64,
         bytes: Vec<u8>,
     },
-    /// Reads an entry again that has another revision than it was seen with. Answered by it as it is seen, or by [`Input::Absent`].
+    /// Reads an entry again that has another revision than it was seen with. Answered by it as it is seen, or by
+    /// [`Input::Absent`].
     Read(JobId, Entry),
     /// Removes the entry of a job that is forgotten.
     Forget(JobId),

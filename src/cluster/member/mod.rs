@@ -1,11 +1,14 @@
-//! What a node does about the submitted jobs of its cluster: which it owns, which others do, which it takes over. Plain data: what is
-//! written and read elsewhere is a list of commands, and what came of them, like time, is an argument. Knows no transport and no engine.
+//! What a node does about the submitted jobs of its cluster: which it owns, which others do, which it takes over. Plain
+//! data: what is written and read elsewhere is a list of commands, and what came of them, like time, is an argument.
+//! Knows no transport and no engine.
 //!
-//! Each job has two entries that all nodes see: the job itself, with its end once it has one, and its owner. Both are written at the
-//! revision that was read, so that of two nodes that want the same one fails and looks again. A node that acknowledged a job has it in
-//! its own store until its end; the entries are how others hear of it, and a second copy.
+//! Each job has two entries that all nodes see: the job itself, with its end once it has one, and its owner. Both are
+//! written at the revision that was read, so that of two nodes that want the same one fails and looks again. A node
+//! that acknowledged a job has it in its own store until its end; the entries are how others hear of it, and a second
+//! copy.
 //!
-//! `next` decides what is done about one job, `known` is what is known of it, `message` what happens and what is to be done.
+//! `next` decides what is done about one job, `known` is what is known of it, `message` what happens and what is to be
+//! done.
 
 mod known;
 mod message;
@@ -33,10 +36,12 @@ const STOOD_STILL: Duration = Duration::from_secs(4);
 /// How long a command may take before it is given up.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a job of another node may have no entry: NATS may have lost it, and the node that took it in writes it again.
+/// How long a job of another node may have no entry: NATS may have lost it, and the node that took it in writes it
+/// again.
 const ABSENT: Duration = Duration::from_secs(10);
 
-/// After this many failures of a job's commands its entry is read again: what was not seen may have been removed without a mark.
+/// After this many failures of a job's commands its entry is read again: what was not seen may have been removed
+/// without a mark.
 const READ_AGAIN: u32 = 2;
 
 /// How long another node is remembered that says nothing.
@@ -344,7 +349,8 @@ impl Member {
         self.look_at(job);
     }
 
-    /// The entry of a job was removed: where it was submitted it is forgotten, or somebody else has removed what is still needed.
+    /// The entry of a job was removed: where it was submitted it is forgotten, or somebody else has removed what is
+    /// still needed.
     fn job_gone(&mut self, job: JobId, revision: u64) {
         let is_own = self.is_own(job);
         let Some(known) = self.jobs.get_mut(&job) else { return };

@@ -7,7 +7,8 @@ use crate::cluster::entry::{JobEntry, OwnerEntry};
 use crate::store::{JobId, StoredJob};
 use std::time::{Duration, Instant};
 
-/// How long a job may have no owner before another node than its first takes it over: the first may be about to write that.
+/// How long a job may have no owner before another node than its first takes it over: the first may be about to write
+/// that.
 const UNOWNED: Duration = Duration::from_secs(3);
 
 /// How often the checkpoint of a job is sent at most.

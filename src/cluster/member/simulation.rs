@@ -1,5 +1,5 @@
-//! Many nodes over a model of what NATS keeps and may lose, with crashes, partitions, and messages that come late or twice: no acknowledged job is lost,
-//! and none has two ends. The seed decides everything.
+//! Many nodes over a model of what NATS keeps and may lose, with crashes, partitions, and messages that come late or
+//! twice: no acknowledged job is lost, and none has two ends. The seed decides everything.
 
 use super::*;
 use crate::proto::{Code, Failure, Reply, Value};
@@ -510,7 +510,8 @@ fn seeds(variable: &str, default: u64) -> u64 {
         .unwrap_or(default)
 }
 
-/// All of it: `PRIMED_CLUSTER_SEEDS=1000 PRIMED_CLUSTER_NODES=50 cargo test --release --lib no_acknowledged_job_is_lost`.
+/// All of it: `PRIMED_CLUSTER_SEEDS=1000 PRIMED_CLUSTER_NODES=50 cargo test --release --lib
+/// no_acknowledged_job_is_lost`.
 #[test]
 fn no_acknowledged_job_is_lost_whatever_fails() {
     let nodes = seeds("PRIMED_CLUSTER_NODES", 5);

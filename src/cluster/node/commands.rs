@@ -1,4 +1,5 @@
-//! What the rules want done: over the connection, whose outcome comes back to the node, or at the engine. Decides nothing.
+//! What the rules want done: over the connection, whose outcome comes back to the node, or at the engine. Decides
+//! nothing.
 
 use super::hearing::{JOBS, OWNERS, seen};
 use super::{Node, NodeEvent};

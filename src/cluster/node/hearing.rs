@@ -52,8 +52,8 @@ pub(super) async fn hear(client: Client, owner: String, name: String, me: Addr<N
     }
 }
 
-/// Brings the entries of all nodes, first those that are there and then each that is written. If that ends, what is shared is opened
-/// again: it may have been removed.
+/// Brings the entries of all nodes, first those that are there and then each that is written. If that ends, what is
+/// shared is opened again: it may have been removed.
 pub(super) async fn watch_entries(links: Links, me: Addr<Node>, opening: u64) {
     let watched = watch_once(&links, &me).await;
     tracing::warn!(

@@ -1,4 +1,5 @@
-//! What nodes say to all others and nobody keeps: how far their jobs are, and which parts are of no use any more. Knows no connection.
+//! What nodes say to all others and nobody keeps: how far their jobs are, and which parts are of no use any more. Knows
+//! no connection.
 
 use crate::cluster::entry::{MAX_NAME, is_line};
 use crate::engine::{JobProgress, PartId};

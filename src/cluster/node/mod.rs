@@ -1,7 +1,7 @@
 //! The actor of a node: between the engine, the rules about jobs, and the connection. Knows no plan.
 //!
-//! `offers` is about the parts that other nodes do, `commands` carries out what the rules say, `hearing` brings what others write and say, `messages` is
-//! what they say to all.
+//! `offers` is about the parts that other nodes do, `commands` carries out what the rules say, `hearing` brings what
+//! others write and say, `messages` is what they say to all.
 
 mod commands;
 mod hearing;
@@ -179,7 +179,8 @@ impl Node {
         open_later(context.address(), self.opening);
     }
 
-    /// Does what a message asks for. A panic in it, which is no part of any plan, costs the connection and not the cluster.
+    /// Does what a message asks for. A panic in it, which is no part of any plan, costs the connection and not the
+    /// cluster.
     fn safely(&mut self, context: &mut Context<Self>, act: impl FnOnce(&mut Self, &mut Context<Self>)) {
         if caught(|| act(self, context)).is_err() {
             self.begin_again(context);

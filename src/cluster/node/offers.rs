@@ -1,5 +1,5 @@
-//! The parts of this node's plans that other nodes may work on: offered as many as they can begin, done again when nothing is heard of them, and
-//! absorbed once. Knows no job.
+//! The parts of this node's plans that other nodes may work on: offered as many as they can begin, done again when
+//! nothing is heard of them, and absorbed once. Knows no job.
 
 use super::messages::{RECALLED_SUBJECT, recalled_to_bytes};
 use super::{Node, NodeEvent, now};
@@ -22,7 +22,8 @@ const PART_SILENT: Duration = ACK_WAIT;
 /// A part that nobody has begun for this long is done again.
 const PART_UNTAKEN: Duration = Duration::from_secs(20);
 
-/// After a part that could not be sent none is offered for this long: NATS may be full, or take no message as large as it.
+/// After a part that could not be sent none is offered for this long: NATS may be full, or take no message as large as
+/// it.
 const PARTS_HELD: Duration = Duration::from_secs(2);
 
 /// Workers of others that are counted on at the most, whatever they say.
@@ -221,8 +222,8 @@ impl Offers {
         }
     }
 
-    /// Does a part again here, before its result is absorbed. If that is another result, and so once more, then the node errs; if the two
-    /// differ, it is this one.
+    /// Does a part again here, before its result is absorbed. If that is another result, and so once more, then the
+    /// node errs; if the two differ, it is this one.
     fn check(&self, part: Part, result: Vec<u8>, node: String, done: ClusterEvent, me: Addr<Node>) {
         let parts = self.worker.clone();
         self.metrics.cluster.parts_checked.fetch_add(1, Relaxed);

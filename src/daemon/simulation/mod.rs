@@ -1,5 +1,6 @@
-//! The whole daemon on a simulated network: clients that are slow, hang up and send rubbish, workers that die, links that
-//! stand still or tear, a daemon that drains or crashes. Every reply that arrives is checked, and a seed repeats everything.
+//! The whole daemon on a simulated network: clients that are slow, hang up and send rubbish, workers that die, links
+//! that stand still or tear, a daemon that drains or crashes. Every reply that arrives is checked, and a seed repeats
+//! everything.
 //!
 //! `cargo test --lib simulat` plays some seeds, `PRIMED_SEEDS=1000` as many, `PRIMED_SEED=7` that one, with its trace.
 

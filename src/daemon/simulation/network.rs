@@ -52,7 +52,8 @@ impl Accept for Port {
 }
 
 thread_local! {
-    /// Clients that have left without a word: their last segment looks like the end of input, but the kernel knows better.
+    /// Clients that have left without a word: their last segment looks like the end of input, but the kernel knows
+    /// better.
     static GONE: RefCell<HashSet<SocketAddr>> = RefCell::default();
 }
 

@@ -1,5 +1,5 @@
-//! The channel of an external task: a flag that says when to stop, the progress, and room for rows. Knows neither of its ends: the
-//! table holds one, a [`Token`] or a [`Responder`](super::Responder) the other.
+//! The channel of an external task: a flag that says when to stop, the progress, and room for rows. Knows neither of
+//! its ends: the table holds one, a [`Token`] or a [`Responder`](super::Responder) the other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -67,8 +67,8 @@ pub(in crate::engine) fn row_size(row: &str) -> u32 {
 pub struct Token(pub(in crate::engine) Arc<Channel>);
 
 impl Token {
-    /// True once nobody waits for the answer any more: cancelled, past its deadline, or its client is gone. Ask every few
-    /// milliseconds and return anything; nobody will read it.
+    /// True once nobody waits for the answer any more: cancelled, past its deadline, or its client is gone. Ask every
+    /// few milliseconds and return anything; nobody will read it.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.is_cancelled()
     }

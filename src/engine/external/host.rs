@@ -1,8 +1,9 @@
-//! A host: the thread of a plugged-in actor, where a new actor is started when the old one panics. Knows no job and no client.
+//! A host: the thread of a plugged-in actor, where a new actor is started when the old one panics. Knows no job and no
+//! client.
 //!
-//! actix's own supervisor restarts an actor that stops, not one that panics. So a host polls its actor itself, catches the panic
-//! where it happens, and makes a new one by the factory. It gives the actor one call at a time and polls it before the next:
-//! so a call that waits its turn does not pay for the call before.
+//! actix's own supervisor restarts an actor that stops, not one that panics. So a host polls its actor itself, catches
+//! the panic where it happens, and makes a new one by the factory. It gives the actor one call at a time and polls it
+//! before the next: so a call that waits its turn does not pay for the call before.
 
 use super::responder::Responder;
 use super::task::{Call, ExternalLane, ExternalTask};
@@ -136,7 +137,8 @@ where
             match calls.poll_recv(task) {
                 Poll::Ready(Some((deliver, responder))) => {
                     was_called = true;
-                    // A call that is meant for another actor panics. It drops its responder, which fails it, and costs this actor nothing.
+                    // A call that is meant for another actor panics. It drops its responder, which fails it, and costs
+                    // this actor nothing.
                     let _ = caught(|| deliver(&address, responder));
                 }
                 Poll::Ready(None) => return Poll::Ready(Ended::NoMoreCalls),

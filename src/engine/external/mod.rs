@@ -1,7 +1,7 @@
 //! External tasks: work that is no plan, in lanes of its own: blocking code on threads, or calls of an actor.
 //!
-//! `channel` is what the table and the one that works share, `task` describes the work and its lane, `responder` is how an actor
-//! answers, and `host` keeps such an actor alive. Each knows those before it only.
+//! `channel` is what the table and the one that works share, `task` describes the work and its lane, `responder` is how
+//! an actor answers, and `host` keeps such an actor alive. Each knows those before it only.
 
 mod channel;
 mod host;

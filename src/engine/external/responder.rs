@@ -66,7 +66,8 @@ impl Responder {
         self.back = None;
     }
 
-    /// Sends a row before the answer, if there is room: 64 KiB of rows may be on their way to a client that does not read.
+    /// Sends a row before the answer, if there is room: 64 KiB of rows may be on their way to a client that does not
+    /// read.
     ///
     /// # Errors
     /// [`RowError`]: the row is lost.
@@ -95,7 +96,8 @@ impl Responder {
         Ok(())
     }
 
-    /// Says how far the work is, 0.0..=1.0, for clients that asked with `progress=`. What is below the last time is ignored.
+    /// Says how far the work is, 0.0..=1.0, for clients that asked with `progress=`. What is below the last time is
+    /// ignored.
     pub fn progress(&self, done: f64) {
         self.channel.set_progress(done);
     }

@@ -1,4 +1,5 @@
-//! An external task as plain data: its question, its lane, and what there is to do. Knows not who works on it, nor when.
+//! An external task as plain data: its question, its lane, and what there is to do. Knows not who works on it, nor
+//! when.
 
 use super::channel::Token;
 use super::responder::Responder;
@@ -74,7 +75,8 @@ impl fmt::Debug for ExternalTask {
     }
 }
 
-/// A lane of plugged-in work: its bounds, and who does the work. Every daemon that meets it starts its own threads or its own actor.
+/// A lane of plugged-in work: its bounds, and who does the work. Every daemon that meets it starts its own threads or
+/// its own actor.
 pub struct ExternalLane {
     /// Names it in `info`.
     pub(in crate::engine) name: &'static str,

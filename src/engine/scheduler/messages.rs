@@ -39,8 +39,8 @@ pub enum News {
         /// Of which request, and what.
         events: Vec<(RequestId, Event)>,
     },
-    /// The scheduler broke, and has lost whatever it had of this client up to this request: each of these that has no reply yet gets the
-    /// failure.
+    /// The scheduler broke, and has lost whatever it had of this client up to this request: each of these that has no
+    /// reply yet gets the failure.
     Lost {
         /// The client.
         client: ClientId,

@@ -1,7 +1,9 @@
-//! The scheduler actor: requests in, tasks out to the pool, events back to the clients. Every decision is made in `table`.
+//! The scheduler actor: requests in, tasks out to the pool, events back to the clients. Every decision is made in
+//! `table`.
 //!
-//! Here is its turn, its alarm, and how it begins again after a panic. `messages` are what it takes and sends, `clients` takes in what they ask and
-//! sends what happened to it, `workers` hands out tasks and takes their results, `store` is about a store, `cluster` about a cluster of daemons.
+//! Here is its turn, its alarm, and how it begins again after a panic. `messages` are what it takes and sends,
+//! `clients` takes in what they ask and sends what happened to it, `workers` hands out tasks and takes their results,
+//! `store` is about a store, `cluster` about a cluster of daemons.
 
 mod clients;
 mod cluster;
@@ -45,9 +47,9 @@ const RESUME_DELAY: Duration = Duration::from_millis(100);
 
 /// Hands out work by the table, and sends what it has come to.
 ///
-/// A panic in its turn is caught in the handler, which stops the actor; actix's `Supervisor` then starts it again with the same mailbox,
-/// and [`restarting`](Supervised::restarting) rebuilds the table. The supervisor alone would not do: it restarts an actor that stops, but
-/// a panic that reaches it unwinds the supervisor too.
+/// A panic in its turn is caught in the handler, which stops the actor; actix's `Supervisor` then starts it again with
+/// the same mailbox, and [`restarting`](Supervised::restarting) rebuilds the table. The supervisor alone would not do:
+/// it restarts an actor that stops, but a panic that reaches it unwinds the supervisor too.
 pub struct Scheduler {
     policy: Policy,
     workers: usize,
@@ -79,7 +81,8 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler with its own pool of `workers` in each lane, each on a thread of its own; `long_work` sets the priority of those of long jobs.
+    /// A scheduler with its own pool of `workers` in each lane, each on a thread of its own; `long_work` sets the
+    /// priority of those of long jobs.
     ///
     /// # Errors
     /// If the system has no thread for one of them.
@@ -155,7 +158,8 @@ impl Scheduler {
         self.answers.clone()
     }
 
-    /// Does what a message asks for, and then everything that this makes possible. A panic in it stops the actor, to be rebuilt.
+    /// Does what a message asks for, and then everything that this makes possible. A panic in it stops the actor, to be
+    /// rebuilt.
     fn handle_by(&mut self, work: &'static str, context: &mut Context<Self>, act: impl FnOnce(&mut Self)) {
         let turn = caught(|| {
             act(self);
@@ -167,8 +171,8 @@ impl Scheduler {
         }
     }
 
-    /// Does what a message asks for. The turn comes after the messages that are there already: those of one poll of the sockets share it, and
-    /// wake one worker where each alone would wake another.
+    /// Does what a message asks for. The turn comes after the messages that are there already: those of one poll of the
+    /// sockets share it, and wake one worker where each alone would wake another.
     fn take_by(&mut self, work: &'static str, context: &mut Context<Self>, act: impl FnOnce(&mut Self)) {
         let count = self.without_turn.1 + 1;
         if count == MAX_TOGETHER {
@@ -272,10 +276,10 @@ impl ActorFuture<Scheduler> for Turns {
 }
 
 impl Supervised for Scheduler {
-    /// Goes on with a new table after a panic, which has the submitted jobs, if there is a store: each as of its last checkpoint.
-    /// The pool and the hosts stay: what their workers bring back of the old table has names
-    /// that the new one does not know. Each client is sent what it was to be sent, and then that the rest is lost: it knows best which
-    /// of its requests have no reply, and this need not be right in a table that broke.
+    /// Goes on with a new table after a panic, which has the submitted jobs, if there is a store: each as of its last
+    /// checkpoint. The pool and the hosts stay: what their workers bring back of the old table has names that the new
+    /// one does not know. Each client is sent what it was to be sent, and then that the rest is lost: it knows best
+    /// which of its requests have no reply, and this need not be right in a table that broke.
     fn restarting(&mut self, _: &mut Self::Context) {
         let now = now();
         let work = self.panicked_in.take().unwrap_or("an unknown message");

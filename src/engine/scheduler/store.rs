@@ -25,8 +25,8 @@ pub(super) struct StoreLink {
 }
 
 impl Scheduler {
-    /// The same scheduler with a store: it goes on with these jobs, gives out no ID up to `last` again, and has `writer` write what changes.
-    /// After a panic it goes on with what `rebuild` makes of each.
+    /// The same scheduler with a store: it goes on with these jobs, gives out no ID up to `last` again, and has
+    /// `writer` write what changes. After a panic it goes on with what `rebuild` makes of each.
     pub fn with_store(
         mut self,
         writer: Recipient<Commit>,

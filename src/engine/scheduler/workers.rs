@@ -25,8 +25,8 @@ struct Said {
 }
 
 impl Scheduler {
-    /// Starts threads that could not be had before. As long as no plan can be worked on, none is taken in, and those that are there are
-    /// given up: nobody knows when there will be a thread.
+    /// Starts threads that could not be had before. As long as no plan can be worked on, none is taken in, and those
+    /// that are there are given up: nobody knows when there will be a thread.
     pub(super) fn mend_pool(&mut self) {
         self.pool.mend(now());
         if self.pool.has_no_workers() != self.has_no_workers {
@@ -93,8 +93,8 @@ impl Scheduler {
         }
     }
 
-    /// Gives a call to the host of its lane. A host whose thread has ended, as an actor can end it, is replaced, once a call: if the next one is
-    /// gone too, the responder is dropped, which fails the call.
+    /// Gives a call to the host of its lane. A host whose thread has ended, as an actor can end it, is replaced, once a
+    /// call: if the next one is gone too, the responder is dropped, which fails the call.
     fn call(&mut self, lane: LaneId, call: Call) -> Result<(), Failure> {
         let Err(SendError(call)) = self.host(lane)?.send(call) else {
             return Ok(());

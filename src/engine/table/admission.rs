@@ -1,12 +1,12 @@
-//! Who is taken in: a client that asks for one more than there is room for is refused at once. What was submitted has limits of its own,
-//! because it may stay for weeks: it must not take the room of those that wait. Knows the limits, and is given the numbers that they
-//! are compared with.
+//! Who is taken in: a client that asks for one more than there is room for is refused at once. What was submitted has
+//! limits of its own, because it may stay for weeks: it must not take the room of those that wait. Knows the limits,
+//! and is given the numbers that they are compared with.
 
 use crate::engine::message::{Account, Policy};
 use crate::proto::{Code, Failure};
 
-/// Bytes that the titles of all jobs may have. A question takes about three times its title, and one about a number of 10000
-/// digits has a title as long: by their number alone, jobs would not be bounded.
+/// Bytes that the titles of all jobs may have. A question takes about three times its title, and one about a number of
+/// 10000 digits has a title as long: by their number alone, jobs would not be bounded.
 const MAX_TITLE_BYTES: usize = 8 << 20;
 
 /// Titles up to this length are bounded by the number of jobs: a few huge questions do not keep out the ordinary ones.
@@ -100,7 +100,8 @@ impl Admission {
         Ok(())
     }
 
-    /// Whether one more of the account may wait, and there is room for one more job with a title of `new` bytes, if it needs one of its own.
+    /// Whether one more of the account may wait, and there is room for one more job with a title of `new` bytes, if it
+    /// needs one of its own.
     ///
     /// # Errors
     /// `draining`, or `busy` with the limit that is reached.
@@ -126,7 +127,8 @@ impl Admission {
         }
         // A submitted job that joins an equal one is remembered too.
         if (new.is_some() || limits == Limits::Submitted) && jobs >= max {
-            // Those who took all the room must not lock out the others: an account that holds less than an equal share is still taken in.
+            // Those who took all the room must not lock out the others: an account that holds less than an equal share
+            // is still taken in.
             let share = max / (accounts + 1);
             if held >= share || jobs >= 2 * max {
                 let text = format!("{jobs} {what} are waiting already; retry-ms=1000");

@@ -1,7 +1,7 @@
 //! What users may use beyond the limits of everybody: requests and jobs at once, CPU seconds a minute. Knows no queue.
 //!
-//! CPU time comes into an account at its rate, up to what a minute gives, and goes out as it is measured: work that is under way goes on, and makes
-//! a debt that later requests wait for.
+//! CPU time comes into an account at its rate, up to what a minute gives, and goes out as it is measured: work that is
+//! under way goes on, and makes a debt that later requests wait for.
 
 use super::admission::{Limits, Standing};
 use crate::auth::UserLimits;

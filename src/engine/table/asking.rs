@@ -1,4 +1,5 @@
-//! What clients ask of the table: answers, submitted jobs and what concerns them, within their limits. Each is known at once, refused, or waits.
+//! What clients ask of the table: answers, submitted jobs and what concerns them, within their limits. Each is known at
+//! once, refused, or waits.
 
 use super::admission::{Limits, Standing};
 use super::flow::Flow;

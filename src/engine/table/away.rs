@@ -1,4 +1,5 @@
-//! Jobs that other daemons of a cluster work on, as this one knows them: where, and how far. Knows no daemon's address and no transport.
+//! Jobs that other daemons of a cluster work on, as this one knows them: where, and how far. Knows no daemon's address
+//! and no transport.
 
 use crate::engine::message::WorkId;
 use std::collections::BTreeMap;

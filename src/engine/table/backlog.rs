@@ -1,7 +1,8 @@
 //! How many questions wait for their first slice, and how long one more would wait. Knows no question, and no limit.
 //!
-//! The wait is expected by Little's law: those before it, divided by how many were begun a second lately. The age of the oldest would
-//! be known too late: by the time that it has reached a limit under a load of four times what is done, the latest waits four times as long.
+//! The wait is expected by Little's law: those before it, divided by how many were begun a second lately. The age of
+//! the oldest would be known too late: by the time that it has reached a limit under a load of four times what is done,
+//! the latest waits four times as long.
 
 use crate::engine::message::{Account, ClientId, Payer};
 use rustc_hash::FxHashMap;
@@ -27,8 +28,8 @@ struct Load {
     /// Since when beginnings are counted, and how many there were.
     since: Instant,
     begun: usize,
-    /// How long it takes lately until the next is begun; not known before a first window is over. What was before the account had nothing
-    /// waiting says nothing about what it asks now.
+    /// How long it takes lately until the next is begun; not known before a first window is over. What was before the
+    /// account had nothing waiting says nothing about what it asks now.
     pace: Option<Duration>,
 }
 
@@ -85,9 +86,10 @@ impl Backlog {
         }
     }
 
-    /// How many more questions of a client would be begun within this time. Clients of an account take turns: so one that has little
-    /// waiting does not wait for all that others have, and one that has much waits for more than is there now, because the others go on
-    /// asking. It may have a third more than an equal part, as long as there is room for all.
+    /// How many more questions of a client would be begun within this time. Clients of an account take turns: so one
+    /// that has little waiting does not wait for all that others have, and one that has much waits for more than is
+    /// there now, because the others go on asking. It may have a third more than an equal part, as long as there is
+    /// room for all.
     pub(super) fn room(&self, payer: Payer, patience: Duration) -> usize {
         let Some((load, pace)) = self
             .accounts

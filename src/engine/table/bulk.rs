@@ -1,5 +1,5 @@
-//! The bulk lane: plans of long jobs, whose slices are cut in fair turns, as soon as they have memory. Calls into plans, and survives their
-//! panics. Knows nobody who waits.
+//! The bulk lane: plans of long jobs, whose slices are cut in fair turns, as soon as they have memory. Calls into
+//! plans, and survives their panics. Knows nobody who waits.
 
 use super::jobs::Jobs;
 use super::memory::Memory;
@@ -14,17 +14,18 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// CPU time after which a submitted job is saved again: a crash costs no more of its work than this, and the slices under way. It goes by
-/// CPU time and not by the clock, so that the checkpoints of any number of jobs are bounded by what the machine can compute. To save takes
-/// microseconds.
+/// CPU time after which a submitted job is saved again: a crash costs no more of its work than this, and the slices
+/// under way. It goes by CPU time and not by the clock, so that the checkpoints of any number of jobs are bounded by
+/// what the machine can compute. To save takes microseconds.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
-/// The CPU time between the first two checkpoints of a job that goes on after a restart; it is doubled from one to the next, up to
-/// the usual. A process that is ended again and again, by others or by this job, comes some way each time.
+/// The CPU time between the first two checkpoints of a job that goes on after a restart; it is doubled from one to the
+/// next, up to the usual. A process that is ended again and again, by others or by this job, comes some way each time.
 const SAVE_SOON: Duration = Duration::from_millis(1);
 
-/// Slices that are cut ahead while all of these bulk workers are busy: one that is done finds its next slice while the scheduler takes in its report.
-/// Half as many as workers, for reports are taken in one by one, and what is cut is not given to another any more.
+/// Slices that are cut ahead while all of these bulk workers are busy: one that is done finds its next slice while the
+/// scheduler takes in its report. Half as many as workers, for reports are taken in one by one, and what is cut is not
+/// given to another any more.
 pub(in crate::engine) const fn ahead(workers: usize) -> usize {
     workers.div_ceil(2)
 }
@@ -166,7 +167,8 @@ impl Bulk {
             }
             let slice = match caught(|| running.plan.cut()) {
                 Ok(Some(slice)) => slice,
-                // What is left waits for slices under way, or for rows to be taken: absorbing and granting make it ready again.
+                // What is left waits for slices under way, or for rows to be taken: absorbing and granting make it
+                // ready again.
                 Ok(None) if running.under_way > 0 || entry.streams() => continue,
                 // Or for parts: one that nobody has begun, or that takes too long elsewhere, is done here.
                 Ok(None) if !running.parts.is_empty() => {
@@ -248,7 +250,8 @@ impl Bulk {
         caught(|| running.plan.absorb(partial))
     }
 
-    /// Cuts a part for another machine from the plan that is to have the next one: of the account with the fewest under way.
+    /// Cuts a part for another machine from the plan that is to have the next one: of the account with the fewest under
+    /// way.
     pub(super) fn next_part(&mut self, jobs: &Jobs, busy: usize, now: Instant) -> Option<(WorkId, Offer)> {
         loop {
             let mut of_account: FxHashMap<Account, usize> = FxHashMap::default();
@@ -337,7 +340,8 @@ impl Bulk {
         std::mem::take(&mut self.recalled)
     }
 
-    /// What a plan has to give, at most `credit` rows; without an answer it is ready for its next slice. `None`: there is no such plan.
+    /// What a plan has to give, at most `credit` rows; without an answer it is ready for its next slice. `None`: there
+    /// is no such plan.
     pub(super) fn deliver(&mut self, id: WorkId, payer: Payer, credit: usize) -> Option<Result<Delivery, Panicked>> {
         let running = self.plans.get_mut(&id)?;
         let plan = &mut running.plan;
@@ -362,7 +366,8 @@ impl Bulk {
         }
     }
 
-    /// Puts a plan into its queue. One of high priority is the first of its client's turns; the client's share remains what it is.
+    /// Puts a plan into its queue. One of high priority is the first of its client's turns; the client's share remains
+    /// what it is.
     fn push(&mut self, payer: Payer, id: WorkId, priority: Priority, used: u64) {
         let used = if priority == Priority::High { 0 } else { used };
         self.queue(priority).push(payer, id, used);

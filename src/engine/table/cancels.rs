@@ -1,4 +1,5 @@
-//! Cancels of jobs that other daemons work on: each is answered when the cluster has said how all its jobs ended. Knows no job and no transport.
+//! Cancels of jobs that other daemons work on: each is answered when the cluster has said how all its jobs ended. Knows
+//! no job and no transport.
 
 use crate::engine::message::{ClientId, JobId, RequestId};
 use crate::proto::{Failure, Reply, Value};

@@ -1,4 +1,5 @@
-//! How many bytes the checkpoints take that are held for unfinished jobs. Jobs that wait for the same work share one. Knows no job.
+//! How many bytes the checkpoints take that are held for unfinished jobs. Jobs that wait for the same work share one.
+//! Knows no job.
 
 use crate::store::StoredJob;
 use rustc_hash::FxHashMap;

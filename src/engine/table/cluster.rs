@@ -1,4 +1,5 @@
-//! The table beside a cluster: parts that go out and come back, jobs that other daemons work on, and jobs that are taken over from them.
+//! The table beside a cluster: parts that go out and come back, jobs that other daemons work on, and jobs that are
+//! taken over from them.
 
 use super::Table;
 use super::asking::{cancelled, has_ended};
@@ -222,7 +223,8 @@ impl Table {
         matches!(self.flow.jobs.get(work).map(Entry::stage), Some(Stage::Away))
     }
 
-    /// Asks the cluster to end jobs that other nodes work on. Answered when that is written there: two ends that were said would be one too many.
+    /// Asks the cluster to end jobs that other nodes work on. Answered when that is written there: two ends that were
+    /// said would be one too many.
     pub(super) fn cancel_away(
         &mut self,
         payer: Payer,
@@ -271,7 +273,8 @@ impl Table {
         }
     }
 
-    /// A job has ended so for the whole cluster: all that wait for it are answered so, and another end that it had here is replaced.
+    /// A job has ended so for the whole cluster: all that wait for it are answered so, and another end that it had here
+    /// is replaced.
     pub(in crate::engine) fn end_away(&mut self, stored: StoredJob, end: End, now: Instant) {
         self.flow.now = now;
         let job = end.job;
@@ -371,8 +374,8 @@ impl Table {
         }
     }
 
-    /// A job of another node is forgotten there. If nothing was heard of its end, as by a node that had no connection, then what it came to is not
-    /// to be had any more: all that wait for it learn that.
+    /// A job of another node is forgotten there. If nothing was heard of its end, as by a node that had no connection,
+    /// then what it came to is not to be had any more: all that wait for it learn that.
     pub(in crate::engine) fn forget_away(&mut self, job: JobId, now: Instant) {
         self.flow.now = now;
         match self.flow.submitted.location(job) {

@@ -1,5 +1,5 @@
-//! Restored jobs that wait for their first slice in the bulk lane, and those whose slices wait until the store has counted a start.
-//! Knows no lane.
+//! Restored jobs that wait for their first slice in the bulk lane, and those whose slices wait until the store has
+//! counted a start. Knows no lane.
 
 use crate::engine::message::{JobId, WorkId};
 use std::time::{Duration, Instant};
@@ -51,8 +51,8 @@ impl Deferred {
         since.map(|since| since + DEFERRED_AFTER)
     }
 
-    /// It is the turn of a deferred job, and the store is asked to count these starts of submitted jobs that wait for it. False if it does
-    /// not wait for the store at all.
+    /// It is the turn of a deferred job, and the store is asked to count these starts of submitted jobs that wait for
+    /// it. False if it does not wait for the store at all.
     pub(super) fn awaits_count(&mut self, work: WorkId, starts: Vec<(JobId, u32)>) -> bool {
         for (job, starts) in starts {
             self.uncounted
@@ -62,7 +62,8 @@ impl Deferred {
         self.uncounted.iter().any(|uncounted| uncounted.work == work)
     }
 
-    /// Only these submitted jobs still wait for a job. True if it waited for the store because of others alone, and does not any more.
+    /// Only these submitted jobs still wait for a job. True if it waited for the store because of others alone, and
+    /// does not any more.
     pub(super) fn keep(&mut self, work: WorkId, submitted: impl Iterator<Item = JobId>) -> bool {
         let waits = |all: &[Uncounted]| all.iter().any(|uncounted| uncounted.work == work);
         if !waits(&self.uncounted) {

@@ -1,5 +1,6 @@
-//! The express lane: jobs and batches of plain questions that wait for their first slice, and batches that are under way. Packs them
-//! for the workers, and finds those that wait for too long. Knows no plan, and nobody who waits for a job.
+//! The express lane: jobs and batches of plain questions that wait for their first slice, and batches that are under
+//! way. Packs them for the workers, and finds those that wait for too long. Knows no plan, and nobody who waits for a
+//! job.
 //!
 //! A batch has the name of its first question; the requests of one batch lie before the name of the client's next.
 
@@ -26,11 +27,13 @@ const MAX_PACK: usize = 128;
 /// No question waits for longer, whatever the limit.
 const LONGEST_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Work for a worker at the least, if there is so much: waking one more costs five microseconds of CPU time on both sides.
+/// Work for a worker at the least, if there is so much: waking one more costs five microseconds of CPU time on both
+/// sides.
 const WORTH_A_WORKER: Duration = Duration::from_micros(20);
 
-/// The part of the time that questions may wait at which the queue of many clients is kept, and what a single one may have in addition.
-/// Under a lasting overload nearly all that is answered waits that long, and a third more at the most: half of the time for four clients.
+/// The part of the time that questions may wait at which the queue of many clients is kept, and what a single one may
+/// have in addition. Under a lasting overload nearly all that is answered waits that long, and a third more at the
+/// most: half of the time for four clients.
 const STANDING: f64 = 0.25;
 const OF_SINGLE: f64 = 0.5;
 
@@ -68,7 +71,8 @@ pub(super) struct Express {
     backlog: Backlog,
     /// What a first slice took lately; nothing is known at first.
     cost: Duration,
-    /// When those that wait are refused unless they are begun before, the earliest first. Some may have been begun or removed already.
+    /// When those that wait are refused unless they are begun before, the earliest first. Some may have been begun or
+    /// removed already.
     begin_by: VecDeque<(Instant, ClientId, Turn)>,
     keeps_answers: bool,
 }
@@ -240,9 +244,9 @@ impl Express {
         self.backlog.remove(batched.payer, questions.len());
     }
 
-    /// How many more questions of a client would be begun in time. The queue of an account is kept short, or under a lasting overload
-    /// nearly all that is answered would have waited for as long as it may. A single client may fill it further: the number of its
-    /// requests under way bounds it, and a long pipeline of work is no overload.
+    /// How many more questions of a client would be begun in time. The queue of an account is kept short, or under a
+    /// lasting overload nearly all that is answered would have waited for as long as it may. A single client may fill
+    /// it further: the number of its requests under way bounds it, and a long pipeline of work is no overload.
     pub(super) fn room(&self, payer: Payer, max_age: Duration) -> usize {
         let clients = self.backlog.clients_with(payer) as f64;
         self.backlog
@@ -329,8 +333,8 @@ impl Express {
         Some((Task { work: id, cancel, load }, count))
     }
 
-    /// Takes back a batch; what a worker had no time to begin waits for another turn. One whose client is gone, or that was handed out
-    /// by another table, is unknown here.
+    /// Takes back a batch; what a worker had no time to begin waits for another turn. One whose client is gone, or that
+    /// was handed out by another table, is unknown here.
     pub(super) fn finished(&mut self, mut batch: Batch, cpu: Duration, now: Instant) -> Option<Settled> {
         let client = batch.client;
         let batched = self.batches.remove(&(client, batch.name))?;

@@ -1,7 +1,7 @@
 //! External tasks in the table: lanes of their own, each with slots and a queue with a limit, clients taking turns.
 //!
-//! A slot is free again when the code or actor that works on the task has let go of it, not when nobody waits any more: so what is
-//! cancelled and goes on regardless is bounded by its lane. Knows nobody who waits.
+//! A slot is free again when the code or actor that works on the task has let go of it, not when nobody waits any more:
+//! so what is cancelled and goes on regardless is bounded by its lane. Knows nobody who waits.
 
 use crate::engine::external::{Channel, ExternalLane, ExternalLoad, ExternalTask, row_size};
 use crate::engine::fairness::{CHARGE_US, Fair};
@@ -70,8 +70,8 @@ pub(super) struct Delivery {
 }
 
 impl External {
-    /// The same lanes without any task, for a new table. A slot stays taken if its task is still worked on: that is, if its channel is
-    /// held by somebody besides the slot.
+    /// The same lanes without any task, for a new table. A slot stays taken if its task is still worked on: that is, if
+    /// its channel is held by somebody besides the slot.
     pub(super) fn rebuilt(self) -> Self {
         let Self {
             lanes,

@@ -1,5 +1,5 @@
-//! The map of all work that is a job of its own: its title, its stage, whose share it uses. Finds the long job that an equal question
-//! joins, and counts the bytes of titles. Knows no queue and nobody who waits.
+//! The map of all work that is a job of its own: its title, its stage, whose share it uses. Finds the long job that an
+//! equal question joins, and counts the bytes of titles. Knows no queue and nobody who waits.
 
 use crate::engine::message::{Account, Payer, Priority, Work, WorkId};
 use crate::metrics::VerbLabel;
@@ -54,8 +54,8 @@ pub(super) struct Entry {
 
 /// Where a job is.
 pub(super) enum Stage {
-    /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory. Or a submitted job
-    /// that the store does not have yet, or that is to begin later.
+    /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory. Or
+    /// a submitted job that the store does not have yet, or that is to begin later.
     Held(Work),
     /// It waits for its first slice, or that is under way.
     Express,

@@ -1,8 +1,9 @@
-//! The log of work: a line for each request and submitted job that it concerns, so that one search by client and request, or by job, finds
-//! them all. Decides nothing.
+//! The log of work: a line for each request and submitted job that it concerns, so that one search by client and
+//! request, or by job, finds them all. Decides nothing.
 //!
-//! The lines are events with their ids as fields, and no spans: a span would have to be made with the request, which costs every request
-//! that is not logged, and would miss what was under way when the level is raised. Where the level is off, each is one comparison.
+//! The lines are events with their ids as fields, and no spans: a span would have to be made with the request, which
+//! costs every request that is not logged, and would miss what was under way when the level is raised. Where the level
+//! is off, each is one comparison.
 
 use super::Table;
 use super::flow::Flow;
@@ -68,7 +69,8 @@ impl From<&Waiter> for Ids {
     }
 }
 
-/// Whether anything of this level is logged. `tracing::enabled!` would leave its verdict on an event of this module to the next one of another.
+/// Whether anything of this level is logged. `tracing::enabled!` would leave its verdict on an event of this module to
+/// the next one of another.
 fn is_logged() -> bool {
     LevelFilter::current() >= LevelFilter::DEBUG
 }

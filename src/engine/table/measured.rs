@@ -1,4 +1,5 @@
-//! What requests took, until the scheduler reports it to the metrics at the end of its turn. Plain data; knows no counter that others share.
+//! What requests took, until the scheduler reports it to the metrics at the end of its turn. Plain data; knows no
+//! counter that others share.
 
 use super::express::Settled;
 use super::jobs::Entry;
@@ -30,7 +31,8 @@ impl Measured {
         }
     }
 
-    /// A batch is back. If it took long, its last question is named for all of them: they arrived together and leave together.
+    /// A batch is back. If it took long, its last question is named for all of them: they arrived together and leave
+    /// together.
     pub(super) fn batch(
         &mut self,
         Settled {

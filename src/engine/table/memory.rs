@@ -1,9 +1,10 @@
 //! Memory of long plans: which may begin, and which are parked until they may. Knows no plan and no CPU.
 //!
-//! Plans are of five classes by their size, each up to four times as large as the one before. An account begins only as many of a class as
-//! can use the workers, or as fit its part of the memory; the others are parked. More at once would be no faster, and would hold memory
-//! that others need. Each class has its own count, so that a smaller plan never waits for a larger one of the same account. Small plans
-//! have memory of their own, so that they fit beside any number of large ones. Where the memory itself is short, accounts take turns.
+//! Plans are of five classes by their size, each up to four times as large as the one before. An account begins only as
+//! many of a class as can use the workers, or as fit its part of the memory; the others are parked. More at once would
+//! be no faster, and would hold memory that others need. Each class has its own count, so that a smaller plan never
+//! waits for a larger one of the same account. Small plans have memory of their own, so that they fit beside any number
+//! of large ones. Where the memory itself is short, accounts take turns.
 
 use crate::engine::fairness::Fair;
 use crate::engine::message::{Account, ClientId, Payer, WorkId};
@@ -14,7 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 /// Small plans, and four classes of large ones.
 const CLASSES: usize = 5;
 
-/// Plans of a class that an account may have begun, for each worker: one that is cut, and one beside it whose last slices are under way.
+/// Plans of a class that an account may have begun, for each worker: one that is cut, and one beside it whose last
+/// slices are under way.
 const PLANS_A_WORKER: usize = 2;
 
 /// Where the memory of a plan is accounted.
@@ -29,7 +31,8 @@ pub(super) struct Memory {
     /// Bytes for large plans.
     max: u64,
     max_plans: usize,
-    /// Jobs that may not begin yet, by class, in their clients' turns. Accounts that may begin none of a class are paused there.
+    /// Jobs that may not begin yet, by class, in their clients' turns. Accounts that may begin none of a class are
+    /// paused there.
     parked: [Fair<WorkId>; CLASSES],
     wanting: HashMap<WorkId, (Job, u64)>,
     holding: BTreeMap<WorkId, Held>,
@@ -125,9 +128,10 @@ impl Memory {
         false
     }
 
-    /// Whether the memory is there. Beside a parked job that could begin but for it, a later one may take what that will not need once
-    /// those before it have ended: so it need not wait for hours after a giant, and however many come, the parked one does not wait
-    /// for them. What is held beside the plans keeps none from running alone: it is freed by their ends only.
+    /// Whether the memory is there. Beside a parked job that could begin but for it, a later one may take what that
+    /// will not need once those before it have ended: so it need not wait for hours after a giant, and however many
+    /// come, the parked one does not wait for them. What is held beside the plans keeps none from running alone: it is
+    /// freed by their ends only.
     fn fits(&self, id: WorkId, bytes: u64) -> bool {
         let pool = self.pool_of(bytes);
         let (max, used) = self.level(pool);

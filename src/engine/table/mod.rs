@@ -1,12 +1,13 @@
 //! The table of jobs: what happens to each, and who waits for it. Plain data: time is an argument, events are a list.
 //!
-//! A job is in the `express` lane until its first slice is over, and then, if it is not answered, in `bulk`: its plan cuts slices for as
-//! many workers as are free, or it is parked until it may begin, and begun anew (`memory`). Plain questions pass the express lane as
-//! batches, and become jobs only if that is not enough. Work that is no plan is `external`, in a lane of its own. `jobs` is the map of them
-//! all, `waiters` knows who waits for each, `submitted` remembers what was submitted, `admission` refuses what is too much. Each of these
-//! alone changes what it owns; here is what happens between them: in `asking` for what clients ask, in `storing` for the store, in `cluster` for
-//! a cluster of daemons, and below for what workers and the clock bring. A job ends when it is answered, or when nobody waits for it any more.
-//! Knows no actor, no thread and no socket.
+//! A job is in the `express` lane until its first slice is over, and then, if it is not answered, in `bulk`: its plan
+//! cuts slices for as many workers as are free, or it is parked until it may begin, and begun anew (`memory`). Plain
+//! questions pass the express lane as batches, and become jobs only if that is not enough. Work that is no plan is
+//! `external`, in a lane of its own. `jobs` is the map of them all, `waiters` knows who waits for each, `submitted`
+//! remembers what was submitted, `admission` refuses what is too much. Each of these alone changes what it owns; here
+//! is what happens between them: in `asking` for what clients ask, in `storing` for the store, in `cluster` for a
+//! cluster of daemons, and below for what workers and the clock bring. A job ends when it is answered, or when nobody
+//! waits for it any more. Knows no actor, no thread and no socket.
 
 mod admission;
 mod allowances;
@@ -109,9 +110,10 @@ impl Table {
         }
     }
 
-    /// A table that takes the place of this one, which broke in the midst of a change. Nothing of it is trusted but the limits and what
-    /// accounts have used of them, what was submitted, the lanes, and the names that must not be used again; all work is stopped. What was
-    /// submitted and runs is given back, to be [resumed](Self::resume); without a store it has failed.
+    /// A table that takes the place of this one, which broke in the midst of a change. Nothing of it is trusted but the
+    /// limits and what accounts have used of them, what was submitted, the lanes, and the names that must not be used
+    /// again; all work is stopped. What was submitted and runs is given back, to be [resumed](Self::resume); without a
+    /// store it has failed.
     pub(super) fn rebuilt(self, policy: Policy, workers: usize, now: Instant) -> (Self, Vec<StoredJob>) {
         let Self {
             admission,
@@ -334,7 +336,8 @@ impl Table {
         }
     }
 
-    /// A deadline has passed: of a question, of a submitted job and so of all that watch it, or of one that watches a job that goes on.
+    /// A deadline has passed: of a question, of a submitted job and so of all that watch it, or of one that watches a
+    /// job that goes on.
     fn late(&mut self, holder: WaiterId, watched: Option<JobId>) {
         let text = match watched {
             None => "the deadline passed; the work was stopped".to_owned(),
@@ -359,7 +362,8 @@ impl Table {
         alarms.into_iter().flatten().min()
     }
 
-    /// From now on nothing new is taken in. Submitted jobs that a store has stop at once, for the next process goes on with them.
+    /// From now on nothing new is taken in. Submitted jobs that a store has stop at once, for the next process goes on
+    /// with them.
     pub(super) fn drain(&mut self, now: Instant) {
         self.flow.now = now;
         self.admission.drain();

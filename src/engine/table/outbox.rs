@@ -1,4 +1,5 @@
-//! What a turn has come to: events for clients, in the order in which they happened, and answers that may be kept. Knows no address.
+//! What a turn has come to: events for clients, in the order in which they happened, and answers that may be kept.
+//! Knows no address.
 
 use crate::engine::message::{ClientId, Event, RequestId};
 use crate::proto::{Interim, Reply, Value};

@@ -1,5 +1,5 @@
-//! Names of clients for submitted jobs that no connection of this process holds: one for each account, so that the jobs of an owner share
-//! one part of the CPU, as they did on the connection that submitted them. Knows no job.
+//! Names of clients for submitted jobs that no connection of this process holds: one for each account, so that the jobs
+//! of an owner share one part of the CPU, as they did on the connection that submitted them. Knows no job.
 
 use crate::engine::message::{Account, ClientId, Payer};
 use std::collections::BTreeMap;
@@ -21,7 +21,8 @@ impl Default for Owners {
 }
 
 impl Owners {
-    /// Who pays for a job of this owner. A store of an earlier version has other words for owners: their jobs are the process's.
+    /// Who pays for a job of this owner. A store of an earlier version has other words for owners: their jobs are the
+    /// process's.
     pub(super) fn payer(&mut self, owner: &str) -> Payer {
         let account = owner.parse().unwrap_or(Account::Process);
         let next = &mut self.next;

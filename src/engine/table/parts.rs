@@ -1,4 +1,5 @@
-//! The parts of one plan that other machines work on: each has a number, is absorbed once, and may be taken back. Knows no machine.
+//! The parts of one plan that other machines work on: each has a number, is absorbed once, and may be taken back. Knows
+//! no machine.
 
 use crate::job::{AnyPlan, Damaged};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,8 @@ const COST: f64 = 1e9;
 /// The least that is worth being sent.
 const LEAST: f64 = 50e6;
 
-/// How many parts each machine's worker is to get of what is left: the last ones are short, so that nobody waits long for another.
+/// How many parts each machine's worker is to get of what is left: the last ones are short, so that nobody waits long
+/// for another.
 const SHARES: f64 = 4.0;
 
 /// How long after a part was cut it is known whether a machine has begun it: a machine says so as soon as it takes one.
@@ -161,8 +163,8 @@ impl Parts {
         plan.take_back(&part.bytes).map_err(|_| PartFault::Panicked)
     }
 
-    /// Takes back a part, where nothing else is left to do: the latest that nobody has begun, or the first that takes too long where it was
-    /// begun. `Err`: none until this moment.
+    /// Takes back a part, where nothing else is left to do: the latest that nobody has begun, or the first that takes
+    /// too long where it was begun. `Err`: none until this moment.
     pub(super) fn take_back_idle(&mut self, plan: &mut dyn AnyPlan, now: Instant) -> Result<u64, Option<Instant>> {
         let begun = self.under_way.values().filter(|part| part.begun.is_some()).count();
         let unbegun = self.under_way.len() - begun;

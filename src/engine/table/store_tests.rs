@@ -1,4 +1,5 @@
-//! The table beside a store that is driven by hand: what is said once is true after a crash, and what was acknowledged goes on.
+//! The table beside a store that is driven by hand: what is said once is true after a crash, and what was acknowledged
+//! goes on.
 
 use super::submitted::Location;
 use super::tests::{MS, PLAIN, Play, Script, job, long, submit};
@@ -8,7 +9,8 @@ use crate::engine::restored::Restored;
 use crate::job::Job;
 use crate::store::{Checkpoint, Record, Submission, Timestamp};
 
-/// A table with a store that has these jobs, with their works and the number of their starts that count; all of them may begin.
+/// A table with a store that has these jobs, with their works and the number of their starts that count; all of them
+/// may begin.
 fn restored(policy: Policy, jobs: Vec<(StoredJob, Work)>) -> Play {
     let mut play = Play::new(policy);
     let now = play.now;

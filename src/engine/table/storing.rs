@@ -21,8 +21,8 @@ impl Table {
         self.flow.submitted.restored(now);
     }
 
-    /// Goes on with the jobs of a table that broke. That is no start which the store counts: a plan that panics is caught, so it was
-    /// not their fault; if it is, the process ends of it, and the next one counts.
+    /// Goes on with the jobs of a table that broke. That is no start which the store counts: a plan that panics is
+    /// caught, so it was not their fault; if it is, the process ends of it, and the next one counts.
     pub(in crate::engine) fn resume(&mut self, jobs: Vec<Restored>, now: Instant) {
         self.flow.now = now;
         for job in self.take_back(jobs) {

@@ -1094,8 +1094,8 @@ fn what_is_not_begun_in_time_is_refused_unless_it_has_a_deadline_or_was_submitte
     assert_eq!(play.table.next_alarm(), None);
 }
 
-/// Two workers that each begin a question in 100 us, with time for five of a pack, as questions of `clients` arrive at this rate a
-/// second. How long those that were answered took, how many were refused at once, and how many later.
+/// Two workers that each begin a question in 100 us, with time for five of a pack, as questions of `clients` arrive at
+/// this rate a second. How long those that were answered took, how many were refused at once, and how many later.
 fn overloaded(
     play: &mut Play,
     clients: std::ops::Range<u64>,
@@ -1203,7 +1203,8 @@ fn happens() -> impl Strategy<Value = Happens> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: one final reply to each question of a client that stays, none to others, nothing left over.
+    /// Whatever happens in whatever order: one final reply to each question of a client that stays, none to others,
+    /// nothing left over.
     #[test]
     fn every_question_has_one_final_reply(happenings in prop::collection::vec(happens(), 1..60)) {
         let mut play = Play::new(Policy { max_jobs: 12, max_jobs_per_client: 8, ..Policy::default() });

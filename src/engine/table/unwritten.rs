@@ -1,5 +1,5 @@
-//! Ends of submitted jobs that the store does not have yet, and the replies that say so: they are sent when it has. What was said once is then
-//! still true after a crash. Knows no file.
+//! Ends of submitted jobs that the store does not have yet, and the replies that say so: they are sent when it has.
+//! What was said once is then still true after a crash. Knows no file.
 
 use crate::engine::message::{ClientId, JobId, RequestId};
 use crate::proto::Reply;

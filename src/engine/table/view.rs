@@ -1,4 +1,5 @@
-//! How a job stands: how far it is, since when it has not advanced, and what a row of `jobs` says of it. Reads the parts, changes nothing.
+//! How a job stands: how far it is, since when it has not advanced, and what a row of `jobs` says of it. Reads the
+//! parts, changes nothing.
 
 use super::away::Away;
 use super::bulk::Bulk;

@@ -1,5 +1,5 @@
-//! Who waits for which job, until when, and how many answers each client waits for. Alarms are deadlines and progress that is due.
-//! Knows no queue and no plan: what becomes of a job that nobody waits for any more is decided elsewhere.
+//! Who waits for which job, until when, and how many answers each client waits for. Alarms are deadlines and progress
+//! that is due. Knows no queue and no plan: what becomes of a job that nobody waits for any more is decided elsewhere.
 
 use crate::engine::message::{Account, ClientId, JobId, Order, Payer, Priority, RequestId, WorkId};
 use crate::proto::Interim;
@@ -295,7 +295,8 @@ impl Waiters {
         })
     }
 
-    /// Takes all off a job, in the order in which they are answered: submitted jobs first, and each with the one that it watches.
+    /// Takes all off a job, in the order in which they are answered: submitted jobs first, and each with the one that
+    /// it watches.
     pub(super) fn remove_all(&mut self, work: WorkId) -> Vec<(WaiterId, Option<JobId>)> {
         let waiters = self.of.remove(&work).unwrap_or_default();
         waiters.iter().for_each(|waiter| self.let_go(waiter));
@@ -410,7 +411,8 @@ impl Waiters {
         None
     }
 
-    /// What one that wants to hear of progress is sent: how far the job is, if it has really advanced, or else for how long it has not.
+    /// What one that wants to hear of progress is sent: how far the job is, if it has really advanced, or else for how
+    /// long it has not.
     pub(super) fn report(
         &mut self,
         holder: WaiterId,

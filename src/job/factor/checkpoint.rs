@@ -17,7 +17,8 @@ const VERSION: u32 = 3;
 const SEARCHING: u64 = 1;
 const SIEVING: u64 = 2;
 
-/// Families and batches under way count as not done, as does the solution of a matrix, which takes a twentieth of the time.
+/// Families and batches under way count as not done, as does the solution of a matrix, which takes a twentieth of the
+/// time.
 pub(super) fn save(plan: &Factor) -> Vec<u8> {
     if let Stage::Part(part) = &plan.stage {
         // It is about a second of work, and starts over.

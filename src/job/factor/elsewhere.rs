@@ -25,7 +25,8 @@ pub(super) fn cut(plan: &mut Factor, cost: f64) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Takes in a result. One that comes after a divisor was found, or after the relations were enough, is of no use, and no error.
+/// Takes in a result. One that comes after a divisor was found, or after the relations were enough, is of no use, and
+/// no error.
 pub(super) fn absorb(plan: &mut Factor, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
     let (n, task, is_wanted) = find(plan, part)?;
     match task {

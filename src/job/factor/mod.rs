@@ -1,10 +1,12 @@
 //! The prime factors of a number of any size: one composite part after the other is split until all parts are prime.
 //!
-//! Does not know how a part is split; see [`crate::primes::factor`]. What one step after the other does is one slice at a time; searches on curves and
-//! the quadratic sieve run on all workers at once, a batch of curves or a family of polynomials a slice.
+//! Does not know how a part is split; see [`crate::primes::factor`]. What one step after the other does is one slice at
+//! a time; searches on curves and the quadratic sieve run on all workers at once, a batch of curves or a family of
+//! polynomials a slice.
 //!
-//! Here are the plan and its stages. `work` is what a slice does, `searching` and `sieving` are the stages of many slices, `elsewhere` the parts that
-//! other machines do, `part` such a part there, `task` what is sent both ways, `checkpoint` the bytes of a plan, `progress` what is shown.
+//! Here are the plan and its stages. `work` is what a slice does, `searching` and `sieving` are the stages of many
+//! slices, `elsewhere` the parts that other machines do, `part` such a part there, `task` what is sent both ways,
+//! `checkpoint` the bytes of a plan, `progress` what is shown.
 
 mod checkpoint;
 mod elsewhere;
@@ -111,7 +113,8 @@ impl Factor {
 
     fn came_apart(&mut self, primes: Vec<Natural>, mut parts: Vec<Natural>) {
         self.primes.extend(primes);
-        // The smallest is the next, whichever was found: which primes are known first does not depend on how the plan was cut.
+        // The smallest is the next, whichever was found: which primes are known first does not depend on how the plan
+        // was cut.
         parts.sort_unstable_by(|a, b| b.cmp(a));
         self.parts.extend(parts);
         self.go_on();
@@ -276,7 +279,8 @@ impl Plan for Factor {
         if bits <= 128 {
             return 8 << 20;
         }
-        // The number, its parts and the elements of a test or of a search; the sieve of as long a part as can be sieved.
+        // The number, its parts and the elements of a test or of a search; the sieve of as long a part as can be
+        // sieved.
         let sieve = quadratic::memory(bits.min(quadratic::LONGEST), workers);
         let levels = schedule::levels(bits, bits <= quadratic::LONGEST);
         let searches = levels.iter().map(|level| {

@@ -1,7 +1,9 @@
-//! A part of the work at a composite for another machine: curves of a level, or polynomials of the sieve, as a plan of its own.
+//! A part of the work at a composite for another machine: curves of a level, or polynomials of the sieve, as a plan of
+//! its own.
 //!
-//! Knows nothing of the plan that it was cut from. Its bytes are the composite and which curves or polynomials they are. What it needs beside is made
-//! of these: the bounds of the curves, the factor base. Its result is a divisor or none, or relations.
+//! Knows nothing of the plan that it was cut from. Its bytes are the composite and which curves or polynomials they
+//! are. What it needs beside is made of these: the bounds of the curves, the factor base. Its result is a divisor or
+//! none, or relations.
 
 use super::searching::Searching;
 use super::task::{self, Task};

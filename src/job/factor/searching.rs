@@ -1,4 +1,5 @@
-//! The searches for factors of a composite: level after level, batches of sequences and curves, several of them under way at once.
+//! The searches for factors of a composite: level after level, batches of sequences and curves, several of them under
+//! way at once.
 //!
 //! Knows not how a batch is done. A share of a level for another machine is searched in the same way there.
 
@@ -120,8 +121,8 @@ impl Searching {
         Some(work)
     }
 
-    /// Curves for another machine, about `cost` nanoseconds of work and at most a share of what is left, so that no machine waits long for the
-    /// last ones.
+    /// Curves for another machine, about `cost` nanoseconds of work and at most a share of what is left, so that no
+    /// machine waits long for the last ones.
     pub(super) fn cut_part(&mut self, cost: f64) -> Option<Task> {
         let (level, bits) = (self.levels.get(self.level)?, self.n.bit_len());
         let batch = 1e9 * level.seconds(bits);

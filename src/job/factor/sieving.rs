@@ -1,4 +1,5 @@
-//! The quadratic sieve of a composite: its base, relations from families of polynomials that are sieved side by side, and the matrix.
+//! The quadratic sieve of a composite: its base, relations from families of polynomials that are sieved side by side,
+//! and the matrix.
 //!
 //! Knows not how a family is sieved. Relations from other machines are computed again before they count.
 
@@ -14,7 +15,8 @@ use crate::primes::factor::schedule;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// A part of the sieve is at most this share of what is left of it, so that little is under way when the relations are enough.
+/// A part of the sieve is at most this share of what is left of it, so that little is under way when the relations are
+/// enough.
 const LARGEST_PART: f64 = 0.1;
 
 /// The most relations from other machines that wait, in lots as they came.

@@ -47,7 +47,8 @@ fn every_small_number_is_the_product_of_its_primes() {
 fn numbers_of_history_come_apart() {
     // F. N. Cole, 1903.
     assert_eq!(factors(mersenne(67)), naturals(&[193_707_721, 761_838_257_287]));
-    // The fifth Fermat number (L. Euler, 1732), the sixth (F. Landry, 1880), the seventh (M. A. Morrison and J. Brillhart, 1970).
+    // The fifth Fermat number (L. Euler, 1732), the sixth (F. Landry, 1880), the seventh (M. A. Morrison and J.
+    // Brillhart, 1970).
     let fermat = |k: usize| (Natural::ONE << (1 << k)) + 1u8;
     assert_eq!(factors(fermat(5)), naturals(&[641, 6_700_417]));
     assert_eq!(factors(fermat(6)), naturals(&[274_177, 67_280_421_310_721]));
@@ -170,7 +171,8 @@ fn parts_of_curves_and_of_the_sieve_are_done_elsewhere() {
     assert!(parts > 0);
 }
 
-/// How long parts, checks and everything else take: `cargo test --release --lib shares_of_a_factor -- --ignored --nocapture`.
+/// How long parts, checks and everything else take: `cargo test --release --lib shares_of_a_factor -- --ignored
+/// --nocapture`.
 #[test]
 #[ignore = "slow: a minute on one core; prints what it measures"]
 fn shares_of_a_factor() {

@@ -1,4 +1,5 @@
-//! What a slice does to a composite, and what comes of it: one step, or a bout of a search or of the sieve. Knows no stage.
+//! What a slice does to a composite, and what comes of it: one step, or a bout of a search or of the sieve. Knows no
+//! stage.
 
 use crate::job::plan::Budget;
 use crate::primes::Natural;
@@ -178,8 +179,8 @@ impl Work {
     }
 }
 
-/// What can be done to a part at once, and else the first bout of the search for a root: of a long number that takes less than the test of its
-/// primality.
+/// What can be done to a part at once, and else the first bout of the search for a root: of a long number that takes
+/// less than the test of its primality.
 fn split(n: Natural, budget: Budget<'_>) -> Found {
     if let Ok(short) = u128::try_from(&n) {
         if is_prime_u128(short) {

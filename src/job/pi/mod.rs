@@ -1,7 +1,10 @@
-//! The plan that counts primes: Gourdon's sums (see `primes::pi`), each cut into pieces that know nothing of each other.
+//! The plan that counts primes: Gourdon's sums (see `primes::pi`), each cut into pieces that know nothing of each
+//! other.
 //!
-//! Start at `schedule` for the order of the work and at `unit` for its kinds. Pieces whose order matters are put together in order by a
-//! [`Reorder`](super::reorder::Reorder); a checkpoint is what has been put together, so it has a few tens of KB whatever `x` is, and what is under way is lost.
+//! Start at `schedule` for the order of the work and at `unit` for its kinds. Pieces whose order matters are put
+//! together in order by a
+//! [`Reorder`](super::reorder::Reorder); a checkpoint is what has been put together, so it has a few tens of KB
+//! whatever `x` is, and what is under way is lost.
 
 mod part;
 mod pieces;
@@ -63,8 +66,8 @@ impl Pi {
     /// The largest `x` whose primes can be counted: 10^25.
     pub const MOST: u128 = Shape::MOST;
 
-    /// Counts the primes `<= x`, for any `x` up to [`Pi::MOST`]: in 0.2 ms up to 10^9, 0.3 s at 10^15, some minutes at 10^19 and some four times
-    /// as long for each further power of ten.
+    /// Counts the primes `<= x`, for any `x` up to [`Pi::MOST`]: in 0.2 ms up to 10^9, 0.3 s at 10^15, some minutes at
+    /// 10^19 and some four times as long for each further power of ten.
     pub fn new(x: u128) -> Self {
         Self::of(x, Shape::new)
     }

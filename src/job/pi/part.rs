@@ -1,8 +1,10 @@
-//! A part of a count for another machine: a stretch of A + C, B or D, as a plan of its own. Knows nothing of the machine that it came from.
+//! A part of a count for another machine: a stretch of A + C, B or D, as a plan of its own. Knows nothing of the
+//! machine that it came from.
 //!
-//! Its bytes are the number, the parameter `y` and the places where the part begins and ends. What it needs beside is made of these: tables, for A + C and D.
-//! Its result is what its pieces come to together. That of D has a weight and a count for each prime, most of them small: a weight takes a byte or two,
-//! and so does the difference between two counts.
+//! Its bytes are the number, the parameter `y` and the places where the part begins and ends. What it needs beside is
+//! made of these: tables, for A + C and D. Its result is what its pieces come to together. That of D has a weight and a
+//! count for each prime, most of them small: a weight takes a byte or two, and so does the difference between two
+//! counts.
 
 use super::pieces;
 use super::schedule::{EasyPlace, Schedule};
@@ -137,7 +139,8 @@ impl Part {
                     .u64(segment.weights.len() as u64)
                     .u64(segment.counts.len() as u64);
                 let weights = segment.weights.iter().map(|weight| fold_sign(*weight));
-                // A prime has no more numbers than the one before it, so differences are short; the first count is as long as it is.
+                // A prime has no more numbers than the one before it, so differences are short; the first count is as
+                // long as it is.
                 let before = std::iter::once(&0).chain(&segment.counts);
                 let counts = segment.counts.iter().zip(before);
                 let counts = counts.map(|(count, before)| fold_sign(count.wrapping_sub(*before) as i64));

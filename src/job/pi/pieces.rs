@@ -14,7 +14,8 @@ pub(super) const STEP: u64 = ALIGNMENT << 12;
 pub(super) struct Pieces {
     kept: Vec<Arc<PiTable>>,
     is_away: bool,
-    /// How many primes there are above where B begins, and above `sqrt x`, up to the end of the last piece: both lie in it.
+    /// How many primes there are above where B begins, and above `sqrt x`, up to the end of the last piece: both lie in
+    /// it.
     pub(super) after: [u64; 2],
 }
 

@@ -1,7 +1,8 @@
 //! Which unit of a count comes next, and what its result does to the sums. Start at [`Schedule::cut`].
 //!
-//! First come the tables; while one worker makes them the others sieve for B. Then the sums that need a table of `pi` up to `sqrt x`, of
-//! which two pieces exist at a time, then D, then what is left of B: so no worker waits for another, and the last units are short.
+//! First come the tables; while one worker makes them the others sieve for B. Then the sums that need a table of `pi`
+//! up to `sqrt x`, of which two pieces exist at a time, then D, then what is left of B: so no worker waits for another,
+//! and the last units are short.
 
 use super::pieces::{self, Pieces};
 use super::share::Piece;
@@ -422,7 +423,8 @@ impl Schedule {
         self.progress
     }
 
-    /// What the whole count costs. Until the tables are there, what they hold is guessed: both do most of their work up to `sqrt x`.
+    /// What the whole count costs. Until the tables are there, what they hold is guessed: both do most of their work up
+    /// to `sqrt x`.
     fn total_cost(&self) -> f64 {
         let shape = &self.shape;
         let entries = shape.y as f64 * 480.0 / 2310.0;
@@ -446,7 +448,8 @@ impl Schedule {
     pub(super) fn memory(shape: &Shape, workers: usize) -> u64 {
         let workers = workers as u64;
         let piece = shape.sqrt_x.min(pieces::STEP) / 8;
-        // A prime of D has 48 bytes, a count in the sums, and 16 in each segment under way and each that waits between two of these.
+        // A prime of D has 48 bytes, a count in the sums, and 16 in each segment under way and each that waits between
+        // two of these.
         let width = primes_up_to(shape.x_star as f64);
         let hard = (48.0 + 16.0 * (2 * (workers + 2)).min(2 * WINDOW) as f64) * width;
         let busy = workers * (hard::MEMORY + semiprimes::memory(shape));
@@ -539,13 +542,14 @@ impl Schedule {
     }
 }
 
-/// At least as many primes there are up to `n`, from 60184 on: P. Dusart, "Estimates of some functions over primes without R.H." (2010),
-/// theorem 6.9.
+/// At least as many primes there are up to `n`, from 60184 on: P. Dusart, "Estimates of some functions over primes
+/// without R.H." (2010), theorem 6.9.
 fn primes_up_to(n: f64) -> f64 {
     n / (n.max(100.0).ln() - 1.1)
 }
 
-/// The primes of A + C from a place on in its piece, which begins at `low`; those before the bound, if that is in the piece.
+/// The primes of A + C from a place on in its piece, which begins at `low`; those before the bound, if that is in the
+/// piece.
 pub(super) fn primes_at(tables: &Tables, low: u64, (piece, at): EasyPlace, bound: EasyPlace) -> Range<usize> {
     let all = easy::in_segment(tables, low);
     let end = if piece == bound.0 {

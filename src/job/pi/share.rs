@@ -1,4 +1,5 @@
-//! Which share of a count another machine does: a stretch of A + C, B or D, cut off here or done here for that machine's count.
+//! Which share of a count another machine does: a stretch of A + C, B or D, cut off here or done here for that
+//! machine's count.
 
 use super::pieces;
 use super::schedule::{COSTS, EasyPlace, LEAVES_A_PRIME, Preparation, Schedule, after, primes_at, semiprimes_cost};
@@ -106,7 +107,8 @@ impl Schedule {
         .map(Share::Semiprimes)
     }
 
-    /// Cuts off as much of A + C as wanted, but not the last piece of the table: only its owner knows where B begins there.
+    /// Cuts off as much of A + C as wanted, but not the last piece of the table: only its owner knows where B begins
+    /// there.
     fn walk_easy(&mut self, tables: &Tables, wanted: f64) -> Option<Range<EasyPlace>> {
         let limit = (pieces::count(&self.shape) - 1, 0);
         let start = self.easy.next(self.next.easy, limit)?;

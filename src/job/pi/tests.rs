@@ -149,8 +149,8 @@ fn every_level_counts_the_same() {
     }
 }
 
-/// Plays a plan with several slices out at once, absorbed in an order and interrupted at places that `choices` picks; saves and
-/// restores it now and then.
+/// Plays a plan with several slices out at once, absorbed in an order and interrupted at places that `choices` picks;
+/// saves and restores it now and then.
 fn play_wildly(x: u128, mut choices: impl Iterator<Item = u64>) -> (u128, usize) {
     let mut plan = Pi::new(x);
     let mut out = Vec::new();

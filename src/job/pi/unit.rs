@@ -1,4 +1,5 @@
-//! What a slice of a count is: a unit of work of one of the sums, which runs until it is finished or the budget is over.
+//! What a slice of a count is: a unit of work of one of the sums, which runs until it is finished or the budget is
+//! over.
 //!
 //! A unit holds all it needs, so units of all kinds run side by side; what its sum means is known to `schedule` alone.
 

@@ -6,7 +6,8 @@ use crate::primes::factor::Trial;
 use crate::primes::primality::is_prime_u128;
 use dashu_int::ops::BitTest;
 
-/// Looks for a proof by primes that trial division finds beside a number, and by what it leaves, if that is a prime of up to 128 bits.
+/// Looks for a proof by primes that trial division finds beside a number, and by what it leaves, if that is a prime of
+/// up to 128 bits.
 #[derive(Debug)]
 pub(crate) struct Search {
     n: Natural,
@@ -22,7 +23,8 @@ impl Search {
         Self { n, below, above }
     }
 
-    /// The proof without its witnesses; or that there is none, which is final. `None` after `over`, which is asked after a few microseconds.
+    /// The proof without its witnesses; or that there is none, which is final. `None` after `over`, which is asked
+    /// after a few microseconds.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<Proof>> {
         if !self.below.advance(&mut over) || !self.above.as_mut().is_none_or(|above| above.advance(&mut over)) {
             return None;
@@ -58,8 +60,8 @@ fn powers(mut primes: Vec<Natural>) -> Vec<Power> {
     powers
 }
 
-/// Few primes of `n - 1`, or of `n + 1`, or of both, that prove the odd number `n` prime: those of `n - 1` alone if they do, else those of `n + 1` alone.
-/// Both are given with multiplicity.
+/// Few primes of `n - 1`, or of `n + 1`, or of both, that prove the odd number `n` prime: those of `n - 1` alone if
+/// they do, else those of `n + 1` alone. Both are given with multiplicity.
 pub(super) fn choose(n: &Natural, minus: Vec<Natural>, plus: Vec<Natural>) -> Option<(Vec<Natural>, Vec<Natural>)> {
     let (minus, plus) = (powers(minus), powers(plus));
     let none = &[][..];

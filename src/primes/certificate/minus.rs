@@ -1,5 +1,5 @@
-//! Witnesses for primes of `n - 1`: an `a` with `a^(n-1) = 1` and `gcd(a^((n-1)/p) - 1, n) = 1`, so that every prime that divides `n` is 1 modulo
-//! the power of `p` in `n - 1`.
+//! Witnesses for primes of `n - 1`: an `a` with `a^(n-1) = 1` and `gcd(a^((n-1)/p) - 1, n) = 1`, so that every prime
+//! that divides `n` is 1 modulo the power of `p` in `n - 1`.
 
 use super::{MOST_BASE, Natural};
 use crate::primes::known;
@@ -47,7 +47,8 @@ impl Witness {
         (&*self.n - 1u8) / &self.prime
     }
 
-    /// The witness; or that there is none, so that `n` is composite. `None` after `over`, which is asked after every multiplication.
+    /// The witness; or that there is none, so that `n` is composite. `None` after `over`, which is asked after every
+    /// multiplication.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<u64>> {
         let ring = ConstDivisor::new(Natural::clone(&self.n));
         let exponent = self.exponent();

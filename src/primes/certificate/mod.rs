@@ -1,8 +1,9 @@
 //! Proofs that a number `n` is prime by factors of `n - 1`, of `n + 1`, or of both.
 //!
-//! The theorems are those of H. C. Pocklington (1914), M. Morrison (1975), and J. Brillhart, D. H. Lehmer and J. L. Selfridge, "New primality criteria and
-//! factorizations of 2^m +- 1", Math. Comp. 29 (1975); R. Crandall, C. Pomerance, *Prime Numbers*, sections 4.1 and 4.2. With [witnesses](Witness)
-//! for all primes of a part `F1` of `n - 1`, every prime that divides `n` is 1 modulo `F1`; with those of a part `F2` of `n + 1`, it is 1 or -1 modulo
+//! The theorems are those of H. C. Pocklington (1914), M. Morrison (1975), and J. Brillhart, D. H. Lehmer and J. L.
+//! Selfridge, "New primality criteria and factorizations of 2^m +- 1", Math. Comp. 29 (1975); R. Crandall, C.
+//! Pomerance, *Prime Numbers*, sections 4.1 and 4.2. With [witnesses](Witness) for all primes of a part `F1` of
+//! `n - 1`, every prime that divides `n` is 1 modulo `F1`; with those of a part `F2` of `n + 1`, it is 1 or -1 modulo
 //! `F2`. [`Parts::suffice`] says when no number but a prime has such divisors only; docs/numbers.md proves it.
 //!
 //! Knows no slice: a [`Witness`] is looked for until it is there or the caller has enough.
@@ -74,7 +75,8 @@ pub(crate) enum Witness {
 }
 
 impl Witness {
-    /// The witness; or that there is none, so that `n` is composite. `None` after `over`, which is asked after every one or two multiplications.
+    /// The witness; or that there is none, so that `n` is composite. `None` after `over`, which is asked after every
+    /// one or two multiplications.
     pub(crate) fn advance(&mut self, over: impl FnMut() -> bool) -> Option<Option<u64>> {
         match self {
             Self::Minus(witness) => witness.advance(over),
@@ -122,8 +124,8 @@ impl Parts {
             || (!is_one(&self.minus) && !is_one(&self.plus) && self.suffice_together(n))
     }
 
-    /// Every divisor is 1 or `n` modulo the least common multiple `F`; so if `n = d e`, then `d >= F + 1`, and `e` is `n mod F`, or that and `F` at
-    /// least; and `e >= F1 + 1`, `e >= F2 - 1`.
+    /// Every divisor is 1 or `n` modulo the least common multiple `F`; so if `n = d e`, then `d >= F + 1`, and `e` is
+    /// `n mod F`, or that and `F` at least; and `e >= F1 + 1`, `e >= F2 - 1`.
     fn suffice_together(&self, n: &Natural) -> bool {
         let both = if self.minus.bit(0) || self.plus.bit(0) { 0 } else { 1 };
         let multiple: Natural = (&self.minus * &self.plus) >> both;
@@ -155,8 +157,9 @@ fn minus_suffices(n: &Natural, part: &Natural) -> bool {
     left < right || !is_square(&(left - right))
 }
 
-/// With `n + 1 = F R`: if `n = (1 + u F)(v F - 1)`, then `R = u v F + v - u`, and for `2 (R - 1) < F (F - 1)` this is its only form with a second summand that
-/// is nearer to 0 than `F / 2`. So `u v` and `v - u` are known, and `(v - u)^2 + 4 u v` would have to be a square.
+/// With `n + 1 = F R`: if `n = (1 + u F)(v F - 1)`, then `R = u v F + v - u`, and for `2 (R - 1) < F (F - 1)` this is
+/// its only form with a second summand that is nearer to 0 than `F / 2`. So `u v` and `v - u` are known, and
+/// `(v - u)^2 + 4 u v` would have to be a square.
 fn plus_suffices(n: &Natural, part: &Natural) -> bool {
     if 3 * part.bit_len() < n.bit_len() {
         return false;
@@ -215,7 +218,8 @@ mod tests {
         Some(Proof::new(n.into(), naturals(minus), d, naturals(plus)))
     }
 
-    /// Proves small numbers by the theorems alone, with all or some of the primes of `n - 1` and `n + 1`. `d` is below `n` then.
+    /// Proves small numbers by the theorems alone, with all or some of the primes of `n - 1` and `n + 1`. `d` is below
+    /// `n` then.
     #[test]
     fn exactly_the_primes_are_proved() {
         let mut counts = [0; 3];

@@ -1,7 +1,8 @@
 //! Witnesses for primes of `n + 1`: powers of an `r` of norm 1 in the integers modulo `n` with a root of `d`.
 //!
-//! For `g = x + sqrt(d)` and its conjugate `h` let `r = g / h`. Then `r^k = 1` modulo a prime says that the Lucas number `U_k` of `g` and `h` is 0 there, and
-//! `W_k = r^k + r^-k` is a Lucas sequence itself, with `W_1 = 2 (x^2 + d) / (x^2 - d)`, `W_2k = W_k^2 - 2`, `W_(2k+1) = W_k W_(k+1) - W_1`. As
+//! For `g = x + sqrt(d)` and its conjugate `h` let `r = g / h`. Then `r^k = 1` modulo a prime says that the Lucas
+//! number `U_k` of `g` and `h` is 0 there, and `W_k = r^k + r^-k` is a Lucas sequence itself, with
+//! `W_1 = 2 (x^2 + d) / (x^2 - d)`, `W_2k = W_k^2 - 2`, `W_(2k+1) = W_k W_(k+1) - W_1`. As
 //! `W_k - 2 = (r^k - 1)^2 / r^k`, all that is asked about `r` is read off `W`.
 
 use super::{MOST_BASE, Natural};
@@ -30,9 +31,10 @@ pub(crate) fn discriminant(n: &Natural) -> Option<u32> {
     (3..MOST_DISCRIMINANT).step_by(2).find(|d| symbol(*d, n) == -1)
 }
 
-/// Looks for a witness of one prime: an `x` for which `r^(n+1) = 1`, and `r^((n+1)/p)` is not 1 modulo any prime that divides `n`. If there is one for
-/// each prime of a part `F` of `n + 1`, all with the same `d`, then every prime that divides `n` is 1 or -1 modulo `F` (M. Morrison 1975; Crandall
-/// and Pomerance, *Prime Numbers*, theorem 4.2.3 and before).
+/// Looks for a witness of one prime: an `x` for which `r^(n+1) = 1`, and `r^((n+1)/p)` is not 1 modulo any prime that
+/// divides `n`. If there is one for each prime of a part `F` of `n + 1`, all with the same `d`, then every prime that
+/// divides `n` is 1 or -1 modulo `F` (M. Morrison 1975; Crandall and Pomerance, *Prime Numbers*, theorem 4.2.3 and
+/// before).
 #[derive(Clone, Debug)]
 pub(crate) struct Witness {
     n: Arc<Natural>,
@@ -114,7 +116,8 @@ impl Witness {
         Some((square + d) * inverse * ring.reduce(2u8))
     }
 
-    /// The witness; or that there is none, so that `n` is composite. `None` after `over`, which is asked after every two multiplications.
+    /// The witness; or that there is none, so that `n` is composite. `None` after `over`, which is asked after every
+    /// two multiplications.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<u64>> {
         let ring = ConstDivisor::new(Natural::clone(&self.n));
         let two = Natural::from(2u8);

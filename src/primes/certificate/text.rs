@@ -1,4 +1,5 @@
-//! The text of a proof: that of PARI's `primecert(n, 1)` if it stands on `n - 1` alone, with two more components if it does not.
+//! The text of a proof: that of PARI's `primecert(n, 1)` if it stands on `n - 1` alone, with two more components if it
+//! does not.
 
 use super::plus::is_discriminant;
 use super::{DEEPEST, Natural, Parts, Proof, Witnessed, is_small, part_of};
@@ -6,8 +7,9 @@ use crate::primes::primality::is_prime_u64;
 use dashu_int::ops::BitTest;
 use std::fmt::Write;
 
-/// The certificate of `n`, given the proofs of it and of all primes in them that are not small: `[n,[p,..]]`, where `p` is a prime below 2^64,
-/// or `[p,a,certificate of p]`. With primes of `n + 1`: `[n,[p,..],d,[q,..]]`, where the first list may be empty, and `q` is written as `p`.
+/// The certificate of `n`, given the proofs of it and of all primes in them that are not small: `[n,[p,..]]`, where `p`
+/// is a prime below 2^64, or `[p,a,certificate of p]`. With primes of `n + 1`: `[n,[p,..],d,[q,..]]`, where the first
+/// list may be empty, and `q` is written as `p`.
 pub(crate) fn written(n: &Natural, proofs: &[Proof]) -> String {
     let mut text = String::new();
     write_number(&mut text, n, proofs);
@@ -42,7 +44,8 @@ fn write_primes(text: &mut String, primes: &[Witnessed], proofs: &[Proof]) {
     text.push_str(if primes.is_empty() { "[]" } else { "]" });
 }
 
-/// Reads a certificate: the number, and what has to be shown. `None` if it is none, or if it is plain from the text that it proves nothing.
+/// Reads a certificate: the number, and what has to be shown. `None` if it is none, or if it is plain from the text
+/// that it proves nothing.
 pub(crate) fn read(text: &str, longest: usize) -> Option<(Natural, Vec<Proof>)> {
     let mut reader = Reader {
         rest: text.as_bytes(),

@@ -1,7 +1,9 @@
-//! One discriminant for one number: is the number a norm, and is one of the orders that this gives a small number times a prime?
+//! One discriminant for one number: is the number a norm, and is one of the orders that this gives a small number times
+//! a prime?
 //!
-//! Sources: Cohen, "A Course in Computational Algebraic Number Theory", algorithm 1.5.3 (the algorithm of G. Cornacchia, modified) and
-//! section 9.2.3; the orders of the curves for -3 and -4 are those of Atkin and Morain, section 4.
+//! Sources: Cohen, "A Course in Computational Algebraic Number Theory", algorithm 1.5.3 (the algorithm of G.
+//! Cornacchia, modified) and section 9.2.3; the orders of the curves for -3 and -4 are those of Atkin and Morain,
+//! section 4.
 
 use super::discriminant::prime_discriminants;
 use super::modulus::{Modulus, jacobi};
@@ -52,7 +54,8 @@ impl Attempt {
         }
     }
 
-    /// The order, or that none is good. `None` after `over`, which is asked every few microseconds, but for the root of the discriminant modulo `n`.
+    /// The order, or that none is good. `None` after `over`, which is asked every few microseconds, but for the root of
+    /// the discriminant modulo `n`.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<Order>> {
         // The primes are taken out in about the time of the test of what is left.
         let pieces = pieces_below(4 * (self.n.bit_len() as u64).pow(2));

@@ -1,8 +1,10 @@
-//! The Hilbert class polynomial of a discriminant: the values of `j` at the classes of forms are its zeros, and it is a polynomial over the integers.
+//! The Hilbert class polynomial of a discriminant: the values of `j` at the classes of forms are its zeros, and it is a
+//! polynomial over the integers.
 //!
-//! Source: Cohen, "A Course in Computational Algebraic Number Theory", section 7.6.2 (algorithm 7.6.1), with `j = (256 f + 1)^3 / f` for
-//! `f(z) = Delta(2 z) / Delta(z)`, and Euler's pentagonal series for `Delta`. The precision is that of A. Enge, "The complexity of class polynomial
-//! computation via floating point approximations", Math. Comp. 78 (2009), section 5: `|j - 1/q| <= 2114` at a reduced form.
+//! Source: Cohen, "A Course in Computational Algebraic Number Theory", section 7.6.2 (algorithm 7.6.1), with
+//! `j = (256 f + 1)^3 / f` for `f(z) = Delta(2 z) / Delta(z)`, and Euler's pentagonal series for `Delta`. The precision
+//! is that of A. Enge, "The complexity of class polynomial computation via floating point approximations", Math. Comp.
+//! 78 (2009), section 5: `|j - 1/q| <= 2114` at a reduced form.
 
 use super::complex::{Complex, Scale};
 use super::discriminant;
@@ -52,8 +54,8 @@ impl ClassPolynomial {
         }
     }
 
-    /// The coefficients without the leading one, which is 1, the constant one first. `None` after `over`, which is asked after every form; no
-    /// coefficients if they are no integers, which the precision excludes.
+    /// The coefficients without the leading one, which is 1, the constant one first. `None` after `over`, which is
+    /// asked after every form; no coefficients if they are no integers, which the precision excludes.
     pub(super) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<Vec<IBig>>> {
         while let Some((a, b, is_double)) = self.forms.pop() {
             let j = self.j(a, b);

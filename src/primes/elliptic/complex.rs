@@ -1,4 +1,5 @@
-//! Complex numbers in fixed point: integers over a power of 2. As precise as it takes, for a few hundred operations. Knows no discriminant.
+//! Complex numbers in fixed point: integers over a power of 2. As precise as it takes, for a few hundred operations.
+//! Knows no discriminant.
 
 use dashu_int::IBig;
 
@@ -66,8 +67,8 @@ impl Scale {
         atan(5) * 16 - atan(239) * 4
     }
 
-    /// `e^z` for a `z` of at most 2^12, whose real part is not above 0: of the 2^k-th part of `z` by the series, then by `k` squarings, each of which
-    /// doubles the error.
+    /// `e^z` for a `z` of at most 2^12, whose real part is not above 0: of the 2^k-th part of `z` by the series, then
+    /// by `k` squarings, each of which doubles the error.
     pub(super) fn exp(self, z: &Complex) -> Complex {
         let halvings = self.exp_halvings();
         let small = Complex {

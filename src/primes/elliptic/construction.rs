@@ -1,7 +1,8 @@
 //! The curve and the point for an order that was found: a zero of the class polynomial is the curve's `j`.
 //!
-//! Source: Cohen, "A Course in Computational Algebraic Number Theory", section 9.2.3. A point needs no root: `(w x, w^2)` is on
-//! the curve `y^2 = z^3 + a w^2 z + b w^3` for `w = x^3 + a x + b`, which is the first one or its twist as `w` is a square or not.
+//! Source: Cohen, "A Course in Computational Algebraic Number Theory", section 9.2.3. A point needs no root:
+//! `(w x, w^2)` is on the curve `y^2 = z^3 + a w^2 z + b w^3` for `w = x^3 + a x + b`, which is the first one or its
+//! twist as `w` is a square or not.
 
 use super::attempt::Order;
 use super::class_polynomial::ClassPolynomial;
@@ -40,8 +41,8 @@ impl Construction {
         Self { n, order, d, stage }
     }
 
-    /// The step, which holds; or that there is none, which excludes that `n` is prime. `None` after `over`, which is asked after every few
-    /// multiplications and after every value of `j`.
+    /// The step, which holds; or that there is none, which excludes that `n` is prime. `None` after `over`, which is
+    /// asked after every few multiplications and after every value of `j`.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<Step>> {
         loop {
             match &mut self.stage {

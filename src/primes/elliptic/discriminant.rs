@@ -1,4 +1,5 @@
-//! Fundamental discriminants of imaginary quadratic fields, their class numbers, and the reduced forms that represent the classes.
+//! Fundamental discriminants of imaginary quadratic fields, their class numbers, and the reduced forms that represent
+//! the classes.
 //!
 //! Source: Cohen, "A Course in Computational Algebraic Number Theory", section 5.3.
 
@@ -15,8 +16,8 @@ pub(crate) struct Discriminant {
     pub(crate) h: u16,
 }
 
-/// The discriminants in the order in which they are tried: few classes first, for the chance that a prime is a norm is one in `h` or so, and
-/// the work grows with its square. Takes some milliseconds.
+/// The discriminants in the order in which they are tried: few classes first, for the chance that a prime is a norm is
+/// one in `h` or so, and the work grows with its square. Takes some milliseconds.
 pub(crate) fn table() -> Vec<Discriminant> {
     let mut classes = vec![0u16; LIMIT as usize];
     for_forms(LIMIT, |a, b, c| {

@@ -71,8 +71,8 @@ impl Modulus {
         self.divisor.reduce(a.clone()).pow(exponent).residue()
     }
 
-    /// A root of `a`, which is not 0, by the algorithm of A. Tonelli and D. Shanks (Cohen, algorithm 1.5.1). `None` if there is none, or if the modulus shows that it
-    /// is not prime.
+    /// A root of `a`, which is not 0, by the algorithm of A. Tonelli and D. Shanks (Cohen, algorithm 1.5.1). `None` if
+    /// there is none, or if the modulus shows that it is not prime.
     pub(super) fn square_root(&self, a: &Natural) -> Option<Natural> {
         let below = &self.n - 1u8;
         let twos = below.trailing_zeros()?;
@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn roots_are_roots_and_symbols_agree_with_them() {
-        // 2^89 - 1 is 3 modulo 4, 2^64 + 13 is 5 modulo 8; 1 has roots of many orders that are powers of 2 modulo 3 2^189 + 1.
+        // 2^89 - 1 is 3 modulo 4, 2^64 + 13 is 5 modulo 8; 1 has roots of many orders that are powers of 2 modulo 3
+        // 2^189 + 1.
         for n in [
             "618970019642690137449562111",
             "18446744073709551629",

@@ -1,8 +1,9 @@
-//! Points of a curve `y^2 = x^3 + a x + b` modulo a number that may not be prime, in Jacobian coordinates, and their multiples.
+//! Points of a curve `y^2 = x^3 + a x + b` modulo a number that may not be prime, in Jacobian coordinates, and their
+//! multiples.
 //!
-//! Source: Cohen and Frey, *Handbook of Elliptic and Hyperelliptic Curve Cryptography*, section 13.2.1.c. Modulo a prime at which an addition meets one of
-//! its exceptions (a point and itself, or the point 0), the third coordinate becomes 0 and stays so: where it is coprime to the number, no exception was
-//! met modulo any of its primes.
+//! Source: Cohen and Frey, *Handbook of Elliptic and Hyperelliptic Curve Cryptography*, section 13.2.1.c. Modulo a
+//! prime at which an addition meets one of its exceptions (a point and itself, or the point 0), the third coordinate
+//! becomes 0 and stays so: where it is coprime to the number, no exception was met modulo any of its primes.
 
 use super::modulus::Modulus;
 use crate::primes::Natural;

@@ -1,7 +1,8 @@
 //! A zero, modulo a prime, of a polynomial that has all its zeros there.
 //!
-//! Source: D. G. Cantor and H. Zassenhaus, "A new algorithm for factoring polynomials over finite fields", Math. Comp. 36 (1981); Cohen,
-//! "A Course in Computational Algebraic Number Theory", algorithm 1.6.1: `(X + c)^((n-1)/2) - 1` has about half of the zeros.
+//! Source: D. G. Cantor and H. Zassenhaus, "A new algorithm for factoring polynomials over finite fields", Math. Comp.
+//! 36 (1981); Cohen, "A Course in Computational Algebraic Number Theory", algorithm 1.6.1: `(X + c)^((n-1)/2) - 1` has
+//! about half of the zeros.
 
 use super::modulus::Modulus;
 use crate::primes::Natural;
@@ -138,7 +139,8 @@ fn quotient(modulus: &Modulus, f: &[Natural], part: &[Natural]) -> Vec<Natural> 
     coefficients
 }
 
-/// The greatest common divisor of a polynomial without its leading 1 and another one, without its leading 1. `None` if a coefficient has no inverse.
+/// The greatest common divisor of a polynomial without its leading 1 and another one, without its leading 1. `None` if
+/// a coefficient has no inverse.
 fn common(modulus: &Modulus, f: &[Natural], mut b: Vec<Natural>) -> Option<Vec<Natural>> {
     let mut a = f.to_vec();
     loop {

@@ -1,6 +1,8 @@
-//! Which part of a number is made of small primes: by the greatest common divisor with their product, which is far longer than the number.
+//! Which part of a number is made of small primes: by the greatest common divisor with their product, which is far
+//! longer than the number.
 //!
-//! Knows nothing of what the number is. One remainder of the product costs a tenth of the remainders by its primes, a word at a time.
+//! Knows nothing of what the number is. One remainder of the product costs a tenth of the remainders by its primes, a
+//! word at a time.
 
 use super::modulus::Modulus;
 use crate::primes::{Natural, known};
@@ -9,7 +11,8 @@ use dashu_int::ops::Gcd;
 /// Odd primes of a piece.
 const PIECE: usize = 2048;
 
-/// The products of the odd primes below [`known::LIMIT`], a piece after the other. Makes some milliseconds of work; takes 200 KB.
+/// The products of the odd primes below [`known::LIMIT`], a piece after the other. Makes some milliseconds of work;
+/// takes 200 KB.
 #[derive(Debug)]
 pub(crate) struct SmallPrimes(Vec<Natural>);
 
@@ -50,7 +53,8 @@ impl Removal {
         }
     }
 
-    /// What is left without the primes of the first `pieces` pieces. `None` after `over`, which is asked after every piece.
+    /// What is left without the primes of the first `pieces` pieces. `None` after `over`, which is asked after every
+    /// piece.
     pub(super) fn advance(
         &mut self,
         primes: &SmallPrimes,

@@ -48,7 +48,8 @@ impl Step {
     }
 }
 
-/// True if each step leads to the next one, down to a prime of a word. Whether the points are what they should be is left to a [`Check`] of each.
+/// True if each step leads to the next one, down to a prime of a word. Whether the points are what they should be is
+/// left to a [`Check`] of each.
 pub(crate) fn is_chain(steps: &[Step]) -> bool {
     let is_fit = |step: &Step| {
         [2u8, 3].iter().all(|p| &step.n % *p != 0) && [&step.a, &step.x, &step.y].iter().all(|k| **k < step.n)
@@ -136,7 +137,8 @@ impl Check {
 mod tests {
     use super::*;
 
-    /// Checks points and curves by the dozen, with every order that is enough: no composite has a step, and nearly every prime.
+    /// Checks points and curves by the dozen, with every order that is enough: no composite has a step, and nearly
+    /// every prime.
     #[test]
     fn only_primes_have_steps() {
         let mut random = fastrand::Rng::with_seed(7);

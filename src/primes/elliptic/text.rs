@@ -15,7 +15,8 @@ pub(crate) fn written(steps: &[Step]) -> String {
     text + "]"
 }
 
-/// Reads a certificate with numbers of at most `longest` digits. `None` if it is none, or if it is plain without a curve that it proves nothing.
+/// Reads a certificate with numbers of at most `longest` digits. `None` if it is none, or if it is plain without a
+/// curve that it proves nothing.
 pub(crate) fn read(text: &str, longest: usize) -> Option<Vec<Step>> {
     let inner = text.strip_prefix("[[")?.strip_suffix("]]]")?;
     let step = |text: &str| {

@@ -1,7 +1,9 @@
 //! Factoring numbers of any size.
 //!
-//! Small primes go by trial division ([`Trial`]), powers by taking roots ([`Powers`]); composites of a word are split by [`word`], longer ones by
-//! [`curves`] and the [`quadratic`] sieve, by a [`schedule`]. None of these knows a slice: each goes on until it is to pause.
+//! Small primes go by trial division ([`Trial`]), powers by taking roots ([`Powers`]); composites of a word are split
+//! by [`word`], longer ones by
+//! [`curves`] and the [`quadratic`] sieve, by a [`schedule`]. None of these knows a slice: each goes on until it is to
+//! pause.
 
 pub(crate) mod curves;
 pub(crate) mod quadratic;
@@ -19,7 +21,8 @@ pub(crate) const TRIAL_LIMIT: u64 = 1000;
 /// Trial division of longer numbers.
 const LONG_TRIAL_LIMIT: u64 = 1 << 16;
 
-/// The prime factors of `n` below [`TRIAL_LIMIT`] with multiplicity, ascending, and what is left of `n`. `n` must not be 0.
+/// The prime factors of `n` below [`TRIAL_LIMIT`] with multiplicity, ascending, and what is left of `n`. `n` must not
+/// be 0.
 pub(crate) fn small_factors(mut n: u128) -> (Vec<u64>, u128) {
     let mut factors = vec![2; n.trailing_zeros() as usize];
     n >>= n.trailing_zeros();
@@ -38,7 +41,8 @@ pub(crate) fn small_factors(mut n: u128) -> (Vec<u64>, u128) {
     (factors, n)
 }
 
-/// As many primes above `p` as a word holds the product of, since dividing a long number is slow: where they begin, and the product. `p` is then the last.
+/// As many primes above `p` as a word holds the product of, since dividing a long number is slow: where they begin, and
+/// the product. `p` is then the last.
 fn next_product(p: &mut u64) -> (u64, u64) {
     let first = *p;
     let mut product = 1u64;
@@ -74,7 +78,8 @@ impl Trial {
         }
     }
 
-    /// Goes on until all small primes are tried or until `over`, asked after every few primes (a few microseconds at most).
+    /// Goes on until all small primes are tried or until `over`, asked after every few primes (a few microseconds at
+    /// most).
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> bool {
         while self.p < LONG_TRIAL_LIMIT && self.rest > Natural::ONE {
             let (first, product) = next_product(&mut self.p);
@@ -105,12 +110,14 @@ impl Powers {
         Self { n, exponent: 1 }
     }
 
-    /// Goes on until a root is found, or none, or until `over`, asked after every exponent: the root and its prime exponent.
+    /// Goes on until a root is found, or none, or until `over`, asked after every exponent: the root and its prime
+    /// exponent.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<(Natural, usize)>> {
         let bits = self.n.bit_len() as u64;
         loop {
             let exponent = known::next(self.exponent).unwrap_or(bits);
-            // Trial division has left primes of 10 bits, or 17: a power has a multiple of these bits, less one for each prime.
+            // Trial division has left primes of 10 bits, or 17: a power has a multiple of these bits, less one for each
+            // prime.
             if exponent * if bits <= 128 { 9 } else { 16 } > bits {
                 return Some(None);
             }
@@ -131,7 +138,8 @@ impl Powers {
 /// Primes by which most numbers are seen to be no powers: of those that are none, one in `exponent` passes each.
 const WITNESSES: usize = 6;
 
-/// False if a number is no power of this prime exponent e, as a prime q = 2 k e + 1 shows: modulo q a power is 0, or of an order that divides (q - 1) / e.
+/// False if a number is no power of this prime exponent e, as a prime q = 2 k e + 1 shows: modulo q a power is 0, or of
+/// an order that divides (q - 1) / e.
 fn may_be_power(n: &Natural, exponent: u64) -> bool {
     let step = if exponent == 2 { 2 } else { 2 * exponent };
     let witnesses = (1..).map(|k| k * step + 1).filter(|q| is_prime_u64(*q));

@@ -48,8 +48,8 @@ impl<W: Word + Into<u128>> Rho<W> {
         }
     }
 
-    /// Goes on until it has a proper factor, has made `most` steps in all, or until `over`, which is asked after every batch of
-    /// steps (1 to 10 microseconds).
+    /// Goes on until it has a proper factor, has made `most` steps in all, or until `over`, which is asked after every
+    /// batch of steps (1 to 10 microseconds).
     pub(crate) fn advance(&mut self, most: u64, mut over: impl FnMut() -> bool) -> Option<u128> {
         loop {
             if let Some(factor) = self.batch() {
@@ -92,7 +92,8 @@ impl<W: Word + Into<u128>> Rho<W> {
         }
     }
 
-    /// The last batch met all factors at once: one step at a time, and if even then they come together, another function.
+    /// The last batch met all factors at once: one step at a time, and if even then they come together, another
+    /// function.
     fn retrace(&mut self, anchor: W, first: W, constant: W, count: u64) -> Option<u128> {
         let ring = self.ring;
         let n: u128 = ring.modulus().into();

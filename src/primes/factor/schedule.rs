@@ -1,8 +1,9 @@
 //! Which searches a composite gets before it is sieved, by its size. Knows costs, not how anything is done.
 //!
-//! A level has the bounds that are best for factors of one size, and as many curves as find one of that size in most cases (P. Zimmermann and
-//! B. Dodson, "20 years of ECM", ANTS VII (2006), table 2 gives bounds and curves). A number that can be sieved is searched for factors for a
-//! share of the time the sieve is expected to take; one that cannot be is searched level after level.
+//! A level has the bounds that are best for factors of one size, and as many curves as find one of that size in most
+//! cases (P. Zimmermann and B. Dodson, "20 years of ECM", ANTS VII (2006), table 2 gives bounds and curves). A number
+//! that can be sieved is searched for factors for a share of the time the sieve is expected to take; one that cannot be
+//! is searched level after level.
 
 use super::curves::Bounds;
 use std::sync::{Arc, LazyLock};

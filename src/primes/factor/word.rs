@@ -1,4 +1,5 @@
-//! Composites of up to 64 bits: curves with small bounds, and Pollard's method for what is too short for them or escapes them.
+//! Composites of up to 64 bits: curves with small bounds, and Pollard's method for what is too short for them or
+//! escapes them.
 
 use super::curves::{self, LANES};
 use super::rho::Rho;

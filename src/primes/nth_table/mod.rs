@@ -1,8 +1,9 @@
-//! Exact counts of primes at regular points, in a byte each: what an estimate needs to become exact after a short sieve.
+//! Exact counts of primes at regular points, in a byte each: what an estimate needs to become exact after a short
+//! sieve.
 //!
-//! The data of a [`Grid`] holds pi(x) - R(x) at its points x in the code of [`rice`]; R, rounded to a whole number, comes from `estimate::riemann`,
-//! whose operations give the same bits on every machine. The example `nth_table` makes the data anew and verifies it; a test compares its
-//! checksums, and points with sieved and known counts.
+//! The data of a [`Grid`] holds pi(x) - R(x) at its points x in the code of [`rice`]; R, rounded to a whole number,
+//! comes from `estimate::riemann`, whose operations give the same bits on every machine. The example `nth_table` makes
+//! the data anew and verifies it; a test compares its checksums, and points with sieved and known counts.
 
 pub mod rice;
 
@@ -80,7 +81,8 @@ impl Grid {
         u64::try_from(self.residual(point)? + expected(point * self.step)).ok()
     }
 
-    /// A point close to the `n`-th prime and the count there, if the grid reaches so far; `estimate` is about where the prime is.
+    /// A point close to the `n`-th prime and the count there, if the grid reaches so far; `estimate` is about where the
+    /// prime is.
     fn near(&self, n: u64, estimate: f64) -> Option<(u64, u64)> {
         let nearest = |x: f64| ((x / self.step as f64 + 0.5) as u64).clamp(self.first, self.last);
         // R is off at the prime by what it is off at the point beside: that many primes earlier.

@@ -1,8 +1,11 @@
-//! A list of whole numbers that move in small steps, in few bits, any of which can be read without those before its block.
+//! A list of whole numbers that move in small steps, in few bits, any of which can be read without those before its
+//! block.
 //!
-//! Knows no primes. A block is [`BLOCK`] numbers. The first stands in the index as it is, as a little-endian `i16`, after the place of the others' codes
-//! as a `u32` (in bytes); of each other number the difference from the one before is coded by R. F. Rice's code (1971) with a fixed number of low bits:
-//! the difference d as 2 d or -2 d - 1, its high bits as that many ones and a zero, then its low bits; first bits are low bits of bytes. Eight zeros follow the last code.
+//! Knows no primes. A block is [`BLOCK`] numbers. The first stands in the index as it is, as a little-endian `i16`,
+//! after the place of the others' codes as a `u32` (in bytes); of each other number the difference from the one before
+//! is coded by R. F. Rice's code (1971) with a fixed number of low bits: the difference d as 2 d or -2 d - 1, its high
+//! bits as that many ones and a zero, then its low bits; first bits are low bits of bytes. Eight zeros follow the last
+//! code.
 
 /// Numbers in a block: to read one takes under half a microsecond.
 pub const BLOCK: usize = 128;

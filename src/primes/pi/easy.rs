@@ -1,14 +1,15 @@
 //! A and C, the easy leaves: sums of `pi(x / (p q))` that a table of `pi` up to `sqrt x` answers.
 //!
-//! Gourdon 2001, page 4. For each prime `p` there are runs of primes `q` with one weight; what does not depend on `pi(x / (p q))`
-//! is summed in closed form apart ([`constants`]). The range of `x / (p q)` is cut into segments, so that the piece of the table in use
-//! stays in the cache.
+//! Gourdon 2001, page 4. For each prime `p` there are runs of primes `q` with one weight; what does not depend on
+//! `pi(x / (p q))` is summed in closed form apart ([`constants`]). The range of `x / (p q)` is cut into segments, so
+//! that the piece of the table in use stays in the cache.
 //!
 //! A, for `x* < p <= x^(1/3)`: the `q` of `p < q <= sqrt(x / p)`, with weight 2 if `x / (p q) < y` and 1 if not.
 //!
-//! C, for `19 < p <= x*`: `-mu(m) (pi(x / (p m)) - b + 2)` for the `m` of `max(y / p, x / p^3) < m <= y` whose prime factors are all
-//! above `p`. Such an `m` is a prime or, if `p < sqrt y`, the product of two. For primes `m = q` above `s = sqrt(x / p)` the sum of
-//! `pi(x / (p q))` counts the lattice points `q r <= x / p` by columns; counted by rows it is a sum over fewer `r <= s`.
+//! C, for `19 < p <= x*`: `-mu(m) (pi(x / (p m)) - b + 2)` for the `m` of `max(y / p, x / p^3) < m <= y` whose prime
+//! factors are all above `p`. Such an `m` is a prime or, if `p < sqrt y`, the product of two. For primes `m = q` above
+//! `s = sqrt(x / p)` the sum of `pi(x / (p q))` counts the lattice points `q r <= x / p` by columns; counted by rows it
+//! is a sum over fewer `r <= s`.
 
 use super::easy_sum::{far, near};
 use super::quotient::{Dividend, divide, quotient, square_root};
@@ -17,7 +18,8 @@ use super::table::PiTable;
 use super::tables::Tables;
 use std::ops::Range;
 
-/// What leaves come to: the sum of their `pi(x / (p m))`, counted from the beginning of a segment, or of what stands beside those.
+/// What leaves come to: the sum of their `pi(x / (p m))`, counted from the beginning of a segment, or of what stands
+/// beside those.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Leaves {
     pub(crate) sum: i128,
@@ -82,13 +84,15 @@ impl Columns {
         (low < shape.y).then_some(Self { xp, low, turn })
     }
 
-    /// The rows above the turn: all `r` up to the first have all columns, the `r` up to the second reach beyond the turn.
+    /// The rows above the turn: all `r` up to the first have all columns, the `r` up to the second reach beyond the
+    /// turn.
     fn rows(&self, y: u64) -> (u64, u64) {
         (quotient(self.xp, y), quotient(self.xp, self.turn + 1))
     }
 }
 
-/// The part of C that does not depend on any `pi(x / (p m))`, from these primes; and how many leaves A and C look up for them.
+/// The part of C that does not depend on any `pi(x / (p m))`, from these primes; and how many leaves A and C look up
+/// for them.
 pub(crate) fn constants(tables: &Tables, primes: Range<usize>) -> Leaves {
     let shape = &tables.shape;
     let index = |n: u64| tables.index(n) as u64;
@@ -141,7 +145,8 @@ fn for_each_second(tables: &Tables, b: usize, columns: &Columns, mut each: impl 
 pub(crate) fn in_segment(tables: &Tables, low: u64) -> Range<usize> {
     let shape = &tables.shape;
     let Range { start, end } = all(tables);
-    // Every x / (p q) of A and of the primes of C is at least sqrt(x / p), up to rounding; the products of C have p < sqrt y.
+    // Every x / (p q) of A and of the primes of C is at least sqrt(x / p), up to rounding; the products of C have p <
+    // sqrt y.
     let root = square_root(divide(shape.x, low.max(1))).saturating_add(1);
     let last = root.max(shape.y.isqrt()).min(shape.cbrt_x);
     start..end.min(tables.index(last) + 1).max(start)

@@ -1,13 +1,17 @@
-//! The innermost loop of A and C: the sum of `pi(xp / q)` over a run of primes `q`, counted from the beginning of the table.
+//! The innermost loop of A and C: the sum of `pi(xp / q)` over a run of primes `q`, counted from the beginning of the
+//! table.
 //!
-//! `xp / q` is computed in doubles. A *near* `xp`, below `2^50`, is multiplied by the reciprocal of `q`: `trunc((xp + 1/2) * (1 / q))`.
-//! `(xp + 1/2) / q` is at least `1 / (2 q)` away from any integer, and rounding the reciprocal and the product is wrong by less than
-//! that as long as `xp < 2^51`; half of that leaves room for one more rounding.
+//! `xp / q` is computed in doubles. A *near* `xp`, below `2^50`, is multiplied by the reciprocal of `q`:
+//! `trunc((xp + 1/2) * (1 / q))`. `(xp + 1/2) / q` is at least `1 / (2 q)` away from any integer, and rounding the
+//! reciprocal and the product is wrong by less than that as long as `xp < 2^51`; half of that leaves room for one more
+//! rounding.
 //!
-//! Of a *far* `xp` the beginning `low` of the table is taken first: `xp - low q` is at most the length of the table times `q`, and below
-//! `2^53` its quotient by `q` is cut off rightly; docs/numbers.md ("Why doubles are exact") has the proof.
+//! Of a *far* `xp` the beginning `low` of the table is taken first: `xp - low q` is at most the length of the table
+//! times `q`, and below `2^53` its quotient by `q` is cut off rightly; docs/numbers.md ("Why doubles are exact") has
+//! the proof.
 //!
-//! Unsafe: calling a function that was compiled for more instructions than the crate. The safe twins of all kernels are [`near_portable`] and
+//! Unsafe: calling a function that was compiled for more instructions than the crate. The safe twins of all kernels are
+//! [`near_portable`] and
 //! [`far_portable`], and what they give is compared with those in the tests.
 #![allow(unsafe_code)]
 
@@ -20,8 +24,9 @@ use super::{easy_avx2, easy_avx512};
 /// Below this `xp` the reciprocal is exact enough.
 pub(crate) const EXACT_BY_RECIPROCAL: u64 = 1 << 50;
 
-/// Adding this to a number well below `2^51` rounds it to an integer, which then stands in the lowest bits. Unlike a cast of Rust this is a
-/// single vector instruction. Not `2^52`: a number just below zero is to be rounded to an integer too.
+/// Adding this to a number well below `2^51` rounds it to an integer, which then stands in the lowest bits. Unlike a
+/// cast of Rust this is a single vector instruction. Not `2^52`: a number just below zero is to be rounded to an
+/// integer too.
 pub(super) const TO_INTEGER: f64 = (3_u64 << 51) as f64;
 
 /// Numbers that are worked on at once, so that the arithmetic is done with vectors.
@@ -57,8 +62,8 @@ pub(crate) fn far(level: Level, table: &PiTable, xp: Dividend, primes: &[u32]) -
     }
 }
 
-/// With `n = xp / q - low` the word is `(n + 1) / 64` and of its bits all but the lowest `(n + 1) / 2 mod 32` are taken away. `(n + 1) / 2` is
-/// `(xp + 1/2) / q - low`, halved and rounded to the nearest integer.
+/// With `n = xp / q - low` the word is `(n + 1) / 64` and of its bits all but the lowest `(n + 1) / 2 mod 32` are taken
+/// away. `(n + 1) / 2` is `(xp + 1/2) / q - low`, halved and rounded to the nearest integer.
 #[inline(always)]
 pub(super) fn near_portable(table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
     let words = table.words();
@@ -98,7 +103,8 @@ mod tests {
         fn every_level_gives_what_division_gives(bits in 20_u32..66, fraction in 0.5_f64..1.0, piece in 0_u64..4) {
             let xp = ((1_u128 << bits) as f64 * fraction) as u128;
             let base = primes_up_to(100_000);
-            // A piece that quotients of such primes lie in: one of the first, or one beside the quotient of the largest.
+            // A piece that quotients of such primes lie in: one of the first, or one beside the quotient of the
+            // largest.
             let low = match bits {
                 ..50 => piece * (960 << 10),
                 _ => (xp / 99_000) as u64 / 960 * 960,

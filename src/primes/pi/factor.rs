@@ -1,8 +1,9 @@
 //! The factor table: for each number coprime to 2310 its Moebius function and its least prime factor, in two bytes.
 //!
-//! Devised by Christian Bau (2003). The entry of `n` is above `2 b + 1` exactly if `n` is square-free and all its prime factors come
-//! after the `b`-th prime, so that one comparison picks the leaves of that prime; its lowest bit is set if `mu(n) = -1`. Entries of numbers
-//! that a square divides are negative; without the sign they too are above `2 b + 1` exactly if all prime factors come after the `b`-th.
+//! Devised by Christian Bau (2003). The entry of `n` is above `2 b + 1` exactly if `n` is square-free and all its prime
+//! factors come after the `b`-th prime, so that one comparison picks the leaves of that prime; its lowest bit is set if
+//! `mu(n) = -1`. Entries of numbers that a square divides are negative; without the sign they too are above `2 b + 1`
+//! exactly if all prime factors come after the `b`-th.
 
 use super::hard_kernels::{FILTER_ROOM, LIST, filter};
 use super::level::Level;
@@ -129,8 +130,8 @@ impl FactorTable {
         }
     }
 
-    /// Adds the entries of the next numbers, for half a millisecond or so; true when all are there. `primes` (1-based: `primes[1] = 2`) reach
-    /// the square root of the last number.
+    /// Adds the entries of the next numbers, for half a millisecond or so; true when all are there. `primes` (1-based:
+    /// `primes[1] = 2`) reach the square root of the last number.
     pub(crate) fn extend(&mut self, primes: &[u32]) -> bool {
         let low = self.end();
         let step = match low {
@@ -168,8 +169,8 @@ impl FactorTable {
         }
     }
 
-    /// The entries of `low..high`: of each product of a prime and a square-free number whose prime factors come after it, and of multiples of
-    /// squares. All others are prime.
+    /// The entries of `low..high`: of each product of a prime and a square-free number whose prime factors come after
+    /// it, and of multiples of squares. All others are prime.
     fn add(&mut self, low: u64, high: u64, primes: &[u32]) {
         let start = self.entries.len();
         self.entries.resize(index_after(high), PRIME);

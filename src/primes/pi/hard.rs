@@ -1,8 +1,9 @@
-//! D, the hard leaves: `-mu(m) phi(x / (p m), b - 1)` for `19 < p <= x*` and `m <= y`, where `phi` has to be counted in a sieve.
+//! D, the hard leaves: `-mu(m) phi(x / (p m), b - 1)` for `19 < p <= x*` and `m <= y`, where `phi` has to be counted in
+//! a sieve.
 //!
-//! Gourdon 2001, page 4. A segment `low..high` of `[0, x / y]` counts from `low`: its leaves give a sum, and for each prime `p_b` how
-//! often the count below `low` has to be added. With the counts of the segments before it that makes the whole. So a segment must count
-//! for every prime that has leaves later, even if it has none itself.
+//! Gourdon 2001, page 4. A segment `low..high` of `[0, x / y]` counts from `low`: its leaves give a sum, and for each
+//! prime `p_b` how often the count below `low` has to be added. With the counts of the segments before it that makes
+//! the whole. So a segment must count for every prime that has leaves later, even if it has none itself.
 
 use super::factor::{index_after, threshold};
 use super::hard_kernels::{
@@ -46,8 +47,9 @@ pub(crate) fn end(shape: &Shape, low: u64) -> u64 {
 
 /// What a segment costs, in nanoseconds on the machine where that was measured; good for shares.
 ///
-/// A number costs about `0.12 + 0.005 sqrt(w)` where `w` primes are crossed off, and a leaf 3.3. How many leaves there are is estimated from
-/// a few primes: `m` runs through an interval, and a share of about `1 / ln p` has no factor up to `p`, `1 / ln m` if only primes have none.
+/// A number costs about `0.12 + 0.005 sqrt(w)` where `w` primes are crossed off, and a leaf 3.3. How many leaves there
+/// are is estimated from a few primes: `m` runs through an interval, and a share of about `1 / ln p` has no factor up
+/// to `p`, `1 / ln m` if only primes have none.
 pub(crate) fn cost(tables: &Tables, low: u64, high: u64) -> f64 {
     const SAMPLES: usize = 12;
     let width = width(tables, low);
@@ -74,7 +76,8 @@ pub(crate) struct Segment {
     pub(crate) sum: i128,
     /// For each prime, how many leaves there are with sign: how often what lies below `low` has to be added.
     pub(crate) weights: Vec<i64>,
-    /// For each prime, how many numbers of the segment no prime before it divides. Of several segments together, only for the primes of the last.
+    /// For each prime, how many numbers of the segment no prime before it divides. Of several segments together, only
+    /// for the primes of the last.
     pub(crate) counts: Vec<u64>,
 }
 
@@ -110,8 +113,8 @@ struct Room {
     lists: Lists,
 }
 
-/// All but one of the blocks of these words, from an address on that is a multiple of 64 bytes: a block loaded at once then lies in one line
-/// of the cache.
+/// All but one of the blocks of these words, from an address on that is a multiple of 64 bytes: a block loaded at once
+/// then lies in one line of the cache.
 fn aligned(words: &mut [Word]) -> &mut [Word] {
     let first = words.as_ptr().align_offset(64).min(BLOCK);
     let length = words.len() - BLOCK;
@@ -134,8 +137,8 @@ pub(crate) fn width(tables: &Tables, low: u64) -> usize {
     tables.index(last).saturating_sub(Shape::K)
 }
 
-/// What the leaves of one prime have in common: made once, because a division of double words for each segment would take a tenth
-/// of the time.
+/// What the leaves of one prime have in common: made once, because a division of double words for each segment would
+/// take a tenth of the time.
 #[derive(Debug)]
 pub(super) struct Common {
     /// `x / p`.
@@ -189,8 +192,8 @@ impl Bounds {
         (first < last).then_some((first, last))
     }
 
-    /// Whether the factor table lists the multiples of this prime that no smaller one has: their cofactors are at least the prime, and in the
-    /// table.
+    /// Whether the factor table lists the multiples of this prime that no smaller one has: their cofactors are at least
+    /// the prime, and in the table.
     fn are_listed(&self, tables: &Tables, prime: u64) -> bool {
         let is_short = self.high - self.low <= MOST;
         is_short && prime >= LISTED && self.low >= prime * prime && (self.high - 1) / prime <= tables.shape.y
@@ -219,7 +222,8 @@ impl Work {
         self.room.groups = None;
     }
 
-    /// The leaves of the next prime, then crosses it off. Gives how long that took, in numbers that were looked at; `None` if there was no prime left.
+    /// The leaves of the next prime, then crosses it off. Gives how long that took, in numbers that were looked at;
+    /// `None` if there was no prime left.
     pub(crate) fn step(&mut self, tables: &Tables) -> Option<u64> {
         if self.result.counts.len() == self.width {
             return None;

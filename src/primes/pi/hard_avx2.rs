@@ -1,6 +1,7 @@
 //! The inner loops of D with AVX2: see `hard_kernels`, whose functions they follow.
 //!
-//! Unsafe: loads and stores through pointers, and places that are not checked one by one; before each loop that is checked which makes this sound.
+//! Unsafe: loads and stores through pointers, and places that are not checked one by one; before each loop that is
+//! checked which makes this sound.
 #![allow(unsafe_code)]
 
 use super::avx2::{INTEGER, bits_of_bytes, doubles, lane_sum};
@@ -107,7 +108,8 @@ fn accumulate_eight(counts: &[[u8; BLOCK]]) -> (__m256i, __m256i) {
     (_mm256_sub_epi32(sums, own), total)
 }
 
-/// As the function of the same name there. Sixteen blocks at once, so that the sums of one seldom wait for those of another.
+/// As the function of the same name there. Sixteen blocks at once, so that the sums of one seldom wait for those of
+/// another.
 #[target_feature(enable = "avx2")]
 pub(super) fn accumulate(counts: &[u8], before: &mut [u32]) {
     let mut total = _mm256_setzero_si256();
@@ -161,7 +163,8 @@ pub(super) fn filter(
     let (mut pluses, mut minuses) = (0, 0);
     let append = |list: &mut [u32], count: &mut usize, numbers: __m256i, mask: u32| {
         let mask = mask as u8;
-        // SAFETY: a list has eight bytes; `count` is at most the entries passed so far, and there is room for eight words more.
+        // SAFETY: a list has eight bytes; `count` is at most the entries passed so far, and there is room for eight
+        // words more.
         unsafe {
             let lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(CHOSEN[usize::from(mask)].as_ptr().cast()));
             let chosen = _mm256_permutevar8x32_epi32(numbers, lanes);
@@ -279,7 +282,8 @@ pub(super) fn multiply(xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32
     multiply_portable(xp, low, few, few_places);
 }
 
-/// As the function of the same name there. The counts of the words before each in its block are set aside and added by vectors.
+/// As the function of the same name there. The counts of the words before each in its block are set aside and added by
+/// vectors.
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 pub(super) fn ranks(words: &[Word], counts: &[u8], before: &[u32], places: &[u32]) -> u64 {
     let last = places.iter().copied().max().unwrap_or(0) as usize / 256;

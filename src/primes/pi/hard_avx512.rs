@@ -35,7 +35,8 @@ pub(super) fn mask(words: &mut [Word], pattern: &[u8], offset: usize, counts: &m
     let mut at = offset;
     let blocks = words.as_chunks_mut::<BLOCK>().0;
     for (block, counts) in blocks.iter_mut().zip(counts.as_chunks_mut::<BLOCK>().0) {
-        // SAFETY: a block is 64 bytes, with eight counts; the pattern has 64 bytes from every place below its period on.
+        // SAFETY: a block is 64 bytes, with eight counts; the pattern has 64 bytes from every place below its period
+        // on.
         unsafe {
             let mask = _mm512_loadu_si512(pattern.as_ptr().add(at).cast());
             let bits = _mm512_and_si512(_mm512_loadu_si512(block.as_ptr().cast()), mask);

@@ -2,9 +2,9 @@
 //!
 //! Each is a portable function with an AVX2 and an AVX-512 version; the tests compare them.
 //!
-//! `xp / m` is computed in f64 as in [`easy_sum`](super::easy_sum): `(xp + 1/2) / m` is at least `1 / (2 m)` away from any integer, so it
-//! may be rounded by less than that, which holds for `xp < 2^51`, or `2^50` if `1 / m` was rounded too. Above, what lies before the
-//! segment is taken from `xp` first.
+//! `xp / m` is computed in f64 as in [`easy_sum`](super::easy_sum): `(xp + 1/2) / m` is at least `1 / (2 m)` away from
+//! any integer, so it may be rounded by less than that, which holds for `xp < 2^51`, or `2^50` if `1 / m` was rounded
+//! too. Above, what lies before the segment is taken from `xp` first.
 //!
 //! Unsafe: calling a function that was compiled for more instructions than the crate.
 #![allow(unsafe_code)]
@@ -71,7 +71,8 @@ pub(super) fn mark(place: u32) -> u32 {
     place / NUMBERS_PER_BYTE as u32 * 256 + u32::from(KEEPS[(place % NUMBERS_PER_BYTE as u32) as usize])
 }
 
-/// How many bits are set in stretches of the words of a segment: the one for many leaves, which is made anew for each prime, or the other for few.
+/// How many bits are set in stretches of the words of a segment: the one for many leaves, which is made anew for each
+/// prime, or the other for few.
 #[derive(Clone, Copy)]
 pub(crate) enum Sums<'a> {
     /// For each block, those before it.
@@ -93,13 +94,14 @@ pub(crate) struct View<'a> {
     pub(crate) low: u64,
 }
 
-/// `x / (p m) - low` as the index of a word, and in the lowest byte how far into the word: `240 w + o` becomes `256 w + o`.
+/// `x / (p m) - low` as the index of a word, and in the lowest byte how far into the word: `240 w + o` becomes
+/// `256 w + o`.
 pub(super) fn pack(place: u32) -> u32 {
     place + place / NUMBERS_PER_WORD as u32 * 16
 }
 
-/// The leaves `p m` for the entries of the factor table with these indices that are above the threshold; below `near` no more than `xp`
-/// itself is divided.
+/// The leaves `p m` for the entries of the factor table with these indices that are above the threshold; below `near`
+/// no more than `xp` itself is divided.
 #[allow(clippy::too_many_arguments)] // Whatever the one caller knows.
 pub(crate) fn composite_leaves(
     level: Level,
@@ -174,8 +176,8 @@ pub(crate) fn count(level: Level, words: &[Word], counts: &mut [u8]) {
     dispatch!(level, count_portable, count, (words, counts));
 }
 
-/// Clears what the pattern clears, and counts the bits that are left. The pattern repeats after `period` bytes, is 64 bytes longer than
-/// that, and begins at byte `offset`.
+/// Clears what the pattern clears, and counts the bits that are left. The pattern repeats after `period` bytes, is 64
+/// bytes longer than that, and begins at byte `offset`.
 pub(crate) fn mask_and_count(level: Level, words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u8]) {
     dispatch!(level, mask_portable, mask, (words, pattern, offset, counts));
 }
@@ -187,8 +189,8 @@ pub(crate) fn accumulate(level: Level, counts: &[u8], before: &mut [u32]) -> u32
     before.last().copied().unwrap_or(0) + last.iter().map(|&count| u32::from(count)).sum::<u32>()
 }
 
-/// Lists the numbers of the entries with these indices that are above the threshold; gives how many have `mu(m) = -1` and how many 1, together
-/// at most [`LIST`]; each list has room for [`FILTER_ROOM`] more.
+/// Lists the numbers of the entries with these indices that are above the threshold; gives how many have `mu(m) = -1`
+/// and how many 1, together at most [`LIST`]; each list has room for [`FILTER_ROOM`] more.
 pub(super) fn filter(
     level: Level,
     entries: &[i16],
@@ -200,8 +202,9 @@ pub(super) fn filter(
     dispatch!(level, filter_portable, filter, (entries, range, threshold, plus, minus))
 }
 
-/// Lists the marks of the multiples `prime * k` in the segment from `low` on, for the `k` of the entries with these indices whose prime factors
-/// are all above the threshold, squares or not; gives how many. At most [`LIST`] entries; the list has room for [`FILTER_ROOM`] more.
+/// Lists the marks of the multiples `prime * k` in the segment from `low` on, for the `k` of the entries with these
+/// indices whose prime factors are all above the threshold, squares or not; gives how many. At most [`LIST`] entries;
+/// the list has room for [`FILTER_ROOM`] more.
 pub(super) fn multiples(
     level: Level,
     entries: &[i16],
@@ -221,7 +224,8 @@ pub(super) fn multiples(
     )
 }
 
-/// Clears the bits of these marks, all of them set before, and takes them from the counts of the words and of the groups.
+/// Clears the bits of these marks, all of them set before, and takes them from the counts of the words and of the
+/// groups.
 pub(super) fn clear(words: &mut [Word], counts: &mut [u8], groups: &mut [u32; GROUPS], marks: &[u32]) {
     let bytes = words.as_flattened_mut();
     for &mark in marks {

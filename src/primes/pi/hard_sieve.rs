@@ -1,4 +1,5 @@
-//! How D crosses off a prime and keeps count: by a mask, by a pass over all multiples and a new count, or by counting multiple by multiple.
+//! How D crosses off a prime and keeps count: by a mask, by a pass over all multiples and a new count, or by counting
+//! multiple by multiple.
 //!
 //! Unsafe: bytes are crossed off without a check of each index; those of the first and the last are checked before.
 #![allow(unsafe_code)]

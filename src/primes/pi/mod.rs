@@ -1,10 +1,10 @@
 //! Counting primes: `pi(x)` for every `x` up to 10^25, by Gourdon's variant of the Deleglise-Rivat algorithm.
 //!
-//! `pi(x) = A - B + C + D + Phi0 + Sigma` (X. Gourdon, "Computation of pi(x): improvements to the Meissel, Lehmer, Lagarias, Miller,
-//! Odlyzko, Deleglise and Rivat method", 2001).
+//! `pi(x) = A - B + C + D + Phi0 + Sigma` (X. Gourdon, "Computation of pi(x): improvements to the Meissel, Lehmer,
+//! Lagarias, Miller, Odlyzko, Deleglise and Rivat method", 2001).
 //!
-//! Start at `shape` for the parameters; `job::Pi` says how the sums come together; each sum has a file of its own and can be computed in
-//! independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
+//! Start at `shape` for the parameters; `job::Pi` says how the sums come together; each sum has a file of its own and
+//! can be computed in independent pieces. Knows no plan: who computes the pieces, and when, is `job`'s affair.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -209,7 +209,8 @@ mod tests {
             while work.step(tables).is_some() {}
             work.finish()
         };
-        // The squares of some of the primes lie after the first of these segments. The last has more primes than there are least prime factors.
+        // The squares of some of the primes lie after the first of these segments. The last has more primes than there
+        // are least prime factors.
         for (x, alpha, low) in [
             (10_u128.pow(15), 20.0, 24_000_000),
             (10_u128.pow(15), 20.0, 160_000_000),

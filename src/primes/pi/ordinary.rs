@@ -1,6 +1,8 @@
-//! Phi0, the ordinary leaves: the sum of `mu(n) phi(x / n, 8)` over the square-free `n <= y` without a prime factor up to 19.
+//! Phi0, the ordinary leaves: the sum of `mu(n) phi(x / n, 8)` over the square-free `n <= y` without a prime factor up
+//! to 19.
 //!
-//! Gourdon 2001, page 3. With `z = y` every such `n` has an entry in the factor table, so one pass over that finds them all.
+//! Gourdon 2001, page 3. With `z = y` every such `n` has an entry in the factor table, so one pass over that finds them
+//! all.
 
 use super::factor::{index_after, number, threshold};
 use super::quotient::divide;
@@ -14,7 +16,8 @@ pub(crate) fn root(tables: &Tables) -> i128 {
     phi_tiny(tables.shape.x) as i128
 }
 
-/// The indices of the factor table that hold the leaves `n > 1`: after the first [`Shape::K`] primes, whose entries say only "prime".
+/// The indices of the factor table that hold the leaves `n > 1`: after the first [`Shape::K`] primes, whose entries say
+/// only "prime".
 pub(crate) fn indices(tables: &Tables) -> Range<usize> {
     index_after(tables.prime(Shape::K))..index_after(tables.shape.y)
 }

@@ -11,7 +11,8 @@ pub(crate) fn divide(n: u128, d: u64) -> u128 {
     }
 }
 
-/// `n / d`, or the largest word if that is less: where quotients are only compared with smaller numbers, or known to be words.
+/// `n / d`, or the largest word if that is less: where quotients are only compared with smaller numbers, or known to be
+/// words.
 #[inline]
 pub(crate) fn quotient(n: u128, d: u64) -> u64 {
     match u64::try_from(n) {
@@ -78,8 +79,9 @@ impl Dividend {
 
     /// `self / d`, but no more than `most`, which is below `2^50`; given `1.0 / d`, `d` below `2^61`.
     ///
-    /// The product of doubles is wrong by less than a `2^51`th of the quotient. Where that is not far above `most` it is off by one at the
-    /// worst, which the rest says, and the rest is between `-2 d` and `2 d`, so its lowest 64 bits suffice.
+    /// The product of doubles is wrong by less than a `2^51`th of the quotient. Where that is not far above `most` it
+    /// is off by one at the worst, which the rest says, and the rest is between `-2 d` and `2 d`, so its lowest 64 bits
+    /// suffice.
     #[inline]
     pub(crate) fn at_most(&self, d: u64, reciprocal: f64, most: u64) -> u64 {
         let estimate = self.high * reciprocal;

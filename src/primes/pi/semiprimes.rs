@@ -1,7 +1,7 @@
 //! B: the sum of `pi(x / p)` over the primes `p` of `y < p <= sqrt x`, by sieving up to `x / y`.
 //!
-//! Gourdon 2001, page 4. A piece `low..high` answers the `p` with `x / p` in it, counting from `low`; put together in order the pieces
-//! give the sum. A piece sieves twice: its `p`, which are few, and then itself.
+//! Gourdon 2001, page 4. A piece `low..high` answers the `p` with `x / p` in it, counting from `low`; put together in
+//! order the pieces give the sum. A piece sieves twice: its `p`, which are few, and then itself.
 
 use super::quotient::{divide, quotient};
 use super::shape::Shape;

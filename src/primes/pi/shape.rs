@@ -94,16 +94,18 @@ impl Shape {
         square_root(divide(self.x, self.x_star))
     }
 
-    /// Up to which number primes have reciprocals: what A needs, and C and D most often. Above `2^25`, the square root of the bound of
+    /// Up to which number primes have reciprocals: what A needs, and C and D most often. Above `2^25`, the square root
+    /// of the bound of
     /// [`near`](super::easy_sum::near), nothing is multiplied; up to `2^22` they are small.
     pub(crate) fn inverted(&self) -> u64 {
         self.largest_of_a().clamp(1 << 22, 1 << 25).min(self.table_limit())
     }
 }
 
-/// `y / x^(1/3)`. The optimum is flat, the best of timed whole computations from 10^10 to 10^17 with AVX-512 was close to the first power of
-/// `x` here: 9 at 10^12, 12 at 10^13, 18 at 10^14, 25 at 10^15. The tables take some 0.7 bytes for each number up to `y`: that bounds it from
-/// 10^17 on, so that a count takes no more memory than primecount's, 200 MB at 10^20, and less than 2 GiB, the limit by default, at 10^24.
+/// `y / x^(1/3)`. The optimum is flat, the best of timed whole computations from 10^10 to 10^17 with AVX-512 was close
+/// to the first power of `x` here: 9 at 10^12, 12 at 10^13, 18 at 10^14, 25 at 10^15. The tables take some 0.7 bytes
+/// for each number up to `y`: that bounds it from 10^17 on, so that a count takes no more memory than primecount's, 200
+/// MB at 10^20, and less than 2 GiB, the limit by default, at 10^24.
 fn alpha(x: u128) -> f64 {
     const LEAN: f64 = 24e6;
     const LARGE: f64 = 2.6e9;

@@ -16,9 +16,9 @@ pub(crate) const SPAN: u64 = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct PiTable {
     low: u64,
-    /// Low half: how many primes from `low` on lie before the end of these 64 numbers. High half: a bit for each odd number that is prime; those
-    /// shifted out to the right stay counted, the others are to be taken away. One word more than there are numbers for, so that `pi(n)` may be
-    /// looked up as the primes before `n + 1`.
+    /// Low half: how many primes from `low` on lie before the end of these 64 numbers. High half: a bit for each odd
+    /// number that is prime; those shifted out to the right stay counted, the others are to be taken away. One word
+    /// more than there are numbers for, so that `pi(n)` may be looked up as the primes before `n + 1`.
     words: Vec<u64>,
     /// How many primes there are.
     count: u64,
@@ -100,7 +100,8 @@ impl Filling {
             Step::Busy => false,
             Step::Segment(segment) => {
                 if segment.low() == 0 {
-                    // 3 and 5; and the bit of 1 stands for 2, so that even numbers need no thought: only pi(1) would be wrong.
+                    // 3 and 5; and the bit of 1 stands for 2, so that even numbers need no thought: only pi(1) would be
+                    // wrong.
                     *pending = 0b111;
                 }
                 for &byte in segment.bytes() {

@@ -75,7 +75,8 @@ enum Stage {
 }
 
 impl Making {
-    /// Begins; an `x / p` below `near`, at most the bound of [`near`](super::easy_sum::near), will be divided by reciprocals.
+    /// Begins; an `x / p` below `near`, at most the bound of [`near`](super::easy_sum::near), will be divided by
+    /// reciprocals.
     pub(crate) fn new(shape: Shape, level: Level, near: u64) -> Self {
         let limit = shape.table_limit();
         let mut primes = Vec::with_capacity(most_primes(limit));

@@ -37,8 +37,8 @@ pub(super) const fn bits(prime: usize) -> [u8; 8] {
     bits
 }
 
-/// The multiples of `prime` from `low` on, which is a multiple of 30, as eight runs that each keep to one bit: the first byte and the bit.
-/// A run goes on every `prime` bytes.
+/// The multiples of `prime` from `low` on, which is a multiple of 30, as eight runs that each keep to one bit: the
+/// first byte and the bit. A run goes on every `prime` bytes.
 #[inline]
 fn runs(prime: u64, low: u64) -> [(usize, u32); 8] {
     let first = low.div_ceil(prime).max(1);

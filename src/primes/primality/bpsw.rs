@@ -1,12 +1,13 @@
-//! The Baillie-PSW test over any [`Ring`]: a strong probable prime test to base 2, then a strong Lucas test. One squaring or one
-//! doubling of the index at a time, so that a number of thousands of digits can be tested in slices.
+//! The Baillie-PSW test over any [`Ring`]: a strong probable prime test to base 2, then a strong Lucas test. One
+//! squaring or one doubling of the index at a time, so that a number of thousands of digits can be tested in slices.
 //!
 //! Does not know how large its modulus is, nor how the ring multiplies. Start at [`Test::advance`].
 //!
-//! Sources: R. Baillie and S. S. Wagstaff, "Lucas pseudoprimes", Math. Comp. 35 (1980), sections 3 (strong Lucas pseudoprimes) and 6
-//! (the combination), with Selfridge's parameters (method A); R. Baillie, A. Fiori, S. S. Wagstaff, "Strengthening the
-//! Baillie-PSW primality test", Math. Comp. 90 (2021). No composite below 2^64 passes: J. Feitsma's list of all base-2 pseudoprimes
-//! below 2^64 (2013) holds no strong Lucas pseudoprime. Above 2^64 none is known, though some must be expected to exist.
+//! Sources: R. Baillie and S. S. Wagstaff, "Lucas pseudoprimes", Math. Comp. 35 (1980), sections 3 (strong Lucas
+//! pseudoprimes) and 6 (the combination), with Selfridge's parameters (method A); R. Baillie, A. Fiori, S. S. Wagstaff,
+//! "Strengthening the Baillie-PSW primality test", Math. Comp. 90 (2021). No composite below 2^64 passes: J. Feitsma's
+//! list of all base-2 pseudoprimes below 2^64 (2013) holds no strong Lucas pseudoprime. Above 2^64 none is known,
+//! though some must be expected to exist.
 
 use super::ring::Ring;
 
@@ -15,7 +16,8 @@ use super::ring::Ring;
 pub(crate) enum Test<E> {
     /// Raising 2 to `n - 1`.
     Power(Power<E>),
-    /// The same, and the verdict is that of the first stage: another test, from [`LucasFirst`](Self::LucasFirst) on, has that of the second.
+    /// The same, and the verdict is that of the first stage: another test, from [`LucasFirst`](Self::LucasFirst) on,
+    /// has that of the second.
     PowerAlone(Power<E>),
     /// The second stage is next.
     LucasFirst,
@@ -34,11 +36,12 @@ pub(crate) struct Power<E> {
     pub(crate) next: u32,
 }
 
-/// The strong Lucas test for `P = 1`, `Q = (1 - D) / 4`, on the powers of `r = alpha / beta`, the quotient of the zeros of `x^2 - P x + Q`.
+/// The strong Lucas test for `P = 1`, `Q = (1 - D) / 4`, on the powers of `r = alpha / beta`, the quotient of the zeros
+/// of `x^2 - P x + Q`.
 ///
-/// `U_d = 0` means `r^d = 1` and `V_d = 0` means `r^d = -1`; and `V_2k = Q^k W_k` for `W_k = r^k + r^-k`. These `W` are a Lucas sequence with
-/// `Q = 1`, `W_1 = P^2 / Q - 2`, which needs no powers of `Q`: two multiplications a bit and not three (R. Crandall, C. Pomerance, "Prime
-/// Numbers", section 3.6.3, take the same way to the test without "strong").
+/// `U_d = 0` means `r^d = 1` and `V_d = 0` means `r^d = -1`; and `V_2k = Q^k W_k` for `W_k = r^k + r^-k`. These `W` are
+/// a Lucas sequence with `Q = 1`, `W_1 = P^2 / Q - 2`, which needs no powers of `Q`: two multiplications a bit and not
+/// three (R. Crandall, C. Pomerance, "Prime Numbers", section 3.6.3, take the same way to the test without "strong").
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lucas<E> {
     /// `W_1`
@@ -50,7 +53,8 @@ pub(crate) struct Lucas<E> {
     pub(crate) next: u32,
 }
 
-/// The share of the whole cost that is the first stage's: a step costs one squaring, against a squaring and a multiplication.
+/// The share of the whole cost that is the first stage's: a step costs one squaring, against a squaring and a
+/// multiplication.
 pub(crate) const POWER_SHARE: f64 = 0.3;
 
 impl<E: Clone + PartialEq> Test<E> {
@@ -64,7 +68,8 @@ impl<E: Clone + PartialEq> Test<E> {
         })
     }
 
-    /// Goes on until the verdict or until `over`, which is asked after every step (a few multiplications). Makes at least one step.
+    /// Goes on until the verdict or until `over`, which is asked after every step (a few multiplications). Makes at
+    /// least one step.
     #[inline]
     pub(crate) fn advance<R: Ring<Element = E>>(&mut self, ring: &R, mut over: impl FnMut() -> bool) {
         loop {
@@ -148,7 +153,8 @@ impl<E: Clone + PartialEq> Test<E> {
         }
     }
 
-    /// The share of the whole cost that is done, 0.0..=1.0, if the number turns out to be prime; the second stage counts the first as done.
+    /// The share of the whole cost that is done, 0.0..=1.0, if the number turns out to be prime; the second stage
+    /// counts the first as done.
     pub(crate) fn progress(&self, modulus_bits: u32) -> f64 {
         let bits = f64::from(modulus_bits);
         match self {
@@ -160,8 +166,8 @@ impl<E: Clone + PartialEq> Test<E> {
     }
 }
 
-/// The tests of moduli of as many bits, as far as no verdict can be there yet. A step of a word waits for its product, and those of the
-/// others are made meanwhile.
+/// The tests of moduli of as many bits, as far as no verdict can be there yet. A step of a word waits for its product,
+/// and those of the others are made meanwhile.
 #[inline]
 pub(crate) fn begin_together<R: Ring, const N: usize>(rings: &[R; N]) -> [Test<R::Element>; N] {
     let mut powers = rings.each_ref().map(|ring| ring.add(&ring.one(), &ring.one()));

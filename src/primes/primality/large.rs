@@ -27,11 +27,13 @@ use dashu_int::ops::{BitTest, SquareRoot};
 /// From this many bits on, dividing is faster than a Montgomery reduction, which is quadratic.
 const DIVISION_BITS: usize = 12_000;
 
-/// From this many bits on, limbs of 52 bits are the fastest where the processor multiplies them: at 662 bits the two take the same time.
+/// From this many bits on, limbs of 52 bits are the fastest where the processor multiplies them: at 662 bits the two
+/// take the same time.
 #[cfg(target_arch = "x86_64")]
 const LIMBS_BITS: usize = 660;
 
-/// From this many bits on, a fold is faster than those: at 2,203 bits the two take the same time, at 4,423 the fold takes two thirds.
+/// From this many bits on, a fold is faster than those: at 2,203 bits the two take the same time, at 4,423 the fold
+/// takes two thirds.
 #[cfg(target_arch = "x86_64")]
 const FOLD_BITS: usize = 2_300;
 
@@ -228,7 +230,8 @@ macro_rules! kept_ring {
 kept_ring!(Montgomery);
 kept_ring!(Reduced);
 
-/// The integers modulo `n = 2^bits - fold`: what lies above bit `bits` comes back `fold` times, since `2^bits = fold mod n`.
+/// The integers modulo `n = 2^bits - fold`: what lies above bit `bits` comes back `fold` times, since
+/// `2^bits = fold mod n`.
 struct Fold<'a> {
     modulus: &'a Natural,
     bits: usize,

@@ -1,8 +1,9 @@
 //! Products, sums and differences of long numbers in limbs of 52 bits, as the instructions AVX-512 IFMA multiply them.
 //!
-//! A number is a row of limbs below 2^52, least first, a multiple of eight of them. The second factor of a product lies between [`PAD`] zeros on
-//! either side, so that a window of it can be loaded at any offset. A product is summed column by column, eight columns a register: the low and
-//! the high halves of the limbs' products apart, without a carry before the end. [`MOST`] limbs leave room for that.
+//! A number is a row of limbs below 2^52, least first, a multiple of eight of them. The second factor of a product lies
+//! between [`PAD`] zeros on either side, so that a window of it can be loaded at any offset. A product is summed column
+//! by column, eight columns a register: the low and the high halves of the limbs' products apart, without a carry
+//! before the end. [`MOST`] limbs leave room for that.
 //!
 //! Does not know what a residue is; see [`super::long`], whose tests compare all of this with dashu.
 //!
@@ -47,7 +48,8 @@ impl Columns {
         }
     }
 
-    /// The columns from `from` on with the carries in their place, as many as `result` has room for; what is beyond is dropped.
+    /// The columns from `from` on with the carries in their place, as many as `result` has room for; what is beyond is
+    /// dropped.
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn carry(&self, from: usize, result: &mut [u64]) {
         let mut below = _mm512_setzero_si512();
@@ -205,7 +207,8 @@ fn propagated(limbs: __m512i, carry: &mut u32) -> __m512i {
     _mm512_and_si512(limbs, mask())
 }
 
-/// The lanes that a carry comes into, from those that give one and those that hand one on: an addition of bits does the chain.
+/// The lanes that a carry comes into, from those that give one and those that hand one on: an addition of bits does the
+/// chain.
 #[inline]
 fn into_lanes(give: u8, hand_on: u8, carry: &mut u32) -> u8 {
     let sum = u32::from(hand_on) + 2 * u32::from(give) + *carry;

@@ -1,14 +1,16 @@
 //! The integers modulo an odd number of hundreds to tens of thousands of digits, in Montgomery form on [`limbs`].
 //!
-//! With `R = 2^(52 k)` and `T = a b`, the reduction is `T_high - floor(m n / R)` for `m = T_low n^-1 mod R`, where the low half of `m n` is that
-//! of `T`: of `T_low n^-1` only the low columns are summed, of `m n` only the high ones and eight below. What is missing below those is less
-//! than 2^65 of the lowest of them, so the carry out of the eight follows from the highest of them and of `T_low`.
+//! With `R = 2^(52 k)` and `T = a b`, the reduction is `T_high - floor(m n / R)` for `m = T_low n^-1 mod R`, where the
+//! low half of `m n` is that of `T`: of `T_low n^-1` only the low columns are summed, of `m n` only the high ones and
+//! eight below. What is missing below those is less than 2^65 of the lowest of them, so the carry out of the eight
+//! follows from the highest of them and of `T_low`.
 //!
-//! Knows no test. Sources: P. L. Montgomery, "Modular multiplication without trial division", Math. Comp. 44 (1985), section 2, with the inverse
-//! taken positive; S. Gueron, V. Krasnov, "Software implementation of modular exponentiation, using advanced vector instructions
-//! architectures", WAIFI 2012, for limbs shorter than a word.
+//! Knows no test. Sources: P. L. Montgomery, "Modular multiplication without trial division", Math. Comp. 44 (1985),
+//! section 2, with the inverse taken positive; S. Gueron, V. Krasnov, "Software implementation of modular
+//! exponentiation, using advanced vector instructions architectures", WAIFI 2012, for limbs shorter than a word.
 //!
-//! Unsafe: calls of the functions of [`limbs`], for which a modulus exists only where the processor has the instructions.
+//! Unsafe: calls of the functions of [`limbs`], for which a modulus exists only where the processor has the
+//! instructions.
 #![allow(unsafe_code)]
 
 use super::large::{about_the_modulus, inverse_modulo};
@@ -66,7 +68,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares the arithmetic modulo `n`, which must be odd; `None` if the processor lacks the instructions or `n` is too long.
+    /// Prepares the arithmetic modulo `n`, which must be odd; `None` if the processor lacks the instructions or `n` is
+    /// too long.
     pub(super) fn new(n: &Natural) -> Option<Self> {
         // One bit to spare, for sums.
         let limbs = (n.bit_len() + 1).div_ceil(BITS).next_multiple_of(LANES);

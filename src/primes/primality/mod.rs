@@ -1,7 +1,7 @@
 //! Is a number prime? Baillie-PSW: proved for everything below 2^64, without a known exception above.
 //!
-//! [`is_prime_u64`] and [`is_prime_u128`] answer at once; numbers beyond go through `large`, step by step. `bpsw` is the
-//! one test that all of them use, `ring` the arithmetic of words.
+//! [`is_prime_u64`] and [`is_prime_u128`] answer at once; numbers beyond go through `large`, step by step. `bpsw` is
+//! the one test that all of them use, `ring` the arithmetic of words.
 
 pub(crate) mod bpsw;
 pub(crate) mod large;
@@ -35,7 +35,8 @@ pub fn is_prime_u64(n: u64) -> bool {
     n < 59 * 59 || passes(&Montgomery::new(n))
 }
 
-/// Whether `n` passes the Baillie-PSW test: exactly the primes below 2^64, and no composite above is known to pass. A few microseconds.
+/// Whether `n` passes the Baillie-PSW test: exactly the primes below 2^64, and no composite above is known to pass. A
+/// few microseconds.
 pub fn is_prime_u128(n: u128) -> bool {
     match u64::try_from(n) {
         Ok(n) => is_prime_u64(n),
@@ -79,7 +80,8 @@ mod tests {
 
     #[test]
     fn edges_of_words_and_double_words() {
-        // A013603: the largest primes below 2^63, 2^64; A013597: 2^64 + 13 is the first above; 2^128 - 159 the largest below 2^128.
+        // A013603: the largest primes below 2^63, 2^64; A013597: 2^64 + 13 is the first above; 2^128 - 159 the largest
+        // below 2^128.
         assert!(is_prime_u64(u64::MAX - 58));
         assert!((u64::MAX - 57..=u64::MAX).all(|n| !is_prime_u64(n)));
         assert!(is_prime_u64((1 << 63) - 25));

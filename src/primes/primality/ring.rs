@@ -1,4 +1,5 @@
-//! The integers modulo an odd `n`, as the primality tests and the factoring see them: words and double words in Montgomery form.
+//! The integers modulo an odd `n`, as the primality tests and the factoring see them: words and double words in
+//! Montgomery form.
 //!
 //! Knows no test. [`Ring`] is the entry point for moduli of any size: [`super::big`] implements it for naturals.
 //!

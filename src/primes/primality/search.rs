@@ -1,4 +1,5 @@
-//! The primes nearest to a number: at once for words and double words, by a window of candidates for numbers of any size.
+//! The primes nearest to a number: at once for words and double words, by a window of candidates for numbers of any
+//! size.
 //!
 //! Knows no slice: `Window::sieve` asks its caller when to pause. The candidates it leaves are tested elsewhere.
 
@@ -17,7 +18,8 @@ pub(crate) enum Direction {
     Down,
 }
 
-/// The smallest prime above `n`, if it is below 2^128. Some 1.3 us for a word; ten times as long before the widest gaps.
+/// The smallest prime above `n`, if it is below 2^128. Some 1.3 us for a word; ten times as long before the widest
+/// gaps.
 pub fn next(n: u128) -> Option<u128> {
     if n < 2 {
         return Some(2);
@@ -50,13 +52,15 @@ pub fn prev(n: u128) -> Option<u128> {
     Some(candidate)
 }
 
-/// Words below this are left to the search number by number: there a small prime would be crossed off as its own multiple.
+/// Words below this are left to the search number by number: there a small prime would be crossed off as its own
+/// multiple.
 const LEAST: u64 = 1 << 10;
 
 /// Candidates that are tested together. With 3, 4 and 5 a search takes .79, .77 and .80 of the time.
 const TOGETHER: usize = 4;
 
-/// The prime next to a word, if it is a word itself and [`LEAST`] or more; 64 odd numbers at a time, without those that a small prime divides.
+/// The prime next to a word, if it is a word itself and [`LEAST`] or more; 64 odd numbers at a time, without those that
+/// a small prime divides.
 fn of_word(n: u128, direction: Direction) -> Option<u64> {
     let n = u64::try_from(n).ok().filter(|n| *n >= LEAST)?;
     let mut first = match direction {
@@ -106,8 +110,8 @@ fn first_prime<const N: usize>(numbers: [u64; N]) -> Option<u64> {
     })
 }
 
-/// Bit `i`: an odd prime up to 113 divides the odd number at distance `2 i` from `first`. With the primes up to 53 a search tests 5.9 numbers on
-/// average, with these 4.9, and a test costs as much as forty divisions by constants.
+/// Bit `i`: an odd prime up to 113 divides the odd number at distance `2 i` from `first`. With the primes up to 53 a
+/// search tests 5.9 numbers on average, with these 4.9, and a test costs as much as forty divisions by constants.
 fn multiples(first: u64, direction: Direction) -> u64 {
     let mut multiples = 0;
     // Unrolled, so that each prime is a constant: a division by it is a multiplication.
@@ -152,11 +156,13 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The window beginning at the first odd number at a distance of at least `from` (at least 1), before any crossing off.
+    /// The window beginning at the first odd number at a distance of at least `from` (at least 1), before any crossing
+    /// off.
     pub(crate) fn new(n: &Natural, from: u64) -> Self {
         let bits = n.bit_len() as u64;
         let first = if n.bit(0) == (from % 2 == 1) { from + 1 } else { from };
-        // 14 bits = 20 ln n: the primes up to e^36 have no gap of more than 20 times the mean. A wider one takes another window.
+        // 14 bits = 20 ln n: the primes up to e^36 have no gap of more than 20 times the mean. A wider one takes
+        // another window.
         let words = (14 * bits / 128 + 1) as usize;
         // One test of a number of b bits costs some b^3, crossing off a prime costs b.
         let limit = (32 * bits).min(known::LIMIT - 1);
@@ -239,7 +245,8 @@ impl Window {
     }
 }
 
-/// How many candidates of a window will be tested until one is prime, on average: Mertens' theorem against the density `1 / ln n`.
+/// How many candidates of a window will be tested until one is prime, on average: Mertens' theorem against the density
+/// `1 / ln n`.
 pub(crate) fn mean_tests(n: &Natural) -> f64 {
     let bits = n.bit_len() as f64;
     let limit = (32.0 * bits).min(known::LIMIT as f64);

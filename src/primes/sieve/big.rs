@@ -1,15 +1,16 @@
-//! Crosses off the multiples of big primes: those with a multiple in few segments. Knows a segment's bytes, and nothing of
-//! where primes come from.
+//! Crosses off the multiples of big primes: those with a multiple in few segments. Knows a segment's bytes, and nothing
+//! of where primes come from.
 //!
-//! Every segment has a bucket of the primes with a multiple in it; crossing one off moves the prime to the bucket of its next
-//! multiple, so that no segment looks at primes it does not need (Oliveira e Silva, "Fast implementation of the segmented
-//! sieve of Eratosthenes", 2002). The wheel modulo 210 skips the multiples of 7 as well. A bucket is a chain of blocks of
-//! one arena; a block that was worked off is used again at once, while it is still in the cache.
+//! Every segment has a bucket of the primes with a multiple in it; crossing one off moves the prime to the bucket of
+//! its next multiple, so that no segment looks at primes it does not need (Oliveira e Silva, "Fast implementation of
+//! the segmented sieve of Eratosthenes", 2002). The wheel modulo 210 skips the multiples of 7 as well. A bucket is a
+//! chain of blocks of one arena; a block that was worked off is used again at once, while it is still in the cache.
 
 use super::first_multiple::FirstMultiples;
 use crate::primes::wheel::TURNS_210;
 
-/// Words in a block: 8 KiB. The first is the number of the block filled before it in the same bucket, or 0; entries follow.
+/// Words in a block: 8 KiB. The first is the number of the block filled before it in the same bucket, or 0; entries
+/// follow.
 const BLOCK: usize = 1024;
 
 /// The bits of a prime's entry: `prime / 30` above, then the state of the wheel, then the byte in its segment.
@@ -31,7 +32,8 @@ pub(super) struct BigPrimes {
     picked: Vec<(u64, u32)>,
     /// Blocks to be used again.
     free: Vec<u32>,
-    /// For each of the next segments, where the next entry of its bucket goes; a multiple of `BLOCK` if its block is full.
+    /// For each of the next segments, where the next entry of its bucket goes; a multiple of `BLOCK` if its block is
+    /// full.
     ends: Vec<u32>,
     /// The segment that is crossed off next, as an index into `ends`.
     current: usize,
@@ -54,8 +56,8 @@ impl BigPrimes {
         }
     }
 
-    /// Adds those primes whose multiple is at most `reach` bytes after the start of the segment that is crossed off next; on
-    /// the wheel modulo 210.
+    /// Adds those primes whose multiple is at most `reach` bytes after the start of the segment that is crossed off
+    /// next; on the wheel modulo 210.
     pub(super) fn add(&mut self, primes: &FirstMultiples, reach: u64) {
         // Which primes stay is random. Picking them first is cheaper than a branch that is often guessed wrong.
         self.picked.resize(primes.tags.len(), (0, 0));

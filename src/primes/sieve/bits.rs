@@ -1,6 +1,8 @@
-//! The bits of a segment, and of the numbers on both sides of it that whole periods of small primes reach into. Knows no primes.
+//! The bits of a segment, and of the numbers on both sides of it that whole periods of small primes reach into. Knows
+//! no primes.
 //!
-//! Small primes clear bits of numbers after the segment, and do not come back to them. So these are kept, and are the first of the next segment.
+//! Small primes clear bits of numbers after the segment, and do not come back to them. So these are kept, and are the
+//! first of the next segment.
 
 use super::presieve;
 
@@ -22,7 +24,8 @@ impl Bits {
         Self { bytes, slack, begun: 0 }
     }
 
-    /// Starts bytes from the patterns, up to `to` bytes after the first of the segment at least; that one is `first_byte` of the number line.
+    /// Starts bytes from the patterns, up to `to` bytes after the first of the segment at least; that one is
+    /// `first_byte` of the number line.
     pub(super) fn begin(&mut self, to: usize, first_byte: u64) {
         let to = to.next_multiple_of(presieve::BLOCK);
         if to > self.begun {

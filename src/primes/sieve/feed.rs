@@ -1,7 +1,7 @@
 //! Sieving primes, ascending, in batches. Knows nothing of what is done with them.
 //!
-//! Up to 2^20 they come from the table of known primes; above, from a sieve of their own, whose sieving primes are in the table again. So
-//! nothing is kept that grows with the bounds.
+//! Up to 2^20 they come from the table of known primes; above, from a sieve of their own, whose sieving primes are in
+//! the table again. So nothing is kept that grows with the bounds.
 
 use super::segment::OFFSETS;
 use super::sieve::{Sieve, Step};
@@ -43,7 +43,8 @@ impl Feed {
         }
     }
 
-    /// The next primes `<= bound`, at most about [`BATCH`]; empty if more work has to be done first, `None` if there are no more.
+    /// The next primes `<= bound`, at most about [`BATCH`]; empty if more work has to be done first, `None` if there
+    /// are no more.
     pub(super) fn take(&mut self, bound: u32) -> Option<&[u32]> {
         if self.taken == self.batch.len() && !self.refill(bound.min(self.last)) {
             return None;

@@ -1,7 +1,8 @@
 //! Finds where each of many sieving primes crosses off first. Knows nothing of segments and lists.
 //!
-//! Starting a sieve at 1e18 does this for 51 million primes, and as many integer divisions would take longer than sieving
-//! the next billion numbers. So it is done in floating point and with small tables, which the compiler turns into vectors.
+//! Starting a sieve at 1e18 does this for 51 million primes, and as many integer divisions would take longer than
+//! sieving the next billion numbers. So it is done in floating point and with small tables, which the compiler turns
+//! into vectors.
 #![allow(unsafe_code)] // Calling a function that was compiled for more instructions than the crate.
 
 #[cfg(target_arch = "x86_64")]
@@ -28,8 +29,8 @@ pub(super) enum Wheel {
 }
 
 impl FirstMultiples {
-    /// Finds for each of these primes, between [`MIN_PRIME`] and 2^32, its smallest multiple `q p >= low` with `q >= p` and
-    /// `q` coprime to the wheel, where `low` is a multiple of 30. No square may lie 2^36 or more above `low`.
+    /// Finds for each of these primes, between [`MIN_PRIME`] and 2^32, its smallest multiple `q p >= low` with `q >= p`
+    /// and `q` coprime to the wheel, where `low` is a multiple of 30. No square may lie 2^36 or more above `low`.
     pub(super) fn find(&mut self, primes: &[u32], low: u64, wheel: Wheel) {
         self.tags.resize(primes.len(), 0);
         self.bytes.resize(primes.len(), 0);
@@ -68,8 +69,8 @@ fn find_avx2<const M: usize>(primes: &[u32], low: u64, tags: &mut [u64], bytes: 
     find_portable::<M>(primes, low, tags, bytes);
 }
 
-/// For each residue of `q` modulo 30 or 210 the distance up to the next coprime one, and in the higher bits its index. Padded
-/// to a power of two, so that no index needs a check.
+/// For each residue of `q` modulo 30 or 210 the distance up to the next coprime one, and in the higher bits its index.
+/// Padded to a power of two, so that no index needs a check.
 const fn next_coprime<const M: usize>() -> [u32; 256] {
     let mut table = [0; 256];
     let mut n = 0;

@@ -1,11 +1,11 @@
 //! Medium primes sixteen at a time with AVX-512, or eight at a time with AVX2.
 //!
-//! The primes of one residue modulo 30 share the tables of the wheel modulo 210, and each table fits a vector register. So a
-//! round finds the next multiple of each of sixteen primes in a dozen instructions, drops those beyond the segment and
-//! appends the others to a list; no branch depends on a single prime. Only clearing the bits of the list is done one by
-//! one, and as their places are known by then, many cache misses are under way at a time. The primes stay where they are
-//! and take eight bytes each, four of which are written: what a prime costs that has no multiple in the segment is little
-//! more than reading it, hence primes of up to many times the segment are medium.
+//! The primes of one residue modulo 30 share the tables of the wheel modulo 210, and each table fits a vector register.
+//! So a round finds the next multiple of each of sixteen primes in a dozen instructions, drops those beyond the segment
+//! and appends the others to a list; no branch depends on a single prime. Only clearing the bits of the list is done
+//! one by one, and as their places are known by then, many cache misses are under way at a time. The primes stay where
+//! they are and take eight bytes each, four of which are written: what a prime costs that has no multiple in the
+//! segment is little more than reading it, hence primes of up to many times the segment are medium.
 #![allow(unsafe_code)] // Vector loads and stores, and clearing bits at places that were compared with the length.
 
 use super::big::MAX_SEGMENT;
@@ -163,7 +163,8 @@ fn cross_off(wheel: &Wheel, (thirtieths, walks): (&[u32], &mut [u32]), segment: 
         let mut at = _mm512_srli_epi32::<STATE_BITS>(walk);
         let mut state = _mm512_and_si512(walk, _mm512_set1_epi32(STATES as i32));
         let mut inside = _mm512_mask_cmplt_epu32_mask(present, at, end);
-        // Lanes beyond the segment go on with the others, so that nothing waits for the comparison; where they left is kept.
+        // Lanes beyond the segment go on with the others, so that nothing waits for the comparison; where they left is
+        // kept.
         let (mut left_at, mut left_state) = (at, state);
         while inside != 0 {
             let found = _mm512_or_si512(_mm512_slli_epi32::<KEEP_BITS>(at), look_up(keeps, state));

@@ -1,5 +1,5 @@
-//! All primes up to a 32-bit bound as a list: for tables and for the primes that sieve others. Knows nothing of the fast
-//! segmented sieve, so that the latter can start from here.
+//! All primes up to a 32-bit bound as a list: for tables and for the primes that sieve others. Knows nothing of the
+//! fast segmented sieve, so that the latter can start from here.
 
 /// Odd numbers in one block: 32 KiB of bytes stay in the first-level cache.
 const BLOCK: usize = 32 << 10;

@@ -1,8 +1,9 @@
 //! Medium primes one after the other, for machines without the instructions that [`super::lanes`] needs.
 //!
-//! Which way a prime's walk enters and leaves a segment is random, and a wrong guess of the branch predictor costs more than
-//! several multiples. So primes are kept in 64 lists, one for each residue of the prime and of its next cofactor: all primes
-//! of a list enter the unrolled walk at the same place, and only the way out is a guess (primesieve's EratMedium has the idea).
+//! Which way a prime's walk enters and leaves a segment is random, and a wrong guess of the branch predictor costs more
+//! than several multiples. So primes are kept in 64 lists, one for each residue of the prime and of its next cofactor:
+//! all primes of a list enter the unrolled walk at the same place, and only the way out is a guess (primesieve's
+//! EratMedium has the idea).
 
 use super::first_multiple::FirstMultiples;
 use crate::primes::wheel::TURNS_30;

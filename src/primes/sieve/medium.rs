@@ -1,5 +1,5 @@
-//! Crosses off the multiples of medium primes: those with a few multiples in a segment, or one in a few segments. Knows a
-//! segment's bytes, and nothing of where primes come from.
+//! Crosses off the multiples of medium primes: those with a few multiples in a segment, or one in a few segments. Knows
+//! a segment's bytes, and nothing of where primes come from.
 
 use super::first_multiple::{FirstMultiples, Wheel};
 #[cfg(target_arch = "x86_64")]

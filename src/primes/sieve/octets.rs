@@ -1,8 +1,8 @@
 //! What [`super::lanes`] does sixteen primes at a time, eight at a time with AVX2.
 //!
-//! A table of the wheel is three vectors of sixteen bytes; each is looked up where the state is one of its sixteen, and gives 0 elsewhere.
-//! The hits within the segment are moved together by a permutation for each of the 256 sets of lanes. No gather: some processors take as
-//! long for it as for eight loads, or longer.
+//! A table of the wheel is three vectors of sixteen bytes; each is looked up where the state is one of its sixteen, and
+//! gives 0 elsewhere. The hits within the segment are moved together by a permutation for each of the 256 sets of
+//! lanes. No gather: some processors take as long for it as for eight loads, or longer.
 #![allow(unsafe_code)] // Vector loads and stores, and clearing bits at places that were compared with the length.
 
 use super::big::MAX_SEGMENT;

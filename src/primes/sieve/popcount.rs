@@ -1,7 +1,8 @@
-//! Counts the bits of a sieve, and those up to places, with whatever instruction the machine has. Knows nothing of primes.
+//! Counts the bits of a sieve, and those up to places, with whatever instruction the machine has. Knows nothing of
+//! primes.
 //!
-//! `popcnt` is not in the baseline of x86-64; without it the count takes 6 % of the time of sieving up to 1e10, with AVX-512
-//! under 1 %. The same loop is compiled once for each set of instructions.
+//! `popcnt` is not in the baseline of x86-64; without it the count takes 6 % of the time of sieving up to 1e10, with
+//! AVX-512 under 1 %. The same loop is compiled once for each set of instructions.
 #![allow(unsafe_code)] // Calling a function that was compiled for more instructions than the crate.
 
 #[cfg(target_arch = "x86_64")]
@@ -46,8 +47,8 @@ fn count_ones_popcnt(bytes: &[u8]) -> u64 {
     count_ones_portable(bytes)
 }
 
-/// The sum of ranks: for each place, a number counted from the first of the bytes, how many bits of numbers up to it are set. The places
-/// descend, and lie in the bytes, of which there are whole words.
+/// The sum of ranks: for each place, a number counted from the first of the bytes, how many bits of numbers up to it
+/// are set. The places descend, and lie in the bytes, of which there are whole words.
 ///
 /// # Panics
 /// If they do not.

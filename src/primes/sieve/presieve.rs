@@ -1,10 +1,10 @@
 //! Starts a segment with the multiples of the primes 7 to 163 already crossed off. Knows the layout of [`wheel`] and no
 //! sieving state: where a pattern begins follows from the position alone.
 //!
-//! The multiples of `p` repeat every `p` bytes, those of several primes every product of them. Sixteen patterns, each about
-//! 6 to 10 KB long, cover 35 primes; their conjunction is the segment (primesieve's doc/ALGORITHMS.md, "Pre-sieving", has the
-//! idea and the grouping by products of similar size). Each pattern is repeated for one more block after its end, so that
-//! a block can be read from anywhere in it without wrapping around.
+//! The multiples of `p` repeat every `p` bytes, those of several primes every product of them. Sixteen patterns, each
+//! about 6 to 10 KB long, cover 35 primes; their conjunction is the segment (primesieve's doc/ALGORITHMS.md,
+//! "Pre-sieving", has the idea and the grouping by products of similar size). Each pattern is repeated for one more
+//! block after its end, so that a block can be read from anywhere in it without wrapping around.
 #![allow(unsafe_code)] // Calling a function that was compiled for more instructions than the crate.
 
 #[cfg(target_arch = "x86_64")]
@@ -63,8 +63,8 @@ const STARTS: [usize; 17] = {
     starts
 };
 
-/// All patterns, each with its first [`BLOCK`] bytes once more at its end. Made by the compiler: a process that sieves little would spend more
-/// time on them than on its sieve.
+/// All patterns, each with its first [`BLOCK`] bytes once more at its end. Made by the compiler: a process that sieves
+/// little would spend more time on them than on its sieve.
 static PATTERNS: [u8; STARTS[16]] = {
     let mut bytes = [0xff; STARTS[16]];
     let mut i = 0;

@@ -5,9 +5,10 @@ use crate::primes::wheel::{BITS_BELOW, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESID
 
 /// The primes of a stretch of numbers, as bits; borrowed from the sieve until its next step.
 ///
-/// Bit `j` of byte `k` is set if `low() + 30 k + [1, 7, 11, 13, 17, 19, 23, 29][j]` is prime and within the bounds of the
-/// sieve. Words are eight bytes, the first byte lowest, so bits ascend within words as numbers do. The primes 2, 3 and 5
-/// have no bits; they are [`Segment::wheel_primes`] of the first segment, and every count and walk here includes them.
+/// Bit `j` of byte `k` is set if `low() + 30 k + [1, 7, 11, 13, 17, 19, 23, 29][j]` is prime and within the bounds of
+/// the sieve. Words are eight bytes, the first byte lowest, so bits ascend within words as numbers do. The primes 2, 3
+/// and 5 have no bits; they are [`Segment::wheel_primes`] of the first segment, and every count and walk here includes
+/// them.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
     pub(super) low: u64,
@@ -78,7 +79,8 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// The sum of the primes. They are added up word by word: a count times the word's first number, and the distances from it.
+    /// The sum of the primes. They are added up word by word: a count times the word's first number, and the distances
+    /// from it.
     pub fn sum(&self) -> u128 {
         let mut sum: u128 = self.wheel_primes.iter().map(|prime| u128::from(*prime)).sum();
         let mut base = self.low;
@@ -148,8 +150,8 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// The sum, over the numbers `start + place` of the segment, of how many of its primes are at most that; the places descend. Takes some 2 ns
-    /// for a place and as long as [`count`](Self::count) for what lies between.
+    /// The sum, over the numbers `start + place` of the segment, of how many of its primes are at most that; the places
+    /// descend. Takes some 2 ns for a place and as long as [`count`](Self::count) for what lies between.
     pub fn sum_of_ranks(&self, start: u64, places: &[u32]) -> u64 {
         debug_assert!(self.wheel_primes.is_empty(), "these have no bits");
         ranks(
@@ -204,7 +206,8 @@ pub struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// How many primes of the segment are `<= bound`. Bounds must not descend; outside of the segment every bound is good.
+    /// How many primes of the segment are `<= bound`. Bounds must not descend; outside of the segment every bound is
+    /// good.
     #[inline]
     pub fn up_to(&mut self, bound: u64) -> u64 {
         let Segment {

@@ -1,8 +1,10 @@
-//! The primes of a few ten thousand numbers, at once: for the last steps to a prime whose neighbourhood is known. Knows no segments.
+//! The primes of a few ten thousand numbers, at once: for the last steps to a prime whose neighbourhood is known. Knows
+//! no segments.
 //!
-//! In so short an interval most sieving primes have one multiple or none, and finding where it is takes all the time. So there is a byte for each odd
-//! number, where each multiple is one store; the distances are computed in vectors; and the primes are grouped by how many multiples they can have, so that
-//! none needs a branch: what lies beyond the end goes to one byte there.
+//! In so short an interval most sieving primes have one multiple or none, and finding where it is takes all the time.
+//! So there is a byte for each odd number, where each multiple is one store; the distances are computed in vectors; and
+//! the primes are grouped by how many multiples they can have, so that none needs a branch: what lies beyond the end
+//! goes to one byte there.
 #![allow(unsafe_code)] // Calling a function that was compiled for more instructions than the crate.
 
 use super::list::primes_up_to;
@@ -77,7 +79,8 @@ pub(crate) struct ShortSieve {
 }
 
 impl ShortSieve {
-    /// Sieves `low..=last`, if they are at least 2^20, below 2^35, and at most 2^18 numbers. Takes 10 to 40 microseconds.
+    /// Sieves `low..=last`, if they are at least 2^20, below 2^35, and at most 2^18 numbers. Takes 10 to 40
+    /// microseconds.
     pub(crate) fn new(low: u64, last: u64) -> Option<Self> {
         if low < LEAST || last >= LIMIT || last < low || last - low >= LONGEST {
             return None;
@@ -116,7 +119,8 @@ impl ShortSieve {
     }
 }
 
-/// How many flags of a block are set: words are added as they are, for no byte of the sum exceeds 16, nor that of all its bytes 128.
+/// How many flags of a block are set: words are added as they are, for no byte of the sum exceeds 16, nor that of all
+/// its bytes 128.
 #[inline(always)]
 fn sum(flags: &[u8; BLOCK]) -> u64 {
     let words = flags.as_chunks::<8>().0.iter();
@@ -197,7 +201,8 @@ fn cross_off(flags: &mut [u8], primes: &[u32], half: u64, stores: impl Fn(usize)
     let mut firsts = [0u32; 64];
     for primes in primes.chunks(firsts.len()) {
         for (first, &prime) in firsts.iter_mut().zip(primes) {
-            // p divides 2 (half + i) + 1 where it divides half + i + (p + 1) / 2. The quotient is below 2^35, so no rounding makes the rest wrong.
+            // p divides 2 (half + i) + 1 where it divides half + i + (p + 1) / 2. The quotient is below 2^35, so no
+            // rounding makes the rest wrong.
             let p = f64::from(prime as i32);
             let dividend = half as f64 + (p + 1.0) * 0.5;
             let quotient = (dividend / p + ROUND) - ROUND;

@@ -1,9 +1,10 @@
-//! The segmented sieve: which primes lie in `low..=last`, one segment after the other, in small steps. Knows no clock: the
-//! caller decides after each step whether to go on.
+//! The segmented sieve: which primes lie in `low..=last`, one segment after the other, in small steps. Knows no clock:
+//! the caller decides after each step whether to go on.
 //!
-//! A segment is made in five phases: *feed* adds the sieving primes up to its square root, *chunks* starts its bytes from the
-//! patterns of [`presieve`] and crosses off the smallest primes a first-level cache at a time, then the other *small*, the *medium* and the
-//! *big* primes are crossed off in the whole of it. Each phase is cut into steps of some 10 to 200 microseconds.
+//! A segment is made in five phases: *feed* adds the sieving primes up to its square root, *chunks* starts its bytes
+//! from the patterns of [`presieve`] and crosses off the smallest primes a first-level cache at a time, then the other
+//! *small*, the *medium* and the *big* primes are crossed off in the whole of it. Each phase is cut into steps of some
+//! 10 to 200 microseconds.
 //!
 //! All positions are bytes of the number line, `n / 30`, so nothing overflows up to 2^64.
 
@@ -21,19 +22,20 @@ use crate::primes::known::PRIMES;
 use crate::primes::primality::is_prime_u64;
 use crate::primes::wheel::{BITS_BELOW, COPRIME_TO_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
 
-/// The smallest primes are crossed off in chunks of this many bytes: the smallest first-level cache of today's machines.
+/// The smallest primes are crossed off in chunks of this many bytes: the smallest first-level cache of today's
+/// machines.
 const CHUNK: usize = 32 << 10;
 
 /// Primes up to this bound are crossed off in chunks.
 const MAX_IN_CHUNK: u32 = 16 << 10;
 
-/// Primes up to this bound are small, if a segment and the range are at least [`PERIODS`] times as long as their period. What they save is the
-/// state of a wheel; it costs one wrong guess of where they end in a segment.
+/// Primes up to this bound are small, if a segment and the range are at least [`PERIODS`] times as long as their
+/// period. What they save is the state of a wheel; it costs one wrong guess of where they end in a segment.
 const MAX_SMALL: u32 = 128 << 10;
 const PERIODS: usize = 4;
 
-/// The most bytes of a segment: half of a usual second-level cache. Beyond a large square root, most of what a segment costs is to look at
-/// primes without a multiple in it; there it has as many as the cache, where that is large.
+/// The most bytes of a segment: half of a usual second-level cache. Beyond a large square root, most of what a segment
+/// costs is to look at primes without a multiple in it; there it has as many as the cache, where that is large.
 const SEGMENT: usize = 512 << 10;
 const LARGE_SEGMENT: usize = 1 << 20;
 const LARGE_ROOT: u32 = 8 << 20;
@@ -41,14 +43,15 @@ const LARGE_ROOT: u32 = 8 << 20;
 /// Blocks of big primes in a step.
 const BIG_BLOCKS: usize = 16;
 
-/// Only with a square root above this can it be cheaper to sieve by primes up to this bound only and to test what is left.
+/// Only with a square root above this can it be cheaper to sieve by primes up to this bound only and to test what is
+/// left.
 const PARTIAL_BOUND: u32 = 1 << 20;
 
 /// Bytes of a segment if what is left is tested: that takes so much longer than sieving that segments may be short.
 const PARTIAL_SEGMENT: usize = 2 << 10;
 
-/// What the work costs, in nanoseconds on the machine it was measured on: to add the sieving primes for each number up to
-/// their bound, to test what is left for each number of the range.
+/// What the work costs, in nanoseconds on the machine it was measured on: to add the sieving primes for each number up
+/// to their bound, to test what is left for each number of the range.
 const FEED_COST: f64 = 0.27;
 const TEST_COST: f64 = 22.0;
 
@@ -135,7 +138,8 @@ impl Sieve {
         Self::with_segments(low, last, LARGE_SEGMENT)
     }
 
-    /// The same with segments of at most `most_bytes` (but 32 KiB at least), for a caller that holds several sieves at once. Costs some speed.
+    /// The same with segments of at most `most_bytes` (but 32 KiB at least), for a caller that holds several sieves at
+    /// once. Costs some speed.
     pub fn with_segments(low: u64, last: u64, most_bytes: usize) -> Self {
         let root = last.isqrt() as u32;
         let numbers = last.saturating_sub(low);
@@ -170,7 +174,8 @@ impl Sieve {
         }
     }
 
-    /// The same sieve, which has done nothing yet, without its numbers below `next`: the segments are as long, and begin at
+    /// The same sieve, which has done nothing yet, without its numbers below `next`: the segments are as long, and
+    /// begin at
     /// [`Sieve::align`] of it.
     pub fn beginning_at(mut self, next: u64) -> Self {
         self.low = self.low.max(next);
@@ -236,7 +241,8 @@ impl Sieve {
     pub fn memory_bound(&self) -> u64 {
         let numbers = self.last.saturating_sub(self.low) as f64;
         let sieving_primes = primes_with_multiples(f64::from(self.max_prime), numbers);
-        // 16 bytes for each medium prime, 8 for each big one and a block for each bucket; arenas and lists grow in advance.
+        // 16 bytes for each medium prime, 8 for each big one and a block for each bucket; arenas and lists grow in
+        // advance.
         let segments = f64::from(self.max_prime) / 3.0 / self.segment_bytes as f64;
         (1 << 20) + 2 * self.segment_bytes as u64 + (16.0 * sieving_primes + 8192.0 * segments) as u64
     }
@@ -464,7 +470,8 @@ fn root_before(byte: u64) -> u32 {
     byte.saturating_mul(NUMBERS_PER_BYTE).isqrt() as u32
 }
 
-/// About how many primes up to `root` have a multiple coprime to 210 among `numbers` consecutive ones; rather more than less.
+/// About how many primes up to `root` have a multiple coprime to 210 among `numbers` consecutive ones; rather more than
+/// less.
 fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
     let pi = |x: f64| 1.25506 * x / x.max(3.0).ln();
     let reach = (numbers * COPRIME_TO_210 as f64 / 210.0).max(1000.0);
@@ -606,7 +613,8 @@ mod tests {
         #[cfg(target_arch = "x86_64")]
         ways.extend(crate::primes::sieve::lanes::Lanes::eight().map(MediumPrimes::in_lanes));
         for medium in ways {
-            // Whatever this machine would choose: 100 million numbers at 1e15 are several segments, with big primes as well.
+            // Whatever this machine would choose: 100 million numbers at 1e15 are several segments, with big primes as
+            // well.
             let mut sieve = Sieve::new(1_000_000_000_000_000, 1_000_000_000_000_000 + 100_000_000);
             sieve.max_medium = medium.max_prime(sieve.segment_bytes);
             sieve.medium = medium;

@@ -1,10 +1,11 @@
-//! Crosses off the multiples of small primes: those whose periods fit a few times into the bytes that are crossed off at once. Knows chunks of
-//! bytes, and nothing of segments or of where primes come from.
+//! Crosses off the multiples of small primes: those whose periods fit a few times into the bytes that are crossed off
+//! at once. Knows chunks of bytes, and nothing of segments or of where primes come from.
 //!
-//! The multiples of `p` form a pattern of `p` bytes with eight cleared bits, one for each cofactor residue, in places that
-//! depend on `p / 30` and `p % 30` only. So a chunk is walked in whole periods of `p` bytes, eight clears each with constant
-//! masks, and no state of a wheel is kept: only where the next period begins. The last period reaches out of the chunk, into bytes
-//! that the caller has begun already, and the next chunk goes on after it: nothing is cleared twice.
+//! The multiples of `p` form a pattern of `p` bytes with eight cleared bits, one for each cofactor residue, in places
+//! that depend on `p / 30` and `p % 30` only. So a chunk is walked in whole periods of `p` bytes, eight clears each
+//! with constant masks, and no state of a wheel is kept: only where the next period begins. The last period reaches out
+//! of the chunk, into bytes that the caller has begun already, and the next chunk goes on after it: nothing is cleared
+//! twice.
 
 use crate::primes::wheel::{RESIDUES, TURNS_30, bit};
 
@@ -56,8 +57,8 @@ impl SmallPrimes {
 
     /// Crosses off in `buffer[start..start + length]`; the next call is for the chunk after this one.
     ///
-    /// Clears multiples after the chunk too, in the period that begins in it, and does not clear them again. In the first chunk of a prime it
-    /// clears some before it.
+    /// Clears multiples after the chunk too, in the period that begins in it, and does not clear them again. In the
+    /// first chunk of a prime it clears some before it.
     pub(super) fn cross_off(&mut self, buffer: &mut [u8], start: usize, length: usize) {
         for class in 0..CLASSES {
             self.cross_off_class(class, buffer, start, length);

@@ -1,8 +1,9 @@
 //! The sieve beyond 2^64: all bits of a range at once, crossed off prime by prime. Knows no segment until all is done.
 //!
-//! There the sieving primes outnumber what a range holds: 455 million at 10^20. So nothing is kept of a prime: its first multiple is found by
-//! one division, which takes most of the time, and the few multiples it has are crossed off wherever they are. Positions count from a base,
-//! a multiple of 240, so that they are words and have the wheel's residues.
+//! There the sieving primes outnumber what a range holds: 455 million at 10^20. So nothing is kept of a prime: its
+//! first multiple is found by one division, which takes most of the time, and the few multiples it has are crossed off
+//! wherever they are. Positions count from a base, a multiple of 240, so that they are words and have the wheel's
+//! residues.
 
 use super::list::primes_up_to;
 use super::segment::{OFFSETS, Segment};
@@ -11,7 +12,8 @@ use super::small::SmallPrimes;
 use crate::primes::primality::is_prime_u128;
 use crate::primes::wheel::{BITS_BELOW, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES};
 
-/// Bytes of a chunk that small primes are crossed off in at once, the bound of these, and as many bytes before and after the bits.
+/// Bytes of a chunk that small primes are crossed off in at once, the bound of these, and as many bytes before and
+/// after the bits.
 const CHUNK: usize = 32 << 10;
 const SLACK: usize = 16 << 10;
 
@@ -29,8 +31,8 @@ const TEST_WORDS: usize = 2;
 /// Bytes of the segments that are returned.
 const SEGMENT: usize = 512 << 10;
 
-/// What the work costs, in nanoseconds on a Zen 5 core: to find and divide by the sieving primes for each number up to their bound, to cross off
-/// for each number of the range, and to test what is left for each number.
+/// What the work costs, in nanoseconds on a Zen 5 core: to find and divide by the sieving primes for each number up to
+/// their bound, to cross off for each number of the range, and to test what is left for each number.
 const FEED_COST: f64 = 0.9;
 const SIEVE_COST: f64 = 1.5;
 const TEST_COST: f64 = 70.0;
@@ -96,7 +98,8 @@ fn bound(low: u128, last: u128) -> (bool, u64) {
     let root = last.isqrt() as u64;
     let numbers = last.saturating_sub(low) as f64 + 1.0;
     if numbers * TEST_COST < root as f64 * FEED_COST {
-        // Twice as many primes leave fewer numbers by a share of 1 / log2 of their bound: at four times the range that is not worth it any more.
+        // Twice as many primes leave fewer numbers by a share of 1 / log2 of their bound: at four times the range that
+        // is not worth it any more.
         (false, (4.0 * numbers).max(f64::from(MEDIUM)).min(root as f64) as u64)
     } else {
         (true, root)
@@ -107,7 +110,8 @@ impl WideSieve {
     /// How many numbers a sieve may have at most: 143 MB of bits.
     pub const LONGEST: u64 = 1 << 32;
 
-    /// A sieve of the numbers `low..=last`, at most [`WideSieve::LONGEST`]; `low <= last`. Costs nothing: all work is done by steps.
+    /// A sieve of the numbers `low..=last`, at most [`WideSieve::LONGEST`]; `low <= last`. Costs nothing: all work is
+    /// done by steps.
     pub fn new(low: u128, last: u128) -> Self {
         let base = low - low % u128::from(NUMBERS_PER_WORD);
         let (is_exact, max_prime) = bound(low, last);

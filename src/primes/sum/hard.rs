@@ -1,7 +1,8 @@
-//! A block of numbers `v` up to `x / y`: the hard leaves `x / (p n)` that lie in it, by a sieve that adds up what is left after each prime.
+//! A block of numbers `v` up to `x / y`: the hard leaves `x / (p n)` that lie in it, by a sieve that adds up what is
+//! left after each prime.
 //!
-//! Knows the block alone: sums are those from its beginning, and beside what they come to stand, for each prime, the weight of what lies
-//! before and the sum that the block adds to it.
+//! Knows the block alone: sums are those from its beginning, and beside what they come to stand, for each prime, the
+//! weight of what lies before and the sum that the block adds to it.
 
 use super::{FIRST, Tables, count_in, sum_of_residues, wheel_index, wheel_number};
 use crate::primes::wheel::{BITS_BELOW, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
@@ -18,8 +19,8 @@ const CANDIDATES: usize = 30_000;
 pub(crate) struct BlockSum {
     /// The sum over all leaves, with sums from the beginning of the block.
     pub(crate) value: u128,
-    /// For each prime from the fourth on what it grows by for each unit that the numbers before the block add up to, of which no smaller
-    /// prime is a factor; and what the numbers of the block add up to.
+    /// For each prime from the fourth on what it grows by for each unit that the numbers before the block add up to, of
+    /// which no smaller prime is a factor; and what the numbers of the block add up to.
     pub(crate) primes: Vec<(u128, u128)>,
 }
 
@@ -30,8 +31,8 @@ pub(crate) struct Block {
     low: u64,
     /// The number after the block.
     high: u64,
-    /// A bit for each number coprime to 30, as in a sieve; the sums of the numbers of each word and each group of words that are left; and
-    /// of all.
+    /// A bit for each number coprime to 30, as in a sieve; the sums of the numbers of each word and each group of words
+    /// that are left; and of all.
     bytes: Vec<u8>,
     words: Vec<u64>,
     groups: Vec<u64>,
@@ -46,7 +47,8 @@ pub(crate) struct Block {
 #[derive(Clone, Copy, Debug)]
 struct Leaves {
     prime: usize,
-    /// Candidates `from..to` are left, the last one next: of the numbers coprime to 30 for primes up to the root of `y`, of the primes above.
+    /// Candidates `from..to` are left, the last one next: of the numbers coprime to 30 for primes up to the root of
+    /// `y`, of the primes above.
     from: usize,
     to: usize,
     /// The sum of the words before this one.

@@ -1,8 +1,9 @@
-//! The sum of the primes up to `x`, without finding them: the formula of Lagarias, Miller and Odlyzko for a completely multiplicative
-//! function, here `f(n) = n`. docs/numbers.md has the formula and its sources.
+//! The sum of the primes up to `x`, without finding them: the formula of Lagarias, Miller and Odlyzko for a completely
+//! multiplicative function, here `f(n) = n`. docs/numbers.md has the formula and its sources.
 //!
-//! Knows no slice: every part of the sum is a unit that needs nothing of the others. Start at [`Shape`]; then [`Tables`], which all units
-//! share, [`Stretch`] (easy leaves and semiprimes) and [`Block`] (hard leaves). All sums are modulo 2^128, and the result fits.
+//! Knows no slice: every part of the sum is a unit that needs nothing of the others. Start at [`Shape`]; then
+//! [`Tables`], which all units share, [`Stretch`] (easy leaves and semiprimes) and [`Block`] (hard leaves). All sums
+//! are modulo 2^128, and the result fits.
 
 mod hard;
 mod stretch;
@@ -82,8 +83,8 @@ impl Shape {
     }
 }
 
-/// The easy leaves of a prime `p`: the primes `q` in `low < q <= high`. Up to `turn` they are added up one by one; those above by rows, as
-/// pairs `q r <= x / p`, for there are fewer `r`.
+/// The easy leaves of a prime `p`: the primes `q` in `low < q <= high`. Up to `turn` they are added up one by one;
+/// those above by rows, as pairs `q r <= x / p`, for there are fewer `r`.
 #[derive(Clone, Copy, Debug)]
 struct Easy {
     over_p: u64,

@@ -1,6 +1,8 @@
-//! A stretch of numbers `v` up to `x / y`: the easy leaves `x / (p q)` and the semiprimes' `x / p` that lie in it, by the sums of primes there.
+//! A stretch of numbers `v` up to `x / y`: the easy leaves `x / (p q)` and the semiprimes' `x / p` that lie in it, by
+//! the sums of primes there.
 //!
-//! Knows the stretch alone: sums are those from its beginning, and beside what they come to stands the weight of all that lies before.
+//! Knows the stretch alone: sums are those from its beginning, and beside what they come to stands the weight of all
+//! that lies before.
 
 use super::{Easy, Tables, count_in, sum_of_residues};
 use crate::primes::sieve::{Segment, Sieve, Step};
@@ -37,7 +39,8 @@ pub(crate) struct Stretch {
     last: u64,
     /// For each byte of it the sum of its primes before, times 256, and the byte.
     sums: Vec<u64>,
-    /// The easy leaves of this prime and of those after it are still to be added for that segment; `None`: sieve the next.
+    /// The easy leaves of this prime and of those after it are still to be added for that segment; `None`: sieve the
+    /// next.
     next: Option<usize>,
     sum: StretchSum,
     /// The sum of the primes of the stretch before the segment.
@@ -80,7 +83,8 @@ impl Stretch {
                                 }
                             }
                             if self.low <= shape.root2 {
-                                // A leaf is below p^2, and at least the root of x / p but for its rounding: so p is not small.
+                                // A leaf is below p^2, and at least the root of x / p but for its rounding: so p is not
+                                // small.
                                 let least = shape.root_y.max(self.low.isqrt().saturating_sub(1));
                                 let least = least.max(shape.x / (self.last + 5).saturating_pow(2));
                                 self.next = Some(self.tables.count(least.min(shape.y)));
@@ -202,7 +206,8 @@ impl Stretch {
     }
 }
 
-/// Lists the sums before each byte of a segment; the sum of all. Up to 2 * 10^6 numbers of 2^38 hold primes that add up to less than 2^56.
+/// Lists the sums before each byte of a segment; the sum of all. Up to 2 * 10^6 numbers of 2^38 hold primes that add up
+/// to less than 2^56.
 fn sums_of(segment: &Segment<'_>, sums: &mut Vec<u64>) -> u128 {
     let mut sum: u64 = segment.wheel_primes().iter().sum();
     let mut low = segment.low();

@@ -1,4 +1,5 @@
-//! What all units of a sum share: the primes up to `y` with their sums, and the least prime factor and sign of each number up to `y`.
+//! What all units of a sum share: the primes up to `y` with their sums, and the least prime factor and sign of each
+//! number up to `y`.
 //!
 //! Made in steps by [`Preparing`]. Knows nothing of leaves, but for the sums over whole ranges of them.
 
@@ -7,7 +8,8 @@ use crate::primes::sieve::{Sieve, Step};
 use crate::primes::wheel::{NUMBERS_PER_BYTE, RESIDUES, bit};
 use std::ops::Range;
 
-/// The primes go a little beyond `y`: a row may end there (`x / p` by its rounded root is at most two more than the root).
+/// The primes go a little beyond `y`: a row may end there (`x / p` by its rounded root is at most two more than the
+/// root).
 const BEYOND: u64 = 64;
 
 /// Numbers between two entries of the index of the primes.
@@ -25,8 +27,8 @@ pub(crate) struct Tables {
     pub(super) sums: Vec<u64>,
     /// How many primes are below each multiple of [`INDEXED`].
     starts: Vec<u32>,
-    /// For the numbers coprime to 30 in order: 0, if a square divides it; else twice the least prime factor, and 1 if the number of its
-    /// primes is odd.
+    /// For the numbers coprime to 30 in order: 0, if a square divides it; else twice the least prime factor, and 1 if
+    /// the number of its primes is odd.
     pub(super) factors: Vec<u16>,
 }
 
@@ -71,7 +73,8 @@ impl Tables {
         leaves.fold(0, u128::wrapping_add)
     }
 
-    /// The trivial leaves of the primes with these indices, and what their easy leaves add without a look at other sums.
+    /// The trivial leaves of the primes with these indices, and what their easy leaves add without a look at other
+    /// sums.
     pub(crate) fn constants(&self, indices: Range<u64>) -> u128 {
         let Shape { x, y, root_y, .. } = self.shape;
         let of_prime = |index: usize| {
@@ -188,7 +191,8 @@ impl Preparing {
         Ok(self.tables)
     }
 
-    /// Marks the multiples of `p` that are coprime to 30: as those of their least prime factor, and those of its square as 0.
+    /// Marks the multiples of `p` that are coprime to 30: as those of their least prime factor, and those of its square
+    /// as 0.
     fn mark(&mut self, p: u64) {
         let y = self.tables.shape.y;
         let factors = &mut self.tables.factors;

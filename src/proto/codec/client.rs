@@ -12,7 +12,8 @@ const LIMIT: usize = 1 << 20;
 
 /// The codec of a client, for lines or for RESP2 (RESP3 after a request `HELLO 3`).
 ///
-/// As a [`Decoder`] it yields [`Response`]; an error means that the server speaks another protocol, or sends more than the limit.
+/// As a [`Decoder`] it yields [`Response`]; an error means that the server speaks another protocol, or sends more than
+/// the limit.
 ///
 /// ```
 /// use futures_util::{SinkExt, StreamExt};
@@ -90,7 +91,8 @@ impl Encoder<Request> for ClientCodec {
     type Error = io::Error;
 
     /// # Errors
-    /// `InvalidInput` for a request that cannot be a line: one that was decoded from RESP, and whose verb would begin a comment.
+    /// `InvalidInput` for a request that cannot be a line: one that was decoded from RESP, and whose verb would begin a
+    /// comment.
     fn encode(&mut self, request: Request, out: &mut BytesMut) -> io::Result<()> {
         let tag = request.tag().map(|tag| format!("@{tag}"));
         match self.dialect {

@@ -1,7 +1,8 @@
-//! The protocol as codecs of [`tokio_util::codec`]: put them into `Framed` on either side of a connection. They do no input and output
-//! themselves, and know no socket.
+//! The protocol as codecs of [`tokio_util::codec`]: put them into `Framed` on either side of a connection. They do no
+//! input and output themselves, and know no socket.
 //!
-//! [`ServerCodec`] decodes requests, lines and RESP as they come, and encodes replies; the daemon's own sessions decode with it.
+//! [`ServerCodec`] decodes requests, lines and RESP as they come, and encodes replies; the daemon's own sessions decode
+//! with it.
 //! [`ClientCodec`] encodes requests, in lines or in RESP, and decodes replies.
 //!
 //! ```

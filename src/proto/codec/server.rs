@@ -10,13 +10,14 @@ use std::io;
 use std::time::Duration;
 use tokio_util::codec::{Decoder, Encoder};
 
-/// The codec of a server. What begins with `*` is a request of RESP, anything else a line; both may be mixed on one connection.
+/// The codec of a server. What begins with `*` is a request of RESP, anything else a line; both may be mixed on one
+/// connection.
 ///
-/// It holds no bytes itself. A request beyond the limit is answered once, as soon as the limit is passed, and then skipped as it
-/// arrives, so that the caller holds no more than the limit and one read, whatever the peer sends.
+/// It holds no bytes itself. A request beyond the limit is answered once, as soon as the limit is passed, and then
+/// skipped as it arrives, so that the caller holds no more than the limit and one read, whatever the peer sends.
 ///
-/// As a [`Decoder`] it yields [`Incoming`]: what is wrong is an item with its error reply, and no error of the stream. Replies are to be
-/// sent in the order of the requests, but for those whose request has a tag, in lines.
+/// As a [`Decoder`] it yields [`Incoming`]: what is wrong is an item with its error reply, and no error of the stream.
+/// Replies are to be sent in the order of the requests, but for those whose request has a tag, in lines.
 #[derive(Debug)]
 pub struct ServerCodec {
     lines: lines::Framing,
@@ -61,8 +62,8 @@ impl ServerCodec {
         (used, frame)
     }
 
-    /// The same, and before it how many of these bytes ask nothing: what is skipped, blank lines, comments. The frame that follows them may be left to be found
-    /// again, and they may not: what was skipped would be a request.
+    /// The same, and before it how many of these bytes ask nothing: what is skipped, blank lines, comments. The frame
+    /// that follows them may be left to be found again, and they may not: what was skipped would be a request.
     #[doc(hidden)]
     pub fn next_after<'a>(&mut self, input: &'a [u8], has_ended: bool) -> (usize, usize, Option<Frame<'a>>) {
         let mut used = 0;
@@ -82,8 +83,8 @@ impl ServerCodec {
         (used, used, None)
     }
 
-    /// The request that the input begins with, if it is one of the kind that is sent most: [`next`](Self::next) would find the same in four times the time. The
-    /// input is to begin where `next` has left nothing unread.
+    /// The request that the input begins with, if it is one of the kind that is sent most: [`next`](Self::next) would
+    /// find the same in four times the time. The input is to begin where `next` has left nothing unread.
     #[doc(hidden)]
     #[inline]
     pub fn number_request<'a>(&self, input: &'a [u8]) -> Option<NumberRequest<'a>> {
@@ -94,14 +95,15 @@ impl ServerCodec {
         }
     }
 
-    /// The password of the latest request `auth` was checked, before anything after it was decoded: the reply, if it is right and came with a `HELLO`
-    /// of RESP.
+    /// The password of the latest request `auth` was checked, before anything after it was decoded: the reply, if it is
+    /// right and came with a `HELLO` of RESP.
     #[doc(hidden)]
     pub fn end_login(&mut self, is_granted: bool) -> Option<Final> {
         self.resp.end_login(is_granted)
     }
 
-    /// The name that the client has given itself in RESP, if it is another one since this was last asked; empty: it has none.
+    /// The name that the client has given itself in RESP, if it is another one since this was last asked; empty: it has
+    /// none.
     #[doc(hidden)]
     pub fn take_name(&mut self) -> Option<String> {
         self.resp.take_name()
@@ -113,8 +115,8 @@ impl ServerCodec {
         self.lines.is_skipping() || self.resp.is_skipping()
     }
 
-    /// The error for a request whose rest has not arrived within `waited`, in its dialect and with its tag; the connection is to be closed
-    /// after it. `unread` is the input that is left. `None` if it ends between two requests.
+    /// The error for a request whose rest has not arrived within `waited`, in its dialect and with its tag; the
+    /// connection is to be closed after it. `unread` is the input that is left. `None` if it ends between two requests.
     #[doc(hidden)]
     pub fn stalled(&self, unread: &[u8], waited: Duration) -> Option<Frame<'static>> {
         let first = unread.first();
@@ -183,7 +185,8 @@ pub enum Incoming {
         /// How its reply is to be encoded.
         format: ReplyFormat,
     },
-    /// Input that has its reply already: the error for what is no request, or the answer to a handshake command of RESP.
+    /// Input that has its reply already: the error for what is no request, or the answer to a handshake command of
+    /// RESP.
     Answered(Outgoing),
 }
 

@@ -1,4 +1,5 @@
-//! Properties of both codecs: however the input is cut, the frames are those of the sessions' framing, and each side reads the other.
+//! Properties of both codecs: however the input is cut, the frames are those of the sessions' framing, and each side
+//! reads the other.
 
 use super::*;
 use crate::primes::Natural;

@@ -177,7 +177,8 @@ impl Login {
     /// The client is this user from now on.
     ///
     /// # Errors
-    /// `denied` if the connection has asked for another user before: what is under way belongs to that one. `unauthenticated` if the user is gone by now.
+    /// `denied` if the connection has asked for another user before: what is under way belongs to that one.
+    /// `unauthenticated` if the user is gone by now.
     pub(super) fn grant(
         &mut self,
         identity: Identity,

@@ -1,5 +1,5 @@
-//! The link to the engine: the jobs of a read go in ONE message, and what is under way is cancelled when the session ends, however it ends.
-//! Knows no reply.
+//! The link to the engine: the jobs of a read go in ONE message, and what is under way is cancelled when the session
+//! ends, however it ends. Knows no reply.
 
 use super::access::Login;
 use crate::engine::{Account, Cancel, ClientId, Grant, Leave, Order, Plain, RequestId, Requests};

@@ -62,8 +62,8 @@ impl Input {
         self.codec.stalled(&self.unread, link.limits().stall_timeout)
     }
 
-    /// Reads once, unless lines are left from the last time. `take` takes the lines that are complete out of the bytes, is given whether these begin
-    /// a line, and says whether it stopped before their end.
+    /// Reads once, unless lines are left from the last time. `take` takes the lines that are complete out of the bytes,
+    /// is given whether these begin a line, and says whether it stopped before their end.
     #[inline]
     pub(super) fn poll(
         &mut self,

@@ -1,8 +1,9 @@
 //! Short lines that are asked over and over, and their replies, byte for byte. Plain data; knows no socket and no verb.
 //!
-//! To read `nth 7`, look it up and encode the reply takes some 100 ns, to find the same bytes again takes 15: in a deep pipeline that is what
-//! divides a session from a bare loop over a table. Only answers that never change come in here, only untagged, and only as lines.
-//! One place a line, by its hash: what is asked more often is in there more often, and there is nothing to tidy up.
+//! To read `nth 7`, look it up and encode the reply takes some 100 ns, to find the same bytes again takes 15: in a deep
+//! pipeline that is what divides a session from a bare loop over a table. Only answers that never change come in here,
+//! only untagged, and only as lines. One place a line, by its hash: what is asked more often is in there more often,
+//! and there is nothing to tidy up.
 
 use crate::metrics::VerbLabel;
 use bytes::BytesMut;
@@ -52,7 +53,8 @@ impl Repeat<'_> {
         VerbLabel::from_byte(self.pair.verb)
     }
 
-    /// Appends the reply. All of its place is copied first: a copy of a fixed size is two moves, one of another size is a call.
+    /// Appends the reply. All of its place is copied first: a copy of a fixed size is two moves, one of another size is
+    /// a call.
     #[inline]
     pub(super) fn append_to(&self, out: &mut BytesMut) {
         let end = out.len() + usize::from(self.pair.reply_len);

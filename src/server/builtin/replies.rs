@@ -1,4 +1,5 @@
-//! Replies: the order in which they leave, the bytes that the client has not taken, and how many there were. Knows no request and no socket.
+//! Replies: the order in which they leave, the bytes that the client has not taken, and how many there were. Knows no
+//! request and no socket.
 
 use super::repeats::Repeat;
 use crate::engine::{ClientId, RequestId};
@@ -34,7 +35,8 @@ pub(super) struct Replies {
     metrics: Arc<Metrics>,
 }
 
-/// Requests in a row with one verb and one outcome: a client asks for the same again and again, and counting in a register costs nothing.
+/// Requests in a row with one verb and one outcome: a client asks for the same again and again, and counting in a
+/// register costs nothing.
 #[derive(Default)]
 struct Run {
     verb: VerbLabel,
@@ -227,7 +229,8 @@ impl Replies {
         self.failed > mark.failed
     }
 
-    /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a reply. Returns how much it was.
+    /// Adds what was answered since the last time to the counters that all sessions share, which costs more than a
+    /// reply. Returns how much it was.
     #[inline]
     pub(super) fn report(&mut self) -> u64 {
         self.now = None;
@@ -346,8 +349,9 @@ impl Replies {
     }
 }
 
-/// Whether requests and replies may be logged: anything of this level is. Where nothing is, this is one comparison. To ask for this one event by
-/// `tracing::enabled!` would leave the verdict to the next event of another module, where layers have filters of their own.
+/// Whether requests and replies may be logged: anything of this level is. Where nothing is, this is one comparison. To
+/// ask for this one event by `tracing::enabled!` would leave the verdict to the next event of another module, where
+/// layers have filters of their own.
 #[inline]
 pub(super) fn is_logged() -> bool {
     LevelFilter::current() >= LevelFilter::DEBUG

@@ -28,9 +28,9 @@ impl Requests {
         }
     }
 
-    /// Takes in a request of a verb and one number, with the same result as [`take_frame`](Self::take_frame) for a client that may ask.
-    /// `Some(Some(verb))`: the answer is the same for ever; `Some(None)`: it is not; `None`: it is no built-in question, and has to be
-    /// read in full.
+    /// Takes in a request of a verb and one number, with the same result as [`take_frame`](Self::take_frame) for a
+    /// client that may ask. `Some(Some(verb))`: the answer is the same for ever; `Some(None)`: it is not; `None`: it is
+    /// no built-in question, and has to be read in full.
     #[inline]
     pub(super) fn take_number(&mut self, request: &NumberRequest<'_>, link: &Link) -> Option<Option<VerbLabel>> {
         let (verb, step) = link.shared.registry.step_of(request)?;
@@ -182,8 +182,8 @@ impl Requests {
         });
     }
 
-    /// Cancels the request with this tag. It is answered before the engine has stopped the work, so that its tag is free at once; what the
-    /// engine says of it later is ignored.
+    /// Cancels the request with this tag. It is answered before the engine has stopped the work, so that its tag is
+    /// free at once; what the engine says of it later is ignored.
     fn cancel(&mut self, verb: VerbLabel, format: &ReplyFormat, target: &Tag, shared: &Shared) {
         match self.replies.tagged(target) {
             Some(id) => {
@@ -231,8 +231,9 @@ impl Requests {
         }
     }
 
-    /// The answer, if it takes a microsecond or two: less than to ask a worker for it. CPU time that is limited is measured, and only workers do that.
-    /// Many searches of one read are for workers: together they take longer, some of them twenty times as long, and more than one worker may share them.
+    /// The answer, if it takes a microsecond or two: less than to ask a worker for it. CPU time that is limited is
+    /// measured, and only workers do that. Many searches of one read are for workers: together they take longer, some
+    /// of them twenty times as long, and more than one worker may share them.
     fn brief(&mut self, job: &Job, terms: &Terms) -> Option<Value> {
         let is_measured = self.login.limits().cpu.is_some();
         if is_measured || *terms != Terms::default() || job.is_verification() {

@@ -1,7 +1,8 @@
-//! Sequence: untagged requests about submitted jobs take effect in the order in which they were sent. Plain data; knows no socket.
+//! Sequence: untagged requests about submitted jobs take effect in the order in which they were sent. Plain data; knows
+//! no socket.
 //!
-//! `result 1` waits for an answer, so what follows it without a tag waits too: as with Redis, a pipeline does what its lines would do one by
-//! one. Questions have no effect on submitted jobs, are computed side by side, and pass this by.
+//! `result 1` waits for an answer, so what follows it without a tag waits too: as with Redis, a pipeline does what its
+//! lines would do one by one. Questions have no effect on submitted jobs, are computed side by side, and pass this by.
 
 use crate::engine::{Ask, RequestId};
 use crate::verb::Terms;
@@ -96,8 +97,8 @@ pub(super) const fn is_about_jobs(ask: &Ask) -> bool {
     !matches!(ask, Ask::Answer(_))
 }
 
-/// True if what follows has to wait for the answer. The others take effect as the engine takes them in, in their order, also those that it answers later, when
-/// the store has them.
+/// True if what follows has to wait for the answer. The others take effect as the engine takes them in, in their order,
+/// also those that it answers later, when the store has them.
 const fn waits(ask: &Ask) -> bool {
     matches!(ask, Ask::Watch(_) | Ask::Result(_) | Ask::List(_))
 }

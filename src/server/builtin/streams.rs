@@ -5,7 +5,8 @@ use super::replies::Replies;
 use crate::engine::{ROWS_GRANTED, RequestId};
 use crate::server::Shared;
 
-/// Streaming plans of a session that may send rows, and so hold memory, at once. The others wait for one of them to end.
+/// Streaming plans of a session that may send rows, and so hold memory, at once. The others wait for one of them to
+/// end.
 const MAX_STREAMS: usize = 2;
 
 /// The requests of a connection that send rows.

@@ -1,4 +1,5 @@
-//! The lifecycle of a connection, in any protocol: its phase, and how long its client may keep the session waiting. Knows no request.
+//! The lifecycle of a connection, in any protocol: its phase, and how long its client may keep the session waiting.
+//! Knows no request.
 
 use crate::server::Limits;
 use std::pin::Pin;
@@ -117,8 +118,8 @@ impl Lifecycle {
         self.resting_since = None;
     }
 
-    /// Notes how the session stands at the end of a turn: whether bytes are unsent, and whether requests are under way. The clock is read
-    /// only if that is new.
+    /// Notes how the session stands at the end of a turn: whether bytes are unsent, and whether requests are under way.
+    /// The clock is read only if that is new.
     #[inline]
     pub(super) fn note(&mut self, has_unsent: bool, is_answered: bool, limits: &Limits) {
         keep(&mut self.unsent_since, has_unsent);
@@ -127,8 +128,8 @@ impl Lifecycle {
         keep(&mut self.resting_since, is_resting || self.phase == Phase::Lingering);
     }
 
-    /// When the client will have kept the session waiting for too long: for the rest of a request (also while it takes replies to others),
-    /// to take what is written, to close, or for a request.
+    /// When the client will have kept the session waiting for too long: for the rest of a request (also while it takes
+    /// replies to others), to take what is written, to close, or for a request.
     #[inline]
     pub(super) fn due(&self, limits: &Limits) -> Option<Instant> {
         let owed_since = [self.request_since, self.unsent_since].into_iter().flatten().min();
@@ -147,7 +148,8 @@ fn keep(since: &mut Option<Instant>, holds: bool) {
     *since = holds.then(|| since.unwrap_or_else(Instant::now));
 }
 
-/// The one timer of a session. It is set only for an earlier moment than it has: a later one is looked up when it fires.
+/// The one timer of a session. It is set only for an earlier moment than it has: a later one is looked up when it
+/// fires.
 #[derive(Debug, Default)]
 pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
 

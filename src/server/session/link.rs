@@ -107,8 +107,8 @@ impl Link {
         Ok(())
     }
 
-    /// Closes the session's half once everything `is_answered`, and waits until the client has closed its own: closing both at once
-    /// would let a byte that is still on its way destroy the last replies.
+    /// Closes the session's half once everything `is_answered`, and waits until the client has closed its own: closing
+    /// both at once would let a byte that is still on its way destroy the last replies.
     #[inline]
     pub(super) fn close(&mut self, is_answered: bool, task: &mut Context<'_>) -> io::Result<()> {
         if self.lifecycle.phase() == Phase::Finishing && is_answered {

@@ -1,7 +1,8 @@
 //! The session: one connection, from bytes to bytes, whatever is spoken on it.
 //!
-//! A session moves its bytes in turns, which the actor of its thread gives it (`sessions`): read what is there, take in requests, take replies, write once, and set one
-//! timer. What is spoken is an [`Exchange`]: the built-in protocol (`builtin`) or a custom one (`protocol_session`). Knows no request.
+//! A session moves its bytes in turns, which the actor of its thread gives it (`sessions`): read what is there, take in
+//! requests, take replies, write once, and set one timer. What is spoken is an [`Exchange`]: the built-in protocol
+//! (`builtin`) or a custom one (`protocol_session`). Knows no request.
 
 mod lifecycle;
 mod link;
@@ -60,7 +61,8 @@ pub(super) trait Exchange: Sized + Unpin + 'static {
     /// Requests under way, or waiting for their turn to be answered.
     fn in_flight(&self) -> usize;
 
-    /// What is left of it between two requests: nearly all connections are idle nearly always, and this is what each of them takes then.
+    /// What is left of it between two requests: nearly all connections are idle nearly always, and this is what each of
+    /// them takes then.
     type Rest: Unpin + 'static;
 
     /// What is left of it, if nothing is under way.
@@ -212,7 +214,8 @@ impl<E: Exchange> Session<E> {
     fn keep_time(&mut self, task: &mut Task<'_>) -> io::Result<()> {
         let exchange = self.exchange.awake(&self.link);
         loop {
-            // Not reading, a session does not notice that its client is gone; and after the end of input there is nothing to read.
+            // Not reading, a session does not notice that its client is gone; and after the end of input there is
+            // nothing to read.
             let is_blind = exchange.in_flight() > 0 && !exchange.may_read(&self.link);
             if !is_blind {
                 self.watching = None;
@@ -245,8 +248,8 @@ impl<E: Exchange> Session<E> {
         }
     }
 
-    /// Runs what changes the session. A panic there costs the connection and nothing else: the socket is closed and the requests under way
-    /// are cancelled when the session is dropped.
+    /// Runs what changes the session. A panic there costs the connection and nothing else: the socket is closed and the
+    /// requests under way are cancelled when the session is dropped.
     #[inline]
     fn guarded<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> Option<T> {
         match caught(|| run(self)) {
@@ -265,7 +268,8 @@ impl<E: Exchange> Session<E> {
     }
 }
 
-/// A session, for the actor that has it: whatever it speaks. One that has ended is dropped, which closes its socket and cancels what is under way.
+/// A session, for the actor that has it: whatever it speaks. One that has ended is dropped, which closes its socket and
+/// cancels what is under way.
 pub(super) trait RunSession {
     /// Whose it is.
     fn client(&self) -> ClientId;

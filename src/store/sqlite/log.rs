@@ -1,8 +1,8 @@
-//! SQLite's log beside the database: whether what follows its first damaged frame was committed later. SQLite itself takes the first frame
-//! that is not whole for the end, as after a crash, and goes on without all that follows.
+//! SQLite's log beside the database: whether what follows its first damaged frame was committed later. SQLite itself
+//! takes the first frame that is not whole for the end, as after a crash, and goes on without all that follows.
 //!
-//! The format: <https://www.sqlite.org/fileformat.html#walformat>. Every frame has the checksum of all before it, so a frame that follows the
-//! one before it is recognised wherever it stands.
+//! The format: <https://www.sqlite.org/fileformat.html#walformat>. Every frame has the checksum of all before it, so a
+//! frame that follows the one before it is recognised wherever it stands.
 
 use crate::store::error::{ErrorKind, StoreError};
 use std::fs::File;
@@ -24,7 +24,8 @@ pub(super) fn path_of(database: &Path) -> PathBuf {
 /// Checks the log of a database that nobody has open.
 ///
 /// # Errors
-/// [`ErrorKind::Damaged`] if it has lost commits that were on disk: there is a log but no database, or a damaged frame before later commits.
+/// [`ErrorKind::Damaged`] if it has lost commits that were on disk: there is a log but no database, or a damaged frame
+/// before later commits.
 pub(super) fn check(database: &Path) -> Result<(), StoreError> {
     let path = path_of(database);
     let Ok(file) = File::open(&path) else {
@@ -49,8 +50,8 @@ pub(super) fn check(database: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// How many commits follow the one that the first damaged frame belongs to: a crash leaves none, for a commit is begun when the one before
-/// it is on disk.
+/// How many commits follow the one that the first damaged frame belongs to: a crash leaves none, for a commit is begun
+/// when the one before it is on disk.
 fn lost_commits(log: &mut impl Read) -> usize {
     let mut header = [0; HEADER];
     if log.read_exact(&mut header).is_err() || word(&header, 0) & !1 != MAGIC {
@@ -76,7 +77,8 @@ fn lost_commits(log: &mut impl Read) -> usize {
         let is_commit = is_of_this_log && word(&frame, 4) != 0;
         commits = match commits {
             None if follows => None,
-            // The commit that this frame belongs to ends here, or with the first that follows: a crash may have interrupted that one.
+            // The commit that this frame belongs to ends here, or with the first that follows: a crash may have
+            // interrupted that one.
             None if is_commit => Some(0),
             None => Some(-1),
             Some(commits) => Some(commits + i32::from(follows && is_commit)),

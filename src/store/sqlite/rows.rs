@@ -22,7 +22,8 @@ impl From<rusqlite::Error> for Unreadable {
     }
 }
 
-/// 64-bit FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv, section 5) over fields with their lengths, so that none runs into the next.
+/// 64-bit FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv, section 5) over fields with their lengths, so that none runs
+/// into the next.
 pub(super) struct Digest(u64);
 
 impl Digest {

@@ -15,7 +15,8 @@ use std::time::Duration;
 /// Stands in the file's header, so that it is recognised: "prmd".
 const APPLICATION_ID: i32 = 0x7072_6d64;
 
-/// One for each version, in order: number `i` makes version `i + 1` from version `i`. One that was released is never changed.
+/// One for each version, in order: number `i` makes version `i + 1` from version `i`. One that was released is never
+/// changed.
 pub(super) const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// How long a statement waits for a lock that another program holds, such as `sqlite3` at a prompt.
@@ -32,8 +33,9 @@ pub(super) struct Database {
     pub(super) is_exclusive: bool,
 }
 
-/// Opens a file to be written, makes it if there is none, and brings it to this version. Where the disk has no room for the index of the log, which
-/// programs share as the file `-shm`, the index is in memory and the file is for this program alone.
+/// Opens a file to be written, makes it if there is none, and brings it to this version. Where the disk has no room for
+/// the index of the log, which programs share as the file `-shm`, the index is in memory and the file is for this
+/// program alone.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let database = |is_exclusive| {
         open_as(path, is_exclusive).map(|connection| Database {
@@ -64,7 +66,8 @@ fn open_as(path: &Path, is_exclusive: bool) -> Result<Connection, StoreError> {
             "the file may not be written",
         ));
     }
-    // FULL: a commit is on disk when it returns. The log is folded into the file at 4 MB, and cut to 16 MB if a reader made it grow.
+    // FULL: a commit is on disk when it returns. The log is folded into the file at 4 MB, and cut to 16 MB if a reader
+    // made it grow.
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL;
@@ -80,13 +83,14 @@ fn open_as(path: &Path, is_exclusive: bool) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Makes an empty file, if there is none, that nobody else may read; the files beside it get its mode from SQLite. Why it cannot, SQLite says.
+/// Makes an empty file, if there is none, that nobody else may read; the files beside it get its mode from SQLite. Why
+/// it cannot, SQLite says.
 pub(super) fn make(path: &Path) {
     let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
-/// Opens a file of this version to be changed where the disk has no room for a log: in place, and what a failure would undo is in memory. A crash
-/// while it is written leaves it damaged.
+/// Opens a file of this version to be changed where the disk has no room for a log: in place, and what a failure would
+/// undo is in memory. A crash while it is written leaves it damaged.
 pub(super) fn open_in_place(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let of = |error: rusqlite::Error| failure(path, &error);
@@ -132,7 +136,8 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-/// Opens a file to be read that no other program has open, where the disk has no room for the index of its log. SQLite locks it as a writer does.
+/// Opens a file to be read that no other program has open, where the disk has no room for the index of its log. SQLite
+/// locks it as a writer does.
 fn open_exclusive(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let of = |error: rusqlite::Error| failure(path, &error);
@@ -230,8 +235,8 @@ fn migrate(connection: &mut Connection, from: usize) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Whether the tables are as this program makes them; others may stand beside them. SQLite reads a definition in which a letter is damaged
-/// as another definition.
+/// Whether the tables are as this program makes them; others may stand beside them. SQLite reads a definition in which
+/// a letter is damaged as another definition.
 fn compare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let of = |error: rusqlite::Error| failure(path, &error);
     let tables = |connection: &Connection| -> rusqlite::Result<Vec<(String, String)>> {

@@ -122,8 +122,8 @@ impl Survey {
         read(&self.connection, &self.path)
     }
 
-    /// Writes a copy to a file that is not there yet: all of one moment, whatever is written meanwhile. The copy is on disk, and has been
-    /// read again, when this returns.
+    /// Writes a copy to a file that is not there yet: all of one moment, whatever is written meanwhile. The copy is on
+    /// disk, and has been read again, when this returns.
     ///
     /// # Errors
     /// If there is a file of that name, it cannot be written, or what is copied is damaged.
@@ -213,10 +213,11 @@ impl Survey {
 }
 
 impl SqliteStore {
-    /// Deletes what is to go and shortens the file. Not for the store of a running daemon, which has its contents in memory.
+    /// Deletes what is to go and shortens the file. Not for the store of a running daemon, which has its contents in
+    /// memory.
     ///
-    /// Where the disk has no room for what this would write first, the file is changed in place, which must not be interrupted: `before_in_place` is
-    /// called then.
+    /// Where the disk has no room for what this would write first, the file is changed in place, which must not be
+    /// interrupted: `before_in_place` is called then.
     ///
     /// # Errors
     /// If it cannot be written.

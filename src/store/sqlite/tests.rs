@@ -1,4 +1,5 @@
-//! The database against the model of what records do, against every kind of file that is none of ours, and against damage.
+//! The database against the model of what records do, against every kind of file that is none of ours, and against
+//! damage.
 
 use super::*;
 use crate::proto::{Code, Failure, Value};

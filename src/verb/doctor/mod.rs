@@ -13,7 +13,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How old a diagnosis may be: what it reads of the system takes a tenth of a millisecond, which a flood of questions must not.
+/// How old a diagnosis may be: what it reads of the system takes a tenth of a millisecond, which a flood of questions
+/// must not.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Jobs under way for each worker that make a backlog.

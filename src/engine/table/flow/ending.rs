@@ -47,7 +47,8 @@ impl Flow {
         }
     }
 
-    /// Gives one that waited, perhaps for a submitted job that it watched, the final reply of a job that took this CPU time.
+    /// Gives one that waited, perhaps for a submitted job that it watched, the final reply of a job that took this CPU
+    /// time.
     pub(in crate::engine::table) fn answer(
         &mut self,
         holder: WaiterId,

@@ -65,7 +65,8 @@ impl Flow {
         }
     }
 
-    /// A job needs more memory than there may ever be. One that was acknowledged under a larger limit waits for that to come back.
+    /// A job needs more memory than there may ever be. One that was acknowledged under a larger limit waits for that to
+    /// come back.
     fn too_big(&mut self, id: WorkId, failure: Failure, job: Job) {
         let restored: Vec<JobId> = self.waiters.submitted(id).collect();
         if !restored.iter().any(|job| self.submitted.is_restored(*job)) {

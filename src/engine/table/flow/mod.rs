@@ -1,6 +1,6 @@
-//! What happens to a job between the parts of the table: here from its queue to its lane and to what it sends, in `entering` into the bulk lane, in
-//! `starting` when the start of a restored job counts, in `saving` what a store has of it, in `ending` its end with one reply to all that wait.
-//! Knows no request that is not taken in.
+//! What happens to a job between the parts of the table: here from its queue to its lane and to what it sends, in
+//! `entering` into the bulk lane, in `starting` when the start of a restored job counts, in `saving` what a store has
+//! of it, in `ending` its end with one reply to all that wait. Knows no request that is not taken in.
 
 mod ending;
 mod entering;
@@ -54,7 +54,8 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// Parts without any work, whose first piece will have the name `first`. Lanes and submitted jobs may be those of an earlier one.
+    /// Parts without any work, whose first piece will have the name `first`. Lanes and submitted jobs may be those of
+    /// an earlier one.
     pub(super) fn new(
         first: WorkId,
         external: External,
@@ -308,8 +309,8 @@ impl Flow {
         }
     }
 
-    /// A waiter was removed. If it was the last, its job ends. If it paid for the job, the next waiter does. The priority becomes the
-    /// highest of those that are left.
+    /// A waiter was removed. If it was the last, its job ends. If it paid for the job, the next waiter does. The
+    /// priority becomes the highest of those that are left.
     pub(super) fn removed(&mut self, removed: Removed) {
         let Removed {
             work,

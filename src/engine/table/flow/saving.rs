@@ -1,5 +1,5 @@
-//! What happens between the parts and the store: submitted jobs are acknowledged or refused, saved and suspended, and replies about their
-//! ends wait until those are written.
+//! What happens between the parts and the store: submitted jobs are acknowledged or refused, saved and suspended, and
+//! replies about their ends wait until those are written.
 
 use super::Flow;
 use crate::engine::message::{ClientId, JobId, RequestId, WorkId};

@@ -1,5 +1,5 @@
-//! A restored job that waits for its first slice after others is deferred: what ends the process meanwhile is not its fault, so this start does
-//! not count. When its turn comes the store counts the start, and then it has slices.
+//! A restored job that waits for its first slice after others is deferred: what ends the process meanwhile is not its
+//! fault, so this start does not count. When its turn comes the store counts the start, and then it has slices.
 
 use super::Flow;
 use crate::engine::message::{JobId, WorkId};
@@ -37,7 +37,8 @@ impl Flow {
         }
     }
 
-    /// One that waited for a job does not any more: if that was to wait until the store has counted its start, it has slices now.
+    /// One that waited for a job does not any more: if that was to wait until the store has counted its start, it has
+    /// slices now.
     pub(super) fn release_unless_submitted(&mut self, work: WorkId) {
         if self.deferred.keep(work, self.waiters.submitted(work)) {
             self.release(work);

@@ -1,4 +1,5 @@
-//! What came of submitted jobs: it is remembered for a while, given to clients that ask, and taken back if it is refuted.
+//! What came of submitted jobs: it is remembered for a while, given to clients that ask, and taken back if it is
+//! refuted.
 
 use super::{Job, State, Submitted, hash, no_job};
 use crate::engine::message::{JobId, WorkId};
@@ -41,7 +42,8 @@ impl Submitted {
         self.forget_old(now);
     }
 
-    /// A job that has ended came to this instead, also in the store. False if that was so, or if its answer was refuted here.
+    /// A job that has ended came to this instead, also in the store. False if that was so, or if its answer was refuted
+    /// here.
     pub(in crate::engine::table) fn replace_end(&mut self, end: End) -> bool {
         let Some(State::Done { reply, cpu, .. }) = self.jobs.get_mut(&end.job).map(|job| &mut job.state) else {
             return false;

@@ -7,8 +7,8 @@ use crate::proto::{Code, Reply};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The characters that a row shows of a question: one about a number of 10000 digits would fill a screen, and a thousand of these too
-/// much memory. With the dots there are 100.
+/// The characters that a row shows of a question: one about a number of 10000 digits would fill a screen, and a
+/// thousand of these too much memory. With the dots there are 100.
 pub(super) const MAX_TITLE: usize = 97;
 
 /// How many rows `jobs` shows: as many as fit what a connection may leave unsent, which bounds an array in RESP.
@@ -41,8 +41,8 @@ impl Submitted {
         }
     }
 
-    /// The rows of a list that may be sent now, at most `credit`, and whether they are the last. `asked` are the jobs that nobody
-    /// submitted, `show` shows one that is not finished.
+    /// The rows of a list that may be sent now, at most `credit`, and whether they are the last. `asked` are the jobs
+    /// that nobody submitted, `show` shows one that is not finished.
     pub(in crate::engine::table) fn rows<'a>(
         &mut self,
         list: WorkId,
@@ -65,9 +65,9 @@ impl Submitted {
         (rows, is_over)
     }
 
-    /// What a list shows: what is under way, that is submitted jobs and questions that turned out long, and then what has ended, the
-    /// latest first.
-    /// A list costs what its rows cost, however many jobs there are: who is asked for is looked for only if there are rows left.
+    /// What a list shows: what is under way, that is submitted jobs and questions that turned out long, and then what
+    /// has ended, the latest first. A list costs what its rows cost, however many jobs there are: who is asked for is
+    /// looked for only if there are rows left.
     fn listed(&self, scope: Option<Account>, asked: impl FnOnce() -> Vec<WorkId>) -> VecDeque<Listed> {
         let is_shown = |job: &(&JobId, &Job)| scope.is_none_or(|own| job.1.owner == own);
         let is_running = |job: &(&JobId, &Job)| matches!(job.1.state, State::Running(_));

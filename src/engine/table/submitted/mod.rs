@@ -1,11 +1,12 @@
-//! Submitted jobs: who submitted what, and what came of it; what the store is to write of them, and the lists that show them. Knows no
-//! plan, no queue and no file.
+//! Submitted jobs: who submitted what, and what came of it; what the store is to write of them, and the lists that show
+//! them. Knows no plan, no queue and no file.
 //!
-//! A submitted job waits for its work as a request does, but does not leave when its client does. With a store its ID is sent, and it
-//! begins, once the store has it. Finished ones are remembered for a while, bounded in number and age.
+//! A submitted job waits for its work as a request does, but does not leave when its client does. With a store its ID
+//! is sent, and it begins, once the store has it. Finished ones are remembered for a while, bounded in number and age.
 //!
-//! Here is what a job is and where. `opening` takes it in and says when it begins, `saving` notes how far it is, `ended` what came of it,
-//! `resuming` lets it go on after a restart, `cluster` is about those of a cluster, `listing` shows all.
+//! Here is what a job is and where. `opening` takes it in and says when it begins, `saving` notes how far it is,
+//! `ended` what came of it, `resuming` lets it go on after a restart, `cluster` is about those of a cluster, `listing`
+//! shows all.
 
 mod cluster;
 mod ended;
@@ -222,7 +223,8 @@ impl Submitted {
         }
     }
 
-    /// Whether a job is of this account, if it has to be. One of another account is answered like one that does not exist.
+    /// Whether a job is of this account, if it has to be. One of another account is answered like one that does not
+    /// exist.
     ///
     /// # Errors
     /// `no-job` if it is not.

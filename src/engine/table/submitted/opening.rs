@@ -1,4 +1,5 @@
-//! Submitted jobs from when they are taken in until they begin: whether there is one already, what the store says of it, and when it is due.
+//! Submitted jobs from when they are taken in until they begin: whether there is one already, what the store says of
+//! it, and when it is due.
 
 use super::{Job, State, Submitted};
 use crate::engine::message::{ClientId, JobId, RequestId, WorkId};

@@ -1,4 +1,5 @@
-//! Submitted jobs that go on after a restart, of the process or of the table: when each may, and which of them may be why the process ended.
+//! Submitted jobs that go on after a restart, of the process or of the table: when each may, and which of them may be
+//! why the process ended.
 
 use super::ended::refuted;
 use super::{Job, State, Submitted};
@@ -8,8 +9,8 @@ use crate::proto::{Code, Failure};
 use crate::store::{Record, StoredJob};
 use std::time::{Duration, Instant};
 
-/// A job that has gone on this often since its last checkpoint, and was worked on each time when the process ended, may be why: it goes on
-/// when no other such job is at work, until it has a checkpoint.
+/// A job that has gone on this often since its last checkpoint, and was worked on each time when the process ended, may
+/// be why: it goes on when no other such job is at work, until it has a checkpoint.
 const SUSPECT_STARTS: u32 = 2;
 
 /// A job that has gone on this often since its last checkpoint does not go on again.
@@ -46,7 +47,8 @@ impl Submitted {
         if let Some((key, _)) = &job.key {
             self.keys.insert(key.clone(), id);
         }
-        // One that only the others still know, as after this daemon's directory was put back from a copy, is not named again.
+        // One that only the others still know, as after this daemon's directory was put back from a copy, is not named
+        // again.
         if self.node == Some(id.node()) {
             self.next = self.next.max(JobId(id.0.saturating_add(1)));
         }
@@ -68,8 +70,8 @@ impl Submitted {
         self.forget_old(now);
     }
 
-    /// Lets a restored job go on when it may. It begins when it is [acknowledged](Self::acknowledge), that is when the store has
-    /// counted this start.
+    /// Lets a restored job go on when it may. It begins when it is [acknowledged](Self::acknowledge), that is when the
+    /// store has counted this start.
     pub(in crate::engine::table) fn go_on(&mut self, id: JobId, now: Instant) {
         let Some(job) = self.jobs.get(&id) else {
             return;
@@ -138,8 +140,8 @@ impl Submitted {
         self.prove(id);
     }
 
-    /// A deferred job is to be worked on: the number of starts that counts then. One that may have ended earlier processes waits until no
-    /// other such job is at work.
+    /// A deferred job is to be worked on: the number of starts that counts then. One that may have ended earlier
+    /// processes waits until no other such job is at work.
     pub(in crate::engine::table) fn count_again(&mut self, id: JobId) -> Option<u32> {
         let job = self
             .jobs
@@ -202,8 +204,8 @@ impl Submitted {
         })
     }
 
-    /// The same jobs for a new table. With a store, those that run in the old one are taken out, to be [restored](Self::restore); without
-    /// one they have failed.
+    /// The same jobs for a new table. With a store, those that run in the old one are taken out, to be
+    /// [restored](Self::restore); without one they have failed.
     pub(in crate::engine::table) fn rebuilt(mut self, failure: &Failure, now: Instant) -> (Self, Vec<StoredJob>) {
         self.lists.clear();
         self.confined.clear();

@@ -1,4 +1,5 @@
-//! What all searches with the same bounds share: the primes of the first stage with their addition chains, and the pairs of the second.
+//! What all searches with the same bounds share: the primes of the first stage with their addition chains, and the
+//! pairs of the second.
 //!
 //! Knows no group and no modulus.
 
@@ -217,7 +218,8 @@ impl Bounds {
 
     /// Bytes they take at most, while the vectors grow.
     pub(crate) fn bytes(first: u64, second: u64) -> u64 {
-        // Eight bytes for a prime in eight numbers or more, twice when there is no room left; 64 bits for 210 numbers; two sieves.
+        // Eight bytes for a prime in eight numbers or more, twice when there is no room left; 64 bits for 210 numbers;
+        // two sieves.
         2 * first + second / 25 + (2 << 20)
     }
 }

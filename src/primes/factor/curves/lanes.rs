@@ -1,11 +1,12 @@
 //! Eight residues at once, each in a lane of its own, modulo one odd number or eight.
 //!
-//! A residue is a row of words of 52 bits, as the instructions AVX-512 IFMA multiply them, in Montgomery form with `R = 2^(52 k)`. There are at
-//! least six bits to spare, so that no sum or product is compared with the modulus: a product of residues below `4 n` is below `2 n`, and sums
-//! and differences of two such are below `4 n` (P. L. Montgomery, "Modular multiplication without trial division" (1985), section 2, with
-//! `R > 16 n`).
+//! A residue is a row of words of 52 bits, as the instructions AVX-512 IFMA multiply them, in Montgomery form with
+//! `R = 2^(52 k)`. There are at least six bits to spare, so that no sum or product is compared with the modulus: a
+//! product of residues below `4 n` is below `2 n`, and sums and differences of two such are below `4 n` (P. L.
+//! Montgomery, "Modular multiplication without trial division" (1985), section 2, with `R > 16 n`).
 //!
-//! Unsafe: the vector versions load and store through references to aligned vectors, and are called where the processor has the instructions.
+//! Unsafe: the vector versions load and store through references to aligned vectors, and are called where the processor
+//! has the instructions.
 #![allow(unsafe_code)]
 // Several arrays are walked side by side.
 #![allow(clippy::needless_range_loop)]
@@ -173,7 +174,8 @@ impl<const W: usize> Rings<W> {
         *product = self.mul(product, &self.sub(a, b));
     }
 
-    /// Doubles a point `x : z` of `b y^2 = x^3 + a x^2 + x` with `a24 = (a + 2) / 4` (Montgomery, "Speeding ..", section 10.3.1).
+    /// Doubles a point `x : z` of `b y^2 = x^3 + a x^2 + x` with `a24 = (a + 2) / 4` (Montgomery, "Speeding ..",
+    /// section 10.3.1).
     #[inline(always)]
     pub(crate) fn double(&self, a24: &Element<W>, p: &[Element<W>; 2]) -> [Element<W>; 2] {
         #[cfg(target_arch = "x86_64")]
@@ -364,8 +366,9 @@ mod vector {
         (result, carry)
     }
 
-    /// `a b` of vectors in registers, word by word of `b`: a word of the product, and the multiple of `n` that takes it away. What a word gathers
-    /// stays far below 64 bits. A macro, since a call would pass everything through memory, which takes as long as a short product.
+    /// `a b` of vectors in registers, word by word of `b`: a word of the product, and the multiple of `n` that takes it
+    /// away. What a word gathers stays far below 64 bits. A macro, since a call would pass everything through memory,
+    /// which takes as long as a short product.
     macro_rules! product {
         ($a:expr, $b:expr, $n:expr, $inverse:expr) => {{
             let (a, b) = ($a, $b);

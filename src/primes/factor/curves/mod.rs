@@ -1,9 +1,12 @@
-//! Searches for factors whose size decides, not that of the number: elliptic curves, and Lucas sequences (`p - 1` and `p + 1`).
+//! Searches for factors whose size decides, not that of the number: elliptic curves, and Lucas sequences (`p - 1` and
+//! `p + 1`).
 //!
-//! Eight searches run at once, each in a lane of its own; a [`Batch`] goes on until it is to pause. The number is a composite without small factors.
+//! Eight searches run at once, each in a lane of its own; a [`Batch`] goes on until it is to pause. The number is a
+//! composite without small factors.
 //!
-//! Sources: P. L. Montgomery, "Speeding the Pollard and elliptic curve methods of factorization", Math. Comp. 48 (1987), sections 4, 7 and 10;
-//! H. C. Williams, "A p + 1 method of factoring", Math. Comp. 39 (1982); H. Suyama's curves with a group order divisible by 12.
+//! Sources: P. L. Montgomery, "Speeding the Pollard and elliptic curve methods of factorization", Math. Comp. 48
+//! (1987), sections 4, 7 and 10; H. C. Williams, "A p + 1 method of factoring", Math. Comp. 39 (1982); H. Suyama's
+//! curves with a group order divisible by 12.
 
 mod bounds;
 mod lanes;
@@ -38,7 +41,8 @@ trait Law<const W: usize>: Send + fmt::Debug {
     /// `p + q`, knowing `p - q`.
     fn add(&self, rings: &Rings<W>, p: &Self::Point, q: &Self::Point, difference: &Self::Point) -> Self::Point;
 
-    /// One residue for each point, equal for opposite points and for no others modulo a prime; a divisor if there is none for some.
+    /// One residue for each point, equal for opposite points and for no others modulo a prime; a divisor if there is
+    /// none for some.
     fn affine(&self, rings: &Rings<W>, points: &[Self::Point], affine: &mut Vec<Element<W>>) -> Option<Divisors>;
 }
 
@@ -388,7 +392,8 @@ impl<const W: usize, L: Law<W>> Batch for Search<W, L> {
     }
 
     fn advance(&mut self, over: &mut dyn FnMut() -> bool) -> Option<Divisors> {
-        // A question for every few hundred multiplications of a few words; long numbers are asked about after every prime.
+        // A question for every few hundred multiplications of a few words; long numbers are asked about after every
+        // prime.
         let patience = (64 / (W * W)).max(1);
         let mut steps = 0;
         loop {
@@ -425,8 +430,8 @@ impl<const W: usize, L: Law<W>> Batch for Search<W, L> {
     }
 }
 
-/// Searches on eight curves (H. Suyama's, with a group order that is a multiple of 12), one modulo each number, by their parameters above 5. A
-/// divisor if one is seen at once.
+/// Searches on eight curves (H. Suyama's, with a group order that is a multiple of 12), one modulo each number, by
+/// their parameters above 5. A divisor if one is seen at once.
 fn curves<const W: usize>(
     n: [Natural; LANES],
     parameters: [u32; LANES],
@@ -460,7 +465,8 @@ fn sequences<const W: usize>(n: &Natural, bounds: Arc<Bounds>) -> Box<dyn Batch>
     Box::new(Search::new(rings, law, bounds, start))
 }
 
-/// Calls a function with the number of words that residues modulo a number of this length have, rounded up to one of those there is code for.
+/// Calls a function with the number of words that residues modulo a number of this length have, rounded up to one of
+/// those there is code for.
 macro_rules! with_words {
     ($bits:expr, $function:ident $arguments:tt, $($words:literal)*) => {
         match words_for($bits) {
@@ -479,7 +485,8 @@ pub(crate) const LONG: usize = 24 * 52 - 6;
 /// The longest number that is searched.
 pub(crate) const LONGEST: usize = 640 * 52 - 6;
 
-/// Searches for factors of an odd number, or of eight numbers of about the same size, on one curve each. A divisor if one is seen at once.
+/// Searches for factors of an odd number, or of eight numbers of about the same size, on one curve each. A divisor if
+/// one is seen at once.
 ///
 /// # Panics
 /// If a number has more than [`LONGEST`] bits.

@@ -1,4 +1,5 @@
-//! The factor base: the small primes that can divide a value of the polynomials, and how large everything is for a number of some length.
+//! The factor base: the small primes that can divide a value of the polynomials, and how large everything is for a
+//! number of some length.
 
 use super::wide::{MAX_BITS, Wide};
 use crate::primes::primality::bpsw::jacobi;
@@ -20,7 +21,8 @@ pub(super) const GROUP: usize = 16;
 /// Longest number that is sieved: its multiple has at most six bits more.
 pub(crate) const LONGEST: usize = MAX_BITS - 7;
 
-/// How large things are for a number of this many bits. Found by timing whole factorizations of random semiprimes; see docs/numbers.md.
+/// How large things are for a number of this many bits. Found by timing whole factorizations of random semiprimes; see
+/// docs/numbers.md.
 #[derive(Clone, Copy, Debug)]
 struct Size {
     bits: f64,
@@ -82,8 +84,8 @@ impl Size {
     }
 }
 
-/// Bytes that a sieve of a number of this length takes on `workers` workers: the base, a family for every worker and one in reserve, relations,
-/// and the matrix.
+/// Bytes that a sieve of a number of this length takes on `workers` workers: the base, a family for every worker and
+/// one in reserve, relations, and the matrix.
 pub(crate) fn memory(bits: usize, workers: usize) -> u64 {
     let size = Size::of(bits as f64);
     let primes = size.primes as u64;
@@ -144,7 +146,8 @@ pub(crate) struct Building {
 }
 
 impl Building {
-    /// Begins the base for an odd composite `n` of 50 to [`LONGEST`] bits that has no factor below 1000 and is not a power.
+    /// Begins the base for an odd composite `n` of 50 to [`LONGEST`] bits that has no factor below 1000 and is not a
+    /// power.
     pub(crate) fn new(n: Natural) -> Self {
         let multiplier = multiplier(&n);
         let multiple = Wide::from_natural(&(&n * multiplier)).expect("n has at most LONGEST bits");
@@ -295,8 +298,8 @@ impl Base {
     }
 }
 
-/// The multiplier `k` with the most small primes in the base of `k n` (Silverman, section 5, after Knuth and Schroeppel): the expected share of
-/// a value's logarithm that is small primes, less what `k` adds to it.
+/// The multiplier `k` with the most small primes in the base of `k n` (Silverman, section 5, after Knuth and
+/// Schroeppel): the expected share of a value's logarithm that is small primes, less what `k` adds to it.
 fn multiplier(n: &Natural) -> u32 {
     let small: Vec<(u32, u32)> = std::iter::successors(Some(3), |p| known::next(*p))
         .take_while(|p| *p < 300)
@@ -336,8 +339,8 @@ fn power(a: u32, exponent: u32, p: u32) -> u32 {
     power as u32
 }
 
-/// A square root of `a` modulo the odd prime `p`, if it is a square: by the algorithm of Tonelli and Shanks (H. Cohen, "A Course in
-/// Computational Algebraic Number Theory", algorithm 1.5.1).
+/// A square root of `a` modulo the odd prime `p`, if it is a square: by the algorithm of Tonelli and Shanks (H. Cohen,
+/// "A Course in Computational Algebraic Number Theory", algorithm 1.5.1).
 fn square_root(a: u32, p: u32) -> Option<u32> {
     let twos = (p - 1).trailing_zeros();
     let odd = (p - 1) >> twos;

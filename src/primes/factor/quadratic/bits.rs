@@ -1,4 +1,5 @@
-//! Blocks of 64 columns over two elements: a tall one is a slice of words, a square one 64 words. Knows no matrix of relations.
+//! Blocks of 64 columns over two elements: a tall one is a slice of words, a square one 64 words. Knows no matrix of
+//! relations.
 
 /// 64 rows of 64 columns.
 pub(super) type Square = [u64; 64];

@@ -1,8 +1,9 @@
 //! Gathers relations until there are enough: those without large primes, and those whose large primes close a cycle.
 //!
-//! A relation is an edge between its two large primes, 1 among them. A forest of edges grows with the relations; each edge between two
-//! primes of one tree closes a cycle, in whose product every large prime is squared (A. K. Lenstra, M. S. Manasse, "Factoring with two large
-//! primes", Math. Comp. 63 (1994), section 4). The forest keeps the way to the root, so that a cycle is read off when it is wanted.
+//! A relation is an edge between its two large primes, 1 among them. A forest of edges grows with the relations; each
+//! edge between two primes of one tree closes a cycle, in whose product every large prime is squared (A. K. Lenstra, M.
+//! S. Manasse, "Factoring with two large primes", Math. Comp. 63 (1994), section 4). The forest keeps the way to the
+//! root, so that a cycle is read off when it is wanted.
 
 use super::base::Base;
 use super::family::{Relation, polynomials};
@@ -184,8 +185,8 @@ impl Collector {
         self.needed = self.closing.len() + SPARE + self.needed / 50;
     }
 
-    /// The share of the sieving that is done, 0.0..=1.0. With time, complete relations grow linearly and cycles with a power that two large
-    /// primes make the higher: 2 is a bound from below, so that the share is none from above.
+    /// The share of the sieving that is done, 0.0..=1.0. With time, complete relations grow linearly and cycles with a
+    /// power that two large primes make the higher: 2 is a bound from below, so that the share is none from above.
     pub(crate) fn progress(&self) -> f64 {
         let needed = self.needed as f64;
         let (cycles, direct) = ((self.closing.len() - self.complete) as f64, self.complete as f64);
@@ -198,7 +199,8 @@ impl Collector {
         self.store.bytes()
     }
 
-    /// Takes in relations from bytes, as [`bytes`](Self::bytes) gives them, of these families. Of bytes that are none, what makes no sense is left out.
+    /// Takes in relations from bytes, as [`bytes`](Self::bytes) gives them, of these families. Of bytes that are none,
+    /// what makes no sense is left out.
     pub(crate) fn restore(&mut self, bytes: &[u8], families: &[Vec<u32>]) {
         let mut rest = bytes;
         while let Some((relation, after)) = store::read(rest) {

@@ -50,7 +50,8 @@ impl Relation {
     }
 }
 
-/// Chooses leading coefficients: products of primes of the base close to `sqrt(2 k n)` by half the sieve's length, no two the same.
+/// Chooses leading coefficients: products of primes of the base close to `sqrt(2 k n)` by half the sieve's length, no
+/// two the same.
 #[derive(Debug)]
 pub(crate) struct Choice {
     base: Arc<Base>,
@@ -68,8 +69,8 @@ pub(crate) struct Choice {
 /// The most primes of a coefficient.
 pub(crate) const MOST_FACTORS: usize = 20;
 
-/// Coefficients of long numbers are made of primes about this large: small ones take themselves out of the sieving, large ones leave few
-/// polynomials to a coefficient.
+/// Coefficients of long numbers are made of primes about this large: small ones take themselves out of the sieving,
+/// large ones leave few polynomials to a coefficient.
 const MEAN_FACTOR: f64 = 2000.0;
 
 impl Choice {
@@ -103,7 +104,8 @@ impl Choice {
         &self.chosen
     }
 
-    /// The next family. `None` if no other coefficient is near: then the number is too small for this method. Some microseconds.
+    /// The next family. `None` if no other coefficient is near: then the number is too small for this method. Some
+    /// microseconds.
     pub(crate) fn next(&mut self) -> Option<Family> {
         let mut best: Option<(f64, Vec<u32>)> = None;
         // More tries the more coefficients of good size are taken already.
@@ -196,7 +198,8 @@ impl Coefficients {
         }
     }
 
-    /// `b` of the polynomial with this ordinal: in the order of a Gray code (Contini, section 3.2), a set bit is a changed sign.
+    /// `b` of the polynomial with this ordinal: in the order of a Gray code (Contini, section 3.2), a set bit is a
+    /// changed sign.
     pub(super) fn b(&self, polynomial: u32) -> Wide {
         let code = polynomial ^ polynomial >> 1;
         let signed = self.summands.iter().enumerate();
@@ -216,7 +219,8 @@ impl Coefficients {
     }
 }
 
-/// How many polynomials a coefficient of these primes has: the last sign never changes, since `-b` gives the mirror images.
+/// How many polynomials a coefficient of these primes has: the last sign never changes, since `-b` gives the mirror
+/// images.
 pub(super) fn polynomials(indices: &[u32]) -> u32 {
     1 << (indices.len() - 1)
 }
@@ -241,7 +245,8 @@ struct Started {
     a_inverse: Wide,
     b: Wide,
     zeros: Zeros,
-    /// Logarithms of the primes that are sieved block by block; 0 of those in the coefficient, which have one zero or none.
+    /// Logarithms of the primes that are sieved block by block; 0 of those in the coefficient, which have one zero or
+    /// none.
     logs: Vec<u8>,
     /// The next hits of these.
     first: Vec<u32>,
@@ -334,8 +339,8 @@ impl Family {
         self.started.is_none()
     }
 
-    /// Sieves polynomial after polynomial until none are left or `over`, asked after each (some 20 to 400 microseconds). True if none
-    /// are left.
+    /// Sieves polynomial after polynomial until none are left or `over`, asked after each (some 20 to 400
+    /// microseconds). True if none are left.
     pub(crate) fn advance(&mut self, found: &mut Vec<Relation>, mut over: impl FnMut() -> bool) -> bool {
         let base = Arc::clone(&self.base);
         let mut started = match self.started.take() {

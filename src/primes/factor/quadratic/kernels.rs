@@ -1,11 +1,15 @@
-//! The inner loops of the sieve: zeros of a family's first polynomial, their way to the next one, buckets of hits, and who divides a value.
+//! The inner loops of the sieve: zeros of a family's first polynomial, their way to the next one, buckets of hits, and
+//! who divides a value.
 //!
-//! Each is a portable function; where it pays there is an AVX-512 version beside it, and the tests compare the two. Knows no relation.
+//! Each is a portable function; where it pays there is an AVX-512 version beside it, and the tests compare the two.
+//! Knows no relation.
 //!
-//! Arithmetic modulo `p < 2^25` in doubles: a product is below 2^50, so it and its difference to a near multiple of `p` are exact, and
-//! the quotient rounded to the nearest integer is off by one at most, which leaves a residue between `-p` and `p`.
+//! Arithmetic modulo `p < 2^25` in doubles: a product is below 2^50, so it and its difference to a near multiple of `p`
+//! are exact, and the quotient rounded to the nearest integer is off by one at most, which leaves a residue between
+//! `-p` and `p`.
 //!
-//! Unsafe: vector versions load and store through pointers; the slices they come from are cut to the same length before each loop.
+//! Unsafe: vector versions load and store through pointers; the slices they come from are cut to the same length before
+//! each loop.
 #![allow(unsafe_code)]
 // Several arrays are walked side by side.
 #![allow(clippy::needless_range_loop)]
@@ -27,8 +31,8 @@ pub(super) const MOST_PRIMES: usize = 1 << (32 - OFFSET_BITS);
 /// Primes whose hits are put into buckets between two looks at the room there is.
 const CHUNK: usize = 1024;
 
-/// Room for the hits of a chunk in a block: a prime is not below half a block, so each of its zeros hits at most twice. The vector version writes
-/// whole vectors.
+/// Room for the hits of a chunk in a block: a prime is not below half a block, so each of its zeros hits at most twice.
+/// The vector version writes whole vectors.
 const CHUNK_ROOM: usize = 4 * CHUNK + GROUP;
 
 /// Which instructions there are.
@@ -91,8 +95,8 @@ pub(super) struct Zeros {
 }
 
 impl Zeros {
-    /// The zeros of the first polynomial modulo each of the primes, which are padded with 0 to whole groups. Modulo a prime that divides
-    /// `a`, and a 0, they are beyond every offset.
+    /// The zeros of the first polynomial modulo each of the primes, which are padded with 0 to whole groups. Modulo a
+    /// prime that divides `a`, and a 0, they are beyond every offset.
     pub(super) fn new(level: Level, setup: &Setup, primes: &[u32], roots: &[u32]) -> Self {
         let count = primes.len();
         let mut zeros = Self {
@@ -117,7 +121,8 @@ impl Zeros {
         zeros
     }
 
-    /// Puts the zeros of these primes beyond every offset: they divide `a`, and what moves all zeros moves theirs as well.
+    /// Puts the zeros of these primes beyond every offset: they divide `a`, and what moves all zeros moves theirs as
+    /// well.
     pub(super) fn hide(&mut self, indices: &[u32]) {
         for i in indices {
             (self.first[*i as usize], self.second[*i as usize]) = (u32::MAX, u32::MAX);
@@ -233,7 +238,8 @@ impl Buckets {
         }
     }
 
-    /// Puts in the hits of the zeros of a stretch, after moving them by a step each. Hits for which there is no room are lost.
+    /// Puts in the hits of the zeros of a stretch, after moving them by a step each. Hits for which there is no room
+    /// are lost.
     pub(super) fn fill(
         &mut self,
         level: Level,
@@ -345,8 +351,8 @@ fn find_entries_body(entries: &[u32], offset: u32, found: &mut Vec<u32>) {
 }
 
 kernel! {
-    /// Appends the indices of the primes whose multiple, or none at all in rare cases, lies between an offset and a zero. Lengths are equal, and
-    /// multiples of [`GROUP`].
+    /// Appends the indices of the primes whose multiple, or none at all in rare cases, lies between an offset and a
+    /// zero. Lengths are equal, and multiples of [`GROUP`].
     fn divisors, divisors_avx512, divisors_body(
         offset: u32, inverses: &[u32], quotients: &[u32], first: &[u32], second: &[u32], found: &mut Vec<u32>)
 }
@@ -367,8 +373,8 @@ fn divisors_body(
         .iter()
         .zip(quotients.as_chunks::<GROUP>().0);
     for (group, ((first, second), (inverses, quotients))) in zeros.zip(primes).enumerate() {
-        // An integer times 1/p modulo 2^32 is its quotient if p divides it, and above every quotient if not (T. Granlund,
-        // P. L. Montgomery, "Division by invariant integers using multiplication" (1994), section 9).
+        // An integer times 1/p modulo 2^32 is its quotient if p divides it, and above every quotient if not (T.
+        // Granlund, P. L. Montgomery, "Division by invariant integers using multiplication" (1994), section 9).
         let is_hit = |i: usize| {
             let near = offset.wrapping_sub(first[i]).wrapping_mul(inverses[i]) <= quotients[i];
             let far = offset.wrapping_sub(second[i]).wrapping_mul(inverses[i]) <= quotients[i];
@@ -434,7 +440,8 @@ mod vector {
         }
     }
 
-    /// See [`Zeros::new`]; the lengths of `primes` and `roots` are equal and a multiple of 8, and not above that of the zeros.
+    /// See [`Zeros::new`]; the lengths of `primes` and `roots` are equal and a multiple of 8, and not above that of the
+    /// zeros.
     #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
     pub(super) fn zeros(setup: &Setup, primes: &[u32], roots: &[u32], zeros: &mut Zeros) {
         let half = _mm512_set1_pd(f64::from(setup.half));
@@ -501,7 +508,8 @@ mod vector {
         }
     }
 
-    /// See [`Buckets::fill`]: for a chunk of primes that begins with this one of its stretch, and room for its hits in every block.
+    /// See [`Buckets::fill`]: for a chunk of primes that begins with this one of its stretch, and room for its hits in
+    /// every block.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     pub(super) fn fill(
         buckets: &mut Buckets,

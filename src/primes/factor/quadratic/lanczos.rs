@@ -1,7 +1,8 @@
-//! Lanczos' method for blocks of 64 columns over two elements: finds dependencies of a sparse matrix with little more than the matrix itself.
+//! Lanczos' method for blocks of 64 columns over two elements: finds dependencies of a sparse matrix with little more
+//! than the matrix itself.
 //!
-//! Source: P. L. Montgomery, "A block Lanczos algorithm for finding dependencies over GF(2)", EUROCRYPT '95, LNCS 921, sections 5 to 8, whose
-//! letters are kept: `A = B^T B`, `V_i`, `W_i`, `S_i`, `D`, `E`, `F`.
+//! Source: P. L. Montgomery, "A block Lanczos algorithm for finding dependencies over GF(2)", EUROCRYPT '95, LNCS 921,
+//! sections 5 to 8, whose letters are kept: `A = B^T B`, `V_i`, `W_i`, `S_i`, `D`, `E`, `F`.
 
 use super::bits::{Inner, Square, Table, ZERO, add, identity, keep, mul};
 
@@ -350,8 +351,8 @@ impl Lanczos {
 /// The method broke down, which happens by chance.
 struct Failed;
 
-/// `S`, as a mask, and `W^inv = S (S^T T S)^-1 S^T`, for as many columns as are independent; those that are not in the `S` before come
-/// first (section 8).
+/// `S`, as a mask, and `W^inv = S (S^T T S)^-1 S^T`, for as many columns as are independent; those that are not in the
+/// `S` before come first (section 8).
 fn invert(t: &Square, before: u64) -> Result<(Square, u64), Failed> {
     let mut left = *t;
     let mut right = identity();

@@ -1,10 +1,13 @@
-//! The matrix over two elements whose columns are sets of relations and whose rows are primes, freed of what cannot be in a dependency.
+//! The matrix over two elements whose columns are sets of relations and whose rows are primes, freed of what cannot be
+//! in a dependency.
 //!
-//! Knows no relation: a column is a list of rows. Dependencies come as bits: bit `d` of a column's word says that it is in dependency `d`.
+//! Knows no relation: a column is a list of rows. Dependencies come as bits: bit `d` of a column's word says that it is
+//! in dependency `d`.
 
 use super::lanczos::Lanczos;
 
-/// Matrices of fewer columns are solved by plain elimination: Lanczos' method needs some room for chance, and is not faster there.
+/// Matrices of fewer columns are solved by plain elimination: Lanczos' method needs some room for chance, and is not
+/// faster there.
 const LEAST_COLUMNS: usize = 1200;
 
 /// Columns more than rows that are kept.
@@ -39,7 +42,8 @@ impl Matrix {
         Self { given, kept, state }
     }
 
-    /// Goes on until it is solved or until `over`. The dependencies, once it is: none if the method failed, which another seed may help.
+    /// Goes on until it is solved or until `over`. The dependencies, once it is: none if the method failed, which
+    /// another seed may help.
     pub(crate) fn advance(&mut self, over: impl FnMut() -> bool) -> Option<Vec<u64>> {
         let words = match &mut self.state {
             State::Dense(dense) => dense.advance(over)?,
@@ -61,7 +65,8 @@ impl Matrix {
     }
 }
 
-/// Leaves out columns with a row that no other column has, again and again, and columns beyond the excess, the heaviest first.
+/// Leaves out columns with a row that no other column has, again and again, and columns beyond the excess, the heaviest
+/// first.
 fn without_singletons(rows: usize, columns: Vec<Vec<u32>>) -> (Vec<u32>, Vec<Vec<u32>>) {
     let mut weights = vec![0u32; rows];
     for row in columns.iter().flatten() {

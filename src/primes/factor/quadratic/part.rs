@@ -1,6 +1,7 @@
 //! Polynomials that another machine sieves, and the relations that come back.
 //!
-//! Knows no machine. Relations from elsewhere are not believed: some are computed again before any is taken, the others when they are taken.
+//! Knows no machine. Relations from elsewhere are not believed: some are computed again before any is taken, the others
+//! when they are taken.
 
 use super::base::Base;
 use super::family::{Choice, Coefficients, Family, Relation, polynomials};
@@ -20,7 +21,8 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// As words: the ordinal of the family, the first polynomial, the end of the polynomials, the indices of the primes.
+    /// As words: the ordinal of the family, the first polynomial, the end of the polynomials, the indices of the
+    /// primes.
     pub(crate) fn words(&self) -> Vec<u64> {
         let head = [self.id, self.polynomials.start, self.polynomials.end];
         head.iter().chain(&self.indices).map(|word| u64::from(*word)).collect()
@@ -61,8 +63,8 @@ impl Piece {
     }
 }
 
-/// Cuts off about `count` polynomials, at least one: first of the families that wait, of which only those that are not begun are taken. Empty if no
-/// family is left.
+/// Cuts off about `count` polynomials, at least one: first of the families that wait, of which only those that are not
+/// begun are taken. Empty if no family is left.
 pub(crate) fn cut(waiting: &mut Vec<Family>, choice: &mut Choice, count: u32) -> Vec<Piece> {
     let (mut pieces, mut left) = (Vec::new(), count.max(1));
     while left > 0 {
@@ -98,8 +100,9 @@ pub(crate) struct Returned {
 }
 
 impl Returned {
-    /// The relations that these polynomials are said to have. `None` if they cannot be: bytes that are none, another polynomial, or one of a sample
-    /// that does not hold. Some 50 ns for each, and some microseconds for each of the sample.
+    /// The relations that these polynomials are said to have. `None` if they cannot be: bytes that are none, another
+    /// polynomial, or one of a sample that does not hold. Some 50 ns for each, and some microseconds for each of the
+    /// sample.
     pub(crate) fn new(base: &Base, mut pieces: Vec<Piece>, count: usize, bytes: Vec<u8>) -> Option<Self> {
         pieces.sort_unstable_by_key(Piece::start);
         let returned = Self { pieces, bytes, at: 0 };
@@ -125,7 +128,8 @@ impl Returned {
         (relation.is_within(base) && piece.polynomials.contains(&relation.polynomial)).then_some(piece)
     }
 
-    /// Takes those that hold, until none are left or `over`, asked every few microseconds, or there are `most`. True if none are left.
+    /// Takes those that hold, until none are left or `over`, asked every few microseconds, or there are `most`. True if
+    /// none are left.
     pub(crate) fn advance(
         &mut self,
         base: &Base,

@@ -1,6 +1,7 @@
 //! From enough relations to a factor: the matrix, its dependencies, and what each of them comes to.
 //!
-//! Goes on until it is to pause. A dependency is a product of relations that is a square on both sides, `X^2 = Y^2 mod n`.
+//! Goes on until it is to pause. A dependency is a product of relations that is a square on both sides,
+//! `X^2 = Y^2 mod n`.
 
 use super::base::Base;
 use super::collector::Collector;

@@ -1,7 +1,7 @@
 //! Integers of 384 bits, as the sieve's polynomials need them: values, coefficients and the multiple of the number.
 //!
-//! Arithmetic is modulo 2^384, in two's complement where a sign matters. Exact divisions are multiplications by an inverse, so that an
-//! intermediate result may be longer than 384 bits as long as the final one is not.
+//! Arithmetic is modulo 2^384, in two's complement where a sign matters. Exact divisions are multiplications by an
+//! inverse, so that an intermediate result may be longer than 384 bits as long as the final one is not.
 
 // Several integers are walked side by side.
 #![allow(clippy::needless_range_loop)]

@@ -1,5 +1,5 @@
-//! HTTP on the port for lines: a web page tries to drive the daemon, and must not. Its head is recognised from its first line, or from the header
-//! `Host`, which browsers send next.
+//! HTTP on the port for lines: a web page tries to drive the daemon, and must not. Its head is recognised from its
+//! first line, or from the header `Host`, which browsers send next.
 
 /// Methods with which a line is HTTP although it has no version.
 const METHODS: [&[u8]; 9] = [
@@ -10,8 +10,8 @@ const VERSION: &[u8] = b"HTTP/";
 /// `HTTP/1.1`, which is looked for at the end of each line.
 const VERSION_LENGTH: usize = 8;
 
-/// Whether a line is HTTP: `METHOD TARGET HTTP/1.1` with any method, also one that nobody knows yet, or the header `Host`. One with a tag is not,
-/// for a method has no `@`.
+/// Whether a line is HTTP: `METHOD TARGET HTTP/1.1` with any method, also one that nobody knows yet, or the header
+/// `Host`. One with a tag is not, for a method has no `@`.
 #[inline]
 pub(super) fn is_http(line: &[u8]) -> bool {
     let line = line.trim_ascii();
@@ -34,7 +34,8 @@ fn is_head(line: &[u8]) -> bool {
     is_request || method.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:"))
 }
 
-/// Whether a line of which this is the beginning is HTTP. Its version is not there, and no request of ours has such a second word.
+/// Whether a line of which this is the beginning is HTTP. Its version is not there, and no request of ours has such a
+/// second word.
 pub(super) fn begins_http(line: &[u8]) -> bool {
     let mut words = words(line);
     let method = words.next().unwrap_or_default();

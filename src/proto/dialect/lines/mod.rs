@@ -1,5 +1,5 @@
-//! Lines: a request a line, for people at netcat and for scripts. Framing and parsing here; `number_line` is the short way to most requests, and
-//! `encoding` says how replies look.
+//! Lines: a request a line, for people at netcat and for scripts. Framing and parsing here; `number_line` is the short
+//! way to most requests, and `encoding` says how replies look.
 
 mod encoding;
 mod http;
@@ -88,8 +88,8 @@ impl Framing {
         }
     }
 
-    /// The answer to a line that is longer than the limit; nothing for a comment. Its tag counts if it lies within the limit, which is
-    /// all that is sure to have arrived: so the answer is the same however the line arrives.
+    /// The answer to a line that is longer than the limit; nothing for a comment. Its tag counts if it lies within the
+    /// limit, which is all that is sure to have arrived: so the answer is the same however the line arrives.
     fn too_long(&self, line: &[u8]) -> Option<Frame<'static>> {
         let head = &line[..self.limit];
         let format = format_of(head);
@@ -189,7 +189,8 @@ fn tagged(tag: Option<Tag>) -> ReplyFormat {
     }
 }
 
-/// Whether this is the greeting of a client of TLS: a record of the kind 'handshake', and the major version, which is 3 (RFC 8446, section 5.1).
+/// Whether this is the greeting of a client of TLS: a record of the kind 'handshake', and the major version, which is 3
+/// (RFC 8446, section 5.1).
 fn looks_like_tls(input: &[u8]) -> bool {
     input.starts_with(b"\x16\x03")
 }

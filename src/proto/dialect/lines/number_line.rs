@@ -1,4 +1,5 @@
-//! The line that is sent most: a verb and one number. Read without its words: to take them apart takes longer than most of the answers.
+//! The line that is sent most: a verb and one number. Read without its words: to take them apart takes longer than most
+//! of the answers.
 
 use super::Framing;
 use crate::proto::format::ReplyFormat;
@@ -9,7 +10,8 @@ use crate::proto::request::NumberRequest;
 const LONGEST: usize = 40;
 
 impl Framing {
-    /// The line that the input begins with, if it is a verb in lower case, a blank and up to 19 digits, and ends in a line feed: the request that
+    /// The line that the input begins with, if it is a verb in lower case, a blank and up to 19 digits, and ends in a
+    /// line feed: the request that
     /// [`next`](Self::next) would find.
     #[inline]
     pub(in crate::proto) fn number_request<'a>(&self, input: &'a [u8]) -> Option<NumberRequest<'a>> {

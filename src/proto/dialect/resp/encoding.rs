@@ -18,7 +18,8 @@ use crate::proto::reply::{Final, Interim};
 use crate::proto::{Code, Failure, Tag, Value};
 use bytes::BytesMut;
 
-/// Facts that monitors of Redis look for in `INFO`, and ours that say the same. `redis-cli --stat` prints a wrong number for one that is missing.
+/// Facts that monitors of Redis look for in `INFO`, and ours that say the same. `redis-cli --stat` prints a wrong
+/// number for one that is missing.
 const REDIS_NAMES: [(&str, &str); 4] = [
     ("connected_clients", "connections"),
     ("total_connections_received", "connections_total"),
@@ -72,7 +73,8 @@ impl Dialect for Resp3 {
     }
 }
 
-/// Words of `clients`, as clients of Redis look for them in `CLIENT LIST`. No name has blanks, so they occur once a row.
+/// Words of `clients`, as clients of Redis look for them in `CLIENT LIST`. No name has blanks, so they occur once a
+/// row.
 const REDIS_WORDS: [(&str, &str); 5] = [
     (" address=", " addr="),
     (" name=- ", " name= "),

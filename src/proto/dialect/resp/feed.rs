@@ -1,7 +1,8 @@
-//! The replies to `MONITOR`: `+OK`, then each row of the verb `monitor` as Redis has it, so that its clients can take it apart. Knows how these rows
-//! are written, and nothing of who writes them.
+//! The replies to `MONITOR`: `+OK`, then each row of the verb `monitor` as Redis has it, so that its clients can take
+//! it apart. Knows how these rows are written, and nothing of who writes them.
 //!
-//! `+SECONDS [0 ADDRESS:PORT] "WORD" "WORD"`, where other than TCP has `unix:NAME` in place of the address, and words escape `"` and `\`.
+//! `+SECONDS [0 ADDRESS:PORT] "WORD" "WORD"`, where other than TCP has `unix:NAME` in place of the address, and words
+//! escape `"` and `\`.
 
 use super::super::write_printable;
 use super::encoding::write_final;

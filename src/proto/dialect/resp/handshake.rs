@@ -1,7 +1,9 @@
-//! The commands that clients of Redis send before and between their requests: their name, the version of RESP, whether the server is alive.
+//! The commands that clients of Redis send before and between their requests: their name, the version of RESP, whether
+//! the server is alive.
 //!
-//! These commands belong to RESP only; `help` does not list them. They are answered here, without a verb, and the answers are true of
-//! primed: there is one database, nothing is saved, and there are no transactions. `AUTH`, also within `HELLO`, is the verb `auth`.
+//! These commands belong to RESP only; `help` does not list them. They are answered here, without a verb, and the
+//! answers are true of primed: there is one database, nothing is saved, and there are no transactions. `AUTH`, also
+//! within `HELLO`, is the verb `auth`.
 
 use super::super::Final;
 use super::Words;

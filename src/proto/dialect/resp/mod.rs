@@ -1,13 +1,14 @@
-//! RESP2 and RESP3, the protocol of Redis, for any client of Redis. Framing here; `encoding` says how replies look, `handshake`
-//! answers the commands that such clients send on connecting.
+//! RESP2 and RESP3, the protocol of Redis, for any client of Redis. Framing here; `encoding` says how replies look,
+//! `handshake` answers the commands that such clients send on connecting.
 //!
-//! A request is an array of bulk strings: `*2\r\n$3\r\nnth\r\n$1\r\n5\r\n`. After input that breaks this form it is not known where the next
-//! request begins: it gets one error reply, and the connection is closed, as Redis does. An array of a right form with a wrong content, or too
-//! much of it, gets an error reply and nothing else.
+//! A request is an array of bulk strings: `*2\r\n$3\r\nnth\r\n$1\r\n5\r\n`. After input that breaks this form it is not
+//! known where the next request begins: it gets one error reply, and the connection is closed, as Redis does. An array
+//! of a right form with a wrong content, or too much of it, gets an error reply and nothing else.
 //!
-//! The crate redis-protocol (6.0) was measured first: 279 ns and two allocations to read and answer a request of a pipeline with its `Bytes`,
-//! 160 ns and one with its ranges, before the words are looked at; this takes 153 ns and none, and includes that. Also, it cannot skip a bulk
-//! string that is too long, reports nothing before an array is complete, and sets no limit to nesting.
+//! The crate redis-protocol (6.0) was measured first: 279 ns and two allocations to read and answer a request of a
+//! pipeline with its `Bytes`, 160 ns and one with its ranges, before the words are looked at; this takes 153 ns and
+//! none, and includes that. Also, it cannot skip a bulk string that is too long, reports nothing before an array is
+//! complete, and sets no limit to nesting.
 
 mod encoding;
 mod feed;
@@ -31,8 +32,9 @@ const MONITOR: &[u8] = b"monitor";
 const CONFIG: &[u8] = b"config";
 /// Digits of the longest length that is read: fewer than those of 2^64.
 const MAX_LENGTH_DIGITS: usize = 19;
-/// The most words that an array may announce, and the most bytes of a bulk string. More is not skipped: it breaks the form. Both are the
-/// limits of Valkey 8 (`processMultibulkBuffer` in networking.c: `INT_MAX`, and `proto-max-bulk-len`, by default 512 MiB).
+/// The most words that an array may announce, and the most bytes of a bulk string. More is not skipped: it breaks the
+/// form. Both are the limits of Valkey 8 (`processMultibulkBuffer` in networking.c: `INT_MAX`, and
+/// `proto-max-bulk-len`, by default 512 MiB).
 const MAX_ARRAY: u64 = i32::MAX as u64;
 const MAX_BULK: u64 = 512 << 20;
 
@@ -124,7 +126,8 @@ impl Framing {
         }
     }
 
-    /// The request that the input begins with, if it is a verb in lower case and up to 19 digits and no handshake command: the one that
+    /// The request that the input begins with, if it is a verb in lower case and up to 19 digits and no handshake
+    /// command: the one that
     /// [`next`](Self::next) would find.
     #[inline]
     pub(in crate::proto) fn number_request<'a>(&self, input: &'a [u8]) -> Option<NumberRequest<'a>> {
@@ -277,8 +280,9 @@ impl Framing {
     }
 }
 
-/// The length after `mark`, up to its line end, and how many bytes all of it takes. As Valkey reads it (`string2ll` in util.c): no leading
-/// zeros, no plus sign; an array of a negative length is one without words, a bulk string of a negative length breaks the form.
+/// The length after `mark`, up to its line end, and how many bytes all of it takes. As Valkey reads it (`string2ll` in
+/// util.c): no leading zeros, no plus sign; an array of a negative length is one without words, a bulk string of a
+/// negative length breaks the form.
 fn length(input: &[u8], mark: u8, most: u64) -> Read<(u64, usize)> {
     // Nearly all have one digit.
     if let [first, digit @ b'1'..=b'9', b'\r', b'\n', ..] = input

@@ -9,7 +9,8 @@ use std::io;
 /// The deepest reply is that of `HELLO`: a list in a map.
 const MAX_DEPTH: usize = 4;
 
-/// Decodes replies. Every element is taken off the input as soon as it has arrived, so that a long list costs no second look.
+/// Decodes replies. Every element is taken off the input as soon as it has arrived, so that a long list costs no second
+/// look.
 #[derive(Debug, Default)]
 pub(in crate::proto) struct Replies {
     /// Lists that are not complete, the outermost first.
