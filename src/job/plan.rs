@@ -2,13 +2,15 @@
 //!
 //! Knows nothing of who runs a slice, on how many threads, or what the time is.
 //!
-//! To write a plan: 1. choose the unit of work that can run alone (a stripe of a sieve, a range of leaves); 2. `cut`
-//! hands out such units and remembers which are under way; 3. `run` works until the unit is finished or the budget is
-//! over, and says how far it came;
-//! 4. `absorb` adds the partial and takes back what was left; 5. `answer` once nothing is left; 6. `save` writes down
-//!    what is absorbed, and `restore` reads it, if a restart should not cost the work that was done; 7. `cut_part`
-//!    gives a share of the work away as bytes, if other machines should help: they are a checkpoint of a plan for that
-//!    share alone, which [`restore`](Plan::restore) makes there.
+//! To write a plan:
+//! 1. Choose the unit of work that can run alone: a stripe of a sieve, a range of leaves.
+//! 2. `cut` hands out such units and remembers which are under way.
+//! 3. `run` works until the unit is finished or the budget is over, and returns how far it came.
+//! 4. `absorb` adds the partial and takes back what was left.
+//! 5. `answer` has the answer once nothing is left.
+//! 6. `save` writes down what is absorbed, and `restore` reads it, if a restart should not cost the work that was done.
+//! 7. `cut_part` gives a share of the work away as bytes, if other machines should help: they are a checkpoint of a plan
+//!    for that share alone, which [`restore`](Plan::restore) makes there.
 
 use super::Damaged;
 use crate::proto::Value;
