@@ -100,6 +100,18 @@ impl Admission {
         Ok(())
     }
 
+    /// Whether one more of the account may wait beside those that it has.
+    ///
+    /// # Errors
+    /// `busy`.
+    pub(super) fn check_held(&self, account: Account, held: usize) -> Result<(), Failure> {
+        if held >= self.max_jobs_per_client {
+            let text = format!("{account} has {held} jobs waiting already; retry-ms=1000");
+            return Err(Failure::new(Code::Busy, text));
+        }
+        Ok(())
+    }
+
     /// Whether one more of the account may wait, and there is room for one more job with a title of `new` bytes, if it
     /// needs one of its own.
     ///
@@ -121,9 +133,8 @@ impl Admission {
             Limits::Questions => (self.max_jobs, "jobs"),
             Limits::Submitted => (self.max_submitted, "submitted jobs"),
         };
-        if limits == Limits::Questions && held >= self.max_jobs_per_client {
-            let text = format!("{account} has {held} jobs waiting already; retry-ms=1000");
-            return Err(Failure::new(Code::Busy, text));
+        if limits == Limits::Questions {
+            self.check_held(account, held)?;
         }
         // A submitted job that joins an equal one is remembered too.
         if (new.is_some() || limits == Limits::Submitted) && jobs >= max {

@@ -40,6 +40,18 @@ impl Allowance {
         }
     }
 
+    fn check_held(&self, account: Account, limits: Limits, held: usize) -> Result<(), Failure> {
+        let (most, what) = match limits {
+            Limits::Questions => (self.limits.requests, "requests"),
+            Limits::Submitted => (self.limits.jobs, "jobs"),
+        };
+        if most.is_some_and(|most| held >= usize::try_from(most).unwrap_or(usize::MAX)) {
+            let text = format!("{account} has {held} {what} under way, and may have no more; retry-ms=1000");
+            return Err(Failure::new(Code::Busy, text));
+        }
+        Ok(())
+    }
+
     fn refill(&mut self, now: Instant) {
         let Some(rate) = self.limits.cpu else {
             return;
@@ -92,6 +104,17 @@ impl Allowances {
         self.clients.remove(&client);
     }
 
+    /// Whether an account may have one more request beside those that it has, which costs no CPU time.
+    ///
+    /// # Errors
+    /// `busy`, with the limit that is reached.
+    pub(super) fn check_requests(&self, account: Account, held: usize) -> Result<(), Failure> {
+        match self.accounts.get(&account).filter(|allowance| allowance.is_known) {
+            Some(allowance) => allowance.check_held(account, Limits::Questions, held),
+            None => Ok(()),
+        }
+    }
+
     /// Whether an account may have one more beside what it has.
     ///
     /// # Errors
@@ -100,17 +123,7 @@ impl Allowances {
         let Some(allowance) = self.accounts.get_mut(&account).filter(|allowance| allowance.is_known) else {
             return Ok(());
         };
-        let (most, what) = match standing.limits {
-            Limits::Questions => (allowance.limits.requests, "requests"),
-            Limits::Submitted => (allowance.limits.jobs, "jobs"),
-        };
-        let busy = |text: String| Err(Failure::new(Code::Busy, text));
-        if most.is_some_and(|most| standing.held >= usize::try_from(most).unwrap_or(usize::MAX)) {
-            return busy(format!(
-                "{account} has {} {what} under way, and may have no more; retry-ms=1000",
-                standing.held
-            ));
-        }
+        allowance.check_held(account, standing.limits, standing.held)?;
         let Some(rate) = allowance.limits.cpu else {
             return Ok(());
         };
@@ -120,9 +133,8 @@ impl Allowances {
         }
         let wait = Duration::from_secs_f64((-allowance.left * MINUTE / f64::from(rate)).min(3_600.0));
         let retry = wait.as_millis().max(100);
-        busy(format!(
-            "{account} has used its {rate} s of CPU a minute; retry-ms={retry}"
-        ))
+        let text = format!("{account} has used its {rate} s of CPU a minute; retry-ms={retry}");
+        Err(Failure::new(Code::Busy, text))
     }
 }
 

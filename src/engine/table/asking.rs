@@ -23,6 +23,12 @@ pub(super) fn cancelled(job: JobId) -> Failure {
     Failure::new(Code::Cancelled, format!("job {job} was cancelled"))
 }
 
+/// The answer about a job that has stopped here, because the daemon ends, and has not ended.
+fn suspended(job: JobId) -> Failure {
+    let text = format!("the daemon is shutting down; job {job} goes on when it is back");
+    Failure::new(Code::Draining, text)
+}
+
 /// The answer to a cancel that comes too late.
 pub(super) fn has_ended(job: JobId) -> Failure {
     Failure::new(
@@ -67,6 +73,9 @@ impl Table {
                 let Found::Running(work) = self.flow.submitted.find(job, self.flow.now)? else {
                     return Err(has_ended(job));
                 };
+                if self.flow.is_suspended(work) {
+                    return Err(suspended(job));
+                }
                 if self.is_away(work) {
                     self.cancel_away(payer, request, [(job, work)].into(), None);
                     return Ok(None);
@@ -112,7 +121,11 @@ impl Table {
             Account::Process | Account::Unix | Account::Address(_) => key,
         });
         if let Some(key) = &key {
-            match self.flow.submitted.keyed(key, &title, (payer.client, request), now)? {
+            match self
+                .flow
+                .submitted
+                .keyed(key, (&title, &submit.request), (payer.client, request), now)?
+            {
                 Keyed::Known(job) => {
                     log::about(payer.client, request, job, "submits again, by the key");
                     return Ok(Some(job_id(job)));
@@ -196,11 +209,16 @@ impl Table {
         };
         let mut count = 0_u64;
         let mut last = None;
+        let mut none = Failure::new(Code::NoJob, none);
         let mut away = BTreeMap::new();
         for job in jobs {
             let Ok(Found::Running(work)) = self.flow.submitted.find(job, self.flow.now) else {
                 continue;
             };
+            if self.flow.is_suspended(work) {
+                none = suspended(job);
+                continue;
+            }
             if self.is_away(work) {
                 away.insert(job, work);
                 continue;
@@ -214,7 +232,7 @@ impl Table {
             return Ok(());
         }
         // The store writes them in this order.
-        let last = last.ok_or_else(|| Failure::new(Code::NoJob, none))?;
+        let last = last.ok_or(none)?;
         let reply = Ok(Value::Text(format!("cancelled={count}")));
         self.flow.reply_when_written(last, payer.client, request, reply, true);
         Ok(())
@@ -289,19 +307,24 @@ impl Table {
 
     /// Lets one wait for a submitted job.
     fn watch(&mut self, waiter: Waiter, job: JobId) -> Result<Option<Value>, Failure> {
-        match self.flow.submitted.find(job, self.flow.now)? {
-            Found::Running(work) if self.flow.jobs.get(work).is_some() => self.flow.waiters.add(work, waiter),
-            Found::Running(_) => {
-                let text = format!("the daemon is shutting down; job {job} goes on when it is back");
-                return Err(Failure::new(Code::Draining, text));
-            }
+        let work = match self.flow.submitted.find(job, self.flow.now)? {
+            Found::Running(work) => work,
             Found::Done(reply) => {
                 let reply = reply.clone();
                 if let WaiterId::Request(client, request) = waiter.holder() {
                     self.flow.reply_when_written(job, client, request, reply, false);
                 }
+                return Ok(None);
             }
+        };
+        if self.flow.is_suspended(work) {
+            return Err(suspended(job));
         }
+        let account = waiter.payer().account;
+        let held = self.flow.waiters.counts(account).questions;
+        self.admission.check_held(account, held)?;
+        self.allowances.check_requests(account, held)?;
+        self.flow.waiters.add(work, waiter);
         Ok(None)
     }
 

@@ -148,7 +148,7 @@ impl Flow {
 
     /// The names of all that wait for work.
     pub(super) fn ids(&self, work: WorkId) -> impl Iterator<Item = Ids> {
-        self.waiters.of(work).iter().map(Ids::from)
+        self.waiters.of(work).map(Ids::from)
     }
 }
 

@@ -42,6 +42,7 @@ mod submitted;
 mod tests;
 mod unwritten;
 mod view;
+mod wait_queue;
 mod waiters;
 mod wall;
 
@@ -265,7 +266,7 @@ impl Table {
         let holder = WaiterId::Request(client, request);
         // A submit whose ID is not sent yet: nobody will know the job.
         let submitted = match self.flow.waiters.work_of(holder) {
-            None => self.flow.submitted.submitted_by(client, request),
+            None => self.flow.submitted.cancel_submit(client, request),
             Some(_) => None,
         };
         match submitted {

@@ -464,3 +464,87 @@ fn a_job_is_as_urgent_as_it_is_to_those_who_wait_for_it() {
     );
     assert_eq!(play.bulk(), Some(other));
 }
+
+#[test]
+fn a_cancel_of_a_job_that_has_stopped_for_the_next_process_is_refused() {
+    let mut play = with_store();
+    play.order(1, 1, submit(long("a", 90)), |_| {});
+    play.table.acknowledge(vec![JobId(10)], play.now);
+    assert_eq!(play.heard(), ["1/1 ok job=10"]);
+    play.table.drain(play.now);
+    let jobs = Selection::Jobs(vec![JobId(10), JobId(99)]);
+    for (request, ask) in [
+        (2, Ask::Cancel(JobId(10))),
+        (3, Ask::CancelMany(Selection::Own)),
+        (4, Ask::CancelMany(jobs)),
+        (5, Ask::Result(JobId(10))),
+    ] {
+        play.order(1, request, ask, |_| {});
+        assert_eq!(play.heard(), [format!("1/{request} draining")]);
+    }
+}
+
+/// A submit with a key.
+fn keyed(title: &str, words: &str) -> Ask {
+    let mut submit = Submit::new(long(title, 90), words);
+    submit.key = Some("mine".into());
+    Ask::Submit(Box::new(submit))
+}
+
+/// Whether the end of job 10 is to be written.
+fn has_ended(play: &mut Play) -> bool {
+    let records = play.table.take_records();
+    records
+        .iter()
+        .any(|record| matches!(record, Record::Ended(end) if end.job == JobId(10)))
+}
+
+#[test]
+fn the_same_words_with_the_same_key_are_the_same_job() {
+    let mut play = with_store();
+    let titles = [("random 64 draw=1", "random 64"), ("random 64 draw=2", "random 64")];
+    for (request, (title, words)) in (1..).zip(titles) {
+        play.order(1, request, keyed(title, words), |_| {});
+    }
+    play.table.acknowledge(vec![JobId(10)], play.now);
+    assert_eq!(play.heard(), ["1/1 ok job=10", "1/2 ok job=10"]);
+    play.order(1, 3, keyed("random 65 draw=3", "random 65"), |_| {});
+    assert_eq!(play.heard(), ["1/3 bad-arg"]);
+}
+
+#[test]
+fn a_job_ends_when_all_who_submitted_it_have_cancelled_that() {
+    for is_late in [false, true] {
+        let mut play = with_store();
+        for (client, request) in [(1, 1), (1, 2)] {
+            play.order(client, request, keyed("a", "a"), |_| {});
+        }
+        if is_late {
+            // The ID is on its way to clients that have cancelled.
+            play.table.acknowledge(vec![JobId(10)], play.now);
+        }
+        play.cancel(1, 1);
+        assert!(!has_ended(&mut play));
+        play.cancel(1, 2);
+        assert!(has_ended(&mut play));
+    }
+}
+
+#[test]
+fn those_who_wait_for_a_submitted_job_count_as_all_who_wait() {
+    let policy = Policy {
+        max_jobs_per_client: 2,
+        ..Policy::default()
+    };
+    let mut play = restored(policy, Vec::new());
+    play.order(1, 1, submit(long("a", 90)), |_| {});
+    play.table.acknowledge(vec![JobId(10)], play.now);
+    for (request, ask) in [(2, Ask::Result(JobId(10))), (3, Ask::Watch(JobId(10)))] {
+        play.order(1, request, ask, |_| {});
+    }
+    play.heard();
+    for (request, ask) in [(4, Ask::Result(JobId(10))), (5, Ask::Watch(JobId(10)))] {
+        play.order(1, request, ask, |_| {});
+    }
+    assert_eq!(play.heard(), ["1/4 busy", "1/5 busy"]);
+}

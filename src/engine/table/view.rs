@@ -67,7 +67,7 @@ impl<'a> View<'a> {
         let entry = self.jobs.get(work)?;
         Some(Shown {
             title: entry.title(),
-            payer: self.waiters.of(work).first().map(Waiter::payer)?,
+            payer: self.waiters.of(work).next().map(Waiter::payer)?,
             state: self.state(work, entry),
             cpu: entry.cpu(),
         })

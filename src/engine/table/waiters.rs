@@ -1,6 +1,7 @@
 //! Who waits for which job, until when, and how many answers each client waits for. Alarms are deadlines and progress
 //! that is due. Knows no queue and no plan: what becomes of a job that nobody waits for any more is decided elsewhere.
 
+use super::wait_queue::WaitQueue;
 use crate::engine::message::{Account, ClientId, JobId, Order, Payer, Priority, RequestId, WorkId};
 use crate::proto::Interim;
 use rustc_hash::FxHashMap;
@@ -130,6 +131,10 @@ impl Waiter {
         self.deadline
     }
 
+    pub(super) const fn priority(&self) -> Priority {
+        self.priority
+    }
+
     pub(super) const fn is_submitted(&self) -> bool {
         matches!(self.counted, Counted::Submitted)
     }
@@ -157,10 +162,10 @@ impl Waiter {
 /// All that wait.
 #[derive(Default)]
 pub(super) struct Waiters {
-    /// What each waits for.
-    waiting: BTreeMap<WaiterId, WorkId>,
+    /// What each waits for, and its place in the queue there.
+    waiting: BTreeMap<WaiterId, (WorkId, u64)>,
     /// Those that wait for a job; the first one pays for it.
-    of: FxHashMap<WorkId, Vec<Waiter>>,
+    of: FxHashMap<WorkId, WaitQueue>,
     alarms: BTreeSet<(Instant, WaiterId)>,
     /// Clients that hold anything: answers that they wait for, plain questions included, and submitted jobs.
     clients: FxHashMap<ClientId, Holding>,
@@ -227,13 +232,11 @@ pub(super) enum Due {
 
 impl Waiters {
     pub(super) fn add(&mut self, work: WorkId, waiter: Waiter) {
-        self.waiting.insert(waiter.holder, work);
-        self.alarms.extend(waiter.alarm().map(|at| (at, waiter.holder)));
+        let holder = waiter.holder;
+        self.alarms.extend(waiter.alarm().map(|at| (at, holder)));
         self.count(waiter.payer, waiter.counted, 1);
-        self.of
-            .entry(work)
-            .or_insert_with(|| Vec::with_capacity(1))
-            .push(waiter);
+        let place = self.of.entry(work).or_default().push(waiter);
+        self.waiting.insert(holder, (work, place));
     }
 
     /// One has this deadline from now on.
@@ -250,24 +253,23 @@ impl Waiters {
 
     /// What one waits for.
     pub(super) fn work_of(&self, holder: WaiterId) -> Option<WorkId> {
-        self.waiting.get(&holder).copied()
+        self.waiting.get(&holder).map(|(work, _)| *work)
     }
 
     fn get_mut(&mut self, holder: WaiterId) -> Option<&mut Waiter> {
-        let waiters = self.of.get_mut(self.waiting.get(&holder)?)?;
-        waiters.iter_mut().find(|waiter| waiter.holder == holder)
+        let (work, place) = self.waiting.get(&holder)?;
+        self.of.get_mut(work)?.get_mut(*place)
     }
 
     /// Those that wait for a job, the one whose client pays first.
-    pub(super) fn of(&self, work: WorkId) -> &[Waiter] {
-        self.of.get(&work).map(Vec::as_slice).unwrap_or_default()
+    pub(super) fn of(&self, work: WorkId) -> impl Iterator<Item = &Waiter> {
+        self.of.get(&work).into_iter().flat_map(WaitQueue::iter)
     }
 
     /// One that waits.
     pub(super) fn get(&self, holder: WaiterId) -> Option<&Waiter> {
-        self.of(self.work_of(holder)?)
-            .iter()
-            .find(|waiter| waiter.holder == holder)
+        let (work, place) = self.waiting.get(&holder)?;
+        self.of.get(work)?.get(*place)
     }
 
     /// The submitted job that one watches.
@@ -277,12 +279,11 @@ impl Waiters {
 
     /// Takes one off its job.
     pub(super) fn remove(&mut self, holder: WaiterId) -> Option<Removed> {
-        let work = self.work_of(holder)?;
+        let (work, place) = self.waiting.get(&holder).copied()?;
         let waiters = self.of.get_mut(&work)?;
-        let index = waiters.iter().position(|waiter| waiter.holder == holder)?;
-        let waiter = waiters.remove(index);
+        let waiter = waiters.remove(place)?;
         let heir = waiters.first().map(|waiter| waiter.payer);
-        let priority = waiters.iter().map(|waiter| waiter.priority).max().unwrap_or_default();
+        let priority = waiters.priority().unwrap_or_default();
         if heir.is_none() {
             self.of.remove(&work);
         }
@@ -316,21 +317,21 @@ impl Waiters {
     /// Those that wait for a job wait for another one from now on. Says which submitted jobs are among them.
     pub(super) fn join(&mut self, from: WorkId, to: WorkId) -> Vec<JobId> {
         let waiters = self.of.remove(&from).unwrap_or_default();
-        for waiter in &waiters {
-            self.waiting.insert(waiter.holder, to);
+        let queue = self.of.entry(to).or_default();
+        let mut jobs = Vec::new();
+        for waiter in waiters {
+            let holder = waiter.holder;
+            if let WaiterId::Submitted(job) = holder {
+                jobs.push(job);
+            }
+            self.waiting.insert(holder, (to, queue.push(waiter)));
         }
-        let job = |waiter: &Waiter| match waiter.holder {
-            WaiterId::Submitted(job) => Some(job),
-            WaiterId::Request(..) => None,
-        };
-        let jobs = waiters.iter().filter_map(job).collect();
-        self.of.entry(to).or_default().extend(waiters);
         jobs
     }
 
     /// The submitted jobs that wait for a job.
     pub(super) fn submitted(&self, work: WorkId) -> impl Iterator<Item = JobId> {
-        self.of(work).iter().filter_map(|waiter| match waiter.holder {
+        self.of(work).filter_map(|waiter| match waiter.holder {
             WaiterId::Submitted(job) => Some(job),
             WaiterId::Request(..) => None,
         })
@@ -338,15 +339,14 @@ impl Waiters {
 
     /// Those that watch a submitted job.
     pub(super) fn watchers(&self, job: JobId, work: WorkId) -> Vec<WaiterId> {
-        let waiters = self.of(work).iter();
-        let watchers = waiters.filter(|waiter| waiter.watched == Some(job));
+        let watchers = self.of(work).filter(|waiter| waiter.watched == Some(job));
         watchers.map(|waiter| waiter.holder).collect()
     }
 
     /// True if those that wait for a job are all clients: nobody submitted it.
     pub(super) fn is_only_asked(&self, work: WorkId) -> bool {
         let is_request = |waiter: &Waiter| matches!(waiter.holder, WaiterId::Request(..));
-        self.of(work).iter().all(is_request)
+        self.of(work).all(is_request)
     }
 
     pub(super) fn requests_of(&self, client: ClientId) -> Vec<WaiterId> {
@@ -360,7 +360,8 @@ impl Waiters {
 
     /// How many rows of a job may be sent. A job that streams has one waiter: it is never shared.
     pub(super) fn credit(&self, work: WorkId) -> usize {
-        self.of(work).first().map_or(0, |waiter| waiter.rows)
+        let queue = self.of.get(&work);
+        queue.and_then(WaitQueue::first).map_or(0, |waiter| waiter.rows)
     }
 
     /// Rows of a job are sent, to the request that this gives.

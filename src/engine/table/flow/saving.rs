@@ -108,6 +108,11 @@ impl Flow {
         }
     }
 
+    /// Whether the work of a submitted job that has not ended has [stopped](Self::suspend).
+    pub(in crate::engine::table) fn is_suspended(&self, work: WorkId) -> bool {
+        self.jobs.get(work).is_none()
+    }
+
     /// Replies that a submitted job has ended, as soon as the store has that.
     pub(in crate::engine::table) fn reply_when_written(
         &mut self,

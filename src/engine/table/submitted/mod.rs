@@ -88,6 +88,8 @@ struct Job {
     is_deferred: bool,
     /// The requests that are answered by its ID once the store has it; `None`: it has.
     unacknowledged: Option<Vec<(ClientId, RequestId)>>,
+    /// The requests that were answered by its ID, which may be cancelled before their clients have read that.
+    submitters: Vec<(ClientId, RequestId)>,
     state: State,
 }
 
@@ -260,6 +262,7 @@ impl Job {
             cpu_before: Duration::ZERO,
             resumed: 0,
             unacknowledged: None,
+            submitters: Vec::new(),
             state,
         }
     }

@@ -7,7 +7,7 @@ use crate::proto::{Code, Failure, Reply, Value};
 use crate::store::{End, Record, Submission};
 use std::time::{Duration, Instant};
 
-/// How many jobs may wait for the store, as good as always.
+/// How many jobs may wait for the store, or have their IDs on the way to their clients, as good as always.
 const MAX_UNACKNOWLEDGED: usize = 2_048;
 
 /// What there is of a key.
@@ -93,14 +93,15 @@ impl Submitted {
         self.record(|| Record::Submitted(submission));
     }
 
-    /// What there is of a key, for a request of this question.
+    /// What there is of a key, for a request of this question, in these words. What is the same question by its title
+    /// or by its words is the same: two of `random` have two titles.
     ///
     /// # Errors
     /// `bad-arg` if another question has it.
     pub(in crate::engine::table) fn keyed(
         &mut self,
         key: &str,
-        title: &str,
+        (title, words): (&str, &str),
         request: (ClientId, RequestId),
         now: Instant,
     ) -> Result<Keyed, Failure> {
@@ -111,7 +112,7 @@ impl Submitted {
         let Some(job) = self.jobs.get_mut(&id) else {
             return Ok(Keyed::Free);
         };
-        if job.key.as_ref().is_some_and(|(_, other)| other != title) {
+        if job.key.as_ref().is_some_and(|(_, other)| other != title) && job.request != words {
             let text = format!("submit: id= is that of job {id}, which asks another question; choose another id=");
             return Err(Failure::new(Code::BadArg, text));
         }
@@ -120,24 +121,36 @@ impl Submitted {
                 requests.push(request);
                 Ok(Keyed::Soon)
             }
-            None => Ok(Keyed::Known(id)),
+            None => {
+                if matches!(job.state, State::Running(_)) {
+                    job.submitters.push(request);
+                }
+                Ok(Keyed::Known(id))
+            }
         }
     }
 
-    /// The job that only this request has submitted, and that the store does not have yet.
-    pub(in crate::engine::table) fn submitted_by(
-        &self,
+    /// A request that submitted a job is cancelled, and its client will not have the ID. The job, if no other request
+    /// has submitted it too.
+    pub(in crate::engine::table) fn cancel_submit(
+        &mut self,
         client: ClientId,
         request: RequestId,
     ) -> Option<(JobId, WorkId)> {
-        // One that waits for the store is among the latest of this daemon's own.
-        let is_own = |id: &JobId| self.node.is_none_or(|node| id.node() == node);
-        let own = self.jobs.iter().rev().filter(|(id, _)| is_own(id));
+        // It is among the latest of this daemon's own.
+        let node = self.node;
+        let is_own = |id: &JobId| node.is_none_or(|node| id.node() == node);
+        let own = self.jobs.iter_mut().rev().filter(|(id, _)| is_own(id));
         let mut latest = own.take(MAX_UNACKNOWLEDGED);
-        latest.find_map(|(id, job)| match (&job.unacknowledged, &job.state) {
-            (Some(requests), State::Running(work)) if *requests == [(client, request)] => Some((*id, *work)),
-            _ => None,
-        })
+        latest
+            .find_map(|(id, job)| {
+                let State::Running(work) = job.state else { return None };
+                let requests = job.unacknowledged.as_mut().unwrap_or(&mut job.submitters);
+                let index = requests.iter().position(|other| *other == (client, request))?;
+                requests.swap_remove(index);
+                Some((requests.is_empty(), *id, work))
+            })
+            .and_then(|(was_last, id, work)| was_last.then_some((id, work)))
     }
 
     /// Jobs that have ended, most of them because their answers were known, and that the store does not have yet.
@@ -149,6 +162,9 @@ impl Submitted {
     pub(in crate::engine::table) fn acknowledge(&mut self, id: JobId, now: Instant) -> Option<Acknowledged> {
         let job = self.jobs.get_mut(&id)?;
         let requests = job.unacknowledged.take()?;
+        if matches!(job.state, State::Running(_)) {
+            job.submitters.clone_from(&requests);
+        }
         self.ended_unacknowledged -= usize::from(matches!(job.state, State::Done { .. }));
         let begins = self.begins(id, now);
         self.forget_old(now);
