@@ -1,7 +1,10 @@
-//! The built-in protocol, as sessions speak it: requests become replies, or ONE message to the engine with all jobs of a read.
+//! The built-in protocol, as sessions speak it: requests become replies, or ONE message to the engine with all jobs of
+//! a read.
 //!
-//! Each part alone changes what it owns: [`Input`] the bytes read, [`Replies`] their order and the bytes unsent, [`Streams`] the credit of
-//! rows, [`Sequence`] the order in which requests about submitted jobs take effect, [`EngineLink`] what is sent to the engine. Here they are put together; `requests` decides what a request comes to. Knows no plan.
+//! Each part alone changes what it owns: [`Input`] the bytes read, [`Replies`] their order and the bytes unsent,
+//! [`Streams`] the credit of rows, [`Sequence`] the order in which requests about submitted jobs take effect,
+//! [`EngineLink`] what is sent to the engine. Here they are put together; `requests` decides what a request comes to.
+//! Knows no plan.
 
 mod access;
 mod engine_link;
@@ -19,6 +22,7 @@ use super::session::{Exchange, Link, Session, release};
 use super::sessions::ReplyTo;
 use crate::auth::{Identity, Verdict};
 use crate::engine::{Event, News, RequestId};
+use crate::metrics::VerbLabel;
 use crate::proto::codec::ServerCodec;
 use crate::proto::{Failure, Final, Frame, Value};
 use crate::verb::Registry;
@@ -27,7 +31,7 @@ use bytes::{Buf, BytesMut};
 use engine_link::{ClientGuard, EngineLink};
 use input::{Input, Remembered};
 use repeats::Repeats;
-use replies::Replies;
+use replies::{Mark, Replies};
 use sequence::Sequence;
 use std::cell::RefCell;
 use std::io;
@@ -42,7 +46,8 @@ const LOOK_EVERY: usize = 32;
 const OF_REPEATS: usize = 4;
 /// Searches for a prime that a session makes itself of those in one read, at the most.
 const MAX_SEARCHES: usize = 16;
-/// Other requests that a search counts as until the next look at the clock: where the gap is wide it takes as long as twenty.
+/// Other requests that a search counts as until the next look at the clock: where the gap is wide it takes as long as
+/// twenty.
 const OF_SEARCH: usize = 7;
 /// Exchanges kept for sessions that wake: as many as are usually awake at once beyond a turn.
 const MAX_SPARE: usize = 16;
@@ -253,7 +258,8 @@ pub(super) struct Rest {
 }
 
 impl Requests {
-    /// Whether the session may look at what comes next. With as many requests under way as it may have, it takes only what stops one of them.
+    /// Whether the session may look at what comes next. With as many requests under way as it may have, it takes only
+    /// what stops one of them.
     #[inline]
     fn may_look(&self, link: &Link) -> bool {
         let limits = link.limits();
@@ -282,92 +288,69 @@ impl Requests {
         repeats.belong_to(&link.shared);
         // Not in the middle of a request that began in an earlier read, which only the codec can end.
         let may_be_short = begins_a_line && !link.lifecycle.is_draining();
-        let mut taken = 0;
+        let mut quota = Quota::of(time);
         let mut used = 0;
         let has_unread = loop {
             if !self.may_look(link) {
                 break link.lifecycle.is_open() && used < lines.len();
             }
-            if taken >= LOOK_EVERY {
-                if time.is_over() {
-                    break true;
-                }
-                taken = 0;
+            if quota.is_spent() {
+                break true;
             }
-            // Nor if each request is logged or shown, or if it is to be seen first whether the client may ask.
-            let is_watched = replies::is_logged() || link.shared.facts.clients.monitor.is_on();
-            let may_be_short = may_be_short && !is_watched && self.login.may_ask(&link.shared);
+            let may_be_short = may_be_short && self.may_be_short(link);
             // Replies wait for those before them; and what is skipped is no question, whatever it looks like.
             let may_repeat = may_be_short && self.replies.in_flight() == 0 && !codec.is_skipping();
             if may_repeat {
-                let max_unsent_bytes = link.limits().max_unsent_bytes;
-                let most = (LOOK_EVERY - taken) * OF_REPEATS;
-                let (length, count) = self.repeat(&lines[used..], repeats, most, max_unsent_bytes);
-                used += length;
-                taken += count.div_ceil(OF_REPEATS);
-                if count > 0 {
+                let repeated = self.repeat(&lines[used..], repeats, &mut quota, link.limits().max_unsent_bytes);
+                used += repeated;
+                if repeated > 0 {
                     continue;
                 }
             }
-            taken += 1;
-            let mark = self.replies.mark();
-            let searches = self.searches;
-            let input = &lines[used..];
-            let number = if may_be_short && !self.is_full(link) {
-                codec.number_request(input)
-            } else {
-                None
-            };
-            let answered = number.and_then(|number| Some((number.used, self.take_number(&number, link)?)));
-            let (request, constant) = match answered {
-                Some((end, constant)) => (&input[..end], constant),
-                None => {
-                    let (begin, end, frame) = codec.next_after(input, link.lifecycle.input_ended());
-                    let Some(frame) = frame else {
-                        used += end;
-                        break false;
-                    };
-                    if self.is_full(link)
-                        && let Frame::Request(request) = &frame
-                        && !Registry::stops_another(request)
-                    {
-                        // It waits for room.
-                        used += begin;
-                        break true;
+            let (mark, searches) = (self.replies.mark(), self.searches);
+            match self.next_request(codec, &lines[used..], may_be_short, link) {
+                Next::Taken { begin, end, constant } => {
+                    let request = &lines[used + begin..used + end];
+                    used += end;
+                    link.lifecycle.record_request();
+                    quota.charge(self.cost(request, &mark, searches));
+                    if may_repeat && let Some(verb) = constant {
+                        repeats.keep(request, verb, self.replies.since(&mark));
                     }
-                    let constant = self.take_frame(frame, link);
-                    if let Some(name) = codec.take_name() {
-                        link.permit.state.set_name(&name);
-                    }
-                    used += begin;
-                    (&input[begin..end], constant)
                 }
-            };
-            used += request.len();
-            link.lifecycle.record_request();
-            taken += OF_SEARCH * (self.searches - searches);
-            if request.len() > LONG_LINE || self.replies.has_failed_since(&mark) {
-                // It may have cost as much as many others.
-                taken = LOOK_EVERY;
-            }
-            if may_repeat && let Some(verb) = constant {
-                repeats.keep(request, verb, self.replies.since(&mark));
+                Next::Blocked { begin } => {
+                    used += begin;
+                    break true;
+                }
+                Next::Incomplete { end } => {
+                    used += end;
+                    break false;
+                }
             }
         };
         lines.advance(used);
         has_unread
     }
 
-    /// Answers at most `most` lines that are known byte for byte, while fewer bytes than these are unsent. How many bytes they had, and how
-    /// many there were.
+    /// Whether a request may be taken in without being taken apart into words: not if each is logged or shown, or if it
+    /// is to be seen first whether the client may ask.
+    #[inline]
+    fn may_be_short(&self, link: &Link) -> bool {
+        let is_watched = replies::is_logged() || link.shared.facts.clients.monitor.is_on();
+        !is_watched && self.login.may_ask(&link.shared)
+    }
+
+    /// Answers lines that are known byte for byte, as many as the quota has room for, while fewer than
+    /// `max_unsent_bytes` are unsent. How many bytes they had.
     #[inline]
     fn repeat(
         &mut self,
         lines: &[u8],
         repeats: &Repeats<Shared>,
-        most: usize,
+        quota: &mut Quota<'_>,
         max_unsent_bytes: usize,
-    ) -> (usize, usize) {
+    ) -> usize {
+        let most = quota.left() * OF_REPEATS;
         let (mut used, mut count) = (0, 0);
         while count < most
             && self.replies.backlog() < max_unsent_bytes
@@ -377,7 +360,47 @@ impl Requests {
             count += 1;
             self.replies.repeat(repeat);
         }
-        (used, count)
+        quota.charge(count.div_ceil(OF_REPEATS));
+        used
+    }
+
+    /// Takes in the request that the input begins with, by the shorter way if it may and can be.
+    #[inline]
+    fn next_request(&mut self, codec: &mut ServerCodec, input: &[u8], may_be_short: bool, link: &mut Link) -> Next {
+        if may_be_short
+            && !self.is_full(link)
+            && let Some(number) = codec.number_request(input)
+            && let Some(constant) = self.take_number(&number, link)
+        {
+            let (begin, end) = (0, number.used);
+            return Next::Taken { begin, end, constant };
+        }
+        let (begin, end, frame) = codec.next_after(input, link.lifecycle.input_ended());
+        let Some(frame) = frame else {
+            return Next::Incomplete { end };
+        };
+        if self.is_full(link)
+            && let Frame::Request(request) = &frame
+            && !Registry::stops_another(request)
+        {
+            return Next::Blocked { begin };
+        }
+        let constant = self.take_frame(frame, link);
+        if let Some(name) = codec.take_name() {
+            link.permit.state.set_name(&name);
+        }
+        Next::Taken { begin, end, constant }
+    }
+
+    /// How many requests one that was just taken in counts as until the next look at the clock. The mark and the number
+    /// of searches are those before it.
+    #[inline]
+    fn cost(&self, request: &[u8], mark: &Mark, searches: usize) -> usize {
+        if request.len() > LONG_LINE || self.replies.has_failed_since(mark) {
+            // It may have cost as much as many others.
+            return LOOK_EVERY;
+        }
+        1 + OF_SEARCH * (self.searches - searches)
     }
 
     /// A password was checked: the reply, and who the client is from now on.
@@ -432,5 +455,55 @@ impl Requests {
                 }
             }
         }
+    }
+}
+
+/// What the input begins with. Positions are from its beginning.
+enum Next {
+    /// A request, which was taken in: its bytes are `begin..end`. The verb, if the answer to the same bytes is the same
+    /// for ever.
+    Taken {
+        begin: usize,
+        end: usize,
+        constant: Option<VerbLabel>,
+    },
+    /// A request that waits for room. It was not taken in, and begins here.
+    Blocked { begin: usize },
+    /// No complete request. What comes before the end asks nothing.
+    Incomplete { end: usize },
+}
+
+/// How many requests a turn takes in before it looks at the clock again.
+struct Quota<'a> {
+    time: &'a mut TurnTime,
+    /// Requests since the last look, some of them counted as several.
+    taken: usize,
+}
+
+impl<'a> Quota<'a> {
+    #[inline]
+    const fn of(time: &'a mut TurnTime) -> Self {
+        Self { time, taken: 0 }
+    }
+
+    /// Requests that may be taken in before the next look, after [`is_spent`](Self::is_spent) was false.
+    #[inline]
+    const fn left(&self) -> usize {
+        LOOK_EVERY - self.taken
+    }
+
+    #[inline]
+    const fn charge(&mut self, requests: usize) {
+        self.taken += requests;
+    }
+
+    /// True if the turn is over, which it looks at the clock for once as many requests as it may were taken in.
+    #[inline]
+    fn is_spent(&mut self) -> bool {
+        if self.taken < LOOK_EVERY {
+            return false;
+        }
+        self.taken = 0;
+        self.time.is_over()
     }
 }
