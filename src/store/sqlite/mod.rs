@@ -1,7 +1,8 @@
 //! The store of a daemon: an SQLite database in a directory of its own, which a person can read with `sqlite3`.
 //!
-//! Write-ahead log, one writer, one transaction a batch, `synchronous=FULL`. Every row has a digest, because SQLite itself notices damage to
-//! its pages but not to what stands in them. Nothing is deleted or overwritten to get going: what cannot be read is an error.
+//! Write-ahead log, one writer, one transaction a batch, `synchronous=FULL`. Every row has a digest, because SQLite
+//! itself notices damage to its pages but not to what stands in them. Nothing is deleted or overwritten to get going:
+//! what cannot be read is an error.
 
 mod failure;
 mod log;
@@ -17,11 +18,11 @@ use super::Store;
 use super::contents::Contents;
 use super::error::{ErrorKind, StoreError};
 use super::lock::DirectoryLock;
-use super::record::{JobId, Record};
+use super::record::{Checkpoint, End, JobId, KeptAnswer, Record, Submission};
 use super::value::write_value;
 use failure::failure;
 use rows::{EndRow, SubmissionRow, Unreadable, micros};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, params};
 use schema::Database;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +46,8 @@ impl SqliteStore {
     /// Opens the store of a directory, and makes both if there is none; takes the directory's lock.
     ///
     /// # Errors
-    /// If another process has the lock, or there is a file that cannot be read, is newer, of another program or damaged.
+    /// If another process has the lock, or there is a file that cannot be read, is newer, of another program or
+    /// damaged.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(directory)?;
         let path = directory.join(DATABASE);
@@ -53,7 +55,8 @@ impl SqliteStore {
         let database = schema::open(&path)?;
         let connection = &database.connection;
         quick_check(connection, &path)?;
-        // The sooner what was committed is in the database, the less is lost with the log. A full disk is no reason not to start.
+        // The sooner what was committed is in the database, the less is lost with the log. A full disk is no reason not
+        // to start.
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         let last_job = last_job(connection, &path)?;
         Ok(Self {
@@ -106,7 +109,8 @@ impl Store for SqliteStore {
     fn commit(&mut self, batch: &[Record]) -> Result<(), StoreError> {
         let result = self.write(batch);
         let is_to_be_opened_again = match &result {
-            // After a failed write or `fsync` nothing that SQLite remembers of the file is to be trusted: the next call reads it again.
+            // After a failed write or `fsync` nothing that SQLite remembers of the file is to be trusted: the next call
+            // reads it again.
             Err(error) => error.kind == ErrorKind::Io,
             // The disk has room again: others may read the file beside this program.
             Ok(()) => self.database.as_ref().is_some_and(|database| database.is_exclusive),
@@ -120,116 +124,145 @@ impl Store for SqliteStore {
 
 /// Does in the tables what [`Contents::apply`] does in memory.
 fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
-    let execute = |sql: &str, values: &[&dyn rusqlite::ToSql]| transaction.prepare_cached(sql)?.execute(values);
-    let id = |job: &JobId| job.0.cast_signed();
+    let run = |sql: &str, values: &[&dyn ToSql]| execute(transaction, sql, values).map(drop);
     match record {
-        Record::Submitted(submission) => {
-            let row = SubmissionRow::new(submission);
-            execute(
-                "INSERT INTO jobs (id, request, title, key, owner, priority, submitted_at, not_before, deadline, \
-                 digest, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'unfinished') ON CONFLICT (id) DO NOTHING",
-                params![
-                    id(&submission.job),
-                    submission.request,
-                    submission.title,
-                    submission.key,
-                    submission.owner,
-                    submission.priority.as_str(),
-                    row.submitted_at,
-                    row.not_before,
-                    row.deadline,
-                    row.digest,
-                ],
-            )?;
-        }
-        Record::Resumed(job) => {
-            execute(
-                "UPDATE jobs SET resumed = resumed + 1, starts = starts + 1 WHERE id = ?1 AND state = 'unfinished'",
-                params![id(job)],
-            )?;
-        }
-        Record::Starts(job, starts) => {
-            execute(
-                "UPDATE jobs SET starts = ?2 WHERE id = ?1 AND state = 'unfinished'",
-                params![id(job), starts],
-            )?;
-        }
-        Record::Checkpoint(checkpoint) => {
-            let job = id(&checkpoint.job);
-            let unfinished = execute(
-                "UPDATE jobs SET cpu_us = ?2, starts = 0 WHERE id = ?1 AND state = 'unfinished'",
-                params![job, micros(checkpoint.cpu)],
-            )?;
-            if unfinished > 0 {
-                execute(
-                    "INSERT OR REPLACE INTO checkpoints (job, saved_at, progress, bytes, digest) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![
-                        job,
-                        checkpoint.saved_at.to_string(),
-                        checkpoint.progress,
-                        checkpoint.bytes.as_ref(),
-                        rows::checkpoint_digest(checkpoint),
-                    ],
-                )?;
-            }
-        }
-        Record::Ended(end) => {
-            let row = EndRow::new(end);
-            let known = execute(
-                "UPDATE jobs SET state = ?2, cpu_us = ?3, ended_at = ?4, kind = ?5, value = ?6, code = ?7, message = ?8, \
-                 end_digest = ?9, refuted = 0 WHERE id = ?1",
-                params![
-                    id(&end.job),
-                    end.state().as_str(),
-                    micros(end.cpu),
-                    row.ended_at,
-                    row.kind,
-                    row.value,
-                    row.code,
-                    row.message,
-                    row.digest,
-                ],
-            )?;
-            if known > 0 {
-                execute("DELETE FROM checkpoints WHERE job = ?1", params![id(&end.job)])?;
-            }
-        }
-        Record::Refuted(job) => {
-            execute(
-                "UPDATE jobs SET refuted = 1 WHERE id = ?1 AND state = 'done'",
-                params![id(job)],
-            )?;
-        }
-        Record::Forgotten(job) => {
-            execute("DELETE FROM checkpoints WHERE job = ?1", params![id(job)])?;
-            execute("DELETE FROM jobs WHERE id = ?1", params![id(job)])?;
-        }
-        Record::Answer(answer) => {
-            let (kind, value) = write_value(&answer.value);
-            execute(
-                "INSERT OR REPLACE INTO answers (title, kind, value, cost_us, found_at, version, method, refuted, digest) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                params![
-                    answer.title,
-                    kind,
-                    value,
-                    micros(answer.cost),
-                    answer.found_at.to_string(),
-                    answer.version,
-                    answer.method,
-                    i64::from(answer.is_refuted),
-                    rows::answer_digest(answer),
-                ],
-            )?;
-        }
-        Record::AnswerRefuted(title) => {
-            execute("UPDATE answers SET refuted = 1 WHERE title = ?1", params![title])?;
-        }
-        Record::AnswerForgotten(title) => {
-            execute("DELETE FROM answers WHERE title = ?1", params![title])?;
-        }
+        Record::Submitted(submission) => insert_job(transaction, submission),
+        Record::Resumed(job) => run(
+            "UPDATE jobs SET resumed = resumed + 1, starts = starts + 1 WHERE id = ?1 AND state = 'unfinished'",
+            params![id(*job)],
+        ),
+        Record::Starts(job, starts) => run(
+            "UPDATE jobs SET starts = ?2 WHERE id = ?1 AND state = 'unfinished'",
+            params![id(*job), starts],
+        ),
+        Record::Checkpoint(checkpoint) => save_checkpoint(transaction, checkpoint),
+        Record::Ended(end) => end_job(transaction, end),
+        Record::Refuted(job) => run(
+            "UPDATE jobs SET refuted = 1 WHERE id = ?1 AND state = 'done'",
+            params![id(*job)],
+        ),
+        Record::Forgotten(job) => delete_job(transaction, *job),
+        Record::Answer(answer) => save_answer(transaction, answer),
+        Record::AnswerRefuted(title) => run("UPDATE answers SET refuted = 1 WHERE title = ?1", params![title]),
+        Record::AnswerForgotten(title) => run("DELETE FROM answers WHERE title = ?1", params![title]),
+    }
+}
+
+/// Adds a job, unless it is there.
+fn insert_job(transaction: &Transaction<'_>, submission: &Submission) -> rusqlite::Result<()> {
+    let row = SubmissionRow::new(submission);
+    execute(
+        transaction,
+        "INSERT INTO jobs \
+         (id, request, title, key, owner, priority, submitted_at, not_before, deadline, digest, state) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'unfinished') ON CONFLICT (id) DO NOTHING",
+        params![
+            id(submission.job),
+            submission.request,
+            submission.title,
+            submission.key,
+            submission.owner,
+            submission.priority.as_str(),
+            row.submitted_at,
+            row.not_before,
+            row.deadline,
+            row.digest,
+        ],
+    )?;
+    Ok(())
+}
+
+/// Replaces the checkpoint of a job, unless the job has ended.
+fn save_checkpoint(transaction: &Transaction<'_>, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+    let job = id(checkpoint.job);
+    let unfinished = execute(
+        transaction,
+        "UPDATE jobs SET cpu_us = ?2, starts = 0 WHERE id = ?1 AND state = 'unfinished'",
+        params![job, micros(checkpoint.cpu)],
+    )?;
+    if unfinished > 0 {
+        execute(
+            transaction,
+            "INSERT OR REPLACE INTO checkpoints (job, saved_at, progress, bytes, digest) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                job,
+                checkpoint.saved_at.to_string(),
+                checkpoint.progress,
+                checkpoint.bytes.as_ref(),
+                rows::checkpoint_digest(checkpoint),
+            ],
+        )?;
     }
     Ok(())
+}
+
+/// Sets or replaces how a job ended, and deletes its checkpoint.
+fn end_job(transaction: &Transaction<'_>, end: &End) -> rusqlite::Result<()> {
+    let row = EndRow::new(end);
+    let known = execute(
+        transaction,
+        "UPDATE jobs SET state = ?2, cpu_us = ?3, ended_at = ?4, kind = ?5, value = ?6, code = ?7, message = ?8, \
+         end_digest = ?9, refuted = 0 WHERE id = ?1",
+        params![
+            id(end.job),
+            end.state().as_str(),
+            micros(end.cpu),
+            row.ended_at,
+            row.kind,
+            row.value,
+            row.code,
+            row.message,
+            row.digest,
+        ],
+    )?;
+    if known > 0 {
+        delete_checkpoint(transaction, end.job)?;
+    }
+    Ok(())
+}
+
+/// Deletes a job and its checkpoint.
+fn delete_job(transaction: &Transaction<'_>, job: JobId) -> rusqlite::Result<()> {
+    delete_checkpoint(transaction, job)?;
+    execute(transaction, "DELETE FROM jobs WHERE id = ?1", params![id(job)])?;
+    Ok(())
+}
+
+fn delete_checkpoint(transaction: &Transaction<'_>, job: JobId) -> rusqlite::Result<()> {
+    execute(transaction, "DELETE FROM checkpoints WHERE job = ?1", params![id(job)])?;
+    Ok(())
+}
+
+/// Adds an answer, or replaces that of the same title.
+fn save_answer(transaction: &Transaction<'_>, answer: &KeptAnswer) -> rusqlite::Result<()> {
+    let (kind, value) = write_value(&answer.value);
+    execute(
+        transaction,
+        "INSERT OR REPLACE INTO answers (title, kind, value, cost_us, found_at, version, method, refuted, digest) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            answer.title,
+            kind,
+            value,
+            micros(answer.cost),
+            answer.found_at.to_string(),
+            answer.version,
+            answer.method,
+            i64::from(answer.is_refuted),
+            rows::answer_digest(answer),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Executes a statement, which is prepared once. How many rows it changed.
+fn execute(transaction: &Transaction<'_>, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
+    transaction.prepare_cached(sql)?.execute(values)
+}
+
+/// A job's ID as SQLite keeps it: its integers are signed.
+const fn id(job: JobId) -> i64 {
+    job.0.cast_signed()
 }
 
 /// Looks at the pages, not at what stands in them: [`read`] does that.
