@@ -1,19 +1,21 @@
-//! `/metrics`: the counters as the text that Prometheus scrapes, OpenMetrics with examples of slow requests where the scraper takes it. Names and units
-//! follow Prometheus's conventions. As many series as there are verbs that were asked, codes and lanes, whatever clients do.
+//! `/metrics`: the counters as the text that Prometheus scrapes, OpenMetrics with examples of slow requests where the
+//! scraper takes it. Names and units follow Prometheus's conventions. As many series as there are verbs that were
+//! asked, codes and lanes, whatever clients do.
 
 use super::answer::reply;
 use super::guard::Caller;
-use crate::metrics::{BOUNDS_US, Exemplar, Metrics, Snapshot};
+use crate::metrics::{BOUNDS_US, ClassMetrics, ClusterMetrics, Exemplar, LaneMetrics, Metrics, NodeView, Snapshot};
 use crate::verb::resident_bytes;
 use axum::Extension;
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, prometheus_text, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, prometheus_text, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt::{Error, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 const REQUEST_BUCKET: &str = "primed_request_duration_seconds_bucket{";
 
 type Labels = Vec<(&'static str, &'static str)>;
+/// The values of a metric, each with its labels.
+type Series<T> = Vec<(Labels, T)>;
 
 /// Everything that a scrape shows, at one moment.
 #[derive(Debug)]
@@ -36,7 +40,7 @@ struct Scrape {
 
 /// A metric: name, help, unit, and its series.
 #[derive(Debug)]
-struct Family<T>(&'static str, &'static str, Option<Unit>, Vec<(Labels, T)>);
+struct Family<T>(&'static str, &'static str, Option<Unit>, Series<T>);
 
 pub(super) async fn metrics(Extension(caller): Extension<Caller>, headers: HeaderMap) -> Response {
     let accept = headers
@@ -55,14 +59,6 @@ pub(super) async fn metrics(Extension(caller): Extension<Caller>, headers: Heade
 
 impl Scrape {
     fn of(metrics: &Metrics, workers: usize, uptime: Duration) -> Self {
-        let load = |counter: &AtomicU64| counter.load(Relaxed);
-        let one = |value: u64| vec![(Vec::new(), value)];
-        let classes = [
-            ("express", &metrics.express),
-            ("bulk", &metrics.bulk),
-            ("external", &metrics.external),
-        ];
-        let lanes = metrics.lanes();
         let verbs = metrics.verbs();
         let asked: Vec<_> = verbs
             .into_iter()
@@ -72,231 +68,27 @@ impl Scrape {
             let series = move |(code, count)| (vec![("verb", verb.name), ("code", code)], count);
             verbs.outcomes(verb).map(series)
         });
-        let class = |read: fn(&crate::metrics::ClassMetrics) -> &AtomicU64| {
-            classes
-                .map(|(name, class)| (vec![("class", name)], load(read(class))))
-                .to_vec()
-        };
-        let cpu = class(|class| &class.cpu_us)
-            .into_iter()
-            .map(|(labels, us)| (labels, us as f64 / 1e6));
-        let mut counters = vec![
-            Family(
-                "requests",
-                "Requests answered, by verb and outcome: ok or an error code",
-                None,
-                requests.collect(),
-            ),
-            Family(
-                "slices",
-                "Slices of work done, by class of workers",
-                None,
-                class(|class| &class.slices),
-            ),
-            Family(
-                "connections_accepted",
-                "Connections accepted",
-                None,
-                one(load(&metrics.connections_total)),
-            ),
-            Family(
-                "connections_refused",
-                "Connections refused because of the limit",
-                None,
-                one(load(&metrics.connections_refused)),
-            ),
-            Family(
-                "received",
-                "Bytes read from clients",
-                Some(Unit::Bytes),
-                one(load(&metrics.bytes_read)),
-            ),
-            Family(
-                "sent",
-                "Bytes written to clients",
-                Some(Unit::Bytes),
-                one(load(&metrics.bytes_written)),
-            ),
-            Family(
-                "cache_hits",
-                "Requests answered from the cache of answers",
-                None,
-                one(load(&metrics.cache_hits)),
-            ),
-            Family(
-                "stored_answer_hits",
-                "Requests answered by what the store keeps",
-                None,
-                one(load(&metrics.stored_answer_hits)),
-            ),
-            Family(
-                "threads_replaced",
-                "Worker threads that died and were replaced",
-                None,
-                one(load(&metrics.threads_replaced)),
-            ),
-            Family(
-                "actors_rebuilt",
-                "Core actors that panicked and were rebuilt",
-                None,
-                one(load(&metrics.actors_rebuilt)),
-            ),
-            Family(
-                "session_panics",
-                "Sessions that panicked",
-                None,
-                one(load(&metrics.session_panics)),
-            ),
-            Family(
-                "wrong_passwords",
-                "Wrong users or passwords",
-                None,
-                one(metrics.wrong_passwords()),
-            ),
-        ];
-        let lane = |read: fn(&crate::metrics::LaneMetrics) -> &AtomicU64| {
-            lanes
-                .iter()
-                .map(|lane| (vec![("lane", lane.name)], load(read(lane))))
-                .collect::<Vec<_>>()
-        };
+        let lanes = metrics.lanes();
         let nodes = metrics.cluster.nodes();
+        let mut counters = work_counters(metrics, requests.collect());
+        counters.extend(connection_counters(metrics));
+        counters.extend(answer_counters(metrics));
+        counters.extend(fault_counters(metrics));
         if nodes.is_some() {
-            let cluster = &metrics.cluster;
-            let parts = [
-                ("sent", &cluster.parts_sent),
-                ("absorbed", &cluster.parts_absorbed),
-                ("taken_back", &cluster.parts_lost),
-                ("checked", &cluster.parts_checked),
-            ];
-            counters.push(Family(
-                "cluster_parts",
-                "Parts of this node's jobs that others do, by what became of them",
-                None,
-                parts
-                    .map(|(event, count)| (vec![("event", event)], load(count)))
-                    .to_vec(),
-            ));
-            let bytes = [("sent", &cluster.bytes_sent), ("received", &cluster.bytes_received)];
-            counters.push(Family(
-                "cluster",
-                "Bytes of parts sent, and of their results received",
-                Some(Unit::Bytes),
-                bytes
-                    .map(|(direction, count)| (vec![("direction", direction)], load(count)))
-                    .to_vec(),
-            ));
+            counters.extend(cluster_counters(&metrics.cluster));
         }
-        if !lanes.is_empty() {
-            counters.push(Family(
-                "lane_calls",
-                "Calls of plugged-in verbs, by lane",
-                None,
-                lane(|lane| &lane.calls),
-            ));
-        }
-        let states = &metrics.states;
-        let jobs = [
-            ("queued", &states.queued),
-            ("parked", &states.parked),
-            ("running", &states.running),
-        ];
-        let jobs = jobs.map(|(name, state)| (vec![("state", name)], load(state)));
-        let store = metrics.store();
-        let as_gauge = |series: Vec<(Labels, u64)>| series.into_iter().map(|(labels, n)| (labels, n as f64)).collect();
-        let gauge = |name, help, value: u64| Family(name, help, None, as_gauge(one(value)));
-        let mut gauges = vec![
-            Family(
-                "build_info",
-                "1; the version is the label",
-                None,
-                vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)],
-            ),
-            Family(
-                "uptime",
-                "Time since the start",
-                Some(Unit::Seconds),
-                vec![(Vec::new(), uptime.as_secs_f64())],
-            ),
-            gauge("workers", "Workers in each class", workers as u64),
-            gauge("connections", "Connections open", load(&metrics.connections)),
-            Family("jobs", "Jobs in the engine, by state", None, as_gauge(jobs.to_vec())),
-            gauge(
-                "submitted_jobs",
-                "Submitted jobs that have not ended",
-                load(&states.submitted),
-            ),
-            Family(
-                "plans_memory",
-                "Memory set aside for long jobs",
-                Some(Unit::Bytes),
-                as_gauge(one(load(&states.memory))),
-            ),
-            gauge(
-                "stored_answers",
-                "Answers that the store keeps",
-                load(&metrics.stored_answers),
-            ),
-            gauge(
-                "draining",
-                "1 while the daemon ends",
-                u64::from(metrics.draining.load(Relaxed)),
-            ),
-        ];
-        if !store.place.is_empty() {
-            let works = u64::from(store.failure.is_empty());
-            gauges.push(gauge("store_ok", "1 if the store can be written", works));
-        }
+        counters.extend(lane_calls(&lanes));
+        let mut gauges = process_gauges(workers, uptime);
+        gauges.extend(load_gauges(metrics));
+        gauges.extend(condition_gauges(metrics));
         if let Some((nodes, is_connected)) = nodes {
-            gauges.push(gauge(
-                "cluster_connected",
-                "1 while NATS can be reached",
-                u64::from(is_connected),
-            ));
-            gauges.push(gauge(
-                "cluster_nodes",
-                "Nodes of the cluster that live",
-                nodes.len() as u64,
-            ));
-            let workers: usize = nodes.iter().map(|node| node.workers).sum();
-            gauges.push(gauge("cluster_workers", "Workers of all nodes", workers as u64));
-            let errs = nodes.iter().filter(|node| node.errs).count();
-            gauges.push(gauge(
-                "cluster_erring_nodes",
-                "Nodes whose results were wrong",
-                errs as u64,
-            ));
+            gauges.extend(cluster_gauges(&nodes, is_connected));
         }
-        if let Some(bytes) = resident_bytes() {
-            gauges.push(Family(
-                "resident_memory",
-                "Memory of the process",
-                Some(Unit::Bytes),
-                as_gauge(one(bytes)),
-            ));
-        }
-        if !lanes.is_empty() {
-            gauges.push(Family(
-                "lane_running",
-                "Calls of plugged-in verbs under way, by lane",
-                None,
-                as_gauge(lane(|lane| &lane.running)),
-            ));
-            gauges.push(Family(
-                "lane_waiting",
-                "Calls of plugged-in verbs in the queue, by lane",
-                None,
-                as_gauge(lane(|lane| &lane.waiting)),
-            ));
-        }
+        gauges.extend(resident_memory());
+        gauges.extend(lane_gauges(&lanes));
         Self {
             counters,
-            seconds: vec![Family(
-                "cpu",
-                "CPU time of work, by class of workers",
-                Some(Unit::Seconds),
-                cpu.collect(),
-            )],
+            seconds: vec![cpu_seconds(metrics)],
             gauges,
             latencies: asked.iter().map(|(_, verb)| (verb.name, verb.latency())).collect(),
             first_slices: verbs
@@ -325,7 +117,8 @@ impl Scrape {
     }
 }
 
-/// The crate makes no exemplars but those of its own histograms, so they are appended to the lines of the buckets, which are in the same order.
+/// The crate makes no exemplars but those of its own histograms, so they are appended to the lines of the buckets,
+/// which are in the same order.
 fn with_exemplars(text: &str, exemplars: Vec<Option<Exemplar>>) -> Result<String, Error> {
     let mut exemplars = exemplars.into_iter();
     let mut out = String::with_capacity(text.len() + (4 << 10));
@@ -350,22 +143,8 @@ fn with_exemplars(text: &str, exemplars: Vec<Option<Exemplar>>) -> Result<String
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        for Family(name, help, unit, series) in &self.counters {
-            let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
-            for (labels, value) in series {
-                family
-                    .encode_family(labels)?
-                    .encode_counter::<Labels, _, f64>(value, None)?;
-            }
-        }
-        for Family(name, help, unit, series) in &self.seconds {
-            let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
-            for (labels, value) in series {
-                family
-                    .encode_family(labels)?
-                    .encode_counter::<Labels, _, f64>(value, None)?;
-            }
-        }
+        encode_counters(&mut encoder, &self.counters)?;
+        encode_counters(&mut encoder, &self.seconds)?;
         for Family(name, help, unit, series) in &self.gauges {
             let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
             for (labels, value) in series {
@@ -378,6 +157,21 @@ impl Collector for Scrape {
         let help = "From a question's arrival in the engine to the end of its first slice";
         encode_histograms(&mut encoder, "first_slice_duration", help, &self.first_slices)
     }
+}
+
+fn encode_counters<T: EncodeCounterValue>(
+    encoder: &mut DescriptorEncoder<'_>,
+    families: &[Family<T>],
+) -> Result<(), Error> {
+    for Family(name, help, unit, series) in families {
+        let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
+        for (labels, value) in series {
+            family
+                .encode_family(labels)?
+                .encode_counter::<Labels, _, f64>(value, None)?;
+        }
+    }
+    Ok(())
 }
 
 /// A histogram of seconds for each verb.
@@ -400,6 +194,286 @@ fn encode_histograms(
 fn buckets(latency: &Snapshot) -> Vec<(f64, u64)> {
     let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
     bounds.zip(latency.buckets).collect()
+}
+
+/// Requests, of which the series are given, and slices.
+fn work_counters(metrics: &Metrics, requests: Series<u64>) -> Vec<Family<u64>> {
+    let slices = by_class(metrics, |class| &class.slices);
+    vec![
+        Family(
+            "requests",
+            "Requests answered, by verb and outcome: ok or an error code",
+            None,
+            requests,
+        ),
+        Family("slices", "Slices of work done, by class of workers", None, slices),
+    ]
+}
+
+/// Connections and their bytes.
+fn connection_counters(metrics: &Metrics) -> Vec<Family<u64>> {
+    let bytes = |name, help, counter| Family(name, help, Some(Unit::Bytes), one(load(counter)));
+    vec![
+        counter(
+            "connections_accepted",
+            "Connections accepted",
+            load(&metrics.connections_total),
+        ),
+        counter(
+            "connections_refused",
+            "Connections refused because of the limit",
+            load(&metrics.connections_refused),
+        ),
+        bytes("received", "Bytes read from clients", &metrics.bytes_read),
+        bytes("sent", "Bytes written to clients", &metrics.bytes_written),
+    ]
+}
+
+/// Requests that were answered without work.
+fn answer_counters(metrics: &Metrics) -> Vec<Family<u64>> {
+    vec![
+        counter(
+            "cache_hits",
+            "Requests answered from the cache of answers",
+            load(&metrics.cache_hits),
+        ),
+        counter(
+            "stored_answer_hits",
+            "Requests answered by what the store keeps",
+            load(&metrics.stored_answer_hits),
+        ),
+    ]
+}
+
+/// What has failed, in the daemon or at the client.
+fn fault_counters(metrics: &Metrics) -> Vec<Family<u64>> {
+    vec![
+        counter(
+            "threads_replaced",
+            "Worker threads that died and were replaced",
+            load(&metrics.threads_replaced),
+        ),
+        counter(
+            "actors_rebuilt",
+            "Core actors that panicked and were rebuilt",
+            load(&metrics.actors_rebuilt),
+        ),
+        counter(
+            "session_panics",
+            "Sessions that panicked",
+            load(&metrics.session_panics),
+        ),
+        counter("wrong_passwords", "Wrong users or passwords", metrics.wrong_passwords()),
+    ]
+}
+
+/// Parts of jobs that other nodes do.
+fn cluster_counters(cluster: &ClusterMetrics) -> Vec<Family<u64>> {
+    let parts = [
+        ("sent", &cluster.parts_sent),
+        ("absorbed", &cluster.parts_absorbed),
+        ("taken_back", &cluster.parts_lost),
+        ("checked", &cluster.parts_checked),
+    ];
+    let bytes = [("sent", &cluster.bytes_sent), ("received", &cluster.bytes_received)];
+    vec![
+        Family(
+            "cluster_parts",
+            "Parts of this node's jobs that others do, by what became of them",
+            None,
+            labelled("event", parts),
+        ),
+        Family(
+            "cluster",
+            "Bytes of parts sent, and of their results received",
+            Some(Unit::Bytes),
+            labelled("direction", bytes),
+        ),
+    ]
+}
+
+/// Calls of plugged-in verbs; nothing where none was called.
+fn lane_calls(lanes: &[Arc<LaneMetrics>]) -> Option<Family<u64>> {
+    if lanes.is_empty() {
+        return None;
+    }
+    let calls = by_lane(lanes, |lane| &lane.calls);
+    Some(Family("lane_calls", "Calls of plugged-in verbs, by lane", None, calls))
+}
+
+fn cpu_seconds(metrics: &Metrics) -> Family<f64> {
+    let cpu = by_class(metrics, |class| &class.cpu_us).into_iter();
+    Family(
+        "cpu",
+        "CPU time of work, by class of workers",
+        Some(Unit::Seconds),
+        cpu.map(|(labels, us)| (labels, us as f64 / 1e6)).collect(),
+    )
+}
+
+/// The program that runs, and since when.
+fn process_gauges(workers: usize, uptime: Duration) -> Vec<Family<f64>> {
+    vec![
+        Family(
+            "build_info",
+            "1; the version is the label",
+            None,
+            vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)],
+        ),
+        Family(
+            "uptime",
+            "Time since the start",
+            Some(Unit::Seconds),
+            one(uptime.as_secs_f64()),
+        ),
+        gauge("workers", "Workers in each class", workers as u64),
+    ]
+}
+
+/// What is open and under way.
+fn load_gauges(metrics: &Metrics) -> Vec<Family<f64>> {
+    let states = &metrics.states;
+    let jobs = [
+        ("queued", &states.queued),
+        ("parked", &states.parked),
+        ("running", &states.running),
+    ];
+    vec![
+        gauge("connections", "Connections open", load(&metrics.connections)),
+        Family(
+            "jobs",
+            "Jobs in the engine, by state",
+            None,
+            as_gauge(labelled("state", jobs)),
+        ),
+        gauge(
+            "submitted_jobs",
+            "Submitted jobs that have not ended",
+            load(&states.submitted),
+        ),
+        Family(
+            "plans_memory",
+            "Memory set aside for long jobs",
+            Some(Unit::Bytes),
+            as_gauge(one(load(&states.memory))),
+        ),
+    ]
+}
+
+/// The store, if there is one, and whether the daemon ends.
+fn condition_gauges(metrics: &Metrics) -> Vec<Family<f64>> {
+    let mut gauges = vec![
+        gauge(
+            "stored_answers",
+            "Answers that the store keeps",
+            load(&metrics.stored_answers),
+        ),
+        gauge(
+            "draining",
+            "1 while the daemon ends",
+            u64::from(metrics.draining.load(Relaxed)),
+        ),
+    ];
+    let store = metrics.store();
+    if !store.place.is_empty() {
+        let works = u64::from(store.failure.is_empty());
+        gauges.push(gauge("store_ok", "1 if the store can be written", works));
+    }
+    gauges
+}
+
+/// The nodes of the cluster.
+fn cluster_gauges(nodes: &[NodeView], is_connected: bool) -> Vec<Family<f64>> {
+    let workers: usize = nodes.iter().map(|node| node.workers).sum();
+    let errs = nodes.iter().filter(|node| node.errs).count();
+    vec![
+        gauge(
+            "cluster_connected",
+            "1 while NATS can be reached",
+            u64::from(is_connected),
+        ),
+        gauge("cluster_nodes", "Nodes of the cluster that live", nodes.len() as u64),
+        gauge("cluster_workers", "Workers of all nodes", workers as u64),
+        gauge("cluster_erring_nodes", "Nodes whose results were wrong", errs as u64),
+    ]
+}
+
+/// The memory of the process, where the system says it.
+fn resident_memory() -> Option<Family<f64>> {
+    let series = as_gauge(one(resident_bytes()?));
+    Some(Family(
+        "resident_memory",
+        "Memory of the process",
+        Some(Unit::Bytes),
+        series,
+    ))
+}
+
+/// Calls of plugged-in verbs at present; nothing where none was called.
+fn lane_gauges(lanes: &[Arc<LaneMetrics>]) -> Vec<Family<f64>> {
+    if lanes.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Family(
+            "lane_running",
+            "Calls of plugged-in verbs under way, by lane",
+            None,
+            as_gauge(by_lane(lanes, |lane| &lane.running)),
+        ),
+        Family(
+            "lane_waiting",
+            "Calls of plugged-in verbs in the queue, by lane",
+            None,
+            as_gauge(by_lane(lanes, |lane| &lane.waiting)),
+        ),
+    ]
+}
+
+/// A counter without labels or unit.
+fn counter(name: &'static str, help: &'static str, value: u64) -> Family<u64> {
+    Family(name, help, None, one(value))
+}
+
+/// A gauge without labels or unit.
+fn gauge(name: &'static str, help: &'static str, value: u64) -> Family<f64> {
+    Family(name, help, None, as_gauge(one(value)))
+}
+
+/// A counter of each class of workers.
+fn by_class(metrics: &Metrics, read: fn(&ClassMetrics) -> &AtomicU64) -> Series<u64> {
+    let classes = [
+        ("express", &metrics.express),
+        ("bulk", &metrics.bulk),
+        ("external", &metrics.external),
+    ];
+    labelled("class", classes.map(|(name, class)| (name, read(class))))
+}
+
+/// A counter of each lane of plugged-in verbs.
+fn by_lane(lanes: &[Arc<LaneMetrics>], read: fn(&LaneMetrics) -> &AtomicU64) -> Series<u64> {
+    labelled("lane", lanes.iter().map(|lane| (lane.name, read(lane))))
+}
+
+/// The series of these values of one label.
+fn labelled<'a>(label: &'static str, counters: impl IntoIterator<Item = (&'static str, &'a AtomicU64)>) -> Series<u64> {
+    let counters = counters.into_iter();
+    counters
+        .map(|(value, counter)| (vec![(label, value)], load(counter)))
+        .collect()
+}
+
+/// The series of a metric without labels.
+fn one<T>(value: T) -> Series<T> {
+    vec![(Vec::new(), value)]
+}
+
+fn as_gauge(series: Series<u64>) -> Series<f64> {
+    series.into_iter().map(|(labels, n)| (labels, n as f64)).collect()
+}
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Relaxed)
 }
 
 #[cfg(test)]
