@@ -1,7 +1,7 @@
 //! A plan whose work several machines share: how many of the numbers 1..=N no square but 1 divides. docs/extending.md
 //! explains it line by line.
 //!
-//!     nats-server -js                                                                                  # any one machine
+//!     nats-server -js                                                     # any one machine
 //!     cargo run --release --example squarefree -- 127.0.0.1:8095 one /tmp/one nats://127.0.0.1:4222
 //!     cargo run --release --example squarefree -- 127.0.0.1:8096 two /tmp/two nats://127.0.0.1:4222
 //!     printf 'squarefree 1e7\nnodes\n' | nc -N 127.0.0.1 8095

@@ -218,3 +218,20 @@ fn sources_use_the_words_of_the_field() {
         found.join("\n")
     );
 }
+
+/// The width that rustfmt.toml gives the code; rustfmt wraps no comments.
+const WIDTH: usize = 120;
+
+#[test]
+fn comments_are_no_wider_than_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["src", "tests", "examples", "benches"].map(|folder| sources(&root.join(folder)));
+    let mut found = Vec::new();
+    for path in folders.into_iter().flatten() {
+        let text = fs::read_to_string(&path).expect("a source file is readable");
+        let is_wide = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > WIDTH;
+        let wide = (1..).zip(text.lines()).filter(|(_, line)| is_wide(line));
+        found.extend(wide.map(|(number, _)| format!("{}:{number}", path.display())));
+    }
+    assert!(found.is_empty(), "wider than {WIDTH} columns:\n{}", found.join("\n"));
+}

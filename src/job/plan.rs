@@ -9,8 +9,8 @@
 //! 4. `absorb` adds the partial and takes back what was left.
 //! 5. `answer` has the answer once nothing is left.
 //! 6. `save` writes down what is absorbed, and `restore` reads it, if a restart should not cost the work that was done.
-//! 7. `cut_part` gives a share of the work away as bytes, if other machines should help: they are a checkpoint of a plan
-//!    for that share alone, which [`restore`](Plan::restore) makes there.
+//! 7. `cut_part` gives a share of the work away as bytes, if other machines should help: they are a checkpoint of a
+//!    plan for that share alone, which [`restore`](Plan::restore) makes there.
 
 use super::Damaged;
 use crate::proto::Value;

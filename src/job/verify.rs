@@ -3,7 +3,7 @@
 //! | question | second way |
 //! |---|---|
 //! | `pi x` to 10^10 | every number is sieved, which shares no step with the formula |
-//! | `pi x` above | the formula with another bound between its sums (`y` is 0.7 times as large): all leaves are cut anew |
+//! | `pi x` above | the formula with another bound between its sums (`y` times 0.7): all leaves are cut anew |
 //! | `nth n` | the answer is prime, and the count of primes up to it, by the second way, is n |
 //! | `factor n` | the product is n, and every factor is prime |
 //!
