@@ -14,7 +14,7 @@ const MAX_IDS: usize = 64;
 pub(super) const CANCEL: &str = "cancel";
 
 pub(super) fn register(registry: &mut Registry) {
-    let what = "runs it as a job: answers job=ID once it is stored";
+    let what = "runs it as a job; answers job=ID once it is kept";
     registry.add(
         define("submit REQUEST", what, submit)
             .details(&[
