@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Security")]
 pub(super) struct SecurityFlags {
     /// Address to listen on over TLS, beside those of --listen; may be repeated
-    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_TLS_LISTEN", value_parser = address::read, value_delimiter = ',', requires_all = ["tls_cert", "tls_key"])]
+    #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_TLS_LISTEN", value_parser = address::read, value_delimiter = ',')]
     tls_listen: Vec<Address>,
     /// The daemon's certificate and its chain, as PEM; read again at SIGHUP
     #[arg(long, value_name = "FILE", env = "PRIMED_TLS_CERT")]
@@ -38,8 +38,9 @@ pub(super) struct Security {
 }
 
 impl SecurityFlags {
-    /// Refuses what is for TLS where no address speaks it, though somebody may rely on that: `is_https` says whether
-    /// that of HTTP does.
+    /// Refuses addresses over TLS without a certificate and its key, and these files where no address speaks TLS, though
+    /// somebody may rely on that: `is_https` says whether that of HTTP does. Clap cannot: what the configuration file
+    /// sets are defaults, which it neither checks nor counts as given.
     ///
     /// # Errors
     /// Says what is missing.
@@ -54,7 +55,21 @@ impl SecurityFlags {
             Some((flag, _)) if !has_address => anyhow::bail!(
                 "{flag} has no use, for no address speaks TLS: name one with --tls-listen ADDR:PORT, or add --http-tls to --http"
             ),
-            _ => Ok(()),
+            _ => {}
+        }
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), Some(_)) => Ok(()),
+            _ if !has_address => Ok(()),
+            (Some(_), None) => anyhow::bail!("--tls-cert takes the private key of the certificate: --tls-key FILE"),
+            (None, Some(_)) => anyhow::bail!("--tls-key takes the certificate of the key: --tls-cert FILE"),
+            (None, None) => {
+                let flag = if self.tls_listen.is_empty() {
+                    "--http-tls"
+                } else {
+                    "--tls-listen"
+                };
+                anyhow::bail!("{flag} takes a certificate: --tls-cert and --tls-key")
+            }
         }
     }
 

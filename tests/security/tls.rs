@@ -249,6 +249,35 @@ fn certificates_are_read_again_and_bad_ones_change_nothing() {
 }
 
 #[test]
+fn addresses_and_certificates_come_from_the_file_and_from_flags_alike() {
+    let listen = "tls-listen = \"127.0.0.1:0\"\n";
+    let files = format!(
+        "tls-cert = {:?}\ntls-key = {:?}\n",
+        certificate("server.pem"),
+        certificate("server.key")
+    );
+    for (configuration, flags) in [
+        (format!("{listen}{files}"), &[][..]),
+        (files, &["--tls-listen", "127.0.0.1:0"]),
+    ] {
+        let directory = Directory::new();
+        directory.write("primed.toml", &configuration);
+        let file = directory.path("primed.toml");
+        let daemon = Daemon::start(directory, &[&["--config", &file], flags].concat());
+        assert_eq!(daemon.addresses.len(), 2, "{configuration}");
+    }
+    let directory = Directory::new();
+    directory.write("primed.toml", listen);
+    let output = primed(
+        &["serve", "--data", "none", "--config", &directory.path("primed.toml")],
+        "",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("--tls-listen takes a certificate: "), "{said}");
+}
+
+#[test]
 fn files_that_cannot_be_used_are_named_at_the_start() {
     let (cert, key) = (certificate("server.pem"), certificate("second.key"));
     let serve = |cert: &str, key: &str| {
@@ -271,8 +300,6 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
     assert!(serve(&cert, &key).starts_with(&format!("primed: {key}: ")));
     assert!(serve("/nowhere.pem", &key).starts_with("primed: /nowhere.pem: "));
     assert!(serve(&key, &key).contains("there is no certificate in it"));
-    let output = primed(&["serve", "--tls-listen", "127.0.0.1:0"], "");
-    assert_eq!(output.status.code(), Some(2));
     let ca = certificate("ca.pem");
     for (flags, expected) in [
         (
@@ -284,6 +311,26 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
             "primed: --tls-ca has no use, ",
         ),
         (&["--http-tls"], "primed: --http-tls takes an address: --http"),
+        (
+            &["--tls-listen", "127.0.0.1:0"],
+            "primed: --tls-listen takes a certificate: ",
+        ),
+        (
+            &["--tls-listen", "127.0.0.1:0", "--tls-ca", &ca],
+            "primed: --tls-listen takes a certificate: ",
+        ),
+        (
+            &["--tls-listen", "127.0.0.1:0", "--tls-cert", &cert],
+            "primed: --tls-cert takes the private key ",
+        ),
+        (
+            &["--tls-listen", "127.0.0.1:0", "--tls-key", &key],
+            "primed: --tls-key takes the certificate ",
+        ),
+        (
+            &["--http", "127.0.0.1:0", "--http-tls"],
+            "primed: --http-tls takes a certificate: ",
+        ),
     ] {
         let output = primed(&[&["serve", "--data", "none"], flags].concat(), "");
         assert_eq!(output.status.code(), Some(1));
