@@ -43,6 +43,17 @@ fn server(lines: usize, says: &'static str) -> SocketAddr {
 }
 
 #[test]
+fn a_password_file_in_the_environment_may_stay_set_without_a_user() {
+    let daemon = support::daemon();
+    let output = Command::new(env!("CARGO_BIN_EXE_primed"))
+        .args(["ask", "--connect", &daemon.addresses()[0].to_string(), "nth", "5"])
+        .env("PRIMED_PASSWORD_FILE", "/nowhere")
+        .output()
+        .expect("the binary was built");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "11\n");
+}
+
+#[test]
 fn answers_go_to_standard_output_and_errors_to_standard_error() {
     let daemon = support::daemon();
     let address = daemon.addresses()[0];

@@ -9,6 +9,9 @@ use super::with_causes;
 use crate::client::ReplyLine;
 use crate::{Client, Connector};
 use anyhow::Context;
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use std::fmt::Display;
 use std::io;
 use std::io::{Read, Write};
@@ -47,12 +50,23 @@ pub(super) struct Login {
     /// terminal
     #[arg(long, value_name = "NAME", env = "PRIMED_USER")]
     user: Option<String>,
-    /// File whose first line is the password
-    #[arg(long, value_name = "FILE", env = "PRIMED_PASSWORD_FILE", requires = "user")]
+    /// File whose first line is the password of --user
+    #[arg(long, value_name = "FILE", env = "PRIMED_PASSWORD_FILE")]
     password_file: Option<PathBuf>,
     /// Read once, however often a command connects.
     #[arg(skip)]
     password: std::sync::OnceLock<Secret>,
+}
+
+/// Refuses a file with a password that was given without a user. The variable may stay set.
+pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let has_user = matches!(matches.try_contains_id("user"), Ok(true));
+    let has_file = matches!(matches.try_contains_id("password_file"), Ok(true));
+    if has_file && !has_user && matches.value_source("password_file") == Some(ValueSource::CommandLine) {
+        let what = "--password-file has no use without a user: add --user NAME";
+        return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, what));
+    }
+    Ok(())
 }
 
 impl Connect {

@@ -124,6 +124,7 @@ impl Cli {
     fn read(arguments: &[OsString]) -> Result<(Self, Settings), Refusal> {
         let settings = Settings::read(Self::command(), arguments)?;
         if let Some((_, matches)) = settings.matches.subcommand() {
+            connect::check(matches)?;
             tls_client::check(matches)?;
         }
         Ok((Self::from_arg_matches(&settings.matches)?, settings))
