@@ -52,8 +52,7 @@ pub(super) fn verbs() -> Registry {
 
 fn read(call: &Call<'_>) -> Result<ConfigRequest, Failure> {
     let what = call.required(0, "get or set")?.to_ascii_lowercase();
-    // A filter of the log has '=' in it, and was taken for an option.
-    let words = call.words_and_options();
+    let (words, _) = call.words_and_terms();
     match (what.as_str(), &words[1..]) {
         ("get", patterns) => Ok(ConfigRequest::Get(
             patterns.iter().map(|word| word.to_ascii_lowercase()).collect(),

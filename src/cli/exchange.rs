@@ -18,9 +18,12 @@ pub(super) fn printer(is_json: bool) -> Out {
     Printer::new(BufWriter::new(io::stdout()), is_json)
 }
 
-/// Whether progress may be asked for beside a request: `auth` takes every word for a name or a password.
+/// Whether progress may be asked for beside a request: `auth` takes every word for a name or a password, and `config
+/// set` takes it for a value that is missing.
 pub(super) fn takes_progress(request: &str) -> bool {
-    !request.contains("progress=") && !is_login(request)
+    let mut words = request.split_whitespace().skip_while(|word| word.starts_with('@'));
+    let is_config = words.next().is_some_and(|verb| verb.eq_ignore_ascii_case("config"));
+    !request.contains("progress=") && !is_login(request) && !is_config
 }
 
 /// Whether a request has a password in it.
@@ -139,6 +142,7 @@ mod tests {
         ] {
             assert!(is_login(login) && !takes_progress(login), "{login}");
         }
+        assert!(!takes_progress("config set log") && !takes_progress("@a CONFIG get"));
         assert!(takes_progress("pi 1e12") && !is_login("pi 1e12"));
         assert!(!takes_progress("pi 1e12 progress=5s"));
     }

@@ -32,6 +32,6 @@ pub use few::Few;
 pub use format::ReplyFormat;
 pub use number::{MAX_DIGITS, MAX_OPERANDS, NumberError, parse_number, parse_short_number, parse_word};
 pub use reply::{Final, Interim, Reply, outcome};
-pub use request::{NumberRequest, Request};
+pub use request::{NumberRequest, Options, Request};
 pub use tag::Tag;
 pub use value::Value;

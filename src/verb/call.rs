@@ -4,7 +4,7 @@ use super::{Registry, Step, Verb};
 use crate::clients::Clients;
 use crate::metrics::Metrics;
 use crate::primes::Natural;
-use crate::proto::{Code, Failure, NumberError, Request, parse_short_number, parse_word};
+use crate::proto::{Code, Failure, NumberError, Options, Request, parse_short_number, parse_word};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
@@ -41,14 +41,25 @@ pub struct Terms {
     pub progress: Option<Duration>,
 }
 
+/// The verb of a daemon with settings, one of whose words may look like an option.
+const CONFIG: &str = "config";
+
 /// As humantime has it: 365.25 days.
 const YEAR: Duration = Duration::from_secs(31_557_600);
 
 impl Terms {
+    /// Their keys.
+    const KEYS: [&'static str; 2] = ["deadline", "progress"];
+
     /// How long a client may wait.
     pub(crate) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
     /// How often it may want progress.
     pub(crate) const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=YEAR;
+
+    /// Whether an option of this key is one of them.
+    fn has(key: &str) -> bool {
+        Self::KEYS.iter().any(|known| known.eq_ignore_ascii_case(key))
+    }
 
     /// Reads a time within these bounds.
     ///
@@ -91,10 +102,28 @@ impl<'a> Call<'a> {
     }
 
     /// The arguments, and after them the options as they were typed.
-    pub(crate) fn words_and_options(&self) -> Vec<String> {
+    pub(super) fn words_and_options(&self) -> Vec<String> {
         let args = self.request.args.iter().map(|arg| (*arg).to_owned());
         let options = self.request.options.iter().map(|(key, value)| format!("{key}={value}"));
         args.chain(options).collect()
+    }
+
+    /// The words of `config` and its options. VALUE of `config set NAME VALUE` is a word, whatever it looks like: a filter
+    /// of the log has '=' in it.
+    pub(crate) fn words_and_terms(&self) -> (Vec<String>, Options<'a>) {
+        let (mut terms, mut words): (Vec<_>, Vec<_>) = self
+            .request
+            .options
+            .iter()
+            .copied()
+            .partition(|(key, _)| Terms::has(key));
+        let is_set = |args: &[&str]| matches!(args, [what, _] if what.eq_ignore_ascii_case("set"));
+        if is_set(&self.request.args) && words.is_empty() && !terms.is_empty() {
+            words.push(terms.remove(0));
+        }
+        let args = self.request.args.iter().map(|arg| (*arg).to_owned());
+        let words = words.iter().map(|(key, value)| format!("{key}={value}"));
+        (args.chain(words).collect(), terms.into_iter().collect())
     }
 
     /// The question as `jobs` shows it: the verb and its arguments.
@@ -162,7 +191,7 @@ impl<'a> Call<'a> {
         if let Some(extra) = self.arg(args) {
             return Err(self.bad_arg(format_args!("'{}' is one argument too many", shortened(extra))));
         }
-        let known = || options.iter().chain(&["deadline", "progress"]).copied();
+        let known = || options.iter().chain(&Terms::KEYS).copied();
         let is_known = |key: &str| known().any(|known| known.eq_ignore_ascii_case(key));
         let Some((key, _)) = self.request.options.iter().find(|(key, _)| !is_known(key)) else {
             return Ok(());
@@ -233,9 +262,26 @@ impl<'a> Call<'a> {
     /// # Errors
     /// `bad-arg` if one is no duration, or out of its bounds, or any option is given twice.
     pub(crate) fn terms(&self) -> Result<Terms, Failure> {
-        if self.request.options.is_empty() || self.verb.name() == super::auth::AUTH {
-            return Ok(Terms::default());
+        match self.verb.name() {
+            _ if self.request.options.is_empty() => Ok(Terms::default()),
+            super::auth::AUTH => Ok(Terms::default()),
+            CONFIG => {
+                let options = self.words_and_terms().1;
+                let request = Request {
+                    options,
+                    ..Request::default()
+                };
+                Call {
+                    request: &request,
+                    ..*self
+                }
+                .read_terms()
+            }
+            _ => self.read_terms(),
         }
+    }
+
+    fn read_terms(&self) -> Result<Terms, Failure> {
         if let Some(key) = self.request.option_given_twice() {
             return Err(self.bad_arg(format_args!("{} is given twice", shortened(&key.to_ascii_lowercase()))));
         }

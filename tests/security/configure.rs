@@ -2,6 +2,7 @@
 
 use crate::daemon::{Daemon, Directory, add_user};
 use crate::support::Client;
+use crate::support::terminal::Terminal;
 
 fn rows(client: &mut Client, request: &str) -> Vec<String> {
     client.send(format!("{request}\n"));
@@ -88,6 +89,57 @@ fn a_setting_changes_at_once_until_the_configuration_is_read_again() {
     );
     let mut ann = daemon.client_of("ann", "ann-secret");
     assert_eq!(ann.ask("nth 4"), "OK 7");
+}
+
+#[test]
+fn a_deadline_and_progress_are_options_unless_they_are_the_value() {
+    let daemon = daemon("");
+    let mut oli = daemon.client_of("oli", "oli-secret");
+    for (request, log) in [
+        ("config set log debug deadline=5s progress=1s", "debug"),
+        ("config set log info,primed=debug PROGRESS=1s", "info,primed=debug"),
+        ("config set log deadline=debug", "deadline=debug"),
+        ("config set log progress=debug progress=500ms", "progress=debug"),
+    ] {
+        assert_eq!(oli.ask(request), "OK", "{request}");
+        assert_eq!(rows(&mut oli, "config get log deadline=5s"), [format!("log={log}")]);
+    }
+    for (request, reply) in [
+        (
+            "config set log debug deadline=soon",
+            "ERR bad-arg :config: deadline is 'soon': ",
+        ),
+        (
+            "config set log debug level=5",
+            "ERR bad-arg :config: NAME and VALUE are two words; ",
+        ),
+        (
+            "config set log debug deadline=1s deadline=2s",
+            "ERR bad-arg :config: deadline is given twice; ",
+        ),
+    ] {
+        let said = oli.ask(request);
+        assert!(said.starts_with(reply), "{request}: {said}");
+    }
+}
+
+#[test]
+fn the_command_changes_a_setting_at_a_terminal_and_at_the_prompt() {
+    let daemon = Daemon::start(Directory::new(), &[]);
+    let ask = format!(
+        "NO_COLOR=1 {} ask --connect {}",
+        env!("CARGO_BIN_EXE_primed"),
+        daemon.addresses[0]
+    );
+    let home = daemon.directory.path("");
+    let command = Terminal::start(&format!("{ask} config set log debug"), &[("HOME", &home)]);
+    assert!(command.end().success());
+    let mut prompt = Terminal::start(&ask, &[("HOME", &home)]);
+    prompt.until("primed> ");
+    prompt.press("config set max-line 5000\r");
+    prompt.until("primed> ");
+    prompt.press("config get log max-line\r");
+    prompt.until("\nlog=debug\r\nmax-line=5000\r\n");
 }
 
 #[test]
