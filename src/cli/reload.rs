@@ -15,7 +15,9 @@ use crate::{Code, Failure, Value};
 use clap::FromArgMatches;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::future::pending;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// The settings that change while the daemon runs; `max-line` holds for connections accepted from then on. The others
 /// need a restart.
@@ -30,6 +32,9 @@ pub(super) const LIVE: [&str; 8] = [
     "stall-timeout",
 ];
 
+/// What reading the configuration gave.
+type Read = Result<(Cli, Settings), Refusal>;
+
 /// What is needed to read the configuration again.
 pub(super) struct Reload {
     arguments: Vec<OsString>,
@@ -41,6 +46,10 @@ pub(super) struct Reload {
     set: BTreeMap<String, String>,
     set_filter: SetFilter,
     security: Security,
+    /// What a thread reads.
+    reading: Option<oneshot::Receiver<Read>>,
+    /// Whether it is to be read once more after that.
+    is_due: bool,
     /// How long accepted work may go on after the first signal.
     pub(super) drain_limit: Duration,
 }
@@ -60,29 +69,70 @@ impl Reload {
             set: BTreeMap::new(),
             set_filter,
             security,
+            reading: None,
+            is_due: false,
             drain_limit: serve.drain_limit(),
         }
     }
 
-    /// Reads certificates, users and the configuration again. A mistake in one of them changes nothing of it.
-    pub(super) fn again(&mut self, running: &Running) {
-        self.security.reload();
-        let (serve, settings) = match Cli::read(&self.arguments) {
-            Ok((
+    /// Begins to read certificates, users and the configuration again. A mistake in one of them changes nothing of it.
+    ///
+    /// A read may block for as long as a file system likes, so it has a thread: this one serves connections and takes
+    /// signals. The thread is none of the runtime, whose end would wait for it.
+    pub(super) fn begin(&mut self) {
+        if self.reading.is_some() {
+            self.is_due = true;
+            return tracing::warn!(
+                "SIGHUP: the files are still being read since the last one; then they are read again"
+            );
+        }
+        let (sender, reading) = oneshot::channel();
+        let (security, arguments) = (self.security.clone(), self.arguments.clone());
+        let read = move || {
+            security.reload();
+            // The daemon may have ended.
+            let _ = sender.send(Cli::read(&arguments));
+        };
+        match std::thread::Builder::new().name("reload".into()).spawn(read) {
+            Ok(_) => self.reading = Some(reading),
+            Err(error) => tracing::error!(%error, "SIGHUP: there is no thread to read the files: nothing changes"),
+        }
+    }
+
+    /// Waits until what was begun is read; for ever, if nothing is.
+    pub(super) async fn read(&mut self) -> Option<Read> {
+        match &mut self.reading {
+            Some(reading) => reading.await.ok(),
+            None => pending().await,
+        }
+    }
+
+    /// Puts into force what was read, and begins again if that was asked for meanwhile.
+    pub(super) fn end(&mut self, read: Option<Read>, running: &Running) {
+        self.reading = None;
+        match read {
+            Some(Ok((
                 Cli {
                     command: Command::Serve(serve),
                     ..
                 },
                 settings,
-            )) => (serve, settings),
-            Ok(_) => return,
-            Err(Refusal::Setting(mistake)) => return tracing::error!(%mistake, "SIGHUP: nothing changes"),
-            Err(Refusal::Arguments(error)) => {
-                return tracing::error!(mistake = in_one_line(&error), "SIGHUP: nothing changes");
+            ))) => self.put_into_force(&serve, settings, running),
+            Some(Ok(_)) => {}
+            Some(Err(Refusal::Setting(mistake))) => tracing::error!(%mistake, "SIGHUP: nothing changes"),
+            Some(Err(Refusal::Arguments(error))) => {
+                tracing::error!(mistake = in_one_line(&error), "SIGHUP: nothing changes");
             }
-        };
-        let values = in_force(&settings, &serve);
-        if let Err(error) = self.apply(&serve, running) {
+            None => tracing::error!("SIGHUP: reading the files panicked: nothing changes"),
+        }
+        if std::mem::take(&mut self.is_due) {
+            self.begin();
+        }
+    }
+
+    fn put_into_force(&mut self, serve: &Serve, settings: Settings, running: &Running) {
+        let values = in_force(&settings, serve);
+        if let Err(error) = self.apply(serve, running) {
             return tracing::error!(%error, "SIGHUP: nothing changes");
         }
         self.set.clear();

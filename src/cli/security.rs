@@ -31,7 +31,7 @@ pub(super) struct SecurityFlags {
 }
 
 /// What can be read again while the daemon runs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Security {
     tls: Option<Tls>,
     users: Option<Users>,

@@ -331,9 +331,10 @@ async fn serve(
     loop {
         tokio::select! {
             notice = signals.next(&running) => match notice {
-                Notice::Reload => reload.again(&running),
+                Notice::Reload => reload.begin(),
                 Notice::End => break,
             },
+            read = reload.read() => reload.end(read, &running),
             Some((request, responder)) = requests.recv() => {
                 let client = responder.client();
                 responder.finish(reload.answer(request, client, &running));

@@ -87,6 +87,12 @@ impl Served {
         Duration::from_millis(ticks * 10)
     }
 
+    pub(crate) fn has_thread(&self, name: &str) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it lives");
+        let mut names = tasks.flatten().map(|task| fs::read_to_string(task.path().join("comm")));
+        names.any(|known| known.is_ok_and(|known| known.trim_end() == name))
+    }
+
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }

@@ -24,6 +24,13 @@ impl File {
         std::fs::read_to_string(&self.0).expect("it is there")
     }
 
+    /// Nobody writes to it, so that its readers wait.
+    fn become_fifo(&self) {
+        let _ = std::fs::remove_file(&self.0);
+        let status = Command::new("mkfifo").arg(&self.0).status();
+        assert!(status.expect("coreutils are installed").success());
+    }
+
     fn path(&self) -> &str {
         self.0.to_str().expect("the path is text")
     }
@@ -123,6 +130,22 @@ fn a_hang_up_signal_reads_the_configuration_again() {
     // An open session takes the limit up at its next turn.
     assert_eq!(first.ask("nth 4"), "OK 7");
     assert_eq!(first.line(), None, "it has rested for too long");
+}
+
+#[test]
+fn a_file_that_blocks_its_reader_holds_up_neither_clients_nor_the_end() {
+    let file = File::new("blocks.toml", "max-line = 5000\n");
+    let mut served = Served::start(&["--config", file.path()]);
+    let mut client = served.client();
+    file.become_fifo();
+    for _ in 0..2 {
+        served.send(Signal::HUP);
+        until("the file is read", || served.has_thread("reload"));
+        assert_eq!(client.ask("nth 4"), "OK 7");
+    }
+    client.send("quit\n");
+    served.signal();
+    assert!(served.ended().success());
 }
 
 #[test]
