@@ -43,6 +43,7 @@ mod top;
 mod user;
 mod version;
 
+use crate::daemon::hold_hang_ups;
 use crate::verb::TOPICS;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -138,6 +139,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         complain(format_args!("primed: {what}"));
         return ExitCode::from(2);
     }
+    if is_serve(&arguments)
+        && let Err(error) = hold_hang_ups()
+    {
+        complain(format_args!("primed: cannot take SIGHUP: {error}"));
+        return ExitCode::from(1);
+    }
     if let Some(eval) = eval::Eval::plain(&arguments) {
         return ended(eval.run());
     }
@@ -175,6 +182,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(user) => user.run(),
     };
     ended(result)
+}
+
+/// Whether the subcommand is `serve`, seen before the arguments are read: that takes milliseconds, and longer with a
+/// file of settings.
+fn is_serve(arguments: &[OsString]) -> bool {
+    let mut words = arguments.iter().skip(1).map(|word| word.to_str());
+    loop {
+        match words.next().flatten() {
+            Some("--color") => drop(words.next()),
+            Some(word) if word.starts_with("--color=") => {}
+            word => return word == Some("serve"),
+        }
+    }
 }
 
 /// The exit code of a command, after a complaint about its failure.

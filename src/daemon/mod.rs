@@ -11,6 +11,8 @@ mod tests;
 #[cfg(all(test, feature = "users"))]
 mod users_tests;
 
+#[cfg(feature = "cli")]
+pub(crate) use signals::hold_hang_ups;
 pub use signals::{Notice, Signals};
 
 use crate::auth::Authenticate;

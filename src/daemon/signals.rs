@@ -19,6 +19,19 @@ pub struct Signals {
     ended: Option<Instant>,
 }
 
+/// From now on SIGHUP does not end the process; the first [`Signals`] give one that has come meanwhile. Service managers
+/// take an end by SIGHUP for a clean one, and reading settings and files takes a while before the runtime is there.
+///
+/// # Errors
+/// If the system does not allow it.
+#[cfg(feature = "cli")]
+pub(crate) fn hold_hang_ups() -> io::Result<()> {
+    // A handler is registered for the process, and stays when the runtime has ended.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _context = runtime.enter();
+    signal(SignalKind::hangup()).map(drop)
+}
+
 /// What a signal, or the daemon itself, asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {

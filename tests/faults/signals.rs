@@ -2,7 +2,7 @@
 
 use crate::served::{Served, Signal};
 use crate::support::{Client, until};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -146,6 +146,36 @@ fn a_file_that_blocks_its_reader_holds_up_neither_clients_nor_the_end() {
     client.send("quit\n");
     served.signal();
     assert!(served.ended().success());
+}
+
+#[test]
+fn a_hang_up_signal_does_not_end_a_daemon_that_starts() {
+    let file = File::new("starts.toml", "");
+    file.become_fifo();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_primed"))
+        .args(["serve", "--workers", "1", "--data", "none", "--listen", "127.0.0.1:0"])
+        .args(["--log", "off", "--config", file.path()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary was built");
+    // The first bit of the mask is that of signal 1. It waits for its settings.
+    let status = format!("/proc/{}/status", child.id());
+    until("SIGHUP is caught", || {
+        let status = std::fs::read_to_string(&status).expect("it lives");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask & 1 == 1)
+    });
+    let id = i32::try_from(child.id()).expect("a small number");
+    let id = rustix::process::Pid::from_raw(id).expect("a process has an id");
+    rustix::process::kill_process(id, Signal::HUP).expect("it lives");
+    file.write("max-line = 5000\n");
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+    out.read_line(&mut line).expect("it writes text");
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(line.contains(" listens on "), "{line}");
 }
 
 #[test]
