@@ -2,7 +2,10 @@
 
 mod support;
 
-use std::net::SocketAddr;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, channel};
 use support::terminal::Terminal;
 
 const CTRL_C: &str = "\x03";
@@ -46,6 +49,63 @@ fn lines_typed_meanwhile_are_neither_shown_in_the_progress_nor_lost_by_ctrl_c() 
     assert!(!shown.contains("nth"), "{}", shown.escape_debug());
     prompt.until("\n19\r\n");
     prompt.until("\n23\r\n");
+}
+
+/// A server that answers nothing; what it is asked.
+fn silent_server() -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
+    let address = listener.local_addr().expect("it is bound");
+    let (sender, asked) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                let lines = BufReader::new(&stream).lines();
+                lines.map_while(Result::ok).all(|line| sender.send(line).is_ok())
+            });
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn ctrl_c_gives_the_prompt_back_also_if_the_daemon_does_not_answer() {
+    let (address, asked) = silent_server();
+    let heard = || asked.recv_timeout(support::PATIENCE).expect("it is asked");
+    let mut prompt = start(address);
+    // A second Ctrl-C, and then none.
+    for presses in [2, 1] {
+        prompt.press("pi 100\r");
+        assert_eq!(heard(), "@-1 pi 100 progress=500ms");
+        prompt.press(CTRL_C);
+        assert_eq!(heard(), "@-stop1 cancel @-1");
+        if presses == 2 {
+            prompt.press(CTRL_C);
+        }
+        prompt.until("the daemon does not answer: the connection was closed; the next question opens another");
+        prompt.until("primed> ");
+    }
+    prompt.press("bye\r");
+    assert!(prompt.end().success());
+}
+
+#[test]
+fn the_echo_is_back_when_a_signal_ends_the_prompt() {
+    for signal in [Signal::TERM, Signal::HUP] {
+        let (address, asked) = silent_server();
+        let command = format!(
+            "sh -c 'echo pid=$$; exec {} ask --connect {address}'; stty -a",
+            env!("CARGO_BIN_EXE_primed")
+        );
+        let mut prompt = Terminal::start(&command, &[("HOME", "/nowhere"), ("NO_COLOR", "1")]);
+        let shown = prompt.until("primed> ");
+        let id = shown.split("pid=").nth(1).and_then(|rest| rest.lines().next());
+        let id = id.and_then(|id| id.trim().parse().ok()).and_then(Pid::from_raw);
+        prompt.press("pi 100\r");
+        asked.recv_timeout(support::PATIENCE).expect("it is asked");
+        kill_process(id.expect("the shell says it"), signal).expect("it lives");
+        prompt.until(" icanon iexten echo ");
+    }
 }
 
 #[test]

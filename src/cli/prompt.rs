@@ -22,8 +22,14 @@ use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep};
+
+/// How long a daemon may say nothing after Ctrl-C. One that lives answers within milliseconds.
+const MAX_SILENCE: Duration = Duration::from_secs(2);
 
 /// What `help` prints here, after the verbs: the prompt hides the protocol that the daemon's own `help` explains.
 const HELP: &str = "\
@@ -36,6 +42,7 @@ Tab completes verbs and options; Ctrl-D leaves.
 
 /// Reads questions until Ctrl-D or `quit`.
 pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
+    restore_when_ended()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let config = Config::builder().completion_type(CompletionType::List).build();
     let mut editor: Editor<Words, DefaultHistory> = Editor::with_config(config)?;
@@ -115,7 +122,7 @@ enum Sink {
     Prompt(usize),
     /// To the question that is waited for, with the number of the others.
     Question(UnboundedSender<String>, usize),
-    /// The daemon has closed the connection.
+    /// The connection has ended.
     Closed,
 }
 
@@ -169,7 +176,8 @@ impl Connection {
         self.send(&format!("{question}\n"))
     }
 
-    /// Asks and prints until the final line. Ctrl-C cancels the question and waits for the reply to that.
+    /// Asks and prints until the final line. Ctrl-C cancels the question and waits for the reply to that; a second one,
+    /// or a daemon that then says nothing, ends the connection.
     async fn wait(&mut self, question: &str) -> anyhow::Result<()> {
         self.asked += 1;
         // No person begins a tag with a hyphen.
@@ -207,9 +215,14 @@ impl Connection {
         };
         self.send(&format!("@{tag} {question}{progress}\n"))?;
         let mut is_cancelled = false;
+        let silence = sleep(Duration::MAX);
+        tokio::pin!(silence);
         loop {
             tokio::select! {
                 line = lines.recv() => {
+                    if is_cancelled {
+                        silence.as_mut().reset(Instant::now() + MAX_SILENCE);
+                    }
                     let line = line.context("the daemon closed the connection before it answered; ask again")?;
                     self.was_heard = true;
                     let (of, rest) = split_tag(&line);
@@ -227,11 +240,30 @@ impl Connection {
                 }
                 interrupt = tokio::signal::ctrl_c() => {
                     interrupt.context("cannot listen for Ctrl-C")?;
+                    if is_cancelled {
+                        return Err(self.abandon());
+                    }
                     is_cancelled = true;
+                    silence.as_mut().reset(Instant::now() + MAX_SILENCE);
                     self.send(&format!("@-stop{} cancel @{tag}\n", self.asked))?;
                 }
+                () = &mut silence, if is_cancelled => return Err(self.abandon()),
             }
         }
+    }
+
+    /// Ends the connection to a daemon that does not answer, and says so.
+    fn abandon(&mut self) -> anyhow::Error {
+        // It is not asked again.
+        self.was_heard = true;
+        let others = lock(&self.sink).others().map_or(0, |others| *others);
+        *lock(&self.sink) = Sink::Closed;
+        let _ = self.stream.shutdown(Shutdown::Both);
+        let lost = match others {
+            0 => "",
+            _ => ", and what was asked with a tag is cancelled with it",
+        };
+        anyhow::anyhow!("the daemon does not answer: the connection was closed{lost}; the next question opens another")
     }
 
     /// Prints a line of a reply; a line of another question than `tag` with its label.
@@ -284,9 +316,10 @@ fn read(mut lines: BufReader<TcpStream>, sink: &Mutex<Sink>, screen: &Screen) {
             *others = others.saturating_sub(1);
         }
         match &*sink {
+            Sink::Closed => return,
             // Its receiver lives as long as it is the sink.
             Sink::Question(sender, _) => drop(sender.send(shown.clone().into_owned())),
-            _ => {
+            Sink::Prompt(_) => {
                 if let Some(text) = above_text(tag.unwrap_or("-"), heard) {
                     screen.print(&text);
                 }
@@ -314,6 +347,31 @@ fn above_text(tag: &str, heard: ReplyLine<'_>) -> Option<String> {
         ReplyLine::Error { code, text } => format!("{label}{code}: {text}\n"),
         ReplyLine::Progress(text) => format!("{label}{}\n", readable(text)),
     })
+}
+
+/// From now on SIGTERM and SIGHUP end the process with the terminal as it is now, whether a line is edited or a question
+/// waited for.
+fn restore_when_ended() -> anyhow::Result<()> {
+    let before = tcgetattr(io::stdin()).ok();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let context = runtime.enter();
+    let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    drop(context);
+    // A thread of its own: the line editor waits for keys on the first.
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let kind = runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => SignalKind::terminate(),
+                _ = hang_up.recv() => SignalKind::hangup(),
+            }
+        });
+        if let Some(before) = before {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+        }
+        // As a shell says that a signal has ended a program.
+        std::process::exit(128 + kind.as_raw_value())
+    })?;
+    Ok(())
 }
 
 /// While this lives, what is typed is kept for the next line but not shown, because it would mix with the progress
