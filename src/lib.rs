@@ -18,6 +18,9 @@
 //!
 //! The guide is docs/extending.md; ARCHITECTURE.md is the map of the inside.
 
+// These macros panic where the output is closed or full.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 mod auth;
 mod caught;
 #[cfg(feature = "cli")]

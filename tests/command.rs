@@ -1,7 +1,8 @@
 //! The command for a new user: every mistake is one line with a hint.
 
+use std::fs::File;
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn primed(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
@@ -385,6 +386,36 @@ fn a_copy_of_the_store_is_not_written_where_none_can_be() {
             "{}",
             said(&output)
         );
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
+    let run = |arguments: &[&str], out: Stdio, errors: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+        let child = command.args(arguments).stdout(out).stderr(errors).spawn();
+        child
+            .and_then(|child| child.wait_with_output())
+            .expect("the binary was built")
+    };
+    let full = || {
+        Stdio::from(
+            File::options()
+                .write(true)
+                .open("/dev/full")
+                .expect("the system has it"),
+        )
+    };
+    let closed = || Stdio::from(std::io::pipe().expect("a pipe can be made").1);
+    let output = run(&["demo"], full(), Stdio::piped());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).starts_with("primed: No space left"), "{}", said(&output));
+    let output = run(&["demo"], closed(), Stdio::piped());
+    assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()));
+    for errors in [full(), closed()] {
+        let output = run(&["bench", "--requests", "100"], Stdio::piped(), errors);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!output.stdout.is_empty());
     }
 }
 

@@ -109,6 +109,25 @@ fn the_echo_is_back_when_a_signal_ends_the_prompt() {
 }
 
 #[test]
+fn output_that_cannot_be_written_ends_the_prompt() {
+    let daemon = support::daemon();
+    let ask = format!(
+        "{} ask --connect {}",
+        env!("CARGO_BIN_EXE_primed"),
+        daemon.addresses()[0]
+    );
+    let variables = [("HOME", "/nowhere"), ("NO_COLOR", "1")];
+    let mut full = Terminal::start(&format!("{ask} > /dev/full; echo status=$?"), &variables);
+    let shown = full.until("status=1");
+    assert!(shown.starts_with("primed: No space left"), "{shown}");
+    let command = format!("{{ {ask}; echo status=$? >&2; }} | true");
+    let mut closed = Terminal::start(&command, &variables);
+    closed.press("nth 5\r");
+    let shown = closed.until("status=0");
+    assert!(!shown.contains("panicked") && !shown.contains("pipe"), "{shown}");
+}
+
+#[test]
 fn ctrl_c_stops_watching_a_job_and_not_the_job() {
     let daemon = support::daemon();
     let mut prompt = start(daemon.addresses()[0]);

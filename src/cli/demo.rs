@@ -64,40 +64,44 @@ impl Demo {
         if let Some(error) = client.ask(&question)?.strip_prefix("ERR ") {
             anyhow::bail!("the daemon refuses '{question}': {error}");
         }
-        println!(
+        let mut out = std::io::stdout();
+        writeln!(
+            out,
             "a daemon on {address} with {workers} workers;\none client asks '{question}', waits for the answer, asks again"
-        );
-        println!("{:>6} {:>12} {:>10}", "second", "requests/s", "p99");
+        )?;
+        writeln!(out, "{:>6} {:>12} {:>10}", "second", "requests/s", "p99")?;
         let seconds = QUIET_SECONDS + self.seconds.get();
         let mut long = Vec::new();
         let mut rates = Vec::new();
         for second in 0..seconds {
             if second == QUIET_SECONDS {
                 long = begin_long(address, 2 * workers)?;
-                println!(
+                writeln!(
+                    out,
                     "{:-<76}",
                     format!("-- from here on with {} questions like 'pi 10^18' ", long.len())
-                );
+                )?;
             }
             let seen = client.ask_for_a_second(&question)?;
             rates.push(seen.requests);
             let length = seen.requests as f64 / rates[0] as f64 * FIRST_BAR;
             let bar = "#".repeat((length.round() as usize).min(LONGEST_BAR));
             let p99 = seen.latency_us.value_at_quantile(0.99);
-            println!("{:>6} {:>12} {:>7} us {bar}", second + 1, seen.requests, p99);
+            writeln!(out, "{:>6} {:>12} {:>7} us {bar}", second + 1, seen.requests, p99)?;
         }
         let before = mean(&rates[..QUIET_SECONDS]);
         let beside = mean(&rates[QUIET_SECONDS..]);
         let share = |rate: f64| 100.0 * rate / before;
         let (least, most) = range(&rates[QUIET_SECONDS..]);
-        println!(
+        writeln!(
+            out,
             "{:.0} to {:.0} % of {before:.0} requests a second were kept beside {} long questions, {:.0} % on average",
             share(least),
             share(most),
             long.len(),
             share(beside)
-        );
-        println!("(the asyncio service this is modelled on goes from 7300 to 0)");
+        )?;
+        writeln!(out, "(the asyncio service this is modelled on goes from 7300 to 0)")?;
         drop(long);
         daemon.stop(Duration::ZERO);
         Ok(ExitCode::SUCCESS)

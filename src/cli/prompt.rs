@@ -8,9 +8,9 @@ use super::complete::Words;
 use super::configure;
 use super::connect::Connect;
 use super::exchange::{is_login, takes_progress};
-use super::print::{Printer, printable};
+use super::print::{Printer, is_broken_pipe, printable};
 use super::screen::{PROMPT, Screen};
-use super::with_causes;
+use super::{complain, with_causes};
 use crate::client::{ReplyLine, split_tag};
 use anyhow::Context;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -49,10 +49,11 @@ pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
     let screen = Screen::default();
     editor.set_helper(Some(Words::new(screen.clone())));
     let mut connection = Connection::open(connect, screen.clone())?;
-    println!(
+    let greeting = format!(
         "primed at {}; 'help' explains how to ask, Ctrl-D leaves.",
         connect.address()
     );
+    connection.printer.line(&greeting)?;
     let history = history_file();
     if let Some(file) = &history {
         // The first time there is none.
@@ -66,6 +67,8 @@ pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
+            // What it draws goes to standard output too.
+            Err(ReadlineError::Errno(error)) => return Err(io::Error::from_raw_os_error(error as i32).into()),
             Err(error) => return Err(error.into()),
         };
         let question = line.trim();
@@ -93,8 +96,12 @@ pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
             });
         }
         if let Err(error) = result {
+            // The reader of the output has gone, and not the daemon.
+            if is_broken_pipe(&error) && connection.was_heard && lock(&connection.sink).others().is_some() {
+                return Err(error);
+            }
             connection.printer.wipe();
-            eprintln!("{}", with_causes(&error));
+            complain(format_args!("{}", with_causes(&error)));
         }
     }
     if let Some(file) = &history {
@@ -229,8 +236,8 @@ impl Connection {
                     let is_final = ReplyLine::parse(rest).is_final() && of.is_none_or(|of| of == tag);
                     match watched_job(question).filter(|_| is_final && is_cancelled && rest.starts_with("ERR cancelled")) {
                         Some(job) => {
-                            self.printer.wipe();
-                            println!("no longer watching job {job}, which goes on; 'cancel {job}' stops it");
+                            let text = format!("no longer watching job {job}, which goes on; 'cancel {job}' stops it");
+                            self.printer.line(&text)?;
                         }
                         None => self.print(&line, tag)?,
                     }
@@ -270,10 +277,7 @@ impl Connection {
     fn print(&mut self, line: &str, tag: &str) -> io::Result<()> {
         match split_tag(line) {
             (Some(of), rest) if of != tag => match above_text(of, ReplyLine::parse(rest)) {
-                Some(text) => {
-                    self.printer.wipe();
-                    print!("{text}");
-                }
+                Some(text) => self.printer.line(text.trim_end_matches('\n'))?,
                 None => return Ok(()),
             },
             (_, rest) => self.printer.print(None, ReplyLine::parse(rest))?,

@@ -14,7 +14,7 @@ mod timer;
 use super::address::{self, Address};
 use super::connect::{Login, connect};
 use super::descriptors::{self, Reserve};
-use super::quantity;
+use super::{complain, quantity};
 use crate::Daemon;
 use crate::daemon::Handle;
 use crate::proto::parse_number;
@@ -188,13 +188,13 @@ impl Bench {
             Some(rate) => format!("{rate}/s"),
             None => "as fast as replies come".into(),
         };
-        eprintln!(
+        complain(format_args!(
             "{what}{}: '{}' over {} connections, {} at once on each,\n{pace}; Ctrl-C ends it early",
             join(targets),
             self.mix.text(),
             self.connections,
             self.depth
-        );
+        ));
     }
 
     fn open(&self, targets: &[SocketAddr]) -> anyhow::Result<Vec<TcpStream>> {
@@ -303,9 +303,9 @@ async fn watch(mut reports: UnboundedReceiver<Report>, threads: usize, stop: &At
         sum.add(&tally);
         if *heard == threads {
             if second == 0 {
-                eprintln!("{}", summary::header());
+                complain(format_args!("{}", summary::header()));
             }
-            eprintln!("{}", summary::second(second + 1, sum));
+            complain(format_args!("{}", summary::second(second + 1, sum)));
             seconds.remove(&second);
         }
     }
