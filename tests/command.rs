@@ -123,6 +123,8 @@ fn eval_says_what_it_cannot_do() {
             "'submit' needs a daemon: start one with 'primed serve'",
         ),
         (&["eval", "config", "get"], "'config' needs a daemon"),
+        (&["eval", "monitor"], "'monitor' needs a daemon"),
+        (&["eval", "--json", "Kill", "5"], "'Kill' needs a daemon"),
         (
             &["eval", "pi 1e25"],
             "jobs together may take 2048; a daemon takes more with 'primed serve --max-memory-mib'",
@@ -133,7 +135,12 @@ fn eval_says_what_it_cannot_do() {
         assert!(said(&output).contains(expected), "{}", said(&output));
     }
     let help = String::from_utf8_lossy(&primed(&["eval", "help"]).stdout).into_owned();
-    assert!(help.contains("isprime N") && !help.contains("submit"), "{help}");
+    assert!(help.contains("isprime N"), "{help}");
+    for verb in [
+        "submit ", "monitor ", "clients ", "client ", "kill ", "slowlog ", "nodes ",
+    ] {
+        assert!(!help.lines().any(|line| line.starts_with(verb)), "{help}");
+    }
 }
 
 #[test]
