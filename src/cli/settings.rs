@@ -297,7 +297,13 @@ fn blame(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refus
     };
     let is_typed = |arg: &Arg| {
         let flag = format!("--{}", name(arg));
-        arguments.iter().any(|typed| typed.to_string_lossy().starts_with(&flag))
+        // Of many a flag another is the beginning: --max-jobs of --max-jobs-per-client.
+        let is_it = |typed: &str| {
+            typed
+                .strip_prefix(&flag)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        };
+        arguments.iter().any(|typed| is_it(&typed.to_string_lossy()))
     };
     let culprit = settings(command).find(|arg| as_shown(arg) == *culprit && !is_typed(arg));
     match culprit.and_then(|arg| Some((arg, arg.get_env().filter(|variable| is_set(variable))?))) {
