@@ -241,6 +241,12 @@ fn manual_pages_and_completions_have_every_command_and_flag() {
     let folder = std::env::temp_dir().join(format!("primed-man-{}", std::process::id()));
     let dir = folder.to_str().expect("it is text");
     assert_eq!(primed(&["man", "--dir", dir]).status.code(), Some(0));
+    let refused = primed(&["man", "--dir", "/dev/null"]);
+    assert!(
+        said(&refused).starts_with("primed: cannot make the directory /dev/null: "),
+        "{}",
+        said(&refused)
+    );
     let read = |file: String| {
         let page = std::fs::read_to_string(folder.join(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         // roff escapes hyphens.

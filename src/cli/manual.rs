@@ -1,6 +1,7 @@
 //! `primed man` and `primed completions`: made from the definitions of the arguments, so that they cannot disagree with
 //! `--help`.
 
+use anyhow::Context;
 use clap::Command;
 use clap_complete::Shell;
 use std::io::{self, Write};
@@ -26,7 +27,8 @@ impl Man {
             .disable_help_subcommand(true);
         match self.dir {
             Some(directory) => {
-                std::fs::create_dir_all(&directory)?;
+                std::fs::create_dir_all(&directory)
+                    .with_context(|| format!("cannot make the directory {}", directory.display()))?;
                 let mut command = command;
                 command.build();
                 write(&command, &directory)?;
@@ -44,8 +46,8 @@ fn write(command: &Command, directory: &Path) -> anyhow::Result<()> {
     }
     // A page of a subcommand would have no version in its foot.
     let manual = clap_mangen::Man::new(command.clone()).source(concat!("primed ", env!("CARGO_PKG_VERSION")));
-    std::fs::write(directory.join(manual.get_filename()), page(&manual)?)?;
-    Ok(())
+    let path = directory.join(manual.get_filename());
+    std::fs::write(&path, page(&manual)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A page; the examples that end a help keep their lines, which roff would fill.
