@@ -1,7 +1,7 @@
 //! TLS for the commands that ask a daemon: they read and write a socket, and a thread encrypts what passes.
 
 use super::connect::PATIENCE;
-use crate::server::{read_authorities, read_certificates, read_key};
+use crate::server::{is_of_old_version, read_authorities, read_certificates, read_key, unusable};
 use anyhow::Context;
 use clap::ArgMatches;
 use clap::error::ErrorKind;
@@ -120,7 +120,8 @@ impl TlsFlags {
         let builder = builder.with_root_certificates(read_authorities(&self.tls_ca)?);
         Ok(match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => {
-                builder.with_client_auth_cert(read_certificates(certificate)?, read_key(key)?)?
+                let config = builder.with_client_auth_cert(read_certificates(certificate)?, read_key(key)?);
+                config.map_err(|error| unusable(error, certificate, key))?
             }
             _ => builder.with_no_client_auth(),
         })
@@ -143,6 +144,9 @@ fn advice(error: &io::Error, host: &str) -> Option<String> {
             }
             Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
                 "its certificate is not valid yet: set the clock of this machine right, or that of the one that made it".to_owned()
+            }
+            bad if is_of_old_version(bad) => {
+                "its certificate is of version 1 of X.509, and TLS takes version 3: give the daemon one of that".to_owned()
             }
             // rustls has no variant for it.
             Bad::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {

@@ -37,7 +37,7 @@ pub(crate) use tls::TlsListener;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
 #[cfg(feature = "cli")]
-pub(crate) use tls::{read_authorities, read_certificates, read_key};
+pub(crate) use tls::{is_of_old_version, read_authorities, read_certificates, read_key, unusable};
 pub use unix::UnixSocket;
 
 use crate::auth::Authenticate;

@@ -20,7 +20,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{self, InconsistentKeys, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{self, CertificateError, InconsistentKeys, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept as Handshake, TlsAcceptor};
 
@@ -103,7 +103,7 @@ pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
     let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match found {
         Ok(found) if found.is_empty() => Err(error("there is no certificate in it".to_owned())),
-        found => found.map_err(|source| error(source.to_string())),
+        found => found.map_err(|source| error(unreadable(source))),
     }
 }
 
@@ -116,9 +116,48 @@ pub(crate) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> 
         path: path.to_owned(),
         what: match source {
             pem::Error::NoItemsFound => "there is no private key in it".to_owned(),
-            source => source.to_string(),
+            source => unreadable(source),
         },
     })
+}
+
+/// What is wrong with a PEM file. It never quotes the file, which may hold a key.
+fn unreadable(error: pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "it is cut off: a line '-----BEGIN ...' has no line '-----END ...' after it".to_owned()
+        }
+        pem::Error::IllegalSectionStart { .. } => "a line '-----BEGIN ...' of it is damaged".to_owned(),
+        pem::Error::Base64Decode(_) => "it is damaged: a line between BEGIN and END is not base64".to_owned(),
+        pem::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Why a certificate and its key cannot be used together; names the file that is wrong.
+pub(crate) fn unusable(error: rustls::Error, certificate: &Path, key: &Path) -> TlsError {
+    let (path, what) = match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            let of = certificate.display();
+            (key, format!("it is not the key of the certificate in {of}"))
+        }
+        rustls::Error::InvalidCertificate(bad) if is_of_old_version(&bad) => {
+            let what = "its certificate is of version 1 of X.509, and TLS takes version 3: make one with extensions, such as subjectAltName";
+            (certificate, what.to_owned())
+        }
+        rustls::Error::InvalidCertificate(bad) => (certificate, bad.to_string()),
+        other => (key, other.to_string()),
+    };
+    TlsError {
+        path: path.to_owned(),
+        what,
+    }
+}
+
+/// Whether a certificate is refused because it has no version 3 of X.509.
+pub(crate) fn is_of_old_version(bad: &CertificateError) -> bool {
+    // rustls has no variant for it.
+    format!("{bad:?}").contains("UnsupportedCertVersion")
 }
 
 /// The authorities of a PEM file.
@@ -158,13 +197,7 @@ fn read(certificate: &Path, key: &Path, clients: Option<&Path>) -> Result<Server
     let chain = read_certificates(certificate)?;
     let mut config = builder
         .with_single_cert(chain, read_key(key)?)
-        .map_err(|source| match source {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                let of = certificate.display();
-                error(key, format!("it is not the key of the certificate in {of}"))
-            }
-            source => error(key, source.to_string()),
-        })?;
+        .map_err(|source| unusable(source, certificate, key))?;
     // One is enough for a client to come back with; each costs a record and its keys.
     config.send_tls13_tickets = 1;
     Ok(config)

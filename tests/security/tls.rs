@@ -3,7 +3,7 @@
 use crate::daemon::{Daemon, Directory, certificate, primed, run, text};
 use crate::support::{Client, PATIENCE};
 use std::io::Read;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Instant;
 
@@ -300,6 +300,35 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
     assert!(serve(&cert, &key).starts_with(&format!("primed: {key}: ")));
     assert!(serve("/nowhere.pem", &key).starts_with("primed: /nowhere.pem: "));
     assert!(serve(&key, &key).contains("there is no certificate in it"));
+    let (old, its_key) = (certificate("version_1.pem"), certificate("client.key"));
+    let directory = Directory::new();
+    let (whole, cut) = (std::fs::read_to_string(&cert), directory.path("cut"));
+    let whole = whole.expect("it is there");
+    directory.write("cut", &whole[..whole.len() / 2]);
+    // The certificate is read when somebody listens there.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let of_client = |cert: &str| {
+        let flags = [
+            "ask",
+            "--connect",
+            &address,
+            "--tls",
+            "--tls-ca",
+            &certificate("ca.pem"),
+        ];
+        let show = ["--tls-cert", cert, "--tls-key", &its_key, "nth", "5"];
+        text(&primed(&[&flags[..], &show].concat(), "").stderr)
+    };
+    let of_version_1 = format!("primed: {old}: its certificate is of version 1 of X.509");
+    assert!(serve(&old, &its_key).starts_with(&of_version_1));
+    assert!(serve(&cut, &key).starts_with(&format!("primed: {cut}: it is cut off")));
+    assert!(of_client(&old).starts_with(&of_version_1), "{}", of_client(&old));
+    assert!(
+        of_client(&cut).starts_with(&format!("primed: {cut}: it is cut off")),
+        "{}",
+        of_client(&cut)
+    );
     let ca = certificate("ca.pem");
     for (flags, expected) in [
         (
