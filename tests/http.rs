@@ -99,6 +99,29 @@ fn questions_are_answered_as_on_the_wire() {
 }
 
 #[test]
+fn a_json_number_is_what_was_sent_or_refused() {
+    let daemon = with_http(Daemon::new());
+    let send = |path: &str, body: &str| {
+        let (status, _, body) = send(&daemon, &request("POST", path, &[JSON], body));
+        (status, serde_json::from_str::<Json>(&body).expect("JSON"))
+    };
+    assert_eq!(send("/v1/ask", r#"{"request": 4}"#), (200, json!({"value": "7"})));
+    for (path, body) in [
+        ("/v1/ask", r#"{"request": 0.99999999999999999999}"#),
+        ("/v1/ask", r#"{"request": 4.0000000000000000001}"#),
+        ("/v1/jobs", r#"{"request": 18446744073709551617}"#),
+        ("/v1/jobs", r#"{"request": "pi 1e9", "id": 123456789012345678901}"#),
+    ] {
+        let (status, failure) = send(path, body);
+        assert_eq!((status, &failure["error"]), (400, &json!("bad-arg")), "{body}");
+        let text = failure["text"].as_str().expect("a text");
+        assert!(text.contains("write it as a text"), "{text}");
+    }
+    let jobs = get(&daemon, "/v1/jobs");
+    assert_eq!(jobs, (200, "{\"jobs\":[]}\n".into()), "nothing was submitted");
+}
+
+#[test]
 fn times_have_the_bounds_and_the_words_of_the_wire() {
     let daemon = with_http(Daemon::new());
     for (field, time, text) in [

@@ -9,7 +9,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Limited};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Number, Value as Json, json};
 use std::time::Duration;
 
 /// The longest body of a request.
@@ -133,7 +133,19 @@ pub(super) fn wrong(text: &str) -> Failure {
     Failure::new(Code::BadArg, text.to_owned())
 }
 
-/// The texts of an object under these keys, of which the first must be there. Other keys are refused.
+/// A number as it was sent. Beyond 64 bits, or with a fraction or an exponent, all that is left of it is the nearest
+/// float, which is another number.
+fn exact(key: &str, number: &Number) -> Result<String, Failure> {
+    if number.is_u64() || number.is_i64() {
+        return Ok(number.to_string());
+    }
+    Err(wrong(&format!(
+        "'{key}' is a JSON number that is not a whole number of 64 bits: write it as a text, like \"2^64+1\""
+    )))
+}
+
+/// The texts of an object under these keys, of which the first must be there. Other keys are refused, and numbers that
+/// would be rounded.
 ///
 /// # Errors
 /// Says which field is wrong.
@@ -153,7 +165,7 @@ pub(super) fn texts<const N: usize>(
         *text = match object.get(key) {
             None | Some(Json::Null) => None,
             Some(Json::String(text)) => Some(text.clone()),
-            Some(Json::Number(number)) => Some(number.to_string()),
+            Some(Json::Number(number)) => Some(exact(key, number)?),
             Some(_) => return Err(wrong(&format!("'{key}' is no text"))),
         };
     }
@@ -187,5 +199,28 @@ mod tests {
         assert_eq!(read("{}"), Err("'request' is missing".into()));
         assert_eq!(read(r#"{"request":[]}"#), Err("'request' is no text".into()));
         assert!(read(r#"{"request":"1","x":1}"#).is_err_and(|text| text.starts_with("there is no field 'x'")));
+    }
+
+    #[test]
+    fn a_number_is_taken_as_it_was_sent_or_not_at_all() {
+        let read = |number: &str| {
+            let object = serde_json::from_str(&format!("{{\"request\":{number}}}")).expect("an object");
+            texts(&object, ["request"]).map_err(|failure| failure.code)
+        };
+        for number in ["0", "7", "-7", "18446744073709551615", "-9223372036854775808"] {
+            assert_eq!(read(number), Ok([Some(number.to_owned())]));
+        }
+        for number in [
+            "18446744073709551616",
+            "-9223372036854775809",
+            "123456789012345678901",
+            "0.99999999999999999999",
+            "4.0000000000000000001",
+            "4.0",
+            "1e3",
+            "-0",
+        ] {
+            assert_eq!(read(number), Err(Code::BadArg), "{number}");
+        }
     }
 }
