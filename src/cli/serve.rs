@@ -355,7 +355,9 @@ async fn serve(
     let submitted = metrics.states.submitted.load(Relaxed);
     match signals.drain(running, reload.drain_limit).await {
         Drained::InTime => tracing::info!("every accepted request is answered"),
-        Drained::Late => tracing::warn!("the drain limit passed; the remaining requests were cancelled"),
+        Drained::Late => {
+            tracing::warn!("the drain limit passed; what was not answered, or not read by its client, is cancelled")
+        }
         Drained::Interrupted => {
             tracing::warn!("a second signal: accepted requests are left unanswered");
             return Ok(ExitCode::from(1));

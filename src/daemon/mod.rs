@@ -494,7 +494,7 @@ impl Daemon {
 pub enum Drained {
     /// Everything accepted was answered.
     InTime,
-    /// The limit passed, and the rest was cancelled.
+    /// The limit passed. The rest was cancelled, and replies that their clients had not taken by then may be lost.
     Late,
     /// A second signal arrived.
     Interrupted,
@@ -587,7 +587,6 @@ impl Running {
         self.listener.do_send(Drain { drained });
         let mut all_done = pin!(async { tokio::join!(all_closed, all_answered) });
         let in_time = tokio::time::timeout(limit, &mut all_done).await;
-        let left = self.metrics.jobs.load(Relaxed);
         let mut result = match in_time {
             Ok((Ok(()), Ok(()))) => Drained::InTime,
             // An actor that drops its reply cannot say that everything is answered.
@@ -602,7 +601,7 @@ impl Running {
             Err(_) => {
                 self.scheduler.do_send(engine::Shutdown::Cancel);
                 let _ = tokio::time::timeout(LAST_REPLIES, all_done).await;
-                if left == 0 { Drained::InTime } else { Drained::Late }
+                Drained::Late
             }
         };
         if self.health.has_given_up() {

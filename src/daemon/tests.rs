@@ -83,7 +83,7 @@ fn info(address: SocketAddr, key: &str) -> u64 {
     value.expect("info shows it")
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "{what}: it never came");

@@ -1,12 +1,13 @@
 //! Tests of a daemon whose users are removed: while they are connected, and while their password is checked.
 
 use super::Drained;
-use super::tests::{Client, PATIENCE, with_failpoints};
-use crate::auth::{Authenticate, Credentials, Identity, Notify, Users, hash};
+use super::tests::{Client, PATIENCE, until, with_failpoints};
+use crate::auth::{Authenticate, Credentials, Identity, Notify, Users, Verdict, hash};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// A users file with `ann`, whose password is `secret`.
 struct UsersFile(PathBuf);
@@ -102,4 +103,54 @@ fn a_user_who_goes_while_his_password_is_checked_is_refused() {
             .is_some_and(|reply| reply.starts_with("ERR unauthenticated "))
     );
     assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
+
+/// Users of whom none is let in, and all are told so in an hour.
+#[derive(Debug, Default)]
+struct Delaying(Arc<AtomicU64>);
+
+impl Authenticate for Delaying {
+    fn check(&self, _: IpAddr, _: Credentials, notify: Notify) {
+        notify(Verdict::Refused(Duration::from_secs(3_600)));
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    fn wrong_passwords(&self) -> Arc<AtomicU64> {
+        self.0.clone()
+    }
+
+    fn version(&self) -> u64 {
+        0
+    }
+
+    fn refresh(&self, _: &Identity) -> Option<Identity> {
+        None
+    }
+}
+
+#[test]
+fn a_drain_answers_wrong_passwords_at_once() {
+    let mut daemon = with_failpoints();
+    let delaying = Arc::new(Delaying::default());
+    daemon.auth = Some(delaying.clone());
+    #[cfg(feature = "http")]
+    let daemon = daemon.http(([127, 0, 0, 1], 0).into(), Vec::new());
+    let daemon = daemon.spawn().expect("a free port can be had");
+    let mut clients = vec![(Client::connect(daemon.addresses()[0]), "ERR unauthenticated ")];
+    clients[0].0.send("auth ann no\nauth ann no\n");
+    if cfg!(feature = "http") {
+        let mut client = Client::connect(daemon.addresses()[1]);
+        client.send("GET /v1/info HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic YW5uOm5v\r\n\r\n");
+        clients.push((client, "HTTP/1.1 401 "));
+    }
+    until("the passwords are found wrong", || {
+        delaying.0.load(Relaxed) == clients.len() as u64
+    });
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+    for (client, expected) in &mut clients {
+        let reply = client.line().expect("it is answered");
+        assert!(reply.starts_with(*expected), "{reply}");
+    }
+    let next = clients[0].0.line().expect("the next request is answered too");
+    assert!(next.starts_with("ERR draining "), "{next}");
 }

@@ -9,7 +9,7 @@
 
 use super::answer::refused;
 use super::login::Login;
-use super::timeout::Owed;
+use super::timeout::{Finishing, Owed};
 use crate::auth::Role;
 use crate::clients::ClientState;
 use crate::engine::Account;
@@ -61,11 +61,13 @@ pub(super) struct Caller {
     pub(super) state: Arc<ClientState>,
     /// Whether the client owes the rest of a request.
     pub(super) owed: Owed,
+    /// Ends when the connection is to finish.
+    pub(super) finishing: Finishing,
     hosts: Arc<Hosts>,
 }
 
 impl Caller {
-    pub(super) fn of(accepted: &Accepted, hosts: Arc<Hosts>, owed: Owed) -> Self {
+    pub(super) fn of(accepted: &Accepted, hosts: Arc<Hosts>, owed: Owed, finishing: Finishing) -> Self {
         let peer = accepted.peer();
         let from = match peer.into() {
             Account::Address(address) => address,
@@ -79,6 +81,7 @@ impl Caller {
             shared: accepted.shared().clone(),
             state: accepted.state().clone(),
             owed,
+            finishing,
             hosts,
         }
     }

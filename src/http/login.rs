@@ -6,6 +6,7 @@
 
 use super::answer::refused;
 use super::guard::Caller;
+use super::timeout::Finishing;
 use crate::auth::{Authenticate, Credentials, Identity, Role, Verdict};
 use crate::proto::{Code, Failure};
 use crate::verb::Engine;
@@ -104,7 +105,7 @@ async fn known(caller: &Caller, auth: &dyn Authenticate, credentials: Credential
             caller.state.set_user(identity.name.as_str());
             Ok(known)
         }
-        Ok(verdict) => Err(refusal(verdict).await),
+        Ok(verdict) => Err(refusal(verdict, caller.finishing.clone()).await),
         Err(_) => Err(refused(
             StatusCode::SERVICE_UNAVAILABLE,
             &Failure::new(Code::Draining, "the daemon is shutting down; ask again when it is back"),
@@ -137,12 +138,14 @@ fn unauthenticated(failure: &Failure) -> Response {
     response
 }
 
-/// The reply to a password that is wrong, once its time has come, or was not looked at.
-async fn refusal(verdict: Verdict) -> Response {
+/// The reply to a password that is wrong, once its time has come, or was not looked at. A connection that finishes does
+/// not wait: the delay is against further guesses, and there are none.
+async fn refusal(verdict: Verdict, finishing: Finishing) -> Response {
     let Some((failure, delay)) = verdict.refusal() else {
         return unauthenticated(&Failure::new(Code::Unauthenticated, "the user is not known"));
     };
-    tokio::time::sleep(delay).await;
+    // Late or finishing, the reply is the same.
+    let _ = tokio::time::timeout(delay, finishing).await;
     let Verdict::Later(wait) = verdict else {
         return unauthenticated(&failure);
     };

@@ -3,7 +3,7 @@
 
 use super::guard::{Caller, Hosts};
 use super::routes::routes;
-use super::timeout::{Deadline, HeadTimer, Owed};
+use super::timeout::{Deadline, Finishing, HeadTimer, Owed};
 use crate::caught::{Panicked, caught_in};
 use crate::server::{Abort, Accepted, Finish, Service, Shared};
 use actix::prelude::*;
@@ -70,7 +70,7 @@ impl Actor for HttpSession {
         let metrics = accepted.shared().facts.metrics.clone();
         let peer = accepted.peer();
         // A panic that reached the actor would end its thread.
-        let served = caught_in(serve(accepted, routes, hosts, finishing));
+        let served = caught_in(serve(accepted, routes, hosts, finishing.shared()));
         let ended = served.into_actor(self).map(move |ended, _, context| {
             match ended {
                 Ok(Ok(())) => {}
@@ -103,14 +103,9 @@ impl Handler<Abort> for HttpSession {
     }
 }
 
-async fn serve(
-    accepted: Accepted,
-    routes: Router,
-    hosts: Arc<Hosts>,
-    finishing: oneshot::Receiver<()>,
-) -> hyper::Result<()> {
+async fn serve(accepted: Accepted, routes: Router, hosts: Arc<Hosts>, finishing: Finishing) -> hyper::Result<()> {
     let (shared, owed) = (accepted.shared().clone(), Owed::default());
-    let caller = Caller::of(&accepted, hosts, owed.clone());
+    let caller = Caller::of(&accepted, hosts, owed.clone(), finishing.clone());
     let service = tower_of(routes, caller);
     let socket = Rc::new(Socket {
         connection: RefCell::new(accepted),
@@ -126,7 +121,7 @@ async fn serve(
         .max_buf_size(MAX_BUFFER)
         .serve_connection(io, TowerToHyperService::new(service));
     let mut connection = pin!(connection);
-    let mut finishing = pin!(finishing.fuse());
+    let mut finishing = finishing;
     let mut is_finishing = false;
     let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
     loop {

@@ -1,6 +1,7 @@
 //! How long a client may keep its connection waiting, by the limit in force: it may change meanwhile. Knows no route.
 
 use crate::server::Shared;
+use futures_util::future::Shared as ForAll;
 use hyper::rt::{Sleep, Timer};
 use std::future::Future;
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 /// A moment further ahead may be none that the clock has.
@@ -44,6 +46,9 @@ impl Future for Deadline {
         self.sleep.as_mut().poll(task)
     }
 }
+
+/// Ends when the connection is to finish: the order was dropped.
+pub(super) type Finishing = ForAll<oneshot::Receiver<()>>;
 
 /// Whether the client owes the rest of a request: its head, or its body.
 #[derive(Clone, Default)]

@@ -12,11 +12,13 @@ use actix::prelude::*;
 use futures_util::task::{ArcWake, waker_ref};
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker};
+use std::time::Duration;
 use tokio::task::coop::has_budget_remaining;
 
 /// Turns in one go before the sockets are looked at again and other work of the thread is done.
@@ -27,6 +29,8 @@ pub(super) struct Sessions {
     table: SessionTable,
     /// Where they are written to; made when it starts.
     to: Option<ReplyTo>,
+    /// Refusals whose time has not come, each with its timer. A session has one password checked at a time.
+    delayed: BTreeMap<ClientId, (Verdict, SpawnHandle)>,
     /// It ends with the last of them.
     is_finishing: bool,
 }
@@ -231,8 +235,14 @@ impl Sessions {
         Self {
             table,
             to: None,
+            delayed: BTreeMap::new(),
             is_finishing: false,
         }
+    }
+
+    fn bring_verdict(&self, client: ClientId, verdict: Verdict) {
+        let mut table = self.table.borrow();
+        table.bring(client, |session| session.take_verdict(verdict));
     }
 }
 
@@ -317,28 +327,30 @@ impl Handler<Checked> for Sessions {
     type Result = ();
 
     fn handle(&mut self, Checked(client, verdict): Checked, context: &mut Self::Context) {
-        let bring = move |sessions: &mut Self| {
-            let mut table = sessions.table.borrow();
-            table.bring(client, |session| session.take_verdict(verdict));
-        };
-        match verdict.refusal() {
-            Some((_, delay)) if !delay.is_zero() => {
-                context.run_later(delay, move |sessions, _| {
-                    bring(sessions);
-                    // Timers are looked at after the turns.
-                    sessions.table.borrow().woken.wake_actor();
-                });
-            }
-            _ => bring(self),
+        let delay = verdict.refusal().map_or(Duration::ZERO, |(_, delay)| delay);
+        // A drain waits for no refusal: the delay is against further guesses, and there are none.
+        if delay.is_zero() || self.is_finishing {
+            return self.bring_verdict(client, verdict);
         }
+        let timer = context.run_later(delay, move |sessions, _| {
+            sessions.delayed.remove(&client);
+            sessions.bring_verdict(client, verdict);
+            // Timers are looked at after the turns.
+            sessions.table.borrow().woken.wake_actor();
+        });
+        self.delayed.insert(client, (verdict, timer));
     }
 }
 
 impl Handler<FinishAll> for Sessions {
     type Result = ();
 
-    fn handle(&mut self, _: FinishAll, _: &mut Self::Context) {
+    fn handle(&mut self, _: FinishAll, context: &mut Self::Context) {
         self.is_finishing = true;
+        for (client, (verdict, timer)) in mem::take(&mut self.delayed) {
+            context.cancel_future(timer);
+            self.bring_verdict(client, verdict);
+        }
         let mut table = self.table.borrow();
         let indices: Vec<u32> = table.by_client.values().copied().collect();
         for index in indices {
