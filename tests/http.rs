@@ -376,6 +376,28 @@ fn bodies_and_heads_that_are_too_long_or_too_slow_are_refused() {
 }
 
 #[test]
+fn an_idle_connection_is_closed_and_one_that_has_begun_a_request_is_not() {
+    let limits = Limits {
+        idle_timeout: Some(Duration::from_millis(500)),
+        stall_timeout: Duration::from_secs(3600),
+        ..Limits::default()
+    };
+    let daemon = with_http(Daemon::new().limits(limits));
+    let mut begun = connect(&daemon);
+    begun.write_all(b"GET /healthz HT").expect("the daemon reads");
+    assert_eq!(rest(connect(&daemon)), "", "nothing was sent");
+    let mut asked = connect(&daemon);
+    asked
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("the daemon reads");
+    assert!(rest(asked).ends_with("\r\n\r\nok\n"), "it is answered, and closed");
+    begun
+        .write_all(b"TP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("it is open");
+    assert!(rest(begun).ends_with("\r\n\r\nok\n"));
+}
+
+#[test]
 fn a_change_of_the_stall_timeout_reaches_connections_that_are_open() {
     let any = ([127, 0, 0, 1], 0).into();
     let patient = Limits {

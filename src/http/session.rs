@@ -3,27 +3,31 @@
 
 use super::guard::{Caller, Hosts};
 use super::routes::routes;
-use super::timeout::{Deadline, Finishing, HeadTimer, Owed};
+use super::timeout::{Deadline, Finishing, Head, HeadTimer, Owed};
 use crate::caught::{Panicked, caught_in};
 use crate::server::{Abort, Accepted, Finish, Service, Shared};
 use actix::prelude::*;
 use axum::Router;
+use bytes::Bytes;
 use futures_util::FutureExt;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context as Task, Poll};
+use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, Interval, interval_at};
 
 /// Header lines of a request.
 const MAX_HEADERS: usize = 64;
@@ -35,15 +39,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const LOOK_WHILE_DRAINING: Duration = Duration::from_millis(300);
 /// Bytes that a connection buffers.
 const MAX_BUFFER: usize = 32 << 10;
+/// Bytes of the first read: the head of most requests.
+const FIRST_READ: usize = 1 << 10;
 
 /// The reply to a connection beyond the limit.
 const REFUSAL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: application/json\r\nContent-Length: 47\r\n\
       Connection: close\r\n\r\n{\"error\":\"busy\",\"text\":\"too many connections\"}\n";
 
+/// What answers a request; a clone of it is one reference more.
+type Routes = TowerToHyperService<Router>;
+
 /// HTTP for the listener. Besides addresses and `localhost`, it answers to these names.
 pub(crate) fn service(names: Vec<String>) -> Service {
-    let (routes, hosts) = (routes(), Arc::new(Hosts::new(names)));
+    let (routes, hosts) = (TowerToHyperService::new(routes()), Arc::new(Hosts::new(names)));
     Service::aborting(move |accepted| HttpSession {
         start: Some((accepted, routes.clone(), hosts.clone())),
         finish: None,
@@ -53,7 +62,7 @@ pub(crate) fn service(names: Vec<String>) -> Service {
 
 /// One connection.
 struct HttpSession {
-    start: Option<(Accepted, Router, Arc<Hosts>)>,
+    start: Option<(Accepted, Routes, Arc<Hosts>)>,
     /// Dropped to finish: the request under way is answered, and then the connection is closed.
     finish: Option<oneshot::Sender<()>>,
 }
@@ -103,45 +112,113 @@ impl Handler<Abort> for HttpSession {
     }
 }
 
-async fn serve(accepted: Accepted, routes: Router, hosts: Arc<Hosts>, finishing: Finishing) -> hyper::Result<()> {
+/// Waits for the first bytes, and then drives hyper, whose buffers take more than all else of a connection.
+async fn serve(accepted: Accepted, routes: Routes, hosts: Arc<Hosts>, finishing: Finishing) -> io::Result<()> {
     let (shared, owed) = (accepted.shared().clone(), Owed::default());
-    let caller = Caller::of(&accepted, hosts, owed.clone(), finishing.clone());
-    let service = tower_of(routes, caller);
+    // From here on the client has its time for the head.
+    let mut head = Head::new(shared.clone(), &owed);
     let socket = Rc::new(Socket {
         connection: RefCell::new(accepted),
         is_awaited: Cell::new(true),
     });
-    let io = TokioIo::new(Patient::new(socket.clone(), shared.clone()));
+    let mut watch = Watch::new(socket.clone(), owed.clone(), finishing.clone());
+    let mut patient = Patient::new(socket.clone(), shared.clone(), owed.clone());
+    loop {
+        tokio::select! {
+            biased;
+            is_open = patient.read_first() => match is_open? {
+                true => break,
+                false => return Ok(()),
+            },
+            () = &mut head => return Err(io::ErrorKind::TimedOut.into()),
+            notice = watch.next() => match notice {
+                Notice::Finish => {}
+                Notice::Gone => return Ok(()),
+            },
+        }
+    }
+    let caller = Caller::of(&socket.connection.borrow(), hosts, owed.clone(), finishing);
+    let timer = HeadTimer::new(shared, owed, head);
+    Box::pin(drive(patient, timer, routes, caller, watch)).await
+}
+
+/// Answers the requests of a connection.
+async fn drive(patient: Patient, timer: HeadTimer, routes: Routes, caller: Caller, mut watch: Watch) -> io::Result<()> {
+    // The routes are those of all connections: with the caller as a layer each would have its own.
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(caller.clone());
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
-        .timer(HeadTimer::new(shared, owed.clone()))
+        .timer(timer)
         // The timer has the limit in force; a time has to be given for it to be used.
         .header_read_timeout(Duration::ZERO)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_BUFFER)
-        .serve_connection(io, TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(patient), service);
     let mut connection = pin!(connection);
-    let mut finishing = finishing;
-    let mut is_finishing = false;
-    let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    if watch.is_finishing {
+        connection.as_mut().graceful_shutdown();
+    }
     loop {
         tokio::select! {
-            ended = &mut connection => return ended,
-            _ = &mut finishing, if !is_finishing => {
-                is_finishing = true;
-                connection.as_mut().graceful_shutdown();
-                looks = interval_at(Instant::now() + LOOK_WHILE_DRAINING, LOOK_WHILE_DRAINING);
-            }
-            _ = looks.tick() => if socket.is_gone() || is_finishing && owed.holds() {
-                return Ok(());
+            ended = &mut connection => return ended.map_err(io::Error::other),
+            notice = watch.next() => match notice {
+                Notice::Finish => connection.as_mut().graceful_shutdown(),
+                Notice::Gone => return Ok(()),
+            },
+        }
+    }
+}
+
+/// What a connection hears of besides its bytes.
+enum Notice {
+    /// The daemon drains.
+    Finish,
+    /// The client has left, or the rest of its request does not come while the daemon drains.
+    Gone,
+}
+
+/// Looks whether the client is still there, and whether the daemon drains.
+struct Watch {
+    socket: Rc<Socket>,
+    owed: Owed,
+    finishing: Finishing,
+    is_finishing: bool,
+    looks: Interval,
+}
+
+impl Watch {
+    fn new(socket: Rc<Socket>, owed: Owed, finishing: Finishing) -> Self {
+        Self {
+            socket,
+            owed,
+            finishing,
+            is_finishing: false,
+            looks: every(LOOK_EVERY),
+        }
+    }
+
+    /// The next notice; `Finish` comes once. Nothing is lost if the future is dropped.
+    async fn next(&mut self) -> Notice {
+        loop {
+            tokio::select! {
+                _ = &mut self.finishing, if !self.is_finishing => {
+                    self.is_finishing = true;
+                    self.looks = every(LOOK_WHILE_DRAINING);
+                    return Notice::Finish;
+                }
+                _ = self.looks.tick() => if self.socket.is_gone() || self.is_finishing && self.owed.holds() {
+                    return Notice::Gone;
+                }
             }
         }
     }
 }
 
-/// The routes, with the caller beside each request.
-fn tower_of(routes: Router, caller: Caller) -> Router {
-    routes.layer(axum::Extension(caller))
+fn every(time: Duration) -> Interval {
+    interval_at(Instant::now() + time, time)
 }
 
 /// The connection, which hyper reads and writes, and of which the session looks whether its client is still there.
@@ -163,22 +240,45 @@ impl Socket {
 struct Patient {
     socket: Rc<Socket>,
     shared: Arc<Shared>,
+    owed: Owed,
+    /// The first bytes, until hyper reads them.
+    first: Bytes,
     /// Since bytes wait for the client.
     waiting: Option<Deadline>,
 }
 
 impl Patient {
-    const fn new(socket: Rc<Socket>, shared: Arc<Shared>) -> Self {
+    const fn new(socket: Rc<Socket>, shared: Arc<Shared>, owed: Owed) -> Self {
         Self {
             socket,
             shared,
+            owed,
+            first: Bytes::new(),
             waiting: None,
         }
+    }
+
+    /// Reads the first bytes. False if there are none: the client has closed the connection.
+    async fn read_first(&mut self) -> io::Result<bool> {
+        // On the stack, and not in the future: most connections wait here.
+        let first = poll_fn(|task| {
+            let mut bytes = [0; FIRST_READ];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut *self).poll_read(task, &mut buffer))?;
+            Poll::Ready(io::Result::Ok(Bytes::copy_from_slice(buffer.filled())))
+        });
+        self.first = first.await?;
+        Ok(!self.first.is_empty())
     }
 }
 
 impl AsyncRead for Patient {
-    fn poll_read(self: Pin<&mut Self>, task: &mut Task<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, task: &mut Task<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let count = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let mut connection = self.socket.connection.borrow_mut();
         let read = Pin::new(&mut *connection).poll_read(task, buffer);
@@ -187,6 +287,7 @@ impl AsyncRead for Patient {
         let metrics = &connection.shared().facts.metrics;
         metrics.bytes_read.fetch_add(count as u64, Relaxed);
         if count > 0 {
+            self.owed.has_read();
             connection.state().has_read(count);
         }
         read

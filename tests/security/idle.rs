@@ -1,4 +1,4 @@
-//! What an idle TLS connection costs. The long form: `PRIMED_FAULTS=long cargo test --release --test security idle --
+//! What an idle connection over TLS, or over HTTP, costs. The long form: `PRIMED_FAULTS=long cargo test --release --test security idle --
 //! --nocapture`.
 
 use crate::daemon::{Daemon, Directory, certificate};
@@ -46,13 +46,37 @@ fn resident(daemon: &Daemon) -> u64 {
         .expect("Linux says so")
 }
 
+/// How many connections are measured.
+fn count() -> usize {
+    let is_long = std::env::var("PRIMED_FAULTS").is_ok_and(|form| form == "long");
+    if is_long { 10_000 } else { 300 }
+}
+
+#[test]
+fn an_http_connection_that_has_sent_nothing_takes_at_most_8_kib() {
+    let count = count();
+    let daemon = Daemon::logging("warn", Directory::new(), &["--http", "127.0.0.1:0"]);
+    let address = daemon.http.expect("it has an address for HTTP");
+    let connect = || TcpStream::connect(address).expect("it listens");
+    let answered = || {
+        let mut stream = connect();
+        let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).expect("the daemon reads");
+        stream.read_to_string(&mut String::new()).expect("the daemon answers");
+    };
+    (0..20).for_each(|_| answered());
+    let before = resident(&daemon);
+    let idle: Vec<TcpStream> = (0..count).map(|_| connect()).collect();
+    // Connections are accepted in turn.
+    answered();
+    let each = resident(&daemon).saturating_sub(before) as f64 / idle.len() as f64;
+    println!("fault: {count} idle HTTP connections | wanted: 8 KiB each | reached: {each:.1} KiB");
+    assert!(each <= 8.0, "{each}");
+}
+
 #[test]
 fn an_idle_connection_takes_at_most_24_kib() {
-    let count = if std::env::var("PRIMED_FAULTS").is_ok_and(|form| form == "long") {
-        10_000
-    } else {
-        300
-    };
+    let count = count();
     let directory = Directory::new();
     let (cert, key) = (certificate("server.pem"), certificate("server.key"));
     let flags = ["--tls-listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key];
