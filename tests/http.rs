@@ -542,6 +542,35 @@ fn metrics_count_every_request_once_and_have_as_many_series_as_there_are_verbs()
 }
 
 #[test]
+fn what_is_refused_is_counted_as_that_and_a_head_of_events_asks_nothing() {
+    let daemon = with_http(Daemon::new());
+    assert_eq!(post(&daemon, "/v1/jobs", &json!({"request": "pi 1e18"})).0, 201);
+    for field in ["deadline", "progress"] {
+        let asked = json!({"request": "totient 12", field: "never"});
+        assert_eq!(post(&daemon, "/v1/ask", &asked).0, 400);
+    }
+    assert_eq!(get(&daemon, "/v1/jobs/1/result?deadline=never").0, 400);
+    let (status, head, body) = send(&daemon, &request("HEAD", "/v1/jobs/1/events", &[], ""));
+    assert_eq!((status, body.as_str()), (200, ""));
+    assert!(head.contains("\r\ncontent-type: text/event-stream\r\n"), "{head}");
+    assert!(!head.contains("\r\ncontent-length:"), "{head}");
+    let (_, text) = get(&daemon, "/metrics");
+    let mut counted: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("primed_requests_total"))
+        .collect();
+    counted.sort_unstable();
+    assert_eq!(
+        counted,
+        [
+            "{verb=\"result\",code=\"bad-arg\"} 1",
+            "{verb=\"submit\",code=\"ok\"} 1",
+            "{verb=\"totient\",code=\"bad-arg\"} 2",
+        ]
+    );
+}
+
+#[test]
 fn ready_says_whether_to_send_work_here_and_the_drain_answers_what_is_under_way() {
     let daemon = with_http(Daemon::new());
     assert_eq!(get(&daemon, "/readyz"), (200, "ready\n".into()));

@@ -26,8 +26,26 @@ pub(super) fn question(caller: &Caller, words: &str) -> (Question, Counted) {
     (caller.engine.request(words), Counted::of(caller, words))
 }
 
+/// The question of these words, to be answered within this time if there is one. A wrong time is counted as the failure
+/// of the request.
+///
+/// # Errors
+/// `bad-arg` if the time is none.
+pub(super) fn question_within(
+    caller: &Caller,
+    words: &str,
+    wait: Option<&str>,
+) -> Result<(Question, Counted), Failure> {
+    let (question, counted) = question(caller, words);
+    match wait.map(deadline).transpose() {
+        Ok(Some(wait)) => Ok((question.deadline(wait), counted)),
+        Ok(None) => Ok((question, counted)),
+        Err(failure) => Err(counted.fail(failure)),
+    }
+}
+
 /// How long a client waits, as the wire has it.
-pub(super) fn deadline(text: &str) -> Result<Duration, Failure> {
+fn deadline(text: &str) -> Result<Duration, Failure> {
     Terms::time("deadline", text, &Terms::DEADLINES).map_err(|what| wrong(&what))
 }
 
@@ -44,13 +62,11 @@ pub(super) async fn ask(Extension(caller): Extension<Caller>, request: Request) 
         Err(refusal) => return refusal,
     };
     let asked = texts(&object, ["request", "deadline", "progress"]).and_then(|[words, wait, progress]| {
-        let (question, counted) = question(&caller, &words.unwrap_or_default());
-        let question = match wait {
-            Some(wait) => question.deadline(deadline(&wait)?),
-            None => question,
-        };
-        let progress = progress.map(|every| interval(&every)).transpose()?;
-        Ok((question, counted, progress))
+        let (question, counted) = question_within(&caller, &words.unwrap_or_default(), wait.as_deref())?;
+        match progress.map(|every| interval(&every)).transpose() {
+            Ok(progress) => Ok((question, counted, progress)),
+            Err(failure) => Err(counted.fail(failure)),
+        }
     });
     match (asked, format) {
         (Err(failure), _) => failed(&failure),

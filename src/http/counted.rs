@@ -3,7 +3,7 @@
 use super::guard::Caller;
 use crate::clients::ClientState;
 use crate::metrics::{Exemplar, Outcome, VerbLabel};
-use crate::proto::Code;
+use crate::proto::{Code, Failure};
 use crate::server::Shared;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -38,6 +38,12 @@ impl Counted {
     /// Counts it.
     pub(super) fn end(mut self, outcome: Outcome) {
         self.count(outcome);
+    }
+
+    /// Counts it with this failure, and returns that.
+    pub(super) fn fail(self, failure: Failure) -> Failure {
+        self.end(Outcome::failed(failure.code as u8));
+        failure
     }
 
     fn count(&mut self, outcome: Outcome) {

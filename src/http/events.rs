@@ -61,6 +61,12 @@ impl Format {
     }
 }
 
+/// The head of a stream, for `HEAD`. The body is not empty but of no known length, as that of a stream is.
+pub(super) fn no_events(format: Format) -> Response {
+    let none = stream::empty::<Result<String, Infallible>>();
+    reply(StatusCode::OK, format.kind(), Body::from_stream(none))
+}
+
 /// A reply that goes on until the last event.
 pub(super) fn stream(format: Format, events: Events, counted: Counted) -> Response {
     let chunks = stream::unfold(Some((events, counted)), move |state| async move {

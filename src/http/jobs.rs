@@ -1,15 +1,15 @@
 //! `/v1/jobs`: submitted jobs, their progress and their answers.
 
 use super::answer::{failed, fields, json_reply, read_object, texts, wrong};
-use super::ask::{collect, deadline, question, whole};
-use super::events::{Format, stream};
+use super::ask::{collect, question, question_within, whole};
+use super::events::{Format, no_events, stream};
 use super::guard::Caller;
 use crate::proto::{Code, Failure};
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
 use axum::http::header::{HeaderValue, LOCATION};
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Value as Json, json};
 
@@ -88,23 +88,18 @@ pub(super) async fn result(Extension(caller): Extension<Caller>, id: Id, uri: Ur
     let wait = uri
         .query()
         .and_then(|query| query.split('&').find_map(|part| part.strip_prefix("deadline=")));
-    let wait = wait.map(deadline).transpose();
-    match about(&id, "result").and_then(|words| Ok((words, wait?))) {
+    let asked = about(&id, "result").and_then(|words| question_within(&caller, &words, wait));
+    match asked {
         Err(failure) => failed(&failure),
-        Ok((words, wait)) => {
-            let (question, counted) = question(&caller, &words);
-            let question = match wait {
-                Some(wait) => question.deadline(wait),
-                None => question,
-            };
-            whole(question.events(), counted).await
-        }
+        Ok((question, counted)) => whole(question.events(), counted).await,
     }
 }
 
-pub(super) async fn events(Extension(caller): Extension<Caller>, id: Id) -> Response {
+/// The events of a job; to `HEAD`, what a stream begins with, for which nothing is asked.
+pub(super) async fn events(Extension(caller): Extension<Caller>, method: Method, id: Id) -> Response {
     match about(&id, "watch") {
         Err(failure) => failed(&failure),
+        Ok(_) if method == Method::HEAD => no_events(Format::Sse),
         Ok(words) => {
             let (question, counted) = question(&caller, &words);
             stream(Format::Sse, question.events(), counted)
