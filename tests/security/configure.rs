@@ -148,11 +148,14 @@ fn what_cannot_change_is_refused_and_changes_nothing() {
     let mut oli = daemon.client_of("oli", "oli-secret");
     let before = rows(&mut oli, "config get");
     for (request, reply) in [
-        ("config", "ERR bad-arg :config: get or set is missing; write"),
-        ("config rewrite", "ERR bad-arg :config: it can get and set; write"),
+        (
+            "config",
+            "ERR bad-arg :config: get or set is missing; usage: config get|set ...",
+        ),
+        ("config rewrite", "ERR bad-arg :config: it can get and set; usage: "),
         (
             "config set log",
-            "ERR bad-arg :config: NAME and VALUE are two words; write",
+            "ERR bad-arg :config: NAME and VALUE are two words; usage: ",
         ),
         (
             "config set nothing 5",
