@@ -353,8 +353,8 @@ fn above_text(tag: &str, heard: ReplyLine<'_>) -> Option<String> {
     })
 }
 
-/// From now on SIGTERM and SIGHUP end the process with the terminal as it is now, whether a line is edited or a question
-/// waited for.
+/// From now on SIGTERM and SIGHUP end the process with the terminal as it is now, whether a line is edited or a
+/// question waited for.
 fn restore_when_ended() -> anyhow::Result<()> {
     let before = tcgetattr(io::stdin()).ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;

@@ -38,9 +38,9 @@ pub(super) struct Security {
 }
 
 impl SecurityFlags {
-    /// Refuses addresses over TLS without a certificate and its key, and these files where no address speaks TLS, though
-    /// somebody may rely on that: `is_https` says whether that of HTTP does. Clap cannot: what the configuration file
-    /// sets are defaults, which it neither checks nor counts as given.
+    /// Refuses addresses over TLS without a certificate and its key, and these files where no address speaks TLS,
+    /// though somebody may rely on that: `is_https` says whether that of HTTP does. Clap cannot: what the configuration
+    /// file sets are defaults, which it neither checks nor counts as given.
     ///
     /// # Errors
     /// Says what is missing.

@@ -19,8 +19,9 @@ pub struct Signals {
     ended: Option<Instant>,
 }
 
-/// From now on SIGHUP does not end the process; the first [`Signals`] give one that has come meanwhile. Service managers
-/// take an end by SIGHUP for a clean one, and reading settings and files takes a while before the runtime is there.
+/// From now on SIGHUP does not end the process; the first [`Signals`] give one that has come meanwhile. Service
+/// managers take an end by SIGHUP for a clean one, and reading settings and files takes a while before the runtime is
+/// there.
 ///
 /// # Errors
 /// If the system does not allow it.

@@ -108,8 +108,8 @@ impl<'a> Call<'a> {
         args.chain(options).collect()
     }
 
-    /// The words of `config` and its options. VALUE of `config set NAME VALUE` is a word, whatever it looks like: a filter
-    /// of the log has '=' in it.
+    /// The words of `config` and its options. VALUE of `config set NAME VALUE` is a word, whatever it looks like: a
+    /// filter of the log has '=' in it.
     pub(crate) fn words_and_terms(&self) -> (Vec<String>, Options<'a>) {
         let (mut terms, mut words): (Vec<_>, Vec<_>) = self
             .request
