@@ -352,6 +352,14 @@ fn bodies_and_heads_that_are_too_long_or_too_slow_are_refused() {
         long.len()
     );
     assert_eq!(send(&daemon, &chunked).0, 413);
+    let head = format!("POST /v1/ask HTTP/1.1\r\nHost: localhost\r\n{JSON}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for body in ["rubbish\r\n", "-1\r\n{}\r\n0\r\n\r\n", "2\r\n{}3\r\n0\r\n\r\n"] {
+        let (status, _, reply) = send(&daemon, &format!("{head}{body}"));
+        let failure: Json = serde_json::from_str(&reply).expect("JSON");
+        assert_eq!((status, &failure["error"]), (400, &json!("bad-arg")), "{body:?}");
+        let text = failure["text"].as_str().unwrap_or_default();
+        assert!(text.contains("cut short"), "{text}");
+    }
     let head = format!(
         "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
         "x".repeat(40_000)

@@ -8,7 +8,7 @@ use axum::http::header::{self, HeaderValue};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Number, Value as Json, json};
 use std::time::Duration;
 
@@ -112,8 +112,12 @@ pub(super) async fn read_object(owed: &Owed, request: Request<Body>) -> Result<M
                 &wrong("the body did not arrive within 10 s"),
             ));
         }
+        Ok(Err(error)) if !error.is::<LengthLimitError>() => {
+            let text = "the body was cut short, or is not chunked as it should be";
+            return Err(failed(&wrong(text)));
+        }
         Ok(Err(_)) => {
-            let text = format!("the body has more than {MAX_BODY} bytes, or was cut short");
+            let text = format!("the body has more than {MAX_BODY} bytes");
             return Err(refused(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 &Failure::new(Code::TooBig, text),
