@@ -160,6 +160,28 @@ fn clients_of_redis_log_in_as_they_do_there() {
     // The address waits for 250 ms now; what it tries meanwhile is refused unread, and makes that no longer.
     crate::support::until("it may log in", || ask(&["AUTH", "ann", "ann-pw"]) == "+OK");
     assert_eq!(ask(&["NTH", "5"]), ":11");
+    let mut oli = daemon.client_of("oli", "oli-pw");
+    let mut is_listed = || {
+        oli.send("clients\n");
+        let rows: Vec<String> = std::iter::from_fn(|| oli.line().filter(|line| line != "OK")).collect();
+        rows.iter().any(|row| row.contains(" user=ann "))
+    };
+    assert!(is_listed());
+    // What came before is answered, and what follows in the same bytes is not.
+    client.send("*2\r\n$3\r\nNTH\r\n$1\r\n6\r\n*2\r\n$2\r\nPI\r\n$4\r\n1e10\r\n*1\r\n$5\r\nRESET\r\n*2\r\n$3\r\nNTH\r\n$1\r\n7\r\n");
+    for reply in [":13\r", ":455052511\r", "+RESET\r"] {
+        assert_eq!(client.line().as_deref(), Some(reply));
+    }
+    assert!(client.line().is_some_and(|reply| reply.starts_with("-NOAUTH ")));
+    assert!(!is_listed());
+    let mut ask = |words: &[&str]| {
+        client.send(format!("*{}\r\n{}", words.len(), array(words)));
+        client.line().unwrap_or_default().trim_end().to_owned()
+    };
+    let another = ask(&["AUTH", "sam", "sam-pw"]);
+    assert!(another.contains("this connection has asked for ann"), "{another}");
+    assert_eq!(ask(&["AUTH", "ann", "ann-pw"]), "+OK");
+    assert_eq!(ask(&["NTH", "5"]), ":11");
     let mut client = daemon.client();
     let words = ["HELLO", "3", "AUTH", "ann", "ann-pw", "SETNAME", "me"];
     client.send(format!("*{}\r\n{}", words.len(), array(&words)));

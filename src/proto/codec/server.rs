@@ -197,7 +197,9 @@ impl From<Frame<'_>> for Incoming {
                 request: Request::from(&request),
                 format: request.format,
             },
-            Frame::Answer { format, reply, is_last } => Self::Answered(Outgoing {
+            Frame::Answer {
+                format, reply, is_last, ..
+            } => Self::Answered(Outgoing {
                 format,
                 part: OutgoingPart::Final(None, reply),
                 is_last,

@@ -27,6 +27,8 @@ pub enum Frame<'a> {
         reply: Final,
         /// The connection is to be closed after it; no more is read.
         is_last: bool,
+        /// Its client is nobody from here on, where there are users.
+        logs_out: bool,
     },
 }
 
@@ -37,6 +39,7 @@ impl Frame<'_> {
             format,
             reply: Final::Reply(Err(failure)),
             is_last: false,
+            logs_out: false,
         }
     }
 
@@ -46,6 +49,7 @@ impl Frame<'_> {
             format,
             reply: Final::Reply(Err(failure)),
             is_last: true,
+            logs_out: false,
         }
     }
 }

@@ -34,6 +34,10 @@ pub(super) struct Login {
     checking: Option<RequestId>,
     /// What is to be checked, until it is sent.
     unsent: Option<Box<Credentials>>,
+    /// The user has logged out, and what was asked before is still to be sent for that user.
+    is_leaving: bool,
+    /// How much the user before may use: requests about jobs that wait for their turn are sent later.
+    left: UserLimits,
 }
 
 impl Access {
@@ -58,6 +62,8 @@ impl Login {
             from,
             checking: None,
             unsent: None,
+            is_leaving: false,
+            left: UserLimits::default(),
         }
     }
 
@@ -69,7 +75,7 @@ impl Login {
     /// True while nothing else is taken in.
     #[inline]
     pub(super) const fn is_checking(&self) -> bool {
-        self.checking.is_some()
+        self.checking.is_some() || self.is_leaving
     }
 
     /// True if every question may be asked, as far as is known without a look at the users.
@@ -117,7 +123,7 @@ impl Login {
     pub(super) fn limits(&self) -> UserLimits {
         match &self.access {
             Access::Known(known) => known.identity.limits,
-            Access::Open | Access::Unknown => UserLimits::default(),
+            Access::Open | Access::Unknown => self.left,
         }
     }
 
@@ -154,9 +160,18 @@ impl Login {
         self.unsent = Some(Box::new(credentials));
     }
 
-    /// Sends what is to be checked for this client.
+    /// The user logs out, once what was asked before is sent; until then nothing else is taken in.
+    pub(super) const fn leave(&mut self) {
+        self.is_leaving = true;
+    }
+
+    /// Sends what is to be checked for this client, or logs its user out. What was asked before is sent.
     #[inline]
     pub(super) fn send(&mut self, client: ClientId, shared: &Shared, to: &ReplyTo) {
+        if mem::take(&mut self.is_leaving) {
+            self.left = self.limits();
+            self.access = Access::Unknown;
+        }
         if let Some(credentials) = self.unsent.take()
             && let Some(auth) = &shared.auth
         {

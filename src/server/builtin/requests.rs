@@ -18,8 +18,17 @@ impl Requests {
     pub(super) fn take_frame(&mut self, frame: Frame<'_>, link: &mut Link) -> Option<VerbLabel> {
         match frame {
             Frame::Request(request) => self.take_request(&request, link),
-            Frame::Answer { format, reply, is_last } => {
+            Frame::Answer {
+                format,
+                reply,
+                is_last,
+                logs_out,
+            } => {
                 self.replies.answer(VerbLabel::default(), &format, reply);
+                if logs_out && self.login.user().is_some() {
+                    self.login.leave();
+                    link.permit.state.set_user("");
+                }
                 if is_last {
                     link.lifecycle.finish();
                 }

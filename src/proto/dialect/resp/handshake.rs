@@ -58,6 +58,8 @@ pub(super) struct HandshakeReply {
     pub(super) reply: Final,
     /// The connection is to be closed after it.
     pub(super) is_last: bool,
+    /// Its client is nobody from here on, where there are users.
+    pub(super) logs_out: bool,
 }
 
 const OK: Final = encoded(b"+OK\r\n");
@@ -124,6 +126,7 @@ impl Client {
                 return Some(Handshake::Reply(HandshakeReply {
                     reply: OK,
                     is_last: true,
+                    logs_out: false,
                 }));
             }
             5 if is("hello") => match self.hello(rest) {
@@ -136,7 +139,11 @@ impl Client {
             5 if is("reset") => {
                 self.speaks_resp3 = false;
                 self.rename(b"");
-                encoded(b"+RESET\r\n")
+                return Some(Handshake::Reply(HandshakeReply {
+                    reply: encoded(b"+RESET\r\n"),
+                    is_last: false,
+                    logs_out: true,
+                }));
             }
             6 if is("client") => match rest {
                 [list] if list.eq_ignore_ascii_case(b"list") => return Some(Handshake::List),
@@ -157,7 +164,11 @@ impl Client {
             7 if is("command") => self.command(rest),
             _ => return None,
         };
-        Some(Handshake::Reply(HandshakeReply { reply, is_last: false }))
+        Some(Handshake::Reply(HandshakeReply {
+            reply,
+            is_last: false,
+            logs_out: false,
+        }))
     }
 
     /// `HELLO [2|3 [AUTH user password] [SETNAME name]]`: the reply, or what decides on it.

@@ -238,10 +238,16 @@ impl Framing {
     fn frame<'a>(&mut self, words: &[&'a [u8]]) -> Frame<'a> {
         match self.client.answer(words) {
             None => self.request(words, self.dialect_for(words[0])),
-            Some(Handshake::Reply(HandshakeReply { reply, is_last })) => {
-                let format = self.reply_format();
-                Frame::Answer { format, reply, is_last }
-            }
+            Some(Handshake::Reply(HandshakeReply {
+                reply,
+                is_last,
+                logs_out,
+            })) => Frame::Answer {
+                format: self.reply_format(),
+                reply,
+                is_last,
+                logs_out,
+            },
             Some(Handshake::Request(words)) => {
                 let frame = self.request(&words, self.dialect());
                 if !matches!(frame, Frame::Request(_)) {

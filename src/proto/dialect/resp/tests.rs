@@ -26,7 +26,9 @@ fn said(pieces: &[&[u8]]) -> Vec<String> {
                     let (verb, args, options) = (request.verb, request.args, request.options);
                     said.push(format!("{dialect:?} {tag:?} {verb} {args:?} {options:?}"));
                 }
-                Some(Frame::Answer { format, reply, is_last }) => {
+                Some(Frame::Answer {
+                    format, reply, is_last, ..
+                }) => {
                     said.push(encoded(&format, None, &reply));
                     if is_last {
                         said.push("closed".into());
@@ -178,6 +180,7 @@ fn a_request_that_stalls_gets_an_error_in_its_dialect() {
             format,
             reply,
             is_last: true,
+            logs_out: false,
         } = frame
         else {
             panic!("{frame:?}");
