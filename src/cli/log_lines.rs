@@ -1,18 +1,21 @@
-//! Lines of the log on a descriptor that nobody may read, as a pipe whose reader has stopped or a terminal after
-//! Ctrl-S: they are lost, and counted, before they hold the daemon up. Knows no event.
+//! Lines of the log on a descriptor that nobody may read, as a pipe whose reader has stopped or is slow, or a terminal
+//! after Ctrl-S: they are lost, and counted, before they hold the daemon up. Knows no event.
 
 use super::logging::LogFormat;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-/// How long a line may wait for room; the next ones, if there was none, do not wait.
+/// How long lines may wait for room, all together: threads that serve clients write them. Where each line had this time,
+/// a reader of 4 KiB every 90 ms held all sessions up for 90 ms again and again.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// It takes so many times the time that lines have waited until as much is there again: 100 ms in 10 s.
+const RECOVERY: u32 = 100;
 /// A pipe with any room takes so much without blocking (`PIPE_BUF`).
 const CHUNK: usize = 4_096;
 
@@ -26,11 +29,45 @@ struct Output<W> {
     to: W,
     /// Lines that found no room since the last one that did.
     lost: u64,
+    patience: Patience,
+}
+
+/// How long lines may still wait.
+struct Patience {
+    left: Duration,
+    /// When that was so.
+    at: Option<Instant>,
+}
+
+impl Patience {
+    const fn new() -> Self {
+        Self {
+            left: PATIENCE,
+            at: None,
+        }
+    }
+
+    /// How long a line may wait now.
+    fn at(&mut self, now: Instant) -> Duration {
+        if let Some(before) = self.at.replace(now) {
+            let recovered = now.saturating_duration_since(before) / RECOVERY;
+            self.left = PATIENCE.min(self.left + recovered);
+        }
+        self.left
+    }
+
+    /// A line has waited until now.
+    fn spend(&mut self, now: Instant) {
+        if let Some(before) = self.at.replace(now) {
+            self.left = self.left.saturating_sub(now.saturating_duration_since(before));
+        }
+    }
 }
 
 impl<W: Write + AsFd> LogLines<W> {
     pub(super) const fn new(to: W, format: LogFormat) -> Self {
-        let output = Mutex::new(Output { to, lost: 0 });
+        let patience = Patience::new();
+        let output = Mutex::new(Output { to, lost: 0, patience });
         Self { output, format }
     }
 
@@ -54,15 +91,24 @@ impl<W: Write + AsFd> LogLines<W> {
 }
 
 impl<W: Write + AsFd> Output<W> {
-    /// Writes a line if there is room for it. False if there was none.
-    fn take(&mut self, line: &[u8], patience: Duration) -> io::Result<bool> {
+    /// Writes a line if there is room for it, perhaps once it has waited. False if there was none.
+    fn take(&mut self, line: &[u8], may_wait: bool) -> io::Result<bool> {
         for chunk in line.chunks(CHUNK) {
-            if !has_room(&self.to, patience) {
+            let has_room = has_room(&self.to, Duration::ZERO) || may_wait && self.gets_room();
+            if !has_room {
                 return Ok(false);
             }
             self.to.write_all(chunk)?;
         }
         Ok(true)
+    }
+
+    /// Waits for room, as long as lines may wait.
+    fn gets_room(&mut self) -> bool {
+        let left = self.patience.at(Instant::now());
+        let has_room = !left.is_zero() && has_room(&self.to, left);
+        self.patience.spend(Instant::now());
+        has_room
     }
 }
 
@@ -88,10 +134,11 @@ impl<W: Write + AsFd> Write for LogLine<'_, W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut output = self.0.lock();
         let lost = output.lost;
-        let patience = if lost > 0 { Duration::ZERO } else { PATIENCE };
-        let is_written = (lost == 0 || output.take(self.0.notice(lost).as_bytes(), patience)?) && {
+        // After one that found no room the next ones do not wait.
+        let may_wait = lost == 0;
+        let is_written = (may_wait || output.take(self.0.notice(lost).as_bytes(), may_wait)?) && {
             output.lost = 0;
-            output.take(line, patience)?
+            output.take(line, may_wait)?
         };
         if !is_written {
             output.lost += 1;
@@ -108,6 +155,48 @@ impl<W: Write + AsFd> Write for LogLine<'_, W> {
 mod tests {
     use super::*;
     use std::io::Read;
+
+    #[test]
+    fn patience_that_was_spent_comes_back_a_hundred_times_as_slowly() {
+        let (begun, mut patience) = (Instant::now(), Patience::new());
+        let after = |ms| begun + Duration::from_millis(ms);
+        let mut left = |spent_at: Option<u64>, at: u64| {
+            if let Some(spent_at) = spent_at {
+                patience.spend(after(spent_at));
+            }
+            patience.at(after(at))
+        };
+        assert_eq!(left(None, 0), PATIENCE);
+        assert_eq!(left(Some(60), 60), Duration::from_millis(40));
+        assert_eq!(left(Some(110), 110), Duration::ZERO);
+        assert_eq!(left(None, 1_110), Duration::from_millis(10));
+        assert_eq!(left(None, 100_000), PATIENCE);
+    }
+
+    #[test]
+    fn a_reader_that_is_slow_holds_up_lines_for_less_than_it_takes_to_read_them() {
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let lines = LogLines::new(writer, LogFormat::Text);
+        let slow = std::thread::spawn(move || {
+            let (mut some, mut text) = ([0; 4_096], String::new());
+            while let Ok(count @ 1..) = reader.read(&mut some) {
+                text.push_str(&String::from_utf8_lossy(&some[..count]));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            text
+        });
+        let line = [vec![b'x'; 99], vec![b'\n']].concat();
+        let begun = Instant::now();
+        for _ in 0..20_000 {
+            lines.make_writer().write_all(&line).expect("it is not blocked");
+        }
+        // To read them takes ten seconds.
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        drop(lines);
+        let text = slow.join().expect("it reads to the end");
+        assert!(text.contains("as nobody read them: "), "lines were lost, and counted");
+    }
 
     #[test]
     fn lines_that_nobody_reads_are_counted_and_hold_nothing_up() {
