@@ -382,6 +382,13 @@ impl Member {
             return;
         }
         let known = self.jobs.entry(job).or_insert_with(Known::new);
+        // The node that has written it now lives, also if its first heartbeat comes later. What was there at the
+        // connection may be old.
+        let is_new = self.is_current && known.owner.as_ref().is_none_or(|(seen, _)| *seen < revision);
+        let writer = owner.as_ref().and_then(|owner| owner.node.as_deref());
+        if let Some(node) = writer.filter(|_| is_new).and_then(|node| self.nodes.get_mut(node)) {
+            node.heard = self.now;
+        }
         if known.owner.as_ref().is_none_or(|(seen, _)| *seen <= revision) {
             known.unowned = None;
             known.is_cleared &= owner.is_none();

@@ -373,3 +373,30 @@ fn a_node_that_has_left_is_none_at_once_and_its_jobs_are_taken_over() {
     member.handle(neighbour("b"), now);
     assert_eq!(member.neighbours().count(), 2, "it is back");
 }
+
+#[test]
+fn a_node_that_comes_back_keeps_the_jobs_that_it_writes() {
+    let (start, job) = (Instant::now(), JobId(7_002));
+    let is_take_over = |command: &Command| {
+        let is_owner = |entry: &Entry| *entry == Entry::Owner;
+        matches!(command, Command::Put { entry, .. } if is_owner(entry))
+    };
+    for has_left in [false, true] {
+        let mut member = connected(start);
+        member.handle(neighbour("b"), start);
+        if has_left {
+            member.handle(Input::NodeLeft("b".to_owned()), start);
+        }
+        (1..=6).for_each(|step| member.tick(start + 2 * step * Duration::from_secs(1)));
+        let back = start + Duration::from_secs(12);
+        let written = [
+            Input::OwnerSeen(job, 1, owned_by("b", 0)),
+            Input::JobSeen(job, 2, entry(job)),
+        ];
+        let done = commands(&mut member, written, back);
+        assert!(!done.iter().any(is_take_over), "b has just written it: {done:?}");
+        // Nothing more is heard.
+        (1..=5).for_each(|step| member.tick(back + 2 * step * Duration::from_secs(1)));
+        assert!(member.take_commands().iter().any(is_take_over), "b is dead");
+    }
+}

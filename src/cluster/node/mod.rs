@@ -209,7 +209,11 @@ impl Node {
         }
         self.session = tasks.iter().map(tokio::task::JoinHandle::abort_handle).collect();
         self.links = Some(links);
+        // Before it owns a job: the others may think that it is dead, and take that over.
         self.spoken = None;
+        if !self.is_draining {
+            self.speak();
+        }
     }
 
     fn stop_session(&mut self) {
