@@ -23,6 +23,15 @@ pub(super) enum Location {
     Ended,
 }
 
+/// Whether a checkpoint is to be gone on from in place of another one. A job that was begun anew has one without bytes,
+/// which replaces those before.
+pub(super) fn is_further(this: &Checkpoint, other: &Checkpoint) -> bool {
+    if this.bytes.is_empty() || other.bytes.is_empty() {
+        return this.saved_at > other.saved_at;
+    }
+    this.progress > other.progress
+}
+
 /// A job, as far as it is known.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -45,6 +54,9 @@ pub(super) struct Known {
     /// A checkpoint that is to be sent.
     pub(super) unsent: Option<Checkpoint>,
     pub(super) sent_at: Option<Instant>,
+    /// NATS may have a checkpoint that is further than that which the engine goes on from: none is saved before that
+    /// is read.
+    pub(super) is_to_compare: bool,
     /// Since when it has no owner that lives.
     pub(super) unowned: Option<Instant>,
     /// Since when NATS has no entry of it.
@@ -80,6 +92,7 @@ impl Known {
             writing: None,
             unsent: None,
             sent_at: None,
+            is_to_compare: false,
             unowned: None,
             absent: None,
             is_another: false,
@@ -113,6 +126,23 @@ impl Known {
     pub(super) fn knows_its_end(&self) -> bool {
         let (own, written) = (self.end.as_ref(), self.ended_elsewhere());
         self.location == Location::Ended && own.map(|end| &end.reply) == written.map(|end| &end.reply)
+    }
+
+    /// The engine has saved this.
+    pub(super) fn keep_checkpoint(&mut self, checkpoint: Checkpoint) {
+        if let Some(stored) = &mut self.stored {
+            stored.cpu = checkpoint.cpu;
+            stored.checkpoint = Some(checkpoint.clone());
+        }
+        self.unsent = Some(checkpoint);
+    }
+
+    /// It has ended.
+    pub(super) fn drop_checkpoints(&mut self) {
+        self.unsent = None;
+        if let Some(stored) = &mut self.stored {
+            stored.checkpoint = None;
+        }
     }
 
     pub(super) fn ended_elsewhere(&self) -> Option<&End> {

@@ -20,7 +20,7 @@ mod tests;
 
 pub(super) use self::message::{Command, Entry, Input, Notice, PutError};
 
-use self::known::{Known, Location, Writing};
+use self::known::{Known, Location, Writing, is_further};
 use self::next::Next;
 use super::entry::{JobEntry, NodeEntry, OwnerEntry};
 use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob};
@@ -125,7 +125,10 @@ impl Member {
     /// Everything that it had to write is written, as far as it knows.
     pub(super) fn is_settled(&self) -> bool {
         self.jobs.values().all(|known| {
+            let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
             known.is_another
+                // It is not this node's to let go of.
+                || known.pending.is_none() && owner.is_some_and(|owner| owner != self.name)
                 || known.pending.is_none()
                     && known.unsent.is_none()
                     && (known.location != Location::Here
@@ -266,6 +269,7 @@ impl Member {
                 None => Location::Here,
             };
             known.unsent.clone_from(&stored.checkpoint);
+            known.is_to_compare = true;
             known.stored = Some(stored);
         }
         self.look_at_all();
@@ -287,7 +291,7 @@ impl Member {
                 let Some(known) = self.jobs.get_mut(&job).filter(|known| known.location == Location::Here) else {
                     return;
                 };
-                known.unsent = Some(checkpoint);
+                known.keep_checkpoint(checkpoint);
                 job
             }
             Record::Ended(end) => {
@@ -295,7 +299,7 @@ impl Member {
                 let Some(known) = self.jobs.get_mut(&job) else { return };
                 known.location = Location::Ended;
                 known.end = Some(end);
-                known.unsent = None;
+                known.drop_checkpoints();
                 job
             }
             Record::Forgotten(job) => {
@@ -441,11 +445,29 @@ impl Member {
             .as_ref()
             .filter(|(_, owner)| owner.node.as_deref() == Some(&*self.name));
         if let (Ok(checkpoint), Some((_, owner)), Some(stored)) = (result, is_owner, &mut known.stored)
-            && !matches!(known.location, Location::Here | Location::Ended)
+            && known.location != Location::Ended
         {
-            let checkpoint = checkpoint.filter(|checkpoint| checkpoint.job == job);
-            stored.cpu = checkpoint.as_ref().map_or(stored.cpu, |checkpoint| checkpoint.cpu);
-            stored.checkpoint = checkpoint;
+            known.is_to_compare = false;
+            let own = stored.checkpoint.as_ref();
+            let further = checkpoint
+                .filter(|checkpoint| checkpoint.job == job && own.is_none_or(|own| is_further(checkpoint, own)));
+            if known.location == Location::Here {
+                if further.is_none() {
+                    return self.look_at(job);
+                }
+                // What the engine does now is of no use.
+                let away = StoredJob {
+                    checkpoint: None,
+                    ..stored.clone()
+                };
+                let away = Notice::Away(away, self.name.clone());
+                self.commands.push(Command::Notify(Box::new(away)));
+                known.unsent = None;
+            }
+            if let Some(checkpoint) = further {
+                stored.cpu = checkpoint.cpu;
+                stored.checkpoint = Some(checkpoint);
+            }
             stored.starts = owner.starts;
             stored.resumed += 1;
             known.location = Location::Here;

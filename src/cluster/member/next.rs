@@ -39,7 +39,7 @@ impl Next<'_> {
                 // Also if it has ended here in another way: the end that was written first stays.
                 known.location = Location::Ended;
                 known.end = Some(end.clone());
-                known.unsent = None;
+                known.drop_checkpoints();
                 self.commands
                     .push(Command::Notify(Box::new(Notice::Ended(stored, end))));
             }
@@ -93,10 +93,7 @@ impl Next<'_> {
             Some(OwnerEntry { node: Some(node), .. }) if node != self.me && lives => {
                 known.location = Location::Away(node.clone());
                 known.unsent = None;
-                let mut stored = stored.clone();
-                stored.checkpoint = None;
-                self.commands
-                    .push(Command::Notify(Box::new(Notice::Away(stored, node))));
+                self.away(stored, node);
             }
             Some(OwnerEntry {
                 node: Some(node),
@@ -109,6 +106,10 @@ impl Next<'_> {
                         end: None,
                     };
                     return self.put(known, Writing::Job(Box::new(entry)));
+                }
+                if known.is_to_compare {
+                    known.pending = Some(self.now);
+                    return self.commands.push(Command::Load(self.job));
                 }
                 let is_due = |at: Instant| self.now.saturating_duration_since(at) >= CHECKPOINT_EVERY;
                 if (self.is_draining || known.sent_at.is_none_or(is_due))
@@ -126,7 +127,12 @@ impl Next<'_> {
                 }
             }
             _ if self.is_draining => {}
-            _ => {
+            owner => {
+                // Another node may be about to say that it still works on it, and is further.
+                if owner.as_ref().is_some_and(|owner| owner.node.is_some()) && !self.has_waited(known, DEAD) {
+                    return;
+                }
+                known.is_to_compare |= owner.is_some();
                 let node = Some(self.me.to_owned());
                 self.put(known, Writing::Owner(OwnerEntry { node, starts: 0 }));
             }
@@ -149,30 +155,47 @@ impl Next<'_> {
         let node = node.unwrap_or_default();
         if known.location == Location::Unknown || (lives && known.location != Location::Away(node.clone())) {
             known.location = Location::Away(node.clone());
-            self.commands
-                .push(Command::Notify(Box::new(Notice::Away(stored.clone(), node))));
+            self.away(stored, node);
         }
         if lives {
             known.unowned = None;
             return;
         }
-        let since = *known.unowned.get_or_insert(self.now);
         let wait = match &owner {
             Some(OwnerEntry { node: None, .. }) => Duration::ZERO,
-            // That it does not live is known: it was not heard of for long enough.
-            Some(_) if self.was_heard => Duration::ZERO,
             Some(_) => DEAD,
             None => UNOWNED,
         };
         // Those that do little are the first.
         let wait = wait + Duration::from_millis(50) * u32::try_from(self.busy.min(20)).unwrap_or(20);
-        if self.number.is_some() && !self.is_leaving && self.now.saturating_duration_since(since) >= wait {
+        if self.has_waited(known, wait) && self.number.is_some() && !self.is_leaving {
             let starts = owner
                 .map_or(0, |owner| owner.starts)
                 .saturating_add(u32::from(named.is_some()));
             let node = Some(self.me.to_owned());
             self.put(known, Writing::Owner(OwnerEntry { node, starts }));
         }
+    }
+
+    /// It has had no owner that lives for this long. An owner that was not heard of for long enough is known to be dead.
+    fn has_waited(&self, known: &mut Known, wait: Duration) -> bool {
+        let since = *known.unowned.get_or_insert(self.now);
+        let wait = if self.was_heard {
+            wait.saturating_sub(DEAD)
+        } else {
+            wait
+        };
+        self.now.saturating_duration_since(since) >= wait
+    }
+
+    /// Informs the engine that another node works on it. What this one has saved of it stays here.
+    fn away(&mut self, stored: &StoredJob, node: String) {
+        let stored = StoredJob {
+            checkpoint: None,
+            ..stored.clone()
+        };
+        self.commands
+            .push(Command::Notify(Box::new(Notice::Away(stored, node))));
     }
 
     /// It was submitted here.

@@ -109,10 +109,14 @@ fn an_entry_that_is_removed_while_its_job_is_worked_on_is_written_again() {
             &commands(&mut member, [Input::Written(job, serial, Ok(1))], now),
             Entry::Job,
         );
-        let late = [Input::Written(job, serial, Ok(3)), Input::JobSeen(job, 2, None)];
+        let late = [
+            Input::Written(job, serial, Ok(3)),
+            Input::Loaded(job, Ok(None)),
+            Input::JobSeen(job, 2, None),
+        ];
         assert_eq!(
             commands(&mut member, late, now),
-            [],
+            [Command::Load(job)],
             "it was removed before it was written"
         );
         writing(&commands(&mut member, [Input::JobSeen(job, 4, None)], now), Entry::Job);
@@ -398,5 +402,101 @@ fn a_node_that_comes_back_keeps_the_jobs_that_it_writes() {
         // Nothing more is heard.
         (1..=5).for_each(|step| member.tick(back + 2 * step * Duration::from_secs(1)));
         assert!(member.take_commands().iter().any(is_take_over), "b is dead");
+    }
+}
+
+/// A checkpoint of a job that is so far.
+fn at(job: JobId, progress: f64) -> Checkpoint {
+    Checkpoint {
+        job,
+        saved_at: Timestamp::from_millis(0),
+        progress,
+        cpu: Duration::ZERO,
+        bytes: (*b"state").into(),
+    }
+}
+
+/// A job whose store has this checkpoint.
+fn restored(job: JobId, progress: f64) -> Input {
+    Input::Began(vec![StoredJob {
+        checkpoint: Some(at(job, progress)),
+        ..StoredJob::unbegun(submission(job))
+    }])
+}
+
+/// How far the jobs are that a node takes over, and the checkpoints that it saves.
+fn progress_of(commands: &[Command]) -> (Vec<f64>, Vec<f64>) {
+    let progress = |checkpoint: &Checkpoint| checkpoint.progress;
+    let taken = commands.iter().filter_map(|command| match command {
+        Command::Notify(notice) => match &**notice {
+            Notice::TakenOver(stored) => Some(stored.checkpoint.as_ref().map_or(0.0, progress)),
+            _ => None,
+        },
+        _ => None,
+    });
+    let saved = commands.iter().filter_map(|command| match command {
+        Command::Save(checkpoint) => Some(checkpoint.progress),
+        _ => None,
+    });
+    (taken.collect(), saved.collect())
+}
+
+#[test]
+fn a_job_goes_on_from_the_furthest_checkpoint_after_a_restart() {
+    let (start, job) = (Instant::now(), JobId(7_001));
+    // In NATS; whose job it is there; taken over, and saved.
+    for (in_nats, owner, taken, saved) in [
+        (Some(0.2), "b", vec![0.2], vec![]),
+        (Some(0.2), "a", vec![0.2], vec![]),
+        (Some(0.01), "b", vec![], vec![0.05]),
+        (None, "b", vec![], vec![0.05]),
+    ] {
+        let mut member = Member::new("a".to_owned(), Some(1), start);
+        let back = [
+            restored(job, 0.05),
+            Input::Connected,
+            Input::JobSeen(job, 1, entry(job)),
+            Input::OwnerSeen(job, 2, owned_by(owner, 0)),
+            Input::Current,
+        ];
+        let mut all = commands(&mut member, back, start);
+        if owner == "b" {
+            assert_eq!(all, [], "b may live");
+            (1..=4).for_each(|step| member.tick(start + 2 * step * Duration::from_secs(1)));
+            let taking = member.take_commands();
+            let [Command::Put { serial, entry, .. }] = &taking[..] else {
+                panic!("{taking:?}");
+            };
+            assert_eq!(*entry, Entry::Owner);
+            let now = start + Duration::from_secs(8);
+            all = commands(&mut member, [Input::Written(job, *serial, Ok(3))], now);
+        }
+        assert_eq!(all, [Command::Load(job)], "it is saved before it is compared");
+        let now = start + Duration::from_secs(8);
+        let loaded = Input::Loaded(job, Ok(in_nats.map(|progress| at(job, progress))));
+        let done = commands(&mut member, [loaded], now);
+        assert_eq!(progress_of(&done), (taken, saved), "{in_nats:?} {owner}");
+    }
+}
+
+#[test]
+fn a_job_that_is_taken_back_goes_on_from_what_this_node_has_if_that_is_further() {
+    for (in_nats, taken) in [(Some(0.5), 0.5), (Some(0.01), 0.05), (None, 0.05)] {
+        let (now, job) = (Instant::now(), JobId(7_001));
+        let mut member = Member::new("a".to_owned(), Some(1), now);
+        let inputs = [
+            restored(job, 0.05),
+            Input::Connected,
+            neighbour("b"),
+            Input::JobSeen(job, 1, entry(job)),
+            Input::OwnerSeen(job, 2, owned_by("b", 0)),
+            Input::Current,
+            Input::OwnerSeen(job, 3, owned_by("a", 1)),
+        ];
+        let asked = commands(&mut member, inputs, now);
+        assert_eq!(asked.last(), Some(&Command::Load(job)));
+        let loaded = Input::Loaded(job, Ok(in_nats.map(|progress| at(job, progress))));
+        let done = commands(&mut member, [loaded], now);
+        assert_eq!(progress_of(&done).0, [taken], "{in_nats:?}");
     }
 }
