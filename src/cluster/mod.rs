@@ -151,6 +151,8 @@ pub(crate) struct Joined {
     settings: ClusterSettings,
     /// Its number, and the mark of its data directory.
     number: Option<(u64, String)>,
+    /// It was given its number at this start.
+    is_new: bool,
     client: async_nats::Client,
     connected: watch::Receiver<bool>,
     /// Why there is no connection.
@@ -178,6 +180,7 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
     let mut joined = Joined {
         settings,
         number: None,
+        is_new: false,
         client,
         connected,
         reason,
@@ -230,7 +233,8 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
             number
         }
     };
-    if known.is_none() {
+    joined.is_new = known.is_none();
+    if joined.is_new {
         keep_number(&file, Some(number), &mark)?;
     }
     joined.number = Some((number, mark));
@@ -373,7 +377,8 @@ impl Joined {
             scheduler.clone(),
             Arc::new(parts),
             facts,
-        );
+        )
+        .new_to_the_cluster(self.is_new);
         let node = Node::start_in_arbiter(&arbiter.handle(), |_| node);
         scheduler.do_send(ClusterEvent::Joined {
             to: node.clone().recipient(),

@@ -73,6 +73,8 @@ pub(super) struct Member {
     is_connected: bool,
     /// It has seen what there was when it connected.
     is_current: bool,
+    /// It has been in no cluster before: jobs of its store are not known there.
+    is_new: bool,
     is_leaving: bool,
     is_draining: bool,
     /// Jobs that it worked on lately.
@@ -91,11 +93,18 @@ impl Member {
             now,
             is_connected: false,
             is_current: false,
+            is_new: false,
             is_leaving: false,
             is_draining: false,
             busy: 0,
             commands: Vec::new(),
         }
+    }
+
+    /// A node that has been in no cluster before.
+    pub(super) const fn new_to_the_cluster(mut self, is_new: bool) -> Self {
+        self.is_new = is_new;
+        self
     }
 
     /// What is to be done, since the last time.
@@ -360,6 +369,21 @@ impl Member {
         let Some(known) = self.jobs.get_mut(&job) else { return };
         if known.entry.as_ref().is_some_and(|(seen, _)| *seen > revision) {
             return;
+        }
+        // The node that took it in has removed the entry while this one had no connection. Jobs from before a node
+        // joined may have the ID of any.
+        let is_forgotten = !is_own && !self.is_current && !self.is_new && !known.is_another && known.entry.is_none();
+        if is_forgotten
+            && known.location == Location::Here
+            && let Some(stored) = &known.stored
+        {
+            let stored = StoredJob {
+                checkpoint: None,
+                ..stored.clone()
+            };
+            let away = Notice::Away(stored, "another".to_owned());
+            self.commands.push(Command::Notify(Box::new(away)));
+            known.location = Location::Unknown;
         }
         let is_needed = match known.location {
             Location::Here => true,

@@ -500,3 +500,26 @@ fn a_job_that_is_taken_back_goes_on_from_what_this_node_has_if_that_is_further()
         assert_eq!(progress_of(&done).0, [taken], "{in_nats:?}");
     }
 }
+
+#[test]
+fn a_job_that_was_forgotten_while_the_node_that_had_it_was_down_is_not_begun_again() {
+    // Whose job it is; whether the node joins for the first time; whether it lets go of the job.
+    for (job, is_new, is_let_go) in [
+        (JobId(7_002), false, true),
+        (JobId(7_001), false, false),
+        (JobId(7_002), true, false),
+    ] {
+        let now = Instant::now();
+        let mut member = Member::new("a".to_owned(), Some(1), now).new_to_the_cluster(is_new);
+        let back = [
+            restored(job, 0.5),
+            Input::Connected,
+            Input::JobSeen(job, 9, None),
+            Input::Current,
+        ];
+        let done = commands(&mut member, back, now);
+        assert_eq!(is_forgotten(&done, job), is_let_go, "{job} {is_new} {done:?}");
+        let is_put = done.iter().any(|command| matches!(command, Command::Put { .. }));
+        assert_eq!(is_put, !is_let_go, "{job} {is_new} {done:?}");
+    }
+}

@@ -42,6 +42,8 @@ pub(crate) struct Node {
     settings: ClusterSettings,
     /// Its number, and the mark of its data directory.
     number: Option<(u64, String)>,
+    /// It was given its number at this start.
+    is_new: bool,
     /// Of this process: parts of an earlier one of the same name are others.
     incarnation: u64,
     member: Member,
@@ -95,6 +97,12 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// The rules, which know nothing yet.
+fn member(settings: &ClusterSettings, number: Option<&(u64, String)>, is_new: bool) -> Member {
+    let number = number.map(|(number, _)| *number);
+    Member::new(settings.name.clone(), number, now()).new_to_the_cluster(is_new)
+}
+
 impl Node {
     pub(super) fn new(
         settings: ClusterSettings,
@@ -115,7 +123,8 @@ impl Node {
             settings.check,
         );
         Self {
-            member: Member::new(settings.name.clone(), number.as_ref().map(|(number, _)| *number), now()),
+            member: member(&settings, number.as_ref(), false),
+            is_new: false,
             settings,
             number,
             incarnation,
@@ -134,6 +143,13 @@ impl Node {
             is_draining: false,
             settled: None,
         }
+    }
+
+    /// A node that was given its number at this start.
+    pub(super) fn new_to_the_cluster(mut self, is_new: bool) -> Self {
+        self.is_new = is_new;
+        self.member = member(&self.settings, self.number.as_ref(), is_new);
+        self
     }
 
     /// Opens what is shared, after each connection; again, if that fails.
@@ -167,8 +183,7 @@ impl Node {
         self.stop_session();
         self.links = None;
         self.opening += 1;
-        let number = self.number.as_ref().map(|(number, _)| *number);
-        self.member = Member::new(self.settings.name.clone(), number, now());
+        self.member = member(&self.settings, self.number.as_ref(), self.is_new);
         if self.is_draining {
             self.member.handle(Input::Leave, now());
         }
