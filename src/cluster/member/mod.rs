@@ -23,7 +23,7 @@ pub(super) use self::message::{Command, Entry, Input, Notice, PutError};
 use self::known::{Known, Location, Writing, is_further};
 use self::next::Next;
 use super::entry::{JobEntry, NodeEntry, OwnerEntry};
-use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob};
+use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ pub(super) struct Member {
     nodes: BTreeMap<String, Neighbour>,
     answers: BTreeSet<u64>,
     now: Instant,
+    /// The time of day, in which submissions say when their jobs begin.
+    wall: Timestamp,
     is_connected: bool,
     /// It has seen what there was when it connected.
     is_current: bool,
@@ -91,6 +93,7 @@ impl Member {
             nodes: BTreeMap::new(),
             answers: BTreeSet::new(),
             now,
+            wall: Timestamp::from_millis(0),
             is_connected: false,
             is_current: false,
             is_new: false,
@@ -105,6 +108,11 @@ impl Member {
     pub(super) const fn new_to_the_cluster(mut self, is_new: bool) -> Self {
         self.is_new = is_new;
         self
+    }
+
+    /// The time of day is this now.
+    pub(super) const fn set_wall(&mut self, wall: Timestamp) {
+        self.wall = wall;
     }
 
     /// What is to be done, since the last time.
@@ -548,6 +556,7 @@ impl Member {
             me: &self.name,
             number: self.number,
             now: self.now,
+            wall: self.wall,
             is_leaving: self.is_leaving,
             is_draining: self.is_draining,
             busy: self.busy,

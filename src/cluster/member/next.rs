@@ -4,7 +4,7 @@ use super::DEAD;
 use super::known::{Known, Location, Writing};
 use super::message::{Command, Entry, Notice};
 use crate::cluster::entry::{JobEntry, OwnerEntry};
-use crate::store::{JobId, StoredJob};
+use crate::store::{JobId, StoredJob, Timestamp};
 use std::time::{Duration, Instant};
 
 /// How long a job may have no owner before another node than its first takes it over: the first may be about to write
@@ -20,6 +20,7 @@ pub(super) struct Next<'a> {
     pub(super) me: &'a str,
     pub(super) number: Option<u64>,
     pub(super) now: Instant,
+    pub(super) wall: Timestamp,
     pub(super) is_leaving: bool,
     pub(super) is_draining: bool,
     /// Jobs that this node works on.
@@ -169,9 +170,11 @@ impl Next<'_> {
         // Those that do little are the first.
         let wait = wait + Duration::from_millis(50) * u32::try_from(self.busy.min(20)).unwrap_or(20);
         if self.has_waited(known, wait) && self.number.is_some() && !self.is_leaving {
+            // A job that begins later is not what ended its node.
+            let is_begun = stored.submission.not_before.is_none_or(|at| at <= self.wall);
             let starts = owner
                 .map_or(0, |owner| owner.starts)
-                .saturating_add(u32::from(named.is_some()));
+                .saturating_add(u32::from(named.is_some() && is_begun));
             let node = Some(self.me.to_owned());
             self.put(known, Writing::Owner(OwnerEntry { node, starts }));
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::proto::{Code, Failure, Reply, Value};
-use crate::store::{End, Priority, Submission, Timestamp};
+use crate::store::{End, Priority, Submission};
 
 /// A job of this ID.
 fn submission(job: JobId) -> Submission {
@@ -521,5 +521,27 @@ fn a_job_that_was_forgotten_while_the_node_that_had_it_was_down_is_not_begun_aga
         assert_eq!(is_forgotten(&done, job), is_let_go, "{job} {is_new} {done:?}");
         let is_put = done.iter().any(|command| matches!(command, Command::Put { .. }));
         assert_eq!(is_put, !is_let_go, "{job} {is_new} {done:?}");
+    }
+}
+
+#[test]
+fn a_job_that_begins_later_is_not_given_up_because_its_nodes_were_cut_off() {
+    for (begins, starts) in [(None, 5), (Some(100), 5), (Some(300), 4)] {
+        let (start, job) = (Instant::now(), JobId(7_002));
+        let mut member = connected(start);
+        member.set_wall(Timestamp::from_millis(200));
+        let mut later = entry(job).expect("it is an entry");
+        later.submission.not_before = begins.map(Timestamp::from_millis);
+        let seen = [
+            Input::JobSeen(job, 1, Some(later)),
+            Input::OwnerSeen(job, 2, owned_by("b", 4)),
+        ];
+        commands(&mut member, seen, start);
+        (1..=5).for_each(|step| member.tick(start + 2 * step * Duration::from_secs(1)));
+        let taken = member.take_commands();
+        let [Command::Put { bytes, .. }] = &taken[..] else {
+            panic!("{taken:?}");
+        };
+        assert_eq!(OwnerEntry::read(bytes), owned_by("a", starts), "{begins:?}");
     }
 }

@@ -25,7 +25,7 @@ use actix::prelude::*;
 use async_nats::{Client, Subject};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
 
 /// How often a node looks at its jobs and parts.
@@ -100,7 +100,9 @@ fn now() -> Instant {
 /// The rules, which know nothing yet.
 fn member(settings: &ClusterSettings, number: Option<&(u64, String)>, is_new: bool) -> Member {
     let number = number.map(|(number, _)| *number);
-    Member::new(settings.name.clone(), number, now()).new_to_the_cluster(is_new)
+    let mut member = Member::new(settings.name.clone(), number, now()).new_to_the_cluster(is_new);
+    member.set_wall(SystemTime::now().into());
+    member
 }
 
 impl Node {
@@ -355,6 +357,7 @@ impl Node {
 
     fn tick(&mut self, context: &mut Context<Self>) {
         let now = now();
+        self.member.set_wall(SystemTime::now().into());
         self.member.tick(now);
         let others = self.member.neighbours().map(|node| &node.entry);
         self.offers.tick(others, self.links.is_some());
