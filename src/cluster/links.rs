@@ -43,6 +43,9 @@ const PART_AGE: Duration = Duration::from_secs(120);
 /// Bytes of a checkpoint at the most: the store of a node takes none that is larger (`SQLITE_MAX_LENGTH`).
 const MAX_CHECKPOINT: usize = 1_000_000_000;
 
+/// Bytes of what nodes say of themselves: 999 entries of some 300 bytes, and room to spare.
+const NODES_BYTES: i64 = 4 << 20;
+
 /// Bytes of answers that are shared, and of parts that wait: the first for which NATS has room.
 const ANSWERS_BYTES: [i64; 2] = [64 << 20, 16 << 20];
 const PARTS_BYTES: [i64; 4] = [1 << 30, 256 << 20, 64 << 20, 16 << 20];
@@ -197,6 +200,7 @@ impl Links {
         let nodes = kv::Config {
             max_age: NODE_AGE,
             storage: StorageType::Memory,
+            max_bytes: NODES_BYTES,
             ..bucket("primed_nodes", "nodes of primed, as they say themselves")
         };
         let answers = |max_bytes| kv::Config {
@@ -215,7 +219,7 @@ impl Links {
             Err(_) => jetstream
                 .create_object_store(checkpoints)
                 .await
-                .map_err(|error| refused(&error))?,
+                .map_err(|error| refusal("primed_checkpoints", &error))?,
         };
         // Parts are transport: their owner makes them again, so they are kept in memory.
         let parts = |max_bytes| stream::Config {
@@ -229,6 +233,8 @@ impl Links {
             discard: DiscardPolicy::New,
             ..stream::Config::default()
         };
+        // Before the parts, which take what room there is.
+        let nodes = open(&jetstream, nodes).await?;
         let mut size = Size::new("the stream PRIMED_PARTS, in memory (max_mem)", &PARTS_BYTES);
         let parts = loop {
             let made = jetstream.get_or_create_stream(parts(size.bytes)).await;
@@ -245,7 +251,7 @@ impl Links {
         Ok(Self {
             jobs: open(&jetstream, bucket("primed_jobs", "submitted jobs, and how they ended")).await?,
             owners: open(&jetstream, bucket("primed_owners", "which node works on a job")).await?,
-            nodes: open(&jetstream, nodes).await?,
+            nodes,
             answers,
             numbers: open(
                 &jetstream,
@@ -462,12 +468,14 @@ impl Size {
     fn fits<T>(&mut self, made: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
         let (what, mib) = (self.what, self.bytes >> 20);
         match (made, self.smaller) {
-            (Err(ClusterError::Refused(error)), [next, rest @ ..]) if is_for_room(&error) => {
+            (Err(ClusterError::Refused(error) | ClusterError::Room(_, error)), [next, rest @ ..])
+                if is_for_room(&error) =>
+            {
                 tracing::info!(error, mib, next_mib = next >> 20, "NATS has no room for {what}");
                 (self.bytes, self.smaller) = (*next, rest);
                 Ok(None)
             }
-            (Err(ClusterError::Refused(error)), []) if is_for_room(&error) => {
+            (Err(ClusterError::Refused(error) | ClusterError::Room(_, error)), []) if is_for_room(&error) => {
                 Err(ClusterError::Room(format!("{mib} MiB for {what}"), error))
             }
             (made, _) => made.map(Some),
@@ -480,6 +488,14 @@ fn is_for_room(error: &str) -> bool {
     ["insufficient", "exceeded"].iter().any(|word| error.contains(word))
 }
 
+/// Why a bucket is not made.
+fn refusal(bucket: &str, error: &dyn std::error::Error) -> ClusterError {
+    match error.to_string() {
+        error if is_for_room(&error) => ClusterError::Room(format!("the bucket {bucket}"), error),
+        error => ClusterError::Refused(format!("bucket {bucket}: {error}")),
+    }
+}
+
 async fn open(jetstream: &JetStream, config: kv::Config) -> Result<kv::Store, ClusterError> {
     let bucket = config.bucket.clone();
     // One that is there may have been given replicas by its operator.
@@ -487,7 +503,7 @@ async fn open(jetstream: &JetStream, config: kv::Config) -> Result<kv::Store, Cl
         Ok(store) => Ok(store),
         Err(_) => {
             let made = jetstream.create_key_value(config).await;
-            made.map_err(|error| ClusterError::Refused(format!("bucket {bucket}: {error}")))
+            made.map_err(|error| refusal(&bucket, &error))
         }
     }
 }
@@ -520,6 +536,14 @@ mod tests {
             error.contains("16 MiB for parts") && error.contains("insufficient memory"),
             "{error}"
         );
+        let error = std::io::Error::other("insufficient memory resources available");
+        let bucket = refusal("primed_nodes", &error).to_string();
+        assert!(
+            bucket.contains("no room") && bucket.contains("primed_nodes"),
+            "{bucket}"
+        );
+        let mut size = Size::new("answers", &ANSWERS_BYTES);
+        assert!(matches!(size.fits(Err::<(), _>(refusal("a", &error))), Ok(None)));
         let other = ClusterError::Refused("jetstream is not enabled".to_owned());
         let refused = Size::new("parts", &PARTS_BYTES).fits(Err::<(), _>(other));
         assert!(
