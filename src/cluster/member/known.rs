@@ -1,7 +1,7 @@
 //! A job as far as a node knows it: its entries, where it is, and the command that is under way. Decides nothing.
 
 use crate::cluster::entry::{JobEntry, OwnerEntry};
-use crate::store::{Checkpoint, End, StoredJob};
+use crate::store::{Checkpoint, End, StoredJob, Submission};
 use std::time::{Duration, Instant};
 
 /// How long a job waits after a command that failed; doubled each time, up to [`MAX_RETRY`].
@@ -21,6 +21,11 @@ pub(super) enum Location {
     Away(String),
     /// It knows that it has ended.
     Ended,
+}
+
+/// Whether two submissions of one ID are one.
+pub(super) fn is_same(one: &Submission, other: &Submission) -> bool {
+    one.submitted_at == other.submitted_at && one.request == other.request
 }
 
 /// Whether a checkpoint is to be gone on from in place of another one. A job that was begun anew has one without bytes,

@@ -20,7 +20,7 @@ mod tests;
 
 pub(super) use self::message::{Command, Entry, Input, Notice, PutError};
 
-use self::known::{Known, Location, Writing, is_further};
+use self::known::{Known, Location, Writing, is_further, is_same};
 use self::next::Next;
 use super::entry::{JobEntry, NodeEntry, OwnerEntry};
 use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob, Timestamp};
@@ -298,6 +298,11 @@ impl Member {
                 let job = submission.job;
                 let known = self.jobs.entry(job).or_insert_with(Known::new);
                 if known.location == Location::Unknown {
+                    // A store that was restored from a backup may give an ID again, whose entry has been seen.
+                    known.is_another = known
+                        .entry
+                        .as_ref()
+                        .is_some_and(|(_, entry)| !is_same(&entry.submission, &submission));
                     known.stored = Some(StoredJob::unbegun(submission));
                     known.location = Location::Here;
                 }
@@ -355,11 +360,8 @@ impl Member {
             return self.job_gone(job, revision);
         };
         let known = self.jobs.entry(job).or_insert_with(Known::new);
-        let is_same = |stored: &StoredJob| {
-            let (one, other) = (&stored.submission, &entry.submission);
-            one.submitted_at == other.submitted_at && one.request == other.request
-        };
-        known.is_another = known.stored.as_ref().is_some_and(|stored| !is_same(stored));
+        let stored = known.stored.as_ref();
+        known.is_another = stored.is_some_and(|stored| !is_same(&stored.submission, &entry.submission));
         if known.entry.as_ref().is_none_or(|(seen, _)| *seen <= revision) {
             known
                 .stored

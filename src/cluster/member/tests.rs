@@ -545,3 +545,20 @@ fn a_job_that_begins_later_is_not_given_up_because_its_nodes_were_cut_off() {
         assert_eq!(OwnerEntry::read(bytes), owned_by("a", starts), "{begins:?}");
     }
 }
+
+#[test]
+fn a_job_whose_id_was_given_before_has_no_other_jobs_end() {
+    let (now, job) = (Instant::now(), JobId(7_001));
+    let mut member = Member::new("a".to_owned(), Some(1), now);
+    let mut before = entry(job).expect("it is an entry");
+    before.submission.request = "pi 8".to_owned();
+    before.end = Some(end(job, Ok(Value::from(4))));
+    let inputs = [
+        Input::Began(Vec::new()),
+        Input::Connected,
+        Input::JobSeen(job, 1, Some(before)),
+        Input::Committed(vec![Record::Submitted(submission(job))]),
+        Input::Current,
+    ];
+    assert_eq!(commands(&mut member, inputs, now), [], "it stays alone");
+}
