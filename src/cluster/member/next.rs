@@ -7,10 +7,6 @@ use crate::cluster::entry::{JobEntry, OwnerEntry};
 use crate::store::{JobId, StoredJob, Timestamp};
 use std::time::{Duration, Instant};
 
-/// How long a job may have no owner before another node than its first takes it over: the first may be about to write
-/// that.
-const UNOWNED: Duration = Duration::from_secs(3);
-
 /// How often the checkpoint of a job is sent at most.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 
@@ -164,8 +160,8 @@ impl Next<'_> {
         }
         let wait = match &owner {
             Some(OwnerEntry { node: None, .. }) => Duration::ZERO,
-            Some(_) => DEAD,
-            None => UNOWNED,
+            // Where NATS has lost its data, the node that works on it writes that again when it is back.
+            Some(_) | None => DEAD,
         };
         // Those that do little are the first.
         let wait = wait + Duration::from_millis(50) * u32::try_from(self.busy.min(20)).unwrap_or(20);

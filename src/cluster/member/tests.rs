@@ -562,3 +562,31 @@ fn a_job_whose_id_was_given_before_has_no_other_jobs_end() {
     ];
     assert_eq!(commands(&mut member, inputs, now), [], "it stays alone");
 }
+
+#[test]
+fn a_job_is_left_to_the_node_that_works_on_it_when_nats_has_lost_its_data() {
+    let (start, job) = (Instant::now(), JobId(7_001));
+    let mut member = connected(start);
+    let lost = [
+        neighbour("b"),
+        Input::JobSeen(job, 1, entry(job)),
+        Input::OwnerSeen(job, 2, owned_by("b", 0)),
+        Input::Disconnected,
+        Input::Connected,
+        Input::Current,
+    ];
+    let written = commands(&mut member, lost, start);
+    let Some(Command::Put { serial, entry, .. }) = written.last() else {
+        panic!("{written:?}");
+    };
+    assert_eq!(*entry, Entry::Job);
+    let written = Input::Written(job, *serial, Ok(1));
+    let at = |seconds| start + Duration::from_secs(seconds);
+    member.handle(written, at(1));
+    (2..=8).for_each(|second| member.tick(at(second)));
+    assert_eq!(member.take_commands(), [], "b may be about to be back");
+    let back = [neighbour("b"), Input::OwnerSeen(job, 2, owned_by("b", 0))];
+    assert_eq!(commands(&mut member, back, at(8)), []);
+    (9..=12).for_each(|second| member.tick(at(second)));
+    assert_eq!(member.take_commands(), [], "b works on it");
+}
