@@ -332,14 +332,14 @@ impl Links {
                     .await
                     .map_err(|error| match error.kind() {
                         kv::CreateErrorKind::AlreadyExists => PutError::Revision,
-                        _ => PutError::Unreachable,
+                        _ => unwritten(&error),
                     }),
                 _ => store
                     .update(key, bytes.into(), revision)
                     .await
                     .map_err(|error| match error.kind() {
                         kv::UpdateErrorKind::WrongLastRevision => PutError::Revision,
-                        _ => PutError::Unreachable,
+                        _ => unwritten(&error),
                     }),
             }
         };
@@ -486,6 +486,18 @@ impl Size {
 /// Whether this is what JetStream says where it has no room for what is reserved.
 fn is_for_room(error: &str) -> bool {
     ["insufficient", "exceeded"].iter().any(|word| error.contains(word))
+}
+
+/// Why an entry is not written: JetStream says so, or nobody says anything.
+fn unwritten(error: &(dyn std::error::Error + 'static)) -> PutError {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    match causes.find_map(|error| error.downcast_ref::<async_nats::jetstream::Error>()) {
+        Some(error) => {
+            tracing::debug!(%error, "NATS refuses an entry");
+            PutError::Refused
+        }
+        None => PutError::Unreachable,
+    }
 }
 
 /// Why a bucket is not made.

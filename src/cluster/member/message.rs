@@ -88,6 +88,8 @@ pub(in crate::cluster) enum Input {
 pub(in crate::cluster) enum PutError {
     /// It has another revision.
     Revision,
-    /// Nobody could be reached.
+    /// NATS takes no entry, as where it is full: this one is not written.
+    Refused,
+    /// Nobody could be reached: it may be written or not.
     Unreachable,
 }

@@ -454,6 +454,12 @@ impl Member {
         known.succeeded(result.is_ok(), self.now);
         // If it was not written, what is there instead will be seen; if nobody knows, it is tried again.
         match (known.writing.take(), result) {
+            (Some(Writing::Job(entry)), Err(PutError::Refused))
+                if known.wanted.is_some() && known.wanted == entry.end =>
+            {
+                known.wanted = None;
+                self.commands.push(Command::Notify(Box::new(Notice::NotCancelled(job))));
+            }
             (Some(writing), Err(PutError::Revision)) if known.failures > READ_AGAIN => {
                 let entry = match writing {
                     Writing::Job(_) => Entry::Job,

@@ -561,7 +561,7 @@ fn commands_that_fail(with: PutError, steps: u32) -> usize {
 
 #[test]
 fn what_cannot_be_written_is_tried_again_ever_more_seldom() {
-    for with in [PutError::Revision, PutError::Unreachable] {
+    for with in [PutError::Revision, PutError::Unreachable, PutError::Refused] {
         let in_a_minute = commands_that_fail(with, 240);
         assert!((5..=10).contains(&in_a_minute), "{in_a_minute}");
     }

@@ -590,3 +590,25 @@ fn a_job_is_left_to_the_node_that_works_on_it_when_nats_has_lost_its_data() {
     (9..=12).for_each(|second| member.tick(at(second)));
     assert_eq!(member.take_commands(), [], "b works on it");
 }
+
+#[test]
+fn a_cancel_that_nats_refuses_to_write_is_refused() {
+    let (now, job) = (Instant::now(), JobId(7_002));
+    let cancelled = end(job, Err(Failure::new(Code::Cancelled, "it was cancelled")));
+    let mut member = connected(now);
+    let seen = [
+        neighbour("b"),
+        Input::JobSeen(job, 4, entry(job)),
+        Input::OwnerSeen(job, 5, owned_by("b", 0)),
+    ];
+    commands(&mut member, seen, now);
+    let asked = commands(&mut member, [Input::Cancelled(cancelled)], now);
+    let [Command::Put { serial, .. }] = &asked[..] else {
+        panic!("{asked:?}");
+    };
+    let full = [Input::Written(job, *serial, Err(PutError::Refused))];
+    let refused = Command::Notify(Box::new(Notice::NotCancelled(job)));
+    assert_eq!(commands(&mut member, full, now), [refused]);
+    (1..=60).for_each(|second| member.tick(now + Duration::from_secs(second % 4)));
+    assert_eq!(member.take_commands(), [], "nothing is cancelled later");
+}

@@ -14,7 +14,7 @@ use self::messages::{PROGRESS_SUBJECT, progress_to_bytes, read_progress, read_re
 use self::offers::{Offers, Verdict};
 use super::entry::NodeEntry;
 use super::links::{LIMIT, Links, name_subject};
-use super::member::{Command, Input, Member};
+use super::member::{Command, Input, Member, PutError};
 use super::part_worker::PartWorker;
 use super::{ClusterError, ClusterSettings};
 use crate::caught::caught;
@@ -33,6 +33,9 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// How often it says what it is.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// What to do about NATS that takes no entries.
+const ROOM: &str = "make room in NATS, or raise its limits (max_file, or those of the account)";
 
 /// How often it says how far its jobs are.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -61,6 +64,8 @@ pub(crate) struct Node {
     spoken: Option<Instant>,
     /// Free workers, as this node said last.
     said_free: usize,
+    /// NATS has refused the last entry.
+    is_refused: bool,
     reported: Instant,
     is_draining: bool,
     settled: Option<oneshot::Sender<()>>,
@@ -141,6 +146,7 @@ impl Node {
             offers,
             spoken: None,
             said_free: 0,
+            is_refused: false,
             reported: now(),
             is_draining: false,
             settled: None,
@@ -210,6 +216,7 @@ impl Node {
         self.member.handle(Input::Connected, now());
         tracing::info!(node = self.settings.name, "the cluster is there");
         self.facts.metrics.cluster.set_trouble(String::new(), "");
+        self.is_refused = false;
         let mut tasks = vec![tokio::spawn(watch_entries(
             links.clone(),
             context.address(),
@@ -280,7 +287,12 @@ impl Node {
                 open_later(context.address(), opening);
             }
             NodeEvent::Opened(..) | NodeEvent::NotOpened(..) => {}
-            NodeEvent::Member(input) => self.member.handle(input, now()),
+            NodeEvent::Member(input) => {
+                if let Input::Written(_, _, result) = &input {
+                    self.note_refusal(result.is_err_and(|error| error == PutError::Refused), result.is_ok());
+                }
+                self.member.handle(input, now());
+            }
             NodeEvent::Part(bytes, reply) => self.offers.heard(&bytes, reply, context.address()),
             NodeEvent::Progress(bytes) => self.heard_progress(&bytes),
             NodeEvent::Recalled(bytes) => {
@@ -293,6 +305,23 @@ impl Node {
             NodeEvent::Checked(part, verdict) => self.offers.decided(part, verdict),
         }
         self.act(context);
+    }
+
+    /// Says once that NATS takes no entries, and that it does again.
+    fn note_refusal(&mut self, is_refused: bool, is_written: bool) {
+        let cluster = &self.facts.metrics.cluster;
+        if is_refused && !self.is_refused {
+            self.is_refused = true;
+            tracing::warn!(
+                remedy = ROOM,
+                "NATS refuses what this node writes: it may be full; trying again"
+            );
+            cluster.set_trouble("NATS refuses what this node writes: it may be full".to_owned(), ROOM);
+        } else if is_written && self.is_refused {
+            self.is_refused = false;
+            tracing::info!("NATS takes what this node writes again");
+            cluster.set_trouble(String::new(), "");
+        }
     }
 
     fn heard_progress(&self, bytes: &[u8]) {

@@ -158,8 +158,10 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
         add(false, what, "the log says where; please report it");
     }
     if let Some((nodes, is_connected)) = metrics.cluster.nodes() {
-        if !is_connected {
-            let Trouble { what, remedy } = metrics.cluster.trouble();
+        let Trouble { what, remedy } = metrics.cluster.trouble();
+        if is_connected && !what.is_empty() {
+            add(false, what, remedy);
+        } else if !is_connected {
             let (what, remedy) = match what.is_empty() {
                 true => ("no reply of NATS yet", "look again in some seconds; the log has more"),
                 false => (what.as_str(), remedy),
@@ -272,6 +274,9 @@ mod tests {
             rows(),
             ["warning: this node is alone in its cluster: authorization violation; check the user"]
         );
+        cluster.set_nodes(vec![node("a", false)], true);
+        cluster.set_trouble("NATS is full".to_owned(), "make room");
+        assert_eq!(rows(), ["warning: NATS is full; make room"]);
     }
 
     #[test]
