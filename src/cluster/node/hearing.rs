@@ -15,10 +15,21 @@ use futures_util::StreamExt;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// After a second it is opened again.
-pub(super) fn open_later(me: Addr<Node>, opening: u64) {
+/// How long what is shared is not opened again; doubled each time that it is refused, up to [`MAX_PAUSE`].
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long at most.
+const MAX_PAUSE: Duration = Duration::from_secs(32);
+
+/// The pause after this number of refusals, one after another.
+pub(super) fn pause_after(refusals: u32) -> Duration {
+    (PAUSE * 2_u32.pow(refusals.min(5))).min(MAX_PAUSE)
+}
+
+/// After this pause it is opened again.
+pub(super) fn open_later(me: Addr<Node>, opening: u64, pause: Duration) {
     tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(pause).await;
         me.do_send(NodeEvent::Open(opening));
     });
 }
@@ -60,7 +71,7 @@ pub(super) async fn watch_entries(links: Links, me: Addr<Node>, opening: u64) {
         ?watched,
         "the entries of the cluster are not seen any more; opening them again"
     );
-    open_later(me, opening);
+    open_later(me, opening, PAUSE);
 }
 
 async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> {
@@ -122,5 +133,16 @@ pub(super) fn seen(index: usize, entry: &kv::Entry) -> Option<Input> {
         2 => Some(Input::NodeLeft(entry.key.clone())),
         3 if is_there => Some(Input::AnswerSeen(read_answer(&entry.value)?)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_again_and_again_is_opened_ever_more_seldom() {
+        let pauses = [0, 1, 4, 5, 6, u32::MAX].map(|refusals| pause_after(refusals).as_secs());
+        assert_eq!(pauses, [1, 2, 16, 32, 32, 32]);
     }
 }

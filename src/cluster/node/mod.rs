@@ -9,7 +9,7 @@ mod messages;
 mod offers;
 
 use self::commands::{carry_out, notify};
-use self::hearing::{hear, open_later, watch_entries};
+use self::hearing::{PAUSE, hear, open_later, pause_after, watch_entries};
 use self::messages::{PROGRESS_SUBJECT, progress_to_bytes, read_progress, read_recalled};
 use self::offers::{Offers, Verdict};
 use super::entry::NodeEntry;
@@ -55,6 +55,8 @@ pub(crate) struct Node {
     links: Option<Links>,
     /// Counts the attempts to open what is shared: what came of an earlier one is of no use.
     opening: u64,
+    /// Why it could not be opened the last time, and how often one after another.
+    refusals: (String, u32),
     /// Tasks of the present connection.
     session: Vec<tokio::task::AbortHandle>,
     scheduler: Addr<Scheduler>,
@@ -139,6 +141,7 @@ impl Node {
             connected,
             links: None,
             opening: 0,
+            refusals: (String::new(), 0),
             session: Vec::new(),
             scheduler,
             parts,
@@ -199,7 +202,7 @@ impl Node {
         self.scheduler.do_send(ClusterEvent::Joined {
             to: context.address().recipient(),
         });
-        open_later(context.address(), self.opening);
+        open_later(context.address(), self.opening, PAUSE);
     }
 
     /// Does what a message asks for. A panic in it, which is no part of any plan, costs the connection and not the
@@ -217,6 +220,7 @@ impl Node {
         tracing::info!(node = self.settings.name, "the cluster is there");
         self.facts.metrics.cluster.set_trouble(String::new(), "");
         self.is_refused = false;
+        self.refusals = (String::new(), 0);
         let mut tasks = vec![tokio::spawn(watch_entries(
             links.clone(),
             context.address(),
@@ -263,7 +267,10 @@ impl Node {
 
     fn happened(&mut self, happened: NodeEvent, context: &Context<Self>) {
         match happened {
-            NodeEvent::Connection(true) => self.open(context),
+            NodeEvent::Connection(true) => {
+                self.refusals = (String::new(), 0);
+                self.open(context);
+            }
             NodeEvent::Open(opening) if opening == self.opening && *self.connected.borrow() => self.open(context),
             NodeEvent::Open(_) => {}
             NodeEvent::Connection(false) if self.links.is_none() => self.opening += 1,
@@ -281,10 +288,16 @@ impl Node {
             }
             NodeEvent::Opened(opening, links) if opening == self.opening => self.begin(*links, context),
             NodeEvent::NotOpened(opening, error) if opening == self.opening => {
-                tracing::error!(error, "the cluster cannot be used; trying again");
+                let (last, refusals) = &mut self.refusals;
+                if *last != error {
+                    tracing::error!(error, "the cluster cannot be used; trying again");
+                    last.clone_from(&error);
+                }
+                let pause = pause_after(*refusals);
+                *refusals = refusals.saturating_add(1);
                 let remedy = "this node goes on alone until that is mended";
                 self.facts.metrics.cluster.set_trouble(error, remedy);
-                open_later(context.address(), opening);
+                open_later(context.address(), opening, pause);
             }
             NodeEvent::Opened(..) | NodeEvent::NotOpened(..) => {}
             NodeEvent::Member(input) => {
