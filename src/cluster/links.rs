@@ -381,8 +381,13 @@ impl Links {
     /// A job has ended: nobody owns it, and its checkpoint is of no use.
     pub(super) async fn clear(&self, job: JobId) {
         let name = job.to_string();
+        // The checkpoint first: while the owner is there, both are cleared again at the next connection.
+        match tokio::time::timeout(LIMIT, self.checkpoints.delete(&name)).await {
+            Ok(Err(error)) if error.kind() != object_store::DeleteErrorKind::NotFound => return,
+            Ok(_) => {}
+            Err(_) => return,
+        }
         let _ = tokio::time::timeout(LIMIT, self.owners.purge(&name)).await;
-        let _ = tokio::time::timeout(LIMIT, self.checkpoints.delete(&name)).await;
     }
 
     /// Sends a part to whichever node is free.

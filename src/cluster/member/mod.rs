@@ -325,7 +325,12 @@ impl Member {
                 job
             }
             Record::Forgotten(job) => {
-                if self.is_own(job) && self.jobs.contains_key(&job) {
+                let known = self.jobs.get(&job);
+                // Also one from before this node joined, whose ID may end in any number.
+                let is_origin = known
+                    .and_then(|known| known.entry.as_ref())
+                    .is_some_and(|(_, entry)| entry.origin == self.name);
+                if known.is_some() && (self.is_own(job) || is_origin) {
                     match self.is_connected {
                         true => self.commands.push(Command::Forget(job)),
                         // Seen again at the next connection, it is shown, and forgotten again.

@@ -176,7 +176,7 @@ impl Next<'_> {
         }
     }
 
-    /// It has had no owner that lives for this long. An owner that was not heard of for long enough is known to be dead.
+    /// It has had no owner that lives for this long. One that was not heard of for long enough is known to be dead.
     fn has_waited(&self, known: &mut Known, wait: Duration) -> bool {
         let since = *known.unowned.get_or_insert(self.now);
         let wait = if self.was_heard {

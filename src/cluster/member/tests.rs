@@ -612,3 +612,20 @@ fn a_cancel_that_nats_refuses_to_write_is_refused() {
     (1..=60).for_each(|second| member.tick(now + Duration::from_secs(second % 4)));
     assert_eq!(member.take_commands(), [], "nothing is cancelled later");
 }
+
+#[test]
+fn a_job_from_before_a_node_joined_is_removed_from_nats_when_it_is_forgotten() {
+    for (origin, is_removed) in [("a", true), ("b", false)] {
+        let (now, job) = (Instant::now(), JobId(2));
+        let mut member = connected(now);
+        let mut ended = entry(job).expect("it is an entry");
+        ended.origin = origin.to_owned();
+        ended.end = Some(end(job, Ok(Value::from(4))));
+        let inputs = [
+            Input::JobSeen(job, 1, Some(ended)),
+            Input::Committed(vec![Record::Forgotten(job)]),
+        ];
+        let done = commands(&mut member, inputs, now);
+        assert_eq!(done.contains(&Command::Forget(job)), is_removed, "{origin}: {done:?}");
+    }
+}
