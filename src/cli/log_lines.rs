@@ -11,10 +11,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-/// How long lines may wait for room, all together: threads that serve clients write them. Where each line had this time,
-/// a reader of 4 KiB every 90 ms held all sessions up for 90 ms again and again.
+/// How long lines may wait for room, all together: threads that serve clients write them. Where each line had this
+/// time, a reader of 4 KiB every 90 ms held all sessions up for 90 ms again and again.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// It takes so many times the time that lines have waited until as much is there again: 100 ms in 10 s.
+/// Time that lines have waited is there again after this many times as long: 100 ms in 10 s.
 const RECOVERY: u32 = 100;
 /// A pipe with any room takes so much without blocking (`PIPE_BUF`).
 const CHUNK: usize = 4_096;

@@ -105,7 +105,7 @@ fn a_user_who_goes_while_his_password_is_checked_is_refused() {
     assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
 }
 
-/// Users of whom none is let in, and all are told so in an hour.
+/// Users of whom none is let in; the reply is to be sent in an hour.
 #[derive(Debug, Default)]
 struct Delaying(Arc<AtomicU64>);
 

@@ -119,7 +119,8 @@ impl Timer for HeadTimer {
     }
 }
 
-/// A head that is waited for: until its first bytes come the connection is idle, and from then on it is to be completed.
+/// A head that is waited for: until its first bytes come the connection is idle, and from then on it is to be
+/// completed.
 pub(super) struct Head {
     deadline: Deadline,
     owing: Owing,

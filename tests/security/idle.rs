@@ -1,5 +1,5 @@
-//! What an idle connection over TLS, or over HTTP, costs. The long form: `PRIMED_FAULTS=long cargo test --release --test security idle --
-//! --nocapture`.
+//! What an idle connection over TLS, or over HTTP, costs. The long form: `PRIMED_FAULTS=long cargo test --release
+//! --test security idle -- --nocapture`.
 
 use crate::daemon::{Daemon, Directory, certificate};
 use std::io::{Read, Write};

@@ -168,7 +168,12 @@ fn clients_of_redis_log_in_as_they_do_there() {
     };
     assert!(is_listed());
     // What came before is answered, and what follows in the same bytes is not.
-    client.send("*2\r\n$3\r\nNTH\r\n$1\r\n6\r\n*2\r\n$2\r\nPI\r\n$4\r\n1e10\r\n*1\r\n$5\r\nRESET\r\n*2\r\n$3\r\nNTH\r\n$1\r\n7\r\n");
+    let pipeline: [&[&str]; 4] = [&["NTH", "6"], &["PI", "1e10"], &["RESET"], &["NTH", "7"]];
+    client.send(
+        pipeline
+            .map(|words| format!("*{}\r\n{}", words.len(), array(words)))
+            .concat(),
+    );
     for reply in [":13\r", ":455052511\r", "+RESET\r"] {
         assert_eq!(client.line().as_deref(), Some(reply));
     }
