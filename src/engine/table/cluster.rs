@@ -262,7 +262,7 @@ impl Table {
             Location::Unknown | Location::Ended => None,
         };
         let node = node.map_or_else(|| "another node".to_owned(), |node| format!("node {node}"));
-        let text = format!("{node} works on job {job} and cannot be reached; try again when NATS is back");
+        let text = format!("{node} works on job {job}, and NATS does not take the cancel; 'doctor' says why");
         self.flow.settle_cancels(job, &Err(Failure::new(Code::Store, text)));
     }
 
