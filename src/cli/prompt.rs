@@ -220,6 +220,8 @@ impl Connection {
         } else {
             ""
         };
+        // Before the question is sent: a Ctrl-C from then on stops it, however soon it comes.
+        let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
         self.send(&format!("@{tag} {question}{progress}\n"))?;
         let mut is_cancelled = false;
         let silence = sleep(Duration::MAX);
@@ -245,8 +247,7 @@ impl Connection {
                         return Ok(());
                     }
                 }
-                interrupt = tokio::signal::ctrl_c() => {
-                    interrupt.context("cannot listen for Ctrl-C")?;
+                _ = interrupts.recv() => {
                     if is_cancelled {
                         return Err(self.abandon());
                     }
