@@ -556,7 +556,7 @@ mod tests {
         assert_eq!(
             said("primes 0 9 kind=red"),
             "bad-arg :primes: kind is 'red', not one of twins, cousins, sexy, triplets, quadruplets, quintuplets, sextuplets; \
-             write 'primes A B [kind=KIND]'"
+             usage: primes A B [kind=KIND]"
         );
         assert_eq!(
             said("sigma 0"),
@@ -675,7 +675,7 @@ mod tests {
         assert_eq!(long("root 2^1024"), "too-big :root: N may be at most 2^1024-1");
         assert_eq!(
             long("isprime 10^10000"),
-            "too-big :isprime: N: a number may have at most 10000 digits"
+            "too-big :isprime: N is too long: a number may have at most 10000 digits"
         );
         assert_eq!(
             long("next 2^5000-2^5001"),

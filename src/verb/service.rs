@@ -66,7 +66,7 @@ fn overview(registry: &Registry) -> Vec<String> {
     rows.extend(
         [
             "Numbers are written 1000000, 1_000_000, 1e6, 10**6, 2^127-1, 0xff, 20! or 97#.",
-            "Every question takes deadline=5s (stops it) and progress=1s (reports progress).",
+            "Every question takes deadline=5s (stops it), progress=1s (reports progress).",
             "@NAME before a question names it, as '@a pi 1e16': its reply bears the name",
             "and may overtake others.",
             "Lines of a reply that begin with '*' are progress, those with '=' are rows.",
