@@ -25,8 +25,8 @@ pub(super) fn register(registry: &mut Registry) {
     let details = monitor.details(&[
         "The row 'OK' says that it has begun. It ends with 'cancel' of its tag, its",
         "deadline, or the connection. A client that reads too slowly loses rows; a row",
-        "'lost=N' counts them. Arguments of auth and of unknown verbs are hidden, and those of",
-        "clients that have not said who they are.",
+        "'lost=N' counts them. Arguments of auth and of unknown verbs are hidden, and",
+        "those of clients that have not said who they are.",
     ]);
     registry.add(details.role(Role::Operate));
 }
