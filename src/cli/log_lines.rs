@@ -193,6 +193,10 @@ mod tests {
         // To read them takes ten seconds.
         let took = begun.elapsed();
         assert!(took < Duration::from_secs(3), "{took:?}");
+        // Before the next line for which there is room.
+        while lines.lock().lost > 0 {
+            lines.make_writer().write_all(&line).expect("it is not blocked");
+        }
         drop(lines);
         let text = slow.join().expect("it reads to the end");
         assert!(text.contains("as nobody read them: "), "lines were lost, and counted");
