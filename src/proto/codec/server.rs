@@ -176,7 +176,6 @@ impl Encoder<Outgoing> for ServerCodec {
 
 /// What a server decodes.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Incoming {
     /// A request.
     Request {
