@@ -146,13 +146,21 @@ pub enum ClusterError {
     Thread(#[source] io::Error),
 }
 
+/// The number of a node that takes in jobs.
+#[derive(Clone)]
+struct Number {
+    number: u64,
+    /// That of its data directory.
+    mark: String,
+    /// It was given to the node at this start.
+    is_new: bool,
+}
+
 /// A connection that has been made, before the engine is there.
 pub(crate) struct Joined {
     settings: ClusterSettings,
-    /// Its number, and the mark of its data directory.
-    number: Option<(u64, String)>,
-    /// It was given its number at this start.
-    is_new: bool,
+    /// `None`: it only works.
+    number: Option<Number>,
     client: async_nats::Client,
     connected: watch::Receiver<bool>,
     /// Why there is no connection.
@@ -180,7 +188,6 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
     let mut joined = Joined {
         settings,
         number: None,
-        is_new: false,
         client,
         connected,
         reason,
@@ -233,11 +240,11 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
             number
         }
     };
-    joined.is_new = known.is_none();
-    if joined.is_new {
+    let is_new = known.is_none();
+    if is_new {
         keep_number(&file, Some(number), &mark)?;
     }
-    joined.number = Some((number, mark));
+    joined.number = Some(Number { number, mark, is_new });
     Ok(joined)
 }
 
@@ -365,7 +372,7 @@ impl Joined {
                 }
             }
         });
-        if let Some((number, _)) = &self.number {
+        if let Some(Number { number, .. }) = &self.number {
             scheduler.do_send(ClusterEvent::Numbered(*number));
         }
         let parts = part_worker::PartWorker::new(engine, registry, facts.clone(), self.settings.name.clone());
@@ -377,8 +384,7 @@ impl Joined {
             scheduler.clone(),
             Arc::new(parts),
             facts,
-        )
-        .new_to_the_cluster(self.is_new);
+        );
         let node = Node::start_in_arbiter(&arbiter.handle(), |_| node);
         scheduler.do_send(ClusterEvent::Joined {
             to: node.clone().recipient(),

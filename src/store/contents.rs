@@ -49,6 +49,15 @@ impl StoredJob {
         }
     }
 
+    /// The same job without its checkpoint, for those who do not go on with it.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn without_checkpoint(&self) -> Self {
+        Self {
+            checkpoint: None,
+            ..self.clone()
+        }
+    }
+
     /// A job that nobody submitted, with the words of a request: what a question comes to again is found by it.
     pub fn of_request(request: String) -> Self {
         Self::unbegun(Submission {

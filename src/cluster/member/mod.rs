@@ -392,11 +392,8 @@ impl Member {
             && known.location == Location::Here
             && let Some(stored) = &known.stored
         {
-            let stored = StoredJob {
-                checkpoint: None,
-                ..stored.clone()
-            };
-            let away = Notice::Away(stored, "another".to_owned());
+            // The engine forgets no job that it works on.
+            let away = Notice::Away(stored.without_checkpoint(), "another".to_owned());
             self.commands.push(Command::Notify(Box::new(away)));
             known.location = Location::Unknown;
         }
@@ -501,11 +498,7 @@ impl Member {
                     return self.look_at(job);
                 }
                 // What the engine does now is of no use.
-                let away = StoredJob {
-                    checkpoint: None,
-                    ..stored.clone()
-                };
-                let away = Notice::Away(away, self.name.clone());
+                let away = Notice::Away(stored.without_checkpoint(), self.name.clone());
                 self.commands.push(Command::Notify(Box::new(away)));
                 known.unsent = None;
             }

@@ -189,12 +189,8 @@ impl Next<'_> {
 
     /// Informs the engine that another node works on it. What this one has saved of it stays here.
     fn away(&mut self, stored: &StoredJob, node: String) {
-        let stored = StoredJob {
-            checkpoint: None,
-            ..stored.clone()
-        };
-        self.commands
-            .push(Command::Notify(Box::new(Notice::Away(stored, node))));
+        let away = Notice::Away(stored.without_checkpoint(), node);
+        self.commands.push(Command::Notify(Box::new(away)));
     }
 
     /// It was submitted here.

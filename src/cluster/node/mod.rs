@@ -16,7 +16,7 @@ use super::entry::NodeEntry;
 use super::links::{LIMIT, Links, name_subject};
 use super::member::{Command, Input, Member, PutError};
 use super::part_worker::PartWorker;
-use super::{ClusterError, ClusterSettings};
+use super::{ClusterError, ClusterSettings, Number};
 use crate::caught::caught;
 use crate::engine::{AskProgress, ClusterEvent, EngineEvent, EngineEvents, PartId, Scheduler};
 use crate::metrics::NodeView;
@@ -43,10 +43,8 @@ const PROGRESS: Duration = Duration::from_secs(1);
 /// A node of a cluster.
 pub(crate) struct Node {
     settings: ClusterSettings,
-    /// Its number, and the mark of its data directory.
-    number: Option<(u64, String)>,
-    /// It was given its number at this start.
-    is_new: bool,
+    /// `None`: it only works.
+    number: Option<Number>,
     /// Of this process: parts of an earlier one of the same name are others.
     incarnation: u64,
     member: Member,
@@ -105,8 +103,9 @@ fn now() -> Instant {
 }
 
 /// The rules, which know nothing yet.
-fn member(settings: &ClusterSettings, number: Option<&(u64, String)>, is_new: bool) -> Member {
-    let number = number.map(|(number, _)| *number);
+fn member(settings: &ClusterSettings, number: Option<&Number>) -> Member {
+    let is_new = number.is_some_and(|number| number.is_new);
+    let number = number.map(|number| number.number);
     let mut member = Member::new(settings.name.clone(), number, now()).new_to_the_cluster(is_new);
     member.set_wall(SystemTime::now().into());
     member
@@ -115,7 +114,7 @@ fn member(settings: &ClusterSettings, number: Option<&(u64, String)>, is_new: bo
 impl Node {
     pub(super) fn new(
         settings: ClusterSettings,
-        number: Option<(u64, String)>,
+        number: Option<Number>,
         client: Client,
         connected: watch::Receiver<bool>,
         scheduler: Addr<Scheduler>,
@@ -132,8 +131,7 @@ impl Node {
             settings.check,
         );
         Self {
-            member: member(&settings, number.as_ref(), false),
-            is_new: false,
+            member: member(&settings, number.as_ref()),
             settings,
             number,
             incarnation,
@@ -156,13 +154,6 @@ impl Node {
         }
     }
 
-    /// A node that was given its number at this start.
-    pub(super) fn new_to_the_cluster(mut self, is_new: bool) -> Self {
-        self.is_new = is_new;
-        self.member = member(&self.settings, self.number.as_ref(), is_new);
-        self
-    }
-
     /// Opens what is shared, after each connection; again, if that fails.
     fn open(&mut self, context: &Context<Self>) {
         self.opening += 1;
@@ -173,7 +164,7 @@ impl Node {
                 let links = Links::open(client).await?;
                 links.check_name(&name, Some(incarnation)).await?;
                 // NATS may have lost it, and give it to the next new node.
-                if let Some((number, mark)) = number {
+                if let Some(Number { number, mark, .. }) = number {
                     links.number_of(&name, &mark, Some(number)).await?;
                 }
                 Ok::<_, ClusterError>(links)
@@ -194,7 +185,7 @@ impl Node {
         self.stop_session();
         self.links = None;
         self.opening += 1;
-        self.member = member(&self.settings, self.number.as_ref(), self.is_new);
+        self.member = member(&self.settings, self.number.as_ref());
         if self.is_draining {
             self.member.handle(Input::Leave, now());
         }

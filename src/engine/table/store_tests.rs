@@ -548,3 +548,28 @@ fn those_who_wait_for_a_submitted_job_count_as_all_who_wait() {
     }
     assert_eq!(play.heard(), ["1/4 busy", "1/5 busy"]);
 }
+
+#[test]
+fn a_job_whose_id_somebody_has_goes_on_when_other_submits_are_cancelled() {
+    let mut play = with_store();
+    play.order(1, 1, keyed("a", "a"), |_| {});
+    play.table.acknowledge(vec![JobId(10)], play.now);
+    for request in 2..100 {
+        play.order(2, request, keyed("a", "a"), |_| {});
+    }
+    play.cancel(1, 1);
+    play.cancel(2, 50);
+    assert!(!has_ended(&mut play));
+    let mut stored = stored(1, Priority::Normal, None);
+    stored.submission.key = Some("mine".into());
+    stored.submission.request = "first".into();
+    stored.submission.title = "first".into();
+    let mut play = restored(Policy::default(), vec![(stored, long("first", 900))]);
+    play.order(1, 1, keyed("first", "first"), |_| {});
+    play.cancel(1, 1);
+    let is_end = |record: &Record| matches!(record, Record::Ended(_));
+    assert!(
+        !play.table.take_records().iter().any(is_end),
+        "its ID was given before the restart"
+    );
+}

@@ -122,16 +122,15 @@ impl Submitted {
                 Ok(Keyed::Soon)
             }
             None => {
-                if matches!(job.state, State::Running(_)) {
-                    job.submitters.push(request);
-                }
+                // Somebody is given the ID who does not cancel: the job stays, whatever the others do.
+                job.submitters = Vec::new();
                 Ok(Keyed::Known(id))
             }
         }
     }
 
-    /// A request that submitted a job is cancelled, and its client will not have the ID. The job, if no other request
-    /// has submitted it too.
+    /// A request that submitted a job is cancelled, and its client will not have the ID. The job, if nobody else has
+    /// the ID or will be given it.
     pub(in crate::engine::table) fn cancel_submit(
         &mut self,
         client: ClientId,
@@ -144,7 +143,11 @@ impl Submitted {
         let mut latest = own.take(MAX_UNACKNOWLEDGED);
         latest
             .find_map(|(id, job)| {
+                // The ID of one that goes on after a restart was given in an earlier process.
                 let State::Running(work) = job.state else { return None };
+                if job.is_restored {
+                    return None;
+                }
                 let requests = job.unacknowledged.as_mut().unwrap_or(&mut job.submitters);
                 let index = requests.iter().position(|other| *other == (client, request))?;
                 requests.swap_remove(index);
