@@ -15,11 +15,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts a command of the shell with these variables.
+    /// Starts a command of the shell `sh` with these variables. A command that is to be interrupted begins with `exec`:
+    /// the shell would end by the signal too.
     pub fn start(command: &str, variables: &[(&str, &str)]) -> Self {
         let mut program = Command::new("script")
             .args(["-qefc", command, "/dev/null"])
-            .env("TERM", "xterm")
+            .envs([("TERM", "xterm"), ("SHELL", "/bin/sh")])
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
