@@ -125,10 +125,12 @@ mod sock_diag {
         }
     }
 
-    /// Reads `inet_diag_msg`, or the error that says there is no such socket.
+    /// Reads `inet_diag_msg`, or the error that says there is no such socket. Where no socket has both ends, the kernel
+    /// gives one that listens at the first.
     fn decode(reply: &[u8], sequence: u32) -> Option<Owner> {
         const NLMSG_ERROR: u16 = 2;
         const ENOENT: i32 = 2;
+        const TCP_LISTEN: u8 = 10;
         if reply.get(8..12)? != sequence.to_ne_bytes() {
             return None;
         }
@@ -138,13 +140,15 @@ mod sock_diag {
             return (error == -ENOENT).then_some(Owner::Nobody);
         }
         let inode = u32::from_ne_bytes(reply.get(84..88)?.try_into().ok()?);
-        Some(if inode == 0 { Owner::Nobody } else { Owner::Process })
+        let is_held = inode != 0 && *reply.get(17)? != TCP_LISTEN;
+        Some(if is_held { Owner::Process } else { Owner::Nobody })
     }
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::net::{Shutdown, TcpListener, TcpStream};
 
     #[test]
@@ -159,5 +163,19 @@ mod tests {
         drop(client);
         assert!(is_gone(address, peer));
         drop(server);
+    }
+
+    #[test]
+    fn a_listener_at_the_port_of_a_peer_is_not_the_peer() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let client = TcpStream::connect(address).expect("it listens");
+        let (mut server, peer) = listener.accept().expect("a client connected");
+        server.write_all(b"x").expect("it is connected");
+        client.peek(&mut [0]).expect("a byte was sent");
+        // Closed with a byte unread, a socket is reset and keeps nothing of its port.
+        drop(client);
+        let _other = TcpListener::bind(peer).expect("the port is free");
+        assert!(is_gone(address, peer));
     }
 }
