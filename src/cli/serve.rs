@@ -13,6 +13,7 @@ use super::{allocator, configure, quantity};
 use crate::daemon::{Drained, Notice, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
+use crate::verb::Memory;
 use crate::{Code, Daemon, Failure, StartError};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -98,9 +99,10 @@ struct LimitFlags {
     /// How long a question without a deadline may wait until it is begun; then it gets 'busy'
     #[arg(long, value_name = "TIME", env = "PRIMED_MAX_QUEUE_AGE", default_value = "1s", value_parser = quantity::time)]
     max_queue_age: Duration,
-    /// Memory of all long jobs; a job that needs more is 'too-big', one that must wait for it is parked
-    #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", default_value = "2048", value_parser = quantity::mib)]
-    max_memory_mib: u64,
+    /// Memory of all long jobs; a job that needs more is 'too-big', one that must wait for it is parked [default: 2048, or
+    /// two thirds of what there is]
+    #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", value_parser = quantity::mib)]
+    max_memory_mib: Option<u64>,
     /// Longest line, at least 64; a longer one is 'line-too-long'
     #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384", value_parser = quantity::line_bytes)]
     max_line: usize,
@@ -169,6 +171,29 @@ impl LimitFlags {
         self.max_connections.map_or_else(default, NonZeroUsize::get)
     }
 
+    /// The limit that was asked for, or else the default, but not more than two thirds of the memory there is: the rest
+    /// is for small plans, connections and answers, and the system would end a daemon that takes more.
+    fn max_memory_mib(&self) -> u64 {
+        let default = || {
+            let most = Policy::default().max_memory;
+            let memory = Memory::smallest().map_or(most, |memory| most.min(memory.total / 3 * 2));
+            (memory >> 20).max(1)
+        };
+        self.max_memory_mib.unwrap_or_else(default)
+    }
+
+    /// Logs if long jobs may take more memory than there is.
+    fn check_memory(&self) {
+        let most = self.max_memory_mib();
+        if let Some(memory) = Memory::smallest().filter(|memory| memory.total >> 20 < most) {
+            tracing::warn!(
+                max_memory_mib = most,
+                memory_mib = memory.total >> 20,
+                "long jobs may take more memory than there is: the system may end the daemon"
+            );
+        }
+    }
+
     fn limits(&self, reserve: Reserve) -> Limits {
         Limits {
             max_connections: self.max_connections(reserve),
@@ -186,7 +211,7 @@ impl LimitFlags {
             max_jobs_per_client: self.max_jobs_per_client.get(),
             max_submitted: self.max_submitted.get(),
             max_queue_age: self.max_queue_age,
-            max_memory: self.max_memory_mib << 20,
+            max_memory: self.max_memory_mib() << 20,
             max_finished: self.keep_finished,
             max_finished_age: self.keep_finished_for,
             max_answers: self.keep_answers_mib << 20,
@@ -212,6 +237,7 @@ impl Serve {
         let set_filter = logging::start(&self.log, self.log_format, spans);
         allocator::give_large_blocks_back();
         self.limits.check_descriptors(self.reserve())?;
+        self.limits.check_memory();
         let daemon = Daemon::new()
             .workers(self.worker_count())
             .policy(self.limits.policy())
@@ -291,6 +317,7 @@ impl Serve {
                 "max-connections",
                 self.limits.max_connections(self.reserve()).to_string(),
             ),
+            ("max-memory-mib", self.limits.max_memory_mib().to_string()),
             ("workers", self.worker_count().to_string()),
         ];
         if let Ok(Data::Directory(directory)) = Data::resolve(self.data.as_deref()) {

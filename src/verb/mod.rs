@@ -17,6 +17,7 @@ mod engine;
 mod functions;
 mod host;
 mod jobs;
+mod memory;
 mod monitor;
 mod nodes;
 mod random;
@@ -30,9 +31,11 @@ pub(crate) use arithmetic::question;
 pub use blocking::Blocking;
 pub use call::{Call, Facts, Style, Terms};
 pub use define::{Defined, define};
-pub use doctor::resident_bytes;
 pub use engine::{Engine, Question};
 pub use host::Host;
+#[cfg(feature = "cli")]
+pub(crate) use memory::Memory;
+pub use memory::resident_bytes;
 pub use monitor::shown;
 pub use registry::Registry;
 #[cfg(feature = "cli")]

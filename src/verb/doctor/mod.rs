@@ -2,12 +2,12 @@
 
 mod machine;
 
+use super::memory::Scope;
 use super::{Call, Facts, Registry, Step, define};
 use crate::auth::Role;
 use crate::metrics::Trouble;
 use crate::proto::Failure;
 use machine::Machine;
-pub use machine::resident_bytes;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
@@ -112,8 +112,12 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
         let what = format!("{open} files are open, of {files} that may be; {connections} are connections");
         add(true, what, "raise LimitNOFILE= or ulimit -n, or set --idle-timeout");
     }
-    if let Some(pct) = machine.memory_left_pct.filter(|pct| *pct < MEMORY_PCT) {
-        let what = format!("the machine has {pct} % of its memory left");
+    if let Some(memory) = machine.memory.filter(|memory| memory.left_pct() < MEMORY_PCT) {
+        let scope = match memory.scope {
+            Scope::Machine => "the machine",
+            Scope::ControlGroup => "the control group",
+        };
+        let what = format!("{scope} has {} % of its memory left", memory.left_pct());
         add(true, what, "lower --max-memory-mib, or stop what else uses memory");
     }
     if let Some(space) = machine.store_space.filter(|space| *space < SPACE) {
@@ -181,6 +185,7 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::metrics::NodeView;
+    use crate::verb::memory::Memory;
     use std::sync::Arc;
 
     fn facts() -> Facts {
@@ -192,6 +197,14 @@ mod tests {
         }
     }
 
+    fn memory(left: u64) -> Option<Memory> {
+        Some(Memory {
+            scope: Scope::ControlGroup,
+            total: 100,
+            left,
+        })
+    }
+
     fn whats(facts: &Facts, machine: &Machine) -> Vec<String> {
         findings(facts, machine).iter().map(row).collect()
     }
@@ -201,7 +214,7 @@ mod tests {
         let machine = Machine {
             files: Some(20_000),
             files_open: Some(20),
-            memory_left_pct: Some(50),
+            memory: memory(50),
             store_space: Some(1 << 40),
             stolen_pct: Some(1),
         };
@@ -226,7 +239,7 @@ mod tests {
         let machine = Machine {
             files: Some(20_000),
             files_open: Some(18_010),
-            memory_left_pct: Some(4),
+            memory: memory(4),
             store_space: Some(1 << 20),
             stolen_pct: Some(10),
         };
@@ -234,6 +247,8 @@ mod tests {
         let urgent = rows.iter().take_while(|row| row.starts_with("urgent: ")).count();
         assert_eq!((urgent, rows.len()), (3, 7), "{rows:#?}");
         assert!(rows[0].starts_with("urgent: the store /var/lib/primed fails: disk full; "));
+        let memory = "urgent: the control group has 4 % of its memory left; lower --max-memory-mib, or stop what else uses memory";
+        assert!(rows.contains(&memory.to_owned()));
         assert!(
             rows.contains(
                 &"warning: the disk of the store has 1 MiB left; make room, or 'primed store prune'".to_owned()

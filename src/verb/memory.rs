@@ -1,0 +1,225 @@
+//! Memory: what this process has, and what there is for it, on the machine and in its control groups. Where the system
+//! does not say, `None`.
+
+use std::fs;
+use std::path::Path;
+
+/// Where the system mounts the control groups.
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// What sets the least limit on a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All memory of the machine.
+    Machine,
+    /// That of a control group, as of a container or a unit of systemd.
+    ControlGroup,
+}
+
+/// Memory in bytes: all there is in a scope, and what is left of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Whose it is.
+    pub scope: Scope,
+    /// All there is.
+    pub total: u64,
+    /// What is left, with what the kernel gives back at once.
+    pub left: u64,
+}
+
+impl Memory {
+    /// What is left, in percent.
+    pub fn left_pct(self) -> u64 {
+        self.left.saturating_mul(100) / self.total.max(1)
+    }
+
+    /// That of the machine, and of the control groups that limit this process.
+    fn all() -> Vec<Self> {
+        let machine = fs::read_to_string("/proc/meminfo")
+            .ok()
+            .and_then(|text| of_machine(&text));
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        machine
+            .into_iter()
+            .chain(of_groups(Path::new(GROUPS), &groups))
+            .collect()
+    }
+
+    /// Where this process can have the least.
+    #[cfg(feature = "cli")]
+    pub fn smallest() -> Option<Self> {
+        Self::all().into_iter().min_by_key(|memory| memory.total)
+    }
+
+    /// Where the smallest share is left.
+    pub fn scarcest() -> Option<Self> {
+        Self::all().into_iter().min_by_key(|memory| memory.left_pct())
+    }
+}
+
+/// Memory of the process in bytes: proc_pid_statm(5), the second number, in pages.
+pub fn resident_bytes() -> Option<u64> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// `MemTotal` and `MemAvailable` of /proc/meminfo.
+fn of_machine(text: &str) -> Option<Memory> {
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line?.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+    };
+    let total = value("MemTotal:").filter(|total| *total > 0)?;
+    Some(Memory {
+        scope: Scope::Machine,
+        total,
+        left: value("MemAvailable:")?.min(total),
+    })
+}
+
+/// Names of the files of a control group: its limit, its use, and in its statistics what it can be given back.
+struct Files {
+    limit: &'static str,
+    used: &'static str,
+    inactive: &'static str,
+}
+
+/// Of the second version of control groups, cgroups(7).
+const SECOND: Files = Files {
+    limit: "memory.max",
+    used: "memory.current",
+    inactive: "inactive_file ",
+};
+/// Of the first.
+const FIRST: Files = Files {
+    limit: "memory.limit_in_bytes",
+    used: "memory.usage_in_bytes",
+    inactive: "total_inactive_file ",
+};
+
+/// Control groups with a limit among those of /proc/self/cgroup and all above them. In a container the paths may be
+/// those outside of it, and then its own group is at the top.
+fn of_groups(mount: &Path, text: &str) -> Vec<Memory> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let (root, files) = match controllers {
+            "" => (mount.to_owned(), SECOND),
+            _ if controllers.split(',').any(|name| name == "memory") => (mount.join("memory"), FIRST),
+            _ => continue,
+        };
+        let folder = root.join(path.trim_start_matches('/'));
+        let folders = folder.ancestors().take_while(|folder| folder.starts_with(&root));
+        found.extend(folders.filter_map(|folder| of_group(folder, &files)));
+    }
+    found
+}
+
+fn of_group(folder: &Path, files: &Files) -> Option<Memory> {
+    let number = |name| -> Option<u64> { fs::read_to_string(folder.join(name)).ok()?.trim().parse().ok() };
+    // Without a limit it is a word, or in the first version more than any machine has.
+    let total = number(files.limit).filter(|total| (1..1 << 60).contains(total))?;
+    let statistics = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+    let inactive = statistics.lines().find_map(|line| line.strip_prefix(files.inactive));
+    let inactive = inactive.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0);
+    let used = number(files.used).unwrap_or(0).saturating_sub(inactive);
+    Some(Memory {
+        scope: Scope::ControlGroup,
+        total,
+        left: total.saturating_sub(used),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn figures_of_the_kernel_are_read() {
+        let text = "MemTotal:       24000000 kB\nMemFree:         1 kB\nMemAvailable:    6000000 kB\n";
+        let memory = of_machine(text).expect("it says both");
+        assert_eq!(
+            (memory.total, memory.left, memory.left_pct()),
+            (24_576_000_000, 6_144_000_000, 25)
+        );
+        for strange in ["", "cpu", "MemTotal: x", "MemTotal: 0 kB\nMemAvailable: 0 kB"] {
+            assert_eq!(of_machine(strange), None, "{strange}");
+        }
+    }
+
+    /// A tree of control groups, which goes when it is dropped.
+    struct Mount(PathBuf);
+
+    impl Mount {
+        /// Files by their paths.
+        fn new(name: &str, files: &[(&str, &str)]) -> Self {
+            let mount = std::env::temp_dir().join(format!("primed-groups-{name}-{}", std::process::id()));
+            for (path, text) in files {
+                let path = mount.join(path);
+                fs::create_dir_all(path.parent().expect("it has a folder")).expect("it can be made");
+                fs::write(path, text).expect("it can be written");
+            }
+            Self(mount)
+        }
+
+        fn memory(&self, groups: &str) -> Vec<Memory> {
+            of_groups(&self.0, groups)
+        }
+    }
+
+    impl Drop for Mount {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn group(total: u64, left: u64) -> Memory {
+        Memory {
+            scope: Scope::ControlGroup,
+            total,
+            left,
+        }
+    }
+
+    #[test]
+    fn each_limit_on_the_way_up_counts_and_what_the_kernel_gives_back_is_left() {
+        let mount = Mount::new(
+            "second",
+            &[
+                ("a/b/memory.max", "1000\n"),
+                ("a/b/memory.current", "700\n"),
+                ("a/b/memory.stat", "anon 500\ninactive_file 200\n"),
+                ("a/memory.max", "max\n"),
+                ("memory.max", "800\n"),
+                ("memory.current", "900\n"),
+                ("memory.stat", "nonsense\n"),
+            ],
+        );
+        assert_eq!(mount.memory("0::/a/b\n"), [group(1000, 500), group(800, 0)]);
+        for strange in ["", "0", "0:", "0::/../..", "3:cpu:/a/b"] {
+            let found = mount.memory(strange);
+            assert!(found.iter().all(|memory| memory.total == 800), "{strange}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_version_has_other_files_and_a_container_its_group_at_the_top() {
+        let mount = Mount::new(
+            "first",
+            &[
+                ("memory/memory.limit_in_bytes", "1000\n"),
+                ("memory/memory.usage_in_bytes", "600\n"),
+                ("memory/memory.stat", "inactive_file 1\ntotal_inactive_file 100\n"),
+                ("memory/huge/memory.limit_in_bytes", "9223372036854771712\n"),
+            ],
+        );
+        let text = "4:cpu,memory:/docker/0123\n3:cpuset:/\n";
+        assert_eq!(mount.memory(text), [group(1000, 500)]);
+        assert_eq!(mount.memory("4:memory:/huge\n"), [group(1000, 500)]);
+    }
+}
