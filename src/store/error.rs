@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Locked,
     /// Another daemon uses the directory.
     InUse,
+    /// The file that was opened is not there any more, or another one is in its place.
+    Replaced,
     /// There is no store where one was to be read.
     Missing,
     /// A newer version of the program wrote it.
@@ -35,7 +37,10 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// True if the cause may go away while the daemon runs, and writing is worth another try.
     pub const fn is_retriable(self) -> bool {
-        matches!(self, Self::Full | Self::ReadOnly | Self::Io | Self::Locked)
+        matches!(
+            self,
+            Self::Full | Self::ReadOnly | Self::Io | Self::Locked | Self::Replaced
+        )
     }
 
     /// What to do about it.
@@ -46,6 +51,9 @@ impl ErrorKind {
             Self::Io => "see the system's log about that disk",
             Self::Locked => "end the program that has it open",
             Self::InUse => "stop that process, or name another directory with --data",
+            Self::Replaced => {
+                "put it back if it was moved; otherwise end this daemon, whose latest work is lost, and start it again"
+            }
             Self::Missing => "name the directory of a daemon with --data",
             Self::Newer => "run the newer version of primed, or name another directory with --data",
             Self::Older => "start primed serve on the directory once: it brings the store to this version",

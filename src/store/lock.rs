@@ -1,10 +1,11 @@
 //! One daemon a directory: a lock that the system releases when its process ends in any way, `kill -9` too.
 
 use super::error::{ErrorKind, StoreError};
+use super::file_id::FileId;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{fs, process};
@@ -22,6 +23,8 @@ const HELD_PAUSE: Duration = Duration::from_millis(10);
 /// Held for as long as a process writes to the directory's store.
 #[derive(Debug)]
 pub struct DirectoryLock {
+    path: PathBuf,
+    id: FileId,
     _file: File,
 }
 
@@ -75,7 +78,17 @@ impl DirectoryLock {
             .and_then(|()| writeln!(file, "{}", process::id()));
         // The lock holds without the ID, which only makes an error clearer: a full disk is no reason not to start.
         drop(noted);
-        Ok(Self { _file: file })
+        let id = FileId::of(&file).map_err(|error| StoreError::io(&path, "cannot look at it", &error))?;
+        Ok(Self { path, id, _file: file })
+    }
+
+    /// Makes sure that the directory still has this lock: where its file is another one, or none, so may be the daemon
+    /// that uses the directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Replaced`] if it does not have it.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.id.check(&self.path)
     }
 }
 
@@ -122,6 +135,13 @@ mod tests {
         assert!(
             error.to_string().contains(&format!("process {} ", process::id())),
             "{error}"
+        );
+        first.check().expect("it is there");
+        std::fs::remove_file(directory.path().join(FILE)).expect("it is there");
+        assert_eq!(
+            first.check().map_err(|error| error.kind),
+            Err(ErrorKind::Replaced),
+            "anybody could take it"
         );
         drop(first);
         DirectoryLock::take(directory.path()).expect("it is free again");

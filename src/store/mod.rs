@@ -10,6 +10,7 @@
 mod answers;
 mod contents;
 mod error;
+mod file_id;
 mod journal;
 mod lock;
 mod memory;

@@ -17,6 +17,7 @@ pub use survey::{Pruned, Pruning, Statistics, Survey};
 use super::Store;
 use super::contents::Contents;
 use super::error::{ErrorKind, StoreError};
+use super::file_id::FileId;
 use super::lock::DirectoryLock;
 use super::record::{Checkpoint, End, JobId, KeptAnswer, Record, Submission};
 use super::value::write_value;
@@ -36,10 +37,13 @@ const LAST_JOB: &str = "last_job";
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
+    id: FileId,
     /// None after a failure of the disk, until the file is opened again.
     database: Option<Database>,
+    /// The log of the database, once there is one.
+    log: Option<FileId>,
     last_job: u64,
-    _lock: DirectoryLock,
+    lock: DirectoryLock,
 }
 
 impl SqliteStore {
@@ -59,15 +63,48 @@ impl SqliteStore {
         // to start.
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         let last_job = last_job(connection, &path)?;
+        let id = FileId::at(&path).map_err(|error| StoreError::io(&path, "cannot look at it", &error))?;
         Ok(Self {
             path,
+            id,
             database: Some(database),
+            log: None,
             last_job,
-            _lock: lock,
+            lock,
         })
     }
 
+    /// Makes sure that what is written will be found: SQLite goes on writing to files that somebody has moved away or
+    /// removed.
+    fn check_files(&mut self) -> Result<(), StoreError> {
+        self.lock.check()?;
+        self.id.check(&self.path)?;
+        let log = log::path_of(&self.path);
+        if self.log.is_some_and(|id| id.check(&log).is_err()) {
+            self.fold_log()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is in the log to the database, and opens that again with a log of its own. The log may have lost its
+    /// name: it is still open.
+    fn fold_log(&mut self) -> Result<(), StoreError> {
+        if let Some(database) = &self.database {
+            let of = |error: rusqlite::Error| failure(&self.path, &error);
+            let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let is_read: bool = database.connection.query_row(fold, [], |row| row.get(0)).map_err(of)?;
+            if is_read {
+                let what = "its log was removed, and another program reads it";
+                return Err(StoreError::new(ErrorKind::Locked, &self.path, what));
+            }
+            tracing::warn!(path = %self.path.display(), "the log of the store was removed or replaced; nothing is lost");
+        }
+        (self.database, self.log) = (None, None);
+        Ok(())
+    }
+
     fn write(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        self.check_files()?;
         let path = &self.path;
         let database = match &mut self.database {
             Some(database) => database,
@@ -94,6 +131,9 @@ impl SqliteStore {
         }
         transaction.commit().map_err(of)?;
         self.last_job = last_job;
+        if self.log.is_none() {
+            self.log = FileId::at(&log::path_of(path)).ok();
+        }
         Ok(())
     }
 }
@@ -116,7 +156,7 @@ impl Store for SqliteStore {
             Ok(()) => self.database.as_ref().is_some_and(|database| database.is_exclusive),
         };
         if is_to_be_opened_again {
-            self.database = None;
+            (self.database, self.log) = (None, None);
         }
         result
     }

@@ -499,3 +499,60 @@ fn a_log_without_its_database_is_no_new_store() {
         assert_eq!(fs::read(&log).expect("a log"), before, "nothing was changed");
     }
 }
+
+/// The kind of failure of one more commit.
+fn commit_one(store: &mut SqliteStore, job: u64) -> Result<(), ErrorKind> {
+    let batch = [Record::Submitted(submission(job))];
+    store.commit(&batch).map_err(|error| error.kind)
+}
+
+#[test]
+fn a_directory_that_is_moved_away_takes_nothing_until_it_is_back() {
+    let directory = Directory::new();
+    let mut store = SqliteStore::open(directory.path()).expect("it can be made");
+    assert_eq!(commit_one(&mut store, 1), Ok(()));
+    let away = directory.path().with_extension("away");
+    fs::rename(directory.path(), &away).expect("it is there");
+    assert_eq!(commit_one(&mut store, 2), Err(ErrorKind::Replaced));
+    fs::create_dir(directory.path()).expect("the name is free");
+    assert_eq!(commit_one(&mut store, 2), Err(ErrorKind::Replaced));
+    fs::remove_dir(directory.path()).expect("nothing was put into it");
+    fs::rename(&away, directory.path()).expect("the name is free");
+    assert_eq!(commit_one(&mut store, 2), Ok(()));
+    drop(store);
+    assert_eq!(reopened(&directory).jobs.len(), 2);
+}
+
+#[test]
+fn a_database_that_is_replaced_or_a_lock_that_is_removed_takes_nothing() {
+    let directory = Directory::new();
+    let mut store = SqliteStore::open(directory.path()).expect("it can be made");
+    let path = directory.path().join(DATABASE);
+    fs::remove_file(&path).expect("it is there");
+    assert_eq!(commit_one(&mut store, 1), Err(ErrorKind::Replaced));
+    assert!(!path.exists(), "no other is made");
+    fs::write(&path, "").expect("it can be made");
+    assert_eq!(commit_one(&mut store, 1), Err(ErrorKind::Replaced));
+    drop(store);
+    let directory = Directory::new();
+    let mut store = SqliteStore::open(directory.path()).expect("it can be made");
+    fs::remove_file(directory.path().join("lock")).expect("it is there");
+    let mut other = SqliteStore::open(directory.path()).expect("nobody has the new lock");
+    assert_eq!(commit_one(&mut other, 1), Ok(()));
+    assert_eq!(commit_one(&mut store, 1), Err(ErrorKind::Replaced));
+}
+
+#[test]
+fn what_was_in_a_log_that_is_removed_is_kept() {
+    let directory = Directory::new();
+    let mut store = SqliteStore::open(directory.path()).expect("it can be made");
+    assert_eq!(commit_one(&mut store, 1), Ok(()));
+    fs::remove_file(log::path_of(&directory.path().join(DATABASE))).expect("there is a log");
+    assert_eq!(commit_one(&mut store, 2), Ok(()));
+    // As a crash leaves them.
+    let copy = Directory::new();
+    for file in ["primed.db", "primed.db-wal"] {
+        fs::copy(directory.path().join(file), copy.path().join(file)).expect("it is there");
+    }
+    assert_eq!(reopened(&copy).jobs.len(), 2);
+}
