@@ -97,7 +97,7 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
     };
     let store = metrics.store();
     if !store.failure.is_empty() {
-        let remedy = "no job is taken in until it can be written: make room on its disk, or mend its permissions";
+        let remedy = "no job is taken in until it can be written";
         add(
             true,
             format!("the store {} fails: {}", store.place, store.failure),
