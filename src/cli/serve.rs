@@ -99,8 +99,8 @@ struct LimitFlags {
     /// How long a question without a deadline may wait until it is begun; then it gets 'busy'
     #[arg(long, value_name = "TIME", env = "PRIMED_MAX_QUEUE_AGE", default_value = "1s", value_parser = quantity::time)]
     max_queue_age: Duration,
-    /// Memory of all long jobs; a job that needs more is 'too-big', one that must wait for it is parked [default: 2048, or
-    /// two thirds of what there is]
+    /// Memory of all long jobs; a job that needs more is 'too-big', one that must wait for it is parked [default: 2048,
+    /// or two thirds of what there is]
     #[arg(long, value_name = "MIB", env = "PRIMED_MAX_MEMORY_MIB", value_parser = quantity::mib)]
     max_memory_mib: Option<u64>,
     /// Longest line, at least 64; a longer one is 'line-too-long'
