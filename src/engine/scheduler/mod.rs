@@ -36,7 +36,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use std::{io, mem};
 
 /// Messages whose consequences are drawn in one turn, at the most: what is free by then gets its work.
@@ -225,7 +225,11 @@ impl Scheduler {
         }
         let handle = context.run_later(next.saturating_duration_since(now()), |this, context| {
             this.alarm = None;
-            this.handle_by("an alarm", context, |this| this.table.tick(now()));
+            this.handle_by("an alarm", context, |this| {
+                let now = now();
+                this.table.set_time(now, SystemTime::now().into());
+                this.table.tick(now);
+            });
         });
         self.alarm = Some((next, handle));
     }

@@ -332,6 +332,7 @@ impl Table {
         while let Some(work) = self.flow.submitted.due(now) {
             self.flow.begin_submitted(work);
         }
+        self.flow.submitted.forget_due(now);
         while let Some(work) = self.flow.bulk.take_idle_due(now) {
             self.cut_again(work);
         }

@@ -3,12 +3,15 @@
 use super::Table;
 use super::jobs::{Entry, Stage};
 use super::submitted::Submitted;
-use super::waiters::Waiter;
+use super::waiters::{Waiter, WaiterId};
 use crate::engine::message::{JobId, Payer, RequestId, Subject};
 use crate::engine::restored::Restored;
 use crate::proto::Failure;
 use crate::store::{Record, Submission, Timestamp};
 use std::time::{Duration, Instant};
+
+/// Two clocks that differ by more milliseconds than they did: somebody has set that of the day.
+const CLOCK_WAS_SET: u64 = 2_000;
 
 impl Table {
     /// Takes in the jobs of an earlier process, which a store has, and names no job up to `last` again.
@@ -122,9 +125,16 @@ impl Table {
         self.store_outage = outage;
     }
 
-    /// It is this time of day.
+    /// It is this time of day. If the clock was set meanwhile, what is to happen to restored jobs at a time of day
+    /// happens at another moment: a machine may start with a clock that is years behind.
     pub(in crate::engine) fn set_time(&mut self, now: Instant, time: Timestamp) {
+        let expected = self.flow.submitted.wall().at(now);
         self.flow.submitted.wall().set(now, time);
+        if expected.millis().abs_diff(time.millis()) > CLOCK_WAS_SET {
+            for (job, deadline) in self.flow.submitted.clock_was_set(now) {
+                self.flow.waiters.set_deadline(WaiterId::Submitted(job), Some(deadline));
+            }
+        }
     }
 
     /// What the store is to write, since the last time.

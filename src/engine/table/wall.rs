@@ -22,6 +22,11 @@ impl Wall {
         *self = Self { moment, time };
     }
 
+    /// When it was set.
+    pub(super) const fn compared(&self) -> Instant {
+        self.moment
+    }
+
     /// The time of day at a moment.
     pub(super) fn at(&self, moment: Instant) -> Timestamp {
         let time = self.time.time();

@@ -13,6 +13,13 @@ pub(in crate::engine::table) enum Found<'a> {
     Done(&'a Reply),
 }
 
+/// How many old jobs are forgotten at a time, and the pause until the next ones: each is written, and what clients
+/// submit is written between them.
+const MAX_FORGOTTEN: usize = 1_024;
+const FORGET_PAUSE: Duration = Duration::from_millis(50);
+/// The same where a job ends or is asked for: more than come.
+const MAX_FORGOTTEN_BESIDE: usize = 4;
+
 impl Submitted {
     /// Notes what came of a submitted job.
     pub(in crate::engine::table) fn finish(&mut self, id: JobId, reply: Reply, cpu: Duration, now: Instant) {
@@ -56,8 +63,41 @@ impl Submitted {
         true
     }
 
+    /// Forgets a few of those that ended too long ago, or that are too many.
     pub(super) fn forget_old(&mut self, now: Instant) {
-        while let Some(&oldest) = self.finished.front() {
+        self.forget_at_most(MAX_FORGOTTEN_BESIDE, now);
+    }
+
+    /// When there is one to forget, if no job ends or is asked for until then.
+    pub(super) fn next_forgotten(&self) -> Option<Instant> {
+        let oldest = self.jobs.get(self.finished.front()?)?;
+        let State::Done { ended, .. } = oldest.state else {
+            return None;
+        };
+        if oldest.unacknowledged.is_some() {
+            // It is looked at again when the store has it.
+            return None;
+        }
+        let old = match self.finished.len() > self.max_finished {
+            true => ended,
+            false => ended.checked_add(self.max_age)? + Duration::from_millis(1),
+        };
+        Some(old.max(self.forget_again))
+    }
+
+    /// Forgets those whose time has come, as many as the store takes meanwhile.
+    pub(in crate::engine::table) fn forget_due(&mut self, now: Instant) {
+        if self.next_forgotten().is_some_and(|at| at <= now) {
+            self.forget_at_most(MAX_FORGOTTEN, now);
+            self.forget_again = now + FORGET_PAUSE;
+        }
+    }
+
+    fn forget_at_most(&mut self, most: usize, now: Instant) {
+        for _ in 0..most {
+            let Some(&oldest) = self.finished.front() else {
+                break;
+            };
             let age = match self.jobs.get(&oldest).map(|job| &job.state) {
                 Some(State::Done { ended, .. }) => now.saturating_duration_since(*ended),
                 _ => Duration::MAX,
@@ -176,6 +216,33 @@ mod tests {
         let later = start + Duration::from_secs(61);
         assert!(submitted.find(done[2], later).is_err());
         assert!(submitted.find(running, later).is_ok());
+    }
+
+    #[test]
+    fn old_jobs_are_forgotten_at_their_time_and_not_all_at_once() {
+        let start = Instant::now();
+        let (age, count) = (Duration::from_secs(60), MAX_FORGOTTEN as u64 + 1);
+        let policy = Policy {
+            max_finished: 2 * MAX_FORGOTTEN,
+            max_finished_age: age,
+            ..Policy::default()
+        };
+        let mut submitted = Submitted::new(JobId(1), &policy, true, start);
+        for work in 0..count {
+            let id = open(&mut submitted, "pi 1", WorkId(work));
+            submitted.finish(id, Ok(Value::from(0)), Duration::ZERO, start);
+        }
+        submitted.take_records();
+        let later = submitted.next_alarm().expect("they are forgotten");
+        assert!(later > start + age && later < start + age + Duration::from_secs(1));
+        submitted.forget_due(later);
+        assert_eq!(submitted.take_records().len(), MAX_FORGOTTEN);
+        submitted.forget_due(later);
+        assert_eq!(submitted.take_records(), [], "the store has a pause");
+        assert_eq!(submitted.next_alarm(), Some(later + FORGET_PAUSE));
+        submitted.forget_due(later + FORGET_PAUSE);
+        assert_eq!(submitted.take_records().len(), 1);
+        assert_eq!(submitted.next_alarm(), None);
     }
 
     #[test]

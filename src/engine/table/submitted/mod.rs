@@ -60,6 +60,8 @@ pub(super) struct Submitted {
     /// What the unfinished jobs hold.
     checkpoints: Checkpoints,
     wall: Wall,
+    /// Old jobs are not forgotten before this.
+    forget_again: Instant,
 }
 
 /// A submitted job.
@@ -132,6 +134,7 @@ impl Submitted {
             records: keeps.then(Vec::new),
             checkpoints: Checkpoints::default(),
             wall: Wall::new(now),
+            forget_again: now,
         }
     }
 

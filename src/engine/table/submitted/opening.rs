@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// How many jobs may wait for the store, or have their IDs on the way to their clients, as good as always.
 const MAX_UNACKNOWLEDGED: usize = 2_048;
 
+/// How often the clocks are compared while a job waits for a time of day.
+const COMPARE_CLOCKS: Duration = Duration::from_secs(60);
+
 /// What there is of a key.
 pub(in crate::engine::table) enum Keyed {
     /// The job that has it.
@@ -207,9 +210,11 @@ impl Submitted {
         None
     }
 
-    /// When the next job begins that is to begin later.
+    /// When the next job begins that is to begin later, or the clock is compared, or an old job is to be forgotten.
     pub(in crate::engine::table) fn next_alarm(&self) -> Option<Instant> {
-        self.delayed.first().map(|(at, _)| *at)
+        let begins = self.delayed.first().map(|(at, _)| *at);
+        let begins = begins.map(|at| at.min(self.wall.compared() + COMPARE_CLOCKS));
+        begins.into_iter().chain(self.next_forgotten()).min()
     }
 
     /// The store refuses a job: it was never there. Says whom to answer so, and its work.

@@ -29,7 +29,8 @@ impl Submitted {
                     false => end.reply.clone(),
                 },
                 cpu: end.cpu,
-                ended: self.wall.instant(end.ended_at, now),
+                // By a clock that was ahead it has not ended yet, and none that came after it could be forgotten.
+                ended: self.wall.instant(end.ended_at, now).min(now),
             },
             (None, Some(work)) => State::Running(work),
             (None, None) => return,
@@ -43,7 +44,9 @@ impl Submitted {
             job.unfinished = Some(Box::new(stored.clone()));
             job.is_restored = true;
         }
-        job.not_before = submission.not_before.map(|at| self.wall.instant(at, now));
+        let has_begun = stored.checkpoint.is_some() || stored.cpu > Duration::ZERO;
+        let not_before = submission.not_before.filter(|_| !has_begun);
+        job.not_before = not_before.map(|at| self.wall.instant(at, now));
         if let Some((key, _)) = &job.key {
             self.keys.insert(key.clone(), id);
         }
@@ -56,6 +59,26 @@ impl Submitted {
         if is_done {
             self.finished.push_back(id);
         }
+    }
+
+    /// The clock was set: the moments at which restored jobs may begin follow from it anew, and so do the deadlines that
+    /// this gives.
+    pub(in crate::engine::table) fn clock_was_set(&mut self, now: Instant) -> Vec<(JobId, Instant)> {
+        let mut deadlines = Vec::new();
+        for (id, job) in self.jobs.iter_mut().filter(|(_, job)| job.is_restored) {
+            let Some(submission) = job.unfinished.as_ref().map(|stored| &stored.submission) else {
+                continue;
+            };
+            deadlines.extend(submission.deadline.map(|at| (*id, self.wall.instant(at, now))));
+            if let (Some(before), Some(at)) = (job.not_before, submission.not_before) {
+                let not_before = self.wall.instant(at, now);
+                job.not_before = Some(not_before);
+                if self.delayed.remove(&(before, *id)) {
+                    self.delayed.insert((not_before, *id));
+                }
+            }
+        }
+        deadlines
     }
 
     /// After all jobs of an earlier process are taken in.
@@ -232,6 +255,7 @@ mod tests {
     use crate::engine::message::{Policy, RequestId};
     use crate::engine::table::submitted::samples::{CLIENT, open, stored, submission};
     use crate::proto::Value;
+    use crate::store::{Submission, Timestamp};
     use std::sync::Arc;
 
     #[test]
@@ -291,6 +315,40 @@ mod tests {
             [Record::Starts(JobId(2), SUSPECT_STARTS + 1)]
         );
         assert_eq!(submitted.count_again(JobId(2)), None, "it is not deferred");
+    }
+
+    #[test]
+    fn a_clock_that_was_behind_at_the_start_delays_nothing_once_it_is_right() {
+        let now = Instant::now();
+        let (second, noon) = (Duration::from_secs(1), 1_700_000_000_000);
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        submitted.wall().set(now, Timestamp::from_millis(0));
+        let mut later = stored(2, 0);
+        later.stored.submission.not_before = Some(Timestamp::from_millis(noon + 10_000));
+        later.stored.submission.deadline = Some(Timestamp::from_millis(noon + 20_000));
+        let mut begun = stored(3, 0);
+        begun.stored.submission = Submission {
+            job: JobId(3),
+            ..later.stored.submission.clone()
+        };
+        begun.stored.cpu = second;
+        for restored in [&later, &begun] {
+            let id = restored.stored.submission.job;
+            submitted.restore(restored, Some(WorkId(id.0)), now);
+            submitted.go_on(id, now);
+        }
+        let begins = Record::Resumed(JobId(3));
+        assert_eq!(submitted.take_records(), [begins], "it had begun before");
+        assert!(
+            submitted.next_alarm() <= Some(now + 60 * second),
+            "the clocks are compared"
+        );
+        submitted.wall().set(now + second, Timestamp::from_millis(noon));
+        let deadlines = submitted.clock_was_set(now + second);
+        assert_eq!(deadlines, [2, 3].map(|id| (JobId(id), now + 21 * second)));
+        assert_eq!(submitted.next_alarm(), Some(now + 11 * second));
+        assert_eq!(submitted.due(now + 11 * second), None);
+        assert_eq!(submitted.take_records(), [Record::Resumed(JobId(2))]);
     }
 
     #[test]
