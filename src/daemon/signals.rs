@@ -44,7 +44,7 @@ pub enum Notice {
 
 impl Signals {
     /// From now on Ctrl-C, SIGTERM and SIGHUP no longer end the process, nor do SIGUSR1, SIGUSR2 and SIGALRM, which are
-    /// ignored.
+    /// ignored, and SIGXFSZ: a file that may not grow is an error of whoever writes it.
     ///
     /// # Errors
     /// If the system does not allow it.
@@ -53,6 +53,7 @@ impl Signals {
             SignalKind::user_defined1(),
             SignalKind::user_defined2(),
             SignalKind::alarm(),
+            SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()),
         ] {
             // Once it is listened for, a signal does not end the process any more.
             drop(signal(ignored)?);
