@@ -67,7 +67,8 @@ impl Clients {
     pub fn add(&self, id: u64, peer: SocketAddr) -> Arc<ClientState> {
         let state = Arc::new(ClientState {
             id,
-            peer,
+            // As people know it, also where IPv4 comes in by a listener for both.
+            peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
             since: Instant::now(),
             names: Mutex::default(),
             in_flight: AtomicU32::default(),
