@@ -44,7 +44,7 @@ pub enum Notice {
 
 impl Signals {
     /// From now on Ctrl-C, SIGTERM and SIGHUP no longer end the process, nor do SIGUSR1, SIGUSR2 and SIGALRM, which are
-    /// ignored, and SIGXFSZ: a file that may not grow is an error of whoever writes it.
+    /// ignored, and SIGXFSZ: a file that may not grow is an error where it is written.
     ///
     /// # Errors
     /// If the system does not allow it.

@@ -126,7 +126,7 @@ impl Table {
     }
 
     /// It is this time of day. If the clock was set meanwhile, what is to happen to restored jobs at a time of day
-    /// happens at another moment: a machine may start with a clock that is years behind.
+    /// happens at another moment: a machine may start with a clock that is years late.
     pub(in crate::engine) fn set_time(&mut self, now: Instant, time: Timestamp) {
         let expected = self.flow.submitted.wall().at(now);
         self.flow.submitted.wall().set(now, time);

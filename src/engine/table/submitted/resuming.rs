@@ -61,8 +61,8 @@ impl Submitted {
         }
     }
 
-    /// The clock was set: the moments at which restored jobs may begin follow from it anew, and so do the deadlines that
-    /// this gives.
+    /// The clock was set: the moments at which restored jobs may begin follow from it anew, and so do their deadlines,
+    /// which this gives.
     pub(in crate::engine::table) fn clock_was_set(&mut self, now: Instant) -> Vec<(JobId, Instant)> {
         let mut deadlines = Vec::new();
         for (id, job) in self.jobs.iter_mut().filter(|(_, job)| job.is_restored) {
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_behind_at_the_start_delays_nothing_once_it_is_right() {
+    fn a_clock_that_was_late_at_the_start_delays_nothing_once_it_is_right() {
         let now = Instant::now();
         let (second, noon) = (Duration::from_secs(1), 1_700_000_000_000);
         let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
