@@ -94,7 +94,7 @@ impl Drop for Logged {
 fn signals_that_mean_nothing_to_it_do_not_end_it() {
     let mut served = Served::start(&[]);
     let mut client = served.client();
-    for signal in [Signal::HUP, Signal::USR1, Signal::USR2, Signal::ALARM] {
+    for signal in [Signal::HUP, Signal::USR1, Signal::USR2, Signal::ALARM, Signal::XFSZ] {
         for _ in 0..3 {
             served.send(signal);
             assert_eq!(client.ask("nth 4"), "OK 7");
