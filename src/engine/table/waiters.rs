@@ -4,8 +4,9 @@
 use super::wait_queue::WaitQueue;
 use crate::engine::message::{Account, ClientId, JobId, Order, Payer, Priority, RequestId, WorkId};
 use crate::proto::Interim;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 /// A job that has not advanced for this long is said to be stalled.
@@ -40,8 +41,8 @@ pub(super) struct Waiter {
     progress: Option<Duration>,
     /// When progress is due.
     due: Option<Instant>,
-    /// How far the job was when that was last sent.
-    sent: f64,
+    /// How far the job was when that was last sent, and the hash of its stage.
+    sent: (f64, u64),
     rows: usize,
 }
 
@@ -58,7 +59,7 @@ impl Waiter {
             deadline: None,
             progress: None,
             due: None,
-            sent: -1.0,
+            sent: (-1.0, 0),
             rows: 0,
         }
     }
@@ -412,8 +413,8 @@ impl Waiters {
         None
     }
 
-    /// What one that wants to hear of progress is sent: how far the job is, if it has really advanced, or else for how
-    /// long it has not.
+    /// What one that wants to hear of progress is sent: how far the job is, if it has really advanced or is at another
+    /// stage, or else for how long it has not.
     pub(super) fn report(
         &mut self,
         holder: WaiterId,
@@ -423,10 +424,12 @@ impl Waiters {
         stage: Option<String>,
     ) -> Option<Interim> {
         let waiter = self.get_mut(holder)?;
-        if done <= waiter.sent {
+        let at = stage.as_deref().map_or(0, |stage| FxBuildHasher.hash_one(stage));
+        if done <= waiter.sent.0 && at == waiter.sent.1 {
             return (silent >= STALLED).then_some(Interim::Stalled(silent));
         }
-        waiter.sent = done;
+        let done = done.max(waiter.sent.0);
+        waiter.sent = (done, at);
         Some(Interim::Progress { done, eta, stage })
     }
 
@@ -589,6 +592,22 @@ mod tests {
         assert!(matches!(report(0.5, STALLED), Some(Interim::Progress { .. })));
         assert!(report(0.5, STALLED / 2).is_none());
         assert!(matches!(report(0.5, STALLED), Some(Interim::Stalled(_))));
+    }
+
+    #[test]
+    fn another_stage_is_reported_and_what_is_done_never_falls() {
+        let mut waiters = Waiters::default();
+        waiters.add(WORK, Waiter::plain(FIRST, RequestId(1), Instant::now()));
+        let mut report = |done, stage: &str| {
+            let stage = Some(stage.to_owned());
+            match waiters.report(request(ONE), done, Duration::ZERO, None, stage) {
+                Some(Interim::Progress { done, stage, .. }) => Some((done, stage?)),
+                _ => None,
+            }
+        };
+        assert_eq!(report(0.5, "nodes=3"), Some((0.5, "nodes=3".to_owned())));
+        assert_eq!(report(0.5, "nodes=3"), None);
+        assert_eq!(report(0.25, "nodes=7"), Some((0.5, "nodes=7".to_owned())));
     }
 
     #[test]
