@@ -128,7 +128,7 @@ impl<'a> Call<'a> {
 
     /// The question as `jobs` shows it: the verb and its arguments.
     pub fn title(&self) -> String {
-        [self.verb.name(), &self.words()].join(" ")
+        [self.verb.name(), &self.words()].join(" ").trim_end().to_owned()
     }
 
     /// The arguments as they were typed.

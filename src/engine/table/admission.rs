@@ -149,8 +149,12 @@ impl Admission {
         let Some(title) = new else {
             return Ok(());
         };
+        if title > MAX_TITLE_BYTES {
+            let text = format!("the question has {title} characters, and may have {MAX_TITLE_BYTES}");
+            return Err(Failure::new(Code::TooBig, text));
+        }
         if title > SHORT_TITLE_BYTES && title_bytes + title > MAX_TITLE_BYTES {
-            let text = "too many questions about huge numbers are waiting; retry-ms=1000";
+            let text = "too many long questions are waiting; retry-ms=1000";
             return Err(Failure::new(Code::Busy, text));
         }
         Ok(())
@@ -202,7 +206,7 @@ mod tests {
             None,
             "it joins a duplicate"
         );
-        assert_eq!(code(&admission, NONE, Some(MAX_TITLE_BYTES + 1)), Some(Code::Busy));
+        assert_eq!(code(&admission, NONE, Some(MAX_TITLE_BYTES + 1)), Some(Code::TooBig));
         let full_of_titles = Standing {
             title_bytes: MAX_TITLE_BYTES,
             ..NONE
