@@ -9,6 +9,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The longest that a deadline or an interval may be.
+const YEAR: Duration = Duration::from_secs(31_557_600);
+
 /// A question that has not been asked yet: awaiting it asks. Dropped while it is awaited, it is cancelled.
 #[must_use = "nothing is asked until the call is awaited"]
 pub struct Call<T> {
@@ -29,15 +32,18 @@ impl<T> Call<T> {
     }
 
     /// The daemon stops the work when so much time has passed; the error is [`Code::Deadline`](crate::Code::Deadline)
-    /// then. At least a millisecond.
+    /// then. From 1 ms to a year: what is below or beyond is taken as the bound.
     pub fn deadline(mut self, wait: Duration) -> Self {
+        let wait = wait.clamp(Duration::from_millis(1), YEAR);
         self.words += &format!(" deadline={}ms", wait.as_millis());
         self
     }
 
     /// Passes the progress of the work to `listener` at this interval. `listener` is called where the connection is
-    /// read: it must not block. At least 100 ms. One that panics is not called again; the answer comes all the same.
+    /// read: it must not block. From 100 ms to a year: what is below or beyond is taken as the bound. A listener that
+    /// panics is not called again; the answer comes all the same.
     pub fn progress(mut self, every: Duration, listener: impl Fn(Progress) + Send + 'static) -> Self {
+        let every = every.clamp(Duration::from_millis(100), YEAR);
         self.words += &format!(" progress={}ms", every.as_millis());
         self.listener = Some(Box::new(listener));
         self
