@@ -1,7 +1,9 @@
-//! A row of `jobs`: words `key=value`, the last of which may have blanks in it. Knows no output.
+//! A row of `jobs`: words `key=value`, of which the stage and the request may have blanks in them. Knows no output.
 
 use serde_json::{Map, Value};
 
+/// What a job is at.
+const STAGE: &str = "stage";
 /// The last field: the rest of the row.
 const REQUEST: &str = "request";
 
@@ -10,20 +12,19 @@ const REQUEST: &str = "request";
 pub(super) struct JobRow(Vec<(String, String)>);
 
 impl JobRow {
-    /// Reads a row. A word without `=` belongs to the field before it.
+    /// Reads a row. The stage goes up to the CPU time, and the request to the end.
     pub(super) fn parse(row: &str) -> Self {
-        let (words, request) = match row.split_once(" request=") {
-            Some((words, request)) => (words, Some(request)),
-            None => (row, None),
+        let cpu = row.find(" cpu=").unwrap_or(0);
+        let (state, words) = row.split_at(cpu);
+        let (state, stage) = parted(state, " stage=");
+        let (words, request) = parted(words, " request=");
+        let field = |word: &str| {
+            let (key, value) = word.split_once('=')?;
+            Some((key.to_owned(), value.to_owned()))
         };
-        let mut fields: Vec<(String, String)> = Vec::new();
-        for word in words.split_whitespace() {
-            match (word.split_once('='), fields.last_mut()) {
-                (Some((key, value)), _) => fields.push((key.to_owned(), value.to_owned())),
-                (None, Some((_, value))) => *value = format!("{value} {word}"),
-                (None, None) => {}
-            }
-        }
+        let mut fields: Vec<(String, String)> = state.split_whitespace().filter_map(field).collect();
+        fields.extend(stage.map(|stage| (STAGE.to_owned(), stage.to_owned())));
+        fields.extend(words.split_whitespace().filter_map(field));
         fields.extend(request.map(|request| (REQUEST.to_owned(), request.to_owned())));
         Self(fields)
     }
@@ -54,6 +55,14 @@ impl JobRow {
     }
 }
 
+/// A text up to a mark, and what comes after that if it is there.
+fn parted<'a>(text: &'a str, mark: &str) -> (&'a str, Option<&'a str>) {
+    match text.split_once(mark) {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,7 +73,8 @@ mod tests {
             JobRow::parse("id=7 state=running pct=41.3 eta=18s stage=ecm curves=1/2 cpu=12.5s request=sum 1 2 a=b");
         assert_eq!((row.get("id"), row.get("request")), ("7", "sum 1 2 a=b"));
         assert_eq!((row.percent(), row.state().as_str()), (Some(41.3), "running"));
-        assert_eq!((row.get("curves"), row.get("priority")), ("1/2", ""));
+        assert_eq!((row.get("stage"), row.get("priority")), ("ecm curves=1/2", ""));
+        assert_eq!(row.get("cpu"), "12.5s");
     }
 
     #[test]

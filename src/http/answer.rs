@@ -90,10 +90,15 @@ pub(super) fn progress_json(interim: &Interim) -> Json {
     fields(&interim.words())
 }
 
-/// The words `key=value` of a text.
+/// The words `key=value` of a text. A stage has the rest of it, whatever its words are.
 pub(super) fn fields(words: &str) -> Json {
+    let (words, stage) = match words.split_once("stage=") {
+        Some((words, stage)) => (words, Some(("stage", stage))),
+        None => (words, None),
+    };
     let words = words.split(' ').filter_map(|word| word.split_once('='));
-    Json::Object(words.map(|(key, value)| (key.to_owned(), value.into())).collect())
+    let fields = words.chain(stage);
+    Json::Object(fields.map(|(key, value)| (key.to_owned(), value.into())).collect())
 }
 
 /// The object that a request has for a body, within the bounds of size and time.

@@ -120,18 +120,22 @@ async fn rows(caller: &Caller, words: &str) -> Result<Vec<Json>, Failure> {
     Ok(rows.iter().map(|row| job(row)).collect())
 }
 
-/// A row of `jobs` as an object; the question is the rest of the row, and progress its own object.
+/// A row of `jobs` as an object; the question is the rest of the row, and progress, which comes before `cpu=`, its own
+/// object.
 fn job(row: &str) -> Json {
-    let (words, question) = row.split_once(" request=").unwrap_or((row, ""));
+    let (state, words) = row.split_once(" cpu=").unwrap_or((row, ""));
+    let words = format!("cpu={words}");
+    let (words, question) = words.split_once(" request=").unwrap_or((&words, ""));
     let mut job = fields(words);
     job["request"] = question.into();
-    let running = ["pct", "eta", "stage", "stalled"];
-    let progress: serde_json::Map<_, _> = running
-        .into_iter()
-        .filter_map(|key| Some((key.to_owned(), job.as_object_mut()?.remove(key)?)))
-        .collect();
-    if !progress.is_empty() {
-        job["progress"] = Json::Object(progress);
+    let mut progress = fields(state);
+    for key in ["id", "state", "node", "error"] {
+        if let Some(value) = progress.as_object_mut().and_then(|state| state.remove(key)) {
+            job[key] = value;
+        }
+    }
+    if progress.as_object().is_some_and(|progress| !progress.is_empty()) {
+        job["progress"] = progress;
     }
     job
 }
@@ -150,6 +154,22 @@ mod tests {
         );
         assert_eq!(shown["progress"], json!({"pct": "41.3", "eta": "18s"}));
         assert_eq!(job("id=- state=queued cpu=0.0s request=")["progress"], Json::Null);
+        let failed = job("id=3 state=failed error=deadline cpu=0.1s owner=x request=pi 9");
+        assert_eq!(
+            (&failed["error"], &failed["progress"]),
+            (&json!("deadline"), &Json::Null)
+        );
+    }
+
+    #[test]
+    fn a_stage_is_all_its_words() {
+        let shown =
+            job("id=7 state=running pct=0.0 stage=ecm curves=1/9 id=8 request=x cpu=1.5s owner=x request=factor 9");
+        let progress = json!({"pct": "0.0", "stage": "ecm curves=1/9 id=8 request=x"});
+        assert_eq!(
+            (&shown["id"], &shown["request"], &shown["progress"]),
+            (&json!("7"), &json!("factor 9"), &progress)
+        );
     }
 
     #[test]

@@ -212,7 +212,7 @@ fn a_job_elsewhere_is_queued_until_its_node_says_how_far_it_is() {
     play.table.set_away(stored.clone(), "b".into(), play.now);
     assert!(row(&mut play).contains("id=1001 state=queued node=b "));
     play.table.advance_away(progress, play.now);
-    assert!(row(&mut play).contains("id=1001 state=running pct=50.0 "));
+    assert!(row(&mut play).contains("id=1001 state=running node=b pct=50.0 "));
     play.table.set_away(stored, "c".into(), play.now);
     assert!(row(&mut play).contains("id=1001 state=queued node=c "));
 }

@@ -97,7 +97,7 @@ impl<'a> View<'a> {
                     stage,
                 }
                 .words();
-                return format!("running {words} node={}", job.node);
+                return format!("running node={} {words}", job.node);
             }
             Stage::Parked => return "parked".to_owned(),
             Stage::Held(_) | Stage::Express | Stage::List => return "queued".to_owned(),
