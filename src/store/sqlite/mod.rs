@@ -40,7 +40,7 @@ pub struct SqliteStore {
     id: FileId,
     /// None after a failure of the disk, until the file is opened again.
     database: Option<Database>,
-    /// The log of the database, once there is one.
+    /// The log of the database that is open, once there is one.
     log: Option<FileId>,
     last_job: u64,
     lock: DirectoryLock,
@@ -64,11 +64,12 @@ impl SqliteStore {
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         let last_job = last_job(connection, &path)?;
         let id = FileId::at(&path).map_err(|error| StoreError::io(&path, "cannot look at it", &error))?;
+        let log = log_of(&path);
         Ok(Self {
             path,
             id,
             database: Some(database),
-            log: None,
+            log,
             last_job,
             lock,
         })
@@ -104,11 +105,14 @@ impl SqliteStore {
     }
 
     fn write(&mut self, batch: &[Record]) -> Result<(), StoreError> {
-        self.check_files()?;
         let path = &self.path;
         let database = match &mut self.database {
             Some(database) => database,
-            none => none.insert(schema::open(path)?),
+            none => {
+                let database = none.insert(schema::open(path)?);
+                self.log = log_of(path);
+                database
+            }
         };
         let of = |error: rusqlite::Error| failure(path, &error);
         let transaction = database
@@ -132,7 +136,7 @@ impl SqliteStore {
         transaction.commit().map_err(of)?;
         self.last_job = last_job;
         if self.log.is_none() {
-            self.log = FileId::at(&log::path_of(path)).ok();
+            self.log = log_of(path);
         }
         Ok(())
     }
@@ -147,6 +151,8 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        // A log that lost its name and cannot be folded stays open: nothing else has what is in it.
+        self.check_files()?;
         let result = self.write(batch);
         let is_to_be_opened_again = match &result {
             // After a failed write or `fsync` nothing that SQLite remembers of the file is to be trusted: the next call
@@ -160,6 +166,11 @@ impl Store for SqliteStore {
         }
         result
     }
+}
+
+/// The log of the database at a path, if there is one.
+fn log_of(path: &Path) -> Option<FileId> {
+    FileId::at(&log::path_of(path)).ok()
 }
 
 /// Does in the tables what [`Contents::apply`] does in memory.

@@ -544,15 +544,19 @@ fn a_database_that_is_replaced_or_a_lock_that_is_removed_takes_nothing() {
 
 #[test]
 fn what_was_in_a_log_that_is_removed_is_kept() {
-    let directory = Directory::new();
-    let mut store = SqliteStore::open(directory.path()).expect("it can be made");
-    assert_eq!(commit_one(&mut store, 1), Ok(()));
-    fs::remove_file(log::path_of(&directory.path().join(DATABASE))).expect("there is a log");
-    assert_eq!(commit_one(&mut store, 2), Ok(()));
-    // As a crash leaves them.
-    let copy = Directory::new();
-    for file in ["primed.db", "primed.db-wal"] {
-        fs::copy(directory.path().join(file), copy.path().join(file)).expect("it is there");
+    for before in [0, 1] {
+        let directory = Directory::new();
+        let mut store = SqliteStore::open(directory.path()).expect("it can be made");
+        for job in 0..before {
+            assert_eq!(commit_one(&mut store, 1 + job), Ok(()));
+        }
+        fs::remove_file(log::path_of(&directory.path().join(DATABASE))).expect("there is a log");
+        assert_eq!(commit_one(&mut store, 8), Ok(()));
+        // As a crash leaves them.
+        let copy = Directory::new();
+        for file in ["primed.db", "primed.db-wal"] {
+            fs::copy(directory.path().join(file), copy.path().join(file)).expect("it is there");
+        }
+        assert_eq!(reopened(&copy).jobs.len() as u64, before + 1);
     }
-    assert_eq!(reopened(&copy).jobs.len(), 2);
 }
