@@ -14,6 +14,9 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// The largest checkpoint in bytes that is kept. Those of the built-in plans have some megabytes.
+const MAX_CHECKPOINT: usize = 256 << 20;
+
 /// CPU time after which a submitted job is saved again: a crash costs no more of its work than this, and the slices
 /// under way. It goes by CPU time and not by the clock, so that the checkpoints of any number of jobs are bounded by
 /// what the machine can compute. To save takes microseconds.
@@ -59,6 +62,8 @@ struct Running {
     saved: Duration,
     /// The CPU time until it is saved again.
     save_every: Duration,
+    /// Its checkpoints have become too large.
+    is_unsaveable: bool,
     parts: Parts,
     /// It has no slice until it is [released](Bulk::release).
     is_deferred: bool,
@@ -135,6 +140,7 @@ impl Bulk {
             priority,
             saved: Duration::ZERO,
             save_every: SAVE_EVERY,
+            is_unsaveable: false,
             parts: Parts::default(),
             is_deferred: false,
         };
@@ -396,15 +402,25 @@ impl Bulk {
     /// Whether a plan that has taken this CPU time is to be saved again.
     pub(super) fn is_unsaved(&self, id: WorkId, cpu: Duration) -> bool {
         let running = self.plans.get(&id);
-        running.is_some_and(|running| cpu.saturating_sub(running.saved) >= running.save_every)
+        running.is_some_and(|running| !running.is_unsaveable && cpu.saturating_sub(running.saved) >= running.save_every)
     }
 
     /// The bytes of a plan that has taken this CPU time, and how far it is; none if it cannot be saved.
     pub(super) fn save(&mut self, id: WorkId, cpu: Duration) -> Option<(Vec<u8>, f64)> {
-        let running = self.plans.get_mut(&id)?;
+        let running = self.plans.get_mut(&id).filter(|running| !running.is_unsaveable)?;
         running.saved = cpu;
         running.save_every = (2 * running.save_every).min(SAVE_EVERY);
         let (bytes, progress) = caught(|| Some((running.plan.save()?, running.plan.progress()))).ok()??;
+        if bytes.len() > MAX_CHECKPOINT {
+            let mib = bytes.len() >> 20;
+            tracing::warn!(
+                job = id.0,
+                mib,
+                "its checkpoints are too large: after a restart it goes on from an earlier one, if there is one"
+            );
+            running.is_unsaveable = true;
+            return None;
+        }
         // No number is no progress: the store takes none.
         let progress = match progress.is_nan() {
             true => 0.0,

@@ -11,9 +11,6 @@ use crate::proto::{Code, Failure, Reply};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The largest checkpoint in bytes that is kept. Those of the built-in plans have some megabytes.
-const MAX_CHECKPOINT: usize = 256 << 20;
-
 impl Flow {
     /// The store has a submitted job: its ID is sent, and it begins, unless it is to begin later.
     pub(in crate::engine::table) fn acknowledge(&mut self, job: JobId) {
@@ -75,15 +72,6 @@ impl Flow {
         let Some((bytes, progress)) = self.bulk.save(id, cpu) else {
             return false;
         };
-        if bytes.len() > MAX_CHECKPOINT {
-            let mib = bytes.len() >> 20;
-            tracing::warn!(
-                ?jobs,
-                mib,
-                "a checkpoint is too large, and the jobs would begin anew after a restart"
-            );
-            return false;
-        }
         let bytes: Arc<[u8]> = bytes.into();
         for job in jobs {
             self.submitted.checkpoint(job, bytes.clone(), progress, cpu, self.now);
