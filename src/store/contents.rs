@@ -36,6 +36,11 @@ pub struct StoredJob {
 }
 
 impl StoredJob {
+    /// Whether it was worked on.
+    pub fn has_begun(&self) -> bool {
+        self.checkpoint.is_some() || self.cpu > Duration::ZERO
+    }
+
     /// A job that has done nothing yet.
     pub const fn unbegun(submission: Submission) -> Self {
         Self {

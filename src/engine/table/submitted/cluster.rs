@@ -54,10 +54,12 @@ impl Submitted {
         job.cpu_before = stored.cpu;
         job.resumed = stored.resumed;
         job.is_deferred = false;
+        let not_before = job.not_before.take_if(|_| stored.has_begun());
         self.checkpoints.hold(&stored);
         if let Some(before) = job.unfinished.replace(Box::new(stored.clone())) {
             self.checkpoints.release(&before);
         }
+        self.not_delayed(id, not_before);
         self.record(|| Record::Submitted(stored.submission));
         if let Some(checkpoint) = stored.checkpoint {
             self.record(|| Record::Checkpoint(checkpoint));

@@ -44,8 +44,7 @@ impl Submitted {
             job.unfinished = Some(Box::new(stored.clone()));
             job.is_restored = true;
         }
-        let has_begun = stored.checkpoint.is_some() || stored.cpu > Duration::ZERO;
-        let not_before = submission.not_before.filter(|_| !has_begun);
+        let not_before = submission.not_before.filter(|_| !stored.has_begun());
         job.not_before = not_before.map(|at| self.wall.instant(at, now));
         if let Some((key, _)) = &job.key {
             self.keys.insert(key.clone(), id);
@@ -339,10 +338,8 @@ mod tests {
         }
         let begins = Record::Resumed(JobId(3));
         assert_eq!(submitted.take_records(), [begins], "it had begun before");
-        assert!(
-            submitted.next_alarm() <= Some(now + 60 * second),
-            "the clocks are compared"
-        );
+        let soon = submitted.next_alarm().is_some_and(|at| at <= now + 60 * second);
+        assert!(soon, "the clocks are compared");
         submitted.wall().set(now + second, Timestamp::from_millis(noon));
         let deadlines = submitted.clock_was_set(now + second);
         assert_eq!(deadlines, [2, 3].map(|id| (JobId(id), now + 21 * second)));
