@@ -4,6 +4,7 @@
 use super::bar::Bar;
 use super::color;
 use crate::client::ReplyLine;
+use crate::proto::progress_fields;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -90,9 +91,8 @@ fn json(tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
         ReplyLine::Row(text) => vec![("row", text.into())],
         ReplyLine::Error { code, text } => vec![("error", code.into()), ("text", text.into())],
         ReplyLine::Progress(text) => {
-            let words = text.split(' ').filter_map(|word| word.split_once('='));
-            let words = words.map(|(key, value)| (key.to_owned(), value.into()));
-            vec![("progress", Value::Object(words.collect()))]
+            let fields = progress_fields(text).map(|(key, value)| (key.to_owned(), value.into()));
+            vec![("progress", Value::Object(fields.collect()))]
         }
     };
     let tag = tag.map(|tag| ("tag", tag.into()));

@@ -1,7 +1,7 @@
 //! The words that a client sends, and the progress that it receives. Knows no socket.
 
 use super::Error;
-use crate::proto::{Code, Failure};
+use crate::proto::{Code, Failure, progress_fields};
 use std::time::Duration;
 
 pub use crate::proto::{ReplyLine, split_tag};
@@ -30,12 +30,13 @@ pub struct Progress {
 
 impl Progress {
     pub(super) fn parse(text: &str) -> Self {
-        let value = |key: &str| text.split(' ').find_map(|word| word.strip_prefix(key));
+        let value = |key: &str| progress_fields(text).find_map(|(known, value)| (known == key).then_some(value));
+        let duration = |key: &str| value(key).and_then(|text| humantime::parse_duration(text).ok());
         Self {
-            percent: value("pct=").and_then(|percent| percent.parse().ok()),
-            eta: value("eta=").and_then(|eta| humantime::parse_duration(eta).ok()),
-            stalled: value("stalled=").and_then(|stalled| humantime::parse_duration(stalled).ok()),
-            stage: text.split_once("stage=").map(|(_, stage)| stage.to_owned()),
+            percent: value("pct").and_then(|percent| percent.parse().ok()),
+            eta: duration("eta"),
+            stalled: duration("stalled"),
+            stage: value("stage").map(str::to_owned),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! strings, because many readers of JSON round them beyond 2^53. Knows no route.
 
 use super::timeout::Owed;
-use crate::proto::{Code, Failure, Final, Interim, ReplyFormat, Value};
+use crate::proto::{Code, Failure, Final, Interim, ReplyFormat, Value, progress_fields};
 use axum::body::Body;
 use axum::http::header::{self, HeaderValue};
 use axum::http::{Request, StatusCode};
@@ -90,15 +90,10 @@ pub(super) fn progress_json(interim: &Interim) -> Json {
     fields(&interim.words())
 }
 
-/// The words `key=value` of a text. A stage has the rest of it, whatever its words are.
+/// The words `key=value` of a text as an object.
 pub(super) fn fields(words: &str) -> Json {
-    let (words, stage) = match words.split_once("stage=") {
-        Some((words, stage)) => (words, Some(("stage", stage))),
-        None => (words, None),
-    };
-    let words = words.split(' ').filter_map(|word| word.split_once('='));
-    let fields = words.chain(stage);
-    Json::Object(fields.map(|(key, value)| (key.to_owned(), value.into())).collect())
+    let fields = progress_fields(words).map(|(key, value)| (key.to_owned(), value.into()));
+    Json::Object(fields.collect())
 }
 
 /// The object that a request has for a body, within the bounds of size and time.

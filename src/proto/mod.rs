@@ -31,6 +31,7 @@ pub use dialect::lines::{ParsedLine, ReplyLine, parse_line, split_tag};
 pub use few::Few;
 pub use format::ReplyFormat;
 pub use number::{MAX_DIGITS, MAX_OPERANDS, NumberError, parse_number, parse_short_number, parse_word};
+pub(crate) use reply::progress_fields;
 pub use reply::{Final, Interim, Reply, outcome};
 pub use request::{NumberRequest, Options, Request};
 pub use tag::Tag;

@@ -83,6 +83,15 @@ impl Interim {
     }
 }
 
+/// The fields of progress as [`Interim::words`] writes them, `key=value`. The stage has the rest of the words.
+pub(crate) fn progress_fields(words: &str) -> impl Iterator<Item = (&str, &str)> {
+    let (words, stage) = match words.split_once("stage=") {
+        Some((words, stage)) => (words, Some(("stage", stage))),
+        None => (words, None),
+    };
+    words.split(' ').filter_map(|word| word.split_once('=')).chain(stage)
+}
+
 /// The beginning of what a plan calls its stage, which is a word or some of one line.
 fn printable(stage: &str) -> String {
     const MOST: usize = 80;
@@ -125,6 +134,17 @@ mod tests {
         ] {
             assert_eq!(short_duration(Duration::from_secs(seconds)), shown, "{seconds} s");
         }
+    }
+
+    #[test]
+    fn a_stage_has_the_rest_of_the_words() {
+        let fields: Vec<_> = progress_fields("pct=0.0 eta=3h stage=ecm curves=1/9 pct=7").collect();
+        assert_eq!(
+            fields,
+            [("pct", "0.0"), ("eta", "3h"), ("stage", "ecm curves=1/9 pct=7")]
+        );
+        assert_eq!(progress_fields("stalled=12s").collect::<Vec<_>>(), [("stalled", "12s")]);
+        assert_eq!(progress_fields("").count(), 0);
     }
 
     #[test]
