@@ -23,7 +23,19 @@ pub const UNIX: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 
 
 /// Where a client comes from, in words.
 pub fn address(peer: SocketAddr) -> String {
-    if peer == UNIX { "unix".into() } else { peer.to_string() }
+    if peer == UNIX {
+        "unix".into()
+    } else {
+        canonical(peer).to_string()
+    }
+}
+
+/// An address as people know it, also where IPv4 comes in by a listener for both.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    match peer.ip().to_canonical() {
+        IpAddr::V4(address) => SocketAddr::new(address.into(), peer.port()),
+        IpAddr::V6(_) => peer,
+    }
 }
 
 /// The connections of a daemon.
@@ -67,8 +79,7 @@ impl Clients {
     pub fn add(&self, id: u64, peer: SocketAddr) -> Arc<ClientState> {
         let state = Arc::new(ClientState {
             id,
-            // As people know it, also where IPv4 comes in by a listener for both.
-            peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
+            peer: canonical(peer),
             since: Instant::now(),
             names: Mutex::default(),
             in_flight: AtomicU32::default(),
@@ -94,7 +105,7 @@ impl Clients {
 
     /// The number of the connection from this address.
     pub fn at(&self, peer: SocketAddr) -> Option<u64> {
-        let connected = self.connected();
+        let (connected, peer) = (self.connected(), canonical(peer));
         let found = connected.iter().find(|(_, state)| state.peer == peer);
         found.map(|(id, _)| *id)
     }
