@@ -182,14 +182,14 @@ impl LimitFlags {
         self.max_memory_mib.unwrap_or_else(default)
     }
 
-    /// Logs if long jobs may take more memory than there is.
+    /// Logs if jobs may take more memory than there is. Small ones have an eighth in addition.
     fn check_memory(&self) {
         let most = self.max_memory_mib();
-        if let Some(memory) = Memory::smallest().filter(|memory| memory.total >> 20 < most) {
+        if let Some(memory) = Memory::smallest().filter(|memory| memory.total >> 20 < most.saturating_add(most / 8)) {
             tracing::warn!(
                 max_memory_mib = most,
                 memory_mib = memory.total >> 20,
-                "long jobs may take more memory than there is: the system may end the daemon"
+                "jobs may take more memory than there is: the system may end the daemon"
             );
         }
     }
