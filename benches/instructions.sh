@@ -11,10 +11,11 @@ command -v valgrind >/dev/null || skip 'valgrind is not installed'
 
 folder=$PWD/target/instructions
 mkdir -p "$folder"
-# build SOURCE TARGET: builds the bench of a source tree and says where it is. Each tree has a folder of its own for the results: in a
-# shared one, cargo gives both programs the same name and takes the one for the other.
+# build SOURCE: builds the bench of a source tree and says where it is. What both need is built once. The tree before has a version of its
+# own, by which cargo tells the two programs apart.
+target=$PWD/target
 build() {
-    (cd "$1" && cargo bench --quiet --no-run --bench instructions --message-format=json --target-dir "$2" 2>"$folder/errors") |
+    (cd "$1" && cargo bench --quiet --no-run --bench instructions --message-format=json --target-dir "$target" 2>"$folder/errors") |
         sed -nE '/"name":"instructions"/s/.*"executable":"([^"]+)".*/\1/p'
 }
 # count PROGRAM WAY TIMES
@@ -28,12 +29,15 @@ a_request() {
 
 git rev-parse --quiet --verify "$before^{commit}" >/dev/null || skip "there is no commit $before here"
 git cat-file -e "$before:benches/instructions.rs" 2>/dev/null || skip "$before does not count instructions yet"
-new=$(build . "$PWD/target")
+new=$(build .)
 [ -n "$new" ] || { cat "$folder/errors"; exit 1; }
 rm -rf "$folder/before"
 mkdir "$folder/before"
 git archive "$before" | tar -x -C "$folder/before"
-old=$(build "$folder/before" "$folder/target")
+sed -i '0,/^version = .*/s//version = "0.0.0"/' "$folder/before/Cargo.toml"
+old=$(build "$folder/before")
+# The command in target/release is that of this tree again.
+build . >/dev/null
 [ -n "$old" ] || skip "$before does not build: $(tail -1 "$folder/errors")"
 
 worse=0
