@@ -1,9 +1,8 @@
 //! A row of `jobs`: words `key=value`, of which the stage and the request may have blanks in them. Knows no output.
 
+use crate::proto::progress_fields;
 use serde_json::{Map, Value};
 
-/// What a job is at.
-const STAGE: &str = "stage";
 /// The last field: the rest of the row.
 const REQUEST: &str = "request";
 
@@ -14,19 +13,14 @@ pub(super) struct JobRow(Vec<(String, String)>);
 impl JobRow {
     /// Reads a row. The stage goes up to the CPU time, and the request to the end.
     pub(super) fn parse(row: &str) -> Self {
-        let cpu = row.find(" cpu=").unwrap_or(0);
-        let (state, words) = row.split_at(cpu);
-        let (state, stage) = parted(state, " stage=");
-        let (words, request) = parted(words, " request=");
-        let field = |word: &str| {
-            let (key, value) = word.split_once('=')?;
-            Some((key.to_owned(), value.to_owned()))
+        let (state, words) = row.split_at(row.find(" cpu=").unwrap_or(0));
+        let (words, request) = match words.split_once(" request=") {
+            Some((words, request)) => (words, Some((REQUEST, request))),
+            None => (words, None),
         };
-        let mut fields: Vec<(String, String)> = state.split_whitespace().filter_map(field).collect();
-        fields.extend(stage.map(|stage| (STAGE.to_owned(), stage.to_owned())));
-        fields.extend(words.split_whitespace().filter_map(field));
-        fields.extend(request.map(|request| (REQUEST.to_owned(), request.to_owned())));
-        Self(fields)
+        let words = words.split(' ').filter_map(|word| word.split_once('='));
+        let fields = progress_fields(state).chain(words).chain(request);
+        Self(fields.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
     }
 
     /// A field, or an empty text.
@@ -52,14 +46,6 @@ impl JobRow {
     pub(super) fn json(self) -> Value {
         let fields = self.0.into_iter().map(|(key, value)| (key, Value::from(value)));
         Value::Object(fields.collect::<Map<_, _>>())
-    }
-}
-
-/// A text up to a mark, and what comes after that if it is there.
-fn parted<'a>(text: &'a str, mark: &str) -> (&'a str, Option<&'a str>) {
-    match text.split_once(mark) {
-        Some((before, after)) => (before, Some(after)),
-        None => (text, None),
     }
 }
 

@@ -4,13 +4,11 @@ use super::Error;
 use super::connection::{Connection, Listener};
 use super::line::{Progress, check};
 use super::reply::FromReply;
+use crate::proto::{DEADLINES, INTERVALS, within};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The longest that a deadline or an interval may be.
-const YEAR: Duration = Duration::from_secs(31_557_600);
 
 /// A question that has not been asked yet: awaiting it asks. Dropped while it is awaited, it is cancelled.
 #[must_use = "nothing is asked until the call is awaited"]
@@ -34,7 +32,7 @@ impl<T> Call<T> {
     /// The daemon stops the work when so much time has passed; the error is [`Code::Deadline`](crate::Code::Deadline)
     /// then. From 1 ms to a year: what is below or beyond is taken as the bound.
     pub fn deadline(mut self, wait: Duration) -> Self {
-        let wait = wait.clamp(Duration::from_millis(1), YEAR);
+        let wait = within(wait, &DEADLINES);
         self.words += &format!(" deadline={}ms", wait.as_millis());
         self
     }
@@ -43,7 +41,7 @@ impl<T> Call<T> {
     /// read: it must not block. From 100 ms to a year: what is below or beyond is taken as the bound. A listener that
     /// panics is not called again; the answer comes all the same.
     pub fn progress(mut self, every: Duration, listener: impl Fn(Progress) + Send + 'static) -> Self {
-        let every = every.clamp(Duration::from_millis(100), YEAR);
+        let every = within(every, &INTERVALS);
         self.words += &format!(" progress={}ms", every.as_millis());
         self.listener = Some(Box::new(listener));
         self

@@ -87,13 +87,13 @@ pub(super) fn value_json(value: Value) -> Json {
 
 /// Progress: `{"pct":"41.3","eta":"18s"}`.
 pub(super) fn progress_json(interim: &Interim) -> Json {
-    fields(&interim.words())
+    Json::Object(fields(&interim.words()))
 }
 
 /// The words `key=value` of a text as an object.
-pub(super) fn fields(words: &str) -> Json {
+pub(super) fn fields(words: &str) -> Map<String, Json> {
     let fields = progress_fields(words).map(|(key, value)| (key.to_owned(), value.into()));
-    Json::Object(fields.collect())
+    fields.collect()
 }
 
 /// The object that a request has for a body, within the bounds of size and time.

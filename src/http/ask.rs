@@ -6,7 +6,7 @@ use super::events::{Format, stream};
 use super::guard::Caller;
 use crate::engine::{Event, Events};
 use crate::metrics::Outcome;
-use crate::proto::{Code, Failure, Interim};
+use crate::proto::{Code, DEADLINES, Failure, INTERVALS, Interim};
 use crate::verb::{Question, Terms};
 use axum::Extension;
 use axum::extract::Request;
@@ -46,12 +46,12 @@ pub(super) fn question_within(
 
 /// How long a client waits, as the wire has it.
 fn deadline(text: &str) -> Result<Duration, Failure> {
-    Terms::time("deadline", text, &Terms::DEADLINES).map_err(|what| wrong(&what))
+    Terms::time("deadline", text, &DEADLINES).map_err(|what| wrong(&what))
 }
 
 /// How often it wants progress.
 fn interval(text: &str) -> Result<Duration, Failure> {
-    Terms::time("progress", text, &Terms::INTERVALS).map_err(|what| wrong(&what))
+    Terms::time("progress", text, &INTERVALS).map_err(|what| wrong(&what))
 }
 
 pub(super) async fn ask(Extension(caller): Extension<Caller>, request: Request) -> Response {

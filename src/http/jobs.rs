@@ -11,7 +11,7 @@ use axum::extract::{Path, Request};
 use axum::http::header::{HeaderValue, LOCATION};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::Response;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 /// What a path has for a job's ID; no text where it is no UTF-8.
 type Id = Result<Path<String>, PathRejection>;
@@ -120,24 +120,20 @@ async fn rows(caller: &Caller, words: &str) -> Result<Vec<Json>, Failure> {
     Ok(rows.iter().map(|row| job(row)).collect())
 }
 
-/// A row of `jobs` as an object; the question is the rest of the row, and progress, which comes before `cpu=`, its own
+/// A row of `jobs` as an object; the question is the rest of the row, and progress, which ends before `cpu=`, its own
 /// object.
 fn job(row: &str) -> Json {
-    let (state, words) = row.split_once(" cpu=").unwrap_or((row, ""));
-    let words = format!("cpu={words}");
-    let (words, question) = words.split_once(" request=").unwrap_or((&words, ""));
-    let mut job = fields(words);
-    job["request"] = question.into();
-    let mut progress = fields(state);
-    for key in ["id", "state", "node", "error"] {
-        if let Some(value) = progress.as_object_mut().and_then(|state| state.remove(key)) {
-            job[key] = value;
-        }
+    let (state, words) = row.split_at(row.find(" cpu=").unwrap_or(row.len()));
+    let (words, question) = words.split_once(" request=").unwrap_or((words, ""));
+    let mut job = fields(state);
+    job.extend(fields(words));
+    job.insert("request".to_owned(), question.into());
+    let running = ["pct", "eta", "stage", "stalled"];
+    let progress: Map<_, _> = running.into_iter().filter_map(|key| job.remove_entry(key)).collect();
+    if !progress.is_empty() {
+        job.insert("progress".to_owned(), progress.into());
     }
-    if progress.as_object().is_some_and(|progress| !progress.is_empty()) {
-        job["progress"] = progress;
-    }
-    job
+    Json::Object(job)
 }
 
 #[cfg(test)]

@@ -3,7 +3,22 @@
 use super::few::Few;
 use super::format::{Dialect, ReplyFormat};
 use super::tag::Tag;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 use thiserror::Error;
+
+/// As humantime has it: 365.25 days.
+const YEAR: Duration = Duration::from_secs(31_557_600);
+
+/// How long a client may wait for a reply.
+pub(crate) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
+/// How often it may want progress.
+pub(crate) const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=YEAR;
+
+/// A duration, or the bound that is next to it.
+pub(crate) fn within(duration: Duration, bounds: &RangeInclusive<Duration>) -> Duration {
+    duration.clamp(*bounds.start(), *bounds.end())
+}
 
 /// A request, borrowed from the input.
 #[derive(Debug, PartialEq, Default)]

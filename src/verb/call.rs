@@ -4,7 +4,9 @@ use super::{Registry, Step, Verb};
 use crate::clients::Clients;
 use crate::metrics::Metrics;
 use crate::primes::Natural;
-use crate::proto::{Code, Failure, NumberError, Options, Request, parse_short_number, parse_word};
+use crate::proto::{
+    Code, DEADLINES, Failure, INTERVALS, NumberError, Options, Request, parse_short_number, parse_word,
+};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
@@ -44,17 +46,9 @@ pub struct Terms {
 /// The verb of a daemon with settings, one of whose words may look like an option.
 const CONFIG: &str = "config";
 
-/// As humantime has it: 365.25 days.
-const YEAR: Duration = Duration::from_secs(31_557_600);
-
 impl Terms {
     /// Their keys.
     const KEYS: [&'static str; 2] = ["deadline", "progress"];
-
-    /// How long a client may wait.
-    pub(crate) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
-    /// How often it may want progress.
-    pub(crate) const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=YEAR;
 
     /// Whether an option of this key is one of them.
     fn has(key: &str) -> bool {
@@ -286,8 +280,8 @@ impl<'a> Call<'a> {
             return Err(self.bad_arg(format_args!("{} is given twice", shortened(&key.to_ascii_lowercase()))));
         }
         Ok(Terms {
-            deadline: self.duration("deadline", Terms::DEADLINES)?,
-            progress: self.duration("progress", Terms::INTERVALS)?,
+            deadline: self.duration("deadline", DEADLINES)?,
+            progress: self.duration("progress", INTERVALS)?,
         })
     }
 

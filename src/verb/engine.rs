@@ -7,9 +7,8 @@ use crate::auth::Identity;
 use crate::auth::{Role, UserName};
 use crate::engine::{Account, Answer as ReplyFuture, Ask, ClientId, Events, LocalClient};
 use crate::job::{Job, Query};
-use crate::proto::{Code, Failure, ParsedLine, Reply, Request, Value, parse_line};
+use crate::proto::{Code, DEADLINES, Failure, INTERVALS, ParsedLine, Reply, Request, Value, parse_line, within};
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,13 +162,13 @@ impl Question {
     /// Stops the work after this time; the reply is `deadline` then. From 1 ms to a year, as on the wire: what is
     /// below or beyond is taken as the bound.
     pub fn deadline(self, wait: Duration) -> Self {
-        self.on_terms(|terms| terms.deadline = Some(within(wait, &Terms::DEADLINES)))
+        self.on_terms(|terms| terms.deadline = Some(within(wait, &DEADLINES)))
     }
 
     /// Sends progress at this interval: see [`events`](Self::events). From 100 ms to a year, as on the wire: what is
     /// below or beyond is taken as the bound.
     pub fn progress(self, every: Duration) -> Self {
-        self.on_terms(|terms| terms.progress = Some(within(every, &Terms::INTERVALS)))
+        self.on_terms(|terms| terms.progress = Some(within(every, &INTERVALS)))
     }
 
     /// Asks, and returns all events: rows and progress, and then the reply.
@@ -186,10 +185,6 @@ impl Question {
         }
         self
     }
-}
-
-fn within(duration: Duration, bounds: &RangeInclusive<Duration>) -> Duration {
-    duration.clamp(*bounds.start(), *bounds.end())
 }
 
 impl IntoFuture for Question {

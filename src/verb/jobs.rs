@@ -1,10 +1,10 @@
 //! Verbs about submitted jobs: `submit watch result jobs cancel`.
 
 use super::call::shortened;
-use super::{Call, Facts, Registry, Step, Terms, define};
+use super::{Call, Facts, Registry, Step, define};
 use crate::auth::Role;
 use crate::engine::{Account, Ask, JobId, Priority, Selection, Subject, Submit};
-use crate::proto::{Code, Failure, ParsedLine, Tag, Value, parse_line};
+use crate::proto::{Code, DEADLINES, Failure, ParsedLine, Tag, Value, parse_line};
 use std::time::Duration;
 
 /// As many IDs as a line has words.
@@ -115,7 +115,7 @@ fn submit(call: &Call<'_>) -> Result<Step, Failure> {
             ))
         })?,
     };
-    let after = call.duration("after", Duration::ZERO..=*Terms::DEADLINES.end())?;
+    let after = call.duration("after", Duration::ZERO..=*DEADLINES.end())?;
     let subject = subject(call, &request)?;
     // Jobs are bounded in number and by the bytes of their questions.
     if request.len() > subject.title().len() + MAX_BESIDE {

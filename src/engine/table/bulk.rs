@@ -14,9 +14,6 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// The largest checkpoint in bytes that is kept. Those of the built-in plans have some megabytes.
-const MAX_CHECKPOINT: usize = 256 << 20;
-
 /// CPU time after which a submitted job is saved again: a crash costs no more of its work than this, and the slices
 /// under way. It goes by CPU time and not by the clock, so that the checkpoints of any number of jobs are bounded by
 /// what the machine can compute. To save takes microseconds.
@@ -405,22 +402,19 @@ impl Bulk {
         running.is_some_and(|running| !running.is_unsaveable && cpu.saturating_sub(running.saved) >= running.save_every)
     }
 
+    /// A plan is not saved any more: its checkpoints have become too large.
+    pub(super) fn save_no_more(&mut self, id: WorkId) {
+        if let Some(running) = self.plans.get_mut(&id) {
+            running.is_unsaveable = true;
+        }
+    }
+
     /// The bytes of a plan that has taken this CPU time, and how far it is; none if it cannot be saved.
     pub(super) fn save(&mut self, id: WorkId, cpu: Duration) -> Option<(Vec<u8>, f64)> {
         let running = self.plans.get_mut(&id).filter(|running| !running.is_unsaveable)?;
         running.saved = cpu;
         running.save_every = (2 * running.save_every).min(SAVE_EVERY);
         let (bytes, progress) = caught(|| Some((running.plan.save()?, running.plan.progress()))).ok()??;
-        if bytes.len() > MAX_CHECKPOINT {
-            let mib = bytes.len() >> 20;
-            tracing::warn!(
-                job = id.0,
-                mib,
-                "its checkpoints are too large: after a restart it goes on from an earlier one, if there is one"
-            );
-            running.is_unsaveable = true;
-            return None;
-        }
         // No number is no progress: the store takes none.
         let progress = match progress.is_nan() {
             true => 0.0,

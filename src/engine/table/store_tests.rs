@@ -1,6 +1,7 @@
 //! The table beside a store that is driven by hand: what is said once is true after a crash, and what was acknowledged
 //! goes on.
 
+use super::flow::MAX_CHECKPOINT;
 use super::submitted::Location;
 use super::tests::{MS, PLAIN, Play, Script, job, long, submit};
 use super::*;
@@ -574,4 +575,24 @@ fn a_job_whose_id_somebody_has_goes_on_when_other_submits_are_cancelled() {
         !play.table.take_records().iter().any(is_end),
         "its ID was given before the restart"
     );
+}
+
+#[test]
+fn a_checkpoint_that_is_too_large_is_not_kept() {
+    for (bytes, kept) in [(9, 1), (MAX_CHECKPOINT + 1, 0)] {
+        let mut play = with_store();
+        let script = Script {
+            slices: 9,
+            checkpoint: Some(bytes),
+            ..PLAIN
+        };
+        let id = play.table.flow.submitted.next();
+        play.order(1, 1, submit(job("a", script)), |_| {});
+        play.table.acknowledge(vec![id], play.now);
+        play.express();
+        play.table.drain(play.now);
+        let records = play.table.take_records().into_iter();
+        let checkpoints = records.filter(|record| matches!(record, Record::Checkpoint(_)));
+        assert_eq!(checkpoints.count(), kept, "{bytes} bytes");
+    }
 }

@@ -22,6 +22,8 @@ pub(super) struct Script {
     /// One row for each slice, else none.
     pub(super) has_rows: bool,
     pub(super) panics_in_absorb: bool,
+    /// Bytes of a checkpoint, if it has one.
+    pub(super) checkpoint: Option<usize>,
 }
 
 pub(super) const PLAIN: Script = Script {
@@ -29,6 +31,7 @@ pub(super) const PLAIN: Script = Script {
     memory: 1,
     has_rows: false,
     panics_in_absorb: false,
+    checkpoint: None,
 };
 
 struct Scripted {
@@ -72,6 +75,10 @@ impl Plan for Scripted {
 
     fn memory(&self, _: usize) -> u64 {
         self.script.memory
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        self.script.checkpoint.map(|bytes| vec![0; bytes])
     }
 
     fn rows(&mut self, most: usize) -> Vec<String> {

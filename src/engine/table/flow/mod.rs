@@ -7,6 +7,9 @@ mod entering;
 mod saving;
 mod starting;
 
+#[cfg(test)]
+pub(super) use saving::MAX_CHECKPOINT;
+
 use super::away::Away;
 use super::bulk::Bulk;
 use super::cancels::Cancels;

@@ -11,6 +11,9 @@ use crate::proto::{Code, Failure, Reply};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// The largest checkpoint in bytes that is kept.
+pub(in crate::engine::table) const MAX_CHECKPOINT: usize = 256 << 20;
+
 impl Flow {
     /// The store has a submitted job: its ID is sent, and it begins, unless it is to begin later.
     pub(in crate::engine::table) fn acknowledge(&mut self, job: JobId) {
@@ -72,6 +75,18 @@ impl Flow {
         let Some((bytes, progress)) = self.bulk.save(id, cpu) else {
             return false;
         };
+        if bytes.len() > MAX_CHECKPOINT {
+            let mib = bytes.len() >> 20;
+            for JobId(job) in jobs {
+                tracing::warn!(
+                    job,
+                    mib,
+                    "its checkpoint is too large: after a restart it goes on from an earlier one, if there is one"
+                );
+            }
+            self.bulk.save_no_more(id);
+            return false;
+        }
         let bytes: Arc<[u8]> = bytes.into();
         for job in jobs {
             self.submitted.checkpoint(job, bytes.clone(), progress, cpu, self.now);
