@@ -10,6 +10,7 @@ use super::lanes::{HITS, KEEP_BITS, STATE_BITS, STATES, Wheel, clear};
 use crate::primes::features::has;
 use crate::primes::wheel::COPRIME_TO_210;
 use std::arch::x86_64::*;
+use std::iter;
 
 /// Primes in a vector.
 const LANES: usize = 8;
@@ -32,8 +33,8 @@ static MOVES: [u64; 256] = {
     moves
 };
 
-/// Loaded from `LANES - n` on, the first `n` lanes are all ones and the others 0.
-static FIRST: [i32; 2 * LANES] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+/// The walk of a lane without a prime: beyond any segment.
+const NO_WALK: u32 = u32::MAX;
 
 /// Whether the processor has what this needs.
 pub(super) fn are_possible() -> bool {
@@ -55,16 +56,21 @@ pub(super) unsafe fn cross_off(wheel: &Wheel, (thirtieths, walks): (&[u32], &mut
     let end = _mm256_set1_epi32(segment.len() as i32);
     let mut hits = [0_u32; HITS + LANES];
     let mut count = 0;
-    for (thirtieths, walks) in thirtieths.chunks(LANES).zip(walks.chunks_mut(LANES)) {
-        // SAFETY: eight of sixteen lanes are loaded; then as many as the chunks have.
-        let (present, thirtieths, walk) = unsafe {
-            let present = _mm256_loadu_si256(FIRST.as_ptr().add(LANES - walks.len()).cast());
-            let load = |from: &[u32]| _mm256_maskload_epi32(from.as_ptr().cast(), present);
-            (present, load(thirtieths), load(walks))
-        };
+    let (thirtieths, last_thirtieths) = thirtieths.as_chunks::<LANES>();
+    let (walks, last_walks) = walks.as_chunks_mut::<LANES>();
+    // The last vector is filled up. Masks would do as well, but a masked store takes AMD's processors as long as a dozen
+    // others.
+    let (mut filled_thirtieths, mut filled_walks) = ([0; LANES], [NO_WALK; LANES]);
+    filled_thirtieths[..last_thirtieths.len()].copy_from_slice(last_thirtieths);
+    filled_walks[..last_walks.len()].copy_from_slice(last_walks);
+    let walks = walks.iter_mut().chain(iter::once(&mut filled_walks));
+    for (thirtieths, walks) in thirtieths.iter().chain(iter::once(&filled_thirtieths)).zip(walks) {
+        // SAFETY: arrays of eight words are loaded.
+        let load = |from: &[u32; LANES]| unsafe { _mm256_loadu_si256(from.as_ptr().cast()) };
+        let (thirtieths, walk) = (load(thirtieths), load(walks));
         let mut at = _mm256_srli_epi32::<{ STATE_BITS as i32 }>(walk);
         let mut state = _mm256_and_si256(walk, _mm256_set1_epi32(STATES as i32));
-        let mut inside = _mm256_and_si256(present, _mm256_cmpgt_epi32(end, at));
+        let mut inside = _mm256_cmpgt_epi32(end, at);
         // As in `lanes`: all lanes go on, and where they left is kept.
         let (mut left_at, mut left_state) = (at, state);
         let mut set = _mm256_movemask_ps(_mm256_castsi256_ps(inside)) as usize;
@@ -103,9 +109,10 @@ pub(super) unsafe fn cross_off(wheel: &Wheel, (thirtieths, walks): (&[u32], &mut
             _mm256_slli_epi32::<{ STATE_BITS as i32 }>(_mm256_sub_epi32(left_at, end)),
             left_state,
         );
-        // SAFETY: as many lanes are stored as the chunk has.
-        unsafe { _mm256_maskstore_epi32(walks.as_mut_ptr().cast(), present, walk) };
+        // SAFETY: eight words are stored where there are eight.
+        unsafe { _mm256_storeu_si256(walks.as_mut_ptr().cast(), walk) };
     }
+    last_walks.copy_from_slice(&filled_walks[..last_walks.len()]);
     // SAFETY: all hits were inside.
     unsafe { clear(&hits[..count], segment) };
 }
