@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::{Event, failpoint};
-use crate::job::Query;
+use crate::job::{Budget, Job, Plan, Query};
 use crate::proto::{Code, Value};
 use crate::server::failpoint::{Spot, arm};
 use crate::store::{MemoryStore, State, StoredJob};
@@ -171,7 +171,7 @@ fn a_daemon_whose_scheduler_panics_at_everything_answers_and_then_gives_up() {
         failpoint::arm(0, 0);
         let reply = running.engine().ask(Query::Pi(1 << 30)).await;
         assert_eq!(reply, Ok(Value::from(54_400_028)), "until its end it still answers");
-        assert!(running.metrics.actors_rebuilt.load(Relaxed) >= 5);
+        assert!(running.metrics.actors_rebuilt.count() >= 5);
         assert_eq!(running.drain(Duration::ZERO).await, Drained::GaveUp);
     });
 }
@@ -192,7 +192,7 @@ fn submitted_jobs_go_on_after_the_scheduler_has_panicked() {
         let waiting = ask("result 1").await;
         failpoint::arm(0, 0);
         assert_eq!(waiting.map_err(|failure| failure.code), Err(Code::Internal));
-        assert!(running.metrics.actors_rebuilt.load(Relaxed) >= 1);
+        assert!(running.metrics.actors_rebuilt.count() >= 1);
         // pi(10^14): OEIS A006880.
         assert_eq!(ask("result 1").await, Ok(Value::from(3_204_941_750_802)));
         assert_eq!(ask("cancel 2").await, Ok(Value::Nothing));
@@ -227,7 +227,7 @@ fn a_panic_of_the_local_clients_fails_each_that_waits_once_and_the_next_is_answe
         assert!(events.next().await.is_none(), "one final reply each");
         assert_eq!(engine.ask(Query::Pi(1 << 30)).await, Ok(Value::from(54_400_028)));
         assert_eq!(running.metrics.jobs.load(Relaxed), 0, "what they asked is cancelled");
-        assert_eq!(running.metrics.actors_rebuilt.load(Relaxed), 1);
+        assert_eq!(running.metrics.actors_rebuilt.count(), 1);
         assert_eq!(running.drain(PATIENCE).await, Drained::InTime);
     });
 }
@@ -277,4 +277,66 @@ fn a_listener_that_panics_again_and_again_ends_the_daemon_with_an_error() {
     let _ = TcpStream::connect(address);
     drop(client);
     assert_eq!(running.join().expect("it ends"), Drained::GaveUp);
+}
+
+/// A plan of one slice, which ignores its budget, and whose absorbing takes long.
+#[derive(Default)]
+struct Stubborn {
+    is_cut: bool,
+    is_done: bool,
+}
+
+impl Plan for Stubborn {
+    type Slice = ();
+    type Partial = ();
+
+    fn cut(&mut self) -> Option<()> {
+        (!std::mem::replace(&mut self.is_cut, true)).then_some(())
+    }
+
+    fn run((): (), _: Budget<'_>) {
+        let cpu = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let millis = || cpu().tv_sec * 1_000 + cpu().tv_nsec / 1_000_000;
+        let begun = millis();
+        while millis() < begun + 60 {}
+    }
+
+    fn absorb(&mut self, (): ()) {
+        std::thread::sleep(Duration::from_millis(120));
+        self.is_done = true;
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        self.is_done.then_some(Value::Nothing)
+    }
+
+    fn progress(&self) -> f64 {
+        f64::from(u8::from(self.is_done))
+    }
+
+    fn is_long(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_plan_that_keeps_others_waiting_is_counted_and_doctor_names_it() {
+    let stubborn = define("stubborn", "takes its time", |_| {
+        Ok(Step::Job(Job::new("stubborn", Stubborn::default)))
+    });
+    let free = ([127, 0, 0, 1], 0).into();
+    let daemon = Daemon::new().workers(1).verb(stubborn).listen(free).spawn();
+    let daemon = daemon.expect("a free port can be had");
+    let address = daemon.addresses()[0];
+    let mut client = Client::connect(address);
+    assert_eq!(client.ask("pi 1e12").as_deref(), Some("OK 37607912018"));
+    assert_eq!((info(address, "late_slices"), info(address, "late_turns")), (0, 0));
+    assert_eq!(client.ask("stubborn").as_deref(), Some("OK"));
+    assert_eq!((info(address, "late_slices"), info(address, "late_turns")), (1, 1));
+    client.send("doctor\n");
+    let rows: Vec<_> = std::iter::from_fn(|| client.line().filter(|line| line != "OK")).collect();
+    let is_named = |what: &str| rows.iter().any(|row| row.starts_with(&format!("= warning: {what}")));
+    assert!(is_named("slices that took 50 ms or more"), "{rows:?}");
+    assert!(is_named("turns of the scheduler that took 100 ms or more"), "{rows:?}");
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
 }

@@ -3,7 +3,6 @@
 
 use crate::metrics::Metrics;
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -40,7 +39,7 @@ impl Health {
     /// Notes that an actor panicked while it was at `work`, and is rebuilt.
     pub(crate) fn panicked(&self, actor: &str, work: &str, now: Instant) {
         let shared = &*self.0;
-        shared.metrics.actors_rebuilt.fetch_add(1, Relaxed);
+        shared.metrics.actors_rebuilt.add();
         let mut panics = shared.panics.lock().unwrap_or_else(PoisonError::into_inner);
         panics.push_back(now);
         while panics.front().is_some_and(|first| now - *first >= WINDOW) {
@@ -88,7 +87,7 @@ mod tests {
             health.panicked("scheduler", "a test", start + n * Duration::from_secs(15));
         }
         assert!(!health.has_given_up());
-        assert_eq!(health.0.metrics.actors_rebuilt.load(Relaxed), 20);
+        assert_eq!(health.0.metrics.actors_rebuilt.count(), 20);
         health.panicked("scheduler", "a test", start + Duration::from_secs(299));
         assert!(health.has_given_up());
     }

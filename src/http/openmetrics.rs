@@ -222,7 +222,7 @@ fn connection_counters(metrics: &Metrics) -> Vec<Family<u64>> {
         counter(
             "connections_refused",
             "Connections refused because of the limit",
-            load(&metrics.connections_refused),
+            metrics.connections_refused.count(),
         ),
         bytes("received", "Bytes read from clients", &metrics.bytes_read),
         bytes("sent", "Bytes written to clients", &metrics.bytes_written),
@@ -251,17 +251,27 @@ fn fault_counters(metrics: &Metrics) -> Vec<Family<u64>> {
         counter(
             "threads_replaced",
             "Worker threads that died and were replaced",
-            load(&metrics.threads_replaced),
+            metrics.threads_replaced.count(),
         ),
         counter(
             "actors_rebuilt",
             "Core actors that panicked and were rebuilt",
-            load(&metrics.actors_rebuilt),
+            metrics.actors_rebuilt.count(),
         ),
         counter(
             "session_panics",
             "Sessions that panicked",
-            load(&metrics.session_panics),
+            metrics.session_panics.count(),
+        ),
+        counter(
+            "late_slices",
+            "Slices that took far longer than their budget",
+            metrics.late_slices.count(),
+        ),
+        counter(
+            "late_turns",
+            "Turns of the scheduler that everybody had to wait for",
+            metrics.late_turns.count(),
         ),
         counter("wrong_passwords", "Wrong users or passwords", metrics.wrong_passwords()),
     ]

@@ -85,7 +85,7 @@ impl Actor for HttpSession {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "closing"),
                 Err(Panicked) => {
-                    metrics.session_panics.fetch_add(1, Relaxed);
+                    metrics.session_panics.add();
                     tracing::error!(%peer, "a session panicked; its connection is closed");
                 }
             }

@@ -1,8 +1,10 @@
 //! Counters that every module adds to, and `info`, `slowlog` and `/metrics` show. No I/O; no lock but for the list of
-//! lanes, taken once a lane, the state of the store, taken when that changes, and what is noted of a slow request.
+//! lanes, taken once a lane, the state of the store, taken when that changes, and what is noted of a slow request or an
+//! incident.
 
 mod cluster;
 mod histogram;
+mod incidents;
 mod slow;
 mod verbs;
 
@@ -10,6 +12,7 @@ pub use cluster::{ClusterMetrics, NodeView, Trouble};
 #[cfg(feature = "http")]
 pub use histogram::{BOUNDS_US, Snapshot};
 pub use histogram::{Exemplar, SLOW};
+pub use incidents::Incidents;
 pub use slow::{MAX_REMEMBERED, Slow, SlowRequests};
 pub use verbs::{Outcome, VerbLabel, Verbs};
 
@@ -30,7 +33,7 @@ pub struct Metrics {
     /// Connections accepted since the start.
     pub connections_total: AtomicU64,
     /// Connections refused because of the limit.
-    pub connections_refused: AtomicU64,
+    pub connections_refused: Incidents,
     /// Requests answered since the start, errors included.
     pub requests: AtomicU64,
     /// Error replies since the start.
@@ -44,11 +47,15 @@ pub struct Metrics {
     /// Jobs without an answer yet.
     pub jobs: AtomicU64,
     /// Worker threads that died and were replaced.
-    pub threads_replaced: AtomicU64,
+    pub threads_replaced: Incidents,
     /// Core actors that panicked and were rebuilt.
-    pub actors_rebuilt: AtomicU64,
+    pub actors_rebuilt: Incidents,
     /// Sessions that panicked, each at the cost of its connection.
-    pub session_panics: AtomicU64,
+    pub session_panics: Incidents,
+    /// Slices that took far longer than their budget: questions that came meanwhile had to wait for the worker.
+    pub late_slices: Incidents,
+    /// Turns of the scheduler that took so long that everybody had to wait.
+    pub late_turns: Incidents,
     /// Bytes read from clients.
     pub bytes_read: AtomicU64,
     /// Bytes written to clients.

@@ -149,7 +149,7 @@ impl Listener {
     fn admit(&mut self, socket: Box<dyn Connection>, peer: SocketAddr, service: &Service, context: &mut Context<Self>) {
         let metrics = &self.shared.facts.metrics;
         if self.open >= self.shared.limits.get().max_connections {
-            metrics.connections_refused.fetch_add(1, Relaxed);
+            metrics.connections_refused.add();
             tracing::debug!(peer = address(peer), "connection refused: there are too many");
             // Best effort: a fresh socket takes a line without waiting.
             socket.try_write(service.refusal);

@@ -120,7 +120,7 @@ fn info(call: &Call<'_>) -> Result<Step, Failure> {
         ("workers", facts.workers as u64),
         ("connections", metrics.connections.load(Relaxed)),
         ("connections_total", metrics.connections_total.load(Relaxed)),
-        ("connections_refused", metrics.connections_refused.load(Relaxed)),
+        ("connections_refused", metrics.connections_refused.count()),
         ("requests_total", metrics.requests.load(Relaxed)),
         ("errors_total", metrics.errors.load(Relaxed)),
         ("cache_hits_total", metrics.cache_hits.load(Relaxed)),
@@ -129,9 +129,11 @@ fn info(call: &Call<'_>) -> Result<Step, Failure> {
         ("jobs", metrics.jobs.load(Relaxed)),
         ("slices_total", metrics.slices()),
         ("slices_cpu_ms", metrics.cpu_us() / 1000),
-        ("threads_replaced", metrics.threads_replaced.load(Relaxed)),
-        ("actors_rebuilt", metrics.actors_rebuilt.load(Relaxed)),
-        ("session_panics", metrics.session_panics.load(Relaxed)),
+        ("threads_replaced", metrics.threads_replaced.count()),
+        ("actors_rebuilt", metrics.actors_rebuilt.count()),
+        ("session_panics", metrics.session_panics.count()),
+        ("late_slices", metrics.late_slices.count()),
+        ("late_turns", metrics.late_turns.count()),
         ("wrong_passwords", metrics.wrong_passwords()),
     ];
     let fact = |key: &'static str, value: String| (Cow::from(key), value);

@@ -7,6 +7,7 @@
 
 mod clients;
 mod cluster;
+mod late;
 mod messages;
 mod store;
 mod workers;
@@ -161,10 +162,12 @@ impl Scheduler {
     /// Does what a message asks for, and then everything that this makes possible. A panic in it stops the actor, to be
     /// rebuilt.
     fn handle_by(&mut self, work: &'static str, context: &mut Context<Self>, act: impl FnOnce(&mut Self)) {
+        let begun = now();
         let turn = caught(|| {
             act(self);
             self.turn(context);
         });
+        self.note_turn(work, begun);
         if let Err(Panicked) = turn {
             self.panicked_in = Some(work);
             context.stop();
@@ -179,10 +182,12 @@ impl Scheduler {
             return self.handle_by(work, context, act);
         }
         self.without_turn = (work, count);
+        let begun = now();
         if let Err(Panicked) = caught(|| act(self)) {
             self.panicked_in = Some(work);
             context.stop();
         }
+        self.note_turn(work, begun);
     }
 
     /// After anything has happened: hands out work, sends events, sets the alarm.

@@ -134,10 +134,11 @@ impl Handler<Finished> for Scheduler {
         let now = now();
         // First of all: a panic in what follows must not cost a worker.
         self.pool.reported(worker, then, &done, now);
-        self.metrics.threads_replaced.store(self.pool.replaced(), Relaxed);
+        self.metrics.threads_replaced.raise_to(self.pool.replaced());
         self.take_by("a worker's results", context, |this| {
             for done in done {
                 this.table.log_slices(worker, &done);
+                this.note_slice(worker.lane, &done);
                 let slices = done.slices();
                 let class = match worker.lane {
                     Lane::External(_) => {

@@ -161,6 +161,16 @@ impl Table {
         }
     }
 
+    /// The question that a task is worked on for, as lines show it; of a batch, that which was begun last, if it is
+    /// there still.
+    pub(in crate::engine) fn question_of(&self, done: &Done) -> Option<String> {
+        let title = match &done.outcome {
+            Outcome::Batch(batch) => batch.unfinished.last()?.job.title(),
+            _ => self.flow.jobs.get(done.work)?.title().into(),
+        };
+        Some(shortened(&title, MAX_TITLE))
+    }
+
     #[cold]
     fn trace_slices(&self, worker: WorkerId, done: &Done) {
         let lane = match worker.lane {

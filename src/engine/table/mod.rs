@@ -55,7 +55,7 @@ use super::message::{Account, ClientId, JobId, Payer, Policy, RequestId, WorkId}
 use super::task::{Done, Outcome, Task};
 use crate::auth::UserLimits;
 use crate::caught::{Panicked, caught};
-use crate::metrics::{LaneMetrics, StateMetrics};
+use crate::metrics::{LaneMetrics, StateMetrics, VerbLabel};
 use crate::proto::{Code, Failure, Reply, Value};
 use crate::store::StoredJob;
 use admission::Admission;
@@ -203,6 +203,14 @@ impl Table {
         match &done.outcome {
             Outcome::Batch(batch) => Some(batch.client),
             _ => Some(self.flow.jobs.get(done.work)?.payer().client),
+        }
+    }
+
+    /// The verb that a task is worked on for; of a batch, that of the question that was begun last.
+    pub(super) fn verb_of(&self, done: &Done) -> VerbLabel {
+        match &done.outcome {
+            Outcome::Batch(batch) => batch.verbs.last().copied().unwrap_or_default(),
+            _ => self.flow.jobs.get(done.work).map_or(VerbLabel::UNKNOWN, Entry::verb),
         }
     }
 

@@ -58,8 +58,8 @@ pub(super) unsafe fn cross_off(wheel: &Wheel, (thirtieths, walks): (&[u32], &mut
     let mut count = 0;
     let (thirtieths, last_thirtieths) = thirtieths.as_chunks::<LANES>();
     let (walks, last_walks) = walks.as_chunks_mut::<LANES>();
-    // The last vector is filled up. Masks would do as well, but a masked store takes AMD's processors as long as a dozen
-    // others.
+    // The last vector is filled up. Masks would do as well, but a masked store is microcode on AMD's processors, and
+    // takes as long as a dozen others.
     let (mut filled_thirtieths, mut filled_walks) = ([0; LANES], [NO_WALK; LANES]);
     filled_thirtieths[..last_thirtieths.len()].copy_from_slice(last_thirtieths);
     filled_walks[..last_walks.len()].copy_from_slice(last_walks);

@@ -19,7 +19,6 @@ use bytes::BytesMut;
 use lifecycle::{Phase, Timer};
 use std::io;
 use std::mem;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as Task, Poll};
 use tokio::time::Instant;
 
@@ -255,7 +254,7 @@ impl<E: Exchange> Session<E> {
         match caught(|| run(self)) {
             Ok(result) => Some(result),
             Err(Panicked) => {
-                self.link.shared.facts.metrics.session_panics.fetch_add(1, Relaxed);
+                self.link.shared.facts.metrics.session_panics.add();
                 let (client, peer, phase) = (
                     self.link.permit.client.0,
                     self.link.permit.state.address(),

@@ -5,7 +5,7 @@ mod machine;
 use super::memory::Scope;
 use super::{Call, Facts, Registry, Step, define};
 use crate::auth::Role;
-use crate::metrics::Trouble;
+use crate::metrics::{Incidents, Trouble};
 use crate::proto::Failure;
 use machine::Machine;
 use std::path::Path;
@@ -27,6 +27,9 @@ const STOLEN_PCT: u64 = 10;
 const MEMORY_PCT: u64 = 5;
 /// Space that the store's disk should have left, in bytes.
 const SPACE: u64 = 256 << 20;
+
+/// How long an incident is shown.
+const RECENT: Duration = Duration::from_secs(3600);
 
 /// Something that is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +58,8 @@ pub(super) fn register(registry: &mut Registry) {
         define("doctor", "what is wrong now, and what to do about it", read)
             .details(&[
                 "Looks at the store and its disk, open files, the backlog, memory, CPU that",
-                "others of the host take, parts of the daemon that had to be replaced, and",
-                "the nodes of its cluster.",
+                "others of the host take, the nodes of its cluster, and what went wrong in the",
+                "last hour: connections refused, panics, work that kept others waiting.",
                 "A row each: urgent or warning, what it is, what to do. At most one new",
                 "look a second.",
             ])
@@ -146,20 +149,46 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
             "measure on a machine of your own, or ask the host for more",
         );
     }
-    let refused = metrics.connections_refused.load(Relaxed);
-    if refused > 0 {
-        let what = format!("{refused} connections were refused since the start");
-        add(false, what, "raise --max-connections, or set --idle-timeout");
-    }
-    let replaced = [
+    let panics = [
         &metrics.threads_replaced,
         &metrics.actors_rebuilt,
         &metrics.session_panics,
     ];
-    let replaced: u64 = replaced.iter().map(|count| count.load(Relaxed)).sum();
-    if replaced > 0 {
-        let what = format!("{replaced} threads, actors and sessions have panicked since the start");
-        add(false, what, "the log says where; please report it");
+    let incidents: [(&[&Incidents], _, _); 4] = [
+        (
+            &[&metrics.connections_refused],
+            "connections refused",
+            "raise --max-connections, or set --idle-timeout",
+        ),
+        (
+            &panics,
+            "panics of threads, actors and sessions",
+            "the log says where; please report it",
+        ),
+        (
+            &[&metrics.late_slices],
+            "slices that took 50 ms or more, for which other questions waited",
+            "the log names a question; its plan should look at the budget more often",
+        ),
+        (
+            &[&metrics.late_turns],
+            "turns of the scheduler that took 100 ms or more, for which everybody waited",
+            "the log says what it was at; a plan takes too long to cut or absorb, or the machine is crowded",
+        ),
+    ];
+    for (kinds, name, remedy) in incidents {
+        // What is long past is over.
+        if let Some(ago) = kinds.iter().filter_map(|kind| kind.since_last()).min()
+            && ago < RECENT
+        {
+            let count: u64 = kinds.iter().map(|kind| kind.count()).sum();
+            let ago = humantime::format_duration(Duration::from_secs(ago.as_secs()));
+            add(
+                false,
+                format!("{name} since the start: {count}, the last {ago} ago"),
+                remedy,
+            );
+        }
     }
     if let Some((nodes, is_connected)) = metrics.cluster.nodes() {
         let Trouble { what, remedy } = metrics.cluster.trouble();
@@ -231,7 +260,8 @@ mod tests {
         let facts = facts();
         facts.metrics.states.queued.store(2_001, Relaxed);
         facts.metrics.connections.store(18_000, Relaxed);
-        facts.metrics.session_panics.store(1, Relaxed);
+        facts.metrics.session_panics.add();
+        facts.metrics.late_slices.add();
         facts.metrics.set_store(|store| {
             store.place = "/var/lib/primed".into();
             store.failure = "disk full".into();
@@ -245,7 +275,9 @@ mod tests {
         };
         let rows = whats(&facts, &machine);
         let urgent = rows.iter().take_while(|row| row.starts_with("urgent: ")).count();
-        assert_eq!((urgent, rows.len()), (3, 7), "{rows:#?}");
+        assert_eq!((urgent, rows.len()), (3, 8), "{rows:#?}");
+        let panics = "warning: panics of threads, actors and sessions since the start: 1, the last 0s ago; the log says where; please report it";
+        assert!(rows.contains(&panics.to_owned()), "{rows:#?}");
         assert!(rows[0].starts_with("urgent: the store /var/lib/primed fails: disk full; "));
         let memory = "urgent: the control group has 4 % of its memory left; lower --max-memory-mib, or stop what else uses memory";
         assert!(rows.contains(&memory.to_owned()));
