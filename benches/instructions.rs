@@ -80,7 +80,7 @@ fn answer(question: &str, times: usize) {
             let Frame::Request(request) = frame else {
                 panic!("{question} is a request");
             };
-            let reply = match registry.call(&request, &facts) {
+            let reply = match registry.call(&request, &facts, None) {
                 Ok((Step::Answer(value) | Step::Constant(value), _)) => Ok(value),
                 Ok((step, _)) => panic!("{question} is not known: {step:?}"),
                 Err(failure) => Err(failure),

@@ -60,7 +60,7 @@ fn calling(criterion: &mut Criterion) {
         group.bench_function(line, |bencher| {
             bencher.iter(|| {
                 let request = request(black_box(line));
-                let reply = match registry.call(&request, &facts) {
+                let reply = match registry.call(&request, &facts, None) {
                     Ok((Step::Answer(value) | Step::Constant(value), _)) => Ok(value),
                     Ok((step, _)) => panic!("{line} is not known: {step:?}"),
                     Err(failure) => Err(failure),

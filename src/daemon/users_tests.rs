@@ -3,6 +3,7 @@
 use super::Drained;
 use super::tests::{Client, PATIENCE, until, with_failpoints};
 use crate::auth::{Authenticate, Credentials, Identity, Notify, Users, Verdict, hash};
+use crate::verb::{Blocking, define};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,6 +103,25 @@ fn a_user_who_goes_while_his_password_is_checked_is_refused() {
             .line()
             .is_some_and(|reply| reply.starts_with("ERR unauthenticated "))
     );
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
+
+#[test]
+fn what_a_verb_asks_for_a_user_is_asked_with_his_rights() {
+    let file = UsersFile::new("rights");
+    let lane = Blocking::new("asking", 1);
+    let asking = define("asking REQUEST", "what the engine answers", move |call| {
+        let question = call.engine()?.request(&call.words());
+        Ok(lane.run(call, move |token| token.wait(question)))
+    });
+    let daemon = with_failpoints().verb(asking).users(file.users()).spawn();
+    let daemon = daemon.expect("a free port can be had");
+    let mut client = Client::connect(daemon.addresses()[0]);
+    client.send("auth ann secret\nasking pi 1e12\nasking doctor\n");
+    assert_eq!(client.line().as_deref(), Some("OK"));
+    assert_eq!(client.line().as_deref(), Some("OK 37607912018"));
+    let denied = "ERR denied :this takes the role operate, and ann has ask";
+    assert_eq!(client.line().as_deref(), Some(denied));
     assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
 }
 

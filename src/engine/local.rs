@@ -8,9 +8,7 @@ use super::health::Health;
 use super::message::{Account, Ask, ClientId, Event, Order, ROWS_GRANTED, RequestId};
 use super::scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Shutdown};
 use super::text::lost;
-use crate::auth::UserLimits;
-#[cfg(feature = "http")]
-use crate::auth::{Identity, Role};
+use crate::auth::{Identity, Role, UserLimits};
 use crate::caught::{Panicked, caught};
 use crate::proto::{Code, Failure, Interim, Reply};
 use actix::prelude::*;
@@ -27,9 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 /// Events that may be under way: a row may be an event of its own, and there is one more for the final reply.
 const MAX_EVENTS: usize = ROWS_GRANTED + 2;
 
-/// Clients of further users of a connection have names from here; connections are counted from 1.
-#[cfg(feature = "http")]
-const FIRST_OF_USERS: u64 = 1 << 62;
+/// Further clients of a connection have names from here; connections are counted from 1.
+const FIRST_OF_FURTHER: u64 = 1 << 62;
 
 /// Routes events to the futures that wait for them.
 pub struct Local {
@@ -320,6 +317,22 @@ impl LocalClient {
         self.with(id, id, account, UserLimits::default(), false)
     }
 
+    /// Another one beside the client of a connection, which has the connection's name: of this user, or else of the
+    /// account.
+    pub fn beside(&self, connection: ClientId, user: Option<&Identity>, account: Account) -> Self {
+        let (account, limits) = match user {
+            Some(identity) => (Account::User(identity.name), identity.limits),
+            None => (account, UserLimits::default()),
+        };
+        let is_confined = user.is_some_and(|identity| identity.role < Role::Operate);
+        self.with(self.further(), connection, account, limits, is_confined)
+    }
+
+    /// A name for a further client of a connection.
+    fn further(&self) -> ClientId {
+        ClientId(FIRST_OF_FURTHER + self.0.next.fetch_add(1, Relaxed))
+    }
+
     /// Another one on the same connection, of this user. The first has the name of the connection, which itself asks
     /// nothing where there are users; further ones, as of a proxy, have names of their own, and the log says of which
     /// connection they are.
@@ -327,7 +340,7 @@ impl LocalClient {
     pub fn of_user(&self, identity: &Identity) -> Self {
         let id = match self.0.has_user.swap(true, Relaxed) {
             false => self.0.id,
-            true => ClientId(FIRST_OF_USERS + self.0.next.fetch_add(1, Relaxed)),
+            true => self.further(),
         };
         let connection = self.0.connection.0;
         tracing::debug!(

@@ -47,7 +47,7 @@ pub(crate) fn question(request: &crate::proto::Request<'_>) -> Option<Query> {
         started: std::time::Instant::now(),
         workers: 1,
     };
-    let call = Call::new(&verb, request, &registry, &facts);
+    let call = Call::new(&verb, request, &registry, &facts, None);
     let is_without_terms = call.terms() == Ok(super::call::Terms::default());
     is_without_terms.then(|| verb.question(&call)).flatten()
 }
@@ -465,7 +465,7 @@ mod tests {
         let Ok(ParsedLine::Request(request)) = parse_line(line.as_bytes()) else {
             panic!("{line} is no request");
         };
-        match Registry::default().call(&request, &facts()) {
+        match Registry::default().call(&request, &facts(), None) {
             Ok((step, _)) => shown(step),
             Err(failure) => failure.to_string(),
         }
@@ -661,7 +661,7 @@ mod tests {
             let Ok(ParsedLine::Request(request)) = parse_line(line.as_bytes()) else {
                 panic!("{line} is no request");
             };
-            match Registry::default().call(&request, &facts()) {
+            match Registry::default().call(&request, &facts(), None) {
                 Ok((Step::Job(job), _)) if job.title() == line => match job.plan() {
                     Ok(_) => "a plan".to_owned(),
                     Err(failure) => failure.to_string(),

@@ -1,6 +1,6 @@
 //! A call: a request on its way to its verb, with helpers that read arguments and name what is wrong with them.
 
-use super::{Registry, Step, Verb};
+use super::{Engine, Registry, Step, Verb};
 use crate::clients::Clients;
 use crate::metrics::Metrics;
 use crate::primes::Natural;
@@ -32,6 +32,14 @@ pub struct Call<'a> {
     pub(super) registry: &'a Registry,
     /// The daemon that was asked.
     pub(super) facts: &'a Facts,
+    /// The client; there is none for a job, which outlives its client.
+    caller: Option<&'a dyn Caller>,
+}
+
+/// Who calls a verb.
+pub trait Caller {
+    /// The engine, asked on behalf of the caller: with the caller's share, limits and rights.
+    fn engine(&self) -> Engine;
 }
 
 /// The options that every request takes.
@@ -76,13 +84,28 @@ impl<'a> Call<'a> {
         request: &'a Request<'a>,
         registry: &'a Registry,
         facts: &'a Facts,
+        caller: Option<&'a dyn Caller>,
     ) -> Self {
         Self {
             verb,
             request,
             registry,
             facts,
+            caller,
         }
+    }
+
+    /// The engine, for a verb that asks questions itself: they use the caller's share of the CPU and limits, and may be
+    /// what the caller may request. For [`Blocking`](super::Blocking) code, which [waits](crate::Token::wait) for its
+    /// answers, and for actors; a plan's slice that waited would keep its own worker.
+    ///
+    /// # Errors
+    /// `bad-arg` if the request is submitted: such a job outlives its caller.
+    pub fn engine(&self) -> Result<Engine, Failure> {
+        let caller = self
+            .caller
+            .ok_or_else(|| self.refused("it asks the engine for its client, and a submitted job has none"))?;
+        Ok(caller.engine())
     }
 
     /// An argument as it was typed.
@@ -225,7 +248,9 @@ impl<'a> Call<'a> {
         if self.registry.role_of(&request) > self.verb.role() {
             return Err(self.bad_arg("this verb cannot stand here"));
         }
-        self.registry.call(&request, self.facts).map(|(step, _)| step)
+        self.registry
+            .call(&request, self.facts, self.caller)
+            .map(|(step, _)| step)
     }
 
     /// The request after the verb as a line, without these options, from which it can be read again.

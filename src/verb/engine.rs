@@ -1,10 +1,8 @@
 //! The engine for callers without a session of the built-in protocol: a protocol of your own, or the program that
 //! embeds the daemon. Knows the verbs, and no socket.
 
-use super::{Facts, Registry, Step, Terms, monitor};
-#[cfg(feature = "http")]
-use crate::auth::Identity;
-use crate::auth::{Role, UserName};
+use super::{Caller, Facts, Registry, Step, Terms, monitor};
+use crate::auth::{Identity, Role, UserName};
 use crate::engine::{Account, Answer as ReplyFuture, Ask, ClientId, Events, LocalClient};
 use crate::job::{Job, Query};
 use crate::proto::{Code, DEADLINES, Failure, INTERVALS, ParsedLine, Reply, Request, Value, parse_line, within};
@@ -65,6 +63,17 @@ impl Engine {
         }
     }
 
+    /// The same engine for the client of a connection that asks the scheduler itself, by what its verbs ask: as the
+    /// user, or else from the address.
+    pub(crate) fn for_caller(&self, connection: ClientId, user: Option<&Identity>, address: Account) -> Self {
+        Self {
+            client: self.client.beside(connection, user, address),
+            connection: connection.0,
+            verbs: self.verbs.clone(),
+            user: user.map(|identity| (identity.name, identity.role)),
+        }
+    }
+
     /// The same engine for a user: with his limits, his role and his jobs.
     #[cfg(feature = "http")]
     pub(crate) fn for_user(&self, identity: &Identity) -> Self {
@@ -108,7 +117,9 @@ impl Engine {
                     let is_known = registry.position(request.verb).is_some();
                     self.show(&monitor::shown(&request, is_known, true));
                 }
-                let called = self.check(&request).and_then(|()| registry.call(&request, facts));
+                let called = self
+                    .check(&request)
+                    .and_then(|()| registry.call(&request, facts, Some(self)));
                 called.inspect_err(|failure| self.client.log_fault(failure))
             }
             Ok(ParsedLine::Blank) => Err(Failure::new(Code::Syntax, "nothing is asked")),
@@ -136,6 +147,12 @@ impl Engine {
     fn question(&self, step: Result<(Step, Terms), Failure>) -> Question {
         let client = self.client.clone();
         Question { client, step }
+    }
+}
+
+impl Caller for Engine {
+    fn engine(&self) -> Self {
+        self.clone()
     }
 }
 
@@ -177,6 +194,25 @@ impl Question {
             Started::Known(rows, reply) => Events::known(rows, reply),
             Started::Asked(ask, terms) => self.client.events(ask, terms.deadline, terms.progress),
         }
+    }
+
+    /// Blocks this thread until the reply is there: for programs without async. In [`Blocking`](super::Blocking) code
+    /// [`Token::wait`](crate::Token::wait) is better, which ends with its request.
+    ///
+    /// Not in a slice of a plan, nor in async code: the one would keep its worker, the other the threads of its runtime
+    /// waiting.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use primed::{Daemon, Query};
+    /// let daemon = Daemon::new().spawn()?;
+    /// let prime: u64 = daemon.engine().ask(Query::Nth(1_000_000)).wait()?.try_into()?;
+    /// assert_eq!(prime, 15_485_863);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait(self) -> Reply {
+        futures_executor::block_on(self.into_future())
     }
 
     fn on_terms(mut self, change: impl FnOnce(&mut Terms)) -> Self {

@@ -171,7 +171,7 @@ pub(super) fn read_subject(registry: &Registry, facts: &Facts, words: &str) -> R
         Ok(ParsedLine::Blank | ParsedLine::Http) => return Err(Refused::Other),
         Err((_, malformed)) => return Err(Refused::Failure(Failure::new(Code::Syntax, malformed.to_string()))),
     };
-    let (step, _) = registry.call(&request, facts).map_err(Refused::Failure)?;
+    let (step, _) = registry.call(&request, facts, None).map_err(Refused::Failure)?;
     let title = || words.to_owned();
     match step {
         Step::Job(job) if job.streams => Err(Refused::Rows),

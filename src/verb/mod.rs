@@ -29,7 +29,7 @@ mod slowlog;
 #[cfg(feature = "cli")]
 pub(crate) use arithmetic::question;
 pub use blocking::Blocking;
-pub use call::{Call, Facts, Style, Terms};
+pub use call::{Call, Caller, Facts, Style, Terms};
 pub use define::{Defined, define};
 pub use engine::{Engine, Question};
 pub use host::Host;

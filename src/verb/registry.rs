@@ -2,7 +2,7 @@
 
 use super::call::{nearest, shortened};
 use super::{
-    Call, Facts, Step, Terms, Verb, arithmetic, auth, clients, doctor, functions, jobs, monitor, nodes, random,
+    Call, Caller, Facts, Step, Terms, Verb, arithmetic, auth, clients, doctor, functions, jobs, monitor, nodes, random,
     service, slowlog,
 };
 use crate::auth::{Role, UserName};
@@ -49,9 +49,17 @@ impl Registry {
     /// Adds a verb. One of the same name, in any case of letters, is replaced.
     ///
     /// # Panics
-    /// If the name is no word that a request can begin with: a letter, and then letters, digits, `-` and `_`.
+    /// If the name is no word that a request can begin with: a letter, and then letters, digits, `-` and `_`. If a line
+    /// of `help` about it has control characters.
     pub fn add(&mut self, verb: impl Verb) {
         let name = verb.name();
+        let mut lines = [verb.usage(), verb.about()]
+            .into_iter()
+            .chain(verb.details().iter().copied());
+        assert!(
+            lines.all(|line| !line.contains(char::is_control)),
+            "usage, description or details of the verb {name:?} have control characters, and are lines"
+        );
         let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         assert!(
             name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.bytes().all(is_inner),
@@ -127,15 +135,20 @@ impl Registry {
         request.verb.eq_ignore_ascii_case(auth::AUTH)
     }
 
-    /// Calls the verb that the request names. A panic there costs this request, and not the session with all its
-    /// requests under way.
+    /// Calls the verb that the request names, for this caller. A panic there costs this request, and not the session
+    /// with all its requests under way.
     ///
     /// # Errors
     /// `unknown-verb` with the nearest one, the verb's failure, or `internal` if it panics: the caller, which knows the
     /// request, logs it.
     #[inline]
-    pub fn call(&self, request: &Request<'_>, facts: &Facts) -> Result<(Step, Terms), Failure> {
-        self.call_at(self.position(request.verb), request, facts)
+    pub fn call(
+        &self,
+        request: &Request<'_>,
+        facts: &Facts,
+        caller: Option<&dyn Caller>,
+    ) -> Result<(Step, Terms), Failure> {
+        self.call_at(self.position(request.verb), request, facts, caller)
     }
 
     /// The same if it is known where the verb stands.
@@ -148,10 +161,11 @@ impl Registry {
         position: Option<usize>,
         request: &Request<'_>,
         facts: &Facts,
+        caller: Option<&dyn Caller>,
     ) -> Result<(Step, Terms), Failure> {
         let verb = position.and_then(|position| Some((position, self.verbs.get(position)?)));
         let (position, (_, verb)) = verb.ok_or_else(|| self.unknown(request.verb))?;
-        let call = Call::new(verb.as_ref(), request, self, facts);
+        let call = Call::new(verb.as_ref(), request, self, facts, caller);
         let terms = call.terms()?;
         let mut called = caught(|| verb.call(&call).map(|step| (step, terms)));
         // In place: a step is large, and to move it once more is measurable.
@@ -220,5 +234,17 @@ impl Registry {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.verbs.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verb::define;
+
+    #[test]
+    #[should_panic(expected = "control characters")]
+    fn a_description_that_is_no_line_is_refused() {
+        Registry::default().add(define("wide N", "one\ntwo", |call| Err(call.bad_arg("never called"))));
     }
 }

@@ -523,3 +523,52 @@ fn a_verb_is_called_once_for_a_request_that_has_to_wait_for_others() {
         "OK 37607912018\nOK 1\nOK 4118054813\nOK 2\n"
     );
 }
+
+/// A daemon with a verb of blocking code that makes the request it is given, for whom it is called.
+fn asking() -> Daemon {
+    let lane = Blocking::new("asking", 4);
+    Daemon::new().verb(define("asking REQUEST", "what the engine answers", move |call| {
+        let question = call.engine()?.request(&call.words());
+        Ok(lane.run(call, move |token| token.wait(question)))
+    }))
+}
+
+#[test]
+fn a_verb_asks_the_engine_for_its_caller_and_has_the_answer() {
+    let daemon = start(asking());
+    let text = exchange(&daemon, "asking pi 1e12\nasking nth x\nasking asking isprime 91\n");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[0], "OK 37607912018");
+    assert!(lines[1].starts_with("ERR bad-arg :nth: N is 'x'"), "{text}");
+    assert_eq!(lines[2], "OK no", "such a verb may ask another");
+    until("what it asked is over", || info(&daemon, "jobs") == 0);
+    let engine = daemon.engine();
+    assert_eq!(engine.request("asking pi 1e11").wait(), Ok(4_118_054_813_u64.into()));
+}
+
+#[test]
+fn what_a_verb_asks_is_cancelled_with_its_request() {
+    let daemon = start(asking());
+    let mut client = Client::connect(&daemon);
+    client.send("@a asking pi 1e19\n");
+    until("the call and its question are under way", || info(&daemon, "jobs") == 2);
+    assert_eq!(client.ask("cancel @a"), "OK");
+    assert_eq!(client.line().as_deref(), Some("@a ERR cancelled :cancelled as asked"));
+    until("both are over", || info(&daemon, "jobs") == 0);
+    let late = client.ask("asking pi 1e19 deadline=100ms");
+    assert!(late.starts_with("ERR deadline :"), "{late}");
+    until("both are over", || info(&daemon, "jobs") == 0);
+    client.send("asking pi 1e19\n");
+    until("the call and its question are under way", || info(&daemon, "jobs") == 2);
+    drop(client);
+    until("both are over", || info(&daemon, "jobs") == 0);
+    until("its thread is free", || lane(&daemon, "asking_running") == 0);
+}
+
+#[test]
+fn a_verb_that_asks_for_its_caller_cannot_be_submitted() {
+    let daemon = start(asking());
+    let reply = Client::connect(&daemon).ask("submit asking pi 1e12");
+    let why = "ERR bad-arg :asking: it asks the engine for its client, and a submitted job has none";
+    assert_eq!(reply, why);
+}

@@ -1,6 +1,7 @@
 //! The channel of an external task: a flag that says when to stop, the progress, and room for rows. Knows neither of
 //! its ends: the table holds one, a [`Token`] or a [`Responder`](super::Responder) the other.
 
+use crate::proto::{Code, Failure, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::Semaphore;
@@ -71,6 +72,31 @@ impl Token {
     /// few milliseconds and return anything; nobody will read it.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.is_cancelled()
+    }
+
+    /// Blocks this thread until the reply to a question is there, or until nobody waits for this code's own answer any
+    /// more: then the question is cancelled.
+    ///
+    /// ```
+    /// use primed::{Blocking, Daemon, Query, define};
+    /// let lane = Blocking::new("between", 2);
+    /// let daemon = Daemon::new().verb(define("between A B", "how many primes more are <= B than <= A", move |call| {
+    ///     let (a, b) = (call.number(0, "A")?, call.number(1, "B")?);
+    ///     let engine = call.engine()?;
+    ///     Ok(lane.run(call, move |token| {
+    ///         let count = |x: u64| token.wait(engine.ask(Query::Pi(x.into())))?.try_into();
+    ///         let (upper, lower): (u64, u64) = (count(b)?, count(a)?);
+    ///         Ok(upper.saturating_sub(lower).into())
+    ///     }))
+    /// }));
+    /// ```
+    ///
+    /// # Errors
+    /// The failure of the question; `cancelled` if nobody waits any more.
+    pub fn wait(&self, question: impl IntoFuture<Output = Reply>) -> Reply {
+        let reply = self.0.cancelled().run_until_cancelled(question.into_future());
+        let nobody = || Err(Failure::new(Code::Cancelled, "nobody waits for the answer any more"));
+        futures_executor::block_on(reply).unwrap_or_else(nobody)
     }
 
     /// Says how far the work is, 0.0..=1.0. What is below the last time is ignored.

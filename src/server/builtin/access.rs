@@ -5,6 +5,7 @@ use crate::engine::{Account, ClientId, RequestId};
 use crate::proto::{Code, Failure, Request};
 use crate::server::Shared;
 use crate::server::sessions::{Checked, ReplyTo};
+use crate::verb::Engine;
 use std::mem;
 use std::net::IpAddr;
 
@@ -94,6 +95,15 @@ impl Login {
             Access::Known(known) => Some(&known.identity.name),
             Access::Open | Access::Unknown => None,
         }
+    }
+
+    /// The engine for what the client's verbs ask.
+    pub(super) fn engine(&self, client: ClientId, shared: &Shared) -> Engine {
+        let user = match &self.access {
+            Access::Known(known) => Some(&known.identity),
+            Access::Open | Access::Unknown => None,
+        };
+        shared.engine.for_caller(client, user, self.from.into())
     }
 
     /// True if there are no users.

@@ -1,5 +1,6 @@
 //! From requests to replies, or to orders for the engine. The registry decides what a request means.
 
+use super::access::Login;
 use super::sequence::{Pending, is_about_jobs};
 use super::{MAX_SEARCHES, Requests};
 use crate::engine::{Ask, Order, RequestId, Subject, Work};
@@ -8,7 +9,7 @@ use crate::metrics::VerbLabel;
 use crate::proto::{Code, Failure, Final, Frame, Interim, NumberRequest, Reply, ReplyFormat, Request, Tag, Value};
 use crate::server::Shared;
 use crate::server::session::Link;
-use crate::verb::{Step, Terms, shown};
+use crate::verb::{Caller, Engine, Step, Terms, shown};
 use std::fmt::Display;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::time::Instant;
@@ -100,7 +101,15 @@ impl Requests {
             self.refuse(verb, format, failure);
             return None;
         }
-        match link.shared.registry.call_at(position, request, &link.shared.facts) {
+        let caller = SessionCaller {
+            login: &self.login,
+            link,
+        };
+        let called = link
+            .shared
+            .registry
+            .call_at(position, request, &link.shared.facts, Some(&caller));
+        match called {
             Err(failure) => {
                 if failure.code == Code::Internal {
                     let (client, request) = (link.permit.client.0, self.replies.next().0);
@@ -258,6 +267,18 @@ impl Requests {
 
     fn refuse(&mut self, verb: VerbLabel, format: &ReplyFormat, failure: Failure) {
         self.replies.answer(verb, format, Final::Reply(Err(failure)));
+    }
+}
+
+/// The client of a session, as a verb may ask for it.
+struct SessionCaller<'a> {
+    login: &'a Login,
+    link: &'a Link,
+}
+
+impl Caller for SessionCaller<'_> {
+    fn engine(&self) -> Engine {
+        self.login.engine(self.link.permit.client, &self.link.shared)
     }
 }
 
