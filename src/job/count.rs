@@ -23,6 +23,8 @@ impl Count {
 
 impl Fold for Number {
     const KIND: [u8; 4] = *b"cnt1";
+    /// To count the bits takes a hundredth of what sieving them takes.
+    const MOST_BYTES: usize = 2 << 20;
     type Part = u64;
 
     fn part(&self, segment: &Segment<'_>) -> u64 {

@@ -37,6 +37,8 @@ const MAX_PARTS: usize = 4096;
 pub trait Fold: Clone + fmt::Debug + Send + Sized + 'static {
     /// The kind of its checkpoints.
     const KIND: [u8; 4];
+    /// The most bytes of a segment, which is folded in one go: a slice is to end within some 2 ms.
+    const MOST_BYTES: usize = 1 << 20;
     /// What is known of a run of numbers; the default is that of no numbers.
     type Part: Clone + Default + fmt::Debug + Send;
 
@@ -63,7 +65,7 @@ pub struct Sieved<F: Fold> {
     low: u64,
     last: u64,
     /// What is not sieved yet, ascending, and what was found before each stripe.
-    stripes: Vec<Stripe<F::Part>>,
+    stripes: Vec<Stripe<F>>,
     /// What was found after the last stripe.
     rest: F::Part,
     /// What has been absorbed cost, in modelled nanoseconds; the sieving primes of stripes at work are not yet in it.
@@ -74,9 +76,9 @@ pub struct Sieved<F: Fold> {
 
 /// A part of the range that is sieved from `next` upwards.
 #[derive(Debug)]
-struct Stripe<P> {
+struct Stripe<F: Fold> {
     /// What was found between the stripe before and `next`.
-    found: P,
+    found: F::Part,
     /// The first number not sieved; a segment of the stripe's sieve begins here.
     next: u64,
     last: u64,
@@ -129,7 +131,7 @@ impl<F: Fold> Sieved<F> {
         } else {
             Vec::new()
         };
-        let memory_per_stripe = Sieve::new(low, last).memory_bound();
+        let memory_per_stripe = Sieve::with_segments(low, last, F::MOST_BYTES).memory_bound();
         Self {
             fold,
             low,
@@ -145,7 +147,7 @@ impl<F: Fold> Sieved<F> {
     /// Halves the stripe with the most numbers ahead, if that is worth it, and gives the index of the new half.
     fn split(&mut self) -> Option<usize> {
         let affordable = (MAX_MEMORY / self.memory_per_stripe.max(1)) as usize;
-        let elsewhere = |stripe: &&Stripe<F::Part>| matches!(stripe.sieve, SieveSlot::Elsewhere);
+        let elsewhere = |stripe: &&Stripe<F>| matches!(stripe.sieve, SieveSlot::Elsewhere);
         let here = self.stripes.len() - self.stripes.iter().filter(elsewhere).count();
         if here >= affordable.min(MAX_STRIPES) {
             return None;
@@ -199,7 +201,7 @@ impl<F: Fold> Sieved<F> {
         let mut reader = Reader::new(part, F::KIND, VERSION)?;
         F::restore(&mut reader)?;
         let (low, last) = (reader.u64()?, reader.u64()?);
-        let is_it = |stripe: &Stripe<F::Part>| {
+        let is_it = |stripe: &Stripe<F>| {
             matches!(stripe.sieve, SieveSlot::Elsewhere) && (stripe.next, stripe.last) == (low, last)
         };
         let index = self.stripes.iter().position(is_it);
@@ -220,12 +222,12 @@ impl<F: Fold> Sieved<F> {
     }
 }
 
-impl<P: Default> Stripe<P> {
+impl<F: Fold> Stripe<F> {
     fn new(next: u64, last: u64) -> Self {
-        let sieve = Sieve::new(next, last);
+        let sieve = Sieve::with_segments(next, last, F::MOST_BYTES);
         let cost = sieve.cost();
         Self {
-            found: P::default(),
+            found: F::Part::default(),
             next,
             last,
             segment: sieve.segment_numbers(),
@@ -250,7 +252,7 @@ impl<P: Default> Stripe<P> {
         self.start + (self.last - self.next) as f64 * self.per_number
     }
 
-    fn cut<F>(&mut self, fold: F) -> Option<Slice<F>> {
+    fn cut(&mut self, fold: F) -> Option<Slice<F>> {
         let segments = ((SLICE_COST + self.start) / (self.per_number * self.segment as f64)) as u64 + 1;
         let numbers = (segments * self.segment).saturating_sub(self.next - Sieve::align(self.next) + 1);
         let until = self.next.saturating_add(numbers).min(self.last);
@@ -408,7 +410,7 @@ impl<F: Fold> Plan for Sieved<F> {
     }
 
     fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
-        let elsewhere = |stripe: &&Stripe<F::Part>| matches!(stripe.sieve, SieveSlot::Elsewhere);
+        let elsewhere = |stripe: &&Stripe<F>| matches!(stripe.sieve, SieveSlot::Elsewhere);
         if self.stripes.iter().filter(elsewhere).count() >= MAX_PARTS {
             return None;
         }
@@ -455,7 +457,7 @@ impl<F: Fold> Plan for Sieved<F> {
     fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
         let index = self.elsewhere(part)?;
         let stripe = &mut self.stripes[index];
-        stripe.sieve = SieveSlot::Here(Box::new(Sieve::new(stripe.next, stripe.last)));
+        stripe.sieve = SieveSlot::Here(Box::new(Sieve::with_segments(stripe.next, stripe.last, F::MOST_BYTES)));
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! How large the processor's caches are, as it says itself.
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::second_level;
+pub(crate) use x86_64::share_of;
 
-/// Bytes of the second-level cache for each of the threads that share it; `None` where the processor does not say.
+/// Bytes of the cache of this level for each of the threads that share it; `None` where the processor does not say.
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn second_level() -> Option<usize> {
+pub(crate) fn share_of(_level: u32) -> Option<usize> {
     None
 }
 
@@ -21,15 +21,16 @@ mod x86_64 {
     /// More than any processor has.
     const MOST_CACHES: u32 = 16;
 
-    /// Bytes of the second-level cache for each of the threads that share it; `None` where the processor does not say.
-    pub(crate) fn second_level() -> Option<usize> {
-        static SECOND: LazyLock<Option<usize>> = LazyLock::new(|| {
+    /// Bytes of the cache of this level for each of the threads that share it; `None` where the processor does not say.
+    pub(crate) fn share_of(wanted: u32) -> Option<usize> {
+        static CACHES: LazyLock<Vec<(u32, usize)>> = LazyLock::new(|| {
             let is_there = |leaf: u32| __cpuid(leaf & 0x8000_0000).eax >= leaf;
             let leaves = [AMD, INTEL].into_iter().filter(|leaf| is_there(*leaf));
-            let mut caches = leaves.flat_map(|leaf| (0..MOST_CACHES).map(move |index| __cpuid_count(leaf, index)));
-            caches.find(|cache| level(cache) == 2).map(|cache| share(&cache))
+            let caches = leaves.flat_map(|leaf| (0..MOST_CACHES).map(move |index| __cpuid_count(leaf, index)));
+            caches.map(|cache| (level(&cache), share(&cache))).collect()
         });
-        *SECOND
+        let cache = CACHES.iter().find(|(level, _)| *level == wanted);
+        cache.map(|(_, share)| *share)
     }
 
     /// The level of a data or unified cache; 0 of others, and where there is none.

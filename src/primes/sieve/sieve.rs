@@ -35,9 +35,10 @@ const MAX_SMALL: u32 = 128 << 10;
 const PERIODS: usize = 4;
 
 /// The most bytes of a segment: half of a usual second-level cache. Beyond a large square root, most of what a segment
-/// costs is to look at primes without a multiple in it; there it has as many as the cache, where that is large.
+/// costs is to look at primes without a multiple in it, and longer ones are better: see [`longest_segment`].
 const SEGMENT: usize = 512 << 10;
 const LARGE_SEGMENT: usize = 1 << 20;
+const LARGEST_SEGMENT: usize = 2 << 20;
 const LARGE_ROOT: u32 = 8 << 20;
 
 /// Blocks of big primes in a step.
@@ -124,7 +125,7 @@ enum Phase {
     Start,
     Feed { root: u32 },
     Chunk { start: usize },
-    Small { class: usize },
+    Small { start: usize, class: usize },
     Medium,
     Big,
     Test { byte: usize },
@@ -135,11 +136,11 @@ enum Phase {
 impl Sieve {
     /// A sieve of the numbers `low..=last`; empty if `last < low`. Costs nothing: all work is done by steps.
     pub fn new(low: u64, last: u64) -> Self {
-        Self::with_segments(low, last, LARGE_SEGMENT)
+        Self::with_segments(low, last, LARGEST_SEGMENT)
     }
 
     /// The same with segments of at most `most_bytes` (but 32 KiB at least), for a caller that holds several sieves at
-    /// once. Costs some speed.
+    /// once, or takes long for a segment. Costs some speed.
     pub fn with_segments(low: u64, last: u64, most_bytes: usize) -> Self {
         let root = last.isqrt() as u32;
         let numbers = last.saturating_sub(low);
@@ -192,7 +193,7 @@ impl Sieve {
             Phase::Start => self.start_segment(),
             Phase::Feed { root } => self.feed_some(root),
             Phase::Chunk { start } => self.sieve_chunk(start),
-            Phase::Small { class } => self.cross_off_small(class),
+            Phase::Small { start, class } => self.cross_off_small(start, class),
             Phase::Medium => self.cross_off_medium(),
             Phase::Big => self.cross_off_big(),
             Phase::Test { byte } => self.test_some(byte),
@@ -331,23 +332,30 @@ impl Sieve {
         self.phase = if start < self.bytes {
             Phase::Chunk { start }
         } else {
-            Phase::Small { class: 0 }
+            Phase::Small { start: 0, class: 0 }
         };
     }
 
-    /// Crosses off the other small primes of one residue.
-    fn cross_off_small(&mut self, class: usize) {
+    /// Crosses off the other small primes of one residue, in a stretch that the second-level cache holds.
+    fn cross_off_small(&mut self, start: usize, class: usize) {
+        let length = SEGMENT.min(self.bytes - start);
         if class == 0 {
-            let root = root_before(self.first_byte + self.bytes as u64);
+            let first_byte = self.first_byte + start as u64;
+            let root = root_before(first_byte + length as u64);
             self.small
-                .add_up_to(root.min(self.max_small).min(self.max_prime), self.first_byte);
-            self.bits.begin(self.bytes + self.max_small as usize, self.first_byte);
+                .add_up_to(root.min(self.max_small).min(self.max_prime), first_byte);
+            self.bits
+                .begin(start + length + self.max_small as usize, self.first_byte);
         }
         let (bytes, at) = self.bits.with_slack();
-        self.small.cross_off_class(class, bytes, at, self.bytes);
-        let class = class + 1;
-        self.phase = if class < small::CLASSES && self.max_small > MAX_IN_CHUNK {
-            Phase::Small { class }
+        self.small.cross_off_class(class, bytes, at + start, length);
+        let (class, next) = (class + 1, start + length);
+        self.phase = if self.max_small <= MAX_IN_CHUNK {
+            Phase::Medium
+        } else if class < small::CLASSES {
+            Phase::Small { start, class }
+        } else if next < self.bytes {
+            Phase::Small { start: next, class: 0 }
         } else {
             Phase::Medium
         };
@@ -447,11 +455,21 @@ impl Sieve {
 
 /// The most bytes of a segment of a sieve whose largest prime is at most `root`.
 fn max_segment(root: u32) -> usize {
-    let is_large = || caches::second_level().is_some_and(|bytes| bytes >= LARGE_SEGMENT);
-    if root >= LARGE_ROOT && is_large() {
-        LARGE_SEGMENT
-    } else {
+    if root < LARGE_ROOT {
         SEGMENT
+    } else {
+        longest_segment(caches::share_of(2), caches::share_of(3))
+    }
+}
+
+/// The same of a large root, by the bytes of second-level and third-level cache for each thread. A second level
+/// of 512 KiB does not hold a segment of its size beside the primes that pass through it; then the third level has to,
+/// and may as well hold a longer one.
+fn longest_segment(second: Option<usize>, third: Option<usize>) -> usize {
+    match (second.unwrap_or(0), third.unwrap_or(0)) {
+        (LARGE_SEGMENT.., _) => LARGE_SEGMENT,
+        (SEGMENT.., LARGEST_SEGMENT..) => LARGEST_SEGMENT,
+        _ => SEGMENT,
     }
 }
 
@@ -483,7 +501,7 @@ fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
     }
 }
 
-const _: () = assert!(LARGE_SEGMENT <= big::MAX_SEGMENT && MAX_SMALL as usize <= small::LIMIT);
+const _: () = assert!(LARGEST_SEGMENT <= big::MAX_SEGMENT && MAX_SMALL as usize <= small::LIMIT);
 const _: () = assert!(MAX_IN_CHUNK >= first_multiple::MIN_PRIME);
 
 #[cfg(test)]
@@ -582,6 +600,37 @@ mod tests {
         let whole = primes(low, low + length);
         let parts = (0..10).flat_map(|i| primes(low + i * length / 10, low + (i + 1) * length / 10 - 1));
         assert!(parts.eq(whole.into_iter().filter(|&p| p < low + length)));
+    }
+
+    #[test]
+    fn segments_follow_the_caches() {
+        let kib = |kib: usize| Some(kib << 10);
+        assert_eq!(longest_segment(kib(1024), kib(4096)), 1 << 20);
+        assert_eq!(longest_segment(kib(2048), None), 1 << 20);
+        assert_eq!(longest_segment(kib(512), kib(2048)), 2 << 20);
+        assert_eq!(longest_segment(kib(512), kib(1024)), 512 << 10);
+        assert_eq!(longest_segment(kib(256), kib(2048)), 512 << 10);
+        assert_eq!(longest_segment(None, None), 512 << 10);
+        assert_eq!(max_segment(LARGE_ROOT - 1), SEGMENT);
+    }
+
+    #[test]
+    fn long_segments_give_the_same() {
+        // 100 million numbers are two of 2 MiB.
+        for segment_bytes in [SEGMENT, LARGE_SEGMENT, LARGEST_SEGMENT] {
+            let mut sieve = Sieve::new(1_000_000_000_000_000, 1_000_000_000_000_000 + 100_000_000);
+            sieve.segment_bytes = segment_bytes;
+            sieve.max_medium = sieve.medium.max_prime(segment_bytes);
+            let mut found = 0;
+            loop {
+                match sieve.step() {
+                    Step::Busy => {}
+                    Step::Done => break,
+                    Step::Segment(segment) => found += segment.count(),
+                }
+            }
+            assert_eq!(found, 2_893_937);
+        }
     }
 
     #[test]
