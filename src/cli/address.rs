@@ -96,20 +96,43 @@ pub(super) fn read_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// Refuses an address that is named twice, by one flag or by two: the daemon would wait for itself to give it back.
-/// Each comes with its flag.
+/// Refuses an address that is named twice, by one flag or by two, or that another one includes: the daemon would wait
+/// for itself to give it back. Each comes with its flag.
 ///
 /// # Errors
 /// Says which.
 pub(super) fn check_repeated(named: &[(&str, String)]) -> anyhow::Result<()> {
     for (index, (flag, address)) in named.iter().enumerate() {
-        match named[..index].iter().find(|(_, other)| other == address) {
+        let before = &named[..index];
+        match before.iter().find(|(_, other)| other == address) {
             None => {}
             Some((other, _)) if other == flag => anyhow::bail!("{flag} names {address} twice: once is enough"),
             Some((other, _)) => anyhow::bail!("{other} and {flag} both name {address}: choose another for one of them"),
         }
+        if let Some((other_flag, other)) = before.iter().find(|(_, other)| overlap(other, address)) {
+            anyhow::bail!(
+                "{other_flag} names {other} and {flag} {address}, and the one includes the other: leave one out, or choose another port"
+            );
+        }
     }
     Ok(())
+}
+
+/// Whether one of these addresses, with the same port, has all connections to the other.
+fn overlap(one: &str, other: &str) -> bool {
+    let (Ok(one), Ok(other)) = (one.parse::<SocketAddr>(), other.parse::<SocketAddr>()) else {
+        return false;
+    };
+    let includes = |wide: &SocketAddr, narrow: &SocketAddr| {
+        let is_of_family = wide.is_ipv6() == narrow.is_ipv6() || (wide.is_ipv6() && !is_ipv6_apart());
+        wide.ip().is_unspecified() && is_of_family
+    };
+    one.port() == other.port() && (includes(&one, &other) || includes(&other, &one))
+}
+
+/// Whether `[::]` is for IPv6 alone on this system.
+fn is_ipv6_apart() -> bool {
+    std::fs::read_to_string("/proc/sys/net/ipv6/bindv6only").is_ok_and(|text| text.trim() == "1")
 }
 
 #[cfg(test)]
@@ -150,6 +173,32 @@ mod tests {
         assert_eq!(twice, Err("--listen names unix:/a twice: once is enough".to_owned()));
         let both = check(&[("--listen", "127.0.0.1:1"), ("--http", "127.0.0.1:1")]);
         assert!(both.is_err_and(|error| error.starts_with("--listen and --http both name 127.0.0.1:1")));
+    }
+
+    #[test]
+    fn an_address_that_includes_another_is_refused_with_both() {
+        let check = |one: &str, other: &str| {
+            let named = [("--listen", one.to_owned()), ("--http", other.to_owned())];
+            check_repeated(&named).map_err(|error| error.to_string())
+        };
+        for (one, other) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("127.0.0.1:1", "0.0.0.0:1"),
+            ("[::]:1", "[::1]:1"),
+        ] {
+            let error = check(one, other).expect_err(one);
+            let both = format!("--listen names {one} and --http {other}, and the one includes the other: ");
+            assert!(error.starts_with(&both), "{error}");
+        }
+        assert_eq!(check("[::]:1", "0.0.0.0:1").is_err(), !is_ipv6_apart());
+        for (one, other) in [
+            ("0.0.0.0:1", "127.0.0.1:2"),
+            ("127.0.0.1:1", "127.0.0.2:1"),
+            ("0.0.0.0:1", "[::1]:1"),
+            ("unix:/a", "0.0.0.0:1"),
+        ] {
+            assert_eq!(check(one, other), Ok(()), "{one} {other}");
+        }
     }
 
     #[test]
