@@ -56,6 +56,12 @@ impl BigPrimes {
         }
     }
 
+    /// Bytes that primes take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        8 * self.arena.capacity()
+    }
+
     /// Adds those primes whose multiple is at most `reach` bytes after the start of the segment that is crossed off
     /// next; on the wheel modulo 210.
     pub(super) fn add(&mut self, primes: &FirstMultiples, reach: u64) {

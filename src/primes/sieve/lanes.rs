@@ -28,8 +28,10 @@ const LANES: usize = 16;
 /// Hits that are found before their bits are cleared: 4 KiB.
 pub(super) const HITS: usize = 1024;
 
-/// Primes in a step; with all their multiples in a segment they take some 10 to 100 microseconds.
+/// Primes in a step, of a segment of at most these bytes; of a longer one fewer. With all their multiples they take
+/// some 10 to 100 microseconds.
 const STEP: usize = 8192;
+const STEP_BYTES: usize = 512 << 10;
 
 /// The medium primes, by their residue modulo 30.
 #[derive(Debug)]
@@ -121,10 +123,19 @@ impl Lanes {
         }
     }
 
+    /// Bytes that primes take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let all = self.classes.iter();
+        all.map(|class| 4 * (class.thirtieths.capacity() + class.walks.capacity()))
+            .sum()
+    }
+
     /// Crosses off the multiples of some primes; false once the segment, of at most [`MAX_SEGMENT`] bytes, is done.
     pub(super) fn cross_off_some(&mut self, segment: &mut [u8]) -> bool {
         let class = &mut self.classes[self.class];
-        let to = class.walks.len().min(self.from + STEP);
+        let step = STEP / segment.len().div_ceil(STEP_BYTES).max(1);
+        let to = class.walks.len().min(self.from + step);
         let primes = (&class.thirtieths[self.from..to], &mut class.walks[self.from..to]);
         let wheel = &WHEELS[self.class];
         // SAFETY: `new` has detected the features of the one or the other.

@@ -40,6 +40,13 @@ impl Lists {
         }
     }
 
+    /// Bytes that primes take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let all = self.waiting.iter().chain(&self.next);
+        all.map(|list| list.capacity() * size_of::<Waiting>()).sum()
+    }
+
     /// Crosses off the multiples of the primes of one residue class; false once the segment is done.
     pub(super) fn cross_off_some(&mut self, segment: &mut [u8]) -> bool {
         let class = self.class;

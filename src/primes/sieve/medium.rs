@@ -56,11 +56,26 @@ impl MediumPrimes {
     /// The largest primes that cost less here than as big ones, for segments of `segment_bytes`.
     pub(super) fn max_prime(&self, segment_bytes: usize) -> u32 {
         let segments = match self.max_listed {
-            0 => 32,
+            _ if self.are_sixteen() => 32,
             u32::MAX => 3,
             _ => 16,
         };
         (segments * segment_bytes) as u32
+    }
+
+    /// Whether it takes sixteen at a time.
+    pub(super) fn are_sixteen(&self) -> bool {
+        self.max_listed == 0
+    }
+
+    /// Bytes that primes take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        let in_lanes = self.lanes.as_ref().map_or(0, |lanes| lanes.bytes());
+        #[cfg(not(target_arch = "x86_64"))]
+        let in_lanes = 0;
+        self.lists.bytes() + in_lanes
     }
 
     /// Adds primes, ascending, from the segment on that begins with the number `low` and is crossed off next.

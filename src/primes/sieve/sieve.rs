@@ -146,15 +146,19 @@ impl Sieve {
         let numbers = last.saturating_sub(low);
         let is_partial = root > PARTIAL_BOUND && (numbers as f64) * TEST_COST < f64::from(root) * FEED_COST;
         let max_prime = if is_partial { PARTIAL_BOUND } else { root };
+        let medium = MediumPrimes::new();
         let segment_bytes = if is_partial {
             PARTIAL_SEGMENT
         } else {
-            (2 * root as usize)
-                .next_power_of_two()
-                .clamp(CHUNK, most_bytes.next_power_of_two().clamp(CHUNK, max_segment(root)))
+            (2 * root as usize).next_power_of_two().clamp(
+                CHUNK,
+                most_bytes.next_power_of_two().clamp(CHUNK, max_segment(root, &medium)),
+            )
         };
         let first_byte = low / NUMBERS_PER_BYTE / 8 * 8;
-        let medium = MediumPrimes::new();
+        // Of larger primes most have no multiple in a range that is shorter than a segment, and only big ones that have
+        // none are left out.
+        let range_bytes = (numbers / NUMBERS_PER_BYTE + 1).clamp(CHUNK as u64, segment_bytes.max(CHUNK) as u64);
         Self {
             low,
             last,
@@ -168,7 +172,7 @@ impl Sieve {
             in_chunks: SmallPrimes::of(known_above(presieve::MAX_PRIME)),
             small: SmallPrimes::of(known_above(MAX_IN_CHUNK)),
             max_small: max_small(segment_bytes.min((numbers / NUMBERS_PER_BYTE) as usize)),
-            max_medium: medium.max_prime(segment_bytes),
+            max_medium: medium.max_prime(range_bytes as usize),
             medium,
             big: None,
             max_prime,
@@ -241,7 +245,8 @@ impl Sieve {
     /// Upper bound of the bytes the sieve will hold.
     pub fn memory_bound(&self) -> u64 {
         let numbers = self.last.saturating_sub(self.low) as f64;
-        let sieving_primes = primes_with_multiples(f64::from(self.max_prime), numbers);
+        let medium = primes_up_to(f64::from(self.max_medium.min(self.max_prime)));
+        let sieving_primes = primes_with_multiples(f64::from(self.max_prime), numbers).max(medium);
         // 16 bytes for each medium prime, 8 for each big one and a block for each bucket; arenas and lists grow in
         // advance.
         let segments = f64::from(self.max_prime) / 3.0 / self.segment_bytes as f64;
@@ -454,12 +459,13 @@ impl Sieve {
 }
 
 /// The most bytes of a segment of a sieve whose largest prime is at most `root`.
-fn max_segment(root: u32) -> usize {
+fn max_segment(root: u32, medium: &MediumPrimes) -> usize {
     if root < LARGE_ROOT {
-        SEGMENT
-    } else {
-        longest_segment(caches::share_of(2), caches::share_of(3))
+        return SEGMENT;
     }
+    // With sixteen primes at a time 2 MiB were not measured.
+    let third = caches::share_of(3).filter(|_| !medium.are_sixteen());
+    longest_segment(caches::share_of(2), third)
 }
 
 /// The same of a large root, by the bytes of second-level and third-level cache for each thread. A second level
@@ -491,14 +497,18 @@ fn root_before(byte: u64) -> u32 {
 /// About how many primes up to `root` have a multiple coprime to 210 among `numbers` consecutive ones; rather more than
 /// less.
 fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
-    let pi = |x: f64| 1.25506 * x / x.max(3.0).ln();
     let reach = (numbers * COPRIME_TO_210 as f64 / 210.0).max(1000.0);
     if reach >= root {
-        pi(root)
+        primes_up_to(root)
     } else {
         // Mertens: the reciprocals of the primes between a and b sum up to ln(ln b / ln a).
-        pi(reach) + reach * (root.ln() / reach.ln()).ln()
+        primes_up_to(reach) + reach * (root.ln() / reach.ln()).ln()
     }
+}
+
+/// At least as many primes as there are up to this bound.
+fn primes_up_to(bound: f64) -> f64 {
+    1.25506 * bound / bound.max(3.0).ln()
 }
 
 const _: () = assert!(LARGEST_SEGMENT <= big::MAX_SEGMENT && MAX_SMALL as usize <= small::LIMIT);
@@ -611,26 +621,55 @@ mod tests {
         assert_eq!(longest_segment(kib(512), kib(1024)), 512 << 10);
         assert_eq!(longest_segment(kib(256), kib(2048)), 512 << 10);
         assert_eq!(longest_segment(None, None), 512 << 10);
-        assert_eq!(max_segment(LARGE_ROOT - 1), SEGMENT);
+        assert_eq!(max_segment(LARGE_ROOT - 1, &MediumPrimes::in_lists()), SEGMENT);
     }
 
     #[test]
     fn long_segments_give_the_same() {
-        // 100 million numbers are two of 2 MiB.
-        for segment_bytes in [SEGMENT, LARGE_SEGMENT, LARGEST_SEGMENT] {
+        // 100 million numbers are two of 2 MiB. In lists primes from 6 million on are big, otherwise none.
+        for (segment_bytes, is_in_lists) in [
+            (SEGMENT, false),
+            (LARGE_SEGMENT, false),
+            (LARGEST_SEGMENT, false),
+            (LARGE_SEGMENT, true),
+            (LARGEST_SEGMENT, true),
+        ] {
             let mut sieve = Sieve::new(1_000_000_000_000_000, 1_000_000_000_000_000 + 100_000_000);
             sieve.segment_bytes = segment_bytes;
+            if is_in_lists {
+                sieve.medium = MediumPrimes::in_lists();
+            }
             sieve.max_medium = sieve.medium.max_prime(segment_bytes);
-            let mut found = 0;
+            let (mut found, mut segments) = (0, 0);
             loop {
                 match sieve.step() {
                     Step::Busy => {}
                     Step::Done => break,
-                    Step::Segment(segment) => found += segment.count(),
+                    Step::Segment(segment) => {
+                        found += segment.count();
+                        segments += 1;
+                    }
                 }
             }
             assert_eq!(found, 2_893_937);
+            assert!(segments > 1 && sieve.big.is_some() >= is_in_lists);
         }
+    }
+
+    #[test]
+    fn a_short_range_far_up_holds_no_more_than_its_bound() {
+        // Some 4 million primes are below the root, and the range has multiples of few.
+        let low = 1_u64 << 52;
+        let mut sieve = Sieve::new(low, low + 900_000);
+        assert_eq!(
+            sieve.max_prime,
+            (low + 900_000).isqrt() as u32,
+            "it is not tested instead"
+        );
+        let bound = sieve.memory_bound();
+        while !matches!(sieve.step(), Step::Done) {}
+        let held = sieve.medium.bytes() + sieve.big.as_ref().map_or(0, BigPrimes::bytes);
+        assert!((held as u64) < bound && bound < 16 << 20, "{held} of {bound}");
     }
 
     #[test]
