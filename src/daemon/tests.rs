@@ -330,9 +330,12 @@ fn a_plan_that_keeps_others_waiting_is_counted_and_doctor_names_it() {
     let address = daemon.addresses()[0];
     let mut client = Client::connect(address);
     assert_eq!(client.ask("pi 1e12").as_deref(), Some("OK 37607912018"));
-    assert_eq!((info(address, "late_slices"), info(address, "late_turns")), (0, 0));
+    // A turn is measured by the clock, and may be late on a crowded machine too.
+    let turns = info(address, "late_turns");
+    assert_eq!(info(address, "late_slices"), 0);
     assert_eq!(client.ask("stubborn").as_deref(), Some("OK"));
-    assert_eq!((info(address, "late_slices"), info(address, "late_turns")), (1, 1));
+    assert_eq!(info(address, "late_slices"), 1);
+    assert!(info(address, "late_turns") > turns);
     client.send("doctor\n");
     let rows: Vec<_> = std::iter::from_fn(|| client.line().filter(|line| line != "OK")).collect();
     let is_named = |what: &str| rows.iter().any(|row| row.starts_with(&format!("= warning: {what}")));

@@ -3,11 +3,11 @@
 use super::Drained;
 use super::tests::{Client, PATIENCE, until, with_failpoints};
 use crate::auth::{Authenticate, Credentials, Identity, Notify, Users, Verdict, hash};
-use crate::verb::{Blocking, define};
+use crate::verb::{Blocking, Verb, define};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// A users file with `ann`, whose password is `secret`.
@@ -106,22 +106,72 @@ fn a_user_who_goes_while_his_password_is_checked_is_refused() {
     assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
 }
 
-#[test]
-fn what_a_verb_asks_for_a_user_is_asked_with_his_rights() {
-    let file = UsersFile::new("rights");
+/// Whether a verb has been called, and whether it may go on.
+#[derive(Default)]
+struct Gate {
+    is_called: AtomicBool,
+    is_open: AtomicBool,
+}
+
+/// A verb that makes the request it is given for its caller, once the gate is open.
+fn asking(usage: &'static str, gate: Arc<Gate>) -> impl Verb {
     let lane = Blocking::new("asking", 1);
-    let asking = define("asking REQUEST", "what the engine answers", move |call| {
-        let question = call.engine()?.request(&call.words());
-        Ok(lane.run(call, move |token| token.wait(question)))
-    });
-    let daemon = with_failpoints().verb(asking).users(file.users()).spawn();
-    let daemon = daemon.expect("a free port can be had");
+    define(usage, "what the engine answers", move |call| {
+        let (engine, words, gate) = (call.engine()?, call.words(), gate.clone());
+        Ok(lane.run(call, move |token| {
+            gate.is_called.store(true, Relaxed);
+            while !gate.is_open.load(Relaxed) && !token.is_cancelled() {
+                std::thread::yield_now();
+            }
+            token.wait(engine.request(&words))
+        }))
+    })
+}
+
+#[test]
+fn what_a_verb_asks_for_a_user_is_asked_with_the_rights_that_he_has_by_then() {
+    let file = UsersFile::new("rights");
+    let (users, gate) = (file.users(), Arc::<Gate>::default());
+    gate.is_open.store(true, Relaxed);
+    let daemon = with_failpoints()
+        .verb(asking("asking REQUEST", gate.clone()))
+        .users(users.clone())
+        .spawn()
+        .expect("a free port can be had");
     let mut client = Client::connect(daemon.addresses()[0]);
     client.send("auth ann secret\nasking pi 1e12\nasking doctor\n");
     assert_eq!(client.line().as_deref(), Some("OK"));
     assert_eq!(client.line().as_deref(), Some("OK 37607912018"));
     let denied = "ERR denied :this takes the role operate, and ann has ask";
     assert_eq!(client.line().as_deref(), Some(denied));
+    gate.is_open.store(false, Relaxed);
+    gate.is_called.store(false, Relaxed);
+    client.send("asking pi 1e11\n");
+    until("the verb is called", || gate.is_called.load(Relaxed));
+    file.empty();
+    users.reload().expect("the file is right");
+    gate.is_open.store(true, Relaxed);
+    let gone = "ERR unauthenticated :the user is gone, or has another password";
+    assert_eq!(client.line().as_deref(), Some(gone));
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
+
+#[test]
+fn a_verb_that_needs_no_password_has_no_engine_before_there_was_one() {
+    let file = UsersFile::new("unknown");
+    // In the place of one that may be asked without a password.
+    let ping = asking("ping REQUEST", Arc::default());
+    let daemon = with_failpoints().verb(ping).users(file.users()).spawn();
+    let daemon = daemon.expect("a free port can be had");
+    let mut client = Client::connect(daemon.addresses()[0]);
+    client.send("ping doctor\nping pi 1e12\n");
+    for _ in 0..2 {
+        let refused = client.line().expect("a reply");
+        assert!(
+            refused.starts_with("ERR unauthenticated :say who you are first"),
+            "{refused}"
+        );
+    }
     assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
 }
 

@@ -18,7 +18,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64ct::{Base64, Encoding};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 /// Open to everybody: they say no more than whether the daemon takes in work.
@@ -56,7 +56,7 @@ pub(super) async fn identify(Extension(mut caller): Extension<Caller>, mut reque
         let text = "say who you are: 'Authorization: Basic', as by curl -u USER";
         return unauthenticated(&Failure::new(Code::Unauthenticated, text));
     };
-    match known(&caller, auth.as_ref(), credentials).await {
+    match known(&caller, &auth, credentials).await {
         Err(refusal) => refusal,
         Ok(Known { identity, engine, .. }) => {
             caller.engine = engine;
@@ -68,7 +68,7 @@ pub(super) async fn identify(Extension(mut caller): Extension<Caller>, mut reque
 }
 
 /// The user with these credentials: the one of the request before, if they are the same and he is still there.
-async fn known(caller: &Caller, auth: &dyn Authenticate, credentials: Credentials) -> Result<Known, Response> {
+async fn known(caller: &Caller, auth: &Arc<dyn Authenticate>, credentials: Credentials) -> Result<Known, Response> {
     let digest = caller.login.key.hash_one((&credentials.user, &credentials.password));
     let before = lock(&caller.login).take();
     if let Some(mut known) = before.filter(|known| known.digest == digest) {
@@ -79,7 +79,7 @@ async fn known(caller: &Caller, auth: &dyn Authenticate, credentials: Credential
         };
         if let Some(identity) = identity {
             if identity != known.identity {
-                known.engine = caller.engine.for_user(&identity);
+                known.engine = caller.engine.for_user(identity, auth.clone());
             }
             (known.identity, known.version) = (identity, version);
             *lock(&caller.login) = Some(known.clone());
@@ -99,7 +99,7 @@ async fn known(caller: &Caller, auth: &dyn Authenticate, credentials: Credential
                 digest,
                 identity,
                 version,
-                engine: caller.engine.for_user(&identity),
+                engine: caller.engine.for_user(identity, auth.clone()),
             };
             *lock(&caller.login) = Some(known.clone());
             caller.state.set_user(identity.name.as_str());

@@ -39,7 +39,10 @@ pub struct Call<'a> {
 /// Who calls a verb.
 pub trait Caller {
     /// The engine, asked on behalf of the caller: with the caller's share, limits and rights.
-    fn engine(&self) -> Engine;
+    ///
+    /// # Errors
+    /// `unauthenticated` if the caller has yet to say who it is.
+    fn engine(&self) -> Result<Engine, Failure>;
 }
 
 /// The options that every request takes.
@@ -96,16 +99,21 @@ impl<'a> Call<'a> {
     }
 
     /// The engine, for a verb that asks questions itself: they use the caller's share of the CPU and limits, and may be
-    /// what the caller may request. For [`Blocking`](super::Blocking) code, which [waits](crate::Token::wait) for its
-    /// answers, and for actors; a plan's slice that waited would keep its own worker.
+    /// what the caller may request by then. For [`Blocking`](super::Blocking) code, which [waits](crate::Token::wait)
+    /// for its answers, and for actors, which drop a question that is not wanted any more; a plan's slice that waited
+    /// would keep its own worker.
+    ///
+    /// It refuses verbs of blocking code and of actors (`denied`), which might wait for the very thread that waits for
+    /// them; and, once the daemon ends, every new question (`draining`).
     ///
     /// # Errors
-    /// `bad-arg` if the request is submitted: such a job outlives its caller.
+    /// `bad-arg` if the request is submitted: such a job outlives its caller. `unauthenticated` for a verb that may be
+    /// asked without a password, before there was one.
     pub fn engine(&self) -> Result<Engine, Failure> {
         let caller = self
             .caller
             .ok_or_else(|| self.refused("it asks the engine for its client, and a submitted job has none"))?;
-        Ok(caller.engine())
+        caller.engine()
     }
 
     /// An argument as it was typed.

@@ -2,10 +2,11 @@
 //! embeds the daemon. Knows the verbs, and no socket.
 
 use super::{Caller, Facts, Registry, Step, Terms, monitor};
-use crate::auth::{Identity, Role, UserName};
-use crate::engine::{Account, Answer as ReplyFuture, Ask, ClientId, Events, LocalClient};
+use crate::auth::{Authenticate, Identity};
+use crate::engine::{Account, Answer as ReplyFuture, Ask, ClientId, Events, LocalClient, Subject, Work};
 use crate::job::{Job, Query};
 use crate::proto::{Code, DEADLINES, Failure, INTERVALS, ParsedLine, Reply, Request, Value, parse_line, within};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,15 @@ pub struct Engine {
     /// The connection it asks for, as those who monitor see it; 0 is the program around the daemon.
     connection: u64,
     /// The user it asks for, whose role says which verbs he may request.
-    user: Option<(UserName, Role)>,
+    user: Option<Arc<User>>,
+    /// A verb asks by it, which may hold a thread meanwhile.
+    is_of_verb: bool,
+}
+
+/// A user, as he was when he was last looked up.
+struct User {
+    identity: Identity,
+    auth: Arc<dyn Authenticate>,
 }
 
 impl Engine {
@@ -50,6 +59,7 @@ impl Engine {
             client,
             verbs,
             user: None,
+            is_of_verb: false,
         }
     }
 
@@ -60,29 +70,61 @@ impl Engine {
             connection: client.0,
             verbs: self.verbs.clone(),
             user: None,
+            is_of_verb: false,
         }
     }
 
-    /// The same engine for the client of a connection that asks the scheduler itself, by what its verbs ask: as the
-    /// user, or else from the address.
-    pub(crate) fn for_caller(&self, connection: ClientId, user: Option<&Identity>, address: Account) -> Self {
+    /// The same engine for the verbs of a connection that asks the scheduler itself: as its user, or else from its
+    /// address.
+    pub(crate) fn for_verbs(
+        &self,
+        connection: ClientId,
+        user: Option<(Identity, Arc<dyn Authenticate>)>,
+        address: Account,
+    ) -> Self {
+        let identity = user.as_ref().map(|(identity, _)| identity);
         Self {
-            client: self.client.beside(connection, user, address),
+            client: self.client.beside(connection, identity, address),
             connection: connection.0,
             verbs: self.verbs.clone(),
-            user: user.map(|identity| (identity.name, identity.role)),
+            user: user.map(|(identity, auth)| Arc::new(User { identity, auth })),
+            is_of_verb: true,
         }
     }
 
     /// The same engine for a user: with his limits, his role and his jobs.
     #[cfg(feature = "http")]
-    pub(crate) fn for_user(&self, identity: &Identity) -> Self {
+    pub(crate) fn for_user(&self, identity: Identity, auth: Arc<dyn Authenticate>) -> Self {
         Self {
-            client: self.client.of_user(identity),
+            client: self.client.of_user(&identity),
             connection: self.connection,
             verbs: self.verbs.clone(),
-            user: Some((identity.name, identity.role)),
+            user: Some(Arc::new(User { identity, auth })),
+            is_of_verb: false,
         }
+    }
+
+    /// The engine with the rights and limits that its user has by now, if a verb asks by it: some keep it for long.
+    /// Sessions look for themselves.
+    ///
+    /// # Errors
+    /// `unauthenticated` if the user is gone, or has another password.
+    fn as_of_now(&self) -> Result<Cow<'_, Self>, Failure> {
+        let Some(user) = self.user.as_deref().filter(|_| self.is_of_verb) else {
+            return Ok(Cow::Borrowed(self));
+        };
+        let gone = || Failure::new(Code::Unauthenticated, "the user is gone, or has another password");
+        let identity = user.auth.refresh(&user.identity).ok_or_else(gone)?;
+        if identity == user.identity {
+            return Ok(Cow::Borrowed(self));
+        }
+        let account = Account::User(identity.name);
+        let user = (identity, user.auth.clone());
+        Ok(Cow::Owned(self.for_verbs(
+            ClientId(self.connection),
+            Some(user),
+            account,
+        )))
     }
 
     /// Whether the user may request this.
@@ -90,8 +132,8 @@ impl Engine {
     /// # Errors
     /// `denied`, with the role that it takes.
     fn check(&self, request: &Request<'_>) -> Result<(), Failure> {
-        match self.user {
-            Some((name, role)) => self.verbs.0.check(name, role, request),
+        match &self.user {
+            Some(user) => self.verbs.0.check(user.identity.name, user.identity.role, request),
             None => Ok(()),
         }
     }
@@ -99,17 +141,28 @@ impl Engine {
     /// Asks a [`Query`], or orders a [`Job`] with a plan of your own. No work is done until the question is awaited.
     pub fn ask(&self, question: impl Into<Step>) -> Question {
         let step = question.into();
-        if self.is_monitored()
+        let engine = match self.as_of_now() {
+            Ok(engine) => engine,
+            Err(failure) => return self.question(Err(failure)),
+        };
+        if engine.is_monitored()
             && let Step::Job(job) = &step
         {
-            self.show(&job.title());
+            engine.show(&job.title());
         }
-        self.question(Ok((step, Terms::default())))
+        engine.question(Ok((step, Terms::default())))
     }
 
     /// Asks what a line of the built-in protocol asks, e.g. `pi 1e12 deadline=5s`: any verb there is, also one of
     /// yours. The verb reads its arguments at once; what it orders is not begun until the question is awaited.
     pub fn request(&self, words: &str) -> Question {
+        match self.as_of_now() {
+            Ok(engine) => engine.request_now(words),
+            Err(failure) => self.question(Err(failure)),
+        }
+    }
+
+    fn request_now(&self, words: &str) -> Question {
         let step = match parse_line(words.as_bytes()) {
             Ok(ParsedLine::Request(request)) => {
                 let (registry, facts) = &*self.verbs;
@@ -140,19 +193,39 @@ impl Engine {
     fn show(&self, words: &str) {
         let clients = &self.verbs.1.clients;
         let state = clients.get(self.connection);
-        let user = self.user.as_ref().map(|(name, _)| name as &dyn fmt::Display);
+        let user = self.user.as_ref().map(|user| &user.identity.name as &dyn fmt::Display);
         clients.monitor.show(self.connection, state.as_deref(), user, words);
     }
 
     fn question(&self, step: Result<(Step, Terms), Failure>) -> Question {
+        let step = step.and_then(|(step, terms)| match self.is_of_verb && is_external(&step) {
+            // It might wait for the very thread that waits for it.
+            true => Err(Failure::new(
+                Code::Denied,
+                "a verb cannot ask another that has threads or an actor of its own",
+            )),
+            false => Ok((step, terms)),
+        });
         let client = self.client.clone();
         Question { client, step }
     }
 }
 
 impl Caller for Engine {
-    fn engine(&self) -> Self {
-        self.clone()
+    fn engine(&self) -> Result<Self, Failure> {
+        Ok(Self {
+            is_of_verb: true,
+            ..self.clone()
+        })
+    }
+}
+
+/// Whether this is work for a lane of its own, now or as a submitted job.
+fn is_external(step: &Step) -> bool {
+    match step {
+        Step::External(_) => true,
+        Step::Ask(Ask::Submit(submit)) => matches!(submit.subject, Subject::Work(Work::External(_))),
+        _ => false,
     }
 }
 
@@ -199,8 +272,8 @@ impl Question {
     /// Blocks this thread until the reply is there: for programs without async. In [`Blocking`](super::Blocking) code
     /// [`Token::wait`](crate::Token::wait) is better, which ends with its request.
     ///
-    /// Not in a slice of a plan, nor in async code: the one would keep its worker, the other the threads of its runtime
-    /// waiting.
+    /// Not in a slice of a plan, which would keep its worker waiting, nor in async code: on the only thread of the
+    /// runtime that the daemon runs on, the reply would never come.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -536,11 +536,11 @@ fn asking() -> Daemon {
 #[test]
 fn a_verb_asks_the_engine_for_its_caller_and_has_the_answer() {
     let daemon = start(asking());
-    let text = exchange(&daemon, "asking pi 1e12\nasking nth x\nasking asking isprime 91\n");
+    let text = exchange(&daemon, "asking pi 1e12\nasking nth x\nasking isprime 91\n");
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "OK 37607912018");
     assert!(lines[1].starts_with("ERR bad-arg :nth: N is 'x'"), "{text}");
-    assert_eq!(lines[2], "OK no", "such a verb may ask another");
+    assert_eq!(lines[2], "OK no");
     until("what it asked is over", || info(&daemon, "jobs") == 0);
     let engine = daemon.engine();
     assert_eq!(engine.request("asking pi 1e11").wait(), Ok(4_118_054_813_u64.into()));
@@ -563,6 +563,24 @@ fn what_a_verb_asks_is_cancelled_with_its_request() {
     drop(client);
     until("both are over", || info(&daemon, "jobs") == 0);
     until("its thread is free", || lane(&daemon, "asking_running") == 0);
+}
+
+#[test]
+fn a_verb_cannot_ask_one_that_might_wait_for_its_own_thread() {
+    let daemon = start(asking());
+    let mut client = Client::connect(&daemon);
+    for request in ["asking asking isprime 91", "asking submit asking isprime 91"] {
+        let reply = client.ask(request);
+        assert!(reply.starts_with("ERR "), "{reply}");
+    }
+    let denied = "ERR denied :a verb cannot ask another that has threads or an actor of its own";
+    assert_eq!(client.ask("asking asking isprime 91"), denied);
+    let engine = daemon.engine();
+    let failure = engine
+        .request("asking asking isprime 91")
+        .wait()
+        .expect_err("it would wait");
+    assert_eq!(failure.code, Code::Denied);
 }
 
 #[test]

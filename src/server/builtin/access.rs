@@ -51,6 +51,12 @@ impl Access {
     }
 }
 
+/// The failure of a client that has yet to say who it is.
+fn unknown() -> Failure {
+    let text = "say who you are first: auth USER PASSWORD";
+    Failure::new(Code::Unauthenticated, text)
+}
+
 impl Login {
     /// The login of a client with this access, and this address.
     pub(super) fn new(access: Access, peer: IpAddr) -> Self {
@@ -98,12 +104,16 @@ impl Login {
     }
 
     /// The engine for what the client's verbs ask.
-    pub(super) fn engine(&self, client: ClientId, shared: &Shared) -> Engine {
-        let user = match &self.access {
-            Access::Known(known) => Some(&known.identity),
-            Access::Open | Access::Unknown => None,
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub(super) fn engine(&self, client: ClientId, shared: &Shared) -> Result<Engine, Failure> {
+        let user = match (&self.access, &shared.auth) {
+            (Access::Open, _) => None,
+            (Access::Known(known), Some(auth)) => Some((known.identity, auth.clone())),
+            (Access::Known(_), None) | (Access::Unknown, _) => return Err(unknown()),
         };
-        shared.engine.for_caller(client, user, self.from.into())
+        Ok(shared.engine.for_verbs(client, user, self.from.into()))
     }
 
     /// True if there are no users.
@@ -156,10 +166,7 @@ impl Login {
         match &self.access {
             _ if is_free => Ok(()),
             Access::Open => Ok(()),
-            Access::Unknown => {
-                let text = "say who you are first: auth USER PASSWORD";
-                Err(Failure::new(Code::Unauthenticated, text))
-            }
+            Access::Unknown => Err(unknown()),
             Access::Known(known) => shared.registry.check(known.identity.name, known.identity.role, request),
         }
     }

@@ -277,7 +277,7 @@ struct SessionCaller<'a> {
 }
 
 impl Caller for SessionCaller<'_> {
-    fn engine(&self) -> Engine {
+    fn engine(&self) -> Result<Engine, Failure> {
         self.login.engine(self.link.permit.client, &self.link.shared)
     }
 }
