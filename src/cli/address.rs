@@ -1,8 +1,9 @@
 //! Addresses as people write them: `127.0.0.1:7919`, `[::1]:7919`, `localhost:7919`, `unix:/run/primed/primed.sock`.
 
 use anyhow::Context;
+use socket2::{Domain, Socket, Type};
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 /// An address and its port, perhaps by name. A name is resolved when it is used, so that one that does not resolve is a
@@ -109,7 +110,8 @@ pub(super) fn check_repeated(named: &[(&str, String)]) -> anyhow::Result<()> {
             Some((other, _)) if other == flag => anyhow::bail!("{flag} names {address} twice: once is enough"),
             Some((other, _)) => anyhow::bail!("{other} and {flag} both name {address}: choose another for one of them"),
         }
-        if let Some((other_flag, other)) = before.iter().find(|(_, other)| overlap(other, address)) {
+        let is_apart = is_ipv6_apart();
+        if let Some((other_flag, other)) = before.iter().find(|(_, other)| overlap(other, address, is_apart)) {
             anyhow::bail!(
                 "{other_flag} names {other} and {flag} {address}, and the one includes the other: leave one out, or choose another port"
             );
@@ -118,21 +120,28 @@ pub(super) fn check_repeated(named: &[(&str, String)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether one of these addresses, with the same port, has all connections to the other.
-fn overlap(one: &str, other: &str) -> bool {
+/// Whether one of these addresses, with the same port, has all connections to the other. `is_apart`: `[::]` is for IPv6
+/// alone.
+fn overlap(one: &str, other: &str, is_apart: bool) -> bool {
     let (Ok(one), Ok(other)) = (one.parse::<SocketAddr>(), other.parse::<SocketAddr>()) else {
         return false;
     };
-    let includes = |wide: &SocketAddr, narrow: &SocketAddr| {
-        let is_of_family = wide.is_ipv6() == narrow.is_ipv6() || (wide.is_ipv6() && !is_ipv6_apart());
-        wide.ip().is_unspecified() && is_of_family
+    let includes = |wide: IpAddr, narrow: IpAddr| {
+        let is_of_family = wide.is_ipv6() == narrow.is_ipv6() || (wide.is_ipv6() && !is_apart);
+        wide == narrow || (wide.is_unspecified() && is_of_family)
     };
-    one.port() == other.port() && (includes(&one, &other) || includes(&other, &one))
+    let (is_same_port, one, other) = (
+        one.port() == other.port(),
+        one.ip().to_canonical(),
+        other.ip().to_canonical(),
+    );
+    is_same_port && (includes(one, other) || includes(other, one))
 }
 
-/// Whether `[::]` is for IPv6 alone on this system.
+/// Whether `[::]` is for IPv6 alone on this system. True also where that is not known.
 fn is_ipv6_apart() -> bool {
-    std::fs::read_to_string("/proc/sys/net/ipv6/bindv6only").is_ok_and(|text| text.trim() == "1")
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, None);
+    socket.and_then(|socket| socket.only_v6()).unwrap_or(true)
 }
 
 #[cfg(test)]
@@ -185,12 +194,15 @@ mod tests {
             ("0.0.0.0:1", "127.0.0.1:1"),
             ("127.0.0.1:1", "0.0.0.0:1"),
             ("[::]:1", "[::1]:1"),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.1:1"),
+            ("[::ffff:127.0.0.1]:1", "0.0.0.0:1"),
         ] {
             let error = check(one, other).expect_err(one);
             let both = format!("--listen names {one} and --http {other}, and the one includes the other: ");
             assert!(error.starts_with(&both), "{error}");
         }
-        assert_eq!(check("[::]:1", "0.0.0.0:1").is_err(), !is_ipv6_apart());
+        assert!(overlap("[::]:1", "0.0.0.0:1", false) && overlap("127.0.0.1:1", "[::]:1", false));
+        assert!(!overlap("[::]:1", "0.0.0.0:1", true) && overlap("[::]:1", "[::1]:1", true));
         for (one, other) in [
             ("0.0.0.0:1", "127.0.0.1:2"),
             ("127.0.0.1:1", "127.0.0.2:1"),
