@@ -157,7 +157,7 @@ impl Sieve {
         };
         let first_byte = low / NUMBERS_PER_BYTE / 8 * 8;
         // Of larger primes most have no multiple in a range that is shorter than a segment, and only big ones that have
-        // none are left out.
+        // none are left out. Chunks are the shortest segments that medium primes are good for.
         let range_bytes = (numbers / NUMBERS_PER_BYTE + 1).clamp(CHUNK as u64, segment_bytes.max(CHUNK) as u64);
         Self {
             low,
@@ -245,12 +245,11 @@ impl Sieve {
     /// Upper bound of the bytes the sieve will hold.
     pub fn memory_bound(&self) -> u64 {
         let numbers = self.last.saturating_sub(self.low) as f64;
-        let medium = primes_up_to(f64::from(self.max_medium.min(self.max_prime)));
-        let sieving_primes = primes_with_multiples(f64::from(self.max_prime), numbers).max(medium);
-        // 16 bytes for each medium prime, 8 for each big one and a block for each bucket; arenas and lists grow in
-        // advance.
+        let medium = f64::from(self.max_medium.min(self.max_prime));
+        let sieving_primes = primes_held(f64::from(self.max_prime), medium, numbers);
+        // 8 bytes for each prime and a block for each bucket; arenas and lists grow in advance, at most to twice that.
         let segments = f64::from(self.max_prime) / 3.0 / self.segment_bytes as f64;
-        (1 << 20) + 2 * self.segment_bytes as u64 + (16.0 * sieving_primes + 8192.0 * segments) as u64
+        (1 << 20) + 2 * self.segment_bytes as u64 + (16.0 * sieving_primes + 16384.0 * segments) as u64
     }
 
     fn segment_low(&self) -> u64 {
@@ -494,15 +493,16 @@ fn root_before(byte: u64) -> u32 {
     byte.saturating_mul(NUMBERS_PER_BYTE).isqrt() as u32
 }
 
-/// About how many primes up to `root` have a multiple coprime to 210 among `numbers` consecutive ones; rather more than
-/// less.
-fn primes_with_multiples(root: f64, numbers: f64) -> f64 {
+/// About how many primes up to `root` are held for `numbers` consecutive ones: the medium ones, and of the others those
+/// with a multiple coprime to 210 among these; rather more than less.
+fn primes_held(root: f64, max_medium: f64, numbers: f64) -> f64 {
     let reach = (numbers * COPRIME_TO_210 as f64 / 210.0).max(1000.0);
-    if reach >= root {
+    let all_up_to = reach.max(max_medium);
+    if all_up_to >= root {
         primes_up_to(root)
     } else {
         // Mertens: the reciprocals of the primes between a and b sum up to ln(ln b / ln a).
-        primes_up_to(reach) + reach * (root.ln() / reach.ln()).ln()
+        primes_up_to(all_up_to) + reach * (root.ln() / all_up_to.ln()).ln()
     }
 }
 
@@ -626,7 +626,7 @@ mod tests {
 
     #[test]
     fn long_segments_give_the_same() {
-        // 100 million numbers are two of 2 MiB. In lists primes from 6 million on are big, otherwise none.
+        // 100 million numbers are two of 2 MiB. In lists primes from 3 or 6 million on are big.
         for (segment_bytes, is_in_lists) in [
             (SEGMENT, false),
             (LARGE_SEGMENT, false),
@@ -656,20 +656,44 @@ mod tests {
         }
     }
 
+    /// The ways in which this machine can hold medium primes.
+    fn ways() -> Vec<MediumPrimes> {
+        let mut ways = vec![MediumPrimes::in_lists()];
+        #[cfg(target_arch = "x86_64")]
+        ways.extend(crate::primes::sieve::lanes::Lanes::eight().map(MediumPrimes::in_lanes));
+        ways.push(MediumPrimes::new());
+        ways
+    }
+
     #[test]
-    fn a_short_range_far_up_holds_no_more_than_its_bound() {
-        // Some 4 million primes are below the root, and the range has multiples of few.
+    fn short_ranges_far_up_hold_no_more_than_their_bound_in_any_way() {
         let low = 1_u64 << 52;
-        let mut sieve = Sieve::new(low, low + 900_000);
-        assert_eq!(
-            sieve.max_prime,
-            (low + 900_000).isqrt() as u32,
-            "it is not tested instead"
-        );
-        let bound = sieve.memory_bound();
-        while !matches!(sieve.step(), Step::Done) {}
-        let held = sieve.medium.bytes() + sieve.big.as_ref().map_or(0, BigPrimes::bytes);
-        assert!((held as u64) < bound && bound < 16 << 20, "{held} of {bound}");
+        for (numbers, most) in [(900_000, 8 << 20), (4_000_000, 16 << 20), (19_500_000, 50 << 20)] {
+            let mut counts = Vec::new();
+            for medium in ways() {
+                let mut sieve = Sieve::new(low, low + numbers);
+                assert_eq!(
+                    sieve.max_prime,
+                    (low + numbers).isqrt() as u32,
+                    "it is not tested instead"
+                );
+                let range_bytes = (numbers / NUMBERS_PER_BYTE + 1) as usize;
+                sieve.max_medium = medium.max_prime(range_bytes.clamp(CHUNK, sieve.segment_bytes));
+                sieve.medium = medium;
+                let (bound, mut found) = (sieve.memory_bound(), 0);
+                loop {
+                    match sieve.step() {
+                        Step::Busy => {}
+                        Step::Done => break,
+                        Step::Segment(segment) => found += segment.count(),
+                    }
+                }
+                counts.push(found);
+                let held = sieve.medium.bytes() + sieve.big.as_ref().map_or(0, BigPrimes::bytes);
+                assert!((held as u64) < bound && bound < most, "{held} of {bound} for {numbers}");
+            }
+            assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+        }
     }
 
     #[test]
@@ -697,10 +721,7 @@ mod tests {
 
     #[test]
     fn medium_primes_in_lists_and_in_eight_lanes_give_the_same() {
-        let mut ways = vec![MediumPrimes::in_lists()];
-        #[cfg(target_arch = "x86_64")]
-        ways.extend(crate::primes::sieve::lanes::Lanes::eight().map(MediumPrimes::in_lanes));
-        for medium in ways {
+        for medium in ways() {
             // Whatever this machine would choose: 100 million numbers at 1e15 are several segments, with big primes as
             // well.
             let mut sieve = Sieve::new(1_000_000_000_000_000, 1_000_000_000_000_000 + 100_000_000);
