@@ -3,6 +3,7 @@
 use super::Drained;
 use super::tests::{Client, PATIENCE, until, with_failpoints};
 use crate::auth::{Authenticate, Credentials, Identity, Notify, Users, Verdict, hash};
+use crate::proto::Code;
 use crate::verb::{Blocking, Verb, define};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -118,12 +119,16 @@ fn asking(usage: &'static str, gate: Arc<Gate>) -> impl Verb {
     let lane = Blocking::new("asking", 1);
     define(usage, "what the engine answers", move |call| {
         let (engine, words, gate) = (call.engine()?, call.words(), gate.clone());
+        let early = engine.request("pi 1e10");
         Ok(lane.run(call, move |token| {
             gate.is_called.store(true, Relaxed);
             while !gate.is_open.load(Relaxed) && !token.is_cancelled() {
                 std::thread::yield_now();
             }
-            token.wait(engine.request(&words))
+            let reply = token.wait(engine.request(&words));
+            let is_gone = matches!(&reply, Err(failure) if failure.code == Code::Unauthenticated);
+            assert_eq!(is_gone, token.wait(early).is_err(), "both or none");
+            reply
         }))
     })
 }

@@ -99,12 +99,13 @@ impl<'a> Call<'a> {
     }
 
     /// The engine, for a verb that asks questions itself: they use the caller's share of the CPU and limits, and may be
-    /// what the caller may request by then. For [`Blocking`](super::Blocking) code, which [waits](crate::Token::wait)
+    /// what the caller may request. For [`Blocking`](super::Blocking) code, which [waits](crate::Token::wait)
     /// for its answers, and for actors, which drop a question that is not wanted any more; a plan's slice that waited
     /// would keep its own worker.
     ///
-    /// It refuses verbs of blocking code and of actors (`denied`), which might wait for the very thread that waits for
-    /// them; and, once the daemon ends, every new question (`draining`).
+    /// It refuses verbs of blocking code and of actors, `monitor` and `config` among them, and waiting for submitted
+    /// jobs (`denied`): that might wait for the very thread that waits for it. Once the daemon ends, it refuses every
+    /// new question (`draining`).
     ///
     /// # Errors
     /// `bad-arg` if the request is submitted: such a job outlives its caller. `unauthenticated` for a verb that may be

@@ -3,7 +3,7 @@
 
 use super::{Caller, Facts, Registry, Step, Terms, monitor};
 use crate::auth::{Authenticate, Identity};
-use crate::engine::{Account, Answer as ReplyFuture, Ask, ClientId, Events, LocalClient, Subject, Work};
+use crate::engine::{Account, Answer as ReplyFuture, Ask, ClientId, Events, LocalClient, Work};
 use crate::job::{Job, Query};
 use crate::proto::{Code, DEADLINES, Failure, INTERVALS, ParsedLine, Reply, Request, Value, parse_line, within};
 use std::borrow::Cow;
@@ -198,16 +198,16 @@ impl Engine {
     }
 
     fn question(&self, step: Result<(Step, Terms), Failure>) -> Question {
-        let step = step.and_then(|(step, terms)| match self.is_of_verb && is_external(&step) {
+        let step = step.and_then(|(step, terms)| match self.is_of_verb && may_wait_for_a_lane(&step) {
             // It might wait for the very thread that waits for it.
             true => Err(Failure::new(
                 Code::Denied,
-                "a verb cannot ask another that has threads or an actor of its own",
+                "a verb cannot wait for a submitted job, nor for a verb that has threads or an actor of its own",
             )),
             false => Ok((step, terms)),
         });
-        let client = self.client.clone();
-        Question { client, step }
+        let engine = self.clone();
+        Question { engine, step }
     }
 }
 
@@ -220,13 +220,12 @@ impl Caller for Engine {
     }
 }
 
-/// Whether this is work for a lane of its own, now or as a submitted job.
-fn is_external(step: &Step) -> bool {
-    match step {
-        Step::External(_) => true,
-        Step::Ask(Ask::Submit(submit)) => matches!(submit.subject, Subject::Work(Work::External(_))),
-        _ => false,
-    }
+/// Whether this is work for a lane of its own, or may be, as that of a submitted job.
+const fn may_wait_for_a_lane(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::External(_) | Step::Ask(Ask::Watch(_) | Ask::Result(_) | Ask::Answer(Work::External(_)))
+    )
 }
 
 impl fmt::Debug for Engine {
@@ -238,7 +237,7 @@ impl fmt::Debug for Engine {
 /// A question that has not been asked yet: awaiting it asks. Dropped while it is awaited, it is cancelled.
 #[must_use = "nothing is asked until the question is awaited"]
 pub struct Question {
-    client: LocalClient,
+    engine: Engine,
     step: Result<(Step, Terms), Failure>,
 }
 
@@ -263,9 +262,10 @@ impl Question {
 
     /// Asks, and returns all events: rows and progress, and then the reply.
     pub fn events(self) -> Events {
-        match Started::from(self.step) {
-            Started::Known(rows, reply) => Events::known(rows, reply),
-            Started::Asked(ask, terms) => self.client.events(ask, terms.deadline, terms.progress),
+        match (Started::from(self.step), self.engine.as_of_now()) {
+            (Started::Known(rows, reply), _) => Events::known(rows, reply),
+            (Started::Asked(..), Err(failure)) => Events::known(Vec::new(), Err(failure)),
+            (Started::Asked(ask, terms), Ok(engine)) => engine.client.events(ask, terms.deadline, terms.progress),
         }
     }
 
@@ -301,9 +301,10 @@ impl IntoFuture for Question {
     type IntoFuture = ReplyFuture;
 
     fn into_future(self) -> ReplyFuture {
-        match Started::from(self.step) {
-            Started::Known(_, reply) => ReplyFuture::known(reply),
-            Started::Asked(ask, terms) => self.client.ask(ask, terms.deadline),
+        match (Started::from(self.step), self.engine.as_of_now()) {
+            (Started::Known(_, reply), _) => ReplyFuture::known(reply),
+            (Started::Asked(..), Err(failure)) => ReplyFuture::known(Err(failure)),
+            (Started::Asked(ask, terms), Ok(engine)) => engine.client.ask(ask, terms.deadline),
         }
     }
 }
