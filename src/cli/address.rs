@@ -103,6 +103,7 @@ pub(super) fn read_name(text: &str) -> Result<String, String> {
 /// # Errors
 /// Says which.
 pub(super) fn check_repeated(named: &[(&str, String)]) -> anyhow::Result<()> {
+    let is_apart = is_ipv6_apart();
     for (index, (flag, address)) in named.iter().enumerate() {
         let before = &named[..index];
         match before.iter().find(|(_, other)| other == address) {
@@ -110,7 +111,6 @@ pub(super) fn check_repeated(named: &[(&str, String)]) -> anyhow::Result<()> {
             Some((other, _)) if other == flag => anyhow::bail!("{flag} names {address} twice: once is enough"),
             Some((other, _)) => anyhow::bail!("{other} and {flag} both name {address}: choose another for one of them"),
         }
-        let is_apart = is_ipv6_apart();
         if let Some((other_flag, other)) = before.iter().find(|(_, other)| overlap(other, address, is_apart)) {
             anyhow::bail!(
                 "{other_flag} names {other} and {flag} {address}, and the one includes the other: leave one out, or choose another port"

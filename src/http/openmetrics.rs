@@ -247,34 +247,24 @@ fn answer_counters(metrics: &Metrics) -> Vec<Family<u64>> {
 
 /// What has failed, in the daemon or at the client.
 fn fault_counters(metrics: &Metrics) -> Vec<Family<u64>> {
-    vec![
-        counter(
-            "threads_replaced",
-            "Worker threads that died and were replaced",
-            metrics.threads_replaced.count(),
-        ),
-        counter(
-            "actors_rebuilt",
-            "Core actors that panicked and were rebuilt",
-            metrics.actors_rebuilt.count(),
-        ),
-        counter(
+    let threads = "Worker threads that died and were replaced";
+    let actors = "Core actors that panicked and were rebuilt";
+    let slices = "Slices that took far longer than their budget";
+    let turns = "Turns of the scheduler that everybody had to wait for";
+    let passwords = "Wrong users or passwords";
+    let counts = [
+        ("threads_replaced", threads, metrics.threads_replaced.count()),
+        ("actors_rebuilt", actors, metrics.actors_rebuilt.count()),
+        (
             "session_panics",
             "Sessions that panicked",
             metrics.session_panics.count(),
         ),
-        counter(
-            "late_slices",
-            "Slices that took far longer than their budget",
-            metrics.late_slices.count(),
-        ),
-        counter(
-            "late_turns",
-            "Turns of the scheduler that everybody had to wait for",
-            metrics.late_turns.count(),
-        ),
-        counter("wrong_passwords", "Wrong users or passwords", metrics.wrong_passwords()),
-    ]
+        ("late_slices", slices, metrics.late_slices.count()),
+        ("late_turns", turns, metrics.late_turns.count()),
+        ("wrong_passwords", passwords, metrics.wrong_passwords()),
+    ];
+    counts.map(|(name, help, count)| counter(name, help, count)).into()
 }
 
 /// Parts of jobs that other nodes do.

@@ -1,5 +1,5 @@
-//! The engine for callers without a session of the built-in protocol: a protocol of your own, or the program that
-//! embeds the daemon. Knows the verbs, and no socket.
+//! The engine for callers without a session of the built-in protocol: a protocol of your own, a verb that asks, or the
+//! program that embeds the daemon. Knows the verbs, and no socket.
 
 use super::{Caller, Facts, Registry, Step, Terms, monitor};
 use crate::auth::{Authenticate, Identity};
@@ -141,16 +141,12 @@ impl Engine {
     /// Asks a [`Query`], or orders a [`Job`] with a plan of your own. No work is done until the question is awaited.
     pub fn ask(&self, question: impl Into<Step>) -> Question {
         let step = question.into();
-        let engine = match self.as_of_now() {
-            Ok(engine) => engine,
-            Err(failure) => return self.question(Err(failure)),
-        };
-        if engine.is_monitored()
+        if self.is_monitored()
             && let Step::Job(job) = &step
         {
-            engine.show(&job.title());
+            self.show(&job.title());
         }
-        engine.question(Ok((step, Terms::default())))
+        self.question(Ok((step, Terms::default())))
     }
 
     /// Asks what a line of the built-in protocol asks, e.g. `pi 1e12 deadline=5s`: any verb there is, also one of

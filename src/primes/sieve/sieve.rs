@@ -156,9 +156,6 @@ impl Sieve {
             )
         };
         let first_byte = low / NUMBERS_PER_BYTE / 8 * 8;
-        // Of larger primes most have no multiple in a range that is shorter than a segment, and only big ones that have
-        // none are left out. Chunks are the shortest segments that medium primes are good for.
-        let range_bytes = (numbers / NUMBERS_PER_BYTE + 1).clamp(CHUNK as u64, segment_bytes.max(CHUNK) as u64);
         Self {
             low,
             last,
@@ -172,7 +169,7 @@ impl Sieve {
             in_chunks: SmallPrimes::of(known_above(presieve::MAX_PRIME)),
             small: SmallPrimes::of(known_above(MAX_IN_CHUNK)),
             max_small: max_small(segment_bytes.min((numbers / NUMBERS_PER_BYTE) as usize)),
-            max_medium: medium.max_prime(range_bytes as usize),
+            max_medium: max_medium(&medium, numbers, segment_bytes),
             medium,
             big: None,
             max_prime,
@@ -483,6 +480,14 @@ fn max_small(bytes: usize) -> u32 {
     (bytes / PERIODS).clamp(MAX_IN_CHUNK as usize, MAX_SMALL as usize) as u32
 }
 
+/// The bound of medium primes. They go by the bytes of a segment, or of a shorter range: of larger primes most have no
+/// multiple in that, and only big ones that have none are left out. Chunks are the shortest that medium primes are good
+/// for.
+fn max_medium(medium: &MediumPrimes, numbers: u64, segment_bytes: usize) -> u32 {
+    let range_bytes = (numbers / NUMBERS_PER_BYTE + 1).clamp(CHUNK as u64, segment_bytes.max(CHUNK) as u64);
+    medium.max_prime(range_bytes as usize)
+}
+
 /// The primes of the table above a bound.
 fn known_above(bound: u32) -> &'static [u32] {
     &PRIMES[PRIMES.partition_point(|&p| p <= bound)..]
@@ -677,8 +682,7 @@ mod tests {
                     (low + numbers).isqrt() as u32,
                     "it is not tested instead"
                 );
-                let range_bytes = (numbers / NUMBERS_PER_BYTE + 1) as usize;
-                sieve.max_medium = medium.max_prime(range_bytes.clamp(CHUNK, sieve.segment_bytes));
+                sieve.max_medium = max_medium(&medium, numbers, sieve.segment_bytes);
                 sieve.medium = medium;
                 let (bound, mut found) = (sieve.memory_bound(), 0);
                 loop {
