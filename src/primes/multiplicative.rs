@@ -71,8 +71,9 @@ pub(crate) struct RootSearch {
     n: Natural,
     /// The order of the group of units divided by each of the primes in it.
     exponents: Vec<Natural>,
-    /// What is tried next.
+    /// What is tried next, and how many of its powers are known not to be 1.
     candidate: u64,
+    tried: usize,
 }
 
 impl RootSearch {
@@ -87,10 +88,11 @@ impl RootSearch {
             n,
             exponents,
             candidate,
+            tried: 0,
         }
     }
 
-    /// The root, once it is found; or `None` after `over`, which is asked after every candidate.
+    /// The root, once it is found; or `None` after `over`, which is asked after every power of a candidate.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<u64> {
         if self.n <= Natural::ONE {
             return Some(self.candidate);
@@ -98,15 +100,16 @@ impl RootSearch {
         let ring = ConstDivisor::new(self.n.clone());
         loop {
             let candidate = Natural::from(self.candidate);
-            let is_root = || {
-                let base = ring.reduce(candidate.clone());
-                let is_one = |exponent: &Natural| base.pow(exponent).residue() == Natural::ONE;
-                !self.exponents.iter().any(is_one)
+            let may_be_root = match self.exponents.get(self.tried) {
+                _ if self.tried == 0 && (&candidate).gcd(&self.n) != Natural::ONE => false,
+                None => return Some(self.candidate),
+                Some(exponent) => ring.reduce(candidate).pow(exponent).residue() != Natural::ONE,
             };
-            if (&candidate).gcd(&self.n) == Natural::ONE && is_root() {
-                return Some(self.candidate);
+            if may_be_root {
+                self.tried += 1;
+            } else {
+                (self.candidate, self.tried) = (self.candidate + 1, 0);
             }
-            self.candidate += 1;
             if over() {
                 return None;
             }

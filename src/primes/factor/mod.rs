@@ -13,7 +13,7 @@ pub(crate) mod word;
 
 use super::primality::is_prime_u64;
 use super::{Natural, known};
-use dashu_int::ops::BitTest;
+use dashu_int::ops::{BitTest, SquareRoot};
 
 /// Trial division of numbers up to 128 bits goes by the primes below this.
 pub(crate) const TRIAL_LIMIT: u64 = 1000;
@@ -78,8 +78,8 @@ impl Trial {
         }
     }
 
-    /// Goes on until all small primes are tried or until `over`, asked after every few primes (a few microseconds at
-    /// most).
+    /// Goes on until all small primes are tried or until `over`, asked after every few primes and every factor (a few
+    /// microseconds at most).
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> bool {
         while self.p < LONG_TRIAL_LIMIT && self.rest > Natural::ONE {
             let (first, product) = next_product(&mut self.p);
@@ -88,6 +88,11 @@ impl Trial {
                 while &self.rest % q == 0 {
                     self.factors.push(Natural::from(q));
                     self.rest /= q;
+                    if over() {
+                        // The same primes are tried once more.
+                        self.p = first;
+                        return false;
+                    }
                 }
             }
             if over() {
@@ -98,7 +103,7 @@ impl Trial {
     }
 }
 
-/// The search for a root of a number without factors below [`TRIAL_LIMIT`].
+/// The search for a root of a number without factors below [`TRIAL_LIMIT`], so of an odd one.
 #[derive(Debug)]
 pub(crate) struct Powers {
     n: Natural,
@@ -123,7 +128,7 @@ impl Powers {
             }
             self.exponent = exponent;
             if may_be_power(&self.n, exponent) {
-                let root = self.n.nth_root(exponent as usize);
+                let root = possible_root(&self.n, exponent);
                 if root.pow(exponent as usize) == self.n {
                     return Some(Some((root, exponent as usize)));
                 }
@@ -147,6 +152,54 @@ fn may_be_power(n: &Natural, exponent: u64) -> bool {
         let rest = n % q;
         rest == 0 || power_modulo(rest, (q - 1) / exponent, q) == 1
     })
+}
+
+/// The root of an odd number, if it is a power of this prime exponent; else any number. The library's roots take
+/// minutes where the exponent is in the hundreds.
+fn possible_root(n: &Natural, exponent: u64) -> Natural {
+    if exponent == 2 {
+        return n.sqrt();
+    }
+    // Modulo a power of 2 every odd number has exactly one root of an odd exponent e, and the root looked for is below
+    // 2^bits. With y^-e = n modulo 2^j, y (1 + (1 - n y^e) / e) is such a number modulo 2^(2 j) (Newton); modulo 8,
+    // where squares are 1, it is n.
+    let bits = n.bit_len().div_ceil(exponent as usize) + 1;
+    let (mut y, mut known) = (low_bits(n.clone(), 3), 3);
+    // The inverse of e in the same way; modulo 8 it is e.
+    let e = Natural::from(exponent);
+    let mut inverse = low_bits(e.clone(), 3);
+    while known < bits {
+        known = (2 * known).min(bits);
+        let two = (Natural::ONE << known) + 2u8;
+        inverse = low_bits(&inverse * (two - low_bits(&inverse * &e, known)), known);
+        let power = power_of_low_bits(&y, exponent, known);
+        let one = (Natural::ONE << known) + 1u8;
+        let error = one - low_bits(low_bits(n.clone(), known) * power, known);
+        y = low_bits(&y * (Natural::ONE + error * &inverse), known);
+    }
+    low_bits(
+        low_bits(n.clone(), bits) * power_of_low_bits(&y, exponent - 1, bits),
+        bits,
+    )
+}
+
+/// `n` modulo `2^bits`.
+fn low_bits(mut n: Natural, bits: usize) -> Natural {
+    n.clear_high_bits(bits);
+    n
+}
+
+/// `base ^ exponent` modulo `2^bits`.
+fn power_of_low_bits(base: &Natural, mut exponent: u64, bits: usize) -> Natural {
+    let (mut power, mut base) = (Natural::ONE, base.clone());
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            power = low_bits(power * &base, bits);
+        }
+        base = low_bits(base.sqr(), bits);
+        exponent >>= 1;
+    }
+    power
 }
 
 /// `base ^ exponent` modulo a number below 2^32.
@@ -203,6 +256,28 @@ mod tests {
         assert_eq!((trial.factors, trial.rest), (expected, rest));
     }
 
+    #[test]
+    fn trial_division_pauses_after_every_factor() {
+        let rest = Natural::from(700_001u32);
+        let mut trial = Trial::new(Natural::from(3u8).pow(100) * &rest);
+        let mut pauses = 0;
+        while !trial.advance(|| true) {
+            pauses += 1;
+        }
+        assert_eq!((trial.factors.len(), trial.rest), (100, rest));
+        assert!(pauses > 100);
+    }
+
+    #[test]
+    fn every_root_modulo_a_power_of_two_is_found() {
+        for exponent in [3, 5, 7, 61, 1_009] {
+            for root in (1..400u128).step_by(2).chain([(1 << 80) + 13, u128::MAX]) {
+                let n = Natural::from(root).pow(exponent);
+                assert_eq!(possible_root(&n, exponent as u64), Natural::from(root), "{exponent}");
+            }
+        }
+    }
+
     fn power(n: Natural) -> Option<(Natural, usize)> {
         let mut powers = Powers::new(n);
         loop {
@@ -235,6 +310,9 @@ mod tests {
             (319_557, 7),
             (50_859_001, 5),
             ((1 << 89) - 1, 31),
+            // The longest number that can be asked for; the library's root of it was not found in a minute.
+            (1_000_003, 1_657),
+            ((1 << 127) - 1, 257),
         ] {
             let n = Natural::from(root).pow(exponent);
             assert_eq!(power(n.clone()), Some((Natural::from(root), exponent)));
