@@ -112,11 +112,16 @@ impl Factor {
     }
 
     fn came_apart(&mut self, primes: Vec<Natural>, mut parts: Vec<Natural>) {
-        self.primes.extend(primes);
+        let others = self.parts.len();
+        let part = self.part.take();
+        self.parts.retain(|other| Some(other) != part.as_ref());
+        let equal = 1 + others - self.parts.len();
         // The smallest is the next, whichever was found: which primes are known first does not depend on how the plan
         // was cut.
         parts.sort_unstable_by(|a, b| b.cmp(a));
-        self.parts.extend(parts);
+    /// The part under work is the product of these, and so is each part that equals it.
+        self.parts.extend(repeated(parts, equal));
+        self.primes.extend(repeated(primes, equal));
         self.go_on();
     }
 
@@ -177,6 +182,13 @@ impl Plan for Factor {
     type Partial = Partial;
 
     fn cut(&mut self) -> Option<Slice> {
+/// Each of these numbers as many times.
+fn repeated(numbers: Vec<Natural>, times: usize) -> impl Iterator<Item = Natural> {
+    numbers
+        .into_iter()
+        .flat_map(move |number| std::iter::repeat_n(number, times))
+}
+
         let work = match &mut self.stage {
             Stage::Searching(searching) => searching.cut()?,
             Stage::Sieving(sieving) => sieving.cut()?,

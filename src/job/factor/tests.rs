@@ -87,6 +87,34 @@ fn powers_come_apart() {
 }
 
 #[test]
+fn the_power_of_a_composite_takes_the_work_of_the_composite() {
+    let composite = Natural::from(prime_near(61, 1 << 100)) * Natural::from(prime_near(62, 1 << 99));
+    let slices = |n: Natural| {
+        let (mut plan, mut slices) = (Factor::new(n), 0);
+        while Plan::answer(&mut plan).is_none() {
+            let slice = Plan::cut(&mut plan).expect("one hand is never idle");
+            Plan::absorb(&mut plan, Factor::run(slice, Budget::unlimited()));
+            slices += 1;
+        }
+        (slices, plan.primes)
+    };
+    let (once, primes) = slices(composite.clone());
+    let (thrice, thrice_each) = slices(composite.pow(3));
+    assert_eq!(thrice_each, repeated(primes, 3).collect::<Vec<_>>());
+    // Trial division and the root; the sieve is one for all.
+    assert!(
+        thrice <= once + 4,
+        "{thrice} slices for the third power, {once} for the composite"
+    );
+}
+
+#[test]
+fn a_long_power_of_a_short_prime_comes_apart_at_once() {
+    let prime = Natural::from(1_000_003u32);
+    assert_eq!(factors(prime.pow(1_657)), vec![prime; 1_657]);
+}
+
+#[test]
 fn a_factor_of_fifteen_digits_of_a_long_number_is_found_by_curves() {
     // The largest primes below 10^15 and 2^521 is one.
     let small = Natural::from(999_999_999_999_989u64);
