@@ -233,6 +233,7 @@ fn repeated(numbers: Vec<Natural>, times: usize) -> impl Iterator<Item = Natural
             Found::Bounds(bounds) => {
                 if let Stage::Searching(searching) = &mut self.stage {
                     searching.bounded(bounds);
+                (Stage::Sieving(sieving), Work::Restore(restoring)) => sieving.go_on_restoring(restoring),
                 }
             }
             Found::Searched(searched) => self.searched(searched),
@@ -244,6 +245,11 @@ fn repeated(numbers: Vec<Natural>, times: usize) -> impl Iterator<Item = Natural
             Found::Sieved { relations, rest, .. } => {
                 if let Stage::Sieving(sieving) = &mut self.stage {
                     sieving.sieved(relations, rest);
+                }
+            }
+            Found::Restored(collector) => {
+                if let Stage::Sieving(sieving) = &mut self.stage {
+                    sieving.restored(*collector);
                 }
             }
             Found::Checked { relations, rest } => {

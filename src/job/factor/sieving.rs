@@ -9,7 +9,7 @@ use super::work::Work;
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::primes::Natural;
 use crate::primes::factor::quadratic::{
-    self, Base, Building, Choice, Collector, Family, Piece, Relation, Returned, Solving,
+    self, Base, Building, Choice, Collector, Family, Piece, Relation, Restoring, Returned, Saved, Solving,
 };
 use crate::primes::factor::schedule;
 use std::collections::VecDeque;
@@ -26,14 +26,16 @@ const MOST_RETURNED: usize = 64;
 #[derive(Debug)]
 pub(super) struct Sieving {
     state: Sieve,
-    /// What a checkpoint held: families, and relations as bytes.
-    saved: Option<(Vec<Vec<u32>>, Vec<u8>)>,
+    /// What a checkpoint held, until it is taken in.
+    saved: Arc<Saved>,
 }
 
 #[derive(Debug)]
 enum Sieve {
     /// The base is to be made, or being made.
     Base(Option<Box<Building>>),
+    /// What a checkpoint held is to be taken in, or being taken in.
+    Restoring(Arc<Base>, Option<Box<Restoring>>),
     Collecting(Collecting),
     /// The relations are enough; what is to be done next, if that is not under way.
     Solving {
@@ -62,7 +64,7 @@ impl Sieving {
     pub(super) fn new(n: Natural) -> Self {
         Self {
             state: Sieve::Base(Some(Box::new(Building::new(n)))),
-            saved: None,
+            saved: Arc::default(),
         }
     }
 
@@ -77,7 +79,7 @@ impl Sieving {
             families.push(family);
         }
         let relations = reader.bytes()?.to_vec();
-        let saved = Some((families, relations));
+        let saved = Arc::new(Saved { families, relations });
         Ok(Self { saved, ..Self::new(n) })
     }
 
@@ -94,10 +96,7 @@ impl Sieving {
     /// The families and relations that a checkpoint holds.
     fn saved(&self) -> (&[Vec<u32>], &[u8]) {
         match &self.state {
-            Sieve::Base(_) => match &self.saved {
-                Some((families, bytes)) => (families, bytes),
-                None => (&[], &[]),
-            },
+            Sieve::Base(_) | Sieve::Restoring(..) => (&self.saved.families, &self.saved.relations),
             Sieve::Collecting(collecting) => {
                 let bytes = collecting
                     .collector
@@ -114,6 +113,7 @@ impl Sieving {
     pub(super) fn cut(&mut self) -> Option<Work> {
         match &mut self.state {
             Sieve::Base(building) => building.take().map(Work::Build),
+            Sieve::Restoring(_, next) => next.take().map(Work::Restore),
             Sieve::Collecting(collecting) => {
                 if let Some(returned) = collecting.returned.pop_front() {
                     return Some(Work::Check(Arc::clone(&collecting.base), returned));
@@ -148,6 +148,7 @@ impl Sieving {
     pub(super) const fn base(&self) -> Option<&Arc<Base>> {
         match &self.state {
             Sieve::Base(_) => None,
+            Sieve::Restoring(base, _) => Some(base),
             Sieve::Collecting(collecting) | Sieve::Solving { collecting, .. } => Some(&collecting.base),
         }
     }
@@ -171,9 +172,24 @@ impl Sieving {
     }
 
     pub(super) fn based(&mut self, base: Arc<Base>) {
-        let (families, bytes) = self.saved.take().unwrap_or_default();
-        let mut collector = Collector::new(Arc::clone(&base));
-        collector.restore(&bytes, &families);
+        let restoring = Restoring::new(Arc::clone(&base), Arc::clone(&self.saved));
+        self.state = Sieve::Restoring(base, Some(Box::new(restoring)));
+    }
+
+    /// A slice has not finished taking in what a checkpoint held.
+    pub(super) fn go_on_restoring(&mut self, restoring: Box<Restoring>) {
+        if let Sieve::Restoring(_, next) = &mut self.state {
+            *next = Some(restoring);
+        }
+    }
+
+    /// The collector has what a checkpoint held.
+    pub(super) fn restored(&mut self, collector: Collector) {
+        let Sieve::Restoring(base, _) = &self.state else {
+            return;
+        };
+        let base = Arc::clone(base);
+        let families = std::mem::take(&mut self.saved).families.clone();
         self.state = Sieve::Collecting(Collecting {
             choice: Choice::resume(Arc::clone(&base), families),
             base,
@@ -198,7 +214,7 @@ impl Sieving {
                 collecting.late.extend(relations);
                 collecting.paused.extend(rest);
             }
-            Sieve::Base(_) => {}
+            Sieve::Base(_) | Sieve::Restoring(..) => {}
         }
     }
 
@@ -261,7 +277,7 @@ impl Sieving {
     /// The share of sieving and solving that is done: a twentieth is for the matrix.
     pub(super) fn progress(&self) -> f64 {
         match &self.state {
-            Sieve::Base(_) => 0.0,
+            Sieve::Base(_) | Sieve::Restoring(..) => 0.0,
             Sieve::Collecting(collecting) => 0.95 * collecting.collector.as_ref().map_or(0.0, Collector::progress),
             Sieve::Solving { share, .. } => 0.95 + 0.05 * share,
         }
@@ -270,7 +286,7 @@ impl Sieving {
     /// The stage in words.
     pub(super) fn stage(&self) -> String {
         match &self.state {
-            Sieve::Base(_) => "sieve relations=0%".to_owned(),
+            Sieve::Base(_) | Sieve::Restoring(..) => "sieve relations=0%".to_owned(),
             Sieve::Collecting(collecting) => {
                 let share = collecting.collector.as_ref().map_or(0.0, Collector::progress);
                 format!("sieve relations={:.0}%", (100.0 * share).floor())

@@ -4,7 +4,9 @@
 use crate::job::plan::Budget;
 use crate::primes::Natural;
 use crate::primes::factor::curves::{self, Batch, Bounds, Divisors};
-use crate::primes::factor::quadratic::{Base, Building, Family, Relation, Returned, Solved, Solving};
+use crate::primes::factor::quadratic::{
+    Base, Building, Collector, Family, Relation, Restoring, Returned, Solved, Solving,
+};
 use crate::primes::factor::{Powers, Trial, small_factors, word};
 use crate::primes::primality::bpsw::Test;
 use crate::primes::primality::is_prime_u128;
@@ -30,6 +32,8 @@ pub(super) enum Work {
     Bounds(Bounds),
     /// The factor base for a part.
     Build(Box<Building>),
+    /// Relations of a checkpoint are taken in.
+    Restore(Box<Restoring>),
     Search(Box<dyn Batch>),
     /// A batch that is still to be made: of curves from this parameter on, or of sequences.
     Open {
@@ -57,6 +61,7 @@ pub(super) enum Found {
     Composite(Natural),
     Bounds(Arc<Bounds>),
     Base(Arc<Base>),
+    Restored(Box<Collector>),
     Searched(Result<Divisors, Box<dyn Batch>>),
     Sieved {
         relations: Vec<Relation>,
@@ -137,6 +142,13 @@ impl Work {
                     Found::Base(Arc::new(building.finish()))
                 } else {
                     Found::Next(Self::Build(building))
+                }
+            }
+            Self::Restore(mut restoring) => {
+                if restoring.advance(|| budget.over()) {
+                    Found::Restored(Box::new(restoring.finish()))
+                } else {
+                    Found::Next(Self::Restore(restoring))
                 }
             }
             Self::Open { n, bounds, parameter } => {

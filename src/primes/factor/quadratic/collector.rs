@@ -6,8 +6,8 @@
 //! root, so that a cycle is read off when it is wanted.
 
 use super::base::Base;
-use super::family::{Relation, polynomials};
-use super::store::{self, Store};
+use super::family::Relation;
+use super::store::Store;
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -197,21 +197,5 @@ impl Collector {
     /// All relations in the order of their coming.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.store.bytes()
-    }
-
-    /// Takes in relations from bytes, as [`bytes`](Self::bytes) gives them, of these families. Of bytes that are none,
-    /// what makes no sense is left out.
-    pub(crate) fn restore(&mut self, bytes: &[u8], families: &[Vec<u32>]) {
-        let mut rest = bytes;
-        while let Some((relation, after)) = store::read(rest) {
-            rest = after;
-            let is_possible = families.get(relation.family as usize).is_some_and(|factors| {
-                relation.polynomial < polynomials(factors)
-                    && factors.iter().all(|i| (*i as usize) < self.base.primes.len())
-            });
-            if is_possible && relation.is_within(&self.base) {
-                self.extend([relation]);
-            }
-        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Knows no slice, thread or clock. The way of the data: [`Building`] makes a [`Base`], the primes that count;
 //! [`Choice`] gives [`Family`] after family of polynomials; each is sieved alone, on any thread, for [`Relation`]s;
-//! [`Collector`] gathers them and finds those whose large primes cancel; [`Solving`] combines enough of them to a
+//! [`Collector`] gathers them and finds those whose large primes cancel ([`Restoring`] gives it those of a checkpoint);
+//! [`Solving`] combines enough of them to a
 //! congruence of squares.
 //!
 //! For `a = q_1 ... q_s` and `b^2 = k n mod a`, every value `(a x + b)^2 - k n = a v(x)`, `v(x) = a x^2 + 2 b x + c`,
@@ -22,6 +23,7 @@ mod kernels;
 mod lanczos;
 mod matrix;
 mod part;
+mod restoring;
 mod solving;
 mod store;
 mod wide;
@@ -30,4 +32,5 @@ pub(crate) use base::{Base, Building, LONGEST, memory};
 pub(crate) use collector::Collector;
 pub(crate) use family::{Choice, Family, MOST_FACTORS, Relation};
 pub(crate) use part::{Piece, Returned, cut, write};
+pub(crate) use restoring::{Restoring, Saved};
 pub(crate) use solving::{Solved, Solving};
