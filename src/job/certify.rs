@@ -441,7 +441,10 @@ impl Plan for Certify {
                 curves if curves.number() == n => Stage::Curves(Box::new(curves)),
                 _ => return Err(Damaged::Impossible("number to be proved")),
             },
-            Some(_) => Stage::Factoring(Box::new(Factor::restore(part)?), 0),
+            Some(n) => match Factor::restore(part)? {
+                factor if *factor.number() == n - 1u8 => Stage::Factoring(Box::new(factor), 0),
+                _ => return Err(Damaged::Impossible("number to be factored")),
+            },
         };
         Ok(plan)
     }

@@ -294,10 +294,11 @@ impl Plan for Nth {
                 if point != far_point(n) {
                     return Err(Damaged::Impossible("point"));
                 }
-                plan.stage = Stage::Counting {
-                    point,
-                    pi: Box::new(Pi::restore(reader.bytes()?)?),
-                };
+                let pi = Box::new(Pi::restore(reader.bytes()?)?);
+                if pi.x() != point || pi.is_part() {
+                    return Err(Damaged::Impossible("count"));
+                }
+                plan.stage = Stage::Counting { point, pi };
             }
             2 => {
                 let (start, count, counted) = (reader.u128()?, reader.u128()?, reader.u64()? != 0);

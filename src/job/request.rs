@@ -269,7 +269,8 @@ impl Job {
     /// Makes the plan from a checkpoint that a plan of this job has [saved](Plan::save).
     ///
     /// # Errors
-    /// [`Damaged`] if no plan of this job wrote these bytes.
+    /// [`Damaged`] if no plan of this kind of question wrote these bytes. That they are of this question is for the
+    /// store and the cluster to see to, which keep them by its job.
     pub fn restore(&self, checkpoint: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
         match &self.question {
             Question::Query(_) => restore(checkpoint),

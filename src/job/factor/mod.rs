@@ -93,6 +93,11 @@ impl Factor {
         }
     }
 
+    /// What is factored.
+    pub(super) const fn number(&self) -> &Natural {
+        &self.n
+    }
+
     /// The primes that are known so far, each as often as it was found.
     pub(super) fn known(&self) -> &[Natural] {
         &self.primes
@@ -111,6 +116,7 @@ impl Factor {
         };
     }
 
+    /// The part under work is the product of these, and so is each part that equals it.
     fn came_apart(&mut self, primes: Vec<Natural>, mut parts: Vec<Natural>) {
         let others = self.parts.len();
         let part = self.part.take();
@@ -119,7 +125,6 @@ impl Factor {
         // The smallest is the next, whichever was found: which primes are known first does not depend on how the plan
         // was cut.
         parts.sort_unstable_by(|a, b| b.cmp(a));
-    /// The part under work is the product of these, and so is each part that equals it.
         self.parts.extend(repeated(parts, equal));
         self.primes.extend(repeated(primes, equal));
         self.go_on();
@@ -177,11 +182,6 @@ impl Factor {
     }
 }
 
-impl Plan for Factor {
-    type Slice = Slice;
-    type Partial = Partial;
-
-    fn cut(&mut self) -> Option<Slice> {
 /// Each of these numbers as many times.
 fn repeated(numbers: Vec<Natural>, times: usize) -> impl Iterator<Item = Natural> {
     numbers
@@ -189,6 +189,11 @@ fn repeated(numbers: Vec<Natural>, times: usize) -> impl Iterator<Item = Natural
         .flat_map(move |number| std::iter::repeat_n(number, times))
 }
 
+impl Plan for Factor {
+    type Slice = Slice;
+    type Partial = Partial;
+
+    fn cut(&mut self) -> Option<Slice> {
         let work = match &mut self.stage {
             Stage::Searching(searching) => searching.cut()?,
             Stage::Sieving(sieving) => sieving.cut()?,
@@ -228,12 +233,12 @@ fn repeated(numbers: Vec<Natural>, times: usize) -> impl Iterator<Item = Natural
             Found::Next(work) => match (&mut self.stage, work) {
                 (Stage::Searching(searching), Work::Bounds(bounds)) => searching.put_back(bounds),
                 (Stage::Sieving(sieving), Work::Build(building)) => sieving.put_back(building),
+                (Stage::Sieving(sieving), Work::Restore(restoring)) => sieving.go_on_restoring(restoring),
                 (_, work) => self.stage = Stage::Alone(work),
             },
             Found::Bounds(bounds) => {
                 if let Stage::Searching(searching) = &mut self.stage {
                     searching.bounded(bounds);
-                (Stage::Sieving(sieving), Work::Restore(restoring)) => sieving.go_on_restoring(restoring),
                 }
             }
             Found::Searched(searched) => self.searched(searched),
@@ -242,14 +247,14 @@ fn repeated(numbers: Vec<Natural>, times: usize) -> impl Iterator<Item = Natural
                     sieving.based(base);
                 }
             }
-            Found::Sieved { relations, rest, .. } => {
-                if let Stage::Sieving(sieving) = &mut self.stage {
-                    sieving.sieved(relations, rest);
-                }
-            }
             Found::Restored(collector) => {
                 if let Stage::Sieving(sieving) = &mut self.stage {
                     sieving.restored(*collector);
+                }
+            }
+            Found::Sieved { relations, rest, .. } => {
+                if let Stage::Sieving(sieving) = &mut self.stage {
+                    sieving.sieved(relations, rest);
                 }
             }
             Found::Checked { relations, rest } => {

@@ -103,6 +103,11 @@ impl Pi {
         self.x
     }
 
+    /// True for a share of a count of another plan, which answers nothing.
+    pub(super) const fn is_part(&self) -> bool {
+        matches!(self.play, Play::Part(_))
+    }
+
     /// The count, once every slice is absorbed.
     pub fn count(&self) -> Option<u128> {
         match self.play {
