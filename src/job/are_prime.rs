@@ -133,7 +133,7 @@ impl Plan for ArePrime {
             let state = match reader.u64()? {
                 0 => State::Done(false),
                 1 => State::Done(true),
-                2 => State::Testing(Box::new(IsPrime::restore(reader.bytes()?)?)),
+                2 => State::Testing(Box::new(IsPrime::restore(reader.bytes()?)?.in_order_unless_begun())),
                 _ => return Err(Damaged::Impossible("state")),
             };
             tests.push(One { state, cost });

@@ -101,6 +101,12 @@ impl IsPrime {
         }
     }
 
+    /// The same [in order](Self::in_order), if it has not begun.
+    pub(super) fn in_order_unless_begun(mut self) -> Self {
+        self.is_split &= !matches!(self.stage, Stage::Fresh);
+        self
+    }
+
     fn share(&self) -> f64 {
         let bits = bits(&self.n);
         match &self.stage {

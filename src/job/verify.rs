@@ -10,10 +10,10 @@
 //! An answer that is known is verified; without one, the first way finds it. Knows nobody who keeps answers.
 
 use super::{AnyPartial, AnyPlan, AnySlice, Budget, Count, Job, Pi, Plan, Query};
-use crate::primes::Natural;
 use crate::primes::primality::bpsw::Test;
 use crate::primes::primality::is_prime_u128;
 use crate::primes::primality::large::Large;
+use crate::primes::{Natural, estimate};
 use crate::proto::Value;
 use dashu_int::ops::BitTest;
 
@@ -208,6 +208,8 @@ impl Plan for Verify {
         let first = self.query.clone().plan().memory(workers);
         let second = match &self.query {
             Query::Pi(x) => second_count(*x).memory(workers),
+            // The prime is not known yet.
+            Query::Nth(n) => second_count(estimate::nth_prime(*n)).memory(workers),
             _ => first,
         };
         first.max(second)

@@ -309,8 +309,11 @@ impl Schedule {
             unit if !is_finished => self.again.push(unit),
             unit => self.finish(unit),
         }
-        let total = self.total_cost();
-        self.progress = self.progress.max((self.spent / total).min(1.0));
+        self.update_progress();
+    }
+
+    fn update_progress(&mut self) {
+        self.progress = self.progress.max((self.spent / self.total_cost()).min(1.0));
     }
 
     fn finish(&mut self, unit: Unit) {
@@ -538,6 +541,7 @@ impl Schedule {
         self.semiprimes = Reorder::new(done.semiprimes);
         self.hard = Reorder::new(done.hard);
         self.next = done;
+        self.update_progress();
         Ok(())
     }
 }

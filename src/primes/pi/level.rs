@@ -8,7 +8,7 @@ use crate::primes::features::has;
 pub(crate) enum Level {
     /// What every processor has.
     Portable,
-    /// AVX2 with FMA, POPCNT and BMI2: x86-64-v3.
+    /// AVX2 with FMA, POPCNT, LZCNT, BMI1 and BMI2: x86-64-v3.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// AVX-512 F, BW, DQ, VL, VBMI2 and VPOPCNTDQ: Intel since Ice Lake, AMD since Zen 4.
@@ -26,7 +26,7 @@ impl Level {
     pub(crate) fn all() -> &'static [Self] {
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = has!("avx2", "fma", "popcnt", "bmi2");
+            let avx2 = has!("avx2", "fma", "popcnt", "bmi1", "bmi2", "lzcnt");
             let avx512 = has!(
                 "avx512f",
                 "avx512bw",

@@ -5,7 +5,7 @@
 
 use super::quotient::{divide, quotient};
 use super::shape::Shape;
-use crate::primes::sieve::{Sieve, Step};
+use crate::primes::sieve::{Cost, Sieve, Step};
 
 /// How many numbers a piece may have at most: a few milliseconds of sieving.
 const MOST: u64 = 40_000_000;
@@ -47,7 +47,7 @@ pub(crate) fn memory(shape: &Shape) -> u64 {
 
 /// What sieving costs for each number, in nanoseconds.
 pub(crate) fn cost_per_number(shape: &Shape) -> f64 {
-    1.8 * Sieve::new(start(shape), shape.sieve_limit()).cost().per_number
+    1.8 * Cost::of_a_number(shape.sieve_limit().isqrt() as f64)
 }
 
 /// Where B begins: a multiple of 240, so that `pi` is the same there and right before.
@@ -57,13 +57,14 @@ pub(crate) fn start(shape: &Shape) -> u64 {
 
 /// Where the piece that begins at `low` ends.
 pub(crate) fn end(shape: &Shape, low: u64) -> u64 {
-    // At most (x / y)^2 times 4 million: 2^125 for the largest x.
-    let apart = u128::from(low) * u128::from(low) * u128::from(MOST_APART) / shape.x;
+    // At most (x / y)^2 times 4 million: 2^125 for the largest x with the y of this program; a part from elsewhere may
+    // have a smaller one.
+    let apart = (u128::from(low) * u128::from(low)).saturating_mul(MOST_APART.into()) / shape.x;
     let length = (apart.min(MOST.into()) as u64).clamp(MOST_APART, MOST) / 240 * 240;
     (low + length).min(shape.sieve_limit() + 1)
 }
 
-/// `x / p - low`, at least 0: what is left of `x` is a word, unless `x` is far above `10^20`.
+/// `x / p - low`, at least 0: what is left of `x` is a word, unless `x` is far above `10^23`.
 #[inline]
 fn place(x: u128, p: u64, low: u64) -> u32 {
     divide(x - u128::from(low) * u128::from(p), p) as u32

@@ -1,7 +1,7 @@
 //! The integers modulo an odd `n`, as the primality tests and the factoring see them: words and double words in
 //! Montgomery form.
 //!
-//! Knows no test. [`Ring`] is the entry point for moduli of any size: [`super::big`] implements it for naturals.
+//! Knows no test. [`Ring`] is the entry point for moduli of any size: [`super::large`] implements it for naturals.
 //!
 //! Source: P. L. Montgomery, "Modular multiplication without trial division", Math. Comp. 44 (1985), section 2, with
 //! `R = 2^64` or `2^128` and the inverse taken positive, so that a reduction is one subtraction of the high halves.

@@ -55,7 +55,7 @@ fn odd_primes_by_marking(last: u32) -> Vec<u32> {
     primes
 }
 
-/// At least `pi(x)`: Rosser and Schoenfeld 1962, Theorem 1: `pi(x) < 1.25506 x / ln x` for `x > 1`.
+/// At least `pi(x)`: Rosser and Schoenfeld 1962, corollary 1 of theorem 2: `pi(x) < 1.25506 x / ln x` for `x > 1`.
 pub(super) fn upper_bound_of_count(x: u32) -> usize {
     if x < 2 {
         0

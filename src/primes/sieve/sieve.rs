@@ -120,6 +120,13 @@ pub struct Cost {
     pub per_number: f64,
 }
 
+impl Cost {
+    /// For each number, with all sieving primes up to `root`, 10 or more.
+    pub(crate) fn of_a_number(root: f64) -> f64 {
+        0.0025 * 1.9_f64.powf(root.log10())
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Start,
@@ -223,11 +230,7 @@ impl Sieve {
     pub fn cost(&self) -> Cost {
         let root = f64::from(self.max_prime.max(10));
         let is_exact = self.max_prime >= self.last.isqrt() as u32;
-        let per_number = if is_exact {
-            0.0025 * 1.9_f64.powf(root.log10())
-        } else {
-            TEST_COST
-        };
+        let per_number = if is_exact { Cost::of_a_number(root) } else { TEST_COST };
         Cost {
             start: FEED_COST * root,
             per_number,
