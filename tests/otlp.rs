@@ -249,3 +249,21 @@ fn a_collector_that_is_down_is_in_the_log() {
     let log = served.log();
     assert!(log.contains("the collector does not take spans"), "{log}");
 }
+
+#[test]
+fn a_collector_is_an_url_without_tls() {
+    let read = |url: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+        let output = command.args(["serve", "--show-config", "--otlp", url]).output();
+        output.expect("the command runs")
+    };
+    for url in ["http://127.0.0.1:4318", "http://[::1]:4318/", "http://collector/prefix"] {
+        assert!(read(url).status.success(), "{url}");
+    }
+    for url in ["127.0.0.1:4318", "https://collector:4318", "http:", "", "unix:/tmp/x"] {
+        let output = read(url);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{url}: {errors}");
+        assert!(errors.contains("--otlp"), "{url}: {errors}");
+    }
+}

@@ -247,18 +247,3 @@ async fn post(request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         _ = &mut connection => reply.await,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::Collector;
-
-    #[test]
-    fn a_collector_is_an_url_without_tls() {
-        for url in ["http://127.0.0.1:4318", "http://[::1]:4318/", "http://collector/prefix"] {
-            assert!(Collector::read(url).is_ok(), "{url}");
-        }
-        for url in ["127.0.0.1:4318", "https://collector:4318", "http:", "", "unix:/tmp/x"] {
-            assert!(Collector::read(url).is_err(), "{url}");
-        }
-    }
-}
