@@ -89,6 +89,13 @@ impl Users {
         Ok(())
     }
 
+    /// How many there are.
+    #[cfg(feature = "cli")]
+    pub(crate) fn count(&self) -> usize {
+        let file = self.0.file.read().unwrap_or_else(PoisonError::into_inner);
+        file.entries.len()
+    }
+
     /// Wrong passwords since the start.
     pub fn wrong_passwords(&self) -> u64 {
         self.0.checker.wrong().load(Relaxed)

@@ -108,6 +108,7 @@ impl SecurityFlags {
             }
         }
         if let Some(users) = &users {
+            warn_of_nobody(users);
             daemon = daemon.users(users.clone());
         }
         for address in plain {
@@ -159,10 +160,22 @@ impl Security {
         }
         if let Some(users) = &self.users {
             match users.reload() {
-                Ok(()) => tracing::info!("SIGHUP: the users were read again"),
+                Ok(()) => {
+                    tracing::info!(users = users.count(), "SIGHUP: the users were read again");
+                    warn_of_nobody(users);
+                }
                 Err(error) => tracing::error!(%error, "SIGHUP: the users stay as they were"),
             }
         }
+    }
+}
+
+/// Says that nobody can ask anything. It is no mistake: the last user may have been removed on purpose.
+fn warn_of_nobody(users: &Users) {
+    if users.count() == 0 {
+        tracing::warn!(
+            "the file of users has none, so every request is refused: add one by 'primed user add', and send SIGHUP"
+        );
     }
 }
 

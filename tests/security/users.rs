@@ -226,6 +226,11 @@ fn a_user_that_is_gone_or_has_another_password_is_nobody_from_his_next_request_o
     );
     let listed = primed(&["user", "list", &file], "");
     assert_eq!(text(&listed.stdout), "sam submit\nsue submit\noli operate\n");
+    for user in ["sam", "sue", "oli"] {
+        assert!(primed(&["user", "remove", &file, user], "").status.success());
+    }
+    daemon.hang_up("the file of users has none, so every request is refused");
+    assert!(sam.ask("jobs").starts_with("ERR unauthenticated"));
 }
 
 /// Who may do what with a file: its owner, its group and its mode.
