@@ -341,6 +341,7 @@ impl Plan for Certify {
     fn stage(&self) -> Option<String> {
         match &self.stage {
             Stage::Curves(curves) => Plan::stage(curves.as_ref()),
+            Stage::Factoring(factor, _) => Plan::stage(factor.as_ref()),
             _ => None,
         }
     }

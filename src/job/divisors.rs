@@ -156,6 +156,20 @@ impl Plan for Divisors {
         self.progress
     }
 
+    fn stage(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Factoring(factor) => Plan::stage(factor.as_ref()),
+            _ => None,
+        }
+    }
+
+    fn found(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Factoring(factor) => Plan::found(factor.as_ref()),
+            _ => None,
+        }
+    }
+
     fn memory(&self, workers: usize) -> u64 {
         let factoring = match &self.stage {
             Stage::Factoring(factor) => Plan::memory(factor.as_ref(), workers),

@@ -131,6 +131,14 @@ impl Plan for OfFactors {
         Plan::progress(&self.factor).max(self.progress)
     }
 
+    fn stage(&self) -> Option<String> {
+        Plan::stage(&self.factor)
+    }
+
+    fn found(&self) -> Option<String> {
+        Plan::found(&self.factor)
+    }
+
     fn memory(&self, workers: usize) -> u64 {
         Plan::memory(&self.factor, workers)
     }
@@ -209,6 +217,19 @@ mod tests {
             ask(Function::Sigma, primorial),
             Value::Number((Natural::ONE << 128) - 1u8)
         );
+    }
+
+    #[test]
+    fn what_is_known_of_the_factors_is_shown_on_the_way() {
+        // The largest primes below 2^82 and 2^83.
+        let [p, q] = [(1u128 << 82) - 57, (1 << 83) - 55].map(Natural::from);
+        let mut plan = OfFactors::new(Function::Totient, &(p * q * 15u8));
+        while Plan::stage(&plan).is_none() {
+            let slice = Plan::cut(&mut plan).expect("one hand is never idle");
+            Plan::absorb(&mut plan, OfFactors::run(slice, Budget::new(&|| true)));
+        }
+        let found = Plan::found(&plan).expect("small primes are known");
+        assert!(found.starts_with("3 5 c50="), "{found}");
     }
 
     #[test]

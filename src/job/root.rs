@@ -177,6 +177,20 @@ impl Plan for Root {
         self.progress
     }
 
+    fn stage(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Number(factor) | Stage::Order { factor, .. } => Plan::stage(factor.as_ref()),
+            Stage::Search(_) | Stage::Done(_) => None,
+        }
+    }
+
+    fn found(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Number(factor) => Plan::found(factor.as_ref()),
+            _ => None,
+        }
+    }
+
     fn memory(&self, workers: usize) -> u64 {
         Plan::memory(&factor_of(&self.n), workers) + (64 << 10)
     }
