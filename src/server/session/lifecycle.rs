@@ -2,9 +2,10 @@
 //! Knows no request.
 
 use crate::server::Limits;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a client may take to close its half after the session has closed its own.
@@ -164,7 +165,8 @@ impl Timer {
         if !is_set {
             sleep.as_mut().reset(next);
         }
-        let fired = sleep.as_mut().poll(task);
+        // Whatever the budget of the task: a timer that is polled when this is used up is set, but wakes nobody.
+        let fired = pin!(unconstrained(sleep.as_mut())).poll(task);
         if fired.is_ready() {
             self.0 = None;
         }
@@ -184,6 +186,7 @@ impl Timer {
 mod tests {
     use super::*;
     use std::future::poll_fn;
+    use tokio::task::coop::{consume_budget, has_budget_remaining};
 
     fn limits() -> Limits {
         Limits {
@@ -254,6 +257,23 @@ mod tests {
             assert_eq!(other.phase(), Phase::Closed, "the client has closed first");
             other.finish();
             assert_eq!(other.phase(), Phase::Closed, "no way leads back");
+        });
+    }
+
+    #[test]
+    fn a_timer_that_is_set_when_its_task_may_do_no_more_fires_too() {
+        in_stopped_time(async {
+            let due = Instant::now() + Duration::from_secs(5);
+            let mut timer = Timer::default();
+            let fired = poll_fn(|task| {
+                while has_budget_remaining() {
+                    let _ = pin!(consume_budget()).poll(task);
+                }
+                timer.poll(due, task)
+            });
+            let fired = tokio::time::timeout(Duration::from_secs(60), fired).await;
+            assert!(fired.is_ok(), "the timer has not woken its task");
+            assert_eq!(Instant::now(), due);
         });
     }
 
