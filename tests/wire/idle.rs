@@ -1,7 +1,8 @@
 //! Connections that rest between two requests, many of them on one thread: each is woken, closed and counted by itself.
 
 use crate::support::{Client, PATIENCE, exchange, info, start, until};
-use primed::{Daemon, Drained, Handle};
+use primed::{Daemon, Drained, Handle, Limits};
+use std::time::Duration;
 
 /// Connections that have asked once, on this number of threads.
 fn crowd(threads: usize, count: usize) -> (Handle, Vec<Client>) {
@@ -88,4 +89,34 @@ fn a_stopping_daemon_ends_a_crowd_at_rest() {
         assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
         ends.join().expect("each sees the end");
     }
+}
+
+#[test]
+fn who_has_sent_all_is_not_closed_while_the_session_does_not_read() {
+    let limits = Limits {
+        stall_timeout: Duration::from_millis(300),
+        max_unsent_bytes: 1_000,
+        ..Limits::default()
+    };
+    let daemon = start(Daemon::new().limits(limits));
+    let mut client = Client::connect(&daemon);
+    assert_eq!(client.ask("client name=patient"), "OK");
+    // Replies that wait for the first one are too many bytes for the session to read on, and it has half a line.
+    let answered = 10;
+    client.send(format!(
+        "pi 1e18 deadline=1500ms\n{}nth ",
+        "factor 2^1000\n".repeat(answered)
+    ));
+    until("all but the first are answered", || {
+        let rows = exchange(&daemon, "clients\n");
+        let row = rows.lines().find(|row| row.contains(" name=patient "));
+        let count = row.and_then(|row| row.split(" requests=").nth(1)?.split(' ').next()?.parse().ok());
+        count.is_some_and(|count: usize| count > answered)
+    });
+    client.send("7\n");
+    assert!(client.line().is_some_and(|reply| reply.starts_with("ERR deadline")));
+    for _ in 0..answered {
+        assert!(client.line().is_some_and(|reply| reply.starts_with("OK 2 2 2 ")));
+    }
+    assert_eq!(client.line().as_deref(), Some("OK 17"));
 }

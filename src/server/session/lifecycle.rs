@@ -33,7 +33,9 @@ pub(in crate::server) struct Lifecycle {
     phase: Phase,
     input_ended: bool,
     is_draining: bool,
-    /// Since when the client owes the rest of a request.
+    /// The client owes the rest of a request.
+    owes_request: bool,
+    /// Since when it may send that: not while the session itself does not read.
     request_since: Option<Instant>,
     /// Since when the client takes nothing of what is written for it.
     unsent_since: Option<Instant>,
@@ -109,7 +111,21 @@ impl Lifecycle {
     /// Notes whether the client owes the rest of a request.
     #[inline]
     pub(in crate::server) fn owes(&mut self, holds: bool) {
+        self.owes_request = holds;
         keep(&mut self.request_since, holds);
+    }
+
+    /// Whether the client owes the rest of a request.
+    #[inline]
+    pub(super) const fn owes_request(&self) -> bool {
+        self.owes_request
+    }
+
+    /// Notes whether the session reads. While it does not, the client cannot send what it owes, and it has its whole
+    /// time for that once the session reads again.
+    #[inline]
+    pub(super) fn reads(&mut self, holds: bool) {
+        keep(&mut self.request_since, self.owes_request && holds);
     }
 
     /// The client has taken some of what is written for it.
@@ -124,7 +140,7 @@ impl Lifecycle {
     #[inline]
     pub(super) fn note(&mut self, has_unsent: bool, is_answered: bool, limits: &Limits) {
         keep(&mut self.unsent_since, has_unsent);
-        let is_idle = is_answered && !has_unsent && self.request_since.is_none();
+        let is_idle = is_answered && !has_unsent && !self.owes_request;
         let is_resting = is_idle && limits.idle_timeout.is_some();
         keep(&mut self.resting_since, is_resting || self.phase == Phase::Lingering);
     }
@@ -226,6 +242,25 @@ mod tests {
             lifecycle.record_write();
             lifecycle.note(false, false, &limits);
             assert_eq!(patience(&lifecycle, &limits), None, "it works on a request");
+        });
+    }
+
+    #[test]
+    fn the_time_for_the_rest_of_a_request_runs_only_while_the_session_reads() {
+        in_stopped_time(async {
+            let (limits, mut lifecycle) = (limits(), Lifecycle::default());
+            lifecycle.owes(true);
+            tokio::time::advance(Duration::from_secs(10)).await;
+            lifecycle.reads(false);
+            lifecycle.note(false, false, &limits);
+            assert_eq!(patience(&lifecycle, &limits), None);
+            tokio::time::advance(Duration::from_secs(100)).await;
+            lifecycle.reads(true);
+            lifecycle.note(false, false, &limits);
+            assert_eq!(patience(&lifecycle, &limits), Some(30));
+            lifecycle.owes(false);
+            lifecycle.reads(true);
+            assert_eq!(patience(&lifecycle, &limits), None);
         });
     }
 

@@ -202,6 +202,9 @@ impl<E: Exchange> Session<E> {
         let is_answered = exchange.in_flight() == 0;
         let has_unsent = !exchange.unsent().is_empty();
         link.close(is_answered && !has_unsent, task)?;
+        if link.lifecycle.owes_request() {
+            link.lifecycle.reads(exchange.may_read(link));
+        }
         link.note(has_unsent, exchange.in_flight());
         self.keep_time(task)?;
         self.exchange.rest(&self.link);
