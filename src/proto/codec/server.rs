@@ -58,12 +58,24 @@ impl ServerCodec {
     /// `has_ended`: no more will come. The frame borrows from the input: [`Decoder`] is this with a copy.
     #[doc(hidden)]
     pub fn next<'a>(&mut self, input: &'a [u8], has_ended: bool) -> (usize, Option<Frame<'a>>) {
-        let (_, used, frame) = self.next_after(input, has_ended);
-        (used, frame)
+        let mut before = 0;
+        loop {
+            let (_, used, frame) = self.next_after(&input[before..], has_ended);
+            before += used;
+            if frame.is_some() || used < Self::MANY_SKIPPED {
+                return (before, frame);
+            }
+        }
     }
 
+    /// Bytes that ask nothing, of which [`next_after`](Self::next_after) looks at no more at once: some 10 µs of blank
+    /// lines.
+    #[doc(hidden)]
+    pub const MANY_SKIPPED: usize = 1 << 10;
+
     /// The same, and before it how many of these bytes ask nothing: what is skipped, blank lines, comments. The frame
-    /// that follows them may be left to be found again, and they may not: what was skipped would be a request.
+    /// that follows them may be left to be found again, and they may not: what was skipped would be a request. If there
+    /// is no frame, but [`MANY_SKIPPED`](Self::MANY_SKIPPED) bytes or more are done with, the rest may have one.
     #[doc(hidden)]
     pub fn next_after<'a>(&mut self, input: &'a [u8], has_ended: bool) -> (usize, usize, Option<Frame<'a>>) {
         let mut used = 0;
@@ -78,6 +90,9 @@ impl ServerCodec {
             used += step.used;
             if step.frame.is_some() || step.used == 0 {
                 return (before, used, step.frame);
+            }
+            if used >= Self::MANY_SKIPPED {
+                break;
             }
         }
         (used, used, None)

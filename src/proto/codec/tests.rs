@@ -64,6 +64,22 @@ fn framed(pieces: &[&[u8]]) -> Vec<Incoming> {
     found
 }
 
+#[test]
+fn much_that_asks_nothing_is_skipped_by_and_by_and_what_follows_is_found() {
+    for nothing in ["\n", "  \r\n", "# no\n", "*0\r\n"] {
+        let mut codec = ServerCodec::new(LIMIT);
+        let input = nothing.repeat(5_000) + "nth 5\n";
+        let input = input.as_bytes();
+        let (_, used, frame) = codec.next_after(input, false);
+        let most = ServerCodec::MANY_SKIPPED + nothing.len();
+        assert!((ServerCodec::MANY_SKIPPED..most).contains(&used), "{nothing:?}: {used}");
+        assert!(frame.is_none(), "{nothing:?}");
+        let (rest, frame) = codec.next(&input[used..], false);
+        assert_eq!(used + rest, input.len(), "{nothing:?}");
+        assert!(frame.is_some(), "{nothing:?}");
+    }
+}
+
 fn cut<'a>(input: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (input.len() + 1)).collect();
     cuts.sort_unstable();

@@ -322,6 +322,10 @@ impl Requests {
                     used += begin;
                     break true;
                 }
+                Next::Skipped { end } => {
+                    used += end;
+                    quota.charge(LOOK_EVERY);
+                }
                 Next::Incomplete { end } => {
                     used += end;
                     break false;
@@ -377,7 +381,10 @@ impl Requests {
         }
         let (begin, end, frame) = codec.next_after(input, link.lifecycle.input_ended());
         let Some(frame) = frame else {
-            return Next::Incomplete { end };
+            return match end < ServerCodec::MANY_SKIPPED {
+                true => Next::Incomplete { end },
+                false => Next::Skipped { end },
+            };
         };
         if self.is_full(link)
             && let Frame::Request(request) = &frame
@@ -469,6 +476,8 @@ enum Next {
     },
     /// A request that waits for room. It was not taken in, and begins here.
     Blocked { begin: usize },
+    /// Many bytes that ask nothing; there may be a request after them.
+    Skipped { end: usize },
     /// No complete request. What comes before the end asks nothing.
     Incomplete { end: usize },
 }
