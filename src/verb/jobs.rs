@@ -140,7 +140,11 @@ fn subject(call: &Call<'_>, words: &str) -> Result<Subject, Failure> {
         .map_err(|refused| match refused {
             Refused::Failure(failure) => failure,
             Refused::Rows => call.refused("rows are not kept; ask for them directly"),
-            Refused::Other => call.bad_arg(format_args!("'{}' cannot be submitted", shortened(words))),
+            // Its other words may be a password.
+            Refused::Other => {
+                let verb = words.split(' ').next().unwrap_or_default();
+                call.bad_arg(format_args!("'{}' cannot be submitted", shortened(verb)))
+            }
         })
 }
 

@@ -36,6 +36,9 @@ fn no_password_reaches_the_log_a_verb_or_the_list_of_processes() {
         format!("@t auth oli {PASSWORD} {PASSWORD}"),
         format!("auth {PASSWORD} oli progress={PASSWORD}"),
         format!("auth oli {PASSWORD} deadline=5s"),
+        format!("submit auth oli {PASSWORD}"),
+        format!("verify auth oli {PASSWORD}"),
+        format!("forget auth oli {PASSWORD}"),
     ] {
         heard.push(client.ask(&request));
     }
