@@ -191,6 +191,23 @@ fn a_frame_beyond_the_limit_is_malformed_however_it_is_cut() {
 }
 
 #[test]
+fn the_list_of_clients_has_the_requests_that_a_protocol_has_answered() {
+    let daemon = start(Daemon::new());
+    let mut client = Client::connect(&daemon);
+    client.send("nth 5\n\nnth 6\n");
+    assert_eq!(
+        (client.line().as_deref(), client.line().as_deref()),
+        (Some("11"), Some("13"))
+    );
+    let address = client.stream().local_addr().expect("it is connected");
+    let mut other = Client::connect_to(daemon.addresses()[1]);
+    other.send("clients\n");
+    let rows = other.finish();
+    let row = rows.lines().find(|row| row.contains(&format!("address={address} ")));
+    assert!(row.is_some_and(|row| row.contains(" requests=3 ")), "{rows}");
+}
+
+#[test]
 fn a_panic_costs_the_connection_it_happened_on() {
     let daemon = start(Daemon::new());
     let mut other = Client::connect(&daemon);

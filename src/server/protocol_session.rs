@@ -110,6 +110,7 @@ impl<P: Protocol> Exchange for Custom<P> {
             has_moved = true;
             let metrics = &link.shared.facts.metrics;
             metrics.requests.fetch_add(1, Relaxed);
+            link.permit.state.add_answered(1);
             if !is_ok {
                 metrics.errors.fetch_add(1, Relaxed);
             }
