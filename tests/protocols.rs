@@ -191,6 +191,38 @@ fn a_frame_beyond_the_limit_is_malformed_however_it_is_cut() {
 }
 
 #[test]
+fn a_frame_that_has_begun_is_read_also_if_the_limit_is_lowered_meanwhile() {
+    actix::System::new().block_on(async {
+        let daemon = Daemon::new().workers(1).serve(([127, 0, 0, 1], 0).into(), || Lengths);
+        let running = daemon.start().await.expect("it starts");
+        let address = running.addresses()[0];
+        let begun = tokio::task::spawn_blocking(move || {
+            let mut client = Client::connect_to(address);
+            client.send(format!("\n{}", "x".repeat(800)));
+            // With its answer, the first part has been read.
+            assert_eq!(client.line().as_deref(), Some("0"));
+            client
+        });
+        let mut begun = begun.await.expect("it answers");
+        let limits = Limits {
+            max_line_bytes: 500,
+            ..Limits::default()
+        };
+        running.set_limits(limits).expect("no limit is 0");
+        let ended = tokio::task::spawn_blocking(move || {
+            begun.send("xx\n");
+            assert_eq!(begun.line().as_deref(), Some("802"));
+            // The new limit holds for those that connect from now on.
+            let mut other = Client::connect_to(address);
+            other.send("x".repeat(800) + "\n");
+            assert_eq!(other.finish(), "a frame may have 500 bytes\n");
+        });
+        ended.await.expect("both are answered");
+        running.drain(Duration::ZERO).await;
+    });
+}
+
+#[test]
 fn the_list_of_clients_has_the_requests_that_a_protocol_has_answered() {
     let daemon = start(Daemon::new());
     let mut client = Client::connect(&daemon);

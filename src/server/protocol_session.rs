@@ -32,6 +32,9 @@ pub(super) type ProtocolSession<P> = Session<Custom<P>>;
 pub(super) struct Custom<P: Protocol> {
     protocol: Rc<P>,
     codec: P::Codec,
+    /// The longest frame, in bytes: that of the time when the connection was accepted. A longer one may be half read
+    /// when the limit changes.
+    max_frame_bytes: usize,
     engine: Engine,
     incoming: BytesMut,
     /// There may be a whole frame in `incoming` that a limit kept from being taken in.
@@ -45,6 +48,7 @@ impl<P: Protocol> ProtocolSession<P> {
     pub(super) fn with(protocol: P, accepted: Accepted) -> Self {
         let exchange = Custom {
             codec: protocol.codec(),
+            max_frame_bytes: accepted.limits().max_line_bytes,
             protocol: Rc::new(protocol),
             engine: accepted.engine().clone(),
             incoming: BytesMut::new(),
@@ -78,7 +82,7 @@ impl<P: Protocol> Exchange for Custom<P> {
         task: &mut Task<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.has_unread {
-            let room = link.limits().max_line_bytes.saturating_sub(self.incoming.len());
+            let room = self.max_frame_bytes.saturating_sub(self.incoming.len());
             ready!(SCRATCH.with_borrow_mut(|scratch| {
                 scratch.clear();
                 let read = link.poll_read(scratch, room, task);
@@ -157,7 +161,7 @@ impl<P: Protocol> Custom<P> {
     /// Takes in frames as far as the limits and the time allow.
     fn decode(&mut self, link: &mut Link, time: &mut TurnTime) {
         self.has_unread = false;
-        let limit = link.limits().max_line_bytes;
+        let limit = self.max_frame_bytes;
         while !self.has_unread && link.lifecycle.is_open() {
             let frame = match link.lifecycle.input_ended() {
                 false => self.codec.decode(&mut self.incoming),
