@@ -217,6 +217,10 @@ fn a_user_that_is_gone_or_has_another_password_is_nobody_from_his_next_request_o
     assert!(primed(&["user", "passwd", &file, "sam"], "another\n").status.success());
     daemon.hang_up("the users were read again");
     assert!(ann.ask("nth 4").starts_with("ERR unauthenticated"));
+    let mut oli = of(&daemon, "oli");
+    oli.send("clients\n");
+    let rows: Vec<String> = std::iter::from_fn(|| oli.line().filter(|line| line != "OK")).collect();
+    assert!(!rows.iter().any(|row| row.contains(" user=ann ")), "{rows:?}");
     assert!(sam.ask("nth 4").starts_with("ERR unauthenticated"));
     assert_eq!(sam.ask("auth sam another"), "OK");
     assert_eq!(sam.ask("jobs"), "OK");

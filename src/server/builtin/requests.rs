@@ -95,11 +95,16 @@ impl Requests {
             self.refuse(verb, format, Failure::new(Code::Draining, text));
             return None;
         }
-        if !self.login.is_open()
-            && let Err(failure) = self.login.check(request, &link.shared)
-        {
-            self.refuse(verb, format, failure);
-            return None;
+        if !self.login.is_open() {
+            let was_known = self.login.user().is_some();
+            let checked = self.login.check(request, &link.shared);
+            if was_known && self.login.user().is_none() {
+                link.permit.state.set_user("");
+            }
+            if let Err(failure) = checked {
+                self.refuse(verb, format, failure);
+                return None;
+            }
         }
         let caller = SessionCaller {
             login: &self.login,
