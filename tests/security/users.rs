@@ -141,6 +141,21 @@ fn a_job_is_seen_read_and_ended_by_its_user_and_by_operators_only() {
 }
 
 #[test]
+fn what_waits_for_its_turn_is_done_with_the_rights_of_who_asked_for_it() {
+    let daemon = with_users(&[]);
+    let (mut sam, mut oli) = (of(&daemon, "sam"), of(&daemon, "oli"));
+    let submitted = sam.ask("submit pi 1e19");
+    let job = submitted.strip_prefix("OK job=").expect("it is taken in");
+    // The order to cancel waits for the result, and the user logs out meanwhile.
+    oli.send(format!(
+        "result {job} deadline=100ms\ncancel {job}\n*1\r\n$5\r\nRESET\r\n"
+    ));
+    assert!(oli.line().is_some_and(|reply| reply.starts_with("ERR deadline")));
+    assert_eq!(oli.line().as_deref(), Some("OK"));
+    assert_eq!(oli.line().as_deref(), Some("+RESET\r"));
+}
+
+#[test]
 fn clients_of_redis_log_in_as_they_do_there() {
     let daemon = with_users(&[]);
     let mut client = daemon.client();

@@ -157,9 +157,13 @@ impl Login {
             && known.version != auth.version()
         {
             let version = auth.version();
+            let limits = known.identity.limits;
             self.access = match auth.refresh(&known.identity) {
                 Some(identity) => Access::Known(Box::new(Known { identity, version })),
-                None => Access::Unknown,
+                None => {
+                    self.left = limits;
+                    Access::Unknown
+                }
             };
         }
         let is_free = FREE.iter().any(|verb| request.verb.eq_ignore_ascii_case(verb));

@@ -180,7 +180,13 @@ impl Requests {
 
     fn order(&mut self, verb: VerbLabel, format: &ReplyFormat, ask: Ask, terms: Terms) {
         let id = self.replies.open(verb, format, ask.streams());
-        let request = Pending { id, ask, terms };
+        let is_confined = self.login.is_confined();
+        let request = Pending {
+            id,
+            ask,
+            is_confined,
+            terms,
+        };
         if format.tag.is_some() || !is_about_jobs(&request.ask) {
             self.send(request);
         } else if let Some(request) = self.sequence.begin(request) {
@@ -188,7 +194,13 @@ impl Requests {
         }
     }
 
-    fn send(&mut self, Pending { id, ask, terms }: Pending) {
+    fn send(&mut self, request: Pending) {
+        let Pending {
+            id,
+            ask,
+            is_confined,
+            terms,
+        } = request;
         let streams = ask.streams();
         let rows = if streams {
             self.streams.begin(id, ask.is_plan(), &self.replies)
@@ -198,7 +210,7 @@ impl Requests {
         self.engine.order(Order {
             request: id,
             ask,
-            is_confined: self.login.is_confined(),
+            is_confined,
             deadline: terms.deadline.map(|wait| (Instant::now() + wait).into_std()),
             progress: terms.progress,
             rows,

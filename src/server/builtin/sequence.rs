@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 pub(super) struct Pending {
     pub(super) id: RequestId,
     pub(super) ask: Ask,
+    /// The client saw no jobs but its own when the request was taken in; it may log out before the request is sent.
+    pub(super) is_confined: bool,
     pub(super) terms: Terms,
 }
 
@@ -109,8 +111,13 @@ mod tests {
     use crate::engine::JobId;
 
     fn begin(sequence: &mut Sequence, id: u64, ask: Ask) -> Option<u64> {
-        let (id, terms) = (RequestId(id), Terms::default());
-        sequence.begin(Pending { id, ask, terms }).map(|request| request.id.0)
+        let pending = Pending {
+            id: RequestId(id),
+            ask,
+            is_confined: false,
+            terms: Terms::default(),
+        };
+        sequence.begin(pending).map(|request| request.id.0)
     }
 
     fn next(sequence: &mut Sequence) -> Option<u64> {
