@@ -206,7 +206,8 @@ impl Listener {
         for index in 0..self.sockets.len() {
             let mut left = MAX_ACCEPTS;
             while let Some((acceptor, service)) = self.sockets.get_mut(index)
-                && let Poll::Ready((socket, peer)) = acceptor.poll_accept(task)
+                && let Poll::Ready((socket, peer)) =
+                    acceptor.poll_accept(&self.shared.facts.metrics.connections_refused, task)
             {
                 let service = service.clone();
                 self.admit(socket, peer, &service, context);

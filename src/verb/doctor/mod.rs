@@ -158,7 +158,7 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
         (
             &[&metrics.connections_refused],
             "connections refused",
-            "raise --max-connections, or set --idle-timeout",
+            "raise --max-connections or the limit on open files, or set --idle-timeout",
         ),
         (
             &panics,
