@@ -3,6 +3,7 @@
 use super::delays::Delays;
 use super::password::Scratch;
 use super::{Credentials, Identity, Notify, Verdict};
+use crate::caught::{Panicked, caught};
 use crate::clients::UNIX;
 use crate::priority;
 use std::net::IpAddr;
@@ -96,9 +97,14 @@ fn work(checks: &Receiver<Check>, verify: &Verify, delays: &Mutex<Delays>, wrong
         // It may have been queued before the others of its address were found wrong.
         let verdict = match left(delays, from) {
             Some(left) => Verdict::Later(left),
-            None => match verify(&credentials, &mut scratch) {
-                Some(identity) => Verdict::Granted(identity),
-                None => {
+            None => match caught(|| verify(&credentials, &mut scratch)) {
+                Ok(Some(identity)) => Verdict::Granted(identity),
+                Err(Panicked) => {
+                    tracing::error!("the check of a password panicked");
+                    scratch = Scratch::default();
+                    Verdict::Later(RETRY)
+                }
+                Ok(None) => {
                     wrong.fetch_add(1, Relaxed);
                     let delay = lock(delays).add(from, Instant::now());
                     let from = match from {
@@ -195,5 +201,18 @@ mod tests {
             "{verdicts:?}"
         );
         assert_eq!((begun.try_iter().count(), checker.wrong().load(Relaxed)), (1, 1));
+    }
+
+    #[test]
+    fn one_whose_check_panics_is_answered_and_so_is_the_next() {
+        let verify: Verify = Box::new(|_, _| panic!("as asked"));
+        let checker = Checker::start(verify).expect("there is a thread");
+        let (said, verdicts) = channel();
+        for name in 0..2 {
+            check(&checker, name, name, &said);
+        }
+        let verdicts: Vec<Said> = verdicts.iter().take(2).collect();
+        assert_eq!(verdicts, [(0, Verdict::Later(RETRY)), (1, Verdict::Later(RETRY))]);
+        assert_eq!(checker.wrong().load(Relaxed), 0);
     }
 }
