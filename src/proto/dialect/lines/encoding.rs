@@ -35,7 +35,11 @@ impl Dialect for Lines {
         if let Ok(Value::Facts(facts)) = reply {
             for (key, value) in facts {
                 write_tag(out, tag);
-                write_fmt(out, format_args!("= {key}={value}\n"));
+                out.extend_from_slice(b"= ");
+                write_printable(out, key);
+                out.extend_from_slice(b"=");
+                write_printable(out, value);
+                out.extend_from_slice(b"\n");
             }
         }
         write_tag(out, tag);
@@ -150,6 +154,14 @@ mod tests {
         assert_eq!(
             encoded(Some("a"), false, Ok(Value::Facts(vec![("jobs".into(), "3".into())]))),
             "@a = jobs=3\n@a OK\n"
+        );
+        assert_eq!(
+            encoded(
+                None,
+                false,
+                Ok(Value::Facts(vec![("store".into(), "/a\nOK b\u{e9}".into())]))
+            ),
+            "= store=/a?OK b?\nOK\n"
         );
         assert_eq!(
             encoded(Some("a"), false, Err(Failure::new(Code::Internal, "two\nlines"))),
