@@ -243,7 +243,7 @@ struct Patient {
     owed: Owed,
     /// The first bytes, until hyper reads them.
     first: Bytes,
-    /// Since bytes wait for the client.
+    /// Since bytes wait for the client, those of the closing of TLS among them.
     waiting: Option<Deadline>,
 }
 
@@ -256,6 +256,17 @@ impl Patient {
             first: Bytes::new(),
             waiting: None,
         }
+    }
+
+    /// What was written, unless it waits for the client for too long.
+    fn in_time<T>(&mut self, written: Poll<io::Result<T>>, task: &mut Task<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waiting = None;
+            return written;
+        }
+        let waiting = self.waiting.get_or_insert_with(|| Deadline::new(self.shared.clone()));
+        ready!(Pin::new(waiting).poll(task));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Reads the first bytes. False if there are none: the client has closed the connection.
@@ -296,33 +307,23 @@ impl AsyncRead for Patient {
 
 impl AsyncWrite for Patient {
     fn poll_write(mut self: Pin<&mut Self>, task: &mut Task<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        let mut connection = this.socket.connection.borrow_mut();
+        let mut connection = self.socket.connection.borrow_mut();
         let written = Pin::new(&mut *connection).poll_write(task, bytes);
-        match &written {
-            Poll::Ready(Ok(count)) => {
-                let metrics = &connection.shared().facts.metrics;
-                metrics.bytes_written.fetch_add(*count as u64, Relaxed);
-                connection.state().has_written(*count);
-            }
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => {
-                let waiting = this.waiting.get_or_insert_with(|| Deadline::new(this.shared.clone()));
-                if Pin::new(waiting).poll(task).is_ready() {
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-                return Poll::Pending;
-            }
+        if let Poll::Ready(Ok(count)) = &written {
+            let metrics = &connection.shared().facts.metrics;
+            metrics.bytes_written.fetch_add(*count as u64, Relaxed);
+            connection.state().has_written(*count);
         }
-        this.waiting = None;
-        written
+        drop(connection);
+        self.in_time(written, task)
     }
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.socket.connection.borrow_mut()).poll_flush(task)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.socket.connection.borrow_mut()).poll_shutdown(task)
+    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        let closed = Pin::new(&mut *self.socket.connection.borrow_mut()).poll_shutdown(task);
+        self.in_time(closed, task)
     }
 }
