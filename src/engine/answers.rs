@@ -70,6 +70,14 @@ impl Answers {
         Some(value)
     }
 
+    fn is_refuted(&self, title: &str) -> bool {
+        if !self.has_stored.load(Acquire) {
+            return false;
+        }
+        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        stored.is_refuted(title)
+    }
+
     /// Takes in what the store has at the start, and says what it is to write, if the bounds are lower than before.
     pub(super) fn load(&self, answers: BTreeMap<String, KeptAnswer>) -> Vec<Record> {
         self.change(|stored| stored.load(answers))
@@ -115,9 +123,12 @@ impl Answers {
         changed
     }
 
-    /// Keeps an answer, and forgets others if there is no room.
+    /// Keeps an answer, and forgets others if there is no room; none to a question whose answer was refuted, which may
+    /// come from a node that does not know that.
     pub(super) fn keep(&self, title: String, value: Value) {
-        if let Some(cache) = &self.recent {
+        if let Some(cache) = &self.recent
+            && !self.is_refuted(&title)
+        {
             cache.insert(title, value);
         }
     }
@@ -143,6 +154,8 @@ impl Weighter<String, Value> for Weight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Timestamp;
+    use std::time::Duration;
 
     fn with_room(max_answers: u64) -> Answers {
         let policy = Policy {
@@ -178,5 +191,27 @@ mod tests {
         let none = with_room(0);
         none.keep("pi 7".into(), Value::from(4));
         assert_eq!(none.get("pi 7"), None);
+    }
+
+    #[test]
+    fn an_answer_to_a_question_whose_answer_was_refuted_is_not_given_wherever_it_comes_from() {
+        let answers = with_room(4096);
+        let wrong = KeptAnswer {
+            title: "pi 7".into(),
+            value: Value::from(5),
+            cost: Duration::from_secs(1),
+            found_at: Timestamp::from_millis(7),
+            version: "1".into(),
+            method: "computed".into(),
+            is_refuted: false,
+        };
+        answers.store(wrong);
+        answers.keep("pi 7".into(), Value::from(5));
+        assert!(answers.refute("pi 7").is_some());
+        answers.keep("pi 7".into(), Value::from(5));
+        assert_eq!(answers.get("pi 7"), None);
+        answers.forget(Some("pi 7"));
+        answers.keep("pi 7".into(), Value::from(4));
+        assert_eq!(answers.get("pi 7"), Some(Value::from(4)), "it is forgotten");
     }
 }

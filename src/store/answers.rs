@@ -70,6 +70,11 @@ impl KeptAnswers {
         self.answers.get(title).filter(|answer| !answer.is_refuted)
     }
 
+    /// Whether the answer to the question of this title was refuted.
+    pub fn is_refuted(&self, title: &str) -> bool {
+        self.answers.get(title).is_some_and(|answer| answer.is_refuted)
+    }
+
     /// Marks an answer as one that failed its verification. None if it is not kept, or is marked.
     pub fn refute(&mut self, title: &str) -> Option<Record> {
         let answer = self.answers.get_mut(title).filter(|answer| !answer.is_refuted)?;
