@@ -1,6 +1,6 @@
 //! What is written: one record for each change of what is kept. Plain data; knows no file.
 
-use crate::proto::{Code, Reply, Value};
+use crate::proto::{Code, Failure, Reply, Value};
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
@@ -20,6 +20,12 @@ impl JobId {
     #[must_use]
     pub const fn node(self) -> u64 {
         self.0 % NODES
+    }
+
+    /// What is said in place of the answer of this job where a verification came to another.
+    pub(crate) fn refuted(self) -> Failure {
+        let text = format!("a verification came to another answer than job {self}; submit it again");
+        Failure::new(Code::Internal, text)
     }
 }
 
@@ -261,14 +267,14 @@ pub struct KeptAnswer {
 }
 
 impl KeptAnswer {
-    /// That the answer to this question is refuted, whatever it was.
+    /// That the answer to this question was refuted at this time, whatever it was.
     #[cfg(feature = "cluster")]
-    pub(crate) fn refuted(title: String) -> Self {
+    pub(crate) fn refuted(title: String, at: Timestamp) -> Self {
         Self {
             title,
             value: Value::Nothing,
             cost: Duration::ZERO,
-            found_at: Timestamp::from_millis(0),
+            found_at: at,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             method: "refuted".to_owned(),
             is_refuted: true,

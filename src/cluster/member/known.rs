@@ -133,6 +133,12 @@ impl Known {
         self.location == Location::Ended && own.map(|end| &end.reply) == written.map(|end| &end.reply)
     }
 
+    /// Its answer has failed a verification here.
+    pub(super) fn is_refuted(&self) -> bool {
+        let refuted = |end: &End| end.reply == Err(end.job.refuted());
+        self.location == Location::Ended && self.end.as_ref().is_some_and(refuted)
+    }
+
     /// The engine has saved this.
     pub(super) fn keep_checkpoint(&mut self, checkpoint: Checkpoint) {
         if let Some(stored) = &mut self.stored {

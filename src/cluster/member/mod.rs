@@ -69,6 +69,8 @@ pub(super) struct Member {
     jobs: BTreeMap<JobId, Known>,
     nodes: BTreeMap<String, Neighbour>,
     answers: BTreeSet<u64>,
+    /// Refuted ones that were seen before the jobs that had them.
+    refuted: Vec<KeptAnswer>,
     now: Instant,
     /// The time of day, in which submissions say when their jobs begin.
     wall: Timestamp,
@@ -92,6 +94,7 @@ impl Member {
             jobs: BTreeMap::new(),
             nodes: BTreeMap::new(),
             answers: BTreeSet::new(),
+            refuted: Vec::new(),
             now,
             wall: Timestamp::from_millis(0),
             is_connected: false,
@@ -189,6 +192,10 @@ impl Member {
             Input::Current => {
                 self.is_current = true;
                 self.look_at_all();
+                // The engine knows by now which jobs had them.
+                for answer in std::mem::take(&mut self.refuted) {
+                    self.commands.push(Command::Notify(Box::new(Notice::Answer(answer))));
+                }
             }
             Input::Began(jobs) => self.began(jobs),
             Input::Committed(records) => records.into_iter().for_each(|record| self.committed(record)),
@@ -209,11 +216,11 @@ impl Member {
                 }
                 self.look_at_all();
             }
-            Input::AnswerSeen(answer) => {
-                if self.remember(&answer) {
-                    self.commands.push(Command::Notify(Box::new(Notice::Answer(answer))));
-                }
-            }
+            Input::AnswerSeen(answer) => match self.remember(&answer) {
+                true if answer.is_refuted && !self.is_current => self.refuted.push(answer),
+                true => self.commands.push(Command::Notify(Box::new(Notice::Answer(answer)))),
+                false => {}
+            },
             Input::Written(job, serial, result) => self.written(job, serial, result),
             Input::Saved(job, is_saved) => {
                 if let Some(known) = self.jobs.get_mut(&job) {
@@ -340,8 +347,16 @@ impl Member {
                 return;
             }
             Record::Answer(answer) => return self.share(answer),
-            Record::AnswerRefuted(title) => return self.share(KeptAnswer::refuted(title)),
-            Record::Refuted(_) | Record::Resumed(_) | Record::Starts(..) | Record::AnswerForgotten(_) => return,
+            Record::AnswerRefuted(title) => return self.share(KeptAnswer::refuted(title, self.wall)),
+            Record::Refuted(job) => {
+                let Some(known) = self.jobs.get_mut(&job) else { return };
+                if let Some(end) = known.end.as_mut().filter(|end| end.reply.is_ok()) {
+                    end.reply = Err(job.refuted());
+                    known.changed();
+                }
+                job
+            }
+            Record::Resumed(_) | Record::Starts(..) | Record::AnswerForgotten(_) => return,
         };
         self.look_at(job);
     }

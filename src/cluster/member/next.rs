@@ -32,6 +32,17 @@ impl Next<'_> {
         let Some(stored) = known.stored.clone() else { return };
         if let Some(end) = known.ended_elsewhere().cloned() {
             known.wanted = None;
+            if known.is_refuted()
+                && end.reply.is_ok()
+                && let Some((_, entry)) = &known.entry
+            {
+                // What was written first stays, except where it was found to be wrong.
+                let entry = JobEntry {
+                    end: known.end.clone(),
+                    ..entry.clone()
+                };
+                return self.put(known, Writing::Job(Box::new(entry)));
+            }
             if !known.knows_its_end() {
                 // Also if it has ended here in another way: the end that was written first stays.
                 known.location = Location::Ended;

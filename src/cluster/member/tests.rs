@@ -629,3 +629,82 @@ fn a_job_from_before_a_node_joined_is_removed_from_nats_when_it_is_forgotten() {
         assert_eq!(done.contains(&Command::Forget(job)), is_removed, "{origin}: {done:?}");
     }
 }
+
+/// A job that has ended with this, as its entry shows it.
+fn ended_entry(job: JobId, reply: Reply) -> JobEntry {
+    JobEntry {
+        end: Some(end(job, reply)),
+        ..entry(job).expect("it is an entry")
+    }
+}
+
+#[test]
+fn a_refuted_answer_is_taken_in_after_the_jobs_that_had_it() {
+    let (now, job) = (Instant::now(), JobId(7_002));
+    let mut member = Member::new("a".to_owned(), Some(1), now);
+    let refuted = KeptAnswer::refuted("pi 7".to_owned(), Timestamp::from_millis(9));
+    let inputs = [
+        Input::Began(Vec::new()),
+        Input::Connected,
+        Input::AnswerSeen(refuted.clone()),
+        Input::JobSeen(job, 1, Some(ended_entry(job, Ok(Value::from(5))))),
+        Input::Current,
+    ];
+    let done = commands(&mut member, inputs, now);
+    let [Command::Notify(first), Command::Notify(second)] = &done[..] else {
+        panic!("{done:?}");
+    };
+    assert!(matches!(**first, Notice::Ended(..)), "{first:?}");
+    assert_eq!(**second, Notice::Answer(refuted));
+}
+
+#[test]
+fn that_the_answer_of_a_job_was_refuted_is_written_for_the_other_nodes() {
+    let (now, job) = (Instant::now(), JobId(7_002));
+    let refuted = end(job, Err(job.refuted()));
+    let is_written = |commands: &[Command]| match commands {
+        [
+            Command::Put {
+                entry: Entry::Job,
+                revision: 1,
+                bytes,
+                ..
+            },
+        ] => JobEntry::read(bytes).is_some_and(|entry| entry.end == Some(refuted.clone()) && entry.origin == "b"),
+        _ => false,
+    };
+    let shown = Input::JobSeen(job, 1, Some(ended_entry(job, Ok(Value::from(5)))));
+    let mut member = connected(now);
+    commands(&mut member, [shown.clone()], now);
+    let done = commands(&mut member, [Input::Committed(vec![Record::Refuted(job)])], now);
+    assert!(is_written(&done), "{done:?}");
+    let rest = commands(&mut member, [Input::Written(job, 1, Ok(2))], now);
+    assert_eq!(rest, [], "all is said");
+    // The same after a restart, if it was not written before.
+    let mut member = Member::new("a".to_owned(), Some(1), now);
+    let stored = StoredJob {
+        end: Some(refuted.clone()),
+        ..StoredJob::unbegun(submission(job))
+    };
+    let inputs = [Input::Began(vec![stored]), Input::Connected, shown, Input::Current];
+    let done = commands(&mut member, inputs, now);
+    assert!(is_written(&done), "{done:?}");
+}
+
+#[test]
+fn a_node_that_is_shown_that_an_answer_was_refuted_gives_it_no_more() {
+    let (now, job) = (Instant::now(), JobId(7_002));
+    let mut member = connected(now);
+    let seen = [
+        Input::JobSeen(job, 1, Some(ended_entry(job, Ok(Value::from(5))))),
+        Input::JobSeen(job, 2, Some(ended_entry(job, Err(job.refuted())))),
+    ];
+    let done = commands(&mut member, seen, now);
+    let Some(Command::Notify(notice)) = done.last() else {
+        panic!("{done:?}");
+    };
+    assert!(
+        matches!(&**notice, Notice::Ended(_, end) if end.reply == Err(job.refuted())),
+        "{notice:?}"
+    );
+}

@@ -102,7 +102,9 @@ impl Scheduler {
             self.answers.keep(answer.title.clone(), answer.value.clone());
             return self.keep_for_good(answer);
         }
-        self.table.refute(&answer.title);
+        // Nodes of earlier versions do not say when.
+        let at = Some(answer.found_at).filter(|at| at.millis() > 0);
+        self.table.refute(&answer.title, at);
         if let (Some(link), Some(record)) = (&mut self.store, self.answers.refute(&answer.title)) {
             link.journal.push(record);
         }

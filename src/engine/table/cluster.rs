@@ -12,7 +12,7 @@ use crate::engine::cluster::{JobProgress, Part, PartId};
 use crate::engine::message::{JobId, Payer, RequestId, Subject, WorkId};
 use crate::engine::restored::Restored;
 use crate::proto::{Code, Failure, Reply};
-use crate::store::{End, StoredJob};
+use crate::store::{End, StoredJob, Timestamp};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -127,9 +127,10 @@ impl Table {
         }
     }
 
-    /// The answer to a question was refuted elsewhere: submitted jobs that have it give it no more.
-    pub(in crate::engine) fn refute(&mut self, title: &str) {
-        self.flow.submitted.refute(title);
+    /// The answer to a question was refuted elsewhere, at this time if that is known: submitted jobs that had it by then
+    /// give it no more.
+    pub(in crate::engine) fn refute(&mut self, title: &str, at: Option<Timestamp>) {
+        self.flow.submitted.refute(title, at);
     }
 
     /// From now on the IDs of submitted jobs end in this number, of three digits.

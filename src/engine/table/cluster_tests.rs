@@ -216,3 +216,20 @@ fn a_job_elsewhere_is_queued_until_its_node_says_how_far_it_is() {
     play.table.set_away(stored, "c".into(), play.now);
     assert!(row(&mut play).contains("id=1001 state=queued node=c "));
 }
+
+#[test]
+fn an_answer_that_was_refuted_elsewhere_is_marked_and_kept_in_the_store() {
+    let mut play = with_jobs_elsewhere();
+    let job = JobId(1_001);
+    for reply in [Ok(Value::from(5)), Err(job.refuted()), Ok(Value::from(5))] {
+        play.table
+            .end_away(of_another(1_001, "ann"), ended(job, reply), play.now);
+    }
+    let records = play.table.take_records();
+    assert!(
+        matches!(&records[..], [Record::Ended(_), Record::Refuted(refuted)] if *refuted == job),
+        "{records:?}"
+    );
+    play.order(1, 1, Ask::Result(job), |_| {});
+    assert_eq!(heard_when_written(&mut play), ["1/1 internal"]);
+}

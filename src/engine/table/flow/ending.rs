@@ -29,7 +29,7 @@ impl Flow {
             let is_refuted = is_refuted(value);
             self.outbox.verify(title, !is_refuted);
             if is_refuted {
-                self.submitted.refute(title);
+                self.submitted.refute(title, None);
             }
         }
         self.log_end(id, &reply, entry.cpu());

@@ -4,7 +4,7 @@
 use super::{Job, State, Submitted, hash, no_job};
 use crate::engine::message::{JobId, WorkId};
 use crate::proto::{Code, Failure, Reply, Value};
-use crate::store::{End, Record, StoredJob, Submission};
+use crate::store::{End, Record, StoredJob, Submission, Timestamp};
 use std::time::{Duration, Instant};
 
 /// What a client finds that asks for a submitted job.
@@ -49,13 +49,19 @@ impl Submitted {
         self.forget_old(now);
     }
 
-    /// A job that has ended came to this instead, also in the store. False if that was so, or if its answer was refuted
-    /// here.
+    /// A job that has ended came to this instead, also in the store. False if that was so, or if its answer was refuted:
+    /// the store keeps one that was refuted elsewhere beside its mark.
     pub(in crate::engine::table) fn replace_end(&mut self, end: End) -> bool {
         let Some(State::Done { reply, cpu, .. }) = self.jobs.get_mut(&end.job).map(|job| &mut job.state) else {
             return false;
         };
-        if *reply == end.reply || *reply == Err(refuted(end.job)) {
+        let refuted = Err(end.job.refuted());
+        if *reply == end.reply || *reply == refuted {
+            return false;
+        }
+        if end.reply == refuted && reply.is_ok() {
+            *reply = refuted;
+            self.record(|| Record::Refuted(end.job));
             return false;
         }
         (*reply, *cpu) = (end.reply.clone(), end.cpu);
@@ -164,16 +170,17 @@ impl Submitted {
         }
     }
 
-    /// The answer to this question was refuted: jobs that have one give it no more.
-    pub(in crate::engine::table) fn refute(&mut self, title: &str) {
+    /// The answer to this question was refuted, perhaps some time ago: jobs that had one by then give it no more.
+    pub(in crate::engine::table) fn refute(&mut self, title: &str, at: Option<Timestamp>) {
         let question = hash(title);
         let mut found = Vec::new();
         for (id, job) in &mut self.jobs {
             if job.question == question
-                && let State::Done { reply, .. } = &mut job.state
+                && let State::Done { reply, ended, .. } = &mut job.state
                 && reply.is_ok()
+                && at.is_none_or(|at| self.wall.at(*ended) <= at)
             {
-                *reply = Err(refuted(*id));
+                *reply = Err(id.refuted());
                 found.push(*id);
             }
         }
@@ -181,12 +188,6 @@ impl Submitted {
             self.record(|| Record::Refuted(id));
         }
     }
-}
-
-/// What is said of a job whose answer was refuted.
-pub(super) fn refuted(id: JobId) -> Failure {
-    let text = format!("a verification came to another answer than job {id}; submit it again");
-    Failure::new(Code::Internal, text)
 }
 
 #[cfg(test)]
@@ -249,14 +250,17 @@ mod tests {
     fn an_answer_that_is_refuted_is_not_given_again() {
         let now = Instant::now();
         let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        submitted.wall().set(now, Timestamp::from_millis(7_000));
         let job = open(&mut submitted, "pi 1", WorkId(1));
         assert!(submitted.answered(job, now).is_err(), "it has not ended");
         submitted.finish(job, Ok(Value::from(7)), Duration::ZERO, now);
         assert!(matches!(submitted.answered(job, now), Ok((_, value)) if value == Value::from(7)));
-        submitted.refute("pi 2");
+        submitted.refute("pi 2", None);
         assert!(matches!(submitted.find(job, now), Ok(Found::Done(Ok(_)))));
         submitted.take_records();
-        submitted.refute("pi 1");
+        submitted.refute("pi 1", Some(Timestamp::from_millis(6_999)));
+        assert_eq!(submitted.take_records(), [], "it was found since");
+        submitted.refute("pi 1", None);
         assert!(matches!(submitted.find(job, now), Ok(Found::Done(Err(_)))));
         assert_eq!(submitted.take_records(), [Record::Refuted(job)]);
         assert!(submitted.answered(job, now).is_err());

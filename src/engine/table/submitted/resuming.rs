@@ -1,7 +1,6 @@
 //! Submitted jobs that go on after a restart, of the process or of the table: when each may, and which of them may be
 //! why the process ended.
 
-use super::ended::refuted;
 use super::{Job, State, Submitted};
 use crate::engine::message::{JobId, WorkId};
 use crate::engine::restored::Restored;
@@ -25,7 +24,7 @@ impl Submitted {
         let state = match (&stored.end, work) {
             (Some(end), _) => State::Done {
                 reply: match stored.is_refuted {
-                    true => Err(refuted(id)),
+                    true => Err(id.refuted()),
                     false => end.reply.clone(),
                 },
                 cpu: end.cpu,
