@@ -88,7 +88,7 @@ impl Contents {
     /// Does what a record says. One about a job or answer that is not there does nothing.
     pub fn apply(&mut self, record: &Record) {
         match record {
-            Record::Submitted(submission) => {
+            Record::Submitted(submission) | Record::Adopted(submission) => {
                 let id = submission.job;
                 self.last_job = self.last_job.max(id.0);
                 self.jobs

@@ -276,6 +276,18 @@ mod tests {
     }
 
     #[test]
+    fn a_job_of_another_node_is_neither_refused_nor_forgotten_after_a_failure() {
+        let (mut journal, now) = (Journal::new(), Instant::now());
+        journal.push(Record::Adopted(submission(7)));
+        let batch = journal.next_batch(now).expect("a batch");
+        journal.push(Record::Ended(end(7)));
+        assert_eq!(journal.settle(batch, full(), now).refused, []);
+        let later = journal.wake_at().expect("records wait");
+        let kept = [Record::Adopted(submission(7)), Record::Ended(end(7))];
+        assert_eq!(journal.next_batch(later), Some(kept.into()));
+    }
+
+    #[test]
     fn a_store_that_goes_on_failing_keeps_no_submit_waiting() {
         let (mut journal, now) = (Journal::new(), Instant::now());
         let submissions = |jobs: std::ops::Range<u64>| jobs.map(|job| Record::Submitted(submission(job)));

@@ -129,6 +129,8 @@ impl Priority {
 pub enum Record {
     /// A job was submitted. Its ID must not be sent before the record is committed. Does nothing if the job is there.
     Submitted(Submission),
+    /// A job that another node of a cluster acknowledged is worked on here. Does nothing if the job is there.
+    Adopted(Submission),
     /// A job that was left unfinished goes on. It must not begin before the record is committed: if it ends the
     /// process, the next one counts.
     Resumed(JobId),

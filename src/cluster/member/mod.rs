@@ -301,7 +301,7 @@ impl Member {
 
     fn committed(&mut self, record: Record) {
         let job = match record {
-            Record::Submitted(submission) => {
+            Record::Submitted(submission) | Record::Adopted(submission) => {
                 let job = submission.job;
                 let known = self.jobs.entry(job).or_insert_with(Known::new);
                 if known.location == Location::Unknown {

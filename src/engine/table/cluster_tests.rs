@@ -7,7 +7,7 @@ use super::*;
 use crate::engine::cluster::JobProgress;
 use crate::engine::message::{Ask, Priority, Selection, Subject, Work};
 use crate::engine::restored::Restored;
-use crate::store::{End, Record, Timestamp};
+use crate::store::{Contents, End, ErrorKind, Journal, Record, StoreError, Timestamp};
 
 /// A job that another node has taken in, for this owner.
 fn of_another(id: u64, owner: &str) -> StoredJob {
@@ -232,4 +232,40 @@ fn an_answer_that_was_refuted_elsewhere_is_marked_and_kept_in_the_store() {
     );
     play.order(1, 1, Ask::Result(job), |_| {});
     assert_eq!(heard_when_written(&mut play), ["1/1 internal"]);
+}
+
+#[test]
+fn a_job_that_is_taken_over_while_the_store_fails_is_kept_with_its_end() {
+    // Before the restart it was worked on here.
+    for was_here in [false, true] {
+        let mut play = with_store();
+        let (job, stored) = (JobId(1_001), of_another(1_001, "ann"));
+        let (mut journal, mut contents) = (Journal::new(), Contents::default());
+        if was_here {
+            contents.apply(&Record::Submitted(stored.submission.clone()));
+            let subject = Ok(Subject::Work(long("of ann", 9)));
+            let restored = Restored {
+                stored: stored.clone(),
+                subject,
+            };
+            play.table.restore(vec![restored], 9, play.now);
+        }
+        play.table.set_away(stored.clone(), "b".into(), play.now);
+        take_over(&mut play, stored, long("of ann", 9));
+        let records = play.table.take_records();
+        records.into_iter().for_each(|record| journal.push(record));
+        let batch = journal.next_batch(play.now).expect("it is to be written");
+        let full = Err(StoreError::new(ErrorKind::Full, "store", "full"));
+        let settled = journal.settle(batch, full, play.now);
+        let failure = Failure::new(Code::Store, "full");
+        play.table.withdraw(settled.refused, &failure, play.now);
+        play.play_on();
+        let records = play.table.take_records();
+        records.into_iter().for_each(|record| journal.push(record));
+        let later = journal.wake_at().expect("records wait");
+        let batch = journal.next_batch(later).expect("records wait");
+        batch.iter().for_each(|record| contents.apply(record));
+        let end = contents.jobs.get(&job).and_then(|stored| stored.end.clone());
+        assert_eq!(end.map(|end| end.reply), Some(Ok(Value::from(9))), "{was_here}");
+    }
 }

@@ -121,7 +121,7 @@ impl SqliteStore {
             .map_err(of)?;
         let mut last_job = self.last_job;
         for record in batch {
-            if let Record::Submitted(submission) = record {
+            if let Record::Submitted(submission) | Record::Adopted(submission) = record {
                 last_job = last_job.max(submission.job.0);
             }
             apply(&transaction, record).map_err(of)?;
@@ -177,7 +177,7 @@ fn log_of(path: &Path) -> Option<FileId> {
 fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
     let run = |sql: &str, values: &[&dyn ToSql]| execute(transaction, sql, values).map(drop);
     match record {
-        Record::Submitted(submission) => insert_job(transaction, submission),
+        Record::Submitted(submission) | Record::Adopted(submission) => insert_job(transaction, submission),
         Record::Resumed(job) => run(
             "UPDATE jobs SET resumed = resumed + 1, starts = starts + 1 WHERE id = ?1 AND state = 'unfinished'",
             params![id(*job)],

@@ -60,7 +60,7 @@ impl Submitted {
             self.checkpoints.release(&before);
         }
         self.not_delayed(id, not_before);
-        self.record(|| Record::Submitted(stored.submission));
+        self.record(|| Record::Adopted(stored.submission));
         if let Some(checkpoint) = stored.checkpoint {
             self.record(|| Record::Checkpoint(checkpoint));
         }

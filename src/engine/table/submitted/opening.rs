@@ -219,16 +219,6 @@ impl Submitted {
 
     /// The store refuses a job: it was never there. Says whom to answer so, and its work.
     pub(in crate::engine::table) fn withdraw(&mut self, id: JobId) -> Option<Withdrawn> {
-        let job = self.jobs.get(&id)?;
-        if job.unacknowledged.is_none() {
-            // It came from another daemon of the cluster, and is worked on here: the store is to have it when it can.
-            let stored = job.unfinished.as_deref().cloned()?;
-            self.record(|| Record::Submitted(stored.submission));
-            if let Some(checkpoint) = stored.checkpoint {
-                self.record(|| Record::Checkpoint(checkpoint));
-            }
-            return None;
-        }
         let job = self.remove(id)?;
         let work = match job.state {
             State::Running(work) => Some(work),
