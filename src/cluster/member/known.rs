@@ -48,7 +48,7 @@ pub(super) struct Known {
     pub(super) wanted: Option<End>,
     pub(super) entry: Option<(u64, JobEntry)>,
     pub(super) owner: Option<(u64, OwnerEntry)>,
-    /// Since when a command is under way.
+    /// Until when a command that is under way is waited for.
     pub(super) pending: Option<Instant>,
     /// Commands that failed, one after another, and until when the next one waits.
     pub(super) failures: u32,
@@ -146,6 +146,16 @@ impl Known {
             stored.checkpoint = Some(checkpoint.clone());
         }
         self.unsent = Some(checkpoint);
+    }
+
+    /// The job that stayed alone is forgotten: what there is of this ID is the cluster's.
+    pub(super) fn forget_own(&mut self) {
+        self.is_another = false;
+        self.location = Location::Unknown;
+        self.end = None;
+        self.unsent = None;
+        let entry = self.entry.as_ref();
+        self.stored = entry.map(|(_, entry)| StoredJob::unbegun(entry.submission.clone()));
     }
 
     /// It has ended.

@@ -152,7 +152,7 @@ impl Member {
                 || known.pending.is_none()
                     && known.unsent.is_none()
                     && (known.location != Location::Here
-                        || known.owner.as_ref().is_some_and(|(_, owner)| owner.node.is_none()))
+                        || known.owner.as_ref().is_none_or(|(_, owner)| owner.node.is_none()))
         })
     }
 
@@ -332,12 +332,20 @@ impl Member {
                 job
             }
             Record::Forgotten(job) => {
-                let known = self.jobs.get(&job);
+                let is_own = self.is_own(job);
+                // A submission that the store did not take is forgotten there too: the job that the cluster has under
+                // that ID is another one.
+                let known = self.jobs.get_mut(&job);
+                let Some(known) = known.filter(|known| known.location == Location::Ended) else {
+                    return;
+                };
+                if known.is_another {
+                    known.forget_own();
+                    return self.look_at(job);
+                }
                 // Also one from before this node joined, whose ID may end in any number.
-                let is_origin = known
-                    .and_then(|known| known.entry.as_ref())
-                    .is_some_and(|(_, entry)| entry.origin == self.name);
-                if known.is_some() && (self.is_own(job) || is_origin) {
+                let is_origin = known.entry.as_ref().is_some_and(|(_, entry)| entry.origin == self.name);
+                if is_own || is_origin {
                     match self.is_connected {
                         true => self.commands.push(Command::Forget(job)),
                         // Seen again at the next connection, it is shown, and forgotten again.

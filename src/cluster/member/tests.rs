@@ -708,3 +708,51 @@ fn a_node_that_is_shown_that_an_answer_was_refuted_gives_it_no_more() {
         "{notice:?}"
     );
 }
+
+#[test]
+fn a_job_that_stays_alone_is_forgotten_without_the_job_of_the_cluster() {
+    let (now, job) = (Instant::now(), JobId(7_001));
+    let mut member = Member::new("a".to_owned(), Some(1), now);
+    let mut other = submission(job);
+    other.request = "pi 8".to_owned();
+    let inputs = [
+        Input::Began(vec![StoredJob::unbegun(other)]),
+        Input::Connected,
+        Input::JobSeen(job, 1, entry(job)),
+        Input::OwnerSeen(job, 2, owned_by("b", 0)),
+        Input::Current,
+        Input::Committed(vec![Record::Ended(end(job, Ok(Value::from(4))))]),
+    ];
+    assert_eq!(commands(&mut member, inputs, now), [], "it is not of the cluster");
+    let done = commands(&mut member, [Input::Committed(vec![Record::Forgotten(job)])], now);
+    let shown = Notice::Away(StoredJob::unbegun(submission(job)), "b".to_owned());
+    assert_eq!(done, [Command::Notify(Box::new(shown))]);
+}
+
+#[test]
+fn a_submission_that_the_store_did_not_take_is_forgotten_without_the_job_of_the_cluster() {
+    let (now, job) = (Instant::now(), JobId(7_001));
+    let mut member = connected(now);
+    let seen = [
+        neighbour("b"),
+        Input::JobSeen(job, 1, entry(job)),
+        Input::OwnerSeen(job, 2, owned_by("b", 0)),
+    ];
+    commands(&mut member, seen, now);
+    let forgotten = Input::Committed(vec![Record::Forgotten(job)]);
+    assert_eq!(commands(&mut member, [forgotten], now), []);
+}
+
+#[test]
+fn a_job_that_nats_has_no_room_for_does_not_hold_up_the_end_of_its_node() {
+    let (now, job) = (Instant::now(), JobId(7_001));
+    let mut member = connected(now);
+    let submitted = [Input::Committed(vec![Record::Submitted(submission(job))])];
+    let done = commands(&mut member, submitted, now);
+    let [Command::Put { serial, .. }] = &done[..] else {
+        panic!("{done:?}");
+    };
+    let full = [Input::Written(job, *serial, Err(PutError::Refused)), Input::Drain];
+    assert_eq!(commands(&mut member, full, now), []);
+    assert!(member.is_settled());
+}
