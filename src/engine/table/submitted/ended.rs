@@ -157,11 +157,16 @@ impl Submitted {
     }
 
     pub(super) fn submission(id: JobId, job: &Job) -> Submission {
+        // The whole question of a job without a key is not kept: a row shows less of it.
+        let (key, title) = match &job.key {
+            Some((key, question)) => (Some(key.clone()), question),
+            None => (None, &job.title),
+        };
         Submission {
             job: id,
             request: job.request.clone(),
-            title: job.title.clone(),
-            key: None,
+            title: title.clone(),
+            key,
             owner: job.owner.to_string(),
             priority: job.priority,
             submitted_at: job.submitted_at,
@@ -193,8 +198,8 @@ impl Submitted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::message::Policy;
-    use crate::engine::table::submitted::samples::open;
+    use crate::engine::message::{Policy, RequestId};
+    use crate::engine::table::submitted::samples::{CLIENT, open, submission};
 
     #[test]
     fn finished_jobs_are_forgotten_by_number_and_by_age_and_running_ones_never() {
@@ -264,5 +269,22 @@ mod tests {
         assert!(matches!(submitted.find(job, now), Ok(Found::Done(Err(_)))));
         assert_eq!(submitted.take_records(), [Record::Refuted(job)]);
         assert!(submitted.answered(job, now).is_err());
+    }
+
+    #[test]
+    fn a_job_that_has_ended_keeps_its_key_and_the_question_that_it_stands_for() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        let job = submitted.next();
+        let question = format!("is {}", "7".repeat(200));
+        let keyed = Submission {
+            key: Some("mine".to_owned()),
+            ..submission(&question, job)
+        };
+        submitted.open(keyed.clone(), CLIENT, WorkId(1), None, RequestId(1));
+        submitted.acknowledge(job, now);
+        submitted.finish(job, Ok(Value::from(1)), Duration::ZERO, now);
+        let here: Vec<Submission> = submitted.here().into_iter().map(|stored| stored.submission).collect();
+        assert_eq!(here, [keyed]);
     }
 }
