@@ -31,8 +31,12 @@ pub(super) const LIMIT: Duration = Duration::from_secs(5);
 /// How long a node of the same name has to say that it lives. Without one NATS answers at once.
 const NAME_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long a part may be worked on without a sign of life, until another node gets it.
-pub(super) const ACK_WAIT: Duration = Duration::from_secs(8);
+/// How long a part may be worked on without a sign of life, until its owner takes it back.
+pub(super) const PART_SILENT: Duration = Duration::from_secs(8);
+
+/// How long until NATS gives it to another node. Its owner, who looks for it now and then, is to be first: the part may
+/// be why the node is silent.
+const ACK_WAIT: Duration = Duration::from_secs(12);
 
 /// How long a node is remembered that says nothing.
 const NODE_AGE: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 //! daemon has no long job of its own. Each becomes a job of the engine, which has its share of the CPU as any other.
 
 use super::entry::{PartNews, is_node_name, part_news_to_bytes};
-use super::links::{ACK_WAIT, LIMIT, Links};
+use super::links::{LIMIT, Links, PART_SILENT};
 use super::part_tables::KnownTables;
 use crate::engine::{Part, PartId, Subject, Work};
 use crate::job::{Job, PartResult, PartTables};
@@ -100,7 +100,7 @@ impl<'a> Kept<'a> {
 
     /// Says it again, if it is time.
     async fn keep(&mut self) {
-        if self.said.elapsed() > ACK_WAIT / 3 {
+        if self.said.elapsed() > PART_SILENT / 3 {
             self.said = Instant::now();
             let _ = self.message.ack_with(AckKind::Progress).await;
             let _ = self

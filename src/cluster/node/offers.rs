@@ -4,7 +4,7 @@
 use super::messages::{RECALLED_SUBJECT, recalled_to_bytes};
 use super::{Node, NodeEvent, now};
 use crate::cluster::entry::{NodeEntry, PartNews, digest, read_part_news};
-use crate::cluster::links::{ACK_WAIT, Links};
+use crate::cluster::links::{Links, PART_SILENT};
 use crate::cluster::part_worker::{DIGEST, NUMBER, OWNER, PartWorker, QUESTION, WORK};
 use crate::engine::{ClusterEvent, Part, PartId, Scheduler};
 use crate::metrics::Metrics;
@@ -15,9 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-
-/// A part that was begun and of which nothing is heard for this long is done again.
-const PART_SILENT: Duration = ACK_WAIT;
 
 /// A part that nobody has begun for this long is done again.
 const PART_UNTAKEN: Duration = Duration::from_secs(20);
