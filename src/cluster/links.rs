@@ -28,6 +28,12 @@ const NUMBERS: u64 = NODES - 1;
 /// How long one operation may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a checkpoint may be on its way, of which each piece has [`LIMIT`].
+const CHECKPOINT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Bytes of a checkpoint that are read at a time, at the most.
+const PIECE: usize = 128 << 10;
+
 /// How long a node of the same name has to say that it lives. Without one NATS answers at once.
 const NAME_LIMIT: Duration = Duration::from_secs(1);
 
@@ -358,13 +364,14 @@ impl Links {
         let name = checkpoint.job.to_string();
         let mut bytes = bytes.as_slice();
         let put = self.checkpoints.put(name.as_str(), &mut bytes);
-        matches!(tokio::time::timeout(LIMIT, put).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(CHECKPOINT_LIMIT, put).await, Ok(Ok(_)))
     }
 
     /// The checkpoint of a job, if there is one that can be used.
     pub(super) async fn load(&self, job: JobId) -> Result<Option<Checkpoint>, PutError> {
         let read = async {
-            match self.checkpoints.get(job.to_string()).await {
+            let found = tokio::time::timeout(LIMIT, self.checkpoints.get(job.to_string())).await;
+            match found.map_err(|_| PutError::Unreachable)? {
                 Ok(object) => match read_object(object, MAX_CHECKPOINT).await {
                     Ok(bytes) => Ok(read_checkpoint(&bytes)),
                     Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -377,7 +384,7 @@ impl Links {
                 Err(_) => Err(PutError::Unreachable),
             }
         };
-        tokio::time::timeout(LIMIT, read)
+        tokio::time::timeout(CHECKPOINT_LIMIT, read)
             .await
             .unwrap_or(Err(PutError::Unreachable))
     }
@@ -437,10 +444,18 @@ fn part_subject() -> String {
 /// All of an object, if it has no more than this many bytes.
 ///
 /// # Errors
-/// `InvalidData` if it has more, or its digest is wrong: it will be no better the next time. Any other kind may pass.
+/// `InvalidData` if it has more, or its digest is wrong: it will be no better the next time. Any other kind may pass,
+/// as where nothing comes for [`LIMIT`].
 async fn read_object(object: impl AsyncRead + Unpin, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    object.take(most as u64 + 1).read_to_end(&mut bytes).await?;
+    let mut object = object.take(most as u64 + 1);
+    loop {
+        bytes.reserve(PIECE);
+        let read = tokio::time::timeout(LIMIT, object.read_buf(&mut bytes)).await;
+        if read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? == 0 {
+            break;
+        }
+    }
     if bytes.len() > most {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
@@ -532,6 +547,7 @@ async fn open(jetstream: &JetStream, config: kv::Config) -> Result<kv::Store, Cl
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::StreamExt;
 
     #[tokio::test]
     async fn a_checkpoint_that_is_too_large_is_not_read_to_its_end() {
@@ -539,6 +555,23 @@ mod tests {
         assert_eq!(all.expect("it is as large as may be"), b"12345");
         let endless = read_object(tokio::io::repeat(7), 5).await;
         assert_eq!(endless.map_err(|error| error.kind()), Err(io::ErrorKind::InvalidData));
+    }
+
+    /// Bytes that come one by one, each after a pause.
+    fn bytes_with_pauses(count: u8, pause: Duration) -> impl AsyncRead + Unpin {
+        let bytes = futures_util::stream::iter(0..count).then(move |byte| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, io::Error>(Bytes::from(vec![byte]))
+        });
+        tokio_util::io::StreamReader::new(Box::pin(bytes))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_checkpoint_may_come_slowly_but_not_stop() {
+        let slow = read_object(bytes_with_pauses(9, LIMIT / 2), 9).await;
+        assert_eq!(slow.expect("it goes on").len(), 9);
+        let stopped = read_object(bytes_with_pauses(9, 2 * LIMIT), 9).await;
+        assert_eq!(stopped.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
     }
 
     #[test]

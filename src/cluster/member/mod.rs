@@ -36,6 +36,9 @@ const STOOD_STILL: Duration = Duration::from_secs(4);
 /// How long a command may take before it is given up.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
+/// The same where a checkpoint is written or read, which may be long.
+const TRANSFER_LIMIT: Duration = Duration::from_secs(70);
+
 /// How long a job of another node may have no entry: NATS may have lost it, and the node that took it in writes it
 /// again.
 const ABSENT: Duration = Duration::from_secs(10);
@@ -43,6 +46,9 @@ const ABSENT: Duration = Duration::from_secs(10);
 /// After this many failures of a job's commands its entry is read again: what was not seen may have been removed
 /// without a mark.
 const READ_AGAIN: u32 = 2;
+
+/// After this many failures to read a checkpoint the log says so.
+const READ_WARN: u32 = 3;
 
 /// How long another node is remembered that says nothing.
 const FORGET_NODE: Duration = Duration::from_secs(600);
@@ -505,6 +511,13 @@ impl Member {
     fn loaded(&mut self, job: JobId, result: Result<Option<Checkpoint>, PutError>) {
         let Some(known) = self.jobs.get_mut(&job) else { return };
         known.succeeded(result.is_ok(), self.now);
+        if result.is_err() && known.failures == READ_WARN {
+            tracing::warn!(
+                %job,
+                "the checkpoint of a job cannot be read from NATS, and until it can the job does not go on here; it is read again and again: \
+                 look at the connection to NATS, or cancel the job and submit it again"
+            );
+        }
         let is_owner = known
             .owner
             .as_ref()
@@ -573,11 +586,7 @@ impl Member {
         let owner = owner.and_then(|node| self.nodes.get(node));
         let was_heard = owner.is_some();
         let lives = owner.is_some_and(|node| self.now.saturating_duration_since(node.heard) < DEAD);
-        if known
-            .pending
-            .is_some_and(|since| self.now.saturating_duration_since(since) < COMMAND_LIMIT)
-            || known.wait_until.is_some_and(|at| self.now < at)
-        {
+        if known.pending.is_some_and(|until| self.now < until) || known.wait_until.is_some_and(|at| self.now < at) {
             return;
         }
         let mut next = Next {

@@ -1,8 +1,8 @@
 //! The next step of a job: what this node writes, reads, sends or takes over, by what is known of it.
 
-use super::DEAD;
 use super::known::{Known, Location, Writing};
 use super::message::{Command, Entry, Notice};
+use super::{COMMAND_LIMIT, DEAD, TRANSFER_LIMIT};
 use crate::cluster::entry::{JobEntry, OwnerEntry};
 use crate::store::{JobId, StoredJob, Timestamp};
 use std::time::{Duration, Instant};
@@ -116,7 +116,7 @@ impl Next<'_> {
                     return self.put(known, Writing::Job(Box::new(entry)));
                 }
                 if known.is_to_compare {
-                    known.pending = Some(self.now);
+                    known.pending = Some(self.now + TRANSFER_LIMIT);
                     return self.commands.push(Command::Load(self.job));
                 }
                 let is_due = |at: Instant| self.now.saturating_duration_since(at) >= CHECKPOINT_EVERY;
@@ -124,7 +124,7 @@ impl Next<'_> {
                     && let Some(checkpoint) = known.unsent.take()
                 {
                     known.sent_at = Some(self.now);
-                    known.pending = Some(self.now);
+                    known.pending = Some(self.now + TRANSFER_LIMIT);
                     return self.commands.push(Command::Save(checkpoint));
                 }
                 if self.is_draining {
@@ -152,7 +152,7 @@ impl Next<'_> {
         if self.is_owner(known) {
             // What it had of the job is lost, or it has just become the owner.
             if self.number.is_some() && !self.is_leaving {
-                known.pending = Some(self.now);
+                known.pending = Some(self.now + TRANSFER_LIMIT);
                 self.commands.push(Command::Load(self.job));
             }
             return;
@@ -227,7 +227,7 @@ impl Next<'_> {
                 owner.to_bytes(),
             ),
         };
-        known.pending = Some(self.now);
+        known.pending = Some(self.now + COMMAND_LIMIT);
         known.writing = Some(writing);
         known.serial += 1;
         self.commands.push(Command::Put {
