@@ -43,6 +43,30 @@ fn watch_has_a_bar_at_a_terminal() {
     assert!(shown.contains("] ") && shown.contains(" %"), "{}", shown.escape_debug());
 }
 
+/// What a terminal shows of a command after this prompt, at which this is typed.
+fn typed_at(command: &str, prompt: &[u8], keys: &[u8]) -> String {
+    let mut script = Command::new("script")
+        .args(["-qefc", command, "/dev/null"])
+        .env_remove("PRIMED_PASSWORD")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("util-linux is installed");
+    let mut output = script.stdout.take().expect("it is piped");
+    let mut shown = Vec::new();
+    while !shown.ends_with(prompt) {
+        let mut byte = [0];
+        output.read_exact(&mut byte).expect("it asks for a password");
+        shown.extend(byte);
+    }
+    let mut input = script.stdin.take().expect("it is piped");
+    input.write_all(keys).expect("it is read");
+    let mut after = String::new();
+    output.read_to_string(&mut after).expect("it ends");
+    script.wait().expect("it ends");
+    after
+}
+
 #[test]
 fn the_echo_is_back_after_ctrl_c_at_a_password() {
     let file = std::env::temp_dir().join(format!("primed-echo-{}", std::process::id()));
@@ -52,26 +76,23 @@ fn the_echo_is_back_after_ctrl_c_at_a_password() {
         env!("CARGO_BIN_EXE_primed"),
         file.display()
     );
-    let mut script = Command::new("script")
-        .args(["-qefc", &command, "/dev/null"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("util-linux is installed");
-    let mut output = script.stdout.take().expect("it is piped");
-    let mut shown = Vec::new();
-    while !shown.ends_with(b"new password: ") {
-        let mut byte = [0];
-        output.read_exact(&mut byte).expect("it asks for a password");
-        shown.extend(byte);
-    }
-    let mut input = script.stdin.take().expect("it is piped");
-    input.write_all(b"secret\x03").expect("it is read");
-    let mut after = String::new();
-    output.read_to_string(&mut after).expect("it ends");
-    script.wait().expect("it ends");
+    let after = typed_at(&command, b"new password: ", b"secret\x03");
     assert!(after.contains("cancelled") && after.contains(" echo "), "{after}");
     assert!(!after.contains("secret") && !file.exists(), "{after}");
+}
+
+#[test]
+fn a_password_that_is_not_typed_is_not_said_to_have_no_terminal() {
+    let daemon = support::daemon();
+    let command = format!(
+        "{} ask --connect {} --user ann nth 5",
+        env!("CARGO_BIN_EXE_primed"),
+        daemon.addresses()[0]
+    );
+    for (keys, said) in [(&b"\n"[..], "there is no password"), (b"\x03", "cancelled")] {
+        let after = typed_at(&command, b"password of ann: ", keys);
+        assert!(after.contains(said) && !after.contains("is missing"), "{after}");
+    }
 }
 
 #[test]

@@ -129,9 +129,8 @@ impl Login {
             let secret = match (&self.password_file, std::env::var(PASSWORD)) {
                 (Some(file), _) => Secret::of_file(file)?,
                 (None, Ok(password)) => Secret::new(password),
-                // Why there is no terminal is of no use.
-                (None, Err(_)) => Secret::ask(&format!("password of {user}: ")).map_err(|_| {
-                    anyhow::anyhow!("the password of {user} is missing: use --password-file FILE, or set ${PASSWORD}")
+                (None, Err(_)) => Secret::ask(&format!("password of {user}: "))?.with_context(|| {
+                    format!("the password of {user} is missing: use --password-file FILE, or set ${PASSWORD}")
                 })?,
             };
             let _ = self.password.set(secret);

@@ -29,12 +29,14 @@ impl Secret {
         first_line(file).with_context(cannot)
     }
 
-    /// What is typed at the terminal, without an echo.
+    /// What is typed at the terminal, without an echo; `None` if there is no terminal.
     ///
     /// # Errors
-    /// If there is no terminal.
-    pub(super) fn ask(prompt: &str) -> anyhow::Result<Self> {
-        let mut terminal = File::options().read(true).write(true).open("/dev/tty")?;
+    /// If it is cancelled, or nothing is typed.
+    pub(super) fn ask(prompt: &str) -> anyhow::Result<Option<Self>> {
+        let Ok(mut terminal) = File::options().read(true).write(true).open("/dev/tty") else {
+            return Ok(None);
+        };
         let before = tcgetattr(&terminal)?;
         let mut silent = before.clone();
         // Ctrl-C ends the line, so that the echo is turned on again before the command ends.
@@ -47,7 +49,7 @@ impl Secret {
         terminal.write_all(b"\n")?;
         let typed = typed?;
         anyhow::ensure!(!typed.ends_with(&[CTRL_C]), "cancelled");
-        first_line(typed.as_slice())
+        first_line(typed.as_slice()).map(Some)
     }
 
     /// A new password: typed twice at a terminal, or the first line of standard input.
@@ -55,9 +57,10 @@ impl Secret {
         if !std::io::stdin().is_terminal() {
             return first_line(std::io::stdin().lock());
         }
-        let secret = Self::ask("new password: ")?;
+        let ask = |prompt| Self::ask(prompt)?.context("there is no terminal: write the password to standard input");
+        let secret = ask("new password: ")?;
         anyhow::ensure!(
-            secret.0 == Self::ask("again: ")?.0,
+            secret.0 == ask("again: ")?.0,
             "the two are not the same, and nothing has changed: run the command again"
         );
         Ok(secret)
