@@ -58,10 +58,6 @@ fn answers_go_to_standard_output_and_errors_to_standard_error() {
     let daemon = support::daemon();
     let address = daemon.addresses()[0];
     assert_eq!(ask(address, &["nth", "5"], ""), ("11\n".into(), String::new(), Some(0)));
-    assert_eq!(
-        ask(address, &["# nothing"], ""),
-        (String::new(), String::new(), Some(0))
-    );
     let input = "nth 5\n# a comment\n\nnth 0\n@a pi 100\nnth 7";
     let (answers, errors, status) = ask(address, &[], input);
     assert_eq!(answers, "11\n@a 25\n17\n", "the last line needs no line feed");
@@ -73,6 +69,26 @@ fn answers_go_to_standard_output_and_errors_to_standard_error() {
         "{answers}"
     );
     assert_eq!((errors.as_str(), status), ("", Some(1)));
+}
+
+#[test]
+fn a_question_that_is_none_and_an_input_that_cannot_be_read_are_errors() {
+    let daemon = support::daemon();
+    let address = daemon.addresses()[0];
+    for nothing in ["", " ", "# nothing"] {
+        let (answers, errors, status) = ask(address, &[nothing], "");
+        assert!(errors.contains("there is no question"), "{errors}");
+        assert_eq!((answers.as_str(), status), ("", Some(1)), "{nothing:?}");
+    }
+    let directory = std::fs::File::open("/").expect("it is there");
+    let output = Command::new(env!("CARGO_BIN_EXE_primed"))
+        .args(["ask", "--connect", &address.to_string()])
+        .stdin(directory)
+        .output()
+        .expect("the binary was built");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("cannot read standard input"), "{errors}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

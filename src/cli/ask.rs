@@ -6,8 +6,8 @@ use super::prompt;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Stdin, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// The arguments of `ask`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,12 @@ impl Ask {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let printer = exchange::printer(self.json);
         if !self.request.is_empty() {
-            return ask_one(&self.connect, &self.request.join(" "), printer);
+            let request = self.request.join(" ");
+            anyhow::ensure!(
+                replies_to(request.as_bytes()) > 0,
+                "there is no question; write one, such as 'primed ask pi 1e12' ('primed ask help' lists the verbs)"
+            );
+            return ask_one(&self.connect, &request, printer);
         }
         if io::stdin().is_terminal() && !self.json {
             return prompt::run(&self.connect);
@@ -41,23 +46,37 @@ fn ask_all(connect: &Connect, printer: Out) -> anyhow::Result<ExitCode> {
     let stream = connect.open()?;
     let mut requests = BufWriter::new(stream.try_clone()?);
     let due = Arc::new(AtomicU64::new(0));
-    let counted = due.clone();
+    let unread = Arc::new(OnceLock::new());
+    let (counted, ended_by) = (due.clone(), unread.clone());
     std::thread::spawn(move || {
+        let mut lines = BufReader::with_capacity(64 << 10, io::stdin());
         // A daemon that closes early is noticed where the replies are read.
-        let _ = send_all(
-            &mut BufReader::with_capacity(64 << 10, io::stdin()),
-            &mut requests,
-            &counted,
-        );
+        if let Ok(Err(error)) = send_all(&mut lines, &mut requests, &counted) {
+            let _ = ended_by.set(error);
+        }
         let _ = requests.get_ref().shutdown(Shutdown::Write);
     });
-    read_replies(&stream, &due, printer)
+    let status = read_replies(&stream, &due, printer)?;
+    match unread.get() {
+        Some(error) => anyhow::bail!("cannot read standard input: {error}"),
+        None => Ok(status),
+    }
 }
 
-/// Sends lines as they come, and counts the replies that are due for them.
-fn send_all(lines: &mut BufReader<Stdin>, requests: &mut BufWriter<TcpStream>, due: &AtomicU64) -> io::Result<()> {
+/// Sends lines as they come, and counts the replies that are due for them. The inner result says why the lines could
+/// not all be read.
+fn send_all(
+    lines: &mut BufReader<Stdin>,
+    requests: &mut BufWriter<TcpStream>,
+    due: &AtomicU64,
+) -> io::Result<io::Result<()>> {
     let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line)? > 0 {
+    let read = loop {
+        match lines.read_until(b'\n', &mut line) {
+            Ok(0) => break Ok(()),
+            Err(error) => break Err(error),
+            Ok(_) => {}
+        }
         if line.last() != Some(&b'\n') {
             line.push(b'\n');
         }
@@ -67,6 +86,7 @@ fn send_all(lines: &mut BufReader<Stdin>, requests: &mut BufWriter<TcpStream>, d
         if lines.buffer().is_empty() {
             requests.flush()?;
         }
-    }
-    requests.flush()
+    };
+    requests.flush()?;
+    Ok(read)
 }
