@@ -97,7 +97,10 @@ fn the_echo_is_back_when_a_signal_ends_the_prompt() {
             "sh -c 'echo pid=$$; exec {} ask --connect {address}'; stty -a",
             env!("CARGO_BIN_EXE_primed")
         );
-        let mut prompt = Terminal::start(&command, &[("HOME", "/nowhere"), ("NO_COLOR", "1")]);
+        let home = std::env::temp_dir().join(format!("primed-signal-{}", std::process::id()));
+        std::fs::create_dir_all(&home).expect("a temporary folder can be made");
+        let variables = [("HOME", home.to_str().expect("the path is text")), ("NO_COLOR", "1")];
+        let mut prompt = Terminal::start(&command, &variables);
         let shown = prompt.until("primed> ");
         let id = shown.split("pid=").nth(1).and_then(|rest| rest.lines().next());
         let id = id.and_then(|id| id.trim().parse().ok()).and_then(Pid::from_raw);
@@ -105,6 +108,9 @@ fn the_echo_is_back_when_a_signal_ends_the_prompt() {
         asked.recv_timeout(support::PATIENCE).expect("it is asked");
         kill_process(id.expect("the shell says it"), signal).expect("it lives");
         prompt.until(" icanon iexten echo ");
+        let history = std::fs::read_to_string(home.join(".primed_history")).expect("there is a history");
+        assert!(history.contains("pi 100"), "{history}");
+        std::fs::remove_dir_all(home).expect("it is there");
     }
 }
 

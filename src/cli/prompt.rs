@@ -78,6 +78,10 @@ pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
         // The history is a file.
         if !is_login(question) {
             editor.add_history_entry(question)?;
+            if let Some(file) = &history {
+                // At once, for a signal may end the process. Losing the history is no reason to fail.
+                let _ = editor.append_history(file);
+            }
         }
         match question.to_ascii_lowercase().as_str() {
             "quit" | "exit" | "bye" => break,
@@ -103,10 +107,6 @@ pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
             connection.printer.wipe();
             complain(format_args!("{}", with_causes(&error)));
         }
-    }
-    if let Some(file) = &history {
-        // Losing the history is no reason to fail.
-        let _ = editor.save_history(file);
     }
     Ok(ExitCode::SUCCESS)
 }
