@@ -1,5 +1,5 @@
 //! The command line: `serve`, what asks a running daemon (`ask jobs watch result cancel submit info top`),
-//! `eval demo bench store user`. Values go to standard output, everything else to standard error.
+//! `eval demo bench store user man completions`. Values go to standard output, everything else to standard error.
 //!
 //! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
 

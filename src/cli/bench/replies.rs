@@ -98,18 +98,23 @@ impl Replies {
         self.left -= 1;
         match sign {
             b'-' => on_error(line),
-            b'$' | b'=' => self.skip = length().map_or(0, |length| length + 2),
+            b'$' | b'=' => self.skip = length().map_or(0, |length| length.saturating_add(2)),
             b'!' => {
-                self.skip = length().map_or(0, |length| length + 2);
+                self.skip = length().map_or(0, |length| length.saturating_add(2));
                 on_error(b"-BULK-ERROR");
             }
-            b'*' | b'~' | b'>' => self.left += length().unwrap_or(0),
-            b'%' => self.left += 2 * length().unwrap_or(0),
+            b'*' | b'~' | b'>' => self.expect(length().unwrap_or(0)),
+            b'%' => self.expect(length().unwrap_or(0).saturating_mul(2)),
             // An attribute comes before the value it belongs to.
-            b'|' => self.left += 2 * length().unwrap_or(0) + 1,
+            b'|' => self.expect(length().unwrap_or(0).saturating_mul(2).saturating_add(1)),
             _ => {}
         }
         self.is_complete()
+    }
+
+    /// The server says that this many more values belong to the reply.
+    const fn expect(&mut self, values: usize) {
+        self.left = self.left.saturating_add(values);
     }
 
     /// True if no reply is incomplete; a push may be.
@@ -172,6 +177,14 @@ mod tests {
             "*-1\r\n",
         );
         assert_eq!(heard(Encoding::Resp, text), (11, vec!["BUSY".to_owned()]));
+    }
+
+    #[test]
+    fn lengths_that_no_reply_has_end_no_program() {
+        for sign in ["$", "!", "*", "%", "|"] {
+            let text = format!("*2\r\n{sign}{}\r\n", u64::MAX);
+            assert_eq!(heard(Encoding::Resp, &text).0, 0, "{sign}");
+        }
     }
 
     #[test]
