@@ -11,6 +11,8 @@ use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState
 use std::time::Duration;
 
 const HELP: &str = "q quit  up/down select  s sort  / filter  c cancel  Tab jobs or clients";
+/// The digits of the largest ID.
+const MAX_ID: usize = 20;
 /// The characters of a job's bar.
 const BAR: usize = 10;
 
@@ -116,8 +118,10 @@ fn draw_chart(frame: &mut Frame<'_>, state: &State, area: Rect) {
 
 fn draw_jobs(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let jobs = state.visible();
+    // A job is cancelled by its ID, which is shown whole.
+    let longest = jobs.iter().map(|job| job.get("id").len()).max().unwrap_or_default();
+    let id = Constraint::Length(longest.clamp(6, MAX_ID) as u16);
     let widths = [
-        Constraint::Length(6),
         Constraint::Length(18),
         Constraint::Length(BAR as u16 + 8),
         Constraint::Length(6),
@@ -125,9 +129,12 @@ fn draw_jobs(frame: &mut Frame<'_>, state: &State, area: Rect) {
         Constraint::Length(15),
         Constraint::Min(10),
     ];
-    let columns: [Rect; 7] = Layout::horizontal(widths)
+    let [id, rest] = Layout::horizontal([id, Constraint::Min(0)])
         .spacing(1)
         .areas(Block::bordered().inner(area));
+    let rest: [Rect; 6] = Layout::horizontal(widths).spacing(1).areas(rest);
+    let [second, third, fourth, fifth, sixth, last] = rest;
+    let columns = [id, second, third, fourth, fifth, sixth, last];
     let widths = columns.map(|column| usize::from(column.width));
     let rows = jobs.iter().map(|job| row(job, state, widths));
     let header = Row::new(["ID", "STATE", "DONE", "LEFT", "CPU", "OWNER", "REQUEST"]);
@@ -337,6 +344,21 @@ mod tests {
         let shown = screen(&state, 100, 30);
         assert!(shown.contains("00000...") && shown.contains(" pi 1000 "), "{shown}");
         assert!(!screen(&state, 120, 30).contains("..."), "there is room");
+    }
+
+    #[test]
+    fn long_ids_are_shown_whole() {
+        let mut state = state();
+        let mut sample = sample(Instant::now(), 0, 0);
+        sample.jobs = vec![
+            "id=1000457 state=running cpu=1.0s owner=127.0.0.1 request=pi 1000".to_owned(),
+            "id=18446744073709551615 state=running cpu=1.0s owner=127.0.0.1 request=pi 2000".to_owned(),
+        ];
+        state.take(sample);
+        for width in [80, 120] {
+            assert_eq!(screen(&state, width, 30).matches("18446744073709551615 ").count(), 1);
+        }
+        assert_eq!(order(&state), ["1000457", "18446744073709551615"]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Samples that are remembered: as many as the widest terminal has columns.
-pub(super) const HISTORY: usize = 240;
+/// Samples that are remembered, one for each column of the chart: terminals that are wider leave some empty.
+pub(super) const HISTORY: usize = 1_000;
 /// The longest filter.
 const MAX_FILTER: usize = 60;
 
