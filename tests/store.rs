@@ -428,6 +428,29 @@ fn a_store_that_may_only_be_read_is_looked_at() {
 }
 
 #[test]
+fn a_log_that_has_lost_commits_is_no_store_to_check_or_copy() {
+    let (directory, killed) = (Directory::new(), Directory::new());
+    let mut store = SqliteStore::open(&directory.0).expect("an empty directory");
+    for turn in 0..4 {
+        store.commit(&batch(turn)).expect("written");
+    }
+    for name in ["primed.db", "primed.db-wal"] {
+        fs::copy(directory.0.join(name), killed.0.join(name)).expect("copied");
+    }
+    let log = killed.0.join("primed.db-wal");
+    let mut bytes = fs::read(&log).expect("a log");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(&log, &bytes).expect("written");
+    let copy = killed.0.join("copy");
+    for arguments in [&["check"][..], &["backup", copy.to_str().expect("UTF-8")]] {
+        let error = refused(&killed.0, arguments);
+        assert!(error.contains("later commits could not be read"), "{error}");
+    }
+    assert!(!copy.exists());
+}
+
+#[test]
 fn the_files_of_a_store_are_for_its_user_alone() {
     let (directory, other) = (Directory::new(), Directory::new());
     fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o755)).expect("it is this user's");

@@ -3,7 +3,7 @@
 use super::data::{self, Data};
 use super::quantity;
 use crate::proto::Value;
-use crate::store::{Contents, KeptAnswer, Pruning, SqliteStore, State, StoredJob, Survey, Timestamp};
+use crate::store::{Contents, ErrorKind, KeptAnswer, Pruning, SqliteStore, State, StoredJob, Survey, Timestamp};
 use serde_json::{Map, json};
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
@@ -60,7 +60,14 @@ impl Store {
         let mut out = BufWriter::new(std::io::stdout().lock());
         match self.task {
             Task::Check => {
-                let problems = Survey::open(&directory)?.check()?;
+                // Before it is opened, which begins a new index of the log.
+                let (log_problem, is_log_checked) = match Survey::check_log(&directory) {
+                    Ok(is_checked) => (None, is_checked),
+                    Err(error) if error.kind == ErrorKind::Damaged => (Some(error), true),
+                    Err(error) => return Err(error.into()),
+                };
+                let mut problems = Survey::open(&directory)?.check()?;
+                problems.extend(log_problem);
                 for problem in &problems {
                     writeln!(std::io::stderr(), "primed: {problem}")?;
                 }
@@ -68,9 +75,15 @@ impl Store {
                     return Ok(ExitCode::from(1));
                 }
                 writeln!(out, "{}: ok", directory.display())?;
+                if !is_log_checked {
+                    super::complain(format_args!(
+                        "primed: a daemon uses the directory, so its log was not searched for lost commits"
+                    ));
+                }
             }
             Task::Backup { file } => {
                 check_copy(&file)?;
+                Survey::check_log(&directory)?;
                 Survey::open(&directory)?.backup(&file)?;
                 writeln!(out, "{}: written and verified", file.display())?;
             }

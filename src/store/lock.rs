@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use std::{fs, process};
+use std::{fs, io, process};
 
 const FILE: &str = "lock";
 
@@ -80,6 +80,26 @@ impl DirectoryLock {
         drop(noted);
         let id = FileId::of(&file).map_err(|error| StoreError::io(&path, "cannot look at it", &error))?;
         Ok(Self { path, id, _file: file })
+    }
+
+    /// Does something while no process has the lock of a directory; `None` if one has it. A daemon that starts
+    /// meanwhile waits for a moment.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub fn while_free<T>(directory: &Path, act: impl FnOnce() -> T) -> Result<Option<T>, StoreError> {
+        let path = directory.join(FILE);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // A copy of a store has none.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(act())),
+            Err(error) => return Err(StoreError::io(&path, "cannot open it", &error)),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Some(act())),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(StoreError::io(&path, "cannot lock it", &error)),
+        }
     }
 
     /// Makes sure that the directory still has this lock: where its file is another one, or none, so may be the daemon

@@ -1,9 +1,10 @@
 //! A store from outside: checked, copied, counted and read beside the daemon that writes it, and pruned without one.
 
 use super::failure::failure;
-use super::{DATABASE, SqliteStore, damaged, read, schema};
+use super::{DATABASE, SqliteStore, damaged, log, read, schema};
 use crate::store::contents::Contents;
 use crate::store::error::{ErrorKind, StoreError};
+use crate::store::lock::DirectoryLock;
 use crate::store::record::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::ffi::OsString;
@@ -83,6 +84,16 @@ impl Survey {
         |error| failure(&self.path, &error)
     }
 
+    /// Looks for commits that the log beside the database has lost, where SQLite takes what is left for the whole.
+    /// False if a daemon uses the directory, which has the log open: then it was not looked at.
+    ///
+    /// # Errors
+    /// If there are some, or the log cannot be looked at.
+    pub fn check_log(directory: &Path) -> Result<bool, StoreError> {
+        let looked = DirectoryLock::while_free(directory, || log::check(&directory.join(DATABASE)))?;
+        looked.map_or(Ok(false), |checked| checked.map(|()| true))
+    }
+
     /// Reads everything and compares it with its digests; all that is wrong, if anything is.
     ///
     /// # Errors
@@ -129,21 +140,13 @@ impl Survey {
     /// If there is a file of that name, it cannot be written, or what is copied is damaged.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
         if to.try_exists().unwrap_or(true) {
-            return Err(StoreError::new(
-                ErrorKind::Foreign,
-                to,
-                "there is a file of that name, and it is not overwritten",
-            ));
+            return Err(taken(to));
         }
+        // Two backups at once have two.
         let mut partial = OsString::from(to);
-        partial.push(".partial");
+        partial.push(format!(".{}.partial", std::process::id()));
         let partial = PathBuf::from(partial);
-        let written = self.copy(&partial).and_then(|()| {
-            let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
-            fs::rename(&partial, to)
-                .and_then(|()| File::open(directory.unwrap_or(Path::new(".")))?.sync_all())
-                .map_err(|error| StoreError::io(to, "cannot write it", &error))
-        });
+        let written = self.copy(&partial).and_then(|()| put(&partial, to));
         if written.is_err() {
             let _ = fs::remove_file(&partial);
         }
@@ -191,8 +194,6 @@ impl Survey {
         };
         let of_state = |state: &str| number(&format!("SELECT count(*) FROM jobs WHERE state = '{state}'"));
         let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-        let mut log = OsString::from(&self.path);
-        log.push("-wal");
         Ok(Statistics {
             last_job: super::last_job(&snapshot, &self.path)?,
             jobs: [
@@ -207,9 +208,33 @@ impl Survey {
             refuted: number("SELECT count(*) FROM answers WHERE refuted = 1")?,
             answers_cost: Duration::from_micros(number("SELECT coalesce(sum(cost_us), 0) FROM answers")?),
             file_bytes: length(&self.path),
-            log_bytes: length(Path::new(&log)),
+            log_bytes: length(&log::path_of(&self.path)),
         })
     }
+}
+
+/// Gives a copy its name, unless there is a file of that name by now.
+///
+/// # Errors
+/// If there is one, or it cannot be written.
+pub(super) fn put(partial: &Path, to: &Path) -> Result<(), StoreError> {
+    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // The name is taken first, for to rename replaces what has it.
+    File::create_new(to)
+        .and_then(|_| fs::rename(partial, to))
+        .and_then(|()| File::open(directory.unwrap_or(Path::new(".")))?.sync_all())
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => taken(to),
+            _ => StoreError::io(to, "cannot write it", &error),
+        })
+}
+
+fn taken(to: &Path) -> StoreError {
+    StoreError::new(
+        ErrorKind::Foreign,
+        to,
+        "there is a file of that name, and it is not overwritten",
+    )
 }
 
 impl SqliteStore {

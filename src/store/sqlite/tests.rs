@@ -401,6 +401,20 @@ fn a_backup_is_of_one_moment_and_overwrites_nothing() {
 }
 
 #[test]
+fn a_file_that_is_made_while_a_backup_is_written_is_not_overwritten() {
+    let directory = Directory::new();
+    let (partial, to) = (directory.path().join("partial"), directory.path().join("copy"));
+    fs::write(&partial, "copy").expect("written");
+    fs::write(&to, "another").expect("written");
+    let error = survey::put(&partial, &to).expect_err("the file is there");
+    assert!(error.to_string().contains("not overwritten"), "{error}");
+    assert_eq!(fs::read(&to).expect("read"), b"another");
+    fs::remove_file(&to).expect("removed");
+    survey::put(&partial, &to).expect("the name is free");
+    assert_eq!(fs::read(&to).expect("read"), b"copy");
+}
+
+#[test]
 fn a_store_is_read_beside_the_daemon_that_writes_it() {
     let directory = Directory::new();
     let mut store = SqliteStore::open(directory.path()).expect("an empty directory");
@@ -483,6 +497,21 @@ fn a_log_that_has_lost_commits_in_its_midst_is_damaged_and_one_that_ends_early_i
         fs::write(&log, &bytes[..length]).expect("written");
         assert_eq!(log::check(&directory.path().join(DATABASE)), Ok(()), "{length}");
     }
+}
+
+#[test]
+fn a_log_that_has_lost_commits_is_found_from_outside_unless_a_daemon_has_it_open() {
+    let (directory, _, log) = killed(20);
+    assert_eq!(Survey::check_log(directory.path()), Ok(true));
+    let mut bytes = fs::read(&log).expect("a log");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(&log, &bytes).expect("written");
+    let found = Survey::check_log(directory.path()).map_err(|error| error.kind);
+    assert_eq!(found, Err(ErrorKind::Damaged));
+    let used = Directory::new();
+    let _store = SqliteStore::open(used.path()).expect("an empty directory");
+    assert_eq!(Survey::check_log(used.path()), Ok(false));
 }
 
 #[test]
