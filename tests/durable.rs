@@ -6,7 +6,8 @@ mod support;
 use primed::Daemon;
 use primed::internals::store::{ErrorKind, MemoryStore, Record, Store};
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -125,6 +126,37 @@ fn submit(client: &mut Client, words: &str) -> String {
     let reply = client.ask(&format!("submit {words}"));
     let job = reply.strip_prefix("OK job=");
     job.unwrap_or_else(|| panic!("submit {words}: {reply}")).to_owned()
+}
+
+#[test]
+fn a_signal_ends_a_start_that_waits_for_the_end_of_an_earlier_daemon() {
+    let directory = Directory::new();
+    // A process that has ended, and that nobody has waited for, is said to have the lock.
+    let mut ended = Command::new("true").spawn().expect("it is there");
+    let stat = format!("/proc/{}/stat", ended.id());
+    while !std::fs::read_to_string(&stat).expect("it is there").contains(") Z") {
+        std::thread::yield_now();
+    }
+    std::fs::create_dir_all(directory.path()).expect("it is made");
+    let mut lock = File::create(directory.path().join("lock")).expect("it is made");
+    lock.lock().expect("nobody has it");
+    write!(lock, "{}", ended.id()).expect("written");
+    let mut child = command(directory.path())
+        .args(["--log", "warn"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary was built");
+    let errors = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut lines = errors.lines().map(|line| line.expect("it writes text"));
+    assert!(lines.any(|line| line.contains("waiting for the end of the daemon that had it")));
+    let began = Instant::now();
+    let served = Served {
+        child,
+        address: ([127, 0, 0, 1], 0).into(),
+    };
+    served.terminate();
+    assert!(began.elapsed() < Duration::from_secs(8), "it waited for the lock");
+    ended.wait().expect("it is our child");
 }
 
 #[test]

@@ -317,7 +317,7 @@ impl Daemon {
         }
         #[cfg(feature = "cluster")]
         let directory = self.place.directory();
-        let store = std::mem::take(&mut self.place).open();
+        let store = std::mem::take(&mut self.place).open().await;
         let store = store.map_err(|error| StartError::Store(error.to_string()))?;
         #[cfg(feature = "cluster")]
         let joined = match self.cluster.take() {

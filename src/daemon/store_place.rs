@@ -6,9 +6,9 @@
 use crate::caught::{Panicked, caught};
 use crate::engine::{Restored, Scheduler, Settle, Subject, Work};
 use crate::proto::{Code, Failure};
-#[cfg(feature = "sqlite")]
-use crate::store::SqliteStore;
 use crate::store::{CloseWriter, Commit, Contents, Store, StoreError, StoredJob, Writer};
+#[cfg(feature = "sqlite")]
+use crate::store::{ErrorKind, SqliteStore};
 use crate::verb::{Facts, Registry};
 use actix::prelude::*;
 use std::fmt;
@@ -55,18 +55,34 @@ impl StorePlace {
     ///
     /// # Errors
     /// What is wrong with it; nothing is changed then.
-    pub(super) fn open(self) -> Result<Option<Opened>, StoreError> {
-        let (mut store, name): (Box<dyn Store>, String) = match self {
-            Self::None => return Ok(None),
+    pub(super) async fn open(self) -> Result<Option<Opened>, StoreError> {
+        match self {
+            Self::None => Ok(None),
             #[cfg(feature = "sqlite")]
-            Self::Directory(directory) => {
-                let name = directory.display().to_string();
-                (Box::new(SqliteStore::open(&directory)?), name)
-            }
-            Self::Other(store) => (store, "memory".to_owned()),
-        };
-        let contents = store.recover()?;
-        Ok(Some(Opened { store, name, contents }))
+            Self::Directory(directory) => open_directory(directory).await.map(Some),
+            Self::Other(store) => Opened::read(store, "memory".to_owned()).map(Some),
+        }
+    }
+}
+
+/// Opens a directory on a thread of its own: the lock may be waited for, and a large store takes a while to read.
+/// Signals are seen meanwhile, and a start that is given up does not wait for the thread.
+#[cfg(feature = "sqlite")]
+async fn open_directory(directory: PathBuf) -> Result<Opened, StoreError> {
+    let (sender, opened) = oneshot::channel();
+    let failed = StoreError::new(
+        ErrorKind::Internal,
+        &directory,
+        "cannot be opened: there is no thread for it",
+    );
+    let open = move || {
+        let store = SqliteStore::open(&directory)?;
+        Opened::read(Box::new(store), directory.display().to_string())
+    };
+    let thread = std::thread::Builder::new().name("store-open".to_owned());
+    match thread.spawn(move || drop(sender.send(open()))) {
+        Ok(_) => opened.await.unwrap_or(Err(failed)),
+        Err(_) => Err(failed),
     }
 }
 
@@ -78,6 +94,11 @@ pub(super) struct Opened {
 }
 
 impl Opened {
+    fn read(mut store: Box<dyn Store>, name: String) -> Result<Self, StoreError> {
+        let contents = store.recover()?;
+        Ok(Self { store, name, contents })
+    }
+
     /// Starts the thread that writes, and gives the scheduler what there is.
     pub(super) fn start(
         self,
