@@ -73,7 +73,7 @@ impl Table {
                 let Found::Running(work) = self.flow.submitted.find(job, self.flow.now)? else {
                     return Err(has_ended(job));
                 };
-                if self.flow.is_suspended(work) {
+                if self.flow.is_suspended(job) {
                     return Err(suspended(job));
                 }
                 if self.is_away(work) {
@@ -215,7 +215,7 @@ impl Table {
             let Ok(Found::Running(work)) = self.flow.submitted.find(job, self.flow.now) else {
                 continue;
             };
-            if self.flow.is_suspended(work) {
+            if self.flow.is_suspended(job) {
                 none = suspended(job);
                 continue;
             }
@@ -317,7 +317,7 @@ impl Table {
                 return Ok(None);
             }
         };
-        if self.flow.is_suspended(work) {
+        if self.flow.is_suspended(job) {
             return Err(suspended(job));
         }
         let account = waiter.payer().account;

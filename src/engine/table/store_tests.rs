@@ -596,3 +596,23 @@ fn a_checkpoint_that_is_too_large_is_not_kept() {
         assert_eq!(checkpoints.count(), kept, "{bytes} bytes");
     }
 }
+
+#[test]
+fn a_job_that_has_stopped_is_not_cancelled_while_a_client_waits_for_equal_work() {
+    let mut play = with_store();
+    let job = submit_stored(&mut play, 1, long("a", 90));
+    play.express();
+    play.ask(2, 1, long("a", 90));
+    play.table.drain(play.now);
+    for (request, ask) in [
+        (2, Ask::Cancel(job)),
+        (3, Ask::CancelMany(Selection::Own)),
+        (4, Ask::Result(job)),
+    ] {
+        play.order(1, request, ask, |_| {});
+        assert_eq!(play.heard(), [format!("1/{request} draining")]);
+    }
+    assert!(!has_ended(&mut play));
+    play.play_on();
+    assert_eq!(play.heard(), ["2/1 ok 90"]);
+}

@@ -123,9 +123,10 @@ impl Flow {
         }
     }
 
-    /// Whether the work of a submitted job that has not ended has [stopped](Self::suspend).
-    pub(in crate::engine::table) fn is_suspended(&self, work: WorkId) -> bool {
-        self.jobs.get(work).is_none()
+    /// Whether a submitted job that has not ended has [stopped](Self::suspend): it does not wait for its work any more.
+    /// The work may go on for clients that asked the same question.
+    pub(in crate::engine::table) fn is_suspended(&self, job: JobId) -> bool {
+        self.waiters.work_of(WaiterId::Submitted(job)).is_none()
     }
 
     /// Replies that a submitted job has ended, as soon as the store has that.
