@@ -20,7 +20,21 @@ pub(super) struct ClusterLink {
 }
 
 impl Scheduler {
-    /// Offers parts to the cluster, as many as it wants, and reports what has happened.
+    /// Cuts parts for the cluster, as many as it wants.
+    pub(super) fn offer_parts(&mut self) {
+        let Some(cluster) = self.cluster.as_mut().filter(|cluster| cluster.parts > 0) else {
+            return;
+        };
+        let wanted = cluster.parts.saturating_sub(self.table.parts());
+        for _ in 0..wanted {
+            let Some(part) = self.table.next_part(cluster.workers, now()) else {
+                break;
+            };
+            cluster.events.push(EngineEvent::Offered(part));
+        }
+    }
+
+    /// Reports to the cluster what has happened.
     pub(super) fn share(&mut self) {
         let (recalled, cancels) = (self.table.take_recalled(), self.table.take_cancels());
         let Some(cluster) = &mut self.cluster else {
@@ -28,15 +42,6 @@ impl Scheduler {
         };
         cluster.events.extend(recalled.into_iter().map(EngineEvent::Recalled));
         cluster.events.extend(cancels.into_iter().map(EngineEvent::Cancelled));
-        if cluster.parts > 0 {
-            let wanted = cluster.parts.saturating_sub(self.table.parts());
-            for _ in 0..wanted {
-                let Some(part) = self.table.next_part(cluster.workers, now()) else {
-                    break;
-                };
-                cluster.events.push(EngineEvent::Offered(part));
-            }
-        }
         if !cluster.events.is_empty() {
             cluster.to.do_send(EngineEvents(mem::take(&mut cluster.events)));
         }

@@ -196,6 +196,7 @@ impl Scheduler {
         self.mend_pool();
         self.hand_out();
         self.hand_out_external(context);
+        self.offer_parts();
         #[cfg(test)]
         super::failpoint::hit();
         self.send();

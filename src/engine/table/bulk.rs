@@ -254,8 +254,13 @@ impl Bulk {
     }
 
     /// Cuts a part for another machine from the plan that is to have the next one: of the account with the fewest under
-    /// way.
-    pub(super) fn next_part(&mut self, jobs: &Jobs, busy: usize, now: Instant) -> Option<(WorkId, Offer)> {
+    /// way. `Err`: the plan of this job panicked. What it has cut and not given would be missing from its answer.
+    pub(super) fn next_part(
+        &mut self,
+        jobs: &Jobs,
+        busy: usize,
+        now: Instant,
+    ) -> Option<Result<(WorkId, Offer), WorkId>> {
         loop {
             let mut of_account: FxHashMap<Account, usize> = FxHashMap::default();
             for (id, running) in &self.plans {
@@ -273,8 +278,10 @@ impl Bulk {
             let ((.., id), entry) = candidates.min_by_key(|(rank, _)| *rank)?;
             let running = self.plans.get_mut(&id)?;
             let cpu = entry.cpu();
-            if let Ok(Some(offer)) = caught(|| running.parts.cut(&mut *running.plan, cpu, busy, now)) {
-                return Some((id, offer));
+            match caught(|| running.parts.cut(&mut *running.plan, cpu, busy, now)) {
+                Ok(Some(offer)) => return Some(Ok((id, offer))),
+                Ok(None) => {}
+                Err(Panicked) => return Some(Err(id)),
             }
         }
     }

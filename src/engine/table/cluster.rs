@@ -19,7 +19,13 @@ use std::time::{Duration, Instant};
 impl Table {
     /// Cuts the next part, where `workers` of other daemons are free for them.
     pub(in crate::engine) fn next_part(&mut self, workers: usize, now: Instant) -> Option<Part> {
-        let (work, offer) = self.flow.bulk.next_part(&self.flow.jobs, workers, now)?;
+        self.flow.now = now;
+        let (work, offer) = loop {
+            match self.flow.bulk.next_part(&self.flow.jobs, workers, now)? {
+                Ok(cut) => break cut,
+                Err(work) => self.flow.end_by_fault(work),
+            }
+        };
         Some(Part {
             id: PartId {
                 work: work.0,

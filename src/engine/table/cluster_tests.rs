@@ -269,3 +269,41 @@ fn a_job_that_is_taken_over_while_the_store_fails_is_kept_with_its_end() {
         assert_eq!(end.map(|end| end.reply), Some(Ok(Value::from(9))), "{was_here}");
     }
 }
+
+/// A plan that has a slice left, and panics when a part is cut from it.
+struct Indivisible;
+
+impl crate::job::Plan for Indivisible {
+    type Slice = ();
+    type Partial = ();
+
+    fn cut(&mut self) -> Option<()> {
+        Some(())
+    }
+
+    fn run((): (), _: crate::job::Budget<'_>) {}
+
+    fn absorb(&mut self, (): ()) {}
+
+    fn answer(&mut self) -> Option<Value> {
+        None
+    }
+
+    fn progress(&self) -> f64 {
+        0.5
+    }
+
+    fn cut_part(&mut self, _: f64) -> Option<Vec<u8>> {
+        panic!("as asked")
+    }
+}
+
+#[test]
+fn a_plan_that_panics_as_a_part_is_cut_costs_its_job() {
+    let mut play = with_store();
+    play.ask(1, 1, Work::Plan(crate::job::Job::new("broken", || Indivisible)));
+    play.express();
+    assert!(play.table.next_part(1, play.now).is_none());
+    assert_eq!(play.heard(), ["1/1 internal"], "a share may be missing from its answer");
+    play.assert_empty();
+}

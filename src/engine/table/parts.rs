@@ -104,14 +104,13 @@ impl Parts {
     /// Cuts the next part of a plan that has taken this CPU time, where `busy` workers of other machines work at once.
     pub(super) fn cut(&mut self, plan: &mut dyn AnyPlan, cpu: Duration, busy: usize, now: Instant) -> Option<Offer> {
         self.busy = busy;
-        // Set before the plan is asked: if it panics, it is not asked again.
-        self.has_none = true;
         let done = plan.progress();
         let left = cpu.as_secs_f64() * 1e9 * (1.0 - done) / done;
         let share = left / (SHARES * (busy + 1) as f64);
         let cost = if done > 0.0 { share.clamp(LEAST, COST) } else { COST };
-        let bytes: Arc<[u8]> = plan.cut_part(cost)?.into();
-        self.has_none = false;
+        let part = plan.cut_part(cost);
+        self.has_none = part.is_none();
+        let bytes: Arc<[u8]> = part?.into();
         self.next += 1;
         let part = UnderWay {
             bytes: bytes.clone(),
