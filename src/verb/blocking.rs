@@ -11,10 +11,10 @@ const MAX_WAITING: usize = 1_024;
 
 /// Threads of their own for code that blocks: a library call that computes for seconds, a database, a file.
 ///
-/// They run at the lowest priority, clients take turns by the time their calls took, and 1,024 calls may wait; beyond
-/// that, clients get `busy`. Cancelling, a deadline and a client that leaves take effect at once: the reply is sent and
-/// the code's
-/// [`Token`] says so. Its thread is free when the code returns: if it never does, its thread is lost to this lane, and
+/// They run at the lowest priority, clients take turns by the time their calls took, and 1,024 calls may wait, with as
+/// many submitted jobs beside them; beyond that, clients get `busy`, unless their account has less than an equal share.
+/// Cancelling, a deadline and a client that leaves take effect at once: the reply is sent and the code's [`Token`] says
+/// so. Its thread is free when the code returns: if it never does, its thread is lost to this lane, and
 /// to no other.
 ///
 /// The threads are started by the first call. Every daemon has its own.

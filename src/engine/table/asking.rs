@@ -264,7 +264,7 @@ impl Table {
             };
         }
         if let Work::External(task) = &work {
-            self.flow.external.admit(task)?;
+            self.flow.external.admit(task, payer.account, is_submitted)?;
         }
         let id = duplicate.unwrap_or_else(|| self.flow.jobs.next_id());
         let event = duplicate.map_or("work begins", |_| "joins equal work");
@@ -281,7 +281,7 @@ impl Table {
                 .with_begin_by(begin_by);
             self.flow.jobs.insert(id, entry);
             if begins != Begins::Now || (work.streams() && waiter.has_no_credit()) {
-                self.flow.jobs.set_stage(id, Stage::Held(work));
+                self.flow.hold(id, work);
             } else {
                 self.flow.begin(id, payer, work);
             }

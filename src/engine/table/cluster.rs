@@ -353,8 +353,9 @@ impl Table {
                 let Some(entry) = self.flow.jobs.get(old) else { return };
                 match subject {
                     Ok(Subject::Work(work)) => {
-                        let entry = entry.anew(Stage::Held(work));
-                        self.flow.replace(old, entry);
+                        let entry = entry.anew(Stage::Express);
+                        let new = self.flow.replace(old, entry);
+                        self.flow.hold(new, work);
                         // Its deadline was a matter of the node that worked on it.
                         let wall = *self.flow.submitted.wall();
                         let deadline = stored.submission.deadline.map(|at| wall.instant(at, now));

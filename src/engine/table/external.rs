@@ -1,13 +1,19 @@
 //! External tasks in the table: lanes of their own, each with slots and a queue with a limit, clients taking turns.
 //!
+//! A task has a place in its lane from when it is taken in until it is handed out, also while it is held: a task that
+//! is to begin later stands in the queue at its time, however many do. Submitted tasks have places of their own,
+//! because they may stay for weeks: they must not take the room of those that clients wait for.
+//!
 //! A slot is free again when the code or actor that works on the task has let go of it, not when nobody waits any more:
 //! so what is cancelled and goes on regardless is bounded by its lane. Knows nobody who waits.
 
 use crate::engine::external::{Channel, ExternalLane, ExternalLoad, ExternalTask, row_size};
 use crate::engine::fairness::{CHARGE_US, Fair};
-use crate::engine::message::{ClientId, Payer, WorkId};
+use crate::engine::message::{Account, ClientId, Payer, WorkId};
 use crate::metrics::LaneMetrics;
 use crate::proto::{Code, Failure, Reply};
+use rustc_hash::FxHashMap;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,6 +28,8 @@ pub(super) struct External {
     /// In the order in which they were met.
     lanes: Vec<LaneState>,
     tasks: HashMap<WorkId, TaskState>,
+    /// Those that are not handed out, each with a place in its lane.
+    unbegun: HashMap<WorkId, Unbegun>,
     slots: BTreeMap<WorkId, Slot>,
 }
 
@@ -29,8 +37,69 @@ pub(super) struct External {
 struct LaneState {
     spec: Arc<ExternalLane>,
     waiting: Fair<WorkId>,
+    asked: Taken,
+    submitted: Taken,
     under_way: usize,
     metrics: Arc<LaneMetrics>,
+}
+
+/// A task that is not handed out, by which its place is counted.
+#[derive(Clone, Copy)]
+struct Unbegun {
+    lane: LaneId,
+    account: Account,
+    is_submitted: bool,
+}
+
+/// How many places of a lane are taken, and by whom.
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    accounts: FxHashMap<Account, usize>,
+}
+
+impl Taken {
+    /// Whether an account may take one more. Those who took all the room must not lock out the others: an account that
+    /// has less than an equal share may still take one.
+    fn has_room(&self, account: Account, max: usize) -> bool {
+        let own = self.accounts.get(&account).copied().unwrap_or_default();
+        self.all < max || (own < max / (self.accounts.len() + 1) && self.all < 2 * max)
+    }
+
+    fn add(&mut self, account: Account) {
+        self.all += 1;
+        *self.accounts.entry(account).or_default() += 1;
+    }
+
+    fn remove(&mut self, account: Account) {
+        self.all -= 1;
+        if let Some(own) = self.accounts.get_mut(&account) {
+            *own -= 1;
+            if *own == 0 {
+                self.accounts.remove(&account);
+            }
+        }
+    }
+}
+
+impl LaneState {
+    fn new(spec: Arc<ExternalLane>, metrics: Arc<LaneMetrics>) -> Self {
+        Self {
+            spec,
+            waiting: Fair::default(),
+            asked: Taken::default(),
+            submitted: Taken::default(),
+            under_way: 0,
+            metrics,
+        }
+    }
+
+    const fn taken(&mut self, is_submitted: bool) -> &mut Taken {
+        match is_submitted {
+            true => &mut self.submitted,
+            false => &mut self.asked,
+        }
+    }
 }
 
 /// A slot that is taken. It outlives its job, if that is cancelled.
@@ -76,6 +145,7 @@ impl External {
         let Self {
             lanes,
             tasks,
+            unbegun: _,
             mut slots,
         } = self;
         for task in tasks.values() {
@@ -85,13 +155,13 @@ impl External {
         slots.retain(|_, slot| Arc::strong_count(&slot.channel) > 1);
         let under_way = |index| slots.values().filter(|slot| slot.lane == index).count();
         let lanes = lanes.into_iter().enumerate().map(|(index, lane)| LaneState {
-            waiting: Fair::default(),
             under_way: under_way(index),
-            ..lane
+            ..LaneState::new(lane.spec, lane.metrics)
         });
         Self {
             lanes: lanes.collect(),
             tasks: HashMap::new(),
+            unbegun: HashMap::new(),
             slots,
         }
     }
@@ -100,31 +170,42 @@ impl External {
     fn lane(&mut self, spec: &Arc<ExternalLane>) -> LaneId {
         let known = self.lanes.iter().position(|lane| Arc::ptr_eq(&lane.spec, spec));
         known.unwrap_or_else(|| {
-            self.lanes.push(LaneState {
-                spec: spec.clone(),
-                waiting: Fair::default(),
-                under_way: 0,
-                metrics: Arc::new(LaneMetrics::new(spec.name)),
-            });
+            let metrics = Arc::new(LaneMetrics::new(spec.name));
+            self.lanes.push(LaneState::new(spec.clone(), metrics));
             self.lanes.len() - 1
         })
     }
 
-    /// Whether one more task may wait for its lane.
-    pub(super) fn admit(&mut self, task: &ExternalTask) -> Result<(), Failure> {
+    /// Whether one more task of an account may wait for its lane.
+    ///
+    /// # Errors
+    /// `busy`.
+    pub(super) fn admit(&mut self, task: &ExternalTask, account: Account, is_submitted: bool) -> Result<(), Failure> {
         let lane = self.lane(&task.lane);
-        let waiting = self.lanes[lane].waiting.len();
-        if waiting >= task.lane.max_waiting {
-            let text = format!(
-                "{waiting} calls are waiting for '{}' already; retry-ms=1000",
-                task.lane.name
-            );
-            return Err(Failure::new(Code::Busy, text));
+        let taken = self.lanes[lane].taken(is_submitted);
+        if taken.has_room(account, task.lane.max_waiting) {
+            return Ok(());
         }
-        Ok(())
+        let what = if is_submitted { "submitted jobs" } else { "calls" };
+        let (count, name) = (taken.all, task.lane.name);
+        let text = format!("{count} {what} are waiting for '{name}' already; retry-ms=1000");
+        Err(Failure::new(Code::Busy, text))
     }
 
-    /// Puts a task into the queue of its lane.
+    /// A task takes a place in its lane, unless it has one.
+    pub(super) fn take_place(&mut self, id: WorkId, task: &ExternalTask, account: Account, is_submitted: bool) {
+        let lane = self.lane(&task.lane);
+        if let Entry::Vacant(place) = self.unbegun.entry(id) {
+            place.insert(Unbegun {
+                lane,
+                account,
+                is_submitted,
+            });
+            self.lanes[lane].taken(is_submitted).add(account);
+        }
+    }
+
+    /// Puts a task that has a place into the queue of its lane.
     pub(super) fn push(&mut self, id: WorkId, payer: Payer, task: ExternalTask, now: Instant) {
         let lane = self.lane(&task.lane);
         self.lanes[lane].waiting.push(payer, id, 0);
@@ -155,6 +236,9 @@ impl External {
                 lane.under_way += 1;
                 lane.waiting.charge(client, CHARGE_US as i64);
                 lane.metrics.calls.fetch_add(1, Relaxed);
+                if let Some(place) = self.unbegun.remove(&work) {
+                    lane.taken(place.is_submitted).remove(place.account);
+                }
                 let channel = task.channel.clone();
                 let slot = Slot {
                     lane: index,
@@ -229,8 +313,11 @@ impl External {
         }
     }
 
-    /// Takes a task out. If it is worked on, its slot stays taken.
+    /// Takes a task out, also one that is held. If it is worked on, its slot stays taken.
     pub(super) fn remove(&mut self, client: ClientId, work: WorkId) {
+        if let Some(place) = self.unbegun.remove(&work) {
+            self.lanes[place.lane].taken(place.is_submitted).remove(place.account);
+        }
         if let Some(task) = self.tasks.remove(&work) {
             task.channel.close();
             self.lanes[task.lane].waiting.remove(client, work);

@@ -158,6 +158,10 @@ impl Entry {
         self.is_kept
     }
 
+    pub(super) const fn is_submitted(&self) -> bool {
+        self.is_submitted
+    }
+
     pub(super) const fn payer(&self) -> Payer {
         self.payer
     }

@@ -85,7 +85,7 @@ impl Table {
             .with_verifies(work.verifies())
             .with_submitted(true);
         self.flow.jobs.insert(id, entry);
-        self.flow.jobs.set_stage(id, Stage::Held(work));
+        self.flow.hold(id, work);
         let waiter = Waiter::plain(payer, RequestId::MIN, now)
             .submitted(job)
             .with_priority(priority);

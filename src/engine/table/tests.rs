@@ -839,6 +839,35 @@ fn an_external_task_that_waits_can_be_cancelled_and_late_and_left_alone() {
 }
 
 #[test]
+fn submitted_tasks_that_may_not_begin_yet_are_bounded_by_their_lane_and_leave_room_for_questions() {
+    let lane = Arc::new(ExternalLane::of_threads("a", 1, 4));
+    let mut play = roomy();
+    for request in 0..6 {
+        let mut later = Submit::new(external(&lane, "nap"), "as asked");
+        later.after = Some(1_000 * MS);
+        play.order(1, request, Ask::Submit(Box::new(later)), |_| {});
+    }
+    let heard = play.heard();
+    assert_eq!(heard[4..], ["1/4 busy", "1/5 busy"], "{heard:?}");
+    play.order(2, 1, submit(external(&lane, "nap")), |_| {});
+    assert_eq!(play.heard(), ["2/1 ok job=5"], "another account has its share");
+    play.wait(1_000 * MS);
+    for request in 10..15 {
+        play.ask(1, request, external(&lane, "nap"));
+    }
+    assert_eq!(
+        play.heard(),
+        ["1/14 busy"],
+        "what was submitted takes no room of questions"
+    );
+    play.ask(2, 2, external(&lane, "nap"));
+    assert_eq!(play.heard(), [""; 0]);
+    play.order(1, 20, Ask::CancelMany(Selection::Own), |_| {});
+    play.order(1, 21, submit(external(&lane, "nap")), |_| {});
+    assert_eq!(play.heard(), ["1/20 ok cancelled=4", "1/21 ok job=6"]);
+}
+
+#[test]
 fn plain_questions_are_answered_together_and_a_long_one_among_them_becomes_a_job() {
     let mut play = roomy();
     play.ask_plain(1, 1, vec![long("a", 1), long("long", 9), long("b", 1)]);

@@ -76,7 +76,7 @@ impl Flow {
             tracing::warn!(%job, error = %failure.text, "a job of an earlier process waits for a daemon that may use more memory");
             self.submitted.defer(job);
         }
-        self.jobs.set_stage(id, Stage::Held(job.into()));
+        self.hold(id, job.into());
     }
 
     /// Begins parked jobs for which there is memory now, after anything that may have changed that.

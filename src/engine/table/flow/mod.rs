@@ -98,8 +98,23 @@ impl Flow {
         (self.external.rebuilt(), self.submitted.rebuilt(&lost(), now))
     }
 
+    /// Keeps work that may not begin yet.
+    pub(super) fn hold(&mut self, id: WorkId, work: Work) {
+        self.take_place(id, &work);
+        self.jobs.set_stage(id, Stage::Held(work));
+    }
+
+    /// An external task takes its place in its lane.
+    fn take_place(&mut self, id: WorkId, work: &Work) {
+        if let (Work::External(task), Some(entry)) = (work, self.jobs.get(id)) {
+            self.external
+                .take_place(id, task, entry.payer().account, entry.is_submitted());
+        }
+    }
+
     /// Puts work into the queue where it begins.
     pub(super) fn begin(&mut self, id: WorkId, payer: Payer, work: Work) {
+        self.take_place(id, &work);
         match work {
             Work::Plan(job) => self.begin_plan(id, payer, job),
             Work::External(task) => {
@@ -352,9 +367,9 @@ impl Flow {
         let entry = self.jobs.remove(id)?;
         let payer = entry.payer();
         match entry.stage() {
-            Stage::Held(_) | Stage::Parked | Stage::Bulk => {}
+            Stage::Held(Work::Plan(_)) | Stage::Parked | Stage::Bulk => {}
             Stage::Express => self.express.remove(payer, id),
-            Stage::External => self.external.remove(payer.client, id),
+            Stage::Held(Work::External(_)) | Stage::External => self.external.remove(payer.client, id),
             Stage::Away => self.away.remove(id),
             Stage::List => self.submitted.remove_list(id),
         }
