@@ -180,6 +180,15 @@ impl Pool {
         }
     }
 
+    /// Whether a task of this lane waits for no worker: one is free, or none has a thread, so that it is refused. Where
+    /// a worker is done and has not reported, its slot may be free before it is.
+    pub(super) fn takes_external(&self, lane: LaneId) -> bool {
+        self.external.get(&lane).is_none_or(|lane| {
+            let has_thread = |worker: &Worker| worker.address.is_some();
+            !lane.free.is_empty() || !lane.workers.iter().any(has_thread)
+        })
+    }
+
     /// A new thread, or a later attempt to start one.
     fn start_thread(&mut self, lane: Lane, index: usize, now: Instant) -> Option<Recipient<Run>> {
         match (self.hire)(lane, &self.started) {
@@ -608,11 +617,19 @@ mod tests {
             let (pool, left) = pool(1, 3);
             let mut pool = pool.expect("there are two threads");
             let now = Instant::now();
+            assert!(pool.takes_external(0), "its threads are to be started");
             pool.open(0, 3, now);
             assert_eq!((pool.free(Lane::External(0)), pool.has_no_workers()), (1, false));
+            assert!(pool.takes_external(0));
+            pool.report_to(Idle.start().recipient());
+            assert!(pool.run(Lane::External(0), Vec::new()).is_ok());
+            assert!(!pool.takes_external(0), "its worker is at a task");
+            pool.open(1, 1, now);
+            assert!(pool.takes_external(1), "there is no thread to wait for");
             left.set(9);
             pool.mend(now + SHORTEST_PAUSE);
-            assert_eq!(pool.free(Lane::External(0)), 3);
+            assert_eq!(pool.free(Lane::External(0)), 2);
+            assert!(pool.takes_external(0));
         });
     }
 }

@@ -59,7 +59,7 @@ impl Scheduler {
 
     /// Hands out external tasks, as far as their lanes have slots.
     pub(super) fn hand_out_external(&mut self, context: &mut Context<Self>) {
-        while let Some(task) = self.table.next_external() {
+        while let Some(task) = self.table.next_external(|lane| self.pool.takes_external(lane)) {
             let HandedOut {
                 work,
                 lane,
@@ -76,7 +76,7 @@ impl Scheduler {
                         load: Load::Blocking(code, Token(channel)),
                     };
                     self.pool.open(lane, spec.slots, now());
-                    // A slot is a worker, so there is one that is free, unless the system had no thread for it.
+                    // None is free if the system had no thread for any of them.
                     if self.pool.run(Lane::External(lane), vec![task]).is_err() {
                         self.table.cannot_run(work, no_thread());
                     }

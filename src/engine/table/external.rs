@@ -220,10 +220,11 @@ impl External {
         self.tasks.insert(id, state);
     }
 
-    /// Hands out a task for which there is a slot, if there is one.
-    pub(super) fn next(&mut self, now: Instant) -> Option<HandedOut> {
+    /// Hands out a task for which there is a slot, in a lane that takes one now, if there is one.
+    pub(super) fn next(&mut self, takes: impl Fn(LaneId) -> bool, now: Instant) -> Option<HandedOut> {
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             while lane.under_way < lane.spec.slots
+                && takes(index)
                 && let Some((Payer { client, .. }, work, _)) = lane.waiting.next()
             {
                 let Some(task) = self.tasks.get_mut(&work) else {
@@ -378,17 +379,17 @@ mod tests {
             push(&mut external, &lane, work);
         }
         let now = Instant::now();
-        let worked_on = external.next(now).expect("there is a slot");
-        drop(external.next(now).expect("there is another slot"));
+        let worked_on = external.next(|_| true, now).expect("there is a slot");
+        drop(external.next(|_| true, now).expect("there is another slot"));
         let mut external = external.rebuilt();
         assert!(worked_on.channel.cancelled().is_cancelled());
         assert_eq!((external.waiting(), external.under_way().count()), (0, 1));
         push(&mut external, &lane, 4);
         push(&mut external, &lane, 5);
-        assert_eq!(external.next(now).map(|task| task.work), Some(WorkId(4)));
-        assert!(external.next(now).is_none());
+        assert_eq!(external.next(|_| true, now).map(|task| task.work), Some(WorkId(4)));
+        assert!(external.next(|_| true, now).is_none());
         external.free_slot(worked_on.work, now);
-        assert_eq!(external.next(now).map(|task| task.work), Some(WorkId(5)));
+        assert_eq!(external.next(|_| true, now).map(|task| task.work), Some(WorkId(5)));
     }
 
     #[test]

@@ -186,9 +186,9 @@ impl Table {
         }
     }
 
-    /// An external task for which there is a slot.
-    pub(super) fn next_external(&mut self) -> Option<HandedOut> {
-        self.flow.external.next(self.flow.now)
+    /// An external task for which there is a slot, in a lane that takes one now.
+    pub(super) fn next_external(&mut self, takes: impl Fn(LaneId) -> bool) -> Option<HandedOut> {
+        self.flow.external.next(takes, self.flow.now)
     }
 
     /// Takes in what became of a task. A job that nobody waits for any more is unknown here, and its result is dropped.

@@ -153,6 +153,11 @@ impl Play {
         self.table.grant(ClientId(client), RequestId(request), rows, self.now);
     }
 
+    /// An external task for which there is a slot, and a worker.
+    pub(super) fn next_external(&mut self) -> Option<HandedOut> {
+        self.table.next_external(|_| true)
+    }
+
     pub(super) fn leave(&mut self, client: u64) {
         self.table.leave(ClientId(client));
     }
@@ -784,13 +789,13 @@ fn external_tasks_of_a_lane_take_turns_by_client_and_hold_no_other_lane_up() {
     play.ask(2, 0, external(&lane, "of few"));
     play.ask(2, 1, external(&lane, "of few"));
     let mut order = Vec::new();
-    while let Some(handed) = play.table.next_external() {
+    while let Some(handed) = play.next_external() {
         order.push(handed.client.0);
         if order.len() == 1 {
             play.ask(3, 0, external(&other, "elsewhere"));
-            assert_eq!(play.table.next_external().map(|handed| handed.client.0), Some(3));
+            assert_eq!(play.next_external().map(|handed| handed.client.0), Some(3));
         }
-        assert!(play.table.next_external().is_none(), "its lane has one slot");
+        assert!(play.next_external().is_none(), "its lane has one slot");
         play.now += 10 * MS;
         play.table.free_slot(handed.work, play.now);
         play.table
@@ -804,16 +809,16 @@ fn a_cancelled_external_task_is_answered_at_once_and_keeps_its_slot_until_it_end
     let lane = Arc::new(ExternalLane::of_threads("a", 1, 1));
     let mut play = roomy();
     play.ask(1, 1, external(&lane, "first"));
-    let first = play.table.next_external().expect("there is a slot");
+    let first = play.next_external().expect("there is a slot");
     assert!(matches!(first.load, ExternalLoad::Blocking(_)));
     play.cancel(1, 1);
     assert!(first.channel.cancelled().is_cancelled());
     play.ask(1, 2, external(&lane, "second"));
     play.ask(1, 3, external(&lane, "third"));
     assert_eq!(play.heard(), ["1/1 cancelled", "1/3 busy"]);
-    assert!(play.table.next_external().is_none());
+    assert!(play.next_external().is_none());
     play.table.free_slot(first.work, play.now);
-    let second = play.table.next_external().expect("the slot is free");
+    let second = play.next_external().expect("the slot is free");
     play.table.said(first.work, ActorReply::Reply(Ok(1.into())), play.now);
     play.table.said(second.work, ActorReply::Reply(Ok(2.into())), play.now);
     assert_eq!(play.heard(), ["1/2 ok 2"]);
@@ -824,7 +829,7 @@ fn an_external_task_that_waits_can_be_cancelled_and_late_and_left_alone() {
     let lane = Arc::new(ExternalLane::of_threads("a", 1, 10));
     let mut play = roomy();
     play.ask(1, 1, external(&lane, "runs"));
-    assert!(play.table.next_external().is_some());
+    assert!(play.next_external().is_some());
     let deadline = Some(play.now + MS);
     play.order(1, 2, Ask::Answer(external(&lane, "late")), |order| {
         order.deadline = deadline
@@ -836,6 +841,18 @@ fn an_external_task_that_waits_can_be_cancelled_and_late_and_left_alone() {
     play.leave(2);
     assert_eq!(play.heard(), ["1/2 deadline", "1/3 cancelled"]);
     assert_eq!(play.table.flow.external.waiting(), 0);
+}
+
+#[test]
+fn an_external_task_waits_while_its_lane_takes_none() {
+    let (lane, other) = (ExternalLane::of_threads("a", 1, 9), ExternalLane::of_threads("b", 1, 9));
+    let mut play = roomy();
+    play.ask(1, 1, external(&Arc::new(lane), "waits"));
+    play.ask(1, 2, external(&Arc::new(other), "goes"));
+    let handed = play.table.next_external(|lane| lane == 1);
+    assert_eq!(handed.map(|handed| handed.lane), Some(1));
+    assert!(play.table.next_external(|lane| lane == 1).is_none());
+    assert_eq!(play.next_external().map(|handed| handed.lane), Some(0));
 }
 
 #[test]
