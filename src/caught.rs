@@ -1,5 +1,5 @@
-//! Calls into code that may panic, as that of users of the library: a panic there costs one request, one connection or
-//! one batch, and nothing else. Knows nothing of what it calls.
+//! Calls into code that may panic, as that of users of the library, and values whose drop may: a panic there costs one
+//! request, one connection or one batch, and nothing else. Knows nothing of what it calls.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +16,36 @@ pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
         std::mem::forget(payload);
         Panicked
     })
+}
+
+/// A value whose drop may panic. That is caught, as the thread that drops it has no part in it.
+pub(crate) struct Guarded<T>(Option<T>);
+
+impl<T> Guarded<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    pub(crate) fn get(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("it is there until it is dropped")
+    }
+
+    pub(crate) fn into_inner(mut self) -> T {
+        self.0.take().expect("it is there until it is dropped")
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.0.take() {
+            // It is gone, one way or the other.
+            let _ = caught(|| drop(value));
+        }
+    }
 }
 
 /// Waits for a future that may panic; it is not polled again after that.

@@ -130,7 +130,9 @@ impl Handover {
                     Ok(Begun::Unfinished(plan)) => Outcome::Unfinished(plan, job),
                 }),
                 Load::Slice(slice) => time.slice(BULK_SLICE, &cancel, |budget| Outcome::Partial(slice(budget))),
-                Load::Blocking(code, token) => time.slice(BULK_SLICE, &cancel, |_| Outcome::Replied(code(&token))),
+                Load::Blocking(code, token) => {
+                    time.slice(BULK_SLICE, &cancel, |_| Outcome::Replied(code.into_inner()(&token)))
+                }
             };
             self.running = None;
             panicked = outcome.is_err();

@@ -1,39 +1,8 @@
-//! What a plan of others consists of. A panic as it is dropped is caught, as the thread that drops it has no part in
-//! it. Knows no thread.
+//! A plan of others, and what it consists of, guarded: a panic as it is dropped is caught. Knows no thread.
 
 use super::{Budget, Damaged, Plan, Shared};
-use crate::caught::caught;
+use crate::caught::Guarded;
 use crate::proto::Value;
-
-/// A value whose drop may panic.
-pub(super) struct Guarded<T>(Option<T>);
-
-impl<T> Guarded<T> {
-    pub(super) const fn new(value: T) -> Self {
-        Self(Some(value))
-    }
-
-    pub(super) fn get(&self) -> &T {
-        self.0.as_ref().expect("it is there until it is dropped")
-    }
-
-    fn get_mut(&mut self) -> &mut T {
-        self.0.as_mut().expect("it is there until it is dropped")
-    }
-
-    fn into_inner(mut self) -> T {
-        self.0.take().expect("it is there until it is dropped")
-    }
-}
-
-impl<T> Drop for Guarded<T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.0.take() {
-            // It is gone, one way or the other.
-            let _ = caught(|| drop(value));
-        }
-    }
-}
 
 impl<P: Plan> Plan for Guarded<P> {
     type Slice = Guarded<P::Slice>;

@@ -1,9 +1,9 @@
 //! A job that can be handed over: a question and the way to make its plan. Knows no client and no worker.
 
-use super::guarded::Guarded;
 #[cfg(feature = "cluster")]
 use super::part::{PartOf, PartResult, PartTables, TablesOf};
 use super::{AnyPlan, Damaged, Plan, Query, restore, verify};
+use crate::caught::Guarded;
 use crate::metrics::VerbLabel;
 use crate::proto::{Failure, Value};
 use std::borrow::Cow;

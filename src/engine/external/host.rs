@@ -7,7 +7,7 @@
 
 use super::responder::Responder;
 use super::task::{Call, ExternalLane, ExternalTask};
-use crate::caught::caught;
+use crate::caught::{Guarded, caught};
 use crate::engine::threads::start_arbiter;
 use actix::prelude::*;
 use std::any::Any;
@@ -84,7 +84,7 @@ impl ExternalTask {
                 .expect("a lane of an actor has calls of that actor");
             address.do_send(Asked { question, responder });
         };
-        Self::call(lane, title, streams, Box::new(deliver))
+        Self::call(lane, title, streams, Guarded::new(Box::new(deliver)))
     }
 }
 
@@ -139,7 +139,7 @@ where
                     was_called = true;
                     // A call that is meant for another actor panics. It drops its responder, which fails it, and costs
                     // this actor nothing.
-                    let _ = caught(|| deliver(&address, responder));
+                    let _ = caught(|| deliver.into_inner()(&address, responder));
                 }
                 Poll::Ready(None) => return Poll::Ready(Ended::NoMoreCalls),
                 Poll::Pending => return Poll::Pending,

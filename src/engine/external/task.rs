@@ -3,6 +3,7 @@
 
 use super::channel::Token;
 use super::responder::Responder;
+use crate::caught::Guarded;
 use crate::proto::Reply;
 use std::any::Any;
 use std::sync::Arc;
@@ -25,11 +26,11 @@ pub(in crate::engine) enum ExternalLoad {
     Call(Delivery),
 }
 
-/// Code that blocks its thread until it has its reply.
-pub(in crate::engine) type Blocking = Box<dyn FnOnce(&Token) -> Reply + Send>;
+/// Code that blocks its thread until it has its reply. It is of others, and may be dropped where it is not run.
+pub(in crate::engine) type Blocking = Guarded<Box<dyn FnOnce(&Token) -> Reply + Send>>;
 
-/// Hands a call to the actor whose address it is given.
-pub(in crate::engine) type Delivery = Box<dyn FnOnce(&dyn Any, Responder) + Send>;
+/// Hands a call, with the question of others, to the actor whose address it is given.
+pub(in crate::engine) type Delivery = Guarded<Box<dyn FnOnce(&dyn Any, Responder) + Send>>;
 
 /// A call on its way to an actor, and how that answers it.
 pub(in crate::engine) type Call = (Delivery, Responder);
@@ -51,7 +52,7 @@ impl ExternalTask {
             title,
             streams: false,
             lane,
-            load: ExternalLoad::Blocking(Box::new(run)),
+            load: ExternalLoad::Blocking(Guarded::new(Box::new(run))),
         }
     }
 

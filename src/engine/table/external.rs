@@ -166,6 +166,16 @@ impl External {
         }
     }
 
+    /// The same lanes, with their numbers, as if nothing were worked on.
+    pub(super) fn lanes_alone(&self) -> Self {
+        let lanes = self.lanes.iter();
+        let lanes = lanes.map(|lane| LaneState::new(lane.spec.clone(), lane.metrics.clone()));
+        Self {
+            lanes: lanes.collect(),
+            ..Self::default()
+        }
+    }
+
     /// The lane of this description; a new one if it is met for the first time.
     fn lane(&mut self, spec: &Arc<ExternalLane>) -> LaneId {
         let known = self.lanes.iter().position(|lane| Arc::ptr_eq(&lane.spec, spec));
@@ -390,6 +400,20 @@ mod tests {
         assert!(external.next(|_| true, now).is_none());
         external.free_slot(worked_on.work, now);
         assert_eq!(external.next(|_| true, now).map(|task| task.work), Some(WorkId(5)));
+    }
+
+    #[test]
+    fn lanes_without_their_tasks_have_the_numbers_that_they_had() {
+        let lanes = ["a", "b"].map(|name| Arc::new(ExternalLane::of_threads(name, 1, 10)));
+        let mut external = External::default();
+        for (lane, work) in lanes.iter().zip(1..) {
+            push(&mut external, lane, work);
+        }
+        assert!(external.next(|_| true, Instant::now()).is_some());
+        let mut alone = external.lanes_alone();
+        assert_eq!((alone.waiting(), alone.under_way().count()), (0, 0));
+        push(&mut alone, &lanes[1], 3);
+        assert_eq!(alone.next(|_| true, Instant::now()).map(|task| task.lane), Some(1));
     }
 
     #[test]

@@ -124,11 +124,13 @@ impl Table {
             ..
         } = self;
         let ((work, job), keeps) = (flow.next(), flow.submitted.keeps());
+        // Threads and actors are known by the numbers of their lanes.
+        let lanes = flow.external.lanes_alone();
         // Another panic, as of a plan that is dropped, must not be the end of the rebuilding.
         let kept = caught(move || flow.take_apart(now));
         let (external, (submitted, unfinished)) = kept.unwrap_or_else(|Panicked| {
             let none = Submitted::new(job, &policy, keeps, now);
-            (External::default(), (none, Vec::new()))
+            (lanes, (none, Vec::new()))
         });
         let flow = Flow::new(work, external, submitted, policy, workers, now);
         let table = Self {

@@ -843,6 +843,38 @@ fn an_external_task_that_waits_can_be_cancelled_and_late_and_left_alone() {
     assert_eq!(play.table.flow.external.waiting(), 0);
 }
 
+/// A value that panics as it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("as asked");
+    }
+}
+
+#[test]
+fn an_external_task_that_panics_as_it_is_dropped_costs_nobody_else() {
+    let lane = Arc::new(ExternalLane::of_threads("a", 1, 2));
+    let bomb = || {
+        let bomb = Bomb;
+        let code = move |_: &_| {
+            let _bomb = &bomb;
+            Ok(Value::Nothing)
+        };
+        Work::from(ExternalTask::blocking(lane.clone(), "bomb".into(), code))
+    };
+    let mut play = roomy();
+    play.ask(1, 1, bomb());
+    play.cancel(1, 1);
+    play.ask(1, 2, bomb());
+    play.ask(1, 3, bomb());
+    play.ask(1, 4, bomb());
+    assert_eq!(play.heard(), ["1/1 cancelled", "1/4 busy"]);
+    let broken = std::mem::replace(&mut play.table, Table::new(Policy::default(), 1, play.now));
+    let (table, _) = broken.rebuilt(Policy::default(), 1, play.now);
+    assert_eq!(table.lane_spec(0).name, "a", "lanes keep their numbers");
+}
+
 #[test]
 fn an_external_task_waits_while_its_lane_takes_none() {
     let (lane, other) = (ExternalLane::of_threads("a", 1, 9), ExternalLane::of_threads("b", 1, 9));
