@@ -68,7 +68,7 @@ use measured::Measured;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use submitted::Submitted;
+use submitted::{Submitted, taken_back};
 use waiters::{Due, WaiterId};
 
 /// All jobs that are not answered, and what is remembered of those that are.
@@ -273,15 +273,10 @@ impl Table {
     pub(super) fn cancel(&mut self, client: ClientId, request: RequestId, now: Instant) {
         self.flow.now = now;
         let failure = Failure::new(Code::Cancelled, "cancelled as asked");
-        let holder = WaiterId::Request(client, request);
-        // A submit whose ID is not sent yet: nobody will know the job.
-        let submitted = match self.flow.waiters.work_of(holder) {
-            None => self.flow.submitted.cancel_submit(client, request),
-            Some(_) => None,
-        };
-        match submitted {
-            Some((job, work)) => self.flow.end_submitted(job, work, &failure),
-            None => self.flow.refuse(holder, failure),
+        let was_waiting = self.flow.refuse(WaiterId::Request(client, request), failure);
+        // A submit whose ID its client does not have yet: nobody will know the job.
+        if !was_waiting && let Some((job, work)) = self.flow.submitted.cancel_submit(client, request) {
+            self.flow.end_submitted(job, work, &taken_back());
         }
     }
 
@@ -358,7 +353,9 @@ impl Table {
         let failure = Failure::new(Code::Deadline, text);
         match (holder, self.flow.waiters.work_of(holder)) {
             (WaiterId::Submitted(job), Some(work)) => self.flow.end_submitted(job, work, &failure),
-            _ => self.flow.refuse(holder, failure),
+            _ => {
+                self.flow.refuse(holder, failure);
+            }
         }
     }
 

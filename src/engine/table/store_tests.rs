@@ -616,3 +616,42 @@ fn a_job_that_has_stopped_is_not_cancelled_while_a_client_waits_for_equal_work()
     play.play_on();
     assert_eq!(play.heard(), ["2/1 ok 90"]);
 }
+
+#[test]
+fn the_key_of_a_submit_that_was_cancelled_before_its_id_was_known_is_free_also_after_a_restart() {
+    for is_late in [false, true] {
+        let mut play = with_store();
+        play.order(1, 1, keyed("a", "a"), |_| {});
+        if is_late {
+            play.table.acknowledge(vec![JobId(10)], play.now);
+        }
+        play.cancel(1, 1);
+        play.heard();
+        let records = play.table.take_records();
+        let end = records.into_iter().find_map(|record| match record {
+            Record::Ended(end) => Some(end),
+            _ => None,
+        });
+        play.order(1, 2, keyed("a", "a"), |_| {});
+        play.table.acknowledge(vec![JobId(10), JobId(11)], play.now);
+        assert_eq!(play.heard(), ["1/2 ok job=11"]);
+
+        let mut cancelled = stored(9, Priority::Normal, None);
+        cancelled.submission.key = Some("mine".into());
+        cancelled.end = end;
+        let mut play = restored(Policy::default(), vec![(cancelled, long("a", 90))]);
+        play.order(1, 1, keyed("a", "a"), |_| {});
+        play.table.acknowledge(vec![JobId(10)], play.now);
+        assert_eq!(play.heard(), ["1/1 ok job=10"]);
+    }
+}
+
+#[test]
+fn a_job_that_was_cancelled_by_its_id_keeps_its_key() {
+    let mut play = with_store();
+    play.order(1, 1, keyed("a", "a"), |_| {});
+    play.table.acknowledge(vec![JobId(10)], play.now);
+    play.order(1, 2, Ask::Cancel(JobId(10)), |_| {});
+    play.order(1, 3, keyed("a", "a"), |_| {});
+    assert_eq!(play.heard(), ["1/1 ok job=10", "1/3 ok job=10"]);
+}

@@ -89,8 +89,8 @@ impl Flow {
         }
     }
 
-    /// Ends the waiting of one, and its job if it was the last.
-    pub(in crate::engine::table) fn refuse(&mut self, holder: WaiterId, failure: Failure) {
+    /// Ends the waiting of one, and its job if it was the last. False if it did not wait.
+    pub(in crate::engine::table) fn refuse(&mut self, holder: WaiterId, failure: Failure) -> bool {
         if let Some(waiter) = self.waiters.get(holder)
             && let Some(entry) = self.waiters.work_of(holder).and_then(|work| self.jobs.get(work))
         {
@@ -103,12 +103,16 @@ impl Flow {
             let cpu = self.jobs.get(removed.work).map_or(Duration::ZERO, Entry::cpu);
             self.removed(removed);
             self.answer(holder, watched, Err(failure), cpu);
+            true
         } else if let WaiterId::Request(client, request) = holder
             && self.express.remove_plain(client, request)
         {
             log::lets_go(holder, failure.code.as_str());
             self.waiters.release(client, 1);
             self.outbox.reply(client, request, Err(failure));
+            true
+        } else {
+            false
         }
     }
 }

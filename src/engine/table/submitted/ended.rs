@@ -1,6 +1,7 @@
 //! What came of submitted jobs: it is remembered for a while, given to clients that ask, and taken back if it is
 //! refuted.
 
+use super::opening::is_taken_back;
 use super::{Job, State, Submitted, hash, no_job};
 use crate::engine::message::{JobId, WorkId};
 use crate::proto::{Code, Failure, Reply, Value};
@@ -35,6 +36,7 @@ impl Submitted {
             });
             self.ended_unacknowledged += usize::from(job.unacknowledged.is_some());
             let not_before = job.not_before;
+            let freed = job.key.take_if(|_| is_taken_back(&reply));
             job.state = State::Done { reply, cpu, ended: now };
             if let Some(stored) = job.unfinished.take() {
                 self.checkpoints.release(&stored);
@@ -43,6 +45,7 @@ impl Submitted {
             if let (Some(end), Some(records)) = (end, &mut self.records) {
                 records.push(Record::Ended(end));
             }
+            self.free_key(id, freed.as_ref());
             self.not_delayed(id, not_before);
             self.prove(id);
         }

@@ -19,7 +19,7 @@ mod saving;
 
 pub(super) use self::ended::Found;
 pub(super) use self::listing::{MAX_LISTED, Shown};
-pub(super) use self::opening::{Acknowledged, Keyed, Withdrawn, job_id};
+pub(super) use self::opening::{Acknowledged, Keyed, Withdrawn, job_id, taken_back};
 
 use self::listing::{Listed, MAX_TITLE};
 use super::checkpoints::Checkpoints;
@@ -186,14 +186,19 @@ impl Submitted {
         if let Some(stored) = &job.unfinished {
             self.checkpoints.release(stored);
         }
-        if let Some((key, _)) = &job.key
+        self.free_key(id, job.key.as_ref());
+        self.not_delayed(id, job.not_before);
+        self.prove(id);
+        Some(job)
+    }
+
+    /// A job does not have its key any more.
+    fn free_key(&mut self, id: JobId, key: Option<&(String, String)>) {
+        if let Some((key, _)) = key
             && self.keys.get(key) == Some(&id)
         {
             self.keys.remove(key);
         }
-        self.not_delayed(id, job.not_before);
-        self.prove(id);
-        Some(job)
     }
 
     /// A job does not begin later any more.

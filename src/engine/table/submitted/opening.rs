@@ -38,6 +38,20 @@ pub(in crate::engine::table) struct Withdrawn {
     pub(in crate::engine::table) work: Option<WorkId>,
 }
 
+/// What a job comes to whose submit was cancelled before anybody had its ID. It has its key no more, for the client
+/// asks anew.
+pub(in crate::engine::table) fn taken_back() -> Failure {
+    Failure::new(Code::Cancelled, TAKEN_BACK)
+}
+
+/// Whether a job has come to that. What it had found may follow.
+pub(super) fn is_taken_back(reply: &Reply) -> bool {
+    let is_so = |failure: &Failure| failure.code == Code::Cancelled && failure.text.starts_with(TAKEN_BACK);
+    reply.as_ref().is_err_and(is_so)
+}
+
+const TAKEN_BACK: &str = "its submit was cancelled before its ID was known";
+
 impl Submitted {
     /// Notes a submitted job that is taken in. With a store, it has to be [acknowledged](Self::acknowledge).
     pub(in crate::engine::table) fn open(

@@ -1,6 +1,7 @@
 //! Submitted jobs that go on after a restart, of the process or of the table: when each may, and which of them may be
 //! why the process ended.
 
+use super::opening::is_taken_back;
 use super::{Job, State, Submitted};
 use crate::engine::message::{JobId, WorkId};
 use crate::engine::restored::Restored;
@@ -36,6 +37,9 @@ impl Submitted {
         };
         let is_done = matches!(state, State::Done { .. });
         let mut job = Job::new(submission, state);
+        if stored.end.as_ref().is_some_and(|end| is_taken_back(&end.reply)) {
+            job.key = None;
+        }
         job.cpu_before = stored.cpu;
         job.resumed = stored.resumed;
         if !is_done {
