@@ -22,6 +22,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// From this number of failures in a row on, calls that wait are not kept for the next actor: it may never have one.
+const PATIENCE: u32 = 3;
+
 /// What an actor of yours is sent: a question of your own type, and how to answer it.
 #[derive(Debug)]
 pub struct Asked<M> {
@@ -93,19 +96,32 @@ async fn supervise<A>(name: &str, factory: &impl Fn() -> A, mut calls: Unbounded
 where
     A: Actor<Context = Context<A>>,
 {
-    let mut pause = SHORTEST_PAUSE;
+    let (mut pause, mut failures) = (SHORTEST_PAUSE, 0);
     while let Ended::Failed { was_called } = live(factory, &mut calls).await {
-        tracing::error!(
-            actor = name,
-            "the actor panicked or stopped; a new one takes its request"
-        );
+        tracing::error!(actor = name, "the actor panicked or stopped; a new one is made");
         if was_called {
             // One call, one failure: the next call need not wait for it.
-            pause = SHORTEST_PAUSE;
+            (pause, failures) = (SHORTEST_PAUSE, 0);
             continue;
+        }
+        failures += 1;
+        if failures >= PATIENCE {
+            refuse_waiting(name, &mut calls);
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Fails the calls that wait: their responders are dropped.
+fn refuse_waiting(name: &str, calls: &mut UnboundedReceiver<Call>) {
+    let refused = std::iter::from_fn(|| calls.try_recv().ok()).count();
+    if refused > 0 {
+        tracing::error!(
+            actor = name,
+            refused,
+            "the actor fails again and again before it has had a call; calls that waited for it are refused"
+        );
     }
 }
 
@@ -155,7 +171,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::external::{ActorReply, Channel, ExternalLoad};
+    use crate::engine::external::{ActorReply, Calls, Channel, ExternalLoad};
     use std::sync::mpsc::{Receiver, channel};
 
     /// Answers with how many calls it has had.
@@ -187,6 +203,32 @@ mod tests {
         fn handle(&mut self, _: Asked<()>, _: &mut Self::Context) {}
     }
 
+    /// Sends the host a call, and gives what comes back of it.
+    fn ask(host: &Calls, task: ExternalTask) -> Receiver<ActorReply> {
+        let ExternalLoad::Call(delivery) = task.load else {
+            panic!("{task:?} is no call");
+        };
+        let (responder, said) = responder();
+        assert!(host.send((delivery, responder)).is_ok(), "the host is there");
+        said
+    }
+
+    #[test]
+    fn calls_of_an_actor_that_can_never_be_made_fail() {
+        let broken = || -> Counter { panic!("as asked") };
+        let lane = Arc::new(ExternalLane::of_actor("broken", 1, 8, broken));
+        System::new().block_on(async {
+            let start = lane.actor.as_ref().expect("a lane of an actor");
+            let host = start().expect("a thread for it");
+            let call = || ExternalTask::ask::<Counter, ()>(lane.clone(), "counter".into(), false, ());
+            for _ in 0..2 {
+                let said = ask(&host, call());
+                let patience = Duration::from_secs(30);
+                assert!(matches!(said.recv_timeout(patience), Ok(ActorReply::Dropped)));
+            }
+        });
+    }
+
     fn responder() -> (Responder, Receiver<ActorReply>) {
         let (sender, said) = channel();
         let back = Box::new(move |saying| drop(sender.send(saying)));
@@ -199,21 +241,10 @@ mod tests {
         System::new().block_on(async {
             let start = lane.actor.as_ref().expect("a lane of an actor");
             let host = start().expect("a thread for it");
-            let ask = |task: ExternalTask| {
-                let ExternalLoad::Call(delivery) = task.load else {
-                    panic!("{task:?} is no call");
-                };
-                let (responder, said) = responder();
-                assert!(host.send((delivery, responder)).is_ok(), "the host is there");
-                said
-            };
-            let mistaken = ask(ExternalTask::ask::<Other, ()>(lane.clone(), "other".into(), false, ()));
-            let meant = ask(ExternalTask::ask::<Counter, ()>(
-                lane.clone(),
-                "counter".into(),
-                false,
-                (),
-            ));
+            let mistaken = ExternalTask::ask::<Other, ()>(lane.clone(), "other".into(), false, ());
+            let mistaken = ask(&host, mistaken);
+            let meant = ExternalTask::ask::<Counter, ()>(lane.clone(), "counter".into(), false, ());
+            let meant = ask(&host, meant);
             assert!(matches!(mistaken.recv(), Ok(ActorReply::Dropped)));
             assert!(matches!(meant.recv(), Ok(ActorReply::Reply(Ok(value))) if value == 1.into()));
         });
