@@ -115,7 +115,7 @@ impl Handler<Committed> for Scheduler {
                     this.metrics.set_store(|store| store.failure = shown);
                 }
                 Ok(()) if link.failure.take().is_some() => {
-                    tracing::info!("the store can be written rebuild");
+                    tracing::info!("the store can be written again");
                     this.metrics.set_store(|store| store.failure.clear());
                 }
                 _ => {}
