@@ -33,7 +33,7 @@ impl Scheduler {
             self.has_no_workers = !self.has_no_workers;
             self.table.set_outage(self.has_no_workers.then(no_thread));
             if self.has_no_workers {
-                self.table.refuse_all(&no_thread());
+                self.table.refuse_plans(&no_thread());
             }
         }
     }

@@ -280,17 +280,16 @@ impl Table {
         }
     }
 
+    /// Ends all that plans have to answer, with this failure, but for the submitted jobs that a store has.
+    pub(super) fn refuse_plans(&mut self, failure: &Failure) {
+        self.refuse_if(failure, |stage| {
+            matches!(stage, Stage::Express | Stage::Parked | Stage::Bulk)
+        });
+    }
+
     /// Ends everything that is left, with this failure, but for the submitted jobs that a store has.
     pub(super) fn refuse_all(&mut self, failure: &Failure) {
-        let plain = self.flow.express.plain().into_iter();
-        let plain = plain.map(|(client, request)| WaiterId::Request(client, request));
-        let keeps = self.flow.submitted.keeps();
-        let is_kept = |holder: &WaiterId| keeps && matches!(holder, WaiterId::Submitted(_));
-        for holder in self.flow.waiters.all().into_iter().chain(plain) {
-            if !is_kept(&holder) {
-                self.flow.refuse(holder, failure.clone());
-            }
-        }
+        self.refuse_if(failure, |_| true);
         for (client, request) in self.flow.cancels.take() {
             self.flow.outbox.reply(client, request, Err(failure.clone()));
         }
@@ -302,6 +301,22 @@ impl Table {
                 held.reply
             };
             self.flow.outbox.reply(held.client, held.request, reply);
+        }
+    }
+
+    /// Ends what is at such a stage, and plain questions, but for the submitted jobs that a store has.
+    fn refuse_if(&mut self, failure: &Failure, is_meant: impl Fn(&Stage) -> bool) {
+        let keeps = self.flow.submitted.keeps();
+        for holder in self.flow.waiters.all() {
+            let is_kept = keeps && matches!(holder, WaiterId::Submitted(_));
+            let work = self.flow.waiters.work_of(holder);
+            let entry = work.and_then(|work| self.flow.jobs.get(work));
+            if !is_kept && entry.is_some_and(|entry| is_meant(entry.stage())) {
+                self.flow.refuse(holder, failure.clone());
+            }
+        }
+        for (client, request) in self.flow.express.plain() {
+            self.flow.refuse(WaiterId::Request(client, request), failure.clone());
         }
     }
 

@@ -5,6 +5,7 @@ use super::flow::MAX_CHECKPOINT;
 use super::submitted::Location;
 use super::tests::{MS, PLAIN, Play, Script, job, long, submit};
 use super::*;
+use crate::engine::external::{ExternalLane, ExternalTask};
 use crate::engine::message::{Ask, Order, Policy, Priority, Selection, Subject, Submit, Work};
 use crate::engine::restored::Restored;
 use crate::job::Job;
@@ -654,4 +655,32 @@ fn a_job_that_was_cancelled_by_its_id_keeps_its_key() {
     play.order(1, 2, Ask::Cancel(JobId(10)), |_| {});
     play.order(1, 3, keyed("a", "a"), |_| {});
     assert_eq!(play.heard(), ["1/1 ok job=10", "1/3 ok job=10"]);
+}
+
+#[test]
+fn a_lack_of_threads_ends_plans_and_nothing_else() {
+    let mut play = with_store();
+    let cancelled = submit_stored(&mut play, 1, long("a", 90));
+    play.order(1, 2, Ask::Cancel(cancelled), |_| {});
+    play.table
+        .set_away(stored(1_002, Priority::Normal, None), "b".into(), play.now);
+    play.order(1, 3, Ask::Result(JobId(1_002)), |_| {});
+    play.order(1, 4, Ask::Cancel(JobId(1_002)), |_| {});
+    let lane = std::sync::Arc::new(ExternalLane::of_threads("a", 1, 9));
+    let nap = ExternalTask::blocking(lane, "nap".into(), |_| Ok(Value::Nothing));
+    play.ask(1, 5, nap.into());
+    play.ask(2, 1, long("b", 90));
+    play.express();
+    play.ask(2, 2, long("c", 1));
+    play.ask_plain(2, 3, vec![long("d", 1)]);
+    play.table.refuse_plans(&Failure::new(Code::Busy, "as asked"));
+    let mut heard = play.heard();
+    heard.sort();
+    assert_eq!(heard, ["2/1 busy", "2/2 busy", "2/3 busy"]);
+    play.table.ends_settled(vec![cancelled], None, play.now);
+    assert_eq!(play.heard(), ["1/2 ok"]);
+    let nap = play.next_external().expect("there is a slot");
+    play.table
+        .said(nap.work, ActorReply::Reply(Ok(Value::Nothing)), play.now);
+    assert_eq!(play.heard(), ["1/5 ok"]);
 }
