@@ -1343,3 +1343,18 @@ proptest! {
         play.assert_empty();
     }
 }
+
+#[test]
+fn a_job_waits_until_it_is_begun_also_if_a_worker_gave_it_back() {
+    let mut play = roomy();
+    play.ask(1, 1, long("a", 9));
+    let task = play.table.next_express(1).remove(0);
+    let Load::Begin(job) = task.load else {
+        unreachable!("it is a first slice")
+    };
+    play.done(task.work, Outcome::Untouched(job));
+    play.now += 500 * MS;
+    play.express();
+    let queue = play.table.flow.jobs.get(task.work).map(Entry::queue);
+    assert_eq!(queue, Some(498 * MS));
+}

@@ -148,9 +148,16 @@ impl Flow {
     /// Takes in what became of a task.
     pub(super) fn finished(&mut self, done: Done) {
         let Done { work: id, outcome, cpu } = done;
-        if let Outcome::Batch(batch) = outcome {
-            return self.batch_finished(batch, cpu);
-        }
+        let outcome = match outcome {
+            Outcome::Batch(batch) => return self.batch_finished(batch, cpu),
+            Outcome::Untouched(job) => {
+                if let Some(payer) = self.jobs.get(id).map(Entry::payer) {
+                    self.begin_plan(id, payer, job);
+                }
+                return;
+            }
+            other => other,
+        };
         let Some((payer, begun, verb)) = self
             .jobs
             .used(id, cpu, self.now)
@@ -165,7 +172,6 @@ impl Flow {
         match outcome {
             Outcome::Answered(value) => self.end(id, Ok(value)),
             Outcome::Refused(failure) => self.end(id, Err(failure)),
-            Outcome::Untouched(job) => self.begin_plan(id, payer, job),
             Outcome::Unfinished(plan, job) => self.enter_bulk(id, payer, plan, job),
             Outcome::Partial(partial) => match self.bulk.absorb(id, payer.client, partial, cpu, self.now) {
                 Ok(()) => {
@@ -178,7 +184,7 @@ impl Flow {
                 self.external.replied(id, reply);
                 self.deliver_external(id);
             }
-            Outcome::Panicked | Outcome::Batch(_) => self.end_by_fault(id),
+            Outcome::Panicked | Outcome::Batch(_) | Outcome::Untouched(_) => self.end_by_fault(id),
         }
     }
 
