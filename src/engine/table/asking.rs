@@ -289,6 +289,7 @@ impl Table {
             self.flow.raise(id, priority);
         }
         self.flow.waiters.add(id, waiter.with_priority(priority));
+        self.flow.recount(id);
         Ok(id)
     }
 

@@ -21,7 +21,7 @@ pub(super) struct Jobs {
     /// The same in the order of their IDs.
     long_ids: BTreeSet<WorkId>,
     title_bytes: usize,
-    /// How many of them were submitted, and the bytes of their titles.
+    /// How many of them submitted jobs wait for, and the bytes of their titles.
     submitted: usize,
     submitted_title_bytes: usize,
     /// The latest that ended, and who pays for the slices of them that are under way.
@@ -127,7 +127,7 @@ impl Entry {
         self
     }
 
-    /// The same job, which was submitted.
+    /// The same job, which a submitted job waits for.
     pub(super) fn with_submitted(mut self, is_submitted: bool) -> Self {
         self.is_submitted = is_submitted;
         self
@@ -260,12 +260,12 @@ impl Jobs {
         self.all.len()
     }
 
-    /// Jobs that were not submitted.
+    /// Jobs that no submitted job waits for.
     pub(super) fn asked(&self) -> usize {
         self.all.len() - self.submitted
     }
 
-    /// Bytes of the titles of jobs that were submitted.
+    /// Bytes of the titles of jobs that submitted jobs wait for.
     pub(super) const fn submitted_title_bytes(&self) -> usize {
         self.submitted_title_bytes
     }
@@ -294,6 +294,21 @@ impl Jobs {
         if let Some(job) = self.all.get(&id).filter(|job| !job.streams) {
             self.long_ids.insert(id);
             self.long.insert(job.title.clone(), id);
+        }
+    }
+
+    /// Others wait for a job now: among them is a submitted job, or there is none.
+    pub(super) fn set_submitted(&mut self, id: WorkId, is_submitted: bool) {
+        let Some(job) = self.all.get_mut(&id).filter(|job| job.is_submitted != is_submitted) else {
+            return;
+        };
+        job.is_submitted = is_submitted;
+        if is_submitted {
+            self.submitted += 1;
+            self.submitted_title_bytes += job.title.len();
+        } else {
+            self.submitted -= 1;
+            self.submitted_title_bytes -= job.title.len();
         }
     }
 

@@ -1358,3 +1358,22 @@ fn a_job_waits_until_it_is_begun_also_if_a_worker_gave_it_back() {
     let queue = play.table.flow.jobs.get(task.work).map(Entry::queue);
     assert_eq!(queue, Some(498 * MS));
 }
+
+#[test]
+fn a_job_counts_as_asked_as_long_as_nobody_has_submitted_it() {
+    let mut play = roomy();
+    play.ask(1, 1, long("a", 90));
+    play.express();
+    let asked = |play: &Play| play.table.flow.jobs.asked();
+    assert_eq!(asked(&play), 1);
+    play.order(2, 1, submit(long("a", 90)), |_| {});
+    play.cancel(1, 1);
+    assert_eq!(asked(&play), 0, "it goes on for the submitted job alone");
+    play.ask(1, 2, long("a", 90));
+    play.order(2, 2, Ask::CancelMany(Selection::Own), |_| {});
+    assert_eq!(asked(&play), 1, "it goes on for the question alone");
+    play.cancel(1, 2);
+    assert_eq!(asked(&play), 0);
+    play.assert_empty();
+    assert_eq!(play.table.flow.jobs.submitted_title_bytes(), 0);
+}

@@ -18,6 +18,8 @@ pub(super) struct WaitQueue {
     count: usize,
     /// How many there are of each priority.
     priorities: [usize; Priority::ALL.len()],
+    /// How many of them are submitted jobs.
+    submitted: usize,
 }
 
 impl WaitQueue {
@@ -27,6 +29,7 @@ impl WaitQueue {
         self.next += 1;
         self.count += 1;
         self.priorities[waiter.priority() as usize] += 1;
+        self.submitted += usize::from(waiter.is_submitted());
         if self.places.capacity() == 0 {
             // Most jobs have one.
             self.places.reserve_exact(1);
@@ -53,6 +56,7 @@ impl WaitQueue {
         let waiter = self.places[index].1.take()?;
         self.count -= 1;
         self.priorities[waiter.priority() as usize] -= 1;
+        self.submitted -= usize::from(waiter.is_submitted());
         if self.places.len() > 2 * self.count + SPARE {
             self.places.retain(|(_, waiter)| waiter.is_some());
             self.first = 0;
@@ -76,6 +80,11 @@ impl WaitQueue {
     pub(super) fn priority(&self) -> Option<Priority> {
         let mut highest_first = Priority::ALL.into_iter().rev();
         highest_first.find(|priority| self.priorities[*priority as usize] > 0)
+    }
+
+    /// Whether a submitted job is among those that wait.
+    pub(super) const fn has_submitted(&self) -> bool {
+        self.submitted > 0
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Waiter> {

@@ -338,6 +338,11 @@ impl Waiters {
         })
     }
 
+    /// Whether a submitted job waits for a job.
+    pub(super) fn has_submitted(&self, work: WorkId) -> bool {
+        self.of.get(&work).is_some_and(WaitQueue::has_submitted)
+    }
+
     /// Those that watch a submitted job.
     pub(super) fn watchers(&self, job: JobId, work: WorkId) -> Vec<WaiterId> {
         let watchers = self.of(work).filter(|waiter| waiter.watched == Some(job));

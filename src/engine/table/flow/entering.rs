@@ -25,6 +25,7 @@ impl Flow {
             for job in self.waiters.join(duplicate, id) {
                 self.submitted.join(job, id);
             }
+            self.recount(id);
             self.raise(id, priority);
             self.remove(duplicate);
         } else if let Some(duplicate) = duplicate {
@@ -33,6 +34,7 @@ impl Flow {
             for job in self.waiters.join(id, duplicate) {
                 self.submitted.join(job, duplicate);
             }
+            self.recount(duplicate);
             self.raise(duplicate, priority);
             self.remove(id);
             return;

@@ -354,7 +354,13 @@ impl Flow {
             Some(_) => {}
         }
         self.set_priority(work, priority);
+        self.recount(work);
         self.release_unless_submitted(work);
+    }
+
+    /// Others wait for a job now, by which it counts among those that were asked, or among those that were submitted.
+    pub(super) fn recount(&mut self, work: WorkId) {
+        self.jobs.set_submitted(work, self.waiters.has_submitted(work));
     }
 
     /// Those that wait for a job wait for another one from now on, and the old one stops.
