@@ -74,6 +74,10 @@ impl Admission {
         self.is_draining = true;
     }
 
+    pub(super) const fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
     /// For now nothing is taken in, and this is said; `None`: it is again.
     pub(super) fn set_outage(&mut self, outage: Option<Failure>) {
         self.outage = outage;

@@ -658,6 +658,27 @@ fn a_job_that_was_cancelled_by_its_id_keeps_its_key() {
 }
 
 #[test]
+fn jobs_that_have_stopped_stay_so_in_a_new_table() {
+    let mut play = with_store();
+    let job = submit_stored(&mut play, 1, long("a", 90));
+    play.express();
+    play.table.drain(play.now);
+    let now = play.now;
+    let broken = std::mem::replace(&mut play.table, Table::new(Policy::default(), 1, now));
+    let (table, unfinished) = broken.rebuilt(Policy::default(), 1, now);
+    play.table = table;
+    let unfinished = unfinished.into_iter().map(|stored| Restored {
+        stored,
+        subject: Ok(Subject::Work(long("a", 90))),
+    });
+    play.table.resume(unfinished.collect(), now);
+    assert!(play.table.next_express(1).is_empty());
+    play.order(1, 2, Ask::Cancel(job), |_| {});
+    assert_eq!(play.heard(), ["1/2 draining"]);
+    play.assert_empty();
+}
+
+#[test]
 fn a_lack_of_threads_ends_plans_and_nothing_else() {
     let mut play = with_store();
     let cancelled = submit_stored(&mut play, 1, long("a", 90));

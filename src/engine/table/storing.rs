@@ -28,7 +28,12 @@ impl Table {
     /// caught, so it was not their fault; if it is, the process ends of it, and the next one counts.
     pub(in crate::engine) fn resume(&mut self, jobs: Vec<Restored>, now: Instant) {
         self.flow.now = now;
-        for job in self.take_back(jobs) {
+        let unfinished = self.take_back(jobs);
+        if self.admission.is_draining() {
+            // The next process goes on with them.
+            return self.flow.suspend();
+        }
+        for job in unfinished {
             if let Some(work) = self.flow.submitted.begins(job, now) {
                 self.flow.begin_submitted(work);
             }
