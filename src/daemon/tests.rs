@@ -9,6 +9,7 @@ use crate::store::{MemoryStore, State, StoredJob};
 use crate::verb::{Step, define};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::task::{Context, Waker};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -200,6 +201,23 @@ fn submitted_jobs_go_on_after_the_scheduler_has_panicked() {
         let jobs = disk.contents().jobs;
         let states: Vec<State> = jobs.values().map(StoredJob::state).collect();
         assert_eq!(states, [State::Done, State::Cancelled]);
+    });
+}
+
+#[test]
+fn a_submitted_job_whose_id_nobody_has_read_is_cancelled() {
+    System::new().block_on(async {
+        let running = Daemon::new().workers(1).start().await.expect("it needs no address");
+        let engine = running.engine();
+        let mut submit = Box::pin(engine.request("submit after=1h pi 1e17").into_future());
+        let asked = submit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(asked.is_pending());
+        // It is answered before a later question.
+        assert_eq!(engine.ask(Query::Pi(1 << 30)).await, Ok(Value::from(54_400_028)));
+        drop(submit);
+        let result = engine.request("result 1").await;
+        assert_eq!(result.map_err(|failure| failure.code), Err(Code::Cancelled));
+        assert_eq!(running.drain(PATIENCE).await, Drained::InTime);
     });
 }
 

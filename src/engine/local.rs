@@ -247,10 +247,10 @@ impl Handler<Cancel> for Local {
 
     fn handle(&mut self, cancel: Cancel, context: &mut Self::Context) {
         self.handle_by("a cancel", context, |this| {
-            if this.waiting.remove(&cancel.request).is_some() {
-                this.scheduler.do_send(cancel);
-                this.notify_if_drained();
-            }
+            this.waiting.remove(&cancel.request);
+            // Also one that is answered: a submitted job whose ID nobody has read is cancelled too.
+            this.scheduler.do_send(cancel);
+            this.notify_if_drained();
         });
     }
 }
