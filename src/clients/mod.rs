@@ -2,7 +2,8 @@
 //! `monitor`.
 //!
 //! A session alone changes the figures of its client, once a turn, and the scheduler its CPU time; others read them.
-//! One lock, taken when a connection opens, closes, asks for the first time or is listed. No I/O.
+//! One lock for all of them, taken when a connection opens, closes, asks for the first time or is listed, and one for
+//! the names of each, taken when it gets one or is listed. No I/O.
 
 mod monitor;
 

@@ -60,7 +60,8 @@ impl News {
     }
 }
 
-/// The order to stop working on a request; it is answered `cancelled`.
+/// The order to stop working on a request. One that waits is answered `cancelled`; of a submit whose ID its client does
+/// not have yet, the job ends, and nothing is sent.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Cancel {

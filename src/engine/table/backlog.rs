@@ -71,7 +71,7 @@ impl Backlog {
         }
     }
 
-    /// Notes that this many were begun, before they are removed.
+    /// Notes that this many were begun. Of an account that has nothing left to wait for, nothing is noted.
     pub(super) fn begun(&mut self, account: Account, count: usize, now: Instant) {
         let Some(load) = self.accounts.get_mut(&account) else {
             return;
@@ -103,7 +103,7 @@ impl Backlog {
         let within = patience.div_duration_f64(pace.max(Duration::from_nanos(1))) as usize;
         let part = within / clients;
         let after_all = within.saturating_sub(load.waiting);
-        let with_more = (part + part / 3).saturating_sub(own).min(after_all);
+        let with_more = part.saturating_add(part / 3).saturating_sub(own).min(after_all);
         with_more.max(part.saturating_sub(own))
     }
 
@@ -146,6 +146,15 @@ mod tests {
         assert_eq!(backlog.room(payer(2), 300 * MS), 300, "every other turn is its own");
         backlog.remove(payer(1), 980);
         assert!(backlog.is_empty());
+    }
+
+    #[test]
+    fn there_is_room_for_all_that_is_begun_in_an_endless_time() {
+        let start = Instant::now();
+        let mut backlog = Backlog::default();
+        backlog.add(payer(1), 1_000_000, start);
+        backlog.begun(Account::Process, 900_000, start + 10 * MS);
+        assert!(backlog.room(payer(1), Duration::MAX) > 1 << 60);
     }
 
     #[test]

@@ -237,11 +237,10 @@ impl Bulk {
         cpu: Duration,
         now: Instant,
     ) -> Result<(), Panicked> {
-        let more = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX) - CHARGE_US as i64;
         let Some(running) = self.plans.get_mut(&id) else {
-            self.ready.charge(client, more);
             return Ok(());
         };
+        let more = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX) - CHARGE_US as i64;
         match running.priority {
             Priority::Low => self.low.charge(client, more),
             Priority::Normal | Priority::High => self.ready.charge(client, more),

@@ -110,8 +110,8 @@ pub(super) fn lets_go(ids: impl Into<Ids>, outcome: &'static str) {
     }
 }
 
-/// Logs that the plan, or the external code, of a question panicked.
-pub(super) fn panicked(ids: impl Into<Ids>, title: &str) {
+/// Logs that the plan, or the external code, of a question panicked, or ended without an answer.
+pub(super) fn failed(ids: impl Into<Ids>, title: &str) {
     let Ids { client, request, job } = ids.into();
     let title = shortened(title, MAX_TITLE);
     tracing::error!(
@@ -119,7 +119,7 @@ pub(super) fn panicked(ids: impl Into<Ids>, title: &str) {
         request,
         job,
         title,
-        "the job panicked; its request gets an error"
+        "the job panicked, or ended without an answer; its request gets an error"
     );
 }
 

@@ -269,7 +269,8 @@ impl Table {
         }
     }
 
-    /// The client no longer wants this answer, and gets an error instead.
+    /// The client no longer wants this answer, and gets an error instead. It gets nothing if this is a submit whose job
+    /// the store does not have yet, and nothing more if that has been answered.
     pub(super) fn cancel(&mut self, client: ClientId, request: RequestId, now: Instant) {
         self.flow.now = now;
         let failure = Failure::new(Code::Cancelled, "cancelled as asked");

@@ -70,11 +70,12 @@ impl Flow {
         }
     }
 
-    /// Ends a job whose plan or external task panicked, or stopped before it had its answer.
+    /// Ends a job whose plan or external task panicked, or ended without an answer, as an actor does that drops its
+    /// responder.
     pub(in crate::engine::table) fn end_by_fault(&mut self, id: WorkId) {
         if let Some(entry) = self.jobs.get(id) {
             for ids in self.ids(id) {
-                log::panicked(ids, entry.title());
+                log::failed(ids, entry.title());
             }
             let failure = fault(entry.title());
             self.end(id, Err(failure));

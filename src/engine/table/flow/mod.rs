@@ -212,7 +212,7 @@ impl Flow {
         if let Some((request, job)) = panicked {
             self.waiters.release(client, 1);
             let title = job.title();
-            log::panicked(Ids::of_request(client, request), &title);
+            log::failed(Ids::of_request(client, request), &title);
             self.outbox.reply(client, request, Err(fault(&title)));
         }
         for Unfinished {
