@@ -107,6 +107,9 @@ where
         failures += 1;
         if failures >= PATIENCE {
             refuse_waiting(name, &mut calls);
+            if calls.is_closed() {
+                return;
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

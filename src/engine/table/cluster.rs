@@ -133,8 +133,8 @@ impl Table {
         }
     }
 
-    /// The answer to a question was refuted elsewhere, at this time if that is known: submitted jobs that had it by then
-    /// give it no more.
+    /// The answer to a question was refuted elsewhere, at this time if that is known: submitted jobs that had it by
+    /// then give it no more.
     pub(in crate::engine) fn refute(&mut self, title: &str, at: Option<Timestamp>) {
         self.flow.submitted.refute(title, at);
     }

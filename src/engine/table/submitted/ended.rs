@@ -52,8 +52,8 @@ impl Submitted {
         self.forget_old(now);
     }
 
-    /// A job that has ended came to this instead, also in the store. False if that was so, or if its answer was refuted:
-    /// the store keeps one that was refuted elsewhere beside its mark.
+    /// A job that has ended came to this instead, also in the store. False if that was so, or if its answer was
+    /// refuted: the store keeps one that was refuted elsewhere beside its mark.
     pub(in crate::engine::table) fn replace_end(&mut self, end: End) -> bool {
         let Some(State::Done { reply, cpu, .. }) = self.jobs.get_mut(&end.job).map(|job| &mut job.state) else {
             return false;
