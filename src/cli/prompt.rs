@@ -80,7 +80,7 @@ pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
             editor.add_history_entry(question)?;
             if let Some(file) = &history {
                 // At once, for a signal may end the process. Losing the history is no reason to fail.
-                let _ = editor.append_history(file);
+                let _ = editor.append_history(file).or_else(|_| editor.save_history(file));
             }
         }
         match question.to_ascii_lowercase().as_str() {

@@ -174,7 +174,7 @@ impl Security {
 fn warn_of_nobody(users: &Users) {
     if users.count() == 0 {
         tracing::warn!(
-            "the file of users has none, so every request is refused: add one by 'primed user add', and send SIGHUP"
+            "the file of users has none, so nobody can log in: add one by 'primed user add', and send SIGHUP"
         );
     }
 }

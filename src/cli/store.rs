@@ -3,7 +3,9 @@
 use super::data::{self, Data};
 use super::quantity;
 use crate::proto::Value;
-use crate::store::{Contents, ErrorKind, KeptAnswer, Pruning, SqliteStore, State, StoredJob, Survey, Timestamp};
+use crate::store::{
+    Contents, ErrorKind, KeptAnswer, Pruning, SqliteStore, State, StoreError, StoredJob, Survey, Timestamp,
+};
 use serde_json::{Map, json};
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
@@ -61,29 +63,25 @@ impl Store {
         match self.task {
             Task::Check => {
                 // Before it is opened, which begins a new index of the log.
-                let (log_problem, is_log_checked) = match Survey::check_log(&directory) {
-                    Ok(is_checked) => (None, is_checked),
-                    Err(error) if error.kind == ErrorKind::Damaged => (Some(error), true),
-                    Err(error) => return Err(error.into()),
+                let mut is_ok = true;
+                let mut complain_of = |problem: StoreError| {
+                    super::complain(format_args!("primed: {problem}"));
+                    is_ok = false;
                 };
-                let mut problems = Survey::open(&directory)?.check()?;
-                problems.extend(log_problem);
-                for problem in &problems {
-                    writeln!(std::io::stderr(), "primed: {problem}")?;
+                match Survey::check_log(&directory) {
+                    Ok(is_checked) => say_if_not(is_checked),
+                    Err(error) if error.kind == ErrorKind::Damaged => complain_of(error),
+                    Err(error) => return Err(error.into()),
                 }
-                if !problems.is_empty() {
+                Survey::open(&directory)?.check()?.into_iter().for_each(complain_of);
+                if !is_ok {
                     return Ok(ExitCode::from(1));
                 }
                 writeln!(out, "{}: ok", directory.display())?;
-                if !is_log_checked {
-                    super::complain(format_args!(
-                        "primed: a daemon uses the directory, so its log was not searched for lost commits"
-                    ));
-                }
             }
             Task::Backup { file } => {
                 check_copy(&file)?;
-                Survey::check_log(&directory)?;
+                say_if_not(Survey::check_log(&directory)?);
                 Survey::open(&directory)?.backup(&file)?;
                 writeln!(out, "{}: written and verified", file.display())?;
             }
@@ -184,6 +182,15 @@ fn export(contents: &Contents, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 /// Refuses a place where no copy can be put. What the store says of a file is about its own.
+/// Says that the log was not looked at, if it was not.
+fn say_if_not(is_log_checked: bool) {
+    if !is_log_checked {
+        super::complain(format_args!(
+            "primed: the log was not searched for lost commits, for a daemon may use the directory"
+        ));
+    }
+}
+
 fn check_copy(file: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         !file.try_exists().unwrap_or_default(),

@@ -28,7 +28,8 @@ const NUMBERS: u64 = NODES - 1;
 /// How long one operation may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a checkpoint may be on its way, of which each piece has [`LIMIT`].
+/// How long a checkpoint may be on its way from NATS, of which each piece has [`LIMIT`]. On its way there it has that
+/// alone: its job may end or be cancelled meanwhile, and another node may have become its owner.
 const CHECKPOINT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Bytes of a checkpoint that are read at a time, at the most.
@@ -364,7 +365,7 @@ impl Links {
         let name = checkpoint.job.to_string();
         let mut bytes = bytes.as_slice();
         let put = self.checkpoints.put(name.as_str(), &mut bytes);
-        matches!(tokio::time::timeout(CHECKPOINT_LIMIT, put).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(LIMIT, put).await, Ok(Ok(_)))
     }
 
     /// The checkpoint of a job, if there is one that can be used.

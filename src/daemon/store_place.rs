@@ -73,7 +73,7 @@ async fn open_directory(directory: PathBuf) -> Result<Opened, StoreError> {
     let failed = StoreError::new(
         ErrorKind::Internal,
         &directory,
-        "cannot be opened: there is no thread for it",
+        "cannot be opened: its thread could not be started, or has panicked",
     );
     let open = move || {
         let store = SqliteStore::open(&directory)?;

@@ -7,7 +7,7 @@
 use super::message::Policy;
 use crate::metrics::Metrics;
 use crate::proto::Value;
-use crate::store::{KeptAnswer, KeptAnswers, Record};
+use crate::store::{KeptAnswer, KeptAnswers, Record, Timestamp};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::collections::BTreeMap;
@@ -103,11 +103,11 @@ impl Answers {
     }
 
     /// An answer has failed its verification: it is never given again.
-    pub(super) fn refute(&self, title: &str) -> Option<Record> {
+    pub(super) fn refute(&self, title: &str, at: Option<Timestamp>) -> Option<Record> {
         if let Some(cache) = &self.recent {
             drop(cache.remove(title));
         }
-        self.change(|stored| stored.refute(title))
+        self.change(|stored| stored.refute(title, at))
     }
 
     /// An answer has passed its verification.
@@ -154,7 +154,6 @@ impl Weighter<String, Value> for Weight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Timestamp;
     use std::time::Duration;
 
     fn with_room(max_answers: u64) -> Answers {
@@ -207,7 +206,7 @@ mod tests {
         };
         answers.store(wrong);
         answers.keep("pi 7".into(), Value::from(5));
-        assert!(answers.refute("pi 7").is_some());
+        assert!(answers.refute("pi 7", None).is_some());
         answers.keep("pi 7".into(), Value::from(5));
         assert_eq!(answers.get("pi 7"), None);
         answers.forget(Some("pi 7"));

@@ -209,7 +209,7 @@ impl Plan for Verify {
         let second = match &self.query {
             Query::Pi(x) => second_count(*x).memory(workers),
             // The prime is not known yet.
-            Query::Nth(n) => second_count(estimate::nth_prime(*n)).memory(workers),
+            Query::Nth(n) => second_count(estimate::nth_prime(*n).min(Pi::MOST)).memory(workers),
             _ => first,
         };
         first.max(second)

@@ -3,7 +3,7 @@
 //! A naive loop spins when `accept` fails for want of a descriptor or memory: the connection stays in the backlog, and
 //! the socket stays readable. So one descriptor is kept in reserve: it is given up, the connection accepted and closed
 //! at once, so that its client knows, and the reserve taken again. What still fails waits, from 10 up to 500 ms. Errors
-//! of one connection cost no other.
+//! of one connection close no other.
 
 use super::connection::{Accept, Connection};
 use crate::metrics::Incidents;

@@ -178,7 +178,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there is a socket");
-        client.bind_device(Some(b"lo")).expect("there is a loopback device");
+        if client.bind_device(Some(b"lo")).is_err() {
+            return eprintln!("skipped: not every system lets everybody bind a socket to a device");
+        }
         client.connect(&address.into()).expect("it listens");
         let (_server, peer) = listener.accept().expect("a client connected");
         client.shutdown(Shutdown::Write).expect("it is connected");
@@ -197,7 +199,9 @@ mod tests {
         drop(client);
         let _other = TcpListener::bind(peer).expect("the port is free");
         assert!(!is_gone(address, peer));
-        let reset = server.take_error().expect("a socket has options");
-        assert!(reset.is_some(), "the socket itself says that its peer is gone");
+        // The socket itself says that its peer is gone, as soon as it has heard it.
+        while server.take_error().expect("a socket has options").is_none() {
+            std::thread::yield_now();
+        }
     }
 }

@@ -75,9 +75,11 @@ impl KeptAnswers {
         self.answers.get(title).is_some_and(|answer| answer.is_refuted)
     }
 
-    /// Marks an answer as one that failed its verification. None if it is not kept, or is marked.
-    pub fn refute(&mut self, title: &str) -> Option<Record> {
-        let answer = self.answers.get_mut(title).filter(|answer| !answer.is_refuted)?;
+    /// Marks an answer as one that failed its verification, perhaps some time ago. None if it is not kept, is marked, or
+    /// was found since.
+    pub fn refute(&mut self, title: &str, at: Option<Timestamp>) -> Option<Record> {
+        let had_it = |answer: &&mut KeptAnswer| !answer.is_refuted && at.is_none_or(|at| answer.found_at <= at);
+        let answer = self.answers.get_mut(title).filter(had_it)?;
         answer.is_refuted = true;
         Some(Record::AnswerRefuted(title.to_owned()))
     }
@@ -199,8 +201,16 @@ mod tests {
     fn a_refuted_answer_is_never_given_again() {
         let mut kept = KeptAnswers::new(10, u64::MAX);
         kept.keep(costing(1, 5));
-        assert_eq!(kept.refute("pi 1"), Some(Record::AnswerRefuted("pi 1".into())));
-        assert_eq!(kept.refute("pi 1"), None);
+        let found_at = kept.answers["pi 1"].found_at;
+        assert_eq!(
+            kept.refute("pi 1", Some(Timestamp::from_millis(found_at.millis() - 1))),
+            None
+        );
+        assert_eq!(
+            kept.refute("pi 1", Some(found_at)),
+            Some(Record::AnswerRefuted("pi 1".into()))
+        );
+        assert_eq!(kept.refute("pi 1", None), None);
         assert!(kept.get("pi 1").is_none());
         assert_eq!(kept.keep(costing(1, 6)), []);
         assert!(kept.forget("pi 1").is_some() && kept.forget("pi 1").is_none());

@@ -82,8 +82,8 @@ impl DirectoryLock {
         Ok(Self { path, id, _file: file })
     }
 
-    /// Does something while no process has the lock of a directory; `None` if one has it. A daemon that starts
-    /// meanwhile waits for a moment.
+    /// Does something while no process writes to the store of a directory; `None` if one does, or may. Several may do
+    /// so at once; a daemon that starts meanwhile waits for [half a second](HELD_LIMIT).
     ///
     /// # Errors
     /// If that cannot be found out.
@@ -93,9 +93,10 @@ impl DirectoryLock {
             Ok(file) => file,
             // A copy of a store has none.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(act())),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
             Err(error) => return Err(StoreError::io(&path, "cannot open it", &error)),
         };
-        match file.try_lock() {
+        match file.try_lock_shared() {
             Ok(()) => Ok(Some(act())),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(StoreError::io(&path, "cannot lock it", &error)),

@@ -16,7 +16,8 @@ const MAX_WAITING: usize = 1_024;
 ///
 /// The actor runs on a thread of its own, started by the first call. If it panics, the call that it panicked at is
 /// answered `ERR internal`, and so is every call whose [`Responder`](crate::engine::Responder) it held; then a new
-/// actor is made by the factory, and those who waited in line are its first callers. Every daemon has its own actor.
+/// actor is made by the factory, and those who waited in line are its first callers; if none can be made for 5 s, they
+/// get `ERR internal` too. Every daemon has its own actor.
 ///
 /// ```
 /// use actix::prelude::*;

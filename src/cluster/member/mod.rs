@@ -36,7 +36,7 @@ const STOOD_STILL: Duration = Duration::from_secs(4);
 /// How long a command may take before it is given up.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
-/// The same where a checkpoint is written or read, which may be long.
+/// The same where a checkpoint is read, which may be long.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(70);
 
 /// How long a job of another node may have no entry: NATS may have lost it, and the node that took it in writes it
@@ -224,7 +224,11 @@ impl Member {
             }
             Input::AnswerSeen(answer) => match self.remember(&answer) {
                 true if answer.is_refuted && !self.is_current => self.refuted.push(answer),
-                true => self.commands.push(Command::Notify(Box::new(Notice::Answer(answer)))),
+                true => {
+                    // It was found since.
+                    self.refuted.retain(|refuted| refuted.title != answer.title);
+                    self.commands.push(Command::Notify(Box::new(Notice::Answer(answer))));
+                }
                 false => {}
             },
             Input::Written(job, serial, result) => self.written(job, serial, result),

@@ -124,7 +124,7 @@ impl Next<'_> {
                     && let Some(checkpoint) = known.unsent.take()
                 {
                     known.sent_at = Some(self.now);
-                    known.pending = Some(self.now + TRANSFER_LIMIT);
+                    known.pending = Some(self.now + COMMAND_LIMIT);
                     return self.commands.push(Command::Save(checkpoint));
                 }
                 if self.is_draining {

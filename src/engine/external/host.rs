@@ -15,15 +15,15 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// An actor that fails before it has had a call, again and again, is started anew after pauses between these.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// From this number of failures in a row on, calls that wait are not kept for the next actor: it may never have one.
-const PATIENCE: u32 = 3;
+/// After failing for this long without a call, calls that wait are not kept for the next actor: it may never have one.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What an actor of yours is sent: a question of your own type, and how to answer it.
 #[derive(Debug)]
@@ -96,16 +96,15 @@ async fn supervise<A>(name: &str, factory: &impl Fn() -> A, mut calls: Unbounded
 where
     A: Actor<Context = Context<A>>,
 {
-    let (mut pause, mut failures) = (SHORTEST_PAUSE, 0);
+    let (mut pause, mut failing_since) = (SHORTEST_PAUSE, None);
     while let Ended::Failed { was_called } = live(factory, &mut calls).await {
         tracing::error!(actor = name, "the actor panicked or stopped; a new one is made");
         if was_called {
             // One call, one failure: the next call need not wait for it.
-            (pause, failures) = (SHORTEST_PAUSE, 0);
+            (pause, failing_since) = (SHORTEST_PAUSE, None);
             continue;
         }
-        failures += 1;
-        if failures >= PATIENCE {
+        if failing_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
             refuse_waiting(name, &mut calls);
             if calls.is_closed() {
                 return;

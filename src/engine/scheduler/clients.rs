@@ -121,7 +121,7 @@ impl Scheduler {
                         title,
                         "a verification came to another answer: the one that was kept is never given again"
                     );
-                    self.answers.refute(&title)
+                    self.answers.refute(&title, None)
                 }
             };
             if let (Some(link), Some(record)) = (&mut self.store, record) {

@@ -110,7 +110,7 @@ impl Scheduler {
         // Nodes of earlier versions do not say when.
         let at = Some(answer.found_at).filter(|at| at.millis() > 0);
         self.table.refute(&answer.title, at);
-        if let (Some(link), Some(record)) = (&mut self.store, self.answers.refute(&answer.title)) {
+        if let (Some(link), Some(record)) = (&mut self.store, self.answers.refute(&answer.title, at)) {
             link.journal.push(record);
         }
     }

@@ -153,7 +153,7 @@ impl Sieving {
         }
     }
 
-    /// What another machine has found, which is of no use while there is no base, or if the relations are enough.
+    /// What another machine has found, which is of no use before relations are collected, or if they are enough.
     pub(super) fn take_in(&mut self, pieces: Vec<Piece>, count: usize, relations: &[u8]) -> Result<(), Damaged> {
         if let Sieve::Collecting(collecting) = &mut self.state {
             let returned = Returned::new(&collecting.base, pieces, count, relations.to_vec());

@@ -108,7 +108,7 @@ impl Input {
             link.lifecycle.finish();
         }
         let is_within_line =
-            link.lifecycle.is_open() && !self.has_unread && (!lines.is_empty() || self.codec.is_skipping());
+            link.lifecycle.is_open() && (self.codec.is_skipping() || !self.has_unread && !lines.is_empty());
         link.lifecycle.owes(is_within_line);
     }
 }

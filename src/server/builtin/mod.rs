@@ -81,6 +81,8 @@ struct Requests {
     quit: Option<RequestId>,
     /// Searches for a prime that it has made of this read.
     searches: usize,
+    /// The next request of the input waits for room.
+    is_blocked: bool,
 }
 
 /// A session of the built-in protocol.
@@ -98,7 +100,7 @@ pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
 impl Exchange for BuiltIn {
     #[inline]
     fn may_read(&self, link: &Link) -> bool {
-        self.requests.may_look(link) && !(self.requests.is_full(link) && self.input.has_unread())
+        self.requests.may_look(link) && !(self.requests.is_full(link) && self.requests.is_blocked)
     }
 
     #[inline]
@@ -210,6 +212,7 @@ impl Exchange for BuiltIn {
                     login,
                     quit: None,
                     searches: 0,
+                    is_blocked: false,
                 },
             });
         };
@@ -290,6 +293,7 @@ impl Requests {
         let may_be_short = begins_a_line && !link.lifecycle.is_draining();
         let mut quota = Quota::of(time);
         let mut used = 0;
+        self.is_blocked = false;
         let has_unread = loop {
             if !self.may_look(link) {
                 break link.lifecycle.is_open() && used < lines.len();
@@ -320,6 +324,7 @@ impl Requests {
                 }
                 Next::Blocked { begin } => {
                     used += begin;
+                    self.is_blocked = true;
                     break true;
                 }
                 Next::Skipped { end } => {

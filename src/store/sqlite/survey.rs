@@ -85,7 +85,7 @@ impl Survey {
     }
 
     /// Looks for commits that the log beside the database has lost, where SQLite takes what is left for the whole.
-    /// False if a daemon uses the directory, which has the log open: then it was not looked at.
+    /// False if a daemon uses the directory, which has the log open, or may do so: then it was not looked at.
     ///
     /// # Errors
     /// If there are some, or the log cannot be looked at.
@@ -154,7 +154,7 @@ impl Survey {
     }
 
     fn copy(&self, to: &Path) -> Result<(), StoreError> {
-        // What an earlier backup left when it was killed.
+        // What a backup of this number left when it was killed.
         match fs::remove_file(to) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(StoreError::io(to, "cannot write it", &error));
@@ -221,7 +221,7 @@ pub(super) fn put(partial: &Path, to: &Path) -> Result<(), StoreError> {
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
     // The name is taken first, for to rename replaces what has it.
     File::create_new(to)
-        .and_then(|_| fs::rename(partial, to))
+        .and_then(|_| fs::rename(partial, to).inspect_err(|_| drop(fs::remove_file(to))))
         .and_then(|()| File::open(directory.unwrap_or(Path::new(".")))?.sync_all())
         .map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => taken(to),
