@@ -39,9 +39,9 @@ fn a_job_is_submitted_listed_and_cancelled_by_its_number() {
     let (list, _, status) = run(&daemon, &["jobs"]);
     let lines: Vec<&str> = list.lines().collect();
     assert_eq!((lines.len(), status), (2, Some(0)), "{list}");
-    assert!(lines[0].starts_with("    ID STATE"), "{list}");
+    assert!(lines[0].starts_with("     ID STATE"), "{list}");
     assert!(
-        lines[1].starts_with("     1 ") && lines[1].ends_with(" pi 100000000000000000000"),
+        lines[1].starts_with("      1 ") && lines[1].ends_with(" pi 100000000000000000000"),
         "{list}"
     );
     let listed = json(&daemon, &["jobs", "--json"]);

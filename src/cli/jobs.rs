@@ -54,7 +54,7 @@ fn line(job: &JobRow) -> String {
 }
 
 fn columns([id, state, done, left, cpu, owner, request]: [&str; 7]) -> String {
-    format!("{id:>10} {state:<10} {done:>7} {left:>6} {cpu:>10} {owner:<15} {request}")
+    format!("{id:>7} {state:<10} {done:>7} {left:>6} {cpu:>10} {owner:<15} {request}")
 }
 
 /// The arguments of `watch` and `result`.

@@ -75,8 +75,8 @@ impl KeptAnswers {
         self.answers.get(title).is_some_and(|answer| answer.is_refuted)
     }
 
-    /// Marks an answer as one that failed its verification, perhaps some time ago. None if it is not kept, is marked, or
-    /// was found since.
+    /// Marks an answer as one that failed its verification, perhaps some time ago. None if it is not kept, is marked,
+    /// or was found since.
     pub fn refute(&mut self, title: &str, at: Option<Timestamp>) -> Option<Record> {
         let had_it = |answer: &&mut KeptAnswer| !answer.is_refuted && at.is_none_or(|at| answer.found_at <= at);
         let answer = self.answers.get_mut(title).filter(had_it)?;

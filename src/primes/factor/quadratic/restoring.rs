@@ -1,5 +1,5 @@
-//! Relations of a checkpoint on their way back into a [`Collector`], one after the other until it is to pause: there may
-//! be a million.
+//! Relations of a checkpoint on their way back into a [`Collector`], one after the other until it is to pause: there
+//! may be a million.
 //!
 //! Knows no checkpoint but as families and bytes.
 
