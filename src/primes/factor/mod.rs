@@ -154,8 +154,8 @@ fn may_be_power(n: &Natural, exponent: u64) -> bool {
     })
 }
 
-/// The root of an odd number, if it is a power of this prime exponent; else any number. The library's roots take
-/// minutes where the exponent is in the hundreds.
+/// The root of an odd number, if it is a power of this prime exponent; else any number. The library takes 15 s for
+/// that of `1000003^401`.
 fn possible_root(n: &Natural, exponent: u64) -> Natural {
     if exponent == 2 {
         return n.sqrt();
@@ -310,7 +310,7 @@ mod tests {
             (319_557, 7),
             (50_859_001, 5),
             ((1 << 89) - 1, 31),
-            // The longest number that can be asked for; the library's root of it was not found in a minute.
+            // Almost the longest number that can be asked for.
             (1_000_003, 1_657),
             ((1 << 127) - 1, 257),
         ] {
