@@ -2,23 +2,23 @@
 
 use super::Drained;
 use super::tests::{Client, PATIENCE, until, with_failpoints};
-use crate::auth::{Authenticate, Credentials, Identity, Notify, Users, Verdict, hash};
-use crate::proto::Code;
-use crate::verb::{Blocking, Verb, define};
+use crate::auth::{Authenticate, Credentials, Identity, Notify, Role, Users, Verdict, hash};
+use crate::proto::{Code, Value};
+use crate::verb::{Blocking, Step, Verb, define};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// A users file with `ann`, whose password is `secret`.
+/// A users file with `ann` (`ask`) and `oli` (`operate`), whose password is `secret`.
 struct UsersFile(PathBuf);
 
 impl UsersFile {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("primed-{name}-{}", std::process::id()));
         let hash = hash("secret").expect("it can be hashed");
-        std::fs::write(&path, format!("ann ask {hash}\n")).expect("a file can be written");
+        std::fs::write(&path, format!("ann ask {hash}\noli operate {hash}\n")).expect("a file can be written");
         Self(path)
     }
 
@@ -60,6 +60,47 @@ fn a_user_who_is_gone_is_refused_also_what_he_asked_before() {
     client.send("nth 5\nisprime 91\nnth 5\n");
     for _ in 0..3 {
         let reply = client.line().expect("it goes on");
+        assert!(reply.starts_with("ERR unauthenticated "), "{reply}");
+    }
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
+
+#[test]
+fn constant_answers_of_verbs_for_operators_are_not_given_to_others() {
+    let file = UsersFile::new("constant");
+    // The second takes the place of one that may be asked without a password.
+    let secret = |usage| {
+        let verb = define(usage, "what only operators may know", |_| {
+            Ok(Step::Constant(Value::Text("7".into())))
+        });
+        verb.role(Role::Operate)
+    };
+    let daemon = with_failpoints()
+        .verb(secret("secret"))
+        .verb(secret("ping"))
+        .io_threads(1)
+        .users(file.users())
+        .spawn()
+        .expect("a free port can be had");
+    let mut clients = ["oli", "ann"].map(|name| {
+        let mut client = Client::connect(daemon.addresses()[0]);
+        client.send(&format!("auth {name} secret\n"));
+        assert_eq!(client.line().as_deref(), Some("OK"));
+        client
+    });
+    for request in ["secret", "ping"] {
+        for (client, reply) in clients.iter_mut().zip(["OK 7", "ERR denied "]) {
+            client.send(&format!("{request}\n{request}\n").repeat(2));
+            for _ in 0..4 {
+                let line = client.line().expect("a reply");
+                assert!(line.starts_with(reply), "{request}: {line}");
+            }
+        }
+    }
+    let mut stranger = Client::connect(daemon.addresses()[0]);
+    stranger.send("ping\nsecret\n");
+    for _ in 0..2 {
+        let reply = stranger.line().expect("a reply");
         assert!(reply.starts_with("ERR unauthenticated "), "{reply}");
     }
     assert_eq!(daemon.stop(PATIENCE), Drained::InTime);

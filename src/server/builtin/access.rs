@@ -9,7 +9,7 @@ use crate::verb::Engine;
 use std::mem;
 use std::net::IpAddr;
 
-/// What may be asked before the password.
+/// What may be asked before the password, unless a program has put a verb that takes a role in its place.
 const FREE: [&str; 6] = ["auth", "ping", "help", "quit", "exit", "bye"];
 
 /// What the client of a session may do.
@@ -166,7 +166,8 @@ impl Login {
                 }
             };
         }
-        let is_free = FREE.iter().any(|verb| request.verb.eq_ignore_ascii_case(verb));
+        let is_free = FREE.iter().any(|verb| request.verb.eq_ignore_ascii_case(verb))
+            && shared.registry.role_of(request) == Role::Ask;
         match &self.access {
             _ if is_free => Ok(()),
             Access::Open => Ok(()),

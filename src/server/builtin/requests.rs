@@ -3,6 +3,7 @@
 use super::access::Login;
 use super::sequence::{Pending, is_about_jobs};
 use super::{MAX_SEARCHES, Requests};
+use crate::auth::Role;
 use crate::engine::{Ask, Order, RequestId, Subject, Work};
 use crate::job::Job;
 use crate::metrics::VerbLabel;
@@ -125,8 +126,9 @@ impl Requests {
             Ok((Step::Answer(value), _)) => self.replies.answer(verb, format, Final::Reply(Ok(value))),
             Ok((Step::Constant(value), _)) => {
                 self.replies.answer(verb, format, Final::Reply(Ok(value)));
-                // With a tag, the request may have to be refused the next time.
-                return format.tag.is_none().then_some(verb);
+                // With a tag, or by another user, the request may have to be refused the next time.
+                let is_for_all = self.login.is_open() || link.shared.registry.role_of(request) == Role::Ask;
+                return (format.tag.is_none() && is_for_all).then_some(verb);
             }
             Ok((Step::Rows(rows), _)) => {
                 let reply = Final::Reply(Ok(Value::Nothing));
