@@ -34,8 +34,14 @@ pub(super) fn open_later(me: Addr<Node>, opening: u64, pause: Duration) {
     });
 }
 
-/// Brings what other nodes say of parts, and how far their jobs are.
-pub(super) async fn hear(client: Client, owner: String, name: String, me: Addr<Node>) {
+/// Brings what other nodes say of parts, and how far their jobs are. If that ends, what is shared is opened again.
+pub(super) async fn hear(client: Client, owner: String, name: String, me: Addr<Node>, opening: u64) {
+    hear_once(client, owner, name, &me).await;
+    tracing::warn!("messages of the cluster are not received any more; opening them again");
+    open_later(me, opening, PAUSE);
+}
+
+async fn hear_once(client: Client, owner: String, name: String, me: &Addr<Node>) {
     let parts = client.subscribe(node_subject(&owner)).await;
     let (Ok(mut parts), Ok(mut asked), Ok(mut progress), Ok(mut recalled)) = (
         parts,
@@ -109,6 +115,8 @@ async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> 
 /// Where entries stand among those that are watched.
 pub(super) const JOBS: usize = 0;
 pub(super) const OWNERS: usize = 1;
+const NODES: usize = 2;
+const ANSWERS: usize = 3;
 
 /// What an entry says. `None`: it is of another version, or nobody needs to know.
 pub(super) fn seen(index: usize, entry: &kv::Entry) -> Option<Input> {
@@ -126,12 +134,12 @@ pub(super) fn seen(index: usize, entry: &kv::Entry) -> Option<Input> {
             Some(OwnerEntry::read(&entry.value)?),
         )),
         OWNERS => Some(Input::OwnerSeen(job()?, entry.revision, None)),
-        2 if is_there => {
+        NODES if is_there => {
             let read = NodeEntry::read(&entry.value)?;
             (read.name == entry.key).then_some(Input::NodeSeen(read))
         }
-        2 => Some(Input::NodeLeft(entry.key.clone())),
-        3 if is_there => Some(Input::AnswerSeen(read_answer(&entry.value)?)),
+        NODES => Some(Input::NodeLeft(entry.key.clone())),
+        ANSWERS if is_there => Some(Input::AnswerSeen(read_answer(&entry.value)?)),
         _ => None,
     }
 }

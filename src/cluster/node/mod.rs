@@ -222,6 +222,7 @@ impl Node {
             self.offers.owner().to_owned(),
             name_subject(&self.settings.name),
             context.address(),
+            self.opening,
         )));
         for _ in 0..self.facts.workers {
             tasks.push(tokio::spawn(self.parts.clone().run(links.clone())));
@@ -473,12 +474,14 @@ impl Handler<NodeEvent> for Node {
 impl Handler<Drain> for Node {
     type Result = ();
 
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
+    fn handle(&mut self, _: Drain, context: &mut Self::Context) {
         self.is_draining = true;
-        self.member.handle(Input::Leave, now());
         self.parts.drain();
-        // The last time: from now on its jobs are for others.
-        self.speak();
+        self.safely(context, |this, _| {
+            this.member.handle(Input::Leave, now());
+            // The last time: from now on its jobs are for others.
+            this.speak();
+        });
     }
 }
 
@@ -489,8 +492,10 @@ impl Handler<CloseNode> for Node {
         self.is_draining = true;
         let (settled, all_settled) = oneshot::channel();
         self.settled = Some(settled);
-        self.member.handle(Input::Drain, now());
-        self.act(context);
+        self.safely(context, |this, context| {
+            this.member.handle(Input::Drain, now());
+            this.act(context);
+        });
         // Without a connection there is nothing that could leave.
         let (links, name) = (self.links.clone(), self.settings.name.clone());
         Box::pin(async move {
