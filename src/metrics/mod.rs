@@ -25,6 +25,12 @@ pub fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// CPU time of a slice that others notice; its budget is 1 or 2 ms.
+pub(crate) const LATE_SLICE: Duration = Duration::from_millis(50);
+
+/// Time of a turn of the scheduler that others notice.
+pub(crate) const LATE_TURN: Duration = Duration::from_millis(100);
+
 /// What the daemon has done since it started.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -52,9 +58,9 @@ pub struct Metrics {
     pub actors_rebuilt: Incidents,
     /// Sessions that panicked, each at the cost of its connection.
     pub session_panics: Incidents,
-    /// Slices that took far longer than their budget: questions that came meanwhile had to wait for the worker.
+    /// Slices that took [`LATE_SLICE`] or more: questions that came meanwhile had to wait for the worker.
     pub late_slices: Incidents,
-    /// Turns of the scheduler that took so long that everybody had to wait.
+    /// Turns of the scheduler that took [`LATE_TURN`] or more: everybody had to wait.
     pub late_turns: Incidents,
     /// Bytes read from clients.
     pub bytes_read: AtomicU64,

@@ -4,14 +4,8 @@
 use super::{Scheduler, now};
 use crate::engine::task::{Done, Outcome};
 use crate::engine::worker::Lane;
-use crate::metrics::Incidents;
+use crate::metrics::{Incidents, LATE_SLICE, LATE_TURN};
 use std::time::{Duration, Instant};
-
-/// CPU time of a slice that others notice; its budget is 1 or 2 ms.
-const LATE_SLICE: Duration = Duration::from_millis(50);
-
-/// Time of a turn that others notice.
-const LATE_TURN: Duration = Duration::from_millis(100);
 
 /// What follows sooner is counted only.
 const PAUSE: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ mod machine;
 use super::memory::Scope;
 use super::{Call, Facts, Registry, Step, define};
 use crate::auth::Role;
-use crate::metrics::{Incidents, Trouble};
+use crate::metrics::{LATE_SLICE, LATE_TURN, Metrics, Trouble};
 use crate::proto::Failure;
 use machine::Machine;
 use std::path::Path;
@@ -87,33 +87,59 @@ fn row(finding: &Finding) -> String {
     format!("{severity}: {what}; {remedy}")
 }
 
-/// What is wrong, the urgent first.
-fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
-    let metrics = &facts.metrics;
-    let mut found = Vec::new();
-    let mut add = |is_urgent, what: String, remedy| {
-        found.push(Finding {
+impl Finding {
+    const fn urgent(what: String, remedy: &'static str) -> Self {
+        let is_urgent = true;
+        Self {
             is_urgent,
             what,
             remedy,
-        })
-    };
-    let store = metrics.store();
-    if !store.failure.is_empty() {
-        let remedy = "no job is taken in until it can be written";
-        add(
-            true,
-            format!("the store {} fails: {}", store.place, store.failure),
-            remedy,
-        );
+        }
     }
+
+    const fn warning(what: String, remedy: &'static str) -> Self {
+        let is_urgent = false;
+        Self {
+            is_urgent,
+            what,
+            remedy,
+        }
+    }
+}
+
+/// What is wrong, the urgent first.
+fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
+    let metrics = &facts.metrics;
+    let mut found: Vec<Finding> = of_store(metrics)
+        .into_iter()
+        .chain(of_machine(facts, machine))
+        .chain(of_incidents(metrics))
+        .chain(of_cluster(metrics))
+        .collect();
+    found.sort_by_key(|finding| !finding.is_urgent);
+    found
+}
+
+fn of_store(metrics: &Metrics) -> Option<Finding> {
+    let store = metrics.store();
+    (!store.failure.is_empty()).then(|| {
+        let what = format!("the store {} fails: {}", store.place, store.failure);
+        Finding::urgent(what, "no job is taken in until it can be written")
+    })
+}
+
+/// What is used up, or nearly so.
+fn of_machine(facts: &Facts, machine: &Machine) -> Vec<Finding> {
+    let metrics = &facts.metrics;
+    let mut found = Vec::new();
     let connections = metrics.connections.load(Relaxed);
     let open = machine.files_open.unwrap_or(connections);
     if let Some(files) = machine.files
         && open.saturating_mul(100) >= files.saturating_mul(FILES_PCT)
     {
         let what = format!("{open} files are open, of {files} that may be; {connections} are connections");
-        add(true, what, "raise LimitNOFILE= or ulimit -n, or set --idle-timeout");
+        let remedy = "raise LimitNOFILE= or ulimit -n, or set --idle-timeout";
+        found.push(Finding::urgent(what, remedy));
     }
     if let Some(memory) = machine.memory.filter(|memory| memory.left_pct() < MEMORY_PCT) {
         let scope = match memory.scope {
@@ -121,11 +147,12 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
             Scope::ControlGroup => "the control group",
         };
         let what = format!("{scope} has {} % of its memory left", memory.left_pct());
-        add(true, what, "lower --max-memory-mib, or stop what else uses memory");
+        let remedy = "lower --max-memory-mib, or stop what else uses memory";
+        found.push(Finding::urgent(what, remedy));
     }
     if let Some(space) = machine.store_space.filter(|space| *space < SPACE) {
         let what = format!("the disk of the store has {} MiB left", space >> 20);
-        add(false, what, "make room, or 'primed store prune'");
+        found.push(Finding::warning(what, "make room, or 'primed store prune'"));
     }
     // Not those that are to begin later.
     let states = &metrics.states;
@@ -135,78 +162,82 @@ fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
         .sum();
     if jobs > CROWDED.saturating_mul(facts.workers as u64) {
         let what = format!("{jobs} jobs are under way on {} workers", facts.workers);
-        add(
-            false,
-            what,
-            "'jobs' and 'clients' show whose they are; add workers, or lower --max-jobs-per-client",
-        );
+        let remedy = "'jobs' and 'clients' show whose they are; add workers, or lower --max-jobs-per-client";
+        found.push(Finding::warning(what, remedy));
     }
     if let Some(pct) = machine.stolen_pct.filter(|pct| *pct >= STOLEN_PCT) {
         let what = format!("other guests of the host have taken {pct} % of the CPU since the machine started");
-        add(
-            false,
-            what,
-            "measure on a machine of your own, or ask the host for more",
-        );
+        let remedy = "measure on a machine of your own, or ask the host for more";
+        found.push(Finding::warning(what, remedy));
     }
-    let panics = [
-        &metrics.threads_replaced,
-        &metrics.actors_rebuilt,
-        &metrics.session_panics,
-    ];
-    let incidents: [(&[&Incidents], _, _); 4] = [
+    found
+}
+
+/// What went wrong lately: what is long past is over.
+fn of_incidents(metrics: &Metrics) -> impl Iterator<Item = Finding> {
+    let incidents = [
         (
-            &[&metrics.connections_refused],
-            "connections refused",
+            vec![&metrics.connections_refused],
+            "connections refused".to_owned(),
             "raise --max-connections or the limit on open files, or set --idle-timeout",
         ),
         (
-            &panics,
-            "panics of threads, actors and sessions",
+            vec![
+                &metrics.threads_replaced,
+                &metrics.actors_rebuilt,
+                &metrics.session_panics,
+            ],
+            "panics of threads, actors and sessions".to_owned(),
             "the log says where; please report it",
         ),
         (
-            &[&metrics.late_slices],
-            "slices that took 50 ms or more, for which other questions waited",
+            vec![&metrics.late_slices],
+            format!(
+                "slices that took {} ms or more, for which other questions waited",
+                LATE_SLICE.as_millis()
+            ),
             "the log names a question; its plan should look at the budget more often",
         ),
         (
-            &[&metrics.late_turns],
-            "turns of the scheduler that took 100 ms or more, for which everybody waited",
+            vec![&metrics.late_turns],
+            format!(
+                "turns of the scheduler that took {} ms or more, for which everybody waited",
+                LATE_TURN.as_millis()
+            ),
             "the log says what it was at; a plan takes too long to cut or absorb, or the machine is crowded",
         ),
     ];
-    for (kinds, name, remedy) in incidents {
-        // What is long past is over.
-        if let Some(ago) = kinds.iter().filter_map(|kind| kind.since_last()).min()
-            && ago < RECENT
-        {
+    incidents.into_iter().filter_map(|(kinds, name, remedy)| {
+        let ago = kinds.iter().filter_map(|kind| kind.since_last()).min()?;
+        (ago < RECENT).then(|| {
             let count: u64 = kinds.iter().map(|kind| kind.count()).sum();
             let ago = humantime::format_duration(Duration::from_secs(ago.as_secs()));
-            add(
-                false,
-                format!("{name} since the start: {count}, the last {ago} ago"),
-                remedy,
-            );
-        }
+            Finding::warning(format!("{name} since the start: {count}, the last {ago} ago"), remedy)
+        })
+    })
+}
+
+fn of_cluster(metrics: &Metrics) -> Vec<Finding> {
+    let Some((nodes, is_connected)) = metrics.cluster.nodes() else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let Trouble { what, remedy } = metrics.cluster.trouble();
+    if is_connected && !what.is_empty() {
+        found.push(Finding::warning(what, remedy));
+    } else if !is_connected {
+        let (what, remedy) = match what.is_empty() {
+            true => ("no reply of NATS yet", "look again in some seconds; the log has more"),
+            false => (what.as_str(), remedy),
+        };
+        let what = format!("this node is alone in its cluster: {what}");
+        found.push(Finding::warning(what, remedy));
     }
-    if let Some((nodes, is_connected)) = metrics.cluster.nodes() {
-        let Trouble { what, remedy } = metrics.cluster.trouble();
-        if is_connected && !what.is_empty() {
-            add(false, what, remedy);
-        } else if !is_connected {
-            let (what, remedy) = match what.is_empty() {
-                true => ("no reply of NATS yet", "look again in some seconds; the log has more"),
-                false => (what.as_str(), remedy),
-            };
-            add(false, format!("this node is alone in its cluster: {what}"), remedy);
-        }
-        for node in nodes.iter().filter(|node| node.errs) {
-            let what = format!("results of node {} are wrong, and none are taken any more", node.name);
-            add(false, what, "check its memory and CPU, or take it out of the cluster");
-        }
-    }
-    found.sort_by_key(|finding| !finding.is_urgent);
+    let erring = nodes.iter().filter(|node| node.errs);
+    found.extend(erring.map(|node| {
+        let what = format!("results of node {} are wrong, and none are taken any more", node.name);
+        Finding::warning(what, "check its memory and CPU, or take it out of the cluster")
+    }));
     found
 }
 
