@@ -115,10 +115,7 @@ impl Handler<Asked<ConfigRequest>> for Forward {
                 let text = "too many changes of settings wait already; retry-ms=100";
                 responder.fail(Failure::new(Code::Busy, text));
             }
-            Err(Closed((_, responder))) => responder.fail(Failure::new(
-                Code::Draining,
-                "the daemon is shutting down; ask again when it is back",
-            )),
+            Err(Closed((_, responder))) => responder.fail(Failure::draining()),
         }
     }
 }

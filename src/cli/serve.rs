@@ -14,7 +14,7 @@ use crate::daemon::{Drained, Notice, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
 use crate::verb::Memory;
-use crate::{Code, Daemon, Failure, StartError};
+use crate::{Daemon, Failure, StartError};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -371,10 +371,7 @@ async fn serve(
     // The verb answers later ones itself.
     requests.close();
     while let Ok((_, responder)) = requests.try_recv() {
-        responder.fail(Failure::new(
-            Code::Draining,
-            "the daemon is shutting down; ask again when it is back",
-        ));
+        responder.fail(Failure::draining());
     }
     let metrics = running.metrics().clone();
     let has_store = !metrics.store().place.is_empty();

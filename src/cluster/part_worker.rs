@@ -4,6 +4,7 @@
 use super::entry::{PartNews, is_node_name, part_news_to_bytes};
 use super::links::{LIMIT, Links, PART_SILENT};
 use super::part_tables::KnownTables;
+use crate::caught::caught_in;
 use crate::engine::{Part, PartId, Subject, Work};
 use crate::job::{Job, PartResult, PartTables};
 use crate::proto::Interim;
@@ -11,9 +12,8 @@ use crate::verb::{Engine, Facts, Registry};
 use async_nats::HeaderMap;
 use async_nats::jetstream::{AckKind, Message};
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -253,8 +253,8 @@ impl PartWorker {
         let mut kept = Kept::begin(links, message, subject.clone(), say(PartNews::Begun).into()).await;
         let done = {
             let _running = Running::new(&self.running);
-            let done = caught(self.work(&mut kept, &taken)).await;
-            done.unwrap_or_else(|| Some(Err("its plan panicked".to_owned())))
+            let done = caught_in(self.work(&mut kept, &taken)).await;
+            done.unwrap_or_else(|_| Some(Err("its plan panicked".to_owned())))
         };
         let done = done.map(|done| {
             let news = done.map(|(result, cpu)| say(PartNews::Done(result, cpu)))?;
@@ -311,7 +311,7 @@ impl PartWorker {
 
     /// What a part comes to: done again by the node that it is of.
     pub(super) async fn check(&self, part: &Part) -> Option<Vec<u8>> {
-        caught(self.do_again(part)).await.flatten()
+        caught_in(self.do_again(part)).await.ok().flatten()
     }
 
     async fn do_again(&self, part: &Part) -> Option<Vec<u8>> {
@@ -432,18 +432,6 @@ impl PartWorker {
     }
 }
 
-/// What this comes to; `None` if it panics, as a plan of somebody's own may when it is made.
-async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
-    match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(done) => Some(done),
-        Err(payload) => {
-            // Dropping a payload may panic again, outside of the catch.
-            std::mem::forget(payload);
-            None
-        }
-    }
-}
-
 /// In builds for tests, a result that is wrong if the environment asks for it.
 fn planted_fault(mut result: Vec<u8>) -> Vec<u8> {
     if cfg!(debug_assertions)
@@ -458,15 +446,4 @@ fn planted_fault(mut result: Vec<u8>) -> Vec<u8> {
 /// Where a node hears of its parts.
 pub(super) fn node_subject(node: &str) -> String {
     format!("primed.node.{node}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_plan_that_panics_costs_its_part_only() {
-        assert_eq!(caught(async { 7 }).await, Some(7));
-        assert_eq!(caught::<u32>(async { panic!("as asked") }).await, None);
-    }
 }

@@ -13,6 +13,12 @@ use std::collections::{BTreeSet, VecDeque};
 /// A turn is charged this much when it is given, and what it really took when it is over.
 pub(super) const CHARGE_US: u64 = 2_000;
 
+/// Whether an account that has `own` of `all` places of `max` may have one more. Those who took all the room must not
+/// lock out the others: an account that has less than an equal share may still have one, up to twice as many in all.
+pub(super) const fn has_room(own: usize, all: usize, accounts: usize, max: usize) -> bool {
+    all < max || own < max / (accounts + 1) && all < 2 * max
+}
+
 /// Microseconds of CPU time.
 type VirtualTime = u64;
 

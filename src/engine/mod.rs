@@ -40,5 +40,6 @@ pub use message::{
 };
 pub use restored::Restored;
 pub use scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Settle, Shutdown};
+pub(crate) use table::is_logged;
 pub(crate) use text::{fault, shortened};
 pub(crate) use threads::start_arbiter;

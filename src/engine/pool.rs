@@ -321,7 +321,8 @@ impl Pool {
         }
         if let Err(slices) = self.run(lane, vec![slice]) {
             for slice in slices {
-                let _ = self.queue.0.try_send(slice);
+                let queued = self.queue.0.try_send(slice);
+                debug_assert!(queued.is_ok(), "there is room for it");
             }
         }
     }

@@ -106,10 +106,7 @@ async fn known(caller: &Caller, auth: &Arc<dyn Authenticate>, credentials: Crede
             Ok(known)
         }
         Ok(verdict) => Err(refusal(verdict, caller.finishing.clone()).await),
-        Err(_) => Err(refused(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &Failure::new(Code::Draining, "the daemon is shutting down; ask again when it is back"),
-        )),
+        Err(_) => Err(refused(StatusCode::SERVICE_UNAVAILABLE, &Failure::draining())),
     }
 }
 

@@ -144,6 +144,14 @@ impl Failure {
             text: text.into(),
         }
     }
+
+    /// The failure of what is asked of a daemon that is shutting down.
+    pub(crate) const fn draining() -> Self {
+        Self {
+            code: Code::Draining,
+            text: Cow::Borrowed("the daemon is shutting down; ask again when it is back"),
+        }
+    }
 }
 
 impl fmt::Display for Failure {

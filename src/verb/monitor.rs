@@ -99,10 +99,7 @@ impl Handler<Asked<Watch>> for Reporter {
                         let text = "the users have changed; ask again";
                         return responder.fail(Failure::new(Code::Denied, text));
                     }
-                    Seen::End => {
-                        let text = "the daemon is shutting down; ask again when it is back";
-                        return responder.fail(Failure::new(Code::Draining, text));
-                    }
+                    Seen::End => return responder.fail(Failure::draining()),
                 };
             }
         };

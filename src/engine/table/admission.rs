@@ -2,6 +2,7 @@
 //! limits of its own, because it may stay for weeks: it must not take the room of those that wait. Knows the limits,
 //! and is given the numbers that they are compared with.
 
+use crate::engine::fairness::has_room;
 use crate::engine::message::{Account, Policy};
 use crate::proto::{Code, Failure};
 
@@ -85,8 +86,7 @@ impl Admission {
 
     fn check_drain(&self) -> Result<(), Failure> {
         if self.is_draining {
-            let text = "the daemon is shutting down; ask again when it is back";
-            return Err(Failure::new(Code::Draining, text));
+            return Err(Failure::draining());
         }
         Ok(())
     }
@@ -141,14 +141,9 @@ impl Admission {
             self.check_held(account, held)?;
         }
         // A submitted job that joins an equal one is remembered too.
-        if (new.is_some() || limits == Limits::Submitted) && jobs >= max {
-            // Those who took all the room must not lock out the others: an account that holds less than an equal share
-            // is still taken in.
-            let share = max / (accounts + 1);
-            if held >= share || jobs >= 2 * max {
-                let text = format!("{jobs} {what} are waiting already; retry-ms=1000");
-                return Err(Failure::new(Code::Busy, text));
-            }
+        if (new.is_some() || limits == Limits::Submitted) && !has_room(held, jobs, accounts, max) {
+            let text = format!("{jobs} {what} are waiting already; retry-ms=1000");
+            return Err(Failure::new(Code::Busy, text));
         }
         let Some(title) = new else {
             return Ok(());

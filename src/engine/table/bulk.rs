@@ -316,14 +316,14 @@ impl Bulk {
         let running = self.plans.get_mut(&id).ok_or(PartFault::Unknown)?;
         running.advanced = now;
         let absorbed = caught(|| running.parts.absorb(&mut *running.plan, number, result, node));
-        absorbed.unwrap_or(Err(PartFault::Panicked))
+        absorbed.unwrap_or(Err(PartFault::Unusable))
     }
 
     /// Takes back a part that is not done elsewhere.
     pub(super) fn take_back_part(&mut self, id: WorkId, number: u64) -> Result<(), PartFault> {
         let running = self.plans.get_mut(&id).ok_or(PartFault::Unknown)?;
         let taken = caught(|| running.parts.take_back(&mut *running.plan, number));
-        taken.unwrap_or(Err(PartFault::Panicked))
+        taken.unwrap_or(Err(PartFault::Unusable))
     }
 
     /// Plans of which a machine has done parts.

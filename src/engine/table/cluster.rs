@@ -11,7 +11,7 @@ use super::waiters::{Waiter, WaiterId};
 use crate::engine::cluster::{JobProgress, Part, PartId};
 use crate::engine::message::{JobId, Payer, RequestId, Subject, WorkId};
 use crate::engine::restored::Restored;
-use crate::proto::{Code, Failure, Reply};
+use crate::proto::{Code, Failure, Reply, outcome};
 use crate::store::{End, StoredJob, Timestamp};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -71,7 +71,7 @@ impl Table {
                 tracing::error!(work = work.0, part = id.number, node, %damaged, "the result of a part cannot be right; it is done again");
                 self.cut_again(work);
             }
-            Err(PartFault::Panicked) => self.flow.end_by_fault(work),
+            Err(PartFault::Unusable) => self.flow.end_by_fault(work),
         }
     }
 
@@ -87,7 +87,7 @@ impl Table {
         match self.flow.bulk.take_back_part(work, id.number) {
             Ok(()) => self.cut_again(work),
             Err(PartFault::Unknown) => {}
-            Err(PartFault::Damaged(_) | PartFault::Panicked) => self.flow.end_by_fault(work),
+            Err(PartFault::Damaged(_) | PartFault::Unusable) => self.flow.end_by_fault(work),
         }
     }
 
@@ -285,16 +285,13 @@ impl Table {
     pub(in crate::engine) fn end_away(&mut self, stored: StoredJob, end: End, now: Instant) {
         self.flow.now = now;
         let job = end.job;
-        let outcome = match &end.reply {
+        let of_cancels = match &end.reply {
             Err(failure) if failure.code == Code::Cancelled => Ok(()),
             _ => Err(has_ended(job)),
         };
         match self.flow.submitted.location(job) {
             Location::Ended => {
-                let ended_as = end
-                    .reply
-                    .as_ref()
-                    .map_or_else(|failure| failure.code.as_str(), |_| "ok");
+                let ended_as = outcome(&end.reply);
                 if self.flow.submitted.replace_end(end) {
                     tracing::warn!(%job, ended_as, "a job that has ended here had ended otherwise elsewhere before: that end stays");
                     if self.flow.submitted.keeps() {
@@ -313,7 +310,7 @@ impl Table {
                 self.end_running(job, work, end.reply);
             }
         }
-        self.flow.settle_cancels(job, &outcome);
+        self.flow.settle_cancels(job, &of_cancels);
     }
 
     /// A job of this work has ended elsewhere, for all that watch it too.
@@ -368,14 +365,14 @@ impl Table {
         }
         self.flow.submitted.adopt(stored);
         if self.flow.cancels.jobs().contains(&job) {
-            let outcome = match self.flow.submitted.location(job) {
+            let of_cancels = match self.flow.submitted.location(job) {
                 Location::Running(work) => {
                     self.flow.end_submitted(job, work, &cancelled(job));
                     Ok(())
                 }
                 Location::Unknown | Location::Ended => Err(has_ended(job)),
             };
-            return self.flow.settle_cancels(job, &outcome);
+            return self.flow.settle_cancels(job, &of_cancels);
         }
         if let Some(work) = self.flow.submitted.begins(job, now) {
             self.flow.begin_submitted(work);

@@ -8,7 +8,7 @@
 //! so what is cancelled and goes on regardless is bounded by its lane. Knows nobody who waits.
 
 use crate::engine::external::{Channel, ExternalLane, ExternalLoad, ExternalTask, row_size};
-use crate::engine::fairness::{CHARGE_US, Fair};
+use crate::engine::fairness::{CHARGE_US, Fair, has_room};
 use crate::engine::message::{Account, ClientId, Payer, WorkId};
 use crate::metrics::LaneMetrics;
 use crate::proto::{Code, Failure, Reply};
@@ -59,11 +59,10 @@ struct Taken {
 }
 
 impl Taken {
-    /// Whether an account may take one more. Those who took all the room must not lock out the others: an account that
-    /// has less than an equal share may still take one.
+    /// Whether an account may take one more.
     fn has_room(&self, account: Account, max: usize) -> bool {
         let own = self.accounts.get(&account).copied().unwrap_or_default();
-        self.all < max || (own < max / (self.accounts.len() + 1) && self.all < 2 * max)
+        has_room(own, self.all, self.accounts.len(), max)
     }
 
     fn add(&mut self, account: Account) {

@@ -69,9 +69,11 @@ impl From<&Waiter> for Ids {
     }
 }
 
-/// Whether anything of this level is logged. `tracing::enabled!` would leave its verdict on an event of this module to
-/// the next one of another.
-fn is_logged() -> bool {
+/// Whether requests and their work may be logged: anything of this level is. Where nothing is, this is one comparison.
+/// To ask for one event by `tracing::enabled!` would leave the verdict to the next event of another module, where
+/// layers have filters of their own.
+#[inline]
+pub(crate) fn is_logged() -> bool {
     LevelFilter::current() >= LevelFilter::DEBUG
 }
 

@@ -48,6 +48,7 @@ mod wall;
 
 pub(super) use bulk::ahead;
 pub(super) use external::{HandedOut, LaneId};
+pub(crate) use log::is_logged;
 pub(super) use outbox::{Events, Found as FoundAnswer};
 
 use super::external::{ActorReply, ExternalLane};

@@ -69,8 +69,8 @@ pub(super) enum PartFault {
     Unknown,
     /// It cannot be the result.
     Damaged(Damaged),
-    /// The plan panicked.
-    Panicked,
+    /// The plan panicked, or does not know a part that was cut from it: its answer would be without that part.
+    Unusable,
 }
 
 impl Parts {
@@ -145,8 +145,7 @@ impl Parts {
         if let Err(damaged) = plan.absorb_part(&part, result) {
             return Err(match plan.take_back(&part) {
                 Ok(()) => PartFault::Damaged(damaged),
-                // It would be missing from the answer.
-                Err(_) => PartFault::Panicked,
+                Err(_) => PartFault::Unusable,
             });
         }
         if !self.contributors.contains(node) {
@@ -159,7 +158,7 @@ impl Parts {
     pub(super) fn take_back(&mut self, plan: &mut dyn AnyPlan, number: u64) -> Result<(), PartFault> {
         let part = self.under_way.remove(&number).ok_or(PartFault::Unknown)?;
         self.look_again();
-        plan.take_back(&part.bytes).map_err(|_| PartFault::Panicked)
+        plan.take_back(&part.bytes).map_err(|_| PartFault::Unusable)
     }
 
     /// Takes back a part, where nothing else is left to do: the latest that nobody has begun, or the first that takes
@@ -176,11 +175,9 @@ impl Parts {
             return Err(self.under_way.values().map(UnderWay::due).min());
         };
         self.is_ending = true;
-        // A panic here ends the job: a part that cannot be taken back would be missing from the answer.
-        if let Some(part) = self.under_way.remove(&number) {
-            plan.take_back(&part.bytes)
-                .expect("a part that was cut can be taken back");
-        }
+        // A panic here ends the job.
+        self.take_back(plan, number)
+            .expect("a part that was cut can be taken back");
         Ok(number)
     }
 }

@@ -21,7 +21,7 @@ use super::pace::TurnTime;
 use super::session::{Exchange, Link, Session, release};
 use super::sessions::ReplyTo;
 use crate::auth::{Identity, Verdict};
-use crate::engine::{Event, News, RequestId};
+use crate::engine::{Event, News, RequestId, is_logged};
 use crate::metrics::VerbLabel;
 use crate::proto::codec::ServerCodec;
 use crate::proto::{Failure, Final, Frame, Value};
@@ -345,7 +345,7 @@ impl Requests {
     /// is to be seen first whether the client may ask.
     #[inline]
     fn may_be_short(&self, link: &Link) -> bool {
-        let is_watched = replies::is_logged() || link.shared.facts.clients.monitor.is_on();
+        let is_watched = is_logged() || link.shared.facts.clients.monitor.is_on();
         !is_watched && self.login.may_ask(&link.shared)
     }
 

@@ -2,7 +2,7 @@
 //! request and no socket.
 
 use super::repeats::Repeat;
-use crate::engine::{ClientId, RequestId};
+use crate::engine::{ClientId, RequestId, is_logged};
 use crate::metrics::{Exemplar, Metrics, Outcome, VerbLabel};
 use crate::proto::{Burst, Conversation, Final, Interim, ReplyFormat, Tag};
 use bytes::BytesMut;
@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::level_filters::LevelFilter;
 
 /// Room made for replies at first: a hundred short ones, so that it need not grow by and by.
 const FIRST_REPLIES_BYTES: usize = 1 << 10;
@@ -347,14 +346,6 @@ impl Replies {
     fn log(&self, request: RequestId, outcome: &'static str) {
         tracing::debug!(client = self.client.0, request = request.0, outcome, "reply");
     }
-}
-
-/// Whether requests and replies may be logged: anything of this level is. Where nothing is, this is one comparison. To
-/// ask for this one event by `tracing::enabled!` would leave the verdict to the next event of another module, where
-/// layers have filters of their own.
-#[inline]
-pub(super) fn is_logged() -> bool {
-    LevelFilter::current() >= LevelFilter::DEBUG
 }
 
 #[inline]

@@ -92,8 +92,7 @@ impl Requests {
             return None;
         }
         if link.lifecycle.is_draining() {
-            let text = "the daemon is shutting down; ask again when it is back";
-            self.refuse(verb, format, Failure::new(Code::Draining, text));
+            self.refuse(verb, format, Failure::draining());
             return None;
         }
         if !self.login.is_open() {

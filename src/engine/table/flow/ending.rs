@@ -7,7 +7,7 @@ use crate::engine::table::log;
 use crate::engine::table::waiters::WaiterId;
 use crate::engine::text::fault;
 use crate::job::is_refuted;
-use crate::proto::{Code, Failure, Reply};
+use crate::proto::{Code, Failure, Reply, outcome};
 use std::time::Duration;
 
 impl Flow {
@@ -33,7 +33,7 @@ impl Flow {
             }
         }
         self.log_end(id, &reply, entry.cpu());
-        let outcome = reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");
+        let outcome = outcome(&reply);
         for waiter in self.waiters.of(id) {
             self.measured.ended(waiter, &entry, outcome, self.now);
         }
