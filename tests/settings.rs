@@ -165,7 +165,7 @@ fn a_wrong_setting_is_reported_with_its_source() {
         said,
         "primed: invalid value '1' for '$PRIMED_NO_AUTH' [possible values: true, false]\n"
     );
-    let said = refused("", &["--max-jobs-per-client", "5"], &[("PRIMED_MAX_JOBS", "x")]);
+    let said = refused("", &["--max-jobs-per-account", "5"], &[("PRIMED_MAX_JOBS", "x")]);
     assert_eq!(
         said,
         "primed: invalid value 'x' for '$PRIMED_MAX_JOBS': write a whole number from 1\n"

@@ -91,8 +91,8 @@ struct LimitFlags {
     #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS", default_value = "20000", value_parser = quantity::positive)]
     max_jobs: NonZeroUsize,
     /// Jobs of one user, or of one address where there are no users; further ones get 'busy'
-    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_CLIENT", default_value = "10000", value_parser = quantity::positive)]
-    max_jobs_per_client: NonZeroUsize,
+    #[arg(long, value_name = "N", env = "PRIMED_MAX_JOBS_PER_ACCOUNT", default_value = "10000", value_parser = quantity::positive)]
+    max_jobs_per_account: NonZeroUsize,
     /// Submitted jobs that have not ended; further ones get 'busy'
     #[arg(long, value_name = "N", env = "PRIMED_MAX_SUBMITTED", default_value = "10000", value_parser = quantity::positive)]
     max_submitted: NonZeroUsize,
@@ -208,7 +208,7 @@ impl LimitFlags {
     fn policy(&self) -> Policy {
         Policy {
             max_jobs: self.max_jobs.get(),
-            max_jobs_per_client: self.max_jobs_per_client.get(),
+            max_jobs_per_account: self.max_jobs_per_account.get(),
             max_submitted: self.max_submitted.get(),
             max_queue_age: self.max_queue_age,
             max_memory: self.max_memory_mib() << 20,

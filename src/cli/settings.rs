@@ -297,7 +297,7 @@ fn blame(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refus
     };
     let is_typed = |arg: &Arg| {
         let flag = format!("--{}", name(arg));
-        // Of many a flag another is the beginning: --max-jobs of --max-jobs-per-client.
+        // Of many a flag another is the beginning: --max-jobs of --max-jobs-per-account.
         let is_it = |typed: &str| {
             typed
                 .strip_prefix(&flag)

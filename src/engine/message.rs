@@ -322,7 +322,7 @@ pub struct Policy {
     /// less than an equal share are served.
     pub max_jobs: usize,
     /// The same for one account: for all clients of a user, or of an address where there are no users.
-    pub max_jobs_per_client: usize,
+    pub max_jobs_per_account: usize,
     /// Submitted jobs that have not ended, which take no room from those of clients that wait. Beyond it as with
     /// `max_jobs`.
     pub max_submitted: usize,
@@ -346,7 +346,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             max_jobs: 20_000,
-            max_jobs_per_client: 10_000,
+            max_jobs_per_account: 10_000,
             max_submitted: 10_000,
             max_queue_age: Duration::from_secs(1),
             max_memory: 2 << 30,

@@ -19,7 +19,7 @@ const MAX_LISTS: usize = 1_024;
 /// The limits, and whether anything is taken in at all.
 pub(super) struct Admission {
     max_jobs: usize,
-    max_jobs_per_client: usize,
+    max_jobs_per_account: usize,
     max_submitted: usize,
     is_draining: bool,
     /// Why nothing can be worked on for now.
@@ -63,7 +63,7 @@ impl Admission {
     pub(super) const fn new(policy: &Policy) -> Self {
         Self {
             max_jobs: policy.max_jobs,
-            max_jobs_per_client: policy.max_jobs_per_client,
+            max_jobs_per_account: policy.max_jobs_per_account,
             max_submitted: policy.max_submitted,
             is_draining: false,
             outage: None,
@@ -109,7 +109,7 @@ impl Admission {
     /// # Errors
     /// `busy`.
     pub(super) fn check_held(&self, account: Account, held: usize) -> Result<(), Failure> {
-        if held >= self.max_jobs_per_client {
+        if held >= self.max_jobs_per_account {
             let text = format!("{account} has {held} jobs waiting already; retry-ms=1000");
             return Err(Failure::new(Code::Busy, text));
         }
@@ -183,7 +183,7 @@ mod tests {
     fn each_limit_refuses_and_an_account_with_little_is_taken_in_by_a_full_table() {
         let policy = Policy {
             max_jobs: 10,
-            max_jobs_per_client: 5,
+            max_jobs_per_account: 5,
             max_submitted: 2,
             ..Policy::default()
         };

@@ -537,7 +537,7 @@ fn a_job_ends_when_all_who_submitted_it_have_cancelled_that() {
 #[test]
 fn those_who_wait_for_a_submitted_job_count_as_all_who_wait() {
     let policy = Policy {
-        max_jobs_per_client: 2,
+        max_jobs_per_account: 2,
         ..Policy::default()
     };
     let mut play = restored(policy, Vec::new());

@@ -318,7 +318,7 @@ fn a_short_job_is_answered_by_its_first_slice_and_a_long_one_by_all_of_them() {
 fn a_client_has_a_limit_of_jobs_and_so_have_all_clients() {
     let mut play = Play::new(Policy {
         max_jobs: 4,
-        max_jobs_per_client: 3,
+        max_jobs_per_account: 3,
         ..Policy::default()
     });
     for request in 1..=4 {
@@ -657,7 +657,7 @@ fn a_late_job_ends_for_all_who_watch_it_and_a_late_watcher_only_for_itself() {
 fn a_list_can_be_cancelled_and_late_and_left_alone_and_needs_no_room_for_jobs() {
     let mut play = Play::new(Policy {
         max_jobs: 1,
-        max_jobs_per_client: 1,
+        max_jobs_per_account: 1,
         ..Policy::default()
     });
     submit_known(&mut play, 10, "known");
@@ -994,7 +994,7 @@ fn who_leaves_takes_plain_questions_along() {
 #[test]
 fn plain_questions_beyond_a_limit_are_refused_each_for_itself() {
     let mut play = Play::new(Policy {
-        max_jobs_per_client: 3,
+        max_jobs_per_account: 3,
         ..Policy::default()
     });
     play.ask_plain(1, 1, (0..5).map(|_| long("short", 1)).collect());
@@ -1053,7 +1053,7 @@ fn submit_and_leave(play: &mut Play, clients: std::ops::Range<u64>, count: u64) 
 fn submitted_jobs_lock_out_nobody_who_waits() {
     let mut play = Play::new(Policy {
         max_jobs: 10,
-        max_jobs_per_client: 10,
+        max_jobs_per_account: 10,
         max_submitted: 20,
         ..Policy::default()
     });
@@ -1296,7 +1296,7 @@ proptest! {
     /// nothing left over.
     #[test]
     fn every_question_has_one_final_reply(happenings in prop::collection::vec(happens(), 1..60)) {
-        let mut play = Play::new(Policy { max_jobs: 12, max_jobs_per_client: 8, ..Policy::default() });
+        let mut play = Play::new(Policy { max_jobs: 12, max_jobs_per_account: 8, ..Policy::default() });
         let (mut asked, mut left) = (Vec::new(), HashSet::new());
         let mut under_way: Vec<Task> = Vec::new();
         let mut request = 0;

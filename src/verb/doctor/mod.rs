@@ -162,7 +162,7 @@ fn of_machine(facts: &Facts, machine: &Machine) -> Vec<Finding> {
         .sum();
     if jobs > CROWDED.saturating_mul(facts.workers as u64) {
         let what = format!("{jobs} jobs are under way on {} workers", facts.workers);
-        let remedy = "'jobs' and 'clients' show whose they are; add workers, or lower --max-jobs-per-client";
+        let remedy = "'jobs' and 'clients' show whose they are; add workers, or lower --max-jobs-per-account";
         found.push(Finding::warning(what, remedy));
     }
     if let Some(pct) = machine.stolen_pct.filter(|pct| *pct >= STOLEN_PCT) {
