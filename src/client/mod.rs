@@ -117,37 +117,60 @@ impl Client {
         self.call(words.into())
     }
 
-    /// The `n`-th prime, counted from 1.
+    /// The `n`-th prime, counted from 1. It must lie below 10^25, so `n` is at most 176846309399143769411680.
+    ///
+    /// # Errors
+    /// [`Code::TooBig`] beyond that, or if the daemon has not the memory for it; [`Code::BadArg`] for 0.
     pub fn nth(&self, n: u128) -> Call<u128> {
         self.call(format!("nth {n}"))
     }
 
-    /// How many primes there are up to `x`.
+    /// How many primes there are up to `x`, which is at most 10^25.
+    ///
+    /// # Errors
+    /// [`Code::TooBig`] beyond that, or if the daemon has not the memory for it.
     pub fn pi(&self, x: u128) -> Call<u128> {
         self.call(format!("pi {x}"))
     }
 
-    /// How many primes lie in the range, whose end is not included.
+    /// How many primes lie in the range, whose end is at most 10^25 and not included.
+    ///
+    /// # Errors
+    /// As [`pi`](Self::pi).
     pub fn count(&self, range: Range<u128>) -> Call<u128> {
         self.call(format!("count {} {}", range.start, range.end))
     }
 
-    /// Whether `n` is prime.
+    /// Whether `n`, of up to 10,000 digits, is prime: proven below 2^64, beyond by the Baillie-PSW test, to which no
+    /// exception is known.
+    ///
+    /// # Errors
+    /// [`Code::TooBig`] for more digits.
     pub fn is_prime(&self, n: impl Into<Natural>) -> Call<bool> {
         self.call(format!("isprime {}", n.into()))
     }
 
     /// The smallest prime above `n`.
+    ///
+    /// # Errors
+    /// As [`is_prime`](Self::is_prime).
     pub fn next(&self, n: impl Into<Natural>) -> Call<Natural> {
         self.call(format!("next {}", n.into()))
     }
 
     /// The largest prime below `n`.
+    ///
+    /// # Errors
+    /// As [`is_prime`](Self::is_prime); [`Code::BadArg`] below 3.
     pub fn prev(&self, n: impl Into<Natural>) -> Call<Natural> {
         self.call(format!("prev {}", n.into()))
     }
 
-    /// The prime factors of `n`, ascending, each as often as it divides `n`.
+    /// The prime factors of `n`, ascending, each as often as it divides `n`. The larger the second-largest of them, the
+    /// longer it takes: give it a [`deadline`](Call::deadline).
+    ///
+    /// # Errors
+    /// As [`is_prime`](Self::is_prime); [`Code::BadArg`] for 0.
     pub fn factor(&self, n: impl Into<Natural>) -> Call<Vec<Natural>> {
         self.call(format!("factor {}", n.into()))
     }
@@ -169,7 +192,10 @@ impl Client {
         self.call(format!("gaps {} {}", range.start, range.end))
     }
 
-    /// A random prime with exactly this number of bits.
+    /// A random prime with exactly this number of bits, from 2 to 33,219.
+    ///
+    /// # Errors
+    /// [`Code::TooBig`] or [`Code::BadArg`] for others.
     pub fn random(&self, bits: u32) -> Call<Natural> {
         self.call(format!("random {bits}"))
     }

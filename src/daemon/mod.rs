@@ -231,13 +231,13 @@ impl Daemon {
         self
     }
 
-    /// How many threads do the work; at least 1.
+    /// How many threads do the work; 0 counts as 1.
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count.max(1);
         self
     }
 
-    /// How many threads serve connections; with 1, they live beside the scheduler.
+    /// How many threads serve connections; with 1, they live beside the scheduler. 0 counts as 1.
     pub fn io_threads(mut self, count: usize) -> Self {
         self.io_threads = count.max(1);
         self
@@ -281,7 +281,8 @@ impl Daemon {
     /// One more verb, or another one in the place of a built-in one.
     ///
     /// # Panics
-    /// If its name is not a letter followed by letters, digits, `-` and `_`.
+    /// If its name is not a letter followed by letters, digits, `-` and `_`, or a line of its help has control
+    /// characters.
     pub fn verb(mut self, verb: impl Verb) -> Self {
         self.registry.add(verb);
         self
