@@ -25,7 +25,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often it is seen whether bulk workers get CPU time.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const STARVATION_INTERVAL: Duration = Duration::from_secs(1);
 /// One that gets less than this share of a core starves: beside one thread that never rests it has a 340th, beside busy
 /// sessions, which do rest, a 50th and more.
 const LEAST_SHARE: u32 = 100;
@@ -292,7 +292,7 @@ impl Pool {
     pub(super) fn run_bulk(&mut self, slice: Task, now: Instant) {
         self.slices += 1;
         if self.look.is_none() {
-            self.look = Some(now + LOOK_EVERY);
+            self.look = Some(now + STARVATION_INTERVAL);
             self.bulk_cpu = Duration::ZERO;
         }
         self.place(slice, now);
@@ -332,11 +332,11 @@ impl Pool {
         if self.look.is_none_or(|at| at > now) {
             return;
         }
-        self.look = (self.slices > 0).then(|| now + LOOK_EVERY);
+        self.look = (self.slices > 0).then(|| now + STARVATION_INTERVAL);
         let is_stuck = |worker: &&Worker| worker.since.is_some_and(|since| now >= since + STUCK);
         let (busy, stuck) = (self.bulk.busy(), self.bulk.workers.iter().filter(is_stuck).count());
         let cpu = std::mem::take(&mut self.bulk_cpu);
-        if 2 * stuck > busy && LEAST_SHARE * cpu < LOOK_EVERY * busy as u32 {
+        if 2 * stuck > busy && LEAST_SHARE * cpu < STARVATION_INTERVAL * busy as u32 {
             self.reserve_until = Some(now + RESERVE_FOR);
             for index in self.reserve.workers.len()..self.bulk.workers.len() {
                 let address = self.start_thread(Lane::Reserve, index, now);
@@ -501,17 +501,17 @@ mod tests {
                 done(pool, Lane::Bulk, index, Then::GoesOn, now);
                 fill(pool, now);
             };
-            goes_on(&mut pool, 0, begun + LOOK_EVERY - STUCK / 2);
-            pool.help_bulk(begun + LOOK_EVERY);
+            goes_on(&mut pool, 0, begun + STARVATION_INTERVAL - STUCK / 2);
+            pool.help_bulk(begun + STARVATION_INTERVAL);
             assert_eq!(held(&pool), (2, 1, 0));
             // Twenty milliseconds of a second are a share for two.
             for _ in 0..10 {
-                goes_on(&mut pool, 0, begun + LOOK_EVERY);
+                goes_on(&mut pool, 0, begun + STARVATION_INTERVAL);
             }
-            pool.help_bulk(begun + 2 * LOOK_EVERY);
+            pool.help_bulk(begun + 2 * STARVATION_INTERVAL);
             assert_eq!(held(&pool), (2, 1, 0));
-            goes_on(&mut pool, 1, begun + 2 * LOOK_EVERY);
-            let now = begun + 3 * LOOK_EVERY;
+            goes_on(&mut pool, 1, begun + 2 * STARVATION_INTERVAL);
+            let now = begun + 3 * STARVATION_INTERVAL;
             assert_eq!(pool.next_alarm(), Some(now));
             pool.help_bulk(now);
             pool.run_queued(now);
@@ -546,7 +546,7 @@ mod tests {
                 done(&mut pool, Lane::Bulk, index, Then::Waits, now);
             }
             assert_eq!(held(&pool), (0, 0, 0));
-            pool.help_bulk(now + LOOK_EVERY);
+            pool.help_bulk(now + STARVATION_INTERVAL);
             assert_eq!(pool.next_alarm(), None);
         });
     }

@@ -24,7 +24,7 @@ const EXPRESS_SLICE: Duration = Duration::from_millis(1);
 /// How long jobs of one pack are begun. A pack saves hand-overs; it must not make its last job wait.
 const EXPRESS_PACK: Duration = Duration::from_micros(500);
 /// Questions answered without a plan between two looks at the clock: they take microseconds, and a look costs 30 ns.
-const LOOK_EVERY: u32 = 4;
+const CLOCK_EVERY: u32 = 4;
 /// How long a slice of a long job may take: a few hundred times its hand-over, and short enough to be a good moment to
 /// stop.
 const BULK_SLICE: Duration = Duration::from_millis(2);
@@ -275,7 +275,7 @@ fn answer(batch: &mut Batch, cancel: &AtomicBool, time: &mut Time<'_, impl Clock
             return;
         };
         unseen += 1;
-        let is_due = unseen == LOOK_EVERY || !matches!(begun, Ok(Begun::AtOnce(_)));
+        let is_due = unseen == CLOCK_EVERY || !matches!(begun, Ok(Begun::AtOnce(_)));
         batch.settle(begun, || time.cpu());
         if is_due {
             unseen = 0;

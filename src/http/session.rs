@@ -34,7 +34,7 @@ const MAX_HEADERS: usize = 64;
 /// Bytes of the head of a request.
 const MAX_HEAD: usize = 16 << 10;
 /// How often to look whether the client is still there.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const PEER_INTERVAL: Duration = Duration::from_secs(2);
 /// The same while the daemon shuts down, and how long it then waits for the rest of a request.
 const LOOK_WHILE_DRAINING: Duration = Duration::from_millis(300);
 /// Bytes that a connection buffers.
@@ -196,7 +196,7 @@ impl Watch {
             owed,
             finishing,
             is_finishing: false,
-            looks: every(LOOK_EVERY),
+            looks: every(PEER_INTERVAL),
         }
     }
 

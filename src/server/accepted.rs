@@ -201,9 +201,9 @@ pub(crate) trait Open: Send + Sync {
 }
 
 /// Gives the actor of a thread a session for each connection.
-pub(super) struct BuiltInService<F>(pub(super) Arc<F>);
+pub(super) struct SessionService<F>(pub(super) Arc<F>);
 
-impl<S, F> Open for BuiltInService<F>
+impl<S, F> Open for SessionService<F>
 where
     S: RunSession + 'static,
     F: Fn(Accepted) -> S + Send + Sync + 'static,

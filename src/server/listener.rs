@@ -5,7 +5,7 @@ use super::Shared;
 use super::accept::Acceptor;
 #[cfg(feature = "http")]
 use super::accepted::Abort;
-use super::accepted::{Accepted, ActorService, BuiltInService, Closed, ConnectionPermit, Finish, Open, Orders};
+use super::accepted::{Accepted, ActorService, Closed, ConnectionPermit, Finish, Open, Orders, SessionService};
 use super::builtin;
 use super::connection::{Accept, Connection};
 use super::protocol::Protocol;
@@ -101,7 +101,7 @@ impl Service {
     }
 
     fn of<S: RunSession + 'static>(session: impl Fn(Accepted) -> S + Send + Sync + 'static) -> Self {
-        let sessions = Arc::new(BuiltInService(Arc::new(session)));
+        let sessions = Arc::new(SessionService(Arc::new(session)));
         Self { sessions, refusal: b"" }
     }
 

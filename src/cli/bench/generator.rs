@@ -26,7 +26,7 @@ const READ_BYTES: usize = 64 << 10;
 /// Connections handled between two looks at the clock and the schedule.
 const EVENTS: usize = 256;
 /// How often a generator that nothing wakes looks whether it is to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const STOP_INTERVAL: Duration = Duration::from_millis(50);
 /// How long replies may still take when the time is over.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -224,7 +224,7 @@ impl Generator {
                 return Ok(());
             }
             let wait = self.send_due(now)?;
-            self.wait(&mut events, wait.min(LOOK_EVERY))?;
+            self.wait(&mut events, wait.min(STOP_INTERVAL))?;
             for event in &events {
                 let Token(index) = event.token();
                 if index < self.connections.len() {

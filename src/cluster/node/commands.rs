@@ -1,7 +1,7 @@
 //! What the rules want done: over the connection, whose outcome comes back to the node, or at the engine. Decides
 //! nothing.
 
-use super::hearing::{JOBS, OWNERS, seen};
+use super::subscriptions::{JOBS, OWNERS, seen};
 use super::{Node, NodeEvent};
 use crate::cluster::entry::{answer_to_bytes, digest};
 use crate::cluster::links::{LIMIT, Links};

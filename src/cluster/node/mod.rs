@@ -1,17 +1,17 @@
 //! The actor of a node: between the engine, the rules about jobs, and the connection. Knows no plan.
 //!
-//! `offers` is about the parts that other nodes do, `commands` carries out what the rules say, `hearing` brings what
+//! `offers` is about the parts that other nodes do, `commands` carries out what the rules say, `subscriptions` brings what
 //! others write and say, `messages` is what they say to all.
 
 mod commands;
-mod hearing;
 mod messages;
 mod offers;
+mod subscriptions;
 
 use self::commands::{carry_out, notify};
-use self::hearing::{PAUSE, hear, open_later, pause_after, watch_entries};
 use self::messages::{PROGRESS_SUBJECT, progress_to_bytes, read_progress, read_recalled};
 use self::offers::{Offers, Verdict};
+use self::subscriptions::{PAUSE, open_later, pause_after, receive, watch_entries};
 use super::entry::NodeEntry;
 use super::links::{LIMIT, Links, name_subject};
 use super::member::{Command, Input, Member, PutError};
@@ -61,9 +61,9 @@ pub(crate) struct Node {
     parts: Arc<PartWorker>,
     facts: Facts,
     offers: Offers,
-    spoken: Option<Instant>,
+    last_heartbeat: Option<Instant>,
     /// Free workers, as this node said last.
-    said_free: usize,
+    announced_free: usize,
     /// NATS has refused the last entry.
     is_refused: bool,
     reported: Instant,
@@ -145,8 +145,8 @@ impl Node {
             parts,
             facts,
             offers,
-            spoken: None,
-            said_free: 0,
+            last_heartbeat: None,
+            announced_free: 0,
             is_refused: false,
             reported: now(),
             is_draining: false,
@@ -204,7 +204,7 @@ impl Node {
         }
     }
 
-    /// Begins to hear and to work, over a connection that is there.
+    /// Begins to receive and to work, over a connection that is there.
     fn begin(&mut self, links: Links, context: &Context<Self>) {
         self.stop_session();
         self.member.handle(Input::Connected, now());
@@ -217,7 +217,7 @@ impl Node {
             context.address(),
             self.opening,
         ))];
-        tasks.push(tokio::spawn(hear(
+        tasks.push(tokio::spawn(receive(
             links.client.clone(),
             self.offers.owner().to_owned(),
             name_subject(&self.settings.name),
@@ -230,9 +230,9 @@ impl Node {
         self.session = tasks.iter().map(tokio::task::JoinHandle::abort_handle).collect();
         self.links = Some(links);
         // Before it owns a job: the others may think that it is dead, and take that over.
-        self.spoken = None;
+        self.last_heartbeat = None;
         if !self.is_draining {
-            self.speak();
+            self.send_heartbeat();
         }
     }
 
@@ -298,8 +298,8 @@ impl Node {
                 }
                 self.member.handle(input, now());
             }
-            NodeEvent::Part(bytes, reply) => self.offers.heard(&bytes, reply, context.address()),
-            NodeEvent::Progress(bytes) => self.heard_progress(&bytes),
+            NodeEvent::Part(bytes, reply) => self.offers.receive(&bytes, reply, context.address()),
+            NodeEvent::Progress(bytes) => self.note_progress(&bytes),
             NodeEvent::Recalled(bytes) => {
                 // Those of this node are in the queue, too.
                 if let Some((owner, id)) = read_recalled(&bytes) {
@@ -329,7 +329,7 @@ impl Node {
         }
     }
 
-    fn heard_progress(&self, bytes: &[u8]) {
+    fn note_progress(&self, bytes: &[u8]) {
         let Some((node, progress)) = read_progress(bytes) else {
             return;
         };
@@ -340,10 +340,10 @@ impl Node {
     }
 
     /// Says what this node is.
-    fn speak(&mut self) {
+    fn send_heartbeat(&mut self) {
         let entry = self.entry();
-        self.spoken = Some(now());
-        self.said_free = entry.free;
+        self.last_heartbeat = Some(now());
+        self.announced_free = entry.free;
         if let Some(links) = self.links.clone() {
             tokio::spawn(async move {
                 let bytes = entry.to_bytes();
@@ -397,9 +397,9 @@ impl Node {
         self.offers.tick(others, self.links.is_some());
         let is_due = |at| now.saturating_duration_since(at) >= HEARTBEAT;
         // Others count on workers that were free.
-        let is_less_free = self.parts.free() < self.said_free;
-        if !self.is_draining && (is_less_free || self.spoken.is_none_or(is_due)) {
-            self.speak();
+        let is_less_free = self.parts.free() < self.announced_free;
+        if !self.is_draining && (is_less_free || self.last_heartbeat.is_none_or(is_due)) {
+            self.send_heartbeat();
         }
         if self.links.is_some() && now.saturating_duration_since(self.reported) >= PROGRESS {
             self.reported = now;
@@ -480,7 +480,7 @@ impl Handler<Drain> for Node {
         self.safely(context, |this, _| {
             this.member.handle(Input::Leave, now());
             // The last time: from now on its jobs are for others.
-            this.speak();
+            this.send_heartbeat();
         });
     }
 }

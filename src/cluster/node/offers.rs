@@ -177,7 +177,7 @@ impl Offers {
     }
 
     /// A node says that it has begun a part, or done it.
-    pub(super) fn heard(&mut self, bytes: &[u8], reply: Option<Subject>, me: Addr<Node>) {
+    pub(super) fn receive(&mut self, bytes: &[u8], reply: Option<Subject>, me: Addr<Node>) {
         if let Some(reply) = reply {
             let client = self.client.clone();
             tokio::spawn(async move { client.publish(reply, Bytes::new()).await });

@@ -383,7 +383,7 @@ impl Table {
     fn wait_together(&mut self, payer: Payer, questions: VecDeque<Plain>, titles: usize) {
         let (now, max_age) = (self.flow.now, self.flow.max_age);
         log::wait_together(payer.client, self.flow.jobs.peek_id(), &questions);
-        self.flow.waiters.hold(payer, questions.len());
+        self.flow.waiters.count_questions(payer, questions.len());
         let id = self.flow.jobs.next_id();
         self.flow.express.push_batch(payer, id, titles, now, max_age, questions);
         #[cfg(test)]

@@ -62,7 +62,7 @@ struct Running {
     /// Its checkpoints have become too large.
     is_unsaveable: bool,
     parts: Parts,
-    /// It has no slice until it is [released](Bulk::release).
+    /// It has no slice until it is [not deferred any more](Bulk::undefer).
     is_deferred: bool,
 }
 
@@ -222,7 +222,7 @@ impl Bulk {
     }
 
     /// A deferred job has slices again, once it is ready.
-    pub(super) fn release(&mut self, id: WorkId) {
+    pub(super) fn undefer(&mut self, id: WorkId) {
         if let Some(running) = self.plans.get_mut(&id) {
             running.is_deferred = false;
         }

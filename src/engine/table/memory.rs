@@ -35,7 +35,7 @@ pub(super) struct Memory {
     /// paused there.
     parked: [Fair<WorkId>; CLASSES],
     wanting: HashMap<WorkId, (Job, u64)>,
-    holding: BTreeMap<WorkId, Held>,
+    reservations: BTreeMap<WorkId, Reservation>,
     small: u64,
     large: u64,
     /// Bytes beside the plans: the checkpoints of unfinished jobs. Large plans have that much less.
@@ -45,7 +45,7 @@ pub(super) struct Memory {
 
 /// Memory that is set aside for a plan.
 #[derive(Clone, Copy)]
-struct Held {
+struct Reservation {
     account: Account,
     bytes: u64,
 }
@@ -64,7 +64,7 @@ impl Memory {
             max_plans: PLANS_A_WORKER * workers,
             parked: Default::default(),
             wanting: HashMap::new(),
-            holding: BTreeMap::new(),
+            reservations: BTreeMap::new(),
             small: 0,
             large: 0,
             beside: 0,
@@ -115,7 +115,7 @@ impl Memory {
 
     /// Sets memory aside for a job, unless that was done before. False if it is parked instead.
     pub(super) fn admit(&mut self, id: WorkId, payer: Payer, bytes: u64, job: Job) -> bool {
-        if self.holding.contains_key(&id) {
+        if self.reservations.contains_key(&id) {
             return true;
         }
         let class = self.class_of(bytes);
@@ -138,7 +138,7 @@ impl Memory {
         let first = self.parked.iter().filter_map(Fair::first);
         let first = first.filter(|first| *first < id && self.pool_of(self.wanted_by(*first)) == pool);
         let promised = first.min().map_or(0, |first| {
-            let later = self.holding.range(first..).map(|(_, held)| held.bytes);
+            let later = self.reservations.range(first..).map(|(_, held)| held.bytes);
             let later: u64 = later.filter(|bytes| self.pool_of(*bytes) == pool).sum();
             later + self.wanted_by(first)
         });
@@ -178,7 +178,7 @@ impl Memory {
             Pool::Small => self.small += bytes,
             Pool::Large => self.large += bytes,
         }
-        self.holding.insert(id, Held { account, bytes });
+        self.reservations.insert(id, Reservation { account, bytes });
         self.begin(account, bytes);
     }
 
@@ -214,8 +214,8 @@ impl Memory {
             self.parked[class].remove(from.client, id);
             self.parked[class].push(heir, id, 0);
         }
-        if let Some(held) = self.holding.get_mut(&id) {
-            let Held { account, bytes } = *held;
+        if let Some(held) = self.reservations.get_mut(&id) {
+            let Reservation { account, bytes } = *held;
             held.account = heir.account;
             self.end(account, bytes);
             self.begin(heir.account, bytes);
@@ -228,7 +228,7 @@ impl Memory {
             let class = self.class_of(bytes);
             self.parked[class].remove(client, id);
         }
-        if let Some(Held { account, bytes }) = self.holding.remove(&id) {
+        if let Some(Reservation { account, bytes }) = self.reservations.remove(&id) {
             match self.pool_of(bytes) {
                 Pool::Small => self.small -= bytes,
                 Pool::Large => self.large -= bytes,
@@ -249,7 +249,7 @@ impl Memory {
     /// The same, added up.
     #[cfg(test)]
     pub(super) fn held(&self) -> (u64, usize) {
-        let each: u64 = self.holding.values().map(|held| held.bytes).sum();
+        let each: u64 = self.reservations.values().map(|held| held.bytes).sum();
         let begun: u64 = self.begun.values().map(|begun| begun.bytes).sum();
         assert_eq!((each, each), (self.small + self.large, begun));
         let parked = self.parked.iter().map(Fair::len).sum();

@@ -331,7 +331,7 @@ impl Table {
             }
         }
         let plain = self.flow.express.remove_all_plain(client);
-        self.flow.waiters.release(client, plain);
+        self.flow.waiters.uncount_questions(client, plain);
         self.flow.outbox.forget(client);
         self.flow.unwritten.forget(client);
         self.flow.cancels.forget(client);

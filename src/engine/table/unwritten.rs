@@ -6,7 +6,7 @@ use crate::proto::Reply;
 use rustc_hash::FxHashMap;
 
 /// A reply that waits.
-pub(super) struct Held {
+pub(super) struct DelayedReply {
     pub(super) client: ClientId,
     pub(super) request: RequestId,
     pub(super) reply: Reply,
@@ -17,7 +17,7 @@ pub(super) struct Held {
 /// What the store does not have yet.
 #[derive(Default)]
 pub(super) struct Unwritten {
-    ends: FxHashMap<JobId, Vec<Held>>,
+    ends: FxHashMap<JobId, Vec<DelayedReply>>,
 }
 
 impl Unwritten {
@@ -27,23 +27,23 @@ impl Unwritten {
     }
 
     /// Keeps a reply about the end of a job until the store has that; gives it back if it has.
-    pub(super) fn hold(&mut self, job: JobId, held: Held) -> Option<Held> {
+    pub(super) fn delay(&mut self, job: JobId, reply: DelayedReply) -> Option<DelayedReply> {
         match self.ends.get_mut(&job) {
             Some(replies) => {
-                replies.push(held);
+                replies.push(reply);
                 None
             }
-            None => Some(held),
+            None => Some(reply),
         }
     }
 
     /// The store was asked to write the end of a job: the replies that waited for that.
-    pub(super) fn settled(&mut self, job: JobId) -> Vec<Held> {
+    pub(super) fn settled(&mut self, job: JobId) -> Vec<DelayedReply> {
         self.ends.remove(&job).unwrap_or_default()
     }
 
     /// All replies that wait.
-    pub(super) fn take(&mut self) -> Vec<Held> {
+    pub(super) fn take(&mut self) -> Vec<DelayedReply> {
         self.ends.drain().flat_map(|(_, replies)| replies).collect()
     }
 

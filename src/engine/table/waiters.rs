@@ -454,12 +454,12 @@ impl Waiters {
     }
 
     /// A client waits for this many more answers.
-    pub(super) fn hold(&mut self, payer: Payer, count: usize) {
+    pub(super) fn count_questions(&mut self, payer: Payer, count: usize) {
         self.count(payer, Counted::Question, count);
     }
 
     /// A client waits for this many answers less.
-    pub(super) fn release(&mut self, client: ClientId, count: usize) {
+    pub(super) fn uncount_questions(&mut self, client: ClientId, count: usize) {
         self.uncount(client, Counted::Question, count);
     }
 
@@ -618,7 +618,7 @@ mod tests {
     #[test]
     fn an_account_holds_what_its_clients_hold_each_in_its_kind() {
         let mut waiters = Waiters::default();
-        waiters.hold(FIRST, 3);
+        waiters.count_questions(FIRST, 3);
         waiters.add(
             WORK,
             Waiter::plain(SECOND, RequestId(1), Instant::now()).submitted(JobId(3)),
@@ -631,7 +631,7 @@ mod tests {
         };
         assert_eq!(waiters.counts(Account::Process), counts);
         assert_eq!((waiters.accounts(), waiters.submitted_by_all()), (1, 1));
-        waiters.release(ONE, 3);
+        waiters.uncount_questions(ONE, 3);
         waiters.remove_all(WORK);
         waiters.remove_all(WorkId(8));
         assert!(waiters.is_empty());

@@ -41,7 +41,7 @@ use streams::Streams;
 /// Requests beyond `max_in_flight` that a session still takes in, if they are to stop another.
 const MAX_CANCELS: usize = 16;
 /// Requests taken in between two looks at the clock, unless one of them is long or wrong.
-const LOOK_EVERY: usize = 32;
+const CLOCK_EVERY: usize = 32;
 /// Repeated lines that count as one request until the next look at the clock: they take 15 ns.
 const OF_REPEATS: usize = 4;
 /// Searches for a prime that a session makes itself of those in one read, at the most.
@@ -329,7 +329,7 @@ impl Requests {
                 }
                 Next::Skipped { end } => {
                     used += end;
-                    quota.charge(LOOK_EVERY);
+                    quota.charge(CLOCK_EVERY);
                 }
                 Next::Incomplete { end } => {
                     used += end;
@@ -410,7 +410,7 @@ impl Requests {
     fn cost(&self, request: &[u8], mark: &Mark, searches: usize) -> usize {
         if request.len() > LONG_LINE || self.replies.has_failed_since(mark) {
             // It may have cost as much as many others.
-            return LOOK_EVERY;
+            return CLOCK_EVERY;
         }
         1 + OF_SEARCH * (self.searches - searches)
     }
@@ -503,7 +503,7 @@ impl<'a> Quota<'a> {
     /// Requests that may be taken in before the next look, after [`is_spent`](Self::is_spent) was false.
     #[inline]
     const fn left(&self) -> usize {
-        LOOK_EVERY - self.taken
+        CLOCK_EVERY - self.taken
     }
 
     #[inline]
@@ -514,7 +514,7 @@ impl<'a> Quota<'a> {
     /// True if the turn is over, which it looks at the clock for once as many requests as it may were taken in.
     #[inline]
     fn is_spent(&mut self) -> bool {
-        if self.taken < LOOK_EVERY {
+        if self.taken < CLOCK_EVERY {
             return false;
         }
         self.taken = 0;

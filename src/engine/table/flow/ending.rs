@@ -109,7 +109,7 @@ impl Flow {
             && self.express.remove_plain(client, request)
         {
             log::lets_go(holder, failure.code.as_str());
-            self.waiters.release(client, 1);
+            self.waiters.uncount_questions(client, 1);
             self.outbox.reply(client, request, Err(failure));
             true
         } else {

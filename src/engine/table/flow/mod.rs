@@ -137,7 +137,7 @@ impl Flow {
             match late {
                 Late::Job(work) => self.end(work, Err(failure)),
                 Late::Plain(client, requests) => {
-                    self.waiters.release(client, requests.len());
+                    self.waiters.uncount_questions(client, requests.len());
                     let reply = |request| (request, Event::Final(Err(failure.clone())));
                     self.outbox.push_all(client, requests.into_iter().map(reply).collect());
                 }
@@ -207,10 +207,10 @@ impl Flow {
             ..
         } = settled;
         self.outbox.keep_all(found);
-        self.waiters.release(client, events.len());
+        self.waiters.uncount_questions(client, events.len());
         self.outbox.push_all(client, events);
         if let Some((request, job)) = panicked {
-            self.waiters.release(client, 1);
+            self.waiters.uncount_questions(client, 1);
             let title = job.title();
             log::failed(Ids::of_request(client, request), &title);
             self.outbox.reply(client, request, Err(fault(&title)));
@@ -228,7 +228,7 @@ impl Flow {
                 .insert(id, entry.with_kept(job.is_kept).with_cpu(cpu, self.now));
             // It is counted among what the client holds once more.
             self.waiters.add(id, Waiter::plain(payer, request, begun));
-            self.waiters.release(client, 1);
+            self.waiters.uncount_questions(client, 1);
             self.enter_bulk(id, payer, plan, job);
         }
     }
@@ -355,7 +355,7 @@ impl Flow {
         }
         self.set_priority(work, priority);
         self.recount(work);
-        self.release_unless_submitted(work);
+        self.undefer_unless_submitted(work);
     }
 
     /// Others wait for a job now, by which it counts among those that were asked, or among those that were submitted.

@@ -5,7 +5,7 @@ use super::Flow;
 use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
 use crate::engine::table::jobs::Entry;
 use crate::engine::table::submitted::{Acknowledged, Withdrawn, job_id};
-use crate::engine::table::unwritten::Held;
+use crate::engine::table::unwritten::DelayedReply;
 use crate::engine::table::waiters::WaiterId;
 use crate::proto::{Code, Failure, Reply};
 use std::collections::BTreeSet;
@@ -138,14 +138,14 @@ impl Flow {
         reply: Reply,
         is_order: bool,
     ) {
-        let held = Held {
+        let delayed = DelayedReply {
             client,
             request,
             reply,
             is_order,
         };
-        if let Some(held) = self.unwritten.hold(job, held) {
-            self.outbox.reply(client, request, held.reply);
+        if let Some(delayed) = self.unwritten.delay(job, delayed) {
+            self.outbox.reply(client, request, delayed.reply);
         }
     }
 

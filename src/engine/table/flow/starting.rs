@@ -26,27 +26,27 @@ impl Flow {
         let jobs = self.waiters.submitted(work);
         let again = jobs.filter_map(|job| Some((job, self.submitted.count_again(job)?)));
         if !self.deferred.awaits_count(work, again.collect()) {
-            self.release(work);
+            self.undefer(work);
         }
     }
 
     /// The store has this number of starts of a job, or has failed to write it.
     pub(in crate::engine::table) fn counted(&mut self, job: JobId, starts: u32) {
         for work in self.deferred.counted(job, starts) {
-            self.release(work);
+            self.undefer(work);
         }
     }
 
     /// One that waited for a job does not any more: if that was to wait until the store has counted its start, it has
     /// slices now.
-    pub(super) fn release_unless_submitted(&mut self, work: WorkId) {
+    pub(super) fn undefer_unless_submitted(&mut self, work: WorkId) {
         if self.deferred.keep(work, self.waiters.submitted(work)) {
-            self.release(work);
+            self.undefer(work);
         }
     }
 
-    fn release(&mut self, work: WorkId) {
-        self.bulk.release(work);
+    fn undefer(&mut self, work: WorkId) {
+        self.bulk.undefer(work);
         if let Some(payer) = self.jobs.get(work).map(Entry::payer) {
             self.deliver_plan(work, payer);
         }

@@ -35,13 +35,13 @@ pub(super) fn open_later(me: Addr<Node>, opening: u64, pause: Duration) {
 }
 
 /// Brings what other nodes say of parts, and how far their jobs are. If that ends, what is shared is opened again.
-pub(super) async fn hear(client: Client, owner: String, name: String, me: Addr<Node>, opening: u64) {
-    hear_once(client, owner, name, &me).await;
+pub(super) async fn receive(client: Client, owner: String, name: String, me: Addr<Node>, opening: u64) {
+    receive_once(client, owner, name, &me).await;
     tracing::warn!("messages of the cluster are not received any more; opening them again");
     open_later(me, opening, PAUSE);
 }
 
-async fn hear_once(client: Client, owner: String, name: String, me: &Addr<Node>) {
+async fn receive_once(client: Client, owner: String, name: String, me: &Addr<Node>) {
     let parts = client.subscribe(node_subject(&owner)).await;
     let (Ok(mut parts), Ok(mut asked), Ok(mut progress), Ok(mut recalled)) = (
         parts,
