@@ -162,13 +162,42 @@ pub fn parse_line(line: &[u8]) -> Result<ParsedLine<'_>, (Option<Tag>, Malformed
     if matches!(text.as_bytes().first(), None | Some(b'#')) {
         return Ok(ParsedLine::Blank);
     }
-    Request::from_words(&Lines, text.split_ascii_whitespace()).map(ParsedLine::Request)
+    Request::from_words(&Lines, Words(text)).map(ParsedLine::Request)
 }
 
+/// The words of a printable text. As `split_ascii_whitespace`, in half the time.
+struct Words<'a>(&'a str);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a str> {
+        let is_of_word = |byte: &u8| *byte > b' ';
+        let bytes = self.0.as_bytes();
+        let begin = bytes.iter().position(is_of_word)?;
+        let length = bytes[begin..].iter().position(|byte| !is_of_word(byte));
+        let (word, rest) = self.0[begin..].split_at(length.unwrap_or(bytes.len() - begin));
+        self.0 = rest;
+        Some(word)
+    }
+}
+
+/// The text of a line, if it is printable ASCII and tabs.
+#[inline]
 fn printable(line: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(line).ok()?;
-    let is_printable = |byte| matches!(byte, b' '..=b'~' | b'\t');
-    text.bytes().all(is_printable).then_some(text)
+    let (eights, rest) = line.as_chunks();
+    let is_printable = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+    let all = eights.iter().all(|eight| has_no_control(*eight) || is_printable(eight)) && is_printable(rest);
+    all.then(|| std::str::from_utf8(line).ok()).flatten()
+}
+
+/// True if all are printable. A control character, DEL or a byte beyond ASCII may make others look so too.
+#[inline]
+const fn has_no_control(eight: [u8; 8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    let word = u64::from_ne_bytes(eight);
+    (word | word.wrapping_sub(b' ' as u64 * EACH) | word.wrapping_add(EACH)) & (0x80 * EACH) == 0
 }
 
 /// True if a line is a comment, whatever bytes it holds.
@@ -380,6 +409,21 @@ mod tests {
             Err((Tag::parse("a"), Malformed::TooManyWords))
         );
         assert_eq!(malformed("x ".repeat(64).as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn what_is_printable_and_its_words_are_found_as_byte_by_byte() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                let mut line = *b"pi  12345 \tdeadline=1s";
+                line[at] = byte;
+                let is_printable = line.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+                assert_eq!(printable(&line).is_some(), is_printable, "{byte} at {at}");
+                if let Some(text) = printable(&line) {
+                    assert!(Words(text).eq(text.split_ascii_whitespace()), "{text:?}");
+                }
+            }
+        }
     }
 
     #[test]
