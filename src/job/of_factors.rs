@@ -54,7 +54,7 @@ pub struct OfFactors {
     factor: Factor,
     /// How far the plan was when it was saved.
     progress: f64,
-    /// How many known primes were looked at.
+    /// Of how many pieces it is known whether two are equal.
     seen: usize,
 }
 
@@ -83,11 +83,10 @@ pub(super) fn primes(value: Value) -> Vec<Natural> {
     }
 }
 
-/// Whether a prime is among these twice: then nothing else matters to `moebius`.
-fn has_repeated(known: &[Natural]) -> bool {
-    let mut known: Vec<&Natural> = known.iter().collect();
-    known.sort_unstable();
-    known.windows(2).any(|pair| pair[0] == pair[1])
+/// Whether two of these are equal.
+fn has_repeated(mut pieces: Vec<&Natural>) -> bool {
+    pieces.sort_unstable();
+    pieces.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// Reads how far a plan was.
@@ -116,11 +115,12 @@ impl Plan for OfFactors {
     }
 
     fn answer(&mut self) -> Option<Value> {
-        let known = self.factor.known();
-        if self.function == Function::Moebius && known.len() != self.seen {
-            self.seen = known.len();
-            if has_repeated(known) {
-                return Some(self.function.of(&powers(known)));
+        // A square divides the number, whatever is still to be factored.
+        if self.function == Function::Moebius && self.factor.pieces().count() != self.seen {
+            let pieces = Vec::from_iter(self.factor.pieces());
+            self.seen = pieces.len();
+            if has_repeated(pieces) {
+                return Some("0".into());
             }
         }
         let primes = primes(Plan::answer(&mut self.factor)?);
@@ -277,14 +277,35 @@ mod tests {
         // RSA-768, whose factors are not found here.
         let hard = "1230186684530117755130494958384962720772853569595334792197322452151726400507263657518745202199786469389956474942774063845925192557326303453731548268507917026122142913461670429214311602221240479274737794080665351419597459856902143413";
         let hard: Natural = hard.parse().expect("digits");
-        for square in [4u64, 9, 1_000_003 * 1_000_003] {
-            let n = &hard * square;
+        let [small, long] = [1_000_003u64, 1_000_000_007].map(Natural::from);
+        for square in [4u8.into(), 9u8.into(), small.pow(2), hard.clone(), &hard * long] {
+            let n = &hard * &square;
             assert_eq!(
                 run_to_end(&mut OfFactors::new(Function::Moebius, &n)),
                 "0".into(),
                 "{square}"
             );
         }
+    }
+
+    #[test]
+    fn a_square_decides_moebius_in_whatever_order_its_primes_are_found() {
+        // Products of primes of 21 to 26 bits, one of them twice, of which another was found between the two.
+        for n in [
+            "10573075099296713236420091",
+            "2255556210378254906491899979357561",
+            "115118938653792242539961825441987057",
+        ] {
+            let n: Natural = n.parse().expect("digits");
+            assert_eq!(
+                run_to_end(&mut OfFactors::new(Function::Moebius, &n)),
+                "0".into(),
+                "{n}"
+            );
+        }
+        let [p, q] = [1_851_119u32, 1_877_471].map(Natural::from);
+        assert!(has_repeated(vec![&p, &q, &p]));
+        assert!(!has_repeated(vec![&p, &q]));
     }
 
     #[test]

@@ -97,15 +97,19 @@ impl Root {
     }
 }
 
-/// True if it is known already that there is no primitive root modulo a number that these primes divide: there is one
-/// only modulo 1, 2, 4, p^k and 2 p^k for an odd prime p.
-fn has_none(n: &Natural, known: &[Natural]) -> bool {
+/// True if it is known already that there is no primitive root modulo a number of which this much is known: there is
+/// one only modulo 1, 2, 4, p^k and 2 p^k for an odd prime p.
+fn has_none(n: &Natural, factor: &Factor) -> bool {
+    if factor.has_two_primes() {
+        // No part is even once small primes are divided out.
+        return true;
+    }
     let twos = n.trailing_zeros().unwrap_or(0);
     let mut odd = n >> twos;
     if twos > 1 {
         return twos > 2 || !odd.is_one();
     }
-    let Some(prime) = known.iter().find(|prime| **prime > Natural::from(2u8)) else {
+    let Some(prime) = factor.known().iter().find(|prime| **prime > Natural::from(2u8)) else {
         return false;
     };
     while (&odd % prime).is_zero() {
@@ -143,7 +147,7 @@ impl Plan for Root {
                 (Of::Number, Stage::Number(factor)) => {
                     Plan::absorb(factor.as_mut(), partial);
                     let share = Plan::progress(factor.as_ref());
-                    if has_none(&self.n, factor.known()) {
+                    if has_none(&self.n, factor) {
                         self.stage = Stage::Done(None);
                     } else if let Some(value) = Plan::answer(factor.as_mut()) {
                         self.stage = Self::of_number(multiplicative::powers(&primes(value)));
@@ -304,6 +308,10 @@ mod tests {
         let hard: Natural = hard.parse().expect("digits");
         for small in [4u8, 8, 15] {
             assert_eq!(run_to_end(&mut Root::new(&hard * small)), "none".into(), "{small}");
+        }
+        // Composite and no power, and the square of such a number.
+        for n in [&hard * 2u8, &hard * &hard, hard] {
+            assert_eq!(run_to_end(&mut Root::new(n.clone())), "none".into(), "{n}");
         }
     }
 

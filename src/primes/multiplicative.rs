@@ -12,6 +12,7 @@ pub(crate) type PrimePower = (Natural, usize);
 
 /// Primes in ascending order with multiplicity, as powers.
 pub(crate) fn powers(factors: &[Natural]) -> Vec<PrimePower> {
+    debug_assert!(factors.is_sorted(), "equal ones would not be adjacent");
     factors
         .chunk_by(PartialEq::eq)
         .map(|equal| (equal[0].clone(), equal.len()))

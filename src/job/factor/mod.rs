@@ -103,6 +103,17 @@ impl Factor {
         &self.primes
     }
 
+    /// What the number is known to be the product of: primes, and parts that may be none.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &Natural> {
+        self.primes.iter().chain(&self.parts).chain(&self.part)
+    }
+
+    /// True if the number is known to be divided by two different primes: the part under work is composite and no
+    /// power.
+    pub(super) const fn has_two_primes(&self) -> bool {
+        matches!(self.stage, Stage::Searching(_) | Stage::Sieving(_))
+    }
+
     /// Turns to the next part, if there is one.
     fn go_on(&mut self) {
         self.generation += 1;
