@@ -50,6 +50,8 @@ struct Running {
     plan: Box<dyn AnyPlan>,
     used: u64,
     under_way: usize,
+    /// Slices that may be under way at once: its memory is set aside for as many.
+    most_under_way: usize,
     is_ready: bool,
     advanced: Instant,
     /// How far it was when it began here: a job that goes on after a restart was somewhere.
@@ -113,14 +115,22 @@ impl Bulk {
         priority: Priority,
         now: Instant,
     ) -> Entered {
-        let Ok((memory, from)) = caught(|| (plan.memory(self.slices), plan.progress())) else {
+        let max = self.memory.max();
+        // Few workers are better than none.
+        let fit = |most: &usize| *most == 1 || plan.memory(*most) <= max;
+        let counted = caught(|| {
+            let most = std::iter::successors(Some(self.slices), |most| Some(most / 2)).find(fit);
+            let most = most.unwrap_or(1);
+            (most, plan.memory(most), plan.progress())
+        });
+        let Ok((most_under_way, memory, from)) = counted else {
             return Entered::Panicked;
         };
-        if memory > self.memory.max() {
+        if memory > max {
             let text = format!(
                 "this would take {} MiB, and jobs together may take {}; a daemon takes more with 'primed serve --max-memory-mib'",
                 memory >> 20,
-                self.memory.max() >> 20
+                max >> 20
             );
             return Entered::TooBig(Failure::new(Code::TooBig, text), job);
         }
@@ -131,6 +141,7 @@ impl Bulk {
             plan,
             used: 0,
             under_way: 0,
+            most_under_way,
             is_ready: false,
             advanced: now,
             from,
@@ -167,6 +178,10 @@ impl Bulk {
             running.is_ready = false;
             if running.is_deferred {
                 return Some(Err(NoSlice::Deferred(id)));
+            }
+            if running.under_way >= running.most_under_way {
+                // Absorbing makes it ready again.
+                continue;
             }
             let slice = match caught(|| running.plan.cut()) {
                 Ok(Some(slice)) => slice,
@@ -504,6 +519,7 @@ impl Bulk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::table::jobs::{Entry, Stage};
     use crate::job::{Budget, Plan};
 
     const ONE: Payer = Payer {
@@ -569,6 +585,51 @@ mod tests {
         assert_eq!(bulk.held(), (60, 0));
         bulk.remove(ONE.client, WorkId(2));
         assert_eq!(bulk.held(), (0, 0));
+    }
+
+    #[test]
+    fn a_plan_that_is_too_large_for_all_workers_has_as_many_as_fit() {
+        /// A plan that needs 30 bytes a worker.
+        struct Each;
+
+        impl Plan for Each {
+            type Slice = ();
+            type Partial = ();
+
+            fn cut(&mut self) -> Option<()> {
+                Some(())
+            }
+
+            fn run((): (), _: Budget<'_>) {}
+
+            fn absorb(&mut self, (): ()) {}
+
+            fn answer(&mut self) -> Option<Value> {
+                None
+            }
+
+            fn progress(&self) -> f64 {
+                0.0
+            }
+
+            fn memory(&self, workers: usize) -> u64 {
+                30 * workers as u64
+            }
+        }
+
+        for (max_memory, slices) in [(29, 0), (30, 1), (89, 1), (90, 3), (179, 3), (180, 6)] {
+            let (now, work) = (Instant::now(), WorkId(1));
+            let mut bulk = Bulk::new(4, max_memory);
+            let job = Job::new("each", || Each);
+            let mut jobs = Jobs::new(work);
+            jobs.insert(work, Entry::new("each".into(), ONE, Stage::Bulk, now));
+            let plan = job.plan().expect("the question is sound");
+            let entered = bulk.enter(work, ONE, plan, job, Priority::Normal, now);
+            assert_eq!(matches!(entered, Entered::Runs), slices > 0, "{max_memory}");
+            let _ = bulk.deliver(work, ONE, 0);
+            let cut = std::iter::from_fn(|| bulk.next(&jobs, now)).take(10);
+            assert_eq!(cut.count(), slices, "{max_memory}");
+        }
     }
 
     #[test]

@@ -102,6 +102,10 @@ impl BigPrimes {
     fn new_block(&mut self, end: u32) -> u32 {
         let block = self.free.pop().unwrap_or_else(|| {
             let block = self.arena.len() / BLOCK;
+            if self.arena.len() == self.arena.capacity() {
+                // Not twice as many, for this is most of what a sieve far up holds.
+                self.arena.reserve_exact((self.arena.len() / 8).next_multiple_of(BLOCK));
+            }
             self.arena.resize(self.arena.len() + BLOCK, 0);
             block as u32
         });

@@ -245,11 +245,13 @@ impl Sieve {
     /// Upper bound of the bytes the sieve will hold.
     pub fn memory_bound(&self) -> u64 {
         let numbers = self.last.saturating_sub(self.low) as f64;
-        let medium = f64::from(self.max_medium.min(self.max_prime));
-        let sieving_primes = primes_held(f64::from(self.max_prime), medium, numbers);
-        // 8 bytes for each prime and a block for each bucket; arenas and lists grow in advance, at most to twice that.
+        let max_medium = f64::from(self.max_medium.min(self.max_prime));
+        let medium = primes_up_to(max_medium);
+        let big = (primes_held(f64::from(self.max_prime), max_medium, numbers) - medium).max(0.0);
+        // 8 bytes for each prime and a block for each bucket; lists grow in advance to twice that, the arena of the big
+        // ones by an eighth.
         let segments = f64::from(self.max_prime) / 3.0 / self.segment_bytes as f64;
-        (1 << 20) + 2 * self.segment_bytes as u64 + (16.0 * sieving_primes + 16384.0 * segments) as u64
+        (1 << 20) + 2 * self.segment_bytes as u64 + (16.0 * medium + 9.0 * big + 16384.0 * segments) as u64
     }
 
     fn segment_low(&self) -> u64 {
@@ -514,9 +516,11 @@ fn primes_held(root: f64, max_medium: f64, numbers: f64) -> f64 {
     }
 }
 
-/// At least as many primes as there are up to this bound.
+/// At least as many primes as there are up to this bound (Dusart, "Inégalités explicites pour psi, theta, pi et les
+/// nombres premiers", 1999, theorem 10).
 fn primes_up_to(bound: f64) -> f64 {
-    1.25506 * bound / bound.max(3.0).ln()
+    let ln = bound.max(3.0).ln();
+    bound / ln * (1.0 + 1.2762 / ln)
 }
 
 const _: () = assert!(LARGEST_SEGMENT <= big::MAX_SEGMENT && MAX_SMALL as usize <= small::LIMIT);
