@@ -106,19 +106,6 @@ fn numbers_and_names_that_are_none_are_refused() {
     assert_eq!(named(&daemon, "a"), None);
 }
 
-#[test]
-fn a_doctor_says_what_is_wrong_and_a_flood_of_calls_costs_one_look() {
-    let daemon = daemon();
-    let text = exchange(&daemon, "doctor\n".repeat(1000));
-    let is_diagnosis = |line: &str| {
-        ["OK", "= nothing is wrong"].contains(&line)
-            || line.starts_with("= urgent: ")
-            || line.starts_with("= warning: ")
-    };
-    assert!(text.lines().all(is_diagnosis), "{text}");
-    assert_eq!(text.lines().filter(|line| *line == "OK").count(), 1000);
-}
-
 /// What the daemon says to these words of RESP, with `lines` lines.
 fn resp(client: &mut Client, words: &str, lines: usize) -> String {
     let words: Vec<&str> = words.split(' ').collect();

@@ -40,19 +40,11 @@ struct Finding {
 }
 
 pub(super) fn register(registry: &mut Registry) {
-    let latest: Mutex<Option<(Instant, Vec<String>)>> = Mutex::default();
+    let latest = Latest::default();
     let read = move |call: &Call<'_>| {
         call.only(0, &[])?;
-        let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        match &*latest {
-            Some((at, rows)) if now.duration_since(*at) < FRESH => Ok(Step::Rows(rows.clone())),
-            _ => {
-                let rows = diagnosis(call.facts);
-                *latest = Some((now, rows.clone()));
-                Ok::<_, Failure>(Step::Rows(rows))
-            }
-        }
+        let rows = latest.rows(Instant::now(), || diagnosis(call.facts));
+        Ok::<_, Failure>(Step::Rows(rows))
     };
     registry.add(
         define("doctor", "what is wrong now, and what to do about it", read)
@@ -65,6 +57,25 @@ pub(super) fn register(registry: &mut Registry) {
             ])
             .role(Role::Operate),
     );
+}
+
+/// The latest diagnosis, and when it was made.
+#[derive(Default)]
+struct Latest(Mutex<Option<(Instant, Vec<String>)>>);
+
+impl Latest {
+    /// Its rows if it is fresh, and else those of a new look.
+    fn rows(&self, now: Instant, look: impl FnOnce() -> Vec<String>) -> Vec<String> {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*latest {
+            Some((at, rows)) if now.duration_since(*at) < FRESH => rows.clone(),
+            _ => {
+                let rows = look();
+                *latest = Some((now, rows.clone()));
+                rows
+            }
+        }
+    }
 }
 
 fn diagnosis(facts: &Facts) -> Vec<String> {
@@ -369,6 +380,24 @@ mod tests {
         assert_eq!(whats(&facts, &machine(89)), [""; 0]);
         let row = "urgent: 90 files are open, of 100 that may be; 50 are connections; ";
         assert!(whats(&facts, &machine(90))[0].starts_with(row));
+    }
+
+    #[test]
+    fn a_flood_of_calls_costs_one_look_a_second() {
+        let (latest, begun) = (Latest::default(), Instant::now());
+        let mut looks = 0;
+        let mut ask = |after_ms| {
+            latest.rows(begun + Duration::from_millis(after_ms), || {
+                looks += 1;
+                vec![format!("look {looks}")]
+            })
+        };
+        for after_ms in 0..1_000 {
+            assert_eq!(ask(after_ms), ["look 1"], "after {after_ms} ms");
+        }
+        for after_ms in 1_000..2_000 {
+            assert_eq!(ask(after_ms), ["look 2"], "after {after_ms} ms");
+        }
     }
 
     #[test]
