@@ -1,7 +1,7 @@
 //! How conversations end: half-close, shutdown, and clients that do not read.
 
 use crate::support::{Client, PATIENCE, daemon, exchange, info, start, until};
-use primed::{Daemon, Limits, Policy, Step, Value, define};
+use primed::{Blocking, Daemon, Limits, Policy, Step, Value, define};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -18,9 +18,18 @@ fn what_was_asked_before_the_end_of_input_is_answered() {
 
 #[test]
 fn a_stopping_daemon_answers_what_it_accepted_and_refuses_what_is_new() {
-    let daemon = daemon();
+    let gate = Arc::new(Barrier::new(2));
+    let (passed, lane) = (gate.clone(), Blocking::new("long", 1));
+    let long = define("long", "waits until it is let go", move |call| {
+        let passed = passed.clone();
+        Ok(lane.run(call, move |_| {
+            passed.wait();
+            Ok(Value::from("done"))
+        }))
+    });
+    let daemon = start(Daemon::new().verb(long));
     let mut client = Client::connect(&daemon);
-    client.send("@long pi 1e14\n@ready ping\n");
+    client.send("@long long\n@ready ping\n");
     assert_eq!(client.line().as_deref(), Some("@ready OK pong"));
     let stopping = std::thread::spawn(move || daemon.stop(Duration::from_secs(60)));
     // The daemon begins to drain at some moment; from then on it refuses what is new.
@@ -30,7 +39,8 @@ fn a_stopping_daemon_answers_what_it_accepted_and_refuses_what_is_new() {
             .line()
             .is_some_and(|line| line.starts_with("@new ERR draining :"))
     });
-    assert_eq!(client.line().as_deref(), Some("@long OK 3204941750802"));
+    gate.wait();
+    assert_eq!(client.line().as_deref(), Some("@long OK done"));
     assert_eq!(client.line(), None);
     drop(client);
     stopping.join().expect("the daemon stops");
