@@ -170,7 +170,16 @@ pub enum Behaviour {
     Slices,
     /// Cuts nothing and has no answer.
     Stuck,
+    /// Sends as many [rows](ROW_BYTES) as its number says, each made in a slice of its own.
+    Rows,
 }
+
+/// The length of a row of a probe.
+pub const ROW_BYTES: usize = 32 << 10;
+
+/// How many slices a probe that sends rows runs at the most for a client that does not read: all buffers between them
+/// hold less than 24 MiB, at their largest.
+pub const ROWS_UNREAD: u64 = (24 << 20) / ROW_BYTES as u64;
 
 /// A verb whose plan misbehaves as asked: `probe echo 5`, `probe panic 1`.
 pub struct Probe {
@@ -198,20 +207,23 @@ impl Verb for Probe {
             Some("absorb") => Behaviour::PanicInAbsorb,
             Some("slices") => Behaviour::Slices,
             Some("stuck") => Behaviour::Stuck,
-            _ => return Err(call.bad_arg("WHAT is echo, panic, absorb, slices or stuck")),
+            Some("rows") => Behaviour::Rows,
+            _ => return Err(call.bad_arg("WHAT is echo, panic, absorb, slices, stuck or rows")),
         };
         let number = call.at_most(1, "N", u64::MAX, "2^64-1")?;
         let slices = self.slices.clone();
-        Ok(Step::Job(Job::new(
-            format!("probe {behaviour:?} {number}"),
-            move || ProbePlan {
-                behaviour,
-                number,
-                cut: 0,
-                absorbed: 0,
-                slices: slices.clone(),
-            },
-        )))
+        let job = Job::new(format!("probe {behaviour:?} {number}"), move || ProbePlan {
+            behaviour,
+            number,
+            cut: 0,
+            absorbed: 0,
+            taken: 0,
+            slices: slices.clone(),
+        });
+        Ok(Step::Job(match behaviour {
+            Behaviour::Rows => job.streaming(),
+            _ => job,
+        }))
     }
 }
 
@@ -220,13 +232,15 @@ struct ProbePlan {
     number: u64,
     cut: u64,
     absorbed: u64,
+    /// Rows taken.
+    taken: u64,
     slices: Arc<AtomicU64>,
 }
 
 impl ProbePlan {
     fn total(&self) -> u64 {
         match self.behaviour {
-            Behaviour::Slices => self.number,
+            Behaviour::Slices | Behaviour::Rows => self.number,
             _ => 1,
         }
     }
@@ -237,7 +251,8 @@ impl Plan for ProbePlan {
     type Partial = ();
 
     fn cut(&mut self) -> Option<Self::Slice> {
-        if self.behaviour == Behaviour::Stuck || self.cut == self.total() {
+        let is_full = self.behaviour == Behaviour::Rows && self.cut - self.taken == 4;
+        if self.behaviour == Behaviour::Stuck || self.cut == self.total() || is_full {
             return None;
         }
         self.cut += 1;
@@ -259,7 +274,17 @@ impl Plan for ProbePlan {
     }
 
     fn answer(&mut self) -> Option<Value> {
-        (self.absorbed == self.total()).then(|| Value::from(self.number))
+        let is_taken = self.behaviour != Behaviour::Rows || self.taken == self.number;
+        (self.absorbed == self.total() && is_taken).then(|| Value::from(self.number))
+    }
+
+    fn rows(&mut self, most: usize) -> Vec<String> {
+        if self.behaviour != Behaviour::Rows {
+            return Vec::new();
+        }
+        let count = (self.absorbed - self.taken).min(most as u64);
+        self.taken += count;
+        (0..count).map(|_| "7".repeat(ROW_BYTES)).collect()
     }
 
     fn progress(&self) -> f64 {
