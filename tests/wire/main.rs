@@ -5,13 +5,13 @@ mod support;
 
 mod answers;
 mod clients;
-mod doors;
 mod ends;
 mod engine;
+mod external;
 mod idle;
 mod jobs;
+mod malformed;
 mod monitor;
 mod resp;
-mod rubbish;
 mod slow;
 mod unix;

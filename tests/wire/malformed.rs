@@ -212,11 +212,11 @@ fn a_client_of_tls_is_told_at_once_that_this_is_plain_text() {
 #[test]
 fn every_byte_there_is_gets_an_error_and_not_a_crash() {
     let daemon = daemon();
-    let mut rubbish = Vec::new();
+    let mut malformed = Vec::new();
     for byte in 0..=255u8 {
-        rubbish.extend_from_slice(&[b'x', byte, byte, b'\n']);
+        malformed.extend_from_slice(&[b'x', byte, byte, b'\n']);
     }
-    let text = exchange(&daemon, &rubbish);
+    let text = exchange(&daemon, &malformed);
     // The line feed itself makes two more lines, of which one is blank.
     assert_eq!(text.lines().filter(|line| line.starts_with("ERR ")).count(), 256);
     assert_eq!(text.lines().count(), 256);
