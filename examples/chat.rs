@@ -58,7 +58,7 @@ impl Member {
 }
 
 impl Room {
-    /// Tells everybody a line; how many there are to hear it.
+    /// Sends everybody a line; how many there are to hear it.
     fn send(&mut self, line: &str) -> u64 {
         self.said.push_back(line.to_owned());
         if self.said.len() > REMEMBERED {

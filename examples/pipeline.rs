@@ -14,7 +14,7 @@ use tokio_util::codec::Framed;
 
 const REQUESTS: [&str; 4] = ["pi 10^13", "nth 1000000", "primes 90 110", "isprime 2^61"];
 
-/// The requests, each with a tag that tells its number: replies to tagged requests come as soon as they are known.
+/// The requests, each with its number as a tag: replies to tagged requests come as soon as they are known.
 fn tagged(requests: &[String]) -> Result<Vec<Request>, Failure> {
     let tagged = requests.iter().enumerate().map(|(number, line)| {
         let tag = Tag::parse(&number.to_string()).expect("digits are a tag");

@@ -18,7 +18,7 @@ fn ask(address: SocketAddr, arguments: &[&str], input: &str) -> (String, String,
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary was built");
-    // Who asks in its arguments does not read.
+    // With a question among its arguments it does not read.
     let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
     let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it writes text");
@@ -113,7 +113,7 @@ fn half_a_line_is_no_answer() {
 }
 
 #[test]
-fn what_is_no_prime_daemon_is_told_with_what_it_says() {
+fn what_is_no_prime_daemon_is_reported_with_what_it_says() {
     let (answers, errors, status) = ask(server(1, "HTTP/1.1 400 Bad Request\n"), &["nth", "5"], "");
     assert_eq!((answers.as_str(), status), ("", Some(1)));
     assert!(

@@ -77,7 +77,7 @@ fn every_request_of_a_closed_loop_is_answered_and_counted() {
 }
 
 #[test]
-fn an_open_loop_asks_as_often_as_told() {
+fn an_open_loop_asks_at_its_rate() {
     let output = run(&[
         "--rate",
         "500/s",

@@ -277,7 +277,7 @@ fn when_the_last_client_is_dropped_its_connection_is_closed() {
 }
 
 #[test]
-fn progress_is_told_while_the_answer_is_waited_for() {
+fn progress_is_reported_while_the_answer_is_waited_for() {
     talk(async |_daemon, client| {
         let received = Arc::new(AtomicU64::new(0));
         let heard = received.clone();

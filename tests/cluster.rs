@@ -56,7 +56,7 @@ impl Nats {
 
     /// As [`Nats::start`], with these arguments too.
     fn with(more: &'static [&'static str]) -> Self {
-        // Free a moment ago: the server is told which port to take, so that it takes the same after it was killed.
+        // Free a moment ago: the server is given its port, so that it takes the same after it was killed.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         let port = port.expect("there is a free port").port();
         let directory = Directory::new();

@@ -343,7 +343,7 @@ fn a_demo_of_an_erring_question_is_refused() {
 }
 
 #[test]
-fn a_port_in_use_is_told_with_its_cause_and_a_way_out() {
+fn a_port_in_use_is_reported_with_its_cause_and_a_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
     let address = taken.local_addr().expect("it is bound").to_string();
     let output = primed(&["serve", "--log", "off", "--listen", &address]);

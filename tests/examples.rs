@@ -270,7 +270,7 @@ impl Lines {
 }
 
 #[test]
-fn collatz_finds_the_longest_chain_tells_progress_and_can_be_cancelled() {
+fn collatz_finds_the_longest_chain_reports_progress_and_can_be_cancelled() {
     let example = Example::start("collatz");
     assert_eq!(example.exchange(b"collatz 2\ncollatz 1e6\n"), "OK 1 0\nOK 837799 524\n");
     assert!(example.exchange(b"collatz 1\n").starts_with("ERR bad-arg :"));
@@ -293,7 +293,7 @@ fn collatz_finds_the_longest_chain_tells_progress_and_can_be_cancelled() {
 }
 
 #[test]
-fn digest_hashes_beside_other_questions_and_stops_when_it_is_told() {
+fn digest_hashes_beside_other_questions_and_stops_when_nobody_waits() {
     let example = Example::start("digest");
     // By sha256sum of coreutils.
     let empty = "OK e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
@@ -314,7 +314,7 @@ fn digest_hashes_beside_other_questions_and_stops_when_it_is_told() {
 }
 
 #[test]
-fn chat_keeps_who_is_there_and_tells_them_what_is_said() {
+fn chat_keeps_who_is_there_and_sends_them_what_is_said() {
     let example = Example::start("chat");
     let (mut ann, mut bob) = (Lines::connect(&example), Lines::connect(&example));
     ann.send("say is anybody here?");

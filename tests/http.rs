@@ -237,7 +237,7 @@ fn a_client_that_goes_away_cancels_its_question() {
 }
 
 #[test]
-fn a_client_that_goes_away_behind_unread_bytes_cancels_its_question_too() {
+fn a_client_that_goes_away_with_bytes_unread_cancels_its_question_too() {
     let daemon = with_http(Daemon::new());
     let question = request("POST", "/v1/ask", &[JSON], &json!({"request": "pi 1e18"}).to_string());
     let mut stream = connect(&daemon);
@@ -463,7 +463,7 @@ fn a_client_that_takes_nothing_of_a_reply_is_dropped() {
 }
 
 #[test]
-fn a_connection_beyond_the_limit_is_told_so() {
+fn a_connection_beyond_the_limit_is_answered_503() {
     let limits = Limits {
         max_connections: 1,
         ..Limits::default()

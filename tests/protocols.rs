@@ -294,7 +294,7 @@ fn a_stopping_daemon_answers_what_a_protocol_accepted() {
 }
 
 #[test]
-fn a_daemon_that_stops_at_its_limit_tells_who_waits() {
+fn a_daemon_that_stops_at_its_limit_cancels_what_is_waited_for() {
     let daemon = start(Daemon::new());
     let mut client = Client::connect(&daemon);
     client.send("pi 1e18\n");
@@ -485,7 +485,7 @@ impl Handler<Finish> for Ticker {
 }
 
 #[test]
-fn any_actor_is_a_session_and_is_told_to_finish() {
+fn any_actor_is_a_session_and_is_asked_to_finish() {
     let daemon = support::start(Daemon::new().serve_with(([127, 0, 0, 1], 0).into(), |accepted| Ticker {
         accepted: Some(accepted),
     }));

@@ -95,7 +95,7 @@ fn connections_at_rest_are_small_and_none_leaks() {
 }
 
 #[test]
-fn too_many_jobs_are_told_busy_at_once() {
+fn too_many_jobs_are_refused_at_once() {
     let served = Served::start(&["--max-jobs", "50"]);
     let mut client = served.client();
     let begun = Instant::now();

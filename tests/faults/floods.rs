@@ -91,14 +91,14 @@ fn floods_of_huge_numbers_do_not_delay_others() {
 
 /// Questions that each take a worker some tenths of a millisecond, none of them twice.
 struct Load {
-    clients: Vec<Asker>,
+    clients: Vec<LoadClient>,
     asked: u64,
     done: u64,
     answered: Vec<Duration>,
     refused: Vec<Duration>,
 }
 
-struct Asker {
+struct LoadClient {
     stream: TcpStream,
     pending: HashMap<u64, Instant>,
     unsent: Vec<u8>,
@@ -114,7 +114,7 @@ impl Load {
         let connect = |_| {
             let stream = TcpStream::connect(served.address).expect("it listens");
             stream.set_nonblocking(true).expect("a socket takes options");
-            Asker {
+            LoadClient {
                 stream,
                 pending: HashMap::new(),
                 unsent: Vec::new(),
@@ -157,7 +157,7 @@ impl Load {
     }
 }
 
-impl Asker {
+impl LoadClient {
     fn ask(&mut self, number: u64) {
         // None is asked twice, and all cost the same: far up, ranges would hold more primes to sieve by.
         let low = 1_000_000_000 + number;

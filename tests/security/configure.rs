@@ -19,7 +19,7 @@ fn rows(client: &mut Client, request: &str) -> Vec<String> {
     }
 }
 
-/// A daemon with the users `oli`, who operates, and `ann`, who asks, and this configuration.
+/// A daemon with this configuration and two users: `oli` of the role `operate`, and `ann` of the role `ask`.
 fn daemon(configuration: &str) -> Daemon {
     let directory = Directory::new();
     add_user(&directory, "oli", "oli-secret", &["--role", "operate"]);

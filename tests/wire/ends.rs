@@ -97,8 +97,8 @@ fn a_client_that_does_not_read_delays_no_other() {
     for _ in 0..50 {
         assert_eq!(other.ask("isprime 1000000007"), "OK yes");
     }
-    // The stream stands still once the client's and the daemon's buffers are full: one that is read, and takes turns with
-    // it, passes it by.
+    // The stream stands still once the client's and the daemon's buffers are full: one that is read, and takes turns
+    // with it, passes it by.
     let read = 4 * ROWS_UNREAD;
     assert_eq!(other.ask(&format!("probe rows {read}")), format!("OK {read}"));
     let unread = slices.load(SeqCst) - read;
@@ -165,7 +165,7 @@ fn who_has_all_its_places_taken_can_still_cancel() {
 }
 
 #[test]
-fn one_connection_too_many_is_told_so() {
+fn one_connection_too_many_is_refused_with_the_reason() {
     let limits = Limits {
         max_connections: 2,
         ..Limits::default()

@@ -198,7 +198,7 @@ fn what_a_panicking_actor_had_kept_is_answered_too() {
 }
 
 #[test]
-fn a_kept_call_is_told_when_it_is_cancelled_late_or_left_alone() {
+fn an_actor_learns_that_a_kept_call_is_cancelled_late_or_left_alone() {
     let (daemon, let_go) = kept();
     let mut client = Client::connect(&daemon);
     client.send("@a keeper keep\n@b keeper keep deadline=200ms\n@c keeper keep\n");
@@ -424,7 +424,7 @@ fn a_lane_whose_threads_are_all_blocked_delays_only_its_own_callers() {
 }
 
 #[test]
-fn progress_of_blocking_code_is_told_and_then_that_it_stalls() {
+fn progress_of_blocking_code_is_reported_and_then_that_it_stalls() {
     let (daemon, gate, _) = blocking();
     let mut client = Client::connect(&daemon);
     client.send("@p block wait progress=100ms\n");

@@ -147,7 +147,7 @@ fn who_half_closes_and_then_leaves_stops_its_work() {
 }
 
 #[test]
-fn progress_is_told_and_never_falls() {
+fn progress_is_reported_and_never_falls() {
     let (daemon, _) = probed();
     let mut client = Client::connect(&daemon);
     client.send("@p probe slices 400 progress=100ms\n");
@@ -260,7 +260,7 @@ fn a_tag_overtakes_what_waits_for_a_job() {
 }
 
 #[test]
-fn a_cancelled_job_tells_all_who_wait_and_frees_its_workers() {
+fn a_cancelled_job_answers_all_who_wait_and_frees_its_workers() {
     let (daemon, _) = probed();
     let mut client = Client::connect(&daemon);
     assert_eq!(client.ask("submit probe slices 1000000"), "OK job=1");

@@ -189,7 +189,7 @@ fn a_web_page_cannot_drive_the_daemon() {
 }
 
 #[test]
-fn a_client_of_tls_is_told_at_once_that_this_is_plain_text() {
+fn a_client_of_tls_reads_at_once_that_this_is_plain_text() {
     let daemon = daemon();
     // The head of a ClientHello (RFC 8446, sections 4.1.2 and 5.1). It has no line feed, or has one anywhere.
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00";

@@ -82,7 +82,7 @@ fn work_stops_when_a_client_hangs_up() {
 fn only_the_file_of_a_daemon_that_is_gone_is_replaced() {
     let folder = folder_of_ours();
     let path = folder.join("primed.sock");
-    // As after kill -9: a file, and nobody behind it.
+    // As after kill -9: a file, and nobody who listens.
     drop(UnixListener::bind(&path).expect("the folder is ours"));
     assert!(path.exists());
     let daemon = on(&path);
