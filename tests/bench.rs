@@ -291,11 +291,7 @@ fn ctrl_c_ends_the_run_early_with_its_summary() {
         .map_while(Result::ok)
         .find(|line| line.trim_start().starts_with("1 "));
     assert!(first_second.is_some());
-    let id = i32::try_from(child.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .expect("a process has an id");
-    kill_process(id, Signal::INT).expect("it runs");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
     // Its standard error is read on, so that it is never without one.
     lines.for_each(drop);
     let output = child.wait_with_output().expect("it ends");

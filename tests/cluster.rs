@@ -37,8 +37,7 @@ impl Drop for Directory {
 }
 
 fn signal(child: &Child, signal: rustix::process::Signal) {
-    let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-    rustix::process::kill_process(id.expect("a process has an id"), signal).expect("it lives");
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("it lives");
 }
 
 /// A NATS server with JetStream, on a port of its own.

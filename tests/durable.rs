@@ -102,8 +102,7 @@ impl Served {
 
     /// Ends it by SIGTERM; what it wrote on standard error, if that is piped.
     fn terminate(mut self) -> String {
-        let id = i32::try_from(self.child.id()).expect("an id is a number");
-        let id = rustix::process::Pid::from_raw(id).expect("a process has an id");
+        let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it lives");
         let status = self.child.wait().expect("it is our child");
         assert!(status.success(), "{status}");

@@ -59,8 +59,7 @@ impl Example {
 
     /// Asks it to end, and sees that it does so in good order.
     fn stop(mut self) {
-        let id = i32::try_from(self.program.id()).expect("the ID of a process is small");
-        kill_process(Pid::from_raw(id).expect("it is not 0"), Signal::TERM).expect("it runs");
+        kill_process(Pid::from_child(&self.program), Signal::TERM).expect("it runs");
         assert!(self.program.wait().expect("it was started here").success());
     }
 }

@@ -121,11 +121,7 @@ impl Served {
     }
 
     pub(crate) fn send(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a process has an id");
-        kill_process(id, signal).expect("it lives");
+        kill_process(Pid::from_child(&self.child), signal).expect("it lives");
     }
 
     /// Its exit status, once it has ended.

@@ -73,9 +73,7 @@ impl Logged {
     }
 
     fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id()).expect("a small number");
-        let id = rustix::process::Pid::from_raw(id).expect("a process has an id");
-        rustix::process::kill_process(id, signal).expect("it lives");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).expect("it lives");
     }
 
     fn logs(&self, words: &str) {
@@ -166,9 +164,7 @@ fn a_hang_up_signal_does_not_end_a_daemon_that_starts() {
         let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
         mask.is_some_and(|mask| mask & 1 == 1)
     });
-    let id = i32::try_from(child.id()).expect("a small number");
-    let id = rustix::process::Pid::from_raw(id).expect("a process has an id");
-    rustix::process::kill_process(id, Signal::HUP).expect("it lives");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::HUP).expect("it lives");
     file.write("max-line = 5000\n");
     let mut line = String::new();
     let mut out = BufReader::new(child.stdout.take().expect("it is piped"));

@@ -154,8 +154,7 @@ impl Daemon {
     }
 
     pub(crate) fn hang_up(&self, logged: &str) {
-        let id = i32::try_from(self.child.id()).expect("a small number");
-        kill_process(Pid::from_raw(id).expect("a process has an id"), Signal::HUP).expect("it lives");
+        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("it lives");
         until(logged, || self.directory.read("log").contains(logged));
     }
 }
