@@ -209,11 +209,7 @@ fn clients_of_redis_get_a_map_and_set_a_value() {
     let daemon = daemon("");
     let mut oli = daemon.client_of("oli", "oli-secret");
     let mut ask = |words: &[&str], lines: usize| -> String {
-        let bulks: String = words
-            .iter()
-            .map(|word| format!("${}\r\n{word}\r\n", word.len()))
-            .collect();
-        oli.send(format!("*{}\r\n{bulks}", words.len()));
+        oli.send(crate::support::resp(words));
         let said: Vec<String> = (0..lines).filter_map(|_| oli.line()).collect();
         said.join("\n").replace('\r', "")
     };

@@ -1,7 +1,7 @@
 //! Users: who may ask what, whose a job is, and how much a user may use.
 
 use crate::daemon::{Daemon, Directory, add_user, primed, run, text};
-use crate::support::Client;
+use crate::support::{Client, resp};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -159,15 +159,8 @@ fn what_waits_for_its_turn_is_done_with_the_rights_of_who_asked_for_it() {
 fn clients_of_redis_log_in_as_they_do_there() {
     let daemon = with_users(&[]);
     let mut client = daemon.client();
-    let array = |words: &[&str]| {
-        let words: String = words
-            .iter()
-            .map(|word| format!("${}\r\n{word}\r\n", word.len()))
-            .collect();
-        words
-    };
     let mut ask = |words: &[&str]| {
-        client.send(format!("*{}\r\n{}", words.len(), array(words)));
+        client.send(resp(words));
         client.line().unwrap_or_default().trim_end().to_owned()
     };
     assert!(ask(&["NTH", "5"]).starts_with("-NOAUTH "));
@@ -184,18 +177,14 @@ fn clients_of_redis_log_in_as_they_do_there() {
     assert!(is_listed());
     // What came before is answered, and what follows in the same bytes is not.
     let pipeline: [&[&str]; 4] = [&["NTH", "6"], &["PI", "1e10"], &["RESET"], &["NTH", "7"]];
-    client.send(
-        pipeline
-            .map(|words| format!("*{}\r\n{}", words.len(), array(words)))
-            .concat(),
-    );
+    client.send(pipeline.map(resp).concat());
     for reply in [":13\r", ":455052511\r", "+RESET\r"] {
         assert_eq!(client.line().as_deref(), Some(reply));
     }
     assert!(client.line().is_some_and(|reply| reply.starts_with("-NOAUTH ")));
     assert!(!is_listed());
     let mut ask = |words: &[&str]| {
-        client.send(format!("*{}\r\n{}", words.len(), array(words)));
+        client.send(resp(words));
         client.line().unwrap_or_default().trim_end().to_owned()
     };
     let another = ask(&["AUTH", "sam", "sam-pw"]);
@@ -204,7 +193,7 @@ fn clients_of_redis_log_in_as_they_do_there() {
     assert_eq!(ask(&["NTH", "5"]), ":11");
     let mut client = daemon.client();
     let words = ["HELLO", "3", "AUTH", "ann", "ann-pw", "SETNAME", "me"];
-    client.send(format!("*{}\r\n{}", words.len(), array(&words)));
+    client.send(resp(&words));
     assert_eq!(client.line().as_deref(), Some("%7\r"), "RESP3");
 }
 

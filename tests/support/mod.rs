@@ -121,6 +121,12 @@ pub fn exchange(daemon: &Handle, bytes: impl AsRef<[u8]>) -> String {
     client.finish()
 }
 
+/// A request of RESP: an array of bulk strings, a word each.
+pub fn resp<S: AsRef<str>>(words: &[S]) -> String {
+    let bulk = |word: &S| format!("${}\r\n{}\r\n", word.as_ref().len(), word.as_ref());
+    format!("*{}\r\n{}", words.len(), words.iter().map(bulk).collect::<String>())
+}
+
 /// A row of `info`.
 pub fn info(daemon: &Handle, key: &str) -> u64 {
     let text = exchange(daemon, "info\n");

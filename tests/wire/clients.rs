@@ -1,6 +1,6 @@
 //! Who is connected: `clients`, names, and `kill`.
 
-use crate::support::{Client, daemon, exchange, info, until};
+use crate::support::{self, Client, daemon, exchange, info, until};
 use primed::Handle;
 
 /// The rows of `clients`, each with its number.
@@ -108,12 +108,7 @@ fn numbers_and_names_that_are_none_are_refused() {
 
 /// What the daemon says to these words of RESP, with `lines` lines.
 fn resp(client: &mut Client, words: &str, lines: usize) -> String {
-    let words: Vec<&str> = words.split(' ').collect();
-    let bulks: String = words
-        .iter()
-        .map(|word| format!("${}\r\n{word}\r\n", word.len()))
-        .collect();
-    client.send(format!("*{}\r\n{bulks}", words.len()));
+    client.send(support::resp(&words.split(' ').collect::<Vec<_>>()));
     let said: Vec<String> = (0..lines).filter_map(|_| client.line()).collect();
     said.join("\n").replace('\r', "")
 }

@@ -1,6 +1,6 @@
 //! Long work: shared, cancelled, limited in time, and panicking.
 
-use crate::support::{Client, Probe, daemon, exchange, info, start, until};
+use crate::support::{Client, Probe, daemon, exchange, info, resp, start, until};
 use primed::{Daemon, Policy};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -227,15 +227,9 @@ fn untagged_requests_about_jobs_take_effect_in_the_order_they_were_sent() {
         .collect();
     assert_eq!(rows[..2], [2, 3], "{text}");
     assert!(text.ends_with("OK 102\n"), "{text}");
-    let resp: String = ["SUBMIT probe slices 90", "RESULT 4", "CANCEL 4"]
-        .iter()
-        .map(|request| {
-            let words: Vec<&str> = request.split(' ').collect();
-            let bulk = |word: &&str| format!("${}\r\n{word}\r\n", word.len());
-            format!("*{}\r\n{}", words.len(), words.iter().map(bulk).collect::<String>())
-        })
-        .collect();
-    let text = exchange(&daemon, resp);
+    let requests = ["SUBMIT probe slices 90", "RESULT 4", "CANCEL 4"];
+    let requests = requests.map(|request| resp(&request.split(' ').collect::<Vec<_>>()));
+    let text = exchange(&daemon, requests.concat());
     assert!(text.contains("90\r\n-"), "{text}");
 }
 

@@ -1,18 +1,11 @@
 //! What the clients of Redis speak, on the port of the lines.
 
-use crate::support::{Client, daemon, exchange, start};
+use crate::support::{self, Client, daemon, exchange, start};
 use primed::{Daemon, Limits};
 
 /// Requests as arrays of bulk strings, a line each.
 fn resp(lines: &str) -> String {
-    let request = |line: &str| {
-        let words: Vec<&str> = line.split(' ').collect();
-        let bulks: String = words
-            .iter()
-            .map(|word| format!("${}\r\n{word}\r\n", word.len()))
-            .collect();
-        format!("*{}\r\n{bulks}", words.len())
-    };
+    let request = |line: &str| support::resp(&line.split(' ').collect::<Vec<_>>());
     lines.lines().map(request).collect()
 }
 
