@@ -2,6 +2,8 @@
 //!
 //! `PRIMED_ROUNDS=500` makes the rounds of the table of faults in docs/operations.md.
 
+mod support;
+
 use primed::internals::store::{
     Checkpoint, Contents, End, ErrorKind, JobId, KeptAnswer, Priority, Record, SqliteStore, State, Store, StoreError,
     Submission, Timestamp,
@@ -10,10 +12,10 @@ use primed::{Code, Failure};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use support::Directory;
 
 /// Where the process that writes finds its directory.
 const DIRECTORY: &str = "PRIMED_STORE_TEST_DIRECTORY";
@@ -21,25 +23,6 @@ const DIRECTORY: &str = "PRIMED_STORE_TEST_DIRECTORY";
 fn rounds(usual: u64) -> u64 {
     let asked = std::env::var("PRIMED_ROUNDS").ok();
     asked.and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
-
-/// A directory of a test's own.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("primed-stores-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).expect("the directory of temporary files can be written");
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 const MOMENT: Timestamp = Timestamp::from_millis(1_700_000_000_123);

@@ -1,26 +1,14 @@
 //! A `primed serve` with users or TLS, its log, and files of our own. All of it ends with its handle.
 
+pub(crate) use crate::support::Directory;
 use crate::support::{Client, until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-/// A directory of our own.
-pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("primed-security-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a directory can be made");
-        Self(path)
-    }
-
     /// The path of a file in it.
     pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().expect("the path is text").to_owned()
@@ -37,12 +25,6 @@ impl Directory {
     /// Copies a certificate or key of the tests.
     pub(crate) fn install(&self, from: &str, name: &str) {
         fs::copy(certificate(from), self.0.join(name)).expect("it is there");
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

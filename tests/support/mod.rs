@@ -7,6 +7,7 @@ use primed::{Budget, Call, Daemon, Failure, Handle, Job, Plan, Step, Value, Verb
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -125,6 +126,25 @@ pub fn exchange(daemon: &Handle, bytes: impl AsRef<[u8]>) -> String {
 pub fn resp<S: AsRef<str>>(words: &[S]) -> String {
     let bulk = |word: &S| format!("${}\r\n{}\r\n", word.as_ref().len(), word.as_ref());
     format!("*{}\r\n{}", words.len(), words.iter().map(bulk).collect::<String>())
+}
+
+/// A directory of a test's own, which goes with it.
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    pub fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let name = format!("primed-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, SeqCst));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("the directory of temporary files can be written");
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// A row of `info`.

@@ -1,6 +1,6 @@
 //! A unix socket answers as TCP does, and its file comes and goes with the daemon.
 
-use crate::support::{Client, PATIENCE, start};
+use crate::support::{Client, Directory, PATIENCE, start};
 use primed::{Daemon, Handle, StartError};
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -31,8 +31,8 @@ fn refused(path: &Path) -> ErrorKind {
 
 #[test]
 fn questions_are_answered_and_the_file_is_removed_at_the_end() {
-    let folder = folder_of_ours();
-    let path = folder.join("primed.sock");
+    let folder = Directory::new();
+    let path = folder.0.join("primed.sock");
     let daemon = on(&path);
     // After the client has closed its half, and work goes on.
     assert_eq!(exchange(&path, "100000\npi 1e11\n"), "1299709\nOK 4118054813\n");
@@ -43,13 +43,12 @@ fn questions_are_answered_and_the_file_is_removed_at_the_end() {
     assert_eq!(mode & 0o777, 0o660);
     daemon.stop(PATIENCE);
     assert!(!path.exists());
-    std::fs::remove_dir_all(folder).expect("it is ours");
 }
 
 #[test]
 fn clients_of_unix_sockets_are_an_account_of_their_own() {
-    let folder = folder_of_ours();
-    let path = folder.join("primed.sock");
+    let folder = Directory::new();
+    let path = folder.0.join("primed.sock");
     let daemon = start(Daemon::new().listen(([127, 0, 0, 1], 0).into()).listen_unix(&path));
     assert_eq!(exchange(&path, "submit pi 1e20\n"), "OK job=1\n");
     let listed = exchange(&path, "jobs\n");
@@ -60,13 +59,12 @@ fn clients_of_unix_sockets_are_an_account_of_their_own() {
     assert_eq!(local().ask("cancel owner=127.0.0.1"), none);
     assert_eq!(local().ask("cancel owner=unix"), "OK cancelled=1");
     drop(daemon);
-    std::fs::remove_dir_all(folder).expect("it is ours");
 }
 
 #[test]
 fn work_stops_when_a_client_hangs_up() {
-    let folder = folder_of_ours();
-    let path = folder.join("primed.sock");
+    let folder = Directory::new();
+    let path = folder.0.join("primed.sock");
     let daemon = on(&path);
     let mut client = UnixStream::connect(&path).expect("it listens");
     client.write_all(b"pi 1e18\n").expect("it reads");
@@ -75,13 +73,12 @@ fn work_stops_when_a_client_hangs_up() {
     drop(client);
     crate::support::until("it is stopped", || crate::support::info(&daemon, "jobs") == 0);
     drop(daemon);
-    std::fs::remove_dir_all(folder).expect("it is ours");
 }
 
 #[test]
 fn only_the_file_of_a_daemon_that_is_gone_is_replaced() {
-    let folder = folder_of_ours();
-    let path = folder.join("primed.sock");
+    let folder = Directory::new();
+    let path = folder.0.join("primed.sock");
     // As after kill -9: a file, and nobody who listens.
     drop(UnixListener::bind(&path).expect("the folder is ours"));
     assert!(path.exists());
@@ -92,15 +89,4 @@ fn only_the_file_of_a_daemon_that_is_gone_is_replaced() {
     std::fs::write(&path, "a letter").expect("the folder is ours");
     assert_eq!(refused(&path), ErrorKind::AlreadyExists);
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "a letter");
-    std::fs::remove_dir_all(folder).expect("it is ours");
-}
-
-/// A folder of this test's own.
-fn folder_of_ours() -> std::path::PathBuf {
-    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("primed-unix-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir(&folder).expect("the system has a folder for such");
-    folder
 }
