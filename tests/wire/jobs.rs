@@ -479,3 +479,17 @@ fn submits_that_wait_for_a_result_are_bounded_by_their_bytes_and_answered_in_ord
     );
     assert_eq!(others[31], "OK yes");
 }
+
+#[test]
+fn rows_that_are_not_read_are_listed_among_the_jobs() {
+    let daemon = daemon();
+    let mut stream = Client::connect(&daemon);
+    stream.send("primes 0 1e12\n");
+    assert!(stream.line().is_some_and(|line| line.starts_with("= 2 3 5")));
+    let listed = exchange(&daemon, "jobs\n");
+    let row = listed.lines().next().expect("there is one");
+    assert!(
+        row.contains("state=running") && row.ends_with("request=primes 0 1000000000000"),
+        "{listed}"
+    );
+}

@@ -1,7 +1,7 @@
 //! The actor of a node: between the engine, the rules about jobs, and the connection. Knows no plan.
 //!
-//! `offers` is about the parts that other nodes do, `commands` carries out what the rules say, `subscriptions` brings what
-//! others write and say, `messages` is what they say to all.
+//! `offers` is about the parts that other nodes do, `commands` carries out what the rules say, `subscriptions` brings
+//! what others write and say, `messages` is what they say to all.
 
 mod commands;
 mod messages;

@@ -291,9 +291,11 @@ impl Jobs {
 
     /// A job turned out long: equal questions join it from now on, unless it streams.
     pub(super) fn mark_long(&mut self, id: WorkId) {
-        if let Some(job) = self.all.get(&id).filter(|job| !job.streams) {
+        if let Some(job) = self.all.get(&id) {
             self.long_ids.insert(id);
-            self.long.insert(job.title.clone(), id);
+            if !job.streams {
+                self.long.insert(job.title.clone(), id);
+            }
         }
     }
 
