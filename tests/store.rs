@@ -302,6 +302,12 @@ fn a_full_disk_is_an_error_that_passes() {
             ErrorKind::Full
         );
     }
+    // The failed batch may have left room in the log; once that is used, what changes nothing is refused too.
+    let nothing = [Record::Forgotten(JobId(u64::MAX >> 1))];
+    let refused = (0..1_000).find_map(|_| store.commit(&nothing).err());
+    assert_eq!(refused.map(|error| error.kind), Some(ErrorKind::Full));
+    let again = store.commit(&nothing).expect_err("it is still full");
+    assert_eq!(again.kind, ErrorKind::Full);
     let mut model = Model::default();
     assert!(store.recover().expect("it can still be read") == *model.after(next));
     drop(file);

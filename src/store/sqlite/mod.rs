@@ -19,19 +19,23 @@ use super::contents::Contents;
 use super::error::{ErrorKind, StoreError};
 use super::file_id::FileId;
 use super::lock::DirectoryLock;
-use super::record::{Checkpoint, End, JobId, KeptAnswer, Record, Submission};
+use super::record::{Checkpoint, End, JobId, KeptAnswer, Record, Submission, Timestamp};
 use super::value::write_value;
 use failure::failure;
 use rows::{EndRow, SubmissionRow, Unreadable, micros};
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, params};
 use schema::Database;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The name of the database in the directory.
 pub const DATABASE: &str = "primed.db";
 
 /// The name of the highest ID ever given, in the table `meta`.
 const LAST_JOB: &str = "last_job";
+
+/// The name of the time of the latest try to write after a failure, in the table `meta`.
+const RETRIED_AT: &str = "retried_at";
 
 /// The store of one directory.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct SqliteStore {
     /// The log of the database that is open, once there is one.
     log: Option<FileId>,
     last_job: u64,
+    /// Whether the latest batch was not written.
+    is_failing: bool,
     lock: DirectoryLock,
 }
 
@@ -71,6 +77,7 @@ impl SqliteStore {
             database: Some(database),
             log,
             last_job,
+            is_failing: false,
             lock,
         })
     }
@@ -127,11 +134,13 @@ impl SqliteStore {
             apply(&transaction, record).map_err(of)?;
         }
         if last_job > self.last_job {
-            let value = last_job.to_string();
-            transaction
-                .prepare_cached("INSERT OR REPLACE INTO meta (name, value, digest) VALUES (?1, ?2, ?3)")
-                .and_then(|mut insert| insert.execute(params![LAST_JOB, value, rows::meta_digest(LAST_JOB, &value)]))
-                .map_err(of)?;
+            note(&transaction, LAST_JOB, &last_job.to_string()).map_err(of)?;
+        }
+        // SQLite writes no page for a batch that changes nothing, as to forget a job that is not there: that would
+        // succeed on a full disk.
+        if self.is_failing {
+            let time = Timestamp::from(SystemTime::now());
+            note(&transaction, RETRIED_AT, &time.to_string()).map_err(of)?;
         }
         transaction.commit().map_err(of)?;
         self.last_job = last_job;
@@ -152,8 +161,10 @@ impl Store for SqliteStore {
 
     fn commit(&mut self, batch: &[Record]) -> Result<(), StoreError> {
         // A log that lost its name and cannot be folded stays open: nothing else has what is in it.
-        self.check_files()?;
+        let checked = self.check_files().inspect_err(|_| self.is_failing = true);
+        checked?;
         let result = self.write(batch);
+        self.is_failing = result.is_err();
         let is_to_be_opened_again = match &result {
             // After a failed write or `fsync` nothing that SQLite remembers of the file is to be trusted: the next call
             // reads it again.
@@ -197,6 +208,16 @@ fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()>
         Record::AnswerRefuted(title) => run("UPDATE answers SET refuted = 1 WHERE title = ?1", params![title]),
         Record::AnswerForgotten(title) => run("DELETE FROM answers WHERE title = ?1", params![title]),
     }
+}
+
+/// Adds or replaces a row of the table `meta`.
+fn note(transaction: &Transaction<'_>, name: &str, value: &str) -> rusqlite::Result<()> {
+    execute(
+        transaction,
+        "INSERT OR REPLACE INTO meta (name, value, digest) VALUES (?1, ?2, ?3)",
+        params![name, value, rows::meta_digest(name, value)],
+    )?;
+    Ok(())
 }
 
 /// Adds a job, unless it is there.

@@ -553,6 +553,37 @@ fn a_directory_that_is_moved_away_takes_nothing_until_it_is_back() {
 }
 
 #[test]
+fn after_a_failure_a_batch_that_changes_nothing_is_written_too() {
+    let directory = Directory::new();
+    let mut store = SqliteStore::open(directory.path()).expect("it can be made");
+    assert_eq!(commit_one(&mut store, 1), Ok(()));
+    let log = log::path_of(&directory.path().join(DATABASE));
+    let is_written_by = |store: &mut SqliteStore, batch: &[Record]| {
+        let length = || fs::metadata(&log).expect("there is a log").len();
+        let before = length();
+        store
+            .commit(batch)
+            .map(|()| length() > before)
+            .map_err(|error| error.kind)
+    };
+    let nothing = [Record::Forgotten(JobId(9))];
+    assert_eq!(is_written_by(&mut store, &nothing), Ok(false));
+    let (lock, away) = (directory.path().join("lock"), directory.path().join("away"));
+    fs::rename(&lock, &away).expect("it is there");
+    assert_eq!(commit_one(&mut store, 2), Err(ErrorKind::Replaced));
+    fs::rename(&away, &lock).expect("the name is free");
+    assert_eq!(
+        is_written_by(&mut store, &nothing),
+        Ok(true),
+        "only that shows that it can be"
+    );
+    assert_eq!(is_written_by(&mut store, &nothing), Ok(false));
+    drop(store);
+    let contents = reopened(&directory);
+    assert_eq!((contents.last_job, contents.jobs.len()), (1, 1));
+}
+
+#[test]
 fn a_database_that_is_replaced_or_a_lock_that_is_removed_takes_nothing() {
     let directory = Directory::new();
     let mut store = SqliteStore::open(directory.path()).expect("it can be made");
