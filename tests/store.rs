@@ -338,7 +338,7 @@ fn a_disk_that_was_full_at_the_start_lets_the_daemon_say_so() {
 fn a_disk_that_may_only_be_read_is_an_error_that_passes() {
     let Some(disk) = SmallDisk::mount("3m") else { return };
     let data = disk.0.0.join("data");
-    drop(SqliteStore::open(&data).expect("it may be written"));
+    recover(&data).expect("it may be written");
     disk.remount("ro");
     let error = SqliteStore::open(&data).expect_err("nothing may be written");
     assert_eq!(error.kind, ErrorKind::ReadOnly, "{error:?}");

@@ -37,6 +37,9 @@ const LAST_JOB: &str = "last_job";
 /// The name of the time of the latest try to write after a failure, in the table `meta`.
 const RETRIED_AT: &str = "retried_at";
 
+/// Writes what is in the log to the database. Its first column: whether another program reads the log.
+const FOLD_LOG: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
 /// The store of one directory.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -65,9 +68,6 @@ impl SqliteStore {
         let database = schema::open(&path)?;
         let connection = &database.connection;
         quick_check(connection, &path)?;
-        // The sooner what was committed is in the database, the less is lost with the log. A full disk is no reason not
-        // to start.
-        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         let last_job = last_job(connection, &path)?;
         let id = FileId::at(&path).map_err(|error| StoreError::io(&path, "cannot look at it", &error))?;
         let log = log_of(&path);
@@ -99,8 +99,10 @@ impl SqliteStore {
     fn fold_log(&mut self) -> Result<(), StoreError> {
         if let Some(database) = &self.database {
             let of = |error: rusqlite::Error| failure(&self.path, &error);
-            let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
-            let is_read: bool = database.connection.query_row(fold, [], |row| row.get(0)).map_err(of)?;
+            let is_read: bool = database
+                .connection
+                .query_row(FOLD_LOG, [], |row| row.get(0))
+                .map_err(of)?;
             if is_read {
                 let what = "its log was removed, and another program reads it";
                 return Err(StoreError::new(ErrorKind::Locked, &self.path, what));
@@ -144,6 +146,7 @@ impl SqliteStore {
         }
         transaction.commit().map_err(of)?;
         self.last_job = last_job;
+        database.fold_when_closed().map_err(of)?;
         if self.log.is_none() {
             self.log = log_of(path);
         }
@@ -153,10 +156,15 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn recover(&mut self) -> Result<Contents, StoreError> {
-        match &self.database {
-            Some(database) => read(&database.connection, &self.path),
-            None => read(&schema::open_read_only(&self.path)?, &self.path),
-        }
+        let Some(database) = &mut self.database else {
+            return read(&schema::open_read_only(&self.path)?, &self.path);
+        };
+        let contents = read(&database.connection, &self.path)?;
+        // Nothing is damaged. The sooner what was committed is in the database, the less is lost with the log. A full
+        // disk is no reason not to start.
+        let folded = database.fold_when_closed();
+        let _ = folded.and_then(|()| database.connection.query_row(FOLD_LOG, [], |_| Ok(())));
+        Ok(contents)
     }
 
     fn commit(&mut self, batch: &[Record]) -> Result<(), StoreError> {

@@ -31,16 +31,37 @@ pub(super) struct Database {
     pub(super) connection: Connection,
     /// No other program can read it meanwhile.
     pub(super) is_exclusive: bool,
+    /// The log stays as it is when the file is closed.
+    keeps_log: bool,
+}
+
+impl Database {
+    /// From now on the log is folded into the file when that is closed, as SQLite does by itself.
+    ///
+    /// # Errors
+    /// Never, as far as SQLite's documentation says.
+    pub(super) fn fold_when_closed(&mut self) -> rusqlite::Result<()> {
+        if self.keeps_log {
+            self.connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+            self.keeps_log = false;
+        }
+        Ok(())
+    }
 }
 
 /// Opens a file to be written, makes it if there is none, and brings it to this version. Where the disk has no room for
 /// the index of the log, which programs share as the file `-shm`, the index is in memory and the file is for this
 /// program alone.
+///
+/// The log is kept until it is [known](Database::fold_when_closed) that the file is not damaged: what is refused stays
+/// as it was.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let database = |is_exclusive| {
         open_as(path, is_exclusive).map(|connection| Database {
             connection,
             is_exclusive,
+            keeps_log: true,
         })
     };
     match database(false) {
@@ -54,6 +75,9 @@ fn open_as(path: &Path, is_exclusive: bool) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let of = |error: rusqlite::Error| failure(path, &error);
     let mut connection = connect(path, flags).map_err(of)?;
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(of)?;
     if is_exclusive {
         connection.execute_batch(EXCLUSIVE).map_err(of)?;
     }

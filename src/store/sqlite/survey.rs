@@ -251,10 +251,11 @@ impl SqliteStore {
         let length = || fs::metadata(&path).map_or(0, |file| file.len());
         let before = length();
         let mut pruned = Pruned::default();
-        let database = match self.database.take() {
+        let mut database = match self.database.take() {
             Some(database) => database,
             None => schema::open(&path)?,
         };
+        database.fold_when_closed().map_err(|error| failure(&path, &error))?;
         match prune(database.connection, &path, pruning, &mut pruned) {
             Err(error) if error.kind == ErrorKind::Full => {
                 before_in_place();

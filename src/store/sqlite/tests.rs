@@ -461,6 +461,7 @@ fn pruning_deletes_what_is_asked_for_and_nothing_else() {
 fn killed(commits: u64) -> (Directory, PathBuf, PathBuf) {
     let (open, killed) = (Directory::new(), Directory::new());
     let mut store = SqliteStore::open(open.path()).expect("an empty directory");
+    store.recover().expect("it is empty");
     for id in 1..=commits {
         store.commit(&[Record::Submitted(submission(id))]).expect("written");
     }
@@ -497,6 +498,38 @@ fn a_log_that_has_lost_commits_in_its_midst_is_damaged_and_one_that_ends_early_i
         fs::write(&log, &bytes[..length]).expect("written");
         assert_eq!(log::check(&directory.path().join(DATABASE)), Ok(()), "{length}");
     }
+}
+
+#[test]
+fn a_damaged_store_is_refused_and_left_as_it_was_with_its_log() {
+    let cut = |database: &Path| {
+        let file = fs::File::options().write(true).open(database).expect("it is there");
+        file.set_len(8_192).expect("cut");
+    };
+    let change = |database: &Path| {
+        let connection = Connection::open(database).expect("opens");
+        let keep_log = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        connection.set_db_config(keep_log, true).expect("set");
+        let statement = "UPDATE jobs SET request = 'pi 1' WHERE id = 3";
+        assert_eq!(connection.execute(statement, []), Ok(1));
+    };
+    for (damage, words) in [
+        (&cut as &dyn Fn(&Path), "damaged"),
+        (&change, "row 3 of its table jobs"),
+    ] {
+        let (directory, database, log) = killed(20);
+        damage(&database);
+        let read = || [&database, &log].map(|path| fs::read(path).expect("it is there"));
+        let before = read();
+        let opened = SqliteStore::open(directory.path()).and_then(|mut store| store.recover());
+        let error = opened.expect_err(words);
+        assert_eq!(error.kind, ErrorKind::Damaged);
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(read() == before, "{words}");
+    }
+    let (directory, _, log) = killed(20);
+    assert_eq!(reopened(&directory).jobs.len(), 20);
+    assert!(!log.exists(), "that of a whole one is folded into it");
 }
 
 #[test]
