@@ -5,8 +5,9 @@ use super::opening::is_taken_back;
 use super::{Job, State, Submitted};
 use crate::engine::message::{JobId, WorkId};
 use crate::engine::restored::Restored;
+use crate::engine::table::wall::Wall;
 use crate::proto::{Code, Failure};
-use crate::store::{Record, StoredJob};
+use crate::store::{Record, StoredJob, Submission};
 use std::time::{Duration, Instant};
 
 /// A job that has gone on this often since its last checkpoint, and was worked on each time when the process ended, may
@@ -47,8 +48,7 @@ impl Submitted {
             job.unfinished = Some(Box::new(stored.clone()));
             job.is_restored = true;
         }
-        let not_before = submission.not_before.filter(|_| !stored.has_begun());
-        job.not_before = not_before.map(|at| self.wall.instant(at, now));
+        job.not_before = begins_at(&self.wall, submission, now).filter(|_| !stored.has_begun());
         if let Some((key, _)) = &job.key {
             self.keys.insert(key.clone(), id);
         }
@@ -72,8 +72,7 @@ impl Submitted {
                 continue;
             };
             deadlines.extend(submission.deadline.map(|at| (*id, self.wall.instant(at, now))));
-            if let (Some(before), Some(at)) = (job.not_before, submission.not_before) {
-                let not_before = self.wall.instant(at, now);
+            if let (Some(before), Some(not_before)) = (job.not_before, begins_at(&self.wall, submission, now)) {
                 job.not_before = Some(not_before);
                 if self.delayed.remove(&(before, *id)) {
                     self.delayed.insert((not_before, *id));
@@ -250,6 +249,16 @@ impl Submitted {
     }
 }
 
+/// When a job of an earlier process may begin: at its moment, but no longer from now than it was to wait when it was
+/// submitted, for the clock may have been ahead then.
+fn begins_at(wall: &Wall, submission: &Submission, now: Instant) -> Option<Instant> {
+    let at = submission.not_before?;
+    let wait = at.millis().saturating_sub(submission.submitted_at.millis());
+    let latest = now.checked_add(Duration::from_millis(wait));
+    let moment = wall.instant(at, now);
+    Some(latest.map_or(moment, |latest| moment.min(latest)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Found;
@@ -257,7 +266,7 @@ mod tests {
     use crate::engine::message::{Policy, RequestId};
     use crate::engine::table::submitted::samples::{CLIENT, open, stored, submission};
     use crate::proto::Value;
-    use crate::store::{Submission, Timestamp};
+    use crate::store::Timestamp;
     use std::sync::Arc;
 
     #[test]
@@ -348,6 +357,25 @@ mod tests {
         assert_eq!(deadlines, [2, 3].map(|id| (JobId(id), now + 21 * second)));
         assert_eq!(submitted.next_alarm(), Some(now + 11 * second));
         assert_eq!(submitted.due(now + 11 * second), None);
+        assert_eq!(submitted.take_records(), [Record::Resumed(JobId(2))]);
+    }
+
+    #[test]
+    fn a_job_that_was_submitted_while_the_clock_was_ahead_waits_no_longer_than_it_was_to() {
+        let now = Instant::now();
+        let (second, noon, ahead) = (Duration::from_secs(1), 1_700_000_000_000, 1_000_000_000_000);
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        submitted.wall().set(now, Timestamp::from_millis(noon));
+        let mut later = stored(2, 0);
+        later.stored.submission.submitted_at = Timestamp::from_millis(noon + ahead);
+        later.stored.submission.not_before = Some(Timestamp::from_millis(noon + ahead + 5_000));
+        submitted.restore(&later, Some(WorkId(2)), now);
+        submitted.go_on(JobId(2), now);
+        assert_eq!(submitted.next_alarm(), Some(now + 5 * second));
+        submitted.wall().set(now + second, Timestamp::from_millis(noon + 1_500));
+        submitted.clock_was_set(now + second);
+        assert_eq!(submitted.next_alarm(), Some(now + 6 * second));
+        assert_eq!(submitted.due(now + 6 * second), None);
         assert_eq!(submitted.take_records(), [Record::Resumed(JobId(2))]);
     }
 
