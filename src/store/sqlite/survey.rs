@@ -219,14 +219,31 @@ impl Survey {
 /// If there is one, or it cannot be written.
 pub(super) fn put(partial: &Path, to: &Path) -> Result<(), StoreError> {
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // The name is taken first, for to rename replaces what has it.
-    File::create_new(to)
-        .and_then(|_| fs::rename(partial, to).inspect_err(|_| drop(fs::remove_file(to))))
+    name(partial, to)
         .and_then(|()| File::open(directory.unwrap_or(Path::new(".")))?.sync_all())
         .map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => taken(to),
             _ => StoreError::io(to, "cannot write it", &error),
         })
+}
+
+/// Renames a file, unless there is one of the new name: with a link, so that the name never stands for less than the
+/// whole.
+fn name(partial: &Path, to: &Path) -> std::io::Result<()> {
+    match fs::hard_link(partial, to) {
+        Ok(()) => fs::remove_file(partial),
+        // A file system without links: the name is taken first, for to rename replaces what has it.
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::Unsupported
+            ) =>
+        {
+            File::create_new(to)?;
+            fs::rename(partial, to).inspect_err(|_| drop(fs::remove_file(to)))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn taken(to: &Path) -> StoreError {

@@ -412,6 +412,10 @@ fn a_file_that_is_made_while_a_backup_is_written_is_not_overwritten() {
     fs::remove_file(&to).expect("removed");
     survey::put(&partial, &to).expect("the name is free");
     assert_eq!(fs::read(&to).expect("read"), b"copy");
+    assert!(!partial.exists(), "it has one name");
+    fs::remove_file(&to).expect("removed");
+    survey::put(&partial, &to).expect_err("there is nothing to name");
+    assert!(!to.exists(), "and no name is taken");
 }
 
 #[test]
