@@ -412,6 +412,11 @@ fn a_store_that_may_only_be_read_is_looked_at() {
     assert!(recover(&other.0).expect("a backup is a store") == *Model::default().after(1));
     let error = refused(&killed, &["check"]);
     assert!(error.contains("in its log") && error.contains("writable"), "{error}");
+    let error = refused(&data, &["backup", killed.join("copy").to_str().expect("UTF-8")]);
+    assert!(
+        error.contains("no file can be made in") && error.contains("choose another"),
+        "{error}"
+    );
     disk.remount("rw");
     assert!(printed(&killed, &["check"]).ends_with(": ok\n"));
 }
@@ -603,6 +608,66 @@ fn a_mistake_names_the_file_and_what_to_do() {
         "{error}"
     );
     assert!(refused(Path::new("none"), &["check"]).contains("there is no store"));
+}
+
+#[test]
+fn a_file_in_place_of_a_directory_and_the_reverse_are_no_fault_of_the_disk() {
+    let directory = Directory::new();
+    let (store, copy) = (directory.0.join("store"), directory.0.join("copy"));
+    recover(&store).expect("a new store");
+    printed(&store, &["backup", copy.to_str().expect("UTF-8")]);
+    for task in ["check", "stats", "export"] {
+        let error = refused(&copy, &[task]);
+        assert!(
+            error.contains("copy: it is a file") && error.contains("under the name primed.db"),
+            "{error}"
+        );
+    }
+    for place in [copy.clone(), copy.join("data")] {
+        let error = recover(&place).expect_err("a file is there");
+        assert_eq!(error.kind, ErrorKind::NotDirectory, "{error}");
+    }
+    let error = recover(Path::new("/proc/primed")).expect_err("nobody makes a directory there");
+    assert!(error.to_string().contains("or name another with --data"), "{error}");
+    for name in ["lock", "primed.db"] {
+        let data = directory.0.join(name).with_extension("data");
+        fs::create_dir_all(data.join(name)).expect("made");
+        let error = recover(&data).expect_err("a directory is there");
+        assert_eq!(error.kind, ErrorKind::Foreign, "{error}");
+        assert!(error.to_string().contains("move it away"), "{error}");
+    }
+    assert!(refused(&directory.0.join("primed.data"), &["check"]).contains("it is a directory"));
+}
+
+#[test]
+fn a_store_of_another_user_is_not_said_to_be_missing() {
+    let directory = Directory::new();
+    recover(&directory.0).expect("a new store");
+    fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o700)).expect("it is this user's");
+    // Root may read everything.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let binary = directory.0.with_extension("primed");
+    fs::copy(env!("CARGO_BIN_EXE_primed"), &binary).expect("copied");
+    let output = command
+        .arg(&binary)
+        .args(["store", "--data"])
+        .arg(&directory.0)
+        .arg("check")
+        .output();
+    fs::remove_file(&binary).expect("it was made");
+    let Ok(output) = output else {
+        return eprintln!("not tested: there is no setpriv");
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.starts_with("setpriv") {
+        return eprintln!("not tested: this user may not become another");
+    }
+    assert!(
+        said.contains("primed.db: permission denied; run it as the user of the daemon"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 /// `cargo test --test store commits -- --ignored --nocapture`: the cost of an `fsync` here, and the submits

@@ -6,6 +6,7 @@ use crate::proto::Value;
 use crate::store::{
     Contents, ErrorKind, KeptAnswer, Pruning, SqliteStore, State, StoreError, StoredJob, Survey, Timestamp,
 };
+use rustix::fs::{Access, access};
 use serde_json::{Map, json};
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
@@ -181,7 +182,6 @@ fn export(contents: &Contents, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses a place where no copy can be put. What the store says of a file is about its own.
 /// Says that the log was not looked at, if it was not.
 fn say_if_not(is_log_checked: bool) {
     if !is_log_checked {
@@ -191,6 +191,7 @@ fn say_if_not(is_log_checked: bool) {
     }
 }
 
+/// Refuses a place where no copy can be put. What the store says of a file is about its own.
 fn check_copy(file: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         !file.try_exists().unwrap_or_default(),
@@ -198,14 +199,22 @@ fn check_copy(file: &Path) -> anyhow::Result<()> {
         file.display()
     );
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    match directory.filter(|directory| !directory.is_dir()) {
-        Some(directory) => anyhow::bail!(
-            "{}: there is no directory {}; make it, or choose another",
+    let directory = directory.unwrap_or(Path::new("."));
+    anyhow::ensure!(
+        directory.is_dir(),
+        "{}: there is no directory {}; make it, or choose another",
+        file.display(),
+        directory.display()
+    );
+    if let Err(error) = access(directory, Access::WRITE_OK | Access::EXEC_OK) {
+        let error = std::io::Error::from(error);
+        anyhow::bail!(
+            "{}: no file can be made in {}: {error}; choose another",
             file.display(),
             directory.display()
-        ),
-        None => Ok(()),
+        );
     }
+    Ok(())
 }
 
 fn export_json(contents: &Contents, out: &mut impl Write) -> anyhow::Result<()> {

@@ -12,6 +12,12 @@ pub enum ErrorKind {
     Full,
     /// Nothing may be written there.
     ReadOnly,
+    /// This user may not read it.
+    Denied,
+    /// There is a file where a directory was named.
+    NotDirectory,
+    /// SQLite could not open the file, or one beside it.
+    CannotOpen,
     /// The disk failed to read or write.
     Io,
     /// Another program holds the file's lock, such as `sqlite3` in a transaction.
@@ -39,7 +45,7 @@ impl ErrorKind {
     pub const fn is_retriable(self) -> bool {
         matches!(
             self,
-            Self::Full | Self::ReadOnly | Self::Io | Self::Locked | Self::Replaced
+            Self::Full | Self::ReadOnly | Self::CannotOpen | Self::Io | Self::Locked | Self::Replaced
         )
     }
 
@@ -48,6 +54,11 @@ impl ErrorKind {
         match self {
             Self::Full => "free space on that disk",
             Self::ReadOnly => "make the directory writable for this user, or name another with --data",
+            Self::Denied => "run it as the user of the daemon, or with sudo",
+            Self::NotDirectory => {
+                "name a directory with --data; a backup is checked in a directory of its own, under the name primed.db"
+            }
+            Self::CannotOpen => "see whether this user may open the files there and make others, and how many are open",
             Self::Io => "see the system's log about that disk",
             Self::Locked => "end the program that has it open",
             Self::InUse => "stop that process, or name another directory with --data",
@@ -57,7 +68,7 @@ impl ErrorKind {
             Self::Missing => "name the directory of a daemon with --data",
             Self::Newer => "run the newer version of primed, or name another directory with --data",
             Self::Older => "start primed serve on the directory once: it brings the store to this version",
-            Self::Foreign => "move that file away, or name another directory with --data",
+            Self::Foreign => "move it away, or name another directory with --data",
             Self::Damaged => {
                 "nothing was changed: move the directory away and put a backup in its place, or save what can be read \
                  with 'sqlite3 FILE .recover'"
@@ -94,6 +105,8 @@ impl StoreError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => ErrorKind::ReadOnly,
             io::ErrorKind::NotFound => ErrorKind::Missing,
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => ErrorKind::NotDirectory,
+            io::ErrorKind::IsADirectory => ErrorKind::Foreign,
             _ => ErrorKind::Io,
         };
         Self::new(kind, path, format!("{doing}: {error}"))

@@ -32,7 +32,9 @@ impl FileId {
         let what = match Self::at(path) {
             Ok(id) if id == self => return Ok(()),
             Ok(_) => "another file was put in its place",
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "it was removed or moved",
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                "it was removed or moved"
+            }
             Err(error) => return Err(StoreError::io(path, "cannot look at it", &error)),
         };
         Err(StoreError::new(ErrorKind::Replaced, path, what))

@@ -35,7 +35,17 @@ impl DirectoryLock {
     /// [`ErrorKind::InUse`], with the holder's process ID, if another process has it.
     pub fn take(directory: &Path) -> Result<Self, StoreError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| StoreError::io(directory, "cannot make the directory", &error))?;
+        made.map_err(|error| {
+            let failure = StoreError::io(directory, "cannot make the directory", &error);
+            match failure.kind {
+                // As in /proc, where nobody makes any.
+                ErrorKind::Missing => StoreError {
+                    kind: ErrorKind::ReadOnly,
+                    ..failure
+                },
+                _ => failure,
+            }
+        })?;
         let path = directory.join(FILE);
         // Who can open it can take its lock: nobody else, whatever the mode of the directory.
         let options = OpenOptions::new()

@@ -19,7 +19,12 @@ pub(super) fn failure(path: &Path, error: &Error) -> StoreError {
                 ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
                     (ErrorKind::ReadOnly, format!("it may not be written: {message}"))
                 }
-                ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::OutOfMemory => {
+                // The message has the name as SQLite was given it.
+                ErrorCode::CannotOpen => (
+                    ErrorKind::CannotOpen,
+                    format!("SQLite cannot open it (SQLite's code {code})"),
+                ),
+                ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory => {
                     (ErrorKind::Io, format!("{message} (SQLite's code {code})"))
                 }
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {

@@ -176,7 +176,7 @@ impl Store for SqliteStore {
         let is_to_be_opened_again = match &result {
             // After a failed write or `fsync` nothing that SQLite remembers of the file is to be trusted: the next call
             // reads it again.
-            Err(error) => error.kind == ErrorKind::Io,
+            Err(error) => matches!(error.kind, ErrorKind::CannotOpen | ErrorKind::Io),
             // The disk has room again: others may read the file beside this program.
             Ok(()) => self.database.as_ref().is_some_and(|database| database.is_exclusive),
         };

@@ -6,6 +6,7 @@ use crate::store::error::{ErrorKind, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -72,6 +73,9 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
 
 fn open_as(path: &Path, is_exclusive: bool) -> Result<Connection, StoreError> {
     make(path);
+    if path.is_dir() {
+        return Err(StoreError::new(ErrorKind::Foreign, path, "it is a directory"));
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let of = |error: rusqlite::Error| failure(path, &error);
     let mut connection = connect(path, flags).map_err(of)?;
@@ -134,9 +138,7 @@ pub(super) fn open_in_place(path: &Path) -> Result<Connection, StoreError> {
 
 /// Opens a file to be read, beside a daemon that writes it or without one.
 pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
-    if !path.exists() {
-        return Err(StoreError::new(ErrorKind::Missing, path, "there is no store"));
-    }
+    look_for(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let of = |error: rusqlite::Error| failure(path, &error);
     // SQLite makes files beside the one that it reads.
@@ -152,11 +154,36 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
         .and_then(|connection| look(connection, path))
     {
         Err(error) if error.kind == ErrorKind::Full => open_exclusive(path),
-        Err(error) if !may_make_files && matches!(error.kind, ErrorKind::Io | ErrorKind::ReadOnly) => {
+        Err(error)
+            if !may_make_files && matches!(error.kind, ErrorKind::CannotOpen | ErrorKind::Io | ErrorKind::ReadOnly) =>
+        {
             let what = "the last commits are in its log beside it, which is read only where files can be made in the directory";
             Err(StoreError::new(ErrorKind::ReadOnly, path, what))
         }
         opened => opened,
+    }
+}
+
+/// Makes sure that there is a file that may be read. It is not opened: to close it would release SQLite's locks of it.
+///
+/// # Errors
+/// Why it may not be.
+pub(super) fn look_for(path: &Path) -> Result<(), StoreError> {
+    let fault = |kind, path: &Path, what: &str| Err(StoreError::new(kind, path, what));
+    match access(path, Access::READ_OK) {
+        Ok(()) if path.is_dir() => fault(ErrorKind::Foreign, path, "it is a directory"),
+        Ok(()) => Ok(()),
+        Err(Errno::NOENT) => fault(ErrorKind::Missing, path, "there is no store"),
+        Err(Errno::NOTDIR) => {
+            let directory = path.parent().unwrap_or(path);
+            fault(
+                ErrorKind::NotDirectory,
+                directory,
+                "it is a file, and not the directory of a store",
+            )
+        }
+        Err(Errno::ACCESS) => fault(ErrorKind::Denied, path, "permission denied"),
+        Err(error) => Err(StoreError::io(path, "cannot look at it", &error.into())),
     }
 }
 

@@ -90,7 +90,13 @@ impl Survey {
     /// # Errors
     /// If there are some, or the log cannot be looked at.
     pub fn check_log(directory: &Path) -> Result<bool, StoreError> {
-        let looked = DirectoryLock::while_free(directory, || log::check(&directory.join(DATABASE)))?;
+        let path = directory.join(DATABASE);
+        match schema::look_for(&path) {
+            // There may be a log alone.
+            Err(error) if error.kind != ErrorKind::Missing => return Err(error),
+            _ => {}
+        }
+        let looked = DirectoryLock::while_free(directory, || log::check(&path))?;
         looked.map_or(Ok(false), |checked| checked.map(|()| true))
     }
 

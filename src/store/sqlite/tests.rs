@@ -252,8 +252,8 @@ fn what_is_no_store_of_ours_is_refused_and_left_as_it_was() {
         (
             "a directory",
             |path| fs::create_dir(path).expect("made"),
-            ErrorKind::Io,
-            "open",
+            ErrorKind::Foreign,
+            "it is a directory",
         ),
     ];
     for (name, make, kind, words) in cases {
