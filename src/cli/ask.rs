@@ -42,8 +42,10 @@ impl Ask {
 }
 
 /// All lines of standard input, without waiting for one answer before the next question.
-fn ask_all(connect: &Connect, printer: Out) -> anyhow::Result<ExitCode> {
-    let stream = connect.open()?;
+fn ask_all(connect: &Connect, mut printer: Out) -> anyhow::Result<ExitCode> {
+    let Some(stream) = exchange::open(connect, &mut printer)? else {
+        return Ok(exchange::status(&printer));
+    };
     let mut requests = BufWriter::new(stream.try_clone()?);
     let due = Arc::new(AtomicU64::new(0));
     let unread = Arc::new(OnceLock::new());
@@ -56,7 +58,7 @@ fn ask_all(connect: &Connect, printer: Out) -> anyhow::Result<ExitCode> {
         }
         let _ = requests.get_ref().shutdown(Shutdown::Write);
     });
-    let status = read_replies(&stream, &due, printer)?;
+    let status = read_replies(connect, &stream, &due, printer)?;
     match unread.get() {
         Some(error) => anyhow::bail!("cannot read standard input: {error}"),
         None => Ok(status),

@@ -19,7 +19,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A server whose backlog is full does not answer at all; the system would try for minutes.
@@ -41,6 +41,40 @@ pub(super) struct Connect {
     login: Login,
     #[command(flatten)]
     tls: TlsFlags,
+    #[arg(skip)]
+    reason: Reason,
+}
+
+/// Why the latest connection was closed, once that is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reason(Arc<Mutex<Option<String>>>);
+
+impl Reason {
+    pub(super) fn set(&self, text: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    /// The reason, or else this text.
+    pub(super) fn or(&self, text: impl Into<String>) -> anyhow::Error {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        anyhow::Error::msg(known.unwrap_or_else(|| text.into()))
+    }
+}
+
+/// What to do about a server that answers in TLS.
+pub(super) const SPEAKS_TLS: &str = "what answers there speaks TLS: add --tls";
+
+/// Whether bytes begin an alert or a handshake of TLS (RFC 8446, section 5.1). No line begins like that.
+pub(super) fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, ..])
+}
+
+/// An error reply to `auth`.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {text}")]
+pub(super) struct Refused {
+    pub(super) code: String,
+    pub(super) text: String,
 }
 
 /// As whom it is asked.
@@ -75,20 +109,33 @@ impl Connect {
         &self.address
     }
 
+    /// Why the latest connection was closed.
+    pub(super) const fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// Whether it says who the user is.
+    pub(super) const fn has_user(&self) -> bool {
+        self.login.user.is_some()
+    }
+
     /// Connects, over TLS if it is asked for, and says who the user is.
     ///
     /// # Errors
-    /// Says how to start a daemon if none can be reached, and why the daemon refuses the user.
+    /// Says how to start a daemon if none can be reached, and why the daemon refuses the user: [`Refused`], if it
+    /// replied.
     pub(super) fn open(&self) -> anyhow::Result<TcpStream> {
         let mut stream = match &self.address {
             Endpoint::Unix(path) => connect_unix(path)?,
             Endpoint::Tcp(address) => match (connect(address.resolve()?)?, self.tls.is_on()) {
-                (stream, true) => self.tls.wrap(stream, address.host())?,
+                (stream, true) => self.tls.wrap(stream, address.host(), &self.reason)?,
                 (stream, false) => stream,
             },
         };
-        self.login.say(&mut stream)?;
-        Ok(stream)
+        match self.login.say(&mut stream) {
+            Err(error) if !error.is::<Refused>() => Err(self.reason.or(with_causes(&error))),
+            said => said.map(|()| stream),
+        }
     }
 
     /// Connects in the same way, with the typed client, for many requests at once.
@@ -168,22 +215,23 @@ fn authenticate(stream: &mut TcpStream, user: &str, password: &str) -> anyhow::R
     );
     stream.write_all(format!("auth {user} {password}\n").as_bytes())?;
     let (mut reply, mut byte) = (Vec::new(), [0]);
-    while reply.len() < MAX_REPLY
-        && stream
-            .read(&mut byte)
-            .context("no answer to 'auth': is it a prime daemon that listens there?")?
-            > 0
-    {
-        if byte == *b"\n" {
-            break;
+    let read = loop {
+        match stream.read(&mut byte) {
+            Ok(1) if byte != *b"\n" && reply.len() < MAX_REPLY => reply.extend(byte),
+            read => break read,
         }
-        reply.extend(byte);
-    }
+    };
+    anyhow::ensure!(!is_tls(&reply), SPEAKS_TLS);
+    read.context("no answer to 'auth': is it a prime daemon that listens there?")?;
     let reply = String::from_utf8_lossy(&reply);
     let reply = printable(reply.trim_end());
     match ReplyLine::parse(&reply) {
         ReplyLine::Value(_) if reply == "OK" => Ok(()),
-        ReplyLine::Error { code, text } => anyhow::bail!("{code}: {text}"),
+        ReplyLine::Error { code, text } => Err(Refused {
+            code: code.to_owned(),
+            text: text.to_owned(),
+        }
+        .into()),
         _ => anyhow::bail!("the daemon closed the connection before it answered 'auth': ask again"),
     }
 }

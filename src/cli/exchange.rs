@@ -1,7 +1,7 @@
 //! Requests sent to a daemon, and the lines that come back, each as soon as it is there. What is not answered is never
 //! taken for an answer.
 
-use super::connect::Connect;
+use super::connect::{Connect, Refused, SPEAKS_TLS, is_tls};
 use super::print::{Printer, printable};
 use crate::client::{ReplyLine, split_tag};
 use crate::proto::{ParsedLine, parse_line};
@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Replies are buffered until the next read waits.
 pub(super) type Out = Printer<BufWriter<Stdout>>;
+
+/// What a daemon with users says to do first, in its protocol.
+const LOGIN: &str = "auth USER PASSWORD";
 
 /// A printer on standard output.
 pub(super) fn printer(is_json: bool) -> Out {
@@ -33,11 +36,14 @@ pub(super) fn is_login(request: &str) -> bool {
 }
 
 /// One request, whose reply is printed as it is.
-pub(super) fn ask_one(connect: &Connect, request: &str, printer: Out) -> anyhow::Result<ExitCode> {
+pub(super) fn ask_one(connect: &Connect, request: &str, mut printer: Out) -> anyhow::Result<ExitCode> {
     let wants_progress = printer.shows_progress() && takes_progress(request) && request.contains(' ');
     let progress = if wants_progress { " progress=1s" } else { "" };
-    let stream = send_one(connect, &format!("{request}{progress}"))?;
-    read_replies(&stream, &AtomicU64::new(replies_to(request.as_bytes())), printer)
+    let Some(stream) = send_one(connect, &format!("{request}{progress}"), &mut printer)? else {
+        return Ok(status(&printer));
+    };
+    let due = AtomicU64::new(replies_to(request.as_bytes()));
+    read_replies(connect, &stream, &due, printer)
 }
 
 /// One request. Rows and the value are printed as `format` makes them, if it makes anything of them; errors as usual.
@@ -47,8 +53,11 @@ pub(super) fn ask_for(
     mut printer: Out,
     mut format: impl FnMut(ReplyLine<'_>) -> Option<String>,
 ) -> anyhow::Result<ExitCode> {
-    let stream = send_one(connect, request)?;
+    let Some(stream) = send_one(connect, request, &mut printer)? else {
+        return Ok(status(&printer));
+    };
     read_lines(
+        connect,
         &stream,
         &AtomicU64::new(1),
         &mut printer,
@@ -63,12 +72,34 @@ pub(super) fn ask_for(
     Ok(status(&printer))
 }
 
-fn send_one(connect: &Connect, request: &str) -> anyhow::Result<TcpStream> {
-    let mut stream = connect.open()?;
+/// Connects. Where the daemon replies that it refuses the user, that is printed as an error reply, and there is no
+/// connection.
+pub(super) fn open(connect: &Connect, printer: &mut Out) -> anyhow::Result<Option<TcpStream>> {
+    match connect.open() {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) => {
+            let Refused { code, text } = error.downcast::<Refused>()?;
+            printer.print(
+                None,
+                ReplyLine::Error {
+                    code: &code,
+                    text: &text,
+                },
+            )?;
+            printer.flush()?;
+            Ok(None)
+        }
+    }
+}
+
+fn send_one(connect: &Connect, request: &str, printer: &mut Out) -> anyhow::Result<Option<TcpStream>> {
+    let Some(mut stream) = open(connect, printer)? else {
+        return Ok(None);
+    };
     // A daemon that closes at once may have sent an error, which is read later.
     let _ = stream.write_all(format!("{request}\n").as_bytes());
     let _ = stream.shutdown(Shutdown::Write);
-    Ok(stream)
+    Ok(Some(stream))
 }
 
 /// How many final lines answer a line: none, if it is blank or a comment.
@@ -77,12 +108,18 @@ pub(super) fn replies_to(line: &[u8]) -> u64 {
 }
 
 /// Prints all replies until the daemon closes the connection.
-pub(super) fn read_replies(stream: &TcpStream, due: &AtomicU64, mut printer: Out) -> anyhow::Result<ExitCode> {
-    read_lines(stream, due, &mut printer, Printer::print)?;
+pub(super) fn read_replies(
+    connect: &Connect,
+    stream: &TcpStream,
+    due: &AtomicU64,
+    mut printer: Out,
+) -> anyhow::Result<ExitCode> {
+    read_lines(connect, stream, due, &mut printer, Printer::print)?;
     Ok(status(&printer))
 }
 
-fn status(printer: &Out) -> ExitCode {
+/// The exit status after these replies.
+pub(super) fn status(printer: &Out) -> ExitCode {
     ExitCode::from(u8::from(printer.errors > 0))
 }
 
@@ -91,6 +128,7 @@ fn status(printer: &Out) -> ExitCode {
 /// # Errors
 /// If fewer than `due` final lines came, if what came is not from a prime daemon, or if it cannot be printed.
 fn read_lines(
+    connect: &Connect,
     stream: &TcpStream,
     due: &AtomicU64,
     printer: &mut Out,
@@ -99,6 +137,8 @@ fn read_lines(
     let mut reader = BufReader::with_capacity(64 << 10, stream);
     let mut line = String::new();
     let mut answered = 0;
+    // An error is one again as the line is read.
+    anyhow::ensure!(!is_tls(reader.fill_buf().unwrap_or_default()), SPEAKS_TLS);
     loop {
         line.clear();
         if reader.buffer().is_empty() {
@@ -117,14 +157,24 @@ fn read_lines(
             anyhow::bail!("the server there is not a prime daemon: it sent '{rest}'");
         }
         answered += u64::from(heard.is_final());
-        take(printer, tag, heard)?;
+        match heard {
+            ReplyLine::Error { code, text } if !connect.has_user() && text.ends_with(LOGIN) => {
+                let text = &format!("{text} (with primed: --user NAME)");
+                take(printer, tag, ReplyLine::Error { code, text })?;
+            }
+            heard => take(printer, tag, heard)?,
+        }
     }
     printer.wipe();
     printer.flush()?;
     match due.load(Relaxed).saturating_sub(answered) {
         0 => Ok(()),
-        1 => anyhow::bail!("the daemon closed the connection before it answered; ask again"),
-        lost => anyhow::bail!("the daemon closed the connection with {lost} questions unanswered; ask them again"),
+        1 => Err(connect
+            .reason()
+            .or("the daemon closed the connection before it answered; ask again")),
+        lost => Err(connect.reason().or(format!(
+            "the daemon closed the connection with {lost} questions unanswered; ask them again"
+        ))),
     }
 }
 

@@ -6,7 +6,7 @@
 use super::bar::readable;
 use super::complete::Words;
 use super::configure;
-use super::connect::Connect;
+use super::connect::{Connect, Reason, SPEAKS_TLS, is_tls};
 use super::exchange::{is_login, takes_progress};
 use super::print::{Printer, is_broken_pipe, printable};
 use super::screen::{PROMPT, Screen};
@@ -150,6 +150,8 @@ struct Connection {
     /// True once the daemon has replied to the last question.
     was_heard: bool,
     printer: Printer<Stdout>,
+    /// Why it was closed.
+    reason: Reason,
 }
 
 impl Connection {
@@ -157,15 +159,17 @@ impl Connection {
         let stream = connect.open()?;
         let sink = Arc::new(Mutex::new(Sink::Prompt(0)));
         let (lines, reading) = (BufReader::new(stream.try_clone()?), sink.clone());
+        let (reason, reads) = (connect.reason().clone(), connect.reason().clone());
         std::thread::Builder::new()
             .name("replies".into())
-            .spawn(move || read(lines, &reading, &screen))?;
+            .spawn(move || read(lines, &reading, &screen, &reads))?;
         Ok(Self {
             stream,
             sink,
             asked: 0,
             was_heard: false,
             printer: Printer::new(io::stdout(), false),
+            reason,
         })
     }
 
@@ -232,7 +236,8 @@ impl Connection {
                     if is_cancelled {
                         silence.as_mut().reset(Instant::now() + MAX_SILENCE);
                     }
-                    let line = line.context("the daemon closed the connection before it answered; ask again")?;
+                    let closed = "the daemon closed the connection before it answered; ask again";
+                    let line = line.ok_or_else(|| self.reason.or(closed))?;
                     self.was_heard = true;
                     let (of, rest) = split_tag(&line);
                     let is_final = ReplyLine::parse(rest).is_final() && of.is_none_or(|of| of == tag);
@@ -309,9 +314,14 @@ fn watched_job(question: &str) -> Option<&str> {
 }
 
 /// Reads replies until the connection ends.
-fn read(mut lines: BufReader<TcpStream>, sink: &Mutex<Sink>, screen: &Screen) {
+fn read(mut lines: BufReader<TcpStream>, sink: &Mutex<Sink>, screen: &Screen, reason: &Reason) {
     let mut line = String::new();
-    while lines.read_line(&mut line).is_ok() && line.ends_with('\n') {
+    // An error is one again as the line is read.
+    let is_tls = is_tls(lines.fill_buf().unwrap_or_default());
+    if is_tls {
+        reason.set(SPEAKS_TLS.to_owned());
+    }
+    while !is_tls && lines.read_line(&mut line).is_ok() && line.ends_with('\n') {
         let shown = printable(line.trim_end());
         let (tag, rest) = split_tag(&shown);
         let heard = ReplyLine::parse(rest);

@@ -1,12 +1,12 @@
 //! TLS for the commands that ask a daemon: they read and write a socket, and a thread encrypts what passes.
 
-use super::connect::PATIENCE;
+use super::connect::{PATIENCE, Reason};
 use crate::server::{is_of_old_version, read_authorities, read_certificates, read_key, unusable};
 use anyhow::Context;
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use std::io::{self, Write};
+use std::io;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -61,11 +61,12 @@ impl TlsFlags {
         self.tls
     }
 
-    /// A socket whose bytes go over this one, encrypted, once the daemon has shown its certificate for `host`.
+    /// A socket whose bytes go over this one, encrypted, once the daemon has shown its certificate for `host`. Why the
+    /// daemon then refuses the client is in `reason` before that socket is closed.
     ///
     /// # Errors
     /// If the certificate is not to be trusted, or the daemon does not speak TLS.
-    pub(super) fn wrap(&self, stream: TcpStream, host: &str) -> anyhow::Result<TcpStream> {
+    pub(super) fn wrap(&self, stream: TcpStream, host: &str, reason: &Reason) -> anyhow::Result<TcpStream> {
         let config = Arc::new(self.config()?);
         let name = ServerName::try_from(host.to_owned()).with_context(|| {
             format!(
@@ -91,7 +92,7 @@ impl TlsFlags {
             let encrypted = encrypted.with_context(|| format!("no TLS with the daemon at {host}"))?;
             anyhow::Ok((tokio::net::UnixStream::from_std(theirs)?, encrypted))
         })?;
-        let host = host.to_owned();
+        let (host, reason) = (host.to_owned(), reason.clone());
         std::thread::Builder::new().name("tls".into()).spawn(move || {
             // However it ends, the end of `ours` is closed, which is what its reader sees. A daemon that refuses the
             // certificate of its client says so after the handshake only.
@@ -107,7 +108,7 @@ impl TlsFlags {
                 }
             });
             if let Err(Some(advice)) = ended.map_err(|error| advice(&error, &host)) {
-                let _ = writeln!(io::stderr(), "primed: {advice}");
+                reason.set(advice);
             }
         })?;
         // Its readers and writers need a stream socket, of whatever kind.

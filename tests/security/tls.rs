@@ -84,15 +84,35 @@ fn only_clients_with_a_certificate_are_served_where_one_is_asked_for() {
     let ca = certificate("ca.pem");
     let daemon = daemon(&["--tls-ca", &ca]);
     let (answers, errors) = ask(&daemon, &["nth", "5"], "");
-    assert!(
-        answers.is_empty() && errors.contains("serves only clients with a certificate: --tls-cert"),
-        "{answers} {errors}"
-    );
+    let expected =
+        "primed: the daemon at localhost serves only clients with a certificate: --tls-cert FILE and --tls-key FILE\n";
+    assert_eq!((answers.as_str(), errors.as_str()), ("", expected));
     let (cert, key) = (certificate("client.pem"), certificate("client.key"));
     assert_eq!(
         ask(&daemon, &["--tls-cert", &cert, "--tls-key", &key, "nth", "5"], "").0,
         "11\n"
     );
+}
+
+#[test]
+fn a_plain_client_of_an_address_over_tls_is_sent_to_its_flag() {
+    let daemon = daemon(&[]);
+    let address = daemon.addresses[1].to_string();
+    for (flags, input) in [
+        (&["nth", "5"][..], ""),
+        (&[], "nth 5\nnth 6\n"),
+        (&["--user", "ann"], "nth 5\n"),
+    ] {
+        let arguments = [&["ask", "--connect", &address], flags].concat();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+        let output = run(command.args(arguments).env("PRIMED_PASSWORD", "ann-pw"), input);
+        assert_eq!(
+            text(&output.stderr),
+            "primed: what answers there speaks TLS: add --tls\n",
+            "{flags:?}"
+        );
+        assert_eq!(output.status.code(), Some(1));
+    }
 }
 
 #[test]

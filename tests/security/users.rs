@@ -391,15 +391,22 @@ fn the_command_says_who_its_user_is_and_takes_no_password_as_an_argument() {
     );
     assert_eq!(text(&ask(&["--user", "ann"], Some("ann-pw")).stdout), "11\n");
     let nobody = ask(&[], None);
-    assert!(
-        text(&nobody.stderr).starts_with("unauthenticated: say who you are first"),
-        "{}",
-        text(&nobody.stderr)
+    assert_eq!(
+        text(&nobody.stderr),
+        "unauthenticated: say who you are first: auth USER PASSWORD (with primed: --user NAME)\n"
     );
     let wrong = ask(&["--user", "ann"], Some("wrong"));
     assert_eq!(
         text(&wrong.stderr),
-        "primed: unauthenticated: the user or the password is wrong\n"
+        "unauthenticated: the user or the password is wrong\n"
+    );
+    let wrong = ask(&["--user", "ann", "--json"], Some("wrong"));
+    assert_eq!(
+        (wrong.status.code(), text(&wrong.stdout).as_str()),
+        (
+            Some(1),
+            "{\"error\":\"unauthenticated\",\"text\":\"the user or the password is wrong\"}\n"
+        )
     );
     assert_eq!(ask(&["--password", "ann-pw"], None).status.code(), Some(2));
 }

@@ -135,7 +135,10 @@ async fn ask(first: Client, connect: Arc<Connect>, interval: Duration, news: Sen
         // Numbers belong to the daemon that was there before.
         while cancels.try_recv().is_ok() {}
         let why = match connected {
-            Ok(client) => watch(&client, interval, &news, &mut cancels).await.to_string(),
+            Ok(client) => {
+                let error = watch(&client, interval, &news, &mut cancels).await;
+                connect.reason().or(error.to_string()).to_string()
+            }
             Err(error) => with_causes(&error),
         };
         if news.send(News::Lost(why)).await.is_err() {
