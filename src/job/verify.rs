@@ -35,6 +35,14 @@ struct Verify {
     verdict: Option<String>,
 }
 
+/// Why there is no second way for other questions. [`Query::Factor`] is asked of no longer number: those are read by
+/// the worker that begins their job.
+pub(crate) const UNVERIFIABLE: &str = "only pi, nth, and factor of up to 100 digits, have a second way";
+
+/// Why an answer that stands in a table is not verified.
+pub(crate) const FROM_TABLE: &str =
+    "the answer is not computed, but read from a table of the primes below 2^20: there is nothing to verify";
+
 /// True if there is a second way for this question.
 pub(super) fn can_verify(query: &Query) -> bool {
     matches!(query, Query::Pi(_) | Query::Nth(_) | Query::Factor(_))

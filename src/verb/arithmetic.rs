@@ -532,6 +532,16 @@ mod tests {
 
     #[test]
     fn a_wrong_argument_is_named_beside_what_would_be_right() {
+        assert_eq!(
+            said("verify pi 1e6"),
+            "bad-arg :verify: the answer is not computed, but read from a table of the primes below 2^20: there is nothing to verify"
+        );
+        for other in ["isprime 2^127-1".to_owned(), format!("factor {}", "9".repeat(101))] {
+            assert_eq!(
+                said(&format!("verify {other}")),
+                "bad-arg :verify: only pi, nth, and factor of up to 100 digits, have a second way; usage: verify REQUEST|JOB"
+            );
+        }
         assert_eq!(said("nth"), "bad-arg :nth: N is missing; usage: nth N [LAST]");
         assert_eq!(
             said("nth 0"),

@@ -4,6 +4,7 @@ use super::call::shortened;
 use super::{Call, Facts, Registry, Step, define};
 use crate::auth::Role;
 use crate::engine::{Account, Ask, JobId, Priority, Selection, Subject, Submit};
+use crate::job::{FROM_TABLE, UNVERIFIABLE};
 use crate::proto::{Code, DEADLINES, Failure, ParsedLine, Tag, Value, parse_line};
 use std::time::Duration;
 
@@ -51,8 +52,9 @@ pub(super) fn register(registry: &mut Registry) {
     let what = "the same answer by a second way";
     registry.add(define("verify REQUEST|JOB", what, verify).details(&[
         "pi: by sieving up to 1e10, above by the formula with other parameters; nth:",
-        "primality and the count up to it; factor: product and primality. Checks the",
-        "answer that is kept, or else a new one, and says what was checked:",
+        "primality and the count up to it; factor, of up to 100 digits: product and",
+        "primality. Checks the answer that is kept, or else a new one; those of pi and",
+        "nth that are read from a table are not verified. Says what was checked:",
         "'OK verified ...' or 'OK refuted ...'. What is refuted is never given again.",
         "submit verify pi 1e18",
         "verify 7: the answer of job 7, once it has ended",
@@ -193,13 +195,14 @@ fn verify(call: &Call<'_>) -> Result<Step, Failure> {
     if call.arg(0).is_some_and(is_id) || call.option("job").is_some() {
         return Ok(Step::Ask(Ask::Verify(read_id(call, "ID")?)));
     }
-    let job = match call.inner()? {
-        Step::Job(job) => job.verification(),
-        _ => None,
-    };
-    let unverifiable =
-        || call.bad_arg("there is a second way for pi, nth and factor only, if the answer is not in a table");
-    Ok(Step::Job(job.ok_or_else(unverifiable)?))
+    match call.inner()? {
+        Step::Job(job) => match job.verification() {
+            Some(verification) => Ok(Step::Job(verification)),
+            None => Err(call.bad_arg(UNVERIFIABLE)),
+        },
+        Step::Constant(_) => Err(call.refused(FROM_TABLE)),
+        _ => Err(call.bad_arg(UNVERIFIABLE)),
+    }
 }
 
 fn forget(call: &Call<'_>) -> Result<Step, Failure> {

@@ -6,6 +6,7 @@ use super::{Scheduler, now};
 use crate::clients::ClientState;
 use crate::engine::message::{Account, Ask, JobId, Order, Payer, RequestId, Subject, Work};
 use crate::engine::table::FoundAnswer;
+use crate::job::{FROM_TABLE, UNVERIFIABLE};
 use crate::proto::{Code, Failure, Value};
 use crate::store::{COMPUTED, KeptAnswer};
 use actix::prelude::*;
@@ -73,14 +74,12 @@ impl Scheduler {
             let text = "the question of a job is not kept without a store; usage: verify REQUEST";
             return Err(Failure::new(Code::NoJob, text));
         };
-        let verification = match (link.rebuild)(stored).subject? {
-            Subject::Work(Work::Plan(job)) => job.verification(),
-            _ => None,
+        let (verification, reason) = match (link.rebuild)(stored).subject? {
+            Subject::Work(Work::Plan(job)) => (job.verification(), UNVERIFIABLE),
+            Subject::Known { .. } => (None, FROM_TABLE),
+            _ => (None, UNVERIFIABLE),
         };
-        let verification = verification.ok_or_else(|| {
-            let text = "there is a second way for pi, nth and factor only, if the answer is not in a table";
-            Failure::new(Code::BadArg, text)
-        })?;
+        let verification = verification.ok_or_else(|| Failure::new(Code::BadArg, reason))?;
         Ok(Work::Plan(
             verification.of_answer(value).titled(format!("verify job {job}")),
         ))
