@@ -22,7 +22,8 @@ pub(super) fn register(registry: &mut Registry) {
                 "The job goes on when you disconnect, and after a restart: once the ID is",
                 "sent, the store has it. deadline= is the job's own. Its answer is kept",
                 "for a while. id=KEY: the same KEY and request give the same job.",
-                "priority=low|normal|high, after=5min begins it later.",
+                "priority=low|normal|high. after=5min begins it later; what needs no work,",
+                "as pi 1e5, has ended at once all the same.",
                 "submit pi 1e18 -> OK job=7",
                 "watch 7, result 7, cancel 7, jobs",
             ])
