@@ -220,6 +220,12 @@ fn a_job_is_submitted_watched_cancelled_and_read() {
         post(&daemon, "/v1/jobs", &json!({"request": "pi 1e9", "id": "two words"})).0,
         400
     );
+    assert_eq!(get(&daemon, "/v1/jobs/2/result?dead=1s").0, 400);
+    for (key, request) in [("deadline", "pi 1e9 Deadline=9s"), ("progress", "pi 1e9 progress=9s")] {
+        let (status, reply) = post(&daemon, "/v1/ask", &json!({"request": request, key: "5s"}));
+        let text = format!("{key} is given twice, in the request and beside it");
+        assert_eq!((status, reply), (400, json!({"error": "bad-arg", "text": text})));
+    }
 }
 
 #[test]

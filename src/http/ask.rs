@@ -6,10 +6,10 @@ use super::events::{Format, stream};
 use super::guard::Caller;
 use crate::engine::{Event, Events};
 use crate::metrics::Outcome;
-use crate::proto::{Code, DEADLINES, Failure, INTERVALS, Interim};
+use crate::proto::{Code, DEADLINES, Failure, INTERVALS, Interim, ParsedLine, Request, parse_line};
 use crate::verb::{Question, Terms};
 use axum::Extension;
-use axum::extract::Request;
+use axum::extract;
 use axum::http::StatusCode;
 use axum::http::header::ACCEPT;
 use axum::response::Response;
@@ -37,10 +37,21 @@ pub(super) fn question_within(
     wait: Option<&str>,
 ) -> Result<(Question, Counted), Failure> {
     let (question, counted) = question(caller, words);
-    match wait.map(deadline).transpose() {
+    match wait.map(|wait| deadline(once("deadline", wait, words)?)).transpose() {
         Ok(Some(wait)) => Ok((question.deadline(wait), counted)),
         Ok(None) => Ok((question, counted)),
         Err(failure) => Err(counted.fail(failure)),
+    }
+}
+
+/// The value of a field that is an option of requests too, unless the words have it as well.
+fn once<'a>(key: &str, value: &'a str, words: &str) -> Result<&'a str, Failure> {
+    let has_it = |request: &Request<'_>| request.options.iter().any(|(other, _)| other.eq_ignore_ascii_case(key));
+    match parse_line(words.as_bytes()) {
+        Ok(ParsedLine::Request(request)) if has_it(&request) => {
+            Err(wrong(&format!("{key} is given twice, in the request and beside it")))
+        }
+        _ => Ok(value),
     }
 }
 
@@ -54,7 +65,7 @@ fn interval(text: &str) -> Result<Duration, Failure> {
     Terms::time("progress", text, &INTERVALS).map_err(|what| wrong(&what))
 }
 
-pub(super) async fn ask(Extension(caller): Extension<Caller>, request: Request) -> Response {
+pub(super) async fn ask(Extension(caller): Extension<Caller>, request: extract::Request) -> Response {
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted(accept.unwrap_or_default());
     let object = match read_object(&caller.owed, request).await {
@@ -62,8 +73,10 @@ pub(super) async fn ask(Extension(caller): Extension<Caller>, request: Request) 
         Err(refusal) => return refusal,
     };
     let asked = texts(&object, ["request", "deadline", "progress"]).and_then(|[words, wait, progress]| {
-        let (question, counted) = question_within(&caller, &words.unwrap_or_default(), wait.as_deref())?;
-        match progress.map(|every| interval(&every)).transpose() {
+        let words = words.unwrap_or_default();
+        let (question, counted) = question_within(&caller, &words, wait.as_deref())?;
+        let progress = progress.map(|every| interval(once("progress", &every, &words)?));
+        match progress.transpose() {
             Ok(progress) => Ok((question, counted, progress)),
             Err(failure) => Err(counted.fail(failure)),
         }

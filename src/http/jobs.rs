@@ -85,14 +85,32 @@ pub(super) async fn cancel(Extension(caller): Extension<Caller>, id: Id) -> Resp
 }
 
 pub(super) async fn result(Extension(caller): Extension<Caller>, id: Id, uri: Uri) -> Response {
-    let wait = uri
-        .query()
-        .and_then(|query| query.split('&').find_map(|part| part.strip_prefix("deadline=")));
-    let asked = about(&id, "result").and_then(|words| question_within(&caller, &words, wait));
+    let asked = about(&id, "result").and_then(|words| question_within(&caller, &words, wait(&uri)?));
     match asked {
         Err(failure) => failed(&failure),
         Ok((question, counted)) => whole(question.events(), counted).await,
     }
+}
+
+/// The deadline in the query of an address. Other words are refused, as other fields of a body are.
+fn wait(uri: &Uri) -> Result<Option<&str>, Failure> {
+    let mut wait = None;
+    for word in uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|word| !word.is_empty())
+    {
+        match (word.strip_prefix("deadline="), wait) {
+            (Some(time), None) => wait = Some(time),
+            (Some(_), Some(_)) => return Err(wrong("deadline is given twice")),
+            (None, _) => {
+                let word = crate::engine::shortened(word, 24);
+                return Err(wrong(&format!("the query has no '{word}'; there is 'deadline='")));
+            }
+        }
+    }
+    Ok(wait)
 }
 
 /// The events of a job; to `HEAD`, what a stream begins with, for which nothing is asked.
@@ -165,6 +183,25 @@ mod tests {
         assert_eq!(
             (&shown["id"], &shown["request"], &shown["progress"]),
             (&json!("7"), &json!("factor 9"), &progress)
+        );
+    }
+
+    #[test]
+    fn a_query_has_a_deadline_and_nothing_else() {
+        let wait = |path: &'static str| match wait(&Uri::from_static(path)) {
+            Ok(time) => time.unwrap_or("none").to_owned(),
+            Err(failure) => failure.text.into_owned(),
+        };
+        assert_eq!(wait("/v1/jobs/1/result"), "none");
+        assert_eq!(wait("/v1/jobs/1/result?"), "none");
+        assert_eq!(wait("/v1/jobs/1/result?deadline=5s"), "5s");
+        assert_eq!(
+            wait("/v1/jobs/1/result?dead=1s"),
+            "the query has no 'dead=1s'; there is 'deadline='"
+        );
+        assert_eq!(
+            wait("/v1/jobs/1/result?deadline=5s&deadline=1s"),
+            "deadline is given twice"
         );
     }
 
