@@ -70,8 +70,12 @@ impl Table {
             Ask::Cancel(job) => {
                 self.flow.submitted.check_owner(job, scope)?;
                 log::about(client, request, job, "cancels");
-                let Found::Running(work) = self.flow.submitted.find(job, self.flow.now)? else {
-                    return Err(has_ended(job));
+                let work = match self.flow.submitted.find(job, self.flow.now)? {
+                    Found::Running(work) => work,
+                    Found::Done(Err(failure)) if failure.code == Code::Cancelled => {
+                        return Err(Failure::new(Code::NoJob, format!("job {job} was cancelled already")));
+                    }
+                    Found::Done(_) => return Err(has_ended(job)),
                 };
                 if self.flow.is_suspended(job) {
                     return Err(suspended(job));
