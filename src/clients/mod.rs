@@ -7,7 +7,7 @@
 
 mod monitor;
 
-pub use monitor::{Monitor, Seen, Watch};
+pub use monitor::{MAX_WATCHERS, Monitor, Seen, Watch};
 
 use std::collections::BTreeMap;
 use std::fmt;

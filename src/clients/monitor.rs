@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// Rows that may wait for a watcher.
 const MAX_WAITING: usize = 1024;
 /// Watchers at once: each request wakes all of them.
-const MAX_WATCHERS: usize = 16;
+pub const MAX_WATCHERS: usize = 16;
 
 /// Where sessions say what they are asked.
 pub struct Monitor {

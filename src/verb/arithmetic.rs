@@ -268,6 +268,7 @@ const VERBS: [Arithmetic; 8] = [
         usage: "count A B [method=auto|sieve] [kind=KIND]",
         about: "how many primes in A..B, B excluded",
         details: &[
+            "A and B are at most 10^25, with kind= at most 2^64.",
             "method=sieve looks at every number; auto (the default) takes the faster way.",
             "count 100 110 -> OK 4",
             "kind= counts constellations whose members all lie in A..B: twins (p, p+2),",
@@ -302,8 +303,9 @@ const VERBS: [Arithmetic; 8] = [
         usage: "primes A B [kind=KIND]",
         about: "the primes in A..B as rows, then how many",
         details: &[
-            "B is not included. Rows begin with '=' and hold up to 64 primes each. The",
-            "range may be as long as you like: rows come as fast as you read.",
+            "A and B are at most 2^64; B is not included. Rows begin with '=' and hold up",
+            "to 64 primes each. The range may be as long as you like: rows come as fast as",
+            "you read.",
             "primes 100 110 -> = 101 103 107 109",
             "                  OK 4",
             "With kind= (see 'help count') a word of a row is a constellation:",
@@ -542,6 +544,8 @@ mod tests {
                 "bad-arg :verify: only pi, nth, and factor of up to 100 digits, have a second way; usage: verify REQUEST|JOB"
             );
         }
+        assert_eq!(said("certify 7 form=PARI"), said("certify 7 form=pari"));
+        assert!(said("certify 7 form=PARI").starts_with("job "));
         assert_eq!(said("nth"), "bad-arg :nth: N is missing; usage: nth N [LAST]");
         assert_eq!(
             said("nth 0"),
@@ -650,6 +654,10 @@ mod tests {
     fn what_is_beyond_a_limit_is_too_big_and_names_the_limit() {
         for (line, limit) in [
             ("pi 10^25+1", "10^25"),
+            (
+                "pi 10^200-10^200+100",
+                "a number on the way to it may have at most 100 digits",
+            ),
             ("nth 176846309399143769411681", "176846309399143769411680"),
             ("next 5 1e6", "100000"),
             ("nth 1 425656284035217744", "425656284035217743"),

@@ -192,9 +192,15 @@ impl<'a> Call<'a> {
     ) -> Result<N, Failure> {
         let text = self.required(index, name)?;
         let too_big = || {
+            // A difference of large numbers may be small.
+            let on_the_way = match text.contains('-') {
+                true => ", and a number on the way to it may have at most 100 digits",
+                false => "",
+            };
+            let name_of_verb = self.verb.name();
             Failure::new(
                 Code::TooBig,
-                format!("{}: {name} may be at most {limit}", self.verb.name()),
+                format!("{name_of_verb}: {name} may be at most {limit}{on_the_way}"),
             )
         };
         let number = match parse_word(text) {

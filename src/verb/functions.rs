@@ -110,7 +110,9 @@ fn certify(call: &Call<'_>) -> Result<Step, Failure> {
     call.only(1, &["form"])?;
     match call.option("form") {
         None => about_number(call, |style, n| Ok(Query::Certify(certifiable(style, n)?))),
-        Some("pari") => about_number(call, |style, n| Ok(Query::CertifyForPari(certifiable(style, n)?))),
+        Some(form) if form.eq_ignore_ascii_case("pari") => {
+            about_number(call, |style, n| Ok(Query::CertifyForPari(certifiable(style, n)?)))
+        }
         Some(text) => Err(call.bad_arg(format_args!("form is '{}', not pari", shortened(text)))),
     }
 }

@@ -4,7 +4,7 @@
 use super::auth::AUTH;
 use super::{Call, Registry, Step, define};
 use crate::auth::Role;
-use crate::clients::{Seen, Watch};
+use crate::clients::{MAX_WATCHERS, Seen, Watch};
 use crate::engine::{self, Asked, ExternalLane, ExternalTask};
 use crate::proto::{Code, Failure, Request};
 use actix::prelude::*;
@@ -61,7 +61,7 @@ pub fn shown(request: &Request<'_>, is_known: bool, is_trusted: bool) -> String 
 fn watch(call: &Call<'_>, lane: &Arc<ExternalLane>) -> Result<Step, Failure> {
     call.only(0, &[])?;
     let watch = Watch::begin(&call.facts.clients).ok_or_else(|| {
-        let text = "as many monitor as may at once; retry-ms=1000";
+        let text = format!("{MAX_WATCHERS} monitor already, which is the limit; retry-ms=1000");
         Failure::new(Code::Busy, text)
     })?;
     Ok(Step::External(ExternalTask::ask::<Reporter, _>(

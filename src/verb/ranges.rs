@@ -26,6 +26,7 @@ pub(super) const VERBS: [Arithmetic; 2] = [
         details: &[
             "The answer is the gap (the difference of two consecutive primes that both lie",
             "in A..B) and these two primes, where it is first; nothing, if there is no gap.",
+            "A and B are at most 2^64.",
             "gaps 0 100 -> OK 8 89 97",
         ],
         read: Read::AtOnce(|call| {
