@@ -61,30 +61,30 @@ pub fn read(text: &str, known: &[&str]) -> Result<Vec<Setting>, Mistake> {
             return Err(mistake(at, unknown(name, known)));
         }
         let values = match value.get_ref() {
+            DeValue::Array(list) if list.is_empty() => Err("is an empty list: name a value, or leave the line out"),
             DeValue::Array(list) => list.iter().map(|value| text_of(value.get_ref())).collect(),
             one => text_of(one).map(|one| vec![one]),
         };
-        let Some(values) = values.filter(|values| !values.is_empty()) else {
-            return Err(mistake(
-                at,
-                format!("'{name}' must be a string, a number, or a list of them"),
-            ));
-        };
+        let values = values.map_err(|what| mistake(at.clone(), format!("'{name}' {what}")))?;
         let (name, line) = (name.to_owned(), line_of(text, at.start));
         settings.push(Setting { name, values, line });
     }
     Ok(settings)
 }
 
-fn text_of(value: &DeValue<'_>) -> Option<String> {
+/// A value as text, or what is wrong with it.
+fn text_of(value: &DeValue<'_>) -> Result<String, &'static str> {
     match value {
-        DeValue::String(text) => Some(text.as_ref().to_owned()),
-        DeValue::Integer(number) => {
-            let number = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
-            Some(number.to_string())
+        DeValue::String(text) => Ok(text.as_ref().to_owned()),
+        DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Ok(number.to_string()),
+            Err(_) => Err("is too large a number"),
+        },
+        DeValue::Boolean(truth) => Ok(truth.to_string()),
+        DeValue::Float(_) => Err("is no whole number: write one, or a string"),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+            Err("must be a string, a number, or a list of them")
         }
-        DeValue::Boolean(truth) => Some(truth.to_string()),
-        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
     }
 }
 
@@ -102,7 +102,8 @@ pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .iter()
         .copied()
         .min_by_key(distance)
-        .filter(|known| distance(known) <= 3)
+        // A third of its letters may differ: 'otlp' is not meant to be 'http'.
+        .filter(|known| distance(known) <= (known.len() / 3).min(3))
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -113,7 +114,7 @@ fn line_of(text: &str, at: usize) -> usize {
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 3] = ["listen", "max-jobs", "drain-limit"];
+    const KNOWN: [&str; 4] = ["http", "listen", "max-jobs", "drain-limit"];
 
     fn refused(text: &str) -> String {
         read(text, &KNOWN).expect_err("it is wrong").to_string()
@@ -149,16 +150,24 @@ mod tests {
             "1: there is no setting 'colour'; 'primed serve --show-config' lists them all"
         );
         assert_eq!(
+            refused("otlp = 'x'"),
+            "1: there is no setting 'otlp'; 'primed serve --show-config' lists them all"
+        );
+        assert_eq!(
             refused("[limits]\nmax-jobs = 1"),
             "1: sections are not allowed, and 'limits' is one"
         );
         assert_eq!(
             refused("max-jobs = 1.5"),
+            "1: 'max-jobs' is no whole number: write one, or a string"
+        );
+        assert_eq!(
+            refused("max-jobs = 2001-01-01"),
             "1: 'max-jobs' must be a string, a number, or a list of them"
         );
         assert_eq!(
             refused("listen = []"),
-            "1: 'listen' must be a string, a number, or a list of them"
+            "1: 'listen' is an empty list: name a value, or leave the line out"
         );
         for text in [
             "max-jobs = 1\nmax-jobs = 2",

@@ -175,6 +175,14 @@ fn a_wrong_setting_is_reported_with_its_source() {
         said.starts_with("primed: invalid value 'x' for '--max-line <BYTES>': "),
         "{said}"
     );
+    let file = File::new("latin", "");
+    std::fs::write(file.path(), b"# one\ndata = '\xe9'\n").expect("it can be written");
+    let said = serve(&["--config", file.path()], &[]).expect_err("it is not UTF-8");
+    let expected = format!(
+        "primed: {}:2: that is not UTF-8: save the file in this encoding\n",
+        file.path()
+    );
+    assert_eq!(said, expected);
     let said = serve(&["--config", "/nowhere/primed.toml"], &[]).expect_err("there is none");
     assert!(
         said.starts_with("primed: cannot read the configuration /nowhere/primed.toml: "),

@@ -24,6 +24,9 @@ const NONE: &str = "none";
 /// The subcommand that has settings.
 const SERVE: &str = "serve";
 
+/// How the variables of settings begin.
+const PREFIX: &str = "PRIMED_";
+
 /// The text above the settings.
 const INTRODUCTION: &str = "\
 # The settings of 'primed serve'. Each is a flag too (--max-jobs) and an environment variable (PRIMED_MAX_JOBS):
@@ -100,9 +103,10 @@ impl Settings {
         let known = arguments.filter_map(|arg| arg.get_env()?.to_str());
         let known: Vec<&str> = known.chain([cpu::VARIABLE, connect::PASSWORD]).collect();
         let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        let unknown = set.filter(|name| name.starts_with("PRIMED_") && !known.contains(&name.as_str()));
-        let warning = |name: String| match config::nearest(&name, &known) {
-            Some(nearest) => format!("${name} is not a setting; did you mean ${nearest}?"),
+        let unknown = set.filter(|name| name.starts_with(PREFIX) && !known.contains(&name.as_str()));
+        let bare: Vec<&str> = known.iter().filter_map(|name| name.strip_prefix(PREFIX)).collect();
+        let warning = |name: String| match config::nearest(name.strip_prefix(PREFIX).unwrap_or(&name), &bare) {
+            Some(nearest) => format!("${name} is not a setting; did you mean ${PREFIX}{nearest}?"),
             None => format!("${name} is not a setting; 'primed serve --help' lists them all"),
         };
         unknown.map(warning).collect()
@@ -193,8 +197,15 @@ impl Settings {
 impl File {
     fn read(path: &PathBuf, command: &Command) -> Result<Self, Refusal> {
         let shown = path.display();
-        let text = fs::read_to_string(path)
+        let bytes = fs::read(path)
             .map_err(|error| Refusal::Setting(format!("cannot read the configuration {shown}: {error}")))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            Refusal::Setting(format!(
+                "{shown}:{line}: that is not UTF-8: save the file in this encoding"
+            ))
+        })?;
         let known: Vec<&str> = names(command).collect();
         let settings = config::read(&text, &known).map_err(|mistake| Refusal::Setting(format!("{shown}:{mistake}")))?;
         let file = Self {
@@ -290,7 +301,7 @@ fn with_default(command: Command, setting: &Setting) -> Command {
     }
 }
 
-/// Attributes a wrong value to the environment if it comes from there.
+/// Attributes a wrong value to the environment if it comes from there, in whatever subcommand.
 fn blame(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refusal {
     let Some(ContextValue::String(culprit)) = error.get(ContextKind::InvalidArg) else {
         return error.into();
@@ -305,7 +316,10 @@ fn blame(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refus
         };
         arguments.iter().any(|typed| is_it(&typed.to_string_lossy()))
     };
-    let culprit = settings(command).find(|arg| as_shown(arg) == *culprit && !is_typed(arg));
+    let named = arguments.iter().skip(1).find_map(|word| command.find_subcommand(word));
+    let nested = named.into_iter().flat_map(Command::get_subcommands);
+    let mut flags = named.into_iter().chain(nested).flat_map(Command::get_arguments);
+    let culprit = flags.find(|arg| as_shown(arg) == *culprit && !is_typed(arg));
     match culprit.and_then(|arg| Some((arg, arg.get_env().filter(|variable| is_set(variable))?))) {
         Some((arg, variable)) => {
             let variable = format!("${}", variable.display());
