@@ -40,11 +40,17 @@ impl ClusterFlags {
     /// The same daemon as a node, if it is to be one.
     pub(super) fn apply(&self, daemon: Daemon) -> anyhow::Result<Daemon> {
         let Some(url) = &self.cluster else {
-            anyhow::ensure!(
-                !self.workers_only,
-                "--workers-only takes a cluster: --cluster nats://HOST:4222"
-            );
-            return Ok(daemon);
+            let without_use = [
+                ("--workers-only", self.workers_only),
+                ("--node-name", self.node_name.is_some()),
+                ("--check", self.check != Share(0.0)),
+                ("--cluster-credentials", self.cluster_credentials.is_some()),
+                ("--cluster-ca", self.cluster_ca.is_some()),
+            ];
+            return match without_use.iter().find(|(_, is_set)| *is_set) {
+                Some((flag, _)) => Err(anyhow::anyhow!("{flag} takes a cluster: --cluster nats://HOST:4222")),
+                None => Ok(daemon),
+            };
         };
         let name = self.name().map_err(anyhow::Error::msg)?;
         let mut settings = ClusterSettings::new(url, name);
