@@ -37,7 +37,7 @@ pub(super) enum Endpoint {
 }
 
 /// What the path of a unix socket is written after.
-const UNIX: &str = "unix:";
+pub(super) const UNIX: &str = "unix:";
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
@@ -59,7 +59,10 @@ pub(super) fn read_endpoint(text: &str) -> Result<Endpoint, String> {
     match text.strip_prefix(UNIX) {
         Some("") => Err("write a path after unix:, like unix:/run/primed/primed.sock".into()),
         Some(path) => Ok(Endpoint::Unix(path.into())),
-        None => read(text).map(Endpoint::Tcp),
+        None if text.starts_with('/') => Err(format!("write {UNIX}{text} for a unix socket")),
+        None => read(text)
+            .map(Endpoint::Tcp)
+            .map_err(|what| format!("{what}, or {UNIX}PATH")),
     }
 }
 

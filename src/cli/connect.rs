@@ -1,7 +1,7 @@
 //! How every command that asks a running daemon reaches it, or what to do if there is none. The one place that opens
 //! connections to daemons.
 
-use super::address::{self, Endpoint};
+use super::address::{self, Endpoint, UNIX};
 use super::print::printable;
 use super::secret::Secret;
 use super::tls_client::TlsFlags;
@@ -12,7 +12,6 @@ use anyhow::Context;
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use std::fmt::Display;
 use std::io;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -34,7 +33,7 @@ pub(super) const PASSWORD: &str = "PRIMED_PASSWORD";
 /// Which daemon is asked.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Connect {
-    /// Where the daemon listens
+    /// Where the daemon listens, or unix:PATH
     #[arg(long = "connect", value_name = "ADDR:PORT", env = "PRIMED_CONNECT", value_parser = address::read_endpoint, default_value_t = Endpoint::from(super::DEFAULT_ADDRESS))]
     address: Endpoint,
     #[command(flatten)]
@@ -191,19 +190,25 @@ impl Login {
 /// # Errors
 /// Says how to start a daemon if none can be reached.
 pub(super) fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| refused(&address))?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)
+        .with_context(|| format!("cannot reach a daemon at {address} (start one with 'primed serve')"))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
 /// Connects to a unix socket. For who reads and writes it, a stream of bytes is like another.
 fn connect_unix(path: &Path) -> anyhow::Result<TcpStream> {
-    let stream = UnixStream::connect(path).with_context(|| refused(&path.display()))?;
+    let stream = UnixStream::connect(path).map_err(|error| {
+        let socket = format!("{UNIX}{}", path.display());
+        let what = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                format!("{socket} is for the user and the group of its daemon: ask as that user, or join the group")
+            }
+            _ => format!("cannot reach a daemon at {socket} (start one with 'primed serve --listen {socket}')"),
+        };
+        anyhow::Error::new(error).context(what)
+    })?;
     Ok(OwnedFd::from(stream).into())
-}
-
-fn refused(address: &dyn Display) -> String {
-    format!("cannot reach a daemon at {address} (start one with 'primed serve')")
 }
 
 /// Says who the user is, and reads the reply byte by byte: nothing of what follows is taken.

@@ -11,7 +11,7 @@ mod summary;
 mod tally;
 mod timer;
 
-use super::address::{self, Address};
+use super::address::{self, Address, UNIX};
 use super::connect::{Login, connect};
 use super::descriptors::{self, Reserve};
 use super::{complain, quantity};
@@ -42,7 +42,7 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Bench {
     /// The server to load, instead of a daemon in this process; several addresses share the connections
-    #[arg(long, value_name = "ADDR:PORT", value_parser = address::read, value_delimiter = ',')]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = read_target, value_delimiter = ',')]
     connect: Vec<Address>,
     #[command(flatten)]
     login: Login,
@@ -89,6 +89,13 @@ Examples:
 fn read_rate(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches("/s").trim_end();
     Ok(read_count(number)? as f64)
+}
+
+fn read_target(text: &str) -> Result<Address, String> {
+    match text.starts_with(UNIX) {
+        true => Err("bench loads addresses of TCP only; write one and its port, like 127.0.0.1:7919".into()),
+        false => address::read(text),
+    }
 }
 
 fn read_count(text: &str) -> Result<u64, String> {
