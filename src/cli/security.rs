@@ -3,8 +3,10 @@
 
 use super::address::{self, Address};
 use crate::{Daemon, Tls, Users};
+use anyhow::Context;
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The flags of `serve` about it.
 #[derive(Debug, clap::Args)]
@@ -45,13 +47,8 @@ impl SecurityFlags {
     /// # Errors
     /// Says what is missing.
     pub(super) fn check_tls(&self, is_https: bool) -> anyhow::Result<()> {
-        let files = [
-            ("--tls-cert", &self.tls_cert),
-            ("--tls-key", &self.tls_key),
-            ("--tls-ca", &self.tls_ca),
-        ];
         let has_address = is_https || !self.tls_listen.is_empty();
-        match files.iter().find(|(_, file)| file.is_some()) {
+        match self.tls_files().iter().find(|(_, file)| file.is_some()) {
             Some((flag, _)) if !has_address => anyhow::bail!(
                 "{flag} has no use, for no address speaks TLS: name one with --tls-listen ADDR:PORT, or add --http-tls to --http"
             ),
@@ -71,6 +68,15 @@ impl SecurityFlags {
                 anyhow::bail!("{flag} takes a certificate: --tls-cert and --tls-key")
             }
         }
+    }
+
+    /// The files that only addresses over TLS use, with their flags.
+    fn tls_files(&self) -> [(&'static str, Option<&Path>); 3] {
+        [
+            ("--tls-cert", self.tls_cert.as_deref()),
+            ("--tls-key", self.tls_key.as_deref()),
+            ("--tls-ca", self.tls_ca.as_deref()),
+        ]
     }
 
     /// How many addresses there are over TLS.
@@ -93,14 +99,17 @@ impl SecurityFlags {
         plain: &[SocketAddr],
         encrypted: &[SocketAddr],
     ) -> anyhow::Result<(Daemon, Security)> {
+        for (flag, file) in self.tls_files() {
+            file.map_or(Ok(()), |file| check_readable(flag, file))?;
+        }
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls::open(certificate, key, self.tls_ca.clone())?),
             _ => None,
         };
         let users = self.users.as_ref().map(Users::open).transpose()?;
         let is_meant = self.no_auth || users.is_some();
-        check(plain, is_meant)?;
-        check(encrypted, is_meant || self.tls_ca.is_some())?;
+        check(plain, is_meant, "")?;
+        check(encrypted, is_meant || self.tls_ca.is_some(), BY_CERTIFICATE)?;
         let mut daemon = plain.iter().copied().fold(daemon, Daemon::listen);
         for address in encrypted {
             if let Some(tls) = &tls {
@@ -123,7 +132,8 @@ impl SecurityFlags {
     /// If it is open to everybody, and that is not meant.
     pub(super) fn check_http(&self, address: SocketAddr, is_encrypted: bool) -> anyhow::Result<()> {
         let is_certified = is_encrypted && self.tls_ca.is_some();
-        check(&[address], self.no_auth || self.users.is_some() || is_certified)?;
+        let is_meant = self.no_auth || self.users.is_some() || is_certified;
+        check(&[address], is_meant, if is_encrypted { BY_CERTIFICATE } else { "" })?;
         if !is_encrypted {
             self.warn(&address, "--http-tls encrypts them");
         }
@@ -170,6 +180,15 @@ impl Security {
     }
 }
 
+/// Checks that a file can be read, for errors of TLS name the file and not its flag.
+///
+/// # Errors
+/// Says why it cannot.
+pub(super) fn check_readable(flag: &str, file: &Path) -> anyhow::Result<()> {
+    let opened = File::open(file).with_context(|| format!("cannot read the file of {flag}, {}", file.display()));
+    opened.map(drop)
+}
+
 /// Says that nobody can ask anything. It is no mistake: the last user may have been removed on purpose.
 fn warn_of_nobody(users: &Users) {
     if users.count() == 0 {
@@ -179,12 +198,15 @@ fn warn_of_nobody(users: &Users) {
     }
 }
 
-/// Refuses an address that other machines may reach, unless `is_meant`.
-fn check(addresses: &[SocketAddr], is_meant: bool) -> anyhow::Result<()> {
+/// The way to name who may connect that addresses over TLS have beside users.
+const BY_CERTIFICATE: &str = "serve only clients with a certificate by --tls-ca FILE, ";
+
+/// Refuses an address that other machines may reach, unless `is_meant`. `or` is what it may be given beside users.
+fn check(addresses: &[SocketAddr], is_meant: bool, or: &str) -> anyhow::Result<()> {
     match addresses.iter().find(|address| !is_local(address)) {
         Some(address) if !is_meant => anyhow::bail!(
             "{address} may be reached by other machines, and everybody who reaches it could ask, list and cancel: \
-             listen on 127.0.0.1, name users with --users FILE, or say that this is meant with --no-auth"
+             listen on 127.0.0.1, name users with --users FILE, {or}or say that this is meant with --no-auth"
         ),
         _ => Ok(()),
     }
@@ -201,7 +223,7 @@ mod tests {
 
     #[test]
     fn only_loopback_is_listened_on_without_a_word() {
-        let check = |text: &str, is_meant| check(&[text.parse().expect("an address")], is_meant);
+        let check = |text: &str, is_meant| check(&[text.parse().expect("an address")], is_meant, "");
         for local in ["127.0.0.1:7919", "127.3.2.1:1", "[::1]:7919", "[::ffff:127.0.0.1]:1"] {
             assert!(check(local, false).is_ok(), "{local}");
         }
@@ -210,5 +232,7 @@ mod tests {
             assert!(refused.contains(open) && refused.contains("--no-auth"), "{refused}");
             assert!(check(open, true).is_ok(), "{open}");
         }
+        let open = super::check(&[([0, 0, 0, 0], 1).into()], false, BY_CERTIFICATE).expect_err("it is open");
+        assert!(open.to_string().contains("--tls-ca FILE, or say"), "{open}");
     }
 }

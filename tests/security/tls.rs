@@ -305,7 +305,7 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
         said.lines().last().unwrap_or_default().to_owned()
     };
     assert!(serve(&cert, &key).starts_with(&format!("primed: {key}: ")));
-    assert!(serve("/nowhere.pem", &key).starts_with("primed: /nowhere.pem: "));
+    assert!(serve("/nowhere.pem", &key).starts_with("primed: cannot read the file of --tls-cert, /nowhere.pem: "));
     assert!(serve(&key, &key).contains("there is no certificate in it"));
     let (old, its_key) = (certificate("version_1.pem"), certificate("client.key"));
     let directory = Directory::new();
