@@ -54,6 +54,15 @@ fn a_mistake_is_one_line_that_says_what_to_do_next() {
         (&["serve", "--log", "info,primed==x"], "like primed=trace"),
         (&["serve", "--listen", "7919"], "like 127.0.0.1:7919"),
         (&["ask", "--connect", "localhost"], "like 127.0.0.1:7919"),
+        (&["ask", "--connect", "localhost"], "or unix:PATH"),
+        (
+            &["ask", "--connect", "/tmp/x.sock"],
+            "write unix:/tmp/x.sock for a unix socket",
+        ),
+        (
+            &["bench", "--connect", "unix:/tmp/x.sock"],
+            "bench loads addresses of TCP only",
+        ),
         (&["serve", "--data", ""], "write a directory, or none"),
         (&["store", "--data=", "check"], "write a directory, or none"),
         (&["ask", "--tls-ca", "ca.pem", "nth", "5"], "add --tls"),
@@ -108,7 +117,44 @@ fn what_anybody_may_use_is_not_opened_to_other_machines() {
         said.starts_with("primed: 0.0.0.0:0 may be reached by other machines"),
         "{said}"
     );
-    assert!(said.contains("--no-auth"), "{said}");
+    assert!(said.contains("--no-auth") && !said.contains("--tls-ca"), "{said}");
+}
+
+#[test]
+fn a_wrong_variable_of_a_client_is_named_as_one() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primed"));
+    let output = command.args(["ask", "pi", "10"]).env("PRIMED_CONNECT", "foo").output();
+    let output = output.expect("the binary was built");
+    assert_eq!(output.status.code(), Some(2));
+    let said = said(&output);
+    assert!(
+        said.starts_with("primed: invalid value 'foo' for '$PRIMED_CONNECT': write an address"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_setting_of_a_cluster_takes_a_cluster() {
+    for flags in [
+        &["--workers-only"][..],
+        &["--node-name", "a"],
+        &["--check", "1%"],
+        &["--cluster-credentials", "f"],
+        &["--cluster-ca", "f"],
+    ] {
+        let output = primed(&[&["serve"], flags].concat());
+        let expected = format!("{} takes a cluster: --cluster nats://HOST:4222", flags[0]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains(&expected), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_unix_socket_that_is_not_there_is_named_as_one() {
+    let output = primed(&["ask", "--connect", "unix:/nowhere/x.sock", "pi", "10"]);
+    let said = said(&output);
+    let expected = "primed: cannot reach a daemon at unix:/nowhere/x.sock (start one with 'primed serve --listen unix:/nowhere/x.sock')";
+    assert!(said.starts_with(expected), "{said}");
 }
 
 #[test]
@@ -123,6 +169,7 @@ fn eval_says_what_it_cannot_do() {
             "'submit' needs a daemon: start one with 'primed serve'",
         ),
         (&["eval", "config", "get"], "'config' needs a daemon"),
+        (&["eval", "auth", "ann", "pw"], "'auth' needs a daemon"),
         (&["eval", "monitor"], "'monitor' needs a daemon"),
         (&["eval", "--json", "Kill", "5"], "'Kill' needs a daemon"),
         (
@@ -137,7 +184,7 @@ fn eval_says_what_it_cannot_do() {
     let help = String::from_utf8_lossy(&primed(&["eval", "help"]).stdout).into_owned();
     assert!(help.contains("isprime N"), "{help}");
     for verb in [
-        "submit ", "monitor ", "clients ", "client ", "kill ", "slowlog ", "nodes ",
+        "auth ", "submit ", "monitor ", "clients ", "client ", "kill ", "slowlog ", "nodes ",
     ] {
         assert!(!help.lines().any(|line| line.starts_with(verb)), "{help}");
     }

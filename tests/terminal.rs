@@ -89,7 +89,10 @@ fn a_password_that_is_not_typed_is_not_said_to_have_no_terminal() {
         env!("CARGO_BIN_EXE_primed"),
         daemon.addresses()[0]
     );
-    for (keys, said) in [(&b"\n"[..], "there is no password"), (b"\x03", "cancelled")] {
+    for (keys, said) in [
+        (&b"\n"[..], "there is no password: nothing was typed"),
+        (b"\x03", "cancelled"),
+    ] {
         let after = typed_at(&command, b"password of ann: ", keys);
         assert!(after.contains(said) && !after.contains("is missing"), "{after}");
     }

@@ -14,10 +14,10 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Verbs that need a daemon, because they are about jobs that go on, connections, or what others ask.
-const OF_A_DAEMON: [&str; 13] = [
-    "submit", "watch", "result", "jobs", "cancel", "config", "quit", "monitor", "clients", "client", "kill", "slowlog",
-    "nodes",
+/// Verbs that need a daemon, because they are about jobs that go on, connections, users, or what others ask.
+const OF_A_DAEMON: [&str; 14] = [
+    "auth", "submit", "watch", "result", "jobs", "cancel", "config", "quit", "monitor", "clients", "client", "kill",
+    "slowlog", "nodes",
 ];
 
 /// How often progress is shown at a terminal.

@@ -21,12 +21,15 @@ pub(super) fn printer(is_json: bool) -> Out {
     Printer::new(BufWriter::new(io::stdout()), is_json)
 }
 
-/// Whether progress may be asked for beside a request: `auth` takes every word for a name or a password, and `config
-/// set` takes it for a value that is missing.
+/// Whether progress may be asked for beside a request: `auth` takes every word for a name or a password, `config set`
+/// takes it for a value that is missing, and `monitor` has none.
 pub(super) fn takes_progress(request: &str) -> bool {
     let mut words = request.split_whitespace().skip_while(|word| word.starts_with('@'));
-    let is_config = words.next().is_some_and(|verb| verb.eq_ignore_ascii_case("config"));
-    !request.contains("progress=") && !is_login(request) && !is_config
+    let verb = words.next().unwrap_or_default();
+    let has_progress = !["config", "monitor"]
+        .iter()
+        .any(|other| other.eq_ignore_ascii_case(verb));
+    !request.contains("progress=") && !is_login(request) && has_progress
 }
 
 /// Whether a request has a password in it.
@@ -193,6 +196,7 @@ mod tests {
             assert!(is_login(login) && !takes_progress(login), "{login}");
         }
         assert!(!takes_progress("config set log") && !takes_progress("@a CONFIG get"));
+        assert!(!takes_progress("@m monitor"));
         assert!(takes_progress("pi 1e12") && !is_login("pi 1e12"));
         assert!(!takes_progress("pi 1e12 progress=5s"));
     }

@@ -49,6 +49,10 @@ impl Secret {
         terminal.write_all(b"\n")?;
         let typed = typed?;
         anyhow::ensure!(!typed.ends_with(&[CTRL_C]), "cancelled");
+        anyhow::ensure!(
+            !typed.trim_ascii().is_empty(),
+            "there is no password: nothing was typed"
+        );
         first_line(typed.as_slice()).map(Some)
     }
 

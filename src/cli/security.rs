@@ -160,6 +160,11 @@ impl Security {
         self.tls.as_ref()
     }
 
+    /// Whether clients have to log in.
+    pub(super) const fn has_users(&self) -> bool {
+        self.users.is_some()
+    }
+
     /// Reads certificates and users again; what is wrong is logged, and stays as it was.
     pub(super) fn reload(&self) {
         if let Some(tls) = &self.tls {

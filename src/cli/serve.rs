@@ -66,7 +66,7 @@ pub(super) struct Serve {
     /// File with settings, in the format that 'serve --show-config' prints
     #[arg(long, value_name = "FILE", env = "PRIMED_CONFIG")]
     config: Option<PathBuf>,
-    /// Print every setting, its value and its source, and do not start
+    /// Print every setting, its value if it has one, and its source, and do not start
     #[arg(long)]
     pub(super) show_config: bool,
     #[command(flatten)]
@@ -278,9 +278,11 @@ impl Serve {
             .http
             .is_some()
             .then_some(if self.http_tls { "https" } else { "http" });
+        let has_users = security.has_users();
         let reload = Reload::new(arguments, settings, set_filter, &self, security);
         let (config, requests) = configure::verb();
-        let ended = actix::System::new().block_on(serve(daemon.verb(config), &paths, http, reload, requests));
+        let ended =
+            actix::System::new().block_on(serve(daemon.verb(config), &paths, http, has_users, reload, requests));
         #[cfg(feature = "otlp")]
         if let Some(export) = export {
             export.finish();
@@ -344,6 +346,7 @@ async fn serve(
     daemon: Daemon,
     paths: &[PathBuf],
     http: Option<&str>,
+    has_users: bool,
     mut reload: Reload,
     mut requests: ConfigRequests,
 ) -> anyhow::Result<ExitCode> {
@@ -353,7 +356,7 @@ async fn serve(
         // It may wait for a port.
         () = signals.end() => return Ok(ExitCode::SUCCESS),
     };
-    announce(running.addresses(), paths, http);
+    announce(running.addresses(), paths, http, has_users);
     tracing::info!(addresses = ?running.addresses(), ?paths, workers = running.workers(), "listening");
     loop {
         tokio::select! {
@@ -452,7 +455,7 @@ fn advise(error: StartError) -> anyhow::Error {
 }
 
 /// One line: where it listens, and how to ask; and one for HTTP, whose address is the last, by this scheme.
-fn announce(addresses: &[SocketAddr], paths: &[PathBuf], http: Option<&str>) {
+fn announce(addresses: &[SocketAddr], paths: &[PathBuf], http: Option<&str>, has_users: bool) {
     let (http, addresses) = match (http, addresses.split_last()) {
         (Some(scheme), Some((address, others))) => (Some((scheme, address)), others),
         _ => (None, addresses),
@@ -460,18 +463,22 @@ fn announce(addresses: &[SocketAddr], paths: &[PathBuf], http: Option<&str>) {
     let paths = paths.iter().map(|path| path.display());
     let by_path = paths.clone().map(|path| format!("unix:{path}"));
     let all: Vec<String> = addresses.iter().map(ToString::to_string).chain(by_path).collect();
-    let first = addresses
-        .first()
-        .map(|first| format!("nc -N {} {}", first.ip(), first.port()));
-    let how = first.or_else(|| paths.clone().next().map(|path| format!("nc -NU {path}")));
+    let how = match (has_users, addresses.first(), paths.clone().next()) {
+        (true, _, _) => {
+            let first = all.first().map_or("", String::as_str);
+            format!("primed ask --user NAME --connect {first} 100000")
+        }
+        (false, Some(first), _) => format!("printf '100000\\n' | nc -N {} {}", first.ip(), first.port()),
+        (false, None, Some(path)) => format!("printf '100000\\n' | nc -NU {path}"),
+        (false, None, None) => String::new(),
+    };
     let mut out = std::io::stdout();
     // A daemon whose standard output is closed serves all the same.
     let _ = writeln!(
         out,
-        "primed {} listens on {}; ask with: printf '100000\\n' | {}",
+        "primed {} listens on {}; ask with: {how}",
         env!("CARGO_PKG_VERSION"),
-        all.join(" and "),
-        how.unwrap_or_default()
+        all.join(" and ")
     );
     if let Some((scheme, address)) = http {
         let _ = writeln!(out, "dashboard, metrics and JSON: {scheme}://{address}/");
