@@ -325,6 +325,22 @@ fn a_job_of_a_node_that_is_killed_or_stopped_goes_on_elsewhere() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/run installs it"]
+fn a_cancel_that_is_confirmed_stays_where_its_node_is_killed_at_once() {
+    let nats = Nats::start();
+    let ([a, b, _c], _data) = three(&nats);
+    let jobs = ["pi 1e19", "pi 1e19+1"].map(|words| submit(&a, words));
+    until("b knows the jobs", || b.rows("jobs").len() == 2);
+    assert_eq!(a.ask(&format!("cancel {}", jobs[0])), "OK");
+    assert_eq!(a.ask("cancel all"), "OK cancelled=1");
+    a.kill();
+    for job in jobs {
+        let reply = b.ask(&format!("result {job} deadline=20s"));
+        assert!(reply.starts_with("ERR cancelled"), "{reply}");
+    }
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/run installs it"]
 fn a_node_that_ends_in_good_order_hands_its_jobs_over_at_once() {
     let nats = Nats::start();
     let ([a, b, c], _data) = three(&nats);

@@ -44,6 +44,9 @@ pub(in crate::cluster) enum Command {
 pub(in crate::cluster) enum Notice {
     Away(StoredJob, String),
     Ended(StoredJob, End),
+    /// NATS has the end of a job that the store has, or does not take it for now. Answers each [`Record::Ended`] of an
+    /// [`Input::Committed`], now or later.
+    EndShared(JobId),
     NotCancelled(JobId),
     TakenOver(StoredJob),
     Forgotten(JobId),

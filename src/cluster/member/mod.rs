@@ -89,6 +89,8 @@ pub(super) struct Member {
     is_draining: bool,
     /// Jobs that it worked on lately.
     busy: usize,
+    /// Jobs whose end the store has, of which the engine does not know that NATS has it.
+    unshared: BTreeSet<JobId>,
     commands: Vec<Command>,
 }
 
@@ -109,6 +111,7 @@ impl Member {
             is_leaving: false,
             is_draining: false,
             busy: 0,
+            unshared: BTreeSet::new(),
             commands: Vec::new(),
         }
     }
@@ -194,6 +197,8 @@ impl Member {
                     .filter_map(|(job, known)| known.wanted.take().map(|_| *job));
                 let refused = wanted.map(|job| Command::Notify(Box::new(Notice::NotCancelled(job))));
                 self.commands.extend(refused);
+                let ends = std::mem::take(&mut self.unshared).into_iter();
+                self.commands.extend(ends.map(shared));
             }
             Input::Current => {
                 self.is_current = true;
@@ -335,10 +340,14 @@ impl Member {
             }
             Record::Ended(end) => {
                 let job = end.job;
-                let Some(known) = self.jobs.get_mut(&job) else { return };
-                known.location = Location::Ended;
-                known.end = Some(end);
-                known.drop_checkpoints();
+                self.unshared.insert(job);
+                if let Some(known) = self.jobs.get_mut(&job) {
+                    known.location = Location::Ended;
+                    known.end = Some(end);
+                    known.drop_checkpoints();
+                    // Somebody may wait for it to be written.
+                    known.changed();
+                }
                 job
             }
             Record::Forgotten(job) => {
@@ -447,6 +456,7 @@ impl Member {
         if !is_own && !is_kept {
             self.commands.push(Command::Notify(Box::new(Notice::Forgotten(job))));
         }
+        self.confirm_end(job);
     }
 
     fn owner_seen(&mut self, job: JobId, revision: u64, owner: Option<OwnerEntry>) {
@@ -487,6 +497,9 @@ impl Member {
             return;
         };
         known.succeeded(result.is_ok(), self.now);
+        if result == Err(PutError::Refused) && self.unshared.remove(&job) {
+            self.commands.push(shared(job));
+        }
         // If it was not written, what is there instead will be seen; if nobody knows, it is tried again.
         match (known.writing.take(), result) {
             (Some(Writing::Job(entry)), Err(PutError::Refused))
@@ -566,8 +579,27 @@ impl Member {
         }
     }
 
-    /// Does what is to be done next about a job: one thing, whose outcome is waited for.
+    /// Does what is to be done next about a job, and informs the engine of its end once NATS has that.
     fn look_at(&mut self, job: JobId) {
+        self.act_on(job);
+        self.confirm_end(job);
+    }
+
+    /// Informs the engine that NATS has the end of a job, or that it is not to be waited for.
+    fn confirm_end(&mut self, job: JobId) {
+        if !self.unshared.contains(&job) {
+            return;
+        }
+        let is_to_come = |known: &Known| !known.is_another && !known.knows_its_end();
+        if self.is_connected && self.jobs.get(&job).is_some_and(is_to_come) {
+            return;
+        }
+        self.unshared.remove(&job);
+        self.commands.push(shared(job));
+    }
+
+    /// Does what is to be done next about a job: one thing, whose outcome is waited for.
+    fn act_on(&mut self, job: JobId) {
         if !self.is_connected || !self.is_current {
             return;
         }
@@ -607,4 +639,9 @@ impl Member {
         };
         next.decide(known, lives);
     }
+}
+
+/// Informs the engine that the end of a job is waited for no longer.
+fn shared(job: JobId) -> Command {
+    Command::Notify(Box::new(Notice::EndShared(job)))
 }

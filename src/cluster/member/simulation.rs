@@ -1,5 +1,6 @@
 //! Many nodes over a model of what NATS keeps and may lose, with crashes, partitions, and messages that come late or
-//! twice: no acknowledged job is lost, and none has two ends. The seed decides everything.
+//! twice: no acknowledged job is lost, none has two ends, and an end of which clients of a connected node heard stays,
+//! unless NATS loses it. The seed decides everything.
 
 use super::*;
 use crate::proto::{Code, Failure, Reply, Value};
@@ -74,6 +75,8 @@ struct World {
     hosts: Vec<Host>,
     acknowledged: BTreeSet<JobId>,
     cancelled: BTreeSet<JobId>,
+    /// Ends of which clients of connected nodes may have heard, and that NATS has not lost.
+    replied: BTreeMap<JobId, Reply>,
     is_shared_up: bool,
 }
 
@@ -97,6 +100,7 @@ impl World {
             hosts: Vec::new(),
             acknowledged: BTreeSet::new(),
             cancelled: BTreeSet::new(),
+            replied: BTreeMap::new(),
             is_shared_up: true,
         };
         for number in 1..=nodes {
@@ -170,6 +174,7 @@ impl World {
         if let Some(member) = &mut host.member {
             member.handle(Input::Disconnected, now);
         }
+        self.act(index);
     }
 
     /// Sends to all that watch, each after a delay of its own, and now and then twice.
@@ -209,6 +214,7 @@ impl World {
                     if reached {
                         written = self.shared.put(job, entry, revision, bytes);
                         if written.is_ok() {
+                            self.check_replied(job);
                             let seen = self.shared.seen(job, entry);
                             self.publish(&seen);
                         }
@@ -282,8 +288,27 @@ impl World {
                     .insert(id, stored.checkpoint.as_ref().map_or(0.0, |saved| saved.progress));
                 host.store.insert(id, stored);
             }
+            Notice::EndShared(job) => {
+                let is_connected = host.member.as_ref().is_some_and(Member::is_connected);
+                let end = host.ends.get(&job).filter(|_| is_connected);
+                if let Some(end) = end.map(|end| end.reply.clone()) {
+                    self.replied.insert(job, end);
+                    self.check_replied(job);
+                }
+            }
             Notice::Forgotten(_) | Notice::NotCancelled(_) | Notice::Answer(_) => {}
         }
+    }
+
+    /// NATS has the end that clients heard of.
+    fn check_replied(&self, job: JobId) {
+        let entry = self.shared.jobs.get(&job).and_then(|(_, bytes)| JobEntry::read(bytes));
+        let end = entry.and_then(|entry| entry.end).map(|end| end.reply);
+        let replied = self.replied.get(&job);
+        assert!(
+            replied.is_none() || replied == end.as_ref(),
+            "job {job}: {replied:?}, then {end:?}"
+        );
     }
 
     /// A client submits a job to a node, which acknowledges it once its store has it.
@@ -333,6 +358,8 @@ impl World {
         }
         host.ends.insert(job, end.clone());
         member.handle(Input::Committed(vec![Record::Ended(end)]), now);
+        // What it says of the end is of the connection that there is now.
+        self.act(index);
     }
 
     /// A quarter of a second of every node.
@@ -420,6 +447,7 @@ impl World {
                 self.is_shared_up = !self.is_shared_up;
                 if self.is_shared_up && self.random.u8(0..3) == 0 {
                     self.shared = Shared::default();
+                    self.replied.clear();
                 }
                 for index in 0..self.hosts.len() {
                     match self.is_shared_up {
@@ -475,6 +503,7 @@ fn play(seed: u64, nodes: u64) -> usize {
     }
     let jobs = world.acknowledged.clone();
     for job in &jobs {
+        world.check_replied(*job);
         let entry = world.shared.jobs.get(job).and_then(|(_, bytes)| JobEntry::read(bytes));
         let end = entry.and_then(|entry| entry.end).map(|end| end.reply);
         let is_cancelled = end == Some(stopped()) && world.cancelled.contains(job);

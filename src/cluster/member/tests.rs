@@ -723,7 +723,7 @@ fn a_job_that_stays_alone_is_forgotten_without_the_job_of_the_cluster() {
         Input::OwnerSeen(job, 2, owned_by("b", 0)),
         Input::Committed(vec![Record::Ended(end(job, Ok(Value::from(4))))]),
     ];
-    assert_eq!(commands(&mut member, inputs, now), []);
+    assert_eq!(commands(&mut member, inputs, now), [shared(job)]);
     let done = commands(&mut member, [Input::Committed(vec![Record::Forgotten(job)])], now);
     let shown = Notice::Away(StoredJob::unbegun(submission(job)), "b".to_owned());
     assert_eq!(done, [Command::Notify(Box::new(shown))]);
@@ -755,4 +755,85 @@ fn a_job_that_nats_has_no_room_for_does_not_hold_up_the_end_of_its_node() {
     let full = [Input::Written(job, *serial, Err(PutError::Refused)), Input::Drain];
     assert_eq!(commands(&mut member, full, now), []);
     assert!(member.is_settled());
+}
+
+/// Whether the engine learns that the end of a job is waited for no longer.
+fn is_shared(commands: &[Command], job: JobId) -> bool {
+    commands.contains(&shared(job))
+}
+
+/// Node 1, which works on a job that NATS has, and its end, which the store has.
+fn with_an_end(job: JobId, now: Instant) -> (Member, End, Vec<Command>) {
+    let mut member = connected(now);
+    let end = end(job, Ok(Value::from(4)));
+    let inputs = [
+        Input::Committed(vec![Record::Submitted(submission(job))]),
+        Input::JobSeen(job, 1, entry(job)),
+        Input::Written(job, 1, Ok(2)),
+        Input::Committed(vec![Record::Ended(end.clone())]),
+    ];
+    let done = commands(&mut member, inputs, now);
+    (member, end, done)
+}
+
+#[test]
+fn the_engine_learns_that_an_end_is_in_nats_or_cannot_be() {
+    let (now, job) = (Instant::now(), JobId(7_001));
+    let other = JobEntry {
+        end: Some(end(job, Err(Failure::new(Code::Cancelled, "it was cancelled")))),
+        ..entry(job).expect("there is one")
+    };
+    let first_elsewhere = vec![
+        Input::Written(job, 2, Err(PutError::Revision)),
+        Input::JobSeen(job, 3, Some(other.clone())),
+    ];
+    let outcomes = [
+        (vec![Input::Written(job, 2, Ok(3))], true),
+        (vec![Input::Written(job, 2, Err(PutError::Unreachable))], false),
+        (vec![Input::Written(job, 2, Err(PutError::Refused))], true),
+        (vec![Input::Disconnected], true),
+        (vec![Input::Written(job, 2, Err(PutError::Revision))], false),
+        (first_elsewhere.clone(), true),
+        (vec![Input::JobSeen(job, 3, None)], true),
+    ];
+    for (inputs, is_known) in outcomes {
+        let (mut member, _, done) = with_an_end(job, now);
+        assert!(
+            matches!(
+                done.last(),
+                Some(Command::Put {
+                    serial: 2,
+                    entry: Entry::Job,
+                    ..
+                })
+            ),
+            "{done:?}"
+        );
+        assert!(!is_shared(&done, job));
+        let done = commands(&mut member, inputs.clone(), now);
+        assert_eq!(is_shared(&done, job), is_known, "{inputs:?}: {done:?}");
+    }
+    // The end of the cluster is known before it is said that there is one.
+    let (mut member, ..) = with_an_end(job, now);
+    let done = commands(&mut member, first_elsewhere, now);
+    assert!(
+        matches!(&done[..], [Command::Notify(first), .., Command::Notify(last)]
+            if matches!(**first, Notice::Ended(..)) && **last == Notice::EndShared(job)),
+        "{done:?}"
+    );
+    // The store has that end, too.
+    let replaced = Record::Ended(other.end.expect("it has one"));
+    let done = commands(&mut member, [Input::Committed(vec![replaced])], now);
+    assert!(is_shared(&done, job), "{done:?}");
+}
+
+#[test]
+fn an_end_that_nats_does_not_have_to_know_is_waited_for_by_nobody() {
+    let (now, job) = (Instant::now(), JobId(7_002));
+    let ended = || Input::Committed(vec![Record::Ended(end(job, Ok(Value::from(4))))]);
+    let alone = Member::new("a".to_owned(), Some(1), now);
+    for mut member in [alone, connected(now), with_another(job, now)] {
+        let done = commands(&mut member, [ended()], now);
+        assert!(is_shared(&done, job), "{done:?}");
+    }
 }

@@ -87,6 +87,7 @@ pub(super) fn notify(scheduler: &Addr<Scheduler>, notice: Notice) {
             }
         }
         Notice::Ended(job, end) => ClusterEvent::Ended(Box::new((job, end))),
+        Notice::EndShared(job) => ClusterEvent::EndShared(job),
         Notice::NotCancelled(job) => ClusterEvent::NotCancelled(job),
         Notice::TakenOver(job) => {
             let done = job.checkpoint.as_ref().map_or(0.0, |checkpoint| checkpoint.progress);

@@ -51,7 +51,7 @@ impl Scheduler {
     fn hear(&mut self, event: ClusterEvent, now: Instant) {
         match event {
             ClusterEvent::Joined { to } => {
-                self.table.cancels_lost(now);
+                self.table.join(now);
                 self.cluster = Some(ClusterLink {
                     to,
                     events: vec![EngineEvent::Began(self.table.submitted_here())],
@@ -74,6 +74,7 @@ impl Scheduler {
             ClusterEvent::Away { job, node } => self.table.set_away(*job, node, now),
             ClusterEvent::Advanced(progress) => self.table.advance_away(progress, now),
             ClusterEvent::Ended(ended) => self.table.end_away(ended.0, ended.1, now),
+            ClusterEvent::EndShared(job) => self.table.end_shared(job, now),
             ClusterEvent::NotCancelled(job) => self.table.not_cancelled(job, now),
             ClusterEvent::TakenOver(stored) => {
                 if let Some(link) = &self.store {

@@ -307,6 +307,7 @@ impl Supervised for Scheduler {
             let _ = caught(|| self.table.resume(jobs, now));
         }
         if let Some(cluster) = &mut self.cluster {
+            self.table.join(now);
             cluster.events.clear();
             cluster.events.push(EngineEvent::Began(self.table.submitted_here()));
         }

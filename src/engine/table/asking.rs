@@ -85,8 +85,7 @@ impl Table {
                     return Ok(None);
                 }
                 self.flow.end_submitted(job, work, &cancelled(job));
-                self.flow
-                    .reply_when_written(job, client, request, Ok(Value::Nothing), true);
+                self.flow.reply_when_cancelled(client, request, vec![job], false);
             }
             // The scheduler has the answers, and makes work of questions.
             Ask::Forget(_) | Ask::Verify(_) => return Ok(Some(Value::Nothing)),
@@ -211,8 +210,7 @@ impl Table {
                 format!("{account} has no submitted job under way"),
             ),
         };
-        let mut count = 0_u64;
-        let mut last = None;
+        let mut ended = Vec::new();
         let mut none = Failure::new(Code::NoJob, none);
         let mut away = BTreeMap::new();
         for job in jobs {
@@ -228,17 +226,15 @@ impl Table {
                 continue;
             }
             self.flow.end_submitted(job, work, &cancelled(job));
-            count += 1;
-            last = Some(job);
+            ended.push(job);
         }
-        if !away.is_empty() {
-            self.cancel_away(payer, request, away, Some(count));
-            return Ok(());
+        if ended.is_empty() && away.is_empty() {
+            return Err(none);
         }
-        // The store writes them in this order.
-        let last = last.ok_or(none)?;
-        let reply = Ok(Value::Text(format!("cancelled={count}")));
-        self.flow.reply_when_written(last, payer.client, request, reply, true);
+        match away.is_empty() {
+            true => self.flow.reply_when_cancelled(payer.client, request, ended, true),
+            false => self.cancel_away(payer, request, away, Some(ended)),
+        }
         Ok(())
     }
 

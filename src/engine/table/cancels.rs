@@ -1,18 +1,17 @@
-//! Cancels of jobs that other daemons work on: each is answered when the cluster has said how all its jobs ended. Knows
-//! no job and no transport.
+//! Cancels in a cluster: each is answered when that has said how all its jobs ended. Knows no job and no transport.
 
 use crate::engine::message::{ClientId, JobId, RequestId};
 use crate::proto::{Failure, Reply, Value};
 use crate::store::End;
 use std::collections::BTreeSet;
 
-/// A request that cancels jobs of other daemons.
+/// A request that cancels jobs, which other daemons work on or this one did.
 pub(super) struct Cancel {
     pub(super) client: ClientId,
     pub(super) request: RequestId,
     /// Jobs of which nothing is known yet.
     pub(super) jobs: BTreeSet<JobId>,
-    /// If it is answered by their number: those that are cancelled already.
+    /// If it is answered by their number: those that are known to be cancelled.
     pub(super) cancelled: Option<u64>,
 }
 
@@ -25,7 +24,7 @@ pub(super) struct Cancels {
 }
 
 impl Cancels {
-    /// Asks the cluster to end jobs so.
+    /// A request waits; the cluster is to end jobs so.
     pub(super) fn ask(&mut self, cancel: Cancel, ends: Vec<End>) {
         self.waiting.push(cancel);
         self.asked.extend(ends);

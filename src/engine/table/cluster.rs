@@ -6,7 +6,7 @@ use super::asking::{cancelled, has_ended};
 use super::cancels::Cancel;
 use super::jobs::{Entry, Stage};
 use super::parts::PartFault;
-use super::submitted::{Location, Submitted};
+use super::submitted::{Found, Location, Submitted};
 use super::waiters::{Waiter, WaiterId};
 use crate::engine::cluster::{JobProgress, Part, PartId};
 use crate::engine::message::{JobId, Payer, RequestId, Subject, WorkId};
@@ -231,13 +231,13 @@ impl Table {
     }
 
     /// Asks the cluster to end jobs that other nodes work on. Answered when that is written there: two ends that were
-    /// said would be one too many.
+    /// said would be one too many. `counted`: by the number of jobs that are cancelled, of which these have ended here.
     pub(super) fn cancel_away(
         &mut self,
         payer: Payer,
         request: RequestId,
         away: BTreeMap<JobId, WorkId>,
-        counted: Option<u64>,
+        counted: Option<Vec<JobId>>,
     ) {
         let wall = *self.flow.submitted.wall();
         let ends = away.iter().map(|(job, work)| End {
@@ -250,8 +250,8 @@ impl Table {
         let cancel = Cancel {
             client: payer.client,
             request,
-            jobs: away.into_keys().collect(),
-            cancelled: counted,
+            cancelled: counted.is_some().then_some(0),
+            jobs: away.into_keys().chain(counted.into_iter().flatten()).collect(),
         };
         self.flow.cancels.ask(cancel, ends);
     }
@@ -266,18 +266,31 @@ impl Table {
         self.flow.now = now;
         let node = match self.flow.submitted.location(job) {
             Location::Running(work) => self.flow.away.get(work).map(|away| away.node.clone()),
-            Location::Unknown | Location::Ended => None,
+            Location::Unknown => None,
+            // It was taken over, and is cancelled here.
+            Location::Ended => return,
         };
         let node = node.map_or_else(|| "another node".to_owned(), |node| format!("node {node}"));
         let text = format!("{node} works on job {job}, and NATS does not take the cancel; 'doctor' says why");
         self.flow.settle_cancels(job, &Err(Failure::new(Code::Store, text)));
     }
 
-    /// The cluster begins anew, and knows of no cancel.
-    pub(in crate::engine) fn cancels_lost(&mut self, now: Instant) {
+    /// There is a cluster, which begins, perhaps anew: it knows of no cancel, and says nothing of ends before this.
+    pub(in crate::engine) fn join(&mut self, now: Instant) {
+        self.flow.now = now;
+        self.flow.unwritten.share();
+        for job in self.flow.unwritten.being_shared() {
+            self.flow.end_shared(job);
+        }
         for job in self.flow.cancels.jobs() {
             self.not_cancelled(job, now);
         }
+    }
+
+    /// The cluster has the end of a job too, or does not take it for now.
+    pub(in crate::engine) fn end_shared(&mut self, job: JobId, now: Instant) {
+        self.flow.now = now;
+        self.flow.end_shared(job);
     }
 
     /// A job has ended so for the whole cluster: all that wait for it are answered so, and another end that it had here
@@ -297,6 +310,9 @@ impl Table {
                     if self.flow.submitted.keeps() {
                         self.flow.unwritten.ended(job);
                     }
+                }
+                if let Ok(Found::Done(reply)) = self.flow.submitted.find(job, now) {
+                    self.flow.unwritten.correct(job, reply);
                 }
             }
             Location::Unknown => {
@@ -365,14 +381,11 @@ impl Table {
         }
         self.flow.submitted.adopt(stored);
         if self.flow.cancels.jobs().contains(&job) {
-            let of_cancels = match self.flow.submitted.location(job) {
-                Location::Running(work) => {
-                    self.flow.end_submitted(job, work, &cancelled(job));
-                    Ok(())
-                }
-                Location::Unknown | Location::Ended => Err(has_ended(job)),
+            return match self.flow.submitted.location(job) {
+                // Answered when the cluster has that.
+                Location::Running(work) => self.flow.end_submitted(job, work, &cancelled(job)),
+                Location::Unknown | Location::Ended => self.flow.settle_cancels(job, &Err(has_ended(job))),
             };
-            return self.flow.settle_cancels(job, &of_cancels);
         }
         if let Some(work) = self.flow.submitted.begins(job, now) {
             self.flow.begin_submitted(work);

@@ -1,8 +1,9 @@
 //! The table of a daemon in a cluster, where jobs of others are known, and taken over.
 
-use super::store_tests::{stored, with_store};
+use super::store_tests::{stored, submit_stored, with_store};
 use super::submitted::Location;
 use super::tests::{MS, Play, long, submit};
+use super::unwritten::SHARE_LIMIT;
 use super::*;
 use crate::engine::cluster::JobProgress;
 use crate::engine::message::{Ask, Priority, Selection, Subject, Work};
@@ -86,6 +87,127 @@ fn jobs_of_two_owners_that_are_taken_over_take_turns_with_all_others() {
     play.assert_empty();
 }
 
+/// A table in a cluster that works on its own jobs 10 to 12.
+fn with_jobs_here() -> Play {
+    let mut play = with_store();
+    play.table.join(play.now);
+    for id in 10..=12 {
+        let job = submit_stored(&mut play, id, long(&format!("{id}"), 9));
+        assert_eq!(job, JobId(id));
+    }
+    play
+}
+
+#[test]
+fn what_is_said_of_an_end_waits_for_the_cluster_too() {
+    let mut play = with_jobs_here();
+    play.order(2, 1, Ask::Result(JobId(10)), |_| {});
+    play.order(2, 2, Ask::Cancel(JobId(11)), |_| {});
+    let jobs = vec![JobId(10), JobId(12)];
+    play.order(2, 3, Ask::CancelMany(Selection::Jobs(jobs)), |_| {});
+    play.order(4, 1, Ask::Result(JobId(10)), |_| {});
+    play.leave(4);
+    play.play_on();
+    let jobs = || (10..=12).map(JobId).collect::<Vec<_>>();
+    play.table.ends_settled(jobs(), None, play.now);
+    play.order(3, 1, Ask::Result(JobId(11)), |_| {});
+    assert_eq!(play.heard(), [""; 0], "another end may be there");
+    for (job, heard) in jobs().into_iter().zip([
+        &["2/1 cancelled"][..],
+        &["3/1 cancelled", "2/2 ok"][..],
+        &["2/3 ok cancelled=2"][..],
+    ]) {
+        play.table.end_shared(job, play.now);
+        assert_eq!(play.heard(), heard);
+        play.table.end_shared(job, play.now);
+    }
+    play.order(3, 2, Ask::Result(JobId(11)), |_| {});
+    assert_eq!(play.heard(), ["3/2 cancelled"]);
+    play.assert_empty();
+}
+
+#[test]
+fn the_end_that_the_cluster_had_before_is_the_one_that_is_said() {
+    let mut play = with_jobs_here();
+    play.order(2, 1, Ask::Watch(JobId(10)), |_| {});
+    play.order(2, 2, Ask::Cancel(JobId(11)), |_| {});
+    let jobs = vec![JobId(12), JobId(11)];
+    play.order(2, 3, Ask::CancelMany(Selection::Jobs(jobs)), |_| {});
+    play.play_on();
+    play.table.ends_settled(vec![JobId(10), JobId(11)], None, play.now);
+    let cancelled = Err(Failure::new(Code::Cancelled, "elsewhere"));
+    for (job, reply) in [(10, cancelled), (11, Ok(Value::from(9)))] {
+        let end = ended(JobId(job), reply);
+        play.table.end_away(of_another(job, "ann"), end, play.now);
+        play.table.end_shared(JobId(job), play.now);
+    }
+    assert_eq!(play.heard(), [""; 0], "the store does not have these");
+    play.table.ends_settled((10..=12).map(JobId).collect(), None, play.now);
+    (10..=12).for_each(|job| play.table.end_shared(JobId(job), play.now));
+    assert_eq!(play.heard(), ["2/1 cancelled", "2/2 no-job", "2/3 ok cancelled=1"]);
+    play.assert_empty();
+}
+
+#[test]
+fn nobody_waits_long_for_the_cluster_or_for_one_that_has_begun_anew() {
+    for is_late in [true, false] {
+        let mut play = with_jobs_here();
+        play.order(2, 1, Ask::Result(JobId(10)), |_| {});
+        play.order(2, 2, Ask::Cancel(JobId(11)), |_| {});
+        play.play_on();
+        play.table.ends_settled(vec![JobId(10), JobId(11)], None, play.now);
+        assert_eq!(play.heard(), [""; 0]);
+        if is_late {
+            let limit = play
+                .table
+                .flow
+                .unwritten
+                .next_alarm()
+                .expect("the cluster is waited for");
+            assert_eq!(limit, play.now + SHARE_LIMIT);
+            play.table.tick(limit - MS);
+            assert_eq!(play.heard(), [""; 0]);
+            play.table.tick(limit);
+        } else {
+            play.table.join(play.now);
+        }
+        let mut heard = play.heard();
+        heard.sort();
+        assert_eq!(heard, ["2/1 ok 9", "2/2 ok"], "late: {is_late}");
+        assert_eq!(play.table.flow.unwritten.next_alarm(), None);
+        play.table.ends_settled(vec![JobId(12)], None, play.now);
+        play.assert_empty();
+    }
+}
+
+#[test]
+fn a_store_that_fails_is_reported_at_once_in_a_cluster_too() {
+    let mut play = with_jobs_here();
+    play.order(2, 1, Ask::Cancel(JobId(10)), |_| {});
+    play.order(2, 2, Ask::CancelMany(Selection::Jobs(vec![JobId(11)])), |_| {});
+    let failure = Failure::new(Code::Store, "full");
+    let jobs = vec![JobId(10), JobId(11)];
+    play.table.ends_settled(jobs.clone(), Some(&failure), play.now);
+    assert_eq!(play.heard(), ["2/1 store", "2/2 store"]);
+    play.table.ends_settled(jobs, None, play.now);
+    play.table.end_shared(JobId(10), play.now);
+    assert_eq!(play.heard(), [""; 0], "each has one reply");
+}
+
+#[test]
+fn a_cancel_of_jobs_here_and_elsewhere_waits_for_both() {
+    let mut play = with_jobs_here();
+    play.table.set_away(of_another(1_001, "ann"), "b".into(), play.now);
+    let jobs = vec![JobId(10), JobId(1_001)];
+    play.order(2, 1, Ask::CancelMany(Selection::Jobs(jobs)), |_| {});
+    end_as_asked(&mut play);
+    play.table.ends_settled(vec![JobId(10), JobId(1_001)], None, play.now);
+    play.table.end_shared(JobId(1_001), play.now);
+    assert_eq!(play.heard(), [""; 0], "job 10 may have another end");
+    play.table.end_shared(JobId(10), play.now);
+    assert_eq!(play.heard(), ["2/1 ok cancelled=2"]);
+}
+
 fn ended(job: JobId, reply: Reply) -> End {
     End {
         job,
@@ -98,16 +220,18 @@ fn ended(job: JobId, reply: Reply) -> End {
 /// A table that knows jobs 1001, 2001 and 3001 of another node.
 fn with_jobs_elsewhere() -> Play {
     let mut play = with_store();
+    play.table.join(play.now);
     for id in [1_001, 2_001, 3_001] {
         play.table.set_away(of_another(id, "ann"), "b".into(), play.now);
     }
     play
 }
 
-/// What is said once the store has the ends of these jobs.
+/// What is said once the store and the cluster have the ends of these jobs.
 fn heard_when_written(play: &mut Play) -> Vec<String> {
     let jobs = [1_001, 2_001, 3_001].map(JobId);
     play.table.ends_settled(jobs.into(), None, play.now);
+    jobs.into_iter().for_each(|job| play.table.end_shared(job, play.now));
     play.heard()
 }
 

@@ -358,6 +358,9 @@ impl Table {
         while let Some(work) = self.flow.bulk.take_idle_due(now) {
             self.cut_again(work);
         }
+        while let Some(job) = self.flow.unwritten.take_late(now) {
+            self.flow.end_shared(job);
+        }
     }
 
     /// A deadline has passed: of a question, of a submitted job and so of all that watch it, or of one that watches a
@@ -384,6 +387,7 @@ impl Table {
             self.flow.submitted.next_alarm(),
             self.flow.deferred.next_alarm(),
             self.flow.bulk.next_alarm(),
+            self.flow.unwritten.next_alarm(),
         ];
         alarms.into_iter().flatten().min()
     }

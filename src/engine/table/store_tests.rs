@@ -193,7 +193,7 @@ impl crate::job::Plan for Ahead {
 }
 
 /// Submits a job, which the store takes at once.
-fn submit_stored(play: &mut Play, request: u64, work: Work) -> JobId {
+pub(super) fn submit_stored(play: &mut Play, request: u64, work: Work) -> JobId {
     let job = play.table.flow.submitted.next();
     play.order(1, request, submit(work), |_| {});
     play.table.acknowledge(vec![job], play.now);

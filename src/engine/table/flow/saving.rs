@@ -1,13 +1,14 @@
 //! What happens between the parts and the store: submitted jobs are acknowledged or refused, saved and suspended, and
-//! replies about their ends wait until those are written.
+//! replies about their ends wait until those are written, there and in the cluster.
 
 use super::Flow;
 use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
+use crate::engine::table::cancels::Cancel;
 use crate::engine::table::jobs::Entry;
 use crate::engine::table::submitted::{Acknowledged, Withdrawn, job_id};
 use crate::engine::table::unwritten::DelayedReply;
 use crate::engine::table::waiters::WaiterId;
-use crate::proto::{Code, Failure, Reply};
+use crate::proto::{Code, Failure, Reply, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -129,7 +130,7 @@ impl Flow {
         self.waiters.work_of(WaiterId::Submitted(job)).is_none()
     }
 
-    /// Replies that a submitted job has ended, as soon as the store has that.
+    /// Replies that a submitted job has ended, as soon as that is written.
     pub(in crate::engine::table) fn reply_when_written(
         &mut self,
         job: JobId,
@@ -149,7 +150,38 @@ impl Flow {
         }
     }
 
-    /// A job of another node is cancelled, or not: those that asked for it are answered, once the store has that too.
+    /// Replies that these submitted jobs, which worked here, are cancelled, as soon as that is written: by their number
+    /// if they are `counted`.
+    pub(in crate::engine::table) fn reply_when_cancelled(
+        &mut self,
+        client: ClientId,
+        request: RequestId,
+        jobs: Vec<JobId>,
+        is_counted: bool,
+    ) {
+        if self.unwritten.is_shared() {
+            let cancelled = is_counted.then_some(0);
+            let jobs = jobs.into_iter().collect();
+            let cancel = Cancel {
+                client,
+                request,
+                jobs,
+                cancelled,
+            };
+            return self.cancels.ask(cancel, Vec::new());
+        }
+        let value = match is_counted {
+            true => Value::Text(format!("cancelled={}", jobs.len())),
+            false => Value::Nothing,
+        };
+        // The store writes them in this order.
+        if let Some(last) = jobs.last() {
+            self.reply_when_written(*last, client, request, Ok(value), true);
+        }
+    }
+
+    /// A job is cancelled for the whole cluster, or not: those that asked for it are answered, once the store has that
+    /// too.
     pub(in crate::engine::table) fn settle_cancels(&mut self, job: JobId, outcome: &Result<(), Failure>) {
         for (client, request, reply) in self.cancels.settled(job, outcome) {
             let is_order = reply.is_ok();
@@ -159,12 +191,32 @@ impl Flow {
 
     /// The store has the end of a submitted job, or has failed to write it.
     pub(in crate::engine::table) fn end_settled(&mut self, job: JobId, failure: Option<&Failure>) {
-        for held in self.unwritten.settled(job) {
+        let held = match failure {
+            None => self.unwritten.stored(job, self.now),
+            Some(failure) => {
+                self.settle_cancels(job, &Err(failure.clone()));
+                self.unwritten.settled(job)
+            }
+        };
+        for held in held {
             let reply = match failure.filter(|_| held.is_order) {
                 Some(failure) => Err(failure.clone()),
                 None => held.reply,
             };
             self.outbox.reply(held.client, held.request, reply);
+        }
+    }
+
+    /// The cluster has the end of a submitted job too, or it is not waited for any longer.
+    pub(in crate::engine::table) fn end_shared(&mut self, job: JobId) {
+        if !self.unwritten.is_being_shared(job) {
+            // It came to another end meanwhile, which is not written yet.
+            return;
+        }
+        // Where the cluster had another end, they were answered by that.
+        self.settle_cancels(job, &Ok(()));
+        for held in self.unwritten.settled(job) {
+            self.outbox.reply(held.client, held.request, held.reply);
         }
     }
 }
