@@ -1,6 +1,6 @@
 //! The table of a daemon in a cluster, where jobs of others are known, and taken over.
 
-use super::store_tests::{stored, submit_stored, with_store};
+use super::store_tests::{keyed, stored, submit_stored, with_store};
 use super::submitted::Location;
 use super::tests::{MS, Play, long, submit};
 use super::unwritten::SHARE_LIMIT;
@@ -392,6 +392,27 @@ fn a_job_that_is_taken_over_while_the_store_fails_is_kept_with_its_end() {
         let end = contents.jobs.get(&job).and_then(|stored| stored.end.clone());
         assert_eq!(end.map(|end| end.reply), Some(Ok(Value::from(9))), "{was_here}");
     }
+}
+
+#[test]
+fn a_key_that_two_nodes_were_given_at_once_stays_that_of_the_job_known_first() {
+    let of_key = |job| {
+        let mut stored = of_another(job, "ann");
+        (stored.submission.title, stored.submission.request) = ("a".into(), "a".into());
+        stored.submission.key = Some("mine".into());
+        stored
+    };
+    let mut play = with_store();
+    play.order(1, 1, keyed("a", "a"), |_| {});
+    play.table.acknowledge(vec![JobId(10)], play.now);
+    play.table.set_away(of_key(1_001), "b".into(), play.now);
+    play.order(1, 2, keyed("a", "a"), |_| {});
+    assert_eq!(play.heard(), ["1/1 ok job=10", "1/2 ok job=10"]);
+    // A node that hears of a job before it is given its key makes none.
+    let mut play = with_store();
+    play.table.set_away(of_key(1_001), "b".into(), play.now);
+    play.order(1, 1, keyed("a", "a"), |_| {});
+    assert_eq!(play.heard(), ["1/1 ok job=1001"]);
 }
 
 /// A plan that has a slice left, and panics when a part is cut from it.

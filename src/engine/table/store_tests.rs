@@ -489,7 +489,7 @@ fn a_cancel_of_a_job_that_has_stopped_for_the_next_process_is_refused() {
 }
 
 /// A submit with a key.
-fn keyed(title: &str, words: &str) -> Ask {
+pub(super) fn keyed(title: &str, words: &str) -> Ask {
     let mut submit = Submit::new(long(title, 90), words);
     submit.key = Some("mine".into());
     Ask::Submit(Box::new(submit))

@@ -50,7 +50,8 @@ impl Submitted {
         }
         job.not_before = begins_at(&self.wall, submission, now).filter(|_| !stored.has_begun());
         if let Some((key, _)) = &job.key {
-            self.keys.insert(key.clone(), id);
+            // Two nodes may have been given one key at the same moment: here it stays that of the job known first.
+            self.keys.entry(key.clone()).or_insert(id);
         }
         // One that only the others still know, as after this daemon's directory was put back from a copy, is not named
         // again.
