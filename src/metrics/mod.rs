@@ -58,9 +58,9 @@ pub struct Metrics {
     pub actors_rebuilt: Incidents,
     /// Sessions that panicked, each at the cost of its connection.
     pub session_panics: Incidents,
-    /// Slices that took [`LATE_SLICE`] or more: questions that came meanwhile had to wait for the worker.
+    /// Slices that took 50 ms of CPU time or more: questions that came meanwhile had to wait for the worker.
     pub late_slices: Incidents,
-    /// Turns of the scheduler that took [`LATE_TURN`] or more: everybody had to wait.
+    /// Turns of the scheduler that took 100 ms or more: everybody had to wait.
     pub late_turns: Incidents,
     /// Bytes read from clients.
     pub bytes_read: AtomicU64,
