@@ -112,7 +112,7 @@ pub enum ClusterEvent {
     Advanced(JobProgress),
     /// A job has ended, here or elsewhere.
     Ended(Box<(StoredJob, End)>),
-    /// The end of a job that the store has is known to all nodes, or is not waited for, as without NATS.
+    /// NATS has the end of a job that the store has, or it is not waited for.
     EndShared(JobId),
     /// A job of another node cannot be cancelled, as nobody can be reached.
     NotCancelled(JobId),

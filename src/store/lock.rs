@@ -38,7 +38,7 @@ impl DirectoryLock {
         made.map_err(|error| {
             let failure = StoreError::io(directory, "cannot make the directory", &error);
             match failure.kind {
-                // As in /proc, where nobody makes any.
+                // In /proc nobody can make a directory, and the kernel says that it is not there.
                 ErrorKind::Missing => StoreError {
                     kind: ErrorKind::ReadOnly,
                     ..failure

@@ -44,8 +44,8 @@ pub(in crate::cluster) enum Command {
 pub(in crate::cluster) enum Notice {
     Away(StoredJob, String),
     Ended(StoredJob, End),
-    /// NATS has the end of a job that the store has, or does not take it for now. Answers each [`Record::Ended`] of an
-    /// [`Input::Committed`], now or later.
+    /// NATS has the end of a job that the store has, or does not take it for now. Once after one or more
+    /// [`Record::Ended`] of the job, unless the node begins again before.
     EndShared(JobId),
     NotCancelled(JobId),
     TakenOver(StoredJob),

@@ -590,7 +590,9 @@ impl Member {
         if !self.unshared.contains(&job) {
             return;
         }
-        let is_to_come = |known: &Known| !known.is_another && !known.knows_its_end();
+        // Of a job of another node without an entry nothing is written.
+        let is_written = |known: &Known| known.entry.is_some() || self.is_own(job) || !self.is_current;
+        let is_to_come = |known: &Known| !known.is_another && !known.knows_its_end() && is_written(known);
         if self.is_connected && self.jobs.get(&job).is_some_and(is_to_come) {
             return;
         }

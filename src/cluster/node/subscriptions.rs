@@ -53,17 +53,18 @@ async fn receive_once(client: Client, owner: String, name: String, me: &Addr<Nod
     };
     loop {
         let happened = tokio::select! {
-            Some(message) = parts.next() => NodeEvent::Part(message.payload, message.reply),
-            Some(message) = progress.next() => NodeEvent::Progress(message.payload),
-            Some(message) = recalled.next() => NodeEvent::Recalled(message.payload),
-            Some(message) = asked.next() => {
+            message = parts.next() => message.map(|message| NodeEvent::Part(message.payload, message.reply)),
+            message = progress.next() => message.map(|message| NodeEvent::Progress(message.payload)),
+            message = recalled.next() => message.map(|message| NodeEvent::Recalled(message.payload)),
+            message = asked.next() => {
+                let Some(message) = message else { return };
                 if let Some(reply) = message.reply {
                     let _ = client.publish(reply, owner.clone().into()).await;
                 }
                 continue;
             }
-            else => return,
         };
+        let Some(happened) = happened else { return };
         // Not more than it can take: what comes too fast waits at the connection, which lets go of it.
         let _ = me.send(happened).await;
     }

@@ -6,6 +6,7 @@ use super::flow::Flow;
 use super::jobs::{Entry, Stage};
 use super::log;
 use super::submitted::{Found, Keyed, job_id};
+use super::unwritten::Says;
 use super::waiters::{Waiter, WaiterId};
 use super::{Begins, Table, queue_is_long};
 use crate::engine::batch::Plain;
@@ -313,7 +314,7 @@ impl Table {
             Found::Done(reply) => {
                 let reply = reply.clone();
                 if let WaiterId::Request(client, request) = waiter.holder() {
-                    self.flow.reply_when_written(job, client, request, reply, false);
+                    self.flow.reply_when_written(job, client, request, reply, Says::End);
                 }
                 return Ok(None);
             }

@@ -116,11 +116,10 @@ impl Bulk {
         now: Instant,
     ) -> Entered {
         let max = self.memory.max();
-        // Few workers are better than none.
-        let fit = |most: &usize| *most == 1 || plan.memory(*most) <= max;
         let counted = caught(|| {
-            let most = std::iter::successors(Some(self.slices), |most| Some(most / 2)).find(fit);
-            let most = most.unwrap_or(1);
+            // Few workers are better than none.
+            let all = Vec::from_iter(1..=self.slices);
+            let most = all.partition_point(|most| plan.memory(*most) <= max).max(1);
             (most, plan.memory(most), plan.progress())
         });
         let Ok((most_under_way, memory, from)) = counted else {
@@ -229,7 +228,7 @@ impl Bulk {
         }
     }
 
-    /// A job has no slice from now on, until it is woken.
+    /// A job has no slice from now on, until it is [undeferred](Self::undefer).
     pub(super) fn defer(&mut self, id: WorkId) {
         if let Some(running) = self.plans.get_mut(&id) {
             running.is_deferred = true;
@@ -617,7 +616,7 @@ mod tests {
             }
         }
 
-        for (max_memory, slices) in [(29, 0), (30, 1), (89, 1), (90, 3), (179, 3), (180, 6)] {
+        for (max_memory, slices) in [(29, 0), (30, 1), (89, 2), (90, 3), (179, 5), (180, 6)] {
             let (now, work) = (Instant::now(), WorkId(1));
             let mut bulk = Bulk::new(4, max_memory);
             let job = Job::new("each", || Each);

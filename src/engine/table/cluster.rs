@@ -380,7 +380,7 @@ impl Table {
             }
         }
         self.flow.submitted.adopt(stored);
-        if self.flow.cancels.jobs().contains(&job) {
+        if self.flow.cancels.has(job) {
             return match self.flow.submitted.location(job) {
                 // Answered when the cluster has that.
                 Location::Running(work) => self.flow.end_submitted(job, work, &cancelled(job)),

@@ -149,6 +149,22 @@ fn the_end_that_the_cluster_had_before_is_the_one_that_is_said() {
 }
 
 #[test]
+fn a_cancel_that_is_refused_stays_so_if_the_end_is_brought_twice() {
+    let mut play = with_jobs_here();
+    play.order(2, 1, Ask::Cancel(JobId(11)), |_| {});
+    let bring = |play: &mut Play| {
+        let end = ended(JobId(11), Ok(Value::from(9)));
+        play.table.end_away(of_another(11, "ann"), end, play.now);
+    };
+    bring(&mut play);
+    play.table.ends_settled(vec![JobId(11)], None, play.now);
+    bring(&mut play);
+    play.table.ends_settled(vec![JobId(11)], None, play.now);
+    play.table.end_shared(JobId(11), play.now);
+    assert_eq!(play.heard(), ["2/1 no-job"]);
+}
+
+#[test]
 fn nobody_waits_long_for_the_cluster_or_for_one_that_has_begun_anew() {
     for is_late in [true, false] {
         let mut play = with_jobs_here();

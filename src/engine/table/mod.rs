@@ -70,6 +70,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use submitted::{Submitted, taken_back};
+use unwritten::Says;
 use waiters::{Due, WaiterId};
 
 /// All jobs that are not answered, and what is remembered of those that are.
@@ -297,7 +298,7 @@ impl Table {
         }
         // They wait for the store, which may not come to it any more.
         for held in self.flow.unwritten.take() {
-            let reply = if held.is_order {
+            let reply = if held.says == Says::Cancelled {
                 Err(failure.clone())
             } else {
                 held.reply

@@ -17,8 +17,18 @@ pub(super) struct DelayedReply {
     pub(super) client: ClientId,
     pub(super) request: RequestId,
     pub(super) reply: Reply,
-    /// Whether it says that something was done, which is not so while the store does not have it.
-    pub(super) is_order: bool,
+    pub(super) says: Says,
+}
+
+/// What a delayed reply says of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// How it ended.
+    End,
+    /// That it is cancelled, which is not so while the store does not have it.
+    Cancelled,
+    /// That it cannot be cancelled any more.
+    NotCancelled,
 }
 
 /// An end that is not written everywhere.
@@ -58,7 +68,7 @@ impl Unwritten {
     /// A job ended in this way: what waits to be said of its end says so.
     pub(super) fn correct(&mut self, job: JobId, reply: &Reply) {
         let replies = self.ends.get_mut(&job).map(|end| &mut end.replies);
-        for held in replies.into_iter().flatten().filter(|held| !held.is_order) {
+        for held in replies.into_iter().flatten().filter(|held| held.says == Says::End) {
             held.reply.clone_from(reply);
         }
     }

@@ -34,7 +34,7 @@ pub const DATABASE: &str = "primed.db";
 /// The name of the highest ID ever given, in the table `meta`.
 const LAST_JOB: &str = "last_job";
 
-/// The name of the time of the latest try to write after a failure, in the table `meta`.
+/// The name of the time of the first batch written after a failure, in the table `meta`.
 const RETRIED_AT: &str = "retried_at";
 
 /// Writes what is in the log to the database. Its first column: whether another program reads the log.

@@ -55,7 +55,7 @@ impl Database {
 /// the index of the log, which programs share as the file `-shm`, the index is in memory and the file is for this
 /// program alone.
 ///
-/// The log is kept until it is [known](Database::fold_when_closed) that the file is not damaged: what is refused stays
+/// The log is kept until its reader [lets it be folded](Database::fold_when_closed): what is refused as damaged stays
 /// as it was.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let database = |is_exclusive| {

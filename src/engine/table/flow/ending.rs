@@ -4,6 +4,7 @@ use super::Flow;
 use crate::engine::message::{JobId, WorkId};
 use crate::engine::table::jobs::Entry;
 use crate::engine::table::log;
+use crate::engine::table::unwritten::Says;
 use crate::engine::table::waiters::WaiterId;
 use crate::engine::text::fault;
 use crate::job::is_refuted;
@@ -58,7 +59,7 @@ impl Flow {
     ) {
         match (holder, watched) {
             (WaiterId::Request(client, request), Some(job)) => {
-                self.reply_when_written(job, client, request, reply, false)
+                self.reply_when_written(job, client, request, reply, Says::End)
             }
             (WaiterId::Request(client, request), None) => self.outbox.reply(client, request, reply),
             (WaiterId::Submitted(job), _) => {

@@ -6,7 +6,7 @@ use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
 use crate::engine::table::cancels::Cancel;
 use crate::engine::table::jobs::Entry;
 use crate::engine::table::submitted::{Acknowledged, Withdrawn, job_id};
-use crate::engine::table::unwritten::DelayedReply;
+use crate::engine::table::unwritten::{DelayedReply, Says};
 use crate::engine::table::waiters::WaiterId;
 use crate::proto::{Code, Failure, Reply, Value};
 use std::collections::BTreeSet;
@@ -137,13 +137,13 @@ impl Flow {
         client: ClientId,
         request: RequestId,
         reply: Reply,
-        is_order: bool,
+        says: Says,
     ) {
         let delayed = DelayedReply {
             client,
             request,
             reply,
-            is_order,
+            says,
         };
         if let Some(delayed) = self.unwritten.delay(job, delayed) {
             self.outbox.reply(client, request, delayed.reply);
@@ -176,7 +176,7 @@ impl Flow {
         };
         // The store writes them in this order.
         if let Some(last) = jobs.last() {
-            self.reply_when_written(*last, client, request, Ok(value), true);
+            self.reply_when_written(*last, client, request, Ok(value), Says::Cancelled);
         }
     }
 
@@ -184,8 +184,11 @@ impl Flow {
     /// too.
     pub(in crate::engine::table) fn settle_cancels(&mut self, job: JobId, outcome: &Result<(), Failure>) {
         for (client, request, reply) in self.cancels.settled(job, outcome) {
-            let is_order = reply.is_ok();
-            self.reply_when_written(job, client, request, reply, is_order);
+            let says = match &reply {
+                Ok(_) => Says::Cancelled,
+                Err(_) => Says::NotCancelled,
+            };
+            self.reply_when_written(job, client, request, reply, says);
         }
     }
 
@@ -199,7 +202,7 @@ impl Flow {
             }
         };
         for held in held {
-            let reply = match failure.filter(|_| held.is_order) {
+            let reply = match failure.filter(|_| held.says == Says::Cancelled) {
                 Some(failure) => Err(failure.clone()),
                 None => held.reply,
             };
