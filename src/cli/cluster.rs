@@ -48,7 +48,9 @@ impl ClusterFlags {
                 ("--cluster-ca", self.cluster_ca.is_some()),
             ];
             return match without_use.iter().find(|(_, is_set)| *is_set) {
-                Some((flag, _)) => Err(anyhow::anyhow!("{flag} takes a cluster: --cluster nats://HOST:4222")),
+                Some((flag, _)) => Err(anyhow::anyhow!(
+                    "{flag} takes a cluster: --cluster nats://HOST:4222; 'primed serve --show-config' shows where it is set"
+                )),
                 None => Ok(daemon),
             };
         };

@@ -51,7 +51,7 @@ impl Secret {
         anyhow::ensure!(!typed.ends_with(&[CTRL_C]), "cancelled");
         anyhow::ensure!(
             !typed.trim_ascii().is_empty(),
-            "there is no password: nothing was typed"
+            "there is no password: an empty line was typed"
         );
         first_line(typed.as_slice()).map(Some)
     }

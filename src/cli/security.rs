@@ -4,7 +4,7 @@
 use super::address::{self, Address};
 use crate::{Daemon, Tls, Users};
 use anyhow::Context;
-use std::fs::File;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -100,7 +100,7 @@ impl SecurityFlags {
         encrypted: &[SocketAddr],
     ) -> anyhow::Result<(Daemon, Security)> {
         for (flag, file) in self.tls_files() {
-            file.map_or(Ok(()), |file| check_readable(flag, file))?;
+            file.map_or(Ok(()), |file| check_file(flag, file))?;
         }
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls::open(certificate, key, self.tls_ca.clone())?),
@@ -185,13 +185,16 @@ impl Security {
     }
 }
 
-/// Checks that a file can be read, for errors of TLS name the file and not its flag.
+/// Checks that a file is there, for errors of TLS name the file and not its flag. It is not opened: a named pipe is read
+/// once.
 ///
 /// # Errors
-/// Says why it cannot.
-pub(super) fn check_readable(flag: &str, file: &Path) -> anyhow::Result<()> {
-    let opened = File::open(file).with_context(|| format!("cannot read the file of {flag}, {}", file.display()));
-    opened.map(drop)
+/// Says what is there instead.
+pub(super) fn check_file(flag: &str, file: &Path) -> anyhow::Result<()> {
+    let what = format!("cannot read the file of {flag}, {}", file.display());
+    let is_directory = fs::metadata(file).with_context(|| what.clone())?.is_dir();
+    anyhow::ensure!(!is_directory, "{what}: it is a directory");
+    Ok(())
 }
 
 /// Says that nobody can ask anything. It is no mistake: the last user may have been removed on purpose.

@@ -278,11 +278,15 @@ impl Serve {
             .http
             .is_some()
             .then_some(if self.http_tls { "https" } else { "http" });
-        let has_users = security.has_users();
+        let greeting = Greeting {
+            plain: addresses.len(),
+            paths: &paths,
+            http,
+            has_users: security.has_users(),
+        };
         let reload = Reload::new(arguments, settings, set_filter, &self, security);
         let (config, requests) = configure::verb();
-        let ended =
-            actix::System::new().block_on(serve(daemon.verb(config), &paths, http, has_users, reload, requests));
+        let ended = actix::System::new().block_on(serve(daemon.verb(config), greeting, reload, requests));
         #[cfg(feature = "otlp")]
         if let Some(export) = export {
             export.finish();
@@ -344,9 +348,7 @@ impl Serve {
 
 async fn serve(
     daemon: Daemon,
-    paths: &[PathBuf],
-    http: Option<&str>,
-    has_users: bool,
+    greeting: Greeting<'_>,
     mut reload: Reload,
     mut requests: ConfigRequests,
 ) -> anyhow::Result<ExitCode> {
@@ -356,8 +358,8 @@ async fn serve(
         // It may wait for a port.
         () = signals.end() => return Ok(ExitCode::SUCCESS),
     };
-    announce(running.addresses(), paths, http, has_users);
-    tracing::info!(addresses = ?running.addresses(), ?paths, workers = running.workers(), "listening");
+    greeting.print(running.addresses());
+    tracing::info!(addresses = ?running.addresses(), paths = ?greeting.paths, workers = running.workers(), "listening");
     loop {
         tokio::select! {
             notice = signals.next(&running) => match notice {
@@ -454,34 +456,57 @@ fn advise(error: StartError) -> anyhow::Error {
     anyhow::anyhow!("cannot listen on {address}: {source}; {advice}")
 }
 
-/// One line: where it listens, and how to ask; and one for HTTP, whose address is the last, by this scheme.
-fn announce(addresses: &[SocketAddr], paths: &[PathBuf], http: Option<&str>, has_users: bool) {
-    let (http, addresses) = match (http, addresses.split_last()) {
-        (Some(scheme), Some((address, others))) => (Some((scheme, address)), others),
-        _ => (None, addresses),
-    };
-    let paths = paths.iter().map(|path| path.display());
-    let by_path = paths.clone().map(|path| format!("unix:{path}"));
-    let all: Vec<String> = addresses.iter().map(ToString::to_string).chain(by_path).collect();
-    let how = match (has_users, addresses.first(), paths.clone().next()) {
-        (true, _, _) => {
-            let first = all.first().map_or("", String::as_str);
-            format!("primed ask --user NAME --connect {first} 100000")
+/// What `serve` prints once it listens.
+struct Greeting<'a> {
+    /// How many addresses are plain: the first ones.
+    plain: usize,
+    /// Unix sockets.
+    paths: &'a [PathBuf],
+    /// The scheme of HTTP, whose address is the last.
+    http: Option<&'a str>,
+    has_users: bool,
+}
+
+impl Greeting<'_> {
+    /// How to ask at one of these addresses.
+    fn how(&self, addresses: &[SocketAddr]) -> String {
+        let ask = if self.has_users {
+            "primed ask --user NAME"
+        } else {
+            "primed ask"
+        };
+        match (addresses.first(), self.paths.first()) {
+            (Some(first), _) if self.plain > 0 && !self.has_users => {
+                format!("printf '100000\\n' | nc -N {} {}", first.ip(), first.port())
+            }
+            (Some(first), _) if self.plain > 0 => format!("{ask} --connect {first} 100000"),
+            (_, Some(path)) if !self.has_users => format!("printf '100000\\n' | nc -NU {}", path.display()),
+            (_, Some(path)) => format!("{ask} --connect unix:{} 100000", path.display()),
+            (Some(first), None) => format!("{ask} --tls --connect {first} 100000"),
+            (None, None) => String::new(),
         }
-        (false, Some(first), _) => format!("printf '100000\\n' | nc -N {} {}", first.ip(), first.port()),
-        (false, None, Some(path)) => format!("printf '100000\\n' | nc -NU {path}"),
-        (false, None, None) => String::new(),
-    };
-    let mut out = std::io::stdout();
-    // A daemon whose standard output is closed serves all the same.
-    let _ = writeln!(
-        out,
-        "primed {} listens on {}; ask with: {how}",
-        env!("CARGO_PKG_VERSION"),
-        all.join(" and ")
-    );
-    if let Some((scheme, address)) = http {
-        let _ = writeln!(out, "dashboard, metrics and JSON: {scheme}://{address}/");
     }
-    let _ = out.flush();
+
+    /// One line: where it listens, and how to ask; and one for HTTP.
+    fn print(&self, addresses: &[SocketAddr]) {
+        let (http, addresses) = match (self.http, addresses.split_last()) {
+            (Some(scheme), Some((address, others))) => (Some((scheme, address)), others),
+            _ => (None, addresses),
+        };
+        let by_path = self.paths.iter().map(|path| format!("unix:{}", path.display()));
+        let all: Vec<String> = addresses.iter().map(ToString::to_string).chain(by_path).collect();
+        let how = self.how(addresses);
+        let mut out = std::io::stdout();
+        // A daemon whose standard output is closed serves all the same.
+        let _ = writeln!(
+            out,
+            "primed {} listens on {}; ask with: {how}",
+            env!("CARGO_PKG_VERSION"),
+            all.join(" and ")
+        );
+        if let Some((scheme, address)) = http {
+            let _ = writeln!(out, "dashboard, metrics and JSON: {scheme}://{address}/");
+        }
+        let _ = out.flush();
+    }
 }

@@ -1,7 +1,7 @@
 //! TLS for the commands that ask a daemon: they read and write a socket, and a thread encrypts what passes.
 
 use super::connect::{PATIENCE, Reason};
-use super::security::check_readable;
+use super::security::check_file;
 use crate::server::{is_of_old_version, read_authorities, read_certificates, read_key, unusable};
 use anyhow::Context;
 use clap::ArgMatches;
@@ -123,7 +123,7 @@ impl TlsFlags {
             ("--tls-key", self.tls_key.as_ref()),
         ];
         for (flag, file) in files {
-            file.map_or(Ok(()), |file| check_readable(flag, file))?;
+            file.map_or(Ok(()), |file| check_file(flag, file))?;
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions()?;

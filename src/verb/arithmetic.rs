@@ -538,7 +538,11 @@ mod tests {
             said("verify pi 1e6"),
             "bad-arg :verify: the answer is not computed, but read from a table of the primes below 2^20: there is nothing to verify"
         );
-        for other in ["isprime 2^127-1".to_owned(), format!("factor {}", "9".repeat(101))] {
+        for other in ["isprime 2^127-1", "isprime 7", "count 0 100", "ping"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([format!("factor {}", "9".repeat(101))])
+        {
             assert_eq!(
                 said(&format!("verify {other}")),
                 "bad-arg :verify: only pi, nth, and factor of up to 100 digits, have a second way; usage: verify REQUEST|JOB"

@@ -12,7 +12,7 @@ mod tally;
 mod timer;
 
 use super::address::{self, Address, UNIX};
-use super::connect::{Login, connect};
+use super::connect::{Login, SPEAKS_TLS, connect};
 use super::descriptors::{self, Reserve};
 use super::{complain, quantity};
 use crate::Daemon;
@@ -217,7 +217,13 @@ impl Bench {
             let mut socket = open(index)?;
             // A daemon in this process has no users.
             if !self.connect.is_empty() {
-                self.login.say(&mut socket)?;
+                let said = self.login.say(&mut socket);
+                said.map_err(|error| match error.to_string() == SPEAKS_TLS {
+                    true => anyhow::anyhow!(
+                        "what answers there speaks TLS, and bench loads plain addresses: name one of --listen"
+                    ),
+                    false => error,
+                })?;
             }
             Ok(socket)
         };
