@@ -185,8 +185,8 @@ impl Security {
     }
 }
 
-/// Checks that a file is there, for errors of TLS name the file and not its flag. It is not opened: a named pipe is read
-/// once.
+/// Checks that a file is there, for errors of TLS name the file and not its flag. It is not opened: a named pipe can be
+/// read once.
 ///
 /// # Errors
 /// Says what is there instead.
