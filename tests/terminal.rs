@@ -90,7 +90,7 @@ fn a_password_that_is_not_typed_is_not_said_to_have_no_terminal() {
         daemon.addresses()[0]
     );
     for (keys, said) in [
-        (&b"\n"[..], "there is no password: nothing was typed"),
+        (&b"\n"[..], "there is no password: an empty line was typed"),
         (b"\x03", "cancelled"),
     ] {
         let after = typed_at(&command, b"password of ann: ", keys);
