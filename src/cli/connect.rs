@@ -53,6 +53,11 @@ impl Reason {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
+    /// A new connection begins.
+    fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The reason, or else this text.
     pub(super) fn or(&self, text: impl Into<String>) -> anyhow::Error {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -62,6 +67,11 @@ impl Reason {
 
 /// What to do about a server that answers in TLS.
 pub(super) const SPEAKS_TLS: &str = "what answers there speaks TLS: add --tls";
+
+/// The server answers in TLS.
+#[derive(Debug, thiserror::Error)]
+#[error("{SPEAKS_TLS}")]
+pub(super) struct SpeaksTls;
 
 /// Whether bytes begin an alert or a handshake of TLS (RFC 8446, section 5.1). No line begins like that.
 pub(super) fn is_tls(bytes: &[u8]) -> bool {
@@ -124,6 +134,7 @@ impl Connect {
     /// Says how to start a daemon if none can be reached, and why the daemon refuses the user: [`Refused`], if it
     /// replied.
     pub(super) fn open(&self) -> anyhow::Result<TcpStream> {
+        self.reason.clear();
         let mut stream = match &self.address {
             Endpoint::Unix(path) => connect_unix(path)?,
             Endpoint::Tcp(address) => match (connect(address.resolve()?)?, self.tls.is_on()) {
@@ -226,7 +237,7 @@ fn authenticate(stream: &mut TcpStream, user: &str, password: &str) -> anyhow::R
             read => break read,
         }
     };
-    anyhow::ensure!(!is_tls(&reply), SPEAKS_TLS);
+    anyhow::ensure!(!is_tls(&reply), SpeaksTls);
     read.context("no answer to 'auth': is it a prime daemon that listens there?")?;
     let reply = String::from_utf8_lossy(&reply);
     let reply = printable(reply.trim_end());

@@ -99,9 +99,7 @@ impl SecurityFlags {
         plain: &[SocketAddr],
         encrypted: &[SocketAddr],
     ) -> anyhow::Result<(Daemon, Security)> {
-        for (flag, file) in self.tls_files() {
-            file.map_or(Ok(()), |file| check_file(flag, file))?;
-        }
+        check_files(self.tls_files())?;
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls::open(certificate, key, self.tls_ca.clone())?),
             _ => None,
@@ -185,15 +183,18 @@ impl Security {
     }
 }
 
-/// Checks that a file is there, for errors of TLS name the file and not its flag. It is not opened: a named pipe can be
-/// read once.
+/// Checks that the files of these flags are there, for errors of TLS name the file and not its flag. They are not
+/// opened: a named pipe can be read once.
 ///
 /// # Errors
 /// Says what is there instead.
-pub(super) fn check_file(flag: &str, file: &Path) -> anyhow::Result<()> {
-    let what = format!("cannot read the file of {flag}, {}", file.display());
-    let is_directory = fs::metadata(file).with_context(|| what.clone())?.is_dir();
-    anyhow::ensure!(!is_directory, "{what}: it is a directory");
+pub(super) fn check_files(files: [(&str, Option<&Path>); 3]) -> anyhow::Result<()> {
+    let named = files.into_iter().filter_map(|(flag, file)| Some((flag, file?)));
+    for (flag, file) in named {
+        let what = format!("cannot read the file of {flag}, {}", file.display());
+        let is_directory = fs::metadata(file).with_context(|| what.clone())?.is_dir();
+        anyhow::ensure!(!is_directory, "{what}: it is a directory");
+    }
     Ok(())
 }
 

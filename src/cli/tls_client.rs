@@ -1,7 +1,7 @@
 //! TLS for the commands that ask a daemon: they read and write a socket, and a thread encrypts what passes.
 
 use super::connect::{PATIENCE, Reason};
-use super::security::check_file;
+use super::security::check_files;
 use crate::server::{is_of_old_version, read_authorities, read_certificates, read_key, unusable};
 use anyhow::Context;
 use clap::ArgMatches;
@@ -117,14 +117,11 @@ impl TlsFlags {
     }
 
     fn config(&self) -> anyhow::Result<ClientConfig> {
-        let files = [
+        check_files([
             ("--tls-ca", Some(&self.tls_ca)),
-            ("--tls-cert", self.tls_cert.as_ref()),
-            ("--tls-key", self.tls_key.as_ref()),
-        ];
-        for (flag, file) in files {
-            file.map_or(Ok(()), |file| check_file(flag, file))?;
-        }
+            ("--tls-cert", self.tls_cert.as_deref()),
+            ("--tls-key", self.tls_key.as_deref()),
+        ])?;
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions()?;
         let builder = builder.with_root_certificates(read_authorities(&self.tls_ca)?);

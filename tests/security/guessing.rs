@@ -2,11 +2,11 @@
 
 use crate::daemon::{Daemon, Directory, add_user};
 use crate::support::{Client, until};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long each figure is measured.
+/// How long the others are asked beside it.
 const ROUND: Duration = Duration::from_secs(1);
 
 fn daemon() -> Daemon {
@@ -56,45 +56,28 @@ fn p99(client: &mut Client, time: Duration) -> Duration {
     took[took.len() * 99 / 100]
 }
 
-/// The same beside a thousand connections a second, from many addresses in turn, that each send this.
-fn p99_beside(client: &mut Client, daemon: &Daemon, request: &str) -> Duration {
-    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+// By how little they delay them is measured by benches/guessing.sh.
+#[test]
+fn a_thousand_wrong_passwords_a_second_do_not_stop_the_others() {
+    let daemon = daemon();
+    let mut ann = daemon.client_of("ann", "ann-pw");
+    let stop = AtomicBool::new(false);
     let p99 = thread::scope(|scope| {
         scope.spawn(|| {
             let begun = Instant::now();
-            while !stop.load(Relaxed) {
-                let count = sent.fetch_add(1, Relaxed);
+            for count in 0.. {
+                if stop.load(Relaxed) {
+                    return;
+                }
                 let last = u8::try_from(9 + count % 240).expect("it is below 249");
-                Client::connect_from(last, daemon.addresses[0]).send_if_possible(request);
+                Client::connect_from(last, daemon.addresses[0]).send_if_possible("auth ann guess\n");
                 let next = begun + Duration::from_millis(count + 1);
                 thread::sleep(next.saturating_duration_since(Instant::now()));
             }
         });
-        let p99 = p99(client, ROUND);
+        let p99 = p99(&mut ann, ROUND);
         stop.store(true, Relaxed);
         p99
     });
-    println!(
-        "beside {} a second of {request:?}: p99 {p99:?}",
-        sent.load(Relaxed) / ROUND.as_secs()
-    );
-    p99
-}
-
-#[test]
-fn a_thousand_wrong_passwords_a_second_delay_the_others_no_more_than_as_many_connections_do() {
-    let daemon = daemon();
-    let mut ann = daemon.client_of("ann", "ann-pw");
-    let rounds = 3;
-    let mut figures = [Vec::new(), Vec::new(), Vec::new()];
-    for _ in 0..rounds {
-        figures[0].push(p99(&mut ann, ROUND));
-        figures[1].push(p99_beside(&mut ann, &daemon, "ping\n"));
-        figures[2].push(p99_beside(&mut ann, &daemon, "auth ann guess\n"));
-    }
-    // The best of each: the machine may do other things.
-    let [alone, connections, guesses] = figures.map(|figures| figures.into_iter().min().unwrap_or_default());
-    println!("p99 alone {alone:?}, beside connections {connections:?}, beside wrong passwords {guesses:?}");
-    // The machine may do other things all the time: the figures say more than this bound.
-    assert!(guesses < Duration::from_secs(1), "{guesses:?}");
+    assert!(p99 < Duration::from_secs(1), "{p99:?}");
 }

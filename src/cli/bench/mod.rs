@@ -12,7 +12,7 @@ mod tally;
 mod timer;
 
 use super::address::{self, Address, UNIX};
-use super::connect::{Login, SPEAKS_TLS, connect};
+use super::connect::{Login, SpeaksTls, connect};
 use super::descriptors::{self, Reserve};
 use super::{complain, quantity};
 use crate::Daemon;
@@ -218,7 +218,7 @@ impl Bench {
             // A daemon in this process has no users.
             if !self.connect.is_empty() {
                 let said = self.login.say(&mut socket);
-                said.map_err(|error| match error.to_string() == SPEAKS_TLS {
+                said.map_err(|error| match error.is::<SpeaksTls>() {
                     true => anyhow::anyhow!(
                         "what answers there speaks TLS, and bench loads plain addresses: name one of --listen"
                     ),

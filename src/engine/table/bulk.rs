@@ -526,8 +526,8 @@ mod tests {
         client: ClientId(1),
     };
 
-    /// A plan that needs memory and never ends.
-    struct Needs(u64);
+    /// A plan that never ends and needs this memory, and as much more for each worker.
+    struct Needs(u64, u64);
 
     impl Plan for Needs {
         type Slice = ();
@@ -547,8 +547,8 @@ mod tests {
             None
         }
 
-        fn memory(&self, _: usize) -> u64 {
-            self.0
+        fn memory(&self, workers: usize) -> u64 {
+            self.0 + self.1 * workers as u64
         }
 
         fn progress(&self) -> f64 {
@@ -557,7 +557,11 @@ mod tests {
     }
 
     fn enter(bulk: &mut Bulk, id: u64, memory: u64) -> Entered {
-        let job = Job::new("needs", move || Needs(memory));
+        enter_for_each(bulk, id, memory, 0)
+    }
+
+    fn enter_for_each(bulk: &mut Bulk, id: u64, memory: u64, a_worker: u64) -> Entered {
+        let job = Job::new("needs", move || Needs(memory, a_worker));
         let plan = job.plan().expect("the question is sound");
         bulk.enter(WorkId(id), ONE, plan, job, Priority::Normal, Instant::now())
     }
@@ -588,42 +592,12 @@ mod tests {
 
     #[test]
     fn a_plan_that_is_too_large_for_all_workers_has_as_many_as_fit() {
-        /// A plan that needs 30 bytes a worker.
-        struct Each;
-
-        impl Plan for Each {
-            type Slice = ();
-            type Partial = ();
-
-            fn cut(&mut self) -> Option<()> {
-                Some(())
-            }
-
-            fn run((): (), _: Budget<'_>) {}
-
-            fn absorb(&mut self, (): ()) {}
-
-            fn answer(&mut self) -> Option<Value> {
-                None
-            }
-
-            fn progress(&self) -> f64 {
-                0.0
-            }
-
-            fn memory(&self, workers: usize) -> u64 {
-                30 * workers as u64
-            }
-        }
-
         for (max_memory, slices) in [(29, 0), (30, 1), (89, 2), (90, 3), (179, 5), (180, 6)] {
             let (now, work) = (Instant::now(), WorkId(1));
             let mut bulk = Bulk::new(4, max_memory);
-            let job = Job::new("each", || Each);
             let mut jobs = Jobs::new(work);
-            jobs.insert(work, Entry::new("each".into(), ONE, Stage::Bulk, now));
-            let plan = job.plan().expect("the question is sound");
-            let entered = bulk.enter(work, ONE, plan, job, Priority::Normal, now);
+            jobs.insert(work, Entry::new("needs".into(), ONE, Stage::Bulk, now));
+            let entered = enter_for_each(&mut bulk, 1, 0, 30);
             assert_eq!(matches!(entered, Entered::Runs), slices > 0, "{max_memory}");
             let _ = bulk.deliver(work, ONE, 0);
             let cut = std::iter::from_fn(|| bulk.next(&jobs, now)).take(10);
