@@ -17,7 +17,7 @@ mod unit;
 use super::checkpoint::{Damaged, Reader, Writer};
 use super::plan::{Budget, Plan, Shared};
 use crate::primes::pi::easy_sum::EXACT_BY_RECIPROCAL;
-use crate::primes::pi::level::Level;
+use crate::primes::pi::instructions::Instructions;
 use crate::primes::pi::shape::Shape;
 use crate::primes::pi::tables::Tables;
 use crate::proto::Value;
@@ -84,12 +84,12 @@ impl Pi {
                 x,
                 play: Play::Solo(Some(Unit::Small { x: small, count: 0 })),
             },
-            _ => Self::with_shape(shape(x), Level::best(), EXACT_BY_RECIPROCAL),
+            _ => Self::with_shape(shape(x), Instructions::best(), EXACT_BY_RECIPROCAL),
         }
     }
 
-    fn with_shape(shape: Shape, level: Level, near: u64) -> Self {
-        let schedule = Box::new(Schedule::new(shape, level, near));
+    fn with_shape(shape: Shape, instructions: Instructions, near: u64) -> Self {
+        let schedule = Box::new(Schedule::new(shape, instructions, near));
         let play = if shape.x < SOLO {
             Play::Solo(Some(Unit::Solo(schedule)))
         } else {

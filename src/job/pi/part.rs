@@ -12,7 +12,7 @@ use super::share::{MOST_PIECES, MOST_UNITS, Piece, Share};
 use super::unit::Unit;
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::primes::pi::easy_sum::EXACT_BY_RECIPROCAL;
-use crate::primes::pi::level::Level;
+use crate::primes::pi::instructions::Instructions;
 use crate::primes::pi::shape::Shape;
 use crate::primes::pi::tables::Tables;
 use crate::primes::pi::{easy, hard, semiprimes};
@@ -37,7 +37,7 @@ pub(super) struct Part {
 impl Part {
     /// The part that is this share of the count of this shape.
     fn new(shape: Shape, share: Share) -> Self {
-        let mut schedule = Box::new(Schedule::new(shape, Level::best(), EXACT_BY_RECIPROCAL));
+        let mut schedule = Box::new(Schedule::new(shape, Instructions::best(), EXACT_BY_RECIPROCAL));
         schedule.begin_at(&share);
         Self { shape, share, schedule }
     }

@@ -10,7 +10,7 @@ use super::unit::{ClosedUnit, EasyUnit, HardUnit, OrdinaryUnit, SemiprimesUnit, 
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::job::plan::Budget;
 use crate::job::reorder::{Join, Reorder, WINDOW};
-use crate::primes::pi::level::Level;
+use crate::primes::pi::instructions::Instructions;
 use crate::primes::pi::shape::Shape;
 use crate::primes::pi::tables::{Making, Tables};
 use crate::primes::pi::{easy, hard, ordinary, semiprimes, sigma};
@@ -38,7 +38,7 @@ pub(super) type EasyPlace = (u64, usize);
 /// A count under way.
 pub(super) struct Schedule {
     pub(super) shape: Shape,
-    level: Level,
+    instructions: Instructions,
     near: u64,
     pub(super) preparation: Preparation,
     /// Units that were interrupted.
@@ -125,7 +125,7 @@ pub(super) const COSTS: Costs = Costs {
 
 impl Schedule {
     /// Begins the count for this shape; see [`Making::new`].
-    pub(super) fn new(shape: Shape, level: Level, near: u64) -> Self {
+    pub(super) fn new(shape: Shape, instructions: Instructions, near: u64) -> Self {
         let cursors = Cursors {
             ordinary: 0,
             easy: (0, 0),
@@ -134,7 +134,7 @@ impl Schedule {
         };
         Self {
             shape,
-            level,
+            instructions,
             near,
             preparation: Preparation::Missing,
             again: Vec::new(),
@@ -179,7 +179,7 @@ impl Schedule {
     pub(super) fn prepare(&mut self) -> Result<Arc<Tables>, Option<Unit>> {
         match std::mem::replace(&mut self.preparation, Preparation::Away) {
             Preparation::Missing => {
-                let making = Making::new(self.shape, self.level, self.near);
+                let making = Making::new(self.shape, self.instructions, self.near);
                 Err(Some(Unit::Make(Box::new(making))))
             }
             Preparation::Interrupted(making) => Err(Some(Unit::Make(making))),
@@ -367,7 +367,8 @@ impl Schedule {
 
     /// Uses these tables, if they are of this count and none are being made.
     pub(super) fn use_tables(&mut self, tables: Arc<Tables>) {
-        let is_same = tables.shape == self.shape && tables.level == self.level && tables.near == self.near;
+        let is_same =
+            tables.shape == self.shape && tables.instructions == self.instructions && tables.near == self.near;
         if is_same && matches!(self.preparation, Preparation::Missing) {
             self.preparation = Preparation::Done(tables);
         }

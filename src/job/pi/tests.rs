@@ -138,13 +138,13 @@ fn counts_above_the_solo_limit_agree_with_known_ones() {
 }
 
 #[test]
-fn every_level_counts_the_same() {
+fn all_instructions_count_the_same() {
     for x in [30_000_000_000_u128, 123_456_789_012, 1_000_000_000_000] {
         let expected = count(x);
-        for &level in Level::all() {
-            let mut plan = Pi::with_shape(Shape::new(x), level, EXACT_BY_RECIPROCAL);
+        for &instructions in Instructions::all() {
+            let mut plan = Pi::with_shape(Shape::new(x), instructions, EXACT_BY_RECIPROCAL);
             run_to_end(&mut plan);
-            assert_eq!(plan.count(), Some(expected), "{level:?}");
+            assert_eq!(plan.count(), Some(expected), "{instructions:?}");
         }
     }
 }
@@ -287,7 +287,7 @@ proptest! {
     fn any_y_and_either_way_to_divide_count_the_same(x in 20_000_000_000_u128..2_000_000_000_000, alpha in 1.5_f64..30.0) {
         let expected = count(x);
         for near in [0, EXACT_BY_RECIPROCAL] {
-            let mut plan = Pi::with_shape(Shape::with_alpha(x, alpha), Level::best(), near);
+            let mut plan = Pi::with_shape(Shape::with_alpha(x, alpha), Instructions::best(), near);
             run_to_end(&mut plan);
             prop_assert_eq!(plan.count(), Some(expected), "{} {}", alpha, near);
         }
@@ -298,7 +298,7 @@ proptest! {
 #[ignore = "slow: some minutes on one core"]
 fn another_y_counts_the_same_beyond_2_to_the_64() {
     for (x, alpha) in [((1_u128 << 64) + 987_654_321, 20.0), ((1 << 65) - 123_456_789, 70.0)] {
-        let mut other = Pi::with_shape(Shape::with_alpha(x, alpha), Level::best(), EXACT_BY_RECIPROCAL);
+        let mut other = Pi::with_shape(Shape::with_alpha(x, alpha), Instructions::best(), EXACT_BY_RECIPROCAL);
         run_to_end(&mut other);
         assert_eq!(other.count(), Some(count(x)));
     }

@@ -249,8 +249,8 @@ impl<'a> Clip<'a> {
         let primes = &tables.primes[run.clone()];
         let reciprocals = tables.reciprocals.get(run.clone());
         let inside = match reciprocals.filter(|_| *xp < u128::from(tables.near)) {
-            Some(reciprocals) => near(tables.level, segment, *xp as u64, reciprocals),
-            None => far(tables.level, segment, Dividend::new(*xp), primes),
+            Some(reciprocals) => near(tables.instructions, segment, *xp as u64, reciprocals),
+            None => far(tables.instructions, segment, Dividend::new(*xp), primes),
         };
         Leaves {
             sum: inside.into(),

@@ -122,7 +122,7 @@ unsafe fn eight<const GATHER: bool>(words: &[u64], at: __m256i) -> __m512i {
 
 #[cfg(test)]
 mod tests {
-    use super::super::level::Level;
+    use super::super::instructions::Instructions;
     use super::*;
 
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq,popcnt")]
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn gathers_and_loads_give_the_same() {
-        if !Level::all().contains(&Level::Avx512) {
+        if !Instructions::all().contains(&Instructions::Avx512) {
             return;
         }
         let table = PiTable::new(0, 1 << 20);

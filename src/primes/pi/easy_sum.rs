@@ -15,7 +15,7 @@
 //! [`far_portable`], and what they give is compared with those in the tests.
 #![allow(unsafe_code)]
 
-use super::level::Level;
+use super::instructions::Instructions;
 use super::quotient::Dividend;
 use super::table::PiTable;
 #[cfg(target_arch = "x86_64")]
@@ -34,31 +34,31 @@ const GROUP: usize = 16;
 
 /// The sum of `pi(xp / q)`, less what lies before the table, over primes given by their reciprocals; `xp` is below
 /// [`EXACT_BY_RECIPROCAL`], and every `xp / q` lies in the table's range.
-pub(crate) fn near(level: Level, table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
+pub(crate) fn near(instructions: Instructions, table: &PiTable, xp: u64, reciprocals: &[f64]) -> u64 {
     debug_assert!(xp < EXACT_BY_RECIPROCAL);
-    match level {
-        Level::Portable => near_portable(table, xp, reciprocals),
+    match instructions {
+        Instructions::Portable => near_portable(table, xp, reciprocals),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a level is only used if the processor has its instructions.
-        Level::Avx2 => unsafe { easy_avx2::near(table, xp, reciprocals) },
+        // SAFETY: the processor has these instructions, as `Instructions::all` has asked it.
+        Instructions::Avx2 => unsafe { easy_avx2::near(table, xp, reciprocals) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a level is only used if the processor has its instructions.
-        Level::Avx512 => unsafe { easy_avx512::near(table, xp, reciprocals) },
+        // SAFETY: the processor has these instructions, as `Instructions::all` has asked it.
+        Instructions::Avx512 => unsafe { easy_avx512::near(table, xp, reciprocals) },
     }
 }
 
 /// The same for any `xp`, and ascending primes.
-pub(crate) fn far(level: Level, table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
+pub(crate) fn far(instructions: Instructions, table: &PiTable, xp: Dividend, primes: &[u32]) -> u64 {
     let longest = (table.high() - table.low()).saturating_mul(primes.last().copied().unwrap_or(0).into());
-    match level {
+    match instructions {
         _ if longest > Dividend::EXACT => far_portable(table, xp, primes),
-        Level::Portable => far_portable(table, xp, primes),
+        Instructions::Portable => far_portable(table, xp, primes),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a level is only used if the processor has its instructions.
-        Level::Avx2 => unsafe { easy_avx2::far(table, xp, primes) },
+        // SAFETY: the processor has these instructions, as `Instructions::all` has asked it.
+        Instructions::Avx2 => unsafe { easy_avx2::far(table, xp, primes) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a level is only used if the processor has its instructions.
-        Level::Avx512 => unsafe { easy_avx512::far(table, xp, primes) },
+        // SAFETY: the processor has these instructions, as `Instructions::all` has asked it.
+        Instructions::Avx512 => unsafe { easy_avx512::far(table, xp, primes) },
     }
 }
 
@@ -116,10 +116,10 @@ mod tests {
             let primes = &base[start..end.max(start)];
             let reciprocals: Vec<f64> = primes.iter().map(|&q| 1.0 / f64::from(q)).collect();
             let expected: u64 = primes.iter().map(|&q| table.pi((xp / u128::from(q)) as u64)).sum();
-            for &level in Level::all() {
-                prop_assert_eq!(far(level, &table, Dividend::new(xp), primes), expected, "{:?}", level);
+            for &instructions in Instructions::all() {
+                prop_assert_eq!(far(instructions, &table, Dividend::new(xp), primes), expected, "{:?}", instructions);
                 if xp < EXACT_BY_RECIPROCAL.into() {
-                    prop_assert_eq!(near(level, &table, xp as u64, &reciprocals), expected, "{:?}", level);
+                    prop_assert_eq!(near(instructions, &table, xp as u64, &reciprocals), expected, "{:?}", instructions);
                 }
             }
         }
@@ -135,8 +135,8 @@ mod tests {
             let table = PiTable::new(0, 7_864_320).moved_to(low);
             let xp = (u128::from(q) * u128::from(low + place.max(3)) + off).saturating_sub(1);
             let expected = 16 * table.rank((xp / u128::from(q)) as u64 - low);
-            for &level in Level::all() {
-                prop_assert_eq!(far(level, &table, Dividend::new(xp), &[q; 16]), expected, "{:?}", level);
+            for &instructions in Instructions::all() {
+                prop_assert_eq!(far(instructions, &table, Dividend::new(xp), &[q; 16]), expected, "{:?}", instructions);
             }
         }
     }

@@ -6,7 +6,7 @@
 //! exactly if all prime factors come after the `b`-th.
 
 use super::hard_kernels::{FILTER_ROOM, LIST, filter};
-use super::level::Level;
+use super::instructions::Instructions;
 
 /// The wheel: entries exist for numbers coprime to it.
 pub(super) const WHEEL: u64 = 2310;
@@ -108,7 +108,7 @@ pub(crate) struct FactorTable {
     entries: Vec<i16>,
     /// All numbers up to this one are to be covered.
     last: u64,
-    level: Level,
+    instructions: Instructions,
     /// Room for the cofactors of one prime: those with an odd number of prime factors, and the others.
     cofactors: [Box<[u32]>; 2],
 }
@@ -120,12 +120,12 @@ impl FactorTable {
     }
 
     /// A table to be extended up to `last`.
-    pub(crate) fn new(last: u64, level: Level) -> Self {
+    pub(crate) fn new(last: u64, instructions: Instructions) -> Self {
         let turns = (last / WHEEL + 1) as usize;
         Self {
             entries: Vec::with_capacity(turns * ENTRIES),
             last,
-            level,
+            instructions,
             cofactors: [(); 2].map(|()| vec![0; LIST + FILTER_ROOM].into_boxed_slice()),
         }
     }
@@ -186,7 +186,7 @@ impl FactorTable {
                 let part = range.start..range.end.min(range.start + LIST);
                 range.start = part.end;
                 let [odd, even] = &mut self.cofactors;
-                let (odds, evens) = filter(self.level, known, part, threshold(b), odd, even);
+                let (odds, evens) = filter(self.instructions, known, part, threshold(b), odd, even);
                 for (list, is_odd) in [(&odd[..odds], true), (&even[..evens], false)] {
                     for &cofactor in list {
                         added[index_after(prime * u64::from(cofactor)) - 1 - start] = product(b, is_odd);
@@ -225,8 +225,8 @@ mod tests {
     fn entries_are_those_of_trial_division() {
         let primes: Vec<u32> = [0].into_iter().chain(primes_up_to(100_000)).collect();
         const LAST: u64 = 3_000_000;
-        for &level in Level::all() {
-            let mut table = FactorTable::new(LAST, level);
+        for &instructions in Instructions::all() {
+            let mut table = FactorTable::new(LAST, instructions);
             while !table.extend(&primes) {}
             check(&table, &primes, LAST);
         }

@@ -218,7 +218,7 @@ impl Work {
         words.resize((blocks + 1) * BLOCK, Word::default());
         counts.resize(blocks * BLOCK, 0);
         before.resize(blocks, 0);
-        tables.sieves.start(tables.level, aligned(words), counts, low);
+        tables.sieves.start(tables.instructions, aligned(words), counts, low);
         self.room.groups = None;
     }
 
@@ -235,7 +235,7 @@ impl Work {
         let total = match groups {
             Some(groups) => groups.iter().sum(),
             None if self.bounds.are_listed(tables, tables.prime(b)) => groups.insert(count_groups(counts)).iter().sum(),
-            None => accumulate(tables.level, counts, before),
+            None => accumulate(tables.instructions, counts, before),
         };
         self.result.counts.push(total.into());
         let cofactors = self.bounds.cofactors(tables, b);
@@ -250,13 +250,13 @@ impl Work {
     /// Crosses off the `b`-th prime; if its multiples are listed, only those that no smaller prime has.
     fn cross_off(&mut self, tables: &Tables, b: usize) {
         let Self { bounds, room, .. } = self;
-        let (level, prime) = (tables.level, tables.prime(b));
+        let (instructions, prime) = (tables.instructions, tables.prime(b));
         let words = aligned(&mut room.words);
         let Some(groups) = room.groups.as_mut().filter(|_| bounds.are_listed(tables, prime)) else {
             room.groups = None;
             return tables
                 .sieves
-                .cross_off(level, words, &mut room.counts, bounds.low, prime);
+                .cross_off(instructions, words, &mut room.counts, bounds.low, prime);
         };
         let marks = &mut room.lists.places;
         let mut range = index_after((bounds.low - 1) / prime)..index_after((bounds.high - 1) / prime);
@@ -264,7 +264,7 @@ impl Work {
             let part = range.start..range.end.min(range.start + LIST);
             range.start = part.end;
             let entries = tables.factors.entries();
-            let found = multiples(level, entries, part, threshold(b - 1), prime, bounds.low, marks);
+            let found = multiples(instructions, entries, part, threshold(b - 1), prime, bounds.low, marks);
             clear(words, &mut room.counts, groups, &marks[..found]);
         }
     }
@@ -282,7 +282,7 @@ impl Work {
         let sums = match &room.groups {
             Some(groups) if last - first < FEW => Sums::Groups(groups),
             Some(_) => {
-                accumulate(tables.level, &room.counts, &mut room.before);
+                accumulate(tables.instructions, &room.counts, &mut room.before);
                 Sums::Before(&room.before)
             }
             None => Sums::Before(&room.before),
@@ -297,7 +297,7 @@ impl Work {
             let range = index_after(first)..index_after(last);
             let entries = tables.factors.entries();
             composite_leaves(
-                tables.level,
+                tables.instructions,
                 view,
                 &mut room.lists,
                 xp,
@@ -310,7 +310,7 @@ impl Work {
             let range = tables.index(first) + 1..tables.index(last) + 1;
             let primes = &tables.primes[range.clone()];
             let reciprocals = tables.reciprocals.get(range).filter(|_| xp.value < tables.near.into());
-            prime_leaves(tables.level, view, &mut room.lists, xp, primes, reciprocals)
+            prime_leaves(tables.instructions, view, &mut room.lists, xp, primes, reciprocals)
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use super::easy_sum::TO_INTEGER;
 use super::factor::{ENTRIES, LEAST_FACTOR_BITS, RESIDUES, WHEEL, number};
-use super::level::Level;
+use super::instructions::Instructions;
 use super::quotient::Dividend;
 use super::wheel::KEEPS;
 #[cfg(target_arch = "x86_64")]
@@ -104,7 +104,7 @@ pub(super) fn pack(place: u32) -> u32 {
 /// no more than `xp` itself is divided.
 #[allow(clippy::too_many_arguments)] // Whatever the one caller knows.
 pub(crate) fn composite_leaves(
-    level: Level,
+    instructions: Instructions,
     view: View<'_>,
     lists: &mut Lists,
     xp: Dividend,
@@ -119,10 +119,10 @@ pub(crate) fn composite_leaves(
         // Whole groups of 32 entries after the first, so that the vector kernel meets each group once.
         let to = range.end.min((from + LIST) / 32 * 32);
         let Lists { plus, minus, places } = lists;
-        let (pluses, minuses) = filter(level, entries, from..to, threshold, plus, minus);
+        let (pluses, minuses) = filter(instructions, entries, from..to, threshold, plus, minus);
         let mut sum = |cofactors: &[u32]| {
-            divide(level, xp, near, view, cofactors, places);
-            ranks(level, view, &places[..cofactors.len()]) as i64
+            divide(instructions, xp, near, view, cofactors, places);
+            ranks(instructions, view, &places[..cofactors.len()]) as i64
         };
         leaves.sum += sum(&plus[..pluses]) - sum(&minus[..minuses]);
         leaves.weight += pluses as i64 - minuses as i64;
@@ -133,7 +133,7 @@ pub(crate) fn composite_leaves(
 
 /// The leaves `p q` for these primes `q`; given with their reciprocals if that is how they are to be divided by.
 pub(crate) fn prime_leaves(
-    level: Level,
+    instructions: Instructions,
     view: View<'_>,
     lists: &mut Lists,
     xp: Dividend,
@@ -146,45 +146,51 @@ pub(crate) fn prime_leaves(
         match reciprocals {
             Some(all) => {
                 let reciprocals = &all[index * LIST..][..primes.len()];
-                multiply(level, xp.word(), view.low, reciprocals, places);
+                multiply(instructions, xp.word(), view.low, reciprocals, places);
             }
-            None => divide(level, xp, 0, view, primes, places),
+            None => divide(instructions, xp, 0, view, primes, places),
         }
-        leaves.sum += ranks(level, view, &places[..primes.len()]) as i64;
+        leaves.sum += ranks(instructions, view, &places[..primes.len()]) as i64;
         leaves.weight += primes.len() as i64;
     }
     leaves
 }
 
-/// Runs the version of a kernel that the level allows.
+/// Runs the version of a kernel that these instructions allow.
 macro_rules! dispatch {
-    ($level:expr, $portable:ident, $name:ident, ($($argument:expr),*)) => {
-        match $level {
-            Level::Portable => $portable($($argument),*),
+    ($instructions:expr, $portable:ident, $name:ident, ($($argument:expr),*)) => {
+        match $instructions {
+            Instructions::Portable => $portable($($argument),*),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a level is only used if the processor has its instructions.
-            Level::Avx2 => unsafe { hard_avx2::$name($($argument),*) },
+            // SAFETY: the processor has these instructions, as `Instructions::all` has asked it.
+            Instructions::Avx2 => unsafe { hard_avx2::$name($($argument),*) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a level is only used if the processor has its instructions.
-            Level::Avx512 => unsafe { hard_avx512::$name($($argument),*) },
+            // SAFETY: the processor has these instructions, as `Instructions::all` has asked it.
+            Instructions::Avx512 => unsafe { hard_avx512::$name($($argument),*) },
         }
     };
 }
 
 /// Counts the bits of each word.
-pub(crate) fn count(level: Level, words: &[Word], counts: &mut [u8]) {
-    dispatch!(level, count_portable, count, (words, counts));
+pub(crate) fn count(instructions: Instructions, words: &[Word], counts: &mut [u8]) {
+    dispatch!(instructions, count_portable, count, (words, counts));
 }
 
 /// Clears what the pattern clears, and counts the bits that are left. The pattern repeats after `period` bytes, is 64
 /// bytes longer than that, and begins at byte `offset`.
-pub(crate) fn mask_and_count(level: Level, words: &mut [Word], pattern: &[u8], offset: usize, counts: &mut [u8]) {
-    dispatch!(level, mask_portable, mask, (words, pattern, offset, counts));
+pub(crate) fn mask_and_count(
+    instructions: Instructions,
+    words: &mut [Word],
+    pattern: &[u8],
+    offset: usize,
+    counts: &mut [u8],
+) {
+    dispatch!(instructions, mask_portable, mask, (words, pattern, offset, counts));
 }
 
 /// Turns the counts of words into the counts of all blocks before; gives the total.
-pub(crate) fn accumulate(level: Level, counts: &[u8], before: &mut [u32]) -> u32 {
-    dispatch!(level, accumulate_portable, accumulate, (counts, before));
+pub(crate) fn accumulate(instructions: Instructions, counts: &[u8], before: &mut [u32]) -> u32 {
+    dispatch!(instructions, accumulate_portable, accumulate, (counts, before));
     let last = counts.rchunks(BLOCK).next().unwrap_or_default();
     before.last().copied().unwrap_or(0) + last.iter().map(|&count| u32::from(count)).sum::<u32>()
 }
@@ -192,21 +198,26 @@ pub(crate) fn accumulate(level: Level, counts: &[u8], before: &mut [u32]) -> u32
 /// Lists the numbers of the entries with these indices that are above the threshold; gives how many have `mu(m) = -1`
 /// and how many 1, together at most [`LIST`]; each list has room for [`FILTER_ROOM`] more.
 pub(super) fn filter(
-    level: Level,
+    instructions: Instructions,
     entries: &[i16],
     range: Range<usize>,
     threshold: i16,
     plus: &mut [u32],
     minus: &mut [u32],
 ) -> (usize, usize) {
-    dispatch!(level, filter_portable, filter, (entries, range, threshold, plus, minus))
+    dispatch!(
+        instructions,
+        filter_portable,
+        filter,
+        (entries, range, threshold, plus, minus)
+    )
 }
 
 /// Lists the marks of the multiples `prime * k` in the segment from `low` on, for the `k` of the entries with these
 /// indices whose prime factors are all above the threshold, squares or not; gives how many. At most [`LIST`] entries;
 /// the list has room for [`FILTER_ROOM`] more.
 pub(super) fn multiples(
-    level: Level,
+    instructions: Instructions,
     entries: &[i16],
     range: Range<usize>,
     threshold: i16,
@@ -217,7 +228,7 @@ pub(super) fn multiples(
     // A place is below 2^32, so that of a multiple is right modulo 2^32.
     let (prime, low) = (prime as u32, low as u32);
     dispatch!(
-        level,
+        instructions,
         multiples_portable,
         multiples,
         (entries, range, threshold, prime, low, marks)
@@ -246,13 +257,18 @@ pub(super) fn count_groups(counts: &[u8]) -> [u32; GROUPS] {
 }
 
 /// Where the leaves of ascending numbers look.
-fn divide(level: Level, xp: Dividend, near: u64, view: View<'_>, numbers: &[u32], places: &mut [u32]) {
+fn divide(instructions: Instructions, xp: Dividend, near: u64, view: View<'_>, numbers: &[u32], places: &mut [u32]) {
     // Whether doubles divide what lies in the view rightly by numbers up to the last.
     let most = numbers.last().copied().unwrap_or(0).into();
     let is_exact = (view.words.len() as u64 * NUMBERS_PER_WORD).saturating_mul(most) <= Dividend::EXACT;
-    match level {
-        _ if is_exact && level != Level::Portable => {
-            dispatch!(level, divide_far_portable, divide, (xp, view.low, numbers, places));
+    match instructions {
+        _ if is_exact && instructions != Instructions::Portable => {
+            dispatch!(
+                instructions,
+                divide_far_portable,
+                divide,
+                (xp, view.low, numbers, places)
+            );
         }
         _ if xp.value < near.into() => divide_portable(xp.word(), view.low, numbers, places),
         _ => divide_far_portable(xp, view.low, numbers, places),
@@ -260,16 +276,26 @@ fn divide(level: Level, xp: Dividend, near: u64, view: View<'_>, numbers: &[u32]
 }
 
 /// As [`divide`], of an `xp` so small that reciprocals are exact enough.
-fn multiply(level: Level, xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]) {
-    dispatch!(level, multiply_portable, multiply, (xp, low, reciprocals, places));
+fn multiply(instructions: Instructions, xp: u64, low: u64, reciprocals: &[f64], places: &mut [u32]) {
+    dispatch!(
+        instructions,
+        multiply_portable,
+        multiply,
+        (xp, low, reciprocals, places)
+    );
 }
 
 /// The sum of how many bits are set from the beginning of the view up to each place.
-fn ranks(level: Level, view: View<'_>, places: &[u32]) -> u64 {
+fn ranks(instructions: Instructions, view: View<'_>, places: &[u32]) -> u64 {
     let View { words, counts, .. } = view;
     match view.sums {
-        Sums::Before(before) => dispatch!(level, ranks_portable, ranks, (words, counts, before, places)),
-        Sums::Groups(groups) => dispatch!(level, few_ranks_portable, few_ranks, (words, counts, groups, places)),
+        Sums::Before(before) => dispatch!(instructions, ranks_portable, ranks, (words, counts, before, places)),
+        Sums::Groups(groups) => dispatch!(
+            instructions,
+            few_ranks_portable,
+            few_ranks,
+            (words, counts, groups, places)
+        ),
     }
 }
 
@@ -412,21 +438,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_level_counts_and_masks_the_same(blocks in 1_usize..70, seed: u64, period in 1_usize..200, offset in 0_usize..200) {
+        fn all_instructions_count_and_mask_the_same(blocks in 1_usize..70, seed: u64, period in 1_usize..200, offset in 0_usize..200) {
             let words = words(blocks, seed);
             let pattern: Vec<u8> = (0..period + 64).map(|i| (i % period * 37) as u8).collect();
-            let run = |level| {
+            let run = |instructions| {
                 let mut masked = words.clone();
                 let (mut counts, mut left, mut before) = (vec![0; words.len()], vec![0; words.len()], vec![0; blocks]);
-                count(level, &words, &mut counts);
-                mask_and_count(level, &mut masked, &pattern, offset % period, &mut left);
-                let total = accumulate(level, &left, &mut before);
+                count(instructions, &words, &mut counts);
+                mask_and_count(instructions, &mut masked, &pattern, offset % period, &mut left);
+                let total = accumulate(instructions, &left, &mut before);
                 (masked, counts, left, before, total)
             };
-            let expected = run(Level::Portable);
+            let expected = run(Instructions::Portable);
             prop_assert_eq!(expected.4, expected.2.iter().map(|&count| u32::from(count)).sum::<u32>());
-            for &level in Level::all() {
-                prop_assert_eq!(&run(level), &expected, "{:?}", level);
+            for &instructions in Instructions::all() {
+                prop_assert_eq!(&run(instructions), &expected, "{:?}", instructions);
             }
         }
 
@@ -444,7 +470,7 @@ mod tests {
             let xp = ((1_u128 << bits) as f64 * fraction) as u128;
             let over = |m: u64| (xp / u128::from(m)) as u64;
             let primes: Vec<u32> = [1].into_iter().chain(primes_up_to(HIGHEST as u32)).collect();
-            let mut factors = FactorTable::new(HIGHEST, Level::Portable);
+            let mut factors = FactorTable::new(HIGHEST, Instructions::Portable);
             while !factors.extend(&primes) {}
             // Cofactors from some place on whose leaves lie in one segment.
             let start = index_after((from * HIGHEST as f64) as u64);
@@ -455,8 +481,8 @@ mod tests {
             prop_assume!(!range.is_empty());
             let words = words(BLOCKS, seed);
             let (mut counts, mut before) = (vec![0; words.len()], vec![0; BLOCKS]);
-            count(Level::Portable, &words, &mut counts);
-            accumulate(Level::Portable, &counts, &mut before);
+            count(Instructions::Portable, &words, &mut counts);
+            accumulate(Instructions::Portable, &counts, &mut before);
             let groups = count_groups(&counts);
             let views = [Sums::Before(&before), Sums::Groups(&groups)].map(|sums| View { words: &words, counts: &counts, sums, low });
             let rank = |n: u64| {
@@ -486,14 +512,14 @@ mod tests {
             };
             let mut lists = Lists::default();
             let dividend = Dividend::new(xp);
-            for (&level, view) in Level::all().iter().flat_map(|level| views.map(|view| (level, view))) {
+            for (&instructions, view) in Instructions::all().iter().flat_map(|instructions| views.map(|view| (instructions, view))) {
                 for near in [0, if xp < EXACT_BY_RECIPROCAL.into() { EXACT_BY_RECIPROCAL } else { 0 }] {
                     let entries = factors.entries();
-                    let found = composite_leaves(level, view, &mut lists, dividend, near, entries, range.clone(), threshold);
-                    prop_assert_eq!(found, expected, "{:?} {}", level, near);
+                    let found = composite_leaves(instructions, view, &mut lists, dividend, near, entries, range.clone(), threshold);
+                    prop_assert_eq!(found, expected, "{:?} {}", instructions, near);
                     let reciprocals = (near > 0).then_some(reciprocals.as_slice());
-                    let found = prime_leaves(level, view, &mut lists, dividend, primes, reciprocals);
-                    prop_assert_eq!(found, expected_of_primes, "{:?} {}", level, near);
+                    let found = prime_leaves(instructions, view, &mut lists, dividend, primes, reciprocals);
+                    prop_assert_eq!(found, expected_of_primes, "{:?} {}", instructions, near);
                 }
             }
         }

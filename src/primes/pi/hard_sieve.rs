@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::hard_kernels::{Word, count, mask_and_count};
-use super::level::Level;
+use super::instructions::Instructions;
 use super::wheel::{bits, cross_off};
 use crate::primes::wheel::{NUMBERS_PER_BYTE, RESIDUES};
 use std::ops::Range;
@@ -15,7 +15,7 @@ use std::ops::Range;
 pub(crate) struct Sieves {
     /// `7 * 11 * 13` and `17 * 19`.
     start: [Pattern; 2],
-    /// One for each prime from 23 up to the bound of the level.
+    /// One for each prime from 23 up to the bound of these instructions.
     small: Vec<(u64, Pattern)>,
     /// Below this prime all words are counted anew.
     recount: u64,
@@ -45,14 +45,14 @@ impl Pattern {
 }
 
 impl Sieves {
-    /// The masks for this level.
-    pub(crate) fn new(level: Level) -> Self {
-        let (masked, recount) = match level {
-            Level::Portable => (30, 40),
+    /// The masks for these instructions.
+    pub(crate) fn new(instructions: Instructions) -> Self {
+        let (masked, recount) = match instructions {
+            Instructions::Portable => (30, 40),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => (150, 300),
+            Instructions::Avx2 => (150, 300),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => (256, 1000),
+            Instructions::Avx512 => (256, 1000),
         };
         let primes = crate::primes::sieve::primes_up_to(masked);
         let small = primes.iter().map(|&p| u64::from(p)).filter(|&p| p > 19);
@@ -64,7 +64,7 @@ impl Sieves {
     }
 
     /// Fills a segment with the numbers that no prime up to 19 divides, and counts them.
-    pub(crate) fn start(&self, level: Level, words: &mut [Word], counts: &mut [u8], low: u64) {
+    pub(crate) fn start(&self, instructions: Instructions, words: &mut [Word], counts: &mut [u8], low: u64) {
         let [first, second] = &self.start;
         let mut at = first.offset(low);
         for word in words.iter_mut() {
@@ -76,17 +76,24 @@ impl Sieves {
                 at
             };
         }
-        mask_and_count(level, words, &second.0, second.offset(low), counts);
+        mask_and_count(instructions, words, &second.0, second.offset(low), counts);
     }
 
     /// Crosses off the multiples of a prime, the prime itself among them, and keeps the counts of the words.
-    pub(crate) fn cross_off(&self, level: Level, words: &mut [Word], counts: &mut [u8], low: u64, prime: u64) {
+    pub(crate) fn cross_off(
+        &self,
+        instructions: Instructions,
+        words: &mut [Word],
+        counts: &mut [u8],
+        low: u64,
+        prime: u64,
+    ) {
         if let Ok(at) = self.small.binary_search_by_key(&prime, |small| small.0) {
             let pattern = &self.small[at].1;
-            mask_and_count(level, words, &pattern.0, pattern.offset(low), counts);
+            mask_and_count(instructions, words, &pattern.0, pattern.offset(low), counts);
         } else if prime < self.recount {
             cross_off(words.as_flattened_mut(), prime, low);
-            count(level, words, counts);
+            count(instructions, words, counts);
         } else {
             cross_off_and_count(words.as_flattened_mut(), counts, prime, low);
         }

@@ -25,7 +25,7 @@ mod hard_avx512;
 mod hard_kernels;
 mod hard_sieve;
 mod index;
-pub(crate) mod level;
+pub(crate) mod instructions;
 pub(crate) mod ordinary;
 pub(crate) mod quotient;
 pub(crate) mod semiprimes;
@@ -37,18 +37,18 @@ pub(crate) mod wheel;
 
 #[cfg(test)]
 mod tests {
-    use super::level::Level;
+    use super::instructions::Instructions;
     use super::shape::Shape;
     use super::*;
 
-    fn tables(shape: Shape, level: Level, near: u64) -> tables::Tables {
-        let mut making = tables::Making::new(shape, level, near);
+    fn tables(shape: Shape, instructions: Instructions, near: u64) -> tables::Tables {
+        let mut making = tables::Making::new(shape, instructions, near);
         while !making.step() {}
         making.finish()
     }
 
-    fn whole(shape: Shape, level: Level, near: u64) -> u128 {
-        let tables = tables(shape, level, near);
+    fn whole(shape: Shape, instructions: Instructions, near: u64) -> u128 {
+        let tables = tables(shape, instructions, near);
         let segment = table::PiTable::new(0, shape.sqrt_x + 1);
         let pi_sqrt_x = segment.pi(shape.sqrt_x);
         let sigma = sigma::of_counts(&tables, pi_sqrt_x) + sigma::of_primes(&tables, easy::all(&tables));
@@ -86,10 +86,14 @@ mod tests {
         ] {
             for alpha in [1.0, 1.5, 2.0, 2.7, 4.0, 10.0] {
                 let shape = Shape::with_alpha(x, alpha);
-                for &level in Level::all() {
+                for &instructions in Instructions::all() {
                     // As large numbers are divided, and as small ones.
                     for near in [0, easy_sum::EXACT_BY_RECIPROCAL] {
-                        assert_eq!(whole(shape, level, near), pi, "{shape:?} {level:?} {near}");
+                        assert_eq!(
+                            whole(shape, instructions, near),
+                            pi,
+                            "{shape:?} {instructions:?} {near}"
+                        );
                     }
                 }
             }
@@ -101,7 +105,7 @@ mod tests {
     fn leaves_beyond_2_to_the_64_are_those_of_division() {
         for x in [(1_u128 << 64) + 12_345, 10_u128.pow(20), (1 << 68) - 1] {
             let shape = Shape::with_alpha(x, 1.5);
-            let tables = tables(shape, Level::best(), easy_sum::EXACT_BY_RECIPROCAL);
+            let tables = tables(shape, Instructions::best(), easy_sum::EXACT_BY_RECIPROCAL);
             let over = |by: u64| x / u128::from(by);
 
             let all = easy::all(&tables);
@@ -220,14 +224,14 @@ mod tests {
             let low = u64::next_multiple_of(low, hard::ALIGNMENT);
             let middle = hard::end(&shape, low);
             let high = middle + hard::ALIGNMENT;
-            for &level in Level::all() {
-                let tables = tables(shape, level, easy_sum::EXACT_BY_RECIPROCAL);
+            for &instructions in Instructions::all() {
+                let tables = tables(shape, instructions, easy_sum::EXACT_BY_RECIPROCAL);
                 let mut both = segment(&tables, low, middle);
                 both.append(&segment(&tables, middle, high));
                 let mut whole = segment(&tables, low, high);
                 assert!(tables.prime(whole.counts.len()) > 2000);
                 whole.counts.truncate(both.counts.len());
-                assert_eq!(both, whole, "{level:?} {low}");
+                assert_eq!(both, whole, "{instructions:?} {low}");
             }
         }
     }

@@ -4,7 +4,7 @@ use super::factor::FactorTable;
 use super::hard::Common;
 use super::hard_sieve::Sieves;
 use super::index::Index;
-use super::level::Level;
+use super::instructions::Instructions;
 use super::shape::Shape;
 use crate::primes::known;
 use crate::primes::sieve::{Sieve, Step};
@@ -14,7 +14,7 @@ pub(crate) struct Tables {
     /// The parameters.
     pub(crate) shape: Shape,
     /// The instructions the kernels may use.
-    pub(crate) level: Level,
+    pub(crate) instructions: Instructions,
     /// The primes below the table limit, 1-based: `primes[1] = 2`; `primes[0]` is a 1 that nobody uses.
     pub(crate) primes: Vec<u32>,
     /// The reciprocals of the first of the `primes`, see [`Shape::inverted`].
@@ -77,7 +77,7 @@ enum Stage {
 impl Making {
     /// Begins; an `x / p` below `near`, at most the bound of [`near`](super::easy_sum::near), will be divided by
     /// reciprocals.
-    pub(crate) fn new(shape: Shape, level: Level, near: u64) -> Self {
+    pub(crate) fn new(shape: Shape, instructions: Instructions, near: u64) -> Self {
         let limit = shape.table_limit();
         let mut primes = Vec::with_capacity(most_primes(limit));
         primes.push(1);
@@ -85,14 +85,14 @@ impl Making {
         Self {
             tables: Tables {
                 shape,
-                level,
+                instructions,
                 primes,
                 reciprocals: Vec::with_capacity(most_primes(shape.inverted())),
                 near,
                 index: Index::up_to(limit),
-                factors: FactorTable::new(shape.y, level),
+                factors: FactorTable::new(shape.y, instructions),
                 hard: Vec::new(),
-                sieves: Sieves::new(level),
+                sieves: Sieves::new(instructions),
             },
             stage: Stage::Primes(Box::new(Sieve::new(known::LIMIT, limit))),
         }

@@ -3,7 +3,7 @@
 //! Knows nothing of other families. Start at [`Choice::next`] and [`Family::advance`].
 
 use super::base::{BLOCK, Base, GROUP, SPECIAL};
-use super::kernels::{self, Buckets, Bytes, Level, MOST_PRIMES, Setup, Stretch, Zeros, inverse};
+use super::kernels::{self, Buckets, Bytes, Instructions, MOST_PRIMES, Setup, Stretch, Zeros, inverse};
 use super::wide::Wide;
 use crate::primes::factor::word;
 use std::collections::HashSet;
@@ -240,7 +240,7 @@ pub(crate) struct Family {
 /// A family whose sieve is set up.
 #[derive(Debug)]
 struct Started {
-    level: Level,
+    instructions: Instructions,
     coefficients: Coefficients,
     a_inverse: Wide,
     b: Wide,
@@ -368,9 +368,9 @@ impl Family {
 impl Started {
     /// Sets up the polynomial with this ordinal.
     fn new(base: &Base, indices: &[u32], polynomial: u32) -> Self {
-        let level = Level::best();
+        let instructions = Instructions::best();
         let coefficients = Coefficients::new(base, indices);
-        let mut zeros = Zeros::new(level, &coefficients.setup, &base.padded, &base.roots);
+        let mut zeros = Zeros::new(instructions, &coefficients.setup, &base.padded, &base.roots);
         let code = polynomial ^ polynomial >> 1;
         for row in zeros
             .moves
@@ -379,21 +379,28 @@ impl Started {
             .filter(|(j, _)| code >> j & 1 == 1)
             .map(|(_, row)| row)
         {
-            kernels::advance(level, &base.padded, &mut zeros.first, &mut zeros.second, row, true);
+            kernels::advance(
+                instructions,
+                &base.padded,
+                &mut zeros.first,
+                &mut zeros.second,
+                row,
+                true,
+            );
         }
         if code != 0 {
             zeros.hide(indices);
         }
         let stretches = stretches(base);
         let mut buckets = Buckets::new(base.blocks, bucket_room(base));
-        fill(level, base, &stretches, &mut buckets, &mut zeros, None);
+        fill(instructions, base, &stretches, &mut buckets, &mut zeros, None);
         let mut logs = base.logs[..base.primes.len().min(base.first_large)].to_vec();
         for i in indices {
             logs[*i as usize] = 0;
         }
         let count = logs.len();
         Self {
-            level,
+            instructions,
             a_inverse: coefficients.a.inverse(),
             b: coefficients.b(polynomial),
             coefficients,
@@ -420,7 +427,7 @@ impl Started {
         let code = self.polynomial ^ self.polynomial >> 1;
         let forwards = code >> which & 1 == 1;
         fill(
-            self.level,
+            self.instructions,
             base,
             &self.stretches,
             &mut self.buckets,
@@ -453,7 +460,7 @@ impl Started {
             self.buckets.apply(block, &self.stretches, &mut self.bytes);
             let mut marked = std::mem::take(&mut self.marked);
             marked.clear();
-            kernels::marked(self.level, &self.bytes[..BLOCK], &mut marked);
+            kernels::marked(self.instructions, &self.bytes[..BLOCK], &mut marked);
             for offset in &marked {
                 let sieved = self.bytes[*offset as usize] - self.limits.start;
                 let offset = (block * BLOCK) as u32 + offset;
@@ -507,7 +514,7 @@ impl Started {
         self.hits.clear();
         let range = base.first_sieved / GROUP * GROUP..base.first_large;
         kernels::divisors(
-            self.level,
+            self.instructions,
             offset,
             &base.inverses[range.clone()],
             &base.quotients[range.clone()],
@@ -518,7 +525,8 @@ impl Started {
         for hit in &mut self.hits {
             *hit += range.start as u32;
         }
-        self.buckets.find(self.level, offset, &self.stretches, &mut self.hits);
+        self.buckets
+            .find(self.instructions, offset, &self.stretches, &mut self.hits);
         for hit in &self.hits {
             let hit = *hit as usize;
             if hit >= base.first_sieved && hit < base.primes.len() {
@@ -572,7 +580,7 @@ fn bucket_room(base: &Base) -> usize {
 
 /// Moves the zeros to the next polynomial and puts the hits of large primes into buckets.
 fn fill(
-    level: Level,
+    instructions: Instructions,
     base: &Base,
     stretches: &[Stretch],
     buckets: &mut Buckets,
@@ -584,7 +592,7 @@ fn fill(
     if let Some((steps, forwards)) = steps {
         let medium = ..base.first_large;
         kernels::advance(
-            level,
+            instructions,
             &base.padded[medium],
             &mut first[medium],
             &mut second[medium],
@@ -596,7 +604,7 @@ fn fill(
     for stretch in stretches {
         let range = stretch.primes.clone();
         buckets.fill(
-            level,
+            instructions,
             &base.padded[range.clone()],
             &mut first[range.clone()],
             &mut second[range.clone()],

@@ -35,15 +35,15 @@ const CHUNK: usize = 1024;
 /// The vector version writes whole vectors.
 const CHUNK_ROOM: usize = 4 * CHUNK + GROUP;
 
-/// Which instructions there are.
+/// Which instructions the kernels of the sieve may use; those of [`pi`](crate::primes::pi::instructions) need others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
+pub(crate) enum Instructions {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
-impl Level {
+impl Instructions {
     /// The best that this processor has.
     pub(crate) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
@@ -54,21 +54,21 @@ impl Level {
     }
 }
 
-/// A loop of plain Rust, compiled for every level: `kernel!(name, name_avx512, body, (arguments))`.
+/// A loop of plain Rust, compiled for each set of instructions: `kernel!(name, name_avx512, body, (arguments))`.
 macro_rules! kernel {
     ($(#[$meta:meta])* fn $name:ident, $vector:ident, $body:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
         $(#[$meta])*
-        pub(super) fn $name(level: Level, $($argument: $type),*) $(-> $result)? {
+        pub(super) fn $name(instructions: Instructions, $($argument: $type),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
             fn $vector($($argument: $type),*) $(-> $result)? {
                 $body($($argument),*)
             }
-            match level {
-                Level::Portable => $body($($argument),*),
+            match instructions {
+                Instructions::Portable => $body($($argument),*),
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: the level says that the processor has these instructions.
-                Level::Avx512 => unsafe { $vector($($argument),*) },
+                // SAFETY: the processor has these instructions, as `Instructions::best` has asked it.
+                Instructions::Avx512 => unsafe { $vector($($argument),*) },
             }
         }
     };
@@ -97,19 +97,19 @@ pub(super) struct Zeros {
 impl Zeros {
     /// The zeros of the first polynomial modulo each of the primes, which are padded with 0 to whole groups. Modulo a
     /// prime that divides `a`, and a 0, they are beyond every offset.
-    pub(super) fn new(level: Level, setup: &Setup, primes: &[u32], roots: &[u32]) -> Self {
+    pub(super) fn new(instructions: Instructions, setup: &Setup, primes: &[u32], roots: &[u32]) -> Self {
         let count = primes.len();
         let mut zeros = Self {
             first: vec![u32::MAX; count],
             second: vec![u32::MAX; count],
             moves: vec![vec![0; count]; setup.factors.len() - 1],
         };
-        let whole = match level {
-            Level::Portable => 0,
+        let whole = match instructions {
+            Instructions::Portable => 0,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => {
+            Instructions::Avx512 => {
                 let whole = roots.len() / 8 * 8;
-                // SAFETY: the level says that the processor has these instructions.
+                // SAFETY: the processor has these instructions, as `Instructions::best` has asked it.
                 unsafe { vector::zeros(setup, &primes[..whole], &roots[..whole], &mut zeros) };
                 whole
             }
@@ -242,7 +242,7 @@ impl Buckets {
     /// are lost.
     pub(super) fn fill(
         &mut self,
-        level: Level,
+        instructions: Instructions,
         primes: &[u32],
         first: &mut [u32],
         second: &mut [u32],
@@ -258,15 +258,15 @@ impl Buckets {
             );
             #[cfg(target_arch = "x86_64")]
             let has_room = (0..self.blocks).all(|b| (b + 1) * self.room - self.next[b] >= CHUNK_ROOM);
-            match level {
+            match instructions {
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx512 if has_room => {
-                    // SAFETY: the level says that the processor has these instructions.
+                Instructions::Avx512 if has_room => {
+                    // SAFETY: the processor has these instructions, as `Instructions::best` has asked it.
                     unsafe { vector::fill(self, from, primes, first, second, steps) };
                 }
                 _ => {
                     if let Some((steps, forwards)) = steps {
-                        advance(level, primes, first, second, steps, forwards);
+                        advance(instructions, primes, first, second, steps, forwards);
                     }
                     self.fill_one_by_one(from, primes, first, second);
                 }
@@ -312,11 +312,11 @@ impl Buckets {
     }
 
     /// Appends the primes, by index, that hit an offset.
-    pub(super) fn find(&self, level: Level, offset: u32, stretches: &[Stretch], found: &mut Vec<u32>) {
+    pub(super) fn find(&self, instructions: Instructions, offset: u32, stretches: &[Stretch], found: &mut Vec<u32>) {
         let block = offset as usize / BLOCK;
         for (entries, stretch) in self.of_block(block).zip(stretches) {
             let before = found.len();
-            find_entries(level, entries, offset, found);
+            find_entries(instructions, entries, offset, found);
             for index in &mut found[before..] {
                 *index += stretch.primes.start as u32;
             }
@@ -591,12 +591,12 @@ mod tests {
     use crate::primes::sieve::primes_up_to;
     use proptest::prelude::*;
 
-    fn levels() -> Vec<Level> {
-        let best = Level::best();
-        if best == Level::Portable {
+    fn sets_of_instructions() -> Vec<Instructions> {
+        let best = Instructions::best();
+        if best == Instructions::Portable {
             vec![best]
         } else {
-            vec![Level::Portable, best]
+            vec![Instructions::Portable, best]
         }
     }
 
@@ -604,7 +604,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(30))]
 
         #[test]
-        fn levels_agree(seed in 1u64.., blocks in 1usize..=MOST_BLOCKS, steps in 0usize..6) {
+        fn all_instructions_give_the_same(seed in 1u64.., blocks in 1usize..=MOST_BLOCKS, steps in 0usize..6) {
             let mut state = seed;
             let mut random = |end: u32| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -624,20 +624,20 @@ mod tests {
                 .step_by(1024)
                 .map(|start| Stretch { primes: start..(start + 1024).min(padded.len()), log: 15 })
                 .collect();
-            let outcome = |level: Level| {
-                let mut zeros = Zeros::new(level, &setup, &padded, &roots);
+            let outcome = |instructions: Instructions| {
+                let mut zeros = Zeros::new(instructions, &setup, &padded, &roots);
                 let mut buckets = Buckets::new(blocks, 1 << 14);
                 for step in 0..=steps {
                     buckets.clear();
                     let moves = (step > 0).then(|| (&zeros.moves[step % 5], step % 2 == 0));
                     if let Some((moves, forwards)) = moves {
                         let (first, second) = (&mut zeros.first[..large], &mut zeros.second[..large]);
-                        advance(level, &padded[..large], first, second, &moves[..large], forwards);
+                        advance(instructions, &padded[..large], first, second, &moves[..large], forwards);
                     }
                     for stretch in &stretches {
                         let range = stretch.primes.clone();
                         buckets.fill(
-                            level, &padded[range.clone()], &mut zeros.first[range.clone()], &mut zeros.second[range.clone()],
+                            instructions, &padded[range.clone()], &mut zeros.first[range.clone()], &mut zeros.second[range.clone()],
                             moves.map(|(moves, forwards)| (&moves[range], forwards)),
                         );
                     }
@@ -654,15 +654,15 @@ mod tests {
                 buckets.apply(0, &stretches, &mut bytes);
                 for offset in (0..length).step_by(997) {
                     let before = found.len();
-                    buckets.find(level, offset, &stretches, &mut found);
+                    buckets.find(instructions, offset, &stretches, &mut found);
                     found[before..].sort_unstable();
                     let inverses: Vec<u32> = padded[..large].iter().map(|p| p.wrapping_mul(3) ^ 2).collect();
-                    divisors(level, offset, &inverses, &padded[..large], &zeros.first[..large], &zeros.second[..large], &mut found);
+                    divisors(instructions, offset, &inverses, &padded[..large], &zeros.first[..large], &zeros.second[..large], &mut found);
                 }
-                marked(level, &bytes[..BLOCK], &mut found);
+                marked(instructions, &bytes[..BLOCK], &mut found);
                 (zeros.first, zeros.second, hits, found)
             };
-            let all: Vec<_> = levels().into_iter().map(outcome).collect();
+            let all: Vec<_> = sets_of_instructions().into_iter().map(outcome).collect();
             prop_assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
             // Every zero is where it should be: a x + b is a square root, up to its sign.
             let (first, second, hits, _) = &all[0];

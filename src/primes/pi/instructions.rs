@@ -3,9 +3,9 @@
 #[cfg(target_arch = "x86_64")]
 use crate::primes::features::has;
 
-/// A family of instructions. Every kernel has a portable version that the tests compare it with.
+/// A set of instructions. Every kernel has a portable version that the tests compare it with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
+pub(crate) enum Instructions {
     /// What every processor has.
     Portable,
     /// AVX2 with FMA, POPCNT, LZCNT, BMI1 and BMI2: x86-64-v3.
@@ -16,7 +16,7 @@ pub(crate) enum Level {
     Avx512,
 }
 
-impl Level {
+impl Instructions {
     /// The best the processor has.
     pub(crate) fn best() -> Self {
         Self::all().last().copied().unwrap_or(Self::Portable)
