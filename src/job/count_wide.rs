@@ -42,7 +42,7 @@ pub struct CountWide {
     /// Stripes that are to be cut again, by their number.
     again: BTreeMap<u64, Option<Box<Stripe>>>,
     /// Stripes under way.
-    away: Vec<u64>,
+    under_way: Vec<u64>,
     /// Stripes that other machines count: the first, and that after the last.
     parts: BTreeMap<u64, u64>,
     progress: f64,
@@ -77,7 +77,7 @@ impl CountWide {
             is_part: false,
             next: 0,
             again: BTreeMap::new(),
-            away: Vec::new(),
+            under_way: Vec::new(),
             parts: BTreeMap::new(),
             progress: 0.0,
         }
@@ -154,7 +154,7 @@ impl Plan for CountWide {
     type Partial = CountWidePartial;
 
     fn cut(&mut self) -> Option<CountWideSlice> {
-        if self.away.len() >= MOST_STRIPES {
+        if self.under_way.len() >= MOST_STRIPES {
             return None;
         }
         let (number, stripe) = match self.again.pop_first() {
@@ -166,7 +166,7 @@ impl Plan for CountWide {
             }
             None => return None,
         };
-        self.away.push(number);
+        self.under_way.push(number);
         let stripe = stripe.unwrap_or_else(|| self.stripe(number));
         Some(CountWideSlice { number, stripe })
     }
@@ -179,7 +179,7 @@ impl Plan for CountWide {
     }
 
     fn absorb(&mut self, CountWidePartial { number, outcome }: CountWidePartial) {
-        self.away.retain(|away| *away != number);
+        self.under_way.retain(|other| *other != number);
         match outcome {
             Outcome::Counted(parts) => {
                 self.count += parts.iter().map(|part| part.primes).sum::<u64>();
@@ -218,7 +218,8 @@ impl Plan for CountWide {
         }
         let mut writer = Writer::new(KIND, VERSION);
         let elsewhere = self.parts.iter().flat_map(|(start, end)| *start..*end);
-        let todo: Vec<u64> = self.again.keys().chain(&self.away).copied().chain(elsewhere).collect();
+        let here = self.again.keys().chain(&self.under_way).copied();
+        let todo: Vec<u64> = here.chain(elsewhere).collect();
         writer
             .u128(self.low)
             .u128(self.last)

@@ -50,7 +50,7 @@ pub struct Nth {
 enum Stage {
     /// Nothing done; a slice may be under way.
     Fresh {
-        away: bool,
+        is_under_way: bool,
     },
     /// Counting the primes up to a point.
     Counting {
@@ -104,7 +104,7 @@ impl Nth {
         debug_assert!((1..=MAX_NTH).contains(&n));
         Self {
             n,
-            stage: Stage::Fresh { away: false },
+            stage: Stage::Fresh { is_under_way: false },
             progress: 0.0,
         }
     }
@@ -177,8 +177,8 @@ impl Plan for Nth {
 
     fn cut(&mut self) -> Option<Slice> {
         Some(Slice(match &mut self.stage {
-            Stage::Fresh { away } => {
-                if std::mem::replace(away, true) {
+            Stage::Fresh { is_under_way } => {
+                if std::mem::replace(is_under_way, true) {
                     return None;
                 }
                 Work::Begin(self.n)

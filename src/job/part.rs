@@ -38,7 +38,7 @@ pub(super) struct PartOf {
     tables: Option<Arc<PartTables>>,
     result: PartResult,
     /// Slices that run now.
-    away: usize,
+    under_way: usize,
 }
 
 impl PartOf {
@@ -48,7 +48,7 @@ impl PartOf {
             plan,
             tables: (!is_served).then_some(tables),
             result,
-            away: 0,
+            under_way: 0,
         }
     }
 }
@@ -58,11 +58,11 @@ impl Plan for PartOf {
     type Partial = AnyPartial;
 
     fn cut(&mut self) -> Option<AnySlice> {
-        if self.away == SLICES {
+        if self.under_way == SLICES {
             return None;
         }
         let slice = self.plan.cut()?;
-        self.away += 1;
+        self.under_way += 1;
         Some(slice)
     }
 
@@ -71,7 +71,7 @@ impl Plan for PartOf {
     }
 
     fn absorb(&mut self, partial: AnyPartial) {
-        self.away -= 1;
+        self.under_way -= 1;
         self.plan.absorb(partial);
         if self.tables.is_some()
             && let Some(shared) = self.plan.shared()
@@ -108,7 +108,7 @@ impl Plan for PartOf {
 pub(super) struct TablesOf {
     plan: Box<dyn AnyPlan>,
     tables: Arc<PartTables>,
-    is_away: bool,
+    is_under_way: bool,
 }
 
 impl TablesOf {
@@ -116,7 +116,7 @@ impl TablesOf {
         Self {
             plan,
             tables,
-            is_away: false,
+            is_under_way: false,
         }
     }
 }
@@ -127,11 +127,11 @@ impl Plan for TablesOf {
 
     fn cut(&mut self) -> Option<AnySlice> {
         // What is cut beside it is other work.
-        if self.is_away || !self.plan.needs_shared() {
+        if self.is_under_way || !self.plan.needs_shared() {
             return None;
         }
         let slice = self.plan.cut()?;
-        self.is_away = true;
+        self.is_under_way = true;
         Some(slice)
     }
 
@@ -140,7 +140,7 @@ impl Plan for TablesOf {
     }
 
     fn absorb(&mut self, partial: AnyPartial) {
-        self.is_away = false;
+        self.is_under_way = false;
         self.plan.absorb(partial);
     }
 

@@ -96,7 +96,7 @@ struct Stripe<F: Fold> {
 enum SieveSlot {
     Here(Box<Sieve>),
     /// With a slice that sieves up to `until`, inclusive.
-    Away {
+    UnderWay {
         until: u64,
     },
     /// On another machine, which has a sieve of its own.
@@ -242,7 +242,7 @@ impl<F: Fold> Stripe<F> {
     fn ahead(&self) -> u64 {
         match self.sieve {
             SieveSlot::Here(_) => self.last - self.next,
-            SieveSlot::Away { until } => self.last - until,
+            SieveSlot::UnderWay { until } => self.last - until,
             SieveSlot::Elsewhere => 0,
         }
     }
@@ -256,15 +256,15 @@ impl<F: Fold> Stripe<F> {
         let segments = ((SLICE_COST + self.start) / (self.per_number * self.segment as f64)) as u64 + 1;
         let numbers = (segments * self.segment).saturating_sub(self.next - Sieve::align(self.next) + 1);
         let until = self.next.saturating_add(numbers).min(self.last);
-        match std::mem::replace(&mut self.sieve, SieveSlot::Away { until }) {
+        match std::mem::replace(&mut self.sieve, SieveSlot::UnderWay { until }) {
             SieveSlot::Here(sieve) => Some(Slice {
                 fold,
                 next: self.next,
                 until,
                 sieve,
             }),
-            away => {
-                self.sieve = away;
+            other => {
+                self.sieve = other;
                 None
             }
         }

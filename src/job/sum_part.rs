@@ -172,12 +172,12 @@ impl SumTo {
     /// The share that these bytes are, if another machine does it.
     fn elsewhere(&self, part: &[u8]) -> Result<Share, Damaged> {
         let (shape, share) = Share::read(part)?;
-        let is_away = match (&share.which, &self.stage) {
+        let is_elsewhere = match (&share.which, &self.stage) {
             (Which::Blocks, Stage::Summing(summing)) => summing.blocks.has_part(&share.range),
             (Which::Stretches, Stage::Summing(summing)) => summing.stretches.has_part(&share.range),
             _ => false,
         };
-        if is_away && shape == self.shape {
+        if is_elsewhere && shape == self.shape {
             Ok(share)
         } else {
             Err(Damaged::Impossible("part"))

@@ -41,7 +41,7 @@ pub struct Pi {
 enum Play {
     /// The answer is known.
     Over(u128),
-    /// The whole count travels as one slice. `None` while it is away.
+    /// The whole count travels as one slice. `None` while it is under way.
     Solo(Option<Unit>),
     /// Many slices at once.
     Together(Box<Schedule>),

@@ -13,7 +13,7 @@ pub(super) const STEP: u64 = ALIGNMENT << 12;
 #[derive(Default)]
 pub(super) struct Pieces {
     kept: Vec<Arc<PiTable>>,
-    is_away: bool,
+    is_under_way: bool,
     /// How many primes there are above where B begins, and above `sqrt x`, up to the end of the last piece: both lie in
     /// it.
     pub(super) after: [u64; 2],
@@ -42,17 +42,17 @@ impl Pieces {
 
     /// Begins to make the first of two pieces that is not there, unless another is being made.
     pub(super) fn cut(&mut self, shape: &Shape, mut wanted: Range<u64>) -> Option<Filling> {
-        if self.is_away {
+        if self.is_under_way {
             return None;
         }
         let Range { start, end } = numbers(shape, wanted.find(|number| self.get(*number).is_none())?);
-        self.is_away = true;
+        self.is_under_way = true;
         Some(Filling::new(start, end))
     }
 
     /// Takes in a piece, and keeps it and the others as far as they are wanted.
     pub(super) fn add(&mut self, table: PiTable, shape: &Shape, wanted: &Range<u64>) {
-        self.is_away = false;
+        self.is_under_way = false;
         if number(&table) + 1 == count(shape) {
             self.after = [semiprimes::start(shape), shape.sqrt_x].map(|n| table.count() - table.pi(n));
         }

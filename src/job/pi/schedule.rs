@@ -65,7 +65,7 @@ pub(super) struct Schedule {
 /// The tables.
 pub(super) enum Preparation {
     Missing,
-    Away,
+    UnderWay,
     Interrupted(Box<Making>),
     Done(Arc<Tables>),
 }
@@ -73,7 +73,7 @@ pub(super) enum Preparation {
 /// What is known without sieving.
 enum Closed {
     Missing,
-    Away,
+    UnderWay,
     Done { sum: i128, cost: f64 },
 }
 
@@ -177,13 +177,13 @@ impl Schedule {
 
     /// The tables, or else the unit that makes them, unless it is under way.
     pub(super) fn prepare(&mut self) -> Result<Arc<Tables>, Option<Unit>> {
-        match std::mem::replace(&mut self.preparation, Preparation::Away) {
+        match std::mem::replace(&mut self.preparation, Preparation::UnderWay) {
             Preparation::Missing => {
                 let making = Making::new(self.shape, self.instructions, self.near);
                 Err(Some(Unit::Make(Box::new(making))))
             }
             Preparation::Interrupted(making) => Err(Some(Unit::Make(making))),
-            Preparation::Away => Err(None),
+            Preparation::UnderWay => Err(None),
             Preparation::Done(tables) => {
                 self.preparation = Preparation::Done(Arc::clone(&tables));
                 Ok(tables)
@@ -204,7 +204,7 @@ impl Schedule {
 
     fn cut_closed(&mut self, tables: &Arc<Tables>) -> Option<Unit> {
         matches!(self.closed, Closed::Missing).then(|| {
-            self.closed = Closed::Away;
+            self.closed = Closed::UnderWay;
             Unit::Closed(Box::new(ClosedUnit::new(Arc::clone(tables), self.done.hard)))
         })
     }
