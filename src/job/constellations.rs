@@ -43,9 +43,9 @@ pub struct Run {
 
 impl Fold for OfKind {
     const KIND: [u8; 4] = *b"cnst";
-    type Part = Run;
+    type Run = Run;
 
-    fn part(&self, segment: &Segment<'_>) -> Run {
+    fn of_segment(&self, segment: &Segment<'_>) -> Run {
         let bytes = segment.bytes();
         Run {
             count: self.finder.count(segment),
@@ -81,14 +81,14 @@ impl Fold for OfKind {
         kind.map(Self::new).ok_or(Damaged::Impossible("kind"))
     }
 
-    fn save_part(part: &Run, writer: &mut Writer) {
-        let edges = part
+    fn save_run(run: &Run, writer: &mut Writer) {
+        let edges = run
             .edges
             .map_or(0, |(first, last)| 1 << 16 | u64::from(first) << 8 | u64::from(last));
-        writer.u64(part.count).u64(edges);
+        writer.u64(run.count).u64(edges);
     }
 
-    fn restore_part(reader: &mut Reader<'_>) -> Result<Run, Damaged> {
+    fn restore_run(reader: &mut Reader<'_>) -> Result<Run, Damaged> {
         let count = reader.u64()?;
         let edges = match reader.u64()?.to_le_bytes() {
             [0, 0, 0, ..] => None,

@@ -25,9 +25,9 @@ impl Fold for Number {
     const KIND: [u8; 4] = *b"cnt1";
     /// To count the bits takes a hundredth of what sieving them takes.
     const MOST_BYTES: usize = 2 << 20;
-    type Part = u64;
+    type Run = u64;
 
-    fn part(&self, segment: &Segment<'_>) -> u64 {
+    fn of_segment(&self, segment: &Segment<'_>) -> u64 {
         segment.count()
     }
 
@@ -43,11 +43,11 @@ impl Fold for Number {
         Ok(Self)
     }
 
-    fn save_part(part: &u64, writer: &mut Writer) {
-        writer.u64(*part);
+    fn save_run(run: &u64, writer: &mut Writer) {
+        writer.u64(*run);
     }
 
-    fn restore_part(reader: &mut Reader<'_>) -> Result<u64, Damaged> {
+    fn restore_run(reader: &mut Reader<'_>) -> Result<u64, Damaged> {
         reader.u64()
     }
 }

@@ -35,9 +35,9 @@ pub struct Primes {
 impl Fold for Longest {
     const KIND: [u8; 4] = *b"gaps";
     /// `None`: no primes.
-    type Part = Option<Primes>;
+    type Run = Option<Primes>;
 
-    fn part(&self, segment: &Segment<'_>) -> Option<Primes> {
+    fn of_segment(&self, segment: &Segment<'_>) -> Option<Primes> {
         let mut primes: Option<Primes> = None;
         segment.for_each(|prime| match &mut primes {
             None => {
@@ -86,12 +86,12 @@ impl Fold for Longest {
         Ok(Self)
     }
 
-    fn save_part(part: &Option<Primes>, writer: &mut Writer) {
-        let words = part.map_or(vec![], |run| vec![run.first, run.last, run.longest, run.after]);
+    fn save_run(run: &Option<Primes>, writer: &mut Writer) {
+        let words = run.map_or(vec![], |run| vec![run.first, run.last, run.longest, run.after]);
         writer.words(&words);
     }
 
-    fn restore_part(reader: &mut Reader<'_>) -> Result<Option<Primes>, Damaged> {
+    fn restore_run(reader: &mut Reader<'_>) -> Result<Option<Primes>, Damaged> {
         match *reader.words()?.as_slice() {
             [] => Ok(None),
             [first, last, longest, after]

@@ -40,22 +40,22 @@ pub trait Fold: Clone + fmt::Debug + Send + Sized + 'static {
     /// The most bytes of a segment, which is folded in one go: a slice is to end within some 2 ms.
     const MOST_BYTES: usize = 1 << 20;
     /// What is known of a run of numbers; the default is that of no numbers.
-    type Part: Clone + Default + fmt::Debug + Send;
+    type Run: Clone + Default + fmt::Debug + Send;
 
     /// What a segment holds.
-    fn part(&self, segment: &Segment<'_>) -> Self::Part;
+    fn of_segment(&self, segment: &Segment<'_>) -> Self::Run;
     /// What two runs hold, of which the right one begins where the left one ends.
-    fn join(&self, left: Self::Part, right: Self::Part) -> Self::Part;
+    fn join(&self, left: Self::Run, right: Self::Run) -> Self::Run;
     /// The answer for the whole range.
-    fn answer(&self, whole: &Self::Part) -> Value;
+    fn answer(&self, whole: &Self::Run) -> Value;
     /// Adds the fold to a checkpoint.
     fn save(&self, _writer: &mut Writer) {}
     /// Reads what [`save`](Self::save) wrote.
     fn restore(reader: &mut Reader<'_>) -> Result<Self, Damaged>;
-    /// Adds a part to a checkpoint.
-    fn save_part(part: &Self::Part, writer: &mut Writer);
-    /// Reads what [`save_part`](Self::save_part) wrote.
-    fn restore_part(reader: &mut Reader<'_>) -> Result<Self::Part, Damaged>;
+    /// Adds a run to a checkpoint.
+    fn save_run(run: &Self::Run, writer: &mut Writer);
+    /// Reads what [`save_run`](Self::save_run) wrote.
+    fn restore_run(reader: &mut Reader<'_>) -> Result<Self::Run, Damaged>;
 }
 
 /// Folds the primes of `low..=last`.
@@ -67,7 +67,7 @@ pub struct Sieved<F: Fold> {
     /// What is not sieved yet, ascending, and what was found before each stripe.
     stripes: Vec<Stripe<F>>,
     /// What was found after the last stripe.
-    rest: F::Part,
+    rest: F::Run,
     /// What has been absorbed cost, in modelled nanoseconds; the sieving primes of stripes at work are not yet in it.
     spent: f64,
     progress: f64,
@@ -78,7 +78,7 @@ pub struct Sieved<F: Fold> {
 #[derive(Debug)]
 struct Stripe<F: Fold> {
     /// What was found between the stripe before and `next`.
-    found: F::Part,
+    found: F::Run,
     /// The first number not sieved; a segment of the stripe's sieve begins here.
     next: u64,
     last: u64,
@@ -119,7 +119,7 @@ pub struct Partial<P> {
     start: u64,
     /// How many numbers are sieved.
     numbers: u64,
-    part: P,
+    run: P,
     sieve: Box<Sieve>,
 }
 
@@ -137,7 +137,7 @@ impl<F: Fold> Sieved<F> {
             low,
             last,
             stripes,
-            rest: F::Part::default(),
+            rest: F::Run::default(),
             spent: 0.0,
             progress: 0.0,
             memory_per_stripe,
@@ -191,7 +191,7 @@ impl<F: Fold> Sieved<F> {
         self.fold.save(&mut writer);
         writer.u64(low).u64(last).u64(0_f64.to_bits()).words(&[low, last]);
         for _ in 0..2 {
-            F::save_part(&F::Part::default(), &mut writer);
+            F::save_run(&F::Run::default(), &mut writer);
         }
         writer.finish()
     }
@@ -227,7 +227,7 @@ impl<F: Fold> Stripe<F> {
         let sieve = Sieve::with_segments(next, last, F::MOST_BYTES);
         let cost = sieve.cost();
         Self {
-            found: F::Part::default(),
+            found: F::Run::default(),
             next,
             last,
             segment: sieve.segment_numbers(),
@@ -273,7 +273,7 @@ impl<F: Fold> Stripe<F> {
 
 impl<F: Fold> Plan for Sieved<F> {
     type Slice = Slice<F>;
-    type Partial = Partial<F::Part>;
+    type Partial = Partial<F::Run>;
 
     fn cut(&mut self) -> Option<Slice<F>> {
         let here = self
@@ -284,19 +284,19 @@ impl<F: Fold> Plan for Sieved<F> {
         self.stripes[index].cut(self.fold.clone())
     }
 
-    fn run(slice: Slice<F>, budget: Budget<'_>) -> Partial<F::Part> {
+    fn run(slice: Slice<F>, budget: Budget<'_>) -> Partial<F::Run> {
         let Slice {
             fold,
             next: start,
             until,
             mut sieve,
         } = slice;
-        let (mut part, mut numbers) = (F::Part::default(), 0);
+        let (mut run, mut numbers) = (F::Run::default(), 0);
         loop {
             match sieve.step() {
                 Step::Busy => {}
                 Step::Segment(segment) => {
-                    part = fold.join(part, fold.part(&segment));
+                    run = fold.join(run, fold.of_segment(&segment));
                     // Wraps only for the whole of 0..=u64::MAX, which no slice is long enough for.
                     numbers = segment.last() - start + 1;
                     if segment.last() >= until {
@@ -312,23 +312,23 @@ impl<F: Fold> Plan for Sieved<F> {
         Partial {
             start,
             numbers,
-            part,
+            run,
             sieve,
         }
     }
 
-    fn absorb(&mut self, partial: Partial<F::Part>) {
+    fn absorb(&mut self, partial: Partial<F::Run>) {
         let Partial {
             start,
             numbers,
-            part,
+            run,
             sieve,
         } = partial;
         let Some(index) = self.stripes.iter().position(|stripe| stripe.next == start) else {
             return;
         };
         let stripe = &mut self.stripes[index];
-        stripe.found = self.fold.join(std::mem::take(&mut stripe.found), part);
+        stripe.found = self.fold.join(std::mem::take(&mut stripe.found), run);
         self.spent += numbers as f64 * stripe.per_number;
         match stripe.next.checked_add(numbers) {
             Some(next) if next <= stripe.last => {
@@ -372,8 +372,8 @@ impl<F: Fold> Plan for Sieved<F> {
             .u64(self.spent.to_bits())
             .words(&bounds);
         let found = self.stripes.iter().map(|stripe| &stripe.found);
-        for part in found.chain([&self.rest]) {
-            F::save_part(part, &mut writer);
+        for run in found.chain([&self.rest]) {
+            F::save_run(run, &mut writer);
         }
         Some(writer.finish())
     }
@@ -400,9 +400,9 @@ impl<F: Fold> Plan for Sieved<F> {
         let mut plan = Self::by(fold, low, last);
         plan.stripes = pairs.iter().map(|[next, last]| Stripe::new(*next, *last)).collect();
         for stripe in &mut plan.stripes {
-            stripe.found = F::restore_part(&mut reader)?;
+            stripe.found = F::restore_run(&mut reader)?;
         }
-        plan.rest = F::restore_part(&mut reader)?;
+        plan.rest = F::restore_run(&mut reader)?;
         reader.finish()?;
         plan.spent = spent;
         plan.raise_progress();
@@ -437,14 +437,14 @@ impl<F: Fold> Plan for Sieved<F> {
             return None;
         }
         let mut writer = Writer::new(F::KIND, VERSION);
-        F::save_part(&self.rest, &mut writer);
+        F::save_run(&self.rest, &mut writer);
         Some(writer.finish())
     }
 
     fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
         let index = self.elsewhere(part)?;
         let mut reader = Reader::new(result, F::KIND, VERSION)?;
-        let found = F::restore_part(&mut reader)?;
+        let found = F::restore_run(&mut reader)?;
         reader.finish()?;
         let stripe = &mut self.stripes[index];
         stripe.found = self.fold.join(std::mem::take(&mut stripe.found), found);

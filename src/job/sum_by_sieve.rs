@@ -24,9 +24,9 @@ impl SumBySieve {
 
 impl Fold for Total {
     const KIND: [u8; 4] = *b"sums";
-    type Part = u128;
+    type Run = u128;
 
-    fn part(&self, segment: &Segment<'_>) -> u128 {
+    fn of_segment(&self, segment: &Segment<'_>) -> u128 {
         segment.sum()
     }
 
@@ -42,11 +42,11 @@ impl Fold for Total {
         Ok(Self)
     }
 
-    fn save_part(part: &u128, writer: &mut Writer) {
-        writer.u128(*part);
+    fn save_run(run: &u128, writer: &mut Writer) {
+        writer.u128(*run);
     }
 
-    fn restore_part(reader: &mut Reader<'_>) -> Result<u128, Damaged> {
+    fn restore_run(reader: &mut Reader<'_>) -> Result<u128, Damaged> {
         reader.u128()
     }
 }
