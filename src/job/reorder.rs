@@ -27,7 +27,7 @@ pub(super) struct Reorder<K, T> {
 }
 
 impl<K: Copy + Ord, T: Join> Reorder<K, T> {
-    /// A lane that is put together up to here.
+    /// A sum that is put together up to here.
     pub(super) fn new(merged: K) -> Self {
         Self {
             merged,
@@ -154,29 +154,29 @@ mod tests {
 
     #[test]
     fn pieces_are_merged_in_order_and_neighbours_joined() {
-        let mut lane = Reorder::new(0_u64);
-        let begun = std::iter::from_fn(|| lane.begin().then_some(())).count() as u64;
+        let mut order = Reorder::new(0_u64);
+        let begun = std::iter::from_fn(|| order.begin().then_some(())).count() as u64;
         assert_eq!(begun, WINDOW);
         let mut merged = Vec::new();
         for index in (0..WINDOW).rev() {
-            assert!(merged.is_empty() && lane.waiting().count() <= 1);
-            lane.absorb(index..index + 1, vec![index], |_, piece| merged.extend(piece));
+            assert!(merged.is_empty() && order.waiting().count() <= 1);
+            order.absorb(index..index + 1, vec![index], |_, piece| merged.extend(piece));
         }
         assert!(merged.into_iter().eq(0..WINDOW));
-        assert!(lane.begin());
+        assert!(order.begin());
     }
 
     #[test]
     fn parts_come_back_once_or_are_cut_again() {
-        let mut lane = Reorder::<u64, Vec<u64>>::new(0);
+        let mut order = Reorder::<u64, Vec<u64>>::new(0);
         let mut next = 30;
-        lane.begin_part(0..30);
-        assert!(lane.take_back(0..20).is_err());
-        assert!(lane.take_back(0..30).is_ok() && lane.take_back(0..30).is_err());
+        order.begin_part(0..30);
+        assert!(order.take_back(0..20).is_err());
+        assert!(order.take_back(0..30).is_ok() && order.take_back(0..30).is_err());
         for expected in [0, 10, 20, 30] {
-            assert_eq!(lane.next(next, 40), Some(expected));
-            lane.cut(&mut next, expected + 10);
+            assert_eq!(order.next(next, 40), Some(expected));
+            order.cut(&mut next, expected + 10);
         }
-        assert_eq!(lane.next(next, 40), None);
+        assert_eq!(order.next(next, 40), None);
     }
 }

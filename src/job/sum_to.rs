@@ -493,11 +493,11 @@ impl Summing {
     }
 }
 
-/// Begins the next unit of a lane.
-fn next<T: Join>(lane: &mut Reorder<u64, T>, next: &mut u64, limit: u64) -> Option<u64> {
-    let index = lane.next(*next, limit)?;
-    lane.begin().then(|| {
-        lane.cut(next, index + 1);
+/// Begins the next unit of one kind.
+fn next<T: Join>(units: &mut Reorder<u64, T>, next: &mut u64, limit: u64) -> Option<u64> {
+    let index = units.next(*next, limit)?;
+    units.begin().then(|| {
+        units.cut(next, index + 1);
         index
     })
 }

@@ -155,16 +155,16 @@ impl Schedule {
 
 /// Cuts off units until they cost as much as wanted.
 fn walk<T: Join>(
-    lane: &mut Reorder<u64, T>,
+    units: &mut Reorder<u64, T>,
     next: &mut u64,
     limit: u64,
     wanted: f64,
     end_of: impl Fn(u64) -> u64,
     cost_of: impl Fn(u64, u64) -> f64,
 ) -> Option<Range<u64>> {
-    let low = lane.next(*next, limit)?;
+    let low = units.next(*next, limit)?;
     let (mut high, mut cost, mut rate, mut bound) = (low, 0.0, 0.0, limit);
-    if let Some(returned) = lane.returned_end() {
+    if let Some(returned) = units.returned_end() {
         bound = returned;
     }
     for unit in 0..MOST_UNITS {
@@ -178,7 +178,7 @@ fn walk<T: Join>(
         cost += rate * (end - high) as f64;
         high = end;
     }
-    lane.cut(next, high);
-    lane.begin_part(low..high);
+    units.cut(next, high);
+    units.begin_part(low..high);
     Some(low..high)
 }
