@@ -6,8 +6,8 @@
 //! [`Reorder`](super::reorder::Reorder); a checkpoint is what has been put together, so it has a few tens of KB
 //! whatever `x` is, and what is under way is lost.
 
+mod kept_tables;
 mod part;
-mod pieces;
 mod schedule;
 mod share;
 #[cfg(test)]

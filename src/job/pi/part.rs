@@ -6,9 +6,9 @@
 //! count for each prime, most of them small: a weight takes a byte or two, and so does the difference between two
 //! counts.
 
-use super::pieces;
+use super::kept_tables;
 use super::schedule::{EasyPlace, Schedule};
-use super::share::{MOST_PIECES, MOST_UNITS, Piece, Share};
+use super::share::{Done, MOST_PIECES, MOST_UNITS, Share};
 use super::unit::Unit;
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::primes::pi::easy_sum::EXACT_BY_RECIPROCAL;
@@ -192,7 +192,7 @@ fn read(bytes: &[u8]) -> Result<(Shape, Share), Damaged> {
     let limit = shape.sieve_limit() + 1;
     let is_possible = match &share {
         Share::Easy(Range { start, end }) => {
-            let is_within = start < end && *end <= (pieces::count(&shape) - 1, 0);
+            let is_within = start < end && *end <= (kept_tables::pieces(&shape) - 1, 0);
             is_within && end.0 - start.0 <= MOST_PIECES
         }
         Share::Semiprimes(range) => {
@@ -238,10 +238,10 @@ pub(super) fn of(schedule: &Schedule, part: &[u8]) -> Result<Share, Damaged> {
 pub(super) fn absorb(schedule: &mut Schedule, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
     let share = of(schedule, part)?;
     let mut reader = Reader::new(result, KIND, VERSION)?;
-    let piece = match share {
+    let done = match share {
         Share::Easy(range) => {
             let piece = read_leaves(&mut reader, &range)?;
-            Piece::Easy(range, piece)
+            Done::Easy(range, piece)
         }
         Share::Semiprimes(range) => {
             let piece = semiprimes::Piece {
@@ -253,16 +253,16 @@ pub(super) fn absorb(schedule: &mut Schedule, part: &[u8], result: &[u8]) -> Res
             if !is_possible || piece.sum > MOST_SUM {
                 return Err(Damaged::Impossible("piece of B"));
             }
-            Piece::Semiprimes(range, piece)
+            Done::Semiprimes(range, piece)
         }
         Share::Hard(range) => {
             let tables = schedule.tables().cloned().ok_or(Damaged::Impossible("part"))?;
             let segment = read_segment(&mut reader, &tables, &range)?;
-            Piece::Hard(tables, range, segment)
+            Done::Hard(tables, range, segment)
         }
     };
     reader.finish()?;
-    schedule.absorb_part(piece);
+    schedule.absorb_part(done);
     Ok(())
 }
 
@@ -276,7 +276,7 @@ fn read_leaves(reader: &mut Reader<'_>, range: &Range<EasyPlace>) -> Result<easy
     let is_possible = leaves.sum.unsigned_abs() <= MOST_SUM
         && leaves.count <= MOST_LEAVES
         && leaves.weight.unsigned_abs() <= 2 * u128::from(leaves.count)
-        && primes <= (range.end.0 - range.start.0) * pieces::STEP;
+        && primes <= (range.end.0 - range.start.0) * kept_tables::STEP;
     if !is_possible {
         return Err(Damaged::Impossible("leaves of A and C"));
     }

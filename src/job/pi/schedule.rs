@@ -4,8 +4,8 @@
 //! up to `sqrt x`, of which two pieces exist at a time, then D, then what is left of B: so no worker waits for another,
 //! and the last units are short.
 
-use super::pieces::{self, Pieces};
-use super::share::Piece;
+use super::kept_tables::{self, KeptTables};
+use super::share::Done;
 use super::unit::{ClosedUnit, EasyUnit, HardUnit, OrdinaryUnit, SemiprimesUnit, TableUnit, Unit};
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::job::plan::Budget;
@@ -54,7 +54,7 @@ pub(super) struct Schedule {
     /// Up to where each sum is put together.
     done: Cursors,
     sums: Sums,
-    table: Pieces,
+    table: KeptTables,
     closed: Closed,
     /// Buffers for segments of D that nobody uses now.
     spare: Vec<hard::Work>,
@@ -144,13 +144,13 @@ impl Schedule {
             hard: Reorder::new(cursors.hard),
             next: cursors.clone(),
             limits: Limits {
-                easy: (pieces::count(&shape), 0),
+                easy: (kept_tables::pieces(&shape), 0),
                 semiprimes: shape.sieve_limit() + 1,
                 hard: shape.sieve_limit() + 1,
             },
             done: cursors,
             sums: Sums::default(),
-            table: Pieces::default(),
+            table: KeptTables::default(),
             closed: Closed::Missing,
             spare: Vec::new(),
             spent: 0.0,
@@ -383,18 +383,18 @@ impl Schedule {
     }
 
     /// Takes in what another machine did.
-    pub(super) fn absorb_part(&mut self, piece: Piece) {
+    pub(super) fn absorb_part(&mut self, share: Done) {
         let (shape, sums, done, spent) = (&self.shape, &mut self.sums, &mut self.done, &mut self.spent);
-        match piece {
-            Piece::Easy(range, piece) => {
+        match share {
+            Done::Easy(range, piece) => {
                 let merge = |end, piece| add_easy(sums, done, spent, end, piece);
                 self.easy.absorb_part(range, piece, merge);
             }
-            Piece::Semiprimes(range, piece) => {
+            Done::Semiprimes(range, piece) => {
                 let merge = |end, piece| add_semiprimes(shape, sums, done, spent, end, piece);
                 self.semiprimes.absorb_part(range, piece, merge);
             }
-            Piece::Hard(tables, range, segment) => {
+            Done::Hard(tables, range, segment) => {
                 let merge = |high, segment| add_hard(&tables, sums, done, spent, high, &segment);
                 self.hard.absorb_part(range, segment, merge);
             }
@@ -451,7 +451,7 @@ impl Schedule {
     /// See [`crate::job::Plan::memory`]; without the tables.
     pub(super) fn memory(shape: &Shape, workers: usize) -> u64 {
         let workers = workers as u64;
-        let piece = shape.sqrt_x.min(pieces::STEP) / 8;
+        let piece = shape.sqrt_x.min(kept_tables::STEP) / 8;
         // A prime of D has 48 bytes, a count in the sums, and 16 in each segment under way and each that waits between
         // two of these.
         let width = primes_up_to(shape.x_star as f64);
@@ -534,7 +534,7 @@ impl Schedule {
             return Err(Damaged::Impossible("segment of D"));
         }
         self.spent = done.ordinary as f64 * COSTS.ordinary
-            + (done.easy.0 * pieces::STEP) as f64 * COSTS.table
+            + (done.easy.0 * kept_tables::STEP) as f64 * COSTS.table
             + self.sums.easy.leaves.count as f64 * COSTS.easy
             + semiprimes_cost(&self.shape, semiprimes::start(&self.shape), done.semiprimes);
         self.ordinary = Reorder::new(done.ordinary);
@@ -576,7 +576,7 @@ pub(super) const fn after(piece: u64, end: usize, last: usize, bound: EasyPlace)
 }
 
 fn add_easy(sums: &mut Sums, done: &mut Cursors, spent: &mut f64, end: EasyPlace, piece: easy::Piece) {
-    let tables = (end.0 - done.easy.0) * pieces::STEP;
+    let tables = (end.0 - done.easy.0) * kept_tables::STEP;
     *spent += piece.leaves.count as f64 * COSTS.easy + tables as f64 * COSTS.table;
     done.easy = end;
     sums.easy.append(piece);

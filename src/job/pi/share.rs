@@ -1,7 +1,7 @@
 //! Which share of a count another machine does: a stretch of A + C, B or D, cut off here or done here for that
 //! machine's count.
 
-use super::pieces;
+use super::kept_tables;
 use super::schedule::{COSTS, EasyPlace, LEAVES_A_PRIME, Preparation, Schedule, after, primes_at, semiprimes_cost};
 use super::unit::Unit;
 use crate::job::Damaged;
@@ -23,7 +23,7 @@ pub(super) enum Share {
 }
 
 /// What a share brings.
-pub(super) enum Piece {
+pub(super) enum Done {
     Easy(Range<EasyPlace>, easy::Piece),
     Semiprimes(Range<u64>, semiprimes::Piece),
     Hard(Arc<Tables>, Range<u64>, hard::Segment),
@@ -110,19 +110,19 @@ impl Schedule {
     /// Cuts off as much of A + C as wanted, but not the last piece of the table: only its owner knows where B begins
     /// there.
     fn walk_easy(&mut self, tables: &Tables, wanted: f64) -> Option<Range<EasyPlace>> {
-        let limit = (pieces::count(&self.shape) - 1, 0);
+        let limit = (kept_tables::pieces(&self.shape) - 1, 0);
         let start = self.easy.next(self.next.easy, limit)?;
         let bound = self.easy.returned_end().unwrap_or(limit);
-        let (mut place, mut cost) = (start, COSTS.table * pieces::STEP as f64);
+        let (mut place, mut cost) = (start, COSTS.table * kept_tables::STEP as f64);
         while place < bound && (place == start || cost < wanted) && place.0 - start.0 < MOST_PIECES {
-            let numbers = pieces::numbers(&self.shape, place.0);
+            let numbers = kept_tables::numbers(&self.shape, place.0);
             let primes = primes_at(tables, numbers.start, place, bound);
             let end = primes.end.min(primes.start + STRIDE.max(primes.start / 8));
             let most_leaves = |at| easy::most_leaves(tables, &numbers, at).max(LEAVES_A_PRIME);
             let leaves = (end - primes.start) as u64 * most_leaves(primes.start).max(most_leaves(end));
             cost += leaves as f64 * COSTS.easy;
             if end == primes.end {
-                cost += COSTS.table * pieces::STEP as f64;
+                cost += COSTS.table * kept_tables::STEP as f64;
             }
             place = after(place.0, end, primes.end, bound);
         }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 /// How many numbers a piece covers: 512 KB of table, half of a usual second-level cache, of which primes take the rest.
 pub(super) const STEP: u64 = ALIGNMENT << 12;
 
-/// The pieces that are there, and what the last one is needed for.
+/// The pieces that are kept, and what the last one is needed for.
 #[derive(Default)]
-pub(super) struct Pieces {
+pub(super) struct KeptTables {
     kept: Vec<Arc<PiTable>>,
     is_under_way: bool,
     /// How many primes there are above where B begins, and above `sqrt x`, up to the end of the last piece: both lie in
@@ -20,7 +20,7 @@ pub(super) struct Pieces {
 }
 
 /// How many pieces there are.
-pub(super) const fn count(shape: &Shape) -> u64 {
+pub(super) const fn pieces(shape: &Shape) -> u64 {
     shape.sqrt_x / STEP + 1
 }
 
@@ -34,7 +34,7 @@ fn number(table: &PiTable) -> u64 {
     table.low() / STEP
 }
 
-impl Pieces {
+impl KeptTables {
     /// The piece of this number, if it is there.
     pub(super) fn get(&self, wanted: u64) -> Option<Arc<PiTable>> {
         self.kept.iter().find(|table| number(table) == wanted).cloned()
@@ -53,7 +53,7 @@ impl Pieces {
     /// Takes in a piece, and keeps it and the others as far as they are wanted.
     pub(super) fn add(&mut self, table: PiTable, shape: &Shape, wanted: &Range<u64>) {
         self.is_under_way = false;
-        if number(&table) + 1 == count(shape) {
+        if number(&table) + 1 == pieces(shape) {
             self.after = [semiprimes::start(shape), shape.sqrt_x].map(|n| table.count() - table.pi(n));
         }
         self.kept.push(Arc::new(table));
