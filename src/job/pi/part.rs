@@ -7,7 +7,7 @@
 //! counts.
 
 use super::kept_tables;
-use super::schedule::{EasyPlace, Schedule};
+use super::schedule::{EasyPlace, MOST_SUM, Schedule};
 use super::share::{Done, MOST_PIECES, MOST_UNITS, Share};
 use super::unit::Unit;
 use crate::job::checkpoint::{Damaged, Reader, Writer};
@@ -20,9 +20,6 @@ use std::ops::Range;
 
 const KIND: [u8; 4] = *b"pi_p";
 const VERSION: u32 = 2;
-
-/// No sum of a part comes near this.
-const MOST_SUM: u128 = 1 << 110;
 
 /// No part has as many leaves.
 const MOST_LEAVES: u64 = 1 << 56;

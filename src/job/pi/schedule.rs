@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// How many entries of the factor table a unit of Phi0 takes.
-const ORDINARY_STEP: usize = 1 << 17;
+const ORDINARY_UNIT: usize = 1 << 17;
 
 /// How many leaves a unit of A + C looks up, about.
 const EASY_LEAVES: u64 = 1 << 22;
@@ -29,8 +29,8 @@ pub(super) const LEAVES_A_PRIME: u64 = 100;
 /// How many primes may pass between two guesses of how many leaves they have.
 const EASY_STRIDE: u64 = 256;
 
-/// No sum comes near this: none is much larger than `x`.
-const MOST_SUM: u128 = 1 << 110;
+/// No sum of a count or of a part comes near this: none is much larger than `x`.
+pub(super) const MOST_SUM: u128 = 1 << 110;
 
 /// A place in A + C: a piece of the table up to `sqrt x`, and the index of a prime.
 pub(super) type EasyPlace = (u64, usize);
@@ -216,7 +216,7 @@ impl Schedule {
         if at >= all.end || !self.ordinary.begin() {
             return None;
         }
-        let end = all.end.min(at + ORDINARY_STEP);
+        let end = all.end.min(at + ORDINARY_UNIT);
         self.next.ordinary = (end - all.start) as u64;
         Some(Unit::Ordinary(OrdinaryUnit {
             start,

@@ -3,7 +3,7 @@
 //!
 //! A unit holds all it needs, so units of all kinds run side by side; what its sum means is known to `schedule` alone.
 
-use super::schedule::{EasyPlace, Schedule};
+use super::schedule::{EasyPlace, LEAVES_A_PRIME, Schedule};
 use crate::job::plan::Budget;
 use crate::primes::known;
 use crate::primes::pi::easy::{Leaves, Piece};
@@ -202,12 +202,11 @@ impl EasyUnit {
     }
 
     fn step(&mut self) -> bool {
-        // A prime without leaves takes about as long as a hundred leaves.
         let mut looked_up = 0;
         while self.at < self.end && looked_up < EASY_STEP {
             let leaves = easy::leaves(&self.tables, &self.segment, self.at);
             self.leaves.add(leaves);
-            looked_up += leaves.count + 100;
+            looked_up += leaves.count + LEAVES_A_PRIME;
             self.at += 1;
         }
         self.at == self.end
