@@ -138,6 +138,13 @@ pub fn nth_prime(n: u128) -> u128 {
     inverse_riemann(n as f64) as u128
 }
 
+/// At least `pi(x)`, for any `x`: a few percent more where `x` is large (P. Dusart, "Inégalités explicites pour psi,
+/// theta, pi et les nombres premiers", 1999, theorem 10, for `x > 1`).
+pub fn most_primes(x: f64) -> f64 {
+    let ln = x.max(3.0).ln();
+    x / ln * (1.0 + 1.2762 / ln)
+}
+
 /// Schoenfeld's bound of `|pi(x) - li(x)|`, for `x >= 2657`.
 pub fn error_bound(x: f64) -> f64 {
     x.sqrt() * x.ln() / (8.0 * std::f64::consts::PI)
@@ -146,6 +153,7 @@ pub fn error_bound(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::primes::known;
     use proptest::prelude::*;
 
     /// pi(10^k), A006880.
@@ -168,6 +176,19 @@ mod tests {
             let x = 10f64.powi(k);
             assert!((li(x) - pi).abs() < error_bound(x), "li(10^{k})");
             assert!((riemann(x) - pi).abs() < x.sqrt() / x.ln(), "R(10^{k})");
+        }
+    }
+
+    #[test]
+    fn there_are_no_more_primes_than_the_most() {
+        for (k, pi) in PI_OF_POWERS_OF_TEN {
+            let most = most_primes(10f64.powi(k));
+            assert!((pi..1.05 * pi).contains(&most), "10^{k}: {most}");
+        }
+        let mut count = 0.0;
+        for x in 0..=u64::from(known::PRIMES[known::PRIMES.len() - 1]) {
+            count += f64::from(u8::from(known::is_prime(x) == Some(true)));
+            assert!(most_primes(x as f64) >= count, "{x}");
         }
     }
 

@@ -10,6 +10,7 @@ use super::unit::{ClosedUnit, EasyUnit, HardUnit, OrdinaryUnit, SemiprimesUnit, 
 use crate::job::checkpoint::{Damaged, Reader, Writer};
 use crate::job::plan::Budget;
 use crate::job::reorder::{Join, Reorder, WINDOW};
+use crate::primes::estimate::most_primes;
 use crate::primes::pi::instructions::Instructions;
 use crate::primes::pi::shape::Shape;
 use crate::primes::pi::tables::{Making, Tables};
@@ -444,7 +445,7 @@ impl Schedule {
     pub(super) fn tables_memory(shape: &Shape) -> u64 {
         let limit = shape.table_limit() as f64;
         // A prime has 4 bytes, the first a reciprocal of 8; 240 numbers have 12, 2310 have 480 entries of 2 bytes.
-        let primes = 4.0 * primes_up_to(limit) + 8.0 * primes_up_to(shape.inverted() as f64);
+        let primes = 4.0 * most_primes(limit) + 8.0 * most_primes(shape.inverted() as f64);
         (primes + limit / 20.0 + 0.42 * shape.y as f64) as u64
     }
 
@@ -454,7 +455,7 @@ impl Schedule {
         let piece = shape.sqrt_x.min(kept_tables::STEP) / 8;
         // A prime of D has 48 bytes, a count in the sums, and 16 in each segment under way and each that waits between
         // two of these.
-        let width = primes_up_to(shape.x_star as f64);
+        let width = most_primes(shape.x_star as f64);
         let hard = (48.0 + 16.0 * (2 * (workers + 2)).min(2 * WINDOW) as f64) * width;
         let busy = workers * (hard::MEMORY + semiprimes::memory(shape));
         (1 << 20) + (3 + workers) * piece + hard as u64 + busy
@@ -545,12 +546,6 @@ impl Schedule {
         self.update_progress();
         Ok(())
     }
-}
-
-/// At least as many primes there are up to `n`, from 60184 on: P. Dusart, "Estimates of some functions over primes
-/// without R.H." (2010), theorem 6.9.
-fn primes_up_to(n: f64) -> f64 {
-    n / (n.max(100.0).ln() - 1.1)
 }
 
 /// The primes of A + C from a place on in its piece, which begins at `low`; those before the bound, if that is in the

@@ -6,6 +6,7 @@ use super::hard_sieve::Sieves;
 use super::index::Index;
 use super::instructions::Instructions;
 use super::shape::Shape;
+use crate::primes::estimate::most_primes;
 use crate::primes::known;
 use crate::primes::sieve::{Sieve, Step};
 
@@ -54,11 +55,6 @@ const INDEX_STEP: usize = 1 << 17;
 /// How many primes of D are prepared in a step.
 const HARD_STEP: usize = 1 << 12;
 
-/// How many primes there are up to `n` at most, and one more.
-fn most_primes(n: u64) -> usize {
-    (1.25506 * n as f64 / (n as f64).ln()) as usize + 1
-}
-
 /// The making of [`Tables`].
 pub(crate) struct Making {
     tables: Tables,
@@ -79,7 +75,7 @@ impl Making {
     /// reciprocals.
     pub(crate) fn new(shape: Shape, instructions: Instructions, near: u64) -> Self {
         let limit = shape.table_limit();
-        let mut primes = Vec::with_capacity(most_primes(limit));
+        let mut primes = Vec::with_capacity(most_primes(limit as f64) as usize + 1);
         primes.push(1);
         primes.extend(known::PRIMES.iter().take_while(|&&prime| u64::from(prime) <= limit));
         Self {
@@ -87,7 +83,7 @@ impl Making {
                 shape,
                 instructions,
                 primes,
-                reciprocals: Vec::with_capacity(most_primes(shape.inverted())),
+                reciprocals: Vec::with_capacity(most_primes(shape.inverted() as f64) as usize + 1),
                 near,
                 index: Index::up_to(limit),
                 factors: FactorTable::new(shape.y, instructions),

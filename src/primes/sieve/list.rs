@@ -1,6 +1,8 @@
 //! All primes up to a 32-bit bound as a list: for tables and for the primes that sieve others. Knows nothing of the
 //! fast segmented sieve, so that the latter can start from here.
 
+use crate::primes::estimate::most_primes;
+
 /// Odd numbers in one block: 32 KiB of bytes stay in the first-level cache.
 const BLOCK: usize = 32 << 10;
 
@@ -10,7 +12,7 @@ const BLOCK: usize = 32 << 10;
 /// assert_eq!(primed::internals::sieve::primes_up_to(20), [2, 3, 5, 7, 11, 13, 17, 19]);
 /// ```
 pub fn primes_up_to(last: u32) -> Vec<u32> {
-    let mut primes = Vec::with_capacity(upper_bound_of_count(last));
+    let mut primes = Vec::with_capacity(most_primes(last.into()) as usize + 1);
     if last >= 2 {
         primes.push(2);
     }
@@ -55,15 +57,6 @@ fn odd_primes_by_marking(last: u32) -> Vec<u32> {
     primes
 }
 
-/// At least `pi(x)`: Rosser and Schoenfeld 1962, corollary 1 of theorem 2: `pi(x) < 1.25506 x / ln x` for `x > 1`.
-pub(super) fn upper_bound_of_count(x: u32) -> usize {
-    if x < 2 {
-        0
-    } else {
-        (1.25506 * f64::from(x) / f64::from(x).ln()) as usize + 1
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,9 +79,7 @@ mod tests {
             (1_000_000, 78_498),
             (10_000_000, 664_579),
         ] {
-            let primes = primes_up_to(last);
-            assert_eq!(primes.len(), count);
-            assert!(primes.len() <= upper_bound_of_count(last));
+            assert_eq!(primes_up_to(last).len(), count);
         }
     }
 }

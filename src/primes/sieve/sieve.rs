@@ -18,6 +18,7 @@ use super::presieve;
 use super::segment::Segment;
 use super::small::{self, SmallPrimes};
 use crate::primes::caches;
+use crate::primes::estimate::most_primes;
 use crate::primes::known::PRIMES;
 use crate::primes::primality::is_prime_u64;
 use crate::primes::wheel::{BITS_BELOW, COPRIME_TO_210, NUMBERS_PER_BYTE, NUMBERS_PER_WORD, RESIDUES, bit};
@@ -246,7 +247,7 @@ impl Sieve {
     pub fn memory_bound(&self) -> u64 {
         let numbers = self.last.saturating_sub(self.low) as f64;
         let max_medium = f64::from(self.max_medium.min(self.max_prime));
-        let medium = primes_up_to(max_medium);
+        let medium = most_primes(max_medium);
         let big = (primes_held(f64::from(self.max_prime), max_medium, numbers) - medium).max(0.0);
         // 8 bytes for each prime and a block for each bucket; lists grow in advance to twice that, the arena of the big
         // ones by an eighth.
@@ -509,18 +510,11 @@ fn primes_held(root: f64, max_medium: f64, numbers: f64) -> f64 {
     let reach = (numbers * COPRIME_TO_210 as f64 / 210.0).max(1000.0);
     let all_up_to = reach.max(max_medium);
     if all_up_to >= root {
-        primes_up_to(root)
+        most_primes(root)
     } else {
         // Mertens: the reciprocals of the primes between a and b sum up to ln(ln b / ln a).
-        primes_up_to(all_up_to) + reach * (root.ln() / all_up_to.ln()).ln()
+        most_primes(all_up_to) + reach * (root.ln() / all_up_to.ln()).ln()
     }
-}
-
-/// At least as many primes as there are up to this bound (Dusart, "Inégalités explicites pour psi, theta, pi et les
-/// nombres premiers", 1999, theorem 10).
-fn primes_up_to(bound: f64) -> f64 {
-    let ln = bound.max(3.0).ln();
-    bound / ln * (1.0 + 1.2762 / ln)
 }
 
 const _: () = assert!(LARGEST_SEGMENT <= big::MAX_SEGMENT && MAX_SMALL as usize <= small::LIMIT);
