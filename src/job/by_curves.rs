@@ -361,7 +361,7 @@ impl Plan for ByCurves {
         };
         let is_given_up = self.links.is_empty() && matches!(self.stage, Stage::Done(_));
         writer
-            .bytes(&self.n.to_le_bytes())
+            .natural(&self.n)
             .u64(self.progress.to_bits())
             .u64(if is_given_up { u64::MAX } else { first as u64 })
             .u64(self.links.len() as u64);
@@ -369,10 +369,10 @@ impl Plan for ByCurves {
             writer
                 .u64(link.index as u64)
                 .bytes(&link.order.t.to_le_bytes())
-                .bytes(&link.order.s.to_le_bytes())
+                .natural(&link.order.s)
                 .u64(link.step.is_some().into());
             for number in link.step.iter().flat_map(|step| [&step.a, &step.x, &step.y]) {
-                writer.bytes(&number.to_le_bytes());
+                writer.natural(number);
             }
         }
         Some(writer.finish())
@@ -380,13 +380,12 @@ impl Plan for ByCurves {
 
     fn restore(checkpoint: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(checkpoint, KIND, VERSION)?;
-        let number = |reader: &mut Reader<'_>| reader.bytes().map(Natural::from_le_bytes);
-        let mut plan = Self::new(number(&mut reader)?);
+        let mut plan = Self::new(reader.natural()?);
         let is_fit = |n: &Natural| n.bit_len() > 64 && n.bit(0);
         if !is_fit(&plan.n) {
             return Err(Damaged::Impossible("number to be proved"));
         }
-        plan.progress = super::of_factors::share(&mut reader)?;
+        plan.progress = reader.share()?;
         let first = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
         for _ in 0..reader.u64()? {
             let n = plan.tip().clone();
@@ -394,7 +393,7 @@ impl Plan for ByCurves {
             let t = IBig::from_le_bytes(reader.bytes()?);
             let mut step = Step {
                 t,
-                s: number(&mut reader)?,
+                s: reader.natural()?,
                 n,
                 a: Natural::ZERO,
                 x: Natural::ZERO,
@@ -406,7 +405,7 @@ impl Plan for ByCurves {
                 .ok_or(Damaged::Impossible("order"))?;
             let is_made = reader.u64()? != 0;
             if is_made {
-                (step.a, step.x, step.y) = (number(&mut reader)?, number(&mut reader)?, number(&mut reader)?);
+                (step.a, step.x, step.y) = (reader.natural()?, reader.natural()?, reader.natural()?);
             }
             plan.links.push(Link {
                 n: step.n.clone(),

@@ -4,7 +4,7 @@
 //! ([`certificate`]).
 
 use super::by_curves::{self, ByCurves};
-use super::of_factors::{factor_of, share};
+use super::of_factors::factor_of;
 use super::{Budget, Damaged, Factor, IsPrime, Plan, Reader, Writer};
 use crate::primes::Natural;
 use crate::primes::certificate::{self, Parts, Proof, Search, Witness, Witnessed, is_small, part_of};
@@ -364,7 +364,7 @@ impl Plan for Certify {
     fn save(&self) -> Option<Vec<u8>> {
         let mut writer = Writer::new(KIND, VERSION);
         writer
-            .bytes(&self.n.to_le_bytes())
+            .natural(&self.n)
             .u64(self.is_for_pari.into())
             .u64(self.before.to_bits())
             .u64(self.progress.to_bits());
@@ -376,20 +376,20 @@ impl Plan for Certify {
         let list = |writer: &mut Writer, primes: &[Witnessed]| {
             writer.u64(primes.len() as u64);
             for (p, witness) in primes {
-                writer.bytes(&p.to_le_bytes()).u64(witness.unwrap_or_default());
+                writer.natural(p).u64(witness.unwrap_or_default());
             }
         };
         // The witnesses of the last proof may be missing; its primes are not.
         let is_at_work = matches!(self.stage, Stage::Witnesses(_));
         writer.u64(is_at_work.into()).u64(self.proofs.len() as u64);
         for proof in &self.proofs {
-            writer.bytes(&proof.n.to_le_bytes()).u64(proof.d.into());
+            writer.natural(&proof.n).u64(proof.d.into());
             list(&mut writer, &proof.minus);
             list(&mut writer, &proof.plus);
         }
         writer.u64(self.todo.len() as u64);
         for n in &self.todo {
-            writer.bytes(&n.to_le_bytes());
+            writer.natural(n);
         }
         writer.bytes(&part);
         Some(writer.finish())
@@ -397,28 +397,27 @@ impl Plan for Certify {
 
     fn restore(checkpoint: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(checkpoint, KIND, VERSION)?;
-        let number = |reader: &mut Reader<'_>| reader.bytes().map(Natural::from_le_bytes);
         let list = |reader: &mut Reader<'_>| {
             let mut primes: Vec<Witnessed> = Vec::new();
             for _ in 0..reader.u64()? {
-                primes.push((number(reader)?, Some(reader.u64()?)));
+                primes.push((reader.natural()?, Some(reader.u64()?)));
             }
             Ok(primes)
         };
-        let mut plan = Self::new(number(&mut reader)?);
+        let mut plan = Self::new(reader.natural()?);
         plan.is_for_pari = reader.u64()? != 0;
-        plan.before = share(&mut reader)?;
-        plan.progress = share(&mut reader)?;
+        plan.before = reader.share()?;
+        plan.progress = reader.share()?;
         let is_at_work = reader.u64()? != 0;
         for _ in 0..reader.u64()? {
-            let n = number(&mut reader)?;
+            let n = reader.natural()?;
             let d = u32::try_from(reader.u64()?).map_err(|_| Damaged::Impossible("discriminant"))?;
             let (minus, plus) = (list(&mut reader)?, list(&mut reader)?);
             plan.proofs.push(Proof { n, minus, d, plus });
         }
         plan.todo.clear();
         for _ in 0..reader.u64()? {
-            plan.todo.push(number(&mut reader)?);
+            plan.todo.push(reader.natural()?);
         }
         let part = reader.bytes()?;
         reader.finish()?;

@@ -3,6 +3,7 @@
 //! Every plan writes its own kind and version first, so that a checkpoint of an older algorithm is refused and not
 //! misread.
 
+use crate::primes::Natural;
 use thiserror::Error;
 
 /// Why bytes are not a checkpoint that can be resumed.
@@ -70,6 +71,11 @@ impl Writer {
         self.u64(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
         self
+    }
+
+    /// Adds a number of any size: the length of its bytes, then these.
+    pub(super) fn natural(&mut self, number: &Natural) -> &mut Self {
+        self.bytes(&number.to_le_bytes())
     }
 
     /// The finished checkpoint.
@@ -142,6 +148,26 @@ impl<'a> Reader<'a> {
     pub fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
         let count = usize::try_from(self.u64()?).map_err(|_| Damaged::Short)?;
         self.take(count)
+    }
+
+    /// The next number of any size.
+    ///
+    /// # Errors
+    /// [`Damaged::Short`] if it says it is longer than what is left.
+    pub(super) fn natural(&mut self) -> Result<Natural, Damaged> {
+        self.bytes().map(Natural::from_le_bytes)
+    }
+
+    /// The share of a plan that was done, whose bits are the next word.
+    ///
+    /// # Errors
+    /// [`Damaged::Short`] at the end, [`Damaged::Impossible`] unless it is from 0 to 1.
+    pub(super) fn share(&mut self) -> Result<f64, Damaged> {
+        let share = f64::from_bits(self.u64()?);
+        match (0.0..=1.0).contains(&share) {
+            true => Ok(share),
+            false => Err(Damaged::Impossible("progress")),
+        }
     }
 
     /// Ends the reading.

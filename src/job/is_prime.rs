@@ -192,7 +192,7 @@ impl Plan for IsPrime {
 
     fn save(&self) -> Option<Vec<u8>> {
         let mut writer = Writer::new(KIND, VERSION);
-        writer.bytes(&self.n.to_le_bytes());
+        writer.natural(&self.n);
         let chains = match &self.stage {
             Stage::Testing(_, chains) => chains.as_slice(),
             Stage::Fresh | Stage::Begun | Stage::Done(_) => &[],
@@ -206,7 +206,7 @@ impl Plan for IsPrime {
 
     fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(bytes, KIND, VERSION)?;
-        let n = Natural::from_le_bytes(reader.bytes()?);
+        let n = reader.natural()?;
         let mut tests = Vec::new();
         for _ in 0..reader.u64()? {
             tests.push(load_test(&mut reader, &n)?);
@@ -260,7 +260,7 @@ fn save_test(writer: &mut Writer, test: &Test<Natural>) {
     };
     writer.u64(kind).u64(next.into());
     for element in elements {
-        writer.bytes(&element.to_le_bytes());
+        writer.natural(element);
     }
 }
 
@@ -273,7 +273,7 @@ fn load_test(reader: &mut Reader<'_>, n: &Natural) -> Result<Test<Natural>, Dama
         Ok(next) if next <= bits(n) => next,
         _ => return Err(Damaged::Impossible("index")),
     };
-    let mut element = || match Natural::from_le_bytes(reader.bytes()?) {
+    let mut element = || match reader.natural()? {
         e if e < *n => Ok(e),
         _ => Err(Damaged::Impossible("residue")),
     };

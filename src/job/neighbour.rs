@@ -355,7 +355,7 @@ impl<S: Side> Plan for Neighbour<S> {
             .u64(S::UP.into())
             .u64(self.from)
             .u64(self.tested)
-            .bytes(&self.n.to_le_bytes());
+            .natural(&self.n);
         Some(writer.finish())
     }
 
@@ -365,7 +365,7 @@ impl<S: Side> Plan for Neighbour<S> {
             return Err(Damaged::Kind);
         }
         let (from, tested) = (reader.u64()?, reader.u64()?);
-        let n = Natural::from_le_bytes(reader.bytes()?);
+        let n = reader.natural()?;
         reader.finish()?;
         if !S::UP && n <= Natural::from(2u8) {
             return Err(Damaged::Impossible("number"));

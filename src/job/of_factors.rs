@@ -89,15 +89,6 @@ fn has_repeated(mut pieces: Vec<&Natural>) -> bool {
     pieces.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// Reads how far a plan was.
-pub(super) fn share(reader: &mut Reader<'_>) -> Result<f64, Damaged> {
-    let share = f64::from_bits(reader.u64()?);
-    match (0.0..=1.0).contains(&share) {
-        true => Ok(share),
-        false => Err(Damaged::Impossible("progress")),
-    }
-}
-
 impl Plan for OfFactors {
     type Slice = <Factor as Plan>::Slice;
     type Partial = <Factor as Plan>::Partial;
@@ -159,7 +150,7 @@ impl Plan for OfFactors {
         let function = *index
             .and_then(|index| Function::ALL.get(index))
             .ok_or(Damaged::Impossible("function"))?;
-        let progress = share(&mut reader)?;
+        let progress = reader.share()?;
         let factor = Factor::restore(reader.bytes()?)?;
         reader.finish()?;
         Ok(Self {

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of how factors are found ([`Factor`]) or roots are tried ([`RootSearch`]).
 
-use super::of_factors::{factor_of, primes, share};
+use super::of_factors::{factor_of, primes};
 use super::{Budget, Damaged, Factor, Plan, Reader, Writer};
 use crate::primes::Natural;
 use crate::primes::multiplicative::{self, PrimePower, RootSearch};
@@ -201,13 +201,10 @@ impl Plan for Root {
 
     fn save(&self) -> Option<Vec<u8>> {
         let mut writer = Writer::new(KIND, VERSION);
-        writer.bytes(&self.n.to_le_bytes()).u64(self.progress.to_bits());
+        writer.natural(&self.n).u64(self.progress.to_bits());
         match &self.stage {
             Stage::Number(factor) => writer.u64(0).bytes(&Plan::save(factor.as_ref())?),
-            Stage::Order { prime, factor, .. } => writer
-                .u64(1)
-                .bytes(&prime.to_le_bytes())
-                .bytes(&Plan::save(factor.as_ref())?),
+            Stage::Order { prime, factor, .. } => writer.u64(1).natural(prime).bytes(&Plan::save(factor.as_ref())?),
             // What is left takes less than it takes to write it down.
             Stage::Search(_) | Stage::Done(_) => return None,
         };
@@ -216,15 +213,15 @@ impl Plan for Root {
 
     fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(bytes, KIND, VERSION)?;
-        let n = Natural::from_le_bytes(reader.bytes()?);
+        let n = reader.natural()?;
         if n == Natural::ZERO {
             return Err(Damaged::Impossible("number"));
         }
-        let progress = share(&mut reader)?;
+        let progress = reader.share()?;
         let stage = match reader.u64()? {
             0 => Stage::Number(Box::new(Factor::restore(reader.bytes()?)?)),
             1 => {
-                let prime = Natural::from_le_bytes(reader.bytes()?);
+                let prime = reader.natural()?;
                 let factor = Box::new(Factor::restore(reader.bytes()?)?);
                 let powers = powers_of(&n, &prime).ok_or(Damaged::Impossible("prime"))?;
                 Stage::Order { powers, prime, factor }

@@ -340,15 +340,12 @@ impl Plan for Rows {
         let mut reader = Reader::new(bytes, KIND, VERSION)?;
         let (low, last, next) = (reader.u64()?, reader.u64()?, reader.u128()?);
         let (rows, count) = (reader.u64()?, reader.u64()?);
-        let progress_before = f64::from_bits(reader.u64()?);
+        let progress_before = reader.share()?;
         let kind = match reader.u64()? {
             0 => None,
             number => Some(Constellation::of_index(number - 1).ok_or(Damaged::Impossible("kind"))?),
         };
         reader.finish()?;
-        if !(0.0..=1.0).contains(&progress_before) {
-            return Err(Damaged::Impossible("progress"));
-        }
         let mut plan = Self::of(kind, low, last);
         plan.progress_before = progress_before;
         let skip = usize::try_from(rows).ok().filter(|rows| *rows <= PIECE);

@@ -358,8 +358,8 @@ impl SumTo {
 
     pub(super) fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(bytes, KIND, VERSION)?;
-        let (x, progress) = (reader.u64()?, f64::from_bits(reader.u64()?));
-        if x < Shape::LEAST || !(0.0..=1.0).contains(&progress) {
+        let (x, progress) = (reader.u64()?, reader.share()?);
+        if x < Shape::LEAST {
             return Err(Damaged::Impossible("sum"));
         }
         let done = <[u64; 4]>::try_from(reader.words()?).map_err(|_| Damaged::Impossible("number of units"))?;

@@ -25,7 +25,7 @@ pub(super) fn save(plan: &Factor) -> Vec<u8> {
         return part.save();
     }
     let mut writer = Writer::new(KIND, VERSION);
-    writer.bytes(&plan.n.to_le_bytes());
+    writer.natural(&plan.n);
     let part = plan.part.iter();
     for list in [
         plan.primes.iter().collect::<Vec<_>>(),
@@ -33,7 +33,7 @@ pub(super) fn save(plan: &Factor) -> Vec<u8> {
     ] {
         writer.u64(list.len() as u64);
         for number in list {
-            writer.bytes(&number.to_le_bytes());
+            writer.natural(number);
         }
     }
     writer.u64(plan.progress.to_bits());
@@ -73,15 +73,14 @@ pub(super) fn restore(bytes: &[u8]) -> Result<Factor, Damaged> {
     if product.as_ref() != Some(&n) {
         return Err(Damaged::Impossible("factor"));
     }
-    let progress = f64::from_bits(reader.u64()?);
+    let progress = reader.share()?;
     let mut plan = Factor {
         stage: Stage::Waiting,
         part: None,
         n,
         primes,
         parts,
-        // Not of a number that is none.
-        progress: if (0.0..=1.0).contains(&progress) { progress } else { 0.0 },
+        progress,
         generation: 0,
         elsewhere: BTreeMap::new(),
     };

@@ -30,7 +30,7 @@ const POLYNOMIALS: u64 = 2;
 /// The bytes of a part.
 pub(super) fn to_bytes(n: &Natural, task: &Task) -> Vec<u8> {
     let mut writer = Writer::new(KIND, VERSION);
-    writer.bytes(&n.to_le_bytes());
+    writer.natural(n);
     match task {
         Task::Curves { level, parameter } => {
             writer.u64(CURVES).u64(level.first).u64(level.second);
@@ -122,7 +122,7 @@ pub(super) fn read_relations(result: &[u8]) -> Result<(usize, &[u8]), Damaged> {
 
 /// A number, as plans and parts have it.
 pub(super) fn read_number(reader: &mut Reader<'_>) -> Result<Natural, Damaged> {
-    let number = Natural::from_le_bytes(reader.bytes()?);
+    let number = reader.natural()?;
     // Longer ones are not asked about.
     (number > Natural::ZERO && number.bit_len() <= curves::LONGEST)
         .then_some(number)
