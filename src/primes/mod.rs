@@ -24,6 +24,7 @@ pub mod sieve;
 pub(crate) mod sum;
 pub(crate) mod walk;
 pub mod wheel;
+pub(crate) mod zigzag;
 
 /// How many primes are below 10^25 (A006880): the largest `n` whose prime can be found.
 pub const MAX_NTH: u128 = 176_846_309_399_143_769_411_680;

@@ -16,6 +16,7 @@ use crate::primes::pi::instructions::Instructions;
 use crate::primes::pi::shape::Shape;
 use crate::primes::pi::tables::Tables;
 use crate::primes::pi::{easy, hard, semiprimes};
+use crate::primes::zigzag;
 use std::ops::Range;
 
 const KIND: [u8; 4] = *b"pi_p";
@@ -135,12 +136,12 @@ impl Part {
                     .u128(segment.sum as u128)
                     .u64(segment.weights.len() as u64)
                     .u64(segment.counts.len() as u64);
-                let weights = segment.weights.iter().map(|weight| fold_sign(*weight));
+                let weights = segment.weights.iter().map(|weight| zigzag::fold(*weight));
                 // A prime has no more numbers than the one before it, so differences are short; the first count is as
                 // long as it is.
                 let before = std::iter::once(&0).chain(&segment.counts);
                 let counts = segment.counts.iter().zip(before);
-                let counts = counts.map(|(count, before)| fold_sign(count.wrapping_sub(*before) as i64));
+                let counts = counts.map(|(count, before)| zigzag::fold(count.wrapping_sub(*before) as i64));
                 let mut packed = Vec::new();
                 weights.chain(counts).for_each(|word| pack(word, &mut packed));
                 writer.bytes(&packed);
@@ -290,7 +291,7 @@ fn read_segment(reader: &mut Reader<'_>, tables: &Tables, range: &Range<u64>) ->
     if !is_wide || sum.unsigned_abs() > MOST_SUM {
         return Err(Damaged::Impossible("segment of D"));
     }
-    let mut next = || unpack(&mut packed).map(unfold_sign);
+    let mut next = || unpack(&mut packed).map(zigzag::unfold);
     let most = tables.shape.y as i64;
     let weights: Vec<i64> = (0..weights).map(|_| next()).collect::<Result<_, _>>()?;
     let mut before = 0_u64;
@@ -305,15 +306,6 @@ fn read_segment(reader: &mut Reader<'_>, tables: &Tables, range: &Range<u64>) ->
         return Err(Damaged::Impossible("segment of D"));
     }
     Ok(hard::Segment { sum, weights, counts })
-}
-
-/// Numbers near zero, of either sign, as numbers near zero.
-const fn fold_sign(n: i64) -> u64 {
-    ((n << 1) ^ (n >> 63)) as u64
-}
-
-const fn unfold_sign(n: u64) -> i64 {
-    (n >> 1) as i64 ^ -((n & 1) as i64)
 }
 
 /// Adds a number, seven bits a byte, the lowest first; the last byte is below 128.
@@ -347,9 +339,9 @@ mod tests {
     fn packed_numbers_are_unpacked() {
         for n in [0, 1, -1, 63, 64, -64, -65, 1 << 40, i64::MAX, i64::MIN] {
             let mut bytes = Vec::new();
-            pack(fold_sign(n), &mut bytes);
+            pack(zigzag::fold(n), &mut bytes);
             let mut rest = bytes.as_slice();
-            assert_eq!(unpack(&mut rest).map(unfold_sign), Ok(n));
+            assert_eq!(unpack(&mut rest).map(zigzag::unfold), Ok(n));
             assert!(rest.is_empty());
             assert_eq!(unpack(&mut &bytes[..bytes.len() - 1]), Err(Damaged::Short));
         }

@@ -7,6 +7,8 @@
 //! bits as that many ones and a zero, then its low bits; first bits are low bits of bytes. Eight zeros follow the last
 //! code.
 
+use crate::primes::zigzag;
+
 /// Numbers in a block: to read one takes under half a microsecond.
 pub const BLOCK: usize = 128;
 
@@ -41,7 +43,7 @@ pub fn encode(numbers: &[i64], low_bits: u32) -> Result<Vec<u8>, TooLong> {
         let (mut window, mut used) = (0u64, 0);
         for pair in block.windows(2) {
             let step = pair[1] - pair[0];
-            let folded = ((step << 1) ^ (step >> 63)) as u64;
+            let folded = zigzag::fold(step);
             let ones = u32::try_from(folded >> low_bits).map_err(|_| TooLong)?;
             if ones >= MOST_ONES {
                 return Err(TooLong);
@@ -79,7 +81,7 @@ pub fn decode(bytes: &[u8], low_bits: u32, at: usize) -> Option<i64> {
         }
         let low = (window >> (ones + 1)) & ((1 << low_bits) - 1);
         let folded = (u64::from(ones) << low_bits) | low;
-        number += (folded >> 1) as i64 ^ -((folded & 1) as i64);
+        number += zigzag::unfold(folded);
         bit += u64::from(ones + 1 + low_bits);
     }
     Some(number)
