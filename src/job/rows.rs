@@ -70,8 +70,9 @@ pub struct Rows {
     /// Bytes of text in pieces under way, in `early` and in `rows`.
     held: usize,
     count: u64,
-    /// How many numbers were sieved and formatted, and how many there are.
+    /// How many numbers were sieved and formatted.
     numbers_done: u64,
+    /// How many there are after the first: all 2^64 would not fit.
     numbers: u64,
     /// What finding the sieving primes costs in terms of sieved numbers, and which share of it is done.
     start: f64,

@@ -1,7 +1,7 @@
 //! The mathematics of primes: sieving, counting, the n-th prime, primality, factoring.
 //!
-//! Pure functions and plain data. This room knows no jobs, no actors, no sockets, no clock and no threads: the caller
-//! decides when to stop, by taking one small step at a time or by passing a closure that says "enough".
+//! Pure functions and plain data. Knows no jobs, no actors, no sockets, no clock and no threads: the caller decides
+//! when to stop, by taking one small step at a time or by passing a closure that says "enough".
 
 /// A natural number of any size.
 pub use dashu_int::UBig as Natural;

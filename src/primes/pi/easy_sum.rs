@@ -10,9 +10,8 @@
 //! times `q`, and below `2^53` its quotient by `q` is cut off rightly; docs/numbers.md ("Why doubles are exact") has
 //! the proof.
 //!
-//! Unsafe: calling a function that was compiled for more instructions than the crate. The safe twins of all kernels are
-//! [`near_portable`] and
-//! [`far_portable`], and what they give is compared with those in the tests.
+//! Unsafe: calling a function that was compiled for more instructions than the crate. The safe duplicates of all
+//! kernels are [`near_portable`] and [`far_portable`]; the tests compare what each gives with them.
 #![allow(unsafe_code)]
 
 use super::instructions::Instructions;

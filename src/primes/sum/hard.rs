@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Words whose sums are added up together.
 const GROUP: usize = 16;
 
-/// Candidates between two looks at the clock.
+/// Candidates between two calls of `over`.
 const CANDIDATES: usize = 30_000;
 
 /// What a block came to.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Bytes of a segment at most: its sums, eight times as many, fit a second-level cache.
 const SEGMENT: usize = 64 << 10;
 
-/// Leaves between two looks at the clock.
+/// Leaves between two calls of `over`.
 const LEAVES: usize = 20_000;
 
 /// What a stretch came to.
