@@ -48,7 +48,7 @@ pub(super) fn lane_sum(lanes: __m256i) -> u64 {
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn two_words(words: &[u64], places: i64) -> __m128i {
     let word = |place: u32| words.as_ptr().wrapping_add(place as usize).cast();
-    // SAFETY: the caller's affair.
+    // SAFETY: both places are below `words.len()`, as the caller ensures.
     unsafe {
         let first = _mm_load_sd(word(places as u32));
         _mm_castpd_si128(_mm_loadh_pd(first, word((places as u64 >> 32) as u32)))

@@ -107,10 +107,10 @@ fn look_up_by<const GATHER: bool, T>(
 #[target_feature(enable = "avx512f")]
 unsafe fn eight<const GATHER: bool>(words: &[u64], at: __m256i) -> __m512i {
     if GATHER {
-        // SAFETY: the caller's affair.
+        // SAFETY: every place is below `words.len()`, as the caller ensures.
         return unsafe { _mm512_i32gather_epi64::<8>(at, words.as_ptr().cast()) };
     }
-    // SAFETY: the caller's affair.
+    // SAFETY: every place is below `words.len()`, as the caller ensures.
     let two = |at: i64| unsafe { two_words(words, at) };
     let four = |at: __m128i| {
         let first = _mm256_castsi128_si256(two(_mm_cvtsi128_si64(at)));

@@ -81,11 +81,11 @@ pub(super) fn accumulate(counts: &[u8], before: &mut [u32]) {
 /// The entries and residues of a group that begins there.
 ///
 /// # Safety
-/// The entries have a group of 32 there.
+/// The entries have a whole group of 32 at `start`, which is a multiple of 32.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn load(entries: &[i16], start: usize) -> (__m512i, __m512i) {
-    // SAFETY: the caller's affair; the residues are whole groups.
+    // SAFETY: 32 entries begin at `start`, a multiple of 32, as the caller ensures; the residues are whole groups.
     unsafe {
         (
             _mm512_loadu_si512(entries.as_ptr().add(start).cast()),

@@ -157,7 +157,7 @@ unsafe fn whole_turns<const R: usize>(
     let mut at = turns.start;
     while at < turns.end {
         for (offset, bit) in offsets.iter().zip(bits) {
-            // SAFETY: the caller's affair.
+            // SAFETY: every byte is below `bytes.len()` and has a count, as the caller ensures.
             unsafe { take(bytes, counts, at + offset, bit) };
         }
         at += prime;
@@ -170,7 +170,7 @@ unsafe fn whole_turns<const R: usize>(
 /// `bytes` has this byte and `counts` a count for it.
 #[inline(always)]
 unsafe fn take(bytes: &mut [u8], counts: &mut [u8], at: usize, bit: u8) {
-    // SAFETY: the caller's affair.
+    // SAFETY: `at` is below `bytes.len()`, and `at / 8` below `counts.len()`, as the caller ensures.
     let (byte, count) = unsafe { (bytes.get_unchecked_mut(at), counts.get_unchecked_mut(at / 8)) };
     let was = *byte >> bit & 1;
     *byte &= !(1 << bit);

@@ -521,6 +521,10 @@ mod vector {
     ) {
         let count = primes.len();
         assert!(count <= CHUNK && count.is_multiple_of(GROUP));
+        // Of smaller primes a chunk would have more hits in a block than `CHUNK_ROOM`. The 0 of padding counts as
+        // large: its zeros are beyond every offset.
+        let least = primes.iter().fold(u32::MAX, |least, p| least.min(p.wrapping_sub(1)));
+        assert!(least >= BLOCK as u32 / 2 - 1);
         let (first, second) = (&mut first[..count], &mut second[..count]);
         let forwards = steps.is_some_and(|(_, forwards)| forwards);
         let steps = steps.map(|(steps, _)| &steps[..count]);
