@@ -154,8 +154,7 @@ impl Query {
     }
 
     /// True if the answer takes a microsecond, two at the most: [`brief`](Self::brief) has it, and no plan is worth
-    /// making. A
-    /// [search](Self::is_search) takes as long on average.
+    /// making. A [search](Self::is_search) takes as long on average.
     pub(crate) fn is_brief(&self) -> bool {
         match self {
             Self::Nth(n) => *n <= rank::COUNT.into(),

@@ -2,9 +2,8 @@
 //! other.
 //!
 //! Start at `schedule` for the order of the work and at `unit` for its kinds. Pieces whose order matters are put
-//! together in order by a
-//! [`Reorder`](super::reorder::Reorder); a checkpoint is what has been put together, so it has a few tens of KB
-//! whatever `x` is, and what is under way is lost.
+//! together in order by a [`Reorder`](super::reorder::Reorder); a checkpoint is what has been put together, so it has a
+//! few tens of KB whatever `x` is, and what is under way is lost.
 
 mod kept_tables;
 mod part;

@@ -95,8 +95,7 @@ impl Shape {
     }
 
     /// Up to which number primes have reciprocals: what A needs, and C and D most often. Above `2^25`, the square root
-    /// of the bound of
-    /// [`near`](super::easy_sum::near), nothing is multiplied; up to `2^22` they are small.
+    /// of the bound of [`near`](super::easy_sum::near), nothing is multiplied; up to `2^22` they are small.
     pub(crate) fn inverted(&self) -> u64 {
         self.largest_of_a().clamp(1 << 22, 1 << 25).min(self.table_limit())
     }

@@ -185,8 +185,7 @@ impl Sieve {
     }
 
     /// The same sieve, which has done nothing yet, without its numbers below `next`: the segments are as long, and
-    /// begin at
-    /// [`Sieve::align`] of it.
+    /// begin at [`Sieve::align`] of it.
     pub fn beginning_at(mut self, next: u64) -> Self {
         self.low = self.low.max(next);
         self.first_byte = self.low / NUMBERS_PER_BYTE / 8 * 8;

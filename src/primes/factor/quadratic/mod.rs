@@ -3,8 +3,7 @@
 //! Knows no slice, thread or clock. The way of the data: [`Building`] makes a [`Base`], the primes that count;
 //! [`Choice`] gives [`Family`] after family of polynomials; each is sieved alone, on any thread, for [`Relation`]s;
 //! [`Collector`] gathers them and finds those whose large primes cancel ([`Restoring`] gives it those of a checkpoint);
-//! [`Solving`] combines enough of them to a
-//! congruence of squares.
+//! [`Solving`] combines enough of them to a congruence of squares.
 //!
 //! For `a = q_1 ... q_s` and `b^2 = k n mod a`, every value `(a x + b)^2 - k n = a v(x)`, `v(x) = a x^2 + 2 b x + c`,
 //! whose factors are all in the base is a relation: a square modulo `n` that equals a known product of primes. With
