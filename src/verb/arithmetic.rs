@@ -533,6 +533,18 @@ mod tests {
     }
 
     #[test]
+    fn the_form_of_a_proof_is_in_its_title_however_long_the_number_is() {
+        for n in ["7", "2^127-1", "2^521-1", &"9".repeat(150)] {
+            let [plain, pari] = [format!("certify {n}"), format!("certify {n} form=pari")].map(|line| said(&line));
+            assert_ne!(plain, pari);
+            assert!(
+                pari.starts_with("job certify ") && pari.ends_with(" form=pari"),
+                "{pari}"
+            );
+        }
+    }
+
+    #[test]
     fn a_wrong_argument_is_named_beside_what_would_be_right() {
         assert_eq!(
             said("verify pi 1e6"),
