@@ -4,7 +4,7 @@ use super::state::{Mode, State, Tab};
 use crate::cli::job_row::JobRow;
 use crate::engine::shortened;
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Flex, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState};
@@ -15,6 +15,8 @@ const HELP: &str = "q quit  up/down select  s sort  / filter  c cancel  Tab jobs
 const MAX_ID: usize = 20;
 /// The characters of a job's bar.
 const BAR: usize = 10;
+/// Narrower screens have no bars, so that requests have room.
+const NARROW: u16 = 100;
 
 /// Draws everything. What does not fit is left out, from the bottom of the list.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &State) {
@@ -43,6 +45,7 @@ fn title(state: &State) -> Line<'static> {
             let text = format!("primed at {}: connecting again ({why})", state.address);
             Line::styled(text, color(state, Color::Red).add_modifier(Modifier::BOLD))
         }
+        None if state.info.is_empty() => Line::styled(format!("primed at {}", state.address), bold),
         None => {
             let version = state.info.get("version").map_or("", String::as_str);
             let uptime = humantime::format_duration(Duration::from_secs(state.figure("uptime_s")));
@@ -52,6 +55,9 @@ fn title(state: &State) -> Line<'static> {
 }
 
 fn figures_of(state: &State) -> Vec<Line<'static>> {
+    if state.info.is_empty() {
+        return Vec::new();
+    }
     let rates = state.rates;
     let mut latencies: Vec<Duration> = state.latencies.iter().copied().collect();
     latencies.sort();
@@ -121,12 +127,14 @@ fn draw_jobs(frame: &mut Frame<'_>, state: &State, area: Rect) {
     // A job is cancelled by its ID, which is shown whole.
     let longest = jobs.iter().map(|job| job.get("id").len()).max().unwrap_or_default();
     let id = Constraint::Length(longest.clamp(6, MAX_ID) as u16);
+    let is_narrow = area.width < NARROW;
+    let (state_width, done) = if is_narrow { (9, 7) } else { (18, BAR as u16 + 8) };
     let widths = [
-        Constraint::Length(18),
-        Constraint::Length(BAR as u16 + 8),
+        Constraint::Length(state_width),
+        Constraint::Length(done),
         Constraint::Length(6),
-        Constraint::Length(10),
-        Constraint::Length(15),
+        Constraint::Length(if is_narrow { 8 } else { 10 }),
+        Constraint::Length(if is_narrow { 12 } else { 15 }),
         Constraint::Min(10),
     ];
     let [id, rest] = Layout::horizontal([id, Constraint::Min(0)])
@@ -162,11 +170,13 @@ fn row<'a>(job: &JobRow, state: &State, widths: [usize; 7]) -> Row<'a> {
     let texts = [
         job.get("id").to_owned(),
         job.state(),
-        job.percent().map(bar).unwrap_or_default(),
+        job.percent()
+            .map(|percent| done(percent, widths[2]))
+            .unwrap_or_default(),
         job.get("eta").to_owned(),
         job.get("cpu").to_owned(),
         job.get("owner").to_owned(),
-        job.get("request").to_owned(),
+        fitted(job.get("request"), widths[6]),
     ];
     let cells = texts
         .iter()
@@ -184,24 +194,70 @@ fn cut(text: &str, width: usize) -> String {
     }
 }
 
-/// `####......  41.3 %`
-fn bar(percent: f64) -> String {
+/// A request, its numbers with many noughts as `1e22` if it has no room otherwise.
+fn fitted(request: &str, width: usize) -> String {
+    if request.chars().count() <= width {
+        return request.to_owned();
+    }
+    let words = request.split(' ').map(|word| {
+        let digits = word.trim_end_matches('0');
+        match word.len() - digits.len() {
+            noughts @ 6.. if !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+                format!("{digits}e{noughts}")
+            }
+            _ => word.to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// `####......  41.3 %`, or the figure alone where there is no room.
+fn done(percent: f64, width: usize) -> String {
+    if width < BAR {
+        return format!("{percent:>5.1} %");
+    }
     let full = (percent.clamp(0.0, 100.0) / 100.0 * BAR as f64) as usize;
     format!("{:.<BAR$} {percent:>5.1} %", "#".repeat(full))
 }
 
 fn draw_clients(frame: &mut Frame<'_>, state: &State, area: Rect) {
-    let (title, lines) = match &state.clients {
-        None => (
-            "clients".to_owned(),
-            vec![Line::raw("this daemon does not list its clients")],
-        ),
-        Some(rows) => {
-            let lines = rows.iter().map(|row| Line::raw(row.clone())).collect();
-            (format!("{} clients", rows.len()), lines)
-        }
+    let Some(clients) = &state.clients else {
+        let text = match state.info.is_empty() {
+            true => "",
+            false => "this daemon does not list its clients",
+        };
+        frame.render_widget(Paragraph::new(text).block(Block::bordered().title("clients")), area);
+        return;
     };
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+    // The columns are the fields of the first; all have the same.
+    let fields = |row: &'_ String| -> Vec<(String, String)> {
+        let words = row.split(' ').filter_map(|word| word.split_once('='));
+        words
+            .map(|(key, value)| (key.to_uppercase(), value.to_owned()))
+            .collect()
+    };
+    let rows: Vec<Vec<(String, String)>> = clients.iter().map(fields).collect();
+    let header: Vec<&str> = rows
+        .first()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.as_str())
+        .collect();
+    let widths = header.iter().enumerate().map(|(column, key)| {
+        let values = rows.iter().filter_map(|row| row.get(column));
+        let longest = values.map(|(_, value)| value.chars().count()).max().unwrap_or_default();
+        Constraint::Length(longest.max(key.len()) as u16)
+    });
+    let widths: Vec<Constraint> = widths.collect();
+    let header = Row::new(header).style(Style::new().add_modifier(Modifier::BOLD));
+    let cells = rows
+        .iter()
+        .map(|row| Row::new(row.iter().map(|(_, value)| value.as_str())));
+    let table = Table::new(cells, widths)
+        .header(header)
+        .flex(Flex::Start)
+        .block(Block::bordered().title(format!("{} clients", clients.len())));
+    frame.render_widget(table, area);
 }
 
 fn footer(state: &State) -> Line<'static> {
@@ -335,15 +391,32 @@ mod tests {
         let mut sample = sample(Instant::now(), 0, 0);
         sample.jobs = vec![
             format!(
-                "id=1 state=running cpu=1.0s owner=127.0.0.1 request=pi 1{}",
-                "0".repeat(20)
+                "id=1 state=running cpu=1.0s owner=127.0.0.1 request=pi {}",
+                "7".repeat(21)
             ),
             "id=2 state=running cpu=1.0s owner=127.0.0.1 request=pi 1000".to_owned(),
         ];
         state.take(sample);
         let shown = screen(&state, 100, 30);
-        assert!(shown.contains("00000...") && shown.contains(" pi 1000 "), "{shown}");
+        assert!(shown.contains("77777...") && shown.contains(" pi 1000 "), "{shown}");
         assert!(!screen(&state, 120, 30).contains("..."), "there is room");
+    }
+
+    #[test]
+    fn a_narrow_screen_shows_what_is_asked_instead_of_bars() {
+        let mut state = state();
+        let mut sample = sample(Instant::now(), 0, 0);
+        sample.jobs = [22, 23]
+            .map(|noughts| {
+                let x = format!("1{}", "0".repeat(noughts));
+                format!("id=1 state=running pct=41.3 eta=18s cpu=1.0s owner=127.0.0.1 request=pi {x}")
+            })
+            .to_vec();
+        state.take(sample);
+        let shown = screen(&state, 80, 30);
+        for words in [" pi 1e22 ", " pi 1e23 ", " 41.3 % "] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
     }
 
     #[test]
@@ -405,11 +478,22 @@ mod tests {
         let mut state = state();
         let mut sample = sample(Instant::now(), 0, 0);
         press(&mut state, "\t");
+        state.take(self::sample(Instant::now(), 0, 0));
         assert!(screen(&state, 120, 30).contains("does not list its clients"));
-        sample.clients = Some(vec!["id=4 addr=127.0.0.1:5 name=batch".into()]);
+        sample.clients = Some(vec![
+            "id=4 address=127.0.0.1:5 name=batch requests=0".into(),
+            "id=5 address=127.0.0.1:54321 name=- requests=712".into(),
+        ]);
         state.take(sample);
         let shown = screen(&state, 120, 30);
-        assert!(shown.contains("1 clients") && shown.contains("name=batch"), "{shown}");
+        for words in [
+            "2 clients",
+            "│ID ADDRESS         NAME  REQUESTS ",
+            "│4  127.0.0.1:5     batch 0 ",
+            "│5  127.0.0.1:54321 -     712 ",
+        ] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
     }
 
     #[test]
