@@ -11,6 +11,9 @@
 // Several arrays are walked side by side.
 #![allow(clippy::needless_range_loop)]
 
+use super::ring::{LANES, Ring};
+#[cfg(target_arch = "x86_64")]
+use super::ring::{added, doubled};
 use crate::primes::Natural;
 #[cfg(target_arch = "x86_64")]
 use crate::primes::features::has;
@@ -19,9 +22,6 @@ use dashu_int::ops::BitTest;
 /// Bits of a word.
 const BITS: usize = 52;
 const MASK: u64 = (1 << BITS) - 1;
-
-/// Residues in a vector.
-pub(crate) const LANES: usize = 8;
 
 /// One word of each of eight residues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,10 @@ pub(crate) struct Rings<const W: usize> {
     )]
     is_vector: bool,
 }
+
+/// The same rings with residues on the heap: of long numbers one would take a good part of a thread's stack.
+#[derive(Debug)]
+pub(super) struct Boxed<const W: usize>(Box<Rings<W>>);
 
 /// How many words residues modulo a number of `bits` bits have.
 pub(crate) const fn words_for(bits: usize) -> usize {
@@ -126,35 +130,41 @@ impl<const W: usize> Rings<W> {
         self.is_vector = false;
         self
     }
+}
 
-    /// The moduli.
-    pub(crate) const fn moduli(&self) -> &[Natural; LANES] {
+impl<const W: usize> Ring for Rings<W> {
+    type Element = Element<W>;
+
+    const WORDS: usize = W;
+    const IS_LONG: bool = false;
+
+    fn modulo(n: [Natural; LANES]) -> Self {
+        Self::new(n)
+    }
+
+    fn moduli(&self) -> &[Natural; LANES] {
         &self.n
     }
 
-    /// The residues of eight numbers below `2 n`.
-    pub(crate) fn load(&self, values: &[Natural; LANES]) -> Element<W> {
+    fn load(&self, values: &[Natural; LANES]) -> Element<W> {
         self.mul(&split(values), &self.square)
     }
 
-    /// The residue of the same number in every lane.
-    pub(crate) fn constant(&self, value: u32) -> Element<W> {
+    fn constant(&self, value: u32) -> Element<W> {
         let mut words = [Vector::ZERO; W];
         words[0] = Vector([value.into(); LANES]);
         self.mul(&words, &self.square)
     }
 
-    /// The eight numbers, each below its modulus.
-    pub(crate) fn store(&self, a: &Element<W>) -> [Natural; LANES] {
+    fn store(&self, a: &Element<W>) -> [Natural; LANES] {
         let mut one = [Vector::ZERO; W];
         one[0] = Vector([1; LANES]);
         let reduced = self.mul(a, &one);
         std::array::from_fn(|lane| join(&reduced, lane) % &self.n[lane])
     }
 
-    /// `a b`
     #[inline(always)]
-    pub(crate) fn mul(&self, a: &Element<W>, b: &Element<W>) -> Element<W> {
+    fn mul(&self, a: &Element<W>, b: &Element<W>) -> Element<W> {
         #[cfg(target_arch = "x86_64")]
         if self.is_vector {
             // SAFETY: the processor has the instructions.
@@ -163,64 +173,8 @@ impl<const W: usize> Rings<W> {
         portable::mul(a, b, &self.words, &self.inverse)
     }
 
-    /// Multiplies by `a - b`, of products.
     #[inline(always)]
-    pub(crate) fn mul_difference(&self, product: &mut Element<W>, a: &Element<W>, b: &Element<W>) {
-        #[cfg(target_arch = "x86_64")]
-        if self.is_vector {
-            // SAFETY: the processor has the instructions.
-            return unsafe { vector::mul_difference(self, product, a, b) };
-        }
-        *product = self.mul(product, &self.sub(a, b));
-    }
-
-    /// Doubles a point `x : z` of `b y^2 = x^3 + a x^2 + x` with `a24 = (a + 2) / 4` (Montgomery, "Speeding ..",
-    /// section 10.3.1).
-    #[inline(always)]
-    pub(crate) fn double(&self, a24: &Element<W>, p: &[Element<W>; 2]) -> [Element<W>; 2] {
-        #[cfg(target_arch = "x86_64")]
-        if self.is_vector {
-            let mut out = [[Vector::ZERO; W]; 2];
-            // SAFETY: the processor has the instructions.
-            unsafe { vector::double(self, a24, p, &mut out) };
-            return out;
-        }
-        let [x, z] = p;
-        let (sum, difference) = (self.add(x, z), self.sub(x, z));
-        let (sum, difference) = (self.mul(&sum, &sum), self.mul(&difference, &difference));
-        let change = self.sub(&sum, &difference);
-        let scaled = self.mul(a24, &change);
-        [
-            self.mul(&sum, &difference),
-            self.mul(&change, &self.add(&difference, &scaled)),
-        ]
-    }
-
-    /// `p + q` of points of such a curve whose difference is known.
-    #[inline(always)]
-    pub(crate) fn add_points(
-        &self,
-        p: &[Element<W>; 2],
-        q: &[Element<W>; 2],
-        difference: &[Element<W>; 2],
-    ) -> [Element<W>; 2] {
-        #[cfg(target_arch = "x86_64")]
-        if self.is_vector {
-            let mut out = [[Vector::ZERO; W]; 2];
-            // SAFETY: the processor has the instructions.
-            unsafe { vector::add_points(self, p, q, difference, &mut out) };
-            return out;
-        }
-        let u = self.mul(&self.sub(&p[0], &p[1]), &self.add(&q[0], &q[1]));
-        let v = self.mul(&self.add(&p[0], &p[1]), &self.sub(&q[0], &q[1]));
-        let (sum, less) = (self.add(&u, &v), self.sub(&u, &v));
-        let (sum, less) = (self.mul(&sum, &sum), self.mul(&less, &less));
-        [self.mul(&difference[1], &sum), self.mul(&difference[0], &less)]
-    }
-
-    /// `a + b`, of products.
-    #[inline(always)]
-    pub(crate) fn add(&self, a: &Element<W>, b: &Element<W>) -> Element<W> {
+    fn add(&self, a: &Element<W>, b: &Element<W>) -> Element<W> {
         #[cfg(target_arch = "x86_64")]
         if self.is_vector {
             // SAFETY: the processor has the instructions.
@@ -229,9 +183,8 @@ impl<const W: usize> Rings<W> {
         portable::add(a, b)
     }
 
-    /// `a - b`, of products.
     #[inline(always)]
-    pub(crate) fn sub(&self, a: &Element<W>, b: &Element<W>) -> Element<W> {
+    fn sub(&self, a: &Element<W>, b: &Element<W>) -> Element<W> {
         #[cfg(target_arch = "x86_64")]
         if self.is_vector {
             // SAFETY: the processor has the instructions.
@@ -240,15 +193,98 @@ impl<const W: usize> Rings<W> {
         portable::sub(a, b, &self.twice)
     }
 
-    /// `a - b`, of products or such differences: it stays below `2 n`.
     #[inline(always)]
-    pub(crate) fn minus(&self, a: &Element<W>, b: &Element<W>) -> Element<W> {
+    fn minus(&self, a: &Element<W>, b: &Element<W>) -> Element<W> {
         #[cfg(target_arch = "x86_64")]
         if self.is_vector {
             // SAFETY: the processor has the instructions.
             return unsafe { vector::minus(a, b, &self.twice) };
         }
         portable::minus(a, b, &self.twice)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn mul_difference(&self, product: &mut Element<W>, a: &Element<W>, b: &Element<W>) {
+        if self.is_vector {
+            // SAFETY: the processor has the instructions.
+            return unsafe { vector::mul_difference(self, product, a, b) };
+        }
+        *product = self.mul(product, &self.sub(a, b));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn double(&self, a24: &Element<W>, p: &[Element<W>; 2]) -> [Element<W>; 2] {
+        if self.is_vector {
+            let mut out = [[Vector::ZERO; W]; 2];
+            // SAFETY: the processor has the instructions.
+            unsafe { vector::double(self, a24, p, &mut out) };
+            return out;
+        }
+        doubled(self, a24, p)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn add_points(&self, p: &[Element<W>; 2], q: &[Element<W>; 2], difference: &[Element<W>; 2]) -> [Element<W>; 2] {
+        if self.is_vector {
+            let mut out = [[Vector::ZERO; W]; 2];
+            // SAFETY: the processor has the instructions.
+            unsafe { vector::add_points(self, p, q, difference, &mut out) };
+            return out;
+        }
+        added(self, p, q, difference)
+    }
+}
+
+impl<const W: usize> Ring for Boxed<W> {
+    type Element = Box<Element<W>>;
+
+    const WORDS: usize = W;
+    const IS_LONG: bool = true;
+
+    fn modulo(n: [Natural; LANES]) -> Self {
+        Self(Box::new(Rings::new(n)))
+    }
+
+    fn moduli(&self) -> &[Natural; LANES] {
+        self.0.moduli()
+    }
+
+    #[inline(never)]
+    fn load(&self, values: &[Natural; LANES]) -> Box<Element<W>> {
+        Box::new(self.0.load(values))
+    }
+
+    #[inline(never)]
+    fn constant(&self, value: u32) -> Box<Element<W>> {
+        Box::new(self.0.constant(value))
+    }
+
+    #[inline(never)]
+    fn store(&self, a: &Box<Element<W>>) -> [Natural; LANES] {
+        self.0.store(a)
+    }
+
+    #[inline(never)]
+    fn mul(&self, a: &Box<Element<W>>, b: &Box<Element<W>>) -> Box<Element<W>> {
+        Box::new(self.0.mul(a, b))
+    }
+
+    #[inline(never)]
+    fn add(&self, a: &Box<Element<W>>, b: &Box<Element<W>>) -> Box<Element<W>> {
+        Box::new(self.0.add(a, b))
+    }
+
+    #[inline(never)]
+    fn sub(&self, a: &Box<Element<W>>, b: &Box<Element<W>>) -> Box<Element<W>> {
+        Box::new(self.0.sub(a, b))
+    }
+
+    #[inline(never)]
+    fn minus(&self, a: &Box<Element<W>>, b: &Box<Element<W>>) -> Box<Element<W>> {
+        Box::new(self.0.minus(a, b))
     }
 }
 
