@@ -25,10 +25,7 @@ impl Machine {
     pub(super) fn look(store: &Path) -> Self {
         Self {
             files: getrlimit(Resource::Nofile).current,
-            // The directory that is read is one.
-            files_open: fs::read_dir("/proc/self/fd")
-                .ok()
-                .map(|files| (files.count() as u64).saturating_sub(1)),
+            files_open: files_open(),
             memory: Memory::scarcest(),
             store_space: rustix::fs::statvfs(store)
                 .ok()
@@ -36,6 +33,22 @@ impl Machine {
             stolen_pct: fs::read_to_string("/proc/stat").ok().and_then(|text| stolen_pct(&text)),
         }
     }
+}
+
+/// How many files this process has open. Since Linux 6.2 that is the size of this directory, which is known in 6 us
+/// where 18,000 are open; before, the size is 0, and the entries are counted, which takes 20 to 60 ms then.
+fn files_open() -> Option<u64> {
+    let directory = Path::new("/proc/self/fd");
+    match fs::metadata(directory).ok()?.len() {
+        0 => entries(directory),
+        count => Some(count),
+    }
+}
+
+/// How many files this process has open, counted in its directory of them: to read that, one more is open.
+fn entries(directory: &Path) -> Option<u64> {
+    let files = fs::read_dir(directory).ok()?;
+    Some((files.count() as u64).saturating_sub(1))
 }
 
 /// The eighth figure of the first line of /proc/stat, in percent of their sum; the last two are part of the first two.
@@ -48,6 +61,15 @@ fn stolen_pct(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_that_are_open_are_counted_in_either_way() {
+        // Other tests open and close files meanwhile.
+        let held: Vec<_> = (0..200).filter_map(|_| fs::File::open("/dev/null").ok()).collect();
+        for count in [files_open(), entries(Path::new("/proc/self/fd"))] {
+            assert!(count.is_none_or(|count| count >= held.len() as u64), "{count:?}");
+        }
+    }
 
     #[test]
     fn figures_of_the_kernel_are_read() {

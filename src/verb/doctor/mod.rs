@@ -13,8 +13,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How old a diagnosis may be: what it reads of the system takes a tenth of a millisecond, which a flood of questions
-/// must not.
+/// How old a diagnosis may be: what it reads of the system takes a tenth of a millisecond, and before Linux 6.2 also a
+/// microsecond or two for each open file, which a flood of questions must not take each time.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Jobs under way for each worker that make a backlog.
