@@ -87,7 +87,9 @@ impl KeptAnswers {
     /// Notes that an answer has passed its verification. None if it is not kept, or that is noted.
     pub fn verified(&mut self, title: &str) -> Option<Record> {
         let answer = self.answers.get_mut(title).filter(|answer| answer.method == COMPUTED)?;
+        self.bytes -= weight(answer);
         VERIFIED.clone_into(&mut answer.method);
+        self.bytes += weight(answer);
         Some(Record::Answer(answer.clone()))
     }
 
@@ -195,6 +197,15 @@ mod tests {
         assert!(kept.len() > 20);
         let records = kept.forget_all();
         assert!(records.len() > 20 && kept.is_empty() && kept.bytes() == 0);
+    }
+
+    #[test]
+    fn the_bytes_of_an_answer_are_given_back_after_its_verification_too() {
+        let mut kept = KeptAnswers::new(10, u64::MAX);
+        let method = COMPUTED.to_owned();
+        kept.keep(KeptAnswer { method, ..costing(1, 5) });
+        assert!(kept.verified("pi 1").is_some() && kept.verified("pi 1").is_none());
+        assert!(kept.forget("pi 1").is_some() && kept.bytes() == 0);
     }
 
     #[test]
