@@ -203,7 +203,10 @@ mod tests {
     fn the_bytes_of_an_answer_are_given_back_after_its_verification_too() {
         let mut kept = KeptAnswers::new(10, u64::MAX);
         let method = COMPUTED.to_owned();
-        kept.keep(KeptAnswer { method, ..costing(1, 5) });
+        kept.keep(KeptAnswer {
+            method,
+            ..costing(1, 5)
+        });
         assert!(kept.verified("pi 1").is_some() && kept.verified("pi 1").is_none());
         assert!(kept.forget("pi 1").is_some() && kept.bytes() == 0);
     }

@@ -1,7 +1,8 @@
 //! The store of a daemon: an SQLite database in a directory of its own, which a person can read with `sqlite3`.
 //!
 //! Write-ahead log, one writer, one transaction a batch, `synchronous=FULL`. Every row has a digest, because SQLite
-//! itself notices damage to its pages but not to what stands in them. Nothing is deleted or overwritten to get going:
+//! itself notices damage to its pages but not to what stands in them; that of a job leaves out how often it went on and
+//! its CPU time. Nothing is deleted or overwritten to get going:
 //! what cannot be read is an error.
 
 mod failure;
@@ -208,12 +209,15 @@ fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()>
         Record::Checkpoint(checkpoint) => save_checkpoint(transaction, checkpoint),
         Record::Ended(end) => end_job(transaction, end),
         Record::Refuted(job) => run(
-            "UPDATE jobs SET refuted = 1 WHERE id = ?1 AND state = 'done'",
+            "UPDATE jobs SET refuted = 1, end_digest = ~end_digest WHERE id = ?1 AND state = 'done' AND refuted = 0",
             params![id(*job)],
         ),
         Record::Forgotten(job) => delete_job(transaction, *job),
         Record::Answer(answer) => save_answer(transaction, answer),
-        Record::AnswerRefuted(title) => run("UPDATE answers SET refuted = 1 WHERE title = ?1", params![title]),
+        Record::AnswerRefuted(title) => run(
+            "UPDATE answers SET refuted = 1, digest = ~digest WHERE title = ?1 AND refuted = 0",
+            params![title],
+        ),
         Record::AnswerForgotten(title) => run("DELETE FROM answers WHERE title = ?1", params![title]),
     }
 }

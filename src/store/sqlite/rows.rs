@@ -149,10 +149,14 @@ pub(super) fn checkpoint_digest(checkpoint: &Checkpoint) -> i64 {
         .finish()
 }
 
-/// The digest of an answer; all but whether it was refuted, which only ever changes to yes.
+/// The digest of a row as it stands there if its answer was refuted: the complement, which SQL can make of it too.
+const fn marked(digest: i64, is_refuted: bool) -> i64 {
+    if is_refuted { !digest } else { digest }
+}
+
 pub(super) fn answer_digest(answer: &KeptAnswer) -> i64 {
     let (kind, value) = write_value(&answer.value);
-    Digest::new()
+    let digest = Digest::new()
         .text(&answer.title)
         .text(kind)
         .text(&value)
@@ -160,7 +164,8 @@ pub(super) fn answer_digest(answer: &KeptAnswer) -> i64 {
         .text(&answer.found_at.to_string())
         .text(&answer.version)
         .text(&answer.method)
-        .finish()
+        .finish();
+    marked(digest, answer.is_refuted)
 }
 
 pub(super) fn meta_digest(name: &str, value: &str) -> i64 {
@@ -191,9 +196,13 @@ pub(super) fn read_job(row: &Row<'_>) -> Result<StoredJob, Unreadable> {
     let cpu = duration(row.get(12)?);
     let state: String = row.get(10)?;
     let state = State::parse(&state).ok_or(Unreadable::Damaged("state"))?;
-    let end = read_end(row, job, cpu)?;
+    let is_refuted = mark(row.get(20)?)?;
+    let end = read_end(row, job, cpu, is_refuted)?;
     if end.as_ref().map_or(State::Unfinished, End::state) != state {
         return Err(Unreadable::Damaged("state"));
+    }
+    if is_refuted && state != State::Done {
+        return Err(Unreadable::Damaged("mark"));
     }
     Ok(StoredJob {
         submission,
@@ -203,11 +212,11 @@ pub(super) fn read_job(row: &Row<'_>) -> Result<StoredJob, Unreadable> {
         cpu,
         checkpoint: None,
         end,
-        is_refuted: mark(row.get(20)?)?,
+        is_refuted,
     })
 }
 
-fn read_end(row: &Row<'_>, job: JobId, cpu: Duration) -> Result<Option<End>, Unreadable> {
+fn read_end(row: &Row<'_>, job: JobId, cpu: Duration, is_refuted: bool) -> Result<Option<End>, Unreadable> {
     let Some(digest) = row.get::<_, Option<i64>>(18)? else {
         return Ok(None);
     };
@@ -227,7 +236,7 @@ fn read_end(row: &Row<'_>, job: JobId, cpu: Duration) -> Result<Option<End>, Unr
         cpu,
         reply,
     };
-    if EndRow::new(&end).digest != digest {
+    if marked(EndRow::new(&end).digest, is_refuted) != digest {
         return Err(Unreadable::Damaged("digest of its end"));
     }
     Ok(Some(end))

@@ -18,7 +18,11 @@ const APPLICATION_ID: i32 = 0x7072_6d64;
 
 /// One for each version, in order: number `i` makes version `i + 1` from version `i`. One that was released is never
 /// changed.
-pub(super) const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+pub(super) const MIGRATIONS: [&str; 3] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+];
 
 /// How long a statement waits for a lock that another program holds, such as `sqlite3` at a prompt.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);

@@ -1,4 +1,5 @@
--- The store of primed, version 1. Times are UTC; digests cover the columns before them (64-bit FNV-1a).
+-- The store of primed, version 1. Times are UTC; digests (64-bit FNV-1a) cover the columns before them, but neither
+-- resumed and cpu_us of a job nor refuted, which schema_3.sql has in another way.
 CREATE TABLE jobs (
     id           INTEGER PRIMARY KEY,
     request      TEXT NOT NULL, -- the words that were submitted

@@ -149,6 +149,7 @@ fn filled(directory: &Directory) -> Contents {
     batch.extend((30..=40).map(|job| Record::Checkpoint(checkpoint(job, &[job as u8; 700]))));
     batch.extend((1..=40).map(|number| Record::Answer(answer(number))));
     batch.push(Record::AnswerRefuted("pi 7".to_owned()));
+    batch.push(Record::Refuted(JobId(3)));
     store.commit(&batch).expect("written");
     store.recover().expect("read")
 }
@@ -169,21 +170,16 @@ fn a_flipped_bit_never_changes_what_is_read() {
         match SqliteStore::open(directory.path()).and_then(|mut store| store.recover()) {
             Ok(contents) => {
                 // What a person would read beside the digests: who was first, how often, how long.
-                let same =
-                    |job: &crate::store::StoredJob| (job.submission.clone(), job.end.clone().map(|end| end.reply));
+                let same = |job: &crate::store::StoredJob| {
+                    let reply = job.end.clone().map(|end| end.reply);
+                    (job.submission.clone(), reply, job.is_refuted)
+                };
                 assert_eq!(contents.last_job, whole.last_job, "at {place}");
                 assert!(
                     contents.jobs.values().map(same).eq(whole.jobs.values().map(same)),
                     "at {place}"
                 );
-                assert!(
-                    contents
-                        .answers
-                        .values()
-                        .map(|a| &a.value)
-                        .eq(whole.answers.values().map(|a| &a.value)),
-                    "at {place}"
-                );
+                assert_eq!(contents.answers, whole.answers, "at {place}");
                 let saved = |contents: &Contents| {
                     contents
                         .jobs
@@ -209,6 +205,33 @@ fn a_flipped_bit_never_changes_what_is_read() {
     }
     println!("{refused} refused, {harmless} harmless");
     assert!(refused > 300, "{refused} refused, {harmless} harmless");
+}
+
+#[test]
+fn a_mark_of_a_refuted_answer_that_is_lost_or_added_is_noticed() {
+    for (statement, row) in [
+        (
+            "UPDATE answers SET refuted = 0 WHERE title = 'pi 7'",
+            "'pi 7' of its table answers",
+        ),
+        (
+            "UPDATE answers SET refuted = 1 WHERE title = 'pi 8'",
+            "'pi 8' of its table answers",
+        ),
+        ("UPDATE jobs SET refuted = 0 WHERE id = 3", "3 of its table jobs"),
+        ("UPDATE jobs SET refuted = 1 WHERE id = 4", "4 of its table jobs"),
+        ("UPDATE jobs SET refuted = 1 WHERE id = 50", "50 of its table jobs"),
+    ] {
+        let directory = Directory::new();
+        filled(&directory);
+        sql(&directory.path().join(DATABASE), statement);
+        let mut store = SqliteStore::open(directory.path()).expect("its pages are whole");
+        let error = store.recover().expect_err(statement);
+        assert!(
+            error.kind == ErrorKind::Damaged && error.to_string().contains(row),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -310,6 +333,7 @@ fn every_version_there_ever_was_is_brought_up_to_date() {
             Some(&b"four"[..])
         );
         assert!(contents.answers["nth 1000003"].is_refuted);
+        assert_eq!(job(1).is_refuted, version > 1, "version {version}");
     }
 }
 
@@ -345,6 +369,7 @@ fn dump_this_version() {
             Record::Answer(answer(7)),
             Record::Answer(refuted),
             Record::AnswerRefuted("nth 1000003".to_owned()),
+            Record::Refuted(JobId(1)),
         ])
         .expect("written");
     drop(store);
