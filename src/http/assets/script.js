@@ -192,7 +192,7 @@ function newClient(body, client) {
   button.className = 'small';
   button.textContent = 'Close';
   button.setAttribute('aria-label', `Close: client ${client.id} at ${client.address}`);
-  button.addEventListener('click', () => kill(client));
+  button.addEventListener('click', () => kill(client).catch(() => announce('failed', LOST)));
   return row;
 }
 
@@ -259,8 +259,8 @@ function newRow(job) {
     button.addEventListener('click', does);
     return button;
   };
-  const cancelling = is_submitted ? act('Cancel', () => cancel(job)) : null;
-  const result = is_submitted ? act('Result', () => read(job)) : null;
+  const cancelling = is_submitted ? act('Cancel', () => cancel(job).catch(() => announce('failed', LOST))) : null;
+  const result = is_submitted ? act('Result', () => read(job).catch(() => answer('failure', LOST))) : null;
   return { row, state, bar, meter, note, cpu, cancelling, result };
 }
 
@@ -329,7 +329,7 @@ async function ask(request) {
       lines.filter(line => line !== '').forEach(line => hear(JSON.parse(line)));
     }
   } catch (error) {
-    if (asking === mine) answer('failure', mine.signal.aborted ? 'stopped' : 'the connection was lost');
+    if (asking === mine) answer('failure', mine.signal.aborted ? 'stopped' : LOST);
   }
   if (asking === mine) {
     asking = null;
@@ -358,9 +358,26 @@ async function submit(request) {
   await pollJobs();
 }
 
+const LOST = 'the connection was lost';
+const NEWS_MS = 20000;
+let clearing = null;
+
+// What became of a button that has no answer: shown for a while, and read out.
+function announce(kind, text) {
+  byId('news').className = kind;
+  say('news', text);
+  clearTimeout(clearing);
+  clearing = setTimeout(() => say('news', ''), NEWS_MS);
+}
+
+function announceReply(reply, done) {
+  if (reply.error) announce('failed', `${reply.error}: ${reply.text}`);
+  else announce('', done);
+}
+
 async function cancel(job) {
   const reply = await (await fetch(at(`v1/jobs/${job.id}`), { method: 'DELETE' })).json();
-  say('news', reply.error ? `${reply.error}: ${reply.text}` : `job ${job.id} is cancelled`);
+  announceReply(reply, `job ${job.id} is cancelled`);
   await pollJobs();
 }
 
@@ -380,7 +397,7 @@ async function pollJobs() {
 
 async function kill(client) {
   const reply = await (await post('v1/ask', { request: `kill ${client.id}` })).json();
-  say('news', reply.error ? `${reply.error}: ${reply.text}` : `client ${client.id} is closed`);
+  announceReply(reply, `client ${client.id} is closed`);
   await pollClients();
 }
 
@@ -424,7 +441,7 @@ byId('ask').addEventListener('submit', event => {
   ask(byId('question').value.trim());
 });
 byId('submit').addEventListener('click', () => {
-  if (byId('ask').reportValidity()) submit(byId('question').value.trim()).catch(() => answer('failure', 'the connection was lost'));
+  if (byId('ask').reportValidity()) submit(byId('question').value.trim()).catch(() => answer('failure', LOST));
 });
 byId('stop').addEventListener('click', () => asking && asking.abort());
 poll();
