@@ -89,17 +89,20 @@ impl Answers {
     }
 
     /// Forgets the answer of this title, or all; and says what the store is to write.
-    pub(super) fn forget(&self, title: Option<&str>) -> Vec<Record> {
+    pub(super) fn forget(&self, title: Option<&str>) -> Option<Record> {
         if let Some(cache) = &self.recent {
             match title {
                 Some(title) => drop(cache.remove(title)),
                 None => cache.clear(),
             }
         }
-        self.change(|stored| match title {
-            Some(title) => stored.forget(title).into_iter().collect(),
-            None => stored.forget_all(),
-        })
+        let Some(title) = title else {
+            let (record, forgotten) = self.change(KeptAnswers::forget_all)?;
+            // All clients wait for the scheduler. Where there can be no thread, they do.
+            let _ = std::thread::Builder::new().spawn(move || drop(forgotten));
+            return Some(record);
+        };
+        self.change(|stored| stored.forget(title))
     }
 
     /// An answer has failed its verification: it is never given again.

@@ -140,6 +140,7 @@ impl Contents {
             Record::AnswerForgotten(title) => {
                 self.answers.remove(title);
             }
+            Record::AnswersForgotten => self.answers.clear(),
         }
     }
 

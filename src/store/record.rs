@@ -152,6 +152,8 @@ pub enum Record {
     AnswerRefuted(String),
     /// The answer of this title is forgotten.
     AnswerForgotten(String),
+    /// All answers are forgotten.
+    AnswersForgotten,
 }
 
 /// What was submitted.

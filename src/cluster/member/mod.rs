@@ -383,7 +383,7 @@ impl Member {
                 }
                 job
             }
-            Record::Resumed(_) | Record::Starts(..) | Record::AnswerForgotten(_) => return,
+            Record::Resumed(_) | Record::Starts(..) | Record::AnswerForgotten(_) | Record::AnswersForgotten => return,
         };
         self.look_at(job);
     }

@@ -219,6 +219,7 @@ fn apply(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()>
             params![title],
         ),
         Record::AnswerForgotten(title) => run("DELETE FROM answers WHERE title = ?1", params![title]),
+        Record::AnswersForgotten => run("DELETE FROM answers", params![]),
     }
 }
 

@@ -94,6 +94,7 @@ fn record() -> impl Strategy<Value = Record> {
         2 => answers.prop_map(Record::Answer),
         1 => title().prop_map(Record::AnswerRefuted),
         1 => title().prop_map(Record::AnswerForgotten),
+        1 => Just(Record::AnswersForgotten),
     ]
 }
 
