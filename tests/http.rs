@@ -149,6 +149,31 @@ fn times_have_the_bounds_and_the_words_of_the_wire() {
 }
 
 #[test]
+fn what_the_dashboard_asks_is_not_counted() {
+    let daemon = with_http(Daemon::new());
+    assert_eq!(post(&daemon, "/v1/jobs", &json!({"request": "pi 1e18"})).0, 201);
+    let before = info(&daemon, "requests_total");
+    let mut shown = Json::Null;
+    for _ in 0..5 {
+        let (status, body) = get(&daemon, "/v1/info");
+        assert_eq!(status, 200, "{body}");
+        shown = serde_json::from_str(&body).expect("JSON");
+    }
+    // The requests by which this is read are.
+    assert!(info(&daemon, "requests_total") <= before + 2);
+    let lists = &shown["lists"];
+    assert_eq!(
+        (&lists["jobs"][0]["id"], &lists["nodes"]),
+        (&json!("1"), &Json::Null),
+        "{lists}"
+    );
+    assert!(
+        lists["clients"][0].as_str().is_some_and(|row| row.starts_with("id=")),
+        "{lists}"
+    );
+}
+
+#[test]
 fn a_job_is_submitted_watched_cancelled_and_read() {
     let daemon = with_http(Daemon::new());
     let (status, head, body) = send(

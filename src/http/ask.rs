@@ -101,30 +101,38 @@ pub(super) async fn whole(events: Events, counted: Counted) -> Response {
     }
 }
 
+/// All rows, and the value, of a request that is counted.
+///
+/// # Errors
+/// As those of [`rows_and_value`].
+pub(super) async fn collect(events: Events, counted: Counted) -> Result<(Vec<String>, serde_json::Value), Failure> {
+    let reply = rows_and_value(events).await;
+    let outcome = reply
+        .as_ref()
+        .map_or_else(|failure| Outcome::failed(failure.code as u8), |_| Outcome::OK);
+    counted.end(outcome);
+    reply
+}
+
 /// All rows, and the value.
 ///
 /// # Errors
 /// The failure that ends it, or `too-big` if the rows are more than one reply may have.
-pub(super) async fn collect(mut events: Events, counted: Counted) -> Result<(Vec<String>, serde_json::Value), Failure> {
+pub(super) async fn rows_and_value(mut events: Events) -> Result<(Vec<String>, serde_json::Value), Failure> {
     let (mut rows, mut bytes) = (Vec::new(), 0);
-    let reply = loop {
+    loop {
         match events.next().await {
             Some(Event::Interim(Interim::Rows(more))) => {
                 bytes += more.iter().map(String::len).sum::<usize>();
                 if bytes > MAX_ROW_BYTES {
                     let text = "these rows take more than 1 MiB: ask with 'Accept: application/x-ndjson' or 'text/event-stream'";
-                    break Err(Failure::new(Code::TooBig, text));
+                    return Err(Failure::new(Code::TooBig, text));
                 }
                 rows.extend(more);
             }
             Some(Event::Interim(_)) => {}
-            Some(Event::Final(reply)) => break reply,
-            None => break Err(Failure::new(Code::Draining, "the daemon has stopped")),
+            Some(Event::Final(reply)) => return reply.map(|value| (rows, value_json(value))),
+            None => return Err(Failure::new(Code::Draining, "the daemon has stopped")),
         }
-    };
-    let outcome = reply
-        .as_ref()
-        .map_or_else(|failure| Outcome::failed(failure.code as u8), |_| Outcome::OK);
-    counted.end(outcome);
-    reply.map(|value| (rows, value_json(value)))
+    }
 }

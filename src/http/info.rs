@@ -1,8 +1,11 @@
-//! `/v1/info`: how the daemon is doing, as the dashboard draws it. Knows no job.
+//! `/v1/info`: how the daemon is doing, and what the dashboard lists beside its charts. Nothing of it is counted as a
+//! request: the dashboard asks every second, and shows how many others ask. Knows no job.
 
 use super::answer::{failed, json_reply, value_json};
+use super::ask::rows_and_value;
 use super::guard::Caller;
 use super::health::why_not_ready;
+use super::jobs::job;
 use super::login::sees_others;
 use crate::metrics::{BOUNDS_US, Slow};
 use crate::verb::resident_bytes;
@@ -16,11 +19,11 @@ use std::sync::atomic::Ordering::Relaxed;
 const SLOW_SHOWN: usize = 16;
 
 pub(super) async fn info(Extension(caller): Extension<Caller>) -> Response {
-    // It is not counted as a request: the dashboard asks every second, and shows how many others ask.
     let facts = match caller.engine.request("info").await {
         Ok(value) => value_json(value),
         Err(failure) => return failed(&failure),
     };
+    let lists = lists(&caller, facts.get("cluster_state").is_some()).await;
     let metrics = &caller.shared.facts.metrics;
     let mut buckets = [0; BOUNDS_US.len() + 1];
     for verb in metrics.verbs().into_iter().flat_map(|verbs| verbs.asked()) {
@@ -47,8 +50,30 @@ pub(super) async fn info(Extension(caller): Extension<Caller>) -> Response {
         "cpu_seconds": {"express": cpu(&metrics.express), "bulk": cpu(&metrics.bulk), "external": cpu(&metrics.external)},
         "latency": {"bounds_seconds": BOUNDS_US.map(|us| us as f64 / 1e6), "counts": buckets},
         "slow": metrics.slow.longest(slow_shown).iter().map(slow).collect::<Vec<_>>(),
+        "lists": lists,
     });
     json_reply(StatusCode::OK, &body)
+}
+
+/// The jobs as objects, and the rows of `nodes` and `clients`; null where there is no cluster, the caller may not see
+/// them, or the request fails.
+async fn lists(caller: &Caller, is_clustered: bool) -> Json {
+    let jobs = rows(caller, "jobs").await;
+    let nodes = match is_clustered {
+        true => rows(caller, "nodes").await,
+        false => None,
+    };
+    let clients = match sees_others(caller.role) {
+        true => rows(caller, "clients").await,
+        false => None,
+    };
+    let jobs = jobs.map(|rows| rows.iter().map(|row| job(row)).collect::<Vec<_>>());
+    json!({"jobs": jobs, "nodes": nodes, "clients": clients})
+}
+
+async fn rows(caller: &Caller, words: &str) -> Option<Vec<String>> {
+    let events = caller.engine.request(words).events();
+    rows_and_value(events).await.ok().map(|(rows, _)| rows)
 }
 
 fn slow(slow: &Slow) -> Json {

@@ -140,7 +140,7 @@ async fn rows(caller: &Caller, words: &str) -> Result<Vec<Json>, Failure> {
 
 /// A row of `jobs` as an object; the question is the rest of the row, and progress, which ends before `cpu=`, its own
 /// object.
-fn job(row: &str) -> Json {
+pub(super) fn job(row: &str) -> Json {
     let (state, words) = row.split_at(row.find(" cpu=").unwrap_or(row.len()));
     let (words, question) = words.split_once(" request=").unwrap_or((words, ""));
     let mut job = fields(state);

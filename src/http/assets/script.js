@@ -1,5 +1,5 @@
 'use strict';
-// The dashboard: polls /v1/info and /v1/jobs, draws them, and asks. It keeps the last two minutes and nothing else.
+// The dashboard: polls /v1/info, draws it, and asks. It keeps the last two minutes and nothing else.
 const byId = id => document.getElementById(id);
 const SVG = 'http://www.w3.org/2000/svg';
 const POINTS = 120;
@@ -355,7 +355,7 @@ async function submit(request) {
   const reply = await (await post('v1/jobs', { request })).json();
   if (reply.error) return answer('failure', `${reply.error}: ${reply.text}`);
   answer('value', `job ${reply.job} is submitted`);
-  await pollJobs();
+  await refresh();
 }
 
 const LOST = 'the connection was lost';
@@ -378,7 +378,7 @@ function announceReply(reply, done) {
 async function cancel(job) {
   const reply = await (await fetch(at(`v1/jobs/${job.id}`), { method: 'DELETE' })).json();
   announceReply(reply, `job ${job.id} is cancelled`);
-  await pollJobs();
+  await refresh();
 }
 
 async function read(job) {
@@ -390,45 +390,38 @@ async function read(job) {
   byId('answer').focus();
 }
 
-async function pollJobs() {
-  const reply = await (await fetch(at('v1/jobs'))).json();
-  showJobs(reply.jobs || []);
-}
-
 async function kill(client) {
   const reply = await (await post('v1/ask', { request: `kill ${client.id}` })).json();
   announceReply(reply, `client ${client.id} is closed`);
-  await pollClients();
+  await refresh();
 }
-
-// Not for a user who is no operator: he is told once, and not asked again.
-let may_see_clients = true;
 
 // A row of words like name=value.
 const fields = row => Object.fromEntries(row.split(' ').map(word => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]));
 
-async function pollClients() {
-  if (!may_see_clients) return;
-  const response = await post('v1/ask', { request: 'clients' });
-  may_see_clients = response.status !== 403;
-  const reply = await response.json();
-  if (response.ok) showClients((reply.rows || []).map(fields));
+async function fetchInfo() {
+  const response = await fetch(at('v1/info'));
+  if (!response.ok) throw new Error(response.statusText);
+  return response.json();
 }
 
-async function pollNodes() {
-  const response = await post('v1/ask', { request: 'nodes' });
-  if (response.ok) showNodes(((await response.json()).rows || []).map(fields));
+// A list is null where the user may not see it, or it cannot be had now: then what was shown stays.
+function showLists({ jobs, nodes, clients }) {
+  if (jobs) showJobs(jobs);
+  if (nodes) showNodes(nodes.map(fields));
+  if (clients) showClients(clients.map(fields));
+}
+
+// After a button: the lists at once, and the charts in their turn.
+async function refresh() {
+  showLists((await fetchInfo()).lists);
 }
 
 async function poll() {
   try {
-    const response = await fetch(at('v1/info'));
-    if (!response.ok) throw new Error(response.statusText);
-    const now = await response.json();
+    const now = await fetchInfo();
     show(now);
-    await pollJobs();
-    if (now.info.cluster_state !== undefined) await pollNodes();
-    await pollClients();
+    showLists(now.lists);
   } catch {
     before = null;
     setState('not reachable', 'bad');
