@@ -91,13 +91,16 @@ impl Caller {
 pub(super) struct Hosts(Vec<String>);
 
 impl Hosts {
-    pub(super) const fn new(names: Vec<String>) -> Self {
+    pub(super) fn new(mut names: Vec<String>) -> Self {
+        for name in &mut names {
+            name.truncate(without_dot(name).len());
+        }
         Self(names)
     }
 
     /// Whether a request with this `Host` is meant for this daemon.
     fn knows(&self, host: &str) -> bool {
-        let name = without_port(host);
+        let name = without_dot(without_port(host));
         let address = name
             .strip_prefix('[')
             .and_then(|name| name.strip_suffix(']'))
@@ -113,6 +116,11 @@ fn without_port(host: &str) -> &str {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     }
+}
+
+/// A name without the dot that says it is complete (RFC 1034, 3.1): a browser sends it if it was typed.
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 /// Passes a request on unless a foreign page may have sent it, and adds the headers of every reply.
@@ -202,7 +210,7 @@ mod tests {
             .fold(builder, add)
             .body(Body::empty())
             .expect("a request");
-        let hosts = Hosts::new(vec!["primed.example".into()]);
+        let hosts = Hosts::new(vec!["primed.example".into(), "other.example.".into()]);
         check(&hosts, &request).map_or_else(|(status, _)| status.as_u16(), |()| 200)
     }
 
@@ -215,6 +223,10 @@ mod tests {
             "LOCALHOST:1",
             "192.0.2.7:80",
             "primed.example:7920",
+            "primed.example.:7920",
+            "other.example",
+            "other.example.",
+            "localhost.",
         ] {
             assert_eq!(status("GET", "/v1/info", &[("host", host)]), 200, "{host}");
         }
@@ -223,6 +235,8 @@ mod tests {
             "localhost.evil.example:7920",
             "127.0.0.1.evil.example",
             "",
+            ".",
+            "localhost..",
             "[::1",
         ] {
             assert_eq!(status("GET", "/v1/info", &[("host", host)]), 421, "{host}");
