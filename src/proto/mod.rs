@@ -33,7 +33,7 @@ pub use format::ReplyFormat;
 pub use number::{MAX_DIGITS, MAX_OPERANDS, NumberError, parse_number, parse_short_number, parse_word};
 pub(crate) use reply::progress_fields;
 pub use reply::{Final, Interim, Reply, outcome};
-pub(crate) use request::{DEADLINES, INTERVALS, within};
+pub(crate) use request::{DEADLINES, INTERVALS, MAX_CLIENT_NAME, within};
 pub use request::{NumberRequest, Options, Request};
 pub use tag::Tag;
 pub use value::Value;

@@ -15,6 +15,9 @@ pub(crate) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(1).
 /// How often it may want progress.
 pub(crate) const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=YEAR;
 
+/// The longest name of a connection, in bytes.
+pub(crate) const MAX_CLIENT_NAME: usize = 128;
+
 /// A duration, or the bound that is next to it.
 pub(crate) fn within(duration: Duration, bounds: &RangeInclusive<Duration>) -> Duration {
     duration.clamp(*bounds.start(), *bounds.end())

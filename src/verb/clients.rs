@@ -2,12 +2,10 @@
 
 use super::{Call, Registry, Step, define};
 use crate::auth::Role;
-use crate::proto::{Failure, Value};
+use crate::proto::{Failure, MAX_CLIENT_NAME, Value};
 
 /// Rows of one answer: what a session may spend on a request.
 const MAX_ROWS: usize = 100;
-/// The longest name of a connection, in bytes.
-const MAX_NAME: usize = 64;
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add(
@@ -21,7 +19,7 @@ pub(super) fn register(registry: &mut Registry) {
     );
     registry.add(
         define("client name=NAME", "names this connection, for 'clients'", name).details(&[
-            "Up to 64 characters without blanks; a lone 'client name=' takes the name",
+            "Up to 128 characters without blanks; a lone 'client name=' takes the name",
             "away.",
         ]),
     );
@@ -56,9 +54,11 @@ fn clients(call: &Call<'_>) -> Result<Step, Failure> {
 fn name(call: &Call<'_>) -> Result<Step, Failure> {
     call.only(0, &["name"])?;
     let name = call.option("name").ok_or_else(|| call.bad_arg("name is missing"))?;
-    let is_word = name.len() <= MAX_NAME && !name.contains(|c: char| c.is_control() || c.is_whitespace());
+    let is_word = name.len() <= MAX_CLIENT_NAME && !name.contains(|c: char| c.is_control() || c.is_whitespace());
     if !is_word {
-        return Err(call.bad_arg(format_args!("a name has at most {MAX_NAME} bytes, and no blanks")));
+        return Err(call.bad_arg(format_args!(
+            "a name has at most {MAX_CLIENT_NAME} bytes, and no blanks"
+        )));
     }
     Ok(Step::Name(name.into()))
 }

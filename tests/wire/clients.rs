@@ -83,7 +83,7 @@ fn who_is_killed_is_closed_at_once_and_its_work_is_stopped() {
 #[test]
 fn numbers_and_names_that_are_none_are_refused() {
     let daemon = daemon();
-    let long = "x".repeat(65);
+    let long = "x".repeat(129);
     for line in [
         "kill",
         "kill x",

@@ -8,11 +8,8 @@
 use super::super::Final;
 use super::Words;
 use super::encoding::{NULL_2, NULL_3, write_bulk, write_length, write_map};
-use crate::proto::{Code, Failure};
+use crate::proto::{Code, Failure, MAX_CLIENT_NAME};
 use bytes::{Bytes, BytesMut};
-
-/// The longest name that a client may give itself.
-const MAX_NAME_BYTES: usize = 128;
 
 /// The first words of all these commands; a request of another one is none of them.
 const COMMANDS: [&[u8]; 13] = [
@@ -319,8 +316,8 @@ impl Client {
 
 /// The error for a name that a connection cannot have.
 fn check_name(name: &[u8]) -> Option<Final> {
-    let is_name = name.len() <= MAX_NAME_BYTES && name.iter().all(u8::is_ascii_graphic);
-    let text = || format!("client: a name is at most {MAX_NAME_BYTES} printable characters without spaces");
+    let is_name = name.len() <= MAX_CLIENT_NAME && name.iter().all(u8::is_ascii_graphic);
+    let text = || format!("client: a name is at most {MAX_CLIENT_NAME} printable characters without spaces");
     (!is_name).then(|| refused(Code::BadArg, text()))
 }
 
