@@ -2,12 +2,12 @@
 //! strings, because many readers of JSON round them beyond 2^53. Knows no route.
 
 use super::timeout::Owed;
-use crate::proto::{Code, Failure, Final, Interim, ReplyFormat, Value, progress_fields};
+use crate::proto::{Code, Failure, Interim, Value, progress_fields};
 use axum::body::Body;
 use axum::http::header::{self, HeaderValue};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Number, Value as Json, json};
 use std::time::Duration;
@@ -74,14 +74,7 @@ pub(super) fn value_json(value: Value) -> Json {
                 .map(|(key, value)| (key.into_owned(), value.into()))
                 .collect(),
         ),
-        value => {
-            let (format, mut line) = (ReplyFormat::default(), BytesMut::new());
-            format
-                .dialect
-                .write_final(&mut line, &format, None, &Final::Reply(Ok(value)));
-            let line = String::from_utf8_lossy(&line);
-            line.trim_end().strip_prefix("OK").unwrap_or(&line).trim_start().into()
-        }
+        value => value.to_string().into(),
     }
 }
 
