@@ -1,6 +1,7 @@
 //! `POST /v1/ask`: what a line of the built-in protocol asks. Knows no session.
 
-use super::answer::{failed, json_reply, read_object, texts, value_json, wrong};
+use super::answer::{failed, json_reply, value_json, wrong};
+use super::body::{read_object, texts};
 use super::counted::Counted;
 use super::events::{Format, stream};
 use super::guard::Caller;

@@ -1,7 +1,8 @@
 //! `/v1/jobs`: submitted jobs, their progress and their answers.
 
-use super::answer::{failed, fields, json_reply, read_object, texts, wrong};
+use super::answer::{failed, fields, json_reply, wrong};
 use super::ask::{collect, question, question_within, whole};
+use super::body::{read_object, texts};
 use super::events::{Format, no_events, stream};
 use super::guard::Caller;
 use crate::proto::{Code, Failure};

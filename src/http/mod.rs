@@ -7,6 +7,7 @@
 
 mod answer;
 mod ask;
+mod body;
 mod counted;
 mod events;
 mod guard;
