@@ -1,26 +1,20 @@
 //! A row of `jobs`: words `key=value`, of which the stage and the request may have blanks in them. Knows no output.
 
-use crate::proto::progress_fields;
+use crate::proto::job_fields;
 use serde_json::{Map, Value};
-
-/// The last field: the rest of the row.
-const REQUEST: &str = "request";
 
 /// The fields of a row, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JobRow(Vec<(String, String)>);
 
 impl JobRow {
-    /// Reads a row. The stage goes up to the CPU time, and the request to the end.
+    /// Reads a row.
     pub(super) fn parse(row: &str) -> Self {
-        let (state, words) = row.split_at(row.find(" cpu=").unwrap_or(0));
-        let (words, request) = match words.split_once(" request=") {
-            Some((words, request)) => (words, Some((REQUEST, request))),
-            None => (words, None),
-        };
-        let words = words.split(' ').filter_map(|word| word.split_once('='));
-        let fields = progress_fields(state).chain(words).chain(request);
-        Self(fields.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+        Self(
+            job_fields(row)
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        )
     }
 
     /// A field, or an empty text.

@@ -3,8 +3,8 @@
 
 use crate::proto::{Code, Failure, Interim, Value, progress_fields};
 use axum::body::Body;
-use axum::http::header::{self, HeaderValue};
 use axum::http::StatusCode;
+use axum::http::header::{self, HeaderValue};
 use axum::response::Response;
 use serde_json::{Map, Value as Json, json};
 
@@ -71,13 +71,12 @@ pub(super) fn value_json(value: Value) -> Json {
 
 /// Progress: `{"pct":"41.3","eta":"18s"}`.
 pub(super) fn progress_json(interim: &Interim) -> Json {
-    Json::Object(fields(&interim.words()))
+    Json::Object(object(progress_fields(&interim.words())))
 }
 
-/// The words `key=value` of a text as an object.
-pub(super) fn fields(words: &str) -> Map<String, Json> {
-    let fields = progress_fields(words).map(|(key, value)| (key.to_owned(), value.into()));
-    fields.collect()
+/// Fields as an object.
+pub(super) fn object<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Map<String, Json> {
+    fields.map(|(key, value)| (key.to_owned(), value.into())).collect()
 }
 
 /// What is wrong with a request.

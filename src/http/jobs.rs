@@ -1,11 +1,11 @@
 //! `/v1/jobs`: submitted jobs, their progress and their answers.
 
-use super::answer::{failed, fields, json_reply, wrong};
+use super::answer::{failed, json_reply, object, wrong};
 use super::ask::{collect, question, question_within, whole};
 use super::body::{read_object, texts};
 use super::events::{Format, no_events, stream};
 use super::guard::Caller;
-use crate::proto::{Code, Failure};
+use crate::proto::{Code, Failure, job_fields};
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
@@ -139,14 +139,9 @@ async fn rows(caller: &Caller, words: &str) -> Result<Vec<Json>, Failure> {
     Ok(rows.iter().map(|row| job(row)).collect())
 }
 
-/// A row of `jobs` as an object; the question is the rest of the row, and progress, which ends before `cpu=`, its own
-/// object.
+/// A row of `jobs` as an object, in which progress is an object of its own.
 pub(super) fn job(row: &str) -> Json {
-    let (state, words) = row.split_at(row.find(" cpu=").unwrap_or(row.len()));
-    let (words, question) = words.split_once(" request=").unwrap_or((words, ""));
-    let mut job = fields(state);
-    job.extend(fields(words));
-    job.insert("request".to_owned(), question.into());
+    let mut job = object(job_fields(row));
     let running = ["pct", "eta", "stage", "stalled"];
     let progress: Map<_, _> = running.into_iter().filter_map(|key| job.remove_entry(key)).collect();
     if !progress.is_empty() {

@@ -92,6 +92,18 @@ pub(crate) fn progress_fields(words: &str) -> impl Iterator<Item = (&str, &str)>
     words.split(' ').filter_map(|word| word.split_once('=')).chain(stage)
 }
 
+/// The fields of a row of `jobs`, `key=value`: the state and progress, whose stage goes up to the CPU time, what
+/// follows it, and the request, which has the rest of the row.
+pub(crate) fn job_fields(row: &str) -> impl Iterator<Item = (&str, &str)> {
+    let (state, words) = row.split_at(row.find(" cpu=").unwrap_or(0));
+    let (words, request) = match words.split_once(" request=") {
+        Some((words, request)) => (words, Some(("request", request))),
+        None => (words, None),
+    };
+    let words = words.split(' ').filter_map(|word| word.split_once('='));
+    progress_fields(state).chain(words).chain(request)
+}
+
 /// The beginning of what a plan calls its stage, which is a word or some of one line.
 fn printable(stage: &str) -> String {
     const MOST: usize = 80;
@@ -145,6 +157,33 @@ mod tests {
         );
         assert_eq!(progress_fields("stalled=12s").collect::<Vec<_>>(), [("stalled", "12s")]);
         assert_eq!(progress_fields("").count(), 0);
+    }
+
+    #[test]
+    fn the_request_of_a_job_is_the_rest_of_its_row_and_the_stage_goes_up_to_the_cpu_time() {
+        let row = "id=7 state=running pct=0.0 stage=ecm curves=1/9 id=8 request=x cpu=1.5s owner=x request=sum 1 2 a=b";
+        assert_eq!(
+            job_fields(row).collect::<Vec<_>>(),
+            [
+                ("id", "7"),
+                ("state", "running"),
+                ("pct", "0.0"),
+                ("stage", "ecm curves=1/9 id=8 request=x"),
+                ("cpu", "1.5s"),
+                ("owner", "x"),
+                ("request", "sum 1 2 a=b")
+            ]
+        );
+        let without_time: Vec<_> = job_fields("id=7 state=failed error=too-big request=pi 5").collect();
+        assert_eq!(
+            without_time,
+            [
+                ("id", "7"),
+                ("state", "failed"),
+                ("error", "too-big"),
+                ("request", "pi 5")
+            ]
+        );
     }
 
     #[test]
