@@ -25,6 +25,8 @@ mod ranges;
 mod registry;
 mod service;
 mod slowlog;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "cli")]
 pub(crate) use arithmetic::question;
