@@ -1,7 +1,7 @@
 //! Who a request is from: `Authorization: Basic` (RFC 7617), checked as `auth` is on the other addresses. Knows no
 //! route.
 //!
-//! A password takes some 20 ms to check, so a connection checks it once, and again when another comes: a proxy may pass
+//! A password takes some 15 ms to check, so a connection checks it once, and again when another comes: a proxy may pass
 //! on the requests of several users.
 
 use super::answer::refused;
