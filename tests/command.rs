@@ -1,6 +1,7 @@
 //! The command for a new user: every mistake is one line with a hint.
 
 use std::fs::File;
+use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
@@ -472,11 +473,34 @@ fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
     assert!(said(&output).starts_with("primed: No space left"), "{}", said(&output));
     let output = run(&["demo"], closed(), Stdio::piped());
     assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()));
-    for errors in [full(), closed()] {
-        let output = run(&["bench", "--requests", "100"], Stdio::piped(), errors);
+    for errors in [&full as &dyn Fn() -> Stdio, &closed] {
+        let output = run(&["bench", "--requests", "100"], Stdio::piped(), errors());
         assert_eq!(output.status.code(), Some(0));
         assert!(!output.stdout.is_empty());
+        let output = run(&["eval", "nth 0"], Stdio::piped(), errors());
+        assert_eq!(output.status.code(), Some(1));
+        let server = server(b"* pct=41.3 eta=18s\nOK 13\n");
+        let ask = ["ask", "--connect", &server, "nth", "6", "progress=1s"];
+        let output = run(&ask, Stdio::piped(), errors());
+        assert_eq!(
+            (output.status.code(), output.stdout.as_slice()),
+            (Some(0), &b"13\n"[..])
+        );
     }
+}
+
+/// The address of a server that replies with these bytes to each client, once that has asked all.
+fn server(reply: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let asked = std::io::copy(&mut stream, &mut std::io::sink());
+            // A client may have left.
+            let _ = asked.and_then(|_| stream.write_all(reply));
+        }
+    });
+    address
 }
 
 #[test]

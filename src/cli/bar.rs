@@ -2,9 +2,9 @@
 //!
 //! The time left is the daemon's own estimate, or none: it knows the cost of the work, which a bar does not.
 
+use super::complain;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::borrow::Cow;
-use std::io::{self, Write};
 
 /// The tenths of a percent.
 const LENGTH: u64 = 1000;
@@ -22,15 +22,15 @@ pub(super) struct Bar {
 
 impl Bar {
     /// Shows progress; a terminal that cannot move its cursor gets a line for each whole percent.
-    pub(super) fn show(&mut self, label: &str, progress: &str) -> io::Result<()> {
+    pub(super) fn show(&mut self, label: &str, progress: &str) {
         let text = readable(progress);
         if console::is_dumb() {
             let whole = text.split(['.', ' ']).next().unwrap_or_default();
             if self.plain != whole {
                 self.plain = whole.to_owned();
-                writeln!(io::stderr(), "{label}{text}")?;
+                complain(format_args!("{label}{text}"));
             }
-            return Ok(());
+            return;
         }
         let bar = self.shown.get_or_insert_with(new);
         bar.set_prefix(Cow::Owned(label.to_owned()));
@@ -39,7 +39,6 @@ impl Bar {
             bar.set_position(tenths);
         }
         bar.tick();
-        Ok(())
     }
 
     /// Erases the bar.

@@ -2,7 +2,7 @@
 //! object a line.
 
 use super::bar::Bar;
-use super::color;
+use super::{color, complain};
 use crate::client::ReplyLine;
 use crate::proto::progress_fields;
 use serde_json::{Map, Value};
@@ -36,7 +36,8 @@ impl<W: Write> Printer<W> {
         self.shows_progress
     }
 
-    /// Prints one line of a reply. `label` is the tag of its request.
+    /// Prints one line of a reply. `label` is the tag of its request. Only standard output can fail: an answer does not
+    /// depend on whether somebody reads errors and progress.
     pub(super) fn print(&mut self, label: Option<&str>, heard: ReplyLine<'_>) -> io::Result<()> {
         if !matches!(heard, ReplyLine::Progress(_)) {
             self.wipe();
@@ -51,7 +52,8 @@ impl<W: Write> Printer<W> {
             ReplyLine::Value(text) | ReplyLine::Row(text) => writeln!(self.out, "{label}{text}"),
             ReplyLine::Error { code, text } => {
                 self.out.flush()?;
-                writeln!(io::stderr(), "{label}{}: {text}", color::error(code))
+                complain(format_args!("{label}{}: {text}", color::error(code)));
+                Ok(())
             }
             ReplyLine::Progress(text) => self.progress(&label, text),
         }
@@ -71,10 +73,12 @@ impl<W: Write> Printer<W> {
     /// Keeps a bar in the last line of the terminal.
     fn progress(&mut self, label: &str, text: &str) -> io::Result<()> {
         if !self.shows_progress {
-            return writeln!(io::stderr(), "{label}* {text}");
+            complain(format_args!("{label}* {text}"));
+            return Ok(());
         }
         self.out.flush()?;
-        self.bar.show(label, text)
+        self.bar.show(label, text);
+        Ok(())
     }
 
     /// Erases the bar, so that other output may take its line.
