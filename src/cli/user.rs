@@ -146,6 +146,11 @@ fn read_role(text: &str) -> Result<Role, String> {
 
 /// The text of a file, which ends with a line feed, and its users.
 fn read(path: &Path, may_be_new: bool) -> anyhow::Result<(String, UserFile)> {
+    anyhow::ensure!(
+        !path.is_symlink() || path.try_exists().unwrap_or(true),
+        "{} is a link to a file that is not there: make that file, or remove the link",
+        path.display()
+    );
     let text = match fs::read_to_string(path) {
         Err(error) if may_be_new && error.kind() == ErrorKind::NotFound => String::new(),
         text => text.with_context(|| format!("cannot read the users file {}", path.display()))?,
@@ -174,7 +179,15 @@ fn change(
     let lock = File::open(directory).with_context(cannot)?;
     lock.lock().with_context(cannot)?;
     let (text, users) = read(&path, may_be_new)?;
-    write(&path, &edit(&text, &users)?)
+    write(&path, &edit(&text, &users)?)?;
+    // So that the new file has the name after a power failure too.
+    let unsure = || {
+        format!(
+            "the users in {} are changed, but perhaps not on the disk",
+            path.display()
+        )
+    };
+    lock.sync_all().with_context(unsure)
 }
 
 /// The text with another line for a user, or none.
@@ -196,10 +209,11 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         before => Some(before.with_context(cannot)?),
     };
+    // Not a name like `users.new`, which may be a file of somebody's.
     let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    // One that is left of a command that was ended is of no use, and to write through a link that another user has put
-    // there would be a danger.
+    new.push(format!(".{}.partial", std::process::id()));
+    // What a command of this number left when it was killed. To write through a link that another user has put there
+    // would be a danger.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(cannot),
         _ => {}

@@ -295,6 +295,32 @@ fn a_file_of_users_that_is_a_link_is_changed_where_it_leads() {
 }
 
 #[test]
+fn a_link_to_a_file_of_users_that_is_not_there_is_refused() {
+    let directory = Directory::new();
+    let link = directory.path("link");
+    std::os::unix::fs::symlink(directory.path("users"), &link).expect("the directory is ours");
+    let refused = primed(&["user", "add", &link, "ann"], "ann-pw\n");
+    let error = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(error.contains("is a link to a file that is not there"), "{error}");
+    assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
+}
+
+#[test]
+fn the_files_beside_a_file_of_users_stay_as_they_are() {
+    let directory = Directory::new();
+    directory.write("users.new", "mine");
+    add_user(&directory, "ann", "ann-pw", &[]);
+    assert!(
+        primed(&["user", "remove", &directory.path("users"), "ann"], "")
+            .status
+            .success()
+    );
+    assert_eq!(directory.read("users.new"), "mine");
+    assert_eq!(fs::read_dir(&directory.0).expect("it is there").count(), 2);
+}
+
+#[test]
 #[ignore = "needs to be root, who alone can be somebody else"]
 fn a_file_of_users_whose_owner_cannot_be_kept_stays_as_it_was() {
     let directory = Directory::new();
@@ -317,7 +343,12 @@ fn a_file_of_users_whose_owner_cannot_be_kept_stays_as_it_was() {
         "{error}"
     );
     assert_eq!((directory.read("users"), access(&file)), (text_before, access_before));
-    assert!(!fs::exists(directory.path("users.new")).expect("it can be looked for"));
+    let names = fs::read_dir(&directory.0).expect("it is there");
+    let names: Vec<_> = names.map(|entry| entry.expect("it can be read").file_name()).collect();
+    assert!(
+        !names.iter().any(|name| name.to_string_lossy().ends_with(".partial")),
+        "{names:?}"
+    );
 }
 
 #[test]
