@@ -59,6 +59,17 @@ fn a_job_is_submitted_listed_and_cancelled_by_its_number() {
 }
 
 #[test]
+fn an_argument_with_a_line_feed_is_no_second_request() {
+    let daemon = support::daemon();
+    for command in [&["ask"][..], &["submit"], &["submit", "--json"]] {
+        let (out, errors, status) = run(&daemon, &[command, &["pi 5\nsubmit nth 7"]].concat());
+        assert_eq!((out.as_str(), status), ("", Some(1)), "{command:?}");
+        assert!(errors.starts_with("primed: a request is one line"), "{errors}");
+    }
+    assert_eq!(run(&daemon, &["jobs"]).0, "");
+}
+
+#[test]
 fn several_jobs_are_cancelled_at_once() {
     let daemon = support::daemon();
     for n in ["1e20", "1e21", "1e22"] {

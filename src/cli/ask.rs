@@ -29,7 +29,7 @@ impl Ask {
         if !self.request.is_empty() {
             let request = self.request.join(" ");
             anyhow::ensure!(
-                request.lines().any(|line| replies_to(line.as_bytes()) > 0),
+                replies_to(request.as_bytes()) > 0,
                 "there is no question; write one, such as 'primed ask pi 1e12' ('primed ask help' lists the verbs)"
             );
             return ask_one(&self.connect, &request, printer);

@@ -46,7 +46,7 @@ impl Demo {
         let workers = workers.map_or(1, NonZeroUsize::get);
         let question = self.request.join(" ");
         anyhow::ensure!(
-            parse_line(question.as_bytes()) != Ok(ParsedLine::Blank),
+            parse_line(question.as_bytes()) != Ok(ParsedLine::Blank) && !question.contains('\n'),
             "'{question}' is not a question; write one, such as 'isprime 2^61-1'"
         );
         // Workers are to compute the answer each time.

@@ -96,6 +96,10 @@ pub(super) fn open(connect: &Connect, printer: &mut Out) -> anyhow::Result<Optio
 }
 
 fn send_one(connect: &Connect, request: &str, printer: &mut Out) -> anyhow::Result<Option<TcpStream>> {
+    anyhow::ensure!(
+        !request.contains('\n'),
+        "a request is one line, and this one has a line feed in it: 'primed ask' reads several from standard input"
+    );
     let Some(mut stream) = open(connect, printer)? else {
         return Ok(None);
     };
