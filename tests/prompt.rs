@@ -2,7 +2,7 @@
 
 mod support;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
@@ -91,23 +91,18 @@ fn ctrl_c_gives_the_prompt_back_also_if_the_daemon_does_not_answer() {
 
 #[test]
 fn the_echo_is_back_when_a_signal_ends_the_prompt() {
-    for signal in [Signal::TERM, Signal::HUP] {
+    for signal in [Signal::TERM, Signal::HUP, Signal::QUIT] {
         let (address, asked) = silent_server();
-        let command = format!(
-            "sh -c 'echo pid=$$; exec {} ask --connect {address}'; stty -a",
-            env!("CARGO_BIN_EXE_primed")
-        );
+        let command = format!("{} ask --connect {address}", env!("CARGO_BIN_EXE_primed"));
         let home = std::env::temp_dir().join(format!("primed-signal-{}", std::process::id()));
         std::fs::create_dir_all(&home).expect("a temporary folder can be made");
         let variables = [("HOME", home.to_str().expect("the path is text")), ("NO_COLOR", "1")];
-        let mut prompt = Terminal::start(&command, &variables);
-        let shown = prompt.until("primed> ");
-        let id = shown.split("pid=").nth(1).and_then(|rest| rest.lines().next());
-        let id = id.and_then(|id| id.trim().parse().ok()).and_then(Pid::from_raw);
+        let (mut prompt, id) = Terminal::start_to_kill(&command, &variables);
+        prompt.until("primed> ");
         prompt.press("pi 100\r");
         asked.recv_timeout(support::PATIENCE).expect("it is asked");
-        kill_process(id.expect("the shell says it"), signal).expect("it lives");
-        prompt.until(" icanon iexten echo ");
+        kill_process(id, signal).expect("it lives");
+        prompt.until("\nisig icanon iexten echo ");
         let history = std::fs::read_to_string(home.join(".primed_history")).expect("there is a history");
         assert!(history.contains("pi 100"), "{history}");
         std::fs::remove_dir_all(home).expect("it is there");

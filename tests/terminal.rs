@@ -2,8 +2,10 @@
 
 mod support;
 
+use rustix::process::{Signal, kill_process};
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use support::terminal::Terminal;
 
 /// What a terminal shows of a command, with these variables.
 fn at_terminal(arguments: &str, variables: &[(&str, &str)]) -> String {
@@ -79,6 +81,24 @@ fn the_echo_is_back_after_ctrl_c_at_a_password() {
     let after = typed_at(&command, b"new password: ", b"secret\x03");
     assert!(after.contains("cancelled") && after.contains(" echo "), "{after}");
     assert!(!after.contains("secret") && !file.exists(), "{after}");
+}
+
+#[test]
+fn the_echo_is_back_when_a_signal_ends_a_command_that_asks_for_a_password() {
+    let daemon = support::daemon();
+    let binary = env!("CARGO_BIN_EXE_primed");
+    let ask = format!("{binary} ask --connect {} --user ann nth 5", daemon.addresses()[0]);
+    let file = std::env::temp_dir().join(format!("primed-killed-{}", std::process::id()));
+    let add = format!("{binary} user add {} ann", file.display());
+    for (command, prompt) in [(add, "new password: "), (ask, "password of ann: ")] {
+        for signal in [Signal::TERM, Signal::HUP, Signal::QUIT] {
+            let (mut terminal, id) = Terminal::start_to_kill(&command, &[]);
+            terminal.until(prompt);
+            kill_process(id, signal).expect("it lives");
+            terminal.until("\nisig icanon iexten echo ");
+        }
+    }
+    assert!(!file.exists());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod support;
 
 use primed::Daemon;
+use rustix::process::{Signal, kill_process};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -57,6 +58,20 @@ fn a_daemon_that_comes_back_is_shown_again() {
     // Ctrl-C is a key here.
     top.press("\u{3}");
     assert!(ends_well(top));
+}
+
+#[test]
+fn a_signal_restores_the_terminal() {
+    let daemon = support::daemon();
+    let binary = env!("CARGO_BIN_EXE_primed");
+    let command = format!("{binary} top --connect {}", daemon.addresses()[0]);
+    for signal in [Signal::TERM, Signal::HUP, Signal::QUIT, Signal::INT] {
+        let (mut top, id) = Terminal::start_to_kill(&command, &[]);
+        top.until("quit");
+        kill_process(id, signal).expect("it lives");
+        top.until("\u{1b}[?1049l");
+        top.until("\nisig icanon iexten echo ");
+    }
 }
 
 #[test]

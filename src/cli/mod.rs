@@ -24,6 +24,7 @@ mod jobs;
 mod log_lines;
 mod logging;
 mod manual;
+mod modes;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod print;

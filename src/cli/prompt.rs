@@ -8,6 +8,7 @@ use super::complete::Words;
 use super::configure;
 use super::connect::{Connect, Reason, SPEAKS_TLS, is_tls};
 use super::exchange::{is_login, takes_progress};
+use super::modes::KeptModes;
 use super::print::{Printer, is_broken_pipe, printable};
 use super::screen::{PROMPT, Screen};
 use super::{complain, with_causes};
@@ -42,7 +43,8 @@ Tab completes verbs and options; Ctrl-D leaves.
 
 /// Reads questions until Ctrl-D or `quit`.
 pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
-    restore_when_ended()?;
+    // Whether a line is edited or a question waited for.
+    let _modes = KeptModes::of(io::stdin())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let config = Config::builder().completion_type(CompletionType::List).build();
     let mut editor: Editor<Words, DefaultHistory> = Editor::with_config(config)?;
@@ -362,31 +364,6 @@ fn above_text(tag: &str, heard: ReplyLine<'_>) -> Option<String> {
         ReplyLine::Error { code, text } => format!("{label}{code}: {text}\n"),
         ReplyLine::Progress(text) => format!("{label}{}\n", readable(text)),
     })
-}
-
-/// From now on SIGTERM and SIGHUP end the process with the terminal as it is now, whether a line is edited or a
-/// question waited for.
-fn restore_when_ended() -> anyhow::Result<()> {
-    let before = tcgetattr(io::stdin()).ok();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let context = runtime.enter();
-    let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
-    drop(context);
-    // A thread of its own: the line editor waits for keys on the first.
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let kind = runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => SignalKind::terminate(),
-                _ = hang_up.recv() => SignalKind::hangup(),
-            }
-        });
-        if let Some(before) = before {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
-        }
-        // As a shell says that a signal has ended a program.
-        std::process::exit(128 + kind.as_raw_value())
-    })?;
-    Ok(())
 }
 
 /// While this lives, what is typed is kept for the next line but not shown, because it would mix with the progress

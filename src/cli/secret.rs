@@ -1,5 +1,6 @@
 //! Passwords as people give them: in a file, on standard input, or at a terminal without an echo. Never as an argument.
 
+use super::modes::KeptModes;
 use anyhow::Context;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 use std::fmt;
@@ -37,6 +38,7 @@ impl Secret {
         let Ok(mut terminal) = File::options().read(true).write(true).open("/dev/tty") else {
             return Ok(None);
         };
+        let _modes = KeptModes::of(&terminal)?;
         let before = tcgetattr(&terminal)?;
         let mut silent = before.clone();
         // Ctrl-C ends the line, so that the echo is turned on again before the command ends.

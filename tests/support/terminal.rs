@@ -1,6 +1,7 @@
 //! A program at a terminal, which `script` of util-linux provides.
 
 use super::PATIENCE;
+use rustix::process::Pid;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -43,6 +44,17 @@ impl Terminal {
             output,
             seen: String::new(),
         }
+    }
+
+    /// Starts a program with its arguments, to be sent a signal, and gives its process. When it has ended, the modes of
+    /// the terminal are shown, as `stty -a` does.
+    pub fn start_to_kill(program: &str, variables: &[(&str, &str)]) -> (Self, Pid) {
+        let command = format!("stty cols 120 rows 30; sh -c 'echo pid=$$; exec {program}'; stty -a");
+        let mut terminal = Self::start(&command, variables);
+        terminal.until("pid=");
+        let id = terminal.until("\n");
+        let id = id.trim().parse().ok().and_then(Pid::from_raw);
+        (terminal, id.expect("the shell says it"))
     }
 
     pub fn press(&mut self, keys: &str) {

@@ -8,6 +8,7 @@ mod draw;
 mod state;
 
 use super::connect::Connect;
+use super::modes::EndSignals;
 use super::{quantity, with_causes};
 use crate::client::{Client, Error, JobId};
 use crate::proto::Code;
@@ -19,7 +20,6 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// A daemon answers `info` in microseconds; one that takes longer has a problem that is to be seen.
@@ -55,10 +55,12 @@ impl Top {
             // Without a daemon at the start there is nothing to show.
             let connect = Arc::new(self.connect);
             let client = connect.clone().client().await?;
+            let signals = EndSignals::take()?;
             // From here on a panic restores the terminal before it is reported.
             let terminal = ratatui::try_init().context("cannot take over the terminal")?;
-            let result = show(terminal, client, connect, self.interval).await;
-            ratatui::restore();
+            let result = show(terminal, signals, client, connect, self.interval).await;
+            // It may be gone.
+            let _ = ratatui::try_restore();
             result
         });
         // A connection that is being made is not waited for.
@@ -70,6 +72,7 @@ impl Top {
 /// Draws until a key or a signal ends it.
 async fn show(
     mut terminal: DefaultTerminal,
+    mut signals: EndSignals,
     client: Client,
     connect: Arc<Connect>,
     interval: Duration,
@@ -82,7 +85,6 @@ async fn show(
     let (news_sender, mut news) = channel(1);
     let (cancel, cancels) = channel(1);
     let asking = tokio::spawn(ask(client, connect, interval, news_sender, cancels));
-    let mut terminated = signal(SignalKind::terminate())?;
     loop {
         terminal.draw(|frame| draw::draw(frame, &state))?;
         tokio::select! {
@@ -101,7 +103,7 @@ async fn show(
                 News::Lost(why) => state.lose(why),
                 News::Note(text) => state.note(text),
             },
-            _ = terminated.recv() => break,
+            _ = signals.next() => break,
         }
     }
     asking.abort();
