@@ -90,7 +90,7 @@ pub(super) struct Cancel {
     /// Print JSON: an object with 'cancelled', the number of jobs as a string, or with 'error' and 'text'
     #[arg(long)]
     json: bool,
-    /// The numbers of the jobs; 'all' for all of this address; or 'owner=ADDRESS'
+    /// The numbers of the jobs; 'all' for all of your account; or 'owner=OWNER' as 'jobs' shows it
     #[arg(value_name = "JOB", required = true, value_parser = read_selection)]
     jobs: Vec<String>,
 }

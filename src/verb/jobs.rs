@@ -247,7 +247,7 @@ fn cancel_jobs(call: &Call<'_>) -> Result<Step, Failure> {
     let many = |selection| Ok(Step::Ask(Ask::CancelMany(selection)));
     if let Some(owner) = call.option("owner") {
         call.only(0, &["owner"])?;
-        let unknown = |_| call.bad_arg(format_args!("'{}' is no address", shortened(owner)));
+        let unknown = |_| call.bad_arg(format_args!("'{}' is no user and no address", shortened(owner)));
         return many(Selection::Of(owner.parse::<Account>().map_err(unknown)?));
     }
     match (call.arg(0), call.arg(1)) {
