@@ -67,6 +67,10 @@ fn a_mistake_is_one_line_that_says_what_to_do_next() {
         (&["serve", "--data", ""], "write a directory, or none"),
         (&["store", "--data=", "check"], "write a directory, or none"),
         (&["ask", "--tls-ca", "ca.pem", "nth", "5"], "add --tls"),
+        (
+            &["ask", "--tls", "--connect", "unix:/tmp/x.sock", "nth", "5"],
+            "leave --tls out",
+        ),
         (&["ask", "--password-file", "f", "nth", "5"], "add --user NAME"),
         (&["help", "pi"], "did you mean 'primed ask help pi'?"),
         (&["help", "doctor"], "did you mean 'primed ask help doctor'?"),

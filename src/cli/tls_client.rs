@@ -1,5 +1,6 @@
 //! TLS for the commands that ask a daemon: they read and write a socket, and a thread encrypts what passes.
 
+use super::address::Endpoint;
 use super::connect::{PATIENCE, Reason};
 use super::security::check_files;
 use crate::server::{is_of_old_version, read_authorities, read_certificates, read_key, unusable};
@@ -46,11 +47,18 @@ pub(super) struct TlsFlags {
     tls_key: Option<PathBuf>,
 }
 
-/// Refuses authorities that were given without `--tls`: who names them expects that nothing passes unencrypted, the
-/// password least of all. The variable may stay set.
+/// Refuses `--tls` with a unix socket, and authorities that were given without `--tls`: a user who names either expects
+/// that nothing passes unencrypted, the password least of all. The variable of the authorities may stay set.
 pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
-    let is_plain = matches!(matches.try_get_one::<bool>("tls"), Ok(Some(false)));
-    if is_plain && matches.value_source("tls_ca") == Some(ValueSource::CommandLine) {
+    let Ok(Some(&is_on)) = matches.try_get_one::<bool>("tls") else {
+        return Ok(());
+    };
+    let to = matches.try_get_one::<Endpoint>("address");
+    if is_on && matches!(to, Ok(Some(Endpoint::Unix(_)))) {
+        let what = "a unix socket is not encrypted: leave --tls out, or connect to an address of --tls-listen";
+        return Err(clap::Error::raw(ErrorKind::ArgumentConflict, what));
+    }
+    if !is_on && matches.value_source("tls_ca") == Some(ValueSource::CommandLine) {
         let what = "without --tls nothing is encrypted, and --tls-ca has no use: add --tls";
         return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, what));
     }
