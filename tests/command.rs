@@ -493,6 +493,14 @@ fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
     }
 }
 
+#[test]
+fn bytes_that_are_no_text_are_printed_and_not_taken_for_the_end() {
+    let server = server(b"OK caf\xe9\n");
+    let output = primed(&["ask", "--connect", &server, "nth", "6"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "caf\\u{fffd}\n");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
 /// The address of a server that replies with these bytes to each client, once that has asked all.
 fn server(reply: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");

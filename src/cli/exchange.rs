@@ -1,11 +1,12 @@
 //! Requests sent to a daemon, and the lines that come back, each as soon as it is there. What is not answered is never
 //! taken for an answer.
 
-use super::connect::{Connect, Refused, SPEAKS_TLS, is_tls};
-use super::print::{Printer, printable};
+use super::connect::{Connect, Refused};
+use super::lines::Lines;
+use super::print::Printer;
 use crate::client::{ReplyLine, split_tag};
 use crate::proto::{ParsedLine, parse_line};
-use std::io::{self, BufRead, BufReader, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -141,22 +142,13 @@ fn read_lines(
     printer: &mut Out,
     mut take: impl FnMut(&mut Out, Option<&str>, ReplyLine<'_>) -> io::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut reader = BufReader::with_capacity(64 << 10, stream);
-    let mut line = String::new();
+    let mut lines = Lines::new(stream);
     let mut answered = 0;
-    // An error is one again as the line is read.
-    anyhow::ensure!(!is_tls(reader.fill_buf().unwrap_or_default()), SPEAKS_TLS);
     loop {
-        line.clear();
-        if reader.buffer().is_empty() {
+        if lines.is_empty() {
             printer.flush()?;
         }
-        // A connection that breaks ends like one that is closed: unanswered requests stay unanswered.
-        let whole = reader.read_line(&mut line).is_ok() && line.ends_with('\n');
-        if !whole {
-            break;
-        }
-        let shown = printable(line.trim_end());
+        let Some(shown) = lines.next()? else { break };
         let (tag, rest) = split_tag(&shown);
         let heard = ReplyLine::parse(rest);
         if heard == ReplyLine::Value(rest) && !rest.bytes().all(|byte| byte.is_ascii_digit()) {

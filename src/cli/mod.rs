@@ -21,6 +21,7 @@ mod eval;
 mod exchange;
 mod job_row;
 mod jobs;
+mod lines;
 mod log_lines;
 mod logging;
 mod manual;

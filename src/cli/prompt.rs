@@ -6,10 +6,11 @@
 use super::bar::readable;
 use super::complete::Words;
 use super::configure;
-use super::connect::{Connect, Reason, SPEAKS_TLS, is_tls};
+use super::connect::{Connect, Reason};
 use super::exchange::{is_login, takes_progress};
+use super::lines::Lines;
 use super::modes::KeptModes;
-use super::print::{Printer, is_broken_pipe, printable};
+use super::print::{Printer, is_broken_pipe};
 use super::screen::{PROMPT, Screen};
 use super::{complain, with_causes};
 use crate::client::{ReplyLine, split_tag};
@@ -18,7 +19,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config, Editor};
-use std::io::{self, BufRead, BufReader, Stdout, Write};
+use std::io::{self, Stdout, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -160,7 +161,7 @@ impl Connection {
     fn open(connect: &Connect, screen: Screen) -> anyhow::Result<Self> {
         let stream = connect.open()?;
         let sink = Arc::new(Mutex::new(Sink::Prompt(0)));
-        let (lines, reading) = (BufReader::new(stream.try_clone()?), sink.clone());
+        let (lines, reading) = (Lines::new(stream.try_clone()?), sink.clone());
         let (reason, reads) = (connect.reason().clone(), connect.reason().clone());
         std::thread::Builder::new()
             .name("replies".into())
@@ -316,15 +317,16 @@ fn watched_job(question: &str) -> Option<&str> {
 }
 
 /// Reads replies until the connection ends.
-fn read(mut lines: BufReader<TcpStream>, sink: &Mutex<Sink>, screen: &Screen, reason: &Reason) {
-    let mut line = String::new();
-    // An error is one again as the line is read.
-    let is_tls = is_tls(lines.fill_buf().unwrap_or_default());
-    if is_tls {
-        reason.set(SPEAKS_TLS.to_owned());
-    }
-    while !is_tls && lines.read_line(&mut line).is_ok() && line.ends_with('\n') {
-        let shown = printable(line.trim_end());
+fn read(mut lines: Lines<TcpStream>, sink: &Mutex<Sink>, screen: &Screen, reason: &Reason) {
+    loop {
+        let shown = match lines.next() {
+            Ok(Some(shown)) => shown,
+            Ok(None) => break,
+            Err(error) => {
+                reason.set(error.to_string());
+                break;
+            }
+        };
         let (tag, rest) = split_tag(&shown);
         let heard = ReplyLine::parse(rest);
         let mut sink = lock(sink);
@@ -335,15 +337,13 @@ fn read(mut lines: BufReader<TcpStream>, sink: &Mutex<Sink>, screen: &Screen, re
         match &*sink {
             Sink::Closed => return,
             // Its receiver lives as long as it is the sink.
-            Sink::Question(sender, _) => drop(sender.send(shown.clone().into_owned())),
+            Sink::Question(sender, _) => drop(sender.send(shown.into_owned())),
             Sink::Prompt(_) => {
                 if let Some(text) = above_text(tag.unwrap_or("-"), heard) {
                     screen.print(&text);
                 }
             }
         }
-        drop(sink);
-        line.clear();
     }
     let ended = std::mem::replace(&mut *lock(sink), Sink::Closed);
     if matches!(ended, Sink::Prompt(others) if others > 0) {
