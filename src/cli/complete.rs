@@ -1,7 +1,7 @@
 //! Completion at the prompt: verbs, options and their values, from the usage of the built-in verbs. Knows no terminal.
 
 use super::screen::Screen;
-use super::{Cli, configure, settings};
+use super::{Cli, configure, reload, settings};
 use crate::job::PrimeKind;
 use crate::primes::constellation::Constellation;
 use crate::verb::{TOPICS, Verb};
@@ -79,6 +79,9 @@ fn candidates(line: &str) -> (usize, Vec<String>) {
 fn of_config(what: Option<&str>, name: Option<&str>) -> Vec<String> {
     match (what, name) {
         (None, _) => ["get ", "set "].map(String::from).to_vec(),
+        (Some(what), None) if what.eq_ignore_ascii_case("set") => {
+            reload::LIVE.iter().map(|name| format!("{name} ")).collect()
+        }
         (Some(_), None) => settings::names(&Cli::command())
             .map(|name| format!("{name} "))
             .collect(),
@@ -153,7 +156,9 @@ mod tests {
         assert_eq!(completed("conf"), ["config "]);
         assert_eq!(completed("config "), ["get ", "set "]);
         assert_eq!(completed("config set idle"), ["idle-timeout "]);
-        assert_eq!(completed("config get max-un"), ["max-unsent "]);
+        assert_eq!(completed("config set max-un"), ["max-unsent "]);
+        assert_eq!(completed("config get workers"), ["workers ", "workers-only "]);
+        assert!(completed("config set workers").is_empty());
         assert!(completed("config set log ").is_empty());
     }
 }
