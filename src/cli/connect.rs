@@ -1,5 +1,5 @@
 //! How every command that asks a running daemon reaches it, or what to do if there is none. The one place that opens
-//! connections to daemons.
+//! connections to daemons; only `demo` opens those to the daemon that it runs itself.
 
 use super::address::{self, Endpoint, UNIX};
 use super::print::printable;
