@@ -152,7 +152,8 @@ fn stats(survey: &Survey, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lines as `jobs` shows them: words with their names, the one that may have blanks in it last.
+/// Lines as `jobs` shows them: words with their names. A request, an answer, an error and a question may have blanks in
+/// them, so that only JSON can be taken apart in all cases.
 fn export(contents: &Contents, out: &mut impl Write) -> anyhow::Result<()> {
     for (id, job) in &contents.jobs {
         let (submission, cpu) = (&job.submission, job.cpu.as_secs_f64());
