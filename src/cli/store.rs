@@ -286,15 +286,10 @@ fn json_of_answer(answer: &KeptAnswer) -> serde_json::Value {
 /// A value as the wire shows it, in one line.
 fn words(value: &Value) -> String {
     match value {
-        Value::Nothing => String::new(),
-        Value::Number(number) => number.to_string(),
-        Value::Truth(yes) => if *yes { "yes" } else { "no" }.to_owned(),
-        Value::Numbers(numbers) => numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        Value::Text(text) => text.clone(),
-        Value::Facts(facts) => facts
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect::<Vec<_>>()
-            .join(" "),
+        Value::Facts(facts) => {
+            let facts: Vec<String> = facts.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            facts.join(" ")
+        }
+        value => value.to_string(),
     }
 }
