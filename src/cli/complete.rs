@@ -1,7 +1,7 @@
 //! Completion at the prompt: verbs, options and their values, from the usage of the built-in verbs. Knows no terminal.
 
 use super::screen::Screen;
-use super::{Cli, configure, reload, settings};
+use super::{Cli, configure, settings};
 use crate::job::PrimeKind;
 use crate::primes::constellation::Constellation;
 use crate::verb::{TOPICS, Verb};
@@ -80,7 +80,7 @@ fn of_config(what: Option<&str>, name: Option<&str>) -> Vec<String> {
     match (what, name) {
         (None, _) => ["get ", "set "].map(String::from).to_vec(),
         (Some(what), None) if what.eq_ignore_ascii_case("set") => {
-            reload::LIVE.iter().map(|name| format!("{name} ")).collect()
+            configure::LIVE.iter().map(|name| format!("{name} ")).collect()
         }
         (Some(_), None) => settings::names(&Cli::command())
             .map(|name| format!("{name} "))

@@ -1,11 +1,23 @@
 //! The verb `config`: what the settings are, and changing those that can change while the daemon runs. Its requests go
 //! to the loop that handles signals too, so that one place changes settings. Knows no single setting.
 
-use super::reload::LIVE;
 use crate::verb::Registry;
 use crate::{Asked, Call, Code, Failure, Host, Responder, Role, Verb, define};
 use actix::prelude::*;
 use tokio::sync::mpsc;
+
+/// The settings that change while the daemon runs; `max-line` holds for connections accepted from then on. The others
+/// need a restart.
+pub(super) const LIVE: [&str; 8] = [
+    "drain-limit",
+    "idle-timeout",
+    "log",
+    "max-connections",
+    "max-in-flight",
+    "max-line",
+    "max-unsent",
+    "stall-timeout",
+];
 
 /// Requests that may wait for the loop.
 const MAX_WAITING: usize = 64;

@@ -4,7 +4,7 @@
 //! Flags and environment still win over the file, so at SIGHUP it is the file that can change; it takes the place of
 //! what `config set` has changed. Knows no single limit.
 
-use super::configure::{ConfigRequest, matches, needs_restart};
+use super::configure::{ConfigRequest, LIVE, matches, needs_restart};
 use super::logging::SetFilter;
 use super::security::Security;
 use super::serve::Serve;
@@ -18,19 +18,6 @@ use std::ffi::OsString;
 use std::future::pending;
 use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// The settings that change while the daemon runs; `max-line` holds for connections accepted from then on. The others
-/// need a restart.
-pub(super) const LIVE: [&str; 8] = [
-    "drain-limit",
-    "idle-timeout",
-    "log",
-    "max-connections",
-    "max-in-flight",
-    "max-line",
-    "max-unsent",
-    "stall-timeout",
-];
 
 /// What reading the configuration gave.
 type Read = Result<(Cli, Settings), Refusal>;
