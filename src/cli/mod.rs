@@ -4,13 +4,10 @@
 //! Exit status: 0, or 1 for an error reply or a failure, or 2 for bad usage.
 
 mod address;
-mod allocator;
 mod ask;
 mod bar;
 mod bench;
-mod cluster;
 mod color;
-mod complete;
 mod configure;
 mod connect;
 mod cpu;
@@ -22,17 +19,11 @@ mod exchange;
 mod job_row;
 mod jobs;
 mod lines;
-mod log_lines;
-mod logging;
 mod manual;
 mod modes;
-#[cfg(feature = "otlp")]
-mod otlp;
 mod print;
 mod prompt;
 mod quantity;
-mod reload;
-mod screen;
 mod secret;
 mod security;
 mod serve;

@@ -1,6 +1,6 @@
 //! Spans for traces: one for each request that the engine took, one for each submitted job, and one for the plain
 //! questions of a read that their first slices answered. Each is one event at its end, with its duration, and
-//! `cli/otlp.rs` sends it. Nothing is noted unless a subscriber wants them. Knows no collector.
+//! `cli/serve/otlp.rs` sends it. Nothing is noted unless a subscriber wants them. Knows no collector.
 
 use super::jobs::Stage;
 use crate::metrics::{Metrics, VerbLabel, micros};

@@ -1,20 +1,28 @@
 //! `primed serve`: runs the daemon until a signal ends it.
 
+mod allocator;
+mod cluster;
+mod log_lines;
+mod logging;
+#[cfg(feature = "otlp")]
+mod otlp;
+mod reload;
+
 use super::address::{self, Address, Endpoint};
-use super::cluster::ClusterFlags;
 use super::configure::ConfigRequests;
 use super::data::{self, Data};
 use super::descriptors::{self, Reserve};
-use super::logging::{self, LogFormat};
-use super::reload::Reload;
 use super::security::SecurityFlags;
 use super::settings::Settings;
-use super::{allocator, configure, quantity};
+use super::{configure, quantity};
 use crate::daemon::{Drained, Notice, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
 use crate::verb::Memory;
 use crate::{Daemon, Failure, StartError};
+use cluster::ClusterFlags;
+use logging::LogFormat;
+use reload::Reload;
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -61,8 +69,8 @@ pub(super) struct Serve {
     log_format: LogFormat,
     /// Collector of OpenTelemetry that gets a span of each request and job, e.g. http://127.0.0.1:4318 [default: none]
     #[cfg(feature = "otlp")]
-    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = super::otlp::Collector::read)]
-    otlp: Option<super::otlp::Collector>,
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = otlp::Collector::read)]
+    otlp: Option<otlp::Collector>,
     /// File with settings, in the format that 'serve --show-config' prints
     #[arg(long, value_name = "FILE", env = "PRIMED_CONFIG")]
     config: Option<PathBuf>,
@@ -229,9 +237,9 @@ impl Serve {
         );
         self.security.check_tls(self.http_tls)?;
         #[cfg(feature = "otlp")]
-        let export = self.otlp.clone().map(super::otlp::Export::start).transpose()?;
+        let export = self.otlp.clone().map(otlp::Export::start).transpose()?;
         #[cfg(feature = "otlp")]
-        let spans = export.as_ref().map(super::otlp::Export::layer);
+        let spans = export.as_ref().map(otlp::Export::layer);
         #[cfg(not(feature = "otlp"))]
         let spans = None;
         let set_filter = logging::start(&self.log, self.log_format, spans);
@@ -338,7 +346,7 @@ impl Serve {
     }
 
     pub(super) fn log_filter(&self) -> Targets {
-        super::logging::filter(&self.log)
+        logging::filter(&self.log)
     }
 
     pub(super) const fn drain_limit(&self) -> Duration {

@@ -3,22 +3,25 @@
 //! A question without a tag is waited for. One with a tag is not: its reply is printed above the prompt when it
 //! arrives. So a thread reads replies all the time, and [`Sink`] says where they go.
 
+mod complete;
+mod screen;
+
 use super::bar::readable;
-use super::complete::Words;
 use super::configure;
 use super::connect::{Connect, Reason};
 use super::exchange::{is_login, takes_progress};
 use super::lines::Lines;
 use super::modes::KeptModes;
 use super::print::{Printer, is_broken_pipe};
-use super::screen::{PROMPT, Screen};
 use super::{complain, with_causes};
 use crate::client::{ReplyLine, split_tag};
 use anyhow::Context;
+use complete::Words;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config, Editor};
+use screen::{PROMPT, Screen};
 use std::io::{self, Stdout, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;

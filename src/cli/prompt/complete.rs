@@ -1,7 +1,7 @@
 //! Completion at the prompt: verbs, options and their values, from the usage of the built-in verbs. Knows no terminal.
 
 use super::screen::Screen;
-use super::{Cli, configure, settings};
+use crate::cli::{Cli, configure, settings};
 use crate::job::PrimeKind;
 use crate::primes::constellation::Constellation;
 use crate::verb::{TOPICS, Verb};

@@ -4,12 +4,12 @@
 //! Flags and environment still win over the file, so at SIGHUP it is the file that can change; it takes the place of
 //! what `config set` has changed. Knows no single limit.
 
-use super::configure::{ConfigRequest, LIVE, matches, needs_restart};
+use super::Serve;
 use super::logging::SetFilter;
-use super::security::Security;
-use super::serve::Serve;
-use super::settings::{Refusal, Settings, in_one_line};
-use super::{Cli, Command};
+use crate::cli::configure::{ConfigRequest, LIVE, matches, needs_restart};
+use crate::cli::security::Security;
+use crate::cli::settings::{Refusal, Settings, in_one_line};
+use crate::cli::{Cli, Command};
 use crate::daemon::Running;
 use crate::{Code, Failure, Value};
 use clap::FromArgMatches;
