@@ -100,6 +100,21 @@ fn questions_are_answered_as_on_the_wire() {
 }
 
 #[test]
+fn an_answer_that_was_found_before_is_given_again() {
+    let daemon = with_http(Daemon::new());
+    let asked = json!({"request": "pi 20000000021"});
+    let (first, hits) = (post(&daemon, "/v1/ask", &asked), info(&daemon, "cache_hits_total"));
+    assert_eq!(first.0, 200, "{}", first.1);
+    assert_eq!(post(&daemon, "/v1/ask", &asked), first);
+    assert_eq!(info(&daemon, "cache_hits_total"), hits + 1);
+    let (_, job) = post(&daemon, "/v1/jobs", &asked);
+    assert_eq!(info(&daemon, "cache_hits_total"), hits + 2);
+    let id = job["job"].as_str().expect("it has an ID");
+    let (_, shown) = get(&daemon, &format!("/v1/jobs/{id}"));
+    assert!(shown.contains("\"state\":\"done\""), "{shown}");
+}
+
+#[test]
 fn a_json_number_is_what_was_sent_or_refused() {
     let daemon = with_http(Daemon::new());
     let send = |path: &str, body: &str| {

@@ -400,7 +400,7 @@ impl Daemon {
         let scheduler = scheduler.supervised();
         let local = Local::new(scheduler.clone(), health.clone()).supervised();
         let client = LocalClient::new(EMBEDDING, local.clone(), scheduler.clone());
-        let engine = Engine::new(client, self.registry.clone(), facts.clone());
+        let engine = Engine::new(client, self.registry.clone(), facts.clone(), answers.clone());
         let shared = Arc::new(Shared {
             registry: self.registry,
             facts,

@@ -1,10 +1,11 @@
 //! Answers that were found lately, and those that the store keeps because they were expensive, for the next client that
-//! asks the same. Shared by all threads; knows no request and no plan.
+//! asks the same. Shared by all threads; knows no client and no plan.
 //!
 //! quick_cache keeps what was asked for more than once and lets go of the rest; its locks are held for the time of one
 //! look.
 
-use super::message::Policy;
+use super::message::{Policy, Subject, Submit, Work};
+use crate::job::Job;
 use crate::metrics::Metrics;
 use crate::proto::Value;
 use crate::store::{KeptAnswer, KeptAnswers, Record, Timestamp};
@@ -30,6 +31,8 @@ pub struct Answers {
     stored: RwLock<KeptAnswers>,
     /// Whether there may be some: most daemons have none, and need not look.
     has_stored: AtomicBool,
+    /// The daemon ends: new questions are refused, those whose answer is here too.
+    is_closed: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
@@ -45,12 +48,39 @@ impl Answers {
                 policy.max_stored_answers_bytes,
             )),
             has_stored: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             metrics,
         }
     }
 
+    /// The answer to the question of this job, if it was found before; counted as such.
+    #[inline]
+    pub fn find(&self, job: &Job) -> Option<Value> {
+        if !job.is_kept || job.streams || !self.has_any() || self.is_closed.load(Relaxed) {
+            return None;
+        }
+        let value = self.get(&job.title())?;
+        self.metrics.cache_hits.fetch_add(1, Relaxed);
+        Some(value)
+    }
+
+    /// Puts the answer in place of the work of a submitted job, if it was found before.
+    pub fn settle(&self, submit: &mut Submit) {
+        if let Subject::Work(Work::Plan(job)) = &submit.subject
+            && let Some(value) = self.find(job)
+        {
+            let title = job.title().into_owned();
+            submit.subject = Subject::Known { title, value };
+        }
+    }
+
+    /// Finds nothing from now on.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Relaxed);
+    }
+
     /// False if it keeps none: then a question needs no title to look for its answer.
-    pub fn has_any(&self) -> bool {
+    fn has_any(&self) -> bool {
         self.recent.is_some() || self.has_stored.load(Acquire)
     }
 

@@ -3,7 +3,7 @@
 
 use super::{Caller, Facts, Registry, Step, Terms, monitor};
 use crate::auth::{Authenticate, Identity};
-use crate::engine::{Account, Answer as ReplyFuture, Ask, ClientId, Events, LocalClient, Work};
+use crate::engine::{Account, Answer as ReplyFuture, Answers, Ask, ClientId, Events, LocalClient, Work};
 use crate::job::{Job, Query};
 use crate::proto::{Code, DEADLINES, Failure, INTERVALS, ParsedLine, Reply, Request, Value, parse_line, within};
 use std::borrow::Cow;
@@ -36,6 +36,7 @@ use std::time::Duration;
 pub struct Engine {
     client: LocalClient,
     verbs: Arc<(Registry, Facts)>,
+    answers: Arc<Answers>,
     /// The connection it asks for, as those who monitor see it; 0 is the program around the daemon.
     connection: u64,
     /// The user it asks for, whose role says which verbs he may request.
@@ -52,12 +53,13 @@ struct User {
 
 impl Engine {
     /// The engine for this client, with the verbs it may request.
-    pub(crate) fn new(client: LocalClient, registry: Registry, facts: Facts) -> Self {
+    pub(crate) fn new(client: LocalClient, registry: Registry, facts: Facts, answers: Arc<Answers>) -> Self {
         let verbs = Arc::new((registry, facts));
         Self {
             connection: client.id().0,
             client,
             verbs,
+            answers,
             user: None,
             is_of_verb: false,
         }
@@ -69,6 +71,7 @@ impl Engine {
             client: self.client.another(client, account),
             connection: client.0,
             verbs: self.verbs.clone(),
+            answers: self.answers.clone(),
             user: None,
             is_of_verb: false,
         }
@@ -87,6 +90,7 @@ impl Engine {
             client: self.client.beside(connection, identity, address),
             connection: connection.0,
             verbs: self.verbs.clone(),
+            answers: self.answers.clone(),
             user: user.map(|(identity, auth)| Arc::new(User { identity, auth })),
             is_of_verb: true,
         }
@@ -99,6 +103,7 @@ impl Engine {
             client: self.client.of_user(&identity),
             connection: self.connection,
             verbs: self.verbs.clone(),
+            answers: self.answers.clone(),
             user: Some(Arc::new(User { identity, auth })),
             is_of_verb: false,
         }
@@ -240,7 +245,7 @@ pub struct Question {
 /// What a question comes to once it is asked.
 enum Started {
     Known(Vec<String>, Reply),
-    Asked(Ask, Terms),
+    Asked(Engine, Ask, Terms),
 }
 
 impl Question {
@@ -258,10 +263,9 @@ impl Question {
 
     /// Asks, and returns all events: rows and progress, and then the reply.
     pub fn events(self) -> Events {
-        match (Started::from(self.step), self.engine.as_of_now()) {
-            (Started::Known(rows, reply), _) => Events::known(rows, reply),
-            (Started::Asked(..), Err(failure)) => Events::known(Vec::new(), Err(failure)),
-            (Started::Asked(ask, terms), Ok(engine)) => engine.client.events(ask, terms.deadline, terms.progress),
+        match self.start() {
+            Started::Known(rows, reply) => Events::known(rows, reply),
+            Started::Asked(engine, ask, terms) => engine.client.events(ask, terms.deadline, terms.progress),
         }
     }
 
@@ -284,6 +288,43 @@ impl Question {
         futures_executor::block_on(self.into_future())
     }
 
+    /// What is known already, or what is to be asked: by the engine as it is now, whose user may have changed since.
+    fn start(self) -> Started {
+        let known = |reply| Started::Known(Vec::new(), reply);
+        let (step, terms) = match self.step {
+            Ok(called) => called,
+            Err(failure) => return known(Err(failure)),
+        };
+        let ask = match step {
+            Step::Answer(value) | Step::Constant(value) => return known(Ok(value)),
+            Step::Rows(rows) => return Started::Known(rows, Ok(Value::Nothing)),
+            Step::Job(job) => Ask::Answer(job.into()),
+            Step::External(task) => Ask::Answer(task.into()),
+            Step::Ask(ask) => ask,
+            Step::Cancel(_) | Step::Login(_) | Step::Name(_) | Step::Quit => {
+                let text =
+                    "only a connection has tags, a name and a user, and can quit; drop the question to cancel it";
+                return known(Err(Failure::new(Code::Denied, text)));
+            }
+        };
+        let engine = match self.engine.as_of_now() {
+            Err(failure) => return known(Err(failure)),
+            Ok(Cow::Owned(changed)) => changed,
+            Ok(Cow::Borrowed(_)) => self.engine,
+        };
+        match ask {
+            Ask::Answer(Work::Plan(job)) => match engine.answers.find(&job) {
+                Some(value) => known(Ok(value)),
+                None => Started::Asked(engine, Ask::Answer(Work::Plan(job)), terms),
+            },
+            Ask::Submit(mut submit) => {
+                engine.answers.settle(&mut submit);
+                Started::Asked(engine, Ask::Submit(submit), terms)
+            }
+            ask => Started::Asked(engine, ask, terms),
+        }
+    }
+
     fn on_terms(mut self, change: impl FnOnce(&mut Terms)) -> Self {
         if let Ok((_, terms)) = &mut self.step {
             change(terms);
@@ -297,29 +338,9 @@ impl IntoFuture for Question {
     type IntoFuture = ReplyFuture;
 
     fn into_future(self) -> ReplyFuture {
-        match (Started::from(self.step), self.engine.as_of_now()) {
-            (Started::Known(_, reply), _) => ReplyFuture::known(reply),
-            (Started::Asked(..), Err(failure)) => ReplyFuture::known(Err(failure)),
-            (Started::Asked(ask, terms), Ok(engine)) => engine.client.ask(ask, terms.deadline),
-        }
-    }
-}
-
-impl From<Result<(Step, Terms), Failure>> for Started {
-    fn from(step: Result<(Step, Terms), Failure>) -> Self {
-        let known = |reply| Self::Known(Vec::new(), reply);
-        match step {
-            Err(failure) => known(Err(failure)),
-            Ok((Step::Answer(value) | Step::Constant(value), _)) => known(Ok(value)),
-            Ok((Step::Rows(rows), _)) => Self::Known(rows, Ok(Value::Nothing)),
-            Ok((Step::Job(job), terms)) => Self::Asked(Ask::Answer(job.into()), terms),
-            Ok((Step::External(task), terms)) => Self::Asked(Ask::Answer(task.into()), terms),
-            Ok((Step::Ask(ask), terms)) => Self::Asked(ask, terms),
-            Ok((Step::Cancel(_) | Step::Login(_) | Step::Name(_) | Step::Quit, _)) => {
-                let text =
-                    "only a connection has tags, a name and a user, and can quit; drop the question to cancel it";
-                known(Err(Failure::new(Code::Denied, text)))
-            }
+        match self.start() {
+            Started::Known(_, reply) => ReplyFuture::known(reply),
+            Started::Asked(engine, ask, terms) => engine.client.ask(ask, terms.deadline),
         }
     }
 }

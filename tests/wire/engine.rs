@@ -1,6 +1,6 @@
 //! The engine asked without a socket: how long a question waits, and that a stopping daemon answers it.
 
-use crate::support::{PATIENCE, daemon};
+use crate::support::{PATIENCE, daemon, info};
 use primed::{Code, Daemon, Drained, Event, Query};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -29,6 +29,24 @@ fn a_question_waits_within_the_bounds_of_the_wire_whatever_it_says() {
     for _ in 0..2 {
         assert!(matches!(wait(events.next()), Some(Event::Interim(_))));
     }
+}
+
+#[test]
+fn an_answer_that_was_found_before_is_given_again_without_a_socket() {
+    let daemon = daemon();
+    let engine = daemon.engine();
+    let first = wait(engine.ask(Query::Pi(20_000_000_019)).into_future());
+    let hits = info(&daemon, "cache_hits_total");
+    let again = wait(engine.request("pi 20000000019").into_future());
+    assert_eq!((&again, info(&daemon, "cache_hits_total")), (&first, hits + 1));
+    let mut events = engine.ask(Query::Pi(20_000_000_019)).progress(PATIENCE).events();
+    assert_eq!(wait(events.next()), Some(Event::Final(first.clone())));
+    assert_eq!(info(&daemon, "cache_hits_total"), hits + 2);
+    let id = wait(engine.request("submit pi 20000000019").into_future()).expect("it is submitted");
+    assert_eq!(info(&daemon, "cache_hits_total"), hits + 3);
+    let id = id.to_string();
+    let id = id.strip_prefix("job=").expect("it has an ID");
+    assert_eq!(wait(engine.request(&format!("result {id}")).into_future()), first);
 }
 
 #[test]

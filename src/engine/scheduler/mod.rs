@@ -334,6 +334,7 @@ impl Handler<Shutdown> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, shutdown: Shutdown, context: &mut Self::Context) {
+        self.answers.close();
         self.handle_by("the shutdown", context, |this| match shutdown {
             Shutdown::Drain => this.table.drain(now()),
             Shutdown::Cancel => {

@@ -4,7 +4,7 @@ use super::access::Login;
 use super::sequence::{Pending, is_about_jobs};
 use super::{MAX_SEARCHES, Requests};
 use crate::auth::Role;
-use crate::engine::{Ask, Order, RequestId, Subject, Work};
+use crate::engine::{Ask, Order, RequestId};
 use crate::job::Job;
 use crate::metrics::VerbLabel;
 use crate::proto::{Code, Failure, Final, Frame, Interim, NumberRequest, Reply, ReplyFormat, Request, Tag, Value};
@@ -12,7 +12,6 @@ use crate::server::Shared;
 use crate::server::session::Link;
 use crate::verb::{Caller, Engine, Step, Terms, shown};
 use std::fmt::Display;
-use std::sync::atomic::Ordering::Relaxed;
 use tokio::time::Instant;
 
 impl Requests {
@@ -60,7 +59,7 @@ impl Requests {
 
     #[inline]
     fn take_job(&mut self, verb: VerbLabel, format: &ReplyFormat, job: Job, terms: Terms, link: &Link) {
-        match known(&job, link).or_else(|| self.brief(&job, &terms)) {
+        match link.shared.answers.find(&job).or_else(|| self.brief(&job, &terms)) {
             Some(value) => self.replies.answer(verb, format, Final::Reply(Ok(value))),
             None if terms == Terms::default() && !job.streams && !job.is_verification() => {
                 let id = self.replies.open(verb, format, false);
@@ -135,12 +134,7 @@ impl Requests {
             }
             Ok((Step::Job(job), terms)) => self.take_job(verb, format, job, terms, link),
             Ok((Step::Ask(Ask::Submit(mut submit)), terms)) => {
-                if let Subject::Work(Work::Plan(job)) = &submit.subject
-                    && let Some(value) = known(job, link)
-                {
-                    let title = job.title().into_owned();
-                    submit.subject = Subject::Known { title, value };
-                }
+                link.shared.answers.settle(&mut submit);
                 self.order(verb, format, Ask::Submit(submit), terms);
             }
             Ok((Step::External(task), terms)) => self.order(verb, format, Ask::Answer(task.into()), terms),
@@ -298,12 +292,4 @@ impl Caller for SessionCaller<'_> {
     fn engine(&self) -> Result<Engine, Failure> {
         self.login.engine(self.link.permit.client, &self.link.shared)
     }
-}
-
-/// The answer, if the engine has found it lately.
-fn known(job: &Job, link: &Link) -> Option<Value> {
-    let answers = &link.shared.answers;
-    let value = (job.is_kept && answers.has_any()).then(|| answers.get(&job.title()))??;
-    link.shared.facts.metrics.cache_hits.fetch_add(1, Relaxed);
-    Some(value)
 }
