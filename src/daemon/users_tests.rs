@@ -203,20 +203,30 @@ fn what_a_verb_asks_for_a_user_is_asked_with_the_rights_that_he_has_by_then() {
 }
 
 #[test]
-fn a_verb_that_needs_no_password_has_no_engine_before_there_was_one() {
-    let file = UsersFile::new("unknown");
-    // In the place of one that may be asked without a password.
-    let ping = asking("ping REQUEST", Arc::default());
-    let daemon = with_failpoints().verb(ping).users(file.users()).spawn();
-    let daemon = daemon.expect("a free port can be had");
+fn a_verb_of_a_program_takes_a_password_whatever_its_name() {
+    let file = UsersFile::new("names");
+    // Built-in verbs of these names, or for which these are other words, may be asked without a password.
+    let names = ["ping", "help", "quit", "exit", "bye"];
+    let daemon = names.into_iter().fold(with_failpoints(), |daemon, name| {
+        daemon.verb(define(name, "what only users may know", |_| {
+            Ok(Step::Answer(Value::Text("7".into())))
+        }))
+    });
+    let daemon = daemon.users(file.users()).spawn().expect("a free port can be had");
     let mut client = Client::connect(daemon.addresses()[0]);
-    client.send("ping doctor\nping pi 1e12\n");
-    for _ in 0..2 {
+    for name in names {
+        client.send(&format!("{name}\n"));
         let refused = client.line().expect("a reply");
         assert!(
             refused.starts_with("ERR unauthenticated :say who you are first"),
-            "{refused}"
+            "{name}: {refused}"
         );
+    }
+    client.send("auth ann secret\n");
+    assert_eq!(client.line().as_deref(), Some("OK"));
+    for name in names {
+        client.send(&format!("{name}\n"));
+        assert_eq!(client.line().as_deref(), Some("OK 7"), "{name}");
     }
     assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
 }

@@ -16,11 +16,12 @@ pub(super) fn register(registry: &mut Registry) {
         "says who you are, where the daemon has users",
         auth,
     );
-    registry.add(auth.details(&[
+    let auth = auth.details(&[
         "Nothing after it is taken in before it is answered. A wrong password is",
         "answered late, and later each time. Without USER: the user 'default'.",
         "auth ann PASSWORD -> OK",
-    ]));
+    ]);
+    registry.add(auth.free());
 }
 
 fn auth(call: &Call<'_>) -> Result<Step, Failure> {

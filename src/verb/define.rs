@@ -11,6 +11,7 @@ pub struct Defined<F> {
     about: &'static str,
     details: &'static [&'static str],
     role: Role,
+    is_free: bool,
     read: F,
 }
 
@@ -33,6 +34,7 @@ where
         about,
         details: &[],
         role: Role::Ask,
+        is_free: false,
         read,
     }
 }
@@ -47,6 +49,12 @@ impl<F> Defined<F> {
     /// The least role of a user who may ask it.
     pub const fn role(mut self, role: Role) -> Self {
         self.role = role;
+        self
+    }
+
+    /// The same verb, which a client may ask before it has said who it is.
+    pub(super) const fn free(mut self) -> Self {
+        self.is_free = true;
         self
     }
 }
@@ -73,6 +81,10 @@ where
 
     fn role(&self) -> Role {
         self.role
+    }
+
+    fn is_free(&self) -> bool {
+        self.is_free
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Step, Failure> {

@@ -69,6 +69,13 @@ pub trait Verb: Send + Sync + 'static {
         Role::Ask
     }
 
+    /// True for the built-in ones that a client may ask before it has said who it is. A verb that takes the name of one
+    /// of them, or of another word for one, is none.
+    #[doc(hidden)]
+    fn is_free(&self) -> bool {
+        false
+    }
+
     /// Reads the arguments and returns what is to be done.
     ///
     /// # Errors

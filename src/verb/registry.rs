@@ -130,6 +130,11 @@ impl Registry {
         self.find(request.verb).map_or(Role::Ask, Verb::role)
     }
 
+    /// True if a client may ask this before it has said who it is.
+    pub(crate) fn is_free(&self, request: &Request<'_>) -> bool {
+        self.find(request.verb).is_some_and(Verb::is_free)
+    }
+
     /// True if its arguments are secret: nothing may show them.
     pub fn is_secret(request: &Request<'_>) -> bool {
         request.verb.eq_ignore_ascii_case(auth::AUTH)

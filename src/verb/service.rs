@@ -7,18 +7,20 @@ use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(define("ping", "answers pong", |call| {
+    let ping = define("ping", "answers pong", |call| {
         call.only(0, &[])?;
         Ok(Step::Constant(Value::Text("pong".into())))
-    }));
+    });
+    registry.add(ping.free());
     let help = define("help [VERB]", "this page, or more about a verb", help);
-    registry.add(help.details(&["help numbers says how numbers are written, help errors what the codes mean."]));
+    let topics = &["help numbers says how numbers are written, help errors what the codes mean."];
+    registry.add(help.details(topics).free());
     registry.add(define("info", "how the daemon is doing, as rows of key=value", info));
     let quit = define("quit", "answers what is under way, then closes", |call| {
         call.only(0, &[])?;
         Ok(Step::Quit)
     });
-    registry.add(quit.details(&["exit and bye do the same."]));
+    registry.add(quit.details(&["exit and bye do the same."]).free());
 }
 
 /// What there is help on beside verbs.

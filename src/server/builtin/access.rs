@@ -9,9 +9,6 @@ use crate::verb::Engine;
 use std::mem;
 use std::net::IpAddr;
 
-/// What may be asked before the password, unless a program has put a verb that takes a role in its place.
-const FREE: [&str; 6] = ["auth", "ping", "help", "quit", "exit", "bye"];
-
 /// What the client of a session may do.
 pub(super) enum Access {
     /// There are no users: everything.
@@ -166,11 +163,9 @@ impl Login {
                 }
             };
         }
-        let is_free = FREE.iter().any(|verb| request.verb.eq_ignore_ascii_case(verb))
-            && shared.registry.role_of(request) == Role::Ask;
         match &self.access {
-            _ if is_free => Ok(()),
             Access::Open => Ok(()),
+            Access::Unknown if shared.registry.is_free(request) => Ok(()),
             Access::Unknown => Err(unknown()),
             Access::Known(known) => shared.registry.check(known.identity.name, known.identity.role, request),
         }
