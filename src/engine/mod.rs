@@ -42,4 +42,4 @@ pub use restored::Restored;
 pub use scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Settle, Shutdown};
 pub(crate) use table::is_logged;
 pub(crate) use text::{fault, shortened};
-pub(crate) use threads::start_arbiter;
+pub(crate) use threads::{start_arbiter, system_here};

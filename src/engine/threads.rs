@@ -2,13 +2,20 @@
 //! for.
 
 use crate::caught::{Panicked, caught};
-use actix::Arbiter;
+use actix::{Arbiter, System};
 use std::fs::File;
 use std::{io, thread};
 
 /// Descriptors that a thread with a runtime takes: its epoll, a copy of that, its waker and its end of the pipe of
 /// signals.
 const RUNTIME: usize = 4;
+
+/// The system of actix whose actors this thread runs, if it runs any. A thread for blocking code belongs to a system,
+/// and runs none.
+pub fn system_here() -> Option<usize> {
+    Arbiter::try_current()?;
+    System::try_current().map(|system| system.id())
+}
 
 /// Starts a thread with a runtime. actix panics where there are no descriptors for it, too: so as many are opened
 /// first, which gives the system's own error.

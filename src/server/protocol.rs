@@ -59,7 +59,8 @@ pub trait Protocol: 'static {
     /// The codec of a new connection.
     fn codec(&self) -> Self::Codec;
 
-    /// Answers a request. Must not block its thread: work belongs into the engine.
+    /// Answers a request. Must not block its thread, not by [`Question::wait`](crate::Question::wait) either: work
+    /// belongs into the engine, whose questions are awaited.
     fn answer(
         &self,
         request: <Self::Codec as Decoder>::Item,

@@ -3,7 +3,7 @@
 
 use super::{Caller, Facts, Registry, Step, Terms, monitor};
 use crate::auth::{Authenticate, Identity};
-use crate::engine::{Account, Answer as ReplyFuture, Answers, Ask, ClientId, Events, LocalClient, Work};
+use crate::engine::{Account, Answer as ReplyFuture, Answers, Ask, ClientId, Events, LocalClient, Work, system_here};
 use crate::job::{Job, Query};
 use crate::proto::{Code, DEADLINES, Failure, INTERVALS, ParsedLine, Reply, Request, Value, parse_line, within};
 use std::borrow::Cow;
@@ -37,6 +37,8 @@ pub struct Engine {
     client: LocalClient,
     verbs: Arc<(Registry, Facts)>,
     answers: Arc<Answers>,
+    /// The system of actix that the daemon runs in.
+    system: Option<usize>,
     /// The connection it asks for, as those who monitor see it; 0 is the program around the daemon.
     connection: u64,
     /// The user it asks for, whose role says which verbs he may request.
@@ -60,6 +62,7 @@ impl Engine {
             client,
             verbs,
             answers,
+            system: system_here(),
             user: None,
             is_of_verb: false,
         }
@@ -72,6 +75,7 @@ impl Engine {
             connection: client.0,
             verbs: self.verbs.clone(),
             answers: self.answers.clone(),
+            system: self.system,
             user: None,
             is_of_verb: false,
         }
@@ -91,6 +95,7 @@ impl Engine {
             connection: connection.0,
             verbs: self.verbs.clone(),
             answers: self.answers.clone(),
+            system: self.system,
             user: user.map(|(identity, auth)| Arc::new(User { identity, auth })),
             is_of_verb: true,
         }
@@ -104,6 +109,7 @@ impl Engine {
             connection: self.connection,
             verbs: self.verbs.clone(),
             answers: self.answers.clone(),
+            system: self.system,
             user: Some(Arc::new(User { identity, auth })),
             is_of_verb: false,
         }
@@ -272,8 +278,9 @@ impl Question {
     /// Blocks this thread until the reply is there: for programs without async. In [`Blocking`](super::Blocking) code
     /// [`Token::wait`](crate::Token::wait) is better, which ends with its request.
     ///
-    /// Not in a slice of a plan, which would keep its worker waiting, nor in async code: on the only thread of the
-    /// runtime that the daemon runs on, the reply would never come.
+    /// Not in a verb's closure, in [`Protocol::answer`](crate::Protocol::answer), or elsewhere on a thread that runs
+    /// actors of the daemon's system: it would wait for itself, so nothing is asked, and the reply is `denied`. Nor in
+    /// a slice of a plan, which would keep its worker waiting.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -285,6 +292,10 @@ impl Question {
     /// # }
     /// ```
     pub fn wait(self) -> Reply {
+        if self.engine.system.is_some() && self.engine.system == system_here() {
+            let text = "this thread runs the daemon, which cannot answer while it waits: await the question, or ask in code of its own threads";
+            return Err(Failure::new(Code::Denied, text));
+        }
         futures_executor::block_on(self.into_future())
     }
 

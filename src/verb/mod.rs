@@ -76,7 +76,7 @@ pub trait Verb: Send + Sync + 'static {
         false
     }
 
-    /// Reads the arguments and returns what is to be done.
+    /// Reads the arguments and returns what is to be done. Must not block: it runs on the thread of the session.
     ///
     /// # Errors
     /// A [`Failure`] that names the wrong argument, and what would be right.

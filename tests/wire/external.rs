@@ -585,6 +585,22 @@ fn a_verb_cannot_ask_one_that_might_wait_for_its_own_thread() {
 }
 
 #[test]
+fn a_verb_cannot_block_the_thread_of_its_session() {
+    let waiting = define("waiting REQUEST", "what the engine answers", |call| {
+        call.engine()?.request(&call.words()).wait().map(Step::Answer)
+    });
+    let daemon = start(Daemon::new().verb(waiting));
+    let text = exchange(&daemon, "waiting pi 1e12\nwaiting nth 5\nnth 5\n");
+    let lines: Vec<_> = text.lines().collect();
+    for line in &lines[..2] {
+        assert!(line.starts_with("ERR denied :this thread runs the daemon"), "{text}");
+    }
+    assert_eq!(lines[2], "OK 11");
+    // Called by the program, the closure has the program's thread.
+    assert_eq!(daemon.engine().request("waiting nth 5").wait(), Ok(11.into()));
+}
+
+#[test]
 fn a_verb_that_asks_for_its_caller_cannot_be_submitted() {
     let daemon = start(asking());
     let reply = Client::connect(&daemon).ask("submit asking pi 1e12");
