@@ -156,7 +156,7 @@ impl Table {
             let entry = self.flow.jobs.get(work)?;
             let done = match entry.stage() {
                 Stage::Bulk => self.flow.bulk.progress(work)?.0,
-                Stage::External => self.flow.external.progress(work)?.0,
+                Stage::External => self.flow.external.progress(work, self.flow.now)?.0,
                 _ => return None,
             };
             Some(JobProgress {

@@ -13,6 +13,7 @@ use crate::engine::message::{Account, ClientId, Payer, WorkId};
 use crate::metrics::LaneMetrics;
 use crate::proto::{Code, Failure, Reply};
 use rustc_hash::FxHashMap;
+use std::cell::Cell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -119,7 +120,9 @@ struct TaskState {
     rows: VecDeque<String>,
     /// The answer, once it is there and rows before it are not gone.
     reply: Option<Reply>,
-    advanced: Instant,
+    advanced: Cell<Instant>,
+    /// The share that was done when somebody last looked.
+    seen: Cell<f64>,
 }
 
 /// A task that is handed out.
@@ -224,7 +227,8 @@ impl External {
             load: Some(task.load),
             rows: VecDeque::new(),
             reply: None,
-            advanced: now,
+            advanced: Cell::new(now),
+            seen: Cell::new(0.0),
         };
         self.tasks.insert(id, state);
     }
@@ -242,7 +246,7 @@ impl External {
                 let Some(load) = task.load.take() else {
                     continue;
                 };
-                task.advanced = now;
+                task.advanced.set(now);
                 lane.under_way += 1;
                 lane.waiting.charge(client, CHARGE_US as i64);
                 lane.metrics.calls.fetch_add(1, Relaxed);
@@ -282,7 +286,7 @@ impl External {
     /// A row has come from a task.
     pub(super) fn row(&mut self, work: WorkId, row: String, now: Instant) {
         if let Some(task) = self.tasks.get_mut(&work) {
-            task.advanced = now;
+            task.advanced.set(now);
             task.rows.push_back(row);
         }
     }
@@ -308,10 +312,15 @@ impl External {
         Some(Delivery { rows, reply })
     }
 
-    /// How far a task is that does not wait any more, and when it last advanced.
-    pub(super) fn progress(&self, work: WorkId) -> Option<(f64, Instant)> {
+    /// How far a task is that does not wait any more, and when it last advanced: by a row, or by what it says, which is
+    /// known only when somebody looks.
+    pub(super) fn progress(&self, work: WorkId, now: Instant) -> Option<(f64, Instant)> {
         let task = self.tasks.get(&work).filter(|task| task.load.is_none())?;
-        Some((task.channel.progress(), task.advanced))
+        let done = task.channel.progress();
+        if done > task.seen.replace(done) {
+            task.advanced.set(now);
+        }
+        Some((done, task.advanced.get()))
     }
 
     /// A job uses another client's share from now on.

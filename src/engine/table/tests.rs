@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::batch::{Batch, Begun};
-use crate::engine::external::{ExternalLane, ExternalLoad, ExternalTask};
+use crate::engine::external::{ExternalLane, ExternalLoad, ExternalTask, Token};
 use crate::engine::message::{Account, Ask, Event, Order, Selection, Subject, Submit, Work};
 use crate::engine::task::{Done, Load, Outcome, Task};
 use crate::job::{Budget, Job, Plan};
@@ -850,6 +850,24 @@ impl Drop for Bomb {
     fn drop(&mut self) {
         panic!("as asked");
     }
+}
+
+#[test]
+fn an_external_task_advances_by_what_it_says_of_its_progress() {
+    let lane = Arc::new(ExternalLane::of_threads("a", 1, 1));
+    let mut play = roomy();
+    play.order(1, 1, Ask::Answer(external(&lane, "task")), |order| {
+        order.progress = Some(900 * MS)
+    });
+    let token = Token(play.next_external().expect("there is a slot").channel);
+    let mut reports = String::new();
+    for done in [0.2, 0.2, 0.2, 0.4, 0.4, 0.4] {
+        token.progress(done);
+        play.wait(900 * MS);
+        reports += &play.heard().join(" ");
+        reports.push(',');
+    }
+    assert_eq!(reports, "1/1 20%,,1/1 stalled,1/1 40%,,1/1 stalled,");
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl<'a> View<'a> {
         let entry = self.jobs.get(work)?;
         let (done, advanced) = match entry.stage() {
             Stage::Bulk => self.bulk.progress(work)?,
-            Stage::External => self.external.progress(work).unwrap_or((0.0, entry.begun())),
+            Stage::External => self.external.progress(work, self.now).unwrap_or((0.0, entry.begun())),
             Stage::Away => self.away.get(work).map(|job| (job.done, job.advanced))?,
             _ => (0.0, entry.begun()),
         };
@@ -79,7 +79,7 @@ impl<'a> View<'a> {
                 let done = self.bulk.progress(work).map(|(done, _)| done).unwrap_or_default();
                 (done, eta(self.now - entry.begun(), self.bulk.from(work), done))
             }
-            Stage::External => match self.external.progress(work) {
+            Stage::External => match self.external.progress(work, self.now) {
                 Some((done, _)) => (done, None),
                 None => return "queued".to_owned(),
             },
