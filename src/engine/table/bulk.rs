@@ -53,6 +53,8 @@ struct Running {
     /// Slices that may be under way at once: its memory is set aside for as many.
     most_under_way: usize,
     is_ready: bool,
+    /// How many rows it gave the last time, if there was credit for more.
+    given: Option<usize>,
     advanced: Instant,
     /// How far it was when it began here: a job that goes on after a restart was somewhere.
     from: f64,
@@ -84,6 +86,8 @@ pub(super) enum NoSlice {
     Fault(WorkId),
     /// The job is deferred: its start has to be counted before it has a slice.
     Deferred(WorkId),
+    /// A stream has neither a slice nor one under way, and its client takes more rows than it gave: it may have some.
+    Rows(WorkId),
 }
 
 /// What a plan has to give.
@@ -142,6 +146,7 @@ impl Bulk {
             under_way: 0,
             most_under_way,
             is_ready: false,
+            given: None,
             advanced: now,
             from,
             priority,
@@ -186,7 +191,12 @@ impl Bulk {
                 Ok(Some(slice)) => slice,
                 // What is left waits for slices under way, or for rows to be taken: absorbing and granting make it
                 // ready again.
-                Ok(None) if running.under_way > 0 || entry.streams() => continue,
+                Ok(None) if running.under_way > 0 => continue,
+                Ok(None) if entry.streams() => match running.given {
+                    None => continue,
+                    Some(0) => return Some(Err(NoSlice::Fault(id))),
+                    Some(_) => return Some(Err(NoSlice::Rows(id))),
+                },
                 // Or for parts: one that nobody has begun, or that takes too long elsewhere, is done here.
                 Ok(None) if !running.parts.is_empty() => {
                     match caught(|| running.parts.take_back_idle(&mut *running.plan, now)) {
@@ -372,6 +382,8 @@ impl Bulk {
             rows: plan.rows(credit),
             answer: plan.answer(),
         });
+        let rows = delivery.as_ref().map_or(0, |delivery| delivery.rows.len());
+        running.given = (rows < credit).then_some(rows);
         if let Ok(Delivery { answer: None, .. }) = delivery
             && !running.is_ready
         {

@@ -185,6 +185,7 @@ impl Table {
                     return Some(task);
                 }
                 Err(NoSlice::Deferred(id)) => self.flow.count_again(id),
+                Err(NoSlice::Rows(id)) => self.flow.deliver_more(id),
                 Err(NoSlice::Fault(id)) => self.flow.end_by_fault(id),
             }
         }

@@ -22,6 +22,8 @@ pub(super) struct Script {
     /// One row for each slice, else none.
     pub(super) has_rows: bool,
     pub(super) panics_in_absorb: bool,
+    /// It has no answer, whatever was absorbed.
+    pub(super) has_no_answer: bool,
     /// Bytes of a checkpoint, if it has one.
     pub(super) checkpoint: Option<usize>,
 }
@@ -31,6 +33,7 @@ pub(super) const PLAIN: Script = Script {
     memory: 1,
     has_rows: false,
     panics_in_absorb: false,
+    has_no_answer: false,
     checkpoint: None,
 };
 
@@ -66,7 +69,8 @@ impl Plan for Scripted {
     }
 
     fn answer(&mut self) -> Option<Value> {
-        (self.absorbed == self.script.slices && self.rows.is_empty()).then(|| self.absorbed.into())
+        let is_over = self.absorbed == self.script.slices && self.rows.is_empty() && !self.script.has_no_answer;
+        is_over.then(|| self.absorbed.into())
     }
 
     fn progress(&self) -> f64 {
@@ -548,6 +552,28 @@ fn rows_flow_by_credit_and_a_stream_that_has_none_is_not_begun() {
 }
 
 #[test]
+fn a_stream_that_ends_without_an_answer_has_failed() {
+    for slices in [0, 1, 6] {
+        let mut play = roomy();
+        let rows = Script {
+            slices,
+            has_rows: true,
+            has_no_answer: true,
+            ..PLAIN
+        };
+        play.ask(1, 1, job("rows", rows));
+        play.grant(1, 1, 9);
+        play.play_on();
+        assert_eq!(
+            play.heard().last().map(String::as_str),
+            Some("1/1 internal"),
+            "{slices}"
+        );
+        play.assert_empty();
+    }
+}
+
+#[test]
 fn a_stream_that_is_granted_rows_late_has_waited_for_its_client_and_not_for_a_worker() {
     let mut play = roomy();
     let rows = Script {
@@ -825,6 +851,24 @@ fn a_cancelled_external_task_is_answered_at_once_and_keeps_its_slot_until_it_end
 }
 
 #[test]
+fn an_external_task_advances_by_what_it_says_of_its_progress() {
+    let lane = Arc::new(ExternalLane::of_threads("a", 1, 1));
+    let mut play = roomy();
+    play.order(1, 1, Ask::Answer(external(&lane, "task")), |order| {
+        order.progress = Some(900 * MS)
+    });
+    let token = Token(play.next_external().expect("there is a slot").channel);
+    let mut reports = String::new();
+    for done in [0.2, 0.2, 0.2, 0.4, 0.4, 0.4] {
+        token.progress(done);
+        play.wait(900 * MS);
+        reports += &play.heard().join(" ");
+        reports.push(',');
+    }
+    assert_eq!(reports, "1/1 20%,,1/1 stalled,1/1 40%,,1/1 stalled,");
+}
+
+#[test]
 fn an_external_task_that_waits_can_be_cancelled_and_late_and_left_alone() {
     let lane = Arc::new(ExternalLane::of_threads("a", 1, 10));
     let mut play = roomy();
@@ -850,24 +894,6 @@ impl Drop for Bomb {
     fn drop(&mut self) {
         panic!("as asked");
     }
-}
-
-#[test]
-fn an_external_task_advances_by_what_it_says_of_its_progress() {
-    let lane = Arc::new(ExternalLane::of_threads("a", 1, 1));
-    let mut play = roomy();
-    play.order(1, 1, Ask::Answer(external(&lane, "task")), |order| {
-        order.progress = Some(900 * MS)
-    });
-    let token = Token(play.next_external().expect("there is a slot").channel);
-    let mut reports = String::new();
-    for done in [0.2, 0.2, 0.2, 0.4, 0.4, 0.4] {
-        token.progress(done);
-        play.wait(900 * MS);
-        reports += &play.heard().join(" ");
-        reports.push(',');
-    }
-    assert_eq!(reports, "1/1 20%,,1/1 stalled,1/1 40%,,1/1 stalled,");
 }
 
 #[test]

@@ -275,6 +275,13 @@ impl Flow {
         }
     }
 
+    /// The same once more, of a plan that had rows before.
+    pub(super) fn deliver_more(&mut self, id: WorkId) {
+        if let Some(payer) = self.jobs.get(id).map(Entry::payer) {
+            self.deliver_plan(id, payer);
+        }
+    }
+
     /// The same of an external task.
     pub(super) fn deliver_external(&mut self, id: WorkId) {
         if let Some(delivery) = self.external.deliver(id, self.waiters.credit(id)) {
