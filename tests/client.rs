@@ -177,6 +177,10 @@ fn a_reply_without_a_tag_ends_the_connection_and_all_calls() {
                 "{error}"
             );
         }
+        for error in received("@\u{1} OK 7\n").await {
+            let is_no_reply = matches!(&error, Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData);
+            assert!(is_no_reply, "{error}");
+        }
         Ok(())
     });
 }

@@ -46,18 +46,30 @@ struct Waiting {
     next: u64,
     requests: HashMap<u64, Entry>,
     is_closed: bool,
+    /// Why it is closed, if it is not only that the daemon did so.
+    error: Option<Cause>,
+}
+
+/// What ended a connection.
+enum Cause {
     /// The error that the daemon sent for the connection as a whole, before it closed it.
-    error: Option<Response>,
+    Response(Response),
+    /// What was received is no response, or receiving failed.
+    Io(io::ErrorKind, String),
 }
 
 impl Waiting {
     /// Why there is no answer any more.
     fn error(&self) -> Error {
-        match self.error.as_ref().map(|response| &response.part) {
-            None => Error::Closed,
-            Some(Part::Final(Err(failure))) => Error::Failure(failure.clone()),
-            Some(Part::Final(Ok(data))) => Error::Unexpected(data.to_string()),
-            Some(Part::Row(text) | Part::Progress(text)) => Error::Unexpected(text.clone()),
+        let response = match &self.error {
+            None => return Error::Closed,
+            Some(Cause::Io(kind, text)) => return Error::Io(io::Error::new(*kind, text.clone())),
+            Some(Cause::Response(response)) => response,
+        };
+        match &response.part {
+            Part::Final(Err(failure)) => Error::Failure(failure.clone()),
+            Part::Final(Ok(data)) => Error::Unexpected(data.to_string()),
+            Part::Row(text) | Part::Progress(text) => Error::Unexpected(text.clone()),
         }
     }
 }
@@ -83,6 +95,9 @@ impl Connection {
             };
             if let Err(error) = result {
                 tracing::debug!(%error, "the connection to the daemon is lost");
+                if !is_closing(error.kind()) {
+                    lock(&ending.0).error = Some(Cause::Io(error.kind(), error.to_string()));
+                }
             }
         });
         Self {
@@ -190,6 +205,18 @@ async fn write(mut writer: Writer, mut lines: mpsc::UnboundedReceiver<String>) -
     Ok(())
 }
 
+/// Whether an error means that the other side has closed the connection, and nothing more. One that is closed with
+/// bytes unread is reset.
+const fn is_closing(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+    )
+}
+
 /// The responses of a daemon.
 pub(super) type Responses = FramedRead<Reader, ClientCodec>;
 
@@ -212,7 +239,7 @@ async fn read(reader: Reader, waiting: &Mutex<Waiting>) -> io::Result<()> {
     loop {
         let response = next(&mut responses).await?;
         let Some(tag) = response.tag else {
-            lock(waiting).error = Some(response);
+            lock(waiting).error = Some(Cause::Response(response));
             return Ok(());
         };
         // The others are cancels, whose replies nothing waits for.

@@ -53,10 +53,10 @@ pub enum Error {
     /// The daemon refused, and says why; or what was to be asked is no line of printable ASCII, and was not sent.
     #[error(transparent)]
     Failure(#[from] Failure),
-    /// The connection is closed.
+    /// The connection is closed: by the daemon, or because its runtime has ended.
     #[error("the connection to the daemon is closed")]
     Closed,
-    /// The connection failed.
+    /// The connection failed, or what came over it is no response of a daemon.
     #[error("the connection to the daemon failed: {0}")]
     Io(#[from] io::Error),
     /// The reply is not of the kind that was asked for: the daemon speaks another version, or is none.
