@@ -145,7 +145,8 @@ impl Client {
     /// exception is known.
     ///
     /// # Errors
-    /// [`Code::TooBig`] for more digits.
+    /// [`Code::TooBig`] for more digits; or [`Code::LineTooLong`], if the request is longer than the daemon's
+    /// `--max-line`.
     pub fn is_prime(&self, n: impl Into<Natural>) -> Call<bool> {
         self.call(format!("isprime {}", n.into()))
     }
