@@ -33,7 +33,7 @@ pub enum Damaged {
 }
 
 /// Writes a checkpoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Writer(Vec<u8>);
 
 impl Writer {
