@@ -50,7 +50,7 @@ use crate::proto::{Failure, Tag, Value};
 
 /// A request of the protocol, by its first word.
 pub trait Verb: Send + Sync + 'static {
-    /// The word, in lower case.
+    /// The word. Requests have it in any case of letters.
     fn name(&self) -> &'static str;
 
     /// How it is written, e.g. `pi X`.
