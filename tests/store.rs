@@ -628,7 +628,7 @@ fn a_file_in_place_of_a_directory_and_the_reverse_are_no_fault_of_the_disk() {
         assert_eq!(error.kind, ErrorKind::NotDirectory, "{error}");
     }
     let error = recover(Path::new("/proc/primed")).expect_err("nobody makes a directory there");
-    assert!(error.to_string().contains("or name another with --data"), "{error}");
+    assert!(error.to_string().contains("or name another directory"), "{error}");
     for name in ["lock", "primed.db"] {
         let data = directory.0.join(name).with_extension("data");
         fs::create_dir_all(data.join(name)).expect("made");

@@ -53,22 +53,22 @@ impl ErrorKind {
     const fn remedy(self) -> &'static str {
         match self {
             Self::Full => "free space on that disk",
-            Self::ReadOnly => "make the directory writable for this user, or name another with --data",
+            Self::ReadOnly => "make the directory writable for this user, or name another directory",
             Self::Denied => "run it as the user of the daemon, or with sudo",
             Self::NotDirectory => {
-                "name a directory with --data; a backup is checked in a directory of its own, under the name primed.db"
+                "name a directory; a backup is checked in a directory of its own, under the name primed.db"
             }
             Self::CannotOpen => "see whether this user may open the files there and make others, and how many are open",
             Self::Io => "see the system's log about that disk",
             Self::Locked => "end the program that has it open",
-            Self::InUse => "stop that process, or name another directory with --data",
+            Self::InUse => "end the daemon that has it, or name another directory",
             Self::Replaced => {
                 "put it back if it was moved; otherwise end this daemon, whose latest work is lost, and start it again"
             }
-            Self::Missing => "name the directory of a daemon with --data",
-            Self::Newer => "run the newer version of primed, or name another directory with --data",
+            Self::Missing => "name the directory of a daemon",
+            Self::Newer => "run the newer version of primed, or name another directory",
             Self::Older => "start primed serve on the directory once: it brings the store to this version",
-            Self::Foreign => "move it away, or name another directory with --data",
+            Self::Foreign => "move it away, or name another directory",
             Self::Damaged => {
                 "nothing was changed: move the directory away and put a backup in its place, or save what can be read \
                  with 'sqlite3 FILE .recover'"

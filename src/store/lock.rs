@@ -73,10 +73,10 @@ impl DirectoryLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = holder(&mut file);
-                let what = if holder.is_empty() {
-                    "another process uses this directory".to_owned()
-                } else {
-                    format!("process {holder} uses this directory")
+                let what = match holder.as_str() {
+                    "" => "another process uses this directory".to_owned(),
+                    own if own == process::id().to_string() => "this process uses this directory already".to_owned(),
+                    other => format!("process {other} uses this directory"),
                 };
                 return Err(StoreError::new(ErrorKind::InUse, directory, what));
             }
@@ -158,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn a_second_holder_is_refused_by_the_first_ones_process_id() {
+    fn a_second_holder_within_one_process_is_refused_as_such() {
         let directory = Directory::new();
         let first = DirectoryLock::take(directory.path()).expect("nobody has it");
         let error = DirectoryLock::take(directory.path()).expect_err("it is taken");
         assert_eq!(error.kind, ErrorKind::InUse);
         assert!(
-            error.to_string().contains(&format!("process {} ", process::id())),
+            error.to_string().contains("this process uses this directory already"),
             "{error}"
         );
         first.check().expect("it is there");

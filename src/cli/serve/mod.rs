@@ -442,7 +442,7 @@ fn check_repeated(
     address::check_repeated(&named)
 }
 
-/// Adds advice to an address that cannot be bound.
+/// Adds advice to an address that cannot be bound, or to a directory that cannot be used.
 fn advise(error: StartError) -> anyhow::Error {
     let (address, source) = match error {
         StartError::Listen { address, source } => (address, source),
@@ -453,6 +453,9 @@ fn advise(error: StartError) -> anyhow::Error {
                 _ => "choose another path",
             };
             return anyhow::anyhow!("cannot listen on unix:{}: {source}; {advice}", path.display());
+        }
+        StartError::Store(what) if what.ends_with("another directory") => {
+            return anyhow::anyhow!("{} with --data", StartError::Store(what));
         }
         other => return other.into(),
     };
