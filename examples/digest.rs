@@ -7,6 +7,8 @@
 //! `Blocking` gives it threads of its own: here two, at the lowest priority. A hundred such questions delay only each
 //! other, and their `deadline=`, `cancel` and `progress=` take effect at once, whatever the code does. If the code
 //! checks its token now and then, its thread is free at once, too.
+//!
+//! Dependencies beside those of every example: `sha2 = "0.10"`.
 
 use primed::{Blocking, Daemon, Verb, define};
 use sha2::{Digest, Sha256};

@@ -2,6 +2,8 @@
 //!
 //!     cargo run --example hello                    # or with an address: -- 127.0.0.1:9000
 //!     echo anything | nc 127.0.0.1 8002
+//!
+//! Dependencies beside those of every example: `bytes = "1"`.
 
 use bytes::Bytes;
 use primed::{Answer, Daemon, Engine, Protocol};

@@ -5,6 +5,8 @@
 //!
 //! Connections stay open until the client closes them, requests may be pipelined, and none blocks another. Input that
 //! is not HTTP gets one `400`. `httparse` reads the head; the body ends by `Content-Length` or by its chunks.
+//!
+//! Dependencies beside those of every example: `bytes = "1"` and `httparse = "1"`.
 
 use bytes::{Bytes, BytesMut};
 use httparse::{EMPTY_HEADER, Status};

@@ -5,6 +5,8 @@
 //!
 //! `primed::Client` does this with typed calls. The codec is for programs with a connection of their own: over TLS, a
 //! Unix socket, or in tests.
+//!
+//! Dependencies beside those of every example: `futures-util = { version = "0.3", features = ["sink"] }`.
 
 use futures_util::{SinkExt, StreamExt};
 use primed::Failure;

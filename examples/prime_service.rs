@@ -4,6 +4,8 @@
 //!     printf 100000 | nc -N 127.0.0.1 8003
 //!
 //! The engine does the work: a question for the 10^15th prime delays no other client, and disconnecting stops it.
+//!
+//! Dependencies beside those of every example: `bytes = "1"`.
 
 use bytes::{Bytes, BytesMut};
 use primed::{Answer, Daemon, Engine, Protocol};

@@ -5,6 +5,8 @@
 //!
 //! Numbers may have any size up to the daemon's 10000 digits. `7.0` and `7e0` are the integer 7; other fractions and
 //! negative numbers are not prime. A malformed request gets one malformed reply, and the connection is closed.
+//!
+//! Dependencies beside those of every example: `serde_json = { version = "1", features = ["raw_value"] }`.
 
 use primed::{Answer, Code, Daemon, Engine, Protocol};
 use serde_json::value::RawValue;

@@ -8,6 +8,8 @@
 //!
 //! Every node must have the verb, for the parts of its jobs are made from the words of the request. Without a name, a
 //! directory and NATS it is a daemon alone.
+//!
+//! Features of primed: `cluster` and `sqlite`.
 
 use primed::{Budget, ClusterSettings, Daemon, Damaged, Job, Pieces, Plan, Reader, Step, Value, Verb, Writer, define};
 use std::ops::Range;

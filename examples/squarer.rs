@@ -4,6 +4,8 @@
 //!     printf '12\n-3\n' | nc -N 127.0.0.1 8081
 //!
 //! Numbers may be as long as a line. The protocol sees only numbers: the codec refuses anything else.
+//!
+//! Dependencies beside those of every example: `bytes = "1"`.
 
 use bytes::BytesMut;
 use primed::{Answer, Daemon, Engine, Natural, Protocol};
