@@ -52,9 +52,11 @@ impl<A> Host<A>
 where
     A: Actor<Context = Context<A>>,
 {
-    /// A home for the actors that `factory` makes. Its name is shown in `info`. The actor may hold 1,024 calls at once,
-    /// and as many may wait for it, with as many submitted jobs beside them; beyond that, clients get `busy`, unless
-    /// their account has less than an equal share.
+    /// A home for the actors that `factory` makes. Its name is shown in `info`. Make it once, outside of the closure of
+    /// the verb: each is a lane of its own as long as the daemon lives, with an actor and its thread.
+    ///
+    /// The actor may hold 1,024 calls at once, and as many may wait for it, with as many submitted jobs beside them;
+    /// beyond that, clients get `busy`, unless their account has less than an equal share.
     pub fn new(name: &'static str, factory: impl Fn() -> A + Send + Sync + 'static) -> Self {
         Self::with_limit(name, AT_ONCE, factory)
     }

@@ -182,6 +182,12 @@ impl External {
     fn lane(&mut self, spec: &Arc<ExternalLane>) -> LaneId {
         let known = self.lanes.iter().position(|lane| Arc::ptr_eq(&lane.spec, spec));
         known.unwrap_or_else(|| {
+            if self.lanes.iter().filter(|lane| lane.spec.name == spec.name).count() == 1 {
+                tracing::warn!(
+                    lane = spec.name,
+                    "a second lane of this name: each has threads of its own, as long as the daemon lives; make it once, and not with each call"
+                );
+            }
             let metrics = Arc::new(LaneMetrics::new(spec.name));
             self.lanes.push(LaneState::new(spec.clone(), metrics));
             self.lanes.len() - 1
