@@ -304,7 +304,8 @@ impl Daemon {
         self
     }
 
-    /// Starts within a running actix system.
+    /// Starts within a running actix system. An address that is taken is waited for, 10 s at the most: the daemon that
+    /// has it may be about to end.
     ///
     /// # Errors
     /// [`StartError`] if an address cannot be had, a limit is 0, or no system of actix runs on this thread:
@@ -455,7 +456,8 @@ impl Daemon {
         })
     }
 
-    /// Starts on a thread of its own, and returns once it listens.
+    /// Starts on a thread of its own, and returns once it listens. An address that is taken is waited for, 10 s at the
+    /// most, as by [`start`](Self::start).
     ///
     /// # Errors
     /// [`StartError`] if an address or a thread cannot be had, or a limit is 0.
