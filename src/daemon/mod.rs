@@ -295,7 +295,11 @@ impl Daemon {
     }
 
     /// Only these users may ask, on every address with the built-in protocol, where `auth USER PASSWORD` comes first,
-    /// and over HTTP. A protocol of yours decides itself who may use it, and so does the program around the daemon.
+    /// and over HTTP. A protocol of yours serves everybody who can connect, and may ask everything: listen for it on an
+    /// address that others do not reach, or have it ask for a password itself. An actor of
+    /// [`serve_with`](Self::serve_with) knows the address of its client. The program around the daemon may ask
+    /// everything too.
+    ///
     /// Without users everybody who can connect may do everything, whatever the address: `primed serve` refuses one
     /// beyond this machine then, and a daemon of yours does not.
     #[cfg(feature = "users")]
