@@ -38,7 +38,7 @@ pub(super) struct JobEntry {
 pub(super) struct OwnerEntry {
     /// The node; `None`: it was let go of, and any node may go on with it at once.
     pub(super) node: Option<String>,
-    /// How often it was taken over since its last checkpoint.
+    /// How often it was taken over since its last new checkpoint.
     pub(super) starts: u32,
 }
 

@@ -108,8 +108,11 @@ impl Contents {
             }
             Record::Checkpoint(checkpoint) => {
                 if let Some(job) = self.unfinished(checkpoint.job) {
+                    let before = job.checkpoint.as_ref();
+                    if before.is_none_or(|before| before.bytes != checkpoint.bytes) {
+                        job.starts = 0;
+                    }
                     job.cpu = checkpoint.cpu;
-                    job.starts = 0;
                     job.checkpoint = Some(checkpoint.clone());
                 }
             }

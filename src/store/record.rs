@@ -134,10 +134,11 @@ pub enum Record {
     /// A job that was left unfinished goes on. It must not begin before the record is committed: if it ends the
     /// process, the next one counts.
     Resumed(JobId),
-    /// This many starts of a job since its last checkpoint count: one in which it is not worked on does not, for what
-    /// ends the process then is not its fault.
+    /// This many starts of a job since its last new checkpoint count: one in which it is not worked on does not, for
+    /// what ends the process then is not its fault.
     Starts(JobId, u32),
-    /// A job has come so far. Replaces the checkpoint before; ignored after the end.
+    /// A job has come so far. Replaces the checkpoint before; ignored after the end. If it is another one than that, no
+    /// start of the job counts any more.
     Checkpoint(Checkpoint),
     /// A job ended. Its checkpoint is not needed any more. Replaces the end before, as where another node of a cluster
     /// ended it first.

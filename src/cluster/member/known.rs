@@ -69,7 +69,8 @@ pub(super) struct Known {
     /// The job of this ID here is another one than that of the cluster: it was submitted before this node joined, and
     /// stays alone.
     pub(super) is_another: bool,
-    /// It was saved since this node became its owner.
+    /// It has come further since this node became its owner, and was saved since then.
+    pub(super) is_further: bool,
     pub(super) is_saved: bool,
     pub(super) is_cleared: bool,
 }
@@ -101,6 +102,7 @@ impl Known {
             unowned: None,
             absent: None,
             is_another: false,
+            is_further: false,
             is_saved: false,
             is_cleared: false,
         }
@@ -142,6 +144,8 @@ impl Known {
     /// The engine has saved this.
     pub(super) fn keep_checkpoint(&mut self, checkpoint: Checkpoint) {
         if let Some(stored) = &mut self.stored {
+            let before = stored.checkpoint.as_ref();
+            self.is_further |= before.is_none_or(|before| before.bytes != checkpoint.bytes);
             stored.cpu = checkpoint.cpu;
             stored.checkpoint = Some(checkpoint.clone());
         }

@@ -240,7 +240,7 @@ impl Member {
             Input::Saved(job, is_saved) => {
                 if let Some(known) = self.jobs.get_mut(&job) {
                     known.succeeded(is_saved, now);
-                    known.is_saved |= is_saved;
+                    known.is_saved |= is_saved && known.is_further;
                 }
                 self.look_at(job);
             }
@@ -564,7 +564,7 @@ impl Member {
             known.location = Location::Here;
             // The engine cancels it then by itself.
             known.wanted = None;
-            known.is_saved = false;
+            (known.is_further, known.is_saved) = (false, false);
             self.commands
                 .push(Command::Notify(Box::new(Notice::TakenOver(stored.clone()))));
         }

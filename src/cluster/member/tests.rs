@@ -486,6 +486,45 @@ fn a_job_goes_on_from_the_furthest_checkpoint_after_a_restart() {
 }
 
 #[test]
+fn starts_of_a_job_count_until_it_has_come_further_than_where_it_was_taken_over() {
+    let (mut now, job) = (Instant::now(), JobId(7_001));
+    let mut member = Member::new("a".to_owned(), Some(1), now);
+    let back = [
+        restored(job, 0.05),
+        Input::Connected,
+        Input::JobSeen(job, 1, entry(job)),
+        Input::OwnerSeen(job, 2, owned_by("a", 3)),
+        Input::Current,
+        Input::Loaded(job, Ok(None)),
+    ];
+    let saved = commands(&mut member, back, now);
+    assert_eq!(saved.last(), Some(&Command::Save(at(job, 0.05))));
+    let further = Checkpoint {
+        bytes: (*b"other").into(),
+        ..at(job, 0.06)
+    };
+    for (checkpoint, is_written) in [(at(job, 0.05), false), (further, true)] {
+        now += Duration::from_secs(3);
+        let inputs = [
+            Input::Saved(job, true),
+            Input::Committed(vec![Record::Checkpoint(checkpoint)]),
+            Input::Saved(job, true),
+        ];
+        let done = commands(&mut member, inputs, now);
+        let owner = |command: &Command| {
+            matches!(
+                command,
+                Command::Put {
+                    entry: Entry::Owner,
+                    ..
+                }
+            )
+        };
+        assert_eq!(done.iter().any(owner), is_written, "{done:?}");
+    }
+}
+
+#[test]
 fn a_job_that_is_taken_back_goes_on_from_what_this_node_has_if_that_is_further() {
     for (in_nats, taken) in [(Some(0.5), 0.5), (Some(0.01), 0.05), (None, 0.05)] {
         let (now, job) = (Instant::now(), JobId(7_001));

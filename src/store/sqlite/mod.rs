@@ -257,13 +257,15 @@ fn insert_job(transaction: &Transaction<'_>, submission: &Submission) -> rusqlit
     Ok(())
 }
 
-/// Replaces the checkpoint of a job, unless the job has ended.
+/// Replaces the checkpoint of a job, unless the job has ended. Its starts count on if the bytes are the same.
 fn save_checkpoint(transaction: &Transaction<'_>, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
     let job = id(checkpoint.job);
     let unfinished = execute(
         transaction,
-        "UPDATE jobs SET cpu_us = ?2, starts = 0 WHERE id = ?1 AND state = 'unfinished'",
-        params![job, micros(checkpoint.cpu)],
+        "UPDATE jobs SET cpu_us = ?2, \
+         starts = CASE WHEN EXISTS (SELECT 1 FROM checkpoints WHERE job = ?1 AND bytes = ?3) THEN starts ELSE 0 END \
+         WHERE id = ?1 AND state = 'unfinished'",
+        params![job, micros(checkpoint.cpu), checkpoint.bytes.as_ref()],
     )?;
     if unfinished > 0 {
         execute(

@@ -53,7 +53,7 @@ fn record() -> impl Strategy<Value = Record> {
         time(),
         0.0..=1.0,
         cpu(),
-        prop::collection::vec(any::<u8>(), 0..6000),
+        prop_oneof![Just(vec![7]), prop::collection::vec(any::<u8>(), 0..6000)],
     )
         .prop_map(|(job, saved_at, progress, cpu, bytes)| Checkpoint {
             job,
@@ -125,6 +125,28 @@ proptest! {
             batch.iter().for_each(|record| model.apply(record));
         }
         prop_assert_eq!(store.recover().expect("it is read"), model);
+    }
+}
+
+#[test]
+fn starts_count_until_there_is_another_checkpoint() {
+    let directory = Directory::new();
+    let mut store = SqliteStore::open(directory.path()).expect("an empty directory");
+    store
+        .commit(&[Record::Submitted(submission(1))])
+        .expect("it is written");
+    for (bytes, starts) in [
+        (&b"old"[..], 0),
+        (b"old", 1),
+        (b"old", 2),
+        (b"new", 0),
+        (b"", 0),
+        (b"", 1),
+    ] {
+        let batch = [Record::Resumed(JobId(1)), Record::Checkpoint(checkpoint(1, bytes))];
+        store.commit(&batch).expect("it is written");
+        let jobs = store.recover().expect("it is read").jobs;
+        assert_eq!(jobs[&JobId(1)].starts, starts, "{bytes:?}");
     }
 }
 

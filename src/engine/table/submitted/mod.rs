@@ -275,7 +275,7 @@ impl Job {
         }
     }
 
-    /// How often it went on since its last checkpoint.
+    /// How often it went on since its last new checkpoint.
     fn starts(&self) -> u32 {
         self.unfinished.as_ref().map_or(0, |stored| stored.starts)
     }

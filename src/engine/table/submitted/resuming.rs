@@ -10,11 +10,11 @@ use crate::proto::{Code, Failure};
 use crate::store::{Record, StoredJob, Submission};
 use std::time::{Duration, Instant};
 
-/// A job that has gone on this often since its last checkpoint, and was worked on each time when the process ended, may
-/// be why: it goes on when no other such job is at work, until it has a checkpoint.
+/// A job that has gone on this often since its last new checkpoint, and was worked on each time when the process ended,
+/// may be why: it goes on when no other such job is at work, until it has a new one.
 const SUSPECT_STARTS: u32 = 2;
 
-/// A job that has gone on this often since its last checkpoint does not go on again.
+/// A job that has gone on this often since its last new checkpoint does not go on again.
 const MAX_STARTS: u32 = 5;
 
 impl Submitted {
@@ -138,7 +138,7 @@ impl Submitted {
         }
     }
 
-    /// A job may have others of its kind beside it: it has a checkpoint, cannot have one, or is not at work.
+    /// A job may have others of its kind beside it: it has a new checkpoint, cannot have one, or is not at work.
     pub(in crate::engine::table) fn prove(&mut self, id: JobId) {
         if self.tried == Some(id) {
             self.tried = None;
@@ -213,7 +213,7 @@ impl Submitted {
         self.jobs.get(&id).is_some_and(|job| job.is_restored)
     }
 
-    /// Whether a job goes on that has no checkpoint since.
+    /// Whether a job goes on that has no new checkpoint since.
     pub(in crate::engine::table) fn is_unproven(&self, id: JobId) -> bool {
         self.jobs.get(&id).is_some_and(|job| job.starts() > 0)
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 impl Submitted {
-    /// Notes how far a job has come, whose work took this CPU time in this process.
+    /// Notes how far a job has come, whose work took this CPU time in this process. The bytes that it had before are no
+    /// progress: its starts count on, and it is still [unproven](Self::is_unproven).
     pub(in crate::engine::table) fn checkpoint(
         &mut self,
         id: JobId,
@@ -27,16 +28,24 @@ impl Submitted {
             cpu: job.cpu_before + cpu,
             bytes,
         };
-        job.is_deferred = false;
+        let before = job.unfinished.as_ref().and_then(|stored| stored.checkpoint.as_ref());
+        let is_new = before.is_none_or(|before| before.bytes != checkpoint.bytes);
         if let Some(stored) = &mut job.unfinished {
             self.checkpoints.release(stored);
-            stored.starts = 0;
+            if is_new {
+                stored.starts = 0;
+            }
             stored.cpu = checkpoint.cpu;
             stored.checkpoint = Some(checkpoint.clone());
             self.checkpoints.hold(stored);
         }
+        if is_new {
+            job.is_deferred = false;
+        }
         self.record(|| Record::Checkpoint(checkpoint));
-        self.prove(id);
+        if is_new {
+            self.prove(id);
+        }
     }
 
     /// A job starts over: its checkpoint is replaced, also in the store, by one that no plan goes on from.
@@ -61,6 +70,32 @@ mod tests {
     use crate::engine::message::{Policy, WorkId};
     use crate::engine::table::submitted::samples::stored;
     use crate::proto::{Code, Failure, Value};
+
+    #[test]
+    fn the_same_checkpoint_once_more_is_no_progress() {
+        let now = Instant::now();
+        let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
+        let (job, other) = (JobId(1), JobId(2));
+        let mut restored = stored(1, 4);
+        restored.stored.checkpoint = Some(Checkpoint {
+            job,
+            saved_at: submitted.wall.at(now),
+            progress: 0.1,
+            cpu: Duration::ZERO,
+            bytes: (*b"bytes").into(),
+        });
+        for restored in [restored, stored(2, 4)] {
+            let id = restored.stored.submission.job;
+            submitted.restore(&restored, Some(WorkId(id.0)), now);
+            submitted.go_on(id, now);
+        }
+        submitted.take_records();
+        for (bytes, begun) in [(b"bytes", None), (b"other", Some(Record::Resumed(other)))] {
+            submitted.checkpoint(job, Arc::from(&bytes[..]), 0.1, Duration::ZERO, now);
+            assert_eq!(submitted.is_unproven(job), begun.is_none());
+            assert_eq!(submitted.take_records().into_iter().nth(1), begun);
+        }
+    }
 
     #[test]
     fn checkpoints_are_counted_once_and_until_their_jobs_end() {
