@@ -90,33 +90,43 @@ impl Reader<'_> {
             return is_prime_u64(n).then(|| n.into());
         }
         self.take(b'[')?;
-        let n = self.number()?;
+        let n = self.number().filter(|n| n.bit(0) && *n > Natural::ONE)?;
         self.take(b',')?;
-        let minus = self.primes(depth)?;
-        let (mut d, mut plus) = (0, Vec::new());
+        let (minus, minus_part) = self.primes(depth, &n - 1u8)?;
+        let (mut d, mut plus, mut plus_part) = (0, Vec::new(), Natural::ONE);
         if self.take(b',').is_some() {
             d = u32::try_from(self.number()?).ok()?;
             self.take(b',')?;
-            plus = self.primes(depth)?;
-            if plus.is_empty() {
+            (plus, plus_part) = self.primes(depth, &n + 1u8)?;
+            if plus.is_empty() || !is_discriminant(d, &n) {
                 return None;
             }
         }
         self.take(b']')?;
-        let proof = Proof { n, minus, d, plus };
-        proves(&proof).then(|| {
-            let n = proof.n.clone();
-            self.proofs.push(proof);
+        let parts = Parts {
+            minus: minus_part,
+            plus: plus_part,
+        };
+        parts.suffice(&n).then(|| {
+            self.proofs.push(Proof {
+                n: n.clone(),
+                minus,
+                d,
+                plus,
+            });
             n
         })
     }
 
-    /// A list of different primes, in brackets.
-    fn primes(&mut self, depth: usize) -> Option<Vec<Witnessed>> {
+    /// A list of different primes, in brackets, that divide a number; and the part of it that is made of them.
+    ///
+    /// Each has to divide what those before it leave: so none is there twice, and there are no more of them than the
+    /// number has bits, however long the text is.
+    fn primes(&mut self, depth: usize, number: Natural) -> Option<(Vec<Witnessed>, Natural)> {
         self.take(b'[')?;
-        let mut primes: Vec<Witnessed> = Vec::new();
+        let (mut primes, mut part, mut rest) = (Vec::new(), Natural::ONE, number);
         if self.take(b']').is_some() {
-            return Some(primes);
+            return Some((primes, part));
         }
         loop {
             let prime = match self.rest.first() {
@@ -135,32 +145,18 @@ impl Reader<'_> {
                     is_prime_u64(p).then_some((p.into(), None))?
                 }
             };
-            if primes.iter().any(|(p, _)| *p == prime.0) {
+            let power = part_of(rest.clone(), [prime.0.clone()]);
+            if power == Natural::ONE {
                 return None;
             }
+            rest /= &power;
+            part *= power;
             primes.push(prime);
             if self.take(b',').is_none() {
                 self.take(b']')?;
-                return Some(primes);
+                return Some((primes, part));
             }
         }
-    }
-}
-
-/// True if the number is prime once each prime has its witness.
-fn proves(proof: &Proof) -> bool {
-    let n = &proof.n;
-    if !n.bit(0) || *n <= Natural::ONE {
-        return false;
-    }
-    let divide = |number: &Natural, primes: &[Witnessed]| primes.iter().all(|(p, _)| (number % p).is_zero());
-    let (below, above) = (n - 1u8, n + 1u8);
-    let are_factors = divide(&below, &proof.minus) && divide(&above, &proof.plus);
-    let primes = |primes: &[Witnessed]| primes.iter().map(|(p, _)| p.clone()).collect::<Vec<_>>();
-    are_factors && (proof.plus.is_empty() || is_discriminant(proof.d, n)) && {
-        let minus = part_of(below, primes(&proof.minus));
-        let plus = part_of(above, primes(&proof.plus));
-        Parts { minus, plus }.suffice(n)
     }
 }
 
@@ -195,6 +191,19 @@ mod tests {
         ] {
             assert_eq!(read(bad, longest), None, "{bad:.80}");
         }
+    }
+
+    /// Whether each is another one than those before it takes a time that grows with the square of their number.
+    #[test]
+    fn primes_that_divide_nothing_are_refused_before_the_next_one_is_read() {
+        let n = Natural::from(10u8).pow(200) + 1u8;
+        let mut reader = Reader {
+            rest: b"[2,5,3,7,11]",
+            longest: 300,
+            proofs: Vec::new(),
+        };
+        assert_eq!(reader.primes(0, n - 1u8), None);
+        assert_eq!(reader.rest, b",7,11]");
     }
 
     #[test]
