@@ -452,7 +452,7 @@ impl Plan for Certify {
 
 /// True if the witnesses of a proof from a checkpoint may be looked for.
 fn is_possible(proof: &Proof) -> bool {
-    !is_small(&proof.n) && proof.n.bit(0) && !proof.primes().any(|(p, _)| p.is_zero())
+    !is_small(&proof.n) && proof.n.bit(0) && proof.are_divisors()
 }
 
 #[cfg(test)]
@@ -582,6 +582,24 @@ mod tests {
         assert!(!is_valid(
             "[84179922671405858693140447097,[2,17,[618970019642690137449562111,1,[618970019642690137449562111,[2,3,5,17,23,89,353,397,683,2113,2931542417]]]]]"
         ));
+    }
+
+    #[test]
+    fn a_proof_of_a_checkpoint_has_primes_that_divide_what_they_should() {
+        let n = Natural::ones(521);
+        // It has a proof by 2^521 = n + 1. A larger prime would have the exponent 0.
+        for (p, is_taken) in [
+            (Natural::from(2u8), true),
+            (Natural::ones(607), false),
+            (Natural::ZERO, false),
+        ] {
+            let mut writer = Writer::new(KIND, VERSION);
+            writer.bytes(&n.to_le_bytes()).u64(0).u64(0).u64(0);
+            writer.u64(1).u64(1).bytes(&n.to_le_bytes()).u64(3).u64(0);
+            writer.u64(1).bytes(&p.to_le_bytes()).u64(0);
+            writer.u64(1).bytes(&n.to_le_bytes()).bytes(&[]);
+            assert_eq!(Certify::restore(&writer.finish()).is_ok(), is_taken, "{p}");
+        }
     }
 
     #[test]

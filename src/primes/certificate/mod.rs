@@ -54,6 +54,15 @@ impl Proof {
         self.minus.iter().chain(&self.plus)
     }
 
+    /// True if each of the primes divides the number that it should.
+    pub(crate) fn are_divisors(&self) -> bool {
+        let divide = |number: &Natural, primes: &[Witnessed]| {
+            let divides = |p: &Natural| !p.is_zero() && (number % p).is_zero();
+            primes.iter().all(|(p, _)| divides(p))
+        };
+        self.n > Natural::ONE && divide(&(&self.n - 1u8), &self.minus) && divide(&(&self.n + 1u8), &self.plus)
+    }
+
     /// What is to be shown, in the order of [`primes`](Self::primes). Those that are known are tried alone.
     pub(crate) fn witnesses(&self) -> Vec<Witness> {
         let n = Arc::new(self.n.clone());
