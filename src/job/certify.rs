@@ -441,10 +441,7 @@ impl Plan for Certify {
                 curves if curves.number() == n => Stage::Curves(Box::new(curves)),
                 _ => return Err(Damaged::Impossible("number to be proved")),
             },
-            Some(n) => match Factor::restore(part)? {
-                factor if *factor.number() == n - 1u8 => Stage::Factoring(Box::new(factor), 0),
-                _ => return Err(Damaged::Impossible("number to be factored")),
-            },
+            Some(n) => Stage::Factoring(Box::new(Factor::restore_of(&(n - 1u8), part)?), 0),
         };
         Ok(plan)
     }

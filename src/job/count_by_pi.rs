@@ -177,10 +177,7 @@ impl Plan for CountByPi {
                 let State::Counting(fresh) = &side.state else {
                     unreachable!("a new plan knows no count");
                 };
-                let pi = Pi::restore(reader.bytes()?)?;
-                if pi.x() != fresh.x() {
-                    return Err(Damaged::Impossible("end of the range"));
-                }
+                let pi = Pi::restore_of(fresh.x(), reader.bytes()?)?;
                 side.state = State::Counting(Box::new(pi));
             } else {
                 side.state = State::Over(reader.u128()?);
@@ -243,6 +240,30 @@ mod tests {
             }
             let mut resumed = CountByPi::restore(&plan.save().expect("can be saved")).expect("can be restored");
             prop_assert_eq!(run_to_end(&mut resumed), expected);
+        }
+    }
+
+    #[test]
+    fn a_part_is_no_checkpoint_of_a_side() {
+        let x = 1_000_000_000_000;
+        let mut pi = Pi::new(x);
+        let part = loop {
+            match pi.cut_part(1e6) {
+                Some(part) => break part,
+                None => {
+                    let slice = pi.cut().expect("nothing is under way");
+                    pi.absorb(Pi::run(slice, Budget::unlimited()));
+                }
+            }
+        };
+        let restored = |side: &[u8]| {
+            let mut writer = Writer::new(KIND, VERSION);
+            writer.u128(8).u128(x).u64(0).bytes(side).u64(1).u128(4);
+            CountByPi::restore(&writer.finish()).map(|_| ())
+        };
+        assert_eq!(restored(&pi.save().expect("it is not over")), Ok(()));
+        for side in [part, Pi::new(x - 1).save().expect("it has not begun")] {
+            assert_eq!(restored(&side), Err(Damaged::Impossible("count")));
         }
     }
 

@@ -294,10 +294,7 @@ impl Plan for Nth {
                 if point != far_point(n) {
                     return Err(Damaged::Impossible("point"));
                 }
-                let pi = Box::new(Pi::restore(reader.bytes()?)?);
-                if pi.x() != point || pi.is_part() {
-                    return Err(Damaged::Impossible("count"));
-                }
+                let pi = Box::new(Pi::restore_of(point, reader.bytes()?)?);
                 plan.stage = Stage::Counting { point, pi };
             }
             2 => {

@@ -151,7 +151,7 @@ impl Plan for OfFactors {
             .and_then(|index| Function::ALL.get(index))
             .ok_or(Damaged::Impossible("function"))?;
         let progress = reader.share()?;
-        let factor = Factor::restore(reader.bytes()?)?;
+        let factor = Factor::restore_whole(reader.bytes()?)?;
         reader.finish()?;
         Ok(Self {
             function,
@@ -221,6 +221,28 @@ mod tests {
         }
         let found = Plan::found(&plan).expect("small primes are known");
         assert!(found.starts_with("3 5 c50="), "{found}");
+    }
+
+    #[test]
+    fn a_part_is_no_checkpoint_of_the_factors() {
+        let [p, q] = [(1u128 << 82) - 57, (1 << 83) - 55].map(Natural::from);
+        let mut factor = factor_of(&(p * q));
+        let part = loop {
+            match factor.cut_part(1e6) {
+                Some(part) => break part,
+                None => {
+                    let slice = Plan::cut(&mut factor).expect("one hand is never idle");
+                    Plan::absorb(&mut factor, Factor::run(slice, Budget::new(&|| true)));
+                }
+            }
+        };
+        let restored = |factor: &[u8]| {
+            let mut writer = Writer::new(KIND, VERSION);
+            writer.u64(0).u64(0).bytes(factor);
+            OfFactors::restore(&writer.finish()).is_ok()
+        };
+        assert!(restored(&Plan::save(&factor).expect("it can be saved")));
+        assert!(!restored(&part), "its answer is no list of primes");
     }
 
     #[test]

@@ -219,11 +219,11 @@ impl Plan for Root {
         }
         let progress = reader.share()?;
         let stage = match reader.u64()? {
-            0 => Stage::Number(Box::new(Factor::restore(reader.bytes()?)?)),
+            0 => Stage::Number(Box::new(Factor::restore_of(&n, reader.bytes()?)?)),
             1 => {
                 let prime = reader.natural()?;
-                let factor = Box::new(Factor::restore(reader.bytes()?)?);
                 let powers = powers_of(&n, &prime).ok_or(Damaged::Impossible("prime"))?;
+                let factor = Box::new(Factor::restore_of(&(&prime - 1u8), reader.bytes()?)?);
                 Stage::Order { powers, prime, factor }
             }
             _ => return Err(Damaged::Impossible("stage")),
@@ -309,6 +309,22 @@ mod tests {
         // Composite and no power, and the square of such a number.
         for n in [&hard * 2u8, &hard * &hard, hard] {
             assert_eq!(run_to_end(&mut Root::new(n.clone())), "none".into(), "{n}");
+        }
+    }
+
+    #[test]
+    fn factors_of_another_number_are_no_checkpoint() {
+        let saved = |n: &Natural| Plan::save(&factor_of(n)).expect("it can be saved");
+        let n = Natural::ones(89);
+        let (other, order) = (Natural::ones(107), &n - 1u8);
+        for (stage, of, is_taken) in [(0, &n, true), (0, &other, false), (1, &order, true), (1, &other, false)] {
+            let mut writer = Writer::new(KIND, VERSION);
+            writer.bytes(&n.to_le_bytes()).u64(0).u64(stage);
+            if stage == 1 {
+                writer.bytes(&n.to_le_bytes());
+            }
+            writer.bytes(&saved(of));
+            assert_eq!(Root::restore(&writer.finish()).is_ok(), is_taken, "{stage} {of}");
         }
     }
 

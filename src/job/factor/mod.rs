@@ -93,9 +93,24 @@ impl Factor {
         }
     }
 
-    /// What is factored.
-    pub(super) const fn number(&self) -> &Natural {
-        &self.n
+    /// The plan of a checkpoint of this number.
+    ///
+    /// # Errors
+    /// [`Damaged`] if it is none, that of another number, or a part for another machine.
+    pub(super) fn restore_of(n: &Natural, bytes: &[u8]) -> Result<Self, Damaged> {
+        let is_it = |factor: &Self| factor.n == *n;
+        let factor = Some(Self::restore_whole(bytes)?).filter(is_it);
+        factor.ok_or(Damaged::Impossible("number to be factored"))
+    }
+
+    /// The plan of a checkpoint of any number.
+    ///
+    /// # Errors
+    /// [`Damaged`] if it is none, or a part for another machine.
+    pub(super) fn restore_whole(bytes: &[u8]) -> Result<Self, Damaged> {
+        let is_whole = |factor: &Self| !matches!(factor.stage, Stage::Part(_));
+        let factor = Some(checkpoint::restore(bytes)?).filter(is_whole);
+        factor.ok_or(Damaged::Impossible("number to be factored"))
     }
 
     /// The primes that are known so far, each as often as it was found.

@@ -102,9 +102,16 @@ impl Pi {
         self.x
     }
 
-    /// True for a share of a count of another plan, which answers nothing.
-    pub(super) const fn is_part(&self) -> bool {
-        matches!(self.play, Play::Part(_))
+    /// The plan of a checkpoint of the count up to `x`.
+    ///
+    /// # Errors
+    /// [`Damaged`] if it is none, that of another count, or a share of one for another machine.
+    pub(super) fn restore_of(x: u128, bytes: &[u8]) -> Result<Self, Damaged> {
+        let pi = Self::restore(bytes)?;
+        if pi.x != x || matches!(pi.play, Play::Part(_)) {
+            return Err(Damaged::Impossible("count"));
+        }
+        Ok(pi)
     }
 
     /// The count, once every slice is absorbed.
