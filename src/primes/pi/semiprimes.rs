@@ -38,11 +38,12 @@ impl Piece {
     }
 }
 
-/// Upper bound of the bytes of a piece at work.
+/// Upper bound of the bytes of a piece at work: the last one has the largest sieving primes.
 pub(crate) fn memory(shape: &Shape) -> u64 {
-    let low = start(shape);
+    let last = shape.sieve_limit();
     let places = 4 * MOST_APART / 8;
-    places + Sieve::new(low, low + MOST).memory_bound() + Sieve::new(shape.sqrt_x / 2, shape.sqrt_x).memory_bound()
+    let sieve = Sieve::new(last.saturating_sub(MOST), last).memory_bound();
+    places + sieve + Sieve::new(shape.sqrt_x / 2, shape.sqrt_x).memory_bound()
 }
 
 /// What sieving costs for each number, in nanoseconds.
@@ -136,5 +137,28 @@ impl Work {
     /// What the piece brings, once all is done.
     pub(crate) fn piece(&self) -> Piece {
         self.piece
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_for_every_piece() {
+        for exponent in 60..=250 {
+            let x = 10_f64.powf(f64::from(exponent) / 10.0) as u128;
+            let shape = Shape::new(x.clamp(Shape::LEAST.into(), Shape::MOST));
+            let (start, limit) = (start(&shape), shape.sieve_limit());
+            let places = |from: u64| (start + (limit - start) / 8 * from) / 240 * 240;
+            let lows = (0..8)
+                .map(places)
+                .chain([limit.saturating_sub(MOST).max(start) / 240 * 240]);
+            for low in lows.filter(|low| (start..=limit).contains(low)) {
+                let work = Work::new(&shape, low);
+                let finder = work.finder.map_or(0, |finder| finder.memory_bound());
+                assert!(work.sieve.memory_bound() + finder <= memory(&shape), "{shape:?} {low}");
+            }
+        }
     }
 }
