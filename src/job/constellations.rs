@@ -53,6 +53,10 @@ impl Fold for OfKind {
         }
     }
 
+    fn is_possible(run: &Run, low: u64, last: u64) -> bool {
+        run.count <= (last - low).saturating_add(1) && run.edges.is_some()
+    }
+
     fn join(&self, left: Run, right: Run) -> Run {
         let across = match (left.edges, right.edges) {
             (Some((_, byte)), Some((after, _))) => self.finder.count_across(byte, after),

@@ -31,6 +31,10 @@ impl Fold for Number {
         segment.count()
     }
 
+    fn is_possible(run: &u64, low: u64, last: u64) -> bool {
+        *run <= (last - low).saturating_add(1)
+    }
+
     fn join(&self, left: u64, right: u64) -> u64 {
         left.wrapping_add(right)
     }

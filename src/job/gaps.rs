@@ -58,6 +58,15 @@ impl Fold for Longest {
         primes
     }
 
+    fn is_possible(run: &Option<Primes>, low: u64, last: u64) -> bool {
+        run.is_none_or(|run| {
+            let are_within = low <= run.first && run.last <= last;
+            let is_alone = run.first == run.last && (run.longest, run.after) == (0, 0);
+            // Where a run is read, this gap ends within it.
+            are_within && (is_alone || run.longest > 0 && run.first <= run.after)
+        })
+    }
+
     fn join(&self, left: Option<Primes>, right: Option<Primes>) -> Option<Primes> {
         let (Some(left), Some(right)) = (left, right) else {
             return left.or(right);

@@ -207,6 +207,54 @@ mod tests {
         }
     }
 
+    #[test]
+    fn results_that_the_numbers_of_a_part_cannot_have_are_refused() {
+        let (low, last) = (1 << 40, (1 << 40) + (1 << 28));
+        let kind = Constellation::ALL[0];
+        let method = Method::Sieve;
+        let count = Query::Count {
+            low: low.into(),
+            last: last.into(),
+            method,
+        };
+        // A count, a sum or a first prime that is too large comes after the eight bytes of the kind, and after the
+        // length of a list.
+        let too_large = |at: usize| move |result: &mut Vec<u8>| result[at..at + 8].fill(0xff);
+        // The last of the primes that a block counts is missing.
+        let too_few = |result: &mut Vec<u8>| {
+            result.truncate(result.len() - 32);
+            let count = u64::try_from((result.len() - 32) / 32).expect("a length");
+            result[24..32].copy_from_slice(&count.to_le_bytes());
+        };
+        type Alter = Box<dyn Fn(&mut Vec<u8>)>;
+        let alterations: [(Query, Alter); 5] = [
+            (count, Box::new(too_large(8))),
+            (Query::CountOf { kind, low, last }, Box::new(too_large(8))),
+            (Query::Sum { low, last }, Box::new(too_large(16))),
+            (Query::Gaps { low, last }, Box::new(too_large(16))),
+            (Query::Sum { low: 0, last: low }, Box::new(too_few)),
+        ];
+        for (query, alter) in alterations {
+            let mut plan = query.clone().plan();
+            let part = loop {
+                match plan.cut_part(1e6) {
+                    Some(part) => break part,
+                    None => {
+                        let slice = plan.cut().expect("nothing is under way");
+                        plan.absorb(slice(Budget::unlimited()));
+                    }
+                }
+            };
+            let mut there = restore(&part).expect("a part is a checkpoint");
+            run_to_end(there.as_mut());
+            let result = there.result().expect("it is done");
+            let mut other = result.clone();
+            alter(&mut other);
+            assert!(plan.absorb_part(&part, &other).is_err(), "{query}");
+            assert_eq!(plan.absorb_part(&part, &result), Ok(()), "{query}");
+        }
+    }
+
     /// Plays a question with up to four slices under way, tiny budgets and partials in any order, and cuts it off and
     /// restores it `cuts` times at most; its rows and its answer, and how often it was cut.
     fn play(query: &Query, random: &mut fastrand::Rng, cuts: u32) -> (Vec<String>, Value, u32) {

@@ -44,6 +44,8 @@ pub trait Fold: Clone + fmt::Debug + Send + Sized + 'static {
 
     /// What a segment holds.
     fn of_segment(&self, segment: &Segment<'_>) -> Self::Run;
+    /// Whether the numbers `low..=last` can hold this, as another machine says.
+    fn is_possible(run: &Self::Run, low: u64, last: u64) -> bool;
     /// What two runs hold, of which the right one begins where the left one ends.
     fn join(&self, left: Self::Run, right: Self::Run) -> Self::Run;
     /// The answer for the whole range.
@@ -447,6 +449,9 @@ impl<F: Fold> Plan for Sieved<F> {
         let found = F::restore_run(&mut reader)?;
         reader.finish()?;
         let stripe = &mut self.stripes[index];
+        if !F::is_possible(&found, stripe.next, stripe.last) {
+            return Err(Damaged::Impossible("result"));
+        }
         stripe.found = self.fold.join(std::mem::take(&mut stripe.found), found);
         self.spent += (stripe.last - stripe.next) as f64 * stripe.per_number;
         self.finish_stripe(index);

@@ -30,6 +30,10 @@ impl Fold for Total {
         segment.sum()
     }
 
+    fn is_possible(run: &u128, low: u64, last: u64) -> bool {
+        *run <= (u128::from(last - low) + 1) * u128::from(last)
+    }
+
     fn join(&self, left: u128, right: u128) -> u128 {
         left.wrapping_add(right)
     }

@@ -289,11 +289,6 @@ impl SumTo {
         self.end();
     }
 
-    /// How many primes hard leaves may have.
-    pub(super) fn hard_primes(&self) -> usize {
-        self.sums.bases.len()
-    }
-
     /// Goes over to the answer if everything is put together.
     fn end(&mut self) {
         if let Stage::Summing(summing) = &self.stage
@@ -411,6 +406,16 @@ impl Summing {
         }
     }
 
+    /// How many primes have leaves in this block or after it.
+    pub(super) fn width(&self, block: u64) -> usize {
+        Block::width(&self.tables, self.block_low(block))
+    }
+
+    /// The first number of a block.
+    const fn block_low(&self, index: u64) -> u64 {
+        index * self.block * NUMBERS_PER_BYTE
+    }
+
     /// Cuts the units of this share and no others, and puts nothing together with what comes before.
     fn keep_to(&mut self, share: &Share) {
         self.next = self.limits;
@@ -423,13 +428,13 @@ impl Summing {
         if let Some(work) = self.again.pop() {
             return Some(work);
         }
-        let tables = &self.tables;
         let [block, stretch, ordinary, constant] = &mut self.next;
         if let Some(index) = next(&mut self.blocks, block, self.limits[0]) {
-            let low = index * self.block * NUMBERS_PER_BYTE;
+            let (tables, low) = (&self.tables, self.block_low(index));
             let block = Block::new(Arc::clone(tables), low, self.block as usize);
             return Some(Work::Block(index, Box::new(block)));
         }
+        let tables = &self.tables;
         if let Some(index) = next(&mut self.stretches, stretch, self.limits[1]) {
             let (low, last) = (self.stretching.low(index), self.stretching.last(index));
             return Some(Work::Stretch(

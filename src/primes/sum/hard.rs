@@ -59,12 +59,17 @@ struct Leaves {
 }
 
 impl Block {
-    /// The block of `bytes` bytes (a multiple of 8) from `low` on (a multiple of 240).
-    pub(crate) fn new(tables: Arc<Tables>, low: u64, bytes: usize) -> Self {
+    /// How many primes have leaves in the block from `low` on or after it: as many as the [sum](BlockSum) has.
+    pub(crate) fn width(tables: &Tables, low: u64) -> usize {
         let shape = tables.shape;
         // A prime above the root of y has leaves up to x / p^2.
         let far = shape.x.checked_div(low).unwrap_or(u64::MAX).isqrt();
-        let end = tables.count(shape.root4.min(shape.root_y.max(far))).max(FIRST);
+        tables.count(shape.root4.min(shape.root_y.max(far))).max(FIRST) - FIRST
+    }
+
+    /// The block of `bytes` bytes (a multiple of 8) from `low` on (a multiple of 240).
+    pub(crate) fn new(tables: Arc<Tables>, low: u64, bytes: usize) -> Self {
+        let end = FIRST + Self::width(&tables, low);
         let mut block = Self {
             low,
             high: low + bytes as u64 * NUMBERS_PER_BYTE,
