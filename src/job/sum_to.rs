@@ -258,8 +258,12 @@ impl SumTo {
         self.end();
     }
 
-    /// The tables are there.
+    /// The tables are there. They show whether a checkpoint may be true: one of which more is done than there is starts
+    /// over.
     pub(super) fn begin(&mut self, tables: Arc<Tables>) {
+        if !self.sums.are_possible(&tables) {
+            self.sums = Sums::default();
+        }
         let mut summing = Summing::new(tables, self.shape, &mut self.sums);
         if let Some(share) = &self.share {
             summing.keep_to(share);
@@ -361,9 +365,12 @@ impl SumTo {
         let (sum, primes, middle, squares) = (reader.u128()?, reader.u128()?, reader.u128()?, reader.u128()?);
         let words = reader.words()?;
         reader.finish()?;
-        let bases = words
-            .chunks_exact(2)
-            .map(|words| u128::from(words[1]) << 64 | u128::from(words[0]));
+        let (pairs, []) = words.as_chunks::<2>() else {
+            return Err(Damaged::Impossible("list of sums"));
+        };
+        let bases = pairs
+            .iter()
+            .map(|[low, high]| u128::from(*high) << 64 | u128::from(*low));
         let mut plan = Self::new(x);
         plan.progress = progress;
         plan.sums = Sums {
@@ -382,21 +389,13 @@ impl Summing {
     fn new(tables: Arc<Tables>, shape: Shape, sums: &mut Sums) -> Self {
         sums.bases.resize(tables.hard_primes(), 0);
         let lengths = tables.lengths();
-        let numbers = shape.last + 1;
-        let stretching = Stretching::new(shape);
-        let block = block(shape);
         let [blocks, stretches, ordinary, constants] = sums.done;
         Self {
-            tables,
-            stretching,
-            block,
+            stretching: Stretching::new(shape),
+            block: block(shape),
             next: sums.done,
-            limits: [
-                numbers.div_ceil(block * NUMBERS_PER_BYTE),
-                stretching.count(),
-                lengths[0].div_ceil(LEAVES),
-                lengths[1].div_ceil(CONSTANTS),
-            ],
+            limits: limits(&tables),
+            tables,
             blocks: Reorder::new(blocks),
             stretches: Reorder::new(stretches),
             ordinary: Reorder::new(ordinary),
@@ -522,7 +521,25 @@ pub(super) fn units(shape: Shape, which: Which) -> u64 {
     }
 }
 
+/// How many units of each kind there are.
+fn limits(tables: &Tables) -> [u64; 4] {
+    let [leaves, primes] = tables.lengths();
+    [
+        units(tables.shape(), Which::Blocks),
+        units(tables.shape(), Which::Stretches),
+        leaves.div_ceil(LEAVES),
+        primes.div_ceil(CONSTANTS),
+    ]
+}
+
 impl Sums {
+    /// True if a sum with these tables can have come so far.
+    fn are_possible(&self, tables: &Tables) -> bool {
+        let is_begun = self.done != [0; 4];
+        let is_within = self.done.iter().zip(limits(tables)).all(|(done, limit)| *done <= limit);
+        is_within && (self.bases.len() == tables.hard_primes() || !is_begun && self.bases.is_empty())
+    }
+
     /// Adds what the next units come to, up to `end`, where nothing lies beside it.
     fn add(&mut self, kind: usize, end: u64, sum: u128) {
         self.done[kind] = end;
@@ -585,6 +602,29 @@ mod tests {
             }
             assert_eq!(sum(x), expected, "{x}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_of_which_more_is_done_than_there_is_starts_over() {
+        let x = 1_000_000_000;
+        let saved = SumTo::new(x).save();
+        for kind in 0..4 {
+            let mut bytes = saved.clone();
+            // After the kind, the number, the progress and the length of the list.
+            let done = 32 + 8 * kind;
+            bytes[done..done + 8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+            let mut plan = SumTo::restore(&bytes).expect("it can be read");
+            while plan.sum().is_none() {
+                let slice = plan.cut().expect("alone there is always a slice");
+                plan.absorb(SumTo::run(slice, Budget::unlimited()));
+            }
+            assert_eq!(plan.sum(), Some(sum(x)), "{kind}");
+        }
+        let mut odd = saved;
+        let length = odd.len() - 8;
+        odd[length] = 1;
+        odd.extend([0; 8]);
+        assert_eq!(SumTo::restore(&odd).err(), Some(Damaged::Impossible("list of sums")));
     }
 
     #[test]
