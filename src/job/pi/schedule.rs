@@ -490,7 +490,7 @@ impl Schedule {
     /// If it is not of this count, or no schedule can have come there.
     pub(super) fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
         if reader.u64()? != self.shape.y {
-            return Err(Damaged::Kind);
+            return Err(Damaged::Impossible("parameter y"));
         }
         let limit = self.shape.sieve_limit() + 1;
         let sum = |reader: &mut Reader<'_>| {
