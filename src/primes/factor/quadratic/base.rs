@@ -138,6 +138,13 @@ pub(super) const SPECIAL: usize = 2;
 /// A factor base that is being made.
 #[derive(Debug)]
 pub(crate) struct Building {
+    n: Natural,
+    /// Takes milliseconds to begin, so the first bout does.
+    begun: Option<Box<Begun>>,
+}
+
+#[derive(Debug)]
+struct Begun {
     base: Base,
     candidates: Vec<u32>,
     next: usize,
@@ -146,9 +153,32 @@ pub(crate) struct Building {
 }
 
 impl Building {
-    /// Begins the base for an odd composite `n` of 50 to [`LONGEST`] bits that has no factor below 1000 and is not a
-    /// power.
-    pub(crate) fn new(n: Natural) -> Self {
+    /// The base for an odd composite `n` of 50 to [`LONGEST`] bits that has no factor below 1000 and is not a power.
+    pub(crate) const fn new(n: Natural) -> Self {
+        Self { n, begun: None }
+    }
+
+    /// Goes on until the base is complete or until `over`, asked after every few hundred primes (some 50 microseconds);
+    /// to begin takes some milliseconds.
+    pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> bool {
+        match &mut self.begun {
+            Some(begun) => begun.advance(over),
+            None => {
+                let begun = self.begun.insert(Box::new(Begun::new(self.n.clone())));
+                !over() && begun.advance(over)
+            }
+        }
+    }
+
+    /// The finished base.
+    pub(crate) fn finish(self) -> Base {
+        let begun = self.begun.unwrap_or_else(|| Box::new(Begun::new(self.n)));
+        begun.finish()
+    }
+}
+
+impl Begun {
+    fn new(n: Natural) -> Self {
         let multiplier = multiplier(&n);
         let multiple = Wide::from_natural(&(&n * multiplier)).expect("n has at most LONGEST bits");
         let (bits, exponent) = (n.bit_len(), n.bit_len().saturating_sub(64));
@@ -184,8 +214,7 @@ impl Building {
         }
     }
 
-    /// Goes on until the base is complete or until `over`, asked after every few hundred primes (some 50 microseconds).
-    pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> bool {
+    fn advance(&mut self, mut over: impl FnMut() -> bool) -> bool {
         while self.base.primes.len() < self.wanted {
             // Never at the end of the list: the bound is generous.
             let Some(p) = self.candidates.get(self.next) else {
@@ -212,8 +241,7 @@ impl Building {
         }
     }
 
-    /// The finished base.
-    pub(crate) fn finish(self) -> Base {
+    fn finish(self) -> Base {
         let mut base = self.base;
         base.padded = base.primes.clone();
         base.padded.resize(base.primes.len().next_multiple_of(GROUP), 0);
