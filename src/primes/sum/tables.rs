@@ -18,6 +18,10 @@ const INDEXED: u64 = 64;
 /// Stands for every least prime factor above all that is compared with it.
 const LARGE: u16 = 0x7fff;
 
+/// Entries that are filled, or marked, between two looks at the clock.
+const FILLED: usize = 1 << 16;
+const MARKED: usize = 1 << 15;
+
 /// The tables of a sum.
 #[derive(Debug)]
 pub(crate) struct Tables {
@@ -125,8 +129,18 @@ pub(crate) struct Preparing {
     tables: Tables,
     /// `None` once all primes are there.
     sieve: Option<Box<Sieve>>,
-    /// The prime whose multiples are marked next.
+    /// The prime whose multiples are marked next, and how far that is.
     next: usize,
+    marking: Marking,
+}
+
+/// Which multiples of a prime are marked: those by 1, 7, 11 .. of the turns of the wheel, and then those of its square.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marking {
+    /// `0..8`: of the prime by this residue; `8..16`: of its square.
+    row: usize,
+    /// The index of the next multiple; 0 if none of the row is marked.
+    index: usize,
 }
 
 impl Preparing {
@@ -141,6 +155,7 @@ impl Preparing {
             },
             sieve: Some(Box::new(Sieve::new(0, shape.y + BEYOND))),
             next: FIRST,
+            marking: Marking::default(),
         }
     }
 
@@ -165,10 +180,18 @@ impl Preparing {
                     while tables.starts.len() as u64 * INDEXED <= tables.shape.y + BEYOND {
                         tables.starts.push(tables.primes.len() as u32);
                     }
-                    tables.factors = vec![LARGE << 1; wheel_index(tables.shape.y)];
+                    tables.factors.reserve_exact(wheel_index(tables.shape.y));
                     self.sieve = None;
                 }
             }
+            if over() {
+                return Err(self);
+            }
+        }
+        let entries = wheel_index(self.tables.shape.y);
+        while self.tables.factors.len() < entries {
+            let factors = &mut self.tables.factors;
+            factors.resize(entries.min(factors.len() + FILLED), LARGE << 1);
             if over() {
                 return Err(self);
             }
@@ -178,10 +201,14 @@ impl Preparing {
             if p > self.tables.shape.y {
                 break;
             }
-            self.mark(p);
-            self.next += 1;
-            marked += self.tables.shape.y / p + 1;
-            if marked > 100_000 {
+            let (more, is_done) = self.mark(p, MARKED);
+            if is_done {
+                self.next += 1;
+                self.marking = Marking::default();
+            }
+            // A prime takes about as long as some entries.
+            marked += more + 4;
+            if marked >= MARKED {
                 marked = 0;
                 if over() {
                     return Err(self);
@@ -191,42 +218,76 @@ impl Preparing {
         Ok(self.tables)
     }
 
-    /// Marks the multiples of `p` that are coprime to 30: as those of their least prime factor, and those of its square
-    /// as 0.
-    fn mark(&mut self, p: u64) {
-        let y = self.tables.shape.y;
-        let factors = &mut self.tables.factors;
-        for residue in RESIDUES.map(u64::from) {
-            // From one multiple to the next of the same residue the index moves by eight for each 30 of p.
-            let first = p * residue;
-            if first > y {
+    /// Marks the next multiples of `p` that are coprime to 30: as those of their least prime factor, and those of its
+    /// square as 0. How many, at most `most`, and whether these were the last ones.
+    fn mark(&mut self, p: u64, most: usize) -> (usize, bool) {
+        let (y, factors) = (self.tables.shape.y, &mut self.tables.factors);
+        let Marking { row, index } = &mut self.marking;
+        let mut marked = 0;
+        while *row < 2 * RESIDUES.len() {
+            let is_square = *row >= RESIDUES.len();
+            if is_square && p > y / p {
                 break;
             }
-            let index = 8 * (first / NUMBERS_PER_BYTE) as usize + bit((first % NUMBERS_PER_BYTE) as usize);
-            for entry in factors[index..].iter_mut().step_by(8 * p as usize) {
-                *entry = match *entry {
-                    0 => 0,
-                    fresh if fresh >> 1 == LARGE => (p.min(u64::from(LARGE)) as u16) << 1 | (!fresh & 1),
-                    marked => marked ^ 1,
-                };
+            let multiple = if is_square { p * p } else { p };
+            let first = multiple * u64::from(RESIDUES[*row % RESIDUES.len()]);
+            if first > y {
+                // So are the others of these.
+                *row = RESIDUES.len() * (1 + usize::from(is_square));
+                continue;
             }
-            if p <= y / p {
-                let first = p * p * residue;
-                if first <= y {
-                    let index = 8 * (first / NUMBERS_PER_BYTE) as usize + bit((first % NUMBERS_PER_BYTE) as usize);
-                    factors[index..]
-                        .iter_mut()
-                        .step_by(8 * (p * p) as usize)
-                        .for_each(|entry| *entry = 0);
-                }
+            if *index == 0 {
+                *index = 8 * (first / NUMBERS_PER_BYTE) as usize + bit((first % NUMBERS_PER_BYTE) as usize);
             }
+            // From one multiple to the next of the same residue the index moves by eight for each 30 of it.
+            let step = 8 * multiple as usize;
+            let end = factors.len().min(*index + (most - marked) * step);
+            let entries = factors[*index..end].iter_mut().step_by(step);
+            let count = entries.len();
+            match is_square {
+                true => entries.for_each(|entry| *entry = 0),
+                false => entries.for_each(|entry| {
+                    *entry = match *entry {
+                        0 => 0,
+                        fresh if fresh >> 1 == LARGE => (p.min(u64::from(LARGE)) as u16) << 1 | (!fresh & 1),
+                        marked => marked ^ 1,
+                    }
+                }),
+            }
+            marked += count;
+            *index += count * step;
+            if *index < factors.len() {
+                return (marked, false);
+            }
+            (*row, *index) = (*row + 1, 0);
         }
+        (marked, true)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn multiples_are_marked_alike_in_any_bouts() {
+        let shape = Shape::new(3_000_000_000);
+        let made = || Box::new(Preparing::new(shape)).advance(|| false).expect("it is done");
+        for most in [1, 2, 7, 100] {
+            let expected = made().factors;
+            let mut preparing = Preparing::new(shape);
+            preparing.tables = made();
+            preparing.tables.factors.fill(LARGE << 1);
+            for index in FIRST..preparing.tables.primes.len() {
+                let p = preparing.tables.primes[index].into();
+                preparing.marking = Marking::default();
+                while let (marked, false) = preparing.mark(p, most) {
+                    assert!((1..=most).contains(&marked), "{p}");
+                }
+            }
+            assert!(preparing.tables.factors == expected, "{most}");
+        }
+    }
 
     #[test]
     fn tables_hold_what_they_say() {
