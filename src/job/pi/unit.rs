@@ -18,8 +18,9 @@ const ORDINARY_STEP: usize = 1 << 13;
 /// How many easy leaves are looked up between two questions.
 const EASY_STEP: u64 = 1 << 17;
 
-/// How many primes the closed forms take between two questions.
+/// How many primes the closed forms take between two questions, and how many pairs with a second prime.
 const CLOSED_STEP: usize = 512;
+const CLOSED_PAIRS: usize = 1 << 12;
 
 /// How many segments of D have their costs estimated between two questions.
 const SEGMENT_STEP: usize = 64;
@@ -52,6 +53,8 @@ pub(super) struct ClosedUnit {
     tables: Arc<Tables>,
     at: usize,
     end: usize,
+    /// Primes with an index below this may be the first of a pair.
+    paired: usize,
     /// Where the next segment of D begins whose cost is to be estimated.
     segment: u64,
     /// Segments below this are over already.
@@ -144,6 +147,7 @@ impl ClosedUnit {
         let all = easy::all(&tables);
         Self {
             sum: ordinary::root(&tables),
+            paired: tables.index(tables.shape.y.isqrt()),
             tables,
             at: all.start,
             end: all.end,
@@ -158,7 +162,9 @@ impl ClosedUnit {
     fn step(&mut self) -> bool {
         let tables = &*self.tables;
         if self.at < self.end {
-            let primes = self.at..self.end.min(self.at + CLOSED_STEP);
+            let pairs = self.paired.saturating_sub(self.at).max(1);
+            let step = (CLOSED_PAIRS / pairs).clamp(1, CLOSED_STEP);
+            let primes = self.at..self.end.min(self.at + step);
             self.at = primes.end;
             let constants = easy::constants(tables, primes.clone());
             self.easy_leaves += constants.count;
