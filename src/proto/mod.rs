@@ -31,8 +31,10 @@ pub use dialect::lines::{ParsedLine, ReplyLine, parse_line, split_tag};
 pub use few::Few;
 pub use format::ReplyFormat;
 pub use number::{MAX_DIGITS, MAX_OPERANDS, NumberError, parse_number, parse_short_number, parse_word};
+#[cfg(feature = "http")]
+pub(crate) use reply::job_fields;
+pub(crate) use reply::progress_fields;
 pub use reply::{Final, Interim, Reply, outcome};
-pub(crate) use reply::{job_fields, progress_fields};
 pub(crate) use request::{DEADLINES, INTERVALS, MAX_CLIENT_NAME, within};
 pub use request::{NumberRequest, Options, Request};
 pub use tag::Tag;

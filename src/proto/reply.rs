@@ -94,6 +94,7 @@ pub(crate) fn progress_fields(words: &str) -> impl Iterator<Item = (&str, &str)>
 
 /// The fields of a row of `jobs`, `key=value`: the state and progress, whose stage goes up to the CPU time, what
 /// follows it, and the request, which has the rest of the row.
+#[cfg(feature = "http")]
 pub(crate) fn job_fields(row: &str) -> impl Iterator<Item = (&str, &str)> {
     let (state, words) = row.split_at(row.find(" cpu=").unwrap_or(0));
     let (words, request) = match words.split_once(" request=") {
