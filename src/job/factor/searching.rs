@@ -32,6 +32,14 @@ pub(super) struct Searching {
     paused: Vec<Box<dyn Batch>>,
 }
 
+/// The parameter of the first of eight curves: this one, or the first of all if there are none after it.
+fn following(parameter: u64) -> u32 {
+    match u32::try_from(parameter) {
+        Ok(parameter @ FIRST_PARAMETER..) if parameter <= u32::MAX - LANES as u32 => parameter,
+        _ => FIRST_PARAMETER,
+    }
+}
+
 impl Searching {
     pub(super) fn new(n: Natural, levels: Vec<Level>, level: usize) -> Self {
         let mut searching = Self {
@@ -71,7 +79,7 @@ impl Searching {
             .filter(|done| *done < most)
             .ok_or(Damaged::Impossible("count of curves"))?;
         searching.begun = searching.done;
-        searching.parameter = u32::try_from(parameter).unwrap_or(0).max(FIRST_PARAMETER);
+        searching.parameter = following(parameter);
         Ok(searching)
     }
 
@@ -107,7 +115,7 @@ impl Searching {
                 // Sequences are cheap beside curves; a short number is not worth them.
                 let parameter = (self.begun > 0 || self.n.bit_len() <= 128).then_some(self.parameter);
                 if parameter.is_some() {
-                    self.parameter = self.parameter.wrapping_add(LANES as u32).max(FIRST_PARAMETER);
+                    self.parameter = following(u64::from(self.parameter) + LANES as u64);
                 }
                 self.begun += 1;
                 Work::Open {

@@ -384,9 +384,9 @@ impl Schedule {
     }
 
     /// Takes in what another machine did.
-    pub(super) fn absorb_part(&mut self, share: Done) {
+    pub(super) fn absorb_part(&mut self, brought: Done) {
         let (shape, sums, done, spent) = (&self.shape, &mut self.sums, &mut self.done, &mut self.spent);
-        match share {
+        match brought {
             Done::Easy(range, piece) => {
                 let merge = |end, piece| add_easy(sums, done, spent, end, piece);
                 self.easy.absorb_part(range, piece, merge);

@@ -99,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_level_gives_what_division_gives(bits in 20_u32..66, fraction in 0.5_f64..1.0, piece in 0_u64..4) {
+        fn all_instructions_give_what_division_gives(bits in 20_u32..66, fraction in 0.5_f64..1.0, piece in 0_u64..4) {
             let xp = ((1_u128 << bits) as f64 * fraction) as u128;
             let base = primes_up_to(100_000);
             // A piece that quotients of such primes lie in: one of the first, or one beside the quotient of the

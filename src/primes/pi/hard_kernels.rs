@@ -457,7 +457,7 @@ mod tests {
         }
 
         #[test]
-        fn every_level_finds_the_leaves_that_division_finds(
+        fn all_instructions_find_the_leaves_that_division_finds(
             seed: u64,
             bits in 30_u32..72,
             fraction in 0.5_f64..1.0,

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn every_level_gives_the_same() {
+    fn all_instructions_give_the_same() {
         let tables = tables();
         let half = 11_400_881_744;
         let start = vec![1; 40_001];

@@ -18,7 +18,7 @@ const INDEXED: u64 = 64;
 /// Stands for every least prime factor above all that is compared with it.
 const LARGE: u16 = 0x7fff;
 
-/// Entries that are filled, or marked, between two looks at the clock.
+/// Entries that are filled, or marked, between two calls of `over`.
 const FILLED: usize = 1 << 16;
 const MARKED: usize = 1 << 15;
 

@@ -205,13 +205,15 @@ mod tests {
     #[test]
     fn the_longest_numbers_need_no_more_stack_than_a_thread_has() {
         let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(|| {
-            let bounds = Arc::new(Bounds::at_once(100, 200));
+            let bounds = Arc::new(Bounds::at_once(40, 100));
             let parameters = std::array::from_fn(|lane| 6 + lane as u32);
             let n = mersenne((256 * 52 - 6) / 521);
-            let in_lanes = curves::<Boxed<256>>(std::array::from_fn(|_| n.clone()), parameters, Arc::clone(&bounds));
+            let all = || std::array::from_fn(|_| n.clone());
+            let in_lanes = curves::<Boxed<256>>(all(), parameters, Arc::clone(&bounds));
+            let mut whole = in_lanes.expect("no divisor is seen at once");
+            assert!(whole.advance(&mut || false).is_some());
             let longest = mersenne(LONGEST / 521);
             for mut batch in [
-                in_lanes.expect("no divisor is seen at once"),
                 sequences::<Boxed<256>>(&n, Arc::clone(&bounds)),
                 on_all(&longest, 6, &bounds),
                 on_sequences(&longest, Arc::clone(&bounds)),

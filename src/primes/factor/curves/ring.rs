@@ -10,12 +10,12 @@ pub(crate) const LANES: usize = 8;
 pub(super) trait Ring: fmt::Debug + Send + Sized {
     type Element: Clone + fmt::Debug + Send;
 
-    /// The words of a residue.
+    /// The words of a residue, about: by them go the points that are made affine together.
     const WORDS: usize;
     /// Whether a few products take as long as a slice may.
     const IS_LONG: bool;
 
-    /// The rings modulo these numbers, odd and of at most `52 WORDS - 6` bits.
+    /// The rings modulo these numbers, which are odd.
     fn modulo(n: [Natural; LANES]) -> Self;
 
     /// The moduli.

@@ -1,4 +1,4 @@
-//! Eight searches in their stages, which pause where they are asked to: where residues are long, after each addition.
+//! Eight searches in their stages, which pause where they are asked to: where residues are long, after a few additions.
 //!
 //! Knows neither curves nor sequences, only a [`Law`].
 

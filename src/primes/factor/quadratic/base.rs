@@ -172,8 +172,7 @@ impl Building {
 
     /// The finished base.
     pub(crate) fn finish(self) -> Base {
-        let begun = self.begun.unwrap_or_else(|| Box::new(Begun::new(self.n)));
-        begun.finish()
+        self.begun.expect("it was advanced to its end").finish()
     }
 }
 
