@@ -1,5 +1,5 @@
 //! The verb `config`: what the settings are, and changing those that can change while the daemon runs. Its requests go
-//! to the loop that handles signals too, so that one place changes settings. Knows no single setting.
+//! to the loop that handles signals too, so that one place changes settings.
 
 use crate::verb::Registry;
 use crate::{Asked, Call, Code, Failure, Host, Responder, Role, Verb, define};

@@ -4,6 +4,7 @@ use super::quantity;
 use super::secret::Secret;
 use crate::auth::{Entry, Role, UserFile, UserLimits, UserName, hash};
 use anyhow::Context;
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
@@ -210,10 +211,12 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         before => Some(before.with_context(cannot)?),
     };
     // Not a name like `users.new`, which may be a file of somebody's.
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{}.partial", std::process::id()));
-    // What a command of this number left when it was killed. To write through a link that another user has put there
-    // would be a danger.
+    let mut name = OsString::from(".");
+    name.push(path.file_name().with_context(cannot)?);
+    name.push(".partial");
+    let new = path.with_file_name(name);
+    // What a command left when it was killed: none is at work, for this one has the lock. To write through a link that
+    // another user has put there would be a danger.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(cannot),
         _ => {}

@@ -56,7 +56,7 @@ pub enum Error {
     /// The connection is closed: by the daemon, or because its runtime has ended.
     #[error("the connection to the daemon is closed")]
     Closed,
-    /// The connection failed, or what came over it is no response of a daemon.
+    /// The connection failed, or what came over it is no response of a daemon, or one of more than 1 MiB.
     #[error("the connection to the daemon failed: {0}")]
     Io(#[from] io::Error),
     /// The reply is not of the kind that was asked for: the daemon speaks another version, or is none.

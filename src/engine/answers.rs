@@ -1,5 +1,5 @@
 //! Answers that were found lately, and those that the store keeps because they were expensive, for the next client that
-//! asks the same. Shared by all threads; knows no client and no plan.
+//! asks the same. Shared by all threads; knows no client, and of a job its title.
 //!
 //! quick_cache keeps what was asked for more than once and lets go of the rest; its locks are held for the time of one
 //! look.
@@ -129,7 +129,8 @@ impl Answers {
         let Some(title) = title else {
             let (record, forgotten) = self.change(KeptAnswers::forget_all)?;
             // All clients wait for the scheduler. Where there can be no thread, they do.
-            let _ = std::thread::Builder::new().spawn(move || drop(forgotten));
+            let thread = std::thread::Builder::new().name("forgetting".into());
+            let _ = thread.spawn(move || drop(forgotten));
             return Some(record);
         };
         self.change(|stored| stored.forget(title))

@@ -1,5 +1,5 @@
 //! `/v1/info`: how the daemon is doing, and what the dashboard lists beside its charts. Nothing of it is counted as a
-//! request: the dashboard asks every second, and shows how many others ask. Knows no job.
+//! request: the dashboard asks every second, and shows how many others ask.
 
 use super::answer::{failed, json_reply, value_json};
 use super::ask::rows_and_value;

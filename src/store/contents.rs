@@ -23,7 +23,7 @@ pub struct StoredJob {
     pub submission: Submission,
     /// How often it went on in another process.
     pub resumed: u32,
-    /// How often it went on since its last checkpoint. After an orderly end of the process it is 0.
+    /// How often it went on since its last new checkpoint. After an orderly end of the process it is 0.
     pub starts: u32,
     /// The CPU time it took as far as is known.
     pub cpu: Duration,

@@ -279,8 +279,8 @@ impl Question {
     /// [`Token::wait`](crate::Token::wait) is better, which ends with its request.
     ///
     /// Not in a verb's closure, in [`Protocol::answer`](crate::Protocol::answer), or elsewhere on a thread that runs
-    /// actors of the daemon's system: it would wait for itself, so nothing is asked, and the reply is `denied`. Nor in
-    /// a slice of a plan, which would keep its worker waiting.
+    /// actors of the daemon's system: all of them would stand still, and some of them answer, so nothing is asked, and
+    /// the reply is `denied`. Nor in a slice of a plan, which would keep its worker waiting.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -293,7 +293,7 @@ impl Question {
     /// ```
     pub fn wait(self) -> Reply {
         if self.engine.system.is_some() && self.engine.system == system_here() {
-            let text = "this thread runs the daemon, which cannot answer while it waits: await the question, or ask in code of its own threads";
+            let text = "this thread runs sessions or actors, which would stand still while it waits: await the question, or ask in code of its own threads";
             return Err(Failure::new(Code::Denied, text));
         }
         futures_executor::block_on(self.into_future())

@@ -14,6 +14,7 @@ mod timer;
 use super::address::{self, Address, UNIX};
 use super::connect::{Login, SpeaksTls, connect};
 use super::descriptors::{self, Reserve};
+use super::modes::EndSignals;
 use super::{complain, quantity};
 use crate::Daemon;
 use crate::daemon::Handle;
@@ -32,7 +33,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use summary::Summary;
 use tally::Tally;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -294,15 +294,13 @@ fn join(addresses: &[SocketAddr]) -> String {
 
 /// Shows a line for each second and adds everything up. A first signal ends the run early.
 async fn watch(mut reports: UnboundedReceiver<Report>, threads: usize, stop: &AtomicBool) -> anyhow::Result<Tally> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = EndSignals::take()?;
     let mut total = Tally::default();
     let mut seconds: BTreeMap<u64, (usize, Tally)> = BTreeMap::new();
     loop {
         let report = tokio::select! {
             report = reports.recv() => report,
-            _ = interrupt.recv() => { stop.store(true, Relaxed); continue }
-            _ = terminate.recv() => { stop.store(true, Relaxed); continue }
+            _ = signals.next() => { stop.store(true, Relaxed); continue }
         };
         let Some(Report { second, tally }) = report else {
             return Ok(total);

@@ -15,6 +15,8 @@ const HELP: &str = "q quit  up/down select  s sort  / filter  c cancel  Tab jobs
 const MAX_ID: usize = 20;
 /// The characters of a job's bar.
 const BAR: usize = 10;
+/// The characters of a field of a client, at most.
+const MAX_CELL: usize = 40;
 /// Narrower screens have no bars, so that requests have room.
 const NARROW: u16 = 100;
 
@@ -128,10 +130,10 @@ fn draw_jobs(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let longest = jobs.iter().map(|job| job.get("id").len()).max().unwrap_or_default();
     let id = Constraint::Length(longest.clamp(6, MAX_ID) as u16);
     let is_narrow = area.width < NARROW;
-    let (state_width, done) = if is_narrow { (9, 7) } else { (18, BAR as u16 + 8) };
+    let (state_width, done_width) = if is_narrow { (9, 7) } else { (18, BAR as u16 + 8) };
     let widths = [
         Constraint::Length(state_width),
-        Constraint::Length(done),
+        Constraint::Length(done_width),
         Constraint::Length(6),
         Constraint::Length(if is_narrow { 8 } else { 10 }),
         Constraint::Length(if is_narrow { 12 } else { 15 }),
@@ -230,7 +232,7 @@ fn draw_clients(frame: &mut Frame<'_>, state: &State, area: Rect) {
         return;
     };
     // The columns are the fields of the first; all have the same.
-    let fields = |row: &'_ String| -> Vec<(String, String)> {
+    let fields = |row: &String| -> Vec<(String, String)> {
         let words = row.split(' ').filter_map(|word| word.split_once('='));
         words
             .map(|(key, value)| (key.to_uppercase(), value.to_owned()))
@@ -243,17 +245,26 @@ fn draw_clients(frame: &mut Frame<'_>, state: &State, area: Rect) {
         .flatten()
         .map(|(key, _)| key.as_str())
         .collect();
+    let mut room = usize::from(area.width.saturating_sub(2));
     let widths = header.iter().enumerate().map(|(column, key)| {
         let values = rows.iter().filter_map(|row| row.get(column));
         let longest = values.map(|(_, value)| value.chars().count()).max().unwrap_or_default();
-        Constraint::Length(longest.max(key.len()) as u16)
+        longest.max(key.len()).min(MAX_CELL)
     });
-    let widths: Vec<Constraint> = widths.collect();
+    // Columns without room are left out whole.
+    let widths = widths.take_while(|width| {
+        let fits = *width <= room;
+        room = room.saturating_sub(width + 1);
+        fits
+    });
+    let widths: Vec<usize> = widths.collect();
     let header = Row::new(header).style(Style::new().add_modifier(Modifier::BOLD));
-    let cells = rows
-        .iter()
-        .map(|row| Row::new(row.iter().map(|(_, value)| value.as_str())));
-    let table = Table::new(cells, widths)
+    let cells = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths);
+        Row::new(cells.map(|((_, value), width)| Cell::from(cut(value, *width))))
+    });
+    let columns = widths.iter().map(|width| Constraint::Length(*width as u16));
+    let table = Table::new(cells, columns)
         .header(header)
         .flex(Flex::Start)
         .block(Block::bordered().title(format!("{} clients", clients.len())));
@@ -494,6 +505,11 @@ mod tests {
         ] {
             assert!(shown.contains(words), "{words}: {shown}");
         }
+        let narrow = screen(&state, 30, 30);
+        assert!(
+            narrow.contains("127.0.0.1:54321 -") && !narrow.contains("REQ"),
+            "a column is shown whole or not: {narrow}"
+        );
     }
 
     #[test]

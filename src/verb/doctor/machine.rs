@@ -66,8 +66,12 @@ mod tests {
     fn files_that_are_open_are_counted_in_either_way() {
         // Other tests open and close files meanwhile.
         let held: Vec<_> = (0..200).filter_map(|_| fs::File::open("/dev/null").ok()).collect();
+        let least = held.len() as u64;
         for count in [files_open(), entries(Path::new("/proc/self/fd"))] {
-            assert!(count.is_none_or(|count| count >= held.len() as u64), "{count:?}");
+            assert!(
+                count.is_none_or(|count| (least..least + 2_000).contains(&count)),
+                "{count:?}"
+            );
         }
     }
 

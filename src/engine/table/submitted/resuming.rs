@@ -218,12 +218,13 @@ impl Submitted {
         self.jobs.get(&id).is_some_and(|job| job.starts() > 0)
     }
 
-    /// Why a job does not go on that has ended every process it was in since its last checkpoint; none if it may.
+    /// Why a job does not go on that has ended every process it was in since its last new checkpoint; none
+    /// if it may.
     pub(in crate::engine::table) fn given_up(stored: &StoredJob) -> Option<Failure> {
         (stored.starts >= MAX_STARTS).then(|| {
             let text = format!(
-                "the daemon ended {} times while it worked on job {} and before that had a checkpoint, so it does not go on; the log \
-                 says why the daemon ended; submit it again to try once more",
+                "the daemon ended {} times while it worked on job {}, each time before that came further than its last checkpoint, so \
+                 it does not go on; the log says why the daemon ended; submit it again to try once more",
                 stored.starts, stored.submission.job
             );
             Failure::new(Code::Internal, text)
