@@ -342,7 +342,7 @@ fn a_disk_that_may_only_be_read_is_an_error_that_passes() {
     disk.remount("ro");
     let error = SqliteStore::open(&data).expect_err("nothing may be written");
     assert_eq!(error.kind, ErrorKind::ReadOnly, "{error:?}");
-    assert!(error.to_string().contains("--data"), "{error}");
+    assert!(error.to_string().contains("name another directory"), "{error}");
     disk.remount("rw");
     let mut store = SqliteStore::open(&data).expect("it may be written again");
     store.commit(&batch(0)).expect("it may be written");
@@ -619,7 +619,9 @@ fn a_file_in_place_of_a_directory_and_the_reverse_are_no_fault_of_the_disk() {
     for task in ["check", "stats", "export"] {
         let error = refused(&copy, &[task]);
         assert!(
-            error.contains("copy: it is a file") && error.contains("under the name primed.db"),
+            error.contains("copy: it is a file")
+                && error.contains("name a directory with --data;")
+                && error.contains("under the name primed.db"),
             "{error}"
         );
     }

@@ -60,6 +60,18 @@ impl Data {
     }
 }
 
+/// What the store advises about its directory, with the flag that names one: the library knows no flags.
+pub(super) fn with_flag(text: &str) -> String {
+    let advice = [
+        "name another directory",
+        "name a directory",
+        "name the directory of a daemon",
+    ];
+    advice.iter().fold(text.to_owned(), |text, advice| {
+        text.replace(advice, &format!("{advice} with --data"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

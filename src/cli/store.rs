@@ -1,6 +1,6 @@
 //! `primed store`: looks after what a daemon keeps. Everything but `prune` works beside a running daemon.
 
-use super::data::{self, Data};
+use super::data::{self, Data, with_flag};
 use super::quantity;
 use crate::proto::Value;
 use crate::store::{
@@ -57,6 +57,13 @@ enum Task {
 
 impl Store {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        self.work().map_err(|error| match error.downcast_ref::<StoreError>() {
+            Some(error) => anyhow::Error::msg(with_flag(&error.to_string())),
+            None => error,
+        })
+    }
+
+    fn work(self) -> anyhow::Result<ExitCode> {
         let Data::Directory(directory) = Data::resolve(self.data.as_deref()).map_err(anyhow::Error::msg)? else {
             anyhow::bail!("with '--data none' there is no store: name the directory of one with --data DIR");
         };

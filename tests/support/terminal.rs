@@ -47,9 +47,11 @@ impl Terminal {
     }
 
     /// Starts a program with its arguments, to be sent a signal, and gives its process. When it has ended, the modes of
-    /// the terminal are shown, as `stty -a` does.
+    /// the terminal are shown, as `stty -a` does. Where this test was started with signals ignored, the program is not.
     pub fn start_to_kill(program: &str, variables: &[(&str, &str)]) -> (Self, Pid) {
-        let command = format!("stty cols 120 rows 30; sh -c 'echo pid=$$; exec {program}'; stty -a");
+        let command = format!(
+            "stty cols 120 rows 30; sh -c 'echo pid=$$; exec env --default-signal=HUP,INT,QUIT,TERM {program}'; stty -a"
+        );
         let mut terminal = Self::start(&command, variables);
         terminal.until("pid=");
         let id = terminal.until("\n");

@@ -10,7 +10,7 @@ mod reload;
 
 use super::address::{self, Address, Endpoint};
 use super::configure::ConfigRequests;
-use super::data::{self, Data};
+use super::data::{self, Data, with_flag};
 use super::descriptors::{self, Reserve};
 use super::security::SecurityFlags;
 use super::settings::Settings;
@@ -454,9 +454,7 @@ fn advise(error: StartError) -> anyhow::Error {
             };
             return anyhow::anyhow!("cannot listen on unix:{}: {source}; {advice}", path.display());
         }
-        StartError::Store(what) if what.ends_with("another directory") => {
-            return anyhow::anyhow!("{} with --data", StartError::Store(what));
-        }
+        StartError::Store(what) => return StartError::Store(with_flag(&what)).into(),
         other => return other.into(),
     };
     let advice = match source.kind() {
