@@ -89,10 +89,8 @@ impl EndSignals {
     }
 
     fn listen(kinds: &[SignalKind]) -> io::Result<Self> {
-        let ignored = ignored();
-        let heeded = kinds
-            .iter()
-            .filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
+        let is_kept = is_hangup_ignored();
+        let heeded = kinds.iter().filter(|kind| !(is_kept && **kind == SignalKind::hangup()));
         let signals = heeded.map(|&kind| Ok((kind, signal(kind)?)));
         signals.collect::<io::Result<_>>().map(Self)
     }
@@ -108,11 +106,11 @@ impl EndSignals {
     }
 }
 
-/// The signals that this process ignores, a bit each, as `nohup` has it for the commands that it starts: they stay
-/// ignored.
-fn ignored() -> u64 {
+/// Whether this process ignores SIGHUP, as `nohup` has it for the command that it starts: it goes on doing so. That a
+/// shell ignores SIGINT and SIGQUIT for what it starts in the background is for keys, and not for `kill`.
+fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
-        .unwrap_or_default()
+        .is_some_and(|bits| bits >> (SignalKind::hangup().as_raw_value() - 1) & 1 == 1)
 }
