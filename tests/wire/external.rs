@@ -593,7 +593,10 @@ fn a_verb_cannot_block_the_thread_of_its_session() {
     let text = exchange(&daemon, "waiting pi 1e12\nwaiting nth 5\nnth 5\n");
     let lines: Vec<_> = text.lines().collect();
     for line in &lines[..2] {
-        assert!(line.starts_with("ERR denied :this thread runs sessions or actors"), "{text}");
+        assert!(
+            line.starts_with("ERR denied :this thread runs sessions or actors"),
+            "{text}"
+        );
     }
     assert_eq!(lines[2], "OK 11");
     // Called by the program, the closure has the program's thread.
