@@ -1,5 +1,5 @@
-//! The modes of the terminal, which are as before when a signal ends a command that has changed them. Knows neither
-//! prompts nor passwords.
+//! The signals that end a command, and the modes of the terminal, which are as before then if the command has changed
+//! them. Knows neither prompts nor passwords.
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::future::poll_fn;

@@ -158,7 +158,7 @@ pub(super) fn about_number(
     let (style, text) = (call.style(), call.required(0, "N")?);
     match parse_if_short(text) {
         Ok(n) => query(style, n).map(Step::from),
-        Err(NumberError::TooBig) => Ok(Step::Job(long(style, text.to_owned(), query))),
+        Err(NumberError::TooBig) => Ok(Step::Job(long(call, text.to_owned(), query))),
         Err(error) => Err(style.bad_number("N", text, error)),
     }
 }
@@ -173,9 +173,9 @@ fn parse_if_short(text: &str) -> Result<Natural, NumberError> {
 }
 
 /// The job that reads a long number and then answers the question about it.
-fn long(style: Style, text: String, query: fn(Style, Natural) -> Result<Query, Failure>) -> Job {
-    let title = format!("{} {text}", style.name);
-    Job::of_any(title, move || {
+fn long(call: &Call<'_>, text: String, query: fn(Style, Natural) -> Result<Query, Failure>) -> Job {
+    let style = call.style();
+    Job::of_any(call.question(), move || {
         let n = parse_number(&text).map_err(|error| style.bad_number("N", &text, error))?;
         Ok(query(style, n)?.plan())
     })

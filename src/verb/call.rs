@@ -152,9 +152,19 @@ impl<'a> Call<'a> {
         (args.chain(words).collect(), terms.into_iter().collect())
     }
 
-    /// The question as `jobs` shows it: the verb and its arguments.
+    /// The question as `jobs` shows it: the verb and its arguments. The title of a job whose answer is kept, and
+    /// depends on an option, has to have that option too.
     pub fn title(&self) -> String {
         [self.verb.name(), &self.words()].join(" ").trim_end().to_owned()
+    }
+
+    /// The same with the options that are the verb's own: two that differ in one are two questions.
+    pub(super) fn question(&self) -> String {
+        let mut text = self.title();
+        for (key, value) in self.request.options.iter().filter(|(key, _)| !Terms::has(key)) {
+            text.extend([" ", key, "=", value]);
+        }
+        text
     }
 
     /// The arguments as they were typed.

@@ -111,12 +111,7 @@ fn certify(call: &Call<'_>) -> Result<Step, Failure> {
     match call.option("form") {
         None => about_number(call, |style, n| Ok(Query::Certify(certifiable(style, n)?))),
         Some(form) if form.eq_ignore_ascii_case("pari") => {
-            let step = about_number(call, |style, n| Ok(Query::CertifyForPari(certifiable(style, n)?)))?;
-            Ok(match step {
-                // The title of a long number that is not read yet has no option.
-                Step::Job(job) => Step::Job(job.titled(format!("certify {} form=pari", call.required(0, "N")?))),
-                step => step,
-            })
+            about_number(call, |style, n| Ok(Query::CertifyForPari(certifiable(style, n)?)))
         }
         Some(text) => Err(call.bad_arg(format_args!("form is '{}', not pari", shortened(text)))),
     }

@@ -218,8 +218,8 @@ impl Submitted {
         self.jobs.get(&id).is_some_and(|job| job.starts() > 0)
     }
 
-    /// Why a job does not go on that has ended every process it was in since its last new checkpoint; none
-    /// if it may.
+    /// Why a job does not go on that has ended every process it was in since its last new checkpoint; none if
+    /// it may.
     pub(in crate::engine::table) fn given_up(stored: &StoredJob) -> Option<Failure> {
         (stored.starts >= MAX_STARTS).then(|| {
             let text = format!(
