@@ -15,8 +15,10 @@ use std::sync::Arc;
 /// How many entries of the factor table Phi0 looks at between two questions for the budget.
 const ORDINARY_STEP: usize = 1 << 13;
 
-/// How many easy leaves are looked up between two questions.
+/// How many easy leaves are looked up between two questions, and how many cost as much as a pair of primes whose
+/// products may be leaves.
 const EASY_STEP: u64 = 1 << 17;
+const LEAVES_A_PAIR: u64 = 1 << 8;
 
 /// How many primes the closed forms take between two questions, and how many pairs with a second prime.
 const CLOSED_STEP: usize = 512;
@@ -211,8 +213,9 @@ impl EasyUnit {
         let mut looked_up = 0;
         while self.at < self.end && looked_up < EASY_STEP {
             let leaves = easy::leaves(&self.tables, &self.segment, self.at);
+            let pairs = easy::pairs(&self.tables, &self.segment, self.at);
             self.leaves.add(leaves);
-            looked_up += leaves.count + LEAVES_A_PRIME;
+            looked_up += leaves.count + LEAVES_A_PRIME + LEAVES_A_PAIR * pairs;
             self.at += 1;
         }
         self.at == self.end

@@ -198,6 +198,17 @@ pub(crate) fn leaves(tables: &Tables, segment: &PiTable, b: usize) -> Leaves {
     all
 }
 
+/// How many second primes [`leaves`] goes through for the `b`-th prime in one segment, at most.
+#[inline]
+pub(crate) fn pairs(tables: &Tables, segment: &PiTable, b: usize) -> u64 {
+    let (y, prime) = (tables.shape.y, tables.prime(b));
+    if segment.low() < prime * prime && prime * prime <= y {
+        (tables.index(y.isqrt()) - b) as u64
+    } else {
+        0
+    }
+}
+
 /// The primes `q` for which `xp / q` lies in one segment.
 struct Clip<'a> {
     tables: &'a Tables,
