@@ -10,6 +10,7 @@ use crate::primes::elliptic::attempt::{Attempt, Order};
 use crate::primes::elliptic::construction::Construction;
 use crate::primes::elliptic::discriminant::{self, Discriminant};
 use crate::primes::elliptic::small_primes::SmallPrimes;
+use crate::primes::elliptic::square_roots::{Field, Roots};
 use crate::primes::elliptic::step::Step;
 use crate::primes::elliptic::text;
 use crate::primes::multiplicative::bytes;
@@ -66,6 +67,9 @@ enum Stage {
 
 #[derive(Debug)]
 struct Orders {
+    field: Arc<Field>,
+    /// The roots that attempts have found.
+    roots: Roots,
     /// All before are over, without an order.
     first: usize,
     /// The next one that is cut.
@@ -96,15 +100,17 @@ pub struct Partial(u64, Found);
 
 enum Found {
     Table(Vec<Discriminant>, SmallPrimes),
-    Attempted(usize, Option<Order>),
+    Attempted(usize, Option<Order>, Roots),
     Attempting(usize, Box<Attempt>),
     Constructed(usize, Option<Step>),
     Constructing(usize, Box<Construction>),
 }
 
 impl Orders {
-    fn new(first: usize) -> Self {
+    fn new(n: Natural, first: usize) -> Self {
         Self {
+            field: Arc::new(Field::new(n)),
+            roots: Roots::default(),
             first,
             next: first,
             paused: Vec::new(),
@@ -112,17 +118,15 @@ impl Orders {
         }
     }
 
-    fn cut(&mut self, n: &Natural, table: &[Discriminant], primes: &Arc<SmallPrimes>) -> Option<(usize, Attempt)> {
+    fn cut(&mut self, table: &[Discriminant], primes: &Arc<SmallPrimes>) -> Option<(usize, Attempt)> {
         if let Some(attempt) = self.paused.pop() {
             return Some(attempt);
         }
         let is_ahead = self.next >= self.first + AHEAD || self.over.values().any(Option::is_some);
         let discriminant = table.get(self.next).filter(|_| !is_ahead)?;
         self.next += 1;
-        Some((
-            self.next - 1,
-            Attempt::new(n.clone(), discriminant.d, Arc::clone(primes)),
-        ))
+        let attempt = Attempt::new(Arc::clone(&self.field), &self.roots, discriminant.d, Arc::clone(primes));
+        Some((self.next - 1, attempt))
     }
 
     /// The first order in the order of the table, once those before it are known not to have one.
@@ -167,7 +171,7 @@ impl ByCurves {
     fn search(&mut self, first: usize) {
         self.generation += 1;
         if self.tip().bit_len() > 64 {
-            self.stage = Stage::Orders(Orders::new(first));
+            self.stage = Stage::Orders(Orders::new(self.tip().clone(), first));
             self.look();
         } else {
             self.stage = Stage::Curves(Curves {
@@ -246,7 +250,6 @@ impl Plan for ByCurves {
     type Partial = Partial;
 
     fn cut(&mut self) -> Option<Slice> {
-        let tip = self.links.last().map_or(&self.n, |link| &link.order.q);
         let work = match &mut self.stage {
             Stage::Table { is_cut, .. } => {
                 if std::mem::replace(is_cut, true) {
@@ -255,7 +258,7 @@ impl Plan for ByCurves {
                 Work::Table
             }
             Stage::Orders(orders) => {
-                let (index, attempt) = orders.cut(tip, &self.table, self.primes.as_ref()?)?;
+                let (index, attempt) = orders.cut(&self.table, self.primes.as_ref()?)?;
                 Work::Attempt(index, Box::new(attempt))
             }
             Stage::Curves(curves) => {
@@ -281,7 +284,7 @@ impl Plan for ByCurves {
         let found = match work {
             Work::Table => Found::Table(discriminant::table(), SmallPrimes::new()),
             Work::Attempt(index, mut attempt) => match attempt.advance(over) {
-                Some(order) => Found::Attempted(index, order),
+                Some(order) => Found::Attempted(index, order, attempt.into_roots()),
                 None => Found::Attempting(index, attempt),
             },
             Work::Construct(at, mut construction) => match construction.advance(over) {
@@ -308,7 +311,8 @@ impl Plan for ByCurves {
                 }
                 self.search(first);
             }
-            (Found::Attempted(index, order), Stage::Orders(orders)) => {
+            (Found::Attempted(index, order, roots), Stage::Orders(orders)) => {
+                orders.roots.add(roots);
                 orders.over.insert(index, order);
                 self.look();
             }

@@ -6,8 +6,9 @@
 //! section 4.
 
 use super::discriminant::prime_discriminants;
-use super::modulus::{Modulus, jacobi};
+use super::modulus::jacobi;
 use super::small_primes::{Removal, SmallPrimes, pieces_below};
+use super::square_roots::{Field, RootSearch, Roots};
 use super::step::{is_enough, order};
 use crate::primes::Natural;
 use crate::primes::primality::{bpsw::Test, is_prime_u64, large::Large};
@@ -26,9 +27,14 @@ pub(crate) struct Order {
 /// The attempt under way.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    n: Natural,
+    field: Arc<Field>,
     d: u32,
+    /// The prime discriminants whose product is `-d`.
+    parts: Vec<i64>,
     primes: Arc<SmallPrimes>,
+    /// The roots of the parts that are known.
+    roots: Roots,
+    search: Option<RootSearch>,
     /// The traces of the orders that are left, once they are known.
     traces: Option<Vec<IBig>>,
     at: Option<(IBig, Work)>,
@@ -43,25 +49,33 @@ enum Work {
 }
 
 impl Attempt {
-    /// Begins with a number above 2^64, a probable prime, and the discriminant `-d`.
-    pub(crate) fn new(n: Natural, d: u32, primes: Arc<SmallPrimes>) -> Self {
+    /// Begins with a probable prime, the roots that are known modulo it, and the discriminant `-d`.
+    pub(crate) fn new(field: Arc<Field>, roots: &Roots, d: u32, primes: Arc<SmallPrimes>) -> Self {
+        let parts = prime_discriminants(d);
         Self {
-            n,
+            field,
             d,
+            roots: roots.for_parts(&parts),
+            parts,
+            search: None,
             primes,
             traces: None,
             at: None,
         }
     }
 
-    /// The order, or that none is good. `None` after `over`, which is asked every few microseconds, but for the root of
-    /// the discriminant modulo `n`.
+    /// The roots of its parts, those that it was given and those that it has found.
+    pub(crate) fn into_roots(self) -> Roots {
+        self.roots
+    }
+
+    /// The order, or that none is good. `None` after `over`, which is asked every few microseconds.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<Order>> {
         // The primes are taken out in about the time of the test of what is left.
-        let pieces = pieces_below(4 * (self.n.bit_len() as u64).pow(2));
+        let pieces = pieces_below(4 * (self.field.n().bit_len() as u64).pow(2));
         loop {
             let Some(traces) = &mut self.traces else {
-                self.traces = Some(traces(&self.n, self.d));
+                self.traces = Some(self.traces(&mut over)?);
                 if over() {
                     return None;
                 }
@@ -71,7 +85,7 @@ impl Attempt {
                 let Some(t) = traces.pop() else {
                     return Some(None);
                 };
-                if let Some(order) = order(&self.n, &t) {
+                if let Some(order) = order(self.field.n(), &t) {
                     let twos = order.trailing_zeros().unwrap_or(0);
                     let removal = Removal::new(&order >> twos);
                     self.at = Some((t, Work::Divide(order, removal)));
@@ -84,7 +98,7 @@ impl Attempt {
                         self.at = Some((t, Work::Divide(order, removal)));
                         return None;
                     };
-                    if rest == order || !is_enough(&rest, &self.n) {
+                    if rest == order || !is_enough(&rest, self.field.n()) {
                         continue;
                     }
                     match u64::try_from(&rest) {
@@ -108,33 +122,39 @@ impl Attempt {
             }
         }
     }
+
+    /// The traces of the curves with complex multiplication by the discriminant: none unless `4 n = t^2 + d v^2`.
+    /// `None` after `over`.
+    fn traces(&mut self, over: impl FnMut() -> bool) -> Option<Vec<IBig>> {
+        let (field, parts) = (&*self.field, &self.parts);
+        if parts.iter().any(|part| jacobi(*part, field.n()) != 1)
+            || !RootSearch::all(&mut self.search, field, &mut self.roots, parts, over)?
+        {
+            return Some(Vec::new());
+        }
+        let Some((t, v)) = self
+            .roots
+            .of_product(field, parts)
+            .and_then(|root| norm(field.n(), self.d, root))
+        else {
+            return Some(Vec::new());
+        };
+        let (t, v) = (IBig::from(t), IBig::from(v));
+        let half = match self.d {
+            3 => vec![t.clone(), (&t + &v * 3) / 2, (&t - &v * 3) / 2],
+            4 => vec![t.clone(), v * 2],
+            _ => vec![t],
+        };
+        Some(half.into_iter().flat_map(|t| [-t.clone(), t]).collect())
+    }
 }
 
 fn found(t: IBig, order: &Natural, q: Natural) -> Order {
     Order { t, s: order / &q, q }
 }
 
-/// The traces of the curves with complex multiplication by the discriminant `-d`: none unless `4 n = t^2 + d v^2`.
-fn traces(n: &Natural, d: u32) -> Vec<IBig> {
-    if prime_discriminants(d).iter().any(|part| jacobi(*part, n) != 1) {
-        return Vec::new();
-    }
-    let Some((t, v)) = norm(n, d) else {
-        return Vec::new();
-    };
-    let (t, v) = (IBig::from(t), IBig::from(v));
-    let half = match d {
-        3 => vec![t.clone(), (&t + &v * 3) / 2, (&t - &v * 3) / 2],
-        4 => vec![t.clone(), v * 2],
-        _ => vec![t],
-    };
-    half.into_iter().flat_map(|t| [-t.clone(), t]).collect()
-}
-
-/// `t` and `v` with `4 n = t^2 + d v^2`.
-fn norm(n: &Natural, d: u32) -> Option<(Natural, Natural)> {
-    let modulus = Modulus::new(n.clone());
-    let mut b = modulus.square_root(&modulus.residue(&-IBig::from(d)))?;
+/// `t` and `v` with `4 n = t^2 + d v^2`, by a root `b` of `-d` modulo `n`.
+fn norm(n: &Natural, d: u32, mut b: Natural) -> Option<(Natural, Natural)> {
     if (&b % 2u8) != (d % 2) as u8 {
         b = n - b;
     }
@@ -160,9 +180,11 @@ mod tests {
     fn norms_are_norms() {
         // The least prime above 10^30.
         let n = Natural::from(10u8).pow(30) + 57u8;
+        let (field, primes) = (Arc::new(Field::new(n.clone())), Arc::new(SmallPrimes::new()));
         let mut count = 0;
         for d in [3, 4, 7, 8, 11, 15, 19, 20, 23, 24, 43, 67, 163] {
-            for t in traces(&n, d) {
+            let mut attempt = Attempt::new(Arc::clone(&field), &Roots::default(), d, Arc::clone(&primes));
+            for t in attempt.traces(|| false).expect("it does not pause") {
                 let rest = (IBig::from(n.clone()) << 2) - &t * &t;
                 let rest = Natural::try_from(rest).expect("a square is below 4 n");
                 let v = (&rest / d).sqrt();

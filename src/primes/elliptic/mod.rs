@@ -20,5 +20,6 @@ mod modulus;
 mod point;
 mod roots;
 pub(crate) mod small_primes;
+pub(crate) mod square_roots;
 pub(crate) mod step;
 pub(crate) mod text;

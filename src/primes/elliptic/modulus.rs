@@ -66,44 +66,6 @@ impl Modulus {
     pub(super) fn inverse(&self, a: &Natural) -> Option<Natural> {
         self.divisor.reduce(a.clone()).inv().map(|inverse| inverse.residue())
     }
-
-    pub(super) fn power(&self, a: &Natural, exponent: &Natural) -> Natural {
-        self.divisor.reduce(a.clone()).pow(exponent).residue()
-    }
-
-    /// A root of `a`, which is not 0, by the algorithm of A. Tonelli and D. Shanks (Cohen, algorithm 1.5.1). `None` if
-    /// there is none, or if the modulus shows that it is not prime.
-    pub(super) fn square_root(&self, a: &Natural) -> Option<Natural> {
-        let below = &self.n - 1u8;
-        let twos = below.trailing_zeros()?;
-        let odd = &below >> twos;
-        let mut root = self.power(a, &((&odd + 1u8) >> 1));
-        if twos > 1 {
-            let non_residue = (2..1000u64).find(|k| jacobi(*k as i64, &self.n) == -1)?;
-            let mut step = self.power(&non_residue.into(), &odd);
-            // The root's square is `a` times this, whose order is a power of 2 that falls.
-            let mut rest = self.power(a, &odd);
-            let mut order = twos;
-            while rest != Natural::ONE {
-                let (mut square, mut exponent) = (rest.clone(), 0);
-                while square != Natural::ONE {
-                    square = self.square(&square);
-                    exponent += 1;
-                    if exponent >= order {
-                        return None;
-                    }
-                }
-                for _ in exponent + 1..order {
-                    step = self.square(&step);
-                }
-                root = self.mul(&root, &step);
-                step = self.square(&step);
-                rest = self.mul(&rest, &step);
-                order = exponent;
-            }
-        }
-        (self.square(&root) == *a).then_some(root)
-    }
 }
 
 /// The Jacobi symbol of a small number over an odd natural.
@@ -140,22 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roots_are_roots_and_symbols_agree_with_them() {
-        // 2^89 - 1 is 3 modulo 4, 2^64 + 13 is 5 modulo 8; 1 has roots of many orders that are powers of 2 modulo 3
-        // 2^189 + 1.
-        for n in [
-            "618970019642690137449562111",
-            "18446744073709551629",
-            "2353913150770005286438421033702874906038383291674012942337",
-        ] {
-            let n: Natural = n.parse().expect("a number");
-            let modulus = Modulus::new(n.clone());
-            for a in (-40i64..40).filter(|a| *a != 0) {
-                let residue = modulus.residue(&a.into());
-                let root = modulus.square_root(&residue);
-                assert_eq!(root.is_some(), jacobi(a, &n) == 1, "{a} {n}");
-            }
-        }
+    fn symbols_of_composite_numbers_are_products() {
         assert_eq!(jacobi(21, &Natural::from(15u8)), 0);
         assert_eq!(jacobi(-7, &Natural::from(15u8)), 1);
     }

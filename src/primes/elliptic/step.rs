@@ -4,6 +4,7 @@ use super::modulus::Modulus;
 use super::point::Multiple;
 use crate::primes::Natural;
 use crate::primes::primality::is_prime_u64;
+use crate::primes::primality::large::Large;
 use dashu_int::IBig;
 use dashu_int::ops::{Gcd, SquareRoot};
 
@@ -67,6 +68,7 @@ pub(crate) fn is_chain(steps: &[Step]) -> bool {
 #[derive(Debug)]
 pub(crate) struct Check {
     modulus: Modulus,
+    large: Large,
     a: Natural,
     q: Natural,
     stage: Stage,
@@ -95,6 +97,7 @@ impl Check {
         Some(Self {
             stage: Stage::Begun(Multiple::new((x.clone(), y.clone()), step.s.clone())),
             a: a.clone(),
+            large: Large::new(step.n.clone()),
             modulus,
             q,
         })
@@ -104,7 +107,7 @@ impl Check {
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<bool> {
         let modulus = &self.modulus;
         if let Stage::Begun(multiple) = &mut self.stage {
-            let point = multiple.advance(modulus, &self.a, &mut over)?;
+            let point = multiple.advance(&self.large, &self.a, &mut over)?;
             // Has an inverse: the multiple is right, and not 0, modulo every prime.
             let Some(inverse) = modulus.inverse(&point.z) else {
                 return Some(false);
@@ -120,7 +123,7 @@ impl Check {
         let Stage::Cofactor(multiple) = &mut self.stage else {
             return None;
         };
-        let point = multiple.advance(modulus, &self.a, over)?;
+        let point = multiple.advance(&self.large, &self.a, over)?;
         let (x, y) = multiple.base();
         let square = modulus.square(&point.z);
         let is_unit = !point.z.is_zero() && (&point.z).gcd(modulus.n()) == Natural::ONE;

@@ -37,7 +37,7 @@ const LIMBS_BITS: usize = 660;
 #[cfg(target_arch = "x86_64")]
 const FOLD_BITS: usize = 2_300;
 
-/// An odd number above 2^64 that is to be tested, with what its arithmetic needs.
+/// An odd number that is to be tested, with what the arithmetic modulo it needs.
 #[derive(Debug)]
 pub(crate) struct Large {
     modulus: Natural,
@@ -57,28 +57,30 @@ enum Reduction {
 }
 
 impl Large {
-    /// Prepares the arithmetic modulo `n`, which must be odd and above 2^64.
+    /// Prepares the arithmetic modulo `n`, which must be odd.
     pub(crate) fn new(modulus: Natural) -> Self {
         let bits = modulus.bit_len();
-        debug_assert!(bits > 64 && modulus.bit(0));
-        let fold = u64::try_from((Natural::ONE << bits) - &modulus);
+        debug_assert!(modulus.bit(0));
+        let fold = u64::try_from((Natural::ONE << bits) - &modulus)
+            .ok()
+            .filter(|_| bits > 64);
         #[cfg(target_arch = "x86_64")]
         if bits >= LIMBS_BITS
-            && (fold.is_err() || bits < FOLD_BITS)
+            && (fold.is_none() || bits < FOLD_BITS)
             && let Some(prepared) = Prepared::new(&modulus)
         {
             let reduction = Reduction::Limbs(prepared);
             return Self { modulus, reduction };
         }
         let reduction = match fold {
-            Ok(fold) => Reduction::Fold { fold },
-            Err(_) if bits < DIVISION_BITS => Reduction::Montgomery(MontgomeryRepr::new(modulus.clone())),
-            Err(_) => Reduction::Division(ConstDivisor::new(modulus.clone())),
+            Some(fold) => Reduction::Fold { fold },
+            None if bits < DIVISION_BITS => Reduction::Montgomery(MontgomeryRepr::new(modulus.clone())),
+            None => Reduction::Division(ConstDivisor::new(modulus.clone())),
         };
         Self { modulus, reduction }
     }
 
-    /// The start of its test.
+    /// The start of the test of a number above 2^64.
     pub(crate) fn start(&self) -> Test<Natural> {
         Test::new(&Fold {
             modulus: &self.modulus,
@@ -89,46 +91,64 @@ impl Large {
 
     /// Goes on with the test until the verdict or until `over`, asked after every few multiplications.
     pub(crate) fn advance(&self, test: Test<Natural>, over: impl FnMut() -> bool) -> Test<Natural> {
-        match &self.reduction {
-            Reduction::Fold { fold } => {
-                let ring = Fold {
-                    modulus: &self.modulus,
-                    bits: self.modulus.bit_len(),
-                    fold: *fold,
-                };
-                let mut test = test;
-                test.advance(&ring, over);
-                test
-            }
-            #[cfg(target_arch = "x86_64")]
-            Reduction::Limbs(prepared) => {
-                let ring = Long::new(&self.modulus, prepared);
-                let mut test = test.map(|element| ring.enter(&element));
-                test.advance(&ring, over);
-                test.map(|element| ring.leave(&element))
-            }
-            Reduction::Montgomery(repr) => {
-                let ring = Kept {
-                    modulus: &self.modulus,
-                    zero: repr.reduce(0u8),
-                    one: repr.reduce(1u8),
-                };
-                let mut test = test.map(|element| repr.reduce(element));
-                test.advance(&ring, over);
-                test.map(|element| element.residue())
-            }
-            Reduction::Division(divisor) => {
-                let ring = Kept {
-                    modulus: &self.modulus,
-                    zero: divisor.reduce(0u8),
-                    one: divisor.reduce(1u8),
-                };
-                let mut test = test.map(|element| divisor.reduce(element));
-                test.advance(&ring, over);
-                test.map(|element| element.residue())
+        struct Bout<F>(Test<Natural>, F);
+
+        impl<F: FnMut() -> bool> Work for Bout<F> {
+            type Output = Test<Natural>;
+
+            fn work<R: Residues>(self, ring: &R) -> Test<Natural> {
+                let Self(test, over) = self;
+                let mut test = test.map(|natural| ring.enter(natural));
+                test.advance(ring, over);
+                test.map(|element| ring.leave(element))
             }
         }
+
+        self.run(Bout(test, over))
     }
+
+    /// Does some work in the ring of the modulus.
+    pub(crate) fn run<W: Work>(&self, work: W) -> W::Output {
+        let modulus = &self.modulus;
+        match &self.reduction {
+            Reduction::Fold { fold } => work.work(&Fold {
+                modulus,
+                bits: modulus.bit_len(),
+                fold: *fold,
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Reduction::Limbs(prepared) => work.work(&Long::new(modulus, prepared)),
+            Reduction::Montgomery(repr) => work.work(&Kept {
+                modulus,
+                repr,
+                zero: repr.reduce(0u8),
+                one: repr.reduce(1u8),
+            }),
+            Reduction::Division(divisor) => work.work(&Kept {
+                modulus,
+                repr: divisor,
+                zero: divisor.reduce(0u8),
+                one: divisor.reduce(1u8),
+            }),
+        }
+    }
+}
+
+/// A ring whose residues come from naturals and go back to them: what is kept between two bouts are naturals.
+pub(crate) trait Residues: Ring {
+    /// The residue of a number below the modulus.
+    fn enter(&self, natural: Natural) -> Self::Element;
+    /// The number below the modulus.
+    fn leave(&self, element: Self::Element) -> Natural;
+}
+
+/// Work in the ring of a modulus, whichever suits its length.
+pub(crate) trait Work {
+    /// What it brings.
+    type Output;
+
+    /// Does it.
+    fn work<R: Residues>(self, ring: &R) -> Self::Output;
 }
 
 /// Whether `n` is a multiple of a prime other than itself that is below `limit` (at most 2^20) or not far above.
@@ -190,15 +210,25 @@ pub(super) fn inverse_modulo(n: &Natural, k: i32) -> Option<Natural> {
 }
 
 /// A ring of dashu, its elements in the representation it keeps.
-struct Kept<'a, E> {
+struct Kept<'a, P, E> {
     modulus: &'a Natural,
+    repr: &'a P,
     zero: E,
     one: E,
 }
 
 macro_rules! kept_ring {
-    ($element:ident) => {
-        impl<'a> Ring for Kept<'a, $element<'a>> {
+    ($repr:ident, $element:ident) => {
+        impl<'a> Residues for Kept<'a, $repr, $element<'a>> {
+            fn enter(&self, natural: Natural) -> Self::Element {
+                self.repr.reduce(natural)
+            }
+            fn leave(&self, element: Self::Element) -> Natural {
+                element.residue()
+            }
+        }
+
+        impl<'a> Ring for Kept<'a, $repr, $element<'a>> {
             type Element = $element<'a>;
 
             fn zero(&self) -> Self::Element {
@@ -227,8 +257,8 @@ macro_rules! kept_ring {
     };
 }
 
-kept_ring!(Montgomery);
-kept_ring!(Reduced);
+kept_ring!(MontgomeryRepr, Montgomery);
+kept_ring!(ConstDivisor, Reduced);
 
 /// The integers modulo `n = 2^bits - fold`: what lies above bit `bits` comes back `fold` times, since
 /// `2^bits = fold mod n`.
@@ -249,6 +279,15 @@ impl Fold<'_> {
 
     fn below(&self, a: Natural) -> Natural {
         if a >= *self.modulus { a - self.modulus } else { a }
+    }
+}
+
+impl Residues for Fold<'_> {
+    fn enter(&self, natural: Natural) -> Natural {
+        natural
+    }
+    fn leave(&self, element: Natural) -> Natural {
+        element
     }
 }
 

@@ -13,7 +13,7 @@
 //! instructions.
 #![allow(unsafe_code)]
 
-use super::large::{about_the_modulus, inverse_modulo};
+use super::large::{Residues, about_the_modulus, inverse_modulo};
 use super::limbs::{self, BITS, Columns, LANES, MASK, MOST, PAD};
 use super::ring::Ring;
 use crate::primes::Natural;
@@ -128,18 +128,12 @@ impl<'a> Long<'a> {
             one: Element::new(&Natural::ONE, limbs),
             scratch: RefCell::new(scratch),
         };
-        ring.one = ring.enter(&Natural::ONE);
+        ring.one = ring.entered(&Natural::ONE);
         ring
     }
 
-    /// The element of a number below the modulus.
-    pub(super) fn enter(&self, a: &Natural) -> Element {
+    fn entered(&self, a: &Natural) -> Element {
         self.mul(&Element::new(a, self.prepared.n.limbs().len()), &self.prepared.square)
-    }
-
-    /// The number below the modulus.
-    pub(super) fn leave(&self, a: &Element) -> Natural {
-        self.mul(a, &Element::new(&Natural::ONE, a.limbs().len())).natural()
     }
 
     /// The residue of a product by its columns.
@@ -168,6 +162,16 @@ impl<'a> Long<'a> {
             }
         }
         result
+    }
+}
+
+impl Residues for Long<'_> {
+    fn enter(&self, natural: Natural) -> Element {
+        self.entered(&natural)
+    }
+    fn leave(&self, element: Element) -> Natural {
+        let one = Element::new(&Natural::ONE, element.limbs().len());
+        self.mul(&element, &one).natural()
     }
 }
 
@@ -211,7 +215,7 @@ impl Ring for Long<'_> {
         self.reduced(|columns| unsafe { columns.square(&a.0) })
     }
     fn inverse(&self, k: i32) -> Option<Element> {
-        inverse_modulo(self.modulus, k).map(|inverse| self.enter(&inverse))
+        inverse_modulo(self.modulus, k).map(|inverse| self.entered(&inverse))
     }
     about_the_modulus!();
 }
@@ -225,12 +229,12 @@ mod tests {
     fn check(n: &Natural, a: &Natural, b: &Natural) {
         let Some(prepared) = Prepared::new(n) else { return };
         let ring = Long::new(n, &prepared);
-        let (x, y) = (ring.enter(a), ring.enter(b));
-        assert_eq!(ring.leave(&x), *a);
-        assert_eq!(ring.leave(&ring.mul(&x, &y)), a * b % n);
-        assert_eq!(ring.leave(&ring.square(&x)), a * a % n);
-        assert_eq!(ring.leave(&ring.add(&x, &y)), (a + b) % n);
-        assert_eq!(ring.leave(&ring.sub(&x, &y)), (a + n - b) % n);
+        let (x, y) = (ring.entered(a), ring.entered(b));
+        assert_eq!(ring.leave(x.clone()), *a);
+        assert_eq!(ring.leave(ring.mul(&x, &y)), a * b % n);
+        assert_eq!(ring.leave(ring.square(&x)), a * a % n);
+        assert_eq!(ring.leave(ring.add(&x, &y)), (a + b) % n);
+        assert_eq!(ring.leave(ring.sub(&x, &y)), (a + n - b) % n);
         assert_eq!(ring.sub(&ring.add(&x, &y), &y), x);
         assert_eq!(ring.sub(&x, &x), ring.zero());
     }
