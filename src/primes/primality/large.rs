@@ -16,8 +16,10 @@
 
 use super::bpsw::Test;
 #[cfg(target_arch = "x86_64")]
-use super::long::{Long, Prepared};
+use super::long::{self, Long};
 use super::ring::Ring;
+#[cfg(target_arch = "x86_64")]
+use super::words::{self, Words};
 use crate::primes::{Natural, known};
 use dashu_int::fast_div::ConstDivisor;
 use dashu_int::modular::Reduced;
@@ -51,7 +53,9 @@ enum Reduction {
         fold: u64,
     },
     #[cfg(target_arch = "x86_64")]
-    Limbs(Prepared),
+    Limbs(long::Prepared),
+    #[cfg(target_arch = "x86_64")]
+    Words(words::Prepared),
     Montgomery(MontgomeryRepr),
     Division(ConstDivisor),
 }
@@ -67,9 +71,17 @@ impl Large {
         #[cfg(target_arch = "x86_64")]
         if bits >= LIMBS_BITS
             && (fold.is_none() || bits < FOLD_BITS)
-            && let Some(prepared) = Prepared::new(&modulus)
+            && let Some(prepared) = long::Prepared::new(&modulus)
         {
             let reduction = Reduction::Limbs(prepared);
+            return Self { modulus, reduction };
+        }
+        #[cfg(target_arch = "x86_64")]
+        if fold.is_none()
+            && bits < DIVISION_BITS
+            && let Some(prepared) = words::Prepared::new(&modulus)
+        {
+            let reduction = Reduction::Words(prepared);
             return Self { modulus, reduction };
         }
         let reduction = match fold {
@@ -118,6 +130,8 @@ impl Large {
             }),
             #[cfg(target_arch = "x86_64")]
             Reduction::Limbs(prepared) => work.work(&Long::new(modulus, prepared)),
+            #[cfg(target_arch = "x86_64")]
+            Reduction::Words(prepared) => work.work(&Words::new(modulus, prepared)),
             Reduction::Montgomery(repr) => work.work(&Kept {
                 modulus,
                 repr,

@@ -10,7 +10,11 @@ mod limbs;
 #[cfg(target_arch = "x86_64")]
 mod long;
 pub(crate) mod ring;
+#[cfg(target_arch = "x86_64")]
+mod rows;
 pub mod search;
+#[cfg(target_arch = "x86_64")]
+mod words;
 
 use bpsw::Test;
 use ring::{Montgomery, Ring};
