@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"ECPP";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Attempts that may be ahead of the first one that is not over.
 const AHEAD: usize = 16;
