@@ -71,8 +71,8 @@ impl Attempt {
 
     /// The order, or that none is good. `None` after `over`, which is asked every few microseconds.
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<Order>> {
-        // The primes are taken out in about the time of the test of what is left.
-        let pieces = pieces_below(4 * (self.field.n().bit_len() as u64).pow(2));
+        // The primes are taken out in about half the time of the test of what is left.
+        let pieces = pieces_below((self.field.n().bit_len() as u64).pow(2));
         loop {
             let Some(traces) = &mut self.traces else {
                 self.traces = Some(self.traces(&mut over)?);
