@@ -9,6 +9,8 @@ use crate::store::{MemoryStore, State, StoredJob};
 use crate::verb::{Step, define};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Waker};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,6 +145,39 @@ fn a_thousand_sessions_panic_under_load_and_each_costs_its_connection_only() {
     assert_eq!(info(address, "session_panics"), 1_000);
     until("what they asked is cancelled", || info(address, "jobs") == 0);
     until("their connections are closed", || info(address, "connections") == 1);
+    assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
+}
+
+#[test]
+fn a_flood_of_rows_keeps_no_other_connection_waiting() {
+    let asked = Arc::new(AtomicU64::default());
+    let other = Arc::new(Mutex::new(None::<TcpStream>));
+    let (counted, asking) = (asked.clone(), other.clone());
+    let rows = define("rows", "takes half a millisecond", move |_| {
+        if asked.fetch_add(1, Relaxed) == 0
+            && let Some(other) = &mut *asking.lock().expect("nobody panics")
+        {
+            // The turn of the flood has begun.
+            other.write_all(b"asked\n").expect("the daemon reads");
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(500) {}
+        Ok(Step::Rows(vec!["a row".into()]))
+    });
+    let asked = define("asked", "how many rows there were", move |_| {
+        Ok(Step::Answer(counted.load(Relaxed).into()))
+    });
+    let daemon = with_failpoints().verb(rows).verb(asked);
+    let daemon = daemon.spawn().expect("a free port can be had");
+    let mut waiting = Client::connect(daemon.addresses()[0]);
+    assert_eq!(waiting.ask("ping").as_deref(), Some("OK pong"));
+    let stream = waiting.0.get_ref().try_clone().expect("a socket can be shared");
+    *other.lock().expect("nobody panics") = Some(stream);
+    let mut flooding = Client::connect(daemon.addresses()[0]);
+    flooding.send(&"rows\n".repeat(200));
+    let reply = waiting.line().unwrap_or_default();
+    let before = reply.strip_prefix("OK ").and_then(|count| count.parse::<u64>().ok());
+    assert!(before.is_some_and(|before| before <= 8), "{reply}");
     assert_eq!(daemon.stop(PATIENCE), Drained::InTime);
 }
 

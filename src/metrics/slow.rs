@@ -1,5 +1,6 @@
 //! The latest requests that took long, for `slowlog`. Bounded; knows no request.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -54,10 +55,15 @@ impl SlowRequests {
     /// Those that took longest, the longest first.
     pub fn longest(&self, count: usize) -> Vec<Slow> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Slow> = all.iter().cloned().collect();
-        all.sort_by_key(|slow| std::cmp::Reverse(slow.wall));
-        all.truncate(count);
-        all
+        let order = |index: usize| (Reverse(all[index].wall), index);
+        let mut longest: Vec<usize> = (0..all.len()).collect();
+        // A session asks for these in its turn: what is not shown is neither sorted nor copied.
+        if count < longest.len() {
+            longest.select_nth_unstable_by_key(count, |&index| order(index));
+            longest.truncate(count);
+        }
+        longest.sort_unstable_by_key(|&index| order(index));
+        longest.into_iter().map(|index| all[index].clone()).collect()
     }
 }
 
@@ -93,5 +99,6 @@ mod tests {
         );
         assert_eq!(longest[0].title.chars().count(), MAX_TITLE);
         assert_eq!(all.longest(usize::MAX).len(), MAX_REMEMBERED);
+        assert_eq!(all.longest(0).len(), 0);
     }
 }

@@ -35,12 +35,13 @@ use replies::{Mark, Replies};
 use sequence::Sequence;
 use std::cell::RefCell;
 use std::io;
+use std::mem;
 use std::task::{Context as Task, Poll};
 use streams::Streams;
 
 /// Requests beyond `max_in_flight` that a session still takes in, if they are to stop another.
 const MAX_CANCELS: usize = 16;
-/// Requests taken in between two looks at the clock, unless one of them is long or wrong.
+/// Requests taken in between two looks at the clock, unless one of them is long or wrong, or is answered by rows.
 const CLOCK_EVERY: usize = 32;
 /// Repeated lines that count as one request until the next look at the clock: they take 15 ns.
 const OF_REPEATS: usize = 4;
@@ -81,6 +82,8 @@ struct Requests {
     quit: Option<RequestId>,
     /// Searches for a prime that it has made of this read.
     searches: usize,
+    /// Other requests that the one being taken in counts as until the next look at the clock.
+    extra: usize,
     /// The next request of the input waits for room.
     is_blocked: bool,
 }
@@ -212,6 +215,7 @@ impl Exchange for BuiltIn {
                     login,
                     quit: None,
                     searches: 0,
+                    extra: 0,
                     is_blocked: false,
                 },
             });
@@ -311,13 +315,13 @@ impl Requests {
                     continue;
                 }
             }
-            let (mark, searches) = (self.replies.mark(), self.searches);
+            let mark = self.replies.mark();
             match self.next_request(codec, &lines[used..], may_be_short, link) {
                 Next::Taken { begin, end, constant } => {
                     let request = &lines[used + begin..used + end];
                     used += end;
                     link.lifecycle.record_request();
-                    quota.charge(self.cost(request, &mark, searches));
+                    quota.charge(self.cost(request, &mark));
                     if may_repeat && let Some(verb) = constant {
                         repeats.keep(request, verb, self.replies.since(&mark));
                     }
@@ -404,15 +408,16 @@ impl Requests {
         Next::Taken { begin, end, constant }
     }
 
-    /// How many requests one that was just taken in counts as until the next look at the clock. The mark and the number
-    /// of searches are those before it.
+    /// How many requests one that was just taken in counts as until the next look at the clock. The mark is that before
+    /// it.
     #[inline]
-    fn cost(&self, request: &[u8], mark: &Mark, searches: usize) -> usize {
+    fn cost(&mut self, request: &[u8], mark: &Mark) -> usize {
+        let extra = mem::take(&mut self.extra);
         if request.len() > LONG_LINE || self.replies.has_failed_since(mark) {
             // It may have cost as much as many others.
             return CLOCK_EVERY;
         }
-        1 + OF_SEARCH * (self.searches - searches)
+        1 + extra
     }
 
     /// A password was checked: the reply, and who the client is from now on.

@@ -2,7 +2,7 @@
 
 use super::access::Login;
 use super::sequence::{Pending, is_about_jobs};
-use super::{MAX_SEARCHES, Requests};
+use super::{CLOCK_EVERY, MAX_SEARCHES, OF_SEARCH, Requests};
 use crate::auth::Role;
 use crate::engine::{Ask, Order, RequestId};
 use crate::job::Job;
@@ -121,7 +121,12 @@ impl Requests {
                 }
                 self.refuse(verb, format, failure);
             }
-            Ok((Step::Answer(value), _)) => self.replies.answer(verb, format, Final::Reply(Ok(value))),
+            Ok((Step::Answer(value), _)) => {
+                if let Value::Facts(_) = value {
+                    self.extra = CLOCK_EVERY;
+                }
+                self.replies.answer(verb, format, Final::Reply(Ok(value)));
+            }
             Ok((Step::Constant(value), _)) => {
                 self.replies.answer(verb, format, Final::Reply(Ok(value)));
                 // With a tag, or by another user, the request may have to be refused the next time.
@@ -129,6 +134,8 @@ impl Requests {
                 return (format.tag.is_none() && is_for_all).then_some(verb);
             }
             Ok((Step::Rows(rows), _)) => {
+                // A list, a page of help, or what a verb makes of much: as much work as many others.
+                self.extra = CLOCK_EVERY;
                 let reply = Final::Reply(Ok(Value::Nothing));
                 self.replies.answer_rows(verb, format, rows, reply);
             }
@@ -273,7 +280,10 @@ impl Requests {
             return None;
         }
         let value = job.brief()?;
-        self.searches += usize::from(job.is_search());
+        if job.is_search() {
+            self.searches += 1;
+            self.extra += OF_SEARCH;
+        }
         Some(value)
     }
 
