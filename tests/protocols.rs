@@ -223,6 +223,46 @@ fn a_frame_that_has_begun_is_read_also_if_the_limit_is_lowered_meanwhile() {
 }
 
 #[test]
+fn an_idle_timeout_that_is_lowered_closes_connections_that_are_idle() {
+    for before in [None, Some(Duration::from_secs(3600))] {
+        let patient = Limits {
+            idle_timeout: before,
+            ..Limits::default()
+        };
+        let hasty = Limits {
+            idle_timeout: Some(Duration::from_millis(300)),
+            ..patient
+        };
+        actix::System::new().block_on(async {
+            let any = ([127, 0, 0, 1], 0).into();
+            let daemon = Daemon::new().workers(1).limits(patient).io_threads(2);
+            let running = daemon.listen(any).serve(any, || Terse).start().await;
+            let running = running.expect("it starts");
+            let addresses = running.addresses().to_vec();
+            let idle = tokio::task::spawn_blocking(move || {
+                // Some for each thread.
+                let clients = addresses.iter().chain(&addresses).map(|address| {
+                    let mut client = Client::connect_to(*address);
+                    client.send("nth 5\n");
+                    assert!(client.line().is_some_and(|line| line.ends_with("11")));
+                    client
+                });
+                clients.collect::<Vec<_>>()
+            });
+            let idle = idle.await.expect("they are answered");
+            running.set_limits(hasty).expect("no limit is 0");
+            let closed = tokio::task::spawn_blocking(move || {
+                for mut client in idle {
+                    assert_eq!(client.line(), None);
+                }
+            });
+            closed.await.expect("they are closed");
+            running.drain(Duration::ZERO).await;
+        });
+    }
+}
+
+#[test]
 fn the_list_of_clients_has_the_requests_that_a_protocol_has_answered() {
     let daemon = start(Daemon::new());
     let mut client = Client::connect(&daemon);

@@ -564,8 +564,9 @@ impl Running {
         self.health.gave_up().await;
     }
 
-    /// Changes the limits of sessions. Those that are open take them up at their next turn; `max_line_bytes` holds for
-    /// connections accepted from now on.
+    /// Changes the limits of sessions. Those that are open take them up at their next turn, which comes at once if a
+    /// timeout changes; where there was no `idle_timeout`, a connection is idle from then on. `max_line_bytes` holds
+    /// for connections accepted from now on.
     ///
     /// # Errors
     /// [`StartError::Zero`] if a limit is 0; nothing changes then.

@@ -1,7 +1,8 @@
 //! Limits: what a session may take of the machine, and how they change while the daemon runs. Knows no session.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// What a session may take of the machine. Every limit is enforced where it is named.
@@ -51,10 +52,10 @@ impl Default for Limits {
 }
 
 /// The limits in force. Sessions keep those that they know, and look for others at each turn: that costs one load.
-#[derive(Debug)]
 pub struct LiveLimits {
     version: AtomicU64,
     current: Mutex<Arc<Version>>,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// Limits that are or were in force.
@@ -70,15 +71,28 @@ impl LiveLimits {
         Self {
             version: AtomicU64::new(0),
             current: Mutex::new(Arc::new(Version { number: 0, limits })),
+            wake: OnceLock::new(),
         }
     }
 
-    /// Replaces the limits; sessions take them up at their next turn.
+    /// Replaces the limits; sessions take them up at their next turn, which comes at once if a timeout is another: an
+    /// idle session would have none.
     pub fn set(&self, limits: Limits) {
         let mut current = self.current();
         let number = current.number + 1;
-        *current = Arc::new(Version { number, limits });
+        let before = std::mem::replace(&mut *current, Arc::new(Version { number, limits })).limits;
         self.version.store(number, Release);
+        drop(current);
+        if (before.idle_timeout, before.stall_timeout) != (limits.idle_timeout, limits.stall_timeout)
+            && let Some(wake) = self.wake.get()
+        {
+            wake();
+        }
+    }
+
+    /// What gives every session a turn; the first call counts.
+    pub(super) fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.wake.set(Box::new(wake));
     }
 
     pub(crate) fn get(&self) -> Limits {
@@ -87,6 +101,14 @@ impl LiveLimits {
 
     fn current(&self) -> MutexGuard<'_, Arc<Version>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for LiveLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveLimits")
+            .field("current", &self.current())
+            .finish_non_exhaustive()
     }
 }
 
@@ -128,5 +150,27 @@ mod tests {
         assert_eq!(copy.get().max_in_flight, 1024);
         copy.refresh(&live);
         assert_eq!(copy.get().max_in_flight, 7);
+    }
+
+    #[test]
+    fn sessions_are_woken_by_another_timeout_only() {
+        let (live, woken) = (LiveLimits::new(Limits::default()), Arc::new(AtomicU64::default()));
+        let counted = woken.clone();
+        live.wake_by(move || {
+            counted.fetch_add(1, Release);
+        });
+        let mut limits = Limits {
+            max_in_flight: 7,
+            ..Limits::default()
+        };
+        live.set(limits);
+        assert_eq!(woken.load(Acquire), 0);
+        limits.idle_timeout = Some(Duration::from_secs(9));
+        live.set(limits);
+        live.set(limits);
+        assert_eq!(woken.load(Acquire), 1);
+        limits.stall_timeout = Duration::from_secs(9);
+        live.set(limits);
+        assert_eq!(woken.load(Acquire), 2);
     }
 }

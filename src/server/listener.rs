@@ -11,7 +11,7 @@ use super::connection::{Accept, Connection};
 use super::protocol::Protocol;
 use super::protocol_session::ProtocolSession;
 use super::session::RunSession;
-use super::sessions::{CloseSession, FinishAll, IoThread};
+use super::sessions::{CloseSession, FinishAll, IoThread, WakeAll};
 use crate::caught::{Panicked, caught};
 use crate::clients::address;
 use crate::engine::ClientId;
@@ -285,6 +285,9 @@ impl Actor for Listener {
         let listener = context.address();
         let kill = move |id| listener.do_send(Kill(ClientId(id)));
         self.shared.facts.clients.close_by(kill);
+        let sessions: Vec<_> = self.threads.iter().map(|thread| thread.sessions().clone()).collect();
+        let wake = move || sessions.iter().for_each(|sessions| sessions.do_send(WakeAll));
+        self.shared.limits.wake_by(wake);
         context.spawn(Accepting);
     }
 }

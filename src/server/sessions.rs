@@ -218,6 +218,17 @@ impl Slots {
         }
     }
 
+    /// Brings something to every session.
+    fn bring_to_all(&mut self, bring: impl Fn(&mut dyn RunSession)) {
+        let indices: Vec<u32> = self.by_client.values().copied().collect();
+        for index in indices {
+            self.bring_to(index, |session| {
+                bring(session);
+                true
+            });
+        }
+    }
+
     /// Dropping a session closes its socket and cancels what is under way.
     fn remove(&mut self, index: u32) {
         if let Some(session) = self.slots[index as usize].session.take() {
@@ -291,6 +302,11 @@ pub(super) struct Begin(pub(super) Box<dyn FnOnce() -> Box<dyn RunSession> + Sen
 #[rtype(result = "()")]
 pub(super) struct FinishAll;
 
+/// The order to give every session a turn, in which it takes up the limits in force.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub(super) struct WakeAll;
+
 /// The order to drop the session of a client that was killed.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -351,14 +367,15 @@ impl Handler<FinishAll> for Sessions {
             context.cancel_future(timer);
             self.bring_verdict(client, verdict);
         }
-        let mut table = self.table.borrow();
-        let indices: Vec<u32> = table.by_client.values().copied().collect();
-        for index in indices {
-            table.bring_to(index, |session| {
-                session.finish();
-                true
-            });
-        }
+        self.table.borrow().bring_to_all(|session| session.finish());
+    }
+}
+
+impl Handler<WakeAll> for Sessions {
+    type Result = ();
+
+    fn handle(&mut self, _: WakeAll, _: &mut Self::Context) {
+        self.table.borrow().bring_to_all(|_| {});
     }
 }
 
