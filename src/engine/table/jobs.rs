@@ -358,12 +358,14 @@ impl Jobs {
         }
     }
 
-    /// A slice of a job that took this CPU time has just ended.
-    pub(super) fn used(&mut self, id: WorkId, cpu: Duration, now: Instant) -> Option<&Entry> {
+    /// A slice of a job that took this CPU time has just ended. Gives the job, and whether nothing was known of it
+    /// before: one that was parked has a first slice once more.
+    pub(super) fn used(&mut self, id: WorkId, cpu: Duration, now: Instant) -> Option<(&Entry, bool)> {
         let job = self.all.get_mut(&id)?;
+        let is_first = job.queue.is_none();
         job.queue.get_or_insert_with(|| (now - job.begun).saturating_sub(cpu));
         job.cpu += cpu;
-        Some(job)
+        Some((job, is_first))
     }
 
     /// Another client's share is used from now on.

@@ -6,6 +6,7 @@ use crate::engine::external::{ExternalLane, ExternalLoad, ExternalTask, Token};
 use crate::engine::message::{Account, Ask, Event, Order, Selection, Subject, Submit, Work};
 use crate::engine::task::{Done, Load, Outcome, Task};
 use crate::job::{Budget, Job, Plan};
+use crate::metrics::{Metrics, Verbs};
 use crate::proto::Interim;
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -503,6 +504,35 @@ fn a_parked_job_that_leaves_lets_those_after_it_begin() {
     assert_eq!(with_memory(&mut play, "first after"), "first after");
     play.play_on();
     play.assert_empty();
+}
+
+#[test]
+fn a_job_has_one_first_slice_in_the_metrics_also_if_it_was_parked() {
+    let metrics = Metrics::default();
+    metrics.set_verbs(Verbs::new(std::iter::once("pi"), std::iter::empty()));
+    let mut play = with_a_hundred_bytes();
+    let of_pi = |title| {
+        let mut work = sized(title, 60);
+        if let Work::Plan(job) = &mut work {
+            job.verb = VerbLabel::at(0);
+        }
+        work
+    };
+    play.ask_plain(1, 1, vec![of_pi("a"), of_pi("b")]);
+    play.ask(1, 3, of_pi("c"));
+    play.express();
+    assert_eq!(
+        play.table.flow.bulk.held(),
+        (60, 2),
+        "one has memory, and two are parked"
+    );
+    play.wait(500 * MS);
+    play.play_on();
+    assert_eq!(play.heard().len(), 3);
+    play.table.measured().report(&metrics);
+    let verbs = metrics.verbs().expect("they are set");
+    let first_slices = verbs.all().map(|verb| (verb.name, verb.until_first_slice().count()));
+    assert_eq!(first_slices.collect::<Vec<_>>(), [("unknown", 0), ("pi", 3)]);
 }
 
 #[test]

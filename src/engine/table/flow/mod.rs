@@ -158,16 +158,15 @@ impl Flow {
             }
             other => other,
         };
-        let Some((payer, begun, verb)) = self
-            .jobs
-            .used(id, cpu, self.now)
-            .map(|entry| (entry.payer(), entry.begun(), entry.verb()))
-        else {
+        let Some((entry, is_first)) = self.jobs.used(id, cpu, self.now) else {
             return;
         };
+        let (payer, begun, verb) = (entry.payer(), entry.begun(), entry.verb());
         if let Outcome::Answered(_) | Outcome::Refused(_) | Outcome::Unfinished(..) = outcome {
             self.express.job_begun(payer, cpu, self.now);
-            self.measured.first_slices(&[verb], self.now - begun);
+            if is_first {
+                self.measured.first_slices(&[verb], self.now - begun);
+            }
         }
         match outcome {
             Outcome::Answered(value) => self.end(id, Ok(value)),
@@ -223,9 +222,11 @@ impl Flow {
         } in unfinished
         {
             let id = self.jobs.next_id();
-            let entry = Entry::new(job.title().into_owned(), payer, Stage::Express, begun);
-            self.jobs
-                .insert(id, entry.with_kept(job.is_kept).with_cpu(cpu, self.now));
+            let entry = Entry::new(job.title().into_owned(), payer, Stage::Express, begun)
+                .with_kept(job.is_kept)
+                .with_verb(job.verb)
+                .with_cpu(cpu, self.now);
+            self.jobs.insert(id, entry);
             // It is counted among what the client holds once more.
             self.waiters.add(id, Waiter::plain(payer, request, begun));
             self.waiters.uncount_questions(client, 1);
