@@ -31,6 +31,8 @@ pub(super) struct Batch {
     keeps: bool,
     /// Answers that may be kept, with their questions.
     pub(super) found: Vec<(String, Value)>,
+    /// Whose the last of them is.
+    pub(super) last_found: Option<RequestId>,
     /// Those that take longer.
     pub(super) unfinished: Vec<Unfinished>,
 }
@@ -83,6 +85,7 @@ impl Batch {
             verbs: Vec::with_capacity(fresh.len()),
             keeps,
             found: Vec::new(),
+            last_found: None,
             unfinished: Vec::new(),
             fresh,
         }
@@ -106,6 +109,7 @@ impl Batch {
                 // The last one names the batch in the list of slow ones.
                 if job.is_kept && (self.keeps || self.fresh.is_empty()) {
                     self.found.push((job.title().into_owned(), value.clone()));
+                    self.last_found = Some(request);
                 }
                 Ok(value)
             }

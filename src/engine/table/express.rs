@@ -103,6 +103,8 @@ pub(super) struct Settled {
     /// Replies, for the client that the batch is of.
     pub(super) events: Events,
     pub(super) found: Vec<(String, Value)>,
+    /// Whose the last of these is.
+    pub(super) last_found: Option<RequestId>,
     /// The verbs of those that were begun.
     pub(super) verbs: Vec<VerbLabel>,
     /// The question that panicked.
@@ -369,6 +371,7 @@ impl Express {
             payer,
             events: batch.news,
             found: batch.found,
+            last_found: batch.last_found,
             verbs: batch.verbs,
             panicked: batch.running,
             unfinished: batch.unfinished,

@@ -10,7 +10,7 @@ use crate::metrics::{Metrics, SLOW, Slow, VerbLabel};
 use crate::proto;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The title of questions whose own is gone with their answers.
+/// The title of questions whose own is gone with their answers: only those that are kept come back with them.
 const UNNAMED: &str = "-";
 
 /// What requests took since the last report.
@@ -40,6 +40,7 @@ impl Measured {
             begun,
             events,
             found,
+            last_found,
             verbs,
             ..
         }: &Settled,
@@ -66,14 +67,15 @@ impl Measured {
         if wall >= SLOW
             && let Some((request, event)) = events.last()
         {
+            let title = found.last().filter(|_| *last_found == Some(*request));
             self.slow.push(Slow {
                 at: SystemTime::now(),
                 client: client.0,
                 request: Some(request.0),
                 job: None,
-                title: found.last().map_or(UNNAMED, |(title, _)| title).to_owned(),
-                queue: wall,
-                cpu: Duration::ZERO,
+                title: title.map_or(UNNAMED, |(title, _)| title).to_owned(),
+                queue: wall.saturating_sub(cpu),
+                cpu,
                 wall,
                 outcome: outcome(event),
             });

@@ -1,6 +1,6 @@
-//! Spans for traces: one for each request that the engine took, one for each submitted job, and one for the plain
-//! questions of a read that their first slices answered. Each is one event at its end, with its duration, and
-//! `cli/serve/otlp.rs` sends it. Nothing is noted unless a subscriber wants them. Knows no collector.
+//! Spans for traces: one for each request that the engine took, one for each submitted job, and one for plain
+//! questions that went to a worker together and were answered by their first slices. Each is one event at its end, with
+//! its duration, and `cli/serve/otlp.rs` sends it. Nothing is noted unless a subscriber wants them. Knows no collector.
 
 use super::jobs::Stage;
 use crate::metrics::{Metrics, VerbLabel, micros};
@@ -55,13 +55,13 @@ pub(super) fn are_wanted() -> bool {
     tracing::enabled!(target: "primed::spans", Level::TRACE)
 }
 
-/// The class of workers that a job is with.
+/// The class of workers that a job is with, if with any.
 pub(super) const fn class(stage: &Stage) -> &'static str {
     match stage {
         Stage::Express => "express",
-        Stage::Held(_) | Stage::Parked | Stage::Bulk => "bulk",
+        Stage::Parked | Stage::Bulk => "bulk",
         Stage::External => "external",
-        Stage::List | Stage::Away => "none",
+        Stage::Held(_) | Stage::List | Stage::Away => "none",
     }
 }
 

@@ -1017,6 +1017,42 @@ fn what_a_worker_had_no_time_to_begin_waits_for_its_next_turn() {
 }
 
 #[test]
+fn a_slow_batch_is_named_after_its_last_question_only_where_that_is_known() {
+    let kept = |title| match long(title, 1) {
+        Work::Plan(mut job) => {
+            job.is_kept = true;
+            Work::Plan(job)
+        }
+        other => other,
+    };
+    let mut play = roomy();
+    let metrics = Metrics::default();
+    for (request, titles) in [(1, ["a", "b"]), (3, ["c", "not kept"])] {
+        let works = titles.map(|title| {
+            if title == "not kept" {
+                long(title, 1)
+            } else {
+                kept(title)
+            }
+        });
+        play.ask_plain(1, request, works.into());
+        play.now += 30 * MS;
+        play.express();
+        play.table.measured().report(&metrics);
+    }
+    let rows = metrics.slow.longest(9).into_iter();
+    let rows = rows.map(|slow| (slow.request, slow.title, slow.queue, slow.cpu, slow.wall));
+    let (queue, cpu, wall) = (26 * MS, 4 * MS, 30 * MS);
+    assert_eq!(
+        rows.collect::<Vec<_>>(),
+        [
+            (Some(2), "b".to_owned(), queue, cpu, wall),
+            (Some(4), "-".to_owned(), queue, cpu, wall)
+        ]
+    );
+}
+
+#[test]
 fn free_workers_share_the_questions_of_one_read() {
     let mut play = roomy();
     play.ask_plain(1, 0, (0..16).map(|_| long("short", 1)).collect());
