@@ -78,8 +78,8 @@ where
         self.call(call, false, question)
     }
 
-    /// Asks the actor something to which it may send rows before the answer. A connection may have two of these under
-    /// way at once that send rows; more wait for one of them to end.
+    /// Asks the actor something to which it may send rows before the answer. A connection may have as many of these
+    /// under way as other requests; 64 KiB of the rows of each may be on their way to a client that does not read.
     pub fn stream<M>(&self, call: &Call<'_>, question: M) -> Step
     where
         A: Handler<Asked<M>>,
