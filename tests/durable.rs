@@ -400,12 +400,16 @@ fn the_answer_of_a_job_is_verified_by_its_id_also_after_a_restart() {
         let reply = client.ask(&format!("verify {job}"));
         assert!(reply.starts_with("ERR no-job") && reply.contains(reason), "{reply}");
     }
-    let known = submit(&mut client, "pi 1e6");
-    let reply = client.ask(&format!("verify {known}"));
-    assert!(
-        reply.starts_with("ERR bad-arg :the answer is not computed, but read from a table"),
-        "{reply}"
-    );
+    for (request, reason) in [
+        ("pi 1e6", "the answer is not computed, but read from a table"),
+        ("PI 1e6", "the answer is not computed, but read from a table"),
+        ("1000", "the answer is not computed, but read from a table"),
+        ("ping", "only pi, nth, and factor"),
+    ] {
+        let known = submit(&mut client, request);
+        let reply = client.ask(&format!("verify {known}"));
+        assert!(reply.starts_with(&format!("ERR bad-arg :{reason}")), "{reply}");
+    }
     served.kill();
     let served = Served::start(directory.path());
     let reply = served.client().ask(&format!("verify {job}"));

@@ -74,4 +74,4 @@ pub use root::Root;
 pub use rows::Rows;
 pub use sum_by_formula::SumByFormula;
 pub use sum_by_sieve::SumBySieve;
-pub(crate) use verify::{FROM_TABLE, UNVERIFIABLE, is_refuted};
+pub(crate) use verify::{FROM_TABLE, UNVERIFIABLE, is_of_table, is_refuted};

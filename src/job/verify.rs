@@ -43,6 +43,13 @@ pub(crate) const UNVERIFIABLE: &str = "only pi, nth, and factor of up to 100 dig
 pub(crate) const FROM_TABLE: &str =
     "the answer is not computed, but read from a table of the primes below 2^20: there is nothing to verify";
 
+/// True if a request that was answered at once asked a table of primes: `nth`, `pi`, or a number alone, which is `nth`.
+pub(crate) fn is_of_table(request: &str) -> bool {
+    let verb = request.split(' ').next().unwrap_or_default();
+    let is_number = verb.starts_with(|first: char| first.is_ascii_digit());
+    is_number || ["nth", "pi"].iter().any(|name| verb.eq_ignore_ascii_case(name))
+}
+
 /// True if there is a second way for this question.
 pub(super) fn can_verify(query: &Query) -> bool {
     matches!(query, Query::Pi(_) | Query::Nth(_) | Query::Factor(_))

@@ -4,7 +4,7 @@ use super::call::shortened;
 use super::{Call, Facts, Registry, Step, define};
 use crate::auth::Role;
 use crate::engine::{Account, Ask, JobId, Priority, Selection, Subject, Submit};
-use crate::job::{FROM_TABLE, UNVERIFIABLE};
+use crate::job::{FROM_TABLE, UNVERIFIABLE, is_of_table};
 use crate::proto::{Code, DEADLINES, Failure, ParsedLine, Tag, Value, parse_line};
 use std::time::Duration;
 
@@ -191,15 +191,6 @@ pub(super) fn read_subject(registry: &Registry, facts: &Facts, words: &str) -> R
     }
 }
 
-/// Whether the question that follows is about a table of primes: a number alone asks `nth`.
-fn is_of_table(call: &Call<'_>) -> bool {
-    let is_it = |verb: &str| {
-        let is_number = verb.starts_with(|first: char| first.is_ascii_digit());
-        is_number || ["nth", "pi"].iter().any(|name| verb.eq_ignore_ascii_case(name))
-    };
-    call.arg(0).is_some_and(is_it)
-}
-
 fn verify(call: &Call<'_>) -> Result<Step, Failure> {
     let is_id = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if call.arg(0).is_some_and(is_id) || call.option("job").is_some() {
@@ -210,7 +201,7 @@ fn verify(call: &Call<'_>) -> Result<Step, Failure> {
             Some(verification) => Ok(Step::Job(verification)),
             None => Err(call.bad_arg(UNVERIFIABLE)),
         },
-        Step::Constant(_) if is_of_table(call) => Err(call.refused(FROM_TABLE)),
+        Step::Constant(_) if call.arg(0).is_some_and(is_of_table) => Err(call.refused(FROM_TABLE)),
         _ => Err(call.bad_arg(UNVERIFIABLE)),
     }
 }

@@ -6,7 +6,7 @@ use super::{Scheduler, now};
 use crate::clients::ClientState;
 use crate::engine::message::{Account, Ask, JobId, Order, Payer, RequestId, Subject, Work};
 use crate::engine::table::FoundAnswer;
-use crate::job::{FROM_TABLE, UNVERIFIABLE};
+use crate::job::{FROM_TABLE, UNVERIFIABLE, is_of_table};
 use crate::proto::{Code, Failure, Value};
 use crate::store::{COMPUTED, KeptAnswer};
 use actix::prelude::*;
@@ -76,7 +76,7 @@ impl Scheduler {
         };
         let (verification, reason) = match (link.rebuild)(stored).subject? {
             Subject::Work(Work::Plan(job)) => (job.verification(), UNVERIFIABLE),
-            Subject::Known { title, .. } if title.starts_with("nth ") || title.starts_with("pi ") => (None, FROM_TABLE),
+            Subject::Known { title, .. } if is_of_table(&title) => (None, FROM_TABLE),
             _ => (None, UNVERIFIABLE),
         };
         let verification = verification.ok_or_else(|| Failure::new(Code::BadArg, reason))?;
