@@ -88,7 +88,7 @@ impl Scheduler {
 
     /// Jobs with parts that a node has done which errs start over: nothing that was absorbed of them is trusted.
     fn start_over(&mut self, node: &str, now: Instant) {
-        for (id, title) in self.table.contributed_to(node) {
+        for (work, title) in self.table.contributed_to(node) {
             tracing::error!(
                 request = title,
                 node,
@@ -98,7 +98,7 @@ impl Scheduler {
                 Some(link) => (link.rebuild)(StoredJob::of_request(title)).subject,
                 None => Err(lost()),
             };
-            self.table.start_over(id, subject, now);
+            self.table.start_over(work, subject, now);
         }
     }
 

@@ -99,22 +99,15 @@ impl Table {
     }
 
     /// Jobs with parts that a node has done, with the words of their questions.
-    pub(in crate::engine) fn contributed_to(&self, node: &str) -> Vec<(PartId, String)> {
+    pub(in crate::engine) fn contributed_to(&self, node: &str) -> Vec<(WorkId, String)> {
         let plans = self.flow.bulk.contributed_to(node).into_iter();
-        let named = plans.filter_map(|work| {
-            let id = PartId {
-                work: work.0,
-                number: 0,
-            };
-            Some((id, self.flow.jobs.get(work)?.title().to_owned()))
-        });
+        let named = plans.filter_map(|work| Some((work, self.flow.jobs.get(work)?.title().to_owned())));
         named.collect()
     }
 
     /// A job starts over with this work: what was absorbed of it is not trusted.
-    pub(in crate::engine) fn start_over(&mut self, id: PartId, subject: Result<Subject, Failure>, now: Instant) {
+    pub(in crate::engine) fn start_over(&mut self, old: WorkId, subject: Result<Subject, Failure>, now: Instant) {
         self.flow.now = now;
-        let old = WorkId(id.work);
         match subject {
             Ok(Subject::Work(work)) => {
                 let Some(entry) = self.flow.jobs.get(old) else { return };
