@@ -13,6 +13,7 @@ use crate::engine::batch::Plain;
 use crate::engine::message::{
     Account, Ask, Event, JobId, Order, Payer, Priority, RequestId, Selection, Subject, Submit, Work, WorkId,
 };
+use crate::engine::text::fault;
 use crate::job::Job;
 use crate::proto::{Code, Failure, Value};
 use crate::store::Submission;
@@ -88,8 +89,9 @@ impl Table {
                 self.flow.end_submitted(job, work, &cancelled(job));
                 self.flow.reply_when_cancelled(client, request, vec![job], false);
             }
-            // The scheduler has the answers, and makes work of questions.
-            Ask::Forget(_) | Ask::Verify(_) => return Ok(Some(Value::Nothing)),
+            // The scheduler has the answers, and makes work of questions: it keeps these for itself.
+            Ask::Forget(_) => return Err(fault("forget")),
+            Ask::Verify(_) => return Err(fault("verify")),
             Ask::CancelMany(which) => self.cancel_many(payer, request, which, scope)?,
             Ask::List(only) => {
                 for job in &only {
