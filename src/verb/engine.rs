@@ -155,7 +155,7 @@ impl Engine {
         if self.is_monitored()
             && let Step::Job(job) = &step
         {
-            self.show(&job.title());
+            self.show(&monitor::shortened(&job.title()));
         }
         self.question(Ok((step, Terms::default())))
     }

@@ -55,7 +55,12 @@ pub fn shown(request: &Request<'_>, is_known: bool, is_trusted: bool) -> String 
             text.extend([" ", word]);
         }
     }
-    engine::shortened(&text, MAX_SHOWN)
+    shortened(&text)
+}
+
+/// As much of a request as a row shows.
+pub fn shortened(text: &str) -> String {
+    engine::shortened(text, MAX_SHOWN)
 }
 
 fn watch(call: &Call<'_>, lane: &Arc<ExternalLane>) -> Result<Step, Failure> {

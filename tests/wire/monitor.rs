@@ -40,10 +40,17 @@ fn requests_of_all_dialects_are_seen_in_their_order_with_who_asked() {
     actix::System::new().block_on(async move {
         engine.request("isprime 91").await.expect("it answers");
         engine.ask(primed::Query::Pi(1_000_000_007)).await.expect("it answers");
+        let long = primed::Natural::from(2u32).pow(8_000);
+        engine.ask(primed::Query::IsPrime(long)).await.expect("it answers");
     });
     let process = "client=0 address=process user=-".to_owned();
     assert_eq!(seen(&mut watcher), (process.clone(), "isprime 91".into()));
-    assert_eq!(seen(&mut watcher), (process, "pi 1000000007".into()));
+    assert_eq!(seen(&mut watcher), (process.clone(), "pi 1000000007".into()));
+    let (_, long) = seen(&mut watcher);
+    assert!(
+        long.starts_with("isprime 1737") && long.ends_with("...") && long.len() == 1_003,
+        "{long}"
+    );
 }
 
 #[test]
