@@ -42,8 +42,9 @@ pub struct Blocking {
 }
 
 impl Blocking {
-    /// A lane of `threads` threads. Its name is shown in `info`. Make it once, outside of the closure of the verb: each
-    /// is a lane of its own as long as the daemon lives, and one made with each call is a thread more with each.
+    /// A lane of `threads` threads; 0 is taken as 1. Its name is shown in `info`. Make it once, outside of the closure
+    /// of the verb: each is a lane of its own as long as the daemon lives, and one made with each call is a thread more
+    /// with each.
     pub fn new(name: &'static str, threads: usize) -> Self {
         Self {
             lane: Arc::new(ExternalLane::of_threads(name, threads, MAX_WAITING)),

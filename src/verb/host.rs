@@ -61,7 +61,7 @@ where
         Self::with_limit(name, AT_ONCE, factory)
     }
 
-    /// The same for an actor that may hold `at_once` calls at once.
+    /// The same for an actor that may hold `at_once` calls at once; 0 is taken as 1.
     pub fn with_limit(name: &'static str, at_once: usize, factory: impl Fn() -> A + Send + Sync + 'static) -> Self {
         Self {
             lane: Arc::new(ExternalLane::of_actor(name, at_once, MAX_WAITING, factory)),

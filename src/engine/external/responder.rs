@@ -67,7 +67,7 @@ impl Responder {
     }
 
     /// Sends a row before the answer, if there is room: 64 KiB of rows may be on their way to a client that does not
-    /// read.
+    /// read. A row is one line of printable ASCII; in the line protocol any other character becomes `?`.
     ///
     /// # Errors
     /// [`RowError`]: the row is lost.
@@ -84,7 +84,7 @@ impl Responder {
         Ok(())
     }
 
-    /// Sends a row before the answer as soon as there is room.
+    /// Sends a row, as [`try_row`](Self::try_row) does, as soon as there is room.
     ///
     /// # Errors
     /// [`RowError::Gone`] once nobody waits.
