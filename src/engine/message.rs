@@ -16,7 +16,8 @@ use std::net::{AddrParseError, IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-/// Rows that a streaming request may have under way before its client grants more. One row is at most 1.4 KiB.
+/// Rows that a streaming request may have under way before its client grants more. One row is at most 1.4 KiB,
+/// or one number.
 pub const ROWS_GRANTED: usize = 64;
 
 /// Names a client of the engine: in the daemon, a connection, or the program around it. Never used twice.

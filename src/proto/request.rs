@@ -1,4 +1,5 @@
-//! Requests: words, taken apart. Borrows from the input; knows which forms exist, no verb and no dialect.
+//! Requests: words, taken apart. Borrows from the input; knows which forms exist, and that a number
+//! alone means `nth`; no other verb, and no dialect.
 
 use super::few::Few;
 use super::format::{Dialect, ReplyFormat};

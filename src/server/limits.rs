@@ -8,7 +8,8 @@ use std::time::Duration;
 /// What a session may take of the machine. Every limit is enforced where it is named.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once; one more gets `ERR busy` and is closed.
+    /// Connections at once. One more is closed: in the built-in protocol after `ERR busy`, over HTTP after a 503, over
+    /// TLS and in a [`Protocol`](crate::Protocol) of yours without a reply.
     pub max_connections: usize,
     /// The longest line, or frame of a [`Protocol`](crate::Protocol), in bytes. A number of 10000 digits fits.
     pub max_line_bytes: usize,

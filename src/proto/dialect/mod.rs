@@ -1,8 +1,8 @@
 //! Dialects: how requests are framed and replies are encoded. Lines for people, RESP for the clients of Redis, on one
 //! connection.
 //!
-//! A reply is encoded in the dialect of its request, by the [`Dialect`](super::Dialect) in the request's format; no
-//! module above distinguishes dialects.
+//! A reply is encoded in the dialect of its request, by the [`Dialect`](super::format::Dialect) in the request's
+//! format; no module above distinguishes dialects.
 
 pub(super) mod lines;
 pub(super) mod resp;
