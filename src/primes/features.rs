@@ -81,7 +81,7 @@ pub fn in_use() -> Vec<&'static str> {
             };
         }
         let features = detected!(
-            "popcnt" "lzcnt" "bmi1" "bmi2" "fma" "avx2" "avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512ifma" "avx512vbmi" "avx512vbmi2" "avx512vpopcntdq"
+            "popcnt" "lzcnt" "adx" "bmi1" "bmi2" "fma" "avx2" "avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512ifma" "avx512vbmi" "avx512vbmi2" "avx512vpopcntdq"
         );
         let found = features.into_iter().filter(|(_, has)| *has);
         found.map(|(feature, _)| feature).collect()
