@@ -16,8 +16,8 @@ pub(crate) struct Discriminant {
     pub(crate) h: u16,
 }
 
-/// The discriminants in the order in which they are tried: by the work that one takes until it serves. A prime that is a
-/// square modulo all parts is a norm with the chance of one in the classes of a genus, and each attempt takes a root;
+/// The discriminants in the order in which they are tried: by the work that one takes until it serves. A prime that is
+/// a square modulo all parts is a norm with the chance of one in the classes of a genus, and each attempt takes a root;
 /// the zero of the class polynomial takes the square of the classes, but once a step. The proportion is as measured.
 /// Takes some milliseconds.
 pub(crate) fn table() -> Vec<Discriminant> {
