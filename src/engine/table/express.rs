@@ -82,7 +82,7 @@ struct Batched {
     id: WorkId,
     payer: Payer,
     begin_by: Instant,
-    begun: Instant,
+    queued_at: Instant,
     titles: usize,
     state: State,
 }
@@ -98,7 +98,7 @@ enum State {
 
 /// What a batch has come to when it is back.
 pub(super) struct Settled {
-    pub(super) begun: Instant,
+    pub(super) queued_at: Instant,
     pub(super) payer: Payer,
     /// Replies, for the client that the batch is of.
     pub(super) events: Events,
@@ -152,7 +152,7 @@ impl Express {
         let batched = Batched {
             id,
             payer,
-            begun: now,
+            queued_at: now,
             begin_by: now + max_age.min(LONGEST_AGE),
             titles,
             state: State::Waiting(questions),
@@ -364,10 +364,10 @@ impl Express {
             state: State::Waiting(batch.fresh),
             ..batched
         };
-        let (begun, payer) = (rest.begun, rest.payer);
+        let (queued_at, payer) = (rest.queued_at, rest.payer);
         self.enqueue(rest);
         Some(Settled {
-            begun,
+            queued_at,
             payer,
             events: batch.news,
             found: batch.found,
@@ -472,7 +472,7 @@ impl Express {
     }
 
     /// The first slice of a job is over.
-    pub(super) fn job_begun(&mut self, payer: Payer, cpu: Duration, now: Instant) {
+    pub(super) fn first_slice_done(&mut self, payer: Payer, cpu: Duration, now: Instant) {
         self.backlog.begun(payer.account, 1, now);
         self.record_cost(cpu, 1);
         self.charge(payer.client, cpu);

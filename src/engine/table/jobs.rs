@@ -44,7 +44,8 @@ pub(super) struct Entry {
     priority: Priority,
     /// The title of the question whose answer it verifies.
     verifies: Option<String>,
-    begun: Instant,
+    /// When it was queued; of a job that was held, when it could begin.
+    queued_at: Instant,
     /// The verb that asked, for the metrics.
     verb: VerbLabel,
     /// How long it waited until it was begun.
@@ -70,7 +71,7 @@ pub(super) enum Stage {
 }
 
 impl Entry {
-    pub(super) fn new(title: String, payer: Payer, stage: Stage, begun: Instant) -> Self {
+    pub(super) fn new(title: String, payer: Payer, stage: Stage, queued_at: Instant) -> Self {
         Self {
             title,
             streams: false,
@@ -82,7 +83,7 @@ impl Entry {
             stage,
             priority: Priority::Normal,
             verifies: None,
-            begun,
+            queued_at,
             verb: VerbLabel::default(),
             queue: None,
             cpu: Duration::ZERO,
@@ -91,7 +92,7 @@ impl Entry {
 
     /// The same job as if nothing had been done of it.
     pub(super) fn anew(&self, stage: Stage) -> Self {
-        Self::new(self.title.clone(), self.payer, stage, self.begun)
+        Self::new(self.title.clone(), self.payer, stage, self.queued_at)
             .with_kept(self.is_kept)
             .with_verb(self.verb)
             .with_priority(self.priority)
@@ -141,7 +142,7 @@ impl Entry {
 
     /// The same job, which has used CPU time already.
     pub(super) fn with_cpu(mut self, cpu: Duration, now: Instant) -> Self {
-        self.queue = Some((now - self.begun).saturating_sub(cpu));
+        self.queue = Some((now - self.queued_at).saturating_sub(cpu));
         self.cpu = cpu;
         self
     }
@@ -183,8 +184,8 @@ impl Entry {
         self.priority
     }
 
-    pub(super) const fn begun(&self) -> Instant {
-        self.begun
+    pub(super) const fn queued_at(&self) -> Instant {
+        self.queued_at
     }
 
     /// The same job, asked by this verb.
@@ -348,7 +349,7 @@ impl Jobs {
         let job = self.all.get_mut(&id)?;
         match std::mem::replace(&mut job.stage, Stage::Express) {
             Stage::Held(work) => {
-                job.begun = now;
+                job.queued_at = now;
                 Some(work)
             }
             other => {
@@ -363,7 +364,7 @@ impl Jobs {
     pub(super) fn used(&mut self, id: WorkId, cpu: Duration, now: Instant) -> Option<(&Entry, bool)> {
         let job = self.all.get_mut(&id)?;
         let is_first = job.queue.is_none();
-        job.queue.get_or_insert_with(|| (now - job.begun).saturating_sub(cpu));
+        job.queue.get_or_insert_with(|| (now - job.queued_at).saturating_sub(cpu));
         job.cpu += cpu;
         Some((job, is_first))
     }
@@ -445,7 +446,7 @@ mod tests {
         jobs.set_stage(id, Stage::Held(Work::Plan(Query::Pi(7).into())));
         assert!(jobs.begin_held(id, now).is_some());
         assert!(jobs.begin_held(id, now).is_none());
-        assert_eq!(jobs.get(id).map(Entry::begun), Some(now));
+        assert_eq!(jobs.get(id).map(Entry::queued_at), Some(now));
         assert!(matches!(jobs.get(id).map(Entry::stage), Some(Stage::Express)));
     }
 }

@@ -37,7 +37,7 @@ impl Measured {
         &mut self,
         Settled {
             payer,
-            begun,
+            queued_at,
             events,
             found,
             last_found,
@@ -47,7 +47,7 @@ impl Measured {
         cpu: Duration,
         now: Instant,
     ) {
-        let (client, wall) = (payer.client, now - *begun);
+        let (client, wall) = (payer.client, now - *queued_at);
         if spans::are_wanted()
             && let Some((request, event)) = events.last()
         {

@@ -39,14 +39,14 @@ impl<'a> View<'a> {
         let entry = self.jobs.get(work)?;
         let (done, advanced) = match entry.stage() {
             Stage::Bulk => self.bulk.progress(work)?,
-            Stage::External => self.external.progress(work, self.now).unwrap_or((0.0, entry.begun())),
+            Stage::External => self.external.progress(work, self.now).unwrap_or((0.0, entry.queued_at())),
             Stage::Away => self.away.get(work).map(|job| (job.done, job.advanced))?,
-            _ => (0.0, entry.begun()),
+            _ => (0.0, entry.queued_at()),
         };
         Some(Progress {
             done,
             silent: self.now - advanced,
-            eta: eta(self.now - entry.begun(), self.bulk.from(work), done),
+            eta: eta(self.now - entry.queued_at(), self.bulk.from(work), done),
             stage: match self.away.get(work) {
                 Some(job) => job.stage.clone(),
                 None => self.bulk.stage(work),
@@ -77,7 +77,7 @@ impl<'a> View<'a> {
         let (done, eta) = match entry.stage() {
             Stage::Bulk => {
                 let done = self.bulk.progress(work).map(|(done, _)| done).unwrap_or_default();
-                (done, eta(self.now - entry.begun(), self.bulk.from(work), done))
+                (done, eta(self.now - entry.queued_at(), self.bulk.from(work), done))
             }
             Stage::External => match self.external.progress(work, self.now) {
                 Some((done, _)) => (done, None),
@@ -93,7 +93,7 @@ impl<'a> View<'a> {
                 let (done, stage) = (job.done, job.stage.clone());
                 let words = Interim::Progress {
                     done,
-                    eta: eta(self.now - entry.begun(), 0.0, done),
+                    eta: eta(self.now - entry.queued_at(), 0.0, done),
                     stage,
                 }
                 .words();

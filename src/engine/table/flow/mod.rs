@@ -161,11 +161,11 @@ impl Flow {
         let Some((entry, is_first)) = self.jobs.used(id, cpu, self.now) else {
             return;
         };
-        let (payer, begun, verb) = (entry.payer(), entry.begun(), entry.verb());
+        let (payer, queued_at, verb) = (entry.payer(), entry.queued_at(), entry.verb());
         if let Outcome::Answered(_) | Outcome::Refused(_) | Outcome::Unfinished(..) = outcome {
-            self.express.job_begun(payer, cpu, self.now);
+            self.express.first_slice_done(payer, cpu, self.now);
             if is_first {
-                self.measured.first_slices(&[verb], self.now - begun);
+                self.measured.first_slices(&[verb], self.now - queued_at);
             }
         }
         match outcome {
@@ -194,10 +194,10 @@ impl Flow {
         };
         #[cfg(test)]
         crate::engine::failpoint::hit();
-        self.measured.first_slices(&settled.verbs, self.now - settled.begun);
+        self.measured.first_slices(&settled.verbs, self.now - settled.queued_at);
         self.measured.batch(&settled, cpu, self.now);
         let Settled {
-            begun,
+            queued_at,
             payer,
             events,
             found,
@@ -222,13 +222,13 @@ impl Flow {
         } in unfinished
         {
             let id = self.jobs.next_id();
-            let entry = Entry::new(job.title().into_owned(), payer, Stage::Express, begun)
+            let entry = Entry::new(job.title().into_owned(), payer, Stage::Express, queued_at)
                 .with_kept(job.is_kept)
                 .with_verb(job.verb)
                 .with_cpu(cpu, self.now);
             self.jobs.insert(id, entry);
             // It is counted among what the client holds once more.
-            self.waiters.add(id, Waiter::plain(payer, request, begun));
+            self.waiters.add(id, Waiter::plain(payer, request, queued_at));
             self.waiters.uncount_questions(client, 1);
             self.enter_bulk(id, payer, plan, job);
         }
