@@ -41,7 +41,7 @@ pub(super) struct Batch {
 pub(super) struct Unfinished {
     pub(super) request: RequestId,
     pub(super) plan: Box<dyn AnyPlan>,
-    pub(super) job: Job,
+    pub(super) question: Job,
     /// What the slice took.
     pub(super) cpu: Duration,
 }
@@ -60,11 +60,11 @@ impl Begun {
     ///
     /// # Errors
     /// What is wrong with the question.
-    pub(super) fn of(job: &Job, budget: Budget<'_>) -> Result<Self, Failure> {
-        if let Some(value) = job.at_once() {
+    pub(super) fn of(question: &Job, budget: Budget<'_>) -> Result<Self, Failure> {
+        if let Some(value) = question.at_once() {
             return Ok(Self::AtOnce(value));
         }
-        let mut plan = job.plan()?;
+        let mut plan = question.plan()?;
         if plan.is_long() {
             return Ok(Self::Unfinished(plan));
         }
@@ -94,21 +94,21 @@ impl Batch {
     /// Begins the next question.
     pub(super) fn begin(&mut self) -> Option<&Job> {
         self.running = self.fresh.pop_front();
-        self.running.as_ref().map(|(_, job)| job)
+        self.running.as_ref().map(|(_, question)| question)
     }
 
     /// Notes what the one that is running came to; `cpu` measures what it took.
     pub(super) fn settle(&mut self, begun: Result<Begun, Failure>, cpu: impl FnOnce() -> Duration) {
-        let Some((request, job)) = self.running.take() else {
+        let Some((request, question)) = self.running.take() else {
             return;
         };
-        self.verbs.push(job.verb);
+        self.verbs.push(question.verb);
         let reply = match begun {
             Err(failure) => Err(failure),
             Ok(Begun::AtOnce(value) | Begun::Answered(value)) => {
                 // The last one names the batch in the list of slow ones.
-                if job.is_kept && (self.keeps || self.fresh.is_empty()) {
-                    self.found.push((job.title().into_owned(), value.clone()));
+                if question.is_kept && (self.keeps || self.fresh.is_empty()) {
+                    self.found.push((question.title().into_owned(), value.clone()));
                     self.last_found = Some(request);
                 }
                 Ok(value)
@@ -118,7 +118,7 @@ impl Batch {
                 return self.unfinished.push(Unfinished {
                     request,
                     plan,
-                    job,
+                    question,
                     cpu,
                 });
             }

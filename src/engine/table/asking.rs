@@ -57,7 +57,7 @@ impl Table {
         let (client, request) = (payer.client, order.request);
         let scope = order.is_confined.then_some(payer.account);
         match order.ask {
-            Ask::Answer(work) => drop(self.wait_for(waiter, work, Begins::Now, Priority::Normal)?),
+            Ask::Answer(question) => drop(self.wait_for(waiter, question, Begins::Now, Priority::Normal)?),
             Ask::Submit(submit) => return self.submit(payer, order.request, waiter, *submit),
             Ask::Watch(job) => {
                 self.flow.submitted.check_owner(job, scope)?;
@@ -100,12 +100,12 @@ impl Table {
                 }
                 self.admission
                     .check_list(payer.account, self.flow.waiters.counts(payer.account).lists)?;
-                let id = self.flow.jobs.next_id();
+                let work = self.flow.jobs.next_id();
                 let list = Entry::new(String::new(), payer, Stage::List, self.flow.now).with_rows(true);
-                self.flow.jobs.insert(id, list);
-                self.flow.waiters.add(id, waiter.of_list());
-                self.flow.submitted.begin_list(id, scope, only);
-                self.flow.send_list(id);
+                self.flow.jobs.insert(work, list);
+                self.flow.waiters.add(work, waiter.of_list());
+                self.flow.submitted.begin_list(work, scope, only);
+                self.flow.send_list(work);
             }
         }
         Ok(None)
@@ -168,13 +168,13 @@ impl Table {
                     .submitted
                     .open_known(submission, payer.client, Ok(value), request, now);
             }
-            Subject::Work(work) => {
+            Subject::Work(question) => {
                 let begins = match not_before {
                     Some(_) => Begins::Later,
                     None if self.flow.submitted.keeps() => Begins::Stored,
                     None => Begins::Now,
                 };
-                let work = self.wait_for(waiter.submitted(job), work, begins, submit.priority)?;
+                let work = self.wait_for(waiter.submitted(job), question, begins, submit.priority)?;
                 log::about(payer.client, request, job, "submits");
                 self.flow
                     .submitted
@@ -242,10 +242,16 @@ impl Table {
     }
 
     /// Lets one wait for work: for an equal long job that is there, or for a new one.
-    fn wait_for(&mut self, waiter: Waiter, work: Work, begins: Begins, priority: Priority) -> Result<WorkId, Failure> {
+    fn wait_for(
+        &mut self,
+        waiter: Waiter,
+        question: Work,
+        begins: Begins,
+        priority: Priority,
+    ) -> Result<WorkId, Failure> {
         let payer = waiter.payer();
-        let title = work.title().into_owned();
-        let duplicate = match &work {
+        let title = question.title().into_owned();
+        let duplicate = match &question {
             Work::Plan(job) if !job.streams && begins != Begins::Later => self.flow.jobs.duplicate_of(&title),
             _ => None,
         };
@@ -258,7 +264,7 @@ impl Table {
         self.admission.check(payer.account, standing, new)?;
         self.allowances.check(payer.account, standing, self.flow.now)?;
         let mut begin_by = None;
-        if !is_submitted && duplicate.is_none() && matches!(work, Work::Plan(_)) {
+        if !is_submitted && duplicate.is_none() && matches!(question, Work::Plan(_)) {
             self.check_wait(payer, waiter.deadline())?;
             begin_by = match waiter.deadline() {
                 None => self.flow.now.checked_add(self.flow.max_age),
@@ -266,34 +272,34 @@ impl Table {
                 Some(_) => None,
             };
         }
-        if let Work::External(task) = &work {
+        if let Work::External(task) = &question {
             self.flow.external.admit(task, payer.account, is_submitted)?;
         }
-        let id = duplicate.unwrap_or_else(|| self.flow.jobs.next_id());
+        let work = duplicate.unwrap_or_else(|| self.flow.jobs.next_id());
         let event = duplicate.map_or("work begins", |_| "joins equal work");
-        log::waits(&waiter, id, || title.clone(), event);
+        log::waits(&waiter, work, || title.clone(), event);
         if duplicate.is_none() {
             let entry = Entry::new(title, payer, Stage::Express, self.flow.now);
             let entry = entry
-                .with_rows(work.streams())
-                .with_kept(work.is_kept())
-                .with_verb(work.verb())
+                .with_rows(question.streams())
+                .with_kept(question.is_kept())
+                .with_verb(question.verb())
                 .with_priority(priority)
-                .with_verifies(work.verifies())
+                .with_verifies(question.verifies())
                 .with_submitted(is_submitted)
                 .with_begin_by(begin_by);
-            self.flow.jobs.insert(id, entry);
-            if begins != Begins::Now || (work.streams() && waiter.has_no_credit()) {
-                self.flow.hold(id, work);
+            self.flow.jobs.insert(work, entry);
+            if begins != Begins::Now || (question.streams() && waiter.has_no_credit()) {
+                self.flow.hold(work, question);
             } else {
-                self.flow.begin(id, payer, work);
+                self.flow.begin(work, payer, question);
             }
         } else {
-            self.flow.raise(id, priority);
+            self.flow.raise(work, priority);
         }
-        self.flow.waiters.add(id, waiter.with_priority(priority));
-        self.flow.recount(id);
-        Ok(id)
+        self.flow.waiters.add(work, waiter.with_priority(priority));
+        self.flow.recount(work);
+        Ok(work)
     }
 
     /// Whether one more question would be begun in time.
@@ -343,8 +349,8 @@ impl Table {
         let standing = self.standing(payer);
         let room = self.flow.express.room(payer, max_age);
         let (mut titles, mut longest) = (0, 0);
-        for (_, job) in &questions {
-            let title = job.title_bytes();
+        for (_, question) in &questions {
+            let title = question.title_bytes();
             titles += title;
             longest = longest.max(title);
         }
@@ -359,8 +365,8 @@ impl Table {
         let mut refused = Vec::new();
         let mut admitted = VecDeque::with_capacity(questions.len());
         titles = 0;
-        for (request, job) in questions {
-            let title = job.title_bytes();
+        for (request, question) in questions {
+            let title = question.title_bytes();
             let admitted_so_far = standing.with(admitted.len(), titles);
             let allowance = self.allowances.check(payer.account, admitted_so_far, now);
             let admission = allowance.and_then(|()| self.admission.check(payer.account, admitted_so_far, Some(title)));
@@ -371,7 +377,7 @@ impl Table {
             match admission {
                 Ok(()) => {
                     titles += title;
-                    admitted.push_back((request, job));
+                    admitted.push_back((request, question));
                 }
                 Err(failure) => refused.push((request, Event::Final(Err(failure)))),
             }
@@ -387,8 +393,10 @@ impl Table {
         let (now, max_age) = (self.flow.now, self.flow.max_age);
         log::wait_together(payer.client, self.flow.jobs.peek_id(), &questions);
         self.flow.waiters.count_questions(payer, questions.len());
-        let id = self.flow.jobs.next_id();
-        self.flow.express.push_batch(payer, id, titles, now, max_age, questions);
+        let work = self.flow.jobs.next_id();
+        self.flow
+            .express
+            .push_batch(payer, work, titles, now, max_age, questions);
         #[cfg(test)]
         crate::engine::failpoint::hit();
     }
@@ -398,13 +406,14 @@ impl Table {
         if !self.flow.jobs.has_long() {
             return questions;
         }
-        let is_duplicate = |job: &Job| !job.is_brief() && self.flow.jobs.duplicate_of(&job.title()).is_some();
+        let is_duplicate =
+            |question: &Job| !question.is_brief() && self.flow.jobs.duplicate_of(&question.title()).is_some();
         let (equal, questions): (Vec<Plain>, Vec<Plain>) =
-            questions.into_iter().partition(|(_, job)| is_duplicate(job));
-        for (request, job) in equal {
+            questions.into_iter().partition(|(_, question)| is_duplicate(question));
+        for (request, question) in equal {
             if let Err(failure) = self.wait_for(
                 Waiter::plain(payer, request, self.flow.now),
-                job.into(),
+                question.into(),
                 Begins::Now,
                 Priority::Normal,
             ) {

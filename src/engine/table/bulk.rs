@@ -112,10 +112,10 @@ impl Bulk {
     /// Takes in the plan of a job, if it may begin: memory may be set aside for it already.
     pub(super) fn enter(
         &mut self,
-        id: WorkId,
+        work: WorkId,
         payer: Payer,
         plan: Box<dyn AnyPlan>,
-        job: Job,
+        question: Job,
         priority: Priority,
         now: Instant,
     ) -> Entered {
@@ -135,9 +135,9 @@ impl Bulk {
                 memory >> 20,
                 max >> 20
             );
-            return Entered::TooBig(Failure::new(Code::TooBig, text), job);
+            return Entered::TooBig(Failure::new(Code::TooBig, text), question);
         }
-        if !self.memory.admit(id, payer, memory, job) {
+        if !self.memory.admit(work, payer, memory, question) {
             return Entered::Parked;
         }
         let running = Running {
@@ -156,7 +156,7 @@ impl Bulk {
             parts: Parts::default(),
             is_deferred: false,
         };
-        self.plans.insert(id, running);
+        self.plans.insert(work, running);
         Entered::Runs
     }
 
@@ -173,15 +173,15 @@ impl Bulk {
     /// Cuts the next slice of the plan whose turn it is.
     pub(super) fn next(&mut self, jobs: &Jobs, now: Instant) -> Option<Result<Task, NoSlice>> {
         loop {
-            let (payer, id, used) = self.ready.next().or_else(|| self.low.next())?;
-            self.idle.remove(&id);
-            let (Some(running), Some(entry)) = (self.plans.get_mut(&id), jobs.get(id)) else {
+            let (payer, work, used) = self.ready.next().or_else(|| self.low.next())?;
+            self.idle.remove(&work);
+            let (Some(running), Some(entry)) = (self.plans.get_mut(&work), jobs.get(work)) else {
                 continue;
             };
             running.used = used;
             running.is_ready = false;
             if running.is_deferred {
-                return Some(Err(NoSlice::Deferred(id)));
+                return Some(Err(NoSlice::Deferred(work)));
             }
             if running.under_way >= running.most_under_way {
                 // Absorbing makes it ready again.
@@ -194,60 +194,60 @@ impl Bulk {
                 Ok(None) if running.under_way > 0 => continue,
                 Ok(None) if entry.streams() => match running.given {
                     None => continue,
-                    Some(0) => return Some(Err(NoSlice::Fault(id))),
-                    Some(_) => return Some(Err(NoSlice::Rows(id))),
+                    Some(0) => return Some(Err(NoSlice::Fault(work))),
+                    Some(_) => return Some(Err(NoSlice::Rows(work))),
                 },
                 // Or for parts: one that nobody has begun, or that takes too long elsewhere, is done here.
                 Ok(None) if !running.parts.is_empty() => {
                     match caught(|| running.parts.take_back_idle(&mut *running.plan, now)) {
                         Ok(Ok(number)) => {
-                            self.recalled.push((id, number));
+                            self.recalled.push((work, number));
                             let (priority, used) = (running.priority, running.used);
                             running.is_ready = true;
-                            self.push(payer, id, priority, used);
+                            self.push(payer, work, priority, used);
                             continue;
                         }
                         Ok(Err(until)) => {
-                            self.idle.extend(until.map(|until| (id, until)));
+                            self.idle.extend(until.map(|until| (work, until)));
                             continue;
                         }
-                        Err(Panicked) => return Some(Err(NoSlice::Fault(id))),
+                        Err(Panicked) => return Some(Err(NoSlice::Fault(work))),
                     }
                 }
-                Ok(None) | Err(Panicked) => return Some(Err(NoSlice::Fault(id))),
+                Ok(None) | Err(Panicked) => return Some(Err(NoSlice::Fault(work))),
             };
             running.under_way += 1;
             running.used += CHARGE_US;
             running.is_ready = true;
             let task = Task {
-                work: id,
+                work,
                 cancel: entry.cancel().clone(),
                 load: Load::Slice(slice),
             };
             let (priority, used) = (running.priority, running.used);
-            self.push(payer, id, priority, used);
+            self.push(payer, work, priority, used);
             self.queue(priority).charge(payer.client, CHARGE_US as i64);
             return Some(Ok(task));
         }
     }
 
     /// A plan goes on from what was saved when it was this far, which it may know itself only when its tables are made.
-    pub(super) fn set_initial_progress(&mut self, id: WorkId, before: f64) {
-        if let Some(running) = self.plans.get_mut(&id) {
+    pub(super) fn set_initial_progress(&mut self, work: WorkId, before: f64) {
+        if let Some(running) = self.plans.get_mut(&work) {
             running.from = running.from.max(before);
         }
     }
 
     /// A job has no slice from now on, until it is [undeferred](Self::undefer).
-    pub(super) fn defer(&mut self, id: WorkId) {
-        if let Some(running) = self.plans.get_mut(&id) {
+    pub(super) fn defer(&mut self, work: WorkId) {
+        if let Some(running) = self.plans.get_mut(&work) {
             running.is_deferred = true;
         }
     }
 
     /// A deferred job has slices again, once it is ready.
-    pub(super) fn undefer(&mut self, id: WorkId) {
-        if let Some(running) = self.plans.get_mut(&id) {
+    pub(super) fn undefer(&mut self, work: WorkId) {
+        if let Some(running) = self.plans.get_mut(&work) {
             running.is_deferred = false;
         }
     }
@@ -255,13 +255,13 @@ impl Bulk {
     /// Takes in the partial result of a slice that took so much CPU time.
     pub(super) fn absorb(
         &mut self,
-        id: WorkId,
+        work: WorkId,
         client: ClientId,
         partial: AnyPartial,
         cpu: Duration,
         now: Instant,
     ) -> Result<(), Panicked> {
-        let Some(running) = self.plans.get_mut(&id) else {
+        let Some(running) = self.plans.get_mut(&work) else {
             return Ok(());
         };
         let more = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX) - CHARGE_US as i64;
@@ -286,41 +286,41 @@ impl Bulk {
     ) -> Option<Result<(WorkId, Offer), WorkId>> {
         loop {
             let mut of_account: FxHashMap<Account, usize> = FxHashMap::default();
-            for (id, running) in &self.plans {
-                if let Some(entry) = jobs.get(*id) {
+            for (work, running) in &self.plans {
+                if let Some(entry) = jobs.get(*work) {
                     *of_account.entry(entry.payer().account).or_default() += running.parts.len();
                 }
             }
-            let candidates = self.plans.iter().filter_map(|(id, running)| {
-                let entry = jobs.get(*id).filter(|entry| !entry.streams())?;
+            let candidates = self.plans.iter().filter_map(|(work, running)| {
+                let entry = jobs.get(*work).filter(|entry| !entry.streams())?;
                 let is_low = running.priority == Priority::Low;
                 let account = of_account.get(&entry.payer().account);
-                let rank = (is_low, account.copied(), running.parts.len(), *id);
+                let rank = (is_low, account.copied(), running.parts.len(), *work);
                 running.parts.may_cut().then_some((rank, entry))
             });
-            let ((.., id), entry) = candidates.min_by_key(|(rank, _)| *rank)?;
-            let running = self.plans.get_mut(&id)?;
+            let ((.., work), entry) = candidates.min_by_key(|(rank, _)| *rank)?;
+            let running = self.plans.get_mut(&work)?;
             let cpu = entry.cpu();
             match caught(|| running.parts.cut(&mut *running.plan, cpu, busy, now)) {
-                Ok(Some(offer)) => return Some(Ok((id, offer))),
+                Ok(Some(offer)) => return Some(Ok((work, offer))),
                 Ok(None) => {}
-                Err(Panicked) => return Some(Err(id)),
+                Err(Panicked) => return Some(Err(work)),
             }
         }
     }
 
     /// A machine works on a part.
-    pub(super) fn part_begun(&mut self, id: WorkId, number: u64, now: Instant) {
-        if let Some(running) = self.plans.get_mut(&id) {
+    pub(super) fn part_begun(&mut self, work: WorkId, number: u64, now: Instant) {
+        if let Some(running) = self.plans.get_mut(&work) {
             running.parts.begun(number, now);
         }
     }
 
     /// A plan whose parts have been waited for long enough: it may have slices again.
     pub(super) fn take_idle_due(&mut self, now: Instant) -> Option<WorkId> {
-        let id = *self.idle.iter().find(|(_, until)| **until <= now)?.0;
-        self.idle.remove(&id);
-        Some(id)
+        let work = *self.idle.iter().find(|(_, until)| **until <= now)?.0;
+        self.idle.remove(&work);
+        Some(work)
     }
 
     /// When [`take_idle_due`](Self::take_idle_due) has one.
@@ -331,21 +331,21 @@ impl Bulk {
     /// Takes in what a part came to on a machine of this name.
     pub(super) fn absorb_part(
         &mut self,
-        id: WorkId,
+        work: WorkId,
         number: u64,
         result: &[u8],
         node: &str,
         now: Instant,
     ) -> Result<(), PartFault> {
-        let running = self.plans.get_mut(&id).ok_or(PartFault::Unknown)?;
+        let running = self.plans.get_mut(&work).ok_or(PartFault::Unknown)?;
         running.advanced = now;
         let absorbed = caught(|| running.parts.absorb(&mut *running.plan, number, result, node));
         absorbed.unwrap_or(Err(PartFault::Unusable))
     }
 
     /// Takes back a part that is not done elsewhere.
-    pub(super) fn take_back_part(&mut self, id: WorkId, number: u64) -> Result<(), PartFault> {
-        let running = self.plans.get_mut(&id).ok_or(PartFault::Unknown)?;
+    pub(super) fn take_back_part(&mut self, work: WorkId, number: u64) -> Result<(), PartFault> {
+        let running = self.plans.get_mut(&work).ok_or(PartFault::Unknown)?;
         let taken = caught(|| running.parts.take_back(&mut *running.plan, number));
         taken.unwrap_or(Err(PartFault::Unusable))
     }
@@ -357,7 +357,7 @@ impl Bulk {
             .plans
             .iter()
             .filter(|(_, running)| has(running))
-            .map(|(id, _)| *id)
+            .map(|(work, _)| *work)
             .collect();
         plans.sort_unstable();
         plans
@@ -375,8 +375,8 @@ impl Bulk {
 
     /// What a plan has to give, at most `credit` rows; without an answer it is ready for its next slice. `None`: there
     /// is no such plan.
-    pub(super) fn deliver(&mut self, id: WorkId, payer: Payer, credit: usize) -> Option<Result<Delivery, Panicked>> {
-        let running = self.plans.get_mut(&id)?;
+    pub(super) fn deliver(&mut self, work: WorkId, payer: Payer, credit: usize) -> Option<Result<Delivery, Panicked>> {
+        let running = self.plans.get_mut(&work)?;
         let plan = &mut running.plan;
         let delivery = caught(|| Delivery {
             rows: plan.rows(credit),
@@ -389,7 +389,7 @@ impl Bulk {
         {
             running.is_ready = true;
             let (priority, used) = (running.priority, running.used);
-            self.push(payer, id, priority, used);
+            self.push(payer, work, priority, used);
         }
         Some(delivery)
     }
@@ -403,47 +403,47 @@ impl Bulk {
 
     /// Puts a plan into its queue. One of high priority is the first of its client's turns; the client's share remains
     /// what it is.
-    fn push(&mut self, payer: Payer, id: WorkId, priority: Priority, used: u64) {
+    fn push(&mut self, payer: Payer, work: WorkId, priority: Priority, used: u64) {
         let used = if priority == Priority::High { 0 } else { used };
-        self.queue(priority).push(payer, id, used);
+        self.queue(priority).push(payer, work, used);
     }
 
     /// A plan is as urgent as this from now on.
-    pub(super) fn set_priority(&mut self, id: WorkId, payer: Payer, priority: Priority) {
-        let Some(running) = self.plans.get_mut(&id) else {
+    pub(super) fn set_priority(&mut self, work: WorkId, payer: Payer, priority: Priority) {
+        let Some(running) = self.plans.get_mut(&work) else {
             return;
         };
         let before = std::mem::replace(&mut running.priority, priority);
         let (is_ready, used) = (running.is_ready, running.used);
         if is_ready {
-            self.queue(before).remove(payer.client, id);
-            self.push(payer, id, priority, used);
+            self.queue(before).remove(payer.client, work);
+            self.push(payer, work, priority, used);
         }
     }
 
     /// A plan goes on after a restart: it is saved sooner at first.
-    pub(super) fn save_soon(&mut self, id: WorkId) {
-        if let Some(running) = self.plans.get_mut(&id) {
+    pub(super) fn save_soon(&mut self, work: WorkId) {
+        if let Some(running) = self.plans.get_mut(&work) {
             running.save_every = SAVE_SOON;
         }
     }
 
     /// Whether a plan that has taken this CPU time is to be saved again.
-    pub(super) fn is_unsaved(&self, id: WorkId, cpu: Duration) -> bool {
-        let running = self.plans.get(&id);
+    pub(super) fn is_unsaved(&self, work: WorkId, cpu: Duration) -> bool {
+        let running = self.plans.get(&work);
         running.is_some_and(|running| !running.is_unsaveable && cpu.saturating_sub(running.saved) >= running.save_every)
     }
 
     /// A plan is not saved any more: its checkpoints have become too large.
-    pub(super) fn save_no_more(&mut self, id: WorkId) {
-        if let Some(running) = self.plans.get_mut(&id) {
+    pub(super) fn save_no_more(&mut self, work: WorkId) {
+        if let Some(running) = self.plans.get_mut(&work) {
             running.is_unsaveable = true;
         }
     }
 
     /// The bytes of a plan that has taken this CPU time, and how far it is; none if it cannot be saved.
-    pub(super) fn save(&mut self, id: WorkId, cpu: Duration) -> Option<(Vec<u8>, f64)> {
-        let running = self.plans.get_mut(&id).filter(|running| !running.is_unsaveable)?;
+    pub(super) fn save(&mut self, work: WorkId, cpu: Duration) -> Option<(Vec<u8>, f64)> {
+        let running = self.plans.get_mut(&work).filter(|running| !running.is_unsaveable)?;
         running.saved = cpu;
         running.save_every = (2 * running.save_every).min(SAVE_EVERY);
         let (bytes, progress) = caught(|| Some((running.plan.save()?, running.plan.progress()))).ok()??;
@@ -456,47 +456,48 @@ impl Bulk {
     }
 
     /// How far a plan is, and when it last advanced.
-    pub(super) fn progress(&self, id: WorkId) -> Option<(f64, Instant)> {
-        let running = self.plans.get(&id)?;
+    pub(super) fn progress(&self, work: WorkId) -> Option<(f64, Instant)> {
+        let running = self.plans.get(&work)?;
         let done = caught(|| running.plan.progress()).ok()?;
         Some((done.max(running.from), running.advanced))
     }
 
     /// How far a plan was when it began here.
-    pub(super) fn from(&self, id: WorkId) -> f64 {
-        self.plans.get(&id).map_or(0.0, |running| running.from)
+    pub(super) fn from(&self, work: WorkId) -> f64 {
+        self.plans.get(&work).map_or(0.0, |running| running.from)
     }
 
     /// What a plan is at, in words.
-    pub(super) fn stage(&self, id: WorkId) -> Option<String> {
-        let running = self.plans.get(&id)?;
+    pub(super) fn stage(&self, work: WorkId) -> Option<String> {
+        let running = self.plans.get(&work)?;
         caught(|| running.plan.stage()).ok()?
     }
 
     /// What a plan has found so far.
-    pub(super) fn found(&self, id: WorkId) -> Option<String> {
-        let running = self.plans.get(&id)?;
+    pub(super) fn found(&self, work: WorkId) -> Option<String> {
+        let running = self.plans.get(&work)?;
         caught(|| running.plan.found()).ok()?
     }
 
     /// A job uses another client's share from now on.
-    pub(super) fn pass(&mut self, id: WorkId, from: Payer, heir: Payer) {
-        self.memory.pass(id, from, heir);
-        if let Some(running) = self.plans.get(&id).filter(|running| running.is_ready) {
+    pub(super) fn pass(&mut self, work: WorkId, from: Payer, heir: Payer) {
+        self.memory.pass(work, from, heir);
+        if let Some(running) = self.plans.get(&work).filter(|running| running.is_ready) {
             let priority = running.priority;
-            self.queue(priority).remove(from.client, id);
-            self.queue(priority).push(heir, id, 0);
+            self.queue(priority).remove(from.client, work);
+            self.queue(priority).push(heir, work, 0);
         }
     }
 
     /// Takes a job out, whether it runs, is parked, or has memory set aside only.
-    pub(super) fn remove(&mut self, client: ClientId, id: WorkId) {
-        self.idle.remove(&id);
-        if let Some(running) = self.plans.remove(&id) {
-            self.recalled.extend(running.parts.numbers().map(|number| (id, number)));
-            self.queue(running.priority).remove(client, id);
+    pub(super) fn remove(&mut self, client: ClientId, work: WorkId) {
+        self.idle.remove(&work);
+        if let Some(running) = self.plans.remove(&work) {
+            self.recalled
+                .extend(running.parts.numbers().map(|number| (work, number)));
+            self.queue(running.priority).remove(client, work);
         }
-        self.memory.remove(client, id);
+        self.memory.remove(client, work);
     }
 
     pub(super) fn forget(&mut self, client: ClientId) {
@@ -506,8 +507,8 @@ impl Bulk {
     }
 
     #[cfg(test)]
-    pub(super) fn is_running(&self, id: WorkId) -> bool {
-        self.plans.contains_key(&id)
+    pub(super) fn is_running(&self, work: WorkId) -> bool {
+        self.plans.contains_key(&work)
     }
 
     /// Long jobs that are worked on.
@@ -568,14 +569,14 @@ mod tests {
         }
     }
 
-    fn enter(bulk: &mut Bulk, id: u64, memory: u64) -> Entered {
-        enter_for_each(bulk, id, memory, 0)
+    fn enter(bulk: &mut Bulk, work: u64, memory: u64) -> Entered {
+        enter_for_each(bulk, work, memory, 0)
     }
 
-    fn enter_for_each(bulk: &mut Bulk, id: u64, memory: u64, a_worker: u64) -> Entered {
+    fn enter_for_each(bulk: &mut Bulk, work: u64, memory: u64, a_worker: u64) -> Entered {
         let job = Job::new("needs", move || Needs(memory, a_worker));
         let plan = job.plan().expect("the question is sound");
-        bulk.enter(WorkId(id), ONE, plan, job, Priority::Normal, Instant::now())
+        bulk.enter(WorkId(work), ONE, plan, job, Priority::Normal, Instant::now())
     }
 
     #[test]
@@ -594,7 +595,7 @@ mod tests {
         assert!(bulk.unpark().is_none());
         assert_eq!(bulk.held(), (60, 1));
         bulk.remove(ONE.client, WorkId(1));
-        assert_eq!(bulk.unpark().map(|(id, _)| id), Some(WorkId(2)));
+        assert_eq!(bulk.unpark().map(|(work, _)| work), Some(WorkId(2)));
         assert_eq!(bulk.held(), (60, 0));
         assert!(matches!(enter(&mut bulk, 2, 60), Entered::Runs), "it was set aside");
         assert_eq!(bulk.held(), (60, 0));
@@ -621,9 +622,9 @@ mod tests {
     fn a_plan_that_panics_says_so_and_one_that_is_gone_is_no_fault() {
         let mut bulk = Bulk::new(1, 10_000);
         assert!(matches!(enter(&mut bulk, 1, 1_000), Entered::Runs));
-        let absorb = |bulk: &mut Bulk, id| {
+        let absorb = |bulk: &mut Bulk, work| {
             let now = Instant::now();
-            bulk.absorb(WorkId(id), ONE.client, Box::new(()), Duration::ZERO, now)
+            bulk.absorb(WorkId(work), ONE.client, Box::new(()), Duration::ZERO, now)
                 .is_ok()
         };
         bulk.plans.values_mut().for_each(|running| running.under_way = 1);

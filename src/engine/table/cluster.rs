@@ -109,14 +109,14 @@ impl Table {
     pub(in crate::engine) fn start_over(&mut self, old: WorkId, subject: Result<Subject, Failure>, now: Instant) {
         self.flow.now = now;
         match subject {
-            Ok(Subject::Work(work)) => {
+            Ok(Subject::Work(question)) => {
                 let Some(entry) = self.flow.jobs.get(old) else { return };
                 let payer = entry.payer();
                 let new = self.flow.replace(old, entry.anew(Stage::Express));
                 for job in self.flow.waiters.submitted(new) {
                     self.flow.submitted.forget_checkpoint(job, now);
                 }
-                self.flow.begin(new, payer, work);
+                self.flow.begin(new, payer, question);
             }
             Ok(Subject::Known { value, .. }) => self.flow.end(old, Ok(value)),
             Err(_) => {
@@ -170,21 +170,21 @@ impl Table {
             Location::Ended => return,
             Location::Unknown => {
                 let payer = self.flow.owners.payer(&stored.submission.owner);
-                let id = self.flow.jobs.next_id();
+                let work = self.flow.jobs.next_id();
                 let (title, priority) = (stored.submission.title.clone(), stored.submission.priority);
                 let restored = Restored {
                     stored,
                     subject: Err(Failure::new(Code::Internal, "another node works on it")),
                 };
-                self.flow.submitted.restore(&restored, Some(id), now);
+                self.flow.submitted.restore(&restored, Some(work), now);
                 let entry = Entry::new(title, payer, Stage::Away, now).with_priority(priority);
-                self.flow.jobs.insert(id, entry.with_submitted(true));
+                self.flow.jobs.insert(work, entry.with_submitted(true));
                 let waiter = Waiter::plain(payer, RequestId::MIN, now)
                     .submitted(job)
                     .with_priority(priority);
-                self.flow.waiters.add(id, waiter);
+                self.flow.waiters.add(work, waiter);
                 self.flow.waiters.leave(payer.client);
-                id
+                work
             }
             Location::Running(work) => {
                 let is_alone = self.flow.waiters.submitted(work).eq([job]);
@@ -358,10 +358,10 @@ impl Table {
                 };
                 let Some(entry) = self.flow.jobs.get(old) else { return };
                 match subject {
-                    Ok(Subject::Work(work)) => {
+                    Ok(Subject::Work(question)) => {
                         let entry = entry.anew(Stage::Express);
                         let new = self.flow.replace(old, entry);
-                        self.flow.hold(new, work);
+                        self.flow.hold(new, question);
                         // Its deadline was a matter of the node that worked on it.
                         let wall = *self.flow.submitted.wall();
                         let deadline = stored.submission.deadline.map(|at| wall.instant(at, now));

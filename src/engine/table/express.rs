@@ -40,17 +40,20 @@ const OF_SINGLE: f64 = 0.5;
 /// A turn at the express workers: that of a job, or of a batch by its name. Older ones come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
-    id: WorkId,
+    work: WorkId,
     batch: Option<RequestId>,
 }
 
 impl Turn {
-    const fn of_job(id: WorkId) -> Self {
-        Self { id, batch: None }
+    const fn of_job(work: WorkId) -> Self {
+        Self { work, batch: None }
     }
 
-    const fn of_batch(id: WorkId, name: RequestId) -> Self {
-        Self { id, batch: Some(name) }
+    const fn of_batch(work: WorkId, name: RequestId) -> Self {
+        Self {
+            work,
+            batch: Some(name),
+        }
     }
 }
 
@@ -79,7 +82,7 @@ pub(super) struct Express {
 
 struct Batched {
     /// Its rank among the jobs of the client.
-    id: WorkId,
+    work: WorkId,
     payer: Payer,
     begin_by: Instant,
     queued_at: Instant,
@@ -129,12 +132,12 @@ impl Express {
     }
 
     /// A job waits for its first slice, perhaps only for so long.
-    pub(super) fn push(&mut self, payer: Payer, id: WorkId, job: Job, begin_by: Option<Instant>, now: Instant) {
-        self.jobs.insert(id, (job, begin_by));
+    pub(super) fn push(&mut self, payer: Payer, work: WorkId, question: Job, begin_by: Option<Instant>, now: Instant) {
+        self.jobs.insert(work, (question, begin_by));
         self.backlog.add(payer, 1, now);
-        self.turns.push(payer, Turn::of_job(id), 0);
+        self.turns.push(payer, Turn::of_job(work), 0);
         if let Some(begin_by) = begin_by {
-            self.watch(begin_by, payer.client, Turn::of_job(id));
+            self.watch(begin_by, payer.client, Turn::of_job(work));
         }
     }
 
@@ -142,7 +145,7 @@ impl Express {
     pub(super) fn push_batch(
         &mut self,
         payer: Payer,
-        id: WorkId,
+        work: WorkId,
         titles: usize,
         now: Instant,
         max_age: Duration,
@@ -150,7 +153,7 @@ impl Express {
     ) {
         self.backlog.add(payer, questions.len(), now);
         let batched = Batched {
-            id,
+            work,
             payer,
             queued_at: now,
             begin_by: now + max_age.min(LONGEST_AGE),
@@ -171,7 +174,7 @@ impl Express {
         self.title_bytes += batched.titles;
         self.waiting.0 += questions.len();
         self.waiting.1 += 1;
-        let turn = Turn::of_batch(batched.id, name);
+        let turn = Turn::of_batch(batched.work, name);
         let client = batched.payer.client;
         self.turns.push(batched.payer, turn, 0);
         let begin_by = batched.begin_by;
@@ -195,8 +198,8 @@ impl Express {
     /// Whether it waits until this moment. A job that was parked may wait once more, without such a limit.
     fn waits(&self, begin_by: Instant, client: ClientId, turn: Turn) -> bool {
         let Some(name) = turn.batch else {
-            let job = self.jobs.get(&turn.id);
-            return job.is_some_and(|(_, until)| *until == Some(begin_by));
+            let question = self.jobs.get(&turn.work);
+            return question.is_some_and(|(_, until)| *until == Some(begin_by));
         };
         let batched = self.batches.get(&(client, name));
         batched.is_some_and(|batched| matches!(batched.state, State::Waiting(_)))
@@ -222,7 +225,7 @@ impl Express {
         let &(_, client, turn) = self.begin_by.front().filter(|(at, ..)| *at <= now)?;
         self.begin_by.pop_front();
         let Some(name) = turn.batch else {
-            return Some(Late::Job(turn.id));
+            return Some(Late::Job(turn.work));
         };
         let batched = self.batches.remove(&(client, name))?;
         self.leave_queue(&batched, turn);
@@ -275,12 +278,12 @@ impl Express {
                     tasks.push(task);
                     taken += count;
                 }
-            } else if let (Some((job, _)), Some(entry)) = (self.jobs.remove(&turn.id), jobs.get(turn.id)) {
+            } else if let (Some((question, _)), Some(entry)) = (self.jobs.remove(&turn.work), jobs.get(turn.work)) {
                 self.backlog.remove(payer, 1);
                 tasks.push(Task {
-                    work: turn.id,
+                    work: turn.work,
                     cancel: entry.cancel().clone(),
-                    load: Load::Begin(job),
+                    load: Load::Begin(question),
                 });
                 taken += 1;
             }
@@ -317,7 +320,7 @@ impl Express {
             requests: questions.iter().map(|(request, _)| *request).collect(),
             cancel: cancel.clone(),
         };
-        let id = batched.id;
+        let work = batched.work;
         if !rest.is_empty() {
             let titles = titles_of(rest.iter());
             batched.titles -= titles;
@@ -332,7 +335,14 @@ impl Express {
         }
         let count = questions.len();
         let load = Load::Batch(Batch::new(client, name, questions, self.keeps_answers));
-        Some((Task { work: id, cancel, load }, count))
+        Some((
+            Task {
+                work: work,
+                cancel,
+                load,
+            },
+            count,
+        ))
     }
 
     /// Takes back a batch; what a worker had no time to begin waits for another turn. One whose client is gone, or that
@@ -390,12 +400,14 @@ impl Express {
                 let Ok(index) = questions.binary_search_by_key(&request, |(request, _)| *request) else {
                     return false;
                 };
-                let titles = questions.remove(index).map_or(0, |(_, job)| job.title_bytes());
+                let titles = questions
+                    .remove(index)
+                    .map_or(0, |(_, question)| question.title_bytes());
                 self.title_bytes -= titles;
                 batched.titles -= titles;
                 self.waiting.0 -= 1;
                 if questions.is_empty() {
-                    self.turns.remove(client, Turn::of_batch(batched.id, key.1));
+                    self.turns.remove(client, Turn::of_batch(batched.work, key.1));
                     self.waiting.1 -= 1;
                     self.batches.remove(&key);
                 }
@@ -421,7 +433,7 @@ impl Express {
             let Some(batched) = self.batches.remove(&(client, name)) else {
                 continue;
             };
-            self.leave_queue(&batched, Turn::of_batch(batched.id, name));
+            self.leave_queue(&batched, Turn::of_batch(batched.work, name));
             if let State::UnderWay { requests, cancel } = batched.state {
                 cancel.store(true, Relaxed);
                 self.title_bytes -= batched.titles;
@@ -442,20 +454,20 @@ impl Express {
     }
 
     /// Takes a job out, if it waits here.
-    pub(super) fn remove(&mut self, payer: Payer, id: WorkId) {
-        if self.jobs.remove(&id).is_some() {
+    pub(super) fn remove(&mut self, payer: Payer, work: WorkId) {
+        if self.jobs.remove(&work).is_some() {
             self.backlog.remove(payer, 1);
-            self.turns.remove(payer.client, Turn::of_job(id));
+            self.turns.remove(payer.client, Turn::of_job(work));
         }
     }
 
     /// A job uses another client's share from now on.
-    pub(super) fn pass(&mut self, id: WorkId, from: Payer, heir: Payer, now: Instant) {
-        if self.jobs.contains_key(&id) {
+    pub(super) fn pass(&mut self, work: WorkId, from: Payer, heir: Payer, now: Instant) {
+        if self.jobs.contains_key(&work) {
             self.backlog.remove(from, 1);
             self.backlog.add(heir, 1, now);
-            self.turns.remove(from.client, Turn::of_job(id));
-            self.turns.push(heir, Turn::of_job(id), 0);
+            self.turns.remove(from.client, Turn::of_job(work));
+            self.turns.push(heir, Turn::of_job(work), 0);
         }
     }
 
@@ -514,7 +526,7 @@ impl Express {
 }
 
 fn titles_of<'a>(questions: impl Iterator<Item = &'a Plain>) -> usize {
-    questions.map(|(_, job)| job.title_bytes()).sum()
+    questions.map(|(_, question)| question.title_bytes()).sum()
 }
 
 #[cfg(test)]

@@ -211,9 +211,9 @@ impl External {
     }
 
     /// A task takes a place in its lane, unless it has one.
-    pub(super) fn take_place(&mut self, id: WorkId, task: &ExternalTask, account: Account, is_submitted: bool) {
+    pub(super) fn take_place(&mut self, work: WorkId, task: &ExternalTask, account: Account, is_submitted: bool) {
         let lane = self.lane(&task.lane);
-        if let Entry::Vacant(place) = self.unbegun.entry(id) {
+        if let Entry::Vacant(place) = self.unbegun.entry(work) {
             place.insert(Unbegun {
                 lane,
                 account,
@@ -224,9 +224,9 @@ impl External {
     }
 
     /// Puts a task that has a place into the queue of its lane.
-    pub(super) fn push(&mut self, id: WorkId, payer: Payer, task: ExternalTask, now: Instant) {
+    pub(super) fn push(&mut self, work: WorkId, payer: Payer, task: ExternalTask, now: Instant) {
         let lane = self.lane(&task.lane);
-        self.lanes[lane].waiting.push(payer, id, 0);
+        self.lanes[lane].waiting.push(payer, work, 0);
         let state = TaskState {
             lane,
             channel: Arc::new(Channel::new(task.streams)),
@@ -236,7 +236,7 @@ impl External {
             advanced: Cell::new(now),
             seen: Cell::new(0.0),
         };
-        self.tasks.insert(id, state);
+        self.tasks.insert(work, state);
     }
 
     /// Hands out a task for which there is a slot, in a lane that takes one now, if there is one.

@@ -225,9 +225,9 @@ impl Jobs {
 
     /// The ID of one more piece of work.
     pub(super) const fn next_id(&mut self) -> WorkId {
-        let id = self.next;
-        self.next = WorkId(id.0 + 1);
-        id
+        let work = self.next;
+        self.next = WorkId(work.0 + 1);
+        work
     }
 
     /// The ID that the next piece of work will have.
@@ -235,24 +235,24 @@ impl Jobs {
         self.next
     }
 
-    pub(super) fn insert(&mut self, id: WorkId, job: Entry) {
-        self.title_bytes += job.title.len();
-        if job.is_submitted {
+    pub(super) fn insert(&mut self, work: WorkId, entry: Entry) {
+        self.title_bytes += entry.title.len();
+        if entry.is_submitted {
             self.submitted += 1;
-            self.submitted_title_bytes += job.title.len();
+            self.submitted_title_bytes += entry.title.len();
         }
-        self.all.insert(id, job);
+        self.all.insert(work, entry);
     }
 
-    pub(super) fn get(&self, id: WorkId) -> Option<&Entry> {
-        self.all.get(&id)
+    pub(super) fn get(&self, work: WorkId) -> Option<&Entry> {
+        self.all.get(&work)
     }
 
     /// Who pays for a slice: of a job that is there, or that ended while the slice was under way.
-    pub(super) fn account_of(&self, id: WorkId) -> Option<Account> {
-        let ended = || self.ended.iter().rev().find(|(other, _)| *other == id);
-        match self.all.get(&id) {
-            Some(job) => Some(job.payer.account),
+    pub(super) fn account_of(&self, work: WorkId) -> Option<Account> {
+        let ended = || self.ended.iter().rev().find(|(other, _)| *other == work);
+        match self.all.get(&work) {
+            Some(entry) => Some(entry.payer.account),
             None => ended().map(|(_, account)| *account),
         }
     }
@@ -291,69 +291,73 @@ impl Jobs {
     }
 
     /// A job turned out long: equal questions join it from now on, unless it streams.
-    pub(super) fn mark_long(&mut self, id: WorkId) {
-        if let Some(job) = self.all.get(&id) {
-            self.long_ids.insert(id);
-            if !job.streams {
-                self.long.insert(job.title.clone(), id);
+    pub(super) fn mark_long(&mut self, work: WorkId) {
+        if let Some(entry) = self.all.get(&work) {
+            self.long_ids.insert(work);
+            if !entry.streams {
+                self.long.insert(entry.title.clone(), work);
             }
         }
     }
 
     /// Others wait for a job now: among them is a submitted job, or there is none.
-    pub(super) fn set_submitted(&mut self, id: WorkId, is_submitted: bool) {
-        let Some(job) = self.all.get_mut(&id).filter(|job| job.is_submitted != is_submitted) else {
+    pub(super) fn set_submitted(&mut self, work: WorkId, is_submitted: bool) {
+        let Some(entry) = self
+            .all
+            .get_mut(&work)
+            .filter(|entry| entry.is_submitted != is_submitted)
+        else {
             return;
         };
-        job.is_submitted = is_submitted;
+        entry.is_submitted = is_submitted;
         if is_submitted {
             self.submitted += 1;
-            self.submitted_title_bytes += job.title.len();
+            self.submitted_title_bytes += entry.title.len();
         } else {
             self.submitted -= 1;
-            self.submitted_title_bytes -= job.title.len();
+            self.submitted_title_bytes -= entry.title.len();
         }
     }
 
-    pub(super) fn set_stage(&mut self, id: WorkId, stage: Stage) {
-        if let Some(job) = self.all.get_mut(&id) {
-            job.stage = stage;
+    pub(super) fn set_stage(&mut self, work: WorkId, stage: Stage) {
+        if let Some(entry) = self.all.get_mut(&work) {
+            entry.stage = stage;
         }
     }
 
     /// A job is as urgent as this from now on. True if it was not.
-    pub(super) fn set_priority(&mut self, id: WorkId, priority: Priority) -> bool {
-        let Some(job) = self.all.get_mut(&id).filter(|job| job.priority != priority) else {
+    pub(super) fn set_priority(&mut self, work: WorkId, priority: Priority) -> bool {
+        let Some(entry) = self.all.get_mut(&work).filter(|entry| entry.priority != priority) else {
             return false;
         };
-        job.priority = priority;
+        entry.priority = priority;
         true
     }
 
     /// A job that was held waits from now on, until this moment if it may not wait for ever.
-    pub(super) fn set_begin_by(&mut self, id: WorkId, begin_by: Option<Instant>) {
-        if let Some(job) = self.all.get_mut(&id) {
-            job.begin_by = job.begin_by.and(begin_by);
+    pub(super) fn set_begin_by(&mut self, work: WorkId, begin_by: Option<Instant>) {
+        if let Some(entry) = self.all.get_mut(&work) {
+            entry.begin_by = entry.begin_by.and(begin_by);
         }
     }
 
     /// A job may wait from now on until it is begun.
-    pub(super) fn clear_begin_by(&mut self, id: WorkId) {
-        if let Some(job) = self.all.get_mut(&id) {
-            job.begin_by = None;
+    pub(super) fn clear_begin_by(&mut self, work: WorkId) {
+        if let Some(entry) = self.all.get_mut(&work) {
+            entry.begin_by = None;
         }
     }
 
     /// The work of a job that was held and may begin now: until then it has not waited for a worker.
-    pub(super) fn begin_held(&mut self, id: WorkId, now: Instant) -> Option<Work> {
-        let job = self.all.get_mut(&id)?;
-        match std::mem::replace(&mut job.stage, Stage::Express) {
-            Stage::Held(work) => {
-                job.queued_at = now;
-                Some(work)
+    pub(super) fn begin_held(&mut self, work: WorkId, now: Instant) -> Option<Work> {
+        let entry = self.all.get_mut(&work)?;
+        match std::mem::replace(&mut entry.stage, Stage::Express) {
+            Stage::Held(question) => {
+                entry.queued_at = now;
+                Some(question)
             }
             other => {
-                job.stage = other;
+                entry.stage = other;
                 None
             }
         }
@@ -361,18 +365,20 @@ impl Jobs {
 
     /// A slice of a job that took this CPU time has just ended. Gives the job, and whether nothing was known of it
     /// before: one that was parked has a first slice once more.
-    pub(super) fn used(&mut self, id: WorkId, cpu: Duration, now: Instant) -> Option<(&Entry, bool)> {
-        let job = self.all.get_mut(&id)?;
-        let is_first = job.queue.is_none();
-        job.queue.get_or_insert_with(|| (now - job.queued_at).saturating_sub(cpu));
-        job.cpu += cpu;
-        Some((job, is_first))
+    pub(super) fn used(&mut self, work: WorkId, cpu: Duration, now: Instant) -> Option<(&Entry, bool)> {
+        let entry = self.all.get_mut(&work)?;
+        let is_first = entry.queue.is_none();
+        entry
+            .queue
+            .get_or_insert_with(|| (now - entry.queued_at).saturating_sub(cpu));
+        entry.cpu += cpu;
+        Some((entry, is_first))
     }
 
     /// Another client's share is used from now on.
-    pub(super) fn pass_to(&mut self, id: WorkId, heir: Payer) {
-        if let Some(job) = self.all.get_mut(&id) {
-            job.payer = heir;
+    pub(super) fn pass_to(&mut self, work: WorkId, heir: Payer) {
+        if let Some(entry) = self.all.get_mut(&work) {
+            entry.payer = heir;
         }
     }
 
@@ -382,23 +388,23 @@ impl Jobs {
     }
 
     /// Takes a job out, and stops the slices of it that are under way.
-    pub(super) fn remove(&mut self, id: WorkId) -> Option<Entry> {
-        let job = self.all.remove(&id)?;
-        job.cancel.store(true, Relaxed);
+    pub(super) fn remove(&mut self, work: WorkId) -> Option<Entry> {
+        let entry = self.all.remove(&work)?;
+        entry.cancel.store(true, Relaxed);
         if self.ended.len() == MAX_ENDED {
             self.ended.pop_front();
         }
-        self.ended.push_back((id, job.payer.account));
-        self.title_bytes -= job.title.len();
-        if job.is_submitted {
+        self.ended.push_back((work, entry.payer.account));
+        self.title_bytes -= entry.title.len();
+        if entry.is_submitted {
             self.submitted -= 1;
-            self.submitted_title_bytes -= job.title.len();
+            self.submitted_title_bytes -= entry.title.len();
         }
-        self.long_ids.remove(&id);
-        if self.duplicate_of(&job.title) == Some(id) {
-            self.long.remove(&job.title);
+        self.long_ids.remove(&work);
+        if self.duplicate_of(&entry.title) == Some(work) {
+            self.long.remove(&entry.title);
         }
-        Some(job)
+        Some(entry)
     }
 }
 
@@ -414,10 +420,10 @@ mod tests {
     };
 
     fn insert(jobs: &mut Jobs, title: &str) -> WorkId {
-        let id = jobs.next_id();
-        let job = Entry::new(title.into(), ONE, Stage::Express, Instant::now());
-        jobs.insert(id, job);
-        id
+        let work = jobs.next_id();
+        let entry = Entry::new(title.into(), ONE, Stage::Express, Instant::now());
+        jobs.insert(work, entry);
+        work
     }
 
     #[test]
@@ -428,7 +434,7 @@ mod tests {
         jobs.mark_long(first);
         jobs.remove(second);
         assert_eq!(jobs.duplicate_of("pi 1"), Some(first));
-        let cancel = jobs.get(first).map(|job| job.cancel().clone()).unwrap_or_default();
+        let cancel = jobs.get(first).map(|entry| entry.cancel().clone()).unwrap_or_default();
         jobs.remove(first);
         assert!(cancel.load(Relaxed), "its slices stop");
         assert_eq!(
@@ -440,13 +446,13 @@ mod tests {
     #[test]
     fn held_work_begins_once() {
         let mut jobs = Jobs::new(WorkId(1));
-        let id = insert(&mut jobs, "primes 1 2");
+        let work = insert(&mut jobs, "primes 1 2");
         let now = Instant::now();
-        assert!(jobs.begin_held(id, now).is_none());
-        jobs.set_stage(id, Stage::Held(Work::Plan(Query::Pi(7).into())));
-        assert!(jobs.begin_held(id, now).is_some());
-        assert!(jobs.begin_held(id, now).is_none());
-        assert_eq!(jobs.get(id).map(Entry::queued_at), Some(now));
-        assert!(matches!(jobs.get(id).map(Entry::stage), Some(Stage::Express)));
+        assert!(jobs.begin_held(work, now).is_none());
+        jobs.set_stage(work, Stage::Held(Work::Plan(Query::Pi(7).into())));
+        assert!(jobs.begin_held(work, now).is_some());
+        assert!(jobs.begin_held(work, now).is_none());
+        assert_eq!(jobs.get(work).map(Entry::queued_at), Some(now));
+        assert!(matches!(jobs.get(work).map(Entry::stage), Some(Stage::Express)));
     }
 }

@@ -167,7 +167,7 @@ impl Table {
     /// there still.
     pub(in crate::engine) fn question_of(&self, done: &Done) -> Option<String> {
         let title = match &done.outcome {
-            Outcome::Batch(batch) => batch.unfinished.last()?.job.title(),
+            Outcome::Batch(batch) => batch.unfinished.last()?.question.title(),
             _ => self.flow.jobs.get(done.work)?.title().into(),
         };
         Some(shortened(&title, MAX_TITLE))

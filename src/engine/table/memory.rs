@@ -114,17 +114,17 @@ impl Memory {
     }
 
     /// Sets memory aside for a job, unless that was done before. False if it is parked instead.
-    pub(super) fn admit(&mut self, id: WorkId, payer: Payer, bytes: u64, job: Job) -> bool {
-        if self.reservations.contains_key(&id) {
+    pub(super) fn admit(&mut self, work: WorkId, payer: Payer, bytes: u64, question: Job) -> bool {
+        if self.reservations.contains_key(&work) {
             return true;
         }
         let class = self.class_of(bytes);
-        if !self.is_full(payer.account, class) && self.fits(id, bytes) {
-            self.set_aside(id, payer.account, bytes);
+        if !self.is_full(payer.account, class) && self.fits(work, bytes) {
+            self.set_aside(work, payer.account, bytes);
             return true;
         }
-        self.wanting.insert(id, (job, bytes));
-        self.parked[class].push(payer, id, 0);
+        self.wanting.insert(work, (question, bytes));
+        self.parked[class].push(payer, work, 0);
         false
     }
 
@@ -132,11 +132,11 @@ impl Memory {
     /// will not need once those before it have ended: so it need not wait for hours after a giant, and however many
     /// come, the parked one does not wait for them. What is held beside the plans keeps none from running alone: it is
     /// freed by their ends only.
-    fn fits(&self, id: WorkId, bytes: u64) -> bool {
+    fn fits(&self, work: WorkId, bytes: u64) -> bool {
         let pool = self.pool_of(bytes);
         let (max, used) = self.level(pool);
         let first = self.parked.iter().filter_map(Fair::first);
-        let first = first.filter(|first| *first < id && self.pool_of(self.wanted_by(*first)) == pool);
+        let first = first.filter(|first| *first < work && self.pool_of(self.wanted_by(*first)) == pool);
         let promised = first.min().map_or(0, |first| {
             let later = self.reservations.range(first..).map(|(_, held)| held.bytes);
             let later: u64 = later.filter(|bytes| self.pool_of(*bytes) == pool).sum();
@@ -164,21 +164,21 @@ impl Memory {
             .filter_map(|(class, parked)| Some((parked.first()?, class)))
             .collect();
         firsts.sort_unstable();
-        let fits = |(id, _): &&(WorkId, usize)| self.fits(*id, self.wanted_by(*id));
+        let fits = |(work, _): &&(WorkId, usize)| self.fits(*work, self.wanted_by(*work));
         let class = firsts.iter().find(fits)?.1;
-        let (payer, id, _) = self.parked[class].next()?;
+        let (payer, work, _) = self.parked[class].next()?;
         self.parked[class].charge(payer.client, 1);
-        let (job, bytes) = self.wanting.remove(&id)?;
-        self.set_aside(id, payer.account, bytes);
-        Some((id, job))
+        let (question, bytes) = self.wanting.remove(&work)?;
+        self.set_aside(work, payer.account, bytes);
+        Some((work, question))
     }
 
-    fn set_aside(&mut self, id: WorkId, account: Account, bytes: u64) {
+    fn set_aside(&mut self, work: WorkId, account: Account, bytes: u64) {
         match self.pool_of(bytes) {
             Pool::Small => self.small += bytes,
             Pool::Large => self.large += bytes,
         }
-        self.reservations.insert(id, Reservation { account, bytes });
+        self.reservations.insert(work, Reservation { account, bytes });
         self.begin(account, bytes);
     }
 
@@ -208,13 +208,13 @@ impl Memory {
     }
 
     /// A job uses another client's share from now on.
-    pub(super) fn pass(&mut self, id: WorkId, from: Payer, heir: Payer) {
-        if let Some((_, bytes)) = self.wanting.get(&id) {
+    pub(super) fn pass(&mut self, work: WorkId, from: Payer, heir: Payer) {
+        if let Some((_, bytes)) = self.wanting.get(&work) {
             let class = self.class_of(*bytes);
-            self.parked[class].remove(from.client, id);
-            self.parked[class].push(heir, id, 0);
+            self.parked[class].remove(from.client, work);
+            self.parked[class].push(heir, work, 0);
         }
-        if let Some(held) = self.reservations.get_mut(&id) {
+        if let Some(held) = self.reservations.get_mut(&work) {
             let Reservation { account, bytes } = *held;
             held.account = heir.account;
             self.end(account, bytes);
@@ -223,12 +223,12 @@ impl Memory {
     }
 
     /// Takes a job out, whether it is parked or memory is set aside for it.
-    pub(super) fn remove(&mut self, client: ClientId, id: WorkId) {
-        if let Some((_, bytes)) = self.wanting.remove(&id) {
+    pub(super) fn remove(&mut self, client: ClientId, work: WorkId) {
+        if let Some((_, bytes)) = self.wanting.remove(&work) {
             let class = self.class_of(bytes);
-            self.parked[class].remove(client, id);
+            self.parked[class].remove(client, work);
         }
-        if let Some(Reservation { account, bytes }) = self.reservations.remove(&id) {
+        if let Some(Reservation { account, bytes }) = self.reservations.remove(&work) {
             match self.pool_of(bytes) {
                 Pool::Small => self.small -= bytes,
                 Pool::Large => self.large -= bytes,
@@ -272,25 +272,25 @@ mod tests {
         }
     }
 
-    fn admit(memory: &mut Memory, account: u8, id: u64, bytes: u64) -> bool {
-        memory.admit(WorkId(id), payer(account), bytes, Query::Pi(id.into()).into())
+    fn admit(memory: &mut Memory, account: u8, work: u64, bytes: u64) -> bool {
+        memory.admit(WorkId(work), payer(account), bytes, Query::Pi(work.into()).into())
     }
 
     fn unparked(memory: &mut Memory) -> Vec<u64> {
-        std::iter::from_fn(|| memory.unpark().map(|(id, _)| id.0)).collect()
+        std::iter::from_fn(|| memory.unpark().map(|(work, _)| work.0)).collect()
     }
 
     #[test]
     fn an_account_begins_as_many_large_plans_as_can_use_the_workers() {
         let mut memory = Memory::new(2, 2048 * MIB);
-        let begun = (0..90).filter(|id| admit(&mut memory, 1, *id, 27 * MIB)).count();
+        let begun = (0..90).filter(|work| admit(&mut memory, 1, *work, 27 * MIB)).count();
         assert_eq!((begun, memory.held()), (4, (4 * 27 * MIB, 86)));
         assert!(admit(&mut memory, 2, 100, 27 * MIB), "another account has its own");
         assert!(admit(&mut memory, 1, 101, 3 * MIB), "a smaller plan does not wait");
         assert_eq!(unparked(&mut memory), [0; 0]);
         memory.remove(ClientId(1), WorkId(2));
         assert_eq!(unparked(&mut memory), [4], "the first in turn takes the place");
-        (0..102).for_each(|id| memory.remove(ClientId(1), WorkId(id)));
+        (0..102).for_each(|work| memory.remove(ClientId(1), WorkId(work)));
         assert_eq!(memory.held(), (0, 0));
     }
 
@@ -299,7 +299,7 @@ mod tests {
         let mut memory = Memory::new(2, 2048 * MIB);
         assert!(admit(&mut memory, 1, 0, 2048 * MIB));
         assert!(!admit(&mut memory, 2, 1, 27 * MIB));
-        let begun = (10..100).filter(|id| admit(&mut memory, 2, *id, 8 * MIB)).count();
+        let begun = (10..100).filter(|work| admit(&mut memory, 2, *work, 8 * MIB)).count();
         assert_eq!(begun, 4, "an account has 32 MiB of small plans");
         for account in 3..20 {
             admit(&mut memory, account, 1_000 + u64::from(account), 32 * 8 * MIB / 32);
@@ -328,15 +328,15 @@ mod tests {
     fn accounts_take_turns_where_the_memory_is_short() {
         let mut memory = Memory::new(1, 100);
         assert!(admit(&mut memory, 1, 0, 100));
-        for id in 1..5 {
-            assert!(!admit(&mut memory, 1, id, 100));
+        for work in 1..5 {
+            assert!(!admit(&mut memory, 1, work, 100));
         }
         assert!(!admit(&mut memory, 2, 5, 100));
         memory.remove(ClientId(1), WorkId(0));
         let mut order = Vec::new();
-        while let Some((id, _)) = memory.unpark() {
-            order.push(id.0);
-            memory.remove(ClientId(if id.0 == 5 { 2 } else { 1 }), id);
+        while let Some((work, _)) = memory.unpark() {
+            order.push(work.0);
+            memory.remove(ClientId(if work.0 == 5 { 2 } else { 1 }), work);
         }
         assert_eq!(order, [1, 5, 2, 3, 4]);
     }
@@ -344,8 +344,8 @@ mod tests {
     #[test]
     fn memory_that_is_inherited_counts_for_the_heir() {
         let mut memory = Memory::new(2, 2048 * MIB);
-        for id in 0..5 {
-            admit(&mut memory, 1, id, 27 * MIB);
+        for work in 0..5 {
+            admit(&mut memory, 1, work, 27 * MIB);
         }
         memory.pass(WorkId(0), payer(1), payer(2));
         assert_eq!(unparked(&mut memory), [4]);

@@ -184,9 +184,9 @@ impl Table {
                     self.flow.slice_begun(task.work);
                     return Some(task);
                 }
-                Err(NoSlice::Deferred(id)) => self.flow.count_again(id),
-                Err(NoSlice::Rows(id)) => self.flow.deliver_more(id),
-                Err(NoSlice::Fault(id)) => self.flow.end_by_fault(id),
+                Err(NoSlice::Deferred(work)) => self.flow.count_again(work),
+                Err(NoSlice::Rows(work)) => self.flow.deliver_more(work),
+                Err(NoSlice::Fault(work)) => self.flow.end_by_fault(work),
             }
         }
     }
@@ -253,21 +253,21 @@ impl Table {
     /// Lets a client have more rows.
     pub(super) fn grant(&mut self, client: ClientId, request: RequestId, rows: usize, now: Instant) {
         self.flow.now = now;
-        let Some(id) = self.flow.waiters.grant(WaiterId::Request(client, request), rows) else {
+        let Some(work) = self.flow.waiters.grant(WaiterId::Request(client, request), rows) else {
             return;
         };
-        let Some(payer) = self.flow.jobs.get(id).map(Entry::payer) else {
+        let Some(payer) = self.flow.jobs.get(work).map(Entry::payer) else {
             return;
         };
-        if let Some(work) = self.flow.jobs.begin_held(id, now) {
+        if let Some(question) = self.flow.jobs.begin_held(work, now) {
             let begin_by = self.flow.now.checked_add(self.flow.max_age);
-            self.flow.jobs.set_begin_by(id, begin_by);
-            return self.flow.begin(id, payer, work);
+            self.flow.jobs.set_begin_by(work, begin_by);
+            return self.flow.begin(work, payer, question);
         }
-        match self.flow.jobs.get(id).map(Entry::stage) {
-            Some(Stage::Bulk) => self.flow.deliver_plan(id, payer),
-            Some(Stage::External) => self.flow.deliver_external(id),
-            Some(Stage::List) => self.flow.send_list(id),
+        match self.flow.jobs.get(work).map(Entry::stage) {
+            Some(Stage::Bulk) => self.flow.deliver_plan(work, payer),
+            Some(Stage::External) => self.flow.deliver_external(work),
+            Some(Stage::List) => self.flow.send_list(work),
             _ => {}
         }
     }

@@ -57,8 +57,8 @@ impl Table {
     /// Takes in a job that has not ended; its name, unless it ends here.
     pub(super) fn take_back_unfinished(&mut self, payer: Payer, restored: Restored) -> Option<JobId> {
         let now = self.flow.now;
-        let id = self.flow.jobs.next_id();
-        self.flow.submitted.restore(&restored, Some(id), now);
+        let work = self.flow.jobs.next_id();
+        self.flow.submitted.restore(&restored, Some(work), now);
         let Submission {
             job,
             deadline,
@@ -69,8 +69,8 @@ impl Table {
             Some(failure) => Err(failure),
             None => restored.subject,
         };
-        let work = match subject {
-            Ok(Subject::Work(work)) => work,
+        let question = match subject {
+            Ok(Subject::Work(question)) => question,
             Ok(Subject::Known { value, .. }) => {
                 self.flow.submitted.finish(job, Ok(value), Duration::ZERO, now);
                 return None;
@@ -82,19 +82,19 @@ impl Table {
         };
         let wall = *self.flow.submitted.wall();
         let deadline = deadline.map(|at| wall.instant(at, now));
-        let entry = Entry::new(work.title().into_owned(), payer, Stage::Express, now);
+        let entry = Entry::new(question.title().into_owned(), payer, Stage::Express, now);
         let entry = entry
-            .with_kept(work.is_kept())
-            .with_verb(work.verb())
+            .with_kept(question.is_kept())
+            .with_verb(question.verb())
             .with_priority(priority)
-            .with_verifies(work.verifies())
+            .with_verifies(question.verifies())
             .with_submitted(true);
-        self.flow.jobs.insert(id, entry);
-        self.flow.hold(id, work);
+        self.flow.jobs.insert(work, entry);
+        self.flow.hold(work, question);
         let waiter = Waiter::plain(payer, RequestId::MIN, now)
             .submitted(job)
             .with_priority(priority);
-        self.flow.waiters.add(id, waiter.with_deadline(deadline));
+        self.flow.waiters.add(work, waiter.with_deadline(deadline));
         // No connection has this name: it is forgotten with the last of its jobs.
         self.flow.waiters.leave(payer.client);
         Some(job)

@@ -39,7 +39,10 @@ impl<'a> View<'a> {
         let entry = self.jobs.get(work)?;
         let (done, advanced) = match entry.stage() {
             Stage::Bulk => self.bulk.progress(work)?,
-            Stage::External => self.external.progress(work, self.now).unwrap_or((0.0, entry.queued_at())),
+            Stage::External => self
+                .external
+                .progress(work, self.now)
+                .unwrap_or((0.0, entry.queued_at())),
             Stage::Away => self.away.get(work).map(|job| (job.done, job.advanced))?,
             _ => (0.0, entry.queued_at()),
         };

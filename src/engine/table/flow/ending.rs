@@ -13,8 +13,8 @@ use std::time::Duration;
 
 impl Flow {
     /// Ends a job with one reply to all that wait.
-    pub(in crate::engine::table) fn end(&mut self, id: WorkId, reply: Reply) {
-        let Some(entry) = self.remove(id) else {
+    pub(in crate::engine::table) fn end(&mut self, work: WorkId, reply: Reply) {
+        let Some(entry) = self.remove(work) else {
             return;
         };
         #[cfg(test)]
@@ -22,7 +22,7 @@ impl Flow {
         if let Ok(value) = &reply
             && entry.is_kept()
         {
-            let before = self.waiters.submitted(id).map(|job| self.submitted.cpu_before(job));
+            let before = self.waiters.submitted(work).map(|job| self.submitted.cpu_before(job));
             let cpu = entry.cpu() + before.max().unwrap_or_default();
             self.outbox.keep(entry.title(), value, cpu);
         }
@@ -33,12 +33,12 @@ impl Flow {
                 self.submitted.refute(title, None);
             }
         }
-        self.log_end(id, &reply, entry.cpu());
+        self.log_end(work, &reply, entry.cpu());
         let outcome = outcome(&reply);
-        for waiter in self.waiters.of(id) {
+        for waiter in self.waiters.of(work) {
             self.measured.ended(waiter, &entry, outcome, self.now);
         }
-        let mut holders = self.waiters.remove_all(id);
+        let mut holders = self.waiters.remove_all(work);
         let last = holders.pop();
         for (holder, watched) in holders {
             self.answer(holder, watched, reply.clone(), entry.cpu());
@@ -73,13 +73,13 @@ impl Flow {
 
     /// Ends a job whose plan or external task panicked, or ended without an answer, as an actor does that drops its
     /// responder.
-    pub(in crate::engine::table) fn end_by_fault(&mut self, id: WorkId) {
-        if let Some(entry) = self.jobs.get(id) {
-            for ids in self.ids(id) {
+    pub(in crate::engine::table) fn end_by_fault(&mut self, work: WorkId) {
+        if let Some(entry) = self.jobs.get(work) {
+            for ids in self.ids(work) {
                 log::failed(ids, entry.title());
             }
             let failure = fault(entry.title());
-            self.end(id, Err(failure));
+            self.end(work, Err(failure));
         }
     }
 

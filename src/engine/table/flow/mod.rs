@@ -99,34 +99,34 @@ impl Flow {
     }
 
     /// Keeps work that may not begin yet.
-    pub(super) fn hold(&mut self, id: WorkId, work: Work) {
-        self.take_place(id, &work);
-        self.jobs.set_stage(id, Stage::Held(work));
+    pub(super) fn hold(&mut self, work: WorkId, question: Work) {
+        self.take_place(work, &question);
+        self.jobs.set_stage(work, Stage::Held(question));
     }
 
     /// An external task takes its place in its lane.
-    fn take_place(&mut self, id: WorkId, work: &Work) {
-        if let (Work::External(task), Some(entry)) = (work, self.jobs.get(id)) {
+    fn take_place(&mut self, work: WorkId, question: &Work) {
+        if let (Work::External(task), Some(entry)) = (question, self.jobs.get(work)) {
             self.external
-                .take_place(id, task, entry.payer().account, entry.is_submitted());
+                .take_place(work, task, entry.payer().account, entry.is_submitted());
         }
     }
 
     /// Puts work into the queue where it begins.
-    pub(super) fn begin(&mut self, id: WorkId, payer: Payer, work: Work) {
-        self.take_place(id, &work);
-        match work {
-            Work::Plan(job) => self.begin_plan(id, payer, job),
+    pub(super) fn begin(&mut self, work: WorkId, payer: Payer, question: Work) {
+        self.take_place(work, &question);
+        match question {
+            Work::Plan(question) => self.begin_plan(work, payer, question),
             Work::External(task) => {
-                self.external.push(id, payer, task, self.now);
-                self.jobs.set_stage(id, Stage::External);
+                self.external.push(work, payer, task, self.now);
+                self.jobs.set_stage(work, Stage::External);
             }
         }
     }
 
-    fn begin_plan(&mut self, id: WorkId, payer: Payer, job: Job) {
-        let begin_by = self.jobs.get(id).and_then(Entry::begin_by);
-        self.express.push(payer, id, job, begin_by, self.now);
+    fn begin_plan(&mut self, work: WorkId, payer: Payer, question: Job) {
+        let begin_by = self.jobs.get(work).and_then(Entry::begin_by);
+        self.express.push(payer, work, question, begin_by, self.now);
     }
 
     /// Refuses what has waited for too long to be begun.
@@ -147,18 +147,18 @@ impl Flow {
 
     /// Takes in what became of a task.
     pub(super) fn finished(&mut self, done: Done) {
-        let Done { work: id, outcome, cpu } = done;
+        let Done { work, outcome, cpu } = done;
         let outcome = match outcome {
             Outcome::Batch(batch) => return self.batch_finished(batch, cpu),
-            Outcome::Untouched(job) => {
-                if let Some(payer) = self.jobs.get(id).map(Entry::payer) {
-                    self.begin_plan(id, payer, job);
+            Outcome::Untouched(question) => {
+                if let Some(payer) = self.jobs.get(work).map(Entry::payer) {
+                    self.begin_plan(work, payer, question);
                 }
                 return;
             }
             other => other,
         };
-        let Some((entry, is_first)) = self.jobs.used(id, cpu, self.now) else {
+        let Some((entry, is_first)) = self.jobs.used(work, cpu, self.now) else {
             return;
         };
         let (payer, queued_at, verb) = (entry.payer(), entry.queued_at(), entry.verb());
@@ -169,21 +169,21 @@ impl Flow {
             }
         }
         match outcome {
-            Outcome::Answered(value) => self.end(id, Ok(value)),
-            Outcome::Refused(failure) => self.end(id, Err(failure)),
-            Outcome::Unfinished(plan, job) => self.enter_bulk(id, payer, plan, job),
-            Outcome::Partial(partial) => match self.bulk.absorb(id, payer.client, partial, cpu, self.now) {
+            Outcome::Answered(value) => self.end(work, Ok(value)),
+            Outcome::Refused(failure) => self.end(work, Err(failure)),
+            Outcome::Unfinished(plan, question) => self.enter_bulk(work, payer, plan, question),
+            Outcome::Partial(partial) => match self.bulk.absorb(work, payer.client, partial, cpu, self.now) {
                 Ok(()) => {
-                    self.deliver_plan(id, payer);
-                    self.save_if_due(id);
+                    self.deliver_plan(work, payer);
+                    self.save_if_due(work);
                 }
-                Err(Panicked) => self.end_by_fault(id),
+                Err(Panicked) => self.end_by_fault(work),
             },
             Outcome::Replied(reply) => {
-                self.external.replied(id, reply);
-                self.deliver_external(id);
+                self.external.replied(work, reply);
+                self.deliver_external(work);
             }
-            Outcome::Panicked | Outcome::Batch(_) | Outcome::Untouched(_) => self.end_by_fault(id),
+            Outcome::Panicked | Outcome::Batch(_) | Outcome::Untouched(_) => self.end_by_fault(work),
         }
     }
 
@@ -208,42 +208,42 @@ impl Flow {
         self.outbox.keep_all(found);
         self.waiters.uncount_questions(client, events.len());
         self.outbox.push_all(client, events);
-        if let Some((request, job)) = panicked {
+        if let Some((request, question)) = panicked {
             self.waiters.uncount_questions(client, 1);
-            let title = job.title();
+            let title = question.title();
             log::failed(Ids::of_request(client, request), &title);
             self.outbox.reply(client, request, Err(fault(&title)));
         }
         for Unfinished {
             request,
             plan,
-            job,
+            question,
             cpu,
         } in unfinished
         {
-            let id = self.jobs.next_id();
-            let entry = Entry::new(job.title().into_owned(), payer, Stage::Express, queued_at)
-                .with_kept(job.is_kept)
-                .with_verb(job.verb)
+            let work = self.jobs.next_id();
+            let entry = Entry::new(question.title().into_owned(), payer, Stage::Express, queued_at)
+                .with_kept(question.is_kept)
+                .with_verb(question.verb)
                 .with_cpu(cpu, self.now);
-            self.jobs.insert(id, entry);
+            self.jobs.insert(work, entry);
             // It is counted among what the client holds once more.
-            self.waiters.add(id, Waiter::plain(payer, request, queued_at));
+            self.waiters.add(work, Waiter::plain(payer, request, queued_at));
             self.waiters.uncount_questions(client, 1);
-            self.enter_bulk(id, payer, plan, job);
+            self.enter_bulk(work, payer, plan, question);
         }
     }
 
     /// Another client wants the answer of a job, which is as urgent as this.
-    pub(super) fn raise(&mut self, id: WorkId, priority: Priority) {
-        self.set_priority(id, priority.max(entry_priority(&self.jobs, id)));
+    pub(super) fn raise(&mut self, work: WorkId, priority: Priority) {
+        self.set_priority(work, priority.max(entry_priority(&self.jobs, work)));
     }
 
-    fn set_priority(&mut self, id: WorkId, priority: Priority) {
-        if self.jobs.set_priority(id, priority)
-            && let Some(payer) = self.jobs.get(id).map(Entry::payer)
+    fn set_priority(&mut self, work: WorkId, priority: Priority) {
+        if self.jobs.set_priority(work, priority)
+            && let Some(payer) = self.jobs.get(work).map(Entry::payer)
         {
-            self.bulk.set_priority(id, payer, priority);
+            self.bulk.set_priority(work, payer, priority);
         }
     }
 
@@ -263,47 +263,47 @@ impl Flow {
     }
 
     /// Sends what a plan has, and ends the job if that is the answer.
-    pub(super) fn deliver_plan(&mut self, id: WorkId, payer: Payer) {
-        match self.bulk.deliver(id, payer, self.waiters.credit(id)) {
+    pub(super) fn deliver_plan(&mut self, work: WorkId, payer: Payer) {
+        match self.bulk.deliver(work, payer, self.waiters.credit(work)) {
             Some(Ok(delivery)) => {
-                self.send_rows(id, delivery.rows);
+                self.send_rows(work, delivery.rows);
                 if let Some(value) = delivery.answer {
-                    self.end(id, Ok(value));
+                    self.end(work, Ok(value));
                 }
             }
-            Some(Err(Panicked)) => self.end_by_fault(id),
+            Some(Err(Panicked)) => self.end_by_fault(work),
             None => {}
         }
     }
 
     /// The same once more, of a plan that had rows before.
-    pub(super) fn deliver_more(&mut self, id: WorkId) {
-        if let Some(payer) = self.jobs.get(id).map(Entry::payer) {
-            self.deliver_plan(id, payer);
+    pub(super) fn deliver_more(&mut self, work: WorkId) {
+        if let Some(payer) = self.jobs.get(work).map(Entry::payer) {
+            self.deliver_plan(work, payer);
         }
     }
 
     /// The same of an external task.
-    pub(super) fn deliver_external(&mut self, id: WorkId) {
-        if let Some(delivery) = self.external.deliver(id, self.waiters.credit(id)) {
-            self.send_rows(id, delivery.rows);
+    pub(super) fn deliver_external(&mut self, work: WorkId) {
+        if let Some(delivery) = self.external.deliver(work, self.waiters.credit(work)) {
+            self.send_rows(work, delivery.rows);
             if let Some(reply) = delivery.reply {
-                self.end(id, reply);
+                self.end(work, reply);
             }
         }
     }
 
-    fn send_rows(&mut self, id: WorkId, rows: Vec<String>) {
+    fn send_rows(&mut self, work: WorkId, rows: Vec<String>) {
         if !rows.is_empty()
-            && let Some((client, request)) = self.waiters.spend(id, rows.len())
+            && let Some((client, request)) = self.waiters.spend(work, rows.len())
         {
             self.outbox.rows(client, request, rows);
         }
     }
 
     /// Sends as many rows of a list as its client has granted, and then its end.
-    pub(super) fn send_list(&mut self, id: WorkId) {
-        let credit = self.waiters.credit(id);
+    pub(super) fn send_list(&mut self, work: WorkId) {
+        let credit = self.waiters.credit(work);
         if credit == 0 {
             return;
         }
@@ -315,10 +315,12 @@ impl Flow {
             away: &self.away,
             now: self.now,
         };
-        let (rows, is_over) = self.submitted.rows(id, credit, || view.asked(), |work| view.show(work));
-        self.send_rows(id, rows);
+        let (rows, is_over) = self
+            .submitted
+            .rows(work, credit, || view.asked(), |work| view.show(work));
+        self.send_rows(work, rows);
         if is_over {
-            self.end(id, Ok(Value::Nothing));
+            self.end(work, Ok(Value::Nothing));
         }
     }
 
@@ -383,19 +385,19 @@ impl Flow {
     }
 
     /// Takes a job out of all parts but the waiters.
-    fn remove(&mut self, id: WorkId) -> Option<Entry> {
-        let entry = self.jobs.remove(id)?;
+    fn remove(&mut self, work: WorkId) -> Option<Entry> {
+        let entry = self.jobs.remove(work)?;
         let payer = entry.payer();
         match entry.stage() {
             Stage::Held(Work::Plan(_)) | Stage::Parked | Stage::Bulk => {}
-            Stage::Express => self.express.remove(payer, id),
-            Stage::Held(Work::External(_)) | Stage::External => self.external.remove(payer.client, id),
-            Stage::Away => self.away.remove(id),
-            Stage::List => self.submitted.remove_list(id),
+            Stage::Express => self.express.remove(payer, work),
+            Stage::Held(Work::External(_)) | Stage::External => self.external.remove(payer.client, work),
+            Stage::Away => self.away.remove(work),
+            Stage::List => self.submitted.remove_list(work),
         }
-        self.deferred.forget(id);
+        self.deferred.forget(work);
         // Also in the express lane memory may be set aside for it, if it was parked before.
-        self.bulk.remove(payer.client, id);
+        self.bulk.remove(payer.client, work);
         self.unpark();
         Some(entry)
     }
@@ -410,8 +412,8 @@ impl Flow {
     }
 }
 
-fn entry_priority(jobs: &Jobs, id: WorkId) -> Priority {
-    jobs.get(id).map_or(Priority::Normal, Entry::priority)
+fn entry_priority(jobs: &Jobs, work: WorkId) -> Priority {
+    jobs.get(work).map_or(Priority::Normal, Entry::priority)
 }
 
 /// What is said of a question that is not begun within this time.

@@ -30,11 +30,11 @@ impl Flow {
     }
 
     /// Begins the work of a submitted job, if it is held.
-    pub(in crate::engine::table) fn begin_submitted(&mut self, id: WorkId) {
-        if let Some(work) = self.jobs.begin_held(id, self.now)
-            && let Some(payer) = self.jobs.get(id).map(Entry::payer)
+    pub(in crate::engine::table) fn begin_submitted(&mut self, work: WorkId) {
+        if let Some(question) = self.jobs.begin_held(work, self.now)
+            && let Some(payer) = self.jobs.get(work).map(Entry::payer)
         {
-            self.begin(id, payer, work);
+            self.begin(work, payer, question);
         }
     }
 
@@ -55,25 +55,25 @@ impl Flow {
     }
 
     /// Saves a plan that submitted jobs wait for, if enough has been done since the last time.
-    pub(in crate::engine::table) fn save_if_due(&mut self, id: WorkId) {
+    pub(in crate::engine::table) fn save_if_due(&mut self, work: WorkId) {
         if self.submitted.keeps()
-            && let Some(cpu) = self.jobs.get(id).map(Entry::cpu)
-            && self.bulk.is_unsaved(id, cpu)
-            && !self.save(id)
+            && let Some(cpu) = self.jobs.get(work).map(Entry::cpu)
+            && self.bulk.is_unsaved(work, cpu)
+            && !self.save(work)
         {
-            for job in self.waiters.submitted(id) {
+            for job in self.waiters.submitted(work) {
                 self.submitted.prove(job);
             }
         }
     }
 
     /// Saves a plan for the submitted jobs that wait for it. False if there are none, or it cannot be saved.
-    fn save(&mut self, id: WorkId) -> bool {
-        let jobs: Vec<JobId> = self.waiters.submitted(id).collect();
-        let Some(cpu) = self.jobs.get(id).map(Entry::cpu).filter(|_| !jobs.is_empty()) else {
+    fn save(&mut self, work: WorkId) -> bool {
+        let jobs: Vec<JobId> = self.waiters.submitted(work).collect();
+        let Some(cpu) = self.jobs.get(work).map(Entry::cpu).filter(|_| !jobs.is_empty()) else {
             return false;
         };
-        let Some((bytes, progress)) = self.bulk.save(id, cpu) else {
+        let Some((bytes, progress)) = self.bulk.save(work, cpu) else {
             return false;
         };
         if bytes.len() > MAX_CHECKPOINT {
@@ -85,7 +85,7 @@ impl Flow {
                     "its checkpoint is too large: after a restart it goes on from an earlier one, if there is one"
                 );
             }
-            self.bulk.save_no_more(id);
+            self.bulk.save_no_more(work);
             return false;
         }
         let bytes: Arc<[u8]> = bytes.into();

@@ -7,8 +7,8 @@ use crate::engine::table::jobs::Entry;
 
 impl Flow {
     /// A slice of a long job is handed out.
-    pub(in crate::engine::table) fn slice_begun(&mut self, id: WorkId) {
-        self.deferred.remove(id);
+    pub(in crate::engine::table) fn slice_begun(&mut self, work: WorkId) {
+        self.deferred.remove(work);
     }
 
     /// The starts of restored jobs that wait for their turn after others do not count.
