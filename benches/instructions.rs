@@ -4,7 +4,7 @@
 
 use bytes::BytesMut;
 use primed::codec::ServerCodec;
-use primed::internals::{Conversation, Facts, Final, Frame, Metrics, Registry};
+use primed::internals::{Conversation, DaemonView, Final, Frame, Metrics, Registry};
 use primed::{Daemon, Step};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -63,7 +63,7 @@ fn main() {
 
 /// Requests from bytes to bytes, without a session.
 fn answer(question: &str, times: usize) {
-    let facts = Facts {
+    let daemon = DaemonView {
         metrics: Arc::new(Metrics::default()),
         clients: Arc::default(),
         started: Instant::now(),
@@ -80,7 +80,7 @@ fn answer(question: &str, times: usize) {
             let Frame::Request(request) = frame else {
                 panic!("{question} is a request");
             };
-            let reply = match registry.call(&request, &facts, None) {
+            let reply = match registry.call(&request, &daemon, None) {
                 Ok((Step::Answer(value) | Step::Constant(value), _)) => Ok(value),
                 Ok((step, _)) => panic!("{question} is not known: {step:?}"),
                 Err(failure) => Err(failure),

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use primed::codec::ServerCodec;
-use primed::internals::{Conversation, Facts, Final, Metrics, ParsedLine, Registry, Request, parse_line};
+use primed::internals::{Conversation, DaemonView, Final, Metrics, ParsedLine, Registry, Request, parse_line};
 use primed::{Daemon, Policy, Step};
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -13,8 +13,8 @@ use std::time::Instant;
 
 const LINES: u64 = 1000;
 
-fn facts() -> Facts {
-    Facts {
+fn daemon() -> DaemonView {
+    DaemonView {
         metrics: Arc::new(Metrics::default()),
         clients: Arc::default(),
         started: Instant::now(),
@@ -54,13 +54,13 @@ fn parsing(criterion: &mut Criterion) {
 
 fn calling(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("call and reply");
-    let (registry, facts) = (Registry::default(), facts());
+    let (registry, daemon) = (Registry::default(), daemon());
     let mut out = BytesMut::with_capacity(1 << 10);
     for line in ["nth 16", "ping", "isprime 1000003", "nth 0"] {
         group.bench_function(line, |bencher| {
             bencher.iter(|| {
                 let request = request(black_box(line));
-                let reply = match registry.call(&request, &facts, None) {
+                let reply = match registry.call(&request, &daemon, None) {
                     Ok((Step::Answer(value) | Step::Constant(value), _)) => Ok(value),
                     Ok((step, _)) => panic!("{line} is not known: {step:?}"),
                     Err(failure) => Err(failure),

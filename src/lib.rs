@@ -74,7 +74,7 @@ pub mod internals {
     pub use crate::metrics::Metrics;
     pub use crate::primes::{known, nth_table, primality, sieve};
     pub use crate::proto::{Conversation, Final, Frame, MAX_DIGITS, ParsedLine, Request, parse_line, parse_number};
-    pub use crate::verb::{Facts, Registry};
+    pub use crate::verb::{DaemonView, Registry};
 
     /// The store, without a daemon.
     pub mod store {

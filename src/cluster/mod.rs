@@ -20,7 +20,7 @@ use node::{CloseNode, Node};
 use crate::engine::{ClusterEvent, Scheduler};
 use crate::metrics::{Metrics, NodeView};
 use crate::proto::{Code, Failure};
-use crate::verb::{Engine, Facts, Registry};
+use crate::verb::{DaemonView, Engine, Registry};
 use actix::prelude::*;
 use std::fs::File;
 use std::io::Write;
@@ -358,10 +358,10 @@ impl Joined {
         scheduler: &Addr<Scheduler>,
         engine: Engine,
         registry: Registry,
-        facts: Facts,
+        daemon: DaemonView,
     ) -> Result<Cluster, ClusterError> {
         let arbiter = crate::engine::start_arbiter().map_err(ClusterError::Thread)?;
-        let (mut reason, metrics) = (self.reason, facts.metrics.clone());
+        let (mut reason, metrics) = (self.reason, daemon.metrics.clone());
         arbiter.spawn(async move {
             loop {
                 let latest = reason.borrow_and_update().clone();
@@ -375,7 +375,7 @@ impl Joined {
         if let Some(Number { number, .. }) = &self.number {
             scheduler.do_send(ClusterEvent::Numbered(*number));
         }
-        let parts = part_worker::PartWorker::new(engine, registry, facts.clone(), self.settings.name.clone());
+        let parts = part_worker::PartWorker::new(engine, registry, daemon.clone(), self.settings.name.clone());
         let node = Node::new(
             self.settings,
             self.number,
@@ -383,7 +383,7 @@ impl Joined {
             self.connected,
             scheduler.clone(),
             Arc::new(parts),
-            facts,
+            daemon,
         );
         let node = Node::start_in_arbiter(&arbiter.handle(), |_| node);
         scheduler.do_send(ClusterEvent::Joined {

@@ -8,7 +8,7 @@ use crate::caught::caught_in;
 use crate::engine::{Part, PartId, Subject, Work};
 use crate::job::{Job, PartResult, PartTables};
 use crate::proto::Interim;
-use crate::verb::{Engine, Facts, Registry};
+use crate::verb::{DaemonView, Engine, Registry};
 use async_nats::HeaderMap;
 use async_nats::jetstream::{AckKind, Message};
 use bytes::Bytes;
@@ -42,7 +42,7 @@ pub(super) const DIGEST: &str = "Primed-Digest";
 pub(super) struct PartWorker {
     engine: Engine,
     registry: Registry,
-    facts: Facts,
+    daemon: DaemonView,
     name: String,
     tables: Arc<KnownTables>,
     /// Parts that are of no use any more, by owner.
@@ -140,11 +140,11 @@ impl Taken {
 }
 
 impl PartWorker {
-    pub(super) fn new(engine: Engine, registry: Registry, facts: Facts, name: String) -> Self {
+    pub(super) fn new(engine: Engine, registry: Registry, daemon: DaemonView, name: String) -> Self {
         Self {
             engine,
             registry,
-            facts,
+            daemon,
             name,
             tables: Arc::default(),
             recalled: Mutex::default(),
@@ -162,14 +162,14 @@ impl PartWorker {
 
     /// Long jobs of this daemon's own clients that are worked on.
     pub(super) fn own_jobs(&self) -> u64 {
-        let running = self.facts.metrics.states.running.load(Relaxed);
+        let running = self.daemon.metrics.states.running.load(Relaxed);
         running.saturating_sub(self.running.load(Relaxed) as u64)
     }
 
     /// Workers that are free for parts.
     pub(super) fn free(&self) -> usize {
         match self.own_jobs() == 0 && !self.is_draining.load(Relaxed) {
-            true => self.facts.workers,
+            true => self.daemon.workers,
             false => 0,
         }
     }
@@ -301,7 +301,7 @@ impl PartWorker {
     fn job(&self, question: &str) -> Result<Job, String> {
         let subject = self
             .registry
-            .read_again(question, &self.facts)
+            .read_again(question, &self.daemon)
             .map_err(|failure| failure.text.into_owned())?;
         match subject {
             Subject::Work(Work::Plan(job)) => Ok(job),
@@ -417,7 +417,7 @@ impl PartWorker {
     fn make_tables(self: &Arc<Self>, question: &str, tables: &Arc<PartTables>) {
         let job = self.job(question).ok();
         let job = job.and_then(|job| job.tables(format!("tables of {question}"), tables.clone()));
-        let Some(job) = job.filter(|_| self.facts.workers > 1) else {
+        let Some(job) = job.filter(|_| self.daemon.workers > 1) else {
             return;
         };
         let Some(making) = self.tables.making(question) else {

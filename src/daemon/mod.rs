@@ -26,7 +26,7 @@ use crate::server::{
     Accept, Accepted, Drain, Finish, Limits, Listener, LiveLimits, Protocol, Service, Shared, UnixSocket,
 };
 use crate::store;
-use crate::verb::{Engine, Facts, Registry, Verb};
+use crate::verb::{DaemonView, Engine, Registry, Verb};
 use actix::prelude::*;
 use bind::bind;
 use std::io;
@@ -389,26 +389,26 @@ impl Daemon {
         metrics.set_verbs(Verbs::new(self.registry.names(), Code::names()));
         let answers = scheduler.answers();
         let health = scheduler.health().clone();
-        let facts = Facts {
+        let daemon = DaemonView {
             metrics: metrics.clone(),
             clients: scheduler.connected(),
             started: Instant::now(),
             workers: self.workers,
         };
         if let Some(auth) = self.auth.clone() {
-            facts.clients.monitor.follow_users(move || auth.version());
+            daemon.clients.monitor.follow_users(move || auth.version());
         }
         let (scheduler, writer) = match store {
             None => (scheduler, None),
-            Some(store) => store.start(scheduler, &self.registry, &facts),
+            Some(store) => store.start(scheduler, &self.registry, &daemon),
         };
         let scheduler = scheduler.supervised();
         let local = Local::new(scheduler.clone(), health.clone()).supervised();
         let client = LocalClient::new(EMBEDDING, local.clone(), scheduler.clone());
-        let engine = Engine::new(client, self.registry.clone(), facts.clone(), answers.clone());
+        let engine = Engine::new(client, self.registry.clone(), daemon.clone(), answers.clone());
         let shared = Arc::new(Shared {
             registry: self.registry,
-            facts,
+            daemon,
             scheduler: scheduler.clone(),
             answers,
             engine: engine.clone(),
@@ -532,8 +532,8 @@ impl Running {
     #[cfg(feature = "cluster")]
     fn joined(mut self, joined: crate::cluster::Joined) -> Result<Self, StartError> {
         let engine = self.engine.for_client(PARTS, engine::Account::Process);
-        let (registry, facts) = (self.shared.registry.clone(), self.shared.facts.clone());
-        self.cluster = Some(joined.start(&self.scheduler, engine, registry, facts)?);
+        let (registry, daemon) = (self.shared.registry.clone(), self.shared.daemon.clone());
+        self.cluster = Some(joined.start(&self.scheduler, engine, registry, daemon)?);
         Ok(self)
     }
 
@@ -588,7 +588,7 @@ impl Running {
         if let Some(cluster) = &self.cluster {
             cluster.drain();
         }
-        self.shared.facts.clients.monitor.close();
+        self.shared.daemon.clients.monitor.close();
         let (drained, all_closed) = oneshot::channel();
         let (answered, all_answered) = oneshot::channel();
         self.local.do_send(engine::Close { drained: answered });

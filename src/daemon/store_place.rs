@@ -9,7 +9,7 @@ use crate::proto::{Code, Failure};
 use crate::store::{CloseWriter, Commit, Contents, Store, StoreError, StoredJob, Writer};
 #[cfg(feature = "sqlite")]
 use crate::store::{ErrorKind, SqliteStore};
-use crate::verb::{Facts, Registry};
+use crate::verb::{DaemonView, Registry};
 use actix::prelude::*;
 use std::fmt;
 #[cfg(feature = "sqlite")]
@@ -104,7 +104,7 @@ impl Opened {
         self,
         scheduler: Scheduler,
         registry: &Registry,
-        facts: &Facts,
+        daemon: &DaemonView,
     ) -> (Scheduler, Option<StoreWriter>) {
         let writer = Writer::start(self.store);
         let scheduler = fill(
@@ -113,7 +113,7 @@ impl Opened {
             &self.name,
             writer.clone().recipient(),
             registry,
-            facts,
+            daemon,
         );
         (scheduler, Some(StoreWriter(writer)))
     }
@@ -126,17 +126,17 @@ pub(super) fn fill(
     name: &str,
     writer: Recipient<Commit>,
     registry: &Registry,
-    facts: &Facts,
+    daemon: &DaemonView,
 ) -> Scheduler {
     let Contents {
         last_job,
         jobs,
         answers,
     } = contents;
-    facts.metrics.set_store(|store| name.clone_into(&mut store.place));
+    daemon.metrics.set_store(|store| name.clone_into(&mut store.place));
     let jobs: Vec<Restored> = jobs
         .into_values()
-        .map(|stored| restored(stored, registry, facts))
+        .map(|stored| restored(stored, registry, daemon))
         .collect();
     let unfinished = jobs.iter().filter(|job| job.stored.end.is_none()).count();
     let checkpoints = jobs.iter().filter(|job| job.stored.checkpoint.is_some()).count();
@@ -148,20 +148,20 @@ pub(super) fn fill(
         answers = answers.len(),
         "store opened"
     );
-    let (registry, facts) = (registry.clone(), facts.clone());
-    let rebuild = Box::new(move |stored| restored(stored, &registry, &facts));
+    let (registry, daemon) = (registry.clone(), daemon.clone());
+    let rebuild = Box::new(move |stored| restored(stored, &registry, &daemon));
     scheduler.with_store(writer, jobs, last_job, answers, rebuild)
 }
 
 /// A job of an earlier process, made of its request again.
-fn restored(mut stored: StoredJob, registry: &Registry, facts: &Facts) -> Restored {
+fn restored(mut stored: StoredJob, registry: &Registry, daemon: &DaemonView) -> Restored {
     let submission = &stored.submission;
     let subject = match stored.end {
         Some(_) => Ok(Subject::Known {
             title: String::new(),
             value: crate::proto::Value::Nothing,
         }),
-        None => registry.read_again(&submission.request, facts),
+        None => registry.read_again(&submission.request, daemon),
     };
     let subject = subject.map_err(|failure| {
         let text = format!("the job cannot go on after a restart: {}", failure.text);
@@ -250,7 +250,7 @@ mod tests {
         registry.add(define("fragile", "as asked", |_| {
             Ok(Step::from(Job::new("fragile", || Fragile)))
         }));
-        let facts = Facts {
+        let daemon = DaemonView {
             metrics: Arc::new(Metrics::default()),
             clients: Arc::default(),
             started: Instant::now(),
@@ -278,9 +278,9 @@ mod tests {
             });
             stored
         };
-        let failed = restored(stored(b"whole"), &registry, &facts);
+        let failed = restored(stored(b"whole"), &registry, &daemon);
         assert!(failed.subject.is_err_and(|failure| failure.code == Code::Internal));
-        let again = restored(stored(b"damaged"), &registry, &facts);
+        let again = restored(stored(b"damaged"), &registry, &daemon);
         assert!(again.subject.is_ok() && again.stored.checkpoint.is_none());
     }
 }

@@ -52,7 +52,7 @@ impl Counted {
         }
         self.state.set_in_flight(0);
         self.state.add_answered(1);
-        let metrics = &self.shared.facts.metrics;
+        let metrics = &self.shared.daemon.metrics;
         metrics.requests.fetch_add(1, Relaxed);
         metrics.errors.fetch_add(u64::from(outcome.is_error()), Relaxed);
         if let Some(verbs) = metrics.verbs() {

@@ -23,7 +23,7 @@ pub(super) async fn readyz(Extension(caller): Extension<Caller>) -> Response {
 
 /// Why no work should be sent here now.
 pub(super) fn why_not_ready(caller: &Caller) -> Option<&'static str> {
-    let metrics = &caller.shared.facts.metrics;
+    let metrics = &caller.shared.daemon.metrics;
     if metrics.draining.load(Relaxed) {
         return Some("draining");
     }

@@ -24,7 +24,7 @@ pub(super) async fn info(Extension(caller): Extension<Caller>) -> Response {
         Err(failure) => return failed(&failure),
     };
     let lists = lists(&caller, facts.get("cluster_state").is_some()).await;
-    let metrics = &caller.shared.facts.metrics;
+    let metrics = &caller.shared.daemon.metrics;
     let mut buckets = [0; BOUNDS_US.len() + 1];
     for verb in metrics.verbs().into_iter().flat_map(|verbs| verbs.asked()) {
         for (all, one) in buckets.iter_mut().zip(verb.latency().buckets) {

@@ -47,8 +47,8 @@ pub(super) async fn metrics(Extension(caller): Extension<Caller>, headers: Heade
         .get(ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .unwrap_or_default();
-    let facts = &caller.shared.facts;
-    let scrape = Scrape::of(&facts.metrics, facts.workers, facts.started.elapsed());
+    let daemon = &caller.shared.daemon;
+    let scrape = Scrape::of(&daemon.metrics, daemon.workers, daemon.started.elapsed());
     let is_open = accept.contains("application/openmetrics-text");
     match scrape.write(is_open) {
         Ok(text) if is_open => reply(StatusCode::OK, OPENMETRICS, text),

@@ -76,7 +76,7 @@ impl Actor for HttpSession {
         };
         let (finish, finishing) = oneshot::channel();
         self.finish = Some(finish);
-        let metrics = accepted.shared().facts.metrics.clone();
+        let metrics = accepted.shared().daemon.metrics.clone();
         let peer = accepted.peer();
         // A panic that reached the actor would end its thread.
         let served = caught_in(serve(accepted, routes, hosts, finishing.shared()));
@@ -295,7 +295,7 @@ impl AsyncRead for Patient {
         let read = Pin::new(&mut *connection).poll_read(task, buffer);
         self.socket.is_awaited.set(read.is_pending());
         let count = buffer.filled().len() - before;
-        let metrics = &connection.shared().facts.metrics;
+        let metrics = &connection.shared().daemon.metrics;
         metrics.bytes_read.fetch_add(count as u64, Relaxed);
         if count > 0 {
             self.owed.has_read();
@@ -310,7 +310,7 @@ impl AsyncWrite for Patient {
         let mut connection = self.socket.connection.borrow_mut();
         let written = Pin::new(&mut *connection).poll_write(task, bytes);
         if let Poll::Ready(Ok(count)) = &written {
-            let metrics = &connection.shared().facts.metrics;
+            let metrics = &connection.shared().daemon.metrics;
             metrics.bytes_written.fetch_add(*count as u64, Relaxed);
             connection.state().has_written(*count);
         }

@@ -30,14 +30,15 @@ pub struct Finish;
 #[rtype(result = "()")]
 pub(crate) struct Abort;
 
-/// Who takes the orders for a session that is an actor. It may live only as long as somebody has its address.
-pub(crate) struct Orders {
+/// The address of a session that is an actor, for the orders to finish and to end at once. It may live only as long as
+/// somebody has its address.
+pub(crate) struct SessionHandle {
     finish: Recipient<Finish>,
     /// `None`: the actor is somebody else's, and only finishes.
     abort: Option<Recipient<Abort>>,
 }
 
-impl Orders {
+impl SessionHandle {
     pub(super) fn finishing<A>(actor: Addr<A>) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,
@@ -196,8 +197,8 @@ impl Drop for ConnectionPermit {
 
 /// What becomes of a connection.
 pub(crate) trait Open: Send + Sync {
-    /// Starts a session on a thread. For one that is an actor it is returned who takes its orders.
-    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Orders>>;
+    /// Starts a session on a thread. For one that is an actor its handle is returned.
+    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<SessionHandle>>;
 }
 
 /// Gives the actor of a thread a session for each connection.
@@ -208,7 +209,7 @@ where
     S: RunSession + 'static,
     F: Fn(Accepted) -> S + Send + Sync + 'static,
 {
-    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Orders>> {
+    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<SessionHandle>> {
         let make = self.0.clone();
         match thread {
             IoThread::Here(table, _) => table.add(Box::new(make(accepted))),
@@ -224,7 +225,7 @@ where
 /// Starts an actor of type `A` for each connection.
 pub(super) struct ActorService<A: Actor, F> {
     pub(super) make: Arc<F>,
-    pub(super) orders: fn(Addr<A>) -> Orders,
+    pub(super) handle: fn(Addr<A>) -> SessionHandle,
 }
 
 impl<A, F> Open for ActorService<A, F>
@@ -232,7 +233,7 @@ where
     A: Actor<Context = Context<A>> + Handler<Finish>,
     F: Fn(Accepted) -> A + Send + Sync + 'static,
 {
-    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<Orders>> {
+    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<SessionHandle>> {
         let make = self.make.clone();
         let actor = match thread {
             IoThread::Here(..) => make(accepted).start(),
@@ -241,6 +242,6 @@ where
                 A::start_in_arbiter(arbiter, move |_| make(accepted()))
             }
         };
-        Ok(Some((self.orders)(actor)))
+        Ok(Some((self.handle)(actor)))
     }
 }

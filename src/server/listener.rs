@@ -5,7 +5,7 @@ use super::Shared;
 use super::accept::Acceptor;
 #[cfg(feature = "http")]
 use super::accepted::Abort;
-use super::accepted::{Accepted, ActorService, Closed, ConnectionPermit, Finish, Open, Orders, SessionService};
+use super::accepted::{Accepted, ActorService, Closed, ConnectionPermit, Finish, Open, SessionHandle, SessionService};
 use super::builtin;
 use super::connection::{Accept, Connection};
 use super::protocol::Protocol;
@@ -41,7 +41,7 @@ pub struct Listener {
     /// Sessions that have not ended.
     open: usize,
     /// Those of them that are actors.
-    actors: BTreeMap<ClientId, Orders>,
+    actors: BTreeMap<ClientId, SessionHandle>,
     next: ClientId,
     /// Where closed sessions report to; made with the first.
     closed: Option<Arc<Recipient<Closed>>>,
@@ -79,7 +79,7 @@ impl Service {
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,
     {
-        Self::actors(session, Orders::finishing)
+        Self::actors(session, SessionHandle::finishing)
     }
 
     /// The same of actors that a `kill` ends at once.
@@ -88,15 +88,15 @@ impl Service {
     where
         A: Actor<Context = Context<A>> + Handler<Finish> + Handler<Abort>,
     {
-        Self::actors(session, Orders::aborting)
+        Self::actors(session, SessionHandle::aborting)
     }
 
-    fn actors<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static, orders: fn(Addr<A>) -> Orders) -> Self
+    fn actors<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static, handle: fn(Addr<A>) -> SessionHandle) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,
     {
         let make = Arc::new(session);
-        let sessions = Arc::new(ActorService { make, orders });
+        let sessions = Arc::new(ActorService { make, handle });
         Self { sessions, refusal: b"" }
     }
 
@@ -147,7 +147,7 @@ impl Listener {
     }
 
     fn admit(&mut self, socket: Box<dyn Connection>, peer: SocketAddr, service: &Service, context: &mut Context<Self>) {
-        let metrics = &self.shared.facts.metrics;
+        let metrics = &self.shared.daemon.metrics;
         if self.open >= self.shared.limits.get().max_connections {
             metrics.connections_refused.add();
             tracing::debug!(peer = address(peer), "connection refused: there are too many");
@@ -165,7 +165,7 @@ impl Listener {
         let listener = closed.clone();
         // `jobs` shows the same number as the owner. Logged first: the session may run at once, on another thread.
         tracing::debug!(client = client.0, peer = address(peer), "connected");
-        let state = self.shared.facts.clients.add(client.0, peer);
+        let state = self.shared.daemon.clients.add(client.0, peer);
         let permit = ConnectionPermit {
             client,
             state,
@@ -182,10 +182,10 @@ impl Listener {
         match opened {
             Ok(actor) => {
                 self.open += 1;
-                self.actors.extend(actor.map(|orders| (client, orders)));
+                self.actors.extend(actor.map(|handle| (client, handle)));
             }
             Err(error) => {
-                self.shared.facts.clients.remove(client.0);
+                self.shared.daemon.clients.remove(client.0);
                 metrics.connections.fetch_sub(1, Relaxed);
                 tracing::warn!(client = client.0, peer = address(peer), %error, "a connection was lost while it was set up");
             }
@@ -207,7 +207,7 @@ impl Listener {
             let mut left = MAX_ACCEPTS;
             while let Some((acceptor, service)) = self.sockets.get_mut(index)
                 && let Poll::Ready((socket, peer)) =
-                    acceptor.poll_accept(&self.shared.facts.metrics.connections_refused, task)
+                    acceptor.poll_accept(&self.shared.daemon.metrics.connections_refused, task)
             {
                 let service = service.clone();
                 self.admit(socket, peer, &service, context);
@@ -232,11 +232,11 @@ impl Listener {
     fn remove(&mut self, id: ClientId) {
         #[cfg(test)]
         super::failpoint::hit(super::failpoint::Spot::Closed);
-        if self.shared.facts.clients.remove(id.0) {
+        if self.shared.daemon.clients.remove(id.0) {
             tracing::debug!(client = id.0, "closed");
             self.open -= 1;
             self.actors.remove(&id);
-            self.shared.facts.metrics.connections.fetch_sub(1, Relaxed);
+            self.shared.daemon.metrics.connections.fetch_sub(1, Relaxed);
         }
         self.report_if_drained();
     }
@@ -252,7 +252,7 @@ impl Listener {
         for thread in &self.threads {
             thread.sessions().do_send(FinishAll);
         }
-        self.actors.values().for_each(Orders::finish);
+        self.actors.values().for_each(SessionHandle::finish);
         self.report_if_drained();
     }
 
@@ -284,7 +284,7 @@ impl Actor for Listener {
         }
         let listener = context.address();
         let kill = move |id| listener.do_send(Kill(ClientId(id)));
-        self.shared.facts.clients.close_by(kill);
+        self.shared.daemon.clients.close_by(kill);
         let sessions: Vec<_> = self.threads.iter().map(|thread| thread.sessions().clone()).collect();
         let wake = move || sessions.iter().for_each(|sessions| sessions.do_send(WakeAll));
         self.shared.limits.wake_by(wake);
@@ -342,12 +342,12 @@ impl Handler<Kill> for Listener {
 
     /// An actor of somebody's own finishes as in a drain.
     fn handle(&mut self, Kill(id): Kill, _: &mut Self::Context) {
-        if self.shared.facts.clients.get(id.0).is_none() {
+        if self.shared.daemon.clients.get(id.0).is_none() {
             return;
         }
         tracing::info!(client = id.0, "killed");
         match (self.actors.get(&id), self.thread_of(id)) {
-            (Some(orders), _) => orders.kill(),
+            (Some(handle), _) => handle.kill(),
             (None, Some(thread)) => thread.sessions().do_send(CloseSession(id)),
             (None, None) => {}
         }

@@ -42,7 +42,7 @@ pub use unix::UnixSocket;
 
 use crate::auth::Authenticate;
 use crate::engine::{Answers, Health, Scheduler};
-use crate::verb::{Engine, Facts, Registry};
+use crate::verb::{DaemonView, Engine, Registry};
 use actix::Addr;
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ pub struct Shared {
     /// The verbs.
     pub registry: Registry,
     /// What verbs about the daemon may know.
-    pub facts: Facts,
+    pub daemon: DaemonView,
     /// The entry point of the engine.
     pub scheduler: Addr<Scheduler>,
     /// What the engine has found lately.

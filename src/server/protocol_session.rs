@@ -112,7 +112,7 @@ impl<P: Protocol> Exchange for Custom<P> {
                 return Ok(false);
             };
             has_moved = true;
-            let metrics = &link.shared.facts.metrics;
+            let metrics = &link.shared.daemon.metrics;
             metrics.requests.fetch_add(1, Relaxed);
             link.permit.state.add_answered(1);
             if !is_ok {

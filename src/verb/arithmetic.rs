@@ -41,13 +41,13 @@ pub(crate) fn question(request: &crate::proto::Request<'_>) -> Option<Query> {
     let verbs = VERBS.into_iter().chain(ranges::VERBS).chain(functions::VERBS);
     let verb = verbs.into_iter().find(|verb| verb.name == request.verb)?;
     let registry = Registry::default();
-    let facts = super::Facts {
+    let daemon = super::DaemonView {
         metrics: Default::default(),
         clients: Default::default(),
         started: std::time::Instant::now(),
         workers: 1,
     };
-    let call = Call::new(&verb, request, &registry, &facts, None);
+    let call = Call::new(&verb, request, &registry, &daemon, None);
     let is_without_terms = call.terms() == Ok(super::call::Terms::default());
     is_without_terms.then(|| verb.question(&call)).flatten()
 }
@@ -448,7 +448,7 @@ fn read_wide_range(call: &Call<'_>, end: u128, limit: &str) -> Result<(u128, u12
 mod tests {
     use super::*;
     use crate::proto::{NumberRequest, ParsedLine, ReplyFormat, parse_line};
-    use crate::verb::tests::{facts, said, shown};
+    use crate::verb::tests::{daemon, said, shown};
 
     #[test]
     fn a_verb_and_a_number_ask_what_their_words_ask() {
@@ -541,7 +541,7 @@ mod tests {
             let Ok(ParsedLine::Request(request)) = parse_line(line.as_bytes()) else {
                 panic!("{line} is no request");
             };
-            match Registry::default().call(&request, &facts(), None) {
+            match Registry::default().call(&request, &daemon(), None) {
                 Ok((Step::Job(job), _)) if job.title() == line => match job.plan() {
                     Ok(_) => "a plan".to_owned(),
                     Err(failure) => failure.to_string(),

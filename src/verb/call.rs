@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// The state of the daemon that verbs can read.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct DaemonView {
     /// Its counters.
     pub metrics: std::sync::Arc<Metrics>,
     /// Who is connected.
@@ -31,7 +31,7 @@ pub struct Call<'a> {
     /// All verbs there are.
     pub(super) registry: &'a Registry,
     /// The daemon that was asked.
-    pub(super) facts: &'a Facts,
+    pub(super) daemon: &'a DaemonView,
     /// The client; there is none for a job, which outlives its client.
     caller: Option<&'a dyn Caller>,
 }
@@ -86,14 +86,14 @@ impl<'a> Call<'a> {
         verb: &'a dyn Verb,
         request: &'a Request<'a>,
         registry: &'a Registry,
-        facts: &'a Facts,
+        daemon: &'a DaemonView,
         caller: Option<&'a dyn Caller>,
     ) -> Self {
         Self {
             verb,
             request,
             registry,
-            facts,
+            daemon,
             caller,
         }
     }
@@ -274,7 +274,7 @@ impl<'a> Call<'a> {
             return Err(self.bad_arg("this verb cannot stand here"));
         }
         self.registry
-            .call(&request, self.facts, self.caller)
+            .call(&request, self.daemon, self.caller)
             .map(|(step, _)| step)
     }
 

@@ -47,7 +47,7 @@ fn read_id(call: &Call<'_>, text: &str) -> Result<u64, Failure> {
 fn clients(call: &Call<'_>) -> Result<Step, Failure> {
     call.only(1, &[])?;
     let after = call.arg(0).map_or(Ok(0), |text| read_id(call, text))?;
-    let rows = call.facts.clients.list(after, MAX_ROWS);
+    let rows = call.daemon.clients.list(after, MAX_ROWS);
     Ok(Step::Rows(rows.iter().map(ToString::to_string).collect()))
 }
 
@@ -67,7 +67,7 @@ fn name(call: &Call<'_>) -> Result<Step, Failure> {
 fn kill(call: &Call<'_>) -> Result<Step, Failure> {
     call.only(2, &[])?;
     let first = call.required(0, "CLIENT")?;
-    let clients = &call.facts.clients;
+    let clients = &call.daemon.clients;
     let Some(text) = call.arg(1) else {
         return match find(call, first)?.is_some_and(|id| clients.kill(id)) {
             true => Ok(Step::Answer(Value::Nothing)),
@@ -89,7 +89,7 @@ fn kill(call: &Call<'_>) -> Result<Step, Failure> {
 /// The number of the client with this number or address, if it is connected.
 fn find(call: &Call<'_>, text: &str) -> Result<Option<u64>, Failure> {
     match text.parse() {
-        Ok(address) => Ok(call.facts.clients.at(address)),
+        Ok(address) => Ok(call.daemon.clients.at(address)),
         Err(_) => read_id(call, text).map(Some),
     }
 }

@@ -1,7 +1,7 @@
 //! The engine for callers without a session of the built-in protocol: a protocol of your own, a verb that asks, or the
 //! program that embeds the daemon. Knows the verbs, and no socket.
 
-use super::{Caller, Facts, Registry, Step, Terms, monitor};
+use super::{Caller, DaemonView, Registry, Step, Terms, monitor};
 use crate::auth::{Authenticate, Identity};
 use crate::engine::{Account, Answer as ReplyFuture, Answers, Ask, ClientId, Events, LocalClient, Work, system_here};
 use crate::job::{Job, Query};
@@ -35,7 +35,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Engine {
     client: LocalClient,
-    verbs: Arc<(Registry, Facts)>,
+    verbs: Arc<(Registry, DaemonView)>,
     answers: Arc<Answers>,
     /// The system of actix that the daemon runs in.
     system: Option<usize>,
@@ -55,8 +55,8 @@ struct User {
 
 impl Engine {
     /// The engine for this client, with the verbs it may request.
-    pub(crate) fn new(client: LocalClient, registry: Registry, facts: Facts, answers: Arc<Answers>) -> Self {
-        let verbs = Arc::new((registry, facts));
+    pub(crate) fn new(client: LocalClient, registry: Registry, daemon: DaemonView, answers: Arc<Answers>) -> Self {
+        let verbs = Arc::new((registry, daemon));
         Self {
             connection: client.id().0,
             client,
@@ -172,14 +172,14 @@ impl Engine {
     fn request_now(&self, words: &str) -> Question {
         let step = match parse_line(words.as_bytes()) {
             Ok(ParsedLine::Request(request)) => {
-                let (registry, facts) = &*self.verbs;
+                let (registry, daemon) = &*self.verbs;
                 if self.is_monitored() {
                     let is_known = registry.position(request.verb).is_some();
                     self.show(&monitor::shown(&request, is_known, true));
                 }
                 let called = self
                     .check(&request)
-                    .and_then(|()| registry.call(&request, facts, Some(self)));
+                    .and_then(|()| registry.call(&request, daemon, Some(self)));
                 called.inspect_err(|failure| self.client.log_fault(failure))
             }
             Ok(ParsedLine::Blank) => Err(Failure::new(Code::Syntax, "nothing is asked")),

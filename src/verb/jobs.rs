@@ -1,7 +1,7 @@
 //! Verbs about submitted jobs: `submit watch result jobs cancel`.
 
 use super::call::shortened;
-use super::{Call, Facts, Registry, Step, define};
+use super::{Call, DaemonView, Registry, Step, define};
 use crate::auth::Role;
 use crate::engine::{Account, Ask, JobId, Priority, Selection, Subject, Submit};
 use crate::job::{FROM_TABLE, UNVERIFIABLE, is_of_table};
@@ -139,7 +139,7 @@ fn submit(call: &Call<'_>) -> Result<Step, Failure> {
 /// What a request asks that is submitted, by these words.
 fn subject(call: &Call<'_>, words: &str) -> Result<Subject, Failure> {
     call.registry
-        .subject(words, call.facts)
+        .subject(words, call.daemon)
         .map_err(|refused| match refused {
             Refused::Failure(failure) => failure,
             Refused::Rows => call.refused("rows are not kept; ask for them directly"),
@@ -171,14 +171,14 @@ impl Refused {
 }
 
 /// What the words of a request ask, as a submitted job.
-pub(super) fn read_subject(registry: &Registry, facts: &Facts, words: &str) -> Result<Subject, Refused> {
+pub(super) fn read_subject(registry: &Registry, daemon: &DaemonView, words: &str) -> Result<Subject, Refused> {
     let request = match parse_line(words.as_bytes()) {
         Ok(ParsedLine::Request(request)) if registry.role_of(&request) > Role::Submit => return Err(Refused::Other),
         Ok(ParsedLine::Request(request)) => request,
         Ok(ParsedLine::Blank | ParsedLine::Http) => return Err(Refused::Other),
         Err((_, malformed)) => return Err(Refused::Failure(Failure::new(Code::Syntax, malformed.to_string()))),
     };
-    let (step, _) = registry.call(&request, facts, None).map_err(Refused::Failure)?;
+    let (step, _) = registry.call(&request, daemon, None).map_err(Refused::Failure)?;
     let title = || words.to_owned();
     match step {
         Step::Job(job) if job.streams => Err(Refused::Rows),

@@ -65,7 +65,7 @@ pub fn shortened(text: &str) -> String {
 
 fn watch(call: &Call<'_>, lane: &Arc<ExternalLane>) -> Result<Step, Failure> {
     call.only(0, &[])?;
-    let watch = Watch::begin(&call.facts.clients).ok_or_else(|| {
+    let watch = Watch::begin(&call.daemon.clients).ok_or_else(|| {
         let text = format!("{MAX_WATCHERS} monitor already, which is the limit; retry-ms=1000");
         Failure::new(Code::Busy, text)
     })?;

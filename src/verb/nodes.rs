@@ -16,7 +16,7 @@ pub(super) fn register(registry: &mut Registry) {
 
 fn nodes(call: &Call<'_>) -> Result<Step, Failure> {
     call.only(0, &[])?;
-    match call.facts.metrics.cluster.nodes() {
+    match call.daemon.metrics.cluster.nodes() {
         Some((nodes, is_connected)) => {
             let rows = nodes.iter().enumerate();
             Ok(Step::Rows(

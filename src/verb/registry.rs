@@ -2,8 +2,8 @@
 
 use super::call::{nearest, shortened};
 use super::{
-    Call, Caller, Facts, Step, Terms, Verb, arithmetic, auth, clients, doctor, functions, jobs, monitor, nodes, random,
-    service, slowlog,
+    Call, Caller, DaemonView, Step, Terms, Verb, arithmetic, auth, clients, doctor, functions, jobs, monitor, nodes,
+    random, service, slowlog,
 };
 use crate::auth::{Role, UserName};
 use crate::caught::{Panicked, caught};
@@ -150,10 +150,10 @@ impl Registry {
     pub fn call(
         &self,
         request: &Request<'_>,
-        facts: &Facts,
+        daemon: &DaemonView,
         caller: Option<&dyn Caller>,
     ) -> Result<(Step, Terms), Failure> {
-        self.call_at(self.position(request.verb), request, facts, caller)
+        self.call_at(self.position(request.verb), request, daemon, caller)
     }
 
     /// The same if it is known where the verb stands.
@@ -165,12 +165,12 @@ impl Registry {
         &self,
         position: Option<usize>,
         request: &Request<'_>,
-        facts: &Facts,
+        daemon: &DaemonView,
         caller: Option<&dyn Caller>,
     ) -> Result<(Step, Terms), Failure> {
         let verb = position.and_then(|position| Some((position, self.verbs.get(position)?)));
         let (position, (_, verb)) = verb.ok_or_else(|| self.unknown(request.verb))?;
-        let call = Call::new(verb.as_ref(), request, self, facts, caller);
+        let call = Call::new(verb.as_ref(), request, self, daemon, caller);
         let terms = call.terms()?;
         let mut called = caught(|| verb.call(&call).map(|step| (step, terms)));
         // In place: a step is large, and to move it once more is measurable.
@@ -200,16 +200,16 @@ impl Registry {
     ///
     /// # Errors
     /// Why they cannot be submitted.
-    pub(super) fn subject(&self, words: &str, facts: &Facts) -> Result<Subject, jobs::Refused> {
-        jobs::read_subject(self, facts, words)
+    pub(super) fn subject(&self, words: &str, daemon: &DaemonView) -> Result<Subject, jobs::Refused> {
+        jobs::read_subject(self, daemon, words)
     }
 
     /// What a job of an earlier process asks.
     ///
     /// # Errors
     /// Why that cannot be asked any more: its verb may be gone.
-    pub(crate) fn read_again(&self, words: &str, facts: &Facts) -> Result<Subject, Failure> {
-        self.subject(words, facts).map_err(jobs::Refused::into_failure)
+    pub(crate) fn read_again(&self, words: &str, daemon: &DaemonView) -> Result<Subject, Failure> {
+        self.subject(words, daemon).map_err(jobs::Refused::into_failure)
     }
 
     /// True if the request is to stop another, and is therefore read even if there is no room for more. Calls no verb:

@@ -115,11 +115,11 @@ const NUMBERS: [(&str, &str); 6] = [
 
 fn info(call: &Call<'_>) -> Result<Step, Failure> {
     call.only(0, &[])?;
-    let facts = call.facts;
-    let metrics = &facts.metrics;
+    let daemon = call.daemon;
+    let metrics = &daemon.metrics;
     let counters = [
-        ("uptime_s", facts.started.elapsed().as_secs()),
-        ("workers", facts.workers as u64),
+        ("uptime_s", daemon.started.elapsed().as_secs()),
+        ("workers", daemon.workers as u64),
         ("connections", metrics.connections.load(Relaxed)),
         ("connections_total", metrics.connections_total.load(Relaxed)),
         ("connections_refused", metrics.connections_refused.count()),

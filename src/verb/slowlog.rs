@@ -31,7 +31,7 @@ fn slowlog(call: &Call<'_>) -> Result<Step, Failure> {
         None => ROWS,
         Some(_) => call.number(0, "N")?.min(MAX_REMEMBERED as u64),
     };
-    let slow = call.facts.metrics.slow.longest(count as usize);
+    let slow = call.daemon.metrics.slow.longest(count as usize);
     Ok(Step::Rows(slow.iter().map(row).collect()))
 }
 

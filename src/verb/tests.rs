@@ -1,13 +1,13 @@
 //! What the built-in verbs make of a line, without a session: above all of one that is wrong.
 
-use super::{Facts, Registry, Step};
+use super::{DaemonView, Registry, Step};
 use crate::metrics::Metrics;
 use crate::proto::{ParsedLine, Value, parse_line};
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(super) fn facts() -> Facts {
-    Facts {
+pub(super) fn daemon() -> DaemonView {
+    DaemonView {
         metrics: Arc::new(Metrics::default()),
         clients: Arc::default(),
         started: Instant::now(),
@@ -20,7 +20,7 @@ pub(super) fn said(line: &str) -> String {
     let Ok(ParsedLine::Request(request)) = parse_line(line.as_bytes()) else {
         panic!("{line} is no request");
     };
-    match Registry::default().call(&request, &facts(), None) {
+    match Registry::default().call(&request, &daemon(), None) {
         Ok((step, _)) => shown(step),
         Err(failure) => failure.to_string(),
     }

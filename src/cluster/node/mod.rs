@@ -20,7 +20,7 @@ use super::{ClusterError, ClusterSettings, Number};
 use crate::caught::caught;
 use crate::engine::{AskProgress, ClusterEvent, EngineEvent, EngineEvents, PartId, Scheduler};
 use crate::metrics::NodeView;
-use crate::verb::Facts;
+use crate::verb::DaemonView;
 use actix::prelude::*;
 use async_nats::{Client, Subject};
 use bytes::Bytes;
@@ -59,7 +59,7 @@ pub(crate) struct Node {
     session: Vec<tokio::task::AbortHandle>,
     scheduler: Addr<Scheduler>,
     parts: Arc<PartWorker>,
-    facts: Facts,
+    daemon: DaemonView,
     offers: Offers,
     last_heartbeat: Option<Instant>,
     /// Free workers, as this node said last.
@@ -119,14 +119,14 @@ impl Node {
         connected: watch::Receiver<bool>,
         scheduler: Addr<Scheduler>,
         parts: Arc<PartWorker>,
-        facts: Facts,
+        daemon: DaemonView,
     ) -> Self {
         let incarnation = fastrand::u64(..);
         let offers = Offers::new(
             format!("{}.{incarnation:x}", settings.name),
             client.clone(),
             scheduler.clone(),
-            facts.metrics.clone(),
+            daemon.metrics.clone(),
             parts.clone(),
             settings.check,
         );
@@ -143,7 +143,7 @@ impl Node {
             session: Vec::new(),
             scheduler,
             parts,
-            facts,
+            daemon,
             offers,
             last_heartbeat: None,
             announced_free: 0,
@@ -209,7 +209,7 @@ impl Node {
         self.stop_session();
         self.member.handle(Input::Connected, now());
         tracing::info!(node = self.settings.name, "the cluster is there");
-        self.facts.metrics.cluster.set_trouble(String::new(), "");
+        self.daemon.metrics.cluster.set_trouble(String::new(), "");
         self.is_refused = false;
         self.refusals = (String::new(), 0);
         let mut tasks = vec![tokio::spawn(watch_entries(
@@ -224,7 +224,7 @@ impl Node {
             context.address(),
             self.opening,
         )));
-        for _ in 0..self.facts.workers {
+        for _ in 0..self.daemon.workers {
             tasks.push(tokio::spawn(self.parts.clone().run(links.clone())));
         }
         self.session = tasks.iter().map(tokio::task::JoinHandle::abort_handle).collect();
@@ -288,7 +288,7 @@ impl Node {
                 let pause = pause_after(*refusals);
                 *refusals = refusals.saturating_add(1);
                 let remedy = "this node goes on alone until that is mended";
-                self.facts.metrics.cluster.set_trouble(error, remedy);
+                self.daemon.metrics.cluster.set_trouble(error, remedy);
                 open_later(context.address(), opening, pause);
             }
             NodeEvent::Opened(..) | NodeEvent::NotOpened(..) => {}
@@ -314,7 +314,7 @@ impl Node {
 
     /// Says once that NATS takes no entries, and that it does again.
     fn note_refusal(&mut self, is_refused: bool, is_written: bool) {
-        let cluster = &self.facts.metrics.cluster;
+        let cluster = &self.daemon.metrics.cluster;
         if is_refused && !self.is_refused {
             self.is_refused = true;
             tracing::warn!(
@@ -356,7 +356,7 @@ impl Node {
         NodeEntry {
             name: self.settings.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            workers: self.facts.workers,
+            workers: self.daemon.workers,
             free: self.parts.free(),
             running: self.parts.own_jobs(),
             owned: self.member.owned(),
@@ -386,7 +386,7 @@ impl Node {
             .neighbours()
             .map(|node| view(&node.entry, now.saturating_duration_since(node.heard)));
         let nodes: Vec<NodeView> = std::iter::once(me).chain(others).collect();
-        self.facts.metrics.cluster.set_nodes(nodes, self.member.is_connected());
+        self.daemon.metrics.cluster.set_nodes(nodes, self.member.is_connected());
     }
 
     fn tick(&mut self, context: &mut Context<Self>) {

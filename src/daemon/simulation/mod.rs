@@ -14,7 +14,7 @@ use crate::engine::{Policy, failpoint, simulated};
 use crate::metrics::Metrics;
 use crate::server::{Limits, Service};
 use crate::store::MemoryStore;
-use crate::verb::{Facts, Registry};
+use crate::verb::{DaemonView, Registry};
 use actix::Actor;
 use disk::Disk;
 use network::Port;
@@ -87,7 +87,7 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
     let disk = Disk::new(fate.disk.clone(), random.fork()).start();
     let mut registry = Registry::default();
     registry.add(Work);
-    let facts = Facts {
+    let daemon = DaemonView {
         metrics: metrics.clone(),
         clients: Arc::default(),
         started: std::time::Instant::now(),
@@ -95,7 +95,7 @@ async fn serve(fate: Rc<Fate>, seed: u64) -> turmoil::Result {
     };
     let scheduler = simulated::scheduler(policy, workers, metrics, seed, fate.is_deadly.get());
     let contents = fate.disk.contents();
-    let scheduler = store_place::fill(scheduler, contents, "memory", disk.recipient(), &registry, &facts);
+    let scheduler = store_place::fill(scheduler, contents, "memory", disk.recipient(), &registry, &daemon);
     let running = Daemon::new()
         .workers(workers)
         .policy(policy)

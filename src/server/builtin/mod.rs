@@ -3,15 +3,15 @@
 //!
 //! Each part alone changes what it owns: [`Input`] the bytes read, [`Replies`] their order and the bytes unsent,
 //! [`Streams`] the credit of rows, [`Sequence`] the order in which requests about submitted jobs take effect,
-//! [`EngineLink`] what is sent to the engine. Here they are put together; `requests` decides what a request comes to.
+//! [`EngineLink`] what is sent to the engine. Here they are put together; `dispatcher` decides what a request comes to.
 //! Knows no plan.
 
 mod access;
+mod dispatcher;
 mod engine_link;
 mod input;
 mod repeats;
 mod replies;
-mod requests;
 mod sequence;
 mod streams;
 
@@ -68,11 +68,11 @@ thread_local! {
 /// The exchange of one connection in the built-in protocol.
 pub(super) struct BuiltIn {
     input: Input,
-    requests: Requests,
+    dispatcher: Dispatcher,
 }
 
-/// Requests taken in: the replies, rows and orders they come to.
-struct Requests {
+/// Takes in requests, and has what they come to: replies, rows, orders for the engine.
+struct Dispatcher {
     replies: Replies,
     streams: Streams,
     sequence: Sequence,
@@ -103,7 +103,7 @@ pub(super) fn session(accepted: Accepted) -> Session<BuiltIn> {
 impl Exchange for BuiltIn {
     #[inline]
     fn may_read(&self, link: &Link) -> bool {
-        self.requests.may_look(link) && !(self.requests.is_full(link) && self.requests.is_blocked)
+        self.dispatcher.may_look(link) && !(self.dispatcher.is_full(link) && self.dispatcher.is_blocked)
     }
 
     #[inline]
@@ -118,68 +118,68 @@ impl Exchange for BuiltIn {
         to: &ReplyTo,
         task: &mut Task<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { input, requests } = self;
+        let Self { input, dispatcher } = self;
         if !input.has_unread() {
-            requests.searches = 0;
+            dispatcher.searches = 0;
         }
         let read = input.poll(link, task, |codec, lines, begins_a_line, link| {
-            REPEATS.with_borrow_mut(|repeats| requests.decode(codec, lines, begins_a_line, repeats, link, time))
+            REPEATS.with_borrow_mut(|repeats| dispatcher.decode(codec, lines, begins_a_line, repeats, link, time))
         });
-        requests.engine.send(&requests.login, &link.shared, to);
-        requests.login.send(link.permit.client, &link.shared, to);
+        dispatcher.engine.send(&dispatcher.login, &link.shared, to);
+        dispatcher.login.send(link.permit.client, &link.shared, to);
         read
     }
 
     fn take_news(&mut self, news: News, link: &mut Link, to: &ReplyTo) {
-        let requests = &mut self.requests;
-        requests.take_news(news, link);
+        let dispatcher = &mut self.dispatcher;
+        dispatcher.take_news(news, link);
         // What waited for one of these replies.
-        requests.engine.send(&requests.login, &link.shared, to);
+        dispatcher.engine.send(&dispatcher.login, &link.shared, to);
     }
 
     fn take_verdict(&mut self, verdict: Verdict, link: &mut Link) {
-        let Self { input, requests } = self;
+        let Self { input, dispatcher } = self;
         let checked = match (verdict, verdict.refusal()) {
             (Verdict::Granted(identity), _) => Ok(identity),
             (_, Some((failure, _))) => Err(failure),
             (_, None) => return,
         };
-        requests.end_login(checked, input.codec(), link);
+        dispatcher.end_login(checked, input.codec(), link);
     }
 
     fn take_replies(&mut self, link: &mut Link, _: &mut TurnTime, _: &mut Task<'_>) -> io::Result<bool> {
-        self.requests.answer_quit();
+        self.dispatcher.answer_quit();
         // Before the replies leave: a client that has read them finds them counted.
-        link.permit.state.add_answered(self.requests.replies.report());
+        link.permit.state.add_answered(self.dispatcher.replies.report());
         Ok(false)
     }
 
     #[inline]
     fn unsent(&mut self) -> &mut BytesMut {
-        self.requests.replies.unsent()
+        self.dispatcher.replies.unsent()
     }
 
     fn all_sent(&mut self, link: &Link) {
-        let Requests {
+        let Dispatcher {
             replies,
             streams,
             engine,
             ..
-        } = &mut self.requests;
+        } = &mut self.dispatcher;
         streams.grant(replies, engine, &link.shared);
     }
 
     fn stalled(&mut self, link: &mut Link) {
-        let Self { input, requests } = self;
+        let Self { input, dispatcher } = self;
         if let Some(frame) = input.stalled(link) {
-            requests.take_frame(frame, link);
-            link.permit.state.add_answered(requests.replies.report());
+            dispatcher.take_frame(frame, link);
+            link.permit.state.add_answered(dispatcher.replies.report());
         }
     }
 
     #[inline]
     fn in_flight(&self) -> usize {
-        self.requests.replies.in_flight()
+        self.dispatcher.replies.in_flight()
     }
 
     type Rest = Rest;
@@ -190,7 +190,7 @@ impl Exchange for BuiltIn {
         };
         SPARE.with_borrow_mut(|spare| {
             if spare.len() < MAX_SPARE {
-                release(self.requests.replies.unsent(), MOST_SPARE_BYTES);
+                release(self.dispatcher.replies.unsent(), MOST_SPARE_BYTES);
                 spare.push(self);
             }
         });
@@ -198,7 +198,7 @@ impl Exchange for BuiltIn {
     }
 
     fn wake(rest: Rest, link: &Link) -> Box<Self> {
-        let (client, metrics) = (link.permit.client, &link.shared.facts.metrics);
+        let (client, metrics) = (link.permit.client, &link.shared.daemon.metrics);
         let codec = rest.codec.map(|codec| *codec);
         let codec = codec.unwrap_or_else(|| ServerCodec::new(rest.max_line_bytes).with_id(client.0));
         let login = Login::new(rest.access, link.permit.state.peer.ip());
@@ -207,7 +207,7 @@ impl Exchange for BuiltIn {
             replies.go_on_as(client, rest.next, metrics);
             return Box::new(Self {
                 input: Input::new(codec),
-                requests: Requests {
+                dispatcher: Dispatcher {
                     replies,
                     streams: Streams::default(),
                     sequence: Sequence::default(),
@@ -221,10 +221,10 @@ impl Exchange for BuiltIn {
             });
         };
         exchange.input.go_on_with(codec);
-        let requests = &mut exchange.requests;
-        requests.replies.go_on_as(client, rest.next, metrics);
-        requests.engine.go_on_as(client, rest.asked);
-        requests.login = login;
+        let dispatcher = &mut exchange.dispatcher;
+        dispatcher.replies.go_on_as(client, rest.next, metrics);
+        dispatcher.engine.go_on_as(client, rest.asked);
+        dispatcher.login = login;
         exchange
     }
 }
@@ -232,23 +232,23 @@ impl Exchange for BuiltIn {
 impl BuiltIn {
     /// What is left of it, if nothing is under way.
     fn take_rest(&mut self, link: &Link) -> Option<Rest> {
-        let Self { input, requests } = self;
+        let Self { input, dispatcher } = self;
         let is_over = link.lifecycle.is_open()
-            && requests.replies.are_done()
-            && requests.streams.is_empty()
-            && requests.sequence.is_empty()
-            && requests.engine.is_empty()
-            && requests.quit.is_none()
+            && dispatcher.replies.are_done()
+            && dispatcher.streams.is_empty()
+            && dispatcher.sequence.is_empty()
+            && dispatcher.engine.is_empty()
+            && dispatcher.quit.is_none()
             && input.is_empty();
         if !is_over {
             return None;
         }
         Some(Rest {
-            access: requests.login.rest()?,
-            next: requests.replies.next(),
+            access: dispatcher.login.rest()?,
+            next: dispatcher.replies.next(),
             max_line_bytes: input.codec().limit(),
             codec: input.rest(),
-            asked: requests.engine.rest(),
+            asked: dispatcher.engine.rest(),
         })
     }
 }
@@ -264,7 +264,7 @@ pub(super) struct Rest {
     asked: Option<Box<ClientGuard>>,
 }
 
-impl Requests {
+impl Dispatcher {
     /// Whether the session may look at what comes next. With as many requests under way as it may have, it takes only
     /// what stops one of them.
     #[inline]
@@ -349,7 +349,7 @@ impl Requests {
     /// is to be seen first whether the client may ask.
     #[inline]
     fn may_be_short(&self, link: &Link) -> bool {
-        let is_watched = is_logged() || link.shared.facts.clients.monitor.is_on();
+        let is_watched = is_logged() || link.shared.daemon.clients.monitor.is_on();
         !is_watched && self.login.may_ask(&link.shared)
     }
 

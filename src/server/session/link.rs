@@ -79,7 +79,7 @@ impl Link {
             0 => self.lifecycle.end_input(),
             count => self.permit.state.has_read(count),
         }
-        self.shared.facts.metrics.bytes_read.fetch_add(count as u64, Relaxed);
+        self.shared.daemon.metrics.bytes_read.fetch_add(count as u64, Relaxed);
         Poll::Ready(Ok(()))
     }
 
@@ -98,7 +98,7 @@ impl Link {
                     } else {
                         unsent.advance(written);
                     }
-                    let metrics = &self.shared.facts.metrics;
+                    let metrics = &self.shared.daemon.metrics;
                     metrics.bytes_written.fetch_add(written as u64, Relaxed);
                 }
             }

@@ -257,7 +257,7 @@ impl<E: Exchange> Session<E> {
         match caught(|| run(self)) {
             Ok(result) => Some(result),
             Err(Panicked) => {
-                self.link.shared.facts.metrics.session_panics.add();
+                self.link.shared.daemon.metrics.session_panics.add();
                 let (client, peer, phase) = (
                     self.link.permit.client.0,
                     self.link.permit.state.address(),

@@ -3,7 +3,7 @@
 mod machine;
 
 use super::memory::Scope;
-use super::{Call, Facts, Registry, Step, define};
+use super::{Call, DaemonView, Registry, Step, define};
 use crate::auth::Role;
 use crate::metrics::{LATE_SLICE, LATE_TURN, Metrics, Trouble};
 use crate::proto::Failure;
@@ -43,7 +43,7 @@ pub(super) fn register(registry: &mut Registry) {
     let latest = Latest::default();
     let read = move |call: &Call<'_>| {
         call.only(0, &[])?;
-        let rows = latest.rows(Instant::now(), || diagnosis(call.facts));
+        let rows = latest.rows(Instant::now(), || diagnosis(call.daemon));
         Ok::<_, Failure>(Step::Rows(rows))
     };
     registry.add(
@@ -78,10 +78,10 @@ impl Latest {
     }
 }
 
-fn diagnosis(facts: &Facts) -> Vec<String> {
-    let place = facts.metrics.store().place;
+fn diagnosis(daemon: &DaemonView) -> Vec<String> {
+    let place = daemon.metrics.store().place;
     let machine = Machine::look(Path::new(&place));
-    let findings = findings(facts, &machine);
+    let findings = findings(daemon, &machine);
     match findings.is_empty() {
         true => vec!["nothing is wrong".to_owned()],
         false => findings.iter().map(row).collect(),
@@ -119,11 +119,11 @@ impl Finding {
 }
 
 /// What is wrong, the urgent first.
-fn findings(facts: &Facts, machine: &Machine) -> Vec<Finding> {
-    let metrics = &facts.metrics;
+fn findings(daemon: &DaemonView, machine: &Machine) -> Vec<Finding> {
+    let metrics = &daemon.metrics;
     let mut found: Vec<Finding> = of_store(metrics)
         .into_iter()
-        .chain(of_machine(facts, machine))
+        .chain(of_machine(daemon, machine))
         .chain(of_incidents(metrics))
         .chain(of_cluster(metrics))
         .collect();
@@ -140,8 +140,8 @@ fn of_store(metrics: &Metrics) -> Option<Finding> {
 }
 
 /// What is used up, or nearly so.
-fn of_machine(facts: &Facts, machine: &Machine) -> Vec<Finding> {
-    let metrics = &facts.metrics;
+fn of_machine(daemon: &DaemonView, machine: &Machine) -> Vec<Finding> {
+    let metrics = &daemon.metrics;
     let mut found = Vec::new();
     let connections = metrics.connections.load(Relaxed);
     let open = machine.files_open.unwrap_or(connections);
@@ -171,8 +171,8 @@ fn of_machine(facts: &Facts, machine: &Machine) -> Vec<Finding> {
         .map(|state| state.load(Relaxed))
         .iter()
         .sum();
-    if jobs > CROWDED.saturating_mul(facts.workers as u64) {
-        let what = format!("{jobs} jobs are under way on {} workers", facts.workers);
+    if jobs > CROWDED.saturating_mul(daemon.workers as u64) {
+        let what = format!("{jobs} jobs are under way on {} workers", daemon.workers);
         let remedy = "'jobs' and 'clients' show whose they are; add workers, or lower --max-jobs-per-account";
         found.push(Finding::warning(what, remedy));
     }
@@ -259,8 +259,8 @@ mod tests {
     use crate::verb::memory::Memory;
     use std::sync::Arc;
 
-    fn facts() -> Facts {
-        Facts {
+    fn daemon() -> DaemonView {
+        DaemonView {
             metrics: Arc::default(),
             clients: Arc::default(),
             started: Instant::now(),
@@ -276,8 +276,8 @@ mod tests {
         })
     }
 
-    fn whats(facts: &Facts, machine: &Machine) -> Vec<String> {
-        findings(facts, machine).iter().map(row).collect()
+    fn whats(daemon: &DaemonView, machine: &Machine) -> Vec<String> {
+        findings(daemon, machine).iter().map(row).collect()
     }
 
     #[test]
@@ -289,9 +289,9 @@ mod tests {
             store_space: Some(1 << 40),
             stolen_pct: Some(1),
         };
-        assert_eq!(whats(&facts(), &machine), [""; 0]);
+        assert_eq!(whats(&daemon(), &machine), [""; 0]);
         assert_eq!(
-            whats(&facts(), &Machine::default()),
+            whats(&daemon(), &Machine::default()),
             [""; 0],
             "what is not known is not wrong"
         );
@@ -299,12 +299,12 @@ mod tests {
 
     #[test]
     fn each_trouble_is_named_with_its_remedy_and_the_urgent_come_first() {
-        let facts = facts();
-        facts.metrics.states.queued.store(2_001, Relaxed);
-        facts.metrics.connections.store(18_000, Relaxed);
-        facts.metrics.session_panics.add();
-        facts.metrics.late_slices.add();
-        facts.metrics.set_store(|store| {
+        let daemon = daemon();
+        daemon.metrics.states.queued.store(2_001, Relaxed);
+        daemon.metrics.connections.store(18_000, Relaxed);
+        daemon.metrics.session_panics.add();
+        daemon.metrics.late_slices.add();
+        daemon.metrics.set_store(|store| {
             store.place = "/var/lib/primed".into();
             store.failure = "disk full".into();
         });
@@ -315,7 +315,7 @@ mod tests {
             store_space: Some(1 << 20),
             stolen_pct: Some(10),
         };
-        let rows = whats(&facts, &machine);
+        let rows = whats(&daemon, &machine);
         let urgent = rows.iter().take_while(|row| row.starts_with("urgent: ")).count();
         assert_eq!((urgent, rows.len()), (3, 8), "{rows:#?}");
         let panics = "warning: panics of threads, actors and sessions since the start: 1, the last 0s ago; the log says where; please report it";
@@ -332,8 +332,8 @@ mod tests {
 
     #[test]
     fn a_node_without_its_cluster_says_why_and_names_those_that_err() {
-        let facts = facts();
-        let cluster = &facts.metrics.cluster;
+        let daemon = daemon();
+        let cluster = &daemon.metrics.cluster;
         let node = |name: &str, errs| NodeView {
             name: name.to_owned(),
             version: "1".to_owned(),
@@ -346,7 +346,7 @@ mod tests {
             errs,
             heard: Duration::ZERO,
         };
-        let rows = || whats(&facts, &Machine::default());
+        let rows = || whats(&daemon, &Machine::default());
         cluster.set_nodes(vec![node("a", false), node("b", false)], true);
         assert_eq!(rows(), [""; 0]);
         cluster.set_nodes(vec![node("a", false), node("b", true)], true);
@@ -375,11 +375,11 @@ mod tests {
             files_open: Some(open),
             ..Machine::default()
         };
-        let facts = facts();
-        facts.metrics.connections.store(50, Relaxed);
-        assert_eq!(whats(&facts, &machine(89)), [""; 0]);
+        let daemon = daemon();
+        daemon.metrics.connections.store(50, Relaxed);
+        assert_eq!(whats(&daemon, &machine(89)), [""; 0]);
         let row = "urgent: 90 files are open, of 100 that may be; 50 are connections; ";
-        assert!(whats(&facts, &machine(90))[0].starts_with(row));
+        assert!(whats(&daemon, &machine(90))[0].starts_with(row));
     }
 
     #[test]

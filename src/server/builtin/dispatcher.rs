@@ -2,7 +2,7 @@
 
 use super::access::Login;
 use super::sequence::{Pending, is_about_jobs};
-use super::{CLOCK_EVERY, MAX_SEARCHES, OF_SEARCH, Requests};
+use super::{CLOCK_EVERY, Dispatcher, MAX_SEARCHES, OF_SEARCH};
 use crate::auth::Role;
 use crate::engine::{Ask, Order, RequestId};
 use crate::job::Job;
@@ -14,7 +14,7 @@ use crate::verb::{Caller, Engine, Step, Terms, shown};
 use std::fmt::Display;
 use tokio::time::Instant;
 
-impl Requests {
+impl Dispatcher {
     /// Takes in a frame. Gives the verb if the answer to the same bytes is the same for ever.
     pub(super) fn take_frame(&mut self, frame: Frame<'_>, link: &mut Link) -> Option<VerbLabel> {
         match frame {
@@ -82,7 +82,7 @@ impl Requests {
             dialect = format.dialect.name(),
             "request"
         );
-        if link.shared.facts.clients.monitor.is_on() {
+        if link.shared.daemon.clients.monitor.is_on() {
             self.show(request, position.is_some(), link);
         }
         if format.tag.is_some_and(|tag| self.replies.tagged(&tag).is_some()) {
@@ -112,7 +112,7 @@ impl Requests {
         let called = link
             .shared
             .registry
-            .call_at(position, request, &link.shared.facts, Some(&caller));
+            .call_at(position, request, &link.shared.daemon, Some(&caller));
         match called {
             Err(failure) => {
                 if failure.code == Code::Internal {
@@ -174,7 +174,7 @@ impl Requests {
         let words = shown(request, is_known, self.login.is_open() || user.is_some());
         let (client, state) = (link.permit.client.0, &*link.permit.state);
         link.shared
-            .facts
+            .daemon
             .clients
             .monitor
             .show(client, Some(state), user, &words);
