@@ -26,19 +26,19 @@ pub(super) struct Admission {
     outage: Option<Failure>,
 }
 
-/// Which limits are meant.
+/// What is counted: each kind has limits of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limits {
-    /// Of answers that clients wait for.
+pub(super) enum Kind {
+    /// Answers that clients wait for.
     Questions,
-    /// Of submitted jobs.
+    /// Submitted jobs.
     Submitted,
 }
 
 /// What is there already.
 #[derive(Clone, Copy)]
 pub(super) struct Standing {
-    pub(super) limits: Limits,
+    pub(super) kind: Kind,
     /// How much of this kind the account has.
     pub(super) held: usize,
     /// Accounts that have anything.
@@ -127,21 +127,21 @@ impl Admission {
             return Err(outage.clone());
         }
         let Standing {
-            limits,
+            kind,
             held,
             accounts,
             jobs,
             title_bytes,
         } = standing;
-        let (max, what) = match limits {
-            Limits::Questions => (self.max_jobs, "jobs"),
-            Limits::Submitted => (self.max_submitted, "submitted jobs"),
+        let (max, what) = match kind {
+            Kind::Questions => (self.max_jobs, "jobs"),
+            Kind::Submitted => (self.max_submitted, "submitted jobs"),
         };
-        if limits == Limits::Questions {
+        if kind == Kind::Questions {
             self.check_held(account, held)?;
         }
         // A submitted job that joins an equal one is remembered too.
-        if (new.is_some() || limits == Limits::Submitted) && !has_room(held, jobs, accounts, max) {
+        if (new.is_some() || kind == Kind::Submitted) && !has_room(held, jobs, accounts, max) {
             let text = format!("{jobs} {what} are waiting already; retry-ms=1000");
             return Err(Failure::new(Code::Busy, text));
         }
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     const NONE: Standing = Standing {
-        limits: Limits::Questions,
+        kind: Kind::Questions,
         held: 0,
         accounts: 1,
         jobs: 0,
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(code(&admission, full_of_titles, Some(10_000)), Some(Code::Busy));
         assert_eq!(code(&admission, full_of_titles, Some(20)), None);
         let submitted = Standing {
-            limits: Limits::Submitted,
+            kind: Kind::Submitted,
             held: 2,
             jobs: 2,
             ..NONE

@@ -3,7 +3,7 @@
 //! CPU time comes into an account at its rate, up to what a minute gives, and goes out as it is measured: work that is
 //! under way goes on, and makes a debt that later requests wait for.
 
-use super::admission::{Limits, Standing};
+use super::admission::{Kind, Standing};
 use crate::auth::UserLimits;
 use crate::engine::message::{Account, ClientId, Payer};
 use crate::proto::{Code, Failure};
@@ -40,10 +40,10 @@ impl Allowance {
         }
     }
 
-    fn check_held(&self, account: Account, limits: Limits, held: usize) -> Result<(), Failure> {
-        let (most, what) = match limits {
-            Limits::Questions => (self.limits.requests, "requests"),
-            Limits::Submitted => (self.limits.jobs, "jobs"),
+    fn check_held(&self, account: Account, kind: Kind, held: usize) -> Result<(), Failure> {
+        let (most, what) = match kind {
+            Kind::Questions => (self.limits.requests, "requests"),
+            Kind::Submitted => (self.limits.jobs, "jobs"),
         };
         if most.is_some_and(|most| held >= usize::try_from(most).unwrap_or(usize::MAX)) {
             let text = format!("{account} has {held} {what} under way, and may have no more; retry-ms=1000");
@@ -110,7 +110,7 @@ impl Allowances {
     /// `busy`, with the limit that is reached.
     pub(super) fn check_requests(&self, account: Account, held: usize) -> Result<(), Failure> {
         match self.accounts.get(&account).filter(|allowance| allowance.is_known) {
-            Some(allowance) => allowance.check_held(account, Limits::Questions, held),
+            Some(allowance) => allowance.check_held(account, Kind::Questions, held),
             None => Ok(()),
         }
     }
@@ -123,7 +123,7 @@ impl Allowances {
         let Some(allowance) = self.accounts.get_mut(&account).filter(|allowance| allowance.is_known) else {
             return Ok(());
         };
-        allowance.check_held(account, standing.limits, standing.held)?;
+        allowance.check_held(account, standing.kind, standing.held)?;
         let Some(rate) = allowance.limits.cpu else {
             return Ok(());
         };
@@ -147,9 +147,9 @@ mod tests {
         Account::User(UserName::parse("bob").expect("a name"))
     }
 
-    fn standing(limits: Limits, held: usize) -> Standing {
+    fn standing(kind: Kind, held: usize) -> Standing {
         Standing {
-            limits,
+            kind,
             held,
             accounts: 1,
             jobs: held,
@@ -172,7 +172,7 @@ mod tests {
         let mut now = Instant::now();
         let mut allowances = Allowances::default();
         allowances.spend(bob(), Duration::from_secs(20), now);
-        assert!(allowances.check(bob(), standing(Limits::Questions, 0), now).is_ok());
+        assert!(allowances.check(bob(), standing(Kind::Questions, 0), now).is_ok());
         now += Duration::from_secs(60);
         let limits = UserLimits {
             cpu: Some(6),
@@ -183,7 +183,7 @@ mod tests {
             client: ClientId(1),
         };
         allowances.set(payer, limits, now);
-        let refused = allowances.check(bob(), standing(Limits::Questions, 0), now);
+        let refused = allowances.check(bob(), standing(Kind::Questions, 0), now);
         // 20 s less the 6 of a full minute and the 6 of the minute that has passed.
         assert!(refused.is_err_and(|failure| failure.text.ends_with("retry-ms=80000")));
     }
@@ -208,7 +208,7 @@ mod tests {
         for mut allowances in [allowances, back] {
             allowances.set(payer, limits, now);
             let later = now + Duration::from_secs(1);
-            assert!(allowances.check(bob(), standing(Limits::Questions, 0), later).is_ok());
+            assert!(allowances.check(bob(), standing(Kind::Questions, 0), later).is_ok());
         }
     }
 
@@ -222,11 +222,11 @@ mod tests {
         };
         let mut allowances = with(limits, now);
         let mut may = |limits, held| allowances.check(bob(), standing(limits, held), now).is_ok();
-        assert!(may(Limits::Questions, 1) && !may(Limits::Questions, 2));
-        assert!(may(Limits::Submitted, 0) && !may(Limits::Submitted, 1));
+        assert!(may(Kind::Questions, 1) && !may(Kind::Questions, 2));
+        assert!(may(Kind::Submitted, 0) && !may(Kind::Submitted, 1));
         assert!(
             allowances
-                .check(Account::Process, standing(Limits::Questions, 9), now)
+                .check(Account::Process, standing(Kind::Questions, 9), now)
                 .is_ok()
         );
     }
@@ -240,14 +240,14 @@ mod tests {
         };
         let mut allowances = with(limits, now);
         allowances.spend(bob(), Duration::from_secs(7), now);
-        let refused = allowances.check(bob(), standing(Limits::Questions, 0), now);
+        let refused = allowances.check(bob(), standing(Kind::Questions, 0), now);
         let text = refused.expect_err("it owes a second").text;
         assert!(text.ends_with("retry-ms=10000"), "{text}");
         assert_eq!(allowances.account_of(ClientId(1)), Some(bob()));
         allowances.leave(ClientId(1));
         now += Duration::from_secs(9);
-        assert!(allowances.check(bob(), standing(Limits::Questions, 0), now).is_err());
+        assert!(allowances.check(bob(), standing(Kind::Questions, 0), now).is_err());
         now += Duration::from_secs(2);
-        assert!(allowances.check(bob(), standing(Limits::Questions, 0), now).is_ok());
+        assert!(allowances.check(bob(), standing(Kind::Questions, 0), now).is_ok());
     }
 }

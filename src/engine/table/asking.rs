@@ -1,7 +1,7 @@
 //! What clients ask of the table: answers, submitted jobs and what concerns them, within their limits. Each is known at
 //! once, refused, or waits.
 
-use super::admission::{Limits, Standing};
+use super::admission::{Kind, Standing};
 use super::flow::Flow;
 use super::jobs::{Entry, Stage};
 use super::log;
@@ -428,7 +428,7 @@ impl Table {
             waiters, jobs, express, ..
         } = &self.flow;
         Standing {
-            limits: Limits::Questions,
+            kind: Kind::Questions,
             held: waiters.counts(payer.account).questions,
             accounts: waiters.accounts(),
             jobs: jobs.asked() + express.questions(),
@@ -444,7 +444,7 @@ impl Table {
             ..
         } = &self.flow;
         Standing {
-            limits: Limits::Submitted,
+            kind: Kind::Submitted,
             held: waiters.counts(payer.account).submitted,
             accounts: waiters.accounts(),
             jobs: waiters.submitted_by_all() + submitted.ended_unacknowledged(),
