@@ -51,7 +51,7 @@ pub use client::{Client, Connector};
 #[cfg(feature = "cluster")]
 pub use cluster::{ClusterError, ClusterSettings};
 pub use daemon::{Daemon, Drained, Handle, RunError, Running, StartError};
-pub use engine::{Answer as ReplyFuture, Asked, Event, Events, Policy, Responder, RowError, Token};
+pub use engine::{Asked, Event, Events, Policy, ReplyFuture, Responder, RowError, Token};
 pub use job::{
     AnyPlan, Budget, Damaged, Function, Job, Method, Pieces, Plan, Query, Reader, Shared, Writer, exercise, run_to_end,
 };

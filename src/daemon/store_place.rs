@@ -4,7 +4,7 @@
 //! A job of an earlier process is made of its request again here, where the verbs are known, and given its checkpoint.
 
 use crate::caught::{Panicked, caught};
-use crate::engine::{Restored, Scheduler, Settle, Subject, Work};
+use crate::engine::{Flush, Restored, Scheduler, Subject, Work};
 use crate::proto::{Code, Failure};
 use crate::store::{CloseWriter, Commit, Contents, Store, StoreError, StoredJob, Writer};
 #[cfg(feature = "sqlite")]
@@ -193,8 +193,8 @@ pub(super) struct StoreWriter(Addr<Writer>);
 impl StoreWriter {
     /// Closes the store once everything is written.
     pub(super) async fn close(self, scheduler: &Addr<Scheduler>) {
-        let (settled, all_written) = oneshot::channel();
-        scheduler.do_send(Settle { settled });
+        let (written, all_written) = oneshot::channel();
+        scheduler.do_send(Flush { written });
         if tokio::time::timeout(WRITE_LIMIT, all_written).await.is_err() {
             tracing::error!("the store did not take the last records: work since the latest checkpoints is done again");
         }

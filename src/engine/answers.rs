@@ -65,7 +65,7 @@ impl Answers {
     }
 
     /// Puts the answer in place of the work of a submitted job, if it was found before.
-    pub fn settle(&self, submit: &mut Submit) {
+    pub fn substitute(&self, submit: &mut Submit) {
         if let Subject::Work(Work::Plan(job)) = &submit.subject
             && let Some(value) = self.find(job)
         {

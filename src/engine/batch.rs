@@ -98,7 +98,7 @@ impl Batch {
     }
 
     /// Notes what the one that is running came to; `cpu` measures what it took.
-    pub(super) fn settle(&mut self, begun: Result<Begun, Failure>, cpu: impl FnOnce() -> Duration) {
+    pub(super) fn record(&mut self, begun: Result<Begun, Failure>, cpu: impl FnOnce() -> Duration) {
         let Some((request, question)) = self.running.take() else {
             return;
         };

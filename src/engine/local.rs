@@ -392,10 +392,10 @@ impl LocalClient {
     }
 
     /// Asks, and waits for nothing but the reply.
-    pub fn ask(&self, ask: Ask, deadline: Option<Duration>) -> Answer {
+    pub fn ask(&self, ask: Ask, deadline: Option<Duration>) -> ReplyFuture {
         let (sender, reply) = oneshot::channel();
         let question = self.send(ask, deadline, None, ReplySink::Final(sender));
-        Answer { reply, question }
+        ReplyFuture { reply, question }
     }
 
     /// Asks, and gets everything that comes before the reply too.
@@ -457,12 +457,12 @@ impl Drop for CancelOnDrop {
 /// The reply of a question, once it is there. Dropped before, the question is cancelled and its CPU is free within a
 /// slice.
 #[must_use = "a question is cancelled when its answer is dropped"]
-pub struct Answer {
+pub struct ReplyFuture {
     reply: oneshot::Receiver<Reply>,
     question: CancelOnDrop,
 }
 
-impl Answer {
+impl ReplyFuture {
     /// The reply to a question that needs no work.
     pub(crate) fn known(known: Reply) -> Self {
         let (sender, reply) = oneshot::channel();
@@ -472,7 +472,7 @@ impl Answer {
     }
 }
 
-impl Future for Answer {
+impl Future for ReplyFuture {
     type Output = Reply;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Reply> {

@@ -33,13 +33,13 @@ pub use batch::Plain;
 pub use cluster::{AskProgress, ClusterEvent, EngineEvent, EngineEvents, JobProgress, Part, PartId};
 pub use external::{Asked, ExternalLane, ExternalTask, Responder, RowError, Token};
 pub use health::Health;
-pub use local::{Answer, Close, Events, Local, LocalClient};
+pub use local::{Close, Events, Local, LocalClient, ReplyFuture};
 pub use message::{
     Account, Ask, ClientId, Event, JobId, Order, Policy, Priority, ROWS_GRANTED, RequestId, Selection, Subject, Submit,
     Work,
 };
 pub use restored::Restored;
-pub use scheduler::{Cancel, Grant, Leave, News, Requests, Scheduler, Settle, Shutdown};
+pub use scheduler::{Cancel, Flush, Grant, Leave, News, Requests, Scheduler, Shutdown};
 pub(crate) use table::is_logged;
 pub(crate) use text::{fault, shortened};
 pub(crate) use threads::{start_arbiter, system_here};

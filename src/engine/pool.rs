@@ -396,7 +396,7 @@ impl Pool {
 mod tests {
     use super::*;
     use crate::engine::message::WorkId;
-    use crate::engine::task::{Load, Outcome};
+    use crate::engine::task::{Outcome, Payload};
     use std::cell::Cell;
     use std::rc::Rc;
 
@@ -432,7 +432,7 @@ mod tests {
             let slice = Task {
                 work: WorkId(0),
                 cancel: Arc::default(),
-                load: Load::Slice(Box::new(|_| Box::new(()))),
+                payload: Payload::Slice(Box::new(|_| Box::new(()))),
             };
             pool.run_bulk(slice, now);
         }

@@ -13,11 +13,11 @@ use std::time::Duration;
 pub(super) struct Task {
     pub(super) work: WorkId,
     pub(super) cancel: Arc<AtomicBool>,
-    pub(super) load: Load,
+    pub(super) payload: Payload,
 }
 
 /// What there is to run of a job.
-pub(super) enum Load {
+pub(super) enum Payload {
     /// All of it, from its beginning, as far as an express slice goes.
     Begin(Job),
     /// The same of several plain questions.

@@ -7,7 +7,7 @@ use super::batch::{Batch, Begun};
 use super::message::WorkId;
 use super::pool::Started;
 use super::table::LaneId;
-use super::task::{Done, Load, Outcome, Task};
+use super::task::{Done, Outcome, Payload, Task};
 use super::threads::start_thread;
 use crate::caught::{Panicked, caught};
 use crate::job::Budget;
@@ -110,13 +110,13 @@ impl Handover {
         let mut time = Time::new(clock);
         let mut panicked = false;
         while !panicked && (self.done.is_empty() || time.is_left()) {
-            let Some(Task { work, cancel, load }) = self.tasks.next() else {
+            let Some(Task { work, cancel, payload }) = self.tasks.next() else {
                 break;
             };
             // A batch knows itself which of its questions is running.
-            self.running = (!matches!(load, Load::Batch(_))).then_some(work);
-            let outcome = match load {
-                Load::Batch(batch) => {
+            self.running = (!matches!(payload, Payload::Batch(_))).then_some(work);
+            let outcome = match payload {
+                Payload::Batch(batch) => {
                     let (_, batch) = self.batch.insert((work, batch));
                     answer(batch, &cancel, &mut time);
                     panicked = batch.running.is_some();
@@ -124,13 +124,13 @@ impl Handover {
                     self.note_batch(time.cpu() + cpu);
                     continue;
                 }
-                Load::Begin(job) => time.slice(EXPRESS_SLICE, &cancel, |budget| match Begun::of(&job, budget) {
+                Payload::Begin(job) => time.slice(EXPRESS_SLICE, &cancel, |budget| match Begun::of(&job, budget) {
                     Err(failure) => Outcome::Refused(failure),
                     Ok(Begun::AtOnce(value) | Begun::Answered(value)) => Outcome::Answered(value),
                     Ok(Begun::Unfinished(plan)) => Outcome::Unfinished(plan, job),
                 }),
-                Load::Slice(slice) => time.slice(BULK_SLICE, &cancel, |budget| Outcome::Partial(slice(budget))),
-                Load::Blocking(code, token) => {
+                Payload::Slice(slice) => time.slice(BULK_SLICE, &cancel, |budget| Outcome::Partial(slice(budget))),
+                Payload::Blocking(code, token) => {
                     time.slice(BULK_SLICE, &cancel, |_| Outcome::Replied(code.into_inner()(&token)))
                 }
             };
@@ -180,11 +180,11 @@ impl Handover {
             self.note(work, Outcome::Panicked, Duration::ZERO);
         }
         self.note_batch(Duration::ZERO);
-        for Task { work, load, .. } in self.tasks.by_ref() {
-            let outcome = match load {
-                Load::Begin(fresh) => Outcome::Untouched(fresh),
-                Load::Batch(batch) => Outcome::Batch(batch),
-                Load::Slice(_) | Load::Blocking(..) => Outcome::Panicked,
+        for Task { work, payload, .. } in self.tasks.by_ref() {
+            let outcome = match payload {
+                Payload::Begin(fresh) => Outcome::Untouched(fresh),
+                Payload::Batch(batch) => Outcome::Batch(batch),
+                Payload::Slice(_) | Payload::Blocking(..) => Outcome::Panicked,
             };
             self.done.push(Done {
                 work,
@@ -276,7 +276,7 @@ fn answer(batch: &mut Batch, cancel: &AtomicBool, time: &mut Time<'_, impl Clock
         };
         unseen += 1;
         let is_due = unseen == CLOCK_EVERY || !matches!(begun, Ok(Begun::AtOnce(_)));
-        batch.settle(begun, || time.cpu());
+        batch.record(begun, || time.cpu());
         if is_due {
             unseen = 0;
             time.look();

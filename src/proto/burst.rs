@@ -41,7 +41,7 @@ impl<T> Burst<T> {
 
     /// Gives back its memory, if it is empty.
     #[inline]
-    pub fn rest(&mut self) {
+    pub fn shrink(&mut self) {
         if self.items.is_empty() && self.items.capacity() > KEPT {
             self.items = VecDeque::new();
         }
@@ -73,7 +73,7 @@ mod tests {
             (0..count).for_each(|item| burst.push(item));
             let first = burst.capacity();
             while burst.pop_front().is_some() {}
-            burst.rest();
+            burst.shrink();
             assert!(burst.capacity() <= KEPT);
             first
         };
@@ -81,7 +81,7 @@ mod tests {
         burst.push(7);
         assert!((100..256).contains(&burst.capacity()), "room for another hundred");
         assert_eq!(burst.pop_front(), Some(7));
-        burst.rest();
+        burst.shrink();
         assert!(fill(&mut burst, 1) <= KEPT, "the last burst was one");
         fill(&mut burst, 10_000);
         burst.push(7);

@@ -193,7 +193,7 @@ impl Conversation {
             }
             self.held -= first.weight;
         }
-        self.queue.rest();
+        self.queue.shrink();
         true
     }
 

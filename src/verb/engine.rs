@@ -3,7 +3,7 @@
 
 use super::{Caller, DaemonView, Registry, Step, Terms, monitor};
 use crate::auth::{Authenticate, Identity};
-use crate::engine::{Account, Answer as ReplyFuture, Answers, Ask, ClientId, Events, LocalClient, Work, system_here};
+use crate::engine::{Account, Answers, Ask, ClientId, Events, LocalClient, ReplyFuture, Work, system_here};
 use crate::job::{Job, Query};
 use crate::proto::{Code, DEADLINES, Failure, INTERVALS, ParsedLine, Reply, Request, Value, parse_line, within};
 use std::borrow::Cow;
@@ -329,7 +329,7 @@ impl Question {
                 None => Started::Asked(engine, Ask::Answer(Work::Plan(job)), terms),
             },
             Ask::Submit(mut submit) => {
-                engine.answers.settle(&mut submit);
+                engine.answers.substitute(&mut submit);
                 Started::Asked(engine, Ask::Submit(submit), terms)
             }
             ask => Started::Asked(engine, ask, terms),

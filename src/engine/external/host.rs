@@ -173,7 +173,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::external::{ActorReply, Calls, Channel, ExternalLoad};
+    use crate::engine::external::{ActorReply, Calls, Channel, ExternalPayload};
     use std::sync::mpsc::{Receiver, channel};
 
     /// Answers with how many calls it has had.
@@ -207,11 +207,11 @@ mod tests {
 
     /// Sends the host a call, and gives what comes back of it.
     fn ask(host: &Calls, task: ExternalTask) -> Receiver<ActorReply> {
-        let ExternalLoad::Call(delivery) = task.load else {
+        let ExternalPayload::Call(deliver) = task.payload else {
             panic!("{task:?} is no call");
         };
         let (responder, said) = responder();
-        assert!(host.send((delivery, responder)).is_ok(), "the host is there");
+        assert!(host.send((deliver, responder)).is_ok(), "the host is there");
         said
     }
 

@@ -13,5 +13,5 @@ pub(super) use channel::{Channel, row_size};
 pub use host::Asked;
 pub(super) use responder::ActorReply;
 pub use responder::{Responder, RowError};
-pub(super) use task::{Blocking, Call, Calls, ExternalLoad};
+pub(super) use task::{Blocking, Call, Calls, ExternalPayload};
 pub use task::{ExternalLane, ExternalTask};

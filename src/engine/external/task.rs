@@ -17,23 +17,23 @@ pub struct ExternalTask {
     /// True if the answer is preceded by rows.
     pub streams: bool,
     pub(in crate::engine) lane: Arc<ExternalLane>,
-    pub(in crate::engine) load: ExternalLoad,
+    pub(in crate::engine) payload: ExternalPayload,
 }
 
 /// What there is to do of an external task.
-pub(in crate::engine) enum ExternalLoad {
+pub(in crate::engine) enum ExternalPayload {
     Blocking(Blocking),
-    Call(Delivery),
+    Call(DeliverCall),
 }
 
 /// Code that blocks its thread until it has its reply. It is of others, and may be dropped where it is not run.
 pub(in crate::engine) type Blocking = Guarded<Box<dyn FnOnce(&Token) -> Reply + Send>>;
 
 /// Hands a call, with the question of others, to the actor whose address it is given.
-pub(in crate::engine) type Delivery = Guarded<Box<dyn FnOnce(&dyn Any, Responder) + Send>>;
+pub(in crate::engine) type DeliverCall = Guarded<Box<dyn FnOnce(&dyn Any, Responder) + Send>>;
 
 /// A call on its way to an actor, and how that answers it.
-pub(in crate::engine) type Call = (Delivery, Responder);
+pub(in crate::engine) type Call = (DeliverCall, Responder);
 
 /// The way to the host of an actor. As long as its lane bounds the calls under way, it is bounded too.
 pub(in crate::engine) type Calls = UnboundedSender<Call>;
@@ -52,17 +52,17 @@ impl ExternalTask {
             title,
             streams: false,
             lane,
-            load: ExternalLoad::Blocking(Guarded::new(Box::new(run))),
+            payload: ExternalPayload::Blocking(Guarded::new(Box::new(run))),
         }
     }
 
     /// A call of the actor of this lane.
-    pub(super) fn call(lane: Arc<ExternalLane>, title: String, streams: bool, delivery: Delivery) -> Self {
+    pub(super) fn call(lane: Arc<ExternalLane>, title: String, streams: bool, deliver: DeliverCall) -> Self {
         Self {
             title,
             streams,
             lane,
-            load: ExternalLoad::Call(delivery),
+            payload: ExternalPayload::Call(deliver),
         }
     }
 }

@@ -101,7 +101,7 @@ pub enum Shutdown {
 /// Asks to be notified when everything is written: sent after the last request.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Settle {
+pub struct Flush {
     /// Notified then.
-    pub settled: oneshot::Sender<()>,
+    pub written: oneshot::Sender<()>,
 }

@@ -12,7 +12,7 @@ mod messages;
 mod store;
 mod workers;
 
-pub use self::messages::{Cancel, Grant, Leave, News, Requests, Settle, Shutdown};
+pub use self::messages::{Cancel, Flush, Grant, Leave, News, Requests, Shutdown};
 
 use self::clients::Client;
 use self::cluster::ClusterLink;

@@ -1,6 +1,6 @@
 //! The scheduler beside a store: what it goes on with, what is to be written, and what has been.
 
-use super::messages::Settle;
+use super::messages::Flush;
 use super::{Scheduler, now};
 use crate::engine::cluster::EngineEvent;
 use crate::engine::restored::Restored;
@@ -19,7 +19,7 @@ pub(super) struct StoreLink {
     pub(super) rebuild: Rebuild,
     pub(super) journal: Journal,
     pub(super) writer: Recipient<Commit>,
-    pub(super) settled: Option<oneshot::Sender<()>>,
+    pub(super) written: Option<oneshot::Sender<()>>,
     /// The latest failure that was logged, until a batch is written.
     pub(super) failure: Option<StoreError>,
 }
@@ -47,7 +47,7 @@ impl Scheduler {
             rebuild,
             journal,
             writer,
-            settled: None,
+            written: None,
             failure: None,
         });
         self
@@ -78,9 +78,9 @@ impl Scheduler {
             link.writer.do_send(Commit { batch, reply });
         }
         if link.journal.is_settled()
-            && let Some(settled) = link.settled.take()
+            && let Some(written) = link.written.take()
         {
-            let _ = settled.send(());
+            let _ = written.send(());
         }
     }
 }
@@ -134,13 +134,13 @@ impl Handler<Committed> for Scheduler {
     }
 }
 
-impl Handler<Settle> for Scheduler {
+impl Handler<Flush> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, Settle { settled }: Settle, context: &mut Self::Context) {
+    fn handle(&mut self, Flush { written }: Flush, context: &mut Self::Context) {
         self.handle_by("the end", context, |this| match &mut this.store {
-            Some(link) => link.settled = Some(settled),
-            None => drop(settled.send(())),
+            Some(link) => link.written = Some(written),
+            None => drop(written.send(())),
         });
     }
 }

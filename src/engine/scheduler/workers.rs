@@ -2,10 +2,10 @@
 
 use super::clients::Client;
 use super::{Scheduler, now};
-use crate::engine::external::{ActorReply, Call, Calls, ExternalLoad, Responder, Token};
+use crate::engine::external::{ActorReply, Call, Calls, ExternalPayload, Responder, Token};
 use crate::engine::message::WorkId;
 use crate::engine::table::{HandedOut, LaneId};
-use crate::engine::task::{Load, Task};
+use crate::engine::task::{Payload, Task};
 use crate::engine::text::{fault, no_thread};
 use crate::engine::worker::{Finished, Lane};
 use crate::metrics::micros;
@@ -65,15 +65,15 @@ impl Scheduler {
                 lane,
                 client,
                 channel,
-                load,
+                payload,
             } = task;
             let spec = self.table.lane_spec(lane);
-            match load {
-                ExternalLoad::Blocking(code) => {
+            match payload {
+                ExternalPayload::Blocking(code) => {
                     let task = Task {
                         work,
                         cancel: Arc::default(),
-                        load: Load::Blocking(code, Token(channel)),
+                        payload: Payload::Blocking(code, Token(channel)),
                     };
                     self.pool.open(lane, spec.slots, now());
                     // None is free if the system had no thread for any of them.
@@ -81,11 +81,11 @@ impl Scheduler {
                         self.table.cannot_run(work, no_thread());
                     }
                 }
-                ExternalLoad::Call(delivery) => {
+                ExternalPayload::Call(deliver) => {
                     let back = context.address();
                     let back = move |what| back.do_send(Said { work, what });
                     let responder = Responder::new(client.0, channel, Box::new(back));
-                    if let Err(failure) = self.call(lane, (delivery, responder)) {
+                    if let Err(failure) = self.call(lane, (deliver, responder)) {
                         self.table.cannot_run(work, failure);
                     }
                 }

@@ -3,7 +3,7 @@
 
 use super::admission::{Kind, Standing};
 use super::flow::Flow;
-use super::jobs::{Entry, Stage};
+use super::jobs::{Entry, WorkState};
 use super::log;
 use super::submitted::{Found, Keyed, job_id};
 use super::unwritten::Says;
@@ -101,7 +101,7 @@ impl Table {
                 self.admission
                     .check_list(payer.account, self.flow.waiters.counts(payer.account).lists)?;
                 let work = self.flow.jobs.next_id();
-                let list = Entry::new(String::new(), payer, Stage::List, self.flow.now).with_rows(true);
+                let list = Entry::new(String::new(), payer, WorkState::List, self.flow.now).with_rows(true);
                 self.flow.jobs.insert(work, list);
                 self.flow.waiters.add(work, waiter.of_list());
                 self.flow.submitted.begin_list(work, scope, only);
@@ -279,7 +279,7 @@ impl Table {
         let event = duplicate.map_or("work begins", |_| "joins equal work");
         log::waits(&waiter, work, || title.clone(), event);
         if duplicate.is_none() {
-            let entry = Entry::new(title, payer, Stage::Express, self.flow.now);
+            let entry = Entry::new(title, payer, WorkState::Express, self.flow.now);
             let entry = entry
                 .with_rows(question.streams())
                 .with_kept(question.is_kept())

@@ -17,11 +17,11 @@ pub(super) struct Backlog {
     /// Clients with some.
     clients: FxHashMap<ClientId, usize>,
     /// Accounts with some.
-    accounts: FxHashMap<Account, Load>,
+    accounts: FxHashMap<Account, AccountLoad>,
 }
 
 /// The questions of an account.
-struct Load {
+struct AccountLoad {
     waiting: usize,
     /// Clients that they are of.
     clients: usize,
@@ -39,7 +39,7 @@ impl Backlog {
         if count == 0 {
             return;
         }
-        let load = self.accounts.entry(payer.account).or_insert_with(|| Load {
+        let load = self.accounts.entry(payer.account).or_insert_with(|| AccountLoad {
             waiting: 0,
             clients: 0,
             since: now,

@@ -7,7 +7,7 @@ use super::parts::{Offer, PartFault, Parts};
 use crate::caught::{Panicked, caught};
 use crate::engine::fairness::{CHARGE_US, Fair};
 use crate::engine::message::{Account, ClientId, Payer, Priority, WorkId};
-use crate::engine::task::{Load, Task};
+use crate::engine::task::{Payload, Task};
 use crate::job::{AnyPartial, AnyPlan, Job};
 use crate::proto::{Code, Failure, Value};
 use rustc_hash::FxHashMap;
@@ -91,7 +91,7 @@ pub(super) enum NoSlice {
 }
 
 /// What a plan has to give.
-pub(super) struct Delivery {
+pub(super) struct PlanOutput {
     pub(super) rows: Vec<String>,
     pub(super) answer: Option<Value>,
 }
@@ -222,7 +222,7 @@ impl Bulk {
             let task = Task {
                 work,
                 cancel: entry.cancel().clone(),
-                load: Load::Slice(slice),
+                payload: Payload::Slice(slice),
             };
             let (priority, used) = (running.priority, running.used);
             self.push(payer, work, priority, used);
@@ -375,23 +375,28 @@ impl Bulk {
 
     /// What a plan has to give, at most `credit` rows; without an answer it is ready for its next slice. `None`: there
     /// is no such plan.
-    pub(super) fn deliver(&mut self, work: WorkId, payer: Payer, credit: usize) -> Option<Result<Delivery, Panicked>> {
+    pub(super) fn deliver(
+        &mut self,
+        work: WorkId,
+        payer: Payer,
+        credit: usize,
+    ) -> Option<Result<PlanOutput, Panicked>> {
         let running = self.plans.get_mut(&work)?;
         let plan = &mut running.plan;
-        let delivery = caught(|| Delivery {
+        let output = caught(|| PlanOutput {
             rows: plan.rows(credit),
             answer: plan.answer(),
         });
-        let rows = delivery.as_ref().map_or(0, |delivery| delivery.rows.len());
+        let rows = output.as_ref().map_or(0, |output| output.rows.len());
         running.given = (rows < credit).then_some(rows);
-        if let Ok(Delivery { answer: None, .. }) = delivery
+        if let Ok(PlanOutput { answer: None, .. }) = output
             && !running.is_ready
         {
             running.is_ready = true;
             let (priority, used) = (running.priority, running.used);
             self.push(payer, work, priority, used);
         }
-        Some(delivery)
+        Some(output)
     }
 
     fn queue(&mut self, priority: Priority) -> &mut Fair<WorkId> {
@@ -531,7 +536,7 @@ impl Bulk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::table::jobs::{Entry, Stage};
+    use crate::engine::table::jobs::{Entry, WorkState};
     use crate::job::{Budget, Plan};
 
     const ONE: Payer = Payer {
@@ -609,7 +614,7 @@ mod tests {
             let (now, work) = (Instant::now(), WorkId(1));
             let mut bulk = Bulk::new(4, max_memory);
             let mut jobs = Jobs::new(work);
-            jobs.insert(work, Entry::new("needs".into(), ONE, Stage::Bulk, now));
+            jobs.insert(work, Entry::new("needs".into(), ONE, WorkState::Bulk, now));
             let entered = enter_for_each(&mut bulk, 1, 0, 30);
             assert_eq!(matches!(entered, Entered::Runs), slices > 0, "{max_memory}");
             let _ = bulk.deliver(work, ONE, 0);

@@ -4,7 +4,7 @@
 use super::Table;
 use super::asking::{cancelled, has_ended};
 use super::cancels::Cancel;
-use super::jobs::{Entry, Stage};
+use super::jobs::{Entry, WorkState};
 use super::parts::PartFault;
 use super::submitted::{Found, Location, Submitted};
 use super::waiters::{Waiter, WaiterId};
@@ -112,7 +112,7 @@ impl Table {
             Ok(Subject::Work(question)) => {
                 let Some(entry) = self.flow.jobs.get(old) else { return };
                 let payer = entry.payer();
-                let new = self.flow.replace(old, entry.anew(Stage::Express));
+                let new = self.flow.replace(old, entry.anew(WorkState::Express));
                 for job in self.flow.waiters.submitted(new) {
                     self.flow.submitted.forget_checkpoint(job, now);
                 }
@@ -147,9 +147,9 @@ impl Table {
         let running = self.flow.submitted.running().into_iter();
         let progress = running.filter_map(|(job, work)| {
             let entry = self.flow.jobs.get(work)?;
-            let done = match entry.stage() {
-                Stage::Bulk => self.flow.bulk.progress(work)?.0,
-                Stage::External => self.flow.external.progress(work, self.flow.now)?.0,
+            let done = match entry.state() {
+                WorkState::Bulk => self.flow.bulk.progress(work)?.0,
+                WorkState::External => self.flow.external.progress(work, self.flow.now)?.0,
                 _ => return None,
             };
             Some(JobProgress {
@@ -177,7 +177,7 @@ impl Table {
                     subject: Err(Failure::new(Code::Internal, "another node works on it")),
                 };
                 self.flow.submitted.restore(&restored, Some(work), now);
-                let entry = Entry::new(title, payer, Stage::Away, now).with_priority(priority);
+                let entry = Entry::new(title, payer, WorkState::Away, now).with_priority(priority);
                 self.flow.jobs.insert(work, entry.with_submitted(true));
                 let waiter = Waiter::plain(payer, RequestId::MIN, now)
                     .submitted(job)
@@ -189,8 +189,8 @@ impl Table {
             Location::Running(work) => {
                 let is_alone = self.flow.waiters.submitted(work).eq([job]);
                 match self.flow.jobs.get(work) {
-                    Some(entry) if !matches!(entry.stage(), Stage::Away) && is_alone => {
-                        let entry = entry.anew(Stage::Away);
+                    Some(entry) if !matches!(entry.state(), WorkState::Away) && is_alone => {
+                        let entry = entry.anew(WorkState::Away);
                         self.flow.replace(work, entry)
                     }
                     _ => work,
@@ -198,7 +198,7 @@ impl Table {
             }
         };
         self.flow.submitted.set_away(job);
-        if let Some(Stage::Away) = self.flow.jobs.get(work).map(Entry::stage) {
+        if let Some(WorkState::Away) = self.flow.jobs.get(work).map(Entry::state) {
             self.flow.away.set(work, node, now);
         }
     }
@@ -208,7 +208,7 @@ impl Table {
         let Location::Running(work) = self.flow.submitted.location(progress.job) else {
             return;
         };
-        if let Some(Stage::Away) = self.flow.jobs.get(work).map(Entry::stage) {
+        if let Some(WorkState::Away) = self.flow.jobs.get(work).map(Entry::state) {
             // What its node says is all of it, also what it took here before.
             let before = self.flow.submitted.cpu_before(progress.job);
             let shown = before + self.flow.jobs.get(work).map_or(Duration::ZERO, Entry::cpu);
@@ -220,7 +220,7 @@ impl Table {
 
     /// Whether another node works on this.
     pub(super) fn is_away(&self, work: WorkId) -> bool {
-        matches!(self.flow.jobs.get(work).map(Entry::stage), Some(Stage::Away))
+        matches!(self.flow.jobs.get(work).map(Entry::state), Some(WorkState::Away))
     }
 
     /// Asks the cluster to end jobs that other nodes work on. Answered when that is written there: two ends that were
@@ -349,7 +349,7 @@ impl Table {
                 self.take_back_unfinished(payer, restored);
             }
             Location::Running(old) => {
-                let Some(Stage::Away) = self.flow.jobs.get(old).map(Entry::stage) else {
+                let Some(WorkState::Away) = self.flow.jobs.get(old).map(Entry::state) else {
                     return;
                 };
                 let subject = match Submitted::given_up(&stored) {
@@ -359,7 +359,7 @@ impl Table {
                 let Some(entry) = self.flow.jobs.get(old) else { return };
                 match subject {
                     Ok(Subject::Work(question)) => {
-                        let entry = entry.anew(Stage::Express);
+                        let entry = entry.anew(WorkState::Express);
                         let new = self.flow.replace(old, entry);
                         self.flow.hold(new, question);
                         // Its deadline was a matter of the node that worked on it.
@@ -393,7 +393,7 @@ impl Table {
             Location::Unknown => {}
             Location::Ended => self.flow.submitted.forget(job),
             Location::Running(work) => {
-                if let Some(Stage::Away) = self.flow.jobs.get(work).map(Entry::stage) {
+                if let Some(WorkState::Away) = self.flow.jobs.get(work).map(Entry::state) {
                     let text = format!("job {job} ended on another node, and is forgotten there; submit it again");
                     self.end_running(job, work, Err(Failure::new(Code::NoJob, text)));
                 }

@@ -10,7 +10,7 @@ use super::outbox::Events;
 use crate::engine::batch::{Batch, Plain, Unfinished};
 use crate::engine::fairness::Fair;
 use crate::engine::message::{ClientId, Payer, RequestId, WorkId};
-use crate::engine::task::{Load, Task};
+use crate::engine::task::{Payload, Task};
 use crate::job::Job;
 use crate::metrics::VerbLabel;
 use crate::proto::Value;
@@ -100,7 +100,7 @@ enum State {
 }
 
 /// What a batch has come to when it is back.
-pub(super) struct Settled {
+pub(super) struct BatchOutcome {
     pub(super) queued_at: Instant,
     pub(super) payer: Payer,
     /// Replies, for the client that the batch is of.
@@ -283,7 +283,7 @@ impl Express {
                 tasks.push(Task {
                     work: turn.work,
                     cancel: entry.cancel().clone(),
-                    load: Load::Begin(question),
+                    payload: Payload::Begin(question),
                 });
                 taken += 1;
             }
@@ -334,12 +334,12 @@ impl Express {
             self.enqueue(rest);
         }
         let count = questions.len();
-        let load = Load::Batch(Batch::new(client, name, questions, self.keeps_answers));
+        let payload = Payload::Batch(Batch::new(client, name, questions, self.keeps_answers));
         Some((
             Task {
                 work: work,
                 cancel,
-                load,
+                payload,
             },
             count,
         ))
@@ -347,7 +347,7 @@ impl Express {
 
     /// Takes back a batch; what a worker had no time to begin waits for another turn. One whose client is gone, or that
     /// was handed out by another table, is unknown here.
-    pub(super) fn finished(&mut self, mut batch: Batch, cpu: Duration, now: Instant) -> Option<Settled> {
+    pub(super) fn finished(&mut self, mut batch: Batch, cpu: Duration, now: Instant) -> Option<BatchOutcome> {
         let client = batch.client;
         let batched = self.batches.remove(&(client, batch.name))?;
         let State::UnderWay { requests, .. } = batched.state else {
@@ -376,7 +376,7 @@ impl Express {
         };
         let (queued_at, payer) = (rest.queued_at, rest.payer);
         self.enqueue(rest);
-        Some(Settled {
+        Some(BatchOutcome {
             queued_at,
             payer,
             events: batch.news,
@@ -584,7 +584,7 @@ mod tests {
         let mut express = Express::default();
         push(&mut express, 1..3);
         let task = express.next(1, &Jobs::new(WorkId(9))).pop().expect("a batch waits");
-        let Load::Batch(batch) = task.load else {
+        let Payload::Batch(batch) = task.payload else {
             unreachable!("a batch waits");
         };
         assert!(

@@ -7,7 +7,7 @@
 //! A slot is free again when the code or actor that works on the task has let go of it, not when nobody waits any more:
 //! so what is cancelled and goes on regardless is bounded by its lane. Knows nobody who waits.
 
-use crate::engine::external::{Channel, ExternalLane, ExternalLoad, ExternalTask, row_size};
+use crate::engine::external::{Channel, ExternalLane, ExternalPayload, ExternalTask, row_size};
 use crate::engine::fairness::{CHARGE_US, Fair, has_room};
 use crate::engine::message::{Account, ClientId, Payer, WorkId};
 use crate::metrics::LaneMetrics;
@@ -114,7 +114,7 @@ struct Slot {
 struct TaskState {
     lane: LaneId,
     /// What is to be done, until it is handed out.
-    load: Option<ExternalLoad>,
+    payload: Option<ExternalPayload>,
     channel: Arc<Channel>,
     /// Rows that the client has not granted yet.
     rows: VecDeque<String>,
@@ -131,11 +131,11 @@ pub(in crate::engine) struct HandedOut {
     pub(in crate::engine) lane: LaneId,
     pub(in crate::engine) client: ClientId,
     pub(in crate::engine) channel: Arc<Channel>,
-    pub(in crate::engine) load: ExternalLoad,
+    pub(in crate::engine) payload: ExternalPayload,
 }
 
 /// What a task has to give.
-pub(super) struct Delivery {
+pub(super) struct TaskOutput {
     pub(super) rows: Vec<String>,
     pub(super) reply: Option<Reply>,
 }
@@ -230,7 +230,7 @@ impl External {
         let state = TaskState {
             lane,
             channel: Arc::new(Channel::new(task.streams)),
-            load: Some(task.load),
+            payload: Some(task.payload),
             rows: VecDeque::new(),
             reply: None,
             advanced: Cell::new(now),
@@ -249,7 +249,7 @@ impl External {
                 let Some(task) = self.tasks.get_mut(&work) else {
                     continue;
                 };
-                let Some(load) = task.load.take() else {
+                let Some(payload) = task.payload.take() else {
                     continue;
                 };
                 task.advanced.set(now);
@@ -272,7 +272,7 @@ impl External {
                     lane: index,
                     client,
                     channel,
-                    load,
+                    payload,
                 });
             }
         }
@@ -305,7 +305,7 @@ impl External {
     }
 
     /// What a task has to give, at most `credit` rows. `None`: there is no such task.
-    pub(super) fn deliver(&mut self, work: WorkId, credit: usize) -> Option<Delivery> {
+    pub(super) fn deliver(&mut self, work: WorkId, credit: usize) -> Option<TaskOutput> {
         let task = self.tasks.get_mut(&work)?;
         let count = task.rows.len().min(credit);
         let rows: Vec<String> = task.rows.drain(..count).collect();
@@ -315,13 +315,13 @@ impl External {
             true => task.reply.take(),
             false => None,
         };
-        Some(Delivery { rows, reply })
+        Some(TaskOutput { rows, reply })
     }
 
     /// How far a task is that does not wait any more, and when it last advanced: by a row, or by what it says, which is
     /// known only when somebody looks.
     pub(super) fn progress(&self, work: WorkId, now: Instant) -> Option<(f64, Instant)> {
-        let task = self.tasks.get(&work).filter(|task| task.load.is_none())?;
+        let task = self.tasks.get(&work).filter(|task| task.payload.is_none())?;
         let done = task.channel.progress();
         if done > task.seen.replace(done) {
             task.advanced.set(now);
@@ -331,7 +331,7 @@ impl External {
 
     /// A job uses another client's share from now on.
     pub(super) fn pass(&mut self, work: WorkId, from: ClientId, heir: Payer) {
-        if let Some(task) = self.tasks.get(&work).filter(|task| task.load.is_some()) {
+        if let Some(task) = self.tasks.get(&work).filter(|task| task.payload.is_some()) {
             let waiting = &mut self.lanes[task.lane].waiting;
             waiting.remove(from, work);
             waiting.push(heir, work, 0);

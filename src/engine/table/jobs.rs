@@ -1,4 +1,4 @@
-//! The map of all work that is a job of its own: its title, its stage, whose share it uses. Finds the long job that an
+//! The map of all work that is a job of its own: its title, its state, whose share it uses. Finds the long job that an
 //! equal question joins, and counts the bytes of titles. Knows no queue and nobody who waits.
 
 use crate::engine::message::{Account, Payer, Priority, Work, WorkId};
@@ -28,7 +28,7 @@ pub(super) struct Jobs {
     ended: VecDeque<(WorkId, Account)>,
 }
 
-/// A job as the table knows it; what there is to compute of it is with the part that its stage names.
+/// A job as the table knows it; what there is to compute of it is with the part that its state names.
 pub(super) struct Entry {
     title: String,
     streams: bool,
@@ -40,7 +40,7 @@ pub(super) struct Entry {
     payer: Payer,
     /// Set when nobody waits any more.
     cancel: Arc<AtomicBool>,
-    stage: Stage,
+    state: WorkState,
     priority: Priority,
     /// The title of the question whose answer it verifies.
     verifies: Option<String>,
@@ -54,7 +54,7 @@ pub(super) struct Entry {
 }
 
 /// Where a job is.
-pub(super) enum Stage {
+pub(super) enum WorkState {
     /// A stream that may not send rows yet: nothing is computed for it, so that a client cannot make it hold memory. Or
     /// a submitted job that the store does not have yet, or that is to begin later.
     Held(Work),
@@ -71,7 +71,7 @@ pub(super) enum Stage {
 }
 
 impl Entry {
-    pub(super) fn new(title: String, payer: Payer, stage: Stage, queued_at: Instant) -> Self {
+    pub(super) fn new(title: String, payer: Payer, state: WorkState, queued_at: Instant) -> Self {
         Self {
             title,
             streams: false,
@@ -80,7 +80,7 @@ impl Entry {
             begin_by: None,
             payer,
             cancel: Arc::default(),
-            stage,
+            state,
             priority: Priority::Normal,
             verifies: None,
             queued_at,
@@ -91,8 +91,8 @@ impl Entry {
     }
 
     /// The same job as if nothing had been done of it.
-    pub(super) fn anew(&self, stage: Stage) -> Self {
-        Self::new(self.title.clone(), self.payer, stage, self.queued_at)
+    pub(super) fn anew(&self, state: WorkState) -> Self {
+        Self::new(self.title.clone(), self.payer, state, self.queued_at)
             .with_kept(self.is_kept)
             .with_verb(self.verb)
             .with_priority(self.priority)
@@ -176,8 +176,8 @@ impl Entry {
         &self.cancel
     }
 
-    pub(super) const fn stage(&self) -> &Stage {
-        &self.stage
+    pub(super) const fn state(&self) -> &WorkState {
+        &self.state
     }
 
     pub(super) const fn priority(&self) -> Priority {
@@ -319,9 +319,9 @@ impl Jobs {
         }
     }
 
-    pub(super) fn set_stage(&mut self, work: WorkId, stage: Stage) {
+    pub(super) fn set_state(&mut self, work: WorkId, state: WorkState) {
         if let Some(entry) = self.all.get_mut(&work) {
-            entry.stage = stage;
+            entry.state = state;
         }
     }
 
@@ -351,13 +351,13 @@ impl Jobs {
     /// The work of a job that was held and may begin now: until then it has not waited for a worker.
     pub(super) fn begin_held(&mut self, work: WorkId, now: Instant) -> Option<Work> {
         let entry = self.all.get_mut(&work)?;
-        match std::mem::replace(&mut entry.stage, Stage::Express) {
-            Stage::Held(question) => {
+        match std::mem::replace(&mut entry.state, WorkState::Express) {
+            WorkState::Held(question) => {
                 entry.queued_at = now;
                 Some(question)
             }
             other => {
-                entry.stage = other;
+                entry.state = other;
                 None
             }
         }
@@ -421,7 +421,7 @@ mod tests {
 
     fn insert(jobs: &mut Jobs, title: &str) -> WorkId {
         let work = jobs.next_id();
-        let entry = Entry::new(title.into(), ONE, Stage::Express, Instant::now());
+        let entry = Entry::new(title.into(), ONE, WorkState::Express, Instant::now());
         jobs.insert(work, entry);
         work
     }
@@ -449,10 +449,10 @@ mod tests {
         let work = insert(&mut jobs, "primes 1 2");
         let now = Instant::now();
         assert!(jobs.begin_held(work, now).is_none());
-        jobs.set_stage(work, Stage::Held(Work::Plan(Query::Pi(7).into())));
+        jobs.set_state(work, WorkState::Held(Work::Plan(Query::Pi(7).into())));
         assert!(jobs.begin_held(work, now).is_some());
         assert!(jobs.begin_held(work, now).is_none());
         assert_eq!(jobs.get(work).map(Entry::queued_at), Some(now));
-        assert!(matches!(jobs.get(work).map(Entry::stage), Some(Stage::Express)));
+        assert!(matches!(jobs.get(work).map(Entry::state), Some(WorkState::Express)));
     }
 }

@@ -1,7 +1,7 @@
 //! What requests took, until the scheduler reports it to the metrics at the end of its turn. Plain data; knows no
 //! counter that others share.
 
-use super::express::Settled;
+use super::express::BatchOutcome;
 use super::jobs::Entry;
 use super::spans::{self, Name, Span};
 use super::waiters::{Waiter, WaiterId};
@@ -35,7 +35,7 @@ impl Measured {
     /// together.
     pub(super) fn batch(
         &mut self,
-        Settled {
+        BatchOutcome {
             payer,
             queued_at,
             events,
@@ -43,7 +43,7 @@ impl Measured {
             last_found,
             verbs,
             ..
-        }: &Settled,
+        }: &BatchOutcome,
         cpu: Duration,
         now: Instant,
     ) {
@@ -101,7 +101,7 @@ impl Measured {
                 request,
                 job,
                 questions: 1,
-                class: spans::class(entry.stage()),
+                class: spans::class(entry.state()),
                 queue,
                 cpu,
                 wall,

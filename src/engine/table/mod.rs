@@ -64,7 +64,7 @@ use allowances::Allowances;
 use bulk::NoSlice;
 use external::External;
 use flow::{Flow, overload};
-use jobs::{Entry, Stage};
+use jobs::{Entry, WorkState};
 use measured::Measured;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -264,10 +264,10 @@ impl Table {
             self.flow.jobs.set_begin_by(work, begin_by);
             return self.flow.begin(work, payer, question);
         }
-        match self.flow.jobs.get(work).map(Entry::stage) {
-            Some(Stage::Bulk) => self.flow.deliver_plan(work, payer),
-            Some(Stage::External) => self.flow.deliver_external(work),
-            Some(Stage::List) => self.flow.send_list(work),
+        match self.flow.jobs.get(work).map(Entry::state) {
+            Some(WorkState::Bulk) => self.flow.deliver_plan(work, payer),
+            Some(WorkState::External) => self.flow.deliver_external(work),
+            Some(WorkState::List) => self.flow.send_list(work),
             _ => {}
         }
     }
@@ -286,8 +286,8 @@ impl Table {
 
     /// Ends all that plans have to answer, with this failure, but for the submitted jobs that a store has.
     pub(super) fn refuse_plans(&mut self, failure: &Failure) {
-        self.refuse_if(failure, |stage| {
-            matches!(stage, Stage::Express | Stage::Parked | Stage::Bulk)
+        self.refuse_if(failure, |state| {
+            matches!(state, WorkState::Express | WorkState::Parked | WorkState::Bulk)
         });
     }
 
@@ -308,14 +308,14 @@ impl Table {
         }
     }
 
-    /// Ends what is at such a stage, and plain questions, but for the submitted jobs that a store has.
-    fn refuse_if(&mut self, failure: &Failure, is_meant: impl Fn(&Stage) -> bool) {
+    /// Ends what is in such a state, and plain questions, but for the submitted jobs that a store has.
+    fn refuse_if(&mut self, failure: &Failure, is_meant: impl Fn(&WorkState) -> bool) {
         let keeps = self.flow.submitted.keeps();
         for holder in self.flow.waiters.all() {
             let is_kept = keeps && matches!(holder, WaiterId::Submitted(_));
             let work = self.flow.waiters.work_of(holder);
             let entry = work.and_then(|work| self.flow.jobs.get(work));
-            if !is_kept && entry.is_some_and(|entry| is_meant(entry.stage())) {
+            if !is_kept && entry.is_some_and(|entry| is_meant(entry.state())) {
                 self.flow.refuse(holder, failure.clone());
             }
         }

@@ -2,7 +2,7 @@
 //! questions that went to a worker together and were answered by their first slices. Each is one event at its end, with
 //! its duration, and `cli/serve/otlp.rs` sends it. Nothing is noted unless a subscriber wants them. Knows no collector.
 
-use super::jobs::Stage;
+use super::jobs::WorkState;
 use crate::metrics::{Metrics, VerbLabel, micros};
 use std::time::Duration;
 use tracing::Level;
@@ -56,12 +56,12 @@ pub(super) fn are_wanted() -> bool {
 }
 
 /// The class of workers that a job is with, if with any.
-pub(super) const fn class(stage: &Stage) -> &'static str {
-    match stage {
-        Stage::Express => "express",
-        Stage::Parked | Stage::Bulk => "bulk",
-        Stage::External => "external",
-        Stage::Held(_) | Stage::List | Stage::Away => "none",
+pub(super) const fn class(state: &WorkState) -> &'static str {
+    match state {
+        WorkState::Express => "express",
+        WorkState::Parked | WorkState::Bulk => "bulk",
+        WorkState::External => "external",
+        WorkState::Held(_) | WorkState::List | WorkState::Away => "none",
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::engine::batch::{Batch, Begun};
-use crate::engine::external::{ExternalLane, ExternalLoad, ExternalTask, Token};
+use crate::engine::external::{ExternalLane, ExternalPayload, ExternalTask, Token};
 use crate::engine::message::{Account, Ask, Event, Order, Selection, Subject, Submit, Work};
-use crate::engine::task::{Done, Load, Outcome, Task};
+use crate::engine::task::{Done, Outcome, Payload, Task};
 use crate::job::{Budget, Job, Plan};
 use crate::metrics::{Metrics, Verbs};
 use crate::proto::Interim;
@@ -175,17 +175,17 @@ impl Play {
     /// Plays a task as a worker whose slices each take 2 ms.
     pub(super) fn play(&mut self, task: Task) {
         let over = || true;
-        let outcome = match task.load {
-            Load::Begin(job) => {
+        let outcome = match task.payload {
+            Payload::Begin(job) => {
                 let mut plan = job.plan().expect("the question is sound");
                 match plan.advance(Budget::new(&over)) {
                     Some(value) => Outcome::Answered(value),
                     None => Outcome::Unfinished(plan, job),
                 }
             }
-            Load::Batch(batch) => return self.play_batch(task.work, batch, usize::MAX),
-            Load::Slice(slice) => Outcome::Partial(slice(Budget::new(&over))),
-            Load::Blocking(..) => unreachable!("external tasks are handed out by themselves"),
+            Payload::Batch(batch) => return self.play_batch(task.work, batch, usize::MAX),
+            Payload::Slice(slice) => Outcome::Partial(slice(Budget::new(&over))),
+            Payload::Blocking(..) => unreachable!("external tasks are handed out by themselves"),
         };
         self.done(task.work, outcome);
     }
@@ -212,7 +212,7 @@ impl Play {
                 break;
             };
             let begun = Begun::of(question, Budget::new(&|| true));
-            batch.settle(begun, || each);
+            batch.record(begun, || each);
         }
         let cpu = each * batch.begun() as u32;
         let outcome = Outcome::Batch(batch);
@@ -222,8 +222,8 @@ impl Play {
     /// The batch that is handed out next, with the flag that says that nobody wants it any more.
     fn next_batch(&mut self, free: usize) -> (Batch, Arc<AtomicBool>) {
         let task = self.table.next_express(free).pop();
-        match task.map(|task| (task.load, task.cancel)) {
-            Some((Load::Batch(batch), cancel)) => (batch, cancel),
+        match task.map(|task| (task.payload, task.cancel)) {
+            Some((Payload::Batch(batch), cancel)) => (batch, cancel),
             _ => panic!("a batch waits"),
         }
     }
@@ -811,7 +811,7 @@ fn a_panic_costs_one_job_wherever_it_happens() {
     play.done(task.work, Outcome::Panicked);
     play.ask(1, 3, job("in absorb", broken));
     let task = play.table.next_express(1).remove(0);
-    let Load::Begin(begun) = task.load else {
+    let Payload::Begin(begun) = task.payload else {
         unreachable!("it is a first slice")
     };
     play.done(
@@ -866,7 +866,7 @@ fn a_cancelled_external_task_is_answered_at_once_and_keeps_its_slot_until_it_end
     let mut play = roomy();
     play.ask(1, 1, external(&lane, "first"));
     let first = play.next_external().expect("there is a slot");
-    assert!(matches!(first.load, ExternalLoad::Blocking(_)));
+    assert!(matches!(first.payload, ExternalPayload::Blocking(_)));
     play.cancel(1, 1);
     assert!(first.channel.cancelled().is_cancelled());
     play.ask(1, 2, external(&lane, "second"));
@@ -1314,7 +1314,7 @@ fn overloaded(
         for free in [2, 1] {
             let mut left = 5;
             for task in play.table.next_express(free) {
-                let Load::Batch(batch) = task.load else {
+                let Payload::Batch(batch) = task.payload else {
                     unreachable!("all questions are plain");
                 };
                 let most = left.min(batch.fresh.len());
@@ -1351,7 +1351,7 @@ fn under_four_times_the_load_what_is_answered_is_answered_fast_and_the_rest_refu
     // Another address is served as if it were alone.
     play.ask_plain(2, 0, vec![long("short", 1)]);
     let next = play.table.next_express(1).remove(0);
-    assert!(matches!(next.load, Load::Batch(batch) if batch.client == ClientId(2)));
+    assert!(matches!(next.payload, Payload::Batch(batch) if batch.client == ClientId(2)));
 }
 
 #[test]
@@ -1431,8 +1431,8 @@ proptest! {
                 Happens::IsHandedOut { free } => under_way.extend(play.table.next_express(free)),
                 Happens::ComesBack { which, most } if !under_way.is_empty() => {
                     let task = under_way.swap_remove(which % under_way.len());
-                    match task.load {
-                        Load::Batch(batch) => play.play_batch(task.work, batch, most),
+                    match task.payload {
+                        Payload::Batch(batch) => play.play_batch(task.work, batch, most),
                         _ => play.play(task),
                     }
                 }
@@ -1459,7 +1459,7 @@ fn a_job_waits_until_it_is_begun_also_if_a_worker_gave_it_back() {
     let mut play = roomy();
     play.ask(1, 1, long("a", 9));
     let task = play.table.next_express(1).remove(0);
-    let Load::Begin(job) = task.load else {
+    let Payload::Begin(job) = task.payload else {
         unreachable!("it is a first slice")
     };
     play.done(task.work, Outcome::Untouched(job));

@@ -4,7 +4,7 @@
 use super::away::Away;
 use super::bulk::Bulk;
 use super::external::External;
-use super::jobs::{Entry, Jobs, Stage};
+use super::jobs::{Entry, Jobs, WorkState};
 use super::submitted::{MAX_LISTED, Shown};
 use super::waiters::{Waiter, Waiters};
 use crate::engine::message::WorkId;
@@ -37,13 +37,13 @@ impl<'a> View<'a> {
     /// How far a job is; `None` if its plan panics when it is asked.
     pub(super) fn progress(&self, work: WorkId) -> Option<Progress> {
         let entry = self.jobs.get(work)?;
-        let (done, advanced) = match entry.stage() {
-            Stage::Bulk => self.bulk.progress(work)?,
-            Stage::External => self
+        let (done, advanced) = match entry.state() {
+            WorkState::Bulk => self.bulk.progress(work)?,
+            WorkState::External => self
                 .external
                 .progress(work, self.now)
                 .unwrap_or((0.0, entry.queued_at())),
-            Stage::Away => self.away.get(work).map(|job| (job.done, job.advanced))?,
+            WorkState::Away => self.away.get(work).map(|job| (job.done, job.advanced))?,
             _ => (0.0, entry.queued_at()),
         };
         Some(Progress {
@@ -77,16 +77,16 @@ impl<'a> View<'a> {
     }
 
     fn state(&self, work: WorkId, entry: &Entry) -> String {
-        let (done, eta) = match entry.stage() {
-            Stage::Bulk => {
+        let (done, eta) = match entry.state() {
+            WorkState::Bulk => {
                 let done = self.bulk.progress(work).map(|(done, _)| done).unwrap_or_default();
                 (done, eta(self.now - entry.queued_at(), self.bulk.from(work), done))
             }
-            Stage::External => match self.external.progress(work, self.now) {
+            WorkState::External => match self.external.progress(work, self.now) {
                 Some((done, _)) => (done, None),
                 None => return "queued".to_owned(),
             },
-            Stage::Away => {
+            WorkState::Away => {
                 let Some(job) = self.away.get(work) else {
                     return "queued".to_owned();
                 };
@@ -102,8 +102,8 @@ impl<'a> View<'a> {
                 .words();
                 return format!("running node={} {words}", job.node);
             }
-            Stage::Parked => return "parked".to_owned(),
-            Stage::Held(_) | Stage::Express | Stage::List => return "queued".to_owned(),
+            WorkState::Parked => return "parked".to_owned(),
+            WorkState::Held(_) | WorkState::Express | WorkState::List => return "queued".to_owned(),
         };
         let stage = self.bulk.stage(work);
         format!("running {}", Interim::Progress { done, eta, stage }.words())

@@ -41,21 +41,21 @@ const LIMIT: usize = 1 << 20;
 /// ```
 #[derive(Debug)]
 pub struct ClientCodec {
-    dialect: Replies,
+    dialect: ReplyFraming,
     limit: usize,
 }
 
 #[derive(Debug)]
-enum Replies {
-    Lines(lines::Replies),
-    Resp(resp::Replies),
+enum ReplyFraming {
+    Lines(lines::ReplyFraming),
+    Resp(resp::ReplyFraming),
 }
 
 impl ClientCodec {
     /// A codec for lines.
     pub fn lines() -> Self {
         Self {
-            dialect: Replies::Lines(lines::Replies::default()),
+            dialect: ReplyFraming::Lines(lines::ReplyFraming::default()),
             limit: LIMIT,
         }
     }
@@ -63,7 +63,7 @@ impl ClientCodec {
     /// A codec for RESP.
     pub fn resp() -> Self {
         Self {
-            dialect: Replies::Resp(resp::Replies::default()),
+            dialect: ReplyFraming::Resp(resp::ReplyFraming::default()),
             limit: LIMIT,
         }
     }
@@ -81,8 +81,8 @@ impl Decoder for ClientCodec {
 
     fn decode(&mut self, input: &mut BytesMut) -> io::Result<Option<Response>> {
         match &mut self.dialect {
-            Replies::Lines(lines) => lines.next(input, self.limit),
-            Replies::Resp(resp) => resp.next(input, self.limit),
+            ReplyFraming::Lines(lines) => lines.next(input, self.limit),
+            ReplyFraming::Resp(resp) => resp.next(input, self.limit),
         }
     }
 }
@@ -96,7 +96,7 @@ impl Encoder<Request> for ClientCodec {
     fn encode(&mut self, request: Request, out: &mut BytesMut) -> io::Result<()> {
         let tag = request.tag().map(|tag| format!("@{tag}"));
         match self.dialect {
-            Replies::Lines(_) => {
+            ReplyFraming::Lines(_) => {
                 let begins = out.len();
                 if let Some(tag) = tag {
                     out.extend_from_slice(tag.as_bytes());
@@ -111,7 +111,7 @@ impl Encoder<Request> for ClientCodec {
                 }
                 out.extend_from_slice(b"\n");
             }
-            Replies::Resp(_) => {
+            ReplyFraming::Resp(_) => {
                 let words = request.words().split(' ');
                 let count = words.clone().count() + usize::from(tag.is_some());
                 write_length(out, b'*', count);

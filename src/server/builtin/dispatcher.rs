@@ -141,7 +141,7 @@ impl Dispatcher {
             }
             Ok((Step::Job(job), terms)) => self.take_job(verb, format, job, terms, link),
             Ok((Step::Ask(Ask::Submit(mut submit)), terms)) => {
-                link.shared.answers.settle(&mut submit);
+                link.shared.answers.substitute(&mut submit);
                 self.order(verb, format, Ask::Submit(submit), terms);
             }
             Ok((Step::External(task), terms)) => self.order(verb, format, Ask::Answer(task.into()), terms),

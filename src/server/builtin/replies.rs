@@ -299,7 +299,7 @@ impl Replies {
             }
         };
         while self.opened.pop_front_if(|first| first.verb.is_none()).is_some() {}
-        self.opened.rest();
+        self.opened.shrink();
         let (verb, wall) = (verb.unwrap_or_default(), now - begun);
         if (self.waited.verb, self.waited.wall) != (verb, wall) {
             self.measure();

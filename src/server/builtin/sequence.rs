@@ -20,10 +20,10 @@ pub(super) struct Pending {
 
 /// The untagged requests of a connection about submitted jobs; nothing while there are none.
 #[derive(Default)]
-pub(super) struct Sequence(Option<Box<Line>>);
+pub(super) struct Sequence(Option<Box<Queue>>);
 
 #[derive(Default)]
-struct Line {
+struct Queue {
     /// The request under way that the others wait for.
     running: Option<RequestId>,
     waiting: VecDeque<Pending>,
@@ -34,28 +34,28 @@ struct Line {
 impl Sequence {
     /// Gives the request back if it may take effect now; else it waits.
     pub(super) fn begin(&mut self, request: Pending) -> Option<Pending> {
-        let line = self.0.get_or_insert_default();
-        line.bytes += bytes(&request);
-        line.waiting.push_back(request);
+        let queue = self.0.get_or_insert_default();
+        queue.bytes += bytes(&request);
+        queue.waiting.push_back(request);
         self.next()
     }
 
     /// A request is answered: those after it may take effect, as [`next`](Self::next) gives them.
     #[inline]
     pub(super) fn end(&mut self, id: RequestId) {
-        let Some(line) = &mut self.0 else {
+        let Some(queue) = &mut self.0 else {
             return;
         };
-        if line.running == Some(id) {
-            line.running = None;
+        if queue.running == Some(id) {
+            queue.running = None;
         }
         // It may be answered before it takes effect, if the engine has failed.
-        line.waiting.retain(|request| {
+        queue.waiting.retain(|request| {
             let is_another = request.id != id;
-            line.bytes -= if is_another { 0 } else { bytes(request) };
+            queue.bytes -= if is_another { 0 } else { bytes(request) };
             is_another
         });
-        if line.running.is_none() && line.waiting.is_empty() {
+        if queue.running.is_none() && queue.waiting.is_empty() {
             self.0 = None;
         }
     }
@@ -63,7 +63,7 @@ impl Sequence {
     /// The bytes that waiting requests hold.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |line| line.bytes)
+        self.0.as_ref().map_or(0, |queue| queue.bytes)
     }
 
     /// True if there are none.
@@ -74,12 +74,12 @@ impl Sequence {
     /// The next request that may take effect.
     #[inline]
     pub(super) fn next(&mut self) -> Option<Pending> {
-        let line = self.0.as_mut().filter(|line| line.running.is_none())?;
-        let next = line.waiting.pop_front()?;
-        line.bytes -= bytes(&next);
+        let queue = self.0.as_mut().filter(|queue| queue.running.is_none())?;
+        let next = queue.waiting.pop_front()?;
+        queue.bytes -= bytes(&next);
         if waits(&next.ask) {
-            line.running = Some(next.id);
-        } else if line.waiting.is_empty() {
+            queue.running = Some(next.id);
+        } else if queue.waiting.is_empty() {
             self.0 = None;
         }
         Some(next)

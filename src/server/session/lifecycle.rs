@@ -40,7 +40,7 @@ pub(in crate::server) struct Lifecycle {
     /// Since when the client takes nothing of what is written for it.
     unsent_since: Option<Instant>,
     /// Since when nothing is under way, or since when the session waits for the client to close.
-    resting_since: Option<Instant>,
+    idle_since: Option<Instant>,
 }
 
 // Sessions pass here at every turn: a call for each, into another unit of code, costs 6 % of a short request.
@@ -93,7 +93,7 @@ impl Lifecycle {
             true => Phase::Closed,
             false => Phase::Lingering,
         };
-        self.resting_since = Some(Instant::now());
+        self.idle_since = Some(Instant::now());
     }
 
     /// The client has closed its half too.
@@ -105,7 +105,7 @@ impl Lifecycle {
     #[inline]
     pub(in crate::server) const fn record_request(&mut self) {
         self.request_since = None;
-        self.resting_since = None;
+        self.idle_since = None;
     }
 
     /// Notes whether the client owes the rest of a request.
@@ -132,7 +132,7 @@ impl Lifecycle {
     #[inline]
     pub(super) const fn record_write(&mut self) {
         self.unsent_since = None;
-        self.resting_since = None;
+        self.idle_since = None;
     }
 
     /// Notes how the session stands at the end of a turn: whether bytes are unsent, and whether requests are under way.
@@ -141,8 +141,8 @@ impl Lifecycle {
     pub(super) fn note(&mut self, has_unsent: bool, is_answered: bool, limits: &Limits) {
         keep(&mut self.unsent_since, has_unsent);
         let is_idle = is_answered && !has_unsent && !self.owes_request;
-        let is_resting = is_idle && limits.idle_timeout.is_some();
-        keep(&mut self.resting_since, is_resting || self.phase == Phase::Lingering);
+        let is_limited = is_idle && limits.idle_timeout.is_some();
+        keep(&mut self.idle_since, is_limited || self.phase == Phase::Lingering);
     }
 
     /// When the client will have kept the session waiting for too long: for the rest of a request (also while it takes
@@ -151,10 +151,10 @@ impl Lifecycle {
     pub(super) fn due(&self, limits: &Limits) -> Option<Instant> {
         let owed_since = [self.request_since, self.unsent_since].into_iter().flatten().min();
         let (since, patience) = match owed_since {
-            _ if self.phase == Phase::Lingering && self.is_draining => (self.resting_since?, LINGER_WHILE_DRAINING),
-            _ if self.phase == Phase::Lingering => (self.resting_since?, LINGER),
+            _ if self.phase == Phase::Lingering && self.is_draining => (self.idle_since?, LINGER_WHILE_DRAINING),
+            _ if self.phase == Phase::Lingering => (self.idle_since?, LINGER),
             Some(since) => (since, limits.stall_timeout),
-            None => (self.resting_since?, limits.idle_timeout?),
+            None => (self.idle_since?, limits.idle_timeout?),
         };
         since.checked_add(patience)
     }
@@ -191,7 +191,7 @@ impl Timer {
 
     /// Gives the timer up if it has fired and nothing waits for it.
     #[inline]
-    pub(super) fn rest(&mut self) {
+    pub(super) fn drop_if_fired(&mut self) {
         if self.0.as_ref().is_some_and(|sleep| sleep.is_elapsed()) {
             self.0 = None;
         }
@@ -332,7 +332,7 @@ mod tests {
             );
             poll_fn(|task| timer.poll(after(9), task)).await;
             assert_eq!(begun.elapsed().as_secs(), 9);
-            timer.rest();
+            timer.drop_if_fired();
             assert!(timer.0.is_none());
         });
     }

@@ -225,7 +225,7 @@ impl<E: Exchange> Session<E> {
             let watch = is_blind.then(|| self.watching.get_or_insert_with(Watching::begin).1);
             let due = self.link.lifecycle.due(self.link.limits());
             let Some(next) = due.into_iter().chain(watch).min() else {
-                self.timer.rest();
+                self.timer.drop_if_fired();
                 return Ok(());
             };
             if self.timer.poll(next, task).is_pending() {

@@ -4,7 +4,7 @@
 use super::{Flow, entry_priority};
 use crate::engine::message::{JobId, Payer, WorkId};
 use crate::engine::table::bulk::Entered;
-use crate::engine::table::jobs::{Entry, Stage};
+use crate::engine::table::jobs::{Entry, WorkState};
 use crate::job::{AnyPlan, Job};
 use crate::proto::Failure;
 
@@ -45,7 +45,7 @@ impl Flow {
             Entered::Runs => {
                 self.bulk.set_initial_progress(work, before);
                 self.jobs.mark_long(work);
-                self.jobs.set_stage(work, Stage::Bulk);
+                self.jobs.set_state(work, WorkState::Bulk);
                 if self.waiters.submitted(work).any(|job| self.submitted.is_unproven(job)) {
                     self.bulk.save_soon(work);
                     self.deferred.add(work, self.now);
@@ -54,7 +54,7 @@ impl Flow {
             }
             Entered::Parked => {
                 self.jobs.mark_long(work);
-                self.jobs.set_stage(work, Stage::Parked);
+                self.jobs.set_state(work, WorkState::Parked);
                 self.log(work, "parked until there is memory");
                 for job in self.waiters.submitted(work) {
                     self.submitted.defer(job);
@@ -86,7 +86,7 @@ impl Flow {
         self.bulk.set_beside(self.submitted.checkpoint_bytes());
         while let Some((work, question)) = self.bulk.unpark() {
             if let Some(payer) = self.jobs.get(work).map(Entry::payer) {
-                self.jobs.set_stage(work, Stage::Express);
+                self.jobs.set_state(work, WorkState::Express);
                 self.log(work, "begins again: there is memory");
                 // It was begun before: what it waits for now is no sign of overload.
                 self.jobs.clear_begin_by(work);

@@ -14,9 +14,9 @@ use super::away::Away;
 use super::bulk::Bulk;
 use super::cancels::Cancels;
 use super::deferred::Deferred;
-use super::express::{Express, Late, Settled};
+use super::express::{BatchOutcome, Express, Late};
 use super::external::External;
-use super::jobs::{Entry, Jobs, Stage};
+use super::jobs::{Entry, Jobs, WorkState};
 use super::log::{self, Ids};
 use super::measured::Measured;
 use super::outbox::Outbox;
@@ -101,7 +101,7 @@ impl Flow {
     /// Keeps work that may not begin yet.
     pub(super) fn hold(&mut self, work: WorkId, question: Work) {
         self.take_place(work, &question);
-        self.jobs.set_stage(work, Stage::Held(question));
+        self.jobs.set_state(work, WorkState::Held(question));
     }
 
     /// An external task takes its place in its lane.
@@ -119,7 +119,7 @@ impl Flow {
             Work::Plan(question) => self.begin_plan(work, payer, question),
             Work::External(task) => {
                 self.external.push(work, payer, task, self.now);
-                self.jobs.set_stage(work, Stage::External);
+                self.jobs.set_state(work, WorkState::External);
             }
         }
     }
@@ -189,14 +189,14 @@ impl Flow {
 
     fn batch_finished(&mut self, batch: Batch, cpu: Duration) {
         let client = batch.client;
-        let Some(settled) = self.express.finished(batch, cpu, self.now) else {
+        let Some(outcome) = self.express.finished(batch, cpu, self.now) else {
             return;
         };
         #[cfg(test)]
         crate::engine::failpoint::hit();
-        self.measured.first_slices(&settled.verbs, self.now - settled.queued_at);
-        self.measured.batch(&settled, cpu, self.now);
-        let Settled {
+        self.measured.first_slices(&outcome.verbs, self.now - outcome.queued_at);
+        self.measured.batch(&outcome, cpu, self.now);
+        let BatchOutcome {
             queued_at,
             payer,
             events,
@@ -204,7 +204,7 @@ impl Flow {
             panicked,
             unfinished,
             ..
-        } = settled;
+        } = outcome;
         self.outbox.keep_all(found);
         self.waiters.uncount_questions(client, events.len());
         self.outbox.push_all(client, events);
@@ -222,7 +222,7 @@ impl Flow {
         } in unfinished
         {
             let work = self.jobs.next_id();
-            let entry = Entry::new(question.title().into_owned(), payer, Stage::Express, queued_at)
+            let entry = Entry::new(question.title().into_owned(), payer, WorkState::Express, queued_at)
                 .with_kept(question.is_kept)
                 .with_verb(question.verb)
                 .with_cpu(cpu, self.now);
@@ -265,9 +265,9 @@ impl Flow {
     /// Sends what a plan has, and ends the job if that is the answer.
     pub(super) fn deliver_plan(&mut self, work: WorkId, payer: Payer) {
         match self.bulk.deliver(work, payer, self.waiters.credit(work)) {
-            Some(Ok(delivery)) => {
-                self.send_rows(work, delivery.rows);
-                if let Some(value) = delivery.answer {
+            Some(Ok(output)) => {
+                self.send_rows(work, output.rows);
+                if let Some(value) = output.answer {
                     self.end(work, Ok(value));
                 }
             }
@@ -285,9 +285,9 @@ impl Flow {
 
     /// The same of an external task.
     pub(super) fn deliver_external(&mut self, work: WorkId) {
-        if let Some(delivery) = self.external.deliver(work, self.waiters.credit(work)) {
-            self.send_rows(work, delivery.rows);
-            if let Some(reply) = delivery.reply {
+        if let Some(output) = self.external.deliver(work, self.waiters.credit(work)) {
+            self.send_rows(work, output.rows);
+            if let Some(reply) = output.reply {
                 self.end(work, reply);
             }
         }
@@ -388,12 +388,12 @@ impl Flow {
     fn remove(&mut self, work: WorkId) -> Option<Entry> {
         let entry = self.jobs.remove(work)?;
         let payer = entry.payer();
-        match entry.stage() {
-            Stage::Held(Work::Plan(_)) | Stage::Parked | Stage::Bulk => {}
-            Stage::Express => self.express.remove(payer, work),
-            Stage::Held(Work::External(_)) | Stage::External => self.external.remove(payer.client, work),
-            Stage::Away => self.away.remove(work),
-            Stage::List => self.submitted.remove_list(work),
+        match entry.state() {
+            WorkState::Held(Work::Plan(_)) | WorkState::Parked | WorkState::Bulk => {}
+            WorkState::Express => self.express.remove(payer, work),
+            WorkState::Held(Work::External(_)) | WorkState::External => self.external.remove(payer.client, work),
+            WorkState::Away => self.away.remove(work),
+            WorkState::List => self.submitted.remove_list(work),
         }
         self.deferred.forget(work);
         // Also in the express lane memory may be set aside for it, if it was parked before.

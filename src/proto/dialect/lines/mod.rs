@@ -8,7 +8,7 @@ mod replies;
 
 pub use replies::{ReplyLine, split_tag};
 
-pub(in crate::proto) use replies::Replies;
+pub(in crate::proto) use replies::ReplyFraming;
 
 use super::{Decoded, Frame, too_long};
 use crate::proto::format::ReplyFormat;

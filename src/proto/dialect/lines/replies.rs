@@ -71,12 +71,12 @@ pub fn split_tag(line: &str) -> (Option<&str>, &str) {
 
 /// Decodes the lines of replies.
 #[derive(Debug, Default)]
-pub(in crate::proto) struct Replies {
+pub(in crate::proto) struct ReplyFraming {
     /// Bytes of the input without a line feed, so that a line that arrives in small pieces is not searched again.
     searched: usize,
 }
 
-impl Replies {
+impl ReplyFraming {
     /// The next line, if it has arrived whole.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use feed::Feed;
 use handshake::{Client, Handshake, HandshakeReply};
 
 pub(in crate::proto) use encoding::{write_bulk, write_length};
-pub(in crate::proto) use replies::Replies;
+pub(in crate::proto) use replies::ReplyFraming;
 
 /// The verb whose rows leave one by one.
 const MONITOR: &[u8] = b"monitor";

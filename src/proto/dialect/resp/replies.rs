@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 4;
 /// Decodes replies. Every element is taken off the input as soon as it has arrived, so that a long list costs no second
 /// look.
 #[derive(Debug, Default)]
-pub(in crate::proto) struct Replies {
+pub(in crate::proto) struct ReplyFraming {
     /// Lists that are not complete, the outermost first.
     open: Vec<List>,
     /// Bytes of the current reply that were taken off the input.
@@ -42,7 +42,7 @@ fn invalid(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())
 }
 
-impl Replies {
+impl ReplyFraming {
     /// The next reply or push, if it has arrived whole.
     ///
     /// # Errors
