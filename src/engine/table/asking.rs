@@ -321,7 +321,7 @@ impl Table {
             Found::Running(work) => work,
             Found::Done(reply) => {
                 let reply = reply.clone();
-                if let WaiterId::Request(client, request) = waiter.holder() {
+                if let WaiterId::Request(client, request) = waiter.id() {
                     self.flow.reply_when_written(job, client, request, reply, Says::End);
                 }
                 return Ok(None);

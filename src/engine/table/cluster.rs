@@ -324,16 +324,16 @@ impl Table {
 
     /// A job of this work has ended elsewhere, for all that watch it too.
     fn end_running(&mut self, job: JobId, work: WorkId, reply: Reply) {
-        for holder in self.flow.waiters.watchers(job, work) {
-            self.answer_away(holder, reply.clone());
+        for waiter in self.flow.waiters.watchers(job, work) {
+            self.answer_away(waiter, reply.clone());
         }
         self.answer_away(WaiterId::Submitted(job), reply);
     }
 
-    fn answer_away(&mut self, holder: WaiterId, reply: Reply) {
-        if let Some(removed) = self.flow.waiters.remove(holder) {
+    fn answer_away(&mut self, waiter: WaiterId, reply: Reply) {
+        if let Some(removed) = self.flow.waiters.remove(waiter) {
             self.flow.removed(removed);
-            self.flow.answer(holder, None, reply, Duration::ZERO);
+            self.flow.answer(waiter, None, reply, Duration::ZERO);
         }
     }
 

@@ -49,8 +49,8 @@ impl Ids {
 }
 
 impl From<WaiterId> for Ids {
-    fn from(holder: WaiterId) -> Self {
-        match holder {
+    fn from(waiter: WaiterId) -> Self {
+        match waiter {
             WaiterId::Request(client, request) => Self::of_request(client, request),
             WaiterId::Submitted(job) => Self::of_job(job),
         }
@@ -60,7 +60,7 @@ impl From<WaiterId> for Ids {
 impl From<&Waiter> for Ids {
     fn from(waiter: &Waiter) -> Self {
         let job = waiter.watched().map(|job| job.0);
-        let ids = Self::from(waiter.holder());
+        let ids = Self::from(waiter.id());
         Self {
             client: Some(waiter.payer().client.0),
             job: ids.job.or(job),

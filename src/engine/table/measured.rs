@@ -89,7 +89,7 @@ impl Measured {
         if !is_slow && !is_traced {
             return;
         }
-        let (client, request, job) = match waiter.holder() {
+        let (client, request, job) = match waiter.id() {
             WaiterId::Request(client, request) => (client.0, Some(request.0), waiter.watched()),
             WaiterId::Submitted(job) => (waiter.payer().client.0, None, Some(job)),
         };

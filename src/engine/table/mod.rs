@@ -311,12 +311,12 @@ impl Table {
     /// Ends what is in such a state, and plain questions, but for the submitted jobs that a store has.
     fn refuse_if(&mut self, failure: &Failure, is_meant: impl Fn(&WorkState) -> bool) {
         let keeps = self.flow.submitted.keeps();
-        for holder in self.flow.waiters.all() {
-            let is_kept = keeps && matches!(holder, WaiterId::Submitted(_));
-            let work = self.flow.waiters.work_of(holder);
+        for waiter in self.flow.waiters.all() {
+            let is_kept = keeps && matches!(waiter, WaiterId::Submitted(_));
+            let work = self.flow.waiters.work_of(waiter);
             let entry = work.and_then(|work| self.flow.jobs.get(work));
             if !is_kept && entry.is_some_and(|entry| is_meant(entry.state())) {
-                self.flow.refuse(holder, failure.clone());
+                self.flow.refuse(waiter, failure.clone());
             }
         }
         for (client, request) in self.flow.express.plain() {
@@ -326,9 +326,9 @@ impl Table {
 
     /// The client is gone: what it waits for is cancelled, and nothing is sent. What it submitted goes on.
     pub(super) fn leave(&mut self, client: ClientId) {
-        for holder in self.flow.waiters.requests_of(client) {
-            if let Some(removed) = self.flow.waiters.remove(holder) {
-                log::lets_go(holder, "the client is gone");
+        for waiter in self.flow.waiters.requests_of(client) {
+            if let Some(removed) = self.flow.waiters.remove(waiter) {
+                log::lets_go(waiter, "the client is gone");
                 self.flow.removed(removed);
             }
         }
@@ -349,8 +349,8 @@ impl Table {
         self.flow.defer_unbegun();
         while let Some(due) = self.flow.waiters.due(now) {
             match due {
-                Due::Deadline(holder, watched) => self.late(holder, watched),
-                Due::Progress(holder, work) => self.flow.report(holder, work),
+                Due::Deadline(waiter, watched) => self.late(waiter, watched),
+                Due::Progress(waiter, work) => self.flow.report(waiter, work),
             }
         }
         while let Some(work) = self.flow.submitted.due(now) {
@@ -367,16 +367,16 @@ impl Table {
 
     /// A deadline has passed: of a question, of a submitted job and so of all that watch it, or of one that watches a
     /// job that goes on.
-    fn late(&mut self, holder: WaiterId, watched: Option<JobId>) {
+    fn late(&mut self, waiter: WaiterId, watched: Option<JobId>) {
         let text = match watched {
             None => "the deadline passed; the work was stopped".to_owned(),
             Some(job) => format!("the deadline passed; job {job} goes on, 'result {job}' waits for it"),
         };
         let failure = Failure::new(Code::Deadline, text);
-        match (holder, self.flow.waiters.work_of(holder)) {
+        match (waiter, self.flow.waiters.work_of(waiter)) {
             (WaiterId::Submitted(job), Some(work)) => self.flow.end_submitted(job, work, &failure),
             _ => {
-                self.flow.refuse(holder, failure);
+                self.flow.refuse(waiter, failure);
             }
         }
     }

@@ -127,22 +127,22 @@ mod tests {
             for (number, (is_new, index, priority)) in steps.into_iter().enumerate() {
                 if is_new || list.is_empty() {
                     let waiter = waiter(number as u64, Priority::ALL[priority]);
-                    let holder = waiter.holder();
-                    list.push((queue.push(waiter), holder, Priority::ALL[priority]));
+                    let id = waiter.id();
+                    list.push((queue.push(waiter), id, Priority::ALL[priority]));
                 } else {
-                    let (place, holder, _) = list.remove(index % list.len());
-                    prop_assert_eq!(queue.remove(place).map(|waiter| waiter.holder()), Some(holder));
+                    let (place, id, _) = list.remove(index % list.len());
+                    prop_assert_eq!(queue.remove(place).map(|waiter| waiter.id()), Some(id));
                     prop_assert!(queue.get(place).is_none() && queue.remove(place).is_none());
                 }
-                let holders: Vec<_> = list.iter().map(|(_, holder, _)| *holder).collect();
-                prop_assert!(queue.iter().map(Waiter::holder).eq(holders.iter().copied()));
-                prop_assert_eq!(queue.first().map(Waiter::holder), holders.first().copied());
+                let ids: Vec<_> = list.iter().map(|(_, id, _)| *id).collect();
+                prop_assert!(queue.iter().map(Waiter::id).eq(ids.iter().copied()));
+                prop_assert_eq!(queue.first().map(Waiter::id), ids.first().copied());
                 prop_assert_eq!(queue.priority(), list.iter().map(|(_, _, priority)| *priority).max());
-                for (place, holder, _) in &list {
-                    prop_assert_eq!(queue.get(*place).map(Waiter::holder), Some(*holder));
+                for (place, id, _) in &list {
+                    prop_assert_eq!(queue.get(*place).map(Waiter::id), Some(*id));
                 }
             }
-            prop_assert!(queue.into_iter().map(|waiter| waiter.holder()).eq(list.iter().map(|(_, holder, _)| *holder)));
+            prop_assert!(queue.into_iter().map(|waiter| waiter.id()).eq(list.iter().map(|(_, id, _)| *id)));
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) enum WaiterId {
 
 /// A request, or a submitted job, that waits for a job, with its deadline and how often it wants progress.
 pub(super) struct Waiter {
-    holder: WaiterId,
+    id: WaiterId,
     /// Whose share of the CPU the job uses on its behalf.
     payer: Payer,
     /// When it was asked.
@@ -50,7 +50,7 @@ impl Waiter {
     /// A request of which nothing is wanted but its answer.
     pub(super) const fn plain(payer: Payer, request: RequestId, since: Instant) -> Self {
         Self {
-            holder: WaiterId::Request(payer.client, request),
+            id: WaiterId::Request(payer.client, request),
             payer,
             since,
             counted: Counted::Question,
@@ -93,7 +93,7 @@ impl Waiter {
 
     /// Waits on behalf of a submitted job, which nobody hears of.
     pub(super) const fn submitted(mut self, job: JobId) -> Self {
-        self.holder = WaiterId::Submitted(job);
+        self.id = WaiterId::Submitted(job);
         self.counted = Counted::Submitted;
         self.progress = None;
         self.due = None;
@@ -140,8 +140,8 @@ impl Waiter {
         matches!(self.counted, Counted::Submitted)
     }
 
-    pub(super) const fn holder(&self) -> WaiterId {
-        self.holder
+    pub(super) const fn id(&self) -> WaiterId {
+        self.id
     }
 
     /// The submitted job that it watches.
@@ -151,7 +151,7 @@ impl Waiter {
 
     /// True if a client waits here that may not be sent rows yet.
     pub(super) const fn has_no_credit(&self) -> bool {
-        self.rows == 0 && matches!(self.holder, WaiterId::Request(..))
+        self.rows == 0 && matches!(self.id, WaiterId::Request(..))
     }
 
     /// When something has to be said to this waiter, unless it is answered before.
@@ -233,32 +233,32 @@ pub(super) enum Due {
 
 impl Waiters {
     pub(super) fn add(&mut self, work: WorkId, waiter: Waiter) {
-        let holder = waiter.holder;
-        self.alarms.extend(waiter.alarm().map(|at| (at, holder)));
+        let id = waiter.id;
+        self.alarms.extend(waiter.alarm().map(|at| (at, id)));
         self.count(waiter.payer, waiter.counted, 1);
         let place = self.of.entry(work).or_default().push(waiter);
-        self.waiting.insert(holder, (work, place));
+        self.waiting.insert(id, (work, place));
     }
 
     /// One has this deadline from now on.
-    pub(super) fn set_deadline(&mut self, holder: WaiterId, deadline: Option<Instant>) {
-        let Some(waiter) = self.get_mut(holder) else { return };
+    pub(super) fn set_deadline(&mut self, id: WaiterId, deadline: Option<Instant>) {
+        let Some(waiter) = self.get_mut(id) else { return };
         let before = waiter.alarm();
         waiter.deadline = deadline;
         let after = waiter.alarm();
         if let Some(at) = before {
-            self.alarms.remove(&(at, holder));
+            self.alarms.remove(&(at, id));
         }
-        self.alarms.extend(after.map(|at| (at, holder)));
+        self.alarms.extend(after.map(|at| (at, id)));
     }
 
     /// What one waits for.
-    pub(super) fn work_of(&self, holder: WaiterId) -> Option<WorkId> {
-        self.waiting.get(&holder).map(|(work, _)| *work)
+    pub(super) fn work_of(&self, id: WaiterId) -> Option<WorkId> {
+        self.waiting.get(&id).map(|(work, _)| *work)
     }
 
-    fn get_mut(&mut self, holder: WaiterId) -> Option<&mut Waiter> {
-        let (work, place) = self.waiting.get(&holder)?;
+    fn get_mut(&mut self, id: WaiterId) -> Option<&mut Waiter> {
+        let (work, place) = self.waiting.get(&id)?;
         self.of.get_mut(work)?.get_mut(*place)
     }
 
@@ -268,19 +268,19 @@ impl Waiters {
     }
 
     /// One that waits.
-    pub(super) fn get(&self, holder: WaiterId) -> Option<&Waiter> {
-        let (work, place) = self.waiting.get(&holder)?;
+    pub(super) fn get(&self, id: WaiterId) -> Option<&Waiter> {
+        let (work, place) = self.waiting.get(&id)?;
         self.of.get(work)?.get(*place)
     }
 
     /// The submitted job that one watches.
-    pub(super) fn watched_by(&self, holder: WaiterId) -> Option<JobId> {
-        self.get(holder)?.watched
+    pub(super) fn watched_by(&self, id: WaiterId) -> Option<JobId> {
+        self.get(id)?.watched
     }
 
     /// Takes one off its job.
-    pub(super) fn remove(&mut self, holder: WaiterId) -> Option<Removed> {
-        let (work, place) = self.waiting.get(&holder).copied()?;
+    pub(super) fn remove(&mut self, id: WaiterId) -> Option<Removed> {
+        let (work, place) = self.waiting.get(&id).copied()?;
         let waiters = self.of.get_mut(&work)?;
         let waiter = waiters.remove(place)?;
         let heir = waiters.first().map(|waiter| waiter.payer);
@@ -302,15 +302,15 @@ impl Waiters {
     pub(super) fn remove_all(&mut self, work: WorkId) -> Vec<(WaiterId, Option<JobId>)> {
         let waiters = self.of.remove(&work).unwrap_or_default();
         waiters.iter().for_each(|waiter| self.let_go(waiter));
-        let mut holders: Vec<_> = waiters.iter().map(|waiter| (waiter.holder, waiter.watched)).collect();
-        holders.sort_by_key(|(holder, _)| matches!(holder, WaiterId::Request(..)));
-        holders
+        let mut ids: Vec<_> = waiters.iter().map(|waiter| (waiter.id, waiter.watched)).collect();
+        ids.sort_by_key(|(id, _)| matches!(id, WaiterId::Request(..)));
+        ids
     }
 
     fn let_go(&mut self, waiter: &Waiter) {
-        self.waiting.remove(&waiter.holder);
+        self.waiting.remove(&waiter.id);
         if let Some(at) = waiter.alarm() {
-            self.alarms.remove(&(at, waiter.holder));
+            self.alarms.remove(&(at, waiter.id));
         }
         self.uncount(waiter.payer.client, waiter.counted, 1);
     }
@@ -321,18 +321,18 @@ impl Waiters {
         let queue = self.of.entry(to).or_default();
         let mut jobs = Vec::new();
         for waiter in waiters {
-            let holder = waiter.holder;
-            if let WaiterId::Submitted(job) = holder {
+            let id = waiter.id;
+            if let WaiterId::Submitted(job) = id {
                 jobs.push(job);
             }
-            self.waiting.insert(holder, (to, queue.push(waiter)));
+            self.waiting.insert(id, (to, queue.push(waiter)));
         }
         jobs
     }
 
     /// The submitted jobs that wait for a job.
     pub(super) fn submitted(&self, work: WorkId) -> impl Iterator<Item = JobId> {
-        self.of(work).filter_map(|waiter| match waiter.holder {
+        self.of(work).filter_map(|waiter| match waiter.id {
             WaiterId::Submitted(job) => Some(job),
             WaiterId::Request(..) => None,
         })
@@ -346,18 +346,18 @@ impl Waiters {
     /// Those that watch a submitted job.
     pub(super) fn watchers(&self, job: JobId, work: WorkId) -> Vec<WaiterId> {
         let watchers = self.of(work).filter(|waiter| waiter.watched == Some(job));
-        watchers.map(|waiter| waiter.holder).collect()
+        watchers.map(|waiter| waiter.id).collect()
     }
 
     /// True if those that wait for a job are all clients: nobody submitted it.
     pub(super) fn is_only_asked(&self, work: WorkId) -> bool {
-        let is_request = |waiter: &Waiter| matches!(waiter.holder, WaiterId::Request(..));
+        let is_request = |waiter: &Waiter| matches!(waiter.id, WaiterId::Request(..));
         self.of(work).all(is_request)
     }
 
     pub(super) fn requests_of(&self, client: ClientId) -> Vec<WaiterId> {
         let all = WaiterId::Request(client, RequestId::MIN)..=WaiterId::Request(client, RequestId::MAX);
-        self.waiting.range(all).map(|(holder, _)| *holder).collect()
+        self.waiting.range(all).map(|(id, _)| *id).collect()
     }
 
     pub(super) fn all(&self) -> Vec<WaiterId> {
@@ -374,17 +374,17 @@ impl Waiters {
     pub(super) fn spend(&mut self, work: WorkId, rows: usize) -> Option<(ClientId, RequestId)> {
         let waiter = self.of.get_mut(&work)?.first_mut()?;
         waiter.rows = waiter.rows.saturating_sub(rows);
-        match waiter.holder {
+        match waiter.id {
             WaiterId::Request(client, request) => Some((client, request)),
             WaiterId::Submitted(_) => None,
         }
     }
 
     /// More rows may be sent; says of which job.
-    pub(super) fn grant(&mut self, holder: WaiterId, rows: usize) -> Option<WorkId> {
-        let waiter = self.get_mut(holder)?;
+    pub(super) fn grant(&mut self, id: WaiterId, rows: usize) -> Option<WorkId> {
+        let waiter = self.get_mut(id)?;
         waiter.rows = waiter.rows.saturating_add(rows);
-        self.work_of(holder)
+        self.work_of(id)
     }
 
     /// The next moment for [`due`](Self::due).
@@ -394,26 +394,26 @@ impl Waiters {
 
     /// The next alarm that has gone off by now. An alarm for progress is set anew, one for a deadline is not.
     pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
-        while let Some(&(at, holder)) = self.alarms.first()
+        while let Some(&(at, id)) = self.alarms.first()
             && at <= now
         {
             self.alarms.pop_first();
-            let Some(work) = self.work_of(holder) else {
+            let Some(work) = self.work_of(id) else {
                 continue;
             };
-            let Some(waiter) = self.get_mut(holder) else {
+            let Some(waiter) = self.get_mut(id) else {
                 continue;
             };
             if waiter.deadline.is_some_and(|deadline| deadline <= now) {
-                return Some(Due::Deadline(holder, waiter.watched));
+                return Some(Due::Deadline(id, waiter.watched));
             }
             if let (Some(every), Some(due)) = (waiter.progress, waiter.due) {
                 let next = due.checked_add(every).filter(|next| *next > now);
                 waiter.due = next.or_else(|| now.checked_add(every));
             }
             let next = waiter.alarm();
-            self.alarms.extend(next.map(|at| (at, holder)));
-            return Some(Due::Progress(holder, work));
+            self.alarms.extend(next.map(|at| (at, id)));
+            return Some(Due::Progress(id, work));
         }
         None
     }
@@ -422,13 +422,13 @@ impl Waiters {
     /// stage, or else for how long it has not.
     pub(super) fn report(
         &mut self,
-        holder: WaiterId,
+        id: WaiterId,
         done: f64,
         silent: Duration,
         eta: Option<Duration>,
         stage: Option<String>,
     ) -> Option<Interim> {
-        let waiter = self.get_mut(holder)?;
+        let waiter = self.get_mut(id)?;
         let at = stage.as_deref().map_or(0, |stage| FxBuildHasher.hash_one(stage));
         if done <= waiter.sent.0 && at == waiter.sent.1 {
             return (silent >= STALLED).then_some(Interim::Stalled(silent));

@@ -38,10 +38,10 @@ impl Flow {
         for waiter in self.waiters.of(work) {
             self.measured.ended(waiter, &entry, outcome, self.now);
         }
-        let mut holders = self.waiters.remove_all(work);
-        let last = holders.pop();
-        for (holder, watched) in holders {
-            self.answer(holder, watched, reply.clone(), entry.cpu());
+        let mut waiters = self.waiters.remove_all(work);
+        let last = waiters.pop();
+        for (waiter, watched) in waiters {
+            self.answer(waiter, watched, reply.clone(), entry.cpu());
         }
         if let Some((last, watched)) = last {
             self.answer(last, watched, reply, entry.cpu());
@@ -52,12 +52,12 @@ impl Flow {
     /// time.
     pub(in crate::engine::table) fn answer(
         &mut self,
-        holder: WaiterId,
+        waiter: WaiterId,
         watched: Option<JobId>,
         reply: Reply,
         cpu: Duration,
     ) {
-        match (holder, watched) {
+        match (waiter, watched) {
             (WaiterId::Request(client, request), Some(job)) => {
                 self.reply_when_written(job, client, request, reply, Says::End)
             }
@@ -86,30 +86,30 @@ impl Flow {
     /// Ends a submitted job, for all that watch it too; others that asked the same question go on waiting.
     pub(in crate::engine::table) fn end_submitted(&mut self, job: JobId, work: WorkId, failure: &Failure) {
         let watchers = self.waiters.watchers(job, work);
-        for holder in std::iter::once(WaiterId::Submitted(job)).chain(watchers) {
-            self.refuse(holder, failure.clone());
+        for waiter in std::iter::once(WaiterId::Submitted(job)).chain(watchers) {
+            self.refuse(waiter, failure.clone());
         }
     }
 
     /// Ends the waiting of one, and its job if it was the last. False if it did not wait.
-    pub(in crate::engine::table) fn refuse(&mut self, holder: WaiterId, failure: Failure) -> bool {
-        if let Some(waiter) = self.waiters.get(holder)
-            && let Some(entry) = self.waiters.work_of(holder).and_then(|work| self.jobs.get(work))
+    pub(in crate::engine::table) fn refuse(&mut self, id: WaiterId, failure: Failure) -> bool {
+        if let Some(waiter) = self.waiters.get(id)
+            && let Some(entry) = self.waiters.work_of(id).and_then(|work| self.jobs.get(work))
         {
             self.measured.ended(waiter, entry, failure.code.as_str(), self.now);
         }
-        let watched = self.waiters.watched_by(holder);
-        if let Some(removed) = self.waiters.remove(holder) {
-            log::lets_go(holder, failure.code.as_str());
+        let watched = self.waiters.watched_by(id);
+        if let Some(removed) = self.waiters.remove(id) {
+            log::lets_go(id, failure.code.as_str());
             let failure = with_found(failure, self.bulk.found(removed.work));
             let cpu = self.jobs.get(removed.work).map_or(Duration::ZERO, Entry::cpu);
             self.removed(removed);
-            self.answer(holder, watched, Err(failure), cpu);
+            self.answer(id, watched, Err(failure), cpu);
             true
-        } else if let WaiterId::Request(client, request) = holder
+        } else if let WaiterId::Request(client, request) = id
             && self.express.remove_plain(client, request)
         {
-            log::lets_go(holder, failure.code.as_str());
+            log::lets_go(id, failure.code.as_str());
             self.waiters.uncount_questions(client, 1);
             self.outbox.reply(client, request, Err(failure));
             true

@@ -324,7 +324,7 @@ impl Flow {
         }
     }
 
-    pub(super) fn report(&mut self, holder: WaiterId, work: WorkId) {
+    pub(super) fn report(&mut self, waiter: WaiterId, work: WorkId) {
         let view = View {
             jobs: &self.jobs,
             waiters: &self.waiters,
@@ -336,8 +336,8 @@ impl Flow {
         if let Some(progress) = view.progress(work)
             && let Some(interim) =
                 self.waiters
-                    .report(holder, progress.done, progress.silent, progress.eta, progress.stage)
-            && let WaiterId::Request(client, request) = holder
+                    .report(waiter, progress.done, progress.silent, progress.eta, progress.stage)
+            && let WaiterId::Request(client, request) = waiter
         {
             self.outbox.push(client, request, Event::Interim(interim));
         }

@@ -43,8 +43,8 @@ impl Flow {
         let Some(Withdrawn { requests, work }) = self.submitted.withdraw(job) else {
             return;
         };
-        for holder in work.map_or_else(Vec::new, |work| self.waiters.watchers(job, work)) {
-            self.refuse(holder, failure.clone());
+        for waiter in work.map_or_else(Vec::new, |work| self.waiters.watchers(job, work)) {
+            self.refuse(waiter, failure.clone());
         }
         if let Some(removed) = self.waiters.remove(WaiterId::Submitted(job)) {
             self.removed(removed);
@@ -106,8 +106,8 @@ impl Flow {
             let text = format!(
                 "the daemon is shutting down; job {job} goes on when it is back, and 'result {job}' waits for it"
             );
-            for holder in self.waiters.watchers(job, work) {
-                self.refuse(holder, Failure::new(Code::Draining, text.clone()));
+            for waiter in self.waiters.watchers(job, work) {
+                self.refuse(waiter, Failure::new(Code::Draining, text.clone()));
             }
             if let Some(removed) = self.waiters.remove(WaiterId::Submitted(job)) {
                 self.removed(removed);
