@@ -1,7 +1,7 @@
 //! Verbs about primes: `nth pi count primes isprime next prev factor`.
 
 use super::call::shortened;
-use super::{Call, Registry, Step, Style, Verb, functions, ranges};
+use super::{Call, Registry, Step, Usage, Verb, functions, ranges};
 use crate::job::{Job, Method, Pi, Query};
 use crate::primes::{MAX_NTH, Natural, WORD_PRIMES};
 use crate::proto::{Code, Failure, NumberError, parse_number, parse_short_number};
@@ -30,7 +30,7 @@ impl Arithmetic {
             Read::Number(one) | Read::NumberForRows(one) | Read::Numbers { one, .. } => one,
         };
         call.only(1, &[]).ok()?;
-        one(call.style(), parse_if_short(call.arg(0)?).ok()?).ok()
+        one(call.usage(), parse_if_short(call.arg(0)?).ok()?).ok()
     }
 }
 
@@ -65,9 +65,9 @@ pub(super) enum Read {
     },
     /// One number N of any length. Where the session runs, a long one would keep others waiting: that one is read by a
     /// worker.
-    Number(fn(Style, Natural) -> Result<Query, Failure>),
+    Number(fn(Usage, Natural) -> Result<Query, Failure>),
     /// The same, where the answer is preceded by rows.
-    NumberForRows(fn(Style, Natural) -> Result<Query, Failure>),
+    NumberForRows(fn(Usage, Natural) -> Result<Query, Failure>),
     /// The same for one or several numbers.
     Numbers {
         /// What the arguments are called; those beyond are called as the last one.
@@ -75,10 +75,10 @@ pub(super) enum Read {
         /// How many arguments there may be.
         most: usize,
         /// The question about one number: nearly all are, and they need no list.
-        one: fn(Style, Natural) -> Result<Query, Failure>,
+        one: fn(Usage, Natural) -> Result<Query, Failure>,
         /// Whether the answer to the question about several numbers is preceded by rows.
         streams: bool,
-        several: fn(Style, Vec<Natural>) -> Result<Query, Failure>,
+        several: fn(Usage, Vec<Natural>) -> Result<Query, Failure>,
     },
 }
 
@@ -126,10 +126,10 @@ impl Verb for Arithmetic {
                     return about_number(call, one);
                 }
                 let name = move |index: usize| names[index.min(names.len() - 1)];
-                match numbers(call.style(), texts, name, parse_if_short) {
-                    Ok(numbers) => several(call.style(), numbers)?,
+                match numbers(call.usage(), texts, name, parse_if_short) {
+                    Ok(numbers) => several(call.usage(), numbers)?,
                     Err(failure) if failure.code == Code::TooBig => {
-                        let job = about_long_numbers(call.style(), texts, name, several);
+                        let job = about_long_numbers(call.usage(), texts, name, several);
                         return Ok(Step::Job(if streams { job.streaming() } else { job }));
                     }
                     Err(failure) => return Err(failure),
@@ -144,7 +144,7 @@ impl Verb for Arithmetic {
             Read::AtOnce(_) => None,
             Read::Word { one, .. } => one(n),
             Read::Number(one) | Read::NumberForRows(one) | Read::Numbers { one, .. } => {
-                one(Style::of(self), n.into()).ok()
+                one(Usage::of(self), n.into()).ok()
             }
         }
     }
@@ -153,13 +153,13 @@ impl Verb for Arithmetic {
 /// A question about the number N, which is read at once or, if it is long, by the worker.
 pub(super) fn about_number(
     call: &Call<'_>,
-    query: fn(Style, Natural) -> Result<Query, Failure>,
+    query: fn(Usage, Natural) -> Result<Query, Failure>,
 ) -> Result<Step, Failure> {
-    let (style, text) = (call.style(), call.required(0, "N")?);
+    let (usage, text) = (call.usage(), call.required(0, "N")?);
     match parse_if_short(text) {
-        Ok(n) => query(style, n).map(Step::from),
+        Ok(n) => query(usage, n).map(Step::from),
         Err(NumberError::TooBig) => Ok(Step::Job(long(call, text.to_owned(), query))),
-        Err(error) => Err(style.bad_number("N", text, error)),
+        Err(error) => Err(usage.bad_number("N", text, error)),
     }
 }
 
@@ -173,40 +173,40 @@ fn parse_if_short(text: &str) -> Result<Natural, NumberError> {
 }
 
 /// The job that reads a long number and then answers the question about it.
-fn long(call: &Call<'_>, text: String, query: fn(Style, Natural) -> Result<Query, Failure>) -> Job {
-    let style = call.style();
+fn long(call: &Call<'_>, text: String, query: fn(Usage, Natural) -> Result<Query, Failure>) -> Job {
+    let usage = call.usage();
     Job::of_any(call.question(), move || {
-        let n = parse_number(&text).map_err(|error| style.bad_number("N", &text, error))?;
-        Ok(query(style, n)?.plan())
+        let n = parse_number(&text).map_err(|error| usage.bad_number("N", &text, error))?;
+        Ok(query(usage, n)?.plan())
     })
     .kept()
 }
 
 /// Reads numbers by one of both readers.
 fn numbers<T: AsRef<str>>(
-    style: Style,
+    usage: Usage,
     texts: &[T],
     name: impl Fn(usize) -> &'static str,
     read: fn(&str) -> Result<Natural, NumberError>,
 ) -> Result<Vec<Natural>, Failure> {
     let number = |(index, text): (usize, &T)| {
         let text = text.as_ref();
-        read(text).map_err(|error| style.bad_number(name(index), text, error))
+        read(text).map_err(|error| usage.bad_number(name(index), text, error))
     };
     texts.iter().enumerate().map(number).collect()
 }
 
 /// The job that reads several numbers, of which some are long, and then answers the question about them.
 fn about_long_numbers(
-    style: Style,
+    usage: Usage,
     texts: &[&str],
     name: impl Fn(usize) -> &'static str + Copy + Send + 'static,
-    query: fn(Style, Vec<Natural>) -> Result<Query, Failure>,
+    query: fn(Usage, Vec<Natural>) -> Result<Query, Failure>,
 ) -> Job {
-    let title = format!("{} {}", style.name, texts.join(" "));
+    let title = format!("{} {}", usage.name, texts.join(" "));
     let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
     Job::of_any(title, move || {
-        Ok(query(style, numbers(style, &texts, name, parse_number)?)?.plan())
+        Ok(query(usage, numbers(usage, &texts, name, parse_number)?)?.plan())
     })
     .kept()
 }
@@ -215,13 +215,13 @@ fn about_long_numbers(
 const MOST_NEIGHBOURS: u64 = 100_000;
 
 /// A number and how many of its neighbours are wanted.
-fn neighbours(style: Style, mut numbers: Vec<Natural>) -> Result<(Natural, u64), Failure> {
+fn neighbours(usage: Usage, mut numbers: Vec<Natural>) -> Result<(Natural, u64), Failure> {
     match u64::try_from(&numbers[1]) {
         Ok(count) if count <= MOST_NEIGHBOURS => Ok((numbers.swap_remove(0), count)),
         _ => {
             let text = format!(
                 "{}: COUNT may be at most {MOST_NEIGHBOURS}; 'primes A B' lists more",
-                style.name
+                usage.name
             );
             Err(Failure::new(Code::TooBig, text))
         }
@@ -354,8 +354,8 @@ const VERBS: [Arithmetic; 8] = [
             most: 2,
             one: |_, n| Ok(Query::Next(n)),
             streams: true,
-            several: |style, numbers| {
-                let (n, count) = neighbours(style, numbers)?;
+            several: |usage, numbers| {
+                let (n, count) = neighbours(usage, numbers)?;
                 Ok(Query::NextPrimes(n, count))
             },
         },
@@ -374,13 +374,13 @@ const VERBS: [Arithmetic; 8] = [
         read: Read::Numbers {
             names: &["N", "COUNT"],
             most: 2,
-            one: |style, n| match n > Natural::from(2u8) {
+            one: |usage, n| match n > Natural::from(2u8) {
                 true => Ok(Query::Prev(n)),
-                false => Err(style.bad_arg(format_args!("no prime is below {n}; N must be at least 3"))),
+                false => Err(usage.bad_arg(format_args!("no prime is below {n}; N must be at least 3"))),
             },
             streams: true,
-            several: |style, numbers| {
-                let (n, count) = neighbours(style, numbers)?;
+            several: |usage, numbers| {
+                let (n, count) = neighbours(usage, numbers)?;
                 Ok(Query::PrevPrimes(n, count))
             },
         },
@@ -395,9 +395,9 @@ const VERBS: [Arithmetic; 8] = [
             "before a deadline is in its error.",
             "factor 360 -> OK 2 2 2 3 3 5",
         ],
-        read: Read::Number(|style, n| {
+        read: Read::Number(|usage, n| {
             if n == Natural::ZERO {
-                return Err(style.bad_arg("every prime divides 0; N must be at least 1"));
+                return Err(usage.bad_arg("every prime divides 0; N must be at least 1"));
             }
             Ok(Query::Factor(n))
         }),

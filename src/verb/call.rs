@@ -219,7 +219,7 @@ impl<'a> Call<'a> {
             None => match parse_short_number(text) {
                 Ok(number) => N::try_from(number).ok(),
                 Err(NumberError::TooBig) => None,
-                Err(error) => return Err(self.style().bad_number(name, text, error)),
+                Err(error) => return Err(self.usage().bad_number(name, text, error)),
             },
         };
         number.filter(|number| *number <= max).ok_or_else(too_big)
@@ -346,7 +346,7 @@ impl<'a> Call<'a> {
 
     /// The failure that says what is wrong with an argument, and how the verb is written.
     pub fn bad_arg(&self, what: impl std::fmt::Display) -> Failure {
-        self.style().bad_arg(what)
+        self.usage().bad_arg(what)
     }
 
     /// The failure of a request that is written as it should be.
@@ -355,31 +355,31 @@ impl<'a> Call<'a> {
     }
 
     /// How its verb is written, to be kept for later.
-    pub(crate) fn style(&self) -> Style {
-        Style::of(self.verb)
+    pub(crate) fn usage(&self) -> Usage {
+        Usage::of(self.verb)
     }
 }
 
 /// How a verb is written: what failures about its arguments say.
 #[derive(Clone, Copy, Debug)]
-pub struct Style {
+pub struct Usage {
     /// The verb.
     pub name: &'static str,
-    usage: &'static str,
+    line: &'static str,
 }
 
-impl Style {
+impl Usage {
     pub(super) fn of(verb: &dyn Verb) -> Self {
         Self {
             name: verb.name(),
-            usage: verb.usage(),
+            line: verb.usage(),
         }
     }
 
     /// The failure that says what is wrong with an argument, and how the verb is written.
     pub fn bad_arg(&self, what: impl std::fmt::Display) -> Failure {
-        let Self { name, usage } = self;
-        Failure::new(Code::BadArg, format!("{name}: {what}; usage: {usage}"))
+        let Self { name, line } = self;
+        Failure::new(Code::BadArg, format!("{name}: {what}; usage: {line}"))
     }
 
     /// The failure for the argument `name`, typed as `text`, that is no number we take.

@@ -2,7 +2,7 @@
 
 use super::arithmetic::{Arithmetic, Read, about_number};
 use super::call::shortened;
-use super::{Call, Registry, Step, Style, define};
+use super::{Call, Registry, Step, Usage, define};
 use crate::job::{CheckCertificate, Function, Job, Query};
 use crate::primes::Natural;
 use crate::proto::{Code, Failure, MAX_DIGITS};
@@ -21,14 +21,14 @@ pub(super) const VERBS: [Arithmetic; 6] = [
         usage: "totient N",
         about: "how many numbers of 1..=N are coprime to N",
         details: &["N is at least 1, as long as for 'factor'.", "totient 100 -> OK 40"],
-        read: Read::Number(|style, n| Ok(Query::Function(Function::Totient, factorable(style, n)?))),
+        read: Read::Number(|usage, n| Ok(Query::Function(Function::Totient, factorable(usage, n)?))),
     },
     Arithmetic {
         name: "sigma",
         usage: "sigma N",
         about: "the sum of the divisors of N, N included",
         details: &["N is at least 1, as long as for 'factor'.", "sigma 28 -> OK 56"],
-        read: Read::Number(|style, n| Ok(Query::Function(Function::Sigma, factorable(style, n)?))),
+        read: Read::Number(|usage, n| Ok(Query::Function(Function::Sigma, factorable(usage, n)?))),
     },
     Arithmetic {
         name: "moebius",
@@ -40,14 +40,14 @@ pub(super) const VERBS: [Arithmetic; 6] = [
             "here are not negative.",
             "moebius 30 -> OK -1",
         ],
-        read: Read::Number(|style, n| Ok(Query::Function(Function::Moebius, factorable(style, n)?))),
+        read: Read::Number(|usage, n| Ok(Query::Function(Function::Moebius, factorable(usage, n)?))),
     },
     Arithmetic {
         name: "radical",
         usage: "radical N",
         about: "the product of the primes that divide N",
         details: &["N is at least 1, as long as for 'factor'.", "radical 360 -> OK 30"],
-        read: Read::Number(|style, n| Ok(Query::Function(Function::Radical, factorable(style, n)?))),
+        read: Read::Number(|usage, n| Ok(Query::Function(Function::Radical, factorable(usage, n)?))),
     },
     Arithmetic {
         name: "divisors",
@@ -59,7 +59,7 @@ pub(super) const VERBS: [Arithmetic; 6] = [
             "divisors 28 -> = 1 2 4 7 14 28",
             "               OK 6",
         ],
-        read: Read::NumberForRows(|style, n| Ok(Query::Divisors(factorable(style, n)?))),
+        read: Read::NumberForRows(|usage, n| Ok(Query::Divisors(factorable(usage, n)?))),
     },
     Arithmetic {
         name: "root",
@@ -70,7 +70,7 @@ pub(super) const VERBS: [Arithmetic; 6] = [
             "for N = 1, 2, 4, odd prime powers, and twice these. N is from 1 to 2^1024-1.",
             "root 41 -> OK 6",
         ],
-        read: Read::Number(|style, n| Ok(Query::Root(at_most(MOST_ROOT_BITS, style, factorable(style, n)?)?))),
+        read: Read::Number(|usage, n| Ok(Query::Root(at_most(MOST_ROOT_BITS, usage, factorable(usage, n)?)?))),
     },
 ];
 
@@ -109,37 +109,37 @@ fn certify(call: &Call<'_>) -> Result<Step, Failure> {
     }
     call.only(1, &["form"])?;
     match call.option("form") {
-        None => about_number(call, |style, n| Ok(Query::Certify(certifiable(style, n)?))),
+        None => about_number(call, |usage, n| Ok(Query::Certify(certifiable(usage, n)?))),
         Some(form) if form.eq_ignore_ascii_case("pari") => {
-            about_number(call, |style, n| Ok(Query::CertifyForPari(certifiable(style, n)?)))
+            about_number(call, |usage, n| Ok(Query::CertifyForPari(certifiable(usage, n)?)))
         }
         Some(text) => Err(call.bad_arg(format_args!("form is '{}', not pari", shortened(text)))),
     }
 }
 
 /// A number that is prime or composite.
-fn certifiable(style: Style, n: Natural) -> Result<Natural, Failure> {
+fn certifiable(usage: Usage, n: Natural) -> Result<Natural, Failure> {
     match n.bit_len() {
-        0 | 1 => Err(style.bad_arg("0 and 1 are neither prime nor composite; N must be at least 2")),
-        _ => at_most(MOST_CERTIFIED_BITS, style, n),
+        0 | 1 => Err(usage.bad_arg("0 and 1 are neither prime nor composite; N must be at least 2")),
+        _ => at_most(MOST_CERTIFIED_BITS, usage, n),
     }
 }
 
 /// A number that has prime factors. How long it may be is what the limits of numbers say, as for `factor`.
-fn factorable(style: Style, n: Natural) -> Result<Natural, Failure> {
+fn factorable(usage: Usage, n: Natural) -> Result<Natural, Failure> {
     match n.bit_len() {
-        0 => Err(style.bad_arg("every number divides 0; N must be at least 1")),
+        0 => Err(usage.bad_arg("every number divides 0; N must be at least 1")),
         _ => Ok(n),
     }
 }
 
 /// A number of at most this many bits.
-fn at_most(bits: usize, style: Style, n: Natural) -> Result<Natural, Failure> {
+fn at_most(bits: usize, usage: Usage, n: Natural) -> Result<Natural, Failure> {
     match n.bit_len() <= bits {
         true => Ok(n),
         false => Err(Failure::new(
             Code::TooBig,
-            format!("{}: N may be at most 2^{bits}-1", style.name),
+            format!("{}: N may be at most 2^{bits}-1", usage.name),
         )),
     }
 }

@@ -31,7 +31,7 @@ mod tests;
 #[cfg(feature = "cli")]
 pub(crate) use arithmetic::question;
 pub use blocking::Blocking;
-pub use call::{Call, Caller, DaemonView, Style, Terms};
+pub use call::{Call, Caller, DaemonView, Terms, Usage};
 pub use define::{Defined, define};
 pub use engine::{Engine, Question};
 pub use host::Host;
