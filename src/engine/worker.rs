@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 /// How long the first slice of a job may take: most questions are answered within it, and those after it do not notice.
 const EXPRESS_SLICE: Duration = Duration::from_millis(1);
-/// How long jobs of one pack are begun. A pack saves hand-overs; it must not make its last job wait.
-const EXPRESS_PACK: Duration = Duration::from_micros(500);
+/// How long jobs of one hand-over are begun. Many in one save hand-overs; they must not make the last of them wait.
+const EXPRESS_HANDOVER: Duration = Duration::from_micros(500);
 /// Questions answered without a plan between two looks at the clock: they take microseconds, and a look costs 30 ns.
 const CLOCK_EVERY: u32 = 4;
 /// How long a slice of a long job may take: a few hundred times its hand-over, and short enough to be a good moment to
@@ -104,8 +104,8 @@ impl Handover {
         self.done.push(Done { work, outcome, cpu });
     }
 
-    /// Runs tasks until none is left or the pack has taken its time. False if one panicked: what is left is not begun
-    /// then.
+    /// Runs tasks until none is left or the hand-over has taken its time. False if one panicked: what is left is not
+    /// begun then.
     pub(super) fn work(&mut self, clock: &impl Clock) -> bool {
         let mut time = Time::new(clock);
         let mut panicked = false;
@@ -287,8 +287,8 @@ fn answer(batch: &mut Batch, cancel: &AtomicBool, time: &mut Time<'_, impl Clock
     }
 }
 
-/// The time that a pack takes. Each look at a clock ends one task and begins the next: a task may be shorter than a
-/// look, and the CPU's is a system call.
+/// The time that a hand-over takes. Each look at a clock ends one task and begins the next: a task may be shorter than
+/// a look, and the CPU's is a system call.
 struct Time<'a, C> {
     clock: &'a C,
     begun: Duration,
@@ -315,7 +315,7 @@ impl<'a, C: Clock> Time<'a, C> {
 
     /// Whether there is time to begin one more.
     fn is_left(&self) -> bool {
-        self.now - self.begun < EXPRESS_PACK
+        self.now - self.begun < EXPRESS_HANDOVER
     }
 
     /// The CPU time since it was last asked for.

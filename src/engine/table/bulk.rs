@@ -485,12 +485,12 @@ impl Bulk {
     }
 
     /// A job uses another client's share from now on.
-    pub(super) fn pass(&mut self, work: WorkId, from: Payer, heir: Payer) {
-        self.memory.pass(work, from, heir);
+    pub(super) fn change_payer(&mut self, work: WorkId, from: Payer, next_payer: Payer) {
+        self.memory.change_payer(work, from, next_payer);
         if let Some(running) = self.plans.get(&work).filter(|running| running.is_ready) {
             let priority = running.priority;
             self.queue(priority).remove(from.client, work);
-            self.queue(priority).push(heir, work, 0);
+            self.queue(priority).push(next_payer, work, 0);
         }
     }
 

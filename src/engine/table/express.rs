@@ -1,5 +1,5 @@
 //! The express lane: jobs and batches of plain questions that wait for their first slice, and batches that are under
-//! way. Packs them for the workers, and finds those that wait for too long. Knows no plan, and nobody who waits for a
+//! way. Hands them to the workers, and finds those that wait for too long. Knows no plan, and nobody who waits for a
 //! job.
 //!
 //! A batch has the name of its first question; the requests of one batch lie before the name of the client's next.
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How many questions an express worker is handed at once, at the most.
-const MAX_PACK: usize = 128;
+const MAX_HANDOVER: usize = 128;
 
 /// No question waits for longer, whatever the limit.
 const LONGEST_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -37,14 +37,14 @@ const WORTH_A_WORKER: Duration = Duration::from_micros(20);
 const STANDING: f64 = 0.25;
 const OF_SINGLE: f64 = 0.5;
 
-/// A turn at the express workers: that of a job, or of a batch by its name. Older ones come first.
+/// What waits for an express worker: a job, or a batch by its name. Older ones come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
+struct QueueEntry {
     work: WorkId,
     batch: Option<RequestId>,
 }
 
-impl Turn {
+impl QueueEntry {
     const fn of_job(work: WorkId) -> Self {
         Self { work, batch: None }
     }
@@ -60,7 +60,7 @@ impl Turn {
 /// First slices, and who is next.
 #[derive(Default)]
 pub(super) struct Express {
-    turns: Fair<Turn>,
+    queue: Fair<QueueEntry>,
     /// Jobs that wait for their first slice, some of them only until a moment.
     jobs: FxHashMap<WorkId, (Job, Option<Instant>)>,
     /// All batches, by client and name.
@@ -76,7 +76,7 @@ pub(super) struct Express {
     cost: Duration,
     /// When those that wait are refused unless they are begun before, the earliest first. Some may have been begun or
     /// removed already.
-    begin_by: VecDeque<(Instant, ClientId, Turn)>,
+    begin_by: VecDeque<(Instant, ClientId, QueueEntry)>,
     keeps_answers: bool,
 }
 
@@ -135,9 +135,9 @@ impl Express {
     pub(super) fn push(&mut self, payer: Payer, work: WorkId, question: Job, begin_by: Option<Instant>, now: Instant) {
         self.jobs.insert(work, (question, begin_by));
         self.backlog.add(payer, 1, now);
-        self.turns.push(payer, Turn::of_job(work), 0);
+        self.queue.push(payer, QueueEntry::of_job(work), 0);
         if let Some(begin_by) = begin_by {
-            self.watch(begin_by, payer.client, Turn::of_job(work));
+            self.watch(begin_by, payer.client, QueueEntry::of_job(work));
         }
     }
 
@@ -174,31 +174,31 @@ impl Express {
         self.title_bytes += batched.titles;
         self.waiting.0 += questions.len();
         self.waiting.1 += 1;
-        let turn = Turn::of_batch(batched.work, name);
+        let queued = QueueEntry::of_batch(batched.work, name);
         let client = batched.payer.client;
-        self.turns.push(batched.payer, turn, 0);
+        self.queue.push(batched.payer, queued, 0);
         let begin_by = batched.begin_by;
         self.batches.insert((client, name), batched);
-        self.watch(begin_by, client, turn);
+        self.watch(begin_by, client, queued);
     }
 
-    fn watch(&mut self, begin_by: Instant, client: ClientId, turn: Turn) {
+    fn watch(&mut self, begin_by: Instant, client: ClientId, queued: QueueEntry) {
         let at = match self.begin_by.back() {
             Some((last, ..)) if *last > begin_by => self.begin_by.partition_point(|(other, ..)| *other <= begin_by),
             _ => self.begin_by.len(),
         };
-        self.begin_by.insert(at, (begin_by, client, turn));
-        if self.begin_by.len() > 2 * self.turns.len() + MAX_PACK {
+        self.begin_by.insert(at, (begin_by, client, queued));
+        if self.begin_by.len() > 2 * self.queue.len() + MAX_HANDOVER {
             let mut watched = mem::take(&mut self.begin_by);
-            watched.retain(|(begin_by, client, turn)| self.waits(*begin_by, *client, *turn));
+            watched.retain(|(begin_by, client, queued)| self.waits(*begin_by, *client, *queued));
             self.begin_by = watched;
         }
     }
 
     /// Whether it waits until this moment. A job that was parked may wait once more, without such a limit.
-    fn waits(&self, begin_by: Instant, client: ClientId, turn: Turn) -> bool {
-        let Some(name) = turn.batch else {
-            let question = self.jobs.get(&turn.work);
+    fn waits(&self, begin_by: Instant, client: ClientId, queued: QueueEntry) -> bool {
+        let Some(name) = queued.batch else {
+            let question = self.jobs.get(&queued.work);
             return question.is_some_and(|(_, until)| *until == Some(begin_by));
         };
         let batched = self.batches.get(&(client, name));
@@ -207,8 +207,8 @@ impl Express {
 
     /// Forgets when those must begin that wait no more, as far as they are the earliest.
     fn unwatch(&mut self) {
-        while let Some(&(begin_by, client, turn)) = self.begin_by.front()
-            && !self.waits(begin_by, client, turn)
+        while let Some(&(begin_by, client, queued)) = self.begin_by.front()
+            && !self.waits(begin_by, client, queued)
         {
             self.begin_by.pop_front();
         }
@@ -222,13 +222,13 @@ impl Express {
     /// Takes out what should have begun by now. A job is left to [`remove`](Self::remove).
     pub(super) fn take_late(&mut self, now: Instant) -> Option<Late> {
         self.unwatch();
-        let &(_, client, turn) = self.begin_by.front().filter(|(at, ..)| *at <= now)?;
+        let &(_, client, queued) = self.begin_by.front().filter(|(at, ..)| *at <= now)?;
         self.begin_by.pop_front();
-        let Some(name) = turn.batch else {
-            return Some(Late::Job(turn.work));
+        let Some(name) = queued.batch else {
+            return Some(Late::Job(queued.work));
         };
         let batched = self.batches.remove(&(client, name))?;
-        self.leave_queue(&batched, turn);
+        self.leave_queue(&batched, queued);
         let State::Waiting(questions) = batched.state else {
             return None;
         };
@@ -237,11 +237,11 @@ impl Express {
     }
 
     /// Counts a batch out that is removed while it waits.
-    fn leave_queue(&mut self, batched: &Batched, turn: Turn) {
+    fn leave_queue(&mut self, batched: &Batched, queued: QueueEntry) {
         let State::Waiting(questions) = &batched.state else {
             return;
         };
-        self.turns.remove(batched.payer.client, turn);
+        self.queue.remove(batched.payer.client, queued);
         self.title_bytes -= batched.titles;
         self.questions -= questions.len();
         self.waiting.0 -= questions.len();
@@ -263,25 +263,25 @@ impl Express {
         self.backlog.room(payer, patience) > 0
     }
 
-    /// Packs work for a worker, several first slices if more wait than there are `free` workers.
+    /// Work for a hand-over to a worker, several first slices if more wait than there are `free` workers.
     pub(super) fn next(&mut self, free: usize, jobs: &Jobs) -> Vec<Task> {
-        let crowd = self.turns.len() + self.waiting.0 - self.waiting.1;
-        let pack = crowd.div_ceil(free.max(1)).max(self.worth_a_worker()).min(MAX_PACK);
+        let crowd = self.queue.len() + self.waiting.0 - self.waiting.1;
+        let most = crowd.div_ceil(free.max(1)).max(self.worth_a_worker()).min(MAX_HANDOVER);
         let mut tasks = Vec::new();
         let mut taken = 0;
-        while taken < pack {
-            let Some((payer, turn, _)) = self.turns.next() else {
+        while taken < most {
+            let Some((payer, queued, _)) = self.queue.next() else {
                 break;
             };
-            if let Some(name) = turn.batch {
-                if let Some((task, count)) = self.next_batch(payer.client, name, pack - taken) {
+            if let Some(name) = queued.batch {
+                if let Some((task, count)) = self.next_batch(payer.client, name, most - taken) {
                     tasks.push(task);
                     taken += count;
                 }
-            } else if let (Some((question, _)), Some(entry)) = (self.jobs.remove(&turn.work), jobs.get(turn.work)) {
+            } else if let (Some((question, _)), Some(entry)) = (self.jobs.remove(&queued.work), jobs.get(queued.work)) {
                 self.backlog.remove(payer, 1);
                 tasks.push(Task {
-                    work: turn.work,
+                    work: queued.work,
                     cancel: entry.cancel().clone(),
                     payload: Payload::Begin(question),
                 });
@@ -305,7 +305,7 @@ impl Express {
         }
     }
 
-    /// Hands out at most `most` questions of a batch; the others keep their turn.
+    /// Hands out at most `most` questions of a batch; the others stay in the queue.
     fn next_batch(&mut self, client: ClientId, name: RequestId, most: usize) -> Option<(Task, usize)> {
         let batched = self.batches.get_mut(&(client, name))?;
         let State::Waiting(questions) = &mut batched.state else {
@@ -345,7 +345,7 @@ impl Express {
         ))
     }
 
-    /// Takes back a batch; what a worker had no time to begin waits for another turn. One whose client is gone, or that
+    /// Takes back a batch; what a worker had no time to begin waits once more. One whose client is gone, or that
     /// was handed out by another table, is unknown here.
     pub(super) fn finished(&mut self, mut batch: Batch, cpu: Duration, now: Instant) -> Option<BatchOutcome> {
         let client = batch.client;
@@ -407,7 +407,7 @@ impl Express {
                 batched.titles -= titles;
                 self.waiting.0 -= 1;
                 if questions.is_empty() {
-                    self.turns.remove(client, Turn::of_batch(batched.work, key.1));
+                    self.queue.remove(client, QueueEntry::of_batch(batched.work, key.1));
                     self.waiting.1 -= 1;
                     self.batches.remove(&key);
                 }
@@ -433,7 +433,7 @@ impl Express {
             let Some(batched) = self.batches.remove(&(client, name)) else {
                 continue;
             };
-            self.leave_queue(&batched, Turn::of_batch(batched.work, name));
+            self.leave_queue(&batched, QueueEntry::of_batch(batched.work, name));
             if let State::UnderWay { requests, cancel } = batched.state {
                 cancel.store(true, Relaxed);
                 self.title_bytes -= batched.titles;
@@ -457,17 +457,17 @@ impl Express {
     pub(super) fn remove(&mut self, payer: Payer, work: WorkId) {
         if self.jobs.remove(&work).is_some() {
             self.backlog.remove(payer, 1);
-            self.turns.remove(payer.client, Turn::of_job(work));
+            self.queue.remove(payer.client, QueueEntry::of_job(work));
         }
     }
 
     /// A job uses another client's share from now on.
-    pub(super) fn pass(&mut self, work: WorkId, from: Payer, heir: Payer, now: Instant) {
+    pub(super) fn change_payer(&mut self, work: WorkId, from: Payer, next_payer: Payer, now: Instant) {
         if self.jobs.contains_key(&work) {
             self.backlog.remove(from, 1);
-            self.backlog.add(heir, 1, now);
-            self.turns.remove(from.client, Turn::of_job(work));
-            self.turns.push(heir, Turn::of_job(work), 0);
+            self.backlog.add(next_payer, 1, now);
+            self.queue.remove(from.client, QueueEntry::of_job(work));
+            self.queue.push(next_payer, QueueEntry::of_job(work), 0);
         }
     }
 
@@ -492,11 +492,11 @@ impl Express {
 
     fn charge(&mut self, client: ClientId, cpu: Duration) {
         let cost = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX);
-        self.turns.charge(client, cost);
+        self.queue.charge(client, cost);
     }
 
     pub(super) fn forget(&mut self, client: ClientId) {
-        self.turns.forget(client);
+        self.queue.forget(client);
     }
 
     /// How many plain questions there are.
@@ -513,10 +513,10 @@ impl Express {
         self.questions + self.jobs.len()
     }
 
-    /// How many turns wait.
+    /// How many jobs and batches wait.
     #[cfg(test)]
-    pub(super) const fn turns(&self) -> usize {
-        self.turns.len()
+    pub(super) const fn queue_len(&self) -> usize {
+        self.queue.len()
     }
 
     #[cfg(test)]
@@ -557,7 +557,7 @@ mod tests {
 
     fn is_empty(express: &Express) -> bool {
         (express.questions, express.waiting, express.title_bytes) == (0, (0, 0), 0)
-            && express.turns.len() == 0
+            && express.queue.len() == 0
             && express.batches.is_empty()
             && express.backlog.is_empty()
     }

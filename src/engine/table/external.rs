@@ -330,11 +330,11 @@ impl External {
     }
 
     /// A job uses another client's share from now on.
-    pub(super) fn pass(&mut self, work: WorkId, from: ClientId, heir: Payer) {
+    pub(super) fn change_payer(&mut self, work: WorkId, from: ClientId, next_payer: Payer) {
         if let Some(task) = self.tasks.get(&work).filter(|task| task.payload.is_some()) {
             let waiting = &mut self.lanes[task.lane].waiting;
             waiting.remove(from, work);
-            waiting.push(heir, work, 0);
+            waiting.push(next_payer, work, 0);
         }
     }
 

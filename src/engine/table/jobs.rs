@@ -376,9 +376,9 @@ impl Jobs {
     }
 
     /// Another client's share is used from now on.
-    pub(super) fn pass_to(&mut self, work: WorkId, heir: Payer) {
+    pub(super) fn change_payer(&mut self, work: WorkId, next_payer: Payer) {
         if let Some(entry) = self.all.get_mut(&work) {
-            entry.payer = heir;
+            entry.payer = next_payer;
         }
     }
 

@@ -208,17 +208,17 @@ impl Memory {
     }
 
     /// A job uses another client's share from now on.
-    pub(super) fn pass(&mut self, work: WorkId, from: Payer, heir: Payer) {
+    pub(super) fn change_payer(&mut self, work: WorkId, from: Payer, next_payer: Payer) {
         if let Some((_, bytes)) = self.wanting.get(&work) {
             let class = self.class_of(*bytes);
             self.parked[class].remove(from.client, work);
-            self.parked[class].push(heir, work, 0);
+            self.parked[class].push(next_payer, work, 0);
         }
         if let Some(held) = self.reservations.get_mut(&work) {
             let Reservation { account, bytes } = *held;
-            held.account = heir.account;
+            held.account = next_payer.account;
             self.end(account, bytes);
-            self.begin(heir.account, bytes);
+            self.begin(next_payer.account, bytes);
         }
     }
 
@@ -342,12 +342,12 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_is_inherited_counts_for_the_heir() {
+    fn memory_of_a_job_counts_for_its_next_payer() {
         let mut memory = Memory::new(2, 2048 * MIB);
         for work in 0..5 {
             admit(&mut memory, 1, work, 27 * MIB);
         }
-        memory.pass(WorkId(0), payer(1), payer(2));
+        memory.change_payer(WorkId(0), payer(1), payer(2));
         assert_eq!(unparked(&mut memory), [4]);
         assert_eq!(memory.held(), (5 * 27 * MIB, 0));
     }

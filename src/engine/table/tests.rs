@@ -235,7 +235,7 @@ impl Play {
             (self.table.len(), flow.jobs.title_bytes(), flow.bulk.held()),
             (0, 0, (0, 0))
         );
-        assert_eq!((flow.express.turns(), flow.express.title_bytes()), (0, 0));
+        assert_eq!((flow.express.queue_len(), flow.express.title_bytes()), (0, 0));
         assert!(flow.waiters.is_empty() && !flow.express.has_backlog());
     }
 
@@ -269,7 +269,7 @@ impl Play {
     pub(super) fn play_on(&mut self) {
         loop {
             self.express();
-            if self.bulk().is_none() && self.table.flow.express.turns() == 0 {
+            if self.bulk().is_none() && self.table.flow.express.queue_len() == 0 {
                 return;
             }
         }
@@ -1293,8 +1293,9 @@ fn what_is_not_begun_in_time_is_refused_unless_it_has_a_deadline_or_was_submitte
     );
 }
 
-/// Two workers that each begin a question in 100 us, with time for five of a pack, as questions of `clients` arrive at
-/// this rate a second. How long those that were answered took, how many were refused at once, and how many later.
+/// Two workers that each begin a question in 100 us, with time for five of a hand-over, as questions of `clients`
+/// arrive at this rate a second. How long those that were answered took, how many were refused at once, and how many
+/// later.
 fn overloaded(
     play: &mut Play,
     clients: std::ops::Range<u64>,

@@ -220,7 +220,7 @@ pub(super) struct Removed {
     pub(super) work: WorkId,
     pub(super) payer: Payer,
     /// The first of those that still wait; none if it was the last.
-    pub(super) heir: Option<Payer>,
+    pub(super) next_payer: Option<Payer>,
     /// How urgent the answer is to the most urgent of these.
     pub(super) priority: Priority,
 }
@@ -283,16 +283,16 @@ impl Waiters {
         let (work, place) = self.waiting.get(&id).copied()?;
         let waiters = self.of.get_mut(&work)?;
         let waiter = waiters.remove(place)?;
-        let heir = waiters.first().map(|waiter| waiter.payer);
+        let next_payer = waiters.first().map(|waiter| waiter.payer);
         let priority = waiters.priority().unwrap_or_default();
-        if heir.is_none() {
+        if next_payer.is_none() {
             self.of.remove(&work);
         }
         self.let_go(&waiter);
         Some(Removed {
             work,
             payer: waiter.payer,
-            heir,
+            next_payer,
             priority,
         })
     }
@@ -546,14 +546,20 @@ mod tests {
     }
 
     #[test]
-    fn the_next_in_line_inherits_a_job_and_the_last_one_ends_it() {
+    fn the_next_in_line_pays_for_a_job_and_the_last_one_ends_it() {
         let mut waiters = Waiters::default();
         waiters.add(WORK, Waiter::plain(FIRST, RequestId(1), Instant::now()));
         waiters.add(WORK, Waiter::plain(SECOND, RequestId(1), Instant::now()));
         let removed = waiters.remove(request(ONE)).expect("it waits");
-        assert_eq!((removed.work, removed.payer, removed.heir), (WORK, FIRST, Some(SECOND)));
+        assert_eq!(
+            (removed.work, removed.payer, removed.next_payer),
+            (WORK, FIRST, Some(SECOND))
+        );
         assert!(waiters.remove(request(ONE)).is_none(), "only once");
-        assert_eq!(waiters.remove(request(TWO)).and_then(|removed| removed.heir), None);
+        assert_eq!(
+            waiters.remove(request(TWO)).and_then(|removed| removed.next_payer),
+            None
+        );
         assert!(waiters.is_empty());
     }
 

@@ -349,16 +349,16 @@ impl Flow {
         let Removed {
             work,
             payer,
-            heir,
+            next_payer,
             priority,
         } = removed;
-        match heir {
+        match next_payer {
             None => return drop(self.remove(work)),
-            Some(heir) if self.jobs.get(work).is_some_and(|entry| entry.payer() == payer) => {
-                self.express.pass(work, payer, heir, self.now);
-                self.bulk.pass(work, payer, heir);
-                self.external.pass(work, payer.client, heir);
-                self.jobs.pass_to(work, heir);
+            Some(next_payer) if self.jobs.get(work).is_some_and(|entry| entry.payer() == payer) => {
+                self.express.change_payer(work, payer, next_payer, self.now);
+                self.bulk.change_payer(work, payer, next_payer);
+                self.external.change_payer(work, payer.client, next_payer);
+                self.jobs.change_payer(work, next_payer);
                 self.unpark();
             }
             Some(_) => {}
