@@ -390,7 +390,7 @@ fn all_cpu_time_of_a_user_is_charged() {
 
 #[test]
 fn a_deferred_job_is_worked_on_for_others_when_it_is_cancelled() {
-    let suspect = |id, priority, title: &str| {
+    let quarantined = |id, priority, title: &str| {
         let mut stored = stored(id, priority, None);
         stored.starts = 2;
         (stored, long(title, 300))
@@ -398,13 +398,13 @@ fn a_deferred_job_is_worked_on_for_others_when_it_is_cancelled() {
     let mut play = restored(
         Policy::default(),
         vec![
-            suspect(1, Priority::Low, "first"),
-            suspect(2, Priority::Normal, "second"),
+            quarantined(1, Priority::Low, "first"),
+            quarantined(2, Priority::Normal, "second"),
             (stored(3, Priority::Normal, None), long("third", 300)),
         ],
     );
     let next = Record::Resumed(JobId(2));
-    assert!(!starts(&mut play).contains(&next), "suspects go on one at a time");
+    assert!(!starts(&mut play).contains(&next), "they go on one at a time");
     play.express();
     for _ in 0..9 {
         assert_eq!(play.bulk(), Some(play.long("third")));
@@ -418,7 +418,7 @@ fn a_deferred_job_is_worked_on_for_others_when_it_is_cancelled() {
     let slices: Vec<Task> = (0..9).filter_map(|_| play.table.next_bulk()).collect();
     assert!(
         slices.iter().all(|slice| slice.work != first),
-        "the second is a suspect too"
+        "the second is in quarantine too"
     );
     assert_eq!(starts(&mut play), []);
     play.order(5, 1, Ask::Cancel(JobId(1)), |_| {});

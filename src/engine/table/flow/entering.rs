@@ -46,7 +46,11 @@ impl Flow {
                 self.bulk.set_initial_progress(work, before);
                 self.jobs.mark_long(work);
                 self.jobs.set_state(work, WorkState::Bulk);
-                if self.waiters.submitted(work).any(|job| self.submitted.is_unproven(job)) {
+                if self
+                    .waiters
+                    .submitted(work)
+                    .any(|job| self.submitted.has_no_new_checkpoint(job))
+                {
                     self.bulk.save_soon(work);
                     self.deferred.add(work, self.now);
                 }

@@ -62,7 +62,7 @@ impl Flow {
             && !self.save(work)
         {
             for job in self.waiters.submitted(work) {
-                self.submitted.prove(job);
+                self.submitted.end_probation(job);
             }
         }
     }

@@ -38,7 +38,7 @@ impl Submitted {
             }
             self.not_delayed(id, not_before);
         }
-        self.prove(id);
+        self.end_probation(id);
     }
 
     /// A job is worked on here from now on, from this on: the store is to know it.

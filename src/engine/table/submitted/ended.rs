@@ -47,7 +47,7 @@ impl Submitted {
             }
             self.free_key(id, freed.as_ref());
             self.not_delayed(id, not_before);
-            self.prove(id);
+            self.end_probation(id);
         }
         self.forget_old(now);
     }

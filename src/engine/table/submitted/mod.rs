@@ -47,8 +47,8 @@ pub(super) struct Submitted {
     /// How many of these the store does not have yet.
     ended_unacknowledged: usize,
     /// Jobs that may have ended earlier processes, which go on one at a time; and the one that does.
-    suspects: VecDeque<JobId>,
-    tried: Option<JobId>,
+    quarantined: VecDeque<JobId>,
+    on_probation: Option<JobId>,
     max_finished: usize,
     max_age: Duration,
     /// What is left to send of each list; it is chosen when the first row may be sent.
@@ -125,8 +125,8 @@ impl Submitted {
             delayed: BTreeSet::new(),
             finished: VecDeque::new(),
             ended_unacknowledged: 0,
-            suspects: VecDeque::new(),
-            tried: None,
+            quarantined: VecDeque::new(),
+            on_probation: None,
             max_finished: policy.max_finished,
             max_age: policy.max_finished_age,
             lists: HashMap::new(),
@@ -188,7 +188,7 @@ impl Submitted {
         }
         self.free_key(id, job.key.as_ref());
         self.not_delayed(id, job.not_before);
-        self.prove(id);
+        self.end_probation(id);
         Some(job)
     }
 

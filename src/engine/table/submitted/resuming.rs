@@ -11,8 +11,9 @@ use crate::store::{Record, StoredJob, Submission};
 use std::time::{Duration, Instant};
 
 /// A job that has gone on this often since its last new checkpoint, and was worked on each time when the process ended,
-/// may be why: it goes on when no other such job is at work, until it has a new one.
-const SUSPECT_STARTS: u32 = 2;
+/// may be why: it is in quarantine, and goes on, on probation, when no other such job is at work, until it has a new
+/// one.
+const QUARANTINE_STARTS: u32 = 2;
 
 /// A job that has gone on this often since its last new checkpoint does not go on again.
 const MAX_STARTS: u32 = 5;
@@ -103,9 +104,9 @@ impl Submitted {
         };
         if let Some(at) = job.not_before.filter(|at| *at > now) {
             self.delayed.insert((at, id));
-        } else if job.starts() >= SUSPECT_STARTS {
-            self.suspects.push_back(id);
-            self.try_next();
+        } else if job.starts() >= QUARANTINE_STARTS {
+            self.quarantined.push_back(id);
+            self.release_next();
         } else {
             self.start(id);
         }
@@ -124,12 +125,12 @@ impl Submitted {
         self.record(|| Record::Resumed(id));
     }
 
-    fn try_next(&mut self) {
-        while self.tried.is_none()
-            && let Some(id) = self.suspects.pop_front()
+    fn release_next(&mut self) {
+        while self.on_probation.is_none()
+            && let Some(id) = self.quarantined.pop_front()
         {
             if self.jobs.get(&id).is_some_and(|job| job.unfinished.is_some()) {
-                self.tried = Some(id);
+                self.on_probation = Some(id);
                 match self.jobs.get(&id).is_some_and(|job| job.is_deferred) {
                     true => self.start_again(id),
                     false => self.start(id),
@@ -138,17 +139,18 @@ impl Submitted {
         }
     }
 
-    /// A job may have others of its kind beside it: it has a new checkpoint, cannot have one, or is not at work.
-    pub(in crate::engine::table) fn prove(&mut self, id: JobId) {
-        if self.tried == Some(id) {
-            self.tried = None;
-            self.try_next();
+    /// The next job of those in quarantine may go on, if this one is on probation: it has a new checkpoint, cannot have
+    /// one, or is not at work.
+    pub(in crate::engine::table) fn end_probation(&mut self, id: JobId) {
+        if self.on_probation == Some(id) {
+            self.on_probation = None;
+            self.release_next();
         }
     }
 
-    /// A job stops for good in this process, which it has not ended; unless it is one that waited for others like it.
+    /// A job stops for good in this process, which it has not ended; unless it is in quarantine.
     pub(in crate::engine::table) fn pause(&mut self, id: JobId) {
-        if !self.suspects.contains(&id) {
+        if !self.quarantined.contains(&id) {
             self.set_starts(id, |_| 0);
         }
     }
@@ -163,7 +165,7 @@ impl Submitted {
             job.is_deferred = true;
             self.set_starts(id, |starts| starts - 1);
         }
-        self.prove(id);
+        self.end_probation(id);
     }
 
     /// A deferred job is to be worked on: the number of starts that counts then. One that may have ended earlier
@@ -174,11 +176,11 @@ impl Submitted {
             .get(&id)
             .filter(|job| job.is_deferred && job.unfinished.is_some())?;
         let starts = job.starts() + 1;
-        if job.starts() < SUSPECT_STARTS {
+        if job.starts() < QUARANTINE_STARTS {
             self.start_again(id);
-        } else if !self.suspects.contains(&id) {
-            self.suspects.push_back(id);
-            self.try_next();
+        } else if !self.quarantined.contains(&id) {
+            self.quarantined.push_back(id);
+            self.release_next();
         }
         Some(starts)
     }
@@ -214,7 +216,7 @@ impl Submitted {
     }
 
     /// Whether a job goes on that has no new checkpoint since.
-    pub(in crate::engine::table) fn is_unproven(&self, id: JobId) -> bool {
+    pub(in crate::engine::table) fn has_no_new_checkpoint(&self, id: JobId) -> bool {
         self.jobs.get(&id).is_some_and(|job| job.starts() > 0)
     }
 
@@ -237,8 +239,8 @@ impl Submitted {
         self.lists.clear();
         self.confined.clear();
         self.delayed.clear();
-        self.suspects.clear();
-        self.tried = None;
+        self.quarantined.clear();
+        self.on_probation = None;
         let mut unfinished = Vec::new();
         for (id, _) in self.running() {
             if !self.keeps() {
@@ -277,10 +279,10 @@ mod tests {
         let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
         for (job, starts) in [
             (1, 0),
-            (2, SUSPECT_STARTS),
-            (3, SUSPECT_STARTS),
+            (2, QUARANTINE_STARTS),
+            (3, QUARANTINE_STARTS),
             (4, 1),
-            (5, SUSPECT_STARTS),
+            (5, QUARANTINE_STARTS),
         ] {
             submitted.restore(&stored(job, starts), Some(WorkId(job)), now);
             submitted.go_on(JobId(job), now);
@@ -289,9 +291,9 @@ mod tests {
         assert_eq!(submitted.take_records(), resumed(&[1, 2, 4]));
         let acknowledged = submitted.acknowledge(JobId(2), now);
         assert_eq!(acknowledged.and_then(|job| job.begins), Some(WorkId(2)));
-        assert!(submitted.is_unproven(JobId(2)));
+        assert!(submitted.has_no_new_checkpoint(JobId(2)));
         submitted.checkpoint(JobId(2), Arc::from(&b"bytes"[..]), 0.1, Duration::ZERO, now);
-        assert!(!submitted.is_unproven(JobId(2)));
+        assert!(!submitted.has_no_new_checkpoint(JobId(2)));
         assert_eq!(submitted.take_records()[1..], resumed(&[3]));
         submitted.pause(JobId(3));
         submitted.pause(JobId(5));
@@ -307,25 +309,25 @@ mod tests {
     }
 
     #[test]
-    fn a_deferred_suspect_is_worked_on_when_no_other_is() {
+    fn a_deferred_job_in_quarantine_is_worked_on_when_no_other_is() {
         let now = Instant::now();
         let mut submitted = Submitted::new(JobId(1), &Policy::default(), true, now);
         for job in [2, 3] {
-            submitted.restore(&stored(job, SUSPECT_STARTS), Some(WorkId(job)), now);
+            submitted.restore(&stored(job, QUARANTINE_STARTS), Some(WorkId(job)), now);
             submitted.go_on(JobId(job), now);
         }
         assert_eq!(submitted.take_records(), [Record::Resumed(JobId(2))]);
         submitted.defer(JobId(2));
-        let next = [Record::Starts(JobId(2), SUSPECT_STARTS), Record::Resumed(JobId(3))];
+        let next = [Record::Starts(JobId(2), QUARANTINE_STARTS), Record::Resumed(JobId(3))];
         assert_eq!(submitted.take_records(), next, "the other is not held up");
         for _ in 0..2 {
-            assert_eq!(submitted.count_again(JobId(2)), Some(SUSPECT_STARTS + 1));
+            assert_eq!(submitted.count_again(JobId(2)), Some(QUARANTINE_STARTS + 1));
             assert!(submitted.take_records().is_empty(), "it waits for the other");
         }
         submitted.checkpoint(JobId(3), Arc::from(&b"bytes"[..]), 0.1, Duration::ZERO, now);
         assert_eq!(
             submitted.take_records()[1..],
-            [Record::Starts(JobId(2), SUSPECT_STARTS + 1)]
+            [Record::Starts(JobId(2), QUARANTINE_STARTS + 1)]
         );
         assert_eq!(submitted.count_again(JobId(2)), None, "it is not deferred");
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 impl Submitted {
     /// Notes how far a job has come, whose work took this CPU time in this process. The bytes that it had before are no
-    /// progress: its starts count on, and it is still [unproven](Self::is_unproven).
+    /// progress: its starts count on, and it still [has no new checkpoint](Self::has_no_new_checkpoint).
     pub(in crate::engine::table) fn checkpoint(
         &mut self,
         id: JobId,
@@ -44,7 +44,7 @@ impl Submitted {
         }
         self.record(|| Record::Checkpoint(checkpoint));
         if is_new {
-            self.prove(id);
+            self.end_probation(id);
         }
     }
 
@@ -92,7 +92,7 @@ mod tests {
         submitted.take_records();
         for (bytes, begun) in [(b"bytes", None), (b"other", Some(Record::Resumed(other)))] {
             submitted.checkpoint(job, Arc::from(&bytes[..]), 0.1, Duration::ZERO, now);
-            assert_eq!(submitted.is_unproven(job), begun.is_none());
+            assert_eq!(submitted.has_no_new_checkpoint(job), begun.is_none());
             assert_eq!(submitted.take_records().into_iter().nth(1), begun);
         }
     }
