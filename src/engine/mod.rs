@@ -14,6 +14,7 @@ mod external;
 pub(crate) mod failpoint;
 mod fairness;
 mod health;
+mod lanes;
 mod local;
 mod message;
 mod pool;

@@ -9,9 +9,9 @@
 //! A thread that cannot be had when the pool is made is an error. One that cannot be had later is asked for again and
 //! again, with pauses: until then its lane has one worker fewer.
 
-use super::table::{LaneId, ahead};
+use super::lanes::{Lane, LaneId, WorkerId, ahead};
 use super::task::{Done, Task};
-use super::worker::{Finished, Handover, Lane, Run, Then, WorkerId};
+use super::worker::{Finished, Handover, Run, Started, Then};
 use actix::prelude::*;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
@@ -42,9 +42,6 @@ const MAX_START: Duration = Duration::from_secs(10);
 /// Starts a worker of a lane, and says where to send it what it is to run. The worker counts itself when it has
 /// started.
 pub(super) type Hire = Box<dyn Fn(Lane, &Started) -> io::Result<Recipient<Run>>>;
-
-/// Counts workers that have started.
-pub(super) type Started = watch::Sender<usize>;
 
 /// The workers of all lanes, each with an address of its own, so that each can be replaced alone.
 pub(super) struct Pool {

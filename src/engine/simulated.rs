@@ -4,9 +4,8 @@
 
 use super::health::Health;
 use super::message::Policy;
-use super::pool::Started;
 use super::scheduler::Scheduler;
-use super::worker::{Clock, Handover, Run};
+use super::worker::{Clock, Handover, Run, Started};
 use crate::metrics::Metrics;
 use actix::prelude::*;
 use std::cell::{Cell, RefCell};

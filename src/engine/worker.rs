@@ -4,9 +4,8 @@
 //! says to the pool that the thread itself died.
 
 use super::batch::{Batch, Begun};
+use super::lanes::{Lane, WorkerId};
 use super::message::WorkId;
-use super::pool::Started;
-use super::table::LaneId;
 use super::task::{Done, Outcome, Payload, Task};
 use super::threads::start_thread;
 use crate::caught::{Panicked, caught};
@@ -18,6 +17,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// How long the first slice of a job may take: most questions are answered within it, and those after it do not notice.
 const EXPRESS_SLICE: Duration = Duration::from_millis(1);
@@ -29,26 +29,8 @@ const CLOCK_EVERY: u32 = 4;
 /// stop.
 const BULK_SLICE: Duration = Duration::from_millis(2);
 
-/// The kinds of workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Lane {
-    /// First slices, at normal priority.
-    Express,
-    /// All further slices: in a daemon with clients, where no other thread wants the core.
-    Bulk,
-    /// The same where others want all cores: workers at the lowest priority that still has a share.
-    Reserve,
-    /// Blocking code of a lane of its own, at the priority of the reserve.
-    External(LaneId),
-}
-
-/// Names a worker: its lane, its place in the lane, and which thread in that place it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct WorkerId {
-    pub(super) lane: Lane,
-    pub(super) index: usize,
-    pub(super) generation: u64,
-}
+/// Counts workers that have started.
+pub(super) type Started = watch::Sender<usize>;
 
 /// News from a worker: what it has done, and what becomes of it.
 #[derive(Message)]

@@ -2,8 +2,8 @@
 //! logs it once for each minute without.
 
 use super::{Scheduler, now};
+use crate::engine::lanes::Lane;
 use crate::engine::task::{Done, Outcome};
-use crate::engine::worker::Lane;
 use crate::metrics::{Incidents, LATE_SLICE, LATE_TURN};
 use std::time::{Duration, Instant};
 

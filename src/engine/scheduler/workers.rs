@@ -3,11 +3,12 @@
 use super::clients::Client;
 use super::{Scheduler, now};
 use crate::engine::external::{ActorReply, Call, Calls, ExternalPayload, Responder, Token};
+use crate::engine::lanes::{Lane, LaneId};
 use crate::engine::message::WorkId;
-use crate::engine::table::{HandedOut, LaneId};
+use crate::engine::table::HandedOut;
 use crate::engine::task::{Payload, Task};
 use crate::engine::text::{fault, no_thread};
-use crate::engine::worker::{Finished, Lane};
+use crate::engine::worker::Finished;
 use crate::metrics::micros;
 use crate::proto::Failure;
 use actix::prelude::*;

@@ -6,6 +6,7 @@ use super::memory::Memory;
 use super::parts::{Offer, PartFault, Parts};
 use crate::caught::{Panicked, caught};
 use crate::engine::fairness::{CHARGE_US, Fair};
+use crate::engine::lanes::ahead;
 use crate::engine::message::{Account, ClientId, Payer, Priority, WorkId};
 use crate::engine::task::{Payload, Task};
 use crate::job::{AnyPartial, AnyPlan, Job};
@@ -22,13 +23,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// The CPU time between the first two checkpoints of a job that goes on after a restart; it is doubled from one to the
 /// next, up to the usual. A process that is ended again and again, by others or by this job, comes some way each time.
 const SAVE_SOON: Duration = Duration::from_millis(1);
-
-/// Slices that are cut ahead while all of these bulk workers are busy: one that is done finds its next slice while the
-/// scheduler takes in its report. Half as many as workers, for reports are taken in one by one, and what is cut is not
-/// given to another any more.
-pub(in crate::engine) const fn ahead(workers: usize) -> usize {
-    workers.div_ceil(2)
-}
 
 /// Long jobs.
 pub(super) struct Bulk {

@@ -9,6 +9,7 @@
 
 use crate::engine::external::{Channel, ExternalLane, ExternalPayload, ExternalTask, row_size};
 use crate::engine::fairness::{CHARGE_US, Fair, has_room};
+use crate::engine::lanes::LaneId;
 use crate::engine::message::{Account, ClientId, Payer, WorkId};
 use crate::metrics::LaneMetrics;
 use crate::proto::{Code, Failure, Reply};
@@ -19,9 +20,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
-
-/// Names a lane of external tasks among those of an engine.
-pub(in crate::engine) type LaneId = usize;
 
 /// Lanes, their tasks, and the slots that are taken.
 #[derive(Default)]

@@ -46,12 +46,12 @@ mod wait_queue;
 mod waiters;
 mod wall;
 
-pub(super) use bulk::ahead;
-pub(super) use external::{HandedOut, LaneId};
+pub(super) use external::HandedOut;
 pub(crate) use log::is_logged;
 pub(super) use outbox::{Events, Found as FoundAnswer};
 
 use super::external::{ActorReply, ExternalLane};
+use super::lanes::LaneId;
 use super::message::{Account, ClientId, JobId, Payer, Policy, RequestId, WorkId};
 use super::task::{Done, Outcome, Task};
 use crate::auth::UserLimits;
