@@ -1,12 +1,9 @@
-//! An accepted connection on its way to its session: one of those that the actor of a thread has, or an actor of
-//! somebody's own.
+//! An accepted connection, with what its session needs of the daemon, and its place among those that are open.
 //!
-//! Knows no protocol: built-in and custom sessions start in the same way.
+//! Knows no protocol and no session.
 
 use super::connection::Connection;
 use super::limits::LimitsCopy;
-use super::session::RunSession;
-use super::sessions::{Begin, IoThread};
 use super::{Limits, Shared};
 use crate::clients::ClientState;
 use crate::engine::ClientId;
@@ -19,56 +16,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// The order to a session to finish: what is accepted is answered, nothing new is taken in, and then it closes.
-#[derive(Message, Clone, Copy, Debug)]
-#[rtype(result = "()")]
-pub struct Finish;
-
-/// The order to a session to end at once: its connection was killed, and what is under way gets no reply.
-#[derive(Message, Clone, Copy, Debug)]
-#[rtype(result = "()")]
-pub(crate) struct Abort;
-
-/// The address of a session that is an actor, for the orders to finish and to end at once. It may live only as long as
-/// somebody has its address.
-pub(crate) struct SessionHandle {
-    finish: Recipient<Finish>,
-    /// `None`: the actor is somebody else's, and only finishes.
-    abort: Option<Recipient<Abort>>,
-}
-
-impl SessionHandle {
-    pub(super) fn finishing<A>(actor: Addr<A>) -> Self
-    where
-        A: Actor<Context = Context<A>> + Handler<Finish>,
-    {
-        let (finish, abort) = (actor.recipient(), None);
-        Self { finish, abort }
-    }
-
-    #[cfg(feature = "http")]
-    pub(super) fn aborting<A>(actor: Addr<A>) -> Self
-    where
-        A: Actor<Context = Context<A>> + Handler<Finish> + Handler<Abort>,
-    {
-        let abort = Some(actor.clone().recipient());
-        let finish = actor.recipient();
-        Self { finish, abort }
-    }
-
-    pub(super) fn finish(&self) {
-        self.finish.do_send(Finish);
-    }
-
-    /// Ends it at once if it can be, or else as in a drain.
-    pub(super) fn kill(&self) {
-        match &self.abort {
-            Some(actor) => actor.do_send(Abort),
-            None => self.finish(),
-        }
-    }
-}
 
 /// A connection that the daemon has accepted, for a session of yours: bytes both ways, the engine, and the limits.
 ///
@@ -102,7 +49,7 @@ impl Accepted {
     }
 
     /// Makes it ready to be taken up by another thread: what is returned is called there.
-    fn detach(self) -> io::Result<impl FnOnce() -> Self + Send + 'static> {
+    pub(super) fn detach(self) -> io::Result<impl FnOnce() -> Self + Send + 'static> {
         let Self {
             connection,
             shared,
@@ -192,56 +139,5 @@ pub(super) struct Closed(pub(super) ClientId);
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.listener.do_send(Closed(self.client));
-    }
-}
-
-/// What becomes of a connection.
-pub(crate) trait Open: Send + Sync {
-    /// Starts a session on a thread. For one that is an actor its handle is returned.
-    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<SessionHandle>>;
-}
-
-/// Gives the actor of a thread a session for each connection.
-pub(super) struct SessionService<F>(pub(super) Arc<F>);
-
-impl<S, F> Open for SessionService<F>
-where
-    S: RunSession + 'static,
-    F: Fn(Accepted) -> S + Send + Sync + 'static,
-{
-    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<SessionHandle>> {
-        let make = self.0.clone();
-        match thread {
-            IoThread::Here(table, _) => table.add(Box::new(make(accepted))),
-            IoThread::There(_, sessions) => {
-                let accepted = accepted.detach()?;
-                sessions.do_send(Begin(Box::new(move || Box::new(make(accepted())))));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// Starts an actor of type `A` for each connection.
-pub(super) struct ActorService<A: Actor, F> {
-    pub(super) make: Arc<F>,
-    pub(super) handle: fn(Addr<A>) -> SessionHandle,
-}
-
-impl<A, F> Open for ActorService<A, F>
-where
-    A: Actor<Context = Context<A>> + Handler<Finish>,
-    F: Fn(Accepted) -> A + Send + Sync + 'static,
-{
-    fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<SessionHandle>> {
-        let make = self.make.clone();
-        let actor = match thread {
-            IoThread::Here(..) => make(accepted).start(),
-            IoThread::There(arbiter, _) => {
-                let accepted = accepted.detach()?;
-                A::start_in_arbiter(arbiter, move |_| make(accepted()))
-            }
-        };
-        Ok(Some((self.handle)(actor)))
     }
 }

@@ -3,14 +3,9 @@
 
 use super::Shared;
 use super::accept::Acceptor;
-#[cfg(feature = "http")]
-use super::accepted::Abort;
-use super::accepted::{Accepted, ActorService, Closed, ConnectionPermit, Finish, Open, SessionHandle, SessionService};
-use super::builtin;
+use super::accepted::{Accepted, Closed, ConnectionPermit};
 use super::connection::{Accept, Connection};
-use super::protocol::Protocol;
-use super::protocol_session::ProtocolSession;
-use super::session::RunSession;
+use super::service::{Service, SessionHandle};
 use super::sessions::{CloseSession, FinishAll, IoThread, WakeAll};
 use crate::caught::{Panicked, caught};
 use crate::clients::address;
@@ -23,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Instant;
-use std::{fmt, io, iter};
+use std::{io, iter};
 use tokio::sync::oneshot;
 
 /// Connections accepted in one go before other work of the thread gets its turn.
@@ -50,73 +45,6 @@ pub struct Listener {
     /// The threads that sessions are spread over, once it has started.
     threads: Vec<IoThread>,
     drained: Option<oneshot::Sender<()>>,
-}
-
-/// What becomes of the connections of a socket.
-#[derive(Clone)]
-pub struct Service {
-    sessions: Arc<dyn Open>,
-    /// The line sent to a connection beyond the limit.
-    refusal: &'static [u8],
-}
-
-impl Service {
-    /// Sessions of the built-in protocol.
-    pub fn built_in() -> Self {
-        Self {
-            refusal: b"ERR busy :too many connections; retry-ms=1000\n",
-            ..Self::of(builtin::session)
-        }
-    }
-
-    /// Sessions of a custom protocol: `protocol` makes the value for each connection.
-    pub fn protocol<P: Protocol>(protocol: impl Fn() -> P + Send + Sync + 'static) -> Self {
-        Self::of(move |accepted| ProtocolSession::with(protocol(), accepted))
-    }
-
-    /// A custom session actor for each connection. A connection beyond the limit is closed without a reply.
-    pub fn new<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
-    where
-        A: Actor<Context = Context<A>> + Handler<Finish>,
-    {
-        Self::actors(session, SessionHandle::finishing)
-    }
-
-    /// The same of actors that a `kill` ends at once.
-    #[cfg(feature = "http")]
-    pub(crate) fn aborting<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static) -> Self
-    where
-        A: Actor<Context = Context<A>> + Handler<Finish> + Handler<Abort>,
-    {
-        Self::actors(session, SessionHandle::aborting)
-    }
-
-    fn actors<A>(session: impl Fn(Accepted) -> A + Send + Sync + 'static, handle: fn(Addr<A>) -> SessionHandle) -> Self
-    where
-        A: Actor<Context = Context<A>> + Handler<Finish>,
-    {
-        let make = Arc::new(session);
-        let sessions = Arc::new(ActorService { make, handle });
-        Self { sessions, refusal: b"" }
-    }
-
-    fn of<S: RunSession + 'static>(session: impl Fn(Accepted) -> S + Send + Sync + 'static) -> Self {
-        let sessions = Arc::new(SessionService(Arc::new(session)));
-        Self { sessions, refusal: b"" }
-    }
-
-    /// The same, with these bytes for a connection beyond the limit.
-    #[cfg(feature = "http")]
-    pub(crate) fn refusing(mut self, refusal: &'static [u8]) -> Self {
-        self.refusal = refusal;
-        self
-    }
-}
-
-impl fmt::Debug for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").finish_non_exhaustive()
-    }
 }
 
 /// The order to accept nothing more and to let every session finish what it has accepted.

@@ -17,21 +17,23 @@ mod pace;
 mod peer;
 mod protocol;
 mod protocol_session;
+mod service;
 mod session;
 mod sessions;
 #[cfg(feature = "tls")]
 mod tls;
 mod unix;
 
-#[cfg(feature = "http")]
-pub(crate) use accepted::Abort;
-pub use accepted::{Accepted, Finish};
+pub use accepted::Accepted;
 pub use connection::Accept;
 #[cfg(test)]
 pub use connection::{Connection, Detached};
 pub use limits::{Limits, LiveLimits};
-pub use listener::{Drain, Listener, Service};
+pub use listener::{Drain, Listener};
 pub use protocol::{Answer, Protocol};
+#[cfg(feature = "http")]
+pub(crate) use service::Abort;
+pub use service::{Finish, Service};
 #[cfg(feature = "tls")]
 pub(crate) use tls::TlsListener;
 #[cfg(feature = "tls")]

@@ -5,8 +5,7 @@
 use super::accepted::Accepted;
 use super::pace::{SCRATCH, TurnTime};
 use super::protocol::{Answer, Protocol};
-use super::session::{Exchange, Link, Session};
-use super::sessions::ReplyTo;
+use super::session::{Exchange, Link, ReplyTo, Session};
 use crate::auth::Verdict;
 use crate::caught::{Panicked, caught_in};
 use crate::engine::{ClientId, News};

@@ -4,7 +4,7 @@
 //! A task and a mailbox of its own for each session would double what an idle connection takes in memory. Knows no
 //! protocol and no socket.
 
-use super::session::RunSession;
+use super::session::{Checked, ReplyTo, RunSession};
 use crate::auth::Verdict;
 use crate::caught::caught;
 use crate::engine::{ClientId, News};
@@ -33,12 +33,6 @@ pub(super) struct Sessions {
     delayed: BTreeMap<ClientId, (Verdict, SpawnHandle)>,
     /// It ends with the last of them.
     is_finishing: bool,
-}
-
-/// Where the engine and the checker of passwords write to the sessions of a thread.
-pub(super) struct ReplyTo {
-    pub(super) news: Arc<Recipient<News>>,
-    pub(super) sessions: Addr<Sessions>,
 }
 
 /// A thread that sessions live on.
@@ -263,7 +257,10 @@ impl Actor for Sessions {
     fn started(&mut self, context: &mut Self::Context) {
         let sessions = context.address();
         let news = Arc::new(sessions.clone().recipient());
-        self.to = Some(ReplyTo { news, sessions });
+        self.to = Some(ReplyTo {
+            news,
+            verdicts: sessions.recipient(),
+        });
         context.spawn(Turns);
     }
 }
@@ -311,11 +308,6 @@ pub(super) struct WakeAll;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct CloseSession(pub(super) ClientId);
-
-/// The news that a password was checked, for the client that sent it.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Checked(pub(super) ClientId, pub(super) Verdict);
 
 impl Handler<Begin> for Sessions {
     type Result = ();

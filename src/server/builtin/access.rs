@@ -4,7 +4,7 @@ use crate::auth::{self, Credentials, Identity, Role, UserLimits, UserName};
 use crate::engine::{Account, ClientId, RequestId};
 use crate::proto::{Code, Failure, Request};
 use crate::server::Shared;
-use crate::server::sessions::{Checked, ReplyTo};
+use crate::server::session::{Checked, ReplyTo};
 use crate::verb::Engine;
 use std::mem;
 use std::net::IpAddr;
@@ -192,11 +192,11 @@ impl Login {
         if let Some(credentials) = self.unsent.take()
             && let Some(auth) = &shared.auth
         {
-            let sessions = to.sessions.clone();
+            let verdicts = to.verdicts.clone();
             auth.check(
                 self.from,
                 *credentials,
-                Box::new(move |verdict| sessions.do_send(Checked(client, verdict))),
+                Box::new(move |verdict| verdicts.do_send(Checked(client, verdict))),
             );
         }
     }

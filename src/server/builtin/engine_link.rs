@@ -4,7 +4,7 @@
 use super::access::Login;
 use crate::engine::{Account, Cancel, ClientId, Grant, Leave, Order, Plain, RequestId, Requests};
 use crate::server::Shared;
-use crate::server::sessions::ReplyTo;
+use crate::server::session::ReplyTo;
 use std::sync::Arc;
 
 /// Room that is made at once for as many questions as there were the last time, at the most.

@@ -11,14 +11,15 @@ pub(super) use link::Link;
 
 use super::accepted::Accepted;
 use super::pace::{Busy, MAX_READS, TurnTime, Watching};
-use super::sessions::ReplyTo;
 use crate::auth::Verdict;
 use crate::caught::{Panicked, caught};
 use crate::engine::{ClientId, News};
+use actix::{Message, Recipient};
 use bytes::BytesMut;
 use lifecycle::{Phase, Timer};
 use std::io;
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 use tokio::time::Instant;
 
@@ -73,6 +74,17 @@ pub(super) trait Exchange: Sized + Unpin + 'static {
     /// What it was before it rested.
     fn wake(rest: Self::Rest, link: &Link) -> Box<Self>;
 }
+
+/// Where the engine and the checker of passwords write to the sessions of a thread.
+pub(super) struct ReplyTo {
+    pub(super) news: Arc<Recipient<News>>,
+    pub(super) verdicts: Recipient<Checked>,
+}
+
+/// The news that a password was checked, for the client that sent it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Checked(pub(super) ClientId, pub(super) Verdict);
 
 /// An exchange, or what is left of it between two requests.
 enum State<E: Exchange> {
