@@ -195,6 +195,6 @@ impl Handler<Leave> for Scheduler {
 
     fn handle(&mut self, Leave(client): Leave, context: &mut Self::Context) {
         self.clients.remove(&client);
-        self.handle_by("a client that leaves", context, |this| this.table.leave(client));
+        self.handle_by("a client that leaves", context, |this| this.table.leave(client, now()));
     }
 }

@@ -325,7 +325,8 @@ impl Table {
     }
 
     /// The client is gone: what it waits for is cancelled, and nothing is sent. What it submitted goes on.
-    pub(super) fn leave(&mut self, client: ClientId) {
+    pub(super) fn leave(&mut self, client: ClientId, now: Instant) {
+        self.flow.now = now;
         for waiter in self.flow.waiters.requests_of(client) {
             if let Some(removed) = self.flow.waiters.remove(waiter) {
                 log::lets_go(waiter, "the client is gone");

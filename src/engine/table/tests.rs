@@ -164,7 +164,7 @@ impl Play {
     }
 
     pub(super) fn leave(&mut self, client: u64) {
-        self.table.leave(ClientId(client));
+        self.table.leave(ClientId(client), self.now);
     }
 
     /// The long job of this title.
