@@ -157,7 +157,25 @@ impl Table {
             not_before: not_before.map(|at| wall.at(at)),
             deadline: waiter.deadline().map(|at| wall.at(at)),
         };
-        match submit.subject {
+        self.open(payer, request, waiter, submission, submit.subject, not_before)?;
+        if !self.flow.submitted.keeps() {
+            self.flow.acknowledge(job);
+        }
+        Ok(None)
+    }
+
+    /// Notes a submitted job that is new, and lets it wait for its work, if there is any to do.
+    fn open(
+        &mut self,
+        payer: Payer,
+        request: RequestId,
+        waiter: Waiter,
+        submission: Submission,
+        subject: Subject,
+        not_before: Option<Instant>,
+    ) -> Result<(), Failure> {
+        let (job, now) = (submission.job, self.flow.now);
+        match subject {
             Subject::Known { value, .. } => {
                 let standing = self.standing_of_submitted(payer);
                 self.admission
@@ -174,17 +192,14 @@ impl Table {
                     None if self.flow.submitted.keeps() => Begins::Stored,
                     None => Begins::Now,
                 };
-                let work = self.wait_for(waiter.submitted(job), question, begins, submit.priority)?;
+                let work = self.wait_for(waiter.submitted(job), question, begins, submission.priority)?;
                 log::about(payer.client, request, job, "submits");
                 self.flow
                     .submitted
                     .open(submission, payer.client, work, not_before, request);
             }
         }
-        if !self.flow.submitted.keeps() {
-            self.flow.acknowledge(job);
-        }
-        Ok(None)
+        Ok(())
     }
 
     /// Ends several submitted jobs; answered by their number.
