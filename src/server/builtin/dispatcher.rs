@@ -85,25 +85,9 @@ impl Dispatcher {
         if link.shared.daemon.clients.monitor.is_on() {
             self.show(request, position.is_some(), link);
         }
-        if format.tag.is_some_and(|tag| self.replies.tagged(&tag).is_some()) {
-            let text = "a request with this tag is under way; use another";
-            self.refuse(verb, format, Failure::new(Code::DupTag, text));
+        if let Err(failure) = self.admit(request, link) {
+            self.refuse(verb, format, failure);
             return None;
-        }
-        if link.lifecycle.is_draining() {
-            self.refuse(verb, format, Failure::draining());
-            return None;
-        }
-        if !self.login.is_open() {
-            let was_known = self.login.user().is_some();
-            let checked = self.login.check(request, &link.shared);
-            if was_known && self.login.user().is_none() {
-                link.permit.state.set_user("");
-            }
-            if let Err(failure) = checked {
-                self.refuse(verb, format, failure);
-                return None;
-            }
         }
         let caller = SessionCaller {
             login: &self.login,
@@ -165,6 +149,34 @@ impl Dispatcher {
             }
         }
         None
+    }
+
+    /// Whether a request is taken in.
+    ///
+    /// # Errors
+    /// Why not: its tag is in use, the daemon drains, or its client may not ask this.
+    #[inline]
+    fn admit(&mut self, request: &Request<'_>, link: &Link) -> Result<(), Failure> {
+        if request
+            .format
+            .tag
+            .is_some_and(|tag| self.replies.tagged(&tag).is_some())
+        {
+            let text = "a request with this tag is under way; use another";
+            return Err(Failure::new(Code::DupTag, text));
+        }
+        if link.lifecycle.is_draining() {
+            return Err(Failure::draining());
+        }
+        if self.login.is_open() {
+            return Ok(());
+        }
+        let was_known = self.login.user().is_some();
+        let checked = self.login.check(request, &link.shared);
+        if was_known && self.login.user().is_none() {
+            link.permit.state.set_user("");
+        }
+        checked
     }
 
     /// Shows a request to those who monitor.
