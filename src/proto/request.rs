@@ -129,6 +129,12 @@ impl<'a> Request<'a> {
             .map(|(_, value)| *value)
     }
 
+    /// The arguments, and after them the options as they were typed.
+    pub fn words_and_options(&self) -> impl Iterator<Item = String> {
+        let args = self.args.iter().map(|arg| (*arg).to_owned());
+        args.chain(self.options.iter().map(|(key, value)| format!("{key}={value}")))
+    }
+
     /// The key of an option that is given more than once: which of the values is meant cannot be known.
     pub fn option_given_twice(&self) -> Option<&'a str> {
         let mut keys = self.options.iter().map(|(key, _)| *key).enumerate();

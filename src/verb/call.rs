@@ -129,9 +129,7 @@ impl<'a> Call<'a> {
 
     /// The arguments, and after them the options as they were typed.
     pub(super) fn words_and_options(&self) -> Vec<String> {
-        let args = self.request.args.iter().map(|arg| (*arg).to_owned());
-        let options = self.request.options.iter().map(|(key, value)| format!("{key}={value}"));
-        args.chain(options).collect()
+        self.request.words_and_options().collect()
     }
 
     /// The words of `config` and its options. VALUE of `config set NAME VALUE` is a word, whatever it looks like: a

@@ -37,13 +37,7 @@ pub(super) fn register(registry: &mut Registry) {
 pub fn shown(request: &Request<'_>, is_known: bool, is_trusted: bool) -> String {
     let mut text = request.format.tag().map_or_else(String::new, |tag| format!("@{tag} "));
     text.push_str(if is_known || is_trusted { request.verb } else { HIDDEN });
-    let options = request.options.iter().map(|(key, value)| format!("{key}={value}"));
-    let words: Vec<String> = request
-        .args
-        .iter()
-        .map(|arg| (*arg).to_owned())
-        .chain(options)
-        .collect();
+    let words: Vec<String> = request.words_and_options().collect();
     let may_be_secret = !is_known || !is_trusted || Registry::is_secret(request);
     let is_inner_secret = words.iter().any(|word| word.eq_ignore_ascii_case(AUTH));
     if may_be_secret || is_inner_secret {
