@@ -81,9 +81,9 @@ pub(in crate::cluster) enum Input {
     Saved(JobId, bool),
     Loaded(JobId, Result<Option<Checkpoint>, PutError>),
     /// No job is taken over any more.
-    Leave,
-    /// Those owned are let go of.
     Drain,
+    /// Those owned are let go of.
+    Close,
 }
 
 /// Why an entry was not written, or a checkpoint not read.

@@ -85,8 +85,8 @@ pub(super) struct Member {
     is_current: bool,
     /// It has been in no cluster before: jobs of its store are not known there.
     is_new: bool,
-    is_leaving: bool,
     is_draining: bool,
+    is_closing: bool,
     /// Jobs that it worked on lately.
     busy: usize,
     /// Jobs whose end the store has, of which the engine does not know that NATS has it.
@@ -108,8 +108,8 @@ impl Member {
             is_connected: false,
             is_current: false,
             is_new: false,
-            is_leaving: false,
             is_draining: false,
+            is_closing: false,
             busy: 0,
             unshared: BTreeSet::new(),
             commands: Vec::new(),
@@ -245,10 +245,10 @@ impl Member {
                 self.look_at(job);
             }
             Input::Loaded(job, result) => self.loaded(job, result),
-            Input::Leave => self.is_leaving = true,
-            Input::Drain => {
-                self.is_leaving = true;
+            Input::Drain => self.is_draining = true,
+            Input::Close => {
                 self.is_draining = true;
+                self.is_closing = true;
                 self.look_at_all();
             }
         }
@@ -633,8 +633,8 @@ impl Member {
             number: self.number,
             now: self.now,
             wall: self.wall,
-            is_leaving: self.is_leaving,
             is_draining: self.is_draining,
+            is_closing: self.is_closing,
             busy: self.busy,
             was_heard,
             commands: &mut self.commands,

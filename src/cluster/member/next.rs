@@ -17,8 +17,8 @@ pub(super) struct Next<'a> {
     pub(super) number: Option<u64>,
     pub(super) now: Instant,
     pub(super) wall: Timestamp,
-    pub(super) is_leaving: bool,
     pub(super) is_draining: bool,
+    pub(super) is_closing: bool,
     /// Jobs that this node works on.
     pub(super) busy: usize,
     /// Its owner was heard of since this node began.
@@ -120,21 +120,21 @@ impl Next<'_> {
                     return self.commands.push(Command::Load(self.job));
                 }
                 let is_due = |at: Instant| self.now.saturating_duration_since(at) >= CHECKPOINT_EVERY;
-                if (self.is_draining || known.sent_at.is_none_or(is_due))
+                if (self.is_closing || known.sent_at.is_none_or(is_due))
                     && let Some(checkpoint) = known.unsent.take()
                 {
                     known.sent_at = Some(self.now);
                     known.pending = Some(self.now + COMMAND_LIMIT);
                     return self.commands.push(Command::Save(checkpoint));
                 }
-                if self.is_draining {
+                if self.is_closing {
                     self.put(known, Writing::Owner(OwnerEntry { node: None, starts: 0 }));
                 } else if known.is_saved && starts > 0 {
                     let node = Some(self.me.to_owned());
                     self.put(known, Writing::Owner(OwnerEntry { node, starts: 0 }));
                 }
             }
-            _ if self.is_draining => {}
+            _ if self.is_closing => {}
             owner => {
                 // Another node may be about to say that it still works on it, and is further.
                 if owner.as_ref().is_some_and(|owner| owner.node.is_some()) && !self.has_waited(known, DEAD) {
@@ -151,7 +151,7 @@ impl Next<'_> {
     fn decide_of_others(&mut self, known: &mut Known, stored: &StoredJob, lives: bool) {
         if self.is_owner(known) {
             // What it had of the job is lost, or it has just become the owner.
-            if self.number.is_some() && !self.is_leaving {
+            if self.number.is_some() && !self.is_draining {
                 known.pending = Some(self.now + TRANSFER_LIMIT);
                 self.commands.push(Command::Load(self.job));
             }
@@ -176,7 +176,7 @@ impl Next<'_> {
         };
         // Those that do little are the first.
         let wait = wait + Duration::from_millis(50) * u32::try_from(self.busy.min(20)).unwrap_or(20);
-        if self.has_waited(known, wait) && self.number.is_some() && !self.is_leaving {
+        if self.has_waited(known, wait) && self.number.is_some() && !self.is_draining {
             // A job that begins later is not what ended its node.
             let is_begun = stored.submission.not_before.is_none_or(|at| at <= self.wall);
             let starts = owner

@@ -629,7 +629,7 @@ fn a_node_that_ends_in_good_order_hands_its_jobs_over_at_once() {
     let now = world.now();
     let host = &mut world.hosts[0];
     host.running.clear();
-    host.member.as_mut().expect("it runs").handle(Input::Drain, now);
+    host.member.as_mut().expect("it runs").handle(Input::Close, now);
     for _ in 0..12 {
         world.advance();
     }

@@ -205,7 +205,7 @@ fn with_another(job: JobId, now: Instant) -> Member {
 fn a_job_that_stays_alone_does_not_hold_up_the_end_of_its_node() {
     let now = Instant::now();
     let mut member = with_another(JobId(7_002), now);
-    assert_eq!(commands(&mut member, [Input::Drain], now), []);
+    assert_eq!(commands(&mut member, [Input::Close], now), []);
     assert!(member.is_settled());
 }
 
@@ -791,7 +791,7 @@ fn a_job_that_nats_has_no_room_for_does_not_hold_up_the_end_of_its_node() {
     let [Command::Put { serial, .. }] = &done[..] else {
         panic!("{done:?}");
     };
-    let full = [Input::Written(job, *serial, Err(PutError::Refused)), Input::Drain];
+    let full = [Input::Written(job, *serial, Err(PutError::Refused)), Input::Close];
     assert_eq!(commands(&mut member, full, now), []);
     assert!(member.is_settled());
 }

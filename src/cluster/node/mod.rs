@@ -187,7 +187,7 @@ impl Node {
         self.opening += 1;
         self.member = member(&self.settings, self.number.as_ref());
         if self.is_draining {
-            self.member.handle(Input::Leave, now());
+            self.member.handle(Input::Drain, now());
         }
         self.offers.lose_all();
         self.scheduler.do_send(ClusterEvent::Joined {
@@ -478,7 +478,7 @@ impl Handler<Drain> for Node {
         self.is_draining = true;
         self.parts.drain();
         self.safely(context, |this, _| {
-            this.member.handle(Input::Leave, now());
+            this.member.handle(Input::Drain, now());
             // The last time: from now on its jobs are for others.
             this.send_heartbeat();
         });
@@ -493,7 +493,7 @@ impl Handler<CloseNode> for Node {
         let (settled, all_settled) = oneshot::channel();
         self.settled = Some(settled);
         self.safely(context, |this, context| {
-            this.member.handle(Input::Drain, now());
+            this.member.handle(Input::Close, now());
             this.act(context);
         });
         // Without a connection there is nothing that could leave.
