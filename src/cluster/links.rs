@@ -2,7 +2,7 @@
 //! no job.
 
 use super::entry::{checkpoint_to_bytes, digest, read_checkpoint};
-use super::member::PutError;
+use super::member::NatsError;
 use super::servers::{Login, Servers};
 use super::{ClusterError, ClusterSettings};
 use crate::store::{Checkpoint, JobId, NODES};
@@ -335,28 +335,28 @@ impl Links {
     }
 
     /// Writes an entry that has this revision; 0: that is not there.
-    pub(super) async fn put(store: &kv::Store, key: &str, revision: u64, bytes: Vec<u8>) -> Result<u64, PutError> {
+    pub(super) async fn put(store: &kv::Store, key: &str, revision: u64, bytes: Vec<u8>) -> Result<u64, NatsError> {
         let written = async {
             match revision {
                 0 => store
                     .create(key, bytes.into())
                     .await
                     .map_err(|error| match error.kind() {
-                        kv::CreateErrorKind::AlreadyExists => PutError::Revision,
+                        kv::CreateErrorKind::AlreadyExists => NatsError::Revision,
                         _ => unwritten(&error),
                     }),
                 _ => store
                     .update(key, bytes.into(), revision)
                     .await
                     .map_err(|error| match error.kind() {
-                        kv::UpdateErrorKind::WrongLastRevision => PutError::Revision,
+                        kv::UpdateErrorKind::WrongLastRevision => NatsError::Revision,
                         _ => unwritten(&error),
                     }),
             }
         };
         tokio::time::timeout(LIMIT, written)
             .await
-            .unwrap_or(Err(PutError::Unreachable))
+            .unwrap_or(Err(NatsError::Unreachable))
     }
 
     /// Keeps a checkpoint, in place of an earlier one of the job.
@@ -369,25 +369,25 @@ impl Links {
     }
 
     /// The checkpoint of a job, if there is one that can be used.
-    pub(super) async fn load(&self, job: JobId) -> Result<Option<Checkpoint>, PutError> {
+    pub(super) async fn load(&self, job: JobId) -> Result<Option<Checkpoint>, NatsError> {
         let read = async {
             let found = tokio::time::timeout(LIMIT, self.checkpoints.get(job.to_string())).await;
-            match found.map_err(|_| PutError::Unreachable)? {
+            match found.map_err(|_| NatsError::Unreachable)? {
                 Ok(object) => match read_object(object, MAX_CHECKPOINT).await {
                     Ok(bytes) => Ok(read_checkpoint(&bytes)),
                     Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                         tracing::error!(%job, %error, "the checkpoint of a job in NATS cannot be used: the job starts over");
                         Ok(None)
                     }
-                    Err(_) => Err(PutError::Unreachable),
+                    Err(_) => Err(NatsError::Unreachable),
                 },
                 Err(error) if error.kind() == object_store::GetErrorKind::NotFound => Ok(None),
-                Err(_) => Err(PutError::Unreachable),
+                Err(_) => Err(NatsError::Unreachable),
             }
         };
         tokio::time::timeout(CHECKPOINT_LIMIT, read)
             .await
-            .unwrap_or(Err(PutError::Unreachable))
+            .unwrap_or(Err(NatsError::Unreachable))
     }
 
     /// A job has ended: nobody owns it, and its checkpoint is of no use.
@@ -514,14 +514,14 @@ fn is_for_room(error: &str) -> bool {
 }
 
 /// Why an entry is not written: JetStream says so, or nobody says anything.
-fn unwritten(error: &(dyn std::error::Error + 'static)) -> PutError {
+fn unwritten(error: &(dyn std::error::Error + 'static)) -> NatsError {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     match causes.find_map(|error| error.downcast_ref::<async_nats::jetstream::Error>()) {
         Some(error) => {
             tracing::debug!(%error, "NATS refuses an entry");
-            PutError::Refused
+            NatsError::Refused
         }
-        None => PutError::Unreachable,
+        None => NatsError::Unreachable,
     }
 }
 

@@ -13,13 +13,13 @@ const MAX_RETRY: Duration = Duration::from_secs(32);
 /// Where a job is, as far as the engine of this node knows.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Location {
-    /// It does not know it.
+    /// The engine does not know the job.
     Unknown,
     /// It works on it.
     Here,
-    /// It knows that this node does.
+    /// It knows that the node of this name does.
     Away(String),
-    /// It knows that it has ended.
+    /// It knows that the job has ended.
     Ended,
 }
 

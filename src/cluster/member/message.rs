@@ -5,7 +5,7 @@ use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob};
 
 /// Which entry of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cluster) enum Entry {
+pub(in crate::cluster) enum EntryKind {
     Job,
     Owner,
 }
@@ -18,13 +18,13 @@ pub(in crate::cluster) enum Command {
         /// Names this command among those of the job.
         serial: u64,
         job: JobId,
-        entry: Entry,
+        kind: EntryKind,
         revision: u64,
         bytes: Vec<u8>,
     },
     /// Reads an entry again that has another revision than it was seen with. Answered by it as it is seen, or by
     /// [`Input::Absent`].
-    Read(JobId, Entry),
+    Read(JobId, EntryKind),
     /// Removes the entry of a job that is forgotten.
     Forget(JobId),
     /// Removes the owner and the checkpoint of a job that has ended.
@@ -71,24 +71,24 @@ pub(in crate::cluster) enum Input {
     JobSeen(JobId, u64, Option<JobEntry>),
     OwnerSeen(JobId, u64, Option<OwnerEntry>),
     /// There is no such entry: not even a mark that it was removed.
-    Absent(JobId, Entry),
+    Absent(JobId, EntryKind),
     NodeSeen(NodeEntry),
     /// A node has removed its own entry: it ends in good order.
     NodeLeft(String),
     AnswerSeen(KeptAnswer),
     /// What became of a [`Command::Put`]: the revision, or another one was first.
-    Written(JobId, u64, Result<u64, PutError>),
+    Written(JobId, u64, Result<u64, NatsError>),
     Saved(JobId, bool),
-    Loaded(JobId, Result<Option<Checkpoint>, PutError>),
+    Loaded(JobId, Result<Option<Checkpoint>, NatsError>),
     /// No job is taken over any more.
     Drain,
     /// Those owned are let go of.
     Close,
 }
 
-/// Why an entry was not written, or a checkpoint not read.
+/// Why NATS has not taken an entry, or not given a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cluster) enum PutError {
+pub(in crate::cluster) enum NatsError {
     /// It has another revision.
     Revision,
     /// NATS takes no entry, as where it is full: this one is not written.

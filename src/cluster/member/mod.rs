@@ -18,7 +18,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::message::{Command, Entry, Input, Notice, PutError};
+pub(super) use self::message::{Command, EntryKind, Input, NatsError, Notice};
 
 use self::known::{Known, Location, Writing, is_further, is_same};
 use self::next::Next;
@@ -482,38 +482,38 @@ impl Member {
     }
 
     /// An entry that was seen is gone without a mark, as when its stream was purged.
-    fn absent(&mut self, job: JobId, entry: Entry) {
+    fn absent(&mut self, job: JobId, kind: EntryKind) {
         let Some(known) = self.jobs.get_mut(&job) else { return };
-        match entry {
-            Entry::Job => known.entry = None,
-            Entry::Owner => known.owner = None,
+        match kind {
+            EntryKind::Job => known.entry = None,
+            EntryKind::Owner => known.owner = None,
         }
         known.changed();
         self.look_at(job);
     }
 
-    fn written(&mut self, job: JobId, serial: u64, result: Result<u64, PutError>) {
+    fn written(&mut self, job: JobId, serial: u64, result: Result<u64, NatsError>) {
         let Some(known) = self.jobs.get_mut(&job).filter(|known| known.serial == serial) else {
             return;
         };
         known.succeeded(result.is_ok(), self.now);
-        if result == Err(PutError::Refused) && self.unshared.remove(&job) {
+        if result == Err(NatsError::Refused) && self.unshared.remove(&job) {
             self.commands.push(shared(job));
         }
         // If it was not written, what is there instead will be seen; if nobody knows, it is tried again.
         match (known.writing.take(), result) {
-            (Some(Writing::Job(entry)), Err(PutError::Refused))
+            (Some(Writing::Job(entry)), Err(NatsError::Refused))
                 if known.wanted.is_some() && known.wanted == entry.end =>
             {
                 known.wanted = None;
                 self.commands.push(Command::Notify(Box::new(Notice::NotCancelled(job))));
             }
-            (Some(writing), Err(PutError::Revision)) if known.failures > READ_AGAIN => {
-                let entry = match writing {
-                    Writing::Job(_) => Entry::Job,
-                    Writing::Owner(_) => Entry::Owner,
+            (Some(writing), Err(NatsError::Revision)) if known.failures > READ_AGAIN => {
+                let kind = match writing {
+                    Writing::Job(_) => EntryKind::Job,
+                    Writing::Owner(_) => EntryKind::Owner,
                 };
-                self.commands.push(Command::Read(job, entry));
+                self.commands.push(Command::Read(job, kind));
             }
             (Some(Writing::Job(entry)), Ok(revision)) => known.entry = Some((revision, *entry)),
             (Some(Writing::Owner(owner)), Ok(revision)) => {
@@ -525,7 +525,7 @@ impl Member {
         self.look_at(job);
     }
 
-    fn loaded(&mut self, job: JobId, result: Result<Option<Checkpoint>, PutError>) {
+    fn loaded(&mut self, job: JobId, result: Result<Option<Checkpoint>, NatsError>) {
         let Some(known) = self.jobs.get_mut(&job) else { return };
         known.succeeded(result.is_ok(), self.now);
         if result.is_err() && known.failures == READ_WARN {

@@ -1,7 +1,7 @@
 //! The next step of a job: what this node writes, reads, sends or takes over, by what is known of it.
 
 use super::known::{Known, Location, Writing};
-use super::message::{Command, Entry, Notice};
+use super::message::{Command, EntryKind, Notice};
 use super::{COMMAND_LIMIT, DEAD, TRANSFER_LIMIT};
 use crate::cluster::entry::{JobEntry, OwnerEntry};
 use crate::store::{JobId, StoredJob, Timestamp};
@@ -215,14 +215,14 @@ impl Next<'_> {
     }
 
     fn put(&mut self, known: &mut Known, writing: Writing) {
-        let (entry, revision, bytes) = match &writing {
+        let (kind, revision, bytes) = match &writing {
             Writing::Job(entry) => (
-                Entry::Job,
+                EntryKind::Job,
                 known.entry.as_ref().map_or(0, |(revision, _)| *revision),
                 entry.to_bytes(),
             ),
             Writing::Owner(owner) => (
-                Entry::Owner,
+                EntryKind::Owner,
                 known.owner.as_ref().map_or(0, |(revision, _)| *revision),
                 owner.to_bytes(),
             ),
@@ -233,7 +233,7 @@ impl Next<'_> {
         self.commands.push(Command::Put {
             serial: known.serial,
             job: self.job,
-            entry,
+            kind,
             revision,
             bytes,
         });

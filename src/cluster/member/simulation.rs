@@ -23,30 +23,30 @@ struct Shared {
 }
 
 impl Shared {
-    fn table(&mut self, entry: Entry) -> &mut BTreeMap<JobId, (u64, Vec<u8>)> {
-        match entry {
-            Entry::Job => &mut self.jobs,
-            Entry::Owner => &mut self.owners,
+    fn table(&mut self, kind: EntryKind) -> &mut BTreeMap<JobId, (u64, Vec<u8>)> {
+        match kind {
+            EntryKind::Job => &mut self.jobs,
+            EntryKind::Owner => &mut self.owners,
         }
     }
 
-    fn put(&mut self, job: JobId, entry: Entry, revision: u64, bytes: Vec<u8>) -> Result<u64, PutError> {
+    fn put(&mut self, job: JobId, kind: EntryKind, revision: u64, bytes: Vec<u8>) -> Result<u64, NatsError> {
         self.revision += 1;
         let next = self.revision;
-        let table = self.table(entry);
+        let table = self.table(kind);
         if table.get(&job).map_or(0, |(revision, _)| *revision) != revision {
-            return Err(PutError::Revision);
+            return Err(NatsError::Revision);
         }
         table.insert(job, (next, bytes));
         Ok(next)
     }
 
-    fn seen(&mut self, job: JobId, entry: Entry) -> Input {
-        let found = self.table(entry).get(&job).cloned();
+    fn seen(&mut self, job: JobId, kind: EntryKind) -> Input {
+        let found = self.table(kind).get(&job).cloned();
         let revision = found.as_ref().map_or(self.revision, |(revision, _)| *revision);
-        match entry {
-            Entry::Job => Input::JobSeen(job, revision, found.and_then(|(_, bytes)| JobEntry::read(&bytes))),
-            Entry::Owner => Input::OwnerSeen(job, revision, found.and_then(|(_, bytes)| OwnerEntry::read(&bytes))),
+        match kind {
+            EntryKind::Job => Input::JobSeen(job, revision, found.and_then(|(_, bytes)| JobEntry::read(&bytes))),
+            EntryKind::Owner => Input::OwnerSeen(job, revision, found.and_then(|(_, bytes)| OwnerEntry::read(&bytes))),
         }
     }
 }
@@ -156,8 +156,11 @@ impl World {
         let now = self.now();
         let jobs: Vec<JobId> = self.shared.jobs.keys().copied().collect();
         let owners: Vec<JobId> = self.shared.owners.keys().copied().collect();
-        let mut inputs: Vec<Input> = jobs.into_iter().map(|job| self.shared.seen(job, Entry::Job)).collect();
-        inputs.extend(owners.into_iter().map(|job| self.shared.seen(job, Entry::Owner)));
+        let mut inputs: Vec<Input> = jobs
+            .into_iter()
+            .map(|job| self.shared.seen(job, EntryKind::Job))
+            .collect();
+        inputs.extend(owners.into_iter().map(|job| self.shared.seen(job, EntryKind::Owner)));
         let step = self.step;
         let host = &mut self.hosts[index];
         if let Some(member) = &mut host.member {
@@ -206,20 +209,20 @@ impl World {
                 Command::Put {
                     serial,
                     job,
-                    entry,
+                    kind,
                     revision,
                     bytes,
                 } => {
-                    let mut written = Err(PutError::Unreachable);
+                    let mut written = Err(NatsError::Unreachable);
                     if reached {
-                        written = self.shared.put(job, entry, revision, bytes);
+                        written = self.shared.put(job, kind, revision, bytes);
                         if written.is_ok() {
                             self.check_replied(job);
-                            let seen = self.shared.seen(job, entry);
+                            let seen = self.shared.seen(job, kind);
                             self.publish(&seen);
                         }
                         if !is_confirmed {
-                            written = Err(PutError::Unreachable);
+                            written = Err(NatsError::Unreachable);
                         }
                     }
                     answer = Some(Input::Written(job, serial, written));
@@ -234,7 +237,7 @@ impl World {
                 Command::Load(job) => {
                     let loaded = match reached {
                         true => Ok(self.shared.checkpoints.get(&job).cloned()),
-                        false => Err(PutError::Unreachable),
+                        false => Err(NatsError::Unreachable),
                     };
                     answer = Some(Input::Loaded(job, loaded));
                 }
@@ -242,14 +245,14 @@ impl World {
                     self.shared.checkpoints.remove(&job);
                     if self.shared.owners.remove(&job).is_some() {
                         self.shared.revision += 1;
-                        let seen = self.shared.seen(job, Entry::Owner);
+                        let seen = self.shared.seen(job, EntryKind::Owner);
                         self.publish(&seen);
                     }
                 }
-                Command::Read(job, entry) if reached => {
-                    answer = Some(match self.shared.table(entry).contains_key(&job) {
-                        true => self.shared.seen(job, entry),
-                        false => Input::Absent(job, entry),
+                Command::Read(job, kind) if reached => {
+                    answer = Some(match self.shared.table(kind).contains_key(&job) {
+                        true => self.shared.seen(job, kind),
+                        false => Input::Absent(job, kind),
                     });
                 }
                 Command::Notify(notice) => self.notify(index, *notice),
@@ -551,7 +554,7 @@ fn no_acknowledged_job_is_lost_whatever_fails() {
 }
 
 /// A node with a job, whose commands all fail, and how many there are in this many steps.
-fn commands_that_fail(with: PutError, steps: u32) -> usize {
+fn commands_that_fail(with: NatsError, steps: u32) -> usize {
     let start = Instant::now();
     let mut member = Member::new("n1".to_owned(), Some(1), start);
     for input in [Input::Began(Vec::new()), Input::Connected, Input::Current] {
@@ -590,7 +593,7 @@ fn commands_that_fail(with: PutError, steps: u32) -> usize {
 
 #[test]
 fn what_cannot_be_written_is_tried_again_ever_more_seldom() {
-    for with in [PutError::Revision, PutError::Unreachable, PutError::Refused] {
+    for with in [NatsError::Revision, NatsError::Unreachable, NatsError::Refused] {
         let in_a_minute = commands_that_fail(with, 240);
         assert!((5..=10).contains(&in_a_minute), "{in_a_minute}");
     }

@@ -100,14 +100,14 @@ fn an_entry_that_is_removed_while_its_job_is_worked_on_is_written_again() {
     for job in [JobId(7_001), JobId(7_002)] {
         let mut member = connected(now);
         let began = [Input::Began(vec![StoredJob::unbegun(submission(job))])];
-        let writing = |commands: &[Command], of: Entry| match commands {
-            [Command::Put { serial, entry, .. }] if *entry == of => *serial,
+        let writing = |commands: &[Command], of: EntryKind| match commands {
+            [Command::Put { serial, kind, .. }] if *kind == of => *serial,
             other => panic!("{other:?}"),
         };
-        let serial = writing(&commands(&mut member, began, now), Entry::Owner);
+        let serial = writing(&commands(&mut member, began, now), EntryKind::Owner);
         let serial = writing(
             &commands(&mut member, [Input::Written(job, serial, Ok(1))], now),
-            Entry::Job,
+            EntryKind::Job,
         );
         let late = [
             Input::Written(job, serial, Ok(3)),
@@ -119,7 +119,10 @@ fn an_entry_that_is_removed_while_its_job_is_worked_on_is_written_again() {
             [Command::Load(job)],
             "it was removed before it was written"
         );
-        writing(&commands(&mut member, [Input::JobSeen(job, 4, None)], now), Entry::Job);
+        writing(
+            &commands(&mut member, [Input::JobSeen(job, 4, None)], now),
+            EntryKind::Job,
+        );
     }
 }
 
@@ -138,7 +141,7 @@ fn a_job_that_was_taken_over_more_often_than_can_be_is_taken_over_again() {
         matches!(
             taken[..],
             [Command::Put {
-                entry: Entry::Owner,
+                kind: EntryKind::Owner,
                 ..
             }]
         ),
@@ -243,14 +246,20 @@ fn a_job_that_ended_here_in_another_way_than_in_the_cluster_ends_as_there() {
     let here = [Input::Committed(vec![Record::Ended(cancelled)])];
     let tried = commands(&mut member, here, now);
     assert!(
-        matches!(tried[..], [Command::Put { entry: Entry::Job, .. }]),
+        matches!(
+            tried[..],
+            [Command::Put {
+                kind: EntryKind::Job,
+                ..
+            }]
+        ),
         "{tried:?}"
     );
     let mut ended = entry(job).expect("it is an entry");
     ended.end = Some(written.clone());
     let shown = commands(&mut member, [Input::JobSeen(job, 2, Some(ended))], now);
     assert!(shown.is_empty(), "what was tried is under way: {shown:?}");
-    let late = commands(&mut member, [Input::Written(job, 1, Err(PutError::Revision))], now);
+    let late = commands(&mut member, [Input::Written(job, 1, Err(NatsError::Revision))], now);
     let is_shown = |command: &Command| match command {
         Command::Notify(notice) => matches!(&**notice, Notice::Ended(_, end) if *end == written),
         _ => false,
@@ -301,9 +310,9 @@ fn an_entry_that_is_gone_without_a_mark_is_written_anew() {
                 } => Input::Written(job, serial, Ok(9)),
                 Command::Put { serial, revision, .. } => {
                     revisions.push(revision);
-                    Input::Written(job, serial, Err(PutError::Revision))
+                    Input::Written(job, serial, Err(NatsError::Revision))
                 }
-                Command::Read(job, entry) => Input::Absent(job, entry),
+                Command::Read(job, kind) => Input::Absent(job, kind),
                 _ => continue,
             };
             member.handle(answer, now + Duration::from_millis(250) * step);
@@ -330,7 +339,7 @@ fn a_cancel_at_another_node_is_written_before_it_counts_and_refused_without_a_co
     let [
         Command::Put {
             serial,
-            entry: Entry::Job,
+            kind: EntryKind::Job,
             revision: 4,
             bytes,
             ..
@@ -371,7 +380,7 @@ fn a_node_that_has_left_is_none_at_once_and_its_jobs_are_taken_over() {
         matches!(
             command,
             Command::Put {
-                entry: Entry::Owner,
+                kind: EntryKind::Owner,
                 ..
             }
         )
@@ -388,8 +397,8 @@ fn a_node_that_has_left_is_none_at_once_and_its_jobs_are_taken_over() {
 fn a_node_that_comes_back_keeps_the_jobs_that_it_writes() {
     let (start, job) = (Instant::now(), JobId(7_002));
     let is_take_over = |command: &Command| {
-        let is_owner = |entry: &Entry| *entry == Entry::Owner;
-        matches!(command, Command::Put { entry, .. } if is_owner(entry))
+        let is_owner = |kind: &EntryKind| *kind == EntryKind::Owner;
+        matches!(command, Command::Put { kind, .. } if is_owner(kind))
     };
     for has_left in [false, true] {
         let mut member = connected(start);
@@ -470,10 +479,10 @@ fn a_job_goes_on_from_the_furthest_checkpoint_after_a_restart() {
             assert_eq!(all, [], "b may live");
             (1..=4).for_each(|step| member.tick(start + 2 * step * Duration::from_secs(1)));
             let taking = member.take_commands();
-            let [Command::Put { serial, entry, .. }] = &taking[..] else {
+            let [Command::Put { serial, kind, .. }] = &taking[..] else {
                 panic!("{taking:?}");
             };
-            assert_eq!(*entry, Entry::Owner);
+            assert_eq!(*kind, EntryKind::Owner);
             let now = start + Duration::from_secs(8);
             all = commands(&mut member, [Input::Written(job, *serial, Ok(3))], now);
         }
@@ -515,7 +524,7 @@ fn starts_of_a_job_count_until_it_has_come_further_than_where_it_was_taken_over(
             matches!(
                 command,
                 Command::Put {
-                    entry: Entry::Owner,
+                    kind: EntryKind::Owner,
                     ..
                 }
             )
@@ -621,10 +630,10 @@ fn a_job_is_left_to_the_node_that_works_on_it_when_nats_has_lost_its_data() {
         Input::Current,
     ];
     let written = commands(&mut member, lost, start);
-    let Some(Command::Put { serial, entry, .. }) = written.last() else {
+    let Some(Command::Put { serial, kind, .. }) = written.last() else {
         panic!("{written:?}");
     };
-    assert_eq!(*entry, Entry::Job);
+    assert_eq!(*kind, EntryKind::Job);
     let written = Input::Written(job, *serial, Ok(1));
     let at = |seconds| start + Duration::from_secs(seconds);
     member.handle(written, at(1));
@@ -651,7 +660,7 @@ fn a_cancel_that_nats_refuses_to_write_is_refused() {
     let [Command::Put { serial, .. }] = &asked[..] else {
         panic!("{asked:?}");
     };
-    let full = [Input::Written(job, *serial, Err(PutError::Refused))];
+    let full = [Input::Written(job, *serial, Err(NatsError::Refused))];
     let refused = Command::Notify(Box::new(Notice::NotCancelled(job)));
     assert_eq!(commands(&mut member, full, now), [refused]);
     (1..=60).for_each(|second| member.tick(now + Duration::from_secs(second % 4)));
@@ -710,7 +719,7 @@ fn that_the_answer_of_a_job_was_refuted_is_written_for_the_other_nodes() {
     let is_written = |commands: &[Command]| match commands {
         [
             Command::Put {
-                entry: Entry::Job,
+                kind: EntryKind::Job,
                 revision: 1,
                 bytes,
                 ..
@@ -791,7 +800,7 @@ fn a_job_that_nats_has_no_room_for_does_not_hold_up_the_end_of_its_node() {
     let [Command::Put { serial, .. }] = &done[..] else {
         panic!("{done:?}");
     };
-    let full = [Input::Written(job, *serial, Err(PutError::Refused)), Input::Close];
+    let full = [Input::Written(job, *serial, Err(NatsError::Refused)), Input::Close];
     assert_eq!(commands(&mut member, full, now), []);
     assert!(member.is_settled());
 }
@@ -823,15 +832,15 @@ fn the_engine_learns_that_an_end_is_in_nats_or_cannot_be() {
         ..entry(job).expect("there is one")
     };
     let first_elsewhere = vec![
-        Input::Written(job, 2, Err(PutError::Revision)),
+        Input::Written(job, 2, Err(NatsError::Revision)),
         Input::JobSeen(job, 3, Some(other.clone())),
     ];
     let outcomes = [
         (vec![Input::Written(job, 2, Ok(3))], true),
-        (vec![Input::Written(job, 2, Err(PutError::Unreachable))], false),
-        (vec![Input::Written(job, 2, Err(PutError::Refused))], true),
+        (vec![Input::Written(job, 2, Err(NatsError::Unreachable))], false),
+        (vec![Input::Written(job, 2, Err(NatsError::Refused))], true),
         (vec![Input::Disconnected], true),
-        (vec![Input::Written(job, 2, Err(PutError::Revision))], false),
+        (vec![Input::Written(job, 2, Err(NatsError::Revision))], false),
         (first_elsewhere.clone(), true),
         (vec![Input::JobSeen(job, 3, None)], true),
     ];
@@ -842,7 +851,7 @@ fn the_engine_learns_that_an_end_is_in_nats_or_cannot_be() {
                 done.last(),
                 Some(Command::Put {
                     serial: 2,
-                    entry: Entry::Job,
+                    kind: EntryKind::Job,
                     ..
                 })
             ),

@@ -5,7 +5,7 @@ use super::subscriptions::{JOBS, OWNERS, seen};
 use super::{Node, NodeEvent};
 use crate::cluster::entry::{answer_to_bytes, digest};
 use crate::cluster::links::{LIMIT, Links};
-use crate::cluster::member::{Command, Entry, Input, Notice};
+use crate::cluster::member::{Command, EntryKind, Input, Notice};
 use crate::engine::{ClusterEvent, Scheduler};
 use crate::store::JobId;
 use actix::prelude::*;
@@ -16,14 +16,14 @@ pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
         Command::Put {
             serial,
             job,
-            entry,
+            kind,
             revision,
             bytes,
         } => {
             tokio::spawn(async move {
-                let store = match entry {
-                    Entry::Job => &links.jobs,
-                    Entry::Owner => &links.owners,
+                let store = match kind {
+                    EntryKind::Job => &links.jobs,
+                    EntryKind::Owner => &links.owners,
                 };
                 let written = Links::put(store, &job.to_string(), revision, bytes).await;
                 me.do_send(NodeEvent::Member(Input::Written(job, serial, written)));
@@ -64,15 +64,15 @@ pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
 }
 
 /// An entry as it is now; `None` if that is not known.
-async fn read_again(links: &Links, job: JobId, entry: Entry) -> Option<Input> {
-    let (index, store) = match entry {
-        Entry::Job => (JOBS, &links.jobs),
-        Entry::Owner => (OWNERS, &links.owners),
+async fn read_again(links: &Links, job: JobId, kind: EntryKind) -> Option<Input> {
+    let (index, store) = match kind {
+        EntryKind::Job => (JOBS, &links.jobs),
+        EntryKind::Owner => (OWNERS, &links.owners),
     };
     let read = tokio::time::timeout(LIMIT, store.entry(job.to_string())).await;
     match read.ok()?.ok()? {
         Some(entry) => seen(index, &entry),
-        None => Some(Input::Absent(job, entry)),
+        None => Some(Input::Absent(job, kind)),
     }
 }
 

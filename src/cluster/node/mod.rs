@@ -14,7 +14,7 @@ use self::offers::{Offers, Verdict};
 use self::subscriptions::{PAUSE, open_later, pause_after, receive, watch_entries};
 use super::entry::NodeEntry;
 use super::links::{LIMIT, Links, name_subject};
-use super::member::{Command, Input, Member, PutError};
+use super::member::{Command, Input, Member, NatsError};
 use super::part_worker::PartWorker;
 use super::{ClusterError, ClusterSettings, Number};
 use crate::caught::caught;
@@ -294,7 +294,7 @@ impl Node {
             NodeEvent::Opened(..) | NodeEvent::NotOpened(..) => {}
             NodeEvent::Member(input) => {
                 if let Input::Written(_, _, result) = &input {
-                    self.note_refusal(result.is_err_and(|error| error == PutError::Refused), result.is_ok());
+                    self.note_refusal(result.is_err_and(|error| error == NatsError::Refused), result.is_ok());
                 }
                 self.member.handle(input, now());
             }
