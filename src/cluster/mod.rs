@@ -193,10 +193,10 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
         reason,
     };
     let servers = joined.settings.servers();
-    let late = late(joined.connected.clone(), joined.settings.clone(), failing);
+    let failure = first_connection_failure(joined.connected.clone(), joined.settings.clone(), failing);
     if joined.settings.is_worker_only {
         tokio::spawn(async move {
-            if let Some(reason) = late.await {
+            if let Some(reason) = failure.await {
                 say_alone(&servers, &reason);
             }
         });
@@ -218,7 +218,7 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
         links.check_name(&joined.settings.name, None).await?;
         links.number_of(&joined.settings.name, &mark, known).await
     };
-    let (found, reason) = tokio::join!(tokio::time::timeout(FIRST_CONNECTION, first), late);
+    let (found, reason) = tokio::join!(tokio::time::timeout(FIRST_CONNECTION, first), failure);
     let number = match (found, known) {
         (Ok(Ok(number)), _) => number,
         (Ok(Err(error @ (ClusterError::Refused(_) | ClusterError::Room(..)))), Some(number)) => {
@@ -248,8 +248,9 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
     Ok(joined)
 }
 
-/// Waits for the first connection. After a while without one: what to say of it, which `failing` has from then on, too.
-async fn late(
+/// Waits for the first connection. After [`FIRST_CONNECTION`] without one: why there is none, which `failing` has from
+/// then on, too.
+async fn first_connection_failure(
     mut connected: watch::Receiver<bool>,
     settings: ClusterSettings,
     failing: Arc<watch::Sender<String>>,

@@ -20,7 +20,7 @@ pub(super) struct Servers {
 }
 
 /// How servers are to be written.
-const FORM: &str = "write nats://HOST:4222 or tls://HOST:4222, several separated by commas";
+const USAGE: &str = "write nats://HOST:4222 or tls://HOST:4222, several separated by commas";
 
 impl Servers {
     /// Reads addresses that are separated by commas.
@@ -35,13 +35,13 @@ impl Servers {
         for url in split(urls) {
             let (scheme, login, host) = parts(url);
             if !["nats", "tls"].contains(&scheme) || host.contains([',', ' ']) {
-                return Err(FORM.to_owned());
+                return Err(USAGE.to_owned());
             }
             let address: ServerAddr = format!("{scheme}://{host}")
                 .parse()
-                .map_err(|error| format!("{error}; {FORM}"))?;
+                .map_err(|error| format!("{error}; {USAGE}"))?;
             if address.host().is_empty() {
-                return Err(FORM.to_owned());
+                return Err(USAGE.to_owned());
             }
             servers.addresses.push(address);
             let login = login.map(read_login).transpose()?;

@@ -56,7 +56,7 @@ pub(crate) struct Node {
     /// Why it could not be opened the last time, and how often one after another.
     refusals: (String, u32),
     /// Tasks of the present connection.
-    session: Vec<tokio::task::AbortHandle>,
+    tasks: Vec<tokio::task::AbortHandle>,
     scheduler: Addr<Scheduler>,
     parts: Arc<PartWorker>,
     daemon: DaemonView,
@@ -140,7 +140,7 @@ impl Node {
             links: None,
             opening: 0,
             refusals: (String::new(), 0),
-            session: Vec::new(),
+            tasks: Vec::new(),
             scheduler,
             parts,
             daemon,
@@ -182,7 +182,7 @@ impl Node {
             node = self.settings.name,
             "a fault in what this node does about its cluster: it begins again"
         );
-        self.stop_session();
+        self.stop_tasks();
         self.links = None;
         self.opening += 1;
         self.member = member(&self.settings, self.number.as_ref());
@@ -206,7 +206,7 @@ impl Node {
 
     /// Begins to receive and to work, over a connection that is there.
     fn begin(&mut self, links: Links, context: &Context<Self>) {
-        self.stop_session();
+        self.stop_tasks();
         self.member.handle(Input::Connected, now());
         tracing::info!(node = self.settings.name, "the cluster is there");
         self.daemon.metrics.cluster.set_trouble(String::new(), "");
@@ -227,7 +227,7 @@ impl Node {
         for _ in 0..self.daemon.workers {
             tasks.push(tokio::spawn(self.parts.clone().run(links.clone())));
         }
-        self.session = tasks.iter().map(tokio::task::JoinHandle::abort_handle).collect();
+        self.tasks = tasks.iter().map(tokio::task::JoinHandle::abort_handle).collect();
         self.links = Some(links);
         // Before it owns a job: the others may think that it is dead, and take that over.
         self.last_heartbeat = None;
@@ -236,8 +236,8 @@ impl Node {
         }
     }
 
-    fn stop_session(&mut self) {
-        self.session.drain(..).for_each(|task| task.abort());
+    fn stop_tasks(&mut self) {
+        self.tasks.drain(..).for_each(|task| task.abort());
     }
 
     /// Does what the rules say.
@@ -272,7 +272,7 @@ impl Node {
                     node = self.settings.name,
                     "NATS is gone: this node goes on alone until it is back"
                 );
-                self.stop_session();
+                self.stop_tasks();
                 self.links = None;
                 self.member.handle(Input::Disconnected, now());
                 self.offers.lose_all();
