@@ -1,7 +1,7 @@
 //! What the rules want done: over the connection, whose outcome comes back to the node, or at the engine. Decides
 //! nothing.
 
-use super::subscriptions::{JOBS, OWNERS, seen};
+use super::subscriptions::{Bucket, seen};
 use super::{Node, NodeEvent};
 use crate::cluster::entry::{answer_to_bytes, digest};
 use crate::cluster::links::{LIMIT, Links};
@@ -65,13 +65,13 @@ pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
 
 /// An entry as it is now; `None` if that is not known.
 async fn read_again(links: &Links, job: JobId, kind: EntryKind) -> Option<Input> {
-    let (index, store) = match kind {
-        EntryKind::Job => (JOBS, &links.jobs),
-        EntryKind::Owner => (OWNERS, &links.owners),
+    let (bucket, store) = match kind {
+        EntryKind::Job => (Bucket::Jobs, &links.jobs),
+        EntryKind::Owner => (Bucket::Owners, &links.owners),
     };
     let read = tokio::time::timeout(LIMIT, store.entry(job.to_string())).await;
     match read.ok()?.ok()? {
-        Some(entry) => seen(index, &entry),
+        Some(entry) => seen(bucket, &entry),
         None => Some(Input::Absent(job, kind)),
     }
 }

@@ -83,16 +83,21 @@ pub(super) async fn watch_entries(links: Links, me: Addr<Node>, opening: u64) {
 
 async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> {
     let refused = |error: &dyn std::error::Error| ClusterError::Refused(error.to_string());
-    let stores = [&links.jobs, &links.owners, &links.nodes, &links.answers];
+    let buckets = [
+        (Bucket::Jobs, &links.jobs),
+        (Bucket::Owners, &links.owners),
+        (Bucket::Nodes, &links.nodes),
+        (Bucket::Answers, &links.answers),
+    ];
     let mut watches = Vec::new();
     let mut missing = BTreeSet::new();
-    for (index, store) in stores.into_iter().enumerate() {
+    for (bucket, store) in buckets {
         let values = store.status().await.map_err(|error| refused(&error))?.values();
         if values > 0 {
-            missing.insert(index);
+            missing.insert(bucket);
         }
         let watch = store.watch_with_history(">").await.map_err(|error| refused(&error))?;
-        watches.push(watch.map(move |entry| (index, entry)));
+        watches.push(watch.map(move |entry| (bucket, entry)));
     }
     // Not more than the node can take: the rest waits at the connection.
     let bring = async |input| me.send(NodeEvent::Member(input)).await.map_err(|error| refused(&error));
@@ -100,48 +105,51 @@ async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> 
         bring(Input::Current).await?;
     }
     let mut all = futures_util::stream::select_all(watches);
-    while let Some((index, entry)) = all.next().await {
+    while let Some((bucket, entry)) = all.next().await {
         let entry = entry.map_err(|error| refused(&error))?;
         let is_current = entry.seen_current;
-        if let Some(input) = seen(index, &entry) {
+        if let Some(input) = seen(bucket, &entry) {
             bring(input).await?;
         }
-        if is_current && missing.remove(&index) && missing.is_empty() {
+        if is_current && missing.remove(&bucket) && missing.is_empty() {
             bring(Input::Current).await?;
         }
     }
     Ok(())
 }
 
-/// Where entries stand among those that are watched.
-pub(super) const JOBS: usize = 0;
-pub(super) const OWNERS: usize = 1;
-const NODES: usize = 2;
-const ANSWERS: usize = 3;
+/// The buckets whose entries are watched.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Bucket {
+    Jobs,
+    Owners,
+    Nodes,
+    Answers,
+}
 
 /// What an entry says. `None`: it is of another version, or nobody needs to know.
-pub(super) fn seen(index: usize, entry: &kv::Entry) -> Option<Input> {
+pub(super) fn seen(bucket: Bucket, entry: &kv::Entry) -> Option<Input> {
     let is_there = entry.operation == kv::Operation::Put;
     let job = || entry.key.parse::<JobId>().ok();
-    match index {
-        JOBS if is_there => {
+    match bucket {
+        Bucket::Jobs if is_there => {
             let read = JobEntry::read(&entry.value)?;
             (read.submission.job == job()?).then_some(Input::JobSeen(job()?, entry.revision, Some(read)))
         }
-        JOBS => Some(Input::JobSeen(job()?, entry.revision, None)),
-        OWNERS if is_there => Some(Input::OwnerSeen(
+        Bucket::Jobs => Some(Input::JobSeen(job()?, entry.revision, None)),
+        Bucket::Owners if is_there => Some(Input::OwnerSeen(
             job()?,
             entry.revision,
             Some(OwnerEntry::read(&entry.value)?),
         )),
-        OWNERS => Some(Input::OwnerSeen(job()?, entry.revision, None)),
-        NODES if is_there => {
+        Bucket::Owners => Some(Input::OwnerSeen(job()?, entry.revision, None)),
+        Bucket::Nodes if is_there => {
             let read = NodeEntry::read(&entry.value)?;
             (read.name == entry.key).then_some(Input::NodeSeen(read))
         }
-        NODES => Some(Input::NodeLeft(entry.key.clone())),
-        ANSWERS if is_there => Some(Input::AnswerSeen(read_answer(&entry.value)?)),
-        _ => None,
+        Bucket::Nodes => Some(Input::NodeLeft(entry.key.clone())),
+        Bucket::Answers if is_there => Some(Input::AnswerSeen(read_answer(&entry.value)?)),
+        Bucket::Answers => None,
     }
 }
 
