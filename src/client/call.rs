@@ -1,7 +1,7 @@
 //! One call: what is asked, on which terms, and what comes back. Knows no verb.
 
 use super::Error;
-use super::connection::{Connection, Listener};
+use super::connection::{Connection, OnProgress};
 use super::line::{Progress, check};
 use super::reply::FromReply;
 use crate::proto::{DEADLINES, INTERVALS, within};
@@ -17,7 +17,7 @@ pub struct Call<T> {
     words: String,
     deadline: Option<Duration>,
     progress: Option<Duration>,
-    listener: Option<Listener>,
+    on_progress: Option<OnProgress>,
     kind: PhantomData<fn() -> T>,
 }
 
@@ -28,7 +28,7 @@ impl<T> Call<T> {
             words,
             deadline: None,
             progress: None,
-            listener: None,
+            on_progress: None,
             kind: PhantomData,
         }
     }
@@ -41,13 +41,13 @@ impl<T> Call<T> {
         self
     }
 
-    /// Passes the progress of the work to `listener` at this interval. `listener` is called where the connection is
-    /// read: it must not block. From 100 ms to a year: what is below or beyond is taken as the bound. A listener that
-    /// panics is not called again; the answer comes all the same. The last one counts, also in place of a `progress=`
-    /// among the words.
-    pub fn progress(mut self, every: Duration, listener: impl Fn(Progress) + Send + 'static) -> Self {
+    /// Passes the progress of the work to `on_progress` at this interval. It is called where the connection is read: it
+    /// must not block. From 100 ms to a year: what is below or beyond is taken as the bound. A closure that panics is
+    /// not called again; the answer comes all the same. The last one counts, also in place of a `progress=` among the
+    /// words.
+    pub fn progress(mut self, every: Duration, on_progress: impl Fn(Progress) + Send + 'static) -> Self {
         self.progress = Some(within(every, &INTERVALS));
-        self.listener = Some(Box::new(listener));
+        self.on_progress = Some(Box::new(on_progress));
         self
     }
 }
@@ -60,7 +60,7 @@ impl<T: FromReply + 'static> IntoFuture for Call<T> {
         Box::pin(async move {
             check(&self.words)?;
             let words = with_terms(self.words, [("deadline", self.deadline), ("progress", self.progress)]);
-            let reply = self.connection.send(&words, self.listener).await?;
+            let reply = self.connection.send(&words, self.on_progress).await?;
             T::from_reply(reply.await?)
         })
     }

@@ -31,7 +31,7 @@ const WRITE_BYTES: usize = 64 << 10;
 const CANCEL_TAG: &str = "c";
 
 /// The caller's closure that takes progress.
-pub(super) type Listener = Box<dyn Fn(Progress) + Send>;
+pub(super) type OnProgress = Box<dyn Fn(Progress) + Send>;
 
 /// A connection whose requests each have a tag.
 pub(super) struct Connection {
@@ -76,7 +76,7 @@ impl Waiting {
 
 struct Entry {
     reply: oneshot::Sender<Result<Reply, Error>>,
-    listener: Option<Listener>,
+    on_progress: Option<OnProgress>,
     rows: Vec<String>,
     row_bytes: usize,
     _permit: OwnedSemaphorePermit,
@@ -108,7 +108,7 @@ impl Connection {
     }
 
     /// Sends a request as soon as few enough are under way.
-    pub(super) async fn send(self: Arc<Self>, words: &str, listener: Option<Listener>) -> Result<Pending, Error> {
+    pub(super) async fn send(self: Arc<Self>, words: &str, on_progress: Option<OnProgress>) -> Result<Pending, Error> {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let (sender, reply) = oneshot::channel();
         let tag = {
@@ -120,7 +120,7 @@ impl Connection {
             waiting.next += 1;
             let entry = Entry {
                 reply: sender,
-                listener,
+                on_progress,
                 rows: Vec::new(),
                 row_bytes: 0,
                 _permit: permit,
@@ -153,7 +153,7 @@ impl Drop for Ending {
         let mut waiting = lock(&self.0);
         waiting.is_closed = true;
         let requests = std::mem::take(&mut waiting.requests);
-        // Listeners may do anything as they are dropped.
+        // The callers' closures may do anything as they are dropped.
         drop(waiting);
         // Their receivers resolve, because the senders are dropped.
         drop(requests);
@@ -256,9 +256,9 @@ fn take(tag: u64, part: Part, waiting: &Mutex<Waiting>) {
     };
     let reply = match part {
         Part::Progress(words) => {
-            if let Some(listener) = entry.listener.take() {
+            if let Some(on_progress) = entry.on_progress.take() {
                 drop(locked);
-                notify(listener, Progress::parse(&words), tag, waiting);
+                notify(on_progress, Progress::parse(&words), tag, waiting);
             }
             return;
         }
@@ -286,12 +286,12 @@ fn take(tag: u64, part: Part, waiting: &Mutex<Waiting>) {
     }
 }
 
-/// Notifies a listener, which is code of the caller: it may use the same client, so the lock is free meanwhile; and if
-/// it panics, it is not notified again, and all calls go on.
-fn notify(listener: Listener, progress: Progress, tag: u64, waiting: &Mutex<Waiting>) {
-    if caught(|| listener(progress)).is_ok()
+/// Calls a closure, which is code of the caller: it may use the same client, so the lock is free meanwhile; and if
+/// it panics, it is not called again, and all calls go on.
+fn notify(on_progress: OnProgress, progress: Progress, tag: u64, waiting: &Mutex<Waiting>) {
+    if caught(|| on_progress(progress)).is_ok()
         && let Some(entry) = lock(waiting).requests.get_mut(&tag)
     {
-        entry.listener = Some(listener);
+        entry.on_progress = Some(on_progress);
     }
 }
