@@ -131,9 +131,9 @@ async fn serve(accepted: Accepted, routes: Routes, hosts: Arc<Hosts>, finishing:
                 false => return Ok(()),
             },
             () = &mut head => return Err(io::ErrorKind::TimedOut.into()),
-            notice = watch.next() => match notice {
-                Notice::Finish => {}
-                Notice::Gone => return Ok(()),
+            event = watch.next() => match event {
+                WatchEvent::Finish => {}
+                WatchEvent::Gone => return Ok(()),
             },
         }
     }
@@ -164,16 +164,16 @@ async fn drive(patient: Patient, timer: HeadTimer, routes: Routes, caller: Calle
     loop {
         tokio::select! {
             ended = &mut connection => return ended.map_err(io::Error::other),
-            notice = watch.next() => match notice {
-                Notice::Finish => connection.as_mut().graceful_shutdown(),
-                Notice::Gone => return Ok(()),
+            event = watch.next() => match event {
+                WatchEvent::Finish => connection.as_mut().graceful_shutdown(),
+                WatchEvent::Gone => return Ok(()),
             },
         }
     }
 }
 
-/// What a connection hears of besides its bytes.
-enum Notice {
+/// What happens to a connection besides its bytes.
+enum WatchEvent {
     /// The daemon drains.
     Finish,
     /// The client has left, or the rest of its request does not come while the daemon drains.
@@ -200,17 +200,17 @@ impl Watch {
         }
     }
 
-    /// The next notice; `Finish` comes once. Nothing is lost if the future is dropped.
-    async fn next(&mut self) -> Notice {
+    /// The next event; `Finish` comes once. Nothing is lost if the future is dropped.
+    async fn next(&mut self) -> WatchEvent {
         loop {
             tokio::select! {
                 _ = &mut self.finishing, if !self.is_finishing => {
                     self.is_finishing = true;
                     self.looks = every(LOOK_WHILE_DRAINING);
-                    return Notice::Finish;
+                    return WatchEvent::Finish;
                 }
                 _ = self.looks.tick() => if self.socket.is_gone() || self.is_finishing && self.owed.holds() {
-                    return Notice::Gone;
+                    return WatchEvent::Gone;
                 }
             }
         }
