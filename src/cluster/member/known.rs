@@ -39,7 +39,7 @@ pub(super) fn is_further(this: &Checkpoint, other: &Checkpoint) -> bool {
 
 /// A job, as far as it is known.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct KnownJob {
     pub(super) stored: Option<StoredJob>,
     pub(super) location: Location,
     /// How it ended here.
@@ -82,7 +82,7 @@ pub(super) enum Writing {
     Owner(OwnerEntry),
 }
 
-impl Known {
+impl KnownJob {
     pub(super) const fn new() -> Self {
         Self {
             stored: None,

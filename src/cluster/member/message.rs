@@ -36,12 +36,18 @@ pub(in crate::cluster) enum Command {
     /// Shares an answer.
     Share(KeptAnswer),
     /// Informs the engine.
-    Notify(Box<Notice>),
+    Notify(Box<EngineNotice>),
+}
+
+impl Command {
+    pub(super) fn notify(notice: EngineNotice) -> Self {
+        Self::Notify(Box::new(notice))
+    }
 }
 
 /// What the engine is to know.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::cluster) enum Notice {
+pub(in crate::cluster) enum EngineNotice {
     Away(StoredJob, String),
     Ended(StoredJob, End),
     /// NATS has the end of a job that the store has, or does not take it for now. Once after one or more

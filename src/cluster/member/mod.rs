@@ -18,9 +18,9 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::message::{Command, EntryKind, Input, NatsError, Notice};
+pub(super) use self::message::{Command, EngineNotice, EntryKind, Input, NatsError};
 
-use self::known::{Known, Location, Writing, is_further, is_same};
+use self::known::{KnownJob, Location, Writing, is_further, is_same};
 use self::next::Next;
 use super::entry::{JobEntry, NodeEntry, OwnerEntry};
 use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob, Timestamp};
@@ -72,7 +72,7 @@ pub(super) struct Member {
     name: String,
     /// In which the IDs of its jobs end; `None`: it only works.
     number: Option<u64>,
-    jobs: BTreeMap<JobId, Known>,
+    jobs: BTreeMap<JobId, KnownJob>,
     nodes: BTreeMap<String, Neighbour>,
     answers: BTreeSet<u64>,
     /// Refuted ones that were seen before the jobs that had them.
@@ -195,7 +195,7 @@ impl Member {
                     .jobs
                     .iter_mut()
                     .filter_map(|(job, known)| known.wanted.take().map(|_| *job));
-                let refused = wanted.map(|job| Command::Notify(Box::new(Notice::NotCancelled(job))));
+                let refused = wanted.map(|job| Command::notify(EngineNotice::NotCancelled(job)));
                 self.commands.extend(refused);
                 let ends = std::mem::take(&mut self.unshared).into_iter();
                 self.commands.extend(ends.map(shared));
@@ -205,7 +205,7 @@ impl Member {
                 self.look_at_all();
                 // The engine knows by now which jobs had them.
                 for answer in std::mem::take(&mut self.refuted) {
-                    self.commands.push(Command::Notify(Box::new(Notice::Answer(answer))));
+                    self.commands.push(Command::notify(EngineNotice::Answer(answer)));
                 }
             }
             Input::Began(jobs) => self.began(jobs),
@@ -232,7 +232,7 @@ impl Member {
                 true => {
                     // It was found since.
                     self.refuted.retain(|refuted| refuted.title != answer.title);
-                    self.commands.push(Command::Notify(Box::new(Notice::Answer(answer))));
+                    self.commands.push(Command::notify(EngineNotice::Answer(answer)));
                 }
                 false => {}
             },
@@ -301,7 +301,7 @@ impl Member {
         }
         for stored in jobs {
             let job = stored.submission.job;
-            let known = self.jobs.entry(job).or_insert_with(Known::new);
+            let known = self.jobs.entry(job).or_insert_with(KnownJob::new);
             known.end.clone_from(&stored.end);
             known.location = match stored.end {
                 Some(_) => Location::Ended,
@@ -318,7 +318,7 @@ impl Member {
         let job = match record {
             Record::Submitted(submission) | Record::Adopted(submission) => {
                 let job = submission.job;
-                let known = self.jobs.entry(job).or_insert_with(Known::new);
+                let known = self.jobs.entry(job).or_insert_with(KnownJob::new);
                 if known.location == Location::Unknown {
                     // A store that was restored from a backup may give an ID again, whose entry has been seen.
                     known.is_another = known
@@ -398,7 +398,7 @@ impl Member {
                 known.changed();
                 self.look_at(job);
             }
-            None => self.commands.push(Command::Notify(Box::new(Notice::NotCancelled(job)))),
+            None => self.commands.push(Command::notify(EngineNotice::NotCancelled(job))),
         }
     }
 
@@ -406,7 +406,7 @@ impl Member {
         let Some(entry) = entry else {
             return self.job_gone(job, revision);
         };
-        let known = self.jobs.entry(job).or_insert_with(Known::new);
+        let known = self.jobs.entry(job).or_insert_with(KnownJob::new);
         let stored = known.stored.as_ref();
         known.is_another = stored.is_some_and(|stored| !is_same(&stored.submission, &entry.submission));
         if known.entry.as_ref().is_none_or(|(seen, _)| *seen <= revision) {
@@ -435,8 +435,8 @@ impl Member {
             && let Some(stored) = &known.stored
         {
             // The engine forgets no job that it works on.
-            let away = Notice::Away(stored.without_checkpoint(), "another".to_owned());
-            self.commands.push(Command::Notify(Box::new(away)));
+            let away = EngineNotice::Away(stored.without_checkpoint(), "another".to_owned());
+            self.commands.push(Command::notify(away));
             known.location = Location::Unknown;
         }
         let is_needed = match known.location {
@@ -454,7 +454,7 @@ impl Member {
         let is_kept = known.is_another && known.location == Location::Ended;
         self.jobs.remove(&job);
         if !is_own && !is_kept {
-            self.commands.push(Command::Notify(Box::new(Notice::Forgotten(job))));
+            self.commands.push(Command::notify(EngineNotice::Forgotten(job)));
         }
         self.confirm_end(job);
     }
@@ -464,7 +464,7 @@ impl Member {
         if owner.is_none() && !self.jobs.contains_key(&job) {
             return;
         }
-        let known = self.jobs.entry(job).or_insert_with(Known::new);
+        let known = self.jobs.entry(job).or_insert_with(KnownJob::new);
         // The node that has written it now lives, also if its first heartbeat comes later. What was there at the
         // connection may be old.
         let is_new = self.is_current && known.owner.as_ref().is_none_or(|(seen, _)| *seen < revision);
@@ -506,7 +506,7 @@ impl Member {
                 if known.wanted.is_some() && known.wanted == entry.end =>
             {
                 known.wanted = None;
-                self.commands.push(Command::Notify(Box::new(Notice::NotCancelled(job))));
+                self.commands.push(Command::notify(EngineNotice::NotCancelled(job)));
             }
             (Some(writing), Err(NatsError::Revision)) if known.failures > READ_AGAIN => {
                 let kind = match writing {
@@ -551,8 +551,8 @@ impl Member {
                     return self.look_at(job);
                 }
                 // What the engine does now is of no use.
-                let away = Notice::Away(stored.without_checkpoint(), self.name.clone());
-                self.commands.push(Command::Notify(Box::new(away)));
+                let away = EngineNotice::Away(stored.without_checkpoint(), self.name.clone());
+                self.commands.push(Command::notify(away));
                 known.unsent = None;
             }
             if let Some(checkpoint) = further {
@@ -566,7 +566,7 @@ impl Member {
             known.wanted = None;
             (known.is_further, known.is_saved) = (false, false);
             self.commands
-                .push(Command::Notify(Box::new(Notice::TakenOver(stored.clone()))));
+                .push(Command::notify(EngineNotice::TakenOver(stored.clone())));
         }
         self.look_at(job);
     }
@@ -591,8 +591,8 @@ impl Member {
             return;
         }
         // Of a job of another node without an entry nothing is written.
-        let is_written = |known: &Known| known.entry.is_some() || self.is_own(job) || !self.is_current;
-        let is_to_come = |known: &Known| !known.is_another && !known.knows_its_end() && is_written(known);
+        let is_written = |known: &KnownJob| known.entry.is_some() || self.is_own(job) || !self.is_current;
+        let is_to_come = |known: &KnownJob| !known.is_another && !known.knows_its_end() && is_written(known);
         if self.is_connected && self.jobs.get(&job).is_some_and(is_to_come) {
             return;
         }
@@ -605,7 +605,7 @@ impl Member {
         if !self.is_connected || !self.is_current {
             return;
         }
-        let is_over = |known: &Known| known.ended_elsewhere().is_some() && known.is_seen_to_its_end();
+        let is_over = |known: &KnownJob| known.ended_elsewhere().is_some() && known.is_seen_to_its_end();
         let known = self.jobs.get_mut(&job);
         let Some(known) = known.filter(|known| !known.is_another && !is_over(known)) else {
             return;
@@ -615,7 +615,7 @@ impl Member {
             let since = *known.absent.get_or_insert(self.now);
             if self.now.saturating_duration_since(since) >= ABSENT {
                 self.jobs.remove(&job);
-                self.commands.push(Command::Notify(Box::new(Notice::Forgotten(job))));
+                self.commands.push(Command::notify(EngineNotice::Forgotten(job)));
             }
             return;
         }
@@ -645,5 +645,5 @@ impl Member {
 
 /// Informs the engine that the end of a job is waited for no longer.
 fn shared(job: JobId) -> Command {
-    Command::Notify(Box::new(Notice::EndShared(job)))
+    Command::notify(EngineNotice::EndShared(job))
 }

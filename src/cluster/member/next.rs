@@ -1,7 +1,7 @@
 //! The next step of a job: what this node writes, reads, sends or takes over, by what is known of it.
 
-use super::known::{Known, Location, Writing};
-use super::message::{Command, EntryKind, Notice};
+use super::known::{KnownJob, Location, Writing};
+use super::message::{Command, EngineNotice, EntryKind};
 use super::{COMMAND_LIMIT, DEAD, TRANSFER_LIMIT};
 use crate::cluster::entry::{JobEntry, OwnerEntry};
 use crate::store::{JobId, StoredJob, Timestamp};
@@ -28,7 +28,7 @@ pub(super) struct Next<'a> {
 
 impl Next<'_> {
     /// `lives`: its owner is another node, which was heard of lately.
-    pub(super) fn decide(&mut self, known: &mut Known, lives: bool) {
+    pub(super) fn decide(&mut self, known: &mut KnownJob, lives: bool) {
         let Some(stored) = known.stored.clone() else { return };
         if let Some(end) = known.ended_elsewhere().cloned() {
             known.wanted = None;
@@ -48,8 +48,7 @@ impl Next<'_> {
                 known.location = Location::Ended;
                 known.end = Some(end.clone());
                 known.drop_checkpoints();
-                self.commands
-                    .push(Command::Notify(Box::new(Notice::Ended(stored, end))));
+                self.commands.push(Command::notify(EngineNotice::Ended(stored, end)));
             }
             let is_to_clear = self.is_own() || self.is_owner(known);
             if is_to_clear && !known.is_cleared && known.owner.is_some() {
@@ -95,7 +94,7 @@ impl Next<'_> {
     }
 
     /// The engine works on it.
-    fn decide_own(&mut self, known: &mut Known, stored: &StoredJob, lives: bool) {
+    fn decide_own(&mut self, known: &mut KnownJob, stored: &StoredJob, lives: bool) {
         let owner = known.owner.as_ref().map(|(_, owner)| owner.clone());
         match owner {
             Some(OwnerEntry { node: Some(node), .. }) if node != self.me && lives => {
@@ -148,7 +147,7 @@ impl Next<'_> {
     }
 
     /// The engine does not work on it.
-    fn decide_of_others(&mut self, known: &mut Known, stored: &StoredJob, lives: bool) {
+    fn decide_of_others(&mut self, known: &mut KnownJob, stored: &StoredJob, lives: bool) {
         if self.is_owner(known) {
             // What it had of the job is lost, or it has just become the owner.
             if self.number.is_some() && !self.is_draining {
@@ -188,7 +187,7 @@ impl Next<'_> {
     }
 
     /// It has had no owner that lives for this long. One that was not heard of for long enough is known to be dead.
-    fn has_waited(&self, known: &mut Known, wait: Duration) -> bool {
+    fn has_waited(&self, known: &mut KnownJob, wait: Duration) -> bool {
         let since = *known.unowned.get_or_insert(self.now);
         let wait = if self.was_heard {
             wait.saturating_sub(DEAD)
@@ -200,8 +199,8 @@ impl Next<'_> {
 
     /// Informs the engine that another node works on it. What this one has saved of it stays here.
     fn away(&mut self, stored: &StoredJob, node: String) {
-        let away = Notice::Away(stored.without_checkpoint(), node);
-        self.commands.push(Command::Notify(Box::new(away)));
+        let away = EngineNotice::Away(stored.without_checkpoint(), node);
+        self.commands.push(Command::notify(away));
     }
 
     /// It was submitted here.
@@ -209,12 +208,12 @@ impl Next<'_> {
         self.number == Some(self.job.node())
     }
 
-    fn is_owner(&self, known: &Known) -> bool {
+    fn is_owner(&self, known: &KnownJob) -> bool {
         let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
         owner == Some(self.me)
     }
 
-    fn put(&mut self, known: &mut Known, writing: Writing) {
+    fn put(&mut self, known: &mut KnownJob, writing: Writing) {
         let (kind, revision, bytes) = match &writing {
             Writing::Job(entry) => (
                 EntryKind::Job,

@@ -266,13 +266,13 @@ impl World {
         }
     }
 
-    fn notify(&mut self, index: usize, notice: Notice) {
+    fn notify(&mut self, index: usize, notice: EngineNotice) {
         let host = &mut self.hosts[index];
         match notice {
-            Notice::Away(job, _) => {
+            EngineNotice::Away(job, _) => {
                 host.running.remove(&job.submission.job);
             }
-            Notice::Ended(job, end) => {
+            EngineNotice::Ended(job, end) => {
                 let id = job.submission.job;
                 let is_cancelled = end.reply == stopped() && self.cancelled.contains(&id);
                 assert!(is_cancelled || end.reply == right(id), "{id} on {}", host.name);
@@ -282,7 +282,7 @@ impl World {
                 }
                 host.ends.insert(id, end);
             }
-            Notice::TakenOver(stored) => {
+            EngineNotice::TakenOver(stored) => {
                 let id = stored.submission.job;
                 if host.ends.contains_key(&id) {
                     return;
@@ -291,7 +291,7 @@ impl World {
                     .insert(id, stored.checkpoint.as_ref().map_or(0.0, |saved| saved.progress));
                 host.store.insert(id, stored);
             }
-            Notice::EndShared(job) => {
+            EngineNotice::EndShared(job) => {
                 let is_connected = host.member.as_ref().is_some_and(Member::is_connected);
                 let end = host.ends.get(&job).filter(|_| is_connected);
                 if let Some(end) = end.map(|end| end.reply.clone()) {
@@ -299,7 +299,7 @@ impl World {
                     self.check_replied(job);
                 }
             }
-            Notice::Forgotten(_) | Notice::NotCancelled(_) | Notice::Answer(_) => {}
+            EngineNotice::Forgotten(_) | EngineNotice::NotCancelled(_) | EngineNotice::Answer(_) => {}
         }
     }
 

@@ -66,7 +66,7 @@ fn commands(member: &mut Member, inputs: impl IntoIterator<Item = Input>, now: I
 
 /// Whether the engine learns that a job is forgotten.
 fn is_forgotten(commands: &[Command], job: JobId) -> bool {
-    commands.contains(&Command::Notify(Box::new(Notice::Forgotten(job))))
+    commands.contains(&Command::notify(EngineNotice::Forgotten(job)))
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_job_that_ended_and_was_forgotten_while_a_node_was_cut_off_is_forgotten_ther
     ];
     let done = commands(&mut member, seen, now);
     assert!(
-        matches!(&done[..], [Command::Notify(notice)] if matches!(**notice, Notice::Away(..))),
+        matches!(&done[..], [Command::Notify(notice)] if matches!(**notice, EngineNotice::Away(..))),
         "{done:?}"
     );
     let back = [
@@ -180,7 +180,7 @@ fn a_job_does_not_go_on_from_the_checkpoint_of_another() {
         let loaded = commands(&mut member, [Input::Loaded(job, Ok(Some(checkpoint)))], now);
         let taken = loaded.iter().find_map(|command| match command {
             Command::Notify(notice) => match &**notice {
-                Notice::TakenOver(stored) => Some(stored.checkpoint.is_some()),
+                EngineNotice::TakenOver(stored) => Some(stored.checkpoint.is_some()),
                 _ => None,
             },
             _ => None,
@@ -261,7 +261,7 @@ fn a_job_that_ended_here_in_another_way_than_in_the_cluster_ends_as_there() {
     assert!(shown.is_empty(), "what was tried is under way: {shown:?}");
     let late = commands(&mut member, [Input::Written(job, 1, Err(NatsError::Revision))], now);
     let is_shown = |command: &Command| match command {
-        Command::Notify(notice) => matches!(&**notice, Notice::Ended(_, end) if *end == written),
+        Command::Notify(notice) => matches!(&**notice, EngineNotice::Ended(_, end) if *end == written),
         _ => false,
     };
     let later = now + Duration::from_secs(1);
@@ -327,7 +327,7 @@ fn an_entry_that_is_gone_without_a_mark_is_written_anew() {
 fn a_cancel_at_another_node_is_written_before_it_counts_and_refused_without_a_connection() {
     let (now, job) = (Instant::now(), JobId(7_002));
     let cancelled = end(job, Err(Failure::new(Code::Cancelled, "it was cancelled")));
-    let refused = Command::Notify(Box::new(Notice::NotCancelled(job)));
+    let refused = Command::notify(EngineNotice::NotCancelled(job));
     let mut member = connected(now);
     let seen = [
         neighbour("b"),
@@ -352,7 +352,7 @@ fn a_cancel_at_another_node_is_written_before_it_counts_and_refused_without_a_co
     assert_eq!(written.end.as_ref(), Some(&cancelled));
     let shown = commands(&mut member, [Input::Written(job, *serial, Ok(6))], now);
     let is_shown = |command: &Command| match command {
-        Command::Notify(notice) => matches!(&**notice, Notice::Ended(_, end) if *end == cancelled),
+        Command::Notify(notice) => matches!(&**notice, EngineNotice::Ended(_, end) if *end == cancelled),
         _ => false,
     };
     assert!(shown.iter().any(is_shown), "{shown:?}");
@@ -444,7 +444,7 @@ fn progress_of(commands: &[Command]) -> (Vec<f64>, Vec<f64>) {
     let progress = |checkpoint: &Checkpoint| checkpoint.progress;
     let taken = commands.iter().filter_map(|command| match command {
         Command::Notify(notice) => match &**notice {
-            Notice::TakenOver(stored) => Some(stored.checkpoint.as_ref().map_or(0.0, progress)),
+            EngineNotice::TakenOver(stored) => Some(stored.checkpoint.as_ref().map_or(0.0, progress)),
             _ => None,
         },
         _ => None,
@@ -661,7 +661,7 @@ fn a_cancel_that_nats_refuses_to_write_is_refused() {
         panic!("{asked:?}");
     };
     let full = [Input::Written(job, *serial, Err(NatsError::Refused))];
-    let refused = Command::Notify(Box::new(Notice::NotCancelled(job)));
+    let refused = Command::notify(EngineNotice::NotCancelled(job));
     assert_eq!(commands(&mut member, full, now), [refused]);
     (1..=60).for_each(|second| member.tick(now + Duration::from_secs(second % 4)));
     assert_eq!(member.take_commands(), [], "nothing is cancelled later");
@@ -708,8 +708,8 @@ fn a_refuted_answer_is_taken_in_after_the_jobs_that_had_it() {
     let [Command::Notify(first), Command::Notify(second)] = &done[..] else {
         panic!("{done:?}");
     };
-    assert!(matches!(**first, Notice::Ended(..)), "{first:?}");
-    assert_eq!(**second, Notice::Answer(refuted));
+    assert!(matches!(**first, EngineNotice::Ended(..)), "{first:?}");
+    assert_eq!(**second, EngineNotice::Answer(refuted));
 }
 
 #[test]
@@ -758,7 +758,7 @@ fn a_node_that_is_shown_that_an_answer_was_refuted_gives_it_no_more() {
         panic!("{done:?}");
     };
     assert!(
-        matches!(&**notice, Notice::Ended(_, end) if end.reply == Err(job.refuted())),
+        matches!(&**notice, EngineNotice::Ended(_, end) if end.reply == Err(job.refuted())),
         "{notice:?}"
     );
 }
@@ -773,7 +773,7 @@ fn a_job_that_stays_alone_is_forgotten_without_the_job_of_the_cluster() {
     ];
     assert_eq!(commands(&mut member, inputs, now), [shared(job)]);
     let done = commands(&mut member, [Input::Committed(vec![Record::Forgotten(job)])], now);
-    let shown = Notice::Away(StoredJob::unbegun(submission(job)), "b".to_owned());
+    let shown = EngineNotice::Away(StoredJob::unbegun(submission(job)), "b".to_owned());
     assert_eq!(done, [Command::Notify(Box::new(shown))]);
 }
 
@@ -866,7 +866,7 @@ fn the_engine_learns_that_an_end_is_in_nats_or_cannot_be() {
     let done = commands(&mut member, first_elsewhere, now);
     assert!(
         matches!(&done[..], [Command::Notify(first), .., Command::Notify(last)]
-            if matches!(**first, Notice::Ended(..)) && **last == Notice::EndShared(job)),
+            if matches!(**first, EngineNotice::Ended(..)) && **last == EngineNotice::EndShared(job)),
         "{done:?}"
     );
     // The store has that end, too.

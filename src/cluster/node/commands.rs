@@ -5,7 +5,7 @@ use super::subscriptions::{Bucket, seen};
 use super::{Node, NodeEvent};
 use crate::cluster::entry::{answer_to_bytes, digest};
 use crate::cluster::links::{LIMIT, Links};
-use crate::cluster::member::{Command, EntryKind, Input, Notice};
+use crate::cluster::member::{Command, EngineNotice, EntryKind, Input};
 use crate::engine::{ClusterEvent, Scheduler};
 use crate::store::JobId;
 use actix::prelude::*;
@@ -77,25 +77,25 @@ async fn read_again(links: &Links, job: JobId, kind: EntryKind) -> Option<Input>
 }
 
 /// Informs the engine.
-pub(super) fn notify(scheduler: &Addr<Scheduler>, notice: Notice) {
+pub(super) fn notify(scheduler: &Addr<Scheduler>, notice: EngineNotice) {
     let event = match notice {
-        Notice::Away(job, node) => {
+        EngineNotice::Away(job, node) => {
             tracing::debug!(job = %job.submission.job, node, "another node works on a job");
             ClusterEvent::Away {
                 job: Box::new(job),
                 node,
             }
         }
-        Notice::Ended(job, end) => ClusterEvent::Ended(Box::new((job, end))),
-        Notice::EndShared(job) => ClusterEvent::EndShared(job),
-        Notice::NotCancelled(job) => ClusterEvent::NotCancelled(job),
-        Notice::TakenOver(job) => {
+        EngineNotice::Ended(job, end) => ClusterEvent::Ended(Box::new((job, end))),
+        EngineNotice::EndShared(job) => ClusterEvent::EndShared(job),
+        EngineNotice::NotCancelled(job) => ClusterEvent::NotCancelled(job),
+        EngineNotice::TakenOver(job) => {
             let done = job.checkpoint.as_ref().map_or(0.0, |checkpoint| checkpoint.progress);
             tracing::info!(job = %job.submission.job, done, "goes on with a job of another node");
             ClusterEvent::TakenOver(Box::new(job))
         }
-        Notice::Forgotten(job) => ClusterEvent::Forgotten(job),
-        Notice::Answer(answer) => ClusterEvent::Answer(Box::new(answer)),
+        EngineNotice::Forgotten(job) => ClusterEvent::Forgotten(job),
+        EngineNotice::Answer(answer) => ClusterEvent::Answer(Box::new(answer)),
     };
     scheduler.do_send(event);
 }
