@@ -3,12 +3,14 @@
 //! Any node takes in submitted jobs, shows those of all, and does parts of long jobs of the others. What a node
 //! acknowledges is in its own store; JetStream brings it to the others and is a second copy, never the only one.
 //! `member` decides about jobs (plain data), `links` is the connection, [`Node`] the actor between engine, `member` and
-//! `links`, `part_worker` does the parts of others, which share `part_tables`. Knows no session and no plan.
+//! `links`, `number` keeps the node's number, `part_worker` does the parts of others, which share `part_tables`. Knows
+//! no session and no plan.
 
 mod entry;
 mod links;
 mod member;
 mod node;
+mod number;
 mod part_tables;
 mod part_worker;
 mod servers;
@@ -16,26 +18,22 @@ mod servers;
 pub(crate) use servers::without_users;
 
 use node::{CloseNode, Node};
+use number::{NUMBER_FILE, Number, keep_number, read_number};
 
 use crate::engine::{ClusterEvent, Scheduler};
 use crate::metrics::{Metrics, NodeView};
 use crate::proto::{Code, Failure};
 use crate::verb::{DaemonView, Engine, Registry};
 use actix::prelude::*;
-use std::fs::File;
-use std::io::Write;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 use thiserror::Error;
 use tokio::sync::watch;
 
 /// How long the first connection of a node may take.
 const FIRST_CONNECTION: Duration = Duration::from_secs(10);
-
-/// The file in a data directory that has the number of the node.
-const NUMBER_FILE: &str = "node";
 
 /// How a daemon takes part in a cluster.
 #[derive(Clone, Debug)]
@@ -146,16 +144,6 @@ pub enum ClusterError {
     Thread(#[source] io::Error),
 }
 
-/// The number of a node that takes in jobs.
-#[derive(Clone)]
-struct Number {
-    number: u64,
-    /// That of its data directory.
-    mark: String,
-    /// It was given to the node at this start.
-    is_new: bool,
-}
-
 /// A connection that has been made, before the engine is there.
 pub(crate) struct Joined {
     settings: ClusterSettings,
@@ -192,9 +180,9 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
         connected,
         reason,
     };
-    let servers = joined.settings.servers();
     let failure = first_connection_failure(joined.connected.clone(), joined.settings.clone(), failing);
     if joined.settings.is_worker_only {
+        let servers = joined.settings.servers();
         tokio::spawn(async move {
             if let Some(reason) = failure.await {
                 say_alone(&servers, &reason);
@@ -203,12 +191,26 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
         return Ok(joined);
     }
     let file = directory.ok_or(ClusterError::NoStore)?.join(NUMBER_FILE);
-    let (known, mark) = match read_number(&file)? {
+    joined.number = Some(claim_number(&joined, &file, failure).await?);
+    Ok(joined)
+}
+
+/// The number of this node: the one in its file, as far as NATS does not say that it is another node's, or the one
+/// that NATS gives to a new node. `failure`: why there is no first connection.
+///
+/// # Errors
+/// If the file cannot be read or written, NATS gives no number, or it does not answer and there is none.
+async fn claim_number(
+    joined: &Joined,
+    file: &Path,
+    failure: impl Future<Output = Option<String>>,
+) -> Result<Number, ClusterError> {
+    let (known, mark) = match read_number(file)? {
         Some((number, mark)) => (number, mark),
         None => {
             let mark = format!("{:016x}", fastrand::u64(..));
             // Before the number is claimed: a claim whose mark is lost is nobody's for good.
-            keep_number(&file, None, &mark)?;
+            keep_number(file, None, &mark)?;
             (None, mark)
         }
     };
@@ -230,6 +232,7 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
         }
         (Ok(Err(error)), _) => return Err(error),
         (Err(_), known) => {
+            let servers = joined.settings.servers();
             // It may have been connected, and heard nothing more.
             let reason = reason.unwrap_or_else(|| "no reply".to_owned());
             let Some(number) = known else {
@@ -242,10 +245,9 @@ pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) ->
     };
     let is_new = known.is_none();
     if is_new {
-        keep_number(&file, Some(number), &mark)?;
+        keep_number(file, Some(number), &mark)?;
     }
-    joined.number = Some(Number { number, mark, is_new });
-    Ok(joined)
+    Ok(Number { number, mark, is_new })
 }
 
 /// Waits for the first connection. After [`FIRST_CONNECTION`] without one: why there is none, which `failing` has from
@@ -277,39 +279,6 @@ fn say_alone(servers: &str, reason: &str) {
         remedy = links::remedy(reason),
         "NATS does not answer: this node goes on alone until it does"
     );
-}
-
-/// The number of a node, if it has one, and the mark of its data directory. `None`: the directory is new.
-///
-/// # Errors
-/// If the file cannot be read, or has something else.
-fn read_number(file: &Path) -> Result<Option<(Option<u64>, String)>, ClusterError> {
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ClusterError::Unread(file.to_owned(), error)),
-    };
-    let damaged = || ClusterError::Damaged(file.to_owned());
-    let (number, mark) = text.trim().split_once(' ').ok_or_else(damaged)?;
-    let number: u64 = number.parse().map_err(|_| damaged())?;
-    // 0 is nobody's.
-    Ok(Some(((number > 0).then_some(number), mark.to_owned())))
-}
-
-/// Writes it so that a crash leaves all of it or what was there before.
-///
-/// # Errors
-/// If the directory cannot be written.
-fn keep_number(file: &Path, number: Option<u64>, mark: &str) -> Result<(), ClusterError> {
-    let new = file.with_extension("new");
-    let written = File::create(&new).and_then(|mut created| {
-        created.write_all(format!("{} {mark}\n", number.unwrap_or(0)).as_bytes())?;
-        created.sync_all()?;
-        fs::rename(&new, file)?;
-        let directory = file.parent().unwrap_or(Path::new("."));
-        File::open(directory)?.sync_all()
-    });
-    written.map_err(|error| ClusterError::File(file.to_owned(), error))
 }
 
 /// The cluster, once it is joined, until the daemon ends.
@@ -405,37 +374,5 @@ impl Cluster {
         let _ = tokio::time::timeout(limit, self.node.send(CloseNode)).await;
         self.arbiter.stop();
         let _ = self.arbiter.join();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_kept_whole_and_a_file_without_one_is_reported() {
-        let directory = std::env::temp_dir().join(format!("primed-number-{}", std::process::id()));
-        fs::create_dir_all(&directory).expect("a temporary directory can be made");
-        let file = directory.join(NUMBER_FILE);
-        let read = || read_number(&file);
-        assert_eq!(read().expect("there is none"), None);
-        keep_number(&file, None, "mark").expect("it can be written");
-        assert_eq!(read().expect("it is whole"), Some((None, "mark".to_owned())));
-        keep_number(&file, Some(457), "mark").expect("it can be written");
-        assert_eq!(read().expect("it is whole"), Some((Some(457), "mark".to_owned())));
-        assert_eq!(
-            fs::read_dir(&directory).expect("it is there").count(),
-            1,
-            "nothing else is left"
-        );
-        for text in ["", "457", "x mark"] {
-            fs::write(&file, text).expect("it can be written");
-            assert!(matches!(read(), Err(ClusterError::Damaged(_))), "{text}");
-        }
-        fs::remove_file(&file).expect("it is there");
-        fs::create_dir(&file).expect("it can be made");
-        assert!(matches!(read(), Err(ClusterError::Unread(..))));
-        assert!(matches!(keep_number(&file, None, "mark"), Err(ClusterError::File(..))));
-        fs::remove_dir_all(directory).expect("it is there");
     }
 }

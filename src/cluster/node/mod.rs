@@ -15,8 +15,9 @@ use self::subscriptions::{PAUSE, open_later, pause_after, receive, watch_entries
 use super::entry::NodeEntry;
 use super::links::{LIMIT, Links, name_subject};
 use super::member::{Command, Input, Member, NatsError};
+use super::number::Number;
 use super::part_worker::PartWorker;
-use super::{ClusterError, ClusterSettings, Number};
+use super::{ClusterError, ClusterSettings};
 use crate::caught::caught;
 use crate::engine::{AskProgress, ClusterEvent, EngineEvent, EngineEvents, PartId, Scheduler};
 use crate::metrics::NodeView;
