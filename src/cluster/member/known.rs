@@ -37,6 +37,13 @@ pub(super) fn is_further(this: &Checkpoint, other: &Checkpoint) -> bool {
     this.progress > other.progress
 }
 
+/// An entry as it was seen last.
+#[derive(Debug)]
+pub(super) struct Seen<T> {
+    pub(super) revision: u64,
+    pub(super) value: T,
+}
+
 /// A job, as far as it is known.
 #[derive(Debug)]
 pub(super) struct KnownJob {
@@ -46,8 +53,8 @@ pub(super) struct KnownJob {
     pub(super) end: Option<End>,
     /// How a client here wants it to end.
     pub(super) wanted: Option<End>,
-    pub(super) entry: Option<(u64, JobEntry)>,
-    pub(super) owner: Option<(u64, OwnerEntry)>,
+    pub(super) entry: Option<Seen<JobEntry>>,
+    pub(super) owner: Option<Seen<OwnerEntry>>,
     /// Until when a command that is under way is waited for.
     pub(super) pending: Option<Instant>,
     /// Commands that failed, one after another, and until when the next one waits.
@@ -159,7 +166,7 @@ impl KnownJob {
         self.end = None;
         self.unsent = None;
         let entry = self.entry.as_ref();
-        self.stored = entry.map(|(_, entry)| StoredJob::unbegun(entry.submission.clone()));
+        self.stored = entry.map(|seen| StoredJob::unbegun(seen.value.submission.clone()));
     }
 
     /// It has ended.
@@ -170,7 +177,12 @@ impl KnownJob {
         }
     }
 
+    /// The node that owns it by its entry.
+    pub(super) fn owner_node(&self) -> Option<&str> {
+        self.owner.as_ref()?.value.node.as_deref()
+    }
+
     pub(super) fn ended_elsewhere(&self) -> Option<&End> {
-        self.entry.as_ref()?.1.end.as_ref()
+        self.entry.as_ref()?.value.end.as_ref()
     }
 }

@@ -20,7 +20,7 @@ mod tests;
 
 pub(super) use self::message::{Command, EngineNotice, EntryKind, Input, NatsError};
 
-use self::known::{KnownJob, Location, Writing, is_further, is_same};
+use self::known::{KnownJob, Location, Seen, Writing, is_further, is_same};
 use self::next::Next;
 use super::entry::{JobEntry, NodeEntry, OwnerEntry};
 use crate::store::{Checkpoint, End, JobId, KeptAnswer, Record, StoredJob, Timestamp};
@@ -154,14 +154,13 @@ impl Member {
     /// Everything that it had to write is written, as far as it knows.
     pub(super) fn is_settled(&self) -> bool {
         self.jobs.values().all(|known| {
-            let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
+            let owner = known.owner_node();
             known.is_another
                 // It is not this node's to let go of.
                 || known.pending.is_none() && owner.is_some_and(|owner| owner != self.name)
                 || known.pending.is_none()
                     && known.unsent.is_none()
-                    && (known.location != Location::Here
-                        || known.owner.as_ref().is_none_or(|(_, owner)| owner.node.is_none()))
+                    && (known.location != Location::Here || owner.is_none())
         })
     }
 
@@ -324,7 +323,7 @@ impl Member {
                     known.is_another = known
                         .entry
                         .as_ref()
-                        .is_some_and(|(_, entry)| !is_same(&entry.submission, &submission));
+                        .is_some_and(|seen| !is_same(&seen.value.submission, &submission));
                     known.stored = Some(StoredJob::unbegun(submission));
                     known.location = Location::Here;
                 }
@@ -363,7 +362,8 @@ impl Member {
                     return self.look_at(job);
                 }
                 // Also one from before this node joined, whose ID may end in any number.
-                let is_origin = known.entry.as_ref().is_some_and(|(_, entry)| entry.origin == self.name);
+                let entry = known.entry.as_ref();
+                let is_origin = entry.is_some_and(|seen| seen.value.origin == self.name);
                 if is_own || is_origin {
                     match self.is_connected {
                         true => self.commands.push(Command::Forget(job)),
@@ -409,11 +409,11 @@ impl Member {
         let known = self.jobs.entry(job).or_insert_with(KnownJob::new);
         let stored = known.stored.as_ref();
         known.is_another = stored.is_some_and(|stored| !is_same(&stored.submission, &entry.submission));
-        if known.entry.as_ref().is_none_or(|(seen, _)| *seen <= revision) {
+        if known.entry.as_ref().is_none_or(|seen| seen.revision <= revision) {
             known
                 .stored
                 .get_or_insert_with(|| StoredJob::unbegun(entry.submission.clone()));
-            known.entry = Some((revision, entry));
+            known.entry = Some(Seen { revision, value: entry });
             known.changed();
         }
         self.look_at(job);
@@ -424,7 +424,7 @@ impl Member {
     fn job_gone(&mut self, job: JobId, revision: u64) {
         let is_own = self.is_own(job);
         let Some(known) = self.jobs.get_mut(&job) else { return };
-        if known.entry.as_ref().is_some_and(|(seen, _)| *seen > revision) {
+        if known.entry.as_ref().is_some_and(|seen| seen.revision > revision) {
             return;
         }
         // The node that took it in has removed the entry while this one had no connection. Jobs from before a node
@@ -467,15 +467,15 @@ impl Member {
         let known = self.jobs.entry(job).or_insert_with(KnownJob::new);
         // The node that has written it now lives, also if its first heartbeat comes later. What was there at the
         // connection may be old.
-        let is_new = self.is_current && known.owner.as_ref().is_none_or(|(seen, _)| *seen < revision);
+        let is_new = self.is_current && known.owner.as_ref().is_none_or(|seen| seen.revision < revision);
         let writer = owner.as_ref().and_then(|owner| owner.node.as_deref());
         if let Some(node) = writer.filter(|_| is_new).and_then(|node| self.nodes.get_mut(node)) {
             node.heard = self.now;
         }
-        if known.owner.as_ref().is_none_or(|(seen, _)| *seen <= revision) {
+        if known.owner.as_ref().is_none_or(|seen| seen.revision <= revision) {
             known.unowned = None;
             known.is_cleared &= owner.is_none();
-            known.owner = owner.map(|owner| (revision, owner));
+            known.owner = owner.map(|value| Seen { revision, value });
             known.changed();
         }
         self.look_at(job);
@@ -515,9 +515,14 @@ impl Member {
                 };
                 self.commands.push(Command::Read(job, kind));
             }
-            (Some(Writing::Job(entry)), Ok(revision)) => known.entry = Some((revision, *entry)),
+            (Some(Writing::Job(entry)), Ok(revision)) => {
+                known.entry = Some(Seen {
+                    revision,
+                    value: *entry,
+                })
+            }
             (Some(Writing::Owner(owner)), Ok(revision)) => {
-                known.owner = Some((revision, owner));
+                known.owner = Some(Seen { revision, value: owner });
                 known.unowned = None;
             }
             _ => {}
@@ -535,11 +540,9 @@ impl Member {
                  look at the connection to NATS, or cancel the job and submit it again"
             );
         }
-        let is_owner = known
-            .owner
-            .as_ref()
-            .filter(|(_, owner)| owner.node.as_deref() == Some(&*self.name));
-        if let (Ok(checkpoint), Some((_, owner)), Some(stored)) = (result, is_owner, &mut known.stored)
+        let owner = known.owner.as_ref().map(|seen| &seen.value);
+        let owner = owner.filter(|owner| owner.node.as_deref() == Some(&*self.name));
+        if let (Ok(checkpoint), Some(owner), Some(stored)) = (result, owner, &mut known.stored)
             && known.location != Location::Ended
         {
             known.is_to_compare = false;
@@ -620,8 +623,7 @@ impl Member {
             return;
         }
         known.absent = None;
-        let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
-        let owner = owner.and_then(|node| self.nodes.get(node));
+        let owner = known.owner_node().and_then(|node| self.nodes.get(node));
         let was_heard = owner.is_some();
         let lives = owner.is_some_and(|node| self.now.saturating_duration_since(node.heard) < DEAD);
         if known.pending.is_some_and(|until| self.now < until) || known.wait_until.is_some_and(|at| self.now < at) {

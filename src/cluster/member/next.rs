@@ -1,6 +1,6 @@
 //! The next step of a job: what this node writes, reads, sends or takes over, by what is known of it.
 
-use super::known::{KnownJob, Location, Writing};
+use super::known::{KnownJob, Location, Seen, Writing};
 use super::message::{Command, EngineNotice, EntryKind};
 use super::{COMMAND_LIMIT, DEAD, TRANSFER_LIMIT};
 use crate::cluster::entry::{JobEntry, OwnerEntry};
@@ -34,7 +34,7 @@ impl Next<'_> {
             known.wanted = None;
             if known.is_refuted()
                 && end.reply.is_ok()
-                && let Some((_, entry)) = &known.entry
+                && let Some(Seen { value: entry, .. }) = &known.entry
             {
                 // What was written first stays, except where it was found to be wrong.
                 let entry = JobEntry {
@@ -63,7 +63,7 @@ impl Next<'_> {
             let origin = known
                 .entry
                 .as_ref()
-                .map_or(self.me, |(_, entry)| &entry.origin)
+                .map_or(self.me, |seen| &seen.value.origin)
                 .to_owned();
             let entry = JobEntry {
                 submission: stored.submission,
@@ -71,7 +71,8 @@ impl Next<'_> {
                 end: known.end.clone(),
             };
             self.put(known, Writing::Job(Box::new(entry)));
-        } else if let (Location::Away(_), Some(end), Some((_, entry))) = (&known.location, &known.wanted, &known.entry)
+        } else if let (Location::Away(_), Some(end), Some(Seen { value: entry, .. })) =
+            (&known.location, &known.wanted, &known.entry)
         {
             let entry = JobEntry {
                 end: Some(end.clone()),
@@ -95,7 +96,7 @@ impl Next<'_> {
 
     /// The engine works on it.
     fn decide_own(&mut self, known: &mut KnownJob, stored: &StoredJob, lives: bool) {
-        let owner = known.owner.as_ref().map(|(_, owner)| owner.clone());
+        let owner = known.owner.as_ref().map(|seen| seen.value.clone());
         match owner {
             Some(OwnerEntry { node: Some(node), .. }) if node != self.me && lives => {
                 known.location = Location::Away(node.clone());
@@ -156,9 +157,11 @@ impl Next<'_> {
             }
             return;
         }
-        let owner = known.owner.as_ref().map(|(_, owner)| owner.clone());
+        let owner = known.owner.as_ref().map(|seen| seen.value.clone());
         let named = owner.as_ref().and_then(|owner| owner.node.clone());
-        let node = named.clone().or_else(|| Some(known.entry.as_ref()?.1.origin.clone()));
+        let node = named
+            .clone()
+            .or_else(|| Some(known.entry.as_ref()?.value.origin.clone()));
         let node = node.unwrap_or_default();
         if known.location == Location::Unknown || (lives && known.location != Location::Away(node.clone())) {
             known.location = Location::Away(node.clone());
@@ -209,20 +212,19 @@ impl Next<'_> {
     }
 
     fn is_owner(&self, known: &KnownJob) -> bool {
-        let owner = known.owner.as_ref().and_then(|(_, owner)| owner.node.as_deref());
-        owner == Some(self.me)
+        known.owner_node() == Some(self.me)
     }
 
     fn put(&mut self, known: &mut KnownJob, writing: Writing) {
         let (kind, revision, bytes) = match &writing {
             Writing::Job(entry) => (
                 EntryKind::Job,
-                known.entry.as_ref().map_or(0, |(revision, _)| *revision),
+                known.entry.as_ref().map_or(0, |seen| seen.revision),
                 entry.to_bytes(),
             ),
             Writing::Owner(owner) => (
                 EntryKind::Owner,
-                known.owner.as_ref().map_or(0, |(revision, _)| *revision),
+                known.owner.as_ref().map_or(0, |seen| seen.revision),
                 owner.to_bytes(),
             ),
         };

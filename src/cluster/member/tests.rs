@@ -319,7 +319,7 @@ fn an_entry_that_is_gone_without_a_mark_is_written_anew() {
         }
     }
     let known = &member.jobs[&job];
-    assert_eq!(known.owner.as_ref().map(|(revision, _)| *revision), Some(9));
+    assert_eq!(known.owner.as_ref().map(|seen| seen.revision), Some(9));
     assert_eq!(revisions, [5, 5, 5]);
 }
 
