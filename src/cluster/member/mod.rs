@@ -172,33 +172,8 @@ impl Member {
     pub(super) fn handle(&mut self, input: Input, now: Instant) {
         self.set_now(now);
         match input {
-            Input::Connected => {
-                self.is_connected = true;
-                self.is_current = false;
-                self.nodes.values_mut().for_each(|node| node.heard = now);
-                // What was seen may be gone: NATS may have lost its data, and counts its revisions from 1 again.
-                self.jobs.values_mut().for_each(|job| {
-                    job.pending = None;
-                    job.writing = None;
-                    job.unowned = None;
-                    job.absent = None;
-                    job.entry = None;
-                    job.owner = None;
-                    job.is_cleared = false;
-                    job.changed();
-                });
-            }
-            Input::Disconnected => {
-                self.is_connected = false;
-                let wanted = self
-                    .jobs
-                    .iter_mut()
-                    .filter_map(|(job, known)| known.wanted.take().map(|_| *job));
-                let refused = wanted.map(|job| Command::notify(EngineNotice::NotCancelled(job)));
-                self.commands.extend(refused);
-                let ends = std::mem::take(&mut self.unshared).into_iter();
-                self.commands.extend(ends.map(shared));
-            }
+            Input::Connected => self.connected(),
+            Input::Disconnected => self.disconnected(),
             Input::Current => {
                 self.is_current = true;
                 self.look_at_all();
@@ -289,6 +264,35 @@ impl Member {
     /// Whether a job was submitted here.
     fn is_own(&self, job: JobId) -> bool {
         self.number == Some(job.node())
+    }
+
+    fn connected(&mut self) {
+        self.is_connected = true;
+        self.is_current = false;
+        self.nodes.values_mut().for_each(|node| node.heard = self.now);
+        // What was seen may be gone: NATS may have lost its data, and counts its revisions from 1 again.
+        self.jobs.values_mut().for_each(|job| {
+            job.pending = None;
+            job.writing = None;
+            job.unowned = None;
+            job.absent = None;
+            job.entry = None;
+            job.owner = None;
+            job.is_cleared = false;
+            job.changed();
+        });
+    }
+
+    fn disconnected(&mut self) {
+        self.is_connected = false;
+        let wanted = self
+            .jobs
+            .iter_mut()
+            .filter_map(|(job, known)| known.wanted.take().map(|_| *job));
+        let refused = wanted.map(|job| Command::notify(EngineNotice::NotCancelled(job)));
+        self.commands.extend(refused);
+        let ends = std::mem::take(&mut self.unshared).into_iter();
+        self.commands.extend(ends.map(shared));
     }
 
     fn began(&mut self, jobs: Vec<StoredJob>) {
