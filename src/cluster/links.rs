@@ -224,7 +224,6 @@ impl Links {
             num_replicas: 1,
             ..object_store::Config::default()
         };
-        let refused = |error: &dyn std::error::Error| ClusterError::Refused(error.to_string());
         let checkpoints = match jetstream.get_object_store(&checkpoints.bucket).await {
             Ok(store) => store,
             Err(_) => jetstream
@@ -249,7 +248,7 @@ impl Links {
         let mut size = Size::new("the stream PRIMED_PARTS, in memory (max_mem)", &PARTS_BYTES);
         let parts = loop {
             let made = jetstream.get_or_create_stream(parts(size.bytes)).await;
-            if let Some(made) = size.fits(made.map_err(|error| refused(&error)))? {
+            if let Some(made) = size.fits(made.map_err(ClusterError::refused))? {
                 break made;
             }
         };
@@ -281,7 +280,6 @@ impl Links {
     /// # Errors
     /// If nobody answers, another data directory has its name or its number, or there are 999 nodes.
     pub(super) async fn number_of(&self, name: &str, mark: &str, known: Option<u64>) -> Result<u64, ClusterError> {
-        let refused = |error: &dyn std::error::Error| ClusterError::Refused(error.to_string());
         let (mine, same_name) = (format!("{name} {mark}"), format!("{name} "));
         let (first, count) = match known {
             Some(number) => (number, 1),
@@ -292,7 +290,7 @@ impl Links {
         for step in 0..count {
             let number = (first - 1 + step) % NUMBERS + 1;
             let key = number.to_string();
-            let entry = self.numbers.entry(key.clone()).await.map_err(|error| refused(&error))?;
+            let entry = self.numbers.entry(key.clone()).await.map_err(ClusterError::refused)?;
             let entry = entry.filter(|entry| entry.operation == kv::Operation::Put);
             let taken_by = entry.map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
             match taken_by {
@@ -309,7 +307,7 @@ impl Links {
                 None => match self.numbers.create(&key, Bytes::from(mine.clone())).await {
                     Ok(_) => return Ok(number),
                     Err(error) if error.kind() == kv::CreateErrorKind::AlreadyExists => {}
-                    Err(error) => return Err(refused(&error)),
+                    Err(error) => return Err(ClusterError::refused(error)),
                 },
             }
         }

@@ -144,6 +144,13 @@ pub enum ClusterError {
     Thread(#[source] io::Error),
 }
 
+impl ClusterError {
+    /// NATS refuses what is needed, for this reason.
+    fn refused(error: impl std::error::Error) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
 /// A connection that has been made, before the engine is there.
 pub(crate) struct Joined {
     settings: ClusterSettings,

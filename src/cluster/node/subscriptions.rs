@@ -82,7 +82,6 @@ pub(super) async fn watch_entries(links: Links, me: Addr<Node>, opening: u64) {
 }
 
 async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> {
-    let refused = |error: &dyn std::error::Error| ClusterError::Refused(error.to_string());
     let buckets = [
         (Bucket::Jobs, &links.jobs),
         (Bucket::Owners, &links.owners),
@@ -92,21 +91,21 @@ async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> 
     let mut watches = Vec::new();
     let mut missing = BTreeSet::new();
     for (bucket, store) in buckets {
-        let values = store.status().await.map_err(|error| refused(&error))?.values();
+        let values = store.status().await.map_err(ClusterError::refused)?.values();
         if values > 0 {
             missing.insert(bucket);
         }
-        let watch = store.watch_with_history(">").await.map_err(|error| refused(&error))?;
+        let watch = store.watch_with_history(">").await.map_err(ClusterError::refused)?;
         watches.push(watch.map(move |entry| (bucket, entry)));
     }
     // Not more than the node can take: the rest waits at the connection.
-    let bring = async |input| me.send(NodeEvent::Member(input)).await.map_err(|error| refused(&error));
+    let bring = async |input| me.send(NodeEvent::Member(input)).await.map_err(ClusterError::refused);
     if missing.is_empty() {
         bring(Input::Current).await?;
     }
     let mut all = futures_util::stream::select_all(watches);
     while let Some((bucket, entry)) = all.next().await {
-        let entry = entry.map_err(|error| refused(&error))?;
+        let entry = entry.map_err(ClusterError::refused)?;
         let is_current = entry.seen_current;
         if let Some(input) = seen(bucket, &entry) {
             bring(input).await?;
