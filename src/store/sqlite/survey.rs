@@ -5,7 +5,7 @@ use super::{DATABASE, SqliteStore, damaged, log, read, schema};
 use crate::store::contents::Contents;
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::lock::DirectoryLock;
-use crate::store::record::Timestamp;
+use crate::store::record::{State, Timestamp};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -24,8 +24,8 @@ pub struct Survey {
 pub struct Statistics {
     /// The highest job ID ever given.
     pub last_job: u64,
-    /// Jobs by their states: unfinished, done, failed, cancelled.
-    pub jobs: [u64; 4],
+    /// Jobs by their states, in the order of [`State::ALL`].
+    pub jobs: [u64; State::ALL.len()],
     /// Checkpoints.
     pub checkpoints: u64,
     /// Bytes of checkpoints.
@@ -198,16 +198,15 @@ impl Survey {
             let number: i64 = snapshot.query_row(sql, [], |row| row.get(0)).map_err(self.of())?;
             Ok(number.max(0).cast_unsigned())
         };
-        let of_state = |state: &str| number(&format!("SELECT count(*) FROM jobs WHERE state = '{state}'"));
+        let mut jobs = [0; State::ALL.len()];
+        for (count, state) in jobs.iter_mut().zip(State::ALL) {
+            let state = state.as_str();
+            *count = number(&format!("SELECT count(*) FROM jobs WHERE state = '{state}'"))?;
+        }
         let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         Ok(Statistics {
             last_job: super::last_job(&snapshot, &self.path)?,
-            jobs: [
-                of_state("unfinished")?,
-                of_state("done")?,
-                of_state("failed")?,
-                of_state("cancelled")?,
-            ],
+            jobs,
             checkpoints: number("SELECT count(*) FROM checkpoints")?,
             checkpoint_bytes: number("SELECT coalesce(sum(length(bytes)), 0) FROM checkpoints")?,
             answers: number("SELECT count(*) FROM answers")?,
