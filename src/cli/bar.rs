@@ -3,6 +3,7 @@
 //! The time left is the daemon's own estimate, or none: it knows the cost of the work, which a bar does not.
 
 use super::complain;
+use crate::proto::progress_field;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::borrow::Cow;
 
@@ -61,8 +62,8 @@ fn new() -> ProgressBar {
 /// `pct=41.3 eta=18s` for people. Below a tenth of a percent the time left is left out: it is an extrapolation of more
 /// than a thousandfold.
 pub(super) fn readable(progress: &str) -> String {
-    let value = |key: &str| progress.split(' ').find_map(|word| word.strip_prefix(key));
-    match (value("pct="), value("eta="), value("stalled=")) {
+    let value = |key: &str| progress_field(progress, key);
+    match (value("pct"), value("eta"), value("stalled")) {
         (Some(percent), Some(left), _) if percent != "0.0" => format!("{percent} %, {left} left{}", stage(progress)),
         (Some(percent), _, _) => format!("{percent} %{}", stage(progress)),
         (_, _, Some(since)) => format!("waiting for {since}"),
@@ -72,13 +73,12 @@ pub(super) fn readable(progress: &str) -> String {
 
 /// What the work is at, after a comma, if the progress says it.
 fn stage(progress: &str) -> String {
-    let stage = progress.split_once("stage=").map(|(_, stage)| format!(", {stage}"));
+    let stage = progress_field(progress, "stage").map(|stage| format!(", {stage}"));
     stage.unwrap_or_default()
 }
 
 fn tenths(progress: &str) -> Option<u64> {
-    let percent = progress.split(' ').find_map(|word| word.strip_prefix("pct="))?;
-    let percent = percent.parse::<f64>().ok()?;
+    let percent = progress_field(progress, "pct")?.parse::<f64>().ok()?;
     Some((percent * 10.0).clamp(0.0, LENGTH as f64) as u64)
 }
 
@@ -108,6 +108,7 @@ mod tests {
             "0.1 %, 3h left, ecm curves=1/9"
         );
         assert_eq!(readable("pct=5.0"), "5.0 %");
+        assert_eq!(readable("pct=5.0 stage=ecm eta=9"), "5.0 %, ecm eta=9");
         assert_eq!(readable("stalled=12s"), "waiting for 12s");
     }
 }

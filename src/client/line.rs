@@ -1,7 +1,7 @@
 //! The words that a client sends, and the progress that it receives. Knows no socket.
 
 use super::Error;
-use crate::proto::{Code, Failure, progress_fields};
+use crate::proto::{Code, Failure, progress_field};
 use std::time::Duration;
 
 pub use crate::proto::{ReplyLine, split_tag};
@@ -30,7 +30,7 @@ pub struct Progress {
 
 impl Progress {
     pub(super) fn parse(text: &str) -> Self {
-        let value = |key: &str| progress_fields(text).find_map(|(known, value)| (known == key).then_some(value));
+        let value = |key: &str| progress_field(text, key);
         let duration = |key: &str| value(key).and_then(|text| humantime::parse_duration(text).ok());
         Self {
             percent: value("pct").and_then(|percent| percent.parse().ok()),

@@ -33,6 +33,8 @@ pub use format::ReplyFormat;
 pub use number::{MAX_DIGITS, MAX_OPERANDS, NumberError, parse_number, parse_short_number, parse_word};
 #[cfg(feature = "http")]
 pub(crate) use reply::job_fields;
+pub(crate) use reply::progress_field;
+#[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) use reply::progress_fields;
 pub use reply::{Final, Interim, Reply, outcome};
 pub(crate) use request::{DEADLINES, INTERVALS, MAX_CLIENT_NAME, within};

@@ -92,6 +92,11 @@ pub(crate) fn progress_fields(words: &str) -> impl Iterator<Item = (&str, &str)>
     words.split(' ').filter_map(|word| word.split_once('=')).chain(stage)
 }
 
+/// The value of this field of progress.
+pub(crate) fn progress_field<'a>(words: &'a str, key: &str) -> Option<&'a str> {
+    progress_fields(words).find_map(|(field, value)| (field == key).then_some(value))
+}
+
 /// The fields of a row of `jobs`, `key=value`: the state and progress, whose stage goes up to the CPU time, what
 /// follows it, and the request, which has the rest of the row.
 #[cfg(feature = "http")]
