@@ -48,6 +48,7 @@ fn every_verb_answers_in_resp2_and_resp3() {
         ("count 100 110", ":4\r\n", ":4\r\n"),
         ("isprime 2^127-1", ":1\r\n", "#t\r\n"),
         ("isprime 91", ":0\r\n", "#f\r\n"),
+        ("divisors 97#", ":33554432\r\n", ":33554432\r\n"),
         (
             "prev 2^64",
             "$20\r\n18446744073709551557\r\n",

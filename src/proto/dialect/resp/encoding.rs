@@ -7,6 +7,7 @@
 //! | larger number | bulk string | `(n` |
 //! | truth | `:1` or `:0` | `#t` or `#f` |
 //! | numbers, rows | array | array |
+//! | no rows, but a value other than 0 | the value | the value |
 //! | text, facts | bulk string | bulk string |
 //! | failure | `-CODE text` | `-CODE text` |
 //! | progress | not sent | push `>3`: `progress`, tag or null, words |
@@ -159,10 +160,16 @@ pub(super) fn write_final(out: &mut BytesMut, is_resp3: bool, rows: Option<&[Str
         Final::Encoded(bytes) => out.extend_from_slice(bytes),
         Final::Reply(Err(failure)) => write_failure(out, failure),
         Final::Reply(Ok(value)) => match rows {
-            Some(rows) => write_rows(out, is_resp3, rows),
-            None => write_value(out, is_resp3, value),
+            Some(rows) if !rows.is_empty() || says_none(value) => write_rows(out, is_resp3, rows),
+            // A value that is no number of rows is the answer, as that of `divisors` where it only counts them.
+            _ => write_value(out, is_resp3, value),
         },
     }
+}
+
+/// Whether a value says that there are no rows.
+fn says_none(value: &Value) -> bool {
+    matches!(value, Value::Nothing) || *value == Value::from(0)
 }
 
 fn write_failure(out: &mut BytesMut, failure: &Failure) {

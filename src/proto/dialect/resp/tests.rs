@@ -251,6 +251,10 @@ fn values_are_encoded_as_documented() {
     let facts = vec![("jobs".into(), "3".to_owned()), ("workers".into(), "2".to_owned())];
     assert_eq!(both(None, Value::Facts(facts)), "$19\r\njobs:3\r\nworkers:2\r\n\r\n");
     assert_eq!(both(Some(&[]), Value::from(0)), "*0\r\n");
+    assert_eq!(both(Some(&[]), Value::Nothing), "*0\r\n");
+    // As 'divisors' answers that only counts them.
+    assert_eq!(both(Some(&[]), Value::from(1 << 25)), ":33554432\r\n");
+    assert_eq!(both(Some(&[]), Value::Text("none".into())), "$4\r\nnone\r\n");
     assert_eq!(
         both(Some(&["101 103", "107"]), Value::from(3)),
         "*3\r\n:101\r\n:103\r\n:107\r\n"
