@@ -248,6 +248,12 @@ impl Client {
             rest.first()
                 .is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
         };
+        // As the verb `client` has it.
+        if let [word] = rest
+            && let Some(name) = name_option(word)
+        {
+            return self.set_name(name).unwrap_or(OK);
+        }
         match rest {
             [_] if is("id") => Final::Encoded(Bytes::from(format!(":{}\r\n", self.id))),
             [_] if is("getname") => match &self.name {
@@ -258,7 +264,7 @@ impl Client {
             [_, _, _] if is("setinfo") => OK,
             _ => refused(
                 Code::BadArg,
-                "client: only ID, GETNAME, SETNAME name, SETINFO key value, LIST, KILL addr and KILL ID|ADDR client are known",
+                "client: only ID, GETNAME, SETNAME name, name=NAME, SETINFO key value, LIST, KILL addr and KILL ID|ADDR client are known",
             ),
         }
     }
@@ -312,6 +318,12 @@ impl Client {
             _ => encoded(b"*0\r\n"),
         }
     }
+}
+
+/// The name in the option `name=NAME`.
+fn name_option(word: &[u8]) -> Option<&[u8]> {
+    let (key, name) = word.split_at_checked(b"name=".len())?;
+    key.eq_ignore_ascii_case(b"name=").then_some(name)
 }
 
 /// The error for a name that a connection cannot have.

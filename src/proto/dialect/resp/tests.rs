@@ -327,6 +327,7 @@ fn the_commands_that_clients_send_on_connecting_are_answered() {
         (&["CLIENT", "ID"], ":7\r\n"),
         (&["CLIENT", "GETNAME"], "$-1\r\n"),
         (&["CLIENT", "SETNAME", "web-1"], "+OK\r\n"),
+        (&["client", "name=web-1"], "+OK\r\n"),
         (&["CLIENT", "SETINFO", "LIB-NAME", "redis-py"], "+OK\r\n"),
         (&["CONFIG", "GET", "save"], "*2\r\n$4\r\nsave\r\n$0\r\n\r\n"),
         (
@@ -361,6 +362,9 @@ fn the_commands_that_clients_send_on_connecting_are_answered() {
     assert!(asked(&["CLIENT", "KILL", "ID", "7"]).starts_with("RESP2 None kill "));
     assert!(asked(&["CLIENT", "UNPAUSE"]).starts_with("-BAD-ARG"));
     assert!(asked(&["CLIENT", "SETNAME", "a b"]).starts_with("-BAD-ARG"));
+    let named = said(&[&request(&["client", "NAME=web-1"]), &request(&["CLIENT", "GETNAME"])]);
+    assert_eq!(named, ["+OK\r\n", "$5\r\nweb-1\r\n"]);
+    assert!(asked(&["client", "name=a b"]).starts_with("-BAD-ARG"));
     for words in [
         &["CONFIG", "GET", "maxmemory"][..],
         &["CONFIG", "SET", "save", "1"],
