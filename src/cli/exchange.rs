@@ -5,7 +5,7 @@ use super::connect::{Connect, Refused};
 use super::lines::Lines;
 use super::print::Printer;
 use crate::client::{ReplyLine, split_tag};
-use crate::proto::{ParsedLine, parse_line};
+use crate::proto::{ParsedLine, Request, parse_line};
 use std::io::{self, BufWriter, Stdout, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
@@ -17,20 +17,27 @@ pub(super) type Out = Printer<BufWriter<Stdout>>;
 /// What a daemon with users says to do first, in its protocol.
 const LOGIN: &str = "auth USER PASSWORD";
 
+/// Bytes that a line may have beside the request: ` progress=500ms` and a tag.
+const MAX_BESIDE: usize = 64;
+
 /// A printer on standard output.
 pub(super) fn printer(is_json: bool) -> Out {
     Printer::new(BufWriter::new(io::stdout()), is_json)
 }
 
 /// Whether progress may be asked for beside a request: `auth` takes every word for a name or a password, `config set`
-/// takes it for a value that is missing, and `monitor` has none.
+/// takes it for a value that is missing, and `monitor` has none. A request that has the option, or no room for it in a
+/// line of a daemon with the limits of default, is sent as it is.
 pub(super) fn takes_progress(request: &str) -> bool {
-    let mut words = request.split_whitespace().skip_while(|word| word.starts_with('@'));
-    let verb = words.next().unwrap_or_default();
+    let Ok(ParsedLine::Request(parsed)) = parse_line(request.as_bytes()) else {
+        return false;
+    };
     let has_progress = !["config", "monitor"]
         .iter()
-        .any(|other| other.eq_ignore_ascii_case(verb));
-    !request.contains("progress=") && !is_login(request) && has_progress
+        .any(|other| other.eq_ignore_ascii_case(parsed.verb));
+    let words = 1 + parsed.args.len() + parsed.options.len();
+    let has_room = words < Request::MAX_WORDS && request.len() + MAX_BESIDE <= crate::Limits::default().max_line_bytes;
+    has_progress && has_room && parsed.option("progress").is_none() && !is_login(request)
 }
 
 /// Whether a request has a password in it.
@@ -195,5 +202,15 @@ mod tests {
         assert!(!takes_progress("@m monitor"));
         assert!(takes_progress("pi 1e12") && !is_login("pi 1e12"));
         assert!(!takes_progress("pi 1e12 progress=5s"));
+    }
+
+    #[test]
+    fn what_is_added_never_spoils_a_request() {
+        assert!(!takes_progress("isprime 7 PROGRESS=5s"));
+        assert!(takes_progress("certify check=progress=5s"));
+        let numbers = |count| format!("isprime{}", " 7".repeat(count));
+        assert!(takes_progress(&numbers(62)) && !takes_progress(&numbers(63)));
+        let digits = |count| format!("isprime {}", "7".repeat(count));
+        assert!(takes_progress(&digits(10_000)) && !takes_progress(&digits((16 << 10) - 20)));
     }
 }
