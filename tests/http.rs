@@ -294,6 +294,17 @@ fn a_client_that_goes_away_with_bytes_unread_cancels_its_question_too() {
     support::until("its job is there", || info(&daemon, "jobs") == 1);
     drop(stream);
     support::until("its job is gone", || info(&daemon, "jobs") == 0);
+#[test]
+fn a_stream_sends_progress_as_often_as_its_request_says() {
+    let daemon = with_http(Daemon::new());
+    let headers = [JSON, "Accept: application/x-ndjson"];
+    let streamed = |body: &str| send(&daemon, &request("POST", "/v1/ask", &headers, body)).2;
+    let rare = streamed(r#"{"request":"pi 1e22 progress=1h deadline=1500ms"}"#);
+    assert!(!rare.contains("progress") && rare.contains("deadline"), "{rare}");
+    let usual = streamed(r#"{"request":"pi 1e22 deadline=1500ms"}"#);
+    assert!(usual.contains("progress"), "{usual}");
+}
+
 }
 
 /// Reads until the daemon has closed the connection.

@@ -27,22 +27,36 @@ pub(super) fn question(caller: &Caller, words: &str) -> (Question, Counted) {
     (caller.engine.request(words), Counted::of(caller, words))
 }
 
-/// The question of these words, to be answered within this time if there is one. A wrong time is counted as the failure
-/// of the request.
+/// The question of these words, to be answered within this time if there is one, with progress at this interval. A
+/// wrong time is counted as the failure of the request.
 ///
 /// # Errors
-/// `bad-arg` if the time is none.
+/// `bad-arg` if a time is none, or is in the words too.
 pub(super) fn question_within(
     caller: &Caller,
     words: &str,
     wait: Option<&str>,
+    progress: Option<&str>,
 ) -> Result<(Question, Counted), Failure> {
-    let (question, counted) = question(caller, words);
-    match wait.map(|wait| deadline(once("deadline", wait, words)?)).transpose() {
-        Ok(Some(wait)) => Ok((question.deadline(wait), counted)),
-        Ok(None) => Ok((question, counted)),
-        Err(failure) => Err(counted.fail(failure)),
+    let (mut question, counted) = question(caller, words);
+    let terms = || {
+        let wait = wait.map(|wait| deadline(once("deadline", wait, words)?)).transpose()?;
+        let progress = progress
+            .map(|every| interval(once("progress", every, words)?))
+            .transpose()?;
+        Ok((wait, progress))
+    };
+    let (wait, progress) = match terms() {
+        Ok(terms) => terms,
+        Err(failure) => return Err(counted.fail(failure)),
+    };
+    if let Some(wait) = wait {
+        question = question.deadline(wait);
     }
+    if let Some(every) = progress {
+        question = question.progress(every);
+    }
+    Ok((question, counted))
 }
 
 /// The value of a field that is an option of requests too, unless the words have it as well.
@@ -74,22 +88,19 @@ pub(super) async fn ask(Extension(caller): Extension<Caller>, request: extract::
         Err(refusal) => return refusal,
     };
     let asked = texts(&object, ["request", "deadline", "progress"]).and_then(|[words, wait, progress]| {
-        let words = words.unwrap_or_default();
-        let (question, counted) = question_within(&caller, &words, wait.as_deref())?;
-        let progress = progress.map(|every| interval(once("progress", &every, &words)?));
-        match progress.transpose() {
-            Ok(progress) => Ok((question, counted, progress)),
-            Err(failure) => Err(counted.fail(failure)),
-        }
+        question_within(
+            &caller,
+            &words.unwrap_or_default(),
+            wait.as_deref(),
+            progress.as_deref(),
+        )
     });
     match (asked, format) {
         (Err(failure), _) => failed(&failure),
-        (Ok((question, counted, progress)), Some(format)) => stream(
-            format,
-            question.progress(progress.unwrap_or(PROGRESS)).events(),
-            counted,
-        ),
-        (Ok((question, counted, _)), None) => whole(question.events(), counted).await,
+        (Ok((question, counted)), Some(format)) => {
+            stream(format, question.progress_unless_set(PROGRESS).events(), counted)
+        }
+        (Ok((question, counted)), None) => whole(question.events(), counted).await,
     }
 }
 

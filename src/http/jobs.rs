@@ -86,7 +86,7 @@ pub(super) async fn cancel(Extension(caller): Extension<Caller>, id: Id) -> Resp
 }
 
 pub(super) async fn result(Extension(caller): Extension<Caller>, id: Id, uri: Uri) -> Response {
-    let asked = about(&id, "result").and_then(|words| question_within(&caller, &words, wait(&uri)?));
+    let asked = about(&id, "result").and_then(|words| question_within(&caller, &words, wait(&uri)?, None));
     match asked {
         Err(failure) => failed(&failure),
         Ok((question, counted)) => whole(question.events(), counted).await,

@@ -267,6 +267,14 @@ impl Question {
         self.on_terms(|terms| terms.progress = Some(within(every, &INTERVALS)))
     }
 
+    /// Sends progress at this interval, unless the words of the request say at which.
+    #[cfg(any(feature = "cli", feature = "http"))]
+    pub(crate) fn progress_unless_set(self, every: Duration) -> Self {
+        self.on_terms(|terms| {
+            terms.progress.get_or_insert(every);
+        })
+    }
+
     /// Asks, and returns all events: rows and progress, and then the reply.
     pub fn events(self) -> Events {
         match self.start() {
