@@ -423,6 +423,31 @@ fn bodies_and_heads_that_are_too_long_or_too_slow_are_refused() {
         "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
         "x".repeat(40_000)
     );
+#[test]
+fn a_refusal_before_the_body_says_that_it_closes_the_connection() {
+    let daemon = with_http(Daemon::new());
+    let post = |path: &str, headers: &[&str]| {
+        let head = request("POST", path, headers, "{}").replace("Connection: close\r\n", "");
+        // The body is sent once the reply is there.
+        send(&daemon, head.strip_suffix("{}").expect("it ends with its body"))
+    };
+    for (path, headers, status) in [
+        ("/v1/ask", &[][..], 415),
+        ("/v1/ask", &[JSON, "Origin: http://evil.example"], 403),
+        ("/v1/nothing", &[JSON], 404),
+        ("/healthz", &[JSON], 405),
+    ] {
+        let (replied, head, _) = post(path, headers);
+        assert_eq!(replied, status, "{path}");
+        assert!(head.contains("\r\nconnection: close"), "{path}: {head}");
+    }
+    // What has no body leaves nothing unread.
+    let two = "GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned() + &request("GET", "/healthz", &[], "");
+    let (status, head, rest) = send(&daemon, &two);
+    assert!(status == 404 && !head.contains("connection: close"), "{head}");
+    assert!(rest.contains("HTTP/1.1 200 OK"), "{rest}");
+}
+
     assert_eq!(send(&daemon, &head).0, 431);
     let many: Vec<String> = (0..100).map(|n| format!("X-{n}: 1")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();

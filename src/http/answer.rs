@@ -2,7 +2,7 @@
 //! them beyond 2^53. Knows no route.
 
 use crate::proto::{Code, Failure, Interim, Value, progress_fields};
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::Response;
@@ -47,6 +47,22 @@ pub(super) fn refused(status: StatusCode, failure: &Failure) -> Response {
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    response
+}
+
+/// The reply to a request whose body is left unread, if it has one: what the client sends of it is no next request, so
+/// the connection is closed, and the reply says so.
+pub(super) fn unread(body: &Body, response: Response) -> Response {
+    match body.is_end_stream() {
+        true => response,
+        false => closing(response),
+    }
+}
+
+/// A reply after which the connection is closed.
+pub(super) fn closing(mut response: Response) -> Response {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
     response
 }
 

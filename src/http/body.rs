@@ -1,7 +1,7 @@
 //! The bodies of requests: JSON objects, read within their bounds of size and time, and the texts in them. Knows no
 //! route.
 
-use super::answer::{failed, refused, wrong};
+use super::answer::{closing, failed, refused, wrong};
 use super::timeout::Owed;
 use crate::proto::{Code, Failure};
 use axum::body::Body;
@@ -28,21 +28,17 @@ pub(super) async fn read_object(owed: &Owed, request: Request<Body>) -> Result<M
     drop(owing);
     let bytes: Bytes = match body {
         Err(_) => {
-            return Err(refused(
-                StatusCode::REQUEST_TIMEOUT,
-                &wrong("the body did not arrive within 10 s"),
-            ));
+            let text = "the body did not arrive within 10 s";
+            return Err(closing(refused(StatusCode::REQUEST_TIMEOUT, &wrong(text))));
         }
         Ok(Err(error)) if !error.is::<LengthLimitError>() => {
             let text = "the body was cut short, or is not chunked as it should be";
-            return Err(failed(&wrong(text)));
+            return Err(closing(failed(&wrong(text))));
         }
         Ok(Err(_)) => {
             let text = format!("the body has more than {MAX_BODY} bytes");
-            return Err(refused(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                &Failure::new(Code::TooBig, text),
-            ));
+            let failure = Failure::new(Code::TooBig, text);
+            return Err(closing(refused(StatusCode::PAYLOAD_TOO_LARGE, &failure)));
         }
         Ok(Ok(body)) => body.to_bytes(),
     };

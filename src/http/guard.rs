@@ -7,7 +7,7 @@
 //! rebinding); then its requests bear that name as their `Host`. So `Host` has to be an address, `localhost`, or a name
 //! that the operator has given.
 
-use super::answer::refused;
+use super::answer::{refused, unread};
 use super::login::Login;
 use super::timeout::{Finishing, Owed};
 use crate::auth::Role;
@@ -127,7 +127,7 @@ fn without_dot(name: &str) -> &str {
 pub(super) async fn guard(caller: axum::Extension<Caller>, request: Request, next: Next) -> Response {
     let mut response = match check(&caller.hosts, &request) {
         Ok(()) => next.run(request).await,
-        Err((status, text)) => refused(status, &Failure::new(code(status), text)),
+        Err((status, text)) => unread(request.body(), refused(status, &Failure::new(code(status), text))),
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {

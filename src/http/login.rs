@@ -4,7 +4,7 @@
 //! A password takes some 15 ms to check, so a connection checks it once, and again when another comes: a proxy may pass
 //! on the requests of several users.
 
-use super::answer::refused;
+use super::answer::{refused, unread};
 use super::guard::Caller;
 use super::timeout::Finishing;
 use crate::auth::{Authenticate, Credentials, Identity, Role, Verdict};
@@ -54,10 +54,11 @@ pub(super) async fn identify(Extension(mut caller): Extension<Caller>, mut reque
     }
     let Some(credentials) = credentials(request.headers()) else {
         let text = "say who you are: 'Authorization: Basic', as by curl -u USER";
-        return unauthenticated(&Failure::new(Code::Unauthenticated, text));
+        let refusal = unauthenticated(&Failure::new(Code::Unauthenticated, text));
+        return unread(request.body(), refusal);
     };
     match known(&caller, &auth, credentials).await {
-        Err(refusal) => refusal,
+        Err(refusal) => unread(request.body(), refusal),
         Ok(Known { identity, engine, .. }) => {
             caller.engine = engine;
             caller.role = Some(identity.role);

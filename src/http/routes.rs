@@ -1,9 +1,10 @@
 //! What there is under which path. Each path is in `openapi.json` too, which a test compares. Knows no socket.
 
-use super::answer::refused;
+use super::answer::{refused, unread};
 use super::{ask, guard, health, info, jobs, login, openapi, openmetrics, page};
 use crate::proto::{Code, Failure};
 use axum::Router;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::Response;
@@ -40,18 +41,14 @@ pub(super) fn routes() -> Router {
         .layer(middleware::from_fn(guard::guard))
 }
 
-async fn nothing_here() -> Response {
-    refused(
-        StatusCode::NOT_FOUND,
-        &Failure::new(Code::Denied, "there is nothing here; /openapi.json says what there is"),
-    )
+async fn nothing_here(request: Request) -> Response {
+    let failure = Failure::new(Code::Denied, "there is nothing here; /openapi.json says what there is");
+    unread(request.body(), refused(StatusCode::NOT_FOUND, &failure))
 }
 
-async fn other_method() -> Response {
-    refused(
-        StatusCode::METHOD_NOT_ALLOWED,
-        &Failure::new(Code::Denied, "not by this method; /openapi.json says by which"),
-    )
+async fn other_method(request: Request) -> Response {
+    let failure = Failure::new(Code::Denied, "not by this method; /openapi.json says by which");
+    unread(request.body(), refused(StatusCode::METHOD_NOT_ALLOWED, &failure))
 }
 
 #[cfg(test)]
