@@ -95,6 +95,8 @@ fn questions_are_answered_as_on_the_wire() {
     let (status, failure) = post(&daemon, "/v1/ask", &json!({"request": "GET / HTTP/1.1"}));
     let text = failure["text"].as_str().unwrap_or_default();
     assert!(status == 400 && text.contains("a line of HTTP"), "{failure}");
+    let none = post(&daemon, "/v1/ask", &json!({"request": "factor 1"}));
+    assert_eq!(none, (200, json!({"value": null})));
     let (status, _) = post(&daemon, "/v1/ask", &json!({"request": "primes 0 1e8"}));
     assert_eq!(status, 422, "rows beyond a megabyte are for a stream");
 }

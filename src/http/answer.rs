@@ -71,17 +71,19 @@ pub(super) fn failure_json(failure: &Failure) -> Json {
     json!({"error": failure.code.as_str(), "text": failure.text})
 }
 
-/// A value: facts as an object, nothing as null, anything else as the text of the wire.
+/// A value: facts as an object, anything else as the text of the wire, or null where that has none.
 pub(super) fn value_json(value: Value) -> Json {
     match value {
-        Value::Nothing => Json::Null,
         Value::Facts(facts) => Json::Object(
             facts
                 .into_iter()
                 .map(|(key, value)| (key.into_owned(), value.into()))
                 .collect(),
         ),
-        value => value.to_string().into(),
+        value => match value.to_string() {
+            text if text.is_empty() => Json::Null,
+            text => text.into(),
+        },
     }
 }
 
@@ -107,6 +109,7 @@ mod tests {
     #[test]
     fn values_are_what_the_wire_says() {
         assert_eq!(value_json(Value::Nothing), Json::Null);
+        assert_eq!(value_json(Value::Numbers(vec![])), Json::Null);
         assert_eq!(value_json(Value::Truth(true)), json!("yes"));
         assert_eq!(value_json(Value::Numbers(vec![2u8.into(), 3u8.into()])), json!("2 3"));
         assert_eq!(
