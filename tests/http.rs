@@ -262,12 +262,39 @@ fn a_job_is_submitted_watched_cancelled_and_read() {
         post(&daemon, "/v1/jobs", &json!({"request": "pi 1e9", "id": "two words"})).0,
         400
     );
-    assert_eq!(get(&daemon, "/v1/jobs/2/result?dead=1s").0, 400);
+    for path in [
+        "/v1/jobs/2/result?dead=1s",
+        "/v1/jobs/2/result?progress=1s",
+        "/v1/jobs/2/events?x=1",
+        "/v1/jobs/2/events?progress=1",
+        "/v1/jobs?x=1",
+        "/v1/jobs/2?x=1",
+    ] {
+        assert_eq!(get(&daemon, path).0, 400, "{path}");
+    }
+    let (status, events) = get(&daemon, "/v1/jobs/2/events?deadline=5s&progress=1s");
+    assert!(status == 200 && events.contains("50847534"), "{events}");
+    assert_eq!(
+        post(&daemon, "/v1/ask?deadline=1ms", &json!({"request": "pi 5"})).0,
+        400
+    );
+    assert_eq!(post(&daemon, "/v1/jobs?id=x", &json!({"request": "pi 5"})).0, 400);
     for (key, request) in [("deadline", "pi 1e9 Deadline=9s"), ("progress", "pi 1e9 progress=9s")] {
         let (status, reply) = post(&daemon, "/v1/ask", &json!({"request": request, key: "5s"}));
         let text = format!("{key} is given twice, in the request and beside it");
         assert_eq!((status, reply), (400, json!({"error": "bad-arg", "text": text})));
     }
+}
+
+#[test]
+fn a_stream_sends_progress_as_often_as_its_request_says() {
+    let daemon = with_http(Daemon::new());
+    let headers = [JSON, "Accept: application/x-ndjson"];
+    let streamed = |body: &str| send(&daemon, &request("POST", "/v1/ask", &headers, body)).2;
+    let rare = streamed(r#"{"request":"pi 1e22 progress=1h deadline=1500ms"}"#);
+    assert!(!rare.contains("progress") && rare.contains("deadline"), "{rare}");
+    let usual = streamed(r#"{"request":"pi 1e22 deadline=1500ms"}"#);
+    assert!(usual.contains("progress"), "{usual}");
 }
 
 #[test]
@@ -296,17 +323,6 @@ fn a_client_that_goes_away_with_bytes_unread_cancels_its_question_too() {
     support::until("its job is there", || info(&daemon, "jobs") == 1);
     drop(stream);
     support::until("its job is gone", || info(&daemon, "jobs") == 0);
-#[test]
-fn a_stream_sends_progress_as_often_as_its_request_says() {
-    let daemon = with_http(Daemon::new());
-    let headers = [JSON, "Accept: application/x-ndjson"];
-    let streamed = |body: &str| send(&daemon, &request("POST", "/v1/ask", &headers, body)).2;
-    let rare = streamed(r#"{"request":"pi 1e22 progress=1h deadline=1500ms"}"#);
-    assert!(!rare.contains("progress") && rare.contains("deadline"), "{rare}");
-    let usual = streamed(r#"{"request":"pi 1e22 deadline=1500ms"}"#);
-    assert!(usual.contains("progress"), "{usual}");
-}
-
 }
 
 /// Reads until the daemon has closed the connection.
@@ -400,6 +416,31 @@ fn a_page_of_another_site_can_do_nothing() {
 }
 
 #[test]
+fn a_refusal_before_the_body_says_that_it_closes_the_connection() {
+    let daemon = with_http(Daemon::new());
+    let post = |path: &str, headers: &[&str]| {
+        let head = request("POST", path, headers, "{}").replace("Connection: close\r\n", "");
+        // The body is sent once the reply is there.
+        send(&daemon, head.strip_suffix("{}").expect("it ends with its body"))
+    };
+    for (path, headers, status) in [
+        ("/v1/ask", &[][..], 415),
+        ("/v1/ask", &[JSON, "Origin: http://evil.example"], 403),
+        ("/v1/nothing", &[JSON], 404),
+        ("/healthz", &[JSON], 405),
+    ] {
+        let (replied, head, _) = post(path, headers);
+        assert_eq!(replied, status, "{path}");
+        assert!(head.contains("\r\nconnection: close"), "{path}: {head}");
+    }
+    // What has no body leaves nothing unread.
+    let two = "GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned() + &request("GET", "/healthz", &[], "");
+    let (status, head, rest) = send(&daemon, &two);
+    assert!(status == 404 && !head.contains("connection: close"), "{head}");
+    assert!(rest.contains("HTTP/1.1 200 OK"), "{rest}");
+}
+
+#[test]
 fn bodies_and_heads_that_are_too_long_or_too_slow_are_refused() {
     let limits = Limits {
         stall_timeout: Duration::from_millis(300),
@@ -425,31 +466,6 @@ fn bodies_and_heads_that_are_too_long_or_too_slow_are_refused() {
         "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
         "x".repeat(40_000)
     );
-#[test]
-fn a_refusal_before_the_body_says_that_it_closes_the_connection() {
-    let daemon = with_http(Daemon::new());
-    let post = |path: &str, headers: &[&str]| {
-        let head = request("POST", path, headers, "{}").replace("Connection: close\r\n", "");
-        // The body is sent once the reply is there.
-        send(&daemon, head.strip_suffix("{}").expect("it ends with its body"))
-    };
-    for (path, headers, status) in [
-        ("/v1/ask", &[][..], 415),
-        ("/v1/ask", &[JSON, "Origin: http://evil.example"], 403),
-        ("/v1/nothing", &[JSON], 404),
-        ("/healthz", &[JSON], 405),
-    ] {
-        let (replied, head, _) = post(path, headers);
-        assert_eq!(replied, status, "{path}");
-        assert!(head.contains("\r\nconnection: close"), "{path}: {head}");
-    }
-    // What has no body leaves nothing unread.
-    let two = "GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned() + &request("GET", "/healthz", &[], "");
-    let (status, head, rest) = send(&daemon, &two);
-    assert!(status == 404 && !head.contains("connection: close"), "{head}");
-    assert!(rest.contains("HTTP/1.1 200 OK"), "{rest}");
-}
-
     assert_eq!(send(&daemon, &head).0, 431);
     let many: Vec<String> = (0..100).map(|n| format!("X-{n}: 1")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();

@@ -2,6 +2,7 @@
 //! route.
 
 use super::answer::{closing, failed, refused, wrong};
+use super::query::query;
 use super::timeout::Owed;
 use crate::proto::{Code, Failure};
 use axum::body::Body;
@@ -17,12 +18,13 @@ const MAX_BODY: usize = 32 << 10;
 /// How long a client may take to send it.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The object that a request has for a body, within the bounds of size and time.
+/// The object that a request has for a body, within the bounds of size and time. Its address has no query.
 ///
 /// # Errors
 /// The reply that says what is wrong with it.
 pub(super) async fn read_object(owed: &Owed, request: Request<Body>) -> Result<Map<String, Json>, Response> {
-    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, MAX_BODY).collect();
     let owing = owed.begin();
     let body = tokio::time::timeout(BODY_PATIENCE, body).await;
     drop(owing);
@@ -42,6 +44,7 @@ pub(super) async fn read_object(owed: &Owed, request: Request<Body>) -> Result<M
         }
         Ok(Ok(body)) => body.to_bytes(),
     };
+    query(&parts.uri, []).map_err(|failure| failed(&failure))?;
     match serde_json::from_slice(&bytes) {
         Ok(Json::Object(object)) => Ok(object),
         Ok(_) => Err(failed(&wrong("the body is no JSON object"))),

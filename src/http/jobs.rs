@@ -5,6 +5,7 @@ use super::ask::{collect, question, question_within, whole};
 use super::body::{read_object, texts};
 use super::events::{Format, no_events, stream};
 use super::guard::Caller;
+use super::query::{NoQuery, query};
 use crate::proto::{Code, Failure, job_fields};
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
@@ -55,14 +56,14 @@ pub(super) async fn submit(Extension(caller): Extension<Caller>, request: Reques
     }
 }
 
-pub(super) async fn list(Extension(caller): Extension<Caller>) -> Response {
+pub(super) async fn list(Extension(caller): Extension<Caller>, _: NoQuery) -> Response {
     match rows(&caller, "jobs").await {
         Ok(jobs) => json_reply(StatusCode::OK, &json!({"jobs": jobs})),
         Err(failure) => failed(&failure),
     }
 }
 
-pub(super) async fn show(Extension(caller): Extension<Caller>, id: Id) -> Response {
+pub(super) async fn show(Extension(caller): Extension<Caller>, _: NoQuery, id: Id) -> Response {
     let shown = match about(&id, "jobs") {
         Err(failure) => Err(failure),
         Ok(words) => rows(&caller, &words).await,
@@ -75,7 +76,7 @@ pub(super) async fn show(Extension(caller): Extension<Caller>, id: Id) -> Respon
     }
 }
 
-pub(super) async fn cancel(Extension(caller): Extension<Caller>, id: Id) -> Response {
+pub(super) async fn cancel(Extension(caller): Extension<Caller>, _: NoQuery, id: Id) -> Response {
     match about(&id, "cancel") {
         Err(failure) => failed(&failure),
         Ok(words) => {
@@ -86,43 +87,27 @@ pub(super) async fn cancel(Extension(caller): Extension<Caller>, id: Id) -> Resp
 }
 
 pub(super) async fn result(Extension(caller): Extension<Caller>, id: Id, uri: Uri) -> Response {
-    let asked = about(&id, "result").and_then(|words| question_within(&caller, &words, wait(&uri)?, None));
+    let asked = about(&id, "result").and_then(|words| {
+        let [wait] = query(&uri, ["deadline"])?;
+        question_within(&caller, &words, wait, None)
+    });
     match asked {
         Err(failure) => failed(&failure),
         Ok((question, counted)) => whole(question.events(), counted).await,
     }
 }
 
-/// The deadline in the query of an address. Other words are refused, as other fields of a body are.
-fn wait(uri: &Uri) -> Result<Option<&str>, Failure> {
-    let mut wait = None;
-    for word in uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|word| !word.is_empty())
-    {
-        match (word.strip_prefix("deadline="), wait) {
-            (Some(time), None) => wait = Some(time),
-            (Some(_), Some(_)) => return Err(wrong("deadline is given twice")),
-            (None, _) => {
-                let word = crate::engine::shortened(word, 24);
-                return Err(wrong(&format!("the query has no '{word}'; there is 'deadline='")));
-            }
-        }
-    }
-    Ok(wait)
-}
-
 /// The events of a job; to `HEAD`, what a stream begins with, for which nothing is asked.
-pub(super) async fn events(Extension(caller): Extension<Caller>, method: Method, id: Id) -> Response {
-    match about(&id, "watch") {
+pub(super) async fn events(Extension(caller): Extension<Caller>, method: Method, id: Id, uri: Uri) -> Response {
+    let asked = about(&id, "watch").and_then(|words| Ok((words, query(&uri, ["deadline", "progress"])?)));
+    let asked = match asked {
+        Ok(_) if method == Method::HEAD => return no_events(Format::Sse),
+        Ok((words, [wait, progress])) => question_within(&caller, &words, wait, progress),
+        Err(failure) => Err(failure),
+    };
+    match asked {
         Err(failure) => failed(&failure),
-        Ok(_) if method == Method::HEAD => no_events(Format::Sse),
-        Ok(words) => {
-            let (question, counted) = question(&caller, &words);
-            stream(Format::Sse, question.events(), counted)
-        }
+        Ok((question, counted)) => stream(Format::Sse, question.events(), counted),
     }
 }
 
@@ -179,25 +164,6 @@ mod tests {
         assert_eq!(
             (&shown["id"], &shown["request"], &shown["progress"]),
             (&json!("7"), &json!("factor 9"), &progress)
-        );
-    }
-
-    #[test]
-    fn a_query_has_a_deadline_and_nothing_else() {
-        let wait = |path: &'static str| match wait(&Uri::from_static(path)) {
-            Ok(time) => time.unwrap_or("none").to_owned(),
-            Err(failure) => failure.text.into_owned(),
-        };
-        assert_eq!(wait("/v1/jobs/1/result"), "none");
-        assert_eq!(wait("/v1/jobs/1/result?"), "none");
-        assert_eq!(wait("/v1/jobs/1/result?deadline=5s"), "5s");
-        assert_eq!(
-            wait("/v1/jobs/1/result?dead=1s"),
-            "the query has no 'dead=1s'; there is 'deadline='"
-        );
-        assert_eq!(
-            wait("/v1/jobs/1/result?deadline=5s&deadline=1s"),
-            "deadline is given twice"
         );
     }
 

@@ -18,6 +18,7 @@ mod login;
 mod openapi;
 mod openmetrics;
 mod page;
+mod query;
 mod routes;
 mod session;
 mod timeout;
