@@ -262,6 +262,12 @@ fn a_job_is_submitted_watched_cancelled_and_read() {
         post(&daemon, "/v1/jobs", &json!({"request": "pi 1e9", "id": "two words"})).0,
         400
     );
+    let (_, document) = get(&daemon, "/openapi.json");
+    let document: Json = serde_json::from_str(&document).expect("JSON");
+    let described = &document["components"]["schemas"]["Job"]["properties"];
+    for key in job.as_object().expect("an object").keys() {
+        assert!(described[key].is_object(), "{key} is not in the document");
+    }
     for path in [
         "/v1/jobs/2/result?dead=1s",
         "/v1/jobs/2/result?progress=1s",
