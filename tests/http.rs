@@ -275,6 +275,7 @@ fn a_job_is_submitted_watched_cancelled_and_read() {
         "/v1/jobs/2/events?progress=1",
         "/v1/jobs?x=1",
         "/v1/jobs/2?x=1",
+        "/v1/jobs/+2",
     ] {
         assert_eq!(get(&daemon, path).0, 400, "{path}");
     }

@@ -113,7 +113,9 @@ pub(super) async fn events(Extension(caller): Extension<Caller>, method: Method,
 
 /// The request of this verb about a job. An ID is a number: nothing else gets into the line.
 fn about(id: &Id, verb: &str) -> Result<String, Failure> {
-    let id = id.as_ref().ok().and_then(|Path(id)| id.parse::<u64>().ok());
+    let digits = |id: &&str| id.bytes().all(|byte| byte.is_ascii_digit());
+    let id = id.as_ref().ok().map(|Path(id)| id.as_str()).filter(digits);
+    let id = id.and_then(|id| id.parse::<u64>().ok());
     let id = id.ok_or_else(|| wrong("a job's ID is a number"))?;
     Ok(format!("{verb} {id}"))
 }
@@ -173,7 +175,7 @@ mod tests {
             about(&Ok(Path("7".into())), "cancel").map_err(|failure| failure.code),
             Ok("cancel 7".into())
         );
-        for id in ["all", "7 8", "@a", "", "-1", "owner=127.0.0.1"] {
+        for id in ["all", "7 8", "@a", "", "-1", "+1", "owner=127.0.0.1"] {
             assert_eq!(
                 about(&Ok(Path(id.into())), "cancel").map_err(|failure| failure.code),
                 Err(Code::BadArg),

@@ -89,9 +89,9 @@ fn read_id(call: &Call<'_>, wanted: &str) -> Result<JobId, Failure> {
 }
 
 fn parse_id(call: &Call<'_>, text: &str) -> Result<JobId, Failure> {
-    text.parse()
-        .map(JobId)
-        .map_err(|_| call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text))))
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let id = is_number.then(|| text.parse().ok()).flatten().map(JobId);
+    id.ok_or_else(|| call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text))))
 }
 
 /// The longest name that a client may give a job.

@@ -165,3 +165,10 @@ fn what_has_no_second_way_is_not_verified() {
         );
     }
 }
+
+#[test]
+fn what_is_not_the_clients_to_say_is_refused() {
+    for line in ["result +1", "cancel +1", "watch job=+1"] {
+        assert!(said(line).contains("is no job ID"), "{line}: {}", said(line));
+    }
+}
