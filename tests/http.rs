@@ -286,6 +286,7 @@ fn a_job_is_submitted_watched_cancelled_and_read() {
         400
     );
     assert_eq!(post(&daemon, "/v1/jobs?id=x", &json!({"request": "pi 5"})).0, 400);
+    assert_eq!(post(&daemon, "/v1/jobs", &json!({"request": "@a pi 5"})).0, 400);
     for (key, request) in [("deadline", "pi 1e9 Deadline=9s"), ("progress", "pi 1e9 progress=9s")] {
         let (status, reply) = post(&daemon, "/v1/ask", &json!({"request": request, key: "5s"}));
         let text = format!("{key} is given twice, in the request and beside it");

@@ -102,6 +102,9 @@ const MAX_BESIDE: usize = 4 << 10;
 
 fn submit(call: &Call<'_>) -> Result<Step, Failure> {
     let request = call.inner_request(&["id", "priority", "after", "deadline", "progress"])?;
+    if request.starts_with('@') {
+        return Err(call.bad_arg("a tag stands before 'submit': '@a submit pi 1e18'"));
+    }
     let key = call.option("id").map(str::to_owned);
     if key
         .as_ref()
