@@ -24,7 +24,7 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 fn random(call: &Call<'_>) -> Result<Step, Failure> {
-    call.only(1, &["kind", "draw"])?;
+    call.only(1, &["kind"])?;
     let bits = call.at_most(0, "BITS", MOST_BITS as u64, "33219")? as usize;
     let kind = match call.option("kind") {
         None => PrimeKind::Prime,

@@ -170,6 +170,7 @@ fn what_has_no_second_way_is_not_verified() {
 fn what_is_not_the_clients_to_say_is_refused() {
     let tagged = "bad-arg :submit: a tag stands before 'submit': '@a submit pi 1e18'; usage: submit REQUEST";
     assert_eq!(said("submit @a pi 5"), tagged);
+    assert!(said("random 64 draw=5").starts_with("bad-arg :random: there is no option 'draw='"));
     for line in ["result +1", "cancel +1", "watch job=+1"] {
         assert!(said(line).contains("is no job ID"), "{line}: {}", said(line));
     }
