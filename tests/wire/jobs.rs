@@ -211,6 +211,15 @@ fn a_known_answer_can_be_submitted_too() {
 }
 
 #[test]
+fn the_answer_of_a_job_is_not_verified_without_a_store() {
+    let text = exchange(&daemon(), "submit 5\nverify 1\nverify 2\n");
+    let lines: Vec<&str> = text.lines().collect();
+    let reason = "ERR bad-arg :the question of a job is not kept without a store; usage: verify REQUEST";
+    assert_eq!(lines[..2], ["OK job=1", reason]);
+    assert!(lines[2].starts_with("ERR no-job :there is no job 2"), "{text}");
+}
+
+#[test]
 fn untagged_requests_about_jobs_take_effect_in_the_order_they_were_sent() {
     let (daemon, _) = probed();
     assert_eq!(

@@ -72,7 +72,7 @@ impl Scheduler {
         let (stored, value) = self.table.answered(job, scope, now)?;
         let Some(link) = &self.store else {
             let text = "the question of a job is not kept without a store; usage: verify REQUEST";
-            return Err(Failure::new(Code::NoJob, text));
+            return Err(Failure::new(Code::BadArg, text));
         };
         let (verification, reason) = match (link.rebuild)(stored).subject? {
             Subject::Work(Work::Plan(job)) => (job.verification(), UNVERIFIABLE),
