@@ -129,7 +129,9 @@ impl Verify {
         } else {
             "a new answer"
         };
-        let answer = self.first.as_ref().map_or_else(String::new, words);
+        // 1 has no factors, and so no words.
+        let answer = self.first.as_ref().map(words).filter(|words| !words.is_empty());
+        let answer = answer.map_or_else(String::new, |words| format!("{words} "));
         let how = match &self.query {
             Query::Pi(x) => how_counted(*x).to_owned(),
             Query::Nth(_) => {
@@ -144,7 +146,7 @@ impl Verify {
             }
             _ => "the factors are multiplied, and each is tested for primality".to_owned(),
         };
-        self.verdict = Some(format!("{verdict} {} = {answer} ({source}; {how})", self.query));
+        self.verdict = Some(format!("{verdict} {} = {answer}({source}; {how})", self.query));
     }
 }
 
@@ -246,6 +248,12 @@ mod tests {
             Value::Text(text) => text,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn one_has_no_factors_and_is_verified() {
+        let verdict = verdict(Query::Factor(Natural::from(1u8)), None);
+        assert!(verdict.starts_with("verified factor 1 = (a new answer"), "{verdict}");
     }
 
     #[test]
