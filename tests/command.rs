@@ -177,6 +177,8 @@ fn eval_says_what_it_cannot_do() {
         (&["eval", "auth", "ann", "pw"], "'auth' needs a daemon"),
         (&["eval", "monitor"], "'monitor' needs a daemon"),
         (&["eval", "--json", "Kill", "5"], "'Kill' needs a daemon"),
+        (&["eval", "exit"], "'exit' needs a daemon"),
+        (&["eval", "help", "submit"], "'submit' needs a daemon"),
         (
             &["eval", "pi 1e25"],
             "jobs together may take 2048; a daemon takes more with 'primed serve --max-memory-mib'",
@@ -345,6 +347,17 @@ fn manual_pages_and_completions_have_every_command_and_flag() {
         }
     }
     let _ = std::fs::remove_dir_all(&folder);
+}
+
+#[test]
+fn eval_prints_the_tag_of_a_question_as_ask_does() {
+    let printed = |arguments: &[&str]| String::from_utf8_lossy(&primed(arguments).stdout).into_owned();
+    assert_eq!(printed(&["eval", "@a pi 5"]), "@a 3\n");
+    assert_eq!(printed(&["eval", "@a primes 100 104"]), "@a 101 103\n@a 2\n");
+    assert_eq!(
+        printed(&["eval", "--json", "@a pi 5"]),
+        "{\"tag\":\"a\",\"value\":\"3\"}\n"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::quantity;
 use crate::caught::caught;
 use crate::client::ReplyLine;
 use crate::job::{Budget, Job};
-use crate::proto::{ParsedLine, Request, parse_line};
+use crate::proto::{ParsedLine, Request, Tag, parse_line};
 use crate::verb;
 use crate::{Daemon, Event, Interim, Policy, Question, Value};
 use std::ffi::OsString;
@@ -15,9 +15,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Verbs that need a daemon, because they are about jobs that go on, connections, users, or what others ask.
-const OF_A_DAEMON: [&str; 14] = [
-    "auth", "submit", "watch", "result", "jobs", "cancel", "config", "quit", "monitor", "clients", "client", "kill",
-    "slowlog", "nodes",
+const OF_A_DAEMON: [&str; 16] = [
+    "auth", "submit", "watch", "result", "jobs", "cancel", "config", "quit", "exit", "bye", "monitor", "clients",
+    "client", "kill", "slowlog", "nodes",
 ];
 
 /// How often progress is shown at a terminal.
@@ -32,7 +32,8 @@ pub(super) struct Eval {
     /// Threads that compute [default: one for each core]
     #[arg(long, value_name = "N", value_parser = quantity::threads)]
     workers: Option<NonZeroUsize>,
-    /// Print JSON: an object a line, with 'value', 'row', 'progress', or 'error' and 'text'; numbers are strings
+    /// Print JSON: an object a line, with 'value', 'row', 'progress', or 'error' and 'text', and the 'tag'; numbers are
+    /// strings
     #[arg(long)]
     json: bool,
     /// The question, as one argument or several: pi 1e12
@@ -67,23 +68,40 @@ impl Eval {
             parsed != Ok(ParsedLine::Blank),
             "there is no question; write one, such as 'primed eval pi 1e12' ('primed eval help' lists the verbs)"
         );
-        if let Ok(ParsedLine::Request(Request { verb, .. })) = &parsed
-            && OF_A_DAEMON.iter().any(|known| known.eq_ignore_ascii_case(verb))
+        if let Ok(ParsedLine::Request(request)) = &parsed
+            && let Some(verb) = of_a_daemon(request)
         {
             anyhow::bail!("'{verb}' needs a daemon: start one with 'primed serve', and use 'primed ask'");
         }
+        let tag = match &parsed {
+            Ok(ParsedLine::Request(request)) => request.format.tag,
+            Err((tag, _)) => *tag,
+            Ok(_) => None,
+        };
         let mut printer = Printer::new(BufWriter::new(io::stdout()), self.json);
         // An engine of one worker would do nothing but hand slices to and fro, and report progress.
         let is_alone = self.workers == Some(NonZeroUsize::MIN) && !printer.shows_progress();
         if let Ok(ParsedLine::Request(request)) = &parsed
             && let Some(value) = answer_here(request, (!is_alone).then_some(MOMENT))
         {
-            printer.print(None, ReplyLine::Value(&value.to_string()))?;
+            let tag = tag.as_ref().map(Tag::as_str);
+            printer.print(tag, ReplyLine::Value(&value.to_string()))?;
             printer.flush()?;
             return Ok(ExitCode::SUCCESS);
         }
-        by_engine(&line, self.workers, printer)
+        by_engine(&line, tag, self.workers, printer)
     }
+}
+
+/// The verb that needs a daemon, if a request is of one or wants help on one.
+fn of_a_daemon<'a>(request: &Request<'a>) -> Option<&'a str> {
+    let topic = request
+        .args
+        .first()
+        .filter(|_| request.verb.eq_ignore_ascii_case("help"));
+    let verbs = topic.into_iter().chain([&request.verb]).copied();
+    let is_known = |verb: &&str| OF_A_DAEMON.iter().any(|known| known.eq_ignore_ascii_case(verb));
+    verbs.into_iter().find(is_known)
 }
 
 /// The answer of an engine, which works for this question alone. Apart: what starts and runs it takes 70 KB of stack,
@@ -91,6 +109,7 @@ impl Eval {
 #[inline(never)]
 fn by_engine(
     line: &str,
+    tag: Option<Tag>,
     workers: Option<NonZeroUsize>,
     mut printer: Printer<BufWriter<Stdout>>,
 ) -> anyhow::Result<ExitCode> {
@@ -100,10 +119,10 @@ fn by_engine(
     actix::System::new().block_on(async {
         let running = daemon.start().await?;
         let mut question = running.engine().request(line);
-        if printer.shows_progress() && !line.contains("progress=") {
-            question = question.progress(PROGRESS_INTERVAL);
+        if printer.shows_progress() {
+            question = question.progress_unless_set(PROGRESS_INTERVAL);
         }
-        print(question, &mut printer).await
+        print(question, tag, &mut printer).await
     })?;
     printer.flush()?;
     Ok(ExitCode::from(u8::from(printer.errors > 0)))
@@ -128,26 +147,27 @@ fn answer_here(request: &Request<'_>, moment: Option<Duration>) -> Option<Value>
 }
 
 /// Prints all events of a question as a client prints the lines of its reply.
-async fn print(question: Question, printer: &mut Printer<BufWriter<Stdout>>) -> anyhow::Result<()> {
+async fn print(question: Question, tag: Option<Tag>, printer: &mut Printer<BufWriter<Stdout>>) -> anyhow::Result<()> {
+    let tag = tag.as_ref().map(Tag::as_str);
     let mut events = question.events();
     while let Some(event) = events.next().await {
         match event {
             Event::Interim(Interim::Rows(rows)) => {
                 for row in rows {
-                    printer.print(None, ReplyLine::Row(&row))?;
+                    printer.print(tag, ReplyLine::Row(&row))?;
                 }
             }
-            Event::Interim(progress) => printer.print(None, ReplyLine::Progress(&progress.words()))?,
+            Event::Interim(progress) => printer.print(tag, ReplyLine::Progress(&progress.words()))?,
             Event::Final(Ok(Value::Facts(facts))) => {
                 for (key, value) in facts {
-                    printer.print(None, ReplyLine::Row(&format!("{key}={value}")))?;
+                    printer.print(tag, ReplyLine::Row(&format!("{key}={value}")))?;
                 }
-                printer.print(None, ReplyLine::Value(""))?;
+                printer.print(tag, ReplyLine::Value(""))?;
             }
-            Event::Final(Ok(value)) => printer.print(None, ReplyLine::Value(&value.to_string()))?,
+            Event::Final(Ok(value)) => printer.print(tag, ReplyLine::Value(&value.to_string()))?,
             Event::Final(Err(failure)) => {
                 let (code, text) = (failure.code.as_str(), &failure.text);
-                printer.print(None, ReplyLine::Error { code, text })?;
+                printer.print(tag, ReplyLine::Error { code, text })?;
             }
         }
     }
