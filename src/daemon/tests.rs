@@ -5,7 +5,7 @@ use crate::engine::{Event, failpoint};
 use crate::job::{Budget, Job, Plan, Query};
 use crate::proto::{Code, Value};
 use crate::server::failpoint::{Spot, arm};
-use crate::store::{MemoryStore, State, StoredJob};
+use crate::store::{Contents, MemoryStore, Record, State, Store, StoreError, StoredJob};
 use crate::verb::{Step, define};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -236,6 +236,56 @@ fn submitted_jobs_go_on_after_the_scheduler_has_panicked() {
         let jobs = disk.contents().jobs;
         let states: Vec<State> = jobs.values().map(StoredJob::state).collect();
         assert_eq!(states, [State::Done, State::Cancelled]);
+    });
+}
+
+/// A disk whose writes come back when they are let go.
+struct Hanging(MemoryStore, std::sync::mpsc::Receiver<()>);
+
+impl Store for Hanging {
+    fn recover(&mut self) -> Result<Contents, StoreError> {
+        self.0.recover()
+    }
+
+    fn commit(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        let _ = self.1.recv();
+        self.0.commit(batch)
+    }
+}
+
+#[test]
+fn a_write_that_does_not_come_back_is_a_failure_of_the_store_until_it_does() {
+    System::new().block_on(async {
+        let (go, hangs) = std::sync::mpsc::channel();
+        let daemon = Daemon::new().workers(2).store(Hanging(MemoryStore::new(), hangs));
+        let running = daemon.start().await.expect("it needs no address");
+        let ask = |words: &str| running.engine().request(words);
+        // Time passes where there is nothing else to do.
+        tokio::time::pause();
+        let mut first = Box::pin(ask("submit nth 1e9").into_future());
+        assert!(
+            first
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
+        let mut asked = Vec::new();
+        let refusal = loop {
+            match tokio::time::timeout(Duration::from_millis(100), ask("submit nth 2e9")).await {
+                Err(_) => asked.push(()),
+                Ok(reply) => break reply.expect_err("it cannot be written"),
+            }
+        };
+        assert_eq!(refusal.code, Code::Store, "{refusal:?}");
+        assert!(refusal.text.contains("a write has taken 5 s"), "{refusal:?}");
+        assert!(asked.len() >= 40, "{}", asked.len());
+        assert!(running.metrics.store().failure.contains("a write has taken 5 s"));
+        tokio::time::resume();
+        drop(go);
+        assert_eq!(first.await, Ok(Value::Text("job=1".to_owned())));
+        assert_eq!(running.metrics.store().failure, "");
+        assert!(ask("submit nth 3e9").await.is_ok());
+        running.drain(Duration::ZERO).await;
     });
 }
 

@@ -5,7 +5,7 @@
 //! [next batch](Journal::next_batch), if there is one, to the writer; what the writer says goes to
 //! [`settle`](Journal::settle), which gives the jobs whose IDs may be sent now, or must be refused.
 
-use super::error::StoreError;
+use super::error::{ErrorKind, StoreError};
 use super::record::{Checkpoint, JobId, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -20,6 +20,10 @@ const MAX_CHECKPOINT_BYTES: usize = 4 << 20;
 /// How long after a failure the store is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a batch may be with the writer until the store has failed: a busy disk takes some tenths of a second, and
+/// one that hangs may take hours.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Answers that may wait for a store that fails; further ones are let go, for they can be found again.
 const MAX_WAITING_ANSWERS: usize = 10_000;
 
@@ -31,7 +35,10 @@ pub struct Journal {
     /// end is ignored.
     checkpoints: BTreeMap<JobId, Checkpoint>,
     waiting_answers: usize,
-    is_writing: bool,
+    /// When the batch that is being written was taken.
+    writing_since: Option<Instant>,
+    /// That batch is [overdue](Self::fail_overdue), and what was said of it.
+    overdue: Option<StoreError>,
     failure: Option<Failure>,
 }
 
@@ -87,33 +94,38 @@ impl Journal {
         self.waiting.push_back(record);
     }
 
-    /// Whether a submit has a chance: none for a second after the store has failed.
+    /// Whether a submit has a chance: none for a second after the store has failed, and while a batch is overdue.
     ///
     /// # Errors
     /// Why not.
     pub fn admits(&self, now: Instant) -> Result<(), &StoreError> {
-        match &self.failure {
-            Some(failure) if now < failure.retry_at => Err(&failure.error),
+        match (&self.overdue, &self.failure) {
+            (Some(error), _) => Err(error),
+            (None, Some(failure)) if now < failure.retry_at => Err(&failure.error),
             _ => Ok(()),
         }
     }
 
     /// True if nothing waits and nothing is being written: what was pushed is committed, or given up.
     pub fn is_settled(&self) -> bool {
-        !self.is_writing && self.waiting.is_empty() && self.checkpoints.is_empty()
+        self.writing_since.is_none() && self.waiting.is_empty() && self.checkpoints.is_empty()
     }
 
-    /// When to ask for the [next batch](Self::next_batch) even if nothing happens until then.
+    /// When to ask for the [next batch](Self::next_batch), or whether one is [overdue](Self::fail_overdue), even if
+    /// nothing happens until then.
     pub fn wake_at(&self) -> Option<Instant> {
+        if let Some(since) = self.writing_since {
+            return (self.overdue.is_none()).then_some(since + WRITE_LIMIT);
+        }
         let is_waiting = !self.waiting.is_empty() || !self.checkpoints.is_empty();
-        let failure = self.failure.as_ref().filter(|_| is_waiting && !self.is_writing);
+        let failure = self.failure.as_ref().filter(|_| is_waiting);
         failure.map(|failure| failure.retry_at)
     }
 
     /// The next batch for the store. None while one is being written, within a second of a failure, or if there is
     /// nothing to write.
     pub fn next_batch(&mut self, now: Instant) -> Option<Vec<Record>> {
-        if self.is_writing || self.admits(now).is_err() {
+        if self.writing_since.is_some() || self.admits(now).is_err() {
             return None;
         }
         let count = self.waiting.len().min(MAX_RECORDS);
@@ -130,18 +142,35 @@ impl Journal {
             }
             batch.push(Record::Checkpoint(next.remove()));
         }
-        self.is_writing = !batch.is_empty();
-        self.is_writing.then_some(batch)
+        self.writing_since = (!batch.is_empty()).then_some(now);
+        self.writing_since.map(|_| batch)
+    }
+
+    /// Finds once of a batch that it takes too long. The store, which is at this place, has failed then until the batch
+    /// is [settled](Self::settle): the error, and the submissions that wait for it, which are refused. Those of the
+    /// batch itself may reach the disk yet.
+    pub fn fail_overdue(&mut self, place: impl FnOnce() -> String, now: Instant) -> Option<(StoreError, Vec<JobId>)> {
+        let taken = now.saturating_duration_since(self.writing_since?);
+        if taken < WRITE_LIMIT || self.overdue.is_some() {
+            return None;
+        }
+        let what = format!("a write has taken {} s, and is not done", taken.as_secs());
+        let error = StoreError::new(ErrorKind::Io, place(), what);
+        self.overdue = Some(error.clone());
+        Some((error, self.refuse_waiting()))
+    }
+
+    /// The submissions that wait, which do so no longer.
+    fn refuse_waiting(&mut self) -> Vec<JobId> {
+        let jobs = self.waiting.iter().filter_map(submission).collect();
+        self.waiting.retain(|record| submission(record).is_none());
+        jobs
     }
 
     /// Takes back a batch with what the store said. After a failure that may pass, all but submissions is kept for the
     /// next try.
     pub fn settle(&mut self, batch: Vec<Record>, result: Result<(), StoreError>, now: Instant) -> Settled {
-        self.is_writing = false;
-        let submissions = |record: &Record| match record {
-            Record::Submitted(submission) => Some(submission.job),
-            _ => None,
-        };
+        (self.writing_since, self.overdue) = (None, None);
         let resumed = |record: &Record| match record {
             Record::Resumed(job) => Some(*job),
             _ => None,
@@ -150,7 +179,7 @@ impl Journal {
             Record::Ended(end) => Some(end.job),
             _ => None,
         };
-        let mut jobs: Vec<JobId> = batch.iter().filter_map(submissions).collect();
+        let mut jobs: Vec<JobId> = batch.iter().filter_map(submission).collect();
         let counts = |record: &Record| match record {
             Record::Starts(job, starts) => Some((*job, *starts)),
             _ => None,
@@ -175,10 +204,9 @@ impl Journal {
         if error.kind.is_retriable() {
             self.keep(batch);
             // Those that came meanwhile would wait as long as it fails, for the same records are tried first.
-            jobs.extend(self.waiting.iter().filter_map(submissions));
             ended.extend(self.waiting.iter().filter_map(ends));
             counted.extend(self.waiting.iter().filter_map(counts));
-            self.waiting.retain(|record| submissions(record).is_none());
+            jobs.extend(self.refuse_waiting());
         }
         self.failure = Some(Failure {
             error,
@@ -209,11 +237,19 @@ impl Journal {
     }
 }
 
+/// The job that a record submits.
+const fn submission(record: &Record) -> Option<JobId> {
+    match record {
+        Record::Submitted(submission) => Some(submission.job),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::record::tests::{answer, checkpoint, end, submission};
-    use crate::store::{ErrorKind, KeptAnswer, KeptAnswers};
+    use crate::store::{KeptAnswer, KeptAnswers};
 
     fn full() -> Result<(), StoreError> {
         Err(StoreError::new(ErrorKind::Full, "store", "full"))
@@ -234,6 +270,31 @@ mod tests {
         assert!(!journal.is_settled());
         assert_eq!(journal.settle(second, Ok(()), now).acknowledged, [JobId(2), JobId(3)]);
         assert!(journal.is_settled());
+    }
+
+    #[test]
+    fn a_batch_that_takes_too_long_is_a_failure_until_it_is_settled() {
+        let (mut journal, now) = (Journal::new(), Instant::now());
+        journal.push(Record::Submitted(submission(1)));
+        let batch = journal.next_batch(now).expect("a record waits");
+        journal.push(Record::Submitted(submission(2)));
+        journal.push(Record::Ended(end(3)));
+        let place = || "store".to_owned();
+        let late = journal.wake_at().expect("it may take too long");
+        assert!(journal.fail_overdue(place, late - Duration::from_millis(1)).is_none());
+        assert!(journal.admits(now).is_ok());
+        let (error, refused) = journal.fail_overdue(place, late).expect("it is late");
+        assert_eq!(
+            (error.kind, error.what.as_str()),
+            (ErrorKind::Io, "a write has taken 5 s, and is not done")
+        );
+        assert_eq!(refused, [JobId(2)], "the other may reach the disk yet");
+        assert!(journal.admits(late + 9 * WRITE_LIMIT).is_err());
+        assert_eq!(journal.wake_at(), None, "that was said");
+        assert!(journal.fail_overdue(place, late + WRITE_LIMIT).is_none());
+        assert_eq!(journal.settle(batch, Ok(()), late).acknowledged, [JobId(1)]);
+        assert!(journal.admits(late).is_ok());
+        assert_eq!(journal.next_batch(late), Some(vec![Record::Ended(end(3))]));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::messages::Flush;
 use super::{Scheduler, now};
 use crate::engine::cluster::EngineEvent;
 use crate::engine::restored::Restored;
+use crate::metrics::Metrics;
 use crate::proto::{Code, Failure};
 use crate::store::{Commit, Committed, Journal, KeptAnswer, StoreError, StoredJob};
 use actix::prelude::*;
@@ -73,7 +74,17 @@ impl Scheduler {
         for record in self.table.take_records() {
             link.journal.push(record);
         }
-        if let Some(batch) = link.journal.next_batch(now()) {
+        let now = now();
+        if let Some((error, refused)) = link.journal.fail_overdue(|| self.metrics.store().place, now) {
+            link.fails(&error, &self.metrics);
+            self.table.withdraw(refused, &unwritten(&error), now);
+            self.table.fail_ends(&cancelled(&error), now);
+            self.send();
+        }
+        let Some(link) = &mut self.store else {
+            return;
+        };
+        if let Some(batch) = link.journal.next_batch(now) {
             let reply = context.address().recipient();
             link.writer.do_send(Commit { batch, reply });
         }
@@ -81,6 +92,18 @@ impl Scheduler {
             && let Some(written) = link.written.take()
         {
             let _ = written.send(());
+        }
+    }
+}
+
+impl StoreLink {
+    /// Logs and shows a failure, unless it is the one that was.
+    fn fails(&mut self, error: &StoreError, metrics: &Metrics) {
+        if self.failure.as_ref() != Some(error) {
+            tracing::error!(%error, "the store cannot be written: submits are refused until it can");
+            self.failure = Some(error.clone());
+            let shown = error.to_string();
+            metrics.set_store(|store| store.failure = shown);
         }
     }
 }
@@ -108,12 +131,7 @@ impl Handler<Committed> for Scheduler {
             let failure = result.as_ref().err().map(unwritten);
             let cancelled = result.as_ref().err().map(cancelled);
             match &result {
-                Err(error) if link.failure.as_ref() != Some(error) => {
-                    tracing::error!(%error, "the store cannot be written: submits are refused until it can");
-                    link.failure = Some(error.clone());
-                    let shown = error.to_string();
-                    this.metrics.set_store(|store| store.failure = shown);
-                }
+                Err(error) => link.fails(error, &this.metrics),
                 Ok(()) if link.failure.take().is_some() => {
                     tracing::info!("the store can be written again");
                     this.metrics.set_store(|store| store.failure.clear());

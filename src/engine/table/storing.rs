@@ -118,6 +118,11 @@ impl Table {
         jobs.into_iter().for_each(|job| self.flow.end_settled(job, failure));
     }
 
+    /// The store was asked to write how submitted jobs have ended, and does not come to it: nobody waits for that.
+    pub(in crate::engine) fn fail_ends(&mut self, failure: &Failure, now: Instant) {
+        self.ends_settled(self.flow.unwritten.not_stored(), Some(failure), now);
+    }
+
     /// The store was asked to write these numbers of starts.
     pub(in crate::engine) fn counted(&mut self, jobs: Vec<(JobId, u32)>, now: Instant) {
         self.flow.now = now;

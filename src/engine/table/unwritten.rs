@@ -107,6 +107,12 @@ impl Unwritten {
         jobs.filter(|job| self.is_being_shared(*job)).collect()
     }
 
+    /// All jobs of whose ends the store is waited for.
+    pub(super) fn not_stored(&self) -> Vec<JobId> {
+        let jobs = self.ends.keys().copied();
+        jobs.filter(|job| !self.is_being_shared(*job)).collect()
+    }
+
     /// A job whose end the cluster has not written in time, if there is one.
     pub(super) fn take_late(&mut self, now: Instant) -> Option<JobId> {
         while let Some((limit, job)) = self.limits.pop_front_if(|(limit, _)| *limit <= now) {
