@@ -616,7 +616,7 @@ impl Running {
             result = Drained::GaveUp;
         }
         if let Some(writer) = self.writer {
-            writer.close(&self.scheduler).await;
+            writer.close(&self.scheduler, &self.metrics).await;
         }
         #[cfg(feature = "cluster")]
         if let Some(cluster) = self.cluster {

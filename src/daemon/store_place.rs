@@ -5,6 +5,7 @@
 
 use crate::caught::{Panicked, caught};
 use crate::engine::{Flush, Restored, Scheduler, Subject, Work};
+use crate::metrics::{Metrics, StoreState};
 use crate::proto::{Code, Failure};
 use crate::store::{CloseWriter, Commit, Contents, Store, StoreError, StoredJob, Writer};
 #[cfg(feature = "sqlite")]
@@ -192,11 +193,23 @@ pub(super) struct StoreWriter(Addr<Writer>);
 
 impl StoreWriter {
     /// Closes the store once everything is written.
-    pub(super) async fn close(self, scheduler: &Addr<Scheduler>) {
+    pub(super) async fn close(self, scheduler: &Addr<Scheduler>, metrics: &Metrics) {
         let (written, all_written) = oneshot::channel();
         scheduler.do_send(Flush { written });
-        if tokio::time::timeout(WRITE_LIMIT, all_written).await.is_err() {
-            tracing::error!("the store did not take the last records: work since the latest checkpoints is done again");
+        let is_complete = tokio::time::timeout(WRITE_LIMIT, all_written).await.is_ok();
+        if !is_complete {
+            match metrics.store() {
+                StoreState {
+                    place,
+                    is_replaced: true,
+                    ..
+                } => {
+                    tracing::error!("the store did not take the last records: all is lost unless {place} is put back");
+                }
+                _ => tracing::error!(
+                    "the store did not take the last records: work since the latest checkpoints is done again"
+                ),
+            }
         }
         // It may be at a write that does not end.
         let _ = tokio::time::timeout(WRITE_LIMIT, self.0.send(CloseWriter)).await;
@@ -207,7 +220,6 @@ impl StoreWriter {
 mod tests {
     use super::*;
     use crate::job::{Budget, Damaged, Job, Plan};
-    use crate::metrics::Metrics;
     use crate::proto::Value;
     use crate::store::{Checkpoint, Priority, Submission, Timestamp};
     use crate::verb::{Step, define};

@@ -5,7 +5,7 @@ use crate::engine::{Event, failpoint};
 use crate::job::{Budget, Job, Plan, Query};
 use crate::proto::{Code, Value};
 use crate::server::failpoint::{Spot, arm};
-use crate::store::{Contents, MemoryStore, Record, State, Store, StoreError, StoredJob};
+use crate::store::{Contents, ErrorKind, MemoryStore, Record, State, Store, StoreError, StoredJob};
 use crate::verb::{Step, define};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -286,6 +286,38 @@ fn a_write_that_does_not_come_back_is_a_failure_of_the_store_until_it_does() {
         assert_eq!(running.metrics.store().failure, "");
         assert!(ask("submit nth 3e9").await.is_ok());
         running.drain(Duration::ZERO).await;
+    });
+}
+
+#[test]
+fn jobs_whose_store_is_gone_are_not_promised_to_go_on() {
+    System::new().block_on(async {
+        let disk = MemoryStore::new();
+        let daemon = Daemon::new().workers(2).store(disk.clone());
+        let running = daemon.start().await.expect("it needs no address");
+        let engine = running.engine().clone();
+        let ask = |words: &str| engine.request(words);
+        assert!(ask("submit after=1h pi 1e15").await.is_ok());
+        let mut waiting = Box::pin(ask("result 1").into_future());
+        assert!(
+            waiting
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
+        disk.set_broken(Some(ErrorKind::Replaced));
+        let refusal = ask("submit after=1h pi 1e14").await.expect_err("it cannot be written");
+        assert_eq!(refusal.code, Code::Store);
+        let metrics = running.metrics.clone();
+        assert!(metrics.store().is_replaced);
+        tokio::time::pause();
+        let (_, reply) = tokio::join!(running.drain(Duration::from_secs(1)), waiting);
+        let failure = reply.expect_err("it has not ended");
+        assert_eq!(failure.code, Code::Draining);
+        assert!(
+            failure.text.contains("job 1 is lost unless memory is put back"),
+            "{failure:?}"
+        );
     });
 }
 

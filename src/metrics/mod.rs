@@ -110,6 +110,8 @@ pub struct StateMetrics {
     pub running: AtomicU64,
     /// Submitted jobs that have not ended; they are in one of the other states too.
     pub submitted: AtomicU64,
+    /// Those that the store did not have when the daemon shut down.
+    pub unstored: AtomicU64,
     /// Memory set aside for long jobs, in bytes.
     pub memory: AtomicU64,
 }
@@ -175,6 +177,8 @@ pub struct StoreState {
     pub place: String,
     /// Why it fails; empty if it does not.
     pub failure: String,
+    /// It fails because its files are not there any more.
+    pub is_replaced: bool,
 }
 
 /// What a lane of plugged-in verbs has done.

@@ -401,12 +401,25 @@ async fn serve(
         }
         Drained::GaveUp => return Err(RunError::GaveUp.into()),
     }
+    let unstored = metrics.states.unstored.load(Relaxed);
+    if has_store && unstored > 0 {
+        tracing::warn!(
+            jobs = unstored,
+            "submitted jobs were not confirmed by the store, and may or may not go on at the next start"
+        );
+    }
+    let store = metrics.store();
     match has_store {
-        true if submitted > 0 => {
-            tracing::info!(
-                jobs = submitted,
-                "submitted jobs have not ended, and go on at the next start"
-            );
+        true if submitted > unstored => {
+            let jobs = submitted - unstored;
+            match store.is_replaced {
+                false => tracing::info!(jobs, "submitted jobs have not ended, and go on at the next start"),
+                true => tracing::warn!(
+                    jobs,
+                    "submitted jobs have not ended, and are lost unless {} is put back",
+                    store.place
+                ),
+            }
         }
         false => match metrics.states.submitted.load(Relaxed) {
             0 => {}

@@ -336,12 +336,13 @@ impl Handler<Shutdown> for Scheduler {
 
     fn handle(&mut self, shutdown: Shutdown, context: &mut Self::Context) {
         self.answers.close();
-        self.handle_by("the shutdown", context, |this| match shutdown {
-            Shutdown::Drain => this.table.drain(now()),
-            Shutdown::Cancel => {
-                this.table.drain(now());
+        self.handle_by("the shutdown", context, |this| {
+            this.table.set_lost_store(this.lost_store());
+            this.table.drain(now());
+            if matches!(shutdown, Shutdown::Cancel) {
                 let text = "the daemon shut down before it was done";
-                this.table.refuse_all(&Failure::new(Code::Cancelled, text));
+                let unstored = this.table.refuse_all(&Failure::new(Code::Cancelled, text));
+                this.metrics.states.unstored.store(unstored as u64, Relaxed);
             }
         });
     }

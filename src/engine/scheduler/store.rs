@@ -6,7 +6,7 @@ use crate::engine::cluster::EngineEvent;
 use crate::engine::restored::Restored;
 use crate::metrics::Metrics;
 use crate::proto::{Code, Failure};
-use crate::store::{Commit, Committed, Journal, KeptAnswer, StoreError, StoredJob};
+use crate::store::{Commit, Committed, ErrorKind, Journal, KeptAnswer, StoreError, StoredJob};
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -66,6 +66,12 @@ impl Scheduler {
         }
     }
 
+    /// Where the store was, if it is not there any more.
+    pub(super) fn lost_store(&self) -> Option<String> {
+        let link = self.store.as_ref().filter(|link| link.is_replaced());
+        link.map(|_| self.metrics.store().place)
+    }
+
     /// Hands the store what is to be written, unless it is writing already: what comes meanwhile shares the next batch.
     pub(super) fn write(&mut self, context: &mut Context<Self>) {
         let Some(link) = &mut self.store else {
@@ -103,8 +109,17 @@ impl StoreLink {
             tracing::error!(%error, "the store cannot be written: submits are refused until it can");
             self.failure = Some(error.clone());
             let shown = error.to_string();
-            metrics.set_store(|store| store.failure = shown);
+            metrics.set_store(|store| {
+                store.failure = shown;
+                store.is_replaced = self.is_replaced();
+            });
         }
+    }
+
+    /// Whether the files of the store are not there any more.
+    fn is_replaced(&self) -> bool {
+        let failure = self.failure.as_ref();
+        failure.is_some_and(|failure| failure.kind == ErrorKind::Replaced)
     }
 }
 
@@ -134,7 +149,10 @@ impl Handler<Committed> for Scheduler {
                 Err(error) => link.fails(error, &this.metrics),
                 Ok(()) if link.failure.take().is_some() => {
                     tracing::info!("the store can be written again");
-                    this.metrics.set_store(|store| store.failure.clear());
+                    this.metrics.set_store(|store| {
+                        store.failure.clear();
+                        store.is_replaced = false;
+                    });
                 }
                 _ => {}
             }

@@ -25,12 +25,6 @@ pub(super) fn cancelled(job: JobId) -> Failure {
     Failure::new(Code::Cancelled, format!("job {job} was cancelled"))
 }
 
-/// The answer about a job that has stopped here, because the daemon ends, and has not ended.
-fn suspended(job: JobId) -> Failure {
-    let text = format!("the daemon is shutting down; job {job} goes on when it is back");
-    Failure::new(Code::Draining, text)
-}
-
 /// The answer to a cancel that comes too late.
 pub(super) fn has_ended(job: JobId) -> Failure {
     Failure::new(
@@ -80,7 +74,7 @@ impl Table {
                     Found::Done(_) => return Err(has_ended(job)),
                 };
                 if self.flow.is_suspended(job) {
-                    return Err(suspended(job));
+                    return Err(self.flow.suspended(job));
                 }
                 if self.is_away(work) {
                     self.cancel_away(payer, request, [(job, work)].into(), None);
@@ -236,7 +230,7 @@ impl Table {
                 continue;
             };
             if self.flow.is_suspended(job) {
-                none = suspended(job);
+                none = self.flow.suspended(job);
                 continue;
             }
             if self.is_away(work) {
@@ -343,7 +337,7 @@ impl Table {
             }
         };
         if self.flow.is_suspended(job) {
-            return Err(suspended(job));
+            return Err(self.flow.suspended(job));
         }
         let account = waiter.payer().account;
         let held = self.flow.waiters.counts(account).questions;

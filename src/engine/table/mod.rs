@@ -291,8 +291,9 @@ impl Table {
         });
     }
 
-    /// Ends everything that is left, with this failure, but for the submitted jobs that a store has.
-    pub(super) fn refuse_all(&mut self, failure: &Failure) {
+    /// Ends everything that is left, with this failure, but for the submitted jobs that a store has. Says of how many
+    /// others that have not ended it is not known whether the store will have them.
+    pub(super) fn refuse_all(&mut self, failure: &Failure) -> usize {
         self.refuse_if(failure, |_| true);
         for (client, request) in self.flow.cancels.take() {
             self.flow.outbox.reply(client, request, Err(failure.clone()));
@@ -306,6 +307,10 @@ impl Table {
             };
             self.flow.outbox.reply(held.client, held.request, reply);
         }
+        for (client, request) in self.flow.submitted.take_unacknowledged() {
+            self.flow.outbox.reply(client, request, Err(unknown_submit()));
+        }
+        self.flow.submitted.running().len() - self.flow.submitted.stored().count()
     }
 
     /// Ends what is in such a state, and plain questions, but for the submitted jobs that a store has.
@@ -465,6 +470,13 @@ impl Table {
     pub(super) fn lane_metrics(&self) -> impl Iterator<Item = &Arc<LaneMetrics>> {
         self.flow.external.metrics()
     }
+}
+
+/// The reply to a submit that the store has not confirmed when the daemon ends.
+fn unknown_submit() -> Failure {
+    let text = "the daemon shut down before the store had it: the job may or may not be taken in; \
+                submitted again with the same id=, it is taken in once";
+    Failure::new(Code::Store, text)
 }
 
 /// The refusal of one more question, which would wait for longer than this.

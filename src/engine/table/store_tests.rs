@@ -259,6 +259,20 @@ fn at_the_end_nobody_waits_for_a_store_that_does_not_answer() {
 }
 
 #[test]
+fn at_the_end_a_submit_that_the_store_has_not_confirmed_is_not_promised_to_go_on() {
+    let mut play = with_store();
+    submit_stored(&mut play, 1, long("a", 9));
+    let other = play.table.flow.submitted.next();
+    play.order(1, 2, submit(long("b", 9)), |_| {});
+    play.table.drain(play.now);
+    assert_eq!(play.heard(), [""; 0]);
+    let unstored = play.table.refuse_all(&Failure::new(Code::Cancelled, "as asked"));
+    assert_eq!((play.heard(), unstored), (vec!["1/2 store".to_owned()], 1));
+    play.table.acknowledge(vec![other], play.now);
+    assert_eq!(play.heard(), [""; 0], "it has one reply");
+}
+
+#[test]
 fn a_submit_that_is_cancelled_before_its_id_is_known_leaves_no_job() {
     let mut play = with_store();
     play.order(1, 1, submit(long("a", 9)), |_| {});

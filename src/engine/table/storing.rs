@@ -135,6 +135,11 @@ impl Table {
         self.store_outage = outage;
     }
 
+    /// Where the store was that is not there any more, so that jobs do not go on unless it is put back.
+    pub(in crate::engine) fn set_lost_store(&mut self, place: Option<String>) {
+        self.flow.lost_store = place;
+    }
+
     /// It is this time of day. If the clock was set meanwhile, what is to happen to restored jobs at a time of day
     /// happens at another moment: a machine may start with a clock that is years late.
     pub(in crate::engine) fn set_time(&mut self, now: Instant, time: Timestamp) {

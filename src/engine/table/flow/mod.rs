@@ -51,6 +51,8 @@ pub(super) struct Flow {
     pub(super) cancels: Cancels,
     pub(super) outbox: Outbox,
     pub(super) measured: Measured,
+    /// Where the store was, if it is not there any more.
+    pub(super) lost_store: Option<String>,
     pub(super) now: Instant,
     /// How long a question may wait until it is begun.
     pub(super) max_age: Duration,
@@ -81,6 +83,7 @@ impl Flow {
             cancels: Cancels::default(),
             outbox: Outbox::default(),
             measured: Measured::default(),
+            lost_store: None,
             now,
             max_age: policy.max_queue_age,
         }

@@ -99,29 +99,42 @@ impl Flow {
     /// Stops all submitted jobs after a last checkpoint: the next process goes on with them.
     pub(in crate::engine::table) fn suspend(&mut self) {
         let running = self.submitted.running();
+        let stored: BTreeSet<JobId> = self.submitted.stored().collect();
         let works: BTreeSet<WorkId> = running.iter().map(|(_, work)| *work).collect();
         let saved = works.into_iter().filter(|work| self.save(*work)).count();
         let mut suspended = 0;
         for (job, work) in running {
-            let text = format!(
-                "the daemon is shutting down; job {job} goes on when it is back, and 'result {job}' waits for it"
-            );
             for waiter in self.waiters.watchers(job, work) {
-                self.refuse(waiter, Failure::new(Code::Draining, text.clone()));
+                self.refuse(waiter, self.suspended(job));
             }
             if let Some(removed) = self.waiters.remove(WaiterId::Submitted(job)) {
                 self.removed(removed);
                 self.submitted.pause(job);
-                suspended += 1;
+                // A job that the store does not have yet may never be there.
+                suspended += usize::from(stored.contains(&job));
             }
         }
-        if suspended > 0 {
-            tracing::info!(
+        match &self.lost_store {
+            _ if suspended == 0 => {}
+            None => tracing::info!(
                 jobs = suspended,
                 checkpoints = saved,
                 "submitted jobs stop here; they go on at the next start"
-            );
+            ),
+            Some(place) => tracing::warn!(
+                jobs = suspended,
+                "submitted jobs stop here; they are lost unless {place} is put back"
+            ),
         }
+    }
+
+    /// The answer about a job that has stopped here, because the daemon ends, and has not ended.
+    pub(in crate::engine::table) fn suspended(&self, job: JobId) -> Failure {
+        let then = match &self.lost_store {
+            None => format!("job {job} goes on when it is back, and 'result {job}' waits for it"),
+            Some(place) => format!("job {job} is lost unless {place} is put back"),
+        };
+        Failure::new(Code::Draining, format!("the daemon is shutting down; {then}"))
     }
 
     /// Whether a submitted job that has not ended has [stopped](Self::suspend): it does not wait for its work any more.

@@ -8,7 +8,6 @@ use std::time::Duration;
 impl Submitted {
     /// The jobs that the store has and that are worked on here, and those that have ended.
     pub(in crate::engine::table) fn here(&self) -> Vec<StoredJob> {
-        let is_stored = |job: &Job| job.is_restored || job.unacknowledged.is_none();
         let stored = |(id, job): (&JobId, &Job)| match &job.state {
             State::Running(_) => job.unfinished.as_deref().cloned(),
             State::Done { reply, cpu, ended } => Some(StoredJob {
@@ -23,7 +22,7 @@ impl Submitted {
         };
         self.jobs
             .iter()
-            .filter(|(_, job)| is_stored(job))
+            .filter(|(_, job)| job.is_stored())
             .filter_map(stored)
             .collect()
     }

@@ -224,6 +224,13 @@ impl Submitted {
         self.jobs.iter().filter_map(running).collect()
     }
 
+    /// Those of them that the store has.
+    pub(super) fn stored(&self) -> impl Iterator<Item = JobId> {
+        let is_meant = |job: &Job| matches!(job.state, State::Running(_)) && job.is_stored();
+        let stored = self.jobs.iter().filter(move |(_, job)| is_meant(job));
+        stored.map(|(id, _)| *id)
+    }
+
     /// Where a job is.
     pub(super) fn location(&self, id: JobId) -> Location {
         match self.jobs.get(&id).map(|job| &job.state) {
@@ -273,6 +280,11 @@ impl Job {
             submitters: Vec::new(),
             state,
         }
+    }
+
+    /// Whether the store has it.
+    const fn is_stored(&self) -> bool {
+        self.is_restored || self.unacknowledged.is_none()
     }
 
     /// How often it went on since its last new checkpoint.

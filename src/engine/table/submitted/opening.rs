@@ -178,6 +178,12 @@ impl Submitted {
         self.ended_unacknowledged
     }
 
+    /// The requests of all submits that the store has not confirmed, which are answered otherwise.
+    pub(in crate::engine::table) fn take_unacknowledged(&mut self) -> Vec<(ClientId, RequestId)> {
+        let waiting = self.jobs.values_mut().filter_map(|job| job.unacknowledged.as_mut());
+        waiting.flat_map(std::mem::take).collect()
+    }
+
     /// The store has a job.
     pub(in crate::engine::table) fn acknowledge(&mut self, id: JobId, now: Instant) -> Option<Acknowledged> {
         let job = self.jobs.get_mut(&id)?;
