@@ -20,6 +20,9 @@ use tokio::sync::oneshot;
 
 /// How long the last records may take to be written.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// How long the store may take to be closed where it did not take them: it may be at a write that does not end, and a
+/// service manager has some patience too.
+const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Where a daemon keeps what outlives it.
 #[derive(Default)]
@@ -197,7 +200,9 @@ impl StoreWriter {
         let (written, all_written) = oneshot::channel();
         scheduler.do_send(Flush { written });
         let is_complete = tokio::time::timeout(WRITE_LIMIT, all_written).await.is_ok();
+        let limit = if is_complete { WRITE_LIMIT } else { CLOSE_LIMIT };
         if !is_complete {
+            metrics.set_store(|store| store.is_incomplete = true);
             match metrics.store() {
                 StoreState {
                     place,
@@ -211,8 +216,7 @@ impl StoreWriter {
                 ),
             }
         }
-        // It may be at a write that does not end.
-        let _ = tokio::time::timeout(WRITE_LIMIT, self.0.send(CloseWriter)).await;
+        let _ = tokio::time::timeout(limit, self.0.send(CloseWriter)).await;
     }
 }
 

@@ -318,6 +318,7 @@ fn jobs_whose_store_is_gone_are_not_promised_to_go_on() {
             failure.text.contains("job 1 is lost unless memory is put back"),
             "{failure:?}"
         );
+        assert!(metrics.store().is_incomplete);
     });
 }
 

@@ -179,6 +179,8 @@ pub struct StoreState {
     pub failure: String,
     /// It fails because its files are not there any more.
     pub is_replaced: bool,
+    /// The daemon has ended, and the store did not take its last records.
+    pub is_incomplete: bool,
 }
 
 /// What a lane of plugged-in verbs has done.

@@ -430,7 +430,7 @@ async fn serve(
         },
         true => {}
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(u8::from(store.is_incomplete)))
 }
 
 /// Refuses an address that is named twice. Each port 0 is another one.
