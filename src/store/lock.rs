@@ -2,9 +2,10 @@
 
 use super::error::{ErrorKind, StoreError};
 use super::file_id::FileId;
+use rustix::process::geteuid;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -56,7 +57,8 @@ impl DirectoryLock {
             .mode(0o600)
             .clone();
         let opened = options.open(&path);
-        let mut file = opened.map_err(|error| StoreError::io(&path, "cannot open it", &error))?;
+        let mut file = opened.map_err(|error| not_opened(&path, &error))?;
+        share(&file, directory);
         let began = Instant::now();
         let mut limit = HELD_LIMIT;
         let locked = loop {
@@ -123,6 +125,28 @@ impl DirectoryLock {
     }
 }
 
+/// Why a lock cannot be opened.
+fn not_opened(path: &Path, error: &io::Error) -> StoreError {
+    let owner = fs::symlink_metadata(path).map(|file| file.uid());
+    match owner {
+        Ok(owner) if error.kind() == io::ErrorKind::PermissionDenied && owner != geteuid().as_raw() => {
+            let what = "it belongs to another user: chown it to the user of the daemon";
+            StoreError::new(ErrorKind::Denied, path, what)
+        }
+        _ => StoreError::io(path, "cannot open it", error),
+    }
+}
+
+/// Gives a lock to the user of its directory, so that a daemon of this user can start after root has looked after the
+/// store. Only root can: for others it is their own, or stays as it is.
+fn share(file: &File, directory: &Path) {
+    if let (Ok(file_is), Ok(directory_is)) = (file.metadata(), fs::metadata(directory))
+        && file_is.uid() != directory_is.uid()
+    {
+        let _ = fchown(file, Some(directory_is.uid()), Some(directory_is.gid()));
+    }
+}
+
 /// The ID of the process that has the lock; nothing while it is about to write it.
 fn holder(file: &mut File) -> String {
     let mut holder = String::new();
@@ -155,6 +179,18 @@ mod tests {
         }
         child.wait().expect("it has ended");
         assert!(!is_ending(&id));
+    }
+
+    #[test]
+    fn a_lock_that_root_makes_belongs_to_the_user_of_its_directory() {
+        let directory = Directory::new();
+        if std::os::unix::fs::chown(directory.path(), Some(4_321), Some(4_321)).is_err() {
+            // Only root can do this.
+            return;
+        }
+        drop(DirectoryLock::take(directory.path()).expect("nobody has it"));
+        let lock = fs::metadata(directory.path().join(FILE)).expect("it is there");
+        assert_eq!((lock.uid(), lock.gid()), (4_321, 4_321));
     }
 
     #[test]
