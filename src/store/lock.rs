@@ -3,10 +3,13 @@
 use super::error::{ErrorKind, StoreError};
 use super::file_id::FileId;
 use rustix::process::geteuid;
+use rustix::system::uname;
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{fs, io, process};
@@ -64,7 +67,7 @@ impl DirectoryLock {
         let locked = loop {
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) if began.elapsed() < limit => sleep(HELD_PAUSE),
-                Err(TryLockError::WouldBlock) if limit == HELD_LIMIT && is_ending(&holder(&mut file)) => {
+                Err(TryLockError::WouldBlock) if limit == HELD_LIMIT && holder(&mut file).is_ending() => {
                     tracing::warn!(directory = %directory.display(), "waiting for the end of the daemon that had it");
                     limit = ENDING_LIMIT;
                 }
@@ -74,11 +77,10 @@ impl DirectoryLock {
         match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let holder = holder(&mut file);
-                let what = match holder.as_str() {
-                    "" => "another process uses this directory".to_owned(),
-                    own if own == process::id().to_string() => "this process uses this directory already".to_owned(),
-                    other => format!("process {other} uses this directory"),
+                let is_own = FileId::of(&file).is_ok_and(|id| held().contains(&id));
+                let what = match is_own {
+                    true => "this process uses this directory already".to_owned(),
+                    false => holder(&mut file).what(),
                 };
                 return Err(StoreError::new(ErrorKind::InUse, directory, what));
             }
@@ -87,10 +89,11 @@ impl DirectoryLock {
         let noted = file
             .set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", process::id()));
-        // The lock holds without the ID, which only makes an error clearer: a full disk is no reason not to start.
+            .and_then(|()| writeln!(file, "{} {}", process::id(), host()));
+        // The lock holds without them, which only makes an error clearer: a full disk is no reason not to start.
         drop(noted);
         let id = FileId::of(&file).map_err(|error| StoreError::io(&path, "cannot look at it", &error))?;
+        held().insert(id);
         Ok(Self { path, id, _file: file })
     }
 
@@ -147,11 +150,65 @@ fn share(file: &File, directory: &Path) {
     }
 }
 
-/// The ID of the process that has the lock; nothing while it is about to write it.
-fn holder(file: &mut File) -> String {
-    let mut holder = String::new();
-    let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
-    holder.trim().to_owned()
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        held().remove(&self.id);
+    }
+}
+
+/// The locks that this process has: another one may have the same ID, in another container.
+fn held() -> MutexGuard<'static, BTreeSet<FileId>> {
+    static HELD: Mutex<BTreeSet<FileId>> = Mutex::new(BTreeSet::new());
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The name of this host, or of this container.
+fn host() -> String {
+    uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The process that has the lock.
+struct Holder {
+    /// Empty while it is about to write it.
+    process: String,
+    /// Empty if an earlier version of the program wrote it.
+    host: String,
+}
+
+/// What a lock says of the process that has it.
+fn holder(file: &mut File) -> Holder {
+    let mut text = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    let mut words = text.split_whitespace().map(str::to_owned);
+    let mut next = || words.next().unwrap_or_default();
+    Holder {
+        process: next(),
+        host: next(),
+    }
+}
+
+impl Holder {
+    fn is_elsewhere(&self) -> bool {
+        !self.host.is_empty() && self.host != host()
+    }
+
+    fn is_ending(&self) -> bool {
+        !self.is_elsewhere() && is_ending(&self.process)
+    }
+
+    fn what(&self) -> String {
+        let Self { process, host } = self;
+        match process.as_str() {
+            "" => "another process uses this directory".to_owned(),
+            // Each container counts its processes from 1.
+            own if own == process::id().to_string() => match host.as_str() {
+                "" => "a process of another container uses this directory".to_owned(),
+                host => format!("process {own} of another container, on {host}, uses this directory"),
+            },
+            other if self.is_elsewhere() => format!("process {other} on {host} uses this directory"),
+            other => format!("process {other} uses this directory"),
+        }
+    }
 }
 
 /// Whether the first thread of a process has ended, so that others end too (Linux).
@@ -191,6 +248,31 @@ mod tests {
         drop(DirectoryLock::take(directory.path()).expect("nobody has it"));
         let lock = fs::metadata(directory.path().join(FILE)).expect("it is there");
         assert_eq!((lock.uid(), lock.gid()), (4_321, 4_321));
+    }
+
+    #[test]
+    fn a_holder_in_another_container_is_named_by_its_host() {
+        let directory = Directory::new();
+        fs::write(directory.path().join(FILE), "").expect("it can be made");
+        let options = OpenOptions::new().read(true).write(true).clone();
+        let mut other = options.open(directory.path().join(FILE)).expect("it is there");
+        other.lock().expect("nobody has it");
+        let own = process::id();
+        let mut said = |text: &str| {
+            other.set_len(0).and_then(|()| other.rewind()).expect("it is open");
+            other.write_all(text.as_bytes()).expect("there is room");
+            DirectoryLock::take(directory.path()).expect_err("it is taken").what
+        };
+        assert_eq!(said(""), "another process uses this directory");
+        assert_eq!(said("7\n"), "process 7 uses this directory");
+        assert_eq!(said(&format!("7 {}\n", host())), "process 7 uses this directory");
+        assert_eq!(said("7 box-2\n"), "process 7 on box-2 uses this directory");
+        let container = "process of another container uses this directory";
+        assert_eq!(said(&format!("{own}\n")), format!("a {container}"));
+        assert_eq!(
+            said(&format!("{own} box-2\n")),
+            format!("process {own} of another container, on box-2, uses this directory")
+        );
     }
 
     #[test]
