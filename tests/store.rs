@@ -620,7 +620,7 @@ fn a_file_in_place_of_a_directory_and_the_reverse_are_no_fault_of_the_disk() {
         let error = refused(&copy, &[task]);
         assert!(
             error.contains("copy: it is a file")
-                && error.contains("name a directory with --data;")
+                && error.contains("; name a directory with --data")
                 && error.contains("under the name primed.db"),
             "{error}"
         );

@@ -55,9 +55,7 @@ impl ErrorKind {
             Self::Full => "free space on that disk",
             Self::ReadOnly => "make the directory writable for this user, or name another directory",
             Self::Denied => "run it as the user of the daemon, or with sudo",
-            Self::NotDirectory => {
-                "name a directory; a backup is checked in a directory of its own, under the name primed.db"
-            }
+            Self::NotDirectory => "name a directory",
             Self::CannotOpen => "see whether this user may open the files there and make others, and how many are open",
             Self::Io => "see the system's log about that disk",
             Self::Locked => "end the program that has it open",

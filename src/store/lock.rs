@@ -40,6 +40,13 @@ impl DirectoryLock {
     pub fn take(directory: &Path) -> Result<Self, StoreError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| {
+            if let (io::ErrorKind::AlreadyExists, Ok(target)) = (error.kind(), fs::read_link(directory)) {
+                let what = format!(
+                    "it is a link to {}, which is not there (is its disk mounted?)",
+                    target.display()
+                );
+                return StoreError::new(ErrorKind::NotDirectory, directory, what);
+            }
             let failure = StoreError::io(directory, "cannot make the directory", &error);
             match failure.kind {
                 // In /proc nobody can make a directory, and the kernel says that it is not there.
@@ -273,6 +280,18 @@ mod tests {
             said(&format!("{own} box-2\n")),
             format!("process {own} of another container, on box-2, uses this directory")
         );
+    }
+
+    #[test]
+    fn a_link_without_its_target_is_named_as_such() {
+        let directory = Directory::new();
+        let link = directory.path().join("data");
+        std::os::unix::fs::symlink("/nowhere/data", &link).expect("it can be made");
+        let error = DirectoryLock::take(&link)
+            .expect_err("there is no directory")
+            .to_string();
+        let what = "data: it is a link to /nowhere/data, which is not there (is its disk mounted?); name a directory";
+        assert!(error.ends_with(what), "{error}");
     }
 
     #[test]

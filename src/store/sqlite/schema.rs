@@ -183,7 +183,8 @@ pub(super) fn look_for(path: &Path) -> Result<(), StoreError> {
             fault(
                 ErrorKind::NotDirectory,
                 directory,
-                "it is a file, and not the directory of a store",
+                "it is a file, and not the directory of a store; a backup is checked in a directory of its own, under \
+                 the name primed.db",
             )
         }
         Err(Errno::ACCESS) => fault(ErrorKind::Denied, path, "permission denied"),
