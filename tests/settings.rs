@@ -208,3 +208,16 @@ fn no_password_of_a_cluster_is_shown_or_quoted() {
     let shown = shown(&[], &[("PRIMED_CLUSTER", "nats://me:SE,CR@ET@host:1")]);
     assert!(shown.contains("cluster = \"nats://host:1\""), "{shown}");
 }
+
+#[test]
+fn jobs_get_two_thirds_of_the_addresses_that_the_process_may_have() {
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -v 900000; exec \"$0\" serve --show-config"])
+        .arg(env!("CARGO_BIN_EXE_primed"))
+        .output()
+        .expect("the binary was built");
+    let (value, source) = setting(&String::from_utf8_lossy(&output.stdout), "max-memory-mib");
+    // Some 878 MiB, of which 200 are for threads. The machine may have less.
+    let value: u64 = value.parse().expect("it is a number");
+    assert!(value <= 452, "{value} {source}");
+}

@@ -1,6 +1,7 @@
-//! Memory: what this process has, and what there is for it, on the machine and in its control groups. Where the system
-//! does not say, `None`.
+//! Memory: what this process has, and what there is for it, on the machine, in its control groups and within its own
+//! limits. Where the system does not say, `None`.
 
+use rustix::process::{Resource, getrlimit};
 use std::fs;
 use std::path::Path;
 
@@ -14,7 +15,13 @@ pub enum Scope {
     Machine,
     /// That of a control group, as of a container or a unit of systemd.
     ControlGroup,
+    /// The process's own limit, of its addresses or of its data, getrlimit(2).
+    Process,
 }
+
+/// Of what a process may have by its own limits, this much is for threads: each has a stack, and an arena of glibc with
+/// up to 64 MiB of addresses. `serve` with two workers has some 200 MiB of addresses before the first question.
+const OF_THREADS: u64 = 200 << 20;
 
 /// Memory in bytes: all there is in a scope, and what is left of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +40,7 @@ impl Memory {
         self.left.saturating_mul(100) / self.total.max(1)
     }
 
-    /// That of the machine, and of the control groups that limit this process.
+    /// That of the machine, of the control groups that limit this process, and within its own limits.
     fn all() -> Vec<Self> {
         let machine = fs::read_to_string("/proc/meminfo")
             .ok()
@@ -42,6 +49,7 @@ impl Memory {
         machine
             .into_iter()
             .chain(of_groups(Path::new(GROUPS), &groups))
+            .chain(of_limits())
             .collect()
     }
 
@@ -57,11 +65,35 @@ impl Memory {
     }
 }
 
-/// Memory of the process in bytes: proc_pid_statm(5), the second number, in pages.
+/// Memory of the process in bytes: the second number.
 pub fn resident_bytes() -> Option<u64> {
+    statm(1)
+}
+
+/// A number of proc_pid_statm(5), which counts pages, in bytes.
+fn statm(index: usize) -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    let pages: u64 = statm.split_whitespace().nth(index)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
+}
+
+/// What the process may have by its own limits: the first number of statm counts against that of addresses, the sixth
+/// against that of data.
+fn of_limits() -> impl Iterator<Item = Memory> {
+    let limits = [(Resource::As, 0), (Resource::Data, 5)];
+    limits.into_iter().filter_map(|(resource, index)| {
+        let limit = getrlimit(resource).current?;
+        Some(of_limit(limit, statm(index).unwrap_or(0)))
+    })
+}
+
+fn of_limit(limit: u64, used: u64) -> Memory {
+    let total = limit.saturating_sub(OF_THREADS);
+    Memory {
+        scope: Scope::Process,
+        total,
+        left: limit.saturating_sub(used).min(total),
+    }
 }
 
 /// `MemTotal` and `MemAvailable` of /proc/meminfo.
@@ -150,6 +182,15 @@ mod tests {
         for strange in ["", "cpu", "MemTotal: x", "MemTotal: 0 kB\nMemAvailable: 0 kB"] {
             assert_eq!(of_machine(strange), None, "{strange}");
         }
+    }
+
+    #[test]
+    fn the_limit_of_a_process_is_also_for_its_threads() {
+        let memory = of_limit(1_000 << 20, 300 << 20);
+        assert_eq!((memory.total >> 20, memory.left >> 20), (800, 700));
+        let memory = of_limit(1_000 << 20, 100 << 20);
+        assert_eq!((memory.total >> 20, memory.left_pct()), (800, 100));
+        assert_eq!(of_limit(100 << 20, 300 << 20).left_pct(), 0);
     }
 
     /// A tree of control groups, which goes when it is dropped.

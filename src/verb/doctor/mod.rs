@@ -156,6 +156,7 @@ fn of_machine(daemon: &DaemonView, machine: &Machine) -> Vec<Finding> {
         let scope = match memory.scope {
             Scope::Machine => "the machine",
             Scope::ControlGroup => "the control group",
+            Scope::Process => "this process (ulimit -v or -d, LimitAS=, LimitDATA=)",
         };
         let what = format!("{scope} has {} % of its memory left", memory.left_pct());
         let remedy = "lower --max-memory-mib, or stop what else uses memory";
