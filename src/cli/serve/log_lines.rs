@@ -1,5 +1,6 @@
 //! Lines of the log on a descriptor that nobody may read, as a pipe whose reader has stopped or is slow, or a terminal
-//! after Ctrl-S: they are lost, and counted, before they hold the daemon up. Knows no event.
+//! after Ctrl-S, or in a file on a disk that is full: they are lost, and counted, before they hold the daemon up. Knows
+//! no event.
 
 use super::logging::LogFormat;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -29,6 +30,8 @@ struct Output<W> {
     to: W,
     /// Lines that found no room since the last one that did.
     lost: u64,
+    /// What was written last does not end a line.
+    is_torn: bool,
     patience: Patience,
 }
 
@@ -67,7 +70,12 @@ impl Patience {
 impl<W: Write + AsFd> LogLines<W> {
     pub(super) const fn new(to: W, format: LogFormat) -> Self {
         let patience = Patience::new();
-        let output = Mutex::new(Output { to, lost: 0, patience });
+        let output = Mutex::new(Output {
+            to,
+            lost: 0,
+            is_torn: false,
+            patience,
+        });
         Self { output, format }
     }
 
@@ -75,32 +83,47 @@ impl<W: Write + AsFd> LogLines<W> {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn notice(&self, lost: u64) -> String {
+    /// What is said of lines that are lost, on a line of its own.
+    fn notice(&self, lost: u64, is_torn: bool) -> String {
+        let begin = if is_torn { "\n" } else { "" };
         let mut time = String::new();
         // A clock that cannot be read leaves the time out.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
-        let text = format!("lines of the log are missing here, as nobody read them: {lost}");
+        let text = format!("lines of the log are missing here, as nobody read them or the disk was full: {lost}");
         match self.format {
-            LogFormat::Text => format!("{time}  WARN primed: {text}\n"),
+            LogFormat::Text => format!("{begin}{time}  WARN primed: {text}\n"),
             LogFormat::Json => {
                 let line = serde_json::json!({"timestamp": time, "level": "WARN", "message": text, "target": "primed"});
-                format!("{line}\n")
+                format!("{begin}{line}\n")
             }
         }
     }
 }
 
 impl<W: Write + AsFd> Output<W> {
-    /// Writes a line if there is room for it, perhaps once it has waited. False if there was none.
-    fn take(&mut self, line: &[u8], may_wait: bool) -> io::Result<bool> {
-        for chunk in line.chunks(CHUNK) {
+    /// Writes a line if there is room for it, perhaps once it has waited. False if there was none, and the line is lost
+    /// or torn.
+    fn take(&mut self, line: &[u8], may_wait: bool) -> bool {
+        line.chunks(CHUNK).all(|chunk| {
             let has_room = has_room(&self.to, Duration::ZERO) || may_wait && self.gets_room();
-            if !has_room {
-                return Ok(false);
+            has_room && self.put(chunk)
+        })
+    }
+
+    /// Writes a part of a line. A full disk may take some of it, and no more.
+    fn put(&mut self, mut chunk: &[u8]) -> bool {
+        while !chunk.is_empty() {
+            match self.to.write(chunk) {
+                Ok(count @ 1..) => {
+                    let (written, rest) = chunk.split_at(count);
+                    self.is_torn = !written.ends_with(b"\n");
+                    chunk = rest;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return false,
             }
-            self.to.write_all(chunk)?;
         }
-        Ok(true)
+        true
     }
 
     /// Waits for room, as long as lines may wait.
@@ -136,9 +159,13 @@ impl<W: Write + AsFd> Write for LogLine<'_, W> {
         let lost = output.lost;
         // After one that found no room the next ones do not wait.
         let may_wait = lost == 0;
-        let is_written = (may_wait || output.take(self.0.notice(lost).as_bytes(), may_wait)?) && {
+        let has_noticed = may_wait || {
+            let notice = self.0.notice(lost, output.is_torn);
+            output.take(notice.as_bytes(), may_wait)
+        };
+        let is_written = has_noticed && {
             output.lost = 0;
-            output.take(line, may_wait)?
+            output.take(line, may_wait)
         };
         if !is_written {
             output.lost += 1;
@@ -199,7 +226,50 @@ mod tests {
         drop(lines);
         reader.read_to_end(&mut text).expect("it is read to the end");
         let text = String::from_utf8_lossy(&text);
-        assert_eq!(text.matches("as nobody read them: ").count(), ROUNDS as usize);
+        assert_eq!(text.matches("or the disk was full: ").count(), ROUNDS as usize);
+    }
+
+    /// A file on a disk, and how many bytes have room there.
+    struct Disk(io::PipeWriter, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.1);
+            self.1 -= count;
+            match count {
+                0 => Err(io::ErrorKind::StorageFull.into()),
+                count => self.0.write(&bytes[..count]),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl AsFd for Disk {
+        fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_does_not_take_are_counted_on_a_line_of_its_own() {
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let lines = LogLines::new(Disk(writer, 11), LogFormat::Text);
+        let write = |line: &str| lines.make_writer().write_all(line.as_bytes()).expect("it goes on");
+        write("written\n");
+        write("torn here\n");
+        write("lost\n");
+        lines.lock().to.1 = 10_000;
+        write("the next\n");
+        drop(lines);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("what was written");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..2], ["written", "tor"]);
+        assert_eq!(lines[3..], ["the next"]);
+        assert!(lines[2].ends_with("or the disk was full: 2"), "{text}");
     }
 
     #[test]
@@ -222,7 +292,7 @@ mod tests {
             drop(lines);
             let mut rest = String::new();
             reader.read_to_string(&mut rest).expect("what was written");
-            assert!(rest.contains("as nobody read them: 1001"), "{rest}");
+            assert!(rest.contains("or the disk was full: 1001"), "{rest}");
             assert!(rest.ends_with("\nthe next\n") && !rest.contains("lost\n"), "{rest}");
         }
     }
