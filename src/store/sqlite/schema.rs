@@ -111,6 +111,10 @@ fn open_as(path: &Path, is_exclusive: bool) -> Result<Connection, StoreError> {
         )
         .map_err(of)?;
     migrate(&mut connection, version).map_err(of)?;
+    if version == 0 {
+        // Where there should be one, as on a disk that is not mounted, this is the only sign of it.
+        tracing::info!(path = %path.display(), "there was no store here: a new one was made");
+    }
     compare(&connection, path)?;
     Ok(connection)
 }
