@@ -1,5 +1,6 @@
 //! The settings of `serve`: one value from the flag, the environment, the file or the default, and its source named.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -207,6 +208,18 @@ fn no_password_of_a_cluster_is_shown_or_quoted() {
     }
     let shown = shown(&[], &[("PRIMED_CLUSTER", "nats://me:SE,CR@ET@host:1")]);
     assert!(shown.contains("cluster = \"nats://host:1\""), "{shown}");
+}
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_primed"))
+        .arg("serve")
+        .env("PRIMED_LOG", std::ffi::OsStr::from_bytes(b"\xff\xfe"))
+        .output()
+        .expect("the binary was built");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, "primed: the variable PRIMED_LOG is not UTF-8\n");
 }
 
 #[test]

@@ -251,6 +251,15 @@ impl File {
     }
 }
 
+/// A variable of the environment whose value cannot be read: clap says only that some argument cannot.
+pub(super) fn variable_not_utf8() -> Option<String> {
+    let variable = |(name, value): (OsString, OsString)| match (name.into_string(), value.to_str()) {
+        (Ok(name), None) if name.starts_with("PRIMED_") || name.starts_with("OTEL_") => Some(name),
+        _ => None,
+    };
+    std::env::vars_os().find_map(variable)
+}
+
 /// The names of all settings of this command.
 pub(super) fn names(command: &Command) -> impl Iterator<Item = &str> {
     settings(command).map(name)
