@@ -3,12 +3,11 @@
 
 use crate::caught::{Panicked, caught};
 use actix::{Arbiter, System};
-use std::fs::File;
 use std::{io, thread};
 
-/// Descriptors that a thread with a runtime takes: its epoll, a copy of that, its waker and its end of the pipe of
-/// signals.
-const RUNTIME: usize = 4;
+/// Pipes that have as many descriptors as a thread with a runtime takes: its epoll, a copy of that, its waker and its
+/// end of the pipe of signals.
+const RUNTIME: usize = 2;
 
 /// The system of actix whose actors this thread runs, if it runs any. A thread for blocking code belongs to a system,
 /// and runs none.
@@ -18,11 +17,9 @@ pub fn system_here() -> Option<usize> {
 }
 
 /// Starts a thread with a runtime. actix panics where there are no descriptors for it, too: so as many are opened
-/// first, which gives the system's own error.
+/// first, which gives the system's own error. They are pipes, for these need no file: /dev may be empty.
 pub(crate) fn start_arbiter() -> io::Result<Arbiter> {
-    let probes: Vec<File> = (0..RUNTIME)
-        .map(|_| File::open("/dev/null"))
-        .collect::<io::Result<_>>()?;
+    let probes: Vec<_> = (0..RUNTIME).map(|_| io::pipe()).collect::<io::Result<_>>()?;
     drop(probes);
     start_thread(Arbiter::new)
 }
