@@ -234,3 +234,17 @@ fn jobs_get_two_thirds_of_the_addresses_that_the_process_may_have() {
     let value: u64 = value.parse().expect("it is a number");
     assert!(value <= 452, "{value} {source}");
 }
+
+#[test]
+fn a_stack_that_is_too_small_for_the_daemon_is_named() {
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -s 256; exec \"$0\" serve"])
+        .arg(env!("CARGO_BIN_EXE_primed"))
+        .output()
+        .expect("the binary was built");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected =
+        "primed: the limit of the stack is 256 KiB, and the daemon needs 512: raise it (ulimit -s, LimitSTACK=)\n";
+    assert_eq!(said, expected);
+}

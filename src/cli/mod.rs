@@ -40,6 +40,7 @@ use crate::daemon::hold_hang_ups;
 use crate::verb::TOPICS;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
+use rustix::process::{Resource, getrlimit};
 use settings::{Refusal, Settings};
 use std::ffi::OsString;
 use std::io::Write;
@@ -48,6 +49,9 @@ use std::process::ExitCode;
 
 /// The default address of the daemon and its clients: 7919 is the 1000th prime.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7919);
+
+/// The least stack of the first thread for `serve`. A release takes 256 to 384 KiB to read its arguments.
+const SERVE_STACK: u64 = 512 << 10;
 
 /// The prime daemon: ask about primes over TCP and get the answer, whatever else is running.
 #[derive(Debug, Parser)]
@@ -133,6 +137,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(2);
     }
     if is_serve(&arguments) {
+        if let Err(what) = check_stack() {
+            complain(format_args!("primed: {what}"));
+            return ExitCode::from(1);
+        }
         // It fails with too few open files, which is said later, with how many there must be.
         let _ = hold_hang_ups();
     }
@@ -173,6 +181,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(user) => user.run(),
     };
     ended(result)
+}
+
+/// Makes sure that the first thread can read the arguments of `serve`: else it would overflow its stack, and the
+/// process end without a word.
+fn check_stack() -> Result<(), String> {
+    match getrlimit(Resource::Stack).current {
+        Some(stack) if stack < SERVE_STACK => Err(format!(
+            "the limit of the stack is {} KiB, and the daemon needs {}: raise it (ulimit -s, LimitSTACK=)",
+            stack >> 10,
+            SERVE_STACK >> 10
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the subcommand is `serve`, seen before the arguments are read: that takes milliseconds, and longer with a
