@@ -2,6 +2,7 @@
 
 use crate::store::error::{ErrorKind, StoreError};
 use rusqlite::{Error, ErrorCode, ffi};
+use rustix::process::{Resource, getrlimit};
 use std::path::Path;
 
 /// What an error of SQLite means for this file.
@@ -25,7 +26,8 @@ pub(super) fn failure(path: &Path, error: &Error) -> StoreError {
                     format!("SQLite cannot open it (SQLite's code {code})"),
                 ),
                 ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory => {
-                    (ErrorKind::Io, format!("{message} (SQLite's code {code})"))
+                    let limit = getrlimit(Resource::Fsize).current;
+                    (ErrorKind::Io, io_failure(&message, code, limit))
                 }
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
                     (ErrorKind::Locked, "another program holds its lock".to_owned())
@@ -47,9 +49,30 @@ pub(super) fn failure(path: &Path, error: &Error) -> StoreError {
     StoreError::new(kind, path, what)
 }
 
+/// What is said of a failure to read or write. SQLite does not say that a file may not grow, so the limit is named
+/// wherever there is one.
+fn io_failure(message: &str, code: i32, limit: Option<u64>) -> String {
+    let limit = limit.map_or_else(String::new, |bytes| {
+        format!(", and no file may have more than {bytes} bytes: ulimit -f, LimitFSIZE=")
+    });
+    format!("{message} (SQLite's code {code}){limit}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_to_write_names_the_limit_of_files_if_there_is_one() {
+        assert_eq!(
+            io_failure("disk I/O error", 778, None),
+            "disk I/O error (SQLite's code 778)"
+        );
+        assert_eq!(
+            io_failure("disk I/O error", 778, Some(1024)),
+            "disk I/O error (SQLite's code 778), and no file may have more than 1024 bytes: ulimit -f, LimitFSIZE="
+        );
+    }
 
     #[test]
     fn no_room_for_the_index_of_the_log_is_a_full_disk() {
