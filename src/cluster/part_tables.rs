@@ -42,7 +42,6 @@ impl KnownTables {
     /// The tables of a question, made or not, and whether this is its first part here.
     pub(super) fn of(&self, question: &str) -> (Arc<PartTables>, bool) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|tables| tables.is_making || tables.used.elapsed() < TABLES_AGE);
         if let Some(known) = all.iter_mut().find(|tables| tables.question == question) {
             known.used = Instant::now();
             return (known.tables.clone(), false);
@@ -59,6 +58,17 @@ impl KnownTables {
             used: Instant::now(),
         });
         (tables, true)
+    }
+
+    /// Lets go of the tables that no part has used for long: a worker may get no more parts.
+    pub(super) fn forget_old(&self, now: Instant) {
+        let is_used = |tables: &Tables| now.saturating_duration_since(tables.used) < TABLES_AGE;
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let (kept, old): (Vec<Tables>, _) = all.drain(..).partition(|tables| tables.is_making || is_used(tables));
+        *all = kept;
+        drop(all);
+        // Without the lock, for they may be large.
+        drop(old);
     }
 
     /// The right to make the tables of a question, unless another has it.
@@ -102,6 +112,21 @@ mod tests {
         assert!(known.making("pi 1e19").is_none(), "it is not known");
         drop(making);
         assert!(known.making("pi 1e18").is_some(), "they were not made");
+    }
+
+    #[test]
+    fn tables_are_let_go_of_a_while_after_their_last_part_but_not_as_they_are_made() {
+        let known = Arc::new(KnownTables::default());
+        let begun = Instant::now();
+        let made = Arc::downgrade(&known.of("pi 1e18").0);
+        known.of("pi 1e19");
+        let making = known.making("pi 1e19").expect("nobody makes them");
+        known.forget_old(begun + TABLES_AGE / 2);
+        assert!(made.upgrade().is_some(), "another part may come");
+        known.forget_old(Instant::now() + TABLES_AGE);
+        assert!(made.upgrade().is_none());
+        assert!(!known.of("pi 1e19").1, "they are being made");
+        drop(making);
     }
 
     #[test]

@@ -174,6 +174,11 @@ impl PartWorker {
         }
     }
 
+    /// Lets go of the tables of questions whose parts come no more.
+    pub(super) fn forget_old_tables(&self) {
+        self.tables.forget_old(Instant::now());
+    }
+
     /// No more parts are taken, and those under way are given back.
     pub(super) fn drain(&self) {
         self.is_draining.store(true, Relaxed);

@@ -406,6 +406,7 @@ impl Node {
             self.reported = now;
             self.say_progress(context);
         }
+        self.parts.forget_old_tables();
         self.show();
         self.act(context);
     }
