@@ -144,13 +144,24 @@ impl Links {
             .unwrap_or(Err(NatsError::Unreachable))
     }
 
+    /// Removes the entry of a job.
+    pub(super) async fn forget(&self, job: JobId) -> Result<(), NatsError> {
+        let removed = tokio::time::timeout(LIMIT, self.jobs.purge(job.to_string())).await;
+        removed
+            .map_err(|_| NatsError::Unreachable)?
+            .map_err(|error| unwritten(&error))
+    }
+
     /// Keeps a checkpoint, in place of an earlier one of the job.
-    pub(super) async fn save(&self, checkpoint: &Checkpoint) -> bool {
+    pub(super) async fn save(&self, checkpoint: &Checkpoint) -> Result<(), NatsError> {
         let bytes = checkpoint_to_bytes(checkpoint);
         let name = checkpoint.job.to_string();
         let mut bytes = bytes.as_slice();
         let put = self.checkpoints.put(name.as_str(), &mut bytes);
-        matches!(tokio::time::timeout(LIMIT, put).await, Ok(Ok(_)))
+        let put = tokio::time::timeout(LIMIT, put).await;
+        put.map_err(|_| NatsError::Unreachable)?
+            .map(drop)
+            .map_err(|error| unsaved(&error.to_string()))
     }
 
     /// The checkpoint of a job, if there is one that can be used.
@@ -251,7 +262,7 @@ async fn read_object(object: impl AsyncRead + Unpin, most: usize) -> io::Result<
     Ok(bytes)
 }
 
-/// Why an entry is not written: JetStream says so, or nobody says anything.
+/// Why an entry or a checkpoint is not written: JetStream says so, or nobody says anything.
 fn unwritten(error: &(dyn std::error::Error + 'static)) -> NatsError {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     match causes.find_map(|error| error.downcast_ref::<async_nats::jetstream::Error>()) {
@@ -263,10 +274,32 @@ fn unwritten(error: &(dyn std::error::Error + 'static)) -> NatsError {
     }
 }
 
+/// Why a checkpoint is not written, of which the client has the server's words alone.
+fn unsaved(error: &str) -> NatsError {
+    tracing::debug!(error, "a checkpoint is not written to NATS");
+    // A piece that is too large is not sent, and nothing is full.
+    match open::is_for_room(error) && !error.contains("payload") {
+        true => NatsError::Refused,
+        false => NatsError::Unreachable,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::StreamExt;
+
+    #[test]
+    fn a_checkpoint_that_nats_has_no_room_for_is_refused() {
+        for (error, is_refused) in [
+            ("failed chunk: failed getting chunk ack: insufficient resources", true),
+            ("failed metadata: maximum bytes exceeded", true),
+            ("failed chunk publish: max payload size exceeded", false),
+            ("failed getting chunk ack: timed out", false),
+        ] {
+            assert_eq!(unsaved(error) == NatsError::Refused, is_refused, "{error}");
+        }
+    }
 
     #[tokio::test]
     async fn a_checkpoint_that_is_too_large_is_not_read_to_its_end() {

@@ -150,7 +150,7 @@ impl Size {
 }
 
 /// Whether this is what JetStream says where it has no room for what is reserved.
-fn is_for_room(error: &str) -> bool {
+pub(super) fn is_for_room(error: &str) -> bool {
     ["insufficient", "exceeded"].iter().any(|word| error.contains(word))
 }
 

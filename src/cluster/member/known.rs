@@ -80,6 +80,8 @@ pub(super) struct KnownJob {
     pub(super) is_further: bool,
     pub(super) is_saved: bool,
     pub(super) is_cleared: bool,
+    /// The engine has forgotten it, and its entry is to go too.
+    pub(super) is_forgotten: bool,
 }
 
 /// An entry that is being written.
@@ -112,6 +114,7 @@ impl KnownJob {
             is_further: false,
             is_saved: false,
             is_cleared: false,
+            is_forgotten: false,
         }
     }
 
@@ -157,6 +160,13 @@ impl KnownJob {
             stored.checkpoint = Some(checkpoint.clone());
         }
         self.unsent = Some(checkpoint);
+    }
+
+    /// A checkpoint was not written: it is sent again, unless there is a later one.
+    pub(super) fn send_again(&mut self) {
+        if self.location == Location::Here && self.unsent.is_none() {
+            self.unsent = self.stored.as_ref().and_then(|stored| stored.checkpoint.clone());
+        }
     }
 
     /// The job that stayed alone is forgotten: what there is of this ID is the cluster's.

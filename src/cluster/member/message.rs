@@ -25,7 +25,7 @@ pub(in crate::cluster) enum Command {
     /// Reads an entry again that has another revision than it was seen with. Answered by it as it is seen, or by
     /// [`Input::Absent`].
     Read(JobId, EntryKind),
-    /// Removes the entry of a job that is forgotten.
+    /// Removes the entry of a job that is forgotten. Answered by [`Input::Removed`].
     Forget(JobId),
     /// Removes the owner and the checkpoint of a job that has ended.
     Clear(JobId),
@@ -84,7 +84,9 @@ pub(in crate::cluster) enum Input {
     AnswerSeen(KeptAnswer),
     /// What became of a [`Command::Put`]: the revision, or another one was first.
     Written(JobId, u64, Result<u64, NatsError>),
-    Saved(JobId, bool),
+    Saved(JobId, Result<(), NatsError>),
+    /// What became of a [`Command::Forget`]. That the entry is gone is seen.
+    Removed(JobId, Result<(), NatsError>),
     Loaded(JobId, Result<Option<Checkpoint>, NatsError>),
     /// No job is taken over any more.
     Drain,
@@ -92,7 +94,18 @@ pub(in crate::cluster) enum Input {
     Close,
 }
 
-/// Why NATS has not taken an entry, or not given a checkpoint.
+impl Input {
+    /// Whether NATS took what this node wrote; `None` if it wrote nothing.
+    pub(in crate::cluster) fn outcome(&self) -> Option<Result<(), NatsError>> {
+        match self {
+            Self::Written(_, _, result) => Some(result.map(drop)),
+            Self::Saved(_, result) | Self::Removed(_, result) => Some(*result),
+            _ => None,
+        }
+    }
+}
+
+/// Why NATS has not taken an entry or a checkpoint, or not given one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cluster) enum NatsError {
     /// It has another revision.

@@ -211,12 +211,22 @@ impl Member {
                 false => {}
             },
             Input::Written(job, serial, result) => self.written(job, serial, result),
-            Input::Saved(job, is_saved) => {
+            Input::Saved(job, result) => {
                 if let Some(known) = self.jobs.get_mut(&job) {
-                    known.succeeded(is_saved, now);
-                    known.is_saved |= is_saved && known.is_further;
+                    known.succeeded(result.is_ok(), now);
+                    known.is_saved |= result.is_ok() && known.is_further;
+                    // As it ends it lets go of the job all the same.
+                    if result.is_err() && !self.is_draining {
+                        known.send_again();
+                    }
                 }
                 self.look_at(job);
+            }
+            Input::Removed(job, result) => {
+                // Where it is removed, that is waited for until it is seen.
+                if let (Some(known), Err(_)) = (self.jobs.get_mut(&job), result) {
+                    known.succeeded(false, now);
+                }
             }
             Input::Loaded(job, result) => self.loaded(job, result),
             Input::Drain => self.is_draining = true,
@@ -369,13 +379,15 @@ impl Member {
                 let entry = known.entry.as_ref();
                 let is_origin = entry.is_some_and(|seen| seen.value.origin == self.name);
                 if is_own || is_origin {
-                    match self.is_connected {
-                        true => self.commands.push(Command::Forget(job)),
+                    if !self.is_connected {
                         // Seen again at the next connection, it is shown, and forgotten again.
-                        false => drop(self.jobs.remove(&job)),
+                        self.jobs.remove(&job);
+                        return;
                     }
+                    known.is_forgotten = true;
+                    known.changed();
                 }
-                return;
+                job
             }
             Record::Answer(answer) => return self.share(answer),
             Record::AnswerRefuted(title) => return self.share(KeptAnswer::refuted(title, self.wall)),
@@ -612,7 +624,8 @@ impl Member {
         if !self.is_connected || !self.is_current {
             return;
         }
-        let is_over = |known: &KnownJob| known.ended_elsewhere().is_some() && known.is_seen_to_its_end();
+        let is_over =
+            |known: &KnownJob| !known.is_forgotten && known.ended_elsewhere().is_some() && known.is_seen_to_its_end();
         let known = self.jobs.get_mut(&job);
         let Some(known) = known.filter(|known| !known.is_another && !is_over(known)) else {
             return;
@@ -631,6 +644,16 @@ impl Member {
         let was_heard = owner.is_some();
         let lives = owner.is_some_and(|node| self.now.saturating_duration_since(node.heard) < DEAD);
         if known.pending.is_some_and(|until| self.now < until) || known.wait_until.is_some_and(|at| self.now < at) {
+            return;
+        }
+        if known.is_forgotten {
+            match known.entry {
+                Some(_) => {
+                    known.pending = Some(self.now + COMMAND_LIMIT);
+                    self.commands.push(Command::Forget(job));
+                }
+                None => drop(self.jobs.remove(&job)),
+            }
             return;
         }
         let mut next = Next {

@@ -78,6 +78,8 @@ struct World {
     /// Ends of which clients of connected nodes may have heard, and that NATS has not lost.
     replied: BTreeMap<JobId, Reply>,
     is_shared_up: bool,
+    /// No entry can be removed.
+    is_full: bool,
 }
 
 /// What a job comes to that is cancelled.
@@ -102,6 +104,7 @@ impl World {
             cancelled: BTreeSet::new(),
             replied: BTreeMap::new(),
             is_shared_up: true,
+            is_full: false,
         };
         for number in 1..=nodes {
             world.hosts.push(Host {
@@ -232,7 +235,23 @@ impl World {
                     if reached {
                         self.shared.checkpoints.insert(job, checkpoint);
                     }
-                    answer = Some(Input::Saved(job, reached));
+                    answer = Some(Input::Saved(job, reached.then_some(()).ok_or(NatsError::Unreachable)));
+                }
+                Command::Forget(job) => {
+                    let mut removed = match (reached, self.is_full) {
+                        (true, false) => Ok(()),
+                        (true, true) => Err(NatsError::Refused),
+                        (false, _) => Err(NatsError::Unreachable),
+                    };
+                    if removed.is_ok() && self.shared.jobs.remove(&job).is_some() {
+                        self.shared.revision += 1;
+                        let seen = self.shared.seen(job, EntryKind::Job);
+                        self.publish(&seen);
+                    }
+                    if !is_confirmed {
+                        removed = Err(NatsError::Unreachable);
+                    }
+                    answer = Some(Input::Removed(job, removed));
                 }
                 Command::Load(job) => {
                     let loaded = match reached {
@@ -256,7 +275,7 @@ impl World {
                     });
                 }
                 Command::Notify(notice) => self.notify(index, *notice),
-                Command::Read(..) | Command::Clear(_) | Command::Forget(_) | Command::Share(_) => {}
+                Command::Read(..) | Command::Clear(_) | Command::Share(_) => {}
             }
             if let Some(answer) = answer {
                 let host = &mut self.hosts[index];
@@ -464,6 +483,24 @@ impl World {
         }
     }
 
+    /// Every node forgets the jobs that it took in, which have ended.
+    fn forget_all(&mut self) {
+        let now = self.now();
+        for index in 0..self.hosts.len() {
+            let host = &mut self.hosts[index];
+            let jobs = host.ends.keys().filter(|job| job.node() == host.number);
+            let jobs: Vec<JobId> = jobs.copied().collect();
+            for job in &jobs {
+                host.ends.remove(job);
+                host.store.remove(job);
+            }
+            if let Some(member) = &mut host.member {
+                member.handle(Input::Committed(jobs.into_iter().map(Record::Forgotten).collect()), now);
+            }
+            self.act(index);
+        }
+    }
+
     /// All is well again.
     fn heal(&mut self) {
         self.is_shared_up = true;
@@ -532,6 +569,22 @@ fn play(seed: u64, nodes: u64) -> usize {
             "seed {seed}: job {job} has an owner after its end"
         );
     }
+    world.is_full = true;
+    world.forget_all();
+    for _ in 0..60 {
+        world.advance();
+    }
+    world.disconnect(0);
+    world.is_full = false;
+    world.connect(0);
+    for _ in 0..240 {
+        world.advance();
+    }
+    assert!(
+        world.shared.jobs.is_empty(),
+        "seed {seed}: {:?} are not forgotten",
+        world.shared.jobs.keys()
+    );
     jobs.len()
 }
 

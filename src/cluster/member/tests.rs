@@ -515,9 +515,9 @@ fn starts_of_a_job_count_until_it_has_come_further_than_where_it_was_taken_over(
     for (checkpoint, is_written) in [(at(job, 0.05), false), (further, true)] {
         now += Duration::from_secs(3);
         let inputs = [
-            Input::Saved(job, true),
+            Input::Saved(job, Ok(())),
             Input::Committed(vec![Record::Checkpoint(checkpoint)]),
-            Input::Saved(job, true),
+            Input::Saved(job, Ok(())),
         ];
         let done = commands(&mut member, inputs, now);
         let owner = |command: &Command| {
@@ -682,6 +682,84 @@ fn a_job_from_before_a_node_joined_is_removed_from_nats_when_it_is_forgotten() {
         let done = commands(&mut member, inputs, now);
         assert_eq!(done.contains(&Command::Forget(job)), is_removed, "{origin}: {done:?}");
     }
+}
+
+#[test]
+fn a_job_whose_entry_cannot_be_removed_is_forgotten_as_soon_as_it_can() {
+    let (mut now, job) = (Instant::now(), JobId(7_001));
+    let shown = Input::JobSeen(job, 1, Some(ended_entry(job, Ok(Value::from(5)))));
+    let mut member = connected(now);
+    let inputs = [shown.clone(), Input::Committed(vec![Record::Forgotten(job)])];
+    let done = commands(&mut member, inputs, now);
+    assert_eq!(done.last(), Some(&Command::Forget(job)));
+    let full = [Input::Removed(job, Err(NatsError::Refused))];
+    assert_eq!(commands(&mut member, full, now), []);
+    now += Duration::from_secs(1);
+    member.tick(now);
+    assert_eq!(member.take_commands(), [Command::Forget(job)], "it is tried again");
+    // NATS lost that it is removed, or never heard of it.
+    let inputs = [
+        Input::Removed(job, Ok(())),
+        Input::Disconnected,
+        Input::Connected,
+        shown,
+        Input::Current,
+    ];
+    assert_eq!(commands(&mut member, inputs, now), [Command::Forget(job)]);
+    let inputs = [Input::Removed(job, Ok(())), Input::JobSeen(job, 3, None)];
+    assert_eq!(commands(&mut member, inputs, now), []);
+    assert!(member.jobs.is_empty(), "{:?}", member.jobs);
+}
+
+#[test]
+fn a_job_that_nats_has_no_entry_of_is_forgotten_at_once() {
+    let (now, job) = (Instant::now(), JobId(7_001));
+    let mut member = connected(now);
+    let inputs = [
+        Input::Committed(vec![Record::Submitted(submission(job))]),
+        Input::Committed(vec![Record::Ended(end(job, Ok(Value::from(5))))]),
+        Input::Written(job, 1, Err(NatsError::Refused)),
+    ];
+    commands(&mut member, inputs, now);
+    let done = commands(&mut member, [Input::Committed(vec![Record::Forgotten(job)])], now);
+    assert_eq!(done, []);
+    assert!(member.jobs.is_empty(), "{:?}", member.jobs);
+}
+
+#[test]
+fn a_checkpoint_that_nats_does_not_take_is_sent_again_unless_there_is_a_later_one() {
+    let (mut now, job) = (Instant::now(), JobId(7_001));
+    let mut member = Member::new("a".to_owned(), Some(1), now);
+    let back = [
+        restored(job, 0.05),
+        Input::Connected,
+        Input::JobSeen(job, 1, entry(job)),
+        Input::OwnerSeen(job, 2, owned_by("a", 0)),
+        Input::Current,
+        Input::Loaded(job, Ok(None)),
+    ];
+    commands(&mut member, back, now);
+    for later in [None, Some(at(job, 0.06))] {
+        let expected = later.clone().unwrap_or_else(|| at(job, 0.05));
+        let inputs = [
+            Input::Committed(later.into_iter().map(Record::Checkpoint).collect()),
+            Input::Saved(job, Err(NatsError::Refused)),
+        ];
+        assert_eq!(commands(&mut member, inputs, now), []);
+        now += Duration::from_secs(3);
+        member.tick(now);
+        assert_eq!(member.take_commands(), [Command::Save(expected)]);
+    }
+    // A node that ends does not wait for room.
+    let inputs = [Input::Close, Input::Saved(job, Err(NatsError::Refused))];
+    assert_eq!(commands(&mut member, inputs, now), []);
+    member.tick(now + Duration::from_secs(3));
+    let left = OwnerEntry { node: None, starts: 0 };
+    let done = member.take_commands();
+    assert!(
+        matches!(&done[..], [Command::Put { kind: EntryKind::Owner, bytes, .. }] if *bytes == left.to_bytes()),
+        "{done:?}"
+    );
 }
 
 /// A job that has ended with this, as its entry shows it.

@@ -37,15 +37,18 @@ pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
             });
         }
         Command::Forget(job) => {
-            tokio::spawn(async move { tokio::time::timeout(LIMIT, links.jobs.purge(job.to_string())).await });
+            tokio::spawn(async move {
+                let removed = links.forget(job).await;
+                me.do_send(NodeEvent::Member(Input::Removed(job, removed)));
+            });
         }
         Command::Clear(job) => {
             tokio::spawn(async move { links.clear(job).await });
         }
         Command::Save(checkpoint) => {
             tokio::spawn(async move {
-                let is_saved = links.save(&checkpoint).await;
-                me.do_send(NodeEvent::Member(Input::Saved(checkpoint.job, is_saved)));
+                let saved = links.save(&checkpoint).await;
+                me.do_send(NodeEvent::Member(Input::Saved(checkpoint.job, saved)));
             });
         }
         Command::Load(job) => {

@@ -294,8 +294,8 @@ impl Node {
             }
             NodeEvent::Opened(..) | NodeEvent::NotOpened(..) => {}
             NodeEvent::Member(input) => {
-                if let Input::Written(_, _, result) = &input {
-                    self.note_refusal(result.is_err_and(|error| error == NatsError::Refused), result.is_ok());
+                if let Some(outcome) = input.outcome() {
+                    self.note_refusal(outcome == Err(NatsError::Refused), outcome.is_ok());
                 }
                 self.member.handle(input, now());
             }
