@@ -89,8 +89,12 @@ fn node_name(json: &Json, name: &str) -> Option<String> {
 
 /// Whether a node may have this name: letters, digits, `-` and `_`.
 pub(super) fn is_node_name(name: &str) -> bool {
-    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_of_name)
+    (1..=MAX_NAME).contains(&name.len()) && name.chars().all(is_of_name)
+}
+
+/// Whether the name of a node may have this.
+pub(crate) const fn is_of_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
 }
 
 fn number(json: &Json, name: &str) -> Option<u64> {

@@ -15,6 +15,8 @@ mod part_tables;
 mod part_worker;
 mod servers;
 
+#[cfg(feature = "cli")]
+pub(crate) use entry::is_of_name;
 pub(crate) use servers::without_users;
 
 use node::{CloseNode, Node};
@@ -42,7 +44,7 @@ pub struct ClusterSettings {
     /// Servers of NATS, separated by commas: `nats://host:4222`, or `tls://host:4222`; with a user as
     /// `nats://user:password@host`, or a token as `nats://token@host`, in which `%40` is `@`.
     pub url: String,
-    /// What the node is called; no two of a cluster may have one name.
+    /// What the node is called: 1 to 63 letters, digits, `-`, `_`; no two of a cluster may have one name.
     pub name: String,
     /// The file with the credentials of NATS.
     pub credentials: Option<PathBuf>,
@@ -55,7 +57,8 @@ pub struct ClusterSettings {
 }
 
 impl ClusterSettings {
-    /// A node of this name that takes in jobs and does parts of others', at these servers; it checks no part again.
+    /// A node of this name (1 to 63 letters, digits, `-`, `_`) that takes in jobs and does parts of others', at these
+    /// servers; it checks no part again.
     pub fn new(url: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -64,6 +67,18 @@ impl ClusterSettings {
             ca: None,
             is_worker_only: false,
             check: 0.0,
+        }
+    }
+
+    /// Checks what the other nodes demand of it.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn check(&self) -> Result<(), ClusterError> {
+        check_name(&self.name).map_err(|what| ClusterError::InvalidName(self.name.clone(), what))?;
+        match (0.0..=1.0).contains(&self.check) {
+            true => Ok(()),
+            false => Err(ClusterError::InvalidCheck(self.check)),
         }
     }
 
@@ -82,6 +97,17 @@ pub(crate) fn check_servers(urls: &str) -> Result<(), String> {
     servers::Servers::read(urls).map(drop)
 }
 
+/// Checks the name of a node.
+///
+/// # Errors
+/// What to write.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    match entry::is_node_name(name) {
+        true => Ok(()),
+        false => Err(format!("write 1 to {} letters, digits, - and _", entry::MAX_NAME)),
+    }
+}
+
 /// Why a daemon cannot take part in a cluster.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -89,6 +115,12 @@ pub enum ClusterError {
     /// The servers are not written as they must be.
     #[error("the servers of the cluster: {0}")]
     Servers(String),
+    /// No node can have this name; with what to write.
+    #[error("a node cannot be called {0:?}: {1}")]
+    InvalidName(String, String),
+    /// This is no share of parts.
+    #[error("the share of parts to be computed again is {0}: it is 0.0 to 1.0")]
+    InvalidCheck(f64),
     /// The servers cannot be used.
     #[error("cannot connect to {0}: {1}")]
     Connect(String, String),
@@ -167,6 +199,7 @@ pub(crate) struct Joined {
 /// # Errors
 /// Why it cannot take part.
 pub(crate) async fn join(settings: ClusterSettings, directory: Option<&Path>) -> Result<Joined, ClusterError> {
+    settings.check()?;
     let (is_connected, connected) = watch::channel(false);
     let (failing, reason) = watch::channel(String::new());
     let failing = Arc::new(failing);
@@ -381,5 +414,32 @@ impl Cluster {
         let _ = tokio::time::timeout(limit, self.node.send(CloseNode)).await;
         self.arbiter.stop();
         let _ = self.arbiter.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_the_others_would_not_hear_does_not_join() {
+        let of = |name: &str| ClusterSettings::new("nats://127.0.0.1:1", name);
+        for name in ["host.example.org", "", "a b", &"x".repeat(64)] {
+            let joined = join(of(name), None).await.err();
+            assert!(
+                matches!(&joined, Some(ClusterError::InvalidName(said, _)) if said == name),
+                "{name}: {joined:?}"
+            );
+        }
+        for check in [-0.1, 1.1, f64::NAN] {
+            let mut settings = of("host");
+            settings.check = check;
+            let joined = join(settings, None).await.err();
+            assert!(
+                matches!(joined, Some(ClusterError::InvalidCheck(_))),
+                "{check}: {joined:?}"
+            );
+        }
+        assert!(of("host-1_a").check().is_ok());
     }
 }

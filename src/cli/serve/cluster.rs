@@ -1,6 +1,6 @@
 //! The settings of a cluster. Knows no connection.
 
-use crate::cluster::check_servers;
+use crate::cluster::{check_name, check_servers, is_of_name};
 use crate::{ClusterSettings, Daemon};
 use clap::builder::TypedValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -103,15 +103,8 @@ impl TypedValueParser for ServersParser {
     }
 }
 
-fn is_of_name(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
-}
-
 fn read_name(text: &str) -> Result<String, String> {
-    match !text.is_empty() && text.len() <= 63 && text.chars().all(is_of_name) {
-        true => Ok(text.to_owned()),
-        false => Err("write 1 to 63 letters, digits, - and _".to_owned()),
-    }
+    check_name(text).map(|()| text.to_owned())
 }
 
 fn read_share(text: &str) -> Result<Share, String> {
