@@ -168,8 +168,10 @@ fn export(contents: &Contents, out: &mut impl Write) -> anyhow::Result<()> {
         let submitted = submission.submitted_at;
         write!(
             out,
-            "job={id} state={state} submitted={submitted} cpu={cpu:.1}s resumed={} request={}",
-            job.resumed, submission.request
+            "job={id} state={state} submitted={submitted} cpu={cpu:.1}s resumed={}{} request={}",
+            job.resumed,
+            if job.is_refuted { " refuted=true" } else { "" },
+            submission.request
         )?;
         match job.end.as_ref().map(|end| &end.reply) {
             Some(Ok(value)) => writeln!(out, " answer={}", words(value))?,
@@ -251,6 +253,9 @@ fn json_of_job(job: &StoredJob) -> serde_json::Value {
     set("submitted_at", time(submission.submitted_at));
     set("cpu_s", json!(job.cpu.as_secs_f64()));
     set("resumed", json!(job.resumed));
+    if job.is_refuted {
+        set("refuted", json!(true));
+    }
     if let Some(key) = &submission.key {
         set("key", json!(key));
     }
@@ -298,5 +303,53 @@ fn words(value: &Value) -> String {
             facts.join(" ")
         }
         value => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{End, JobId, Priority, Submission};
+
+    /// A job with this answer.
+    fn done(job: JobId, is_refuted: bool) -> StoredJob {
+        let submission = Submission {
+            job,
+            request: "pi 7".to_owned(),
+            title: "pi 7".to_owned(),
+            key: None,
+            owner: "process".to_owned(),
+            priority: Priority::Normal,
+            submitted_at: Timestamp::from_millis(0),
+            not_before: None,
+            deadline: None,
+        };
+        let end = End {
+            job,
+            ended_at: Timestamp::from_millis(0),
+            cpu: Duration::ZERO,
+            reply: Ok(Value::from(5)),
+        };
+        StoredJob {
+            end: Some(end),
+            is_refuted,
+            ..StoredJob::unbegun(submission)
+        }
+    }
+
+    #[test]
+    fn a_refuted_answer_of_a_job_is_exported_as_one() {
+        let mut contents = Contents::default();
+        for (job, is_refuted) in [(JobId(1), false), (JobId(2), true)] {
+            contents.jobs.insert(job, done(job, is_refuted));
+        }
+        let (mut lines, mut objects) = (Vec::new(), Vec::new());
+        export(&contents, &mut lines).expect("memory can be written");
+        export_json(&contents, &mut objects).expect("memory can be written");
+        let lines = String::from_utf8(lines).expect("it is text");
+        let objects = String::from_utf8(objects).expect("it is text");
+        let marked = |text: &str, mark: &str| text.lines().map(|line| line.contains(mark)).collect::<Vec<_>>();
+        assert_eq!(marked(&lines, " refuted=true request=pi 7"), [false, true], "{lines}");
+        assert_eq!(marked(&objects, "\"refuted\":true"), [false, true], "{objects}");
     }
 }
