@@ -208,6 +208,11 @@ fn check_copy(file: &Path) -> anyhow::Result<()> {
         "{}: there is a file of that name, and it is not overwritten; choose another",
         file.display()
     );
+    anyhow::ensure!(
+        file.to_str().is_some(),
+        "{}: SQLite writes only to files whose names are UTF-8; choose another",
+        file.display()
+    );
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
     anyhow::ensure!(
@@ -310,6 +315,8 @@ fn words(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::store::{End, JobId, Priority, Submission};
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
 
     /// A job with this answer.
     fn done(job: JobId, is_refuted: bool) -> StoredJob {
@@ -351,5 +358,11 @@ mod tests {
         let marked = |text: &str, mark: &str| text.lines().map(|line| line.contains(mark)).collect::<Vec<_>>();
         assert_eq!(marked(&lines, " refuted=true request=pi 7"), [false, true], "{lines}");
         assert_eq!(marked(&objects, "\"refuted\":true"), [false, true], "{objects}");
+    }
+
+    #[test]
+    fn a_copy_whose_name_the_store_cannot_write_is_refused_with_what_to_do() {
+        let refused = check_copy(Path::new(OsStr::from_bytes(b"\xff.db"))).expect_err("it is not UTF-8");
+        assert!(refused.to_string().ends_with("UTF-8; choose another"), "{refused}");
     }
 }
