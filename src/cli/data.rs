@@ -5,6 +5,9 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+/// The flag that names the directory.
+pub(super) const FLAG: &str = "--data";
+
 /// The word for no directory at all.
 const NONE: &str = "none";
 
@@ -58,18 +61,6 @@ impl Data {
             .map(|state| Self::Directory(state.join("primed")))
             .ok_or("there is no HOME to keep data in; name a directory with --data, or keep nothing with '--data none'")
     }
-}
-
-/// What the store advises about its directory, with the flag that names one: the library knows no flags.
-pub(super) fn with_flag(text: &str) -> String {
-    let advice = [
-        "name another directory",
-        "name a directory",
-        "name the directory of a daemon",
-    ];
-    advice.iter().fold(text.to_owned(), |text, advice| {
-        text.replace(advice, &format!("{advice} with --data"))
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `primed store`: looks after what a daemon keeps. Everything but `prune` works beside a running daemon.
 
-use super::data::{self, Data, with_flag};
+use super::data::{self, Data, FLAG};
 use super::quantity;
 use crate::proto::Value;
 use crate::store::{
@@ -58,7 +58,7 @@ enum Task {
 impl Store {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         self.work().map_err(|error| match error.downcast_ref::<StoreError>() {
-            Some(error) => anyhow::Error::msg(with_flag(&error.to_string())),
+            Some(error) => anyhow::Error::msg(error.text_with(FLAG)),
             None => error,
         })
     }

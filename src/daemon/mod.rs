@@ -82,7 +82,7 @@ pub enum StartError {
     Zero(&'static str),
     /// The store cannot be opened or read: what is wrong with it, and what to do.
     #[error("cannot use the store {0}")]
-    Store(String),
+    Store(Box<dyn std::error::Error + Send + Sync>),
     /// The daemon cannot take part in its cluster.
     #[cfg(feature = "cluster")]
     #[error(transparent)]
@@ -324,7 +324,7 @@ impl Daemon {
         #[cfg(feature = "cluster")]
         let directory = self.place.directory();
         let store = std::mem::take(&mut self.place).open().await;
-        let store = store.map_err(|error| StartError::Store(error.to_string()))?;
+        let store = store.map_err(|error| StartError::Store(error.into()))?;
         #[cfg(feature = "cluster")]
         let joined = match self.cluster.take() {
             Some(settings) => Some(crate::cluster::join(settings, directory.as_deref()).await?),

@@ -49,30 +49,37 @@ impl ErrorKind {
         )
     }
 
-    /// What to do about it.
-    const fn remedy(self) -> &'static str {
-        match self {
+    /// What to do about it. `flag` names a directory; empty: nothing is said of a flag.
+    fn remedy(self, flag: &str) -> String {
+        let with = match flag {
+            "" => String::new(),
+            flag => format!(" with {flag}"),
+        };
+        let remedy = match self {
             Self::Full => "free space on that disk",
-            Self::ReadOnly => "make the directory writable for this user, or name another directory",
+            Self::ReadOnly => {
+                return format!("make the directory writable for this user, or name another directory{with}");
+            }
             Self::Denied => "run it as the user of the daemon, or with sudo",
-            Self::NotDirectory => "name a directory",
+            Self::NotDirectory => return format!("name a directory{with}"),
             Self::CannotOpen => "see whether this user may open the files there and make others, and how many are open",
             Self::Io => "see the system's log about that disk",
             Self::Locked => "end the program that has it open",
-            Self::InUse => "end the daemon that has it, or name another directory",
+            Self::InUse => return format!("end the daemon that has it, or name another directory{with}"),
             Self::Replaced => {
                 "put it back if it was moved; otherwise end this daemon, whose latest work is lost, and start it again"
             }
-            Self::Missing => "name the directory of a daemon",
-            Self::Newer => "run the newer version of primed, or name another directory",
+            Self::Missing => return format!("name the directory of a daemon{with}"),
+            Self::Newer => return format!("run the newer version of primed, or name another directory{with}"),
             Self::Older => "start primed serve on the directory once: it brings the store to this version",
-            Self::Foreign => "move it away, or name another directory",
+            Self::Foreign => return format!("move it away, or name another directory{with}"),
             Self::Damaged => {
                 "nothing was changed: move the directory away and put a backup in its place, or save what can be read \
                  with 'sqlite3 FILE .recover'"
             }
             Self::Internal => "please report this",
-        }
+        };
+        remedy.to_owned()
     }
 }
 
@@ -97,6 +104,11 @@ impl StoreError {
         }
     }
 
+    /// The same with the flag that names the directory, where another one is advised.
+    pub fn text_with(&self, flag: &str) -> String {
+        format!("{}: {}; {}", self.path.display(), self.what, self.kind.remedy(flag))
+    }
+
     /// A failure of the file system.
     pub(super) fn io(path: &Path, doing: &str, error: &io::Error) -> Self {
         let kind = match error.kind() {
@@ -113,7 +125,7 @@ impl StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.path.display(), self.what, self.kind.remedy())
+        f.write_str(&self.text_with(""))
     }
 }
 

@@ -10,7 +10,7 @@ mod reload;
 
 use super::address::{self, Address, Endpoint};
 use super::configure::ConfigRequests;
-use super::data::{self, Data, with_flag};
+use super::data::{self, Data, FLAG};
 use super::descriptors::{self, Reserve};
 use super::security::SecurityFlags;
 use super::settings::Settings;
@@ -18,6 +18,7 @@ use super::{configure, quantity};
 use crate::daemon::{Drained, Notice, RunError, Signals};
 use crate::engine::Policy;
 use crate::server::Limits;
+use crate::store::StoreError;
 use crate::verb::Memory;
 use crate::{Daemon, Failure, StartError};
 use cluster::ClusterFlags;
@@ -467,7 +468,12 @@ fn advise(error: StartError) -> anyhow::Error {
             };
             return anyhow::anyhow!("cannot listen on unix:{}: {source}; {advice}", path.display());
         }
-        StartError::Store(what) => return StartError::Store(with_flag(&what)).into(),
+        StartError::Store(error) => {
+            return match error.downcast_ref::<StoreError>() {
+                Some(of_store) => StartError::Store(of_store.text_with(FLAG).into()).into(),
+                None => StartError::Store(error).into(),
+            };
+        }
         other => return other.into(),
     };
     let advice = match source.kind() {
