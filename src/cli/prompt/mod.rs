@@ -30,11 +30,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::error::SendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, sleep};
 
 /// How long a daemon may say nothing after Ctrl-C. One that lives answers within milliseconds.
 const MAX_SILENCE: Duration = Duration::from_secs(2);
+
+/// Lines that were read and are not printed. With more of them the daemon waits, as for any client that does not read.
+const MAX_UNPRINTED: usize = 1_024;
 
 /// What `help` prints here, after the verbs: the prompt hides the protocol that the daemon's own `help` explains.
 const HELP: &str = "\
@@ -134,7 +138,7 @@ enum Sink {
     /// Above the prompt, for questions that are not waited for; this many of them have no answer yet.
     Prompt(usize),
     /// To the question that is waited for, with the number of the others.
-    Question(UnboundedSender<String>, usize),
+    Question(Sender<String>, usize),
     /// The connection has ended.
     Closed,
 }
@@ -199,7 +203,7 @@ impl Connection {
         self.asked += 1;
         // No person begins a tag with a hyphen.
         let tag = format!("-{}", self.asked);
-        let (sender, mut lines) = unbounded_channel();
+        let (sender, mut lines) = channel(MAX_UNPRINTED);
         {
             let mut sink = lock(&self.sink);
             let others = *sink
@@ -213,18 +217,15 @@ impl Connection {
             *sink = Sink::Prompt(*others);
         }
         drop(sink);
-        while let Ok(line) = lines.try_recv() {
+        // A line that is on its way comes too, and any other goes above the prompt.
+        lines.close();
+        while let Some(line) = lines.recv().await {
             self.print(&line, &tag)?;
         }
         result
     }
 
-    async fn print_reply(
-        &mut self,
-        tag: &str,
-        question: &str,
-        lines: &mut UnboundedReceiver<String>,
-    ) -> anyhow::Result<()> {
+    async fn print_reply(&mut self, tag: &str, question: &str, lines: &mut Receiver<String>) -> anyhow::Result<()> {
         let progress = if takes_progress(question) {
             " progress=500ms"
         } else {
@@ -332,25 +333,43 @@ fn read(mut lines: Lines<TcpStream>, sink: &Mutex<Sink>, screen: &Screen, reason
         };
         let (tag, rest) = split_tag(&shown);
         let heard = ReplyLine::parse(rest);
-        let mut sink = lock(sink);
+        let mut sink_now = lock(sink);
         let is_others = tag.is_some_and(|tag| !tag.starts_with('-'));
-        if let Some(others) = sink.others().filter(|_| is_others && heard.is_final()) {
+        if let Some(others) = sink_now.others().filter(|_| is_others && heard.is_final()) {
             *others = others.saturating_sub(1);
         }
-        match &*sink {
-            Sink::Closed => return,
-            // Its receiver lives as long as it is the sink.
-            Sink::Question(sender, _) => drop(sender.send(shown.into_owned())),
-            Sink::Prompt(_) => {
-                if let Some(text) = above_text(tag.unwrap_or("-"), heard) {
-                    screen.print(&text);
-                }
-            }
+        drop(sink_now);
+        if !show(shown.into_owned(), sink, screen) {
+            return;
         }
     }
     let ended = std::mem::replace(&mut *lock(sink), Sink::Closed);
     if matches!(ended, Sink::Prompt(others) if others > 0) {
         screen.print("the daemon closed the connection; ask again\n");
+    }
+}
+
+/// Puts a line where it belongs. False once the connection has ended.
+fn show(mut line: String, sink: &Mutex<Sink>, screen: &Screen) -> bool {
+    loop {
+        let sink = lock(sink);
+        let sender = match &*sink {
+            Sink::Closed => return false,
+            Sink::Question(sender, _) => sender.clone(),
+            Sink::Prompt(_) => {
+                let (tag, rest) = split_tag(&line);
+                if let Some(text) = above_text(tag.unwrap_or("-"), ReplyLine::parse(rest)) {
+                    screen.print(&text);
+                }
+                return true;
+            }
+        };
+        // It waits until the question has printed some, which must be able to end meanwhile.
+        drop(sink);
+        match sender.blocking_send(line) {
+            Ok(()) => return true,
+            Err(SendError(unsent)) => line = unsent,
+        }
     }
 }
 
