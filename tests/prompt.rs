@@ -68,6 +68,45 @@ fn silent_server() -> (SocketAddr, Receiver<String>) {
     (address, asked)
 }
 
+/// A server that takes in a line and closes the connection without a reply; what it is asked.
+fn server_that_closes() -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
+    let address = listener.local_addr().expect("it is bound");
+    let (sender, asked) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let line = BufReader::new(&stream).lines().next();
+            if let Some(Ok(line)) = line
+                && sender.send(line).is_err()
+            {
+                return;
+            }
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_submit_that_was_sent_is_not_sent_again_and_a_question_that_was_not_is() {
+    let (address, asked) = server_that_closes();
+    let mut prompt = start(address);
+    prompt.press("submit pi 1e18\r");
+    prompt.until("the daemon closed the connection before it answered");
+    prompt.until("primed> ");
+    // The connection has ended before it is asked.
+    prompt.press("pi 100\r");
+    prompt.until("the daemon closed the connection before it answered");
+    prompt.until("primed> ");
+    prompt.press("bye\r");
+    assert_eq!(prompt.end().code(), Some(0));
+    let asked: Vec<String> = asked.try_iter().collect();
+    assert_eq!(
+        asked,
+        ["@-1 submit pi 1e18 progress=500ms", "@-1 pi 100 progress=500ms"],
+        "each is asked once"
+    );
+}
+
 #[test]
 fn ctrl_c_gives_the_prompt_back_also_if_the_daemon_does_not_answer() {
     let (address, asked) = silent_server();

@@ -14,6 +14,7 @@ use super::lines::Lines;
 use super::modes::KeptModes;
 use super::print::{Printer, is_broken_pipe};
 use super::{complain, with_causes};
+use crate::Role;
 use crate::client::{ReplyLine, split_tag};
 use anyhow::Context;
 use complete::Words;
@@ -102,8 +103,8 @@ pub(super) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
             _ => {}
         }
         let mut result = connection.ask(&runtime, question);
-        if result.is_err() && !connection.was_heard {
-            // The connection had ended before, and the daemon that may listen there now knows nothing of the question.
+        if result.is_err() && connection.may_ask_again(question) {
+            // The connection had ended, as where the daemon was started anew.
             result = Connection::open(connect, screen.clone()).and_then(|again| {
                 connection = again;
                 connection.ask(&runtime, question)
@@ -157,7 +158,9 @@ struct Connection {
     stream: TcpStream,
     sink: Arc<Mutex<Sink>>,
     asked: u64,
-    /// True once the daemon has replied to the last question.
+    /// True once the last question was written to the daemon, which may have taken it in.
+    was_sent: bool,
+    /// True once the daemon has replied to it.
     was_heard: bool,
     printer: Printer<Stdout>,
     /// Why it was closed.
@@ -177,6 +180,7 @@ impl Connection {
             stream,
             sink,
             asked: 0,
+            was_sent: false,
             was_heard: false,
             printer: Printer::new(io::stdout(), false),
             reason,
@@ -185,7 +189,7 @@ impl Connection {
 
     /// Sends a question, and prints its reply if it has no tag.
     fn ask(&mut self, runtime: &Runtime, question: &str) -> anyhow::Result<()> {
-        self.was_heard = false;
+        (self.was_sent, self.was_heard) = (false, false);
         if split_tag(question).0.is_none() {
             let _silence = Silence::begin();
             return runtime.block_on(self.wait(question));
@@ -194,7 +198,15 @@ impl Connection {
             Some(others) => *others += 1,
             None => anyhow::bail!("the daemon has closed the connection: leave, and start this again when it is back"),
         }
-        self.send(&format!("{question}\n"))
+        self.send(&format!("{question}\n"))?;
+        self.was_sent = true;
+        Ok(())
+    }
+
+    /// Whether the last question, which failed, may be asked over another connection: the daemon has not taken it in,
+    /// or has done nothing that a second time would be too often, as `submit` is.
+    fn may_ask_again(&self, question: &str) -> bool {
+        !self.was_heard && (!self.was_sent || only_asks(question))
     }
 
     /// Asks and prints until the final line. Ctrl-C cancels the question and waits for the reply to that; a second one,
@@ -234,6 +246,7 @@ impl Connection {
         // Before the question is sent: a Ctrl-C from then on stops it, however soon it comes.
         let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
         self.send(&format!("@{tag} {question}{progress}\n"))?;
+        self.was_sent = true;
         let mut is_cancelled = false;
         let silence = sleep(Duration::MAX);
         tokio::pin!(silence);
@@ -318,6 +331,13 @@ fn watched_job(question: &str) -> Option<&str> {
     let (verb, rest) = question.split_once(' ')?;
     let watches = verb.eq_ignore_ascii_case("watch") || verb.eq_ignore_ascii_case("result");
     rest.split_whitespace().next().filter(|_| watches)
+}
+
+/// Whether a question changes nothing at the daemon: its verb is known, and takes no role but that to ask.
+fn only_asks(question: &str) -> bool {
+    let verb = split_tag(question).1.split_whitespace().next().unwrap_or_default();
+    let verbs = configure::verbs();
+    verbs.find(verb).is_some_and(|verb| verb.role() == Role::Ask)
 }
 
 /// Reads replies until the connection ends.
@@ -408,6 +428,27 @@ impl Drop for Silence {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_the_daemon_is_not_asked_twice() {
+        for (question, is_so) in [
+            ("pi 1e9", true),
+            ("@a pi 1e9", true),
+            ("RESULT 7", true),
+            ("submit pi 1e18", false),
+            ("@a SUBMIT pi 1e18 id=x", false),
+            ("config set log debug", false),
+            ("forget all", false),
+            ("anything", false),
+        ] {
+            assert_eq!(only_asks(question), is_so, "{question}");
         }
     }
 }
