@@ -177,18 +177,27 @@ impl Client {
     }
 
     /// How many constellations of a kind lie in the range, whose end is not included, with all their members.
+    ///
+    /// # Errors
+    /// [`Code::BadArg`] if the range ends before it begins.
     pub fn count_of(&self, kind: Constellation, range: Range<u64>) -> Call<u64> {
         let Range { start, end } = range;
         self.call(format!("count {start} {end} kind={}", kind.name()))
     }
 
     /// The sum of the primes in the range, whose end is not included.
+    ///
+    /// # Errors
+    /// [`Code::BadArg`] if the range ends before it begins; [`Code::TooBig`] if the daemon has not the memory for it.
     pub fn sum(&self, range: Range<u64>) -> Call<Natural> {
         self.call(format!("sum {} {}", range.start, range.end))
     }
 
     /// The longest gap between consecutive primes in the range, whose end is not included, and the primes on its two
     /// sides where it is first; nothing, if there are fewer than two primes.
+    ///
+    /// # Errors
+    /// [`Code::BadArg`] if the range ends before it begins.
     pub fn gaps(&self, range: Range<u64>) -> Call<Vec<u128>> {
         self.call(format!("gaps {} {}", range.start, range.end))
     }
@@ -219,27 +228,46 @@ impl Client {
     }
 
     /// Lets the daemon do a request without anybody waiting: it goes on when the client is gone.
+    ///
+    /// # Errors
+    /// [`Code::Store`] if the daemon's store cannot be written, [`Code::Denied`] where this user may not submit, or
+    /// this node only works, [`Code::BadArg`] for a request that answers with rows or whose words are wrong. What the
+    /// job comes to is the reply to [`result`](Self::result).
     pub fn submit(&self, words: &str) -> Call<JobId> {
         self.call(format!("submit {words}"))
     }
 
     /// Waits for the answer of a submitted job. Dropped, it stops waiting; the job goes on.
+    ///
+    /// # Errors
+    /// What the job came to, if it has failed or was cancelled; [`Code::NoJob`] if there is none of this ID, or it
+    /// ended too long ago; [`Code::Draining`] if the daemon ends before the job, which goes on in the next process.
     pub fn result(&self, job: JobId) -> Call<String> {
         self.call(format!("result {}", job.0))
     }
 
     /// Waits for the answer of a submitted job, and passes on its progress every second, or at the interval of
     /// [`Call::progress`].
+    ///
+    /// # Errors
+    /// As [`result`](Self::result).
     pub fn watch(&self, job: JobId) -> Call<String> {
         self.call(format!("watch {}", job.0))
     }
 
     /// Stops a submitted job.
+    ///
+    /// # Errors
+    /// [`Code::NoJob`] if there is none of this ID, it has ended, or it is not this user's; [`Code::Store`] in a
+    /// cluster that does not take the cancel of a job that another node works on.
     pub fn cancel(&self, job: JobId) -> Call<()> {
         self.call(format!("cancel {}", job.0))
     }
 
     /// The submitted jobs and the long questions, a row each.
+    ///
+    /// # Errors
+    /// None of its own: those of any [`Call`].
     pub fn jobs(&self) -> Call<Vec<String>> {
         self.call("jobs".into())
     }
