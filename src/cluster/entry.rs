@@ -50,7 +50,7 @@ pub(crate) struct NodeEntry {
     pub(crate) workers: usize,
     /// Workers that are free for parts of other nodes.
     pub(crate) free: usize,
-    /// Long jobs that are worked on.
+    /// Long jobs of its own clients that are worked on: no parts of others.
     pub(crate) running: u64,
     /// Submitted jobs that it owns.
     pub(crate) owned: usize,

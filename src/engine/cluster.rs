@@ -114,7 +114,8 @@ pub enum ClusterEvent {
     Ended(Box<(StoredJob, End)>),
     /// NATS has the end of a job that the store has, or it is not waited for.
     EndShared(JobId),
-    /// A job of another node cannot be cancelled, as nobody can be reached.
+    /// A job of another node cannot be cancelled: NATS cannot be reached or refuses that, or this node has not seen the
+    /// job's entry yet.
     NotCancelled(JobId),
     /// This node goes on with a job.
     TakenOver(Box<StoredJob>),

@@ -1,6 +1,7 @@
-//! Counters that every module adds to, and `info`, `slowlog` and `/metrics` show. No I/O; no lock but for the list of
-//! lanes, taken once a lane, the state of the store, taken when that changes, and what is noted of a slow request or an
-//! incident.
+//! Counters that every module adds to, and `info`, `slowlog` and `/metrics` show. No I/O. No request takes a lock here
+//! but one that was slow: others are for the list of lanes, taken for each new one, the state of the store, taken when
+//! that changes, the nodes of a cluster and its trouble, which the node writes, and incidents; and what shows these
+//! reads them.
 
 mod cluster;
 mod histogram;
@@ -104,7 +105,7 @@ pub struct ClassMetrics {
 pub struct StateMetrics {
     /// Questions that wait for their first slice, or are at it.
     pub queued: AtomicU64,
-    /// Long jobs that wait for memory.
+    /// Long jobs that wait for memory, or for a place of their account.
     pub parked: AtomicU64,
     /// Long jobs that are worked on.
     pub running: AtomicU64,
