@@ -13,8 +13,8 @@ const FORM: u64 = 1;
 /// The largest ID of a job that is taken in from others: no node gets there by counting, and the next one can be named.
 const MAX_JOB: u64 = 1_000_000_000_000_000;
 
-/// Characters of the words of a job at the most: more than a question of the longest numbers has.
-const MAX_WORDS: usize = 1 << 16;
+/// Characters of the words of a job at the most: more than a message of NATS has, by default, and `submit` takes.
+const MAX_WORDS: usize = 1 << 20;
 
 /// Characters of a node's name at the most.
 pub(super) const MAX_NAME: usize = 63;

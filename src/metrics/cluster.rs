@@ -59,6 +59,11 @@ pub struct Trouble {
 }
 
 impl ClusterMetrics {
+    /// Whether this daemon is in a cluster.
+    pub fn is_there(&self) -> bool {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The nodes, this one first, and whether the others can be reached. `None`: this daemon is in no cluster.
     pub fn nodes(&self) -> Option<(Vec<NodeView>, bool)> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -97,6 +97,10 @@ fn parse_id(call: &Call<'_>, text: &str) -> Result<JobId, Failure> {
 /// The longest name that a client may give a job.
 const MAX_KEY_BYTES: usize = 128;
 
+/// Bytes of a submitted request and its question, together, in a cluster, whose nodes show them to each other: a
+/// message of NATS has 1 MiB by default, and has the job's other fields too.
+const MAX_SHARED: usize = 1_000_000;
+
 /// Bytes that a submitted request may have beyond the question that it comes to.
 const MAX_BESIDE: usize = 4 << 10;
 
@@ -129,6 +133,14 @@ fn submit(call: &Call<'_>) -> Result<Step, Failure> {
             "REQUEST has {} bytes, which is over {MAX_BESIDE} more than its question; write it without leading zeros",
             request.len()
         )));
+    }
+    let shared = request.len() + subject.title().len();
+    if shared > MAX_SHARED && call.facts.metrics.cluster.is_there() {
+        let text = format!(
+            "submit: REQUEST and its question have {shared} bytes, and nodes of a cluster show each other {MAX_SHARED}; \
+             ask without submit"
+        );
+        return Err(Failure::new(Code::TooBig, text));
     }
     Ok(Step::Ask(Ask::Submit(Box::new(Submit {
         subject,

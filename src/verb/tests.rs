@@ -2,7 +2,7 @@
 
 use super::{DaemonView, Registry, Step};
 use crate::metrics::Metrics;
-use crate::proto::{ParsedLine, Value, parse_line};
+use crate::proto::{Code, ParsedLine, Value, parse_line};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -174,4 +174,27 @@ fn what_is_not_the_clients_to_say_is_refused() {
     for line in ["result +1", "cancel +1", "watch job=+1"] {
         assert!(said(line).contains("is no job ID"), "{line}: {}", said(line));
     }
+}
+
+#[test]
+fn a_question_that_nodes_of_a_cluster_cannot_show_each_other_is_not_submitted_there() {
+    let (alone, in_cluster) = (daemon(), daemon());
+    in_cluster.metrics.cluster.set_nodes(Vec::new(), true);
+    let is_taken = |digits: usize, facts: &DaemonView| {
+        let line = format!("submit certify check={}", "1".repeat(digits));
+        let Ok(ParsedLine::Request(request)) = parse_line(line.as_bytes()) else {
+            panic!("it is a request");
+        };
+        let taken = Registry::default().call(&request, facts, None);
+        match taken {
+            Ok((step, _)) => matches!(step, Step::Ask(_)),
+            Err(failure) => {
+                assert_eq!(failure.code, Code::TooBig, "{failure}");
+                false
+            }
+        }
+    };
+    assert!(is_taken(499_000, &in_cluster));
+    assert!(!is_taken(500_000, &in_cluster));
+    assert!(is_taken(500_000, &alone));
 }

@@ -215,6 +215,7 @@ impl Node {
         self.refusals = (String::new(), 0);
         let mut tasks = vec![tokio::spawn(watch_entries(
             links.clone(),
+            self.number.as_ref().map(|number| number.number),
             context.address(),
             self.opening,
         ))];

@@ -72,8 +72,8 @@ async fn receive_once(client: Client, owner: String, name: String, me: &Addr<Nod
 
 /// Brings the entries of all nodes, first those that are there and then each that is written. If that ends, what is
 /// shared is opened again: it may have been removed.
-pub(super) async fn watch_entries(links: Links, me: Addr<Node>, opening: u64) {
-    let watched = watch_once(&links, &me).await;
+pub(super) async fn watch_entries(links: Links, number: Option<u64>, me: Addr<Node>, opening: u64) {
+    let watched = watch_once(&links, number, &me).await;
     tracing::warn!(
         ?watched,
         "the entries of the cluster are not seen any more; opening them again"
@@ -81,7 +81,7 @@ pub(super) async fn watch_entries(links: Links, me: Addr<Node>, opening: u64) {
     open_later(me, opening, PAUSE);
 }
 
-async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> {
+async fn watch_once(links: &Links, number: Option<u64>, me: &Addr<Node>) -> Result<(), ClusterError> {
     let buckets = [
         (Bucket::Jobs, &links.jobs),
         (Bucket::Owners, &links.owners),
@@ -89,7 +89,7 @@ async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> 
         (Bucket::Answers, &links.answers),
     ];
     let mut watches = Vec::new();
-    let mut missing = BTreeSet::new();
+    let (mut missing, mut is_reported) = (BTreeSet::new(), false);
     for (bucket, store) in buckets {
         let values = store.status().await.map_err(ClusterError::refused)?.values();
         if values > 0 {
@@ -109,6 +109,12 @@ async fn watch_once(links: &Links, me: &Addr<Node>) -> Result<(), ClusterError> 
         let is_current = entry.seen_current;
         if let Some(input) = seen(bucket, &entry) {
             bring(input).await?;
+        } else if !is_reported && is_job_of(number, bucket, &entry.key) {
+            is_reported = true;
+            tracing::error!(
+                job = entry.key,
+                "the entry of a job of this node cannot be read, here and elsewhere: other nodes do not show the job"
+            );
         }
         if is_current && missing.remove(&bucket) && missing.is_empty() {
             bring(Input::Current).await?;
@@ -124,6 +130,11 @@ pub(super) enum Bucket {
     Owners,
     Nodes,
     Answers,
+}
+
+/// Whether this is an entry of a job that the node of this number took in.
+fn is_job_of(number: Option<u64>, bucket: Bucket, key: &str) -> bool {
+    bucket == Bucket::Jobs && number.is_some() && key.parse().ok().map(JobId::node) == number
 }
 
 /// What an entry says. `None`: it is of another version, or nobody needs to know.
@@ -155,6 +166,19 @@ pub(super) fn seen(bucket: Bucket, entry: &kv::Entry) -> Option<Input> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_is_of_the_node_in_whose_number_its_key_ends() {
+        for (number, bucket, key, is_own) in [
+            (Some(457), Bucket::Jobs, "12457", true),
+            (Some(457), Bucket::Owners, "12457", false),
+            (Some(458), Bucket::Jobs, "12457", false),
+            (Some(457), Bucket::Jobs, "x", false),
+            (None, Bucket::Jobs, "12457", false),
+        ] {
+            assert_eq!(is_job_of(number, bucket, key), is_own, "{number:?} {key}");
+        }
+    }
 
     #[test]
     fn what_is_refused_again_and_again_is_opened_ever_more_seldom() {
