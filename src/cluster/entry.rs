@@ -304,7 +304,7 @@ pub(super) fn read_answer(bytes: &[u8]) -> Option<KeptAnswer> {
 pub(super) enum PartNews {
     /// It is worked on.
     Begun,
-    /// It is done: this is the result, which took this time on a worker.
+    /// It is done: this is the result, whose slices took this CPU time.
     Done(Vec<u8>, Duration),
     /// It is not done here: nobody can read it, or it failed.
     Refused,

@@ -6,7 +6,7 @@ use super::links::{LIMIT, Links, PART_SILENT};
 use super::part_tables::KnownTables;
 use crate::caught::caught_in;
 use crate::engine::{Part, PartId, Subject, Work};
-use crate::job::{Job, PartResult, PartTables};
+use crate::job::{Job, PartResult, PartTables, Spent};
 use crate::proto::Interim;
 use crate::verb::{DaemonView, Engine, Registry};
 use async_nats::HeaderMap;
@@ -333,7 +333,7 @@ impl PartWorker {
 
     /// `None`: it need not be done any more.
     async fn work(self: &Arc<Self>, kept: &mut Kept<'_>, taken: &Taken) -> Option<Result<(Vec<u8>, Duration), String>> {
-        let result = PartResult::default();
+        let (result, spent) = (PartResult::default(), Spent::default());
         let part: Arc<[u8]> = kept.message.payload.to_vec().into();
         let job = match self.job(&taken.question) {
             Ok(job) => job,
@@ -371,14 +371,14 @@ impl PartWorker {
             taken.id.work, taken.id.number, taken.question, taken.owner
         );
         let done = match job.part(title, part, tables, result.clone()) {
-            Ok(part) => self.play(kept, taken, part).await,
+            Ok(part) => self.play(kept, taken, part.counted(spent.clone())).await,
             Err(damaged) => Some(Err(damaged.to_string())),
         };
         // Also if this is given up midway, as when NATS is gone.
         drop(making);
         match done? {
-            Ok(cpu) => match result.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                Some(result) => Some(Ok((planted_fault(result), cpu))),
+            Ok(()) => match result.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(result) => Some(Ok((planted_fault(result), Duration::from_nanos(spent.load(Relaxed))))),
                 None => Some(Err("its plan has no result".to_owned())),
             },
             Err(reason) => Some(Err(reason)),
@@ -386,8 +386,7 @@ impl PartWorker {
     }
 
     /// Runs the job, and keeps the part while it moves.
-    async fn play(&self, kept: &mut Kept<'_>, taken: &Taken, job: Job) -> Option<Result<Duration, String>> {
-        let begun = Instant::now();
+    async fn play(&self, kept: &mut Kept<'_>, taken: &Taken, job: Job) -> Option<Result<(), String>> {
         let mut events = self.engine.ask(job).progress(Duration::from_secs(1)).events();
         let (mut done, mut moved) = (0.0, Instant::now());
         loop {
@@ -402,7 +401,7 @@ impl PartWorker {
                 () = changed => continue,
             };
             match event {
-                Ok(Some(crate::engine::Event::Final(Ok(_)))) => return Some(Ok(begun.elapsed())),
+                Ok(Some(crate::engine::Event::Final(Ok(_)))) => return Some(Ok(())),
                 Ok(Some(crate::engine::Event::Final(Err(failure)))) => return Some(Err(failure.text.into_owned())),
                 Ok(Some(crate::engine::Event::Interim(Interim::Progress { done: now, .. }))) => {
                     if now > done {

@@ -89,7 +89,7 @@ pub enum ClusterEvent {
         id: PartId,
         /// What it came to.
         result: Vec<u8>,
-        /// The time that it took on a worker there, which is counted as CPU time.
+        /// The CPU time of its slices there, as that node measured it.
         cpu: Duration,
         /// The node.
         node: String,

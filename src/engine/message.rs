@@ -4,7 +4,7 @@
 use super::external::ExternalTask;
 use crate::auth::UserName;
 use crate::clients;
-use crate::job::Job;
+use crate::job::{Job, Spent};
 use crate::metrics::VerbLabel;
 pub use crate::proto::RequestId;
 use crate::proto::{Interim, Reply, Value};
@@ -282,6 +282,14 @@ impl Work {
     pub(super) fn verifies(&self) -> Option<String> {
         match self {
             Self::Plan(job) => job.verifies(),
+            Self::External(_) => None,
+        }
+    }
+
+    /// Where its CPU time is counted too.
+    pub(super) fn spent(&self) -> Option<Spent> {
+        match self {
+            Self::Plan(job) => job.spent(),
             Self::External(_) => None,
         }
     }

@@ -62,13 +62,13 @@ pub use nth::Nth;
 pub use nth_rows::NthRows;
 pub use of_factors::{Function, OfFactors};
 #[cfg(feature = "cluster")]
-pub use part::{PartResult, PartTables};
+pub use part::{PART_SLICES, PartResult, PartTables};
 pub use pi::Pi;
 pub use pieces::Pieces;
 pub use plan::{AnyPartial, AnyPlan, AnySlice, Budget, Plan, Shared, run_to_end};
 pub use query::{Method, Query};
 pub use random::{PrimeKind, RandomPrime};
-pub use request::Job;
+pub use request::{Job, Spent};
 pub use restore::restore;
 pub use root::Root;
 pub use rows::Rows;

@@ -29,7 +29,7 @@ pub type PartResult = Arc<Mutex<Option<Vec<u8>>>>;
 
 /// Slices of a part that run at once, at the most: a machine does as many parts as it has workers, and each has to have
 /// room.
-const SLICES: usize = 2;
+pub const PART_SLICES: usize = 2;
 
 /// Plays the plan of a part; its answer is nothing, its result goes to a [`PartResult`].
 pub(super) struct PartOf {
@@ -58,7 +58,7 @@ impl Plan for PartOf {
     type Partial = AnyPartial;
 
     fn cut(&mut self) -> Option<AnySlice> {
-        if self.under_way == SLICES {
+        if self.under_way == PART_SLICES {
             return None;
         }
         let slice = self.plan.cut()?;
@@ -96,7 +96,7 @@ impl Plan for PartOf {
     }
 
     fn memory(&self, workers: usize) -> u64 {
-        self.plan.memory(workers.min(SLICES))
+        self.plan.memory(workers.min(PART_SLICES))
     }
 
     fn is_long(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::proto::{Failure, Value};
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Work that was asked for and is not begun.
 pub struct Job {
@@ -31,7 +32,12 @@ struct Extras {
     checkpoint: Option<Arc<[u8]>>,
     /// The question whose answer it verifies.
     verifies: Option<Query>,
+    /// Where its CPU time is counted too.
+    spent: Option<Spent>,
 }
+
+/// CPU time in nanoseconds.
+pub type Spent = Arc<AtomicU64>;
 
 enum Question {
     /// A built-in one, which is its own title and plan: nothing is made before it is worked on.
@@ -105,6 +111,18 @@ impl Job {
 
     fn verified(&self) -> Option<&Query> {
         self.rare.as_ref()?.verifies.as_ref()
+    }
+
+    /// The same job, whose CPU time is counted there too, before its answer is given.
+    #[cfg(any(feature = "cluster", test))]
+    pub(crate) fn counted(mut self, spent: Spent) -> Self {
+        self.rare.get_or_insert_default().spent = Some(spent);
+        self
+    }
+
+    /// Where its CPU time is counted too.
+    pub(crate) fn spent(&self) -> Option<Spent> {
+        self.rare.as_ref()?.spent.clone()
     }
 
     /// The title of the question whose answer it verifies.

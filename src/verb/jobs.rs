@@ -135,7 +135,7 @@ fn submit(call: &Call<'_>) -> Result<Step, Failure> {
         )));
     }
     let shared = request.len() + subject.title().len();
-    if shared > MAX_SHARED && call.facts.metrics.cluster.is_there() {
+    if shared > MAX_SHARED && call.daemon.metrics.cluster.is_there() {
         let text = format!(
             "submit: REQUEST and its question have {shared} bytes, and nodes of a cluster show each other {MAX_SHARED}; \
              ask without submit"

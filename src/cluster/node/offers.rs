@@ -7,6 +7,7 @@ use crate::cluster::entry::{NodeEntry, PartNews, digest, read_part_news};
 use crate::cluster::links::{Links, PART_SILENT};
 use crate::cluster::part_worker::{DIGEST, NUMBER, OWNER, PartWorker, QUESTION, WORK};
 use crate::engine::{ClusterEvent, Part, PartId, Scheduler};
+use crate::job::PART_SLICES;
 use crate::metrics::Metrics;
 use actix::prelude::*;
 use async_nats::{Client, HeaderMap, HeaderValue, Subject};
@@ -200,7 +201,7 @@ impl Offers {
                     return;
                 };
                 // It cannot have taken longer than it was away.
-                let cpu = cpu.min(now().saturating_duration_since(since));
+                let cpu = cpu.min(now().saturating_duration_since(since) * PART_SLICES as u32);
                 let cluster = &self.metrics.cluster;
                 cluster.parts_absorbed.fetch_add(1, Relaxed);
                 cluster.bytes_received.fetch_add(result.len() as u64, Relaxed);

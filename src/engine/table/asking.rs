@@ -295,6 +295,7 @@ impl Table {
                 .with_verb(question.verb())
                 .with_priority(priority)
                 .with_verifies(question.verifies())
+                .with_spent(question.spent())
                 .with_submitted(is_submitted)
                 .with_begin_by(begin_by);
             self.flow.jobs.insert(work, entry);

@@ -61,6 +61,9 @@ impl Table {
         let absorbed = self.flow.bulk.absorb_part(work, id.number, result, node, now);
         match absorbed {
             Ok(()) => {
+                if let Some(account) = self.flow.jobs.account_of(work) {
+                    self.allowances.spend(account, cpu, now);
+                }
                 if let Some(payer) = self.flow.jobs.used(work, cpu, now).map(|(entry, _)| entry.payer()) {
                     self.flow.deliver_plan(work, payer);
                     self.flow.save_if_due(work);

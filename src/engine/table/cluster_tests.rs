@@ -6,7 +6,7 @@ use super::tests::{MS, Play, long, submit};
 use super::unwritten::SHARE_LIMIT;
 use super::*;
 use crate::engine::cluster::JobProgress;
-use crate::engine::message::{Ask, Priority, Selection, Subject, Work};
+use crate::engine::message::{Ask, Order, Priority, Selection, Subject, Work};
 use crate::engine::restored::Restored;
 use crate::store::{Contents, End, ErrorKind, Journal, Record, StoreError, Timestamp};
 
@@ -467,4 +467,78 @@ fn a_plan_that_panics_as_a_part_is_cut_costs_its_job() {
     assert!(play.table.next_part(1, play.now).is_none());
     assert_eq!(play.heard(), ["1/1 internal"], "a share may be missing from its answer");
     play.assert_empty();
+}
+
+/// A plan that has a slice under way, and parts beside it.
+struct Divisible(bool);
+
+impl crate::job::Plan for Divisible {
+    type Slice = ();
+    type Partial = ();
+
+    fn cut(&mut self) -> Option<()> {
+        (!std::mem::replace(&mut self.0, true)).then_some(())
+    }
+
+    fn run((): (), _: crate::job::Budget<'_>) {}
+
+    fn absorb(&mut self, (): ()) {}
+
+    fn answer(&mut self) -> Option<Value> {
+        None
+    }
+
+    fn progress(&self) -> f64 {
+        0.5
+    }
+
+    fn is_long(&self) -> bool {
+        true
+    }
+
+    fn cut_part(&mut self, _: f64) -> Option<Vec<u8>> {
+        Some(vec![7])
+    }
+
+    fn absorb_part(&mut self, _: &[u8], _: &[u8]) -> Result<(), crate::job::Damaged> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_cpu_time_of_parts_is_charged_to_the_account_of_their_job_and_counted_where_they_are_done() {
+    let mut play = with_store();
+    let user = Payer {
+        account: Account::User(crate::auth::UserName::parse("ann").expect("a name")),
+        client: ClientId(7),
+    };
+    let limits = UserLimits {
+        cpu: Some(1),
+        ..UserLimits::default()
+    };
+    play.table.set_limits(user, limits, play.now);
+    let spent = crate::job::Spent::default();
+    let job = crate::job::Job::new("divisible", || Divisible(false)).counted(spent.clone());
+    let order = Order {
+        request: RequestId(1),
+        ask: Ask::Answer(Work::Plan(job)),
+        is_confined: false,
+        deadline: None,
+        progress: None,
+        rows: 0,
+    };
+    play.table.take_in(user, order, play.now);
+    play.express();
+    assert!(spent.load(Relaxed) > 0, "its first slice is over");
+    let part = play.table.next_part(1, play.now).expect("it can be cut");
+    let is_busy = |play: &mut Play, request: u64| {
+        let question = vec![(RequestId(request), crate::job::Query::Pi(7).into())];
+        play.table.take_in_plain(user, question, play.now);
+        play.heard().contains(&format!("7/{request} busy"))
+    };
+    assert!(!is_busy(&mut play, 2));
+    play.table
+        .absorb_part(part.id, &[], Duration::from_secs(900), "b", play.now);
+    assert!(is_busy(&mut play, 3), "the part has cost more than there was");
+    assert!(spent.load(Relaxed) > 900_000_000_000);
 }

@@ -2,6 +2,7 @@
 //! equal question joins, and counts the bytes of titles. Knows no queue and nobody who waits.
 
 use crate::engine::message::{Account, Payer, Priority, Work, WorkId};
+use crate::job::Spent;
 use crate::metrics::VerbLabel;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -51,6 +52,8 @@ pub(super) struct Entry {
     /// How long it waited until it was begun.
     queue: Option<Duration>,
     cpu: Duration,
+    /// Where that is counted too.
+    spent: Option<Spent>,
 }
 
 /// Where a job is.
@@ -87,6 +90,7 @@ impl Entry {
             verb: VerbLabel::default(),
             queue: None,
             cpu: Duration::ZERO,
+            spent: None,
         }
     }
 
@@ -109,6 +113,12 @@ impl Entry {
     /// The same job, which verifies the answer to the question of this title.
     pub(super) fn with_verifies(mut self, title: Option<String>) -> Self {
         self.verifies = title;
+        self
+    }
+
+    /// The same job, whose CPU time is counted there too.
+    pub(super) fn with_spent(mut self, spent: Option<Spent>) -> Self {
+        self.spent = spent;
         self
     }
 
@@ -372,6 +382,9 @@ impl Jobs {
             .queue
             .get_or_insert_with(|| (now - entry.queued_at).saturating_sub(cpu));
         entry.cpu += cpu;
+        if let Some(spent) = &entry.spent {
+            spent.fetch_add(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        }
         Some((entry, is_first))
     }
 
