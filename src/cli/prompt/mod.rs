@@ -224,11 +224,12 @@ impl Connection {
             *sink = Sink::Question(sender, others);
         }
         let result = self.print_reply(&tag, question, &mut lines).await;
-        let mut sink = lock(&self.sink);
-        if let Some(others) = sink.others() {
-            *sink = Sink::Prompt(*others);
+        {
+            let mut sink = lock(&self.sink);
+            if let Some(others) = sink.others() {
+                *sink = Sink::Prompt(*others);
+            }
         }
-        drop(sink);
         // A line that is on its way comes too, and any other goes above the prompt.
         lines.close();
         while let Some(line) = lines.recv().await {

@@ -335,14 +335,7 @@ impl Express {
         }
         let count = questions.len();
         let payload = Payload::Batch(Batch::new(client, name, questions, self.keeps_answers));
-        Some((
-            Task {
-                work: work,
-                cancel,
-                payload,
-            },
-            count,
-        ))
+        Some((Task { work, cancel, payload }, count))
     }
 
     /// Takes back a batch; what a worker had no time to begin waits once more. One whose client is gone, or that
