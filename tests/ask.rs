@@ -42,6 +42,22 @@ fn server(lines: usize, says: &'static str) -> SocketAddr {
     address
 }
 
+/// A server that answers each line at once, by all that it has read.
+fn answering(says: impl Fn(&[String]) -> String + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
+    let address = listener.local_addr().expect("it is bound");
+    let serve = move |mut stream: TcpStream| {
+        let mut seen = Vec::new();
+        for line in BufReader::new(stream.try_clone()?).lines() {
+            seen.push(line?);
+            stream.write_all(says(&seen).as_bytes())?;
+        }
+        stream.shutdown(Shutdown::Write)
+    };
+    std::thread::spawn(move || listener.accept().map(|(stream, _)| serve(stream)));
+    address
+}
+
 #[test]
 fn a_password_file_in_the_environment_may_stay_set_without_a_user() {
     let daemon = support::daemon();
@@ -61,11 +77,14 @@ fn answers_go_to_standard_output_and_errors_to_standard_error() {
     let input = "nth 5\n# a comment\n\nnth 0\n@a pi 100\nnth 7";
     let (answers, errors, status) = ask(address, &[], input);
     assert_eq!(answers, "11\n@a 25\n17\n", "the last line needs no line feed");
-    assert!(errors.starts_with("bad-arg: nth: "), "{errors}");
+    assert!(errors.starts_with("line 4: bad-arg: nth: "), "{errors}");
     assert_eq!(status, Some(1));
     let (answers, errors, status) = ask(address, &["--json"], "nth 5\n@a pi 100\nnth 0\n");
     assert!(
-        answers.starts_with("{\"value\":\"11\"}\n{\"tag\":\"a\",\"value\":\"25\"}\n{\"error\":\"bad-arg\",\"text\":"),
+        answers.starts_with(concat!(
+            "{\"line\":\"1\",\"value\":\"11\"}\n{\"line\":\"2\",\"tag\":\"a\",\"value\":\"25\"}\n",
+            "{\"error\":\"bad-arg\",\"line\":\"3\",\"text\":"
+        )),
         "{answers}"
     );
     assert_eq!((errors.as_str(), status), ("", Some(1)));
@@ -101,8 +120,60 @@ fn a_daemon_that_closes_before_it_has_answered_is_an_error() {
     );
     let (answers, errors, status) = ask(server(3, "OK 11\n= 2\n"), &[], "nth 5\nnth 6\n# no question\nnth 7\n");
     assert_eq!((answers.as_str(), status), ("11\n2\n", Some(1)));
-    let expected = "primed: the daemon closed the connection with 2 questions unanswered; ask them again\n";
+    let expected =
+        "primed: the daemon closed the connection with 2 questions unanswered, from line 2 on; ask them again\n";
     assert_eq!(errors, expected);
+}
+
+#[test]
+fn a_line_that_finds_the_daemon_busy_is_sent_again_and_answers_keep_the_order_of_the_lines() {
+    let busy = "ERR busy :overload; retry-ms=1\n";
+    // The lines after it are answered before it is sent again.
+    let says = move |seen: &[String]| match seen.last().map(String::as_str) {
+        Some("nth 1") if seen.len() == 1 => busy.to_owned(),
+        Some("nth 1") => "OK 2\n".to_owned(),
+        Some("primes 0 5") => "= 2 3\nOK 2\n".to_owned(),
+        Some("@a pi 5") => "@a OK 3\n".to_owned(),
+        _ => "OK 5\n".to_owned(),
+    };
+    let input = "nth 1\nprimes 0 5\n@a pi 5\nnth 3\n";
+    let (answers, errors, status) = ask(answering(says), &[], input);
+    let untagged: String = answers
+        .lines()
+        .filter(|line| !line.starts_with('@'))
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert_eq!((untagged.as_str(), errors.as_str(), status), ("2 2 3 2 5", "", Some(0)));
+    assert!(answers.contains("@a 3\n"), "{answers}");
+}
+
+#[test]
+fn a_line_that_stays_refused_is_named() {
+    let says = |_: &[String]| "ERR busy :overload; retry-ms=1\n".to_owned();
+    let input = "# a comment\nnth 1 deadline=20ms\n";
+    let (answers, errors, status) = ask(answering(says), &[], input);
+    assert_eq!((answers.as_str(), status), ("", Some(1)));
+    assert_eq!(errors, "line 2: busy: overload; retry-ms=1\n");
+    let (answers, _, _) = ask(answering(says), &["--json"], input);
+    assert_eq!(
+        answers,
+        "{\"error\":\"busy\",\"line\":\"2\",\"text\":\"overload; retry-ms=1\"}\n"
+    );
+}
+
+#[test]
+fn a_long_input_is_answered_line_by_line() {
+    let daemon = support::daemon();
+    let input: String = (1..=20_000).map(|n| format!("isprime {n}\n")).collect();
+    let (answers, errors, status) = ask(daemon.addresses()[0], &[], &input);
+    assert_eq!((errors.as_str(), status), ("", Some(0)));
+    let primes: Vec<_> = answers
+        .lines()
+        .zip(1..)
+        .filter(|(answer, _)| *answer == "yes")
+        .collect();
+    assert_eq!((answers.lines().count(), primes.len()), (20_000, 2_262));
+    assert_eq!(primes.last(), Some(&("yes", 19_997)));
 }
 
 #[test]

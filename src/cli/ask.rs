@@ -1,24 +1,28 @@
 //! `primed ask`: one question, the lines of standard input, or a prompt.
 
 use super::connect::Connect;
-use super::exchange::{self, Out, ask_one, read_replies, replies_to};
+use super::exchange::{self, Out, ask_one, read_lines, replies_to};
+use super::pipeline::{Line, Next, Pipeline};
 use super::prompt;
+use crate::client::{ReplyLine, split_tag};
+use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Stdin, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::time::Instant;
 
 /// The arguments of `ask`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Ask {
     #[command(flatten)]
     connect: Connect,
-    /// Print JSON: an object a line, with 'value', 'row', 'progress', or 'error' and 'text', and the 'tag'; numbers are
-    /// strings
+    /// Print JSON: an object a line, with 'value', 'row', 'progress', or 'error' and 'text', the 'tag', and the number
+    /// of the 'line' of standard input; numbers are strings
     #[arg(long)]
     json: bool,
-    /// The question, as one argument or several; none: standard input, or a prompt at a terminal
+    /// The question, as one argument or several; none: standard input, a question a line, or a prompt at a terminal.
+    /// An error names its line; a line that finds the daemon busy is sent again for a minute, or until its deadline
     #[arg(value_name = "REQUEST", allow_negative_numbers = true)]
     request: Vec<String>,
 }
@@ -46,49 +50,170 @@ fn ask_all(connect: &Connect, mut printer: Out) -> anyhow::Result<ExitCode> {
     let Some(stream) = exchange::open(connect, &mut printer)? else {
         return Ok(exchange::status(&printer));
     };
-    let mut requests = BufWriter::new(stream.try_clone()?);
-    let due = Arc::new(AtomicU64::new(0));
+    let link = Arc::new(Link::new(&stream)?);
+    let (retries, due) = mpsc::channel();
     let unread = Arc::new(OnceLock::new());
-    let (counted, ended_by) = (due.clone(), unread.clone());
-    std::thread::spawn(move || {
+    let (sending, ended_by) = (link.clone(), unread.clone());
+    spawn("requests", move || {
         let mut lines = BufReader::with_capacity(64 << 10, io::stdin());
         // A daemon that closes early is noticed where the replies are read.
-        if let Ok(Err(error)) = send_all(&mut lines, &mut requests, &counted) {
+        if let Ok(Err(error)) = sending.send_all(&mut lines) {
             let _ = ended_by.set(error);
         }
-        let _ = requests.get_ref().shutdown(Shutdown::Write);
-    });
-    let status = read_replies(connect, &stream, &due, printer)?;
+        sending.end();
+    })?;
+    let resending = link.clone();
+    spawn("retries", move || resending.send_again(&due))?;
+    read_lines(connect, &stream, &mut printer, |printer, tag, heard| {
+        let (next, released) = link.receive(tag, heard);
+        match next {
+            Next::Print(number) => printer.print_reply(number, tag, heard)?,
+            Next::Retry(number, after) => {
+                let _ = retries.send((Instant::now() + after, number));
+            }
+            Next::Hold => {}
+        }
+        print_released(printer, released)
+    })?;
+    let (lost, first, released) = {
+        let mut state = link.state();
+        let (lost, first) = state.pipeline.close();
+        (lost, first, state.pipeline.take_released())
+    };
+    print_released(&mut printer, released)?;
+    printer.flush()?;
+    exchange::check_lost(connect, lost as u64, first)?;
     match unread.get() {
         Some(error) => anyhow::bail!("cannot read standard input: {error}"),
-        None => Ok(status),
+        None => Ok(exchange::status(&printer)),
     }
 }
 
-/// Sends lines as they come, and counts the replies that are due for them. The inner result says why the lines could
-/// not all be read.
-fn send_all(
-    lines: &mut BufReader<Stdin>,
-    requests: &mut BufWriter<TcpStream>,
-    due: &AtomicU64,
-) -> io::Result<io::Result<()>> {
-    let mut line = Vec::new();
-    let read = loop {
-        match lines.read_until(b'\n', &mut line) {
-            Ok(0) => break Ok(()),
-            Err(error) => break Err(error),
-            Ok(_) => {}
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map(|_| ())
+}
+
+fn print_released(printer: &mut Out, released: impl IntoIterator<Item = (u64, String)>) -> io::Result<()> {
+    released.into_iter().try_for_each(|(number, line)| {
+        let (tag, rest) = split_tag(&line);
+        printer.print_reply(Some(number), tag, ReplyLine::parse(rest))
+    })
+}
+
+/// The connection, as those who read and write it share it.
+struct Link {
+    stream: TcpStream,
+    /// Locked before the state, so that lines are sent in the order in which the pipeline has them.
+    requests: Mutex<BufWriter<TcpStream>>,
+    state: Mutex<State>,
+    has_room: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    pipeline: Pipeline,
+    /// The input waits for room.
+    is_full: bool,
+    /// The input has ended.
+    has_ended: bool,
+}
+
+impl Link {
+    fn new(stream: &TcpStream) -> io::Result<Self> {
+        Ok(Self {
+            stream: stream.try_clone()?,
+            requests: Mutex::new(BufWriter::new(stream.try_clone()?)),
+            state: Mutex::default(),
+            has_room: Condvar::new(),
+        })
+    }
+
+    fn requests(&self) -> MutexGuard<'_, BufWriter<TcpStream>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends lines as they come. The inner result says why they could not all be read.
+    fn send_all(&self, lines: &mut BufReader<Stdin>) -> io::Result<io::Result<()>> {
+        let mut words = Vec::new();
+        for number in 1.. {
+            if lines.buffer().is_empty() {
+                self.requests().flush()?;
+            }
+            words.clear();
+            match lines.read_until(b'\n', &mut words) {
+                Ok(0) => break,
+                Err(error) => return self.requests().flush().map(|()| Err(error)),
+                Ok(_) => {}
+            }
+            if words.last() != Some(&b'\n') {
+                words.push(b'\n');
+            }
+            let Some(line) = Line::new(&words) else { continue };
+            if !self.state().pipeline.has_room(&line) {
+                self.requests().flush()?;
+                self.wait_for_room();
+            }
+            let mut requests = self.requests();
+            // Before its reply can be there.
+            self.state().pipeline.add(number, line);
+            requests.write_all(&words)?;
         }
-        if line.last() != Some(&b'\n') {
-            line.push(b'\n');
+        self.requests().flush().map(Ok)
+    }
+
+    fn wait_for_room(&self) {
+        let mut state = self.state();
+        state.is_full = true;
+        while !state.pipeline.has_much_room() {
+            state = self.has_room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        due.fetch_add(replies_to(&line), Relaxed);
-        requests.write_all(&line)?;
-        line.clear();
-        if lines.buffer().is_empty() {
-            requests.flush()?;
+        state.is_full = false;
+        state.pipeline.widen(Instant::now());
+    }
+
+    /// Sends lines again, each at its time.
+    fn send_again(&self, due: &mpsc::Receiver<(Instant, u64)>) {
+        for (due, number) in due {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let mut requests = self.requests();
+            let mut state = self.state();
+            let Some(words) = state.pipeline.send_again(number).map(<[u8]>::to_vec) else {
+                continue;
+            };
+            drop(state);
+            // A daemon that has closed is noticed where the replies are read.
+            let _ = requests.write_all(&words).and_then(|()| requests.flush());
         }
-    };
-    requests.flush()?;
-    Ok(read)
+    }
+
+    /// What is to be done with a line of a reply, and the lines that were held back until now.
+    fn receive(&self, tag: Option<&str>, heard: ReplyLine<'_>) -> (Next, VecDeque<(u64, String)>) {
+        let mut state = self.state();
+        let next = state.pipeline.receive(tag, heard, Instant::now());
+        if state.is_full && state.pipeline.has_much_room() {
+            self.has_room.notify_one();
+        }
+        if heard.is_final() {
+            self.close_if_done(&state);
+        }
+        (next, state.pipeline.take_released())
+    }
+
+    /// The input has ended.
+    fn end(&self) {
+        let mut state = self.state();
+        state.has_ended = true;
+        self.close_if_done(&state);
+    }
+
+    /// Once no line has to be sent any more, nor again, the daemon may close.
+    fn close_if_done(&self, state: &State) {
+        if state.has_ended && state.pipeline.is_empty() {
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+    }
 }

@@ -9,7 +9,6 @@ use crate::proto::{ParsedLine, Request, parse_line};
 use std::io::{self, BufWriter, Stdout, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Replies are buffered until the next read waits.
 pub(super) type Out = Printer<BufWriter<Stdout>>;
@@ -53,8 +52,9 @@ pub(super) fn ask_one(connect: &Connect, request: &str, mut printer: Out) -> any
     let Some(stream) = send_one(connect, &format!("{request}{progress}"), &mut printer)? else {
         return Ok(status(&printer));
     };
-    let due = AtomicU64::new(replies_to(request.as_bytes()));
-    read_replies(connect, &stream, &due, printer)
+    let answered = read_lines(connect, &stream, &mut printer, Printer::print)?;
+    check_lost(connect, replies_to(request.as_bytes()).saturating_sub(answered), None)?;
+    Ok(status(&printer))
 }
 
 /// One request. Rows and the value are printed as `format` makes them, if it makes anything of them; errors as usual.
@@ -67,19 +67,14 @@ pub(super) fn ask_for(
     let Some(stream) = send_one(connect, request, &mut printer)? else {
         return Ok(status(&printer));
     };
-    read_lines(
-        connect,
-        &stream,
-        &AtomicU64::new(1),
-        &mut printer,
-        |printer, _, heard| match heard {
-            ReplyLine::Row(_) | ReplyLine::Value(_) => match format(heard) {
-                Some(text) => printer.line(&text),
-                None => Ok(()),
-            },
-            ReplyLine::Error { .. } | ReplyLine::Progress(_) => printer.print(None, heard),
+    let answered = read_lines(connect, &stream, &mut printer, |printer, _, heard| match heard {
+        ReplyLine::Row(_) | ReplyLine::Value(_) => match format(heard) {
+            Some(text) => printer.line(&text),
+            None => Ok(()),
         },
-    )?;
+        ReplyLine::Error { .. } | ReplyLine::Progress(_) => printer.print(None, heard),
+    })?;
+    check_lost(connect, 1_u64.saturating_sub(answered), None)?;
     Ok(status(&printer))
 }
 
@@ -122,33 +117,21 @@ pub(super) fn replies_to(line: &[u8]) -> u64 {
     u64::from(parse_line(line.trim_ascii_end()) != Ok(ParsedLine::Blank))
 }
 
-/// Prints all replies until the daemon closes the connection.
-pub(super) fn read_replies(
-    connect: &Connect,
-    stream: &TcpStream,
-    due: &AtomicU64,
-    mut printer: Out,
-) -> anyhow::Result<ExitCode> {
-    read_lines(connect, stream, due, &mut printer, Printer::print)?;
-    Ok(status(&printer))
-}
-
 /// The exit status after these replies.
 pub(super) fn status(printer: &Out) -> ExitCode {
     ExitCode::from(u8::from(printer.errors > 0))
 }
 
-/// Passes on all lines until the daemon closes the connection.
+/// Passes on all lines until the daemon closes the connection. Says how many were final.
 ///
 /// # Errors
-/// If fewer than `due` final lines came, if what came is not from a prime daemon, or if it cannot be printed.
-fn read_lines(
+/// If what came is not from a prime daemon, or if it cannot be printed.
+pub(super) fn read_lines(
     connect: &Connect,
     stream: &TcpStream,
-    due: &AtomicU64,
     printer: &mut Out,
     mut take: impl FnMut(&mut Out, Option<&str>, ReplyLine<'_>) -> io::Result<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     let mut lines = Lines::new(stream);
     let mut answered = 0;
     loop {
@@ -173,15 +156,28 @@ fn read_lines(
     }
     printer.wipe();
     printer.flush()?;
-    match due.load(Relaxed).saturating_sub(answered) {
-        0 => Ok(()),
-        1 => Err(connect
-            .reason()
-            .or("the daemon closed the connection before it answered; ask again")),
-        lost => Err(connect.reason().or(format!(
-            "the daemon closed the connection with {lost} questions unanswered; ask them again"
-        ))),
-    }
+    Ok(answered)
+}
+
+/// Refuses to end in silence if this many questions are unanswered, the first of them on this line of the input.
+///
+/// # Errors
+/// If there is one.
+pub(super) fn check_lost(connect: &Connect, lost: u64, first: Option<u64>) -> anyhow::Result<()> {
+    let text = match lost {
+        0 => return Ok(()),
+        1 => match first {
+            Some(number) => format!("the daemon closed the connection before it answered line {number}; ask again"),
+            None => "the daemon closed the connection before it answered; ask again".to_owned(),
+        },
+        _ => {
+            let from = first
+                .map(|number| format!(", from line {number} on"))
+                .unwrap_or_default();
+            format!("the daemon closed the connection with {lost} questions unanswered{from}; ask them again")
+        }
+    };
+    Err(connect.reason().or(text))
 }
 
 #[cfg(test)]

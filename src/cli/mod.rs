@@ -21,6 +21,7 @@ mod jobs;
 mod lines;
 mod manual;
 mod modes;
+mod pipeline;
 mod print;
 mod prompt;
 mod quantity;

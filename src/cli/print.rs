@@ -39,12 +39,22 @@ impl<W: Write> Printer<W> {
     /// Prints one line of a reply. `label` is the tag of its request. Only standard output can fail: an answer does not
     /// depend on whether somebody reads errors and progress.
     pub(super) fn print(&mut self, label: Option<&str>, heard: ReplyLine<'_>) -> io::Result<()> {
+        self.print_reply(None, label, heard)
+    }
+
+    /// Prints one line of a reply to the line of the input that has this number.
+    pub(super) fn print_reply(
+        &mut self,
+        line: Option<u64>,
+        label: Option<&str>,
+        heard: ReplyLine<'_>,
+    ) -> io::Result<()> {
         if !matches!(heard, ReplyLine::Progress(_)) {
             self.wipe();
         }
         self.errors += usize::from(matches!(heard, ReplyLine::Error { .. }));
         if self.is_json {
-            return writeln!(self.out, "{}", json(label, heard));
+            return writeln!(self.out, "{}", json(line, label, heard));
         }
         let label = label.map(|tag| format!("@{tag} ")).unwrap_or_default();
         match heard {
@@ -52,7 +62,8 @@ impl<W: Write> Printer<W> {
             ReplyLine::Value(text) | ReplyLine::Row(text) => writeln!(self.out, "{label}{text}"),
             ReplyLine::Error { code, text } => {
                 self.out.flush()?;
-                complain(format_args!("{label}{}: {text}", color::error(code)));
+                let line = line.map(|number| format!("line {number}: ")).unwrap_or_default();
+                complain(format_args!("{line}{label}{}: {text}", color::error(code)));
                 Ok(())
             }
             ReplyLine::Progress(text) => self.progress(&label, text),
@@ -88,7 +99,7 @@ impl<W: Write> Printer<W> {
 }
 
 /// A line of a reply as an object. Numbers stay strings, because many readers of JSON round them beyond 2^53.
-fn json(tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
+fn json(line: Option<u64>, tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
     let fields = match heard {
         ReplyLine::Value("") => vec![("value", Value::Null)],
         ReplyLine::Value(text) => vec![("value", text.into())],
@@ -100,7 +111,8 @@ fn json(tag: Option<&str>, heard: ReplyLine<'_>) -> Value {
         }
     };
     let tag = tag.map(|tag| ("tag", tag.into()));
-    let fields = fields.into_iter().chain(tag);
+    let line = line.map(|number| ("line", number.to_string().into()));
+    let fields = fields.into_iter().chain(tag).chain(line);
     Value::Object(
         fields
             .map(|(key, value)| (key.to_owned(), value))
