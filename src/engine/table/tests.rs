@@ -895,7 +895,7 @@ fn an_external_task_advances_by_what_it_says_of_its_progress() {
         reports += &play.heard().join(" ");
         reports.push(',');
     }
-    assert_eq!(reports, "1/1 20%,,1/1 stalled,1/1 40%,,1/1 stalled,");
+    assert_eq!(reports, "1/1 20%,1/1 20%,1/1 stalled,1/1 40%,1/1 40%,1/1 stalled,");
 }
 
 #[test]

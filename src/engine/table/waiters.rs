@@ -418,8 +418,8 @@ impl Waiters {
         None
     }
 
-    /// What one that wants to hear of progress is sent: how far the job is, if it has really advanced or is at another
-    /// stage, or else for how long it has not.
+    /// What one that wants to hear of progress is sent: how far the job is, or for how long it has not advanced. A job
+    /// that works on and is no further is as far as before: silence would look like a daemon that is gone.
     pub(super) fn report(
         &mut self,
         id: WaiterId,
@@ -430,8 +430,8 @@ impl Waiters {
     ) -> Option<Interim> {
         let waiter = self.get_mut(id)?;
         let at = stage.as_deref().map_or(0, |stage| FxBuildHasher.hash_one(stage));
-        if done <= waiter.sent.0 && at == waiter.sent.1 {
-            return (silent >= STALLED).then_some(Interim::Stalled(silent));
+        if done <= waiter.sent.0 && at == waiter.sent.1 && silent >= STALLED {
+            return Some(Interim::Stalled(silent));
         }
         let done = done.max(waiter.sent.0);
         waiter.sent = (done, at);
@@ -601,7 +601,8 @@ mod tests {
         waiters.add(WORK, Waiter::plain(FIRST, RequestId(1), Instant::now()));
         let mut report = |done, silent| waiters.report(request(ONE), done, silent, None, None);
         assert!(matches!(report(0.5, STALLED), Some(Interim::Progress { .. })));
-        assert!(report(0.5, STALLED / 2).is_none());
+        let again = report(0.5, STALLED / 2);
+        assert!(matches!(again, Some(Interim::Progress { done: 0.5, .. })), "it works");
         assert!(matches!(report(0.5, STALLED), Some(Interim::Stalled(_))));
     }
 
@@ -617,7 +618,7 @@ mod tests {
             }
         };
         assert_eq!(report(0.5, "nodes=3"), Some((0.5, "nodes=3".to_owned())));
-        assert_eq!(report(0.5, "nodes=3"), None);
+        assert_eq!(report(0.5, "nodes=3"), Some((0.5, "nodes=3".to_owned())));
         assert_eq!(report(0.25, "nodes=7"), Some((0.5, "nodes=7".to_owned())));
     }
 
