@@ -19,6 +19,44 @@ const ALIASES: [(&str, &str); 2] = [("exit", "quit"), ("bye", "quit")];
 /// What a client of Redis tries first.
 const KEY_COMMANDS: [&str; 8] = ["get", "set", "del", "exists", "keys", "scan", "incr", "mget"];
 
+/// What PARI, sympy, Mathematica and FLINT call a verb here: by its letters such a name may be like another verb's.
+const ELSEWHERE: [(&str, &[&str]); 13] = [
+    ("certify", &["prove", "primecert", "isprimeproof"]),
+    ("count A B kind=twins", &["twins", "twinprimes"]),
+    ("divisors", &["tau", "numdiv", "divisorcount", "divisor_count"]),
+    (
+        "factor",
+        &[
+            "factorize",
+            "factorise",
+            "factorint",
+            "ifactor",
+            "factorinteger",
+            "primefactors",
+        ],
+    ),
+    (
+        "isprime",
+        &["ispseudoprime", "is_prime", "primeq", "is_probable_prime", "prime?"],
+    ),
+    ("moebius", &["mu", "mobius", "moebiusmu"]),
+    ("next", &["nextprime", "next_prime"]),
+    ("nth", &["prime", "ithprime", "nthprime", "nth_prime"]),
+    ("pi", &["primepi", "prime_pi", "primecount"]),
+    ("prev", &["prevprime", "precprime", "prev_prime", "previousprime"]),
+    ("radical", &["rad"]),
+    ("root", &["znprimroot", "primitiveroot", "primitive_root"]),
+    ("totient", &["phi", "eulerphi", "euler_phi"]),
+];
+
+/// The verb that other programs call this.
+fn meant_by(name: &str) -> Option<&'static str> {
+    ELSEWHERE
+        .iter()
+        .find(|(_, names)| names.contains(&name))
+        .map(|(meant, _)| *meant)
+}
+
 /// All verbs, in the order in which `help` shows them.
 #[derive(Clone)]
 pub struct Registry {
@@ -226,8 +264,11 @@ impl Registry {
             "a number that asks for a prime stands alone, like 1000000, 1e6 or 2^61-1".to_owned()
         } else if KEY_COMMANDS.contains(&lower.as_str()) {
             "no keys are stored here; 'help' lists the verbs".to_owned()
+        } else if lower == "primorial" {
+            "a number may be written 97#, the product of the primes up to 97".to_owned()
         } else {
-            match nearest(&lower, self.verbs.iter().map(|(known, _)| *known)) {
+            let nearest = || nearest(&lower, self.verbs.iter().map(|(known, _)| *known));
+            match meant_by(&lower).or_else(nearest) {
                 Some(known) => format!("did you mean '{known}'?"),
                 None => "'help' lists them all".to_owned(),
             }

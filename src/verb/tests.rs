@@ -47,12 +47,21 @@ fn an_unknown_verb_is_refused_with_what_may_have_been_meant() {
         ("primse 5", "primse", "primes"),
         ("facotrs 5", "facotrs", "factor"),
         ("qit x", "qit", "quit"),
+        ("phi 10", "phi", "totient"),
+        ("primepi 10", "primepi", "pi"),
+        ("PrimeQ 10", "PrimeQ", "isprime"),
+        ("prime 10", "prime", "nth"),
+        ("twins 0 10", "twins", "count A B kind=twins"),
     ] {
         assert_eq!(
             said(line),
             format!("unknown-verb :no verb '{slip}'; did you mean '{meant}'?")
         );
     }
+    assert_eq!(
+        said("primorial 10"),
+        "unknown-verb :no verb 'primorial'; a number may be written 97#, the product of the primes up to 97"
+    );
     for word in ["got", "evl", "frobnicate"] {
         assert_eq!(
             said(word),
