@@ -314,11 +314,19 @@ const VERBS: [Arithmetic; 8] = [
         ],
         read: Read::AtOnce(|call| {
             call.only(2, &["kind"])?;
-            let (low, last) = read_range(call)?;
-            Ok(match ranges::read_kind(call)? {
-                Some(kind) => Query::PrimesOf { kind, low, last },
-                None => Query::Primes { low, last },
-            })
+            match ranges::read_kind(call)? {
+                Some(kind) => read_range(call).map(|(low, last)| Query::PrimesOf { kind, low, last }),
+                None => {
+                    let range = read_range(call).map_err(|failure| match failure.code {
+                        Code::TooBig => {
+                            let text = format!("{}; 'next A COUNT' lists primes beyond", failure.text);
+                            Failure::new(Code::TooBig, text)
+                        }
+                        _ => failure,
+                    });
+                    range.map(|(low, last)| Query::Primes { low, last })
+                }
+            }
         }),
     },
     Arithmetic {
@@ -525,7 +533,7 @@ mod tests {
             ("nth 1 425656284035217744", "425656284035217743"),
             ("count 0 2^65 kind=twins", "2^64"),
             ("count 0 10^25+1", "10^25"),
-            ("primes 0 2^65", "2^64"),
+            ("primes 0 2^65", "2^64; 'next A COUNT' lists primes beyond"),
         ] {
             let said = said(line);
             assert!(
