@@ -34,6 +34,15 @@ fn edges() {
 }
 
 #[test]
+fn factors_close_to_each_other_are_found_without_a_search() {
+    // A search for factors of 100 digits would not end.
+    let power = Natural::from(10u8).pow(99);
+    let [p, q] = [&power + 289u16, &power + 303u16];
+    assert_eq!(factors(&p * &q), [p.clone(), q.clone()]);
+    assert_eq!(factors(&p * &q * 3u8), [Natural::from(3u8), p, q]);
+}
+
+#[test]
 fn every_small_number_is_the_product_of_its_primes() {
     for n in 1..20_000u32 {
         let found = factors(n);

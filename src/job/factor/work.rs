@@ -7,7 +7,7 @@ use crate::primes::factor::curves::{self, Batch, Bounds, Divisors};
 use crate::primes::factor::quadratic::{
     Base, Building, Collector, Family, Relation, Restoring, Returned, Solved, Solving,
 };
-use crate::primes::factor::{Powers, Trial, small_factors, word};
+use crate::primes::factor::{Powers, Trial, close_factors, small_factors, word};
 use crate::primes::primality::bpsw::Test;
 use crate::primes::primality::is_prime_u128;
 use crate::primes::primality::large::Large;
@@ -109,7 +109,13 @@ impl Work {
                         primes: vec![n],
                         parts: vec![],
                     },
-                    Test::Done(false) => Found::Composite(n),
+                    Test::Done(false) => match close_factors(&n) {
+                        Some(parts) => Found::Parts {
+                            primes: vec![],
+                            parts: parts.into(),
+                        },
+                        None => Found::Composite(n),
+                    },
                     state => {
                         *test = (large, state);
                         Found::Next(Self::Test(n, test))

@@ -1,14 +1,18 @@
 //! Factoring numbers of any size.
 //!
-//! Small primes go by trial division ([`Trial`]), powers by taking roots ([`Powers`]); composites of a word are split
+//! Small primes go by trial division ([`Trial`]), powers by taking roots ([`Powers`]), and two factors
+//! close to each other by Fermat's method ([`close_factors`]); composites of a word are split
 //! by [`word`], longer ones by [`curves`] and the [`quadratic`] sieve, by a [`schedule`]. None of these knows a slice:
 //! each goes on until it is to pause.
 
+mod close;
 pub(crate) mod curves;
 pub(crate) mod quadratic;
 pub(crate) mod rho;
 pub(crate) mod schedule;
 pub(crate) mod word;
+
+pub(crate) use close::close_factors;
 
 use super::primality::is_prime_u64;
 use super::{Natural, known};
