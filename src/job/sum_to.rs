@@ -5,21 +5,18 @@
 use super::reorder::{Join, Reorder};
 use super::sum_part::{Share, Which};
 use super::{Budget, Damaged, Reader, Writer};
-use crate::primes::sum::{Block, BlockSum, Preparing, Shape, Stretch, StretchSum, Tables};
-use crate::primes::wheel::{NUMBERS_PER_BYTE, NUMBERS_PER_WORD};
+use crate::primes::sum::{Block, BlockSum, Preparing, Shape, Stretch, StretchSum, Stretching, Tables};
+use crate::primes::wheel::NUMBERS_PER_BYTE;
 use std::ops::Range;
 use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"SUMF";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Ordinary leaves and constants of a unit: half a millisecond.
 const LEAVES: u64 = 1 << 15;
 const CONSTANTS: u64 = 1 << 12;
 
-/// Numbers of a stretch up to the root of x, where all easy leaves are: one segment. And beyond.
-const LEAFY: u64 = 64 * 1024 * NUMBERS_PER_BYTE;
-const STRETCH: Range<u64> = 1 << 20..1 << 25;
 /// Bytes of a block at least and at most.
 const BLOCK: Range<u64> = 4 << 10..64 << 10;
 
@@ -108,48 +105,6 @@ impl Join for StretchSum {
         add(&mut self.total, next.total);
         add(&mut self.middle, next.middle);
         add(&mut self.squares, next.squares);
-    }
-}
-
-/// Where stretches begin.
-#[derive(Clone, Copy, Debug)]
-struct Stretching {
-    /// How many of them have leaves, and the numbers of each of these and of each of the others.
-    leafy: u64,
-    short: u64,
-    long: u64,
-    last: u64,
-}
-
-impl Stretching {
-    fn new(shape: Shape) -> Self {
-        let long = (shape.last / 64)
-            .clamp(STRETCH.start, STRETCH.end)
-            .next_multiple_of(NUMBERS_PER_WORD);
-        let short = long.min(LEAFY);
-        Self {
-            leafy: shape.root2 / short + 1,
-            short,
-            long,
-            last: shape.last,
-        }
-    }
-
-    /// The first number of a stretch.
-    fn low(&self, index: u64) -> u64 {
-        self.short * index.min(self.leafy) + self.long * index.saturating_sub(self.leafy)
-    }
-
-    fn count(&self) -> u64 {
-        let numbers = self.last + 1;
-        match numbers.checked_sub(self.low(self.leafy)) {
-            Some(rest) => self.leafy + rest.div_ceil(self.long),
-            None => numbers.div_ceil(self.short),
-        }
-    }
-
-    fn last(&self, index: u64) -> u64 {
-        self.last.min(self.low(index + 1) - 1)
     }
 }
 
@@ -435,11 +390,8 @@ impl Summing {
         }
         let tables = &self.tables;
         if let Some(index) = next(&mut self.stretches, stretch, self.limits[1]) {
-            let (low, last) = (self.stretching.low(index), self.stretching.last(index));
-            return Some(Work::Stretch(
-                index,
-                Box::new(Stretch::new(Arc::clone(tables), low, last)),
-            ));
+            let stretch = Stretch::new(Arc::clone(tables), self.stretching.unit(index));
+            return Some(Work::Stretch(index, Box::new(stretch)));
         }
         let part = |index: u64, size: u64, length: u64| index * size..length.min((index + 1) * size);
         if let Some(index) = next(&mut self.ordinary, ordinary, self.limits[2]) {
@@ -486,12 +438,11 @@ impl Summing {
                 // Hard leaves grow thinner as numbers grow: their share is one of the logarithm, from where they begin
                 // at about x / (y root y).
                 let leaves = 1.0 + blocks.ln() / (shape.y as f64).ln() * 2.0;
-                0.45 * blocks + 0.25 * leaves.clamp(0.0, 1.0)
+                0.1 * blocks + 0.42 * leaves.clamp(0.0, 1.0)
             }
             Which::Stretches => {
-                let leafy = done as f64 / self.stretching.leafy as f64;
-                let stretches = self.stretching.low(done) as f64 / numbers;
-                0.2 * leafy.min(1.0) + 0.1 * stretches.min(1.0)
+                let (leaves, low) = self.stretching.before(done);
+                0.43 * leaves / self.stretching.leaves().max(1.0) + 0.05 * (low as f64 / numbers).min(1.0)
             }
         }
     }
@@ -517,7 +468,7 @@ fn block(shape: Shape) -> u64 {
 pub(super) fn units(shape: Shape, which: Which) -> u64 {
     match which {
         Which::Blocks => (shape.last + 1).div_ceil(block(shape) * NUMBERS_PER_BYTE),
-        Which::Stretches => Stretching::new(shape).count(),
+        Which::Stretches => Stretching::new(shape).units(),
     }
 }
 
@@ -602,6 +553,24 @@ mod tests {
             }
             assert_eq!(sum(x), expected, "{x}");
         }
+    }
+
+    #[test]
+    fn no_unit_is_a_twentieth_of_the_cost() {
+        let shape = Shape::new(10_u64.pow(15));
+        let tables = Box::new(Preparing::new(shape)).advance(|| false);
+        let tables = Arc::new(tables.expect("nothing stops it"));
+        let summing = Summing::new(tables, shape, &mut Sums::default());
+        let mut all = 0.0;
+        for which in [Which::Blocks, Which::Stretches] {
+            let shares = (0..=units(shape, which)).map(|done| summing.share(shape, which, done));
+            let shares: Vec<f64> = shares.collect();
+            // Most hard leaves are in the first blocks.
+            let most = if which == Which::Blocks { 0.2 } else { 0.05 };
+            assert!(shares.windows(2).all(|pair| (0.0..most).contains(&(pair[1] - pair[0]))));
+            all += shares[shares.len() - 1];
+        }
+        assert!((0.999..1.001).contains(&all), "{all}");
     }
 
     #[test]

@@ -7,13 +7,16 @@
 
 mod hard;
 mod stretch;
+mod stretching;
 mod tables;
 
 pub(crate) use hard::{Block, BlockSum};
 pub(crate) use stretch::{Stretch, StretchSum};
+pub(crate) use stretching::Stretching;
 pub(crate) use tables::{Preparing, Tables};
 
 use super::wheel::{BITS_BELOW, NUMBERS_PER_BYTE, RESIDUES};
+use std::ops::RangeInclusive;
 
 /// The primes 2, 3 and 5 are sieved by the wheel: the first prime that has leaves is the fourth.
 pub(crate) const FIRST: usize = 3;
@@ -91,6 +94,24 @@ struct Easy {
     low: u64,
     turn: u64,
     high: u64,
+}
+
+impl Easy {
+    /// The bounds of what is gone through: of `q`, and of `r`. Each lies above the first and up to the second.
+    fn ways(&self) -> [(u64, u64); 2] {
+        let rows = if self.turn < self.high {
+            (self.over_p / self.high, self.over_p / self.turn)
+        } else {
+            (0, 0)
+        };
+        [(self.low, self.turn), rows]
+    }
+
+    /// The same of those, of either kind, whose leaves are among these numbers.
+    fn second_primes(&self, numbers: &RangeInclusive<u64>) -> (u64, u64) {
+        let above = self.over_p / (numbers.end() + 1);
+        (above, self.over_p.checked_div(*numbers.start()).unwrap_or(u64::MAX))
+    }
 }
 
 fn cube_root(x: u64) -> u64 {

@@ -2,11 +2,14 @@
 //! the sums of primes there.
 //!
 //! Knows the stretch alone: sums are those from its beginning, and beside what they come to stands the weight of all
-//! that lies before.
+//! that lies before. Of a stretch that is cut by the first primes of its leaves every piece finds the sums anew, and
+//! the last one has all that is no easy leaf; so pieces are put together as stretches are.
 
+use super::stretching::Unit;
 use super::{Easy, Tables, count_in, sum_of_residues};
 use crate::primes::sieve::{Segment, Sieve, Step};
 use crate::primes::wheel::{BITS_BELOW, NUMBERS_PER_BYTE};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes of a segment at most: its sums, eight times as many, fit a second-level cache.
@@ -22,7 +25,7 @@ pub(crate) struct StretchSum {
     pub(crate) value: u128,
     /// What it grows by for each unit that the primes before the stretch add up to.
     pub(crate) weight: u128,
-    /// The sum of the primes of the stretch.
+    /// The sum of the primes of the stretch; as what follows, 0 in a piece that is not the last of its stretch.
     pub(crate) total: u128,
     /// The sum of its primes above `y` and up to the root of `x`, and of their squares.
     pub(crate) middle: u128,
@@ -42,23 +45,37 @@ pub(crate) struct Stretch {
     /// The easy leaves of this prime and of those after it are still to be added for that segment; `None`: sieve the
     /// next.
     next: Option<usize>,
+    /// The first primes of the leaves, by index.
+    primes: Range<usize>,
+    is_last: bool,
     sum: StretchSum,
-    /// The sum of the primes of the stretch before the segment.
+    /// The sums of the primes of the stretch before the segment, and up to its end.
     before: u128,
+    total: u128,
 }
 
 impl Stretch {
-    /// The stretch `low..=last`; `low` is a multiple of 240.
-    pub(crate) fn new(tables: Arc<Tables>, low: u64, last: u64) -> Self {
+    /// A stretch, or a piece of it; its numbers begin at a multiple of 240.
+    pub(crate) fn new(tables: Arc<Tables>, unit: Unit) -> Self {
+        let Unit {
+            numbers,
+            primes,
+            is_last,
+        } = unit;
+        let (low, last) = numbers.into_inner();
+        let below = |p: u64| tables.count(p.saturating_sub(1).min(tables.shape.root3));
         Self {
-            tables,
             sieve: Box::new(Sieve::with_segments(low, last, SEGMENT)),
             low,
             last: low,
             sums: Vec::new(),
             next: None,
+            primes: below(primes.start)..below(primes.end),
+            is_last,
             sum: StretchSum::default(),
             before: 0,
+            total: 0,
+            tables,
         }
     }
 
@@ -74,9 +91,9 @@ impl Stretch {
                         Step::Done => return Ok(self.sum),
                         Step::Segment(segment) => {
                             (self.low, self.last) = (segment.low(), segment.last());
-                            self.before = self.sum.total;
-                            self.sum.total += sums_of(&segment, &mut self.sums);
-                            if self.low <= shape.root2 && self.last > shape.y {
+                            self.before = self.total;
+                            self.total += sums_of(&segment, &mut self.sums);
+                            if self.is_last && self.low <= shape.root2 && self.last > shape.y {
                                 for p in segment.primes().filter(|p| shape.y < *p && *p <= shape.root2) {
                                     self.sum.middle += u128::from(p);
                                     self.sum.squares += u128::from(p) * u128::from(p);
@@ -87,10 +104,13 @@ impl Stretch {
                                 // small.
                                 let least = shape.root_y.max(self.low.isqrt().saturating_sub(1));
                                 let least = least.max(shape.x / (self.last + 5).saturating_pow(2));
-                                self.next = Some(self.tables.count(least.min(shape.y)));
+                                self.next = Some(self.primes.start.max(self.tables.count(least.min(shape.y))));
                             }
-                            if self.last >= shape.root2 {
-                                self.semiprimes();
+                            if self.is_last {
+                                self.sum.total = self.total;
+                                if self.last >= shape.root2 {
+                                    self.semiprimes();
+                                }
                             }
                         }
                     }
@@ -117,11 +137,8 @@ impl Stretch {
         let shape = self.tables.shape;
         let tables = Arc::clone(&self.tables);
         let mut leaves = 0;
-        for index in first.. {
-            let p = u64::from(*tables.primes.get(index)?);
-            if p > shape.root3 {
-                return None;
-            }
+        for index in first..self.primes.end {
+            let p = u64::from(tables.primes[index]);
             leaves += 20;
             if let Some(easy) = shape.easy(p) {
                 leaves += self.easy_leaves_of(&tables, p, easy);
@@ -134,22 +151,10 @@ impl Stretch {
     }
 
     fn easy_leaves_of(&mut self, tables: &Tables, p: u64, easy: Easy) -> usize {
-        let Easy {
-            over_p,
-            low,
-            turn,
-            high,
-        } = easy;
-        // The second factors whose leaves lie in the segment.
-        let above = over_p / (self.last + 1);
-        let up_to = over_p.checked_div(self.low).unwrap_or(u64::MAX);
-        let rows = if turn < high {
-            (over_p / high, over_p / turn)
-        } else {
-            (0, 0)
-        };
+        let over_p = easy.over_p;
+        let (above, up_to) = easy.second_primes(&(self.low..=self.last));
         let mut leaves = 0;
-        for (from, to) in [(low, turn), rows] {
+        for (from, to) in easy.ways() {
             let (from, to) = (from.max(above), to.min(up_to));
             if from >= to {
                 continue;
@@ -219,4 +224,50 @@ fn sums_of(segment: &Segment<'_>, sums: &mut Vec<u64>) -> u128 {
         entry
     }));
     u128::from(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stretching::Stretching;
+    use super::super::{Preparing, Shape};
+    use super::*;
+
+    /// The stretches of a sum, from pieces of about `most` leaves, and how many units there are.
+    fn stretches(tables: &Arc<Tables>, most: f64) -> (Vec<StretchSum>, u64) {
+        let stretching = Stretching::with_pieces(tables.shape, most);
+        let (mut stretches, mut sum) = (Vec::new(), StretchSum::default());
+        for unit in (0..stretching.units()).map(|index| stretching.unit(index)) {
+            let is_last = unit.is_last;
+            let stretch = Box::new(Stretch::new(Arc::clone(tables), unit));
+            let piece = stretch.advance(|| false).expect("nothing stops it");
+            assert!(is_last || (piece.total, piece.middle, piece.squares) == (0, 0, 0));
+            sum = StretchSum {
+                value: sum.value.wrapping_add(piece.value),
+                weight: sum.weight.wrapping_add(piece.weight),
+                ..piece
+            };
+            if is_last {
+                stretches.push(std::mem::take(&mut sum));
+            }
+        }
+        (stretches, stretching.units())
+    }
+
+    #[test]
+    fn pieces_come_to_their_stretches() {
+        for x in [1_000_000, 20_000_000_011, 3_000_000_000_000] {
+            let preparing = Box::new(Preparing::new(Shape::new(x)));
+            let tables = Arc::new(preparing.advance(|| false).expect("nothing stops it"));
+            let (whole, units) = stretches(&tables, f64::INFINITY);
+            assert_eq!(whole.len() as u64, units);
+            for most in [300.0, 10_000.0, 1e6] {
+                let (cut, units) = stretches(&tables, most);
+                assert_eq!(cut, whole, "{x} {most}");
+                assert!(
+                    x < 10_000_000_000 || most > 1e5 || units > whole.len() as u64,
+                    "{x} {most}"
+                );
+            }
+        }
+    }
 }
