@@ -97,7 +97,10 @@ pub(super) fn restore(bytes: &[u8]) -> Result<Factor, Damaged> {
     let part = plan.parts.pop().filter(|part| part.bit_len() > 64 && part.bit(0));
     let part = part.ok_or(Damaged::Impossible("part"))?;
     plan.stage = match stage {
-        SEARCHING => Stage::Searching(Searching::restore(part.clone(), &mut reader)?),
+        SEARCHING => match Searching::restore(part.clone(), &mut reader)? {
+            Some(searching) => Stage::Searching(searching),
+            None => Stage::Sieving(Box::new(Sieving::new(part.clone()))),
+        },
         SIEVING if part.bit_len() <= quadratic::LONGEST => {
             Stage::Sieving(Box::new(Sieving::restore(part.clone(), &mut reader)?))
         }

@@ -66,21 +66,32 @@ impl Searching {
         searching
     }
 
-    /// As [`save`](Self::save) has written it. Batches that were under way are begun anew.
-    pub(super) fn restore(n: Natural, reader: &mut Reader<'_>) -> Result<Self, Damaged> {
+    /// As [`save`](Self::save) has written it; `None` if that was further than searches go here, so that the sieve is
+    /// next: a machine whose curves are faster searches longer. Batches that were under way are begun anew.
+    pub(super) fn restore(n: Natural, reader: &mut Reader<'_>) -> Result<Option<Self>, Damaged> {
         let bits = n.bit_len();
-        let levels = schedule::levels(bits, bits <= quadratic::LONGEST);
+        let can_sieve = bits <= quadratic::LONGEST;
+        let levels = schedule::levels(bits, can_sieve);
         let (level, done, parameter) = (reader.u64()?, reader.u64()?, reader.u64()?);
-        let level = usize::try_from(level).unwrap_or(usize::MAX);
-        let most = levels.get(level).ok_or(Damaged::Impossible("level"))?.batches;
-        let mut searching = Self::new(n, levels, level);
-        searching.done = u32::try_from(done)
+        let level = usize::try_from(level)
             .ok()
-            .filter(|done| *done < most)
-            .ok_or(Damaged::Impossible("count of curves"))?;
-        searching.begun = searching.done;
+            .filter(|level| *level < schedule::LEVELS.len());
+        let mut level = level.ok_or(Damaged::Impossible("level"))?;
+        let mut done = u32::try_from(done).map_err(|_| Damaged::Impossible("count of curves"))?;
+        if levels.get(level).is_some_and(|here| done >= here.batches) {
+            (level, done) = (level + 1, 0);
+        }
+        if level >= levels.len() {
+            return if can_sieve {
+                Ok(None)
+            } else {
+                Err(Damaged::Impossible("level"))
+            };
+        }
+        let mut searching = Self::new(n, levels, level);
+        (searching.begun, searching.done) = (done, done);
         searching.parameter = following(parameter);
-        Ok(searching)
+        Ok(Some(searching))
     }
 
     pub(super) fn save(&self, writer: &mut Writer) {

@@ -301,6 +301,23 @@ fn factors_by_many_hands(n: Natural, hands: usize, order: impl Fn(usize) -> usiz
     }
 }
 
+#[test]
+fn searches_that_went_further_elsewhere_go_on() {
+    let n = Natural::from(prime_near(50, 1 << 90)) * Natural::from(prime_near(60, 1 << 91));
+    for (level, done) in [(0, 1), (0, 2), (1, 50), (2, 1), (3, 99), (10, 7)] {
+        let mut writer = crate::job::Writer::new(*b"FACT", 3);
+        // No prime is known, and one part.
+        writer.natural(&n).u64(0).u64(1).natural(&n).u64(0.25_f64.to_bits());
+        writer.u64(1).u64(level).u64(done).u64(6);
+        let mut plan = Factor::restore(&writer.finish()).expect("it can be read");
+        assert_eq!(
+            run_to_end(&mut plan),
+            run_to_end(&mut Factor::new(n.clone())),
+            "{level} {done}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

@@ -5,7 +5,7 @@
 //! that can be sieved is searched for factors for a share of the time the sieve is expected to take; one that cannot be
 //! is searched level after level.
 
-use super::curves::Bounds;
+use super::curves::{Bounds, has_ifma};
 use std::sync::{Arc, LazyLock};
 
 /// Searches with the same bounds.
@@ -51,8 +51,33 @@ static SHORT: [LazyLock<Arc<Bounds>>; 3] = [
     LazyLock::new(|| LEVELS[2].bounds()),
 ];
 
-/// Numbers of up to this many bits are searched until a factor is found: sieving would not be faster.
-const SEARCHED_BITS: usize = 118;
+/// What the schedule goes by, which is not the same where curves have other instructions.
+#[derive(Clone, Copy, Debug)]
+struct Machine {
+    /// Numbers of up to this many bits are searched until a factor is found: sieving would not be faster.
+    searched_bits: usize,
+    /// How long curves take, as a multiple of the model, on a machine whose sieve takes what the model says.
+    slowness: f64,
+}
+
+/// With products of 52-bit words in vectors.
+const IFMA: Machine = Machine {
+    searched_bits: 118,
+    slowness: 1.0,
+};
+/// Without. Measured on a Zen 2: docs/numbers.md.
+const PORTABLE: Machine = Machine {
+    searched_bits: 84,
+    slowness: 4.5,
+};
+
+/// Levels before the sieve of a number that would be searched until a factor is found with other instructions: most
+/// such numbers that are not made to be hard have a short factor.
+const SHORT_LEVELS: usize = 2;
+
+fn machine() -> Machine {
+    if has_ifma() { IFMA } else { PORTABLE }
+}
 
 /// Bounds for factors of a number of a word.
 pub(crate) fn short_bounds() -> Arc<Bounds> {
@@ -98,17 +123,25 @@ impl Level {
 
     /// Seconds that a batch takes for a number of `bits` bits.
     pub(crate) fn seconds(&self, bits: usize) -> f64 {
+        self.seconds_on(machine(), bits)
+    }
+
+    fn seconds_on(&self, machine: Machine, bits: usize) -> f64 {
         let words = (bits as f64 / 52.0).ceil() + 0.1;
         // Nine multiplications a bit of the first stage, and one for most primes of the second.
         let second = self.second as f64;
         let multiplications = 13.0 * self.first as f64 + 0.8 * second / second.ln();
-        multiplications * (4.0 + 2.2 * words + 0.55 * words * words) * 1e-9
+        machine.slowness * multiplications * (4.0 + 2.2 * words + 0.55 * words * words) * 1e-9
     }
 }
 
 /// The levels for a composite, each with its number of batches. `can_sieve`: whether the sieve takes over then.
 pub(crate) fn levels(bits: usize, can_sieve: bool) -> Vec<Level> {
-    if bits <= SEARCHED_BITS {
+    levels_on(machine(), bits, can_sieve)
+}
+
+fn levels_on(machine: Machine, bits: usize, can_sieve: bool) -> Vec<Level> {
+    if bits <= machine.searched_bits {
         let last = LEVELS.iter().position(|level| 2 * level.bits + 8 >= bits).unwrap_or(3);
         let mut levels = LEVELS[..=last].to_vec();
         levels[last].batches = 100;
@@ -117,10 +150,13 @@ pub(crate) fn levels(bits: usize, can_sieve: bool) -> Vec<Level> {
     if !can_sieve {
         return LEVELS.to_vec();
     }
+    if bits <= IFMA.searched_bits {
+        return LEVELS[..SHORT_LEVELS].to_vec();
+    }
     let mut left = SHARE * sieve_seconds(bits);
     let mut levels = Vec::new();
     for level in LEVELS.into_iter().take_while(|level| 2 * level.bits <= bits + 16) {
-        let cost = level.seconds(bits);
+        let cost = level.seconds_on(machine, bits);
         let batches = ((left / cost) as u32).min(level.batches);
         if batches == 0 {
             break;
@@ -137,16 +173,20 @@ mod tests {
 
     #[test]
     fn longer_numbers_get_longer_searches_but_a_share_of_the_sieve() {
-        let mut before = 0.0;
-        for bits in (130..340).step_by(10) {
-            let cost: f64 = levels(bits, true)
-                .iter()
-                .map(|level| f64::from(level.batches) * level.seconds(bits))
-                .sum();
-            assert!(cost > before && cost <= SHARE * sieve_seconds(bits), "{bits}: {cost}");
-            before = cost;
+        for machine in [IFMA, PORTABLE] {
+            let mut before = 0.0;
+            for bits in (130..340).step_by(10) {
+                let cost: f64 = levels_on(machine, bits, true)
+                    .iter()
+                    .map(|level| f64::from(level.batches) * level.seconds_on(machine, bits))
+                    .sum();
+                assert!(cost > before && cost <= SHARE * sieve_seconds(bits), "{bits}: {cost}");
+                before = cost;
+            }
         }
         assert_eq!(levels(500, false), LEVELS);
+        assert_eq!(levels_on(IFMA, 110, true).last().map(|level| level.batches), Some(100));
+        assert_eq!(levels_on(PORTABLE, 110, true), LEVELS[..SHORT_LEVELS]);
         // One of 40 digits in a number of 150 is within its levels.
         assert!(LEVELS.iter().any(|level| level.bits >= 133));
     }
