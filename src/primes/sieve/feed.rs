@@ -21,6 +21,8 @@ pub(super) struct Feed {
     /// How many primes of the table have been in a batch.
     in_table: usize,
     nested: Option<Box<Nested>>,
+    /// The last prime that was found, or the bound after it.
+    reached: u32,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,7 @@ impl Feed {
             taken: 0,
             in_table,
             nested: None,
+            reached: 0,
         }
     }
 
@@ -63,8 +66,7 @@ impl Feed {
 
     /// The share of all its primes' range that has been passed, 0.0..=1.0.
     pub(super) fn progress(&self) -> f64 {
-        let reached = self.batch.last().copied().unwrap_or(0);
-        f64::from(reached.min(self.last)) / f64::from(self.last.max(1))
+        f64::from(self.reached.min(self.last)) / f64::from(self.last.max(1))
     }
 
     /// Finds the next batch, or works towards it; false if there are no primes up to `bound` left.
@@ -78,6 +80,7 @@ impl Feed {
             self.batch.extend(in_table.iter().take(BATCH));
             self.in_table += self.batch.len();
             self.taken = 0;
+            self.reached = self.batch.last().copied().unwrap_or(0);
             return true;
         }
         if u64::from(bound) < LIMIT {
@@ -89,7 +92,13 @@ impl Feed {
         });
         self.batch.clear();
         self.taken = 0;
-        nested.find(&mut self.batch)
+        let is_found = nested.find(&mut self.batch);
+        self.reached = match self.batch.last() {
+            Some(prime) => *prime,
+            None if is_found => self.reached,
+            None => self.last,
+        };
+        is_found
     }
 }
 
@@ -128,16 +137,19 @@ mod tests {
     fn batches_are_all_primes_between_the_bounds() {
         let all = primes_up_to(3_000_000);
         let mut feed = Feed::new(8000, 2_999_999);
-        let mut taken = Vec::new();
+        let (mut taken, mut progress) = (Vec::new(), 0.0);
         for bound in [
             7000, 8009, 8010, 60_000, 65_535, 65_537, 65_600, 900_000, 2_999_999, 2_999_999,
         ] {
             while let Some(primes) = feed.take(bound) {
                 assert!(primes.len() <= BATCH + 64);
                 taken.extend_from_slice(primes);
+                assert!(feed.progress() >= progress, "{progress}");
+                progress = feed.progress();
             }
             let expected = all.iter().filter(|&&p| p > 8000 && p <= bound);
             assert!(taken.iter().eq(expected), "bound {bound}");
         }
+        assert_eq!(feed.progress(), 1.0);
     }
 }

@@ -45,7 +45,7 @@ impl FirstMultiples {
 fn find<const M: usize>(primes: &[u32], low: u64, tags: &mut [u64], bytes: &mut [u32]) {
     #[cfg(target_arch = "x86_64")]
     {
-        if has!("avx512f", "avx512dq") {
+        if has_avx512() {
             // SAFETY: both features were just detected.
             return unsafe { find_avx512::<M>(primes, low, tags, bytes) };
         }
@@ -55,6 +55,16 @@ fn find<const M: usize>(primes: &[u32], low: u64, tags: &mut [u64], bytes: &mut 
         }
     }
     find_portable::<M>(primes, low, tags, bytes);
+}
+
+/// Whether vectors of 512 bits find them.
+pub(super) fn has_avx512() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        has!("avx512f", "avx512dq")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -56,6 +56,8 @@ const PARTIAL_SEGMENT: usize = 2 << 10;
 /// to their bound, to test what is left for each number of the range.
 const FEED_COST: f64 = 0.27;
 const TEST_COST: f64 = 22.0;
+/// The first without AVX-512, beside numbers of the range that take what they take with it: Zen 2, 10^18 and 3 10^18.
+const FEED_COST_WITHOUT: f64 = 0.85;
 
 /// Words whose numbers are tested in a step: about 20 numbers.
 const TEST_WORDS: usize = 2;
@@ -231,8 +233,13 @@ impl Sieve {
         let root = f64::from(self.max_prime.max(10));
         let is_exact = self.max_prime >= self.last.isqrt() as u32;
         let per_number = if is_exact { Cost::of_a_number(root) } else { TEST_COST };
+        let feed = if first_multiple::has_avx512() {
+            FEED_COST
+        } else {
+            FEED_COST_WITHOUT
+        };
         Cost {
-            start: FEED_COST * root,
+            start: feed * root,
             per_number,
         }
     }
