@@ -258,8 +258,9 @@ impl Client {
     /// Stops a submitted job.
     ///
     /// # Errors
-    /// [`Code::NoJob`] if there is none of this ID, it has ended, or it is not this user's; [`Code::Store`] in a
-    /// cluster that does not take the cancel of a job that another node works on.
+    /// [`Code::NoJob`] if there is none of this ID, it has ended, or it is not this user's; [`Code::Store`] if the
+    /// daemon's store does not take it: the job is stopped, and goes on if the daemon ends before the store does. Or in
+    /// a cluster that does not take the cancel of a job that another node works on.
     pub fn cancel(&self, job: JobId) -> Call<()> {
         self.call(format!("cancel {}", job.0))
     }

@@ -1,4 +1,5 @@
-//! The lanes of workers, and the names of lanes and workers. Plain data; knows no worker.
+//! The lanes of workers, the names of lanes and workers, and how far bulk work is cut ahead. Plain data; knows no
+//! worker.
 
 /// The kinds of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -129,7 +129,7 @@ async fn rows(caller: &Caller, words: &str) -> Result<Vec<Json>, Failure> {
 /// A row of `jobs` as an object, in which progress is an object of its own.
 pub(super) fn job(row: &str) -> Json {
     let mut job = object(job_fields(row));
-    let running = ["pct", "eta", "stage", "stalled"];
+    let running = ["pct", "eta", "stage"];
     let progress: Map<_, _> = running.into_iter().filter_map(|key| job.remove_entry(key)).collect();
     if !progress.is_empty() {
         job.insert("progress".to_owned(), progress.into());

@@ -111,7 +111,7 @@ pub struct StateMetrics {
     pub running: AtomicU64,
     /// Submitted jobs that have not ended; they are in one of the other states too.
     pub submitted: AtomicU64,
-    /// Those that the store did not have when the daemon shut down.
+    /// Those that the store did not have when the last records were asked for, as the daemon shuts down.
     pub unstored: AtomicU64,
     /// Memory set aside for long jobs, in bytes.
     pub memory: AtomicU64,

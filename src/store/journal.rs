@@ -146,6 +146,11 @@ impl Journal {
         self.writing_since.map(|_| batch)
     }
 
+    /// What was said of the batch that is being written, if it is [overdue](Self::fail_overdue).
+    pub const fn overdue(&self) -> Option<&StoreError> {
+        self.overdue.as_ref()
+    }
+
     /// Finds once of a batch that it takes too long. The store, which is at this place, has failed then until the batch
     /// is [settled](Self::settle): the error, and the submissions that wait for it, which are refused. Those of the
     /// batch itself may reach the disk yet.

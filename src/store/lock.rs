@@ -2,6 +2,8 @@
 
 use super::error::{ErrorKind, StoreError};
 use super::file_id::FileId;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::process::geteuid;
 use rustix::system::uname;
 use std::collections::BTreeSet;
@@ -40,7 +42,9 @@ impl DirectoryLock {
     pub fn take(directory: &Path) -> Result<Self, StoreError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| {
-            if let (io::ErrorKind::AlreadyExists, Ok(target)) = (error.kind(), fs::read_link(directory)) {
+            if let (io::ErrorKind::AlreadyExists, Ok(target)) = (error.kind(), fs::read_link(directory))
+                && !directory.exists()
+            {
                 let what = format!(
                     "it is a link to {}, which is not there (is its disk mounted?)",
                     target.display()
@@ -58,17 +62,18 @@ impl DirectoryLock {
             }
         })?;
         let path = directory.join(FILE);
-        // Who can open it can take its lock: nobody else, whatever the mode of the directory.
+        // Who can open it can take its lock: nobody else, whatever the mode of the directory. A link is not followed:
+        // who may write to the directory could have another user write to any file of theirs.
         let options = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .clone();
         let opened = options.open(&path);
         let mut file = opened.map_err(|error| not_opened(&path, &error))?;
-        share(&file, directory);
         let began = Instant::now();
         let mut limit = HELD_LIMIT;
         let locked = loop {
@@ -82,7 +87,7 @@ impl DirectoryLock {
             }
         };
         match locked {
-            Ok(()) => {}
+            Ok(()) => share(&file, directory),
             Err(TryLockError::WouldBlock) => {
                 let is_own = FileId::of(&file).is_ok_and(|id| held().contains(&id));
                 let what = match is_own {
@@ -143,15 +148,20 @@ fn not_opened(path: &Path, error: &io::Error) -> StoreError {
             let what = "it belongs to another user: chown it to the user of the daemon";
             StoreError::new(ErrorKind::Denied, path, what)
         }
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            StoreError::new(ErrorKind::Foreign, path, "it is a link, which no daemon makes")
+        }
         _ => StoreError::io(path, "cannot open it", error),
     }
 }
 
-/// Gives a lock to the user of its directory, so that a daemon of this user can start after root has looked after the
-/// store. Only root can: for others it is their own, or stays as it is.
+/// Gives a lock that this user has made to the user of its directory, so that a daemon of theirs can start after root
+/// has looked after the store. Only root can: for others it is their own, or stays as it is.
 fn share(file: &File, directory: &Path) {
     if let (Ok(file_is), Ok(directory_is)) = (file.metadata(), fs::metadata(directory))
+        && file_is.uid() == geteuid().as_raw()
         && file_is.uid() != directory_is.uid()
+        && file_is.nlink() == 1
     {
         let _ = fchown(file, Some(directory_is.uid()), Some(directory_is.gid()));
     }

@@ -19,9 +19,13 @@ pub enum Scope {
     Process,
 }
 
-/// Of what a process may have by its own limits, this much is for threads: each has a stack, and an arena of glibc with
-/// up to 64 MiB of addresses. `serve` with two workers has some 200 MiB of addresses before the first question.
-const OF_THREADS: u64 = 200 << 20;
+/// Addresses of a worker, which has two threads: each with a stack, and an arena of glibc of 64 MiB. And of the program
+/// with its other threads: `serve` with two workers has 287 MiB before the first question, with eight 1,015.
+const ADDRESSES_OF_WORKER: u64 = 132 << 20;
+const ADDRESSES_OF_PROGRAM: u64 = 256 << 20;
+/// The same of data: 9 MiB with two workers, 35 with eight.
+const DATA_OF_WORKER: u64 = 5 << 20;
+const DATA_OF_PROGRAM: u64 = 32 << 20;
 
 /// Memory in bytes: all there is in a scope, and what is left of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +44,9 @@ impl Memory {
         self.left.saturating_mul(100) / self.total.max(1)
     }
 
-    /// That of the machine, of the control groups that limit this process, and within its own limits.
-    fn all() -> Vec<Self> {
+    /// That of the machine, of the control groups that limit this process, and within its own limits, with so many
+    /// workers.
+    fn all(workers: usize) -> Vec<Self> {
         let machine = fs::read_to_string("/proc/meminfo")
             .ok()
             .and_then(|text| of_machine(&text));
@@ -49,19 +54,19 @@ impl Memory {
         machine
             .into_iter()
             .chain(of_groups(Path::new(GROUPS), &groups))
-            .chain(of_limits())
+            .chain(of_limits(workers as u64))
             .collect()
     }
 
-    /// Where this process can have the least.
+    /// Where this process can have the least for jobs, with so many workers.
     #[cfg(feature = "cli")]
-    pub fn smallest() -> Option<Self> {
-        Self::all().into_iter().min_by_key(|memory| memory.total)
+    pub fn smallest(workers: usize) -> Option<Self> {
+        Self::all(workers).into_iter().min_by_key(|memory| memory.total)
     }
 
-    /// Where the smallest share is left.
-    pub fn scarcest() -> Option<Self> {
-        Self::all().into_iter().min_by_key(|memory| memory.left_pct())
+    /// Where the smallest share is left, with so many workers.
+    pub fn scarcest(workers: usize) -> Option<Self> {
+        Self::all(workers).into_iter().min_by_key(|memory| memory.left_pct())
     }
 }
 
@@ -77,18 +82,22 @@ fn statm(index: usize) -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// What the process may have by its own limits: the first number of statm counts against that of addresses, the sixth
-/// against that of data.
-fn of_limits() -> impl Iterator<Item = Memory> {
-    let limits = [(Resource::As, 0), (Resource::Data, 5)];
-    limits.into_iter().filter_map(|(resource, index)| {
+/// What jobs may have by the process's own limits: the first number of statm counts against that of addresses, the
+/// sixth against that of data.
+fn of_limits(workers: u64) -> impl Iterator<Item = Memory> {
+    let limits = [
+        (Resource::As, 0, ADDRESSES_OF_PROGRAM + workers * ADDRESSES_OF_WORKER),
+        (Resource::Data, 5, DATA_OF_PROGRAM + workers * DATA_OF_WORKER),
+    ];
+    limits.into_iter().filter_map(|(resource, index, kept)| {
         let limit = getrlimit(resource).current?;
-        Some(of_limit(limit, statm(index).unwrap_or(0)))
+        Some(of_limit(limit, statm(index).unwrap_or(0), kept))
     })
 }
 
-fn of_limit(limit: u64, used: u64) -> Memory {
-    let total = limit.saturating_sub(OF_THREADS);
+/// Of a limit, with what is used of it and what is kept for all but jobs.
+fn of_limit(limit: u64, used: u64, kept: u64) -> Memory {
+    let total = limit.saturating_sub(kept);
     Memory {
         scope: Scope::Process,
         total,
@@ -186,11 +195,11 @@ mod tests {
 
     #[test]
     fn the_limit_of_a_process_is_also_for_its_threads() {
-        let memory = of_limit(1_000 << 20, 300 << 20);
+        let memory = of_limit(1_000 << 20, 300 << 20, 200 << 20);
         assert_eq!((memory.total >> 20, memory.left >> 20), (800, 700));
-        let memory = of_limit(1_000 << 20, 100 << 20);
+        let memory = of_limit(1_000 << 20, 100 << 20, 200 << 20);
         assert_eq!((memory.total >> 20, memory.left_pct()), (800, 100));
-        assert_eq!(of_limit(100 << 20, 300 << 20).left_pct(), 0);
+        assert_eq!(of_limit(100 << 20, 300 << 20, 200 << 20).left_pct(), 0);
     }
 
     /// A tree of control groups, which goes when it is dropped.

@@ -189,12 +189,12 @@ fn what_is_not_the_clients_to_say_is_refused() {
 fn a_question_that_nodes_of_a_cluster_cannot_show_each_other_is_not_submitted_there() {
     let (alone, in_cluster) = (daemon(), daemon());
     in_cluster.metrics.cluster.set_nodes(Vec::new(), true);
-    let is_taken = |digits: usize, facts: &DaemonView| {
+    let is_taken = |digits: usize, daemon: &DaemonView| {
         let line = format!("submit certify check={}", "1".repeat(digits));
         let Ok(ParsedLine::Request(request)) = parse_line(line.as_bytes()) else {
             panic!("it is a request");
         };
-        let taken = Registry::default().call(&request, facts, None);
+        let taken = Registry::default().call(&request, daemon, None);
         match taken {
             Ok((step, _)) => matches!(step, Step::Ask(_)),
             Err(failure) => {

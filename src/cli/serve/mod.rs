@@ -182,19 +182,21 @@ impl LimitFlags {
 
     /// The limit that was asked for, or else the default, but not more than two thirds of the memory there is: the rest
     /// is for small plans, connections and answers, and the system would end a daemon that takes more.
-    fn max_memory_mib(&self) -> u64 {
+    fn max_memory_mib(&self, workers: usize) -> u64 {
         let default = || {
             let most = Policy::default().max_memory;
-            let memory = Memory::smallest().map_or(most, |memory| most.min(memory.total / 3 * 2));
+            let memory = Memory::smallest(workers).map_or(most, |memory| most.min(memory.total / 3 * 2));
             (memory >> 20).max(1)
         };
         self.max_memory_mib.unwrap_or_else(default)
     }
 
     /// Logs if jobs may take more memory than there is. Small ones have an eighth in addition.
-    fn check_memory(&self) {
-        let most = self.max_memory_mib();
-        if let Some(memory) = Memory::smallest().filter(|memory| memory.total >> 20 < most.saturating_add(most / 8)) {
+    fn check_memory(&self, workers: usize) {
+        let most = self.max_memory_mib(workers);
+        if let Some(memory) =
+            Memory::smallest(workers).filter(|memory| memory.total >> 20 < most.saturating_add(most / 8))
+        {
             tracing::warn!(
                 max_memory_mib = most,
                 memory_mib = memory.total >> 20,
@@ -214,13 +216,13 @@ impl LimitFlags {
         }
     }
 
-    fn policy(&self) -> Policy {
+    fn policy(&self, workers: usize) -> Policy {
         Policy {
             max_jobs: self.max_jobs.get(),
             max_jobs_per_account: self.max_jobs_per_account.get(),
             max_submitted: self.max_submitted.get(),
             max_queue_age: self.max_queue_age,
-            max_memory: self.max_memory_mib() << 20,
+            max_memory: self.max_memory_mib(workers) << 20,
             max_finished: self.keep_finished,
             max_finished_age: self.keep_finished_for,
             max_answers: self.keep_answers_mib << 20,
@@ -246,10 +248,10 @@ impl Serve {
         let set_filter = logging::start(&self.log, self.log_format, spans);
         allocator::give_large_blocks_back();
         self.limits.check_descriptors(self.reserve())?;
-        self.limits.check_memory();
+        self.limits.check_memory(self.worker_count());
         let daemon = Daemon::new()
             .workers(self.worker_count())
-            .policy(self.limits.policy())
+            .policy(self.limits.policy(self.worker_count()))
             .limits(self.limits())
             .io_threads(self.io_threads.get());
         let daemon = match Data::resolve(self.data.as_deref()).map_err(anyhow::Error::msg)? {
@@ -332,7 +334,10 @@ impl Serve {
                 "max-connections",
                 self.limits.max_connections(self.reserve()).to_string(),
             ),
-            ("max-memory-mib", self.limits.max_memory_mib().to_string()),
+            (
+                "max-memory-mib",
+                self.limits.max_memory_mib(self.worker_count()).to_string(),
+            ),
             ("workers", self.worker_count().to_string()),
         ];
         if let Ok(Data::Directory(directory)) = Data::resolve(self.data.as_deref()) {
@@ -402,14 +407,17 @@ async fn serve(
         }
         Drained::GaveUp => return Err(RunError::GaveUp.into()),
     }
-    let unstored = metrics.states.unstored.load(Relaxed);
+    let store = metrics.store();
+    let unstored = match store.is_incomplete {
+        true => metrics.states.unstored.load(Relaxed),
+        false => 0,
+    };
     if has_store && unstored > 0 {
         tracing::warn!(
             jobs = unstored,
             "submitted jobs were not confirmed by the store, and may or may not go on at the next start"
         );
     }
-    let store = metrics.store();
     match has_store {
         true if submitted > unstored => {
             let jobs = submitted - unstored;

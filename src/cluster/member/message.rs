@@ -95,14 +95,23 @@ pub(in crate::cluster) enum Input {
 }
 
 impl Input {
-    /// Whether NATS took what this node wrote; `None` if it wrote nothing.
-    pub(in crate::cluster) fn outcome(&self) -> Option<Result<(), NatsError>> {
+    /// What this node wrote, and whether NATS took it; `None` if it wrote nothing.
+    pub(in crate::cluster) fn outcome(&self) -> Option<(Written, Result<(), NatsError>)> {
         match self {
-            Self::Written(_, _, result) => Some(result.map(drop)),
-            Self::Saved(_, result) | Self::Removed(_, result) => Some(*result),
+            Self::Written(_, _, result) => Some((Written::Entry, result.map(drop))),
+            Self::Saved(_, result) => Some((Written::Checkpoint, *result)),
+            Self::Removed(_, result) => Some((Written::Removal, *result)),
             _ => None,
         }
     }
+}
+
+/// What a node writes to NATS: there may be room for one and none for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::cluster) enum Written {
+    Entry,
+    Checkpoint,
+    Removal,
 }
 
 /// Why NATS has not taken an entry or a checkpoint, or not given one.

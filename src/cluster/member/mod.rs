@@ -18,7 +18,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::message::{Command, EngineNotice, EntryKind, Input, NatsError};
+pub(super) use self::message::{Command, EngineNotice, EntryKind, Input, NatsError, Written};
 
 use self::known::{KnownJob, Location, Seen, Writing, is_further, is_same};
 use self::next::Next;
@@ -233,6 +233,8 @@ impl Member {
             Input::Close => {
                 self.is_draining = true;
                 self.is_closing = true;
+                // What NATS refused before is tried once more: there is not time for the pauses.
+                self.jobs.values_mut().for_each(KnownJob::changed);
                 self.look_at_all();
             }
         }
@@ -647,6 +649,10 @@ impl Member {
             return;
         }
         if known.is_forgotten {
+            if known.owner.is_some() && !known.is_cleared {
+                known.is_cleared = true;
+                self.commands.push(Command::Clear(job));
+            }
             match known.entry {
                 Some(_) => {
                     known.pending = Some(self.now + COMMAND_LIMIT);

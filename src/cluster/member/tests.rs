@@ -724,6 +724,18 @@ fn a_job_that_nats_has_no_entry_of_is_forgotten_at_once() {
     let done = commands(&mut member, [Input::Committed(vec![Record::Forgotten(job)])], now);
     assert_eq!(done, []);
     assert!(member.jobs.is_empty(), "{:?}", member.jobs);
+    // The other way round it has an owner, who is removed.
+    let mut member = connected(now);
+    let inputs = [
+        Input::Committed(vec![Record::Submitted(submission(job))]),
+        Input::Written(job, 1, Ok(1)),
+        Input::OwnerSeen(job, 1, owned_by("a", 0)),
+        Input::Committed(vec![Record::Ended(end(job, Ok(Value::from(5))))]),
+        Input::Written(job, 2, Err(NatsError::Refused)),
+        Input::Committed(vec![Record::Forgotten(job)]),
+    ];
+    let done = commands(&mut member, inputs, now);
+    assert!(done.contains(&Command::Clear(job)), "{done:?}");
 }
 
 #[test]

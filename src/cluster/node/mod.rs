@@ -14,7 +14,7 @@ use self::offers::{Offers, Verdict};
 use self::subscriptions::{PAUSE, open_later, pause_after, receive, watch_entries};
 use super::entry::NodeEntry;
 use super::links::{LIMIT, Links, name_subject};
-use super::member::{Command, Input, Member, NatsError};
+use super::member::{Command, Input, Member, NatsError, Written};
 use super::number::Number;
 use super::part_worker::PartWorker;
 use super::{ClusterError, ClusterSettings};
@@ -25,6 +25,7 @@ use crate::verb::DaemonView;
 use actix::prelude::*;
 use async_nats::{Client, Subject};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
@@ -66,7 +67,7 @@ pub(crate) struct Node {
     /// Free workers, as this node said last.
     announced_free: usize,
     /// NATS has refused the last entry.
-    is_refused: bool,
+    refused: BTreeSet<Written>,
     reported: Instant,
     is_draining: bool,
     settled: Option<oneshot::Sender<()>>,
@@ -148,7 +149,7 @@ impl Node {
             offers,
             last_heartbeat: None,
             announced_free: 0,
-            is_refused: false,
+            refused: BTreeSet::new(),
             reported: now(),
             is_draining: false,
             settled: None,
@@ -211,7 +212,7 @@ impl Node {
         self.member.handle(Input::Connected, now());
         tracing::info!(node = self.settings.name, "the cluster is there");
         self.daemon.metrics.cluster.set_trouble(String::new(), "");
-        self.is_refused = false;
+        self.refused.clear();
         self.refusals = (String::new(), 0);
         let mut tasks = vec![tokio::spawn(watch_entries(
             links.clone(),
@@ -295,8 +296,8 @@ impl Node {
             }
             NodeEvent::Opened(..) | NodeEvent::NotOpened(..) => {}
             NodeEvent::Member(input) => {
-                if let Some(outcome) = input.outcome() {
-                    self.note_refusal(outcome == Err(NatsError::Refused), outcome.is_ok());
+                if let Some((what, outcome)) = input.outcome() {
+                    self.note_refusal(what, outcome);
                 }
                 self.member.handle(input, now());
             }
@@ -314,18 +315,23 @@ impl Node {
         self.act(context);
     }
 
-    /// Says once that NATS takes no entries, and that it does again.
-    fn note_refusal(&mut self, is_refused: bool, is_written: bool) {
+    /// Says once that NATS does not take everything, and that it does again.
+    fn note_refusal(&mut self, what: Written, outcome: Result<(), NatsError>) {
         let cluster = &self.daemon.metrics.cluster;
-        if is_refused && !self.is_refused {
-            self.is_refused = true;
+        let was_refused = !self.refused.is_empty();
+        match outcome {
+            Ok(()) => self.refused.remove(&what),
+            Err(NatsError::Refused) => self.refused.insert(what),
+            Err(_) => false,
+        };
+        let is_refused = !self.refused.is_empty();
+        if is_refused && !was_refused {
             tracing::warn!(
                 remedy = ROOM,
                 "NATS refuses what this node writes: it may be full; trying again"
             );
             cluster.set_trouble("NATS refuses what this node writes: it may be full".to_owned(), ROOM);
-        } else if is_written && self.is_refused {
-            self.is_refused = false;
+        } else if was_refused && !is_refused {
             tracing::info!("NATS takes what this node writes again");
             cluster.set_trouble(String::new(), "");
         }

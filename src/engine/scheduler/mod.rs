@@ -341,8 +341,7 @@ impl Handler<Shutdown> for Scheduler {
             this.table.drain(now());
             if matches!(shutdown, Shutdown::Cancel) {
                 let text = "the daemon shut down before it was done";
-                let unstored = this.table.refuse_all(&Failure::new(Code::Cancelled, text));
-                this.metrics.states.unstored.store(unstored as u64, Relaxed);
+                this.table.refuse_all(&Failure::new(Code::Cancelled, text));
             }
         });
     }

@@ -9,6 +9,7 @@ use crate::proto::{Code, Failure};
 use crate::store::{Commit, Committed, ErrorKind, Journal, KeptAnswer, StoreError, StoredJob};
 use actix::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 use tokio::sync::oneshot;
 
@@ -84,7 +85,16 @@ impl Scheduler {
         if let Some((error, refused)) = link.journal.fail_overdue(|| self.metrics.store().place, now) {
             link.fails(&error, &self.metrics);
             self.table.withdraw(refused, &unwritten(&error), now);
-            self.table.fail_ends(&cancelled(&error), now);
+            self.send();
+        }
+        // Also of jobs that end meanwhile: nobody knows when the store comes to them.
+        let overdue = self
+            .store
+            .as_ref()
+            .and_then(|link| link.journal.overdue())
+            .map(cancelled);
+        if let Some(failure) = overdue.filter(|_| self.table.has_unstored_ends()) {
+            self.table.fail_ends(&failure, now);
             self.send();
         }
         let Some(link) = &mut self.store else {
@@ -174,9 +184,15 @@ impl Handler<Flush> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, Flush { written }: Flush, context: &mut Self::Context) {
-        self.handle_by("the end", context, |this| match &mut this.store {
-            Some(link) => link.written = Some(written),
-            None => drop(written.send(())),
+        self.handle_by("the end", context, |this| {
+            this.metrics
+                .states
+                .unstored
+                .store(this.table.unstored() as u64, Relaxed);
+            match &mut this.store {
+                Some(link) => link.written = Some(written),
+                None => drop(written.send(())),
+            }
         });
     }
 }

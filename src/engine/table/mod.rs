@@ -291,9 +291,8 @@ impl Table {
         });
     }
 
-    /// Ends everything that is left, with this failure, but for the submitted jobs that a store has. Says of how many
-    /// others that have not ended it is not known whether the store will have them.
-    pub(super) fn refuse_all(&mut self, failure: &Failure) -> usize {
+    /// Ends everything that is left, with this failure, but for the submitted jobs that a store has.
+    pub(super) fn refuse_all(&mut self, failure: &Failure) {
         self.refuse_if(failure, |_| true);
         for (client, request) in self.flow.cancels.take() {
             self.flow.outbox.reply(client, request, Err(failure.clone()));
@@ -310,6 +309,10 @@ impl Table {
         for (client, request) in self.flow.submitted.take_unacknowledged() {
             self.flow.outbox.reply(client, request, Err(unknown_submit()));
         }
+    }
+
+    /// How many submitted jobs have not ended of which it is not known whether the store will have them.
+    pub(super) fn unstored(&self) -> usize {
         self.flow.submitted.running().len() - self.flow.submitted.stored().count()
     }
 

@@ -266,8 +266,8 @@ fn at_the_end_a_submit_that_the_store_has_not_confirmed_is_not_promised_to_go_on
     play.order(1, 2, submit(long("b", 9)), |_| {});
     play.table.drain(play.now);
     assert_eq!(play.heard(), [""; 0]);
-    let unstored = play.table.refuse_all(&Failure::new(Code::Cancelled, "as asked"));
-    assert_eq!((play.heard(), unstored), (vec!["1/2 store".to_owned()], 1));
+    play.table.refuse_all(&Failure::new(Code::Cancelled, "as asked"));
+    assert_eq!((play.heard(), play.table.unstored()), (vec!["1/2 store".to_owned()], 1));
     play.table.acknowledge(vec![other], play.now);
     assert_eq!(play.heard(), [""; 0], "it has one reply");
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How long the cluster may take to write an end, from when the store has it. An entry that NATS does not confirm is
-/// given up after as long (`cluster/links.rs`).
+/// given up after as long (`cluster/links/mod.rs`).
 pub(super) const SHARE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A reply that waits.
@@ -58,6 +58,11 @@ impl Unwritten {
     /// Whether a cluster is to have each end as well.
     pub(super) const fn is_shared(&self) -> bool {
         self.is_shared
+    }
+
+    /// Whether the store does not have an end yet.
+    pub(super) fn has_unstored(&self) -> bool {
+        self.ends.values().any(|end| end.share_by.is_none())
     }
 
     /// A job has ended, perhaps in another way than before, and the store is to write that.

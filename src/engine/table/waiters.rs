@@ -419,7 +419,7 @@ impl Waiters {
     }
 
     /// What one that wants to hear of progress is sent: how far the job is, or for how long it has not advanced. A job
-    /// that works on and is no further is as far as before: silence would look like a daemon that is gone.
+    /// that waits, or is no further, is as far as before: silence would look like a daemon that is gone.
     pub(super) fn report(
         &mut self,
         id: WaiterId,

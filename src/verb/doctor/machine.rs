@@ -21,12 +21,12 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Looks at it. An empty path: there is no store.
-    pub(super) fn look(store: &Path) -> Self {
+    /// Looks at it, with so many workers. An empty path: there is no store.
+    pub(super) fn look(store: &Path, workers: usize) -> Self {
         Self {
             files: getrlimit(Resource::Nofile).current,
             files_open: files_open(),
-            memory: Memory::scarcest(),
+            memory: Memory::scarcest(workers),
             store_space: rustix::fs::statvfs(store)
                 .ok()
                 .map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),

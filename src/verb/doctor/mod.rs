@@ -80,7 +80,7 @@ impl Latest {
 
 fn diagnosis(daemon: &DaemonView) -> Vec<String> {
     let place = daemon.metrics.store().place;
-    let machine = Machine::look(Path::new(&place));
+    let machine = Machine::look(Path::new(&place), daemon.workers);
     let findings = findings(daemon, &machine);
     match findings.is_empty() {
         true => vec!["nothing is wrong".to_owned()],
@@ -153,13 +153,18 @@ fn of_machine(daemon: &DaemonView, machine: &Machine) -> Vec<Finding> {
         found.push(Finding::urgent(what, remedy));
     }
     if let Some(memory) = machine.memory.filter(|memory| memory.left_pct() < MEMORY_PCT) {
-        let scope = match memory.scope {
-            Scope::Machine => "the machine",
-            Scope::ControlGroup => "the control group",
-            Scope::Process => "this process (ulimit -v or -d, LimitAS=, LimitDATA=)",
+        let (scope, remedy) = match memory.scope {
+            Scope::Machine => ("the machine", "lower --max-memory-mib, or stop what else uses memory"),
+            Scope::ControlGroup => (
+                "the control group",
+                "lower --max-memory-mib, or stop what else uses memory",
+            ),
+            Scope::Process => (
+                "this process (ulimit -v or -d, LimitAS=, LimitDATA=)",
+                "raise that limit, or lower --max-memory-mib or --workers",
+            ),
         };
         let what = format!("{scope} has {} % of its memory left", memory.left_pct());
-        let remedy = "lower --max-memory-mib, or stop what else uses memory";
         found.push(Finding::urgent(what, remedy));
     }
     if let Some(space) = machine.store_space.filter(|space| *space < SPACE) {
@@ -403,9 +408,9 @@ mod tests {
 
     #[test]
     fn this_machine_can_be_looked_at() {
-        let machine = Machine::look(Path::new("."));
+        let machine = Machine::look(Path::new("."), 2);
         assert!(machine.files != Some(0));
         assert!(machine.store_space.is_some());
-        assert_eq!(Machine::look(Path::new("")).store_space, None, "there is no store");
+        assert_eq!(Machine::look(Path::new(""), 2).store_space, None, "there is no store");
     }
 }
