@@ -128,7 +128,7 @@ fn a_request_is_followed_by_its_ids_from_accept_to_reply() {
 
 #[test]
 fn one_module_can_be_logged_alone() {
-    for module in ["requests", "replies"] {
+    for module in ["dispatcher", "replies"] {
         let mut daemon = Served::start(&["--log", &format!("off, primed::server::builtin::{module}=debug")]);
         assert_eq!(daemon.ask("isprime 7\nfactor 15\nnth 5\nquit\n").lines().count(), 4);
         daemon.child.kill().expect("it runs");

@@ -268,7 +268,7 @@ impl Plan for CountWide {
             }
             None if self.next < self.stripes.end => {
                 let (low, last) = self.ends(self.next);
-                let Cost { start, per_number } = WideSieve::cost(low, last);
+                let Cost { start, per_number, .. } = WideSieve::cost(low, last);
                 let one = start + per_number * self.length as f64;
                 let left = self.stripes.end - self.next;
                 let stripes = self.next..self.next + ((cost / one) as u64).clamp(1, left);

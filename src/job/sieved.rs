@@ -88,6 +88,8 @@ struct Stripe<F: Fold> {
     segment: u64,
     per_number: f64,
     start: f64,
+    /// The first as it is weighed where the stripe is shared.
+    shared_start: f64,
     /// The share of the sieving primes that its sieve has found.
     prepared: f64,
     sieve: SieveSlot,
@@ -168,7 +170,7 @@ impl<F: Fold> Sieved<F> {
         let segments = (old.last - ahead / 2 - old.next) / old.segment;
         let middle = Sieve::align(old.next) + segments * old.segment;
         let half = Stripe::new(middle, old.last);
-        if half.cost() - half.start < MIN_STRIPE_COST.max(WORTH_SPLITTING * half.start) {
+        if half.cost() - half.start < MIN_STRIPE_COST.max(WORTH_SPLITTING * half.shared_start) {
             return None;
         }
         old.last = middle - 1;
@@ -235,6 +237,7 @@ impl<F: Fold> Stripe<F> {
             segment: sieve.segment_numbers(),
             per_number: cost.per_number,
             start: cost.start,
+            shared_start: cost.shared_start,
             prepared: 0.0,
             sieve: SieveSlot::Here(Box::new(sieve)),
         }
@@ -419,7 +422,7 @@ impl<F: Fold> Plan for Sieved<F> {
         let index = (0..self.stripes.len()).max_by_key(|index| self.stripes[*index].ahead())?;
         let old = &mut self.stripes[index];
         // The other machine has to find the sieving primes too.
-        let cost = cost.max(MIN_STRIPE_COST).max(WORTH_SPLITTING * old.start);
+        let cost = cost.max(MIN_STRIPE_COST).max(WORTH_SPLITTING * old.shared_start);
         let numbers = (cost / old.per_number) as u64;
         if old.ahead() / 2 < old.segment || old.ahead() - 2 * old.segment < numbers {
             return None;

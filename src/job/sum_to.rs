@@ -57,7 +57,6 @@ struct Sums {
 #[derive(Debug)]
 pub(super) struct Summing {
     pub(super) tables: Arc<Tables>,
-    stretching: Stretching,
     /// Bytes of a block.
     block: u64,
     /// The first unit of each kind that was never cut, and how many there are.
@@ -346,7 +345,6 @@ impl Summing {
         let lengths = tables.lengths();
         let [blocks, stretches, ordinary, constants] = sums.done;
         Self {
-            stretching: Stretching::new(shape),
             block: block(shape),
             next: sums.done,
             limits: limits(&tables),
@@ -390,7 +388,7 @@ impl Summing {
         }
         let tables = &self.tables;
         if let Some(index) = next(&mut self.stretches, stretch, self.limits[1]) {
-            let stretch = Stretch::new(Arc::clone(tables), self.stretching.unit(index));
+            let stretch = Stretch::new(Arc::clone(tables), tables.stretching().unit(index));
             return Some(Work::Stretch(index, Box::new(stretch)));
         }
         let part = |index: u64, size: u64, length: u64| index * size..length.min((index + 1) * size);
@@ -441,8 +439,8 @@ impl Summing {
                 0.1 * blocks + 0.42 * leaves.clamp(0.0, 1.0)
             }
             Which::Stretches => {
-                let (leaves, low) = self.stretching.before(done);
-                0.43 * leaves / self.stretching.leaves().max(1.0) + 0.05 * (low as f64 / numbers).min(1.0)
+                let (leaves, low) = self.tables.stretching().before(done);
+                0.43 * leaves / self.tables.stretching().leaves().max(1.0) + 0.05 * (low as f64 / numbers).min(1.0)
             }
         }
     }
@@ -477,7 +475,7 @@ fn limits(tables: &Tables) -> [u64; 4] {
     let [leaves, primes] = tables.lengths();
     [
         units(tables.shape(), Which::Blocks),
-        units(tables.shape(), Which::Stretches),
+        tables.stretching().units(),
         leaves.div_ceil(LEAVES),
         primes.div_ceil(CONSTANTS),
     ]
@@ -556,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn no_unit_is_a_twentieth_of_the_cost() {
+    fn no_piece_of_a_stretch_is_a_twentieth_of_the_cost_and_no_block_a_fifth() {
         let shape = Shape::new(10_u64.pow(15));
         let tables = Box::new(Preparing::new(shape)).advance(|| false);
         let tables = Arc::new(tables.expect("nothing stops it"));

@@ -81,7 +81,11 @@ fn nothing_is_shown_without_a_password_but_whether_it_lives() {
         assert!(body.contains("say who you are"), "{body}");
         assert_eq!(http.status(ANN, "GET", path, "") == 200, path != "/nothing", "{path}");
     }
-    assert_eq!(http.status(NOBODY, "POST", "/v1/ask", r#"{"request":"nth 5"}"#), 401);
+    let (status, head, _) = http.ask(NOBODY, "POST", "/v1/ask", r#"{"request":"nth 5"}"#);
+    assert_eq!(status, 401);
+    // Nothing of it is read but its head.
+    assert!(head.contains("connection: close"), "{head}");
+    let mut http = Http::connect(&daemon);
     for odd in ["Bearer x", "====", "YW5u"] {
         assert_eq!(http.status(odd, "GET", "/v1/info", ""), 401, "{odd}");
     }

@@ -326,7 +326,7 @@ impl Plan for Factor {
     fn memory(&self, workers: usize) -> u64 {
         let bits = self.n.bit_len();
         if bits <= 128 {
-            return 8 << 20;
+            return (8 << 20).max(quadratic::memory(bits.max(64), workers));
         }
         // The number, its parts and the elements of a test or of a search; the sieve of as long a part as can be
         // sieved.

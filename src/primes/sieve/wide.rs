@@ -144,8 +144,10 @@ impl WideSieve {
         let (is_exact, max_prime) = bound(last - stripe, last);
         let start = FEED_COST * max_prime as f64;
         let stripes = last.saturating_sub(low) as f64 / Self::LONGEST as f64;
+        let start = start * stripes.max(1.0);
         Cost {
-            start: start * stripes.max(1.0),
+            start,
+            shared_start: start,
             per_number: if is_exact { SIEVE_COST } else { TEST_COST },
         }
     }

@@ -2,8 +2,8 @@
 //! multiplicative function, here `f(n) = n`. docs/numbers.md has the formula and its sources.
 //!
 //! Knows no slice: every part of the sum is a unit that needs nothing of the others. Start at [`Shape`]; then
-//! [`Tables`], which all units share, [`Stretch`] (easy leaves and semiprimes) and [`Block`] (hard leaves). All sums
-//! are modulo 2^128, and the result fits.
+//! [`Tables`], which all units share, [`Stretch`] (easy leaves and semiprimes; [`Stretching`] has which there are) and
+//! [`Block`] (hard leaves). All sums are modulo 2^128, and the result fits.
 
 mod hard;
 mod stretch;

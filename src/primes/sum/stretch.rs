@@ -18,7 +18,7 @@ const SEGMENT: usize = 64 << 10;
 /// Leaves between two calls of `over`.
 const LEAVES: usize = 20_000;
 
-/// What a stretch came to.
+/// What a stretch, or a piece of one, came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StretchSum {
     /// The sum over all leaves, with sums of primes from the beginning of the stretch.
@@ -260,7 +260,10 @@ mod tests {
             let tables = Arc::new(preparing.advance(|| false).expect("nothing stops it"));
             let (whole, units) = stretches(&tables, f64::INFINITY);
             assert_eq!(whole.len() as u64, units);
-            for most in [300.0, 10_000.0, 1e6] {
+            for most in [300.0, 10_000.0, 1e6]
+                .into_iter()
+                .filter(|most| x < 100_000_000_000 || *most > 1e3)
+            {
                 let (cut, units) = stretches(&tables, most);
                 assert_eq!(cut, whole, "{x} {most}");
                 assert!(

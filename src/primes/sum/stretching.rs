@@ -24,6 +24,8 @@ pub(crate) struct Stretching {
     short: u64,
     long: u64,
     pieces: Vec<Piece>,
+    /// How many stretches are cut.
+    cut: u64,
     /// Easy leaves of all pieces, about.
     leaves: f64,
 }
@@ -56,26 +58,45 @@ impl Stretching {
 
     /// With pieces of about `most` easy leaves.
     pub(super) fn with_pieces(shape: Shape, most: f64) -> Self {
+        let mut stretching = Self::uncut(shape);
+        while stretching.cut < stretching.leafy {
+            stretching.cut_next(shape, most);
+        }
+        stretching
+    }
+
+    /// Before any stretch is cut.
+    pub(super) fn uncut(shape: Shape) -> Self {
         let long = (shape.last / 64)
             .clamp(LONG.start, LONG.end)
             .next_multiple_of(NUMBERS_PER_WORD);
         let short = long.min(LEAFY);
-        let mut stretching = Self {
+        Self {
             last: shape.last,
             leafy: shape.root2 / short + 1,
             short,
             long,
             pieces: Vec::new(),
+            cut: 0,
             leaves: 0.0,
-        };
-        for stretch in 0..stretching.leafy {
-            stretching.cut(shape, stretch, most);
         }
-        stretching
+    }
+
+    /// Cuts stretches until all are, or until `over`, which is asked after each; true if all are.
+    pub(super) fn advance(&mut self, shape: Shape, mut over: impl FnMut() -> bool) -> bool {
+        while self.cut < self.leafy {
+            self.cut_next(shape, LEAVES);
+            if over() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Cuts one stretch.
-    fn cut(&mut self, shape: Shape, stretch: u64, most: f64) {
+    fn cut_next(&mut self, shape: Shape, most: f64) {
+        let stretch = self.cut;
+        self.cut += 1;
         let numbers = self.numbers(stretch);
         let mut piece = Piece {
             stretch,

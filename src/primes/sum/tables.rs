@@ -3,7 +3,7 @@
 //!
 //! Made in steps by [`Preparing`]. Knows nothing of leaves, but for the sums over whole ranges of them.
 
-use super::{FIRST, Shape, coprime_sum, wheel_index, wheel_number};
+use super::{FIRST, Shape, Stretching, coprime_sum, wheel_index, wheel_number};
 use crate::primes::sieve::{Sieve, Step};
 use crate::primes::wheel::{NUMBERS_PER_BYTE, RESIDUES, bit};
 use std::ops::Range;
@@ -34,12 +34,18 @@ pub(crate) struct Tables {
     /// For the numbers coprime to 30 in order: 0, if a square divides it; else twice the least prime factor, and 1 if
     /// the number of its primes is odd.
     pub(super) factors: Vec<u16>,
+    stretching: Stretching,
 }
 
 impl Tables {
     /// The parameters.
     pub(crate) const fn shape(&self) -> Shape {
         self.shape
+    }
+
+    /// The stretches.
+    pub(crate) const fn stretching(&self) -> &Stretching {
+        &self.stretching
     }
 
     /// How many primes are up to `n`, which is at most `y` and a little.
@@ -152,6 +158,7 @@ impl Preparing {
                 sums: vec![0],
                 starts: vec![0],
                 factors: Vec::new(),
+                stretching: Stretching::uncut(shape),
             },
             sieve: Some(Box::new(Sieve::new(0, shape.y + BEYOND))),
             next: FIRST,
@@ -215,7 +222,11 @@ impl Preparing {
                 }
             }
         }
-        Ok(self.tables)
+        let Tables { shape, stretching, .. } = &mut self.tables;
+        match stretching.advance(*shape, over) {
+            true => Ok(self.tables),
+            false => Err(self),
+        }
     }
 
     /// Marks the next multiples of `p` that are coprime to 30: as those of their least prime factor, and those of its

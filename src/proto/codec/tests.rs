@@ -226,7 +226,12 @@ proptest! {
             }
             let words = match (reply, rows) {
                 (Err(failure), _) => Err(failure.clone()),
-                (Ok(_), Some(rows)) if version > 1 => Ok(rows.join(" ")),
+                // Without rows a value that is no number of rows is the answer.
+                (Ok(value), Some(rows))
+                    if version > 1 && (!rows.is_empty() || matches!(value, Value::Nothing) || *value == 0.into()) =>
+                {
+                    Ok(rows.join(" "))
+                }
                 (Ok(Value::Truth(yes)), _) if version == 2 => Ok(u8::from(*yes).to_string()),
                 // RESP says OK to nothing, and a text that says so is the same to a client.
                 (Ok(value), _) => Ok(value.to_string()),
