@@ -7,6 +7,7 @@
 use crate::client::ReplyLine;
 use crate::proto::{Code, ParsedLine, Tag, parse_line};
 use rustc_hash::FxHashMap;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub(super) struct Line {
     words: Vec<u8>,
     tag: Option<Tag>,
     stops_another: bool,
+    /// Whether it is no request: the daemon refuses it at once, even if its tag is in use.
+    is_broken: bool,
     /// For how long it is sent again.
     patience: Duration,
     /// Lines of its reply that wait for those of an earlier line.
@@ -56,6 +59,7 @@ impl Line {
             words: words.to_vec(),
             tag: None,
             stops_another: false,
+            is_broken: false,
             patience: PATIENCE,
             held: Vec::new(),
             is_answered: false,
@@ -77,7 +81,10 @@ impl Line {
                     line.patience = Duration::ZERO;
                 }
             }
-            Err((tag, _)) => line.tag = tag,
+            Err((tag, _)) => {
+                line.tag = tag;
+                line.is_broken = true;
+            }
         }
         Some(line)
     }
@@ -238,8 +245,7 @@ impl Pipeline {
         };
         let sent = self.sent.get_mut(&tag)?;
         let number = match heard {
-            // The earlier one with this tag is under way.
-            ReplyLine::Error { code, .. } if code == Code::DupTag.as_str() => sent.pop_back(),
+            ReplyLine::Error { code, .. } if tag.is_some() => sent.remove(refused_by(code, sent, &self.lines)),
             _ if heard.is_final() => sent.pop_front(),
             _ => sent.front().copied(),
         };
@@ -280,6 +286,27 @@ impl Pipeline {
         self.end(number);
         true
     }
+}
+
+/// Which of the lines that were sent with one tag an error with this code answers. The first is under way; the daemon
+/// refuses each of the others as it reads it.
+fn refused_by(code: &str, sent: &VecDeque<u64>, lines: &BTreeMap<u64, Line>) -> usize {
+    let mut places = sent.iter().map(|number| lines.get(number)).enumerate();
+    let place = if code == Code::DupTag.as_str() {
+        (sent.len() > 1).then_some(1)
+    } else if code == Code::Syntax.as_str() {
+        places
+            .find(|(_, line)| line.is_some_and(|line| line.is_broken))
+            .map(|(place, _)| place)
+    } else if code == Code::LineTooLong.as_str() {
+        // The limit is the daemon's; what is under way is shorter.
+        places
+            .min_by_key(|(_, line)| Reverse(line.map(|line| line.words.len())))
+            .map(|(place, _)| place)
+    } else {
+        None
+    };
+    place.unwrap_or_default()
 }
 
 /// What a daemon that is busy says, and when it may be asked again.
@@ -392,6 +419,29 @@ mod tests {
         assert_eq!(receive(&mut pipeline, "OK 3", now), Next::Print(Some(4)));
         assert_eq!(receive(&mut pipeline, "@a OK 3", now), Next::Print(Some(1)));
         assert_eq!(receive(&mut pipeline, "ERR draining :the end", now), Next::Print(None));
+    }
+
+    #[test]
+    fn lines_with_a_tag_in_use_are_refused_in_the_order_of_sending() {
+        let now = Instant::now();
+        let long = format!("@a isprime {}", "7".repeat(20_000));
+        let mut pipeline = sent(&["@a pi 1e18", "@a pi 5", "@a pi 6", "@a pi 7 \u{e9}", &long, "@a pi 8"]);
+        for (reply, number) in [
+            ("@a * pct=1", 1),
+            ("@a ERR dup-tag :it is under way", 2),
+            ("@a ERR dup-tag :it is under way", 3),
+            ("@a ERR syntax :it is no text", 4),
+            ("@a ERR line-too-long :it is long", 5),
+            ("@a OK 3", 1),
+            ("@a OK 4", 6),
+        ] {
+            assert_eq!(receive(&mut pipeline, reply, now), Next::Print(Some(number)), "{reply}");
+        }
+        let mut pipeline = sent(&["@a submit", "@a pi 5"]);
+        for (reply, number) in [("@a ERR syntax :nothing is asked", 1), ("@a ERR dup-tag :x", 2)] {
+            assert_eq!(receive(&mut pipeline, reply, now), Next::Print(Some(number)), "{reply}");
+        }
+        assert!(pipeline.is_empty());
     }
 
     #[test]
