@@ -45,11 +45,21 @@ pub(super) struct Line {
     patience: Duration,
     /// Lines of its reply that wait for those of an earlier line.
     held: Vec<String>,
-    /// Whether the last line of its reply is there.
-    is_answered: bool,
+    stage: Stage,
     has_rows: bool,
     /// When it found the daemon busy first, and what the daemon said last.
     busy: Option<(Instant, String)>,
+}
+
+/// How far a line is.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    /// The daemon has it, or will.
+    Sent,
+    /// It found the daemon busy, and is to be sent again.
+    Refused,
+    /// The last line of its reply is there.
+    Answered,
 }
 
 impl Line {
@@ -62,7 +72,7 @@ impl Line {
             is_broken: false,
             patience: PATIENCE,
             held: Vec::new(),
-            is_answered: false,
+            stage: Stage::Sent,
             has_rows: false,
             busy: None,
         };
@@ -165,7 +175,8 @@ impl Pipeline {
 
     /// A line is sent again: its words, if it is still to be answered.
     pub(super) fn send_again(&mut self, number: u64) -> Option<&[u8]> {
-        let line = self.lines.get(&number)?;
+        let line = self.lines.get_mut(&number)?;
+        line.stage = Stage::Sent;
         self.sent.entry(line.tag).or_default().push_back(number);
         Some(&line.words)
     }
@@ -190,12 +201,15 @@ impl Pipeline {
             let (since, _) = *line.busy.get_or_insert_with(|| (now, String::new()));
             if now.duration_since(since) + after <= line.patience {
                 line.busy = Some((since, text.to_owned()));
+                line.stage = Stage::Refused;
                 self.window = FEWEST;
                 return Next::Retry(number, after);
             }
         }
         let is_first = line.tag.is_some() || self.untagged.front() == Some(&number);
-        line.is_answered = heard.is_final();
+        if heard.is_final() {
+            line.stage = Stage::Answered;
+        }
         if is_first {
             if heard.is_final() {
                 self.end(number);
@@ -222,13 +236,14 @@ impl Pipeline {
         let (mut lost, mut first) = (0, None);
         for (number, line) in std::mem::take(&mut self.lines) {
             self.released.extend(line.held.into_iter().map(|held| (number, held)));
-            match line.busy {
-                _ if line.is_answered => {}
-                Some((_, text)) => {
+            match (line.stage, line.busy) {
+                (Stage::Answered, _) => {}
+                (Stage::Refused, Some((_, text))) => {
                     let tag = line.tag.map(|tag| format!("@{tag} ")).unwrap_or_default();
                     self.released.push_back((number, tag + &refused(&text)));
                 }
-                None => {
+                // What was sent again may have been taken in.
+                _ => {
                     lost += 1;
                     first.get_or_insert(number);
                 }
@@ -267,7 +282,7 @@ impl Pipeline {
             let held = std::mem::take(&mut line.held);
             self.held_bytes -= held.iter().map(String::len).sum::<usize>();
             self.released.extend(held.into_iter().map(|held| (number, held)));
-            if !line.is_answered {
+            if line.stage != Stage::Answered {
                 break;
             }
             self.lines.remove(&number);
@@ -454,6 +469,17 @@ mod tests {
         assert_eq!(pipeline.close(), (1, Some(3)));
         let last = [(1, BUSY.to_owned()), (2, "OK 3".to_owned()), (4, format!("@a {BUSY}"))];
         assert_eq!(released(&mut pipeline), last);
+    }
+
+    #[test]
+    fn a_line_that_was_sent_again_and_not_answered_is_lost() {
+        let mut pipeline = sent(&["submit pi 1e20", "@a pi 1e20"]);
+        for (reply, number) in [(BUSY.to_owned(), 1), (format!("@a {BUSY}"), 2)] {
+            receive(&mut pipeline, &reply, Instant::now());
+            assert!(pipeline.send_again(number).is_some());
+        }
+        assert_eq!(pipeline.close(), (2, Some(1)));
+        assert_eq!(released(&mut pipeline), []);
     }
 
     #[test]
