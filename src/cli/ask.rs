@@ -112,8 +112,8 @@ struct Link {
 #[derive(Default)]
 struct State {
     pipeline: Pipeline,
-    /// The input waits for room.
-    is_full: bool,
+    /// The input waits for room for a line: whether that has a tag.
+    waits: Option<bool>,
     /// The input has ended.
     has_ended: bool,
 }
@@ -154,8 +154,7 @@ impl Link {
             }
             let Some(line) = Line::new(&words) else { continue };
             if !self.state().pipeline.has_room(&line) {
-                self.requests().flush()?;
-                self.wait_for_room();
+                self.wait_for_room(line.is_tagged())?;
             }
             let mut requests = self.requests();
             // Before its reply can be there.
@@ -165,14 +164,22 @@ impl Link {
         self.requests().flush().map(Ok)
     }
 
-    fn wait_for_room(&self) {
+    /// Waits until there is room for a line with or without a tag. All before it are sent.
+    fn wait_for_room(&self, is_tagged: bool) -> io::Result<()> {
+        if !is_tagged {
+            self.state().pipeline.fill();
+        }
+        self.requests().flush()?;
         let mut state = self.state();
-        state.is_full = true;
-        while !state.pipeline.has_much_room() {
+        state.waits = Some(is_tagged);
+        while !state.pipeline.has_much_room(is_tagged) {
             state = self.has_room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.is_full = false;
-        state.pipeline.widen(Instant::now());
+        state.waits = None;
+        if !is_tagged {
+            state.pipeline.widen(Instant::now());
+        }
+        Ok(())
     }
 
     /// Sends lines again, each at its time.
@@ -194,7 +201,9 @@ impl Link {
     fn receive(&self, tag: Option<&str>, heard: ReplyLine<'_>) -> (Next, VecDeque<(u64, String)>) {
         let mut state = self.state();
         let next = state.pipeline.receive(tag, heard, Instant::now());
-        if state.is_full && state.pipeline.has_much_room() {
+        if let Some(is_tagged) = state.waits
+            && state.pipeline.has_much_room(is_tagged)
+        {
             self.has_room.notify_one();
         }
         if heard.is_final() {

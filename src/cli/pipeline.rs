@@ -98,6 +98,10 @@ impl Line {
         }
         Some(line)
     }
+
+    pub(super) const fn is_tagged(&self) -> bool {
+        self.tag.is_some()
+    }
 }
 
 /// What is to be done with a line of a reply.
@@ -124,8 +128,8 @@ pub(super) struct Pipeline {
     held_bytes: usize,
     /// How many without a tag may be sent.
     window: usize,
-    /// When there was no room last.
-    full: Option<Instant>,
+    /// When the first request without a tag was answered since there was no room.
+    answered: Option<Instant>,
 }
 
 impl Default for Pipeline {
@@ -137,7 +141,7 @@ impl Default for Pipeline {
             released: VecDeque::new(),
             held_bytes: 0,
             window: FEWEST,
-            full: None,
+            answered: None,
         }
     }
 }
@@ -149,14 +153,20 @@ impl Pipeline {
         line.stops_another || !is_narrow && self.lines.len() < MOST
     }
 
-    /// Whether there is room for many lines, after there was none.
-    pub(super) fn has_much_room(&self) -> bool {
-        self.untagged.len() <= self.window / 2 && self.lines.len() <= MOST - FEWEST
+    /// Whether there is room for many lines with or without a tag, after there was none.
+    pub(super) fn has_much_room(&self, is_tagged: bool) -> bool {
+        (is_tagged || self.untagged.len() <= self.window / 2) && self.lines.len() <= MOST - FEWEST
     }
 
-    /// There was no room, and is some again: how wide the window is depends on how long that took.
+    /// There is no room for a line without a tag.
+    pub(super) fn fill(&mut self) {
+        self.answered = None;
+    }
+
+    /// There was no room for it, and is some again: how wide the window is depends on how long that took, from the
+    /// first reply on. The way there and back, which is as long for a quick request, comes before.
     pub(super) fn widen(&mut self, now: Instant) {
-        let took = self.full.replace(now).map(|full| now.duration_since(full));
+        let took = self.answered.take().map(|answered| now.duration_since(answered));
         match took {
             Some(took) if took < QUICK => self.window = (2 * self.window).min(MOST),
             Some(took) if took > SLOW => self.window = FEWEST,
@@ -209,6 +219,9 @@ impl Pipeline {
         let is_first = line.tag.is_some() || self.untagged.front() == Some(&number);
         if heard.is_final() {
             line.stage = Stage::Answered;
+            if line.tag.is_none() {
+                self.answered.get_or_insert(now);
+            }
         }
         if is_first {
             if heard.is_final() {
@@ -501,14 +514,24 @@ mod tests {
         let [plain, tagged, cancel] =
             ["1", "@a 1", "cancel @a"].map(|line| Line::new(line.as_bytes()).expect("it asks something"));
         assert!(!pipeline.has_room(&plain) && pipeline.has_room(&tagged) && pipeline.has_room(&cancel));
+        assert!(!pipeline.has_much_room(false) && pipeline.has_much_room(true));
+        pipeline.fill();
         pipeline.widen(now);
-        assert!(!pipeline.has_room(&plain), "nothing is known yet");
-        pipeline.widen(now + QUICK / 2);
-        assert!(pipeline.has_room(&plain) && pipeline.has_much_room());
-        receive(&mut pipeline, BUSY, now);
-        assert!(!pipeline.has_room(&plain));
+        assert_eq!(pipeline.window, FEWEST, "nothing is known yet");
+        // The way there and back is long.
+        pipeline.fill();
+        let first = now + 5 * SLOW;
+        receive(&mut pipeline, "2", first);
+        receive(&mut pipeline, "2", first + QUICK / 4);
+        pipeline.widen(first + QUICK / 2);
+        assert_eq!(pipeline.window, 2 * FEWEST);
+        assert!(pipeline.has_room(&plain) && pipeline.has_much_room(false));
+        receive(&mut pipeline, BUSY, first + QUICK);
+        assert_eq!(pipeline.window, FEWEST);
         pipeline.window = MOST;
-        pipeline.widen(now + QUICK / 2 + 2 * SLOW);
+        pipeline.fill();
+        receive(&mut pipeline, "2", first);
+        pipeline.widen(first + 2 * SLOW);
         assert_eq!(pipeline.window, FEWEST);
     }
 }
