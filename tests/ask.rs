@@ -44,11 +44,16 @@ fn server(lines: usize, says: &'static str) -> SocketAddr {
 
 /// A server that answers each line at once, by all that it has read.
 fn answering(says: impl Fn(&[String]) -> String + Send + 'static) -> SocketAddr {
+    answering_until(usize::MAX, says)
+}
+
+/// The same, and it closes after this number of lines.
+fn answering_until(most: usize, says: impl Fn(&[String]) -> String + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
     let address = listener.local_addr().expect("it is bound");
     let serve = move |mut stream: TcpStream| {
         let mut seen = Vec::new();
-        for line in BufReader::new(stream.try_clone()?).lines() {
+        for line in BufReader::new(stream.try_clone()?).lines().take(most) {
             seen.push(line?);
             stream.write_all(says(&seen).as_bytes())?;
         }
@@ -159,6 +164,18 @@ fn a_line_that_stays_refused_is_named() {
         answers,
         "{\"error\":\"busy\",\"line\":\"2\",\"text\":\"overload; retry-ms=1\"}\n"
     );
+}
+
+#[test]
+fn each_line_is_sent_again_at_its_own_time() {
+    // The first would be sent again in a minute. Once the second is answered, the daemon closes.
+    let says = |seen: &[String]| match (seen.len(), seen.last().map(String::as_str)) {
+        (_, Some("@a nth 1")) => "@a ERR busy :overload; retry-ms=59000\n".to_owned(),
+        (2, _) => "@b ERR busy :overload; retry-ms=1\n".to_owned(),
+        _ => "@b OK 3\n".to_owned(),
+    };
+    let (answers, _, _) = ask(answering_until(3, says), &[], "@a nth 1\n@b pi 5\n");
+    assert_eq!(answers, "@b 3\n");
 }
 
 #[test]

@@ -5,11 +5,12 @@ use super::exchange::{self, Out, ask_one, read_lines, replies_to};
 use super::pipeline::{Line, Next, Pipeline};
 use super::prompt;
 use crate::client::{ReplyLine, split_tag};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Stdin, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// The arguments of `ask`.
@@ -184,14 +185,29 @@ impl Link {
 
     /// Sends lines again, each at its time.
     fn send_again(&self, due: &mpsc::Receiver<(Instant, u64)>) {
-        for (due, number) in due {
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            let mut requests = self.requests();
-            let mut state = self.state();
-            let Some(words) = state.pipeline.send_again(number).map(<[u8]>::to_vec) else {
-                continue;
+        let mut later = BTreeSet::new();
+        loop {
+            let came = match later.first() {
+                Some((at, _)) => due.recv_timeout(Instant::saturating_duration_since(at, Instant::now())),
+                None => due.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            drop(state);
+            match came {
+                Ok(one) => {
+                    later.insert(one);
+                }
+                Err(RecvTimeoutError::Timeout) => later
+                    .pop_first()
+                    .into_iter()
+                    .for_each(|(_, number)| self.resend(number)),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn resend(&self, number: u64) {
+        let mut requests = self.requests();
+        let words = self.state().pipeline.send_again(number).map(<[u8]>::to_vec);
+        if let Some(words) = words {
             // A daemon that has closed is noticed where the replies are read.
             let _ = requests.write_all(&words).and_then(|()| requests.flush());
         }
