@@ -179,6 +179,18 @@ fn each_line_is_sent_again_at_its_own_time() {
 }
 
 #[test]
+fn a_line_that_begins_as_resp_does_is_refused() {
+    let daemon = support::daemon();
+    let (answers, errors, status) = ask(daemon.addresses()[0], &[], "nth 5\n*0\n*5\nnth 6\n");
+    assert_eq!((answers.as_str(), status), ("11\n13\n", Some(1)));
+    let refused: Vec<_> = errors
+        .lines()
+        .map(|error| error.split_once(": ").map(|(line, _)| line))
+        .collect();
+    assert_eq!(refused, [Some("line 2"), Some("line 3")], "{errors}");
+}
+
+#[test]
 fn a_long_input_is_answered_line_by_line() {
     let daemon = support::daemon();
     let input: String = (1..=20_000).map(|n| format!("isprime {n}\n")).collect();

@@ -153,6 +153,10 @@ impl Link {
             if words.last() != Some(&b'\n') {
                 words.push(b'\n');
             }
+            // To the daemon a line that begins with it is a request in RESP, which may go on in the next lines.
+            if words.first() == Some(&b'*') {
+                words.insert(0, b' ');
+            }
             let Some(line) = Line::new(&words) else { continue };
             if !self.state().pipeline.has_room(&line) {
                 self.wait_for_room(line.is_tagged())?;
