@@ -23,7 +23,8 @@ pub(super) struct Ask {
     #[arg(long)]
     json: bool,
     /// The question, as one argument or several; none: standard input, a question a line, or a prompt at a terminal.
-    /// An error names its line; a line that finds the daemon busy is sent again for a minute, or until its deadline
+    /// An error names its line; a line that finds the daemon busy is sent again for a minute, or until its deadline,
+    /// and takes effect after those that were sent meanwhile
     #[arg(value_name = "REQUEST", allow_negative_numbers = true)]
     request: Vec<String>,
 }
