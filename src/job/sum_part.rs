@@ -1,5 +1,5 @@
-//! Parts of a sum by formula for other machines: some blocks, or some stretches and pieces of them. Knows nothing of how
-//! they are added up.
+//! Parts of a sum by formula for other machines: some blocks, or some stretches and pieces of them. Knows nothing of
+//! how they are added up.
 //!
 //! A part's bytes are the number, the parameter `y` and the units; tables are made of these. Its result is what its
 //! units come to together.

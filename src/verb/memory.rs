@@ -44,8 +44,8 @@ impl Memory {
         self.left.saturating_mul(100) / self.total.max(1)
     }
 
-    /// That of the machine, of the control groups that limit this process, and within its own limits, with so many
-    /// workers.
+    /// That of the machine, of the control groups that limit this process, and within its own limits, for a
+    /// daemon with this number of workers.
     fn all(workers: usize) -> Vec<Self> {
         let machine = fs::read_to_string("/proc/meminfo")
             .ok()
@@ -58,13 +58,13 @@ impl Memory {
             .collect()
     }
 
-    /// Where this process can have the least for jobs, with so many workers.
+    /// Where a daemon with this number of workers can have the least for jobs.
     #[cfg(feature = "cli")]
     pub fn smallest(workers: usize) -> Option<Self> {
         Self::all(workers).into_iter().min_by_key(|memory| memory.total)
     }
 
-    /// Where the smallest share is left, with so many workers.
+    /// Where the smallest share is left to a daemon with this number of workers.
     pub fn scarcest(workers: usize) -> Option<Self> {
         Self::all(workers).into_iter().min_by_key(|memory| memory.left_pct())
     }

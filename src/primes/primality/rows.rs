@@ -1,8 +1,8 @@
 //! The inner loop of products of long numbers: a number times a word is added to another one.
 //!
 //! Does not know what a residue is; see [`super::words`]. A row takes 2.6 cycles a word on a Zen 2, whose multiplier
-//! bounds it at 2, by a multiplication that leaves the flags alone and two chains of carries (E. Ozturk and others, "New
-//! Instructions Supporting Large Integer Arithmetic on Intel Architecture Processors", Intel, 2012).
+//! bounds it at 2, by a multiplication that leaves the flags alone and two chains of carries (E. Ozturk and others,
+//! "New Instructions Supporting Large Integer Arithmetic on Intel Architecture Processors", Intel, 2012).
 //!
 //! Unsafe: four words of two slices at a time, in assembly, for compilers keep no two chains. The function is called
 //! where [`available`] says so.

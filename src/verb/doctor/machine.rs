@@ -21,7 +21,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Looks at it, with so many workers. An empty path: there is no store.
+    /// Looks at it, for a daemon with this number of workers. An empty path: there is no store.
     pub(super) fn look(store: &Path, workers: usize) -> Self {
         Self {
             files: getrlimit(Resource::Nofile).current,
