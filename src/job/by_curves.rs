@@ -351,9 +351,10 @@ impl Plan for ByCurves {
 
     fn memory(&self, workers: usize) -> u64 {
         // A step takes some bits off; a link is a dozen numbers with those of its text. A construction has a class
-        // polynomial in fixed point.
+        // polynomial in fixed point. A root is kept for each prime discriminant, with its place in a map.
         let links = self.n.bit_len() as u64 / 3 * 12 * bytes(&self.n);
-        (1 << 20) + links + workers as u64 * (2 << 20) + (workers + AHEAD) as u64 * 300 * bytes(&self.n)
+        let roots = discriminant::MOST_PARTS * (bytes(&self.n) + 32);
+        (1 << 20) + links + roots + workers as u64 * (2 << 20) + (workers + AHEAD) as u64 * 300 * bytes(&self.n)
     }
 
     fn save(&self) -> Option<Vec<u8>> {

@@ -6,6 +6,10 @@
 /// Discriminants are above `-LIMIT`.
 const LIMIT: u32 = 50_000;
 
+/// The prime discriminants that others above `-LIMIT` may be products of: an odd prime has one, and there are -4, 8 and
+/// -8.
+pub(crate) const MOST_PARTS: u64 = 5_135;
+
 /// Classes of a discriminant that is used: the degree of its polynomial.
 const MOST_CLASSES: u16 = 100;
 
@@ -110,6 +114,7 @@ pub(super) fn prime_discriminants(d: u32) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn class_numbers_are_those_on_record() {
@@ -120,6 +125,8 @@ mod tests {
         assert_eq!(of(2)[..6], [15, 20, 24, 35, 40, 51]);
         assert_eq!(of(2).len(), 18);
         assert_eq!(of(3).len(), 16);
+        let parts: BTreeSet<i64> = table.iter().flat_map(|one| prime_discriminants(one.d)).collect();
+        assert!(parts.len() as u64 <= MOST_PARTS, "{}", parts.len());
         for one in &table {
             let classes: u16 = forms(one.d)
                 .iter()

@@ -1,9 +1,8 @@
 //! Factoring numbers of any size.
 //!
-//! Small primes go by trial division ([`Trial`]), powers by taking roots ([`Powers`]), and two factors
-//! close to each other by Fermat's method ([`close_factors`]); composites of a word are split
-//! by [`word`], longer ones by [`curves`] and the [`quadratic`] sieve, by a [`schedule`]. None of these knows a slice:
-//! each goes on until it is to pause.
+//! Small primes go by trial division ([`Trial`]), powers by taking roots ([`Powers`]), and two factors close to each
+//! other by Fermat's method ([`close_factors`]); composites of a word are split by [`word`], longer ones by [`curves`]
+//! and the [`quadratic`] sieve, by a [`schedule`]. None of these knows a slice: each goes on until it is to pause.
 
 mod close;
 pub(crate) mod curves;

@@ -61,12 +61,12 @@ struct Machine {
 }
 
 /// With products of 52-bit words in vectors.
-const IFMA: Machine = Machine {
+const WITH_IFMA: Machine = Machine {
     searched_bits: 118,
     slowness: 1.0,
 };
 /// Without. Measured on a Zen 2: docs/numbers.md.
-const PORTABLE: Machine = Machine {
+const WITHOUT_IFMA: Machine = Machine {
     searched_bits: 84,
     slowness: 4.5,
 };
@@ -76,7 +76,7 @@ const PORTABLE: Machine = Machine {
 const SHORT_LEVELS: usize = 2;
 
 fn machine() -> Machine {
-    if has_ifma() { IFMA } else { PORTABLE }
+    if has_ifma() { WITH_IFMA } else { WITHOUT_IFMA }
 }
 
 /// Bounds for factors of a number of a word.
@@ -150,7 +150,7 @@ fn levels_on(machine: Machine, bits: usize, can_sieve: bool) -> Vec<Level> {
     if !can_sieve {
         return LEVELS.to_vec();
     }
-    if bits <= IFMA.searched_bits {
+    if bits <= WITH_IFMA.searched_bits {
         return LEVELS[..SHORT_LEVELS].to_vec();
     }
     let mut left = SHARE * sieve_seconds(bits);
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn longer_numbers_get_longer_searches_but_a_share_of_the_sieve() {
-        for machine in [IFMA, PORTABLE] {
+        for machine in [WITH_IFMA, WITHOUT_IFMA] {
             let mut before = 0.0;
             for bits in (130..340).step_by(10) {
                 let cost: f64 = levels_on(machine, bits, true)
@@ -185,8 +185,11 @@ mod tests {
             }
         }
         assert_eq!(levels(500, false), LEVELS);
-        assert_eq!(levels_on(IFMA, 110, true).last().map(|level| level.batches), Some(100));
-        assert_eq!(levels_on(PORTABLE, 110, true), LEVELS[..SHORT_LEVELS]);
+        assert_eq!(
+            levels_on(WITH_IFMA, 110, true).last().map(|level| level.batches),
+            Some(100)
+        );
+        assert_eq!(levels_on(WITHOUT_IFMA, 110, true), LEVELS[..SHORT_LEVELS]);
         // One of 40 digits in a number of 150 is within its levels.
         assert!(LEVELS.iter().any(|level| level.bits >= 133));
     }

@@ -166,6 +166,19 @@ pub(crate) trait Work {
     fn work<R: Residues>(self, ring: &R) -> Self::Output;
 }
 
+/// Checks that a ring modulo `n` does with two residues what dashu does.
+#[cfg(test)]
+pub(super) fn assert_agrees<R: Residues<Element: std::fmt::Debug>>(ring: &R, n: &Natural, [a, b]: [&Natural; 2]) {
+    let (x, y) = (ring.enter(a.clone()), ring.enter(b.clone()));
+    assert_eq!(ring.leave(x.clone()), *a);
+    assert_eq!(ring.leave(ring.mul(&x, &y)), a * b % n);
+    assert_eq!(ring.leave(ring.square(&x)), a * a % n);
+    assert_eq!(ring.leave(ring.add(&x, &y)), (a + b) % n);
+    assert_eq!(ring.leave(ring.sub(&x, &y)), (a + n - b) % n);
+    assert_eq!(ring.sub(&ring.add(&x, &y), &y), x);
+    assert_eq!(ring.sub(&x, &x), ring.zero());
+}
+
 /// Whether `n` is a multiple of a prime other than itself that is below `limit` (at most 2^20) or not far above.
 pub(crate) fn has_small_factor(n: &Natural, limit: u64) -> bool {
     let mut p = 1;

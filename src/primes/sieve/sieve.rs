@@ -57,7 +57,7 @@ const PARTIAL_SEGMENT: usize = 2 << 10;
 const FEED_COST: f64 = 0.27;
 const TEST_COST: f64 = 22.0;
 /// The first without AVX-512, beside numbers of the range that take what they take with it: Zen 2, 10^18 and 3 10^18.
-const FEED_COST_WITHOUT: f64 = 0.85;
+const FEED_COST_WITHOUT_AVX512: f64 = 0.85;
 
 /// Words whose numbers are tested in a step: about 20 numbers.
 const TEST_WORDS: usize = 2;
@@ -239,7 +239,7 @@ impl Sieve {
         let feed = if first_multiple::has_avx512() {
             FEED_COST
         } else {
-            FEED_COST_WITHOUT
+            FEED_COST_WITHOUT_AVX512
         };
         Cost {
             start: feed * root,
