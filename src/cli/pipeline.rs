@@ -19,7 +19,7 @@ const FEWEST: usize = 64;
 const MOST: usize = 1024;
 
 /// Half of the requests were answered in less: they are quick, and more may be on their way. With 64 at a time, a file
-/// of quick ones takes up to three times as long as with 1,024.
+/// of quick ones takes two to four times as long as with 1,024.
 const QUICK: Duration = Duration::from_millis(20);
 
 /// Half of the requests took longer.

@@ -20,7 +20,8 @@ const VERSION: u32 = 2;
 /// The most work a slice is given, in nanoseconds: well above a slice's budget, so that it is the budget that ends it.
 const SLICE_COST: f64 = 20e6;
 
-/// A new stripe must cost this many times what finding its sieving primes costs: then halving costs at most 5 %.
+/// A new stripe must cost this many times what finding its sieving primes costs: then halving costs at most 5 %, or 16
+/// without AVX-512.
 const WORTH_SPLITTING: f64 = 10.0;
 
 /// A new stripe must cost this many nanoseconds: about a slice.

@@ -66,7 +66,7 @@ pub(crate) struct Node {
     last_heartbeat: Option<Instant>,
     /// Free workers, as this node said last.
     announced_free: usize,
-    /// NATS has refused the last entry.
+    /// What NATS refused when it was written last.
     refused: BTreeSet<Written>,
     reported: Instant,
     is_draining: bool,

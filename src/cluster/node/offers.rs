@@ -200,7 +200,7 @@ impl Offers {
                 let Some(SentPart { part, since, .. }) = self.sent.remove(&id) else {
                     return;
                 };
-                // It cannot have taken longer than it was away.
+                // Two of its slices run at once at the most, so it took at most twice the time it was away.
                 let cpu = cpu.min(now().saturating_duration_since(since) * PART_SLICES as u32);
                 let cluster = &self.metrics.cluster;
                 cluster.parts_absorbed.fetch_add(1, Relaxed);

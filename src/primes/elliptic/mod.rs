@@ -7,9 +7,9 @@
 //! prime if `q` is. A. O. L. Atkin and F. Morain, "Elliptic curves and primality proving", Math. Comp. 61 (1993), take
 //! curves with complex multiplication, whose orders are known without counting.
 //!
-//! A [`Step`](step::Step) is one application of it. [`attempt`] looks for a discriminant with a good order,
-//! [`construction`] makes the curve and the point, by a [`class_polynomial`] and one of its [`roots`]; [`step`] checks.
-//! None of these knows a slice: each goes on until it is to pause.
+//! A [`Step`](step::Step) is one application of it. [`attempt`] looks for a discriminant with a good order, by
+//! [`square_roots`], [`construction`] makes the curve and the point, by a [`class_polynomial`] and one of its
+//! [`roots`]; [`step`] checks. None of these knows a slice: each goes on until it is to pause.
 
 pub(crate) mod attempt;
 mod class_polynomial;

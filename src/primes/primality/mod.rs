@@ -1,7 +1,8 @@
 //! Is a number prime? Baillie-PSW: proved for everything below 2^64, without a known exception above.
 //!
 //! [`is_prime_u64`] and [`is_prime_u128`] answer at once; numbers beyond go through `large`, step by step. `bpsw` is
-//! the one test that all of them use, `ring` the arithmetic of words.
+//! the one test that all of them use, `ring` the arithmetic of one and two
+//! words, `words` and `long` that of more.
 
 pub(crate) mod bpsw;
 pub(crate) mod large;

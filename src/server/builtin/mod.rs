@@ -40,7 +40,8 @@ use streams::Streams;
 
 /// Requests beyond `max_in_flight` that a session still takes in, if they are to stop another.
 const MAX_CANCELS: usize = 16;
-/// Requests taken in between two looks at the clock, unless one of them is long or wrong, or is answered by rows.
+/// Requests taken in between two looks at the clock, unless one of them is long or wrong, or is answered by rows or
+/// facts.
 const CLOCK_EVERY: usize = 32;
 /// Repeated lines that count as one request until the next look at the clock: they take 15 ns.
 const OF_REPEATS: usize = 4;
