@@ -29,6 +29,7 @@ use crate::store;
 use crate::verb::{DaemonView, Engine, Registry, Verb};
 use actix::prelude::*;
 use bind::bind;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -314,7 +315,16 @@ impl Daemon {
     /// # Errors
     /// [`StartError`] if an address cannot be had, a limit is 0, or no system of actix runs on this thread:
     /// [`spawn`](Self::spawn) needs none.
-    pub async fn start(mut self) -> Result<Running, StartError> {
+    pub async fn start(self) -> Result<Running, StartError> {
+        self.starting().await
+    }
+
+    /// [`start`](Self::start), compiled here and not in each program that calls it.
+    fn starting(self) -> LocalBoxFuture<'static, Result<Running, StartError>> {
+        Box::pin(self.start_here())
+    }
+
+    async fn start_here(mut self) -> Result<Running, StartError> {
         if System::try_current().is_none() {
             return Err(StartError::NoSystem);
         }
@@ -444,6 +454,10 @@ impl Daemon {
     /// # Panics
     /// Within an asynchronous runtime, whose thread it would block: [`spawn`](Self::spawn) is for that.
     pub fn run(self, started: impl FnOnce(&[SocketAddr])) -> Result<(), RunError> {
+        self.run_until_signal(Box::new(started))
+    }
+
+    fn run_until_signal(self, started: Box<dyn FnOnce(&[SocketAddr]) + '_>) -> Result<(), RunError> {
         System::new().block_on(async move {
             // Before the addresses are known to anybody: a client may send the signal as soon as it can connect.
             let mut signals = Signals::new().map_err(RunError::Signals)?;
@@ -583,6 +597,15 @@ impl Running {
     /// Accepts nothing more, finishes what was accepted within `limit`, also from an [`Engine`], cancels what is left,
     /// and closes.
     pub async fn drain(self, limit: Duration) -> Drained {
+        self.draining(limit).await
+    }
+
+    /// [`drain`](Self::drain), compiled here and not in each program that calls it.
+    fn draining(self, limit: Duration) -> BoxFuture<'static, Drained> {
+        Box::pin(self.drain_here(limit))
+    }
+
+    async fn drain_here(self, limit: Duration) -> Drained {
         self.metrics.draining.store(true, Relaxed);
         #[cfg(feature = "cluster")]
         if let Some(cluster) = &self.cluster {
