@@ -165,6 +165,7 @@ mod tests {
         assert_eq!(progress_fields("").count(), 0);
     }
 
+    #[cfg(feature = "http")]
     #[test]
     fn the_request_of_a_job_is_the_rest_of_its_row_and_the_stage_goes_up_to_the_cpu_time() {
         let row = "id=7 state=running pct=0.0 stage=ecm curves=1/9 id=8 request=x cpu=1.5s owner=x request=sum 1 2 a=b";
