@@ -156,6 +156,9 @@ impl Default for Daemon {
     }
 }
 
+/// What is called once with the addresses that the daemon listens on.
+type Started<'a> = Box<dyn FnOnce(&[SocketAddr]) + 'a>;
+
 impl Daemon {
     /// A daemon with the built-in verbs and the default limits, as many workers as the machine has cores, and no
     /// address yet.
@@ -457,7 +460,7 @@ impl Daemon {
         self.run_until_signal(Box::new(started))
     }
 
-    fn run_until_signal(self, started: Box<dyn FnOnce(&[SocketAddr]) + '_>) -> Result<(), RunError> {
+    fn run_until_signal(self, started: Started<'_>) -> Result<(), RunError> {
         System::new().block_on(async move {
             // Before the addresses are known to anybody: a client may send the signal as soon as it can connect.
             let mut signals = Signals::new().map_err(RunError::Signals)?;
