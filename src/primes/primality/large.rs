@@ -12,7 +12,8 @@
 //! | 20000 | 95 | 85 | 26 |
 //! | 33219 | 239 | 194 | 51 |
 //!
-//! [`words`](super::words) takes .72 to .82 of the time of a test by Montgomery from 332 to 3320 bits (a Zen 2).
+//! [`words`](super::words) takes at most .8 of the time of a test by Montgomery from 332 to 3320 bits, .60 at 6641 bits,
+//! and .64 of that by division at 13285 (a Zen 2).
 //! [`long`](super::long) takes .27 at 996, .76 at 3319 and 29 at 33219 bits (a Zen 5).
 
 use super::bpsw::Test;
@@ -26,10 +27,6 @@ use dashu_int::fast_div::ConstDivisor;
 use dashu_int::modular::Reduced;
 use dashu_int::monty::{Montgomery, MontgomeryRepr};
 use dashu_int::ops::{BitTest, SquareRoot};
-
-/// Up to this many bits rows of words are used: up to 3320 they were measured, and their work is quadratic.
-#[cfg(target_arch = "x86_64")]
-const WORDS_BITS: usize = 3_400;
 
 /// From this many bits on, dividing is faster than a Montgomery reduction, which is quadratic.
 const DIVISION_BITS: usize = 12_000;
@@ -83,7 +80,6 @@ impl Large {
         }
         #[cfg(target_arch = "x86_64")]
         if fold.is_none()
-            && bits < WORDS_BITS
             && let Some(prepared) = words::Prepared::new(&modulus)
         {
             let reduction = Reduction::Words(prepared);

@@ -2,7 +2,7 @@
 //!
 //! [`is_prime_u64`] and [`is_prime_u128`] answer at once; numbers beyond go through `large`, step by step. `bpsw` is
 //! the one test that all of them use, `ring` the arithmetic of one and two
-//! words, `words` and `long` that of more.
+//! words, `words` (by `products` and `rows`) and `long` (by `limbs`) that of more.
 
 pub(crate) mod bpsw;
 pub(crate) mod large;
@@ -10,6 +10,8 @@ pub(crate) mod large;
 mod limbs;
 #[cfg(target_arch = "x86_64")]
 mod long;
+#[cfg(target_arch = "x86_64")]
+mod products;
 pub(crate) mod ring;
 #[cfg(target_arch = "x86_64")]
 mod rows;
