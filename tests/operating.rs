@@ -104,9 +104,11 @@ fn an_error_has_the_status_and_the_form_that_ask_gives_it() {
         assert_eq!((out.as_str(), status), ("", Some(1)));
         assert!(errors.starts_with("no-job: "), "{errors}");
         assert_eq!(json(&daemon, &[command, "--json", "7"])[0]["error"], "no-job");
-        let (_, errors, status) = run(&daemon, &[command, "seven"]);
-        assert_eq!(status, Some(2));
-        assert!(errors.contains("write the number of a job"), "{errors}");
+        for job in ["seven", "+7", "job=+7", "@a"] {
+            let (_, errors, status) = run(&daemon, &[command, job]);
+            assert_eq!(status, Some(2));
+            assert!(errors.contains("write the number of a job"), "{errors}");
+        }
     }
     let (_, errors, status) = run(&daemon, &["submit", "nht", "5"]);
     assert_eq!(status, Some(1));

@@ -5,6 +5,7 @@ use super::connect::Connect;
 use super::exchange::{ask_for, ask_one, printer};
 use super::job_row::JobRow;
 use crate::client::ReplyLine;
+use crate::engine::JobId;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
@@ -67,7 +68,7 @@ pub(super) struct OneJob {
     json: bool,
     /// The number of the job, as 'submit' printed it
     #[arg(value_name = "JOB", value_parser = read_id)]
-    job: u64,
+    job: JobId,
 }
 
 impl OneJob {
@@ -168,7 +169,7 @@ impl Info {
 }
 
 /// `7`, or `job=7` as the wire has it.
-fn read_id(text: &str) -> Result<u64, String> {
+fn read_id(text: &str) -> Result<JobId, String> {
     let number = text.strip_prefix("job=").unwrap_or(text);
     let id = number.parse();
     id.map_err(|_| "write the number of a job, which 'primed jobs' shows".to_owned())

@@ -6,6 +6,7 @@ use super::body::{read_object, texts};
 use super::events::{Format, no_events, stream};
 use super::guard::Caller;
 use super::query::{NoQuery, query};
+use crate::engine::JobId;
 use crate::proto::{Code, Failure, job_fields};
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
@@ -113,9 +114,7 @@ pub(super) async fn events(Extension(caller): Extension<Caller>, method: Method,
 
 /// The request of this verb about a job. An ID is a number: nothing else gets into the line.
 fn about(id: &Id, verb: &str) -> Result<String, Failure> {
-    let digits = |id: &&str| id.bytes().all(|byte| byte.is_ascii_digit());
-    let id = id.as_ref().ok().map(|Path(id)| id.as_str()).filter(digits);
-    let id = id.and_then(|id| id.parse::<u64>().ok());
+    let id = id.as_ref().ok().and_then(|Path(id)| id.parse::<JobId>().ok());
     let id = id.ok_or_else(|| wrong("a job's ID is a number"))?;
     Ok(format!("{verb} {id}"))
 }

@@ -30,6 +30,7 @@ pub use dialect::Frame;
 pub use dialect::lines::{ParsedLine, ReplyLine, parse_line, split_tag};
 pub use few::Few;
 pub use format::ReplyFormat;
+pub(crate) use number::parse_id;
 pub use number::{MAX_DIGITS, MAX_OPERANDS, NumberError, parse_number, parse_short_number, parse_word};
 #[cfg(feature = "http")]
 pub(crate) use reply::job_fields;

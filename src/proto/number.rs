@@ -6,6 +6,7 @@
 
 use crate::primes::{Natural, known};
 use dashu_int::ops::BitTest;
+use std::num::ParseIntError;
 use thiserror::Error;
 
 /// The most decimal digits a number may have. Enough for primes of record size a generation ago; short enough that
@@ -308,6 +309,15 @@ fn parse_float(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     }
 }
 
+/// Reads an ID: digits alone, without the plus sign that Rust's own parser takes.
+///
+/// # Errors
+/// If it is anything else, or beyond 64 bits.
+pub(crate) fn parse_id(text: &str) -> Result<u64, ParseIntError> {
+    let digits = if text.starts_with('+') { "+" } else { text };
+    digits.parse()
+}
+
 fn parse_digits(text: &str, limit: Limit) -> Result<Natural, NumberError> {
     if !are_digits(text, u8::is_ascii_digit) {
         return Err(NumberError::Malformed);
@@ -378,6 +388,28 @@ mod tests {
 
     fn read(text: &str) -> Result<String, NumberError> {
         parse_number(text).map(|number| number.to_string())
+    }
+
+    #[test]
+    fn an_id_is_digits_alone() {
+        assert_eq!(
+            (parse_id("007"), parse_id("18446744073709551615")),
+            (Ok(7), Ok(u64::MAX))
+        );
+        for text in [
+            "",
+            "+",
+            "+7",
+            "-7",
+            " 7",
+            "7 ",
+            "0x7",
+            "1e3",
+            "@a",
+            "18446744073709551616",
+        ] {
+            assert!(parse_id(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

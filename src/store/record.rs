@@ -1,6 +1,6 @@
 //! What is written: one record for each change of what is kept. Plain data; knows no file.
 
-use crate::proto::{Code, Failure, Reply, Value};
+use crate::proto::{Code, Failure, Reply, Value, parse_id};
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
@@ -38,8 +38,9 @@ impl fmt::Display for JobId {
 impl FromStr for JobId {
     type Err = ParseIntError;
 
+    /// Reads digits alone.
     fn from_str(text: &str) -> Result<Self, ParseIntError> {
-        text.parse().map(Self)
+        parse_id(text).map(Self)
     }
 }
 

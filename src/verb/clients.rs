@@ -2,7 +2,7 @@
 
 use super::{Call, Registry, Step, define};
 use crate::auth::Role;
-use crate::proto::{Failure, MAX_CLIENT_NAME, Value};
+use crate::proto::{Failure, MAX_CLIENT_NAME, Value, parse_id};
 
 /// Rows of one answer: what a session may spend on a request.
 const MAX_ROWS: usize = 100;
@@ -41,7 +41,7 @@ fn read_id(call: &Call<'_>, text: &str) -> Result<u64, Failure> {
             super::call::shortened(text)
         ))
     };
-    text.parse().map_err(bad)
+    parse_id(text).map_err(bad)
 }
 
 fn clients(call: &Call<'_>) -> Result<Step, Failure> {

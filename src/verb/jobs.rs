@@ -89,9 +89,10 @@ fn read_id(call: &Call<'_>, wanted: &str) -> Result<JobId, Failure> {
 }
 
 fn parse_id(call: &Call<'_>, text: &str) -> Result<JobId, Failure> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    let id = is_number.then(|| text.parse().ok()).flatten().map(JobId);
-    id.ok_or_else(|| call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text))))
+    let bad = |_| {
+        call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text)))
+    };
+    text.parse().map_err(bad)
 }
 
 /// The longest name that a client may give a job.
