@@ -14,7 +14,7 @@ use crate::primes::primality::bpsw::Test;
 use crate::primes::primality::is_prime_u128;
 use crate::primes::primality::large::Large;
 use crate::primes::{Natural, estimate};
-use crate::proto::Value;
+use crate::proto::{ParsedLine, Value, parse_line};
 use dashu_int::ops::BitTest;
 
 /// Up to here a count is verified by sieving: some seconds of one core.
@@ -45,9 +45,10 @@ pub(crate) const FROM_TABLE: &str =
 
 /// True if a request that was answered at once asked a table of primes: `nth`, `pi`, or a number alone, which is `nth`.
 pub(crate) fn is_of_table(request: &str) -> bool {
-    let verb = request.split(' ').next().unwrap_or_default();
-    let is_number = verb.starts_with(|first: char| first.is_ascii_digit());
-    is_number || ["nth", "pi"].iter().any(|name| verb.eq_ignore_ascii_case(name))
+    let Ok(ParsedLine::Request(request)) = parse_line(request.as_bytes()) else {
+        return false;
+    };
+    ["nth", "pi"].iter().any(|name| request.verb.eq_ignore_ascii_case(name))
 }
 
 /// True if there is a second way for this question.
@@ -247,6 +248,19 @@ mod tests {
         match run_to_end(plan.as_mut()) {
             Value::Text(text) => text,
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_number_alone_asks_the_table_of_primes() {
+        for (request, is_it) in [
+            ("5", true),
+            ("NTH 5", true),
+            ("pi 5", true),
+            ("5 7", false),
+            ("factor 6", false),
+        ] {
+            assert_eq!(is_of_table(request), is_it, "{request}");
         }
     }
 
