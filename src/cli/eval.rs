@@ -15,9 +15,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Verbs that need a daemon, because they are about jobs that go on, connections, users, or what others ask.
-const OF_A_DAEMON: [&str; 16] = [
-    "auth", "submit", "watch", "result", "jobs", "cancel", "config", "quit", "exit", "bye", "monitor", "clients",
-    "client", "kill", "slowlog", "nodes",
+const OF_A_DAEMON: [&str; 14] = [
+    "auth", "submit", "watch", "result", "jobs", "cancel", "config", "quit", "monitor", "clients", "client", "kill",
+    "slowlog", "nodes",
 ];
 
 /// How often progress is shown at a terminal.
@@ -100,7 +100,10 @@ fn of_a_daemon<'a>(request: &Request<'a>) -> Option<&'a str> {
         .first()
         .filter(|_| request.verb.eq_ignore_ascii_case("help"));
     let verbs = topic.into_iter().chain([&request.verb]).copied();
-    let is_known = |verb: &&str| OF_A_DAEMON.iter().any(|known| known.eq_ignore_ascii_case(verb));
+    let is_known = |verb: &&str| {
+        let name = verb::of_alias(verb).unwrap_or(verb);
+        OF_A_DAEMON.iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
     verbs.into_iter().find(is_known)
 }
 

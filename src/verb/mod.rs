@@ -41,6 +41,8 @@ pub use memory::resident_bytes;
 pub use monitor::shown;
 pub use registry::Registry;
 #[cfg(feature = "cli")]
+pub(crate) use registry::of_alias;
+#[cfg(feature = "cli")]
 pub(crate) use service::TOPICS;
 
 use crate::auth::{Credentials, Role};

@@ -16,6 +16,12 @@ use std::sync::Arc;
 /// Other words for verbs, unless a verb has that name.
 const ALIASES: [(&str, &str); 2] = [("exit", "quit"), ("bye", "quit")];
 
+/// The verb that this is another word for, in any case of letters.
+pub(crate) fn of_alias(name: &str) -> Option<&'static str> {
+    let alias = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
+    alias.map(|(_, known)| *known)
+}
+
 /// What a client of Redis tries first.
 const KEY_COMMANDS: [&str; 8] = ["get", "set", "del", "exists", "keys", "scan", "incr", "mget"];
 
@@ -142,10 +148,7 @@ impl Registry {
             let is_it = |(known, _): &(&str, _)| known.eq_ignore_ascii_case(name);
             self.verbs.iter().position(is_it)
         };
-        let by_alias = || {
-            let (_, known) = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name))?;
-            exactly(known)
-        };
+        let by_alias = || exactly(of_alias(name)?);
         // Nearly all names are written as they are known, and equality is the cheaper comparison.
         exactly(name).or_else(in_any_case).or_else(by_alias)
     }
