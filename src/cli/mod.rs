@@ -246,10 +246,6 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
             let _ = error.print();
             ExitCode::from(2)
         }
-        ErrorKind::InvalidUtf8 if let Some(name) = settings::variable_not_utf8() => {
-            complain(format_args!("primed: the variable {name} is not UTF-8"));
-            ExitCode::from(2)
-        }
         _ => {
             let next = match verb(error, arguments).or_else(|| suggestion(error)) {
                 Some(word) => format!("did you mean '{word}'?"),

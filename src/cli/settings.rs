@@ -7,7 +7,7 @@
 use super::{connect, cpu};
 use crate::cluster::without_users;
 use crate::config::{self, Setting};
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
@@ -251,15 +251,6 @@ impl File {
     }
 }
 
-/// A variable of the environment whose value cannot be read: clap says only that some argument cannot.
-pub(super) fn variable_not_utf8() -> Option<String> {
-    let variable = |(name, value): (OsString, OsString)| match (name.into_string(), value.to_str()) {
-        (Ok(name), None) if name.starts_with("PRIMED_") || name.starts_with("OTEL_") => Some(name),
-        _ => None,
-    };
-    std::env::vars_os().find_map(variable)
-}
-
 /// The names of all settings of this command.
 pub(super) fn names(command: &Command) -> impl Iterator<Item = &str> {
     settings(command).map(name)
@@ -312,6 +303,17 @@ fn with_default(command: Command, setting: &Setting) -> Command {
 
 /// Attributes a wrong value to the environment if it comes from there, in whatever subcommand.
 fn blame(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refusal {
+    let named = arguments.iter().skip(1).find_map(|word| command.find_subcommand(word));
+    let nested = named.into_iter().flat_map(Command::get_subcommands);
+    let mut flags = named.into_iter().chain(nested).flat_map(Command::get_arguments);
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        // Clap says only that some argument cannot be read.
+        let variable = flags.filter_map(Arg::get_env).find(|variable| is_not_utf8(variable));
+        return match variable {
+            Some(variable) => Refusal::Setting(format!("the variable {} is not UTF-8", variable.display())),
+            None => error.into(),
+        };
+    }
     let Some(ContextValue::String(culprit)) = error.get(ContextKind::InvalidArg) else {
         return error.into();
     };
@@ -325,9 +327,6 @@ fn blame(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refus
         };
         arguments.iter().any(|typed| is_it(&typed.to_string_lossy()))
     };
-    let named = arguments.iter().skip(1).find_map(|word| command.find_subcommand(word));
-    let nested = named.into_iter().flat_map(Command::get_subcommands);
-    let mut flags = named.into_iter().chain(nested).flat_map(Command::get_arguments);
     let culprit = flags.find(|arg| as_shown(arg) == *culprit && !is_typed(arg));
     match culprit.and_then(|arg| Some((arg, arg.get_env().filter(|variable| is_set(variable))?))) {
         Some((arg, variable)) => {
@@ -336,6 +335,10 @@ fn blame(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refus
         }
         None => error.into(),
     }
+}
+
+fn is_not_utf8(variable: &OsStr) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value.to_str().is_none())
 }
 
 fn is_set(variable: &OsStr) -> bool {
