@@ -4,6 +4,7 @@
 //! The daemon answers requests without a tag in the order in which they came, so one that is sent again is answered
 //! after the others. Their replies are held back meanwhile: what is printed is in the order of the lines.
 
+use crate::Limits;
 use crate::client::ReplyLine;
 use crate::proto::{Code, ParsedLine, Tag, parse_line};
 use rustc_hash::FxHashMap;
@@ -14,9 +15,6 @@ use std::time::{Duration, Instant};
 /// Requests without a tag that are sent at first without a reply. As many slow ones (300 digits, 3 ms each) keep all
 /// workers of a machine at work, and none of them waits long enough to be refused.
 const FEWEST: usize = 64;
-
-/// Requests that are sent without a reply at the most: as many as the daemon takes of a connection.
-const MOST: usize = 1024;
 
 /// Half of the requests were answered in less: they are quick, and more may be on their way. With 64 at a time, a file
 /// of quick ones takes two to four times as long as with 1,024.
@@ -150,12 +148,12 @@ impl Pipeline {
     /// Whether a line may be sent. A request with a tag waits for no other, so a long one does not keep it back.
     pub(super) fn has_room(&self, line: &Line) -> bool {
         let is_narrow = line.tag.is_none() && self.untagged.len() >= self.window;
-        line.stops_another || !is_narrow && self.lines.len() < MOST
+        line.stops_another || !is_narrow && self.lines.len() < most()
     }
 
     /// Whether there is room for many lines with or without a tag, after there was none.
     pub(super) fn has_much_room(&self, is_tagged: bool) -> bool {
-        (is_tagged || self.untagged.len() <= self.window / 2) && self.lines.len() <= MOST - FEWEST
+        (is_tagged || self.untagged.len() <= self.window / 2) && self.lines.len() <= most() - FEWEST
     }
 
     /// There is no room for a line without a tag.
@@ -168,7 +166,7 @@ impl Pipeline {
     pub(super) fn widen(&mut self, now: Instant) {
         let took = self.answered.take().map(|answered| now.duration_since(answered));
         match took {
-            Some(took) if took < QUICK => self.window = (2 * self.window).min(MOST),
+            Some(took) if took < QUICK => self.window = (2 * self.window).min(most()),
             Some(took) if took > SLOW => self.window = FEWEST,
             _ => {}
         }
@@ -231,7 +229,7 @@ impl Pipeline {
         }
         // Progress is of no use later.
         if !matches!(heard, ReplyLine::Progress(_)) {
-            let text = encoded(heard);
+            let text = heard.to_line();
             self.held_bytes += text.len();
             line.held.push(text);
         }
@@ -316,6 +314,12 @@ impl Pipeline {
     }
 }
 
+/// Requests that are sent without a reply at the most: as many as a daemon with the limits of default takes of a
+/// connection.
+fn most() -> usize {
+    Limits::default().max_in_flight
+}
+
 /// Which of the lines that were sent with one tag an error with this code answers. The first is under way; the daemon
 /// refuses each of the others as it reads it.
 fn refused_by(code: &str, sent: &VecDeque<u64>, lines: &BTreeMap<u64, Line>) -> usize {
@@ -347,21 +351,8 @@ fn busy(heard: ReplyLine<'_>) -> Option<(&str, Duration)> {
 }
 
 fn refused(text: &str) -> String {
-    encoded(ReplyLine::Error {
-        code: Code::Busy.as_str(),
-        text,
-    })
-}
-
-/// A line of a reply, as it can be parsed again.
-fn encoded(heard: ReplyLine<'_>) -> String {
-    match heard {
-        ReplyLine::Value("") => "OK".to_owned(),
-        ReplyLine::Value(text) => format!("OK {text}"),
-        ReplyLine::Error { code, text } => format!("ERR {code} :{text}"),
-        ReplyLine::Row(text) => format!("= {text}"),
-        ReplyLine::Progress(text) => format!("* {text}"),
-    }
+    let code = Code::Busy.as_str();
+    ReplyLine::Error { code, text }.to_line()
 }
 
 #[cfg(test)]
@@ -528,7 +519,7 @@ mod tests {
         assert!(pipeline.has_room(&plain) && pipeline.has_much_room(false));
         receive(&mut pipeline, BUSY, first + QUICK);
         assert_eq!(pipeline.window, FEWEST);
-        pipeline.window = MOST;
+        pipeline.window = most();
         pipeline.fill();
         receive(&mut pipeline, "2", first);
         pipeline.widen(first + 2 * SLOW);

@@ -40,6 +40,18 @@ impl<'a> ReplyLine<'a> {
         }
     }
 
+    /// The line, as [`parse`](Self::parse) reads it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn to_line(self) -> String {
+        match self {
+            Self::Value("") => "OK".to_owned(),
+            Self::Value(text) => format!("OK {text}"),
+            Self::Error { code, text } => format!("ERR {code} :{text}"),
+            Self::Row(text) => format!("= {text}"),
+            Self::Progress(text) => format!("* {text}"),
+        }
+    }
+
     /// True for the last line of a reply.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Value(_) | Self::Error { .. })
@@ -122,5 +134,19 @@ mod tests {
             ReplyLine::Error { code, text }
         );
         assert_eq!(split_tag("@a OK 1"), (Some("a"), "OK 1"));
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_line_is_what_it_was_read_from() {
+        for line in [
+            "OK 15485863",
+            "OK",
+            "= 101 103",
+            "* pct=1.0",
+            "ERR bad-arg :nth: N is missing",
+        ] {
+            assert_eq!(ReplyLine::parse(line).to_line(), line);
+        }
     }
 }
