@@ -1,6 +1,6 @@
 //! What is known of a cluster: its nodes, and parts that went out and came back.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct ClusterMetrics {
     pub parts_lost: AtomicU64,
     /// Results that were computed again here.
     pub parts_checked: AtomicU64,
+    /// Bytes of a message that NATS takes; 0 if that is not known.
+    pub max_message: AtomicUsize,
     /// Bytes of parts sent.
     pub bytes_sent: AtomicU64,
     /// Bytes of results received.

@@ -5,7 +5,9 @@ use super::{Call, DaemonView, Registry, Step, define};
 use crate::auth::Role;
 use crate::engine::{Account, Ask, JobId, Priority, Selection, Subject, Submit};
 use crate::job::{FROM_TABLE, UNVERIFIABLE, is_of_table};
+use crate::metrics::ClusterMetrics;
 use crate::proto::{Code, DEADLINES, Failure, ParsedLine, Tag, Value, parse_line};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// As many IDs as a line has words.
@@ -89,18 +91,19 @@ fn read_id(call: &Call<'_>, wanted: &str) -> Result<JobId, Failure> {
 }
 
 fn parse_id(call: &Call<'_>, text: &str) -> Result<JobId, Failure> {
-    let bad = |_| {
-        call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text)))
-    };
+    let bad = |_| call.bad_arg(format_args!("'{}' is no job ID; 'jobs' lists them", shortened(text)));
     text.parse().map_err(bad)
 }
 
 /// The longest name that a client may give a job.
 const MAX_KEY_BYTES: usize = 128;
 
-/// Bytes of a submitted request and its question, together, in a cluster, whose nodes show them to each other: a
-/// message of NATS has 1 MiB by default, and has the job's other fields too.
+/// Bytes of a submitted request and its question, together, in a cluster, whose nodes show them to each other. NATS
+/// takes no longer ones by default.
 const MAX_SHARED: usize = 1_000_000;
+
+/// Bytes of a message that are left to the other fields of a job.
+const FIELDS: usize = 4 << 10;
 
 /// Bytes that a submitted request may have beyond the question that it comes to.
 const MAX_BESIDE: usize = 4 << 10;
@@ -136,9 +139,10 @@ fn submit(call: &Call<'_>) -> Result<Step, Failure> {
         )));
     }
     let shared = request.len() + subject.title().len();
-    if shared > MAX_SHARED && call.daemon.metrics.cluster.is_there() {
+    let most = max_shared(&call.daemon.metrics.cluster);
+    if shared > most && call.daemon.metrics.cluster.is_there() {
         let text = format!(
-            "submit: REQUEST and its question have {shared} bytes, and nodes of a cluster show each other {MAX_SHARED}; \
+            "submit: REQUEST and its question have {shared} bytes, and nodes of a cluster show each other {most}; \
              ask without submit"
         );
         return Err(Failure::new(Code::TooBig, text));
@@ -150,6 +154,14 @@ fn submit(call: &Call<'_>) -> Result<Step, Failure> {
         priority,
         after: after.filter(|after| !after.is_zero()),
     }))))
+}
+
+/// The most bytes of a request and its question that nodes of a cluster can show each other.
+fn max_shared(cluster: &ClusterMetrics) -> usize {
+    match cluster.max_message.load(Relaxed) {
+        0 => MAX_SHARED,
+        bytes => bytes.saturating_sub(FIELDS).min(MAX_SHARED),
+    }
 }
 
 /// What a request asks that is submitted, by these words.

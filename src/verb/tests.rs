@@ -4,6 +4,7 @@ use super::{DaemonView, Registry, Step};
 use crate::metrics::Metrics;
 use crate::proto::{Code, ParsedLine, Value, parse_line};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 pub(super) fn daemon() -> DaemonView {
@@ -206,4 +207,10 @@ fn a_question_that_nodes_of_a_cluster_cannot_show_each_other_is_not_submitted_th
     assert!(is_taken(499_000, &in_cluster));
     assert!(!is_taken(500_000, &in_cluster));
     assert!(is_taken(500_000, &alone));
+    // NATS may be set to take less than by default.
+    in_cluster.metrics.cluster.max_message.store(64 << 10, Relaxed);
+    assert!(is_taken(30_000, &in_cluster));
+    assert!(!is_taken(31_000, &in_cluster));
+    in_cluster.metrics.cluster.max_message.store(8 << 20, Relaxed);
+    assert!(is_taken(499_000, &in_cluster) && !is_taken(500_000, &in_cluster));
 }

@@ -27,6 +27,7 @@ use async_nats::{Client, Subject};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
 
@@ -211,7 +212,9 @@ impl Node {
         self.stop_tasks();
         self.member.handle(Input::Connected, now());
         tracing::info!(node = self.settings.name, "the cluster is there");
-        self.daemon.metrics.cluster.set_trouble(String::new(), "");
+        let cluster = &self.daemon.metrics.cluster;
+        cluster.set_trouble(String::new(), "");
+        cluster.max_message.store(links.client.max_payload(), Relaxed);
         self.refused.clear();
         self.refusals = (String::new(), 0);
         let mut tasks = vec![tokio::spawn(watch_entries(
