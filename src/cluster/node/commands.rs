@@ -9,6 +9,7 @@ use crate::cluster::member::{Command, EngineNotice, EntryKind, Input};
 use crate::engine::{ClusterEvent, Scheduler};
 use crate::store::JobId;
 use actix::prelude::*;
+use async_nats::jetstream::kv;
 
 /// Does what is to be done over the connection.
 pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
@@ -21,10 +22,7 @@ pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
             bytes,
         } => {
             tokio::spawn(async move {
-                let store = match kind {
-                    EntryKind::Job => &links.jobs,
-                    EntryKind::Owner => &links.owners,
-                };
+                let (_, store) = bucket(&links, kind);
                 let written = Links::put(store, &job.to_string(), revision, bytes).await;
                 me.do_send(NodeEvent::Member(Input::Written(job, serial, written)));
             });
@@ -66,12 +64,17 @@ pub(super) fn carry_out(command: Command, links: Links, me: Addr<Node>) {
     }
 }
 
-/// An entry as it is now; `None` if that is not known.
-async fn read_again(links: &Links, job: JobId, kind: EntryKind) -> Option<Input> {
-    let (bucket, store) = match kind {
+/// Where entries of this kind are.
+const fn bucket(links: &Links, kind: EntryKind) -> (Bucket, &kv::Store) {
+    match kind {
         EntryKind::Job => (Bucket::Jobs, &links.jobs),
         EntryKind::Owner => (Bucket::Owners, &links.owners),
-    };
+    }
+}
+
+/// An entry as it is now; `None` if that is not known.
+async fn read_again(links: &Links, job: JobId, kind: EntryKind) -> Option<Input> {
+    let (bucket, store) = bucket(links, kind);
     let read = tokio::time::timeout(LIMIT, store.entry(job.to_string())).await;
     match read.ok()?.ok()? {
         Some(entry) => seen(bucket, &entry),
