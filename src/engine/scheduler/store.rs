@@ -93,8 +93,9 @@ impl Scheduler {
             .as_ref()
             .and_then(|link| link.journal.overdue())
             .map(cancelled);
-        if let Some(failure) = overdue.filter(|_| self.table.has_unstored_ends()) {
-            self.table.fail_ends(&failure, now);
+        if let Some(failure) = overdue
+            && self.table.fail_ends(&failure, now)
+        {
             self.send();
         }
         let Some(link) = &mut self.store else {

@@ -118,14 +118,13 @@ impl Table {
         jobs.into_iter().for_each(|job| self.flow.end_settled(job, failure));
     }
 
-    /// Whether the store has not said of a job's end that it has it.
-    pub(in crate::engine) fn has_unstored_ends(&self) -> bool {
-        self.flow.unwritten.has_unstored()
-    }
-
     /// The store was asked to write how submitted jobs have ended, and does not come to it: nobody waits for that.
-    pub(in crate::engine) fn fail_ends(&mut self, failure: &Failure, now: Instant) {
-        self.ends_settled(self.flow.unwritten.not_stored(), Some(failure), now);
+    /// False if there are none.
+    pub(in crate::engine) fn fail_ends(&mut self, failure: &Failure, now: Instant) -> bool {
+        let jobs = self.flow.unwritten.not_stored();
+        let are_there = !jobs.is_empty();
+        self.ends_settled(jobs, Some(failure), now);
+        are_there
     }
 
     /// The store was asked to write these numbers of starts.

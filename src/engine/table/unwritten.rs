@@ -60,11 +60,6 @@ impl Unwritten {
         self.is_shared
     }
 
-    /// Whether the store does not have an end yet.
-    pub(super) fn has_unstored(&self) -> bool {
-        self.ends.values().any(|end| end.share_by.is_none())
-    }
-
     /// A job has ended, perhaps in another way than before, and the store is to write that.
     pub(super) fn ended(&mut self, job: JobId) {
         self.ends.entry(job).or_default().share_by = None;
