@@ -1,16 +1,18 @@
 //! The actor of a node: between the engine, the rules about jobs, and the connection. Knows no plan.
 //!
 //! `offers` is about the parts that other nodes do, `commands` carries out what the rules say, `subscriptions` brings
-//! what others write and say, `messages` is what they say to all.
+//! what others write and say, `messages` is what they say to all, `refused` is what NATS does not take.
 
 mod commands;
 mod messages;
 mod offers;
+mod refused;
 mod subscriptions;
 
 use self::commands::{carry_out, notify};
 use self::messages::{PROGRESS_SUBJECT, progress_to_bytes, read_progress, read_recalled};
 use self::offers::{Offers, Verdict};
+use self::refused::{Change, Refused};
 use self::subscriptions::{PAUSE, open_later, pause_after, receive, watch_entries};
 use super::entry::NodeEntry;
 use super::links::{LIMIT, Links, name_subject};
@@ -25,7 +27,6 @@ use crate::verb::DaemonView;
 use actix::prelude::*;
 use async_nats::{Client, Subject};
 use bytes::Bytes;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
@@ -67,8 +68,7 @@ pub(crate) struct Node {
     last_heartbeat: Option<Instant>,
     /// Free workers, as this node said last.
     announced_free: usize,
-    /// What NATS refused when it was written last.
-    refused: BTreeSet<Written>,
+    refused: Refused,
     reported: Instant,
     is_draining: bool,
     settled: Option<oneshot::Sender<()>>,
@@ -150,7 +150,7 @@ impl Node {
             offers,
             last_heartbeat: None,
             announced_free: 0,
-            refused: BTreeSet::new(),
+            refused: Refused::default(),
             reported: now(),
             is_draining: false,
             settled: None,
@@ -215,7 +215,7 @@ impl Node {
         let cluster = &self.daemon.metrics.cluster;
         cluster.set_trouble(String::new(), "");
         cluster.max_message.store(links.client.max_payload(), Relaxed);
-        self.refused.clear();
+        self.refused = Refused::default();
         self.refusals = (String::new(), 0);
         let mut tasks = vec![tokio::spawn(watch_entries(
             links.clone(),
@@ -321,22 +321,19 @@ impl Node {
     /// Says once that NATS does not take everything, and that it does again.
     fn note_refusal(&mut self, what: Written, outcome: Result<(), NatsError>) {
         let cluster = &self.daemon.metrics.cluster;
-        let was_refused = !self.refused.is_empty();
-        match outcome {
-            Ok(()) => self.refused.remove(&what),
-            Err(NatsError::Refused) => self.refused.insert(what),
-            Err(_) => false,
-        };
-        let is_refused = !self.refused.is_empty();
-        if is_refused && !was_refused {
-            tracing::warn!(
-                remedy = ROOM,
-                "NATS refuses what this node writes: it may be full; trying again"
-            );
-            cluster.set_trouble("NATS refuses what this node writes: it may be full".to_owned(), ROOM);
-        } else if was_refused && !is_refused {
-            tracing::info!("NATS takes what this node writes again");
-            cluster.set_trouble(String::new(), "");
+        match self.refused.note(what, outcome) {
+            Some(Change::Begins) => {
+                tracing::warn!(
+                    remedy = ROOM,
+                    "NATS refuses what this node writes: it may be full; trying again"
+                );
+                cluster.set_trouble("NATS refuses what this node writes: it may be full".to_owned(), ROOM);
+            }
+            Some(Change::Ends) => {
+                tracing::info!("NATS takes what this node writes again");
+                cluster.set_trouble(String::new(), "");
+            }
+            None => {}
         }
     }
 
