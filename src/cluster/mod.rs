@@ -257,7 +257,7 @@ async fn claim_number(
     let first = async {
         let _ = joined.connected.clone().wait_for(|is_connected| *is_connected).await;
         let links = links::Links::open(joined.client.clone()).await?;
-        links.check_name(&joined.settings.name, None).await?;
+        links.check_name_is_free(&joined.settings.name, None).await?;
         links.number_of(&joined.settings.name, &mark, known).await
     };
     let (found, reason) = tokio::join!(tokio::time::timeout(FIRST_CONNECTION, first), failure);

@@ -103,12 +103,12 @@ impl Links {
         )))
     }
 
-    /// Whether another process that lives has the name of this one, as two have that were started with copies of one
+    /// Checks that no other process that lives has the name of this one, as where two were started with copies of one
     /// data directory.
     ///
     /// # Errors
     /// If there is one.
-    pub(super) async fn check_name(&self, name: &str, incarnation: Option<u64>) -> Result<(), ClusterError> {
+    pub(super) async fn check_name_is_free(&self, name: &str, incarnation: Option<u64>) -> Result<(), ClusterError> {
         let asked = self.client.request(name_subject(name), Bytes::new());
         let own = incarnation.map(|incarnation| format!("{name}.{incarnation:x}"));
         match tokio::time::timeout(NAME_LIMIT, asked).await {

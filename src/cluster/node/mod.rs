@@ -165,7 +165,7 @@ impl Node {
         tokio::spawn(async move {
             let opened = async {
                 let links = Links::open(client).await?;
-                links.check_name(&name, Some(incarnation)).await?;
+                links.check_name_is_free(&name, Some(incarnation)).await?;
                 // NATS may have lost it, and give it to the next new node.
                 if let Some(Number { number, mark, .. }) = number {
                     links.number_of(&name, &mark, Some(number)).await?;
