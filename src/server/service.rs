@@ -92,14 +92,14 @@ pub(crate) struct Abort;
 
 /// The address of a session that is an actor, for the orders to finish and to end at once. It may live only as long as
 /// somebody has its address.
-pub(crate) struct SessionHandle {
+pub(super) struct SessionHandle {
     finish: Recipient<Finish>,
     /// `None`: the actor is somebody else's, and only finishes.
     abort: Option<Recipient<Abort>>,
 }
 
 impl SessionHandle {
-    pub(super) fn finishing<A>(actor: Addr<A>) -> Self
+    fn finishing<A>(actor: Addr<A>) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Finish>,
     {
@@ -108,7 +108,7 @@ impl SessionHandle {
     }
 
     #[cfg(feature = "http")]
-    pub(super) fn aborting<A>(actor: Addr<A>) -> Self
+    fn aborting<A>(actor: Addr<A>) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Finish> + Handler<Abort>,
     {
@@ -131,13 +131,13 @@ impl SessionHandle {
 }
 
 /// What becomes of a connection.
-pub(crate) trait Open: Send + Sync {
+pub(super) trait Open: Send + Sync {
     /// Starts a session on a thread. For one that is an actor its handle is returned.
     fn open(&self, accepted: Accepted, thread: &IoThread) -> io::Result<Option<SessionHandle>>;
 }
 
 /// Gives the actor of a thread a session for each connection.
-pub(super) struct SessionService<F>(pub(super) Arc<F>);
+struct SessionService<F>(Arc<F>);
 
 impl<S, F> Open for SessionService<F>
 where
@@ -158,9 +158,9 @@ where
 }
 
 /// Starts an actor of type `A` for each connection.
-pub(super) struct ActorService<A: Actor, F> {
-    pub(super) make: Arc<F>,
-    pub(super) handle: fn(Addr<A>) -> SessionHandle,
+struct ActorService<A: Actor, F> {
+    make: Arc<F>,
+    handle: fn(Addr<A>) -> SessionHandle,
 }
 
 impl<A, F> Open for ActorService<A, F>
