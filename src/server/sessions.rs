@@ -300,7 +300,7 @@ pub(super) struct Begin(pub(super) Box<dyn FnOnce() -> Box<dyn RunSession> + Sen
 pub(super) struct FinishAll;
 
 /// The order to give every session a turn, in which it takes up the limits in force.
-#[derive(Message, Clone, Copy)]
+#[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct WakeAll;
 
