@@ -1,7 +1,7 @@
-//! Counters that every module adds to, and `info`, `slowlog` and `/metrics` show. No I/O. No request takes a lock here
-//! but one that was slow: others are for the list of lanes, taken for each new one, the state of the store, taken when
-//! that changes, the nodes of a cluster and its trouble, which the node writes, and incidents; and what shows these
-//! reads them.
+//! Counters that every module adds to, and `info`, `slowlog` and `/metrics` show; and what `serve` says of jobs and the
+//! store as it ends. No I/O. No request takes a lock here but one that was slow: others are for the list of lanes,
+//! taken for each new one, the state of the store, taken when that changes, the nodes of a cluster and its trouble,
+//! which the node writes, and incidents; and what shows these reads them.
 
 mod cluster;
 mod histogram;
@@ -111,7 +111,7 @@ pub struct StateMetrics {
     pub running: AtomicU64,
     /// Submitted jobs that have not ended; they are in one of the other states too.
     pub submitted: AtomicU64,
-    /// Those that the store did not have when the last records were asked for, as the daemon shuts down.
+    /// Those that the store had not confirmed when the last records were to be written, as the daemon ends.
     pub unstored: AtomicU64,
     /// Memory set aside for long jobs, in bytes.
     pub memory: AtomicU64,
@@ -178,7 +178,7 @@ pub struct StoreState {
     pub place: String,
     /// Why it fails; empty if it does not.
     pub failure: String,
-    /// It fails because its files are not there any more.
+    /// It fails because its files are not there any more, or are others.
     pub is_replaced: bool,
     /// The daemon has ended, and the store did not take its last records.
     pub is_incomplete: bool,
