@@ -129,7 +129,7 @@ impl Verb for Arithmetic {
                 match numbers(call.usage(), texts, name, parse_if_short) {
                     Ok(numbers) => several(call.usage(), numbers)?,
                     Err(failure) if failure.code == Code::TooBig => {
-                        let job = about_long_numbers(call.usage(), texts, name, several);
+                        let job = about_long_numbers(call, name, several);
                         return Ok(Step::Job(if streams { job.streaming() } else { job }));
                     }
                     Err(failure) => return Err(failure),
@@ -198,14 +198,13 @@ fn numbers<T: AsRef<str>>(
 
 /// The job that reads several numbers, of which some are long, and then answers the question about them.
 fn about_long_numbers(
-    usage: Usage,
-    texts: &[&str],
+    call: &Call<'_>,
     name: impl Fn(usize) -> &'static str + Copy + Send + 'static,
     query: fn(Usage, Vec<Natural>) -> Result<Query, Failure>,
 ) -> Job {
-    let title = format!("{} {}", usage.name, texts.join(" "));
-    let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-    Job::of_any(title, move || {
+    let usage = call.usage();
+    let texts: Vec<String> = call.args().iter().map(|text| (*text).to_owned()).collect();
+    Job::of_any(call.question(), move || {
         Ok(query(usage, numbers(usage, &texts, name, parse_number)?)?.plan())
     })
     .kept()
