@@ -1,5 +1,5 @@
-//! The bodies of requests: JSON objects, read within their bounds of size and time, and the texts in them. Knows no
-//! route.
+//! The bodies of requests: JSON objects, read within bounds of size and time, and the texts and whole numbers in them.
+//! Knows no route.
 
 use super::answer::{closing, failed, refused, wrong};
 use super::query::query;
