@@ -418,26 +418,22 @@ async fn serve(
             "submitted jobs were not confirmed by the store, and may or may not go on at the next start"
         );
     }
-    match has_store {
-        true if submitted > unstored => {
-            let jobs = submitted - unstored;
-            match store.is_replaced {
-                false => tracing::info!(jobs, "submitted jobs have not ended, and go on at the next start"),
-                true => tracing::warn!(
-                    jobs,
-                    "submitted jobs have not ended, and are lost unless {} is put back",
-                    store.place
-                ),
-            }
-        }
-        false => match metrics.states.submitted.load(Relaxed) {
-            0 => {}
-            jobs => tracing::warn!(
-                jobs,
-                "submitted jobs have not ended, and are lost: --data DIR keeps them"
-            ),
-        },
-        true => {}
+    let jobs = match has_store {
+        true => submitted.saturating_sub(unstored),
+        false => metrics.states.submitted.load(Relaxed),
+    };
+    match (has_store, store.is_replaced) {
+        _ if jobs == 0 => {}
+        (true, false) => tracing::info!(jobs, "submitted jobs have not ended, and go on at the next start"),
+        (true, true) => tracing::warn!(
+            jobs,
+            "submitted jobs have not ended, and are lost unless {} is put back",
+            store.place
+        ),
+        (false, _) => tracing::warn!(
+            jobs,
+            "submitted jobs have not ended, and are lost: --data DIR keeps them"
+        ),
     }
     Ok(ExitCode::from(u8::from(store.is_incomplete)))
 }
