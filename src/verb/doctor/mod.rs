@@ -153,16 +153,14 @@ fn of_machine(daemon: &DaemonView, machine: &Machine) -> Vec<Finding> {
         found.push(Finding::urgent(what, remedy));
     }
     if let Some(memory) = machine.memory.filter(|memory| memory.left_pct() < MEMORY_PCT) {
-        let (scope, remedy) = match memory.scope {
-            Scope::Machine => ("the machine", "lower --max-memory-mib, or stop what else uses memory"),
-            Scope::ControlGroup => (
-                "the control group",
-                "lower --max-memory-mib, or stop what else uses memory",
-            ),
-            Scope::Process => (
-                "this process (ulimit -v or -d, LimitAS=, LimitDATA=)",
-                "raise that limit, or lower --max-memory-mib or --workers",
-            ),
+        let scope = match memory.scope {
+            Scope::Machine => "the machine",
+            Scope::ControlGroup => "the control group",
+            Scope::Process => "this process (ulimit -v or -d, LimitAS=, LimitDATA=)",
+        };
+        let remedy = match memory.scope {
+            Scope::Machine | Scope::ControlGroup => "lower --max-memory-mib, or stop what else uses memory",
+            Scope::Process => "raise that limit, or lower --max-memory-mib or --workers",
         };
         let what = format!("{scope} has {} % of its memory left", memory.left_pct());
         found.push(Finding::urgent(what, remedy));
