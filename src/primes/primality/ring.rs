@@ -159,6 +159,20 @@ fn mul_wide_u128(a: u128, b: u128) -> (u128, u128) {
     )
 }
 
+/// `n^-1 mod R`; `n` must be odd.
+#[inline(always)]
+pub(crate) fn radix_inverse<W: Word>(n: W) -> W {
+    // n n = 1 mod 8, and each Newton step doubles the correct bits: 3, 6, 12, 24, 48, 96, 192.
+    let mut inverse = n;
+    let mut correct = 3;
+    while correct < W::BITS {
+        let error = W::of(2).overflowing_sub(n.wrapping_mul(inverse)).0;
+        inverse = inverse.wrapping_mul(error);
+        correct *= 2;
+    }
+    inverse
+}
+
 /// The integers modulo an odd word; an element `a` is kept as `a R mod n`, below `n`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Montgomery<W> {
@@ -174,17 +188,9 @@ impl<W: Word> Montgomery<W> {
     #[inline]
     pub(crate) fn new(modulus: W) -> Self {
         debug_assert!(modulus.bit(0) && modulus > W::of(2));
-        // n n = 1 mod 8, and each Newton step doubles the correct bits: 3, 6, 12, 24, 48, 96, 192.
-        let mut inverse = modulus;
-        let mut correct = 3;
-        while correct < W::BITS {
-            let error = W::of(2).overflowing_sub(modulus.wrapping_mul(inverse)).0;
-            inverse = inverse.wrapping_mul(error);
-            correct *= 2;
-        }
         Self {
             modulus,
-            inverse,
+            inverse: radix_inverse(modulus),
             one: modulus.radix_mod(),
         }
     }

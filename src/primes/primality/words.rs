@@ -6,7 +6,7 @@
 
 use super::large::{Residues, about_the_modulus, inverse_modulo};
 use super::products::{self, add, add_word, subtract};
-use super::ring::Ring;
+use super::ring::{Ring, radix_inverse};
 use super::rows::Rows;
 use crate::primes::Natural;
 use dashu_int::ops::{BitTest, SquareRoot};
@@ -58,8 +58,8 @@ impl Prepared {
 /// `-1 / n` modulo `2^bits`.
 fn negative_inverse(n: &Natural, bits: usize) -> Natural {
     let low = |a: Natural, bits| a.split_bits(bits).0;
-    // n n = 1 mod 8, and each Newton step doubles the correct bits.
-    let (mut inverse, mut correct) = (low(n.clone(), 3), 3);
+    // Each Newton step doubles the correct bits.
+    let (mut inverse, mut correct) = (Natural::from(radix_inverse(n.as_words()[0])), 64);
     while correct < bits {
         correct = (2 * correct).min(bits);
         let power = Natural::ONE << correct;

@@ -17,6 +17,7 @@ use super::ring::{added, doubled};
 use crate::primes::Natural;
 #[cfg(target_arch = "x86_64")]
 use crate::primes::features::has;
+use crate::primes::primality::ring::radix_inverse;
 use dashu_int::ops::BitTest;
 
 /// Bits of a word.
@@ -106,11 +107,7 @@ impl<const W: usize> Rings<W> {
         debug_assert!(n.iter().all(|n| n.bit(0) && words_for(n.bit_len()) <= W));
         let words = split(&n);
         let twice = split(&n.clone().map(|n| n << 1usize));
-        // n n = 1 mod 8, and each Newton step doubles the correct bits.
-        let inverse = words[0].0.map(|n| {
-            let inverse = (0..5).fold(n, |i, _| i.wrapping_mul(2u64.wrapping_sub(n.wrapping_mul(i))));
-            inverse.wrapping_neg() & MASK
-        });
+        let inverse = words[0].0.map(|n| radix_inverse(n).wrapping_neg() & MASK);
         let square = |n: &Natural| (Natural::ONE << (2 * BITS * W)) % n;
         let first = square(&n[0]);
         let square = std::array::from_fn(|i| if n[i] == n[0] { first.clone() } else { square(&n[i]) });
