@@ -119,9 +119,8 @@ pub enum Step<'a> {
 pub struct Cost {
     /// To find the sieving primes.
     pub start: f64,
-    /// The same as it is compared with what others save who share the range: no more than with AVX-512, for the time
-    /// until the answer is there counts more than what all take.
-    pub shared_start: f64,
+    /// The same with AVX-512, whether there is any or not.
+    pub start_with_avx512: f64,
     /// For each number of the range.
     pub per_number: f64,
 }
@@ -243,7 +242,7 @@ impl Sieve {
         };
         Cost {
             start: feed * root,
-            shared_start: FEED_COST * root,
+            start_with_avx512: FEED_COST * root,
             per_number,
         }
     }

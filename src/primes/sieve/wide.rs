@@ -147,7 +147,7 @@ impl WideSieve {
         let start = start * stripes.max(1.0);
         Cost {
             start,
-            shared_start: start,
+            start_with_avx512: start,
             per_number: if is_exact { SIEVE_COST } else { TEST_COST },
         }
     }
