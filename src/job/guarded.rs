@@ -44,6 +44,10 @@ impl<P: Plan> Plan for Guarded<P> {
         self.get().is_long()
     }
 
+    fn is_speculative(&self) -> bool {
+        self.get().is_speculative()
+    }
+
     fn rows(&mut self, most: usize) -> Vec<String> {
         self.get_mut().rows(most)
     }

@@ -190,6 +190,10 @@ impl Plan for IsPrime {
         16_384 + 48 * (self.n.bit_len() as u64 / 8)
     }
 
+    fn is_speculative(&self) -> bool {
+        self.is_split
+    }
+
     fn save(&self) -> Option<Vec<u8>> {
         let mut writer = Writer::new(KIND, VERSION);
         writer.natural(&self.n);

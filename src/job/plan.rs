@@ -96,6 +96,12 @@ pub trait Plan: Send + Sized + 'static {
         false
     }
 
+    /// True if the result of one slice may make others under way vain. No slice is cut ahead of a free worker then: a
+    /// worker that is alone runs them one after the other. Asked once, before the first cut.
+    fn is_speculative(&self) -> bool {
+        false
+    }
+
     /// Finished rows, in order, as lines without their line feeds; at most `most`. A plan that streams stops cutting
     /// while it holds a few rows that nobody took.
     fn rows(&mut self, most: usize) -> Vec<String> {
@@ -208,6 +214,8 @@ pub trait AnyPlan: Send + sealed::Sealed {
     fn memory(&self, workers: usize) -> u64;
     /// See [`Plan::is_long`].
     fn is_long(&self) -> bool;
+    /// See [`Plan::is_speculative`].
+    fn is_speculative(&self) -> bool;
     /// See [`Plan::rows`].
     fn rows(&mut self, most: usize) -> Vec<String>;
     /// See [`Plan::save`].
@@ -277,6 +285,10 @@ impl<P: Plan> AnyPlan for P {
 
     fn is_long(&self) -> bool {
         Plan::is_long(self)
+    }
+
+    fn is_speculative(&self) -> bool {
+        Plan::is_speculative(self)
     }
 
     fn rows(&mut self, most: usize) -> Vec<String> {

@@ -26,6 +26,7 @@ const SAVE_SOON: Duration = Duration::from_millis(1);
 
 /// Long jobs.
 pub(super) struct Bulk {
+    workers: usize,
     /// Slices of one plan that may be under way at once.
     slices: usize,
     plans: FxHashMap<WorkId, Running>,
@@ -93,6 +94,7 @@ pub(super) struct PlanOutput {
 impl Bulk {
     pub(super) fn new(workers: usize, max_memory: u64) -> Self {
         Self {
+            workers,
             slices: workers + ahead(workers),
             plans: FxHashMap::default(),
             ready: Fair::default(),
@@ -115,8 +117,13 @@ impl Bulk {
     ) -> Entered {
         let max = self.memory.max();
         let counted = caught(|| {
+            let slices = if plan.is_speculative() {
+                self.workers
+            } else {
+                self.slices
+            };
             // Few workers are better than none.
-            let all = Vec::from_iter(1..=self.slices);
+            let all = Vec::from_iter(1..=slices);
             let most = all.partition_point(|most| plan.memory(*most) <= max).max(1);
             (most, plan.memory(most), plan.progress())
         });
@@ -538,8 +545,8 @@ mod tests {
         client: ClientId(1),
     };
 
-    /// A plan that never ends and needs this memory, and as much more for each worker.
-    struct Needs(u64, u64);
+    /// A plan that never ends and needs this memory, and as much more for each worker; and whether it is speculative.
+    struct Needs(u64, u64, bool);
 
     impl Plan for Needs {
         type Slice = ();
@@ -563,17 +570,21 @@ mod tests {
             self.0 + self.1 * workers as u64
         }
 
+        fn is_speculative(&self) -> bool {
+            self.2
+        }
+
         fn progress(&self) -> f64 {
             self.0 as f64 / 1_000.0
         }
     }
 
     fn enter(bulk: &mut Bulk, work: u64, memory: u64) -> Entered {
-        enter_for_each(bulk, work, memory, 0)
+        enter_plan(bulk, work, move || Needs(memory, 0, false))
     }
 
-    fn enter_for_each(bulk: &mut Bulk, work: u64, memory: u64, a_worker: u64) -> Entered {
-        let job = Job::new("needs", move || Needs(memory, a_worker));
+    fn enter_plan(bulk: &mut Bulk, work: u64, plan: impl Fn() -> Needs + Send + Sync + 'static) -> Entered {
+        let job = Job::new("needs", plan);
         let plan = job.plan().expect("the question is sound");
         bulk.enter(WorkId(work), ONE, plan, job, Priority::Normal, Instant::now())
     }
@@ -602,18 +613,37 @@ mod tests {
         assert_eq!(bulk.held(), (0, 0));
     }
 
+    /// How many slices are cut of this plan, if it runs.
+    fn cut_at_once(mut bulk: Bulk, plan: fn() -> Needs) -> Option<usize> {
+        let (now, work) = (Instant::now(), WorkId(1));
+        let mut jobs = Jobs::new(work);
+        jobs.insert(work, Entry::new("needs".into(), ONE, WorkState::Bulk, now));
+        let runs = matches!(enter_plan(&mut bulk, 1, plan), Entered::Runs);
+        let _ = bulk.deliver(work, ONE, 0);
+        let cut = std::iter::from_fn(|| bulk.next(&jobs, now)).take(10);
+        runs.then(|| cut.count())
+    }
+
     #[test]
     fn a_plan_that_is_too_large_for_all_workers_has_as_many_as_fit() {
-        for (max_memory, slices) in [(29, 0), (30, 1), (89, 2), (90, 3), (179, 5), (180, 6)] {
-            let (now, work) = (Instant::now(), WorkId(1));
-            let mut bulk = Bulk::new(4, max_memory);
-            let mut jobs = Jobs::new(work);
-            jobs.insert(work, Entry::new("needs".into(), ONE, WorkState::Bulk, now));
-            let entered = enter_for_each(&mut bulk, 1, 0, 30);
-            assert_eq!(matches!(entered, Entered::Runs), slices > 0, "{max_memory}");
-            let _ = bulk.deliver(work, ONE, 0);
-            let cut = std::iter::from_fn(|| bulk.next(&jobs, now)).take(10);
-            assert_eq!(cut.count(), slices, "{max_memory}");
+        for (max_memory, slices) in [
+            (29, None),
+            (30, Some(1)),
+            (89, Some(2)),
+            (90, Some(3)),
+            (179, Some(5)),
+            (180, Some(6)),
+        ] {
+            let cut = cut_at_once(Bulk::new(4, max_memory), || Needs(0, 30, false));
+            assert_eq!(cut, slices, "{max_memory}");
+        }
+    }
+
+    #[test]
+    fn no_slice_is_cut_ahead_of_a_free_worker_that_another_may_make_vain() {
+        for workers in [1, 2, 4] {
+            let cut = cut_at_once(Bulk::new(workers, 100), || Needs(0, 1, true));
+            assert_eq!(cut, Some(workers));
         }
     }
 

@@ -12,7 +12,7 @@
 //! | 20000 | 95 | 85 | 26 |
 //! | 33219 | 239 | 194 | 51 |
 //!
-//! [`words`](super::words) takes at most .8 of the time of a test by Montgomery from 332 to 3320 bits, .60 at 6641 bits,
+//! [`words`](super::words) takes at most .8 of the time of a test by Montgomery from 332 to 3320 bits, .60 at 6641,
 //! and .64 of that by division at 13285 (a Zen 2).
 //! [`long`](super::long) takes .27 at 996, .76 at 3319 and 29 at 33219 bits (a Zen 5).
 
