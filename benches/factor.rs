@@ -1,7 +1,7 @@
 //! Factoring: semiprimes with halves of equal length, the hardest numbers of their size.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use primed::internals::primality::search::prev;
+use primed::internals::primality::prev;
 use primed::{Natural, Query, run_to_end};
 
 /// Semiprimes of exactly this number of bits that look random and are the same every time.

@@ -72,19 +72,42 @@ pub mod internals {
     pub use crate::{cli::run, config::read as read_config};
 
     pub use crate::metrics::Metrics;
-    pub use crate::primes::{known, nth_table, primality, sieve};
     pub use crate::proto::{Conversation, Final, Frame, MAX_DIGITS, ParsedLine, Request, parse_line, parse_number};
     pub use crate::verb::{DaemonView, Registry};
 
+    /// The primes of the table.
+    pub mod known {
+        pub use crate::primes::known::{next, nth};
+    }
+
+    /// Counts at regular points, and what makes their data.
+    pub mod nth_table {
+        pub use crate::primes::nth_table::{COARSE, FINE, checksum, expected};
+
+        /// The code of the data.
+        pub mod rice {
+            pub use crate::primes::nth_table::rice::encode;
+        }
+    }
+
+    /// The test of primality, and the search by it.
+    pub mod primality {
+        pub use crate::primes::primality::{is_prime_u64, is_prime_u128, search::prev};
+    }
+
+    /// The sieve.
+    pub mod sieve {
+        pub use crate::primes::sieve::{Segment, Sieve, Step, primes_up_to};
+    }
+
     /// The store, without a daemon.
     pub mod store {
-        pub use crate::store::{
-            Checkpoint, Commit, Committed, Contents, DirectoryLock, End, ErrorKind, JobId, Journal, KeptAnswer,
-            KeptAnswers, MemoryStore, Priority, Record, Settled, State, Store, StoreError, StoredJob, Submission,
-            Timestamp, Writer,
-        };
         #[cfg(feature = "sqlite")]
-        pub use crate::store::{DATABASE, Pruned, Pruning, SqliteStore, Statistics, Survey};
+        pub use crate::store::SqliteStore;
+        pub use crate::store::{
+            Checkpoint, Contents, End, ErrorKind, JobId, KeptAnswer, MemoryStore, Priority, Record, State, Store,
+            StoreError, Submission, Timestamp,
+        };
     }
 }
 

@@ -118,11 +118,6 @@ impl KeptAnswers {
         self.answers.is_empty()
     }
 
-    /// The bytes they take, about.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     fn insert(&mut self, answer: KeptAnswer) {
         self.remove(&answer.title);
         self.bytes += weight(&answer);
@@ -192,12 +187,12 @@ mod tests {
         let mut kept = KeptAnswers::new(usize::MAX, 10_000);
         for number in 0..1_000 {
             kept.keep(costing(number, number));
-            assert!(kept.bytes() <= 10_000);
+            assert!(kept.bytes <= 10_000);
         }
         assert!(kept.len() > 20);
         let forgotten = kept.forget_all().map(|(record, answers)| (record, answers.len() > 20));
         assert_eq!(forgotten, Some((Record::AnswersForgotten, true)));
-        assert!(kept.is_empty() && kept.bytes() == 0 && kept.forget_all().is_none());
+        assert!(kept.is_empty() && kept.bytes == 0 && kept.forget_all().is_none());
         assert_eq!(kept.keep(costing(1, 5)).len(), 1);
     }
 
@@ -210,7 +205,7 @@ mod tests {
             ..costing(1, 5)
         });
         assert!(kept.verified("pi 1").is_some() && kept.verified("pi 1").is_none());
-        assert!(kept.forget("pi 1").is_some() && kept.bytes() == 0);
+        assert!(kept.forget("pi 1").is_some() && kept.bytes == 0);
     }
 
     #[test]

@@ -26,12 +26,11 @@ mod writer;
 pub use answers::{COMPUTED, KeptAnswers};
 pub use contents::{Contents, StoredJob};
 pub use error::{ErrorKind, StoreError};
-pub use journal::{Journal, Settled};
-pub use lock::DirectoryLock;
+pub use journal::Journal;
 pub use memory::MemoryStore;
 pub use record::{Checkpoint, End, JobId, KeptAnswer, NODES, Priority, Record, State, Submission, Timestamp};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{DATABASE, Pruned, Pruning, SqliteStore, Statistics, Survey};
+pub use sqlite::{Pruning, SqliteStore, Survey};
 #[cfg(feature = "cluster")]
 pub use value::{read_value, write_value};
 pub use writer::{CloseWriter, Commit, Committed, Writer};

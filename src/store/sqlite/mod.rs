@@ -13,7 +13,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use survey::{Pruned, Pruning, Statistics, Survey};
+pub use survey::{Pruning, Survey};
 
 use super::Store;
 use super::contents::Contents;
