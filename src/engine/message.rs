@@ -201,19 +201,6 @@ pub struct Submit {
     pub after: Option<Duration>,
 }
 
-impl Submit {
-    /// A job of normal priority that begins at once.
-    pub fn new(subject: impl Into<Subject>, request: impl Into<String>) -> Self {
-        Self {
-            subject: subject.into(),
-            request: request.into(),
-            key: None,
-            priority: Priority::Normal,
-            after: None,
-        }
-    }
-}
-
 /// What a submitted job is to answer.
 #[derive(Debug)]
 pub enum Subject {

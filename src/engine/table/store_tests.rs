@@ -3,7 +3,7 @@
 
 use super::flow::MAX_CHECKPOINT;
 use super::submitted::Location;
-use super::tests::{MS, PLAIN, Play, Script, job, long, submit};
+use super::tests::{MS, PLAIN, Play, Script, job, long, new_submit, submit};
 use super::*;
 use crate::engine::external::{ExternalLane, ExternalTask};
 use crate::engine::message::{Ask, Order, Policy, Priority, Selection, Subject, Submit, Work};
@@ -345,7 +345,7 @@ fn a_key_is_free_when_its_job_is_forgotten() {
         ..Policy::default()
     });
     let keyed = || {
-        let mut submit = Submit::new(long("a", 1), "as asked");
+        let mut submit = new_submit(long("a", 1));
         submit.key = Some("mine".into());
         Ask::Submit(Box::new(submit))
     };
@@ -446,7 +446,7 @@ fn jobs_that_are_cancelled_before_they_begin_leave_nothing() {
     let mut play = with_store();
     for request in 0..3 {
         let job = play.table.flow.submitted.next();
-        let mut later = Submit::new(long("a", 9), "as asked");
+        let mut later = new_submit(long("a", 9));
         later.after = Some(Duration::from_secs(86_400));
         play.order(1, request, Ask::Submit(Box::new(later)), |_| {});
         play.table.acknowledge(vec![job], play.now);
@@ -504,9 +504,11 @@ fn a_cancel_of_a_job_that_has_stopped_for_the_next_process_is_refused() {
 
 /// A submit with a key.
 pub(super) fn keyed(title: &str, words: &str) -> Ask {
-    let mut submit = Submit::new(long(title, 90), words);
-    submit.key = Some("mine".into());
-    Ask::Submit(Box::new(submit))
+    Ask::Submit(Box::new(Submit {
+        request: words.to_owned(),
+        key: Some("mine".to_owned()),
+        ..new_submit(long(title, 90))
+    }))
 }
 
 /// Whether the end of job 10 is to be written.

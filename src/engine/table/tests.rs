@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::batch::{Batch, Begun};
 use crate::engine::external::{ExternalLane, ExternalPayload, ExternalTask, Token};
-use crate::engine::message::{Account, Ask, Event, Order, Selection, Subject, Submit, Work};
+use crate::engine::message::{Account, Ask, Event, Order, Priority, Selection, Subject, Submit, Work};
 use crate::engine::task::{Done, Outcome, Payload, Task};
 use crate::job::{Budget, Job, Plan};
 use crate::metrics::{Metrics, Verbs};
@@ -105,8 +105,19 @@ pub(super) fn long(title: &str, slices: u64) -> Work {
     job(title, Script { slices, ..PLAIN })
 }
 
+/// A job of normal priority that begins at once.
+pub(super) fn new_submit(subject: impl Into<Subject>) -> Submit {
+    Submit {
+        subject: subject.into(),
+        request: "as asked".to_owned(),
+        key: None,
+        priority: Priority::Normal,
+        after: None,
+    }
+}
+
 pub(super) fn submit(subject: impl Into<Subject>) -> Ask {
-    Ask::Submit(Box::new(Submit::new(subject, "as asked")))
+    Ask::Submit(Box::new(new_submit(subject)))
 }
 
 /// Each client has an account of its own, but for those from 100 on: of these, a hundred share one.
@@ -966,7 +977,7 @@ fn submitted_tasks_that_may_not_begin_yet_are_bounded_by_their_lane_and_leave_ro
     let lane = Arc::new(ExternalLane::of_threads("a", 1, 4));
     let mut play = roomy();
     for request in 0..6 {
-        let mut later = Submit::new(external(&lane, "nap"), "as asked");
+        let mut later = new_submit(external(&lane, "nap"));
         later.after = Some(1_000 * MS);
         play.order(1, request, Ask::Submit(Box::new(later)), |_| {});
     }
