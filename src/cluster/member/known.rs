@@ -11,9 +11,10 @@ const RETRY: Duration = Duration::from_millis(250);
 const MAX_RETRY: Duration = Duration::from_secs(32);
 
 /// Where a job is, as far as the engine of this node knows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Location {
     /// The engine does not know the job.
+    #[default]
     Unknown,
     /// It works on it.
     Here,
@@ -45,7 +46,7 @@ pub(super) struct Seen<T> {
 }
 
 /// A job, as far as it is known.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct KnownJob {
     pub(super) stored: Option<StoredJob>,
     pub(super) location: Location,
@@ -92,32 +93,6 @@ pub(super) enum Writing {
 }
 
 impl KnownJob {
-    pub(super) const fn new() -> Self {
-        Self {
-            stored: None,
-            location: Location::Unknown,
-            end: None,
-            wanted: None,
-            entry: None,
-            owner: None,
-            pending: None,
-            failures: 0,
-            wait_until: None,
-            serial: 0,
-            writing: None,
-            unsent: None,
-            sent_at: None,
-            is_to_compare: false,
-            unowned: None,
-            absent: None,
-            is_another: false,
-            is_further: false,
-            is_saved: false,
-            is_cleared: false,
-            is_forgotten: false,
-        }
-    }
-
     /// A command came to this: after a failure the next one waits, unless something new is seen before.
     pub(super) fn succeeded(&mut self, is_done: bool, now: Instant) {
         self.pending = None;

@@ -316,7 +316,7 @@ impl Member {
         }
         for stored in jobs {
             let job = stored.submission.job;
-            let known = self.jobs.entry(job).or_insert_with(KnownJob::new);
+            let known = self.jobs.entry(job).or_default();
             known.end.clone_from(&stored.end);
             known.location = match stored.end {
                 Some(_) => Location::Ended,
@@ -333,7 +333,7 @@ impl Member {
         let job = match record {
             Record::Submitted(submission) | Record::Adopted(submission) => {
                 let job = submission.job;
-                let known = self.jobs.entry(job).or_insert_with(KnownJob::new);
+                let known = self.jobs.entry(job).or_default();
                 if known.location == Location::Unknown {
                     // A store that was restored from a backup may give an ID again, whose entry has been seen.
                     known.is_another = known
@@ -424,7 +424,7 @@ impl Member {
         let Some(entry) = entry else {
             return self.job_gone(job, revision);
         };
-        let known = self.jobs.entry(job).or_insert_with(KnownJob::new);
+        let known = self.jobs.entry(job).or_default();
         let stored = known.stored.as_ref();
         known.is_another = stored.is_some_and(|stored| !is_same(&stored.submission, &entry.submission));
         if known.entry.as_ref().is_none_or(|seen| seen.revision <= revision) {
@@ -482,7 +482,7 @@ impl Member {
         if owner.is_none() && !self.jobs.contains_key(&job) {
             return;
         }
-        let known = self.jobs.entry(job).or_insert_with(KnownJob::new);
+        let known = self.jobs.entry(job).or_default();
         // The node that has written it now lives, also if its first heartbeat comes later. What was there at the
         // connection may be old.
         let is_new = self.is_current && known.owner.as_ref().is_none_or(|seen| seen.revision < revision);
