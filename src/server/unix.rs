@@ -4,12 +4,13 @@
 
 use super::connection::{Accept, Connection, Detached, connection};
 use crate::clients::UNIX;
+use crate::store::FileId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
-use std::fs::{Metadata, Permissions, symlink_metadata};
+use std::fs::{Permissions, symlink_metadata};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 use tokio::net::{UnixListener, UnixStream};
@@ -25,16 +26,6 @@ pub struct UnixSocket {
     socket: UnixListener,
     path: PathBuf,
     file: FileId,
-}
-
-/// The device and the inode of a file. While a socket is open, no other file has its inode.
-#[derive(Debug, PartialEq, Eq)]
-struct FileId(u64, u64);
-
-impl FileId {
-    fn of(file: &Metadata) -> Self {
-        Self(file.dev(), file.ino())
-    }
 }
 
 impl UnixSocket {
@@ -61,7 +52,7 @@ impl UnixSocket {
             Err(_) => {}
         }
         let socket = bound(&path)?;
-        let file = FileId::of(&symlink_metadata(&path)?);
+        let file = symlink_metadata(&path)?.into();
         std::fs::set_permissions(&path, Permissions::from_mode(MODE))?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
@@ -84,7 +75,7 @@ fn bound(path: &Path) -> io::Result<Socket> {
 impl Drop for UnixSocket {
     fn drop(&mut self) {
         // Somebody may have removed it, and another daemon may listen there since.
-        if symlink_metadata(&self.path).is_ok_and(|there| FileId::of(&there) == self.file) {
+        if symlink_metadata(&self.path).is_ok_and(|there| FileId::from(there) == self.file) {
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,8 +1,9 @@
 //! What can go wrong with a store: the file, what is wrong with it, and what to do. Knows no SQL.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+#[cfg(feature = "sqlite")]
+use std::{io, path::Path};
 
 /// What kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +111,7 @@ impl StoreError {
     }
 
     /// A failure of the file system.
+    #[cfg(feature = "sqlite")]
     pub(super) fn io(path: &Path, doing: &str, error: &io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,

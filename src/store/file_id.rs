@@ -1,18 +1,23 @@
 //! Which file a name stands for, so that it is noticed when another one takes its place.
 
-use super::error::{ErrorKind, StoreError};
-use std::fs::{self, File, Metadata};
-use std::io;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+#[cfg(feature = "sqlite")]
+use {
+    super::error::{ErrorKind, StoreError},
+    std::fs::{self, File},
+    std::io,
+    std::path::Path,
+};
 
-/// A file, by its device and its number there.
+/// A file, by its device and its number there, which no other file has while this one is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileId {
+pub(crate) struct FileId {
     device: u64,
     number: u64,
 }
 
+#[cfg(feature = "sqlite")]
 impl FileId {
     /// The file that is open.
     pub(super) fn of(file: &File) -> io::Result<Self> {

@@ -12,12 +12,13 @@ mod contents;
 mod error;
 mod file_id;
 mod journal;
+#[cfg(feature = "sqlite")]
 mod lock;
 mod memory;
 mod record;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(test)]
+#[cfg(all(test, feature = "sqlite"))]
 mod testing;
 #[cfg(feature = "sqlite")]
 mod value;
@@ -26,6 +27,7 @@ mod writer;
 pub use answers::{COMPUTED, KeptAnswers};
 pub use contents::{Contents, StoredJob};
 pub use error::{ErrorKind, StoreError};
+pub(crate) use file_id::FileId;
 pub use journal::Journal;
 pub use memory::MemoryStore;
 pub use record::{Checkpoint, End, JobId, KeptAnswer, NODES, Priority, Record, State, Submission, Timestamp};
