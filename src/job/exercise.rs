@@ -5,6 +5,7 @@
 
 use super::{Budget, Plan};
 use crate::proto::Value;
+use fastrand::Rng;
 use std::cell::Cell;
 use std::collections::VecDeque;
 
@@ -59,17 +60,17 @@ pub fn exercise<P: Plan>(make: impl Fn() -> P) -> Value {
         is_resumed,
         is_shared,
     };
-    let alone = play(&mut make(), ways(1, false, false), &mut Chance(1));
+    let alone = play(&mut make(), ways(1, false, false), &mut Rng::with_seed(1));
     for seed in 2..12 {
-        let mut chance = Chance(seed);
+        let mut random = Rng::with_seed(seed);
         for (is_resumed, is_shared) in [(false, false), (true, false), (false, true), (true, true)] {
-            let other = play(&mut make(), ways(4, is_resumed, is_shared), &mut chance);
+            let other = play(&mut make(), ways(4, is_resumed, is_shared), &mut random);
             assert!(
                 other == alone,
                 "played with slices out of order (resumed: {is_resumed}, with parts: {is_shared}), it came to {other:?}; alone, to {alone:?}"
             );
         }
-        damage(&mut make(), &mut chance);
+        damage(&mut make(), &mut random);
     }
     alone.0
 }
@@ -78,7 +79,7 @@ pub fn exercise<P: Plan>(make: impl Fn() -> P) -> Value {
 #[derive(Clone, Copy)]
 struct Ways {
     /// The most slices under way at once.
-    most: u64,
+    most: usize,
     /// Whether it is restored from its checkpoints.
     is_resumed: bool,
     /// Whether parts of it are done elsewhere.
@@ -89,14 +90,14 @@ struct Ways {
 const PARTS: usize = 3;
 
 /// What a part comes to on another machine, of which nothing but its bytes is known there.
-fn elsewhere<P: Plan>(part: &[u8], chance: &mut Chance) -> Vec<u8> {
+fn elsewhere<P: Plan>(part: &[u8], random: &mut Rng) -> Vec<u8> {
     let mut plan = P::restore(part).expect("a part is a checkpoint of a plan of its own");
     let ways = Ways {
         most: 4,
-        is_resumed: chance.below(2) == 0,
+        is_resumed: random.bool(),
         is_shared: false,
     };
-    play(&mut plan, ways, chance);
+    play(&mut plan, ways, random);
     plan.result()
         .expect("the plan of a part that has its answer has a result")
 }
@@ -106,14 +107,14 @@ const COSTS: [f64; 4] = [1.0, 1e4, 1e6, 1e7];
 
 /// Holds damaged bytes against a plan that gives parts away. It may take some of them for another result, but panics at
 /// none.
-fn damage<P: Plan>(plan: &mut P, chance: &mut Chance) {
-    for _ in 0..chance.below(30) {
+fn damage<P: Plan>(plan: &mut P, random: &mut Rng) {
+    for _ in 0..random.u32(..30) {
         let Some(slice) = plan.cut() else { return };
         plan.absorb(P::run(slice, Budget::new(&|| true)));
     }
-    let cost = COSTS[chance.below(4) as usize];
+    let cost = COSTS[random.usize(..COSTS.len())];
     let Some(part) = plan.cut_part(cost) else { return };
-    let result = elsewhere::<P>(&part, chance);
+    let result = elsewhere::<P>(&part, random);
     for length in 0..part.len().min(200) {
         let short = &part[..length];
         assert!(P::restore(short).is_err(), "a part that ends early is no part");
@@ -129,22 +130,22 @@ fn damage<P: Plan>(plan: &mut P, chance: &mut Chance) {
         "a result with more after its end is none"
     );
     for _ in 0..100 {
-        let flipped = |bytes: &[u8], chance: &mut Chance| {
+        let flipped = |bytes: &[u8], random: &mut Rng| {
             let mut bytes = bytes.to_vec();
-            let at = chance.below(bytes.len() as u64) as usize;
-            bytes[at] ^= 1 << chance.below(8);
+            let at = random.usize(..bytes.len());
+            bytes[at] ^= 1 << random.u32(..8);
             bytes
         };
-        let other = flipped(&part, chance);
+        let other = flipped(&part, random);
         let _ = P::restore(&other);
         let is_refused = plan.take_back(&other).is_err() && plan.absorb_part(&other, &result).is_err();
         assert!(is_refused, "this part was never cut");
-        let _ = plan.absorb_part(&part, &flipped(&result, chance));
+        let _ = plan.absorb_part(&part, &flipped(&result, random));
     }
 }
 
 /// Plays a plan to its end; the answer and the rows before it.
-fn play<P: Plan>(plan: &mut P, ways: Ways, chance: &mut Chance) -> (Value, Vec<String>) {
+fn play<P: Plan>(plan: &mut P, ways: Ways, random: &mut Rng) -> (Value, Vec<String>) {
     let Ways {
         most,
         is_resumed,
@@ -167,24 +168,24 @@ fn play<P: Plan>(plan: &mut P, ways: Ways, chance: &mut Chance) -> (Value, Vec<S
             "progress went from {reached} to {progress}"
         );
         reached = progress;
-        if is_shared && parts.len() < PARTS && chance.below(2) == 0 {
-            let cost = COSTS[chance.below(4) as usize];
+        if is_shared && parts.len() < PARTS && random.bool() {
+            let cost = COSTS[random.usize(..COSTS.len())];
             parts.extend(plan.cut_part(cost));
         }
-        while (under_way.len() as u64) < 1 + chance.below(most)
+        while under_way.len() < 1 + random.usize(..most)
             && let Some(slice) = plan.cut()
         {
             under_way.push_back(slice);
         }
-        let next = usize::try_from(chance.below(under_way.len() as u64)).unwrap_or_default();
-        let Some(slice) = under_way.remove(next) else {
+        let next = random.choice(0..under_way.len());
+        let Some(slice) = next.and_then(|next| under_way.remove(next)) else {
             if parts.is_empty() {
                 assert!(had_rows, "it has no answer, no slice to cut and none under way");
             }
-            end_part(plan, &mut parts, chance);
+            end_part(plan, &mut parts, random);
             continue;
         };
-        let polls = Cell::new(chance.below(8));
+        let polls = Cell::new(random.u32(..8));
         let over = || polls.replace(polls.get().saturating_sub(1)) == 0;
         let budget = if most == 1 {
             Budget::unlimited()
@@ -192,11 +193,11 @@ fn play<P: Plan>(plan: &mut P, ways: Ways, chance: &mut Chance) -> (Value, Vec<S
             Budget::new(&over)
         };
         plan.absorb(P::run(slice, budget));
-        if chance.below(3) == 0 {
-            end_part(plan, &mut parts, chance);
+        if random.u32(..3) == 0 {
+            end_part(plan, &mut parts, random);
         }
         if restarts > 0
-            && chance.below(4) == 0
+            && random.u32(..4) == 0
             && let Some(bytes) = plan.save()
         {
             *plan = P::restore(&bytes).expect("a plan reads what it has saved");
@@ -212,37 +213,21 @@ fn play<P: Plan>(plan: &mut P, ways: Ways, chance: &mut Chance) -> (Value, Vec<S
 }
 
 /// A part comes back, done or not.
-fn end_part<P: Plan>(plan: &mut P, parts: &mut Vec<Vec<u8>>, chance: &mut Chance) {
+fn end_part<P: Plan>(plan: &mut P, parts: &mut Vec<Vec<u8>>, random: &mut Rng) {
     if parts.is_empty() {
         return;
     }
-    let part = parts.swap_remove(chance.below(parts.len() as u64) as usize);
-    if chance.below(4) == 0 {
+    let part = parts.swap_remove(random.usize(..parts.len()));
+    if random.u32(..4) == 0 {
         plan.take_back(&part).expect("the part is under way");
     } else {
-        let result = elsewhere::<P>(&part, chance);
+        let result = elsewhere::<P>(&part, random);
         plan.absorb_part(&part, &result).expect("a part and its result");
         let is_refused = plan.absorb_part(&part, &result).is_err();
         assert!(is_refused, "a result that comes twice is taken once");
     }
     let is_refused = plan.take_back(&part).is_err();
     assert!(is_refused, "a part that came back is under way no more");
-}
-
-/// Numbers as good as random, the same in every run.
-struct Chance(u64);
-
-impl Chance {
-    /// A number below `end`; 0 if there is none.
-    const fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        match end {
-            0 => 0,
-            end => self.0 % end,
-        }
-    }
 }
 
 #[cfg(test)]
