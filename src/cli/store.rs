@@ -314,23 +314,12 @@ fn words(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{End, JobId, Priority, Submission};
+    use crate::store::{End, JobId, Submission};
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
     /// A job with this answer.
     fn done(job: JobId, is_refuted: bool) -> StoredJob {
-        let submission = Submission {
-            job,
-            request: "pi 7".to_owned(),
-            title: "pi 7".to_owned(),
-            key: None,
-            owner: "process".to_owned(),
-            priority: Priority::Normal,
-            submitted_at: Timestamp::from_millis(0),
-            not_before: None,
-            deadline: None,
-        };
         let end = End {
             job,
             ended_at: Timestamp::from_millis(0),
@@ -340,7 +329,7 @@ mod tests {
         StoredJob {
             end: Some(end),
             is_refuted,
-            ..StoredJob::unbegun(submission)
+            ..StoredJob::unbegun(Submission::of_request(job, "pi 7"))
         }
     }
 

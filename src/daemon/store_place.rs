@@ -225,7 +225,7 @@ mod tests {
     use super::*;
     use crate::job::{Budget, Damaged, Job, Plan};
     use crate::proto::Value;
-    use crate::store::{Checkpoint, Priority, Submission, Timestamp};
+    use crate::store::{Checkpoint, Timestamp};
     use crate::verb::{Step, define};
     use std::sync::Arc;
     use std::time::Instant;
@@ -274,17 +274,7 @@ mod tests {
         };
         let (job, time) = (crate::store::JobId(1), Timestamp::from_millis(1));
         let stored = |bytes: &[u8]| {
-            let mut stored = StoredJob::unbegun(Submission {
-                job,
-                request: "fragile".into(),
-                title: "fragile".into(),
-                key: None,
-                owner: "10.0.0.9".into(),
-                priority: Priority::Normal,
-                submitted_at: time,
-                not_before: None,
-                deadline: None,
-            });
+            let mut stored = StoredJob::of_request("fragile".to_owned());
             stored.checkpoint = Some(Checkpoint {
                 job,
                 saved_at: time,

@@ -1,7 +1,7 @@
 //! What records come to: the jobs and answers that are kept. Plain data, and the one definition of what each record
 //! does; knows no file.
 
-use super::record::{Checkpoint, End, JobId, KeptAnswer, Priority, Record, State, Submission, Timestamp};
+use super::record::{Checkpoint, End, JobId, KeptAnswer, Record, State, Submission};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -65,17 +65,7 @@ impl StoredJob {
 
     /// A job that nobody submitted, with the words of a request: what a question comes to again is found by it.
     pub fn of_request(request: String) -> Self {
-        Self::unbegun(Submission {
-            job: JobId(0),
-            title: request.clone(),
-            request,
-            key: None,
-            owner: String::new(),
-            priority: Priority::Normal,
-            submitted_at: Timestamp::from_millis(0),
-            not_before: None,
-            deadline: None,
-        })
+        Self::unbegun(Submission::of_request(JobId(0), request))
     }
 
     /// Its state.

@@ -181,6 +181,24 @@ pub struct Submission {
     pub deadline: Option<Timestamp>,
 }
 
+impl Submission {
+    /// A request of the process itself, of normal priority, with its words as its title.
+    pub(crate) fn of_request(job: JobId, request: impl Into<String>) -> Self {
+        let request = request.into();
+        Self {
+            job,
+            title: request.clone(),
+            request,
+            key: None,
+            owner: "process".to_owned(),
+            priority: Priority::Normal,
+            submitted_at: Timestamp::from_millis(0),
+            not_before: None,
+            deadline: None,
+        }
+    }
+}
+
 /// How far a job has come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
@@ -297,15 +315,9 @@ pub(in crate::store) mod tests {
 
     pub(in crate::store) fn submission(job: u64) -> Submission {
         Submission {
-            job: JobId(job),
-            request: format!("pi {job}"),
-            title: format!("pi {job}"),
-            key: None,
             owner: "127.0.0.1:40000".to_owned(),
-            priority: Priority::Normal,
             submitted_at: MOMENT,
-            not_before: None,
-            deadline: None,
+            ..Submission::of_request(JobId(job), format!("pi {job}"))
         }
     }
 

@@ -2,9 +2,10 @@
 //! twice: no acknowledged job is lost, none has two ends, and an end of which clients of a connected node heard stays,
 //! unless NATS loses it. The seed decides everything.
 
+use super::tests::{connected, node_entry, submission};
 use super::*;
 use crate::proto::{Code, Failure, Reply, Value};
-use crate::store::{End, NODES, Priority, Submission, Timestamp};
+use crate::store::{End, NODES, Submission, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -341,15 +342,8 @@ impl World {
         host.submitted += 1;
         let job = JobId(host.submitted * NODES + host.number);
         let submission = Submission {
-            job,
-            request: format!("pi {job}"),
-            title: format!("pi {job}"),
-            key: None,
-            owner: "process".to_owned(),
-            priority: Priority::Normal,
             submitted_at: Timestamp::from_millis(step),
-            not_before: None,
-            deadline: None,
+            ..Submission::of_request(job, format!("pi {job}"))
         };
         host.store.insert(job, StoredJob::unbegun(submission.clone()));
         host.running.insert(job, 0.0);
@@ -516,19 +510,6 @@ impl World {
     }
 }
 
-fn node_entry(name: &str) -> NodeEntry {
-    NodeEntry {
-        name: name.to_owned(),
-        version: "1".to_owned(),
-        workers: 1,
-        free: 0,
-        running: 0,
-        owned: 0,
-        parts_done: 0,
-        is_worker_only: false,
-    }
-}
-
 fn play(seed: u64, nodes: u64) -> usize {
     let mut world = World::new(seed, nodes);
     for _ in 0..600 {
@@ -609,22 +590,9 @@ fn no_acknowledged_job_is_lost_whatever_fails() {
 /// A node with a job, whose commands all fail, and how many there are in this many steps.
 fn commands_that_fail(with: NatsError, steps: u32) -> usize {
     let start = Instant::now();
-    let mut member = Member::new("n1".to_owned(), Some(1), start);
-    for input in [Input::Began(Vec::new()), Input::Connected, Input::Current] {
-        member.handle(input, start);
-    }
-    let submission = Submission {
-        job: JobId(1_001),
-        request: "pi 7".to_owned(),
-        title: "pi 7".to_owned(),
-        key: None,
-        owner: "process".to_owned(),
-        priority: Priority::Normal,
-        submitted_at: Timestamp::from_millis(0),
-        not_before: None,
-        deadline: None,
-    };
-    member.handle(Input::Committed(vec![Record::Submitted(submission)]), start);
+    let mut member = connected(start);
+    let submitted = Record::Submitted(submission(JobId(1_001)));
+    member.handle(Input::Committed(vec![submitted]), start);
     let mut count = 0;
     for step in 0..steps {
         let now = start + STEP * step;

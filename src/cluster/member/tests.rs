@@ -2,21 +2,11 @@
 
 use super::*;
 use crate::proto::{Code, Failure, Reply, Value};
-use crate::store::{End, Priority, Submission};
+use crate::store::{End, Submission};
 
 /// A job of this ID.
-fn submission(job: JobId) -> Submission {
-    Submission {
-        job,
-        request: "pi 7".to_owned(),
-        title: "pi 7".to_owned(),
-        key: None,
-        owner: "process".to_owned(),
-        priority: Priority::Normal,
-        submitted_at: Timestamp::from_millis(0),
-        not_before: None,
-        deadline: None,
-    }
+pub(super) fn submission(job: JobId) -> Submission {
+    Submission::of_request(job, "pi 7")
 }
 
 fn entry(job: JobId) -> Option<JobEntry> {
@@ -34,8 +24,8 @@ fn owned_by(node: &str, starts: u32) -> Option<OwnerEntry> {
     })
 }
 
-fn neighbour(name: &str) -> Input {
-    Input::NodeSeen(NodeEntry {
+pub(super) fn node_entry(name: &str) -> NodeEntry {
+    NodeEntry {
         name: name.to_owned(),
         version: "1".to_owned(),
         workers: 1,
@@ -44,11 +34,15 @@ fn neighbour(name: &str) -> Input {
         owned: 0,
         parts_done: 0,
         is_worker_only: false,
-    })
+    }
+}
+
+fn neighbour(name: &str) -> Input {
+    Input::NodeSeen(node_entry(name))
 }
 
 /// Node 1, which is connected and has seen that there is nothing.
-fn connected(now: Instant) -> Member {
+pub(super) fn connected(now: Instant) -> Member {
     let mut member = Member::new("a".to_owned(), Some(1), now);
     for input in [Input::Began(Vec::new()), Input::Connected, Input::Current] {
         member.handle(input, now);

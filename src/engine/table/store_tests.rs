@@ -30,15 +30,10 @@ pub(super) fn stored(id: u64, priority: Priority, checkpoint: Option<f64>) -> St
     let job = JobId(id);
     let time = Timestamp::from_millis(1);
     let mut stored = StoredJob::unbegun(Submission {
-        job,
-        request: "as asked".into(),
-        title: "as asked".into(),
-        key: None,
         owner: "10.0.0.9".into(),
         priority,
         submitted_at: time,
-        not_before: None,
-        deadline: None,
+        ..Submission::of_request(job, "as asked")
     });
     stored.checkpoint = checkpoint.map(|progress| Checkpoint {
         job,

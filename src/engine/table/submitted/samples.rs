@@ -1,27 +1,16 @@
 //! Submitted jobs for tests.
 
 use super::Submitted;
-use crate::engine::message::{Account, ClientId, JobId, Priority, RequestId, WorkId};
+use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
 use crate::engine::restored::Restored;
 use crate::proto::{Code, Failure};
-use crate::store::{StoredJob, Submission, Timestamp};
-use std::time::{Duration, Instant};
+use crate::store::{StoredJob, Submission};
+use std::time::Instant;
 
-const OWNER: Account = Account::Process;
 pub(super) const CLIENT: ClientId = ClientId(1);
 
 pub(super) fn submission(title: &str, job: JobId) -> Submission {
-    Submission {
-        job,
-        request: title.to_owned(),
-        title: title.to_owned(),
-        key: None,
-        owner: OWNER.to_string(),
-        priority: Priority::Normal,
-        submitted_at: Timestamp::from_millis(0),
-        not_before: None,
-        deadline: None,
-    }
+    Submission::of_request(job, title)
 }
 
 pub(super) fn open(submitted: &mut Submitted, title: &str, work: WorkId) -> JobId {
@@ -34,13 +23,9 @@ pub(super) fn open(submitted: &mut Submitted, title: &str, work: WorkId) -> JobI
 pub(super) fn stored(job: u64, starts: u32) -> Restored {
     Restored {
         stored: StoredJob {
-            submission: submission("pi 1", JobId(job)),
             resumed: 7,
             starts,
-            cpu: Duration::ZERO,
-            checkpoint: None,
-            end: None,
-            is_refuted: false,
+            ..StoredJob::unbegun(submission("pi 1", JobId(job)))
         },
         subject: Err(Failure::new(Code::Internal, "not looked at")),
     }
