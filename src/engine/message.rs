@@ -4,8 +4,7 @@
 use super::external::ExternalTask;
 use crate::auth::UserName;
 use crate::clients;
-use crate::job::{Job, Spent};
-use crate::metrics::VerbLabel;
+use crate::job::Job;
 pub use crate::proto::RequestId;
 use crate::proto::{Interim, Reply, Value};
 pub use crate::store::{JobId, Priority};
@@ -246,38 +245,6 @@ impl Work {
         match self {
             Self::Plan(job) => job.title(),
             Self::External(task) => task.title.as_str().into(),
-        }
-    }
-
-    /// The verb that asked, if its first slice is measured.
-    pub(super) const fn verb(&self) -> VerbLabel {
-        match self {
-            Self::Plan(job) => job.verb,
-            Self::External(_) => VerbLabel::UNKNOWN,
-        }
-    }
-
-    /// True if the answer may be kept and given to the next client that asks the same.
-    pub(super) const fn is_kept(&self) -> bool {
-        match self {
-            Self::Plan(job) => job.is_kept && !job.streams,
-            Self::External(_) => false,
-        }
-    }
-
-    /// The title of the question whose answer it verifies.
-    pub(super) fn verifies(&self) -> Option<String> {
-        match self {
-            Self::Plan(job) => job.verifies(),
-            Self::External(_) => None,
-        }
-    }
-
-    /// Where its CPU time is counted too.
-    pub(super) fn spent(&self) -> Option<Spent> {
-        match self {
-            Self::Plan(job) => job.spent(),
-            Self::External(_) => None,
         }
     }
 

@@ -95,7 +95,7 @@ impl Table {
                 self.admission
                     .check_list(payer.account, self.flow.waiters.counts(payer.account).lists)?;
                 let work = self.flow.jobs.next_id();
-                let list = Entry::new(String::new(), payer, WorkState::List, self.flow.now).with_rows(true);
+                let list = Entry::new(String::new(), payer, WorkState::List, self.flow.now);
                 self.flow.jobs.insert(work, list);
                 self.flow.waiters.add(work, waiter.of_list());
                 self.flow.submitted.begin_list(work, scope, only);
@@ -288,14 +288,8 @@ impl Table {
         let event = duplicate.map_or("work begins", |_| "joins equal work");
         log::waits(&waiter, work, || title.clone(), event);
         if duplicate.is_none() {
-            let entry = Entry::new(title, payer, WorkState::Express, self.flow.now);
-            let entry = entry
-                .with_rows(question.streams())
-                .with_kept(question.is_kept())
-                .with_verb(question.verb())
+            let entry = Entry::of(&question, title, payer, self.flow.now)
                 .with_priority(priority)
-                .with_verifies(question.verifies())
-                .with_spent(question.spent())
                 .with_submitted(is_submitted)
                 .with_begin_by(begin_by);
             self.flow.jobs.insert(work, entry);

@@ -2,7 +2,7 @@
 //! equal question joins, and counts the bytes of titles. Knows no queue and nobody who waits.
 
 use crate::engine::message::{Account, Payer, Priority, Work, WorkId};
-use crate::job::Spent;
+use crate::job::{Job, Spent};
 use crate::metrics::VerbLabel;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -94,32 +94,39 @@ impl Entry {
         }
     }
 
+    /// The job of this work, which waits for its first slice.
+    pub(super) fn of(work: &Work, title: String, payer: Payer, queued_at: Instant) -> Self {
+        match work {
+            Work::Plan(job) => Self::of_plan(job, title, payer, queued_at),
+            Work::External(task) => Self {
+                streams: task.streams,
+                ..Self::new(title, payer, WorkState::Express, queued_at)
+            },
+        }
+    }
+
+    /// The same of work that is a plan.
+    pub(super) fn of_plan(job: &Job, title: String, payer: Payer, queued_at: Instant) -> Self {
+        Self {
+            streams: job.streams,
+            is_kept: job.is_kept && !job.streams,
+            verb: job.verb,
+            verifies: job.verifies(),
+            spent: job.spent(),
+            ..Self::new(title, payer, WorkState::Express, queued_at)
+        }
+    }
+
     /// The same job as if nothing had been done of it.
     pub(super) fn anew(&self, state: WorkState) -> Self {
-        Self::new(self.title.clone(), self.payer, state, self.queued_at)
-            .with_kept(self.is_kept)
-            .with_verb(self.verb)
-            .with_priority(self.priority)
-            .with_verifies(self.verifies.clone())
-            .with_submitted(self.is_submitted)
-    }
-
-    /// The same job, which sends rows before its answer.
-    pub(super) fn with_rows(mut self, streams: bool) -> Self {
-        self.streams = streams;
-        self
-    }
-
-    /// The same job, which verifies the answer to the question of this title.
-    pub(super) fn with_verifies(mut self, title: Option<String>) -> Self {
-        self.verifies = title;
-        self
-    }
-
-    /// The same job, whose CPU time is counted there too.
-    pub(super) fn with_spent(mut self, spent: Option<Spent>) -> Self {
-        self.spent = spent;
-        self
+        Self {
+            is_kept: self.is_kept,
+            is_submitted: self.is_submitted,
+            priority: self.priority,
+            verifies: self.verifies.clone(),
+            verb: self.verb,
+            ..Self::new(self.title.clone(), self.payer, state, self.queued_at)
+        }
     }
 
     pub(super) fn verifies(&self) -> Option<&str> {
@@ -129,12 +136,6 @@ impl Entry {
     /// The same job, as urgent as this.
     pub(super) const fn with_priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
-        self
-    }
-
-    /// The same job, whose answer may be kept.
-    pub(super) fn with_kept(mut self, is_kept: bool) -> Self {
-        self.is_kept = is_kept;
         self
     }
 
@@ -196,12 +197,6 @@ impl Entry {
 
     pub(super) const fn queued_at(&self) -> Instant {
         self.queued_at
-    }
-
-    /// The same job, asked by this verb.
-    pub(super) fn with_verb(mut self, verb: VerbLabel) -> Self {
-        self.verb = verb;
-        self
     }
 
     pub(super) const fn verb(&self) -> VerbLabel {

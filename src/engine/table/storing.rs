@@ -1,7 +1,7 @@
 //! The table beside a store: jobs of an earlier process, what is to be written, and what the store has taken.
 
 use super::Table;
-use super::jobs::{Entry, WorkState};
+use super::jobs::Entry;
 use super::submitted::Submitted;
 use super::waiters::{Waiter, WaiterId};
 use crate::engine::message::{JobId, Payer, RequestId, Subject};
@@ -82,12 +82,8 @@ impl Table {
         };
         let wall = *self.flow.submitted.wall();
         let deadline = deadline.map(|at| wall.instant(at, now));
-        let entry = Entry::new(question.title().into_owned(), payer, WorkState::Express, now);
-        let entry = entry
-            .with_kept(question.is_kept())
-            .with_verb(question.verb())
+        let entry = Entry::of(&question, question.title().into_owned(), payer, now)
             .with_priority(priority)
-            .with_verifies(question.verifies())
             .with_submitted(true);
         self.flow.jobs.insert(work, entry);
         self.flow.hold(work, question);

@@ -225,10 +225,8 @@ impl Flow {
         } in unfinished
         {
             let work = self.jobs.next_id();
-            let entry = Entry::new(question.title().into_owned(), payer, WorkState::Express, queued_at)
-                .with_kept(question.is_kept)
-                .with_verb(question.verb)
-                .with_cpu(cpu, self.now);
+            let entry =
+                Entry::of_plan(&question, question.title().into_owned(), payer, queued_at).with_cpu(cpu, self.now);
             self.jobs.insert(work, entry);
             // It is counted among what the client holds once more.
             self.waiters.add(work, Waiter::plain(payer, request, queued_at));
