@@ -68,6 +68,25 @@ impl StoredJob {
         Self::unbegun(Submission::of_request(JobId(0), request))
     }
 
+    /// It goes on in another process.
+    pub(crate) const fn resume(&mut self) {
+        self.resumed += 1;
+        self.starts += 1;
+    }
+
+    /// It has come this far. True if that is new: the bytes that it had before are no progress, and its starts count
+    /// on.
+    pub(crate) fn take_checkpoint(&mut self, checkpoint: Checkpoint) -> bool {
+        let before = self.checkpoint.as_ref();
+        let is_new = before.is_none_or(|before| before.bytes != checkpoint.bytes);
+        if is_new {
+            self.starts = 0;
+        }
+        self.cpu = checkpoint.cpu;
+        self.checkpoint = Some(checkpoint);
+        is_new
+    }
+
     /// Its state.
     pub fn state(&self) -> State {
         self.end.as_ref().map_or(State::Unfinished, End::state)
@@ -87,8 +106,7 @@ impl Contents {
             }
             Record::Resumed(id) => {
                 if let Some(job) = self.unfinished(*id) {
-                    job.resumed += 1;
-                    job.starts += 1;
+                    job.resume();
                 }
             }
             Record::Starts(id, starts) => {
@@ -98,12 +116,7 @@ impl Contents {
             }
             Record::Checkpoint(checkpoint) => {
                 if let Some(job) = self.unfinished(checkpoint.job) {
-                    let before = job.checkpoint.as_ref();
-                    if before.is_none_or(|before| before.bytes != checkpoint.bytes) {
-                        job.starts = 0;
-                    }
-                    job.cpu = checkpoint.cpu;
-                    job.checkpoint = Some(checkpoint.clone());
+                    job.take_checkpoint(checkpoint.clone());
                 }
             }
             Record::Ended(end) => {

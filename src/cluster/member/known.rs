@@ -129,10 +129,7 @@ impl KnownJob {
     /// The engine has saved this.
     pub(super) fn keep_checkpoint(&mut self, checkpoint: Checkpoint) {
         if let Some(stored) = &mut self.stored {
-            let before = stored.checkpoint.as_ref();
-            self.is_further |= before.is_none_or(|before| before.bytes != checkpoint.bytes);
-            stored.cpu = checkpoint.cpu;
-            stored.checkpoint = Some(checkpoint.clone());
+            self.is_further |= stored.take_checkpoint(checkpoint.clone());
         }
         self.unsent = Some(checkpoint);
     }

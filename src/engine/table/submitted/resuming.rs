@@ -119,8 +119,7 @@ impl Submitted {
         job.resumed += 1;
         job.unacknowledged.get_or_insert_default();
         if let Some(stored) = &mut job.unfinished {
-            stored.resumed += 1;
-            stored.starts += 1;
+            stored.resume();
         }
         self.record(|| Record::Resumed(id));
     }

@@ -28,17 +28,12 @@ impl Submitted {
             cpu: job.cpu_before + cpu,
             bytes,
         };
-        let before = job.unfinished.as_ref().and_then(|stored| stored.checkpoint.as_ref());
-        let is_new = before.is_none_or(|before| before.bytes != checkpoint.bytes);
-        if let Some(stored) = &mut job.unfinished {
+        let is_new = job.unfinished.as_mut().is_none_or(|stored| {
             self.checkpoints.release(stored);
-            if is_new {
-                stored.starts = 0;
-            }
-            stored.cpu = checkpoint.cpu;
-            stored.checkpoint = Some(checkpoint.clone());
+            let is_new = stored.take_checkpoint(checkpoint.clone());
             self.checkpoints.hold(stored);
-        }
+            is_new
+        });
         if is_new {
             job.is_deferred = false;
         }
