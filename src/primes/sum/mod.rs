@@ -15,6 +15,7 @@ pub(crate) use stretch::{Stretch, StretchSum};
 pub(crate) use stretching::Stretching;
 pub(crate) use tables::{Preparing, Tables};
 
+use super::pi::quotient::cube_root;
 use super::wheel::{BITS_BELOW, NUMBERS_PER_BYTE, RESIDUES};
 use std::ops::RangeInclusive;
 
@@ -45,7 +46,7 @@ impl Shape {
         // Larger y makes the hard part shorter and the easy part longer. The factor was found by timing 1e12 .. 1e17.
         let factor = 1.2 * (x as f64 / 1e6).powf(0.11);
         let (least, most) = Self::ys(x);
-        Self::of(x, ((cube_root(x) as f64 * factor) as u64).clamp(least, most))
+        Self::of(x, ((cube_root(x.into()) as f64 * factor) as u64).clamp(least, most))
     }
 
     /// The parameters for `x` and this `y`, if there are any: another machine may round the factor otherwise.
@@ -56,7 +57,7 @@ impl Shape {
 
     /// The least and the largest `y`.
     fn ys(x: u64) -> (u64, u64) {
-        (cube_root(x) + 1, x.isqrt())
+        (cube_root(x.into()) + 1, x.isqrt())
     }
 
     fn of(x: u64, y: u64) -> Self {
@@ -65,7 +66,7 @@ impl Shape {
             x,
             y,
             root2,
-            root3: cube_root(x),
+            root3: cube_root(x.into()),
             root4: root2.isqrt(),
             root_y: y.isqrt(),
             last: x / y,
@@ -112,17 +113,6 @@ impl Easy {
         let above = self.over_p / (numbers.end() + 1);
         (above, self.over_p.checked_div(*numbers.start()).unwrap_or(u64::MAX))
     }
-}
-
-fn cube_root(x: u64) -> u64 {
-    let mut root = (x as f64).cbrt() as u64;
-    while root.checked_pow(3).is_none_or(|cube| cube > x) {
-        root -= 1;
-    }
-    while (root + 1).checked_pow(3).is_some_and(|cube| cube <= x) {
-        root += 1;
-    }
-    root
 }
 
 /// The sum of the numbers up to `v` that are coprime to 30.
@@ -199,13 +189,5 @@ mod tests {
             }
             assert_eq!((coprime_sum(n), wheel_index(n)), (sum, count), "{n}");
         }
-    }
-
-    #[test]
-    fn roots_are_rounded_down() {
-        for root in [100u64, 101, 1000, 2_097_151, 2_642_245] {
-            assert_eq!((cube_root(root.pow(3)), cube_root(root.pow(3) - 1)), (root, root - 1));
-        }
-        assert_eq!(cube_root(u64::MAX), 2_642_245);
     }
 }
