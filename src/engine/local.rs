@@ -152,27 +152,20 @@ impl Handler<LocalRequest> for Local {
     type Result = ();
 
     fn handle(&mut self, request: LocalRequest, context: &mut Self::Context) {
-        let LocalRequest {
-            client,
-            connection,
-            account,
-            limits,
-            order,
-            sink,
-        } = request;
         let Some(to) = self.me.clone() else {
             return;
         };
         // First of all: if what follows panics, it waits with the others.
-        self.waiting.insert(order.request, (client, sink));
+        self.waiting
+            .insert(request.order.request, (request.client, request.sink));
         self.handle_by("a request", context, |this| {
             this.scheduler.do_send(Requests {
-                client,
-                connection,
-                account,
-                limits,
+                client: request.client,
+                connection: request.connection,
+                account: request.account,
+                limits: request.limits,
                 questions: Vec::new(),
-                orders: vec![order],
+                orders: vec![request.order],
                 to,
             });
         });
@@ -421,18 +414,12 @@ impl LocalClient {
             progress,
             rows: ROWS_GRANTED,
         };
-        let Client {
-            id: client,
-            connection,
-            account,
-            limits,
-            ..
-        } = *self.0;
-        self.0.local.do_send(LocalRequest {
-            client,
-            connection,
-            account,
-            limits,
+        let client = &*self.0;
+        client.local.do_send(LocalRequest {
+            client: client.id,
+            connection: client.connection,
+            account: client.account,
+            limits: client.limits,
             order,
             sink,
         });

@@ -3,6 +3,7 @@
 
 use crate::cluster::entry::{MAX_NAME, is_line};
 use crate::engine::{JobProgress, PartId};
+use crate::metrics::micros;
 use crate::store::JobId;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(super) fn progress_to_bytes(node: &str, progress: &JobProgress) -> Vec<u8> {
         "node": node,
         "job": progress.job.0,
         "done": progress.done,
-        "cpu_us": u64::try_from(progress.cpu.as_micros()).unwrap_or(u64::MAX),
+        "cpu_us": micros(progress.cpu),
         "stage": progress.stage,
     });
     json.to_string().into_bytes()
