@@ -55,22 +55,30 @@ const RESTARTS: u32 = 20;
 /// # Panics
 /// If the plan breaks a promise, or takes more than a million slices. Give it a small question.
 pub fn exercise<P: Plan>(make: impl Fn() -> P) -> Value {
+    exercise_with_parts::<P, P>(make)
+}
+
+/// The same of a plan whose parts are done by plans of another kind, `E`, elsewhere.
+///
+/// # Panics
+/// As [`exercise`].
+pub(super) fn exercise_with_parts<P: Plan, E: Plan>(make: impl Fn() -> P) -> Value {
     let ways = |most, is_resumed, is_shared| Ways {
         most,
         is_resumed,
         is_shared,
     };
-    let alone = play(&mut make(), ways(1, false, false), &mut Rng::with_seed(1));
+    let alone = play::<P, E>(&mut make(), ways(1, false, false), &mut Rng::with_seed(1));
     for seed in 2..12 {
         let mut random = Rng::with_seed(seed);
         for (is_resumed, is_shared) in [(false, false), (true, false), (false, true), (true, true)] {
-            let other = play(&mut make(), ways(4, is_resumed, is_shared), &mut random);
+            let other = play::<P, E>(&mut make(), ways(4, is_resumed, is_shared), &mut random);
             assert!(
                 other == alone,
                 "played with slices out of order (resumed: {is_resumed}, with parts: {is_shared}), it came to {other:?}; alone, to {alone:?}"
             );
         }
-        damage(&mut make(), &mut random);
+        damage::<P, E>(&mut make(), &mut random);
     }
     alone.0
 }
@@ -90,14 +98,14 @@ struct Ways {
 const PARTS: usize = 3;
 
 /// What a part comes to on another machine, of which nothing but its bytes is known there.
-fn elsewhere<P: Plan>(part: &[u8], random: &mut Rng) -> Vec<u8> {
-    let mut plan = P::restore(part).expect("a part is a checkpoint of a plan of its own");
+fn elsewhere<E: Plan>(part: &[u8], random: &mut Rng) -> Vec<u8> {
+    let mut plan = E::restore(part).expect("a part is a checkpoint of a plan of its own");
     let ways = Ways {
         most: 4,
         is_resumed: random.bool(),
         is_shared: false,
     };
-    play(&mut plan, ways, random);
+    play::<E, E>(&mut plan, ways, random);
     plan.result()
         .expect("the plan of a part that has its answer has a result")
 }
@@ -107,17 +115,17 @@ const COSTS: [f64; 4] = [1.0, 1e4, 1e6, 1e7];
 
 /// Holds damaged bytes against a plan that gives parts away. It may take some of them for another result, but panics at
 /// none.
-fn damage<P: Plan>(plan: &mut P, random: &mut Rng) {
+fn damage<P: Plan, E: Plan>(plan: &mut P, random: &mut Rng) {
     for _ in 0..random.u32(..30) {
         let Some(slice) = plan.cut() else { return };
         plan.absorb(P::run(slice, Budget::new(&|| true)));
     }
     let cost = COSTS[random.usize(..COSTS.len())];
     let Some(part) = plan.cut_part(cost) else { return };
-    let result = elsewhere::<P>(&part, random);
+    let result = elsewhere::<E>(&part, random);
     for length in 0..part.len().min(200) {
         let short = &part[..length];
-        assert!(P::restore(short).is_err(), "a part that ends early is no part");
+        assert!(E::restore(short).is_err(), "a part that ends early is no part");
         assert!(plan.take_back(short).is_err() && plan.absorb_part(short, &result).is_err());
     }
     for length in 0..result.len().min(200) {
@@ -137,7 +145,7 @@ fn damage<P: Plan>(plan: &mut P, random: &mut Rng) {
             bytes
         };
         let other = flipped(&part, random);
-        let _ = P::restore(&other);
+        let _ = E::restore(&other);
         let is_refused = plan.take_back(&other).is_err() && plan.absorb_part(&other, &result).is_err();
         assert!(is_refused, "this part was never cut");
         let _ = plan.absorb_part(&part, &flipped(&result, random));
@@ -145,7 +153,7 @@ fn damage<P: Plan>(plan: &mut P, random: &mut Rng) {
 }
 
 /// Plays a plan to its end; the answer and the rows before it.
-fn play<P: Plan>(plan: &mut P, ways: Ways, random: &mut Rng) -> (Value, Vec<String>) {
+fn play<P: Plan, E: Plan>(plan: &mut P, ways: Ways, random: &mut Rng) -> (Value, Vec<String>) {
     let Ways {
         most,
         is_resumed,
@@ -182,7 +190,7 @@ fn play<P: Plan>(plan: &mut P, ways: Ways, random: &mut Rng) -> (Value, Vec<Stri
             if parts.is_empty() {
                 assert!(had_rows, "it has no answer, no slice to cut and none under way");
             }
-            end_part(plan, &mut parts, random);
+            end_part::<P, E>(plan, &mut parts, random);
             continue;
         };
         let polls = Cell::new(random.u32(..8));
@@ -193,8 +201,8 @@ fn play<P: Plan>(plan: &mut P, ways: Ways, random: &mut Rng) -> (Value, Vec<Stri
             Budget::new(&over)
         };
         plan.absorb(P::run(slice, budget));
-        if random.u32(..3) == 0 {
-            end_part(plan, &mut parts, random);
+        if random.below(3) == 0 {
+            end_part::<P, E>(plan, &mut parts, random);
         }
         if restarts > 0
             && random.u32(..4) == 0
@@ -213,7 +221,7 @@ fn play<P: Plan>(plan: &mut P, ways: Ways, random: &mut Rng) -> (Value, Vec<Stri
 }
 
 /// A part comes back, done or not.
-fn end_part<P: Plan>(plan: &mut P, parts: &mut Vec<Vec<u8>>, random: &mut Rng) {
+fn end_part<P: Plan, E: Plan>(plan: &mut P, parts: &mut Vec<Vec<u8>>, random: &mut Rng) {
     if parts.is_empty() {
         return;
     }
@@ -221,7 +229,7 @@ fn end_part<P: Plan>(plan: &mut P, parts: &mut Vec<Vec<u8>>, random: &mut Rng) {
     if random.u32(..4) == 0 {
         plan.take_back(&part).expect("the part is under way");
     } else {
-        let result = elsewhere::<P>(&part, random);
+        let result = elsewhere::<E>(&part, random);
         plan.absorb_part(&part, &result).expect("a part and its result");
         let is_refused = plan.absorb_part(&part, &result).is_err();
         assert!(is_refused, "a result that comes twice is taken once");
